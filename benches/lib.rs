@@ -1,0 +1,1 @@
+//! The benchmarks stand in benches of this package; this library is empty.

@@ -1,0 +1,2 @@
+//! The callgate program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The examples stand in their own folders; this library is empty.

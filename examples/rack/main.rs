@@ -1,0 +1,2 @@
+//! A host.
+fn main() {}

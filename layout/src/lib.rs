@@ -1,9 +1,32 @@
 //! Callgate's shared memory and wire.
 //!
 //! This crate says how the bytes lie that plugins and broker share, who may write which of
-//! them, and in what order. It knows nothing of sockets, threads or policy: those stand in
+//! them, and in what order. It knows nothing of threads or policy: those stand in
 //! `callgate-client` and `callgate`, which are what programs use.
+//!
+//! The modules in the order in which a call meets them: [`pending`] → [`envelope`] → [`ring`] →
+//! [`parking`] (the provider's doorbell) → [`slot`] → [`marks`]; [`geometry`] says where these
+//! lie, [`area`] which blocks of payload are taken. [`control`] has the records that plugins and
+//! broker exchange to set all that up.
+//!
+//! `unsafe` stands in the private module `view` and in [`sys`] alone.
 
+pub mod area;
+mod atomic;
+pub mod clock;
 pub mod code;
+pub mod control;
+pub mod envelope;
+pub mod geometry;
+pub mod marks;
+pub mod parking;
+pub mod pending;
+pub mod ring;
+pub mod schema;
+pub mod slot;
+pub mod sys;
+pub mod view;
 
 pub use code::{Blame, Code};
+pub use geometry::Geometry;
+pub use schema::{Describer, Fingerprint, Schema, Signature};

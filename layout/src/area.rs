@@ -1,0 +1,140 @@
+//! Which blocks of a payload area are taken: private memory of the area's writer.
+//!
+//! One bit a block in one word, so that many threads allocate without a lock and nothing needs
+//! repair when one of them is killed: the word dies with the process.
+
+use crate::atomic::{AtomicU64, Ordering};
+use crate::geometry::{AREA_BLOCKS, Geometry};
+
+/// The free blocks of one payload area.
+#[derive(Debug)]
+pub struct Area {
+    /// A one for each free block.
+    free: AtomicU64,
+    block_len: usize,
+}
+
+/// Neighbouring blocks that belong to one payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    first: u8,
+    count: u8,
+}
+
+impl Run {
+    /// The first block's number, as it stands in an envelope.
+    pub fn first(&self) -> u8 {
+        self.first
+    }
+
+    fn mask(&self) -> u64 {
+        ones(self.count) << self.first
+    }
+}
+
+impl Area {
+    /// An area of which nothing is taken.
+    pub fn new(geometry: Geometry) -> Area {
+        Area {
+            free: AtomicU64::new(u64::MAX),
+            block_len: geometry.block_len(),
+        }
+    }
+
+    /// The longest payload that could ever fit.
+    pub fn capacity(&self) -> usize {
+        AREA_BLOCKS * self.block_len
+    }
+
+    /// Takes blocks for `len` bytes; `None` while there are not enough in a row.
+    pub fn allocate(&self, len: usize) -> Option<Run> {
+        let count = u8::try_from(len.div_ceil(self.block_len).max(1)).ok()?;
+        let mut free = self.free.load(Ordering::Relaxed);
+        loop {
+            let run = Run {
+                first: first_fit(free, count)?,
+                count,
+            };
+            // AREA-FREED, acquire: who freed these blocks is done with reading or writing them.
+            match self.free.compare_exchange_weak(
+                free,
+                free & !run.mask(),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(run),
+                Err(now) => free = now,
+            }
+        }
+    }
+
+    /// Gives a run back. Each run is given back once.
+    pub fn free(&self, run: Run) {
+        // AREA-FREED, release.
+        let before = self.free.fetch_or(run.mask(), Ordering::Release);
+        debug_assert_eq!(before & run.mask(), 0, "a run was freed twice");
+    }
+
+    /// How many blocks are taken.
+    pub fn taken(&self) -> u32 {
+        self.free.load(Ordering::Relaxed).count_zeros()
+    }
+}
+
+const fn ones(count: u8) -> u64 {
+    if count >= 64 {
+        u64::MAX
+    } else {
+        (1 << count) - 1
+    }
+}
+
+/// The lowest place where `count` ones stand in a row.
+fn first_fit(free: u64, count: u8) -> Option<u8> {
+    if count == 0 || usize::from(count) > AREA_BLOCKS {
+        return None;
+    }
+    // After the loop a one at `i` says that ones stand at `i .. i + have`.
+    let (mut starts, mut have) = (free, 1);
+    while have < count {
+        let step = have.min(count - have);
+        starts &= starts >> step;
+        have += step;
+    }
+    (starts != 0).then(|| starts.trailing_zeros() as u8)
+}
+
+#[cfg(all(test, not(callgate_loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn first_fit_is_the_lowest_run(free: u64, count in 0u8..70) {
+            let naive = (0..64u8).find(|&first| {
+                count > 0 && u32::from(first) + u32::from(count) <= 64
+                    && (first..first + count).all(|bit| free >> bit & 1 == 1)
+            });
+            prop_assert_eq!(first_fit(free, count), naive);
+        }
+
+        #[test]
+        fn runs_never_overlap_and_all_come_back(lens in proptest::collection::vec(0usize..70_000, 1..40)) {
+            let area = Area::new(Geometry::DEFAULT);
+            let mut runs: Vec<Run> = Vec::new();
+            for len in lens {
+                match area.allocate(len) {
+                    Some(run) => {
+                        prop_assert!(runs.iter().all(|r| r.mask() & run.mask() == 0));
+                        prop_assert!(usize::from(run.count) * 1024 >= len);
+                        runs.push(run);
+                    }
+                    None => if let Some(run) = runs.pop() { area.free(run) },
+                }
+            }
+            runs.drain(..).for_each(|run| area.free(run));
+            prop_assert_eq!(area.taken(), 0);
+        }
+    }
+}

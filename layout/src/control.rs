@@ -1,0 +1,492 @@
+//! The records that plugins and broker exchange over the control socket.
+//!
+//! A datagram is a header of 16 bytes and one archived record, at most [`MAX_RECORD`] bytes:
+//!
+//! ```text
+//! 0 magic "CALLGATE"    8 version u32    12 zero u32    16 the archived record
+//! ```
+//!
+//! The header stays as it is in every version, so that two sides that do not understand each
+//! other can say so. Descriptors come along only from the broker, and the plugin answers each
+//! datagram that brought some with [`ToBroker::Took`].
+//!
+//! # Setting a link up
+//!
+//! ```text
+//! caller               broker                         provider
+//!   | Open ------------> |                                |
+//!   | <----- NewOutbox   |   NewOutbox -----------------> |   one writable outbox each
+//!   | OutboxMapped ----> | <--------------- OutboxMapped  |   then: no further writable maps
+//!   |                    |   LinkPeer, Grant -----------> |   caller's outbox, read-only
+//!   |                    | <-- PeerMapped, GrantInstalled |
+//!   | <----- LinkPeer    |                                |   provider's outbox, read-only
+//!   | PeerMapped ------> |                                |
+//!   | <----- GateState   |                                |   only now can a call be made
+//! ```
+
+use std::fmt;
+
+use rkyv::rancor::{Error as RkyvError, Strategy};
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::envelope::Face;
+use crate::geometry::Geometry;
+
+/// The version of everything that two sides must agree on: records, geometry, envelopes,
+/// protocols in shared memory.
+pub const VERSION: u32 = 1;
+/// The longest datagram.
+pub const MAX_RECORD: usize = 64 << 10;
+/// The longest name of a plugin, in bytes.
+pub const MAX_PLUGIN_NAME: usize = 128;
+/// The longest name of a gate, in bytes.
+pub const MAX_GATE_NAME: usize = 256;
+/// The longest text that describes something: a signature, a display name, a version, a message.
+pub const MAX_TEXT: usize = 4096;
+/// The most parameters that a gate can have.
+pub const MAX_PARAMS: u8 = 8;
+
+const MAGIC: [u8; 8] = *b"CALLGATE";
+const HEADER_LEN: usize = 16;
+
+/// What a gate's one face takes and gives, as far as the broker compares it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Number of parameters.
+    pub params: u8,
+    /// The fingerprint of the signature; see [`crate::schema`].
+    pub fingerprint: u128,
+    /// The signature for people: `(String, u32) -> i32`.
+    pub signature: String,
+}
+
+/// Who a plugin is.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The name it is known by; one living plugin of a bus has it.
+    pub name: String,
+    /// The name for people.
+    pub display_name: String,
+    /// Its version, in whatever form it likes.
+    pub version: String,
+}
+
+/// A plugin as its linked peers are told of it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// The id of this incarnation; never used again by this broker.
+    pub plugin: u64,
+    /// Its process.
+    pub pid: u32,
+    /// Who it says it is.
+    pub identity: Identity,
+}
+
+/// One end of a link. Side 0 opened it, side 1 provided the first gate. A plugin that calls its
+/// own gates has both.
+#[derive(
+    Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
+)]
+pub struct LinkEnd {
+    /// The link; never used again by this broker.
+    pub link: u64,
+    /// 0 or 1.
+    pub side: u8,
+}
+
+impl LinkEnd {
+    /// The other end of the same link.
+    pub fn other(self) -> LinkEnd {
+        LinkEnd {
+            link: self.link,
+            side: 1 - (self.side & 1),
+        }
+    }
+}
+
+/// How one face of a gate stands to a plugin that opened it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[rkyv(attr(allow(missing_docs)))]
+pub enum FaceState {
+    /// Nobody provides it.
+    Absent,
+    /// It can be called.
+    Ready,
+    /// It takes another number of parameters.
+    LengthMismatch {
+        /// The provider's signature.
+        signature: String,
+    },
+    /// It takes or gives other types.
+    TypeMismatch {
+        /// The provider's signature.
+        signature: String,
+    },
+}
+
+/// Where the calls of an open gate go.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The caller's end of the link.
+    pub end: LinkEnd,
+    /// The gate's index among the provider's grants on this link.
+    pub index: u16,
+}
+
+/// How a gate stands to a plugin that opened it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct GateState {
+    /// The provider's name, while there is one.
+    pub owner: Option<String>,
+    /// The half that gives results.
+    pub function: FaceState,
+    /// The half that gives none.
+    pub action: FaceState,
+    /// The way there, if at least one face is ready.
+    pub route: Option<Route>,
+}
+
+/// What a session ends with, or what a request is refused for.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The number of a [`crate::Code`].
+    pub code: u16,
+    /// What happened and what to do about it.
+    pub message: String,
+}
+
+/// How much of everything a plugin may have.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Gates that it provides.
+    pub gates: u32,
+    /// Gates that it has open.
+    pub opens: u32,
+    /// Links that it has an end of.
+    pub links: u32,
+}
+
+/// From a plugin to the broker.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[rkyv(attr(allow(missing_docs)))]
+pub enum ToBroker {
+    /// The first record of a session.
+    Hello(Identity),
+    /// A datagram with descriptors was received.
+    Took,
+    /// The status page is mapped for writing.
+    StatusMapped,
+    /// Offer one face of a gate.
+    Provide {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The gate.
+        gate: String,
+        /// Which half of it.
+        face: Face,
+        /// What it takes and gives.
+        shape: Shape,
+    },
+    /// Offer one face of a gate no longer.
+    Withdraw {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The gate.
+        gate: String,
+        /// Which half of it.
+        face: Face,
+    },
+    /// Say how a gate stands, now and whenever that changes, and make it callable.
+    Open {
+        /// The plugin's number for this open gate.
+        open: u32,
+        /// The gate.
+        gate: String,
+        /// What the caller means to give to and get from its function.
+        function: Shape,
+        /// What the caller means to give to its action.
+        action: Shape,
+    },
+    /// An open gate is no longer of interest.
+    Close {
+        /// The number from `Open`.
+        open: u32,
+    },
+    /// The own outbox of a link is mapped for writing.
+    OutboxMapped {
+        /// This side.
+        end: LinkEnd,
+    },
+    /// The peer's outbox is mapped for reading.
+    PeerMapped {
+        /// This side.
+        end: LinkEnd,
+    },
+    /// A grant is in force: calls for it are answered.
+    GrantInstalled {
+        /// This side.
+        end: LinkEnd,
+        /// The grant.
+        index: u16,
+    },
+    /// Something about a link failed on this side; it is of no use.
+    LinkFailed {
+        /// This side.
+        end: LinkEnd,
+        /// What went wrong.
+        failure: Failure,
+    },
+    /// Say what is on the bus.
+    List {
+        /// The plugin's number for this request.
+        request: u32,
+    },
+}
+
+/// From the broker to a plugin.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[rkyv(attr(allow(missing_docs)))]
+pub enum ToPlugin {
+    /// Answers `Hello`. Descriptors: the plugin's doorbell and its status page, both to be
+    /// mapped for writing.
+    Welcome {
+        /// The plugin's id.
+        plugin: u64,
+        /// How much of everything it may have.
+        limits: Limits,
+    },
+    /// The session is over.
+    Ended(Failure),
+    /// Answers `Provide` and `Withdraw`.
+    Answer {
+        /// The plugin's number for the request.
+        request: u32,
+        /// What was refused, if it was.
+        failure: Option<Failure>,
+    },
+    /// A link is being set up. Descriptor: this side's outbox, to be mapped for writing.
+    NewOutbox {
+        /// This side.
+        end: LinkEnd,
+        /// How both outboxes of the link are laid out.
+        geometry: Geometry,
+    },
+    /// The other side of the link. Descriptors: its outbox and status page, to be mapped for
+    /// reading; its doorbell, to be mapped for writing; its process.
+    LinkPeer {
+        /// This side.
+        end: LinkEnd,
+        /// Who is on the other side.
+        peer: PeerInfo,
+    },
+    /// The other side of a link may call a gate of this plugin under this index.
+    Grant {
+        /// This side.
+        end: LinkEnd,
+        /// What envelopes name the gate by.
+        index: u16,
+        /// The gate.
+        gate: String,
+    },
+    /// How an open gate stands.
+    GateState {
+        /// The number from `Open`.
+        open: u32,
+        /// How it stands.
+        state: GateState,
+    },
+    /// An open request was refused.
+    OpenFailed {
+        /// The number from `Open`.
+        open: u32,
+        /// Why.
+        failure: Failure,
+    },
+    /// A link has ended; its memory is to be unmapped.
+    LinkGone {
+        /// This side.
+        end: LinkEnd,
+        /// Why.
+        failure: Failure,
+    },
+    /// Answers `List`. Descriptor: a sealed memory file with a JSON document.
+    Listing {
+        /// The plugin's number for the request.
+        request: u32,
+    },
+}
+
+/// Why a datagram is no record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It does not begin as every datagram of every version does.
+    #[error("not a Callgate record")]
+    Foreign,
+    /// It is of another version.
+    #[error("the other side speaks protocol version {theirs}, this side {VERSION}")]
+    Version {
+        /// The version in the header.
+        theirs: u32,
+    },
+    /// Its archive is damaged or forged.
+    #[error("a damaged record: {0}")]
+    Damaged(String),
+}
+
+impl Failure {
+    /// A failure with a code and a message, which is cut to [`MAX_TEXT`] bytes.
+    pub fn new(code: crate::Code, message: impl fmt::Display) -> Failure {
+        let mut message = message.to_string();
+        if message.len() > MAX_TEXT {
+            message.truncate(message.floor_char_boundary(MAX_TEXT));
+        }
+        Failure {
+            code: code as u16,
+            message,
+        }
+    }
+}
+
+macro_rules! codec {
+    ($record:ty, $archived:ty) => {
+        impl $record {
+            /// The datagram for this record.
+            pub fn encode(&self) -> Result<AlignedVec, DecodeError> {
+                let mut bytes = AlignedVec::with_capacity(256);
+                bytes.extend_from_slice(&header(VERSION));
+                let bytes = rkyv::api::high::to_bytes_in(self, bytes)
+                    .map_err(|error: RkyvError| DecodeError::Damaged(error.to_string()))?;
+                if bytes.len() > MAX_RECORD {
+                    return Err(DecodeError::Damaged(format!("{} bytes long", bytes.len())));
+                }
+                Ok(bytes)
+            }
+
+            /// The record in a datagram. Whatever the bytes are, this neither panics nor
+            /// allocates more than a small multiple of their number.
+            pub fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
+                let body = body(datagram)?;
+                let archived = rkyv::api::low::access::<$archived, RkyvError>(&body)
+                    .map_err(|error| DecodeError::Damaged(error.to_string()))?;
+                rkyv::api::deserialize_using(archived, Strategy::<_, RkyvError>::wrap(&mut ()))
+                    .map_err(|error: RkyvError| DecodeError::Damaged(error.to_string()))
+            }
+        }
+    };
+}
+
+codec!(ToBroker, ArchivedToBroker);
+codec!(ToPlugin, ArchivedToPlugin);
+
+/// The first 16 bytes of a datagram of this version of the protocol.
+pub fn header(version: u32) -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[..8].copy_from_slice(&MAGIC);
+    header[8..12].copy_from_slice(&version.to_le_bytes());
+    header
+}
+
+/// The archive behind a datagram's header, moved to where its alignment is right.
+fn body(datagram: &[u8]) -> Result<AlignedVec, DecodeError> {
+    let Some((head, archive)) = datagram.split_first_chunk::<HEADER_LEN>() else {
+        return Err(DecodeError::Foreign);
+    };
+    if head[..8] != MAGIC {
+        return Err(DecodeError::Foreign);
+    }
+    let theirs = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
+    if theirs != VERSION {
+        return Err(DecodeError::Version { theirs });
+    }
+    let mut body = AlignedVec::with_capacity(archive.len());
+    body.extend_from_slice(archive);
+    Ok(body)
+}
+
+/// What is wrong with a plugin's name, if anything is.
+pub fn check_plugin_name(name: &str) -> Result<(), String> {
+    check_name("a plugin's name", name, MAX_PLUGIN_NAME)
+}
+
+/// What is wrong with a gate's name, if anything is.
+pub fn check_gate_name(name: &str) -> Result<(), String> {
+    check_name("a gate's name", name, MAX_GATE_NAME)
+}
+
+fn check_name(what: &str, name: &str, max: usize) -> Result<(), String> {
+    if name.is_empty() {
+        return Err(format!("{what} is empty"));
+    }
+    if name.len() > max {
+        return Err(format!("{what} has {} bytes, more than {max}", name.len()));
+    }
+    match name.chars().find(|c| c.is_control()) {
+        Some(c) => Err(format!("{what} contains the control character {c:?}")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn provide() -> ToBroker {
+        ToBroker::Provide {
+            request: 7,
+            gate: "Rack.Filter".into(),
+            face: Face::Function,
+            shape: Shape {
+                params: 2,
+                fingerprint: 1 << 99,
+                signature: "(Block, f32) -> Block".into(),
+            },
+        }
+    }
+
+    #[test]
+    fn records_survive_the_wire() {
+        let bytes = provide().encode().unwrap();
+        assert_eq!(ToBroker::decode(&bytes), Ok(provide()));
+        let ended = ToPlugin::Ended(Failure::new(crate::Code::NameTaken, "taken"));
+        assert_eq!(ToPlugin::decode(&ended.encode().unwrap()), Ok(ended));
+    }
+
+    #[test]
+    fn another_version_says_which() {
+        let mut bytes = provide().encode().unwrap();
+        bytes[8] = 9;
+        assert_eq!(
+            ToBroker::decode(&bytes),
+            Err(DecodeError::Version { theirs: 9 })
+        );
+    }
+
+    #[test]
+    fn a_long_message_is_cut_at_a_character() {
+        let failure = Failure::new(crate::Code::Protocol, "ä".repeat(5000));
+        assert_eq!(failure.message.len(), MAX_TEXT);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_datagrams_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = ToBroker::decode(&bytes);
+            let mut framed = header(VERSION).to_vec();
+            framed.extend_from_slice(&bytes);
+            let _ = ToBroker::decode(&framed);
+            let _ = ToPlugin::decode(&framed);
+        }
+
+        #[test]
+        fn damaged_records_never_panic(at in 0usize..1000, value: u8, cut in 0usize..1000) {
+            let mut bytes = provide().encode().unwrap().to_vec();
+            let at = at % bytes.len();
+            bytes[at] = value;
+            let _ = ToBroker::decode(&bytes);
+            bytes.truncate(cut);
+            let _ = ToBroker::decode(&bytes);
+        }
+    }
+}

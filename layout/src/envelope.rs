@@ -1,0 +1,359 @@
+//! The fixed header of a call and of a reply: archived rkyv records of 16 bytes.
+//!
+//! ```text
+//! call      0 sequence u32   4 gate u16   6 slot u8     7 kind u8
+//!           8 length u32    12 deadline u32            16 inline payload, 112 bytes
+//! reply     0 state u32      4 status u8  5 place u8    6 zero u16
+//!           8 length u32    12 zero u32                16 inline payload, 112 bytes
+//! ```
+//!
+//! All little-endian. `kind` is the face in its low four bits and the place in its high four. A
+//! payload in the area has its first block's number, u64, in the place of the inline payload.
+//! A call's reply slot names its caller's pending call; the *generation* of a slot, which
+//! `state` carries, is how many calls the slot has borne, which both sides count in private.
+//!
+//! What a peer wrote is a *claim* ([`CallClaim`], [`ReplyClaim`]) until its one checked
+//! constructor made a [`Call`] or [`Reply`] of it.
+
+use rkyv::rancor::{self, Strategy};
+use rkyv::ser::writer::Buffer;
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::geometry::{CELL_LEN, ENVELOPE_LEN, Geometry, INLINE_LEN};
+
+/// One half of a gate: what answers with a result, or what answers with nothing.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Face {
+    /// Answers with a result.
+    Function,
+    /// Answers that it was done.
+    Action,
+}
+
+/// Where a payload lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Behind the envelope, in the same cell.
+    Inline,
+    /// In the writer's payload area, from this block on.
+    Area {
+        /// The first block.
+        block: u8,
+    },
+}
+
+/// A peer wrote what no correct peer writes; the text says what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the peer broke the protocol: {0}")]
+pub struct Violation(pub &'static str);
+
+/// The envelope of a call as it lies in a ring.
+#[derive(Archive, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct CallClaim {
+    /// The call's number on this ring.
+    pub sequence: u32,
+    /// Index into the link's grants.
+    pub gate: u16,
+    /// The caller's pending call, and so the reply slot.
+    pub slot: u8,
+    /// Face and place.
+    pub kind: u8,
+    /// Bytes of payload.
+    pub length: u32,
+    /// When the caller gives up, in ticks (see [`crate::clock`]).
+    pub deadline: u32,
+}
+
+/// The envelope of a reply as it lies in a reply slot.
+#[derive(Archive, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct ReplyClaim {
+    /// The generation of the call that is answered.
+    pub state: u32,
+    /// 0: a result; 1: an error record.
+    pub status: u8,
+    /// 0: inline; 1: in the area.
+    pub place: u8,
+    /// Zero.
+    pub zero: u16,
+    /// Bytes of payload.
+    pub length: u32,
+    /// Zero.
+    pub zero2: u32,
+}
+
+// Golden layout: whoever changes this changes the protocol's version.
+const _: () = {
+    assert!(size_of::<ArchivedCallClaim>() == ENVELOPE_LEN);
+    assert!(align_of::<ArchivedCallClaim>() == 4);
+    assert!(core::mem::offset_of!(ArchivedCallClaim, sequence) == 0);
+    assert!(core::mem::offset_of!(ArchivedCallClaim, gate) == 4);
+    assert!(core::mem::offset_of!(ArchivedCallClaim, slot) == 6);
+    assert!(core::mem::offset_of!(ArchivedCallClaim, kind) == 7);
+    assert!(core::mem::offset_of!(ArchivedCallClaim, length) == 8);
+    assert!(core::mem::offset_of!(ArchivedCallClaim, deadline) == 12);
+    assert!(size_of::<ArchivedReplyClaim>() == ENVELOPE_LEN);
+    assert!(core::mem::offset_of!(ArchivedReplyClaim, state) == 0);
+    assert!(core::mem::offset_of!(ArchivedReplyClaim, status) == 4);
+    assert!(core::mem::offset_of!(ArchivedReplyClaim, place) == 5);
+    assert!(core::mem::offset_of!(ArchivedReplyClaim, length) == 8);
+};
+
+/// What a caller says of a call before the ring gives it a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Index into the link's grants.
+    pub gate: u16,
+    /// The caller's pending call.
+    pub slot: u8,
+    /// Function or action.
+    pub face: Face,
+    /// Where the payload lies.
+    pub place: Place,
+    /// Bytes of payload.
+    pub length: u32,
+    /// When the caller gives up, in ticks.
+    pub deadline: u32,
+}
+
+/// What a provider says of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Whether the payload is the result, or else an error record.
+    pub ok: bool,
+    /// Where the payload lies.
+    pub place: Place,
+    /// Bytes of payload.
+    pub length: u32,
+}
+
+/// A private copy of a cell: an entry or a reply slot.
+#[derive(Clone, Debug)]
+#[repr(align(16))]
+pub struct Cell(pub(crate) [u8; CELL_LEN]);
+
+impl Default for Cell {
+    fn default() -> Cell {
+        Cell([0; CELL_LEN])
+    }
+}
+
+impl Cell {
+    /// The bytes behind the envelope; 16-aligned, as archives want it.
+    pub fn inline(&self) -> &[u8; INLINE_LEN] {
+        self.0.last_chunk().unwrap_or(&[0; INLINE_LEN])
+    }
+
+    /// The bytes behind the envelope, to serialise into.
+    pub fn inline_mut(&mut self) -> &mut [u8] {
+        &mut self.0[ENVELOPE_LEN..]
+    }
+
+    /// How many bytes of the cell are in use.
+    pub(crate) fn used(place: Place, length: u32) -> usize {
+        match place {
+            Place::Inline => ENVELOPE_LEN + length as usize,
+            Place::Area { .. } => ENVELOPE_LEN + 8,
+        }
+    }
+
+    fn set_place(&mut self, place: Place) -> u8 {
+        match place {
+            Place::Inline => 0,
+            Place::Area { block } => {
+                self.0[ENVELOPE_LEN..ENVELOPE_LEN + 8]
+                    .copy_from_slice(&u64::from(block).to_le_bytes());
+                1
+            }
+        }
+    }
+
+    fn place(&self, number: u8, length: u32, geometry: Geometry) -> Result<Place, Violation> {
+        let length = length as usize;
+        match number {
+            0 if length <= INLINE_LEN => Ok(Place::Inline),
+            0 => Err(Violation("an inline payload longer than a cell")),
+            1 => {
+                let mut block = [0; 8];
+                block.copy_from_slice(&self.0[ENVELOPE_LEN..ENVELOPE_LEN + 8]);
+                let block = u64::from_le_bytes(block);
+                match u8::try_from(block) {
+                    Ok(first)
+                        if usize::from(first) * geometry.block_len() + length
+                            <= geometry.area_len() =>
+                    {
+                        Ok(Place::Area { block: first })
+                    }
+                    _ => Err(Violation("a payload that lies outside of its area")),
+                }
+            }
+            _ => Err(Violation("a payload in a place that does not exist")),
+        }
+    }
+
+    /// Writes a call's envelope, numbered `sequence`.
+    pub(crate) fn set_call(&mut self, call: &Call, sequence: u32) {
+        let place = self.set_place(call.place);
+        let claim = CallClaim {
+            sequence,
+            gate: call.gate,
+            slot: call.slot,
+            kind: call.face as u8 | place << 4,
+            length: call.length,
+            deadline: call.deadline,
+        };
+        archive(&claim, &mut self.0[..ENVELOPE_LEN]);
+    }
+
+    /// Writes a reply's envelope for a slot's `generation`.
+    pub(crate) fn set_reply(&mut self, reply: &Reply, generation: u32) {
+        let place = self.set_place(reply.place);
+        let claim = ReplyClaim {
+            state: generation,
+            status: u8::from(!reply.ok),
+            place,
+            zero: 0,
+            length: reply.length,
+            zero2: 0,
+        };
+        archive(&claim, &mut self.0[..ENVELOPE_LEN]);
+    }
+
+    /// Checks a copied entry. Its sequence number was compared before the copy was made.
+    pub(crate) fn call(&self, geometry: Geometry) -> Result<Call, Violation> {
+        let claim =
+            rkyv::api::low::access::<ArchivedCallClaim, rancor::Failure>(&self.0[..ENVELOPE_LEN])
+                .map_err(|_| Violation("an envelope that is none"))?;
+        let length = claim.length.to_native();
+        if u32::from(claim.slot) >= geometry.entries() {
+            return Err(Violation("a slot beyond the last one"));
+        }
+        let face = match claim.kind & 15 {
+            0 => Face::Function,
+            1 => Face::Action,
+            _ => return Err(Violation("a face that no gate has")),
+        };
+        Ok(Call {
+            gate: claim.gate.to_native(),
+            slot: claim.slot,
+            face,
+            place: self.place(claim.kind >> 4, length, geometry)?,
+            length,
+            deadline: claim.deadline.to_native(),
+        })
+    }
+
+    /// Checks a copied reply. Its state was compared before the copy was made.
+    pub(crate) fn reply(&self, geometry: Geometry) -> Result<Reply, Violation> {
+        let claim =
+            rkyv::api::low::access::<ArchivedReplyClaim, rancor::Failure>(&self.0[..ENVELOPE_LEN])
+                .map_err(|_| Violation("an envelope that is none"))?;
+        let length = claim.length.to_native();
+        if claim.status > 1 {
+            return Err(Violation("a reply that is neither result nor error"));
+        }
+        Ok(Reply {
+            ok: claim.status == 0,
+            place: self.place(claim.place, length, geometry)?,
+            length,
+        })
+    }
+}
+
+/// Archives a plain record into exactly its own size.
+fn archive<T>(record: &T, into: &mut [u8])
+where
+    T: for<'a> Serialize<Strategy<Buffer<'a>, rancor::Failure>>,
+{
+    let mut buffer = Buffer::from(into);
+    let written =
+        rkyv::api::serialize_using(record, Strategy::<_, rancor::Failure>::wrap(&mut buffer));
+    debug_assert!(written.is_ok(), "an envelope is {ENVELOPE_LEN} bytes long");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::{
+        Just, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
+    };
+    use proptest::strategy::Strategy as _;
+
+    const G: Geometry = Geometry::DEFAULT;
+
+    fn places() -> impl proptest::strategy::Strategy<Value = (Place, u32)> {
+        let area = (0u8..64).prop_flat_map(|block| {
+            (
+                Just(Place::Area { block }),
+                0..=(65536 - u32::from(block) * 1024),
+            )
+        });
+        prop_oneof![
+            (0u32..=112).prop_map(|length| (Place::Inline, length)),
+            area
+        ]
+    }
+
+    fn calls() -> impl proptest::strategy::Strategy<Value = Call> {
+        let faces = prop_oneof![Just(Face::Function), Just(Face::Action)];
+        (any::<u16>(), 0u8..64, faces, places(), any::<u32>()).prop_map(
+            |(gate, slot, face, (place, length), deadline)| Call {
+                gate,
+                slot,
+                face,
+                place,
+                length,
+                deadline,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_caller_writes_a_provider_reads(call in calls(), sequence: u32) {
+            let mut cell = Cell::default();
+            cell.set_call(&call, sequence);
+            prop_assert_eq!(cell.call(G), Ok(call));
+            prop_assert_eq!(&cell.0[..4], &sequence.to_le_bytes());
+        }
+
+        #[test]
+        fn hostile_cells_are_refused_or_stay_in_bounds(bytes in proptest::collection::vec(any::<u8>(), CELL_LEN)) {
+            let mut cell = Cell::default();
+            cell.0.copy_from_slice(&bytes);
+            if let Ok(call) = cell.call(G) {
+                prop_assert!(u32::from(call.slot) < G.entries());
+                in_bounds(call.place, call.length)?;
+            }
+            if let Ok(reply) = cell.reply(G) {
+                in_bounds(reply.place, reply.length)?;
+            }
+        }
+    }
+
+    fn in_bounds(place: Place, length: u32) -> Result<(), TestCaseError> {
+        match place {
+            Place::Inline => prop_assert!(length as usize <= INLINE_LEN),
+            Place::Area { block } => {
+                prop_assert!(usize::from(block) * 1024 + length as usize <= 65536)
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_reply_reads_as_written() {
+        for (ok, place, length) in [
+            (true, Place::Inline, 0),
+            (false, Place::Inline, 112),
+            (true, Place::Area { block: 3 }, 5000),
+        ] {
+            let reply = Reply { ok, place, length };
+            let mut cell = Cell::default();
+            cell.set_reply(&reply, 7);
+            assert_eq!(cell.reply(G), Ok(reply));
+            assert_eq!(cell.0[..4], 7u32.to_le_bytes());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Where things lie in an outbox.
+//!
+//! ```text
+//! offset (64 entries)   bytes   what                               section
+//!      0                 8192   ring: 64 entries of 128            `ring`
+//!   8192                 8192   reply slots: 64 of 128             `slot`
+//!  16384                 4096   marks: 64 of 64                    `marks`
+//!  20480                65536   payload area: 64 blocks of 1024    `area`
+//! ```
+//!
+//! The broker chooses a geometry and tells it to both sides; each keeps it in private memory.
+//! Zeroed memory is a valid empty outbox: nobody but its writer ever writes in it.
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// Bytes of a ring entry and of a reply slot: two cache lines.
+pub const CELL_LEN: usize = 128;
+/// Bytes of an envelope, at the start of each cell.
+pub const ENVELOPE_LEN: usize = 16;
+/// Bytes of payload that fit a cell beside its envelope.
+pub const INLINE_LEN: usize = CELL_LEN - ENVELOPE_LEN;
+/// Bytes of one pending call's marks: a cache line of its own.
+pub const MARKS_LEN: usize = 64;
+/// Blocks in a payload area; one bit each in the writer's private map.
+pub const AREA_BLOCKS: usize = 64;
+/// The most entries a ring can have; one bit each in private maps.
+pub const MAX_ENTRIES: u32 = 64;
+/// The largest payload area that the broker makes.
+pub const MAX_AREA_LEN: u32 = 1 << 20;
+
+/// The sizes of an outbox; both outboxes of a link have the same.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    entries: u32,
+    area_len: u32,
+}
+
+impl Geometry {
+    /// 64 entries and a payload area of 64 KiB.
+    pub const DEFAULT: Geometry = Geometry {
+        entries: 64,
+        area_len: 64 << 10,
+    };
+
+    /// A geometry of `entries` (a power of two, at most 64) and an area of `area_len` bytes
+    /// (a multiple of 512, at most 1 MiB); `None` for anything else.
+    pub const fn new(entries: u32, area_len: u32) -> Option<Geometry> {
+        let geometry = Geometry { entries, area_len };
+        if geometry.is_sound() {
+            Some(geometry)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a geometry that came over the wire is one that [`Geometry::new`] would make.
+    pub const fn is_sound(&self) -> bool {
+        self.entries.is_power_of_two()
+            && self.entries <= MAX_ENTRIES
+            && self.area_len > 0
+            && self.area_len <= MAX_AREA_LEN
+            && self.area_len as usize % (AREA_BLOCKS * 8) == 0
+    }
+
+    /// The number of ring entries, and so of reply slots and pending calls.
+    pub const fn entries(&self) -> u32 {
+        self.entries
+    }
+
+    /// Bytes of the payload area, which is also the longest payload.
+    pub const fn area_len(&self) -> usize {
+        self.area_len as usize
+    }
+
+    /// Bytes of one block of the payload area.
+    pub const fn block_len(&self) -> usize {
+        self.area_len() / AREA_BLOCKS
+    }
+
+    /// Bytes of the whole outbox.
+    pub const fn total_len(&self) -> usize {
+        self.area_at() + self.area_len()
+    }
+
+    /// The place of the entry for a sequence number.
+    #[inline]
+    pub(crate) const fn entry_at(&self, sequence: u32) -> usize {
+        (sequence & (self.entries - 1)) as usize * CELL_LEN
+    }
+
+    /// The place of a reply slot.
+    #[inline]
+    pub(crate) const fn reply_at(&self, slot: u8) -> usize {
+        (self.entries as usize + slot as usize) * CELL_LEN
+    }
+
+    /// The place of a pending call's marks.
+    #[inline]
+    pub(crate) const fn marks_at(&self, slot: u8) -> usize {
+        2 * self.entries as usize * CELL_LEN + slot as usize * MARKS_LEN
+    }
+
+    /// The place of the payload area.
+    #[inline]
+    pub(crate) const fn area_at(&self) -> usize {
+        self.entries as usize * (2 * CELL_LEN + MARKS_LEN)
+    }
+}
+
+// The byte table above, held against the code.
+const _: () = {
+    let g = Geometry::DEFAULT;
+    assert!(g.entry_at(64) == 0 && g.entry_at(1) == 128);
+    assert!(g.reply_at(0) == 8192);
+    assert!(g.marks_at(0) == 16384);
+    assert!(g.area_at() == 20480);
+    assert!(g.total_len() == 86016);
+    assert!(g.block_len() == 1024);
+    assert!(INLINE_LEN == 112);
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sound_geometries_are_made() {
+        assert_eq!(Geometry::new(64, 64 << 10), Some(Geometry::DEFAULT));
+        for (entries, area_len) in [
+            (0, 512),
+            (3, 512),
+            (128, 512),
+            (64, 0),
+            (64, 513),
+            (64, 2 << 20),
+        ] {
+            assert_eq!(
+                Geometry::new(entries, area_len),
+                None,
+                "{entries} {area_len}"
+            );
+        }
+    }
+}

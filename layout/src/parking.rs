@@ -1,0 +1,170 @@
+//! Doorbell and status page: how a plugin with nothing to do is woken.
+//!
+//! ```text
+//! doorbell page   0 bell u32            written by the plugin and its linked peers
+//! status page     0 state u32           0 awake, 1 parked, 2 closed   written by the plugin
+//!                64 parks u64           how often it parked
+//!                72 calls u64           calls its handlers ran
+//!                80 errors u64          those that failed
+//! ```
+//!
+//! The bell carries no data: it is rung by adding to it, and waited on by its value.
+//!
+//! **Sync point** WORK-OR-PARKED. The plugin stores `parked`, fences, and looks for work once
+//! more before it waits; a peer publishes work, fences, and looks at the state before it goes
+//! on. With sequentially consistent fences on both sides at least one sees the other. The bell's
+//! value is read *before* `parked` is stored, so that a ring in between ends the wait at once.
+//!
+//! `closed` follows the same pattern: the plugin stores it, fences, and answers what is left in
+//! its rings; a caller that published too late for that sees it.
+
+use crate::atomic::{Ordering, fence};
+use crate::view::{ReadView, WriteView};
+
+/// Bytes of a doorbell page.
+pub const DOORBELL_LEN: usize = 4096;
+/// Bytes of a status page.
+pub const STATUS_LEN: usize = 4096;
+
+const PARKS: usize = 64;
+const CALLS: usize = 72;
+const ERRORS: usize = 80;
+
+/// What a plugin is doing, as its peers see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// It looks at its rings by itself.
+    Awake,
+    /// It waits for its doorbell.
+    Parked,
+    /// It serves no more calls.
+    Closed,
+}
+
+/// The plugin's own side of its status page.
+#[derive(Debug)]
+pub struct Status {
+    page: WriteView,
+}
+
+/// The counters of a status page, as they were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// How often the plugin's dispatcher parked.
+    pub parks: u64,
+    /// Calls that its handlers ran.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+}
+
+impl Status {
+    /// The writing side of a status page of [`STATUS_LEN`] bytes.
+    pub fn new(page: WriteView) -> Status {
+        Status { page }
+    }
+
+    /// Announces that the plugin is about to wait. Afterwards it looks for work once more.
+    pub fn park(&self) {
+        self.page.store32(0, 1, Ordering::Relaxed);
+        self.add(PARKS);
+        // WORK-OR-PARKED, the plugin's side.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Announces that the plugin looks at its rings again.
+    pub fn awake(&self) {
+        self.page.store32(0, 0, Ordering::Relaxed);
+    }
+
+    /// Announces that the plugin serves no more calls, for good.
+    pub fn close(&self) {
+        self.page.store32(0, 2, Ordering::Relaxed);
+        // WORK-OR-PARKED, the plugin's side.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Counts a call, and whether it failed. Only the dispatcher counts.
+    #[inline]
+    pub fn count_call(&self, failed: bool) {
+        self.add(CALLS);
+        if failed {
+            self.add(ERRORS);
+        }
+    }
+
+    /// Has one writer at a time, so a load and a store do; a locked add would cost more.
+    #[inline]
+    fn add(&self, at: usize) {
+        let now = self.page.as_read().load64(at, Ordering::Relaxed);
+        self.page
+            .store64(at, now.wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+/// Orders what this thread published before what it reads next: a peer's activity, or a
+/// caller's waiter flag. The other half of WORK-OR-PARKED and REPLY-OR-WAITER.
+#[inline]
+pub fn publish_fence() {
+    fence(Ordering::SeqCst);
+}
+
+/// What the owner of a status page is doing. Call [`publish_fence`] in between after publishing.
+///
+/// A value that no plugin writes counts as parked: ringing once too often hurts nobody.
+#[inline]
+pub fn activity(status: &ReadView) -> Activity {
+    match status.load32(0, Ordering::Relaxed) {
+        0 => Activity::Awake,
+        2 => Activity::Closed,
+        _ => Activity::Parked,
+    }
+}
+
+/// Reads the counters of a status page.
+pub fn counters(status: &ReadView) -> Counters {
+    Counters {
+        parks: status.load64(PARKS, Ordering::Relaxed),
+        calls: status.load64(CALLS, Ordering::Relaxed),
+        errors: status.load64(ERRORS, Ordering::Relaxed),
+    }
+}
+
+/// A plugin's doorbell: its own, or a linked peer's.
+#[derive(Debug)]
+pub struct Doorbell {
+    page: WriteView,
+}
+
+impl Doorbell {
+    /// A doorbell on a page of [`DOORBELL_LEN`] bytes.
+    pub fn new(page: WriteView) -> Doorbell {
+        Doorbell { page }
+    }
+
+    /// The value to wait on; read before [`Status::park`].
+    pub fn value(&self) -> u32 {
+        self.page.as_read().load32(0, Ordering::Relaxed)
+    }
+
+    /// Changes the value, so that nobody falls asleep on the old one. [`Doorbell::ring`] does
+    /// this and wakes who already sleeps.
+    pub fn touch(&self) {
+        self.page.add32(0, 1, Ordering::Release);
+    }
+}
+
+#[cfg(not(callgate_loom))]
+impl Doorbell {
+    /// Rings: whoever waits wakes up. One system call.
+    pub fn ring(&self) {
+        self.touch();
+        crate::sys::futex::wake(self.page.as_read(), 0);
+    }
+
+    /// Waits until the bell is rung or, if a deadline (in nanoseconds of the monotonic clock)
+    /// is given, until it passes; returns at once when the value is no longer `seen`.
+    pub fn wait(&self, seen: u32, deadline: Option<u64>) {
+        crate::sys::futex::wait(self.page.as_read(), 0, seen, deadline);
+    }
+}

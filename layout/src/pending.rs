@@ -1,0 +1,117 @@
+//! The caller's private record of its calls in flight on one link.
+//!
+//! One bit a slot says that it is taken. A slot stays taken until its reply is *published*, even
+//! when the caller gave up long before: that is what keeps the ring from being full
+//! ([`crate::ring`]). Slots whose callers gave up are kept in a second word and looked through
+//! when a slot is needed.
+//!
+//! **Sync point.** PENDING-FREED: freeing releases, taking acquires; all changes of the word are
+//! read-modify-writes, so what any earlier holder knew (its reply, its payload) is known to
+//! whoever takes a slot after it, whichever slot that is.
+
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::geometry::{Geometry, MAX_ENTRIES};
+
+/// The pending calls of one link.
+#[derive(Debug)]
+pub struct Pending {
+    taken: AtomicU64,
+    abandoned: AtomicU64,
+    /// How many calls each slot has borne; changed only by who holds the slot.
+    generations: [AtomicU32; MAX_ENTRIES as usize],
+    entries: u32,
+}
+
+/// A taken slot and the generation of the call it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The slot's index.
+    pub slot: u8,
+    /// What the reply slot's state will be when the answer is there.
+    pub generation: u32,
+}
+
+impl Pending {
+    /// A record without a call in flight.
+    pub fn new(geometry: Geometry) -> Pending {
+        Pending {
+            taken: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+            generations: core::array::from_fn(|_| AtomicU32::new(0)),
+            entries: geometry.entries(),
+        }
+    }
+
+    /// Takes the lowest free slot; `None` while all are taken.
+    #[inline]
+    pub fn take(&self) -> Option<Ticket> {
+        let mut taken = self.taken.load(Ordering::Relaxed);
+        loop {
+            let slot = taken.trailing_ones();
+            if slot >= self.entries {
+                return None;
+            }
+            // PENDING-FREED, acquire.
+            match self.taken.compare_exchange_weak(
+                taken,
+                taken | 1 << slot,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(self.ticket(slot as u8)),
+                Err(now) => taken = now,
+            }
+        }
+    }
+
+    fn ticket(&self, slot: u8) -> Ticket {
+        let count = &self.generations[usize::from(slot)];
+        // Only the slot's holder comes here; the word orders holder after holder.
+        let generation = count.load(Ordering::Relaxed).wrapping_add(1);
+        count.store(generation, Ordering::Relaxed);
+        Ticket { slot, generation }
+    }
+
+    /// Frees a slot whose reply was published and copied.
+    #[inline]
+    pub fn free(&self, ticket: Ticket) {
+        // PENDING-FREED, release.
+        self.taken.fetch_and(!(1 << ticket.slot), Ordering::Release);
+    }
+
+    /// Leaves a slot whose caller gave up to [`Pending::sweep`].
+    pub fn abandon(&self, ticket: Ticket) {
+        self.abandoned.fetch_or(1 << ticket.slot, Ordering::Release);
+    }
+
+    /// Whether there is anything to sweep.
+    pub fn has_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed) != 0
+    }
+
+    /// Frees the abandoned slots for which `is_answered` says that the reply was published
+    /// meanwhile, after `free_payload` has given back what the call had taken.
+    pub fn sweep(&self, is_answered: impl Fn(Ticket) -> bool, mut free_payload: impl FnMut(u8)) {
+        // Whoever takes the word works on it alone.
+        let mut mine = self.abandoned.swap(0, Ordering::AcqRel);
+        let mut left = 0;
+        while mine != 0 {
+            let slot = mine.trailing_zeros() as u8;
+            mine &= mine - 1;
+            let generation = self.generations[usize::from(slot)].load(Ordering::Relaxed);
+            let ticket = Ticket { slot, generation };
+            if is_answered(ticket) {
+                free_payload(slot);
+                self.free(ticket);
+            } else {
+                left |= 1 << slot;
+            }
+        }
+        self.abandoned.fetch_or(left, Ordering::Release);
+    }
+
+    /// How many slots are taken.
+    pub fn in_flight(&self) -> u32 {
+        self.taken.load(Ordering::Relaxed).count_ones()
+    }
+}

@@ -1,0 +1,109 @@
+//! The ring of calls in an outbox.
+//!
+//! **Who writes what.** The caller's process writes every word of the ring; its threads claim
+//! entries by a private counter. The provider's dispatcher reads, and keeps its position in
+//! private memory: nothing in the ring says how far it got.
+//!
+//! **Why it cannot be full.** A caller holds one of N pending calls before it claims one of N
+//! entries, and keeps it until the reply is published. Entries are taken in order. Were the
+//! entry of call `s - N` not yet taken when call `s` claims it, then none of `s - N .. s` would
+//! have been answered: N pending calls, and `s` would need one more than there are.
+//!
+//! **Sync points.** CALL-PUBLISHED: the writer's release store of an entry's first word pairs
+//! with the reader's acquire load of it, so that the rest of the entry, and the payload in the
+//! area, are there when the number is. Relaxed would show the number before the bytes.
+
+use crate::atomic::{AtomicU32, Ordering};
+use crate::envelope::{Call, Cell, Violation};
+use crate::geometry::{CELL_LEN, Geometry};
+use crate::view::{ReadView, WriteView};
+
+/// The caller's end: publishes calls.
+#[derive(Debug)]
+pub struct RingWriter {
+    geometry: Geometry,
+    /// The number of the last call claimed; private, so that no peer can disturb it.
+    claimed: AtomicU32,
+}
+
+impl RingWriter {
+    /// The writer of an empty ring.
+    pub fn new(geometry: Geometry) -> RingWriter {
+        RingWriter {
+            geometry,
+            claimed: AtomicU32::new(0),
+        }
+    }
+
+    /// Publishes a call whose inline payload, if it has one, already stands in `cell`.
+    ///
+    /// The caller must hold pending call `call.slot`; see the module's argument.
+    #[inline]
+    pub fn publish(&self, outbox: &WriteView, call: &Call, cell: &mut Cell) {
+        // AcqRel: the counter hands on, from claim to claim, what an earlier claimant knew of
+        // taken entries (PENDING-FREED), so that this one may overwrite the entry it gets.
+        let sequence = self.claimed.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        cell.set_call(call, sequence);
+        let at = self.geometry.entry_at(sequence);
+        let used = Cell::used(call.place, call.length);
+        outbox.copy_in(at + 8, &cell.0[8..used]);
+        let mut first = [0; 8];
+        first.copy_from_slice(&cell.0[..8]);
+        // CALL-PUBLISHED, release.
+        outbox.store64(at, u64::from_ne_bytes(first), Ordering::Release);
+    }
+}
+
+/// The provider's end: takes calls, in order.
+#[derive(Debug)]
+pub struct RingReader {
+    geometry: Geometry,
+    /// The number of the next call; private.
+    next: u32,
+}
+
+impl RingReader {
+    /// The reader of a ring from which nothing was taken.
+    pub fn new(geometry: Geometry) -> RingReader {
+        RingReader { geometry, next: 1 }
+    }
+
+    /// Whether a call waits to be taken.
+    #[inline]
+    pub fn has_call(&self, inbox: &ReadView) -> bool {
+        self.first_word(inbox, Ordering::Relaxed) as u32 == self.next
+    }
+
+    /// Copies the next call out and checks it; `None` where there is none.
+    ///
+    /// The bytes behind the envelope stand in `cell` afterwards. After a [`Violation`] the link
+    /// is of no more use.
+    #[inline]
+    pub fn take(&mut self, inbox: &ReadView, cell: &mut Cell) -> Option<Result<Call, Violation>> {
+        // CALL-PUBLISHED, acquire.
+        let first = self.first_word(inbox, Ordering::Acquire);
+        if first as u32 != self.next {
+            return None;
+        }
+        let at = self.geometry.entry_at(self.next);
+        self.next = self.next.wrapping_add(1);
+        cell.0[..8].copy_from_slice(&first.to_ne_bytes());
+        inbox.copy_out(at + 8, &mut cell.0[8..64]);
+        let call = cell.call(self.geometry);
+        if let Ok(call) = &call {
+            let used = Cell::used(call.place, call.length);
+            if used > 64 {
+                inbox.copy_out(
+                    at + 64,
+                    &mut cell.0[64..used.next_multiple_of(8).min(CELL_LEN)],
+                );
+            }
+        }
+        Some(call)
+    }
+
+    #[inline]
+    fn first_word(&self, inbox: &ReadView, order: Ordering) -> u64 {
+        inbox.load64(self.geometry.entry_at(self.next), order)
+    }
+}

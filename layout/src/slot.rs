@@ -1,0 +1,65 @@
+//! Reply slots: where a call's answer appears.
+//!
+//! **Who writes what.** All of a reply slot is written by the provider, in its own outbox; the
+//! slot's index is the caller's pending call. The first word, `state`, is the *generation* that
+//! was answered last: how many calls this slot has borne. Both sides count generations in
+//! private memory; a peer that lies about one answers only its own call wrongly, or not at all.
+//!
+//! **Sync points.** REPLY-PUBLISHED: the provider's release store of `state` pairs with the
+//! caller's acquire load. It carries the reply to the caller, and also the fact that the
+//! provider has copied the request: from there on the caller may reuse entry and payload.
+
+use crate::atomic::Ordering;
+use crate::envelope::{Cell, Reply, Violation};
+use crate::geometry::Geometry;
+use crate::view::{ReadView, WriteView};
+
+/// Publishes a reply whose inline payload, if it has one, already stands in `cell`.
+///
+/// Each generation of a slot is published once. Afterwards the provider issues a fence and
+/// looks at the caller's waiter flag ([`crate::marks`]).
+#[inline]
+pub fn publish(
+    outbox: &WriteView,
+    geometry: Geometry,
+    slot: u8,
+    generation: u32,
+    reply: &Reply,
+    cell: &mut Cell,
+) {
+    cell.set_reply(reply, generation);
+    let at = geometry.reply_at(slot);
+    let used = Cell::used(reply.place, reply.length);
+    let mut second = [0; 4];
+    second.copy_from_slice(&cell.0[4..8]);
+    outbox.store32(at + 4, u32::from_ne_bytes(second), Ordering::Relaxed);
+    outbox.copy_in(at + 8, &cell.0[8..used]);
+    // REPLY-PUBLISHED, release.
+    outbox.store32(at, generation, Ordering::Release);
+}
+
+/// The generation that was answered last; the caller compares it with its own.
+#[inline]
+pub fn state(inbox: &ReadView, geometry: Geometry, slot: u8) -> u32 {
+    // REPLY-PUBLISHED, acquire.
+    inbox.load32(geometry.reply_at(slot), Ordering::Acquire)
+}
+
+/// Copies the reply out and checks it, after [`state`] has shown its generation.
+#[inline]
+pub fn read(
+    inbox: &ReadView,
+    geometry: Geometry,
+    slot: u8,
+    cell: &mut Cell,
+) -> Result<Reply, Violation> {
+    let at = geometry.reply_at(slot);
+    cell.0[4..8].copy_from_slice(&inbox.load32(at + 4, Ordering::Relaxed).to_ne_bytes());
+    inbox.copy_out(at + 8, &mut cell.0[8..64]);
+    let reply = cell.reply(geometry)?;
+    let used = Cell::used(reply.place, reply.length);
+    if used > 64 {
+        inbox.copy_out(at + 64, &mut cell.0[64..used]);
+    }
+    Ok(reply)
+}

@@ -1,0 +1,75 @@
+//! Maps of memory files.
+
+use core::ptr::NonNull;
+use std::fs::File;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+use super::memfd;
+
+/// A shared map of a memory file, unmapped on drop and not inherited by forked children.
+#[derive(Debug)]
+pub struct Mapping {
+    map: MmapRaw,
+    writable: bool,
+}
+
+impl Mapping {
+    /// Maps `len` bytes for reading and writing.
+    pub fn writable(fd: OwnedFd, len: usize) -> io::Result<Mapping> {
+        let file = sized_file(fd, len)?;
+        Mapping::new(MmapOptions::new().len(len).map_raw(&file)?, true)
+    }
+
+    /// Maps `len` bytes for reading.
+    pub fn read_only(fd: OwnedFd, len: usize) -> io::Result<Mapping> {
+        let file = sized_file(fd, len)?;
+        Mapping::new(MmapOptions::new().len(len).map_raw_read_only(&file)?, false)
+    }
+
+    fn new(map: MmapRaw, writable: bool) -> io::Result<Mapping> {
+        map.advise(Advice::DontFork)?;
+        Ok(Mapping { map, writable })
+    }
+
+    /// The number of bytes mapped.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether this process may write through the map.
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Where the map begins.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        // SAFETY: mmap never gives address zero to a program that did not ask for it.
+        unsafe { NonNull::new_unchecked(self.map.as_mut_ptr()) }
+    }
+}
+
+/// The file behind a descriptor, if it has `len` bytes and cannot lose any of them: a map of a
+/// file that shrinks would fault.
+fn sized_file(fd: OwnedFd, len: usize) -> io::Result<File> {
+    let sealed = memfd::has_sealed_size(borrow(&fd));
+    let file = File::from(fd);
+    if !sealed || file.metadata()?.len() < len as u64 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the memory file is shorter than agreed, or its size is not sealed",
+        ));
+    }
+    Ok(file)
+}
+
+fn borrow(fd: &OwnedFd) -> BorrowedFd<'_> {
+    std::os::fd::AsFd::as_fd(fd)
+}

@@ -1,0 +1,10 @@
+//! What the kernel does for us, each in a small safe wrapper: the home of `unsafe`.
+
+pub mod fdpass;
+#[cfg(not(callgate_loom))]
+pub mod fork;
+#[cfg(not(callgate_loom))]
+pub mod futex;
+pub mod mapping;
+pub mod memfd;
+pub mod process;

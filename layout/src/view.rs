@@ -1,0 +1,238 @@
+//! Views of shared memory: the only door through which foreign-writable bytes are touched.
+//!
+//! Peer-writable memory never becomes a reference to plain data. It is read and written in
+//! whole words, by atomics, and payloads are copied word by word. Each word is only ever
+//! accessed in one size, 32 or 64 bits, as the byte tables say.
+//!
+//! Offsets are the program's own or were checked against the private [`Geometry`]
+//! (crate::Geometry) before they come here; one out of bounds is a bug and panics.
+
+use crate::atomic::Ordering;
+use memory::Memory;
+
+/// A part of shared memory that this process reads.
+#[derive(Clone, Debug)]
+pub struct ReadView {
+    memory: Memory,
+}
+
+/// A part of shared memory that this process writes (and may read back).
+#[derive(Debug)]
+pub struct WriteView {
+    read: ReadView,
+}
+
+impl ReadView {
+    /// The number of bytes in view.
+    pub fn len(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Whether there is nothing in view.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The 32-bit word at byte `at`.
+    #[inline]
+    pub(crate) fn load32(&self, at: usize, order: Ordering) -> u32 {
+        self.memory.word32(at).load(order)
+    }
+
+    /// The 64-bit word at byte `at`.
+    #[inline]
+    pub(crate) fn load64(&self, at: usize, order: Ordering) -> u64 {
+        self.memory.word64(at).load(order)
+    }
+
+    /// Copies the bytes from `at` on into private memory, by relaxed loads of whole words.
+    ///
+    /// `at` is a multiple of 8; the last word is read whole even where fewer bytes are wanted.
+    #[inline]
+    pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
+        for (index, chunk) in into.chunks_mut(8).enumerate() {
+            let word = self.load64(at + index * 8, Ordering::Relaxed).to_ne_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+    }
+
+    /// The word at `at` as the kernel's futex calls want it.
+    #[cfg(not(callgate_loom))]
+    pub(crate) fn futex(&self, at: usize) -> &crate::atomic::AtomicU32 {
+        self.memory.word32(at)
+    }
+}
+
+impl WriteView {
+    /// The same memory, for reading back.
+    #[inline]
+    pub fn as_read(&self) -> &ReadView {
+        &self.read
+    }
+
+    /// Stores the 32-bit word at byte `at`.
+    #[inline]
+    pub(crate) fn store32(&self, at: usize, value: u32, order: Ordering) {
+        self.read.memory.word32(at).store(value, order);
+    }
+
+    /// Stores the 64-bit word at byte `at`.
+    #[inline]
+    pub(crate) fn store64(&self, at: usize, value: u64, order: Ordering) {
+        self.read.memory.word64(at).store(value, order);
+    }
+
+    /// Adds to the 32-bit word at byte `at`, wrapping.
+    pub(crate) fn add32(&self, at: usize, value: u32, order: Ordering) {
+        self.read.memory.word32(at).fetch_add(value, order);
+    }
+
+    /// Copies private bytes to `at`, by relaxed stores of whole words; the last word is filled
+    /// up with zeros.
+    #[inline]
+    pub(crate) fn copy_in(&self, at: usize, from: &[u8]) {
+        let mut words = from.chunks_exact(8);
+        let mut to = at;
+        for chunk in &mut words {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            self.store64(to, u64::from_ne_bytes(word), Ordering::Relaxed);
+            to += 8;
+        }
+        let rest = words.remainder();
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            self.store64(to, u64::from_ne_bytes(word), Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(not(callgate_loom))]
+mod memory {
+    use core::ptr::NonNull;
+    use std::sync::Arc;
+
+    use crate::atomic::{AtomicU32, AtomicU64};
+    use crate::sys::mapping::Mapping;
+
+    /// A mapping, kept alive, with its address at hand.
+    #[derive(Clone, Debug)]
+    pub(super) struct Memory {
+        base: NonNull<u8>,
+        len: usize,
+        _mapping: Arc<Mapping>,
+    }
+
+    // SAFETY: `base` points into a mapping that stays mapped at the same address, whatever the
+    // thread, until the last `Arc` of it is dropped; access goes through atomics alone.
+    unsafe impl Send for Memory {}
+    // SAFETY: as for `Send`: every access through a shared `Memory` is atomic.
+    unsafe impl Sync for Memory {}
+
+    impl Memory {
+        pub(super) fn new(mapping: Mapping) -> Memory {
+            let mapping = Arc::new(mapping);
+            Memory {
+                base: mapping.base(),
+                len: mapping.len(),
+                _mapping: mapping,
+            }
+        }
+
+        pub(super) fn len(&self) -> usize {
+            self.len
+        }
+
+        #[inline]
+        fn at(&self, at: usize, size: usize) -> NonNull<u8> {
+            assert!(at.is_multiple_of(size) && at < self.len && self.len - at >= size);
+            // SAFETY: the line above keeps `at` inside the `len` mapped bytes at `base`.
+            unsafe { self.base.add(at) }
+        }
+
+        #[inline]
+        pub(super) fn word32(&self, at: usize) -> &AtomicU32 {
+            // SAFETY: `at()` gives a pointer to 4 mapped bytes (a mapping begins on a page, so
+            // the multiple of 4 is aligned) which stay mapped as long as `self`, to which the
+            // reference is bound. This process accesses them by 32-bit atomics alone. On a
+            // read-only mapping `ReadView` only loads, which does not write on any target that
+            // has 32-bit and 64-bit atomics and Linux.
+            unsafe { AtomicU32::from_ptr(self.at(at, 4).as_ptr().cast()) }
+        }
+
+        #[inline]
+        pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
+            // SAFETY: as in `word32`, with 8 bytes.
+            unsafe { AtomicU64::from_ptr(self.at(at, 8).as_ptr().cast()) }
+        }
+    }
+}
+
+#[cfg(not(callgate_loom))]
+impl ReadView {
+    /// A view of a whole mapping, read-only or not.
+    pub fn new(mapping: crate::sys::mapping::Mapping) -> ReadView {
+        ReadView {
+            memory: Memory::new(mapping),
+        }
+    }
+}
+
+#[cfg(not(callgate_loom))]
+impl WriteView {
+    /// A view of a whole writable mapping; `None` where it is read-only.
+    pub fn new(mapping: crate::sys::mapping::Mapping) -> Option<WriteView> {
+        mapping.is_writable().then(|| WriteView {
+            read: ReadView::new(mapping),
+        })
+    }
+}
+
+#[cfg(callgate_loom)]
+mod memory {
+    use std::sync::Arc;
+
+    use crate::atomic::{AtomicU32, AtomicU64};
+
+    /// Heap words that loom watches. A place is used in one size only, so that the two arrays
+    /// never stand for the same bytes.
+    #[derive(Clone, Debug)]
+    pub(super) struct Memory {
+        narrow: Arc<[AtomicU32]>,
+        wide: Arc<[AtomicU64]>,
+    }
+
+    impl Memory {
+        pub(super) fn new(len: usize) -> Memory {
+            Memory {
+                narrow: (0..len / 4).map(|_| AtomicU32::new(0)).collect(),
+                wide: (0..len / 8).map(|_| AtomicU64::new(0)).collect(),
+            }
+        }
+
+        pub(super) fn len(&self) -> usize {
+            self.narrow.len() * 4
+        }
+
+        pub(super) fn word32(&self, at: usize) -> &AtomicU32 {
+            &self.narrow[at / 4]
+        }
+
+        pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
+            &self.wide[at / 8]
+        }
+    }
+}
+
+#[cfg(callgate_loom)]
+impl WriteView {
+    /// Zeroed heap memory in the place of a mapping.
+    pub fn heap(len: usize) -> WriteView {
+        WriteView {
+            read: ReadView {
+                memory: Memory::new(len),
+            },
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The command line.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
+
+use crate::wav::MAX_SECONDS;
+
+/// How long the instrument plays if nobody says.
+const DEFAULT_SECONDS: f64 = 10.0;
+/// Room for the filter to be killed and to come back.
+const MIN_SECONDS: f64 = 0.1;
+
+/// Renders music through four plugins, each a process of its own, and kills one of them half way.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "rack", version)]
+pub(crate) struct Args {
+    /// A 16-bit PCM WAV file to play instead of the instrument.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// The WAV file to write.
+    #[arg(long, value_name = "FILE", default_value = "rack.wav")]
+    pub(crate) output: PathBuf,
+
+    /// How long to play [default: 10, or the length of the input].
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    pub(crate) seconds: Option<f64>,
+
+    /// Render as fast as it would be played, not as fast as it goes.
+    #[arg(long)]
+    pub(crate) realtime: bool,
+
+    /// Let the filter live.
+    #[arg(long)]
+    pub(crate) no_kill: bool,
+
+    /// Be one of the plugins; this is how the host starts them.
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) plugin: Option<Role>,
+}
+
+/// The plugins, in the order in which a block goes through them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Makes the sound.
+    Instrument,
+    /// Takes its edge off.
+    Filter,
+    /// Adds echoes.
+    Delay,
+    /// Tells how loud it is.
+    Meter,
+}
+
+impl Role {
+    /// All of them, in order; `role as usize` is the place in it.
+    pub(crate) const ALL: [Role; 4] = [Role::Instrument, Role::Filter, Role::Delay, Role::Meter];
+
+    /// The plugin's name, which is also the argument that starts it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Role::Instrument => "instrument",
+            Role::Filter => "filter",
+            Role::Delay => "delay",
+            Role::Meter => "meter",
+        }
+    }
+}
+
+impl Args {
+    /// Reads the command line; what is wrong with it is said on stderr and ends the program with 2.
+    pub(crate) fn from_command_line() -> Args {
+        let args = Args::parse();
+        match args.check() {
+            Ok(()) => args,
+            Err(error) => error.exit(),
+        }
+    }
+
+    /// How long to play, given the length of the input if there is one.
+    pub(crate) fn frames(&self, input: Option<u64>) -> u64 {
+        match (self.seconds, input) {
+            (None, Some(frames)) => frames,
+            (seconds, _) => crate::plan::frames_in(seconds.unwrap_or(DEFAULT_SECONDS)),
+        }
+    }
+
+    /// What each argument alone cannot show.
+    fn check(&self) -> Result<(), clap::Error> {
+        let same = self.input.as_ref().is_some_and(|input| {
+            let (input, output) = (fs::canonicalize(input), fs::canonicalize(&self.output));
+            matches!((input, output), (Ok(a), Ok(b)) if a == b)
+        });
+        if same && self.plugin.is_none() {
+            let text = "the output would replace the input; name another with --output";
+            return Err(Args::command().error(ErrorKind::ArgumentConflict, text));
+        }
+        Ok(())
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let most = f64::from(MAX_SECONDS);
+    match text.parse::<f64>() {
+        Ok(seconds) if (MIN_SECONDS..=most).contains(&seconds) => Ok(seconds),
+        Ok(_) => Err(format!("not between {MIN_SECONDS} and {most}")),
+        Err(_) => Err("not a number".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        let args = Args::try_parse_from([&["rack"], args].concat())?;
+        args.check().map(|()| args)
+    }
+
+    #[test]
+    fn the_definition_is_sound_and_needs_no_arguments() {
+        Args::command().debug_assert();
+        let args = parse(&[]).unwrap();
+        assert_eq!(args.output, PathBuf::from("rack.wav"));
+        assert!(!args.realtime && !args.no_kill && args.plugin.is_none());
+        assert_eq!(args.frames(None), 480_000);
+        assert_eq!(args.frames(Some(17)), 17);
+        assert_eq!(
+            parse(&["--seconds", "0.5"]).unwrap().frames(Some(17)),
+            24_000
+        );
+    }
+
+    #[test]
+    fn a_plugin_is_started_by_its_name() {
+        for role in Role::ALL {
+            let args = parse(&["--plugin", role.name()]).unwrap();
+            assert_eq!(args.plugin, Some(role));
+            assert_eq!(Role::ALL[role as usize], role);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors() {
+        for seconds in ["0", "-1", "nan", "inf", "1e9", "ten", ""] {
+            let error = parse(&[&format!("--seconds={seconds}")]).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{seconds}");
+        }
+        assert_eq!(parse(&["--input"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parse(&["--plugin", "reverb"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parse(&["stray"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parse(&["--help"]).unwrap_err().exit_code(), 0);
+    }
+
+    /// `--input rack.wav` without `--output` once meant to overwrite the recording it plays.
+    #[test]
+    fn the_input_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        fs::write(&path, "").unwrap();
+        let path = path.to_str().unwrap();
+        let error = parse(&["--input", path, "--output", path]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+}

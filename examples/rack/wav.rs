@@ -1,0 +1,72 @@
+//! WAV files: reading any 16-bit PCM file, writing 16-bit stereo.
+
+mod read;
+mod write;
+
+pub(crate) use read::Clip;
+pub(crate) use write::WavFile;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The longest piece the rack plays, in seconds: six hours just fit a WAV file, whose size is
+/// a 32-bit number.
+pub(crate) const MAX_SECONDS: u32 = 6 * 3_600;
+
+/// Why a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}", path = .path.display())]
+pub(crate) struct FileError {
+    /// The file.
+    path: PathBuf,
+    /// What is wrong with it.
+    #[source]
+    reason: WavError,
+}
+
+impl FileError {
+    fn new(path: &Path, reason: impl Into<WavError>) -> FileError {
+        FileError {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// What is wrong with a WAV file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WavError {
+    /// The system says no.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It does not begin like a WAV file.
+    #[error("not a WAV file (no RIFF and WAVE at its beginning)")]
+    NotWav,
+    /// A chunk that every WAV file has is not there.
+    #[error("not a whole WAV file: no `{0}` chunk")]
+    Missing(&'static str),
+    /// The description of the format contradicts itself.
+    #[error("broken WAV file: {0}")]
+    Broken(&'static str),
+    /// A WAV file, but not one of 16-bit PCM.
+    #[error("only 16-bit PCM can be read, and this is {0}")]
+    Unsupported(String),
+    /// Nothing to play.
+    #[error("holds no audio")]
+    Empty,
+    /// More than [`MAX_SECONDS`].
+    #[error("longer than {} hours", MAX_SECONDS / 3_600)]
+    TooLong,
+    /// What cannot be replaced by a file.
+    #[error("exists and is not a regular file")]
+    NotAFile,
+}
+
+impl From<hound::Error> for WavError {
+    fn from(error: hound::Error) -> WavError {
+        match error {
+            hound::Error::IoError(error) => WavError::Io(error),
+            other => WavError::Io(io::Error::other(other)),
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 use crate::atomic::{AtomicU64, Ordering};
 use crate::geometry::{AREA_BLOCKS, Geometry};
+use crate::view::{ReadView, WriteView};
 
 /// The free blocks of one payload area.
 #[derive(Debug)]
@@ -79,6 +80,23 @@ impl Area {
     pub fn taken(&self) -> u32 {
         self.free.load(Ordering::Relaxed).count_zeros()
     }
+}
+
+/// Copies a payload into its run; it is published with the envelope that names the run.
+pub fn write(outbox: &WriteView, geometry: Geometry, run: Run, payload: &[u8]) {
+    outbox.copy_in(
+        geometry.area_at() + usize::from(run.first) * geometry.block_len(),
+        payload,
+    );
+}
+
+/// Copies a payload out of a peer's area. `block` and the length of `into` come from a checked
+/// envelope.
+pub fn read(inbox: &ReadView, geometry: Geometry, block: u8, into: &mut [u8]) {
+    inbox.copy_out(
+        geometry.area_at() + usize::from(block) * geometry.block_len(),
+        into,
+    );
 }
 
 const fn ones(count: u8) -> u64 {

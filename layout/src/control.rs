@@ -24,6 +24,9 @@
 //!   | <----- GateState   |                                |   only now can a call be made
 //! ```
 
+// The fields of archived enum variants are made by a derive that leaves them undocumented.
+#![allow(missing_docs)]
+
 use std::fmt;
 
 use rkyv::rancor::{Error as RkyvError, Strategy};
@@ -107,7 +110,6 @@ impl LinkEnd {
 
 /// How one face of a gate stands to a plugin that opened it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[rkyv(attr(allow(missing_docs)))]
 pub enum FaceState {
     /// Nobody provides it.
     Absent,
@@ -169,7 +171,6 @@ pub struct Limits {
 
 /// From a plugin to the broker.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[rkyv(attr(allow(missing_docs)))]
 pub enum ToBroker {
     /// The first record of a session.
     Hello(Identity),
@@ -246,7 +247,6 @@ pub enum ToBroker {
 
 /// From the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[rkyv(attr(allow(missing_docs)))]
 pub enum ToPlugin {
     /// Answers `Hello`. Descriptors: the plugin's doorbell and its status page, both to be
     /// mapped for writing.

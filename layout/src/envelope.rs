@@ -336,7 +336,7 @@ mod tests {
         match place {
             Place::Inline => prop_assert!(length as usize <= INLINE_LEN),
             Place::Area { block } => {
-                prop_assert!(usize::from(block) * 1024 + length as usize <= 65536)
+                prop_assert!(usize::from(block) * 1024 + length as usize <= 65536);
             }
         }
         Ok(())

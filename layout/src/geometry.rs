@@ -59,7 +59,7 @@ impl Geometry {
             && self.entries <= MAX_ENTRIES
             && self.area_len > 0
             && self.area_len <= MAX_AREA_LEN
-            && self.area_len as usize % (AREA_BLOCKS * 8) == 0
+            && (self.area_len as usize).is_multiple_of(AREA_BLOCKS * 8)
     }
 
     /// The number of ring entries, and so of reply slots and pending calls.

@@ -3,6 +3,10 @@
 //! A [`Schema`] goes down to the primitives. Two signatures whose archives have the same bytes
 //! have the same [`Fingerprint`], whatever their types are called; where the fingerprints differ,
 //! the schemas say what differs.
+#![allow(
+    missing_docs,
+    reason = "rkyv leaves the fields of an enum's resolver undocumented"
+)]
 
 use core::any::TypeId;
 use core::fmt;

@@ -63,3 +63,20 @@ pub fn read(
     }
     Ok(reply)
 }
+
+/// Wakes the caller that parked on a slot. One system call.
+#[cfg(not(callgate_loom))]
+pub fn wake(outbox: &WriteView, geometry: Geometry, slot: u8) {
+    crate::sys::futex::wake(outbox.as_read(), geometry.reply_at(slot));
+}
+
+/// A slot's state as a word to wait for: while it is `seen`.
+#[cfg(not(callgate_loom))]
+pub fn word(
+    inbox: &ReadView,
+    geometry: Geometry,
+    slot: u8,
+    seen: u32,
+) -> crate::sys::futex::Awaited<'_> {
+    crate::sys::futex::Awaited::shared(inbox, geometry.reply_at(slot), seen)
+}

@@ -61,23 +61,66 @@ pub fn wake_private(word: &AtomicU32) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), WAKE_PRIVATE, i32::MAX) };
 }
 
-/// Waits while the shared word at byte `at` is `expected` *and* the private word is
-/// `private_expected`, at most until the deadline. May also return for no reason.
-pub fn wait_either(
-    view: &ReadView,
-    at: usize,
+/// A word to wait for, and the value it has while there is nothing to wake up for.
+#[derive(Debug)]
+pub struct Awaited<'a> {
+    word: &'a AtomicU32,
     expected: u32,
-    private: &AtomicU32,
-    private_expected: u32,
-    deadline: u64,
-) {
-    let waiters = [
-        waiter(view.futex(at), expected, FUTEX_32),
-        waiter(private, private_expected, FUTEX_32 | FUTEX_PRIVATE),
-    ];
+    flags: u32,
+}
+
+impl<'a> Awaited<'a> {
+    /// The shared word at byte `at`.
+    pub fn shared(view: &'a ReadView, at: usize, expected: u32) -> Awaited<'a> {
+        Awaited {
+            word: view.futex(at),
+            expected,
+            flags: FUTEX_32,
+        }
+    }
+
+    /// A word of this process.
+    pub fn private(word: &'a AtomicU32, expected: u32) -> Awaited<'a> {
+        Awaited {
+            word,
+            expected,
+            flags: FUTEX_32 | FUTEX_PRIVATE,
+        }
+    }
+
+    fn waiter(&self) -> Waiter {
+        Waiter {
+            value: u64::from(self.expected),
+            address: self.word.as_ptr() as u64,
+            flags: self.flags,
+            reserved: 0,
+        }
+    }
+}
+
+/// The most words that one wait can have.
+pub const MAX_AWAITED: usize = 128;
+
+/// Waits while every word has its expected value, at most until the deadline. May also return
+/// for no reason.
+///
+/// Words beyond the first [`MAX_AWAITED`] are not waited for.
+pub fn wait_any<const N: usize>(words: &[Awaited<'_>; N], deadline: u64) {
+    let waiters = words.each_ref().map(Awaited::waiter);
+    wait_waiters(&waiters, deadline);
+}
+
+/// As [`wait_any`], for a number of words that is known only at run time.
+pub fn wait_any_of(words: &[Awaited<'_>], deadline: u64) {
+    let waiters: Vec<Waiter> = words.iter().map(Awaited::waiter).collect();
+    wait_waiters(&waiters, deadline);
+}
+
+fn wait_waiters(waiters: &[Waiter], deadline: u64) {
+    let waiters = &waiters[..waiters.len().min(MAX_AWAITED)];
     let time = timespec(deadline);
-    // SAFETY: both words are live for the duration of the call (`view` and `private` are
-    // borrowed); `waiters` and `time` stand on this stack. The kernel only reads them.
+    // SAFETY: every word is live for the duration of the call (the callers' `Awaited` borrow
+    // them); `waiters` and `time` outlive it. The kernel only reads them.
     unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,
@@ -105,15 +148,6 @@ pub fn has_waitv() -> bool {
         )
     };
     result != -1 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
-}
-
-fn waiter(word: &AtomicU32, expected: u32, flags: u32) -> Waiter {
-    Waiter {
-        value: u64::from(expected),
-        address: word.as_ptr() as u64,
-        flags,
-        reserved: 0,
-    }
 }
 
 fn timespec(nanos: u64) -> libc::timespec {

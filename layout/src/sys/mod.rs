@@ -5,6 +5,7 @@ pub mod fdpass;
 pub mod fork;
 #[cfg(not(callgate_loom))]
 pub mod futex;
+pub mod inherit;
 pub mod mapping;
 pub mod memfd;
 pub mod process;

@@ -1,0 +1,163 @@
+//! What the macro refuses itself, with a better sentence than the compiler's.
+
+use proc_macro2::Span;
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Data, DeriveInput, Error, Field, GenericArgument, GenericParam, LitStr, Meta,
+    PathArguments, Result, Token, Type,
+};
+
+/// What a field's `#[gate(…)]` and `#[serde(…)]` attributes say.
+pub(crate) struct Marks {
+    /// The name and version that stand for a foreign type.
+    pub(crate) opaque: Option<LitStr>,
+    /// Whether serde fills the field in where it is missing.
+    pub(crate) default: bool,
+}
+
+/// Refuses unions, lifetimes, const parameters, discriminants and rkyv's own attributes.
+pub(crate) fn item(input: &DeriveInput) -> Result<()> {
+    for parameter in &input.generics.params {
+        let (span, what) = match parameter {
+            GenericParam::Type(_) => continue,
+            GenericParam::Lifetime(lifetime) => (lifetime.span(), "borrow"),
+            GenericParam::Const(constant) => (constant.span(), "have const parameters"),
+        };
+        return Err(Error::new(span, format!("gate types cannot {what}")));
+    }
+    no_rkyv(&input.attrs)?;
+    match &input.data {
+        Data::Struct(_) => Ok(()),
+        Data::Union(union) => Err(Error::new(
+            union.union_token.span,
+            "gate types are structs and enums: a union cannot be checked",
+        )),
+        Data::Enum(data) => data.variants.iter().try_for_each(|variant| {
+            no_rkyv(&variant.attrs)?;
+            match &variant.discriminant {
+                None => Ok(()),
+                Some((_, value)) => Err(Error::new(
+                    value.span(),
+                    "variants travel by their position and name: leave the number out",
+                )),
+            }
+        }),
+    }
+}
+
+/// Reads a field's marks, takes `#[gate(…)]` off it and refuses types that cannot travel.
+pub(crate) fn field(field: &mut Field) -> Result<Marks> {
+    let mut opaque = None;
+    for attribute in field
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("gate"))
+    {
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("opaque") {
+                return Err(meta.error("expected `opaque = \"name/version\"`"));
+            }
+            opaque = Some(opaque_name(meta.value()?.parse()?)?);
+            Ok(())
+        })?;
+    }
+    field
+        .attrs
+        .retain(|attribute| !attribute.path().is_ident("gate"));
+    if opaque.is_none() {
+        no_rkyv(&field.attrs)?;
+        travels(&field.ty)?;
+    }
+    Ok(Marks {
+        opaque,
+        default: serde_default(&field.attrs),
+    })
+}
+
+fn opaque_name(name: LitStr) -> Result<LitStr> {
+    match name.value().rsplit_once('/') {
+        Some((before, version)) if !before.is_empty() && !version.is_empty() => Ok(name),
+        _ => Err(Error::new(
+            name.span(),
+            "expected a name and a version: \"name/version\"",
+        )),
+    }
+}
+
+/// Whether `#[serde(default)]` or `#[serde(default = "…")]` is among the attributes.
+pub(crate) fn serde_default(attributes: &[Attribute]) -> bool {
+    let serde = attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("serde"));
+    serde.into_iter().any(|attribute| {
+        attribute
+            .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
+            .is_ok_and(|metas| metas.iter().any(|meta| meta.path().is_ident("default")))
+    })
+}
+
+fn no_rkyv(attributes: &[Attribute]) -> Result<()> {
+    match attributes
+        .iter()
+        .find(|attribute| attribute.path().is_ident("rkyv"))
+    {
+        None => Ok(()),
+        Some(attribute) => Err(Error::new(
+            attribute.span(),
+            "rkyv's attributes change the archive behind the fingerprint's back; on a field marked `#[gate(opaque = \"name/version\")]` they are allowed",
+        )),
+    }
+}
+
+/// Refuses what is known by its look not to travel; the rest is left to the `GateType` bound.
+fn travels(ty: &Type) -> Result<()> {
+    let refuse = |span: Span, why: &str| Err(Error::new(span, why));
+    match ty {
+        Type::Reference(_) | Type::Ptr(_) => refuse(
+            ty.span(),
+            "a gate type owns what it holds: use String, Vec or Box",
+        ),
+        Type::BareFn(_) | Type::TraitObject(_) | Type::ImplTrait(_) => {
+            refuse(ty.span(), "code cannot travel through a gate")
+        }
+        Type::Array(array) => travels(&array.elem),
+        Type::Paren(inner) => travels(&inner.elem),
+        Type::Group(inner) => travels(&inner.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().try_for_each(travels),
+        Type::Path(path) => path.path.segments.iter().try_for_each(|segment| {
+            match segment.ident.to_string().as_str() {
+                "HashMap" | "BTreeMap" | "IndexMap" => {
+                    return refuse(
+                        segment.span(),
+                        "maps travel sorted: use callgate_client::SortedMap",
+                    );
+                }
+                "HashSet" | "BTreeSet" => {
+                    return refuse(segment.span(), "sets do not travel: use a Vec");
+                }
+                "Rc" | "Arc" | "Weak" => {
+                    return refuse(segment.span(), "shared pointers do not travel: use a Box");
+                }
+                "usize" | "isize" => {
+                    return refuse(
+                        segment.span(),
+                        "its width depends on the machine: use u64 or i64",
+                    );
+                }
+                _ => {}
+            }
+            let PathArguments::AngleBracketed(arguments) = &segment.arguments else {
+                return Ok(());
+            };
+            arguments
+                .args
+                .iter()
+                .try_for_each(|argument| match argument {
+                    GenericArgument::Type(ty) => travels(ty),
+                    _ => Ok(()),
+                })
+        }),
+        _ => Ok(()),
+    }
+}

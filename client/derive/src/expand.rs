@@ -1,0 +1,103 @@
+//! The macro itself: the item with its derives, and the implementation of `GateType`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Error, Field, Result, parse_quote};
+
+use crate::{check, schema};
+
+/// The item with its derives, and the implementation of `GateType`.
+pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Result<TokenStream> {
+    if !arguments.is_empty() {
+        return Err(Error::new_spanned(
+            arguments,
+            "gate_type takes no arguments",
+        ));
+    }
+    check::item(&input)?;
+    let schema = schema::of(&mut input)?;
+    derive(&mut input);
+    let implementation = implementation(&input, &schema);
+    Ok(quote!(#input #implementation))
+}
+
+fn derive(input: &mut DeriveInput) {
+    let attributes: [syn::Attribute; 3] = [
+        parse_quote!(#[derive(
+            ::callgate_client::__private::rkyv::Archive,
+            ::callgate_client::__private::rkyv::Serialize,
+            ::callgate_client::__private::rkyv::Deserialize,
+            ::callgate_client::__private::serde::Serialize,
+            ::callgate_client::__private::serde::Deserialize,
+        )]),
+        parse_quote!(#[rkyv(crate = ::callgate_client::__private::rkyv)]),
+        parse_quote!(#[serde(crate = "::callgate_client::__private::serde")]),
+    ];
+    input.attrs.splice(0..0, attributes);
+    // A type with parameters needs rkyv's own bounds on its fields; one without has them on the
+    // serializer instead of the fields, which is what lets it contain itself.
+    if input.generics.type_params().next().is_none() {
+        input.attrs.push(parse_quote!(#[rkyv(
+            serialize_bounds(
+                __S: ::callgate_client::__private::rkyv::ser::Writer
+                    + ::callgate_client::__private::rkyv::ser::Allocator,
+                __S::Error: ::callgate_client::__private::rkyv::rancor::Source,
+            ),
+            deserialize_bounds(__D::Error: ::callgate_client::__private::rkyv::rancor::Source),
+            bytecheck(bounds(
+                __C: ::callgate_client::__private::rkyv::validation::ArchiveContext,
+                __C::Error: ::callgate_client::__private::rkyv::rancor::Source,
+            )),
+        )]));
+        for_each_field(input, |field| {
+            field.attrs.push(parse_quote!(#[rkyv(omit_bounds)]));
+        });
+    }
+}
+
+fn for_each_field(input: &mut DeriveInput, mut change: impl FnMut(&mut Field)) {
+    match &mut input.data {
+        Data::Struct(data) => data.fields.iter_mut().for_each(change),
+        Data::Enum(data) => {
+            data.variants
+                .iter_mut()
+                .flat_map(|variant| variant.fields.iter_mut())
+                .for_each(&mut change);
+        }
+        Data::Union(_) => {}
+    }
+}
+
+fn implementation(input: &DeriveInput, schema: &TokenStream) -> TokenStream {
+    let ident = &input.ident;
+    let mut generics = input.generics.clone();
+    let parameters: Vec<_> = generics
+        .type_params()
+        .map(|parameter| parameter.ident.clone())
+        .collect();
+    let clause = generics.make_where_clause();
+    for parameter in parameters {
+        clause
+            .predicates
+            .push(parse_quote!(#parameter: __gate::GateType));
+    }
+    let (before, after, clause) = generics.split_for_impl();
+    quote! {
+        const _: () = {
+            use ::callgate_client::__private as __gate;
+
+            #[automatically_derived]
+            impl #before __gate::GateType for #ident #after #clause {
+                fn schema(describer: &mut __gate::Describer) -> __gate::Schema {
+                    describer.named::<Self>(|describer| {
+                        let _ = &describer;
+                        #schema
+                    })
+                }
+            }
+
+            #[automatically_derived]
+            impl #before __gate::Plain for #ident #after #clause {}
+        };
+    }
+}

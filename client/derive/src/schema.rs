@@ -1,0 +1,59 @@
+//! The body of `GateType::schema`: the fields and variants as expressions.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Data, DeriveInput, Fields, Result};
+
+use crate::check;
+
+/// The expression for the type's schema, which reads `describer`. Takes `#[gate(…)]` off the
+/// fields on the way.
+pub(crate) fn of(input: &mut DeriveInput) -> Result<TokenStream> {
+    let name = input.ident.unraw().to_string();
+    let default = check::serde_default(&input.attrs);
+    match &mut input.data {
+        Data::Struct(data) => {
+            let fields = fields(&mut data.fields, default)?;
+            Ok(quote!(__gate::Schema::Struct { name: #name.into(), fields: #fields }))
+        }
+        Data::Enum(data) => {
+            let variants = data.variants.iter_mut().map(|variant| {
+                let name = variant.ident.unraw().to_string();
+                let fields = fields(&mut variant.fields, default)?;
+                Ok(quote!(__gate::Variant { name: #name.into(), fields: #fields }))
+            });
+            let variants = variants.collect::<Result<Vec<_>>>()?;
+            Ok(quote! {
+                __gate::Schema::Enum { name: #name.into(), variants: ::std::vec![#(#variants),*] }
+            })
+        }
+        // Refused before.
+        Data::Union(_) => Ok(TokenStream::new()),
+    }
+}
+
+fn fields(fields: &mut Fields, all_default: bool) -> Result<TokenStream> {
+    let described = fields.iter_mut().enumerate().map(|(index, field)| {
+        let marks = check::field(field)?;
+        let name = match &field.ident {
+            Some(ident) => ident.unraw().to_string(),
+            None => index.to_string(),
+        };
+        let default = marks.default || all_default;
+        let ty = &field.ty;
+        let schema = match marks.opaque {
+            Some(opaque) => quote!(__gate::Schema::Opaque(#opaque.into())),
+            // Errors point at the field's type; hygiene keeps lints about it out of the user's code.
+            None => {
+                let span = Span::mixed_site().located_at(ty.span());
+                let describer = quote!(describer);
+                quote_spanned!(span=> <#ty as __gate::GateType>::schema(#describer))
+            }
+        };
+        Ok(quote!(__gate::Field { name: #name.into(), schema: #schema, default: #default }))
+    });
+    let described = described.collect::<Result<Vec<_>>>()?;
+    Ok(quote!(::std::vec![#(#described),*]))
+}

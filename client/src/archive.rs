@@ -1,0 +1,88 @@
+//! Values into archives and back: the one door through which a peer's bytes become values.
+
+mod record;
+
+use core::num::NonZeroUsize;
+
+use callgate_layout::Code;
+use rkyv::Archive;
+use rkyv::api::{access_with_context, deserialize_using, serialize_using};
+use rkyv::ser::Serializer;
+use rkyv::ser::writer::Buffer;
+use rkyv::util::{AlignedVec, with_arena};
+use rkyv::validation::archive::ArchiveValidator;
+
+use crate::types::GateType;
+use crate::{Error, Result};
+
+pub(crate) use record::ErrorRecord;
+
+/// How many pointers deep an archive may be nested: reading one recurses, and so does dropping
+/// what was read, on stacks of unknown size.
+const MAX_DEPTH: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+
+/// The alignment of every archive's first byte: the strictest that a gate type has (`u128`).
+pub(crate) const ALIGNMENT: usize = 16;
+
+/// An aligned place for the archives that have no bytes.
+#[repr(align(16))]
+struct Nothing([u8; 0]);
+static NOTHING: Nothing = Nothing([]);
+
+/// Archives a value into a buffer whose start is aligned to 16, and returns the length; `None`
+/// where it does not fit. The root is at the end.
+pub(crate) fn serialize_into<T: GateType>(value: &T, buffer: &mut [u8]) -> Option<usize> {
+    debug_assert!(buffer.as_ptr().addr().is_multiple_of(ALIGNMENT));
+    with_arena(|arena| {
+        let mut serializer = Serializer::new(Buffer::from(buffer), arena.acquire(), ());
+        serialize_using(value, &mut serializer).ok()?;
+        Some(serializer.into_writer().len())
+    })
+}
+
+/// Archives a value into a vector, in place of what was there.
+pub(crate) fn serialize_vec<T: GateType>(value: &T, out: &mut AlignedVec<16>) -> Result<()> {
+    let mut taken = core::mem::take(out);
+    taken.clear();
+    let written = with_arena(|arena| {
+        let mut serializer = Serializer::new(taken, arena.acquire(), ());
+        let result = serialize_using(value, &mut serializer);
+        (result, serializer.into_writer())
+    });
+    *out = written.1;
+    match written.0 {
+        Ok(_) => Ok(()),
+        // Nothing but a value beyond the reach of 32-bit relative pointers.
+        Err(_) => Err(Error::new(
+            Code::RequestTooLarge,
+            "the value is too large for an archive",
+        )),
+    }
+}
+
+/// Checks an archive, however hostile, and shows it. Its first byte must be aligned to 16.
+pub(crate) fn access<T: GateType>(bytes: &[u8]) -> Result<&T::Archived> {
+    let bytes = if bytes.is_empty() { &NOTHING.0 } else { bytes };
+    if !bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+        return Err(Error::new(
+            Code::Protocol,
+            "the archive's first byte is not aligned to 16",
+        ));
+    }
+    let mut validator = ArchiveValidator::with_max_depth(bytes, Some(MAX_DEPTH));
+    access_with_context::<T::Archived, _, rkyv::rancor::Error>(bytes, &mut validator)
+        .map_err(|reason| Error::new(Code::Protocol, format!("not a valid archive: {reason}")))
+}
+
+/// Takes a value out of its archive.
+pub(crate) fn deserialize<T: GateType>(archived: &<T as Archive>::Archived) -> Result<T> {
+    deserialize_using::<T, _, rkyv::rancor::Error>(archived, &mut ()).map_err(|reason| {
+        Error::new(
+            Code::Protocol,
+            format!("the archive holds no value: {reason}"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

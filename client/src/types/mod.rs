@@ -1,0 +1,131 @@
+//! What may travel through a gate: a closed list, and the schema of each type on it.
+
+mod builtin;
+mod map;
+
+use callgate_layout::{Describer, Fingerprint, Schema, Signature};
+use rkyv::api::low::LowDeserializer;
+use rkyv::bytecheck::CheckBytes;
+use rkyv::rancor::{Error, Failure, Strategy};
+use rkyv::ser::Serializer;
+use rkyv::ser::allocator::ArenaHandle;
+use rkyv::ser::writer::Buffer;
+use rkyv::util::AlignedVec;
+use rkyv::validation::archive::ArchiveValidator;
+use rkyv::{Archive, Deserialize, Serialize};
+
+pub use map::{MapKey, SortedMap};
+
+/// Checks an archive's bytes. No shared pointers are on the list, so none are looked for.
+pub(crate) type Validation<'a> = Strategy<ArchiveValidator<'a>, Error>;
+/// Takes a value out of its archive.
+pub(crate) type Deserialization = LowDeserializer<Error>;
+/// Writes into memory of a fixed size.
+pub(crate) type IntoBuffer<'w, 'a> = Strategy<Serializer<Buffer<'w>, ArenaHandle<'a>, ()>, Failure>;
+/// Writes into memory that grows.
+pub(crate) type IntoVec<'a> = Strategy<Serializer<AlignedVec<16>, ArenaHandle<'a>, ()>, Failure>;
+
+/// What may be a parameter or a result of a gate.
+///
+/// The list is closed: numbers of fixed width, `bool`, `char`, `String`, `()`, [`Vec`],
+/// [`Option`], [`Result`], [`Box`], arrays of up to 32 elements, tuples of up to eight,
+/// [`SortedMap`], and structs and enums marked with [`gate_type`](macro@crate::gate_type).
+/// Do not implement it by hand: the attribute also derives what makes an archive safe to read.
+///
+/// Elements without a size are refused, because a forged archive could claim billions of them:
+///
+/// ```compile_fail
+/// use callgate_client::{gate_type, signature_of};
+/// signature_of::<(Vec<()>,), ()>();
+/// ```
+///
+/// and so are hash maps, whose archives a peer could forge:
+///
+/// ```compile_fail
+/// use callgate_client::signature_of;
+/// signature_of::<(std::collections::HashMap<String, u32>,), ()>();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel through a gate",
+    label = "not a gate type",
+    note = "gate types are u8..u128, i8..i128, f32, f64, bool, char, String, (), Vec, Option, Result, Box, \
+            arrays up to 32 elements, tuples up to 8, SortedMap (instead of hash maps), \
+            and structs and enums marked with #[gate_type]"
+)]
+pub trait GateType:
+    Archive<Archived: for<'a> CheckBytes<Validation<'a>> + Deserialize<Self, Deserialization>>
+    + for<'w, 'a> Serialize<IntoBuffer<'w, 'a>>
+    + for<'a> Serialize<IntoVec<'a>>
+    + serde::Serialize
+    + serde::de::DeserializeOwned
+    + Send
+    + Sized
+    + 'static
+{
+    /// The type's shape, down to the primitives.
+    fn schema(describer: &mut Describer) -> Schema;
+}
+
+/// A gate type that a handler returns as it is: any but `Result`, whose error is the handler's.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "not a gate type",
+    note = "a handler returns a gate type, or a `Result` of one whose error converts into HandlerError"
+)]
+pub trait Plain: GateType {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The parameters of a gate: a tuple of up to eight gate types, `()` for none.
+///
+/// It is always a tuple that travels, also for a single parameter: `(u32,)`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a list of parameters",
+    label = "expected a tuple of up to eight gate types",
+    note = "a single parameter is a tuple too: `(u32,)`"
+)]
+pub trait Arguments: GateType + sealed::Sealed {
+    /// The schema of each parameter, in order.
+    fn schemas() -> Vec<Schema>;
+}
+
+/// The signature of a function that takes `A` and gives `R`.
+///
+/// ```
+/// use callgate_client::signature_of;
+/// assert_eq!(signature_of::<(String, u32), i32>().text(), "(String, u32) -> i32");
+/// ```
+pub fn signature_of<A: Arguments, R: GateType>() -> Signature {
+    Signature {
+        params: A::schemas(),
+        result: Some(schema_of::<R>()),
+    }
+}
+
+/// The signature of an action or an event, which takes `A` and gives nothing back.
+pub fn action_signature_of<A: Arguments>() -> Signature {
+    Signature {
+        params: A::schemas(),
+        result: None,
+    }
+}
+
+/// The schema of one type.
+pub fn schema_of<T: GateType>() -> Schema {
+    T::schema(&mut Describer::new())
+}
+
+/// The fingerprint of one type, as shares bear it.
+pub fn fingerprint_of<T: GateType>() -> Fingerprint {
+    Signature {
+        params: vec![schema_of::<T>()],
+        result: None,
+    }
+    .fingerprint()
+}
+
+#[cfg(test)]
+mod tests;

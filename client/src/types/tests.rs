@@ -1,0 +1,189 @@
+//! Shapes of every kind under the macro, and what their fingerprints tell apart.
+
+use super::*;
+use crate::gate_type;
+
+mod shapes {
+    use super::*;
+
+    #[gate_type]
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Named {
+        pub(super) id: u32,
+        #[serde(default)]
+        pub(super) r#type: String,
+    }
+
+    #[gate_type]
+    pub(super) struct Tuple(pub u8, pub Option<String>);
+
+    #[gate_type]
+    pub(super) struct Unit;
+
+    #[gate_type]
+    pub(super) enum Mixed {
+        Nothing,
+        One(u8),
+        Two { x: f32, y: Vec<Named> },
+        Inner(Box<Mixed>),
+        Outcome(Result<u8, String>),
+    }
+
+    #[gate_type]
+    pub(super) struct Even {
+        pub(super) next: Option<Box<Odd>>,
+    }
+
+    #[gate_type]
+    pub(super) struct Odd {
+        pub(super) next: Vec<Even>,
+    }
+
+    #[gate_type]
+    pub(super) struct Pair<A, B> {
+        pub(super) first: A,
+        pub(super) second: Vec<B>,
+    }
+}
+use shapes::*;
+
+#[test]
+fn schemas_of_every_shape() {
+    let names = [
+        schema_of::<Named>().to_string(),
+        schema_of::<Tuple>().to_string(),
+        schema_of::<Unit>().to_string(),
+        schema_of::<Mixed>().to_string(),
+        schema_of::<Pair<u8, Named>>().to_string(),
+        schema_of::<SortedMap<String, [u8; 4]>>().to_string(),
+        schema_of::<Result<(u8,), Option<Box<char>>>>().to_string(),
+    ];
+    let expected = [
+        "Named",
+        "Tuple",
+        "Unit",
+        "Mixed",
+        "Pair",
+        "SortedMap<String, [u8; 4]>",
+        "Result<(u8,), Option<char>>",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn fields_are_described_with_their_defaults() {
+    let Schema::Struct { fields, .. } = schema_of::<Named>() else {
+        panic!("not a struct")
+    };
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|f| (f.name.as_str(), f.default))
+        .collect();
+    assert_eq!(fields, [("id", false), ("type", true)]);
+}
+
+fn same<A: GateType, B: GateType>() -> bool {
+    fingerprint_of::<A>() == fingerprint_of::<B>()
+}
+
+mod theirs {
+    use crate::gate_type;
+
+    #[gate_type]
+    pub(super) struct Renamed {
+        id: u32,
+        r#type: String,
+    }
+    #[gate_type]
+    pub(super) struct OtherField {
+        number: u32,
+        r#type: String,
+    }
+    #[gate_type]
+    pub(super) struct Reordered {
+        r#type: String,
+        id: u32,
+    }
+    #[gate_type]
+    pub(super) struct Retyped {
+        id: i32,
+        r#type: String,
+    }
+    #[gate_type]
+    pub(super) struct Boxed {
+        id: Box<u32>,
+        r#type: String,
+    }
+    #[gate_type]
+    pub(super) struct Opaque {
+        #[gate(opaque = "text/1")]
+        text: String,
+    }
+    #[gate_type]
+    pub(super) struct OpaqueLater {
+        #[gate(opaque = "text/2")]
+        text: String,
+    }
+    #[gate_type]
+    pub(super) struct Ring {
+        next: Vec<Ring>,
+    }
+    #[gate_type]
+    pub(super) struct Loop {
+        next: Vec<Loop>,
+    }
+}
+
+/// Two plugins declare the same shape in crates of their own: archives must go as they are, and
+/// must not where as much as a field's name differs.
+#[test]
+fn the_fingerprint_follows_the_shape_and_not_the_name() {
+    assert!(same::<Named, theirs::Renamed>());
+    assert!(same::<theirs::Ring, theirs::Loop>());
+    assert!(!same::<Named, theirs::OtherField>());
+    assert!(!same::<Named, theirs::Reordered>());
+    assert!(!same::<Named, theirs::Retyped>());
+    assert!(!same::<Named, theirs::Boxed>());
+    assert!(!same::<theirs::Opaque, theirs::OpaqueLater>());
+    assert!(!same::<Pair<u8, u8>, Pair<u8, u16>>());
+    assert!(!same::<SortedMap<u8, u8>, Vec<(u8, u8)>>());
+}
+
+#[test]
+fn recursive_types_end_in_back_references() {
+    let text = format!("{:?}", schema_of::<Even>());
+    assert_eq!(text.matches("BackReference(1)").count(), 1);
+    assert_ne!(schema_of::<Even>(), schema_of::<Odd>());
+    let text = format!("{:?}", schema_of::<Mixed>());
+    assert!(text.contains("BackReference(0)"));
+}
+
+#[test]
+fn gate_types_have_a_json_form() {
+    let named: Named = serde_json::from_value(serde_json::json!({ "id": 3 })).unwrap();
+    assert_eq!(
+        named,
+        Named {
+            id: 3,
+            r#type: String::new()
+        }
+    );
+    let map: SortedMap<u16, bool> = [(7, true), (3, false)].into();
+    let json = serde_json::to_string(&map).unwrap();
+    assert_eq!(json, r#"{"3":false,"7":true}"#);
+    assert_eq!(
+        serde_json::from_str::<SortedMap<u16, bool>>(&json).unwrap(),
+        map
+    );
+}
+
+#[test]
+fn a_sorted_map_is_a_map() {
+    let mut map: SortedMap<String, u8> = SortedMap::default();
+    assert_eq!(map.insert("b".to_owned(), 1), None);
+    assert_eq!(map.insert("a".to_owned(), 2), None);
+    assert_eq!(map.insert("b".to_owned(), 3), Some(1));
+    assert_eq!((map.len(), map.get("b"), map.get("c")), (2, Some(&3), None));
+    assert_eq!(map.remove("a"), Some(2));
+    assert_eq!(map.into_iter().collect::<Vec<_>>(), [("b".to_owned(), 3)]);
+}

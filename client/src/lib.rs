@@ -5,20 +5,40 @@
 extern crate self as callgate_client;
 
 mod archive;
+mod bus;
+mod caller;
+mod connect;
 mod context;
+mod dispatch;
 mod error;
+mod gates;
 mod handler;
+mod link;
+mod listen;
+mod opened;
+mod plugin;
+mod provider;
+mod room;
+mod serve;
+mod subscriber;
 mod types;
+mod wait;
 
 pub use callgate_derive::gate_type;
+pub use callgate_layout::control::Limits;
 pub use callgate_layout::{Blame, Code};
+pub use connect::PluginBuilder;
 pub use context::{Caller, Context};
 pub use error::{Error, Result};
 pub use handler::{Handler, HandlerError, Param, Reply, View};
+pub use plugin::Plugin;
+pub use provider::Provider;
+pub use subscriber::{DEFAULT_TIMEOUT, Subscriber};
 pub use types::{
     Arguments, GateType, MapKey, SortedMap, action_signature_of, fingerprint_of, schema_of,
     signature_of,
 };
+pub use wait::WaitPolicy;
 
 /// What the attribute macro writes into other crates; not for people.
 #[doc(hidden)]

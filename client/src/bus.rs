@@ -1,0 +1,262 @@
+//! What all handles of a plugin share: its session with the broker, its links and open gates.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker};
+use callgate_layout::sys::fdpass;
+use callgate_layout::{Code, control};
+use crossbeam_channel::Sender;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, Result};
+use crate::gates::Served;
+use crate::link::Link;
+use crate::opened::Opened;
+use crate::wait::WaitPolicy;
+
+/// How long a request to the broker may take.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The broker's answer to a request: nothing, or a listing's descriptor.
+pub(crate) type Answer = Result<Option<OwnedFd>>;
+
+/// A plugin's session and everything that hangs on it.
+pub(crate) struct Bus {
+    pub(crate) identity: Identity,
+    pub(crate) plugin: u64,
+    pub(crate) limits: Limits,
+    pub(crate) policy: WaitPolicy,
+    pub(crate) served: Arc<Served>,
+    socket: OwnedFd,
+    next: AtomicU32,
+    requests: Mutex<HashMap<u32, Sender<Answer>>>,
+    opened: Mutex<HashMap<u32, Weak<Opened>>>,
+    links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
+    /// Why the session is over, once it is.
+    ended: Mutex<Option<Error>>,
+    ending: Condvar,
+}
+
+/// What [`Bus::new`] takes from a finished handshake.
+pub(crate) struct Session {
+    pub(crate) identity: Identity,
+    pub(crate) plugin: u64,
+    pub(crate) limits: Limits,
+    pub(crate) policy: WaitPolicy,
+    pub(crate) served: Served,
+    pub(crate) socket: OwnedFd,
+}
+
+impl Bus {
+    pub(crate) fn new(session: Session) -> Bus {
+        Bus {
+            identity: session.identity,
+            plugin: session.plugin,
+            limits: session.limits,
+            policy: session.policy,
+            served: Arc::new(session.served),
+            socket: session.socket,
+            next: AtomicU32::new(1),
+            requests: Mutex::default(),
+            opened: Mutex::default(),
+            links: Mutex::default(),
+            ended: Mutex::new(None),
+            ending: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Sends a record, waiting for the broker to read if it must.
+    pub(crate) fn send(&self, record: &ToBroker) -> Result<()> {
+        send(&self.socket, record)
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) fn request(&self, make: impl FnOnce(u32) -> ToBroker) -> Answer {
+        let number = self.next_number();
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        self.requests.lock().insert(number, sender);
+        let outcome = self
+            .check_alive()
+            .and_then(|()| self.send(&make(number)))
+            .and_then(|()| {
+                receiver.recv_timeout(REQUEST_TIMEOUT).unwrap_or_else(|_| {
+                    Err(Error::new(
+                        Code::Timeout,
+                        "the broker did not answer within 5 s",
+                    ))
+                })
+            });
+        self.requests.lock().remove(&number);
+        outcome
+    }
+
+    /// Hands the broker's answer to whoever asked.
+    pub(crate) fn answer(&self, request: u32, answer: Answer) {
+        if let Some(sender) = self.requests.lock().remove(&request) {
+            // Who asked may have given up meanwhile; then nobody misses the answer.
+            let _ = sender.try_send(answer);
+        }
+    }
+
+    pub(crate) fn next_number(&self) -> u32 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An error if the session is over.
+    pub(crate) fn check_alive(&self) -> Result<()> {
+        self.ended.lock().clone().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn add_opened(&self, number: u32, opened: &Arc<Opened>) {
+        self.opened.lock().insert(number, Arc::downgrade(opened));
+    }
+
+    pub(crate) fn opened(&self, number: u32) -> Option<Arc<Opened>> {
+        self.opened.lock().get(&number)?.upgrade()
+    }
+
+    /// Forgets an open gate, here and at the broker.
+    pub(crate) fn close_opened(&self, number: u32) {
+        if self.opened.lock().remove(&number).is_some() && self.check_alive().is_ok() {
+            // A broker that is gone has forgotten it anyway.
+            let _ = self.send(&ToBroker::Close { open: number });
+        }
+    }
+
+    pub(crate) fn add_link(&self, link: &Arc<Link>) {
+        self.links.lock().insert(link.end(), link.clone());
+        self.served.add_link(link.clone());
+    }
+
+    pub(crate) fn link(&self, end: LinkEnd) -> Option<Arc<Link>> {
+        self.links.lock().get(&end).cloned()
+    }
+
+    /// Ends a link: its calls fail, its gates are no longer there, its memory is let go.
+    pub(crate) fn end_link(&self, end: LinkEnd, reason: &Error) {
+        let Some(link) = self.links.lock().remove(&end) else {
+            return;
+        };
+        link.end_with(reason.clone());
+        self.served.remove_link(&link);
+        let opened: Vec<_> = self
+            .opened
+            .lock()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for gate in opened {
+            gate.lose(&link);
+        }
+    }
+
+    /// Ends the session with the broker; links go on.
+    pub(crate) fn end(&self, reason: &Error) {
+        self.ended.lock().get_or_insert_with(|| reason.clone());
+        self.ending.notify_all();
+        for (_, sender) in self.requests.lock().drain() {
+            let _ = sender.try_send(Err(reason.clone()));
+        }
+        let opened: Vec<_> = self
+            .opened
+            .lock()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for gate in opened {
+            gate.session_ended(reason);
+        }
+    }
+
+    /// Ends the session and all links, because the plugin closes.
+    pub(crate) fn close(&self) {
+        let reason = Error::new(Code::Closed, "this plugin has closed");
+        self.end(&reason);
+        let ends: Vec<_> = self.links.lock().keys().copied().collect();
+        for end in ends {
+            self.end_link(end, &reason);
+        }
+    }
+
+    /// Waits until the session is over; the reason, or `None` when the time was up before.
+    pub(crate) fn wait_ended(&self, timeout: Option<Duration>) -> Option<Error> {
+        let mut ended = self.ended.lock();
+        let until = timeout.map(|timeout| Instant::now() + timeout);
+        while ended.is_none() {
+            match until {
+                Some(until) if self.ending.wait_until(&mut ended, until).timed_out() => break,
+                Some(_) => {}
+                None => self.ending.wait(&mut ended),
+            }
+        }
+        ended.clone()
+    }
+}
+
+/// Sends a record on a control socket, waiting at most [`REQUEST_TIMEOUT`] for room in it.
+pub(crate) fn send(socket: &OwnedFd, record: &ToBroker) -> Result<()> {
+    let bytes = record
+        .encode()
+        .map_err(|reason| Error::new(Code::InvalidArgument, format!("cannot be sent: {reason}")))?;
+    let until = Instant::now() + REQUEST_TIMEOUT;
+    loop {
+        match fdpass::send(socket.as_fd(), &bytes, &[]) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                if !wait_for(socket, PollFlags::POLLOUT, until) {
+                    return Err(Error::new(
+                        Code::Timeout,
+                        "the broker does not read its socket",
+                    ));
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(broker_gone(&error.to_string())),
+        }
+    }
+}
+
+/// Waits until a socket can be read or written; false when the time is up.
+pub(crate) fn wait_for(socket: &OwnedFd, flags: PollFlags, until: Instant) -> bool {
+    let left = until.saturating_duration_since(Instant::now());
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    let mut polled = [PollFd::new(socket.as_fd(), flags)];
+    // An interrupted wait counts as over, and the caller tries again until the time is up.
+    poll(&mut polled, timeout).is_ok_and(|ready| ready > 0) || Instant::now() < until
+}
+
+/// The error for a broker that does not answer any more.
+pub(crate) fn broker_gone(why: &str) -> Error {
+    Error::new(
+        Code::BrokerGone,
+        format!(
+            "the broker has ended ({why}); linked plugins can still be called, nothing new can be opened or provided"
+        ),
+    )
+}
+
+/// A failure that came over the wire, as an error.
+pub(crate) fn failure(failure: Failure) -> Error {
+    Error::new(
+        Code::from_u16(failure.code).unwrap_or(Code::Protocol),
+        failure.message,
+    )
+}
+
+/// The error for a datagram that is no record.
+pub(crate) fn undecodable(error: &control::DecodeError) -> Error {
+    let code = match error {
+        control::DecodeError::Version { .. } => Code::VersionMismatch,
+        _ => Code::Protocol,
+    };
+    Error::new(code, format!("the broker: {error}"))
+}

@@ -1,0 +1,285 @@
+//! Connecting to a bus: finding its socket, saying hello, mapping the plugin's own pages.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use callgate_layout::control::{self, Identity, MAX_RECORD, MAX_TEXT, ToBroker, ToPlugin};
+use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
+use callgate_layout::sys::fdpass::{self, Received};
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::{futex, inherit};
+use callgate_layout::view::WriteView;
+use callgate_layout::{Code, socket};
+use nix::poll::PollFlags;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, socket as new_socket,
+};
+
+use crate::bus::{self, Session};
+use crate::error::{Error, Result};
+use crate::gates::Served;
+use crate::plugin::Plugin;
+use crate::wait::WaitPolicy;
+
+/// Says who a plugin is and how it connects.
+///
+/// ```no_run
+/// use callgate_client::{Plugin, WaitPolicy};
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::builder("Mixer")
+///     .display_name("The mixer")
+///     .version("1.2.0")
+///     .wait_policy(WaitPolicy::Park)
+///     .connect()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `connect`"]
+pub struct PluginBuilder {
+    identity: Identity,
+    socket: Option<PathBuf>,
+    descriptor: Option<OwnedFd>,
+    policy: WaitPolicy,
+    timeout: Duration,
+}
+
+impl PluginBuilder {
+    pub(crate) fn new(name: &str) -> PluginBuilder {
+        PluginBuilder {
+            identity: Identity {
+                name: name.to_owned(),
+                display_name: name.to_owned(),
+                version: "0.0.0".to_owned(),
+            },
+            socket: None,
+            descriptor: None,
+            policy: WaitPolicy::default(),
+            timeout: bus::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The name for people; the name itself unless given.
+    pub fn display_name(mut self, name: impl Into<String>) -> PluginBuilder {
+        self.identity.display_name = name.into();
+        self
+    }
+
+    /// The plugin's version; `0.0.0` unless given.
+    pub fn version(mut self, version: impl Into<String>) -> PluginBuilder {
+        self.identity.version = version.into();
+        self
+    }
+
+    /// The bus to connect to, by the path of its socket.
+    ///
+    /// Unless given, the socket that a broker left to this process (`CALLGATE_FD`), else the path
+    /// in `CALLGATE_SOCKET`, else the default path.
+    pub fn socket(mut self, path: impl Into<PathBuf>) -> PluginBuilder {
+        self.socket = Some(path.into());
+        self
+    }
+
+    /// A socket that is connected to a broker already, as an embedded broker gives it to its
+    /// host.
+    pub fn descriptor(mut self, socket: OwnedFd) -> PluginBuilder {
+        self.descriptor = Some(socket);
+        self
+    }
+
+    /// How this plugin's calls and its dispatcher wait.
+    pub fn wait_policy(mut self, policy: WaitPolicy) -> PluginBuilder {
+        self.policy = policy;
+        self
+    }
+
+    /// How long connecting may take; 5 s unless given.
+    pub fn timeout(mut self, timeout: Duration) -> PluginBuilder {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Connects, and starts the thread that listens to the broker.
+    ///
+    /// # Errors
+    ///
+    /// `BROKER_GONE` where nobody answers, `NAME_TAKEN`, `VERSION_MISMATCH`,
+    /// `PERMISSION_DENIED`, `INVALID_ARGUMENT` for a name or path that cannot be,
+    /// [`SYSTEM`](Code::System) where the kernel lacks something.
+    pub fn connect(self) -> Result<Plugin> {
+        self.check()?;
+        let socket = self.find_socket()?;
+        let until = Instant::now() + self.timeout;
+        bus::send(&socket, &ToBroker::Hello(self.identity.clone()))?;
+        let (record, received) = receive_one(&socket, until)?;
+        let (plugin, limits) = match record {
+            ToPlugin::Welcome { plugin, limits } => (plugin, limits),
+            ToPlugin::Ended(failure) => return Err(bus::failure(failure)),
+            other => return Err(unexpected(&other)),
+        };
+        bus::send(&socket, &ToBroker::Took)?;
+        let served = map_pages(received)?;
+        bus::send(&socket, &ToBroker::StatusMapped)?;
+        Plugin::start(Session {
+            identity: self.identity,
+            plugin,
+            limits,
+            policy: self.policy,
+            served,
+            socket,
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        let invalid = |text: String| Error::new(Code::InvalidArgument, text);
+        control::check_plugin_name(&self.identity.name).map_err(invalid)?;
+        for (what, text) in [
+            ("display name", &self.identity.display_name),
+            ("version", &self.identity.version),
+        ] {
+            if text.len() > MAX_TEXT {
+                return Err(invalid(format!(
+                    "the {what} has more than {MAX_TEXT} bytes"
+                )));
+            }
+        }
+        if !futex::has_waitv() {
+            return Err(Error::new(
+                Code::System,
+                "the kernel lacks futex_waitv: Linux 5.16 or newer is needed",
+            ));
+        }
+        Ok(())
+    }
+
+    fn find_socket(&self) -> Result<OwnedFd> {
+        if let Some(descriptor) = &self.descriptor {
+            return descriptor
+                .try_clone()
+                .map_err(|error| system("duplicating the socket", &error));
+        }
+        if let Some(path) = &self.socket {
+            return connect_to(path);
+        }
+        if let Some(inherited) = inherit::take() {
+            let socket = inherited.map_err(|error| {
+                let text = format!(
+                    "{} names no control socket of a broker: {error}",
+                    inherit::VARIABLE
+                );
+                Error::new(Code::InvalidArgument, text)
+            })?;
+            // A plugin that a host started must not outlive it, even where it hangs.
+            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
+                .map_err(|error| system("asking to end with the host", &error.into()))?;
+            return Ok(socket);
+        }
+        match std::env::var_os("CALLGATE_SOCKET") {
+            Some(path) => connect_to(Path::new(&path)),
+            None => connect_to(&socket::default_socket()),
+        }
+    }
+}
+
+fn connect_to(path: &Path) -> Result<OwnedFd> {
+    let shown = path.display();
+    let nobody = |why: &str| {
+        Error::new(
+            Code::BrokerGone,
+            format!(
+                "no broker answers at {shown} ({why}): start one with `callgate serve`, or name another socket"
+            ),
+        )
+    };
+    let address = UnixAddr::new(path).map_err(|_| {
+        Error::new(
+            Code::InvalidArgument,
+            format!(
+                "the socket path {shown} is longer than {} bytes",
+                socket::MAX_SOCKET_PATH
+            ),
+        )
+    })?;
+    let directory = socket::directory_of(path);
+    if !directory.exists() {
+        return Err(nobody("its directory does not exist"));
+    }
+    socket::check_directory(directory).map_err(|why| {
+        Error::new(
+            Code::PermissionDenied,
+            format!("not connecting to {shown}: {why}"),
+        )
+    })?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = new_socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
+        .map_err(|error| system("making a socket", &error.into()))?;
+    connect(socket.as_raw_fd(), &address).map_err(|error| nobody(error.desc()))?;
+    Ok(socket)
+}
+
+/// Waits for one record, before there is a thread that does so.
+fn receive_one(socket: &OwnedFd, until: Instant) -> Result<(ToPlugin, Received)> {
+    let mut buffer = vec![0; MAX_RECORD];
+    loop {
+        match fdpass::receive(socket.as_fd(), &mut buffer) {
+            Ok(received) if received.len == 0 => {
+                return Err(bus::broker_gone("it closed the connection without a word"));
+            }
+            Ok(received) => {
+                let record = ToPlugin::decode(&buffer[..received.len])
+                    .map_err(|error| bus::undecodable(&error))?;
+                return Ok((record, received));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if !bus::wait_for(socket, PollFlags::POLLIN, until) {
+                    return Err(Error::new(
+                        Code::Timeout,
+                        "the broker did not answer the hello",
+                    ));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(bus::broker_gone(&error.to_string())),
+        }
+    }
+}
+
+/// Maps doorbell and status page, the two descriptors of a welcome.
+fn map_pages(received: Received) -> Result<Served> {
+    let [bell, status]: [OwnedFd; 2] = received.descriptors.try_into().map_err(|_| {
+        Error::new(
+            Code::Protocol,
+            "the broker's welcome lacks its two descriptors",
+        )
+    })?;
+    let bell = map_writable(bell, DOORBELL_LEN)?;
+    let status = map_writable(status, STATUS_LEN)?;
+    Ok(Served::new(Doorbell::new(bell), Status::new(status)))
+}
+
+/// Maps memory of this plugin's for writing.
+pub(crate) fn map_writable(fd: OwnedFd, len: usize) -> Result<WriteView> {
+    Mapping::writable(fd, len)
+        .ok()
+        .and_then(WriteView::new)
+        .ok_or_else(|| {
+            Error::new(
+                Code::System,
+                format!("{len} bytes of shared memory could not be mapped"),
+            )
+        })
+}
+
+fn unexpected(record: &ToPlugin) -> Error {
+    Error::new(
+        Code::Protocol,
+        format!("the broker answered a hello with {record:?}"),
+    )
+}
+
+fn system(what: &str, error: &io::Error) -> Error {
+    Error::new(Code::System, format!("{what}: {error}"))
+}

@@ -1,0 +1,137 @@
+//! The dispatcher: one thread that serves all links of a plugin, round-robin, and parks on the
+//! plugin's doorbell when there is nothing to do.
+
+use std::sync::Arc;
+
+use callgate_layout::Code;
+
+use crate::error::Error;
+use crate::gates::Served;
+use crate::serve::{Server, Tools};
+use crate::wait::Patience;
+
+/// Calls taken from one link before the next one gets its turn.
+const BATCH: usize = 16;
+
+pub(crate) struct Dispatcher {
+    served: Arc<Served>,
+    servers: Vec<Server>,
+    tools: Tools,
+    patience: Patience,
+    version: u64,
+    /// Tells the control side that a peer broke the protocol.
+    report: Box<dyn Fn(&Arc<crate::link::Link>, Error) + Send>,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        served: Arc<Served>,
+        patience: Patience,
+        report: Box<dyn Fn(&Arc<crate::link::Link>, Error) + Send>,
+    ) -> Dispatcher {
+        Dispatcher {
+            served,
+            servers: Vec::new(),
+            tools: Tools::new(),
+            patience,
+            version: 0,
+            report,
+        }
+    }
+
+    /// Serves until the plugin closes.
+    pub(crate) fn run(mut self) {
+        while !self.served.is_closing() {
+            self.refresh();
+            if !self.serve_round() && !self.stay_awake() {
+                self.park();
+            }
+        }
+        self.served.status.close();
+        self.refresh();
+        for server in &mut self.servers {
+            server.refuse_all(&mut self.tools);
+        }
+    }
+
+    /// Takes new copies of links, grants and gates if any of them changed.
+    #[inline]
+    fn refresh(&mut self) {
+        let version = self.served.version();
+        if version != self.version {
+            self.version = version;
+            self.take_copies();
+        }
+    }
+
+    #[cold]
+    fn take_copies(&mut self) {
+        let links = self.served.links();
+        self.servers
+            .retain(|server| links.iter().any(|link| Arc::ptr_eq(link, server.link())));
+        for link in links {
+            if !self
+                .servers
+                .iter()
+                .any(|server| Arc::ptr_eq(&link, server.link()))
+            {
+                self.servers.push(Server::new(link));
+            }
+        }
+        for server in &mut self.servers {
+            server.refresh(&self.served);
+        }
+    }
+
+    /// Gives every link its turn; false when none had anything.
+    fn serve_round(&mut self) -> bool {
+        let mut worked = false;
+        for server in &mut self.servers {
+            if server.link().is_gone() {
+                continue;
+            }
+            if server.late_deadline().is_some() {
+                server.settle(&mut self.tools);
+            }
+            for _ in 0..BATCH {
+                match server.serve_next(&mut self.tools, &self.served.status) {
+                    Ok(true) => worked = true,
+                    Ok(false) => break,
+                    Err(violation) => {
+                        let name = server.link().peer().name();
+                        let text = format!("plugin {name}: {violation}; the link is closed");
+                        (self.report)(server.link(), Error::new(Code::Protocol, text));
+                        break;
+                    }
+                }
+                // What a handler withdrew or a broker granted meanwhile counts from the next call.
+                if self.served.version() != self.version {
+                    return true;
+                }
+            }
+        }
+        worked
+    }
+
+    fn stay_awake(&self) -> bool {
+        self.patience.stay_awake(u64::MAX, || self.has_work())
+    }
+
+    fn has_work(&self) -> bool {
+        self.served.version() != self.version || self.servers.iter().any(Server::has_work)
+    }
+
+    fn park(&mut self) {
+        let seen = self.served.bell.value();
+        self.served.status.park();
+        // WORK-OR-PARKED: the second look, after the fence in `park`.
+        for server in &mut self.servers {
+            server.settle(&mut self.tools);
+        }
+        if !self.has_work() {
+            let deadline = self.servers.iter().filter_map(Server::late_deadline).min();
+            self.served.bell.wait(seen, deadline);
+        }
+        self.served.status.awake();
+    }
+}

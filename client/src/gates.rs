@@ -1,0 +1,164 @@
+//! The gates that this plugin provides, and the links through which they are called: what the
+//! control side changes and the dispatcher reads.
+//!
+//! Changes are rare and made under locks; each bumps a version. The dispatcher works on private
+//! copies and takes new ones when the version has moved, so that no call takes a lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use callgate_layout::Code;
+use callgate_layout::envelope::Face;
+use callgate_layout::parking::{Doorbell, Status};
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::handler::ErasedHandler;
+use crate::link::Link;
+
+/// One half of a provided gate.
+#[derive(Clone)]
+struct Half {
+    /// Which registration this is, so that a late withdrawal does not remove its successor.
+    token: u64,
+    handler: Arc<dyn ErasedHandler>,
+}
+
+/// A gate's handlers as the dispatcher holds them.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    name: Arc<str>,
+    function: Option<Half>,
+    action: Option<Half>,
+}
+
+impl Gate {
+    fn half(&mut self, face: Face) -> &mut Option<Half> {
+        match face {
+            Face::Function => &mut self.function,
+            Face::Action => &mut self.action,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[inline]
+    pub(crate) fn handler(&self, face: Face) -> Option<&dyn ErasedHandler> {
+        let half = match face {
+            Face::Function => &self.function,
+            Face::Action => &self.action,
+        };
+        half.as_ref().map(|half| &*half.handler)
+    }
+}
+
+/// What the dispatcher serves.
+pub(crate) struct Served {
+    gates: Mutex<HashMap<Arc<str>, Gate>>,
+    links: Mutex<Vec<Arc<Link>>>,
+    /// Changes after everything else here has.
+    version: AtomicU64,
+    closing: AtomicBool,
+    next_token: AtomicU64,
+    pub(crate) bell: Doorbell,
+    pub(crate) status: Status,
+}
+
+impl Served {
+    pub(crate) fn new(bell: Doorbell, status: Status) -> Served {
+        Served {
+            gates: Mutex::default(),
+            links: Mutex::default(),
+            version: AtomicU64::new(1),
+            closing: AtomicBool::new(false),
+            next_token: AtomicU64::new(0),
+            bell,
+            status,
+        }
+    }
+
+    /// Puts a handler behind one half of a gate; the token takes it away again.
+    pub(crate) fn insert(
+        &self,
+        name: &Arc<str>,
+        face: Face,
+        handler: Arc<dyn ErasedHandler>,
+    ) -> Result<u64> {
+        let mut gates = self.gates.lock();
+        let gate = gates.entry(name.clone()).or_insert_with(|| Gate {
+            name: name.clone(),
+            function: None,
+            action: None,
+        });
+        let half = gate.half(face);
+        if half.is_some() {
+            return Err(Error::new(
+                Code::AlreadyProvided,
+                "this plugin provides it already: drop the first provider before registering anew",
+            )
+            .at_gate(name.clone()));
+        }
+        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
+        *half = Some(Half { token, handler });
+        drop(gates);
+        self.changed();
+        Ok(token)
+    }
+
+    /// Takes a handler away. It may still be running.
+    pub(crate) fn remove(&self, name: &Arc<str>, face: Face, token: u64) {
+        let mut gates = self.gates.lock();
+        let Some(gate) = gates.get_mut(name) else {
+            return;
+        };
+        gate.half(face).take_if(|half| half.token == token);
+        if gate.function.is_none() && gate.action.is_none() {
+            gates.remove(name);
+        }
+        drop(gates);
+        self.changed();
+    }
+
+    pub(crate) fn look_up(&self, name: &str) -> Option<Gate> {
+        self.gates.lock().get(name).cloned()
+    }
+
+    pub(crate) fn add_link(&self, link: Arc<Link>) {
+        self.links.lock().push(link);
+        self.changed();
+    }
+
+    pub(crate) fn remove_link(&self, link: &Arc<Link>) {
+        self.links.lock().retain(|other| !Arc::ptr_eq(other, link));
+        self.changed();
+    }
+
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.links.lock().clone()
+    }
+
+    /// Makes the dispatcher take new copies.
+    pub(crate) fn changed(&self) {
+        // SERVED-CHANGED: release here, acquire in `version`, so that who sees the new number
+        // finds the change under the lock.
+        self.version.fetch_add(1, Ordering::Release);
+        self.bell.ring();
+    }
+
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.changed();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+}

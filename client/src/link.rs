@@ -1,0 +1,290 @@
+//! One end of a link: this plugin's outbox, the peer's outbox, and what this side knows of both.
+//!
+//! Memory stays mapped as long as somebody holds the [`Link`]; a link that is gone is let go by
+//! the control thread, the dispatcher and the open gates, and unmapped when the last call on it
+//! has returned.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use callgate_layout::area::{self, Area, Run};
+use callgate_layout::control::LinkEnd;
+use callgate_layout::envelope::{Call, Cell, Place, Reply};
+use callgate_layout::parking::{self, Activity, Doorbell};
+use callgate_layout::pending::{Pending, Ticket};
+use callgate_layout::ring::RingWriter;
+use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::sys::futex;
+use callgate_layout::view::{ReadView, WriteView};
+use callgate_layout::{Geometry, marks, slot};
+use parking_lot::Mutex;
+use rkyv::util::AlignedVec;
+
+use crate::context::Caller;
+use crate::error::Error;
+use crate::room::Room;
+
+const LIVE: u32 = 0;
+const GONE: u32 = 1;
+
+/// The memory and the facts that make up one end of a link.
+#[derive(Debug)]
+pub(crate) struct LinkParts {
+    pub(crate) end: LinkEnd,
+    pub(crate) geometry: Geometry,
+    pub(crate) peer: Caller,
+    pub(crate) outbox: WriteView,
+    pub(crate) inbox: ReadView,
+    pub(crate) peer_status: ReadView,
+    pub(crate) peer_bell: Doorbell,
+}
+
+/// One end of a link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    parts: LinkParts,
+    ring: RingWriter,
+    pending: Pending,
+    area: Area,
+    /// The area blocks of each pending call's request, if it has any.
+    requests: [Mutex<Option<Run>>; 64],
+    /// Generation and blocks of each reply that lies in this side's area.
+    replies: Mutex<[Option<(u32, Run)>; 64]>,
+    /// What the peer may call here: names of gates, by the index in envelopes.
+    grants: Mutex<Vec<Option<Arc<str>>>>,
+    room: Room,
+    /// The word that callers wait on beside their reply slot: [`LIVE`], then [`GONE`] for good.
+    state: AtomicU32,
+    reason: OnceLock<Error>,
+    fork: ForkMark,
+}
+
+impl Link {
+    pub(crate) fn new(parts: LinkParts) -> Link {
+        let geometry = parts.geometry;
+        Link {
+            ring: RingWriter::new(geometry),
+            pending: Pending::new(geometry),
+            area: Area::new(geometry),
+            requests: [const { Mutex::new(None) }; 64],
+            replies: Mutex::new([None; 64]),
+            grants: Mutex::new(Vec::new()),
+            room: Room::new(),
+            state: AtomicU32::new(LIVE),
+            reason: OnceLock::new(),
+            fork: ForkMark::here(),
+            parts,
+        }
+    }
+
+    pub(crate) fn end(&self) -> LinkEnd {
+        self.parts.end
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.parts.geometry
+    }
+
+    pub(crate) fn peer(&self) -> &Caller {
+        &self.parts.peer
+    }
+
+    pub(crate) fn outbox(&self) -> &WriteView {
+        &self.parts.outbox
+    }
+
+    pub(crate) fn inbox(&self) -> &ReadView {
+        &self.parts.inbox
+    }
+
+    pub(crate) fn area(&self) -> &Area {
+        &self.area
+    }
+
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    pub(crate) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Lets the peer call a gate under an index.
+    pub(crate) fn grant(&self, index: u16, gate: &str) {
+        let mut grants = self.grants.lock();
+        let index = usize::from(index);
+        if grants.len() <= index {
+            grants.resize(index + 1, None);
+        }
+        grants[index] = Some(gate.into());
+    }
+
+    /// The gates that the peer may call, by index.
+    pub(crate) fn grants(&self) -> Vec<Option<Arc<str>>> {
+        self.grants.lock().clone()
+    }
+
+    /// Whether this is still the process that made the link.
+    pub(crate) fn is_here(&self) -> bool {
+        self.fork.is_here()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GONE
+    }
+
+    /// The link's state as a word to wait for: while it lives.
+    pub(crate) fn liveness(&self) -> futex::Awaited<'_> {
+        futex::Awaited::private(&self.state, LIVE)
+    }
+
+    /// Ends the link: every call that waits on it, for a reply or for room, wakes up.
+    pub(crate) fn end_with(&self, reason: Error) {
+        // The first reason stands; it is set before anybody can see that the link is gone.
+        let _ = self.reason.set(reason);
+        self.state.store(GONE, Ordering::Release);
+        futex::wake_private(&self.state);
+        self.room.wake_all();
+    }
+
+    /// Why the link is gone.
+    pub(crate) fn reason(&self) -> Option<&Error> {
+        self.reason.get()
+    }
+
+    /// Publishes a call and wakes the peer if it is parked. Says what the peer was doing.
+    #[inline]
+    pub(crate) fn publish(&self, call: &Call, cell: &mut Cell) -> Activity {
+        self.ring.publish(&self.parts.outbox, call, cell);
+        parking::publish_fence();
+        let activity = parking::activity(&self.parts.peer_status);
+        if activity == Activity::Parked {
+            self.parts.peer_bell.ring();
+        }
+        activity
+    }
+
+    /// Whether the answer to a call is there.
+    #[inline]
+    pub(crate) fn is_answered(&self, ticket: Ticket) -> bool {
+        slot::state(&self.parts.inbox, self.parts.geometry, ticket.slot) == ticket.generation
+    }
+
+    /// Remembers which blocks a pending call's request lies in.
+    pub(crate) fn keep_request(&self, ticket: Ticket, run: Run) {
+        *self.requests[usize::from(ticket.slot)].lock() = Some(run);
+    }
+
+    /// Frees a slot after its reply was copied, and the request's blocks with it.
+    #[inline]
+    pub(crate) fn finish(&self, ticket: Ticket, request_in_area: bool) {
+        if request_in_area {
+            self.free_request(ticket.slot);
+        }
+        self.pending.free(ticket);
+        self.room.freed();
+    }
+
+    /// Leaves a call whose caller gives up: the slot comes back when the answer does.
+    pub(crate) fn abandon(&self, ticket: Ticket) {
+        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+        marks::release(outbox, geometry, ticket.slot, ticket.generation);
+        // Whoever waits for room wants to be woken by a late answer.
+        marks::set_waiter(outbox, geometry, ticket.slot, true);
+        parking::publish_fence();
+        self.pending.abandon(ticket);
+        self.wake_peer();
+        self.room.freed();
+    }
+
+    /// The reply slots of abandoned calls as words to wait for: while they are as they are.
+    pub(crate) fn abandoned_words(&self) -> Vec<futex::Awaited<'_>> {
+        let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
+        let slots = self.pending.abandoned();
+        slots
+            .map(|slot| slot::word(inbox, geometry, slot, slot::state(inbox, geometry, slot)))
+            .collect()
+    }
+
+    /// Frees what abandoned calls held whose late answers have come, and what the peer has
+    /// released of this side's own replies.
+    pub(crate) fn sweep(&self) {
+        self.reclaim_replies();
+        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+        self.pending.sweep(
+            |ticket| self.is_answered(ticket),
+            |slot| {
+                marks::set_waiter(outbox, geometry, slot, false);
+                self.free_request(slot);
+            },
+        );
+    }
+
+    fn free_request(&self, slot: u8) {
+        if let Some(run) = self.requests[usize::from(slot)].lock().take() {
+            self.area.free(run);
+        }
+    }
+
+    /// Copies a checked payload of the peer's into private memory, where archives are aligned.
+    pub(crate) fn read_payload(&self, block: u8, length: u32, into: &mut AlignedVec) {
+        into.clear();
+        into.resize(length as usize, 0);
+        area::read(&self.parts.inbox, self.parts.geometry, block, into);
+    }
+
+    /// Copies a payload into blocks of this side's area; `None` while there are not enough.
+    pub(crate) fn write_payload(&self, payload: &[u8]) -> Option<(Place, Run)> {
+        let run = self.area.allocate(payload.len())?;
+        area::write(&self.parts.outbox, self.parts.geometry, run, payload);
+        Some((Place::Area { block: run.first() }, run))
+    }
+
+    /// Remembers the blocks of a published reply until the peer gives them back.
+    pub(crate) fn keep_reply(&self, ticket: Ticket, run: Run) {
+        let old = self.replies.lock()[usize::from(ticket.slot)].replace((ticket.generation, run));
+        self.free_reply(old);
+        // The caller may have given up before the reply was published.
+        self.reclaim_replies();
+    }
+
+    /// Frees the blocks of the slot's last reply: its caller has begun another call.
+    pub(crate) fn forget_reply(&self, slot: u8) {
+        let old = self.replies.lock()[usize::from(slot)].take();
+        self.free_reply(old);
+    }
+
+    /// Frees the blocks of all replies that the peer has given back.
+    pub(crate) fn reclaim_replies(&self) {
+        let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
+        let mut replies = self.replies.lock();
+        for (slot, kept) in (0..).zip(replies.iter_mut()) {
+            let is_back = |kept: &mut (u32, Run)| marks::is_released(inbox, geometry, slot, kept.0);
+            self.free_reply(kept.take_if(is_back));
+        }
+    }
+
+    fn free_reply(&self, reply: Option<(u32, Run)>) {
+        if let Some((_, run)) = reply {
+            self.area.free(run);
+            self.room.freed();
+        }
+    }
+
+    /// Gives the payload of a reply back to the provider, which may wait for the room.
+    pub(crate) fn release_reply(&self, ticket: Ticket, reply: &Reply) {
+        if reply.place != Place::Inline {
+            let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+            marks::release(outbox, geometry, ticket.slot, ticket.generation);
+            self.wake_peer();
+        }
+    }
+
+    /// Wakes the peer if it is parked, after something was published for it.
+    fn wake_peer(&self) {
+        parking::publish_fence();
+        if parking::activity(&self.parts.peer_status) == Activity::Parked {
+            self.parts.peer_bell.ring();
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The control thread: hears the broker, sets links up, and watches the peers' processes, so
+//! that a death is noticed without the broker too.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, PeerInfo, ToBroker, ToPlugin};
+use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::sys::fdpass;
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::view::{ReadView, WriteView};
+use callgate_layout::{Code, Geometry};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::bus::{self, Bus};
+use crate::connect::map_writable;
+use crate::context::Caller;
+use crate::error::{Error, Result};
+use crate::link::{Link, LinkParts};
+use crate::plugin;
+
+const SOCKET: Token = Token(0);
+const WAKER: Token = Token(1);
+const FIRST_PEER: usize = 2;
+
+/// The control thread, as its plugin holds it.
+pub(crate) struct Listener {
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    pub(crate) fn start(bus: &Arc<Bus>) -> Result<Listener> {
+        let system = |error| Error::new(Code::System, format!("the control thread: {error}"));
+        let poll = Poll::new().map_err(system)?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
+        poll.registry()
+            .register(
+                &mut SourceFd(&bus.socket().as_raw_fd()),
+                SOCKET,
+                Interest::READABLE,
+            )
+            .map_err(system)?;
+        let work = Work {
+            bus: bus.clone(),
+            poll,
+            buffer: vec![0; MAX_RECORD],
+            outboxes: HashMap::new(),
+            peers: HashMap::new(),
+            next_token: FIRST_PEER,
+            is_connected: true,
+        };
+        let thread = plugin::spawn("callgate-control", move || work.run())?;
+        Ok(Listener {
+            waker,
+            thread: Some(thread),
+        })
+    }
+
+    pub(crate) fn stop(&mut self) {
+        // Without a wake-up the thread would be left asleep; it holds nothing but its own.
+        if self.waker.wake().is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            plugin::join(thread);
+        }
+    }
+}
+
+/// Ends a link whose peer broke the protocol, and tells the broker.
+pub(crate) fn break_link(bus: &Bus, end: LinkEnd, error: &Error) {
+    tracing::warn!(%error, "a link is closed");
+    bus.end_link(end, error);
+    let failure = Failure::new(error.code(), error.message());
+    let _ = bus.send(&ToBroker::LinkFailed { end, failure });
+}
+
+struct Work {
+    bus: Arc<Bus>,
+    poll: Poll,
+    buffer: Vec<u8>,
+    /// Own outboxes of links whose other side is not there yet.
+    outboxes: HashMap<LinkEnd, (Geometry, WriteView)>,
+    /// The processes of linked peers.
+    peers: HashMap<Token, (LinkEnd, OwnedFd)>,
+    next_token: usize,
+    is_connected: bool,
+}
+
+impl Work {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(64);
+        loop {
+            match self.poll.poll(&mut events, None) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.bus.end(&Error::new(
+                        Code::System,
+                        format!("waiting for the broker: {error}"),
+                    ));
+                    return;
+                }
+            }
+            for event in &events {
+                match event.token() {
+                    SOCKET => self.read_socket(),
+                    WAKER if self.bus.served.is_closing() => return,
+                    WAKER => {}
+                    token => self.peer_ended(token),
+                }
+            }
+        }
+    }
+
+    /// Handles all records that are there.
+    fn read_socket(&mut self) {
+        while self.is_connected {
+            match fdpass::receive(self.bus.socket().as_fd(), &mut self.buffer) {
+                Ok(received) if received.len == 0 => self.disconnected("its socket closed"),
+                Ok(received) => self.datagram(received),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => self.disconnected(&error.to_string()),
+            }
+        }
+    }
+
+    fn disconnected(&mut self, why: &str) {
+        self.over(&bus::broker_gone(why));
+    }
+
+    fn over(&mut self, reason: &Error) {
+        self.is_connected = false;
+        self.outboxes.clear();
+        let _ = self
+            .poll
+            .registry()
+            .deregister(&mut SourceFd(&self.bus.socket().as_raw_fd()));
+        self.bus.end(reason);
+    }
+
+    fn datagram(&mut self, received: fdpass::Received) {
+        let record = match ToPlugin::decode(&self.buffer[..received.len]) {
+            Ok(record) => record,
+            Err(error) => return self.over(&bus::undecodable(&error)),
+        };
+        if !received.descriptors.is_empty() {
+            let _ = self.bus.send(&ToBroker::Took);
+        }
+        self.handle(record, received.descriptors);
+    }
+
+    fn handle(&mut self, record: ToPlugin, descriptors: Vec<OwnedFd>) {
+        match record {
+            ToPlugin::Welcome { .. } => {}
+            ToPlugin::Ended(failure) => self.over(&bus::failure(failure)),
+            ToPlugin::Answer { request, failure } => {
+                let answer = failure.map_or(Ok(None), |failure| Err(bus::failure(failure)));
+                self.bus.answer(request, answer);
+            }
+            ToPlugin::Listing { request } => {
+                self.bus.answer(request, Ok(descriptors.into_iter().next()));
+            }
+            ToPlugin::NewOutbox { end, geometry } => {
+                let outcome = self.new_outbox(end, geometry, descriptors);
+                self.reply(end, outcome, ToBroker::OutboxMapped { end });
+            }
+            ToPlugin::LinkPeer { end, peer } => {
+                let outcome = self.link_peer(end, peer, descriptors);
+                self.reply(end, outcome, ToBroker::PeerMapped { end });
+            }
+            ToPlugin::Grant { end, index, gate } => {
+                if let Some(link) = self.bus.link(end) {
+                    link.grant(index, &gate);
+                    self.bus.served.changed();
+                    self.reply(end, Ok(()), ToBroker::GrantInstalled { end, index });
+                }
+            }
+            ToPlugin::GateState { open, state } => {
+                if let Some(opened) = self.bus.opened(open) {
+                    let link = state.route.and_then(|route| self.bus.link(route.end));
+                    opened.set(state, link);
+                }
+            }
+            ToPlugin::OpenFailed { open, failure } => {
+                if let Some(opened) = self.bus.opened(open) {
+                    opened.fail(bus::failure(failure));
+                }
+            }
+            ToPlugin::LinkGone { end, failure } => self.link_gone(end, &bus::failure(failure)),
+        }
+    }
+
+    /// Says that a step of a link's set-up is done, or why it failed.
+    fn reply(&mut self, end: LinkEnd, outcome: Result<()>, done: ToBroker) {
+        let sent = match outcome {
+            Ok(()) => self.bus.send(&done),
+            Err(error) => {
+                self.outboxes.remove(&end);
+                break_link(&self.bus, end, &error);
+                Ok(())
+            }
+        };
+        if let Err(error) = sent {
+            self.over(&error);
+        }
+    }
+
+    fn new_outbox(
+        &mut self,
+        end: LinkEnd,
+        geometry: Geometry,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<()> {
+        let [outbox] = expect(descriptors)?;
+        if !geometry.is_sound() {
+            return Err(Error::new(
+                Code::Protocol,
+                "the broker sent an impossible geometry",
+            ));
+        }
+        let outbox = map_writable(outbox, geometry.total_len())?;
+        self.outboxes.insert(end, (geometry, outbox));
+        Ok(())
+    }
+
+    fn link_peer(&mut self, end: LinkEnd, peer: PeerInfo, descriptors: Vec<OwnedFd>) -> Result<()> {
+        let [inbox, status, bell, process] = expect(descriptors)?;
+        let (geometry, outbox) = self.outboxes.remove(&end).ok_or_else(|| {
+            Error::new(Code::Protocol, "the broker linked a peer without an outbox")
+        })?;
+        let link = Arc::new(Link::new(LinkParts {
+            end,
+            geometry,
+            peer: caller(peer),
+            outbox,
+            inbox: map_read_only(inbox, geometry.total_len())?,
+            peer_status: map_read_only(status, STATUS_LEN)?,
+            peer_bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
+        }));
+        self.bus.add_link(&link);
+        self.watch(end, process)
+    }
+
+    /// Has the poll say when a peer's process ends.
+    fn watch(&mut self, end: LinkEnd, process: OwnedFd) -> Result<()> {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        self.poll
+            .registry()
+            .register(
+                &mut SourceFd(&process.as_raw_fd()),
+                token,
+                Interest::READABLE,
+            )
+            .map_err(|error| Error::new(Code::System, format!("watching a peer: {error}")))?;
+        self.peers.insert(token, (end, process));
+        Ok(())
+    }
+
+    fn peer_ended(&mut self, token: Token) {
+        let Some(&(end, _)) = self.peers.get(&token) else {
+            return;
+        };
+        let who = self
+            .bus
+            .link(end)
+            .map(|link| (link.peer().name().to_owned(), link.peer().pid()));
+        if let Some((name, pid)) = who {
+            let text = format!("plugin {name} (process {pid}) has ended");
+            self.link_gone(end, &Error::new(Code::ProviderGone, text));
+        }
+    }
+
+    fn link_gone(&mut self, end: LinkEnd, reason: &Error) {
+        self.outboxes.remove(&end);
+        self.bus.end_link(end, reason);
+        let registry = self.poll.registry();
+        self.peers.retain(|_, (other, process)| {
+            let keep = *other != end;
+            if !keep {
+                let _ = registry.deregister(&mut SourceFd(&process.as_raw_fd()));
+            }
+            keep
+        });
+    }
+}
+
+fn expect<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N]> {
+    descriptors.try_into().map_err(|_| {
+        Error::new(
+            Code::Protocol,
+            "the broker sent a record without its descriptors",
+        )
+    })
+}
+
+fn map_read_only(fd: OwnedFd, len: usize) -> Result<ReadView> {
+    Mapping::read_only(fd, len)
+        .map(ReadView::new)
+        .map_err(|error| {
+            Error::new(
+                Code::System,
+                format!("{len} bytes of shared memory could not be mapped: {error}"),
+            )
+        })
+}
+
+fn caller(peer: PeerInfo) -> Caller {
+    Caller {
+        name: peer.identity.name,
+        display_name: peer.identity.display_name,
+        version: peer.identity.version,
+        pid: peer.pid,
+        plugin: peer.plugin,
+    }
+}

@@ -1,0 +1,233 @@
+//! An open gate: how it stands now, and where its calls go.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use callgate_layout::Code;
+use callgate_layout::control::{FaceState, GateState};
+use callgate_layout::envelope::Face;
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::{Error, Result};
+use crate::link::Link;
+
+/// The way to a gate's provider.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) link: Arc<Link>,
+    pub(crate) index: u16,
+}
+
+/// How a gate stands; replaced whole when anything changes, so that calls take no lock.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    owner: Option<String>,
+    function: FaceState,
+    action: FaceState,
+    way: Option<Way>,
+}
+
+/// What is known of a gate, beyond how it stands.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Whether the broker has said how it stands, or that it cannot be opened.
+    is_known: bool,
+    /// Why it cannot be opened, or will not change any more.
+    failure: Option<Error>,
+}
+
+/// A gate that this plugin has opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    gate: Arc<str>,
+    standing: ArcSwap<Standing>,
+    progress: Mutex<Progress>,
+    change: Condvar,
+}
+
+impl Opened {
+    pub(crate) fn new(gate: Arc<str>) -> Opened {
+        Opened {
+            gate,
+            standing: ArcSwap::from_pointee(Standing::absent()),
+            progress: Mutex::default(),
+            change: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn gate(&self) -> &Arc<str> {
+        &self.gate
+    }
+
+    #[inline]
+    pub(crate) fn standing(&self) -> arc_swap::Guard<Arc<Standing>> {
+        self.standing.load()
+    }
+
+    /// The broker says how the gate stands.
+    pub(crate) fn set(&self, state: GateState, link: Option<Arc<Link>>) {
+        let way = state.route.zip(link).map(|(route, link)| Way {
+            link,
+            index: route.index,
+        });
+        let GateState {
+            owner,
+            function,
+            action,
+            ..
+        } = state;
+        self.replace(Standing {
+            owner,
+            function,
+            action,
+            way,
+        });
+    }
+
+    /// The link is gone; if calls went through it, the gate is no longer there.
+    pub(crate) fn lose(&self, link: &Arc<Link>) {
+        // Held across look and change, so that a newer standing is not overwritten.
+        let mut progress = self.progress.lock();
+        if self
+            .standing()
+            .way
+            .as_ref()
+            .is_some_and(|way| Arc::ptr_eq(&way.link, link))
+        {
+            self.standing.store(Arc::new(Standing::absent()));
+            progress.is_known = true;
+            self.change.notify_all();
+        }
+    }
+
+    /// The broker refuses to open the gate.
+    pub(crate) fn fail(&self, reason: Error) {
+        let mut progress = self.progress.lock();
+        progress.is_known = true;
+        progress.failure = Some(reason);
+        self.change.notify_all();
+    }
+
+    /// The session is over: nothing will change any more, except that links end.
+    pub(crate) fn session_ended(&self, reason: &Error) {
+        self.fail(reason.clone());
+    }
+
+    fn replace(&self, standing: Standing) {
+        let mut progress = self.progress.lock();
+        self.standing.store(Arc::new(standing));
+        progress.is_known = true;
+        self.change.notify_all();
+    }
+
+    /// Waits until the broker has said how the gate stands, for the first time.
+    pub(crate) fn wait_known(&self, until: Instant) -> Result<()> {
+        let mut progress = self.progress.lock();
+        while !progress.is_known {
+            if self.change.wait_until(&mut progress, until).timed_out() && !progress.is_known {
+                return Err(Error::new(
+                    Code::Timeout,
+                    "the broker did not say how the gate stands",
+                )
+                .at_gate(self.gate.clone()));
+            }
+        }
+        match &progress.failure {
+            Some(failure) => Err(failure.clone().at_gate(self.gate.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until one of the gate's faces can be called. A mismatch of types is an error at
+    /// once: only another provider could mend it.
+    pub(crate) fn wait_ready(&self, until: Instant) -> Result<()> {
+        let mut progress = self.progress.lock();
+        loop {
+            let standing = self.standing();
+            let faces = [&standing.function, &standing.action];
+            if standing.way.is_some() && faces.contains(&&FaceState::Ready) {
+                return Ok(());
+            }
+            let mismatch = faces.into_iter().find(|face| **face != FaceState::Absent);
+            let face = mismatch.unwrap_or(&FaceState::Absent);
+            let error = standing.error(face, "function or action", &self.gate);
+            if mismatch.is_some() && standing.way.is_none() {
+                return Err(error);
+            }
+            if let Some(failure) = &progress.failure {
+                return Err(failure.clone().at_gate(self.gate.clone()));
+            }
+            if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Standing {
+    fn absent() -> Standing {
+        Standing {
+            owner: None,
+            function: FaceState::Absent,
+            action: FaceState::Absent,
+            way: None,
+        }
+    }
+
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    pub(crate) fn has(&self, face: Face) -> bool {
+        *self.face(face) != FaceState::Absent
+    }
+
+    fn face(&self, face: Face) -> &FaceState {
+        match face {
+            Face::Function => &self.function,
+            Face::Action => &self.action,
+        }
+    }
+
+    /// The way that a call of this face takes.
+    #[inline]
+    pub(crate) fn way(&self, face: Face, gate: &Arc<str>) -> Result<&Way> {
+        match (self.face(face), &self.way) {
+            (FaceState::Ready, Some(way)) => Ok(way),
+            (state, _) => Err(self.error(state, name(face), gate)),
+        }
+    }
+
+    #[cold]
+    fn error(&self, state: &FaceState, what: &str, gate: &Arc<str>) -> Error {
+        let owner = self.owner.as_deref().unwrap_or("nobody");
+        let error = match state {
+            FaceState::Absent | FaceState::Ready => {
+                let text = match &self.owner {
+                    Some(owner) => format!("plugin {owner} provides no {what} here"),
+                    None => "nobody provides the gate now".to_owned(),
+                };
+                Error::new(Code::NotReady, text)
+            }
+            FaceState::LengthMismatch { signature } => Error::new(
+                Code::LengthMismatch,
+                format!("plugin {owner} provides {signature}, with another number of parameters"),
+            ),
+            FaceState::TypeMismatch { signature } => Error::new(
+                Code::TypeMismatch,
+                format!(
+                    "plugin {owner} provides {signature}, which differs in types, field names or their order"
+                ),
+            ),
+        };
+        error.at_gate(gate.clone())
+    }
+}
+
+fn name(face: Face) -> &'static str {
+    match face {
+        Face::Function => "function",
+        Face::Action => "action",
+    }
+}

@@ -1,0 +1,283 @@
+//! A plugin's own handle: everything begins here.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use callgate_layout::control::{Limits, Shape, ToBroker};
+use callgate_layout::envelope::Face;
+use callgate_layout::{Code, Signature, control};
+use parking_lot::Mutex;
+
+use crate::bus::{Bus, REQUEST_TIMEOUT, Session};
+use crate::connect::PluginBuilder;
+use crate::dispatch::Dispatcher;
+use crate::error::{Error, Result};
+use crate::handler::{ErasedHandler, Handler, erase};
+use crate::listen::Listener;
+use crate::opened::Opened;
+use crate::provider::Provider;
+use crate::subscriber::{Shared, Subscriber};
+use crate::types::{Arguments, GateType, action_signature_of, signature_of};
+use crate::wait::Patience;
+
+/// A participant on a bus.
+///
+/// Dropping it closes the plugin: its gates vanish, calls that are still waiting to be handled
+/// are answered `PROVIDER_GONE`, and its subscribers fail with `CLOSED`.
+///
+/// ```no_run
+/// use callgate_client::Plugin;
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::connect("Calculator")?;
+/// let _add = plugin.provide("Calculator.Add", |a: u32, b: u32| a.wrapping_add(b))?;
+/// plugin.wait_closed(); // until the broker ends
+/// # Ok(())
+/// # }
+/// ```
+pub struct Plugin {
+    bus: Arc<Bus>,
+    listener: Listener,
+    /// Started when the first gate is provided.
+    dispatcher: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Plugin {
+    /// Connects under a name, with everything else as [`PluginBuilder`] has it by default.
+    ///
+    /// # Errors
+    ///
+    /// As [`PluginBuilder::connect`].
+    pub fn connect(name: &str) -> Result<Plugin> {
+        Plugin::builder(name).connect()
+    }
+
+    /// Says more about the plugin before it connects.
+    pub fn builder(name: &str) -> PluginBuilder {
+        PluginBuilder::new(name)
+    }
+
+    pub(crate) fn start(session: Session) -> Result<Plugin> {
+        let bus = Arc::new(Bus::new(session));
+        let listener = Listener::start(&bus)?;
+        Ok(Plugin {
+            bus,
+            listener,
+            dispatcher: Mutex::new(None),
+        })
+    }
+
+    /// The name it connected under.
+    pub fn name(&self) -> &str {
+        &self.bus.identity.name
+    }
+
+    /// The id of this incarnation on the bus.
+    pub fn id(&self) -> u64 {
+        self.bus.plugin
+    }
+
+    /// How much of everything this plugin may have.
+    pub fn limits(&self) -> Limits {
+        self.bus.limits
+    }
+
+    /// Provides a gate's function. It can be called when this returns, and until the provider is
+    /// dropped.
+    ///
+    /// Handlers of one plugin run one after the other, on its dispatcher's thread.
+    ///
+    /// # Errors
+    ///
+    /// `ALREADY_PROVIDED`, `INVALID_ARGUMENT` for a name that cannot be, `OVERLOADED` over the
+    /// limit of gates, `BROKER_GONE`.
+    pub fn provide<M: 'static, H: Handler<M>>(&self, gate: &str, handler: H) -> Result<Provider> {
+        self.offer(
+            gate,
+            Face::Function,
+            &H::function_signature(),
+            erase(handler),
+        )
+    }
+
+    /// Provides a gate's action, whose result nobody is told. A gate may have both.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::provide`].
+    pub fn provide_action<M: 'static, H: Handler<M>>(
+        &self,
+        gate: &str,
+        handler: H,
+    ) -> Result<Provider> {
+        self.offer(gate, Face::Action, &H::action_signature(), erase(handler))
+    }
+
+    fn offer(
+        &self,
+        gate: &str,
+        face: Face,
+        signature: &Signature,
+        handler: Arc<dyn ErasedHandler>,
+    ) -> Result<Provider> {
+        check_gate(gate)?;
+        self.start_dispatcher()?;
+        let name: Arc<str> = gate.into();
+        // The handler is in place before the broker lets anybody call it.
+        let token = self.bus.served.insert(&name, face, handler)?;
+        let shape = shape(signature);
+        let gate = gate.to_owned();
+        let answer = self.bus.request(|request| ToBroker::Provide {
+            request,
+            gate,
+            face,
+            shape,
+        });
+        match answer {
+            Ok(_) => Ok(Provider {
+                bus: self.bus.clone(),
+                gate: name,
+                face,
+                token,
+                keep: false,
+            }),
+            Err(error) => {
+                self.bus.served.remove(&name, face, token);
+                Err(error.at_gate(name))
+            }
+        }
+    }
+
+    fn start_dispatcher(&self) -> Result<()> {
+        let mut dispatcher = self.dispatcher.lock();
+        if dispatcher.is_none() {
+            let bus = Arc::downgrade(&self.bus);
+            let report = Box::new(move |link: &Arc<crate::link::Link>, error: Error| {
+                if let Some(bus) = bus.upgrade() {
+                    crate::listen::break_link(&bus, link.end(), &error);
+                }
+            });
+            let served = self.bus.served.clone();
+            let work = Dispatcher::new(served, Patience::new(self.bus.policy), report);
+            *dispatcher = Some(spawn("callgate-calls", move || work.run())?);
+        }
+        Ok(())
+    }
+
+    /// Opens a gate to call it. Types are `A`, a tuple of the parameters, and `R`, the result.
+    ///
+    /// Returns when the broker has said how the gate stands; where somebody provides it, it can
+    /// be called at once. Where nobody does, calls are `NOT_READY` until somebody comes.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` for a name that cannot be, `OVERLOADED` over the limit of open gates,
+    /// `BROKER_GONE`.
+    pub fn subscriber<A: Arguments, R: GateType>(&self, gate: &str) -> Result<Subscriber<A, R>> {
+        check_gate(gate)?;
+        self.bus.check_alive()?;
+        let number = self.bus.next_number();
+        let opened = Arc::new(Opened::new(gate.into()));
+        self.bus.add_opened(number, &opened);
+        // From here on dropping `shared` closes the gate again.
+        let patience = Patience::new(self.bus.policy);
+        let shared = Shared {
+            bus: self.bus.clone(),
+            number,
+            opened: opened.clone(),
+            patience,
+        };
+        self.bus.send(&ToBroker::Open {
+            open: number,
+            gate: gate.to_owned(),
+            function: shape(&signature_of::<A, R>()),
+            action: shape(&action_signature_of::<A>()),
+        })?;
+        opened.wait_known(Instant::now() + REQUEST_TIMEOUT)?;
+        Ok(Subscriber::new(shared))
+    }
+
+    /// What is on the bus, as the JSON document that `callgate ls --json` prints.
+    ///
+    /// # Errors
+    ///
+    /// `BROKER_GONE`, `TIMEOUT`.
+    pub fn list(&self) -> Result<serde_json::Value> {
+        let damaged = || Error::new(Code::Protocol, "the broker's listing cannot be read");
+        let listing = self.bus.request(|request| ToBroker::List { request })?;
+        let file = std::fs::File::from(listing.ok_or_else(damaged)?);
+        // Read by position: the descriptor may share its own with the broker's.
+        let len = file.metadata().map_err(|_| damaged())?.len();
+        let mut bytes = vec![0; usize::try_from(len).map_err(|_| damaged())?];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0).map_err(|_| damaged())?;
+        serde_json::from_slice(&bytes).map_err(|_| damaged())
+    }
+
+    /// Waits until the broker ends the session, and says why it did.
+    pub fn wait_closed(&self) -> Error {
+        loop {
+            if let Some(reason) = self.bus.wait_ended(None) {
+                return reason;
+            }
+        }
+    }
+
+    /// As [`Plugin::wait_closed`], but at most for a while; `None` when the session goes on.
+    pub fn wait_closed_for(&self, timeout: Duration) -> Option<Error> {
+        self.bus.wait_ended(Some(timeout))
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        // First the dispatcher: it answers what is left while the links still live.
+        self.bus.served.close();
+        match self.dispatcher.get_mut().take() {
+            Some(thread) => join(thread),
+            // Peers that were linked without ever calling here see the end, too.
+            None => self.bus.served.status.close(),
+        }
+        self.bus.close();
+        self.listener.stop();
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts a thread under a name that shows in debuggers.
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map_err(|error| Error::new(Code::System, format!("starting the thread {name}: {error}")))
+}
+
+/// Waits for a thread, unless this is it: a handler may drop its own plugin.
+pub(crate) fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != thread::current().id() {
+        // The threads of this crate catch the panics of handlers and have none of their own.
+        let _ = thread.join();
+    }
+}
+
+fn check_gate(name: &str) -> Result<()> {
+    control::check_gate_name(name).map_err(|text| Error::new(Code::InvalidArgument, text))
+}
+
+fn shape(signature: &Signature) -> Shape {
+    let mut text = signature.text();
+    text.truncate(text.floor_char_boundary(control::MAX_TEXT));
+    Shape {
+        params: u8::try_from(signature.params.len()).unwrap_or(u8::MAX),
+        fingerprint: signature.fingerprint().0,
+        signature: text,
+    }
+}

@@ -1,0 +1,338 @@
+//! The provider's side of one link: takes calls from the peer's ring, runs their handlers and
+//! publishes the answers. Private to the dispatcher's thread.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use callgate_layout::envelope::{Call, Cell, Face, Place, Reply, Violation};
+use callgate_layout::geometry::INLINE_LEN;
+use callgate_layout::parking::{self, Status};
+use callgate_layout::pending::Ticket;
+use callgate_layout::ring::RingReader;
+use callgate_layout::{Code, clock, marks, slot};
+use rkyv::util::AlignedVec;
+
+use crate::archive::ErrorRecord;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::gates::{Gate, Served};
+use crate::handler::ReplyBuffer;
+use crate::link::Link;
+
+/// Keep at most this much memory for the next large payload.
+const KEEP: usize = 64 << 10;
+
+/// What serving a call needs besides the link; one set a dispatcher.
+pub(crate) struct Tools {
+    cell: Cell,
+    request: AlignedVec,
+    reply: ReplyBuffer,
+}
+
+impl Tools {
+    pub(crate) fn new() -> Tools {
+        Tools {
+            cell: Cell::default(),
+            request: AlignedVec::new(),
+            reply: ReplyBuffer::new(),
+        }
+    }
+}
+
+/// An answer that waits for room in this side's payload area.
+struct Late {
+    ticket: Ticket,
+    ok: bool,
+    payload: Vec<u8>,
+    deadline: u64,
+}
+
+/// The dispatcher's private half of a link.
+pub(crate) struct Server {
+    link: Arc<Link>,
+    reader: RingReader,
+    /// One bit for each slot whose call was taken and not answered yet.
+    busy: u64,
+    /// One bit for each slot whose last answer may still hold blocks of the payload area.
+    in_area: u64,
+    /// How many calls each slot has borne.
+    generations: [u32; 64],
+    late: VecDeque<Late>,
+    table: Vec<Option<Gate>>,
+}
+
+impl Server {
+    pub(crate) fn new(link: Arc<Link>) -> Server {
+        let reader = RingReader::new(link.geometry());
+        Server {
+            link,
+            reader,
+            busy: 0,
+            in_area: 0,
+            generations: [0; 64],
+            late: VecDeque::new(),
+            table: Vec::new(),
+        }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Takes a new copy of what the peer may call.
+    pub(crate) fn refresh(&mut self, served: &Served) {
+        let gate = |name: Option<Arc<str>>| name.and_then(|name| served.look_up(&name));
+        self.table = self.link.grants().into_iter().map(gate).collect();
+    }
+
+    /// Whether there is something to do right now.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.link.is_gone() && self.reader.has_call(self.link.inbox())
+    }
+
+    /// When the next late answer's time is up.
+    pub(crate) fn late_deadline(&self) -> Option<u64> {
+        self.late.iter().map(|late| late.deadline).min()
+    }
+
+    /// Serves at most one call; false when there was none.
+    #[inline]
+    pub(crate) fn serve_next(
+        &mut self,
+        tools: &mut Tools,
+        status: &Status,
+    ) -> Result<bool, Violation> {
+        let Some(call) = self.reader.take(self.link.inbox(), &mut tools.cell) else {
+            return Ok(false);
+        };
+        let call = call?;
+        let ticket = self.accept(call.slot)?;
+        let outcome = self.run(&call, tools);
+        status.count_call(outcome.is_err());
+        self.answer(ticket, &call, outcome, tools);
+        Ok(true)
+    }
+
+    /// Notes a call in private memory, where the peer cannot change it.
+    #[inline]
+    fn accept(&mut self, slot: u8) -> Result<Ticket, Violation> {
+        let bit = 1 << slot;
+        if self.busy & bit != 0 {
+            return Err(Violation(
+                "a call in a slot whose last call is not answered yet",
+            ));
+        }
+        self.busy |= bit;
+        if self.in_area & bit != 0 {
+            self.in_area &= !bit;
+            self.link.forget_reply(slot);
+        }
+        let generation = &mut self.generations[usize::from(slot)];
+        *generation = generation.wrapping_add(1);
+        Ok(Ticket {
+            slot,
+            generation: *generation,
+        })
+    }
+
+    /// Runs the handler; the archived result stands in `tools.reply`.
+    fn run(&self, call: &Call, tools: &mut Tools) -> Result<()> {
+        let now = clock::coarse_now();
+        let deadline = clock::from_tick(call.deadline, now);
+        if now >= deadline {
+            return Err(Error::new(
+                Code::Timeout,
+                "the call's deadline had passed when it was its turn; it was not run",
+            ));
+        }
+        let (gate, handler) = self.handler(call)?;
+        let Tools {
+            cell,
+            request,
+            reply,
+        } = tools;
+        let bytes = match call.place {
+            Place::Inline => &cell.inline()[..call.length as usize],
+            Place::Area { block } => {
+                self.link.read_payload(block, call.length, request);
+                request
+            }
+        };
+        let context = Context::new(self.link.peer(), gate.name(), deadline);
+        let outcome = catch_unwind(AssertUnwindSafe(|| handler.call(context, bytes, reply)));
+        outcome.unwrap_or_else(|panic| Err(panicked(gate.name(), panic)))
+    }
+
+    fn handler(&self, call: &Call) -> Result<(&Gate, &dyn crate::handler::ErasedHandler)> {
+        let Some(entry) = self.table.get(usize::from(call.gate)) else {
+            return Err(Error::new(
+                Code::PermissionDenied,
+                "no such gate was granted on this link",
+            ));
+        };
+        let gate = entry.as_ref().ok_or_else(|| not_provided(call.face))?;
+        let handler = gate
+            .handler(call.face)
+            .ok_or_else(|| not_provided(call.face))?;
+        Ok((gate, handler))
+    }
+
+    fn answer(&mut self, ticket: Ticket, call: &Call, outcome: Result<()>, tools: &mut Tools) {
+        let ok = outcome.is_ok();
+        match outcome {
+            // Nobody looks at what an action returned.
+            Ok(()) if call.face == Face::Action => tools.reply.clear(KEEP),
+            Ok(()) => {}
+            Err(error) => put_error(&error, &mut tools.reply),
+        }
+        let capacity = self.link.area().capacity();
+        if tools.reply.bytes().len() > capacity {
+            let length = tools.reply.bytes().len();
+            let error = Error::new(
+                Code::ResponseTooLarge,
+                format!(
+                    "the result takes {length} bytes, a link carries {capacity}; the handler did run"
+                ),
+            );
+            put_error(&error.maybe_run(), &mut tools.reply);
+            return self.publish_or_keep(ticket, false, call.deadline, tools);
+        }
+        self.publish_or_keep(ticket, ok, call.deadline, tools);
+    }
+
+    fn publish_or_keep(&mut self, ticket: Ticket, ok: bool, deadline: u32, tools: &mut Tools) {
+        if !self.publish(ticket, ok, tools.reply.bytes(), &mut tools.cell) {
+            let deadline = clock::from_tick(deadline, clock::coarse_now());
+            let payload = tools.reply.bytes().to_vec();
+            self.late.push_back(Late {
+                ticket,
+                ok,
+                payload,
+                deadline,
+            });
+        }
+        tools.reply.clear(KEEP);
+        if tools.request.capacity() > KEEP {
+            tools.request = AlignedVec::new();
+        }
+    }
+
+    /// Publishes an answer and wakes its caller if it parked; false while the area has no room.
+    #[inline]
+    fn publish(&mut self, ticket: Ticket, ok: bool, payload: &[u8], cell: &mut Cell) -> bool {
+        let link = &*self.link;
+        let (outbox, geometry) = (link.outbox(), link.geometry());
+        let mut run = None;
+        let place = if payload.len() <= INLINE_LEN {
+            cell.inline_mut()[..payload.len()].copy_from_slice(payload);
+            Place::Inline
+        } else {
+            let mut written = link.write_payload(payload);
+            if written.is_none() {
+                link.reclaim_replies();
+                written = link.write_payload(payload);
+            }
+            let Some((place, taken)) = written else {
+                return false;
+            };
+            run = Some(taken);
+            place
+        };
+        let reply = Reply {
+            ok,
+            place,
+            length: payload.len() as u32,
+        };
+        self.busy &= !(1 << ticket.slot);
+        slot::publish(
+            outbox,
+            geometry,
+            ticket.slot,
+            ticket.generation,
+            &reply,
+            cell,
+        );
+        // REPLY-OR-WAITER, the provider's side.
+        parking::publish_fence();
+        if marks::has_waiter(link.inbox(), geometry, ticket.slot) {
+            slot::wake(outbox, geometry, ticket.slot);
+        }
+        if let Some(run) = run {
+            self.in_area |= 1 << ticket.slot;
+            link.keep_reply(ticket, run);
+        }
+        true
+    }
+
+    /// Publishes the late answers for which there is room now, in order, and an error for those
+    /// whose time is up. Also takes back what the peer has released.
+    pub(crate) fn settle(&mut self, tools: &mut Tools) {
+        self.link.reclaim_replies();
+        while let Some(late) = self.late.pop_front() {
+            if self.publish(late.ticket, late.ok, &late.payload, &mut tools.cell) {
+                continue;
+            }
+            if clock::now() < late.deadline {
+                self.late.push_front(late);
+                return;
+            }
+            let error = Error::new(
+                Code::Overloaded,
+                "the handler ran, but the caller's side held all room for results until the deadline",
+            );
+            put_error(&error.maybe_run(), &mut tools.reply);
+            self.publish(late.ticket, false, tools.reply.bytes(), &mut tools.cell);
+        }
+    }
+
+    /// Answers everything that is left without running it: the plugin closes.
+    pub(crate) fn refuse_all(&mut self, tools: &mut Tools) {
+        let error = Error::new(
+            Code::ProviderGone,
+            "the plugin has closed; the call was not run",
+        );
+        while let Some(Ok(call)) = self.reader.take(self.link.inbox(), &mut tools.cell) {
+            let Ok(ticket) = self.accept(call.slot) else {
+                return;
+            };
+            put_error(&error, &mut tools.reply);
+            self.publish(ticket, false, tools.reply.bytes(), &mut tools.cell);
+        }
+        let error = error.maybe_run();
+        for late in std::mem::take(&mut self.late) {
+            put_error(&error, &mut tools.reply);
+            self.publish(late.ticket, false, tools.reply.bytes(), &mut tools.cell);
+        }
+    }
+}
+
+/// Puts an error in the place of a result. Where its text does not fit, its code still does.
+fn put_error(error: &Error, reply: &mut ReplyBuffer) {
+    if reply.put(&ErrorRecord::from(error)).is_err() {
+        reply.clear(KEEP);
+    }
+}
+
+fn not_provided(face: Face) -> Error {
+    let half = match face {
+        Face::Function => "function",
+        Face::Action => "action",
+    };
+    Error::new(Code::NotReady, format!("the gate has no {half} now"))
+}
+
+fn panicked(gate: &str, panic: Box<dyn Any + Send>) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text");
+    tracing::warn!(gate, panic = text, "a handler panicked");
+    Error::new(
+        Code::HandlerPanicked,
+        format!("the handler panicked: {text}"),
+    )
+    .maybe_run()
+}

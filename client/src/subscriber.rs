@@ -1,0 +1,165 @@
+//! The handle through which a gate is called.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use callgate_layout::clock;
+use callgate_layout::envelope::Face;
+
+use crate::bus::Bus;
+use crate::caller::{self, Target};
+use crate::error::Result;
+use crate::opened::Opened;
+use crate::types::{Arguments, GateType};
+use crate::wait::Patience;
+
+/// How long a call may take where nothing else is said.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An open gate, to be called from any number of threads.
+///
+/// `A` are the parameters as a tuple, `R` is the result. The gate need not exist when it is
+/// opened, and may come and go: the same subscriber calls whoever provides it now.
+///
+/// ```no_run
+/// use callgate_client::Plugin;
+/// use std::time::Duration;
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::connect("Mixer")?;
+/// let add = plugin.subscriber::<(u32, u32), u32>("Calculator.Add")?;
+/// add.wait_ready(Duration::from_secs(1))?;
+/// assert_eq!(add.invoke((2, 3))?, 5);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Subscriber<A: Arguments, R: GateType> {
+    shared: Arc<Shared>,
+    timeout: Duration,
+    types: PhantomData<fn(A) -> R>,
+}
+
+/// What clones of a subscriber have in common.
+pub(crate) struct Shared {
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) number: u32,
+    pub(crate) opened: Arc<Opened>,
+    pub(crate) patience: Patience,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.bus.close_opened(self.number);
+    }
+}
+
+impl<A: Arguments, R: GateType> Subscriber<A, R> {
+    pub(crate) fn new(shared: Shared) -> Subscriber<A, R> {
+        Subscriber {
+            shared: Arc::new(shared),
+            timeout: DEFAULT_TIMEOUT,
+            types: PhantomData,
+        }
+    }
+
+    /// The same gate with another deadline for each call, counted from its start.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Subscriber<A, R> {
+        Subscriber {
+            timeout,
+            ..self.clone()
+        }
+    }
+
+    /// The gate's name.
+    pub fn gate(&self) -> &str {
+        self.shared.opened.gate()
+    }
+
+    /// The name of the plugin that provides the gate now.
+    pub fn owner(&self) -> Option<String> {
+        self.shared.opened.standing().owner().map(str::to_owned)
+    }
+
+    /// Whether the gate has a function now, whatever its types.
+    pub fn has_function(&self) -> bool {
+        self.shared.opened.standing().has(Face::Function)
+    }
+
+    /// Whether the gate has an action now, whatever its types.
+    pub fn has_action(&self) -> bool {
+        self.shared.opened.standing().has(Face::Action)
+    }
+
+    /// Waits until the gate can be called.
+    ///
+    /// # Errors
+    ///
+    /// [`NOT_READY`](crate::Code::NotReady) when the time is up, `TYPE_MISMATCH` or
+    /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when
+    /// nobody is left who could announce one.
+    pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
+        self.shared.opened.wait_ready(Instant::now() + timeout)
+    }
+
+    /// Calls the gate's function and waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the
+    /// handler may have run nevertheless.
+    pub fn invoke(&self, arguments: A) -> Result<R> {
+        self.invoke_ref(&arguments)
+    }
+
+    /// As [`Subscriber::invoke`], for arguments that are used again.
+    #[inline]
+    pub fn invoke_ref(&self, arguments: &A) -> Result<R> {
+        self.call(Face::Function, arguments)
+    }
+
+    /// Calls the gate's action and waits until it is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::invoke`].
+    pub fn invoke_action(&self, arguments: A) -> Result<()> {
+        self.call(Face::Action, &arguments)
+    }
+
+    #[inline]
+    fn call<T: GateType>(&self, face: Face, arguments: &A) -> Result<T> {
+        let shared = &*self.shared;
+        let gate = shared.opened.gate();
+        let standing = shared.opened.standing();
+        let way = standing.way(face, gate)?;
+        let timeout = u64::try_from(self.timeout.as_nanos()).unwrap_or(clock::MAX_AHEAD_NS);
+        let target = Target {
+            link: &way.link,
+            index: way.index,
+            face,
+            deadline: clock::coarse_now() + timeout.min(clock::MAX_AHEAD_NS),
+            patience: &shared.patience,
+        };
+        caller::call(target, arguments).map_err(|error| error.at_gate(gate.clone()))
+    }
+}
+
+impl<A: Arguments, R: GateType> Clone for Subscriber<A, R> {
+    fn clone(&self) -> Self {
+        Subscriber {
+            shared: self.shared.clone(),
+            timeout: self.timeout,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<A: Arguments, R: GateType> std::fmt::Debug for Subscriber<A, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscriber")
+            .field("gate", &self.gate())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+//! How to wait for something that another process is about to do: spin, yield, park.
+//!
+//! Two processes that are awake on cores of their own answer within a microsecond: pure spinning
+//! is best, and shortest. When the other side was parked, its wake-up takes some 20 to 50 µs; a
+//! caller that parks too then pays a second one on the way back, so it outwaits the first. But
+//! the scheduler may have put the other side on this very core, where spinning keeps it from
+//! running: hence slices of about a microsecond with `sched_yield` between them. Whoever has
+//! waited longer than a wake-up parks.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use callgate_layout::clock;
+
+/// How a plugin waits for answers, and its dispatcher for calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitPolicy {
+    /// Spin and yield for about as long as a wake-up takes, then sleep. The default.
+    #[default]
+    Adaptive,
+    /// Sleep at once: no more CPU time than needed, some tens of microseconds a call.
+    Park,
+    /// Never sleep: the shortest calls at the price of a core for each waiting thread.
+    Spin,
+}
+
+/// About a microsecond: a pause takes some 40 ns on current x86 and less elsewhere.
+const PAUSES: u32 = 24;
+/// How long to stay awake where recent waits say nothing else, in nanoseconds.
+const BUDGET: u32 = 50_000;
+/// How long to stay awake where recent waits took longer than waking up is worth.
+const SHORT_BUDGET: u32 = 2_000;
+/// Waits longer than this are not worth staying awake for.
+const WORTH: u32 = 100_000;
+
+/// What a link's or a dispatcher's recent waits took: how long the next should stay awake.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    policy: WaitPolicy,
+    /// A moving mean of waits, in nanoseconds.
+    mean: AtomicU32,
+    spins: bool,
+}
+
+impl Patience {
+    pub(crate) fn new(policy: WaitPolicy) -> Patience {
+        // With one CPU the other side cannot run while this one spins.
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
+        Patience {
+            policy,
+            mean: AtomicU32::new(0),
+            spins: cpus > 1,
+        }
+    }
+
+    /// Waits awake until `is_done`; false when it is time to park (or `give_up_at` has passed).
+    #[inline]
+    pub(crate) fn stay_awake(&self, give_up_at: u64, mut is_done: impl FnMut() -> bool) -> bool {
+        if self.policy == WaitPolicy::Park {
+            return is_done();
+        }
+        (self.spins && slice(&mut is_done)) || self.yield_until(give_up_at, &mut is_done)
+    }
+
+    #[cold]
+    fn yield_until(&self, give_up_at: u64, is_done: &mut impl FnMut() -> bool) -> bool {
+        let start = clock::now();
+        let until = match self.policy {
+            WaitPolicy::Spin => give_up_at,
+            _ => give_up_at.min(start + u64::from(self.budget())),
+        };
+        loop {
+            thread::yield_now();
+            if if self.spins {
+                slice(is_done)
+            } else {
+                is_done()
+            } {
+                self.learn(clock::now() - start);
+                return true;
+            }
+            if clock::now() >= until {
+                return false;
+            }
+        }
+    }
+
+    fn budget(&self) -> u32 {
+        if self.mean.load(Ordering::Relaxed) > WORTH {
+            SHORT_BUDGET
+        } else {
+            BUDGET
+        }
+    }
+
+    /// Takes note of how long a wait was, parked or not. A lost update does no harm.
+    pub(crate) fn learn(&self, nanos: u64) {
+        let wait = u32::try_from(nanos).unwrap_or(u32::MAX).min(16 * WORTH);
+        let mean = self.mean.load(Ordering::Relaxed);
+        self.mean
+            .store(mean - mean / 8 + wait / 8, Ordering::Relaxed);
+    }
+}
+
+/// Looks a few times, for about a microsecond.
+#[inline]
+fn slice(is_done: &mut impl FnMut() -> bool) -> bool {
+    for _ in 0..PAUSES {
+        if is_done() {
+            return true;
+        }
+        std::hint::spin_loop();
+    }
+    is_done()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_waits_make_for_short_patience_and_back() {
+        let patience = Patience::new(WaitPolicy::Adaptive);
+        assert_eq!(patience.budget(), BUDGET);
+        (0..20).for_each(|_| patience.learn(1_000_000));
+        assert_eq!(patience.budget(), SHORT_BUDGET);
+        (0..40).for_each(|_| patience.learn(1_000));
+        assert_eq!(patience.budget(), BUDGET);
+    }
+
+    #[test]
+    fn what_is_done_is_not_waited_for() {
+        for policy in [WaitPolicy::Adaptive, WaitPolicy::Park, WaitPolicy::Spin] {
+            assert!(Patience::new(policy).stay_awake(u64::MAX, || true));
+            assert!(!Patience::new(policy).stay_awake(0, || false));
+        }
+    }
+}

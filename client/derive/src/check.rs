@@ -87,14 +87,27 @@ fn opaque_name(name: LitStr) -> Result<LitStr> {
 
 /// Whether `#[serde(default)]` or `#[serde(default = "…")]` is among the attributes.
 pub(crate) fn serde_default(attributes: &[Attribute]) -> bool {
-    let serde = attributes
+    has_serde(attributes, &["default"])
+}
+
+/// Whether the attributes say already how serde is to treat the field.
+pub(crate) fn has_serde_with(attributes: &[Attribute]) -> bool {
+    has_serde(
+        attributes,
+        &["with", "serialize_with", "deserialize_with", "skip"],
+    )
+}
+
+fn has_serde(attributes: &[Attribute], names: &[&str]) -> bool {
+    let is_named = |meta: &Meta| names.iter().any(|name| meta.path().is_ident(name));
+    attributes
         .iter()
-        .filter(|attribute| attribute.path().is_ident("serde"));
-    serde.into_iter().any(|attribute| {
-        attribute
-            .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
-            .is_ok_and(|metas| metas.iter().any(|meta| meta.path().is_ident("default")))
-    })
+        .filter(|attribute| attribute.path().is_ident("serde"))
+        .any(|attribute| {
+            attribute
+                .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
+                .is_ok_and(|metas| metas.iter().any(is_named))
+        })
 }
 
 fn no_rkyv(attributes: &[Attribute]) -> Result<()> {

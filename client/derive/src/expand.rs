@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput, Error, Field, Result, parse_quote};
+use syn::{Data, DeriveInput, Error, Field, Result, Type, parse_quote};
 
 use crate::{check, schema};
 
@@ -34,6 +34,14 @@ fn derive(input: &mut DeriveInput) {
         parse_quote!(#[serde(crate = "::callgate_client::__private::serde")]),
     ];
     input.attrs.splice(0..0, attributes);
+    // serde knows arrays of up to 32 elements only.
+    for_each_field(input, |field| {
+        if matches!(field.ty, Type::Array(_)) && !check::has_serde_with(&field.attrs) {
+            field
+                .attrs
+                .push(parse_quote!(#[serde(with = "::callgate_client::__private::array")]));
+        }
+    });
     // A type with parameters needs rkyv's own bounds on its fields; one without has them on the
     // serializer instead of the fields, which is what lets it contain itself.
     if input.generics.type_params().next().is_none() {

@@ -81,20 +81,16 @@ impl<T: GateType> GateType for Vec<T> {
 }
 impl<T: GateType> Plain for Vec<T> {}
 
-// As many lengths as serde knows: every gate type must have a JSON form.
-macro_rules! arrays {
-    ($($length:literal)*) => {$(
-        impl<T: GateType> GateType for [T; $length] {
-            fn schema(describer: &mut Describer) -> Schema {
-                const { assert_sized::<T>() };
-                Schema::Array { element: boxed::<T>(describer), length: $length }
-            }
+impl<T: GateType, const N: usize> GateType for [T; N] {
+    fn schema(describer: &mut Describer) -> Schema {
+        const { assert_sized::<T>() };
+        Schema::Array {
+            element: boxed::<T>(describer),
+            length: N as u64,
         }
-        impl<T: GateType> Plain for [T; $length] {}
-    )*};
+    }
 }
-
-arrays!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+impl<T: GateType, const N: usize> Plain for [T; N] {}
 
 macro_rules! tuples {
     ($(($($T:ident),+))*) => {$(

@@ -1,5 +1,7 @@
 //! What may travel through a gate: a closed list, and the schema of each type on it.
 
+#[doc(hidden)]
+pub mod array;
 mod builtin;
 mod map;
 
@@ -28,7 +30,7 @@ pub(crate) type IntoVec<'a> = Strategy<Serializer<AlignedVec<16>, ArenaHandle<'a
 /// What may be a parameter or a result of a gate.
 ///
 /// The list is closed: numbers of fixed width, `bool`, `char`, `String`, `()`, [`Vec`],
-/// [`Option`], [`Result`], [`Box`], arrays of up to 32 elements, tuples of up to eight,
+/// [`Option`], [`Result`], [`Box`], arrays, tuples of up to eight,
 /// [`SortedMap`], and structs and enums marked with [`gate_type`](macro@crate::gate_type).
 /// Do not implement it by hand: the attribute also derives what makes an archive safe to read.
 ///
@@ -49,15 +51,13 @@ pub(crate) type IntoVec<'a> = Strategy<Serializer<AlignedVec<16>, ArenaHandle<'a
     message = "`{Self}` cannot travel through a gate",
     label = "not a gate type",
     note = "gate types are u8..u128, i8..i128, f32, f64, bool, char, String, (), Vec, Option, Result, Box, \
-            arrays up to 32 elements, tuples up to 8, SortedMap (instead of hash maps), \
+            arrays, tuples up to 8, SortedMap (instead of hash maps), \
             and structs and enums marked with #[gate_type]"
 )]
 pub trait GateType:
     Archive<Archived: for<'a> CheckBytes<Validation<'a>> + Deserialize<Self, Deserialization>>
     + for<'w, 'a> Serialize<IntoBuffer<'w, 'a>>
     + for<'a> Serialize<IntoVec<'a>>
-    + serde::Serialize
-    + serde::de::DeserializeOwned
     + Send
     + Sized
     + 'static

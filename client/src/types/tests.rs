@@ -187,3 +187,19 @@ fn a_sorted_map_is_a_map() {
     assert_eq!(map.remove("a"), Some(2));
     assert_eq!(map.into_iter().collect::<Vec<_>>(), [("b".to_owned(), 3)]);
 }
+
+#[test]
+fn long_arrays_travel_and_have_a_json_form() {
+    #[gate_type]
+    #[derive(Debug, PartialEq)]
+    struct Block {
+        left: [f32; 64],
+    }
+    let block = Block {
+        left: std::array::from_fn(|n| n as f32),
+    };
+    let json = serde_json::to_string(&block).unwrap();
+    assert_eq!(serde_json::from_str::<Block>(&json).unwrap(), block);
+    assert!(serde_json::from_str::<Block>(r#"{"left":[1,2]}"#).is_err());
+    assert_eq!(schema_of::<Block>().to_string(), "Block");
+}

@@ -1,2 +1,104 @@
-//! Under construction.
+//! The harness: starts brokers and plugins as real processes, talks to them over pipes, and
+//! kills them. Everything it started is gone when it is dropped.
 #![forbid(unsafe_code)]
+
+mod process;
+
+use std::path::{Path, PathBuf};
+
+use callgate_client::{Plugin, PluginBuilder};
+use tempfile::TempDir;
+
+pub use process::Process;
+
+/// How long a test waits for what ought to happen at once, on a machine that is busy.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// The programs that tests start: the command line, and a plugin with every kind of gate.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs {
+    /// `callgate`, as a program of this package.
+    pub program: &'static str,
+    /// The plugin that does what its arguments say; see `src/bin/peer.rs`.
+    pub peer: &'static str,
+}
+
+/// The [`Programs`] that Cargo built for the calling test.
+#[macro_export]
+macro_rules! programs {
+    () => {
+        $crate::Programs {
+            program: env!("CARGO_BIN_EXE_callgate-program"),
+            peer: env!("CARGO_BIN_EXE_callgate-peer"),
+        }
+    };
+}
+
+/// A bus of its own: a broker process and a private directory for its socket.
+#[derive(Debug)]
+pub struct Bus {
+    programs: Programs,
+    directory: TempDir,
+    /// The broker; `None` once it was killed.
+    pub broker: Option<Process>,
+}
+
+impl Bus {
+    /// Starts `callgate serve` and waits until it listens.
+    pub fn start(programs: Programs) -> Bus {
+        let directory = TempDir::new().expect("a temporary directory");
+        let mut bus = Bus { programs, directory, broker: None };
+        bus.start_broker();
+        bus
+    }
+
+    /// Starts the broker, for the first time or anew.
+    pub fn start_broker(&mut self) {
+        let mut broker = Process::start(self.programs.program, &["serve"], &self.socket());
+        let line = broker.expect_line();
+        assert!(line.starts_with("listening on "), "{line}");
+        self.broker = Some(broker);
+    }
+
+    /// Kills the broker with SIGKILL, and waits until it is gone.
+    pub fn kill_broker(&mut self) {
+        drop(self.broker.take());
+    }
+
+    /// The bus's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("bus.sock")
+    }
+
+    /// The directory of this bus.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A plugin inside the test's own process.
+    pub fn plugin(&self, name: &str) -> Plugin {
+        self.builder(name).connect().expect("connecting to the bus")
+    }
+
+    /// As [`Bus::plugin`], before it connects.
+    pub fn builder(&self, name: &str) -> PluginBuilder {
+        Plugin::builder(name).socket(self.socket())
+    }
+
+    /// A plugin in a process of its own, which has said that it is ready.
+    pub fn peer(&self, role: &str, name: &str, more: &[&str]) -> Process {
+        let mut arguments = vec![role, name];
+        arguments.extend_from_slice(more);
+        let mut peer = Process::start(self.programs.peer, &arguments, &self.socket());
+        let line = peer.expect_line();
+        assert_eq!(line, "ready", "the peer {name}");
+        peer
+    }
+
+    /// The command line, to be run to its end.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(self.programs.program);
+        command.args(arguments).env("CALLGATE_SOCKET", self.socket());
+        command
+    }
+}

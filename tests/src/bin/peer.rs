@@ -1,0 +1,101 @@
+//! A plugin for tests, which does what its arguments say: `callgate-peer ROLE NAME …`.
+//!
+//! It says `ready` when it is, answers lines on its input with lines on its output, and ends with
+//! its input. Its gates are `NAME.Add`, `NAME.Echo` and so on, as written below.
+#![forbid(unsafe_code)]
+
+use std::io::BufRead;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use callgate_client::{Code, Context, HandlerError, Plugin, Result, View};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [role, name, more @ ..] = arguments.as_slice() else {
+        panic!("usage: callgate-peer ROLE NAME …");
+    };
+    let plugin = Plugin::builder(name).version("1.2.3").connect().expect("the bus");
+    match role.as_str() {
+        "idle" => idle(),
+        "provider" => provider(&plugin, name).expect("providing"),
+        "caller" => caller(&plugin, &more[0]).expect("calling"),
+        other => panic!("unknown role {other}"),
+    }
+}
+
+fn idle() {
+    println!("ready");
+    wait_for_input_to_end();
+}
+
+fn wait_for_input_to_end() {
+    std::io::stdin().lock().lines().for_each(drop);
+}
+
+/// Provides one gate of every kind.
+fn provider(plugin: &Plugin, name: &str) -> Result<()> {
+    let gate = |what: &str| format!("{name}.{what}");
+    let notes = Arc::new(AtomicU64::new(0));
+    let counted = notes.clone();
+    plugin.provide(&gate("Add"), |a: u64, b: u64| a.wrapping_add(b))?.keep();
+    plugin.provide(&gate("Echo"), |bytes: View<'_, Vec<u8>>| bytes.to_vec())?.keep();
+    plugin.provide(&gate("Zeros"), |count: u32| vec![0_u8; count as usize])?.keep();
+    plugin.provide(&gate("Sleep"), |millis: u64| std::thread::sleep(Duration::from_millis(millis)))?.keep();
+    plugin.provide(&gate("Panic"), |text: String| -> u32 { panic!("{text}") })?.keep();
+    plugin
+        .provide(&gate("Fail"), |text: String| -> Result<u32, HandlerError> {
+            Err(HandlerError::new("NO_SUCH_ROW", text).with_context(serde_json::json!({ "row": 7 })))
+        })?
+        .keep();
+    plugin
+        .provide(&gate("Who"), |context: Context<'_>| {
+            let caller = context.caller();
+            format!("{} {} {}", caller.name(), caller.version(), context.gate())
+        })?
+        .keep();
+    plugin
+        .provide_action(&gate("Note"), move |by: u64| {
+            counted.fetch_add(by, Ordering::Relaxed);
+        })?
+        .keep();
+    plugin.provide(&gate("Note"), move || notes.load(Ordering::Relaxed))?.keep();
+    println!("ready");
+    wait_for_input_to_end();
+    Ok(())
+}
+
+/// Calls `Add` of a plugin again and again, waiting for it to come back whenever it is gone. On
+/// a line of input it says how many calls were answered and how many failed, and goes on; an
+/// answer that is wrong, or an error that no death explains, ends it with a panic.
+fn caller(plugin: &Plugin, of: &str) -> Result<()> {
+    let add = plugin.subscriber::<(u64, u64), u64>(&format!("{of}.Add"))?;
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        std::io::stdin().lock().lines().for_each(|line| {
+            let _ = sender.send(line);
+        });
+        std::process::exit(0);
+    });
+    println!("ready");
+    let (mut answered, mut gone) = (0_u64, 0_u64);
+    for n in 0.. {
+        match add.invoke((n, 7)) {
+            Ok(sum) => {
+                assert_eq!(sum, n + 7, "a wrong answer");
+                answered += 1;
+            }
+            Err(error) => {
+                let is_death = matches!(error.code(), Code::NotReady | Code::ProviderGone);
+                assert!(is_death, "{error}");
+                gone += 1;
+                let _ = add.wait_ready(Duration::from_millis(200));
+            }
+        }
+        if n % 64 == 0 && lines.try_recv().is_ok() {
+            println!("{answered} {gone}");
+        }
+    }
+    Ok(())
+}

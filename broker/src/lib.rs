@@ -1,2 +1,32 @@
-//! Under construction.
+//! A Callgate broker: who is on a bus, who provides what, who may call whom.
+//!
+//! [`Broker::builder`] starts one inside any program, on one thread; `callgate serve` is a thin
+//! program over it. It decides, makes memory, hands it out and cleans up, and stands on no
+//! call's path: linked plugins call each other through memory that the broker never maps, and
+//! go on when it is gone.
+//!
+//! The pure core is `bus`, over `registry` (gates and opens), `link` and `grants` (one link's
+//! state machine) and `quota`; records go in and effects come out. The shell is `reactor`,
+//! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it.
 #![forbid(unsafe_code)]
+
+mod broker;
+mod builder;
+mod bus;
+mod child;
+mod deadlines;
+mod effect;
+mod grants;
+mod link;
+pub mod listing;
+mod quota;
+mod reactor;
+mod registry;
+mod shape;
+mod socket;
+
+pub use broker::Broker;
+pub use builder::{Builder, Limits, StartError};
+pub use callgate_layout::socket::default_socket;
+pub use child::Child;
+pub use listing::Listing;

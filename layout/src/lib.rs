@@ -24,6 +24,7 @@ pub mod pending;
 pub mod ring;
 pub mod schema;
 pub mod slot;
+pub mod socket;
 pub mod sys;
 pub mod view;
 

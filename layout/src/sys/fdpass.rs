@@ -77,6 +77,34 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
     Ok(received)
 }
 
+/// Receives one datagram without blocking from somebody who is to send no descriptors, over a
+/// socket that [`want_sender`] was called on. Descriptors that come along are dropped by the
+/// kernel, and the datagram counts as truncated.
+///
+/// There is room for the sender's number alone, so that a peer cannot fill this process's table.
+pub fn receive_plain(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+    let mut slices = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
+    let cut = MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC;
+    let mut received = Received {
+        len: message.bytes,
+        truncated: message.flags.intersects(cut),
+        descriptors: Vec::new(),
+        sender_pid: None,
+    };
+    if received.truncated {
+        return Ok(received);
+    }
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmCredentials(credentials) = part {
+            received.sender_pid = u32::try_from(credentials.pid()).ok();
+        }
+    }
+    Ok(received)
+}
+
 /// Makes the kernel say with each datagram which process sent it.
 pub fn want_sender(socket: BorrowedFd<'_>) -> io::Result<()> {
     setsockopt(&socket, sockopt::PassCred, &true)?;

@@ -1,0 +1,124 @@
+//! The handle of a running broker.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Command as Program;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mio::Waker;
+
+use crate::builder::Builder;
+use crate::child::Child;
+use crate::listing::Listing;
+use crate::reactor::Command;
+
+/// A running broker: one thread that serves a bus until this handle is dropped or
+/// [stopped](Broker::stop).
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::process::Command;
+/// let broker = callgate::Broker::builder().without_socket().start()?;
+/// let filter = broker.spawn("filter", Command::new("./my-filter"))?;
+/// println!("the filter is process {}", filter.id());
+/// broker.stop();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Broker {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
+    thread: Option<JoinHandle<()>>,
+    socket: Option<PathBuf>,
+}
+
+impl Broker {
+    /// How a broker is to be.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn new(
+        commands: Sender<Command>,
+        waker: Arc<Waker>,
+        thread: JoinHandle<()>,
+        socket: Option<PathBuf>,
+    ) -> Broker {
+        Broker {
+            commands,
+            waker,
+            thread: Some(thread),
+            socket,
+        }
+    }
+
+    /// Where plugins connect, unless the broker has no socket.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// A connection for a plugin in this very process, such as the host itself.
+    pub fn connect(&self) -> io::Result<OwnedFd> {
+        let (reply, answer) = bounded(1);
+        self.ask(Command::Connect(reply), &answer)?
+    }
+
+    /// Starts a plugin. It inherits a connection to this broker, whose number it finds in
+    /// `CALLGATE_FD`, and must say hello by this name, from the very process that is started.
+    ///
+    /// The broker's thread is the parent, so a plugin that asks for a signal at its parent's
+    /// death gets it when the broker ends. The broker ends the plugin when it stops.
+    pub fn spawn(&self, name: &str, program: Program) -> io::Result<Child> {
+        let (reply, answer) = bounded(1);
+        let command = Command::Spawn {
+            name: name.to_owned(),
+            command: Box::new(program),
+            reply,
+        };
+        self.ask(command, &answer)?
+    }
+
+    /// What is on the bus now.
+    pub fn snapshot(&self) -> io::Result<Listing> {
+        let (reply, answer) = bounded(1);
+        self.ask(Command::Snapshot(reply), &answer)
+    }
+
+    /// Whether the broker's thread still serves; it ends by itself only where the operating
+    /// system lets it down.
+    pub fn is_running(&self) -> bool {
+        let thread = self.thread.as_ref();
+        thread.is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Ends every session, every plugin that this broker started, and the broker. Linked
+    /// plugins that live on go on calling each other.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    fn ask<T>(&self, command: Command, answer: &Receiver<T>) -> io::Result<T> {
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the broker has stopped");
+        self.commands.send(command).map_err(|_| gone())?;
+        self.waker.wake()?;
+        answer.recv().map_err(|_| gone())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Where the thread has ended already, there is nobody to be told or waited for.
+        if self.commands.send(Command::Stop).is_ok() {
+            let _ = self.waker.wake();
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the broker's thread has panicked");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Requests about gates, and telling everybody what became of them.
+
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, GateState, LinkEnd, Route, Shape, ToPlugin};
+use callgate_layout::envelope::Face;
+
+use super::{Bus, protocol};
+use crate::registry::{PluginId, Refused, Standing};
+
+impl Bus {
+    pub(super) fn provide(
+        &mut self,
+        from: PluginId,
+        request: u32,
+        (gate, face): (&str, Face),
+        shape: Shape,
+        now: Instant,
+    ) {
+        let Some(member) = self.members.get(&from) else {
+            return;
+        };
+        let done = self
+            .registry
+            .provide(from, gate, face, shape, &member.gates);
+        let failure = done.err().map(|refused| self.explain(&refused, gate));
+        let refused = failure.is_some();
+        self.send(from, ToPlugin::Answer { request, failure });
+        if !refused {
+            self.refresh_gate(gate, now);
+        }
+    }
+
+    pub(super) fn withdraw(
+        &mut self,
+        from: PluginId,
+        request: u32,
+        (gate, face): (&str, Face),
+        now: Instant,
+    ) {
+        let done = self.registry.withdraw(from, gate, face);
+        let failure = done.as_ref().err();
+        let failure = failure.map(|refused| self.explain(refused, gate));
+        self.send(from, ToPlugin::Answer { request, failure });
+        match done {
+            Ok(true) => self.ungrant(from, gate),
+            Ok(false) => {}
+            Err(_) => return,
+        }
+        self.refresh_gate(gate, now);
+    }
+
+    pub(super) fn open(
+        &mut self,
+        from: PluginId,
+        open: u32,
+        gate: &str,
+        wanted: [Shape; 2],
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let Some(member) = self.members.get(&from) else {
+            return Ok(());
+        };
+        match self.registry.open(from, open, gate, wanted, &member.opens) {
+            Ok(()) => self.refresh(from, open, now),
+            Err(Refused::NumberInUse) => {
+                return Err(protocol("it opened two gates under one number"));
+            }
+            Err(refused) => {
+                let failure = self.explain(&refused, gate);
+                self.send(from, ToPlugin::OpenFailed { open, failure });
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells everyone who has a gate open how it stands now.
+    pub(super) fn refresh_gate(&mut self, gate: &str, now: Instant) {
+        for (plugin, open) in self.registry.watchers(gate) {
+            self.refresh(plugin, open, now);
+        }
+    }
+
+    /// Tells a plugin how a gate that it has open stands, if that is known and new to it.
+    /// Where a call could be made, it is told only once there is a way for it.
+    pub(super) fn refresh(&mut self, plugin: PluginId, open: u32, now: Instant) {
+        let Some(standing) = self.registry.standing(plugin, open) else {
+            return;
+        };
+        let mut route = None;
+        if let Some(owner) = standing.owner.filter(|_| standing.is_ready()) {
+            if standing.blocked {
+                return;
+            }
+            match self.route(plugin, owner, &standing, now) {
+                Ok(Some(found)) => route = Some(found),
+                Ok(None) => return,
+                Err(failure) => return self.refuse_open(plugin, open, failure),
+            }
+        }
+        let state = GateState {
+            owner: standing.owner.map(|owner| self.name_of(owner)),
+            function: standing.function,
+            action: standing.action,
+            route,
+        };
+        if self.registry.tell(plugin, open, &state) {
+            self.send(plugin, ToPlugin::GateState { open, state });
+        }
+    }
+
+    /// The way from a plugin to a gate of another, which is made if there is none: `None` until
+    /// it is ready.
+    fn route(
+        &mut self,
+        caller: PluginId,
+        owner: PluginId,
+        standing: &Standing,
+        now: Instant,
+    ) -> Result<Option<Route>, Failure> {
+        let id = self.link_between(caller, owner, now)?;
+        let Some(link) = self.links.get_mut(&id) else {
+            return Ok(None);
+        };
+        let side = link.side_of_provider(owner);
+        let steps = link.want(side, &standing.gate, standing.provided, now);
+        let index = link.callable(side, &standing.gate);
+        let steps = steps.ok_or_else(|| {
+            let owner = self.label_of(owner);
+            let message = format!("{owner} has granted too many gates on one link");
+            Failure::new(Code::Overloaded, message)
+        })?;
+        self.run(id, steps, now);
+        let end = LinkEnd { link: id, side }.other();
+        Ok(index.map(|index| Route { end, index }))
+    }
+
+    /// Tells a plugin that a gate cannot be made callable for it, until something changes.
+    pub(super) fn refuse_open(&mut self, plugin: PluginId, open: u32, failure: Failure) {
+        self.registry.block(plugin, open);
+        self.send(plugin, ToPlugin::OpenFailed { open, failure });
+    }
+
+    fn explain(&self, refused: &Refused, gate: &str) -> Failure {
+        let (code, message) = match refused {
+            Refused::Owned(owner) => {
+                let owner = self.label_of(*owner);
+                let message = format!("{owner} provides the gate {gate} already");
+                (Code::AlreadyProvided, message)
+            }
+            Refused::Twice => {
+                let message = format!("this plugin provides this half of {gate} already");
+                (Code::AlreadyProvided, message)
+            }
+            Refused::NotProvided => {
+                let message = format!("this plugin does not provide this half of {gate}");
+                (Code::NotReady, message)
+            }
+            Refused::Full(limit) => {
+                let message = format!("this plugin has {limit} gates already, its limit");
+                (Code::Overloaded, message)
+            }
+            Refused::Invalid(message) => (Code::InvalidArgument, message.clone()),
+            Refused::NumberInUse => (Code::Protocol, "the number is in use".into()),
+        };
+        Failure::new(code, message)
+    }
+}

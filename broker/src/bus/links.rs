@@ -1,0 +1,274 @@
+//! The links of the bus: made, acknowledged step by step, dropped.
+
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
+
+use super::{Awaited, Bus, Weight, protocol};
+use crate::effect::Effect;
+use crate::link::{Link, OutOfOrder, Step};
+use crate::registry::PluginId;
+
+impl Bus {
+    /// The link between two plugins, which is made if there is none.
+    pub(super) fn link_between(
+        &mut self,
+        caller: PluginId,
+        owner: PluginId,
+        now: Instant,
+    ) -> Result<u64, Failure> {
+        if let Some(link) = self.pairs.get(&pair(caller, owner)) {
+            return Ok(*link);
+        }
+        let mut charges = Vec::new();
+        for plugin in ends(caller, owner) {
+            let member = self.members.get(&plugin);
+            let charge = member.and_then(|member| member.links.charge());
+            charges.push(charge.ok_or_else(|| self.too_many_links(plugin))?);
+        }
+        let id = self.next_link;
+        self.next_link += 1;
+        let (link, steps) = Link::new([caller, owner], self.step, charges, now);
+        self.links.insert(id, link);
+        self.pairs.insert(pair(caller, owner), id);
+        for plugin in ends(caller, owner) {
+            self.of_plugin.entry(plugin).or_default().push(id);
+        }
+        self.run(id, steps, now);
+        Ok(id)
+    }
+
+    fn too_many_links(&self, plugin: PluginId) -> Failure {
+        let (plugin, limit) = (self.label_of(plugin), self.limits.links);
+        let message = format!("{plugin} has {limit} links already, its limit");
+        Failure::new(Code::Overloaded, message)
+    }
+
+    /// Does the steps of a link, and notes when the next is due.
+    pub(super) fn run(&mut self, id: u64, steps: Vec<Step>, now: Instant) {
+        for step in steps {
+            let Some(link) = self.links.get(&id) else {
+                return;
+            };
+            let plugins = [link.plugin(0), link.plugin(1)];
+            self.run_step(id, plugins, step, now);
+        }
+        let due = self.links.get(&id).and_then(Link::due);
+        self.deadlines.set(Awaited::Link(id), due);
+    }
+
+    fn run_step(&mut self, link: u64, plugins: [PluginId; 2], step: Step, now: Instant) {
+        let of = |side: u8| {
+            let end = LinkEnd { link, side };
+            (plugins[usize::from(side & 1)], end)
+        };
+        match step {
+            Step::NewOutbox(side) => {
+                let (to, end) = of(side);
+                self.effects.push_back(Effect::NewOutbox(to, end));
+            }
+            Step::Seal(side) => {
+                let (owner, end) = of(side);
+                self.effects.push_back(Effect::SealOutbox(owner, end));
+            }
+            Step::Peer(side) => {
+                let ((to, end), (peer, _)) = (of(side), of(1 - side));
+                self.effects.push_back(Effect::LinkPeer { to, end, peer });
+            }
+            Step::Grant(side, granted) => {
+                let (to, end) = of(side);
+                let (index, gate) = (granted.index, granted.gate.to_string());
+                self.send(to, ToPlugin::Grant { end, index, gate });
+            }
+            Step::Up => {
+                self.effects.push_back(Effect::ForgetOutboxes(link));
+                for (caller, owner) in both_ways(plugins) {
+                    for open in self.registry.opens_between(caller, owner) {
+                        self.refresh(caller, open, now);
+                    }
+                }
+            }
+            Step::Callable(side, gate) => {
+                let (caller, _) = of(1 - side);
+                for (plugin, open) in self.registry.watchers(&gate) {
+                    if plugin == caller {
+                        self.refresh(plugin, open, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The living link that a plugin means, if the end is its own. `None` for one that has
+    /// ended: the record and the news of that have crossed.
+    fn own_link(&mut self, from: PluginId, end: LinkEnd) -> Result<Option<&mut Link>, Failure> {
+        if end.side > 1 || end.link == 0 || end.link >= self.next_link {
+            return Err(protocol("it named a link that there never was"));
+        }
+        match self.links.get_mut(&end.link) {
+            Some(link) if link.plugin(end.side) != from => {
+                Err(protocol("it named the end of a link that is not its own"))
+            }
+            link => Ok(link),
+        }
+    }
+
+    /// Hands an acknowledgement to the link it is for.
+    fn acknowledge(
+        &mut self,
+        from: PluginId,
+        end: LinkEnd,
+        now: Instant,
+        what: &str,
+        take: impl FnOnce(&mut Link) -> Result<Vec<Step>, OutOfOrder>,
+    ) -> Result<Weight, Failure> {
+        let Some(link) = self.own_link(from, end)? else {
+            return Ok(Weight::Charged);
+        };
+        let steps = take(link).map_err(|OutOfOrder| {
+            protocol(&format!("it acknowledged {what} that was not awaited"))
+        })?;
+        self.run(end.link, steps, now);
+        Ok(Weight::Expected)
+    }
+
+    pub(super) fn outbox_mapped(
+        &mut self,
+        from: PluginId,
+        end: LinkEnd,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        self.acknowledge(from, end, now, "an outbox", |link| {
+            link.outbox_mapped(end.side)
+        })
+    }
+
+    pub(super) fn peer_mapped(
+        &mut self,
+        from: PluginId,
+        end: LinkEnd,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        self.acknowledge(from, end, now, "a peer's outbox", |link| {
+            link.peer_mapped(end.side, now)
+        })
+    }
+
+    pub(super) fn grant_installed(
+        &mut self,
+        from: PluginId,
+        end: LinkEnd,
+        index: u16,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        self.acknowledge(from, end, now, "a grant", |link| {
+            link.grant_installed(end.side, index, now)
+        })
+    }
+
+    /// The shell has closed an outbox to further writers.
+    pub(crate) fn outbox_sealed(&mut self, end: LinkEnd, now: Instant) {
+        if let Some(link) = self.links.get_mut(&end.link) {
+            let steps = link.sealed(end.side, now);
+            self.run(end.link, steps, now);
+        }
+    }
+
+    /// A plugin gives a link up.
+    pub(super) fn link_failed(
+        &mut self,
+        from: PluginId,
+        end: LinkEnd,
+        failure: &Failure,
+    ) -> Result<Weight, Failure> {
+        if self.own_link(from, end)?.is_some() {
+            let who = self.label_of(from);
+            let code = Code::from_u16(failure.code).unwrap_or(Code::System);
+            let message = format!("{who} gave the link up: {}", failure.message);
+            self.give_up(end.link, &Failure::new(code, message));
+        }
+        Ok(Weight::Charged)
+    }
+
+    /// Drops a link both of whose plugins live, and refuses what was open over it.
+    pub(crate) fn give_up(&mut self, id: u64, failure: &Failure) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        tracing::warn!(link = id, "a link is given up: {}", failure.message);
+        let plugins = [link.plugin(0), link.plugin(1)];
+        self.drop_link(id, failure);
+        for (caller, owner) in both_ways(plugins) {
+            for open in self.registry.opens_between(caller, owner) {
+                let ready = self.registry.standing(caller, open);
+                if ready.is_some_and(|standing| standing.is_ready()) {
+                    self.refuse_open(caller, open, failure.clone());
+                }
+            }
+        }
+    }
+
+    /// Forgets a link and tells those of its plugins that are still there.
+    pub(super) fn drop_link(&mut self, id: u64, failure: &Failure) {
+        let Some(link) = self.links.remove(&id) else {
+            return;
+        };
+        let plugins = [link.plugin(0), link.plugin(1)];
+        self.pairs.remove(&pair(plugins[0], plugins[1]));
+        self.deadlines.set(Awaited::Link(id), None);
+        self.effects.push_back(Effect::ForgetOutboxes(id));
+        for (side, plugin) in (0u8..).zip(plugins) {
+            if let Some(links) = self.of_plugin.get_mut(&plugin) {
+                links.retain(|link| *link != id);
+                if links.is_empty() {
+                    self.of_plugin.remove(&plugin);
+                }
+            }
+            if self.members.contains_key(&plugin) {
+                let (end, failure) = (LinkEnd { link: id, side }, failure.clone());
+                self.send(plugin, ToPlugin::LinkGone { end, failure });
+            }
+        }
+    }
+
+    /// A gate is no longer provided: nobody can call it until it is granted again.
+    pub(super) fn ungrant(&mut self, owner: PluginId, gate: &str) {
+        for id in self.of_plugin.get(&owner).into_iter().flatten() {
+            if let Some(link) = self.links.get_mut(id) {
+                let side = link.side_of_provider(owner);
+                link.withdraw(side, gate);
+            }
+        }
+    }
+
+    /// Ends the sessions of those who keep a link waiting.
+    pub(super) fn link_is_late(&mut self, id: u64, now: Instant) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        for (side, what) in link.overdue(now) {
+            let Some(link) = self.links.get(&id) else {
+                return;
+            };
+            let (plugin, peer) = (link.plugin(side), link.plugin(1 - side));
+            let what = format!("{what} on its link with {}", self.label_of(peer));
+            self.late(plugin, &what);
+        }
+    }
+}
+
+/// The two plugins of a link, or the one that has both ends.
+fn ends(a: PluginId, b: PluginId) -> impl Iterator<Item = PluginId> {
+    [Some(a), Some(b).filter(|b| *b != a)].into_iter().flatten()
+}
+
+/// Both directions of a link; one for a plugin that has both ends.
+fn both_ways([a, b]: [PluginId; 2]) -> impl Iterator<Item = (PluginId, PluginId)> {
+    let back = Some((b, a)).filter(|_| a != b);
+    std::iter::once((a, b)).chain(back)
+}
+
+fn pair(a: PluginId, b: PluginId) -> (PluginId, PluginId) {
+    (a.min(b), a.max(b))
+}

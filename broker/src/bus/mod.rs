@@ -1,0 +1,263 @@
+//! The bus as a state machine without I/O: plugins, gates and links. Records and deadlines go
+//! in, [`Effect`]s come out.
+
+mod gates;
+mod links;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, Identity, Limits, ToBroker, ToPlugin};
+
+use crate::deadlines::Deadlines;
+use crate::effect::Effect;
+use crate::link::Link;
+use crate::quota::Quota;
+use crate::registry::{PluginId, Registry};
+
+/// A plugin that said hello.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) identity: Identity,
+    pub(crate) pid: u32,
+    /// Whether its status page is in order; only then may it ask for anything.
+    pub(crate) ready: bool,
+    gates: Quota,
+    opens: Quota,
+    links: Quota,
+}
+
+impl Member {
+    /// The plugin in a sentence.
+    pub(crate) fn label(&self) -> String {
+        format!("plugin `{}` (pid {})", self.identity.name, self.pid)
+    }
+}
+
+/// What a record counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// An acknowledgement that was asked for: nobody can send more of these than there are.
+    Expected,
+    /// An acknowledgement for a link that has ended meanwhile, or a request.
+    Charged,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Awaited {
+    Status(PluginId),
+    Link(u64),
+}
+
+/// Plugins, gates and links.
+#[derive(Debug)]
+pub(crate) struct Bus {
+    limits: Limits,
+    step: Duration,
+    members: BTreeMap<PluginId, Member>,
+    names: HashMap<String, PluginId>,
+    registry: Registry,
+    links: BTreeMap<u64, Link>,
+    pairs: HashMap<(PluginId, PluginId), u64>,
+    of_plugin: HashMap<PluginId, Vec<u64>>,
+    next_link: u64,
+    deadlines: Deadlines<Awaited>,
+    effects: VecDeque<Effect>,
+}
+
+impl Bus {
+    pub(crate) fn new(limits: Limits, step: Duration) -> Bus {
+        Bus {
+            limits,
+            step,
+            members: BTreeMap::new(),
+            names: HashMap::new(),
+            registry: Registry::default(),
+            links: BTreeMap::new(),
+            pairs: HashMap::new(),
+            of_plugin: HashMap::new(),
+            next_link: 1,
+            deadlines: Deadlines::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// The living plugin that bears a name.
+    pub(crate) fn holder(&self, name: &str) -> Option<PluginId> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn member(&self, plugin: PluginId) -> Option<&Member> {
+        self.members.get(&plugin)
+    }
+
+    pub(crate) fn members(&self) -> impl Iterator<Item = (PluginId, &Member)> {
+        self.members.iter().map(|(id, member)| (*id, member))
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The two plugins of each link.
+    pub(crate) fn link_ends(&self) -> impl Iterator<Item = [PluginId; 2]> {
+        self.links
+            .values()
+            .map(|link| [link.plugin(0), link.plugin(1)])
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Takes in a plugin whose name is free.
+    pub(crate) fn admit(&mut self, plugin: PluginId, identity: Identity, pid: u32, now: Instant) {
+        self.names.insert(identity.name.clone(), plugin);
+        let member = Member {
+            identity,
+            pid,
+            ready: false,
+            gates: Quota::new(self.limits.gates),
+            opens: Quota::new(self.limits.opens),
+            links: Quota::new(self.limits.links),
+        };
+        self.members.insert(plugin, member);
+        self.deadlines
+            .set(Awaited::Status(plugin), Some(now + self.step));
+        self.effects.push_back(Effect::Welcome(plugin));
+    }
+
+    /// Takes a record from a plugin that was admitted. `Err` is what its session ends with.
+    pub(crate) fn record(
+        &mut self,
+        from: PluginId,
+        record: ToBroker,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        let Some(member) = self.members.get_mut(&from) else {
+            return Err(protocol("it said nothing of itself yet"));
+        };
+        if !member.ready {
+            if record != ToBroker::StatusMapped {
+                return Err(protocol("it has not acknowledged its status page"));
+            }
+            member.ready = true;
+            self.deadlines.set(Awaited::Status(from), None);
+            self.effects.push_back(Effect::SealStatus(from));
+            return Ok(Weight::Expected);
+        }
+        match record {
+            ToBroker::Hello(_) => Err(protocol("it said hello twice")),
+            ToBroker::StatusMapped => Err(protocol("it acknowledged its status page twice")),
+            ToBroker::Took => Err(protocol("it took a datagram that nobody sent")),
+            ToBroker::OutboxMapped { end } => self.outbox_mapped(from, end, now),
+            ToBroker::PeerMapped { end } => self.peer_mapped(from, end, now),
+            ToBroker::GrantInstalled { end, index } => self.grant_installed(from, end, index, now),
+            ToBroker::LinkFailed { end, failure } => self.link_failed(from, end, &failure),
+            request => self.request(from, request, now),
+        }
+    }
+
+    fn request(
+        &mut self,
+        from: PluginId,
+        request: ToBroker,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        match request {
+            ToBroker::Provide {
+                request,
+                gate,
+                face,
+                shape,
+            } => self.provide(from, request, (&gate, face), shape, now),
+            ToBroker::Withdraw {
+                request,
+                gate,
+                face,
+            } => self.withdraw(from, request, (&gate, face), now),
+            ToBroker::Open {
+                open,
+                gate,
+                function,
+                action,
+            } => self.open(from, open, &gate, [function, action], now)?,
+            ToBroker::Close { open } => self.registry.close(from, open),
+            ToBroker::List { request } => {
+                self.effects.push_back(Effect::Listing(from, request));
+            }
+            _ => return Err(protocol("it sent a record that is no request")),
+        }
+        Ok(Weight::Charged)
+    }
+
+    /// Forgets a plugin whose session has ended, and all that was its own.
+    pub(crate) fn remove(&mut self, plugin: PluginId, why: &Failure, now: Instant) {
+        let Some(member) = self.members.remove(&plugin) else {
+            return;
+        };
+        self.names.remove(&member.identity.name);
+        self.deadlines.set(Awaited::Status(plugin), None);
+        let gone = self.registry.remove(plugin);
+        let message = format!("{} is gone: {}", member.label(), why.message);
+        let failure = Failure::new(Code::ProviderGone, message);
+        for link in self.of_plugin.remove(&plugin).unwrap_or_default() {
+            self.drop_link(link, &failure);
+        }
+        for gate in gone {
+            self.refresh_gate(&gate, now);
+        }
+    }
+
+    /// When [`Bus::expire`] has to be called at the latest.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// Ends the sessions of those whose time is over.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while let Some(awaited) = self.deadlines.pop(now) {
+            match awaited {
+                Awaited::Status(plugin) => self.late(plugin, "map its status page"),
+                Awaited::Link(link) => self.link_is_late(link, now),
+            }
+        }
+    }
+
+    fn late(&mut self, plugin: PluginId, what: &str) {
+        let step = self.step;
+        let message = format!("the plugin did not {what} within {step:?}");
+        let failure = Failure::new(Code::Timeout, message);
+        self.effects.push_back(Effect::End(plugin, failure));
+    }
+
+    /// The next thing to be done.
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    fn send(&mut self, to: PluginId, record: ToPlugin) {
+        self.effects.push_back(Effect::Send(to, record));
+    }
+
+    fn name_of(&self, plugin: PluginId) -> String {
+        let member = self.members.get(&plugin);
+        member.map_or_else(String::new, |member| member.identity.name.clone())
+    }
+
+    fn label_of(&self, plugin: PluginId) -> String {
+        let member = self.members.get(&plugin);
+        member.map_or_else(|| "a plugin".into(), Member::label)
+    }
+}
+
+/// What a session ends with whose plugin broke the protocol.
+pub(crate) fn protocol(what: &str) -> Failure {
+    Failure::new(
+        Code::Protocol,
+        format!("the plugin broke the protocol: {what}"),
+    )
+}

@@ -1,0 +1,290 @@
+//! Tests of the bus with plugins that are only numbers.
+
+use callgate_layout::control::{FaceState, GateState, LinkEnd, Shape};
+use callgate_layout::envelope::Face;
+
+use super::*;
+
+const A: PluginId = PluginId(1);
+const B: PluginId = PluginId(2);
+const STEP: Duration = Duration::from_secs(2);
+
+fn shape() -> Shape {
+    Shape {
+        params: 1,
+        fingerprint: 7,
+        signature: "(u8)".into(),
+    }
+}
+
+struct World {
+    bus: Bus,
+    now: Instant,
+}
+
+impl World {
+    fn new(links: u32) -> World {
+        let limits = Limits {
+            gates: 8,
+            opens: 8,
+            links,
+        };
+        let mut world = World {
+            bus: Bus::new(limits, STEP),
+            now: Instant::now(),
+        };
+        for (id, name) in [(A, "a"), (B, "b")] {
+            let identity = Identity {
+                name: name.into(),
+                display_name: name.to_uppercase(),
+                version: "1".into(),
+            };
+            world.bus.admit(id, identity, id.0 as u32, world.now);
+            world.ok(id, ToBroker::StatusMapped);
+        }
+        world.effects();
+        world
+    }
+
+    fn ok(&mut self, from: PluginId, record: ToBroker) {
+        let result = self.bus.record(from, record, self.now);
+        assert!(result.is_ok(), "{result:?}");
+    }
+
+    fn code_of(&mut self, from: PluginId, record: ToBroker) -> Option<Code> {
+        let result = self.bus.record(from, record, self.now);
+        result
+            .err()
+            .and_then(|failure| Code::from_u16(failure.code))
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        std::iter::from_fn(|| self.bus.next_effect()).collect()
+    }
+
+    fn provide(&mut self, from: PluginId, gate: &str) {
+        let provide = ToBroker::Provide {
+            request: 1,
+            gate: gate.into(),
+            face: Face::Function,
+            shape: shape(),
+        };
+        self.ok(from, provide);
+    }
+
+    fn withdraw(&mut self, from: PluginId, gate: &str) {
+        let withdraw = ToBroker::Withdraw {
+            request: 2,
+            gate: gate.into(),
+            face: Face::Function,
+        };
+        self.ok(from, withdraw);
+    }
+
+    fn open(&mut self, from: PluginId, open: u32, gate: &str) {
+        let open = ToBroker::Open {
+            open,
+            gate: gate.into(),
+            function: shape(),
+            action: shape(),
+        };
+        self.ok(from, open);
+    }
+
+    /// Answers all that is asked of plugins until nothing is, and gives back the states told.
+    fn obedient(&mut self) -> Vec<(PluginId, GateState)> {
+        let mut told = Vec::new();
+        while let Some(effect) = self.bus.next_effect() {
+            match effect {
+                Effect::NewOutbox(to, end) => self.ok(to, ToBroker::OutboxMapped { end }),
+                Effect::SealOutbox(_, end) => self.bus.outbox_sealed(end, self.now),
+                Effect::LinkPeer { to, end, .. } => self.ok(to, ToBroker::PeerMapped { end }),
+                Effect::Send(to, ToPlugin::Grant { end, index, .. }) => {
+                    self.ok(to, ToBroker::GrantInstalled { end, index });
+                }
+                Effect::Send(to, ToPlugin::GateState { state, .. }) => told.push((to, state)),
+                _ => {}
+            }
+        }
+        told
+    }
+}
+
+/// The whole way from a gate that nobody provides to one that can be called, and back.
+#[test]
+fn an_open_gate_follows_its_provider() {
+    let mut world = World::new(8);
+    world.open(A, 5, "g");
+    let told = world.obedient();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].1.function, FaceState::Absent);
+    world.provide(B, "g");
+    let told = world.obedient();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let (to, state) = &told[0];
+    assert_eq!((*to, &state.owner), (A, &Some("b".into())));
+    assert_eq!(state.function, FaceState::Ready);
+    let route = state.route.unwrap();
+    assert_eq!((route.end, route.index), (LinkEnd { link: 1, side: 0 }, 0));
+    world.withdraw(B, "g");
+    assert_eq!(world.obedient()[0].1.route, None);
+    world.provide(B, "g");
+    assert_eq!(
+        world.obedient()[0].1.route,
+        Some(route),
+        "the index is kept"
+    );
+    assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
+}
+
+/// Two plugins that call each other need one link, and gates in both directions on it.
+#[test]
+fn one_link_serves_both_directions() {
+    let mut world = World::new(1);
+    for (provider, caller, gate) in [(A, B, "a.g"), (B, A, "b.g")] {
+        world.provide(provider, gate);
+        world.open(caller, 1, gate);
+    }
+    let told = world.obedient();
+    let routes: Vec<_> = told.iter().filter_map(|(_, state)| state.route).collect();
+    assert_eq!(routes.len(), 2);
+    assert_eq!(routes[0].end.link, routes[1].end.link);
+    assert_ne!(routes[0].end.side, routes[1].end.side);
+}
+
+/// A plugin may call its own gates, and has both ends of that link.
+#[test]
+fn a_plugin_can_open_its_own_gate() {
+    let mut world = World::new(1);
+    world.provide(A, "g");
+    world.open(A, 1, "g");
+    let told = world.obedient();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].1.route.unwrap().end.side, 0);
+    let why = Failure::new(Code::ProviderGone, "killed");
+    world.bus.remove(A, &why, world.now);
+    assert!(world.bus.links.is_empty() && world.bus.of_plugin.is_empty());
+}
+
+/// What a dead plugin had must be gone, and those it was linked with must hear of it.
+#[test]
+fn the_death_of_a_plugin_is_told_and_cleaned_up() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.obedient();
+    let why = Failure::new(Code::ProviderGone, "its process has ended");
+    world.bus.remove(B, &why, world.now);
+    let effects = world.effects();
+    let gone = effects.iter().find_map(|effect| match effect {
+        Effect::Send(A, ToPlugin::LinkGone { failure, .. }) => Some(failure),
+        _ => None,
+    });
+    let gone = gone.unwrap();
+    assert_eq!(gone.code, Code::ProviderGone as u16);
+    assert!(gone.message.contains("plugin `b` (pid 2)"), "{gone:?}");
+    let absent = |effect: &Effect| match effect {
+        Effect::Send(A, ToPlugin::GateState { state, .. }) => state.owner.is_none(),
+        _ => false,
+    };
+    assert!(effects.iter().any(absent) && effects.contains(&Effect::ForgetOutboxes(1)));
+    assert!(world.bus.links.is_empty() && world.bus.pairs.is_empty());
+    assert!(world.bus.of_plugin.is_empty() && world.bus.holder("b").is_none());
+    let late = ToBroker::PeerMapped {
+        end: LinkEnd { link: 1, side: 0 },
+    };
+    world.ok(A, late);
+}
+
+/// Acknowledging what was never asked for must not pass for having done it.
+#[test]
+fn foreign_and_unknown_links_break_the_protocol() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.effects();
+    let end = |link, side| LinkEnd { link, side };
+    for (from, end) in [
+        (A, end(1, 1)),
+        (B, end(1, 0)),
+        (A, end(1, 2)),
+        (A, end(0, 0)),
+        (A, end(2, 0)),
+    ] {
+        let code = world.code_of(from, ToBroker::OutboxMapped { end });
+        assert_eq!(code, Some(Code::Protocol), "{from:?} {end:?}");
+    }
+    assert_eq!(
+        world.code_of(A, ToBroker::StatusMapped),
+        Some(Code::Protocol)
+    );
+    assert_eq!(world.code_of(A, ToBroker::Took), Some(Code::Protocol));
+}
+
+/// The one who keeps a link waiting is at fault, and nobody else.
+#[test]
+fn who_does_not_map_its_outbox_is_sent_away() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    let end = LinkEnd { link: 1, side: 0 };
+    world.ok(A, ToBroker::OutboxMapped { end });
+    world.effects();
+    world.bus.expire(world.now + STEP);
+    let effects = world.effects();
+    let [Effect::End(B, failure)] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(failure.code, Code::Timeout as u16);
+    assert!(failure.message.contains("map its outbox"), "{failure:?}");
+}
+
+/// A link that one side cannot use must not leave the other waiting, nor be made for ever.
+#[test]
+fn a_link_that_failed_is_made_again_when_the_gate_is() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.obedient();
+    let failed = ToBroker::LinkFailed {
+        end: LinkEnd { link: 1, side: 1 },
+        failure: Failure::new(Code::System, "no memory"),
+    };
+    world.ok(B, failed);
+    let effects = world.effects();
+    let refused = |effect: &Effect| matches!(effect, Effect::Send(A, ToPlugin::OpenFailed { open: 5, failure }) if failure.message.contains("no memory"));
+    assert!(effects.iter().any(refused), "{effects:?}");
+    assert!(world.bus.links.is_empty());
+    world.withdraw(B, "g");
+    world.provide(B, "g");
+    let told = world.obedient();
+    assert_eq!(told.last().unwrap().1.route.unwrap().end.link, 2);
+}
+
+/// A plugin over its quota gets an error, and nobody else notices.
+#[test]
+fn links_over_the_limit_are_refused() {
+    let mut world = World::new(0);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    let refused = world.effects().into_iter().find_map(|effect| match effect {
+        Effect::Send(A, ToPlugin::OpenFailed { failure, .. }) => Some(failure),
+        _ => None,
+    });
+    assert_eq!(refused.unwrap().code, Code::Overloaded as u16);
+}
+
+/// Nothing may be asked for before the status page is in order.
+#[test]
+fn a_request_before_the_status_page_breaks_the_protocol() {
+    let mut world = World::new(1);
+    let identity = world.bus.member(A).unwrap().identity.clone();
+    let c = PluginId(3);
+    world.bus.admit(c, identity, 3, world.now);
+    let code = world.code_of(c, ToBroker::List { request: 1 });
+    assert_eq!(code, Some(Code::Protocol));
+    world.bus.expire(world.now + STEP);
+    let effects = world.effects();
+    let ended = |effect: &Effect| matches!(effect, Effect::End(id, _) if *id == c);
+    assert!(effects.iter().any(ended), "{effects:?}");
+}

@@ -1,0 +1,35 @@
+//! What the bus wants done, for the shell to do.
+
+use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
+
+use crate::registry::PluginId;
+
+/// One thing to be done; they are done in the order in which they came up.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Effect {
+    /// Send a record without descriptors.
+    Send(PluginId, ToPlugin),
+    /// Make the plugin's doorbell and status page and send `Welcome` with them.
+    Welcome(PluginId),
+    /// Close the plugin's status page to further writers.
+    SealStatus(PluginId),
+    /// Make the outbox of this end and send it to its plugin.
+    NewOutbox(PluginId, LinkEnd),
+    /// Close the outbox of this end to further writers, and tell the bus.
+    SealOutbox(PluginId, LinkEnd),
+    /// Send `LinkPeer` to `to`, the plugin of this end, with what belongs to `peer`.
+    LinkPeer {
+        /// Who is told.
+        to: PluginId,
+        /// The end of the one who is told.
+        end: LinkEnd,
+        /// Who is on the other side.
+        peer: PluginId,
+    },
+    /// Close the broker's descriptors of both outboxes of a link.
+    ForgetOutboxes(u64),
+    /// Send a listing that answers this request.
+    Listing(PluginId, u32),
+    /// End a session.
+    End(PluginId, Failure),
+}

@@ -1,0 +1,222 @@
+//! Which gates of one side of a link the other side may call, and by which index.
+//!
+//! ```text
+//! state        what it means                                    next
+//! waiting      wanted, but this side does not know its peer     sent, once it does
+//! sent         `Grant` went, `GrantInstalled` has not come      installed
+//! installed    calls are answered                               withdrawn, with the gate
+//! withdrawn    the gate is gone; the index stays its own        sent, when the gate is back
+//! ```
+//!
+//! A gate that comes back with the shapes it had gets its index again, and `Grant` is sent and
+//! acknowledged again. If a face has *another* shape, the gate gets a new index: a call that was
+//! laid out for the old shape may still be on its way, and it names the old index, under which
+//! the provider answers no more.
+//!
+//! Acknowledgements are counted, because a gate can be withdrawn, provided and granted again
+//! before the first one comes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::shape::Shapes;
+
+/// Withdrawn gates are forgotten when a side has this many grants.
+const TIDY_AT: usize = 1024;
+
+/// A `Grant` record to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) index: u16,
+    pub(crate) gate: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Grant {
+    gate: Arc<str>,
+    shapes: Shapes,
+    wanted: bool,
+    sent: bool,
+    unacknowledged: u32,
+}
+
+impl Grant {
+    fn is_installed(&self) -> bool {
+        self.wanted && self.sent && self.unacknowledged == 0
+    }
+}
+
+/// The grants of one side.
+#[derive(Debug, Default)]
+pub(crate) struct Grants {
+    grants: BTreeMap<u16, Grant>,
+    current: HashMap<Arc<str>, u16>,
+    due: BTreeMap<u16, Instant>,
+    next: u16,
+    peer_known: bool,
+}
+
+impl Grants {
+    /// Asks for a gate to be callable; gives back the record that has to be sent for it, if
+    /// any. `Err` when there is no index left.
+    pub(crate) fn want(
+        &mut self,
+        gate: &Arc<str>,
+        shapes: Shapes,
+        due: Instant,
+    ) -> Result<Option<Granted>, ()> {
+        let known = self.current.get(gate).copied();
+        let kept = known.filter(|index| {
+            let grant = self.grants.get_mut(index);
+            grant.is_some_and(|grant| take_shapes(&mut grant.shapes, shapes))
+        });
+        let index = match kept {
+            Some(index) => index,
+            None => self.replace(known, gate, shapes)?,
+        };
+        if let Some(grant) = self.grants.get_mut(&index) {
+            grant.wanted = true;
+        }
+        Ok(self.send(index, due))
+    }
+
+    fn replace(&mut self, old: Option<u16>, gate: &Arc<str>, shapes: Shapes) -> Result<u16, ()> {
+        if let Some(old) = old {
+            self.retire(old);
+        }
+        if self.grants.len() >= TIDY_AT {
+            self.tidy();
+        }
+        let index = self.free_index().ok_or(())?;
+        let grant = Grant {
+            gate: gate.clone(),
+            shapes,
+            wanted: false,
+            sent: false,
+            unacknowledged: 0,
+        };
+        self.grants.insert(index, grant);
+        self.current.insert(gate.clone(), index);
+        Ok(index)
+    }
+
+    /// An index rests as long as it can before it is used again.
+    fn free_index(&mut self) -> Option<u16> {
+        for _ in 0..=u16::MAX {
+            let index = self.next;
+            self.next = self.next.wrapping_add(1);
+            if !self.grants.contains_key(&index) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// The index is nobody's current one any more; what the plugin still has to acknowledge of
+    /// it stays known.
+    fn retire(&mut self, index: u16) {
+        let Some(grant) = self.grants.get_mut(&index) else {
+            return;
+        };
+        grant.wanted = false;
+        self.current.remove(&grant.gate);
+        if grant.unacknowledged == 0 {
+            self.grants.remove(&index);
+        }
+    }
+
+    fn tidy(&mut self) {
+        let idle = |grant: &Grant| !grant.wanted && grant.unacknowledged == 0;
+        let withdrawn = self.grants.iter().filter(|(_, grant)| idle(grant));
+        let withdrawn: Vec<u16> = withdrawn.map(|(index, _)| *index).collect();
+        for index in withdrawn {
+            self.retire(index);
+        }
+    }
+
+    fn send(&mut self, index: u16, due: Instant) -> Option<Granted> {
+        let grant = self.grants.get_mut(&index)?;
+        if !self.peer_known || !grant.wanted || grant.sent {
+            return None;
+        }
+        grant.sent = true;
+        grant.unacknowledged += 1;
+        self.due.entry(index).or_insert(due);
+        Some(Granted {
+            index,
+            gate: grant.gate.clone(),
+        })
+    }
+
+    /// This side has been told of its peer: what waited is sent now.
+    pub(crate) fn peer_known(&mut self, due: Instant) -> Vec<Granted> {
+        self.peer_known = true;
+        let waiting: Vec<u16> = self.grants.keys().copied().collect();
+        let sent = waiting.into_iter();
+        sent.filter_map(|index| self.send(index, due)).collect()
+    }
+
+    /// The gate is no longer provided.
+    pub(crate) fn withdraw(&mut self, gate: &str) {
+        let index = self.current.get(gate);
+        if let Some(grant) = index.and_then(|index| self.grants.get_mut(index)) {
+            grant.wanted = false;
+            grant.sent = false;
+        }
+    }
+
+    /// Counts an acknowledgement; gives back the gate that can be called now, if it was the
+    /// last that was missing. `Err` when no such grant was sent.
+    pub(crate) fn installed(&mut self, index: u16, due: Instant) -> Result<Option<Arc<str>>, ()> {
+        let grant = self.grants.get_mut(&index).ok_or(())?;
+        grant.unacknowledged = grant.unacknowledged.checked_sub(1).ok_or(())?;
+        if grant.unacknowledged > 0 {
+            self.due.insert(index, due);
+            return Ok(None);
+        }
+        self.due.remove(&index);
+        let gate = grant.gate.clone();
+        if grant.is_installed() {
+            return Ok(Some(gate));
+        }
+        if self.current.get(&gate) != Some(&index) {
+            self.grants.remove(&index);
+        }
+        Ok(None)
+    }
+
+    /// The index by which a gate can be called now.
+    pub(crate) fn index_of(&self, gate: &str) -> Option<u16> {
+        let index = *self.current.get(gate)?;
+        self.grants.get(&index)?.is_installed().then_some(index)
+    }
+
+    /// Whether every grant that was sent is acknowledged.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// When the first acknowledgement is due.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due.values().min().copied()
+    }
+}
+
+/// Whether shapes that are provided now can go by the index of those before: a face may come or
+/// go, but not change. Notes the ones that came.
+fn take_shapes(known: &mut Shapes, now: Shapes) -> bool {
+    let changed =
+        |(known, now): (&Option<_>, &Option<_>)| known.is_some() && now.is_some() && known != now;
+    if known.iter().zip(&now).any(changed) {
+        return false;
+    }
+    for (known, now) in known.iter_mut().zip(now) {
+        *known = now.or(*known);
+    }
+    true
+}
+
+#[cfg(test)]
+#[path = "grants_tests.rs"]
+mod tests;

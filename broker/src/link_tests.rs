@@ -1,0 +1,149 @@
+//! Tests of the link's state machine.
+
+use super::*;
+
+const STEP: Duration = Duration::from_secs(2);
+const SHAPES: Shapes = [Some((1, 1)), None];
+
+fn gate(name: &str) -> Arc<str> {
+    name.into()
+}
+
+fn grant(side: u8, index: u16, name: &str) -> Step {
+    let gate = gate(name);
+    Step::Grant(side, Granted { index, gate })
+}
+
+fn new_link(now: Instant) -> Link {
+    let (link, steps) = Link::new([PluginId(1), PluginId(2)], STEP, Vec::new(), now);
+    assert_eq!(steps, [Step::NewOutbox(1), Step::NewOutbox(0)]);
+    link
+}
+
+fn seal_both(link: &mut Link, now: Instant) -> Vec<Step> {
+    assert_eq!(link.outbox_mapped(0), Ok(vec![Step::Seal(0)]));
+    assert_eq!(link.sealed(0, now), []);
+    assert_eq!(link.outbox_mapped(1), Ok(vec![Step::Seal(1)]));
+    link.sealed(1, now)
+}
+
+fn up(now: Instant) -> Link {
+    let mut link = new_link(now);
+    assert_eq!(link.want(1, &gate("g"), SHAPES, now), Some(vec![]));
+    let steps = seal_both(&mut link, now);
+    assert_eq!(steps, [Step::Peer(1), grant(1, 0, "g")]);
+    assert_eq!(link.peer_mapped(1, now), Ok(vec![]));
+    let steps = vec![Step::Peer(0), Step::Callable(1, gate("g"))];
+    assert_eq!(link.grant_installed(1, 0, now), Ok(steps));
+    assert_eq!(link.callable(1, "g"), None);
+    assert_eq!(link.peer_mapped(0, now), Ok(vec![Step::Up]));
+    link
+}
+
+/// A caller that is told before the grant is in force would be refused on its first call.
+#[test]
+fn the_caller_is_told_last() {
+    let now = Instant::now();
+    let mut link = up(now);
+    assert_eq!(link.callable(1, "g"), Some(0));
+    assert_eq!(link.due(), None, "nothing is awaited");
+    link.withdraw(1, "g");
+    assert_eq!(link.callable(1, "g"), None);
+}
+
+/// The order of the provider's two acknowledgements is its own affair.
+#[test]
+fn the_grant_may_be_installed_before_the_peer_is_mapped() {
+    let now = Instant::now();
+    let mut link = new_link(now);
+    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    seal_both(&mut link, now);
+    let callable = vec![Step::Callable(1, gate("g"))];
+    assert_eq!(link.grant_installed(1, 0, now), Ok(callable));
+    assert_eq!(link.peer_mapped(1, now), Ok(vec![Step::Peer(0)]));
+}
+
+/// Two plugins that open each other's gates at once share one link.
+#[test]
+fn gates_of_the_opener_are_granted_once_it_knows_its_peer() {
+    let now = Instant::now();
+    let mut link = new_link(now);
+    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    assert_eq!(link.want(0, &gate("back"), SHAPES, now), Some(vec![]));
+    seal_both(&mut link, now);
+    link.peer_mapped(1, now).unwrap();
+    let steps = link.grant_installed(1, 0, now).unwrap();
+    assert_eq!(steps[..2], [Step::Peer(0), grant(0, 0, "back")]);
+    assert_eq!(link.peer_mapped(0, now), Ok(vec![Step::Up]));
+    assert_eq!(link.callable(0, "back"), None);
+    let callable = vec![Step::Callable(0, gate("back"))];
+    assert_eq!(link.grant_installed(0, 0, now), Ok(callable));
+    assert_eq!(link.callable(0, "back"), Some(0));
+    let later = link.want(0, &gate("later"), SHAPES, now);
+    assert_eq!(later, Some(vec![grant(0, 1, "later")]));
+}
+
+/// A gate that is withdrawn while its link is made must not leave the link half made.
+#[test]
+fn a_withdrawn_gate_does_not_stop_the_link() {
+    let now = Instant::now();
+    let mut link = new_link(now);
+    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    seal_both(&mut link, now);
+    link.withdraw(1, "g");
+    assert_eq!(link.peer_mapped(1, now), Ok(vec![]));
+    assert_eq!(link.grant_installed(1, 0, now), Ok(vec![Step::Peer(0)]));
+    assert_eq!(link.peer_mapped(0, now), Ok(vec![Step::Up]));
+    assert_eq!(link.callable(1, "g"), None);
+    let again = link.want(1, &gate("g"), SHAPES, now);
+    assert_eq!(again, Some(vec![grant(1, 0, "g")]));
+}
+
+/// A plugin that acknowledges what it was not asked for could pass a step it has not done.
+#[test]
+fn acknowledgements_out_of_order_are_refused() {
+    let now = Instant::now();
+    let mut link = new_link(now);
+    assert_eq!(link.peer_mapped(0, now), Err(OutOfOrder));
+    assert_eq!(link.peer_mapped(1, now), Err(OutOfOrder));
+    assert_eq!(link.grant_installed(1, 0, now), Err(OutOfOrder));
+    assert!(link.outbox_mapped(0).is_ok());
+    assert_eq!(link.outbox_mapped(0), Err(OutOfOrder));
+    let mut link = up(now);
+    for side in 0..2 {
+        assert_eq!(link.outbox_mapped(side), Err(OutOfOrder));
+        assert_eq!(link.peer_mapped(side, now), Err(OutOfOrder));
+        assert_eq!(link.grant_installed(side, 0, now), Err(OutOfOrder));
+    }
+}
+
+/// Who is late must be the one that is named: the other side did nothing wrong.
+#[test]
+fn the_late_side_is_at_fault() {
+    let now = Instant::now();
+    let late = now + STEP;
+    let mut link = new_link(now);
+    assert_eq!(link.due(), Some(late));
+    assert_eq!(link.overdue(now), []);
+    link.outbox_mapped(0).unwrap();
+    assert_eq!(link.overdue(late), [(1, "map its outbox")]);
+    link.sealed(0, now);
+    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    link.outbox_mapped(1).unwrap();
+    link.sealed(1, now);
+    let both = [(1, "map its peer's outbox"), (1, "install a grant")];
+    assert_eq!(link.overdue(late), both);
+    link.peer_mapped(1, now).unwrap();
+    assert_eq!(link.overdue(late), [(1, "install a grant")]);
+    link.grant_installed(1, 0, now).unwrap();
+    assert_eq!(link.overdue(late), [(0, "map its peer's outbox")]);
+}
+
+/// A plugin that calls its own gate has both ends; its gates are on side 1.
+#[test]
+fn a_link_to_oneself_has_two_sides() {
+    let one = PluginId(1);
+    let (link, _) = Link::new([one, one], STEP, Vec::new(), Instant::now());
+    assert_eq!(link.side_of_provider(one), 1);
+    assert_eq!(link.plugin(0), link.plugin(1));
+}

@@ -1,0 +1,118 @@
+//! What is on a bus, as `callgate ls --json` prints it and as `List` is answered.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything on a bus at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listing {
+    /// The broker itself.
+    pub broker: BrokerEntry,
+    /// Every plugin that said hello.
+    pub plugins: Vec<PluginEntry>,
+    /// Every gate that is provided, by name.
+    pub gates: Vec<GateEntry>,
+    /// Shares; none yet.
+    pub shares: Vec<serde_json::Value>,
+    /// Topics; none yet.
+    pub topics: Vec<serde_json::Value>,
+    /// Every link.
+    pub links: Vec<LinkEntry>,
+}
+
+/// The broker of a bus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BrokerEntry {
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Its socket, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub socket: Option<PathBuf>,
+    /// How long it has run.
+    pub uptime_ms: u64,
+    /// Which broker in a row it is on its socket: one more than the last that was killed there.
+    pub generation: u64,
+}
+
+/// How a plugin is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Transport {
+    /// A process of its own, through shared memory.
+    Shm,
+    /// A part of the broker's process.
+    InProcess,
+}
+
+/// How far a plugin is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum PluginState {
+    /// It said hello and has not acknowledged its status page.
+    Starting,
+    /// It takes part.
+    Ready,
+}
+
+/// A plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PluginEntry {
+    /// Its name on the bus.
+    pub name: String,
+    /// Its name for people.
+    pub display_name: String,
+    /// Its version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// How it is connected.
+    pub transport: Transport,
+    /// How far it is.
+    pub state: PluginState,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Calls that its handlers ran.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+}
+
+/// A gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateEntry {
+    /// Its name.
+    pub name: String,
+    /// The plugin that provides it.
+    pub owner: String,
+    /// The signature of its function, or of its action where it has only that.
+    pub signature: String,
+    /// The signature of its action, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub action_signature: Option<String>,
+    /// The fingerprint that belongs to `signature`, as 32 hexadecimal digits.
+    pub fingerprint: String,
+    /// Whether it answers with results.
+    pub has_function: bool,
+    /// Whether it answers without.
+    pub has_action: bool,
+    /// Plugins that have it open.
+    pub subscribers: u64,
+}
+
+/// A link between two plugins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkEntry {
+    /// The plugin that opened it.
+    pub a: String,
+    /// The plugin that provided its first gate.
+    pub b: String,
+    /// Whether the two could trace each other anyway.
+    pub same_trust_domain: bool,
+    /// Bytes of shared memory in its outboxes.
+    pub granted_bytes: u64,
+}

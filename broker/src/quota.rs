@@ -1,0 +1,198 @@
+//! How much of everything one plugin may have: counts with guards, a rate, and descriptors on
+//! their way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+/// A number of things that somebody may have at once.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    used: Arc<AtomicU32>,
+    limit: u32,
+}
+
+/// One thing that somebody has; dropping it gives the place back.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    used: Arc<AtomicU32>,
+}
+
+impl Quota {
+    pub(crate) fn new(limit: u32) -> Quota {
+        Quota {
+            used: Arc::default(),
+            limit,
+        }
+    }
+
+    /// Takes one place; `None` when all are taken.
+    pub(crate) fn charge(&self) -> Option<Charge> {
+        // Only the broker's thread counts, so a load and an add need not be one step.
+        if self.used.load(Ordering::Relaxed) >= self.limit {
+            return None;
+        }
+        self.used.fetch_add(1, Ordering::Relaxed);
+        Some(Charge {
+            used: self.used.clone(),
+        })
+    }
+
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A rate with a burst: tokens come back as time passes, and each request takes one.
+#[derive(Debug)]
+pub(crate) struct TokenBucket {
+    rate: u32,
+    burst: u32,
+    /// Billionths of a token.
+    level: u64,
+    filled: Instant,
+}
+
+const WHOLE: u64 = 1_000_000_000;
+
+impl TokenBucket {
+    /// A full bucket that gets `rate` tokens a second and holds `burst`.
+    pub(crate) fn new(rate: u32, burst: u32, now: Instant) -> TokenBucket {
+        TokenBucket {
+            rate,
+            burst,
+            level: u64::from(burst) * WHOLE,
+            filled: now,
+        }
+    }
+
+    /// Takes a token; `false` when there is none.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        match self.level.checked_sub(WHOLE) {
+            Some(rest) => {
+                self.level = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.filled);
+        let gained = passed.as_nanos().saturating_mul(u128::from(self.rate));
+        let gained = u64::try_from(gained).unwrap_or(u64::MAX);
+        let full = u64::from(self.burst) * WHOLE;
+        self.level = self.level.saturating_add(gained).min(full);
+        self.filled = self.filled.max(now);
+    }
+}
+
+/// Descriptors that were sent to a plugin which has not said that it received them.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    datagrams: VecDeque<usize>,
+    total: usize,
+    most: usize,
+}
+
+impl InFlight {
+    pub(crate) fn new(most: usize) -> InFlight {
+        InFlight {
+            datagrams: VecDeque::new(),
+            total: 0,
+            most,
+        }
+    }
+
+    /// Whether a datagram with so many descriptors may go now.
+    pub(crate) fn has_room(&self, descriptors: usize) -> bool {
+        descriptors == 0 || self.total + descriptors <= self.most
+    }
+
+    /// Counts a datagram that went.
+    pub(crate) fn sent(&mut self, descriptors: usize) {
+        if descriptors > 0 {
+            self.datagrams.push_back(descriptors);
+            self.total += descriptors;
+        }
+    }
+
+    /// Counts an acknowledgement of the oldest datagram; `false` when there is none.
+    pub(crate) fn took(&mut self) -> bool {
+        match self.datagrams.pop_front() {
+            Some(descriptors) => {
+                self.total -= descriptors;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A charge that is not given back shuts its owner out for good.
+    #[test]
+    fn a_charge_is_given_back_on_drop() {
+        let quota = Quota::new(2);
+        let first = quota.charge().unwrap();
+        let _second = quota.charge().unwrap();
+        assert!(quota.charge().is_none());
+        drop(first);
+        assert!(quota.charge().is_some());
+    }
+
+    /// A flood must be noticed, and a burst after a quiet time must not be.
+    #[test]
+    fn a_bucket_allows_its_burst_and_then_its_rate() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(10, 20, start);
+        assert!((0..20).all(|_| bucket.take(start)));
+        assert!(!bucket.take(start));
+        let later = start + Duration::from_millis(150);
+        assert!(bucket.take(later));
+        assert!(!bucket.take(later));
+        let much_later = start + Duration::from_secs(1_000_000);
+        assert_eq!((0..30).filter(|_| bucket.take(much_later)).count(), 20);
+        assert!(!bucket.take(start), "a clock that steps back gives nothing");
+    }
+
+    /// The largest rate must not overflow into refusing everything.
+    #[test]
+    fn any_rate_is_possible() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(u32::MAX, u32::MAX, start);
+        assert!(bucket.take(start + Duration::from_secs(9)));
+        let mut none = TokenBucket::new(0, 0, start);
+        assert!(!none.take(start + Duration::from_secs(9)));
+    }
+
+    /// Without the bound, a plugin that does not read keeps descriptors in flight until the
+    /// kernel refuses to send any for the whole user.
+    #[test]
+    fn descriptors_wait_for_acknowledgements() {
+        let mut flight = InFlight::new(8);
+        flight.sent(4);
+        flight.sent(0);
+        flight.sent(3);
+        assert!(flight.has_room(1) && flight.has_room(0));
+        assert!(!flight.has_room(2));
+        flight.sent(1);
+        assert!(!flight.has_room(1) && flight.has_room(0));
+        assert!(flight.took());
+        assert!(flight.has_room(4) && !flight.has_room(5));
+        assert!(flight.took() && flight.took());
+        assert!(!flight.took(), "nothing was left to acknowledge");
+    }
+}

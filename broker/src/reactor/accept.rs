@@ -1,0 +1,109 @@
+//! Taking in those who connect to the socket.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, ToPlugin};
+use callgate_layout::sys::{fdpass, process};
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::geteuid;
+
+use super::session::{Connection, Expected};
+use super::{Reactor, SCARCITY, Timer};
+
+/// Connections that are taken in before it is the turn of those that are there.
+const BATCH: usize = 64;
+
+impl Reactor {
+    /// Takes in a bounded number of connections.
+    pub(super) fn accept(&mut self, now: Instant) {
+        for _ in 0..BATCH {
+            let Some(listener) = &self.listener else {
+                return;
+            };
+            match listener.accept() {
+                Ok(socket) => self.take_in(socket, now),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return,
+                    io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                    _ => {
+                        if self.warnings.take(now) {
+                            tracing::warn!("a connection cannot be accepted now: {error}");
+                        }
+                        return self.timers.set(Timer::Accept, Some(now + SCARCITY));
+                    }
+                },
+            }
+        }
+        self.timers.set(Timer::Accept, Some(now));
+    }
+
+    fn take_in(&mut self, socket: OwnedFd, now: Instant) {
+        let adopted = self.examine(socket).map(|connection| {
+            let id = self.adopt(connection, now);
+            id.map(|id| {
+                let due = now + self.settings.step_deadline;
+                self.timers.set(Timer::Hello(id), Some(due));
+                // What came before the socket was watched makes no event.
+                self.enqueue(id);
+            })
+        });
+        if let Ok(Err(error)) = adopted
+            && self.warnings.take(now)
+        {
+            tracing::warn!("a connection cannot be watched: {error}");
+        }
+    }
+
+    /// Looks at who connects; who may not is told so.
+    fn examine(&mut self, socket: OwnedFd) -> Result<Connection, ()> {
+        let refused = match self.peer_of(&socket) {
+            Ok((pid, pidfd)) => {
+                return Ok(Connection {
+                    socket,
+                    pidfd,
+                    pid,
+                    expected: Expected::default(),
+                });
+            }
+            Err(failure) => failure,
+        };
+        if self.warnings.take(Instant::now()) {
+            tracing::warn!("a connection is refused: {}", refused.message);
+        }
+        if let Ok(bytes) = ToPlugin::Ended(refused).encode() {
+            let _ = fdpass::send(socket.as_fd(), &bytes, &[]);
+        }
+        Err(())
+    }
+
+    fn peer_of(&self, socket: &OwnedFd) -> Result<(u32, OwnedFd), Failure> {
+        let system = |error: io::Error| {
+            let message = format!("the broker cannot tell who connects: {error}");
+            Failure::new(Code::System, message)
+        };
+        let peer = getsockopt(socket, sockopt::PeerCredentials);
+        let peer = peer.map_err(|errno| system(errno.into()))?;
+        let (uid, own) = (peer.uid(), geteuid().as_raw());
+        if uid != own {
+            let message = format!("this bus belongs to user {own}; user {uid} may not connect");
+            return Err(Failure::new(Code::PermissionDenied, message));
+        }
+        self.check_room()?;
+        let pid = u32::try_from(peer.pid()).unwrap_or(0);
+        let pidfd = process::peer_pidfd(socket.as_fd(), pid).map_err(system)?;
+        Ok((pid, pidfd))
+    }
+
+    /// Whether there may be one connection more.
+    pub(super) fn check_room(&self) -> Result<(), Failure> {
+        let most = self.settings.limits.connections;
+        if self.sessions.len() < most as usize {
+            return Ok(());
+        }
+        let message = format!("the broker has {most} connections already, its limit");
+        Err(Failure::new(Code::Overloaded, message))
+    }
+}

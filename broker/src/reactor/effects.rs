@@ -1,0 +1,178 @@
+//! Doing what the bus wants done: memory is made, sealed and handed out, records are sent.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToPlugin};
+use callgate_layout::sys::memfd;
+
+use super::outgoing::{Descriptors, Flushed, Overflow};
+use super::session::Pages;
+use super::{Reactor, SCARCITY, Timer};
+use crate::bus::protocol;
+use crate::effect::Effect;
+use crate::registry::PluginId;
+
+impl Reactor {
+    pub(super) fn perform(&mut self, effect: Effect, now: Instant) {
+        match effect {
+            Effect::Send(to, record) => self.send(to, &record, Vec::new(), now),
+            Effect::Welcome(to) => self.welcome(to, now),
+            Effect::SealStatus(plugin) => self.seal_status(plugin),
+            Effect::NewOutbox(to, end) => self.new_outbox(to, end, now),
+            Effect::SealOutbox(owner, end) => self.seal_outbox(owner, end, now),
+            Effect::LinkPeer { to, end, peer } => self.link_peer(to, end, peer, now),
+            Effect::ForgetOutboxes(link) => {
+                for side in 0..2 {
+                    self.outboxes.remove(&LinkEnd { link, side });
+                }
+            }
+            Effect::Listing(to, request) => self.send_listing(to, request, now),
+            Effect::End(plugin, failure) => self.doomed.push_back((plugin, failure)),
+        }
+    }
+
+    /// Queues a record and sends what goes.
+    pub(super) fn send(
+        &mut self,
+        to: PluginId,
+        record: &ToPlugin,
+        descriptors: Descriptors,
+        now: Instant,
+    ) {
+        let Some(session) = self.sessions.get_mut(&to) else {
+            return;
+        };
+        match session.outgoing.push(record, descriptors) {
+            Ok(()) => self.flush(to, now),
+            Err(Overflow) => {
+                let most = self.settings.limits.queued_records;
+                let message = format!("it left {most} records unread");
+                let failure = Failure::new(Code::Overloaded, message);
+                self.doomed.push_back((to, failure));
+            }
+        }
+    }
+
+    /// Sends what waits for a plugin, and arranges to go on when it can take more.
+    pub(super) fn flush(&mut self, id: PluginId, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let flushed = session.outgoing.flush(session.socket.as_fd());
+        let crowded = matches!(flushed, Ok(Flushed::Crowded));
+        let watched = flushed.and_then(|flushed| {
+            session.watch_writable(self.poll.registry(), flushed == Flushed::Full)
+        });
+        let resend = crowded.then(|| now + SCARCITY);
+        self.timers.set(Timer::Resend(id), resend);
+        if let Err(error) = watched {
+            let message = format!("its connection broke: {error}");
+            let failure = Failure::new(Code::ProviderGone, message);
+            self.doomed.push_back((id, failure));
+        }
+    }
+
+    fn welcome(&mut self, to: PluginId, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&to) else {
+            return;
+        };
+        let pages = match Pages::new() {
+            Ok(pages) => pages,
+            Err(error) => {
+                let failure = no_memory("a plugin's doorbell and status page", &error);
+                return self.doomed.push_back((to, failure));
+            }
+        };
+        let descriptors = vec![pages.doorbell.clone(), pages.status.clone()];
+        session.pages = Some(pages);
+        let (plugin, limits) = (to.0, self.bus.limits());
+        let record = ToPlugin::Welcome { plugin, limits };
+        self.send(to, &record, descriptors, now);
+    }
+
+    fn seal_status(&mut self, plugin: PluginId) {
+        let session = self.sessions.get(&plugin);
+        let Some(pages) = session.and_then(|session| session.pages.as_ref()) else {
+            return;
+        };
+        if let Err(error) = memfd::seal_writer(pages.status.as_fd()) {
+            let what = format!("it sealed its status page before the broker did ({error})");
+            self.doomed.push_back((plugin, protocol(&what)));
+        }
+    }
+
+    fn new_outbox(&mut self, to: PluginId, end: LinkEnd, now: Instant) {
+        let geometry = self.settings.limits.geometry;
+        match memfd::create("callgate-outbox", geometry.total_len()) {
+            Ok(outbox) => {
+                let outbox = Arc::new(outbox);
+                self.outboxes.insert(end, outbox.clone());
+                let record = ToPlugin::NewOutbox { end, geometry };
+                self.send(to, &record, vec![outbox], now);
+            }
+            Err(error) => self
+                .bus
+                .give_up(end.link, &no_memory("a link's outbox", &error)),
+        }
+    }
+
+    fn seal_outbox(&mut self, owner: PluginId, end: LinkEnd, now: Instant) {
+        let Some(outbox) = self.outboxes.get(&end) else {
+            return;
+        };
+        match memfd::seal_writer(outbox.as_fd()) {
+            Ok(()) => self.bus.outbox_sealed(end, now),
+            Err(error) => {
+                let what = format!("it sealed its outbox before the broker did ({error})");
+                self.doomed.push_back((owner, protocol(&what)));
+            }
+        }
+    }
+
+    fn link_peer(&mut self, to: PluginId, end: LinkEnd, peer: PluginId, now: Instant) {
+        let (Some(session), Some(member)) = (self.sessions.get(&peer), self.bus.member(peer))
+        else {
+            return;
+        };
+        let (Some(pages), Some(outbox)) = (&session.pages, self.outboxes.get(&end.other())) else {
+            return;
+        };
+        let descriptors = vec![
+            outbox.clone(),
+            pages.status.clone(),
+            pages.doorbell.clone(),
+            session.pidfd.clone(),
+        ];
+        let peer = PeerInfo {
+            plugin: peer.0,
+            pid: session.pid,
+            identity: member.identity.clone(),
+        };
+        self.send(to, &ToPlugin::LinkPeer { end, peer }, descriptors, now);
+    }
+
+    fn send_listing(&mut self, to: PluginId, request: u32, now: Instant) {
+        let listing = serde_json::to_vec(&self.listing()).map_err(io::Error::from);
+        let sealed = listing.and_then(|bytes| memfd::sealed("callgate-listing", &bytes));
+        match sealed {
+            Ok(file) => {
+                let record = ToPlugin::Listing { request };
+                self.send(to, &record, vec![Arc::new(file)], now);
+            }
+            Err(error) => {
+                let failure = Some(no_memory("a listing", &error));
+                let record = ToPlugin::Answer { request, failure };
+                self.send(to, &record, Vec::new(), now);
+            }
+        }
+    }
+}
+
+fn no_memory(what: &str, error: &io::Error) -> Failure {
+    let message = format!("the broker could not make {what}: {error}");
+    Failure::new(Code::System, message)
+}

@@ -1,0 +1,257 @@
+//! The broker's one thread: sockets, descriptors and time around the [`Bus`].
+//!
+//! The poll is edge-triggered. A session that has something to read stands in a queue and is
+//! read in bounded batches, so that none of them starves the others. Nothing here blocks.
+
+mod accept;
+mod commands;
+mod effects;
+mod listing;
+mod outgoing;
+mod records;
+mod session;
+mod stop;
+mod tokens;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, ToPlugin};
+use crossbeam_channel::Receiver;
+use mio::{Events, Poll};
+
+pub(crate) use commands::Command;
+pub(crate) use tokens::WAKER;
+
+use crate::builder::Settings;
+use crate::bus::Bus;
+use crate::child::Tracked;
+use crate::deadlines::Deadlines;
+use crate::quota::TokenBucket;
+use crate::registry::PluginId;
+use crate::socket::Listener;
+use session::{Connection, Session};
+use tokens::{Kind, parts};
+
+/// Records that are read from one session before it is the next one's turn.
+const BATCH: usize = 32;
+/// How long to wait when the kernel has no descriptors or no room for them.
+const SCARCITY: Duration = Duration::from_millis(50);
+/// Warnings about plugins that are logged a second, so that nobody can fill a log.
+const WARNINGS: u32 = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Timer {
+    /// A connection must have said hello.
+    Hello(PluginId),
+    /// Sending descriptors is tried again.
+    Resend(PluginId),
+    /// Accepting is tried again.
+    Accept,
+}
+
+/// All that the thread owns.
+pub(crate) struct Reactor {
+    poll: Poll,
+    settings: Settings,
+    listener: Option<Listener>,
+    commands: Receiver<Command>,
+    bus: Bus,
+    sessions: HashMap<PluginId, Session>,
+    outboxes: HashMap<LinkEnd, Arc<OwnedFd>>,
+    children: HashMap<u64, Tracked>,
+    next_id: u64,
+    timers: Deadlines<Timer>,
+    readable: VecDeque<PluginId>,
+    doomed: VecDeque<(PluginId, Failure)>,
+    buffer: Vec<u8>,
+    warnings: TokenBucket,
+    started: Instant,
+    stopping: bool,
+}
+
+impl Reactor {
+    /// Takes over what the start has made.
+    pub(crate) fn new(
+        poll: Poll,
+        settings: Settings,
+        listener: Option<Listener>,
+        commands: Receiver<Command>,
+    ) -> io::Result<Reactor> {
+        if let Some(listener) = &listener {
+            listener.watch(poll.registry(), tokens::LISTENER)?;
+        }
+        let now = Instant::now();
+        let bus = Bus::new(settings.limits.for_plugins(), settings.step_deadline);
+        Ok(Reactor {
+            poll,
+            settings,
+            listener,
+            commands,
+            bus,
+            sessions: HashMap::new(),
+            outboxes: HashMap::new(),
+            children: HashMap::new(),
+            next_id: 1,
+            timers: Deadlines::new(),
+            readable: VecDeque::new(),
+            doomed: VecDeque::new(),
+            buffer: vec![0; MAX_RECORD],
+            warnings: TokenBucket::new(WARNINGS, WARNINGS, now),
+            started: now,
+            stopping: false,
+        })
+    }
+
+    /// Serves until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(256);
+        while !self.stopping {
+            if let Err(error) = self.poll.poll(&mut events, self.patience())
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!("the broker cannot wait for its plugins and stops: {error}");
+                break;
+            }
+            let now = Instant::now();
+            for event in &events {
+                self.event(event, now);
+            }
+            self.serve_readable(now);
+            self.expire(Instant::now());
+        }
+        self.wind_down(&mut events);
+    }
+
+    /// How long there is nothing to do unless something happens.
+    fn patience(&self) -> Option<Duration> {
+        if !self.readable.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = [self.timers.next(), self.bus.next_deadline()];
+        let next = next.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn event(&mut self, event: &mio::event::Event, now: Instant) {
+        match parts(event.token()) {
+            (Kind::Own, _) if event.token() == WAKER => self.obey(now),
+            (Kind::Own, _) => self.accept(now),
+            (Kind::Socket, id) => {
+                let id = PluginId(id);
+                if event.is_writable() {
+                    self.flush(id, now);
+                }
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    self.enqueue(id);
+                }
+            }
+            (Kind::Process, id) => {
+                let failure = Failure::new(Code::ProviderGone, "its process has ended");
+                self.end(PluginId(id), &failure, now);
+            }
+            (Kind::Child, id) => self.reap(id),
+        }
+        self.settle(now);
+    }
+
+    fn enqueue(&mut self, id: PluginId) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && !session.queued
+        {
+            session.queued = true;
+            self.readable.push_back(id);
+        }
+    }
+
+    /// One batch for each session that stands in the queue now.
+    fn serve_readable(&mut self, now: Instant) {
+        for _ in 0..self.readable.len() {
+            let Some(id) = self.readable.pop_front() else {
+                return;
+            };
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.queued = false;
+            }
+            if self.read_batch(id, now) {
+                self.enqueue(id);
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Hello(id) => {
+                    let step = self.settings.step_deadline;
+                    let message = format!("the connection said no hello within {step:?}");
+                    self.end(id, &Failure::new(Code::Timeout, message), now);
+                }
+                Timer::Resend(id) => self.flush(id, now),
+                Timer::Accept => self.accept(now),
+            }
+        }
+        self.bus.expire(now);
+        self.settle(now);
+    }
+
+    /// Does all that the bus wants done.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(effect) = self.bus.next_effect() {
+                self.perform(effect, now);
+            } else if let Some((id, failure)) = self.doomed.pop_front() {
+                self.end(id, &failure, now);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Starts a session on a connection.
+    fn adopt(&mut self, connection: Connection, now: Instant) -> io::Result<PluginId> {
+        let limits = &self.settings.limits;
+        let bucket = TokenBucket::new(limits.requests_per_second, limits.request_burst, now);
+        let id = PluginId(self.next_id);
+        self.next_id += 1;
+        let session = Session::new(id, connection, limits.queued_records, bucket);
+        session.watch(self.poll.registry())?;
+        self.sessions.insert(id, session);
+        Ok(id)
+    }
+
+    /// Ends a session: says why, forgets all that was the plugin's, and tells its peers.
+    fn end(&mut self, id: PluginId, failure: &Failure, now: Instant) {
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
+        self.log_end(&session, failure, now);
+        let last = ToPlugin::Ended(failure.clone());
+        session.close(self.poll.registry(), Some(&last));
+        self.timers.set(Timer::Hello(id), None);
+        self.timers.set(Timer::Resend(id), None);
+        self.bus.remove(id, failure, now);
+    }
+
+    fn log_end(&mut self, session: &Session, failure: &Failure, now: Instant) {
+        let code = Code::from_u16(failure.code).unwrap_or(Code::System);
+        let gone = matches!(code, Code::ProviderGone | Code::BrokerGone);
+        if !gone && !self.warnings.take(now) {
+            return;
+        }
+        let message = &failure.message;
+        match self.bus.member(session.id) {
+            Some(member) if gone => tracing::info!("{} went: {message}", member.label()),
+            Some(member) => tracing::warn!("{} is sent away: {code}: {message}", member.label()),
+            None if gone => tracing::debug!(pid = session.pid, "a connection went: {message}"),
+            None => tracing::warn!(
+                pid = session.pid,
+                "a connection is refused: {code}: {message}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What waits to be sent to one plugin, in order.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use callgate_layout::control::ToPlugin;
+use callgate_layout::sys::fdpass;
+use nix::errno::Errno;
+
+use crate::quota::InFlight;
+
+/// The most descriptors that a plugin may leave unacknowledged.
+const MAX_IN_FLIGHT: usize = 8;
+
+/// Descriptors that go along with a record.
+pub(crate) type Descriptors = Vec<Arc<OwnedFd>>;
+
+#[derive(Debug)]
+struct Datagram {
+    bytes: Vec<u8>,
+    descriptors: Descriptors,
+}
+
+/// The records on their way to one plugin.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    queue: VecDeque<Datagram>,
+    in_flight: InFlight,
+    most: usize,
+}
+
+/// Why a queue stopped moving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Everything is sent.
+    Empty,
+    /// The socket is full.
+    Full,
+    /// The next record has descriptors, and too many are unacknowledged.
+    Unacknowledged,
+    /// The kernel has too many descriptors of this user in flight; later it may not.
+    Crowded,
+}
+
+/// The plugin does not read what it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+impl Outgoing {
+    /// A queue of at most so many records.
+    pub(crate) fn new(most: usize) -> Outgoing {
+        Outgoing {
+            queue: VecDeque::new(),
+            in_flight: InFlight::new(MAX_IN_FLIGHT),
+            most,
+        }
+    }
+
+    /// Puts a record at the end.
+    pub(crate) fn push(
+        &mut self,
+        record: &ToPlugin,
+        descriptors: Descriptors,
+    ) -> Result<(), Overflow> {
+        if self.queue.len() >= self.most {
+            return Err(Overflow);
+        }
+        match record.encode() {
+            Ok(bytes) => self.queue.push_back(Datagram {
+                bytes: bytes.to_vec(),
+                descriptors,
+            }),
+            // Every text in a record was checked against its limit when it came in.
+            Err(error) => tracing::error!("a record cannot be sent: {error}"),
+        }
+        Ok(())
+    }
+
+    /// Sends as much as goes without blocking.
+    pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> io::Result<Flushed> {
+        while let Some(datagram) = self.queue.front() {
+            let descriptors: Vec<BorrowedFd<'_>> =
+                datagram.descriptors.iter().map(|fd| fd.as_fd()).collect();
+            if !self.in_flight.has_room(descriptors.len()) {
+                return Ok(Flushed::Unacknowledged);
+            }
+            match fdpass::send(socket, &datagram.bytes, &descriptors) {
+                Ok(()) => self.in_flight.sent(descriptors.len()),
+                Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                    Some(Errno::EAGAIN) => return Ok(Flushed::Full),
+                    Some(Errno::EINTR) => continue,
+                    Some(Errno::ETOOMANYREFS | Errno::ENOBUFS | Errno::ENOMEM) => {
+                        return Ok(Flushed::Crowded);
+                    }
+                    _ => return Err(error),
+                },
+            }
+            self.queue.pop_front();
+        }
+        Ok(Flushed::Empty)
+    }
+
+    /// Counts an acknowledgement; `false` when there was nothing to acknowledge.
+    pub(crate) fn took(&mut self) -> bool {
+        self.in_flight.took()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callgate_layout::control::MAX_RECORD;
+
+    fn listing(request: u32) -> ToPlugin {
+        ToPlugin::Listing { request }
+    }
+
+    fn next(socket: &OwnedFd) -> Option<u32> {
+        let mut buffer = vec![0; MAX_RECORD];
+        let received = fdpass::receive(socket.as_fd(), &mut buffer).ok()?;
+        match ToPlugin::decode(&buffer[..received.len]) {
+            Ok(ToPlugin::Listing { request }) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// A record that overtakes another one with descriptors would name what the plugin does
+    /// not have yet.
+    #[test]
+    fn records_keep_their_order_while_descriptors_wait() {
+        let (ours, theirs) = fdpass::pair().unwrap();
+        let mut outgoing = Outgoing::new(100);
+        let file = Arc::new(std::fs::File::open("/dev/null").unwrap().into());
+        for request in 0..10 {
+            let with = vec![Arc::clone(&file)];
+            outgoing.push(&listing(request), with).unwrap();
+        }
+        outgoing.push(&listing(10), Vec::new()).unwrap();
+        let flushed = outgoing.flush(ours.as_fd()).unwrap();
+        assert_eq!(flushed, Flushed::Unacknowledged);
+        let came: Vec<u32> = std::iter::from_fn(|| next(&theirs)).collect();
+        assert_eq!(came, Vec::from_iter(0..8));
+        assert!(outgoing.took() && outgoing.took());
+        assert_eq!(outgoing.flush(ours.as_fd()).unwrap(), Flushed::Empty);
+        let came: Vec<u32> = std::iter::from_fn(|| next(&theirs)).collect();
+        assert_eq!(came, [8, 9, 10]);
+    }
+
+    /// A plugin that does not read must not fill the broker's memory.
+    #[test]
+    fn a_queue_is_bounded() {
+        let (ours, _theirs) = fdpass::pair().unwrap();
+        let mut outgoing = Outgoing::new(3);
+        while outgoing.flush(ours.as_fd()).unwrap() == Flushed::Empty {
+            outgoing.push(&listing(0), Vec::new()).unwrap();
+        }
+        assert_eq!(outgoing.push(&listing(1), Vec::new()), Ok(()));
+        assert_eq!(outgoing.push(&listing(1), Vec::new()), Ok(()));
+        assert_eq!(outgoing.push(&listing(1), Vec::new()), Err(Overflow));
+    }
+}

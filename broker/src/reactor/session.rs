@@ -1,0 +1,172 @@
+//! One connection, and the plugin behind it.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::control::{MAX_RECORD, ToPlugin};
+use callgate_layout::parking::{Counters, DOORBELL_LEN, STATUS_LEN, counters};
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::{fdpass, memfd};
+use callgate_layout::view::ReadView;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry};
+use nix::sys::socket::{Shutdown, shutdown};
+
+use super::outgoing::Outgoing;
+use super::tokens::{Kind, token};
+use crate::quota::TokenBucket;
+use crate::registry::PluginId;
+
+/// The most records of a connection that are thrown away unread when it ends.
+const MAX_DRAINED: usize = 4096;
+
+/// The two pages that a plugin shares with its peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages {
+    pub(crate) doorbell: Arc<OwnedFd>,
+    pub(crate) status: Arc<OwnedFd>,
+}
+
+impl Pages {
+    /// Makes both, the doorbell sealed as it is to stay.
+    pub(crate) fn new() -> io::Result<Pages> {
+        let doorbell = memfd::create("callgate-doorbell", DOORBELL_LEN)?;
+        memfd::seal_seals(doorbell.as_fd())?;
+        let status = memfd::create("callgate-status", STATUS_LEN)?;
+        Ok(Pages {
+            doorbell: Arc::new(doorbell),
+            status: Arc::new(status),
+        })
+    }
+
+    /// What the plugin counted, read through a map that is gone afterwards.
+    pub(crate) fn counters(&self) -> io::Result<Counters> {
+        let status = self.status.try_clone()?;
+        let page = Mapping::read_only(status, STATUS_LEN)?;
+        Ok(counters(&ReadView::new(page)))
+    }
+}
+
+/// Who must be at the other end of a connection that the broker itself made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Expected {
+    /// The process that must send the hello.
+    pub(crate) sender: Option<u32>,
+    /// The name that it must say.
+    pub(crate) name: Option<String>,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: PluginId,
+    pub(crate) socket: OwnedFd,
+    pub(crate) pidfd: Arc<OwnedFd>,
+    pub(crate) pid: u32,
+    pub(crate) expected: Expected,
+    pub(crate) pages: Option<Pages>,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) bucket: TokenBucket,
+    /// Whether it stands in the queue of those that may have something to read.
+    pub(crate) queued: bool,
+    watches_writable: bool,
+}
+
+/// What a new session is made of.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) socket: OwnedFd,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) pid: u32,
+    pub(crate) expected: Expected,
+}
+
+impl Session {
+    pub(crate) fn new(
+        id: PluginId,
+        connection: Connection,
+        queue: usize,
+        bucket: TokenBucket,
+    ) -> Session {
+        Session {
+            id,
+            socket: connection.socket,
+            pidfd: Arc::new(connection.pidfd),
+            pid: connection.pid,
+            expected: connection.expected,
+            pages: None,
+            outgoing: Outgoing::new(queue),
+            bucket,
+            queued: false,
+            watches_writable: false,
+        }
+    }
+
+    /// Watches socket and process.
+    pub(crate) fn watch(&self, registry: &Registry) -> io::Result<()> {
+        let (socket, pidfd) = (self.socket.as_raw_fd(), self.pidfd.as_raw_fd());
+        let readable = Interest::READABLE;
+        registry.register(
+            &mut SourceFd(&socket),
+            token(Kind::Socket, self.id.0),
+            readable,
+        )?;
+        registry.register(
+            &mut SourceFd(&pidfd),
+            token(Kind::Process, self.id.0),
+            readable,
+        )
+    }
+
+    /// Also waits for room in the socket, or no longer does.
+    pub(crate) fn watch_writable(&mut self, registry: &Registry, wanted: bool) -> io::Result<()> {
+        if wanted == self.watches_writable {
+            return Ok(());
+        }
+        self.watches_writable = wanted;
+        let interest = match wanted {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        let socket = self.socket.as_raw_fd();
+        registry.reregister(
+            &mut SourceFd(&socket),
+            token(Kind::Socket, self.id.0),
+            interest,
+        )
+    }
+
+    /// Receives one datagram.
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<fdpass::Received> {
+        fdpass::receive_plain(self.socket.as_fd(), buffer)
+    }
+
+    /// Says a last word if the socket takes it, and closes.
+    pub(crate) fn close(self, registry: &Registry, last: Option<&ToPlugin>) {
+        // Explicitly, because a copy of the descriptor that is still on its way to somebody
+        // would keep it in the poll set.
+        for fd in [self.socket.as_raw_fd(), self.pidfd.as_raw_fd()] {
+            let _ = registry.deregister(&mut SourceFd(&fd));
+        }
+        if let Some(Ok(bytes)) = last.map(ToPlugin::encode) {
+            let _ = fdpass::send(self.socket.as_fd(), &bytes, &[]);
+        }
+        // What is left unread at the close would reach the plugin as a reset connection in
+        // the place of the last word.
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+        let mut buffer = vec![0; MAX_RECORD];
+        for _ in 0..MAX_DRAINED {
+            match self.receive(&mut buffer) {
+                Ok(received) if received.len > 0 => {}
+                _ => break,
+            }
+        }
+    }
+
+    /// Whether a request is within the rate that is allowed.
+    pub(crate) fn may_request(&mut self, now: Instant) -> bool {
+        self.bucket.take(now)
+    }
+}

@@ -1,0 +1,53 @@
+//! The tokens by which the poll names what happened.
+
+use mio::Token;
+
+/// What a token stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The broker's own: [`WAKER`] and [`LISTENER`].
+    Own,
+    /// A session's socket.
+    Socket,
+    /// The process behind a session.
+    Process,
+    /// A process that the broker started.
+    Child,
+}
+
+/// Somebody sent a command.
+pub(crate) const WAKER: Token = Token(0);
+/// Somebody connects.
+pub(crate) const LISTENER: Token = Token(4);
+
+/// The token for a numbered thing.
+pub(crate) fn token(kind: Kind, id: u64) -> Token {
+    // Numbers count up from one: they do not reach 2^62.
+    Token((id << 2) as usize | kind as usize)
+}
+
+/// What a token was made of.
+pub(crate) fn parts(token: Token) -> (Kind, u64) {
+    let kind = match token.0 & 3 {
+        0 => Kind::Own,
+        1 => Kind::Socket,
+        2 => Kind::Process,
+        _ => Kind::Child,
+    };
+    (kind, token.0 as u64 >> 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mixed-up token would end the wrong session.
+    #[test]
+    fn tokens_lead_back() {
+        for kind in [Kind::Own, Kind::Socket, Kind::Process, Kind::Child] {
+            assert_eq!(parts(token(kind, 77)), (kind, 77));
+        }
+        assert_eq!(parts(WAKER), (Kind::Own, 0));
+        assert_eq!(parts(LISTENER), (Kind::Own, 1));
+    }
+}

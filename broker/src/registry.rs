@@ -1,0 +1,294 @@
+//! Who provides which gate, who has which gate open, and how the one stands to the other.
+//!
+//! A gate exists while at least one of its two faces is provided; all its faces have one owner.
+//! An open gate exists from `Open` to `Close`, whether the gate does or not.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use callgate_layout::control::{FaceState, GateState, Shape, check_gate_name};
+use callgate_layout::envelope::Face;
+
+use crate::quota::{Charge, Quota};
+use crate::shape::{Shapes, check, compare};
+
+/// The id of a plugin's incarnation; never used again by a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PluginId(pub(crate) u64);
+
+/// Why a request about a gate was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The gate has another owner.
+    Owned(PluginId),
+    /// The plugin provides this face already.
+    Twice,
+    /// The plugin does not provide this face.
+    NotProvided,
+    /// The plugin has as many as it may have.
+    Full(u32),
+    /// A name or a shape is not acceptable.
+    Invalid(String),
+    /// The number is that of a gate which is open already.
+    NumberInUse,
+}
+
+/// A gate that is provided.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) owner: PluginId,
+    pub(crate) function: Option<Shape>,
+    pub(crate) action: Option<Shape>,
+    _charge: Charge,
+}
+
+impl Gate {
+    fn face(&mut self, face: Face) -> &mut Option<Shape> {
+        match face {
+            Face::Function => &mut self.function,
+            Face::Action => &mut self.action,
+        }
+    }
+}
+
+/// A gate that a plugin has open.
+#[derive(Debug)]
+struct Open {
+    gate: Arc<str>,
+    function: Shape,
+    action: Shape,
+    /// What the plugin was told last.
+    told: Option<GateState>,
+    /// Its link failed; no other is made before the gate changes or is opened again.
+    blocked: bool,
+    _charge: Charge,
+}
+
+/// How an open gate stands now, as far as the registry knows.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) gate: Arc<str>,
+    pub(crate) owner: Option<PluginId>,
+    pub(crate) function: FaceState,
+    pub(crate) action: FaceState,
+    /// What is provided now: function, action.
+    pub(crate) provided: Shapes,
+    pub(crate) blocked: bool,
+}
+
+impl Standing {
+    /// Whether a call could be made if there were a link.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.function == FaceState::Ready || self.action == FaceState::Ready
+    }
+}
+
+/// All gates and all opens of a bus.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    gates: BTreeMap<Arc<str>, Gate>,
+    opens: HashMap<PluginId, BTreeMap<u32, Open>>,
+    watchers: HashMap<Arc<str>, BTreeSet<(PluginId, u32)>>,
+}
+
+impl Registry {
+    /// Adds a face to a gate, and the gate if it is new.
+    pub(crate) fn provide(
+        &mut self,
+        plugin: PluginId,
+        name: &str,
+        face: Face,
+        shape: Shape,
+        quota: &Quota,
+    ) -> Result<(), Refused> {
+        check_gate_name(name).map_err(Refused::Invalid)?;
+        check(&shape).map_err(Refused::Invalid)?;
+        if let Some(gate) = self.gates.get_mut(name) {
+            if gate.owner != plugin {
+                return Err(Refused::Owned(gate.owner));
+            }
+            let place = gate.face(face);
+            if place.is_some() {
+                return Err(Refused::Twice);
+            }
+            *place = Some(shape);
+        } else {
+            let charge = quota.charge().ok_or(Refused::Full(quota.limit()))?;
+            let mut gate = Gate {
+                owner: plugin,
+                function: None,
+                action: None,
+                _charge: charge,
+            };
+            *gate.face(face) = Some(shape);
+            self.gates.insert(name.into(), gate);
+        }
+        self.unblock(name);
+        Ok(())
+    }
+
+    /// Takes a face from a gate, and the gate away with its last; says whether it did that.
+    pub(crate) fn withdraw(
+        &mut self,
+        plugin: PluginId,
+        name: &str,
+        face: Face,
+    ) -> Result<bool, Refused> {
+        let gate = self.gates.get_mut(name).filter(|gate| gate.owner == plugin);
+        let gate = gate.ok_or(Refused::NotProvided)?;
+        gate.face(face).take().ok_or(Refused::NotProvided)?;
+        let gone = gate.function.is_none() && gate.action.is_none();
+        if gone {
+            self.gates.remove(name);
+        }
+        Ok(gone)
+    }
+
+    /// Notes that a plugin wants to call a gate.
+    pub(crate) fn open(
+        &mut self,
+        plugin: PluginId,
+        number: u32,
+        name: &str,
+        [function, action]: [Shape; 2],
+        quota: &Quota,
+    ) -> Result<(), Refused> {
+        check_gate_name(name).map_err(Refused::Invalid)?;
+        check(&function).map_err(Refused::Invalid)?;
+        check(&action).map_err(Refused::Invalid)?;
+        let opens = self.opens.entry(plugin).or_default();
+        if opens.contains_key(&number) {
+            return Err(Refused::NumberInUse);
+        }
+        let charge = quota.charge().ok_or(Refused::Full(quota.limit()))?;
+        let gate: Arc<str> = match self.watchers.get_key_value(name) {
+            Some((known, _)) => known.clone(),
+            None => name.into(),
+        };
+        let watchers = self.watchers.entry(gate.clone()).or_default();
+        watchers.insert((plugin, number));
+        let open = Open {
+            gate,
+            function,
+            action,
+            told: None,
+            blocked: false,
+            _charge: charge,
+        };
+        opens.insert(number, open);
+        Ok(())
+    }
+
+    /// Forgets an open gate; a number that is not known is left alone, because a refusal may
+    /// have crossed the request.
+    pub(crate) fn close(&mut self, plugin: PluginId, number: u32) {
+        let Some(opens) = self.opens.get_mut(&plugin) else {
+            return;
+        };
+        let Some(open) = opens.remove(&number) else {
+            return;
+        };
+        if opens.is_empty() {
+            self.opens.remove(&plugin);
+        }
+        self.unwatch(&open.gate, plugin, number);
+    }
+
+    /// Forgets all of a plugin; gives back the gates that went with it.
+    pub(crate) fn remove(&mut self, plugin: PluginId) -> Vec<Arc<str>> {
+        for (number, open) in self.opens.remove(&plugin).unwrap_or_default() {
+            self.unwatch(&open.gate, plugin, number);
+        }
+        let owned = self.gates.iter().filter(|(_, gate)| gate.owner == plugin);
+        let gone: Vec<Arc<str>> = owned.map(|(name, _)| name.clone()).collect();
+        for name in &gone {
+            self.gates.remove(name);
+        }
+        gone
+    }
+
+    fn unwatch(&mut self, gate: &Arc<str>, plugin: PluginId, number: u32) {
+        if let Some(watchers) = self.watchers.get_mut(gate) {
+            watchers.remove(&(plugin, number));
+            if watchers.is_empty() {
+                self.watchers.remove(gate);
+            }
+        }
+    }
+
+    /// How an open gate stands; `None` if it is not open.
+    pub(crate) fn standing(&self, plugin: PluginId, number: u32) -> Option<Standing> {
+        let open = self.opens.get(&plugin)?.get(&number)?;
+        let gate = self.gates.get(&open.gate);
+        let function = gate.and_then(|gate| gate.function.as_ref());
+        let action = gate.and_then(|gate| gate.action.as_ref());
+        let shape = |shape: &Shape| (shape.params, shape.fingerprint);
+        Some(Standing {
+            gate: open.gate.clone(),
+            owner: gate.map(|gate| gate.owner),
+            function: compare(function, &open.function),
+            action: compare(action, &open.action),
+            provided: [function.map(shape), action.map(shape)],
+            blocked: open.blocked,
+        })
+    }
+
+    /// Notes what a plugin is told of an open gate; `false` if that is nothing new to it.
+    pub(crate) fn tell(&mut self, plugin: PluginId, number: u32, state: &GateState) -> bool {
+        let Some(open) = self.open_mut(plugin, number) else {
+            return false;
+        };
+        let news = open.told.as_ref() != Some(state);
+        open.told = Some(state.clone());
+        news
+    }
+
+    /// Makes no link for this open gate until its gate is provided anew.
+    pub(crate) fn block(&mut self, plugin: PluginId, number: u32) {
+        if let Some(open) = self.open_mut(plugin, number) {
+            open.blocked = true;
+            open.told = None;
+        }
+    }
+
+    fn unblock(&mut self, name: &str) {
+        for (plugin, number) in self.watchers(name) {
+            if let Some(open) = self.open_mut(plugin, number) {
+                open.blocked = false;
+            }
+        }
+    }
+
+    fn open_mut(&mut self, plugin: PluginId, number: u32) -> Option<&mut Open> {
+        self.opens.get_mut(&plugin)?.get_mut(&number)
+    }
+
+    /// Everyone who has a gate open, with their numbers for it.
+    pub(crate) fn watchers(&self, name: &str) -> Vec<(PluginId, u32)> {
+        let watchers = self.watchers.get(name);
+        watchers.into_iter().flatten().copied().collect()
+    }
+
+    /// A plugin's numbers for those of its open gates that somebody else owns now.
+    pub(crate) fn opens_between(&self, plugin: PluginId, owner: PluginId) -> Vec<u32> {
+        let opens = self.opens.get(&plugin).into_iter().flatten();
+        let owned = opens.filter(|(_, open)| {
+            let gate = self.gates.get(&open.gate);
+            gate.is_some_and(|gate| gate.owner == owner)
+        });
+        owned.map(|(number, _)| *number).collect()
+    }
+
+    /// All gates by name, each with the number of plugins that have it open.
+    pub(crate) fn gates(&self) -> impl Iterator<Item = (&str, &Gate, usize)> {
+        self.gates.iter().map(|(name, gate)| {
+            let watchers = self.watchers.get(name).into_iter().flatten();
+            let plugins: BTreeSet<PluginId> = watchers.map(|(plugin, _)| *plugin).collect();
+            (&**name, gate, plugins.len())
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod tests;

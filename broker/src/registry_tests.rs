@@ -1,0 +1,140 @@
+//! Tests of the registry.
+
+use callgate_layout::control::MAX_TEXT;
+
+use super::*;
+
+const A: PluginId = PluginId(1);
+const B: PluginId = PluginId(2);
+const GATE: &str = "Rack.Filter";
+
+fn shape(params: u8, fingerprint: u128) -> Shape {
+    Shape {
+        params,
+        fingerprint,
+        signature: format!("{params} of {fingerprint}"),
+    }
+}
+
+fn opened(registry: &mut Registry, plugin: PluginId, number: u32, shape: &Shape) {
+    let wanted = [shape.clone(), shape.clone()];
+    let result = registry.open(plugin, number, GATE, wanted, &Quota::new(9));
+    assert_eq!(result, Ok(()));
+}
+
+/// In Dalamud a second plugin replaces the first one's gate without a word.
+#[test]
+fn a_gate_has_one_owner() {
+    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let mut provide = |plugin, face| registry.provide(plugin, GATE, face, shape(1, 1), &quota);
+    assert_eq!(provide(A, Face::Function), Ok(()));
+    assert_eq!(provide(B, Face::Action), Err(Refused::Owned(A)));
+    assert_eq!(provide(A, Face::Function), Err(Refused::Twice));
+    assert_eq!(provide(A, Face::Action), Ok(()));
+}
+
+/// A withdrawn function must not take the action with it, and the name becomes free with the
+/// last face.
+#[test]
+fn a_gate_goes_with_its_last_face() {
+    let (mut registry, quota) = (Registry::default(), Quota::new(1));
+    for face in [Face::Function, Face::Action] {
+        assert_eq!(registry.provide(A, GATE, face, shape(1, 1), &quota), Ok(()));
+    }
+    let refused = Err(Refused::NotProvided);
+    assert_eq!(registry.withdraw(B, GATE, Face::Function), refused);
+    assert_eq!(registry.withdraw(A, GATE, Face::Function), Ok(false));
+    assert_eq!(registry.withdraw(A, GATE, Face::Function), refused);
+    assert_eq!(registry.withdraw(A, GATE, Face::Action), Ok(true));
+    let again = registry.provide(B, GATE, Face::Action, shape(1, 1), &quota);
+    assert_eq!(again, Ok(()), "the name and the charge are free again");
+}
+
+/// A caller must never reach a gate whose arguments it would lay out differently.
+#[test]
+fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
+    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    opened(&mut registry, B, 1, &shape(2, 7));
+    opened(&mut registry, B, 2, &shape(2, 8));
+    opened(&mut registry, B, 3, &shape(1, 7));
+    let states = |registry: &Registry| {
+        let one = |number| registry.standing(B, number).unwrap().function;
+        [one(1), one(2), one(3)]
+    };
+    assert_eq!(states(&registry), [const { FaceState::Absent }; 3]);
+    let provided = registry.provide(A, GATE, Face::Function, shape(2, 7), &quota);
+    assert_eq!(provided, Ok(()));
+    let signature = shape(2, 7).signature;
+    let other = FaceState::TypeMismatch {
+        signature: signature.clone(),
+    };
+    let longer = FaceState::LengthMismatch { signature };
+    assert_eq!(states(&registry), [FaceState::Ready, other, longer]);
+    let standing = registry.standing(B, 1).unwrap();
+    assert!(standing.is_ready() && standing.owner == Some(A));
+    assert_eq!(standing.action, FaceState::Absent);
+    assert_eq!(standing.provided, [Some((2, 7)), None]);
+}
+
+/// What a dead plugin leaves behind would be counted and called for ever.
+#[test]
+fn nothing_of_a_removed_plugin_stays() {
+    let (mut registry, quota) = (Registry::default(), Quota::new(1));
+    opened(&mut registry, A, 1, &shape(1, 1));
+    opened(&mut registry, B, 1, &shape(1, 1));
+    let provided = registry.provide(A, GATE, Face::Function, shape(1, 1), &quota);
+    assert_eq!(provided, Ok(()));
+    assert_eq!(registry.opens_between(B, A), [1]);
+    assert_eq!(registry.remove(A), [GATE.into()]);
+    assert_eq!(registry.watchers(GATE), [(B, 1)]);
+    assert_eq!(registry.gates().count(), 0);
+    assert!(registry.standing(A, 1).is_none());
+    assert!(quota.charge().is_some());
+    registry.close(B, 1);
+    registry.close(B, 1);
+    assert!(registry.opens.is_empty() && registry.watchers.is_empty());
+}
+
+/// A plugin must not be able to fill the broker's memory.
+#[test]
+fn quotas_and_limits_are_kept() {
+    let (mut registry, quota) = (Registry::default(), Quota::new(1));
+    let mut provide = |name: &str, shape| registry.provide(A, name, Face::Action, shape, &quota);
+    assert_eq!(provide("one", shape(1, 1)), Ok(()));
+    assert_eq!(provide("two", shape(1, 1)), Err(Refused::Full(1)));
+    let invalid = |result| matches!(result, Err(Refused::Invalid(_)));
+    assert!(invalid(provide("", shape(1, 1))));
+    assert!(invalid(provide("three", shape(9, 1))));
+    let mut long = shape(1, 1);
+    long.signature = "x".repeat(MAX_TEXT + 1);
+    assert!(invalid(provide("three", long)));
+
+    let two = || [shape(1, 1), shape(1, 1)];
+    let mut open = |number| registry.open(B, number, "one", two(), &quota_of_one());
+    assert_eq!(open(1), Ok(()));
+    assert_eq!(open(1), Err(Refused::NumberInUse));
+}
+
+fn quota_of_one() -> Quota {
+    Quota::new(1)
+}
+
+/// Telling a plugin the same again and again would be traffic for nothing.
+#[test]
+fn only_news_is_told() {
+    let mut registry = Registry::default();
+    opened(&mut registry, A, 1, &shape(1, 1));
+    let mut state = GateState {
+        owner: None,
+        function: FaceState::Absent,
+        action: FaceState::Absent,
+        route: None,
+    };
+    assert!(registry.tell(A, 1, &state));
+    assert!(!registry.tell(A, 1, &state));
+    state.owner = Some("x".into());
+    assert!(registry.tell(A, 1, &state));
+    registry.block(A, 1);
+    assert!(registry.standing(A, 1).unwrap().blocked);
+    assert!(registry.tell(A, 1, &state), "a failure was news in between");
+}

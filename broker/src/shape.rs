@@ -1,0 +1,37 @@
+//! What a gate takes and gives, held against what a caller expects.
+
+use callgate_layout::control::{FaceState, MAX_PARAMS, MAX_TEXT, Shape};
+
+/// Parameters and fingerprint of each face, as far as they are provided: function, action.
+pub(crate) type Shapes = [Option<(u8, u128)>; 2];
+
+/// What is not acceptable about a shape, if anything is.
+pub(crate) fn check(shape: &Shape) -> Result<(), String> {
+    if shape.params > MAX_PARAMS {
+        let params = shape.params;
+        let message = format!("a gate takes at most {MAX_PARAMS} parameters, not {params}");
+        return Err(message);
+    }
+    if shape.signature.len() > MAX_TEXT {
+        let message = format!("a signature has at most {MAX_TEXT} bytes");
+        return Err(message);
+    }
+    Ok(())
+}
+
+/// How what is provided suits what is wanted.
+///
+/// The number of parameters counts first: it is the plainer thing to say.
+pub(crate) fn compare(provided: Option<&Shape>, wanted: &Shape) -> FaceState {
+    let Some(provided) = provided else {
+        return FaceState::Absent;
+    };
+    let signature = provided.signature.clone();
+    if provided.params != wanted.params {
+        FaceState::LengthMismatch { signature }
+    } else if provided.fingerprint != wanted.fingerprint {
+        FaceState::TypeMismatch { signature }
+    } else {
+        FaceState::Ready
+    }
+}

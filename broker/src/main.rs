@@ -1,2 +1,8 @@
-//! The callgate program.
-fn main() {}
+//! The callgate program: the command line of the library beside it.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    callgate::cli::run(std::env::args_os())
+}

@@ -1,7 +1,7 @@
 //! What all handles of a plugin share: its session with the broker, its links and open gates.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use callgate_layout::sys::fdpass;
 use callgate_layout::{Code, control};
 use crossbeam_channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
@@ -185,6 +186,8 @@ impl Bus {
         for end in ends {
             self.end_link(end, &reason);
         }
+        // Other handles may keep the descriptor; the broker is to see the end now.
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
     }
 
     /// Waits until the session is over; the reason, or `None` when the time was up before.

@@ -134,16 +134,26 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         let gate = shared.opened.gate();
         let standing = shared.opened.standing();
         let way = standing.way(face, gate)?;
-        let timeout = u64::try_from(self.timeout.as_nanos()).unwrap_or(clock::MAX_AHEAD_NS);
         let target = Target {
             link: &way.link,
             index: way.index,
             face,
-            deadline: clock::coarse_now() + timeout.min(clock::MAX_AHEAD_NS),
+            deadline: deadline(self.timeout),
             patience: &shared.patience,
         };
         caller::call(target, arguments).map_err(|error| error.at_gate(gate.clone()))
     }
+}
+
+/// When a call that begins now has to be over, in nanoseconds of the monotonic clock.
+///
+/// The coarse clock is behind by up to 10 ms, which is cheap for long timeouts and too much for
+/// short ones.
+#[inline]
+fn deadline(timeout: Duration) -> u64 {
+    let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).min(clock::MAX_AHEAD_NS);
+    let now = if nanos < 1_000_000_000 { clock::now() } else { clock::coarse_now() };
+    now + nanos
 }
 
 impl<A: Arguments, R: GateType> Clone for Subscriber<A, R> {

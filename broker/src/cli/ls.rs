@@ -1,0 +1,112 @@
+//! `callgate ls`
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+use super::output::table;
+use super::{Common, Outcome};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum What {
+    Plugins,
+    Gates,
+    Topics,
+    Shares,
+    Links,
+}
+
+/// What is listed: its key in the document, and the columns that people see.
+const LISTS: [(What, &str, &[&str]); 5] = [
+    (
+        What::Plugins,
+        "plugins",
+        &[
+            "name",
+            "version",
+            "pid",
+            "transport",
+            "state",
+            "calls",
+            "errors",
+        ],
+    ),
+    (
+        What::Gates,
+        "gates",
+        &[
+            "name",
+            "owner",
+            "signature",
+            "action_signature",
+            "subscribers",
+        ],
+    ),
+    (What::Topics, "topics", &["gate", "head", "capacity_bytes"]),
+    (
+        What::Shares,
+        "shares",
+        &["tag", "owner", "bytes", "version", "persistent"],
+    ),
+    (
+        What::Links,
+        "links",
+        &["a", "b", "same_trust_domain", "granted_bytes"],
+    ),
+];
+
+pub(super) fn run(common: &Common, what: Option<What>) -> Outcome {
+    let mut document = common.connect("ls")?.list()?;
+    leave_out_myself(&mut document);
+    let mut out = io::stdout().lock();
+    if common.json {
+        let document = match what.and_then(key) {
+            Some(key) => document.get(key).cloned().unwrap_or_default(),
+            None => document,
+        };
+        writeln!(out, "{document}")?;
+    } else {
+        for (_, key, columns) in LISTS
+            .iter()
+            .filter(|list| what.is_none_or(|what| what == list.0))
+        {
+            table(&mut out, key, &rows(&document, key, columns))?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn key(what: What) -> Option<&'static str> {
+    LISTS.iter().find(|list| list.0 == what).map(|list| list.1)
+}
+
+/// This command is on the bus only to look at it.
+fn leave_out_myself(document: &mut Value) {
+    let me = format!("callgate-ls-{}", std::process::id());
+    if let Some(plugins) = document.get_mut("plugins").and_then(Value::as_array_mut) {
+        plugins.retain(|plugin| plugin["name"] != me.as_str());
+    }
+}
+
+fn rows(document: &Value, key: &str, columns: &[&str]) -> Vec<Vec<String>> {
+    let head = columns
+        .iter()
+        .map(|column| column.replace('_', " "))
+        .collect();
+    let items = document[key]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let row = |item: &Value| columns.iter().map(|column| cell(&item[*column])).collect();
+    std::iter::once(head).chain(items.iter().map(row)).collect()
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

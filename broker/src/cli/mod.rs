@@ -1,0 +1,122 @@
+//! The command line of the `callgate` program, as a library entry, so that other programs (and
+//! tests) can offer the same commands.
+
+mod echo;
+mod ls;
+mod output;
+mod ping;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use callgate_client::{Plugin, Result};
+use clap::{Args, Parser, Subcommand};
+
+use output::Failed;
+
+/// A shared-memory IPC broker for local plugin hosts.
+#[derive(Debug, Parser)]
+#[command(name = "callgate", version, about, infer_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// The bus's socket [default: $CALLGATE_SOCKET, or bus.sock in the user's runtime directory]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// How long to wait for the broker, a gate or an answer, such as 200ms or 5s
+    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a broker until SIGINT or SIGTERM
+    Serve,
+    /// Show what is on the bus
+    Ls {
+        /// Only this
+        #[arg(value_enum)]
+        what: Option<ls::What>,
+    },
+    /// Provide a gate that answers with the bytes it was called with
+    Echo {
+        /// The gate, by convention Owner.Name
+        gate: String,
+    },
+    /// Call a gate that takes and gives bytes, and print how long it took
+    Ping(ping::Options),
+}
+
+/// Runs the program with these arguments, the first of which is its name, and says how it ends:
+/// 0 success, 1 failure, 2 wrong usage, 3 no broker answers.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line.run(),
+        Err(error) => {
+            // A closed stream is not worth a panic; help and version are successes.
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}
+
+impl CommandLine {
+    fn run(self) -> ExitCode {
+        log_to_stderr();
+        let common = &self.common;
+        let outcome = match &self.command {
+            Command::Serve => serve::run(common),
+            Command::Ls { what } => ls::run(common, *what),
+            Command::Echo { gate } => echo::run(common, gate),
+            Command::Ping(options) => ping::run(common, options),
+        };
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failed) => output::report(&failed, common.json),
+        }
+    }
+}
+
+impl Common {
+    /// Joins the bus under a name that no other process has.
+    fn connect(&self, role: &str) -> Result<Plugin> {
+        let builder = Plugin::builder(&format!("callgate-{role}-{}", std::process::id()))
+            .display_name(format!("callgate {role}"))
+            .version(env!("CARGO_PKG_VERSION"))
+            .timeout(self.timeout);
+        match &self.socket {
+            Some(path) => builder.socket(path).connect(),
+            None => builder.connect(),
+        }
+    }
+}
+
+/// Warnings, or what `CALLGATE_LOG` (error, warn, info, debug, trace) asks for.
+fn log_to_stderr() {
+    let level = std::env::var("CALLGATE_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok());
+    let colour = std::env::var_os("NO_COLOR").is_none()
+        && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // Another subscriber may be installed where a program offers these commands as its own.
+    let _ = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level.unwrap_or(tracing::Level::WARN))
+        .with_ansi(colour)
+        .try_init();
+}
+
+type Outcome = std::result::Result<(), Failed>;

@@ -1,0 +1,83 @@
+//! What the commands print, and how they fail.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use callgate_client::{Code, Error};
+use serde_json::json;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The bus says so.
+    Bus(Error),
+    /// Everything else, for people.
+    Other(String),
+    /// It was said already.
+    Silently,
+    /// Whoever read the output is gone.
+    Output(io::Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Failed {
+        Failed::Bus(error)
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Failed {
+        Failed::Output(error)
+    }
+}
+
+/// Prints why a command failed, and gives its exit code.
+pub(super) fn report(failed: &Failed, json: bool) -> ExitCode {
+    // Where even that cannot be printed, the exit code says it.
+    let _ = match failed {
+        Failed::Bus(error) if json => print_json(error),
+        Failed::Bus(error) => writeln!(io::stderr(), "{error}"),
+        Failed::Other(text) => writeln!(io::stderr(), "{text}"),
+        Failed::Output(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            writeln!(io::stderr(), "writing the output: {error}")
+        }
+        Failed::Output(_) | Failed::Silently => Ok(()),
+    };
+    match failed {
+        Failed::Bus(error) if error.code() == Code::BrokerGone => ExitCode::from(3),
+        Failed::Bus(error) if error.code() == Code::InvalidArgument => ExitCode::from(2),
+        _ => ExitCode::from(1),
+    }
+}
+
+fn print_json(error: &Error) -> io::Result<()> {
+    let document = json!({ "error": {
+        "code": error.code().as_str(), "message": error.message(), "context": error.context(),
+    }});
+    writeln!(io::stdout(), "{document}")
+}
+
+/// Prints a table: columns as wide as they need to be, the last one as it is.
+pub(super) fn table(out: &mut impl Write, title: &str, rows: &[Vec<String>]) -> io::Result<()> {
+    if rows.len() < 2 {
+        return writeln!(out, "{title}: none");
+    }
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    writeln!(out, "{title}")?;
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! `callgate serve`
+
+use std::io::{self, Write};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::output::Failed;
+use super::{Common, Outcome};
+use crate::Broker;
+
+pub(super) fn run(common: &Common) -> Outcome {
+    // From here on the signals wait for the loop below, so that none ends the broker unclean.
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|error| Failed::Other(format!("signals: {error}")))?;
+    let socket = common
+        .socket
+        .clone()
+        .or_else(|| std::env::var_os("CALLGATE_SOCKET").map(Into::into));
+    let mut builder = Broker::builder().non_dumpable(true);
+    if let Some(socket) = socket {
+        builder = builder.socket(socket);
+    }
+    let broker = builder
+        .start()
+        .map_err(|error| Failed::Other(error.to_string()))?;
+    let path = broker
+        .socket()
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
+    let mut out = io::stdout().lock();
+    if common.json {
+        writeln!(out, "{}", serde_json::json!({ "socket": path }))?;
+    } else {
+        writeln!(out, "listening on {path}")?;
+    }
+    out.flush()?;
+    signals.forever().next();
+    broker.stop();
+    Ok(())
+}

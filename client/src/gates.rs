@@ -22,7 +22,40 @@ use crate::link::Link;
 struct Half {
     /// Which registration this is, so that a late withdrawal does not remove its successor.
     token: u64,
+    /// What it takes and gives.
+    fingerprint: u128,
     handler: Arc<dyn ErasedHandler>,
+}
+
+/// What a peer was granted under an index: a gate, with the types that its halves had when they
+/// were first seen under it. A call that was laid out for those may still be on its way when the
+/// gate comes back with others, and must not be read as if it were one of theirs.
+#[derive(Clone, Debug)]
+pub(crate) struct Granted {
+    pub(crate) gate: Arc<str>,
+    function: Option<u128>,
+    action: Option<u128>,
+}
+
+impl Granted {
+    pub(crate) fn new(gate: &str) -> Granted {
+        Granted {
+            gate: gate.into(),
+            function: None,
+            action: None,
+        }
+    }
+
+    /// The gate as it may be called under this index: without the halves whose types changed.
+    pub(crate) fn pin(&mut self, mut gate: Gate) -> Gate {
+        for (pinned, half) in [
+            (&mut self.function, &mut gate.function),
+            (&mut self.action, &mut gate.action),
+        ] {
+            half.take_if(|half| *pinned.get_or_insert(half.fingerprint) != half.fingerprint);
+        }
+        gate
+    }
 }
 
 /// A gate's handlers as the dispatcher holds them.
@@ -85,6 +118,7 @@ impl Served {
         &self,
         name: &Arc<str>,
         face: Face,
+        fingerprint: u128,
         handler: Arc<dyn ErasedHandler>,
     ) -> Result<u64> {
         let mut gates = self.gates.lock();
@@ -102,7 +136,11 @@ impl Served {
             .at_gate(name.clone()));
         }
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        *half = Some(Half { token, handler });
+        *half = Some(Half {
+            token,
+            fingerprint,
+            handler,
+        });
         drop(gates);
         self.changed();
         Ok(token)
@@ -160,5 +198,40 @@ impl Served {
 
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::erase;
+
+    fn gate(fingerprint: u128) -> Gate {
+        let half = Half {
+            token: 0,
+            fingerprint,
+            handler: erase(|n: u32| n),
+        };
+        Gate {
+            name: "A.B".into(),
+            function: Some(half),
+            action: None,
+        }
+    }
+
+    /// A gate came back with other types; a call made for the old ones was still in the ring, and
+    /// its bytes were read as the new ones.
+    #[test]
+    fn an_index_never_leads_to_other_types() {
+        let mut granted = Granted::new("A.B");
+        assert!(granted.pin(gate(1)).handler(Face::Function).is_some());
+        assert!(granted.pin(gate(2)).handler(Face::Function).is_none());
+        assert!(granted.pin(gate(1)).handler(Face::Function).is_some());
+        assert!(
+            Granted::new("A.B")
+                .pin(gate(2))
+                .handler(Face::Function)
+                .is_some()
+        );
     }
 }

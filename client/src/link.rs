@@ -5,7 +5,7 @@
 //! has returned.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use callgate_layout::area::{self, Area, Run};
 use callgate_layout::control::LinkEnd;
@@ -22,6 +22,7 @@ use rkyv::util::AlignedVec;
 
 use crate::context::Caller;
 use crate::error::Error;
+use crate::gates::{Gate, Granted};
 use crate::room::Room;
 
 const LIVE: u32 = 0;
@@ -50,8 +51,8 @@ pub(crate) struct Link {
     requests: [Mutex<Option<Run>>; 64],
     /// Generation and blocks of each reply that lies in this side's area.
     replies: Mutex<[Option<(u32, Run)>; 64]>,
-    /// What the peer may call here: names of gates, by the index in envelopes.
-    grants: Mutex<Vec<Option<Arc<str>>>>,
+    /// What the peer may call here, by the index in envelopes.
+    grants: Mutex<Vec<Option<Granted>>>,
     room: Room,
     /// The word that callers wait on beside their reply slot: [`LIVE`], then [`GONE`] for good.
     state: AtomicU32,
@@ -110,18 +111,26 @@ impl Link {
     }
 
     /// Lets the peer call a gate under an index.
-    pub(crate) fn grant(&self, index: u16, gate: &str) {
+    pub(crate) fn grant(&self, index: u16, granted: Granted) {
         let mut grants = self.grants.lock();
         let index = usize::from(index);
         if grants.len() <= index {
             grants.resize(index + 1, None);
         }
-        grants[index] = Some(gate.into());
+        let same = |old: &mut Granted| old.gate == granted.gate;
+        // The same gate again keeps the types that this index stands for.
+        if grants[index].take_if(|old| !same(old)).is_some() || grants[index].is_none() {
+            grants[index] = Some(granted);
+        }
     }
 
-    /// The gates that the peer may call, by index.
-    pub(crate) fn grants(&self) -> Vec<Option<Arc<str>>> {
-        self.grants.lock().clone()
+    /// The gates that the peer may call, by index, as `look_up` has them now.
+    pub(crate) fn callable(&self, look_up: impl Fn(&str) -> Option<Gate>) -> Vec<Option<Gate>> {
+        let pin = |granted: &mut Option<Granted>| {
+            let granted = granted.as_mut()?;
+            look_up(&granted.gate).map(|gate| granted.pin(gate))
+        };
+        self.grants.lock().iter_mut().map(pin).collect()
     }
 
     /// Whether this is still the process that made the link.

@@ -19,6 +19,7 @@ use crate::bus::{self, Bus};
 use crate::connect::map_writable;
 use crate::context::Caller;
 use crate::error::{Error, Result};
+use crate::gates::Granted;
 use crate::link::{Link, LinkParts};
 use crate::plugin;
 
@@ -175,7 +176,11 @@ impl Work {
             }
             ToPlugin::Grant { end, index, gate } => {
                 if let Some(link) = self.bus.link(end) {
-                    link.grant(index, &gate);
+                    let mut granted = Granted::new(&gate);
+                    if let Some(gate) = self.bus.served.look_up(&gate) {
+                        granted.pin(gate);
+                    }
+                    link.grant(index, granted);
                     self.bus.served.changed();
                     self.reply(end, Ok(()), ToBroker::GrantInstalled { end, index });
                 }

@@ -125,8 +125,11 @@ impl Plugin {
         self.start_dispatcher()?;
         let name: Arc<str> = gate.into();
         // The handler is in place before the broker lets anybody call it.
-        let token = self.bus.served.insert(&name, face, handler)?;
         let shape = shape(signature);
+        let token = self
+            .bus
+            .served
+            .insert(&name, face, shape.fingerprint, handler)?;
         let gate = gate.to_owned();
         let answer = self.bus.request(|request| ToBroker::Provide {
             request,

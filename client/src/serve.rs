@@ -83,8 +83,7 @@ impl Server {
 
     /// Takes a new copy of what the peer may call.
     pub(crate) fn refresh(&mut self, served: &Served) {
-        let gate = |name: Option<Arc<str>>| name.and_then(|name| served.look_up(&name));
-        self.table = self.link.grants().into_iter().map(gate).collect();
+        self.table = self.link.callable(|name| served.look_up(name));
     }
 
     /// Whether there is something to do right now.

@@ -151,8 +151,14 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
 /// short ones.
 #[inline]
 fn deadline(timeout: Duration) -> u64 {
-    let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).min(clock::MAX_AHEAD_NS);
-    let now = if nanos < 1_000_000_000 { clock::now() } else { clock::coarse_now() };
+    let nanos = u64::try_from(timeout.as_nanos())
+        .unwrap_or(u64::MAX)
+        .min(clock::MAX_AHEAD_NS);
+    let now = if nanos < 1_000_000_000 {
+        clock::now()
+    } else {
+        clock::coarse_now()
+    };
     now + nanos
 }
 

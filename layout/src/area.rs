@@ -71,8 +71,8 @@ impl Area {
 
     /// Gives a run back. Each run is given back once.
     pub fn free(&self, run: Run) {
-        // AREA-FREED, release.
-        let before = self.free.fetch_or(run.mask(), Ordering::Release);
+        // AREA-FREED, release; SeqCst for the same reason as in `Pending::free`.
+        let before = self.free.fetch_or(run.mask(), Ordering::SeqCst);
         debug_assert_eq!(before & run.mask(), 0, "a run was freed twice");
     }
 

@@ -75,8 +75,9 @@ impl Pending {
     /// Frees a slot whose reply was published and copied.
     #[inline]
     pub fn free(&self, ticket: Ticket) {
-        // PENDING-FREED, release.
-        self.taken.fetch_and(!(1 << ticket.slot), Ordering::Release);
+        // PENDING-FREED, release. SeqCst besides, at no cost where a locked instruction is both,
+        // so that the load of "does anybody wait for a slot?" that follows is not done before.
+        self.taken.fetch_and(!(1 << ticket.slot), Ordering::SeqCst);
     }
 
     /// Leaves a slot whose caller gave up to [`Pending::sweep`].
@@ -84,9 +85,16 @@ impl Pending {
         self.abandoned.fetch_or(1 << ticket.slot, Ordering::Release);
     }
 
-    /// Whether there is anything to sweep.
-    pub fn has_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Relaxed) != 0
+    /// The slots that [`Pending::sweep`] would look at.
+    pub fn abandoned(&self) -> impl Iterator<Item = u8> + use<> {
+        let mut bits = self.abandoned.load(Ordering::Acquire);
+        core::iter::from_fn(move || {
+            let slot = bits.trailing_zeros() as u8;
+            (bits != 0).then(|| {
+                bits &= bits - 1;
+                slot
+            })
+        })
     }
 
     /// Frees the abandoned slots for which `is_answered` says that the reply was published

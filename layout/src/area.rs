@@ -7,12 +7,59 @@ use crate::atomic::{AtomicU64, Ordering};
 use crate::geometry::{AREA_BLOCKS, Geometry};
 use crate::view::{ReadView, WriteView};
 
+/// Where the blocks of a payload area lie: in an outbox, or in an extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    base: usize,
+    len: usize,
+}
+
+impl Region {
+    /// The payload area of an outbox.
+    pub const fn outbox(geometry: Geometry) -> Region {
+        Region {
+            base: geometry.area_at(),
+            len: geometry.area_len(),
+        }
+    }
+
+    /// An extent, which is nothing else but blocks.
+    pub const fn extent(len: usize) -> Region {
+        Region { base: 0, len }
+    }
+
+    /// Bytes of one block.
+    pub const fn block_len(&self) -> usize {
+        self.len / AREA_BLOCKS
+    }
+
+    /// Bytes of all blocks.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no blocks.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where a block lies in its memory.
+    pub const fn block_at(&self, block: u8) -> usize {
+        self.base + block as usize * self.block_len()
+    }
+
+    /// Whether a payload of `length` bytes that begins with `block` stays inside.
+    pub const fn holds(&self, block: u8, length: u32) -> bool {
+        block as usize * self.block_len() + length as usize <= self.len
+    }
+}
+
 /// The free blocks of one payload area.
 #[derive(Debug)]
 pub struct Area {
     /// A one for each free block.
     free: AtomicU64,
-    block_len: usize,
+    region: Region,
 }
 
 /// Neighbouring blocks that belong to one payload.
@@ -35,21 +82,26 @@ impl Run {
 
 impl Area {
     /// An area of which nothing is taken.
-    pub fn new(geometry: Geometry) -> Area {
+    pub fn new(region: Region) -> Area {
         Area {
             free: AtomicU64::new(u64::MAX),
-            block_len: geometry.block_len(),
+            region,
         }
+    }
+
+    /// Where its blocks lie.
+    pub fn region(&self) -> Region {
+        self.region
     }
 
     /// The longest payload that could ever fit.
     pub fn capacity(&self) -> usize {
-        AREA_BLOCKS * self.block_len
+        self.region.len()
     }
 
     /// Takes blocks for `len` bytes; `None` while there are not enough in a row.
     pub fn allocate(&self, len: usize) -> Option<Run> {
-        let count = u8::try_from(len.div_ceil(self.block_len).max(1)).ok()?;
+        let count = u8::try_from(len.div_ceil(self.region.block_len()).max(1)).ok()?;
         let mut free = self.free.load(Ordering::Relaxed);
         loop {
             let run = Run {
@@ -83,20 +135,13 @@ impl Area {
 }
 
 /// Copies a payload into its run; it is published with the envelope that names the run.
-pub fn write(outbox: &WriteView, geometry: Geometry, run: Run, payload: &[u8]) {
-    outbox.copy_in(
-        geometry.area_at() + usize::from(run.first) * geometry.block_len(),
-        payload,
-    );
+pub fn write(memory: &WriteView, region: Region, run: Run, payload: &[u8]) {
+    memory.copy_in(region.block_at(run.first), payload);
 }
 
-/// Copies a payload out of a peer's area. `block` and the length of `into` come from a checked
-/// envelope.
-pub fn read(inbox: &ReadView, geometry: Geometry, block: u8, into: &mut [u8]) {
-    inbox.copy_out(
-        geometry.area_at() + usize::from(block) * geometry.block_len(),
-        into,
-    );
+/// Copies a payload out of a peer's memory. The region [`holds`](Region::holds) it.
+pub fn read(memory: &ReadView, region: Region, block: u8, into: &mut [u8]) {
+    memory.copy_out(region.block_at(block), into);
 }
 
 const fn ones(count: u8) -> u64 {
@@ -139,7 +184,7 @@ mod tests {
 
         #[test]
         fn runs_never_overlap_and_all_come_back(lens in proptest::collection::vec(0usize..70_000, 1..40)) {
-            let area = Area::new(Geometry::DEFAULT);
+            let area = Area::new(Region::outbox(Geometry::DEFAULT));
             let mut runs: Vec<Run> = Vec::new();
             for len in lens {
                 match area.allocate(len) {

@@ -23,6 +23,19 @@
 //!   | PeerMapped ------> |                                |
 //!   | <----- GateState   |                                |   only now can a call be made
 //! ```
+//!
+//! # An extent for large payloads, in either direction
+//!
+//! ```text
+//! writer               broker                         reader
+//!   | WantExtent ------> |                                |   charged to the writer
+//!   | <----- NewExtent   |                                |   writable
+//!   | ExtentMapped ----> |                                |   then: no further writable maps
+//!   |                    |   PeerExtent ----------------> |   read-only
+//!   |                    | <------------ PeerExtentMapped |
+//!   | <--- ExtentReady   |                                |   only now can it be named in a call
+//!   | ReturnExtent ----> |   PeerExtentGone ------------> |   when it was idle for a while
+//! ```
 
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
@@ -167,6 +180,8 @@ pub struct Limits {
     pub opens: u32,
     /// Links that it has an end of.
     pub links: u32,
+    /// MiB of extents that it writes.
+    pub extent_mib: u32,
 }
 
 /// From a plugin to the broker.
@@ -230,6 +245,36 @@ pub enum ToBroker {
         end: LinkEnd,
         /// The grant.
         index: u16,
+    },
+    /// Make an extent for this side's large payloads.
+    WantExtent {
+        /// This side.
+        end: LinkEnd,
+        /// Its number: below [`MAX_EXTENTS`](crate::payload::MAX_EXTENTS), and not in use.
+        number: u8,
+        /// Its size, one of those that extents have.
+        len: u32,
+    },
+    /// An own extent is mapped for writing.
+    ExtentMapped {
+        /// This side.
+        end: LinkEnd,
+        /// The extent.
+        number: u8,
+    },
+    /// An extent of the peer's is mapped for reading.
+    PeerExtentMapped {
+        /// This side.
+        end: LinkEnd,
+        /// The peer's extent.
+        number: u8,
+    },
+    /// An own extent is unmapped and of no more use.
+    ReturnExtent {
+        /// This side.
+        end: LinkEnd,
+        /// The extent.
+        number: u8,
     },
     /// Something about a link failed on this side; it is of no use.
     LinkFailed {
@@ -302,6 +347,47 @@ pub enum ToPlugin {
         open: u32,
         /// Why.
         failure: Failure,
+    },
+    /// An extent was made. Descriptor: its memory, to be mapped for writing.
+    NewExtent {
+        /// This side.
+        end: LinkEnd,
+        /// Its number.
+        number: u8,
+        /// Its size.
+        len: u32,
+    },
+    /// An extent was refused.
+    ExtentRefused {
+        /// This side.
+        end: LinkEnd,
+        /// Its number.
+        number: u8,
+        /// Why.
+        failure: Failure,
+    },
+    /// The other side has an extent. Descriptor: its memory, to be mapped for reading.
+    PeerExtent {
+        /// This side.
+        end: LinkEnd,
+        /// Its number among the peer's.
+        number: u8,
+        /// Its size.
+        len: u32,
+    },
+    /// The other side has mapped an own extent: payloads may lie in it.
+    ExtentReady {
+        /// This side.
+        end: LinkEnd,
+        /// Its number.
+        number: u8,
+    },
+    /// An extent of the other side's is of no more use.
+    PeerExtentGone {
+        /// This side.
+        end: LinkEnd,
+        /// Its number among the peer's.
+        number: u8,
     },
     /// A link has ended; its memory is to be unmapped.
     LinkGone {

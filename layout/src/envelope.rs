@@ -8,7 +8,8 @@
 //! ```
 //!
 //! All little-endian. `kind` is the face in its low four bits and the place in its high four. A
-//! payload in the area has its first block's number, u64, in the place of the inline payload.
+//! payload elsewhere has, in the place of the inline payload, its first block's number u8, its
+//! extent's number u8 (0 in the area), and zeros up to 8 bytes.
 //! A call's reply slot names its caller's pending call; the *generation* of a slot, which
 //! `state` carries, is how many calls the slot has borne, which both sides count in private.
 //!
@@ -19,6 +20,7 @@ use rkyv::rancor::{self, Strategy};
 use rkyv::ser::writer::Buffer;
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::area::Region;
 use crate::geometry::{CELL_LEN, ENVELOPE_LEN, Geometry, INLINE_LEN};
 
 /// One half of a gate: what answers with a result, or what answers with nothing.
@@ -40,6 +42,29 @@ pub enum Place {
         /// The first block.
         block: u8,
     },
+    /// In an extent of the writer's. On the reading side this is a claim until
+    /// [`ExtentPlace::check`].
+    Extent(ExtentPlace),
+}
+
+/// A place in an extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtentPlace {
+    /// The extent's number among those of its side of the link.
+    pub extent: u8,
+    /// The first block.
+    pub block: u8,
+}
+
+impl ExtentPlace {
+    /// Checks a peer's claim against the extent that it names, as the broker gave it.
+    pub fn check(self, length: u32, region: Region) -> Result<(), Violation> {
+        if region.holds(self.block, length) {
+            Ok(())
+        } else {
+            Err(Violation("a payload that lies outside of its extent"))
+        }
+    }
 }
 
 /// A peer wrote what no correct peer writes; the text says what.
@@ -73,7 +98,7 @@ pub struct ReplyClaim {
     pub state: u32,
     /// 0: a result; 1: an error record.
     pub status: u8,
-    /// 0: inline; 1: in the area.
+    /// 0: inline; 1: in the area; 2: in an extent.
     pub place: u8,
     /// Zero.
     pub zero: u16,
@@ -154,40 +179,37 @@ impl Cell {
     pub(crate) fn used(place: Place, length: u32) -> usize {
         match place {
             Place::Inline => ENVELOPE_LEN + length as usize,
-            Place::Area { .. } => ENVELOPE_LEN + 8,
+            Place::Area { .. } | Place::Extent(_) => ENVELOPE_LEN + 8,
         }
     }
 
     fn set_place(&mut self, place: Place) -> u8 {
-        match place {
-            Place::Inline => 0,
-            Place::Area { block } => {
-                self.0[ENVELOPE_LEN..ENVELOPE_LEN + 8]
-                    .copy_from_slice(&u64::from(block).to_le_bytes());
-                1
-            }
-        }
+        let (number, block, extent) = match place {
+            Place::Inline => return 0,
+            Place::Area { block } => (1, block, 0),
+            Place::Extent(place) => (2, place.block, place.extent),
+        };
+        let word = [block, extent, 0, 0, 0, 0, 0, 0];
+        self.0[ENVELOPE_LEN..ENVELOPE_LEN + 8].copy_from_slice(&word);
+        number
     }
 
     fn place(&self, number: u8, length: u32, geometry: Geometry) -> Result<Place, Violation> {
-        let length = length as usize;
+        if number == 0 {
+            return match length as usize <= INLINE_LEN {
+                true => Ok(Place::Inline),
+                false => Err(Violation("an inline payload longer than a cell")),
+            };
+        }
+        let [block, extent, 0, 0, 0, 0, 0, 0] = self.0[ENVELOPE_LEN..ENVELOPE_LEN + 8] else {
+            return Err(Violation("a payload whose place is none"));
+        };
         match number {
-            0 if length <= INLINE_LEN => Ok(Place::Inline),
-            0 => Err(Violation("an inline payload longer than a cell")),
-            1 => {
-                let mut block = [0; 8];
-                block.copy_from_slice(&self.0[ENVELOPE_LEN..ENVELOPE_LEN + 8]);
-                let block = u64::from_le_bytes(block);
-                match u8::try_from(block) {
-                    Ok(first)
-                        if usize::from(first) * geometry.block_len() + length
-                            <= geometry.area_len() =>
-                    {
-                        Ok(Place::Area { block: first })
-                    }
-                    _ => Err(Violation("a payload that lies outside of its area")),
-                }
+            1 if extent == 0 && Region::outbox(geometry).holds(block, length) => {
+                Ok(Place::Area { block })
             }
+            1 => Err(Violation("a payload that lies outside of its area")),
+            2 => Ok(Place::Extent(ExtentPlace { extent, block })),
             _ => Err(Violation("a payload in a place that does not exist")),
         }
     }
@@ -337,6 +359,11 @@ mod tests {
             Place::Inline => prop_assert!(length as usize <= INLINE_LEN),
             Place::Area { block } => {
                 prop_assert!(usize::from(block) * 1024 + length as usize <= 65536);
+            }
+            Place::Extent(place) => {
+                let region = Region::extent(1 << 20);
+                let inside = usize::from(place.block) * (1 << 14) + length as usize <= 1 << 20;
+                prop_assert_eq!(place.check(length, region).is_ok(), inside);
             }
         }
         Ok(())

@@ -9,7 +9,7 @@
 //! lie, [`area`] which blocks of payload are taken. [`control`] has the records that plugins and
 //! broker exchange to set all that up.
 //!
-//! `unsafe` stands in the private module `view` and in [`sys`] alone.
+//! `unsafe` stands in [`view`], [`payload`] and [`sys`] alone.
 
 pub mod area;
 mod atomic;
@@ -20,6 +20,7 @@ pub mod envelope;
 pub mod geometry;
 pub mod marks;
 pub mod parking;
+pub mod payload;
 pub mod pending;
 pub mod ring;
 pub mod schema;

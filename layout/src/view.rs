@@ -56,6 +56,12 @@ impl ReadView {
         }
     }
 
+    /// The address of `len` mapped bytes from `at` on.
+    #[cfg(not(callgate_loom))]
+    pub(crate) fn address(&self, at: usize, len: usize) -> core::ptr::NonNull<u8> {
+        self.memory.address(at, len)
+    }
+
     /// The word at `at` as the kernel's futex calls want it.
     #[cfg(not(callgate_loom))]
     pub(crate) fn futex(&self, at: usize) -> &crate::atomic::AtomicU32 {
@@ -68,6 +74,12 @@ impl WriteView {
     #[inline]
     pub fn as_read(&self) -> &ReadView {
         &self.read
+    }
+
+    /// The address of `len` mapped bytes from `at` on, to write to.
+    #[cfg(not(callgate_loom))]
+    pub(crate) fn address(&self, at: usize, len: usize) -> core::ptr::NonNull<u8> {
+        self.read.memory.address(at, len)
     }
 
     /// Stores the 32-bit word at byte `at`.
@@ -142,6 +154,13 @@ mod memory {
 
         pub(super) fn len(&self) -> usize {
             self.len
+        }
+
+        pub(super) fn address(&self, at: usize, len: usize) -> NonNull<u8> {
+            assert!(at <= self.len && self.len - at >= len);
+            // SAFETY: the line above keeps `at` inside the `len` mapped bytes at `base`, or one
+            // past them where no bytes are meant.
+            unsafe { self.base.add(at) }
         }
 
         #[inline]

@@ -7,13 +7,22 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 
 /// Makes a zeroed memory file of `len` bytes whose size is sealed.
 pub fn create(name: &str, len: usize) -> io::Result<OwnedFd> {
     let fd = unsealed(name, len)?;
+    add(fd.as_fd(), SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW)?;
+    Ok(fd)
+}
+
+/// As [`create`], with all memory allocated, so that no page fault of a reader or writer ever
+/// has to (and can fail to) allocate.
+pub fn create_allocated(name: &str, len: usize) -> io::Result<OwnedFd> {
+    let fd = unsealed(name, len)?;
+    fallocate(&fd, FallocateFlags::empty(), 0, len as i64)?;
     add(fd.as_fd(), SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW)?;
     Ok(fd)
 }

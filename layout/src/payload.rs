@@ -1,0 +1,302 @@
+//! Large payloads: extents, the rooms in them that are filled in place, and the views through
+//! which the other side reads them where they lie.
+//!
+//! An extent is a memory file of its own, mapped by its one writer and its one reader. All
+//! bookkeeping of what is free in it is private memory of the writer. The writer may fill a room
+//! through a plain slice, because nothing else in its process touches those bytes; the reader
+//! sees foreign memory and reads it by atomic loads, unless it trusts the writer
+//! ([`TrustPeers`]).
+
+use std::sync::Arc;
+
+use crate::area::{self, Area, Region, Run};
+use crate::atomic::Ordering;
+use crate::envelope::ExtentPlace;
+use crate::view::{ReadView, WriteView};
+
+/// Bytes of the smallest extent.
+pub const MIN_EXTENT_LEN: u32 = 1 << 20;
+/// Bytes of the largest extent, and so of the longest payload.
+pub const MAX_EXTENT_LEN: u32 = 64 << 20;
+/// The most extents that one side of a link has.
+pub const MAX_EXTENTS: u8 = 16;
+
+/// The size of an extent that holds a payload of `len` bytes; `None` where none is so large.
+pub fn extent_len_for(len: usize) -> Option<u32> {
+    let len = u32::try_from(len).ok()?.max(MIN_EXTENT_LEN);
+    Some(len.checked_next_power_of_two()?).filter(|len| *len <= MAX_EXTENT_LEN)
+}
+
+/// Whether a size that came over the wire is one that extents have.
+pub fn is_extent_len(len: u32) -> bool {
+    len.is_power_of_two() && (MIN_EXTENT_LEN..=MAX_EXTENT_LEN).contains(&len)
+}
+
+/// An extent on its writer's side.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    number: u8,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Owned by the extent alone: nothing but its rooms reads or writes through it.
+    view: WriteView,
+    area: Area,
+}
+
+impl Extent {
+    /// An extent over the whole of a view.
+    pub fn new(number: u8, view: WriteView) -> Extent {
+        let area = Area::new(Region::extent(view.as_read().len()));
+        Extent {
+            number,
+            shared: Arc::new(Shared { view, area }),
+        }
+    }
+
+    /// Its number among those of its side of the link.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// Bytes of all of it.
+    pub fn len(&self) -> usize {
+        self.shared.area.capacity()
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether no room in it is taken.
+    pub fn is_idle(&self) -> bool {
+        self.shared.area.taken() == 0
+    }
+
+    /// Takes room for a payload of `len` bytes; `None` while there is not enough in a row.
+    pub fn take(&self, len: usize) -> Option<Room> {
+        let run = self.shared.area.allocate(len)?;
+        Some(Room {
+            extent: self.clone(),
+            run,
+            len,
+        })
+    }
+}
+
+/// Room for one payload in an extent. It is free again when this is dropped.
+#[derive(Debug)]
+pub struct Room {
+    extent: Extent,
+    run: Run,
+    len: usize,
+}
+
+impl Room {
+    /// Where the payload lies, as an envelope names it.
+    pub fn place(&self) -> ExtentPlace {
+        ExtentPlace {
+            extent: self.extent.number,
+            block: self.run.first(),
+        }
+    }
+
+    /// Bytes of the payload.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the payload has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Copies the payload in.
+    pub fn write(&self, payload: &[u8]) {
+        let Shared { view, area } = &*self.extent.shared;
+        let len = payload.len().min(self.len);
+        area::write(view, area.region(), self.run, &payload[..len]);
+    }
+
+    /// The payload, to be filled in place. It holds whatever was in this room before.
+    #[cfg(not(callgate_loom))]
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        let Shared { view, area } = &*self.extent.shared;
+        let start = view.address(area.region().block_at(self.run.first()), self.len);
+        // SAFETY: `address` checked that `len` bytes from `start` on are mapped, and they stay so
+        // while `self.extent` lives, which `self` keeps. In this process nobody else reads or
+        // writes them: the view is the extent's own, its area gave these blocks to this room
+        // alone, and `&mut self` keeps `write` away. Other processes have the memory mapped for
+        // reading only (the broker has sealed it), and what they see does not change what this
+        // one does. Bytes have no invalid values.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.extent.shared.area.free(self.run);
+    }
+}
+
+/// The promise that linked peers do not change what they have published.
+///
+/// With it, payloads can be read where they lie as plain slices. Without it they are read by
+/// atomic loads, which is sound whatever the peer does.
+#[derive(Clone, Copy, Debug)]
+pub struct TrustPeers(());
+
+impl TrustPeers {
+    /// Makes the promise.
+    ///
+    /// # Safety
+    ///
+    /// Every plugin that this one is linked with leaves the payload of a call as it is from the
+    /// moment it makes the call until it has the answer or the link has ended. A peer that does
+    /// otherwise, by mistake or malice, makes this process read values that change under its
+    /// feet, which is undefined behaviour.
+    #[allow(clippy::multiple_unsafe_ops_per_block, reason = "there is none in it")]
+    pub const unsafe fn assume() -> TrustPeers {
+        TrustPeers(())
+    }
+}
+
+/// A payload where it lies: in memory that its writer may still change.
+#[derive(Clone, Debug)]
+pub struct PayloadView {
+    memory: ReadView,
+    at: usize,
+    len: usize,
+    trust: Option<TrustPeers>,
+}
+
+impl PayloadView {
+    /// The `length` bytes from a block of a region on, which [`holds`](Region::holds) them.
+    pub fn new(
+        memory: ReadView,
+        region: Region,
+        block: u8,
+        length: u32,
+        trust: Option<TrustPeers>,
+    ) -> PayloadView {
+        assert!(region.holds(block, length));
+        PayloadView {
+            memory,
+            at: region.block_at(block),
+            len: length as usize,
+            trust,
+        }
+    }
+
+    /// Bytes of the payload.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the payload has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The payload's words of eight bytes, little-endian, as they are now; the last one is filled
+    /// up with zeros.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        (0..self.len.div_ceil(8)).map(|index| self.load(index))
+    }
+
+    /// One of [`words`](PayloadView::words); `None` behind the last one.
+    pub fn word(&self, index: usize) -> Option<u64> {
+        (index < self.len.div_ceil(8)).then(|| self.load(index))
+    }
+
+    fn load(&self, index: usize) -> u64 {
+        let word = self.memory.load64(self.at + index * 8, Ordering::Relaxed);
+        let word = u64::from_le(word);
+        match (self.len - index * 8).checked_sub(8) {
+            Some(_) => word,
+            None => word & ((1 << (8 * (self.len % 8))) - 1),
+        }
+    }
+
+    /// Copies as much of the payload as fits into private memory, and says how much that was.
+    pub fn copy_to(&self, into: &mut [u8]) -> usize {
+        let len = self.len.min(into.len());
+        self.memory.copy_out(self.at, &mut into[..len]);
+        len
+    }
+
+    /// The payload as a plain slice; `None` unless this plugin trusts its peers.
+    #[cfg(not(callgate_loom))]
+    pub fn as_slice(&self) -> Option<&[u8]> {
+        self.trust?;
+        let start = self.memory.address(self.at, self.len);
+        // SAFETY: `address` checked that `len` bytes from `start` on are mapped, and they stay so
+        // while `self.memory` lives. That nobody changes them meanwhile is what whoever made the
+        // `TrustPeers` has promised. Bytes have no invalid values.
+        Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), self.len) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extents_come_in_a_few_sizes() {
+        assert_eq!(extent_len_for(0), Some(1 << 20));
+        assert_eq!(extent_len_for((1 << 20) + 1), Some(2 << 20));
+        assert_eq!(extent_len_for(64 << 20), Some(64 << 20));
+        assert_eq!(extent_len_for((64 << 20) + 1), None);
+        assert!(is_extent_len(1 << 20) && !is_extent_len(3 << 20) && !is_extent_len(1 << 19));
+    }
+}
+
+#[cfg(all(test, not(callgate_loom)))]
+mod memory_tests {
+    use super::*;
+    use crate::sys::mapping::Mapping;
+    use crate::sys::memfd;
+
+    fn extent() -> (Extent, ReadView) {
+        let len = MIN_EXTENT_LEN as usize;
+        let file = memfd::create("test", len).unwrap();
+        let read = Mapping::read_only(file.try_clone().unwrap(), len).unwrap();
+        let write = WriteView::new(Mapping::writable(file, len).unwrap()).unwrap();
+        (Extent::new(3, write), ReadView::new(read))
+    }
+
+    #[test]
+    fn what_is_filled_in_place_is_read_in_place() {
+        let (extent, memory) = extent();
+        let mut room = extent.take(100_001).unwrap();
+        for (n, byte) in room.as_mut_slice().iter_mut().enumerate() {
+            *byte = n as u8;
+        }
+        let place = room.place();
+        let region = Region::extent(extent.len());
+        assert_eq!(place.check(100_001, region), Ok(()));
+        let view = PayloadView::new(memory, region, place.block, 100_001, None);
+        let mut copy = vec![0; 100_001];
+        assert_eq!(view.copy_to(&mut copy), 100_001);
+        assert!(copy.iter().enumerate().all(|(n, byte)| *byte == n as u8));
+        assert_eq!(view.word(0), Some(0x0706_0504_0302_0100));
+        assert_eq!(view.words().last(), Some(u64::from(100_000_u32 as u8)));
+        assert_eq!(view.words().len(), 12_501);
+        assert!(view.as_slice().is_none());
+        drop(room);
+        assert!(extent.is_idle());
+    }
+
+    #[test]
+    fn rooms_do_not_overlap_and_come_back() {
+        let (extent, _) = extent();
+        let all = extent.take(extent.len()).unwrap();
+        assert!(extent.take(1).is_none());
+        drop(all);
+        let rooms: Vec<Room> = std::iter::from_fn(|| extent.take(1)).collect();
+        assert_eq!(rooms.len(), 64);
+    }
+}

@@ -102,6 +102,8 @@ pub struct Limits {
     pub opens: u32,
     /// Links that a plugin has an end of.
     pub links: u32,
+    /// MiB of extents, for payloads that do not fit an outbox, that a plugin writes.
+    pub extent_mib: u32,
     /// Connections at once.
     pub connections: u32,
     /// Control requests a second that a plugin may make in the long run.
@@ -120,6 +122,7 @@ impl Default for Limits {
             gates: 1024,
             opens: 4096,
             links: 1024,
+            extent_mib: 256,
             connections: 4096,
             requests_per_second: 4096,
             request_burst: 8192,
@@ -136,6 +139,7 @@ impl Limits {
             gates: self.gates,
             opens: self.opens,
             links: self.links,
+            extent_mib: self.extent_mib,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
 
+use crate::bus::ExtentId;
 use crate::registry::PluginId;
 
 /// One thing to be done; they are done in the order in which they came up.
@@ -28,6 +29,23 @@ pub(crate) enum Effect {
     },
     /// Close the broker's descriptors of both outboxes of a link.
     ForgetOutboxes(u64),
+    /// Make an extent and send it to its writer.
+    NewExtent(PluginId, ExtentId, u32),
+    /// Close an extent to further writers, and tell the bus.
+    SealExtent(PluginId, ExtentId),
+    /// Send an extent to `to`, the plugin of this end, which reads it.
+    PeerExtent {
+        /// Who is told.
+        to: PluginId,
+        /// The end of the one who is told.
+        end: LinkEnd,
+        /// The extent's number among those of the other end.
+        number: u8,
+        /// Its size.
+        len: u32,
+    },
+    /// Close the broker's descriptor of an extent.
+    ForgetExtent(ExtentId),
     /// Send a listing that answers this request.
     Listing(PluginId, u32),
     /// End a session.

@@ -13,10 +13,11 @@ pub(crate) struct Quota {
     limit: u32,
 }
 
-/// One thing that somebody has; dropping it gives the place back.
+/// Things that somebody has; dropping it gives their places back.
 #[derive(Debug)]
 pub(crate) struct Charge {
     used: Arc<AtomicU32>,
+    count: u32,
 }
 
 impl Quota {
@@ -29,13 +30,20 @@ impl Quota {
 
     /// Takes one place; `None` when all are taken.
     pub(crate) fn charge(&self) -> Option<Charge> {
+        self.charge_many(1)
+    }
+
+    /// Takes so many places, or none.
+    pub(crate) fn charge_many(&self, count: u32) -> Option<Charge> {
         // Only the broker's thread counts, so a load and an add need not be one step.
-        if self.used.load(Ordering::Relaxed) >= self.limit {
+        let used = self.used.load(Ordering::Relaxed).checked_add(count)?;
+        if used > self.limit {
             return None;
         }
-        self.used.fetch_add(1, Ordering::Relaxed);
+        self.used.store(used, Ordering::Relaxed);
         Some(Charge {
             used: self.used.clone(),
+            count,
         })
     }
 
@@ -46,7 +54,7 @@ impl Quota {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.used.fetch_sub(1, Ordering::Relaxed);
+        self.used.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 

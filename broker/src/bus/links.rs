@@ -102,7 +102,7 @@ impl Bus {
 
     /// The living link that a plugin means, if the end is its own. `None` for one that has
     /// ended: the record and the news of that have crossed.
-    fn own_link(&mut self, from: PluginId, end: LinkEnd) -> Result<Option<&mut Link>, Failure> {
+    pub(super) fn own_link(&mut self, from: PluginId, end: LinkEnd) -> Result<Option<&mut Link>, Failure> {
         if end.side > 1 || end.link == 0 || end.link >= self.next_link {
             return Err(protocol("it named a link that there never was"));
         }
@@ -215,6 +215,7 @@ impl Bus {
             return;
         };
         let plugins = [link.plugin(0), link.plugin(1)];
+        self.drop_extents(id);
         self.pairs.remove(&pair(plugins[0], plugins[1]));
         self.deadlines.set(Awaited::Link(id), None);
         self.effects.push_back(Effect::ForgetOutboxes(id));

@@ -1,6 +1,7 @@
 //! The bus as a state machine without I/O: plugins, gates and links. Records and deadlines go
 //! in, [`Effect`]s come out.
 
+mod extents;
 mod gates;
 mod links;
 #[cfg(test)]
@@ -10,13 +11,16 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, Identity, Limits, ToBroker, ToPlugin};
+use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker, ToPlugin};
 
 use crate::deadlines::Deadlines;
 use crate::effect::Effect;
 use crate::link::Link;
 use crate::quota::Quota;
 use crate::registry::{PluginId, Registry};
+use extents::Extent;
+
+pub(crate) use extents::ExtentId;
 
 /// A plugin that said hello.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct Member {
     gates: Quota,
     opens: Quota,
     links: Quota,
+    extents: Quota,
 }
 
 impl Member {
@@ -50,6 +55,7 @@ pub(crate) enum Weight {
 enum Awaited {
     Status(PluginId),
     Link(u64),
+    Extent(LinkEnd, u8),
 }
 
 /// Plugins, gates and links.
@@ -61,6 +67,7 @@ pub(crate) struct Bus {
     names: HashMap<String, PluginId>,
     registry: Registry,
     links: BTreeMap<u64, Link>,
+    extents: BTreeMap<ExtentId, Extent>,
     pairs: HashMap<(PluginId, PluginId), u64>,
     of_plugin: HashMap<PluginId, Vec<u64>>,
     next_link: u64,
@@ -77,6 +84,7 @@ impl Bus {
             names: HashMap::new(),
             registry: Registry::default(),
             links: BTreeMap::new(),
+            extents: BTreeMap::new(),
             pairs: HashMap::new(),
             of_plugin: HashMap::new(),
             next_link: 1,
@@ -123,6 +131,7 @@ impl Bus {
             gates: Quota::new(self.limits.gates),
             opens: Quota::new(self.limits.opens),
             links: Quota::new(self.limits.links),
+            extents: Quota::new(self.limits.extent_mib),
         };
         self.members.insert(plugin, member);
         self.deadlines
@@ -156,6 +165,14 @@ impl Bus {
             ToBroker::OutboxMapped { end } => self.outbox_mapped(from, end, now),
             ToBroker::PeerMapped { end } => self.peer_mapped(from, end, now),
             ToBroker::GrantInstalled { end, index } => self.grant_installed(from, end, index, now),
+            ToBroker::WantExtent { end, number, len } => {
+                self.want_extent(from, (end, number), len, now)
+            }
+            ToBroker::ExtentMapped { end, number } => self.extent_mapped(from, (end, number)),
+            ToBroker::PeerExtentMapped { end, number } => {
+                self.peer_extent_mapped(from, (end, number))
+            }
+            ToBroker::ReturnExtent { end, number } => self.return_extent(from, (end, number)),
             ToBroker::LinkFailed { end, failure } => self.link_failed(from, end, &failure),
             request => self.request(from, request, now),
         }
@@ -223,6 +240,7 @@ impl Bus {
             match awaited {
                 Awaited::Status(plugin) => self.late(plugin, "map its status page"),
                 Awaited::Link(link) => self.link_is_late(link, now),
+                Awaited::Extent(end, number) => self.extent_is_late((end, number)),
             }
         }
     }

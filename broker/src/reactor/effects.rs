@@ -30,6 +30,14 @@ impl Reactor {
                     self.outboxes.remove(&LinkEnd { link, side });
                 }
             }
+            Effect::NewExtent(to, id, len) => self.new_extent(to, id, len, now),
+            Effect::SealExtent(owner, id) => self.seal_extent(owner, id, now),
+            Effect::PeerExtent { to, end, number, len } => {
+                self.peer_extent(to, end, (number, len), now);
+            }
+            Effect::ForgetExtent(id) => {
+                self.extents.remove(&id);
+            }
             Effect::Listing(to, request) => self.send_listing(to, request, now),
             Effect::End(plugin, failure) => self.doomed.push_back((plugin, failure)),
         }
@@ -172,7 +180,7 @@ impl Reactor {
     }
 }
 
-fn no_memory(what: &str, error: &io::Error) -> Failure {
+pub(super) fn no_memory(what: &str, error: &io::Error) -> Failure {
     let message = format!("the broker could not make {what}: {error}");
     Failure::new(Code::System, message)
 }

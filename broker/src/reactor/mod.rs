@@ -6,6 +6,7 @@
 mod accept;
 mod commands;
 mod effects;
+mod extents;
 mod listing;
 mod outgoing;
 mod records;
@@ -28,7 +29,7 @@ pub(crate) use commands::Command;
 pub(crate) use tokens::WAKER;
 
 use crate::builder::Settings;
-use crate::bus::Bus;
+use crate::bus::{Bus, ExtentId};
 use crate::child::Tracked;
 use crate::deadlines::Deadlines;
 use crate::quota::TokenBucket;
@@ -63,6 +64,7 @@ pub(crate) struct Reactor {
     bus: Bus,
     sessions: HashMap<PluginId, Session>,
     outboxes: HashMap<LinkEnd, Arc<OwnedFd>>,
+    extents: HashMap<ExtentId, Arc<OwnedFd>>,
     children: HashMap<u64, Tracked>,
     next_id: u64,
     timers: Deadlines<Timer>,
@@ -95,6 +97,7 @@ impl Reactor {
             bus,
             sessions: HashMap::new(),
             outboxes: HashMap::new(),
+            extents: HashMap::new(),
             children: HashMap::new(),
             next_id: 1,
             timers: Deadlines::new(),

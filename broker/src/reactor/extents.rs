@@ -1,0 +1,53 @@
+//! The memory of extents: made, sealed, handed out.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::control::{LinkEnd, ToPlugin};
+use callgate_layout::sys::memfd;
+
+use super::Reactor;
+use super::effects::no_memory;
+use crate::bus::{ExtentId, protocol};
+use crate::registry::PluginId;
+
+impl Reactor {
+    pub(super) fn new_extent(&mut self, to: PluginId, id: ExtentId, len: u32, now: Instant) {
+        match memfd::create_allocated("callgate-extent", len as usize) {
+            Ok(memory) => {
+                let memory = Arc::new(memory);
+                self.extents.insert(id, memory.clone());
+                let (end, number) = id;
+                self.send(to, &ToPlugin::NewExtent { end, number, len }, vec![memory], now);
+            }
+            Err(error) => self.bus.extent_failed(to, id, no_memory("an extent", &error)),
+        }
+    }
+
+    pub(super) fn seal_extent(&mut self, owner: PluginId, id: ExtentId, now: Instant) {
+        let Some(memory) = self.extents.get(&id) else {
+            return;
+        };
+        match memfd::seal_writer(memory.as_fd()) {
+            Ok(()) => self.bus.extent_sealed(id, now),
+            Err(error) => {
+                let what = format!("it sealed its extent before the broker did ({error})");
+                self.doomed.push_back((owner, protocol(&what)));
+            }
+        }
+    }
+
+    pub(super) fn peer_extent(
+        &mut self,
+        to: PluginId,
+        end: LinkEnd,
+        (number, len): (u8, u32),
+        now: Instant,
+    ) {
+        if let Some(memory) = self.extents.get(&(end.other(), number)) {
+            let memory = memory.clone();
+            self.send(to, &ToPlugin::PeerExtent { end, number, len }, vec![memory], now);
+        }
+    }
+}

@@ -115,7 +115,11 @@ fn a_flood_is_ended() {
 /// would be in flight until the kernel refused any to the whole user.
 #[test]
 fn a_plugin_that_does_not_read_is_ended() {
-    let bus = bus();
+    let limits = Limits {
+        queued_records: 500,
+        ..Limits::default()
+    };
+    let bus = bus_with(|builder| builder.limits(limits));
     for descriptors in [false, true] {
         let peer = bus.plugin("a");
         let before = Instant::now();
@@ -144,7 +148,7 @@ fn a_plugin_that_does_not_read_is_ended() {
 fn a_slow_reader_gets_everything_in_order() {
     let bus = bus();
     let mut peer = bus.plugin("slow");
-    for request in 0..900 {
+    for request in 0..3000 {
         let gate = "none".into();
         let face = Face::Action;
         peer.send(&ToBroker::Withdraw {
@@ -155,7 +159,7 @@ fn a_slow_reader_gets_everything_in_order() {
     }
     // An answer to a question asked later: by now all others are queued.
     eventually("all is answered", || bus.broker.snapshot().is_ok());
-    for expected in 0..900 {
+    for expected in 0..3000 {
         match peer.record() {
             ToPlugin::Answer { request, .. } => assert_eq!(request, expected),
             other => panic!("{other:?}"),

@@ -133,6 +133,27 @@ fn the_end_of_a_plugin_is_told() {
     assert!(caller.mapped_outbox().end.link > ours.end.link);
 }
 
+/// A plugin with a thousand gates that dies must not take those with it who had them open.
+#[test]
+fn the_end_of_many_gates_is_bearable() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    let (_ours, _theirs, _) = link(&mut caller, &mut provider, "g");
+    for number in 0..1000 {
+        let gate = format!("g{number}");
+        assert_eq!(provider.provide(&gate, Face::Action, 7), None);
+        caller.open(number + 10, &gate, 7);
+        provider.install_grant();
+        assert!(caller.state().route.is_some());
+    }
+    drop(provider);
+    assert!(matches!(caller.record(), ToPlugin::LinkGone { .. }));
+    for _ in 0..1001 {
+        assert_eq!(caller.state().owner, None);
+    }
+    assert!(caller.is_quiet());
+}
+
 /// A gate with two owners would be answered by whoever came last.
 #[test]
 fn a_gate_has_one_owner_who_is_named() {

@@ -110,7 +110,8 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Control requests that a plugin may make at once after a quiet time.
     pub request_burst: u32,
-    /// Records that may wait for a plugin to read them.
+    /// Records that may wait for a plugin to read them. Fewer than a plugin may have gates open
+    /// would send it away for the death of others, which is news for each of them at once.
     pub queued_records: usize,
     /// How outboxes are laid out.
     pub geometry: Geometry,
@@ -126,7 +127,7 @@ impl Default for Limits {
             connections: 4096,
             requests_per_second: 4096,
             request_burst: 8192,
-            queued_records: 1024,
+            queued_records: 8192,
             geometry: Geometry::DEFAULT,
         }
     }
@@ -236,7 +237,9 @@ impl Builder {
             Place::At(path) => Some(Listener::bind(&path)?),
             Place::Nowhere => None,
         };
-        let socket = listener.as_ref().map(|listener| listener.address().to_owned());
+        let socket = listener
+            .as_ref()
+            .map(|listener| listener.address().to_owned());
         let poll = Poll::new().map_err(|error| system("make a poll set", error))?;
         let waker = Waker::new(poll.registry(), WAKER);
         let waker = Arc::new(waker.map_err(|error| system("make a waker", error))?);

@@ -25,8 +25,10 @@ pub(crate) enum Refused {
     Twice,
     /// The plugin does not provide this face.
     NotProvided,
-    /// The plugin has as many as it may have.
-    Full(u32),
+    /// The plugin provides as many gates as it may.
+    TooManyGates(u32),
+    /// The plugin has as many gates open as it may.
+    TooManyOpens(u32),
     /// A name or a shape is not acceptable.
     Invalid(String),
     /// The number is that of a gate which is open already.
@@ -113,7 +115,7 @@ impl Registry {
             }
             *place = Some(shape);
         } else {
-            let charge = quota.charge().ok_or(Refused::Full(quota.limit()))?;
+            let charge = quota.charge().ok_or(Refused::TooManyGates(quota.limit()))?;
             let mut gate = Gate {
                 owner: plugin,
                 function: None,
@@ -123,7 +125,9 @@ impl Registry {
             *gate.face(face) = Some(shape);
             self.gates.insert(name.into(), gate);
         }
-        self.unblock(name);
+        for (plugin, number) in self.watchers(name) {
+            self.unblock(plugin, number);
+        }
         Ok(())
     }
 
@@ -160,7 +164,7 @@ impl Registry {
         if opens.contains_key(&number) {
             return Err(Refused::NumberInUse);
         }
-        let charge = quota.charge().ok_or(Refused::Full(quota.limit()))?;
+        let charge = quota.charge().ok_or(Refused::TooManyOpens(quota.limit()))?;
         let gate: Arc<str> = match self.watchers.get_key_value(name) {
             Some((known, _)) => known.clone(),
             None => name.into(),
@@ -251,11 +255,10 @@ impl Registry {
         }
     }
 
-    fn unblock(&mut self, name: &str) {
-        for (plugin, number) in self.watchers(name) {
-            if let Some(open) = self.open_mut(plugin, number) {
-                open.blocked = false;
-            }
+    /// There is reason to try again.
+    pub(crate) fn unblock(&mut self, plugin: PluginId, number: u32) {
+        if let Some(open) = self.open_mut(plugin, number) {
+            open.blocked = false;
         }
     }
 

@@ -101,7 +101,7 @@ fn quotas_and_limits_are_kept() {
     let (mut registry, quota) = (Registry::default(), Quota::new(1));
     let mut provide = |name: &str, shape| registry.provide(A, name, Face::Action, shape, &quota);
     assert_eq!(provide("one", shape(1, 1)), Ok(()));
-    assert_eq!(provide("two", shape(1, 1)), Err(Refused::Full(1)));
+    assert_eq!(provide("two", shape(1, 1)), Err(Refused::TooManyGates(1)));
     let invalid = |result| matches!(result, Err(Refused::Invalid(_)));
     assert!(invalid(provide("", shape(1, 1))));
     assert!(invalid(provide("three", shape(9, 1))));

@@ -33,12 +33,15 @@ pub(crate) struct Listener {
     lock: Lock,
 }
 
-/// The lock on a socket's path. Dropping it removes the socket and the lock file.
+/// The lock on a socket's path. Dropping it removes the lock file, and the socket if it is
+/// this broker's.
 #[derive(Debug)]
 pub(crate) struct Lock {
     socket: PathBuf,
     path: PathBuf,
     generation: u64,
+    /// Whether what is at the path is this broker's own.
+    has_socket: bool,
     _file: File,
 }
 
@@ -51,10 +54,11 @@ impl Listener {
             return Err(StartError::PathTooLong { socket, len });
         }
         prepare_directory(path)?;
-        let lock = Lock::take(path)?;
+        let mut lock = Lock::take(path)?;
         clear_the_way(path)?;
         let io = |error| StartError::io("make the socket", path, error);
         let socket = make(path).map_err(io)?;
+        lock.has_socket = true;
         Ok(Listener { socket, lock })
     }
 
@@ -81,8 +85,8 @@ impl Listener {
     }
 
     /// Accepts nobody any more; the path stays taken while the lock is kept.
-    pub(crate) fn close(self) -> Lock {
-        let _ = fs::remove_file(&self.lock.socket);
+    pub(crate) fn close(mut self) -> Lock {
+        self.lock.remove_socket();
         self.lock
     }
 }
@@ -163,15 +167,24 @@ impl Lock {
                 socket: socket.to_owned(),
                 path,
                 generation,
+                has_socket: false,
                 _file: file,
             });
         }
     }
 }
 
+impl Lock {
+    fn remove_socket(&mut self) {
+        if std::mem::take(&mut self.has_socket) {
+            let _ = fs::remove_file(&self.socket);
+        }
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.socket);
+        self.remove_socket();
         let _ = fs::remove_file(&self.path);
     }
 }

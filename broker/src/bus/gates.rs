@@ -157,8 +157,12 @@ impl Bus {
                 let message = format!("this plugin does not provide this half of {gate}");
                 (Code::NotReady, message)
             }
-            Refused::Full(limit) => {
-                let message = format!("this plugin has {limit} gates already, its limit");
+            Refused::TooManyGates(limit) => {
+                let message = format!("this plugin provides {limit} gates already, its limit");
+                (Code::Overloaded, message)
+            }
+            Refused::TooManyOpens(limit) => {
+                let message = format!("this plugin has {limit} gates open already, its limit");
                 (Code::Overloaded, message)
             }
             Refused::Invalid(message) => (Code::InvalidArgument, message.clone()),

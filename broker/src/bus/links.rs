@@ -83,11 +83,7 @@ impl Bus {
             }
             Step::Up => {
                 self.effects.push_back(Effect::ForgetOutboxes(link));
-                for (caller, owner) in both_ways(plugins) {
-                    for open in self.registry.opens_between(caller, owner) {
-                        self.refresh(caller, open, now);
-                    }
-                }
+                self.link_is_up(plugins, now);
             }
             Step::Callable(side, gate) => {
                 let (caller, _) = of(1 - side);
@@ -96,6 +92,17 @@ impl Bus {
                         self.refresh(plugin, open, now);
                     }
                 }
+            }
+        }
+    }
+
+    /// Tells both sides which of their open gates can be called now. What failed over an
+    /// earlier link is tried again over this one.
+    fn link_is_up(&mut self, plugins: [PluginId; 2], now: Instant) {
+        for (caller, owner) in both_ways(plugins) {
+            for open in self.registry.opens_between(caller, owner) {
+                self.registry.unblock(caller, open);
+                self.refresh(caller, open, now);
             }
         }
     }

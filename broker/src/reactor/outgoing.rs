@@ -14,6 +14,9 @@ use crate::quota::InFlight;
 /// The most descriptors that a plugin may leave unacknowledged.
 const MAX_IN_FLIGHT: usize = 8;
 
+/// The most bytes that wait for one plugin.
+const MAX_QUEUED_BYTES: usize = 16 << 20;
+
 /// Descriptors that go along with a record.
 pub(crate) type Descriptors = Vec<Arc<OwnedFd>>;
 
@@ -27,6 +30,7 @@ struct Datagram {
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     queue: VecDeque<Datagram>,
+    queued_bytes: usize,
     in_flight: InFlight,
     most: usize,
 }
@@ -53,6 +57,7 @@ impl Outgoing {
     pub(crate) fn new(most: usize) -> Outgoing {
         Outgoing {
             queue: VecDeque::new(),
+            queued_bytes: 0,
             in_flight: InFlight::new(MAX_IN_FLIGHT),
             most,
         }
@@ -64,14 +69,17 @@ impl Outgoing {
         record: &ToPlugin,
         descriptors: Descriptors,
     ) -> Result<(), Overflow> {
-        if self.queue.len() >= self.most {
+        if self.queue.len() >= self.most || self.queued_bytes >= MAX_QUEUED_BYTES {
             return Err(Overflow);
         }
         match record.encode() {
-            Ok(bytes) => self.queue.push_back(Datagram {
-                bytes: bytes.to_vec(),
-                descriptors,
-            }),
+            Ok(bytes) => {
+                self.queued_bytes += bytes.len();
+                self.queue.push_back(Datagram {
+                    bytes: bytes.to_vec(),
+                    descriptors,
+                });
+            }
             // Every text in a record was checked against its limit when it came in.
             Err(error) => tracing::error!("a record cannot be sent: {error}"),
         }
@@ -97,6 +105,7 @@ impl Outgoing {
                     _ => return Err(error),
                 },
             }
+            self.queued_bytes -= datagram.bytes.len();
             self.queue.pop_front();
         }
         Ok(Flushed::Empty)

@@ -1,0 +1,254 @@
+//! Plugins that break the protocol: each is told why, and nobody else notices.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use callgate::Limits;
+use callgate_layout::Code;
+use callgate_layout::control::{LinkEnd, MAX_RECORD, ToBroker, ToPlugin, VERSION, header};
+use callgate_layout::envelope::Face;
+use callgate_layout::sys::{fdpass, memfd};
+
+use crate::support::{Bus, Peer, SHORT, bus, bus_with, code_of, eventually, identity, link};
+
+/// What every test here ends with: the others go on as if nothing had been.
+fn is_well(bus: &Bus) {
+    let mut caller = bus.plugin("well.caller");
+    let mut provider = bus.plugin("well.provider");
+    let (_, _, state) = link(&mut caller, &mut provider, "well.gate");
+    assert!(state.route.is_some());
+}
+
+fn refused(bus: &Bus, name: &str, send: impl FnOnce(&mut Peer)) -> String {
+    let mut peer = bus.connect();
+    if !name.is_empty() {
+        peer.join(name);
+    }
+    send(&mut peer);
+    let failure = peer.ended();
+    assert_eq!(code_of(&failure), Code::Protocol, "{failure:?}");
+    failure.message
+}
+
+/// A decoder that trusts what it reads would crash the bus of everybody.
+#[test]
+fn garbage_and_half_records_end_their_session() {
+    let bus = bus();
+    for name in ["", "a"] {
+        refused(&bus, name, |peer| peer.send_bytes(&[0xff; 400]));
+        refused(&bus, name, |peer| peer.send_bytes(b"CALL"));
+        refused(&bus, name, |peer| peer.send_bytes(&header(VERSION)));
+        let whole = ToBroker::Hello(identity("half")).encode().unwrap();
+        refused(&bus, name, |peer| {
+            peer.send_bytes(&whole[..whole.len() - 7]);
+        });
+        let message = refused(&bus, name, |peer| {
+            peer.send_bytes(&vec![1; MAX_RECORD + 1]);
+        });
+        assert!(message.contains("too long"), "{message}");
+    }
+    is_well(&bus);
+}
+
+/// A plugin that skips a step could be served with what it has not earned.
+#[test]
+fn records_out_of_order_end_their_session() {
+    let bus = bus();
+    let list = ToBroker::List { request: 1 };
+    refused(&bus, "", |peer| peer.send(&list));
+    refused(&bus, "", |peer| peer.send(&ToBroker::StatusMapped));
+    refused(&bus, "", |peer| peer.send(&ToBroker::Took));
+    refused(&bus, "", |peer| {
+        peer.welcome("a");
+        peer.send(&list);
+    });
+    refused(&bus, "a", |peer| peer.send(&ToBroker::Took));
+    refused(&bus, "a", |peer| peer.send(&ToBroker::StatusMapped));
+    refused(&bus, "a", |peer| peer.hello("a"));
+    let end = LinkEnd { link: 9, side: 0 };
+    refused(&bus, "a", |peer| peer.send(&ToBroker::OutboxMapped { end }));
+    refused(&bus, "a", |peer| {
+        peer.open(1, "g", 1);
+        peer.open(1, "h", 1);
+    });
+    is_well(&bus);
+}
+
+/// A peer that sends descriptors could fill the broker's table, and be kept alive by it.
+#[test]
+fn descriptors_are_not_taken() {
+    let bus = bus();
+    let message = refused(&bus, "a", |peer| {
+        let file = File::open("/dev/null").unwrap();
+        let fds = [file.as_fd(); 5];
+        let bytes = ToBroker::Close { open: 1 }.encode().unwrap();
+        fdpass::send(peer.socket.as_fd(), &bytes, &fds).unwrap();
+    });
+    assert!(message.contains("descriptors"), "{message}");
+    is_well(&bus);
+}
+
+/// A plugin in a loop would keep the broker busy for everybody.
+#[test]
+fn a_flood_is_ended() {
+    let limits = Limits {
+        requests_per_second: 10,
+        request_burst: 500,
+        ..Limits::default()
+    };
+    let bus = bus_with(|builder| builder.limits(limits));
+    let mut peer = bus.plugin("a");
+    for _ in 0..600 {
+        peer.send(&ToBroker::Close { open: 1 });
+    }
+    let failure = peer.ended();
+    assert_eq!(code_of(&failure), Code::Overloaded);
+    assert!(
+        failure.message.contains("10 control requests"),
+        "{failure:?}"
+    );
+    is_well(&bus);
+}
+
+/// The answers to a plugin that does not read them would fill the broker's memory; descriptors
+/// would be in flight until the kernel refused any to the whole user.
+#[test]
+fn a_plugin_that_does_not_read_is_ended() {
+    let limits = Limits {
+        queued_records: 500,
+        ..Limits::default()
+    };
+    let bus = bus_with(|builder| builder.limits(limits));
+    for descriptors in [false, true] {
+        let peer = bus.plugin("a");
+        let before = Instant::now();
+        for request in 0..2000 {
+            let record = match descriptors {
+                true => ToBroker::List { request },
+                false => ToBroker::Withdraw {
+                    request,
+                    gate: "none".into(),
+                    face: Face::Action,
+                },
+            };
+            peer.send(&record);
+        }
+        eventually("the session is over", || {
+            let listing = bus.broker.snapshot().unwrap();
+            listing.plugins.is_empty()
+        });
+        assert!(before.elapsed() < crate::support::PATIENCE);
+    }
+    is_well(&bus);
+}
+
+/// A plugin that is busy for a moment must get all that it missed, in order.
+#[test]
+fn a_slow_reader_gets_everything_in_order() {
+    let bus = bus();
+    let mut peer = bus.plugin("slow");
+    for request in 0..3000 {
+        let gate = "none".into();
+        let face = Face::Action;
+        peer.send(&ToBroker::Withdraw {
+            request,
+            gate,
+            face,
+        });
+    }
+    // An answer to a question asked later: by now all others are queued.
+    eventually("all is answered", || bus.broker.snapshot().is_ok());
+    for expected in 0..3000 {
+        match peer.record() {
+            ToPlugin::Answer { request, .. } => assert_eq!(request, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(peer.is_quiet());
+}
+
+/// A plugin that is stopped in the middle of a link's set-up would leave the other waiting.
+#[test]
+fn who_does_not_map_its_outbox_loses_its_session() {
+    let bus = bus_with(|builder| builder.step_deadline(SHORT));
+    let mut caller = bus.plugin("caller");
+    let mut provider = bus.plugin("provider");
+    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    caller.open(1, "g", 7);
+    let ours = caller.mapped_outbox();
+    let failure = provider.ended();
+    assert_eq!(code_of(&failure), Code::Timeout);
+    assert!(failure.message.contains("map its outbox"), "{failure:?}");
+    match caller.record() {
+        ToPlugin::LinkGone { end, failure } => {
+            assert_eq!((end, code_of(&failure)), (ours.end, Code::ProviderGone));
+            assert!(failure.message.contains("`provider`"), "{failure:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(caller.state().owner, None);
+    // Its acknowledgement and the news may cross: that is nobody's fault.
+    caller.send(&ToBroker::OutboxMapped { end: ours.end });
+    caller.send(&ToBroker::PeerMapped { end: ours.end });
+    assert!(caller.is_quiet());
+    is_well(&bus);
+}
+
+/// A provider that never installs a grant would keep its callers waiting.
+#[test]
+fn who_does_not_install_a_grant_loses_its_session() {
+    let bus = bus_with(|builder| builder.step_deadline(SHORT));
+    let mut caller = bus.plugin("caller");
+    let mut provider = bus.plugin("provider");
+    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    caller.open(1, "g", 7);
+    let mut theirs = provider.mapped_outbox();
+    let _ours = caller.mapped_outbox();
+    provider.meet(&mut theirs);
+    let failure = provider.ended();
+    assert_eq!(code_of(&failure), Code::Timeout);
+    assert!(failure.message.contains("install a grant"), "{failure:?}");
+    is_well(&bus);
+}
+
+/// Whoever seals its outbox first could keep a second writer in it.
+#[test]
+fn sealing_the_outbox_first_is_noticed() {
+    let bus = bus();
+    let caller = bus.plugin("caller");
+    let mut provider = bus.plugin("provider");
+    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    caller.open(1, "g", 7);
+    let theirs = provider.outbox();
+    memfd::seal_seals(theirs.outbox_fd.as_fd()).unwrap();
+    provider.send(&ToBroker::OutboxMapped { end: theirs.end });
+    let failure = provider.ended();
+    assert_eq!(code_of(&failure), Code::Protocol);
+    assert!(failure.message.contains("sealed its outbox"), "{failure:?}");
+    is_well(&bus);
+}
+
+/// An acknowledgement in somebody else's name could put a link into use half made.
+#[test]
+fn nobody_speaks_for_another() {
+    let bus = bus();
+    let caller = bus.plugin("caller");
+    let mut provider = bus.plugin("provider");
+    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    caller.open(1, "g", 7);
+    let theirs = provider.outbox();
+    let end = theirs.end.other();
+    provider.send(&ToBroker::OutboxMapped { end });
+    assert_eq!(code_of(&provider.ended()), Code::Protocol);
+    let outsider = LinkEnd { link: 1, side: 1 };
+    refused(&bus, "outsider", |peer| {
+        peer.send(&ToBroker::OutboxMapped {
+            end: LinkEnd { link: 2, side: 0 },
+        });
+    });
+    let mut late = bus.plugin("late");
+    late.send(&ToBroker::OutboxMapped { end: outsider });
+    assert!(late.is_quiet(), "that link is gone: nothing to gain");
+    is_well(&bus);
+}

@@ -1,0 +1,209 @@
+//! Links between well-behaved plugins.
+
+use std::os::fd::AsFd;
+
+use callgate_layout::Code;
+use callgate_layout::control::{FaceState, Route, ToBroker, ToPlugin};
+use callgate_layout::envelope::Face;
+use callgate_layout::geometry::Geometry;
+use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::process::has_ended;
+
+use crate::support::{bus, code_of, inode, link};
+
+/// A caller that gets the wrong memory, or memory with another writer, talks to nobody or to
+/// anybody.
+#[test]
+fn two_plugins_get_each_others_memory() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    let (ours, theirs, state) = link(&mut caller, &mut provider, "g");
+    let route = Route {
+        end: ours.end,
+        index: 0,
+    };
+    assert_eq!(state.route, Some(route));
+    assert_eq!(state.owner.as_deref(), Some("provider"));
+    assert_eq!(
+        (state.function, state.action),
+        (FaceState::Ready, FaceState::Absent)
+    );
+    assert_eq!((ours.end.side, theirs.end), (0, ours.end.other()));
+    for (linked, other, plugin) in [(&ours, &theirs, &provider), (&theirs, &ours, &caller)] {
+        let (info, fds) = linked.peer.as_ref().unwrap();
+        assert_eq!((info.plugin, info.pid), (plugin.id, std::process::id()));
+        assert_eq!(inode(&fds[0]), inode(&other.outbox_fd));
+        assert_eq!(inode(&fds[1]), inode(&plugin.pages[1]));
+        assert_eq!(inode(&fds[2]), inode(&plugin.pages[0]));
+        assert!(!has_ended(fds[3].as_fd()));
+        let clone = |index: usize| fds[index].try_clone().unwrap();
+        let len = Geometry::DEFAULT.total_len();
+        assert!(Mapping::writable(clone(0), len).is_err());
+        assert!(Mapping::read_only(clone(0), len).is_ok());
+        assert!(Mapping::read_only(clone(1), STATUS_LEN).is_ok());
+        assert!(Mapping::writable(clone(2), DOORBELL_LEN).is_ok());
+    }
+}
+
+/// More gates must not cost more memory, in either direction.
+#[test]
+fn further_gates_go_over_the_same_link() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    let (ours, theirs, _) = link(&mut caller, &mut provider, "g");
+    assert_eq!(provider.provide("h", Face::Action, 7), None);
+    caller.open(2, "h", 7);
+    assert_eq!(provider.install_grant(), 1);
+    let route = caller.state().route.unwrap();
+    assert_eq!((route.end, route.index), (ours.end, 1));
+    assert_eq!(caller.provide("back", Face::Function, 7), None);
+    provider.open(1, "back", 7);
+    caller.install_grant();
+    let route = provider.state().route.unwrap();
+    assert_eq!((route.end, route.index), (theirs.end, 0));
+    assert_eq!(bus.broker.snapshot().unwrap().links.len(), 1);
+}
+
+/// A gate that is opened before its provider exists is no error, and works when it comes.
+#[test]
+fn a_gate_comes_and_goes() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    caller.open(1, "g", 7);
+    let state = caller.state();
+    assert_eq!((state.owner, state.function), (None, FaceState::Absent));
+    caller.send(&ToBroker::Close { open: 1 });
+    let (_ours, _theirs, state) = link(&mut caller, &mut provider, "g");
+    assert_eq!(provider.provide("g", Face::Action, 8), None);
+    let with_action = caller.state();
+    assert_eq!(with_action.route, state.route);
+    assert!(matches!(with_action.action, FaceState::TypeMismatch { .. }));
+    assert_eq!(provider.withdraw("g", Face::Action), None);
+    assert_eq!(caller.state(), state);
+    assert_eq!(provider.withdraw("g", Face::Function), None);
+    assert_eq!(caller.state().owner, None);
+    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    assert!(caller.is_quiet(), "the grant is not installed yet");
+    provider.install_grant();
+    assert_eq!(caller.state(), state);
+}
+
+/// A call for the old shape must not reach a handler for the new one.
+#[test]
+fn a_gate_of_another_shape_gets_another_index() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    let (_ours, _theirs, state) = link(&mut caller, &mut provider, "g");
+    assert_eq!(provider.withdraw("g", Face::Function), None);
+    assert_eq!(caller.state().owner, None);
+    assert_eq!(provider.provide("g", Face::Function, 8), None);
+    assert!(matches!(
+        caller.state().function,
+        FaceState::TypeMismatch { .. }
+    ));
+    caller.open(2, "g", 8);
+    assert_ne!(
+        Some(provider.install_grant()),
+        state.route.map(|route| route.index)
+    );
+    assert!(caller.state().route.is_some());
+}
+
+/// Plugins that are left would wait for one that is gone, and its names would stay taken.
+#[test]
+fn the_end_of_a_plugin_is_told() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    let (ours, _theirs, _) = link(&mut caller, &mut provider, "g");
+    drop(provider);
+    match caller.record() {
+        ToPlugin::LinkGone { end, failure } => {
+            assert_eq!((end, code_of(&failure)), (ours.end, Code::ProviderGone));
+            assert!(failure.message.contains("`provider`"), "{failure:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(caller.state().owner, None);
+    let listing = bus.broker.snapshot().unwrap();
+    assert_eq!((listing.plugins.len(), listing.gates.len()), (1, 0));
+    assert!(listing.links.is_empty());
+    let mut again = bus.plugin("provider");
+    assert_eq!(again.provide("g", Face::Function, 7), None);
+    assert!(caller.mapped_outbox().end.link > ours.end.link);
+}
+
+/// A plugin with a thousand gates that dies must not take those with it who had them open.
+#[test]
+fn the_end_of_many_gates_is_bearable() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    let (_ours, _theirs, _) = link(&mut caller, &mut provider, "g");
+    for number in 0..1000 {
+        let gate = format!("g{number}");
+        assert_eq!(provider.provide(&gate, Face::Action, 7), None);
+        caller.open(number + 10, &gate, 7);
+        provider.install_grant();
+        assert!(caller.state().route.is_some());
+    }
+    drop(provider);
+    assert!(matches!(caller.record(), ToPlugin::LinkGone { .. }));
+    for _ in 0..1001 {
+        assert_eq!(caller.state().owner, None);
+    }
+    assert!(caller.is_quiet());
+}
+
+/// A gate with two owners would be answered by whoever came last.
+#[test]
+fn a_gate_has_one_owner_who_is_named() {
+    let bus = bus();
+    let (mut first, mut second) = (bus.plugin("first"), bus.plugin("second"));
+    assert_eq!(first.provide("g", Face::Function, 7), None);
+    let failure = second.provide("g", Face::Action, 7).unwrap();
+    assert_eq!(code_of(&failure), Code::AlreadyProvided);
+    assert!(failure.message.contains("`first`"), "{failure:?}");
+    let twice = first.provide("g", Face::Function, 7).unwrap();
+    assert_eq!(code_of(&twice), Code::AlreadyProvided);
+    let absent = second.withdraw("g", Face::Function).unwrap();
+    assert_eq!(code_of(&absent), Code::NotReady);
+    let odd = second.provide("a\nb", Face::Function, 7).unwrap();
+    assert_eq!(code_of(&odd), Code::InvalidArgument);
+}
+
+/// A plugin that calls its own gate goes the same way as everybody.
+#[test]
+fn a_plugin_calls_itself() {
+    let bus = bus();
+    let mut plugin = bus.plugin("alone");
+    assert_eq!(plugin.provide("g", Face::Function, 7), None);
+    plugin.open(1, "g", 7);
+    let (mut one, mut two) = (plugin.mapped_outbox(), plugin.mapped_outbox());
+    assert_eq!((one.end.side, two.end), (1, one.end.other()));
+    plugin.meet(&mut one);
+    plugin.install_grant();
+    plugin.meet(&mut two);
+    assert_eq!(plugin.state().route.unwrap().end, two.end);
+}
+
+/// A link that one side cannot use must not leave the other waiting for it.
+#[test]
+fn a_link_can_be_given_up() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    caller.open(1, "g", 7);
+    let theirs = provider.outbox();
+    let failure = callgate_layout::control::Failure::new(Code::System, "no room for a map");
+    let end = theirs.end;
+    provider.send(&ToBroker::LinkFailed { end, failure });
+    let _ours = caller.outbox();
+    assert!(matches!(caller.record(), ToPlugin::LinkGone { .. }));
+    match caller.record() {
+        ToPlugin::OpenFailed { open: 1, failure } => {
+            assert!(failure.message.contains("no room for a map"), "{failure:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(provider.record(), ToPlugin::LinkGone { .. }));
+}

@@ -1,0 +1,14 @@
+//! A broker, held against plugins that are made of control records alone.
+
+// What is not there fails the test.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod hello;
+mod hostile;
+mod links;
+mod listing;
+mod socket;
+mod spawn;

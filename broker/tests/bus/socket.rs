@@ -1,0 +1,133 @@
+//! Where a socket may be, and whose it is.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use callgate::{Broker, StartError};
+use nix::unistd::{Uid, chown, geteuid};
+
+use crate::support::{Peer, bus};
+
+fn start(socket: &Path) -> Result<Broker, StartError> {
+    Broker::builder().socket(socket).start()
+}
+
+fn refusal(socket: &Path) -> String {
+    start(socket).expect_err("it started").to_string()
+}
+
+/// Two brokers on one socket would each have half of the plugins.
+#[test]
+fn a_second_broker_is_refused() {
+    let bus = bus();
+    let why = refusal(&bus.socket);
+    let pid = std::process::id().to_string();
+    assert!(why.contains(&pid) && why.contains("bus.sock"), "{why}");
+    let mut plugin = bus.plugin("a");
+    assert!(plugin.is_quiet(), "the first serves on");
+}
+
+/// After a crash nobody should have to clean up by hand.
+#[test]
+fn a_stale_socket_is_replaced() {
+    let bus = bus();
+    let (socket, aside) = (bus.socket.clone(), bus.directory.path().join("aside"));
+    fs::rename(&socket, &aside).unwrap();
+    let lock = bus.directory.path().join("bus.sock.lock");
+    let owner = fs::read_to_string(&lock).unwrap();
+    bus.broker.stop();
+    assert!(!lock.exists(), "a clean end leaves nothing");
+    // As a broker that was killed leaves them: a socket that nobody answers, a lock nobody
+    // holds.
+    fs::rename(&aside, &socket).unwrap();
+    fs::write(&lock, owner).unwrap();
+    let broker = start(&socket).unwrap();
+    assert_eq!(broker.snapshot().unwrap().broker.generation, 2);
+    Peer::connect(&socket).join("a");
+    broker.stop();
+    assert!(!socket.exists() && !lock.exists());
+}
+
+/// Somebody else's program on the path must not lose its socket to a broker.
+#[test]
+fn a_living_socket_of_another_program_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("bus.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert!(refusal(&socket).contains("answers"));
+    assert!(socket.exists());
+}
+
+/// Removing a file that only happens to have the name would lose somebody's data.
+#[test]
+fn a_file_in_the_way_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("bus.sock");
+    fs::write(&socket, "precious").unwrap();
+    let why = refusal(&socket);
+    assert!(why.contains("is not a socket"), "{why}");
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "precious");
+}
+
+/// The kernel's own message, "invalid argument", helps nobody.
+#[test]
+fn a_path_that_is_too_long_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("x".repeat(120));
+    let why = refusal(&socket);
+    assert!(why.contains("107") && why.contains("bytes"), "{why}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// A place that cannot be written to is named too, and so is the reason.
+#[test]
+fn a_place_that_is_not_writable_is_refused() {
+    for place in [
+        "/proc/callgate/bus.sock",
+        "/proc/self/bus.sock",
+        "/sys/kernel/bus.sock",
+    ] {
+        let why = refusal(Path::new(place));
+        assert!(why.contains(place), "{why}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let why = refusal(&file.join("bus.sock"));
+    assert!(why.contains("file/bus.sock"), "{why}");
+}
+
+/// Who can write into the directory can put a socket of its own in the place of the broker's.
+#[test]
+fn a_directory_that_others_control_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    let socket = inner.join("bus.sock");
+    for mode in [0o1777, 0o775] {
+        fs::set_permissions(&inner, Permissions::from_mode(mode)).unwrap();
+        let why = refusal(&socket);
+        assert!(why.contains("others can write"), "{why}");
+    }
+    fs::set_permissions(&inner, Permissions::from_mode(0o755)).unwrap();
+    start(&socket).unwrap().stop();
+    // Only the super-user can give a directory away; others find theirs in /proc above.
+    if geteuid().is_root() {
+        chown(&inner, Some(Uid::from_raw(12345)), None).unwrap();
+        let why = refusal(&socket);
+        assert!(why.contains("belongs to user 12345"), "{why}");
+    }
+}
+
+/// Another user must not even be able to knock.
+#[test]
+fn socket_and_directory_are_private() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("new/bus.sock");
+    let broker = start(&socket).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!(mode(&socket), 0o600);
+    assert_eq!(mode(&directory.path().join("new")), 0o700);
+    assert_eq!(broker.socket(), Some(socket.as_path()));
+}

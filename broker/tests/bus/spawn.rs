@@ -1,0 +1,136 @@
+//! Plugins that the broker starts, and the host as a plugin.
+//!
+//! The plugin process is this test program, run again.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use callgate::Broker;
+use callgate::listing::{PluginEntry, Transport};
+use callgate_layout::Code;
+use callgate_layout::sys::inherit;
+
+use crate::support::{PATIENCE, Peer, SHORT, code_of, eventually};
+
+const NAME: &str = "CALLGATE_TEST_NAME";
+
+/// Not a test of its own: the plugin that the others start. It says hello and reads on until
+/// the broker hangs up; its exit code is that of what it was told at the end.
+#[test]
+fn plugin_process() {
+    let Ok(name) = std::env::var(NAME) else {
+        return;
+    };
+    let mut peer = Peer::on(inherit::take().unwrap().unwrap());
+    peer.hello(&name);
+    while let Ok(Some((record, _))) = peer.next_within(4 * PATIENCE) {
+        if let callgate_layout::control::ToPlugin::Ended(failure) = record {
+            std::process::exit(failure.code.into());
+        }
+    }
+    std::process::exit(99);
+}
+
+fn plugin(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["spawn::plugin_process", "--exact", "--nocapture"]);
+    command.env(NAME, name).stdout(std::process::Stdio::null());
+    command
+}
+
+fn embedded() -> Broker {
+    Broker::builder().without_socket().start().unwrap()
+}
+
+fn listed(broker: &Broker) -> Vec<PluginEntry> {
+    broker.snapshot().unwrap().plugins
+}
+
+/// A host must be able to start a plugin, see it, and be rid of it.
+#[test]
+fn a_plugin_is_started_seen_and_killed() {
+    let broker = embedded();
+    assert_eq!(broker.socket(), None);
+    let child = broker.spawn("filter", plugin("filter")).unwrap();
+    eventually("the plugin is there", || listed(&broker).len() == 1);
+    let entry = &listed(&broker)[0];
+    assert_eq!((entry.pid, entry.name.as_str()), (child.id(), "filter"));
+    assert_eq!(entry.transport, Transport::Shm);
+    assert_eq!(child.try_wait().unwrap(), None);
+    assert_eq!(child.wait(Duration::from_millis(20)).unwrap(), None);
+    child.kill().unwrap();
+    let status = child.wait(PATIENCE).unwrap().expect("it still runs");
+    assert!(!status.success());
+    eventually("the plugin is gone", || listed(&broker).is_empty());
+    child.kill().unwrap();
+    let again = broker.spawn("filter", plugin("filter")).unwrap();
+    assert_ne!(again.id(), child.id());
+}
+
+/// A plugin under another name than its host gave it could pass for another one.
+#[test]
+fn a_plugin_bears_the_name_it_was_given() {
+    let broker = embedded();
+    let child = broker.spawn("filter", plugin("delay")).unwrap();
+    let status = child.wait(PATIENCE).unwrap().unwrap();
+    assert_eq!(status.code(), Some(Code::PermissionDenied as i32));
+    assert!(listed(&broker).is_empty());
+    assert!(broker.spawn("", plugin("")).is_err());
+    let missing = broker.spawn("x", Command::new("/no/such/program"));
+    let why = missing.unwrap_err().to_string();
+    assert!(
+        why.contains("`x`") && why.contains("/no/such/program"),
+        "{why}"
+    );
+}
+
+/// A connection that a plugin passes on must not make another process the plugin.
+#[test]
+fn only_the_started_process_may_say_hello() {
+    let broker = embedded();
+    let inner = plugin("filter");
+    let mut shell = Command::new("/bin/sh");
+    // Not the last command, so that the shell does not become it.
+    shell.args(["-c", "\"$0\" \"$@\"; exit $?"]);
+    shell.arg(inner.get_program()).args(inner.get_args());
+    shell
+        .env(NAME, "filter")
+        .stdout(std::process::Stdio::null());
+    let child = broker.spawn("filter", shell).unwrap();
+    let status = child.wait(PATIENCE).unwrap().unwrap();
+    assert_eq!(status.code(), Some(Code::PermissionDenied as i32));
+}
+
+/// A broker that ends must not leave processes behind, not even those that do not listen.
+#[test]
+fn children_end_with_the_broker() {
+    let broker = Broker::builder().without_socket().stop_grace(SHORT);
+    let broker = broker.start().unwrap();
+    let polite = broker.spawn("polite", plugin("polite")).unwrap();
+    let mut sleeper = Command::new("/bin/sleep");
+    sleeper.arg("1000");
+    let sleeper = broker.spawn("sleeper", sleeper).unwrap();
+    let mut deaf = Command::new("/bin/sh");
+    deaf.args(["-c", "trap '' TERM; echo; while :; do sleep 0.01; done"]);
+    deaf.stdout(std::process::Stdio::null());
+    let deaf = broker.spawn("deaf", deaf).unwrap();
+    eventually("the polite one is there", || !listed(&broker).is_empty());
+    let before = Instant::now();
+    drop(broker);
+    assert!(before.elapsed() < PATIENCE);
+    for child in [polite, sleeper, deaf] {
+        assert!(child.try_wait().unwrap().is_some());
+    }
+}
+
+/// A host is a plugin like any other, without a detour through the file system.
+#[test]
+fn the_host_takes_part_itself() {
+    let broker = embedded();
+    let mut host = Peer::on(broker.connect().unwrap());
+    host.join("host");
+    eventually("the host is there", || listed(&broker).len() == 1);
+    assert_eq!(listed(&broker)[0].transport, Transport::InProcess);
+    broker.stop();
+    assert_eq!(code_of(&host.ended()), Code::BrokerGone);
+}

@@ -1,0 +1,159 @@
+//! What a broker costs when nothing happens, and what is left when plugins are gone.
+//!
+//! These look at the whole process, so they run one after the other.
+
+// What is not there fails the test.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use callgate_layout::control::ToBroker;
+use callgate_layout::sys::fdpass;
+
+use support::{Bus, Linked, Peer, bus, eventually, link};
+
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Maps of shared memory; others come and go with the allocator.
+fn maps() -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines()
+        .filter(|line| line.contains("memfd:callgate"))
+        .count()
+}
+
+fn is_empty(bus: &Bus) -> bool {
+    let listing = bus.broker.snapshot().unwrap();
+    listing.plugins.is_empty() && listing.links.is_empty() && listing.gates.is_empty()
+}
+
+/// A host that runs for months starts its plugins thousands of times.
+#[test]
+fn nothing_is_left_of_a_hundred_dead_sessions() {
+    let _alone = alone();
+    let bus = bus();
+    drop(bus.plugin("warm-up"));
+    eventually("the first is gone", || is_empty(&bus));
+    let before = (descriptors(), maps());
+    let pairs: Vec<(Peer, Peer, (Linked, Linked))> = (0..50)
+        .map(|number| {
+            let mut caller = bus.plugin(&format!("caller {number}"));
+            let mut provider = bus.plugin(&format!("provider {number}"));
+            let gate = format!("gate {number}");
+            let (ours, theirs, _) = link(&mut caller, &mut provider, &gate);
+            (caller, provider, (ours, theirs))
+        })
+        .collect();
+    assert_eq!(bus.broker.snapshot().unwrap().links.len(), 50);
+    drop(pairs);
+    eventually("all are gone", || is_empty(&bus));
+    assert_eq!((descriptors(), maps()), before);
+}
+
+/// Sessions that end in the middle of something are the ones that leak.
+#[test]
+fn nothing_is_left_of_what_was_half_made() {
+    let _alone = alone();
+    let bus = bus();
+    drop(bus.plugin("warm-up"));
+    eventually("the first is gone", || is_empty(&bus));
+    let before = (descriptors(), maps());
+    for step in 0..6 {
+        let mut caller = bus.plugin("caller");
+        let mut provider = bus.plugin("provider");
+        caller.takes = step % 2 == 0;
+        let face = callgate_layout::envelope::Face::Function;
+        assert_eq!(provider.provide("g", face, 7), None);
+        caller.open(1, "g", 7);
+        if step >= 2 {
+            let mut theirs = provider.mapped_outbox();
+            let _ours = caller.mapped_outbox();
+            if step >= 4 {
+                provider.meet(&mut theirs);
+                provider.install_grant();
+            }
+        }
+        let silent = bus.connect();
+        let file: OwnedFd = fs::File::open("/dev/null").unwrap().into();
+        let bytes = ToBroker::Took.encode().unwrap();
+        let _ = fdpass::send(silent.socket.as_fd(), &bytes, &[file.as_fd(); 30]);
+        drop((silent, caller, provider));
+        eventually("all are gone", || is_empty(&bus));
+    }
+    eventually("every connection is closed", || descriptors() == before.0);
+    assert_eq!(maps(), before.1);
+}
+
+/// A broker that stops must give back all that it has.
+#[test]
+fn nothing_is_left_of_a_broker() {
+    let _alone = alone();
+    drop(bus());
+    let before = (descriptors(), maps());
+    let bus = bus();
+    let mut caller = bus.plugin("caller");
+    let mut provider = bus.plugin("provider");
+    let linked = link(&mut caller, &mut provider, "g");
+    let child = bus
+        .broker
+        .spawn("x", std::process::Command::new("/bin/true"));
+    drop((bus, caller, provider, linked, child));
+    assert_eq!((descriptors(), maps()), before);
+}
+
+/// How often the broker's thread has run, and for how many nanoseconds.
+fn activity() -> (u64, u64) {
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path();
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+        if name.trim() == "callgate-broker" {
+            let text = fs::read_to_string(path.join("schedstat")).unwrap();
+            let mut numbers = text.split_whitespace().map(|n| n.parse::<u64>().unwrap());
+            let nanos = numbers.next().unwrap();
+            return (numbers.nth(1).unwrap(), nanos);
+        }
+    }
+    panic!("the broker has no thread");
+}
+
+/// A broker that polls would cost battery on every machine that has a host.
+#[test]
+fn an_idle_broker_does_not_run() {
+    let _alone = alone();
+    let bus = bus();
+    let mut plugins: Vec<Peer> = (0..40).map(|n| bus.plugin(&format!("idle {n}"))).collect();
+    assert!(
+        plugins
+            .iter_mut()
+            .all(|plugin| plugin.next_within(Duration::ZERO).is_err())
+    );
+    eventually("all are there", || {
+        bus.broker.snapshot().unwrap().plugins.len() == 40
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    let before = activity();
+    std::thread::sleep(Duration::from_secs(1));
+    let after = activity();
+    assert!(
+        after.0 - before.0 <= 1,
+        "it woke up {} times",
+        after.0 - before.0
+    );
+    assert!(
+        after.1 - before.1 < 2_000_000,
+        "it ran {} ns",
+        after.1 - before.1
+    );
+}

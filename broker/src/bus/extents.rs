@@ -52,7 +52,9 @@ impl Bus {
         match self.own_link(from, end)? {
             None => return Ok(Weight::Charged),
             Some(link) if !link.is_up() => {
-                return Err(protocol("it wanted an extent for a link that is not set up"));
+                return Err(protocol(
+                    "it wanted an extent for a link that is not set up",
+                ));
             }
             Some(_) => {}
         }
@@ -68,12 +70,24 @@ impl Bus {
                 "{mib} MiB more would exceed the {limit} MiB that one plugin may have for large payloads"
             );
             let failure = Failure::new(Code::Overloaded, message);
-            self.send(from, ToPlugin::ExtentRefused { end, number, failure });
+            self.send(
+                from,
+                ToPlugin::ExtentRefused {
+                    end,
+                    number,
+                    failure,
+                },
+            );
             return Ok(Weight::Charged);
         };
-        let extent = Extent { len, stage: Stage::Writer, _charge: charge };
+        let extent = Extent {
+            len,
+            stage: Stage::Writer,
+            _charge: charge,
+        };
         self.extents.insert(id, extent);
-        self.deadlines.set(Awaited::Extent(end, number), Some(now + self.step));
+        self.deadlines
+            .set(Awaited::Extent(end, number), Some(now + self.step));
         self.effects.push_back(Effect::NewExtent(from, id, len));
         Ok(Weight::Charged)
     }
@@ -119,8 +133,14 @@ impl Bus {
         extent.stage = Stage::Reader;
         let (end, len) = (id.0.other(), extent.len);
         let to = link.plugin(end.side);
-        self.deadlines.set(Awaited::Extent(id.0, id.1), Some(now + self.step));
-        self.effects.push_back(Effect::PeerExtent { to, end, number: id.1, len });
+        self.deadlines
+            .set(Awaited::Extent(id.0, id.1), Some(now + self.step));
+        self.effects.push_back(Effect::PeerExtent {
+            to,
+            end,
+            number: id.1,
+            len,
+        });
     }
 
     pub(super) fn peer_extent_mapped(
@@ -146,7 +166,10 @@ impl Bus {
         from: PluginId,
         id: ExtentId,
     ) -> Result<Weight, Failure> {
-        if self.advance(from, id.0, id, (Stage::Ready, Stage::Ready))?.is_none() {
+        if self
+            .advance(from, id.0, id, (Stage::Ready, Stage::Ready))?
+            .is_none()
+        {
             return Ok(Weight::Charged);
         }
         self.extents.remove(&id);
@@ -162,13 +185,24 @@ impl Bus {
     pub(crate) fn extent_failed(&mut self, to: PluginId, id: ExtentId, failure: Failure) {
         self.forget_extent(id);
         let (end, number) = id;
-        self.send(to, ToPlugin::ExtentRefused { end, number, failure });
+        self.send(
+            to,
+            ToPlugin::ExtentRefused {
+                end,
+                number,
+                failure,
+            },
+        );
     }
 
     /// Forgets the extents of a link that has ended.
     pub(super) fn drop_extents(&mut self, link: u64) {
-        let ids: Vec<ExtentId> =
-            self.extents.keys().filter(|(end, _)| end.link == link).copied().collect();
+        let ids: Vec<ExtentId> = self
+            .extents
+            .keys()
+            .filter(|(end, _)| end.link == link)
+            .copied()
+            .collect();
         for id in ids {
             self.forget_extent(id);
         }

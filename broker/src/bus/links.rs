@@ -109,7 +109,11 @@ impl Bus {
 
     /// The living link that a plugin means, if the end is its own. `None` for one that has
     /// ended: the record and the news of that have crossed.
-    pub(super) fn own_link(&mut self, from: PluginId, end: LinkEnd) -> Result<Option<&mut Link>, Failure> {
+    pub(super) fn own_link(
+        &mut self,
+        from: PluginId,
+        end: LinkEnd,
+    ) -> Result<Option<&mut Link>, Failure> {
         if end.side > 1 || end.link == 0 || end.link >= self.next_link {
             return Err(protocol("it named a link that there never was"));
         }

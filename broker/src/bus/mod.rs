@@ -110,11 +110,11 @@ impl Bus {
         &self.registry
     }
 
-    /// The two plugins of each link.
-    pub(crate) fn link_ends(&self) -> impl Iterator<Item = [PluginId; 2]> {
+    /// Each link with its two plugins.
+    pub(crate) fn link_ends(&self) -> impl Iterator<Item = (u64, [PluginId; 2])> {
         self.links
-            .values()
-            .map(|link| [link.plugin(0), link.plugin(1)])
+            .iter()
+            .map(|(id, link)| (*id, [link.plugin(0), link.plugin(1)]))
     }
 
     pub(crate) fn limits(&self) -> Limits {

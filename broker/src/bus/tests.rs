@@ -28,6 +28,7 @@ impl World {
             gates: 8,
             opens: 8,
             links,
+            extent_mib: 8,
         };
         let mut world = World {
             bus: Bus::new(limits, STEP),

@@ -32,7 +32,12 @@ impl Reactor {
             }
             Effect::NewExtent(to, id, len) => self.new_extent(to, id, len, now),
             Effect::SealExtent(owner, id) => self.seal_extent(owner, id, now),
-            Effect::PeerExtent { to, end, number, len } => {
+            Effect::PeerExtent {
+                to,
+                end,
+                number,
+                len,
+            } => {
                 self.peer_extent(to, end, (number, len), now);
             }
             Effect::ForgetExtent(id) => {

@@ -19,9 +19,16 @@ impl Reactor {
                 let memory = Arc::new(memory);
                 self.extents.insert(id, memory.clone());
                 let (end, number) = id;
-                self.send(to, &ToPlugin::NewExtent { end, number, len }, vec![memory], now);
+                self.send(
+                    to,
+                    &ToPlugin::NewExtent { end, number, len },
+                    vec![memory],
+                    now,
+                );
             }
-            Err(error) => self.bus.extent_failed(to, id, no_memory("an extent", &error)),
+            Err(error) => self
+                .bus
+                .extent_failed(to, id, no_memory("an extent", &error)),
         }
     }
 
@@ -47,7 +54,12 @@ impl Reactor {
     ) {
         if let Some(memory) = self.extents.get(&(end.other(), number)) {
             let memory = memory.clone();
-            self.send(to, &ToPlugin::PeerExtent { end, number, len }, vec![memory], now);
+            self.send(
+                to,
+                &ToPlugin::PeerExtent { end, number, len },
+                vec![memory],
+                now,
+            );
         }
     }
 }

@@ -77,11 +77,11 @@ impl Reactor {
     fn link_entries(&self) -> Vec<LinkEntry> {
         let bytes = 2 * self.settings.limits.geometry.total_len() as u64;
         let links = self.bus.link_ends();
-        let entries = links.map(|[a, b]| LinkEntry {
+        let entries = links.map(|(id, [a, b])| LinkEntry {
             a: self.name_of(a),
             b: self.name_of(b),
             same_trust_domain: true,
-            granted_bytes: bytes,
+            granted_bytes: bytes + self.bus.extent_bytes(id),
         });
         entries.collect()
     }

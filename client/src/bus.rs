@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker};
+use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass;
 use callgate_layout::{Code, control};
 use crossbeam_channel::Sender;
@@ -32,6 +33,7 @@ pub(crate) struct Bus {
     pub(crate) plugin: u64,
     pub(crate) limits: Limits,
     pub(crate) policy: WaitPolicy,
+    pub(crate) trust: Option<TrustPeers>,
     pub(crate) served: Arc<Served>,
     socket: OwnedFd,
     next: AtomicU32,
@@ -49,6 +51,7 @@ pub(crate) struct Session {
     pub(crate) plugin: u64,
     pub(crate) limits: Limits,
     pub(crate) policy: WaitPolicy,
+    pub(crate) trust: Option<TrustPeers>,
     pub(crate) served: Served,
     pub(crate) socket: OwnedFd,
 }
@@ -60,6 +63,7 @@ impl Bus {
             plugin: session.plugin,
             limits: session.limits,
             policy: session.policy,
+            trust: session.trust,
             served: Arc::new(session.served),
             socket: session.socket,
             next: AtomicU32::new(1),
@@ -136,6 +140,10 @@ impl Bus {
     pub(crate) fn add_link(&self, link: &Arc<Link>) {
         self.links.lock().insert(link.end(), link.clone());
         self.served.add_link(link.clone());
+    }
+
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.links.lock().values().cloned().collect()
     }
 
     pub(crate) fn link(&self, end: LinkEnd) -> Option<Arc<Link>> {

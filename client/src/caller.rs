@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 
 use callgate_layout::clock;
-use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
+use callgate_layout::envelope::{Call, Cell, Face, Place, Reply, Violation};
 use callgate_layout::parking::{self, Activity};
+use callgate_layout::payload::{Room, extent_len_for};
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, marks, slot};
@@ -12,9 +13,13 @@ use rkyv::util::AlignedVec;
 
 use crate::archive::{self, ErrorRecord};
 use crate::error::{Error, Result};
-use crate::link::Link;
+use crate::extents::too_large;
+use crate::link::{Held, Link};
 use crate::types::GateType;
 use crate::wait::Patience;
+
+/// Keep at most this much memory for a thread's next large payload.
+const KEEP: usize = 1 << 20;
 
 thread_local! {
     /// Payloads that do not fit a cell pass through here, so that they allocate once a thread.
@@ -35,74 +40,118 @@ pub(crate) struct Target<'a> {
 /// A call under way.
 struct Flight {
     ticket: Ticket,
-    /// Whether the request lies in the area, so that its blocks are to be freed.
-    in_area: bool,
+    /// Whether the request lies in the entry, so that nothing else of it is to be freed.
+    is_inline: bool,
 }
 
 /// Calls a gate and waits for the answer.
 #[inline]
 pub(crate) fn call<A: GateType, R: GateType>(target: Target<'_>, arguments: &A) -> Result<R> {
-    if !target.link.is_here() {
-        return Err(Error::new(
-            Code::Closed,
-            "this handle was made before a fork, in the parent process: connect anew in the child",
-        ));
-    }
+    check_here(target.link)?;
     let mut cell = Cell::default();
     let flight = match archive::serialize_into(arguments, cell.inline_mut()) {
         Some(length) => send_inline(target, &mut cell, length)?,
-        None => send_in_area(target, &mut cell, arguments)?,
+        None => send_large(target, &mut cell, arguments)?,
     };
+    finish(target, flight, &mut cell)
+}
+
+/// Calls a gate with a payload that was filled in place, and waits for the answer.
+pub(crate) fn call_loaned<R: GateType>(target: Target<'_>, room: Room) -> Result<R> {
+    let (mut cell, length) = (Cell::default(), room.len());
+    let ticket = take_ticket(target)?;
+    let flight = send_held(target, &mut cell, ticket, (Held::Extent(room), length))?;
+    finish(target, flight, &mut cell)
+}
+
+/// Takes room for a payload, to be filled in place.
+pub(crate) fn loan(target: Target<'_>, len: usize) -> Result<Room> {
+    let link = target.link;
+    check_here(link)?;
+    if extent_len_for(len).is_none() {
+        return Err(too_large(Code::RequestTooLarge, "bytes", len));
+    }
+    wait_for(target, || link.take_room(len)).unwrap_or_else(|| Err(no_room(link, "payload memory")))
+}
+
+/// Waits for the answer and takes it.
+#[inline]
+fn finish<R: GateType>(target: Target<'_>, flight: Flight, cell: &mut Cell) -> Result<R> {
     await_reply(target, flight.ticket)
         .inspect_err(|_| target.link.abandon(flight.ticket))
         .map_err(Error::maybe_run)?;
-    receive(target.link, flight, &mut cell)
+    receive(target.link, flight, cell)
+}
+
+#[inline]
+fn check_here(link: &Link) -> Result<()> {
+    if link.is_here() {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Closed,
+        "this handle was made before a fork, in the parent process: connect anew in the child",
+    ))
+}
+
+#[inline]
+fn take_ticket(target: Target<'_>) -> Result<Ticket> {
+    match target.link.pending().take() {
+        Some(ticket) => Ok(ticket),
+        None => wait_for_ticket(target),
+    }
 }
 
 fn send_inline(target: Target<'_>, cell: &mut Cell, length: usize) -> Result<Flight> {
-    let ticket = match target.link.pending().take() {
-        Some(ticket) => ticket,
-        None => wait_for_ticket(target)?,
-    };
+    let ticket = take_ticket(target)?;
     publish(target, ticket, Place::Inline, length, cell)?;
     Ok(Flight {
         ticket,
-        in_area: false,
+        is_inline: true,
     })
 }
 
 #[cold]
-fn send_in_area<A: GateType>(target: Target<'_>, cell: &mut Cell, arguments: &A) -> Result<Flight> {
+fn send_large<A: GateType>(target: Target<'_>, cell: &mut Cell, arguments: &A) -> Result<Flight> {
     let link = target.link;
     // A handler's own call may come here while this thread's scratch is in use further up the
     // stack only if serialising called handlers, which it does not.
     SCRATCH.with_borrow_mut(|scratch| {
         archive::serialize_vec(arguments, scratch)?;
-        if scratch.len() > link.area().capacity() {
-            return Err(Error::new(
-                Code::RequestTooLarge,
-                format!(
-                    "the arguments take {} bytes, a link carries {}; nothing was sent",
-                    scratch.len(),
-                    link.area().capacity()
-                ),
-            ));
+        if extent_len_for(scratch.len()).is_none() {
+            return Err(too_large(Code::RequestTooLarge, "arguments", scratch.len()));
         }
-        let ticket = match link.pending().take() {
-            Some(ticket) => ticket,
-            None => wait_for_ticket(target)?,
-        };
-        let Some((place, run)) = wait_for(target, || link.write_payload(scratch)) else {
-            link.finish(ticket, false);
-            return Err(no_room(link, "payload area"));
-        };
-        link.keep_request(ticket, run);
-        publish(target, ticket, place, scratch.len(), cell)?;
-        Ok(Flight {
-            ticket,
-            in_area: true,
-        })
+        let ticket = take_ticket(target)?;
+        let held = wait_for(target, || link.write_payload(scratch))
+            .unwrap_or_else(|| Err(no_room(link, "payload memory")));
+        let held = held.inspect_err(|_| link.cancel(ticket))?;
+        let length = scratch.len();
+        shrink(scratch);
+        send_held(target, cell, ticket, (held, length))
     })
+}
+
+/// Publishes a call whose payload is in place.
+fn send_held(
+    target: Target<'_>,
+    cell: &mut Cell,
+    ticket: Ticket,
+    (held, length): (Held, usize),
+) -> Result<Flight> {
+    let place = held.place();
+    target.link.keep_request(ticket, held);
+    publish(target, ticket, place, length, cell)?;
+    Ok(Flight {
+        ticket,
+        is_inline: false,
+    })
+}
+
+/// Gives the memory of one large payload back instead of keeping it for the next.
+fn shrink(scratch: &mut AlignedVec) {
+    if scratch.capacity() > KEEP {
+        *scratch = AlignedVec::new();
+    }
 }
 
 #[inline]
@@ -115,7 +164,7 @@ fn publish(
 ) -> Result<()> {
     let link = target.link;
     if link.is_gone() {
-        link.finish(ticket, place != Place::Inline);
+        link.cancel(ticket);
         return Err(gone(link));
     }
     let call = Call {
@@ -123,7 +172,7 @@ fn publish(
         slot: ticket.slot,
         face: target.face,
         place,
-        // A payload is no longer than the area, which is at most 1 MiB.
+        // A payload is no longer than the largest extent, 64 MiB.
         length: length as u32,
         deadline: clock::to_tick(target.deadline),
     };
@@ -185,32 +234,34 @@ fn park_for_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
 /// Copies the reply, frees what the call held, and makes a value or an error of it.
 #[inline]
 fn receive<R: GateType>(link: &Link, flight: Flight, cell: &mut Cell) -> Result<R> {
-    let reply = match slot::read(link.inbox(), link.geometry(), flight.ticket.slot, cell) {
-        Ok(reply) => reply,
-        Err(violation) => {
-            let error = Error::new(
-                Code::Protocol,
-                format!(
-                    "plugin {}: {violation}; the link is closed",
-                    link.peer().name()
-                ),
-            );
-            link.end_with(error.clone());
-            return Err(error.maybe_run());
-        }
-    };
-    match reply.place {
-        Place::Inline => {
-            link.finish(flight.ticket, flight.in_area);
-            decode(&reply, &cell.inline()[..reply.length as usize])
-        }
-        Place::Area { block } => SCRATCH.with_borrow_mut(|scratch| {
-            link.read_payload(block, reply.length, scratch);
-            link.release_reply(flight.ticket, &reply);
-            link.finish(flight.ticket, flight.in_area);
-            decode(&reply, scratch)
-        }),
+    let reply = slot::read(link.inbox(), link.geometry(), flight.ticket.slot, cell)
+        .map_err(|violation| broke(link, violation))?;
+    if reply.place == Place::Inline {
+        link.finish(flight.ticket, flight.is_inline);
+        return decode(&reply, &cell.inline()[..reply.length as usize]);
     }
+    SCRATCH.with_borrow_mut(|scratch| {
+        if let Err(violation) = link.read_payload(reply.place, reply.length, scratch) {
+            return Err(broke(link, violation));
+        }
+        link.release_reply(flight.ticket, &reply);
+        link.finish(flight.ticket, flight.is_inline);
+        let answer = decode(&reply, scratch);
+        shrink(scratch);
+        answer
+    })
+}
+
+/// Closes the link to a provider that broke the protocol.
+#[cold]
+fn broke(link: &Link, violation: Violation) -> Error {
+    let text = format!(
+        "plugin {}: {violation}; the link is closed",
+        link.peer().name()
+    );
+    let error = Error::new(Code::Protocol, text).maybe_run();
+    link.end_with(error.clone());
+    error
 }
 
 #[inline]

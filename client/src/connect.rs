@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::control::{self, Identity, MAX_RECORD, MAX_TEXT, ToBroker, ToPlugin};
 use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
+use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass::{self, Received};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{futex, inherit};
@@ -44,6 +45,7 @@ pub struct PluginBuilder {
     socket: Option<PathBuf>,
     descriptor: Option<OwnedFd>,
     policy: WaitPolicy,
+    trust: Option<TrustPeers>,
     timeout: Duration,
 }
 
@@ -58,6 +60,7 @@ impl PluginBuilder {
             socket: None,
             descriptor: None,
             policy: WaitPolicy::default(),
+            trust: None,
             timeout: bus::REQUEST_TIMEOUT,
         }
     }
@@ -96,6 +99,14 @@ impl PluginBuilder {
         self
     }
 
+    /// Also gives handlers of raw bytes their payloads as slices, read where they lie
+    /// ([`Payload::as_slice`](crate::Payload::as_slice)). Making the promise that this needs is
+    /// `unsafe`.
+    pub fn read_in_place(mut self, promise: TrustPeers) -> PluginBuilder {
+        self.trust = Some(promise);
+        self
+    }
+
     /// How long connecting may take; 5 s unless given.
     pub fn timeout(mut self, timeout: Duration) -> PluginBuilder {
         self.timeout = timeout;
@@ -128,6 +139,7 @@ impl PluginBuilder {
             plugin,
             limits,
             policy: self.policy,
+            trust: self.trust,
             served,
             socket,
         })

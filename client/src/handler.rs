@@ -13,6 +13,7 @@ use callgate_layout::{Schema, Signature};
 use rkyv::Archive;
 
 use crate::context::Context;
+use crate::raw::Payload;
 use crate::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::{Result, archive};
 
@@ -224,6 +225,22 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
 pub(crate) trait ErasedHandler: Send + Sync {
     /// Checks the request, runs the handler and archives what it returns. A panic passes through.
     fn call(&self, context: Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()>;
+
+    /// The handler as one that reads its payload where it lies, if it is one.
+    fn in_place(&self) -> Option<&dyn InPlaceHandler> {
+        None
+    }
+}
+
+/// A handler of raw bytes, which reads them where they lie.
+pub(crate) trait InPlaceHandler: Send + Sync {
+    /// Runs the handler and archives what it returns. A panic passes through.
+    fn call(
+        &self,
+        context: Context<'_>,
+        payload: Payload<'_>,
+        reply: &mut ReplyBuffer,
+    ) -> Result<()>;
 }
 
 /// Forgets a handler's types.

@@ -11,6 +11,7 @@ mod connect;
 mod context;
 mod dispatch;
 mod error;
+mod extents;
 mod gates;
 mod handler;
 mod link;
@@ -18,6 +19,7 @@ mod listen;
 mod opened;
 mod plugin;
 mod provider;
+mod raw;
 mod room;
 mod serve;
 mod subscriber;
@@ -26,6 +28,7 @@ mod wait;
 
 pub use callgate_derive::gate_type;
 pub use callgate_layout::control::Limits;
+pub use callgate_layout::payload::TrustPeers;
 pub use callgate_layout::{Blame, Code};
 pub use connect::PluginBuilder;
 pub use context::{Caller, Context};
@@ -33,6 +36,7 @@ pub use error::{Error, Result};
 pub use handler::{Handler, HandlerError, Param, Reply, View};
 pub use plugin::Plugin;
 pub use provider::Provider;
+pub use raw::{Loan, Payload, RawSubscriber};
 pub use subscriber::{DEFAULT_TIMEOUT, Subscriber};
 pub use types::{
     Arguments, GateType, MapKey, SortedMap, action_signature_of, fingerprint_of, schema_of,

@@ -5,12 +5,13 @@
 //! has returned.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, Weak};
 
-use callgate_layout::area::{self, Area, Run};
-use callgate_layout::control::LinkEnd;
-use callgate_layout::envelope::{Call, Cell, Place, Reply};
+use callgate_layout::area::{self, Area, Region, Run};
+use callgate_layout::control::{LinkEnd, ToBroker};
+use callgate_layout::envelope::{Call, Cell, Place, Reply, Violation};
 use callgate_layout::parking::{self, Activity, Doorbell};
+use callgate_layout::payload::{PayloadView, Room, TrustPeers};
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::RingWriter;
 use callgate_layout::sys::fork::ForkMark;
@@ -20,16 +21,17 @@ use callgate_layout::{Geometry, marks, slot};
 use parking_lot::Mutex;
 use rkyv::util::AlignedVec;
 
+use crate::bus::Bus;
 use crate::context::Caller;
 use crate::error::Error;
+use crate::extents::{Extents, Found};
 use crate::gates::{Gate, Granted};
-use crate::room::Room;
+use crate::room::WaitingRoom;
 
 const LIVE: u32 = 0;
 const GONE: u32 = 1;
 
 /// The memory and the facts that make up one end of a link.
-#[derive(Debug)]
 pub(crate) struct LinkParts {
     pub(crate) end: LinkEnd,
     pub(crate) geometry: Geometry,
@@ -38,22 +40,43 @@ pub(crate) struct LinkParts {
     pub(crate) inbox: ReadView,
     pub(crate) peer_status: ReadView,
     pub(crate) peer_bell: Doorbell,
+    pub(crate) trust: Option<TrustPeers>,
+    pub(crate) bus: Weak<Bus>,
+}
+
+/// What a payload takes of this side's memory.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// Blocks of the outbox's payload area.
+    Area(Run),
+    /// Room in an extent, which is free again when this is dropped.
+    Extent(Room),
+}
+
+impl Held {
+    /// Where the payload lies, as an envelope names it.
+    pub(crate) fn place(&self) -> Place {
+        match self {
+            Held::Area(run) => Place::Area { block: run.first() },
+            Held::Extent(room) => Place::Extent(room.place()),
+        }
+    }
 }
 
 /// One end of a link.
-#[derive(Debug)]
 pub(crate) struct Link {
     parts: LinkParts,
     ring: RingWriter,
     pending: Pending,
     area: Area,
-    /// The area blocks of each pending call's request, if it has any.
-    requests: [Mutex<Option<Run>>; 64],
-    /// Generation and blocks of each reply that lies in this side's area.
-    replies: Mutex<[Option<(u32, Run)>; 64]>,
+    /// What each pending call's request takes, if it does not lie inline.
+    requests: [Mutex<Option<Held>>; 64],
+    /// Generation of each reply that does not lie inline, and what it takes.
+    replies: Mutex<[Option<(u32, Held)>; 64]>,
+    extents: Extents,
     /// What the peer may call here, by the index in envelopes.
     grants: Mutex<Vec<Option<Granted>>>,
-    room: Room,
+    room: WaitingRoom,
     /// The word that callers wait on beside their reply slot: [`LIVE`], then [`GONE`] for good.
     state: AtomicU32,
     reason: OnceLock<Error>,
@@ -66,11 +89,12 @@ impl Link {
         Link {
             ring: RingWriter::new(geometry),
             pending: Pending::new(geometry),
-            area: Area::new(geometry),
+            area: Area::new(Region::outbox(geometry)),
             requests: [const { Mutex::new(None) }; 64],
-            replies: Mutex::new([None; 64]),
+            replies: Mutex::new([const { None }; 64]),
+            extents: Extents::default(),
             grants: Mutex::new(Vec::new()),
-            room: Room::new(),
+            room: WaitingRoom::new(),
             state: AtomicU32::new(LIVE),
             reason: OnceLock::new(),
             fork: ForkMark::here(),
@@ -98,15 +122,15 @@ impl Link {
         &self.parts.inbox
     }
 
-    pub(crate) fn area(&self) -> &Area {
-        &self.area
+    pub(crate) fn extents(&self) -> &Extents {
+        &self.extents
     }
 
     pub(crate) fn pending(&self) -> &Pending {
         &self.pending
     }
 
-    pub(crate) fn room(&self) -> &Room {
+    pub(crate) fn room(&self) -> &WaitingRoom {
         &self.room
     }
 
@@ -179,18 +203,25 @@ impl Link {
         slot::state(&self.parts.inbox, self.parts.geometry, ticket.slot) == ticket.generation
     }
 
-    /// Remembers which blocks a pending call's request lies in.
-    pub(crate) fn keep_request(&self, ticket: Ticket, run: Run) {
-        *self.requests[usize::from(ticket.slot)].lock() = Some(run);
+    /// Remembers what a pending call's request takes.
+    pub(crate) fn keep_request(&self, ticket: Ticket, held: Held) {
+        *self.requests[usize::from(ticket.slot)].lock() = Some(held);
     }
 
     /// Frees a slot after its reply was copied, and the request's blocks with it.
     #[inline]
-    pub(crate) fn finish(&self, ticket: Ticket, request_in_area: bool) {
-        if request_in_area {
+    pub(crate) fn finish(&self, ticket: Ticket, is_inline: bool) {
+        if !is_inline {
             self.free_request(ticket.slot);
         }
         self.pending.free(ticket);
+        self.room.freed();
+    }
+
+    /// Frees a slot whose call was not published.
+    pub(crate) fn cancel(&self, ticket: Ticket) {
+        self.free_request(ticket.slot);
+        self.pending.cancel(ticket);
         self.room.freed();
     }
 
@@ -230,28 +261,112 @@ impl Link {
     }
 
     fn free_request(&self, slot: u8) {
-        if let Some(run) = self.requests[usize::from(slot)].lock().take() {
-            self.area.free(run);
+        let held = self.requests[usize::from(slot)].lock().take();
+        self.free(held);
+    }
+
+    fn free(&self, held: Option<Held>) {
+        match held {
+            Some(Held::Area(run)) => self.area.free(run),
+            // Dropping the room frees it.
+            Some(Held::Extent(_)) | None => {}
         }
     }
 
-    /// Copies a checked payload of the peer's into private memory, where archives are aligned.
-    pub(crate) fn read_payload(&self, block: u8, length: u32, into: &mut AlignedVec) {
+    /// Copies a peer's payload that does not lie inline into private memory, where archives are
+    /// aligned.
+    pub(crate) fn read_payload(
+        &self,
+        place: Place,
+        length: u32,
+        into: &mut AlignedVec,
+    ) -> Result<(), Violation> {
         into.clear();
-        into.resize(length as usize, 0);
-        area::read(&self.parts.inbox, self.parts.geometry, block, into);
+        match place {
+            Place::Inline => {}
+            Place::Area { block } => {
+                into.resize(length as usize, 0);
+                area::read(
+                    &self.parts.inbox,
+                    Region::outbox(self.parts.geometry),
+                    block,
+                    into,
+                );
+            }
+            Place::Extent(place) => {
+                let (memory, region) = self.extents.peer(place, length)?;
+                into.resize(length as usize, 0);
+                area::read(&memory, region, place.block, into);
+            }
+        }
+        Ok(())
     }
 
-    /// Copies a payload into blocks of this side's area; `None` while there are not enough.
-    pub(crate) fn write_payload(&self, payload: &[u8]) -> Option<(Place, Run)> {
-        let run = self.area.allocate(payload.len())?;
-        area::write(&self.parts.outbox, self.parts.geometry, run, payload);
-        Some((Place::Area { block: run.first() }, run))
+    /// A peer's payload where it lies; `None` for one that lies inline.
+    pub(crate) fn view_payload(
+        &self,
+        place: Place,
+        length: u32,
+    ) -> Result<Option<PayloadView>, Violation> {
+        let (memory, region, block) = match place {
+            Place::Inline => return Ok(None),
+            Place::Area { block } => (
+                self.parts.inbox.clone(),
+                Region::outbox(self.parts.geometry),
+                block,
+            ),
+            Place::Extent(place) => {
+                let (memory, region) = self.extents.peer(place, length)?;
+                (memory, region, place.block)
+            }
+        };
+        Ok(Some(PayloadView::new(
+            memory,
+            region,
+            block,
+            length,
+            self.parts.trust,
+        )))
     }
 
-    /// Remembers the blocks of a published reply until the peer gives them back.
-    pub(crate) fn keep_reply(&self, ticket: Ticket, run: Run) {
-        let old = self.replies.lock()[usize::from(ticket.slot)].replace((ticket.generation, run));
+    /// Copies a payload into blocks of this side's area, or into an extent; `None` while there
+    /// is no room, which is being made then if that is possible.
+    pub(crate) fn write_payload(&self, payload: &[u8]) -> Option<Result<Held, Error>> {
+        if payload.len() <= self.area.capacity()
+            && let Some(run) = self.area.allocate(payload.len())
+        {
+            area::write(&self.parts.outbox, self.area.region(), run, payload);
+            return Some(Ok(Held::Area(run)));
+        }
+        let room = self.take_room(payload.len())?;
+        Some(room.map(|room| {
+            room.write(payload);
+            Held::Extent(room)
+        }))
+    }
+
+    /// Takes room in an extent; `None` while there is none.
+    pub(crate) fn take_room(&self, len: usize) -> Option<Result<Room, Error>> {
+        match self.extents.find(len) {
+            Found::Room(room) => Some(Ok(room)),
+            Found::Refused(error) => Some(Err(error)),
+            Found::Wait => None,
+            Found::Want(number, len) => {
+                let end = self.parts.end;
+                let bus = self.parts.bus.upgrade()?;
+                let want = ToBroker::WantExtent { end, number, len };
+                let sent = bus.check_alive().and_then(|()| bus.send(&want));
+                sent.err().map(|error| {
+                    self.extents.forget_wanted();
+                    Err(error)
+                })
+            }
+        }
+    }
+
+    /// Remembers what a published reply takes until the peer gives them back.
+    pub(crate) fn keep_reply(&self, ticket: Ticket, held: Held) {
+        let old = self.replies.lock()[usize::from(ticket.slot)].replace((ticket.generation, held));
         self.free_reply(old);
         // The caller may have given up before the reply was published.
         self.reclaim_replies();
@@ -268,14 +383,15 @@ impl Link {
         let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
         let mut replies = self.replies.lock();
         for (slot, kept) in (0..).zip(replies.iter_mut()) {
-            let is_back = |kept: &mut (u32, Run)| marks::is_released(inbox, geometry, slot, kept.0);
+            let is_back =
+                |kept: &mut (u32, Held)| marks::is_released(inbox, geometry, slot, kept.0);
             self.free_reply(kept.take_if(is_back));
         }
     }
 
-    fn free_reply(&self, reply: Option<(u32, Run)>) {
-        if let Some((_, run)) = reply {
-            self.area.free(run);
+    fn free_reply(&self, reply: Option<(u32, Held)>) {
+        if let Some((_, held)) = reply {
+            self.free(Some(held));
             self.room.freed();
         }
     }
@@ -295,5 +411,15 @@ impl Link {
         if parking::activity(&self.parts.peer_status) == Activity::Parked {
             self.parts.peer_bell.ring();
         }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Link { parts, .. } = self;
+        f.debug_struct("Link")
+            .field("end", &parts.end)
+            .field("peer", &parts.peer)
+            .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, PeerInfo, ToBroker, ToPlugin};
 use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN};
@@ -19,6 +20,7 @@ use crate::bus::{self, Bus};
 use crate::connect::map_writable;
 use crate::context::Caller;
 use crate::error::{Error, Result};
+use crate::extents::Extents;
 use crate::gates::Granted;
 use crate::link::{Link, LinkParts};
 use crate::plugin;
@@ -26,6 +28,8 @@ use crate::plugin;
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 const FIRST_PEER: usize = 2;
+/// An extent that was idle for one to two times this long is given back.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 /// The control thread, as its plugin holds it.
 pub(crate) struct Listener {
@@ -52,6 +56,7 @@ impl Listener {
             outboxes: HashMap::new(),
             peers: HashMap::new(),
             next_token: FIRST_PEER,
+            next_tidy: None,
             is_connected: true,
         };
         let thread = plugin::spawn("callgate-control", move || work.run())?;
@@ -88,6 +93,8 @@ struct Work {
     /// The processes of linked peers.
     peers: HashMap<Token, (LinkEnd, OwnedFd)>,
     next_token: usize,
+    /// When extents are looked through for idle ones; `None` while there are none.
+    next_tidy: Option<Instant>,
     is_connected: bool,
 }
 
@@ -95,7 +102,10 @@ impl Work {
     fn run(mut self) {
         let mut events = Events::with_capacity(64);
         loop {
-            match self.poll.poll(&mut events, None) {
+            let patience = self
+                .next_tidy
+                .map(|at| at.saturating_duration_since(Instant::now()));
+            match self.poll.poll(&mut events, patience) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => {
@@ -113,6 +123,9 @@ impl Work {
                     WAKER => {}
                     token => self.peer_ended(token),
                 }
+            }
+            if self.next_tidy.is_some_and(|at| at <= Instant::now()) {
+                self.tidy();
             }
         }
     }
@@ -196,6 +209,25 @@ impl Work {
                     opened.fail(bus::failure(failure));
                 }
             }
+            ToPlugin::NewExtent { end, number, len } => {
+                let outcome = self.new_extent(end, (number, len), descriptors);
+                self.reply(end, outcome, ToBroker::ExtentMapped { end, number });
+            }
+            ToPlugin::PeerExtent { end, number, len } => {
+                let outcome = self.peer_extent(end, (number, len), descriptors);
+                self.reply(end, outcome, ToBroker::PeerExtentMapped { end, number });
+            }
+            ToPlugin::ExtentReady { end, number } => {
+                self.extents_changed(end, |extents| extents.ready(number));
+                self.next_tidy
+                    .get_or_insert_with(|| Instant::now() + TIDY_EVERY);
+            }
+            ToPlugin::ExtentRefused { end, failure, .. } => {
+                self.extents_changed(end, |extents| extents.refused(bus::failure(failure)));
+            }
+            ToPlugin::PeerExtentGone { end, number } => {
+                self.extents_changed(end, |extents| extents.remove_peer(number));
+            }
             ToPlugin::LinkGone { end, failure } => self.link_gone(end, &bus::failure(failure)),
         }
     }
@@ -246,9 +278,61 @@ impl Work {
             inbox: map_read_only(inbox, geometry.total_len())?,
             peer_status: map_read_only(status, STATUS_LEN)?,
             peer_bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
+            trust: self.bus.trust,
+            bus: Arc::downgrade(&self.bus),
         }));
         self.bus.add_link(&link);
         self.watch(end, process)
+    }
+
+    fn new_extent(
+        &self,
+        end: LinkEnd,
+        (number, len): (u8, u32),
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<()> {
+        let [memory] = expect(descriptors)?;
+        let memory = map_writable(memory, len as usize)?;
+        self.extents_changed(end, |extents| extents.mapped(number, memory));
+        Ok(())
+    }
+
+    fn peer_extent(
+        &self,
+        end: LinkEnd,
+        (number, len): (u8, u32),
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<()> {
+        let [memory] = expect(descriptors)?;
+        let memory = map_read_only(memory, len as usize)?;
+        self.extents_changed(end, |extents| extents.add_peer(number, memory));
+        Ok(())
+    }
+
+    /// Changes a link's extents, and wakes whoever waits for that: callers, and answers that
+    /// found no room.
+    fn extents_changed(&self, end: LinkEnd, change: impl FnOnce(&Extents)) {
+        if let Some(link) = self.bus.link(end) {
+            change(link.extents());
+            link.room().wake_all();
+            self.bus.served.changed();
+        }
+    }
+
+    /// Gives back the extents that were idle for a while; arranges to look again if any are left.
+    fn tidy(&mut self) {
+        let mut any_left = false;
+        for link in self.bus.links() {
+            let (idle, left) = link.extents().take_idle();
+            any_left |= left;
+            for extent in idle {
+                let (end, number) = (link.end(), extent.number());
+                // Unmapped before the broker hears of it, and charges it no longer.
+                drop(extent);
+                let _ = self.bus.send(&ToBroker::ReturnExtent { end, number });
+            }
+        }
+        self.next_tidy = any_left.then(|| Instant::now() + TIDY_EVERY);
     }
 
     /// Has the poll say when a peer's process ends.

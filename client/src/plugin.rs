@@ -11,12 +11,14 @@ use parking_lot::Mutex;
 
 use crate::bus::{Bus, REQUEST_TIMEOUT, Session};
 use crate::connect::PluginBuilder;
+use crate::context::Context;
 use crate::dispatch::Dispatcher;
 use crate::error::{Error, Result};
-use crate::handler::{ErasedHandler, Handler, erase};
+use crate::handler::{ErasedHandler, Handler, Reply, erase};
 use crate::listen::Listener;
 use crate::opened::Opened;
 use crate::provider::Provider;
+use crate::raw::{Payload, RawSubscriber, erase_raw, raw_signature};
 use crate::subscriber::{Shared, Subscriber};
 use crate::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::wait::Patience;
@@ -114,6 +116,25 @@ impl Plugin {
         self.offer(gate, Face::Action, &H::action_signature(), erase(handler))
     }
 
+    /// Provides a gate's function that takes raw bytes, which it reads where they lie; see
+    /// [`RawSubscriber`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::provide`].
+    pub fn provide_raw<O: Reply + 'static>(
+        &self,
+        gate: &str,
+        handler: impl Fn(Context<'_>, Payload<'_>) -> O + Send + Sync + 'static,
+    ) -> Result<Provider> {
+        self.offer(
+            gate,
+            Face::Function,
+            &raw_signature::<O::Output>(),
+            erase_raw(handler),
+        )
+    }
+
     fn offer(
         &self,
         gate: &str,
@@ -178,6 +199,25 @@ impl Plugin {
     /// `INVALID_ARGUMENT` for a name that cannot be, `OVERLOADED` over the limit of open gates,
     /// `BROKER_GONE`.
     pub fn subscriber<A: Arguments, R: GateType>(&self, gate: &str) -> Result<Subscriber<A, R>> {
+        let shared = self.open(gate, &signature_of::<A, R>(), &action_signature_of::<A>())?;
+        Ok(Subscriber::new(shared))
+    }
+
+    /// Opens a gate that takes raw bytes and gives `R`; otherwise as [`Plugin::subscriber`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::subscriber`].
+    pub fn raw_subscriber<R: GateType>(&self, gate: &str) -> Result<RawSubscriber<R>> {
+        let signature = raw_signature::<R>();
+        let action = Signature {
+            result: None,
+            ..signature.clone()
+        };
+        Ok(RawSubscriber::new(self.open(gate, &signature, &action)?))
+    }
+
+    fn open(&self, gate: &str, function: &Signature, action: &Signature) -> Result<Shared> {
         check_gate(gate)?;
         self.bus.check_alive()?;
         let number = self.bus.next_number();
@@ -194,11 +234,11 @@ impl Plugin {
         self.bus.send(&ToBroker::Open {
             open: number,
             gate: gate.to_owned(),
-            function: shape(&signature_of::<A, R>()),
-            action: shape(&action_signature_of::<A>()),
+            function: shape(function),
+            action: shape(action),
         })?;
         opened.wait_known(Instant::now() + REQUEST_TIMEOUT)?;
-        Ok(Subscriber::new(shared))
+        Ok(shared)
     }
 
     /// What is on the bus, as the JSON document that `callgate ls --json` prints.

@@ -11,15 +11,15 @@ use callgate_layout::sys::futex::{self, Awaited};
 
 /// The waiters for room on one link.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct WaitingRoom {
     waiters: AtomicU32,
     /// Changes whenever something became free while somebody waited.
     changes: AtomicU32,
 }
 
-impl Room {
-    pub(crate) fn new() -> Room {
-        Room {
+impl WaitingRoom {
+    pub(crate) fn new() -> WaitingRoom {
+        WaitingRoom {
             waiters: AtomicU32::new(0),
             changes: AtomicU32::new(0),
         }

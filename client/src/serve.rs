@@ -9,6 +9,7 @@ use std::sync::Arc;
 use callgate_layout::envelope::{Call, Cell, Face, Place, Reply, Violation};
 use callgate_layout::geometry::INLINE_LEN;
 use callgate_layout::parking::{self, Status};
+use callgate_layout::payload::extent_len_for;
 use callgate_layout::pending::Ticket;
 use callgate_layout::ring::RingReader;
 use callgate_layout::{Code, clock, marks, slot};
@@ -17,9 +18,11 @@ use rkyv::util::AlignedVec;
 use crate::archive::ErrorRecord;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::extents::too_large;
 use crate::gates::{Gate, Served};
 use crate::handler::ReplyBuffer;
 use crate::link::Link;
+use crate::raw::Payload;
 
 /// Keep at most this much memory for the next large payload.
 const KEEP: usize = 64 << 10;
@@ -55,7 +58,7 @@ pub(crate) struct Server {
     reader: RingReader,
     /// One bit for each slot whose call was taken and not answered yet.
     busy: u64,
-    /// One bit for each slot whose last answer may still hold blocks of the payload area.
+    /// One bit for each slot whose last answer may still hold room outside its cell.
     in_area: u64,
     /// How many calls each slot has borne.
     generations: [u32; 64],
@@ -108,7 +111,7 @@ impl Server {
         };
         let call = call?;
         let ticket = self.accept(call.slot)?;
-        let outcome = self.run(&call, tools);
+        let outcome = self.run(&call, tools)?;
         status.count_call(outcome.is_err());
         self.answer(ticket, &call, outcome, tools);
         Ok(true)
@@ -137,31 +140,39 @@ impl Server {
     }
 
     /// Runs the handler; the archived result stands in `tools.reply`.
-    fn run(&self, call: &Call, tools: &mut Tools) -> Result<()> {
+    fn run(&self, call: &Call, tools: &mut Tools) -> Result<Result<()>, Violation> {
         let now = clock::coarse_now();
         let deadline = clock::from_tick(call.deadline, now);
         if now >= deadline {
-            return Err(Error::new(
+            return Ok(Err(Error::new(
                 Code::Timeout,
                 "the call's deadline had passed when it was its turn; it was not run",
-            ));
+            )));
         }
-        let (gate, handler) = self.handler(call)?;
+        let (gate, handler) = match self.handler(call) {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        let context = Context::new(self.link.peer(), gate.name(), deadline);
         let Tools {
             cell,
             request,
             reply,
         } = tools;
+        if let Some(handler) = handler.in_place() {
+            let view = self.link.view_payload(call.place, call.length)?;
+            let inline = &cell.inline()[..(call.length as usize).min(INLINE_LEN)];
+            let payload = Payload::new(view.as_ref(), inline);
+            return Ok(guarded(gate, || handler.call(context, payload, reply)));
+        }
         let bytes = match call.place {
             Place::Inline => &cell.inline()[..call.length as usize],
-            Place::Area { block } => {
-                self.link.read_payload(block, call.length, request);
+            place => {
+                self.link.read_payload(place, call.length, request)?;
                 request
             }
         };
-        let context = Context::new(self.link.peer(), gate.name(), deadline);
-        let outcome = catch_unwind(AssertUnwindSafe(|| handler.call(context, bytes, reply)));
-        outcome.unwrap_or_else(|panic| Err(panicked(gate.name(), panic)))
+        Ok(guarded(gate, || handler.call(context, bytes, reply)))
     }
 
     fn handler(&self, call: &Call) -> Result<(&Gate, &dyn crate::handler::ErasedHandler)> {
@@ -186,19 +197,13 @@ impl Server {
             Ok(()) => {}
             Err(error) => put_error(&error, &mut tools.reply),
         }
-        let capacity = self.link.area().capacity();
-        if tools.reply.bytes().len() > capacity {
-            let length = tools.reply.bytes().len();
-            let error = Error::new(
-                Code::ResponseTooLarge,
-                format!(
-                    "the result takes {length} bytes, a link carries {capacity}; the handler did run"
-                ),
-            );
+        let length = tools.reply.bytes().len();
+        let is_too_large = extent_len_for(length).is_none();
+        if is_too_large {
+            let error = too_large(Code::ResponseTooLarge, "results", length);
             put_error(&error.maybe_run(), &mut tools.reply);
-            return self.publish_or_keep(ticket, false, call.deadline, tools);
         }
-        self.publish_or_keep(ticket, ok, call.deadline, tools);
+        self.publish_or_keep(ticket, ok && !is_too_large, call.deadline, tools);
     }
 
     fn publish_or_keep(&mut self, ticket: Ticket, ok: bool, deadline: u32, tools: &mut Tools) {
@@ -223,7 +228,7 @@ impl Server {
     fn publish(&mut self, ticket: Ticket, ok: bool, payload: &[u8], cell: &mut Cell) -> bool {
         let link = &*self.link;
         let (outbox, geometry) = (link.outbox(), link.geometry());
-        let mut run = None;
+        let mut held = None;
         let place = if payload.len() <= INLINE_LEN {
             cell.inline_mut()[..payload.len()].copy_from_slice(payload);
             Place::Inline
@@ -233,11 +238,11 @@ impl Server {
                 link.reclaim_replies();
                 written = link.write_payload(payload);
             }
-            let Some((place, taken)) = written else {
-                return false;
-            };
-            run = Some(taken);
-            place
+            match written {
+                None => return false,
+                Some(Ok(taken)) => held.insert(taken).place(),
+                Some(Err(error)) => return self.publish_no_room(ticket, &error, cell),
+            }
         };
         let reply = Reply {
             ok,
@@ -258,11 +263,23 @@ impl Server {
         if marks::has_waiter(link.inbox(), geometry, ticket.slot) {
             slot::wake(outbox, geometry, ticket.slot);
         }
-        if let Some(run) = run {
+        if let Some(held) = held {
             self.in_area |= 1 << ticket.slot;
-            link.keep_reply(ticket, run);
+            link.keep_reply(ticket, held);
         }
         true
+    }
+
+    /// Publishes, in place of a result for which there is no memory, an error that fits inline.
+    #[cold]
+    fn publish_no_room(&mut self, ticket: Ticket, why: &Error, cell: &mut Cell) -> bool {
+        let error =
+            Error::new(why.code(), "the handler ran, but its result found no room").maybe_run();
+        tracing::warn!(peer = self.link.peer().name(), %why, "a result found no room");
+        let mut reply = ReplyBuffer::new();
+        put_error(&error, &mut reply);
+        debug_assert!(reply.bytes().len() <= INLINE_LEN);
+        self.publish(ticket, false, reply.bytes(), cell)
     }
 
     /// Publishes the late answers for which there is room now, in order, and an error for those
@@ -277,12 +294,8 @@ impl Server {
                 self.late.push_front(late);
                 return;
             }
-            let error = Error::new(
-                Code::Overloaded,
-                "the handler ran, but the caller's side held all room for results until the deadline",
-            );
-            put_error(&error.maybe_run(), &mut tools.reply);
-            self.publish(late.ticket, false, tools.reply.bytes(), &mut tools.cell);
+            let error = Error::new(Code::Overloaded, "no room came free before the deadline");
+            self.publish_no_room(late.ticket, &error, &mut tools.cell);
         }
     }
 
@@ -312,6 +325,13 @@ fn put_error(error: &Error, reply: &mut ReplyBuffer) {
     if reply.put(&ErrorRecord::from(error)).is_err() {
         reply.clear(KEEP);
     }
+}
+
+/// Runs a handler; a panic ends the call and nothing else.
+#[inline]
+fn guarded(gate: &Gate, run: impl FnOnce() -> Result<()>) -> Result<()> {
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    outcome.unwrap_or_else(|panic| Err(panicked(gate.name(), panic)))
 }
 
 fn not_provided(face: Face) -> Error {

@@ -150,7 +150,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
 /// The coarse clock is behind by up to 10 ms, which is cheap for long timeouts and too much for
 /// short ones.
 #[inline]
-fn deadline(timeout: Duration) -> u64 {
+pub(crate) fn deadline(timeout: Duration) -> u64 {
     let nanos = u64::try_from(timeout.as_nanos())
         .unwrap_or(u64::MAX)
         .min(clock::MAX_AHEAD_NS);

@@ -80,6 +80,14 @@ impl Pending {
         self.taken.fetch_and(!(1 << ticket.slot), Ordering::SeqCst);
     }
 
+    /// Frees a slot for which no call was published: its generation is not used up, because the
+    /// provider counts only what it sees.
+    pub fn cancel(&self, ticket: Ticket) {
+        let unused = ticket.generation.wrapping_sub(1);
+        self.generations[usize::from(ticket.slot)].store(unused, Ordering::Relaxed);
+        self.free(ticket);
+    }
+
     /// Leaves a slot whose caller gave up to [`Pending::sweep`].
     pub fn abandon(&self, ticket: Ticket) {
         self.abandoned.fetch_or(1 << ticket.slot, Ordering::Release);
@@ -121,5 +129,27 @@ impl Pending {
     /// How many slots are taken.
     pub fn in_flight(&self) -> u32 {
         self.taken.load(Ordering::Relaxed).count_ones()
+    }
+}
+
+#[cfg(all(test, not(callgate_loom)))]
+mod tests {
+    use super::*;
+
+    /// A call that found no room for its payload was never published, but its slot's generation
+    /// was used up; from then on the caller waited for answers that the provider, which counts
+    /// the calls it sees, gave under another number.
+    #[test]
+    fn a_call_that_is_not_published_is_not_counted() {
+        let pending = Pending::new(Geometry::DEFAULT);
+        let first = pending.take().unwrap();
+        pending.cancel(first);
+        assert_eq!(pending.take(), Some(first));
+        pending.free(first);
+        let next = Ticket {
+            generation: 2,
+            ..first
+        };
+        assert_eq!(pending.take(), Some(next));
     }
 }

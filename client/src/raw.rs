@@ -1,0 +1,302 @@
+//! Raw payloads: bytes that the caller fills in place, in shared memory, and the provider reads
+//! there. Nobody copies them, so that a call costs the same for a byte as for a megabyte.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use callgate_layout::envelope::Face;
+use callgate_layout::payload::{PayloadView, Room};
+use callgate_layout::{Schema, Signature};
+
+use crate::caller::{self, Target};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::handler::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
+use crate::link::Link;
+use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline};
+use crate::types::{GateType, schema_of};
+
+/// A raw payload on the provider's side, for as long as its handler runs.
+///
+/// Its bytes lie in memory that the caller could still change. They are read by atomic loads,
+/// which is sound whatever the caller does; a plugin that trusts its peers
+/// ([`PluginBuilder::read_in_place`](crate::PluginBuilder::read_in_place)) also gets them as a
+/// slice.
+#[derive(Debug)]
+pub struct Payload<'a> {
+    source: Source<'a>,
+}
+
+#[derive(Debug)]
+enum Source<'a> {
+    Shared(&'a PayloadView),
+    Private(&'a [u8]),
+}
+
+impl<'a> Payload<'a> {
+    /// What lies in shared memory, or else these private bytes.
+    pub(crate) fn new(view: Option<&'a PayloadView>, private: &'a [u8]) -> Payload<'a> {
+        Payload {
+            source: view.map_or(Source::Private(private), Source::Shared),
+        }
+    }
+
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        match self.source {
+            Source::Shared(view) => view.len(),
+            Source::Private(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The eight bytes from `8 * index` on as a little-endian word, as they are now; the last
+    /// word is filled up with zeros. `None` behind the end.
+    pub fn word(&self, index: usize) -> Option<u64> {
+        match self.source {
+            Source::Shared(view) => view.word(index),
+            Source::Private(bytes) => {
+                let rest = bytes
+                    .get(index.checked_mul(8)?..)
+                    .filter(|rest| !rest.is_empty())?;
+                let mut word = [0; 8];
+                let len = rest.len().min(8);
+                word[..len].copy_from_slice(&rest[..len]);
+                Some(u64::from_le_bytes(word))
+            }
+        }
+    }
+
+    /// All words, in order; see [`Payload::word`].
+    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..self.len().div_ceil(8)).filter_map(|index| self.word(index))
+    }
+
+    /// Copies as much as fits into private memory, and says how many bytes that was.
+    pub fn copy_to(&self, into: &mut [u8]) -> usize {
+        match self.source {
+            Source::Shared(view) => view.copy_to(into),
+            Source::Private(bytes) => {
+                let len = bytes.len().min(into.len());
+                into[..len].copy_from_slice(&bytes[..len]);
+                len
+            }
+        }
+    }
+
+    /// The bytes where they lie; `None` unless this plugin trusts its peers.
+    pub fn as_slice(&self) -> Option<&[u8]> {
+        match self.source {
+            Source::Shared(view) => view.as_slice(),
+            Source::Private(bytes) => Some(bytes),
+        }
+    }
+}
+
+/// The signature of a gate that takes raw bytes and gives `R`.
+pub(crate) fn raw_signature<R: GateType>() -> Signature {
+    let bytes = Schema::Opaque("raw bytes".to_owned());
+    Signature {
+        params: vec![bytes],
+        result: Some(schema_of::<R>()),
+    }
+}
+
+/// Forgets the types of a handler of raw bytes.
+pub(crate) fn erase_raw<F, O>(handler: F) -> Arc<dyn ErasedHandler>
+where
+    F: Fn(Context<'_>, Payload<'_>) -> O + Send + Sync + 'static,
+    O: Reply + 'static,
+{
+    Arc::new(RawHandler {
+        handler,
+        output: PhantomData,
+    })
+}
+
+struct RawHandler<F, O> {
+    handler: F,
+    output: PhantomData<fn() -> O>,
+}
+
+impl<F, O> ErasedHandler for RawHandler<F, O>
+where
+    F: Fn(Context<'_>, Payload<'_>) -> O + Send + Sync,
+    O: Reply,
+{
+    fn call(&self, context: Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()> {
+        InPlaceHandler::call(self, context, Payload::new(None, request), reply)
+    }
+
+    fn in_place(&self) -> Option<&dyn InPlaceHandler> {
+        Some(self)
+    }
+}
+
+impl<F, O> InPlaceHandler for RawHandler<F, O>
+where
+    F: Fn(Context<'_>, Payload<'_>) -> O + Send + Sync,
+    O: Reply,
+{
+    fn call(
+        &self,
+        context: Context<'_>,
+        payload: Payload<'_>,
+        reply: &mut ReplyBuffer,
+    ) -> Result<()> {
+        let output = (self.handler)(context, payload)
+            .into_output()
+            .map_err(Error::from)?;
+        reply.put(&output)
+    }
+}
+
+/// An open gate that takes raw bytes.
+///
+/// ```no_run
+/// use callgate_client::Plugin;
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::connect("Camera")?;
+/// let viewer = plugin.raw_subscriber::<u64>("Viewer.Show")?;
+/// let mut frame = viewer.loan(1920 * 1080 * 4)?;
+/// frame.bytes().fill(0x7f);
+/// let shown = frame.invoke()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct RawSubscriber<R: GateType> {
+    shared: Arc<Shared>,
+    timeout: Duration,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R: GateType> RawSubscriber<R> {
+    pub(crate) fn new(shared: Shared) -> RawSubscriber<R> {
+        RawSubscriber {
+            shared: Arc::new(shared),
+            timeout: DEFAULT_TIMEOUT,
+            result: PhantomData,
+        }
+    }
+
+    /// The same gate with another deadline for each loan and call, counted from its start.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> RawSubscriber<R> {
+        RawSubscriber {
+            shared: self.shared.clone(),
+            timeout,
+            result: PhantomData,
+        }
+    }
+
+    /// The gate's name.
+    pub fn gate(&self) -> &str {
+        self.shared.opened.gate()
+    }
+
+    /// Waits until the gate can be called.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::wait_ready`](crate::Subscriber::wait_ready).
+    pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
+        self.shared.opened.wait_ready(Instant::now() + timeout)
+    }
+
+    /// Lends shared memory for a payload of `len` bytes, up to 64 MiB. What it holds at first is
+    /// whatever was there before.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_READY` without a provider, `REQUEST_TOO_LARGE`, `OVERLOADED` over the quota or when no
+    /// memory comes free before the deadline.
+    pub fn loan(&self, len: usize) -> Result<Loan<R>> {
+        let gate = self.shared.opened.gate();
+        let standing = self.shared.opened.standing();
+        let way = standing.way(Face::Function, gate)?;
+        let target = self.target(&way.link, way.index);
+        let room = caller::loan(target, len).map_err(|error| error.at_gate(gate.clone()))?;
+        Ok(Loan {
+            link: way.link.clone(),
+            index: way.index,
+            room,
+            subscriber: self.clone(),
+        })
+    }
+
+    fn target<'a>(&'a self, link: &'a Link, index: u16) -> Target<'a> {
+        Target {
+            link,
+            index,
+            face: Face::Function,
+            deadline: deadline(self.timeout),
+            patience: &self.shared.patience,
+        }
+    }
+}
+
+impl<R: GateType> Clone for RawSubscriber<R> {
+    fn clone(&self) -> Self {
+        RawSubscriber {
+            shared: self.shared.clone(),
+            timeout: self.timeout,
+            result: PhantomData,
+        }
+    }
+}
+
+impl<R: GateType> std::fmt::Debug for RawSubscriber<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawSubscriber")
+            .field("gate", &self.gate())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shared memory on loan: filled in place, then passed on by [`Loan::invoke`] or given back by
+/// dropping it.
+pub struct Loan<R: GateType> {
+    link: Arc<Link>,
+    index: u16,
+    room: Room,
+    subscriber: RawSubscriber<R>,
+}
+
+impl<R: GateType> Loan<R> {
+    /// The payload's bytes, to be filled.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        self.room.as_mut_slice()
+    }
+
+    /// Calls the gate with the payload, and waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::invoke`](crate::Subscriber::invoke); `PROVIDER_GONE` also when the
+    /// provider that the memory was shared with is no longer the gate's.
+    pub fn invoke(self) -> Result<R> {
+        let Loan {
+            link,
+            index,
+            room,
+            subscriber,
+        } = self;
+        let gate = subscriber.shared.opened.gate();
+        let target = subscriber.target(&link, index);
+        caller::call_loaned(target, room).map_err(|error| error.at_gate(gate.clone()))
+    }
+}
+
+impl<R: GateType> std::fmt::Debug for Loan<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loan")
+            .field("len", &self.room.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! Payloads beyond the outbox: extents, loans, and their end. The broker runs in this process.
+
+use std::time::Duration;
+
+use callgate::Broker;
+use callgate_client::{Code, Context, Payload, Plugin, View};
+
+fn bus() -> (Broker, Plugin, Plugin) {
+    let broker = Broker::builder().without_socket().start().unwrap();
+    let join = |name| {
+        Plugin::builder(name)
+            .descriptor(broker.connect().unwrap())
+            .connect()
+            .unwrap()
+    };
+    let (a, b) = (join("a"), join("b"));
+    (broker, a, b)
+}
+
+/// Arguments and results of a megabyte were refused, although the design carries 64.
+#[test]
+fn megabytes_travel_both_ways() {
+    let (_broker, a, b) = bus();
+    let _twice = a
+        .provide("A.Twice", |v: View<'_, Vec<u8>>| [&v[..], &v[..]].concat())
+        .unwrap();
+    let twice = b.subscriber::<(Vec<u8>,), Vec<u8>>("A.Twice").unwrap();
+    for len in [65_000, 65_536, 66_000, 1 << 20, 5_000_000, 1000, 5_000_000] {
+        let sent: Vec<u8> = (0..len).map(|n| (n * 7) as u8).collect();
+        let got = twice.invoke((sent.clone(),)).unwrap();
+        assert!(
+            got.len() == 2 * len && got[..len] == sent && got[len..] == sent,
+            "{len}"
+        );
+    }
+}
+
+/// What exceeds every limit must be refused before anything is sent, and hurt nothing.
+#[test]
+fn what_is_too_large_is_refused_and_the_link_lives() {
+    let (_broker, a, b) = bus();
+    let _len = a
+        .provide("A.Len", |v: View<'_, Vec<u8>>| v.len() as u64)
+        .unwrap();
+    let _zeros = a
+        .provide("A.Zeros", |n: u64| vec![0_u8; n as usize])
+        .unwrap();
+    let len = b.subscriber::<(Vec<u8>,), u64>("A.Len").unwrap();
+    let zeros = b.subscriber::<(u64,), Vec<u8>>("A.Zeros").unwrap();
+    assert_eq!(
+        len.invoke((vec![0; 65 << 20],)).unwrap_err().code(),
+        Code::RequestTooLarge
+    );
+    assert_eq!(
+        zeros.invoke((65 << 20,)).unwrap_err().code(),
+        Code::ResponseTooLarge
+    );
+    assert_eq!(len.invoke((vec![0; 60 << 20],)).unwrap(), 60 << 20);
+    assert_eq!(zeros.invoke((70_000,)).unwrap().len(), 70_000);
+}
+
+/// A quota that is reached must be an error of who reached it, and not a wait.
+#[test]
+fn over_the_quota_is_overloaded() {
+    let limits = callgate::Limits {
+        extent_mib: 4,
+        ..callgate::Limits::default()
+    };
+    let broker = Broker::builder()
+        .without_socket()
+        .limits(limits)
+        .start()
+        .unwrap();
+    let join = |name| {
+        Plugin::builder(name)
+            .descriptor(broker.connect().unwrap())
+            .connect()
+            .unwrap()
+    };
+    let (a, b) = (join("a"), join("b"));
+    let _len = a
+        .provide("A.Len", |v: View<'_, Vec<u8>>| v.len() as u64)
+        .unwrap();
+    let len = b.subscriber::<(Vec<u8>,), u64>("A.Len").unwrap();
+    assert_eq!(len.invoke((vec![0; 3 << 20],)).unwrap(), 3 << 20);
+    assert_eq!(
+        len.invoke((vec![0; 5 << 20],)).unwrap_err().code(),
+        Code::Overloaded
+    );
+    assert_eq!(len.invoke((vec![0; 3 << 20],)).unwrap(), 3 << 20);
+}
+
+/// A frame that is filled in shared memory must arrive there, whatever its length.
+#[test]
+fn loans_are_filled_and_read_in_place() {
+    let (_broker, a, b) = bus();
+    let _sum = a
+        .provide_raw("A.Sum", |context: Context<'_>, payload: Payload<'_>| {
+            assert_eq!(context.caller().name(), "b");
+            assert!(payload.as_slice().is_none());
+            payload
+                .words()
+                .fold(payload.len() as u64, u64::wrapping_add)
+        })
+        .unwrap();
+    let sum = b.raw_subscriber::<u64>("A.Sum").unwrap();
+    for len in [0, 1, 8, 64, 100_001, 1 << 20, 3 << 20] {
+        let mut loan = sum.loan(len).unwrap();
+        loan.bytes().fill(1);
+        let mut expected = vec![1_u8; len];
+        expected.resize(len.next_multiple_of(8), 0);
+        let words = expected
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|word| u64::from_le_bytes(*word));
+        assert_eq!(
+            loan.invoke().unwrap(),
+            words.fold(len as u64, u64::wrapping_add),
+            "{len}"
+        );
+    }
+    // Loans that are dropped or in flight at the same time do not disturb each other.
+    let mut loans: Vec<_> = (0..8).map(|_| sum.loan(1 << 20).unwrap()).collect();
+    loans.truncate(4);
+    for (n, mut loan) in loans.into_iter().enumerate() {
+        loan.bytes().fill(n as u8);
+        let word = u64::from_le_bytes([n as u8; 8]);
+        assert_eq!(
+            loan.invoke().unwrap(),
+            (word.wrapping_mul(1 << 17)).wrapping_add(1 << 20)
+        );
+    }
+}
+
+/// A gate of raw bytes is another type than one of an archived vector.
+#[test]
+fn raw_and_archived_bytes_are_different_types() {
+    let (_broker, a, b) = bus();
+    let _raw = a
+        .provide_raw("A.Raw", |_: Context<'_>, payload: Payload<'_>| {
+            payload.len() as u64
+        })
+        .unwrap();
+    let archived = b.subscriber::<(Vec<u8>,), u64>("A.Raw").unwrap();
+    let error = archived.wait_ready(Duration::from_secs(5)).unwrap_err();
+    assert_eq!(error.code(), Code::TypeMismatch, "{error}");
+}
+
+/// Calls that time out with large payloads must not keep their memory for ever.
+#[test]
+fn memory_of_abandoned_calls_comes_back() {
+    let (_broker, a, b) = bus();
+    let _slow = a
+        .provide("A.Slow", |v: View<'_, Vec<u8>>, millis: u64| {
+            std::thread::sleep(Duration::from_millis(millis));
+            v.to_vec()
+        })
+        .unwrap();
+    let slow = b.subscriber::<(Vec<u8>, u64), Vec<u8>>("A.Slow").unwrap();
+    let hasty = slow.with_timeout(Duration::from_millis(5));
+    for _ in 0..40 {
+        let error = hasty.invoke((vec![3; 8 << 20], 10)).unwrap_err();
+        assert!(
+            matches!(error.code(), Code::Timeout | Code::Overloaded),
+            "{error}"
+        );
+    }
+    for _ in 0..20 {
+        assert_eq!(slow.invoke((vec![3; 8 << 20], 0)).unwrap().len(), 8 << 20);
+    }
+}

@@ -88,13 +88,13 @@ fn send_in_area<A: GateType>(target: Target<'_>, cell: &mut Cell, arguments: &A)
                 ),
             ));
         }
+        let Some((place, run)) = wait_for(target, || link.write_payload(scratch)) else {
+            return Err(no_room(link, "payload area"));
+        };
+        // After the blocks: a slot that is taken must bear a call, because both sides count.
         let ticket = match link.pending().take() {
             Some(ticket) => ticket,
-            None => wait_for_ticket(target)?,
-        };
-        let Some((place, run)) = wait_for(target, || link.write_payload(scratch)) else {
-            link.finish(ticket, false);
-            return Err(no_room(link, "payload area"));
+            None => wait_for_ticket(target).inspect_err(|_| link.give_back(run))?,
         };
         link.keep_request(ticket, run);
         publish(target, ticket, place, scratch.len(), cell)?;

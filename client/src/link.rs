@@ -4,8 +4,8 @@
 //! the control thread, the dispatcher and the open gates, and unmapped when the last call on it
 //! has returned.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use callgate_layout::area::{self, Area, Run};
 use callgate_layout::control::LinkEnd;
@@ -177,6 +177,12 @@ impl Link {
     #[inline]
     pub(crate) fn is_answered(&self, ticket: Ticket) -> bool {
         slot::state(&self.parts.inbox, self.parts.geometry, ticket.slot) == ticket.generation
+    }
+
+    /// Frees the blocks of a request that was not sent after all.
+    pub(crate) fn give_back(&self, request: Run) {
+        self.area.free(request);
+        self.room.freed();
     }
 
     /// Remembers which blocks a pending call's request lies in.

@@ -129,6 +129,11 @@ impl Bus {
         self.opened.lock().get(&number)?.upgrade()
     }
 
+    fn all_opened(&self) -> Vec<Arc<Opened>> {
+        let opened = self.opened.lock();
+        opened.values().filter_map(Weak::upgrade).collect()
+    }
+
     /// Forgets an open gate, here and at the broker.
     pub(crate) fn close_opened(&self, number: u32) {
         if self.opened.lock().remove(&number).is_some() && self.check_alive().is_ok() {
@@ -157,31 +162,24 @@ impl Bus {
         };
         link.end_with(reason.clone());
         self.served.remove_link(&link);
-        let opened: Vec<_> = self
-            .opened
-            .lock()
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for gate in opened {
+        for gate in self.all_opened() {
             gate.lose(&link);
         }
     }
 
     /// Ends the session with the broker; links go on.
     pub(crate) fn end(&self, reason: &Error) {
-        self.ended.lock().get_or_insert_with(|| reason.clone());
+        // The first reason stands: after a close, the broker hangs up, too.
+        let reason = &self
+            .ended
+            .lock()
+            .get_or_insert_with(|| reason.clone())
+            .clone();
         self.ending.notify_all();
         for (_, sender) in self.requests.lock().drain() {
             let _ = sender.try_send(Err(reason.clone()));
         }
-        let opened: Vec<_> = self
-            .opened
-            .lock()
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for gate in opened {
+        for gate in self.all_opened() {
             gate.session_ended(reason);
         }
     }
@@ -190,6 +188,9 @@ impl Bus {
     pub(crate) fn close(&self) {
         let reason = Error::new(Code::Closed, "this plugin has closed");
         self.end(&reason);
+        for gate in self.all_opened() {
+            gate.close(&reason);
+        }
         let ends: Vec<_> = self.links.lock().keys().copied().collect();
         for end in ends {
             self.end_link(end, &reason);

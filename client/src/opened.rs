@@ -26,6 +26,8 @@ pub(crate) struct Standing {
     function: FaceState,
     action: FaceState,
     way: Option<Way>,
+    /// Whether this plugin itself has closed.
+    is_closed: bool,
 }
 
 /// What is known of a gate, beyond how it stands.
@@ -82,6 +84,7 @@ impl Opened {
             function,
             action,
             way,
+            is_closed: false,
         });
     }
 
@@ -114,9 +117,21 @@ impl Opened {
         self.fail(reason.clone());
     }
 
+    /// This plugin closes: whoever still holds the gate is told so from now on.
+    pub(crate) fn close(&self, reason: &Error) {
+        self.replace(Standing {
+            is_closed: true,
+            ..Standing::absent()
+        });
+        self.fail(reason.clone());
+    }
+
     fn replace(&self, standing: Standing) {
         let mut progress = self.progress.lock();
-        self.standing.store(Arc::new(standing));
+        // What the broker sent while the plugin closed changes nothing any more.
+        if !self.standing().is_closed {
+            self.standing.store(Arc::new(standing));
+        }
         progress.is_known = true;
         self.change.notify_all();
     }
@@ -172,6 +187,7 @@ impl Standing {
             function: FaceState::Absent,
             action: FaceState::Absent,
             way: None,
+            is_closed: false,
         }
     }
 
@@ -203,6 +219,7 @@ impl Standing {
     fn error(&self, state: &FaceState, what: &str, gate: &Arc<str>) -> Error {
         let owner = self.owner.as_deref().unwrap_or("nobody");
         let error = match state {
+            _ if self.is_closed => Error::new(Code::Closed, "this plugin has closed"),
             FaceState::Absent | FaceState::Ready => {
                 let text = match &self.owner {
                     Some(owner) => format!("plugin {owner} provides no {what} here"),

@@ -70,6 +70,11 @@ impl Process {
         writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("it reads its input");
     }
 
+    /// Ends its input.
+    pub fn close_input(&mut self) {
+        self.stdin = None;
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         // One that has ended needs none.

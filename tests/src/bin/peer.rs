@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::BufRead;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -16,6 +17,9 @@ fn main() {
     let [role, name, more @ ..] = arguments.as_slice() else {
         panic!("usage: callgate-peer ROLE NAME …");
     };
+    if role == "host" {
+        return host(name);
+    }
     let plugin = Plugin::builder(name).version("1.2.3").connect().expect("the bus");
     match role.as_str() {
         "idle" => idle(),
@@ -34,6 +38,21 @@ fn wait_for_input_to_end() {
     std::io::stdin().lock().lines().for_each(drop);
 }
 
+/// A host with a broker inside it, which starts a provider of this name and says its number.
+fn host(name: &str) {
+    let broker = callgate::Broker::builder().without_socket().start().expect("a broker");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.args(["provider", name]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let child = broker.spawn(name, command).expect("starting a plugin");
+    let host = Plugin::builder("host").descriptor(broker.connect().expect("a connection"));
+    let host = host.connect().expect("its own bus");
+    let add = host.subscriber::<(u64, u64), u64>(&format!("{name}.Add")).expect("opening");
+    add.wait_ready(Duration::from_secs(20)).expect("the plugin comes");
+    println!("ready");
+    println!("{}", child.id());
+    wait_for_input_to_end();
+}
+
 /// Provides one gate of every kind.
 fn provider(plugin: &Plugin, name: &str) -> Result<()> {
     let gate = |what: &str| format!("{name}.{what}");
@@ -43,6 +62,18 @@ fn provider(plugin: &Plugin, name: &str) -> Result<()> {
     plugin.provide(&gate("Echo"), |bytes: View<'_, Vec<u8>>| bytes.to_vec())?.keep();
     plugin.provide(&gate("Zeros"), |count: u32| vec![0_u8; count as usize])?.keep();
     plugin.provide(&gate("Sleep"), |millis: u64| std::thread::sleep(Duration::from_millis(millis)))?.keep();
+    plugin
+        .provide(&gate("Slow"), |millis: u64, bytes: View<'_, Vec<u8>>| {
+            std::thread::sleep(Duration::from_millis(millis));
+            bytes.to_vec()
+        })?
+        .keep();
+    plugin
+        .provide(&gate("Hang"), |millis: u64| {
+            println!("hanging");
+            std::thread::sleep(Duration::from_millis(millis));
+        })?
+        .keep();
     plugin.provide(&gate("Panic"), |text: String| -> u32 { panic!("{text}") })?.keep();
     plugin
         .provide(&gate("Fail"), |text: String| -> Result<u32, HandlerError> {

@@ -131,6 +131,8 @@ impl Opened {
         // What the broker sent while the plugin closed changes nothing any more.
         if !self.standing().is_closed {
             self.standing.store(Arc::new(standing));
+            // A gate that could not be opened stands as it does now, after all.
+            progress.failure = None;
         }
         progress.is_known = true;
         self.change.notify_all();
@@ -164,10 +166,12 @@ impl Opened {
             if standing.way.is_some() && faces.contains(&&FaceState::Ready) {
                 return Ok(());
             }
-            let mismatch = faces.into_iter().find(|face| **face != FaceState::Absent);
+            let good = [&FaceState::Absent, &FaceState::Ready];
+            let mismatch = faces.into_iter().find(|face| !good.contains(face));
             let face = mismatch.unwrap_or(&FaceState::Absent);
             let error = standing.error(face, "function or action", &self.gate);
-            if mismatch.is_some() && standing.way.is_none() {
+            // Where a face is ready and only the link is gone, news of it is on its way.
+            if mismatch.is_some() && !faces.contains(&&FaceState::Ready) {
                 return Err(error);
             }
             if let Some(failure) = &progress.failure {
@@ -246,5 +250,52 @@ fn name(face: Face) -> &'static str {
     match face {
         Face::Function => "function",
         Face::Action => "action",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn state(function: FaceState) -> GateState {
+        GateState {
+            owner: Some("A".to_owned()),
+            function,
+            action: FaceState::Absent,
+            route: None,
+        }
+    }
+
+    /// The provider's end was noticed before the news that it was ready was read: who waited for
+    /// the next provider was told at once that there was none.
+    #[test]
+    fn a_ready_gate_without_a_link_is_waited_for() {
+        let opened = Opened::new("A.B".into());
+        opened.set(state(FaceState::Ready), None);
+        let start = Instant::now();
+        let error = opened.wait_ready(start + Duration::from_millis(20));
+        assert_eq!(error.map_err(|error| error.code()), Err(Code::NotReady));
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        let signature = String::new();
+        opened.set(state(FaceState::TypeMismatch { signature }), None);
+        let error = opened.wait_ready(Instant::now() + Duration::from_secs(60));
+        assert_eq!(error.map_err(|error| error.code()), Err(Code::TypeMismatch));
+    }
+
+    /// A gate that could once not be opened was refused with that old reason for ever after.
+    #[test]
+    fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
+        let opened = Opened::new("A.B".into());
+        opened.fail(Error::new(
+            Code::Protocol,
+            "the provider broke the protocol",
+        ));
+        let soon = || Instant::now() + Duration::from_millis(5);
+        let code = |outcome: Result<()>| outcome.map_err(|error| error.code());
+        assert_eq!(code(opened.wait_ready(soon())), Err(Code::Protocol));
+        opened.set(state(FaceState::Absent), None);
+        assert_eq!(code(opened.wait_ready(soon())), Err(Code::NotReady));
+        assert_eq!(code(opened.wait_known(soon())), Ok(()));
     }
 }

@@ -4,12 +4,14 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callgate_layout::clock;
 use callgate_layout::envelope::Face;
+use callgate_layout::{Code, clock};
 
 use crate::bus::Bus;
 use crate::caller::{self, Target};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::link::Link;
+use crate::listen::break_link;
 use crate::opened::Opened;
 use crate::types::{Arguments, GateType};
 use crate::wait::Patience;
@@ -141,7 +143,21 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             deadline: deadline(self.timeout),
             patience: &shared.patience,
         };
-        caller::call(target, arguments).map_err(|error| error.at_gate(gate.clone()))
+        caller::call(target, arguments).map_err(|error| shared.failed(&way.link, error))
+    }
+}
+
+impl Shared {
+    /// Names the gate in a call's error, and tells the broker of a provider that broke the
+    /// protocol, so that both sides let the link go.
+    #[cold]
+    fn failed(&self, link: &Link, error: Error) -> Error {
+        let is_broken = error.code() == Code::Protocol && link.is_gone();
+        // Whoever noticed first has told the broker.
+        if is_broken && self.bus.link(link.end()).is_some() {
+            break_link(&self.bus, link.end(), &error);
+        }
+        error.at_gate(self.opened.gate().clone())
     }
 }
 

@@ -18,6 +18,9 @@ pub mod code;
 pub mod control;
 pub mod envelope;
 pub mod geometry;
+#[cfg(not(callgate_loom))]
+#[doc(hidden)]
+pub mod hostile;
 pub mod marks;
 pub mod parking;
 pub mod payload;

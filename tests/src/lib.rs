@@ -2,8 +2,13 @@
 //! kills them. Everything it started is gone when it is dropped.
 #![forbid(unsafe_code)]
 
+pub mod proc;
 mod process;
+pub mod random;
+pub mod raw;
+pub mod stress;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use callgate_client::{Plugin, PluginBuilder};
@@ -39,6 +44,8 @@ macro_rules! programs {
 pub struct Bus {
     programs: Programs,
     directory: TempDir,
+    /// What the broker is started by.
+    serve: (&'static str, &'static [&'static str]),
     /// The broker; `None` once it was killed.
     pub broker: Option<Process>,
 }
@@ -46,18 +53,37 @@ pub struct Bus {
 impl Bus {
     /// Starts `callgate serve` and waits until it listens.
     pub fn start(programs: Programs) -> Bus {
+        Bus::start_by(programs, (programs.program, &["serve"]))
+    }
+
+    /// As [`Bus::start`], with a broker whose descriptors and maps can be looked at: that of
+    /// `callgate serve` is closed to everyone but root.
+    pub fn start_open(programs: Programs) -> Bus {
+        Bus::start_by(programs, (programs.peer, &["broker", "broker"]))
+    }
+
+    fn start_by(programs: Programs, serve: (&'static str, &'static [&'static str])) -> Bus {
         let directory = TempDir::new().expect("a temporary directory");
-        let mut bus = Bus { programs, directory, broker: None };
+        let mut bus = Bus { programs, directory, serve, broker: None };
         bus.start_broker();
         bus
     }
 
     /// Starts the broker, for the first time or anew.
     pub fn start_broker(&mut self) {
-        let mut broker = Process::start(self.programs.program, &["serve"], &self.socket());
+        let (program, arguments) = self.serve;
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).env("CALLGATE_SOCKET", self.socket());
+        command.stderr(File::options().create(true).append(true).open(self.log()).expect("a log"));
+        let mut broker = Process::spawn(command);
         let line = broker.expect_line();
         assert!(line.starts_with("listening on "), "{line}");
         self.broker = Some(broker);
+    }
+
+    /// What the brokers of this bus have said on their standard error; shown when a test fails.
+    pub fn log(&self) -> PathBuf {
+        self.directory.path().join("broker.log")
     }
 
     /// Kills the broker with SIGKILL, and waits until it is gone.
@@ -87,12 +113,17 @@ impl Bus {
 
     /// A plugin in a process of its own, which has said that it is ready.
     pub fn peer(&self, role: &str, name: &str, more: &[&str]) -> Process {
-        let mut arguments = vec![role, name];
-        arguments.extend_from_slice(more);
-        let mut peer = Process::start(self.programs.peer, &arguments, &self.socket());
+        let mut peer = Process::spawn(self.peer_command(role, name, more));
         let line = peer.expect_line();
         assert_eq!(line, "ready", "the peer {name}");
         peer
+    }
+
+    /// As [`Bus::peer`], to be started, and its `ready` to be waited for, by the caller.
+    pub fn peer_command(&self, role: &str, name: &str, more: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(self.programs.peer);
+        command.args([role, name]).args(more).env("CALLGATE_SOCKET", self.socket());
+        command
     }
 
     /// The command line, to be run to its end.
@@ -100,5 +131,14 @@ impl Bus {
         let mut command = std::process::Command::new(self.programs.program);
         command.args(arguments).env("CALLGATE_SOCKET", self.socket());
         command
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+            println!("the broker's log:\n{log}");
+        }
     }
 }

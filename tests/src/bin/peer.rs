@@ -17,6 +17,9 @@ fn main() {
     let [role, name, more @ ..] = arguments.as_slice() else {
         panic!("usage: callgate-peer ROLE NAME …");
     };
+    if role == "broker" {
+        return broker();
+    }
     if role == "host" {
         return host(name);
     }
@@ -25,12 +28,33 @@ fn main() {
         "idle" => idle(),
         "provider" => provider(&plugin, name).expect("providing"),
         "caller" => caller(&plugin, &more[0]).expect("calling"),
+        "quiet-caller" => quiet_caller(&plugin, &more[0]).expect("calling"),
+        "stress" => callgate_tests::stress::run(&plugin, more).expect("calling"),
         other => panic!("unknown role {other}"),
     }
 }
 
 fn idle() {
     println!("ready");
+    wait_for_input_to_end();
+}
+
+/// Calls `Add` of a plugin a few times and then no more.
+fn quiet_caller(plugin: &Plugin, of: &str) -> Result<()> {
+    let add = plugin.subscriber::<(u64, u64), u64>(&format!("{of}.Add"))?;
+    add.wait_ready(callgate_tests::PATIENCE)?;
+    for n in 0..10 {
+        assert_eq!(add.invoke((n, n))?, 2 * n);
+    }
+    idle();
+    Ok(())
+}
+
+/// A broker that debuggers may look at.
+fn broker() {
+    let socket = std::env::var_os("CALLGATE_SOCKET").expect("a socket");
+    let broker = callgate::Broker::builder().socket(socket).start().expect("starting the broker");
+    println!("listening on {}", broker.socket().expect("it has one").display());
     wait_for_input_to_end();
 }
 

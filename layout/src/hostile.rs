@@ -1,0 +1,9 @@
+//! For tests that play a hostile peer, which writes where no program of ours does.
+
+use crate::atomic::Ordering;
+use crate::view::WriteView;
+
+/// Stores any word anywhere in the writer's own memory; `at` is a multiple of 8.
+pub fn poke(view: &WriteView, at: usize, word: u64) {
+    view.store64(at, word, Ordering::Release);
+}

@@ -1,0 +1,72 @@
+//! What the kernel says about a process: its time, its descriptors, its maps.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Open descriptors of a process.
+pub fn descriptors(pid: u32) -> usize {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+    entries.map_or(0, |entries| entries.flatten().count())
+}
+
+/// Maps of a process, one line each.
+pub fn maps(pid: u32) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Maps of memory that Callgate shares between processes.
+pub fn shared_maps(pid: u32) -> usize {
+    let shared = |line: &String| line.contains("/memfd:callgate");
+    maps(pid).iter().filter(|line| shared(line)).count()
+}
+
+/// Clock ticks (1/100 s) that a process has used in user and kernel mode.
+pub fn ticks(pid: u32) -> u64 {
+    let fields = stat(pid);
+    [11, 12]
+        .iter()
+        .filter_map(|&at| fields.get(at)?.parse::<u64>().ok())
+        .sum()
+}
+
+/// How often the threads of a process went to sleep by themselves.
+pub fn sleeps(pid: u32) -> u64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return 0;
+    };
+    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).ok();
+    let count = |status: String| {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|line| line.trim().parse::<u64>().ok())
+    };
+    tasks.flatten().filter_map(status).filter_map(count).sum()
+}
+
+/// Whether this process has a child of that number, running or not yet waited for.
+pub fn is_our_child(pid: u32) -> bool {
+    let parent = stat(pid).get(1).and_then(|parent| parent.parse().ok());
+    parent == Some(std::process::id())
+}
+
+/// The fields of `/proc/PID/stat` behind the name: state, parent and so on.
+fn stat(pid: u32) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name stands in parentheses and can contain anything.
+    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Waits until `look` gives `Ok`; fails the test with the last `Err` when it never does.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let until = Instant::now() + crate::PATIENCE;
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(why) if Instant::now() >= until => panic!("{what}: {why}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}

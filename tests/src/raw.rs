@@ -1,0 +1,344 @@
+//! A plugin made of control records and words in memory, which does what no client does.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use callgate_client::{Arguments, GateType, action_signature_of, signature_of};
+use callgate_layout::control::{
+    Failure, GateState, Identity, LinkEnd, MAX_RECORD, PeerInfo, Route, Shape, ToBroker, ToPlugin,
+};
+use callgate_layout::envelope::Face;
+use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::sys::fdpass;
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::view::{ReadView, WriteView};
+use callgate_layout::{Code, Geometry, Signature};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+
+use crate::{Bus, PATIENCE};
+
+/// A connection to the broker.
+#[derive(Debug)]
+pub struct Raw {
+    socket: OwnedFd,
+    next: u32,
+    /// The plugin's own status page, once it has one.
+    pub status: Option<WriteView>,
+    /// Links that are being set up or are there.
+    pub links: HashMap<LinkEnd, Link>,
+}
+
+/// One end of a link.
+#[derive(Debug)]
+pub struct Link {
+    /// Which one.
+    pub end: LinkEnd,
+    /// How the outboxes are laid out.
+    pub geometry: Geometry,
+    /// This side's outbox.
+    pub outbox: WriteView,
+    /// This side's outbox, as the broker gave it.
+    pub outbox_fd: OwnedFd,
+    /// The other side, once it is there.
+    pub peer: Option<Peer>,
+}
+
+/// The other end of a link.
+#[derive(Debug)]
+pub struct Peer {
+    /// Who it is.
+    pub info: PeerInfo,
+    /// Its outbox.
+    pub inbox: ReadView,
+    /// Its doorbell.
+    pub bell: Doorbell,
+    /// Its outbox, its status page and its doorbell, as the broker gave them.
+    pub descriptors: [OwnedFd; 3],
+}
+
+impl Raw {
+    /// Connects and says nothing.
+    pub fn connect(bus: &Bus) -> Raw {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket =
+            socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).expect("a socket");
+        let address = UnixAddr::new(&bus.socket()).expect("a short path");
+        connect(socket.as_raw_fd(), &address).expect("the broker listens");
+        Raw {
+            socket,
+            next: 1,
+            status: None,
+            links: HashMap::new(),
+        }
+    }
+
+    /// Connects and says hello as it should be.
+    pub fn join(bus: &Bus, name: &str) -> Raw {
+        let mut raw = Raw::connect(bus);
+        raw.send(&hello(name));
+        match raw.receive() {
+            (ToPlugin::Welcome { .. }, mut descriptors) => {
+                let status = descriptors.pop().expect("a status page");
+                raw.status = Some(map_writable(status, STATUS_LEN));
+            }
+            (other, _) => panic!("{name} is not welcome: {other:?}"),
+        }
+        raw.send(&ToBroker::StatusMapped);
+        raw
+    }
+
+    /// Sends a record.
+    pub fn send(&self, record: &ToBroker) {
+        let bytes = record.encode().expect("a short record");
+        self.send_bytes(&bytes)
+            .unwrap_or_else(|error| panic!("{record:?}: {error}"));
+    }
+
+    /// Sends any bytes, waiting while the broker does not read.
+    pub fn send_bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match fdpass::send(self.socket.as_fd(), bytes, &[]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    assert!(Instant::now() < until, "the broker does not read");
+                    self.wait(PollFlags::POLLOUT, Duration::from_millis(100));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The socket, for what is not a record at all.
+    pub fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// The next record, taken note of as the broker expects.
+    pub fn receive(&mut self) -> (ToPlugin, Vec<OwnedFd>) {
+        let (record, descriptors) = self
+            .receive_silently(PATIENCE)
+            .expect("a record from the broker");
+        if !descriptors.is_empty() {
+            self.send(&ToBroker::Took);
+        }
+        (record, descriptors)
+    }
+
+    /// The next record, if it comes in time; nobody is told that its descriptors came.
+    pub fn receive_silently(&mut self, timeout: Duration) -> Option<(ToPlugin, Vec<OwnedFd>)> {
+        let until = Instant::now() + timeout;
+        let mut buffer = vec![0; MAX_RECORD];
+        loop {
+            match fdpass::receive(self.socket.as_fd(), &mut buffer) {
+                Ok(received) if received.len == 0 => return None,
+                Ok(received) => {
+                    let record = ToPlugin::decode(&buffer[..received.len]).expect("a record");
+                    return Some((record, received.descriptors));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if Instant::now() >= until {
+                        return None;
+                    }
+                    self.wait(PollFlags::POLLIN, Duration::from_millis(10));
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn wait(&self, flags: PollFlags, timeout: Duration) {
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::ZERO);
+        // Whoever waits looks again, whatever this says.
+        let _ = poll(&mut [PollFd::new(self.socket.as_fd(), flags)], timeout);
+    }
+
+    /// Reads on until the broker has ended the session, and says why it did.
+    pub fn ended(&mut self) -> (Code, String) {
+        while let Some((record, _)) = self.receive_silently(PATIENCE) {
+            if let ToPlugin::Ended(failure) = record {
+                return reason(&failure);
+            }
+        }
+        panic!("the session did not end with a word");
+    }
+
+    /// Opens a gate with the types that a client would give.
+    pub fn open<A: Arguments, R: GateType>(&mut self, gate: &str) -> u32 {
+        let open = self.number();
+        self.send(&ToBroker::Open {
+            open,
+            gate: gate.into(),
+            function: shape(&signature_of::<A, R>()),
+            action: shape(&action_signature_of::<A>()),
+        });
+        open
+    }
+
+    /// Provides the function of a gate with the types that a client would give.
+    pub fn provide<A: Arguments, R: GateType>(&mut self, gate: &str) {
+        let request = self.number();
+        let (gate, face) = (gate.into(), Face::Function);
+        let shape = shape(&signature_of::<A, R>());
+        self.send(&ToBroker::Provide {
+            request,
+            gate,
+            face,
+            shape,
+        });
+        self.follow(|record| match record {
+            ToPlugin::Answer { failure, .. } => Some(assert_eq!(*failure, None)),
+            _ => None,
+        });
+    }
+
+    fn number(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Does what a client does with each record, up to one for which `find` gives something.
+    pub fn follow<T>(&mut self, mut find: impl FnMut(&ToPlugin) -> Option<T>) -> T {
+        loop {
+            let (record, descriptors) = self.receive();
+            let found = find(&record);
+            self.obey(record, descriptors);
+            if let Some(found) = found {
+                return found;
+            }
+        }
+    }
+
+    /// Opens a gate and waits for the way to it.
+    pub fn route_to<A: Arguments, R: GateType>(&mut self, gate: &str) -> Route {
+        let wanted = self.open::<A, R>(gate);
+        self.follow(|record| match record {
+            ToPlugin::GateState {
+                open,
+                state: GateState { route, .. },
+            } if *open == wanted => *route,
+            _ => None,
+        })
+    }
+
+    /// As [`Raw::route_to`], for the first gate of a plugin; gives the link and the index.
+    pub fn link_to<A: Arguments, R: GateType>(&mut self, gate: &str) -> (Link, u16) {
+        let route = self.route_to::<A, R>(gate);
+        let link = self.links.remove(&route.end).expect("the link was set up");
+        (link, route.index)
+    }
+
+    /// Waits until somebody has been granted a gate of this plugin; gives the link.
+    pub fn linked(&mut self) -> Link {
+        let end = self.follow(|record| match record {
+            ToPlugin::Grant { end, .. } => Some(*end),
+            _ => None,
+        });
+        self.links.remove(&end).expect("the link was set up")
+    }
+
+    /// Waits until a link is gone, and says why.
+    pub fn gone(&mut self, link: LinkEnd) -> (Code, String) {
+        self.follow(|record| match record {
+            ToPlugin::LinkGone { end, failure } if *end == link => Some(reason(failure)),
+            _ => None,
+        })
+    }
+
+    /// The next link's outbox, mapped, but not acknowledged.
+    pub fn new_outbox(&mut self) -> Link {
+        loop {
+            if let (ToPlugin::NewOutbox { end, geometry }, mut descriptors) = self.receive() {
+                let outbox_fd = descriptors.pop().expect("an outbox");
+                let outbox = map_writable(copy(&outbox_fd), geometry.total_len());
+                return Link {
+                    end,
+                    geometry,
+                    outbox,
+                    outbox_fd,
+                    peer: None,
+                };
+            }
+        }
+    }
+
+    fn obey(&mut self, record: ToPlugin, descriptors: Vec<OwnedFd>) {
+        match record {
+            ToPlugin::NewOutbox { end, geometry } => {
+                let [outbox_fd] = descriptors.try_into().expect("an outbox");
+                let outbox = map_writable(copy(&outbox_fd), geometry.total_len());
+                let link = Link {
+                    end,
+                    geometry,
+                    outbox,
+                    outbox_fd,
+                    peer: None,
+                };
+                self.links.insert(end, link);
+                self.send(&ToBroker::OutboxMapped { end });
+            }
+            ToPlugin::LinkPeer { end, peer } => {
+                let link = self.links.get_mut(&end).expect("its outbox came first");
+                link.meet(peer, descriptors);
+                self.send(&ToBroker::PeerMapped { end });
+            }
+            ToPlugin::Grant { end, index, .. } => {
+                self.send(&ToBroker::GrantInstalled { end, index })
+            }
+            ToPlugin::Ended(failure) => panic!("the session ended: {failure:?}"),
+            _ => {}
+        }
+    }
+}
+
+impl Link {
+    fn meet(&mut self, info: PeerInfo, descriptors: Vec<OwnedFd>) {
+        let [inbox, status, bell, _process] = descriptors.try_into().expect("four descriptors");
+        let len = self.geometry.total_len();
+        self.peer = Some(Peer {
+            info,
+            inbox: ReadView::new(Mapping::read_only(copy(&inbox), len).expect("an inbox")),
+            bell: Doorbell::new(map_writable(copy(&bell), DOORBELL_LEN)),
+            descriptors: [inbox, status, bell],
+        });
+    }
+
+    /// The other side of a link that is set up.
+    pub fn peer(&self) -> &Peer {
+        self.peer.as_ref().expect("the link is set up")
+    }
+}
+
+/// A hello as it should be.
+pub fn hello(name: &str) -> ToBroker {
+    ToBroker::Hello(Identity {
+        name: name.into(),
+        display_name: name.into(),
+        version: "0".into(),
+    })
+}
+
+/// A descriptor once more.
+pub fn copy(fd: &OwnedFd) -> OwnedFd {
+    fd.try_clone().expect("a descriptor")
+}
+
+fn map_writable(fd: OwnedFd, len: usize) -> WriteView {
+    let mapping = Mapping::writable(fd, len).expect("a map");
+    WriteView::new(mapping).expect("it is writable")
+}
+
+fn shape(signature: &Signature) -> Shape {
+    Shape {
+        params: signature.params.len() as u8,
+        fingerprint: signature.fingerprint().0,
+        signature: signature.text(),
+    }
+}
+
+fn reason(failure: &Failure) -> (Code, String) {
+    let code = Code::from_u16(failure.code).expect("a code that is known");
+    (code, failure.message.clone())
+}

@@ -1,0 +1,313 @@
+//! A plugin that breaks the rules of the control socket, or reaches for memory that is not its
+//! own, while others call each other.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use callgate_layout::control::{LinkEnd, MAX_RECORD, ToBroker, VERSION, header};
+use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::{fdpass, memfd};
+use callgate_layout::{Code, Geometry};
+use callgate_tests::raw::{Raw, copy, hello};
+
+use crate::scene::Scene;
+
+/// The session of `raw` ends with a code and a text that says why; the others have not noticed.
+fn expect_end(scene: &mut Scene, raw: &mut Raw, expected: Code, word: &str) {
+    let (code, message) = raw.ended();
+    assert_eq!(code, expected, "{message}");
+    assert!(message.contains(word), "{message}");
+    scene.is_well();
+}
+
+/// A plugin that hung while a link was set up held the provider's other links up, or its own
+/// half of the memory was kept for ever.
+#[test]
+fn who_never_acknowledges_its_outbox_loses_its_session_alone() {
+    let mut scene = Scene::new();
+    // As a caller, towards an honest provider.
+    let mut caller = Raw::join(&scene.bus, "caller");
+    caller.open::<(u64, u64), u64>("anvil.Add");
+    let _outbox = caller.new_outbox();
+    // As a provider, towards an honest caller, which is told that there is nobody.
+    let mut provider = Raw::join(&scene.bus, "provider");
+    provider.provide::<(u64, u64), u64>("provider.Add");
+    let timeout = Duration::from_secs(2);
+    scene.ask("provider.Add", timeout);
+    let _other = provider.new_outbox();
+    for raw in [&mut caller, &mut provider] {
+        let (code, message) = raw.ended();
+        assert_eq!(code, Code::Timeout, "{message}");
+        assert!(message.contains("map its outbox"), "{message}");
+    }
+    let line = scene.honest.expect_line();
+    assert_eq!(Scene::outcome(&line, timeout), "NOT_READY");
+    scene.is_well();
+    scene.end();
+}
+
+/// A plugin that sealed its outbox against sealing could keep a second writer in it.
+#[test]
+fn who_seals_its_outbox_first_loses_its_session_alone() {
+    let mut scene = Scene::new();
+    let mut raw = Raw::join(&scene.bus, "villain");
+    raw.open::<(u64, u64), u64>("anvil.Add");
+    let outbox = raw.new_outbox();
+    memfd::seal_seals(outbox.outbox_fd.as_fd()).expect("it can still be sealed");
+    raw.send(&ToBroker::OutboxMapped { end: outbox.end });
+    expect_end(&mut scene, &mut raw, Code::Protocol, "sealed its outbox");
+    scene.end();
+}
+
+/// An acknowledgement that was counted twice, or for the link of others, put a link into use
+/// that was half made, or ended one that was in use.
+#[test]
+fn what_was_not_awaited_is_not_acknowledged() {
+    let mut scene = Scene::new();
+    type Spoil = fn(LinkEnd) -> ToBroker;
+    // The first link of the bus is that of the honest two.
+    let theirs = |side| LinkEnd { link: 1, side };
+    let wrong: [(&str, Spoil, Option<LinkEnd>); 9] = [
+        ("a datagram", |_| ToBroker::Took, None),
+        (
+            "its own outbox again",
+            |end| ToBroker::OutboxMapped { end },
+            None,
+        ),
+        (
+            "its peer's outbox again",
+            |end| ToBroker::PeerMapped { end },
+            None,
+        ),
+        (
+            "a grant that it was not given",
+            |end| ToBroker::GrantInstalled { end, index: 0 },
+            None,
+        ),
+        (
+            "its peer's side",
+            |end| ToBroker::OutboxMapped { end: end.other() },
+            None,
+        ),
+        (
+            "the first side of others",
+            |end| ToBroker::OutboxMapped { end },
+            Some(theirs(0)),
+        ),
+        (
+            "the second side of others",
+            |end| ToBroker::PeerMapped { end },
+            Some(theirs(1)),
+        ),
+        (
+            "a grant of others",
+            |end| ToBroker::GrantInstalled { end, index: 0 },
+            Some(theirs(1)),
+        ),
+        (
+            "a third side",
+            |end| ToBroker::OutboxMapped { end },
+            Some(theirs(2)),
+        ),
+    ];
+    for (number, (what, spoil, end)) in wrong.into_iter().enumerate() {
+        let mut raw = Raw::join(&scene.bus, &format!("villain-{number}"));
+        let (link, _) = raw.link_to::<(u64, u64), u64>("anvil.Add");
+        raw.send(&spoil(end.unwrap_or(link.end)));
+        let (code, message) = raw.ended();
+        assert_eq!(code, Code::Protocol, "{what}: {message}");
+        scene.is_well();
+    }
+    // Nor can anybody give up the link of others.
+    let mut raw = Raw::join(&scene.bus, "villain");
+    let failure = callgate_layout::control::Failure::new(Code::Protocol, "they are no good");
+    raw.send(&ToBroker::LinkFailed {
+        end: theirs(0),
+        failure,
+    });
+    expect_end(&mut scene, &mut raw, Code::Protocol, "not its own");
+    scene.end();
+}
+
+/// A peer cut the memory off under its reader, which then died of SIGBUS; or a second writer
+/// had a map that nobody knew of; or a reader wrote.
+#[test]
+fn memory_has_one_writer_and_keeps_its_size() {
+    let scene = Scene::new();
+    let mut raw = Raw::join(&scene.bus, "villain");
+    raw.open::<(u64, u64), u64>("anvil.Add");
+    let len = Geometry::DEFAULT.total_len();
+    let outbox = raw.new_outbox();
+    refuses_to_change_size(&outbox.outbox_fd, len);
+    raw.send(&ToBroker::OutboxMapped { end: outbox.end });
+    let (end, own) = (outbox.end, copy(&outbox.outbox_fd));
+    raw.links.insert(end, outbox);
+    raw.follow(|record| match record {
+        callgate_layout::control::ToPlugin::GateState { state, .. } => state.route,
+        _ => None,
+    });
+    let link = raw.links.remove(&end).expect("the link");
+    let [inbox, status, bell] = &link.peer().descriptors;
+    for (what, fd, len) in [
+        ("own", &own, len),
+        ("peer's", inbox, len),
+        ("status", status, STATUS_LEN),
+    ] {
+        for fd in [copy(fd), reopened(fd)] {
+            assert!(
+                Mapping::writable(copy(&fd), len).is_err(),
+                "{what}: a second writable map"
+            );
+            assert!(
+                Mapping::read_only(copy(&fd), len).is_ok(),
+                "{what}: a map to read"
+            );
+            refuses_to_change_size(&fd, len);
+            let file = File::from(fd);
+            assert!(
+                file.write_at(b"x", 0).is_err(),
+                "{what}: written by write(2)"
+            );
+        }
+    }
+    refuses_to_change_size(bell, DOORBELL_LEN);
+    assert!(
+        memfd::seal_writer(bell.as_fd()).is_err(),
+        "the doorbell was silenced"
+    );
+    // What was mapped in time is still there, and its own.
+    callgate_layout::hostile::poke(&link.outbox, len - 8, 7);
+    drop((raw, link));
+    scene.end();
+}
+
+fn refuses_to_change_size(fd: &OwnedFd, len: usize) {
+    let file = File::from(copy(fd));
+    for other in [0, len - 1, len + 4096] {
+        assert!(
+            file.set_len(other as u64).is_err(),
+            "{len} bytes became {other}"
+        );
+    }
+    assert_eq!(file.metadata().expect("a size").len(), len as u64);
+    let hole = nix::fcntl::FallocateFlags::FALLOC_FL_PUNCH_HOLE
+        | nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    // Holes can be made where one can write; they read as zeros and fault nobody.
+    let _ = nix::fcntl::fallocate(fd, hole, 0, 4096);
+}
+
+/// The same file by its path, opened anew for writing.
+fn reopened(fd: &OwnedFd) -> OwnedFd {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    file.expect("the kernel lets its owner open it").into()
+}
+
+/// Bytes that are no record took the broker down, or the noise of one plugin kept the broker
+/// from the others.
+#[test]
+fn noise_on_the_control_socket_ends_the_session_of_its_sender() {
+    let mut scene = Scene::new();
+    let whole = hello("villain").encode().expect("a record");
+    let mut newer = whole.to_vec();
+    newer[..16].copy_from_slice(&header(VERSION + 1));
+    let protocol = Code::Protocol;
+    let noise: [(&str, Vec<u8>, Code); 7] = [
+        ("garbage", vec![0x5a; 300], protocol),
+        ("half a header", whole[..9].to_vec(), protocol),
+        ("a header alone", whole[..16].to_vec(), protocol),
+        ("half a record", whole[..whole.len() - 5].to_vec(), protocol),
+        ("a datagram too long", vec![0; MAX_RECORD + 1], protocol),
+        ("another version", newer, Code::VersionMismatch),
+        (
+            "a name too long",
+            hello(&"n".repeat(20_000))
+                .encode()
+                .expect("a record")
+                .to_vec(),
+            Code::InvalidArgument,
+        ),
+    ];
+    for (what, bytes, expected) in noise {
+        // Before the hello, and after it.
+        for joined in [false, true] {
+            let mut raw = match joined {
+                true => Raw::join(&scene.bus, "villain"),
+                false => Raw::connect(&scene.bus),
+            };
+            raw.send_bytes(&bytes).expect("the broker is there");
+            let (code, message) = raw.ended();
+            // A second hello is wrong whatever it says.
+            let expected = if joined && expected == Code::InvalidArgument {
+                protocol
+            } else {
+                expected
+            };
+            assert_eq!(code, expected, "{what}: {message}");
+            scene.is_well();
+        }
+    }
+    scene.end();
+}
+
+/// Descriptors that a plugin sent filled the broker's table until it could accept nobody; a
+/// flood of records, or one who does not read, kept it busy for good.
+#[test]
+fn floods_end_the_session_of_their_sender() {
+    let mut scene = Scene::new();
+    let mut raw = Raw::join(&scene.bus, "smuggler");
+    let file = File::open("/dev/null").expect("it is there");
+    let record = ToBroker::List { request: 1 }.encode().expect("a record");
+    fdpass::send(raw.socket().as_fd(), &record, &[file.as_fd(); 8]).expect("it can be sent");
+    expect_end(&mut scene, &mut raw, Code::Protocol, "descriptors");
+
+    let mut raw = Raw::join(&scene.bus, "flood");
+    let record = ToBroker::Close { open: 1 }.encode().expect("a record");
+    let start = Instant::now();
+    while raw.send_bytes(&record).is_ok() {
+        assert!(
+            start.elapsed() < callgate_tests::PATIENCE,
+            "the flood goes on"
+        );
+    }
+    expect_end(&mut scene, &mut raw, Code::Overloaded, "requests");
+
+    // One who asks and does not read the answers: it cannot be told why.
+    let raw = Raw::join(&scene.bus, "deaf");
+    let record = ToBroker::List { request: 1 }.encode().expect("a record");
+    let start = Instant::now();
+    while raw.send_bytes(&record).is_ok() {
+        assert!(
+            start.elapsed() < callgate_tests::PATIENCE,
+            "it is served for ever"
+        );
+    }
+    scene.is_well();
+    drop(raw);
+    // Many who connect and say nothing hold nobody up.
+    let silent: Vec<Raw> = (0..200).map(|_| Raw::connect(&scene.bus)).collect();
+    drop(Raw::join(&scene.bus, "polite"));
+    scene.is_well();
+    drop(silent);
+    scene.end();
+}
+
+/// A plugin took the name or the gate of another, and with it the calls that were meant for it.
+#[test]
+fn nobody_takes_what_is_anothers() {
+    let mut scene = Scene::new();
+    let mut raw = Raw::connect(&scene.bus);
+    raw.send(&hello("anvil"));
+    expect_end(&mut scene, &mut raw, Code::NameTaken, "anvil");
+    let thief = scene.bus.plugin("thief");
+    let refused = thief
+        .provide("anvil.Add", |a: u64, _b: u64| a)
+        .expect_err("it is provided");
+    assert_eq!(refused.code(), Code::AlreadyProvided);
+    scene.is_well();
+    drop(thief);
+    scene.end();
+}

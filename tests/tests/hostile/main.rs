@@ -1,0 +1,9 @@
+//! A plugin that writes what no correct one writes, into memory or to the broker, among plugins
+//! that call each other meanwhile: it hurts itself alone.
+#![forbid(unsafe_code)]
+
+mod caller;
+mod control;
+mod provider;
+mod scene;
+mod words;

@@ -14,6 +14,7 @@ mod broker;
 mod builder;
 mod bus;
 mod child;
+pub mod cli;
 mod deadlines;
 mod effect;
 mod grants;

@@ -4,14 +4,16 @@
 //! the control thread, the dispatcher and the open gates, and unmapped when the last call on it
 //! has returned.
 
+mod payloads;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, Weak};
 
-use callgate_layout::area::{self, Area, Region, Run};
-use callgate_layout::control::{LinkEnd, ToBroker};
-use callgate_layout::envelope::{Call, Cell, Place, Reply, Violation};
+use callgate_layout::area::{Area, Region};
+use callgate_layout::control::LinkEnd;
+use callgate_layout::envelope::{Call, Cell, Place, Reply};
 use callgate_layout::parking::{self, Activity, Doorbell};
-use callgate_layout::payload::{PayloadView, Room, TrustPeers};
+use callgate_layout::payload::TrustPeers;
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::RingWriter;
 use callgate_layout::sys::fork::ForkMark;
@@ -19,14 +21,15 @@ use callgate_layout::sys::futex;
 use callgate_layout::view::{ReadView, WriteView};
 use callgate_layout::{Geometry, marks, slot};
 use parking_lot::Mutex;
-use rkyv::util::AlignedVec;
 
 use crate::bus::Bus;
 use crate::context::Caller;
 use crate::error::Error;
-use crate::extents::{Extents, Found};
+use crate::extents::Extents;
 use crate::gates::{Gate, Granted};
 use crate::room::WaitingRoom;
+
+pub(crate) use payloads::Held;
 
 const LIVE: u32 = 0;
 const GONE: u32 = 1;
@@ -42,25 +45,6 @@ pub(crate) struct LinkParts {
     pub(crate) peer_bell: Doorbell,
     pub(crate) trust: Option<TrustPeers>,
     pub(crate) bus: Weak<Bus>,
-}
-
-/// What a payload takes of this side's memory.
-#[derive(Debug)]
-pub(crate) enum Held {
-    /// Blocks of the outbox's payload area.
-    Area(Run),
-    /// Room in an extent, which is free again when this is dropped.
-    Extent(Room),
-}
-
-impl Held {
-    /// Where the payload lies, as an envelope names it.
-    pub(crate) fn place(&self) -> Place {
-        match self {
-            Held::Area(run) => Place::Area { block: run.first() },
-            Held::Extent(room) => Place::Extent(room.place()),
-        }
-    }
 }
 
 /// One end of a link.
@@ -258,142 +242,6 @@ impl Link {
                 self.free_request(slot);
             },
         );
-    }
-
-    fn free_request(&self, slot: u8) {
-        let held = self.requests[usize::from(slot)].lock().take();
-        self.free(held);
-    }
-
-    fn free(&self, held: Option<Held>) {
-        match held {
-            Some(Held::Area(run)) => self.area.free(run),
-            // Dropping the room frees it.
-            Some(Held::Extent(_)) | None => {}
-        }
-    }
-
-    /// Copies a peer's payload that does not lie inline into private memory, where archives are
-    /// aligned.
-    pub(crate) fn read_payload(
-        &self,
-        place: Place,
-        length: u32,
-        into: &mut AlignedVec,
-    ) -> Result<(), Violation> {
-        into.clear();
-        match place {
-            Place::Inline => {}
-            Place::Area { block } => {
-                into.resize(length as usize, 0);
-                area::read(
-                    &self.parts.inbox,
-                    Region::outbox(self.parts.geometry),
-                    block,
-                    into,
-                );
-            }
-            Place::Extent(place) => {
-                let (memory, region) = self.extents.peer(place, length)?;
-                into.resize(length as usize, 0);
-                area::read(&memory, region, place.block, into);
-            }
-        }
-        Ok(())
-    }
-
-    /// A peer's payload where it lies; `None` for one that lies inline.
-    pub(crate) fn view_payload(
-        &self,
-        place: Place,
-        length: u32,
-    ) -> Result<Option<PayloadView>, Violation> {
-        let (memory, region, block) = match place {
-            Place::Inline => return Ok(None),
-            Place::Area { block } => (
-                self.parts.inbox.clone(),
-                Region::outbox(self.parts.geometry),
-                block,
-            ),
-            Place::Extent(place) => {
-                let (memory, region) = self.extents.peer(place, length)?;
-                (memory, region, place.block)
-            }
-        };
-        Ok(Some(PayloadView::new(
-            memory,
-            region,
-            block,
-            length,
-            self.parts.trust,
-        )))
-    }
-
-    /// Copies a payload into blocks of this side's area, or into an extent; `None` while there
-    /// is no room, which is being made then if that is possible.
-    pub(crate) fn write_payload(&self, payload: &[u8]) -> Option<Result<Held, Error>> {
-        if payload.len() <= self.area.capacity()
-            && let Some(run) = self.area.allocate(payload.len())
-        {
-            area::write(&self.parts.outbox, self.area.region(), run, payload);
-            return Some(Ok(Held::Area(run)));
-        }
-        let room = self.take_room(payload.len())?;
-        Some(room.map(|room| {
-            room.write(payload);
-            Held::Extent(room)
-        }))
-    }
-
-    /// Takes room in an extent; `None` while there is none.
-    pub(crate) fn take_room(&self, len: usize) -> Option<Result<Room, Error>> {
-        match self.extents.find(len) {
-            Found::Room(room) => Some(Ok(room)),
-            Found::Refused(error) => Some(Err(error)),
-            Found::Wait => None,
-            Found::Want(number, len) => {
-                let end = self.parts.end;
-                let bus = self.parts.bus.upgrade()?;
-                let want = ToBroker::WantExtent { end, number, len };
-                let sent = bus.check_alive().and_then(|()| bus.send(&want));
-                sent.err().map(|error| {
-                    self.extents.forget_wanted();
-                    Err(error)
-                })
-            }
-        }
-    }
-
-    /// Remembers what a published reply takes until the peer gives them back.
-    pub(crate) fn keep_reply(&self, ticket: Ticket, held: Held) {
-        let old = self.replies.lock()[usize::from(ticket.slot)].replace((ticket.generation, held));
-        self.free_reply(old);
-        // The caller may have given up before the reply was published.
-        self.reclaim_replies();
-    }
-
-    /// Frees the blocks of the slot's last reply: its caller has begun another call.
-    pub(crate) fn forget_reply(&self, slot: u8) {
-        let old = self.replies.lock()[usize::from(slot)].take();
-        self.free_reply(old);
-    }
-
-    /// Frees the blocks of all replies that the peer has given back.
-    pub(crate) fn reclaim_replies(&self) {
-        let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
-        let mut replies = self.replies.lock();
-        for (slot, kept) in (0..).zip(replies.iter_mut()) {
-            let is_back =
-                |kept: &mut (u32, Held)| marks::is_released(inbox, geometry, slot, kept.0);
-            self.free_reply(kept.take_if(is_back));
-        }
-    }
-
-    fn free_reply(&self, reply: Option<(u32, Held)>) {
-        if let Some((_, held)) = reply {
-            self.free(Some(held));
-            self.room.freed();
-        }
     }
 
     /// Gives the payload of a reply back to the provider, which may wait for the room.

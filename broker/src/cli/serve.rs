@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -20,6 +21,11 @@ pub(super) fn run(common: &Common) -> Outcome {
     let mut builder = Broker::builder().non_dumpable(true);
     if let Some(socket) = socket {
         builder = builder.socket(socket);
+    }
+    // Each plugin takes the broker some four descriptors; a soft limit is for programs that use
+    // select, which this one does not.
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
     let broker = builder
         .start()

@@ -1,0 +1,161 @@
+//! The memory of links as it comes and goes: outboxes, peers, extents.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::control::{LinkEnd, PeerInfo, ToBroker};
+use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::view::ReadView;
+use callgate_layout::{Code, Geometry};
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
+
+use super::{TIDY_EVERY, Work};
+use crate::connect::map_writable;
+use crate::context::Caller;
+use crate::error::{Error, Result};
+use crate::extents::Extents;
+use crate::link::{Link, LinkParts};
+
+impl Work {
+    pub(super) fn new_outbox(
+        &mut self,
+        end: LinkEnd,
+        geometry: Geometry,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<()> {
+        let [outbox] = expect(descriptors)?;
+        if !geometry.is_sound() {
+            return Err(Error::new(
+                Code::Protocol,
+                "the broker sent an impossible geometry",
+            ));
+        }
+        let outbox = map_writable(outbox, geometry.total_len())?;
+        self.outboxes.insert(end, (geometry, outbox));
+        Ok(())
+    }
+
+    pub(super) fn link_peer(
+        &mut self,
+        end: LinkEnd,
+        peer: PeerInfo,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<()> {
+        let [inbox, status, bell, process] = expect(descriptors)?;
+        let (geometry, outbox) = self.outboxes.remove(&end).ok_or_else(|| {
+            Error::new(Code::Protocol, "the broker linked a peer without an outbox")
+        })?;
+        let link = Arc::new(Link::new(LinkParts {
+            end,
+            geometry,
+            peer: caller(peer),
+            outbox,
+            inbox: map_read_only(inbox, geometry.total_len())?,
+            peer_status: map_read_only(status, STATUS_LEN)?,
+            peer_bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
+            trust: self.bus.trust,
+            bus: Arc::downgrade(&self.bus),
+        }));
+        self.bus.add_link(&link);
+        self.watch(end, process)
+    }
+
+    pub(super) fn new_extent(
+        &self,
+        end: LinkEnd,
+        (number, len): (u8, u32),
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<()> {
+        let [memory] = expect(descriptors)?;
+        let memory = map_writable(memory, len as usize)?;
+        self.extents_changed(end, |extents| extents.mapped(number, memory));
+        Ok(())
+    }
+
+    pub(super) fn peer_extent(
+        &self,
+        end: LinkEnd,
+        (number, len): (u8, u32),
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<()> {
+        let [memory] = expect(descriptors)?;
+        let memory = map_read_only(memory, len as usize)?;
+        self.extents_changed(end, |extents| extents.add_peer(number, memory));
+        Ok(())
+    }
+
+    /// Changes a link's extents, and wakes whoever waits for that: callers, and answers that
+    /// found no room.
+    pub(super) fn extents_changed(&self, end: LinkEnd, change: impl FnOnce(&Extents)) {
+        if let Some(link) = self.bus.link(end) {
+            change(link.extents());
+            link.room().wake_all();
+            self.bus.served.changed();
+        }
+    }
+
+    /// Gives back the extents that were idle for a while; arranges to look again if any are left.
+    pub(super) fn tidy(&mut self) {
+        let mut any_left = false;
+        for link in self.bus.links() {
+            let (idle, left) = link.extents().take_idle();
+            any_left |= left;
+            for extent in idle {
+                let (end, number) = (link.end(), extent.number());
+                // Unmapped before the broker hears of it, and charges it no longer.
+                drop(extent);
+                let _ = self.bus.send(&ToBroker::ReturnExtent { end, number });
+            }
+        }
+        self.next_tidy = any_left.then(|| Instant::now() + TIDY_EVERY);
+    }
+
+    /// Has the poll say when a peer's process ends.
+    fn watch(&mut self, end: LinkEnd, process: OwnedFd) -> Result<()> {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        self.poll
+            .registry()
+            .register(
+                &mut SourceFd(&process.as_raw_fd()),
+                token,
+                Interest::READABLE,
+            )
+            .map_err(|error| Error::new(Code::System, format!("watching a peer: {error}")))?;
+        self.peers.insert(token, (end, process));
+        Ok(())
+    }
+}
+
+fn expect<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N]> {
+    descriptors.try_into().map_err(|_| {
+        Error::new(
+            Code::Protocol,
+            "the broker sent a record without its descriptors",
+        )
+    })
+}
+
+fn map_read_only(fd: OwnedFd, len: usize) -> Result<ReadView> {
+    Mapping::read_only(fd, len)
+        .map(ReadView::new)
+        .map_err(|error| {
+            Error::new(
+                Code::System,
+                format!("{len} bytes of shared memory could not be mapped: {error}"),
+            )
+        })
+}
+
+fn caller(peer: PeerInfo) -> Caller {
+    Caller {
+        name: peer.identity.name,
+        display_name: peer.identity.display_name,
+        version: peer.identity.version,
+        pid: peer.pid,
+        plugin: peer.plugin,
+    }
+}

@@ -1,1 +1,4 @@
-//! The benchmarks stand in benches of this package; this library is empty.
+//! The benchmarks are programs, not this library, which is empty.
+//!
+//! - `peers`: a call beside its limit and its peers, in pairs of processes.
+//! - `parts`: what the steps of a call cost, each by itself.

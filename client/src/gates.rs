@@ -188,6 +188,7 @@ impl Served {
 
     #[inline]
     pub(crate) fn version(&self) -> u64 {
+        // SERVED-CHANGED, acquire.
         self.version.load(Ordering::Acquire)
     }
 

@@ -148,14 +148,17 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
 }
 
 impl Shared {
-    /// Names the gate in a call's error, and tells the broker of a provider that broke the
-    /// protocol, so that both sides let the link go.
+    /// Names the gate in a call's error, lets a link go that a call has found closed, and tells
+    /// the broker of a provider that broke the protocol, so that both sides do.
     #[cold]
     fn failed(&self, link: &Link, error: Error) -> Error {
         let is_broken = error.code() == Code::Protocol && link.is_gone();
         // Whoever noticed first has told the broker.
         if is_broken && self.bus.link(link.end()).is_some() {
             break_link(&self.bus, link.end(), &error);
+        } else if error.code() == Code::ProviderGone && link.is_gone() {
+            // Without a broker nobody else says so while the provider's process lives.
+            self.bus.end_link(link.end(), &error);
         }
         error.at_gate(self.opened.gate().clone())
     }

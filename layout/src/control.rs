@@ -40,14 +40,16 @@
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
 
+mod wire;
+
 use std::fmt;
 
-use rkyv::rancor::{Error as RkyvError, Strategy};
-use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::envelope::Face;
 use crate::geometry::Geometry;
+
+pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
@@ -62,9 +64,6 @@ pub const MAX_GATE_NAME: usize = 256;
 pub const MAX_TEXT: usize = 4096;
 /// The most parameters that a gate can have.
 pub const MAX_PARAMS: u8 = 8;
-
-const MAGIC: [u8; 8] = *b"CALLGATE";
-const HEADER_LEN: usize = 16;
 
 /// What a gate's one face takes and gives, as far as the broker compares it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -403,23 +402,6 @@ pub enum ToPlugin {
     },
 }
 
-/// Why a datagram is no record.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// It does not begin as every datagram of every version does.
-    #[error("not a Callgate record")]
-    Foreign,
-    /// It is of another version.
-    #[error("the other side speaks protocol version {theirs}, this side {VERSION}")]
-    Version {
-        /// The version in the header.
-        theirs: u32,
-    },
-    /// Its archive is damaged or forged.
-    #[error("a damaged record: {0}")]
-    Damaged(String),
-}
-
 impl Failure {
     /// A failure with a code and a message, which is cut to [`MAX_TEXT`] bytes.
     pub fn new(code: crate::Code, message: impl fmt::Display) -> Failure {
@@ -432,62 +414,6 @@ impl Failure {
             message,
         }
     }
-}
-
-macro_rules! codec {
-    ($record:ty, $archived:ty) => {
-        impl $record {
-            /// The datagram for this record.
-            pub fn encode(&self) -> Result<AlignedVec, DecodeError> {
-                let mut bytes = AlignedVec::with_capacity(256);
-                bytes.extend_from_slice(&header(VERSION));
-                let bytes = rkyv::api::high::to_bytes_in(self, bytes)
-                    .map_err(|error: RkyvError| DecodeError::Damaged(error.to_string()))?;
-                if bytes.len() > MAX_RECORD {
-                    return Err(DecodeError::Damaged(format!("{} bytes long", bytes.len())));
-                }
-                Ok(bytes)
-            }
-
-            /// The record in a datagram. Whatever the bytes are, this neither panics nor
-            /// allocates more than a small multiple of their number.
-            pub fn decode(datagram: &[u8]) -> Result<Self, DecodeError> {
-                let body = body(datagram)?;
-                let archived = rkyv::api::low::access::<$archived, RkyvError>(&body)
-                    .map_err(|error| DecodeError::Damaged(error.to_string()))?;
-                rkyv::api::deserialize_using(archived, Strategy::<_, RkyvError>::wrap(&mut ()))
-                    .map_err(|error: RkyvError| DecodeError::Damaged(error.to_string()))
-            }
-        }
-    };
-}
-
-codec!(ToBroker, ArchivedToBroker);
-codec!(ToPlugin, ArchivedToPlugin);
-
-/// The first 16 bytes of a datagram of this version of the protocol.
-pub fn header(version: u32) -> [u8; HEADER_LEN] {
-    let mut header = [0; HEADER_LEN];
-    header[..8].copy_from_slice(&MAGIC);
-    header[8..12].copy_from_slice(&version.to_le_bytes());
-    header
-}
-
-/// The archive behind a datagram's header, moved to where its alignment is right.
-fn body(datagram: &[u8]) -> Result<AlignedVec, DecodeError> {
-    let Some((head, archive)) = datagram.split_first_chunk::<HEADER_LEN>() else {
-        return Err(DecodeError::Foreign);
-    };
-    if head[..8] != MAGIC {
-        return Err(DecodeError::Foreign);
-    }
-    let theirs = u32::from_le_bytes([head[8], head[9], head[10], head[11]]);
-    if theirs != VERSION {
-        return Err(DecodeError::Version { theirs });
-    }
-    let mut body = AlignedVec::with_capacity(archive.len());
-    body.extend_from_slice(archive);
-    Ok(body)
 }
 
 /// What is wrong with a plugin's name, if anything is.
@@ -514,65 +440,4 @@ fn check_name(what: &str, name: &str, max: usize) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn provide() -> ToBroker {
-        ToBroker::Provide {
-            request: 7,
-            gate: "Rack.Filter".into(),
-            face: Face::Function,
-            shape: Shape {
-                params: 2,
-                fingerprint: 1 << 99,
-                signature: "(Block, f32) -> Block".into(),
-            },
-        }
-    }
-
-    #[test]
-    fn records_survive_the_wire() {
-        let bytes = provide().encode().unwrap();
-        assert_eq!(ToBroker::decode(&bytes), Ok(provide()));
-        let ended = ToPlugin::Ended(Failure::new(crate::Code::NameTaken, "taken"));
-        assert_eq!(ToPlugin::decode(&ended.encode().unwrap()), Ok(ended));
-    }
-
-    #[test]
-    fn another_version_says_which() {
-        let mut bytes = provide().encode().unwrap();
-        bytes[8] = 9;
-        assert_eq!(
-            ToBroker::decode(&bytes),
-            Err(DecodeError::Version { theirs: 9 })
-        );
-    }
-
-    #[test]
-    fn a_long_message_is_cut_at_a_character() {
-        let failure = Failure::new(crate::Code::Protocol, "ä".repeat(5000));
-        assert_eq!(failure.message.len(), MAX_TEXT);
-    }
-
-    proptest! {
-        #[test]
-        fn hostile_datagrams_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = ToBroker::decode(&bytes);
-            let mut framed = header(VERSION).to_vec();
-            framed.extend_from_slice(&bytes);
-            let _ = ToBroker::decode(&framed);
-            let _ = ToPlugin::decode(&framed);
-        }
-
-        #[test]
-        fn damaged_records_never_panic(at in 0usize..1000, value: u8, cut in 0usize..1000) {
-            let mut bytes = provide().encode().unwrap().to_vec();
-            let at = at % bytes.len();
-            bytes[at] = value;
-            let _ = ToBroker::decode(&bytes);
-            bytes.truncate(cut);
-            let _ = ToBroker::decode(&bytes);
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ pub mod proc;
 mod process;
 pub mod random;
 pub mod raw;
+pub mod shorthand;
 pub mod stress;
 
 use std::fs::File;

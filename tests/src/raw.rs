@@ -188,10 +188,11 @@ impl Raw {
             face,
             shape,
         });
-        self.follow(|record| match record {
-            ToPlugin::Answer { failure, .. } => Some(assert_eq!(*failure, None)),
+        let refused = self.follow(|record| match record {
+            ToPlugin::Answer { failure, .. } => Some(failure.clone()),
             _ => None,
         });
+        assert_eq!(refused, None);
     }
 
     fn number(&mut self) -> u32 {
@@ -285,7 +286,7 @@ impl Raw {
                 self.send(&ToBroker::PeerMapped { end });
             }
             ToPlugin::Grant { end, index, .. } => {
-                self.send(&ToBroker::GrantInstalled { end, index })
+                self.send(&ToBroker::GrantInstalled { end, index });
             }
             ToPlugin::Ended(failure) => panic!("the session ended: {failure:?}"),
             _ => {}

@@ -23,7 +23,8 @@ fn villain(scene: &Scene, name: &str) -> (Raw, Link, u16) {
 fn a_call_that_cannot_be_closes_the_callers_own_link() {
     let mut scene = Scene::new();
     let area = 1 << 4;
-    let wrong: [(&str, fn(&mut Entry)); 14] = [
+    type Spoil = fn(&mut Entry);
+    let wrong: [(&str, Spoil); 14] = [
         ("the first slot too many", |call| call.slot = 64),
         ("the last slot there can be", |call| call.slot = 255),
         ("a face too many", |call| call.kind = 2),
@@ -35,14 +36,14 @@ fn a_call_that_cannot_be_closes_the_callers_own_link() {
         ("all bytes there can be", |call| call.length = u32::MAX),
         ("a block behind the last", |call| call.payload[0] = 64),
         ("the last block there can be", |call| {
-            call.payload[0] = u64::MAX
+            call.payload[0] = u64::MAX;
         }),
         ("a block whose number is cut", |call| call.payload[0] = 256),
         ("a byte too many for the last block", |call| {
-            (call.payload[0], call.length) = (63, 1025)
+            (call.payload[0], call.length) = (63, 1025);
         }),
         ("more than the area", |call| {
-            (call.payload[0], call.length) = (0, u32::MAX)
+            (call.payload[0], call.length) = (0, u32::MAX);
         }),
     ];
     for (number, (what, spoil)) in wrong.into_iter().enumerate() {
@@ -104,9 +105,10 @@ fn a_call_that_is_wrong_is_answered_with_an_error() {
         entry.write(&link);
         answer(&link, 0, sequence)
     };
-    let wrong: [(&str, &dyn Fn(&mut Entry)); 9] = [
+    type Spoil<'a> = &'a dyn Fn(&mut Entry);
+    let wrong: [(&str, Spoil<'_>); 9] = [
         ("a gate behind the last granted", &|call| {
-            call.gate = echo.index + 1
+            call.gate = echo.index + 1;
         }),
         ("the last gate there can be", &|call| call.gate = u16::MAX),
         ("an action of a function", &|call| call.kind = 1),

@@ -80,7 +80,8 @@ fn a_reply_that_is_none_is_an_error_at_the_deadline_at_the_latest() {
     let (raw, link) = villain(&mut scene, "villain");
     let mut reader = RingReader::new(link.geometry);
     // What is written for a call, given the generation; and the code that its caller gets.
-    let wrong: [(&str, fn(u64) -> [u64; 4], &str); 7] = [
+    type Words = fn(u64) -> [u64; 4];
+    let wrong: [(&str, Words, &str); 7] = [
         ("no value at all", |now| [now, 0, 0, 0], "PROTOCOL"),
         ("half a value", |now| [now, 4, 42, 0], "PROTOCOL"),
         (

@@ -1,0 +1,94 @@
+//! What Callgate is to show, computed from the same rounds: each line says what is compared and
+//! what was asked for. Nothing fails here; the figures speak.
+
+use rand::rngs::StdRng;
+
+use crate::report::{self, Row};
+use crate::run::Outcome;
+use crate::scenario::Scenario;
+use crate::stats::Estimate;
+
+/// Prints what the outcomes say to each claim that they have the systems for.
+pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
+    println!("\nclaims (median over rounds, 95 % interval)");
+    for outcome in outcomes {
+        let say = |what: &str, estimate: Estimate| say(outcome.scenario.name(), what, estimate);
+        let mut ratio = |over: &str, under: &str, wanted: &str| {
+            if let (Some(over), Some(under)) = (outcome.of(over), outcome.of(under)) {
+                let rounds = report::quiet_rounds(outcome);
+                let estimate = Estimate::of(&report::ratios(over, under, &rounds), random);
+                say(
+                    &format!("{} ÷ {} ({wanted})", over.system, under.system),
+                    estimate,
+                );
+            }
+        };
+        ratio("callgate-again", "callgate", "two equal systems: 1");
+        match outcome.scenario {
+            Scenario::SmallHot => {
+                ratio("iceoryx2", "callgate", "at least 5");
+                ratio("uds", "callgate", "at least 100");
+            }
+            Scenario::OneCore => {
+                ratio("callgate", "limit", "at most 1.1");
+                ratio("iceoryx2-event", "callgate", "at least 2");
+            }
+            Scenario::Cold => ratio("callgate", "limit", "at most 0.75"),
+            _ => {}
+        }
+        if outcome.scenario == Scenario::SmallHot {
+            beyond(outcome, random);
+        }
+    }
+    across(rows);
+}
+
+fn say(scenario: &str, what: &str, estimate: Estimate) {
+    let Estimate { median, low, high } = estimate;
+    println!("  {scenario:24} {what:46} {median:.2} ({low:.2} to {high:.2})");
+}
+
+/// What the call costs beyond the limit, in nanoseconds.
+fn beyond(outcome: &Outcome, random: &mut StdRng) {
+    if let (Some(callgate), Some(limit)) = (outcome.of("callgate"), outcome.of("limit")) {
+        let differences = report::differences(callgate, limit);
+        let estimate = Estimate::of(&differences, random);
+        say(
+            outcome.scenario.name(),
+            "callgate − limit, ns (at most 100)",
+            estimate,
+        );
+    }
+}
+
+/// Figures that come from rows and not from rounds, so without an interval.
+fn across(rows: &[Row]) {
+    let find = |scenario: Scenario, system: &str| {
+        let is = |row: &&Row| row.scenario == scenario.name() && row.system == system;
+        rows.iter().find(is)
+    };
+    let compare = |what: &str, over: Option<f64>, under: Option<f64>| {
+        if let (Some(over), Some(under)) = (over, under) {
+            println!("  {what:71} {:.2}", over / under);
+        }
+    };
+    let cpu = |system| find(Scenario::Cold, system).map(|row| row.cpu_ns_per_op);
+    compare(
+        "cold, two cores: CPU of callgate ÷ limit (at most 2)",
+        cpu("callgate"),
+        cpu("limit"),
+    );
+    let p99 = |system| find(Scenario::Unpinned, system).map(Row::p99);
+    compare(
+        "cold, unpinned: p99 of callgate ÷ limit (at most 2)",
+        p99("callgate"),
+        p99("limit"),
+    );
+    let over = |scenario| find(scenario, "callgate").map(Row::ratio);
+    let (large, small) = (over(Scenario::LargeHot), over(Scenario::SmallHot));
+    compare(
+        "1 MiB ÷ 64 B of callgate, each over its limit (at most 1.2)",
+        large,
+        small,
+    );
+}

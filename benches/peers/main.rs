@@ -1,0 +1,167 @@
+//! A call beside its limit and its peers.
+//!
+//! ```text
+//! cargo bench -p callgate-benches --bench peers
+//!     [-- --quick] [--scenario NAME]... [--system NAME]... [--seed NUMBER]
+//! ```
+//!
+//! prints a table a scenario and writes `target/callgate/peers.json`.
+//!
+//! # Method
+//!
+//! **Two processes.** The callee of each system is a process of its own: this program again, with
+//! hidden arguments. It is started once a scenario and kept; between its blocks it sleeps in a
+//! `read`, whatever its system does in a block, so that nobody spins in another's time. Caller
+//! and callee are pinned to the cores that the scenario says.
+//!
+//! **Rounds.** What a virtual machine's neighbours do changes by the minute, by far more than
+//! what is compared here. So every system has a short block in each round, in an order drawn
+//! anew; what is compared are blocks of one round, and what is reported is the median of these
+//! paired ratios with a bootstrap interval of 95 %. The seed is printed. Figures of two runs, or
+//! of two scenarios, are not comparable beyond that. `callgate-again` is Callgate a second time:
+//! by as much as it differs from `callgate`, differences mean nothing.
+//!
+//! **The limit** ([`systems`]' `limit`) is in every round. Where it spins and takes more than
+//! 130 ns a round trip, the machine was disturbed: such rounds count for differences alone.
+//!
+//! **Time.** Where calls follow each other, a block's calls are timed together, since reading
+//! the clock takes a fifth of such a call; then some are timed each, for the quantiles, less the
+//! cost of the clock. Where there are pauses, each call is timed. `mean` is the median over
+//! blocks of their means; quantiles are over all calls timed by themselves.
+//!
+//! **CPU** is what both processes used, by the kernel's clocks of both (the embedded broker's
+//! thread is in it), in cold scenarios with the caller's own sleep; connecting includes taking
+//! down what was connected. `sleeps` is how often the callee's threads went to sleep for a call,
+//! as the kernel counts it: 1 where the callee was parked each time, 0 where it polled.
+//!
+//! **Checked.** Every answer is computed from the request and compared.
+
+mod block;
+mod child;
+mod claims;
+mod payload;
+mod place;
+mod raw;
+mod report;
+mod run;
+mod scenario;
+mod stats;
+mod systems;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use block::Effort;
+use scenario::Scenario;
+use systems::{Setup, System};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Compares a call with its limit and with other systems.
+#[derive(Debug, Parser)]
+#[command(name = "peers")]
+struct Arguments {
+    /// Fewer and shorter blocks: under a minute in all.
+    #[arg(long)]
+    quick: bool,
+    /// Only this scenario; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<Scenario>,
+    /// Only this system beside the limit; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    system: Vec<String>,
+    /// Draws the same order of blocks again.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
+    /// Be the callee of this system.
+    #[arg(long, hide = true, requires = "place")]
+    serve: Option<String>,
+    /// Where the two meet.
+    #[arg(long, hide = true)]
+    place: Option<PathBuf>,
+    /// Cargo says this.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.serve {
+        Some(system) => serve(system, &arguments),
+        None => compare(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(id: &str, arguments: &Arguments) -> Result<()> {
+    let system = systems::all().iter().find(|system| system.id() == id);
+    let scenario = arguments.scenario.first().ok_or("no scenario")?;
+    let setup = Setup {
+        scenario: *scenario,
+        place: arguments.place.clone().ok_or("no place")?,
+    };
+    child::be(*system.ok_or("no such system")?, &setup)
+}
+
+fn compare(arguments: &Arguments) -> Result<()> {
+    check_names(&arguments.system)?;
+    let effort = if arguments.quick {
+        Effort::QUICK
+    } else {
+        Effort::FULL
+    };
+    let seed = arguments.seed.unwrap_or_else(rand::random);
+    println!("seed {seed}, {} rounds", effort.blocks);
+    let mut random = StdRng::seed_from_u64(seed);
+    let (mut outcomes, mut rows) = (Vec::new(), Vec::new());
+    for scenario in Scenario::ALL {
+        if !arguments.scenario.is_empty() && !arguments.scenario.contains(&scenario) {
+            continue;
+        }
+        if scenario.cores().is_some_and(|(_, callee)| callee > 0) && !place::has_two_cores() {
+            println!("\n{}: skipped, it needs the cores 0 and 1", scenario.name());
+            continue;
+        }
+        let wanted = wanted(scenario, &arguments.system);
+        let outcome = run::scenario(scenario, &wanted, effort, &mut random)?;
+        let its = report::rows(&outcome, &mut random)?;
+        report::print(&outcome, &its);
+        rows.extend(its);
+        outcomes.push(outcome);
+    }
+    claims::print(&outcomes, &rows, &mut random);
+    println!("\nwritten to {}", report::write(rows)?.display());
+    Ok(())
+}
+
+/// The systems that take part, always with the limit.
+fn wanted(scenario: Scenario, names: &[String]) -> Vec<&'static dyn System> {
+    let is_wanted = |name: &str| {
+        names.is_empty() || name == "limit" || names.iter().any(|wanted| wanted == name)
+    };
+    let systems = systems::all().iter().copied();
+    systems
+        .filter(|system| system.takes_part(scenario) && is_wanted(system.name()))
+        .collect()
+}
+
+fn check_names(names: &[String]) -> Result<()> {
+    let mut known: Vec<_> = systems::all().iter().map(|system| system.name()).collect();
+    known.dedup();
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            Err(format!("no system is called {name}; there are {}", known.join(", ")).into())
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What is measured: which payload, how often, and where the two processes run.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// One line of the comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scenario {
+    /// Calls of 64 bytes, back to back, each side awake on a core of its own.
+    SmallHot,
+    /// The same with 1 MiB of arguments.
+    LargeHot,
+    /// Calls of 64 bytes, back to back, both sides on one core.
+    OneCore,
+    /// Calls of 64 bytes with a pause before each; the sides on a core each.
+    Cold,
+    /// The same, placed by the scheduler.
+    Unpinned,
+    /// From nothing to the first answer.
+    Connect,
+}
+
+impl Scenario {
+    pub(crate) const ALL: [Scenario; 6] = [
+        Scenario::SmallHot,
+        Scenario::LargeHot,
+        Scenario::OneCore,
+        Scenario::Cold,
+        Scenario::Unpinned,
+        Scenario::Connect,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Scenario::SmallHot => "call/64B/hot/two-cores",
+            Scenario::LargeHot => "call/1MiB/hot/two-cores",
+            Scenario::OneCore => "call/64B/hot/one-core",
+            Scenario::Cold => "call/64B/cold/two-cores",
+            Scenario::Unpinned => "call/64B/cold/unpinned",
+            Scenario::Connect => "connect/first-call",
+        }
+    }
+
+    /// The core of the caller and that of the callee, where they are pinned.
+    pub(crate) fn cores(self) -> Option<(usize, usize)> {
+        match self {
+            Scenario::SmallHot | Scenario::LargeHot | Scenario::Cold => Some((0, 1)),
+            Scenario::OneCore => Some((0, 0)),
+            Scenario::Unpinned | Scenario::Connect => None,
+        }
+    }
+
+    /// Whether whoever connects finds itself on its one core already, as on a machine with one.
+    /// Otherwise the threads that call and serve are pinned when everything stands: a process
+    /// pinned from its start would count one CPU and could not know that its peer has another.
+    pub(crate) fn is_pinned_from_start(self) -> bool {
+        self == Scenario::OneCore
+    }
+
+    /// Whether both sides can be awake all the time: then the limit spins, else it sleeps.
+    pub(crate) fn is_awake(self) -> bool {
+        matches!(self, Scenario::SmallHot | Scenario::LargeHot)
+    }
+
+    /// Whether calls follow each other at once, so that many are timed together.
+    pub(crate) fn is_hot(self) -> bool {
+        self.is_awake() || self == Scenario::OneCore
+    }
+
+    /// How long the caller sleeps before each call.
+    pub(crate) fn pause(self) -> Duration {
+        match self {
+            Scenario::Cold | Scenario::Unpinned => Duration::from_millis(1),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Scenario, String> {
+        let found = Scenario::ALL.into_iter().find(|one| one.name() == name);
+        found.ok_or_else(|| {
+            let names: Vec<_> = Scenario::ALL.iter().map(|one| one.name()).collect();
+            format!("there is no such scenario; there are {}", names.join(", "))
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! Callgate: a subscriber's `invoke_ref` and a handler that sees its argument in place.
+//!
+//! The broker runs embedded in the caller's process, on a thread of its own, which sleeps: no
+//! call passes it. Waiting is left at its default (adaptive) in every scenario.
+//!
+//! The system takes part twice: `callgate-again` is the same code with processes of its own,
+//! and shows how far apart two equal systems lie in this report.
+
+use std::any::Any;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use callgate::Broker;
+use callgate_client::{Plugin, Provider, Subscriber, View, gate_type};
+
+use super::{Client, Server, Setup, System};
+use crate::Result;
+use crate::payload::{self, Small};
+use crate::scenario::Scenario;
+
+/// 64 bytes, as argument and as result.
+#[gate_type]
+struct Payload64 {
+    words: Small,
+}
+
+/// Callgate.
+pub(super) struct Callgate {
+    name: &'static str,
+}
+
+impl Callgate {
+    pub(super) const FIRST: Callgate = Callgate { name: "callgate" };
+    pub(super) const CONTROL: Callgate = Callgate {
+        name: "callgate-again",
+    };
+}
+
+impl System for Callgate {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn takes_part(&self, scenario: Scenario) -> bool {
+        scenario != Scenario::LargeHot
+    }
+
+    fn host(&self, setup: &Setup) -> Result<Box<dyn Any>> {
+        let broker = Broker::builder().socket(setup.place.join("bus"));
+        Ok(Box::new(broker.start()?))
+    }
+
+    fn server(&self, setup: &Setup) -> Result<Box<dyn Server>> {
+        let plugin = connect(setup, "Callee")?;
+        let (stop, stopped) = mpsc::channel();
+        let provider = plugin.provide("Bench.Small", move |request: View<'_, Payload64>| {
+            let request = request.words.map(|word| word.to_native());
+            if payload::is_stop(&request) {
+                // The receiver lives as long as this process.
+                let _ = stop.send(());
+            }
+            Payload64 {
+                words: payload::answer(request),
+            }
+        })?;
+        Ok(Box::new(Callee {
+            stopped,
+            _provider: provider,
+            _plugin: plugin,
+        }))
+    }
+
+    fn client(&self, setup: &Setup) -> Result<Box<dyn Client>> {
+        Ok(Box::new(Caller {
+            setup: setup.clone(),
+            gate: None,
+            connected: 0,
+        }))
+    }
+}
+
+fn connect(setup: &Setup, name: &str) -> Result<Plugin> {
+    let builder = Plugin::builder(name).socket(setup.place.join("bus"));
+    Ok(builder.connect()?)
+}
+
+/// The dispatcher's thread serves; this only waits for it.
+struct Callee {
+    stopped: Receiver<()>,
+    _provider: Provider,
+    _plugin: Plugin,
+}
+
+impl Server for Callee {
+    fn serve(&mut self) -> Result<()> {
+        Ok(self.stopped.recv()?)
+    }
+}
+
+struct Caller {
+    setup: Setup,
+    gate: Option<(Subscriber<(Payload64,), Payload64>, Plugin)>,
+    connected: u64,
+}
+
+impl Caller {
+    #[cold]
+    fn connect(&mut self) -> Result<(Subscriber<(Payload64,), Payload64>, Plugin)> {
+        self.connected += 1;
+        let plugin = connect(&self.setup, &format!("Caller{}", self.connected))?;
+        let gate = plugin.subscriber("Bench.Small")?;
+        gate.wait_ready(Duration::from_secs(5))?;
+        Ok((gate, plugin))
+    }
+}
+
+impl Client for Caller {
+    #[inline]
+    fn call(&mut self, number: u64) -> Result<()> {
+        if self.gate.is_none() {
+            self.gate = Some(self.connect()?);
+        }
+        let Some((gate, _)) = &self.gate else {
+            return Err("not connected".into());
+        };
+        let request = (Payload64 {
+            words: payload::request(number),
+        },);
+        payload::check(number, gate.invoke_ref(&request)?.words)
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        if self.setup.scenario == Scenario::Connect {
+            self.gate = None;
+        }
+        Ok(())
+    }
+}

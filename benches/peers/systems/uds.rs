@@ -1,0 +1,258 @@
+//! A Unix stream socket with length-prefixed rkyv archives.
+//!
+//! One `write` and, but for large payloads, one `read` a message: the prefix travels in the
+//! archive's buffer. Buffers are kept, archives are validated, as callgate does. Options of the
+//! socket stay as they are: buffers larger than the kernel's default made nothing faster.
+//!
+//! `uds` blocks in `read`, as sockets are used. `uds-polled` spins on a socket that does not
+//! block, for comparison with others that spin; few programs can afford that on a socket.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+use rkyv::api::high::to_bytes_in;
+use rkyv::rancor::Error;
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::{Client, Server, Setup, System};
+use crate::Result;
+use crate::payload::{self, LARGE_WORDS, Small, large};
+use crate::scenario::Scenario;
+
+/// Bytes of the length in front of an archive; eight, so that the archive stays aligned.
+const PREFIX: usize = 8;
+
+#[derive(Archive, Serialize, Deserialize)]
+struct SmallRequest {
+    words: Small,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct LargeRequest {
+    words: Vec<u64>,
+}
+
+#[derive(Archive, Serialize, Deserialize)]
+struct Answer {
+    words: Small,
+}
+
+/// The sockets.
+pub(super) struct Uds {
+    polled: bool,
+}
+
+impl Uds {
+    pub(super) const BLOCKING: Uds = Uds { polled: false };
+    pub(super) const POLLED: Uds = Uds { polled: true };
+}
+
+impl System for Uds {
+    fn name(&self) -> &'static str {
+        if self.polled { "uds-polled" } else { "uds" }
+    }
+
+    fn takes_part(&self, scenario: Scenario) -> bool {
+        !self.polled || scenario == Scenario::SmallHot
+    }
+
+    fn server(&self, setup: &Setup) -> Result<Box<dyn Server>> {
+        Ok(Box::new(Callee {
+            listener: UnixListener::bind(address(setup))?,
+            stream: None,
+            large: setup.scenario == Scenario::LargeHot,
+            polled: self.polled,
+        }))
+    }
+
+    fn client(&self, setup: &Setup) -> Result<Box<dyn Client>> {
+        Ok(Box::new(Caller {
+            address: address(setup),
+            stream: None,
+            large: (setup.scenario == Scenario::LargeHot).then(|| LargeRequest {
+                words: vec![0; LARGE_WORDS],
+            }),
+            polled: self.polled,
+            once: setup.scenario == Scenario::Connect,
+        }))
+    }
+}
+
+fn address(setup: &Setup) -> PathBuf {
+    setup.place.join("socket")
+}
+
+/// A stream of messages.
+struct Messages {
+    stream: UnixStream,
+    input: AlignedVec,
+    /// Bytes of `input` that came.
+    filled: usize,
+    output: AlignedVec,
+}
+
+impl Messages {
+    fn new(stream: UnixStream, polled: bool) -> io::Result<Messages> {
+        stream.set_nonblocking(polled)?;
+        let mut input = AlignedVec::new();
+        input.resize(256, 0);
+        Ok(Messages {
+            stream,
+            input,
+            filled: 0,
+            output: AlignedVec::new(),
+        })
+    }
+
+    fn send<T>(&mut self, value: &T) -> Result<()>
+    where
+        T: for<'a> Serialize<
+            rkyv::api::high::HighSerializer<
+                AlignedVec,
+                rkyv::ser::allocator::ArenaHandle<'a>,
+                Error,
+            >,
+        >,
+    {
+        let mut buffer = std::mem::take(&mut self.output);
+        buffer.clear();
+        buffer.extend_from_slice(&[0; PREFIX]);
+        let mut buffer = to_bytes_in::<_, Error>(value, buffer)?;
+        let len = (buffer.len() - PREFIX) as u64;
+        buffer[..PREFIX].copy_from_slice(&len.to_le_bytes());
+        let mut rest = &buffer[..];
+        while !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.output = buffer;
+        Ok(())
+    }
+
+    /// Reads a message and shows its archive; `None` when the other side has closed.
+    fn receive(&mut self) -> Result<Option<&[u8]>> {
+        self.filled = 0;
+        if !self.fill(PREFIX)? {
+            return Ok(None);
+        }
+        let mut prefix = [0; PREFIX];
+        prefix.copy_from_slice(&self.input[..PREFIX]);
+        let total = PREFIX + usize::try_from(u64::from_le_bytes(prefix))?;
+        if total > self.input.len() {
+            self.input.resize(total, 0);
+        }
+        if !self.fill(total)? {
+            return Err("a message ended before its end".into());
+        }
+        Ok(Some(&self.input[PREFIX..total]))
+    }
+
+    /// Reads until there are `wanted` bytes. One call at a time is under way, so nothing of a
+    /// next message can come along.
+    fn fill(&mut self, wanted: usize) -> Result<bool> {
+        while self.filled < wanted {
+            match self.stream.read(&mut self.input[self.filled..]) {
+                Ok(0) => return Ok(false),
+                Ok(count) => self.filled += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(true)
+    }
+}
+
+struct Callee {
+    listener: UnixListener,
+    stream: Option<Messages>,
+    large: bool,
+    polled: bool,
+}
+
+impl Callee {
+    /// Answers one request; whether it was one, and whether it says stop.
+    fn answer(large: bool, stream: &mut Messages) -> Result<Option<bool>> {
+        let Some(bytes) = stream.receive()? else {
+            return Ok(None);
+        };
+        let request = if large {
+            let request = rkyv::access::<ArchivedLargeRequest, Error>(bytes)?;
+            large::read(|at| request.words[at].to_native())
+        } else {
+            let request = rkyv::access::<ArchivedSmallRequest, Error>(bytes)?;
+            request.words.map(|word| word.to_native())
+        };
+        stream.send(&Answer {
+            words: payload::answer(request),
+        })?;
+        Ok(Some(payload::is_stop(&request)))
+    }
+}
+
+impl Server for Callee {
+    fn serve(&mut self) -> Result<()> {
+        loop {
+            let stream = match &mut self.stream {
+                Some(stream) => stream,
+                None => {
+                    let stream = Messages::new(self.listener.accept()?.0, self.polled)?;
+                    self.stream.insert(stream)
+                }
+            };
+            match Callee::answer(self.large, stream)? {
+                Some(true) => return Ok(()),
+                Some(false) => {}
+                None => self.stream = None,
+            }
+        }
+    }
+}
+
+struct Caller {
+    address: PathBuf,
+    stream: Option<Messages>,
+    large: Option<LargeRequest>,
+    polled: bool,
+    once: bool,
+}
+
+impl Client for Caller {
+    #[inline]
+    fn call(&mut self, number: u64) -> Result<()> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            None => {
+                let stream = UnixStream::connect(&self.address)?;
+                self.stream.insert(Messages::new(stream, self.polled)?)
+            }
+        };
+        match &mut self.large {
+            Some(request) => {
+                large::write(number, |at, word| request.words[at] = word);
+                stream.send(request)?;
+            }
+            None => stream.send(&SmallRequest {
+                words: payload::request(number),
+            })?,
+        }
+        let bytes = stream.receive()?.ok_or("the callee has closed")?;
+        let answer = rkyv::access::<ArchivedAnswer, Error>(bytes)?;
+        let answer = answer.words.map(|word| word.to_native());
+        match self.large {
+            Some(_) => large::check(number, answer),
+            None => payload::check(number, answer),
+        }
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        if self.once {
+            self.stream = None;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! What most tests say again and again, said shortly.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_client::{Arguments, Code, GateType, Plugin, Result, Subscriber};
+
+use crate::PATIENCE;
+
+/// Opens a gate, waits until it can be called, and is patient with its calls.
+#[track_caller]
+pub fn open<A: Arguments, R: GateType>(plugin: &Plugin, gate: &str) -> Subscriber<A, R> {
+    let subscriber = plugin.subscriber(gate).expect("opening a gate");
+    subscriber.wait_ready(PATIENCE).expect("its provider");
+    subscriber.with_timeout(PATIENCE)
+}
+
+/// Waits until something holds; fails the test when it never does.
+#[track_caller]
+pub fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "it never came about that {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The code of something that has to fail.
+#[track_caller]
+pub fn code<T: std::fmt::Debug>(outcome: Result<T>) -> Code {
+    outcome.expect_err("this must fail").code()
+}
+
+/// Bytes that tell where they belong: others for every seed and every place.
+pub fn pattern(seed: u64, length: usize) -> Vec<u8> {
+    let seed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let at = |n: usize| seed.rotate_left(n as u32 % 61) as u8 ^ n as u8 ^ (n >> 8) as u8;
+    (0..length).map(at).collect()
+}

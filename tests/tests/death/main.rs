@@ -1,0 +1,9 @@
+//! What those who live see when a provider, a caller or the broker dies, stops or leaves.
+#![forbid(unsafe_code)]
+
+mod brokers;
+mod callers;
+mod embedded;
+mod leaving;
+mod providers;
+mod stopped;

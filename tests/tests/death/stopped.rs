@@ -1,0 +1,124 @@
+//! Processes that neither live nor die: stopped by a debugger, or swapped out.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_client::{Code, Subscriber};
+use callgate_tests::shorthand::{await_that, open, pattern};
+use callgate_tests::{Bus, PATIENCE, Process, programs};
+use nix::sys::signal::Signal;
+
+type Echo = Subscriber<(Vec<u8>,), Vec<u8>>;
+
+/// Stops a process, and waits until all its threads stand still.
+fn stop(process: &Process) {
+    process.signal(Signal::SIGSTOP);
+    let tasks = format!("/proc/{}/task", process.id());
+    await_that("it stands still", || {
+        let tasks = std::fs::read_dir(&tasks).expect("it lives").flatten();
+        let stats = tasks.map(|task| std::fs::read_to_string(task.path().join("stat")));
+        stats.flatten().all(|stat| {
+            stat.rsplit_once(')')
+                .is_some_and(|(_, rest)| rest.starts_with(" T"))
+        })
+    });
+}
+
+/// Calls that a stopped provider never answers, from several threads.
+fn call_in_vain(echo: &Echo, lengths: &[usize]) {
+    let hasty = echo.with_timeout(Duration::from_millis(10));
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let hasty = &hasty;
+            scope.spawn(move || {
+                for n in 0..12 {
+                    let length = lengths[(n + thread) % lengths.len()];
+                    let start = Instant::now();
+                    let error = hasty.invoke((pattern(n as u64, length),)).unwrap_err();
+                    let known = [Code::Timeout, Code::Overloaded];
+                    assert!(known.contains(&error.code()), "{error}");
+                    assert_eq!(error.may_have_run(), error.code() == Code::Timeout);
+                    assert!(start.elapsed() < PATIENCE);
+                }
+            });
+        }
+    });
+}
+
+/// A slot or a block for each call that timed out, gone until the link ends.
+#[test]
+fn a_stopped_provider_goes_on_where_it_was() {
+    let bus = Bus::start(programs!());
+    let provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
+    assert_eq!(echo.invoke((vec![1],)).unwrap(), [1]);
+    for lengths in [&[10][..], &[2_000, 30_000], &[60_000]] {
+        stop(&provider);
+        call_in_vain(&echo, lengths);
+        provider.signal(Signal::SIGCONT);
+        // Everything is needed at once: the whole area, and all slots.
+        let whole = pattern(7, 65_000);
+        assert!(echo.invoke((whole.clone(),)).unwrap() == whole);
+        thread::scope(|scope| {
+            for n in 0..64 {
+                let echo = &echo;
+                scope.spawn(move || {
+                    for k in 0..3 {
+                        let bytes = pattern(n * 8 + k, [20, 1000][k as usize % 2]);
+                        assert!(echo.invoke((bytes.clone(),)).unwrap() == bytes);
+                    }
+                });
+            }
+        });
+    }
+}
+
+/// A caller that is stopped and holds up the provider of others.
+#[test]
+fn a_stopped_caller_holds_up_nobody() {
+    let bus = Bus::start(programs!());
+    let _provider = bus.peer("provider", "P", &[]);
+    let mut stopped = bus.peer("caller", "Stopped", &["P"]);
+    let caller = bus.plugin("Caller");
+    let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
+    stopped.say("how many?");
+    stopped.expect_line();
+    stop(&stopped);
+    for n in 0..200 {
+        let bytes = pattern(n, 3_000);
+        assert!(echo.invoke((bytes.clone(),)).unwrap() == bytes);
+    }
+    stopped.signal(Signal::SIGCONT);
+    let mut answered = || {
+        stopped.say("how many?");
+        let line = stopped.expect_line();
+        let (answered, failed) = line.split_once(' ').unwrap();
+        assert_eq!(failed, "0", "calls failed");
+        answered.parse::<u64>().unwrap()
+    };
+    let before = answered();
+    await_that("it goes on", || answered() > before);
+}
+
+/// A stopped broker that linked plugins would have to wait for.
+#[test]
+fn a_stopped_broker_is_not_missed_by_those_who_are_linked() {
+    let bus = Bus::start(programs!());
+    let provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
+    let broker = bus.broker.as_ref().unwrap();
+    stop(broker);
+    for n in 0..100 {
+        let bytes = pattern(n, 500);
+        assert!(echo.invoke((bytes.clone(),)).unwrap() == bytes);
+    }
+    // A death is noticed by who is linked.
+    provider.kill();
+    await_that("the gate is gone", || !echo.has_function());
+    broker.signal(Signal::SIGCONT);
+    let _again = bus.peer("provider", "P", &[]);
+    echo.wait_ready(PATIENCE).unwrap();
+    assert_eq!(echo.invoke((vec![1],)).unwrap(), [1]);
+}

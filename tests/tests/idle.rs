@@ -1,0 +1,151 @@
+//! A hundred plugins with nothing to do.
+//!
+//! Looks for 3 seconds by default; `CALLGATE_IDLE_SECS=10` for longer.
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use callgate_tests::{Bus, Process, proc, programs};
+use nix::sys::signal::Signal;
+
+const IDLE: usize = 60;
+const PAIRS: usize = 20;
+
+fn window() -> Duration {
+    let given = std::env::var("CALLGATE_IDLE_SECS").ok();
+    Duration::from_secs(given.and_then(|secs| secs.parse().ok()).unwrap_or(3))
+}
+
+/// Starts plugins all at once, and waits until each is ready.
+fn start<'a>(bus: &Bus, all: impl Iterator<Item = (&'a str, String, Vec<String>)>) -> Vec<Process> {
+    let spawn = |(role, name, of): (&str, String, Vec<String>)| {
+        let of: Vec<&str> = of.iter().map(String::as_str).collect();
+        Process::spawn(bus.peer_command(role, &name, &of))
+    };
+    let mut started: Vec<Process> = all.map(spawn).collect();
+    for process in &mut started {
+        assert_eq!(process.expect_line(), "ready");
+    }
+    started
+}
+
+/// What processes have used: clock ticks, and how often their threads have gone to sleep.
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    ticks: u64,
+    sleeps: u64,
+}
+
+fn used(pids: &[u32]) -> Used {
+    Used {
+        ticks: pids.iter().map(|&pid| proc::ticks(pid)).sum(),
+        sleeps: pids.iter().map(|&pid| proc::sleeps(pid)).sum(),
+    }
+}
+
+/// Descriptors, shared maps and all maps of the broker.
+fn holdings(broker: u32) -> (usize, usize, usize) {
+    let (descriptors, shared) = (proc::descriptors(broker), proc::shared_maps(broker));
+    (descriptors, shared, proc::maps(broker).len())
+}
+
+/// Somebody looked after his plugins or his rings again and again: a hundred of them kept a
+/// laptop from sleeping. And a broker whose plugins were all killed at once kept something of
+/// each.
+#[test]
+fn idle_plugins_cost_nothing_and_leave_nothing() {
+    let bus = Bus::start_open(programs!());
+    let broker = bus.broker.as_ref().expect("it was started").id();
+    // Whatever the broker allocates once, it has after the first plugin.
+    bus.peer("idle", "first", &[]).kill();
+    expect_empty(&bus);
+    let before = holdings(broker);
+    assert!(
+        before.0 > 3,
+        "its descriptors cannot be counted: {before:?}"
+    );
+
+    let begun = Instant::now();
+    let name = |what: &str, n: usize| format!("{what}-{n}");
+    let mut plugins = start(&bus, (0..IDLE).map(|n| ("idle", name("idle", n), vec![])));
+    plugins.extend(start(
+        &bus,
+        (0..PAIRS).map(|n| ("provider", name("provider", n), vec![])),
+    ));
+    let caller = |n| ("quiet-caller", name("caller", n), vec![name("provider", n)]);
+    plugins.extend(start(&bus, (0..PAIRS).map(caller)));
+    println!(
+        "{} plugins started in {:.1?}",
+        plugins.len(),
+        begun.elapsed()
+    );
+
+    let pids: Vec<u32> = plugins.iter().map(Process::id).collect();
+    // Those that were called last may still be on their way to sleep.
+    let mut last = used(&pids);
+    proc::eventually("all are at rest", || {
+        std::thread::sleep(Duration::from_millis(200));
+        let now = used(&pids);
+        match std::mem::replace(&mut last, now).sleeps == now.sleeps {
+            true => Ok(()),
+            false => Err(format!("{now:?}")),
+        }
+    });
+    let (brokers, theirs) = (used(&[broker]), used(&pids));
+    std::thread::sleep(window());
+    let (brokers_now, theirs_now) = (used(&[broker]), used(&pids));
+    println!(
+        "in {:?} the broker {brokers:?} -> {brokers_now:?}",
+        window()
+    );
+    println!("and the plugins {theirs:?} -> {theirs_now:?}");
+    assert!(
+        brokers_now.ticks - brokers.ticks <= 2,
+        "the broker uses time"
+    );
+    assert!(theirs_now.ticks - theirs.ticks <= 5, "plugins use time");
+    // A clock tick hides what takes little time but wakes the processor; this does not.
+    assert!(
+        brokers_now.sleeps - brokers.sleeps <= 3,
+        "the broker wakes up"
+    );
+    assert!(theirs_now.sleeps - theirs.sleeps <= 10, "plugins wake up");
+
+    let begun = Instant::now();
+    plugins
+        .iter()
+        .for_each(|plugin| plugin.signal(Signal::SIGKILL));
+    plugins.into_iter().for_each(Process::kill);
+    proc::eventually("the broker holds what it did", || {
+        let now = holdings(broker);
+        // The allocator may keep some heap; a hundred plugins' maps are far more than that.
+        let is_back = now.0 == before.0 && now.1 == before.1 && now.2 <= before.2 + 8;
+        match is_back {
+            true => Ok(()),
+            false => Err(format!("before {before:?}, now {now:?}")),
+        }
+    });
+    expect_empty(&bus);
+    println!("all killed and forgotten in {:.1?}", begun.elapsed());
+}
+
+/// `callgate ls` shows nobody but itself, if that.
+fn expect_empty(bus: &Bus) {
+    proc::eventually("the bus is empty", || {
+        let output = bus.command(&["ls", "--json"]).output().expect("it runs");
+        let listing: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("{error}: {output:?}"))?;
+        let count = |what: &str| listing[what].as_array().map(Vec::len);
+        let others = listing["plugins"].as_array().into_iter().flatten();
+        let others = others.filter(|plugin| !is_command(plugin));
+        match (others.count(), count("gates"), count("links")) {
+            (0, Some(0), Some(0)) => Ok(()),
+            _ => Err(listing.to_string()),
+        }
+    });
+}
+
+fn is_command(plugin: &serde_json::Value) -> bool {
+    let name = plugin["name"].as_str();
+    name.is_some_and(|name| name.starts_with("callgate-ls"))
+}

@@ -1,0 +1,349 @@
+//! The rules of this house, as far as a program can check them.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The most lines of a source file: what one can keep in mind.
+const MOST_LINES: usize = 400;
+/// The word, so that this file does not contain it.
+const UNSAFE: &str = concat!("un", "safe");
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("the workspace").to_owned()
+}
+
+/// A file with its path from the root.
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The lines without comments. Words in texts count: few are needed, and none is wrong.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate();
+        lines.map(|(number, line)| (number + 1, line.split("//").next().unwrap_or("")))
+    }
+
+    fn is_in(&self, places: &[&str]) -> bool {
+        places.iter().any(|place| self.path.starts_with(place))
+    }
+}
+
+/// All files of the workspace that end in `.rs` or `.md`.
+fn sources() -> Vec<Source> {
+    let (root, mut sources) = (root(), Vec::new());
+    let mut directories = vec![root.clone()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("a directory").flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let is_source = name.ends_with(".rs") || name.ends_with(".md");
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                directories.push(path);
+            } else if is_source && path.is_file() {
+                let inside = path.strip_prefix(&root).expect("it is inside");
+                let path_text = inside.to_string_lossy().into_owned();
+                let text = fs::read_to_string(&path).expect("a text");
+                sources.push(Source {
+                    path: path_text,
+                    text,
+                });
+            }
+        }
+    }
+    assert!(sources.len() > 50, "this is not the workspace");
+    sources
+}
+
+fn rust() -> Vec<Source> {
+    let mut sources = sources();
+    sources.retain(|source| source.path.ends_with(".rs"));
+    sources
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Whether a word stands in a line, not as a part of another.
+fn has_word(line: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + word.len()..].chars().next();
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    })
+}
+
+fn fail_with(what: &str, found: &[String]) {
+    assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
+}
+
+/// What the compiler does not check crept into more and more files, until nobody could read all
+/// of it.
+#[test]
+fn what_the_compiler_does_not_check_is_where_it_belongs() {
+    let allowed = [
+        "layout/src/view.rs",
+        "layout/src/sys/",
+        "benches/peers/raw.rs",
+    ];
+    let mut found = Vec::new();
+    for source in rust().iter().filter(|source| !source.is_in(&allowed)) {
+        let lines = source.code().filter(|(_, line)| has_word(line, UNSAFE));
+        found.extend(lines.map(|(number, line)| format!("{}:{number}: {line}", source.path)));
+    }
+    fail_with("outside of its places", &found);
+}
+
+/// A crate root that lost its attribute let it in without anybody noticing.
+#[test]
+fn every_crate_root_forbids_it() {
+    let metadata = metadata();
+    let forbid = format!("#![forbid({UNSAFE}_code)]");
+    let deny = format!("#![deny({UNSAFE}_code)]");
+    let mut found = Vec::new();
+    for package in array(&metadata["packages"]) {
+        for target in array(&package["targets"]) {
+            // Tests are no product; their words are looked at all the same.
+            if target["kind"][0] == "test" {
+                continue;
+            }
+            let path = Path::new(target["src_path"].as_str().expect("a path"));
+            let path = path.strip_prefix(root()).expect("it is inside");
+            let path = path.to_string_lossy();
+            let text = read(&path);
+            let is_fine = match &*path {
+                "layout/src/lib.rs" => true,
+                // It has one module that calls the C interfaces of what it is compared with.
+                "benches/peers/main.rs" => text.contains(&deny),
+                _ => text.contains(&forbid),
+            };
+            if !is_fine {
+                found.push(path.into_owned());
+            }
+        }
+    }
+    fail_with("crate roots that allow it", &found);
+}
+
+/// Words that loom cannot see were used where its models look, and proved nothing.
+#[test]
+fn layout_has_its_atomics_from_one_place() {
+    let allowed = ["layout/src/atomic.rs", "layout/src/sys/"];
+    let is_layout = |source: &&Source| source.is_in(&["layout/src/"]) && !source.is_in(&allowed);
+    let mut found = Vec::new();
+    for source in rust().iter().filter(is_layout) {
+        // From here on a file is for loom itself or for tests.
+        let lines = source
+            .code()
+            .take_while(|(_, line)| !line.starts_with("#[cfg(callgate_loom)]"));
+        let lines = lines.filter(|(_, line)| line.contains("sync::atomic"));
+        found.extend(lines.map(|(number, line)| format!("{}:{number}: {line}", source.path)));
+    }
+    fail_with("atomics that loom does not see", &found);
+    let in_sys = |source: &Source| source.is_in(&["layout/src/sys/"]);
+    let with_atomics = rust().into_iter().filter(in_sys);
+    let with_atomics = with_atomics.filter(|source| source.text.contains("sync::atomic"));
+    let mut names: Vec<String> = with_atomics.map(|source| source.path).collect();
+    names.sort();
+    let expected = ["fork", "futex", "inherit"].map(|name| format!("layout/src/sys/{name}.rs"));
+    assert_eq!(names, expected);
+}
+
+/// The client came to need the broker, and every plugin had to build both.
+#[test]
+fn packages_depend_in_one_direction() {
+    let metadata = metadata();
+    let of = |name: &str| -> Vec<String> {
+        let packages = array(&metadata["packages"]);
+        let package = packages.iter().find(|package| package["name"] == name);
+        let package = package.unwrap_or_else(|| panic!("the package {name}"));
+        let dependencies = array(&package["dependencies"]).iter();
+        let product = dependencies.filter(|dependency| dependency["kind"] != "dev");
+        let names = product.filter_map(|dependency| dependency["name"].as_str());
+        let mut ours: Vec<String> = names
+            .filter(|name| name.starts_with("callgate"))
+            .map(str::to_owned)
+            .collect();
+        ours.sort();
+        ours
+    };
+    assert!(of("callgate-layout").is_empty());
+    assert!(of("callgate-derive").is_empty());
+    assert_eq!(
+        of("callgate-client"),
+        ["callgate-derive", "callgate-layout"]
+    );
+    assert_eq!(of("callgate"), ["callgate-client", "callgate-layout"]);
+}
+
+/// One end of a pair was changed by somebody who did not know that there was another.
+#[test]
+fn sync_points_bear_their_names_at_both_ends() {
+    let architecture = read("ARCHITECTURE.md");
+    let section = architecture
+        .split("\n## ")
+        .find(|section| section.starts_with("4. Sync points"));
+    let rows = section
+        .expect("section 4")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| "));
+    let names: Vec<&str> = rows
+        .filter_map(|row| row.split(" |").next())
+        .filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '-'))
+        .collect();
+    assert!(names.len() >= 9, "{names:?}");
+    let sources = rust();
+    let product: Vec<&Source> = sources
+        .iter()
+        .filter(|source| source.is_in(&["layout/src/", "client/src/"]))
+        .collect();
+    let ends = |name: &str| {
+        let lines = product.iter().flat_map(|source| source.text.lines());
+        lines.filter(|line| has_word(line, name)).count()
+    };
+    let mut found: Vec<String> = names
+        .iter()
+        .filter(|name| ends(name) < 2)
+        .map(|name| (*name).to_owned())
+        .collect();
+    fail_with("named fewer than twice in the code", &found);
+    // And the other way round: a comment that begins with a name in capitals and a comma.
+    for source in &product {
+        for line in source
+            .text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("// "))
+        {
+            let name = line.split([',', ':']).next().unwrap_or("");
+            let is_name =
+                name.len() > 3 && name.chars().all(|c| c.is_ascii_uppercase() || c == '-');
+            if is_name && name != "SAFETY" && !names.contains(&name) {
+                found.push(format!("{}: {name}", source.path));
+            }
+        }
+    }
+    fail_with("sync points that ARCHITECTURE.md does not list", &found);
+}
+
+/// A file grew until nobody read it to its end.
+#[test]
+fn files_are_short() {
+    let lengths = rust()
+        .into_iter()
+        .map(|source| (source.text.lines().count(), source.path));
+    let long = lengths.filter(|(lines, _)| *lines > MOST_LINES);
+    let found: Vec<String> = long
+        .map(|(lines, path)| format!("{path}: {lines} lines"))
+        .collect();
+    fail_with("too long", &found);
+}
+
+/// What was to be done later was shipped.
+#[test]
+fn nothing_is_left_for_later() {
+    let words = [
+        concat!("to", "do!"),
+        concat!("un", "implemented!"),
+        concat!("db", "g!("),
+        concat!("for ", "now"),
+        concat!("FIX", "ME"),
+        concat!("TO", "DO"),
+    ];
+    let mut found = Vec::new();
+    for source in sources() {
+        for (number, line) in source.text.lines().enumerate() {
+            if words.iter().any(|word| line.contains(word)) {
+                found.push(format!("{}:{}: {line}", source.path, number + 1));
+            }
+        }
+    }
+    fail_with("left for later", &found);
+}
+
+/// The first command that a newcomer typed did not exist.
+#[test]
+fn the_commands_of_the_readme_exist() {
+    let readme = read("README.md");
+    assert!(readme.contains("\ncargo run --release --example rack "));
+    assert!(readme.contains("\ncargo test "));
+    let metadata = metadata();
+    let targets = array(&metadata["packages"])
+        .iter()
+        .flat_map(|package| array(&package["targets"]));
+    let mut examples = targets.filter(|target| target["kind"][0] == "example");
+    assert!(examples.any(|target| target["name"] == "rack"), "the rack");
+    let help = Command::new(env!("CARGO_BIN_EXE_callgate-program"))
+        .arg("--help")
+        .output();
+    let help = String::from_utf8(help.expect("it runs").stdout).expect("a text");
+    let commands = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("callgate "));
+    let commands: Vec<&str> = commands.filter_map(|line| line.split(' ').next()).collect();
+    assert!(commands.len() >= 4, "{commands:?}");
+    for command in commands {
+        assert!(
+            help.lines().any(|line| line.trim().starts_with(command)),
+            "{command}: {help}"
+        );
+    }
+}
+
+/// A map of a city that was rebuilt meanwhile.
+#[test]
+fn the_files_that_the_architecture_names_exist() {
+    let root = root();
+    let sources = rust();
+    // A name may stand alone after one with its directories.
+    let exists = |name: &str| {
+        root.join(name).exists()
+            || sources.iter().any(|source| match name.strip_suffix('/') {
+                Some(directory) => source.path.contains(&format!("/{directory}/")),
+                None => source.path.ends_with(&format!("/{name}")),
+            })
+    };
+    let mut found = Vec::new();
+    for line in read("ARCHITECTURE.md").lines() {
+        let names = line.split('`').skip(1).step_by(2);
+        let is_path = |name: &&str| {
+            let is_plain = name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
+            is_plain && (name.ends_with(".rs") || name.ends_with(".md") || name.ends_with('/'))
+        };
+        found.extend(
+            names
+                .filter(is_path)
+                .filter(|name| !exists(name))
+                .map(str::to_owned),
+        );
+    }
+    fail_with("named and not there", &found);
+}
+
+/// The workspace's packages, without what they depend on.
+fn metadata() -> Value {
+    let mut command = Command::new(env!("CARGO"));
+    command.args([
+        "metadata",
+        "--no-deps",
+        "--offline",
+        "--format-version",
+        "1",
+    ]);
+    let output = command.current_dir(root()).output().expect("cargo runs");
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
+use callgate_client::{Code, Error};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::output::Failed;
 use super::{Common, Outcome};
-use crate::Broker;
+use crate::{Broker, StartError};
 
 pub(super) fn run(common: &Common) -> Outcome {
     // From here on the signals wait for the loop below, so that none ends the broker unclean.
@@ -23,7 +24,7 @@ pub(super) fn run(common: &Common) -> Outcome {
     }
     let broker = builder
         .start()
-        .map_err(|error| Failed::Other(error.to_string()))?;
+        .map_err(|error| Error::new(code(&error), error.to_string()))?;
     let path = broker
         .socket()
         .map(|path| path.display().to_string())
@@ -38,4 +39,14 @@ pub(super) fn run(common: &Common) -> Outcome {
     signals.forever().next();
     broker.stop();
     Ok(())
+}
+
+/// The code for a broker that did not start, so that programs can tell its reasons apart.
+fn code(error: &StartError) -> Code {
+    match error {
+        StartError::PathTooLong { .. } | StartError::InTheWay(_) => Code::InvalidArgument,
+        StartError::Directory { .. } => Code::PermissionDenied,
+        StartError::AlreadyRunning { .. } => Code::NameTaken,
+        _ => Code::System,
+    }
 }

@@ -156,7 +156,8 @@ type Eight = (String, String, u8, Vec<u8>, Vec<u8>, i64, Note, Note);
 
 #[allow(
     clippy::too_many_arguments,
-    reason = "it is the most that there can be"
+    clippy::needless_pass_by_value,
+    reason = "that is what handlers may be like"
 )]
 fn eight(
     a: String,

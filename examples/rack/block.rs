@@ -1,5 +1,7 @@
 //! The block of audio that the plugins hand to each other.
 
+use callgate_client::gate_type;
+
 /// Frames a second, everywhere in the rack.
 pub(crate) const RATE: u32 = 48_000;
 
@@ -11,6 +13,10 @@ pub(crate) const FRAMES: usize = 64;
 pub(crate) const DEADLINE_NS: u64 = FRAMES as u64 * 1_000_000_000 / RATE as u64;
 
 /// 64 frames of stereo audio; full scale is -1 to 1.
+///
+/// `gate_type` is all it takes to travel from process to process, and makes `ArchivedBlock`: the
+/// block as it lies in the call that brought it.
+#[gate_type]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Block {
     /// The left channel.
@@ -43,6 +49,14 @@ impl Block {
     /// The block with `effect` applied to each frame in turn.
     pub(crate) fn map(&self, mut effect: impl FnMut([f32; 2]) -> [f32; 2]) -> Block {
         Block::from_fn(|i| effect([self.left[i], self.right[i]]))
+    }
+}
+
+impl ArchivedBlock {
+    /// The frames of a block that is only looked at, as [`Block::frames`].
+    pub(crate) fn frames(&self) -> impl Iterator<Item = [f32; 2]> + '_ {
+        let frames = self.left.iter().zip(&self.right);
+        frames.map(|(l, r)| [l.to_native(), r.to_native()])
     }
 }
 

@@ -37,6 +37,10 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) no_kill: bool,
 
+    /// Put the bus there too, so that `callgate ls --socket PATH` shows the rack at work.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+
     /// Be one of the plugins; this is how the host starts them.
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) plugin: Option<Role>,
@@ -66,6 +70,16 @@ impl Role {
             Role::Filter => "filter",
             Role::Delay => "delay",
             Role::Meter => "meter",
+        }
+    }
+
+    /// The gate that the plugin stands behind.
+    pub(crate) fn gate(self) -> &'static str {
+        match self {
+            Role::Instrument => "Rack.Instrument",
+            Role::Filter => "Rack.Filter",
+            Role::Delay => "Rack.Delay",
+            Role::Meter => "Rack.Meter",
         }
     }
 }

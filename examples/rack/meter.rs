@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use crate::block::Block;
+use callgate_client::gate_type;
 
 /// How loud each channel was since the meter was made; left, then right. Full scale is 1, so
 /// that silence is a number too, which it is not in decibels.
+#[gate_type]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Levels {
     /// The highest sample.
@@ -54,9 +55,9 @@ impl Meter {
         Meter::default()
     }
 
-    /// Hears a block and tells the levels so far.
-    pub(crate) fn process(&mut self, input: &Block) -> Levels {
-        for frame in input.frames() {
+    /// Hears a block, frame by frame, and tells the levels so far.
+    pub(crate) fn process(&mut self, frames: impl Iterator<Item = [f32; 2]>) -> Levels {
+        for frame in frames {
             for (side, sample) in frame.into_iter().enumerate() {
                 self.peak[side] = self.peak[side].max(sample.abs());
                 self.squares[side] += f64::from(sample) * f64::from(sample);
@@ -79,11 +80,12 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::FRAMES;
 
     #[test]
     fn a_square_wave_is_as_loud_as_its_peak() {
         let mut meter = Meter::new();
-        let levels = meter.process(&Block::from_fn(|i| {
+        let levels = meter.process((0..FRAMES).map(|i| {
             let sign = if i % 2 == 0 { 1.0 } else { -1.0 };
             [sign, 0.5 * sign]
         }));
@@ -98,9 +100,9 @@ mod tests {
     #[test]
     fn the_peak_stays_and_the_mean_falls() {
         let mut meter = Meter::new();
-        meter.process(&Block::from_fn(|_| [1.0, 1.0]));
+        meter.process([[1.0, 1.0]; FRAMES].into_iter());
         for _ in 0..3 {
-            meter.process(&Block::SILENCE);
+            meter.process([[0.0, 0.0]; FRAMES].into_iter());
         }
         assert_eq!(meter.levels().peak, [1.0, 1.0]);
         assert_eq!(meter.levels().rms, [0.5, 0.5]);

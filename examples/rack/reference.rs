@@ -31,7 +31,7 @@ pub(crate) fn render<E>(
             }
         }
         block = delay.process(&block);
-        meter.process(&block);
+        meter.process(block.frames());
         sink(&block)?;
     }
     Ok(meter.levels())

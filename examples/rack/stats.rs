@@ -99,7 +99,11 @@ fn histogram() -> Histogram<u64> {
 }
 
 fn record(into: &mut Histogram<u64>, took: Duration) {
-    into.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    into.saturating_record(nanos(took));
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// p50, p99 and the maximum in nanoseconds, of what was measured at all.
@@ -115,7 +119,13 @@ fn share(ns: Option<u64>) -> String {
 }
 
 /// Nanoseconds, for people.
-struct Time(Option<u64>);
+pub(crate) struct Time(Option<u64>);
+
+impl From<Duration> for Time {
+    fn from(time: Duration) -> Time {
+        Time(Some(nanos(time)))
+    }
+}
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -57,6 +57,9 @@ pub(crate) enum WavError {
     /// More than [`MAX_SECONDS`].
     #[error("longer than {} hours", MAX_SECONDS / 3_600)]
     TooLong,
+    /// What cannot be read twice.
+    #[error("not a regular file; the host and the instrument both read it, each for itself")]
+    NotRegular,
     /// What cannot be replaced by a file.
     #[error("exists and is not a regular file")]
     NotAFile,

@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 
+use callgate_client::{Code, Error};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::output::Failed;
 use super::{Common, Outcome};
-use crate::Broker;
+use crate::{Broker, StartError};
 
 pub(super) fn run(common: &Common) -> Outcome {
     // From here on the signals wait for the loop below, so that none ends the broker unclean.
@@ -29,7 +30,7 @@ pub(super) fn run(common: &Common) -> Outcome {
     }
     let broker = builder
         .start()
-        .map_err(|error| Failed::Other(error.to_string()))?;
+        .map_err(|error| Error::new(code(&error), error.to_string()))?;
     let path = broker
         .socket()
         .map(|path| path.display().to_string())
@@ -44,4 +45,14 @@ pub(super) fn run(common: &Common) -> Outcome {
     signals.forever().next();
     broker.stop();
     Ok(())
+}
+
+/// The code for a broker that did not start, so that programs can tell its reasons apart.
+fn code(error: &StartError) -> Code {
+    match error {
+        StartError::PathTooLong { .. } | StartError::InTheWay(_) => Code::InvalidArgument,
+        StartError::Directory { .. } => Code::PermissionDenied,
+        StartError::AlreadyRunning { .. } => Code::NameTaken,
+        _ => Code::System,
+    }
 }

@@ -1,10 +1,10 @@
-//! Reading a WAV file as it comes: from a file or a pipe, to its end or to where it was cut off.
+//! Reading a WAV file as it comes, to its end or to where it was cut off.
 //!
 //! The crate `hound`, which writes ours, reads only tidy files: it takes the padding byte after
 //! a chunk of odd length for the next chunk, and refuses lengths that a program writing into a
 //! pipe could not know. So the few chunks that matter are found here.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -25,10 +25,17 @@ pub(crate) struct Clip {
 }
 
 impl Clip {
-    /// Reads the file at `path`.
+    /// Reads the file at `path`, which several processes can do; a pipe can be read only once.
     pub(crate) fn open(path: &Path) -> Result<Clip, FileError> {
-        let file = File::open(path).map_err(|e| FileError::new(path, e))?;
-        Clip::read(BufReader::new(file)).map_err(|e| FileError::new(path, e))
+        Clip::open_regular(path).map_err(|e| FileError::new(path, e))
+    }
+
+    fn open_regular(path: &Path) -> Result<Clip, WavError> {
+        // Looked at before it is opened: opening a pipe would wait for somebody to write.
+        if !fs::metadata(path)?.is_file() {
+            return Err(WavError::NotRegular);
+        }
+        Clip::read(BufReader::new(File::open(path)?))
     }
 
     /// Reads a WAV file from wherever its bytes come from.

@@ -21,13 +21,13 @@ fn plugin(role: &str, name: &str) -> Command {
 }
 
 fn host() -> (Broker, Plugin) {
-    let broker = Broker::builder().without_socket().start().unwrap();
-    let connection = broker.connect().unwrap();
-    let host = Plugin::builder("host")
-        .descriptor(connection)
-        .connect()
-        .unwrap();
-    (broker, host)
+    let broker = Broker::builder()
+        .without_socket()
+        .start()
+        .expect("a broker");
+    let connection = broker.connect().expect("a connection");
+    let host = Plugin::builder("host").descriptor(connection).connect();
+    (broker, host.expect("its own bus"))
 }
 
 fn is_alive(pid: u32) -> bool {

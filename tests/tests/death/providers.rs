@@ -14,7 +14,10 @@ const SOON: Duration = Duration::from_secs(2);
 /// how long after the kill.
 fn kill_during_a_call(caller: &Plugin, name: &str, mut provider: Process) -> (Error, Duration) {
     let hang = open::<(u64,), ()>(caller, &format!("{name}.Hang"));
-    kill_while(|| hang.invoke((60_000,)).unwrap_err(), &mut provider)
+    kill_while(
+        || hang.invoke((60_000,)).expect_err("it was killed"),
+        &mut provider,
+    )
 }
 
 fn kill_while(call: impl FnOnce() -> Error + Send, provider: &mut Process) -> (Error, Duration) {

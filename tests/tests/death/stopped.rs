@@ -34,7 +34,9 @@ fn call_in_vain(echo: &Echo, lengths: &[usize]) {
                 for n in 0..12 {
                     let length = lengths[(n + thread) % lengths.len()];
                     let start = Instant::now();
-                    let error = hasty.invoke((pattern(n as u64, length),)).unwrap_err();
+                    let error = hasty
+                        .invoke((pattern(n as u64, length),))
+                        .expect_err("nobody answers");
                     let known = [Code::Timeout, Code::Overloaded];
                     assert!(known.contains(&error.code()), "{error}");
                     assert_eq!(error.may_have_run(), error.code() == Code::Timeout);

@@ -1,0 +1,56 @@
+//! Killing a plugin at the worst moment: while it works on a call.
+//!
+//! It works for microseconds only, and a kill that comes between two calls would be an accident of
+//! another kind. So it is stopped first, called then, and killed when the call is under way.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate::Child;
+use nix::sys::signal::{self, Signal};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+/// How long a call is under way before its plugin is killed.
+const AT_WORK: Duration = Duration::from_micros(100);
+/// How long a plugin may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Kills a plugin while `call` waits for it. Says what came of the call, and how long after the
+/// kill that was.
+pub(crate) fn during<R>(plugin: &Child, call: impl FnOnce() -> R) -> io::Result<(R, Duration)> {
+    stop(plugin)?;
+    let is_called = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let killer = scope.spawn(|| {
+            while !is_called.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            thread::sleep(AT_WORK);
+            let now = Instant::now();
+            plugin.kill().map(|()| now)
+        });
+        is_called.store(true, Ordering::Relaxed);
+        let outcome = call();
+        let ended = Instant::now();
+        let killed = killer.join().expect("killing does not panic")?;
+        Ok((outcome, ended.saturating_duration_since(killed)))
+    })
+}
+
+/// Stops a process, and waits until none of its threads runs any more.
+fn stop(process: &Child) -> io::Result<()> {
+    let pid = Pid::from_raw(process.id().cast_signed());
+    signal::kill(pid, Signal::SIGSTOP)?;
+    let until = Instant::now() + STOP_TIMEOUT;
+    let look = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+    while waitid(Id::Pid(pid), look)? == WaitStatus::StillAlive {
+        if Instant::now() > until {
+            return Err(io::Error::from(io::ErrorKind::TimedOut));
+        }
+        thread::yield_now();
+    }
+    Ok(())
+}

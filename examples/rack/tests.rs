@@ -1,0 +1,21 @@
+//! The tests of the rack: its modules' own, and those of the whole program.
+#![forbid(unsafe_code)]
+#![allow(dead_code, reason = "some of it is used by the program alone")]
+
+mod block;
+mod cli;
+mod delay;
+#[cfg(test)]
+mod end_to_end;
+mod error;
+mod filter;
+mod instrument;
+mod math;
+mod meter;
+mod plan;
+mod progress;
+#[cfg(test)]
+mod reference;
+mod report;
+mod stats;
+mod wav;

@@ -1,0 +1,107 @@
+//! Handlers that fail, and plugins that close.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use callgate_client::Code;
+use callgate_tests::shorthand::{await_that, code, open};
+use callgate_tests::{Bus, Process, programs};
+
+use crate::support::{Barrier, SHORT};
+
+/// A handler's failure that loses its code on the way, or its plugin.
+#[test]
+fn a_failing_handler_says_why_and_lives() {
+    let bus = Bus::start(programs!());
+    // What the panic hook prints helps nobody here.
+    let mut command = bus.peer_command("provider", "P", &[]);
+    command.stderr(Stdio::null());
+    let mut provider = Process::spawn(command);
+    assert_eq!(provider.expect_line(), "ready");
+    let caller = bus.plugin("Caller");
+    let fail = open::<(String,), u32>(&caller, "P.Fail");
+    let panics = open::<(String,), u32>(&caller, "P.Panic");
+    let add = open::<(u64, u64), u64>(&caller, "P.Add");
+    // The second message does not fit a cell; of the third not all is sent.
+    for text in ["no row".to_owned(), "long ".repeat(600), "x".repeat(65_400)] {
+        let error = fail.invoke((text.clone(),)).unwrap_err();
+        assert_eq!(
+            (error.code(), error.gate()),
+            (Code::HandlerError, Some("P.Fail"))
+        );
+        assert!(text.starts_with(error.message()), "{error}");
+        assert_eq!(error.message().len(), text.len().min(4096));
+        let context = error.context().expect("a context");
+        assert_eq!(
+            (&context["handler_code"], &context["row"]),
+            (&"NO_SUCH_ROW".into(), &7.into())
+        );
+        assert!(error.may_have_run());
+
+        let text = &text[..text.len().min(4500)];
+        let error = panics.invoke((text.to_owned(),)).unwrap_err();
+        assert_eq!(
+            (error.code(), error.gate()),
+            (Code::HandlerPanicked, Some("P.Panic"))
+        );
+        assert!(
+            error.message().contains(&text[..text.len().min(4000)]),
+            "{error}"
+        );
+        assert!(error.may_have_run());
+        assert_eq!(add.invoke((1, 2)).unwrap(), 3);
+    }
+}
+
+/// Calls that hang when the plugin they went to closes in order.
+#[test]
+fn a_plugin_that_is_dropped_answers_what_is_left() {
+    let bus = Bus::start(programs!());
+    let provider = bus.plugin("Provider");
+    let barrier = Barrier::new();
+    let held_gate = barrier.provide(&provider, "P.Held");
+    let runs = Arc::new(AtomicU64::new(0));
+    let counted = runs.clone();
+    let count_gate = provider
+        .provide("P.Count", move || counted.fetch_add(1, Ordering::SeqCst))
+        .unwrap();
+    let caller = bus.plugin("Caller");
+    let held = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Held");
+    let count = open::<(), u64>(&caller, "P.Count");
+    let back = open::<(u64, u64), u64>;
+    let _far = bus.peer("provider", "Far", &[]);
+    let out = back(&provider, "Far.Add");
+    assert_eq!(out.invoke((1, 2)).unwrap(), 3);
+    thread::scope(|scope| {
+        let holding = scope.spawn(|| held.invoke((vec![1],)));
+        barrier.wait_for(1);
+        let waiting: Vec<_> = (0..8).map(|_| scope.spawn(|| count.invoke(()))).collect();
+        thread::sleep(SHORT);
+        // Its providers go with it; a call that is being handled is finished.
+        held_gate.keep();
+        count_gate.keep();
+        let dropping = scope.spawn(|| drop(provider));
+        thread::sleep(SHORT);
+        barrier.open();
+        dropping.join().unwrap();
+        assert_eq!(holding.join().unwrap().unwrap(), [1]);
+        for call in waiting {
+            let error = call.join().unwrap().unwrap_err();
+            assert_eq!(error.code(), Code::ProviderGone, "{error}");
+            assert!(!error.may_have_run(), "{error}");
+        }
+    });
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
+    await_that("the gates are gone", || {
+        !count.has_function() && !held.has_function()
+    });
+    assert_eq!(code(count.invoke(())), Code::NotReady);
+
+    // What the dropped plugin had opened is closed.
+    let error = out.invoke((1, 2)).unwrap_err();
+    assert_eq!(error.code(), Code::Closed, "{error}");
+    assert!(!error.may_have_run());
+    assert_eq!(code(out.wait_ready(SHORT)), Code::Closed);
+}

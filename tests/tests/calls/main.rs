@@ -1,0 +1,15 @@
+//! Calls between plugins, as their users make them: right answers, and the right error for
+//! everything that can go wrong while both sides live.
+#![forbid(unsafe_code)]
+
+mod deadlines;
+mod failures;
+mod gates;
+mod load;
+mod names;
+mod nested;
+mod parameters;
+mod payloads;
+mod support;
+mod types;
+mod waiting;

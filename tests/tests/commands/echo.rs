@@ -1,0 +1,55 @@
+//! `callgate echo`
+
+use callgate_tests::shorthand::{await_that, open, pattern};
+use callgate_tests::{Bus, PATIENCE, Process, programs};
+
+use crate::support::{command, finish, run, start};
+
+/// An echo that answers with something else.
+#[test]
+fn what_goes_in_comes_out() {
+    let bus = Bus::start(programs!());
+    let mut echo = Process::spawn(bus.command(&["echo", "Demo.Echo"]));
+    assert_eq!(echo.expect_line(), "echoing at Demo.Echo");
+    let caller = bus.plugin("Caller");
+    let gate = open::<(Vec<u8>,), Vec<u8>>(&caller, "Demo.Echo");
+    for length in [0, 1, 100, 1000, 60_000] {
+        let bytes = pattern(1, length);
+        assert!(
+            gate.invoke((bytes.clone(),)).unwrap() == bytes,
+            "{length} bytes"
+        );
+    }
+    // An echo is a plugin like others: killed, its gate is gone, and another one takes its place.
+    echo.kill();
+    await_that("the gate is gone", || !gate.has_function());
+    let mut again = Process::spawn(bus.command(&["echo", "Demo.Echo"]));
+    again.expect_line();
+    gate.wait_ready(PATIENCE).unwrap();
+    assert_eq!(gate.invoke((vec![1],)).unwrap(), [1]);
+}
+
+/// Two echoes that take turns, or one that waits for a gate it cannot have.
+#[test]
+fn a_gate_that_is_taken_is_refused() {
+    let bus = Bus::start(programs!());
+    let _provider = bus.peer("provider", "P", &[]);
+    let outcome = run(&bus.socket(), &["echo", "P.Echo"]);
+    outcome.assert_failed(1, "ALREADY_PROVIDED");
+    assert!(outcome.stderr.contains("P.Echo"), "{outcome:?}");
+    run(&bus.socket(), &["echo", "P.Echo", "--json"]).assert_failed_in_json(1, "ALREADY_PROVIDED");
+}
+
+/// An echo without a bus, which nobody can find any more.
+#[test]
+fn it_ends_with_its_broker() {
+    let mut bus = Bus::start(programs!());
+    let echo = start(command(&bus.socket(), &["echo", "Demo.Echo"]));
+    let caller = bus.plugin("Caller");
+    open::<(Vec<u8>,), Vec<u8>>(&caller, "Demo.Echo");
+    bus.kill_broker();
+    let outcome = finish(echo);
+    assert_eq!(outcome.exit, Some(3), "{outcome:?}");
+    assert!(outcome.stderr.starts_with("BROKER_GONE: "), "{outcome:?}");
+    assert_eq!(outcome.stdout, "echoing at Demo.Echo\n");
+}

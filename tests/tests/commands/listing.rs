@@ -1,0 +1,175 @@
+//! `callgate ls`
+
+use callgate_tests::shorthand::open;
+use callgate_tests::{Bus, programs};
+use serde_json::Value;
+
+use crate::support::run;
+
+fn keys(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+#[track_caller]
+fn assert_has(value: &Value, wanted: &[&str]) {
+    let keys = keys(value);
+    let missing: Vec<_> = wanted.iter().filter(|key| !keys.contains(key)).collect();
+    assert!(missing.is_empty(), "{missing:?} are missing in {value}");
+}
+
+fn by_name<'a>(list: &'a Value, name: &str) -> &'a Value {
+    let found = list
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|entry| entry["name"] == name);
+    found.unwrap_or_else(|| panic!("{name} is not in {list}"))
+}
+
+/// A key that programs read, and that was renamed.
+#[test]
+fn the_document_has_its_keys() {
+    let bus = Bus::start(programs!());
+    let provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let add = open::<(u64, u64), u64>(&caller, "P.Add");
+    let panic = open::<(String,), u32>(&caller, "P.Fail");
+    for n in 0..10 {
+        assert_eq!(add.invoke((n, 1)).unwrap(), n + 1);
+    }
+    panic.invoke((String::new(),)).unwrap_err();
+
+    let listing = run(&bus.socket(), &["ls", "--json"]).json();
+    assert_has(
+        &listing,
+        &["broker", "plugins", "gates", "shares", "topics", "links"],
+    );
+    let broker = &listing["broker"];
+    assert_has(
+        broker,
+        &["pid", "version", "socket", "uptime_ms", "generation"],
+    );
+    assert_eq!(broker["pid"], bus.broker.as_ref().unwrap().id());
+    assert_eq!(broker["socket"], &*bus.socket().to_string_lossy());
+
+    let plugins = &listing["plugins"];
+    assert_eq!(
+        plugins.as_array().unwrap().len(),
+        2,
+        "the command itself is not listed: {plugins}"
+    );
+    let plugin = by_name(plugins, "P");
+    let wanted = [
+        "name",
+        "version",
+        "pid",
+        "transport",
+        "state",
+        "restarts",
+        "calls",
+        "errors",
+    ];
+    assert_has(plugin, &wanted);
+    assert_eq!(plugin["pid"], provider.id());
+    assert_eq!(
+        (&plugin["version"], &plugin["transport"]),
+        (&"1.2.3".into(), &"shm".into())
+    );
+    assert_eq!(
+        (&plugin["state"], &plugin["restarts"]),
+        (&"ready".into(), &0.into())
+    );
+    assert_eq!(
+        (&plugin["calls"], &plugin["errors"]),
+        (&11.into(), &1.into())
+    );
+
+    let gate = by_name(&listing["gates"], "P.Add");
+    let wanted = [
+        "name",
+        "owner",
+        "signature",
+        "fingerprint",
+        "has_function",
+        "has_action",
+        "subscribers",
+    ];
+    assert_has(gate, &wanted);
+    assert_eq!(
+        (&gate["owner"], &gate["signature"]),
+        (&"P".into(), &"(u64, u64) -> u64".into())
+    );
+    assert_eq!(
+        (&gate["has_function"], &gate["has_action"]),
+        (&true.into(), &false.into())
+    );
+    assert_eq!(gate["subscribers"], 1);
+    assert_eq!(gate["fingerprint"].as_str().unwrap().len(), 32);
+    let both = by_name(&listing["gates"], "P.Note");
+    assert_eq!(
+        (&both["has_function"], &both["has_action"]),
+        (&true.into(), &true.into())
+    );
+
+    let links = listing["links"].as_array().unwrap();
+    assert_eq!(links.len(), 1);
+    assert_has(&links[0], &["a", "b", "same_trust_domain", "granted_bytes"]);
+    assert_eq!(
+        (&links[0]["a"], &links[0]["b"]),
+        (&"Caller".into(), &"P".into())
+    );
+    assert_eq!(links[0]["granted_bytes"], 2 * 86_016);
+}
+
+/// A list that is not the one that was asked for.
+#[test]
+fn one_list_can_be_had_alone() {
+    let bus = Bus::start(programs!());
+    let _provider = bus.peer("provider", "P", &[]);
+    let counts = [
+        ("plugins", 1),
+        ("gates", 10),
+        ("links", 0),
+        ("shares", 0),
+        ("topics", 0),
+    ];
+    for (what, least) in counts {
+        let list = run(&bus.socket(), &["ls", what, "--json"]).json();
+        assert!(
+            list.as_array().expect("a list").len() >= least,
+            "{what}: {list}"
+        );
+        let text = run(&bus.socket(), &["ls", what]);
+        assert_eq!((text.exit, &*text.stderr), (Some(0), ""), "{text:?}");
+        assert!(text.stdout.starts_with(what), "{text:?}");
+    }
+}
+
+/// A table that people cannot read, or that is coloured where nobody sees colours.
+#[test]
+fn people_get_tables() {
+    let bus = Bus::start(programs!());
+    let _provider = bus.peer("provider", "P", &[]);
+    let outcome = run(&bus.socket(), &["ls"]);
+    assert_eq!(
+        (outcome.exit, &*outcome.stderr),
+        (Some(0), ""),
+        "{outcome:?}"
+    );
+    let line = |start: &str| {
+        let found = outcome
+            .stdout
+            .lines()
+            .find(|line| line.trim_start().starts_with(start));
+        found.unwrap_or_else(|| panic!("{start} is missing in {}", outcome.stdout))
+    };
+    assert!(line("P ").contains("1.2.3"));
+    assert!(line("P.Add ").contains("(u64, u64) -> u64"));
+    assert!(line("links").contains("none"));
+    assert!(!outcome.stdout.contains('\u{1b}'));
+}

@@ -1,0 +1,10 @@
+//! The command line, as people and programs use it: what it prints, and how it ends.
+#![forbid(unsafe_code)]
+
+mod echo;
+mod listing;
+mod output;
+mod ping;
+mod serving;
+mod support;
+mod usage;

@@ -1,0 +1,193 @@
+//! `callgate ping`
+
+use callgate_tests::shorthand::await_that;
+use callgate_tests::{Bus, Process, programs};
+
+use crate::support::{command, finish, run, start};
+
+fn bus_with_echo() -> (Bus, Process) {
+    let bus = Bus::start(programs!());
+    let mut echo = Process::spawn(bus.command(&["echo", "Demo.Echo"]));
+    assert_eq!(echo.expect_line(), "echoing at Demo.Echo");
+    (bus, echo)
+}
+
+/// A measurement that nobody can read.
+#[test]
+fn it_says_how_long_calls_took() {
+    let (bus, _echo) = bus_with_echo();
+    let outcome = run(&bus.socket(), &["ping", "Demo.Echo", "--count", "500"]);
+    assert_eq!(
+        (outcome.exit, &*outcome.stderr),
+        (Some(0), ""),
+        "{outcome:?}"
+    );
+    for word in [
+        "Demo.Echo",
+        "500 calls of 64 bytes",
+        "min",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "calls/s",
+    ] {
+        assert!(
+            outcome.stdout.contains(word),
+            "{word} is missing: {outcome:?}"
+        );
+    }
+}
+
+/// A key that programs read, and that was renamed.
+#[test]
+fn the_document_has_its_keys() {
+    let (bus, _echo) = bus_with_echo();
+    for size in ["0", "64", "1000", "60000"] {
+        let arguments = [
+            "ping",
+            "Demo.Echo",
+            "--count",
+            "50",
+            "--size",
+            size,
+            "--json",
+        ];
+        let outcome = run(&bus.socket(), &arguments);
+        assert_eq!(
+            (outcome.exit, &*outcome.stderr),
+            (Some(0), ""),
+            "{outcome:?}"
+        );
+        let report = outcome.json();
+        assert_eq!(
+            (&report["gate"], &report["count"]),
+            (&"Demo.Echo".into(), &50.into())
+        );
+        assert_eq!(report["size"], size.parse::<u64>().unwrap());
+        assert_eq!(report["errors"], serde_json::json!({}));
+        assert!(report["per_second"].as_f64().unwrap() > 0.0);
+        let times = ["min_ns", "p50_ns", "p99_ns", "p999_ns", "max_ns"];
+        let times = times.map(|key| report[key].as_u64().expect(key));
+        assert!(times.is_sorted() && times[0] > 0, "{times:?}");
+    }
+}
+
+/// A ping that hangs, or says nothing, when the other side is killed.
+#[test]
+fn a_killed_echo_is_provider_gone() {
+    for json in [false, true] {
+        let (bus, echo) = bus_with_echo();
+        let more: &[&str] = if json { &["--json"] } else { &[] };
+        let arguments = [
+            "ping",
+            "Demo.Echo",
+            "--interval",
+            "5ms",
+            "--count",
+            "100000",
+        ];
+        let ping = start(command(&bus.socket(), &[&arguments, more].concat()));
+        let looker = bus.plugin("Looker");
+        await_that("calls are made", || {
+            let listing = looker.list().expect("a listing");
+            let plugins = listing["plugins"].as_array().expect("plugins");
+            plugins
+                .iter()
+                .any(|plugin| plugin["calls"].as_u64() > Some(10))
+        });
+        echo.kill();
+        let outcome = finish(ping);
+        assert_eq!(outcome.exit, Some(1), "{outcome:?}");
+        // Between two calls, the gate is no longer there; in one, its provider is gone.
+        let known = ["PROVIDER_GONE", "NOT_READY"];
+        if json {
+            let report = outcome.json();
+            assert!(report["count"].as_u64() > Some(10), "{report}");
+            let total: u64 = known
+                .iter()
+                .filter_map(|code| report["errors"][code].as_u64())
+                .sum();
+            assert_eq!(total, 1, "{report}");
+        } else {
+            assert!(
+                outcome.stdout.contains("p50"),
+                "what was measured is shown: {outcome:?}"
+            );
+            assert!(
+                known.iter().any(|code| outcome.stderr.starts_with(code)),
+                "{outcome:?}"
+            );
+        }
+    }
+}
+
+/// A hot ping that hangs when the other side is killed in the midst of a call.
+#[test]
+fn a_hot_ping_ends_too() {
+    let (bus, echo) = bus_with_echo();
+    let ping = start(command(
+        &bus.socket(),
+        &["ping", "Demo.Echo", "--count", "1000000000"],
+    ));
+    let looker = bus.plugin("Looker");
+    await_that("calls are made", || {
+        let listing = looker.list().expect("a listing");
+        let plugins = listing["plugins"].as_array().expect("plugins");
+        plugins
+            .iter()
+            .any(|plugin| plugin["calls"].as_u64() > Some(1000))
+    });
+    echo.kill();
+    let outcome = finish(ping);
+    assert_eq!(outcome.exit, Some(1), "{outcome:?}");
+    let known = ["PROVIDER_GONE: ", "NOT_READY: "];
+    assert!(
+        known.iter().any(|code| outcome.stderr.starts_with(code)),
+        "{outcome:?}"
+    );
+    assert!(
+        outcome.stdout.contains("p50"),
+        "what was measured is shown: {outcome:?}"
+    );
+}
+
+/// A failure that does not say what is wrong.
+#[test]
+fn what_cannot_be_pinged_is_an_error() {
+    let bus = Bus::start(programs!());
+    let _provider = bus.peer("provider", "P", &[]);
+    let ping = |arguments: &[&str]| run(&bus.socket(), &[&["ping"], arguments].concat());
+    ping(&["No.Such", "--timeout", "50ms"]).assert_failed(1, "NOT_READY");
+    ping(&["No.Such", "--timeout", "50ms", "--json"]).assert_failed_in_json(1, "NOT_READY");
+    let outcome = ping(&["P.Add"]);
+    outcome.assert_failed(1, "LENGTH_MISMATCH");
+    assert!(outcome.stderr.contains("(u64, u64) -> u64"), "{outcome:?}");
+    ping(&["P.Zeros"]).assert_failed(1, "TYPE_MISMATCH");
+    // These are called, and fail.
+    let outcome = ping(&["P.Echo", "--size", "70000"]);
+    assert_eq!(outcome.exit, Some(1));
+    assert!(
+        outcome.stderr.starts_with("REQUEST_TOO_LARGE: "),
+        "{outcome:?}"
+    );
+    let outcome = ping(&["P.Echo", "--size", "70000", "--json"]);
+    assert_eq!(outcome.exit, Some(1));
+    assert_eq!(
+        outcome.json()["errors"],
+        serde_json::json!({ "REQUEST_TOO_LARGE": 1 })
+    );
+}
+
+/// Something that takes bytes and gives bytes, but others.
+#[test]
+fn what_is_no_echo_is_found_out() {
+    let bus = Bus::start(programs!());
+    let plugin = bus.plugin("Plugin");
+    let _kept = plugin
+        .provide("P.Reverse", |bytes: Vec<u8>| vec![0_u8; bytes.len()])
+        .unwrap();
+    let outcome = run(&bus.socket(), &["ping", "P.Reverse"]);
+    assert_eq!(outcome.exit, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("no echo"), "{outcome:?}");
+}

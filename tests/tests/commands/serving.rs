@@ -1,0 +1,118 @@
+//! `callgate serve`
+
+use std::fs;
+use std::path::Path;
+
+use callgate_tests::shorthand::open;
+use callgate_tests::{Bus, Process, programs};
+use nix::sys::signal::Signal;
+
+use crate::support::run;
+
+/// A second broker that takes the bus away from the first.
+#[test]
+fn a_second_broker_is_refused() {
+    let bus = Bus::start(programs!());
+    let _provider = bus.peer("provider", "P", &[]);
+    let pid = bus.broker.as_ref().unwrap().id().to_string();
+    for _ in 0..2 {
+        let outcome = run(&bus.socket(), &["serve"]);
+        outcome.assert_failed(1, "NAME_TAKEN");
+        assert!(
+            outcome.stderr.contains(&pid),
+            "it names the process: {outcome:?}"
+        );
+        assert!(
+            outcome.stderr.contains(&*bus.socket().to_string_lossy()),
+            "{outcome:?}"
+        );
+    }
+    run(&bus.socket(), &["serve", "--json"]).assert_failed_in_json(1, "NAME_TAKEN");
+    let caller = bus.plugin("Caller");
+    assert_eq!(
+        open::<(u64, u64), u64>(&caller, "P.Add")
+            .invoke((1, 2))
+            .unwrap(),
+        3
+    );
+}
+
+/// A bus that needs a hand to start again after its broker was killed.
+#[test]
+fn a_socket_left_behind_is_replaced() {
+    let mut bus = Bus::start(programs!());
+    for generation in 1..=3 {
+        let listing = run(&bus.socket(), &["ls", "--json"]).json();
+        assert_eq!(listing["broker"]["generation"], generation);
+        bus.kill_broker();
+        assert!(bus.socket().exists(), "a killed broker cannot tidy up");
+        bus.start_broker();
+    }
+}
+
+/// A socket that nobody answers, and that stays when its broker has ended in order.
+#[test]
+fn a_broker_that_is_told_to_end_tidies_up() {
+    let mut bus = Bus::start(programs!());
+    let log = bus.log();
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut broker = bus.broker.take().unwrap();
+        broker.signal(signal);
+        assert_eq!(broker.wait().code(), Some(0), "{signal}");
+        let left = fs::read_dir(bus.directory()).unwrap().flatten();
+        let left: Vec<_> = left
+            .map(|entry| entry.path())
+            .filter(|path| *path != log)
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+        bus.start_broker();
+    }
+    assert_eq!(
+        fs::read_to_string(log).unwrap(),
+        "",
+        "there is nothing to complain of"
+    );
+}
+
+/// A broker that deletes what is not its own.
+#[test]
+fn what_is_no_socket_is_left_alone() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("precious");
+    fs::write(&file, "data").unwrap();
+    let outcome = run(&file, &["serve"]);
+    outcome.assert_failed(2, "INVALID_ARGUMENT");
+    assert!(
+        outcome.stderr.contains(&*file.to_string_lossy()),
+        "{outcome:?}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "data");
+    // Nor can it make a directory where none can be.
+    let below = file.join("bus.sock");
+    let outcome = run(&below, &["serve"]);
+    outcome.assert_failed(1, "SYSTEM");
+    let outcome = run(Path::new("/proc/callgate/bus.sock"), &["serve"]);
+    outcome.assert_failed(1, "SYSTEM");
+}
+
+/// A program that cannot read where the bus is.
+#[test]
+fn it_says_where_it_listens() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let socket = directory.path().join("new/directory/bus.sock");
+    let mut text = Process::start(programs!().program, &["serve"], &socket);
+    assert_eq!(
+        text.expect_line(),
+        format!("listening on {}", socket.display())
+    );
+    assert!(socket.exists());
+    let arguments = [
+        "serve",
+        "--json",
+        "--socket",
+        &format!("{}2", socket.display()),
+    ];
+    let mut json = Process::start(programs!().program, &arguments, &socket);
+    let line: serde_json::Value = serde_json::from_str(&json.expect_line()).unwrap();
+    assert_eq!(line["socket"], arguments[3]);
+}

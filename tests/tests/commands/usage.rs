@@ -1,0 +1,187 @@
+//! Wrong usage, and no broker.
+
+use std::path::{Path, PathBuf};
+
+use callgate_tests::{Bus, programs};
+
+use crate::support::{command, finish, run, start};
+
+const NOWHERE: &str = "/nowhere/bus.sock";
+/// The commands that need a broker.
+const CLIENTS: [&[&str]; 3] = [&["ls"], &["echo", "A.Gate"], &["ping", "A.Gate"]];
+
+/// Help that is a failure, or goes where a pager does not see it.
+#[test]
+fn help_and_version_are_printed() {
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["help"],
+        &["serve", "--help"],
+        &["ping", "-h"],
+    ] {
+        let outcome = run(Path::new(NOWHERE), arguments);
+        assert_eq!(outcome.exit, Some(0), "{outcome:?}");
+        assert!(outcome.stdout.contains("Usage: callgate"), "{outcome:?}");
+        assert_eq!(outcome.stderr, "");
+    }
+    let help = run(Path::new(NOWHERE), &["--help"]).stdout;
+    for word in [
+        "serve",
+        "ls",
+        "echo",
+        "ping",
+        "--socket",
+        "--timeout",
+        "--json",
+    ] {
+        assert!(help.contains(word), "{word} is missing in {help}");
+    }
+    for arguments in [&["--version"], &["-V"]] {
+        let outcome = run(Path::new(NOWHERE), arguments);
+        assert_eq!(outcome.exit, Some(0));
+        assert_eq!(
+            outcome.stdout,
+            format!("callgate {}\n", env!("CARGO_PKG_VERSION"))
+        );
+    }
+}
+
+/// A mistake in a script that looks like a failure of the bus.
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let wrong: [&[&str]; 13] = [
+        &[],
+        &["no-such-command"],
+        &["serve", "extra"],
+        &["ls", "nonsense"],
+        &["ls", "--no-such-option"],
+        &["echo"],
+        &["ping"],
+        &["ping", "A.Gate", "--count", "0"],
+        &["ping", "A.Gate", "--count", "-1"],
+        &["ping", "A.Gate", "--size", "many"],
+        &["ping", "A.Gate", "--interval", "often"],
+        &["ls", "--timeout", "soon"],
+        &["ls", "--socket"],
+    ];
+    for arguments in wrong {
+        let outcome = run(Path::new(NOWHERE), arguments);
+        assert_eq!(outcome.exit, Some(2), "{arguments:?}: {outcome:?}");
+        assert_eq!(outcome.stdout, "", "{arguments:?}: {outcome:?}");
+        assert!(
+            outcome.stderr.contains("sage: callgate") || outcome.stderr.contains("--help"),
+            "{outcome:?}"
+        );
+    }
+}
+
+/// A script that cannot tell a bus without a broker from a failed call.
+#[test]
+fn without_a_broker_it_is_exit_code_3() {
+    let mut bus = Bus::start(programs!());
+    bus.kill_broker();
+    // There is no directory, there is no socket, there is one that nobody answers.
+    let places = [
+        PathBuf::from(NOWHERE),
+        bus.directory().join("other.sock"),
+        bus.socket(),
+    ];
+    for socket in places {
+        let shown = socket.display().to_string();
+        for arguments in CLIENTS {
+            let outcome = run(&socket, arguments);
+            outcome.assert_failed(3, "BROKER_GONE");
+            assert!(outcome.stderr.contains(&shown), "{outcome:?}");
+            assert!(
+                outcome.stderr.contains("callgate serve"),
+                "it says what to do: {outcome:?}"
+            );
+            let arguments = [arguments, &["--json"]].concat();
+            run(&socket, &arguments).assert_failed_in_json(3, "BROKER_GONE");
+        }
+        // The option counts more than the environment.
+        let outcome = run(
+            Path::new("/elsewhere/bus.sock"),
+            &["ls", "--socket", &shown],
+        );
+        outcome.assert_failed(3, "BROKER_GONE");
+        assert!(outcome.stderr.contains(&shown), "{outcome:?}");
+    }
+}
+
+/// A path that is cut short where the kernel's addresses end, and leads to another bus.
+#[test]
+fn a_path_that_is_too_long_is_wrong_usage() {
+    let long = format!("/tmp/{}/bus.sock", "d".repeat(120));
+    for arguments in CLIENTS.iter().chain([&["serve"][..]].iter()) {
+        let outcome = run(Path::new(&long), arguments);
+        outcome.assert_failed(2, "INVALID_ARGUMENT");
+        assert!(outcome.stderr.contains("107"), "{outcome:?}");
+        let arguments = [arguments, &["--json"][..]].concat();
+        run(Path::new(&long), &arguments).assert_failed_in_json(2, "INVALID_ARGUMENT");
+    }
+}
+
+/// A socket in a place where others can put theirs.
+#[test]
+fn a_directory_of_others_is_refused() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let bus = Bus::start(programs!());
+    let open = bus.directory().join("open");
+    let foreign = bus.directory().join("foreign");
+    for directory in [&open, &foreign] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let mut places = vec![open];
+    if nix::unistd::geteuid().is_root() {
+        chown(&foreign, Some(12_345), None).unwrap();
+        places.push(foreign);
+    }
+    for directory in places {
+        let socket = directory.join("bus.sock");
+        for arguments in CLIENTS.iter().chain([&["serve"][..]].iter()) {
+            let outcome = run(&socket, arguments);
+            outcome.assert_failed(1, "PERMISSION_DENIED");
+            assert!(
+                outcome.stderr.contains(&*directory.to_string_lossy()),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(
+            std::fs::read_dir(&directory).unwrap().count(),
+            0,
+            "nothing was left there"
+        );
+    }
+}
+
+/// A gate's name that is no name.
+#[test]
+fn an_impossible_gate_is_wrong_usage() {
+    let bus = Bus::start(programs!());
+    let long = "g".repeat(1000);
+    for gate in ["", "line\nbreak", &long] {
+        for arguments in [["echo", gate], ["ping", gate]] {
+            run(&bus.socket(), &arguments).assert_failed(2, "INVALID_ARGUMENT");
+        }
+    }
+}
+
+/// The default socket, which nobody wrote down.
+#[test]
+fn without_a_path_the_runtime_directory_is_looked_at() {
+    let bus = Bus::start(programs!());
+    let mut command = command(Path::new(""), &["ls"]);
+    command
+        .env_remove("CALLGATE_SOCKET")
+        .env("XDG_RUNTIME_DIR", bus.directory());
+    let outcome = finish(start(command));
+    outcome.assert_failed(3, "BROKER_GONE");
+    let expected = bus.directory().join("callgate/bus.sock");
+    assert!(
+        outcome.stderr.contains(&*expected.to_string_lossy()),
+        "{outcome:?}"
+    );
+}

@@ -79,8 +79,10 @@ impl Host {
 
     /// Block `number`, with what the plan has for it.
     fn render(&mut self, number: u64) -> Result<Block, Error> {
-        if self.plan.step(number) == Step::Restart {
-            self.restart_filter(number)?;
+        match self.plan.step(number) {
+            Step::Kill => self.rack.stop_filter()?,
+            Step::Restart => self.restart_filter(number)?,
+            Step::Play | Step::PassOver => {}
         }
         let begun = Instant::now();
         let block = self.chain(number)?;

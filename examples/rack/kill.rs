@@ -18,10 +18,24 @@ const AT_WORK: Duration = Duration::from_micros(100);
 /// How long a plugin may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Kills a plugin while `call` waits for it. Says what came of the call, and how long after the
-/// kill that was.
+/// Stops a plugin, and waits until none of its threads runs any more.
+pub(crate) fn stop(plugin: &Child) -> io::Result<()> {
+    let pid = Pid::from_raw(plugin.id().cast_signed());
+    signal::kill(pid, Signal::SIGSTOP)?;
+    let until = Instant::now() + STOP_TIMEOUT;
+    let look = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+    while waitid(Id::Pid(pid), look)? == WaitStatus::StillAlive {
+        if Instant::now() > until {
+            return Err(io::Error::from(io::ErrorKind::TimedOut));
+        }
+        thread::yield_now();
+    }
+    Ok(())
+}
+
+/// Kills a plugin that [stands still](stop) while `call` waits for it. Says what came of the call,
+/// and how long after the kill that was.
 pub(crate) fn during<R>(plugin: &Child, call: impl FnOnce() -> R) -> io::Result<(R, Duration)> {
-    stop(plugin)?;
     let is_called = AtomicBool::new(false);
     thread::scope(|scope| {
         let killer = scope.spawn(|| {
@@ -38,19 +52,4 @@ pub(crate) fn during<R>(plugin: &Child, call: impl FnOnce() -> R) -> io::Result<
         let killed = killer.join().expect("killing does not panic")?;
         Ok((outcome, ended.saturating_duration_since(killed)))
     })
-}
-
-/// Stops a process, and waits until none of its threads runs any more.
-fn stop(process: &Child) -> io::Result<()> {
-    let pid = Pid::from_raw(process.id().cast_signed());
-    signal::kill(pid, Signal::SIGSTOP)?;
-    let until = Instant::now() + STOP_TIMEOUT;
-    let look = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
-    while waitid(Id::Pid(pid), look)? == WaitStatus::StillAlive {
-        if Instant::now() > until {
-            return Err(io::Error::from(io::ErrorKind::TimedOut));
-        }
-        thread::yield_now();
-    }
-    Ok(())
 }

@@ -73,6 +73,11 @@ impl Rack {
         self.process(plugin).id()
     }
 
+    /// Makes the filter stand still, so that it can be killed while it works.
+    pub(crate) fn stop_filter(&self) -> Result<(), Error> {
+        kill::stop(self.process(Role::Filter)).map_err(|e| Error::process(Role::Filter, e))
+    }
+
     /// Kills the filter while it works on a call. Says how the call ended, and how long after the
     /// kill.
     pub(crate) fn kill_filter(

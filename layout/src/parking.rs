@@ -16,7 +16,9 @@
 //! value is read *before* `parked` is stored, so that a ring in between ends the wait at once.
 //!
 //! `closed` follows the same pattern: the plugin stores it, fences, and answers what is left in
-//! its rings; a caller that published too late for that sees it.
+//! its rings; a caller that published too late for that sees it. CLOSED: its release store pairs
+//! with a peer's acquire load, so that who finds the plugin closed finds every answer from before
+//! it closed, and so does whoever learns it from there.
 
 use crate::atomic::{Ordering, fence};
 use crate::view::{ReadView, WriteView};
@@ -79,7 +81,8 @@ impl Status {
 
     /// Announces that the plugin serves no more calls, for good.
     pub fn close(&self) {
-        self.page.store32(0, 2, Ordering::Relaxed);
+        // CLOSED, release.
+        self.page.store32(0, 2, Ordering::Release);
         // WORK-OR-PARKED, the plugin's side.
         fence(Ordering::SeqCst);
     }
@@ -114,7 +117,8 @@ pub fn publish_fence() {
 /// A value that no plugin writes counts as parked: ringing once too often hurts nobody.
 #[inline]
 pub fn activity(status: &ReadView) -> Activity {
-    match status.load32(0, Ordering::Relaxed) {
+    // CLOSED, acquire.
+    match status.load32(0, Ordering::Acquire) {
         0 => Activity::Awake,
         2 => Activity::Closed,
         _ => Activity::Parked,

@@ -51,7 +51,7 @@ impl ReadView {
     #[inline]
     pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
         for (index, chunk) in into.chunks_mut(8).enumerate() {
-            let word = self.load64(at + index * 8, Ordering::Relaxed).to_ne_bytes();
+            let word = self.memory.data(at + index * 8).to_ne_bytes();
             chunk.copy_from_slice(&word[..chunk.len()]);
         }
     }
@@ -108,14 +108,14 @@ impl WriteView {
         for chunk in &mut words {
             let mut word = [0; 8];
             word.copy_from_slice(chunk);
-            self.store64(to, u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.read.memory.set_data(to, u64::from_ne_bytes(word));
             to += 8;
         }
         let rest = words.remainder();
         if !rest.is_empty() {
             let mut word = [0; 8];
             word[..rest.len()].copy_from_slice(rest);
-            self.store64(to, u64::from_ne_bytes(word), Ordering::Relaxed);
+            self.read.memory.set_data(to, u64::from_ne_bytes(word));
         }
     }
 }
@@ -125,7 +125,7 @@ mod memory {
     use core::ptr::NonNull;
     use std::sync::Arc;
 
-    use crate::atomic::{AtomicU32, AtomicU64};
+    use crate::atomic::{AtomicU32, AtomicU64, Ordering};
     use crate::sys::mapping::Mapping;
 
     /// A mapping, kept alive, with its address at hand.
@@ -185,6 +185,17 @@ mod memory {
             // SAFETY: as in `word32`, with 8 bytes.
             unsafe { AtomicU64::from_ptr(self.at(at, 8).as_ptr().cast()) }
         }
+
+        /// A word of a payload. Relaxed: the words around payloads order them.
+        #[inline]
+        pub(super) fn data(&self, at: usize) -> u64 {
+            self.word64(at).load(Ordering::Relaxed)
+        }
+
+        #[inline]
+        pub(super) fn set_data(&self, at: usize, value: u64) {
+            self.word64(at).store(value, Ordering::Relaxed);
+        }
     }
 }
 
@@ -209,48 +220,118 @@ impl WriteView {
 }
 
 #[cfg(callgate_loom)]
+pub use memory::Use;
+
+#[cfg(callgate_loom)]
 mod memory {
     use std::sync::Arc;
 
+    use loom::cell::UnsafeCell;
+
     use crate::atomic::{AtomicU32, AtomicU64};
 
-    /// Heap words that loom watches. A place is used in one size only, so that the two arrays
-    /// never stand for the same bytes.
-    #[derive(Clone, Debug)]
-    pub(super) struct Memory {
-        narrow: Arc<[AtomicU32]>,
-        wide: Arc<[AtomicU64]>,
+    /// What eight bytes are for, as the byte tables say.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Use {
+        /// Two 32-bit words that order other memory.
+        Narrow,
+        /// One 64-bit word that orders other memory.
+        Wide,
+        /// Part of a payload.
+        Data,
     }
 
+    /// Heap memory that loom watches. Each place allows no other use than the declared one.
+    #[derive(Clone, Debug)]
+    pub(super) struct Memory {
+        places: Arc<[Place]>,
+    }
+
+    #[derive(Debug)]
+    enum Place {
+        Narrow([AtomicU32; 2]),
+        Wide(AtomicU64),
+        Data(Data),
+    }
+
+    /// A payload word. The processor's is a relaxed atomic, because a peer may be hostile; but
+    /// between honest peers the words around it order every two accesses of which one writes,
+    /// as if it were plain memory. Loom fails where they do not.
+    #[derive(Debug)]
+    struct Data {
+        watch: UnsafeCell<()>,
+        value: core::sync::atomic::AtomicU64,
+    }
+
+    // SAFETY: `watch` holds nothing and its pointers are never followed: it only tells loom of
+    // accesses, of which loom lets one thread run at a time. `value` is an atomic.
+    unsafe impl Sync for Data {}
+
     impl Memory {
-        pub(super) fn new(len: usize) -> Memory {
+        pub(super) fn new(uses: impl IntoIterator<Item = Use>) -> Memory {
+            let place = |used| match used {
+                Use::Narrow => Place::Narrow([AtomicU32::new(0), AtomicU32::new(0)]),
+                Use::Wide => Place::Wide(AtomicU64::new(0)),
+                Use::Data => Place::Data(Data {
+                    watch: UnsafeCell::new(()),
+                    value: core::sync::atomic::AtomicU64::new(0),
+                }),
+            };
             Memory {
-                narrow: (0..len / 4).map(|_| AtomicU32::new(0)).collect(),
-                wide: (0..len / 8).map(|_| AtomicU64::new(0)).collect(),
+                places: uses.into_iter().map(place).collect(),
             }
         }
 
         pub(super) fn len(&self) -> usize {
-            self.narrow.len() * 4
+            self.places.len() * 8
         }
 
         pub(super) fn word32(&self, at: usize) -> &AtomicU32 {
-            &self.narrow[at / 4]
+            assert!(at.is_multiple_of(4));
+            match &self.places[at / 8] {
+                Place::Narrow(words) => &words[at / 4 % 2],
+                other => panic!("byte {at} as a 32-bit word, but it is {other:?}"),
+            }
         }
 
         pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
-            &self.wide[at / 8]
+            assert!(at.is_multiple_of(8));
+            match &self.places[at / 8] {
+                Place::Wide(word) => word,
+                other => panic!("byte {at} as a 64-bit word, but it is {other:?}"),
+            }
+        }
+
+        pub(super) fn data(&self, at: usize) -> u64 {
+            let data = self.payload(at);
+            data.watch.with(|_| ());
+            data.value.load(core::sync::atomic::Ordering::Relaxed)
+        }
+
+        pub(super) fn set_data(&self, at: usize, value: u64) {
+            let data = self.payload(at);
+            data.watch.with_mut(|_| ());
+            data.value
+                .store(value, core::sync::atomic::Ordering::Relaxed);
+        }
+
+        fn payload(&self, at: usize) -> &Data {
+            assert!(at.is_multiple_of(8));
+            match &self.places[at / 8] {
+                Place::Data(data) => data,
+                other => panic!("byte {at} as payload, but it is {other:?}"),
+            }
         }
     }
 }
 
 #[cfg(callgate_loom)]
 impl WriteView {
-    /// Zeroed heap memory in the place of a mapping.
-    pub fn heap(len: usize) -> WriteView {
+    /// Zeroed heap memory in the place of a mapping; one `Use` for every eight bytes.
+    pub fn heap(uses: impl IntoIterator<Item = Use>) -> WriteView {
         WriteView {
             read: ReadView {
-                memory: Memory::new(len),
+                memory: Memory::new(uses),
             },
         }
     }

@@ -1,5 +1,6 @@
 //! Maps of memory files.
 
+#[cfg(not(callgate_loom))]
 use core::ptr::NonNull;
 use std::fs::File;
 use std::io;
@@ -50,6 +51,7 @@ impl Mapping {
     }
 
     /// Where the map begins.
+    #[cfg(not(callgate_loom))]
     pub(crate) fn base(&self) -> NonNull<u8> {
         // SAFETY: mmap never gives address zero to a program that did not ask for it.
         unsafe { NonNull::new_unchecked(self.map.as_mut_ptr()) }

@@ -1,0 +1,410 @@
+//! A peer that writes nonsense into every word it may write.
+//!
+//! What it must not achieve, whatever it writes and whenever: a panic, an access out of bounds
+//! (those panic), a claim that passes its check with a payload outside of its place, a loop that
+//! does not end. The peer here is this process, which writes into the outbox's memory file.
+
+#![cfg(not(callgate_loom))]
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+
+use callgate_layout::area::{self, Area};
+use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
+use callgate_layout::geometry::{AREA_BLOCKS, CELL_LEN, INLINE_LEN, MARKS_LEN};
+use callgate_layout::parking::{self, DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::pending::{Pending, Ticket};
+use callgate_layout::ring::{RingReader, RingWriter};
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::memfd;
+use callgate_layout::view::{ReadView, WriteView};
+use callgate_layout::{Geometry, clock, marks, slot};
+use proptest::prelude::*;
+
+const SMALL: Geometry = Geometry::new(2, 512).unwrap();
+const WORDS: [u32; 17] = [
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    15,
+    16,
+    63,
+    64,
+    INLINE_LEN as u32 + 1,
+    // One more than fits behind the block of an honest call, and the whole area.
+    489,
+    512,
+    0x0101_0101,
+    0x7fff_ffff,
+    0x8000_0000,
+    u32::MAX,
+];
+
+/// Memory that a peer writes: as a file, and as this side maps it.
+struct Outbox {
+    file: File,
+    inbox: ReadView,
+}
+
+impl Outbox {
+    fn new(len: usize) -> Outbox {
+        let fd = memfd::create("hostile", len).unwrap();
+        let mapping = Mapping::read_only(fd.as_fd().try_clone_to_owned().unwrap(), len);
+        Outbox {
+            inbox: ReadView::new(mapping.unwrap()),
+            file: fd.into(),
+        }
+    }
+
+    /// An outbox with a call in each entry and a reply in each slot, in both places, and
+    /// everything released.
+    fn honest(geometry: Geometry) -> Outbox {
+        let outbox = Outbox::new(geometry.total_len());
+        let view = outbox.writer();
+        let (ring, area) = (RingWriter::new(geometry), Area::new(geometry));
+        for slot in 0..geometry.entries() as u8 {
+            let run = area.allocate(20).unwrap();
+            area::write(&view, geometry, run, &[slot; 20]);
+            let place = match slot % 2 {
+                0 => Place::Inline,
+                _ => Place::Area { block: run.first() },
+            };
+            let call = Call {
+                gate: 0,
+                slot,
+                face: Face::Function,
+                place,
+                length: 20,
+                deadline: 0,
+            };
+            ring.publish(&view, &call, &mut Cell::default());
+            let reply = Reply {
+                ok: true,
+                place,
+                length: 20,
+            };
+            slot::publish(&view, geometry, slot, 1, &reply, &mut Cell::default());
+            marks::release(&view, geometry, slot, 1);
+        }
+        outbox
+    }
+
+    fn writer(&self) -> WriteView {
+        let fd = self.file.as_fd().try_clone_to_owned().unwrap();
+        WriteView::new(Mapping::writable(fd, self.inbox.len()).unwrap()).unwrap()
+    }
+
+    fn write(&self, at: usize, bytes: &[u8]) {
+        self.file.write_all_at(bytes, at as u64).unwrap();
+    }
+}
+
+/// Reads a payload as this side would, after checking by other means that it lies in its place.
+fn read_payload(inbox: &ReadView, geometry: Geometry, place: Place, length: u32) {
+    let length = length as usize;
+    match place {
+        Place::Inline => assert!(length <= INLINE_LEN),
+        Place::Area { block } => {
+            assert!(usize::from(block) * geometry.block_len() + length <= geometry.area_len());
+            assert!(usize::from(block) <= AREA_BLOCKS);
+            area::read(inbox, geometry, block, &mut vec![0; length]);
+        }
+    }
+}
+
+/// Takes calls until there is none or the peer broke the protocol; at most `most`.
+fn drain(reader: &mut RingReader, inbox: &ReadView, geometry: Geometry, most: usize) -> usize {
+    let mut cell = Cell::default();
+    for taken in 0..most {
+        match reader.take(inbox, &mut cell) {
+            None | Some(Err(_)) => return taken,
+            Some(Ok(call)) => {
+                assert!(u32::from(call.slot) < geometry.entries());
+                read_payload(inbox, geometry, call.place, call.length);
+            }
+        }
+    }
+    most
+}
+
+/// Everything that is ever read of an outbox besides its ring.
+fn read_slots(inbox: &ReadView, geometry: Geometry) {
+    let mut cell = Cell::default();
+    for slot in 0..geometry.entries() as u8 {
+        let state = slot::state(inbox, geometry, slot);
+        if let Ok(reply) = slot::read(inbox, geometry, slot, &mut cell) {
+            read_payload(inbox, geometry, reply.place, reply.length);
+        }
+        let _ = marks::has_waiter(inbox, geometry, slot);
+        let _ = marks::is_released(inbox, geometry, slot, state);
+    }
+}
+
+/// Reads an outbox that nobody changes meanwhile.
+fn read_all(inbox: &ReadView, geometry: Geometry) {
+    let mut reader = RingReader::new(geometry);
+    let _ = reader.has_call(inbox);
+    let entries = geometry.entries() as usize;
+    let taken = drain(&mut reader, inbox, geometry, 2 * entries);
+    assert!(
+        taken <= entries,
+        "a ring gave more calls than it has entries"
+    );
+    read_slots(inbox, geometry);
+}
+
+/// A wrong word anywhere, in an outbox that is otherwise as it should be.
+#[test]
+fn one_wrong_word_does_no_harm() {
+    let outbox = Outbox::honest(SMALL);
+    let mut honest = vec![0; SMALL.total_len()];
+    outbox.file.read_exact_at(&mut honest, 0).unwrap();
+    for at in (0..SMALL.total_len()).step_by(4) {
+        for word in WORDS {
+            outbox.write(at, &word.to_le_bytes());
+            read_all(&outbox.inbox, SMALL);
+        }
+        outbox.write(at, &honest[at..at + 4]);
+    }
+    // Kind, face, status and place are single bytes: all their values.
+    for at in (0..4 * CELL_LEN).filter(|at| at % CELL_LEN < 24) {
+        for byte in 0..=255 {
+            outbox.write(at, &[byte]);
+            read_all(&outbox.inbox, SMALL);
+        }
+        outbox.write(at, &honest[at..=at]);
+    }
+}
+
+/// The same in an outbox of the size that the broker makes, for its first and last cells.
+#[test]
+fn one_wrong_word_does_no_harm_in_a_large_outbox() {
+    let geometry = Geometry::DEFAULT;
+    let outbox = Outbox::honest(geometry);
+    let marks = 2 * 64 * CELL_LEN;
+    for cell in [0, 1, 63, 64, 65, 127] {
+        for at in (0..24).step_by(4).map(|at| cell * CELL_LEN + at) {
+            let mut honest = [0; 4];
+            outbox.file.read_exact_at(&mut honest, at as u64).unwrap();
+            for word in WORDS {
+                outbox.write(at, &word.to_le_bytes());
+                read_all(&outbox.inbox, geometry);
+            }
+            outbox.write(at, &honest);
+        }
+    }
+    for at in [marks, marks + 4, marks + 63 * MARKS_LEN + 4] {
+        outbox.write(at, &[255; 4]);
+        read_all(&outbox.inbox, geometry);
+    }
+}
+
+proptest! {
+    /// Nothing but nonsense, with sequence numbers that let it through.
+    #[test]
+    fn a_whole_outbox_of_nonsense_does_no_harm(
+        mut bytes in proptest::collection::vec(any::<u8>(), SMALL.total_len()),
+        tame in any::<[bool; 4]>(),
+    ) {
+        for (index, tame) in tame.into_iter().enumerate() {
+            let cell = &mut bytes[index * CELL_LEN..][..CELL_LEN];
+            if index < 2 {
+                let sequence = if index == 0 { 2u32 } else { 1 };
+                cell[..4].copy_from_slice(&sequence.to_le_bytes());
+            }
+            if tame {
+                // Everything in range but the payload's block and length.
+                cell[6] &= 1;
+                cell[7] &= 0x11;
+                cell[4] &= 1;
+                cell[5] &= 1;
+                cell[9] &= 1;
+                cell[10..12].fill(0);
+                cell[17..24].fill(0);
+            }
+        }
+        let outbox = Outbox::new(SMALL.total_len());
+        outbox.write(0, &bytes);
+        read_all(&outbox.inbox, SMALL);
+    }
+}
+
+/// What the scribbling thread should know to do its worst.
+#[derive(Default)]
+struct Hints {
+    /// The number of the next call that will be taken.
+    sequence: AtomicU32,
+    is_over: AtomicBool,
+}
+
+/// Writes nonsense, and now and then what is nearly right, until told to stop.
+fn scribble(outbox: &Outbox, hints: &Hints, mut seed: u64) {
+    let mut next = move || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed
+    };
+    let len = outbox.inbox.len();
+    while !hints.is_over.load(Ordering::Relaxed) {
+        let dice = next();
+        let at = (next() as usize % len) & !3;
+        let word = WORDS[next() as usize % WORDS.len()].to_le_bytes();
+        match dice % 4 {
+            0 => outbox.write(at, &word),
+            1 => outbox.write(at.min(len - 8), &next().to_le_bytes()[..8]),
+            2 => {
+                // A call with the right number, and every field nearly right.
+                let sequence = hints.sequence.load(Ordering::Relaxed);
+                let kind = (dice >> 8) as u8 & 0x11;
+                let mut entry = [0; 24];
+                entry[..4].copy_from_slice(&sequence.to_le_bytes());
+                entry[6] = (dice >> 16) as u8 & 1;
+                entry[7] = kind;
+                let limit = if kind < 16 { 128 } else { 640 };
+                let length = (dice >> 24) as u32 % limit;
+                entry[8..12].copy_from_slice(&length.to_le_bytes());
+                entry[16] = (dice >> 40) as u8 & 63;
+                outbox.write(sequence as usize % 2 * CELL_LEN, &entry);
+            }
+            _ => {
+                // A slot says that some call of late was answered, in the area.
+                let slot = (dice >> 8) as usize & 1;
+                let mut reply = [0; 24];
+                reply[..4].copy_from_slice(&((dice >> 16) as u32 & 7).to_le_bytes());
+                reply[5] = (dice >> 24) as u8 & 1;
+                reply[8] = (dice >> 32) as u8;
+                reply[16] = (dice >> 40) as u8 & 63;
+                outbox.write((2 + slot) * CELL_LEN, &reply);
+            }
+        }
+    }
+}
+
+/// Runs `work` while the peer scribbles.
+fn beside_a_scribbler(outbox: &Outbox, work: impl FnOnce(&Hints)) {
+    let hints = Hints::default();
+    thread::scope(|scope| {
+        scope.spawn(|| scribble(outbox, &hints, 0x9e37_79b9_7f4a_7c15));
+        /// Stops the scribbler even where an assertion fails.
+        struct Stop<'a>(&'a Hints);
+        impl Drop for Stop<'_> {
+            fn drop(&mut self) {
+                self.0.is_over.store(true, Ordering::Relaxed);
+            }
+        }
+        let stop = Stop(&hints);
+        work(&hints);
+        drop(stop);
+    });
+}
+
+/// Words that change between two looks at them, as they only do when somebody attacks.
+#[test]
+fn words_that_change_while_they_are_read_do_no_harm() {
+    let outbox = Outbox::honest(SMALL);
+    let (mut believed, mut refused) = (0, 0);
+    beside_a_scribbler(&outbox, |hints| {
+        let (mut reader, mut cell) = (RingReader::new(SMALL), Cell::default());
+        let mut next = 1;
+        // Some milliseconds; longer only where the peer gets no CPU.
+        for look in 0..20_000_000 {
+            hints.sequence.store(next, Ordering::Relaxed);
+            match reader.take(&outbox.inbox, &mut cell) {
+                None if look % 64 == 0 => thread::yield_now(),
+                None => {}
+                Some(outcome) => {
+                    next += 1;
+                    match outcome {
+                        Err(_) => refused += 1,
+                        Ok(call) => {
+                            assert!(u32::from(call.slot) < SMALL.entries());
+                            read_payload(&outbox.inbox, SMALL, call.place, call.length);
+                            believed += 1;
+                        }
+                    }
+                }
+            }
+            read_slots(&outbox.inbox, SMALL);
+            if believed > 100 && refused > 100 && look > 20_000 {
+                break;
+            }
+        }
+    });
+    assert!(believed > 0 && refused > 0, "{believed} {refused}");
+}
+
+/// A provider that answers calls that it has not seen, or takes answers back: each slot still
+/// has one holder, and comes back no more often than it was taken.
+#[test]
+fn a_slot_has_one_holder_whatever_the_provider_answers() {
+    let outbox = Outbox::honest(SMALL);
+    let pending = Pending::new(SMALL);
+    let area = Area::new(SMALL);
+    let held: [AtomicBool; 2] = Default::default();
+    let runs: [std::sync::Mutex<Option<area::Run>>; 2] = Default::default();
+    let is_answered =
+        |ticket: Ticket| slot::state(&outbox.inbox, SMALL, ticket.slot) == ticket.generation & 7;
+    let give_back = |slot: u8| {
+        let run = runs[usize::from(slot)].lock().unwrap().take();
+        area.free(run.expect("a slot that was swept twice"));
+        assert!(held[usize::from(slot)].swap(false, Ordering::SeqCst));
+    };
+    let work = || {
+        for round in 0..10_000 {
+            pending.sweep(is_answered, give_back);
+            let Some(ticket) = pending.take() else {
+                continue;
+            };
+            let place = usize::from(ticket.slot);
+            assert!(!held[place].swap(true, Ordering::SeqCst));
+            let run = area.allocate(100).expect("blocks that did not come back");
+            *runs[place].lock().unwrap() = Some(run);
+            if round % 3 == 0 {
+                give_back(ticket.slot);
+                pending.free(ticket);
+            } else {
+                pending.abandon(ticket);
+            }
+        }
+    };
+    beside_a_scribbler(&outbox, |_| {
+        thread::scope(|scope| {
+            scope.spawn(work);
+            work();
+        });
+    });
+    pending.sweep(|_| true, give_back);
+    assert_eq!(pending.in_flight(), 0);
+    assert_eq!(area.taken(), 0);
+}
+
+/// Pages that say anything: what is read of them is one of few things, and nobody sleeps past
+/// a deadline.
+#[test]
+fn pages_of_nonsense_do_no_harm() {
+    let (status, bell) = (Outbox::new(STATUS_LEN), Outbox::new(DOORBELL_LEN));
+    let doorbell = Doorbell::new(bell.writer());
+    for word in WORDS {
+        for at in [0, 64, 68, 72, 76, 80, 84] {
+            status.write(at, &word.to_le_bytes());
+            let _ = parking::activity(&status.inbox);
+            let _ = parking::counters(&status.inbox);
+        }
+        bell.write(0, &word.to_le_bytes());
+        let seen = doorbell.value();
+        assert_eq!(seen, word);
+        let until = clock::now() + 1_000_000;
+        doorbell.wait(seen, Some(until));
+        assert!(clock::now() < until + 2_000_000_000);
+        doorbell.wait(seen.wrapping_add(1), None);
+        doorbell.ring();
+    }
+}

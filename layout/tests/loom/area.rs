@@ -1,0 +1,65 @@
+//! The payload area's free blocks.
+
+use std::sync::Arc;
+
+use callgate_layout::area::{self, Area};
+use loom::sync::Mutex;
+use loom::thread;
+
+use crate::bench::{Link, Without, check, geometry};
+
+/// AREA-FREED: without release and acquire a block's next holder would write where the last one
+/// may still write or read. The payload watch sees it if two ever hold a block at once.
+#[test]
+fn a_block_is_held_by_one_at_a_time() {
+    check(None, || {
+        let link = Link::new(1, Without::Nothing);
+        let area = Arc::new(Area::new(geometry(1)));
+        // Three blocks are left for two threads that want two each, one after the other.
+        let rest = area.allocate(61 * 8).unwrap();
+        let work = |value: u64| {
+            let (link, area) = (link.clone(), area.clone());
+            move || {
+                for len in [16, 8] {
+                    let Some(run) = area.allocate(len) else {
+                        continue;
+                    };
+                    let bytes = [value.to_ne_bytes(); 2].concat();
+                    area::write(&link.calls, link.geometry, run, &bytes[..len]);
+                    let mut back = [0; 16];
+                    let inbox = link.calls.as_read();
+                    area::read(inbox, link.geometry, run.first(), &mut back[..len]);
+                    assert_eq!(back[..len], bytes[..len]);
+                    area.free(run);
+                }
+            }
+        };
+        let other = thread::spawn(work(1));
+        work(2)();
+        other.join().unwrap();
+        area.free(rest);
+        assert_eq!(area.taken(), 0);
+    });
+}
+
+/// What is freed can be taken by anybody at once.
+#[test]
+fn a_freed_block_is_found() {
+    check(None, || {
+        let area = Arc::new(Area::new(geometry(1)));
+        let all = Mutex::new(area.allocate(512));
+        let other = thread::spawn({
+            let area = area.clone();
+            move || area.free(all.lock().unwrap().take().unwrap())
+        });
+        let run = loop {
+            match area.allocate(512) {
+                Some(run) => break run,
+                None => thread::yield_now(),
+            }
+        };
+        other.join().unwrap();
+        area.free(run);
+        assert_eq!(area.taken(), 0);
+    });
+}

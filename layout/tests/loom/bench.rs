@@ -1,0 +1,442 @@
+//! A link with both ends in one process, and what the client does around the layout's protocols.
+
+use std::sync::Arc;
+
+use callgate_layout::area::{self, Area, Run};
+use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
+use callgate_layout::parking::{self, Activity, Doorbell, Status};
+use callgate_layout::pending::{Pending, Ticket};
+use callgate_layout::ring::{RingReader, RingWriter};
+use callgate_layout::view::{ReadView, Use, WriteView};
+use callgate_layout::{Geometry, marks, slot};
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::sync::{Condvar, Mutex};
+
+/// Checks a model with every interleaving of at most `preemptions` preemptions; all of them
+/// where that is `None`.
+pub(crate) fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.check(model);
+}
+
+/// What a model leaves out on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Without {
+    Nothing,
+    /// The fence between what the caller writes and what it reads next.
+    CallersFence,
+    /// The fence between what the provider writes and what it reads next.
+    ProvidersFence,
+    /// The second look, after announcing to sleep or after finding the link gone.
+    SecondLook,
+    /// Whatever else the model says.
+    ThePoint,
+}
+
+/// A small geometry: one block of the area holds one word.
+pub(crate) fn geometry(entries: u32) -> Geometry {
+    Geometry::new(entries, 512).unwrap()
+}
+
+/// An outbox by the byte tables in `geometry`, `envelope` and `marks`.
+fn outbox(geometry: Geometry) -> WriteView {
+    use std::iter::{once, repeat_n};
+    let cells = |first| once(first).chain(repeat_n(Use::Data, 15));
+    let entries = geometry.entries() as usize;
+    let ring = (0..entries).flat_map(|_| cells(Use::Wide));
+    let replies = (0..entries).flat_map(|_| cells(Use::Narrow));
+    let marks = (0..entries).flat_map(|_| once(Use::Narrow).chain(repeat_n(Use::Data, 7)));
+    let area = repeat_n(Use::Data, geometry.area_len() / 8);
+    let outbox = WriteView::heap(ring.chain(replies).chain(marks).chain(area));
+    assert_eq!(outbox.as_read().len(), geometry.total_len());
+    outbox
+}
+
+/// The first bytes of a status page.
+fn status_page() -> WriteView {
+    use Use::{Data, Narrow, Wide};
+    WriteView::heap([
+        Narrow, Data, Data, Data, Data, Data, Data, Data, Wide, Wide, Wide,
+    ])
+}
+
+/// The kernel's wait queue of a word or several: looks at the words and goes to sleep in one
+/// step, as far as wakers can tell.
+#[derive(Debug)]
+pub(crate) struct Futex {
+    queue: Mutex<()>,
+    wake: Condvar,
+}
+
+impl Futex {
+    pub(crate) fn new() -> Futex {
+        Futex {
+            queue: Mutex::new(()),
+            wake: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn wait(&self, is_as_expected: impl FnOnce() -> bool) {
+        let queue = self.queue.lock().unwrap();
+        if is_as_expected() {
+            drop(self.wake.wait(queue).unwrap());
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        drop(self.queue.lock().unwrap());
+        self.wake.notify_all();
+    }
+}
+
+pub(crate) const LIVE: u32 = 0;
+pub(crate) const GONE: u32 = 1;
+
+/// A link: the caller's outbox with its private records, and the provider's pages.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) geometry: Geometry,
+    pub(crate) without: Without,
+    /// The caller's outbox: ring, marks and requests.
+    pub(crate) calls: WriteView,
+    /// The provider's outbox: reply slots and replies.
+    pub(crate) replies: WriteView,
+    pub(crate) ring: RingWriter,
+    pub(crate) pending: Pending,
+    pub(crate) requests: Area,
+    /// The blocks of each pending call's request.
+    pub(crate) kept: Mutex<[Option<Run>; 2]>,
+    pub(crate) status: Status,
+    pub(crate) status_page: ReadView,
+    pub(crate) bell: Doorbell,
+    pub(crate) bell_queue: Futex,
+    /// Stand for waiting awake, which gives loom too much to try: for calls, for answers.
+    pub(crate) calls_queue: Futex,
+    pub(crate) answers_queue: Futex,
+    /// LIVE, then GONE.
+    pub(crate) state: AtomicU32,
+    /// Callers asleep on a reply slot and the link's state.
+    pub(crate) slot_queue: Futex,
+}
+
+impl Link {
+    pub(crate) fn new(entries: u32, without: Without) -> Arc<Link> {
+        let status = status_page();
+        let geometry = geometry(entries);
+        Arc::new(Link {
+            geometry,
+            without,
+            calls: outbox(geometry),
+            replies: outbox(geometry),
+            ring: RingWriter::new(geometry),
+            pending: Pending::new(geometry),
+            requests: Area::new(geometry),
+            kept: Mutex::new([None; 2]),
+            status_page: status.as_read().clone(),
+            status: Status::new(status),
+            bell: Doorbell::new(WriteView::heap([Use::Narrow])),
+            bell_queue: Futex::new(),
+            calls_queue: Futex::new(),
+            answers_queue: Futex::new(),
+            state: AtomicU32::new(LIVE),
+            slot_queue: Futex::new(),
+        })
+    }
+
+    fn callers_fence(&self) {
+        if self.without != Without::CallersFence {
+            parking::publish_fence();
+        }
+    }
+
+    pub(crate) fn providers_fence(&self) {
+        if self.without != Without::ProvidersFence {
+            parking::publish_fence();
+        }
+    }
+
+    /// Takes a slot, waiting for it awake.
+    pub(crate) fn take(&self) -> Ticket {
+        loop {
+            match self.pending.take() {
+                Some(ticket) => return ticket,
+                None => self
+                    .answers_queue
+                    .wait(|| self.pending.in_flight() == self.geometry.entries()),
+            }
+        }
+    }
+
+    /// Publishes a call with one word of payload in its entry.
+    pub(crate) fn publish(&self, ticket: Ticket, value: u64) {
+        let mut cell = Cell::default();
+        cell.inline_mut()[..8].copy_from_slice(&value.to_ne_bytes());
+        self.publish_at(ticket, Place::Inline, &mut cell);
+    }
+
+    /// Publishes a call with one word of payload in the area, if there is room.
+    pub(crate) fn publish_in_area(&self, ticket: Ticket, value: u64) {
+        let run = self.requests.allocate(8).unwrap();
+        area::write(&self.calls, self.geometry, run, &value.to_ne_bytes());
+        self.kept.lock().unwrap()[usize::from(ticket.slot)] = Some(run);
+        let block = run.first();
+        self.publish_at(ticket, Place::Area { block }, &mut Cell::default());
+    }
+
+    fn publish_at(&self, ticket: Ticket, place: Place, cell: &mut Cell) {
+        let call = Call {
+            gate: 0,
+            slot: ticket.slot,
+            face: Face::Function,
+            place,
+            length: 8,
+            deadline: 0,
+        };
+        self.ring.publish(&self.calls, &call, cell);
+        self.calls_queue.wake();
+    }
+
+    /// Wakes the provider if it is parked, after something was published for it.
+    pub(crate) fn wake_provider(&self) -> Activity {
+        self.callers_fence();
+        let activity = parking::activity(&self.status_page);
+        if activity == Activity::Parked {
+            self.bell.touch();
+            self.bell_queue.wake();
+        }
+        activity
+    }
+
+    pub(crate) fn is_answered(&self, ticket: Ticket) -> bool {
+        slot::state(self.replies.as_read(), self.geometry, ticket.slot) == ticket.generation
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GONE
+    }
+
+    pub(crate) fn end(&self) {
+        self.state.store(GONE, Ordering::Release);
+        self.slot_queue.wake();
+    }
+
+    /// Waits for the answer awake.
+    pub(crate) fn spin(&self, ticket: Ticket) {
+        while !self.is_answered(ticket) {
+            self.answers_queue.wait(|| !self.is_answered(ticket));
+        }
+    }
+
+    /// Waits for the answer asleep; false when the link is gone without one.
+    pub(crate) fn park(&self, ticket: Ticket) -> bool {
+        marks::set_waiter(&self.calls, self.geometry, ticket.slot, true);
+        self.callers_fence();
+        let is_answered = loop {
+            let seen = slot::state(self.replies.as_read(), self.geometry, ticket.slot);
+            if seen == ticket.generation {
+                break true;
+            }
+            if self.is_gone() {
+                break self.without != Without::SecondLook && self.is_answered(ticket);
+            }
+            self.slot_queue.wait(|| {
+                slot::state(self.replies.as_read(), self.geometry, ticket.slot) == seen
+                    && self.state.load(Ordering::Relaxed) == LIVE
+            });
+        };
+        marks::set_waiter(&self.calls, self.geometry, ticket.slot, false);
+        is_answered
+    }
+
+    /// Copies the answer out.
+    pub(crate) fn read(&self, ticket: Ticket) -> u64 {
+        let (inbox, mut cell) = (self.replies.as_read(), Cell::default());
+        let reply = slot::read(inbox, self.geometry, ticket.slot, &mut cell).unwrap();
+        assert!(reply.ok && reply.length == 8);
+        word(inbox, self.geometry, reply.place, &cell)
+    }
+
+    pub(crate) fn release(&self, ticket: Ticket) {
+        marks::release(&self.calls, self.geometry, ticket.slot, ticket.generation);
+    }
+
+    /// Gives up, as the client does after a deadline.
+    pub(crate) fn abandon(&self, ticket: Ticket) {
+        self.release(ticket);
+        marks::set_waiter(&self.calls, self.geometry, ticket.slot, true);
+        self.callers_fence();
+        self.pending.abandon(ticket);
+        self.wake_provider();
+    }
+
+    /// Frees a slot whose answer was copied.
+    pub(crate) fn finish(&self, ticket: Ticket) {
+        self.free_request(ticket.slot);
+        self.pending.free(ticket);
+        self.answers_queue.wake();
+    }
+
+    pub(crate) fn sweep(&self) {
+        self.pending.sweep(
+            |ticket| self.is_answered(ticket),
+            |slot| {
+                marks::set_waiter(&self.calls, self.geometry, slot, false);
+                self.free_request(slot);
+            },
+        );
+    }
+
+    fn free_request(&self, slot: u8) {
+        if let Some(run) = self.kept.lock().unwrap()[usize::from(slot)].take() {
+            self.requests.free(run);
+        }
+    }
+}
+
+fn word(inbox: &ReadView, geometry: Geometry, place: Place, cell: &Cell) -> u64 {
+    let mut bytes = [0; 8];
+    match place {
+        Place::Inline => bytes.copy_from_slice(&cell.inline()[..8]),
+        Place::Area { block } => area::read(inbox, geometry, block, &mut bytes),
+    }
+    u64::from_ne_bytes(bytes)
+}
+
+/// What the provider adds to what it was called with.
+pub(crate) const ANSWER: u64 = 1000;
+
+/// A call as the provider has noted it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) ticket: Ticket,
+    pub(crate) value: u64,
+}
+
+/// The provider's dispatcher on a link.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    link: Arc<Link>,
+    reader: RingReader,
+    busy: [bool; 4],
+    generations: [u32; 4],
+    pub(crate) area: Area,
+    /// Generation and blocks of each reply that lies in the area.
+    kept: [Option<(u32, Run)>; 4],
+}
+
+impl Provider {
+    pub(crate) fn new(link: &Arc<Link>) -> Provider {
+        Provider {
+            link: link.clone(),
+            reader: RingReader::new(link.geometry),
+            busy: [false; 4],
+            generations: [0; 4],
+            area: Area::new(link.geometry),
+            kept: [None; 4],
+        }
+    }
+
+    pub(crate) fn has_call(&self) -> bool {
+        self.reader.has_call(self.link.calls.as_read())
+    }
+
+    /// Takes the next call, if there is one.
+    pub(crate) fn try_take(&mut self) -> Option<Taken> {
+        let (inbox, mut cell) = (self.link.calls.as_read(), Cell::default());
+        let call = self.reader.take(inbox, &mut cell)?.unwrap();
+        let slot = usize::from(call.slot);
+        assert!(!self.busy[slot], "a call in a busy slot");
+        self.busy[slot] = true;
+        self.generations[slot] += 1;
+        if let Some((_, run)) = self.kept[slot].take() {
+            self.area.free(run);
+        }
+        let value = word(inbox, self.link.geometry, call.place, &cell);
+        let ticket = Ticket {
+            slot: call.slot,
+            generation: self.generations[slot],
+        };
+        Some(Taken { ticket, value })
+    }
+
+    /// Takes the next call, waiting for it awake.
+    pub(crate) fn take(&mut self) -> Taken {
+        loop {
+            match self.try_take() {
+                Some(taken) => return taken,
+                None => self.link.calls_queue.wait(|| !self.has_call()),
+            }
+        }
+    }
+
+    /// Sleeps until the bell is rung, unless `has_work`.
+    pub(crate) fn park(&self, has_work: impl FnOnce() -> bool) {
+        let seen = self.link.bell.value();
+        self.link.status.park();
+        if self.link.without == Without::SecondLook || !has_work() {
+            self.link.bell_queue.wait(|| self.link.bell.value() == seen);
+        }
+        self.link.status.awake();
+    }
+
+    /// Answers in the reply slot.
+    pub(crate) fn answer(&mut self, call: Taken) {
+        let mut cell = Cell::default();
+        cell.inline_mut()[..8].copy_from_slice(&(call.value + ANSWER).to_ne_bytes());
+        self.publish(call.ticket, Place::Inline, &mut cell);
+    }
+
+    /// Answers in the area; false while that has no room.
+    pub(crate) fn answer_in_area(&mut self, call: Taken) -> bool {
+        self.reclaim();
+        let Some(run) = self.area.allocate(8) else {
+            return false;
+        };
+        let bytes = (call.value + ANSWER).to_ne_bytes();
+        area::write(&self.link.replies, self.link.geometry, run, &bytes);
+        let block = run.first();
+        self.publish(call.ticket, Place::Area { block }, &mut Cell::default());
+        let slot = usize::from(call.ticket.slot);
+        self.kept[slot] = Some((call.ticket.generation, run));
+        // The caller may have given up before the reply was published.
+        self.reclaim();
+        true
+    }
+
+    fn publish(&mut self, ticket: Ticket, place: Place, cell: &mut Cell) {
+        let (outbox, geometry) = (&self.link.replies, self.link.geometry);
+        let reply = Reply {
+            ok: true,
+            place,
+            length: 8,
+        };
+        self.busy[usize::from(ticket.slot)] = false;
+        slot::publish(
+            outbox,
+            geometry,
+            ticket.slot,
+            ticket.generation,
+            &reply,
+            cell,
+        );
+        self.link.answers_queue.wake();
+        self.link.providers_fence();
+        if marks::has_waiter(self.link.calls.as_read(), geometry, ticket.slot) {
+            self.link.slot_queue.wake();
+        }
+    }
+
+    /// Frees the blocks of the replies that the caller has given back; true when none is left.
+    pub(crate) fn reclaim(&mut self) -> bool {
+        let (inbox, geometry) = (self.link.calls.as_read(), self.link.geometry);
+        for (slot, kept) in (0..).zip(&mut self.kept) {
+            if let Some((_, run)) =
+                kept.take_if(|kept| marks::is_released(inbox, geometry, slot, kept.0))
+            {
+                self.area.free(run);
+            }
+        }
+        self.kept.iter().all(Option::is_none)
+    }
+}

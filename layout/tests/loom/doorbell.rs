@@ -1,0 +1,158 @@
+//! WORK-OR-PARKED: a provider that parks, or closes, and a call that comes.
+
+use std::sync::Arc;
+
+use callgate_layout::parking::Activity;
+use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::thread;
+
+use crate::bench::{ANSWER, Link, Provider, Without, check};
+
+/// The provider serves `total` calls and parks in between.
+fn serve(link: &Arc<Link>, total: usize) {
+    let mut provider = Provider::new(link);
+    let mut left = total;
+    while left > 0 {
+        match provider.try_take() {
+            Some(call) => {
+                provider.answer(call);
+                left -= 1;
+            }
+            None => provider.park(|| provider.has_call()),
+        }
+    }
+}
+
+fn call_the_sleeper(without: Without, callers: u64) {
+    let link = Link::new(2, without);
+    let threads: Vec<_> = (0..callers)
+        .map(|value| {
+            let link = link.clone();
+            thread::spawn(move || {
+                let ticket = link.take();
+                link.publish(ticket, value);
+                link.wake_provider();
+            })
+        })
+        .collect();
+    serve(&link, callers as usize);
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// The plugin says that it is parked, fences and looks for work; the caller publishes, fences
+/// and looks at what the plugin said. Without either fence both may miss the other, and the
+/// plugin sleeps while it has a call. The bell's value is read before: a ring in between ends
+/// the wait.
+#[test]
+fn no_call_is_slept_through() {
+    check(None, || call_the_sleeper(Without::Nothing, 1));
+}
+
+/// At most two preemptions.
+#[test]
+fn no_call_of_two_callers_is_slept_through() {
+    check(Some(2), || call_the_sleeper(Without::Nothing, 2));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn without_the_callers_fence_a_call_is_slept_through() {
+    check(None, || call_the_sleeper(Without::CallersFence, 1));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn without_the_second_look_a_call_is_slept_through() {
+    check(None, || call_the_sleeper(Without::SecondLook, 1));
+}
+
+/// A bell whose value is read after `park` may have been rung already.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn without_the_bells_value_from_before_a_ring_is_slept_through() {
+    check(None, || {
+        let link = Link::new(1, Without::Nothing);
+        let caller = thread::spawn({
+            let link = link.clone();
+            move || {
+                let ticket = link.take();
+                link.publish(ticket, 1);
+                link.wake_provider();
+            }
+        });
+        let mut provider = Provider::new(&link);
+        while provider.try_take().is_none() {
+            link.status.park();
+            if !provider.has_call() {
+                let seen = link.bell.value();
+                link.bell_queue.wait(|| link.bell.value() == seen);
+            }
+            link.status.awake();
+        }
+        caller.join().unwrap();
+    });
+}
+
+/// Who rings in any case needs no fence: ringing releases, and the fence in `park` makes the
+/// value that was read before it an acquire. Were ringing relaxed, the plugin could wait on the
+/// new value without seeing what it was rung for. (The client's SERVED-CHANGED.)
+#[test]
+fn what_a_plugin_is_rung_for_is_seen() {
+    check(None, || {
+        let link = Link::new(1, Without::Nothing);
+        let version = Arc::new(AtomicU64::new(0));
+        let control = thread::spawn({
+            let (link, version) = (link.clone(), version.clone());
+            move || {
+                version.fetch_add(1, Ordering::Release);
+                link.bell.touch();
+                link.bell_queue.wake();
+            }
+        });
+        let provider = Provider::new(&link);
+        let is_new = || version.load(Ordering::Acquire) != 0;
+        while !is_new() {
+            provider.park(is_new);
+        }
+        control.join().unwrap();
+    });
+}
+
+/// The plugin closes, at any moment; what a caller has published by then is answered.
+fn call_the_closing(without: Without) {
+    let link = Link::new(1, without);
+    let caller = thread::spawn({
+        let link = link.clone();
+        move || {
+            let ticket = link.take();
+            link.publish(ticket, 1);
+            if link.wake_provider() == Activity::Closed {
+                link.end();
+            }
+            if link.park(ticket) {
+                assert_eq!(link.read(ticket), 1 + ANSWER);
+            }
+        }
+    });
+    let mut provider = Provider::new(&link);
+    link.status.close();
+    while let Some(call) = provider.try_take() {
+        provider.answer(call);
+    }
+    caller.join().unwrap();
+}
+
+/// As for parking: without either fence a caller could miss that the plugin has closed, and the
+/// plugin its call, and the caller would wait until its deadline.
+#[test]
+fn a_call_to_a_closing_plugin_is_answered_or_sees_it_closed() {
+    check(None, || call_the_closing(Without::Nothing));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn without_the_callers_fence_a_call_to_a_closing_plugin_hangs() {
+    check(None, || call_the_closing(Without::CallersFence));
+}

@@ -160,11 +160,13 @@ impl Bus {
         let Some(link) = self.links.lock().remove(&end) else {
             return;
         };
-        link.end_with(reason.clone());
-        self.served.remove_link(&link);
+        // First the gates, so that who hears of the end and waits for the gate does not find it
+        // as it was.
         for gate in self.all_opened() {
             gate.lose(&link);
         }
+        link.end_with(reason.clone());
+        self.served.remove_link(&link);
     }
 
     /// Ends the session with the broker; links go on.

@@ -176,6 +176,7 @@ fn publish(
         length: length as u32,
         deadline: clock::to_tick(target.deadline),
     };
+    link.refresh_mark(ticket);
     if link.publish(&call, cell) == Activity::Closed {
         link.end_with(Error::new(
             Code::ProviderGone,
@@ -291,15 +292,10 @@ fn wait_for<T>(target: Target<'_>, mut attempt: impl FnMut() -> Option<T>) -> Op
         return Some(found);
     }
     let mut got = None;
-    link.room().wait_for(
-        target.deadline,
-        || {
-            link.sweep();
-            got = attempt();
-            (got.is_some() || link.is_gone()).then_some(())
-        },
-        || link.abandoned_words(),
-    );
+    link.wait_for_room(target.deadline, || {
+        got = attempt();
+        (got.is_some() || link.is_gone()).then_some(())
+    });
     got
 }
 

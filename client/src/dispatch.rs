@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use callgate_layout::Code;
+use callgate_layout::{Code, clock};
 
 use crate::error::Error;
 use crate::gates::Served;
@@ -12,6 +12,8 @@ use crate::wait::Patience;
 
 /// Calls taken from one link before the next one gets its turn.
 const BATCH: usize = 16;
+/// Nanoseconds to stay awake at most while answers wait for room.
+const LATE_LOOK: u64 = 200_000;
 
 pub(crate) struct Dispatcher {
     served: Arc<Served>,
@@ -19,6 +21,8 @@ pub(crate) struct Dispatcher {
     tools: Tools,
     patience: Patience,
     version: u64,
+    /// The link with which the last round began.
+    first: usize,
     /// Tells the control side that a peer broke the protocol.
     report: Box<dyn Fn(&Arc<crate::link::Link>, Error) + Send>,
 }
@@ -35,6 +39,7 @@ impl Dispatcher {
             tools: Tools::new(),
             patience,
             version: 0,
+            first: 0,
             report,
         }
     }
@@ -86,7 +91,10 @@ impl Dispatcher {
     /// Gives every link its turn; false when none had anything.
     fn serve_round(&mut self) -> bool {
         let mut worked = false;
-        for server in &mut self.servers {
+        // Where a round is cut short, the next one does not begin with the same link.
+        self.first = (self.first + 1) % self.servers.len().max(1);
+        let (behind, ahead) = self.servers.split_at_mut(self.first);
+        for server in ahead.iter_mut().chain(behind) {
             if server.link().is_gone() {
                 continue;
             }
@@ -114,7 +122,17 @@ impl Dispatcher {
     }
 
     fn stay_awake(&self) -> bool {
-        self.patience.stay_awake(u64::MAX, || self.has_work())
+        // Late answers have deadlines, which are looked at before parking.
+        let is_late = self
+            .servers
+            .iter()
+            .any(|server| server.late_deadline().is_some());
+        let until = if is_late {
+            clock::now() + LATE_LOOK
+        } else {
+            u64::MAX
+        };
+        self.patience.stay_awake(until, || self.has_work())
     }
 
     fn has_work(&self) -> bool {

@@ -61,6 +61,8 @@ pub(crate) struct Link {
     /// What the peer may call here, by the index in envelopes.
     grants: Mutex<Vec<Option<Granted>>>,
     room: WaitingRoom,
+    /// Held by who looks through abandoned calls.
+    sweeper: Mutex<()>,
     /// The word that callers wait on beside their reply slot: [`LIVE`], then [`GONE`] for good.
     state: AtomicU32,
     reason: OnceLock<Error>,
@@ -79,6 +81,7 @@ impl Link {
             extents: Extents::default(),
             grants: Mutex::new(Vec::new()),
             room: WaitingRoom::new(),
+            sweeper: Mutex::new(()),
             state: AtomicU32::new(LIVE),
             reason: OnceLock::new(),
             fork: ForkMark::here(),
@@ -112,10 +115,6 @@ impl Link {
 
     pub(crate) fn pending(&self) -> &Pending {
         &self.pending
-    }
-
-    pub(crate) fn room(&self) -> &WaitingRoom {
-        &self.room
     }
 
     /// Lets the peer call a gate under an index.
@@ -164,6 +163,20 @@ impl Link {
         self.room.wake_all();
     }
 
+    /// Keeps the release mark from being taken for the one of a call 2^32 calls later.
+    #[inline]
+    pub(crate) fn refresh_mark(&self, ticket: Ticket) {
+        if ticket.generation << 1 == 0 {
+            let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+            marks::release(
+                outbox,
+                geometry,
+                ticket.slot,
+                ticket.generation.wrapping_sub(1),
+            );
+        }
+    }
+
     /// Why the link is gone.
     pub(crate) fn reason(&self) -> Option<&Error> {
         self.reason.get()
@@ -199,14 +212,14 @@ impl Link {
             self.free_request(ticket.slot);
         }
         self.pending.free(ticket);
-        self.room.freed();
+        self.freed();
     }
 
     /// Frees a slot whose call was not published.
     pub(crate) fn cancel(&self, ticket: Ticket) {
         self.free_request(ticket.slot);
         self.pending.cancel(ticket);
-        self.room.freed();
+        self.freed();
     }
 
     /// Leaves a call whose caller gives up: the slot comes back when the answer does.
@@ -218,7 +231,7 @@ impl Link {
         parking::publish_fence();
         self.pending.abandon(ticket);
         self.wake_peer();
-        self.room.freed();
+        self.freed();
     }
 
     /// The reply slots of abandoned calls as words to wait for: while they are as they are.
@@ -235,13 +248,77 @@ impl Link {
     pub(crate) fn sweep(&self) {
         self.reclaim_replies();
         let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
-        self.pending.sweep(
-            |ticket| self.is_answered(ticket),
-            |slot| {
-                marks::set_waiter(outbox, geometry, slot, false);
-                self.free_request(slot);
-            },
-        );
+        let mut is_less = false;
+        {
+            let _alone = self.sweeper.lock();
+            self.pending.sweep(
+                |ticket| self.is_answered(ticket),
+                |slot| {
+                    marks::set_waiter(outbox, geometry, slot, false);
+                    self.free_request(slot);
+                    is_less = true;
+                },
+            );
+        }
+        // The provider may have found the waiter flag cleared already.
+        if is_less {
+            self.freed();
+        }
+    }
+
+    /// Counts one more who waits for room here: a caller, or a dispatcher with late answers.
+    pub(crate) fn begin_waiting(&self) {
+        self.room.enter();
+        if let Some(bus) = self.parts.bus.upgrade() {
+            bus.served.status.starve();
+        }
+    }
+
+    /// Counts one less.
+    pub(crate) fn end_waiting(&self) {
+        self.room.leave();
+        if let Some(bus) = self.parts.bus.upgrade() {
+            bus.served.status.sated();
+        }
+    }
+
+    /// Tells who waits for room that there may be some.
+    #[inline]
+    pub(super) fn freed(&self) {
+        if self.room.is_waited_for() {
+            self.wake_waiting();
+        }
+    }
+
+    /// Wakes callers that wait for room, and the dispatcher.
+    #[cold]
+    pub(crate) fn wake_waiting(&self) {
+        self.room.wake_all();
+        if let Some(bus) = self.parts.bus.upgrade() {
+            bus.served.bell.ring();
+        }
+    }
+
+    /// Waits for room until `attempt` gives something or the deadline passes.
+    pub(crate) fn wait_for_room<T>(
+        &self,
+        deadline: u64,
+        mut attempt: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let bus = self.parts.bus.upgrade();
+        // The bell is rung by peers that release something.
+        let words = || {
+            let bell = bus.iter().map(|bus| bus.served.bell.word());
+            bell.chain(self.abandoned_words()).collect()
+        };
+        let attempt = || {
+            self.sweep();
+            attempt()
+        };
+        self.begin_waiting();
+        let found = self.room.wait_for(deadline, attempt, words);
+        self.end_waiting();
+        found
     }
 
     /// Gives the payload of a reply back to the provider, which may wait for the room.
@@ -253,10 +330,10 @@ impl Link {
         }
     }
 
-    /// Wakes the peer if it is parked, after something was published for it.
+    /// Wakes the peer if it waits for what was just released.
     fn wake_peer(&self) {
         parking::publish_fence();
-        if parking::activity(&self.parts.peer_status) == Activity::Parked {
+        if parking::wants_release(&self.parts.peer_status) {
             self.parts.peer_bell.ring();
         }
     }

@@ -25,13 +25,22 @@ impl WaitingRoom {
         }
     }
 
-    /// To be called after something was freed.
+    /// Counts one more who waits.
+    pub(crate) fn enter(&self) {
+        self.waiters.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Counts one less.
+    pub(crate) fn leave(&self) {
+        self.waiters.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether somebody waits; to be asked after something was freed.
     #[inline]
-    pub(crate) fn freed(&self) {
+    pub(crate) fn is_waited_for(&self) -> bool {
         // ROOM-OR-WAITER: `Pending::free` and `Area::free` are SeqCst too, and cannot move below.
-        if self.waiters.load(Ordering::SeqCst) != 0 {
-            self.wake_all();
-        }
+        self.waiters.load(Ordering::SeqCst) != 0
     }
 
     /// Wakes everybody, for room or for bad news.
@@ -42,29 +51,25 @@ impl WaitingRoom {
 
     /// Tries `attempt` until it gives something or the deadline (nanoseconds of the monotonic
     /// clock) passes, sleeping in between until something changes here or in one of the words
-    /// that `others` names.
+    /// that `others` names. The caller has [entered](WaitingRoom::enter).
     pub(crate) fn wait_for<'a, T>(
         &self,
         deadline: u64,
         mut attempt: impl FnMut() -> Option<T>,
         others: impl Fn() -> Vec<Awaited<'a>>,
     ) -> Option<T> {
-        self.waiters.fetch_add(1, Ordering::SeqCst);
-        let found = loop {
+        loop {
             let seen = self.changes.load(Ordering::SeqCst);
-            fence(Ordering::SeqCst);
             // Named before the attempt, so that no change after it is slept through.
             let mut words = others();
             if let Some(found) = attempt() {
-                break Some(found);
+                return Some(found);
             }
             if callgate_layout::clock::now() >= deadline {
-                break None;
+                return None;
             }
             words.insert(0, Awaited::private(&self.changes, seen));
             futex::wait_any_of(&words, deadline);
-        };
-        self.waiters.fetch_sub(1, Ordering::SeqCst);
-        found
+        }
     }
 }

@@ -210,6 +210,9 @@ impl Server {
         if !self.publish(ticket, ok, tools.reply.bytes(), &mut tools.cell) {
             let deadline = clock::from_tick(deadline, clock::coarse_now());
             let payload = tools.reply.bytes().to_vec();
+            if self.late.is_empty() {
+                self.link.begin_waiting();
+            }
             self.late.push_back(Late {
                 ticket,
                 ok,
@@ -278,45 +281,73 @@ impl Server {
         tracing::warn!(peer = self.link.peer().name(), %why, "a result found no room");
         let mut reply = ReplyBuffer::new();
         put_error(&error, &mut reply);
-        debug_assert!(reply.bytes().len() <= INLINE_LEN);
+        if reply.bytes().len() > INLINE_LEN {
+            reply.clear(0);
+        }
         self.publish(ticket, false, reply.bytes(), cell)
     }
 
-    /// Publishes the late answers for which there is room now, in order, and an error for those
+    /// Publishes the late answers for which there is room now, in order, and an error for each
     /// whose time is up. Also takes back what the peer has released.
     pub(crate) fn settle(&mut self, tools: &mut Tools) {
-        self.link.reclaim_replies();
-        while let Some(late) = self.late.pop_front() {
-            if self.publish(late.ticket, late.ok, &late.payload, &mut tools.cell) {
+        if self.in_area == 0 && self.late.is_empty() {
+            return;
+        }
+        self.link.sweep();
+        let now = clock::now();
+        for late in self.take_late() {
+            // None overtakes one that still waits.
+            let is_first = self.late.is_empty();
+            if is_first && self.publish(late.ticket, late.ok, &late.payload, &mut tools.cell) {
                 continue;
             }
-            if clock::now() < late.deadline {
-                self.late.push_front(late);
-                return;
+            if now >= late.deadline {
+                let error = Error::new(Code::Overloaded, "no room came free before the deadline");
+                self.publish_no_room(late.ticket, &error, &mut tools.cell);
+                continue;
             }
-            let error = Error::new(Code::Overloaded, "no room came free before the deadline");
-            self.publish_no_room(late.ticket, &error, &mut tools.cell);
+            if is_first {
+                self.link.begin_waiting();
+            }
+            self.late.push_back(late);
         }
     }
 
-    /// Answers everything that is left without running it: the plugin closes.
+    /// Takes the late answers out, which then no longer wait.
+    fn take_late(&mut self) -> VecDeque<Late> {
+        if !self.late.is_empty() {
+            self.link.end_waiting();
+        }
+        std::mem::take(&mut self.late)
+    }
+
+    /// Answers everything that is left without running it: the plugin closes. What is published
+    /// after that finds the plugin closed.
     pub(crate) fn refuse_all(&mut self, tools: &mut Tools) {
         let error = Error::new(
             Code::ProviderGone,
             "the plugin has closed; the call was not run",
         );
-        while let Some(Ok(call)) = self.reader.take(self.link.inbox(), &mut tools.cell) {
+        for _ in 0..self.link.geometry().entries() {
+            let Some(Ok(call)) = self.reader.take(self.link.inbox(), &mut tools.cell) else {
+                break;
+            };
             let Ok(ticket) = self.accept(call.slot) else {
-                return;
+                break;
             };
             put_error(&error, &mut tools.reply);
             self.publish(ticket, false, tools.reply.bytes(), &mut tools.cell);
         }
-        let error = error.maybe_run();
-        for late in std::mem::take(&mut self.late) {
-            put_error(&error, &mut tools.reply);
-            self.publish(late.ticket, false, tools.reply.bytes(), &mut tools.cell);
+        for late in self.take_late() {
+            let error = Error::new(Code::ProviderGone, "the plugin has closed");
+            self.publish_no_room(late.ticket, &error, &mut tools.cell);
         }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.take_late();
     }
 }
 

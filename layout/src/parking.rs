@@ -3,9 +3,10 @@
 //! ```text
 //! doorbell page   0 bell u32            written by the plugin and its linked peers
 //! status page     0 state u32           0 awake, 1 parked, 2 closed   written by the plugin
-//!                64 parks u64           how often it parked
-//!                72 calls u64           calls its handlers ran
-//!                80 errors u64          those that failed
+//!                 4 starving u32        how many here wait for payload room
+//!               128 parks u64           how often it parked
+//!               136 calls u64           calls its handlers ran
+//!               144 errors u64          those that failed
 //! ```
 //!
 //! The bell carries no data: it is rung by adding to it, and waited on by its value.
@@ -14,6 +15,9 @@
 //! more before it waits; a peer publishes work, fences, and looks at the state before it goes
 //! on. With sequentially consistent fences on both sides at least one sees the other. The bell's
 //! value is read *before* `parked` is stored, so that a ring in between ends the wait at once.
+//!
+//! RELEASED-OR-STARVING is the same for payload room: who waits for some counts itself, fences and
+//! looks once more; a peer releases, fences, and looks whether anybody waits.
 //!
 //! `closed` follows the same pattern: the plugin stores it, fences, and answers what is left in
 //! its rings; a caller that published too late for that sees it. CLOSED: its release store pairs
@@ -28,9 +32,12 @@ pub const DOORBELL_LEN: usize = 4096;
 /// Bytes of a status page.
 pub const STATUS_LEN: usize = 4096;
 
-const PARKS: usize = 64;
-const CALLS: usize = 72;
-const ERRORS: usize = 80;
+/// Two cache lines apart from the state: processors fetch lines in pairs, and peers read the
+/// state with every call.
+const PARKS: usize = 128;
+const CALLS: usize = 136;
+const ERRORS: usize = 144;
+const STARVING: usize = 4;
 
 /// What a plugin is doing, as its peers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +94,18 @@ impl Status {
         fence(Ordering::SeqCst);
     }
 
+    /// Counts one more who waits for payload room. Afterwards it looks for room once more.
+    pub fn starve(&self) {
+        self.page.add32(STARVING, 1, Ordering::Relaxed);
+        // RELEASED-OR-STARVING, the plugin's side.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Counts one less.
+    pub fn sated(&self) {
+        self.page.add32(STARVING, u32::MAX, Ordering::Relaxed);
+    }
+
     /// Counts a call, and whether it failed. Only the dispatcher counts.
     #[inline]
     pub fn count_call(&self, failed: bool) {
@@ -125,6 +144,14 @@ pub fn activity(status: &ReadView) -> Activity {
     }
 }
 
+/// Whether the owner of a status page wants its bell rung when room is released, because it is
+/// parked or because somebody there waits for room. Call [`publish_fence`] in between after
+/// releasing.
+pub fn wants_release(status: &ReadView) -> bool {
+    // RELEASED-OR-STARVING, the peer's side.
+    activity(status) == Activity::Parked || status.load32(STARVING, Ordering::Relaxed) != 0
+}
+
 /// Reads the counters of a status page.
 pub fn counters(status: &ReadView) -> Counters {
     Counters {
@@ -160,6 +187,11 @@ impl Doorbell {
 
 #[cfg(not(callgate_loom))]
 impl Doorbell {
+    /// The bell as a word to wait for together with others: while it is as it is now.
+    pub fn word(&self) -> crate::sys::futex::Awaited<'_> {
+        crate::sys::futex::Awaited::shared(self.page.as_read(), 0, self.value())
+    }
+
     /// Rings: whoever waits wakes up. One system call.
     pub fn ring(&self) {
         self.touch();

@@ -106,24 +106,21 @@ impl Pending {
     }
 
     /// Frees the abandoned slots for which `is_answered` says that the reply was published
-    /// meanwhile, after `free_payload` has given back what the call had taken.
+    /// meanwhile, after `free_payload` has given back what the call had taken. One thread at a time
+    /// sweeps.
+    ///
+    /// A slot stays among [`Pending::abandoned`] until it is freed: were it hidden while somebody
+    /// looks, another thread could go to sleep without watching it.
     pub fn sweep(&self, is_answered: impl Fn(Ticket) -> bool, mut free_payload: impl FnMut(u8)) {
-        // Whoever takes the word works on it alone.
-        let mut mine = self.abandoned.swap(0, Ordering::AcqRel);
-        let mut left = 0;
-        while mine != 0 {
-            let slot = mine.trailing_zeros() as u8;
-            mine &= mine - 1;
+        for slot in self.abandoned() {
             let generation = self.generations[usize::from(slot)].load(Ordering::Relaxed);
             let ticket = Ticket { slot, generation };
             if is_answered(ticket) {
+                self.abandoned.fetch_and(!(1 << slot), Ordering::Relaxed);
                 free_payload(slot);
                 self.free(ticket);
-            } else {
-                left |= 1 << slot;
             }
         }
-        self.abandoned.fetch_or(left, Ordering::Release);
     }
 
     /// How many slots are taken.

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use callgate_layout::area::{self, Area};
+use callgate_layout::area::{self, Area, Region};
 use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
 use callgate_layout::geometry::{AREA_BLOCKS, CELL_LEN, INLINE_LEN, MARKS_LEN};
 use callgate_layout::parking::{self, DOORBELL_LEN, Doorbell, STATUS_LEN};
@@ -68,10 +68,13 @@ impl Outbox {
     fn honest(geometry: Geometry) -> Outbox {
         let outbox = Outbox::new(geometry.total_len());
         let view = outbox.writer();
-        let (ring, area) = (RingWriter::new(geometry), Area::new(geometry));
+        let (ring, area) = (
+            RingWriter::new(geometry),
+            Area::new(Region::outbox(geometry)),
+        );
         for slot in 0..geometry.entries() as u8 {
             let run = area.allocate(20).unwrap();
-            area::write(&view, geometry, run, &[slot; 20]);
+            area::write(&view, Region::outbox(geometry), run, &[slot; 20]);
             let place = match slot % 2 {
                 0 => Place::Inline,
                 _ => Place::Area { block: run.first() },
@@ -114,7 +117,13 @@ fn read_payload(inbox: &ReadView, geometry: Geometry, place: Place, length: u32)
         Place::Area { block } => {
             assert!(usize::from(block) * geometry.block_len() + length <= geometry.area_len());
             assert!(usize::from(block) <= AREA_BLOCKS);
-            area::read(inbox, geometry, block, &mut vec![0; length]);
+            area::read(inbox, Region::outbox(geometry), block, &mut vec![0; length]);
+        }
+        // Only a claim until it is held against the extent that it names.
+        Place::Extent(place) => {
+            let region = Region::extent(1 << 20);
+            let is_inside = usize::from(place.block) * region.block_len() + length <= region.len();
+            assert_eq!(place.check(length as u32, region).is_ok(), is_inside);
         }
     }
 }
@@ -347,7 +356,7 @@ fn words_that_change_while_they_are_read_do_no_harm() {
 fn a_slot_has_one_holder_whatever_the_provider_answers() {
     let outbox = Outbox::honest(SMALL);
     let pending = Pending::new(SMALL);
-    let area = Area::new(SMALL);
+    let area = Area::new(Region::outbox(SMALL));
     let held: [AtomicBool; 2] = Default::default();
     let runs: [std::sync::Mutex<Option<area::Run>>; 2] = Default::default();
     let is_answered =
@@ -357,9 +366,12 @@ fn a_slot_has_one_holder_whatever_the_provider_answers() {
         area.free(run.expect("a slot that was swept twice"));
         assert!(held[usize::from(slot)].swap(false, Ordering::SeqCst));
     };
+    let sweeper = std::sync::Mutex::new(());
     let work = || {
         for round in 0..10_000 {
+            let alone = sweeper.lock().unwrap();
             pending.sweep(is_answered, give_back);
+            drop(alone);
             let Some(ticket) = pending.take() else {
                 continue;
             };

@@ -164,7 +164,7 @@ impl Link {
     fn free_reply(&self, reply: Option<(u32, Held)>) {
         if let Some((_, held)) = reply {
             self.free(Some(held));
-            self.room.freed();
+            self.freed();
         }
     }
 }

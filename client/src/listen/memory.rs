@@ -92,7 +92,7 @@ impl Work {
     pub(super) fn extents_changed(&self, end: LinkEnd, change: impl FnOnce(&Extents)) {
         if let Some(link) = self.bus.link(end) {
             change(link.extents());
-            link.room().wake_all();
+            link.wake_waiting();
             self.bus.served.changed();
         }
     }

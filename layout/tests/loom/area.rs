@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use callgate_layout::area::{self, Area};
+use callgate_layout::area::{self, Area, Region};
 use loom::sync::Mutex;
 use loom::thread;
 
@@ -14,7 +14,7 @@ use crate::bench::{Link, Without, check, geometry};
 fn a_block_is_held_by_one_at_a_time() {
     check(None, || {
         let link = Link::new(1, Without::Nothing);
-        let area = Arc::new(Area::new(geometry(1)));
+        let area = Arc::new(Area::new(Region::outbox(geometry(1))));
         // Three blocks are left for two threads that want two each, one after the other.
         let rest = area.allocate(61 * 8).unwrap();
         let work = |value: u64| {
@@ -25,10 +25,20 @@ fn a_block_is_held_by_one_at_a_time() {
                         continue;
                     };
                     let bytes = [value.to_ne_bytes(); 2].concat();
-                    area::write(&link.calls, link.geometry, run, &bytes[..len]);
+                    area::write(
+                        &link.calls,
+                        Region::outbox(link.geometry),
+                        run,
+                        &bytes[..len],
+                    );
                     let mut back = [0; 16];
                     let inbox = link.calls.as_read();
-                    area::read(inbox, link.geometry, run.first(), &mut back[..len]);
+                    area::read(
+                        inbox,
+                        Region::outbox(link.geometry),
+                        run.first(),
+                        &mut back[..len],
+                    );
                     assert_eq!(back[..len], bytes[..len]);
                     area.free(run);
                 }
@@ -46,7 +56,7 @@ fn a_block_is_held_by_one_at_a_time() {
 #[test]
 fn a_freed_block_is_found() {
     check(None, || {
-        let area = Arc::new(Area::new(geometry(1)));
+        let area = Arc::new(Area::new(Region::outbox(geometry(1))));
         let all = Mutex::new(area.allocate(512));
         let other = thread::spawn({
             let area = area.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use callgate_layout::area::{self, Area, Run};
+use callgate_layout::area::{self, Area, Region, Run};
 use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
 use callgate_layout::parking::{self, Activity, Doorbell, Status};
 use callgate_layout::pending::{Pending, Ticket};
@@ -55,10 +55,9 @@ fn outbox(geometry: Geometry) -> WriteView {
 
 /// The first bytes of a status page.
 fn status_page() -> WriteView {
-    use Use::{Data, Narrow, Wide};
-    WriteView::heap([
-        Narrow, Data, Data, Data, Data, Data, Data, Data, Wide, Wide, Wide,
-    ])
+    use std::iter::{once, repeat_n};
+    let state = once(Use::Narrow).chain(repeat_n(Use::Data, 15));
+    WriteView::heap(state.chain(repeat_n(Use::Wide, 3)))
 }
 
 /// The kernel's wait queue of a word or several: looks at the words and goes to sleep in one
@@ -105,6 +104,7 @@ pub(crate) struct Link {
     pub(crate) ring: RingWriter,
     pub(crate) pending: Pending,
     pub(crate) requests: Area,
+    sweeper: Mutex<()>,
     /// The blocks of each pending call's request.
     pub(crate) kept: Mutex<[Option<Run>; 2]>,
     pub(crate) status: Status,
@@ -131,7 +131,8 @@ impl Link {
             replies: outbox(geometry),
             ring: RingWriter::new(geometry),
             pending: Pending::new(geometry),
-            requests: Area::new(geometry),
+            requests: Area::new(Region::outbox(geometry)),
+            sweeper: Mutex::new(()),
             kept: Mutex::new([None; 2]),
             status_page: status.as_read().clone(),
             status: Status::new(status),
@@ -178,7 +179,12 @@ impl Link {
     /// Publishes a call with one word of payload in the area, if there is room.
     pub(crate) fn publish_in_area(&self, ticket: Ticket, value: u64) {
         let run = self.requests.allocate(8).unwrap();
-        area::write(&self.calls, self.geometry, run, &value.to_ne_bytes());
+        area::write(
+            &self.calls,
+            Region::outbox(self.geometry),
+            run,
+            &value.to_ne_bytes(),
+        );
         self.kept.lock().unwrap()[usize::from(ticket.slot)] = Some(run);
         let block = run.first();
         self.publish_at(ticket, Place::Area { block }, &mut Cell::default());
@@ -287,6 +293,12 @@ impl Link {
         );
     }
 
+    /// Sweeps where other threads may too.
+    pub(crate) fn sweep_alone(&self) {
+        let _alone = self.sweeper.lock().unwrap();
+        self.sweep();
+    }
+
     fn free_request(&self, slot: u8) {
         if let Some(run) = self.kept.lock().unwrap()[usize::from(slot)].take() {
             self.requests.free(run);
@@ -298,7 +310,8 @@ fn word(inbox: &ReadView, geometry: Geometry, place: Place, cell: &Cell) -> u64 
     let mut bytes = [0; 8];
     match place {
         Place::Inline => bytes.copy_from_slice(&cell.inline()[..8]),
-        Place::Area { block } => area::read(inbox, geometry, block, &mut bytes),
+        Place::Area { block } => area::read(inbox, Region::outbox(geometry), block, &mut bytes),
+        Place::Extent(_) => panic!("the models have no extents"),
     }
     u64::from_ne_bytes(bytes)
 }
@@ -332,7 +345,7 @@ impl Provider {
             reader: RingReader::new(link.geometry),
             busy: [false; 4],
             generations: [0; 4],
-            area: Area::new(link.geometry),
+            area: Area::new(Region::outbox(link.geometry)),
             kept: [None; 4],
         }
     }
@@ -394,7 +407,12 @@ impl Provider {
             return false;
         };
         let bytes = (call.value + ANSWER).to_ne_bytes();
-        area::write(&self.link.replies, self.link.geometry, run, &bytes);
+        area::write(
+            &self.link.replies,
+            Region::outbox(self.link.geometry),
+            run,
+            &bytes,
+        );
         let block = run.first();
         self.publish(call.ticket, Place::Area { block }, &mut Cell::default());
         let slot = usize::from(call.ticket.slot);

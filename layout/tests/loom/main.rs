@@ -19,7 +19,7 @@
 //! The payload watch makes up for much of the latter, because it asks for an order and not for
 //! a value. Some orders are stronger than the models can tell, because a fence stands beside
 //! them: the release in `Pending::abandon` and in `Status::close`. ROOM-OR-WAITER (client,
-//! `room.rs`) rests on sequentially consistent accesses and is not modelled here.
+//! `room.rs`) rests on sequentially consistent accesses; its model has fences in their place.
 
 #![cfg(callgate_loom)]
 #![allow(clippy::unwrap_used)]
@@ -30,4 +30,5 @@ mod death;
 mod doorbell;
 mod release;
 mod ring;
+mod room;
 mod waiter;

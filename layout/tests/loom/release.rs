@@ -159,7 +159,7 @@ fn two_sweepers_free_a_slot_once() {
             }
         });
         let sweep = |link: &Link| {
-            link.sweep();
+            link.sweep_alone();
             link.pending.take()
         };
         let other = thread::spawn({

@@ -5,6 +5,7 @@
 //! only, where one uncontended lock is nothing beside the bytes.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::area::Region;
@@ -14,6 +15,9 @@ use callgate_layout::view::{ReadView, WriteView};
 use parking_lot::Mutex;
 
 use crate::error::Error;
+
+/// After a refusal the broker is not asked again for this long.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// What looking for room came to.
 pub(crate) enum Found {
@@ -40,21 +44,30 @@ struct Own {
     ready: Vec<(Extent, bool)>,
     /// The one that was asked for, and its memory once it is mapped.
     wanted: Option<(u8, Option<WriteView>)>,
-    refused: Option<Error>,
+    /// Why the last one that was asked for was refused, and when.
+    refused: Option<(Error, Instant)>,
 }
 
 impl Extents {
     /// Looks for room for a payload.
     pub(crate) fn find(&self, len: usize) -> Found {
         let mut own = self.own.lock();
-        if let Some(refused) = own.refused.take() {
-            return Found::Refused(refused);
-        }
         for (extent, used) in &mut own.ready {
             if let Some(room) = extent.take(len) {
                 *used = true;
                 return Found::Room(room);
             }
+        }
+        if let Some((why, at)) = &own.refused
+            && at.elapsed() < ASK_AGAIN
+        {
+            // One that is large enough is waited for instead.
+            let may_fit = own.ready.iter().any(|(extent, _)| extent.len() >= len);
+            return if may_fit {
+                Found::Wait
+            } else {
+                Found::Refused(why.clone())
+            };
         }
         let free = |number: &u8| {
             own.ready
@@ -96,7 +109,7 @@ impl Extents {
     pub(crate) fn refused(&self, why: Error) {
         let mut own = self.own.lock();
         own.wanted = None;
-        own.refused = Some(why);
+        own.refused = Some((why, Instant::now()));
     }
 
     /// Takes out the extents that were idle since the last time, and says whether any are left.

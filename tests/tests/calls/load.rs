@@ -50,9 +50,10 @@ fn more_calls_than_slots_are_overloaded_and_then_all_is_well() {
     }
 }
 
-/// A payload that waits for blocks which never come, or gets those of another call.
+/// A payload that found the outbox's area full and waited for its blocks, or got those of another
+/// call, although there could be an extent for it.
 #[test]
-fn a_full_payload_area_is_overloaded_and_then_all_is_well() {
+fn a_full_payload_area_is_no_limit() {
     let bus = Bus::start(programs!());
     let provider = bus.plugin("Provider");
     let barrier = Barrier::new();
@@ -62,12 +63,6 @@ fn a_full_payload_area_is_overloaded_and_then_all_is_well() {
     thread::scope(|scope| {
         let first = scope.spawn(|| held.invoke((pattern(1, 40_000),)));
         barrier.wait_for(1);
-        let error = held
-            .with_timeout(SHORT)
-            .invoke((pattern(2, 40_000),))
-            .unwrap_err();
-        assert_eq!(error.code(), Code::Overloaded);
-        assert!(!error.may_have_run());
         let second = scope.spawn(|| held.invoke((pattern(3, 40_000),)));
         let small = scope.spawn(|| held.invoke((pattern(4, 20),)));
         thread::sleep(SHORT);

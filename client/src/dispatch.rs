@@ -102,7 +102,7 @@ impl Dispatcher {
                 server.settle(&mut self.tools);
             }
             for _ in 0..BATCH {
-                match server.serve_next(&mut self.tools, &self.served.status) {
+                match server.serve_next(&mut self.tools, &self.served, self.version) {
                     Ok(true) => worked = true,
                     Ok(false) => break,
                     Err(violation) => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use callgate_layout::envelope::{Call, Cell, Face, Place, Reply, Violation};
 use callgate_layout::geometry::INLINE_LEN;
-use callgate_layout::parking::{self, Status};
+use callgate_layout::parking;
 use callgate_layout::payload::extent_len_for;
 use callgate_layout::pending::Ticket;
 use callgate_layout::ring::RingReader;
@@ -99,20 +99,27 @@ impl Server {
         self.late.iter().map(|late| late.deadline).min()
     }
 
-    /// Serves at most one call; false when there was none.
+    /// Serves at most one call; false when there was none. `version` is the one of which this
+    /// has copies.
     #[inline]
     pub(crate) fn serve_next(
         &mut self,
         tools: &mut Tools,
-        status: &Status,
+        served: &Served,
+        version: u64,
     ) -> Result<bool, Violation> {
         let Some(call) = self.reader.take(self.link.inbox(), &mut tools.cell) else {
             return Ok(false);
         };
         let call = call?;
+        // SERVED-CHANGED, once the call is seen: it may have been made for a grant that is
+        // younger than the table.
+        if served.version() != version {
+            self.refresh(served);
+        }
         let ticket = self.accept(call.slot)?;
         let outcome = self.run(&call, tools)?;
-        status.count_call(outcome.is_err());
+        served.status.count_call(outcome.is_err());
         self.answer(ticket, &call, outcome, tools);
         Ok(true)
     }

@@ -59,6 +59,54 @@ fn stat(pid: u32) -> Vec<String> {
     rest.split_whitespace().map(str::to_owned).collect()
 }
 
+/// What a process holds: descriptors and maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Maps of memory that Callgate shares.
+    pub shared: usize,
+    /// All maps.
+    pub maps: usize,
+}
+
+impl Holdings {
+    /// What a process holds now.
+    pub fn of(pid: u32) -> Holdings {
+        Holdings {
+            descriptors: descriptors(pid),
+            shared: shared_maps(pid),
+            maps: maps(pid).len(),
+        }
+    }
+
+    /// What a process holds once that has not changed for a while.
+    pub fn at_rest(pid: u32) -> Holdings {
+        let mut last = Holdings::of(pid);
+        eventually("a process is at rest", || {
+            std::thread::sleep(Duration::from_millis(100));
+            let now = Holdings::of(pid);
+            match std::mem::replace(&mut last, now) == now {
+                true => Ok(now),
+                false => Err(format!("{now:?}")),
+            }
+        })
+    }
+
+    /// Waits until a process holds no more than this again. The allocator may have mapped some
+    /// heap meanwhile; what is leaked at every kill is far more than that.
+    pub fn expect_again(self, who: &str, pid: u32) {
+        eventually(&format!("{who} holds what it did"), || {
+            let now = Holdings::of(pid);
+            let same = now.descriptors == self.descriptors && now.shared == self.shared;
+            match same && now.maps <= self.maps + 8 {
+                true => Ok(()),
+                false => Err(format!("before {self:?}, now {now:?}: {:#?}", maps(pid))),
+            }
+        });
+    }
+}
+
 /// Waits until `look` gives `Ok`; fails the test with the last `Err` when it never does.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let until = Instant::now() + crate::PATIENCE;

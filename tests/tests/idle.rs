@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use callgate_tests::proc::Holdings;
 use callgate_tests::{Bus, Process, proc, programs};
 use nix::sys::signal::Signal;
 
@@ -43,12 +44,6 @@ fn used(pids: &[u32]) -> Used {
     }
 }
 
-/// Descriptors, shared maps and all maps of the broker.
-fn holdings(broker: u32) -> (usize, usize, usize) {
-    let (descriptors, shared) = (proc::descriptors(broker), proc::shared_maps(broker));
-    (descriptors, shared, proc::maps(broker).len())
-}
-
 /// Somebody looked after his plugins or his rings again and again: a hundred of them kept a
 /// laptop from sleeping. And a broker whose plugins were all killed at once kept something of
 /// each.
@@ -59,9 +54,9 @@ fn idle_plugins_cost_nothing_and_leave_nothing() {
     // Whatever the broker allocates once, it has after the first plugin.
     bus.peer("idle", "first", &[]).kill();
     expect_empty(&bus);
-    let before = holdings(broker);
+    let before = Holdings::at_rest(broker);
     assert!(
-        before.0 > 3,
+        before.descriptors > 3,
         "its descriptors cannot be counted: {before:?}"
     );
 
@@ -116,15 +111,7 @@ fn idle_plugins_cost_nothing_and_leave_nothing() {
         .iter()
         .for_each(|plugin| plugin.signal(Signal::SIGKILL));
     plugins.into_iter().for_each(Process::kill);
-    proc::eventually("the broker holds what it did", || {
-        let now = holdings(broker);
-        // The allocator may keep some heap; a hundred plugins' maps are far more than that.
-        let is_back = now.0 == before.0 && now.1 == before.1 && now.2 <= before.2 + 8;
-        match is_back {
-            true => Ok(()),
-            false => Err(format!("before {before:?}, now {now:?}")),
-        }
-    });
+    before.expect_again("the broker", broker);
     expect_empty(&bus);
     println!("all killed and forgotten in {:.1?}", begun.elapsed());
 }

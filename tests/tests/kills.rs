@@ -8,6 +8,7 @@ use std::fs::{File, read_to_string};
 use std::ops::Range;
 use std::time::Instant;
 
+use callgate_tests::proc::Holdings;
 use callgate_tests::random::Random;
 use callgate_tests::{Bus, PATIENCE, Process, proc, programs, stress};
 use nix::sys::signal::Signal;
@@ -94,40 +95,6 @@ impl Party {
             match proc::shared_maps(self.process.id()) {
                 found if found == expected => Ok(()),
                 found => Err(format!("{found}: {:#?}", proc::maps(self.process.id()))),
-            }
-        });
-    }
-}
-
-/// What a process holds: descriptors and maps.
-#[derive(Clone, Copy, Debug)]
-struct Holdings {
-    descriptors: usize,
-    shared: usize,
-    maps: usize,
-}
-
-impl Holdings {
-    fn of(pid: u32) -> Holdings {
-        Holdings {
-            descriptors: proc::descriptors(pid),
-            shared: proc::shared_maps(pid),
-            maps: proc::maps(pid).len(),
-        }
-    }
-
-    /// Waits until a process holds no more than this again. The allocator may have mapped some
-    /// heap meanwhile; what is leaked at every kill is far more than that.
-    fn expect_again(self, who: &str, pid: u32) {
-        proc::eventually(&format!("{who} holds what it did"), || {
-            let now = Holdings::of(pid);
-            let same = now.descriptors == self.descriptors && now.shared == self.shared;
-            match same && now.maps <= self.maps + 8 {
-                true => Ok(()),
-                false => Err(format!(
-                    "before {self:?}, now {now:?}: {:#?}",
-                    proc::maps(pid)
-                )),
             }
         });
     }
@@ -223,14 +190,14 @@ fn random_kills_hurt_nobody_else() {
         1 => Ok(()),
         listed => Err(format!("{listed} are listed")),
     });
-    let broker_before = Holdings::of(broker);
+    let broker_before = Holdings::at_rest(broker);
     let can_count = broker_before.descriptors > 3;
     assert!(can_count, "the broker's descriptors cannot be counted");
 
     let mut world = World::new(bus);
     world.callers.iter_mut().for_each(Party::wait_ready);
     expect_shared_maps(&world.callers, OWN_PAGES);
-    let caller_before = Holdings::of(world.callers[0].process.id());
+    let caller_before = Holdings::at_rest(world.callers[0].process.id());
     world.start_providers();
     world.expect_progress();
 
@@ -316,6 +283,8 @@ fn links_outlive_a_broker_that_is_killed_at_any_instant() {
                     false => Err(format!("{before:?}, {now:?}")),
                 }
             });
+            let maps = proc::shared_maps(late.id()) - OWN_PAGES;
+            assert!(maps.is_multiple_of(LINK_MAPS), "half a link: {maps} maps");
         } else {
             assert!(!late.wait().success());
             let log = read_to_string(log).expect("its log");

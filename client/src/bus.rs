@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass;
+use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::{Code, control};
 use crossbeam_channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::{Condvar, Mutex};
+use rkyv::util::AlignedVec;
 
 use crate::error::{Error, Result};
 use crate::gates::Served;
@@ -43,6 +45,7 @@ pub(crate) struct Bus {
     /// Why the session is over, once it is.
     ended: Mutex<Option<Error>>,
     ending: Condvar,
+    fork: ForkMark,
 }
 
 /// What [`Bus::new`] takes from a finished handshake.
@@ -72,6 +75,7 @@ impl Bus {
             links: Mutex::default(),
             ended: Mutex::new(None),
             ending: Condvar::new(),
+            fork: ForkMark::here(),
         }
     }
 
@@ -81,7 +85,22 @@ impl Bus {
 
     /// Sends a record, waiting for the broker to read if it must.
     pub(crate) fn send(&self, record: &ToBroker) -> Result<()> {
+        self.check_here()?;
         send(&self.socket, record)
+    }
+
+    /// Sends a record if the broker's socket has room for it now.
+    pub(crate) fn try_send(&self, record: &ToBroker) -> Result<()> {
+        self.check_here()?;
+        let bytes = encode(record)?;
+        match fdpass::send(self.socket.as_fd(), &bytes, &[]) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::new(
+                Code::Overloaded,
+                "the broker does not read its socket",
+            )),
+            Err(error) => Err(broker_gone(&error.to_string())),
+        }
     }
 
     /// Sends a request and waits for its answer.
@@ -184,6 +203,25 @@ impl Bus {
         for gate in self.all_opened() {
             gate.session_ended(reason);
         }
+        // Who waits for an extent that is not made any more.
+        for link in self.links() {
+            link.extents().forget_wanted();
+            link.wake_waiting();
+        }
+    }
+
+    /// Whether this is still the process that connected, and not a forked child of it.
+    pub(crate) fn is_here(&self) -> bool {
+        self.fork.is_here()
+    }
+
+    /// An error in a forked child, whose parent the session belongs to.
+    pub(crate) fn check_here(&self) -> Result<()> {
+        if self.is_here() {
+            Ok(())
+        } else {
+            Err(forked())
+        }
     }
 
     /// Ends the session and all links, because the plugin closes.
@@ -218,9 +256,7 @@ impl Bus {
 
 /// Sends a record on a control socket, waiting at most [`REQUEST_TIMEOUT`] for room in it.
 pub(crate) fn send(socket: &OwnedFd, record: &ToBroker) -> Result<()> {
-    let bytes = record
-        .encode()
-        .map_err(|reason| Error::new(Code::InvalidArgument, format!("cannot be sent: {reason}")))?;
+    let bytes = encode(record)?;
     let until = Instant::now() + REQUEST_TIMEOUT;
     loop {
         match fdpass::send(socket.as_fd(), &bytes, &[]) {
@@ -239,6 +275,12 @@ pub(crate) fn send(socket: &OwnedFd, record: &ToBroker) -> Result<()> {
     }
 }
 
+fn encode(record: &ToBroker) -> Result<AlignedVec> {
+    record
+        .encode()
+        .map_err(|reason| Error::new(Code::InvalidArgument, format!("cannot be sent: {reason}")))
+}
+
 /// Waits until a socket can be read or written; false when the time is up.
 pub(crate) fn wait_for(socket: &OwnedFd, flags: PollFlags, until: Instant) -> bool {
     let left = until.saturating_duration_since(Instant::now());
@@ -246,6 +288,15 @@ pub(crate) fn wait_for(socket: &OwnedFd, flags: PollFlags, until: Instant) -> bo
     let mut polled = [PollFd::new(socket.as_fd(), flags)];
     // An interrupted wait counts as over, and the caller tries again until the time is up.
     poll(&mut polled, timeout).is_ok_and(|ready| ready > 0) || Instant::now() < until
+}
+
+/// The error for a handle that is used in a forked child.
+#[cold]
+pub(crate) fn forked() -> Error {
+    Error::new(
+        Code::Closed,
+        "this handle was made before a fork, in the parent process: connect anew in the child",
+    )
 }
 
 /// The error for a broker that does not answer any more.

@@ -12,6 +12,7 @@ use callgate_layout::{Code, marks, slot};
 use rkyv::util::AlignedVec;
 
 use crate::archive::{self, ErrorRecord};
+use crate::bus;
 use crate::error::{Error, Result};
 use crate::extents::too_large;
 use crate::link::{Held, Link};
@@ -58,8 +59,9 @@ pub(crate) fn call<A: GateType, R: GateType>(target: Target<'_>, arguments: &A) 
 
 /// Calls a gate with a payload that was filled in place, and waits for the answer.
 pub(crate) fn call_loaned<R: GateType>(target: Target<'_>, room: Room) -> Result<R> {
+    check_here(target.link)?;
     let (mut cell, length) = (Cell::default(), room.len());
-    let ticket = take_ticket(target)?;
+    let ticket = take_ticket(target).inspect_err(|_| target.link.wake_waiting())?;
     let flight = send_held(target, &mut cell, ticket, (Held::Extent(room), length))?;
     finish(target, flight, &mut cell)
 }
@@ -88,10 +90,7 @@ fn check_here(link: &Link) -> Result<()> {
     if link.is_here() {
         return Ok(());
     }
-    Err(Error::new(
-        Code::Closed,
-        "this handle was made before a fork, in the parent process: connect anew in the child",
-    ))
+    Err(bus::forked())
 }
 
 #[inline]
@@ -119,14 +118,16 @@ fn send_large<A: GateType>(target: Target<'_>, cell: &mut Cell, arguments: &A) -
     SCRATCH.with_borrow_mut(|scratch| {
         archive::serialize_vec(arguments, scratch)?;
         if extent_len_for(scratch.len()).is_none() {
-            return Err(too_large(Code::RequestTooLarge, "arguments", scratch.len()));
+            let error = too_large(Code::RequestTooLarge, "arguments", scratch.len());
+            shrink(scratch);
+            return Err(error);
         }
         let ticket = take_ticket(target)?;
         let held = wait_for(target, || link.write_payload(scratch))
             .unwrap_or_else(|| Err(no_room(link, "payload memory")));
-        let held = held.inspect_err(|_| link.cancel(ticket))?;
         let length = scratch.len();
         shrink(scratch);
+        let held = held.inspect_err(|_| link.cancel(ticket))?;
         send_held(target, cell, ticket, (held, length))
     })
 }
@@ -268,7 +269,9 @@ fn broke(link: &Link, violation: Violation) -> Error {
 #[inline]
 fn decode<R: GateType>(reply: &Reply, payload: &[u8]) -> Result<R> {
     if reply.ok {
-        archive::deserialize::<R>(archive::access::<R>(payload)?)
+        // The handler did run, even where its result cannot be read.
+        let value = archive::access::<R>(payload).and_then(archive::deserialize::<R>);
+        value.map_err(Error::maybe_run)
     } else {
         Err(
             match archive::access::<ErrorRecord>(payload).and_then(archive::deserialize) {

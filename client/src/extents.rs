@@ -11,7 +11,8 @@ use callgate_layout::Code;
 use callgate_layout::area::Region;
 use callgate_layout::envelope::{ExtentPlace, Violation};
 use callgate_layout::payload::{Extent, MAX_EXTENTS, Room, extent_len_for};
-use callgate_layout::view::{ReadView, WriteView};
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::view::ReadView;
 use parking_lot::Mutex;
 
 use crate::error::Error;
@@ -25,6 +26,8 @@ pub(crate) enum Found {
     Room(Room),
     /// There is none now; this extent (number and size) has to be asked for.
     Want(u8, u32),
+    /// There is none now; this idle extent, which is of no use for it, has to be given back first.
+    GiveBack(Extent),
     /// There is none now, and nothing to be asked for.
     Wait,
     /// The broker refused the extent that was asked for.
@@ -43,14 +46,19 @@ struct Own {
     /// In use, with whether each was used since the last look.
     ready: Vec<(Extent, bool)>,
     /// The one that was asked for, and its memory once it is mapped.
-    wanted: Option<(u8, Option<WriteView>)>,
+    wanted: Option<(u8, Option<Mapping>)>,
+    /// One bit for each number that is being given back: the broker still knows it.
+    returning: u16,
+    /// The size of what was asked for last.
+    asked: u32,
     /// Why the last one that was asked for was refused, and when.
     refused: Option<(Error, Instant)>,
 }
 
 impl Extents {
-    /// Looks for room for a payload.
-    pub(crate) fn find(&self, len: usize) -> Found {
+    /// Looks for room for a payload. All extents of this side together may have `share` bytes, or
+    /// one as large as is needed; an error where no more can be had.
+    pub(crate) fn find(&self, len: usize, share: Result<usize, Error>) -> Found {
         let mut own = self.own.lock();
         for (extent, used) in &mut own.ready {
             if let Some(room) = extent.take(len) {
@@ -58,45 +66,46 @@ impl Extents {
                 return Found::Room(room);
             }
         }
-        if let Some((why, at)) = &own.refused
-            && at.elapsed() < ASK_AGAIN
-        {
-            // One that is large enough is waited for instead.
-            let may_fit = own.ready.iter().any(|(extent, _)| extent.len() >= len);
-            return if may_fit {
-                Found::Wait
-            } else {
-                Found::Refused(why.clone())
-            };
-        }
-        let free = |number: &u8| {
-            own.ready
-                .iter()
-                .all(|(extent, _)| extent.number() != *number)
+        let is_as_large = extent_len_for(len).is_none_or(|len| len >= own.asked);
+        let refused = own.refused.as_ref().filter(|_| is_as_large);
+        let recent = refused.filter(|(_, at)| at.elapsed() < ASK_AGAIN);
+        let share = match recent {
+            Some((why, _)) => Err(why.clone()),
+            None => share,
         };
-        match (
-            own.wanted.is_none(),
-            (0..MAX_EXTENTS).find(free),
-            extent_len_for(len),
-        ) {
-            (true, Some(number), Some(len)) => {
+        // One that is large enough is waited for instead.
+        let may_fit = own.ready.iter().any(|(extent, _)| extent.len() >= len);
+        let share = match share {
+            Ok(share) => share,
+            Err(_) if may_fit => return Found::Wait,
+            Err(why) => return Found::Refused(why),
+        };
+        let Some(wanted) = extent_len_for(len).filter(|_| own.wanted.is_none()) else {
+            return Found::Wait;
+        };
+        let total: usize = own.ready.iter().map(|(extent, _)| extent.len()).sum();
+        match (0..MAX_EXTENTS).find(|number| own.is_free(*number)) {
+            Some(number) if total == 0 || total + wanted as usize <= share => {
                 own.wanted = Some((number, None));
-                Found::Want(number, len)
+                own.asked = wanted;
+                Found::Want(number, wanted)
             }
-            _ => Found::Wait,
+            _ => own.give_up_idle().map_or(Found::Wait, Found::GiveBack),
         }
     }
 
     /// The extent that was asked for is mapped.
-    pub(crate) fn mapped(&self, number: u8, memory: WriteView) {
+    pub(crate) fn mapped(&self, number: u8, memory: Mapping) {
         self.own.lock().wanted = Some((number, Some(memory)));
     }
 
     /// The peer has mapped it, too: it can be used.
     pub(crate) fn ready(&self, number: u8) {
         let mut own = self.own.lock();
-        if let Some((_, Some(memory))) = own.wanted.take_if(|(wanted, _)| *wanted == number) {
-            own.ready.push((Extent::new(number, memory), true));
+        if let Some((_, Some(memory))) = own.wanted.take_if(|(wanted, _)| *wanted == number)
+            && let Some(extent) = Extent::new(number, memory)
+        {
+            own.ready.push((extent, true));
         }
     }
 
@@ -112,19 +121,28 @@ impl Extents {
         own.refused = Some((why, Instant::now()));
     }
 
-    /// Takes out the extents that were idle since the last time, and says whether any are left.
+    /// Takes out the extents that were idle since the last time, to be given back, and says
+    /// whether any are left.
     pub(crate) fn take_idle(&self) -> (Vec<Extent>, bool) {
         let mut own = self.own.lock();
         let is_idle = |entry: &mut (Extent, bool)| {
             let was_used = std::mem::replace(&mut entry.1, false);
             !was_used && entry.0.is_idle()
         };
-        let idle = own
+        let idle: Vec<_> = own
             .ready
             .extract_if(.., is_idle)
             .map(|(extent, _)| extent)
             .collect();
+        for extent in &idle {
+            own.returning |= 1 << extent.number();
+        }
         (idle, !own.ready.is_empty())
+    }
+
+    /// The broker was told that an extent is no longer used: its number is free again.
+    pub(crate) fn returned(&self, number: u8) {
+        self.own.lock().returning &= !(1 << number);
     }
 
     /// The peer has an extent.
@@ -148,6 +166,24 @@ impl Extents {
         let region = Region::extent(memory.len());
         place.check(length, region)?;
         Ok((memory, region))
+    }
+}
+
+impl Own {
+    fn is_free(&self, number: u8) -> bool {
+        self.returning >> number & 1 == 0
+            && self
+                .ready
+                .iter()
+                .all(|(extent, _)| extent.number() != number)
+    }
+
+    /// Takes an idle extent out, to be given back.
+    fn give_up_idle(&mut self) -> Option<Extent> {
+        let place = self.ready.iter().position(|(extent, _)| extent.is_idle())?;
+        let (extent, _) = self.ready.swap_remove(place);
+        self.returning |= 1 << extent.number();
+        Some(extent)
     }
 }
 

@@ -152,12 +152,19 @@ impl Served {
         let Some(gate) = gates.get_mut(name) else {
             return;
         };
-        gate.half(face).take_if(|half| half.token == token);
+        let gone = gate.half(face).take_if(|half| half.token == token);
         if gate.function.is_none() && gate.action.is_none() {
             gates.remove(name);
         }
         drop(gates);
         self.changed();
+        // What a handler has captured may come back here when it is dropped: not under the lock.
+        drop(gone);
+    }
+
+    /// Takes all handlers out.
+    pub(crate) fn take_gates(&self) -> HashMap<Arc<str>, Gate> {
+        std::mem::take(&mut *self.gates.lock())
     }
 
     pub(crate) fn look_up(&self, name: &str) -> Option<Gate> {

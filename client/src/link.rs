@@ -284,7 +284,7 @@ impl Link {
 
     /// Tells who waits for room that there may be some.
     #[inline]
-    pub(super) fn freed(&self) {
+    pub(crate) fn freed(&self) {
         if self.room.is_waited_for() {
             self.wake_waiting();
         }

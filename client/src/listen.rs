@@ -146,6 +146,8 @@ impl Work {
     fn over(&mut self, reason: &Error) {
         self.is_connected = false;
         self.outboxes.clear();
+        // What there is of extents cannot be replaced any more.
+        self.next_tidy = None;
         let _ = self
             .poll
             .registry()
@@ -192,12 +194,20 @@ impl Work {
                     link.grant(index, granted);
                     self.bus.served.changed();
                     self.reply(end, Ok(()), ToBroker::GrantInstalled { end, index });
+                } else {
+                    // This side found the peer closed; the broker may not know.
+                    let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
+                    let _ = self.bus.send(&ToBroker::LinkFailed { end, failure });
                 }
             }
             ToPlugin::GateState { open, state } => {
                 if let Some(opened) = self.bus.opened(open) {
                     let link = state.route.and_then(|route| self.bus.link(route.end));
-                    opened.set(state, link);
+                    opened.set(state, link.clone());
+                    // It may have ended since it was looked up.
+                    if let Some(link) = link.filter(|link| self.bus.link(link.end()).is_none()) {
+                        opened.lose(&link);
+                    }
                 }
             }
             ToPlugin::OpenFailed { open, failure } => {
@@ -222,7 +232,7 @@ impl Work {
                 self.extents_changed(end, |extents| extents.refused(bus::failure(failure)));
             }
             ToPlugin::PeerExtentGone { end, number } => {
-                self.extents_changed(end, |extents| extents.remove_peer(number));
+                self.extents(end, |extents| extents.remove_peer(number));
             }
             ToPlugin::LinkGone { end, failure } => self.link_gone(end, &bus::failure(failure)),
         }
@@ -238,7 +248,10 @@ impl Work {
                 Ok(())
             }
         };
-        if let Err(error) = sent {
+        // A broker that is gone may have said why: that, or the end, is read next.
+        if let Err(error) = sent
+            && error.code() != Code::BrokerGone
+        {
             self.over(&error);
         }
     }
@@ -251,10 +264,11 @@ impl Work {
             .bus
             .link(end)
             .map(|link| (link.peer().name().to_owned(), link.peer().pid()));
-        if let Some((name, pid)) = who {
-            let text = format!("plugin {name} (process {pid}) has ended");
-            self.link_gone(end, &Error::new(Code::ProviderGone, text));
-        }
+        let text = match who {
+            Some((name, pid)) => format!("plugin {name} (process {pid}) has ended"),
+            None => "the plugin's process has ended".to_owned(),
+        };
+        self.link_gone(end, &Error::new(Code::ProviderGone, text));
     }
 
     fn link_gone(&mut self, end: LinkEnd, reason: &Error) {

@@ -26,7 +26,8 @@ use crate::wait::Patience;
 /// A participant on a bus.
 ///
 /// Dropping it closes the plugin: its gates vanish, calls that are still waiting to be handled
-/// are answered `PROVIDER_GONE`, and its subscribers fail with `CLOSED`.
+/// are answered `PROVIDER_GONE`, and its subscribers fail with `CLOSED`. A handler that is running
+/// is waited for.
 ///
 /// ```no_run
 /// use callgate_client::Plugin;
@@ -143,6 +144,7 @@ impl Plugin {
         handler: Arc<dyn ErasedHandler>,
     ) -> Result<Provider> {
         check_gate(gate)?;
+        self.bus.check_here()?;
         self.start_dispatcher()?;
         let name: Arc<str> = gate.into();
         // The handler is in place before the broker lets anybody call it.
@@ -168,6 +170,15 @@ impl Plugin {
             }),
             Err(error) => {
                 self.bus.served.remove(&name, face, token);
+                if error.code() == Code::Timeout {
+                    // The broker may register it yet.
+                    let (request, gate) = (self.bus.next_number(), name.to_string());
+                    let _ = self.bus.send(&ToBroker::Withdraw {
+                        request,
+                        gate,
+                        face,
+                    });
+                }
                 Err(error.at_gate(name))
             }
         }
@@ -274,6 +285,9 @@ impl Plugin {
 
 impl Drop for Plugin {
     fn drop(&mut self) {
+        if !self.bus.is_here() {
+            return;
+        }
         // First the dispatcher: it answers what is left while the links still live.
         self.bus.served.close();
         match self.dispatcher.get_mut().take() {
@@ -281,6 +295,8 @@ impl Drop for Plugin {
             // Peers that were linked without ever calling here see the end, too.
             None => self.bus.served.status.close(),
         }
+        // Handlers may own handles of this very plugin.
+        drop(self.bus.served.take_gates());
         self.bus.close();
         self.listener.stop();
     }

@@ -34,7 +34,7 @@ impl Provider {
 
 impl Drop for Provider {
     fn drop(&mut self) {
-        if self.keep {
+        if self.keep || !self.bus.is_here() {
             return;
         }
         self.bus.served.remove(&self.gate, self.face, self.token);

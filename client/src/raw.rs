@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::envelope::Face;
 use callgate_layout::payload::{PayloadView, Room};
-use callgate_layout::{Schema, Signature};
+use callgate_layout::{Code, Schema, Signature};
 
 use crate::caller::{self, Target};
 use crate::context::Context;
@@ -225,7 +225,7 @@ impl<R: GateType> RawSubscriber<R> {
         Ok(Loan {
             link: way.link.clone(),
             index: way.index,
-            room,
+            room: Some(room),
             subscriber: self.clone(),
         })
     }
@@ -264,14 +264,23 @@ impl<R: GateType> std::fmt::Debug for RawSubscriber<R> {
 pub struct Loan<R: GateType> {
     link: Arc<Link>,
     index: u16,
-    room: Room,
+    /// `None` once it was passed on.
+    room: Option<Room>,
     subscriber: RawSubscriber<R>,
 }
 
 impl<R: GateType> Loan<R> {
     /// The payload's bytes, to be filled.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child of the process that took the loan: shared memory is not inherited.
     pub fn bytes(&mut self) -> &mut [u8] {
-        self.room.as_mut_slice()
+        assert!(
+            self.link.is_here(),
+            "a loan cannot be used in a forked child"
+        );
+        self.room.as_mut().map_or(&mut [], Room::as_mut_slice)
     }
 
     /// Calls the gate with the payload, and waits for its result.
@@ -280,23 +289,31 @@ impl<R: GateType> Loan<R> {
     ///
     /// As [`Subscriber::invoke`](crate::Subscriber::invoke); `PROVIDER_GONE` also when the
     /// provider that the memory was shared with is no longer the gate's.
-    pub fn invoke(self) -> Result<R> {
-        let Loan {
-            link,
-            index,
-            room,
-            subscriber,
-        } = self;
-        let gate = subscriber.shared.opened.gate();
-        let target = subscriber.target(&link, index);
+    pub fn invoke(mut self) -> Result<R> {
+        let gate = self.subscriber.shared.opened.gate();
+        let target = self.subscriber.target(&self.link, self.index);
+        let Some(room) = self.room.take() else {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "the loan was passed on before",
+            ));
+        };
         caller::call_loaned(target, room).map_err(|error| error.at_gate(gate.clone()))
+    }
+}
+
+impl<R: GateType> Drop for Loan<R> {
+    fn drop(&mut self) {
+        if self.room.take().is_some() {
+            self.link.freed();
+        }
     }
 }
 
 impl<R: GateType> std::fmt::Debug for Loan<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loan")
-            .field("len", &self.room.len())
+            .field("len", &self.room.as_ref().map(Room::len))
             .finish_non_exhaustive()
     }
 }

@@ -26,6 +26,8 @@ use crate::raw::Payload;
 
 /// Keep at most this much memory for the next large payload.
 const KEEP: usize = 64 << 10;
+/// Bytes of late answers that are kept for one link; a single one may be larger.
+const MAX_LATE: usize = 8 << 20;
 
 /// What serving a call needs besides the link; one set a dispatcher.
 pub(crate) struct Tools {
@@ -215,6 +217,12 @@ impl Server {
 
     fn publish_or_keep(&mut self, ticket: Ticket, ok: bool, deadline: u32, tools: &mut Tools) {
         if !self.publish(ticket, ok, tools.reply.bytes(), &mut tools.cell) {
+            let waiting: usize = self.late.iter().map(|late| late.payload.len()).sum();
+            if !self.late.is_empty() && waiting + tools.reply.bytes().len() > MAX_LATE {
+                let error = Error::new(Code::Overloaded, "too many results wait for room");
+                self.publish_no_room(ticket, &error, &mut tools.cell);
+                return tools.reply.clear(KEEP);
+            }
             let deadline = clock::from_tick(deadline, clock::coarse_now());
             let payload = tools.reply.bytes().to_vec();
             if self.late.is_empty() {
@@ -301,8 +309,12 @@ impl Server {
             return;
         }
         self.link.sweep();
+        if self.late.is_empty() {
+            return;
+        }
         let now = clock::now();
-        for late in self.take_late() {
+        // Still counted as waiting meanwhile, so that nothing that comes free is missed.
+        for late in std::mem::take(&mut self.late) {
             // None overtakes one that still waits.
             let is_first = self.late.is_empty();
             if is_first && self.publish(late.ticket, late.ok, &late.payload, &mut tools.cell) {
@@ -313,10 +325,10 @@ impl Server {
                 self.publish_no_room(late.ticket, &error, &mut tools.cell);
                 continue;
             }
-            if is_first {
-                self.link.begin_waiting();
-            }
             self.late.push_back(late);
+        }
+        if self.late.is_empty() {
+            self.link.end_waiting();
         }
     }
 

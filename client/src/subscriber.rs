@@ -52,7 +52,9 @@ pub(crate) struct Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.bus.close_opened(self.number);
+        if self.bus.is_here() {
+            self.bus.close_opened(self.number);
+        }
     }
 }
 

@@ -47,13 +47,16 @@ struct Shared {
 }
 
 impl Extent {
-    /// An extent over the whole of a view.
-    pub fn new(number: u8, view: WriteView) -> Extent {
+    /// An extent over the whole of a writable map, which nobody else in this process can reach;
+    /// `None` where the map is read-only.
+    #[cfg(not(callgate_loom))]
+    pub fn new(number: u8, memory: crate::sys::mapping::Mapping) -> Option<Extent> {
+        let view = WriteView::new(memory)?;
         let area = Area::new(Region::extent(view.as_read().len()));
-        Extent {
+        Some(Extent {
             number,
             shared: Arc::new(Shared { view, area }),
-        }
+        })
     }
 
     /// Its number among those of its side of the link.
@@ -127,9 +130,11 @@ impl Room {
         let Shared { view, area } = &*self.extent.shared;
         let start = view.address(area.region().block_at(self.run.first()), self.len);
         // SAFETY: `address` checked that `len` bytes from `start` on are mapped, and they stay so
-        // while `self.extent` lives, which `self` keeps. In this process nobody else reads or
-        // writes them: the view is the extent's own, its area gave these blocks to this room
-        // alone, and `&mut self` keeps `write` away. Other processes have the memory mapped for
+        // while `self.extent` lives, which `self` keeps. Nobody else reads or writes them through
+        // this map: `Extent::new` made the view of a map that it took over and never lends it, its
+        // area gave these blocks to this room alone, and `&mut self` keeps `write` away. (A plugin
+        // that calls itself reads through another map of the file, by atomics, and only once the
+        // room was passed on.) Other processes have the memory mapped for
         // reading only (the broker has sealed it), and what they see does not change what this
         // one does. Bytes have no invalid values.
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.len) }
@@ -155,7 +160,7 @@ impl TrustPeers {
     /// # Safety
     ///
     /// Every plugin that this one is linked with leaves the payload of a call as it is from the
-    /// moment it makes the call until it has the answer or the link has ended. A peer that does
+    /// moment it makes the call until it has the answer, or for ever if none comes. A peer that does
     /// otherwise, by mistake or malice, makes this process read values that change under its
     /// feet, which is undefined behaviour.
     #[allow(clippy::multiple_unsafe_ops_per_block, reason = "there is none in it")]
@@ -264,8 +269,8 @@ mod memory_tests {
         let len = MIN_EXTENT_LEN as usize;
         let file = memfd::create("test", len).unwrap();
         let read = Mapping::read_only(file.try_clone().unwrap(), len).unwrap();
-        let write = WriteView::new(Mapping::writable(file, len).unwrap()).unwrap();
-        (Extent::new(3, write), ReadView::new(read))
+        let extent = Extent::new(3, Mapping::writable(file, len).unwrap()).unwrap();
+        (extent, ReadView::new(read))
     }
 
     #[test]

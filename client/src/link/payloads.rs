@@ -4,11 +4,12 @@ use callgate_layout::area::{self, Region, Run};
 use callgate_layout::control::ToBroker;
 use callgate_layout::envelope::{Place, Violation};
 use callgate_layout::marks;
-use callgate_layout::payload::{PayloadView, Room};
+use callgate_layout::payload::{Extent, PayloadView, Room};
 use callgate_layout::pending::Ticket;
 use rkyv::util::AlignedVec;
 
 use super::Link;
+use crate::bus::Bus;
 use crate::error::Error;
 use crate::extents::Found;
 
@@ -110,29 +111,58 @@ impl Link {
             area::write(&self.parts.outbox, self.area.region(), run, payload);
             return Some(Ok(Held::Area(run)));
         }
-        let room = self.take_room(payload.len())?;
-        Some(room.map(|room| {
-            room.write(payload);
-            Held::Extent(room)
-        }))
+        match self.take_room(payload.len())? {
+            Ok(room) => {
+                room.write(payload);
+                Some(Ok(Held::Extent(room)))
+            }
+            // The area's blocks will come free, whatever the broker says of extents.
+            Err(_) if payload.len() <= self.area.capacity() => None,
+            Err(error) => Some(Err(error)),
+        }
     }
 
     /// Takes room in an extent; `None` while there is none.
     pub(crate) fn take_room(&self, len: usize) -> Option<Result<Room, Error>> {
-        match self.extents.find(len) {
-            Found::Room(room) => Some(Ok(room)),
-            Found::Refused(error) => Some(Err(error)),
-            Found::Wait => None,
-            Found::Want(number, len) => {
-                let end = self.parts.end;
-                let bus = self.parts.bus.upgrade()?;
-                let want = ToBroker::WantExtent { end, number, len };
-                let sent = bus.check_alive().and_then(|()| bus.send(&want));
-                sent.err().map(|error| {
-                    self.extents.forget_wanted();
-                    Err(error)
-                })
-            }
+        let bus = self.parts.bus.upgrade()?;
+        loop {
+            // One link's answers must not use up what a plugin has for all.
+            let share = bus
+                .check_alive()
+                .map(|()| (bus.limits.extent_mib as usize) << 19);
+            return match self.extents.find(len, share) {
+                Found::Room(room) => Some(Ok(room)),
+                Found::Refused(error) => Some(Err(error)),
+                Found::Wait => None,
+                Found::GiveBack(extent) => {
+                    self.give_back(&bus, extent);
+                    continue;
+                }
+                Found::Want(number, len) => {
+                    let want = ToBroker::WantExtent {
+                        end: self.parts.end,
+                        number,
+                        len,
+                    };
+                    bus.try_send(&want).err().map(|error| {
+                        self.extents.forget_wanted();
+                        Err(error)
+                    })
+                }
+            };
+        }
+    }
+
+    /// Unmaps an extent and tells the broker, who charges it no longer then.
+    pub(crate) fn give_back(&self, bus: &Bus, extent: Extent) {
+        let (end, number) = (self.parts.end, extent.number());
+        drop(extent);
+        // With the number still known to the broker, asking for it again would be an offence.
+        if bus
+            .try_send(&ToBroker::ReturnExtent { end, number })
+            .is_ok()
+        {
+            self.extents.returned(number);
         }
     }
 

@@ -4,8 +4,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::{LinkEnd, PeerInfo, ToBroker};
+use callgate_layout::control::{LinkEnd, PeerInfo};
 use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::payload::is_extent_len;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::view::ReadView;
 use callgate_layout::{Code, Geometry};
@@ -70,8 +71,10 @@ impl Work {
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
         let [memory] = expect(descriptors)?;
-        let memory = map_writable(memory, len as usize)?;
-        self.extents_changed(end, |extents| extents.mapped(number, memory));
+        check_extent(len)?;
+        let memory = Mapping::writable(memory, len as usize)
+            .map_err(|error| unmapped(len as usize, &error))?;
+        self.extents(end, |extents| extents.mapped(number, memory));
         Ok(())
     }
 
@@ -82,9 +85,17 @@ impl Work {
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
         let [memory] = expect(descriptors)?;
+        check_extent(len)?;
         let memory = map_read_only(memory, len as usize)?;
-        self.extents_changed(end, |extents| extents.add_peer(number, memory));
+        self.extents(end, |extents| extents.add_peer(number, memory));
         Ok(())
+    }
+
+    /// Changes a link's extents.
+    pub(super) fn extents(&self, end: LinkEnd, change: impl FnOnce(&Extents)) {
+        if let Some(link) = self.bus.link(end) {
+            change(link.extents());
+        }
     }
 
     /// Changes a link's extents, and wakes whoever waits for that: callers, and answers that
@@ -93,7 +104,6 @@ impl Work {
         if let Some(link) = self.bus.link(end) {
             change(link.extents());
             link.wake_waiting();
-            self.bus.served.changed();
         }
     }
 
@@ -103,11 +113,12 @@ impl Work {
         for link in self.bus.links() {
             let (idle, left) = link.extents().take_idle();
             any_left |= left;
+            let is_any = !idle.is_empty();
             for extent in idle {
-                let (end, number) = (link.end(), extent.number());
-                // Unmapped before the broker hears of it, and charges it no longer.
-                drop(extent);
-                let _ = self.bus.send(&ToBroker::ReturnExtent { end, number });
+                link.give_back(&self.bus, extent);
+            }
+            if is_any {
+                link.wake_waiting();
             }
         }
         self.next_tidy = any_left.then(|| Instant::now() + TIDY_EVERY);
@@ -142,12 +153,24 @@ fn expect<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N]> {
 fn map_read_only(fd: OwnedFd, len: usize) -> Result<ReadView> {
     Mapping::read_only(fd, len)
         .map(ReadView::new)
-        .map_err(|error| {
-            Error::new(
-                Code::System,
-                format!("{len} bytes of shared memory could not be mapped: {error}"),
-            )
-        })
+        .map_err(|error| unmapped(len, &error))
+}
+
+fn unmapped(len: usize, error: &std::io::Error) -> Error {
+    Error::new(
+        Code::System,
+        format!("{len} bytes of shared memory could not be mapped: {error}"),
+    )
+}
+
+fn check_extent(len: u32) -> Result<()> {
+    if is_extent_len(len) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Protocol,
+        "the broker sent an extent of an impossible size",
+    ))
 }
 
 fn caller(peer: PeerInfo) -> Caller {

@@ -26,6 +26,7 @@ fn main() {
     let plugin = Plugin::builder(name).version("1.2.3").connect().expect("the bus");
     match role.as_str() {
         "idle" => idle(),
+        "endless" => endless(&plugin, name).expect("providing"),
         "provider" => provider(&plugin, name).expect("providing"),
         "caller" => caller(&plugin, &more[0]).expect("calling"),
         "quiet-caller" => quiet_caller(&plugin, &more[0]).expect("calling"),
@@ -62,11 +63,20 @@ fn wait_for_input_to_end() {
     std::io::stdin().lock().lines().for_each(drop);
 }
 
-/// A host with a broker inside it, which starts a provider of this name and says its number.
+/// Provides `Add` and does not end by itself, whatever becomes of its input.
+fn endless(plugin: &Plugin, name: &str) -> Result<()> {
+    plugin.provide(&format!("{name}.Add"), |a: u64, b: u64| a.wrapping_add(b))?.keep();
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A host with a broker inside it, which starts a plugin of this name and says its number.
 fn host(name: &str) {
     let broker = callgate::Broker::builder().without_socket().start().expect("a broker");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["provider", name]).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.args(["endless", name]).stdin(Stdio::piped()).stdout(Stdio::null());
     let child = broker.spawn(name, command).expect("starting a plugin");
     let host = Plugin::builder("host").descriptor(broker.connect().expect("a connection"));
     let host = host.connect().expect("its own bus");

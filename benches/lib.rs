@@ -2,3 +2,4 @@
 //!
 //! - `peers`: a call beside its limit and its peers, in pairs of processes.
 //! - `parts`: what the steps of a call cost, each by itself.
+#![forbid(unsafe_code)]

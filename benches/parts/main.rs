@@ -8,6 +8,7 @@
 //! its length. So a figure is what the step costs when everything it touches is in the nearest
 //! cache and nobody disturbs it: good for comparing one step before and after a change, not for
 //! adding up to a call, in which steps overlap and lines travel between cores.
+#![forbid(unsafe_code)]
 
 mod steps;
 

@@ -67,15 +67,12 @@ pub(crate) struct Block {
 
 /// A caller, its callee and what both stand on.
 pub(crate) struct Pair {
-    pub(crate) system: &'static dyn System,
     scenario: Scenario,
     client: Box<dyn Client>,
     callee: Callee,
     clocks: CpuClocks,
     /// The number of the next call; none is used twice.
     next: u64,
-    /// Calls that are timed together in a hot block.
-    calls: u64,
     _host: Box<dyn Any>,
     _place: TempDir,
 }
@@ -92,13 +89,11 @@ impl Pair {
         let host = system.host(&setup)?;
         let callee = Callee::start(system, scenario, place.path())?;
         let mut pair = Pair {
-            system,
             scenario,
             client: system.client(&setup)?,
             clocks: CpuClocks::new(callee.pid())?,
             callee,
             next: 1,
-            calls: 0,
             _host: host,
             _place: place,
         };
@@ -107,9 +102,11 @@ impl Pair {
     }
 
     /// Finds out how many calls make a block.
-    pub(crate) fn calibrate(&mut self, effort: Effort) -> Result<()> {
-        if !self.scenario.is_hot() {
-            return Ok(());
+    pub(crate) fn calibrate(&mut self, effort: Effort) -> Result<u64> {
+        match self.scenario {
+            Scenario::Connect => return Ok(effort.connects),
+            scenario if !scenario.is_hot() => return Ok(effort.cold),
+            _ => {}
         }
         self.awake(|pair| {
             let mut calls = 16;
@@ -119,8 +116,7 @@ impl Pair {
                 let took = start.elapsed();
                 if took * 4 > effort.hot {
                     let share = effort.hot.as_secs_f64() / took.as_secs_f64();
-                    pair.calls = (calls as f64 * share) as u64 + 1;
-                    return Ok(());
+                    return Ok((calls as f64 * share) as u64 + 1);
                 }
                 calls *= 2;
             }
@@ -128,11 +124,10 @@ impl Pair {
     }
 
     /// Makes a block of calls.
-    pub(crate) fn block(&mut self, effort: Effort, clock_ns: u64) -> Result<Block> {
-        self.awake(|pair| match pair.scenario {
-            scenario if scenario.is_hot() => pair.hot(effort, clock_ns),
-            Scenario::Connect => pair.single(effort.connects, clock_ns),
-            _ => pair.single(effort.cold, clock_ns),
+    pub(crate) fn block(&mut self, effort: Effort, calls: u64, clock_ns: u64) -> Result<Block> {
+        self.awake(|pair| match pair.scenario.is_hot() {
+            true => pair.hot(effort, calls, clock_ns),
+            false => pair.single(calls, clock_ns),
         })
     }
 
@@ -162,20 +157,20 @@ impl Pair {
     }
 
     /// Calls that follow each other: many timed together, then some timed each.
-    fn hot(&mut self, effort: Effort, clock_ns: u64) -> Result<Block> {
-        self.many(self.calls / 8 + 1)?;
+    fn hot(&mut self, effort: Effort, calls: u64, clock_ns: u64) -> Result<Block> {
+        self.many(calls / 8 + 1)?;
         let before = self.counters()?;
         let start = Instant::now();
-        self.many(self.calls)?;
+        self.many(calls)?;
         let took = start.elapsed();
         let after = self.counters()?;
         let mut samples = Vec::with_capacity(usize::try_from(effort.samples)?);
-        for _ in 0..effort.samples.min(self.calls / 2) {
+        for _ in 0..effort.samples.min(calls / 2) {
             self.many(SAMPLE_EVERY - 1)?;
             samples.push(self.timed(clock_ns)?);
         }
-        let mean_ns = took.as_nanos() as f64 / self.calls as f64;
-        Ok(Counters::block(before, after, self.calls, mean_ns, samples))
+        let mean_ns = took.as_nanos() as f64 / calls as f64;
+        Ok(Counters::block(before, after, calls, mean_ns, samples))
     }
 
     /// Calls that are timed each, with what the scenario has between them.

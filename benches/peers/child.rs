@@ -1,7 +1,7 @@
 //! The callee's process: this program once more, told by hidden arguments what to be.
 //!
 //! It says `ready` when it can be called. On each `go` it serves until a call says stop, then
-//! says `done` and sleeps until the next, so that a system which spins disturbs no other's block.
+//! says `done` and sleeps until the next.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};

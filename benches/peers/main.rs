@@ -10,9 +10,11 @@
 //! # Method
 //!
 //! **Two processes.** The callee of each system is a process of its own: this program again, with
-//! hidden arguments. It is started once a scenario and kept; between its blocks it sleeps in a
-//! `read`, whatever its system does in a block, so that nobody spins in another's time. Caller
-//! and callee are pinned to the cores that the scenario says.
+//! hidden arguments. Caller and callee are pinned to the cores that the scenario says. Both are
+//! set up anew for each block and end with it, so that nobody spins in another's time, and
+//! because a start makes a difference: the spinning limit took 116 to 190 ns, one start to the
+//! next, and hardly changed until the end of each, presumably by where the kernel put its memory.
+//! Kept for a whole run, that would be a bias which no interval shows.
 //!
 //! **Rounds.** What a virtual machine's neighbours do changes by the minute, by far more than
 //! what is compared here. So every system has a short block in each round, in an order drawn
@@ -21,26 +23,34 @@
 //! of two scenarios, are not comparable beyond that. `callgate-again` is Callgate a second time:
 //! by as much as it differs from `callgate`, differences mean nothing.
 //!
-//! **The limit** ([`systems`]' `limit`) is in every round. Where it spins and takes more than
-//! 130 ns a round trip, the machine was disturbed: such rounds count for differences alone.
+//! **The limit** (`systems/limit.rs`) is in every round. Where it spins and takes more than
+//! 130 ns a round trip, the machine was disturbed or the memory lay badly: such rounds count for
+//! differences alone, unless hardly any other is left; the table says how many counted.
 //!
 //! **Time.** Where calls follow each other, a block's calls are timed together, since reading
 //! the clock takes a fifth of such a call; then some are timed each, for the quantiles, less the
-//! cost of the clock. Where there are pauses, each call is timed. `mean` is the median over
-//! blocks of their means; quantiles are over all calls timed by themselves.
+//! cost of the clock. Quantiles are higher than means there: a call timed by itself does not
+//! overlap with its neighbours. Where there are pauses, each call is timed. `mean` is the median
+//! over blocks of their means; quantiles are over all calls timed by themselves.
 //!
 //! **CPU** is what both processes used, by the kernel's clocks of both (the embedded broker's
 //! thread is in it), in cold scenarios with the caller's own sleep; connecting includes taking
 //! down what was connected. `sleeps` is how often the callee's threads went to sleep for a call,
 //! as the kernel counts it: 1 where the callee was parked each time, 0 where it polled.
 //!
+//! **A quiet machine.** Other programs on the same cores show, most of all where a system yields
+//! to them. `callgate-again` tells. `chrt -f 10` in front of the program keeps most of that out,
+//! but then nobody who yields is ever kept waiting either.
+//!
 //! **Checked.** Every answer is computed from the request and compared.
+#![deny(unsafe_code)]
 
 mod block;
 mod child;
 mod claims;
 mod payload;
 mod place;
+#[allow(unsafe_code, reason = "the C interfaces of what is measured")]
 mod raw;
 mod report;
 mod run;

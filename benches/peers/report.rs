@@ -13,7 +13,7 @@ use crate::run::{Outcome, Series};
 use crate::stats::{Estimate, median};
 use crate::systems;
 
-/// Above this, in nanoseconds, a spinning limit shows that the machine was disturbed: such
+/// Above this, in nanoseconds, a spinning limit shows that something was not as it can be: such
 /// rounds count for differences and not for ratios.
 const QUIET_BELOW_NS: f64 = 130.0;
 

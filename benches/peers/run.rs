@@ -37,52 +37,48 @@ pub(crate) fn scenario(
     effort: Effort,
     random: &mut StdRng,
 ) -> Result<Outcome> {
-    let cores = place::cores()?;
-    let core = scenario.cores().map(|(caller, _)| caller);
-    let early = core.filter(|_| scenario.is_pinned_from_start());
-    let mut pairs = Vec::new();
-    for &system in systems {
-        if let Some(core) = early {
-            place::pin_thread(core)?;
-        }
-        let pair = Pair::start(system, scenario);
-        place::unpin_thread(&cores)?;
-        pairs.push(pair.map_err(|error| named(system, &*error))?);
-    }
-    if let Some(core) = core {
-        place::pin_thread(core)?;
-    }
-    let outcome = rounds(scenario, &mut pairs, effort, random);
-    place::unpin_thread(&cores)?;
-    outcome
-}
-
-fn rounds(
-    scenario: Scenario,
-    pairs: &mut [Pair],
-    effort: Effort,
-    random: &mut StdRng,
-) -> Result<Outcome> {
     let clock_ns = block::clock_cost();
-    for pair in &mut *pairs {
-        let done = pair.calibrate(effort);
-        done.map_err(|error| named(pair.system, &*error))?;
-    }
+    let cores = place::cores()?;
     let mut outcome = Outcome {
         scenario,
         series: Vec::new(),
     };
-    let mut order: Vec<usize> = (0..pairs.len()).collect();
+    let mut calls = vec![None; systems.len()];
+    let mut order: Vec<usize> = (0..systems.len()).collect();
     for round in 0..effort.blocks {
         order.shuffle(random);
         for &at in &order {
-            let pair = &mut pairs[at];
-            let block = pair.block(effort, clock_ns);
-            let block = block.map_err(|error| named(pair.system, &*error))?;
-            outcome.add(round, pair.system.name(), block);
+            let system = systems[at];
+            let block = one_block(system, scenario, &mut calls[at], effort, clock_ns);
+            place::unpin_thread(&cores)?;
+            let block = block.map_err(|error| format!("{}: {error}", system.id()))?;
+            outcome.add(round, system.name(), block);
         }
     }
     Ok(outcome)
+}
+
+/// Starts a pair, makes a block of calls and ends the pair. Leaves this thread pinned.
+fn one_block(
+    system: &'static dyn System,
+    scenario: Scenario,
+    calls: &mut Option<u64>,
+    effort: Effort,
+    clock_ns: u64,
+) -> Result<Block> {
+    let core = scenario.cores().map(|(caller, _)| caller);
+    if let Some(core) = core.filter(|_| scenario.is_pinned_from_start()) {
+        place::pin_thread(core)?;
+    }
+    let mut pair = Pair::start(system, scenario)?;
+    if let Some(core) = core {
+        place::pin_thread(core)?;
+    }
+    let calls = match *calls {
+        Some(calls) => calls,
+        None => *calls.insert(pair.calibrate(effort)?),
+    };
+    pair.block(effort, calls, clock_ns)
 }
 
 impl Outcome {
@@ -105,8 +101,4 @@ impl Outcome {
             None => series.blocks.push(block),
         }
     }
-}
-
-fn named(system: &dyn System, error: &dyn std::error::Error) -> String {
-    format!("{}: {error}", system.id())
 }

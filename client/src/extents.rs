@@ -88,6 +88,7 @@ impl Extents {
             Some(number) if total == 0 || total + wanted as usize <= share => {
                 own.wanted = Some((number, None));
                 own.asked = wanted;
+                own.refused = None;
                 Found::Want(number, wanted)
             }
             _ => own.give_up_idle().map_or(Found::Wait, Found::GiveBack),

@@ -40,6 +40,7 @@
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
 
+mod facts;
 mod wire;
 
 use std::fmt;
@@ -49,6 +50,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::envelope::Face;
 use crate::geometry::Geometry;
 
+pub use facts::{FaceState, Failure, GateState, Identity, Limits, LinkEnd, PeerInfo, Route, Shape};
 pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
@@ -64,124 +66,6 @@ pub const MAX_GATE_NAME: usize = 256;
 pub const MAX_TEXT: usize = 4096;
 /// The most parameters that a gate can have.
 pub const MAX_PARAMS: u8 = 8;
-
-/// What a gate's one face takes and gives, as far as the broker compares it.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Number of parameters.
-    pub params: u8,
-    /// The fingerprint of the signature; see [`crate::schema`].
-    pub fingerprint: u128,
-    /// The signature for people: `(String, u32) -> i32`.
-    pub signature: String,
-}
-
-/// Who a plugin is.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The name it is known by; one living plugin of a bus has it.
-    pub name: String,
-    /// The name for people.
-    pub display_name: String,
-    /// Its version, in whatever form it likes.
-    pub version: String,
-}
-
-/// A plugin as its linked peers are told of it.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// The id of this incarnation; never used again by this broker.
-    pub plugin: u64,
-    /// Its process.
-    pub pid: u32,
-    /// Who it says it is.
-    pub identity: Identity,
-}
-
-/// One end of a link. Side 0 opened it, side 1 provided the first gate. A plugin that calls its
-/// own gates has both.
-#[derive(
-    Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
-)]
-pub struct LinkEnd {
-    /// The link; never used again by this broker.
-    pub link: u64,
-    /// 0 or 1.
-    pub side: u8,
-}
-
-impl LinkEnd {
-    /// The other end of the same link.
-    pub fn other(self) -> LinkEnd {
-        LinkEnd {
-            link: self.link,
-            side: 1 - (self.side & 1),
-        }
-    }
-}
-
-/// How one face of a gate stands to a plugin that opened it.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub enum FaceState {
-    /// Nobody provides it.
-    Absent,
-    /// It can be called.
-    Ready,
-    /// It takes another number of parameters.
-    LengthMismatch {
-        /// The provider's signature.
-        signature: String,
-    },
-    /// It takes or gives other types.
-    TypeMismatch {
-        /// The provider's signature.
-        signature: String,
-    },
-}
-
-/// Where the calls of an open gate go.
-#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The caller's end of the link.
-    pub end: LinkEnd,
-    /// The gate's index among the provider's grants on this link.
-    pub index: u16,
-}
-
-/// How a gate stands to a plugin that opened it.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct GateState {
-    /// The provider's name, while there is one.
-    pub owner: Option<String>,
-    /// The half that gives results.
-    pub function: FaceState,
-    /// The half that gives none.
-    pub action: FaceState,
-    /// The way there, if at least one face is ready.
-    pub route: Option<Route>,
-}
-
-/// What a session ends with, or what a request is refused for.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The number of a [`crate::Code`].
-    pub code: u16,
-    /// What happened and what to do about it.
-    pub message: String,
-}
-
-/// How much of everything a plugin may have.
-#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Gates that it provides.
-    pub gates: u32,
-    /// Gates that it has open.
-    pub opens: u32,
-    /// Links that it has an end of.
-    pub links: u32,
-    /// MiB of extents that it writes.
-    pub extent_mib: u32,
-}
 
 /// From a plugin to the broker.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! iceoryx2's request-response, polled.
 //!
-//! The service is told that there is one client and one server with one request and one response
-//! at a time: fewer connections to look through and smaller queues, and the documentation's own
-//! request-response benchmark does so. Requests without a response and overflow are off, since
-//! every request is answered before the next one. `ipc::Service` and not `ipc_threadsafe`: each
-//! port stays on one thread, which spares a lock. Payloads are written into loaned memory. Both
-//! sides call `receive` in a loop without a pause, as that benchmark does.
+//! The service is told that there are one client and one server with a response at a time, as in
+//! the request-response benchmark of its own repository; here also that there is one request at
+//! a time, always answered, so that nothing overflows (measured: no difference). `ipc::Service`
+//! and not `ipc_threadsafe`: each port stays on one thread, which spares a lock. Payloads are
+//! written into loaned memory. Both sides call `receive` in a loop without a pause, as that
+//! benchmark does. That benchmark is also built with link-time optimisation, which this
+//! workspace's profile does not have, for any system.
 
 use std::any::Any;
 use std::fs;

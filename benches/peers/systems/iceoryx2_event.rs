@@ -3,7 +3,7 @@
 //! The documented way to block (its example `request_response_with_events`): an event service
 //! for the server and one for the client, tuned to one notifier and one listener with one event.
 //! Each side has one listener to wait for and does so by `blocking_wait`; a `WaitSet`, which is
-//! for several, adds a `poll` to each wait.
+//! for several, adds a system call to each wait.
 
 use std::any::Any;
 

@@ -2,8 +2,8 @@
 //!
 //! Two channels, one each way, made by the caller and passed on through a one-shot server, as
 //! its documentation has it. 1 MiB goes as [`IpcSharedMemory`], which is what it has for large
-//! data: one region is kept and written in place for each call, its descriptor is passed. Sent
-//! as bytes it would be copied twice through the socket in fragments.
+//! data: one region is kept and written in place for each call, its descriptor is passed. As
+//! plain bytes it would be copied through the socket in fragments.
 
 use std::fs;
 use std::path::PathBuf;

@@ -78,6 +78,7 @@ fn measure(echo: &Echo, options: &Options) -> Result<Report, Failed> {
         match answer {
             Ok(()) => report.latencies.saturating_record(nanos),
             Err(error) => {
+                let error = gone_meanwhile(error);
                 *report.errors.entry(error.code().as_str()).or_default() += 1;
                 let is_final = is_final(error.code());
                 report.last_error = Some(error);
@@ -102,6 +103,17 @@ fn check(answer: &[u8], sent: &[u8]) -> Result<(), Error> {
         Code::Protocol,
         "the answer differs from what was sent: this gate is no echo",
     ))
+}
+
+/// The gate was there when this began, so one that is not there any more has lost its provider.
+fn gone_meanwhile(error: Error) -> Error {
+    match error.code() {
+        Code::NotReady => {
+            let text = "the provider has ended or withdrawn the gate between two calls";
+            Error::new(Code::ProviderGone, text).at_gate(error.gate().unwrap_or_default())
+        }
+        _ => error,
+    }
 }
 
 /// Whether calling again would only fail in the same way.

@@ -29,6 +29,7 @@ fn main() {
         .expect("the bus");
     match role.as_str() {
         "idle" => idle(),
+        "endless" => endless(&plugin, name).expect("providing"),
         "provider" => provider(&plugin, name).expect("providing"),
         "caller" => caller(&plugin, &more[0]).expect("calling"),
         "quiet-caller" => quiet_caller(&plugin, &more[0]).expect("calling"),
@@ -71,7 +72,18 @@ fn wait_for_input_to_end() {
     std::io::stdin().lock().lines().for_each(drop);
 }
 
-/// A host with a broker inside it, which starts a provider of this name and says its number.
+/// Provides `Add` and does not end by itself, whatever becomes of its input.
+fn endless(plugin: &Plugin, name: &str) -> Result<()> {
+    plugin
+        .provide(&format!("{name}.Add"), |a: u64, b: u64| a.wrapping_add(b))?
+        .keep();
+    println!("ready");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// A host with a broker inside it, which starts a plugin of this name and says its number.
 fn host(name: &str) {
     let broker = callgate::Broker::builder()
         .without_socket()
@@ -79,7 +91,7 @@ fn host(name: &str) {
         .expect("a broker");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command
-        .args(["provider", name])
+        .args(["endless", name])
         .stdin(Stdio::piped())
         .stdout(Stdio::null());
     let child = broker.spawn(name, command).expect("starting a plugin");

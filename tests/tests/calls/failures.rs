@@ -1,8 +1,8 @@
 //! Handlers that fail, and plugins that close.
 
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use callgate_client::Code;
@@ -104,4 +104,53 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
     assert_eq!(error.code(), Code::Closed, "{error}");
     assert!(!error.may_have_run());
     assert_eq!(code(out.wait_ready(SHORT)), Code::Closed);
+}
+
+/// A plugin that is closed while one of its own threads waits for an answer, and never gets it.
+#[test]
+fn a_plugin_that_is_dropped_ends_its_own_calls() {
+    let bus = Bus::start(programs!());
+    let provider = bus.plugin("Provider");
+    let barrier = Barrier::new();
+    let _held = barrier.provide(&provider, "P.Held");
+    let caller = bus.plugin("Caller");
+    let held = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Held");
+    thread::scope(|scope| {
+        let waiting: Vec<_> = (0..70)
+            .map(|_| scope.spawn(|| held.invoke((vec![1],))))
+            .collect();
+        barrier.wait_for(1);
+        drop(caller);
+        for call in waiting {
+            assert_eq!(code(call.join().unwrap()), Code::Closed);
+        }
+        barrier.open();
+    });
+    // The provider has other callers.
+    let other = bus.plugin("Other");
+    let held = open::<(Vec<u8>,), Vec<u8>>(&other, "P.Held");
+    assert_eq!(held.invoke((vec![2],)).unwrap(), [2]);
+}
+
+/// A handler that closes its own plugin, and waits for itself.
+#[test]
+fn a_handler_may_drop_its_own_plugin() {
+    let bus = Bus::start(programs!());
+    let plugin = bus.plugin("Own");
+    let place = Arc::new(Mutex::new(None));
+    let own = place.clone();
+    let close = move || drop(own.lock().expect("nobody panics").take());
+    plugin.provide("Own.Close", close).unwrap().keep();
+    *place.lock().unwrap() = Some(plugin);
+    let caller = bus.plugin("Caller");
+    let close = open::<(), ()>(&caller, "Own.Close");
+    // The answer and the news of the end take different ways.
+    let outcome = close.invoke(()).map_err(|error| error.code());
+    assert!(
+        matches!(outcome, Ok(()) | Err(Code::ProviderGone)),
+        "{outcome:?}"
+    );
+    assert!(place.lock().unwrap().is_none(), "the handler did run");
+    await_that("the gate is gone", || !close.has_function());
+    await_that("the name is free", || bus.builder("Own").connect().is_ok());
 }

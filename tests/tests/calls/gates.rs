@@ -154,3 +154,26 @@ fn a_gate_has_one_owner() {
     });
     assert_eq!(add.owner().as_deref(), Some("Second"));
 }
+
+/// Subscribers and providers that were dropped, and count for ever.
+#[test]
+fn what_was_dropped_is_forgotten() {
+    let bus = Bus::start(programs!());
+    let provider = bus.plugin("Provider");
+    let caller = bus.plugin("Caller");
+    let _kept = provider.provide("P.Kept", || 1_u8).unwrap();
+    let one = open::<(), u8>(&caller, "P.Kept");
+    for _ in 0..300 {
+        let two = open::<(), u8>(&caller, "P.Kept");
+        assert_eq!(two.invoke(()).unwrap(), 1);
+        let gate = provider.provide("P.Gone", || 2_u8).unwrap();
+        drop(gate);
+    }
+    assert_eq!(one.invoke(()).unwrap(), 1, "the others leave it alone");
+    drop(one);
+    await_that("nobody has it open", || {
+        let listing = caller.list().unwrap();
+        let gates = listing["gates"].as_array().unwrap();
+        gates.len() == 1 && gates[0]["subscribers"] == 0
+    });
+}

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use callgate_client::Code;
+use callgate_client::{Code, WaitPolicy};
 use callgate_tests::shorthand::{await_that, open, pattern};
 use callgate_tests::{Bus, programs};
 
@@ -139,5 +139,33 @@ fn large_results_wait_for_room() {
         is_over.store(true, Ordering::Relaxed);
         careless.join().unwrap();
         assert!(outcomes.into_iter().all(|outcome| outcome.is_ok()));
+    });
+}
+
+/// An answer that waits for room while the provider sleeps, and nobody wakes it.
+#[test]
+fn a_sleeping_provider_hears_of_room() {
+    let bus = Bus::start(programs!());
+    let provider = bus
+        .builder("Provider")
+        .wait_policy(WaitPolicy::Park)
+        .connect()
+        .unwrap();
+    // Two of them do not fit the area.
+    let _kept = provider
+        .provide("P.Large", |n: u64| pattern(n, 40_000))
+        .unwrap();
+    let caller = bus.plugin("Caller");
+    let large = open::<(u64,), Vec<u8>>(&caller, "P.Large");
+    thread::scope(|scope| {
+        for thread in 0..2 {
+            let large = &large;
+            scope.spawn(move || {
+                for n in 0..100 {
+                    let seed = thread * 1000 + n;
+                    assert!(large.invoke((seed,)).unwrap() == pattern(seed, 40_000));
+                }
+            });
+        }
     });
 }

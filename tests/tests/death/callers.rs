@@ -8,6 +8,15 @@ use callgate_tests::proc::{descriptors, shared_maps};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, Process, programs};
 
+/// Says that it is over when it is dropped, which a failing test does too.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A provider that fails, hangs or leaks when one of its callers is killed.
 #[test]
 fn a_killed_caller_leaves_the_provider_untouched() {
@@ -20,6 +29,7 @@ fn a_killed_caller_leaves_the_provider_untouched() {
     let before = (shared_maps(pid), descriptors(pid));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let over = Over(&is_over);
         let calling = scope.spawn(|| {
             for n in 0.. {
                 if is_over.load(Ordering::Relaxed) {
@@ -46,7 +56,7 @@ fn a_killed_caller_leaves_the_provider_untouched() {
                 (shared_maps(pid), descriptors(pid)) == before
             });
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         assert!(calling.join().expect("all its calls were answered") > 0);
     });
     let listing = steady.list().unwrap();

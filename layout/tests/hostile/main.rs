@@ -7,6 +7,8 @@
 #![cfg(not(callgate_loom))]
 #![allow(clippy::unwrap_used)]
 
+mod outbox;
+
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
@@ -24,6 +26,8 @@ use callgate_layout::sys::memfd;
 use callgate_layout::view::{ReadView, WriteView};
 use callgate_layout::{Geometry, clock, marks, slot};
 use proptest::prelude::*;
+
+use outbox::{Outbox, read_all, read_payload, read_slots};
 
 const SMALL: Geometry = Geometry::new(2, 512).unwrap();
 const WORDS: [u32; 17] = [
@@ -46,128 +50,6 @@ const WORDS: [u32; 17] = [
     0x8000_0000,
     u32::MAX,
 ];
-
-/// Memory that a peer writes: as a file, and as this side maps it.
-struct Outbox {
-    file: File,
-    inbox: ReadView,
-}
-
-impl Outbox {
-    fn new(len: usize) -> Outbox {
-        let fd = memfd::create("hostile", len).unwrap();
-        let mapping = Mapping::read_only(fd.as_fd().try_clone_to_owned().unwrap(), len);
-        Outbox {
-            inbox: ReadView::new(mapping.unwrap()),
-            file: fd.into(),
-        }
-    }
-
-    /// An outbox with a call in each entry and a reply in each slot, in both places, and
-    /// everything released.
-    fn honest(geometry: Geometry) -> Outbox {
-        let outbox = Outbox::new(geometry.total_len());
-        let view = outbox.writer();
-        let (ring, area) = (
-            RingWriter::new(geometry),
-            Area::new(Region::outbox(geometry)),
-        );
-        for slot in 0..geometry.entries() as u8 {
-            let run = area.allocate(20).unwrap();
-            area::write(&view, Region::outbox(geometry), run, &[slot; 20]);
-            let place = match slot % 2 {
-                0 => Place::Inline,
-                _ => Place::Area { block: run.first() },
-            };
-            let call = Call {
-                gate: 0,
-                slot,
-                face: Face::Function,
-                place,
-                length: 20,
-                deadline: 0,
-            };
-            ring.publish(&view, &call, &mut Cell::default());
-            let reply = Reply {
-                ok: true,
-                place,
-                length: 20,
-            };
-            slot::publish(&view, geometry, slot, 1, &reply, &mut Cell::default());
-            marks::release(&view, geometry, slot, 1);
-        }
-        outbox
-    }
-
-    fn writer(&self) -> WriteView {
-        let fd = self.file.as_fd().try_clone_to_owned().unwrap();
-        WriteView::new(Mapping::writable(fd, self.inbox.len()).unwrap()).unwrap()
-    }
-
-    fn write(&self, at: usize, bytes: &[u8]) {
-        self.file.write_all_at(bytes, at as u64).unwrap();
-    }
-}
-
-/// Reads a payload as this side would, after checking by other means that it lies in its place.
-fn read_payload(inbox: &ReadView, geometry: Geometry, place: Place, length: u32) {
-    let length = length as usize;
-    match place {
-        Place::Inline => assert!(length <= INLINE_LEN),
-        Place::Area { block } => {
-            assert!(usize::from(block) * geometry.block_len() + length <= geometry.area_len());
-            assert!(usize::from(block) <= AREA_BLOCKS);
-            area::read(inbox, Region::outbox(geometry), block, &mut vec![0; length]);
-        }
-        // Only a claim until it is held against the extent that it names.
-        Place::Extent(place) => {
-            let region = Region::extent(1 << 20);
-            let is_inside = usize::from(place.block) * region.block_len() + length <= region.len();
-            assert_eq!(place.check(length as u32, region).is_ok(), is_inside);
-        }
-    }
-}
-
-/// Takes calls until there is none or the peer broke the protocol; at most `most`.
-fn drain(reader: &mut RingReader, inbox: &ReadView, geometry: Geometry, most: usize) -> usize {
-    let mut cell = Cell::default();
-    for taken in 0..most {
-        match reader.take(inbox, &mut cell) {
-            None | Some(Err(_)) => return taken,
-            Some(Ok(call)) => {
-                assert!(u32::from(call.slot) < geometry.entries());
-                read_payload(inbox, geometry, call.place, call.length);
-            }
-        }
-    }
-    most
-}
-
-/// Everything that is ever read of an outbox besides its ring.
-fn read_slots(inbox: &ReadView, geometry: Geometry) {
-    let mut cell = Cell::default();
-    for slot in 0..geometry.entries() as u8 {
-        let state = slot::state(inbox, geometry, slot);
-        if let Ok(reply) = slot::read(inbox, geometry, slot, &mut cell) {
-            read_payload(inbox, geometry, reply.place, reply.length);
-        }
-        let _ = marks::has_waiter(inbox, geometry, slot);
-        let _ = marks::is_released(inbox, geometry, slot, state);
-    }
-}
-
-/// Reads an outbox that nobody changes meanwhile.
-fn read_all(inbox: &ReadView, geometry: Geometry) {
-    let mut reader = RingReader::new(geometry);
-    let _ = reader.has_call(inbox);
-    let entries = geometry.entries() as usize;
-    let taken = drain(&mut reader, inbox, geometry, 2 * entries);
-    assert!(
-        taken <= entries,
-        "a ring gave more calls than it has entries"
-    );
-    read_slots(inbox, geometry);
-}
 
 /// A wrong word anywhere, in an outbox that is otherwise as it should be.
 #[test]

@@ -70,8 +70,14 @@ pub(crate) fn access<T: GateType>(bytes: &[u8]) -> Result<&T::Archived> {
         ));
     }
     let mut validator = ArchiveValidator::with_max_depth(bytes, Some(MAX_DEPTH));
-    access_with_context::<T::Archived, _, rkyv::rancor::Error>(bytes, &mut validator)
-        .map_err(|reason| Error::new(Code::Protocol, format!("not a valid archive: {reason}")))
+    access_with_context::<T::Archived, _, rkyv::rancor::Error>(bytes, &mut validator).map_err(
+        |_| {
+            Error::new(
+                Code::Protocol,
+                "not a valid archive, or nested more than 64 deep",
+            )
+        },
+    )
 }
 
 /// Takes a value out of its archive.

@@ -1,6 +1,8 @@
 //! The provider's side of one link: takes calls from the peer's ring, runs their handlers and
 //! publishes the answers. Private to the dispatcher's thread.
 
+mod late;
+
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +26,8 @@ use crate::handler::ReplyBuffer;
 use crate::link::Link;
 use crate::raw::Payload;
 
+use late::Late;
+
 /// Keep at most this much memory for the next large payload.
 const KEEP: usize = 64 << 10;
 /// Bytes of late answers that are kept for one link; a single one may be larger.
@@ -44,14 +48,6 @@ impl Tools {
             reply: ReplyBuffer::new(),
         }
     }
-}
-
-/// An answer that waits for room in this side's payload area.
-struct Late {
-    ticket: Ticket,
-    ok: bool,
-    payload: Vec<u8>,
-    deadline: u64,
 }
 
 /// The dispatcher's private half of a link.
@@ -300,73 +296,6 @@ impl Server {
             reply.clear(0);
         }
         self.publish(ticket, false, reply.bytes(), cell)
-    }
-
-    /// Publishes the late answers for which there is room now, in order, and an error for each
-    /// whose time is up. Also takes back what the peer has released.
-    pub(crate) fn settle(&mut self, tools: &mut Tools) {
-        if self.in_area == 0 && self.late.is_empty() {
-            return;
-        }
-        self.link.sweep();
-        if self.late.is_empty() {
-            return;
-        }
-        let now = clock::now();
-        // Still counted as waiting meanwhile, so that nothing that comes free is missed.
-        for late in std::mem::take(&mut self.late) {
-            // None overtakes one that still waits.
-            let is_first = self.late.is_empty();
-            if is_first && self.publish(late.ticket, late.ok, &late.payload, &mut tools.cell) {
-                continue;
-            }
-            if now >= late.deadline {
-                let error = Error::new(Code::Overloaded, "no room came free before the deadline");
-                self.publish_no_room(late.ticket, &error, &mut tools.cell);
-                continue;
-            }
-            self.late.push_back(late);
-        }
-        if self.late.is_empty() {
-            self.link.end_waiting();
-        }
-    }
-
-    /// Takes the late answers out, which then no longer wait.
-    fn take_late(&mut self) -> VecDeque<Late> {
-        if !self.late.is_empty() {
-            self.link.end_waiting();
-        }
-        std::mem::take(&mut self.late)
-    }
-
-    /// Answers everything that is left without running it: the plugin closes. What is published
-    /// after that finds the plugin closed.
-    pub(crate) fn refuse_all(&mut self, tools: &mut Tools) {
-        let error = Error::new(
-            Code::ProviderGone,
-            "the plugin has closed; the call was not run",
-        );
-        for _ in 0..self.link.geometry().entries() {
-            let Some(Ok(call)) = self.reader.take(self.link.inbox(), &mut tools.cell) else {
-                break;
-            };
-            let Ok(ticket) = self.accept(call.slot) else {
-                break;
-            };
-            put_error(&error, &mut tools.reply);
-            self.publish(ticket, false, tools.reply.bytes(), &mut tools.cell);
-        }
-        for late in self.take_late() {
-            let error = Error::new(Code::ProviderGone, "the plugin has closed");
-            self.publish_no_room(late.ticket, &error, &mut tools.cell);
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.take_late();
     }
 }
 

@@ -65,7 +65,12 @@ impl Bus {
 
     fn start_by(programs: Programs, serve: (&'static str, &'static [&'static str])) -> Bus {
         let directory = TempDir::new().expect("a temporary directory");
-        let mut bus = Bus { programs, directory, serve, broker: None };
+        let mut bus = Bus {
+            programs,
+            directory,
+            serve,
+            broker: None,
+        };
         bus.start_broker();
         bus
     }
@@ -74,8 +79,16 @@ impl Bus {
     pub fn start_broker(&mut self) {
         let (program, arguments) = self.serve;
         let mut command = std::process::Command::new(program);
-        command.args(arguments).env("CALLGATE_SOCKET", self.socket());
-        command.stderr(File::options().create(true).append(true).open(self.log()).expect("a log"));
+        command
+            .args(arguments)
+            .env("CALLGATE_SOCKET", self.socket());
+        command.stderr(
+            File::options()
+                .create(true)
+                .append(true)
+                .open(self.log())
+                .expect("a log"),
+        );
         let mut broker = Process::spawn(command);
         let line = broker.expect_line();
         assert!(line.starts_with("listening on "), "{line}");
@@ -123,14 +136,19 @@ impl Bus {
     /// As [`Bus::peer`], to be started, and its `ready` to be waited for, by the caller.
     pub fn peer_command(&self, role: &str, name: &str, more: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(self.programs.peer);
-        command.args([role, name]).args(more).env("CALLGATE_SOCKET", self.socket());
+        command
+            .args([role, name])
+            .args(more)
+            .env("CALLGATE_SOCKET", self.socket());
         command
     }
 
     /// The command line, to be run to its end.
     pub fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(self.programs.program);
-        command.args(arguments).env("CALLGATE_SOCKET", self.socket());
+        command
+            .args(arguments)
+            .env("CALLGATE_SOCKET", self.socket());
         command
     }
 }

@@ -46,7 +46,11 @@ impl Process {
                 }
             }
         });
-        Process { child, stdin, lines }
+        Process {
+            child,
+            stdin,
+            lines,
+        }
     }
 
     /// The process's number.
@@ -56,7 +60,8 @@ impl Process {
 
     /// The next line of its output; fails the test when none comes.
     pub fn expect_line(&mut self) -> String {
-        self.line(PATIENCE).unwrap_or_else(|why| panic!("process {}: {why:?}", self.id()))
+        self.line(PATIENCE)
+            .unwrap_or_else(|why| panic!("process {}: {why:?}", self.id()))
     }
 
     /// The next line of its output, if it comes in time.
@@ -67,7 +72,9 @@ impl Process {
     /// Writes a line to its input.
     pub fn say(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("its input is open");
-        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("it reads its input");
+        writeln!(stdin, "{line}")
+            .and_then(|()| stdin.flush())
+            .expect("it reads its input");
     }
 
     /// Ends its input.

@@ -23,7 +23,10 @@ fn main() {
     if role == "host" {
         return host(name);
     }
-    let plugin = Plugin::builder(name).version("1.2.3").connect().expect("the bus");
+    let plugin = Plugin::builder(name)
+        .version("1.2.3")
+        .connect()
+        .expect("the bus");
     match role.as_str() {
         "idle" => idle(),
         "endless" => endless(&plugin, name).expect("providing"),
@@ -54,8 +57,14 @@ fn quiet_caller(plugin: &Plugin, of: &str) -> Result<()> {
 /// A broker that debuggers may look at.
 fn broker() {
     let socket = std::env::var_os("CALLGATE_SOCKET").expect("a socket");
-    let broker = callgate::Broker::builder().socket(socket).start().expect("starting the broker");
-    println!("listening on {}", broker.socket().expect("it has one").display());
+    let broker = callgate::Broker::builder()
+        .socket(socket)
+        .start()
+        .expect("starting the broker");
+    println!(
+        "listening on {}",
+        broker.socket().expect("it has one").display()
+    );
     wait_for_input_to_end();
 }
 
@@ -65,7 +74,9 @@ fn wait_for_input_to_end() {
 
 /// Provides `Add` and does not end by itself, whatever becomes of its input.
 fn endless(plugin: &Plugin, name: &str) -> Result<()> {
-    plugin.provide(&format!("{name}.Add"), |a: u64, b: u64| a.wrapping_add(b))?.keep();
+    plugin
+        .provide(&format!("{name}.Add"), |a: u64, b: u64| a.wrapping_add(b))?
+        .keep();
     println!("ready");
     loop {
         std::thread::park();
@@ -74,14 +85,23 @@ fn endless(plugin: &Plugin, name: &str) -> Result<()> {
 
 /// A host with a broker inside it, which starts a plugin of this name and says its number.
 fn host(name: &str) {
-    let broker = callgate::Broker::builder().without_socket().start().expect("a broker");
+    let broker = callgate::Broker::builder()
+        .without_socket()
+        .start()
+        .expect("a broker");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["endless", name]).stdin(Stdio::piped()).stdout(Stdio::null());
+    command
+        .args(["endless", name])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
     let child = broker.spawn(name, command).expect("starting a plugin");
     let host = Plugin::builder("host").descriptor(broker.connect().expect("a connection"));
     let host = host.connect().expect("its own bus");
-    let add = host.subscriber::<(u64, u64), u64>(&format!("{name}.Add")).expect("opening");
-    add.wait_ready(Duration::from_secs(20)).expect("the plugin comes");
+    let add = host
+        .subscriber::<(u64, u64), u64>(&format!("{name}.Add"))
+        .expect("opening");
+    add.wait_ready(Duration::from_secs(20))
+        .expect("the plugin comes");
     println!("ready");
     println!("{}", child.id());
     wait_for_input_to_end();
@@ -92,10 +112,20 @@ fn provider(plugin: &Plugin, name: &str) -> Result<()> {
     let gate = |what: &str| format!("{name}.{what}");
     let notes = Arc::new(AtomicU64::new(0));
     let counted = notes.clone();
-    plugin.provide(&gate("Add"), |a: u64, b: u64| a.wrapping_add(b))?.keep();
-    plugin.provide(&gate("Echo"), |bytes: View<'_, Vec<u8>>| bytes.to_vec())?.keep();
-    plugin.provide(&gate("Zeros"), |count: u32| vec![0_u8; count as usize])?.keep();
-    plugin.provide(&gate("Sleep"), |millis: u64| std::thread::sleep(Duration::from_millis(millis)))?.keep();
+    plugin
+        .provide(&gate("Add"), |a: u64, b: u64| a.wrapping_add(b))?
+        .keep();
+    plugin
+        .provide(&gate("Echo"), |bytes: View<'_, Vec<u8>>| bytes.to_vec())?
+        .keep();
+    plugin
+        .provide(&gate("Zeros"), |count: u32| vec![0_u8; count as usize])?
+        .keep();
+    plugin
+        .provide(&gate("Sleep"), |millis: u64| {
+            std::thread::sleep(Duration::from_millis(millis))
+        })?
+        .keep();
     plugin
         .provide(&gate("Slow"), |millis: u64, bytes: View<'_, Vec<u8>>| {
             std::thread::sleep(Duration::from_millis(millis));
@@ -108,10 +138,13 @@ fn provider(plugin: &Plugin, name: &str) -> Result<()> {
             std::thread::sleep(Duration::from_millis(millis));
         })?
         .keep();
-    plugin.provide(&gate("Panic"), |text: String| -> u32 { panic!("{text}") })?.keep();
+    plugin
+        .provide(&gate("Panic"), |text: String| -> u32 { panic!("{text}") })?
+        .keep();
     plugin
         .provide(&gate("Fail"), |text: String| -> Result<u32, HandlerError> {
-            Err(HandlerError::new("NO_SUCH_ROW", text).with_context(serde_json::json!({ "row": 7 })))
+            Err(HandlerError::new("NO_SUCH_ROW", text)
+                .with_context(serde_json::json!({ "row": 7 })))
         })?
         .keep();
     plugin
@@ -125,7 +158,9 @@ fn provider(plugin: &Plugin, name: &str) -> Result<()> {
             counted.fetch_add(by, Ordering::Relaxed);
         })?
         .keep();
-    plugin.provide(&gate("Note"), move || notes.load(Ordering::Relaxed))?.keep();
+    plugin
+        .provide(&gate("Note"), move || notes.load(Ordering::Relaxed))?
+        .keep();
     println!("ready");
     wait_for_input_to_end();
     Ok(())

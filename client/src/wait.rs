@@ -7,6 +7,7 @@
 //! running: hence slices of about a microsecond with `sched_yield` between them. Whoever has
 //! waited longer than a wake-up parks.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -25,8 +26,12 @@ pub enum WaitPolicy {
     Spin,
 }
 
-/// About a microsecond: a pause takes some 40 ns on current x86 and less elsewhere.
-const PAUSES: u32 = 24;
+/// A slice of spinning, in nanoseconds.
+const SLICE: u64 = 1_000;
+/// After so many waits in a row in which spinning was in vain, it is left out, because the other
+/// side cannot run meanwhile or takes longer anyway; every so many waits it is tried again.
+const IN_VAIN: u32 = 16;
+const TRY_AGAIN: u32 = 64;
 /// How long to stay awake where recent waits say nothing else, in nanoseconds.
 const BUDGET: u32 = 50_000;
 /// How long to stay awake where recent waits took longer than waking up is worth.
@@ -40,17 +45,19 @@ pub(crate) struct Patience {
     policy: WaitPolicy,
     /// A moving mean of waits, in nanoseconds.
     mean: AtomicU32,
-    spins: bool,
+    /// How many looks fill a slice.
+    looks: u32,
+    /// Waits in a row in which the first slice was in vain.
+    in_vain: AtomicU32,
 }
 
 impl Patience {
     pub(crate) fn new(policy: WaitPolicy) -> Patience {
-        // With one CPU the other side cannot run while this one spins.
-        let cpus = thread::available_parallelism().map_or(1, usize::from);
         Patience {
             policy,
             mean: AtomicU32::new(0),
-            spins: cpus > 1,
+            looks: looks_in_a_slice(),
+            in_vain: AtomicU32::new(0),
         }
     }
 
@@ -60,11 +67,26 @@ impl Patience {
         if self.policy == WaitPolicy::Park {
             return is_done();
         }
-        (self.spins && slice(&mut is_done)) || self.yield_until(give_up_at, &mut is_done)
+        let in_vain = self.in_vain.load(Ordering::Relaxed);
+        let spins = in_vain < IN_VAIN || in_vain.is_multiple_of(TRY_AGAIN);
+        if spins && self.slice(&mut is_done) {
+            if in_vain != 0 {
+                self.in_vain.store(0, Ordering::Relaxed);
+            }
+            return true;
+        }
+        self.in_vain
+            .store(in_vain.wrapping_add(1).max(1), Ordering::Relaxed);
+        self.yield_until(give_up_at, spins, &mut is_done)
     }
 
     #[cold]
-    fn yield_until(&self, give_up_at: u64, is_done: &mut impl FnMut() -> bool) -> bool {
+    fn yield_until(
+        &self,
+        give_up_at: u64,
+        spins: bool,
+        is_done: &mut impl FnMut() -> bool,
+    ) -> bool {
         let start = clock::now();
         let until = match self.policy {
             WaitPolicy::Spin => give_up_at,
@@ -72,8 +94,8 @@ impl Patience {
         };
         loop {
             thread::yield_now();
-            if if self.spins {
-                slice(is_done)
+            if if spins {
+                self.slice(is_done)
             } else {
                 is_done()
             } {
@@ -84,6 +106,18 @@ impl Patience {
                 return false;
             }
         }
+    }
+
+    /// Looks for about a microsecond.
+    #[inline]
+    fn slice(&self, is_done: &mut impl FnMut() -> bool) -> bool {
+        for _ in 0..self.looks {
+            if is_done() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        is_done()
     }
 
     fn budget(&self) -> u32 {
@@ -103,16 +137,21 @@ impl Patience {
     }
 }
 
-/// Looks a few times, for about a microsecond.
-#[inline]
-fn slice(is_done: &mut impl FnMut() -> bool) -> bool {
-    for _ in 0..PAUSES {
-        if is_done() {
-            return true;
-        }
-        std::hint::spin_loop();
-    }
-    is_done()
+/// How many pauses fill a slice: one takes 10 to 150 ns, depending on the processor. Measured once,
+/// as the shortest of a few tries.
+fn looks_in_a_slice() -> u32 {
+    static LOOKS: OnceLock<u32> = OnceLock::new();
+    *LOOKS.get_or_init(|| {
+        let tries = (0..5).map(|_| {
+            let start = clock::now();
+            (0..64).for_each(|_| std::hint::spin_loop());
+            (clock::now() - start).max(64)
+        });
+        let shortest = tries.min().unwrap_or(SLICE);
+        u32::try_from(64 * SLICE / shortest)
+            .unwrap_or(64)
+            .clamp(8, 256)
+    })
 }
 
 #[cfg(test)]

@@ -50,9 +50,13 @@ impl ReadView {
     /// `at` is a multiple of 8; the last word is read whole even where fewer bytes are wanted.
     #[inline]
     pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
-        for (index, chunk) in into.chunks_mut(8).enumerate() {
-            let word = self.memory.data(at + index * 8).to_ne_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
+        let mut words = self.memory.data(at, into.len().div_ceil(8));
+        let (whole, rest) = into.as_chunks_mut::<8>();
+        for (bytes, word) in whole.iter_mut().zip(&mut words) {
+            *bytes = word.get().to_ne_bytes();
+        }
+        if let Some(word) = words.next() {
+            rest.copy_from_slice(&word.get().to_ne_bytes()[..rest.len()]);
         }
     }
 
@@ -103,19 +107,15 @@ impl WriteView {
     /// up with zeros.
     #[inline]
     pub(crate) fn copy_in(&self, at: usize, from: &[u8]) {
-        let mut words = from.chunks_exact(8);
-        let mut to = at;
-        for chunk in &mut words {
-            let mut word = [0; 8];
-            word.copy_from_slice(chunk);
-            self.read.memory.set_data(to, u64::from_ne_bytes(word));
-            to += 8;
+        let mut words = self.read.memory.data(at, from.len().div_ceil(8));
+        let (whole, rest) = from.as_chunks::<8>();
+        for (bytes, word) in whole.iter().zip(&mut words) {
+            word.set(u64::from_ne_bytes(*bytes));
         }
-        let rest = words.remainder();
-        if !rest.is_empty() {
-            let mut word = [0; 8];
-            word[..rest.len()].copy_from_slice(rest);
-            self.read.memory.set_data(to, u64::from_ne_bytes(word));
+        if let Some(word) = words.next() {
+            let mut bytes = [0; 8];
+            bytes[..rest.len()].copy_from_slice(rest);
+            word.set(u64::from_ne_bytes(bytes));
         }
     }
 }
@@ -127,6 +127,21 @@ mod memory {
 
     use crate::atomic::{AtomicU32, AtomicU64, Ordering};
     use crate::sys::mapping::Mapping;
+
+    /// A word of a payload. Relaxed: the words around payloads order them.
+    pub(super) struct Word<'a>(&'a AtomicU64);
+
+    impl Word<'_> {
+        #[inline]
+        pub(super) fn get(&self) -> u64 {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        #[inline]
+        pub(super) fn set(&self, value: u64) {
+            self.0.store(value, Ordering::Relaxed);
+        }
+    }
 
     /// A mapping, kept alive, with its address at hand.
     #[derive(Clone, Debug)]
@@ -186,15 +201,18 @@ mod memory {
             unsafe { AtomicU64::from_ptr(self.at(at, 8).as_ptr().cast()) }
         }
 
-        /// A word of a payload. Relaxed: the words around payloads order them.
+        /// Some words of a payload, whose place is checked once for all of them.
         #[inline]
-        pub(super) fn data(&self, at: usize) -> u64 {
-            self.word64(at).load(Ordering::Relaxed)
-        }
-
-        #[inline]
-        pub(super) fn set_data(&self, at: usize, value: u64) {
-            self.word64(at).store(value, Ordering::Relaxed);
+        pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
+            assert!(at.is_multiple_of(8));
+            let start = self.address(at, count * 8);
+            // SAFETY: `address` checked that the bytes of `count` words are mapped, and they stay
+            // so while `self` lives, to which the slice is bound; the line above and a mapping's
+            // own alignment make them aligned. Atomics may change behind a shared reference. As in
+            // `word32`, nothing is stored through a read-only mapping.
+            let words =
+                unsafe { core::slice::from_raw_parts(start.as_ptr().cast::<AtomicU64>(), count) };
+            words.iter().map(Word)
         }
     }
 }
@@ -258,7 +276,7 @@ mod memory {
     /// between honest peers the words around it order every two accesses of which one writes,
     /// as if it were plain memory. Loom fails where they do not.
     #[derive(Debug)]
-    struct Data {
+    pub(super) struct Data {
         watch: UnsafeCell<()>,
         value: core::sync::atomic::AtomicU64,
     }
@@ -266,6 +284,23 @@ mod memory {
     // SAFETY: `watch` holds nothing and its pointers are never followed: it only tells loom of
     // accesses, of which loom lets one thread run at a time. `value` is an atomic.
     unsafe impl Sync for Data {}
+
+    /// A word of a payload: not ordered by itself, and watched for that.
+    pub(super) struct Word<'a>(&'a Data);
+
+    impl Word<'_> {
+        pub(super) fn get(&self) -> u64 {
+            self.0.watch.with(|_| ());
+            self.0.value.load(core::sync::atomic::Ordering::Relaxed)
+        }
+
+        pub(super) fn set(&self, value: u64) {
+            self.0.watch.with_mut(|_| ());
+            self.0
+                .value
+                .store(value, core::sync::atomic::Ordering::Relaxed);
+        }
+    }
 
     impl Memory {
         pub(super) fn new(uses: impl IntoIterator<Item = Use>) -> Memory {
@@ -302,17 +337,8 @@ mod memory {
             }
         }
 
-        pub(super) fn data(&self, at: usize) -> u64 {
-            let data = self.payload(at);
-            data.watch.with(|_| ());
-            data.value.load(core::sync::atomic::Ordering::Relaxed)
-        }
-
-        pub(super) fn set_data(&self, at: usize, value: u64) {
-            let data = self.payload(at);
-            data.watch.with_mut(|_| ());
-            data.value
-                .store(value, core::sync::atomic::Ordering::Relaxed);
+        pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
+            (0..count).map(move |index| Word(self.payload(at + index * 8)))
         }
 
         fn payload(&self, at: usize) -> &Data {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-use callgate_tests::proc::{descriptors, shared_maps};
+use callgate_tests::proc::{Holdings, shared_maps};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, Process, programs};
 
@@ -26,7 +26,7 @@ fn a_killed_caller_leaves_the_provider_untouched() {
     let add = open::<(u64, u64), u64>(&steady, "P.Add");
     assert_eq!(add.invoke((1, 2)).unwrap(), 3);
     let pid = provider.id();
-    let before = (shared_maps(pid), descriptors(pid));
+    let before = Holdings::at_rest(pid);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let over = Over(&is_over);
@@ -50,11 +50,9 @@ fn a_killed_caller_leaves_the_provider_untouched() {
                 let counts = victim.expect_line();
                 assert!(!counts.starts_with("0 "), "{counts}");
             }
-            assert!(shared_maps(pid) > before.0, "links take memory");
+            assert!(shared_maps(pid) > before.shared, "links take memory");
             victims.into_iter().for_each(Process::kill);
-            await_that("their memory is freed", || {
-                (shared_maps(pid), descriptors(pid)) == before
-            });
+            before.expect_again("the provider", pid);
         }
         drop(over);
         assert!(calling.join().expect("all its calls were answered") > 0);

@@ -71,6 +71,8 @@ impl RingReader {
     /// Whether a call waits to be taken.
     #[inline]
     pub fn has_call(&self, inbox: &ReadView) -> bool {
+        let at = self.geometry.entry_at(self.next);
+        inbox.touch(at + 64);
         self.first_word(inbox, Ordering::Relaxed) as u32 == self.next
     }
 

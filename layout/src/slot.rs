@@ -41,6 +41,7 @@ pub fn publish(
 /// The generation that was answered last; the caller compares it with its own.
 #[inline]
 pub fn state(inbox: &ReadView, geometry: Geometry, slot: u8) -> u32 {
+    inbox.touch(geometry.reply_at(slot) + 64);
     // REPLY-PUBLISHED, acquire.
     inbox.load32(geometry.reply_at(slot), Ordering::Acquire)
 }

@@ -60,6 +60,12 @@ impl ReadView {
         }
     }
 
+    /// Fetches the cache line at `at` while it is waited for another.
+    #[inline]
+    pub(crate) fn touch(&self, at: usize) {
+        self.memory.touch(at);
+    }
+
     /// The address of `len` mapped bytes from `at` on.
     #[cfg(not(callgate_loom))]
     pub(crate) fn address(&self, at: usize, len: usize) -> core::ptr::NonNull<u8> {
@@ -199,6 +205,11 @@ mod memory {
         pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
             // SAFETY: as in `word32`, with 8 bytes.
             unsafe { AtomicU64::from_ptr(self.at(at, 8).as_ptr().cast()) }
+        }
+
+        #[inline]
+        pub(super) fn touch(&self, at: usize) {
+            self.word64(at).load(Ordering::Relaxed);
         }
 
         /// Some words of a payload, whose place is checked once for all of them.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, ToPlugin};
@@ -37,7 +37,10 @@ impl Reactor {
                 },
             }
         }
-        self.timers.set(Timer::Accept, Some(now));
+        // Later than now, or whoever takes out the timers that are due would find it again, and
+        // as long as somebody connects would do nothing else.
+        let soon = now + Duration::from_nanos(1);
+        self.timers.set(Timer::Accept, Some(soon));
     }
 
     fn take_in(&mut self, socket: OwnedFd, now: Instant) {

@@ -66,7 +66,7 @@ impl Bus {
         match step {
             Step::NewOutbox(side) => {
                 let (to, end) = of(side);
-                self.effects.push_back(Effect::NewOutbox(to, end));
+                self.ask(to, Effect::NewOutbox(to, end));
             }
             Step::Seal(side) => {
                 let (owner, end) = of(side);
@@ -74,12 +74,12 @@ impl Bus {
             }
             Step::Peer(side) => {
                 let ((to, end), (peer, _)) = (of(side), of(1 - side));
-                self.effects.push_back(Effect::LinkPeer { to, end, peer });
+                self.ask(to, Effect::LinkPeer { to, end, peer });
             }
             Step::Grant(side, granted) => {
                 let (to, end) = of(side);
                 let (index, gate) = (granted.index, granted.gate.to_string());
-                self.send(to, ToPlugin::Grant { end, index, gate });
+                self.ask(to, Effect::Send(to, ToPlugin::Grant { end, index, gate }));
             }
             Step::Up => {
                 self.effects.push_back(Effect::ForgetOutboxes(link));
@@ -135,13 +135,13 @@ impl Bus {
         take: impl FnOnce(&mut Link) -> Result<Vec<Step>, OutOfOrder>,
     ) -> Result<Weight, Failure> {
         let Some(link) = self.own_link(from, end)? else {
-            return Ok(Weight::Charged);
+            return self.acknowledged(from);
         };
         let steps = take(link).map_err(|OutOfOrder| {
             protocol(&format!("it acknowledged {what} that was not awaited"))
         })?;
         self.run(end.link, steps, now);
-        Ok(Weight::Expected)
+        self.acknowledged(from)
     }
 
     pub(super) fn outbox_mapped(
@@ -207,7 +207,8 @@ impl Bus {
         let Some(link) = self.links.get(&id) else {
             return;
         };
-        tracing::warn!(link = id, "a link is given up: {}", failure.message);
+        let message = failure.message.clone();
+        self.effects.push_back(Effect::GaveUp(id, message));
         let plugins = [link.plugin(0), link.plugin(1)];
         self.drop_link(id, failure);
         for (caller, owner) in both_ways(plugins) {
@@ -226,7 +227,7 @@ impl Bus {
             return;
         };
         let plugins = [link.plugin(0), link.plugin(1)];
-        self.drop_extents(id);
+        self.drop_extents(id, plugins);
         self.pairs.remove(&pair(plugins[0], plugins[1]));
         self.deadlines.set(Awaited::Link(id), None);
         self.effects.push_back(Effect::ForgetOutboxes(id));
@@ -259,7 +260,14 @@ impl Bus {
         let Some(link) = self.links.get(&id) else {
             return;
         };
-        for (side, what) in link.overdue(now) {
+        let (late, due) = (link.overdue(now), link.due());
+        if late.is_empty() {
+            // What is due later must not be forgotten; never what is due now, which would be
+            // found again at once.
+            let due = due.filter(|due| *due > now);
+            return self.deadlines.set(Awaited::Link(id), due);
+        }
+        for (side, what) in late {
             let Some(link) = self.links.get(&id) else {
                 return;
             };

@@ -14,6 +14,7 @@ use super::session::Pages;
 use super::{Reactor, SCARCITY, Timer};
 use crate::bus::protocol;
 use crate::effect::Effect;
+use crate::quota::Charge;
 use crate::registry::PluginId;
 
 impl Reactor {
@@ -40,8 +41,13 @@ impl Reactor {
             } => {
                 self.peer_extent(to, end, (number, len), now);
             }
-            Effect::ForgetExtent(id) => {
-                self.extents.remove(&id);
+            Effect::ExtentRead(reader, id) => self.extent_read(reader, id),
+            Effect::ForgetExtent(id, plugins) => self.forget_extent(id, plugins),
+            Effect::GaveUp(link, why) => {
+                // As often as a plugin likes, and with any text: as little as of other warnings.
+                if self.warnings.take(now) {
+                    tracing::warn!(link, "a link is given up: {why:?}");
+                }
             }
             Effect::Listing(to, request) => self.send_listing(to, request, now),
             Effect::End(plugin, failure) => self.doomed.push_back((plugin, failure)),
@@ -56,10 +62,21 @@ impl Reactor {
         descriptors: Descriptors,
         now: Instant,
     ) {
+        self.send_charged(to, record, (descriptors, None), now);
+    }
+
+    /// As [`Reactor::send`], with what the plugin is charged until it has taken the datagram.
+    fn send_charged(
+        &mut self,
+        to: PluginId,
+        record: &ToPlugin,
+        (descriptors, charge): (Descriptors, Option<Charge>),
+        now: Instant,
+    ) {
         let Some(session) = self.sessions.get_mut(&to) else {
             return;
         };
-        match session.outgoing.push(record, descriptors) {
+        match session.outgoing.push(record, descriptors, charge) {
             Ok(()) => self.flush(to, now),
             Err(Overflow) => {
                 let most = self.settings.limits.queued_records;
@@ -169,12 +186,22 @@ impl Reactor {
     }
 
     fn send_listing(&mut self, to: PluginId, request: u32, now: Instant) {
+        let Some(session) = self.sessions.get(&to) else {
+            return;
+        };
+        // A listing can be large, and lives until the plugin takes it.
+        let Some(charge) = session.listings.charge() else {
+            let message = "an earlier listing was not taken yet; ask again when it was";
+            let failure = Some(Failure::new(Code::Overloaded, message));
+            let record = ToPlugin::Answer { request, failure };
+            return self.send(to, &record, Vec::new(), now);
+        };
         let listing = serde_json::to_vec(&self.listing()).map_err(io::Error::from);
         let sealed = listing.and_then(|bytes| memfd::sealed("callgate-listing", &bytes));
         match sealed {
             Ok(file) => {
-                let record = ToPlugin::Listing { request };
-                self.send(to, &record, vec![Arc::new(file)], now);
+                let (record, file) = (ToPlugin::Listing { request }, vec![Arc::new(file)]);
+                self.send_charged(to, &record, (file, Some(charge)), now);
             }
             Err(error) => {
                 let failure = Some(no_memory("a listing", &error));

@@ -16,7 +16,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::outgoing::Outgoing;
 use super::tokens::{Kind, token};
-use crate::quota::TokenBucket;
+use crate::quota::{Quota, TokenBucket};
 use crate::registry::PluginId;
 
 /// The most records of a connection that are thrown away unread when it ends.
@@ -69,6 +69,8 @@ pub(crate) struct Session {
     pub(crate) pages: Option<Pages>,
     pub(crate) outgoing: Outgoing,
     pub(crate) bucket: TokenBucket,
+    /// Listings on their way to it.
+    pub(crate) listings: Quota,
     /// Whether it stands in the queue of those that may have something to read.
     pub(crate) queued: bool,
     watches_writable: bool,
@@ -99,6 +101,7 @@ impl Session {
             pages: None,
             outgoing: Outgoing::new(queue),
             bucket,
+            listings: Quota::new(1),
             queued: false,
             watches_writable: false,
         }

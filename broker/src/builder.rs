@@ -182,7 +182,8 @@ impl Builder {
         }
     }
 
-    /// Where plugins connect; by default [`default_socket`].
+    /// Where plugins connect; by default [`default_socket`]. Of a directory that is missing at
+    /// most the last part is made.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Builder {
         self.place = Place::At(path.into());
         self
@@ -233,8 +234,8 @@ impl Builder {
             self.settings.step_deadline = NO_DEADLINE;
         }
         let listener = match self.place {
-            Place::Default => Some(Listener::bind(&default_socket())?),
-            Place::At(path) => Some(Listener::bind(&path)?),
+            Place::Default => Some(Listener::bind(&default_socket(), true)?),
+            Place::At(path) => Some(Listener::bind(&path, false)?),
             Place::Nowhere => None,
         };
         let socket = listener

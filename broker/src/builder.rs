@@ -106,6 +106,8 @@ pub struct Limits {
     pub extent_mib: u32,
     /// Connections at once.
     pub connections: u32,
+    /// Connections over the socket at once from one process.
+    pub connections_per_process: u32,
     /// Control requests a second that a plugin may make in the long run.
     pub requests_per_second: u32,
     /// Control requests that a plugin may make at once after a quiet time.
@@ -125,6 +127,7 @@ impl Default for Limits {
             links: 1024,
             extent_mib: 256,
             connections: 4096,
+            connections_per_process: 256,
             requests_per_second: 4096,
             request_burst: 8192,
             queued_records: 8192,

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, ToPlugin};
-use callgate_layout::sys::{fdpass, process};
+use callgate_layout::sys::process;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 
-use super::session::{Connection, Expected};
+use super::session::{Connection, Expected, hang_up};
 use super::{Reactor, SCARCITY, Timer};
 
 /// Connections that are taken in before it is the turn of those that are there.
@@ -76,9 +76,7 @@ impl Reactor {
         if self.warnings.take(Instant::now()) {
             tracing::warn!("a connection is refused: {}", refused.message);
         }
-        if let Ok(bytes) = ToPlugin::Ended(refused).encode() {
-            let _ = fdpass::send(socket.as_fd(), &bytes, &[]);
-        }
+        hang_up(&socket, &ToPlugin::Ended(refused));
         Err(())
     }
 
@@ -96,6 +94,7 @@ impl Reactor {
         }
         self.check_room()?;
         let pid = u32::try_from(peer.pid()).unwrap_or(0);
+        self.check_share(pid)?;
         let pidfd = process::peer_pidfd(socket.as_fd(), pid).map_err(system)?;
         Ok((pid, pidfd))
     }
@@ -107,6 +106,17 @@ impl Reactor {
             return Ok(());
         }
         let message = format!("the broker has {most} connections already, its limit");
+        Err(Failure::new(Code::Overloaded, message))
+    }
+
+    /// Whether a process may have one connection more: one that takes all keeps out the others.
+    fn check_share(&self, pid: u32) -> Result<(), Failure> {
+        let most = self.settings.limits.connections_per_process;
+        let its_own = self.sessions.values().filter(|session| session.pid == pid);
+        if its_own.count() < most as usize {
+            return Ok(());
+        }
+        let message = format!("the process {pid} has {most} connections already, its limit");
         Err(Failure::new(Code::Overloaded, message))
     }
 }

@@ -237,7 +237,7 @@ impl Reactor {
         };
         self.log_end(&session, failure, now);
         let last = ToPlugin::Ended(failure.clone());
-        session.close(self.poll.registry(), Some(&last));
+        session.close(self.poll.registry(), &last);
         self.timers.set(Timer::Hello(id), None);
         self.timers.set(Timer::Resend(id), None);
         self.bus.remove(id, failure, now);

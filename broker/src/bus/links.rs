@@ -83,7 +83,7 @@ impl Bus {
             }
             Step::Up => {
                 self.effects.push_back(Effect::ForgetOutboxes(link));
-                self.link_is_up(plugins, now);
+                self.refresh_between(plugins, now);
             }
             Step::Callable(side, gate) => {
                 let (caller, _) = of(1 - side);
@@ -97,8 +97,8 @@ impl Bus {
     }
 
     /// Tells both sides which of their open gates can be called now. What failed over an
-    /// earlier link is tried again over this one.
-    fn link_is_up(&mut self, plugins: [PluginId; 2], now: Instant) {
+    /// earlier link is tried again over the one there is now, or over a new one.
+    pub(super) fn refresh_between(&mut self, plugins: [PluginId; 2], now: Instant) {
         for (caller, owner) in both_ways(plugins) {
             for open in self.registry.opens_between(caller, owner) {
                 self.registry.unblock(caller, open);
@@ -219,6 +219,15 @@ impl Bus {
                 }
             }
         }
+    }
+
+    /// Gives a link up for which the broker has no memory now, and tries again at that time.
+    pub(crate) fn put_off(&mut self, id: u64, failure: &Failure, until: Instant) {
+        if let Some(link) = self.links.get(&id) {
+            let (a, b) = pair(link.plugin(0), link.plugin(1));
+            self.deadlines.set(Awaited::Memory(a, b), Some(until));
+        }
+        self.give_up(id, failure);
     }
 
     /// Forgets a link and tells those of its plugins that are still there.

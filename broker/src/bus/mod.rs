@@ -58,6 +58,8 @@ enum Awaited {
     Status(PluginId),
     Link(u64),
     Extent(LinkEnd, u8),
+    /// The kernel may have memory again for a link between these two.
+    Memory(PluginId, PluginId),
 }
 
 /// Plugins, gates and links.
@@ -244,6 +246,7 @@ impl Bus {
                 Awaited::Status(plugin) => self.late(plugin, "map its status page"),
                 Awaited::Link(link) => self.link_is_late(link, now),
                 Awaited::Extent(end, number) => self.extent_is_late((end, number)),
+                Awaited::Memory(a, b) => self.refresh_between([a, b], now),
             }
         }
     }

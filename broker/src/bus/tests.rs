@@ -335,3 +335,24 @@ fn an_answer_that_crosses_with_the_end_of_its_link_costs_nothing() {
     assert_eq!(taken, Ok(Weight::Expected));
     assert_eq!(world.code_of(B, answer), Some(Code::Protocol), "but once");
 }
+
+/// A moment without descriptors must not leave a gate uncallable for as long as it is provided.
+#[test]
+fn a_link_that_there_was_no_memory_for_is_tried_again() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    let until = world.now + STEP / 2;
+    let failure = Failure::new(Code::System, "no descriptors");
+    world.bus.put_off(1, &failure, until);
+    let effects = world.effects();
+    let refused = |effect: &Effect| matches!(effect, Effect::Send(A, ToPlugin::OpenFailed { .. }));
+    assert!(effects.iter().any(refused), "{effects:?}");
+    assert_eq!(world.bus.next_deadline(), Some(until));
+    world.now = until;
+    world.bus.expire(until);
+    let told = world.obedient();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].1.route.unwrap().end.link, 2);
+    assert_eq!(world.bus.next_deadline(), None);
+}

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToPlugin};
@@ -16,6 +16,9 @@ use crate::bus::protocol;
 use crate::effect::Effect;
 use crate::quota::Charge;
 use crate::registry::PluginId;
+
+/// How long after a lack of memory a link is tried again. Each time tells its plugins of it.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl Reactor {
     pub(super) fn perform(&mut self, effect: Effect, now: Instant) {
@@ -144,9 +147,10 @@ impl Reactor {
                 let record = ToPlugin::NewOutbox { end, geometry };
                 self.send(to, &record, vec![outbox], now);
             }
-            Err(error) => self
-                .bus
-                .give_up(end.link, &no_memory("a link's outbox", &error)),
+            Err(error) => {
+                let failure = no_memory("a link's outbox", &error);
+                self.bus.put_off(end.link, &failure, now + RETRY);
+            }
         }
     }
 

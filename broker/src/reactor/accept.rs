@@ -120,3 +120,60 @@ impl Reactor {
         Err(Failure::new(Code::Overloaded, message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+    use std::path::Path;
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+
+    use crate::builder::{Limits, Settings};
+    use crate::socket::Listener;
+
+    fn reactor(path: &Path) -> Reactor {
+        let limits = Limits {
+            connections: 0,
+            ..Limits::default()
+        };
+        let settings = Settings {
+            limits,
+            step_deadline: Duration::from_secs(2),
+            stop_grace: Duration::from_secs(2),
+        };
+        let listener = Listener::bind(path, false).unwrap();
+        let (_, commands) = crossbeam_channel::unbounded();
+        Reactor::new(
+            mio::Poll::new().unwrap(),
+            settings,
+            Some(listener),
+            commands,
+        )
+        .unwrap()
+    }
+
+    fn knock(path: &Path) -> OwnedFd {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+        connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+        fd
+    }
+
+    /// While somebody connects faster than the broker accepts, a timer that is due at once
+    /// would be worked off for ever, and nobody else would be served.
+    #[test]
+    fn after_a_full_batch_it_is_the_turn_of_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bus.sock");
+        let mut reactor = reactor(&path);
+        let _knocking: Vec<OwnedFd> = (0..=BATCH).map(|_| knock(&path)).collect();
+        let now = Instant::now();
+        reactor.accept(now);
+        assert_eq!(reactor.timers.pop(now), None);
+        let soon = reactor.timers.next().unwrap();
+        assert_eq!(reactor.timers.pop(soon), Some(Timer::Accept));
+        reactor.accept(soon);
+        assert_eq!(reactor.timers.next(), None, "nobody waits any more");
+    }
+}

@@ -164,6 +164,30 @@ fn an_extent_is_not_acknowledged_before_it_is_sent() {
     is_well(&bus);
 }
 
+/// Nor may its reader say so, whose queue it waits in.
+#[test]
+fn an_extent_is_not_read_before_it_is_sent() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    let (ours, theirs, _) = link(&mut caller, &mut provider, "g");
+    provider.takes = false;
+    let end = ours.end;
+    for number in 0..9 {
+        let len = 1 << 20;
+        caller.send(&ToBroker::WantExtent { end, number, len });
+        assert_eq!(caller.record(), ToPlugin::NewExtent { end, number, len });
+        caller.send(&ToBroker::ExtentMapped { end, number });
+    }
+    caller.send(&ToBroker::List { request: 1 });
+    assert_eq!(caller.record(), ToPlugin::Listing { request: 1 });
+    let (end, number) = (theirs.end, 8);
+    provider.send(&ToBroker::PeerExtentMapped { end, number });
+    let failure = provider.ended();
+    assert_eq!(code_of(&failure), Code::Protocol);
+    assert!(failure.message.contains("not sent yet"), "{failure:?}");
+    is_well(&bus);
+}
+
 /// Listings are large: one that asks for many and takes none would fill the broker's memory.
 #[test]
 fn a_listing_must_be_taken_before_the_next() {

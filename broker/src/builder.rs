@@ -106,6 +106,8 @@ pub struct Limits {
     pub extent_mib: u32,
     /// Connections at once.
     pub connections: u32,
+    /// Connections over the socket at once from one process.
+    pub connections_per_process: u32,
     /// Control requests a second that a plugin may make in the long run.
     pub requests_per_second: u32,
     /// Control requests that a plugin may make at once after a quiet time.
@@ -125,6 +127,7 @@ impl Default for Limits {
             links: 1024,
             extent_mib: 256,
             connections: 4096,
+            connections_per_process: 256,
             requests_per_second: 4096,
             request_burst: 8192,
             queued_records: 8192,
@@ -182,7 +185,8 @@ impl Builder {
         }
     }
 
-    /// Where plugins connect; by default [`default_socket`].
+    /// Where plugins connect; by default [`default_socket`]. Of a directory that is missing at
+    /// most the last part is made.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Builder {
         self.place = Place::At(path.into());
         self
@@ -233,8 +237,8 @@ impl Builder {
             self.settings.step_deadline = NO_DEADLINE;
         }
         let listener = match self.place {
-            Place::Default => Some(Listener::bind(&default_socket())?),
-            Place::At(path) => Some(Listener::bind(&path)?),
+            Place::Default => Some(Listener::bind(&default_socket(), true)?),
+            Place::At(path) => Some(Listener::bind(&path, false)?),
             Place::Nowhere => None,
         };
         let socket = listener

@@ -44,8 +44,13 @@ pub(crate) enum Effect {
         /// Its size.
         len: u32,
     },
-    /// Close the broker's descriptor of an extent.
-    ForgetExtent(ExtentId),
+    /// Close the broker's descriptor of an extent that its reader says it has mapped.
+    ExtentRead(PluginId, ExtentId),
+    /// Close the broker's descriptor of an extent whose link between these plugins has ended,
+    /// and send it to nobody.
+    ForgetExtent(ExtentId, [PluginId; 2]),
+    /// Note that a link was given up, in the words of whoever did.
+    GaveUp(u64, String),
     /// Send a listing that answers this request.
     Listing(PluginId, u32),
     /// End a session.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A gate that comes back with the shapes it had gets its index again, and `Grant` is sent and
-//! acknowledged again. If a face has *another* shape, the gate gets a new index: a call that was
+//! acknowledged again; so it is when a face is added. If a face has *another* shape, the gate gets a new index: a call that was
 //! laid out for the old shape may still be on its way, and it names the old index, under which
 //! the provider answers no more.
 //!
@@ -42,6 +42,25 @@ struct Grant {
 }
 
 impl Grant {
+    /// Whether shapes that are provided now can go by the index of those before: a face may come
+    /// or go, but not change. Notes the ones that came, for which the grant is sent again: the
+    /// provider serves under it what it had when the grant came.
+    fn take_shapes(&mut self, now: Shapes) -> bool {
+        let changed = |(known, now): (&Option<_>, &Option<_>)| {
+            known.is_some() && now.is_some() && known != now
+        };
+        if self.shapes.iter().zip(&now).any(changed) {
+            return false;
+        }
+        for (known, now) in self.shapes.iter_mut().zip(now) {
+            if known.is_none() && now.is_some() {
+                *known = now;
+                self.sent = false;
+            }
+        }
+        true
+    }
+
     fn is_installed(&self) -> bool {
         self.wanted && self.sent && self.unacknowledged == 0
     }
@@ -69,7 +88,7 @@ impl Grants {
         let known = self.current.get(gate).copied();
         let kept = known.filter(|index| {
             let grant = self.grants.get_mut(index);
-            grant.is_some_and(|grant| take_shapes(&mut grant.shapes, shapes))
+            grant.is_some_and(|grant| grant.take_shapes(shapes))
         });
         let index = match kept {
             Some(index) => index,
@@ -201,20 +220,6 @@ impl Grants {
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due.values().min().copied()
     }
-}
-
-/// Whether shapes that are provided now can go by the index of those before: a face may come or
-/// go, but not change. Notes the ones that came.
-fn take_shapes(known: &mut Shapes, now: Shapes) -> bool {
-    let changed =
-        |(known, now): (&Option<_>, &Option<_>)| known.is_some() && now.is_some() && known != now;
-    if known.iter().zip(&now).any(changed) {
-        return false;
-    }
-    for (known, now) in known.iter_mut().zip(now) {
-        *known = now.or(*known);
-    }
-    true
 }
 
 #[cfg(test)]

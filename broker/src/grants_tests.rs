@@ -67,7 +67,7 @@ fn another_shape_gets_another_index() {
     assert!(grants.is_settled());
     assert_eq!(grants.installed(0, due), Err(()), "and then forgotten");
     let more = [OTHER[0], Some((3, 3))];
-    assert_eq!(grants.want(&gate(), more, due), Ok(None), "a face came");
+    assert_eq!(grants.want(&gate(), more, due), granted(1), "a face came");
 }
 
 /// A pair that provides and withdraws for ever must not fill the broker's memory.
@@ -82,4 +82,22 @@ fn withdrawn_gates_are_forgotten_in_time() {
         grants.withdraw(&gate);
     }
     assert!(grants.grants.len() <= TIDY_AT && grants.current.len() <= TIDY_AT);
+}
+
+/// The provider serves under a grant what it provided when the grant came: a face that is added
+/// must not be called before it was granted again.
+#[test]
+fn a_gate_that_gets_its_other_face_is_granted_again() {
+    const BOTH: Shapes = [Some((1, 1)), Some((1, 1))];
+    let due = Instant::now();
+    let mut grants = known(due);
+    assert_eq!(grants.want(&gate(), ONE, due), granted(0));
+    assert_eq!(grants.installed(0, due), Ok(Some(gate())));
+    assert_eq!(grants.want(&gate(), BOTH, due), granted(0));
+    assert_eq!(grants.index_of("Rack.Filter"), None);
+    assert_eq!(grants.installed(0, due), Ok(Some(gate())));
+    assert_eq!(grants.index_of("Rack.Filter"), Some(0));
+    for shapes in [ONE, BOTH] {
+        assert_eq!(grants.want(&gate(), shapes, due), Ok(None), "no news");
+    }
 }

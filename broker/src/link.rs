@@ -155,6 +155,8 @@ impl Link {
         match (&mut self.stage, side) {
             (Stage::Provider { mapped }, 1) if !*mapped => {
                 *mapped = true;
+                // Grants that are still awaited have deadlines of their own.
+                self.stage_due = None;
                 Ok(self.provider_ready(now))
             }
             (Stage::Caller, 0) => {

@@ -147,3 +147,19 @@ fn a_link_to_oneself_has_two_sides() {
     assert_eq!(link.side_of_provider(one), 1);
     assert_eq!(link.plugin(0), link.plugin(1));
 }
+
+/// A stage's deadline that outlives its stage strikes when nobody is late, and the deadline of
+/// a grant that came after it is forgotten.
+#[test]
+fn a_provider_that_mapped_its_peer_owes_only_its_grants() {
+    let now = Instant::now();
+    let later = now + STEP / 2;
+    let mut link = new_link(now);
+    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    seal_both(&mut link, now);
+    link.want(1, &gate("h"), SHAPES, later).unwrap();
+    link.grant_installed(1, 0, now).unwrap();
+    link.peer_mapped(1, now).unwrap();
+    assert_eq!(link.due(), Some(later + STEP));
+    assert_eq!(link.overdue(later + STEP), [(1, "install a grant")]);
+}

@@ -106,7 +106,7 @@ impl TokenBucket {
 /// Descriptors that were sent to a plugin which has not said that it received them.
 #[derive(Debug)]
 pub(crate) struct InFlight {
-    datagrams: VecDeque<usize>,
+    datagrams: VecDeque<(usize, Option<Charge>)>,
     total: usize,
     most: usize,
 }
@@ -125,10 +125,10 @@ impl InFlight {
         descriptors == 0 || self.total + descriptors <= self.most
     }
 
-    /// Counts a datagram that went.
-    pub(crate) fn sent(&mut self, descriptors: usize) {
+    /// Counts a datagram that went; what is charged for it is given back when it is taken.
+    pub(crate) fn sent(&mut self, descriptors: usize, charge: Option<Charge>) {
         if descriptors > 0 {
-            self.datagrams.push_back(descriptors);
+            self.datagrams.push_back((descriptors, charge));
             self.total += descriptors;
         }
     }
@@ -136,7 +136,7 @@ impl InFlight {
     /// Counts an acknowledgement of the oldest datagram; `false` when there is none.
     pub(crate) fn took(&mut self) -> bool {
         match self.datagrams.pop_front() {
-            Some(descriptors) => {
+            Some((descriptors, _charge)) => {
                 self.total -= descriptors;
                 true
             }
@@ -191,12 +191,12 @@ mod tests {
     #[test]
     fn descriptors_wait_for_acknowledgements() {
         let mut flight = InFlight::new(8);
-        flight.sent(4);
-        flight.sent(0);
-        flight.sent(3);
+        flight.sent(4, None);
+        flight.sent(0, None);
+        flight.sent(3, None);
         assert!(flight.has_room(1) && flight.has_room(0));
         assert!(!flight.has_room(2));
-        flight.sent(1);
+        flight.sent(1, None);
         assert!(!flight.has_room(1) && flight.has_room(0));
         assert!(flight.took());
         assert!(flight.has_room(4) && !flight.has_room(5));

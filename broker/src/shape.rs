@@ -16,6 +16,10 @@ pub(crate) fn check(shape: &Shape) -> Result<(), String> {
         let message = format!("a signature has at most {MAX_TEXT} bytes");
         return Err(message);
     }
+    // A listing shows it to people; escaped, each such character is six.
+    if let Some(c) = shape.signature.chars().find(|c| c.is_control()) {
+        return Err(format!("a signature contains the control character {c:?}"));
+    }
     Ok(())
 }
 
@@ -33,5 +37,25 @@ pub(crate) fn compare(provided: Option<&Shape>, wanted: &Shape) -> FaceState {
         FaceState::TypeMismatch { signature }
     } else {
         FaceState::Ready
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line break in a signature would forge lines wherever a listing is printed, and control
+    /// characters make it many times as long.
+    #[test]
+    fn control_characters_are_refused() {
+        let shape = |signature: &str| Shape {
+            params: 1,
+            fingerprint: 7,
+            signature: signature.into(),
+        };
+        assert_eq!(check(&shape("(u32) -> Größe")), Ok(()));
+        for odd in ["(u32)\n", "\u{1b}[2J", "\0"] {
+            assert!(check(&shape(odd)).is_err(), "{odd:?}");
+        }
     }
 }

@@ -46,14 +46,15 @@ pub(crate) struct Lock {
 }
 
 impl Listener {
-    /// Makes the socket, and its directory where that is missing.
-    pub(crate) fn bind(path: &Path) -> Result<Listener, StartError> {
+    /// Makes the socket, and its directory where that is missing; with `parents` also those
+    /// above it. A path that somebody wrote by hand may have a mistake in it.
+    pub(crate) fn bind(path: &Path, parents: bool) -> Result<Listener, StartError> {
         let len = path.as_os_str().as_bytes().len();
         if len > MAX_SOCKET_PATH {
             let socket = path.to_owned();
             return Err(StartError::PathTooLong { socket, len });
         }
-        prepare_directory(path)?;
+        prepare_directory(path, parents)?;
         let mut lock = Lock::take(path)?;
         clear_the_way(path)?;
         let io = |error| StartError::io("make the socket", path, error);
@@ -102,11 +103,24 @@ fn make(path: &Path) -> io::Result<UnixListener> {
     Ok(socket.into())
 }
 
-fn prepare_directory(path: &Path) -> Result<(), StartError> {
+fn prepare_directory(path: &Path, parents: bool) -> Result<(), StartError> {
     let directory = directory_of(path);
     let mut builder = DirBuilder::new();
-    let made = builder.recursive(true).mode(0o700).create(directory);
-    made.map_err(|error| StartError::io("make the directory for the socket", path, error))?;
+    let made = builder.recursive(parents).mode(0o700).create(directory);
+    match made {
+        // Whatever is there is looked at below.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            let what = "make the directory (only the last one of a path is made) for the socket";
+            let what = if parents {
+                "make the directory for the socket"
+            } else {
+                what
+            };
+            return Err(StartError::io(what, path, error));
+        }
+        Ok(()) => {}
+    }
     check_directory(directory).map_err(|why| StartError::Directory {
         socket: path.to_owned(),
         why,

@@ -11,6 +11,7 @@
 //! Who does not acknowledge in time loses its session, as with links. A number may be used again
 //! once it was given back.
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use callgate_layout::Code;
@@ -51,10 +52,11 @@ impl Bus {
     ) -> Result<Weight, Failure> {
         match self.own_link(from, end)? {
             None => return Ok(Weight::Charged),
+            // A caller that does not wait for its link makes an honest provider answer early.
             Some(link) if !link.is_up() => {
-                return Err(protocol(
-                    "it wanted an extent for a link that is not set up",
-                ));
+                let failure = Failure::new(Code::NotReady, "the link is not set up yet");
+                self.refuse_extent(from, (end, number), failure);
+                return Ok(Weight::Charged);
             }
             Some(_) => {}
         }
@@ -69,15 +71,7 @@ impl Bus {
             let message = format!(
                 "{mib} MiB more would exceed the {limit} MiB that one plugin may have for large payloads"
             );
-            let failure = Failure::new(Code::Overloaded, message);
-            self.send(
-                from,
-                ToPlugin::ExtentRefused {
-                    end,
-                    number,
-                    failure,
-                },
-            );
+            self.refuse_extent(from, id, Failure::new(Code::Overloaded, message));
             return Ok(Weight::Charged);
         };
         let extent = Extent {
@@ -88,7 +82,7 @@ impl Bus {
         self.extents.insert(id, extent);
         self.deadlines
             .set(Awaited::Extent(end, number), Some(now + self.step));
-        self.effects.push_back(Effect::NewExtent(from, id, len));
+        self.ask(from, Effect::NewExtent(from, id, len));
         Ok(Weight::Charged)
     }
 
@@ -118,10 +112,10 @@ impl Bus {
         id: ExtentId,
     ) -> Result<Weight, Failure> {
         let Some(_) = self.advance(from, id.0, id, (Stage::Writer, Stage::Sealing))? else {
-            return Ok(Weight::Charged);
+            return self.acknowledged(from);
         };
         self.effects.push_back(Effect::SealExtent(from, id));
-        Ok(Weight::Expected)
+        self.acknowledged(from)
     }
 
     /// The shell has closed an extent to further writers.
@@ -135,12 +129,14 @@ impl Bus {
         let to = link.plugin(end.side);
         self.deadlines
             .set(Awaited::Extent(id.0, id.1), Some(now + self.step));
-        self.effects.push_back(Effect::PeerExtent {
+        let number = id.1;
+        let effect = Effect::PeerExtent {
             to,
             end,
-            number: id.1,
+            number,
             len,
-        });
+        };
+        self.ask(to, effect);
     }
 
     pub(super) fn peer_extent_mapped(
@@ -150,15 +146,15 @@ impl Bus {
     ) -> Result<Weight, Failure> {
         let id = (end.other(), number);
         let Some(_) = self.advance(from, end, id, (Stage::Reader, Stage::Ready))? else {
-            return Ok(Weight::Charged);
+            return self.acknowledged(from);
         };
         self.deadlines.set(Awaited::Extent(id.0, number), None);
-        self.effects.push_back(Effect::ForgetExtent(id));
+        self.effects.push_back(Effect::ExtentRead(from, id));
         if let Some(link) = self.links.get(&end.link) {
             let writer = link.plugin(id.0.side);
             self.send(writer, ToPlugin::ExtentReady { end: id.0, number });
         }
-        Ok(Weight::Expected)
+        self.acknowledged(from)
     }
 
     pub(super) fn return_extent(
@@ -184,34 +180,34 @@ impl Bus {
     /// The shell could not make an extent.
     pub(crate) fn extent_failed(&mut self, to: PluginId, id: ExtentId, failure: Failure) {
         self.forget_extent(id);
-        let (end, number) = id;
-        self.send(
-            to,
-            ToPlugin::ExtentRefused {
-                end,
-                number,
-                failure,
-            },
-        );
+        self.refuse_extent(to, id, failure);
+    }
+
+    fn refuse_extent(&mut self, to: PluginId, (end, number): ExtentId, failure: Failure) {
+        let refused = ToPlugin::ExtentRefused {
+            end,
+            number,
+            failure,
+        };
+        self.send(to, refused);
     }
 
     /// Forgets the extents of a link that has ended.
-    pub(super) fn drop_extents(&mut self, link: u64) {
+    pub(super) fn drop_extents(&mut self, link: u64, plugins: [PluginId; 2]) {
         let ids: Vec<ExtentId> = self
             .extents
-            .keys()
-            .filter(|(end, _)| end.link == link)
-            .copied()
+            .range(of_link(link))
+            .map(|(id, _)| *id)
             .collect();
         for id in ids {
             self.forget_extent(id);
+            self.effects.push_back(Effect::ForgetExtent(id, plugins));
         }
     }
 
     fn forget_extent(&mut self, id: ExtentId) {
         self.extents.remove(&id);
         self.deadlines.set(Awaited::Extent(id.0, id.1), None);
-        self.effects.push_back(Effect::ForgetExtent(id));
     }
 
     /// Ends the session of whoever keeps an extent waiting.
@@ -232,7 +228,13 @@ impl Bus {
 
     /// Bytes of extents on a link, both sides together.
     pub(crate) fn extent_bytes(&self, link: u64) -> u64 {
-        let of_link = self.extents.iter().filter(|((end, _), _)| end.link == link);
-        of_link.map(|(_, extent)| u64::from(extent.len)).sum()
+        let extents = self.extents.range(of_link(link));
+        extents.map(|(_, extent)| u64::from(extent.len)).sum()
     }
+}
+
+/// The ids that extents of a link can have.
+fn of_link(link: u64) -> RangeInclusive<ExtentId> {
+    let end = |side| LinkEnd { link, side };
+    (end(0), u8::MIN)..=(end(u8::MAX), u8::MAX)
 }

@@ -66,7 +66,7 @@ impl Bus {
         match step {
             Step::NewOutbox(side) => {
                 let (to, end) = of(side);
-                self.effects.push_back(Effect::NewOutbox(to, end));
+                self.ask(to, Effect::NewOutbox(to, end));
             }
             Step::Seal(side) => {
                 let (owner, end) = of(side);
@@ -74,16 +74,16 @@ impl Bus {
             }
             Step::Peer(side) => {
                 let ((to, end), (peer, _)) = (of(side), of(1 - side));
-                self.effects.push_back(Effect::LinkPeer { to, end, peer });
+                self.ask(to, Effect::LinkPeer { to, end, peer });
             }
             Step::Grant(side, granted) => {
                 let (to, end) = of(side);
                 let (index, gate) = (granted.index, granted.gate.to_string());
-                self.send(to, ToPlugin::Grant { end, index, gate });
+                self.ask(to, Effect::Send(to, ToPlugin::Grant { end, index, gate }));
             }
             Step::Up => {
                 self.effects.push_back(Effect::ForgetOutboxes(link));
-                self.link_is_up(plugins, now);
+                self.refresh_between(plugins, now);
             }
             Step::Callable(side, gate) => {
                 let (caller, _) = of(1 - side);
@@ -97,8 +97,8 @@ impl Bus {
     }
 
     /// Tells both sides which of their open gates can be called now. What failed over an
-    /// earlier link is tried again over this one.
-    fn link_is_up(&mut self, plugins: [PluginId; 2], now: Instant) {
+    /// earlier link is tried again over the one there is now, or over a new one.
+    pub(super) fn refresh_between(&mut self, plugins: [PluginId; 2], now: Instant) {
         for (caller, owner) in both_ways(plugins) {
             for open in self.registry.opens_between(caller, owner) {
                 self.registry.unblock(caller, open);
@@ -135,13 +135,13 @@ impl Bus {
         take: impl FnOnce(&mut Link) -> Result<Vec<Step>, OutOfOrder>,
     ) -> Result<Weight, Failure> {
         let Some(link) = self.own_link(from, end)? else {
-            return Ok(Weight::Charged);
+            return self.acknowledged(from);
         };
         let steps = take(link).map_err(|OutOfOrder| {
             protocol(&format!("it acknowledged {what} that was not awaited"))
         })?;
         self.run(end.link, steps, now);
-        Ok(Weight::Expected)
+        self.acknowledged(from)
     }
 
     pub(super) fn outbox_mapped(
@@ -207,7 +207,8 @@ impl Bus {
         let Some(link) = self.links.get(&id) else {
             return;
         };
-        tracing::warn!(link = id, "a link is given up: {}", failure.message);
+        let message = failure.message.clone();
+        self.effects.push_back(Effect::GaveUp(id, message));
         let plugins = [link.plugin(0), link.plugin(1)];
         self.drop_link(id, failure);
         for (caller, owner) in both_ways(plugins) {
@@ -220,13 +221,22 @@ impl Bus {
         }
     }
 
+    /// Gives a link up for which the broker has no memory now, and tries again at that time.
+    pub(crate) fn put_off(&mut self, id: u64, failure: &Failure, until: Instant) {
+        if let Some(link) = self.links.get(&id) {
+            let (a, b) = pair(link.plugin(0), link.plugin(1));
+            self.deadlines.set(Awaited::Memory(a, b), Some(until));
+        }
+        self.give_up(id, failure);
+    }
+
     /// Forgets a link and tells those of its plugins that are still there.
     pub(super) fn drop_link(&mut self, id: u64, failure: &Failure) {
         let Some(link) = self.links.remove(&id) else {
             return;
         };
         let plugins = [link.plugin(0), link.plugin(1)];
-        self.drop_extents(id);
+        self.drop_extents(id, plugins);
         self.pairs.remove(&pair(plugins[0], plugins[1]));
         self.deadlines.set(Awaited::Link(id), None);
         self.effects.push_back(Effect::ForgetOutboxes(id));
@@ -259,7 +269,14 @@ impl Bus {
         let Some(link) = self.links.get(&id) else {
             return;
         };
-        for (side, what) in link.overdue(now) {
+        let (late, due) = (link.overdue(now), link.due());
+        if late.is_empty() {
+            // What is due later must not be forgotten; never what is due now, which would be
+            // found again at once.
+            let due = due.filter(|due| *due > now);
+            return self.deadlines.set(Awaited::Link(id), due);
+        }
+        for (side, what) in late {
             let Some(link) = self.links.get(&id) else {
                 return;
             };

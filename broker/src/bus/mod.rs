@@ -33,6 +33,8 @@ pub(crate) struct Member {
     opens: Quota,
     links: Quota,
     extents: Quota,
+    /// Records that it was or will be sent and has to acknowledge.
+    owed: u32,
 }
 
 impl Member {
@@ -47,7 +49,7 @@ impl Member {
 pub(crate) enum Weight {
     /// An acknowledgement that was asked for: nobody can send more of these than there are.
     Expected,
-    /// An acknowledgement for a link that has ended meanwhile, or a request.
+    /// A request.
     Charged,
 }
 
@@ -56,6 +58,8 @@ enum Awaited {
     Status(PluginId),
     Link(u64),
     Extent(LinkEnd, u8),
+    /// The kernel may have memory again for a link between these two.
+    Memory(PluginId, PluginId),
 }
 
 /// Plugins, gates and links.
@@ -132,6 +136,7 @@ impl Bus {
             opens: Quota::new(self.limits.opens),
             links: Quota::new(self.limits.links),
             extents: Quota::new(self.limits.extent_mib),
+            owed: 0,
         };
         self.members.insert(plugin, member);
         self.deadlines
@@ -241,6 +246,7 @@ impl Bus {
                 Awaited::Status(plugin) => self.late(plugin, "map its status page"),
                 Awaited::Link(link) => self.link_is_late(link, now),
                 Awaited::Extent(end, number) => self.extent_is_late((end, number)),
+                Awaited::Memory(a, b) => self.refresh_between([a, b], now),
             }
         }
     }
@@ -255,6 +261,25 @@ impl Bus {
     /// The next thing to be done.
     pub(crate) fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// Does what a plugin has to acknowledge.
+    fn ask(&mut self, plugin: PluginId, effect: Effect) {
+        if let Some(member) = self.members.get_mut(&plugin) {
+            member.owed = member.owed.saturating_add(1);
+        }
+        self.effects.push_back(effect);
+    }
+
+    /// Counts an acknowledgement, also one for a link that has ended meanwhile: others end links
+    /// as often as they like, and must not use up the rate of those who only answer.
+    fn acknowledged(&mut self, plugin: PluginId) -> Result<Weight, Failure> {
+        let member = self.members.get_mut(&plugin);
+        let owed = member.and_then(|member| {
+            member.owed = member.owed.checked_sub(1)?;
+            Some(Weight::Expected)
+        });
+        owed.ok_or_else(|| protocol("it acknowledged more than it was sent"))
     }
 
     fn send(&mut self, to: PluginId, record: ToPlugin) {

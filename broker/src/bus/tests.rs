@@ -194,7 +194,11 @@ fn the_death_of_a_plugin_is_told_and_cleaned_up() {
     let late = ToBroker::PeerMapped {
         end: LinkEnd { link: 1, side: 0 },
     };
-    world.ok(A, late);
+    assert_eq!(
+        world.code_of(A, late),
+        Some(Code::Protocol),
+        "nothing was owed"
+    );
 }
 
 /// Acknowledging what was never asked for must not pass for having done it.
@@ -255,6 +259,8 @@ fn a_link_that_failed_is_made_again_when_the_gate_is() {
     let effects = world.effects();
     let refused = |effect: &Effect| matches!(effect, Effect::Send(A, ToPlugin::OpenFailed { open: 5, failure }) if failure.message.contains("no memory"));
     assert!(effects.iter().any(refused), "{effects:?}");
+    let noted = |effect: &Effect| matches!(effect, Effect::GaveUp(1, _));
+    assert!(effects.iter().any(noted), "{effects:?}");
     assert!(world.bus.links.is_empty());
     world.withdraw(B, "g");
     world.provide(B, "g");
@@ -288,4 +294,65 @@ fn a_request_before_the_status_page_breaks_the_protocol() {
     let effects = world.effects();
     let ended = |effect: &Effect| matches!(effect, Effect::End(id, _) if *id == c);
     assert!(effects.iter().any(ended), "{effects:?}");
+}
+
+/// A caller that publishes before its link is up makes the provider want room for an answer:
+/// ending the provider for it would let anyone end anyone.
+#[test]
+fn an_extent_for_a_link_that_is_not_up_is_only_refused() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.effects();
+    let end = LinkEnd { link: 1, side: 1 };
+    let want = ToBroker::WantExtent {
+        end,
+        number: 0,
+        len: 1 << 20,
+    };
+    world.ok(B, want);
+    let effects = world.effects();
+    let refused = |effect: &Effect| matches!(effect, Effect::Send(B, ToPlugin::ExtentRefused { failure, .. }) if failure.code == Code::NotReady as u16);
+    assert!(effects.iter().any(refused), "{effects:?}");
+    assert!(world.bus.extents.is_empty());
+}
+
+/// Whoever makes links and gives them up again and again would have the other side's answers,
+/// which cross with that news, counted as a flood of requests.
+#[test]
+fn an_answer_that_crosses_with_the_end_of_its_link_costs_nothing() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    let failed = ToBroker::LinkFailed {
+        end: LinkEnd { link: 1, side: 0 },
+        failure: Failure::new(Code::System, "no memory"),
+    };
+    world.ok(A, failed);
+    let end = LinkEnd { link: 1, side: 1 };
+    let answer = ToBroker::OutboxMapped { end };
+    let taken = world.bus.record(B, answer.clone(), world.now);
+    assert_eq!(taken, Ok(Weight::Expected));
+    assert_eq!(world.code_of(B, answer), Some(Code::Protocol), "but once");
+}
+
+/// A moment without descriptors must not leave a gate uncallable for as long as it is provided.
+#[test]
+fn a_link_that_there_was_no_memory_for_is_tried_again() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    let until = world.now + STEP / 2;
+    let failure = Failure::new(Code::System, "no descriptors");
+    world.bus.put_off(1, &failure, until);
+    let effects = world.effects();
+    let refused = |effect: &Effect| matches!(effect, Effect::Send(A, ToPlugin::OpenFailed { .. }));
+    assert!(effects.iter().any(refused), "{effects:?}");
+    assert_eq!(world.bus.next_deadline(), Some(until));
+    world.now = until;
+    world.bus.expire(until);
+    let told = world.obedient();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].1.route.unwrap().end.link, 2);
+    assert_eq!(world.bus.next_deadline(), None);
 }

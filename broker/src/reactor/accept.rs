@@ -2,15 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, ToPlugin};
-use callgate_layout::sys::{fdpass, process};
+use callgate_layout::sys::process;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 
-use super::session::{Connection, Expected};
+use super::session::{Connection, Expected, hang_up};
 use super::{Reactor, SCARCITY, Timer};
 
 /// Connections that are taken in before it is the turn of those that are there.
@@ -37,7 +37,10 @@ impl Reactor {
                 },
             }
         }
-        self.timers.set(Timer::Accept, Some(now));
+        // Later than now, or whoever takes out the timers that are due would find it again, and
+        // as long as somebody connects would do nothing else.
+        let soon = now + Duration::from_nanos(1);
+        self.timers.set(Timer::Accept, Some(soon));
     }
 
     fn take_in(&mut self, socket: OwnedFd, now: Instant) {
@@ -73,9 +76,7 @@ impl Reactor {
         if self.warnings.take(Instant::now()) {
             tracing::warn!("a connection is refused: {}", refused.message);
         }
-        if let Ok(bytes) = ToPlugin::Ended(refused).encode() {
-            let _ = fdpass::send(socket.as_fd(), &bytes, &[]);
-        }
+        hang_up(&socket, &ToPlugin::Ended(refused));
         Err(())
     }
 
@@ -93,6 +94,7 @@ impl Reactor {
         }
         self.check_room()?;
         let pid = u32::try_from(peer.pid()).unwrap_or(0);
+        self.check_share(pid)?;
         let pidfd = process::peer_pidfd(socket.as_fd(), pid).map_err(system)?;
         Ok((pid, pidfd))
     }
@@ -105,5 +107,73 @@ impl Reactor {
         }
         let message = format!("the broker has {most} connections already, its limit");
         Err(Failure::new(Code::Overloaded, message))
+    }
+
+    /// Whether a process may have one connection more: one that takes all keeps out the others.
+    fn check_share(&self, pid: u32) -> Result<(), Failure> {
+        let most = self.settings.limits.connections_per_process;
+        let its_own = self.sessions.values().filter(|session| session.pid == pid);
+        if its_own.count() < most as usize {
+            return Ok(());
+        }
+        let message = format!("the process {pid} has {most} connections already, its limit");
+        Err(Failure::new(Code::Overloaded, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+    use std::path::Path;
+
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+
+    use crate::builder::{Limits, Settings};
+    use crate::socket::Listener;
+
+    fn reactor(path: &Path) -> Reactor {
+        let limits = Limits {
+            connections: 0,
+            ..Limits::default()
+        };
+        let settings = Settings {
+            limits,
+            step_deadline: Duration::from_secs(2),
+            stop_grace: Duration::from_secs(2),
+        };
+        let listener = Listener::bind(path, false).unwrap();
+        let (_, commands) = crossbeam_channel::unbounded();
+        Reactor::new(
+            mio::Poll::new().unwrap(),
+            settings,
+            Some(listener),
+            commands,
+        )
+        .unwrap()
+    }
+
+    fn knock(path: &Path) -> OwnedFd {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+        connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+        fd
+    }
+
+    /// While somebody connects faster than the broker accepts, a timer that is due at once
+    /// would be worked off for ever, and nobody else would be served.
+    #[test]
+    fn after_a_full_batch_it_is_the_turn_of_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bus.sock");
+        let mut reactor = reactor(&path);
+        let _knocking: Vec<OwnedFd> = (0..=BATCH).map(|_| knock(&path)).collect();
+        let now = Instant::now();
+        reactor.accept(now);
+        assert_eq!(reactor.timers.pop(now), None);
+        let soon = reactor.timers.next().unwrap();
+        assert_eq!(reactor.timers.pop(soon), Some(Timer::Accept));
+        reactor.accept(soon);
+        assert_eq!(reactor.timers.next(), None, "nobody waits any more");
     }
 }

@@ -13,9 +13,9 @@ use crossbeam_channel::Sender;
 use mio::Interest;
 use mio::unix::SourceFd;
 
-use super::Reactor;
 use super::session::{Connection, Expected};
 use super::tokens::{Kind, token};
+use super::{Reactor, SCARCITY};
 use crate::child::{Child, Tracked};
 use crate::listing::Listing;
 
@@ -121,6 +121,8 @@ impl Reactor {
         let tracking = adopted.and_then(|id| self.track(id.0, tracked));
         if let Err(error) = tracking {
             let _ = child.kill();
+            // Nobody watches for its end, which after SIGKILL takes a moment only.
+            let _ = child.wait(SCARCITY);
             return Err(error);
         }
         Ok(child)

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToPlugin};
@@ -14,7 +14,11 @@ use super::session::Pages;
 use super::{Reactor, SCARCITY, Timer};
 use crate::bus::protocol;
 use crate::effect::Effect;
+use crate::quota::Charge;
 use crate::registry::PluginId;
+
+/// How long after a lack of memory a link is tried again. Each time tells its plugins of it.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl Reactor {
     pub(super) fn perform(&mut self, effect: Effect, now: Instant) {
@@ -40,8 +44,13 @@ impl Reactor {
             } => {
                 self.peer_extent(to, end, (number, len), now);
             }
-            Effect::ForgetExtent(id) => {
-                self.extents.remove(&id);
+            Effect::ExtentRead(reader, id) => self.extent_read(reader, id),
+            Effect::ForgetExtent(id, plugins) => self.forget_extent(id, plugins),
+            Effect::GaveUp(link, why) => {
+                // As often as a plugin likes, and with any text: as little as of other warnings.
+                if self.warnings.take(now) {
+                    tracing::warn!(link, "a link is given up: {why:?}");
+                }
             }
             Effect::Listing(to, request) => self.send_listing(to, request, now),
             Effect::End(plugin, failure) => self.doomed.push_back((plugin, failure)),
@@ -56,10 +65,21 @@ impl Reactor {
         descriptors: Descriptors,
         now: Instant,
     ) {
+        self.send_charged(to, record, (descriptors, None), now);
+    }
+
+    /// As [`Reactor::send`], with what the plugin is charged until it has taken the datagram.
+    fn send_charged(
+        &mut self,
+        to: PluginId,
+        record: &ToPlugin,
+        (descriptors, charge): (Descriptors, Option<Charge>),
+        now: Instant,
+    ) {
         let Some(session) = self.sessions.get_mut(&to) else {
             return;
         };
-        match session.outgoing.push(record, descriptors) {
+        match session.outgoing.push(record, descriptors, charge) {
             Ok(()) => self.flush(to, now),
             Err(Overflow) => {
                 let most = self.settings.limits.queued_records;
@@ -127,9 +147,10 @@ impl Reactor {
                 let record = ToPlugin::NewOutbox { end, geometry };
                 self.send(to, &record, vec![outbox], now);
             }
-            Err(error) => self
-                .bus
-                .give_up(end.link, &no_memory("a link's outbox", &error)),
+            Err(error) => {
+                let failure = no_memory("a link's outbox", &error);
+                self.bus.put_off(end.link, &failure, now + RETRY);
+            }
         }
     }
 
@@ -169,12 +190,22 @@ impl Reactor {
     }
 
     fn send_listing(&mut self, to: PluginId, request: u32, now: Instant) {
+        let Some(session) = self.sessions.get(&to) else {
+            return;
+        };
+        // A listing can be large, and lives until the plugin takes it.
+        let Some(charge) = session.listings.charge() else {
+            let message = "an earlier listing was not taken yet; ask again when it was";
+            let failure = Some(Failure::new(Code::Overloaded, message));
+            let record = ToPlugin::Answer { request, failure };
+            return self.send(to, &record, Vec::new(), now);
+        };
         let listing = serde_json::to_vec(&self.listing()).map_err(io::Error::from);
         let sealed = listing.and_then(|bytes| memfd::sealed("callgate-listing", &bytes));
         match sealed {
             Ok(file) => {
-                let record = ToPlugin::Listing { request };
-                self.send(to, &record, vec![Arc::new(file)], now);
+                let (record, file) = (ToPlugin::Listing { request }, vec![Arc::new(file)]);
+                self.send_charged(to, &record, (file, Some(charge)), now);
             }
             Err(error) => {
                 let failure = Some(no_memory("a listing", &error));

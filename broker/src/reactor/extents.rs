@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::{LinkEnd, ToPlugin};
+use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
 use callgate_layout::sys::memfd;
 
 use super::Reactor;
@@ -36,6 +36,11 @@ impl Reactor {
         let Some(memory) = self.extents.get(&id) else {
             return;
         };
+        // What a queue holds as well was not sent yet. A plugin that could have it counted as
+        // used and returned would fill the broker's memory with what nobody is charged for.
+        if Arc::strong_count(memory) > 1 {
+            return self.doomed.push_back((owner, unsent()));
+        }
         match memfd::seal_writer(memory.as_fd()) {
             Ok(()) => self.bus.extent_sealed(id, now),
             Err(error) => {
@@ -62,4 +67,31 @@ impl Reactor {
             );
         }
     }
+
+    /// A reader says that it has mapped an extent: the broker needs it no more.
+    pub(super) fn extent_read(&mut self, reader: PluginId, id: ExtentId) {
+        if let Some(memory) = self.extents.remove(&id)
+            && Arc::strong_count(&memory) > 1
+        {
+            self.doomed.push_back((reader, unsent()));
+        }
+    }
+
+    /// An extent's link has ended: it leaves the queues with its charge.
+    pub(super) fn forget_extent(&mut self, id: ExtentId, plugins: [PluginId; 2]) {
+        let Some(memory) = self.extents.remove(&id) else {
+            return;
+        };
+        for plugin in plugins {
+            if Arc::strong_count(&memory) > 1
+                && let Some(session) = self.sessions.get_mut(&plugin)
+            {
+                session.outgoing.discard(&memory);
+            }
+        }
+    }
+}
+
+fn unsent() -> Failure {
+    protocol("it acknowledged an extent that it was not sent yet")
 }

@@ -9,13 +9,17 @@ use callgate_layout::control::ToPlugin;
 use callgate_layout::sys::fdpass;
 use nix::errno::Errno;
 
-use crate::quota::InFlight;
+use crate::quota::{Charge, InFlight};
 
 /// The most descriptors that a plugin may leave unacknowledged.
 const MAX_IN_FLIGHT: usize = 8;
 
 /// The most bytes that wait for one plugin.
 const MAX_QUEUED_BYTES: usize = 16 << 20;
+
+/// The most descriptors that wait for one plugin: more than it is sent for all links that it can
+/// have, and few enough for the broker's table.
+const MAX_QUEUED_DESCRIPTORS: usize = 8192;
 
 /// Descriptors that go along with a record.
 pub(crate) type Descriptors = Vec<Arc<OwnedFd>>;
@@ -24,6 +28,8 @@ pub(crate) type Descriptors = Vec<Arc<OwnedFd>>;
 struct Datagram {
     bytes: Vec<u8>,
     descriptors: Descriptors,
+    /// What the plugin is charged until it has taken the datagram.
+    charge: Option<Charge>,
 }
 
 /// The records on their way to one plugin.
@@ -31,6 +37,7 @@ struct Datagram {
 pub(crate) struct Outgoing {
     queue: VecDeque<Datagram>,
     queued_bytes: usize,
+    queued_descriptors: usize,
     in_flight: InFlight,
     most: usize,
 }
@@ -58,6 +65,7 @@ impl Outgoing {
         Outgoing {
             queue: VecDeque::new(),
             queued_bytes: 0,
+            queued_descriptors: 0,
             in_flight: InFlight::new(MAX_IN_FLIGHT),
             most,
         }
@@ -68,16 +76,23 @@ impl Outgoing {
         &mut self,
         record: &ToPlugin,
         descriptors: Descriptors,
+        charge: Option<Charge>,
     ) -> Result<(), Overflow> {
-        if self.queue.len() >= self.most || self.queued_bytes >= MAX_QUEUED_BYTES {
+        let queued_descriptors = self.queued_descriptors + descriptors.len();
+        if self.queue.len() >= self.most
+            || self.queued_bytes >= MAX_QUEUED_BYTES
+            || queued_descriptors > MAX_QUEUED_DESCRIPTORS
+        {
             return Err(Overflow);
         }
         match record.encode() {
             Ok(bytes) => {
                 self.queued_bytes += bytes.len();
+                self.queued_descriptors = queued_descriptors;
                 self.queue.push_back(Datagram {
                     bytes: bytes.to_vec(),
                     descriptors,
+                    charge,
                 });
             }
             // Every text in a record was checked against its limit when it came in.
@@ -88,14 +103,17 @@ impl Outgoing {
 
     /// Sends as much as goes without blocking.
     pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> io::Result<Flushed> {
-        while let Some(datagram) = self.queue.front() {
+        while let Some(datagram) = self.queue.front_mut() {
             let descriptors: Vec<BorrowedFd<'_>> =
                 datagram.descriptors.iter().map(|fd| fd.as_fd()).collect();
             if !self.in_flight.has_room(descriptors.len()) {
                 return Ok(Flushed::Unacknowledged);
             }
             match fdpass::send(socket, &datagram.bytes, &descriptors) {
-                Ok(()) => self.in_flight.sent(descriptors.len()),
+                Ok(()) => {
+                    let charge = datagram.charge.take();
+                    self.in_flight.sent(datagram.descriptors.len(), charge);
+                }
                 Err(error) => match error.raw_os_error().map(Errno::from_raw) {
                     Some(Errno::EAGAIN) => return Ok(Flushed::Full),
                     Some(Errno::EINTR) => continue,
@@ -106,9 +124,24 @@ impl Outgoing {
                 },
             }
             self.queued_bytes -= datagram.bytes.len();
+            self.queued_descriptors -= datagram.descriptors.len();
             self.queue.pop_front();
         }
         Ok(Flushed::Empty)
+    }
+
+    /// Takes out what was to bring a descriptor.
+    pub(crate) fn discard(&mut self, descriptor: &Arc<OwnedFd>) {
+        let (bytes, descriptors) = (&mut self.queued_bytes, &mut self.queued_descriptors);
+        self.queue.retain(|datagram| {
+            let brings = |fd: &Arc<OwnedFd>| Arc::ptr_eq(fd, descriptor);
+            let goes = datagram.descriptors.iter().any(brings);
+            if goes {
+                *bytes -= datagram.bytes.len();
+                *descriptors -= datagram.descriptors.len();
+            }
+            !goes
+        });
     }
 
     /// Counts an acknowledgement; `false` when there was nothing to acknowledge.
@@ -144,9 +177,9 @@ mod tests {
         let file = Arc::new(std::fs::File::open("/dev/null").unwrap().into());
         for request in 0..10 {
             let with = vec![Arc::clone(&file)];
-            outgoing.push(&listing(request), with).unwrap();
+            outgoing.push(&listing(request), with, None).unwrap();
         }
-        outgoing.push(&listing(10), Vec::new()).unwrap();
+        outgoing.push(&listing(10), Vec::new(), None).unwrap();
         let flushed = outgoing.flush(ours.as_fd()).unwrap();
         assert_eq!(flushed, Flushed::Unacknowledged);
         let came: Vec<u32> = std::iter::from_fn(|| next(&theirs)).collect();
@@ -163,10 +196,42 @@ mod tests {
         let (ours, _theirs) = fdpass::pair().unwrap();
         let mut outgoing = Outgoing::new(3);
         while outgoing.flush(ours.as_fd()).unwrap() == Flushed::Empty {
-            outgoing.push(&listing(0), Vec::new()).unwrap();
+            outgoing.push(&listing(0), Vec::new(), None).unwrap();
         }
-        assert_eq!(outgoing.push(&listing(1), Vec::new()), Ok(()));
-        assert_eq!(outgoing.push(&listing(1), Vec::new()), Ok(()));
-        assert_eq!(outgoing.push(&listing(1), Vec::new()), Err(Overflow));
+        assert_eq!(outgoing.push(&listing(1), Vec::new(), None), Ok(()));
+        assert_eq!(outgoing.push(&listing(1), Vec::new(), None), Ok(()));
+        assert_eq!(outgoing.push(&listing(1), Vec::new(), None), Err(Overflow));
+    }
+
+    /// An extent whose link has ended is charged to nobody: while it waited to be sent, it would
+    /// be memory beyond every quota.
+    #[test]
+    fn what_is_discarded_is_closed() {
+        let mut outgoing = Outgoing::new(10);
+        let open = || Arc::new(std::fs::File::open("/dev/null").unwrap().into());
+        let (one, other) = (open(), open());
+        for fd in [&one, &other, &one] {
+            let with = vec![Arc::clone(fd)];
+            outgoing.push(&listing(0), with, None).unwrap();
+        }
+        outgoing.discard(&one);
+        assert_eq!((Arc::strong_count(&one), Arc::strong_count(&other)), (1, 2));
+        assert_eq!((outgoing.queue.len(), outgoing.queued_descriptors), (1, 1));
+    }
+
+    /// Descriptors that wait fill the broker's table, which is there for everybody.
+    #[test]
+    fn descriptors_that_wait_are_bounded() {
+        let mut outgoing = Outgoing::new(usize::MAX);
+        let file: Arc<OwnedFd> = Arc::new(std::fs::File::open("/dev/null").unwrap().into());
+        let push = |outgoing: &mut Outgoing| {
+            let with = vec![Arc::clone(&file); 8];
+            outgoing.push(&listing(0), with, None)
+        };
+        for _ in 0..MAX_QUEUED_DESCRIPTORS / 8 {
+            assert_eq!(push(&mut outgoing), Ok(()));
+        }
+        assert_eq!(push(&mut outgoing), Err(Overflow));
+        assert_eq!(outgoing.push(&listing(1), Vec::new(), None), Ok(()));
     }
 }

@@ -98,6 +98,9 @@ impl Reactor {
         let pid = session.pid;
         check_expected(&session.expected, &identity.name, sender)?;
         check_identity(&identity)?;
+        if session.expected.name.is_none() {
+            self.check_reserved(&identity.name)?;
+        }
         if let Some(holder) = self.bus.holder(&identity.name) {
             self.make_way(holder, &identity.name, now)?;
         }
@@ -111,21 +114,44 @@ impl Reactor {
         Ok(())
     }
 
+    /// Refuses a name that was given to a plugin which was started and has not said hello yet.
+    fn check_reserved(&self, name: &str) -> Result<(), Failure> {
+        let mut sessions = self.sessions.values();
+        let expected = sessions.find(|session| {
+            let given = session.expected.name.as_deref();
+            given == Some(name) && self.bus.member(session.id).is_none()
+        });
+        let Some(expected) = expected else {
+            return Ok(());
+        };
+        let message = format!(
+            "the name `{name}` was given to a plugin that is starting (pid {}); \
+             choose another name",
+            expected.pid
+        );
+        Err(Failure::new(Code::NameTaken, message))
+    }
+
     /// Frees the name of a plugin whose end was not noticed yet; refuses the name of a living
     /// one.
     fn make_way(&mut self, holder: PluginId, name: &str, now: Instant) -> Result<(), Failure> {
         let Some(session) = self.sessions.get(&holder) else {
             return Ok(());
         };
-        if !has_ended(session.pidfd.as_fd()) {
+        let why = if has_ended(session.pidfd.as_fd()) {
+            "its process has ended"
+        } else if session.is_hung_up() {
+            // What it sent last may be unread still.
+            "it closed its connection"
+        } else {
             let pid = session.pid;
             let message = format!(
                 "the name `{name}` is taken by a living plugin (pid {pid}); \
                  end that one or choose another name"
             );
             return Err(Failure::new(Code::NameTaken, message));
-        }
-        let failure = Failure::new(Code::ProviderGone, "its process has ended");
+        };
+        let failure = Failure::new(Code::ProviderGone, why);
         self.end(holder, &failure, now);
         Ok(())
     }

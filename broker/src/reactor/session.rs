@@ -12,11 +12,12 @@ use callgate_layout::sys::{fdpass, memfd};
 use callgate_layout::view::ReadView;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::outgoing::Outgoing;
 use super::tokens::{Kind, token};
-use crate::quota::TokenBucket;
+use crate::quota::{Quota, TokenBucket};
 use crate::registry::PluginId;
 
 /// The most records of a connection that are thrown away unread when it ends.
@@ -69,6 +70,8 @@ pub(crate) struct Session {
     pub(crate) pages: Option<Pages>,
     pub(crate) outgoing: Outgoing,
     pub(crate) bucket: TokenBucket,
+    /// Listings on their way to it.
+    pub(crate) listings: Quota,
     /// Whether it stands in the queue of those that may have something to read.
     pub(crate) queued: bool,
     watches_writable: bool,
@@ -99,6 +102,7 @@ impl Session {
             pages: None,
             outgoing: Outgoing::new(queue),
             bucket,
+            listings: Quota::new(1),
             queued: false,
             watches_writable: false,
         }
@@ -144,29 +148,43 @@ impl Session {
     }
 
     /// Says a last word if the socket takes it, and closes.
-    pub(crate) fn close(self, registry: &Registry, last: Option<&ToPlugin>) {
+    pub(crate) fn close(self, registry: &Registry, last: &ToPlugin) {
         // Explicitly, because a copy of the descriptor that is still on its way to somebody
         // would keep it in the poll set.
         for fd in [self.socket.as_raw_fd(), self.pidfd.as_raw_fd()] {
             let _ = registry.deregister(&mut SourceFd(&fd));
         }
-        if let Some(Ok(bytes)) = last.map(ToPlugin::encode) {
-            let _ = fdpass::send(self.socket.as_fd(), &bytes, &[]);
-        }
-        // What is left unread at the close would reach the plugin as a reset connection in
-        // the place of the last word.
-        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
-        let mut buffer = vec![0; MAX_RECORD];
-        for _ in 0..MAX_DRAINED {
-            match self.receive(&mut buffer) {
-                Ok(received) if received.len > 0 => {}
-                _ => break,
-            }
-        }
+        hang_up(&self.socket, last);
+    }
+
+    /// Whether the plugin has closed its end, however much it sent before.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        // The kernel always says whether it is so.
+        let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::empty())];
+        let found = poll(&mut polled, PollTimeout::ZERO).is_ok();
+        let events = polled[0].revents().filter(|_| found);
+        events.is_some_and(|events| events.contains(PollFlags::POLLHUP))
     }
 
     /// Whether a request is within the rate that is allowed.
     pub(crate) fn may_request(&mut self, now: Instant) -> bool {
         self.bucket.take(now)
+    }
+}
+
+/// Says a last word over a socket if it takes it, and ends it for both sides.
+pub(super) fn hang_up(socket: &OwnedFd, last: &ToPlugin) {
+    if let Ok(bytes) = last.encode() {
+        let _ = fdpass::send(socket.as_fd(), &bytes, &[]);
+    }
+    // What is left unread at the close would reach the plugin as a reset connection in the
+    // place of the last word.
+    let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
+    let mut buffer = vec![0; MAX_RECORD];
+    for _ in 0..MAX_DRAINED {
+        match fdpass::receive_plain(socket.as_fd(), &mut buffer) {
+            Ok(received) if received.len > 0 => {}
+            _ => break,
+        }
     }
 }

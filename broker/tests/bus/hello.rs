@@ -1,5 +1,6 @@
 //! Hello and welcome.
 
+use callgate::Limits;
 use callgate_layout::Code;
 use callgate_layout::control::{MAX_TEXT, ToBroker, VERSION, header};
 use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
@@ -128,4 +129,43 @@ fn a_stopping_broker_says_so() {
     );
     bus.broker.stop();
     assert_eq!(code_of(&peer.ended()), Code::BrokerGone);
+}
+
+/// A plugin that is refused must read why, though the broker never read its hello.
+#[test]
+fn who_is_one_too_many_is_told() {
+    let few = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let own = Limits {
+        connections_per_process: 2,
+        ..Limits::default()
+    };
+    for (limits, why) in [(few, "the broker has 2"), (own, "the process")] {
+        let bus = bus_with(|builder| builder.limits(limits));
+        let _others = (bus.plugin("a"), bus.plugin("b"));
+        for _ in 0..50 {
+            let mut peer = bus.connect();
+            peer.hello("c");
+            let failure = peer.ended();
+            assert_eq!(code_of(&failure), Code::Overloaded);
+            assert!(failure.message.contains(why), "{failure:?}");
+        }
+    }
+}
+
+/// A plugin that ends in the middle of much to say and comes back at once must not find its own
+/// name taken.
+#[test]
+fn a_name_is_free_once_its_plugin_has_hung_up() {
+    let bus = bus();
+    for _ in 0..20 {
+        let first = bus.plugin("a");
+        for _ in 0..200 {
+            first.send(&ToBroker::Close { open: 1 });
+        }
+        drop(first);
+        bus.plugin("a");
+    }
 }

@@ -143,6 +143,72 @@ fn a_plugin_that_does_not_read_is_ended() {
     is_well(&bus);
 }
 
+/// Memory that waits to be sent is there as long as it is charged: a plugin that could have it
+/// counted as used and given back would have any amount of it wait.
+#[test]
+fn an_extent_is_not_acknowledged_before_it_is_sent() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    let (ours, _theirs, _) = link(&mut caller, &mut provider, "g");
+    caller.takes = false;
+    let end = ours.end;
+    for number in 0..9 {
+        let len = 1 << 20;
+        caller.send(&ToBroker::WantExtent { end, number, len });
+    }
+    // Eight are on their way, and not one more goes before they are taken.
+    caller.send(&ToBroker::ExtentMapped { end, number: 8 });
+    let failure = caller.ended();
+    assert_eq!(code_of(&failure), Code::Protocol);
+    assert!(failure.message.contains("not sent yet"), "{failure:?}");
+    is_well(&bus);
+}
+
+/// Nor may its reader say so, whose queue it waits in.
+#[test]
+fn an_extent_is_not_read_before_it_is_sent() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    let (ours, theirs, _) = link(&mut caller, &mut provider, "g");
+    provider.takes = false;
+    let end = ours.end;
+    for number in 0..9 {
+        let len = 1 << 20;
+        caller.send(&ToBroker::WantExtent { end, number, len });
+        assert_eq!(caller.record(), ToPlugin::NewExtent { end, number, len });
+        caller.send(&ToBroker::ExtentMapped { end, number });
+    }
+    caller.send(&ToBroker::List { request: 1 });
+    assert_eq!(caller.record(), ToPlugin::Listing { request: 1 });
+    let (end, number) = (theirs.end, 8);
+    provider.send(&ToBroker::PeerExtentMapped { end, number });
+    let failure = provider.ended();
+    assert_eq!(code_of(&failure), Code::Protocol);
+    assert!(failure.message.contains("not sent yet"), "{failure:?}");
+    is_well(&bus);
+}
+
+/// Listings are large: one that asks for many and takes none would fill the broker's memory.
+#[test]
+fn a_listing_must_be_taken_before_the_next() {
+    let bus = bus();
+    let mut peer = bus.plugin("a");
+    peer.takes = false;
+    peer.send(&ToBroker::List { request: 1 });
+    peer.send(&ToBroker::List { request: 2 });
+    assert_eq!(peer.record(), ToPlugin::Listing { request: 1 });
+    match peer.record() {
+        ToPlugin::Answer {
+            request: 2,
+            failure: Some(failure),
+        } => assert_eq!(code_of(&failure), Code::Overloaded),
+        other => panic!("{other:?}"),
+    }
+    peer.send(&ToBroker::Took);
+    peer.send(&ToBroker::List { request: 3 });
+    assert_eq!(peer.record(), ToPlugin::Listing { request: 3 });
+}
+
 /// A plugin that is busy for a moment must get all that it missed, in order.
 #[test]
 fn a_slow_reader_gets_everything_in_order() {
@@ -188,9 +254,6 @@ fn who_does_not_map_its_outbox_loses_its_session() {
         other => panic!("{other:?}"),
     }
     assert_eq!(caller.state().owner, None);
-    // Its acknowledgement and the news may cross: that is nobody's fault.
-    caller.send(&ToBroker::OutboxMapped { end: ours.end });
-    caller.send(&ToBroker::PeerMapped { end: ours.end });
     assert!(caller.is_quiet());
     is_well(&bus);
 }
@@ -247,8 +310,9 @@ fn nobody_speaks_for_another() {
             end: LinkEnd { link: 2, side: 0 },
         });
     });
-    let mut late = bus.plugin("late");
-    late.send(&ToBroker::OutboxMapped { end: outsider });
-    assert!(late.is_quiet(), "that link is gone: nothing to gain");
+    // That link is gone, and was never this one's.
+    refused(&bus, "late", |peer| {
+        peer.send(&ToBroker::OutboxMapped { end: outsider });
+    });
     is_well(&bus);
 }

@@ -76,6 +76,8 @@ fn a_gate_comes_and_goes() {
     caller.send(&ToBroker::Close { open: 1 });
     let (_ours, _theirs, state) = link(&mut caller, &mut provider, "g");
     assert_eq!(provider.provide("g", Face::Action, 8), None);
+    assert!(caller.is_quiet(), "the new face is not served yet");
+    provider.install_grant();
     let with_action = caller.state();
     assert_eq!(with_action.route, state.route);
     assert!(matches!(with_action.action, FaceState::TypeMismatch { .. }));

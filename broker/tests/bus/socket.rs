@@ -131,3 +131,15 @@ fn socket_and_directory_are_private() {
     assert_eq!(mode(&directory.path().join("new")), 0o700);
     assert_eq!(broker.socket(), Some(socket.as_path()));
 }
+
+/// A path with a slip of the pen must not become a tree of directories.
+#[test]
+fn of_a_given_path_only_the_last_directory_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let why = refusal(&directory.path().join("no/such/bus.sock"));
+    assert!(
+        why.contains("no/such/bus.sock") && why.contains("last one"),
+        "{why}"
+    );
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}

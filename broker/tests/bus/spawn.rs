@@ -134,3 +134,26 @@ fn the_host_takes_part_itself() {
     broker.stop();
     assert_eq!(code_of(&host.ended()), Code::BrokerGone);
 }
+
+/// Whoever says the name of a plugin that is only starting would take its place.
+#[test]
+fn a_name_that_was_given_is_kept() {
+    let bus = crate::support::bus();
+    let mut sleeper = Command::new("sleep");
+    sleeper.arg("60");
+    let child = bus.broker.spawn("filter", sleeper).unwrap();
+    let mut peer = bus.connect();
+    peer.hello("filter");
+    let failure = peer.ended();
+    assert_eq!(code_of(&failure), Code::NameTaken);
+    let pid = format!("pid {}", child.id());
+    assert!(failure.message.contains(&pid), "{failure:?}");
+    child.kill().unwrap();
+    child.wait(PATIENCE).unwrap();
+    eventually("the name is free", || {
+        let mut peer = bus.connect();
+        peer.hello("filter");
+        let first = peer.record();
+        matches!(first, callgate_layout::control::ToPlugin::Welcome { .. })
+    });
+}

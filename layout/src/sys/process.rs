@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 
@@ -20,11 +21,12 @@ pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
 }
 
 /// A pidfd of the process that connected a socket: by the socket itself (Linux 6.5), or else by
-/// its number.
+/// its number. Any other error is one: a number may by then be that of another process.
 pub fn peer_pidfd(socket: BorrowedFd<'_>, pid: u32) -> io::Result<OwnedFd> {
     match getsockopt(&socket, sockopt::PeerPidfd) {
         Ok(fd) => Ok(fd),
-        Err(_) => pidfd_open(pid),
+        Err(Errno::ENOPROTOOPT) => pidfd_open(pid),
+        Err(errno) => Err(errno.into()),
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) struct Target<'a> {
 }
 
 /// A call under way.
+#[derive(Clone, Copy)]
 struct Flight {
     ticket: Ticket,
     /// Whether the request lies in the entry, so that nothing else of it is to be freed.

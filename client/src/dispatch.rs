@@ -7,6 +7,7 @@ use callgate_layout::{Code, clock};
 
 use crate::error::Error;
 use crate::gates::Served;
+use crate::link::Link;
 use crate::serve::{Server, Tools};
 use crate::wait::Patience;
 
@@ -14,6 +15,9 @@ use crate::wait::Patience;
 const BATCH: usize = 16;
 /// Nanoseconds to stay awake at most while answers wait for room.
 const LATE_LOOK: u64 = 200_000;
+
+/// Tells the control side that a peer broke the protocol.
+pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send>;
 
 pub(crate) struct Dispatcher {
     served: Arc<Served>,
@@ -23,16 +27,11 @@ pub(crate) struct Dispatcher {
     version: u64,
     /// The link with which the last round began.
     first: usize,
-    /// Tells the control side that a peer broke the protocol.
-    report: Box<dyn Fn(&Arc<crate::link::Link>, Error) + Send>,
+    report: Report,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(
-        served: Arc<Served>,
-        patience: Patience,
-        report: Box<dyn Fn(&Arc<crate::link::Link>, Error) + Send>,
-    ) -> Dispatcher {
+    pub(crate) fn new(served: Arc<Served>, patience: Patience, report: Report) -> Dispatcher {
         Dispatcher {
             served,
             servers: Vec::new(),
@@ -108,7 +107,7 @@ impl Dispatcher {
                     Err(violation) => {
                         let name = server.link().peer().name();
                         let text = format!("plugin {name}: {violation}; the link is closed");
-                        (self.report)(server.link(), Error::new(Code::Protocol, text));
+                        (self.report)(server.link(), &Error::new(Code::Protocol, text));
                         break;
                     }
                 }

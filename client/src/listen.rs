@@ -179,11 +179,11 @@ impl Work {
             }
             ToPlugin::NewOutbox { end, geometry } => {
                 let outcome = self.new_outbox(end, geometry, descriptors);
-                self.reply(end, outcome, ToBroker::OutboxMapped { end });
+                self.reply(end, outcome, &ToBroker::OutboxMapped { end });
             }
             ToPlugin::LinkPeer { end, peer } => {
                 let outcome = self.link_peer(end, peer, descriptors);
-                self.reply(end, outcome, ToBroker::PeerMapped { end });
+                self.reply(end, outcome, &ToBroker::PeerMapped { end });
             }
             ToPlugin::Grant { end, index, gate } => {
                 if let Some(link) = self.bus.link(end) {
@@ -193,7 +193,7 @@ impl Work {
                     }
                     link.grant(index, granted);
                     self.bus.served.changed();
-                    self.reply(end, Ok(()), ToBroker::GrantInstalled { end, index });
+                    self.reply(end, Ok(()), &ToBroker::GrantInstalled { end, index });
                 } else {
                     // This side found the peer closed; the broker may not know.
                     let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
@@ -217,11 +217,11 @@ impl Work {
             }
             ToPlugin::NewExtent { end, number, len } => {
                 let outcome = self.new_extent(end, (number, len), descriptors);
-                self.reply(end, outcome, ToBroker::ExtentMapped { end, number });
+                self.reply(end, outcome, &ToBroker::ExtentMapped { end, number });
             }
             ToPlugin::PeerExtent { end, number, len } => {
                 let outcome = self.peer_extent(end, (number, len), descriptors);
-                self.reply(end, outcome, ToBroker::PeerExtentMapped { end, number });
+                self.reply(end, outcome, &ToBroker::PeerExtentMapped { end, number });
             }
             ToPlugin::ExtentReady { end, number } => {
                 self.extents_changed(end, |extents| extents.ready(number));
@@ -239,9 +239,9 @@ impl Work {
     }
 
     /// Says that a step of a link's set-up is done, or why it failed.
-    fn reply(&mut self, end: LinkEnd, outcome: Result<()>, done: ToBroker) {
+    fn reply(&mut self, end: LinkEnd, outcome: Result<()>, done: &ToBroker) {
         let sent = match outcome {
-            Ok(()) => self.bus.send(&done),
+            Ok(()) => self.bus.send(done),
             Err(error) => {
                 self.outboxes.remove(&end);
                 break_link(&self.bus, end, &error);

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::dispatch::Dispatcher;
 use crate::error::{Error, Result};
 use crate::handler::{ErasedHandler, Handler, Reply, erase};
+use crate::link::Link;
 use crate::listen::Listener;
 use crate::opened::Opened;
 use crate::provider::Provider;
@@ -44,6 +45,8 @@ pub struct Plugin {
     listener: Listener,
     /// Started when the first gate is provided.
     dispatcher: Mutex<Option<JoinHandle<()>>>,
+    /// Held while a listing is asked for.
+    listing: Mutex<()>,
 }
 
 impl Plugin {
@@ -68,6 +71,7 @@ impl Plugin {
             bus,
             listener,
             dispatcher: Mutex::new(None),
+            listing: Mutex::new(()),
         })
     }
 
@@ -188,9 +192,9 @@ impl Plugin {
         let mut dispatcher = self.dispatcher.lock();
         if dispatcher.is_none() {
             let bus = Arc::downgrade(&self.bus);
-            let report = Box::new(move |link: &Arc<crate::link::Link>, error: Error| {
+            let report = Box::new(move |link: &Link, error: &Error| {
                 if let Some(bus) = bus.upgrade() {
-                    crate::listen::break_link(&bus, link.end(), &error);
+                    crate::listen::break_link(&bus, link.end(), error);
                 }
             });
             let served = self.bus.served.clone();
@@ -259,6 +263,8 @@ impl Plugin {
     /// `BROKER_GONE`, `TIMEOUT`.
     pub fn list(&self) -> Result<serde_json::Value> {
         let damaged = || Error::new(Code::Protocol, "the broker's listing cannot be read");
+        // The broker makes one at a time for each plugin.
+        let _alone = self.listing.lock();
         let listing = self.bus.request(|request| ToBroker::List { request })?;
         let file = std::fs::File::from(listing.ok_or_else(damaged)?);
         // Read by position: the descriptor may share its own with the broker's.

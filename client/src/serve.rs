@@ -310,7 +310,7 @@ fn put_error(error: &Error, reply: &mut ReplyBuffer) {
 #[inline]
 fn guarded(gate: &Gate, run: impl FnOnce() -> Result<()>) -> Result<()> {
     let outcome = catch_unwind(AssertUnwindSafe(run));
-    outcome.unwrap_or_else(|panic| Err(panicked(gate.name(), panic)))
+    outcome.unwrap_or_else(|panic| Err(panicked(gate.name(), &*panic)))
 }
 
 fn not_provided(face: Face) -> Error {
@@ -321,7 +321,7 @@ fn not_provided(face: Face) -> Error {
     Error::new(Code::NotReady, format!("the gate has no {half} now"))
 }
 
-fn panicked(gate: &str, panic: Box<dyn Any + Send>) -> Error {
+fn panicked(gate: &str, panic: &(dyn Any + Send)) -> Error {
     let text = panic
         .downcast_ref::<&str>()
         .copied()

@@ -259,8 +259,9 @@ mod tests {
     }
 }
 
-#[cfg(all(test, not(callgate_loom)))]
-mod memory_tests {
+#[cfg(test)]
+#[cfg(not(callgate_loom))]
+mod tests_in_memory {
     use super::*;
     use crate::sys::mapping::Mapping;
     use crate::sys::memfd;

@@ -42,7 +42,8 @@ impl Link {
         match held {
             Some(Held::Area(run)) => self.area.free(run),
             // Dropping the room frees it.
-            Some(Held::Extent(_)) | None => {}
+            Some(Held::Extent(room)) => drop(room),
+            None => {}
         }
     }
 

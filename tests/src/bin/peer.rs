@@ -72,15 +72,15 @@ fn wait_for_input_to_end() {
     std::io::stdin().lock().lines().for_each(drop);
 }
 
-/// Provides `Add` and does not end by itself, whatever becomes of its input.
+/// Provides `Add` and does not end soon, whatever becomes of its input.
 fn endless(plugin: &Plugin, name: &str) -> Result<()> {
     plugin
         .provide(&format!("{name}.Add"), |a: u64, b: u64| a.wrapping_add(b))?
         .keep();
     println!("ready");
-    loop {
-        std::thread::park();
-    }
+    // Long enough to be found, where it ought to have been ended.
+    std::thread::sleep(3 * callgate_tests::PATIENCE);
+    Ok(())
 }
 
 /// A host with a broker inside it, which starts a plugin of this name and says its number.

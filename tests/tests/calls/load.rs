@@ -157,15 +157,26 @@ fn a_sleeping_provider_hears_of_room() {
         .unwrap();
     let caller = bus.plugin("Caller");
     let large = open::<(u64,), Vec<u8>>(&caller, "P.Large");
+    // Nothing else happens until both have their answers: no other call wakes the provider.
+    let (round, failed) = (Barrier::new(2), AtomicU64::new(0));
     thread::scope(|scope| {
         for thread in 0..2 {
-            let large = &large;
+            let (large, round, failed) = (&large, &round, &failed);
             scope.spawn(move || {
-                for n in 0..100 {
+                for n in 0..150 {
+                    round.wait();
                     let seed = thread * 1000 + n;
-                    assert!(large.invoke((seed,)).unwrap() == pattern(seed, 40_000));
+                    let answer = large.invoke((seed,));
+                    let is_right = answer.is_ok_and(|bytes| bytes == pattern(seed, 40_000));
+                    // Not in this thread alone, which would leave the other one waiting.
+                    failed.fetch_add(u64::from(!is_right), Ordering::SeqCst);
+                    round.wait();
+                    if failed.load(Ordering::SeqCst) > 0 {
+                        break;
+                    }
                 }
             });
         }
     });
+    assert_eq!(failed.load(Ordering::SeqCst), 0);
 }

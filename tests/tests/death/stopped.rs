@@ -76,6 +76,31 @@ fn a_stopped_provider_goes_on_where_it_was() {
     }
 }
 
+/// A call that waits for room which a dead provider never gives back.
+#[test]
+fn who_waits_for_room_hears_of_a_death() {
+    let bus = Bus::start(programs!());
+    let caller = bus.plugin("Caller");
+    for length in [10, 60_000] {
+        let provider = bus.peer("provider", "P", &[]);
+        let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
+        stop(&provider);
+        call_in_vain(&echo, &[length]);
+        thread::scope(|scope| {
+            // All that waited for answers have given up; there is nobody else to wake this one.
+            let patient = scope.spawn(|| echo.invoke((pattern(1, length),)));
+            thread::sleep(Duration::from_millis(50));
+            let kill = Instant::now();
+            provider.kill();
+            let error = patient.join().unwrap().unwrap_err();
+            let known = [Code::ProviderGone, Code::NotReady];
+            assert!(known.contains(&error.code()), "{error}");
+            assert!(kill.elapsed() < PATIENCE / 4, "it waited on");
+        });
+        await_that("the gate is gone", || !echo.has_function());
+    }
+}
+
 /// A caller that is stopped and holds up the provider of others.
 #[test]
 fn a_stopped_caller_holds_up_nobody() {

@@ -4,8 +4,8 @@
 //! whole words, by atomics, and payloads are copied word by word. Each word is only ever
 //! accessed in one size, 32 or 64 bits, as the byte tables say.
 //!
-//! Offsets are the program's own or were checked against the private [`Geometry`]
-//! (crate::Geometry) before they come here; one out of bounds is a bug and panics.
+//! Offsets are the program's own or were checked against the private [`Geometry`](crate::Geometry)
+//! before they come here; one out of bounds is a bug and panics.
 
 use crate::atomic::Ordering;
 use memory::Memory;

@@ -123,7 +123,7 @@ fn provider(plugin: &Plugin, name: &str) -> Result<()> {
         .keep();
     plugin
         .provide(&gate("Sleep"), |millis: u64| {
-            std::thread::sleep(Duration::from_millis(millis))
+            std::thread::sleep(Duration::from_millis(millis));
         })?
         .keep();
     plugin

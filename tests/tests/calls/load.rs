@@ -158,7 +158,7 @@ fn a_sleeping_provider_hears_of_room() {
     let caller = bus.plugin("Caller");
     let large = open::<(u64,), Vec<u8>>(&caller, "P.Large");
     // Nothing else happens until both have their answers: no other call wakes the provider.
-    let (round, failed) = (Barrier::new(2), AtomicU64::new(0));
+    let (round, failed) = (std::sync::Barrier::new(2), AtomicU64::new(0));
     thread::scope(|scope| {
         for thread in 0..2 {
             let (large, round, failed) = (&large, &round, &failed);

@@ -1,5 +1,7 @@
 //! Payloads beyond the outbox: extents, loans, and their end. The broker runs in this process.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use callgate::Broker;

@@ -113,10 +113,6 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     ///
     /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the
     /// handler may have run nevertheless.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "as a function takes its arguments"
-    )]
     pub fn invoke(&self, arguments: A) -> Result<R> {
         self.invoke_ref(&arguments)
     }
@@ -132,10 +128,6 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// # Errors
     ///
     /// As [`Subscriber::invoke`].
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "as a function takes its arguments"
-    )]
     pub fn invoke_action(&self, arguments: A) -> Result<()> {
         self.call(Face::Action, &arguments)
     }

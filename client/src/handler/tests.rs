@@ -96,7 +96,7 @@ fn the_context_may_come_first() {
 #[test]
 fn functions_and_results_are_handlers_too() {
     fn half(n: u32) -> Result<u32, HandlerError> {
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             Ok(n / 2)
         } else {
             Err(HandlerError::new("ODD", "it is odd"))

@@ -90,7 +90,7 @@ fn what_is_no_socket_is_left_alone() {
     // Nor can it make a directory where none can be.
     let below = file.join("bus.sock");
     let outcome = run(&below, &["serve"]);
-    outcome.assert_failed(1, "SYSTEM");
+    outcome.assert_failed(1, "PERMISSION_DENIED");
     let outcome = run(Path::new("/proc/callgate/bus.sock"), &["serve"]);
     outcome.assert_failed(1, "SYSTEM");
 }
@@ -99,7 +99,7 @@ fn what_is_no_socket_is_left_alone() {
 #[test]
 fn it_says_where_it_listens() {
     let directory = tempfile::TempDir::new().unwrap();
-    let socket = directory.path().join("new/directory/bus.sock");
+    let socket = directory.path().join("new/bus.sock");
     let mut text = Process::start(programs!().program, &["serve"], &socket);
     assert_eq!(
         text.expect_line(),

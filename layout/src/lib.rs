@@ -23,6 +23,7 @@ pub mod geometry;
 pub mod hostile;
 pub mod marks;
 pub mod parking;
+#[cfg(not(callgate_loom))]
 pub mod payload;
 pub mod pending;
 pub mod ring;

@@ -49,7 +49,6 @@ struct Shared {
 impl Extent {
     /// An extent over the whole of a writable map, which nobody else in this process can reach;
     /// `None` where the map is read-only.
-    #[cfg(not(callgate_loom))]
     pub fn new(number: u8, memory: crate::sys::mapping::Mapping) -> Option<Extent> {
         let view = WriteView::new(memory)?;
         let area = Area::new(Region::extent(view.as_read().len()));
@@ -125,7 +124,6 @@ impl Room {
     }
 
     /// The payload, to be filled in place. It holds whatever was in this room before.
-    #[cfg(not(callgate_loom))]
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         let Shared { view, area } = &*self.extent.shared;
         let start = view.address(area.region().block_at(self.run.first()), self.len);
@@ -234,7 +232,6 @@ impl PayloadView {
     }
 
     /// The payload as a plain slice; `None` unless this plugin trusts its peers.
-    #[cfg(not(callgate_loom))]
     pub fn as_slice(&self) -> Option<&[u8]> {
         self.trust?;
         let start = self.memory.address(self.at, self.len);
@@ -260,7 +257,6 @@ mod tests {
 }
 
 #[cfg(test)]
-#[cfg(not(callgate_loom))]
 mod tests_in_memory {
     use super::*;
     use crate::sys::mapping::Mapping;

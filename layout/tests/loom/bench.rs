@@ -14,7 +14,7 @@ use callgate_layout::{Geometry, marks, slot};
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Condvar, Mutex};
 
-pub(crate) use provider::{Provider, Taken};
+pub(crate) use provider::Provider;
 
 /// Checks a model with every interleaving of at most `preemptions` preemptions; all of them
 /// where that is `None`.

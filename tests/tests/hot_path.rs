@@ -141,25 +141,34 @@ fn ten_thousand_calls() {
 
 /// The calls asked the kernel for the time, for a wake-up that nobody waited for, or for both.
 /// Starting and ending, and the calls that warm up, are in the count.
+///
+/// Yields are not counted, because counting makes them: one that `strace` stops takes longer than
+/// the other side spins, which then yields too, and so on for as long as both are traced.
 #[test]
 fn calls_ask_the_kernel_for_next_to_nothing() {
     let _alone = alone();
-    if !has_two_cpus() || traced(&["true"]).is_none() {
-        println!("skipped: there is no strace here, or it may not trace");
+    if !has_two_cpus() {
+        return;
+    }
+    if traced(&["true"]).is_none() {
+        println!("skipped: there is no strace here that filters calls and may trace");
         return;
     }
     let program = std::env::current_exe().expect("this program");
     let program = program.to_str().expect("a path that is a text");
     let run = [program, "--ignored", "--exact", "ten_thousand_calls"];
-    let made = least(CALLS, || traced(&run).expect("it is traced and succeeds"));
-    assert!(made < CALLS, "{made} system calls for {CALLS} calls");
+    let enough = CALLS / 5;
+    let made = least(enough, || traced(&run).expect("it is traced and succeeds"));
+    assert!(made < enough, "{made} system calls for {CALLS} calls");
 }
 
-/// Runs a program to its end; how many system calls its threads made, where that can be said.
+/// Runs a program to its end; how many system calls other than yields its threads made, where
+/// that can be said.
 fn traced(run: &[&str]) -> Option<u64> {
     let report = tempfile::NamedTempFile::new().expect("a temporary file");
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-c", "-o"]).arg(report.path());
+    strace.args(["-f", "-c", "--seccomp-bpf", "-e", "trace=!sched_yield"]);
+    strace.arg("-o").arg(report.path());
     let output = strace.arg("--").args(run).output().ok()?;
     if !output.status.success() {
         println!("strace: {}", String::from_utf8_lossy(&output.stderr));

@@ -29,6 +29,10 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
                 ratio("iceoryx2", "callgate", "at least 5");
                 ratio("uds", "callgate", "at least 100");
             }
+            Scenario::LargeHot => {
+                ratio("callgate", "callgate-64B", "1 MiB: at most 1.2");
+                ratio("callgate", "callgate-loan64", "the length alone");
+            }
             Scenario::OneCore => {
                 ratio("callgate", "limit", "at most 1.1");
                 ratio("iceoryx2-event", "callgate", "at least 2");
@@ -83,12 +87,5 @@ fn across(rows: &[Row]) {
         "cold, unpinned: p99 of callgate ÷ limit (at most 2)",
         p99("callgate"),
         p99("limit"),
-    );
-    let over = |scenario| find(scenario, "callgate").map(Row::ratio);
-    let (large, small) = (over(Scenario::LargeHot), over(Scenario::SmallHot));
-    compare(
-        "1 MiB ÷ 64 B of callgate, each over its limit (at most 1.2)",
-        large,
-        small,
     );
 }

@@ -57,10 +57,6 @@ impl Row {
     pub(crate) fn p99(&self) -> f64 {
         self.p99_ns as f64
     }
-
-    pub(crate) fn ratio(&self) -> f64 {
-        self.ratio_to_limit
-    }
 }
 
 /// The rounds in which the limit ran undisturbed; all where they are too few or where it sleeps.

@@ -1,7 +1,8 @@
 //! Callgate: a subscriber's `invoke_ref` and a handler that sees its argument in place.
 //!
 //! The broker runs embedded in the caller's process, on a thread of its own, which sleeps: no
-//! call passes it. Waiting is left at its default (adaptive) in every scenario.
+//! call passes it. Waiting is left at its default (adaptive) in every scenario. How 1 MiB is
+//! passed stands in `callgate_loan.rs`.
 //!
 //! The system takes part twice: `callgate-again` is the same code with processes of its own,
 //! and shows how far apart two equal systems lie in this report.
@@ -13,15 +14,15 @@ use std::time::Duration;
 use callgate::Broker;
 use callgate_client::{Plugin, Provider, Subscriber, View, gate_type};
 
-use super::{Client, Server, Setup, System};
+use super::{Client, Server, Setup, System, callgate_loan};
 use crate::Result;
-use crate::payload::{self, Small};
+use crate::payload::{self, LARGE_WORDS, Small};
 use crate::scenario::Scenario;
 
 /// 64 bytes, as argument and as result.
 #[gate_type]
-struct Payload64 {
-    words: Small,
+pub(super) struct Payload64 {
+    pub(super) words: Small,
 }
 
 /// Callgate.
@@ -41,16 +42,18 @@ impl System for Callgate {
         self.name
     }
 
-    fn takes_part(&self, scenario: Scenario) -> bool {
-        scenario != Scenario::LargeHot
+    fn takes_part(&self, _scenario: Scenario) -> bool {
+        true
     }
 
     fn host(&self, setup: &Setup) -> Result<Box<dyn Any>> {
-        let broker = Broker::builder().socket(setup.place.join("bus"));
-        Ok(Box::new(broker.start()?))
+        start_broker(setup)
     }
 
     fn server(&self, setup: &Setup) -> Result<Box<dyn Server>> {
+        if setup.scenario == Scenario::LargeHot {
+            return callgate_loan::server(setup);
+        }
         let plugin = connect(setup, "Callee")?;
         let (stop, stopped) = mpsc::channel();
         let provider = plugin.provide("Bench.Small", move |request: View<'_, Payload64>| {
@@ -63,14 +66,13 @@ impl System for Callgate {
                 words: payload::answer(request),
             }
         })?;
-        Ok(Box::new(Callee {
-            stopped,
-            _provider: provider,
-            _plugin: plugin,
-        }))
+        Ok(Box::new(Callee::new(stopped, provider, plugin)))
     }
 
     fn client(&self, setup: &Setup) -> Result<Box<dyn Client>> {
+        if setup.scenario == Scenario::LargeHot {
+            return callgate_loan::client(setup, LARGE_WORDS);
+        }
         Ok(Box::new(Caller {
             setup: setup.clone(),
             gate: None,
@@ -79,16 +81,32 @@ impl System for Callgate {
     }
 }
 
-fn connect(setup: &Setup, name: &str) -> Result<Plugin> {
+/// The broker, in this process.
+pub(super) fn start_broker(setup: &Setup) -> Result<Box<dyn Any>> {
+    let broker = Broker::builder().socket(setup.place.join("bus"));
+    Ok(Box::new(broker.start()?))
+}
+
+pub(super) fn connect(setup: &Setup, name: &str) -> Result<Plugin> {
     let builder = Plugin::builder(name).socket(setup.place.join("bus"));
     Ok(builder.connect()?)
 }
 
 /// The dispatcher's thread serves; this only waits for it.
-struct Callee {
+pub(super) struct Callee {
     stopped: Receiver<()>,
     _provider: Provider,
     _plugin: Plugin,
+}
+
+impl Callee {
+    pub(super) fn new(stopped: Receiver<()>, provider: Provider, plugin: Plugin) -> Callee {
+        Callee {
+            stopped,
+            _provider: provider,
+            _plugin: plugin,
+        }
+    }
 }
 
 impl Server for Callee {

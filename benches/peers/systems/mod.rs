@@ -3,6 +3,7 @@
 //! Another system is a [`System`] with its two ends, and a line in [`all`].
 
 mod callgate;
+mod callgate_loan;
 mod iceoryx2;
 mod iceoryx2_event;
 mod ipc_channel;
@@ -91,6 +92,8 @@ pub(crate) fn all() -> &'static [&'static dyn System] {
         &limit::Futex,
         &callgate::Callgate::FIRST,
         &callgate::Callgate::CONTROL,
+        &callgate_loan::Small,
+        &callgate_loan::SmallLoan,
         &iceoryx2::Iceoryx2,
         &iceoryx2_event::Iceoryx2Event,
         &ipc_channel::IpcChannel,

@@ -134,8 +134,12 @@ impl Dispatcher {
         self.patience.stay_awake(until, || self.has_work())
     }
 
+    /// Whether to look at everything again rather than sleep. The end is asked for here, too: the
+    /// change of the version that came with it may have been taken note of already.
     fn has_work(&self) -> bool {
-        self.served.version() != self.version || self.servers.iter().any(Server::has_work)
+        self.served.version() != self.version
+            || self.served.is_closing()
+            || self.servers.iter().any(Server::has_work)
     }
 
     fn park(&mut self) {

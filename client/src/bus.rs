@@ -242,7 +242,7 @@ impl Bus {
     /// Waits until the session is over; the reason, or `None` when the time was up before.
     pub(crate) fn wait_ended(&self, timeout: Option<Duration>) -> Option<Error> {
         let mut ended = self.ended.lock();
-        let until = timeout.map(|timeout| Instant::now() + timeout);
+        let until = timeout.map(deadline);
         while ended.is_none() {
             match until {
                 Some(until) if self.ending.wait_until(&mut ended, until).timed_out() => break,
@@ -279,6 +279,13 @@ fn encode(record: &ToBroker) -> Result<AlignedVec> {
     record
         .encode()
         .map_err(|reason| Error::new(Code::InvalidArgument, format!("cannot be sent: {reason}")))
+}
+
+/// The end of a time that begins now. One beyond what the clock can tell is as good as a year.
+pub(crate) fn deadline(timeout: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let now = Instant::now();
+    now.checked_add(timeout).unwrap_or(now + YEAR)
 }
 
 /// Waits until a socket can be read or written; false when the time is up.

@@ -62,7 +62,15 @@ pub(crate) fn call<A: GateType, R: GateType>(target: Target<'_>, arguments: &A) 
 pub(crate) fn call_loaned<R: GateType>(target: Target<'_>, room: Room) -> Result<R> {
     check_here(target.link)?;
     let (mut cell, length) = (Cell::default(), room.len());
-    let ticket = take_ticket(target).inspect_err(|_| target.link.wake_waiting())?;
+    let ticket = match take_ticket(target) {
+        Ok(ticket) => ticket,
+        Err(error) => {
+            // Somebody else may wait for this room, and is told once it is free.
+            drop(room);
+            target.link.freed();
+            return Err(error);
+        }
+    };
     let flight = send_held(target, &mut cell, ticket, (Held::Extent(room), length))?;
     finish(target, flight, &mut cell)
 }

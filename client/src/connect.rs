@@ -123,7 +123,7 @@ impl PluginBuilder {
     pub fn connect(self) -> Result<Plugin> {
         self.check()?;
         let socket = self.find_socket()?;
-        let until = Instant::now() + self.timeout;
+        let until = bus::deadline(self.timeout);
         bus::send(&socket, &ToBroker::Hello(self.identity.clone()))?;
         let (record, received) = receive_one(&socket, until)?;
         let (plugin, limits) = match record {

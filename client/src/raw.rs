@@ -3,12 +3,13 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use callgate_layout::envelope::Face;
 use callgate_layout::payload::{PayloadView, Room};
 use callgate_layout::{Code, Schema, Signature};
 
+use crate::bus;
 use crate::caller::{self, Target};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -206,7 +207,7 @@ impl<R: GateType> RawSubscriber<R> {
     ///
     /// As [`Subscriber::wait_ready`](crate::Subscriber::wait_ready).
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        self.shared.opened.wait_ready(Instant::now() + timeout)
+        self.shared.opened.wait_ready(bus::deadline(timeout))
     }
 
     /// Lends shared memory for a payload of `len` bytes, up to 64 MiB. What it holds at first is

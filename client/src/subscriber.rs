@@ -2,12 +2,12 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use callgate_layout::envelope::Face;
 use callgate_layout::{Code, clock};
 
-use crate::bus::Bus;
+use crate::bus::{self, Bus};
 use crate::caller::{self, Target};
 use crate::error::{Error, Result};
 use crate::link::Link;
@@ -104,7 +104,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when
     /// nobody is left who could announce one.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        self.shared.opened.wait_ready(Instant::now() + timeout)
+        self.shared.opened.wait_ready(bus::deadline(timeout))
     }
 
     /// Calls the gate's function and waits for its result.

@@ -185,3 +185,20 @@ fn without_a_path_the_runtime_directory_is_looked_at() {
         "{outcome:?}"
     );
 }
+
+/// A time that no clock can tell, which ended a command with a panic.
+#[test]
+fn a_timeout_beyond_all_clocks_is_only_long() {
+    let bus = Bus::start(programs!());
+    let _provider = bus.peer("provider", "P", &[]);
+    let age = [
+        "ping",
+        "P.Echo",
+        "--count",
+        "3",
+        "--timeout",
+        "500000000000years",
+    ];
+    let outcome = run(&bus.socket(), &age);
+    assert_eq!(outcome.exit, Some(0), "{outcome:?}");
+}

@@ -46,7 +46,11 @@ impl RingWriter {
         cell.set_call(call, sequence);
         let at = self.geometry.entry_at(sequence);
         let used = Cell::used(call.place, call.length);
-        outbox.copy_in(at + 8, &cell.0[8..used]);
+        // The line that is polled last, and then at once: its reader may take it away in between.
+        if used > 64 {
+            outbox.copy_in(at + 64, &cell.0[64..used]);
+        }
+        outbox.copy_in(at + 8, &cell.0[8..used.min(64)]);
         let mut first = [0; 8];
         first.copy_from_slice(&cell.0[..8]);
         // CALL-PUBLISHED, release.

@@ -80,6 +80,7 @@ pub(crate) fn memory(wanted: Option<&str>) -> Result<(), Box<dyn std::error::Err
         place,
         length,
         deadline: 0,
+        chain: None,
     };
     measure(wanted, "publish a call of 64 B and take it", || {
         writer.publish(&outbox, black_box(&call), &mut cell);

@@ -17,6 +17,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::{Condvar, Mutex};
 use rkyv::util::AlignedVec;
 
+use crate::dispatch::Dispatch;
 use crate::error::{Error, Result};
 use crate::gates::Served;
 use crate::link::Link;
@@ -54,6 +55,7 @@ pub(crate) struct Session {
     pub(crate) plugin: u64,
     pub(crate) limits: Limits,
     pub(crate) policy: WaitPolicy,
+    pub(crate) dispatch: Dispatch,
     pub(crate) trust: Option<TrustPeers>,
     pub(crate) served: Served,
     pub(crate) socket: OwnedFd,

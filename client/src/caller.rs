@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use callgate_layout::clock;
-use callgate_layout::envelope::{Call, Cell, Face, Place, Reply, Violation};
+use callgate_layout::envelope::{Call, Cell, Chain, Face, MAX_DEPTH, Place, Reply, Violation};
 use callgate_layout::parking::{self, Activity};
 use callgate_layout::payload::{Room, extent_len_for};
 use callgate_layout::pending::Ticket;
@@ -13,9 +13,13 @@ use rkyv::util::AlignedVec;
 
 use crate::archive::{self, ErrorRecord};
 use crate::bus;
+use crate::cancel::CancelToken;
+use crate::chain;
 use crate::error::{Error, Result};
 use crate::extents::too_large;
 use crate::link::{Held, Link};
+use crate::nested;
+use crate::serve::too_deep;
 use crate::types::GateType;
 use crate::wait::Patience;
 
@@ -36,6 +40,20 @@ pub(crate) struct Target<'a> {
     /// Nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
     pub(crate) patience: &'a Patience,
+    pub(crate) cancel: Option<&'a CancelToken>,
+}
+
+impl<'a> Target<'a> {
+    /// Whether the caller has given up.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(CancelToken::is_cancelled)
+    }
+
+    /// What else to wait for: the caller's giving up.
+    pub(crate) fn cancelled_word(&self) -> Option<futex::Awaited<'a>> {
+        self.cancel.map(CancelToken::word)
+    }
 }
 
 /// A call under way.
@@ -49,18 +67,19 @@ struct Flight {
 /// Calls a gate and waits for the answer.
 #[inline]
 pub(crate) fn call<A: GateType, R: GateType>(target: Target<'_>, arguments: &A) -> Result<R> {
-    check_here(target.link)?;
+    let chain = begin(target)?;
     let mut cell = Cell::default();
-    let flight = match archive::serialize_into(arguments, cell.inline_mut()) {
-        Some(length) => send_inline(target, &mut cell, length)?,
-        None => send_large(target, &mut cell, arguments)?,
+    let inline = cell.payload_mut(chain.is_some());
+    let flight = match archive::serialize_into(arguments, inline) {
+        Some(length) => send_inline(target, chain, &mut cell, length)?,
+        None => send_large(target, chain, &mut cell, arguments)?,
     };
     finish(target, flight, &mut cell)
 }
 
 /// Calls a gate with a payload that was filled in place, and waits for the answer.
 pub(crate) fn call_loaned<R: GateType>(target: Target<'_>, room: Room) -> Result<R> {
-    check_here(target.link)?;
+    let chain = begin(target)?;
     let (mut cell, length) = (Cell::default(), room.len());
     let ticket = match take_ticket(target) {
         Ok(ticket) => ticket,
@@ -71,7 +90,12 @@ pub(crate) fn call_loaned<R: GateType>(target: Target<'_>, room: Room) -> Result
             return Err(error);
         }
     };
-    let flight = send_held(target, &mut cell, ticket, (Held::Extent(room), length))?;
+    let flight = send_held(
+        target,
+        (ticket, chain),
+        &mut cell,
+        (Held::Extent(room), length),
+    )?;
     finish(target, flight, &mut cell)
 }
 
@@ -82,7 +106,8 @@ pub(crate) fn loan(target: Target<'_>, len: usize) -> Result<Room> {
     if extent_len_for(len).is_none() {
         return Err(too_large(Code::RequestTooLarge, "bytes", len));
     }
-    wait_for(target, || link.take_room(len)).unwrap_or_else(|| Err(no_room(link, "payload memory")))
+    wait_for(target, || link.take_room(len))
+        .unwrap_or_else(|| Err(no_room(target, "payload memory")))
 }
 
 /// Waits for the answer and takes it.
@@ -102,6 +127,21 @@ fn check_here(link: &Link) -> Result<()> {
     Err(bus::forked())
 }
 
+/// Checks what can be checked before anything is taken. Returns the chain that the call is part
+/// of, where it is made by a handler.
+#[inline]
+fn begin(target: Target<'_>) -> Result<Option<Chain>> {
+    check_here(target.link)?;
+    if target.is_cancelled() {
+        return Err(cancelled(target.link));
+    }
+    let chain = chain::current();
+    match chain {
+        Some(chain) if chain.depth >= MAX_DEPTH => Err(too_deep()),
+        _ => Ok(chain),
+    }
+}
+
 #[inline]
 fn take_ticket(target: Target<'_>) -> Result<Ticket> {
     match target.link.pending().take() {
@@ -110,9 +150,14 @@ fn take_ticket(target: Target<'_>) -> Result<Ticket> {
     }
 }
 
-fn send_inline(target: Target<'_>, cell: &mut Cell, length: usize) -> Result<Flight> {
+fn send_inline(
+    target: Target<'_>,
+    chain: Option<Chain>,
+    cell: &mut Cell,
+    length: usize,
+) -> Result<Flight> {
     let ticket = take_ticket(target)?;
-    publish(target, ticket, Place::Inline, length, cell)?;
+    publish(target, (ticket, chain), (Place::Inline, length), cell)?;
     Ok(Flight {
         ticket,
         is_inline: true,
@@ -120,7 +165,12 @@ fn send_inline(target: Target<'_>, cell: &mut Cell, length: usize) -> Result<Fli
 }
 
 #[cold]
-fn send_large<A: GateType>(target: Target<'_>, cell: &mut Cell, arguments: &A) -> Result<Flight> {
+fn send_large<A: GateType>(
+    target: Target<'_>,
+    chain: Option<Chain>,
+    cell: &mut Cell,
+    arguments: &A,
+) -> Result<Flight> {
     let link = target.link;
     // A handler's own call may come here while this thread's scratch is in use further up the
     // stack only if serialising called handlers, which it does not.
@@ -133,24 +183,24 @@ fn send_large<A: GateType>(target: Target<'_>, cell: &mut Cell, arguments: &A) -
         }
         let ticket = take_ticket(target)?;
         let held = wait_for(target, || link.write_payload(scratch))
-            .unwrap_or_else(|| Err(no_room(link, "payload memory")));
+            .unwrap_or_else(|| Err(no_room(target, "payload memory")));
         let length = scratch.len();
         shrink(scratch);
         let held = held.inspect_err(|_| link.cancel(ticket))?;
-        send_held(target, cell, ticket, (held, length))
+        send_held(target, (ticket, chain), cell, (held, length))
     })
 }
 
 /// Publishes a call whose payload is in place.
 fn send_held(
     target: Target<'_>,
+    (ticket, chain): (Ticket, Option<Chain>),
     cell: &mut Cell,
-    ticket: Ticket,
     (held, length): (Held, usize),
 ) -> Result<Flight> {
     let place = held.place();
     target.link.keep_request(ticket, held);
-    publish(target, ticket, place, length, cell)?;
+    publish(target, (ticket, chain), (place, length), cell)?;
     Ok(Flight {
         ticket,
         is_inline: false,
@@ -167,9 +217,8 @@ fn shrink(scratch: &mut AlignedVec) {
 #[inline]
 fn publish(
     target: Target<'_>,
-    ticket: Ticket,
-    place: Place,
-    length: usize,
+    (ticket, chain): (Ticket, Option<Chain>),
+    (place, length): (Place, usize),
     cell: &mut Cell,
 ) -> Result<()> {
     let link = target.link;
@@ -185,6 +234,7 @@ fn publish(
         // A payload is no longer than the largest extent, 64 MiB.
         length: length as u32,
         deadline: clock::to_tick(target.deadline),
+        chain,
     };
     link.refresh_mark(ticket);
     if link.publish(&call, cell) == Activity::Closed {
@@ -200,7 +250,10 @@ fn publish(
 #[inline]
 fn await_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.link;
-    let is_over = || link.is_answered(ticket) || link.is_gone();
+    if let Some(cores) = chain::cores() {
+        return nested::await_reply(target, ticket, &cores);
+    }
+    let is_over = || link.is_answered(ticket) || link.is_gone() || target.is_cancelled();
     if target.patience.stay_awake(target.deadline, is_over) && link.is_answered(ticket) {
         return Ok(());
     }
@@ -217,29 +270,37 @@ fn park_for_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
     parking::publish_fence();
     let outcome = loop {
         let seen = slot::state(inbox, geometry, ticket.slot);
-        if seen == ticket.generation {
-            break Ok(());
+        if let Some(outcome) = ended(target, ticket) {
+            break outcome;
         }
-        if link.is_gone() {
-            // A reply that was published before the end wins.
-            break if link.is_answered(ticket) {
-                Ok(())
-            } else {
-                Err(gone(link))
-            };
+        let reply = slot::word(inbox, geometry, ticket.slot, seen);
+        match target.cancelled_word() {
+            Some(cancel) => {
+                futex::wait_any(&[reply, link.liveness(), cancel], target.deadline);
+            }
+            None => futex::wait_any(&[reply, link.liveness()], target.deadline),
         }
-        if clock::now() >= target.deadline {
-            break Err(timed_out(link));
-        }
-        let words = [
-            slot::word(inbox, geometry, ticket.slot, seen),
-            link.liveness(),
-        ];
-        futex::wait_any(&words, target.deadline);
     };
     marks::set_waiter(outbox, geometry, ticket.slot, false);
     target.patience.learn(clock::now() - start);
     outcome
+}
+
+/// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
+pub(crate) fn ended(target: Target<'_>, ticket: Ticket) -> Option<Result<()>> {
+    let link = target.link;
+    let is_gone = link.is_gone();
+    // A reply that was published before the end wins.
+    if link.is_answered(ticket) {
+        return Some(Ok(()));
+    }
+    if is_gone {
+        return Some(Err(gone(link)));
+    }
+    if target.is_cancelled() {
+        return Some(Err(cancelled(link)));
+    }
+    (clock::now() >= target.deadline).then(|| Err(timed_out(link)))
 }
 
 /// Copies the reply, frees what the call held, and makes a value or an error of it.
@@ -293,8 +354,7 @@ fn decode<R: GateType>(reply: &Reply, payload: &[u8]) -> Result<R> {
 
 #[cold]
 fn wait_for_ticket(target: Target<'_>) -> Result<Ticket> {
-    let link = target.link;
-    wait_for(target, || link.pending().take()).ok_or_else(|| no_room(link, "pending call"))
+    wait_for(target, || target.link.pending().take()).ok_or_else(|| no_room(target, "pending call"))
 }
 
 /// Waits until `attempt` gives something, the link ends or the deadline passes.
@@ -304,16 +364,24 @@ fn wait_for<T>(target: Target<'_>, mut attempt: impl FnMut() -> Option<T>) -> Op
         return Some(found);
     }
     let mut got = None;
-    link.wait_for_room(target.deadline, || {
-        got = attempt();
-        (got.is_some() || link.is_gone()).then_some(())
-    });
+    link.wait_for_room(
+        target.deadline,
+        || target.cancelled_word(),
+        || {
+            got = attempt();
+            (got.is_some() || link.is_gone() || target.is_cancelled()).then_some(())
+        },
+    );
     got
 }
 
-fn no_room(link: &Link, what: &str) -> Error {
+fn no_room(target: Target<'_>, what: &str) -> Error {
+    let link = target.link;
     if link.is_gone() {
         return gone(link);
+    }
+    if target.is_cancelled() {
+        return cancelled(link);
     }
     Error::new(
         Code::Overloaded,
@@ -325,6 +393,15 @@ fn no_room(link: &Link, what: &str) -> Error {
     )
 }
 
+#[cold]
+fn cancelled(link: &Link) -> Error {
+    Error::new(
+        Code::Cancelled,
+        format!("the call to plugin {} was given up", link.peer().name()),
+    )
+}
+
+#[cold]
 fn timed_out(link: &Link) -> Error {
     Error::new(
         Code::Timeout,

@@ -19,6 +19,7 @@ use nix::sys::socket::{
 };
 
 use crate::bus::{self, Session};
+use crate::dispatch::Dispatch;
 use crate::error::{Error, Result};
 use crate::gates::Served;
 use crate::plugin::Plugin;
@@ -45,6 +46,7 @@ pub struct PluginBuilder {
     socket: Option<PathBuf>,
     descriptor: Option<OwnedFd>,
     policy: WaitPolicy,
+    dispatch: Dispatch,
     trust: Option<TrustPeers>,
     timeout: Duration,
 }
@@ -60,6 +62,7 @@ impl PluginBuilder {
             socket: None,
             descriptor: None,
             policy: WaitPolicy::default(),
+            dispatch: Dispatch::default(),
             trust: None,
             timeout: bus::REQUEST_TIMEOUT,
         }
@@ -96,6 +99,15 @@ impl PluginBuilder {
     /// How this plugin's calls and its dispatcher wait.
     pub fn wait_policy(mut self, policy: WaitPolicy) -> PluginBuilder {
         self.policy = policy;
+        self
+    }
+
+    /// Where this plugin's handlers run: on a thread of its own unless given.
+    ///
+    /// With [`Dispatch::Pump`], the thread that connects counts as the one that pumps until
+    /// another does.
+    pub fn dispatch(mut self, dispatch: Dispatch) -> PluginBuilder {
+        self.dispatch = dispatch;
         self
     }
 
@@ -139,6 +151,7 @@ impl PluginBuilder {
             plugin,
             limits,
             policy: self.policy,
+            dispatch: self.dispatch,
             trust: self.trust,
             served,
             socket,

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
+use callgate_layout::marks;
+use callgate_layout::pending::Ticket;
 use nix::time::{ClockId, clock_gettime};
+
+use crate::cancel::CancelToken;
+use crate::chain;
+use crate::link::Link;
 
 /// The plugin behind a call, as the broker knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,15 +61,48 @@ pub struct Context<'a> {
     caller: &'a Caller,
     gate: &'a str,
     deadline: u64,
+    waits: Waits<'a>,
+}
+
+/// Where it can be seen whether the caller still waits.
+#[derive(Clone, Copy, Debug)]
+enum Waits<'a> {
+    /// In another process, or as if: in the marks of its pending call.
+    There(&'a Link, Ticket),
+    /// On this very thread, with a token that may end the call.
+    Here(Option<&'a CancelToken>),
 }
 
 impl<'a> Context<'a> {
-    /// The context of one call; `deadline` is in nanoseconds of `CLOCK_MONOTONIC`.
-    pub(crate) fn new(caller: &'a Caller, gate: &'a str, deadline: u64) -> Context<'a> {
+    /// The context of a call that came through a link; `deadline` is in nanoseconds of
+    /// `CLOCK_MONOTONIC`.
+    #[inline]
+    pub(crate) fn of_call(
+        link: &'a Link,
+        gate: &'a str,
+        (ticket, deadline): (Ticket, u64),
+    ) -> Context<'a> {
+        Context {
+            caller: link.peer(),
+            gate,
+            deadline,
+            waits: Waits::There(link, ticket),
+        }
+    }
+
+    /// The context of a call whose caller waits on this thread.
+    #[inline]
+    pub(crate) fn here(
+        caller: &'a Caller,
+        gate: &'a str,
+        deadline: u64,
+        cancel: Option<&'a CancelToken>,
+    ) -> Context<'a> {
         Context {
             caller,
             gate,
             deadline,
+            waits: Waits::Here(cancel),
         }
     }
 
@@ -82,9 +121,30 @@ impl<'a> Context<'a> {
         Duration::from_nanos(self.deadline.saturating_sub(coarse_now()))
     }
 
-    /// Whether the caller has given up, or is about to.
+    /// Whether the call's deadline has passed.
     pub fn deadline_passed(&self) -> bool {
         self.remaining().is_zero()
+    }
+
+    /// Whether nobody waits for the answer any more: the caller gave up
+    /// ([`CancelToken`](crate::CancelToken), or its deadline), or is gone. One load; long handlers
+    /// look now and then.
+    pub fn is_cancelled(&self) -> bool {
+        match self.waits {
+            // A caller releases an answer before it is there only where it gives up.
+            Waits::There(link, ticket) => {
+                let (slot, generation) = (ticket.slot, ticket.generation);
+                link.is_gone()
+                    || marks::is_released(link.inbox(), link.geometry(), slot, generation)
+            }
+            Waits::Here(token) => token.is_some_and(CancelToken::is_cancelled),
+        }
+    }
+
+    /// How many handlers of this chain of calls are under way, this one included: 1 where the
+    /// caller was no handler itself, at most 64.
+    pub fn depth(&self) -> u8 {
+        chain::current().map_or(0, |chain| chain.depth)
     }
 }
 
@@ -110,9 +170,11 @@ mod tests {
             pid: 1,
             plugin: 2,
         };
-        let context = Context::new(&caller, "Rack.Filter", coarse_now() + 10_000_000_000);
+        let context = |deadline| Context::here(&caller, "Rack.Filter", deadline, None);
+        let passed = context(coarse_now());
+        let context = context(coarse_now() + 10_000_000_000);
         assert!(!context.deadline_passed());
         assert!(context.remaining() > Duration::from_secs(5));
-        assert!(Context::new(&caller, "Rack.Filter", coarse_now()).deadline_passed());
+        assert!(passed.deadline_passed());
     }
 }

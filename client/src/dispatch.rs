@@ -1,158 +1,276 @@
-//! The dispatcher: one thread that serves all links of a plugin, round-robin, and parks on the
-//! plugin's doorbell when there is nothing to do.
+//! Where a plugin's handlers run: on a thread of the plugin's, on several, or inside its own loop.
 
+mod run;
+
+use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use callgate_layout::{Code, clock};
+use callgate_layout::Code;
+use callgate_layout::envelope::Violation;
+use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 
 use crate::error::Error;
 use crate::gates::Served;
+use crate::intake::{Broken, Intake, Wanted};
 use crate::link::Link;
-use crate::serve::{Server, Tools};
+use crate::serve::Frame;
+use crate::server::Job;
 use crate::wait::Patience;
 
-/// Calls taken from one link before the next one gets its turn.
-const BATCH: usize = 16;
-/// Nanoseconds to stay awake at most while answers wait for room.
-const LATE_LOOK: u64 = 200_000;
-
-/// Tells the control side that a peer broke the protocol.
-pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send>;
-
-pub(crate) struct Dispatcher {
-    served: Arc<Served>,
-    servers: Vec<Server>,
-    tools: Tools,
-    patience: Patience,
-    version: u64,
-    /// The link with which the last round began.
-    first: usize,
-    report: Report,
+/// Where the handlers of a plugin run.
+///
+/// In every mode, a handler that waits for an answer serves the calls of its own chain meanwhile
+/// (A calls B, and B's handler calls A), on its own stack; calls of other chains wait until it is
+/// done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dispatch {
+    /// On one thread of the plugin's own, one after the other, in the order in which a caller's
+    /// thread made them. The default.
+    #[default]
+    Thread,
+    /// On so many threads (at least one, at most 64), several at a time and in no order. Handing
+    /// the look-out to the next thread costs a wake-up a call.
+    Pool(u32),
+    /// Inside [`Plugin::pump`](crate::Plugin::pump): on the thread that calls it, and only then,
+    /// or while that thread waits for an answer inside a chain.
+    Pump,
 }
 
-impl Dispatcher {
-    pub(crate) fn new(served: Arc<Served>, patience: Patience, report: Report) -> Dispatcher {
-        Dispatcher {
+/// Tells the control side that a peer broke the protocol.
+pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send + Sync>;
+
+/// A plugin's serving side: its calls, and who may run them.
+pub(crate) struct Core {
+    served: Arc<Served>,
+    dispatch: Dispatch,
+    patience: Patience,
+    report: Report,
+    /// A dispatcher's thread holds this for life, a pump while it runs, a pool's threads for
+    /// moments. Re-entrant: a thread that waits inside a handler looks for calls of its chain.
+    intake: ReentrantMutex<RefCell<Intake>>,
+    /// In a pool, held by the one thread that looks for calls.
+    leader: Mutex<()>,
+    /// How many threads wait for the bell.
+    parked: Mutex<u32>,
+    /// The number of the thread that pumps; 0 for none.
+    pump: AtomicU64,
+    /// How many threads of a pool have not ended.
+    running: AtomicU32,
+}
+
+/// The way to the intake: held all the time, or for moments.
+pub(crate) enum Door<'a> {
+    Held(ReentrantMutexGuard<'a, RefCell<Intake>>),
+    Shared(&'a ReentrantMutex<RefCell<Intake>>),
+}
+
+impl Door<'_> {
+    /// Uses the intake. Nothing inside runs or drops a handler, which might come back here.
+    #[inline]
+    fn with<T>(&self, work: impl FnOnce(&mut Intake) -> T) -> T {
+        match self {
+            Door::Held(intake) => work(&mut intake.borrow_mut()),
+            Door::Shared(intake) => work(&mut intake.lock().borrow_mut()),
+        }
+    }
+}
+
+impl Core {
+    pub(crate) fn new(
+        served: Arc<Served>,
+        dispatch: Dispatch,
+        patience: Patience,
+        report: Report,
+    ) -> Core {
+        Core {
             served,
-            servers: Vec::new(),
-            tools: Tools::new(),
+            dispatch,
             patience,
-            version: 0,
-            first: 0,
             report,
+            intake: ReentrantMutex::new(RefCell::new(Intake::new())),
+            leader: Mutex::new(()),
+            parked: Mutex::new(0),
+            pump: AtomicU64::new(0),
+            running: AtomicU32::new(0),
         }
     }
 
-    /// Serves until the plugin closes.
-    pub(crate) fn run(mut self) {
-        while !self.served.is_closing() {
-            self.refresh();
-            if !self.serve_round() && !self.stay_awake() {
-                self.park();
-            }
+    pub(crate) fn served(&self) -> &Served {
+        &self.served
+    }
+
+    /// The intake, for as long as a thread is the only one to look at it, or in a pool for
+    /// moments.
+    fn door(&self) -> Door<'_> {
+        match self.dispatch {
+            Dispatch::Pool(_) => Door::Shared(&self.intake),
+            Dispatch::Thread | Dispatch::Pump => Door::Held(self.intake.lock()),
         }
-        self.served.status.close();
-        self.refresh();
-        for server in &mut self.servers {
-            server.refuse_all(&mut self.tools);
+    }
+
+    /// Whether this thread may run the plugin's handlers while it waits. To be asked on threads
+    /// that [serve here](crate::chain::serve_here).
+    pub(crate) fn is_mine(&self) -> bool {
+        self.dispatch != Dispatch::Pump
+            || self.pump.load(Ordering::Relaxed) == crate::chain::thread_number()
+    }
+
+    /// The same, without waiting for another thread that pumps.
+    fn try_door(&self) -> Option<Door<'_>> {
+        match self.dispatch {
+            Dispatch::Pool(_) => Some(Door::Shared(&self.intake)),
+            Dispatch::Thread | Dispatch::Pump => self.intake.try_lock().map(Door::Held),
         }
+    }
+
+    /// Makes this thread the one that pumps.
+    pub(crate) fn claim_pump(&self) {
+        self.pump
+            .store(crate::chain::thread_number(), Ordering::Relaxed);
     }
 
     /// Takes new copies of links, grants and gates if any of them changed.
     #[inline]
-    fn refresh(&mut self) {
+    fn refresh(&self, door: &Door<'_>, frame: &mut Frame) {
         let version = self.served.version();
-        if version != self.version {
-            self.version = version;
-            self.take_copies();
+        if version != frame.version {
+            self.take_copies(door, frame, version);
         }
     }
 
     #[cold]
-    fn take_copies(&mut self) {
-        let links = self.served.links();
-        self.servers
-            .retain(|server| links.iter().any(|link| Arc::ptr_eq(link, server.link())));
-        for link in links {
-            if !self
-                .servers
-                .iter()
-                .any(|server| Arc::ptr_eq(&link, server.link()))
-            {
-                self.servers.push(Server::new(link));
-            }
-        }
-        for server in &mut self.servers {
-            server.refresh(&self.served);
-        }
+    fn take_copies(&self, door: &Door<'_>, frame: &mut Frame, version: u64) {
+        let old = door.with(|intake| {
+            intake.refresh(&self.served, version);
+            let old = frame.refresh(intake, &self.served, version);
+            (old, intake.take_spare())
+        });
+        // Now that nothing is borrowed: what a handler has captured may come back here.
+        drop(old);
     }
 
-    /// Gives every link its turn; false when none had anything.
-    fn serve_round(&mut self) -> bool {
-        let mut worked = false;
-        // Where a round is cut short, the next one does not begin with the same link.
-        self.first = (self.first + 1) % self.servers.len().max(1);
-        let (behind, ahead) = self.servers.split_at_mut(self.first);
-        for server in ahead.iter_mut().chain(behind) {
-            if server.link().is_gone() {
-                continue;
-            }
-            if server.late_deadline().is_some() {
-                server.settle(&mut self.tools);
-            }
-            for _ in 0..BATCH {
-                match server.serve_next(&mut self.tools, &self.served, self.version) {
-                    Ok(true) => worked = true,
-                    Ok(false) => break,
-                    Err(violation) => {
-                        let name = server.link().peer().name();
-                        let text = format!("plugin {name}: {violation}; the link is closed");
-                        (self.report)(server.link(), &Error::new(Code::Protocol, text));
-                        break;
-                    }
-                }
-                // What a handler withdrew or a broker granted meanwhile counts from the next call.
-                if self.served.version() != self.version {
-                    return true;
+    /// Serves one call; false when there was none.
+    #[inline]
+    fn serve_one(&self, door: &Door<'_>, frame: &mut Frame, wanted: Wanted) -> bool {
+        match door.with(|intake| intake.next(&mut frame.tools.cell, wanted)) {
+            None => return false,
+            Some(Ok(job)) => self.handle(door, frame, &job),
+            Some(Err((link, violation))) => self.broke(&link, violation),
+        }
+        true
+    }
+
+    /// Runs a call that was taken into the frame's cell, and answers it.
+    #[inline]
+    fn handle(&self, door: &Door<'_>, frame: &mut Frame, job: &Job) {
+        // SERVED-CHANGED, once the call is seen: it may have been made for a grant that is
+        // younger than the frame's copies.
+        self.refresh(door, frame);
+        match frame.run(job) {
+            Ok(outcome) => door.with(|intake| {
+                self.served.status.count_call(outcome.is_err());
+                intake.answer(job, outcome, &mut frame.tools);
+            }),
+            Err(violation) => {
+                let servers = |intake: &mut Intake| {
+                    let mut servers = intake.servers().iter();
+                    servers
+                        .find(|server| server.key() == job.key)
+                        .map(|server| server.link().clone())
+                };
+                if let Some(link) = door.with(servers) {
+                    self.broke(&link, violation);
                 }
             }
         }
-        worked
     }
 
-    fn stay_awake(&self) -> bool {
-        // Late answers have deadlines, which are looked at before parking.
-        let is_late = self
-            .servers
-            .iter()
-            .any(|server| server.late_deadline().is_some());
-        let until = if is_late {
-            clock::now() + LATE_LOOK
-        } else {
-            u64::MAX
+    #[cold]
+    fn broke(&self, link: &Link, violation: Violation) {
+        let name = link.peer().name();
+        let text = format!("plugin {name}: {violation}; the link is closed");
+        (self.report)(link, &Error::new(Code::Protocol, text));
+    }
+
+    /// Whether there may be a call of a chain, for a thread that waits inside it.
+    #[inline]
+    pub(crate) fn may_have(&self, chain: u64) -> bool {
+        let Some(door) = self.try_door() else {
+            return false;
         };
-        self.patience.stay_awake(until, || self.has_work())
+        door.with(|intake| {
+            intake.has_call()
+                || intake.has_queued(Wanted::Chain(chain))
+                || self.served.version() != intake.version()
+        })
     }
 
-    /// Whether to look at everything again rather than sleep. The end is asked for here, too: the
-    /// change of the version that came with it may have been taken note of already.
-    fn has_work(&self) -> bool {
-        self.served.version() != self.version
-            || self.served.is_closing()
-            || self.servers.iter().any(Server::has_work)
+    /// Serves one call of a chain, if there is one, on this thread, which waits inside it. What
+    /// else comes in is queued, and free threads are told.
+    pub(crate) fn serve_chain(&self, chain: u64) -> bool {
+        let Some(door) = self.try_door() else {
+            return false;
+        };
+        let version = self.served.version();
+        let wanted = Wanted::Chain(chain);
+        let mut frame = door.with(|intake| {
+            // New links may bring calls of this chain.
+            intake.refresh(&self.served, version);
+            intake.frame()
+        });
+        let next = door.with(|intake| intake.next(&mut frame.tools.cell, wanted));
+        if matches!(self.dispatch, Dispatch::Pool(_)) && *self.parked.lock() > 0 {
+            self.served.bell.ring();
+        }
+        let found = self.handle_next(&door, &mut frame, next);
+        self.put_away(&door, frame);
+        found
     }
 
-    fn park(&mut self) {
-        let seen = self.served.bell.value();
+    /// Keeps a frame for the next call; one of a plugin that closes is dropped, handlers and all.
+    fn put_away(&self, door: &Door<'_>, frame: Frame) {
+        if !self.served.is_closing() {
+            door.with(|intake| intake.keep(frame));
+        }
+    }
+
+    fn handle_next(
+        &self,
+        door: &Door<'_>,
+        frame: &mut Frame,
+        next: Option<Result<Job, Broken>>,
+    ) -> bool {
+        match next {
+            None => return false,
+            Some(Ok(job)) => self.handle(door, frame, &job),
+            Some(Err((link, violation))) => self.broke(&link, violation),
+        }
+        true
+    }
+
+    /// Announces that a thread is about to wait for the bell. Afterwards it looks once more.
+    pub(crate) fn begin_park(&self) {
+        let mut parked = self.parked.lock();
+        *parked += 1;
         self.served.status.park();
-        // WORK-OR-PARKED: the second look, after the fence in `park`.
-        for server in &mut self.servers {
-            server.settle(&mut self.tools);
+    }
+
+    /// The thread looks by itself again.
+    pub(crate) fn end_park(&self) {
+        let mut parked = self.parked.lock();
+        *parked -= 1;
+        if *parked == 0 {
+            self.served.status.awake();
         }
-        if !self.has_work() {
-            let deadline = self.servers.iter().filter_map(Server::late_deadline).min();
-            self.served.bell.wait(seen, deadline);
-        }
-        self.served.status.awake();
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core")
+            .field("dispatch", &self.dispatch)
+            .finish_non_exhaustive()
     }
 }

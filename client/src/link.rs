@@ -299,17 +299,19 @@ impl Link {
         }
     }
 
-    /// Waits for room until `attempt` gives something or the deadline passes.
-    pub(crate) fn wait_for_room<T>(
-        &self,
+    /// Waits for room until `attempt` gives something or the deadline passes; looks again also when
+    /// the word changes that `other` names.
+    pub(crate) fn wait_for_room<'a, T>(
+        &'a self,
         deadline: u64,
+        other: impl Fn() -> Option<futex::Awaited<'a>>,
         mut attempt: impl FnMut() -> Option<T>,
     ) -> Option<T> {
         let bus = self.parts.bus.upgrade();
         // The bell is rung by peers that release something.
         let words = || {
             let bell = bus.iter().map(|bus| bus.served.bell.word());
-            bell.chain(self.abandoned_words()).collect()
+            bell.chain(other()).chain(self.abandoned_words()).collect()
         };
         let attempt = || {
             self.sweep();

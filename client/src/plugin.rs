@@ -10,9 +10,10 @@ use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
 
 use crate::bus::{Bus, REQUEST_TIMEOUT, Session};
+use crate::chain;
 use crate::connect::PluginBuilder;
 use crate::context::Context;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Core, Dispatch};
 use crate::error::{Error, Result};
 use crate::handler::{ErasedHandler, Handler, Reply, erase};
 use crate::link::Link;
@@ -43,8 +44,9 @@ use crate::wait::Patience;
 pub struct Plugin {
     bus: Arc<Bus>,
     listener: Listener,
+    core: Arc<Core>,
     /// Started when the first gate is provided.
-    dispatcher: Mutex<Option<JoinHandle<()>>>,
+    dispatchers: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a listing is asked for.
     listing: Mutex<()>,
 }
@@ -65,12 +67,19 @@ impl Plugin {
     }
 
     pub(crate) fn start(session: Session) -> Result<Plugin> {
+        let dispatch = session.dispatch;
         let bus = Arc::new(Bus::new(session));
         let listener = Listener::start(&bus)?;
+        let core = core(&bus, dispatch);
+        if dispatch == Dispatch::Pump {
+            core.claim_pump();
+            chain::serve_here(&core);
+        }
         Ok(Plugin {
             bus,
             listener,
-            dispatcher: Mutex::new(None),
+            core,
+            dispatchers: Mutex::default(),
             listing: Mutex::new(()),
         })
     }
@@ -93,7 +102,8 @@ impl Plugin {
     /// Provides a gate's function. It can be called when this returns, and until the provider is
     /// dropped.
     ///
-    /// Handlers of one plugin run one after the other, on its dispatcher's thread.
+    /// Where handlers run is said by [`Dispatch`]: one after the other, on a thread of the
+    /// plugin's, unless it was built otherwise.
     ///
     /// # Errors
     ///
@@ -149,7 +159,7 @@ impl Plugin {
     ) -> Result<Provider> {
         check_gate(gate)?;
         self.bus.check_here()?;
-        self.start_dispatcher()?;
+        self.start_dispatchers()?;
         let name: Arc<str> = gate.into();
         // The handler is in place before the broker lets anybody call it.
         let shape = shape(signature);
@@ -188,20 +198,60 @@ impl Plugin {
         }
     }
 
-    fn start_dispatcher(&self) -> Result<()> {
-        let mut dispatcher = self.dispatcher.lock();
-        if dispatcher.is_none() {
-            let bus = Arc::downgrade(&self.bus);
-            let report = Box::new(move |link: &Link, error: &Error| {
-                if let Some(bus) = bus.upgrade() {
-                    crate::listen::break_link(&bus, link.end(), error);
+    /// Starts the threads that serve, if there are to be any.
+    fn start_dispatchers(&self) -> Result<()> {
+        let mut threads = self.dispatchers.lock();
+        if !threads.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..self.core.threads() {
+            let core = self.core.clone();
+            core.enlist();
+            match spawn("callgate-calls", move || core.run()) {
+                Ok(thread) => threads.push(thread),
+                // A pool with fewer threads than asked for still serves.
+                Err(error) => {
+                    self.core.dismiss();
+                    return if threads.is_empty() {
+                        Err(error)
+                    } else {
+                        Ok(())
+                    };
                 }
-            });
-            let served = self.bus.served.clone();
-            let work = Dispatcher::new(served, Patience::new(self.bus.policy), report);
-            *dispatcher = Some(spawn("callgate-calls", move || work.run())?);
+            }
         }
         Ok(())
+    }
+
+    /// Serves, on this thread, the calls that are there: waits for the first until the deadline
+    /// at most, and returns when there are none left or the deadline has passed. With a deadline
+    /// that has passed already, it never waits. Returns how many calls it served.
+    ///
+    /// For plugins that were built with [`Dispatch::Pump`], whose handlers run nowhere else:
+    ///
+    /// ```no_run
+    /// use callgate_client::{Dispatch, Plugin};
+    /// use std::time::Instant;
+    ///
+    /// # fn main() -> callgate_client::Result<()> {
+    /// let game = Plugin::builder("Game").dispatch(Dispatch::Pump).connect()?;
+    /// let _hello = game.provide("Game.Hello", |name: String| format!("Hello {name}!"))?;
+    /// loop {
+    ///     // draw a frame, then:
+    ///     game.pump(Instant::now())?;
+    /// #   break;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` for a plugin with another [`Dispatch`] and inside a handler, `CLOSED` in
+    /// a forked child. That the broker has ended is no error: peers still call.
+    pub fn pump(&self, deadline: Instant) -> Result<usize> {
+        self.bus.check_here()?;
+        self.core.pump(deadline)
     }
 
     /// Opens a gate to call it. Types are `A`, a tuple of the parameters, and `R`, the result.
@@ -296,11 +346,13 @@ impl Drop for Plugin {
         }
         // First the dispatcher: it answers what is left while the links still live.
         self.bus.served.close();
-        match self.dispatcher.get_mut().take() {
-            Some(thread) => join(thread),
+        let threads = std::mem::take(self.dispatchers.get_mut());
+        if threads.is_empty() {
             // Peers that were linked without ever calling here see the end, too.
-            None => self.bus.served.status.close(),
+            self.core.finish();
+            chain::leave_here(&self.core);
         }
+        threads.into_iter().for_each(join);
         // Handlers may own handles of this very plugin.
         drop(self.bus.served.take_gates());
         self.bus.close();
@@ -317,10 +369,25 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
+/// The serving side of a plugin, which tells its bus of peers that broke the protocol.
+fn core(bus: &Arc<Bus>, dispatch: Dispatch) -> Arc<Core> {
+    let served = bus.served.clone();
+    let patience = Patience::new(bus.policy);
+    let bus = Arc::downgrade(bus);
+    let report = Box::new(move |link: &Link, error: &Error| {
+        if let Some(bus) = bus.upgrade() {
+            crate::listen::break_link(&bus, link.end(), error);
+        }
+    });
+    Arc::new(Core::new(served, dispatch, patience, report))
+}
+
 /// Starts a thread under a name that shows in debuggers.
 pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     thread::Builder::new()
         .name(name.to_owned())
+        // A chain of calls may have 64 handlers on one stack. Only what is used takes memory.
+        .stack_size(8 << 20)
         .spawn(work)
         .map_err(|error| Error::new(Code::System, format!("starting the thread {name}: {error}")))
 }

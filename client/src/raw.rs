@@ -238,6 +238,7 @@ impl<R: GateType> RawSubscriber<R> {
             face: Face::Function,
             deadline: deadline(self.timeout),
             patience: &self.shared.patience,
+            cancel: None,
         }
     }
 }

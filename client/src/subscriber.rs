@@ -9,6 +9,8 @@ use callgate_layout::{Code, clock};
 
 use crate::bus::{self, Bus};
 use crate::caller::{self, Target};
+use crate::cancel::CancelToken;
+use crate::debug;
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::listen::break_link;
@@ -39,6 +41,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Subscriber<A: Arguments, R: GateType> {
     shared: Arc<Shared>,
     timeout: Duration,
+    cancel: Option<CancelToken>,
     types: PhantomData<fn(A) -> R>,
 }
 
@@ -63,6 +66,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         Subscriber {
             shared: Arc::new(shared),
             timeout: DEFAULT_TIMEOUT,
+            cancel: None,
             types: PhantomData,
         }
     }
@@ -72,6 +76,15 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     pub fn with_timeout(&self, timeout: Duration) -> Subscriber<A, R> {
         Subscriber {
             timeout,
+            ..self.clone()
+        }
+    }
+
+    /// The same gate, with calls that end when a token is cancelled.
+    #[must_use]
+    pub fn with_cancel(&self, token: &CancelToken) -> Subscriber<A, R> {
+        Subscriber {
+            cancel: Some(token.clone()),
             ..self.clone()
         }
     }
@@ -144,6 +157,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             face,
             deadline: deadline(self.timeout),
             patience: &shared.patience,
+            cancel: self.cancel.as_ref(),
         };
         caller::call(target, arguments).map_err(|error| shared.failed(&way.link, error))
     }
@@ -175,6 +189,10 @@ pub(crate) fn deadline(timeout: Duration) -> u64 {
     let nanos = u64::try_from(timeout.as_nanos())
         .unwrap_or(u64::MAX)
         .min(clock::MAX_AHEAD_NS);
+    let nanos = match debug::is_on() {
+        true => clock::MAX_AHEAD_NS,
+        false => nanos,
+    };
     let now = if nanos < 1_000_000_000 {
         clock::now()
     } else {
@@ -188,6 +206,7 @@ impl<A: Arguments, R: GateType> Clone for Subscriber<A, R> {
         Subscriber {
             shared: self.shared.clone(),
             timeout: self.timeout,
+            cancel: self.cancel.clone(),
             types: PhantomData,
         }
     }

@@ -86,6 +86,10 @@ codes! {
     Closed = 18, "CLOSED", Caller;
     /// The operating system refused something that the bus needs.
     System = 19, "SYSTEM", Nobody;
+    /// A chain of calls, each made while handling the one before, is too long.
+    CallDepthExceeded = 20, "CALL_DEPTH_EXCEEDED", Caller;
+    /// The caller gave the call up.
+    Cancelled = 21, "CANCELLED", Caller;
 }
 
 impl fmt::Display for Code {

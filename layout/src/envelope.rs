@@ -21,7 +21,7 @@ use rkyv::ser::writer::Buffer;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::area::Region;
-use crate::geometry::{CELL_LEN, ENVELOPE_LEN, Geometry, INLINE_LEN};
+use crate::geometry::{CELL_LEN, CHAIN_LEN, ENVELOPE_LEN, Geometry, INLINE_LEN};
 
 /// One half of a gate: what answers with a result, or what answers with nothing.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,12 +82,24 @@ pub struct CallClaim {
     pub gate: u16,
     /// The caller's pending call, and so the reply slot.
     pub slot: u8,
-    /// Face and place.
+    /// Face (3 bits), whether a [`ChainClaim`] follows (1 bit), and place (4 bits).
     pub kind: u8,
     /// Bytes of payload.
     pub length: u32,
     /// When the caller gives up, in ticks (see [`crate::clock`]).
     pub deadline: u32,
+}
+
+/// What follows the envelope of a nested call: one that was made while another was handled.
+#[derive(Archive, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[rkyv(derive(Debug))]
+pub struct ChainClaim {
+    /// The chain's name.
+    pub id: u64,
+    /// How many handlers of the chain are under way.
+    pub depth: u8,
+    /// Zero.
+    pub zero: [u8; 7],
 }
 
 /// The envelope of a reply as it lies in a reply slot.
@@ -118,12 +130,42 @@ const _: () = {
     assert!(core::mem::offset_of!(ArchivedCallClaim, kind) == 7);
     assert!(core::mem::offset_of!(ArchivedCallClaim, length) == 8);
     assert!(core::mem::offset_of!(ArchivedCallClaim, deadline) == 12);
+    assert!(size_of::<ArchivedChainClaim>() == CHAIN_LEN);
+    assert!(align_of::<ArchivedChainClaim>() <= ENVELOPE_LEN);
+    assert!(core::mem::offset_of!(ArchivedChainClaim, id) == 0);
+    assert!(core::mem::offset_of!(ArchivedChainClaim, depth) == 8);
     assert!(size_of::<ArchivedReplyClaim>() == ENVELOPE_LEN);
     assert!(core::mem::offset_of!(ArchivedReplyClaim, state) == 0);
     assert!(core::mem::offset_of!(ArchivedReplyClaim, status) == 4);
     assert!(core::mem::offset_of!(ArchivedReplyClaim, place) == 5);
     assert!(core::mem::offset_of!(ArchivedReplyClaim, length) == 8);
 };
+
+/// A chain: a call together with the calls that are made while it is handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Its name, which only needs to differ from those of other chains under way. Both sides of
+    /// the first call derive it from where that call lies ([`Chain::begun_by`]).
+    pub id: u64,
+    /// How many handlers of it are under way.
+    pub depth: u8,
+}
+
+/// How many handlers of one chain may be under way.
+pub const MAX_DEPTH: u8 = 64;
+
+impl Chain {
+    /// The chain that a call begins which is not made by a handler: by the end of the link that
+    /// it is made at, its slot and the slot's generation.
+    #[inline]
+    pub fn begun_by(link: u64, side: u8, slot: u8, generation: u32) -> Chain {
+        let end = link << 1 | u64::from(side & 1);
+        Chain {
+            id: end << 38 | u64::from(slot & 63) << 32 | u64::from(generation),
+            depth: 0,
+        }
+    }
+}
 
 /// What a caller says of a call before the ring gives it a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +182,8 @@ pub struct Call {
     pub length: u32,
     /// When the caller gives up, in ticks.
     pub deadline: u32,
+    /// The chain that a nested call belongs to; `None` where it begins one.
+    pub chain: Option<Chain>,
 }
 
 /// What a provider says of an answer.
@@ -175,33 +219,56 @@ impl Cell {
         &mut self.0[ENVELOPE_LEN..]
     }
 
-    /// How many bytes of the cell are in use.
-    pub(crate) fn used(place: Place, length: u32) -> usize {
+    /// The bytes behind the envelope of a call, and behind its chain where it is nested.
+    #[inline]
+    pub fn payload(&self, is_nested: bool) -> &[u8] {
+        &self.0[payload_at(is_nested)..]
+    }
+
+    /// The same, to serialise into.
+    #[inline]
+    pub fn payload_mut(&mut self, is_nested: bool) -> &mut [u8] {
+        &mut self.0[payload_at(is_nested)..]
+    }
+
+    /// How many bytes of the cell are in use, with a payload that begins at `at`.
+    pub(crate) fn used(at: usize, place: Place, length: u32) -> usize {
         match place {
-            Place::Inline => ENVELOPE_LEN + length as usize,
-            Place::Area { .. } | Place::Extent(_) => ENVELOPE_LEN + 8,
+            Place::Inline => at + length as usize,
+            Place::Area { .. } | Place::Extent(_) => at + 8,
         }
     }
 
-    fn set_place(&mut self, place: Place) -> u8 {
+    /// How many bytes of the cell a call uses.
+    #[inline]
+    pub(crate) fn used_by(call: &Call) -> usize {
+        Cell::used(payload_at(call.chain.is_some()), call.place, call.length)
+    }
+
+    fn set_place(&mut self, at: usize, place: Place) -> u8 {
         let (number, block, extent) = match place {
             Place::Inline => return 0,
             Place::Area { block } => (1, block, 0),
             Place::Extent(place) => (2, place.block, place.extent),
         };
         let word = [block, extent, 0, 0, 0, 0, 0, 0];
-        self.0[ENVELOPE_LEN..ENVELOPE_LEN + 8].copy_from_slice(&word);
+        self.0[at..at + 8].copy_from_slice(&word);
         number
     }
 
-    fn place(&self, number: u8, length: u32, geometry: Geometry) -> Result<Place, Violation> {
+    fn place(
+        &self,
+        at: usize,
+        (number, length): (u8, u32),
+        geometry: Geometry,
+    ) -> Result<Place, Violation> {
         if number == 0 {
-            return match length as usize <= INLINE_LEN {
+            return match length as usize <= CELL_LEN - at {
                 true => Ok(Place::Inline),
                 false => Err(Violation("an inline payload longer than a cell")),
             };
         }
-        let [block, extent, 0, 0, 0, 0, 0, 0] = self.0[ENVELOPE_LEN..ENVELOPE_LEN + 8] else {
+        let [block, extent, 0, 0, 0, 0, 0, 0] = self.0[at..at + 8] else {
             return Err(Violation("a payload whose place is none"));
         };
         match number {
@@ -216,12 +283,17 @@ impl Cell {
 
     /// Writes a call's envelope, numbered `sequence`.
     pub(crate) fn set_call(&mut self, call: &Call, sequence: u32) {
-        let place = self.set_place(call.place);
+        let place = self.set_place(payload_at(call.chain.is_some()), call.place);
+        if let Some(Chain { id, depth }) = call.chain {
+            let zero = [0; 7];
+            let claim = ChainClaim { id, depth, zero };
+            archive(&claim, &mut self.0[ENVELOPE_LEN..ENVELOPE_LEN + CHAIN_LEN]);
+        }
         let claim = CallClaim {
             sequence,
             gate: call.gate,
             slot: call.slot,
-            kind: call.face as u8 | place << 4,
+            kind: call.face as u8 | if call.chain.is_some() { NESTED } else { 0 } | place << 4,
             length: call.length,
             deadline: call.deadline,
         };
@@ -230,7 +302,7 @@ impl Cell {
 
     /// Writes a reply's envelope for a slot's `generation`.
     pub(crate) fn set_reply(&mut self, reply: &Reply, generation: u32) {
-        let place = self.set_place(reply.place);
+        let place = self.set_place(ENVELOPE_LEN, reply.place);
         let claim = ReplyClaim {
             state: generation,
             status: u8::from(!reply.ok),
@@ -251,18 +323,35 @@ impl Cell {
         if u32::from(claim.slot) >= geometry.entries() {
             return Err(Violation("a slot beyond the last one"));
         }
-        let face = match claim.kind & 15 {
+        let face = match claim.kind & 7 {
             0 => Face::Function,
             1 => Face::Action,
             _ => return Err(Violation("a face that no gate has")),
         };
+        let chain = match claim.kind & NESTED {
+            0 => None,
+            _ => Some(self.chain()?),
+        };
+        let at = payload_at(chain.is_some());
         Ok(Call {
             gate: claim.gate.to_native(),
             slot: claim.slot,
             face,
-            place: self.place(claim.kind >> 4, length, geometry)?,
+            place: self.place(at, (claim.kind >> 4, length), geometry)?,
             length,
             deadline: claim.deadline.to_native(),
+            chain,
+        })
+    }
+
+    #[cold]
+    fn chain(&self) -> Result<Chain, Violation> {
+        let bytes = &self.0[ENVELOPE_LEN..ENVELOPE_LEN + CHAIN_LEN];
+        let claim = rkyv::api::low::access::<ArchivedChainClaim, rancor::Failure>(bytes)
+            .map_err(|_| Violation("a chain that is none"))?;
+        Ok(Chain {
+            id: claim.id.to_native(),
+            depth: claim.depth,
         })
     }
 
@@ -277,9 +366,21 @@ impl Cell {
         }
         Ok(Reply {
             ok: claim.status == 0,
-            place: self.place(claim.place, length, geometry)?,
+            place: self.place(ENVELOPE_LEN, (claim.place, length), geometry)?,
             length,
         })
+    }
+}
+
+/// Set in a call's kind where a [`ChainClaim`] follows.
+const NESTED: u8 = 8;
+
+/// Where a call's payload, or the word that says where it lies, begins.
+#[inline]
+const fn payload_at(is_nested: bool) -> usize {
+    match is_nested {
+        true => ENVELOPE_LEN + CHAIN_LEN,
+        false => ENVELOPE_LEN,
     }
 }
 
@@ -319,14 +420,20 @@ mod tests {
 
     fn calls() -> impl proptest::strategy::Strategy<Value = Call> {
         let faces = prop_oneof![Just(Face::Function), Just(Face::Action)];
-        (any::<u16>(), 0u8..64, faces, places(), any::<u32>()).prop_map(
-            |(gate, slot, face, (place, length), deadline)| Call {
+        let chain = proptest::option::of((any::<u64>(), any::<u8>()));
+        let chain = chain.prop_map(|chain| chain.map(|(id, depth)| Chain { id, depth }));
+        (any::<u16>(), 0u8..64, faces, places(), any::<u32>(), chain).prop_map(
+            |(gate, slot, face, (place, length), deadline, chain)| Call {
                 gate,
                 slot,
                 face,
                 place,
-                length,
+                length: match (place, chain) {
+                    (Place::Inline, Some(_)) => length.min((INLINE_LEN - CHAIN_LEN) as u32),
+                    _ => length,
+                },
                 deadline,
+                chain,
             },
         )
     }

@@ -17,7 +17,9 @@ use rkyv::{Archive, Deserialize, Serialize};
 pub const CELL_LEN: usize = 128;
 /// Bytes of an envelope, at the start of each cell.
 pub const ENVELOPE_LEN: usize = 16;
-/// Bytes of payload that fit a cell beside its envelope.
+/// Bytes that name the chain of a nested call, behind its envelope.
+pub const CHAIN_LEN: usize = 16;
+/// Bytes of payload that fit a cell beside its envelope; [`CHAIN_LEN`] less in a nested call.
 pub const INLINE_LEN: usize = CELL_LEN - ENVELOPE_LEN;
 /// Bytes of one pending call's marks: a cache line of its own.
 pub const MARKS_LEN: usize = 64;

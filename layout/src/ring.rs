@@ -45,7 +45,7 @@ impl RingWriter {
         let sequence = self.claimed.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
         cell.set_call(call, sequence);
         let at = self.geometry.entry_at(sequence);
-        let used = Cell::used(call.place, call.length);
+        let used = Cell::used_by(call);
         // The line that is polled last, and then at once: its reader may take it away in between.
         if used > 64 {
             outbox.copy_in(at + 64, &cell.0[64..used]);
@@ -97,7 +97,7 @@ impl RingReader {
         inbox.copy_out(at + 8, &mut cell.0[8..64]);
         let call = cell.call(self.geometry);
         if let Ok(call) = &call {
-            let used = Cell::used(call.place, call.length);
+            let used = Cell::used_by(call);
             if used > 64 {
                 inbox.copy_out(
                     at + 64,

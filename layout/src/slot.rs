@@ -11,7 +11,7 @@
 
 use crate::atomic::Ordering;
 use crate::envelope::{Cell, Reply, Violation};
-use crate::geometry::Geometry;
+use crate::geometry::{ENVELOPE_LEN, Geometry};
 use crate::view::{ReadView, WriteView};
 
 /// Publishes a reply whose inline payload, if it has one, already stands in `cell`.
@@ -29,7 +29,7 @@ pub fn publish(
 ) {
     cell.set_reply(reply, generation);
     let at = geometry.reply_at(slot);
-    let used = Cell::used(reply.place, reply.length);
+    let used = Cell::used(ENVELOPE_LEN, reply.place, reply.length);
     // The line that is polled last, and then at once: its reader may take it away in between.
     if used > 64 {
         outbox.copy_in(at + 64, &cell.0[64..used]);
@@ -62,7 +62,7 @@ pub fn read(
     cell.0[4..8].copy_from_slice(&inbox.load32(at + 4, Ordering::Relaxed).to_ne_bytes());
     inbox.copy_out(at + 8, &mut cell.0[8..64]);
     let reply = cell.reply(geometry)?;
-    let used = Cell::used(reply.place, reply.length);
+    let used = Cell::used(ENVELOPE_LEN, reply.place, reply.length);
     if used > 64 {
         inbox.copy_out(at + 64, &mut cell.0[64..used]);
     }

@@ -11,7 +11,7 @@ use crate::Error;
 /// A handler's own failure: a code of its choice, a message and, if it likes, a JSON context.
 ///
 /// Any error converts into one, so that `?` works in a handler; an error of the bus (of a call
-/// that the handler made) keeps its code. The caller gets an [`Error`] with
+/// that the handler made) keeps its code, also over several handlers. The caller gets an [`Error`] with
 /// [`Code::HandlerError`], whose context bears the handler's code as `handler_code`.
 ///
 /// ```
@@ -71,8 +71,16 @@ impl HandlerError {
 impl<E: std::error::Error + 'static> From<E> for HandlerError {
     fn from(error: E) -> HandlerError {
         if let Some(error) = (&error as &dyn Any).downcast_ref::<Error>() {
+            // What a handler further on failed with stays what it is, however long the way back.
+            let code = match error
+                .context()
+                .and_then(|context| context.get(HANDLER_CODE))
+            {
+                Some(Value::String(code)) => code,
+                _ => error.code().as_str(),
+            };
             return HandlerError {
-                code: error.code().as_str().to_owned(),
+                code: code.to_owned(),
                 message: error.message().to_owned(),
                 context: error.context().cloned(),
             };

@@ -25,7 +25,7 @@ fn call_with<A: Arguments, R: GateType>(handler: &dyn ErasedHandler, args: A) ->
     archive::serialize_vec(&args, &mut request)?;
     let mut reply = ReplyBuffer::new();
     handler.call(
-        Context::new(&caller, "Rack.Gate", u64::MAX),
+        Context::here(&caller, "Rack.Gate", u64::MAX, None),
         &request,
         &mut reply,
     )?;
@@ -152,7 +152,7 @@ fn a_forged_request_never_reaches_the_handler() {
     };
     let mut forged = AlignedVec::<16>::new();
     forged.extend_from_slice(&[0xff; 8]);
-    let context = Context::new(&caller, "Rack.Gate", 0);
+    let context = Context::here(&caller, "Rack.Gate", 0, None);
     let error = handler
         .call(context, &forged, &mut ReplyBuffer::new())
         .unwrap_err();

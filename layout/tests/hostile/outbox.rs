@@ -41,6 +41,7 @@ impl Outbox {
                 place,
                 length: 20,
                 deadline: 0,
+                chain: None,
             };
             ring.publish(&view, &call, &mut Cell::default());
             let reply = Reply {

@@ -202,6 +202,7 @@ impl Link {
             place,
             length: 8,
             deadline: 0,
+            chain: None,
         };
         self.ring.publish(&self.calls, &call, cell);
         self.calls_queue.wake();

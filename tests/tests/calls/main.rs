@@ -6,6 +6,7 @@ mod deadlines;
 mod failures;
 mod gates;
 mod load;
+mod modes;
 mod names;
 mod nested;
 mod parameters;

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
+use callgate_layout::envelope::Cell;
 use callgate_layout::pending::Ticket;
 use callgate_layout::{Code, clock};
 
-use super::{Server, Tools, put_error};
+use super::{Job, Server};
 use crate::error::Error;
 
 /// An answer that waits for room in this side's payload area.
@@ -17,9 +18,14 @@ pub(super) struct Late {
 }
 
 impl Server {
+    /// When the next late answer's time is up.
+    pub(crate) fn late_deadline(&self) -> Option<u64> {
+        self.late.iter().map(|late| late.deadline).min()
+    }
+
     /// Publishes the late answers for which there is room now, in order, and an error for each
     /// whose time is up. Also takes back what the peer has released.
-    pub(crate) fn settle(&mut self, tools: &mut Tools) {
+    pub(crate) fn settle(&mut self, cell: &mut Cell) {
         if self.in_area == 0 && self.late.is_empty() {
             return;
         }
@@ -32,12 +38,12 @@ impl Server {
         for late in std::mem::take(&mut self.late) {
             // None overtakes one that still waits.
             let is_first = self.late.is_empty();
-            if is_first && self.publish(late.ticket, late.ok, &late.payload, &mut tools.cell) {
+            if is_first && self.publish(late.ticket, late.ok, &late.payload, cell) {
                 continue;
             }
             if now >= late.deadline {
                 let error = Error::new(Code::Overloaded, "no room came free before the deadline");
-                self.publish_no_room(late.ticket, &error, &mut tools.cell);
+                self.publish_no_room(late.ticket, &error, cell);
                 continue;
             }
             self.late.push_back(late);
@@ -48,7 +54,7 @@ impl Server {
     }
 
     /// Takes the late answers out, which then no longer wait.
-    pub(super) fn take_late(&mut self) -> VecDeque<Late> {
+    fn take_late(&mut self) -> VecDeque<Late> {
         if !self.late.is_empty() {
             self.link.end_waiting();
         }
@@ -57,25 +63,26 @@ impl Server {
 
     /// Answers everything that is left without running it: the plugin closes. What is published
     /// after that finds the plugin closed.
-    pub(crate) fn refuse_all(&mut self, tools: &mut Tools) {
+    pub(crate) fn refuse_all(&mut self, cell: &mut Cell) {
+        for _ in 0..self.link.geometry().entries() {
+            let Some(Ok(job)) = self.take(cell, 0) else {
+                break;
+            };
+            self.refuse(&job, cell);
+        }
+        for late in self.take_late() {
+            let error = Error::new(Code::ProviderGone, "the plugin has closed");
+            self.publish_no_room(late.ticket, &error, cell);
+        }
+    }
+
+    /// Answers a call that was taken and will not be run, because the plugin closes.
+    pub(crate) fn refuse(&mut self, job: &Job, cell: &mut Cell) {
         let error = Error::new(
             Code::ProviderGone,
             "the plugin has closed; the call was not run",
         );
-        for _ in 0..self.link.geometry().entries() {
-            let Some(Ok(call)) = self.reader.take(self.link.inbox(), &mut tools.cell) else {
-                break;
-            };
-            let Ok(ticket) = self.accept(call.slot) else {
-                break;
-            };
-            put_error(&error, &mut tools.reply);
-            self.publish(ticket, false, tools.reply.bytes(), &mut tools.cell);
-        }
-        for late in self.take_late() {
-            let error = Error::new(Code::ProviderGone, "the plugin has closed");
-            self.publish_no_room(late.ticket, &error, &mut tools.cell);
-        }
+        self.publish_error(job.ticket, &error, cell);
     }
 }
 

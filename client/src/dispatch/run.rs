@@ -1,0 +1,208 @@
+//! The loops that serve: a dispatcher's thread, a pool's, and one round of a pump.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use callgate_layout::{Code, clock};
+
+use super::{Core, Dispatch, Door};
+use crate::chain;
+use crate::error::{Error, Result};
+use crate::intake::{Broken, Wanted};
+use crate::serve::Frame;
+use crate::server::Job;
+
+/// Calls served before looking at the clock and at what else there is to do.
+const ROUND: u32 = 64;
+/// Nanoseconds to stay awake at most while answers wait for room.
+const LATE_LOOK: u64 = 200_000;
+
+impl Core {
+    /// How many threads of its own this serves on.
+    pub(crate) fn threads(&self) -> u32 {
+        match self.dispatch {
+            Dispatch::Thread => 1,
+            Dispatch::Pool(threads) => threads.clamp(1, 64),
+            Dispatch::Pump => 0,
+        }
+    }
+
+    /// Counts a thread that is about to [run](Core::run).
+    pub(crate) fn enlist(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one that could not be started after all.
+    pub(crate) fn dismiss(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Serves on this thread until the plugin closes.
+    pub(crate) fn run(self: Arc<Core>) {
+        chain::serve_here(&self);
+        match self.dispatch {
+            Dispatch::Pool(_) => self.run_in_pool(),
+            _ => self.run_alone(),
+        }
+        // The last one turns away what is left.
+        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.finish();
+        }
+    }
+
+    fn run_alone(&self) {
+        let (door, mut frame) = (self.door(), Frame::default());
+        while !self.served.is_closing() {
+            self.refresh(&door, &mut frame);
+            let served = self.serve_round(&door, &mut frame);
+            if served == 0 && !self.stay_awake(&door, &frame, u64::MAX) {
+                self.park(&door, &frame, None);
+            }
+        }
+    }
+
+    /// One thread looks for calls; when it has one, the next takes over the look-out. Who waits for
+    /// that has no frame, and so keeps no handler that is withdrawn meanwhile.
+    fn run_in_pool(&self) {
+        let door = self.door();
+        loop {
+            let look_out = self.leader.lock();
+            let mut frame = door.with(|intake| intake.frame());
+            let next = self.look_out(&door, &mut frame);
+            drop(look_out);
+            if !self.handle_next(&door, &mut frame, next) {
+                return;
+            }
+            self.put_away(&door, frame);
+        }
+    }
+
+    /// Waits for a call; `None` when the plugin closes.
+    fn look_out(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Result<Job, Broken>> {
+        while !self.served.is_closing() {
+            self.refresh(door, frame);
+            self.settle_late(door);
+            let next = door.with(|intake| intake.next(&mut frame.tools.cell, Wanted::Any));
+            if next.is_some() {
+                return next;
+            }
+            if !self.stay_awake(door, frame, u64::MAX) {
+                self.park(door, frame, None);
+            }
+        }
+        None
+    }
+
+    /// Serves calls that are there, up to a number; returns how many there were.
+    fn serve_round(&self, door: &Door<'_>, frame: &mut Frame) -> u32 {
+        self.settle_late(door);
+        let mut served = 0;
+        while served < ROUND && self.serve_one(door, frame, Wanted::Any) {
+            served += 1;
+            if self.served.is_closing() {
+                break;
+            }
+        }
+        served
+    }
+
+    /// Serves the calls that are there, waiting for the first until the deadline at most, and
+    /// looks for more until there is none or it has passed.
+    pub(crate) fn pump(self: &Arc<Core>, deadline: Instant) -> Result<usize> {
+        if self.dispatch != Dispatch::Pump {
+            let text = "this plugin serves its calls on threads of its own: build it with Dispatch::Pump to pump";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        if chain::current().is_some() {
+            let text = "a handler cannot pump: other calls would run on top of it";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        // Another thread that pumps has its turn first.
+        let Some(intake) = self.intake.try_lock_until(deadline) else {
+            return Ok(0);
+        };
+        let door = Door::Held(intake);
+        self.claim_pump();
+        chain::serve_here(self);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let deadline = clock::now().saturating_add(left.as_nanos() as u64);
+        let mut frame = door.with(|intake| intake.frame());
+        let served = self.pump_until(&door, &mut frame, deadline);
+        self.put_away(&door, frame);
+        Ok(served)
+    }
+
+    fn pump_until(&self, door: &Door<'_>, frame: &mut Frame, deadline: u64) -> usize {
+        let mut all = 0;
+        while !self.served.is_closing() {
+            self.refresh(door, frame);
+            let served = self.serve_round(door, frame);
+            all += served as usize;
+            if clock::now() >= deadline || (served == 0 && all > 0) {
+                break;
+            }
+            if served == 0 && !self.stay_awake(door, frame, deadline) {
+                self.park(door, frame, Some(deadline));
+            }
+        }
+        all
+    }
+
+    /// Ends the service: answers everything that is left without running it.
+    pub(crate) fn finish(&self) {
+        self.served.status.close();
+        let door = self.door();
+        let version = self.served.version();
+        let spare = door.with(|intake| {
+            intake.refresh(&self.served, version);
+            intake.refuse_all();
+            intake.take_spare()
+        });
+        // Handlers are dropped with them, which may come back here.
+        drop(spare);
+    }
+
+    fn settle_late(&self, door: &Door<'_>) {
+        door.with(|intake| {
+            if intake.late_deadline().is_some() {
+                intake.settle();
+            }
+        });
+    }
+
+    fn stay_awake(&self, door: &Door<'_>, frame: &Frame, until: u64) -> bool {
+        // Late answers have deadlines, which are looked at before parking.
+        let is_late = door.with(|intake| intake.late_deadline().is_some());
+        let until = match is_late {
+            true => until.min(clock::now() + LATE_LOOK),
+            false => until,
+        };
+        self.patience
+            .stay_awake(until, || self.has_work(door, frame))
+    }
+
+    /// Whether to look at everything again rather than sleep. The end is asked for here, too: the
+    /// change of the version that came with it may have been taken note of already.
+    #[inline]
+    fn has_work(&self, door: &Door<'_>, frame: &Frame) -> bool {
+        self.served.version() != frame.version
+            || self.served.is_closing()
+            || door.with(|intake| intake.has_call() || intake.has_queued(Wanted::Any))
+    }
+
+    fn park(&self, door: &Door<'_>, frame: &Frame, until: Option<u64>) {
+        let seen = self.served.bell.value();
+        self.begin_park();
+        // WORK-OR-PARKED: the second look, after the fence of `Status::park`.
+        let late = door.with(|intake| {
+            intake.settle();
+            intake.late_deadline()
+        });
+        if !self.has_work(door, frame) {
+            let deadline = until.into_iter().chain(late).min();
+            self.served.bell.wait(seen, deadline);
+        }
+        self.end_park();
+    }
+}

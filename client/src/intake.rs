@@ -1,0 +1,214 @@
+//! Where a plugin's calls come in: its links' rings, looked at in turn, and the calls that were
+//! taken while another chain had the thread.
+//!
+//! Nothing here runs a handler or drops one, so it is only ever borrowed for a moment.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use callgate_layout::envelope::{Cell, Violation};
+
+use crate::error::Result;
+use crate::gates::Served;
+use crate::link::Link;
+use crate::serve::{Frame, Tools};
+use crate::server::{Job, Server};
+
+/// Calls taken from one link before the next one gets its turn.
+const BATCH: u32 = 16;
+
+/// Which calls somebody is ready to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Any,
+    /// Those of one chain, because this thread waits inside it.
+    Chain(u64),
+}
+
+impl Wanted {
+    #[inline]
+    fn has(self, job: &Job) -> bool {
+        match self {
+            Wanted::Any => true,
+            Wanted::Chain(id) => job.chain.id == id,
+        }
+    }
+}
+
+/// A peer broke the protocol.
+pub(crate) type Broken = (Arc<Link>, Violation);
+
+pub(crate) struct Intake {
+    version: u64,
+    servers: Vec<Server>,
+    /// Calls that were taken by who did not want them, in the order in which they came. There are
+    /// no more of them than the links have slots.
+    queue: VecDeque<(Job, Cell)>,
+    /// Whose turn it is, and how many calls it has had in it.
+    turn: usize,
+    taken: u32,
+    next_key: u64,
+    /// Frames of nested calls that are not in use.
+    spare: Vec<Frame>,
+}
+
+impl Intake {
+    pub(crate) fn new() -> Intake {
+        Intake {
+            version: 0,
+            servers: Vec::new(),
+            queue: VecDeque::new(),
+            turn: 0,
+            taken: 0,
+            next_key: 0,
+            spare: Vec::new(),
+        }
+    }
+
+    /// The change after which it last took note of links.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(crate) fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// Takes note of links that came and went, if anything changed.
+    pub(crate) fn refresh(&mut self, served: &Served, version: u64) {
+        if self.version == version {
+            return;
+        }
+        self.version = version;
+        let links = served.links();
+        self.servers
+            .retain(|server| links.iter().any(|link| Arc::ptr_eq(link, server.link())));
+        for link in links {
+            let is_known = |server: &Server| Arc::ptr_eq(&link, server.link());
+            if !self.servers.iter().any(is_known) {
+                self.servers.push(Server::new(self.next_key, link));
+                self.next_key += 1;
+            }
+        }
+        let servers = &self.servers;
+        self.queue
+            .retain(|(job, _)| servers.iter().any(|server| server.key() == job.key));
+    }
+
+    /// Whether anything lies in a ring.
+    #[inline]
+    pub(crate) fn has_call(&self) -> bool {
+        self.servers.iter().any(Server::has_call)
+    }
+
+    /// Whether a call that was taken before waits for this one.
+    #[inline]
+    pub(crate) fn has_queued(&self, wanted: Wanted) -> bool {
+        self.queue.iter().any(|(job, _)| wanted.has(job))
+    }
+
+    /// Takes the next call that is wanted; the cell then holds what lies inline of it. Others that
+    /// are found on the way are queued, and so stay in order.
+    #[inline]
+    pub(crate) fn next(&mut self, cell: &mut Cell, wanted: Wanted) -> Option<Result<Job, Broken>> {
+        if !self.queue.is_empty()
+            && let Some(place) = self.queue.iter().position(|(job, _)| wanted.has(job))
+            && let Some((job, queued)) = self.queue.remove(place)
+        {
+            *cell = queued;
+            return Some(Ok(job));
+        }
+        loop {
+            let job = match self.next_in_rings(cell)? {
+                Ok(job) => job,
+                Err(broken) => return Some(Err(broken)),
+            };
+            if wanted.has(&job) {
+                return Some(Ok(job));
+            }
+            self.queue.push_back((job, cell.clone()));
+        }
+    }
+
+    /// Takes the next call from the rings, by turns.
+    #[inline]
+    fn next_in_rings(&mut self, cell: &mut Cell) -> Option<Result<Job, Broken>> {
+        for _ in 0..=self.servers.len() {
+            if self.taken < BATCH
+                && let Some(server) = self.servers.get_mut(self.turn)
+                && !server.link().is_gone()
+                && let Some(taken) = server.take(cell, self.turn)
+            {
+                self.taken += 1;
+                let link = server.link();
+                return Some(taken.map_err(|violation| (link.clone(), violation)));
+            }
+            self.taken = 0;
+            self.turn += 1;
+            if self.turn >= self.servers.len() {
+                self.turn = 0;
+            }
+        }
+        None
+    }
+
+    /// Answers a call that was taken here; where its link is gone, nobody waits for it.
+    #[inline]
+    pub(crate) fn answer(&mut self, job: &Job, outcome: Result<()>, tools: &mut Tools) {
+        if let Some(server) = self.server(job) {
+            server.answer(job, outcome, tools);
+        }
+    }
+
+    #[inline]
+    fn server(&mut self, job: &Job) -> Option<&mut Server> {
+        let is_it = |server: &Server| server.key() == job.key;
+        let index = match self.servers.get(job.index) {
+            Some(server) if is_it(server) => job.index,
+            _ => self.servers.iter().position(is_it)?,
+        };
+        self.servers.get_mut(index)
+    }
+
+    /// When the next late answer's time is up.
+    pub(crate) fn late_deadline(&self) -> Option<u64> {
+        self.servers.iter().filter_map(Server::late_deadline).min()
+    }
+
+    /// Publishes late answers for which there is room now.
+    pub(crate) fn settle(&mut self) {
+        let mut cell = Cell::default();
+        for server in &mut self.servers {
+            server.settle(&mut cell);
+        }
+    }
+
+    /// Answers everything that is left without running it.
+    pub(crate) fn refuse_all(&mut self) {
+        let mut cell = Cell::default();
+        for (job, _) in std::mem::take(&mut self.queue) {
+            if let Some(server) = self.server(&job) {
+                server.refuse(&job, &mut cell);
+            }
+        }
+        for server in &mut self.servers {
+            server.refuse_all(&mut cell);
+        }
+    }
+
+    /// A frame for a nested call.
+    pub(crate) fn frame(&mut self) -> Frame {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps a frame for the next nested call.
+    pub(crate) fn keep(&mut self, frame: Frame) {
+        self.spare.push(frame);
+    }
+
+    /// Lets go of frames that are not in use.
+    pub(crate) fn take_spare(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.spare)
+    }
+}

@@ -1,0 +1,96 @@
+//! Waiting for an answer on a thread that runs handlers: calls of its own chain are served
+//! meanwhile, on its stack.
+
+use std::sync::Arc;
+
+use callgate_layout::envelope::Chain;
+use callgate_layout::parking;
+use callgate_layout::pending::Ticket;
+use callgate_layout::sys::futex::{self, Awaited};
+use callgate_layout::{clock, marks, slot};
+
+use crate::caller::{Target, ended};
+use crate::chain;
+use crate::dispatch::Core;
+use crate::error::Result;
+
+/// A wait inside a chain.
+struct Wait<'a> {
+    target: Target<'a>,
+    ticket: Ticket,
+    chain: u64,
+    cores: &'a [Arc<Core>],
+}
+
+/// Waits until the answer is there; an error when the link, the deadline or the caller's patience
+/// ends first.
+pub(crate) fn await_reply(target: Target<'_>, ticket: Ticket, cores: &[Arc<Core>]) -> Result<()> {
+    let end = target.link.end();
+    let begun = || Chain::begun_by(end.link, end.side, ticket.slot, ticket.generation);
+    let wait = Wait {
+        target,
+        ticket,
+        chain: chain::current().unwrap_or_else(begun).id,
+        cores,
+    };
+    loop {
+        wait.serve();
+        if target
+            .patience
+            .stay_awake(target.deadline, || wait.is_over())
+        {
+            if let Some(outcome) = ended(target, ticket) {
+                return outcome;
+            }
+        } else if let Some(outcome) = wait.park() {
+            return outcome;
+        }
+    }
+}
+
+impl Wait<'_> {
+    /// The plugins whose handlers this thread may run right now.
+    fn mine(&self) -> impl Iterator<Item = &Arc<Core>> {
+        self.cores.iter().filter(|core| core.is_mine())
+    }
+
+    fn serve(&self) {
+        for core in self.mine() {
+            while !self.target.link.is_answered(self.ticket) && core.serve_chain(self.chain) {}
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let link = self.target.link;
+        link.is_answered(self.ticket)
+            || link.is_gone()
+            || self.target.is_cancelled()
+            || self.mine().any(|core| core.may_have(self.chain))
+    }
+
+    /// Sleeps until there is something to do; the outcome, if there is one.
+    fn park(&self) -> Option<Result<()>> {
+        let (target, ticket) = (self.target, self.ticket);
+        let link = target.link;
+        let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
+        let start = clock::now();
+        let bells: Vec<_> = self.mine().map(|core| core.served().bell.word()).collect();
+        self.mine().for_each(|core| core.begin_park());
+        marks::set_waiter(outbox, geometry, ticket.slot, true);
+        // REPLY-OR-WAITER, the caller's side; WORK-OR-PARKED has its fence in `begin_park`.
+        parking::publish_fence();
+        let seen = slot::state(inbox, geometry, ticket.slot);
+        let outcome = ended(target, ticket);
+        if outcome.is_none() && !self.mine().any(|core| core.may_have(self.chain)) {
+            let reply = slot::word(inbox, geometry, ticket.slot, seen);
+            let mut words: Vec<Awaited<'_>> = vec![reply, link.liveness()];
+            words.extend(target.cancelled_word());
+            words.extend(bells);
+            futex::wait_any_of(&words, target.deadline);
+        }
+        marks::set_waiter(outbox, geometry, ticket.slot, false);
+        self.mine().for_each(|core| core.end_park());
+        target.patience.learn(clock::now() - start);
+        outcome
+    }
+}

@@ -1,0 +1,238 @@
+//! The provider's side of one link: takes calls from the peer's ring and publishes the answers.
+
+mod late;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use callgate_layout::envelope::{Call, Cell, Chain, Face, Place, Reply, Violation};
+use callgate_layout::geometry::INLINE_LEN;
+use callgate_layout::parking;
+use callgate_layout::payload::extent_len_for;
+use callgate_layout::pending::Ticket;
+use callgate_layout::ring::RingReader;
+use callgate_layout::{Code, clock, marks, slot};
+
+use crate::archive::ErrorRecord;
+use crate::error::{Error, Result};
+use crate::extents::too_large;
+use crate::handler::ReplyBuffer;
+use crate::link::Link;
+use crate::serve::{KEEP, Tools};
+
+use late::Late;
+
+/// Bytes of late answers that are kept for one link; a single one may be larger.
+const MAX_LATE: usize = 8 << 20;
+
+/// A call that was taken from a ring. What lies inline of it stands in a cell beside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    /// The server that took it, and where that stood then.
+    pub(crate) key: u64,
+    pub(crate) index: usize,
+    pub(crate) call: Call,
+    pub(crate) ticket: Ticket,
+    /// The chain that its handler is in.
+    pub(crate) chain: Chain,
+}
+
+/// What the side that provides knows of a link, in memory that the peer cannot change.
+pub(crate) struct Server {
+    key: u64,
+    link: Arc<Link>,
+    reader: RingReader,
+    /// One bit for each slot whose call was taken and not answered yet.
+    busy: u64,
+    /// One bit for each slot whose last answer may still hold room outside its cell.
+    in_area: u64,
+    /// How many calls each slot has borne.
+    generations: [u32; 64],
+    late: VecDeque<Late>,
+}
+
+impl Server {
+    pub(crate) fn new(key: u64, link: Arc<Link>) -> Server {
+        let reader = RingReader::new(link.geometry());
+        Server {
+            key,
+            link,
+            reader,
+            busy: 0,
+            in_area: 0,
+            generations: [0; 64],
+            late: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Whether there is a call to take right now.
+    #[inline]
+    pub(crate) fn has_call(&self) -> bool {
+        !self.link.is_gone() && self.reader.has_call(self.link.inbox())
+    }
+
+    /// Takes the next call, if there is one.
+    #[inline]
+    pub(crate) fn take(&mut self, cell: &mut Cell, index: usize) -> Option<Result<Job, Violation>> {
+        let call = self.reader.take(self.link.inbox(), cell)?;
+        Some(call.and_then(|call| self.accept(call, index)))
+    }
+
+    /// Notes a call in private memory, where the peer cannot change it.
+    #[inline]
+    fn accept(&mut self, call: Call, index: usize) -> Result<Job, Violation> {
+        let slot = call.slot;
+        let bit = 1 << slot;
+        if self.busy & bit != 0 {
+            return Err(Violation(
+                "a call in a slot whose last call is not answered yet",
+            ));
+        }
+        self.busy |= bit;
+        if self.in_area & bit != 0 {
+            self.in_area &= !bit;
+            self.link.forget_reply(slot);
+        }
+        let generation = &mut self.generations[usize::from(slot)];
+        *generation = generation.wrapping_add(1);
+        let generation = *generation;
+        let ticket = Ticket { slot, generation };
+        let caller = self.link.end().other();
+        let before = call
+            .chain
+            .unwrap_or_else(|| Chain::begun_by(caller.link, caller.side, slot, generation));
+        Ok(Job {
+            key: self.key,
+            index,
+            call,
+            ticket,
+            chain: Chain {
+                depth: before.depth.saturating_add(1),
+                ..before
+            },
+        })
+    }
+
+    /// Answers a call: with what stands in `tools.reply`, or with an error.
+    #[inline]
+    pub(crate) fn answer(&mut self, job: &Job, outcome: Result<()>, tools: &mut Tools) {
+        let ok = outcome.is_ok();
+        match outcome {
+            // Nobody looks at what an action returned.
+            Ok(()) if job.call.face == Face::Action => tools.reply.clear(KEEP),
+            Ok(()) => {}
+            Err(error) => put_error(&error, &mut tools.reply),
+        }
+        let length = tools.reply.bytes().len();
+        let is_too_large = extent_len_for(length).is_none();
+        if is_too_large {
+            let error = too_large(Code::ResponseTooLarge, "results", length);
+            put_error(&error.maybe_run(), &mut tools.reply);
+        }
+        self.publish_or_keep(job, ok && !is_too_large, tools);
+    }
+
+    fn publish_or_keep(&mut self, job: &Job, ok: bool, tools: &mut Tools) {
+        let ticket = job.ticket;
+        if !self.publish(ticket, ok, tools.reply.bytes(), &mut tools.cell) {
+            let waiting: usize = self.late.iter().map(|late| late.payload.len()).sum();
+            if !self.late.is_empty() && waiting + tools.reply.bytes().len() > MAX_LATE {
+                let error = Error::new(Code::Overloaded, "too many results wait for room");
+                self.publish_no_room(ticket, &error, &mut tools.cell);
+                return tools.tidy();
+            }
+            if self.late.is_empty() {
+                self.link.begin_waiting();
+            }
+            self.late.push_back(Late {
+                ticket,
+                ok,
+                payload: tools.reply.bytes().to_vec(),
+                deadline: clock::from_tick(job.call.deadline, clock::coarse_now()),
+            });
+        }
+        tools.tidy();
+    }
+
+    /// Publishes an answer and wakes its caller if it parked; false while the area has no room.
+    #[inline]
+    fn publish(&mut self, ticket: Ticket, ok: bool, payload: &[u8], cell: &mut Cell) -> bool {
+        let link = &*self.link;
+        let (outbox, geometry) = (link.outbox(), link.geometry());
+        let mut held = None;
+        let place = if payload.len() <= INLINE_LEN {
+            cell.inline_mut()[..payload.len()].copy_from_slice(payload);
+            Place::Inline
+        } else {
+            let mut written = link.write_payload(payload);
+            if written.is_none() {
+                link.reclaim_replies();
+                written = link.write_payload(payload);
+            }
+            match written {
+                None => return false,
+                Some(Ok(taken)) => held.insert(taken).place(),
+                Some(Err(error)) => return self.publish_no_room(ticket, &error, cell),
+            }
+        };
+        let reply = Reply {
+            ok,
+            place,
+            length: payload.len() as u32,
+        };
+        self.busy &= !(1 << ticket.slot);
+        slot::publish(
+            outbox,
+            geometry,
+            ticket.slot,
+            ticket.generation,
+            &reply,
+            cell,
+        );
+        // REPLY-OR-WAITER, the provider's side.
+        parking::publish_fence();
+        if marks::has_waiter(link.inbox(), geometry, ticket.slot) {
+            slot::wake(outbox, geometry, ticket.slot);
+        }
+        if let Some(held) = held {
+            self.in_area |= 1 << ticket.slot;
+            link.keep_reply(ticket, held);
+        }
+        true
+    }
+
+    /// Publishes, in place of a result for which there is no memory, an error that fits inline.
+    #[cold]
+    fn publish_no_room(&mut self, ticket: Ticket, why: &Error, cell: &mut Cell) -> bool {
+        let error =
+            Error::new(why.code(), "the handler ran, but its result found no room").maybe_run();
+        tracing::warn!(peer = self.link.peer().name(), %why, "a result found no room");
+        self.publish_error(ticket, &error, cell)
+    }
+
+    /// Publishes an error; only its code where its text does not fit inline.
+    #[cold]
+    fn publish_error(&mut self, ticket: Ticket, error: &Error, cell: &mut Cell) -> bool {
+        let mut reply = ReplyBuffer::new();
+        put_error(error, &mut reply);
+        if reply.bytes().len() > INLINE_LEN {
+            reply.clear(0);
+        }
+        self.publish(ticket, false, reply.bytes(), cell)
+    }
+}
+
+/// Puts an error in the place of a result. Where its text does not fit, its code still does.
+fn put_error(error: &Error, reply: &mut ReplyBuffer) {
+    if reply.put(&ErrorRecord::from(error)).is_err() {
+        reply.clear(KEEP);
+    }
+}

@@ -1,0 +1,248 @@
+//! Where handlers run: chains of calls, pools and pumps.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_client::{
+    CancelToken, Code, Context, Dispatch, HandlerError, Plugin, Provider, Result,
+};
+use callgate_tests::shorthand::open;
+use callgate_tests::{Bus, programs};
+
+const MODES: [Dispatch; 3] = [Dispatch::Thread, Dispatch::Pool(3), Dispatch::Pump];
+
+fn plugin(bus: &Bus, name: &str, dispatch: Dispatch) -> Arc<Plugin> {
+    let builder = Plugin::builder(name)
+        .socket(bus.socket())
+        .dispatch(dispatch);
+    Arc::new(builder.connect().unwrap())
+}
+
+/// Pumps until the flag is set, on a thread of its own; for the others nothing is to be done.
+fn pumped(
+    plugin: &Arc<Plugin>,
+    dispatch: Dispatch,
+    stop: &Arc<AtomicBool>,
+) -> thread::JoinHandle<()> {
+    let (plugin, stop) = (plugin.clone(), stop.clone());
+    thread::spawn(move || {
+        while dispatch == Dispatch::Pump && !stop.load(Ordering::Relaxed) {
+            plugin
+                .pump(Instant::now() + Duration::from_millis(20))
+                .unwrap();
+        }
+    })
+}
+
+/// A gate that calls the other one with one less, down to zero.
+fn ladder(plugin: &Arc<Plugin>, own: &str, other: &str) -> Provider {
+    let next = plugin.subscriber::<(u64,), u64>(other).unwrap();
+    let step = move |context: Context<'_>, n: u64| -> Result<u64, HandlerError> {
+        if n == 0 {
+            return Ok(u64::from(context.depth()));
+        }
+        let before = context.depth();
+        let depth = next.invoke((n - 1,))?;
+        assert_eq!(context.depth(), before);
+        Ok(depth)
+    };
+    plugin.provide(own, step).unwrap()
+}
+
+/// A called B, B called A, and both waited for each other until the deadline.
+#[test]
+fn mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64() {
+    for (one, two) in MODES
+        .iter()
+        .flat_map(|a| MODES.iter().map(move |b| (*a, *b)))
+    {
+        let bus = Bus::start(programs!());
+        let (a, b) = (plugin(&bus, "A", one), plugin(&bus, "B", two));
+        let _gates = (
+            ladder(&a, "A.Step", "B.Step"),
+            ladder(&b, "B.Step", "A.Step"),
+        );
+        let stop = Arc::new(AtomicBool::new(false));
+        let pumps = [pumped(&a, one, &stop), pumped(&b, two, &stop)];
+        let from_outside = bus.plugin("C");
+        let step = open::<(u64,), u64>(&from_outside, "A.Step");
+        assert_eq!(step.invoke((59,)).unwrap(), (60), "{one:?} {two:?}");
+        assert_eq!(step.invoke((63,)).unwrap(), (64), "{one:?} {two:?}");
+        let error = step.invoke((64,)).unwrap_err();
+        assert_eq!(error.code(), Code::HandlerError);
+        assert_eq!(
+            error.context().unwrap()["handler_code"],
+            "CALL_DEPTH_EXCEEDED",
+            "{one:?} {two:?}"
+        );
+        assert_eq!(step.invoke((1,)).unwrap(), (2));
+        stop.store(true, Ordering::Relaxed);
+        pumps.into_iter().for_each(|pump| pump.join().unwrap());
+    }
+}
+
+/// A frame-driven host called a gate between two frames; the gate called back, and nobody pumped.
+#[test]
+fn who_pumps_serves_its_own_chain_while_it_waits() {
+    let bus = Bus::start(programs!());
+    let host = plugin(&bus, "Host", Dispatch::Pump);
+    let me = thread::current().id();
+    let _size = host
+        .provide("Host.Size", move || -> u64 {
+            assert_eq!(thread::current().id(), me);
+            7
+        })
+        .unwrap();
+    let far = bus.plugin("Far");
+    let size = open::<(), u64>(&far, "Host.Size");
+    let _draw = far
+        .provide("Far.Draw", move || -> Result<u64, HandlerError> {
+            Ok(size.invoke(())? * 2)
+        })
+        .unwrap();
+    let draw = open::<(), u64>(&host, "Far.Draw");
+    assert_eq!(draw.invoke(()).unwrap(), (14));
+    host.pump(Instant::now()).unwrap();
+    assert_eq!(draw.invoke(()).unwrap(), (14));
+}
+
+/// A pump that ran handlers on another thread, or that slept past its deadline.
+#[test]
+fn a_pump_serves_on_its_own_thread_and_until_its_deadline() {
+    let bus = Bus::start(programs!());
+    let host = plugin(&bus, "Host", Dispatch::Pump);
+    let me = thread::current().id();
+    let _gate = host
+        .provide("Host.Add", move |a: u64, b: u64| {
+            assert_eq!(thread::current().id(), me);
+            a + b
+        })
+        .unwrap();
+    assert_eq!(host.pump(Instant::now()).unwrap(), 0);
+    let start = Instant::now();
+    assert_eq!(host.pump(start + Duration::from_millis(30)).unwrap(), 0);
+    assert!(start.elapsed() >= Duration::from_millis(30));
+    let caller = bus.plugin("Caller");
+    let add = open::<(u64, u64), u64>(&caller, "Host.Add");
+    let calls = thread::spawn(move || (0..50).all(|n| add.invoke((n, 1)).unwrap() == n + 1));
+    let mut served = 0;
+    while served < 50 {
+        served += host.pump(Instant::now() + Duration::from_secs(5)).unwrap();
+    }
+    assert!(calls.join().unwrap());
+    assert_eq!(served, 50);
+    let error = bus.plugin("Other").pump(Instant::now()).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+}
+
+/// A pool whose threads waited for one another.
+#[test]
+fn a_pool_runs_handlers_side_by_side() {
+    let bus = Bus::start(programs!());
+    let host = plugin(&bus, "Host", Dispatch::Pool(3));
+    let meeting = Arc::new(std::sync::Barrier::new(3));
+    let threads = Arc::new(Mutex::new(HashSet::new()));
+    let seen = threads.clone();
+    let _gate = host
+        .provide("Host.Meet", move || {
+            seen.lock().unwrap().insert(thread::current().id());
+            meeting.wait();
+        })
+        .unwrap();
+    let caller = bus.plugin("Caller");
+    let meet = open::<(), ()>(&caller, "Host.Meet");
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| meet.invoke(()).unwrap()))
+            .collect();
+        for call in calls {
+            call.join().unwrap();
+        }
+    });
+    assert_eq!(threads.lock().unwrap().len(), 3);
+}
+
+/// A call of another chain ran on top of a handler that waited.
+#[test]
+fn calls_of_other_chains_wait_until_the_handler_is_done() {
+    let bus = Bus::start(programs!());
+    let host = plugin(&bus, "Host", Dispatch::Thread);
+    let far = bus.plugin("Far");
+    let inside = Arc::new(AtomicBool::new(false));
+    let (go, gone) = mpsc::sync_channel::<()>(0);
+    let gone = Mutex::new(gone);
+    let _slow = far
+        .provide("Far.Slow", move || gone.lock().unwrap().recv().is_ok())
+        .unwrap();
+    let slow = open::<(), bool>(&host, "Far.Slow");
+    let busy = inside.clone();
+    let _outer = host
+        .provide("Host.Outer", move || -> Result<bool, HandlerError> {
+            busy.store(true, Ordering::SeqCst);
+            let answer = slow.invoke(())?;
+            busy.store(false, Ordering::SeqCst);
+            Ok(answer)
+        })
+        .unwrap();
+    let busy = inside.clone();
+    let _look = host
+        .provide("Host.Look", move || busy.load(Ordering::SeqCst))
+        .unwrap();
+    let caller = bus.plugin("Caller");
+    let outer = open::<(), bool>(&caller, "Host.Outer");
+    let look = open::<(), bool>(&caller, "Host.Look");
+    thread::scope(|scope| {
+        let first = scope.spawn(|| outer.invoke(()).unwrap());
+        while !inside.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        let others: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| look.invoke(()).unwrap()))
+            .collect();
+        go.send(()).unwrap();
+        assert!(first.join().unwrap());
+        for other in others {
+            assert!(!other.join().unwrap());
+        }
+    });
+}
+
+/// A caller that could not give up before its deadline, and a handler that worked for nobody.
+#[test]
+fn a_token_ends_the_wait_and_shows_in_the_handler() {
+    let bus = Bus::start(programs!());
+    let host = plugin(&bus, "Host", Dispatch::Thread);
+    let (saw, seen) = mpsc::sync_channel(1);
+    let (began, begun) = mpsc::sync_channel(1);
+    let _long = host
+        .provide("Host.Long", move |context: Context<'_>| {
+            began.send(()).unwrap();
+            while !context.is_cancelled() && !context.deadline_passed() {
+                thread::yield_now();
+            }
+            saw.send(context.is_cancelled()).unwrap();
+        })
+        .unwrap();
+    let caller = bus.plugin("Caller");
+    let token = CancelToken::new();
+    let long = open::<(), ()>(&caller, "Host.Long")
+        .with_timeout(Duration::from_secs(60))
+        .with_cancel(&token);
+    thread::scope(|scope| {
+        let call = scope.spawn(|| long.invoke(()).unwrap_err());
+        begun.recv().unwrap();
+        token.cancel();
+        let error = call.join().unwrap();
+        assert_eq!(error.code(), Code::Cancelled);
+        assert!(error.may_have_run());
+    });
+    assert!(seen.recv().unwrap());
+    let error = long.invoke(()).unwrap_err();
+    assert_eq!(
+        (error.code(), error.may_have_run()),
+        (Code::Cancelled, false)
+    );
+}

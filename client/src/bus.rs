@@ -33,6 +33,8 @@ pub(crate) type Answer = Result<Option<OwnedFd>>;
 /// A plugin's session and everything that hangs on it.
 pub(crate) struct Bus {
     pub(crate) identity: Identity,
+    /// The bus's own number, drawn at random by its broker.
+    pub(crate) number: u64,
     pub(crate) plugin: u64,
     pub(crate) limits: Limits,
     pub(crate) policy: WaitPolicy,
@@ -52,10 +54,12 @@ pub(crate) struct Bus {
 /// What [`Bus::new`] takes from a finished handshake.
 pub(crate) struct Session {
     pub(crate) identity: Identity,
+    pub(crate) number: u64,
     pub(crate) plugin: u64,
     pub(crate) limits: Limits,
     pub(crate) policy: WaitPolicy,
     pub(crate) dispatch: Dispatch,
+    pub(crate) direct: bool,
     pub(crate) trust: Option<TrustPeers>,
     pub(crate) served: Served,
     pub(crate) socket: OwnedFd,
@@ -65,6 +69,7 @@ impl Bus {
     pub(crate) fn new(session: Session) -> Bus {
         Bus {
             identity: session.identity,
+            number: session.number,
             plugin: session.plugin,
             limits: session.limits,
             policy: session.policy,

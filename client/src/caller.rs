@@ -1,27 +1,30 @@
 //! A call, from the caller's side: serialise, take a pending call, publish, wait, copy out.
 
+pub(crate) mod answer;
+
 use std::cell::RefCell;
 
+use callgate_layout::Code;
 use callgate_layout::clock;
-use callgate_layout::envelope::{Call, Cell, Chain, Face, MAX_DEPTH, Place, Reply, Violation};
-use callgate_layout::parking::{self, Activity};
+use callgate_layout::envelope::{Call, Cell, Chain, Face, MAX_DEPTH, Place};
+use callgate_layout::parking::Activity;
 use callgate_layout::payload::{Room, extent_len_for};
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
-use callgate_layout::{Code, marks, slot};
 use rkyv::util::AlignedVec;
 
-use crate::archive::{self, ErrorRecord};
+use crate::archive;
 use crate::bus;
 use crate::cancel::CancelToken;
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::extents::too_large;
 use crate::link::{Held, Link};
-use crate::nested;
 use crate::serve::too_deep;
 use crate::types::GateType;
 use crate::wait::Patience;
+
+use answer::{await_reply, receive};
 
 /// Keep at most this much memory for a thread's next large payload.
 const KEEP: usize = 1 << 20;
@@ -244,112 +247,6 @@ fn publish(
         ));
     }
     Ok(())
-}
-
-/// Waits until the answer is there; an error when the link or the deadline ends first.
-#[inline]
-fn await_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
-    let link = target.link;
-    if let Some(cores) = chain::cores() {
-        return nested::await_reply(target, ticket, &cores);
-    }
-    let is_over = || link.is_answered(ticket) || link.is_gone() || target.is_cancelled();
-    if target.patience.stay_awake(target.deadline, is_over) && link.is_answered(ticket) {
-        return Ok(());
-    }
-    park_for_reply(target, ticket)
-}
-
-#[cold]
-fn park_for_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
-    let link = target.link;
-    let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
-    let start = clock::now();
-    marks::set_waiter(outbox, geometry, ticket.slot, true);
-    // REPLY-OR-WAITER, the caller's side.
-    parking::publish_fence();
-    let outcome = loop {
-        let seen = slot::state(inbox, geometry, ticket.slot);
-        if let Some(outcome) = ended(target, ticket) {
-            break outcome;
-        }
-        let reply = slot::word(inbox, geometry, ticket.slot, seen);
-        match target.cancelled_word() {
-            Some(cancel) => {
-                futex::wait_any(&[reply, link.liveness(), cancel], target.deadline);
-            }
-            None => futex::wait_any(&[reply, link.liveness()], target.deadline),
-        }
-    };
-    marks::set_waiter(outbox, geometry, ticket.slot, false);
-    target.patience.learn(clock::now() - start);
-    outcome
-}
-
-/// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
-pub(crate) fn ended(target: Target<'_>, ticket: Ticket) -> Option<Result<()>> {
-    let link = target.link;
-    let is_gone = link.is_gone();
-    // A reply that was published before the end wins.
-    if link.is_answered(ticket) {
-        return Some(Ok(()));
-    }
-    if is_gone {
-        return Some(Err(gone(link)));
-    }
-    if target.is_cancelled() {
-        return Some(Err(cancelled(link)));
-    }
-    (clock::now() >= target.deadline).then(|| Err(timed_out(link)))
-}
-
-/// Copies the reply, frees what the call held, and makes a value or an error of it.
-#[inline]
-fn receive<R: GateType>(link: &Link, flight: Flight, cell: &mut Cell) -> Result<R> {
-    let reply = slot::read(link.inbox(), link.geometry(), flight.ticket.slot, cell)
-        .map_err(|violation| broke(link, violation))?;
-    if reply.place == Place::Inline {
-        link.finish(flight.ticket, flight.is_inline);
-        return decode(&reply, &cell.inline()[..reply.length as usize]);
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        if let Err(violation) = link.read_payload(reply.place, reply.length, scratch) {
-            return Err(broke(link, violation));
-        }
-        link.release_reply(flight.ticket, &reply);
-        link.finish(flight.ticket, flight.is_inline);
-        let answer = decode(&reply, scratch);
-        shrink(scratch);
-        answer
-    })
-}
-
-/// Closes the link to a provider that broke the protocol.
-#[cold]
-fn broke(link: &Link, violation: Violation) -> Error {
-    let text = format!(
-        "plugin {}: {violation}; the link is closed",
-        link.peer().name()
-    );
-    let error = Error::new(Code::Protocol, text).maybe_run();
-    link.end_with(error.clone());
-    error
-}
-
-#[inline]
-fn decode<R: GateType>(reply: &Reply, payload: &[u8]) -> Result<R> {
-    if reply.ok {
-        // The handler did run, even where its result cannot be read.
-        let value = archive::access::<R>(payload).and_then(archive::deserialize::<R>);
-        value.map_err(Error::maybe_run)
-    } else {
-        Err(
-            match archive::access::<ErrorRecord>(payload).and_then(archive::deserialize) {
-                Ok(record) => ErrorRecord::into(record),
-                Err(error) => error.maybe_run(),
-            },
-        )
-    }
 }
 
 #[cold]

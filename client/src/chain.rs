@@ -26,7 +26,8 @@ thread_local! {
     static CORES: RefCell<Option<Rc<[Arc<Core>]>>> = const { RefCell::new(None) };
     static NUMBER: u64 = {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        NEXT.fetch_add(1, Ordering::Relaxed)
+        // Process numbers have 22 bits.
+        u64::from(std::process::id()) << 40 | NEXT.fetch_add(1, Ordering::Relaxed)
     };
 }
 
@@ -62,7 +63,15 @@ impl Drop for Entered {
     }
 }
 
-/// A number that no other thread of this process has.
+/// The chain that a call begins inside this process: named after its thread, which is in one chain
+/// at a time.
+#[inline]
+pub(crate) fn fresh() -> Chain {
+    Chain::begun_here(thread_number())
+}
+
+/// A number that no other thread has.
+#[inline]
 pub(crate) fn thread_number() -> u64 {
     // Threads that are coming down have none of their own any more, and serve nobody.
     NUMBER.try_with(|number| *number).unwrap_or(0)

@@ -47,6 +47,7 @@ pub struct PluginBuilder {
     descriptor: Option<OwnedFd>,
     policy: WaitPolicy,
     dispatch: Dispatch,
+    direct: bool,
     trust: Option<TrustPeers>,
     timeout: Duration,
 }
@@ -63,6 +64,7 @@ impl PluginBuilder {
             descriptor: None,
             policy: WaitPolicy::default(),
             dispatch: Dispatch::default(),
+            direct: true,
             trust: None,
             timeout: bus::REQUEST_TIMEOUT,
         }
@@ -111,6 +113,16 @@ impl PluginBuilder {
         self
     }
 
+    /// Whether plugins of this very process call this one directly: on their own threads, while no
+    /// other handler runs (a pool's run at the same time), and without an archive where the types
+    /// are the same. So it is unless said otherwise; without it, handlers run where
+    /// [`Dispatch`] says and nowhere else, and calls from this process pass through shared memory
+    /// like all others.
+    pub fn direct_calls(mut self, direct: bool) -> PluginBuilder {
+        self.direct = direct;
+        self
+    }
+
     /// Also gives handlers of raw bytes their payloads as slices, read where they lie
     /// ([`Payload::as_slice`](crate::Payload::as_slice)). Making the promise that this needs is
     /// `unsafe`.
@@ -138,8 +150,12 @@ impl PluginBuilder {
         let until = bus::deadline(self.timeout);
         bus::send(&socket, &ToBroker::Hello(self.identity.clone()))?;
         let (record, received) = receive_one(&socket, until)?;
-        let (plugin, limits) = match record {
-            ToPlugin::Welcome { plugin, limits } => (plugin, limits),
+        let (number, plugin, limits) = match record {
+            ToPlugin::Welcome {
+                bus,
+                plugin,
+                limits,
+            } => (bus, plugin, limits),
             ToPlugin::Ended(failure) => return Err(bus::failure(failure)),
             other => return Err(unexpected(&other)),
         };
@@ -148,10 +164,12 @@ impl PluginBuilder {
         bus::send(&socket, &ToBroker::StatusMapped)?;
         Plugin::start(Session {
             identity: self.identity,
+            number,
             plugin,
             limits,
             policy: self.policy,
             dispatch: self.dispatch,
+            direct: self.direct,
             trust: self.trust,
             served,
             socket,

@@ -16,6 +16,7 @@ use crate::intake::{Broken, Intake, Wanted};
 use crate::link::Link;
 use crate::serve::Frame;
 use crate::server::Job;
+use crate::token::{Token, Turn};
 use crate::wait::Patience;
 
 /// Where the handlers of a plugin run.
@@ -56,6 +57,7 @@ pub(crate) struct Core {
     parked: Mutex<u32>,
     /// The number of the thread that pumps; 0 for none.
     pump: AtomicU64,
+    token: Token,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
 }
@@ -93,12 +95,48 @@ impl Core {
             leader: Mutex::new(()),
             parked: Mutex::new(0),
             pump: AtomicU64::new(0),
+            token: Token::new(),
             running: AtomicU32::new(0),
         }
     }
 
     pub(crate) fn served(&self) -> &Served {
         &self.served
+    }
+
+    pub(crate) fn dispatch(&self) -> Dispatch {
+        self.dispatch
+    }
+
+    /// Begins a call of another plugin of this process, on its thread; the token to wait for while
+    /// another chain has it. On a pool, handlers need no turn.
+    #[inline]
+    pub(crate) fn visit(&self, chain: u64) -> Result<Option<Turn>, &Token> {
+        if let Dispatch::Pool(_) = self.dispatch {
+            return Ok(None);
+        }
+        self.token.visit(chain).map(Some).ok_or(&self.token)
+    }
+
+    /// Ends such a call, and counts it.
+    #[inline]
+    pub(crate) fn leave(&self, turn: Option<Turn>, failed: bool) {
+        match turn {
+            Some(turn) => {
+                self.served.status.count_call(failed);
+                self.token.end(turn);
+            }
+            None => self.door().with(|_| self.served.status.count_call(failed)),
+        }
+    }
+
+    /// Begins a call that came through a link; `None` while another chain has the token.
+    #[inline]
+    fn begin(&self, chain: u64) -> Option<Option<Turn>> {
+        if let Dispatch::Pool(_) = self.dispatch {
+            return Some(None);
+        }
+        self.token.begin(chain).map(Some)
     }
 
     /// The intake, for as long as a thread is the only one to look at it, or in a pool for
@@ -151,28 +189,33 @@ impl Core {
         drop(old);
     }
 
-    /// Serves one call; false when there was none.
+    /// Serves one call; false when there was none whose turn it is.
     #[inline]
     fn serve_one(&self, door: &Door<'_>, frame: &mut Frame, wanted: Wanted) -> bool {
-        match door.with(|intake| intake.next(&mut frame.tools.cell, wanted)) {
-            None => return false,
-            Some(Ok(job)) => self.handle(door, frame, &job),
-            Some(Err((link, violation))) => self.broke(&link, violation),
-        }
-        true
+        let next = door.with(|intake| intake.next(&mut frame.tools.cell, wanted));
+        self.handle_next(door, frame, next)
     }
 
-    /// Runs a call that was taken into the frame's cell, and answers it.
+    /// Runs a call that was taken into the frame's cell, and answers it; false where its turn has
+    /// not come.
     #[inline]
-    fn handle(&self, door: &Door<'_>, frame: &mut Frame, job: &Job) {
+    fn handle(&self, door: &Door<'_>, frame: &mut Frame, job: &Job) -> bool {
         // SERVED-CHANGED, once the call is seen: it may have been made for a grant that is
         // younger than the frame's copies.
         self.refresh(door, frame);
-        match frame.run(job) {
-            Ok(outcome) => door.with(|intake| {
-                self.served.status.count_call(outcome.is_err());
-                intake.answer(job, outcome, &mut frame.tools);
-            }),
+        let Some(turn) = self.begin(job.chain.id) else {
+            // Its turn comes when the chain that has the token is done.
+            door.with(|intake| intake.put_back(job, &frame.tools.cell));
+            return false;
+        };
+        let outcome = frame.run(job);
+        let failed = !matches!(outcome, Ok(Ok(())));
+        door.with(|_| self.served.status.count_call(failed));
+        if let Some(turn) = turn {
+            self.token.end(turn);
+        }
+        match outcome {
+            Ok(outcome) => door.with(|intake| intake.answer(job, outcome, &mut frame.tools)),
             Err(violation) => {
                 let servers = |intake: &mut Intake| {
                     let mut servers = intake.servers().iter();
@@ -185,6 +228,7 @@ impl Core {
                 }
             }
         }
+        true
     }
 
     #[cold]
@@ -225,6 +269,8 @@ impl Core {
             self.served.bell.ring();
         }
         let found = self.handle_next(&door, &mut frame, next);
+        // Outside of a dispatcher's loop nobody keeps the token.
+        self.token.let_go();
         self.put_away(&door, frame);
         found
     }
@@ -236,6 +282,7 @@ impl Core {
         }
     }
 
+    #[inline]
     fn handle_next(
         &self,
         door: &Door<'_>,
@@ -243,11 +290,13 @@ impl Core {
         next: Option<Result<Job, Broken>>,
     ) -> bool {
         match next {
-            None => return false,
+            None => false,
             Some(Ok(job)) => self.handle(door, frame, &job),
-            Some(Err((link, violation))) => self.broke(&link, violation),
+            Some(Err((link, violation))) => {
+                self.broke(&link, violation);
+                true
+            }
         }
-        true
     }
 
     /// Announces that a thread is about to wait for the bell. Afterwards it looks once more.

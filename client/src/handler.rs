@@ -4,6 +4,7 @@ mod closure;
 mod error;
 mod reply;
 
+use core::any::Any;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -103,18 +104,33 @@ pub trait Param {
     /// The parameter with the lifetime of one call.
     type Item<'a>: Param<Owned = Self::Owned>;
 
+    /// Whether a value will do, or an archive is needed.
+    #[doc(hidden)]
+    const MOVES: bool;
+
     /// Takes the parameter from the checked request.
     #[doc(hidden)]
     fn take(archived: &<Self::Owned as Archive>::Archived) -> Result<Self::Item<'_>>;
+
+    /// Takes the parameter as a value, where it `MOVES`.
+    #[doc(hidden)]
+    fn moved(value: Self::Owned) -> Option<Self::Item<'static>>;
 }
 
 impl<T: GateType> Param for T {
     type Owned = T;
     type Item<'a> = T;
 
+    const MOVES: bool = true;
+
     #[inline]
     fn take(archived: &T::Archived) -> Result<T> {
         archive::deserialize(archived)
+    }
+
+    #[inline]
+    fn moved(value: T) -> Option<T> {
+        Some(value)
     }
 }
 
@@ -122,9 +138,16 @@ impl<T: GateType> Param for View<'_, T> {
     type Owned = T;
     type Item<'a> = View<'a, T>;
 
+    const MOVES: bool = false;
+
     #[inline]
     fn take(archived: &T::Archived) -> Result<View<'_, T>> {
         Ok(View::new(archived))
+    }
+
+    #[inline]
+    fn moved(_: T) -> Option<View<'static, T>> {
+        None
     }
 }
 
@@ -205,6 +228,18 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
         request: &<Self::Args as Archive>::Archived,
     ) -> Result<Self::Output>;
 
+    /// Whether values will do as arguments.
+    #[doc(hidden)]
+    const MOVES: bool;
+
+    /// Runs the handler on values; `None` where it needs an archive.
+    #[doc(hidden)]
+    fn run_moved(
+        &self,
+        context: Context<'_>,
+        arguments: Self::Args,
+    ) -> Option<Result<Self::Output>>;
+
     /// The schema of each parameter, in order.
     fn params() -> Vec<Schema> {
         Self::Args::schemas()
@@ -225,6 +260,19 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
 pub(crate) trait ErasedHandler: Send + Sync {
     /// Checks the request, runs the handler and archives what it returns. A panic passes through.
     fn call(&self, context: Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()>;
+
+    /// Runs the handler on the values in `arguments`, an `Option` of its parameters, and puts what
+    /// it returns into `result`, an `Option` of that, if somebody wants it. False, with everything
+    /// as it was, where the types are others or the handler needs an archive. A panic passes
+    /// through.
+    fn call_moved(
+        &self,
+        _context: Context<'_>,
+        _arguments: &mut dyn Any,
+        _result: Option<&mut dyn Any>,
+    ) -> Result<bool> {
+        Ok(false)
+    }
 
     /// The handler as one that reads its payload where it lies, if it is one.
     fn in_place(&self) -> Option<&dyn InPlaceHandler> {
@@ -261,6 +309,34 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
         let request = archive::access::<H::Args>(request)?;
         let output = self.handler.run(context, request)?;
         reply.put(&output)
+    }
+
+    #[inline]
+    fn call_moved(
+        &self,
+        context: Context<'_>,
+        arguments: &mut dyn Any,
+        result: Option<&mut dyn Any>,
+    ) -> Result<bool> {
+        let wanted = match result {
+            None => None,
+            Some(result) => match result.downcast_mut::<Option<H::Output>>() {
+                None => return Ok(false),
+                some => some,
+            },
+        };
+        let arguments = arguments.downcast_mut::<Option<H::Args>>();
+        let Some(arguments) = arguments.filter(|_| H::MOVES).and_then(Option::take) else {
+            return Ok(false);
+        };
+        let Some(outcome) = self.handler.run_moved(context, arguments) else {
+            return Ok(false);
+        };
+        let output = outcome?;
+        if let Some(wanted) = wanted {
+            *wanted = Some(output);
+        }
+        Ok(true)
     }
 }
 

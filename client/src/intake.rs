@@ -131,6 +131,12 @@ impl Intake {
         }
     }
 
+    /// Puts a call back that cannot be run yet, in front of what came after it.
+    #[cold]
+    pub(crate) fn put_back(&mut self, job: &Job, cell: &Cell) {
+        self.queue.push_front((*job, cell.clone()));
+    }
+
     /// Takes the next call from the rings, by turns.
     #[inline]
     fn next_in_rings(&mut self, cell: &mut Cell) -> Option<Result<Job, Broken>> {

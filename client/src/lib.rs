@@ -20,6 +20,7 @@ mod handler;
 mod intake;
 mod link;
 mod listen;
+mod local;
 mod nested;
 mod opened;
 mod plugin;
@@ -29,6 +30,7 @@ mod room;
 mod serve;
 mod server;
 mod subscriber;
+mod token;
 mod types;
 mod wait;
 

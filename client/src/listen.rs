@@ -203,7 +203,7 @@ impl Work {
             ToPlugin::GateState { open, state } => {
                 if let Some(opened) = self.bus.opened(open) {
                     let link = state.route.and_then(|route| self.bus.link(route.end));
-                    opened.set(state, link.clone());
+                    opened.set(&self.bus, state, link.clone());
                     // It may have ended since it was looked up.
                     if let Some(link) = link.filter(|link| self.bus.link(link.end()).is_none()) {
                         opened.lose(&link);

@@ -9,7 +9,7 @@ use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex::{self, Awaited};
 use callgate_layout::{clock, marks, slot};
 
-use crate::caller::{Target, ended};
+use crate::caller::{Target, answer::ended};
 use crate::chain;
 use crate::dispatch::Core;
 use crate::error::Result;

@@ -9,18 +9,22 @@ use callgate_layout::control::{FaceState, GateState};
 use callgate_layout::envelope::Face;
 use parking_lot::{Condvar, Mutex};
 
+use crate::bus::Bus;
 use crate::error::{Error, Result};
 use crate::link::Link;
+use crate::local::Local;
 
 /// The way to a gate's provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Way {
     pub(crate) link: Arc<Link>,
     pub(crate) index: u16,
+    /// The provider, where it is in this process.
+    pub(crate) local: Option<Local>,
 }
 
 /// How a gate stands; replaced whole when anything changes, so that calls take no lock.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Standing {
     owner: Option<String>,
     function: FaceState,
@@ -68,11 +72,16 @@ impl Opened {
     }
 
     /// The broker says how the gate stands.
-    pub(crate) fn set(&self, state: GateState, link: Option<Arc<Link>>) {
+    pub(crate) fn set(&self, bus: &Bus, state: GateState, link: Option<Arc<Link>>) {
         let way = state.route.zip(link).map(|(route, link)| Way {
+            local: Local::find(bus, &link, &self.gate),
             link,
             index: route.index,
         });
+        self.stand(state, way);
+    }
+
+    fn stand(&self, state: GateState, way: Option<Way>) {
         let GateState {
             owner,
             function,
@@ -86,6 +95,20 @@ impl Opened {
             way,
             is_closed: false,
         });
+    }
+
+    /// Looks the gate up anew, where its provider is in this process and has changed something.
+    #[cold]
+    pub(crate) fn renew(&self) {
+        // Held across look and change, as in `lose`.
+        let _progress = self.progress.lock();
+        let mut standing = Standing::clone(&self.standing());
+        if let Some(way) = &mut standing.way
+            && let Some(local) = &mut way.local
+        {
+            *local = local.renewed(&self.gate);
+            self.standing.store(Arc::new(standing));
+        }
     }
 
     /// The link is gone; if calls went through it, the gate is no longer there.
@@ -272,13 +295,13 @@ mod tests {
     #[test]
     fn a_ready_gate_without_a_link_is_waited_for() {
         let opened = Opened::new("A.B".into());
-        opened.set(state(FaceState::Ready), None);
+        opened.stand(state(FaceState::Ready), None);
         let start = Instant::now();
         let error = opened.wait_ready(start + Duration::from_millis(20));
         assert_eq!(error.map_err(|error| error.code()), Err(Code::NotReady));
         assert!(start.elapsed() >= Duration::from_millis(20));
         let signature = String::new();
-        opened.set(state(FaceState::TypeMismatch { signature }), None);
+        opened.stand(state(FaceState::TypeMismatch { signature }), None);
         let error = opened.wait_ready(Instant::now() + Duration::from_secs(60));
         assert_eq!(error.map_err(|error| error.code()), Err(Code::TypeMismatch));
     }
@@ -294,7 +317,7 @@ mod tests {
         let soon = || Instant::now() + Duration::from_millis(5);
         let code = |outcome: Result<()>| outcome.map_err(|error| error.code());
         assert_eq!(code(opened.wait_ready(soon())), Err(Code::Protocol));
-        opened.set(state(FaceState::Absent), None);
+        opened.stand(state(FaceState::Absent), None);
         assert_eq!(code(opened.wait_ready(soon())), Err(Code::NotReady));
         assert_eq!(code(opened.wait_known(soon())), Ok(()));
     }

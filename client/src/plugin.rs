@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::handler::{ErasedHandler, Handler, Reply, erase};
 use crate::link::Link;
 use crate::listen::Listener;
+use crate::local;
 use crate::opened::Opened;
 use crate::provider::Provider;
 use crate::raw::{Payload, RawSubscriber, erase_raw, raw_signature};
@@ -67,10 +68,13 @@ impl Plugin {
     }
 
     pub(crate) fn start(session: Session) -> Result<Plugin> {
-        let dispatch = session.dispatch;
+        let (dispatch, direct) = (session.dispatch, session.direct);
         let bus = Arc::new(Bus::new(session));
         let listener = Listener::start(&bus)?;
         let core = core(&bus, dispatch);
+        if direct {
+            local::join(&bus, &core);
+        }
         if dispatch == Dispatch::Pump {
             core.claim_pump();
             chain::serve_here(&core);
@@ -346,6 +350,7 @@ impl Drop for Plugin {
         }
         // First the dispatcher: it answers what is left while the links still live.
         self.bus.served.close();
+        local::leave(&self.core);
         let threads = std::mem::take(self.dispatchers.get_mut());
         if threads.is_empty() {
             // Peers that were linked without ever calling here see the end, too.

@@ -14,6 +14,7 @@ use crate::debug;
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::listen::break_link;
+use crate::local::{Given, Local, Visit};
 use crate::opened::Opened;
 use crate::types::{Arguments, GateType};
 use crate::wait::Patience;
@@ -127,13 +128,13 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the
     /// handler may have run nevertheless.
     pub fn invoke(&self, arguments: A) -> Result<R> {
-        self.invoke_ref(&arguments)
+        self.call(Face::Function, &mut Given::Moved(Some(arguments)))
     }
 
     /// As [`Subscriber::invoke`], for arguments that are used again.
     #[inline]
     pub fn invoke_ref(&self, arguments: &A) -> Result<R> {
-        self.call(Face::Function, arguments)
+        self.call(Face::Function, &mut Given::Lent(arguments))
     }
 
     /// Calls the gate's action and waits until it is done.
@@ -142,15 +143,20 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     ///
     /// As [`Subscriber::invoke`].
     pub fn invoke_action(&self, arguments: A) -> Result<()> {
-        self.call(Face::Action, &arguments)
+        self.call(Face::Action, &mut Given::Moved(Some(arguments)))
     }
 
     #[inline]
-    fn call<T: GateType>(&self, face: Face, arguments: &A) -> Result<T> {
+    fn call<T: GateType>(&self, face: Face, given: &mut Given<'_, A>) -> Result<T> {
         let shared = &*self.shared;
         let gate = shared.opened.gate();
         let standing = shared.opened.standing();
         let way = standing.way(face, gate)?;
+        if let Some(local) = &way.local
+            && local.is_for_here()
+        {
+            return self.call_here(local, face, given);
+        }
         let target = Target {
             link: &way.link,
             index: way.index,
@@ -159,7 +165,36 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             patience: &shared.patience,
             cancel: self.cancel.as_ref(),
         };
-        caller::call(target, arguments).map_err(|error| shared.failed(&way.link, error))
+        let outcome = match given.get() {
+            Some(arguments) => caller::call(target, arguments),
+            None => Err(Error::new(Code::InvalidArgument, "the arguments are gone")),
+        };
+        outcome.map_err(|error| shared.failed(&way.link, error))
+    }
+
+    /// Calls a provider in this process.
+    #[inline]
+    fn call_here<T: GateType>(
+        &self,
+        local: &Local,
+        face: Face,
+        given: &mut Given<'_, A>,
+    ) -> Result<T> {
+        let opened = &self.shared.opened;
+        self.shared.bus.check_here()?;
+        if !local.is_current() {
+            opened.renew();
+        }
+        let visit = Visit {
+            local,
+            gate: opened.gate(),
+            face,
+            deadline: deadline(self.timeout),
+            cancel: self.cancel.as_ref(),
+            patience: &self.shared.patience,
+        };
+        let outcome = visit.call(given);
+        outcome.map_err(|error| error.at_gate(opened.gate().clone()))
     }
 }
 

@@ -19,7 +19,9 @@ fn closing_is_never_slept_through() {
         for round in 0..400_u64 {
             let policy =
                 [WaitPolicy::Adaptive, WaitPolicy::Park, WaitPolicy::Spin][round as usize % 3];
-            let builder = Plugin::builder("P").descriptor(broker.connect().unwrap());
+            let builder = Plugin::builder("P")
+                .direct_calls(false)
+                .descriptor(broker.connect().unwrap());
             let plugin = builder.wait_policy(policy).connect().unwrap();
             let gate = plugin.provide("P.Gate", |n: u32| n).unwrap();
             let other = thread::spawn(move || {

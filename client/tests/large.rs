@@ -11,6 +11,7 @@ fn bus() -> (Broker, Plugin, Plugin) {
     let broker = Broker::builder().without_socket().start().unwrap();
     let join = |name| {
         Plugin::builder(name)
+            .direct_calls(false)
             .descriptor(broker.connect().unwrap())
             .connect()
             .unwrap()
@@ -76,6 +77,7 @@ fn over_the_quota_is_overloaded() {
         .unwrap();
     let join = |name| {
         Plugin::builder(name)
+            .direct_calls(false)
             .descriptor(broker.connect().unwrap())
             .connect()
             .unwrap()

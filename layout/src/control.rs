@@ -179,6 +179,9 @@ pub enum ToPlugin {
     /// Answers `Hello`. Descriptors: the plugin's doorbell and its status page, both to be
     /// mapped for writing.
     Welcome {
+        /// The bus's number, drawn at random by each broker: plugins of one process that are on
+        /// the same bus know each other by it.
+        bus: u64,
         /// The plugin's id.
         plugin: u64,
         /// How much of everything it may have.

@@ -151,6 +151,9 @@ pub struct Chain {
     pub depth: u8,
 }
 
+/// Set in the names of chains that began inside a process.
+const IN_PROCESS: u64 = 1 << 62;
+
 /// How many handlers of one chain may be under way.
 pub const MAX_DEPTH: u8 = 64;
 
@@ -160,10 +163,21 @@ impl Chain {
     #[inline]
     pub fn begun_by(link: u64, side: u8, slot: u8, generation: u32) -> Chain {
         let end = link << 1 | u64::from(side & 1);
-        Chain {
-            id: end << 38 | u64::from(slot & 63) << 32 | u64::from(generation),
-            depth: 0,
-        }
+        let id = end << 38 | u64::from(slot & 63) << 32 | u64::from(generation);
+        Chain::named(id & !IN_PROCESS)
+    }
+
+    /// The chain that a call begins which passes through no link, by its thread.
+    #[inline]
+    pub fn begun_here(thread: u64) -> Chain {
+        Chain::named(thread | IN_PROCESS)
+    }
+
+    /// Names have their highest bit set, so that they can stand beside other states in a word.
+    #[inline]
+    fn named(id: u64) -> Chain {
+        let id = id | 1 << 63;
+        Chain { id, depth: 0 }
     }
 }
 
@@ -350,7 +364,7 @@ impl Cell {
         let claim = rkyv::api::low::access::<ArchivedChainClaim, rancor::Failure>(bytes)
             .map_err(|_| Violation("a chain that is none"))?;
         Ok(Chain {
-            id: claim.id.to_native(),
+            id: claim.id.to_native() | 1 << 63,
             depth: claim.depth,
         })
     }
@@ -396,98 +410,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::{
-        Just, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
-    };
-    use proptest::strategy::Strategy as _;
-
-    const G: Geometry = Geometry::DEFAULT;
-
-    fn places() -> impl proptest::strategy::Strategy<Value = (Place, u32)> {
-        let area = (0u8..64).prop_flat_map(|block| {
-            (
-                Just(Place::Area { block }),
-                0..=(65536 - u32::from(block) * 1024),
-            )
-        });
-        prop_oneof![
-            (0u32..=112).prop_map(|length| (Place::Inline, length)),
-            area
-        ]
-    }
-
-    fn calls() -> impl proptest::strategy::Strategy<Value = Call> {
-        let faces = prop_oneof![Just(Face::Function), Just(Face::Action)];
-        let chain = proptest::option::of((any::<u64>(), any::<u8>()));
-        let chain = chain.prop_map(|chain| chain.map(|(id, depth)| Chain { id, depth }));
-        (any::<u16>(), 0u8..64, faces, places(), any::<u32>(), chain).prop_map(
-            |(gate, slot, face, (place, length), deadline, chain)| Call {
-                gate,
-                slot,
-                face,
-                place,
-                length: match (place, chain) {
-                    (Place::Inline, Some(_)) => length.min((INLINE_LEN - CHAIN_LEN) as u32),
-                    _ => length,
-                },
-                deadline,
-                chain,
-            },
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn what_a_caller_writes_a_provider_reads(call in calls(), sequence: u32) {
-            let mut cell = Cell::default();
-            cell.set_call(&call, sequence);
-            prop_assert_eq!(cell.call(G), Ok(call));
-            prop_assert_eq!(&cell.0[..4], &sequence.to_le_bytes());
-        }
-
-        #[test]
-        fn hostile_cells_are_refused_or_stay_in_bounds(bytes in proptest::collection::vec(any::<u8>(), CELL_LEN)) {
-            let mut cell = Cell::default();
-            cell.0.copy_from_slice(&bytes);
-            if let Ok(call) = cell.call(G) {
-                prop_assert!(u32::from(call.slot) < G.entries());
-                in_bounds(call.place, call.length)?;
-            }
-            if let Ok(reply) = cell.reply(G) {
-                in_bounds(reply.place, reply.length)?;
-            }
-        }
-    }
-
-    fn in_bounds(place: Place, length: u32) -> Result<(), TestCaseError> {
-        match place {
-            Place::Inline => prop_assert!(length as usize <= INLINE_LEN),
-            Place::Area { block } => {
-                prop_assert!(usize::from(block) * 1024 + length as usize <= 65536);
-            }
-            Place::Extent(place) => {
-                let region = Region::extent(1 << 20);
-                let inside = usize::from(place.block) * (1 << 14) + length as usize <= 1 << 20;
-                prop_assert_eq!(place.check(length, region).is_ok(), inside);
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_reply_reads_as_written() {
-        for (ok, place, length) in [
-            (true, Place::Inline, 0),
-            (false, Place::Inline, 112),
-            (true, Place::Area { block: 3 }, 5000),
-        ] {
-            let reply = Reply { ok, place, length };
-            let mut cell = Cell::default();
-            cell.set_reply(&reply, 7);
-            assert_eq!(cell.reply(G), Ok(reply));
-            assert_eq!(cell.0[..4], 7u32.to_le_bytes());
-        }
-    }
-}
+mod tests;

@@ -120,9 +120,12 @@ impl Bus {
         self.builder(name).connect().expect("connecting to the bus")
     }
 
-    /// As [`Bus::plugin`], before it connects.
+    /// As [`Bus::plugin`], before it connects. It is called through shared memory also by plugins
+    /// of this process, as if they were processes of their own.
     pub fn builder(&self, name: &str) -> PluginBuilder {
-        Plugin::builder(name).socket(self.socket())
+        Plugin::builder(name)
+            .socket(self.socket())
+            .direct_calls(false)
     }
 
     /// A plugin in a process of its own, which has said that it is ready.

@@ -44,7 +44,10 @@ impl Scene {
             .expect("a broker");
         let [provider, caller] = ["Provider", "Caller"].map(|name| {
             let connection = broker.connect().expect("a connection");
-            let plugin = Plugin::builder(name).descriptor(connection).connect();
+            let plugin = Plugin::builder(name)
+                .direct_calls(false)
+                .descriptor(connection)
+                .connect();
             plugin.expect("a plugin on this bus")
         });
         let add = |a: u64, b: u64| a.wrapping_add(b);

@@ -123,7 +123,11 @@ impl Reactor {
         let descriptors = vec![pages.doorbell.clone(), pages.status.clone()];
         session.pages = Some(pages);
         let (plugin, limits) = (to.0, self.bus.limits());
-        let record = ToPlugin::Welcome { plugin, limits };
+        let record = ToPlugin::Welcome {
+            bus: self.number,
+            plugin,
+            limits,
+        };
         self.send(to, &record, descriptors, now);
     }
 

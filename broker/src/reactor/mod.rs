@@ -15,6 +15,7 @@ mod stop;
 mod tokens;
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -67,6 +68,8 @@ pub(crate) struct Reactor {
     extents: HashMap<ExtentId, Arc<OwnedFd>>,
     children: HashMap<u64, Tracked>,
     next_id: u64,
+    /// The bus's number, which its plugins are told.
+    number: u64,
     timers: Deadlines<Timer>,
     readable: VecDeque<PluginId>,
     doomed: VecDeque<(PluginId, Failure)>,
@@ -100,6 +103,7 @@ impl Reactor {
             extents: HashMap::new(),
             children: HashMap::new(),
             next_id: 1,
+            number: RandomState::new().hash_one("bus"),
             timers: Deadlines::new(),
             readable: VecDeque::new(),
             doomed: VecDeque::new(),

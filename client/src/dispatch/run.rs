@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
 use super::{Core, Dispatch, Door};
@@ -56,10 +57,13 @@ impl Core {
         while !self.served.is_closing() {
             self.refresh(&door, &mut frame);
             let served = self.serve_round(&door, &mut frame);
-            if served == 0 && !self.stay_awake(&door, &frame, u64::MAX) {
+            if self.token.holder().is_some() {
+                self.await_turn(&door, &mut frame, clock::MAX_AHEAD_NS);
+            } else if served == 0 && !self.stay_awake(&door, &frame, u64::MAX) {
                 self.park(&door, &frame, None);
             }
         }
+        self.token.let_go();
     }
 
     /// One thread looks for calls; when it has one, the next takes over the look-out. Who waits for
@@ -71,9 +75,10 @@ impl Core {
             let mut frame = door.with(|intake| intake.frame());
             let next = self.look_out(&door, &mut frame);
             drop(look_out);
-            if !self.handle_next(&door, &mut frame, next) {
+            if next.is_none() {
                 return;
             }
+            self.handle_next(&door, &mut frame, next);
             self.put_away(&door, frame);
         }
     }
@@ -98,13 +103,55 @@ impl Core {
     fn serve_round(&self, door: &Door<'_>, frame: &mut Frame) -> u32 {
         self.settle_late(door);
         let mut served = 0;
-        while served < ROUND && self.serve_one(door, frame, Wanted::Any) {
+        while served < ROUND && self.token.holder().is_none() {
+            if !self.serve_one(door, frame, Wanted::Any) {
+                break;
+            }
             served += 1;
+            self.token.offer();
             if self.served.is_closing() {
                 break;
             }
         }
         served
+    }
+
+    /// Waits while a call between plugins of this process has the token, and serves its chain.
+    /// Returns how many calls that were.
+    #[cold]
+    fn await_turn(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> u32 {
+        let mut served = 0;
+        while let Some(chain) = self.token.holder() {
+            self.refresh(door, frame);
+            while self.serve_one(door, frame, Wanted::Chain(chain)) {
+                served += 1;
+            }
+            if self.served.is_closing() || clock::now() >= until {
+                break;
+            }
+            let is_over = || self.token.holder() != Some(chain) || self.has_news(door, frame);
+            if self.patience.stay_awake(until, is_over) {
+                continue;
+            }
+            let bell = self.served.bell.word();
+            self.begin_park();
+            let change = self.token.begin_waiting();
+            if self.token.holder() == Some(chain) && !self.has_news(door, frame) {
+                let late = door.with(|intake| intake.late_deadline());
+                futex::wait_any(&[bell, change], late.unwrap_or(until).min(until));
+            }
+            self.token.end_waiting();
+            self.end_park();
+            self.settle_late(door);
+        }
+        served
+    }
+
+    /// Whether anything came in since the rings were looked at.
+    fn has_news(&self, door: &Door<'_>, frame: &Frame) -> bool {
+        self.served.version() != frame.version
+            || self.served.is_closing()
+            || door.with(|intake| intake.has_call())
     }
 
     /// Serves the calls that are there, waiting for the first until the deadline at most, and
@@ -129,6 +176,7 @@ impl Core {
         let deadline = clock::now().saturating_add(left.as_nanos() as u64);
         let mut frame = door.with(|intake| intake.frame());
         let served = self.pump_until(&door, &mut frame, deadline);
+        self.token.let_go();
         self.put_away(&door, frame);
         Ok(served)
     }
@@ -137,7 +185,10 @@ impl Core {
         let mut all = 0;
         while !self.served.is_closing() {
             self.refresh(door, frame);
-            let served = self.serve_round(door, frame);
+            let mut served = self.serve_round(door, frame);
+            if self.token.holder().is_some() {
+                served += self.await_turn(door, frame, deadline);
+            }
             all += served as usize;
             if clock::now() >= deadline || (served == 0 && all > 0) {
                 break;
@@ -152,6 +203,7 @@ impl Core {
     /// Ends the service: answers everything that is left without running it.
     pub(crate) fn finish(&self) {
         self.served.status.close();
+        self.await_visits();
         let door = self.door();
         let version = self.served.version();
         let spare = door.with(|intake| {
@@ -161,6 +213,21 @@ impl Core {
         });
         // Handlers are dropped with them, which may come back here.
         drop(spare);
+    }
+
+    /// Waits for a handler that another plugin of this process runs, unless this is its chain.
+    fn await_visits(&self) {
+        let chain = chain::current().unwrap_or_else(chain::fresh).id;
+        if let Ok(Some(turn)) = self.visit(chain) {
+            return self.token.end(turn);
+        }
+        if !matches!(self.dispatch, Dispatch::Pool(_)) {
+            let forever = clock::now() + clock::MAX_AHEAD_NS;
+            let turn = self.token.visit_until(chain, forever, None, &self.patience);
+            if let Some(turn) = turn {
+                self.token.end(turn);
+            }
+        }
     }
 
     fn settle_late(&self, door: &Door<'_>) {
@@ -188,10 +255,13 @@ impl Core {
     fn has_work(&self, door: &Door<'_>, frame: &Frame) -> bool {
         self.served.version() != frame.version
             || self.served.is_closing()
+            || self.token.is_wanted()
             || door.with(|intake| intake.has_call() || intake.has_queued(Wanted::Any))
     }
 
     fn park(&self, door: &Door<'_>, frame: &Frame, until: Option<u64>) {
+        // Who calls from this process need not wait for a thread that sleeps.
+        self.token.let_go();
         let seen = self.served.bell.value();
         self.begin_park();
         // WORK-OR-PARKED: the second look, after the fence of `Status::park`.

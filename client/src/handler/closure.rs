@@ -27,6 +27,8 @@ macro_rules! closures {
             type Args = ($($P::Owned,)*);
             type Output = R::Output;
 
+            const MOVES: bool = true $(&& $P::MOVES)*;
+
             #[inline]
             fn run(
                 &self,
@@ -39,6 +41,21 @@ macro_rules! closures {
                 }
                 $(let $P = $P::take(&_request.$index)?;)*
                 apply::<R, $($P::Item<'_>),*>(self, $($P),*).into_output().map_err(Error::from)
+            }
+
+            #[inline]
+            fn run_moved(
+                &self,
+                _: Context<'_>,
+                ($($P,)*): Self::Args,
+            ) -> Option<Result<Self::Output>> {
+                #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
+                fn apply<R, $($P),*>(f: impl Fn($($P),*) -> R, $($P: $P),*) -> R {
+                    f($($P),*)
+                }
+                $(let $P = $P::moved($P)?;)*
+                let output = apply::<R, $($P::Item<'static>),*>(self, $($P),*);
+                Some(output.into_output().map_err(Error::from))
             }
         }
 
@@ -53,6 +70,8 @@ macro_rules! closures {
         {
             type Args = ($($P::Owned,)*);
             type Output = R::Output;
+
+            const MOVES: bool = true $(&& $P::MOVES)*;
 
             #[inline]
             fn run(
@@ -72,6 +91,25 @@ macro_rules! closures {
                 apply::<R, $($P::Item<'_>),*>(self, context, $($P),*)
                     .into_output()
                     .map_err(Error::from)
+            }
+
+            #[inline]
+            fn run_moved(
+                &self,
+                context: Context<'_>,
+                ($($P,)*): Self::Args,
+            ) -> Option<Result<Self::Output>> {
+                #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
+                fn apply<R, $($P),*>(
+                    f: impl Fn(Context<'_>, $($P),*) -> R,
+                    context: Context<'_>,
+                    $($P: $P),*
+                ) -> R {
+                    f(context, $($P),*)
+                }
+                $(let $P = $P::moved($P)?;)*
+                let output = apply::<R, $($P::Item<'static>),*>(self, context, $($P),*);
+                Some(output.into_output().map_err(Error::from))
             }
         }
     };

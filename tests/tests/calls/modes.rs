@@ -1,4 +1,5 @@
-//! Where handlers run: chains of calls, pools and pumps.
+//! Where handlers run: chains of calls, pools and pumps; between plugins that call each other
+//! through shared memory, and directly.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +15,9 @@ use callgate_tests::{Bus, programs};
 
 const MODES: [Dispatch; 3] = [Dispatch::Thread, Dispatch::Pool(3), Dispatch::Pump];
 
-fn plugin(bus: &Bus, name: &str, dispatch: Dispatch) -> Arc<Plugin> {
-    let builder = Plugin::builder(name)
-        .socket(bus.socket())
-        .dispatch(dispatch);
-    Arc::new(builder.connect().unwrap())
+fn plugin(bus: &Bus, name: &str, (dispatch, direct): (Dispatch, bool)) -> Arc<Plugin> {
+    let builder = bus.builder(name).dispatch(dispatch).direct_calls(direct);
+    Arc::new(builder.connect().expect("connecting"))
 }
 
 /// Pumps until the flag is set, on a thread of its own; for the others nothing is to be done.
@@ -32,14 +31,14 @@ fn pumped(
         while dispatch == Dispatch::Pump && !stop.load(Ordering::Relaxed) {
             plugin
                 .pump(Instant::now() + Duration::from_millis(20))
-                .unwrap();
+                .expect("pumping");
         }
     })
 }
 
 /// A gate that calls the other one with one less, down to zero.
 fn ladder(plugin: &Arc<Plugin>, own: &str, other: &str) -> Provider {
-    let next = plugin.subscriber::<(u64,), u64>(other).unwrap();
+    let next = plugin.subscriber::<(u64,), u64>(other).expect("opening");
     let step = move |context: Context<'_>, n: u64| -> Result<u64, HandlerError> {
         if n == 0 {
             return Ok(u64::from(context.depth()));
@@ -49,18 +48,20 @@ fn ladder(plugin: &Arc<Plugin>, own: &str, other: &str) -> Provider {
         assert_eq!(context.depth(), before);
         Ok(depth)
     };
-    plugin.provide(own, step).unwrap()
+    plugin.provide(own, step).expect("providing")
 }
 
 /// A called B, B called A, and both waited for each other until the deadline.
-#[test]
-fn mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64() {
+fn mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64(direct: bool) {
     for (one, two) in MODES
         .iter()
         .flat_map(|a| MODES.iter().map(move |b| (*a, *b)))
     {
         let bus = Bus::start(programs!());
-        let (a, b) = (plugin(&bus, "A", one), plugin(&bus, "B", two));
+        let (a, b) = (
+            plugin(&bus, "A", (one, direct)),
+            plugin(&bus, "B", (two, direct)),
+        );
         let _gates = (
             ladder(&a, "A.Step", "B.Step"),
             ladder(&b, "B.Step", "A.Step"),
@@ -85,10 +86,9 @@ fn mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64() {
 }
 
 /// A frame-driven host called a gate between two frames; the gate called back, and nobody pumped.
-#[test]
-fn who_pumps_serves_its_own_chain_while_it_waits() {
+fn who_pumps_serves_its_own_chain_while_it_waits(direct: bool) {
     let bus = Bus::start(programs!());
-    let host = plugin(&bus, "Host", Dispatch::Pump);
+    let host = plugin(&bus, "Host", (Dispatch::Pump, direct));
     let me = thread::current().id();
     let _size = host
         .provide("Host.Size", move || -> u64 {
@@ -110,10 +110,9 @@ fn who_pumps_serves_its_own_chain_while_it_waits() {
 }
 
 /// A pump that ran handlers on another thread, or that slept past its deadline.
-#[test]
-fn a_pump_serves_on_its_own_thread_and_until_its_deadline() {
+fn a_pump_serves_on_its_own_thread_and_until_its_deadline(direct: bool) {
     let bus = Bus::start(programs!());
-    let host = plugin(&bus, "Host", Dispatch::Pump);
+    let host = plugin(&bus, "Host", (Dispatch::Pump, direct));
     let me = thread::current().id();
     let _gate = host
         .provide("Host.Add", move |a: u64, b: u64| {
@@ -139,10 +138,9 @@ fn a_pump_serves_on_its_own_thread_and_until_its_deadline() {
 }
 
 /// A pool whose threads waited for one another.
-#[test]
-fn a_pool_runs_handlers_side_by_side() {
+fn a_pool_runs_handlers_side_by_side(direct: bool) {
     let bus = Bus::start(programs!());
-    let host = plugin(&bus, "Host", Dispatch::Pool(3));
+    let host = plugin(&bus, "Host", (Dispatch::Pool(3), direct));
     let meeting = Arc::new(std::sync::Barrier::new(3));
     let threads = Arc::new(Mutex::new(HashSet::new()));
     let seen = threads.clone();
@@ -166,10 +164,9 @@ fn a_pool_runs_handlers_side_by_side() {
 }
 
 /// A call of another chain ran on top of a handler that waited.
-#[test]
-fn calls_of_other_chains_wait_until_the_handler_is_done() {
+fn calls_of_other_chains_wait_until_the_handler_is_done(direct: bool) {
     let bus = Bus::start(programs!());
-    let host = plugin(&bus, "Host", Dispatch::Thread);
+    let host = plugin(&bus, "Host", (Dispatch::Thread, direct));
     let far = bus.plugin("Far");
     let inside = Arc::new(AtomicBool::new(false));
     let (go, gone) = mpsc::sync_channel::<()>(0);
@@ -211,10 +208,9 @@ fn calls_of_other_chains_wait_until_the_handler_is_done() {
 }
 
 /// A caller that could not give up before its deadline, and a handler that worked for nobody.
-#[test]
-fn a_token_ends_the_wait_and_shows_in_the_handler() {
+fn a_token_ends_the_wait_and_shows_in_the_handler(direct: bool) {
     let bus = Bus::start(programs!());
-    let host = plugin(&bus, "Host", Dispatch::Thread);
+    let host = plugin(&bus, "Host", (Dispatch::Thread, direct));
     let (saw, seen) = mpsc::sync_channel(1);
     let (began, begun) = mpsc::sync_channel(1);
     let _long = host
@@ -245,4 +241,25 @@ fn a_token_ends_the_wait_and_shows_in_the_handler() {
         (error.code(), error.may_have_run()),
         (Code::Cancelled, false)
     );
+}
+
+/// Each behaviour, between plugins as if they were processes of their own, and directly.
+macro_rules! both {
+    ($($name:ident,)*) => {
+        mod through_links {
+            $(#[test] fn $name() { super::$name(false); })*
+        }
+        mod directly {
+            $(#[test] fn $name() { super::$name(true); })*
+        }
+    };
+}
+
+both! {
+    mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64,
+    who_pumps_serves_its_own_chain_while_it_waits,
+    a_pump_serves_on_its_own_thread_and_until_its_deadline,
+    a_pool_runs_handlers_side_by_side,
+    calls_of_other_chains_wait_until_the_handler_is_done,
+    a_token_ends_the_wait_and_shows_in_the_handler,
 }

@@ -26,7 +26,10 @@ fn host() -> (Broker, Plugin) {
         .start()
         .expect("a broker");
     let connection = broker.connect().expect("a connection");
-    let host = Plugin::builder("host").descriptor(connection).connect();
+    let host = Plugin::builder("host")
+        .direct_calls(false)
+        .descriptor(connection)
+        .connect();
     (broker, host.expect("its own bus"))
 }
 
@@ -133,6 +136,7 @@ fn two_brokers_in_one_process_are_two_buses() {
     let _b = two.provide("Same.Gate", || 2_u8).unwrap();
     let connect = |broker: &Broker| {
         Plugin::builder("guest")
+            .direct_calls(false)
             .descriptor(broker.connect().unwrap())
             .connect()
             .unwrap()

@@ -1,0 +1,245 @@
+//! Calls between plugins of one process: on the caller's thread, under the provider's token,
+//! without an archive where both sides have the same types.
+
+use std::any::Any;
+use std::sync::{Arc, Weak};
+
+use callgate_layout::Code;
+use callgate_layout::envelope::{Cell, Chain, Face, MAX_DEPTH};
+use parking_lot::Mutex;
+use rkyv::util::AlignedVec;
+
+use crate::archive;
+use crate::bus::Bus;
+use crate::caller::answer::decode;
+use crate::cancel::CancelToken;
+use crate::chain;
+use crate::context::{Caller, Context};
+use crate::dispatch::{Core, Dispatch};
+use crate::error::{Error, Result};
+use crate::gates::Gate;
+use crate::handler::{ErasedHandler, ReplyBuffer};
+use crate::link::Link;
+use crate::serve::{guarded, not_provided, too_deep};
+use crate::types::GateType;
+use crate::wait::Patience;
+
+/// The plugins of this process.
+static MEMBERS: Mutex<Vec<Member>> = Mutex::new(Vec::new());
+
+struct Member {
+    /// The bus's own number, because two brokers may number their plugins alike.
+    bus: u64,
+    plugin: u64,
+    core: Weak<Core>,
+}
+
+/// Lets other plugins of this process call this one directly.
+pub(crate) fn join(bus: &Bus, core: &Arc<Core>) {
+    MEMBERS.lock().push(Member {
+        bus: bus.number,
+        plugin: bus.plugin,
+        core: Arc::downgrade(core),
+    });
+}
+
+/// Ends that.
+pub(crate) fn leave(core: &Arc<Core>) {
+    let is_it = |member: &Member| std::ptr::eq(member.core.as_ptr(), Arc::as_ptr(core));
+    MEMBERS.lock().retain(|member| !is_it(member));
+}
+
+/// A provider in this process, and its gate as it was when the version was that.
+#[derive(Clone)]
+pub(crate) struct Local {
+    core: Arc<Core>,
+    caller: Arc<Caller>,
+    version: u64,
+    gate: Option<Gate>,
+}
+
+impl Local {
+    /// The provider at the other end of a link, if it is in this process.
+    pub(crate) fn find(bus: &Bus, link: &Link, gate: &str) -> Option<Local> {
+        let peer = link.peer();
+        if peer.pid() != std::process::id() {
+            return None;
+        }
+        let is_it = |member: &&Member| member.bus == bus.number && member.plugin == peer.plugin();
+        let core = MEMBERS.lock().iter().find(is_it)?.core.upgrade()?;
+        let caller = Arc::new(Caller {
+            name: bus.identity.name.clone(),
+            display_name: bus.identity.display_name.clone(),
+            version: bus.identity.version.clone(),
+            pid: std::process::id(),
+            plugin: bus.plugin,
+        });
+        let unknown = Local {
+            core,
+            caller,
+            version: 0,
+            gate: None,
+        };
+        Some(unknown.renewed(gate))
+    }
+
+    /// The same with the gate as it is now.
+    pub(crate) fn renewed(&self, gate: &str) -> Local {
+        let served = self.core.served();
+        // The version first: a gate that is newer than its version is looked up once too often.
+        let version = served.version();
+        Local {
+            version,
+            gate: served.look_up(gate),
+            ..self.clone()
+        }
+    }
+
+    /// Whether nothing was provided or withdrawn since.
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        self.core.served().version() == self.version
+    }
+
+    /// Whether this thread may run the provider's handlers.
+    #[inline]
+    pub(crate) fn is_for_here(&self) -> bool {
+        self.core.dispatch() != Dispatch::Pump || self.core.is_mine()
+    }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local").finish_non_exhaustive()
+    }
+}
+
+/// Arguments that may be moved into the handler, or only looked at.
+pub(crate) enum Given<'a, A> {
+    Moved(Option<A>),
+    Lent(&'a A),
+}
+
+impl<A> Given<'_, A> {
+    /// The arguments; `None` once they were moved.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&A> {
+        match self {
+            Given::Moved(arguments) => arguments.as_ref(),
+            Given::Lent(arguments) => Some(arguments),
+        }
+    }
+}
+
+/// A call, and how long it may wait for its turn.
+pub(crate) struct Visit<'a> {
+    pub(crate) local: &'a Local,
+    pub(crate) gate: &'a str,
+    pub(crate) face: Face,
+    /// Nanoseconds of the monotonic clock.
+    pub(crate) deadline: u64,
+    pub(crate) cancel: Option<&'a CancelToken>,
+    pub(crate) patience: &'a Patience,
+}
+
+impl Visit<'_> {
+    /// Runs the gate's handler on this thread.
+    #[inline]
+    pub(crate) fn call<A: GateType, R: GateType>(&self, given: &mut Given<'_, A>) -> Result<R> {
+        let before = chain::current().unwrap_or_else(chain::fresh);
+        if before.depth >= MAX_DEPTH {
+            return Err(too_deep());
+        }
+        let depth = before.depth + 1;
+        let chain = Chain { depth, ..before };
+        if self.cancel.is_some_and(CancelToken::is_cancelled) {
+            return Err(self.no_turn());
+        }
+        let core = &self.local.core;
+        let turn = match core.visit(chain.id) {
+            Ok(turn) => turn,
+            Err(token) => Some(
+                token
+                    .visit_until(chain.id, self.deadline, self.cancel, self.patience)
+                    .ok_or_else(|| self.no_turn())?,
+            ),
+        };
+        let outcome = self.run(chain, given);
+        core.leave(turn, outcome.is_err());
+        if self.cancel.is_some_and(CancelToken::is_cancelled) {
+            return Err(self.no_turn().maybe_run());
+        }
+        outcome
+    }
+
+    #[cold]
+    fn no_turn(&self) -> Error {
+        if self.cancel.is_some_and(CancelToken::is_cancelled) {
+            return Error::new(Code::Cancelled, "the call was given up");
+        }
+        let text = "the provider, in this process, ran other handlers until the deadline";
+        Error::new(Code::Timeout, text)
+    }
+
+    #[inline]
+    fn run<A: GateType, R: GateType>(&self, chain: Chain, given: &mut Given<'_, A>) -> Result<R> {
+        // Now that it is this chain's turn: what was withdrawn before does not run any more.
+        if self.local.is_current() {
+            return self.run_on(self.local, chain, given);
+        }
+        let local = self.local.renewed(self.gate);
+        if local.core.served().is_closing() {
+            let text = "the plugin has closed; the call was not run";
+            return Err(Error::new(Code::ProviderGone, text));
+        }
+        self.run_on(&local, chain, given)
+    }
+
+    #[inline]
+    fn run_on<A: GateType, R: GateType>(
+        &self,
+        local: &Local,
+        chain: Chain,
+        given: &mut Given<'_, A>,
+    ) -> Result<R> {
+        let missing = || not_provided(self.face);
+        let gate = local.gate.as_ref().ok_or_else(missing)?;
+        let handler = gate.handler(self.face).ok_or_else(missing)?;
+        let _entered = chain::enter(chain).ok_or_else(too_deep)?;
+        let context = Context::here(&local.caller, gate.name(), self.deadline, self.cancel);
+        guarded(gate, || {
+            let mut result: Option<R> = None;
+            let wanted = (self.face == Face::Function).then_some(&mut result as &mut dyn Any);
+            if let Given::Moved(given) = given
+                && handler.call_moved(context, given, wanted)?
+            {
+                // What an action returned nobody looks at.
+                return result.map_or_else(|| decode(true, &[]), Ok);
+            }
+            self.call_archived(handler, context, given)
+        })
+    }
+
+    /// Where the types are others of the same shape, or the arguments are wanted as an archive.
+    fn call_archived<A: GateType, R: GateType>(
+        &self,
+        handler: &dyn ErasedHandler,
+        context: Context<'_>,
+        given: &Given<'_, A>,
+    ) -> Result<R> {
+        let arguments = given.get().ok_or_else(|| not_provided(self.face))?;
+        let (mut cell, mut reply) = (Cell::default(), ReplyBuffer::new());
+        match archive::serialize_into(arguments, cell.inline_mut()) {
+            Some(length) => handler.call(context, &cell.inline()[..length], &mut reply)?,
+            None => {
+                let mut request = AlignedVec::new();
+                archive::serialize_vec(arguments, &mut request)?;
+                handler.call(context, &request, &mut reply)?;
+            }
+        }
+        if self.face == Face::Action {
+            reply.clear(0);
+        }
+        decode(true, reply.bytes())
+    }
+}

@@ -209,13 +209,11 @@ impl Core {
             return false;
         };
         let outcome = frame.run(job);
-        let failed = !matches!(outcome, Ok(Ok(())));
-        door.with(|_| self.served.status.count_call(failed));
-        if let Some(turn) = turn {
-            self.token.end(turn);
-        }
         match outcome {
-            Ok(outcome) => door.with(|intake| intake.answer(job, outcome, &mut frame.tools)),
+            Ok(outcome) => door.with(|intake| {
+                self.served.status.count_call(outcome.is_err());
+                intake.answer(job, outcome, &mut frame.tools);
+            }),
             Err(violation) => {
                 let servers = |intake: &mut Intake| {
                     let mut servers = intake.servers().iter();
@@ -227,6 +225,9 @@ impl Core {
                     self.broke(&link, violation);
                 }
             }
+        }
+        if let Some(turn) = turn {
+            self.token.end(turn);
         }
         true
     }

@@ -103,13 +103,11 @@ impl Core {
     fn serve_round(&self, door: &Door<'_>, frame: &mut Frame) -> u32 {
         self.settle_late(door);
         let mut served = 0;
-        while served < ROUND && self.token.holder().is_none() {
-            if !self.serve_one(door, frame, Wanted::Any) {
-                break;
-            }
+        // A call whose turn has not come ends the round, too.
+        while served < ROUND && self.serve_one(door, frame, Wanted::Any) {
             served += 1;
             self.token.offer();
-            if self.served.is_closing() {
+            if self.served.version() != frame.version {
                 break;
             }
         }
@@ -249,12 +247,11 @@ impl Core {
             .stay_awake(until, || self.has_work(door, frame))
     }
 
-    /// Whether to look at everything again rather than sleep. The end is asked for here, too: the
-    /// change of the version that came with it may have been taken note of already.
+    /// Whether to look at everything again. The end changes the version, too; before sleeping it is
+    /// asked for besides, because that change may have been taken note of already.
     #[inline]
     fn has_work(&self, door: &Door<'_>, frame: &Frame) -> bool {
         self.served.version() != frame.version
-            || self.served.is_closing()
             || self.token.is_wanted()
             || door.with(|intake| intake.has_call() || intake.has_queued(Wanted::Any))
     }
@@ -269,7 +266,7 @@ impl Core {
             intake.settle();
             intake.late_deadline()
         });
-        if !self.has_work(door, frame) {
+        if !self.has_work(door, frame) && !self.served.is_closing() {
             let deadline = until.into_iter().chain(late).min();
             self.served.bell.wait(seen, deadline);
         }

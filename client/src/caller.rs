@@ -84,7 +84,7 @@ pub(crate) fn call<A: GateType, R: GateType>(target: Target<'_>, arguments: &A) 
 pub(crate) fn call_loaned<R: GateType>(target: Target<'_>, room: Room) -> Result<R> {
     let chain = begin(target)?;
     let (mut cell, length) = (Cell::default(), room.len());
-    let ticket = match take_ticket(target) {
+    let ticket = match take_ticket(target, chain) {
         Ok(ticket) => ticket,
         Err(error) => {
             // Somebody else may wait for this room, and is told once it is free.
@@ -146,10 +146,21 @@ fn begin(target: Target<'_>) -> Result<Option<Chain>> {
 }
 
 #[inline]
-fn take_ticket(target: Target<'_>) -> Result<Ticket> {
-    match target.link.pending().take() {
+fn take_ticket(target: Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
+    match try_ticket(target, chain) {
         Some(ticket) => Ok(ticket),
-        None => wait_for_ticket(target),
+        None => wait_for_ticket(target, chain),
+    }
+}
+
+/// Takes a slot if one is free: for a call of its own one of the half that its gate may have, for
+/// one that a handler makes any, because the chain's earlier calls wait for it.
+#[inline]
+fn try_ticket(target: Target<'_>, chain: Option<Chain>) -> Option<Ticket> {
+    let pending = target.link.pending();
+    match chain {
+        None => pending.take_for(target.index),
+        Some(_) => pending.take(),
     }
 }
 
@@ -159,7 +170,7 @@ fn send_inline(
     cell: &mut Cell,
     length: usize,
 ) -> Result<Flight> {
-    let ticket = take_ticket(target)?;
+    let ticket = take_ticket(target, chain)?;
     publish(target, (ticket, chain), (Place::Inline, length), cell)?;
     Ok(Flight {
         ticket,
@@ -184,7 +195,7 @@ fn send_large<A: GateType>(
             shrink(scratch);
             return Err(error);
         }
-        let ticket = take_ticket(target)?;
+        let ticket = take_ticket(target, chain)?;
         let held = wait_for(target, || link.write_payload(scratch))
             .unwrap_or_else(|| Err(no_room(target, "payload memory")));
         let length = scratch.len();
@@ -250,8 +261,8 @@ fn publish(
 }
 
 #[cold]
-fn wait_for_ticket(target: Target<'_>) -> Result<Ticket> {
-    wait_for(target, || target.link.pending().take()).ok_or_else(|| no_room(target, "pending call"))
+fn wait_for_ticket(target: Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
+    wait_for(target, || try_ticket(target, chain)).ok_or_else(|| no_room(target, "pending call"))
 }
 
 /// Waits until `attempt` gives something, the link ends or the deadline passes.

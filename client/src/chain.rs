@@ -13,15 +13,21 @@ use callgate_layout::envelope::{Chain, MAX_DEPTH};
 
 use crate::dispatch::Core;
 
-/// Where a thread stands: the chain of the handler that it runs, and how many it has on its stack.
+/// Where a thread stands: the chain of the handler that it runs (with depth 0: none), and how many
+/// it has on its stack. Two words, because every call writes them.
 #[derive(Clone, Copy)]
 struct Standing {
-    chain: Option<Chain>,
+    chain: Chain,
     nesting: u8,
 }
 
+const OUTSIDE: Standing = Standing {
+    chain: Chain { id: 0, depth: 0 },
+    nesting: 0,
+};
+
 thread_local! {
-    static STANDING: Cell<Standing> = const { Cell::new(Standing { chain: None, nesting: 0 }) };
+    static STANDING: Cell<Standing> = const { Cell::new(OUTSIDE) };
     /// The plugins whose handlers this thread may run; `None` for most threads.
     static CORES: RefCell<Option<Rc<[Arc<Core>]>>> = const { RefCell::new(None) };
     static NUMBER: u64 = {
@@ -34,7 +40,8 @@ thread_local! {
 /// The chain of the handler that runs on this thread; `None` outside of handlers.
 #[inline]
 pub(crate) fn current() -> Option<Chain> {
-    STANDING.get().chain
+    let chain = STANDING.get().chain;
+    (chain.depth != 0).then_some(chain)
 }
 
 /// Makes a chain the thread's until the guard is dropped; `None` where that is too deep. The
@@ -46,7 +53,7 @@ pub(crate) fn enter(chain: Chain) -> Option<Entered> {
         return None;
     }
     STANDING.set(Standing {
-        chain: Some(chain),
+        chain,
         nesting: before.nesting + 1,
     });
     Some(Entered { before })

@@ -232,6 +232,10 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
     #[doc(hidden)]
     const MOVES: bool;
 
+    /// Whether it looks at its context, for which a clock has to be read.
+    #[doc(hidden)]
+    const LOOKS: bool;
+
     /// Runs the handler on values; `None` where it needs an archive.
     #[doc(hidden)]
     fn run_moved(
@@ -260,6 +264,11 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
 pub(crate) trait ErasedHandler: Send + Sync {
     /// Checks the request, runs the handler and archives what it returns. A panic passes through.
     fn call(&self, context: Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()>;
+
+    /// Whether it looks at its context.
+    fn looks(&self) -> bool {
+        true
+    }
 
     /// Runs the handler on the values in `arguments`, an `Option` of its parameters, and puts what
     /// it returns into `result`, an `Option` of that, if somebody wants it. False, with everything
@@ -309,6 +318,10 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
         let request = archive::access::<H::Args>(request)?;
         let output = self.handler.run(context, request)?;
         reply.put(&output)
+    }
+
+    fn looks(&self) -> bool {
+        H::LOOKS
     }
 
     #[inline]

@@ -102,6 +102,12 @@ impl Intake {
         self.servers.iter().any(Server::has_call)
     }
 
+    /// Whether there is any call.
+    #[inline]
+    pub(crate) fn has_work(&self) -> bool {
+        self.has_call() || !self.queue.is_empty()
+    }
+
     /// Whether a call that was taken before waits for this one.
     #[inline]
     pub(crate) fn has_queued(&self, wanted: Wanted) -> bool {

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use callgate_layout::Code;
 use callgate_layout::envelope::{Cell, Chain, Face, MAX_DEPTH};
@@ -21,6 +22,7 @@ use crate::gates::Gate;
 use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::link::Link;
 use crate::serve::{guarded, not_provided, too_deep};
+use crate::subscriber::deadline;
 use crate::types::GateType;
 use crate::wait::Patience;
 
@@ -136,8 +138,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) local: &'a Local,
     pub(crate) gate: &'a str,
     pub(crate) face: Face,
-    /// Nanoseconds of the monotonic clock.
-    pub(crate) deadline: u64,
+    /// Counted from now; the clock is only read where somebody looks at it.
+    pub(crate) timeout: Duration,
     pub(crate) cancel: Option<&'a CancelToken>,
     pub(crate) patience: &'a Patience,
 }
@@ -160,7 +162,7 @@ impl Visit<'_> {
             Ok(turn) => turn,
             Err(token) => Some(
                 token
-                    .visit_until(chain.id, self.deadline, self.cancel, self.patience)
+                    .visit_until(chain.id, deadline(self.timeout), self.cancel, self.patience)
                     .ok_or_else(|| self.no_turn())?,
             ),
         };
@@ -206,7 +208,11 @@ impl Visit<'_> {
         let gate = local.gate.as_ref().ok_or_else(missing)?;
         let handler = gate.handler(self.face).ok_or_else(missing)?;
         let _entered = chain::enter(chain).ok_or_else(too_deep)?;
-        let context = Context::here(&local.caller, gate.name(), self.deadline, self.cancel);
+        let deadline = match handler.looks() {
+            true => deadline(self.timeout),
+            false => 0,
+        };
+        let context = Context::here(&local.caller, gate.name(), deadline, self.cancel);
         guarded(gate, || {
             let mut result: Option<R> = None;
             let wanted = (self.face == Face::Function).then_some(&mut result as &mut dyn Any);

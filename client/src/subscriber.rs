@@ -172,8 +172,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         outcome.map_err(|error| shared.failed(&way.link, error))
     }
 
-    /// Calls a provider in this process.
-    #[inline]
+    /// Calls a provider in this process. Kept out of the way of other calls.
+    #[inline(never)]
     fn call_here<T: GateType>(
         &self,
         local: &Local,
@@ -189,7 +189,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             local,
             gate: opened.gate(),
             face,
-            deadline: deadline(self.timeout),
+            timeout: self.timeout,
             cancel: self.cancel.as_ref(),
             patience: &self.shared.patience,
         };

@@ -9,7 +9,7 @@
 //! plain stores and no locked instruction. It lets go before it sleeps, and offers the token when
 //! a caller in this process wants it.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use callgate_layout::clock;
 use callgate_layout::sys::futex::{self, Awaited};
@@ -106,6 +106,7 @@ impl Token {
     ) -> Option<Turn> {
         self.waiters.fetch_add(1, Ordering::SeqCst);
         self.wanted.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         let is_cancelled = || cancel.is_some_and(CancelToken::is_cancelled);
         let turn = loop {
             let seen = self.changes.load(Ordering::SeqCst);
@@ -175,6 +176,7 @@ impl Token {
     /// again, to be looked at after this.
     pub(crate) fn begin_waiting(&self) -> Awaited<'_> {
         self.waiters.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         Awaited::private(&self.changes, self.changes.load(Ordering::SeqCst))
     }
 
@@ -185,9 +187,10 @@ impl Token {
 
     #[inline]
     fn free(&self) {
-        // Sequentially consistent, as is counting oneself before looking: at least one of the
-        // two sees the other.
-        self.owner.swap(FREE, Ordering::SeqCst);
+        self.owner.store(FREE, Ordering::Release);
+        // Who waits counts itself, fences, and looks at the owner; here it is the other way
+        // round: at least one of the two sees the other.
+        fence(Ordering::SeqCst);
         if self.waiters.load(Ordering::SeqCst) != 0 {
             self.tell();
         }

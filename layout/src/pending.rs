@@ -9,7 +9,7 @@
 //! read-modify-writes, so what any earlier holder knew (its reply, its payload) is known to
 //! whoever takes a slot after it, whichever slot that is.
 
-use crate::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::geometry::{Geometry, MAX_ENTRIES};
 
 /// The pending calls of one link.
@@ -19,8 +19,13 @@ pub struct Pending {
     abandoned: AtomicU64,
     /// How many calls each slot has borne; changed only by who holds the slot.
     generations: [AtomicU32; MAX_ENTRIES as usize],
+    /// The gate that each taken slot is for; [`UNKNOWN`] until its holder has said it.
+    gates: [AtomicU16; MAX_ENTRIES as usize],
     entries: u32,
 }
+
+/// The gate of a slot whose holder has not said which it is for. It counts for every gate.
+const UNKNOWN: u16 = u16::MAX;
 
 /// A taken slot and the generation of the call it is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +43,7 @@ impl Pending {
             taken: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             generations: core::array::from_fn(|_| AtomicU32::new(0)),
+            gates: core::array::from_fn(|_| AtomicU16::new(UNKNOWN)),
             entries: geometry.entries(),
         }
     }
@@ -45,10 +51,42 @@ impl Pending {
     /// Takes the lowest free slot; `None` while all are taken.
     #[inline]
     pub fn take(&self) -> Option<Ticket> {
-        let mut taken = self.taken.load(Ordering::Relaxed);
+        self.take_if(|_| true)
+    }
+
+    /// Takes a slot for a call of a gate; `None` while all are taken, or half of them for this very
+    /// gate: one slow gate does not keep the others of its link from being called.
+    #[inline]
+    pub fn take_for(&self, gate: u16) -> Option<Ticket> {
+        let half = (self.entries / 2).max(1);
+        let ticket =
+            self.take_if(|taken| taken.count_ones() < half || self.count(taken, gate) < half)?;
+        self.gates[usize::from(ticket.slot)].store(gate, Ordering::Relaxed);
+        Some(ticket)
+    }
+
+    /// How many of the taken slots are for a gate, or may be. A slot's gate is unknown from before
+    /// it is freed until after it is taken, and who has seen the bit set has seen that, so there
+    /// are never more than this.
+    #[cold]
+    fn count(&self, mut taken: u64, gate: u16) -> u32 {
+        let mut count = 0;
+        while taken != 0 {
+            let slot = taken.trailing_zeros() as usize;
+            taken &= taken - 1;
+            let its = self.gates[slot].load(Ordering::Relaxed);
+            count += u32::from(its == gate || its == UNKNOWN);
+        }
+        count
+    }
+
+    #[inline]
+    fn take_if(&self, may: impl Fn(u64) -> bool) -> Option<Ticket> {
+        // PENDING-FREED, acquire: for the gates of the slots that are taken.
+        let mut taken = self.taken.load(Ordering::Acquire);
         loop {
             let slot = taken.trailing_ones();
-            if slot >= self.entries {
+            if slot >= self.entries || !may(taken) {
                 return None;
             }
             // PENDING-FREED, acquire.
@@ -56,7 +94,7 @@ impl Pending {
                 taken,
                 taken | 1 << slot,
                 Ordering::Acquire,
-                Ordering::Relaxed,
+                Ordering::Acquire,
             ) {
                 Ok(_) => return Some(self.ticket(slot as u8)),
                 Err(now) => taken = now,
@@ -75,6 +113,7 @@ impl Pending {
     /// Frees a slot whose reply was published and copied.
     #[inline]
     pub fn free(&self, ticket: Ticket) {
+        self.gates[usize::from(ticket.slot)].store(UNKNOWN, Ordering::Relaxed);
         // PENDING-FREED, release. SeqCst besides, at no cost where a locked instruction is both,
         // so that the load of "does anybody wait for a slot?" that follows is not done before.
         self.taken.fetch_and(!(1 << ticket.slot), Ordering::SeqCst);
@@ -132,6 +171,22 @@ impl Pending {
 #[cfg(all(test, not(callgate_loom)))]
 mod tests {
     use super::*;
+
+    /// One gate whose handler hung took all slots of its link, and no other gate could be called.
+    #[test]
+    fn a_gate_gets_half_of_the_slots() {
+        let pending = Pending::new(Geometry::DEFAULT);
+        let slow: Vec<_> = (0..32).map(|_| pending.take_for(7).unwrap()).collect();
+        assert_eq!(pending.take_for(7), None);
+        let other = pending.take_for(8).unwrap();
+        assert_eq!(pending.take_for(7), None);
+        pending.free(slow[5]);
+        assert_eq!(pending.take_for(7).map(|ticket| ticket.slot), Some(5));
+        pending.free(other);
+        // Chains may have the rest.
+        assert!((0..32).all(|_| pending.take().is_some()));
+        assert_eq!(pending.take(), None);
+    }
 
     /// A call that found no room for its payload was never published, but its slot's generation
     /// was used up; from then on the caller waited for answers that the provider, which counts

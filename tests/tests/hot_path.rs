@@ -38,6 +38,11 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
+        Scene::with(false)
+    }
+
+    /// `direct`: as plugins of one process call each other, or as if they were two.
+    fn with(direct: bool) -> Scene {
         let broker = Broker::builder()
             .without_socket()
             .start()
@@ -45,7 +50,7 @@ impl Scene {
         let [provider, caller] = ["Provider", "Caller"].map(|name| {
             let connection = broker.connect().expect("a connection");
             let plugin = Plugin::builder(name)
-                .direct_calls(false)
+                .direct_calls(direct)
                 .descriptor(connection)
                 .connect();
             plugin.expect("a plugin on this bus")
@@ -105,6 +110,20 @@ fn calls_allocate_nothing() {
         (change.allocations + change.reallocations + change.deallocations) as u64
     });
     assert_eq!(allocations, 0, "in {CALLS} calls, on all threads");
+}
+
+/// A call inside one process, which has no reason to allocate anything either.
+#[test]
+fn direct_calls_allocate_nothing() {
+    let _alone = alone();
+    let scene = Scene::with(true);
+    let allocations = least(1, || {
+        let region = Region::new(ALLOCATOR);
+        scene.call(CALLS);
+        let change = region.change();
+        (change.allocations + change.reallocations + change.deallocations) as u64
+    });
+    assert_eq!(allocations, 0, "in {CALLS} calls");
 }
 
 /// The same count sees what is allocated: else the test above would show nothing.

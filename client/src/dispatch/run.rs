@@ -102,6 +102,8 @@ impl Core {
     /// Serves calls that are there, up to a number; returns how many there were.
     fn serve_round(&self, door: &Door<'_>, frame: &mut Frame) -> u32 {
         self.settle_late(door);
+        // Also where there was nothing to serve since the last time.
+        self.token.offer();
         let mut served = 0;
         // A call whose turn has not come ends the round, too.
         while served < ROUND && self.serve_one(door, frame, Wanted::Any) {
@@ -243,17 +245,29 @@ impl Core {
             true => until.min(clock::now() + LATE_LOOK),
             false => until,
         };
-        self.patience
-            .stay_awake(until, || self.has_work(door, frame))
+        // Looked at without borrowing anew each time: no handler runs meanwhile.
+        match door {
+            Door::Held(intake) => {
+                let intake = intake.borrow();
+                let has_work = || self.is_called_for(frame) || intake.has_work();
+                self.patience.stay_awake(until, has_work)
+            }
+            Door::Shared(_) => self
+                .patience
+                .stay_awake(until, || self.has_work(door, frame)),
+        }
     }
 
     /// Whether to look at everything again. The end changes the version, too; before sleeping it is
     /// asked for besides, because that change may have been taken note of already.
     #[inline]
     fn has_work(&self, door: &Door<'_>, frame: &Frame) -> bool {
-        self.served.version() != frame.version
-            || self.token.is_wanted()
-            || door.with(|intake| intake.has_call() || intake.has_queued(Wanted::Any))
+        self.is_called_for(frame) || door.with(|intake| intake.has_work())
+    }
+
+    #[inline]
+    fn is_called_for(&self, frame: &Frame) -> bool {
+        self.served.version() != frame.version || self.token.is_wanted()
     }
 
     fn park(&self, door: &Door<'_>, frame: &Frame, until: Option<u64>) {

@@ -28,6 +28,7 @@ macro_rules! closures {
             type Output = R::Output;
 
             const MOVES: bool = true $(&& $P::MOVES)*;
+            const LOOKS: bool = false;
 
             #[inline]
             fn run(
@@ -72,6 +73,7 @@ macro_rules! closures {
             type Output = R::Output;
 
             const MOVES: bool = true $(&& $P::MOVES)*;
+            const LOOKS: bool = true;
 
             #[inline]
             fn run(

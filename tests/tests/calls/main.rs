@@ -4,8 +4,10 @@
 
 mod deadlines;
 mod failures;
+mod fairness;
 mod gates;
 mod load;
+#[cfg(test)]
 mod modes;
 mod names;
 mod nested;

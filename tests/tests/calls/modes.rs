@@ -207,6 +207,41 @@ fn calls_of_other_chains_wait_until_the_handler_is_done(direct: bool) {
     });
 }
 
+/// A handler ran on the dispatcher's thread and another on a caller's, at the same time; or one of
+/// the two sides got no turn.
+fn handlers_of_one_plugin_take_turns(direct: bool) {
+    for dispatch in [Dispatch::Thread, Dispatch::Pump] {
+        let bus = Bus::start(programs!());
+        let host = plugin(&bus, "Host", (dispatch, direct));
+        let inside = Arc::new(AtomicBool::new(false));
+        let alone = move |inside: &AtomicBool| {
+            assert!(!inside.swap(true, Ordering::SeqCst));
+            std::hint::black_box((0..500).sum::<u64>());
+            assert!(inside.swap(false, Ordering::SeqCst));
+        };
+        let (one, two) = (inside.clone(), inside.clone());
+        let _archived = host.provide("Host.One", move || alone(&one)).unwrap();
+        // Raw payloads always pass through shared memory.
+        let _raw = host
+            .provide_raw("Host.Two", move |_: Context<'_>, _| alone(&two))
+            .unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let pump = pumped(&host, dispatch, &stop);
+        let callers = [bus.plugin("One"), bus.plugin("Two")];
+        let one = open::<(), ()>(&callers[0], "Host.One");
+        let two = callers[1].raw_subscriber::<()>("Host.Two").unwrap();
+        two.wait_ready(Duration::from_secs(20)).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..2_000).for_each(|_| one.invoke(()).unwrap()));
+            }
+            scope.spawn(|| (0..2_000).for_each(|_| two.loan(8).unwrap().invoke().unwrap()));
+        });
+        stop.store(true, Ordering::Relaxed);
+        pump.join().unwrap();
+    }
+}
+
 /// A caller that could not give up before its deadline, and a handler that worked for nobody.
 fn a_token_ends_the_wait_and_shows_in_the_handler(direct: bool) {
     let bus = Bus::start(programs!());
@@ -256,6 +291,7 @@ macro_rules! both {
 }
 
 both! {
+    handlers_of_one_plugin_take_turns,
     mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64,
     who_pumps_serves_its_own_chain_while_it_waits,
     a_pump_serves_on_its_own_thread_and_until_its_deadline,

@@ -39,6 +39,8 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) owner: PluginId,
+    /// The how manyeth gate this is that began to be provided, of all on the bus.
+    pub(crate) generation: u64,
     pub(crate) function: Option<Shape>,
     pub(crate) action: Option<Shape>,
     _charge: Charge,
@@ -71,6 +73,8 @@ struct Open {
 pub(crate) struct Standing {
     pub(crate) gate: Arc<str>,
     pub(crate) owner: Option<PluginId>,
+    /// Which life of the gate this is; 0 while nobody provides it.
+    pub(crate) generation: u64,
     pub(crate) function: FaceState,
     pub(crate) action: FaceState,
     /// What is provided now: function, action.
@@ -89,6 +93,8 @@ impl Standing {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     gates: BTreeMap<Arc<str>, Gate>,
+    /// How many gates ever began to be provided.
+    lives: u64,
     opens: HashMap<PluginId, BTreeMap<u32, Open>>,
     watchers: HashMap<Arc<str>, BTreeSet<(PluginId, u32)>>,
 }
@@ -116,8 +122,10 @@ impl Registry {
             *place = Some(shape);
         } else {
             let charge = quota.charge().ok_or(Refused::TooManyGates(quota.limit()))?;
+            self.lives += 1;
             let mut gate = Gate {
                 owner: plugin,
+                generation: self.lives,
                 function: None,
                 action: None,
                 _charge: charge,
@@ -230,6 +238,7 @@ impl Registry {
         Some(Standing {
             gate: open.gate.clone(),
             owner: gate.map(|gate| gate.owner),
+            generation: gate.map_or(0, |gate| gate.generation),
             function: compare(function, &open.function),
             action: compare(action, &open.action),
             provided: [function.map(shape), action.map(shape)],

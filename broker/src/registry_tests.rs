@@ -126,6 +126,7 @@ fn only_news_is_told() {
     opened(&mut registry, A, 1, &shape(1, 1));
     let mut state = GateState {
         owner: None,
+        generation: 0,
         function: FaceState::Absent,
         action: FaceState::Absent,
         route: None,

@@ -294,9 +294,10 @@ fn no_room(target: Target<'_>, what: &str) -> Error {
     Error::new(
         Code::Overloaded,
         format!(
-            "no {what} to plugin {} came free before the deadline; {} calls are under way, nothing was sent",
+            "no {what} to plugin {} came free before the deadline; {} calls are under way (one gate has at most half of a link's {}), nothing was sent",
             link.peer().name(),
-            link.pending().in_flight()
+            link.pending().in_flight(),
+            link.geometry().entries()
         ),
     )
 }

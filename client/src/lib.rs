@@ -31,8 +31,10 @@ mod serve;
 mod server;
 mod subscriber;
 mod token;
+mod trace;
 mod types;
 mod wait;
+mod watch;
 
 pub use callgate_derive::gate_type;
 pub use callgate_layout::control::Limits;
@@ -53,6 +55,7 @@ pub use types::{
     signature_of,
 };
 pub use wait::WaitPolicy;
+pub use watch::{GateEvent, Watch};
 
 /// What the attribute macro writes into other crates; not for people.
 #[doc(hidden)]

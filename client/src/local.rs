@@ -23,6 +23,7 @@ use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::link::Link;
 use crate::serve::{guarded, not_provided, too_deep};
 use crate::subscriber::deadline;
+use crate::trace;
 use crate::types::GateType;
 use crate::wait::Patience;
 
@@ -208,6 +209,7 @@ impl Visit<'_> {
         let gate = local.gate.as_ref().ok_or_else(missing)?;
         let handler = gate.handler(self.face).ok_or_else(missing)?;
         let _entered = chain::enter(chain).ok_or_else(too_deep)?;
+        let _span = trace::handle(gate.name(), local.caller.name());
         let deadline = match handler.looks() {
             true => deadline(self.timeout),
             false => 0,

@@ -1,5 +1,6 @@
 //! An open gate: how it stands now, and where its calls go.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use crate::bus::Bus;
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::local::Local;
+use crate::watch::GateEvent;
 
 /// The way to a gate's provider.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Way {
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
     owner: Option<String>,
+    /// Which of the gate's lives this is; 0 while nobody provides it.
+    generation: u64,
     function: FaceState,
     action: FaceState,
     way: Option<Way>,
@@ -41,6 +45,39 @@ struct Progress {
     is_known: bool,
     /// Why it cannot be opened, or will not change any more.
     failure: Option<Error>,
+    /// What a watcher has not seen yet; `None` where nobody watches.
+    events: Option<VecDeque<GateEvent>>,
+    /// What it was told last.
+    told: Option<GateEvent>,
+}
+
+/// Changes that are kept for a watcher that does not look.
+const MAX_EVENTS: usize = 64;
+
+impl Progress {
+    /// Notes a change for who watches.
+    fn note(&mut self, standing: &Standing) {
+        let Some(events) = &mut self.events else {
+            return;
+        };
+        let before = self.told.as_ref().map_or(0, |event| event.generation);
+        let event = GateEvent {
+            owner: standing.owner.clone(),
+            generation: match standing.generation {
+                0 => before,
+                generation => generation,
+            },
+            has_function: standing.has(Face::Function),
+            has_action: standing.has(Face::Action),
+        };
+        if self.told.as_ref() != Some(&event) {
+            if events.len() == MAX_EVENTS {
+                events.pop_front();
+            }
+            events.push_back(event.clone());
+            self.told = Some(event);
+        }
+    }
 }
 
 /// A gate that this plugin has opened.
@@ -84,12 +121,14 @@ impl Opened {
     fn stand(&self, state: GateState, way: Option<Way>) {
         let GateState {
             owner,
+            generation,
             function,
             action,
             ..
         } = state;
         self.replace(Standing {
             owner,
+            generation,
             function,
             action,
             way,
@@ -121,7 +160,9 @@ impl Opened {
             .as_ref()
             .is_some_and(|way| Arc::ptr_eq(&way.link, link))
         {
-            self.standing.store(Arc::new(Standing::absent()));
+            let absent = Standing::absent();
+            progress.note(&absent);
+            self.standing.store(Arc::new(absent));
             progress.is_known = true;
             self.change.notify_all();
         }
@@ -153,6 +194,7 @@ impl Opened {
         let mut progress = self.progress.lock();
         // What the broker sent while the plugin closed changes nothing any more.
         if !self.standing().is_closed {
+            progress.note(&standing);
             self.standing.store(Arc::new(standing));
             // A gate that could not be opened stands as it does now, after all.
             progress.failure = None;
@@ -176,6 +218,27 @@ impl Opened {
         match &progress.failure {
             Some(failure) => Err(failure.clone().at_gate(self.gate.clone())),
             None => Ok(()),
+        }
+    }
+
+    /// Keeps changes from here on, for [`Opened::next_event`].
+    pub(crate) fn watch(&self) {
+        self.progress.lock().events = Some(VecDeque::new());
+    }
+
+    /// The next change, if there is one until then.
+    pub(crate) fn next_event(&self, until: Instant) -> Result<Option<GateEvent>> {
+        let mut progress = self.progress.lock();
+        loop {
+            if let Some(event) = progress.events.as_mut().and_then(VecDeque::pop_front) {
+                return Ok(Some(event));
+            }
+            if let Some(failure) = &progress.failure {
+                return Err(failure.clone().at_gate(self.gate.clone()));
+            }
+            if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
+                return Ok(None);
+            }
         }
     }
 
@@ -211,6 +274,7 @@ impl Standing {
     fn absent() -> Standing {
         Standing {
             owner: None,
+            generation: 0,
             function: FaceState::Absent,
             action: FaceState::Absent,
             way: None,
@@ -284,6 +348,7 @@ mod tests {
     fn state(function: FaceState) -> GateState {
         GateState {
             owner: Some("A".to_owned()),
+            generation: 1,
             function,
             action: FaceState::Absent,
             route: None,

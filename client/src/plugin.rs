@@ -26,6 +26,7 @@ use crate::raw::{Payload, RawSubscriber, erase_raw, raw_signature};
 use crate::subscriber::{Shared, Subscriber};
 use crate::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::wait::Patience;
+use crate::watch::Watch;
 
 /// A participant on a bus.
 ///
@@ -183,9 +184,43 @@ impl Plugin {
         Ok(RawSubscriber::new(self.open(gate, &signature, &action)?))
     }
 
+    /// Watches a gate come and go, whatever its types; see [`Watch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::subscriber`].
+    pub fn watch(&self, gate: &str) -> Result<Watch> {
+        check_gate(gate)?;
+        let opened = Arc::new(Opened::new(gate.into()));
+        opened.watch();
+        let number = self.bus.next_number();
+        self.bus.add_opened(number, &opened);
+        // From here on dropping the watch closes the gate again.
+        let watch = Watch::new(self.bus.clone(), number, opened.clone());
+        let [function, action] = [signature_of::<(), ()>(), action_signature_of::<()>()];
+        self.ask_to_open(&opened, number, (&function, &action))?;
+        Ok(watch)
+    }
+
+    /// Asks the broker how a gate stands, and to be told of every change.
+    fn ask_to_open(
+        &self,
+        opened: &Opened,
+        number: u32,
+        (function, action): (&Signature, &Signature),
+    ) -> Result<()> {
+        self.bus.check_alive()?;
+        self.bus.send(&ToBroker::Open {
+            open: number,
+            gate: opened.gate().to_string(),
+            function: shape(function),
+            action: shape(action),
+        })?;
+        opened.wait_known(Instant::now() + REQUEST_TIMEOUT)
+    }
+
     fn open(&self, gate: &str, function: &Signature, action: &Signature) -> Result<Shared> {
         check_gate(gate)?;
-        self.bus.check_alive()?;
         let number = self.bus.next_number();
         let opened = Arc::new(Opened::new(gate.into()));
         self.bus.add_opened(number, &opened);
@@ -197,13 +232,7 @@ impl Plugin {
             opened: opened.clone(),
             patience,
         };
-        self.bus.send(&ToBroker::Open {
-            open: number,
-            gate: gate.to_owned(),
-            function: shape(function),
-            action: shape(action),
-        })?;
-        opened.wait_known(Instant::now() + REQUEST_TIMEOUT)?;
+        self.ask_to_open(&opened, number, (function, action))?;
         Ok(shared)
     }
 

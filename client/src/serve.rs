@@ -18,6 +18,7 @@ use crate::intake::Intake;
 use crate::link::Link;
 use crate::raw::Payload;
 use crate::server::Job;
+use crate::trace;
 
 /// Keep at most this much memory for the next large payload.
 pub(crate) const KEEP: usize = 64 << 10;
@@ -117,6 +118,7 @@ impl Table {
         let Some(_entered) = chain::enter(job.chain) else {
             return Ok(Err(too_deep()));
         };
+        let _span = trace::handle(gate.name(), link.peer().name());
         let context = Context::of_call(link, gate.name(), (job.ticket, deadline));
         let Tools {
             cell,

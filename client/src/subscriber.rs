@@ -16,6 +16,7 @@ use crate::link::Link;
 use crate::listen::break_link;
 use crate::local::{Given, Local, Visit};
 use crate::opened::Opened;
+use crate::trace;
 use crate::types::{Arguments, GateType};
 use crate::wait::Patience;
 
@@ -152,6 +153,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         let gate = shared.opened.gate();
         let standing = shared.opened.standing();
         let way = standing.way(face, gate)?;
+        let _span = trace::call(gate, &way.link);
         if let Some(local) = &way.local
             && local.is_for_here()
         {

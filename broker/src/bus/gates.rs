@@ -101,6 +101,7 @@ impl Bus {
         }
         let state = GateState {
             owner: standing.owner.map(|owner| self.name_of(owner)),
+            generation: standing.generation,
             function: standing.function,
             action: standing.action,
             route,

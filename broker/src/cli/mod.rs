@@ -1,6 +1,7 @@
 //! The command line of the `callgate` program, as a library entry, so that other programs (and
 //! tests) can offer the same commands.
 
+mod completions;
 mod echo;
 mod ls;
 mod output;
@@ -58,6 +59,11 @@ enum Command {
     },
     /// Call a gate that takes and gives bytes, and print how long it took
     Ping(ping::Options),
+    /// Print a script that lets a shell complete this command line
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Runs the program with these arguments, the first of which is its name, and says how it ends:
@@ -82,6 +88,7 @@ impl CommandLine {
             Command::Ls { what } => ls::run(common, *what),
             Command::Echo { gate } => echo::run(common, gate),
             Command::Ping(options) => ping::run(common, options),
+            Command::Completions { shell } => completions::run(*shell),
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,

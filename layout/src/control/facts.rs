@@ -93,6 +93,9 @@ pub struct Route {
 pub struct GateState {
     /// The provider's name, while there is one.
     pub owner: Option<String>,
+    /// Which of the gate's lives this is, in the order of all gates' on the bus; 0 while nobody
+    /// provides it.
+    pub generation: u64,
     /// The half that gives results.
     pub function: FaceState,
     /// The half that gives none.

@@ -16,3 +16,4 @@ mod payloads;
 mod support;
 mod types;
 mod waiting;
+mod watching;

@@ -10,6 +10,20 @@ const NOWHERE: &str = "/nowhere/bus.sock";
 /// The commands that need a broker.
 const CLIENTS: [&[&str]; 3] = [&["ls"], &["echo", "A.Gate"], &["ping", "A.Gate"]];
 
+/// A script that completes another program's commands, or none.
+#[test]
+fn completions_name_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let outcome = run(Path::new(NOWHERE), &["completions", shell]);
+        assert_eq!(outcome.exit, Some(0), "{outcome:?}");
+        for word in ["callgate", "serve", "ping"] {
+            assert!(outcome.stdout.contains(word), "{word} for {shell}");
+        }
+    }
+    let outcome = run(Path::new(NOWHERE), &["completions", "sh"]);
+    assert_eq!(outcome.exit, Some(2), "{outcome:?}");
+}
+
 /// Help that is a failure, or goes where a pager does not see it.
 #[test]
 fn help_and_version_are_printed() {
@@ -31,6 +45,7 @@ fn help_and_version_are_printed() {
         "ls",
         "echo",
         "ping",
+        "completions",
         "--socket",
         "--timeout",
         "--json",

@@ -1,0 +1,14 @@
+//! `callgate completions`: what a shell needs to complete the command line.
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+use clap_complete::{Shell, generate};
+
+use super::{CommandLine, Outcome};
+
+pub(super) fn run(shell: Shell) -> Outcome {
+    let mut script = Vec::new();
+    generate(shell, &mut CommandLine::command(), "callgate", &mut script);
+    Ok(io::stdout().write_all(&script)?)
+}

@@ -1,0 +1,89 @@
+//! Watching a gate come and go.
+
+use std::time::Duration;
+
+use callgate_client::{Code, GateEvent, Watch};
+use callgate_tests::{Bus, PATIENCE, programs};
+
+fn next(watch: &Watch) -> GateEvent {
+    let event = watch.next(PATIENCE).expect("the session lives");
+    event.expect("something changed")
+}
+
+/// A launcher that polled for a gate, and missed one that went and came back between two looks.
+#[test]
+fn every_life_of_a_gate_is_seen_in_order() {
+    let bus = Bus::start(programs!());
+    let watcher = bus.plugin("Watcher");
+    let watch = watcher.watch("Owner.Gate").unwrap();
+    let first = next(&watch);
+    assert_eq!((first.owner, first.generation), (None, 0));
+    let mut before = 0;
+    for name in ["Owner", "Other", "Owner"] {
+        let owner = bus.plugin(name);
+        let function = owner.provide("Owner.Gate", |n: u64| n).unwrap();
+        let came = next(&watch);
+        assert_eq!(came.owner.as_deref(), Some(name));
+        assert!(came.has_function && !came.has_action);
+        assert!(came.generation > before);
+        let action = owner.provide_action("Owner.Gate", |_: u64| ()).unwrap();
+        let both = next(&watch);
+        assert!(both.has_function && both.has_action);
+        assert_eq!(both.generation, came.generation);
+        drop(function);
+        assert!(!next(&watch).has_function);
+        action.keep();
+        drop(owner);
+        let gone = next(&watch);
+        assert!(!gone.is_present());
+        assert_eq!(gone.generation, came.generation);
+        before = came.generation;
+    }
+    assert_eq!(watch.next(Duration::from_millis(10)).unwrap(), None);
+}
+
+/// A watcher that was killed with the provider's process, or told nothing of its death.
+#[test]
+fn a_killed_provider_is_seen_to_go() {
+    let bus = Bus::start(programs!());
+    let watcher = bus.plugin("Watcher");
+    let provider = bus.peer("provider", "P", &[]);
+    let watch = watcher.watch("P.Add").unwrap();
+    assert_eq!(next(&watch).owner.as_deref(), Some("P"));
+    provider.kill();
+    assert!(!next(&watch).is_present());
+    let _again = bus.peer("provider", "P", &[]);
+    assert_eq!(next(&watch).owner.as_deref(), Some("P"));
+}
+
+/// A watcher that slept kept every change in memory, or got some twice.
+#[test]
+fn a_watcher_that_does_not_look_loses_the_oldest_and_can_tell() {
+    let bus = Bus::start(programs!());
+    let watcher = bus.plugin("Watcher");
+    let watch = watcher.watch("Owner.Gate").unwrap();
+    let owner = bus.plugin("Owner");
+    for _ in 0..100 {
+        drop(owner.provide("Owner.Gate", || ()).unwrap());
+    }
+    let _last = owner.provide("Owner.Gate", || ()).unwrap();
+    let mut events = vec![next(&watch)];
+    while let Some(event) = watch.next(Duration::from_millis(200)).unwrap() {
+        events.push(event);
+    }
+    assert!(events.len() <= 65, "{}", events.len());
+    assert!(events.is_sorted_by_key(|event| event.generation));
+    assert!(events.last().unwrap().is_present());
+}
+
+/// A watcher waited for ever after the broker's end.
+#[test]
+fn nobody_watches_without_a_broker() {
+    let mut bus = Bus::start(programs!());
+    let watcher = bus.plugin("Watcher");
+    let watch = watcher.watch("Owner.Gate").unwrap();
+    assert!(!next(&watch).is_present());
+    bus.broker.take().unwrap().kill();
+    let error = watch.next(PATIENCE).unwrap_err();
+    assert_eq!(error.code(), Code::BrokerGone);
+}

@@ -13,6 +13,7 @@ use mio::Waker;
 use crate::builder::Builder;
 use crate::child::Child;
 use crate::listing::Listing;
+use crate::policy::Policy;
 use crate::reactor::Command;
 
 /// A running broker: one thread that serves a bus until this handle is dropped or
@@ -86,6 +87,24 @@ impl Broker {
     pub fn snapshot(&self) -> io::Result<Listing> {
         let (reply, answer) = bounded(1);
         self.ask(Command::Snapshot(reply), &answer)
+    }
+
+    /// Gives plugins of a name, or of a pattern of names, another policy, or none; see
+    /// [`Builder::plugin`]. What they may no longer do ends at once: gates that they may not
+    /// provide vanish, and calls that they may not make are refused, by the subscriber's library
+    /// and by the provider's. A plugin that a [strict](Builder::strict) bus has no policy for any
+    /// more is sent away. Limits count from the plugin's next connection.
+    ///
+    /// When this returns, all concerned have been sent word; a call that is under way is finished.
+    pub fn set_policy(&self, name: &str, policy: Option<Policy>) -> io::Result<()> {
+        let (reply, answer) = bounded(1);
+        let name = name.to_owned();
+        let command = Command::SetPolicy {
+            name,
+            policy,
+            reply,
+        };
+        self.ask(command, &answer)
     }
 
     /// Whether the broker's thread still serves; it ends by itself only where the operating

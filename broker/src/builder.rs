@@ -14,6 +14,7 @@ use callgate_layout::sys::{futex, memfd};
 use mio::{Poll, Waker};
 
 use crate::broker::Broker;
+use crate::policy::{Policies, Policy};
 use crate::reactor::{Reactor, WAKER};
 use crate::socket::Listener;
 
@@ -154,6 +155,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) step_deadline: Duration,
     pub(crate) stop_grace: Duration,
+    pub(crate) policies: Policies,
 }
 
 #[derive(Clone, Debug)]
@@ -180,6 +182,7 @@ impl Builder {
                 limits: Limits::default(),
                 step_deadline: Duration::from_secs(2),
                 stop_grace: Duration::from_secs(2),
+                policies: Policies::default(),
             },
             dumpable: true,
         }
@@ -215,6 +218,21 @@ impl Builder {
     /// How much of everything there may be.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.settings.limits = limits;
+        self
+    }
+
+    /// What plugins of a name may do, or of all names that match a pattern: what the policy says
+    /// and nothing else. Those without one may do everything, unless the bus is
+    /// [strict](Builder::strict). A name's own policy comes before a pattern's, a longer pattern
+    /// before a shorter one.
+    pub fn plugin(mut self, name: &str, policy: Policy) -> Builder {
+        self.settings.policies.set(name, Some(policy));
+        self
+    }
+
+    /// Whether plugins without a policy are refused.
+    pub fn strict(mut self, strict: bool) -> Builder {
+        self.settings.policies.strict = strict;
         self
     }
 

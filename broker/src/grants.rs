@@ -6,6 +6,7 @@
 //! sent         `Grant` went, `GrantInstalled` has not come      installed
 //! installed    calls are answered                               withdrawn, with the gate
 //! withdrawn    the gate is gone; the index stays its own        sent, when the gate is back
+//! revoked      the peer may not call it; forgotten              -
 //! ```
 //!
 //! A gate that comes back with the shapes it had gets its index again, and `Grant` is sent and
@@ -183,6 +184,16 @@ impl Grants {
             grant.wanted = false;
             grant.sent = false;
         }
+    }
+
+    /// The peer may not call the gate any more. Gives back the index to be told to the provider,
+    /// if it was granted; a new grant gets another one, so that what is said of this one stays
+    /// true.
+    pub(crate) fn revoke(&mut self, gate: &str) -> Option<u16> {
+        let index = *self.current.get(gate)?;
+        let was_sent = self.grants.get(&index)?.sent;
+        self.retire(index);
+        was_sent.then_some(index)
     }
 
     /// Counts an acknowledgement; gives back the gate that can be called now, if it was the

@@ -6,7 +6,7 @@
 //! go on when it is gone.
 //!
 //! The pure core is `bus`, over `registry` (gates and opens), `link` and `grants` (one link's
-//! state machine) and `quota`; records go in and effects come out. The shell is `reactor`,
+//! state machine), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
 //! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it.
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ mod effect;
 mod grants;
 mod link;
 pub mod listing;
+mod policy;
 mod quota;
 mod reactor;
 mod registry;
@@ -31,3 +32,4 @@ pub use builder::{Builder, Limits, StartError};
 pub use callgate_layout::socket::default_socket;
 pub use child::Child;
 pub use listing::Listing;
+pub use policy::{Policy, UnknownCapability};

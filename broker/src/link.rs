@@ -213,6 +213,12 @@ impl Link {
         self.grants_mut(side).withdraw(gate);
     }
 
+    /// The other side may not call a gate any more; the index to be told to this side, if it has
+    /// the grant.
+    pub(crate) fn revoke(&mut self, side: u8, gate: &str) -> Option<u16> {
+        self.grants_mut(side).revoke(gate)
+    }
+
     /// The index by which a gate of one side can be called by the other now.
     pub(crate) fn callable(&self, side: u8, gate: &str) -> Option<u16> {
         let index = self.grants[usize::from(side & 1)].index_of(gate);

@@ -211,12 +211,30 @@ impl Registry {
         for (number, open) in self.opens.remove(&plugin).unwrap_or_default() {
             self.unwatch(&open.gate, plugin, number);
         }
-        let owned = self.gates.iter().filter(|(_, gate)| gate.owner == plugin);
-        let gone: Vec<Arc<str>> = owned.map(|(name, _)| name.clone()).collect();
+        let gone = self.owned_by(plugin);
         for name in &gone {
             self.gates.remove(name);
         }
         gone
+    }
+
+    /// The gates of a plugin.
+    pub(crate) fn owned_by(&self, plugin: PluginId) -> Vec<Arc<str>> {
+        let owned = self.gates.iter().filter(|(_, gate)| gate.owner == plugin);
+        owned.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Who provides a gate.
+    pub(crate) fn owner_of(&self, gate: &str) -> Option<PluginId> {
+        self.gates.get(gate).map(|gate| gate.owner)
+    }
+
+    /// The gates that a plugin has open, with their numbers.
+    pub(crate) fn opens_of(&self, plugin: PluginId) -> Vec<(u32, Arc<str>)> {
+        let opens = self.opens.get(&plugin).into_iter().flatten();
+        opens
+            .map(|(number, open)| (*number, open.gate.clone()))
+            .collect()
     }
 
     fn unwatch(&mut self, gate: &Arc<str>, plugin: PluginId, number: u32) {

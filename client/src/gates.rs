@@ -88,6 +88,17 @@ impl Gate {
     }
 }
 
+/// What lies behind an index of a link.
+#[derive(Clone)]
+pub(crate) enum Callable {
+    /// Nothing that the peer may call.
+    Refused,
+    /// A gate that it may call, but that is not provided now.
+    Absent,
+    /// A gate.
+    Here(Gate),
+}
+
 /// What the dispatcher serves.
 pub(crate) struct Served {
     gates: Mutex<HashMap<Arc<str>, Gate>>,

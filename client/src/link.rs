@@ -26,7 +26,7 @@ use crate::bus::Bus;
 use crate::context::Caller;
 use crate::error::Error;
 use crate::extents::Extents;
-use crate::gates::{Gate, Granted};
+use crate::gates::{Callable, Gate, Granted};
 use crate::room::WaitingRoom;
 
 pub(crate) use payloads::Held;
@@ -131,11 +131,21 @@ impl Link {
         }
     }
 
-    /// The gates that the peer may call, by index, as `look_up` has them now.
-    pub(crate) fn callable(&self, look_up: impl Fn(&str) -> Option<Gate>) -> Vec<Option<Gate>> {
-        let pin = |granted: &mut Option<Granted>| {
-            let granted = granted.as_mut()?;
-            look_up(&granted.gate).map(|gate| granted.pin(gate))
+    /// The peer may not call what it called under an index.
+    pub(crate) fn revoke(&self, index: u16) {
+        if let Some(granted) = self.grants.lock().get_mut(usize::from(index)) {
+            *granted = None;
+        }
+    }
+
+    /// What the peer may call, by index, as `look_up` has the gates now.
+    pub(crate) fn callable(&self, look_up: impl Fn(&str) -> Option<Gate>) -> Vec<Callable> {
+        let pin = |granted: &mut Option<Granted>| match granted {
+            None => Callable::Refused,
+            Some(granted) => match look_up(&granted.gate) {
+                Some(gate) => Callable::Here(granted.pin(gate)),
+                None => Callable::Absent,
+            },
         };
         self.grants.lock().iter_mut().map(pin).collect()
     }

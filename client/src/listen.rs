@@ -200,6 +200,12 @@ impl Work {
                     let _ = self.bus.send(&ToBroker::LinkFailed { end, failure });
                 }
             }
+            ToPlugin::Revoke { end, index } => {
+                if let Some(link) = self.bus.link(end) {
+                    link.revoke(index);
+                    self.bus.served.changed();
+                }
+            }
             ToPlugin::GateState { open, state } => {
                 if let Some(opened) = self.bus.opened(open) {
                     let link = state.route.and_then(|route| self.bus.link(route.end));

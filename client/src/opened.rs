@@ -34,6 +34,8 @@ pub(crate) struct Standing {
     function: FaceState,
     action: FaceState,
     way: Option<Way>,
+    /// Why this plugin may not call it, if it may not.
+    denied: Option<Error>,
     /// Whether this plugin itself has closed.
     is_closed: bool,
 }
@@ -132,6 +134,7 @@ impl Opened {
             function,
             action,
             way,
+            denied: None,
             is_closed: false,
         });
     }
@@ -171,6 +174,15 @@ impl Opened {
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
         let mut progress = self.progress.lock();
+        if reason.code() == Code::PermissionDenied && !self.standing().is_closed {
+            // What was granted before is not any more.
+            let denied = Standing {
+                denied: Some(reason.clone()),
+                ..Standing::absent()
+            };
+            progress.note(&denied);
+            self.standing.store(Arc::new(denied));
+        }
         progress.is_known = true;
         progress.failure = Some(reason);
         self.change.notify_all();
@@ -278,6 +290,7 @@ impl Standing {
             function: FaceState::Absent,
             action: FaceState::Absent,
             way: None,
+            denied: None,
             is_closed: false,
         }
     }
@@ -308,6 +321,9 @@ impl Standing {
 
     #[cold]
     fn error(&self, state: &FaceState, what: &str, gate: &Arc<str>) -> Error {
+        if let Some(denied) = &self.denied {
+            return denied.clone().at_gate(gate.clone());
+        }
         let owner = self.owner.as_deref().unwrap_or("nobody");
         let error = match state {
             _ if self.is_closed => Error::new(Code::Closed, "this plugin has closed"),
@@ -341,49 +357,4 @@ fn name(face: Face) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn state(function: FaceState) -> GateState {
-        GateState {
-            owner: Some("A".to_owned()),
-            generation: 1,
-            function,
-            action: FaceState::Absent,
-            route: None,
-        }
-    }
-
-    /// The provider's end was noticed before the news that it was ready was read: who waited for
-    /// the next provider was told at once that there was none.
-    #[test]
-    fn a_ready_gate_without_a_link_is_waited_for() {
-        let opened = Opened::new("A.B".into());
-        opened.stand(state(FaceState::Ready), None);
-        let start = Instant::now();
-        let error = opened.wait_ready(start + Duration::from_millis(20));
-        assert_eq!(error.map_err(|error| error.code()), Err(Code::NotReady));
-        assert!(start.elapsed() >= Duration::from_millis(20));
-        let signature = String::new();
-        opened.stand(state(FaceState::TypeMismatch { signature }), None);
-        let error = opened.wait_ready(Instant::now() + Duration::from_secs(60));
-        assert_eq!(error.map_err(|error| error.code()), Err(Code::TypeMismatch));
-    }
-
-    /// A gate that could once not be opened was refused with that old reason for ever after.
-    #[test]
-    fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
-        let opened = Opened::new("A.B".into());
-        opened.fail(Error::new(
-            Code::Protocol,
-            "the provider broke the protocol",
-        ));
-        let soon = || Instant::now() + Duration::from_millis(5);
-        let code = |outcome: Result<()>| outcome.map_err(|error| error.code());
-        assert_eq!(code(opened.wait_ready(soon())), Err(Code::Protocol));
-        opened.stand(state(FaceState::Absent), None);
-        assert_eq!(code(opened.wait_ready(soon())), Err(Code::NotReady));
-        assert_eq!(code(opened.wait_known(soon())), Ok(()));
-    }
-}
+mod tests;

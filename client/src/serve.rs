@@ -12,7 +12,7 @@ use crate::chain;
 use crate::context::Context;
 use crate::debug;
 use crate::error::{Error, Result};
-use crate::gates::{Gate, Served};
+use crate::gates::{Callable, Gate, Served};
 use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::intake::Intake;
 use crate::link::Link;
@@ -55,7 +55,7 @@ pub(crate) struct Frame {
 pub(crate) struct Table {
     key: u64,
     link: Arc<Link>,
-    gates: Vec<Option<Gate>>,
+    gates: Vec<Callable>,
 }
 
 impl Default for Frame {
@@ -145,13 +145,11 @@ impl Table {
 
     #[inline]
     fn handler(&self, call: &Call) -> Result<(&Gate, &dyn ErasedHandler)> {
-        let Some(entry) = self.gates.get(usize::from(call.gate)) else {
-            return Err(Error::new(
-                Code::PermissionDenied,
-                "no such gate was granted on this link",
-            ));
+        let gate = match self.gates.get(usize::from(call.gate)) {
+            Some(Callable::Here(gate)) => gate,
+            Some(Callable::Absent) => return Err(not_provided(call.face)),
+            Some(Callable::Refused) | None => return Err(not_granted()),
         };
-        let gate = entry.as_ref().ok_or_else(|| not_provided(call.face))?;
         let handler = gate
             .handler(call.face)
             .ok_or_else(|| not_provided(call.face))?;
@@ -175,6 +173,12 @@ pub(crate) fn too_deep() -> Error {
             "{MAX_DEPTH} calls are under way, each made while handling the one before; this one was not run"
         ),
     )
+}
+
+#[cold]
+fn not_granted() -> Error {
+    let text = "no such gate is granted on this link, or not any more";
+    Error::new(Code::PermissionDenied, text)
 }
 
 /// The error for a half of a gate that is not there.

@@ -189,6 +189,14 @@ pub enum ToPlugin {
     },
     /// The session is over.
     Ended(Failure),
+    /// The other side of a link may not call a gate any more: what it calls under this index is
+    /// refused from now on. Needs no answer.
+    Revoke {
+        /// This side of the link.
+        end: LinkEnd,
+        /// The index.
+        index: u16,
+    },
     /// Answers `Provide` and `Withdraw`.
     Answer {
         /// The plugin's number for the request.

@@ -8,6 +8,7 @@ pub mod random;
 pub mod raw;
 pub mod shorthand;
 pub mod stress;
+pub mod suite;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

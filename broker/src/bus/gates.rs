@@ -21,10 +21,14 @@ impl Bus {
         let Some(member) = self.members.get(&from) else {
             return;
         };
-        let done = self
-            .registry
-            .provide(from, gate, face, shape, &member.gates);
-        let failure = done.err().map(|refused| self.explain(&refused, gate));
+        let failure = match self.check_provide(from, gate) {
+            Err(failure) => Some(failure),
+            Ok(()) => {
+                let registry = &mut self.registry;
+                let done = registry.provide(from, gate, face, shape, &member.gates);
+                done.err().map(|refused| self.explain(&refused, gate))
+            }
+        };
         let refused = failure.is_some();
         self.send(from, ToPlugin::Answer { request, failure });
         if !refused {
@@ -88,6 +92,12 @@ impl Bus {
         let Some(standing) = self.registry.standing(plugin, open) else {
             return;
         };
+        if let Err(failure) = self.check_call(plugin, &standing.gate) {
+            if !standing.blocked {
+                self.refuse_open(plugin, open, failure);
+            }
+            return;
+        }
         let mut route = None;
         if let Some(owner) = standing.owner.filter(|_| standing.is_ready()) {
             if standing.blocked {

@@ -298,6 +298,6 @@ fn both_ways([a, b]: [PluginId; 2]) -> impl Iterator<Item = (PluginId, PluginId)
     std::iter::once((a, b)).chain(back)
 }
 
-fn pair(a: PluginId, b: PluginId) -> (PluginId, PluginId) {
+pub(super) fn pair(a: PluginId, b: PluginId) -> (PluginId, PluginId) {
     (a.min(b), a.max(b))
 }

@@ -4,6 +4,7 @@
 mod extents;
 mod gates;
 mod links;
+mod rights;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker, ToP
 use crate::deadlines::Deadlines;
 use crate::effect::Effect;
 use crate::link::Link;
+use crate::policy::Policies;
 use crate::quota::Quota;
 use crate::registry::{PluginId, Registry};
 use extents::Extent;
@@ -75,6 +77,7 @@ pub(crate) struct Bus {
     pairs: HashMap<(PluginId, PluginId), u64>,
     of_plugin: HashMap<PluginId, Vec<u64>>,
     next_link: u64,
+    policies: Policies,
     deadlines: Deadlines<Awaited>,
     effects: VecDeque<Effect>,
 }
@@ -92,6 +95,7 @@ impl Bus {
             pairs: HashMap::new(),
             of_plugin: HashMap::new(),
             next_link: 1,
+            policies: Policies::default(),
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
         }
@@ -121,21 +125,23 @@ impl Bus {
             .map(|(id, link)| (*id, [link.plugin(0), link.plugin(1)]))
     }
 
-    pub(crate) fn limits(&self) -> Limits {
-        self.limits
+    /// How much of everything a plugin may have.
+    pub(crate) fn limits_of(&self, plugin: PluginId) -> Limits {
+        self.policies.limits(&self.name_of(plugin), self.limits)
     }
 
     /// Takes in a plugin whose name is free.
     pub(crate) fn admit(&mut self, plugin: PluginId, identity: Identity, pid: u32, now: Instant) {
         self.names.insert(identity.name.clone(), plugin);
+        let limits = self.policies.limits(&identity.name, self.limits);
         let member = Member {
             identity,
             pid,
             ready: false,
-            gates: Quota::new(self.limits.gates),
-            opens: Quota::new(self.limits.opens),
-            links: Quota::new(self.limits.links),
-            extents: Quota::new(self.limits.extent_mib),
+            gates: Quota::new(limits.gates),
+            opens: Quota::new(limits.opens),
+            links: Quota::new(limits.links),
+            extents: Quota::new(limits.extent_mib),
             owed: 0,
         };
         self.members.insert(plugin, member);

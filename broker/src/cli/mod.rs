@@ -6,6 +6,7 @@ mod echo;
 mod ls;
 mod output;
 mod ping;
+mod policy;
 mod serve;
 
 use std::ffi::OsString;
@@ -45,7 +46,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a broker until SIGINT or SIGTERM
-    Serve,
+    Serve(serve::Options),
     /// Show what is on the bus
     Ls {
         /// Only this
@@ -84,7 +85,7 @@ impl CommandLine {
         log_to_stderr();
         let common = &self.common;
         let outcome = match &self.command {
-            Command::Serve => serve::run(common),
+            Command::Serve(options) => serve::run(common, options),
             Command::Ls { what } => ls::run(common, *what),
             Command::Echo { gate } => echo::run(common, gate),
             Command::Ping(options) => ping::run(common, options),

@@ -1,17 +1,32 @@
 //! `callgate serve`
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use callgate_client::{Code, Error};
+use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::output::Failed;
-use super::{Common, Outcome};
+use super::{Common, Outcome, policy};
 use crate::{Broker, StartError};
 
-pub(super) fn run(common: &Common) -> Outcome {
+/// What plugins may do.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// A JSON file that says what plugins may do, each by its name or a pattern of names:
+    /// {"plugins": {"Rack": {"capabilities": ["gate.provide:Rack.*", "gate.call:*"], "limits":
+    /// {"gates": 16}}}}. Limits are gates, opens, links and extent_mib; "strict": true is as --strict
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Refuse plugins that the policy file does not name, instead of letting them do everything
+    #[arg(long)]
+    strict: bool,
+}
+
+pub(super) fn run(common: &Common, options: &Options) -> Outcome {
     // From here on the signals wait for the loop below, so that none ends the broker unclean.
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Failed::Other(format!("signals: {error}")))?;
@@ -22,6 +37,13 @@ pub(super) fn run(common: &Common) -> Outcome {
     let mut builder = Broker::builder().non_dumpable(true);
     if let Some(socket) = socket {
         builder = builder.socket(socket);
+    }
+    if options.strict {
+        builder = builder.strict(true);
+    }
+    if let Some(file) = &options.policy {
+        builder =
+            policy::read(file, builder).map_err(|text| Error::new(Code::InvalidArgument, text))?;
     }
     // Each plugin takes the broker some four descriptors; a soft limit is for programs that use
     // select, which this one does not.

@@ -141,6 +141,7 @@ mod tests {
             limits,
             step_deadline: Duration::from_secs(2),
             stop_grace: Duration::from_secs(2),
+            policies: crate::policy::Policies::default(),
         };
         let listener = Listener::bind(path, false).unwrap();
         let (_, commands) = crossbeam_channel::unbounded();

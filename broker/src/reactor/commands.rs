@@ -18,6 +18,7 @@ use super::tokens::{Kind, token};
 use super::{Reactor, SCARCITY};
 use crate::child::{Child, Tracked};
 use crate::listing::Listing;
+use crate::policy::Policy;
 
 /// A request of the handle, with the way back for the answer.
 #[derive(Debug)]
@@ -35,6 +36,15 @@ pub(crate) enum Command {
     Connect(Sender<io::Result<OwnedFd>>),
     /// Say what is on the bus.
     Snapshot(Sender<Listing>),
+    /// Give plugins another policy.
+    SetPolicy {
+        /// Their name, or a pattern of names.
+        name: String,
+        /// What they may do.
+        policy: Option<Policy>,
+        /// The way back.
+        reply: Sender<()>,
+    },
     /// End everything.
     Stop,
 }
@@ -57,6 +67,14 @@ impl Reactor {
                 }
                 Command::Snapshot(reply) => {
                     let _ = reply.send(self.listing());
+                }
+                Command::SetPolicy {
+                    name,
+                    policy,
+                    reply,
+                } => {
+                    self.bus.set_policy(&name, policy, now);
+                    let _ = reply.send(());
                 }
                 Command::Stop => self.stopping = true,
             }

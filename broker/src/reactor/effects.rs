@@ -122,7 +122,7 @@ impl Reactor {
         };
         let descriptors = vec![pages.doorbell.clone(), pages.status.clone()];
         session.pages = Some(pages);
-        let (plugin, limits) = (to.0, self.bus.limits());
+        let (plugin, limits) = (to.0, self.bus.limits_of(to));
         let record = ToPlugin::Welcome {
             bus: self.number,
             plugin,

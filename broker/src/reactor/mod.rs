@@ -91,7 +91,8 @@ impl Reactor {
             listener.watch(poll.registry(), tokens::LISTENER)?;
         }
         let now = Instant::now();
-        let bus = Bus::new(settings.limits.for_plugins(), settings.step_deadline);
+        let mut bus = Bus::new(settings.limits.for_plugins(), settings.step_deadline);
+        bus.set_policies(settings.policies.clone());
         Ok(Reactor {
             poll,
             settings,

@@ -98,6 +98,7 @@ impl Reactor {
         let pid = session.pid;
         check_expected(&session.expected, &identity.name, sender)?;
         check_identity(&identity)?;
+        self.bus.check_admission(&identity.name)?;
         if session.expected.name.is_none() {
             self.check_reserved(&identity.name)?;
         }

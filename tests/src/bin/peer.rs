@@ -23,12 +23,14 @@ fn main() {
     if role == "host" {
         return host(name);
     }
-    let plugin = Plugin::builder(name)
-        .version("1.2.3")
-        .connect()
-        .expect("the bus");
+    let mut builder = Plugin::builder(name).version("1.2.3");
+    if let ("suite", [mode]) = (role.as_str(), more) {
+        builder = builder.dispatch(callgate_tests::suite::dispatch(mode));
+    }
+    let plugin = builder.connect().expect("the bus");
     match role.as_str() {
         "idle" => idle(),
+        "suite" => callgate_tests::suite::serve(plugin, &more[0]).expect("serving"),
         "endless" => endless(&plugin, name).expect("providing"),
         "provider" => provider(&plugin, name).expect("providing"),
         "caller" => caller(&plugin, &more[0]).expect("calling"),

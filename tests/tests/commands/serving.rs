@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use callgate_client::{Code, Plugin};
 use callgate_tests::shorthand::open;
 use callgate_tests::{Bus, Process, programs};
 use nix::sys::signal::Signal;
@@ -35,6 +36,47 @@ fn a_second_broker_is_refused() {
             .unwrap(),
         3
     );
+}
+
+/// A policy file that was read wrong, or not at all, and let everybody do everything.
+#[test]
+fn a_policy_file_is_obeyed_or_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let (file, socket) = (place.path().join("policy.json"), place.path().join("bus"));
+    let arguments = ["serve", "--strict", "--policy", file.to_str().unwrap()];
+    for (wrong, why) in [
+        ("{", "line 1"),
+        (
+            "{\"plugins\": {\"A\": {\"capabilities\": [\"call:*\"]}}}",
+            "`call:*`",
+        ),
+        ("{\"plugins\": {}, \"strikt\": true}", "strikt"),
+    ] {
+        fs::write(&file, wrong).unwrap();
+        let outcome = run(&socket, &arguments);
+        outcome.assert_failed(2, "INVALID_ARGUMENT");
+        for word in [why, "policy.json"] {
+            assert!(outcome.stderr.contains(word), "{word} in {outcome:?}");
+        }
+    }
+    let right = r#"{"plugins": {"Good": {"capabilities": ["gate.provide:Good.*"], "limits": {"gates": 1}}}}"#;
+    fs::write(&file, right).unwrap();
+    let mut broker = std::process::Command::new(programs!().program);
+    broker.args(arguments).env("CALLGATE_SOCKET", &socket);
+    let mut broker = Process::spawn(broker);
+    broker.expect_line();
+    let connect = |name| Plugin::builder(name).socket(&socket).connect();
+    let good = connect("Good").unwrap();
+    let _gate = good.provide("Good.Gate", || ()).unwrap();
+    for (gate, code) in [
+        ("Good.Other", Code::Overloaded),
+        ("Bad.Gate", Code::PermissionDenied),
+    ] {
+        let error = good.provide(gate, || ()).unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
+    }
+    let error = connect("Stranger").map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied);
 }
 
 /// A bus that needs a hand to start again after its broker was killed.

@@ -1,0 +1,117 @@
+//! Policies at work: refusing, and taking back what was granted.
+
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
+use callgate_layout::envelope::Face;
+
+use super::Bus;
+use super::links::pair;
+use crate::effect::Effect;
+use crate::policy::{Policies, Policy};
+use crate::registry::PluginId;
+
+impl Bus {
+    /// Takes the policies of a bus that nobody has joined yet.
+    pub(crate) fn set_policies(&mut self, policies: Policies) {
+        self.policies = policies;
+    }
+
+    /// Whether a plugin of this name may take part.
+    pub(crate) fn check_admission(&self, name: &str) -> Result<(), Failure> {
+        if self.policies.admits(name) {
+            return Ok(());
+        }
+        let message = format!(
+            "this bus is strict, and has no policy for a plugin `{name}`: give it one \
+             (`callgate serve --policy`, `Builder::plugin`)"
+        );
+        Err(Failure::new(Code::PermissionDenied, message))
+    }
+
+    pub(super) fn check_provide(&self, plugin: PluginId, gate: &str) -> Result<(), Failure> {
+        let name = self.name_of(plugin);
+        if self.policies.may_provide(&name, gate) {
+            return Ok(());
+        }
+        Err(denied(&name, "gate.provide", gate))
+    }
+
+    pub(super) fn check_call(&self, plugin: PluginId, gate: &str) -> Result<(), Failure> {
+        let name = self.name_of(plugin);
+        if self.policies.may_call(&name, gate) {
+            return Ok(());
+        }
+        Err(denied(&name, "gate.call", gate))
+    }
+
+    /// Gives plugins of a name, or of a pattern of names, another policy. What they may no longer
+    /// do ends: first the grants that others have of them or they of others, then what they are
+    /// told of.
+    pub(crate) fn set_policy(&mut self, name: &str, policy: Option<Policy>, now: Instant) {
+        self.policies.set(name, policy);
+        let members: Vec<PluginId> = self.members.keys().copied().collect();
+        for plugin in members {
+            if let Err(failure) = self.check_admission(&self.name_of(plugin)) {
+                self.effects.push_back(Effect::End(plugin, failure));
+                continue;
+            }
+            self.withdraw_forbidden(plugin, now);
+            for (open, gate) in self.registry.opens_of(plugin) {
+                self.registry.unblock(plugin, open);
+                if self.check_call(plugin, &gate).is_err() {
+                    self.revoke(plugin, &gate);
+                }
+                self.refresh(plugin, open, now);
+            }
+        }
+    }
+
+    /// Takes away the gates that a plugin may no longer provide.
+    fn withdraw_forbidden(&mut self, plugin: PluginId, now: Instant) {
+        for gate in self.registry.owned_by(plugin) {
+            if self.check_provide(plugin, &gate).is_ok() {
+                continue;
+            }
+            let peers: Vec<PluginId> = self.members.keys().copied().collect();
+            for peer in peers {
+                self.revoke_from(plugin, peer, &gate);
+            }
+            for face in [Face::Function, Face::Action] {
+                // One of the two may not be there.
+                let _ = self.registry.withdraw(plugin, &gate, face);
+            }
+            self.ungrant(plugin, &gate);
+            self.refresh_gate(&gate, now);
+        }
+    }
+
+    /// Takes back the grant that a plugin has of a gate.
+    fn revoke(&mut self, caller: PluginId, gate: &str) {
+        if let Some(owner) = self.registry.owner_of(gate) {
+            self.revoke_from(owner, caller, gate);
+        }
+    }
+
+    fn revoke_from(&mut self, owner: PluginId, caller: PluginId, gate: &str) {
+        let Some(id) = self.pairs.get(&pair(caller, owner)).copied() else {
+            return;
+        };
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let side = link.side_of_provider(owner);
+        if let Some(index) = link.revoke(side, gate) {
+            let end = LinkEnd { link: id, side };
+            self.send(owner, ToPlugin::Revoke { end, index });
+        }
+    }
+}
+
+fn denied(plugin: &str, capability: &str, gate: &str) -> Failure {
+    let message = format!(
+        "the policy of plugin `{plugin}` lacks {capability}:{gate}; whoever runs the bus decides that"
+    );
+    Failure::new(Code::PermissionDenied, message)
+}

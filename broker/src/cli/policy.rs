@@ -1,0 +1,72 @@
+//! The file of `serve --policy`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::{Builder, Policy};
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    strict: bool,
+    plugins: BTreeMap<String, Entry>,
+}
+
+/// What one plugin may do.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    capabilities: Vec<String>,
+    #[serde(default)]
+    limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    gates: Option<u32>,
+    opens: Option<u32>,
+    links: Option<u32>,
+    extent_mib: Option<u32>,
+}
+
+/// Reads a file of policies into a builder; the error says what is wrong, and where.
+pub(super) fn read(path: &Path, mut builder: Builder) -> Result<Builder, String> {
+    let wrong = |what: String| format!("the policy file {}: {what}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let document: Document =
+        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    if document.strict {
+        builder = builder.strict(true);
+    }
+    for (name, entry) in document.plugins {
+        let policy = entry
+            .policy()
+            .map_err(|error| wrong(format!("plugin `{name}`: {error}")))?;
+        builder = builder.plugin(&name, policy);
+    }
+    Ok(builder)
+}
+
+impl Entry {
+    fn policy(&self) -> Result<Policy, crate::UnknownCapability> {
+        let capabilities = self.capabilities.iter().map(String::as_str);
+        let policy = Policy::from_capabilities(capabilities)?;
+        let policy = limited(policy, self.limits.gates, Policy::gates);
+        let policy = limited(policy, self.limits.opens, Policy::opens);
+        let policy = limited(policy, self.limits.links, Policy::links);
+        let policy = limited(policy, self.limits.extent_mib, Policy::extent_mib);
+        Ok(policy)
+    }
+}
+
+fn limited(policy: Policy, most: Option<u32>, set: fn(Policy, u32) -> Policy) -> Policy {
+    match most {
+        Some(most) => set(policy, most),
+        None => policy,
+    }
+}

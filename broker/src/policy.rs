@@ -1,0 +1,234 @@
+//! What plugins may do: pure decisions over names.
+
+use std::collections::BTreeMap;
+
+use callgate_layout::control::Limits;
+
+/// What a plugin may provide, call and listen to, and how much it may have. Nothing that is not
+/// said.
+///
+/// Gates are named by patterns, in which `*` stands for any run of characters and everything else
+/// for itself.
+///
+/// ```
+/// use callgate::Policy;
+///
+/// let policy = Policy::new()
+///     .provide("Rack.*")
+///     .call("Mixer.Level")
+///     .gates(16);
+/// assert!(policy.may_provide("Rack.Filter"));
+/// assert!(!policy.may_call("Mixer.Mute"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    provide: Vec<Pattern>,
+    call: Vec<Pattern>,
+    subscribe: Vec<Pattern>,
+    gates: Option<u32>,
+    opens: Option<u32>,
+    links: Option<u32>,
+    extent_mib: Option<u32>,
+}
+
+/// A capability that this version does not know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no capability: there are gate.provide:PATTERN, gate.call:PATTERN and gate.subscribe:PATTERN"
+)]
+pub struct UnknownCapability(String);
+
+impl Policy {
+    /// Allows nothing.
+    pub fn new() -> Policy {
+        Policy::default()
+    }
+
+    /// Allows what is listed, each as in a manifest: `gate.call:Mixer.*`.
+    ///
+    /// # Errors
+    ///
+    /// The first capability that is none.
+    pub fn from_capabilities<'a>(
+        capabilities: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Policy, UnknownCapability> {
+        let mut policy = Policy::new();
+        for capability in capabilities {
+            policy = match capability.split_once(':') {
+                Some(("gate.provide", pattern)) => policy.provide(pattern),
+                Some(("gate.call", pattern)) => policy.call(pattern),
+                Some(("gate.subscribe", pattern)) => policy.subscribe(pattern),
+                _ => return Err(UnknownCapability(capability.to_owned())),
+            };
+        }
+        Ok(policy)
+    }
+
+    /// Allows to provide gates.
+    #[must_use]
+    pub fn provide(mut self, pattern: &str) -> Policy {
+        self.provide.push(Pattern::new(pattern));
+        self
+    }
+
+    /// Allows to open gates, to call or to watch them.
+    #[must_use]
+    pub fn call(mut self, pattern: &str) -> Policy {
+        self.call.push(Pattern::new(pattern));
+        self
+    }
+
+    /// Allows to listen to gates' events. A bus without events has no use for it.
+    #[must_use]
+    pub fn subscribe(mut self, pattern: &str) -> Policy {
+        self.subscribe.push(Pattern::new(pattern));
+        self
+    }
+
+    /// At most so many gates provided, in place of the bus's limit.
+    #[must_use]
+    pub fn gates(mut self, most: u32) -> Policy {
+        self.gates = Some(most);
+        self
+    }
+
+    /// At most so many gates open, in place of the bus's limit.
+    #[must_use]
+    pub fn opens(mut self, most: u32) -> Policy {
+        self.opens = Some(most);
+        self
+    }
+
+    /// At most so many links, in place of the bus's limit.
+    #[must_use]
+    pub fn links(mut self, most: u32) -> Policy {
+        self.links = Some(most);
+        self
+    }
+
+    /// At most so many MiB of extents, in place of the bus's limit.
+    #[must_use]
+    pub fn extent_mib(mut self, most: u32) -> Policy {
+        self.extent_mib = Some(most);
+        self
+    }
+
+    /// Whether a gate may be provided.
+    pub fn may_provide(&self, gate: &str) -> bool {
+        self.provide.iter().any(|pattern| pattern.matches(gate))
+    }
+
+    /// Whether a gate may be called.
+    pub fn may_call(&self, gate: &str) -> bool {
+        self.call.iter().any(|pattern| pattern.matches(gate))
+    }
+
+    /// Whether a gate's events may be listened to.
+    pub fn may_subscribe(&self, gate: &str) -> bool {
+        self.subscribe.iter().any(|pattern| pattern.matches(gate))
+    }
+
+    fn limits(&self, all: Limits) -> Limits {
+        Limits {
+            gates: self.gates.unwrap_or(all.gates),
+            opens: self.opens.unwrap_or(all.opens),
+            links: self.links.unwrap_or(all.links),
+            extent_mib: self.extent_mib.unwrap_or(all.extent_mib),
+        }
+    }
+}
+
+/// The policies of a bus, by plugins' names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Policies {
+    /// By name, or by a pattern of names.
+    named: BTreeMap<String, Policy>,
+    /// Whether a plugin without a policy may do nothing, rather than everything.
+    pub(crate) strict: bool,
+}
+
+impl Policies {
+    /// Replaces or removes the policy under a name or a pattern.
+    pub(crate) fn set(&mut self, name: &str, policy: Option<Policy>) {
+        match policy {
+            Some(policy) => self.named.insert(name.to_owned(), policy),
+            None => self.named.remove(name),
+        };
+    }
+
+    /// The policy of a plugin: that of its name, or else of the longest pattern that matches it.
+    fn of(&self, plugin: &str) -> Option<&Policy> {
+        self.named.get(plugin).or_else(|| {
+            let matching = self.named.iter().filter(|(name, _)| {
+                let pattern = Pattern::new(name);
+                pattern.is_open() && pattern.matches(plugin)
+            });
+            let longest = matching.max_by_key(|(name, _)| name.len());
+            longest.map(|(_, policy)| policy)
+        })
+    }
+
+    pub(crate) fn admits(&self, plugin: &str) -> bool {
+        !self.strict || self.of(plugin).is_some()
+    }
+
+    pub(crate) fn may_provide(&self, plugin: &str, gate: &str) -> bool {
+        match self.of(plugin) {
+            Some(policy) => policy.may_provide(gate),
+            None => !self.strict,
+        }
+    }
+
+    pub(crate) fn may_call(&self, plugin: &str, gate: &str) -> bool {
+        match self.of(plugin) {
+            Some(policy) => policy.may_call(gate),
+            None => !self.strict,
+        }
+    }
+
+    pub(crate) fn limits(&self, plugin: &str, all: Limits) -> Limits {
+        self.of(plugin).map_or(all, |policy| policy.limits(all))
+    }
+}
+
+/// A name in which `*` stands for any run of characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Pattern {
+    /// What stands between the stars.
+    parts: Vec<String>,
+}
+
+impl Pattern {
+    fn new(text: &str) -> Pattern {
+        let parts = text.split('*').map(str::to_owned).collect();
+        Pattern { parts }
+    }
+
+    /// Whether it can match more than one name.
+    fn is_open(&self) -> bool {
+        self.parts.len() > 1
+    }
+
+    /// Each part is looked for once, from where the one before ended: taking the first place is
+    /// enough, because a star takes whatever is left.
+    fn matches(&self, name: &str) -> bool {
+        let [first, middle @ .., last] = &self.parts[..] else {
+            return self.parts.first().is_some_and(|only| only == name);
+        };
+        let rest = name.strip_prefix(first.as_str());
+        let Some(mut rest) = rest.and_then(|rest| rest.strip_suffix(last.as_str())) else {
+            return false;
+        };
+        middle.iter().all(|part| match rest.find(part.as_str()) {
+            Some(at) => {
+                rest = &rest[at + part.len()..];
+                true
+            }
+            None => false,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

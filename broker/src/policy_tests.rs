@@ -1,0 +1,64 @@
+use super::*;
+use proptest::prelude::{prop_assert_eq, proptest};
+
+/// What a pattern means, by trying everything.
+fn naive(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern, name) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => (0..=name.len()).any(|at| naive(rest, &name[at..])),
+        ([a, rest @ ..], [b, name @ ..]) => a == b && naive(rest, name),
+        _ => false,
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_star_stands_for_any_run(pattern in "[ab*]{0,7}", name in "[ab]{0,8}") {
+        let expected = naive(pattern.as_bytes(), name.as_bytes());
+        prop_assert_eq!(Pattern::new(&pattern).matches(&name), expected);
+    }
+}
+
+#[test]
+fn nothing_is_allowed_that_is_not_said() {
+    let policy = Policy::from_capabilities(["gate.provide:Rack.*", "gate.call:Mixer.Level"]);
+    let policy = policy.unwrap();
+    assert!(policy.may_provide("Rack.Filter") && !policy.may_provide("Rac.Filter"));
+    assert!(policy.may_call("Mixer.Level") && !policy.may_call("Mixer.level"));
+    assert!(!policy.may_call("Rack.Filter") && !policy.may_subscribe("Rack.Filter"));
+    for wrong in ["gate.provide", "gate.own:A", "", "call:A"] {
+        let error = Policy::from_capabilities([wrong]).unwrap_err();
+        assert!(error.to_string().contains(&format!("`{wrong}`")));
+    }
+}
+
+#[test]
+fn a_plugin_has_the_policy_of_its_name_or_of_the_longest_pattern() {
+    let mut policies = Policies::default();
+    policies.set("callgate-*", Some(Policy::new().call("*")));
+    policies.set("callgate-ping-*", Some(Policy::new().call("Echo.*")));
+    policies.set("callgate-ping-1", Some(Policy::new()));
+    assert!(policies.may_call("callgate-ls-7", "A.B"));
+    assert!(!policies.may_call("callgate-ping-7", "A.B"));
+    assert!(!policies.may_call("callgate-ping-1", "Echo.X"));
+    assert!(policies.may_call("Other", "A.B") && policies.may_provide("Other", "A.B"));
+    policies.strict = true;
+    assert!(!policies.may_call("Other", "A.B") && !policies.admits("Other"));
+    assert!(policies.admits("callgate-ls-7"));
+    policies.set("callgate-ping-1", None);
+    assert!(policies.may_call("callgate-ping-1", "Echo.X"));
+}
+
+#[test]
+fn limits_are_the_bus_s_where_a_policy_says_nothing() {
+    let all = Limits {
+        gates: 1,
+        opens: 2,
+        links: 3,
+        extent_mib: 4,
+    };
+    let mut policies = Policies::default();
+    policies.set("A", Some(Policy::new().opens(7)));
+    assert_eq!(policies.limits("A", all), Limits { opens: 7, ..all });
+    assert_eq!(policies.limits("B", all), all);
+}

@@ -1,0 +1,44 @@
+use super::*;
+use std::time::Duration;
+
+fn state(function: FaceState) -> GateState {
+    GateState {
+        owner: Some("A".to_owned()),
+        generation: 1,
+        function,
+        action: FaceState::Absent,
+        route: None,
+    }
+}
+
+/// The provider's end was noticed before the news that it was ready was read: who waited for
+/// the next provider was told at once that there was none.
+#[test]
+fn a_ready_gate_without_a_link_is_waited_for() {
+    let opened = Opened::new("A.B".into());
+    opened.stand(state(FaceState::Ready), None);
+    let start = Instant::now();
+    let error = opened.wait_ready(start + Duration::from_millis(20));
+    assert_eq!(error.map_err(|error| error.code()), Err(Code::NotReady));
+    assert!(start.elapsed() >= Duration::from_millis(20));
+    let signature = String::new();
+    opened.stand(state(FaceState::TypeMismatch { signature }), None);
+    let error = opened.wait_ready(Instant::now() + Duration::from_secs(60));
+    assert_eq!(error.map_err(|error| error.code()), Err(Code::TypeMismatch));
+}
+
+/// A gate that could once not be opened was refused with that old reason for ever after.
+#[test]
+fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
+    let opened = Opened::new("A.B".into());
+    opened.fail(Error::new(
+        Code::Protocol,
+        "the provider broke the protocol",
+    ));
+    let soon = || Instant::now() + Duration::from_millis(5);
+    let code = |outcome: Result<()>| outcome.map_err(|error| error.code());
+    assert_eq!(code(opened.wait_ready(soon())), Err(Code::Protocol));
+    opened.stand(state(FaceState::Absent), None);
+    assert_eq!(code(opened.wait_ready(soon())), Err(Code::NotReady));
+    assert_eq!(code(opened.wait_known(soon())), Ok(()));
+}

@@ -1,0 +1,151 @@
+//! What plugins may do: refused at the grant, refused at the call, taken back at run time.
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use callgate::{Broker, Builder, Policy};
+use callgate_client::{Code, Plugin, Result};
+use callgate_tests::PATIENCE;
+use callgate_tests::shorthand::open;
+
+fn start(change: impl FnOnce(Builder) -> Builder) -> Broker {
+    let builder = change(Broker::builder().without_socket());
+    builder.start().expect("a broker")
+}
+
+fn connect(broker: &Broker, name: &str) -> Result<Plugin> {
+    let connection = broker.connect().expect("a connection");
+    let builder = Plugin::builder(name).descriptor(connection);
+    builder.direct_calls(false).connect()
+}
+
+fn plugin(broker: &Broker, name: &str) -> Plugin {
+    connect(broker, name).expect("it may take part")
+}
+
+fn code<T>(outcome: Result<T>) -> Option<Code> {
+    outcome.err().map(|error| error.code())
+}
+
+/// Waits until something holds that is on its way.
+fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A plugin with a policy could do what the policy does not say.
+#[test]
+fn a_plugin_does_what_its_policy_says_and_nothing_else() {
+    let rack = Policy::new().provide("Rack.*").call("Mixer.Level");
+    let broker = start(|builder| builder.plugin("Rack", rack));
+    let (rack, mixer) = (plugin(&broker, "Rack"), plugin(&broker, "Mixer"));
+    let _level = mixer.provide("Mixer.Level", |n: u64| n).unwrap();
+    let _mute = mixer.provide("Mixer.Mute", |n: u64| n).unwrap();
+    let _filter = rack.provide("Rack.Filter", |n: u64| n + 1).unwrap();
+    let error = rack.provide("Mixer.Pan", |n: u64| n).unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied);
+    for word in ["Rack", "gate.provide", "Mixer.Pan"] {
+        assert!(error.to_string().contains(word), "{word} in {error}");
+    }
+    let level = open::<(u64,), u64>(&rack, "Mixer.Level");
+    assert_eq!(level.invoke((1,)).unwrap(), 1);
+    let error = rack
+        .subscriber::<(u64,), u64>("Mixer.Mute")
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied);
+    assert!(error.to_string().contains("gate.call:Mixer.Mute"));
+    assert_eq!(code(rack.watch("Mixer.Mute")), Some(Code::PermissionDenied));
+    // Without a policy everything is allowed.
+    let filter = open::<(u64,), u64>(&mixer, "Rack.Filter");
+    assert_eq!(filter.invoke((1,)).unwrap(), 2);
+}
+
+/// A stranger joined a bus that was meant for few.
+#[test]
+fn a_strict_bus_refuses_plugins_without_a_policy() {
+    let broker = start(|builder| {
+        let all = Policy::new().provide("*").call("*");
+        builder.strict(true).plugin("Known-*", all)
+    });
+    let error = connect(&broker, "Stranger").map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied);
+    assert!(error.to_string().contains("Stranger"), "{error}");
+    let known = plugin(&broker, "Known-1");
+    let _gate = known.provide("Known.Gate", |n: u64| n).unwrap();
+    broker.set_policy("Known-*", None).unwrap();
+    let error = known.wait_closed_for(PATIENCE).expect("it is sent away");
+    assert_eq!(error.code(), Code::PermissionDenied);
+}
+
+/// A plugin used up what all others needed.
+#[test]
+fn limits_are_a_plugin_s_own() {
+    let small = Policy::new().provide("*").call("*").gates(1).opens(2);
+    let broker = start(|builder| builder.plugin("Small", small));
+    let (small, large) = (plugin(&broker, "Small"), plugin(&broker, "Large"));
+    assert_eq!((small.limits().gates, small.limits().opens), (1, 2));
+    let _one = small.provide("Small.One", || ()).unwrap();
+    let two = small.provide("Small.Two", || ());
+    assert_eq!(code(two), Some(Code::Overloaded));
+    let _opens: Vec<_> = (0..2)
+        .map(|n| small.subscriber::<(), ()>(&format!("Large.{n}")).unwrap())
+        .collect();
+    let third = small.subscriber::<(), ()>("Large.2");
+    assert_eq!(code(third), Some(Code::Overloaded));
+    let _gates: Vec<_> = (0..3)
+        .map(|n| large.provide(&format!("Large.{n}"), || ()).unwrap())
+        .collect();
+}
+
+/// A plugin whose right was taken back went on calling.
+#[test]
+fn a_right_to_call_is_taken_back_and_given_again() {
+    let broker = start(|builder| builder);
+    let (caller, provider) = (plugin(&broker, "Caller"), plugin(&broker, "Provider"));
+    let _gate = provider.provide("Provider.Gate", |n: u64| n + 1).unwrap();
+    let _other = provider.provide("Provider.Other", |n: u64| n + 2).unwrap();
+    let gate = open::<(u64,), u64>(&caller, "Provider.Gate");
+    let other = open::<(u64,), u64>(&caller, "Provider.Other");
+    for _ in 0..20 {
+        assert_eq!(gate.invoke((1,)).unwrap(), 2);
+        let only_other = Policy::new().call("Provider.Other");
+        broker.set_policy("Caller", Some(only_other)).unwrap();
+        await_that("it is refused", || {
+            code(gate.invoke((1,))) == Some(Code::PermissionDenied)
+        });
+        // From then on always, at once also where it waits for the gate.
+        assert_eq!(code(gate.invoke((1,))), Some(Code::PermissionDenied));
+        assert_eq!(
+            code(gate.wait_ready(PATIENCE)),
+            Some(Code::PermissionDenied)
+        );
+        assert_eq!(other.invoke((1,)).unwrap(), 3);
+        broker.set_policy("Caller", None).unwrap();
+        await_that("it is allowed", || gate.invoke((1,)).is_ok());
+    }
+}
+
+/// A gate that its plugin may not provide any more was still called.
+#[test]
+fn a_right_to_provide_is_taken_back() {
+    let broker = start(|builder| builder);
+    let (caller, provider) = (plugin(&broker, "Caller"), plugin(&broker, "Provider"));
+    let _gate = provider.provide("Provider.Gate", |n: u64| n + 1).unwrap();
+    let gate = open::<(u64,), u64>(&caller, "Provider.Gate");
+    assert_eq!(gate.invoke((1,)).unwrap(), 2);
+    broker.set_policy("Provider", Some(Policy::new())).unwrap();
+    await_that("it is gone", || {
+        matches!(
+            code(gate.invoke((1,))),
+            Some(Code::NotReady | Code::PermissionDenied)
+        )
+    });
+    let again = gate.wait_ready(Duration::from_millis(50));
+    assert_eq!(code(again), Some(Code::NotReady));
+    let again = provider.provide("Provider.New", |n: u64| n);
+    assert_eq!(code(again), Some(Code::PermissionDenied));
+}

@@ -52,6 +52,19 @@ pub fn is_our_child(pid: u32) -> bool {
 }
 
 /// The fields of `/proc/PID/stat` behind the name: state, parent and so on.
+/// Bytes of memory that a process has for itself: resident, and not shared.
+pub fn private_memory(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages: Vec<u64> = text
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    match pages[..] {
+        [_, resident, shared, ..] => resident.saturating_sub(shared) * 4096,
+        _ => 0,
+    }
+}
+
 fn stat(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name stands in parentheses and can contain anything.

@@ -41,6 +41,8 @@ pub(crate) struct Gate {
     pub(crate) owner: PluginId,
     /// The how manyeth gate this is that began to be provided, of all on the bus.
     pub(crate) generation: u64,
+    /// Where its owner counts its calls, as it says.
+    pub(crate) record: Option<u16>,
     pub(crate) function: Option<Shape>,
     pub(crate) action: Option<Shape>,
     _charge: Charge,
@@ -126,6 +128,7 @@ impl Registry {
             let mut gate = Gate {
                 owner: plugin,
                 generation: self.lives,
+                record: None,
                 function: None,
                 action: None,
                 _charge: charge,
@@ -137,6 +140,13 @@ impl Registry {
             self.unblock(plugin, number);
         }
         Ok(())
+    }
+
+    /// Notes where a gate's owner counts its calls.
+    pub(crate) fn count_in(&mut self, name: &str, record: Option<u16>) {
+        if let Some(gate) = self.gates.get_mut(name) {
+            gate.record = record;
+        }
     }
 
     /// Takes a face from a gate, and the gate away with its last; says whether it did that.

@@ -10,6 +10,7 @@ use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
 use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 
+use crate::count::Counter;
 use crate::error::Error;
 use crate::gates::Served;
 use crate::intake::{Broken, Intake, Wanted};
@@ -130,6 +131,14 @@ impl Core {
         }
     }
 
+    #[inline]
+    pub(crate) fn counter(&self) -> Counter<'_> {
+        Counter {
+            served: &self.served,
+            together: matches!(self.dispatch, Dispatch::Pool(_)),
+        }
+    }
+
     /// Begins a call that came through a link; `None` while another chain has the token.
     #[inline]
     fn begin(&self, chain: u64) -> Option<Option<Turn>> {
@@ -208,7 +217,7 @@ impl Core {
             door.with(|intake| intake.put_back(job, &frame.tools.cell));
             return false;
         };
-        let outcome = frame.run(job);
+        let outcome = frame.run(job, self.counter());
         match outcome {
             Ok(outcome) => door.with(|intake| {
                 self.served.status.count_call(outcome.is_err());

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use callgate_layout::Code;
 use callgate_layout::envelope::Face;
 use callgate_layout::parking::{Doorbell, Status};
+use callgate_layout::tally::RECORDS;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
@@ -62,6 +63,8 @@ impl Granted {
 #[derive(Clone)]
 pub(crate) struct Gate {
     name: Arc<str>,
+    /// Where its calls are counted, if the status page has room for it.
+    record: Option<u16>,
     function: Option<Half>,
     action: Option<Half>,
 }
@@ -76,6 +79,11 @@ impl Gate {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    #[inline]
+    pub(crate) fn record(&self) -> Option<u16> {
+        self.record
     }
 
     #[inline]
@@ -124,17 +132,20 @@ impl Served {
         }
     }
 
-    /// Puts a handler behind one half of a gate; the token takes it away again.
+    /// Puts a handler behind one half of a gate; the token takes it away again. Also gives the
+    /// record in which the gate's calls are counted.
     pub(crate) fn insert(
         &self,
         name: &Arc<str>,
         face: Face,
         fingerprint: u128,
         handler: Arc<dyn ErasedHandler>,
-    ) -> Result<u64> {
+    ) -> Result<(u64, Option<u16>)> {
         let mut gates = self.gates.lock();
+        let free = free_record(&gates);
         let gate = gates.entry(name.clone()).or_insert_with(|| Gate {
             name: name.clone(),
+            record: free.inspect(|record| self.status.clear_gate(*record)),
             function: None,
             action: None,
         });
@@ -152,9 +163,10 @@ impl Served {
             fingerprint,
             handler,
         });
+        let record = gate.record;
         drop(gates);
         self.changed();
-        Ok(token)
+        Ok((token, record))
     }
 
     /// Takes a handler away. It may still be running.
@@ -220,6 +232,16 @@ impl Served {
     }
 }
 
+/// A record of the status page that no gate has.
+fn free_record(gates: &HashMap<Arc<str>, Gate>) -> Option<u16> {
+    let taken = |taken, gate: &Gate| taken | gate.record.map_or(0, |record| 1_u128 << record);
+    let taken = gates.values().fold(0, taken);
+    let free = taken.trailing_ones() as u16;
+    (free < RECORDS).then_some(free)
+}
+
+const _: () = assert!(RECORDS as u32 <= u128::BITS);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +255,7 @@ mod tests {
         };
         Gate {
             name: "A.B".into(),
+            record: None,
             function: Some(half),
             action: None,
         }

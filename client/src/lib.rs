@@ -11,6 +11,7 @@ mod cancel;
 mod chain;
 mod connect;
 mod context;
+mod count;
 mod debug;
 mod dispatch;
 mod error;

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::gates::Gate;
 use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::link::Link;
-use crate::serve::{guarded, not_provided, too_deep};
+use crate::serve::{not_provided, too_deep};
 use crate::subscriber::deadline;
 use crate::trace;
 use crate::types::GateType;
@@ -215,7 +215,7 @@ impl Visit<'_> {
             false => 0,
         };
         let context = Context::here(&local.caller, gate.name(), deadline, self.cancel);
-        guarded(gate, || {
+        local.core.counter().counted(gate, || {
             let mut result: Option<R> = None;
             let wanted = (self.face == Face::Function).then_some(&mut result as &mut dyn Any);
             if let Given::Moved(given) = given

@@ -10,6 +10,7 @@ use rkyv::util::AlignedVec;
 
 use crate::chain;
 use crate::context::Context;
+use crate::count::Counter;
 use crate::debug;
 use crate::error::{Error, Result};
 use crate::gates::{Callable, Gate, Served};
@@ -88,12 +89,12 @@ impl Frame {
 
     /// Runs a call's handler; the archived result stands in `tools.reply`.
     #[inline]
-    pub(crate) fn run(&mut self, job: &Job) -> Result<Result<()>, Violation> {
+    pub(crate) fn run(&mut self, job: &Job, counter: Counter<'_>) -> Result<Result<()>, Violation> {
         let Frame { tables, tools, .. } = self;
         let is_it = |table: &&Table| table.key == job.key;
         let table = tables.get(job.index).filter(is_it);
         match table.or_else(|| tables.iter().find(is_it)) {
-            Some(table) => table.run(job, tools),
+            Some(table) => table.run(job, tools, counter),
             // The link went meanwhile.
             None => Ok(Err(Error::new(Code::ProviderGone, "the link is gone"))),
         }
@@ -101,7 +102,12 @@ impl Frame {
 }
 
 impl Table {
-    fn run(&self, job: &Job, tools: &mut Tools) -> Result<Result<()>, Violation> {
+    fn run(
+        &self,
+        job: &Job,
+        tools: &mut Tools,
+        counter: Counter<'_>,
+    ) -> Result<Result<()>, Violation> {
         let (call, link) = (&job.call, &self.link);
         let now = clock::coarse_now();
         let deadline = clock::from_tick(call.deadline, now);
@@ -131,7 +137,7 @@ impl Table {
             let inline = cell.payload(is_nested);
             let inline = &inline[..(call.length as usize).min(inline.len())];
             let payload = Payload::new(view.as_ref(), inline);
-            return Ok(guarded(gate, || handler.call(context, payload, reply)));
+            return Ok(counter.counted(gate, || handler.call(context, payload, reply)));
         }
         let bytes = match call.place {
             Place::Inline => &cell.payload(is_nested)[..call.length as usize],
@@ -140,7 +146,7 @@ impl Table {
                 request
             }
         };
-        Ok(guarded(gate, || handler.call(context, bytes, reply)))
+        Ok(counter.counted(gate, || handler.call(context, bytes, reply)))
     }
 
     #[inline]

@@ -86,6 +86,8 @@ pub enum ToBroker {
         face: Face,
         /// What it takes and gives.
         shape: Shape,
+        /// The gate's record in the plugin's status page ([`crate::tally`]), if it has one.
+        record: Option<u16>,
     },
     /// Offer one face of a gate no longer.
     Withdraw {

@@ -31,6 +31,7 @@ pub mod schema;
 pub mod slot;
 pub mod socket;
 pub mod sys;
+pub mod tally;
 pub mod view;
 
 pub use code::{Blame, Code};

@@ -7,6 +7,7 @@
 //!               128 parks u64           how often it parked
 //!               136 calls u64           calls its handlers ran
 //!               144 errors u64          those that failed
+//!              4096 …                   the same by gate: `tally`
 //! ```
 //!
 //! The bell carries no data: it is rung by adding to it, and waited on by its value.
@@ -25,12 +26,13 @@
 //! it closed, and so does whoever learns it from there.
 
 use crate::atomic::{Ordering, fence};
+use crate::tally;
 use crate::view::{ReadView, WriteView};
 
 /// Bytes of a doorbell page.
 pub const DOORBELL_LEN: usize = 4096;
-/// Bytes of a status page.
-pub const STATUS_LEN: usize = 4096;
+/// Bytes of a status page, of which few are ever touched.
+pub const STATUS_LEN: usize = tally::END;
 
 /// Two cache lines apart from the state: processors fetch lines in pairs, and peers read the
 /// state with every call.
@@ -115,12 +117,28 @@ impl Status {
         }
     }
 
+    /// Begins to count a gate anew in one of the page's records.
+    pub fn clear_gate(&self, record: u16) {
+        tally::clear(&self.page, record);
+    }
+
+    /// Whether the next call of a gate is to be timed.
+    #[inline]
+    pub fn is_sample(&self, record: u16) -> bool {
+        tally::is_sample(&self.page, record)
+    }
+
+    /// Counts a gate's call: whether it failed, and how many nanoseconds it took if it was timed.
+    /// `together`: while other threads may count, too.
+    #[inline]
+    pub fn count_gate(&self, record: u16, outcome: (bool, Option<u64>), together: bool) {
+        tally::count(&self.page, record, outcome, together);
+    }
+
     /// Has one writer at a time, so a load and a store do; a locked add would cost more.
     #[inline]
     fn add(&self, at: usize) {
-        let now = self.page.as_read().load64(at, Ordering::Relaxed);
-        self.page
-            .store64(at, now.wrapping_add(1), Ordering::Relaxed);
+        self.page.count(at, false);
     }
 }
 

@@ -104,6 +104,21 @@ impl WriteView {
         self.read.memory.word64(at).store(value, order);
     }
 
+    /// Adds one to the 64-bit word at byte `at`; by a locked instruction only where other threads
+    /// do the same.
+    #[inline]
+    pub(crate) fn count(&self, at: usize, together: bool) {
+        let word = self.read.memory.word64(at);
+        if together {
+            word.fetch_add(1, Ordering::Relaxed);
+        } else {
+            word.store(
+                word.load(Ordering::Relaxed).wrapping_add(1),
+                Ordering::Relaxed,
+            );
+        }
+    }
+
     /// Adds to the 32-bit word at byte `at`, wrapping.
     pub(crate) fn add32(&self, at: usize, value: u32, order: Ordering) {
         self.read.memory.word32(at).fetch_add(value, order);

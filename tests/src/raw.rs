@@ -187,6 +187,7 @@ impl Raw {
             gate,
             face,
             shape,
+            record: None,
         });
         let refused = self.follow(|record| match record {
             ToPlugin::Answer { failure, .. } => Some(failure.clone()),

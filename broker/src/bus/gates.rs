@@ -15,7 +15,7 @@ impl Bus {
         from: PluginId,
         request: u32,
         (gate, face): (&str, Face),
-        shape: Shape,
+        (shape, record): (Shape, Option<u16>),
         now: Instant,
     ) {
         let Some(member) = self.members.get(&from) else {
@@ -32,6 +32,7 @@ impl Bus {
         let refused = failure.is_some();
         self.send(from, ToPlugin::Answer { request, failure });
         if !refused {
+            self.registry.count_in(gate, record);
             self.refresh_gate(gate, now);
         }
     }

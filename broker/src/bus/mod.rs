@@ -201,7 +201,8 @@ impl Bus {
                 gate,
                 face,
                 shape,
-            } => self.provide(from, request, (&gate, face), shape, now),
+                record,
+            } => self.provide(from, request, (&gate, face), (shape, record), now),
             ToBroker::Withdraw {
                 request,
                 gate,

@@ -69,6 +69,7 @@ impl World {
             gate: gate.into(),
             face: Face::Function,
             shape: shape(),
+            record: None,
         };
         self.ok(from, provide);
     }

@@ -1,5 +1,7 @@
 //! Putting a listing together.
 
+use callgate_layout::tally::Tally;
+
 use crate::listing::{
     BrokerEntry, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
 };
@@ -60,6 +62,7 @@ impl Reactor {
     }
 
     fn gate_entry(&self, name: &str, gate: &Gate, users: usize) -> GateEntry {
+        let tally = self.tally(gate).unwrap_or_default();
         let shown = gate.function.as_ref().or(gate.action.as_ref());
         GateEntry {
             name: name.to_owned(),
@@ -71,7 +74,18 @@ impl Reactor {
             has_function: gate.function.is_some(),
             has_action: gate.action.is_some(),
             subscribers: users as u64,
+            calls: tally.calls,
+            errors: tally.errors,
+            p50_ns: tally.p50,
+            p99_ns: tally.p99,
         }
+    }
+
+    /// What a gate's owner has counted of it.
+    fn tally(&self, gate: &Gate) -> Option<Tally> {
+        let record = gate.record?;
+        let pages = self.sessions.get(&gate.owner)?.pages.as_ref()?;
+        pages.tally(record).ok()?
     }
 
     fn link_entries(&self) -> Vec<LinkEntry> {

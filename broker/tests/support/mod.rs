@@ -221,6 +221,7 @@ impl Peer {
             gate: gate.into(),
             face,
             shape: shape(fingerprint),
+            record: None,
         });
         self.answer()
     }

@@ -30,7 +30,7 @@ impl Plugin {
         let name: Arc<str> = gate.into();
         // The handler is in place before the broker lets anybody call it.
         let shape = shape(signature);
-        let token = self
+        let (token, record) = self
             .bus
             .served
             .insert(&name, face, shape.fingerprint, handler)?;
@@ -40,6 +40,7 @@ impl Plugin {
             gate,
             face,
             shape,
+            record,
         });
         match answer {
             Ok(_) => Ok(Provider {

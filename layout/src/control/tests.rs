@@ -11,6 +11,7 @@ fn provide() -> ToBroker {
             fingerprint: 1 << 99,
             signature: "(Block, f32) -> Block".into(),
         },
+        record: None,
     }
 }
 

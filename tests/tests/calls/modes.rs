@@ -278,6 +278,33 @@ fn a_token_ends_the_wait_and_shows_in_the_handler(direct: bool) {
     );
 }
 
+/// A gate moved into the caller's process, and its subscribers went on calling a provider that was
+/// no longer there; or back.
+#[test]
+fn a_gate_may_move_into_this_process_and_out_again() {
+    let bus = Bus::start(programs!());
+    let caller = bus.plugin("Caller");
+    let add = caller.subscriber::<(u64, u64), u64>("P.Add").unwrap();
+    for n in 0..5 {
+        let there = bus.peer("provider", "P", &[]);
+        add.wait_ready(Duration::from_secs(20)).unwrap();
+        assert_eq!(add.invoke((n, 1)).unwrap(), n + 1);
+        drop(there);
+        callgate_tests::shorthand::await_that("it went", || !add.has_function());
+        let here = plugin(&bus, "P", (Dispatch::Thread, true));
+        let me = thread::current().id();
+        let gate = here.provide("P.Add", move |a: u64, b: u64| {
+            assert_eq!(thread::current().id(), me);
+            a + b
+        });
+        add.wait_ready(Duration::from_secs(20)).unwrap();
+        assert_eq!(add.invoke((n, 2)).unwrap(), n + 2);
+        drop(gate);
+        drop(here);
+        callgate_tests::shorthand::await_that("it went", || !add.has_function());
+    }
+}
+
 /// Each behaviour, between plugins as if they were processes of their own, and directly.
 macro_rules! both {
     ($($name:ident,)*) => {

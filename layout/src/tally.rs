@@ -1,0 +1,163 @@
+//! What a plugin counts of its gates, in its status page, for people.
+//!
+//! ```text
+//! 4096 + 512 n   record of gate n of the plugin's 128
+//!            0   calls u64
+//!            8   errors u64
+//!           16   62 × u64: how many of the calls that were timed took how long
+//! ```
+//!
+//! The plugin says with a gate's announcement which record is its. All words are its own, written
+//! by one thread at a time (who holds the plugin's dispatch token), or by locked adds where handlers
+//! run side by side. Readers take them as they are: a plugin that writes nonsense is shown with
+//! nonsense.
+
+use crate::atomic::Ordering;
+use crate::view::{ReadView, WriteView};
+
+/// Where the records begin: a page of their own.
+const RECORDS_AT: usize = 4096;
+/// Bytes of one record.
+const RECORD_LEN: usize = 512;
+/// How many of a plugin's gates have a record.
+pub const RECORDS: u16 = 128;
+/// Bytes of all records, with what lies before them.
+pub const END: usize = RECORDS_AT + RECORDS as usize * RECORD_LEN;
+
+const CALLS: usize = 0;
+const ERRORS: usize = 8;
+const TIMES: usize = 16;
+/// Two for each doubling from 32 ns on, one for what is shorter, and the last for what is longer.
+const BUCKETS: usize = (RECORD_LEN - TIMES) / 8;
+const SHORTEST: u32 = 5;
+/// One call in so many is timed: reading a precise clock twice costs as much as half a call.
+const SAMPLE: u64 = 64;
+
+/// What was counted of a gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Calls that its handlers ran.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub errors: u64,
+    /// Half of the calls that were timed took at most so many nanoseconds, to within a quarter.
+    pub p50: u64,
+    /// The same of 99 in a hundred.
+    pub p99: u64,
+}
+
+fn at(record: u16, offset: usize) -> usize {
+    RECORDS_AT + usize::from(record.min(RECORDS - 1)) * RECORD_LEN + offset
+}
+
+fn bucket(nanos: u64) -> usize {
+    let octave = nanos.checked_ilog2().unwrap_or(0);
+    if octave < SHORTEST {
+        return 0;
+    }
+    let half = (nanos >> (octave - 1)) & 1;
+    (1 + 2 * (octave - SHORTEST) as usize + half as usize).min(BUCKETS - 1)
+}
+
+/// The longest time that a bucket is for.
+fn longest(bucket: usize) -> u64 {
+    match bucket {
+        0 => (1 << SHORTEST) - 1,
+        bucket => {
+            let (octave, half) = ((bucket - 1) as u32 / 2 + SHORTEST, (bucket - 1) as u64 % 2);
+            ((3 + half) << (octave - 1)) - 1
+        }
+    }
+}
+
+/// Forgets what was counted of the gate before.
+pub(crate) fn clear(page: &WriteView, record: u16) {
+    for word in (0..RECORD_LEN).step_by(8) {
+        page.store64(at(record, word), 0, Ordering::Relaxed);
+    }
+}
+
+/// Whether the next call is to be timed.
+#[inline]
+pub(crate) fn is_sample(page: &WriteView, record: u16) -> bool {
+    let calls = page.as_read().load64(at(record, CALLS), Ordering::Relaxed);
+    calls.is_multiple_of(SAMPLE)
+}
+
+/// Counts a call, and how many nanoseconds it took if it was timed. `together`: while others may
+/// count, too.
+#[inline]
+pub(crate) fn count(
+    page: &WriteView,
+    record: u16,
+    (failed, nanos): (bool, Option<u64>),
+    together: bool,
+) {
+    let add = |offset| page.count(at(record, offset), together);
+    add(CALLS);
+    if failed {
+        add(ERRORS);
+    }
+    if let Some(nanos) = nanos {
+        add(TIMES + 8 * bucket(nanos));
+    }
+}
+
+/// Reads a record; `None` where there is none of that number.
+pub fn read(status: &ReadView, record: u16) -> Option<Tally> {
+    if record >= RECORDS || status.len() < END {
+        return None;
+    }
+    let word = |offset| status.load64(at(record, offset), Ordering::Relaxed);
+    let times: [u64; BUCKETS] = core::array::from_fn(|bucket| word(TIMES + 8 * bucket));
+    Some(Tally {
+        calls: word(CALLS),
+        errors: word(ERRORS),
+        p50: quantile(&times, 50),
+        p99: quantile(&times, 99),
+    })
+}
+
+/// The longest time in the bucket in which so many hundredths end; 0 where nothing was timed.
+fn quantile(times: &[u64; BUCKETS], hundredths: u128) -> u64 {
+    let all: u128 = times.iter().map(|count| u128::from(*count)).sum();
+    let wanted = (all * hundredths).div_ceil(100);
+    let mut before = 0;
+    let reached = |count: &u64| {
+        before += u128::from(*count);
+        before >= wanted && all > 0
+    };
+    times.iter().position(reached).map_or(0, longest)
+}
+
+#[cfg(all(test, not(callgate_loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::{prop_assert, proptest};
+
+    proptest! {
+        #[test]
+        fn a_bucket_is_never_more_than_half_as_long_again(nanos in 32_u64..1 << 35) {
+            let most = longest(bucket(nanos));
+            prop_assert!(most >= nanos && most < nanos + nanos.div_ceil(2) + 1, "{nanos} {most}");
+        }
+
+        #[test]
+        fn quantiles_of_anything_are_found(times: [u64; 31], p in 0_u128..=100) {
+            let mut all = [0; BUCKETS];
+            all[..31].copy_from_slice(&times);
+            prop_assert!(quantile(&all, p) <= longest(30));
+        }
+    }
+
+    #[test]
+    fn quantiles_are_where_they_should_be() {
+        let mut times = [0; BUCKETS];
+        assert_eq!(quantile(&times, 50), 0);
+        times[bucket(100)] = 98;
+        times[bucket(1_000_000)] = 2;
+        assert_eq!(quantile(&times, 50), longest(bucket(100)));
+        assert_eq!(quantile(&times, 99), longest(bucket(1_000_000)));
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+}

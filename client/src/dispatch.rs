@@ -131,6 +131,11 @@ impl Core {
         }
     }
 
+    /// Whether this thread is inside a chain in which one of the plugin's handlers runs.
+    pub(crate) fn is_inside(&self) -> bool {
+        crate::chain::current().is_some_and(|chain| self.token.belongs_to(chain.id))
+    }
+
     #[inline]
     pub(crate) fn counter(&self) -> Counter<'_> {
         Counter {

@@ -74,14 +74,16 @@ impl Wait<'_> {
         let link = target.link;
         let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
         let start = clock::now();
-        let bells: Vec<_> = self.mine().map(|core| core.served().bell.word()).collect();
-        self.mine().for_each(|core| core.begin_park());
+        // The same ones to the end, although another thread may begin to pump meanwhile.
+        let mine: Vec<_> = self.mine().collect();
+        let bells: Vec<_> = mine.iter().map(|core| core.served().bell.word()).collect();
+        mine.iter().for_each(|core| core.begin_park());
         marks::set_waiter(outbox, geometry, ticket.slot, true);
         // REPLY-OR-WAITER, the caller's side; WORK-OR-PARKED has its fence in `begin_park`.
         parking::publish_fence();
         let seen = slot::state(inbox, geometry, ticket.slot);
         let outcome = ended(target, ticket);
-        if outcome.is_none() && !self.mine().any(|core| core.may_have(self.chain)) {
+        if outcome.is_none() && !mine.iter().any(|core| core.may_have(self.chain)) {
             let reply = slot::word(inbox, geometry, ticket.slot, seen);
             let mut words: Vec<Awaited<'_>> = vec![reply, link.liveness()];
             words.extend(target.cancelled_word());
@@ -89,7 +91,7 @@ impl Wait<'_> {
             futex::wait_any_of(&words, target.deadline);
         }
         marks::set_waiter(outbox, geometry, ticket.slot, false);
-        self.mine().for_each(|core| core.end_park());
+        mine.iter().for_each(|core| core.end_park());
         target.patience.learn(clock::now() - start);
         outcome
     }

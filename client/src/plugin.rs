@@ -283,7 +283,10 @@ impl Drop for Plugin {
             self.core.finish();
             chain::leave_here(&self.core);
         }
-        threads.into_iter().for_each(join);
+        // Inside one of its own handlers there is nothing to wait for but this very call.
+        if !self.core.is_inside() {
+            threads.into_iter().for_each(join);
+        }
         // Handlers may own handles of this very plugin.
         drop(self.bus.served.take_gates());
         self.bus.close();

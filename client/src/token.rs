@@ -148,6 +148,11 @@ impl Token {
         self.wanted.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether a chain has the token.
+    pub(crate) fn belongs_to(&self, chain: u64) -> bool {
+        self.owner.load(Ordering::Acquire) == chain
+    }
+
     /// The dispatcher lets callers in this process go first, if there are any.
     #[inline]
     pub(crate) fn offer(&self) {

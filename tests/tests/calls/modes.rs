@@ -242,6 +242,27 @@ fn handlers_of_one_plugin_take_turns(direct: bool) {
     }
 }
 
+/// A handler that closed its own plugin waited for itself.
+fn a_handler_may_close_its_own_plugin(direct: bool) {
+    for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
+        let bus = Bus::start(programs!());
+        let host = Arc::try_unwrap(plugin(&bus, "Host", (dispatch, direct))).unwrap();
+        let own = Arc::new(Mutex::new(None));
+        let slot = own.clone();
+        let gate = host.provide("Host.Close", move || drop(slot.lock().unwrap().take()));
+        gate.unwrap().keep();
+        let caller = bus.plugin("Caller");
+        let close = open::<(), ()>(&caller, "Host.Close");
+        *own.lock().unwrap() = Some(host);
+        // It ran; whether its answer gets out before the link goes is open.
+        if let Err(error) = close.invoke(()) {
+            assert_eq!(error.code(), Code::ProviderGone);
+        }
+        callgate_tests::shorthand::await_that("it is gone", || !close.has_function());
+        assert!(bus.builder("Other").connect().is_ok());
+    }
+}
+
 /// A caller that could not give up before its deadline, and a handler that worked for nobody.
 fn a_token_ends_the_wait_and_shows_in_the_handler(direct: bool) {
     let bus = Bus::start(programs!());
@@ -318,6 +339,7 @@ macro_rules! both {
 }
 
 both! {
+    a_handler_may_close_its_own_plugin,
     handlers_of_one_plugin_take_turns,
     mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64,
     who_pumps_serves_its_own_chain_while_it_waits,

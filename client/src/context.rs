@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use callgate_layout::clock::coarse_now;
 use callgate_layout::marks;
 use callgate_layout::pending::Ticket;
-use nix::time::{ClockId, clock_gettime};
 
 use crate::cancel::CancelToken;
 use crate::chain;
@@ -145,15 +145,6 @@ impl<'a> Context<'a> {
     /// caller was no handler itself, at most 64.
     pub fn depth(&self) -> u8 {
         chain::current().map_or(0, |chain| chain.depth)
-    }
-}
-
-/// Nanoseconds of `CLOCK_MONOTONIC`, up to one tick late, for a few nanoseconds of time.
-fn coarse_now() -> u64 {
-    match clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE) {
-        Ok(now) => u64::try_from(Duration::from(now).as_nanos()).unwrap_or(u64::MAX),
-        // Every Linux that runs this has the clock.
-        Err(_) => 0,
     }
 }
 

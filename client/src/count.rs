@@ -15,18 +15,25 @@ pub(crate) struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// Runs a handler, and counts it for its gate: two loads and a store, and for one call in 64
-    /// two reads of the precise clock.
+    /// Runs a handler, and counts it for its gate: a load and a store before it, and for one call
+    /// in 64 two reads of the precise clock around it.
     #[inline]
     pub(crate) fn counted<T>(&self, gate: &Gate, run: impl FnOnce() -> Result<T>) -> Result<T> {
         let status = &self.served.status;
         let Some(record) = gate.record() else {
             return guarded(gate, run);
         };
-        let start = status.is_sample(record).then(clock::now);
+        if !status.begin_gate(record, self.together) {
+            let outcome = guarded(gate, run);
+            if outcome.is_err() {
+                status.end_gate(record, (true, None), self.together);
+            }
+            return outcome;
+        }
+        let start = clock::now();
         let outcome = guarded(gate, run);
-        let nanos = start.map(|start| clock::now().saturating_sub(start));
-        status.count_gate(record, (outcome.is_err(), nanos), self.together);
+        let nanos = clock::now().saturating_sub(start);
+        status.end_gate(record, (outcome.is_err(), Some(nanos)), self.together);
         outcome
     }
 }

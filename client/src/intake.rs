@@ -190,10 +190,7 @@ impl Intake {
 
     /// Publishes late answers for which there is room now.
     pub(crate) fn settle(&mut self) {
-        let mut cell = Cell::default();
-        for server in &mut self.servers {
-            server.settle(&mut cell);
-        }
+        self.servers.iter_mut().for_each(Server::settle);
     }
 
     /// Answers everything that is left without running it.
@@ -201,7 +198,7 @@ impl Intake {
         let mut cell = Cell::default();
         for (job, _) in std::mem::take(&mut self.queue) {
             if let Some(server) = self.server(&job) {
-                server.refuse(&job, &mut cell);
+                server.refuse(&job);
             }
         }
         for server in &mut self.servers {

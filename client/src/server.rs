@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use callgate_layout::envelope::{Call, Cell, Chain, Face, Place, Reply, Violation};
-use callgate_layout::geometry::INLINE_LEN;
 use callgate_layout::parking;
 use callgate_layout::payload::extent_len_for;
 use callgate_layout::pending::Ticket;
@@ -131,103 +130,114 @@ impl Server {
             Ok(()) => {}
             Err(error) => put_error(&error, &mut tools.reply),
         }
-        let length = tools.reply.bytes().len();
-        let is_too_large = extent_len_for(length).is_none();
+        let is_too_large = is_too_large(&tools.reply);
         if is_too_large {
-            let error = too_large(Code::ResponseTooLarge, "results", length);
+            let error = too_large(Code::ResponseTooLarge, "results", tools.reply.bytes().len());
             put_error(&error.maybe_run(), &mut tools.reply);
         }
         self.publish_or_keep(job, ok && !is_too_large, tools);
     }
 
+    #[inline]
     fn publish_or_keep(&mut self, job: &Job, ok: bool, tools: &mut Tools) {
-        let ticket = job.ticket;
-        if !self.publish(ticket, ok, tools.reply.bytes(), &mut tools.cell) {
-            let waiting: usize = self.late.iter().map(|late| late.payload.len()).sum();
-            if !self.late.is_empty() && waiting + tools.reply.bytes().len() > MAX_LATE {
-                let error = Error::new(Code::Overloaded, "too many results wait for room");
-                self.publish_no_room(ticket, &error, &mut tools.cell);
-                return tools.tidy();
-            }
-            if self.late.is_empty() {
-                self.link.begin_waiting();
-            }
-            self.late.push_back(Late {
-                ticket,
-                ok,
-                payload: tools.reply.bytes().to_vec(),
-                deadline: clock::from_tick(job.call.deadline, clock::coarse_now()),
-            });
+        if !self.publish(job.ticket, ok, &mut tools.reply) {
+            self.keep_late(job, ok, &mut tools.reply);
         }
         tools.tidy();
     }
 
+    /// Keeps an answer for which there is no room yet.
+    #[cold]
+    fn keep_late(&mut self, job: &Job, ok: bool, reply: &mut ReplyBuffer) {
+        let waiting: usize = self.late.iter().map(Late::len).sum();
+        if !self.late.is_empty() && waiting + reply.bytes().len() > MAX_LATE {
+            let error = Error::new(Code::Overloaded, "too many results wait for room");
+            self.publish_no_room(job.ticket, &error);
+            return;
+        }
+        if self.late.is_empty() {
+            self.link.begin_waiting();
+        }
+        self.late.push_back(Late {
+            ticket: job.ticket,
+            ok,
+            reply: std::mem::replace(reply, ReplyBuffer::new()),
+            deadline: clock::from_tick(job.call.deadline, clock::coarse_now()),
+        });
+    }
+
     /// Publishes an answer and wakes its caller if it parked; false while the area has no room.
     #[inline]
-    fn publish(&mut self, ticket: Ticket, ok: bool, payload: &[u8], cell: &mut Cell) -> bool {
+    fn publish(&mut self, ticket: Ticket, ok: bool, reply: &mut ReplyBuffer) -> bool {
+        if reply.is_inline() {
+            self.publish_at(ticket, ok, Place::Inline, reply);
+            return true;
+        }
+        self.publish_large(ticket, ok, reply)
+    }
+
+    fn publish_large(&mut self, ticket: Ticket, ok: bool, reply: &mut ReplyBuffer) -> bool {
+        let link = &*self.link;
+        let mut written = link.write_payload(reply.bytes());
+        if written.is_none() {
+            link.reclaim_replies();
+            written = link.write_payload(reply.bytes());
+        }
+        match written {
+            None => false,
+            Some(Ok(held)) => {
+                self.publish_at(ticket, ok, held.place(), reply);
+                self.in_area |= 1 << ticket.slot;
+                self.link.keep_reply(ticket, held);
+                true
+            }
+            Some(Err(error)) => self.publish_no_room(ticket, &error),
+        }
+    }
+
+    /// Publishes an answer whose payload is in its place.
+    #[inline]
+    fn publish_at(&mut self, ticket: Ticket, ok: bool, place: Place, reply: &mut ReplyBuffer) {
         let link = &*self.link;
         let (outbox, geometry) = (link.outbox(), link.geometry());
-        let mut held = None;
-        let place = if payload.len() <= INLINE_LEN {
-            cell.inline_mut()[..payload.len()].copy_from_slice(payload);
-            Place::Inline
-        } else {
-            let mut written = link.write_payload(payload);
-            if written.is_none() {
-                link.reclaim_replies();
-                written = link.write_payload(payload);
-            }
-            match written {
-                None => return false,
-                Some(Ok(taken)) => held.insert(taken).place(),
-                Some(Err(error)) => return self.publish_no_room(ticket, &error, cell),
-            }
-        };
-        let reply = Reply {
-            ok,
-            place,
-            length: payload.len() as u32,
-        };
-        self.busy &= !(1 << ticket.slot);
-        slot::publish(
-            outbox,
-            geometry,
-            ticket.slot,
-            ticket.generation,
-            &reply,
-            cell,
-        );
+        let Ticket { slot, generation } = ticket;
+        let length = reply.bytes().len() as u32;
+        let envelope = Reply { ok, place, length };
+        self.busy &= !(1 << slot);
+        let cell = reply.cell_mut();
+        slot::publish(outbox, geometry, slot, generation, &envelope, cell);
         // REPLY-OR-WAITER, the provider's side.
         parking::publish_fence();
-        if marks::has_waiter(link.inbox(), geometry, ticket.slot) {
-            slot::wake(outbox, geometry, ticket.slot);
+        if marks::has_waiter(link.inbox(), geometry, slot) {
+            slot::wake(outbox, geometry, slot);
         }
-        if let Some(held) = held {
-            self.in_area |= 1 << ticket.slot;
-            link.keep_reply(ticket, held);
-        }
-        true
     }
 
     /// Publishes, in place of a result for which there is no memory, an error that fits inline.
     #[cold]
-    fn publish_no_room(&mut self, ticket: Ticket, why: &Error, cell: &mut Cell) -> bool {
+    fn publish_no_room(&mut self, ticket: Ticket, why: &Error) -> bool {
         let error =
             Error::new(why.code(), "the handler ran, but its result found no room").maybe_run();
         tracing::warn!(peer = self.link.peer().name(), %why, "a result found no room");
-        self.publish_error(ticket, &error, cell)
+        self.publish_error(ticket, &error)
     }
 
     /// Publishes an error; only its code where its text does not fit inline.
     #[cold]
-    fn publish_error(&mut self, ticket: Ticket, error: &Error, cell: &mut Cell) -> bool {
+    fn publish_error(&mut self, ticket: Ticket, error: &Error) -> bool {
         let mut reply = ReplyBuffer::new();
         put_error(error, &mut reply);
-        if reply.bytes().len() > INLINE_LEN {
+        if !reply.is_inline() {
             reply.clear(0);
         }
-        self.publish(ticket, false, reply.bytes(), cell)
+        self.publish(ticket, false, &mut reply)
     }
+}
+
+/// Whether no extent could hold a reply.
+#[inline]
+fn is_too_large(reply: &ReplyBuffer) -> bool {
+    !reply.is_inline() && extent_len_for(reply.bytes().len()).is_none()
 }
 
 /// Puts an error in the place of a result. Where its text does not fit, its code still does.

@@ -3,40 +3,34 @@
 //! The clock is the same for all processes of a machine. A tick is 1.05 ms; ticks wrap after
 //! 52 days, so a deadline may lie at most [`MAX_AHEAD_NS`] ahead.
 
-use nix::time::{ClockId, clock_gettime};
+use crate::sys::time;
 
 /// The furthest deadline: 24 days.
 pub const MAX_AHEAD_NS: u64 = 24 * 24 * 3600 * 1_000_000_000;
 
 const TICK_BITS: u32 = 20;
 
-/// Nanoseconds of the monotonic clock, precise; about 20 ns to read.
+/// Nanoseconds of the monotonic clock, precise; about 20 ns to read. (Every kernel has had both of
+/// these clocks since 2.6.32, and gives them to everybody.)
 pub fn now() -> u64 {
-    read(ClockId::CLOCK_MONOTONIC)
+    time::read(libc::CLOCK_MONOTONIC)
 }
 
 /// Nanoseconds of the monotonic clock as of the last timer tick, up to 4 ms ago (10 where the
 /// kernel ticks at 100 Hz); about 5 ns to read.
 #[inline]
 pub fn coarse_now() -> u64 {
-    read(ClockId::CLOCK_MONOTONIC_COARSE)
-}
-
-#[inline]
-fn read(clock: ClockId) -> u64 {
-    match clock_gettime(clock) {
-        Ok(time) => time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64,
-        // The kernel knows both clocks since 2.6.32 and gives them to everybody.
-        Err(_) => 0,
-    }
+    time::read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
 /// The tick of a deadline, rounded up: never earlier than asked.
+#[inline]
 pub fn to_tick(nanos: u64) -> u32 {
     ((nanos >> TICK_BITS) + 1) as u32
 }
 
 /// The deadline that a tick stands for, told from the time now.
+#[inline]
 pub fn from_tick(tick: u32, now: u64) -> u64 {
     let ahead = tick.wrapping_sub((now >> TICK_BITS) as u32) as i32;
     let ahead = i64::from(ahead) << TICK_BITS;

@@ -13,8 +13,10 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+/// Bytes of a cache line.
+pub const LINE_LEN: usize = 64;
 /// Bytes of a ring entry and of a reply slot: two cache lines.
-pub const CELL_LEN: usize = 128;
+pub const CELL_LEN: usize = 2 * LINE_LEN;
 /// Bytes of an envelope, at the start of each cell.
 pub const ENVELOPE_LEN: usize = 16;
 /// Bytes that name the chain of a nested call, behind its envelope.

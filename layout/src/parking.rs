@@ -122,17 +122,17 @@ impl Status {
         tally::clear(&self.page, record);
     }
 
-    /// Whether the next call of a gate is to be timed.
+    /// Counts a gate's call that begins, and says whether it is to be timed. `together`: while
+    /// other threads may count, too.
     #[inline]
-    pub fn is_sample(&self, record: u16) -> bool {
-        tally::is_sample(&self.page, record)
+    pub fn begin_gate(&self, record: u16, together: bool) -> bool {
+        tally::begin(&self.page, record, together)
     }
 
-    /// Counts a gate's call: whether it failed, and how many nanoseconds it took if it was timed.
-    /// `together`: while other threads may count, too.
-    #[inline]
-    pub fn count_gate(&self, record: u16, outcome: (bool, Option<u64>), together: bool) {
-        tally::count(&self.page, record, outcome, together);
+    /// Counts how such a call ended, if it failed or was timed: whether it failed, and how many
+    /// nanoseconds it took.
+    pub fn end_gate(&self, record: u16, outcome: (bool, Option<u64>), together: bool) {
+        tally::end(&self.page, record, outcome, together);
     }
 
     /// Has one writer at a time, so a load and a store do; a locked add would cost more.

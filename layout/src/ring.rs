@@ -15,7 +15,7 @@
 
 use crate::atomic::{AtomicU32, Ordering};
 use crate::envelope::{Call, Cell, Violation};
-use crate::geometry::{CELL_LEN, Geometry};
+use crate::geometry::{Geometry, LINE_LEN};
 use crate::view::{ReadView, WriteView};
 
 /// The caller's end: publishes calls.
@@ -47,10 +47,10 @@ impl RingWriter {
         let at = self.geometry.entry_at(sequence);
         let used = Cell::used_by(call);
         // The line that is polled last, and then at once: its reader may take it away in between.
-        if used > 64 {
-            outbox.copy_in(at + 64, &cell.0[64..used]);
+        if used > LINE_LEN {
+            outbox.copy_in(at + LINE_LEN, &cell.0[LINE_LEN..]);
         }
-        outbox.copy_in(at + 8, &cell.0[8..used.min(64)]);
+        outbox.copy_in(at + 8, &cell.0[8..LINE_LEN]);
         let mut first = [0; 8];
         first.copy_from_slice(&cell.0[..8]);
         // CALL-PUBLISHED, release.
@@ -76,7 +76,7 @@ impl RingReader {
     #[inline]
     pub fn has_call(&self, inbox: &ReadView) -> bool {
         let at = self.geometry.entry_at(self.next);
-        inbox.touch(at + 64);
+        inbox.touch(at + LINE_LEN);
         self.first_word(inbox, Ordering::Relaxed) as u32 == self.next
     }
 
@@ -94,15 +94,11 @@ impl RingReader {
         let at = self.geometry.entry_at(self.next);
         self.next = self.next.wrapping_add(1);
         cell.0[..8].copy_from_slice(&first.to_ne_bytes());
-        inbox.copy_out(at + 8, &mut cell.0[8..64]);
+        inbox.copy_out(at + 8, &mut cell.0[8..LINE_LEN]);
         let call = cell.call(self.geometry);
         if let Ok(call) = &call {
-            let used = Cell::used_by(call);
-            if used > 64 {
-                inbox.copy_out(
-                    at + 64,
-                    &mut cell.0[64..used.next_multiple_of(8).min(CELL_LEN)],
-                );
+            if Cell::used_by(call) > LINE_LEN {
+                inbox.copy_out(at + LINE_LEN, &mut cell.0[LINE_LEN..]);
             }
         }
         Some(call)

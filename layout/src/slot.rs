@@ -11,7 +11,7 @@
 
 use crate::atomic::Ordering;
 use crate::envelope::{Cell, Reply, Violation};
-use crate::geometry::{ENVELOPE_LEN, Geometry};
+use crate::geometry::{ENVELOPE_LEN, Geometry, LINE_LEN};
 use crate::view::{ReadView, WriteView};
 
 /// Publishes a reply whose inline payload, if it has one, already stands in `cell`.
@@ -31,10 +31,10 @@ pub fn publish(
     let at = geometry.reply_at(slot);
     let used = Cell::used(ENVELOPE_LEN, reply.place, reply.length);
     // The line that is polled last, and then at once: its reader may take it away in between.
-    if used > 64 {
-        outbox.copy_in(at + 64, &cell.0[64..used]);
+    if used > LINE_LEN {
+        outbox.copy_in(at + LINE_LEN, &cell.0[LINE_LEN..]);
     }
-    outbox.copy_in(at + 8, &cell.0[8..used.min(64)]);
+    outbox.copy_in(at + 8, &cell.0[8..LINE_LEN]);
     let mut second = [0; 4];
     second.copy_from_slice(&cell.0[4..8]);
     outbox.store32(at + 4, u32::from_ne_bytes(second), Ordering::Relaxed);
@@ -45,7 +45,7 @@ pub fn publish(
 /// The generation that was answered last; the caller compares it with its own.
 #[inline]
 pub fn state(inbox: &ReadView, geometry: Geometry, slot: u8) -> u32 {
-    inbox.touch(geometry.reply_at(slot) + 64);
+    inbox.touch(geometry.reply_at(slot) + LINE_LEN);
     // REPLY-PUBLISHED, acquire.
     inbox.load32(geometry.reply_at(slot), Ordering::Acquire)
 }
@@ -60,11 +60,10 @@ pub fn read(
 ) -> Result<Reply, Violation> {
     let at = geometry.reply_at(slot);
     cell.0[4..8].copy_from_slice(&inbox.load32(at + 4, Ordering::Relaxed).to_ne_bytes());
-    inbox.copy_out(at + 8, &mut cell.0[8..64]);
+    inbox.copy_out(at + 8, &mut cell.0[8..LINE_LEN]);
     let reply = cell.reply(geometry)?;
-    let used = Cell::used(ENVELOPE_LEN, reply.place, reply.length);
-    if used > 64 {
-        inbox.copy_out(at + 64, &mut cell.0[64..used]);
+    if Cell::used(ENVELOPE_LEN, reply.place, reply.length) > LINE_LEN {
+        inbox.copy_out(at + LINE_LEN, &mut cell.0[LINE_LEN..]);
     }
     Ok(reply)
 }

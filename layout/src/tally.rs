@@ -46,6 +46,7 @@ pub struct Tally {
     pub p99: u64,
 }
 
+#[inline]
 fn at(record: u16, offset: usize) -> usize {
     RECORDS_AT + usize::from(record.min(RECORDS - 1)) * RECORD_LEN + offset
 }
@@ -77,29 +78,27 @@ pub(crate) fn clear(page: &WriteView, record: u16) {
     }
 }
 
-/// Whether the next call is to be timed.
-#[inline]
-pub(crate) fn is_sample(page: &WriteView, record: u16) -> bool {
-    let calls = page.as_read().load64(at(record, CALLS), Ordering::Relaxed);
-    calls.is_multiple_of(SAMPLE)
-}
-
-/// Counts a call, and how many nanoseconds it took if it was timed. `together`: while others may
+/// Counts a call that begins, and says whether it is to be timed. `together`: while others may
 /// count, too.
 #[inline]
-pub(crate) fn count(
+pub(crate) fn begin(page: &WriteView, record: u16, together: bool) -> bool {
+    page.count(at(record, CALLS), together)
+        .is_multiple_of(SAMPLE)
+}
+
+/// Counts how a call ended: whether it failed, and how many nanoseconds it took if it was timed.
+#[cold]
+pub(crate) fn end(
     page: &WriteView,
     record: u16,
     (failed, nanos): (bool, Option<u64>),
     together: bool,
 ) {
-    let add = |offset| page.count(at(record, offset), together);
-    add(CALLS);
     if failed {
-        add(ERRORS);
+        page.count(at(record, ERRORS), together);
     }
     if let Some(nanos) = nanos {
-        add(TIMES + 8 * bucket(nanos));
+        page.count(at(record, TIMES + 8 * bucket(nanos)), together);
     }
 }
 

@@ -48,7 +48,7 @@ impl ReadView {
     /// Copies the bytes from `at` on into private memory, by relaxed loads of whole words.
     ///
     /// `at` is a multiple of 8; the last word is read whole even where fewer bytes are wanted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
         let mut words = self.memory.data(at, into.len().div_ceil(8));
         let (whole, rest) = into.as_chunks_mut::<8>();
@@ -104,19 +104,17 @@ impl WriteView {
         self.read.memory.word64(at).store(value, order);
     }
 
-    /// Adds one to the 64-bit word at byte `at`; by a locked instruction only where other threads
-    /// do the same.
+    /// Adds one to the 64-bit word at byte `at` and returns what it was; by a locked instruction
+    /// only where other threads do the same.
     #[inline]
-    pub(crate) fn count(&self, at: usize, together: bool) {
+    pub(crate) fn count(&self, at: usize, together: bool) -> u64 {
         let word = self.read.memory.word64(at);
         if together {
-            word.fetch_add(1, Ordering::Relaxed);
-        } else {
-            word.store(
-                word.load(Ordering::Relaxed).wrapping_add(1),
-                Ordering::Relaxed,
-            );
+            return word.fetch_add(1, Ordering::Relaxed);
         }
+        let before = word.load(Ordering::Relaxed);
+        word.store(before.wrapping_add(1), Ordering::Relaxed);
+        before
     }
 
     /// Adds to the 32-bit word at byte `at`, wrapping.
@@ -126,7 +124,7 @@ impl WriteView {
 
     /// Copies private bytes to `at`, by relaxed stores of whole words; the last word is filled
     /// up with zeros.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_in(&self, at: usize, from: &[u8]) {
         let mut words = self.read.memory.data(at, from.len().div_ceil(8));
         let (whole, rest) = from.as_chunks::<8>();
@@ -192,6 +190,7 @@ mod memory {
             self.len
         }
 
+        #[inline]
         pub(super) fn address(&self, at: usize, len: usize) -> NonNull<u8> {
             assert!(at <= self.len && self.len - at >= len);
             // SAFETY: the line above keeps `at` inside the `len` mapped bytes at `base`, or one

@@ -8,13 +8,21 @@ use callgate_layout::{Code, clock};
 
 use super::{Job, Server};
 use crate::error::Error;
+use crate::handler::ReplyBuffer;
 
 /// An answer that waits for room in this side's payload area.
 pub(super) struct Late {
     pub(super) ticket: Ticket,
     pub(super) ok: bool,
-    pub(super) payload: Vec<u8>,
+    pub(super) reply: ReplyBuffer,
     pub(super) deadline: u64,
+}
+
+impl Late {
+    /// Bytes of its payload.
+    pub(super) fn len(&self) -> usize {
+        self.reply.bytes().len()
+    }
 }
 
 impl Server {
@@ -25,7 +33,7 @@ impl Server {
 
     /// Publishes the late answers for which there is room now, in order, and an error for each
     /// whose time is up. Also takes back what the peer has released.
-    pub(crate) fn settle(&mut self, cell: &mut Cell) {
+    pub(crate) fn settle(&mut self) {
         if self.in_area == 0 && self.late.is_empty() {
             return;
         }
@@ -35,15 +43,15 @@ impl Server {
         }
         let now = clock::now();
         // Still counted as waiting meanwhile, so that nothing that comes free is missed.
-        for late in std::mem::take(&mut self.late) {
+        for mut late in std::mem::take(&mut self.late) {
             // None overtakes one that still waits.
             let is_first = self.late.is_empty();
-            if is_first && self.publish(late.ticket, late.ok, &late.payload, cell) {
+            if is_first && self.publish(late.ticket, late.ok, &mut late.reply) {
                 continue;
             }
             if now >= late.deadline {
                 let error = Error::new(Code::Overloaded, "no room came free before the deadline");
-                self.publish_no_room(late.ticket, &error, cell);
+                self.publish_no_room(late.ticket, &error);
                 continue;
             }
             self.late.push_back(late);
@@ -68,21 +76,21 @@ impl Server {
             let Some(Ok(job)) = self.take(cell, 0) else {
                 break;
             };
-            self.refuse(&job, cell);
+            self.refuse(&job);
         }
         for late in self.take_late() {
             let error = Error::new(Code::ProviderGone, "the plugin has closed");
-            self.publish_no_room(late.ticket, &error, cell);
+            self.publish_no_room(late.ticket, &error);
         }
     }
 
     /// Answers a call that was taken and will not be run, because the plugin closes.
-    pub(crate) fn refuse(&mut self, job: &Job, cell: &mut Cell) {
+    pub(crate) fn refuse(&mut self, job: &Job) {
         let error = Error::new(
             Code::ProviderGone,
             "the plugin has closed; the call was not run",
         );
-        self.publish_error(job.ticket, &error, cell);
+        self.publish_error(job.ticket, &error);
     }
 }
 

@@ -9,3 +9,4 @@ pub mod inherit;
 pub mod mapping;
 pub mod memfd;
 pub mod process;
+pub mod time;

@@ -145,7 +145,7 @@ impl Core {
     }
 
     /// Begins a call that came through a link; `None` while another chain has the token.
-    #[inline]
+    #[inline(always)]
     fn begin(&self, chain: u64) -> Option<Option<Turn>> {
         if let Dispatch::Pool(_) = self.dispatch {
             return Some(None);
@@ -204,7 +204,7 @@ impl Core {
     }
 
     /// Serves one call; false when there was none whose turn it is.
-    #[inline]
+    #[inline(always)]
     fn serve_one(&self, door: &Door<'_>, frame: &mut Frame, wanted: Wanted) -> bool {
         let next = door.with(|intake| intake.next(&mut frame.tools.cell, wanted));
         self.handle_next(door, frame, next)
@@ -212,7 +212,7 @@ impl Core {
 
     /// Runs a call that was taken into the frame's cell, and answers it; false where its turn has
     /// not come.
-    #[inline]
+    #[inline(always)]
     fn handle(&self, door: &Door<'_>, frame: &mut Frame, job: &Job) -> bool {
         // SERVED-CHANGED, once the call is seen: it may have been made for a grant that is
         // younger than the frame's copies.
@@ -297,7 +297,7 @@ impl Core {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn handle_next(
         &self,
         door: &Door<'_>,

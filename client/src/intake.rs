@@ -91,6 +91,9 @@ impl Intake {
                 self.next_key += 1;
             }
         }
+        if self.turn >= self.servers.len() {
+            self.turn = 0;
+        }
         let servers = &self.servers;
         self.queue
             .retain(|(job, _)| servers.iter().any(|server| server.key() == job.key));
@@ -116,7 +119,7 @@ impl Intake {
 
     /// Takes the next call that is wanted; the cell then holds what lies inline of it. Others that
     /// are found on the way are queued, and so stay in order.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self, cell: &mut Cell, wanted: Wanted) -> Option<Result<Job, Broken>> {
         if !self.queue.is_empty()
             && let Some(place) = self.queue.iter().position(|(job, _)| wanted.has(job))
@@ -144,11 +147,13 @@ impl Intake {
     }
 
     /// Takes the next call from the rings, by turns.
-    #[inline]
+    #[inline(always)]
     fn next_in_rings(&mut self, cell: &mut Cell) -> Option<Result<Job, Broken>> {
-        for _ in 0..=self.servers.len() {
-            if self.taken < BATCH
-                && let Some(server) = self.servers.get_mut(self.turn)
+        if self.taken >= BATCH {
+            self.pass_turn();
+        }
+        for _ in 0..self.servers.len() {
+            if let Some(server) = self.servers.get_mut(self.turn)
                 && !server.link().is_gone()
                 && let Some(taken) = server.take(cell, self.turn)
             {
@@ -156,24 +161,29 @@ impl Intake {
                 let link = server.link();
                 return Some(taken.map_err(|violation| (link.clone(), violation)));
             }
-            self.taken = 0;
-            self.turn += 1;
-            if self.turn >= self.servers.len() {
-                self.turn = 0;
-            }
+            self.pass_turn();
         }
         None
     }
 
-    /// Answers a call that was taken here; where its link is gone, nobody waits for it.
     #[inline]
+    fn pass_turn(&mut self) {
+        self.taken = 0;
+        self.turn += 1;
+        if self.turn >= self.servers.len() {
+            self.turn = 0;
+        }
+    }
+
+    /// Answers a call that was taken here; where its link is gone, nobody waits for it.
+    #[inline(always)]
     pub(crate) fn answer(&mut self, job: &Job, outcome: Result<()>, tools: &mut Tools) {
         if let Some(server) = self.server(job) {
             server.answer(job, outcome, tools);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn server(&mut self, job: &Job) -> Option<&mut Server> {
         let is_it = |server: &Server| server.key() == job.key;
         let index = match self.servers.get(job.index) {

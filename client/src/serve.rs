@@ -88,7 +88,7 @@ impl Frame {
     }
 
     /// Runs a call's handler; the archived result stands in `tools.reply`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run(&mut self, job: &Job, counter: Counter<'_>) -> Result<Result<()>, Violation> {
         let Frame { tables, tools, .. } = self;
         let is_it = |table: &&Table| table.key == job.key;
@@ -149,7 +149,7 @@ impl Table {
         Ok(counter.counted(gate, || handler.call(context, bytes, reply)))
     }
 
-    #[inline]
+    #[inline(always)]
     fn handler(&self, call: &Call) -> Result<(&Gate, &dyn ErasedHandler)> {
         let gate = match self.gates.get(usize::from(call.gate)) {
             Some(Callable::Here(gate)) => gate,

@@ -79,14 +79,14 @@ impl Server {
     }
 
     /// Takes the next call, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, cell: &mut Cell, index: usize) -> Option<Result<Job, Violation>> {
         let call = self.reader.take(self.link.inbox(), cell)?;
         Some(call.and_then(|call| self.accept(call, index)))
     }
 
     /// Notes a call in private memory, where the peer cannot change it.
-    #[inline]
+    #[inline(always)]
     fn accept(&mut self, call: Call, index: usize) -> Result<Job, Violation> {
         let slot = call.slot;
         let bit = 1 << slot;
@@ -121,7 +121,7 @@ impl Server {
     }
 
     /// Answers a call: with what stands in `tools.reply`, or with an error.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answer(&mut self, job: &Job, outcome: Result<()>, tools: &mut Tools) {
         let ok = outcome.is_ok();
         match outcome {
@@ -138,7 +138,7 @@ impl Server {
         self.publish_or_keep(job, ok && !is_too_large, tools);
     }
 
-    #[inline]
+    #[inline(always)]
     fn publish_or_keep(&mut self, job: &Job, ok: bool, tools: &mut Tools) {
         if !self.publish(job.ticket, ok, &mut tools.reply) {
             self.keep_late(job, ok, &mut tools.reply);
@@ -167,7 +167,7 @@ impl Server {
     }
 
     /// Publishes an answer and wakes its caller if it parked; false while the area has no room.
-    #[inline]
+    #[inline(always)]
     fn publish(&mut self, ticket: Ticket, ok: bool, reply: &mut ReplyBuffer) -> bool {
         if reply.is_inline() {
             self.publish_at(ticket, ok, Place::Inline, reply);
@@ -196,7 +196,7 @@ impl Server {
     }
 
     /// Publishes an answer whose payload is in its place.
-    #[inline]
+    #[inline(always)]
     fn publish_at(&mut self, ticket: Ticket, ok: bool, place: Place, reply: &mut ReplyBuffer) {
         let link = &*self.link;
         let (outbox, geometry) = (link.outbox(), link.geometry());

@@ -28,6 +28,10 @@ pub enum WaitPolicy {
 
 /// A slice of spinning, in nanoseconds.
 const SLICE: u64 = 1_000;
+/// The time between two looks, in nanoseconds. Whoever looks takes the lines away from the side that
+/// is about to write them, and it has to fetch them back: looking all the time costs a call more than
+/// seeing its answer a little later.
+const BETWEEN_LOOKS: u64 = 40;
 /// After so many waits in a row in which spinning was in vain, it is left out, because the other
 /// side cannot run meanwhile or takes longer anyway; every so many waits it is tried again.
 const IN_VAIN: u32 = 16;
@@ -45,8 +49,7 @@ pub(crate) struct Patience {
     policy: WaitPolicy,
     /// A moving mean of waits, in nanoseconds.
     mean: AtomicU32,
-    /// How many looks fill a slice.
-    looks: u32,
+    pace: Pace,
     /// Waits in a row in which the first slice was in vain.
     in_vain: AtomicU32,
 }
@@ -56,7 +59,7 @@ impl Patience {
         Patience {
             policy,
             mean: AtomicU32::new(0),
-            looks: looks_in_a_slice(),
+            pace: Pace::measured(),
             in_vain: AtomicU32::new(0),
         }
     }
@@ -111,11 +114,13 @@ impl Patience {
     /// Looks for about a microsecond.
     #[inline]
     fn slice(&self, is_done: &mut impl FnMut() -> bool) -> bool {
-        for _ in 0..self.looks {
+        for _ in 0..self.pace.looks {
             if is_done() {
                 return true;
             }
-            std::hint::spin_loop();
+            for _ in 0..self.pace.pauses {
+                std::hint::spin_loop();
+            }
         }
         is_done()
     }
@@ -137,21 +142,39 @@ impl Patience {
     }
 }
 
-/// How many pauses fill a slice: one takes 10 to 150 ns, depending on the processor. Measured once,
-/// as the shortest of a few tries.
-fn looks_in_a_slice() -> u32 {
-    static LOOKS: OnceLock<u32> = OnceLock::new();
-    *LOOKS.get_or_init(|| {
-        let tries = (0..5).map(|_| {
-            let start = clock::now();
-            (0..64).for_each(|_| std::hint::spin_loop());
-            (clock::now() - start).max(64)
-        });
-        let shortest = tries.min().unwrap_or(SLICE);
-        u32::try_from(64 * SLICE / shortest)
-            .unwrap_or(64)
-            .clamp(8, 256)
-    })
+/// How spinning is paced on this processor.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Looks in a slice.
+    looks: u32,
+    /// Pauses between two looks.
+    pauses: u32,
+}
+
+impl Pace {
+    /// A pause takes 10 to 150 ns, depending on the processor. Measured once, as the shortest of a few
+    /// tries.
+    fn measured() -> Pace {
+        const PAUSES: u64 = 64;
+        static PACE: OnceLock<Pace> = OnceLock::new();
+        *PACE.get_or_init(|| {
+            let tries = (0..5).map(|_| {
+                let start = clock::now();
+                (0..PAUSES).for_each(|_| std::hint::spin_loop());
+                (clock::now() - start).max(PAUSES)
+            });
+            Pace::of(tries.min().unwrap_or(PAUSES) / PAUSES)
+        })
+    }
+
+    fn of(pause_ns: u64) -> Pace {
+        let pauses = (BETWEEN_LOOKS / pause_ns.max(1)).clamp(1, 16);
+        let looks = SLICE / (pauses * pause_ns.max(1));
+        Pace {
+            looks: u32::try_from(looks).unwrap_or(8).clamp(8, 256),
+            pauses: pauses as u32,
+        }
+    }
 }
 
 #[cfg(test)]

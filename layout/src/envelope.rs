@@ -210,6 +210,7 @@ impl Cell {
     }
 
     /// How many bytes of the cell are in use, with a payload that begins at `at`.
+    #[inline(always)]
     pub(crate) fn used(at: usize, place: Place, length: u32) -> usize {
         match place {
             Place::Inline => at + length as usize,
@@ -218,11 +219,12 @@ impl Cell {
     }
 
     /// How many bytes of the cell a call uses.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn used_by(call: &Call) -> usize {
         Cell::used(payload_at(call.chain.is_some()), call.place, call.length)
     }
 
+    #[inline(always)]
     fn set_place(&mut self, at: usize, place: Place) -> u8 {
         let (number, block, extent) = match place {
             Place::Inline => return 0,
@@ -234,6 +236,7 @@ impl Cell {
         number
     }
 
+    #[inline(always)]
     fn place(
         &self,
         at: usize,
@@ -260,6 +263,7 @@ impl Cell {
     }
 
     /// Writes a call's envelope, numbered `sequence`.
+    #[inline(always)]
     pub(crate) fn set_call(&mut self, call: &Call, sequence: u32) {
         let place = self.set_place(payload_at(call.chain.is_some()), call.place);
         if let Some(Chain { id, depth }) = call.chain {
@@ -279,6 +283,7 @@ impl Cell {
     }
 
     /// Writes a reply's envelope for a slot's `generation`.
+    #[inline(always)]
     pub(crate) fn set_reply(&mut self, reply: &Reply, generation: u32) {
         let place = self.set_place(ENVELOPE_LEN, reply.place);
         let claim = ReplyClaim {
@@ -293,6 +298,7 @@ impl Cell {
     }
 
     /// Checks a copied entry. Its sequence number was compared before the copy was made.
+    #[inline(always)]
     pub(crate) fn call(&self, geometry: Geometry) -> Result<Call, Violation> {
         let claim =
             rkyv::api::low::access::<ArchivedCallClaim, rancor::Failure>(&self.0[..ENVELOPE_LEN])
@@ -334,6 +340,7 @@ impl Cell {
     }
 
     /// Checks a copied reply. Its state was compared before the copy was made.
+    #[inline(always)]
     pub(crate) fn reply(&self, geometry: Geometry) -> Result<Reply, Violation> {
         let claim =
             rkyv::api::low::access::<ArchivedReplyClaim, rancor::Failure>(&self.0[..ENVELOPE_LEN])
@@ -363,6 +370,7 @@ const fn payload_at(is_nested: bool) -> usize {
 }
 
 /// Archives a plain record into exactly its own size.
+#[inline(always)]
 fn archive<T>(record: &T, into: &mut [u8])
 where
     T: for<'a> Serialize<Strategy<Buffer<'a>, rancor::Failure>>,

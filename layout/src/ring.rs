@@ -38,7 +38,7 @@ impl RingWriter {
     /// Publishes a call whose inline payload, if it has one, already stands in `cell`.
     ///
     /// The caller must hold pending call `call.slot`; see the module's argument.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&self, outbox: &WriteView, call: &Call, cell: &mut Cell) {
         // AcqRel: the counter hands on, from claim to claim, what an earlier claimant knew of
         // taken entries (PENDING-FREED), so that this one may overwrite the entry it gets.
@@ -84,14 +84,16 @@ impl RingReader {
     ///
     /// The bytes behind the envelope stand in `cell` afterwards. After a [`Violation`] the link
     /// is of no more use.
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, inbox: &ReadView, cell: &mut Cell) -> Option<Result<Call, Violation>> {
+        let at = self.geometry.entry_at(self.next);
+        // Fetched together with the first line, which is looked at again and again.
+        inbox.touch(at + LINE_LEN);
         // CALL-PUBLISHED, acquire.
         let first = self.first_word(inbox, Ordering::Acquire);
         if first as u32 != self.next {
             return None;
         }
-        let at = self.geometry.entry_at(self.next);
         self.next = self.next.wrapping_add(1);
         cell.0[..8].copy_from_slice(&first.to_ne_bytes());
         inbox.copy_out(at + 8, &mut cell.0[8..LINE_LEN]);

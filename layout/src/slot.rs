@@ -18,7 +18,7 @@ use crate::view::{ReadView, WriteView};
 ///
 /// Each generation of a slot is published once. Afterwards the provider issues a fence and
 /// looks at the caller's waiter flag ([`crate::marks`]).
-#[inline]
+#[inline(always)]
 pub fn publish(
     outbox: &WriteView,
     geometry: Geometry,
@@ -51,7 +51,7 @@ pub fn state(inbox: &ReadView, geometry: Geometry, slot: u8) -> u32 {
 }
 
 /// Copies the reply out and checks it, after [`state`] has shown its generation.
-#[inline]
+#[inline(always)]
 pub fn read(
     inbox: &ReadView,
     geometry: Geometry,

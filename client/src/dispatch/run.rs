@@ -19,6 +19,15 @@ const ROUND: u32 = 64;
 /// Nanoseconds to stay awake at most while answers wait for room.
 const LATE_LOOK: u64 = 200_000;
 
+/// What came of looking for a while.
+enum Seen {
+    Nothing,
+    /// Links, grants or gates have changed, or a caller of this process wants its turn.
+    Change,
+    /// A call, which is in the frame's cell now.
+    Call(Result<Job, Broken>),
+}
+
 impl Core {
     /// How many threads of its own this serves on.
     pub(crate) fn threads(&self) -> u32 {
@@ -59,8 +68,8 @@ impl Core {
             let served = self.serve_round(&door, &mut frame);
             if self.token.holder().is_some() {
                 self.await_turn(&door, &mut frame, clock::MAX_AHEAD_NS);
-            } else if served == 0 && !self.stay_awake(&door, &frame, u64::MAX) {
-                self.park(&door, &frame, None);
+            } else if served == 0 {
+                self.await_work(&door, &mut frame, None);
             }
         }
         self.token.let_go();
@@ -92,8 +101,10 @@ impl Core {
             if next.is_some() {
                 return next;
             }
-            if !self.stay_awake(door, frame, u64::MAX) {
-                self.park(door, frame, None);
+            match self.stay_awake(door, frame, u64::MAX) {
+                Seen::Call(next) => return Some(next),
+                Seen::Change => {}
+                Seen::Nothing => self.park(door, frame, None),
             }
         }
         None
@@ -193,8 +204,8 @@ impl Core {
             if clock::now() >= deadline || (served == 0 && all > 0) {
                 break;
             }
-            if served == 0 && !self.stay_awake(door, frame, deadline) {
-                self.park(door, frame, Some(deadline));
+            if served == 0 {
+                all += usize::from(self.await_work(door, frame, Some(deadline)));
             }
         }
         all
@@ -238,23 +249,43 @@ impl Core {
         });
     }
 
-    fn stay_awake(&self, door: &Door<'_>, frame: &Frame, until: u64) -> bool {
+    /// Waits for something to do, awake and then parked. Whether that was a call, which is served
+    /// by then.
+    #[inline]
+    fn await_work(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> bool {
+        match self.stay_awake(door, frame, until.unwrap_or(u64::MAX)) {
+            Seen::Call(next) => self.handle_next(door, frame, Some(next)),
+            Seen::Change => false,
+            Seen::Nothing => {
+                self.park(door, frame, until);
+                false
+            }
+        }
+    }
+
+    /// Looks until there is something to do. The very look that sees a call takes it: that is
+    /// where a call of a plugin that is awake comes in.
+    #[inline]
+    fn stay_awake(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> Seen {
         // Late answers have deadlines, which are looked at before parking.
         let is_late = door.with(|intake| intake.late_deadline().is_some());
         let until = match is_late {
             true => until.min(clock::now() + LATE_LOOK),
             false => until,
         };
-        // Looked at without borrowing anew each time: no handler runs meanwhile.
-        match door {
-            Door::Held(intake) => {
-                let intake = intake.borrow();
-                let has_work = || self.is_called_for(frame) || intake.has_work();
-                self.patience.stay_awake(until, has_work)
+        let mut next = None;
+        let is_over = || {
+            if self.is_called_for(frame) {
+                return true;
             }
-            Door::Shared(_) => self
-                .patience
-                .stay_awake(until, || self.has_work(door, frame)),
+            next = door.with(|intake| intake.next(&mut frame.tools.cell, Wanted::Any));
+            next.is_some()
+        };
+        let is_over = self.patience.stay_awake(until, is_over);
+        match next {
+            Some(next) => Seen::Call(next),
+            None if is_over => Seen::Change,
+            None => Seen::Nothing,
         }
     }
 

@@ -14,18 +14,12 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
     println!("\nclaims (median over rounds, 95 % interval)");
     for outcome in outcomes {
         let rounds = Rounds::of(outcome);
-        let say = |what: &str, estimate: Estimate| {
-            let disturbed = if rounds.are_disturbed() {
-                ", DISTURBED"
-            } else {
-                ""
-            };
-            say(
-                outcome.scenario.name(),
-                &format!("{what}{disturbed}"),
-                estimate,
-            );
+        let disturbed = match rounds.are_disturbed() {
+            true => "  DISTURBED",
+            false => "",
         };
+        let name = outcome.scenario.name();
+        let say = |what: &str, estimate| say(name, what, estimate, disturbed);
         let mut ratio = |over: &str, under: &str, wanted: &str| {
             if let (Some(over), Some(under)) = (outcome.of(over), outcome.of(under)) {
                 let ratios = report::ratios(over, under, &rounds.counted);
@@ -53,9 +47,9 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
             Scenario::Cold => ratio("callgate", "limit", "at most 0.75"),
             // Of times a call, so this is what four do together over what one does alone.
             Scenario::FourCallers => {
-                ratio(callers::ONE, "callgate", "calls a second: at least 0.8")
+                ratio(callers::ONE, "callgate", "at least 0.8");
             }
-            Scenario::InProcess => ratio("callgate", "limit", "a virtual call: at most 30"),
+            Scenario::InProcess => ratio("callgate", "limit", "at most 30"),
             _ => {}
         }
         if outcome.scenario == Scenario::SmallHot {
@@ -65,9 +59,9 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
     across(rows);
 }
 
-fn say(scenario: &str, what: &str, estimate: Estimate) {
+fn say(scenario: &str, what: &str, estimate: Estimate, note: &str) {
     let Estimate { median, low, high } = estimate;
-    println!("  {scenario:24} {what:46} {median:.2} ({low:.2} to {high:.2})");
+    println!("  {scenario:24} {what:46} {median:.2} ({low:.2} to {high:.2}){note}");
 }
 
 /// What the call costs beyond the limit, in nanoseconds.
@@ -79,6 +73,7 @@ fn beyond(outcome: &Outcome, random: &mut StdRng) {
             outcome.scenario.name(),
             "callgate − limit, ns (at most 100)",
             estimate,
+            "",
         );
     }
 }

@@ -48,7 +48,7 @@ impl Effort {
 }
 
 /// A block that takes longer than this hangs, and ends the program.
-const HANGS_AFTER_S: u32 = 60;
+pub(crate) const HANGS_AFTER_S: u32 = 60;
 /// Of the calls of a hot block's second part, one in so many is timed by itself.
 const SAMPLE_EVERY: u64 = 8;
 /// Calls that are not measured at a block's start, where each is timed.
@@ -91,7 +91,7 @@ impl Pair {
         let mut pair = Pair {
             scenario,
             client: system.client(&setup)?,
-            clocks: CpuClocks::new(callee.pid())?,
+            clocks: CpuClocks::new(callee.pid(), &[])?,
             callee,
             next: 1,
             _host: host,
@@ -198,23 +198,28 @@ impl Pair {
     }
 
     fn counters(&self) -> Result<Counters> {
-        let sleeps = self.clocks.callee_sleeps()?;
-        Ok(Counters {
-            cpu_ns: self.clocks.read()?,
-            sleeps,
-        })
+        Counters::read(&self.clocks)
     }
 }
 
-/// What the kernel counts of both processes.
+/// What the kernel counts of all processes that take part.
 #[derive(Clone, Copy, Debug)]
-struct Counters {
+pub(crate) struct Counters {
     cpu_ns: u64,
     sleeps: u64,
 }
 
 impl Counters {
-    fn block(
+    pub(crate) fn read(clocks: &CpuClocks) -> Result<Counters> {
+        let sleeps = clocks.callee_sleeps()?;
+        Ok(Counters {
+            cpu_ns: clocks.read()?,
+            sleeps,
+        })
+    }
+
+    /// A block of so many calls, between two readings.
+    pub(crate) fn block(
         before: Counters,
         after: Counters,
         ops: u64,

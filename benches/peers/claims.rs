@@ -3,7 +3,8 @@
 
 use rand::rngs::StdRng;
 
-use crate::report::{self, Row};
+use crate::callers;
+use crate::report::{self, Rounds, Row};
 use crate::run::Outcome;
 use crate::scenario::Scenario;
 use crate::stats::Estimate;
@@ -12,11 +13,17 @@ use crate::stats::Estimate;
 pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
     println!("\nclaims (median over rounds, 95 % interval)");
     for outcome in outcomes {
-        let say = |what: &str, estimate: Estimate| say(outcome.scenario.name(), what, estimate);
+        let rounds = Rounds::of(outcome);
+        let disturbed = match rounds.are_disturbed() {
+            true => "  DISTURBED",
+            false => "",
+        };
+        let name = outcome.scenario.name();
+        let say = |what: &str, estimate| say(name, what, estimate, disturbed);
         let mut ratio = |over: &str, under: &str, wanted: &str| {
             if let (Some(over), Some(under)) = (outcome.of(over), outcome.of(under)) {
-                let rounds = report::quiet_rounds(outcome);
-                let estimate = Estimate::of(&report::ratios(over, under, &rounds), random);
+                let ratios = report::ratios(over, under, &rounds.counted);
+                let estimate = Estimate::of(&ratios, random);
                 say(
                     &format!("{} ÷ {} ({wanted})", over.system, under.system),
                     estimate,
@@ -38,6 +45,11 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
                 ratio("iceoryx2-event", "callgate", "at least 2");
             }
             Scenario::Cold => ratio("callgate", "limit", "at most 0.75"),
+            // Of times a call, so this is what four do together over what one does alone.
+            Scenario::FourCallers => {
+                ratio(callers::ONE, "callgate", "at least 0.8");
+            }
+            Scenario::InProcess => ratio("callgate", "limit", "at most 30"),
             _ => {}
         }
         if outcome.scenario == Scenario::SmallHot {
@@ -47,9 +59,9 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
     across(rows);
 }
 
-fn say(scenario: &str, what: &str, estimate: Estimate) {
+fn say(scenario: &str, what: &str, estimate: Estimate, note: &str) {
     let Estimate { median, low, high } = estimate;
-    println!("  {scenario:24} {what:46} {median:.2} ({low:.2} to {high:.2})");
+    println!("  {scenario:24} {what:46} {median:.2} ({low:.2} to {high:.2}){note}");
 }
 
 /// What the call costs beyond the limit, in nanoseconds.
@@ -61,6 +73,7 @@ fn beyond(outcome: &Outcome, random: &mut StdRng) {
             outcome.scenario.name(),
             "callgate − limit, ns (at most 100)",
             estimate,
+            "",
         );
     }
 }

@@ -25,7 +25,8 @@
 //!
 //! **The limit** (`systems/limit.rs`) is in every round. Where it spins and takes more than
 //! 130 ns a round trip, the machine was disturbed or the memory lay badly: such rounds count for
-//! differences alone, unless hardly any other is left; the table says how many counted.
+//! differences alone; the table says how many counted. Where fewer than three are left, ratios are
+//! over all rounds, and table, claims and report (`ratio_disturbed`) say so: run it again.
 //!
 //! **Time.** Where calls follow each other, a block's calls are timed together, since reading
 //! the clock takes a fifth of such a call; then some are timed each, for the quantiles, less the
@@ -42,12 +43,18 @@
 //! to them. `callgate-again` tells. `chrt -f 10` in front of the program keeps most of that out,
 //! but then nobody who yields is ever kept waiting either.
 //!
+//! **Other arrangements.** `call/callers-4` (`callers.rs`) and `call/in-process` (`inside.rs`) are no
+//! pairs and have only Callgate in them: four callers beside one caller, and calls inside a process
+//! beside a virtual call. What a row's ratio is to stands in it as `reference`.
+//!
 //! **Checked.** Every answer is computed from the request and compared.
 #![deny(unsafe_code)]
 
 mod block;
+mod callers;
 mod child;
 mod claims;
+mod inside;
 mod payload;
 mod place;
 #[allow(unsafe_code, reason = "the C interfaces of what is measured")]
@@ -114,12 +121,15 @@ fn main() -> ExitCode {
 }
 
 fn serve(id: &str, arguments: &Arguments) -> Result<()> {
-    let system = systems::all().iter().find(|system| system.id() == id);
     let scenario = arguments.scenario.first().ok_or("no scenario")?;
     let setup = Setup {
         scenario: *scenario,
         place: arguments.place.clone().ok_or("no place")?,
     };
+    if id == callers::CALLER {
+        return callers::be(&setup);
+    }
+    let system = systems::all().iter().find(|system| system.id() == id);
     child::be(*system.ok_or("no such system")?, &setup)
 }
 
@@ -143,6 +153,9 @@ fn compare(arguments: &Arguments) -> Result<()> {
             continue;
         }
         let wanted = wanted(scenario, &arguments.system);
+        if wanted.is_empty() {
+            continue;
+        }
         let outcome = run::scenario(scenario, &wanted, effort, &mut random)?;
         let its = report::rows(&outcome, &mut random)?;
         report::print(&outcome, &its);
@@ -154,10 +167,16 @@ fn compare(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The systems that take part, always with the limit.
+/// The systems that take part, always with the limit. Arrangements of Callgate's own are Callgate's
+/// alone.
 fn wanted(scenario: Scenario, names: &[String]) -> Vec<&'static dyn System> {
+    let is_pair = scenario.is_pair();
     let is_wanted = |name: &str| {
-        names.is_empty() || name == "limit" || names.iter().any(|wanted| wanted == name)
+        let is_named = names.is_empty() || names.iter().any(|wanted| wanted == name);
+        match is_pair {
+            true => is_named || name == "limit",
+            false => is_named && name == "callgate",
+        }
     };
     let systems = systems::all().iter().copied();
     systems

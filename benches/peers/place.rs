@@ -49,25 +49,37 @@ pub(crate) fn has_two_cores() -> bool {
     cores().is_ok_and(|cores| has(&cores, 0) && has(&cores, 1))
 }
 
-/// The CPU clocks of the caller's process and of the callee's, which is asked nothing.
-#[derive(Clone, Copy, Debug)]
+/// The CPU clocks of this process and of others, which are asked nothing.
+#[derive(Clone, Debug)]
 pub(crate) struct CpuClocks {
     callee: Pid,
-    clock: ClockId,
+    clocks: Vec<ClockId>,
 }
 
 impl CpuClocks {
-    pub(crate) fn new(callee: u32) -> Result<CpuClocks> {
+    /// Those of this process, of the callee's, and of whoever else takes part.
+    pub(crate) fn new(callee: u32, others: &[u32]) -> Result<CpuClocks> {
+        let mut clocks = vec![ClockId::CLOCK_PROCESS_CPUTIME_ID];
+        for &process in others.iter().chain([&callee]) {
+            clocks.push(clock_getcpuclockid(Pid::from_raw(i32::try_from(process)?))?);
+        }
         let callee = Pid::from_raw(i32::try_from(callee)?);
-        let clock = clock_getcpuclockid(callee)?;
-        Ok(CpuClocks { callee, clock })
+        Ok(CpuClocks { callee, clocks })
     }
 
-    /// Nanoseconds of CPU that both processes have used.
+    /// That of this process, which calls itself.
+    pub(crate) fn of_this_process() -> CpuClocks {
+        CpuClocks {
+            callee: Pid::this(),
+            clocks: vec![ClockId::CLOCK_PROCESS_CPUTIME_ID],
+        }
+    }
+
+    /// Nanoseconds of CPU that all of them have used.
     pub(crate) fn read(&self) -> Result<u64> {
         let mut sum = 0;
-        for clock in [ClockId::CLOCK_PROCESS_CPUTIME_ID, self.clock] {
-            let time = clock_gettime(clock)?;
+        for clock in &self.clocks {
+            let time = clock_gettime(*clock)?;
             sum += time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64;
         }
         Ok(sum)

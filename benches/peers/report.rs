@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use serde::Serialize;
 
 use crate::Result;
+use crate::callers;
 use crate::run::{Outcome, Series};
 use crate::stats::{Estimate, median};
 use crate::systems;
@@ -16,6 +17,8 @@ use crate::systems;
 /// Above this, in nanoseconds, a spinning limit shows that something was not as it can be: such
 /// rounds count for differences and not for ratios.
 const QUIET_BELOW_NS: f64 = 130.0;
+/// Where fewer rounds than this were quiet, ratios are over all of them, which is then said.
+const ENOUGH_QUIET: usize = 3;
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -36,18 +39,24 @@ struct Host {
 pub(crate) struct Row {
     pub(crate) scenario: &'static str,
     pub(crate) system: &'static str,
+    placement: &'static str,
     pub(crate) mean_ns: f64,
     p50_ns: u64,
     p99_ns: u64,
     p999_ns: u64,
     per_second: f64,
     pub(crate) cpu_ns_per_op: f64,
+    /// How often the callee slept for a call.
+    sleeps_per_op: f64,
     blocks: usize,
+    /// What the ratio is to: the limit, except where one caller stands in its place.
+    reference: &'static str,
     ratio_to_limit: f64,
     ratio_ci: [f64; 2],
-    /// For the table: how often the callee slept for a call.
-    #[serde(skip)]
-    sleeps: f64,
+    /// How many blocks the ratio is over, and whether they include disturbed ones because hardly
+    /// any other is left.
+    ratio_blocks: usize,
+    ratio_disturbed: bool,
     /// For the table: what it took beyond the limit.
     #[serde(skip)]
     beyond_ns: f64,
@@ -59,17 +68,56 @@ impl Row {
     }
 }
 
-/// The rounds in which the limit ran undisturbed; all where they are too few or where it sleeps.
-pub(crate) fn quiet_rounds(outcome: &Outcome) -> Vec<usize> {
-    let Some(limit) = outcome.of("limit") else {
-        return Vec::new();
-    };
-    let all = 0..limit.blocks.len();
-    let is_quiet = |round: &usize| limit.blocks[*round].mean_ns <= QUIET_BELOW_NS;
-    let quiet: Vec<usize> = all.clone().filter(is_quiet).collect();
-    match outcome.scenario.is_awake() && quiet.len() >= 3 {
-        true => quiet,
-        false => all.collect(),
+/// The rounds that ratios are over.
+#[derive(Clone, Debug)]
+pub(crate) struct Rounds {
+    pub(crate) counted: Vec<usize>,
+    /// In how many the limit ran undisturbed; all where it sleeps and so does not tell.
+    quiet: usize,
+    all: usize,
+}
+
+impl Rounds {
+    /// Those in which the limit ran undisturbed; all where they are too few.
+    pub(crate) fn of(outcome: &Outcome) -> Rounds {
+        let reference = outcome.of(outcome.scenario.reference());
+        let blocks = reference.map_or(&[][..], |series| &series.blocks);
+        let all = 0..blocks.len();
+        if !outcome.scenario.is_awake() {
+            return Rounds {
+                quiet: all.len(),
+                all: all.len(),
+                counted: all.collect(),
+            };
+        }
+        let is_quiet = |round: &usize| blocks[*round].mean_ns <= QUIET_BELOW_NS;
+        let quiet: Vec<usize> = all.clone().filter(is_quiet).collect();
+        Rounds {
+            quiet: quiet.len(),
+            all: all.len(),
+            counted: match quiet.len() >= ENOUGH_QUIET {
+                true => quiet,
+                false => all.collect(),
+            },
+        }
+    }
+
+    /// Whether disturbed rounds count as well, for want of others.
+    pub(crate) fn are_disturbed(&self) -> bool {
+        self.counted.len() > self.quiet
+    }
+
+    fn say(&self) {
+        let Rounds { quiet, all, .. } = self;
+        if self.are_disturbed() {
+            println!(
+                "  DISTURBED: only {quiet} of {all} rounds had a limit of at most {QUIET_BELOW_NS} ns; ratios are over all of them and say little"
+            );
+        } else if quiet < all {
+            println!(
+                "  ratios over the {quiet} of {all} rounds with a limit of at most {QUIET_BELOW_NS} ns"
+            );
+        }
     }
 }
 
@@ -87,8 +135,9 @@ pub(crate) fn differences(of: &Series, less: &Series) -> Vec<f64> {
 
 /// The rows of a scenario.
 pub(crate) fn rows(outcome: &Outcome, random: &mut StdRng) -> Result<Vec<Row>> {
-    let limit = outcome.of("limit").ok_or("nothing without the limit")?;
-    let rounds = quiet_rounds(outcome);
+    let reference = outcome.scenario.reference();
+    let limit = outcome.of(reference).ok_or("nothing without the limit")?;
+    let rounds = Rounds::of(outcome);
     let mut rows = Vec::new();
     for series in in_order(outcome) {
         let of = |value: fn(&crate::block::Block) -> f64| {
@@ -98,21 +147,25 @@ pub(crate) fn rows(outcome: &Outcome, random: &mut StdRng) -> Result<Vec<Row>> {
         for sample in series.blocks.iter().flat_map(|block| &block.samples) {
             calls.record(*sample)?;
         }
-        let ratio = Estimate::of(&ratios(series, limit, &rounds), random);
+        let ratio = Estimate::of(&ratios(series, limit, &rounds.counted), random);
         let mean_ns = of(|block| block.mean_ns);
         rows.push(Row {
             scenario: outcome.scenario.name(),
             system: series.system,
+            placement: outcome.scenario.placement(),
             mean_ns: round(mean_ns, 10.0),
             p50_ns: calls.value_at_quantile(0.5),
             p99_ns: calls.value_at_quantile(0.99),
             p999_ns: calls.value_at_quantile(0.999),
             per_second: (1e9 / mean_ns).round(),
             cpu_ns_per_op: round(of(|block| block.cpu_ns_per_op), 10.0),
+            sleeps_per_op: round(of(|block| block.sleeps_per_op), 10_000.0),
             blocks: series.blocks.len(),
+            reference,
             ratio_to_limit: round(ratio.median, 1000.0),
             ratio_ci: [round(ratio.low, 1000.0), round(ratio.high, 1000.0)],
-            sleeps: of(|block| block.sleeps_per_op),
+            ratio_blocks: rounds.counted.len(),
+            ratio_disturbed: rounds.are_disturbed(),
             beyond_ns: median(&differences(series, limit)),
         });
     }
@@ -123,6 +176,8 @@ pub(crate) fn rows(outcome: &Outcome, random: &mut StdRng) -> Result<Vec<Row>> {
 fn in_order(outcome: &Outcome) -> Vec<&Series> {
     let mut names: Vec<_> = systems::all().iter().map(|system| system.name()).collect();
     names.dedup();
+    // One caller alone stands in the place of the limit.
+    names.insert(0, callers::ONE);
     let found = names.into_iter().map(|name| outcome.of(name));
     found.flatten().collect()
 }
@@ -133,14 +188,24 @@ fn round(value: f64, parts: f64) -> f64 {
 
 /// Prints the rows of a scenario.
 pub(crate) fn print(outcome: &Outcome, rows: &[Row]) {
-    println!("\n{}", outcome.scenario.name());
+    let scenario = outcome.scenario;
+    println!("\n{} ({})", scenario.name(), scenario.placement());
     println!(
-        "  {:15} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9} {:>6} {:>10}  over the limit (95 %)",
-        "system", "mean", "p50", "p99", "p99.9", "calls/s", "CPU/call", "sleeps", "beyond"
+        "  {:19} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9} {:>6} {:>10}  over {} (95 %)",
+        "system",
+        "mean",
+        "p50",
+        "p99",
+        "p99.9",
+        "calls/s",
+        "CPU/call",
+        "sleeps",
+        "beyond",
+        scenario.reference()
     );
     for row in rows {
         println!(
-            "  {:15} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9} {:>6.2} {:>10}  {:.2} ({:.2} to {:.2})",
+            "  {:19} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9} {:>6.2} {:>10}  {:.2} ({:.2} to {:.2})",
             row.system,
             time(row.mean_ns),
             time(row.p50_ns as f64),
@@ -148,22 +213,14 @@ pub(crate) fn print(outcome: &Outcome, rows: &[Row]) {
             time(row.p999_ns as f64),
             row.per_second,
             time(row.cpu_ns_per_op),
-            row.sleeps,
+            row.sleeps_per_op,
             time(row.beyond_ns),
             row.ratio_to_limit,
             row.ratio_ci[0],
             row.ratio_ci[1],
         );
     }
-    let (quiet, all) = (
-        quiet_rounds(outcome).len(),
-        rows.first().map_or(0, |row| row.blocks),
-    );
-    if quiet < all {
-        println!(
-            "  ratios over the {quiet} of {all} rounds with a limit of at most {QUIET_BELOW_NS} ns"
-        );
-    }
+    Rounds::of(outcome).say();
 }
 
 /// A time in a readable unit.

@@ -5,9 +5,9 @@ use rand::seq::SliceRandom;
 
 use crate::Result;
 use crate::block::{self, Block, Effort, Pair};
-use crate::place;
 use crate::scenario::Scenario;
 use crate::systems::System;
+use crate::{callers, inside, place};
 
 /// All that a scenario gave.
 #[derive(Debug)]
@@ -24,6 +24,13 @@ pub(crate) struct Series {
 }
 
 impl Outcome {
+    pub(crate) fn new(scenario: Scenario) -> Outcome {
+        Outcome {
+            scenario,
+            series: Vec::new(),
+        }
+    }
+
     /// The blocks of a system, if it took part.
     pub(crate) fn of(&self, system: &str) -> Option<&Series> {
         self.series.iter().find(|series| series.system == system)
@@ -37,12 +44,14 @@ pub(crate) fn scenario(
     effort: Effort,
     random: &mut StdRng,
 ) -> Result<Outcome> {
+    match scenario {
+        Scenario::FourCallers => return callers::measure(effort, random),
+        Scenario::InProcess => return inside::measure(effort, random),
+        _ => {}
+    }
     let clock_ns = block::clock_cost();
     let cores = place::cores()?;
-    let mut outcome = Outcome {
-        scenario,
-        series: Vec::new(),
-    };
+    let mut outcome = Outcome::new(scenario);
     let mut calls = vec![None; systems.len()];
     let mut order: Vec<usize> = (0..systems.len()).collect();
     for round in 0..effort.blocks {
@@ -83,7 +92,7 @@ fn one_block(
 
 impl Outcome {
     /// Adds a round's block; of variants of one system the fastest stays.
-    fn add(&mut self, round: usize, system: &'static str, block: Block) {
+    pub(crate) fn add(&mut self, round: usize, system: &'static str, block: Block) {
         let found = self
             .series
             .iter_mut()

@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::callers;
+
 /// One line of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
@@ -18,16 +20,22 @@ pub(crate) enum Scenario {
     Unpinned,
     /// From nothing to the first answer.
     Connect,
+    /// Four processes that call one, hot.
+    FourCallers,
+    /// Calls between two plugins of one process.
+    InProcess,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 6] = [
+    pub(crate) const ALL: [Scenario; 8] = [
         Scenario::SmallHot,
         Scenario::LargeHot,
         Scenario::OneCore,
         Scenario::Cold,
         Scenario::Unpinned,
         Scenario::Connect,
+        Scenario::FourCallers,
+        Scenario::InProcess,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -38,6 +46,8 @@ impl Scenario {
             Scenario::Cold => "call/64B/cold/two-cores",
             Scenario::Unpinned => "call/64B/cold/unpinned",
             Scenario::Connect => "connect/first-call",
+            Scenario::FourCallers => "call/callers-4",
+            Scenario::InProcess => "call/in-process",
         }
     }
 
@@ -46,7 +56,33 @@ impl Scenario {
         match self {
             Scenario::SmallHot | Scenario::LargeHot | Scenario::Cold => Some((0, 1)),
             Scenario::OneCore => Some((0, 0)),
-            Scenario::Unpinned | Scenario::Connect => None,
+            _ => None,
+        }
+    }
+
+    /// Where the parties run, in words.
+    pub(crate) fn placement(self) -> &'static str {
+        match self {
+            Scenario::SmallHot | Scenario::LargeHot | Scenario::Cold => {
+                "caller on core 0, callee on core 1"
+            }
+            Scenario::OneCore => "both on core 0",
+            Scenario::Unpinned | Scenario::Connect => "not pinned",
+            Scenario::FourCallers => "a provider and each caller a process, not pinned",
+            Scenario::InProcess => "one thread, not pinned",
+        }
+    }
+
+    /// Whether it is a pair of processes, of any system. The others are arrangements of their own.
+    pub(crate) fn is_pair(self) -> bool {
+        !matches!(self, Scenario::FourCallers | Scenario::InProcess)
+    }
+
+    /// The system that the others are compared with.
+    pub(crate) fn reference(self) -> &'static str {
+        match self {
+            Scenario::FourCallers => callers::ONE,
+            _ => "limit",
         }
     }
 

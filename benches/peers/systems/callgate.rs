@@ -125,7 +125,9 @@ impl Caller {
     #[cold]
     fn connect(&mut self) -> Result<(Subscriber<(Payload64,), Payload64>, Plugin)> {
         self.connected += 1;
-        let plugin = connect(&self.setup, &format!("Caller{}", self.connected))?;
+        // There may be several processes that call.
+        let name = format!("Caller{}-{}", std::process::id(), self.connected);
+        let plugin = connect(&self.setup, &name)?;
         let gate = plugin.subscriber("Bench.Small")?;
         gate.wait_ready(Duration::from_secs(5))?;
         Ok((gate, plugin))

@@ -8,6 +8,7 @@ pub mod random;
 pub mod raw;
 pub mod shorthand;
 pub mod slots;
+pub mod soak;
 pub mod spans;
 pub mod stress;
 pub mod suite;

@@ -41,6 +41,7 @@ fn main() {
     match role.as_str() {
         "idle" => idle(),
         "suite" | "traced-suite" => suite::serve(plugin, &more[0]).expect("serving"),
+        "soak-caller" => callgate_tests::soak::run(&plugin, &more[0]),
         "early-provider" => early_provider(&plugin, name, &more[0]).expect("providing"),
         "early-caller" => early_caller(&plugin, &more[0]).expect("calling"),
         "endless" => endless(&plugin, name).expect("providing"),

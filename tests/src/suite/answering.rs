@@ -7,6 +7,9 @@ use serde_json::json;
 
 use super::Stage;
 
+/// This file, where a handler panics on purpose.
+pub(super) const FILE: &str = file!();
+
 pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     let add = plugin.provide("S.Add", |a: u64, b: u64| a.wrapping_add(b))?;
     stage.keep("S.Add", add);

@@ -26,11 +26,13 @@ pub(crate) fn late_answers_are_dropped_and_give_slots_and_payloads_back(mode: Mo
         assert_eq!(hasty.invoke((10, vec![1])).unwrap(), [1]);
         return expect_all(&setup.caller);
     }
-    for length in [10, 3_000] {
-        expect_lateness(&late, length, 40, (2, 4));
+    expect_lateness(&late, 10, 80, (2, 4));
+    for _ in 0..4 {
+        // Three quarters of the area's blocks. They are looked for when a slot is needed.
+        expect_lateness(&late, 3_000, 16, (2, 4));
+        expect_all(&setup.caller);
     }
-    // All blocks of both payload areas at once; where one is missing, there comes an extent.
-    expect_all(&setup.caller);
+    // All blocks of both areas were needed at once; had one been missing, there were an extent.
     assert_eq!(granted(&setup.caller), OUTBOXES, "blocks are missing");
 
     let whole = pattern(1, 300_000);

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, Scope};
 use std::time::{Duration, Instant};
 
 use callgate::{Broker, Builder};
-use callgate_client::{Arguments, Dispatch, GateType, Plugin, Subscriber};
+use callgate_client::{Arguments, CancelToken, Code, Dispatch, GateType, Plugin, Subscriber};
 use callgate_tests::shorthand::{self, await_that};
 use callgate_tests::suite::{self, Stage};
 use callgate_tests::{Bus, Process, programs};
@@ -174,6 +174,24 @@ impl Setup {
             Some(Provider::Here(here)) => here.stage.plugin(),
             _ => None,
         }
+    }
+
+    /// Keeps all threads that run the provider's handlers busy until the token is cancelled.
+    pub(crate) fn occupy<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        token: &CancelToken,
+    ) {
+        let hang = self.open::<(), ()>("S.UntilCancelled").with_cancel(token);
+        for _ in 0..self.mode.threads() {
+            let hang = hang.clone();
+            scope.spawn(move || hang.invoke(()).unwrap_err());
+        }
+        let who = self.open::<(), String>("S.Who").with_timeout(SHORT);
+        await_that("all threads are busy", || {
+            who.invoke(())
+                .is_err_and(|error| error.code() == Code::Timeout)
+        });
     }
 
     /// A gate of the suite, ready to be called.

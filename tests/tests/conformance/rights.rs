@@ -21,7 +21,11 @@ fn start(mode: Mode) -> (Setup, Arc<Broker>) {
 
 /// A plugin with a policy could do what the policy does not say.
 pub(crate) fn what_a_policy_does_not_allow_is_refused_at_the_grant(mode: Mode) {
-    let caller = Policy::new().call("S.Add").call("S.Try");
+    let caller = Policy::new()
+        .call("S.Add")
+        .call("S.Try")
+        .call("S.Who")
+        .opens(2);
     let (setup, _broker) = Setup::ruled(mode, |broker| {
         broker.plugin("S", provider()).plugin("T", caller)
     });
@@ -39,6 +43,9 @@ pub(crate) fn what_a_policy_does_not_allow_is_refused_at_the_grant(mode: Mode) {
     let answer = |gate: &str| attempt.invoke((gate.to_owned(),)).unwrap();
     assert_eq!(answer("S.Another"), "OK");
     assert_eq!(answer("Other.Gate"), "PERMISSION_DENIED");
+    // What is allowed has its quota.
+    let third = setup.caller.subscriber::<(), String>("S.Who");
+    assert_eq!(code(third), Code::Overloaded);
 }
 
 /// A plugin whose right was taken back went on calling.

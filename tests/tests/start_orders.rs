@@ -15,6 +15,13 @@ use callgate_tests::random::Random;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
+/// Where the provider's handlers run, and whether callers of its process may run them.
+const MODES: [(Dispatch, bool); 4] = [
+    (Dispatch::Thread, false),
+    (Dispatch::Pool(2), false),
+    (Dispatch::Pump, false),
+    (Dispatch::Thread, true),
+];
 /// How many orders of processes.
 const PROCESSES: usize = 51;
 
@@ -30,12 +37,7 @@ fn pause(random: &mut Random) -> Duration {
 /// One start; the answer to the first call.
 fn start(socket: &Path, random: &mut Random) -> u64 {
     let [broker, provider, caller, call] = [(); 4].map(|()| pause(random));
-    let (dispatch, direct) = match random.below(4) {
-        0 => (Dispatch::Thread, false),
-        1 => (Dispatch::Pool(2), false),
-        2 => (Dispatch::Pump, false),
-        _ => (Dispatch::Thread, true),
-    };
+    let (dispatch, direct) = MODES[random.below(MODES.len())];
     let (end, is_over) = (Barrier::new(3), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {

@@ -22,28 +22,27 @@ fn main() {
     if role == "broker" {
         return broker();
     }
+    if role == "early-provider" {
+        return early_provider(name, &more[0]).expect("providing");
+    }
+    if role == "early-caller" {
+        return early_caller(name, &more[0]).expect("calling");
+    }
     if role == "host" {
         return host(name);
     }
-    let builder = || match (role.as_str(), more) {
-        ("suite" | "traced-suite" | "early-provider", [mode, ..]) => Plugin::builder(name)
-            .version("1.2.3")
-            .dispatch(suite::dispatch(mode)),
-        _ => Plugin::builder(name).version("1.2.3"),
-    };
+    let mut builder = Plugin::builder(name).version("1.2.3");
+    if let ("suite" | "traced-suite", [mode]) = (role.as_str(), more) {
+        builder = builder.dispatch(suite::dispatch(mode));
+    }
     if role == "traced-suite" {
         spans::collect_here();
     }
-    let plugin = match role.starts_with("early-") {
-        true => connect_early(builder),
-        false => builder().connect().expect("the bus"),
-    };
+    let plugin = builder.connect().expect("the bus");
     match role.as_str() {
         "idle" => idle(),
         "suite" | "traced-suite" => suite::serve(plugin, &more[0]).expect("serving"),
         "soak-caller" => callgate_tests::soak::run(&plugin, &more[0]),
-        "early-provider" => early_provider(&plugin, name, &more[0]).expect("providing"),
-        "early-caller" => early_caller(&plugin, &more[0]).expect("calling"),
         "endless" => endless(&plugin, name).expect("providing"),
         "provider" => provider(&plugin, name).expect("providing"),
         "caller" => caller(&plugin, &more[0]).expect("calling"),
@@ -69,8 +68,9 @@ fn quiet_caller(plugin: &Plugin, of: &str) -> Result<()> {
     Ok(())
 }
 
-/// Provides `Double`, in a mode, until it is killed.
-fn early_provider(plugin: &Plugin, name: &str, mode: &str) -> Result<()> {
+/// Provides `Double`, in a mode and as soon as there is a bus, until it is killed.
+fn early_provider(name: &str, mode: &str) -> Result<()> {
+    let plugin = connect_early(|| Plugin::builder(name).dispatch(suite::dispatch(mode)));
     let _double = plugin.provide(&format!("{name}.Double"), |n: u64| 2 * n)?;
     loop {
         let a_while = Duration::from_millis(20);
@@ -81,9 +81,10 @@ fn early_provider(plugin: &Plugin, name: &str, mode: &str) -> Result<()> {
     }
 }
 
-/// Opens `Double` of a plugin, whether it is there or not, waits for it, and says what its first
-/// call came to.
-fn early_caller(plugin: &Plugin, of: &str) -> Result<()> {
+/// Opens `Double` of a plugin as soon as there is a bus, whether the gate is there or not, waits
+/// for it, and says what its first call came to.
+fn early_caller(name: &str, of: &str) -> Result<()> {
+    let plugin = connect_early(|| Plugin::builder(name));
     let double = plugin.subscriber::<(u64,), u64>(&format!("{of}.Double"))?;
     double.wait_ready(PATIENCE)?;
     println!("{}", double.invoke((21,))?);

@@ -1,10 +1,12 @@
 //! Chains of calls: what runs on top of what.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
+use callgate_client::{Plugin, Provider};
 use callgate_tests::shorthand::await_that;
 use callgate_tests::suite::chaining::{self, Seen};
 
@@ -35,15 +37,7 @@ pub(crate) fn a_call_of_another_chain_waits_for_the_handler_or_runs_beside_it_in
 ) {
     const OTHERS: usize = 8;
     let setup = Setup::vacant(mode);
-    let (came, coming) = mpsc::channel();
-    let (go, gone) = mpsc::channel::<()>();
-    let gone = Mutex::new(gone);
-    let hold = move || {
-        came.send(()).unwrap();
-        // Ends with the sender, too, where the test fails.
-        let _ = gone.lock().unwrap().recv();
-    };
-    let _held = setup.caller.provide("T.Held", hold).unwrap();
+    let (_held, coming, go) = hold(&setup.caller);
     setup.begin();
     let outer = setup.open::<(), ()>("S.Outer");
     let is_busy = setup.open::<(), bool>("S.IsBusy");
@@ -57,13 +51,12 @@ pub(crate) fn a_call_of_another_chain_waits_for_the_handler_or_runs_beside_it_in
             saw
         };
         let others: Vec<_> = (0..OTHERS).map(|_| scope.spawn(look)).collect();
+        let answered = || answered.load(Ordering::SeqCst);
         if mode == Mode::Pool {
-            await_that("the others are answered", || {
-                answered.load(Ordering::SeqCst) == OTHERS
-            });
+            await_that("the others are answered", || answered() == OTHERS);
         } else {
             thread::sleep(Duration::from_millis(40));
-            assert_eq!(answered.load(Ordering::SeqCst), 0, "they did not wait");
+            assert_eq!(answered(), 0, "they did not wait");
         }
         drop(go);
         first.join().unwrap();
@@ -72,6 +65,18 @@ pub(crate) fn a_call_of_another_chain_waits_for_the_handler_or_runs_beside_it_in
         }
     });
     assert!(!is_busy.invoke(()).unwrap());
+}
+
+/// Provides `T.Held`, which says when it is called, and waits until the sender is dropped.
+fn hold(plugin: &Plugin) -> (Provider, Receiver<()>, Sender<()>) {
+    let (came, coming) = mpsc::channel();
+    let (go, gone) = mpsc::channel::<()>();
+    let gone = Mutex::new(gone);
+    let hold = move || {
+        came.send(()).unwrap();
+        let _ = gone.lock().unwrap().recv();
+    };
+    (plugin.provide("T.Held", hold).unwrap(), coming, go)
 }
 
 /// After a nested call on the same gate, the handler saw the inner call's context.

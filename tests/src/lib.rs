@@ -7,6 +7,9 @@ mod process;
 pub mod random;
 pub mod raw;
 pub mod shorthand;
+pub mod slots;
+pub mod soak;
+pub mod spans;
 pub mod stress;
 pub mod suite;
 
@@ -64,14 +67,20 @@ impl Bus {
         Bus::start_by(programs, (programs.peer, &["broker", "broker"]))
     }
 
-    fn start_by(programs: Programs, serve: (&'static str, &'static [&'static str])) -> Bus {
-        let directory = TempDir::new().expect("a temporary directory");
-        let mut bus = Bus {
+    /// As [`Bus::start`], without a broker: [`Bus::start_broker`] starts one, or the test itself is
+    /// one, at [`Bus::socket`].
+    pub fn without_broker(programs: Programs) -> Bus {
+        Bus {
             programs,
-            directory,
-            serve,
+            directory: TempDir::new().expect("a temporary directory"),
+            serve: (programs.program, &["serve"]),
             broker: None,
-        };
+        }
+    }
+
+    fn start_by(programs: Programs, serve: (&'static str, &'static [&'static str])) -> Bus {
+        let mut bus = Bus::without_broker(programs);
+        bus.serve = serve;
         bus.start_broker();
         bus
     }

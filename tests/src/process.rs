@@ -77,6 +77,12 @@ impl Process {
             .expect("it reads its input");
     }
 
+    /// Says a line, and waits for the answer.
+    pub fn ask(&mut self, line: &str) -> String {
+        self.say(line);
+        self.expect_line()
+    }
+
     /// Ends its input.
     pub fn close_input(&mut self) {
         self.stdin = None;

@@ -20,6 +20,11 @@ impl Random {
         Random(seed)
     }
 
+    /// From a number that another source gave.
+    pub fn from_seed(seed: u64) -> Random {
+        Random(seed)
+    }
+
     /// Any number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

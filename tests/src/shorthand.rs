@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Arguments, Code, GateType, Plugin, Result, Subscriber};
+use callgate_client::{Arguments, Code, GateType, Plugin, PluginBuilder, Result, Subscriber};
 
 use crate::PATIENCE;
 
@@ -13,6 +13,21 @@ pub fn open<A: Arguments, R: GateType>(plugin: &Plugin, gate: &str) -> Subscribe
     let subscriber = plugin.subscriber(gate).expect("opening a gate");
     subscriber.wait_ready(PATIENCE).expect("its provider");
     subscriber.with_timeout(PATIENCE)
+}
+
+/// Connects as soon as there is a broker.
+#[track_caller]
+pub fn connect_early(builder: impl Fn() -> PluginBuilder) -> Plugin {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match builder().connect() {
+            Ok(plugin) => return plugin,
+            Err(error) if error.code() == Code::BrokerGone && Instant::now() < until => {
+                thread::yield_now();
+            }
+            Err(error) => panic!("connecting: {error}"),
+        }
+    }
 }
 
 /// Waits until something holds; fails the test when it never does.

@@ -1,28 +1,76 @@
 //! The gates of the conformance suite: the same ones in a process of their own, in each dispatch
 //! mode, and in the test's process.
 
+mod answering;
+pub mod chaining;
+mod changing;
+mod timing;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use callgate_client::{Context, Dispatch, HandlerError, Plugin, Provider, Result};
-use serde_json::json;
+use callgate_client::{Dispatch, Plugin, Provider, Result, Subscriber};
 
-/// What the gates do to one another.
-#[derive(Default)]
-struct State {
+/// A plugin with all gates of the suite, and what they do to one another.
+#[derive(Debug, Default)]
+pub struct Stage {
+    /// Before the plugin, so that they are withdrawn first.
     providers: Mutex<Vec<(&'static str, Provider)>>,
+    /// `None` once a handler has closed it.
+    plugin: Mutex<Option<Arc<Plugin>>>,
     runs: AtomicU64,
     saw_cancel: AtomicBool,
+    is_busy: AtomicBool,
+    pumped: AtomicU64,
 }
 
-impl State {
+/// A lock that no panic of a handler spoils: panics are part of the suite.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Stage {
+    /// Provides all gates of the suite, which stay for as long as this.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::provide`].
+    pub fn open(plugin: Plugin) -> Result<Arc<Stage>> {
+        let plugin = Arc::new(plugin);
+        let stage = Arc::new(Stage {
+            plugin: Mutex::new(Some(plugin.clone())),
+            ..Stage::default()
+        });
+        answering::provide(&plugin, &stage)?;
+        chaining::provide(&plugin, &stage)?;
+        timing::provide(&plugin, &stage)?;
+        changing::provide(&plugin, &stage)?;
+        Ok(stage)
+    }
+
+    /// The plugin, unless it has closed. Whoever holds this keeps it from closing.
+    pub fn plugin(&self) -> Option<Arc<Plugin>> {
+        lock(&self.plugin).clone()
+    }
+
+    /// Pumps once, and counts what was served; the plugin's end is no error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::pump`].
+    pub fn pump(&self, deadline: Instant) -> Result<()> {
+        if let Some(plugin) = self.plugin() {
+            let served = plugin.pump(deadline)?;
+            self.pumped.fetch_add(served as u64, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
     /// Withdraws what was provided under a name; whether there was any.
     fn withdraw(&self, name: &str) -> bool {
-        let mut all = self
-            .providers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.providers);
         let place = all.iter().position(|(other, _)| *other == name);
         let gone = place.map(|place| all.remove(place));
         // Dropped when nobody else waits for the list.
@@ -31,13 +79,39 @@ impl State {
     }
 
     fn keep(&self, name: &'static str, provider: Provider) {
-        let mut all = self
-            .providers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.push((name, provider));
+        lock(&self.providers).push((name, provider));
+    }
+
+    /// Does as a line of the process's input says; what it says to that.
+    fn obey(&self, line: &str, turn: &Subscriber<(), ()>) -> String {
+        match line {
+            "pumped" => self.pumped.load(Ordering::SeqCst).to_string(),
+            "pump" => self.pump_idly(),
+            // Without a handle of the plugin, so that a handler may close it meanwhile.
+            "turn" => match turn.with_timeout(crate::PATIENCE).invoke(()) {
+                Ok(()) => "OK".to_owned(),
+                Err(error) => error.code().to_string(),
+            },
+            other => format!("what is {other}?"),
+        }
+    }
+
+    /// Pumps for a while with nothing to serve: how many calls that were, in how many milliseconds.
+    fn pump_idly(&self) -> String {
+        let start = Instant::now();
+        let outcome = self
+            .plugin()
+            .map(|plugin| plugin.pump(start + Duration::from_millis(50)));
+        match outcome {
+            Some(Ok(served)) => format!("{served} {}", start.elapsed().as_millis()),
+            Some(Err(error)) => error.code().to_string(),
+            None => "it has closed".to_owned(),
+        }
     }
 }
+
+/// What a handler has of its stage, which does not keep the plugin from closing.
+type Own = Weak<Stage>;
 
 /// A plugin's way of running handlers, as the suite's arguments say it.
 pub fn dispatch(mode: &str) -> Dispatch {
@@ -49,162 +123,55 @@ pub fn dispatch(mode: &str) -> Dispatch {
     }
 }
 
-/// Provides all gates of the suite, which stay for as long as what is returned.
+/// Is the suite's provider: says `ready`, and serves until its input ends. Each line of input is a
+/// question, which is answered by a line: `pumped`, `pump` or `turn`.
 ///
 /// # Errors
 ///
-/// As [`Plugin::provide`].
-pub fn provide(plugin: &Arc<Plugin>) -> Result<Box<dyn Send>> {
-    let state = Arc::new(State::default());
-    plain(plugin, &state)?;
-    failing(plugin, &state)?;
-    timed(plugin, &state)?;
-    changing(plugin, &state)?;
-    Ok(Box::new(state))
-}
-
-fn plain(plugin: &Arc<Plugin>, state: &State) -> Result<()> {
-    let add = plugin.provide("S.Add", |a: u64, b: u64| a.wrapping_add(b))?;
-    state.keep("S.Add", add);
-    let echo = plugin.provide("S.Echo", |bytes: Vec<u8>| bytes)?;
-    state.keep("S.Echo", echo);
-    let who = plugin.provide("S.Who", |context: Context<'_>| {
-        context.caller().name().to_owned()
-    })?;
-    state.keep("S.Who", who);
-    // Calls back, as long as it is told to; gives how deep it went.
-    let next = plugin.subscriber::<(u64,), u64>("T.Nest")?;
-    let nest = plugin.provide("S.Nest", move |context: Context<'_>, n: u64| {
-        let before = context.depth();
-        let depth = match n {
-            0 => u64::from(before),
-            _ => next.invoke((n - 1,)).map_err(HandlerError::from)?,
-        };
-        assert_eq!(context.depth(), before);
-        Ok::<_, HandlerError>(depth)
-    })?;
-    state.keep("S.Nest", nest);
-    Ok(())
-}
-
-fn failing(plugin: &Arc<Plugin>, state: &State) -> Result<()> {
-    let fail = plugin.provide("S.Fail", |n: u64| -> Result<u64, HandlerError> {
-        let error = HandlerError::new("NO_SUCH_SLOT", format!("there is no slot {n}"));
-        Err(error.with_context(json!({ "highest": 7 })))
-    })?;
-    state.keep("S.Fail", fail);
-    let panic = plugin.provide("S.Panic", |text: String| -> u64 { panic!("{text}") })?;
-    state.keep("S.Panic", panic);
-    Ok(())
-}
-
-fn timed(plugin: &Arc<Plugin>, state: &Arc<State>) -> Result<()> {
-    let counted = state.clone();
-    let slow = plugin.provide("S.Slow", move |millis: u64| {
-        std::thread::sleep(Duration::from_millis(millis));
-        counted.runs.fetch_add(1, Ordering::SeqCst)
-    })?;
-    state.keep("S.Slow", slow);
-    let counted = Arc::downgrade(state);
-    let runs = plugin.provide("S.Runs", move || {
-        let state = counted.upgrade();
-        state.map_or(0, |state| state.runs.load(Ordering::SeqCst))
-    })?;
-    state.keep("S.Runs", runs);
-    let remaining = plugin.provide("S.Remaining", |context: Context<'_>| {
-        context.remaining().as_millis() as u64
-    })?;
-    state.keep("S.Remaining", remaining);
-    let noted = Arc::downgrade(state);
-    let until = plugin.provide("S.UntilCancelled", move |context: Context<'_>| {
-        let end = Instant::now() + crate::PATIENCE;
-        while !context.is_cancelled() && Instant::now() < end {
-            std::thread::yield_now();
-        }
-        if let Some(state) = noted.upgrade() {
-            state
-                .saw_cancel
-                .store(context.is_cancelled(), Ordering::SeqCst);
-        }
-    })?;
-    state.keep("S.UntilCancelled", until);
-    let noted = Arc::downgrade(state);
-    let saw = plugin.provide("S.SawCancel", move || {
-        let state = noted.upgrade();
-        state.is_some_and(|state| state.saw_cancel.load(Ordering::SeqCst))
-    })?;
-    state.keep("S.SawCancel", saw);
-    Ok(())
-}
-
-/// Gates that come and go, on demand and by themselves.
-fn changing(plugin: &Arc<Plugin>, state: &Arc<State>) -> Result<()> {
-    let function = plugin.provide("S.Both", |n: u64| n + 1)?;
-    state.keep("S.Both function", function);
-    let counted = Arc::downgrade(state);
-    let action = plugin.provide_action("S.Both", move |n: u64| {
-        if let Some(state) = counted.upgrade() {
-            state.runs.fetch_add(n, Ordering::SeqCst);
-        }
-    })?;
-    state.keep("S.Both action", action);
-    let only = plugin.provide_action("S.OnlyAction", |_: u64| ())?;
-    state.keep("S.OnlyAction", only);
-    let own = (Arc::downgrade(plugin), Arc::downgrade(state));
-    let withdraw = plugin.provide("S.Withdraw", {
-        let state = own.1.clone();
-        move |name: String| state.upgrade().is_some_and(|state| state.withdraw(&name))
-    })?;
-    state.keep("S.Withdraw", withdraw);
-    leaving(&own)?;
-    let again = own;
-    let register = plugin.provide("S.Register", move || -> Result<(), HandlerError> {
-        Ok(leaving(&again)?)
-    })?;
-    state.keep("S.Register", register);
-    Ok(())
-}
-
-/// Provides a gate that withdraws itself while it runs.
-fn leaving((plugin, state): &(Weak<Plugin>, Weak<State>)) -> Result<()> {
-    let (Some(plugin), Some(kept)) = (plugin.upgrade(), state.upgrade()) else {
-        return Ok(());
-    };
-    let state = state.clone();
-    let leave = plugin.provide("S.Leave", move |n: u64| {
-        let gone = state
-            .upgrade()
-            .is_some_and(|state| state.withdraw("S.Leave"));
-        (gone, n)
-    })?;
-    kept.keep("S.Leave", leave);
-    Ok(())
-}
-
-/// Is the suite's provider: says `ready`, and serves until its input ends.
-///
-/// # Errors
-///
-/// As [`provide`].
+/// As [`Stage::open`].
 pub fn serve(plugin: Plugin, mode: &str) -> Result<()> {
-    let plugin = Arc::new(plugin);
-    let _gates = provide(&plugin)?;
-    let ended = Arc::new(AtomicBool::new(false));
-    let noticed = ended.clone();
-    std::thread::spawn(move || {
-        std::io::stdin().lines().for_each(drop);
-        noticed.store(true, Ordering::SeqCst);
-    });
-    // Panics are part of the suite, and a million of them would fill a disk.
-    std::panic::set_hook(Box::new(|_| {}));
+    let is_pump = dispatch(mode) == Dispatch::Pump;
+    let turn = plugin.subscriber::<(), ()>("T.Turn")?;
+    let stage = Stage::open(plugin)?;
+    let lines = lines();
+    say_nothing_of_panics();
     println!("ready");
-    while !ended.load(Ordering::SeqCst) {
-        match dispatch(mode) {
-            Dispatch::Pump => {
-                plugin.pump(Instant::now() + Duration::from_millis(20))?;
+    loop {
+        let wait = match is_pump {
+            true => {
+                stage.pump(Instant::now() + Duration::from_millis(20))?;
+                Duration::ZERO
             }
-            _ => drop(plugin.wait_closed_for(Duration::from_millis(20))),
+            false => crate::PATIENCE,
+        };
+        match lines.recv_timeout(wait) {
+            Ok(line) => println!("{}", stage.obey(&line, &turn)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
     }
-    Ok(())
+}
+
+/// Panics of the suite's handlers are part of it, and a million of them would fill a disk.
+pub fn say_nothing_of_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location();
+        if !place.is_some_and(|place| place.file().ends_with(answering::FILE)) {
+            before(panic);
+        }
+    }));
+}
+
+/// The lines of this process's input.
+fn lines() -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(std::io::Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }

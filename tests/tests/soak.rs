@@ -7,98 +7,106 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use callgate_client::{CancelToken, Code, Plugin, Result, Subscriber};
+use callgate_client::Plugin;
 use callgate_tests::random::Random;
-use callgate_tests::shorthand::{open, pattern};
-use callgate_tests::{Bus, Process, proc, programs};
+use callgate_tests::slots::expect_all;
+use callgate_tests::soak::Gates;
+use callgate_tests::suite::{self, Stage};
+use callgate_tests::{Bus, PATIENCE, Process, proc, programs};
 
 const THREADS: u64 = 4;
 /// What memory may grow by after the first tenth: allocators keep what they were given once.
 const SLACK: u64 = 6 << 20;
+/// A run of so many calls may wait until extents are given back.
+const LONG: u64 = 100_000;
+/// What a link has without extents.
+const OUTBOXES: u64 = 2 * 86_016;
 
-/// The gates of the suite's provider, as one thread has them.
-struct Gates {
-    add: Subscriber<(u64, u64), u64>,
-    echo: Subscriber<(Vec<u8>,), Vec<u8>>,
-    fail: Subscriber<(u64,), u64>,
-    panic: Subscriber<(String,), u64>,
-    slow: Subscriber<(u64,), u64>,
-    until: Subscriber<(), ()>,
-}
-
-impl Gates {
-    fn open(plugin: &Plugin) -> Gates {
-        Gates {
-            add: open(plugin, "S.Add"),
-            echo: open(plugin, "S.Echo"),
-            fail: open(plugin, "S.Fail"),
-            panic: open(plugin, "S.Panic"),
-            slow: open(plugin, "S.Slow"),
-            until: open(plugin, "S.UntilCancelled"),
-        }
-    }
-
-    /// One call of some kind, whose outcome is checked.
-    fn call(&self, random: &mut Random) {
-        let n = random.number() >> 1;
-        match random.below(1_000) {
-            0..700 => assert_eq!(self.add.invoke((n, 1)).expect("a sum"), n + 1),
-            700..850 => {
-                let bytes = pattern(n, random.below(3_000));
-                let echoed = self.echo.invoke((bytes.clone(),));
-                assert!(echoed.expect("the bytes") == bytes);
-            }
-            850..930 => {
-                let error = self.fail.invoke((n,)).expect_err("it fails");
-                assert_eq!(error.code(), Code::HandlerError);
-                assert!(error.message().ends_with(&n.to_string()), "{error}");
-            }
-            930..985 => {
-                let error = self.panic.invoke((format!("{n}"),)).expect_err("it panics");
-                assert_eq!(error.code(), Code::HandlerPanicked);
-            }
-            985..998 => {
-                let hasty = self.slow.with_timeout(Duration::from_micros(700));
-                may_be_late(hasty.invoke((1,)));
-            }
-            _ => self.give_up(),
-        }
-    }
-
-    fn give_up(&self) {
-        let token = CancelToken::new();
-        let until = self.until.with_cancel(&token);
-        thread::scope(|scope| {
-            let call = scope.spawn(|| until.invoke(()));
-            token.cancel();
-            let error = call.join().expect("no panic").expect_err("it was given up");
-            assert_eq!(error.code(), Code::Cancelled);
-        });
-    }
-}
-
-fn may_be_late(outcome: Result<u64>) {
-    if let Err(error) = outcome {
-        let late = [Code::Timeout, Code::Overloaded];
-        assert!(late.contains(&error.code()), "{error}");
-    }
-}
-
-/// What the two sides hold.
+/// What a process holds.
 #[derive(Debug)]
 struct Held {
-    memory: [u64; 2],
-    descriptors: [usize; 2],
+    memory: u64,
+    descriptors: usize,
 }
 
-fn held(provider: &Process) -> Held {
-    let both = [std::process::id(), provider.id()];
-    Held {
-        memory: both.map(proc::private_memory),
-        descriptors: both.map(proc::descriptors),
+impl Held {
+    fn of(process: u32) -> Held {
+        Held {
+            memory: proc::private_memory(process),
+            descriptors: proc::descriptors(process),
+        }
     }
+}
+
+/// The parties of a run.
+struct Soak {
+    gates: Vec<Gates>,
+    /// A caller that is a process of its own.
+    other: Process,
+    made: AtomicU64,
+}
+
+impl Soak {
+    /// Goes on until so many calls were made, a fifth of them by the other process.
+    fn run(&mut self, until: u64, random: &mut Random) {
+        self.other.say(&(until / (THREADS + 1)).to_string());
+        let until = until - until / (THREADS + 1);
+        thread::scope(|scope| {
+            for gates in &self.gates {
+                let (mut random, made) = (random.fork(), &self.made);
+                scope.spawn(move || {
+                    while made.fetch_add(1, Ordering::Relaxed) < until {
+                        gates.call(&mut random);
+                    }
+                });
+            }
+        });
+        // It waits, however long that takes; its end shows at once.
+        let line = self.other.line(Duration::from_secs(3_600));
+        assert_eq!(line.as_deref(), Ok("made"), "the other caller");
+    }
+
+    /// Takes everything there is at once. Extents that are idle go back by and by; those of which
+    /// a part was lost never would.
+    fn expect_all_back(&mut self, caller: &Plugin, is_long: bool) {
+        expect_all(caller);
+        assert_eq!(self.other.ask("all"), "all");
+        let now = granted(caller);
+        println!("granted: {now:?}");
+        assert!(now.iter().all(|bytes| *bytes <= 64 << 20), "{now:?}");
+        if !is_long {
+            return;
+        }
+        let until = Instant::now() + 3 * PATIENCE;
+        while granted(caller).iter().any(|bytes| *bytes != OUTBOXES) {
+            let now = granted(caller);
+            assert!(Instant::now() < until, "not given back: {now:?}");
+            thread::sleep(Duration::from_millis(100));
+        }
+        // Without an extent, all blocks of the payload areas are needed.
+        expect_all(caller);
+        assert_eq!(self.other.ask("all"), "all");
+        let now = granted(caller);
+        assert!(now.iter().all(|bytes| *bytes == OUTBOXES), "{now:?}");
+    }
+}
+
+/// What the provider is kept by.
+enum Provider {
+    There(Process),
+    Here(#[allow(dead_code, reason = "ends when it is dropped")] std::sync::Arc<Stage>),
+}
+
+fn provider(bus: &Bus, mode: &str) -> Provider {
+    if mode != "direct" {
+        return Provider::There(bus.peer("suite", "S", &[mode]));
+    }
+    suite::say_nothing_of_panics();
+    let plugin = bus.builder("S").direct_calls(true).connect();
+    let stage = Stage::open(plugin.expect("the bus"));
+    Provider::Here(stage.expect("the gates are free"))
 }
 
 fn soak(mode: &str) {
@@ -108,37 +116,46 @@ fn soak(mode: &str) {
     let given = std::env::var("CALLGATE_SOAK").ok();
     let calls: u64 = given.and_then(|calls| calls.parse().ok()).unwrap_or(10_000);
     let bus = Bus::start(programs!());
-    let provider = bus.peer("suite", "S", &[mode]);
+    let provider = provider(&bus, mode);
     let caller = bus.plugin("T");
-    let (made, mut random) = (AtomicU64::new(0), Random::new(mode));
-    let gates: Vec<_> = (0..THREADS).map(|_| Gates::open(&caller)).collect();
-    let mut run = |until: u64| {
-        thread::scope(|scope| {
-            for gates in &gates {
-                let (mut random, made) = (random.clone(), &made);
-                random.number();
-                scope.spawn(move || {
-                    while made.fetch_add(1, Ordering::Relaxed) < until {
-                        gates.call(&mut random);
-                    }
-                });
-            }
-        });
-        random.number();
+    let (mut random, begin) = (Random::new(mode), Instant::now());
+    let seed = random.number().to_string();
+    let mut soak = Soak {
+        gates: (0..THREADS).map(|_| Gates::open(&caller)).collect(),
+        other: bus.peer("soak-caller", "Other", &[&seed]),
+        made: AtomicU64::new(0),
     };
-    run(calls / 10);
-    let before = held(&provider);
-    run(calls);
-    let after = held(&provider);
-    println!("{mode}: {calls} calls; {before:?}, then {after:?}");
-    for (before, after) in before.memory.iter().zip(after.memory) {
-        assert!(after <= before + SLACK, "memory grew: {before} to {after}");
+    let mut processes = vec![std::process::id(), soak.other.id()];
+    if let Provider::There(process) = &provider {
+        processes.push(process.id());
     }
-    assert_eq!(before.descriptors, after.descriptors);
-    // All slots are there.
-    for n in 0..200 {
-        assert_eq!(gates[0].add.invoke((n, n)).expect("a sum"), 2 * n);
+    let held = || -> Vec<Held> { processes.iter().map(|&id| Held::of(id)).collect() };
+    soak.run(calls / 10, &mut random);
+    let before = held();
+    soak.run(calls, &mut random);
+    let after = held();
+    println!(
+        "{mode}: {calls} calls in {:?}; {before:?}, then {after:?}",
+        begin.elapsed()
+    );
+    for (before, after) in before.iter().zip(&after) {
+        let (was, is) = (before.memory, after.memory);
+        assert!(is <= was + SLACK, "memory grew: {was} to {is}");
+        assert_eq!(before.descriptors, after.descriptors);
     }
+    let late = soak.gates.iter().map(Gates::late_ones);
+    let late = late.reduce(|a, b| [0, 1, 2].map(|n| a[n] + b[n]));
+    println!("{mode}: sent and given up, by size: {late:?}");
+    soak.expect_all_back(&caller, calls >= LONG);
+}
+
+/// What the links have of shared memory, in bytes.
+fn granted(caller: &Plugin) -> Vec<u64> {
+    let listing = caller.list().expect("a listing");
+    let links = listing["links"].as_array().expect("a list").iter();
+    links
+        .filter_map(|link| link["granted_bytes"].as_u64())
+        .collect()
 }
 
 /// A thousandth of the calls left something behind, and after a day nothing went.
@@ -157,4 +174,10 @@ fn nothing_is_lost_on_a_pool() {
 #[test]
 fn nothing_is_lost_in_a_pump() {
     soak("pump");
+}
+
+/// As above, where handlers run on their callers' threads, except those of the other process.
+#[test]
+fn nothing_is_lost_inside_a_process() {
+    soak("direct");
 }

@@ -5,13 +5,25 @@
 
 use std::path::Path;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate::Broker;
-use callgate_client::{Code, Dispatch, Plugin, PluginBuilder};
-use callgate_tests::PATIENCE;
+use callgate_client::{Dispatch, Plugin, PluginBuilder};
 use callgate_tests::random::Random;
+use callgate_tests::shorthand::connect_early;
+use callgate_tests::{Bus, PATIENCE, Process, programs};
+
+/// Where the provider's handlers run, and whether callers of its process may run them.
+const MODES: [(Dispatch, bool); 4] = [
+    (Dispatch::Thread, false),
+    (Dispatch::Pool(2), false),
+    (Dispatch::Pump, false),
+    (Dispatch::Thread, true),
+];
+/// How many orders of processes.
+const PROCESSES: usize = 51;
 
 /// How long somebody waits before it starts: nothing, a little, or until others are well on.
 fn pause(random: &mut Random) -> Duration {
@@ -22,28 +34,11 @@ fn pause(random: &mut Random) -> Duration {
     }
 }
 
-/// Connects as soon as there is a broker.
-fn connect(builder: impl Fn() -> PluginBuilder) -> Plugin {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        match builder().connect() {
-            Ok(plugin) => return plugin,
-            Err(error) if error.code() == Code::BrokerGone && Instant::now() < until => {
-                thread::yield_now();
-            }
-            Err(error) => panic!("connecting: {error}"),
-        }
-    }
-}
-
 /// One start; the answer to the first call.
 fn start(socket: &Path, random: &mut Random) -> u64 {
     let [broker, provider, caller, call] = [(); 4].map(|()| pause(random));
-    let dispatch = match random.below(2) {
-        0 => Dispatch::Thread,
-        _ => Dispatch::Pool(2),
-    };
-    let end = Barrier::new(3);
+    let (dispatch, direct) = MODES[random.below(MODES.len())];
+    let (end, is_over) = (Barrier::new(3), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(broker);
@@ -54,19 +49,25 @@ fn start(socket: &Path, random: &mut Random) -> u64 {
         });
         scope.spawn(|| {
             thread::sleep(provider);
-            let plugin = connect(|| plugin(socket, "Provider").dispatch(dispatch));
+            let builder = || plugin(socket, "Provider").dispatch(dispatch);
+            let plugin = connect_early(|| builder().direct_calls(direct));
             let gate = plugin.provide("Provider.Double", |n: u64| 2 * n);
             let _gate = gate.expect("nobody else provides it");
+            while dispatch == Dispatch::Pump && !is_over.load(Ordering::Relaxed) {
+                let until = Instant::now() + Duration::from_millis(2);
+                plugin.pump(until).expect("this thread pumps");
+            }
             end.wait();
         });
         let first = scope.spawn(|| {
             thread::sleep(caller);
-            let plugin = connect(|| plugin(socket, "Caller"));
+            let plugin = connect_early(|| plugin(socket, "Caller"));
             let gate = plugin.subscriber::<(u64,), u64>("Provider.Double");
             let gate = gate.expect("it can be opened before it is there");
             thread::sleep(call);
             gate.wait_ready(PATIENCE).expect("it comes");
             let answer = gate.invoke((21,)).expect("the first call is answered");
+            is_over.store(true, Ordering::Relaxed);
             end.wait();
             answer
         });
@@ -94,4 +95,40 @@ fn whatever_starts_first_the_first_call_is_answered() {
         assert_eq!(start(&socket, &mut random), 42, "start {n}");
     }
     println!("{starts} starts in {:?}", begin.elapsed());
+}
+
+/// As above, between processes, which share no clock, no lock and no scheduler with each other.
+#[test]
+fn whatever_process_starts_first_the_first_call_is_answered() {
+    let mut random = Random::new("start orders of processes");
+    let begin = Instant::now();
+    for n in 0..PROCESSES {
+        let mode = ["thread", "pool", "pump"][n % 3];
+        let mut bus = Bus::without_broker(programs!());
+        let mut order = ["broker", "provider", "caller"];
+        for at in 0..3 {
+            order.swap(at, at + random.below(3 - at));
+        }
+        let (mut provider, mut caller) = (None, None);
+        for who in order {
+            match who {
+                "broker" => bus.start_broker(),
+                "provider" => {
+                    let provide = bus.peer_command("early-provider", "Provider", &[mode]);
+                    provider = Some(Process::spawn(provide));
+                }
+                _ => {
+                    let call = bus.peer_command("early-caller", "Caller", &["Provider"]);
+                    caller = Some(Process::spawn(call));
+                }
+            }
+            // Long enough, often, for a process to come as far as waiting for the others.
+            random.pause(12);
+        }
+        let mut caller = caller.expect("it was started");
+        assert_eq!(caller.expect_line(), "42", "{order:?} with a {mode}");
+        assert!(caller.wait().success(), "{order:?} with a {mode}");
+        drop(provider);
+    }
+    println!("{PROCESSES} starts in {:?}", begin.elapsed());
 }

@@ -8,9 +8,11 @@ use std::io::BufRead;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Context, HandlerError, Plugin, Result, View};
+use callgate_tests::shorthand::connect_early;
+use callgate_tests::{PATIENCE, spans, suite};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,17 +22,27 @@ fn main() {
     if role == "broker" {
         return broker();
     }
+    if role == "early-provider" {
+        return early_provider(name, &more[0]).expect("providing");
+    }
+    if role == "early-caller" {
+        return early_caller(name, &more[0]).expect("calling");
+    }
     if role == "host" {
         return host(name);
     }
     let mut builder = Plugin::builder(name).version("1.2.3");
-    if let ("suite", [mode]) = (role.as_str(), more) {
-        builder = builder.dispatch(callgate_tests::suite::dispatch(mode));
+    if let ("suite" | "traced-suite", [mode]) = (role.as_str(), more) {
+        builder = builder.dispatch(suite::dispatch(mode));
+    }
+    if role == "traced-suite" {
+        spans::collect_here();
     }
     let plugin = builder.connect().expect("the bus");
     match role.as_str() {
         "idle" => idle(),
-        "suite" => callgate_tests::suite::serve(plugin, &more[0]).expect("serving"),
+        "suite" | "traced-suite" => suite::serve(plugin, &more[0]).expect("serving"),
+        "soak-caller" => callgate_tests::soak::run(&plugin, &more[0]),
         "endless" => endless(&plugin, name).expect("providing"),
         "provider" => provider(&plugin, name).expect("providing"),
         "caller" => caller(&plugin, &more[0]).expect("calling"),
@@ -48,11 +60,34 @@ fn idle() {
 /// Calls `Add` of a plugin a few times and then no more.
 fn quiet_caller(plugin: &Plugin, of: &str) -> Result<()> {
     let add = plugin.subscriber::<(u64, u64), u64>(&format!("{of}.Add"))?;
-    add.wait_ready(callgate_tests::PATIENCE)?;
+    add.wait_ready(PATIENCE)?;
     for n in 0..10 {
         assert_eq!(add.invoke((n, n))?, 2 * n);
     }
     idle();
+    Ok(())
+}
+
+/// Provides `Double`, in a mode and as soon as there is a bus, until it is killed.
+fn early_provider(name: &str, mode: &str) -> Result<()> {
+    let plugin = connect_early(|| Plugin::builder(name).dispatch(suite::dispatch(mode)));
+    let _double = plugin.provide(&format!("{name}.Double"), |n: u64| 2 * n)?;
+    loop {
+        let a_while = Duration::from_millis(20);
+        match mode {
+            "pump" => drop(plugin.pump(Instant::now() + a_while)?),
+            _ => std::thread::sleep(a_while),
+        }
+    }
+}
+
+/// Opens `Double` of a plugin as soon as there is a bus, whether the gate is there or not, waits
+/// for it, and says what its first call came to.
+fn early_caller(name: &str, of: &str) -> Result<()> {
+    let plugin = connect_early(|| Plugin::builder(name));
+    let double = plugin.subscriber::<(u64,), u64>(&format!("{of}.Double"))?;
+    double.wait_ready(PATIENCE)?;
+    println!("{}", double.invoke((21,))?);
     Ok(())
 }
 
@@ -81,7 +116,7 @@ fn endless(plugin: &Plugin, name: &str) -> Result<()> {
         .keep();
     println!("ready");
     // Long enough to be found, where it ought to have been ended.
-    std::thread::sleep(3 * callgate_tests::PATIENCE);
+    std::thread::sleep(3 * PATIENCE);
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Handlers that fail, and plugins that close.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use callgate_client::Code;
@@ -130,27 +130,4 @@ fn a_plugin_that_is_dropped_ends_its_own_calls() {
     let other = bus.plugin("Other");
     let held = open::<(Vec<u8>,), Vec<u8>>(&other, "P.Held");
     assert_eq!(held.invoke((vec![2],)).unwrap(), [2]);
-}
-
-/// A handler that closes its own plugin, and waits for itself.
-#[test]
-fn a_handler_may_drop_its_own_plugin() {
-    let bus = Bus::start(programs!());
-    let plugin = bus.plugin("Own");
-    let place = Arc::new(Mutex::new(None));
-    let own = place.clone();
-    let close = move || drop(own.lock().expect("nobody panics").take());
-    plugin.provide("Own.Close", close).unwrap().keep();
-    *place.lock().unwrap() = Some(plugin);
-    let caller = bus.plugin("Caller");
-    let close = open::<(), ()>(&caller, "Own.Close");
-    // The answer and the news of the end take different ways.
-    let outcome = close.invoke(()).map_err(|error| error.code());
-    assert!(
-        matches!(outcome, Ok(()) | Err(Code::ProviderGone)),
-        "{outcome:?}"
-    );
-    assert!(place.lock().unwrap().is_none(), "the handler did run");
-    await_that("the gate is gone", || !close.has_function());
-    await_that("the name is free", || bus.builder("Own").connect().is_ok());
 }

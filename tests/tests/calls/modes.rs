@@ -163,50 +163,6 @@ fn a_pool_runs_handlers_side_by_side(direct: bool) {
     assert_eq!(threads.lock().unwrap().len(), 3);
 }
 
-/// A call of another chain ran on top of a handler that waited.
-fn calls_of_other_chains_wait_until_the_handler_is_done(direct: bool) {
-    let bus = Bus::start(programs!());
-    let host = plugin(&bus, "Host", (Dispatch::Thread, direct));
-    let far = bus.plugin("Far");
-    let inside = Arc::new(AtomicBool::new(false));
-    let (go, gone) = mpsc::sync_channel::<()>(0);
-    let gone = Mutex::new(gone);
-    let _slow = far
-        .provide("Far.Slow", move || gone.lock().unwrap().recv().is_ok())
-        .unwrap();
-    let slow = open::<(), bool>(&host, "Far.Slow");
-    let busy = inside.clone();
-    let _outer = host
-        .provide("Host.Outer", move || -> Result<bool, HandlerError> {
-            busy.store(true, Ordering::SeqCst);
-            let answer = slow.invoke(())?;
-            busy.store(false, Ordering::SeqCst);
-            Ok(answer)
-        })
-        .unwrap();
-    let busy = inside.clone();
-    let _look = host
-        .provide("Host.Look", move || busy.load(Ordering::SeqCst))
-        .unwrap();
-    let caller = bus.plugin("Caller");
-    let outer = open::<(), bool>(&caller, "Host.Outer");
-    let look = open::<(), bool>(&caller, "Host.Look");
-    thread::scope(|scope| {
-        let first = scope.spawn(|| outer.invoke(()).unwrap());
-        while !inside.load(Ordering::SeqCst) {
-            thread::yield_now();
-        }
-        let others: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| look.invoke(()).unwrap()))
-            .collect();
-        go.send(()).unwrap();
-        assert!(first.join().unwrap());
-        for other in others {
-            assert!(!other.join().unwrap());
-        }
-    });
-}
-
 /// A handler ran on the dispatcher's thread and another on a caller's, at the same time; or one of
 /// the two sides got no turn.
 fn handlers_of_one_plugin_take_turns(direct: bool) {
@@ -345,6 +301,5 @@ both! {
     who_pumps_serves_its_own_chain_while_it_waits,
     a_pump_serves_on_its_own_thread_and_until_its_deadline,
     a_pool_runs_handlers_side_by_side,
-    calls_of_other_chains_wait_until_the_handler_is_done,
     a_token_ends_the_wait_and_shows_in_the_handler,
 }

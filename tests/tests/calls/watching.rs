@@ -42,20 +42,6 @@ fn every_life_of_a_gate_is_seen_in_order() {
     assert_eq!(watch.next(Duration::from_millis(10)).unwrap(), None);
 }
 
-/// A watcher that was killed with the provider's process, or told nothing of its death.
-#[test]
-fn a_killed_provider_is_seen_to_go() {
-    let bus = Bus::start(programs!());
-    let watcher = bus.plugin("Watcher");
-    let provider = bus.peer("provider", "P", &[]);
-    let watch = watcher.watch("P.Add").unwrap();
-    assert_eq!(next(&watch).owner.as_deref(), Some("P"));
-    provider.kill();
-    assert!(!next(&watch).is_present());
-    let _again = bus.peer("provider", "P", &[]);
-    assert_eq!(next(&watch).owner.as_deref(), Some("P"));
-}
-
 /// A watcher that slept kept every change in memory, or got some twice.
 #[test]
 fn a_watcher_that_does_not_look_loses_the_oldest_and_can_tell() {

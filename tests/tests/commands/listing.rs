@@ -31,38 +31,21 @@ fn by_name<'a>(list: &'a Value, name: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("{name} is not in {list}"))
 }
 
-/// A plugin's author could not see which of its gates was slow, or failed.
+/// People could not see in the table which gate was slow. What is counted, in each mode, is shown by
+/// the conformance suite.
 #[test]
-fn a_gate_s_calls_are_counted_and_timed() {
+fn the_table_of_gates_has_their_times() {
     let bus = Bus::start(programs!());
-    for (name, mode) in [("S", "thread"), ("S", "pool"), ("S", "pump")] {
-        let provider = bus.peer("suite", name, &[mode]);
-        let caller = bus.plugin("Caller");
-        let add = open::<(u64, u64), u64>(&caller, "S.Add");
-        let slow = open::<(u64,), u64>(&caller, "S.Slow");
-        let fail = open::<(u64,), u64>(&caller, "S.Fail");
-        for n in 0..100 {
-            assert_eq!(add.invoke((n, 1)).unwrap(), n + 1);
-        }
-        slow.invoke((20,)).unwrap();
-        (0..7).for_each(|n| drop(fail.invoke((n,)).unwrap_err()));
-        let listing = run(&bus.socket(), &["ls", "--json"]).json();
-        let count = |gate: &str, key: &str| by_name(&listing["gates"], gate)[key].as_u64();
-        assert_eq!(count("S.Add", "calls"), Some(100), "{mode}");
-        assert_eq!(count("S.Add", "errors"), Some(0));
-        assert_eq!(count("S.Fail", "calls"), Some(7));
-        assert_eq!(count("S.Fail", "errors"), Some(7));
-        assert_eq!(count("S.Echo", "calls"), Some(0));
-        assert_eq!(count("S.Echo", "p99_ns"), Some(0));
-        let slow = count("S.Slow", "p50_ns").unwrap();
-        assert!((20_000_000..60_000_000_000).contains(&slow), "{slow}");
-        assert!(count("S.Add", "p50_ns") <= count("S.Add", "p99_ns"));
-        assert!(count("S.Add", "p50_ns").unwrap() > 0);
-        let table = run(&bus.socket(), &["ls", "gates"]).stdout;
-        assert!(table.contains("p99 ns"), "{table}");
-        drop(provider);
-        callgate_tests::shorthand::await_that("it is gone", || !add.has_function());
+    let _provider = bus.peer("suite", "S", &["thread"]);
+    let caller = bus.plugin("Caller");
+    let add = open::<(u64, u64), u64>(&caller, "S.Add");
+    for n in 0..100 {
+        assert_eq!(add.invoke((n, 1)).unwrap(), n + 1);
     }
+    let listing = run(&bus.socket(), &["ls", "--json"]).json();
+    assert_eq!(by_name(&listing["gates"], "S.Add")["calls"], 100);
+    let table = run(&bus.socket(), &["ls", "gates"]).stdout;
+    assert!(table.contains("p99 ns"), "{table}");
 }
 
 /// A key that programs read, and that was renamed.

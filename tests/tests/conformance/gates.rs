@@ -3,10 +3,11 @@
 use callgate_client::Code;
 use callgate_tests::shorthand::await_that;
 
-use crate::setup::Setup;
+use crate::setup::{Mode, Setup};
 
 /// A handler that withdrew its own gate waited for itself.
-pub(crate) fn a_gate_may_withdraw_itself_and_come_back(setup: &Setup) {
+pub(crate) fn a_gate_may_withdraw_itself_and_come_back(mode: Mode) {
+    let setup = Setup::new(mode);
     let leave = setup.open::<(u64,), (bool, u64)>("S.Leave");
     let register = setup.open::<(), ()>("S.Register");
     for n in 0..10 {
@@ -20,7 +21,8 @@ pub(crate) fn a_gate_may_withdraw_itself_and_come_back(setup: &Setup) {
 }
 
 /// Withdrawing the action took the function away, or the reverse.
-pub(crate) fn the_two_halves_of_a_gate_come_and_go_separately(setup: &Setup) {
+pub(crate) fn the_two_halves_of_a_gate_come_and_go_separately(mode: Mode) {
+    let setup = Setup::new(mode);
     let both = setup.open::<(u64,), u64>("S.Both");
     let runs = setup.open::<(), u64>("S.Runs");
     let withdraw = setup.open::<(String,), bool>("S.Withdraw");
@@ -42,7 +44,8 @@ pub(crate) fn the_two_halves_of_a_gate_come_and_go_separately(setup: &Setup) {
 }
 
 /// A function was called as an action, and did its work unasked.
-pub(crate) fn an_action_is_no_function_and_the_reverse(setup: &Setup) {
+pub(crate) fn an_action_is_no_function_and_the_reverse(mode: Mode) {
+    let setup = Setup::new(mode);
     let only = setup.open::<(u64,), u64>("S.OnlyAction");
     assert_eq!(only.invoke((1,)).unwrap_err().code(), Code::NotReady);
     only.invoke_action((1,)).unwrap();
@@ -52,7 +55,8 @@ pub(crate) fn an_action_is_no_function_and_the_reverse(setup: &Setup) {
 }
 
 /// A second plugin took a gate over without anybody's knowing.
-pub(crate) fn a_gate_has_one_owner(setup: &Setup) {
+pub(crate) fn a_gate_has_one_owner(mode: Mode) {
+    let setup = Setup::new(mode);
     let other = setup.bus.plugin("Other");
     let error = other.provide("S.Add", |a: u64, b: u64| a * b).unwrap_err();
     assert_eq!(error.code(), Code::AlreadyProvided);

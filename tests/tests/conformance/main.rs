@@ -1,30 +1,45 @@
 //! What a call does, the same in every mode: each behaviour with the provider in a process of its
-//! own, on a thread, a pool and a pump, and in the caller's process.
+//! own, on a thread, a pool and a pump, and in the caller's process, called directly.
+//!
+//! A case's name is the sentence that it shows to be true. Where a mode has something else to show,
+//! the case says so.
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+mod callers;
+#[cfg(test)]
+mod chains;
+#[cfg(test)]
 mod gates;
+#[cfg(test)]
+mod life;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod setup;
+#[cfg(test)]
+mod sights;
+#[cfg(test)]
+mod slots;
 #[cfg(test)]
 mod times;
 
 /// One test for each behaviour in each mode.
 macro_rules! in_every_mode {
     ($($module:ident :: $behaviour:ident,)*) => {
-        in_every_mode!(@ thread: $($module::$behaviour,)*);
-        in_every_mode!(@ pool: $($module::$behaviour,)*);
-        in_every_mode!(@ pump: $($module::$behaviour,)*);
-        in_every_mode!(@ direct: $($module::$behaviour,)*);
+        in_every_mode!(@ thread Thread: $($module::$behaviour,)*);
+        in_every_mode!(@ pool Pool: $($module::$behaviour,)*);
+        in_every_mode!(@ pump Pump: $($module::$behaviour,)*);
+        in_every_mode!(@ direct Direct: $($module::$behaviour,)*);
     };
-    (@ $mode:ident: $($module:ident :: $behaviour:ident,)*) => {
-        mod $mode {
+    (@ $name:ident $mode:ident: $($module:ident :: $behaviour:ident,)*) => {
+        mod $name {
             $(
                 #[test]
                 fn $behaviour() {
-                    crate::$module::$behaviour(&crate::setup::Setup::new(stringify!($mode)));
+                    crate::$module::$behaviour(crate::setup::Mode::$mode);
                 }
             )*
         }
@@ -36,14 +51,32 @@ in_every_mode! {
     outcomes::a_failure_arrives_with_code_message_and_context,
     outcomes::a_panic_ends_the_call_and_nothing_else,
     outcomes::a_handler_knows_its_caller,
-    outcomes::chains_go_back_and_forth_up_to_64_deep,
-    outcomes::many_threads_get_their_own_answers,
+    chains::chains_go_back_and_forth_up_to_64_deep,
+    chains::a_call_of_another_chain_waits_for_the_handler_or_runs_beside_it_in_a_pool,
+    chains::after_a_nested_call_a_handler_s_context_is_what_it_was,
+    callers::many_threads_get_their_own_answers,
+    callers::four_callers_get_their_own_answers_and_their_share,
+    callers::a_busy_link_leaves_a_quiet_one_its_turn,
+    callers::a_gate_that_hangs_leaves_half_of_the_slots_and_other_plugins_alone,
     gates::a_gate_may_withdraw_itself_and_come_back,
     gates::the_two_halves_of_a_gate_come_and_go_separately,
     gates::an_action_is_no_function_and_the_reverse,
     gates::a_gate_has_one_owner,
+    life::a_handler_may_close_its_own_plugin,
+    life::a_handler_may_close_its_plugin_under_another_handler,
+    life::a_handler_may_close_its_plugin_while_a_thread_of_the_plugin_s_waits,
+    life::a_gate_s_lives_are_seen_with_owner_and_generation,
+    life::a_gate_may_be_waited_for_before_there_is_a_provider,
+    life::a_gate_may_move_between_processes_while_it_is_called,
     times::an_expired_call_is_not_run,
-    times::late_answers_give_their_slots_back,
     times::a_handler_sees_the_time_that_is_left,
     times::a_handler_sees_that_nobody_waits,
+    times::a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline,
+    times::a_debugger_suspends_deadlines,
+    slots::late_answers_are_dropped_and_give_slots_and_payloads_back,
+    rights::what_a_policy_does_not_allow_is_refused_at_the_grant,
+    rights::a_right_to_call_that_is_taken_back_is_refused_at_the_call_and_may_come_again,
+    rights::a_right_to_provide_that_is_taken_back_ends_the_gate,
+    sights::a_gate_s_calls_and_errors_are_counted,
+    sights::a_call_shows_as_a_span_on_both_sides,
 }

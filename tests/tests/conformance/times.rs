@@ -1,59 +1,36 @@
 //! Deadlines and giving up.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callgate_client::{CancelToken, Code};
 use callgate_tests::shorthand::await_that;
+use callgate_tests::{PATIENCE, Process};
 
-use crate::setup::Setup;
-
-const SHORT: Duration = Duration::from_millis(15);
+use crate::setup::{Mode, SHORT, Setup};
 
 /// A call that nobody waited for any more was run nevertheless, after those before it.
-pub(crate) fn an_expired_call_is_not_run(setup: &Setup) {
-    let slow = setup.open::<(u64,), u64>("S.Slow");
-    let runs = setup.open::<(), u64>("S.Runs");
+pub(crate) fn an_expired_call_is_not_run(mode: Mode) {
+    let setup = Setup::new(mode);
+    let serial = setup.open::<(), u64>("S.Serial");
+    let token = CancelToken::new();
     thread::scope(|scope| {
-        // A pool has three threads, the others one.
-        let busy = (0..3).map(|_| scope.spawn(|| slow.invoke((300,)).unwrap()));
-        let busy: Vec<_> = busy.collect();
-        thread::sleep(SHORT);
-        let hasty = slow.with_timeout(SHORT);
+        setup.occupy(scope, &token);
+        let hasty = serial.with_timeout(SHORT);
         for _ in 0..5 {
-            assert_eq!(hasty.invoke((0,)).unwrap_err().code(), Code::Timeout);
+            let error = hasty.invoke(()).unwrap_err();
+            assert_eq!(error.code(), Code::Timeout, "{error}");
         }
-        for call in busy {
-            call.join().unwrap();
-        }
+        // The provider looks at a coarse clock.
+        thread::sleep(SHORT);
+        token.cancel();
     });
-    assert_eq!(runs.invoke(()).unwrap(), 3);
-}
-
-/// Each call that timed out kept its slot, and after 64 of them the link was dead.
-pub(crate) fn late_answers_give_their_slots_back(setup: &Setup) {
-    let slow = setup.open::<(u64,), u64>("S.Slow");
-    if setup.is_direct {
-        // A handler runs on its caller's thread: there is nothing that could be late.
-        assert_eq!(slow.with_timeout(SHORT).invoke((20,)).unwrap(), 0);
-        return;
-    }
-    let hasty = slow.with_timeout(Duration::from_millis(1));
-    for _ in 0..100 {
-        let error = hasty.invoke((2,)).unwrap_err();
-        assert!(
-            matches!(error.code(), Code::Timeout | Code::Overloaded),
-            "{error}"
-        );
-    }
-    let add = setup.open::<(u64, u64), u64>("S.Add");
-    for n in 0..200 {
-        assert_eq!(add.invoke((n, n)).unwrap(), 2 * n);
-    }
+    assert_eq!(serial.invoke(()).unwrap(), 0, "expired calls were run");
 }
 
 /// A handler that could not know that it was in a hurry.
-pub(crate) fn a_handler_sees_the_time_that_is_left(setup: &Setup) {
+pub(crate) fn a_handler_sees_the_time_that_is_left(mode: Mode) {
+    let setup = Setup::new(mode);
     let remaining = setup.open::<(), u64>("S.Remaining");
     let short = remaining.with_timeout(Duration::from_secs(5));
     let millis = short.invoke(()).unwrap();
@@ -64,20 +41,85 @@ pub(crate) fn a_handler_sees_the_time_that_is_left(setup: &Setup) {
 }
 
 /// A handler that worked on for a caller that had given up.
-pub(crate) fn a_handler_sees_that_nobody_waits(setup: &Setup) {
-    let token = CancelToken::new();
+pub(crate) fn a_handler_sees_that_nobody_waits(mode: Mode) {
+    let setup = Setup::new(mode);
     let until = setup.open::<(), ()>("S.UntilCancelled");
-    let long = until
-        .with_timeout(Duration::from_secs(60))
-        .with_cancel(&token);
-    thread::scope(|scope| {
-        let call = scope.spawn(|| long.invoke(()).unwrap_err());
-        thread::sleep(SHORT);
-        token.cancel();
-        assert_eq!(call.join().unwrap().code(), Code::Cancelled);
-    });
+    let until = until.with_timeout(Duration::from_secs(60));
     let saw = setup.open::<(), bool>("S.SawCancel");
-    await_that("the handler saw it", || saw.invoke(()).unwrap());
-    // A pool's other threads answered all the while.
-    assert!(!setup.is_pool || saw.invoke(()).unwrap());
+    let mut long = until.clone();
+    // A thread that comes late gives up before it has called.
+    await_that("a handler saw it", || {
+        let token = CancelToken::new();
+        long = until.with_cancel(&token);
+        thread::scope(|scope| {
+            let call = scope.spawn(|| long.invoke(()).unwrap_err());
+            thread::sleep(SHORT);
+            token.cancel();
+            assert_eq!(call.join().unwrap().code(), Code::Cancelled);
+        });
+        saw.invoke(()).unwrap()
+    });
+    let error = long.invoke(()).unwrap_err();
+    assert_eq!(
+        error.code(),
+        Code::Cancelled,
+        "a token is cancelled for good"
+    );
+    assert!(!error.may_have_run());
+}
+
+/// A loop that counted wrongly what it had served, or whose frame waited for calls that did not
+/// come. Whoever does not pump is told so.
+pub(crate) fn a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline(mode: Mode) {
+    let setup = Setup::new(mode);
+    let idle = match setup.plugin_here() {
+        Some(plugin) => plugin.pump(Instant::now()).unwrap_err().code().to_string(),
+        None => setup.ask("pump").expect("it is a process"),
+    };
+    if mode != Mode::Pump {
+        assert_eq!(idle, "INVALID_ARGUMENT");
+        return;
+    }
+    let (served, millis) = idle.split_once(' ').expect("two numbers");
+    assert_eq!(served, "0");
+    // It waits for 50 ms. The kernel may forget it for a while, but not the pump.
+    let millis: u128 = millis.parse().expect("a number");
+    assert!((49..PATIENCE.as_millis() / 4).contains(&millis), "{millis}");
+    let add = setup.open::<(u64, u64), u64>("S.Add");
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..150).for_each(|n| assert_eq!(add.invoke((n, 1)).unwrap(), n + 1)));
+        }
+    });
+    let fail = setup.open::<(u64,), u64>("S.Fail");
+    fail.invoke((1,)).unwrap_err();
+    // The last of them counts when the pump that served it has returned.
+    await_that("301 calls are counted", || {
+        let pumped: u64 = setup.ask("pumped").unwrap().parse().expect("a number");
+        assert!(pumped <= 301, "{pumped}");
+        pumped == 301
+    });
+}
+
+/// A call timed out because somebody looked at the handler with a debugger.
+///
+/// The variable is one of the caller's whole process, so the caller is one of its own in every
+/// mode.
+pub(crate) fn a_debugger_suspends_deadlines(mode: Mode) {
+    let setup = Setup::new(mode);
+    for (value, expected) in [("0", "TIMEOUT"), ("1", "42")] {
+        let mut command = setup.bus.peer_command("stress", "Debugged", &[]);
+        command.env("CALLGATE_DEBUG", value);
+        let mut caller = Process::spawn(command);
+        assert_eq!(caller.expect_line(), "ready");
+        let mut outcome = String::new();
+        await_that("it has the gate", || {
+            outcome = caller.ask("ask S.LateAdd 10");
+            !outcome.starts_with("NOT_READY")
+        });
+        let (outcome, _millis) = outcome.split_once(' ').expect("two words");
+        assert_eq!(outcome, expected, "CALLGATE_DEBUG={value}");
+        caller.close_input();
+        caller.wait();
+    }
 }

@@ -1,0 +1,91 @@
+//! Gates whose handlers call the test's plugin, `T`, which may call back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use callgate_client::{Context, HandlerError, Plugin, Provider, Result};
+
+use super::{Own, Stage};
+
+/// What a handler sees of its call: caller, gate, milliseconds left, depth.
+pub type Seen = (String, String, u64, u64);
+
+pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
+    stage.keep("S.Nest", nest(plugin, "S.Nest", "T.Nest")?);
+    let timeout = Duration::from_secs(30);
+    let context = context(plugin, ("S.Context", "T.Context"), timeout)?;
+    stage.keep("S.Context", context);
+    waiting(plugin, stage)
+}
+
+/// Provides a gate that calls another one with one less, as long as it is told to; gives how deep
+/// that went.
+///
+/// # Errors
+///
+/// As [`Plugin::provide`].
+pub fn nest(plugin: &Plugin, own: &str, other: &str) -> Result<Provider> {
+    let next = plugin.subscriber::<(u64,), u64>(other)?;
+    plugin.provide(own, move |context: Context<'_>, n: u64| {
+        let depth = match n {
+            0 => u64::from(context.depth()),
+            _ => next.invoke((n - 1,)).map_err(HandlerError::from)?,
+        };
+        Ok::<_, HandlerError>(depth)
+    })
+}
+
+/// Provides a gate that says what it sees of its call, calls another one with one less, and says
+/// what it sees then: what the other one said stands between the two.
+///
+/// # Errors
+///
+/// As [`Plugin::provide`].
+pub fn context(plugin: &Plugin, (own, other): (&str, &str), timeout: Duration) -> Result<Provider> {
+    let next = plugin.subscriber::<(u64,), Vec<Seen>>(other)?;
+    let next = next.with_timeout(timeout);
+    plugin.provide(own, move |context: Context<'_>, n: u64| {
+        let mut all = vec![seen(context)];
+        if n > 0 {
+            all.extend(next.invoke((n - 1,)).map_err(HandlerError::from)?);
+        }
+        all.push(seen(context));
+        Ok::<_, HandlerError>(all)
+    })
+}
+
+fn seen(context: Context<'_>) -> Seen {
+    (
+        context.caller().name().to_owned(),
+        context.gate().to_owned(),
+        context.remaining().as_millis() as u64,
+        u64::from(context.depth()),
+    )
+}
+
+/// A gate that waits for the test's, and one that says whether it does.
+fn waiting(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
+    let held = plugin.subscriber::<(), ()>("T.Held")?;
+    let held = held.with_timeout(crate::PATIENCE);
+    let own = Arc::downgrade(stage);
+    let set_busy = move |own: &Own, is_busy| {
+        if let Some(stage) = own.upgrade() {
+            stage.is_busy.store(is_busy, Ordering::SeqCst);
+        }
+    };
+    let outer = plugin.provide("S.Outer", move || -> Result<(), HandlerError> {
+        set_busy(&own, true);
+        let outcome = held.invoke(());
+        set_busy(&own, false);
+        Ok(outcome?)
+    })?;
+    stage.keep("S.Outer", outer);
+    let own = Arc::downgrade(stage);
+    let look = plugin.provide("S.IsBusy", move || {
+        let stage = own.upgrade();
+        stage.is_some_and(|stage| stage.is_busy.load(Ordering::SeqCst))
+    })?;
+    stage.keep("S.IsBusy", look);
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! What calls that nobody waits for any more give back.
+
+use std::time::Duration;
+
+use callgate_client::{Code, Plugin, Subscriber};
+use callgate_tests::shorthand::pattern;
+use callgate_tests::slots::expect_all;
+
+use crate::setup::{Mode, Setup};
+
+/// What a link has without extents.
+const OUTBOXES: u64 = 2 * 86_016;
+
+/// A gate that takes its time: so many milliseconds, and then the same bytes again.
+type Late = Subscriber<(u64, Vec<u8>), Vec<u8>>;
+
+/// Each call that timed out kept its slot, and after 64 of them the link was dead; or its payload's
+/// room, and after some more there was none. Or its answer was taken for that of the next call.
+///
+/// Directly, a handler runs on its caller's thread: there is nothing that could be late.
+pub(crate) fn late_answers_are_dropped_and_give_slots_and_payloads_back(mode: Mode) {
+    let setup = Setup::new(mode);
+    let late: Late = setup.open("S.Late");
+    if mode == Mode::Direct {
+        let hasty = late.with_timeout(Duration::from_millis(5));
+        assert_eq!(hasty.invoke((10, vec![1])).unwrap(), [1]);
+        return expect_all(&setup.caller);
+    }
+    expect_lateness(&late, 10, 80, (2, 4));
+    for _ in 0..4 {
+        // Three quarters of the area's blocks. They are looked for when a slot is needed.
+        expect_lateness(&late, 3_000, 16, (2, 4));
+        expect_all(&setup.caller);
+    }
+    // All blocks of both areas were needed at once; had one been missing, there were an extent.
+    assert_eq!(granted(&setup.caller), OUTBOXES, "blocks are missing");
+
+    let whole = pattern(1, 300_000);
+    assert!(late.invoke((0, whole.clone())).unwrap() == whole);
+    expect_lateness(&late, 300_000, 30, (15, 20));
+    assert!(late.invoke((0, whole.clone())).unwrap() == whole);
+    expect_all(&setup.caller);
+    // Three of them fit an extent. Had none come back, there would be ten on each side.
+    let extents = granted(&setup.caller) - OUTBOXES;
+    assert!(extents <= 10 << 20, "{extents} bytes of extents");
+}
+
+/// Makes calls that time out before they are answered, with patient ones in between, which must
+/// get their own answers.
+fn expect_lateness(late: &Late, length: usize, calls: u64, (timeout, time): (u64, u64)) {
+    let hasty = late.with_timeout(Duration::from_millis(timeout));
+    let mut failed = 0;
+    for n in 0..calls {
+        // A caller that gets no processor finds its answer there after all.
+        match hasty.invoke((time, pattern(n, length))) {
+            Ok(bytes) => assert!(bytes == pattern(n, length), "call {n}"),
+            Err(error) => {
+                failed += 1;
+                let known = [Code::Timeout, Code::Overloaded];
+                assert!(known.contains(&error.code()), "{error}");
+            }
+        }
+        if n % 8 == 7 {
+            let bytes = pattern(1_000 + n, length);
+            assert!(
+                late.invoke((0, bytes.clone())).unwrap() == bytes,
+                "call {n}"
+            );
+        }
+    }
+    assert!(
+        failed > calls / 2,
+        "only {failed} calls of {length} bytes timed out"
+    );
+}
+
+/// What all links of the caller have of shared memory, in bytes.
+fn granted(caller: &Plugin) -> u64 {
+    let listing = caller.list().unwrap();
+    let links = listing["links"].as_array().expect("a list").iter();
+    let with_provider = links.filter(|link| link["a"] == "S" || link["b"] == "S");
+    with_provider
+        .filter_map(|link| link["granted_bytes"].as_u64())
+        .sum()
+}

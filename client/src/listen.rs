@@ -185,24 +185,23 @@ impl Work {
                 let outcome = self.link_peer(end, peer, descriptors);
                 self.reply(end, outcome, &ToBroker::PeerMapped { end });
             }
-            ToPlugin::Grant { end, index, gate } => {
-                if let Some(link) = self.bus.link(end) {
-                    let mut granted = Granted::new(&gate);
-                    if let Some(gate) = self.bus.served.look_up(&gate) {
-                        granted.pin(gate);
-                    }
-                    link.grant(index, granted);
-                    self.bus.served.changed();
-                    self.reply(end, Ok(()), &ToBroker::GrantInstalled { end, index });
-                } else {
-                    // This side found the peer closed; the broker may not know.
-                    let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
-                    let _ = self.bus.send(&ToBroker::LinkFailed { end, failure });
-                }
+            ToPlugin::Grant {
+                end,
+                index,
+                gate,
+                function,
+                action,
+            } => {
+                let granted = Granted {
+                    gate: gate.into(),
+                    function,
+                    action,
+                };
+                self.grant(end, index, granted);
             }
-            ToPlugin::Revoke { end, index } => {
+            ToPlugin::Revoke { end, indexes } => {
                 if let Some(link) = self.bus.link(end) {
-                    link.revoke(index);
+                    link.revoke(&indexes);
                     self.bus.served.changed();
                 }
             }
@@ -242,6 +241,18 @@ impl Work {
             }
             ToPlugin::LinkGone { end, failure } => self.link_gone(end, &bus::failure(failure)),
         }
+    }
+
+    fn grant(&mut self, end: LinkEnd, index: u16, granted: Granted) {
+        let Some(link) = self.bus.link(end) else {
+            // This side found the peer closed; the broker may not know.
+            let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
+            let _ = self.bus.send(&ToBroker::LinkFailed { end, failure });
+            return;
+        };
+        link.grant(index, granted);
+        self.bus.served.changed();
+        self.reply(end, Ok(()), &ToBroker::GrantInstalled { end, index });
     }
 
     /// Says that a step of a link's set-up is done, or why it failed.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use callgate_client::{Arguments, GateType, action_signature_of, signature_of};
@@ -62,10 +63,14 @@ pub struct Peer {
 impl Raw {
     /// Connects and says nothing.
     pub fn connect(bus: &Bus) -> Raw {
+        Raw::connect_at(&bus.socket())
+    }
+
+    fn connect_at(path: &Path) -> Raw {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket =
             socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).expect("a socket");
-        let address = UnixAddr::new(&bus.socket()).expect("a short path");
+        let address = UnixAddr::new(path).expect("a short path");
         connect(socket.as_raw_fd(), &address).expect("the broker listens");
         Raw {
             socket,
@@ -77,7 +82,12 @@ impl Raw {
 
     /// Connects and says hello as it should be.
     pub fn join(bus: &Bus, name: &str) -> Raw {
-        let mut raw = Raw::connect(bus);
+        Raw::join_at(&bus.socket(), name)
+    }
+
+    /// As [`Raw::join`], where a broker listens that is no process of its own.
+    pub fn join_at(socket: &Path, name: &str) -> Raw {
+        let mut raw = Raw::connect_at(socket);
         raw.send(&hello(name));
         match raw.receive() {
             (ToPlugin::Welcome { .. }, mut descriptors) => {

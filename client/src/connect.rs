@@ -147,7 +147,7 @@ impl PluginBuilder {
     pub fn connect(self) -> Result<Plugin> {
         self.check()?;
         let socket = self.find_socket()?;
-        let until = bus::deadline(self.timeout);
+        let until = bus::answer_due(self.timeout);
         bus::send(&socket, &ToBroker::Hello(self.identity.clone()))?;
         let (record, received) = receive_one(&socket, until)?;
         let (number, plugin, limits) = match record {

@@ -40,6 +40,8 @@ pub(crate) struct Bus {
     pub(crate) limits: Limits,
     pub(crate) policy: WaitPolicy,
     pub(crate) trust: Option<TrustPeers>,
+    /// How long an extent may lie idle.
+    pub(crate) keep_idle: Duration,
     pub(crate) served: Arc<Served>,
     socket: OwnedFd,
     next: AtomicU32,
@@ -62,6 +64,8 @@ pub(crate) struct Session {
     pub(crate) dispatch: Dispatch,
     pub(crate) direct: bool,
     pub(crate) trust: Option<TrustPeers>,
+    /// How long an extent may lie idle.
+    pub(crate) keep_idle: Duration,
     pub(crate) served: Served,
     pub(crate) socket: OwnedFd,
 }
@@ -75,6 +79,7 @@ impl Bus {
             limits: session.limits,
             policy: session.policy,
             trust: session.trust,
+            keep_idle: session.keep_idle,
             served: Arc::new(session.served),
             socket: session.socket,
             next: AtomicU32::new(1),

@@ -50,7 +50,11 @@ pub struct PluginBuilder {
     direct: bool,
     trust: Option<TrustPeers>,
     timeout: Duration,
+    keep_idle: Duration,
 }
+
+/// What [`PluginBuilder::keep_idle`] is unless given.
+const KEEP_IDLE: Duration = Duration::from_secs(10);
 
 impl PluginBuilder {
     pub(crate) fn new(name: &str) -> PluginBuilder {
@@ -67,6 +71,7 @@ impl PluginBuilder {
             direct: true,
             trust: None,
             timeout: bus::REQUEST_TIMEOUT,
+            keep_idle: KEEP_IDLE,
         }
     }
 
@@ -137,6 +142,13 @@ impl PluginBuilder {
         self
     }
 
+    /// How long memory for large payloads is kept while nothing uses it, before it is given back to
+    /// the system: for one to two times this; ten seconds unless given.
+    pub fn keep_idle(mut self, time: Duration) -> PluginBuilder {
+        self.keep_idle = time;
+        self
+    }
+
     /// Connects, and starts the thread that listens to the broker.
     ///
     /// # Errors
@@ -171,6 +183,7 @@ impl PluginBuilder {
             dispatch: self.dispatch,
             direct: self.direct,
             trust: self.trust,
+            keep_idle: self.keep_idle,
             served,
             socket,
         })

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, ToBroker, ToPlugin};
 use callgate_layout::sys::fdpass;
@@ -24,8 +24,6 @@ use crate::plugin;
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 const FIRST_PEER: usize = 2;
-/// An extent that was idle for one to two times this long is given back.
-const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 /// The control thread, as its plugin holds it.
 pub(crate) struct Listener {
@@ -230,8 +228,8 @@ impl Work {
             }
             ToPlugin::ExtentReady { end, number } => {
                 self.extents_changed(end, |extents| extents.ready(number));
-                self.next_tidy
-                    .get_or_insert_with(|| Instant::now() + TIDY_EVERY);
+                let at = bus::deadline(self.bus.keep_idle);
+                self.next_tidy.get_or_insert(at);
             }
             ToPlugin::ExtentRefused { end, failure, .. } => {
                 self.extents_changed(end, |extents| extents.refused(bus::failure(failure)));

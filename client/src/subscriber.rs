@@ -207,7 +207,7 @@ impl Shared {
     /// Names the gate in a call's error, lets a link go that a call has found closed, and tells
     /// the broker of a provider that broke the protocol, so that both sides do.
     #[cold]
-    fn failed(&self, link: &Link, error: Error) -> Error {
+    pub(crate) fn failed(&self, link: &Link, error: Error) -> Error {
         let is_broken = error.code() == Code::Protocol && link.is_gone();
         // Whoever noticed first has told the broker.
         if is_broken && self.bus.link(link.end()).is_some() {

@@ -72,9 +72,9 @@ fn expected(gate: &str) -> [Span; 2] {
 
 /// The spans of what is done.
 fn seen(act: impl FnOnce()) -> Vec<Span> {
-    SEEN.lock().unwrap().clear();
+    SEEN.lock().expect("nobody panicked").clear();
     act();
-    std::mem::take(&mut *SEEN.lock().unwrap())
+    std::mem::take(&mut *SEEN.lock().expect("nobody panicked"))
 }
 
 /// A call that nobody could follow from one plugin into the other: one of raw bytes only on one

@@ -40,7 +40,9 @@ impl Bus {
     }
 
     fn too_many_links(&self, plugin: PluginId) -> Failure {
-        let (plugin, limit) = (self.label_of(plugin), self.limits.links);
+        let member = self.members.get(&plugin);
+        let limit = member.map_or(0, |member| member.links.limit());
+        let plugin = self.label_of(plugin);
         let message = format!("{plugin} has {limit} links already, its limit");
         Failure::new(Code::Overloaded, message)
     }

@@ -2,14 +2,14 @@
 //! is refused by the provider.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use callgate::{Broker, Policy};
 use callgate_client::{Dispatch, Plugin, Provider};
 use callgate_layout::Code;
 use callgate_layout::control::{GateState, ToBroker, ToPlugin};
+use callgate_tests::pumped::Pumped;
 use callgate_tests::raw::Raw;
 
 use crate::words::{Entry, answer, code};
@@ -23,10 +23,7 @@ struct Stage {
     /// How often the handler has begun.
     runs: Arc<AtomicU64>,
     gate: Option<Provider>,
-    provider: Arc<Plugin>,
-    /// Pumps until it is told that all is over.
-    pump: Option<JoinHandle<()>>,
-    is_over: Arc<AtomicBool>,
+    provider: Pumped,
     _directory: tempfile::TempDir,
 }
 
@@ -37,25 +34,13 @@ impl Stage {
         let broker = Broker::builder().socket(&socket).start().expect("a broker");
         let connection = broker.connect().expect("a connection");
         let builder = Plugin::builder("anvil").descriptor(connection);
-        let provider = Arc::new(builder.dispatch(dispatch).connect().expect("the bus"));
-        let is_over = Arc::new(AtomicBool::new(false));
-        let pump = (dispatch == Dispatch::Pump).then(|| {
-            let (provider, is_over) = (provider.clone(), is_over.clone());
-            thread::spawn(move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    let until = Instant::now() + Duration::from_millis(5);
-                    provider.pump(until).expect("this is a pump");
-                }
-            })
-        });
+        let provider = builder.dispatch(dispatch).connect().expect("the bus");
         Stage {
             raw: Raw::join_at(&socket, "villain"),
             broker,
             runs: Arc::default(),
             gate: None,
-            provider,
-            pump,
-            is_over,
+            provider: Pumped::new(provider, dispatch),
             _directory: directory,
         }
     }
@@ -113,16 +98,6 @@ impl Stage {
             assert_eq!(call(), Some(Code::PermissionDenied));
         }
         assert_eq!(self.runs.load(Ordering::Relaxed), runs, "a handler ran");
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        if let Some(pump) = self.pump.take() {
-            // What went wrong in it is said by the calls that nobody answered.
-            let _ = pump.join();
-        }
     }
 }
 

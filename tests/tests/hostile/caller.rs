@@ -112,10 +112,10 @@ fn a_call_that_is_wrong_is_answered_with_an_error() {
             call.gate = echo.index + 1;
         }),
         ("the last gate there can be", denied, &|call| {
-            call.gate = u16::MAX
+            call.gate = u16::MAX;
         }),
         ("an action of a function", Code::NotReady, &|call| {
-            call.kind = 1
+            call.kind = 1;
         }),
         ("a deadline that has passed", Code::Timeout, &|call| {
             call.deadline = clock::to_tick(clock::now().saturating_sub(9_000_000_000));
@@ -123,7 +123,7 @@ fn a_call_that_is_wrong_is_answered_with_an_error() {
         ("no arguments", invalid, &|call| call.length = 0),
         ("half an argument", invalid, &|call| call.length = 12),
         ("arguments of another gate", invalid, &|call| {
-            call.gate = echo.index
+            call.gate = echo.index;
         }),
         ("a vector that lies elsewhere", invalid, &|call| {
             (call.gate, call.length, call.payload[0]) = (echo.index, 8, 0x0000_0010_7fff_ffff);

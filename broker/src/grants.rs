@@ -6,13 +6,19 @@
 //! sent         `Grant` went, `GrantInstalled` has not come      installed
 //! installed    calls are answered                               withdrawn, with the gate
 //! withdrawn    the gate is gone; the index stays its own        sent, when the gate is back
-//! revoked      the peer may not call it; forgotten              -
+//! replaced     the gate has another index, for other shapes     revoked
+//! revoked      `Revoke` went; forgotten once nothing is to be   -
+//!              acknowledged any more
 //! ```
 //!
 //! A gate that comes back with the shapes it had gets its index again, and `Grant` is sent and
-//! acknowledged again; so it is when a face is added. If a face has *another* shape, the gate gets a new index: a call that was
-//! laid out for the old shape may still be on its way, and it names the old index, under which
-//! the provider answers no more.
+//! acknowledged again; so it is when a face is added. If a face has *another* shape, the gate gets
+//! a new index: a call that was laid out for the old shape may still be on its way, and it names
+//! the old index, under which the provider answers only what has the old shape.
+//!
+//! The provider holds an index from its `Grant` to its `Revoke`, whatever became of the gate
+//! meanwhile: should the gate come back as it was, the index serves again. So no index is
+//! forgotten here before it was revoked there.
 //!
 //! Acknowledgements are counted, because a gate can be withdrawn, provided and granted again
 //! before the first one comes.
@@ -20,6 +26,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
+
+use callgate_layout::control::{LinkEnd, ToPlugin};
 
 use crate::shape::Shapes;
 
@@ -31,6 +39,20 @@ const TIDY_AT: usize = 1024;
 pub(crate) struct Granted {
     pub(crate) index: u16,
     pub(crate) gate: Arc<str>,
+    pub(crate) shapes: Shapes,
+}
+
+impl Granted {
+    pub(crate) fn record(&self, end: LinkEnd) -> ToPlugin {
+        let [function, action] = self.shapes.map(|shape| shape.map(|(_, print)| print));
+        ToPlugin::Grant {
+            end,
+            index: self.index,
+            gate: self.gate.to_string(),
+            function,
+            action,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -39,6 +61,8 @@ struct Grant {
     shapes: Shapes,
     wanted: bool,
     sent: bool,
+    /// Whether the provider was sent it, and nothing since that takes it back.
+    held: bool,
     unacknowledged: u32,
 }
 
@@ -73,6 +97,8 @@ pub(crate) struct Grants {
     grants: BTreeMap<u16, Grant>,
     current: HashMap<Arc<str>, u16>,
     due: BTreeMap<u16, Instant>,
+    /// What the provider is to be told to refuse from now on.
+    revoked: Vec<u16>,
     next: u16,
     peer_known: bool,
 }
@@ -114,6 +140,7 @@ impl Grants {
             shapes,
             wanted: false,
             sent: false,
+            held: false,
             unacknowledged: 0,
         };
         self.grants.insert(index, grant);
@@ -133,17 +160,33 @@ impl Grants {
         None
     }
 
-    /// The index is nobody's current one any more; what the plugin still has to acknowledge of
-    /// it stays known.
+    /// The index is its gate's current one no more. What the provider holds, or still has to
+    /// acknowledge, stays known.
     fn retire(&mut self, index: u16) {
         let Some(grant) = self.grants.get_mut(&index) else {
             return;
         };
         grant.wanted = false;
-        self.current.remove(&grant.gate);
-        if grant.unacknowledged == 0 {
+        if self.current.get(&grant.gate) == Some(&index) {
+            self.current.remove(&grant.gate);
+        }
+        if !grant.held && grant.unacknowledged == 0 {
             self.grants.remove(&index);
         }
+    }
+
+    /// The provider is to refuse what comes under the index.
+    fn take_back(&mut self, index: u16) {
+        let grant = self.grants.get_mut(&index);
+        if grant.is_some_and(|grant| std::mem::take(&mut grant.held)) {
+            self.revoked.push(index);
+        }
+        self.retire(index);
+    }
+
+    /// The indexes that the provider has to be told to refuse, each once.
+    pub(crate) fn take_revoked(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.revoked)
     }
 
     fn tidy(&mut self) {
@@ -151,7 +194,7 @@ impl Grants {
         let withdrawn = self.grants.iter().filter(|(_, grant)| idle(grant));
         let withdrawn: Vec<u16> = withdrawn.map(|(index, _)| *index).collect();
         for index in withdrawn {
-            self.retire(index);
+            self.take_back(index);
         }
     }
 
@@ -161,11 +204,13 @@ impl Grants {
             return None;
         }
         grant.sent = true;
+        grant.held = true;
         grant.unacknowledged += 1;
         self.due.entry(index).or_insert(due);
         Some(Granted {
             index,
             gate: grant.gate.clone(),
+            shapes: grant.shapes,
         })
     }
 
@@ -186,14 +231,16 @@ impl Grants {
         }
     }
 
-    /// The peer may not call the gate any more. Gives back the index to be told to the provider,
-    /// if it was granted; a new grant gets another one, so that what is said of this one stays
-    /// true.
-    pub(crate) fn revoke(&mut self, gate: &str) -> Option<u16> {
-        let index = *self.current.get(gate)?;
-        let was_sent = self.grants.get(&index)?.sent;
-        self.retire(index);
-        was_sent.then_some(index)
+    /// The peer may not call some gates any more, under none of the indexes that they ever had;
+    /// see [`Grants::take_revoked`]. A new grant gets another index, so that what is said of these
+    /// stays true.
+    pub(crate) fn revoke(&mut self, is_forbidden: impl Fn(&str) -> bool) {
+        let forbidden = |(_, grant): &(_, &Grant)| is_forbidden(&grant.gate);
+        let forbidden = self.grants.iter().filter(forbidden);
+        let indexes: Vec<u16> = forbidden.map(|(index, _)| *index).collect();
+        for index in indexes {
+            self.take_back(index);
+        }
     }
 
     /// Counts an acknowledgement; gives back the gate that can be called now, if it was the
@@ -211,7 +258,7 @@ impl Grants {
             return Ok(Some(gate));
         }
         if self.current.get(&gate) != Some(&index) {
-            self.grants.remove(&index);
+            self.retire(index);
         }
         Ok(None)
     }

@@ -15,9 +15,13 @@ fn known(due: Instant) -> Grants {
     grants
 }
 
-fn granted(index: u16) -> Result<Option<Granted>, ()> {
+fn granted(index: u16, shapes: Shapes) -> Result<Option<Granted>, ()> {
     let gate = gate();
-    Ok(Some(Granted { index, gate }))
+    Ok(Some(Granted {
+        index,
+        gate,
+        shapes,
+    }))
 }
 
 /// A grant for a peer that the provider does not know yet could not be installed.
@@ -40,9 +44,9 @@ fn a_grant_waits_for_the_peer() {
 fn a_gate_that_comes_back_is_granted_again_under_its_index() {
     let due = Instant::now();
     let mut grants = known(due);
-    assert_eq!(grants.want(&gate(), ONE, due), granted(0));
+    assert_eq!(grants.want(&gate(), ONE, due), granted(0, ONE));
     grants.withdraw("Rack.Filter");
-    assert_eq!(grants.want(&gate(), ONE, due), granted(0));
+    assert_eq!(grants.want(&gate(), ONE, due), granted(0, ONE));
     assert_eq!(grants.installed(0, due), Ok(None));
     assert_eq!(grants.index_of("Rack.Filter"), None);
     assert_eq!(grants.installed(0, due), Ok(Some(gate())));
@@ -55,9 +59,9 @@ fn a_gate_that_comes_back_is_granted_again_under_its_index() {
 fn another_shape_gets_another_index() {
     let due = Instant::now();
     let mut grants = known(due);
-    assert_eq!(grants.want(&gate(), ONE, due), granted(0));
+    assert_eq!(grants.want(&gate(), ONE, due), granted(0, ONE));
     grants.withdraw("Rack.Filter");
-    assert_eq!(grants.want(&gate(), OTHER, due), granted(1));
+    assert_eq!(grants.want(&gate(), OTHER, due), granted(1, OTHER));
     assert_eq!(grants.installed(1, due), Ok(Some(gate())));
     assert!(
         !grants.is_settled(),
@@ -67,7 +71,11 @@ fn another_shape_gets_another_index() {
     assert!(grants.is_settled());
     assert_eq!(grants.installed(0, due), Err(()), "and then forgotten");
     let more = [OTHER[0], Some((3, 3))];
-    assert_eq!(grants.want(&gate(), more, due), granted(1), "a face came");
+    assert_eq!(
+        grants.want(&gate(), more, due),
+        granted(1, more),
+        "a face came"
+    );
 }
 
 /// A pair that provides and withdraws for ever must not fill the broker's memory.
@@ -82,6 +90,14 @@ fn withdrawn_gates_are_forgotten_in_time() {
         grants.withdraw(&gate);
     }
     assert!(grants.grants.len() <= TIDY_AT && grants.current.len() <= TIDY_AT);
+    // What is forgotten here has to be refused there, or it would serve again.
+    let revoked = grants.take_revoked();
+    assert_eq!(revoked.len() + grants.grants.len(), 5000);
+    assert!(
+        revoked
+            .iter()
+            .all(|index| !grants.grants.contains_key(index))
+    );
 }
 
 /// The provider serves under a grant what it provided when the grant came: a face that is added
@@ -91,9 +107,9 @@ fn a_gate_that_gets_its_other_face_is_granted_again() {
     const BOTH: Shapes = [Some((1, 1)), Some((1, 1))];
     let due = Instant::now();
     let mut grants = known(due);
-    assert_eq!(grants.want(&gate(), ONE, due), granted(0));
+    assert_eq!(grants.want(&gate(), ONE, due), granted(0, ONE));
     assert_eq!(grants.installed(0, due), Ok(Some(gate())));
-    assert_eq!(grants.want(&gate(), BOTH, due), granted(0));
+    assert_eq!(grants.want(&gate(), BOTH, due), granted(0, BOTH));
     assert_eq!(grants.index_of("Rack.Filter"), None);
     assert_eq!(grants.installed(0, due), Ok(Some(gate())));
     assert_eq!(grants.index_of("Rack.Filter"), Some(0));

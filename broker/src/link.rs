@@ -30,10 +30,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use callgate_layout::control::MAX_RECORD;
+
 use crate::grants::{Granted, Grants};
 use crate::quota::Charge;
 use crate::registry::PluginId;
 use crate::shape::Shapes;
+
+/// Indexes that one record takes back: half of what fits.
+const MOST_REVOKED: usize = MAX_RECORD / 4;
 
 /// What the shell has to do next, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub(crate) enum Step {
     Seal(u8),
     /// Tell a side of its peer.
     Peer(u8),
+    /// Tell a side to refuse what its peer calls under some indexes.
+    Revoke(u8, Vec<u16>),
     /// Tell a side of a gate that its peer may call.
     Grant(u8, Granted),
     /// The link can be used; the outboxes' descriptors are needed no more.
@@ -189,8 +196,17 @@ impl Link {
     ) -> Option<Vec<Step>> {
         let due = now + self.step;
         let granted = self.grants_mut(side).want(gate, shapes, due).ok()?;
-        let step = granted.map(|granted| Step::Grant(side, granted));
-        Some(step.into_iter().collect())
+        let mut steps = self.revoked(side);
+        steps.extend(granted.map(|granted| Step::Grant(side, granted)));
+        Some(steps)
+    }
+
+    /// What a side is to be told to refuse from now on.
+    fn revoked(&mut self, side: u8) -> Vec<Step> {
+        let revoked = self.grants_mut(side).take_revoked();
+        let records = revoked.chunks(MOST_REVOKED);
+        let steps = records.map(|indexes| Step::Revoke(side, indexes.to_vec()));
+        steps.collect()
     }
 
     /// A side says that a grant is in force.
@@ -213,10 +229,10 @@ impl Link {
         self.grants_mut(side).withdraw(gate);
     }
 
-    /// The other side may not call a gate any more; the index to be told to this side, if it has
-    /// the grant.
-    pub(crate) fn revoke(&mut self, side: u8, gate: &str) -> Option<u16> {
-        self.grants_mut(side).revoke(gate)
+    /// Takes back from the other side all grants of gates that it may not call any more.
+    pub(crate) fn revoke(&mut self, side: u8, is_forbidden: impl Fn(&str) -> bool) -> Vec<Step> {
+        self.grants_mut(side).revoke(is_forbidden);
+        self.revoked(side)
     }
 
     /// The index by which a gate of one side can be called by the other now.

@@ -11,7 +11,12 @@ fn gate(name: &str) -> Arc<str> {
 
 fn grant(side: u8, index: u16, name: &str) -> Step {
     let gate = gate(name);
-    Step::Grant(side, Granted { index, gate })
+    let granted = Granted {
+        index,
+        gate,
+        shapes: SHAPES,
+    };
+    Step::Grant(side, granted)
 }
 
 fn new_link(now: Instant) -> Link {

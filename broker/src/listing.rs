@@ -102,6 +102,10 @@ pub struct GateEntry {
     pub has_action: bool,
     /// Plugins that have it open.
     pub subscribers: u64,
+    /// Subscribers whose calls are converted by way of JSON, because their types differ: 0 as long as
+    /// types cannot differ.
+    #[serde(default)]
+    pub json_fallbacks: u64,
     /// Calls that its handlers ran, as its owner counts them; 0 beyond a plugin's first 128 gates.
     pub calls: u64,
     /// Those of them that failed.

@@ -234,17 +234,10 @@ impl Registry {
         owned.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Who provides a gate.
-    pub(crate) fn owner_of(&self, gate: &str) -> Option<PluginId> {
-        self.gates.get(gate).map(|gate| gate.owner)
-    }
-
-    /// The gates that a plugin has open, with their numbers.
-    pub(crate) fn opens_of(&self, plugin: PluginId) -> Vec<(u32, Arc<str>)> {
+    /// The numbers of the gates that a plugin has open.
+    pub(crate) fn opens_of(&self, plugin: PluginId) -> Vec<u32> {
         let opens = self.opens.get(&plugin).into_iter().flatten();
-        opens
-            .map(|(number, open)| (*number, open.gate.clone()))
-            .collect()
+        opens.map(|(number, _)| *number).collect()
     }
 
     fn unwatch(&mut self, gate: &Arc<str>, plugin: PluginId, number: u32) {

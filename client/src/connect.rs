@@ -51,7 +51,11 @@ pub struct PluginBuilder {
     trust: Option<TrustPeers>,
     timeout: Duration,
     probe: bool,
+    keep_idle: Duration,
 }
+
+/// What [`PluginBuilder::keep_idle`] is unless given.
+const KEEP_IDLE: Duration = Duration::from_secs(10);
 
 impl PluginBuilder {
     pub(crate) fn new(name: &str) -> PluginBuilder {
@@ -69,6 +73,7 @@ impl PluginBuilder {
             trust: None,
             timeout: bus::REQUEST_TIMEOUT,
             probe: true,
+            keep_idle: KEEP_IDLE,
         }
     }
 
@@ -150,6 +155,13 @@ impl PluginBuilder {
         self
     }
 
+    /// How long memory for large payloads is kept while nothing uses it, before it is given back to
+    /// the system: for one to two times this; ten seconds unless given.
+    pub fn keep_idle(mut self, time: Duration) -> PluginBuilder {
+        self.keep_idle = time;
+        self
+    }
+
     /// Connects, and starts the thread that listens to the broker.
     ///
     /// # Errors
@@ -160,7 +172,7 @@ impl PluginBuilder {
     pub fn connect(self) -> Result<Plugin> {
         self.check()?;
         let socket = self.find_socket()?;
-        let until = bus::deadline(self.timeout);
+        let until = bus::answer_due(self.timeout);
         bus::send(&socket, &ToBroker::Hello(self.identity.clone()))?;
         let (record, received) = receive_one(&socket, until)?;
         let (number, plugin, limits) = match record {
@@ -184,6 +196,7 @@ impl PluginBuilder {
             dispatch: self.dispatch,
             direct: self.direct,
             trust: self.trust,
+            keep_idle: self.keep_idle,
             served,
             socket,
         })

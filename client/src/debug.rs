@@ -1,4 +1,9 @@
 //! `CALLGATE_DEBUG=1`: for people who stop programs in a debugger.
+//!
+//! It suspends how long somebody else may take: the deadlines of calls, and of the broker's
+//! answers. It does not suspend how long a program chooses to wait for what may never come
+//! (`wait_ready`, `Watch::next`, `wait_closed_for`, `pump`): many go on without it then, and would
+//! not.
 
 use std::sync::OnceLock;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use callgate_layout::Code;
+use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::Face;
 use callgate_layout::parking::{Doorbell, Status};
 use callgate_layout::tally::RECORDS;
@@ -17,6 +18,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::handler::ErasedHandler;
 use crate::link::Link;
+use crate::serve::{not_granted, not_provided};
 
 /// One half of a provided gate.
 #[derive(Clone)]
@@ -28,32 +30,25 @@ struct Half {
     handler: Arc<dyn ErasedHandler>,
 }
 
-/// What a peer was granted under an index: a gate, with the types that its halves had when they
-/// were first seen under it. A call that was laid out for those may still be on its way when the
-/// gate comes back with others, and must not be read as if it were one of theirs.
+/// What a peer was granted under an index: a gate, with the types of its halves as the broker knew
+/// them. A call that was laid out for those may still be on its way when the gate comes back with
+/// others, and must not be read as if it were one of theirs.
 #[derive(Clone, Debug)]
 pub(crate) struct Granted {
     pub(crate) gate: Arc<str>,
-    function: Option<u128>,
-    action: Option<u128>,
+    pub(crate) function: Option<u128>,
+    pub(crate) action: Option<u128>,
 }
 
 impl Granted {
-    pub(crate) fn new(gate: &str) -> Granted {
-        Granted {
-            gate: gate.into(),
-            function: None,
-            action: None,
-        }
-    }
-
-    /// The gate as it may be called under this index: without the halves whose types changed.
-    pub(crate) fn pin(&mut self, mut gate: Gate) -> Gate {
+    /// The gate as it may be called under this index: without the halves that have other types
+    /// now, or that it did not have yet.
+    pub(crate) fn pin(&self, mut gate: Gate) -> Gate {
         for (pinned, half) in [
-            (&mut self.function, &mut gate.function),
-            (&mut self.action, &mut gate.action),
+            (self.function, &mut gate.function),
+            (self.action, &mut gate.action),
         ] {
-            half.take_if(|half| *pinned.get_or_insert(half.fingerprint) != half.fingerprint);
+            half.take_if(|half| pinned != Some(half.fingerprint));
         }
         gate
     }
@@ -105,6 +100,20 @@ pub(crate) enum Callable {
     Absent,
     /// A gate.
     Here(Gate),
+}
+
+impl Callable {
+    /// What runs a call of one of the gate's faces.
+    #[inline]
+    pub(crate) fn handler(&self, face: Face) -> Result<(&Gate, &dyn ErasedHandler)> {
+        let gate = match self {
+            Callable::Here(gate) => gate,
+            Callable::Absent => return Err(not_provided(face)),
+            Callable::Refused => return Err(not_granted()),
+        };
+        let handler = gate.handler(face).ok_or_else(|| not_provided(face))?;
+        Ok((gate, handler))
+    }
 }
 
 /// What the dispatcher serves.
@@ -208,6 +217,17 @@ impl Served {
         self.links.lock().clone()
     }
 
+    /// What the peer at the other end of a link may call under an index now.
+    pub(crate) fn granted(&self, end: LinkEnd, index: u16) -> Callable {
+        let links = self.links.lock();
+        let link = links.iter().find(|link| link.end() == end).cloned();
+        drop(links);
+        // A link that this side has let go leads nowhere; the other side will hear of it.
+        link.map_or(Callable::Absent, |link| {
+            link.callable_as(index, |name| self.look_up(name))
+        })
+    }
+
     /// Makes the dispatcher take new copies.
     pub(crate) fn changed(&self) {
         // SERVED-CHANGED: release here, acquire in `version`, so that who sees the new number
@@ -265,15 +285,15 @@ mod tests {
     /// its bytes were read as the new ones.
     #[test]
     fn an_index_never_leads_to_other_types() {
-        let mut granted = Granted::new("A.B");
-        assert!(granted.pin(gate(1)).handler(Face::Function).is_some());
-        assert!(granted.pin(gate(2)).handler(Face::Function).is_none());
-        assert!(granted.pin(gate(1)).handler(Face::Function).is_some());
-        assert!(
-            Granted::new("A.B")
-                .pin(gate(2))
-                .handler(Face::Function)
-                .is_some()
-        );
+        let granted = |function| Granted {
+            gate: "A.B".into(),
+            function,
+            action: Some(2),
+        };
+        let leads =
+            |granted: Granted, now| granted.pin(gate(now)).handler(Face::Function).is_some();
+        assert!(leads(granted(Some(1)), 1));
+        assert!(!leads(granted(Some(1)), 2));
+        assert!(!leads(granted(None), 2), "a half that nobody granted");
     }
 }

@@ -124,30 +124,35 @@ impl Link {
         if grants.len() <= index {
             grants.resize(index + 1, None);
         }
-        let same = |old: &mut Granted| old.gate == granted.gate;
-        // The same gate again keeps the types that this index stands for.
-        if grants[index].take_if(|old| !same(old)).is_some() || grants[index].is_none() {
-            grants[index] = Some(granted);
-        }
+        grants[index] = Some(granted);
     }
 
-    /// The peer may not call what it called under an index.
-    pub(crate) fn revoke(&self, index: u16) {
-        if let Some(granted) = self.grants.lock().get_mut(usize::from(index)) {
-            *granted = None;
+    /// The peer may not call what it called under some indexes.
+    pub(crate) fn revoke(&self, indexes: &[u16]) {
+        let mut grants = self.grants.lock();
+        for index in indexes {
+            if let Some(granted) = grants.get_mut(usize::from(*index)) {
+                *granted = None;
+            }
         }
     }
 
     /// What the peer may call, by index, as `look_up` has the gates now.
     pub(crate) fn callable(&self, look_up: impl Fn(&str) -> Option<Gate>) -> Vec<Callable> {
-        let pin = |granted: &mut Option<Granted>| match granted {
-            None => Callable::Refused,
-            Some(granted) => match look_up(&granted.gate) {
-                Some(gate) => Callable::Here(granted.pin(gate)),
-                None => Callable::Absent,
-            },
-        };
-        self.grants.lock().iter_mut().map(pin).collect()
+        let grants = self.grants.lock();
+        let pinned = grants.iter().map(|granted| pin(granted, &look_up));
+        pinned.collect()
+    }
+
+    /// The same of one index.
+    pub(crate) fn callable_as(
+        &self,
+        index: u16,
+        look_up: impl Fn(&str) -> Option<Gate>,
+    ) -> Callable {
+        let grants = self.grants.lock();
+        let granted = grants.get(usize::from(index));
+        granted.map_or(Callable::Refused, |granted| pin(granted, look_up))
     }
 
     /// Whether this is still the process that made the link.
@@ -348,6 +353,17 @@ impl Link {
         if parking::wants_release(&self.parts.peer_status) {
             self.parts.peer_bell.ring();
         }
+    }
+}
+
+/// What lies behind a grant now.
+fn pin(granted: &Option<Granted>, look_up: impl Fn(&str) -> Option<Gate>) -> Callable {
+    match granted {
+        None => Callable::Refused,
+        Some(granted) => match look_up(&granted.gate) {
+            Some(gate) => Callable::Here(granted.pin(gate)),
+            None => Callable::Absent,
+        },
     }
 }
 

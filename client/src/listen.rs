@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, ToBroker, ToPlugin};
 use callgate_layout::sys::fdpass;
@@ -24,8 +24,6 @@ use crate::plugin;
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 const FIRST_PEER: usize = 2;
-/// An extent that was idle for one to two times this long is given back.
-const TIDY_EVERY: Duration = Duration::from_secs(10);
 
 /// The control thread, as its plugin holds it.
 pub(crate) struct Listener {
@@ -185,24 +183,23 @@ impl Work {
                 let outcome = self.link_peer(end, peer, descriptors);
                 self.reply(end, outcome, &ToBroker::PeerMapped { end });
             }
-            ToPlugin::Grant { end, index, gate } => {
-                if let Some(link) = self.bus.link(end) {
-                    let mut granted = Granted::new(&gate);
-                    if let Some(gate) = self.bus.served.look_up(&gate) {
-                        granted.pin(gate);
-                    }
-                    link.grant(index, granted);
-                    self.bus.served.changed();
-                    self.reply(end, Ok(()), &ToBroker::GrantInstalled { end, index });
-                } else {
-                    // This side found the peer closed; the broker may not know.
-                    let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
-                    let _ = self.bus.send(&ToBroker::LinkFailed { end, failure });
-                }
+            ToPlugin::Grant {
+                end,
+                index,
+                gate,
+                function,
+                action,
+            } => {
+                let granted = Granted {
+                    gate: gate.into(),
+                    function,
+                    action,
+                };
+                self.grant(end, index, granted);
             }
-            ToPlugin::Revoke { end, index } => {
+            ToPlugin::Revoke { end, indexes } => {
                 if let Some(link) = self.bus.link(end) {
-                    link.revoke(index);
+                    link.revoke(&indexes);
                     self.bus.served.changed();
                 }
             }
@@ -231,8 +228,8 @@ impl Work {
             }
             ToPlugin::ExtentReady { end, number } => {
                 self.extents_changed(end, |extents| extents.ready(number));
-                self.next_tidy
-                    .get_or_insert_with(|| Instant::now() + TIDY_EVERY);
+                let at = bus::deadline(self.bus.keep_idle);
+                self.next_tidy.get_or_insert(at);
             }
             ToPlugin::ExtentRefused { end, failure, .. } => {
                 self.extents_changed(end, |extents| extents.refused(bus::failure(failure)));
@@ -242,6 +239,18 @@ impl Work {
             }
             ToPlugin::LinkGone { end, failure } => self.link_gone(end, &bus::failure(failure)),
         }
+    }
+
+    fn grant(&mut self, end: LinkEnd, index: u16, granted: Granted) {
+        let Some(link) = self.bus.link(end) else {
+            // This side found the peer closed; the broker may not know.
+            let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
+            let _ = self.bus.send(&ToBroker::LinkFailed { end, failure });
+            return;
+        };
+        link.grant(index, granted);
+        self.bus.served.changed();
+        self.reply(end, Ok(()), &ToBroker::GrantInstalled { end, index });
     }
 
     /// Says that a step of a link's set-up is done, or why it failed.

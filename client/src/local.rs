@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use callgate_layout::Code;
+use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::{Cell, Chain, Face, MAX_DEPTH};
 use parking_lot::Mutex;
 use rkyv::util::AlignedVec;
@@ -18,7 +19,7 @@ use crate::chain;
 use crate::context::{Caller, Context};
 use crate::dispatch::{Core, Dispatch};
 use crate::error::{Error, Result};
-use crate::gates::Gate;
+use crate::gates::Callable;
 use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::link::Link;
 use crate::serve::{not_provided, too_deep};
@@ -52,18 +53,21 @@ pub(crate) fn leave(core: &Arc<Core>) {
     MEMBERS.lock().retain(|member| !is_it(member));
 }
 
-/// A provider in this process, and its gate as it was when the version was that.
+/// A provider in this process, and what it let this plugin call when its version was that.
 #[derive(Clone)]
 pub(crate) struct Local {
     core: Arc<Core>,
     caller: Arc<Caller>,
+    /// The provider's end of the link, and the grant: as if the call went that way, it leads only
+    /// to the types that it was granted for, and nowhere once it is revoked.
+    granted: (LinkEnd, u16),
     version: u64,
-    gate: Option<Gate>,
+    callable: Callable,
 }
 
 impl Local {
     /// The provider at the other end of a link, if it is in this process.
-    pub(crate) fn find(bus: &Bus, link: &Link, gate: &str) -> Option<Local> {
+    pub(crate) fn find(bus: &Bus, link: &Link, index: u16) -> Option<Local> {
         let peer = link.peer();
         if peer.pid() != std::process::id() {
             return None;
@@ -80,25 +84,29 @@ impl Local {
         let unknown = Local {
             core,
             caller,
+            granted: (link.end().other(), index),
             version: 0,
-            gate: None,
+            callable: Callable::Absent,
         };
-        Some(unknown.renewed(gate))
+        Some(unknown.renewed())
     }
 
-    /// The same with the gate as it is now.
-    pub(crate) fn renewed(&self, gate: &str) -> Local {
+    /// The same as it is now.
+    pub(crate) fn renewed(&self) -> Local {
         let served = self.core.served();
-        // The version first: a gate that is newer than its version is looked up once too often.
+        // The version first: what is newer than its version is looked up once too often.
         let version = served.version();
+        let (end, index) = self.granted;
         Local {
+            core: self.core.clone(),
+            caller: self.caller.clone(),
+            granted: self.granted,
             version,
-            gate: served.look_up(gate),
-            ..self.clone()
+            callable: served.granted(end, index),
         }
     }
 
-    /// Whether nothing was provided or withdrawn since.
+    /// Whether nothing was provided, withdrawn, granted or revoked since.
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
         self.core.served().version() == self.version
@@ -137,7 +145,6 @@ impl<A> Given<'_, A> {
 /// A call, and how long it may wait for its turn.
 pub(crate) struct Visit<'a> {
     pub(crate) local: &'a Local,
-    pub(crate) gate: &'a str,
     pub(crate) face: Face,
     /// Counted from now; the clock is only read where somebody looks at it.
     pub(crate) timeout: Duration,
@@ -186,11 +193,12 @@ impl Visit<'_> {
 
     #[inline]
     fn run<A: GateType, R: GateType>(&self, chain: Chain, given: &mut Given<'_, A>) -> Result<R> {
-        // Now that it is this chain's turn: what was withdrawn before does not run any more.
+        // Now that it is this chain's turn: what was withdrawn or revoked before does not run any
+        // more.
         if self.local.is_current() {
             return self.run_on(self.local, chain, given);
         }
-        let local = self.local.renewed(self.gate);
+        let local = self.local.renewed();
         if local.core.served().is_closing() {
             let text = "the plugin has closed; the call was not run";
             return Err(Error::new(Code::ProviderGone, text));
@@ -205,9 +213,7 @@ impl Visit<'_> {
         chain: Chain,
         given: &mut Given<'_, A>,
     ) -> Result<R> {
-        let missing = || not_provided(self.face);
-        let gate = local.gate.as_ref().ok_or_else(missing)?;
-        let handler = gate.handler(self.face).ok_or_else(missing)?;
+        let (gate, handler) = local.callable.handler(self.face)?;
         let _entered = chain::enter(chain).ok_or_else(too_deep)?;
         let _span = trace::handle(gate.name(), local.caller.name());
         let deadline = match handler.looks() {

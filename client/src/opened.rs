@@ -113,7 +113,7 @@ impl Opened {
     /// The broker says how the gate stands.
     pub(crate) fn set(&self, bus: &Bus, state: GateState, link: Option<Arc<Link>>) {
         let way = state.route.zip(link).map(|(route, link)| Way {
-            local: Local::find(bus, &link, &self.gate),
+            local: Local::find(bus, &link, route.index),
             link,
             index: route.index,
         });
@@ -148,7 +148,7 @@ impl Opened {
         if let Some(way) = &mut standing.way
             && let Some(local) = &mut way.local
         {
-            *local = local.renewed(&self.gate);
+            *local = local.renewed();
             self.standing.store(Arc::new(standing));
         }
     }

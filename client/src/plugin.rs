@@ -4,14 +4,14 @@ mod serving;
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use callgate_layout::control::{Limits, Shape, ToBroker};
 use callgate_layout::envelope::Face;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
 
-use crate::bus::{Bus, REQUEST_TIMEOUT, Session};
+use crate::bus::{self, Bus, REQUEST_TIMEOUT, Session};
 use crate::chain;
 use crate::connect::PluginBuilder;
 use crate::context::Context;
@@ -216,7 +216,7 @@ impl Plugin {
             function: shape(function),
             action: shape(action),
         })?;
-        opened.wait_known(Instant::now() + REQUEST_TIMEOUT)
+        opened.wait_known(bus::answer_due(REQUEST_TIMEOUT))
     }
 
     fn open(&self, gate: &str, function: &Signature, action: &Signature) -> Result<Shared> {

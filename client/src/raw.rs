@@ -11,11 +11,13 @@ use callgate_layout::{Code, Schema, Signature};
 
 use crate::bus;
 use crate::caller::{self, Target};
+use crate::cancel::CancelToken;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::handler::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
 use crate::link::Link;
 use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline};
+use crate::trace;
 use crate::types::{GateType, schema_of};
 
 /// A raw payload on the provider's side, for as long as its handler runs.
@@ -174,6 +176,7 @@ where
 pub struct RawSubscriber<R: GateType> {
     shared: Arc<Shared>,
     timeout: Duration,
+    cancel: Option<CancelToken>,
     result: PhantomData<fn() -> R>,
 }
 
@@ -182,6 +185,7 @@ impl<R: GateType> RawSubscriber<R> {
         RawSubscriber {
             shared: Arc::new(shared),
             timeout: DEFAULT_TIMEOUT,
+            cancel: None,
             result: PhantomData,
         }
     }
@@ -190,9 +194,17 @@ impl<R: GateType> RawSubscriber<R> {
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> RawSubscriber<R> {
         RawSubscriber {
-            shared: self.shared.clone(),
             timeout,
-            result: PhantomData,
+            ..self.clone()
+        }
+    }
+
+    /// The same gate, with loans and calls that end when a token is cancelled.
+    #[must_use]
+    pub fn with_cancel(&self, token: &CancelToken) -> RawSubscriber<R> {
+        RawSubscriber {
+            cancel: Some(token.clone()),
+            ..self.clone()
         }
     }
 
@@ -238,7 +250,7 @@ impl<R: GateType> RawSubscriber<R> {
             face: Face::Function,
             deadline: deadline(self.timeout),
             patience: &self.shared.patience,
-            cancel: None,
+            cancel: self.cancel.as_ref(),
         }
     }
 }
@@ -248,6 +260,7 @@ impl<R: GateType> Clone for RawSubscriber<R> {
         RawSubscriber {
             shared: self.shared.clone(),
             timeout: self.timeout,
+            cancel: self.cancel.clone(),
             result: PhantomData,
         }
     }
@@ -291,8 +304,11 @@ impl<R: GateType> Loan<R> {
     ///
     /// As [`Subscriber::invoke`](crate::Subscriber::invoke); `PROVIDER_GONE` also when the
     /// provider that the memory was shared with is no longer the gate's.
+    ///
+    /// The memory of a call that was given up comes back when its handler returns.
     pub fn invoke(mut self) -> Result<R> {
         let gate = self.subscriber.shared.opened.gate();
+        let _span = trace::call(gate, &self.link);
         let target = self.subscriber.target(&self.link, self.index);
         let Some(room) = self.room.take() else {
             return Err(Error::new(
@@ -300,7 +316,8 @@ impl<R: GateType> Loan<R> {
                 "the loan was passed on before",
             ));
         };
-        caller::call_loaned(target, room).map_err(|error| error.at_gate(gate.clone()))
+        let outcome = caller::call_loaned(target, room);
+        outcome.map_err(|error| self.subscriber.shared.failed(&self.link, error))
     }
 }
 

@@ -151,15 +151,8 @@ impl Table {
 
     #[inline(always)]
     fn handler(&self, call: &Call) -> Result<(&Gate, &dyn ErasedHandler)> {
-        let gate = match self.gates.get(usize::from(call.gate)) {
-            Some(Callable::Here(gate)) => gate,
-            Some(Callable::Absent) => return Err(not_provided(call.face)),
-            Some(Callable::Refused) | None => return Err(not_granted()),
-        };
-        let handler = gate
-            .handler(call.face)
-            .ok_or_else(|| not_provided(call.face))?;
-        Ok((gate, handler))
+        let callable = self.gates.get(usize::from(call.gate));
+        callable.ok_or_else(not_granted)?.handler(call.face)
     }
 }
 
@@ -181,8 +174,9 @@ pub(crate) fn too_deep() -> Error {
     )
 }
 
+/// The error for an index under which nothing may be called.
 #[cold]
-fn not_granted() -> Error {
+pub(crate) fn not_granted() -> Error {
     let text = "no such gate is granted on this link, or not any more";
     Error::new(Code::PermissionDenied, text)
 }

@@ -74,6 +74,10 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     }
 
     /// The same gate with another deadline for each call, counted from its start.
+    ///
+    /// Where the provider is in this process, the calling thread runs the handler itself: it waits
+    /// for its turn until the deadline at most, but returns when the handler does, with the result,
+    /// however late that is.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Subscriber<A, R> {
         Subscriber {
@@ -189,7 +193,6 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
         let visit = Visit {
             local,
-            gate: opened.gate(),
             face,
             timeout: self.timeout,
             cancel: self.cancel.as_ref(),
@@ -204,7 +207,7 @@ impl Shared {
     /// Names the gate in a call's error, lets a link go that a call has found closed, and tells
     /// the broker of a provider that broke the protocol, so that both sides do.
     #[cold]
-    fn failed(&self, link: &Link, error: Error) -> Error {
+    pub(crate) fn failed(&self, link: &Link, error: Error) -> Error {
         let is_broken = error.code() == Code::Protocol && link.is_gone();
         // Whoever noticed first has told the broker.
         if is_broken && self.bus.link(link.end()).is_some() {

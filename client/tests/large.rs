@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callgate::Broker;
 use callgate_client::{Code, Context, Payload, Plugin, View};
@@ -191,5 +191,38 @@ fn memory_of_abandoned_calls_comes_back() {
     }
     for _ in 0..20 {
         assert_eq!(slow.invoke((vec![3; 2 << 20], 0)).unwrap().len(), 2 << 20);
+    }
+}
+
+/// The memory of a large call that timed out was taken until somebody else lacked room, which in a
+/// quiet plugin nobody ever did; it was charged all the while.
+#[test]
+fn idle_memory_is_given_back_also_after_calls_that_timed_out() {
+    let broker = Broker::builder().without_socket().start().unwrap();
+    let join = |name| {
+        let builder = Plugin::builder(name).descriptor(broker.connect().unwrap());
+        let builder = builder.keep_idle(Duration::from_millis(50));
+        builder.direct_calls(false).connect().unwrap()
+    };
+    let (a, b) = (join("a"), join("b"));
+    let sleep = |millis: u64, _: View<'_, Vec<u8>>| {
+        std::thread::sleep(Duration::from_millis(millis));
+    };
+    let _slow = a.provide("A.Slow", sleep).unwrap();
+    let slow = b.subscriber::<(u64, Vec<u8>), ()>("A.Slow").unwrap();
+    let granted = || broker.snapshot().unwrap().links[0].granted_bytes;
+    let outboxes = 2 * 86_016;
+    for (millis, timed_out) in [(0, false), (200, true)] {
+        let hasty = slow.with_timeout(Duration::from_millis(if timed_out { 60 } else { 20_000 }));
+        let outcome = hasty.invoke((millis, vec![7; 1 << 20]));
+        assert_eq!(outcome.is_err(), timed_out, "{outcome:?}");
+        if timed_out {
+            assert!(granted() > outboxes, "it is still used");
+        }
+        let until = Instant::now() + Duration::from_secs(20);
+        while granted() > outboxes {
+            assert!(Instant::now() < until, "timed out: {timed_out}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }

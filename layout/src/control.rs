@@ -55,7 +55,7 @@ pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.
@@ -191,13 +191,13 @@ pub enum ToPlugin {
     },
     /// The session is over.
     Ended(Failure),
-    /// The other side of a link may not call a gate any more: what it calls under this index is
-    /// refused from now on. Needs no answer.
+    /// The other side of a link may not call some gates any more: what it calls under these
+    /// indexes is refused from now on. Needs no answer.
     Revoke {
         /// This side of the link.
         end: LinkEnd,
-        /// The index.
-        index: u16,
+        /// The indexes.
+        indexes: Vec<u16>,
     },
     /// Answers `Provide` and `Withdraw`.
     Answer {
@@ -221,7 +221,8 @@ pub enum ToPlugin {
         /// Who is on the other side.
         peer: PeerInfo,
     },
-    /// The other side of a link may call a gate of this plugin under this index.
+    /// The other side of a link may call a gate of this plugin under this index, with the types
+    /// named here and no others: a half that has none may not be called under it.
     Grant {
         /// This side.
         end: LinkEnd,
@@ -229,6 +230,10 @@ pub enum ToPlugin {
         index: u16,
         /// The gate.
         gate: String,
+        /// The fingerprint of its function, if it has one.
+        function: Option<u128>,
+        /// The fingerprint of its action, if it has one.
+        action: Option<u128>,
     },
     /// How an open gate stands.
     GateState {

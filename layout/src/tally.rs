@@ -40,7 +40,7 @@ pub struct Tally {
     pub calls: u64,
     /// Those of them that failed.
     pub errors: u64,
-    /// Half of the calls that were timed took at most so many nanoseconds, to within a quarter.
+    /// Half of the calls that were timed took at most so many nanoseconds, to within a half.
     pub p50: u64,
     /// The same of 99 in a hundred.
     pub p99: u64,

@@ -4,6 +4,7 @@
 
 pub mod proc;
 mod process;
+pub mod pumped;
 pub mod random;
 pub mod raw;
 pub mod shorthand;

@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use callgate::{Broker, Builder, Policy};
-use callgate_client::{Code, Plugin, Result};
+use callgate_client::{Code, Dispatch, Plugin, Result, View};
 use callgate_tests::PATIENCE;
+use callgate_tests::pumped::Pumped;
 use callgate_tests::shorthand::open;
 
 fn start(change: impl FnOnce(Builder) -> Builder) -> Broker {
@@ -21,6 +22,22 @@ fn connect(broker: &Broker, name: &str) -> Result<Plugin> {
 
 fn plugin(broker: &Broker, name: &str) -> Plugin {
     connect(broker, name).expect("it may take part")
+}
+
+/// Where a provider's handlers run, and whether plugins of this process call it directly.
+const MODES: [(Dispatch, bool); 5] = [
+    (Dispatch::Thread, false),
+    (Dispatch::Pool(2), false),
+    (Dispatch::Pump, false),
+    (Dispatch::Thread, true),
+    (Dispatch::Pool(2), true),
+];
+
+fn provider(broker: &Broker, name: &str, (dispatch, direct): (Dispatch, bool)) -> Pumped {
+    let connection = broker.connect().expect("a connection");
+    let builder = Plugin::builder(name).descriptor(connection);
+    let builder = builder.dispatch(dispatch).direct_calls(direct);
+    Pumped::new(builder.connect().expect("it may take part"), dispatch)
 }
 
 fn code<T>(outcome: Result<T>) -> Option<Code> {
@@ -101,53 +118,92 @@ fn limits_are_a_plugin_s_own() {
         .collect();
 }
 
+/// Limits that were said, and not kept; or whose error told of the bus's limit instead.
+#[test]
+fn limits_of_links_and_memory_are_a_plugin_s_own() {
+    let small = Policy::new().call("*").links(1).extent_mib(1);
+    let broker = start(|builder| builder.plugin("Small", small));
+    let (small, large) = (plugin(&broker, "Small"), plugin(&broker, "Large"));
+    assert_eq!((small.limits().links, small.limits().extent_mib), (1, 1));
+    let (one, two) = (plugin(&broker, "One"), plugin(&broker, "Two"));
+    let length = |bytes: View<'_, Vec<u8>>| bytes.len() as u64;
+    let _one = one.provide("One.Length", length).unwrap();
+    let _two = two.provide("Two.Length", length).unwrap();
+    let length = open::<(Vec<u8>,), u64>(&small, "One.Length");
+    // One MiB is all there is, and a bit more would take two.
+    let most = 1_000_000;
+    assert_eq!(length.invoke((vec![0; most],)).unwrap(), most as u64);
+    let error = length.invoke((vec![0; 2 * most],)).unwrap_err();
+    assert_eq!(error.code(), Code::Overloaded, "{error}");
+    assert!(error.to_string().contains("the 1 MiB"), "{error}");
+    assert_eq!(length.invoke((vec![0; most],)).unwrap(), most as u64);
+    let error = small.subscriber::<(Vec<u8>,), u64>("Two.Length");
+    let error = error.map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), Code::Overloaded, "{error}");
+    assert!(error.to_string().contains("has 1 links"), "{error}");
+    // Others have what they need, also of whom the small one calls.
+    for gate in ["One.Length", "Two.Length"] {
+        let length = open::<(Vec<u8>,), u64>(&large, gate);
+        assert_eq!(
+            length.invoke((vec![0; 2 * most],)).unwrap(),
+            2 * most as u64
+        );
+    }
+}
+
 /// A plugin whose right was taken back went on calling.
 #[test]
 fn a_right_to_call_is_taken_back_and_given_again() {
-    let broker = start(|builder| builder);
-    let (caller, provider) = (plugin(&broker, "Caller"), plugin(&broker, "Provider"));
-    let _gate = provider.provide("Provider.Gate", |n: u64| n + 1).unwrap();
-    let _other = provider.provide("Provider.Other", |n: u64| n + 2).unwrap();
-    let gate = open::<(u64,), u64>(&caller, "Provider.Gate");
-    let other = open::<(u64,), u64>(&caller, "Provider.Other");
-    for _ in 0..20 {
-        assert_eq!(gate.invoke((1,)).unwrap(), 2);
-        let only_other = Policy::new().call("Provider.Other");
-        broker.set_policy("Caller", Some(only_other)).unwrap();
-        await_that("it is refused", || {
-            code(gate.invoke((1,))) == Some(Code::PermissionDenied)
-        });
-        // From then on always; and as soon as the subscriber's side has heard of it, also where it
-        // waits for the gate.
-        assert_eq!(code(gate.invoke((1,))), Some(Code::PermissionDenied));
-        await_that("nobody waits for it", || {
-            code(gate.wait_ready(PATIENCE)) == Some(Code::PermissionDenied)
-        });
-        assert_eq!(code(gate.invoke((1,))), Some(Code::PermissionDenied));
-        assert_eq!(other.invoke((1,)).unwrap(), 3);
-        broker.set_policy("Caller", None).unwrap();
-        await_that("it is allowed", || gate.invoke((1,)).is_ok());
+    for mode in MODES {
+        let broker = start(|builder| builder);
+        let caller = plugin(&broker, "Caller");
+        let provider = provider(&broker, "Provider", mode);
+        let _gate = provider.provide("Provider.Gate", |n: u64| n + 1).unwrap();
+        let _other = provider.provide("Provider.Other", |n: u64| n + 2).unwrap();
+        let gate = open::<(u64,), u64>(&caller, "Provider.Gate");
+        let other = open::<(u64,), u64>(&caller, "Provider.Other");
+        for _ in 0..20 {
+            assert_eq!(gate.invoke((1,)).unwrap(), 2);
+            let only_other = Policy::new().call("Provider.Other");
+            broker.set_policy("Caller", Some(only_other)).unwrap();
+            await_that("it is refused", || {
+                code(gate.invoke((1,))) == Some(Code::PermissionDenied)
+            });
+            // From then on always; and as soon as the subscriber's side has heard of it, also where
+            // it waits for the gate.
+            assert_eq!(code(gate.invoke((1,))), Some(Code::PermissionDenied));
+            await_that("nobody waits for it", || {
+                code(gate.wait_ready(PATIENCE)) == Some(Code::PermissionDenied)
+            });
+            assert_eq!(code(gate.invoke((1,))), Some(Code::PermissionDenied));
+            assert_eq!(other.invoke((1,)).unwrap(), 3);
+            broker.set_policy("Caller", None).unwrap();
+            await_that("it is allowed", || gate.invoke((1,)).is_ok());
+        }
     }
 }
 
 /// A gate that its plugin may not provide any more was still called.
 #[test]
 fn a_right_to_provide_is_taken_back() {
-    let broker = start(|builder| builder);
-    let (caller, provider) = (plugin(&broker, "Caller"), plugin(&broker, "Provider"));
-    let _gate = provider.provide("Provider.Gate", |n: u64| n + 1).unwrap();
-    let gate = open::<(u64,), u64>(&caller, "Provider.Gate");
-    assert_eq!(gate.invoke((1,)).unwrap(), 2);
-    broker.set_policy("Provider", Some(Policy::new())).unwrap();
-    await_that("it is gone", || {
-        matches!(
-            code(gate.invoke((1,))),
-            Some(Code::NotReady | Code::PermissionDenied)
-        )
-    });
-    await_that("its subscriber has heard of it", || {
-        code(gate.wait_ready(Duration::from_millis(1))) == Some(Code::NotReady)
-    });
-    let again = provider.provide("Provider.New", |n: u64| n);
-    assert_eq!(code(again), Some(Code::PermissionDenied));
+    for mode in MODES {
+        let broker = start(|builder| builder);
+        let caller = plugin(&broker, "Caller");
+        let provider = provider(&broker, "Provider", mode);
+        let _gate = provider.provide("Provider.Gate", |n: u64| n + 1).unwrap();
+        let gate = open::<(u64,), u64>(&caller, "Provider.Gate");
+        assert_eq!(gate.invoke((1,)).unwrap(), 2);
+        broker.set_policy("Provider", Some(Policy::new())).unwrap();
+        await_that("it is gone", || {
+            matches!(
+                code(gate.invoke((1,))),
+                Some(Code::NotReady | Code::PermissionDenied)
+            )
+        });
+        await_that("its subscriber has heard of it", || {
+            code(gate.wait_ready(Duration::from_millis(1))) == Some(Code::NotReady)
+        });
+        let again = provider.provide("Provider.New", |n: u64| n);
+        assert_eq!(code(again), Some(Code::PermissionDenied));
+    }
 }

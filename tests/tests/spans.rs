@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use callgate::Broker;
-use callgate_client::Plugin;
-use callgate_tests::shorthand::open;
+use callgate_client::{Code, Context, Dispatch, HandlerError, Payload, Plugin};
+use callgate_tests::PATIENCE;
+use callgate_tests::shorthand::{code, open};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -59,25 +63,61 @@ fn span(name: &'static str, fields: [(&'static str, &str); 2]) -> Span {
     Span { name, fields }
 }
 
-/// A call that nobody could follow from one plugin into the other.
+/// What a call of a gate of the provider's shows on both sides.
+fn expected(gate: &str) -> [Span; 2] {
+    let call = [("gate", gate), ("provider", "Provider")];
+    let handle = [("gate", gate), ("caller", "Caller")];
+    [span("callgate.call", call), span("callgate.handle", handle)]
+}
+
+/// The spans of what is done.
+fn seen(act: impl FnOnce()) -> Vec<Span> {
+    SEEN.lock().expect("nobody panicked").clear();
+    act();
+    std::mem::take(&mut *SEEN.lock().expect("nobody panicked"))
+}
+
+/// A call that nobody could follow from one plugin into the other: one of raw bytes only on one
+/// side.
 #[test]
 fn a_call_shows_on_both_sides() {
     tracing::subscriber::set_global_default(Collector).unwrap();
-    let broker = Broker::builder().without_socket().start().unwrap();
-    let connect = |name: &str| Plugin::builder(name).descriptor(broker.connect().unwrap());
-    for direct in [false, true] {
-        let provider = connect("Provider").direct_calls(direct).connect().unwrap();
-        let _add = provider
-            .provide("Provider.Add", |a: u64, b: u64| a + b)
-            .unwrap();
+    let modes = [Dispatch::Thread, Dispatch::Pool(2), Dispatch::Pump];
+    for (mode, direct) in modes
+        .into_iter()
+        .flat_map(|mode| [(mode, false), (mode, true)])
+    {
+        let broker = Broker::builder().without_socket().start().unwrap();
+        let connect = |name: &str| Plugin::builder(name).descriptor(broker.connect().unwrap());
+        let provider = connect("Provider").direct_calls(direct).dispatch(mode);
+        let provider = provider.connect().unwrap();
+        let add = |a: u64, b: u64| a + b;
+        let _add = provider.provide("Provider.Add", add).unwrap();
+        let fail = || Err::<(), _>(HandlerError::new("NO", "not today"));
+        let _fail = provider.provide("Provider.Fail", fail).unwrap();
+        let length = |_: Context<'_>, bytes: Payload<'_>| bytes.len() as u64;
+        let _length = provider.provide_raw("Provider.Length", length).unwrap();
         let caller = connect("Caller").connect().unwrap();
         let add = open::<(u64, u64), u64>(&caller, "Provider.Add");
-        SEEN.lock().unwrap().clear();
-        assert_eq!(add.invoke((1, 2)).unwrap(), 3);
-        let seen = std::mem::take(&mut *SEEN.lock().unwrap());
-        let call = [("gate", "Provider.Add"), ("provider", "Provider")];
-        let handle = [("gate", "Provider.Add"), ("caller", "Caller")];
-        let expected = [span("callgate.call", call), span("callgate.handle", handle)];
-        assert_eq!(seen, expected, "direct: {direct}");
+        let fail = open::<(), ()>(&caller, "Provider.Fail");
+        let length = caller.raw_subscriber::<u64>("Provider.Length").unwrap();
+        length.wait_ready(PATIENCE).unwrap();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while mode == Dispatch::Pump && !is_over.load(Ordering::Relaxed) {
+                    let until = Instant::now() + Duration::from_millis(5);
+                    provider.pump(until).unwrap();
+                }
+            });
+            let what = format!("{mode:?}, direct: {direct}");
+            let spans = seen(|| assert_eq!(add.invoke((1, 2)).unwrap(), 3));
+            assert_eq!(spans, expected("Provider.Add"), "{what}");
+            let spans = seen(|| assert_eq!(code(fail.invoke(())), Code::HandlerError));
+            assert_eq!(spans, expected("Provider.Fail"), "{what}");
+            let spans = seen(|| assert_eq!(length.loan(9).unwrap().invoke().unwrap(), 9));
+            assert_eq!(spans, expected("Provider.Length"), "{what}");
+            is_over.store(true, Ordering::Relaxed);
+        });
     }
 }

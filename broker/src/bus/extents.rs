@@ -20,7 +20,7 @@ use callgate_layout::payload::{MAX_EXTENTS, is_extent_len};
 
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
-use crate::quota::Charge;
+use crate::quota::{Charge, Quota};
 use crate::registry::PluginId;
 
 /// An extent by its writer's end and its number there.
@@ -67,9 +67,9 @@ impl Bus {
         let mib = len >> 20;
         let quota = self.members.get(&from).map(|member| &member.extents);
         let Some(charge) = quota.and_then(|quota| quota.charge_many(mib)) else {
-            let limit = self.limits.extent_mib;
+            let limit = quota.map_or(0, Quota::limit);
             let message = format!(
-                "{mib} MiB more would exceed the {limit} MiB that one plugin may have for large payloads"
+                "{mib} MiB more would exceed the {limit} MiB that this plugin may have for large payloads"
             );
             self.refuse_extent(from, id, Failure::new(Code::Overloaded, message));
             return Ok(Weight::Charged);

@@ -40,7 +40,9 @@ impl Bus {
     }
 
     fn too_many_links(&self, plugin: PluginId) -> Failure {
-        let (plugin, limit) = (self.label_of(plugin), self.limits.links);
+        let member = self.members.get(&plugin);
+        let limit = member.map_or(0, |member| member.links.limit());
+        let plugin = self.label_of(plugin);
         let message = format!("{plugin} has {limit} links already, its limit");
         Failure::new(Code::Overloaded, message)
     }
@@ -76,10 +78,13 @@ impl Bus {
                 let ((to, end), (peer, _)) = (of(side), of(1 - side));
                 self.ask(to, Effect::LinkPeer { to, end, peer });
             }
+            Step::Revoke(side, indexes) => {
+                let (to, end) = of(side);
+                self.send(to, ToPlugin::Revoke { end, indexes });
+            }
             Step::Grant(side, granted) => {
                 let (to, end) = of(side);
-                let (index, gate) = (granted.index, granted.gate.to_string());
-                self.ask(to, Effect::Send(to, ToPlugin::Grant { end, index, gate }));
+                self.ask(to, Effect::Send(to, granted.record(end)));
             }
             Step::Up => {
                 self.effects.push_back(Effect::ForgetOutboxes(link));

@@ -3,11 +3,10 @@
 use std::time::Instant;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
+use callgate_layout::control::Failure;
 use callgate_layout::envelope::Face;
 
 use super::Bus;
-use super::links::pair;
 use crate::effect::Effect;
 use crate::policy::{Policies, Policy};
 use crate::registry::PluginId;
@@ -51,6 +50,7 @@ impl Bus {
     /// told of.
     pub(crate) fn set_policy(&mut self, name: &str, policy: Option<Policy>, now: Instant) {
         self.policies.set(name, policy);
+        self.revoke_forbidden(now);
         let members: Vec<PluginId> = self.members.keys().copied().collect();
         for plugin in members {
             if let Err(failure) = self.check_admission(&self.name_of(plugin)) {
@@ -58,12 +58,31 @@ impl Bus {
                 continue;
             }
             self.withdraw_forbidden(plugin, now);
-            for (open, gate) in self.registry.opens_of(plugin) {
+            for open in self.registry.opens_of(plugin) {
                 self.registry.unblock(plugin, open);
-                if self.check_call(plugin, &gate).is_err() {
-                    self.revoke(plugin, &gate);
-                }
                 self.refresh(plugin, open, now);
+            }
+        }
+    }
+
+    /// Takes back all grants that nobody would get now. The links say which there are, not what
+    /// is open or provided at the moment: who has closed a gate still knows its index, and a gate
+    /// that was withdrawn may come back under the index it had.
+    fn revoke_forbidden(&mut self, now: Instant) {
+        let links: Vec<u64> = self.links.keys().copied().collect();
+        for (id, side) in links.into_iter().flat_map(|id| [(id, 0), (id, 1)]) {
+            let Some(link) = self.links.get(&id) else {
+                continue;
+            };
+            let (owner, caller) = (link.plugin(side), link.plugin(1 - side));
+            let (owner, caller) = (self.name_of(owner), self.name_of(caller));
+            let policies = &self.policies;
+            let is_forbidden = |gate: &str| {
+                !policies.may_call(&caller, gate) || !policies.may_provide(&owner, gate)
+            };
+            if let Some(link) = self.links.get_mut(&id) {
+                let steps = link.revoke(side, is_forbidden);
+                self.run(id, steps, now);
             }
         }
     }
@@ -74,37 +93,12 @@ impl Bus {
             if self.check_provide(plugin, &gate).is_ok() {
                 continue;
             }
-            let peers: Vec<PluginId> = self.members.keys().copied().collect();
-            for peer in peers {
-                self.revoke_from(plugin, peer, &gate);
-            }
             for face in [Face::Function, Face::Action] {
                 // One of the two may not be there.
                 let _ = self.registry.withdraw(plugin, &gate, face);
             }
             self.ungrant(plugin, &gate);
             self.refresh_gate(&gate, now);
-        }
-    }
-
-    /// Takes back the grant that a plugin has of a gate.
-    fn revoke(&mut self, caller: PluginId, gate: &str) {
-        if let Some(owner) = self.registry.owner_of(gate) {
-            self.revoke_from(owner, caller, gate);
-        }
-    }
-
-    fn revoke_from(&mut self, owner: PluginId, caller: PluginId, gate: &str) {
-        let Some(id) = self.pairs.get(&pair(caller, owner)).copied() else {
-            return;
-        };
-        let Some(link) = self.links.get_mut(&id) else {
-            return;
-        };
-        let side = link.side_of_provider(owner);
-        if let Some(index) = link.revoke(side, gate) {
-            let end = LinkEnd { link: id, side };
-            self.send(owner, ToPlugin::Revoke { end, index });
         }
     }
 }

@@ -5,6 +5,8 @@ use callgate_layout::envelope::Face;
 
 use super::*;
 
+mod rights;
+
 const A: PluginId = PluginId(1);
 const B: PluginId = PluginId(2);
 const STEP: Duration = Duration::from_secs(2);

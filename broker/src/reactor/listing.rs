@@ -74,6 +74,7 @@ impl Reactor {
             has_function: gate.function.is_some(),
             has_action: gate.action.is_some(),
             subscribers: users as u64,
+            json_fallbacks: 0,
             calls: tally.calls,
             errors: tally.errors,
             p50_ns: tally.p50,

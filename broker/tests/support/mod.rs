@@ -297,7 +297,9 @@ impl Peer {
     /// Takes a grant, without saying so.
     pub(crate) fn grant(&mut self) -> (LinkEnd, u16, String) {
         match self.record() {
-            ToPlugin::Grant { end, index, gate } => (end, index, gate),
+            ToPlugin::Grant {
+                end, index, gate, ..
+            } => (end, index, gate),
             other => panic!("no grant: {other:?}"),
         }
     }

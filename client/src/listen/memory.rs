@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
 
 use callgate_layout::control::{LinkEnd, PeerInfo};
 use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN};
@@ -13,7 +12,8 @@ use callgate_layout::{Code, Geometry};
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
-use super::{TIDY_EVERY, Work};
+use super::Work;
+use crate::bus;
 use crate::connect::map_writable;
 use crate::context::Caller;
 use crate::error::{Error, Result};
@@ -111,6 +111,8 @@ impl Work {
     pub(super) fn tidy(&mut self) {
         let mut any_left = false;
         for link in self.bus.links() {
+            // Late answers free what abandoned calls hold, and nobody else may come to look.
+            link.sweep();
             let (idle, left) = link.extents().take_idle();
             any_left |= left;
             let is_any = !idle.is_empty();
@@ -121,7 +123,7 @@ impl Work {
                 link.wake_waiting();
             }
         }
-        self.next_tidy = any_left.then(|| Instant::now() + TIDY_EVERY);
+        self.next_tidy = any_left.then(|| bus::deadline(self.bus.keep_idle));
     }
 
     /// Has the poll say when a peer's process ends.

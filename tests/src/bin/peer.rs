@@ -31,6 +31,9 @@ fn main() {
     if role == "host" {
         return host(name);
     }
+    if role == "hasty" {
+        return hasty(name);
+    }
     let mut builder = Plugin::builder(name).version("1.2.3");
     if let ("suite" | "traced-suite", [mode]) = (role.as_str(), more) {
         builder = builder.dispatch(suite::dispatch(mode));
@@ -142,6 +145,33 @@ fn host(name: &str) {
     println!("ready");
     println!("{}", child.id());
     wait_for_input_to_end();
+}
+
+/// Connects in a hurry, and on a line of input calls the suite's `Slow` with so many milliseconds to
+/// sleep and a timeout of 20; what came of it is a line, the code of what failed.
+fn hasty(name: &str) {
+    println!("ready");
+    let hurry = Duration::from_millis(200);
+    let plugin = Plugin::builder(name).timeout(hurry).connect();
+    let said = |outcome: Result<()>| match outcome {
+        Ok(()) => println!("OK"),
+        Err(error) => println!("{}", error.code()),
+    };
+    let plugin = match plugin {
+        Ok(plugin) => plugin,
+        Err(error) => return said(Err(error)),
+    };
+    let slow = plugin.subscriber::<(u64,), u64>("S.Slow").expect("opening");
+    said(Ok(()));
+    for line in std::io::stdin()
+        .lock()
+        .lines()
+        .map_while(std::io::Result::ok)
+    {
+        let millis = line.parse().expect("a number");
+        let slow = slow.with_timeout(Duration::from_millis(20));
+        said(slow.invoke((millis,)).map(drop));
+    }
 }
 
 /// Provides one gate of every kind.

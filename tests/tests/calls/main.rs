@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod deadlines;
+mod direct;
 mod failures;
 mod fairness;
 mod gates;

@@ -1,11 +1,12 @@
 //! The ways of waiting.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use callgate_client::{Code, WaitPolicy};
+use callgate_client::{CancelToken, Code, Context, Payload, WaitPolicy};
 use callgate_tests::shorthand::{code, open};
-use callgate_tests::{Bus, programs};
+use callgate_tests::{Bus, PATIENCE, programs};
 
 use crate::support::SHORT;
 
@@ -44,4 +45,36 @@ fn every_wait_policy_gets_its_answers() {
         thread::sleep(Duration::from_millis(5));
         assert_eq!(near.invoke((1, 2)).unwrap(), 3);
     }
+}
+
+/// Raw calls could not be given up before their deadline, and their handlers worked for nobody.
+#[test]
+fn a_token_ends_raw_calls_too() {
+    let bus = Bus::start(programs!());
+    let (host, caller) = (bus.plugin("Host"), bus.plugin("Caller"));
+    let (began, begun) = mpsc::sync_channel(1);
+    let (saw, seen) = mpsc::sync_channel(1);
+    let until_cancelled = move |context: Context<'_>, _: Payload<'_>| {
+        began.send(()).unwrap();
+        while !context.is_cancelled() && !context.deadline_passed() {
+            thread::yield_now();
+        }
+        saw.send(context.is_cancelled()).unwrap();
+    };
+    let _long = host.provide_raw("Host.Long", until_cancelled).unwrap();
+    let token = CancelToken::new();
+    let long = caller.raw_subscriber::<()>("Host.Long").unwrap();
+    let long = long.with_timeout(PATIENCE).with_cancel(&token);
+    long.wait_ready(PATIENCE).unwrap();
+    let before = long.loan(8).unwrap();
+    thread::scope(|scope| {
+        let call = scope.spawn(|| long.loan(8).unwrap().invoke().unwrap_err());
+        begun.recv().unwrap();
+        token.cancel();
+        let error = call.join().unwrap();
+        assert!(error.code() == Code::Cancelled && error.may_have_run());
+    });
+    assert!(seen.recv_timeout(PATIENCE).unwrap());
+    let error = before.invoke().unwrap_err();
+    assert!(error.code() == Code::Cancelled && !error.may_have_run());
 }

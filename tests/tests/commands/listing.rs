@@ -115,8 +115,16 @@ fn the_document_has_its_keys() {
         "has_function",
         "has_action",
         "subscribers",
+        "json_fallbacks",
+        "calls",
+        "errors",
+        "p50_ns",
+        "p99_ns",
     ];
     assert_has(gate, &wanted);
+    assert_eq!((&gate["calls"], &gate["errors"]), (&10.into(), &0.into()));
+    assert_eq!(gate["json_fallbacks"], 0);
+    assert!(gate["p50_ns"].is_u64() && gate["p99_ns"].is_u64(), "{gate}");
     assert_eq!(
         (&gate["owner"], &gate["signature"]),
         (&"P".into(), &"(u64, u64) -> u64".into())

@@ -9,7 +9,7 @@ use callgate_tests::random::Random;
 use callgate_tests::raw::{Link, Raw};
 
 use crate::scene::{Scene, is_over};
-use crate::words::{AREA, END, Entry, MARKS, answer, scribble};
+use crate::words::{AREA, END, Entry, MARKS, answer, code, scribble};
 
 fn villain(scene: &Scene, name: &str) -> (Raw, Link, u16) {
     let mut raw = Raw::join(&scene.bus, name);
@@ -106,28 +106,35 @@ fn a_call_that_is_wrong_is_answered_with_an_error() {
         answer(&link, 0, sequence)
     };
     type Spoil<'a> = &'a dyn Fn(&mut Entry);
-    let wrong: [(&str, Spoil<'_>); 9] = [
-        ("a gate behind the last granted", &|call| {
+    let (denied, invalid) = (Code::PermissionDenied, Code::Protocol);
+    let wrong: [(&str, Code, Spoil<'_>); 9] = [
+        ("a gate behind the last granted", denied, &|call| {
             call.gate = echo.index + 1;
         }),
-        ("the last gate there can be", &|call| call.gate = u16::MAX),
-        ("an action of a function", &|call| call.kind = 1),
-        ("a deadline that has passed", &|call| {
+        ("the last gate there can be", denied, &|call| {
+            call.gate = u16::MAX;
+        }),
+        ("an action of a function", Code::NotReady, &|call| {
+            call.kind = 1;
+        }),
+        ("a deadline that has passed", Code::Timeout, &|call| {
             call.deadline = clock::to_tick(clock::now().saturating_sub(9_000_000_000));
         }),
-        ("no arguments", &|call| call.length = 0),
-        ("half an argument", &|call| call.length = 12),
-        ("arguments of another gate", &|call| call.gate = echo.index),
-        ("a vector that lies elsewhere", &|call| {
+        ("no arguments", invalid, &|call| call.length = 0),
+        ("half an argument", invalid, &|call| call.length = 12),
+        ("arguments of another gate", invalid, &|call| {
+            call.gate = echo.index;
+        }),
+        ("a vector that lies elsewhere", invalid, &|call| {
             (call.gate, call.length, call.payload[0]) = (echo.index, 8, 0x0000_0010_7fff_ffff);
         }),
-        ("a vector too long", &|call| {
+        ("a vector too long", invalid, &|call| {
             (call.gate, call.length, call.payload[0]) = (echo.index, 8, 0xffff_ffff_ffff_fff0);
         }),
     ];
-    for (what, spoil) in wrong {
-        let (reply, _) = call(spoil);
-        assert!(!reply.ok, "{what}: {reply:?}");
+    for (what, expected, spoil) in wrong {
+        let (reply, cell) = call(spoil);
+        assert_eq!(code(&reply, &cell), expected, "{what}");
         let (reply, cell) = call(&|_| {});
         assert!(
             reply.ok && cell.inline()[0] == 42,

@@ -5,5 +5,6 @@
 mod caller;
 mod control;
 mod provider;
+mod revoked;
 mod scene;
 mod words;

@@ -1,10 +1,10 @@
 //! Where the words of an outbox are, by the byte tables in ARCHITECTURE.md.
 
 use callgate_layout::clock;
-use callgate_layout::envelope::{Cell, Reply};
+use callgate_layout::envelope::{Cell, Place, Reply};
 use callgate_layout::hostile::poke;
 use callgate_layout::view::WriteView;
-use callgate_layout::{Geometry, slot};
+use callgate_layout::{Code, Geometry, slot};
 use callgate_tests::proc;
 use callgate_tests::random::Random;
 use callgate_tests::raw::Link;
@@ -68,6 +68,17 @@ pub(crate) fn answer(link: &Link, slot: u8, generation: u32) -> (Reply, Cell) {
     let mut cell = Cell::default();
     let reply = slot::read(inbox, Geometry::DEFAULT, slot, &mut cell).expect("an honest reply");
     (reply, cell)
+}
+
+/// The code in an answer that is an error: the first field of the record that an error travels as,
+/// whose archive ends with it.
+pub(crate) fn code(reply: &Reply, cell: &Cell) -> Code {
+    const RECORD: usize = 28;
+    assert!(!reply.ok && reply.place == Place::Inline, "{reply:?}");
+    let at = reply.length as usize - RECORD;
+    let bytes = &cell.inline()[at..at + 2];
+    let number = u16::from_le_bytes(bytes.try_into().expect("two bytes"));
+    Code::from_u16(number).expect("a code that is known")
 }
 
 /// Writes a reply as a provider does, the state last.

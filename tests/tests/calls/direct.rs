@@ -1,0 +1,243 @@
+//! Calls between plugins of one process: on the caller's thread, with the arguments as they are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use callgate::{Broker, Policy};
+use callgate_client::{Code, Dispatch, HandlerError, Plugin, Result, View, gate_type};
+use callgate_tests::PATIENCE;
+use callgate_tests::shorthand::{await_that, code, open};
+
+use crate::support::Barrier;
+
+const MODES: [Dispatch; 2] = [Dispatch::Thread, Dispatch::Pool(2)];
+
+/// A broker and plugins, all of them in this process.
+struct House {
+    broker: Broker,
+    provider: Plugin,
+    caller: Plugin,
+}
+
+impl House {
+    fn new(dispatch: Dispatch) -> House {
+        let broker = Broker::builder().without_socket().start();
+        let broker = broker.expect("a broker");
+        let plugin = |name: &str, dispatch| {
+            let connection = broker.connect().expect("a connection");
+            let builder = Plugin::builder(name).descriptor(connection);
+            builder.dispatch(dispatch).connect().expect("the bus")
+        };
+        House {
+            provider: plugin("Provider", dispatch),
+            caller: plugin("Caller", Dispatch::Thread),
+            broker,
+        }
+    }
+
+    /// Begins a call that has found its way and waits for its turn, does something, and gives it
+    /// its turn.
+    fn overtaken(
+        &self,
+        call: impl FnOnce() -> Result<u32> + Send,
+        act: impl FnOnce(),
+    ) -> Result<u32> {
+        let barrier = Barrier::new();
+        let _turn = barrier.provide(&self.provider, "Provider.Turn");
+        let turn = open::<(Vec<u8>,), Vec<u8>>(&self.caller, "Provider.Turn");
+        thread::scope(|scope| {
+            scope.spawn(|| turn.invoke((vec![1],)).expect("its turn ends"));
+            barrier.wait_for(1);
+            let call = scope.spawn(call);
+            // Nothing tells that it waits; too short a time would only make the test too easy.
+            thread::sleep(Duration::from_millis(100));
+            act();
+            barrier.open();
+            call.join().expect("no panic")
+        })
+    }
+}
+
+/// A gate came back with other types while a call for the old ones was under way: the handler got
+/// an integer's bytes as a float's, and its answer was taken for an integer.
+#[test]
+fn a_call_never_reaches_a_handler_of_other_types() {
+    let house = House::new(Dispatch::Thread);
+    let first = house.provider.provide("Provider.Gate", |n: u32| n + 1);
+    let gate = open::<(u32,), u32>(&house.caller, "Provider.Gate");
+    assert_eq!(gate.invoke((7,)).unwrap(), 8);
+    let mut second = None;
+    let outcome = house.overtaken(
+        || gate.invoke((7,)),
+        || {
+            drop(first);
+            second = Some(
+                house
+                    .provider
+                    .provide("Provider.Gate", |n: f32| n * 2.0)
+                    .unwrap(),
+            );
+        },
+    );
+    assert_eq!(outcome.map_err(|error| error.code()), Err(Code::NotReady));
+    await_that("its subscriber has heard of it", || {
+        code(gate.invoke((7,))) == Code::TypeMismatch
+    });
+    drop(second);
+    let _third = house
+        .provider
+        .provide("Provider.Gate", |n: u32| n + 2)
+        .unwrap();
+    gate.wait_ready(PATIENCE).unwrap();
+    assert_eq!(gate.invoke((7,)).unwrap(), 9);
+}
+
+/// Between plugins of one process only the subscriber's control thread knew that a right was taken
+/// back, and a call that it did not reach in time was run.
+#[test]
+fn a_right_that_is_taken_back_ends_calls_that_are_under_way() {
+    let house = House::new(Dispatch::Thread);
+    let runs = Arc::new(AtomicU64::new(0));
+    let count = runs.clone();
+    let handler = move |n: u32| {
+        count.fetch_add(1, Ordering::Relaxed);
+        n + 1
+    };
+    let _gate = house.provider.provide("Provider.Gate", handler).unwrap();
+    let _last = house.provider.provide("Provider.Last", || ()).unwrap();
+    let gate = open::<(u32,), u32>(&house.caller, "Provider.Gate");
+    assert_eq!(gate.invoke((7,)).unwrap(), 8);
+    let outcome = house.overtaken(
+        || gate.invoke((7,)),
+        || {
+            let only = Policy::new().call("Provider.Last");
+            house.broker.set_policy("Caller", Some(only)).unwrap();
+            // What the provider hears after it: so it has heard it.
+            open::<(), ()>(&house.caller, "Provider.Last");
+        },
+    );
+    assert_eq!(
+        outcome.map_err(|error| error.code()),
+        Err(Code::PermissionDenied)
+    );
+    assert_eq!(code(gate.invoke((7,))), Code::PermissionDenied);
+    assert_eq!(runs.load(Ordering::Relaxed), 1, "a handler ran");
+    house.broker.set_policy("Caller", None).unwrap();
+    await_that("it is allowed again", || gate.invoke((7,)).is_ok());
+}
+
+/// What was said to be moved was copied through an archive, which nobody noticed.
+#[test]
+fn values_of_the_same_type_are_moved() {
+    for mode in MODES {
+        let house = House::new(mode);
+        let address = |bytes: &Vec<u8>| bytes.as_ptr().addr() as u64;
+        let _there = house
+            .provider
+            .provide("Provider.There", move |bytes: Vec<u8>| address(&bytes));
+        let _back = house
+            .provider
+            .provide("Provider.Back", |bytes: Vec<u8>| bytes);
+        let there = open::<(Vec<u8>,), u64>(&house.caller, "Provider.There");
+        let back = open::<(Vec<u8>,), Vec<u8>>(&house.caller, "Provider.Back");
+        for len in [1, 100, 1 << 20] {
+            let bytes = vec![7; len];
+            let place = address(&bytes);
+            let returned = back.invoke((bytes,)).unwrap();
+            assert_eq!(
+                address(&returned),
+                place,
+                "{mode:?}: {len} bytes were copied"
+            );
+            assert_eq!(there.invoke((returned,)).unwrap(), place, "{mode:?}");
+        }
+    }
+}
+
+#[gate_type]
+#[derive(Clone, Debug, PartialEq)]
+struct Note {
+    text: String,
+    pitch: u16,
+}
+
+/// The same as [`Note`], as another plugin calls it.
+#[gate_type]
+#[derive(Clone, Debug, PartialEq)]
+struct Tone {
+    text: String,
+    pitch: u16,
+}
+
+/// A plugin with types of its own could be called from other processes only.
+#[test]
+fn the_same_shape_under_another_name_works() {
+    for mode in MODES {
+        let house = House::new(mode);
+        let higher = |note: Note| Note {
+            pitch: note.pitch + 1,
+            ..note
+        };
+        let _gate = house.provider.provide("Provider.Higher", higher).unwrap();
+        let higher = open::<(Tone,), Tone>(&house.caller, "Provider.Higher");
+        // What fits a cell, and what does not.
+        for len in [1, 1000] {
+            let tone = |pitch| Tone {
+                text: "c".repeat(len),
+                pitch,
+            };
+            assert_eq!(higher.invoke((tone(3),)).unwrap(), tone(4), "{mode:?}");
+            assert_eq!(higher.invoke_ref(&(tone(3),)).unwrap(), tone(4), "{mode:?}");
+        }
+    }
+}
+
+/// A handler that reads its parameter where it lies had nowhere to read it.
+#[test]
+fn a_view_shows_an_argument_from_this_process() {
+    for mode in MODES {
+        let house = House::new(mode);
+        let length = |note: View<'_, Note>, more: u64| note.text.len() as u64 + more;
+        let _gate = house.provider.provide("Provider.Length", length).unwrap();
+        let length = open::<(Note, u64), u64>(&house.caller, "Provider.Length");
+        for len in [1, 1000] {
+            let text = "c".repeat(len);
+            let note = Note { text, pitch: 0 };
+            assert_eq!(
+                length.invoke((note, 5)).unwrap(),
+                len as u64 + 5,
+                "{mode:?}"
+            );
+        }
+    }
+}
+
+/// Calls of plugins that share a process were missing from what `callgate ls` shows.
+#[test]
+fn direct_calls_are_counted_for_their_gate() {
+    for mode in MODES {
+        let house = House::new(mode);
+        let half = |n: u32| match n {
+            0 => Err(HandlerError::new("ZERO", "of nothing")),
+            n => Ok(n / 2),
+        };
+        let _gate = house.provider.provide("Provider.Half", half).unwrap();
+        let half = open::<(u32,), u32>(&house.caller, "Provider.Half");
+        for n in 0..200 {
+            assert_eq!(half.invoke((n,)).is_ok(), n > 0);
+        }
+        let listing = house.caller.list().unwrap();
+        let gates = listing["gates"].as_array().unwrap();
+        let gate = gates.iter().find(|gate| gate["name"] == "Provider.Half");
+        let gate = gate.unwrap();
+        assert_eq!(
+            (&gate["calls"], &gate["errors"]),
+            (&200.into(), &1.into()),
+            "{mode:?}"
+        );
+        assert!(gate["p50_ns"].as_u64() > Some(0), "{mode:?}: {gate}");
+        assert!(gate["p99_ns"].as_u64() >= gate["p50_ns"].as_u64());
+    }
+}

@@ -60,11 +60,10 @@ impl<'a> Target<'a> {
 }
 
 /// A call under way.
-#[derive(Clone, Copy)]
 struct Flight {
     ticket: Ticket,
-    /// Whether the request lies in the entry, so that nothing else of it is to be freed.
-    is_inline: bool,
+    /// What its request takes, if it does not lie in the entry.
+    held: Option<Held>,
 }
 
 /// Calls a gate and waits for the answer.
@@ -82,33 +81,36 @@ pub(crate) fn call<A: GateType, R: GateType>(target: Target<'_>, arguments: &A) 
 
 /// Calls a gate with a payload that was filled in place, and waits for the answer.
 pub(crate) fn call_loaned<R: GateType>(target: Target<'_>, room: Room) -> Result<R> {
-    let chain = begin(target)?;
     let (mut cell, length) = (Cell::default(), room.len());
-    let ticket = match take_ticket(target, chain) {
-        Ok(ticket) => ticket,
-        Err(error) => {
-            // Somebody else may wait for this room, and is told once it is free.
-            drop(room);
-            target.link.freed();
-            return Err(error);
+    let begun = begin(target).and_then(|chain| Ok((take_ticket(target, chain)?, chain)));
+    let held = Held::Extent(room);
+    match begun {
+        Ok(begun) => {
+            let flight = send_held(target, begun, &mut cell, (held, length))?;
+            finish(target, flight, &mut cell)
         }
-    };
-    let flight = send_held(
-        target,
-        (ticket, chain),
-        &mut cell,
-        (Held::Extent(room), length),
-    )?;
-    finish(target, flight, &mut cell)
+        Err(error) => {
+            target.link.give_up(held);
+            Err(error)
+        }
+    }
 }
 
-/// Takes room for a payload, to be filled in place.
-pub(crate) fn loan(target: Target<'_>, len: usize) -> Result<Room> {
-    let link = target.link;
+/// Takes room for a payload, to be filled in place. Only where there is none yet it is asked until
+/// when to wait for some.
+pub(crate) fn loan<'a>(
+    link: &Link,
+    len: usize,
+    target: impl FnOnce() -> Target<'a>,
+) -> Result<Room> {
     check_here(link)?;
+    if let Some(room) = link.extents().take(len) {
+        return Ok(room);
+    }
     if extent_len_for(len).is_none() {
         return Err(too_large(Code::RequestTooLarge, "bytes", len));
     }
+    let target = target();
     wait_for(target, || link.take_room(len))
         .unwrap_or_else(|| Err(no_room(target, "payload memory")))
 }
@@ -116,10 +118,14 @@ pub(crate) fn loan(target: Target<'_>, len: usize) -> Result<Room> {
 /// Waits for the answer and takes it.
 #[inline]
 fn finish<R: GateType>(target: Target<'_>, flight: Flight, cell: &mut Cell) -> Result<R> {
-    await_reply(target, flight.ticket)
-        .inspect_err(|_| target.link.abandon(flight.ticket))
-        .map_err(Error::maybe_run)?;
-    receive(target.link, flight, cell)
+    match await_reply(target, flight.ticket) {
+        Ok(()) => receive(target.link, flight, cell),
+        Err(error) => {
+            // The provider may still read the request.
+            target.link.abandon(flight.ticket, flight.held);
+            Err(error.maybe_run())
+        }
+    }
 }
 
 #[inline]
@@ -172,10 +178,7 @@ fn send_inline(
 ) -> Result<Flight> {
     let ticket = take_ticket(target, chain)?;
     publish(target, (ticket, chain), (Place::Inline, length), cell)?;
-    Ok(Flight {
-        ticket,
-        is_inline: true,
-    })
+    Ok(Flight { ticket, held: None })
 }
 
 #[cold]
@@ -212,13 +215,17 @@ fn send_held(
     cell: &mut Cell,
     (held, length): (Held, usize),
 ) -> Result<Flight> {
-    let place = held.place();
-    target.link.keep_request(ticket, held);
-    publish(target, (ticket, chain), (place, length), cell)?;
-    Ok(Flight {
-        ticket,
-        is_inline: false,
-    })
+    let call = publish(target, (ticket, chain), (held.place(), length), cell);
+    match call {
+        Ok(()) => Ok(Flight {
+            ticket,
+            held: Some(held),
+        }),
+        Err(error) => {
+            target.link.give_up(held);
+            Err(error)
+        }
+    }
 }
 
 /// Gives the memory of one large payload back instead of keeping it for the next.

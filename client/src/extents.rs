@@ -2,11 +2,12 @@
 //!
 //! They are made by the broker when a payload does not fit the outbox, kept for the next one, and
 //! given back when they were idle for a while. Everything here is on the path of large payloads
-//! only, where one uncontended lock is nothing beside the bytes.
+//! only: one uncontended lock for who writes, and none for who reads.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwapOption, Guard};
 use callgate_layout::Code;
 use callgate_layout::area::Region;
 use callgate_layout::envelope::{ExtentPlace, Violation};
@@ -38,7 +39,9 @@ pub(crate) enum Found {
 #[derive(Debug, Default)]
 pub(crate) struct Extents {
     own: Mutex<Own>,
-    peer: Mutex<HashMap<u8, ReadView>>,
+    /// The peer's, by number: read with every payload that lies in one, changed when one comes or
+    /// goes.
+    peer: [ArcSwapOption<ReadView>; MAX_EXTENTS as usize],
 }
 
 #[derive(Debug, Default)]
@@ -56,15 +59,18 @@ struct Own {
 }
 
 impl Extents {
+    /// Takes room for a payload if there is some.
+    #[inline]
+    pub(crate) fn take(&self, len: usize) -> Option<Room> {
+        self.own.lock().take(len)
+    }
+
     /// Looks for room for a payload. All extents of this side together may have `share` bytes, or
     /// one as large as is needed; an error where no more can be had.
     pub(crate) fn find(&self, len: usize, share: Result<usize, Error>) -> Found {
         let mut own = self.own.lock();
-        for (extent, used) in &mut own.ready {
-            if let Some(room) = extent.take(len) {
-                *used = true;
-                return Found::Room(room);
-            }
+        if let Some(room) = own.take(len) {
+            return Found::Room(room);
         }
         let is_as_large = extent_len_for(len).is_none_or(|len| len >= own.asked);
         let refused = own.refused.as_ref().filter(|_| is_as_large);
@@ -148,29 +154,51 @@ impl Extents {
 
     /// The peer has an extent.
     pub(crate) fn add_peer(&self, number: u8, memory: ReadView) {
-        self.peer.lock().insert(number, memory);
+        if let Some(place) = self.peer.get(usize::from(number)) {
+            place.store(Some(Arc::new(memory)));
+        }
     }
 
     /// The peer has one less.
     pub(crate) fn remove_peer(&self, number: u8) {
-        self.peer.lock().remove(&number);
+        if let Some(place) = self.peer.get(usize::from(number)) {
+            place.store(None);
+        }
     }
 
-    /// The memory of the peer's that a payload is said to lie in, checked.
-    pub(crate) fn peer(
-        &self,
-        place: ExtentPlace,
-        length: u32,
-    ) -> Result<(ReadView, Region), Violation> {
-        let memory = self.peer.lock().get(&place.extent).cloned();
-        let memory = memory.ok_or(Violation("a payload in an extent that there is not"))?;
-        let region = Region::extent(memory.len());
-        place.check(length, region)?;
-        Ok((memory, region))
+    /// The memory that a payload of the peer's is said to lie in; see [`checked`].
+    #[inline]
+    pub(crate) fn peer(&self, place: ExtentPlace) -> Option<PeerMemory> {
+        Some(self.peer.get(usize::from(place.extent))?.load())
     }
 }
 
+/// An extent of the peer's, if there is one, which stays mapped as long as this is held.
+pub(crate) type PeerMemory = Guard<Option<Arc<ReadView>>>;
+
+/// Checks a payload's place against the extent that it names.
+#[inline]
+pub(crate) fn checked(
+    memory: Option<&PeerMemory>,
+    place: ExtentPlace,
+    length: u32,
+) -> Result<(&ReadView, Region), Violation> {
+    let memory = memory.and_then(|memory| memory.as_deref());
+    let memory = memory.ok_or(Violation("a payload in an extent that there is not"))?;
+    let region = Region::extent(memory.len());
+    place.check(length, region)?;
+    Ok((memory, region))
+}
+
 impl Own {
+    fn take(&mut self, len: usize) -> Option<Room> {
+        self.ready.iter_mut().find_map(|(extent, used)| {
+            let room = extent.take(len)?;
+            *used = true;
+            Some(room)
+        })
+    }
+
     fn is_free(&self, number: u8) -> bool {
         self.returning >> number & 1 == 0
             && self

@@ -53,7 +53,7 @@ pub(crate) struct Link {
     ring: RingWriter,
     pending: Pending,
     area: Area,
-    /// What each pending call's request takes, if it does not lie inline.
+    /// What the request of each call takes that was given up, if it does not lie inline.
     requests: [Mutex<Option<Held>>; 64],
     /// Generation of each reply that does not lie inline, and what it takes.
     replies: Mutex<[Option<(u32, Held)>; 64]>,
@@ -215,16 +215,11 @@ impl Link {
         slot::state(&self.parts.inbox, self.parts.geometry, ticket.slot) == ticket.generation
     }
 
-    /// Remembers what a pending call's request takes.
-    pub(crate) fn keep_request(&self, ticket: Ticket, held: Held) {
-        *self.requests[usize::from(ticket.slot)].lock() = Some(held);
-    }
-
-    /// Frees a slot after its reply was copied, and the request's blocks with it.
+    /// Frees a slot after its reply was copied, and what the request took with it.
     #[inline]
-    pub(crate) fn finish(&self, ticket: Ticket, is_inline: bool) {
-        if !is_inline {
-            self.free_request(ticket.slot);
+    pub(crate) fn finish(&self, ticket: Ticket, held: Option<Held>) {
+        if let Some(held) = held {
+            self.free(held);
         }
         self.pending.free(ticket);
         self.freed();
@@ -232,13 +227,13 @@ impl Link {
 
     /// Frees a slot whose call was not published.
     pub(crate) fn cancel(&self, ticket: Ticket) {
-        self.free_request(ticket.slot);
         self.pending.cancel(ticket);
         self.freed();
     }
 
     /// Leaves a call whose caller gives up: the slot comes back when the answer does.
-    pub(crate) fn abandon(&self, ticket: Ticket) {
+    pub(crate) fn abandon(&self, ticket: Ticket, held: Option<Held>) {
+        *self.requests[usize::from(ticket.slot)].lock() = held;
         let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
         marks::release(outbox, geometry, ticket.slot, ticket.generation);
         // Whoever waits for room wants to be woken by a late answer.

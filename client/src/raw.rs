@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
 use callgate_layout::envelope::Face;
 use callgate_layout::payload::{PayloadView, Room};
 use callgate_layout::{Code, Schema, Signature};
@@ -15,7 +16,7 @@ use crate::cancel::CancelToken;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::handler::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
-use crate::link::Link;
+use crate::opened::{Standing, Way};
 use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline};
 use crate::trace;
 use crate::types::{GateType, schema_of};
@@ -33,13 +34,13 @@ pub struct Payload<'a> {
 
 #[derive(Debug)]
 enum Source<'a> {
-    Shared(&'a PayloadView),
+    Shared(&'a PayloadView<'a>),
     Private(&'a [u8]),
 }
 
 impl<'a> Payload<'a> {
     /// What lies in shared memory, or else these private bytes.
-    pub(crate) fn new(view: Option<&'a PayloadView>, private: &'a [u8]) -> Payload<'a> {
+    pub(crate) fn new(view: Option<&'a PayloadView<'a>>, private: &'a [u8]) -> Payload<'a> {
         Payload {
             source: view.map_or(Source::Private(private), Source::Shared),
         }
@@ -233,20 +234,19 @@ impl<R: GateType> RawSubscriber<R> {
         let gate = self.shared.opened.gate();
         let standing = self.shared.opened.standing();
         let way = standing.way(Face::Function, gate)?;
-        let target = self.target(&way.link, way.index);
-        let room = caller::loan(target, len).map_err(|error| error.at_gate(gate.clone()))?;
+        let room = caller::loan(&way.link, len, || self.target(way));
+        let room = room.map_err(|error| error.at_gate(gate.clone()))?;
         Ok(Loan {
-            link: way.link.clone(),
-            index: way.index,
+            standing,
             room: Some(room),
             subscriber: self.clone(),
         })
     }
 
-    fn target<'a>(&'a self, link: &'a Link, index: u16) -> Target<'a> {
+    fn target<'a>(&'a self, way: &'a Way) -> Target<'a> {
         Target {
-            link,
-            index,
+            link: &way.link,
+            index: way.index,
             face: Face::Function,
             deadline: deadline(self.timeout),
             patience: &self.shared.patience,
@@ -277,8 +277,8 @@ impl<R: GateType> std::fmt::Debug for RawSubscriber<R> {
 /// Shared memory on loan: filled in place, then passed on by [`Loan::invoke`] or given back by
 /// dropping it.
 pub struct Loan<R: GateType> {
-    link: Arc<Link>,
-    index: u16,
+    /// The gate as it was when the memory was lent.
+    standing: Guard<Arc<Standing>>,
     /// `None` once it was passed on.
     room: Option<Room>,
     subscriber: RawSubscriber<R>,
@@ -292,7 +292,7 @@ impl<R: GateType> Loan<R> {
     /// In a forked child of the process that took the loan: shared memory is not inherited.
     pub fn bytes(&mut self) -> &mut [u8] {
         assert!(
-            self.link.is_here(),
+            self.subscriber.shared.bus.is_here(),
             "a loan cannot be used in a forked child"
         );
         self.room.as_mut().map_or(&mut [], Room::as_mut_slice)
@@ -307,24 +307,29 @@ impl<R: GateType> Loan<R> {
     ///
     /// The memory of a call that was given up comes back when its handler returns.
     pub fn invoke(mut self) -> Result<R> {
-        let gate = self.subscriber.shared.opened.gate();
-        let _span = trace::call(gate, &self.link);
-        let target = self.subscriber.target(&self.link, self.index);
+        let shared = &*self.subscriber.shared;
+        let gate = shared.opened.gate();
+        let way = self.standing.way(Face::Function, gate)?;
+        let _span = trace::call(gate, &way.link);
         let Some(room) = self.room.take() else {
             return Err(Error::new(
                 Code::InvalidArgument,
                 "the loan was passed on before",
             ));
         };
-        let outcome = caller::call_loaned(target, room);
-        outcome.map_err(|error| self.subscriber.shared.failed(&self.link, error))
+        let outcome = caller::call_loaned(self.subscriber.target(way), room);
+        outcome.map_err(|error| shared.failed(&way.link, error))
     }
 }
 
 impl<R: GateType> Drop for Loan<R> {
     fn drop(&mut self) {
-        if self.room.take().is_some() {
-            self.link.freed();
+        if self.room.take().is_some()
+            && let Ok(way) = self
+                .standing
+                .way(Face::Function, self.subscriber.shared.opened.gate())
+        {
+            way.link.freed();
         }
     }
 }

@@ -133,11 +133,12 @@ impl Table {
         } = tools;
         let is_nested = call.chain.is_some();
         if let Some(handler) = handler.in_place() {
-            let view = link.view_payload(call.place, call.length)?;
             let inline = cell.payload(is_nested);
             let inline = &inline[..(call.length as usize).min(inline.len())];
-            let payload = Payload::new(view.as_ref(), inline);
-            return Ok(counter.counted(gate, || handler.call(context, payload, reply)));
+            return link.view_payload((call.place, call.length), |view| {
+                let payload = Payload::new(view, inline);
+                counter.counted(gate, || handler.call(context, payload, reply))
+            });
         }
         let bytes = match call.place {
             Place::Inline => &cell.payload(is_nested)[..call.length as usize],

@@ -169,22 +169,22 @@ impl TrustPeers {
 
 /// A payload where it lies: in memory that its writer may still change.
 #[derive(Clone, Debug)]
-pub struct PayloadView {
-    memory: ReadView,
+pub struct PayloadView<'a> {
+    memory: &'a ReadView,
     at: usize,
     len: usize,
     trust: Option<TrustPeers>,
 }
 
-impl PayloadView {
+impl<'a> PayloadView<'a> {
     /// The `length` bytes from a block of a region on, which [`holds`](Region::holds) them.
     pub fn new(
-        memory: ReadView,
+        memory: &'a ReadView,
         region: Region,
         block: u8,
         length: u32,
         trust: Option<TrustPeers>,
-    ) -> PayloadView {
+    ) -> PayloadView<'a> {
         assert!(region.holds(block, length));
         PayloadView {
             memory,
@@ -280,7 +280,7 @@ mod tests_in_memory {
         let place = room.place();
         let region = Region::extent(extent.len());
         assert_eq!(place.check(100_001, region), Ok(()));
-        let view = PayloadView::new(memory, region, place.block, 100_001, None);
+        let view = PayloadView::new(&memory, region, place.block, 100_001, None);
         let mut copy = vec![0; 100_001];
         assert_eq!(view.copy_to(&mut copy), 100_001);
         assert!(copy.iter().enumerate().all(|(n, byte)| *byte == n as u8));

@@ -76,7 +76,7 @@ pub(super) fn receive<R: GateType>(link: &Link, flight: Flight, cell: &mut Cell)
     let reply = slot::read(link.inbox(), link.geometry(), flight.ticket.slot, cell)
         .map_err(|violation| broke(link, violation))?;
     if reply.place == Place::Inline {
-        link.finish(flight.ticket, flight.is_inline);
+        link.finish(flight.ticket, flight.held);
         return decode(reply.ok, &cell.inline()[..reply.length as usize]);
     }
     SCRATCH.with_borrow_mut(|scratch| {
@@ -84,7 +84,7 @@ pub(super) fn receive<R: GateType>(link: &Link, flight: Flight, cell: &mut Cell)
             return Err(broke(link, violation));
         }
         link.release_reply(flight.ticket, &reply);
-        link.finish(flight.ticket, flight.is_inline);
+        link.finish(flight.ticket, flight.held);
         let answer = decode(reply.ok, scratch);
         shrink(scratch);
         answer

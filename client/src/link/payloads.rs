@@ -8,10 +8,10 @@ use callgate_layout::payload::{Extent, PayloadView, Room};
 use callgate_layout::pending::Ticket;
 use rkyv::util::AlignedVec;
 
-use super::Link;
+use super::{Link, LinkParts};
 use crate::bus::Bus;
 use crate::error::Error;
-use crate::extents::Found;
+use crate::extents::{self, Found};
 
 /// What a payload takes of this side's memory.
 #[derive(Debug)]
@@ -33,18 +33,27 @@ impl Held {
 }
 
 impl Link {
+    /// Frees what the request of a call took that was given up.
     pub(super) fn free_request(&self, slot: u8) {
         let held = self.requests[usize::from(slot)].lock().take();
-        self.free(held);
+        if let Some(held) = held {
+            self.free(held);
+        }
     }
 
-    fn free(&self, held: Option<Held>) {
+    pub(super) fn free(&self, held: Held) {
         match held {
-            Some(Held::Area(run)) => self.area.free(run),
+            Held::Area(run) => self.area.free(run),
             // Dropping the room frees it.
-            Some(Held::Extent(room)) => drop(room),
-            None => {}
+            Held::Extent(room) => drop(room),
         }
+    }
+
+    /// Frees what a call was to take that was not published, and tells who waits for room.
+    #[cold]
+    pub(crate) fn give_up(&self, held: Held) {
+        self.free(held);
+        self.freed();
     }
 
     /// Copies a peer's payload that does not lie inline into private memory, where archives are
@@ -68,46 +77,49 @@ impl Link {
                 );
             }
             Place::Extent(place) => {
-                let (memory, region) = self.extents.peer(place, length)?;
+                let memory = self.extents.peer(place);
+                let (memory, region) = extents::checked(memory.as_ref(), place, length)?;
                 into.resize(length as usize, 0);
-                area::read(&memory, region, place.block, into);
+                area::read(memory, region, place.block, into);
             }
         }
         Ok(())
     }
 
-    /// A peer's payload where it lies; `None` for one that lies inline.
-    pub(crate) fn view_payload(
+    /// Shows a peer's payload where it lies; `None` for one that lies inline.
+    #[inline]
+    pub(crate) fn view_payload<T>(
         &self,
-        place: Place,
-        length: u32,
-    ) -> Result<Option<PayloadView>, Violation> {
-        let (memory, region, block) = match place {
-            Place::Inline => return Ok(None),
-            Place::Area { block } => (
-                self.parts.inbox.clone(),
-                Region::outbox(self.parts.geometry),
-                block,
-            ),
-            Place::Extent(place) => {
-                let (memory, region) = self.extents.peer(place, length)?;
-                (memory, region, place.block)
+        (place, length): (Place, u32),
+        look: impl FnOnce(Option<&PayloadView<'_>>) -> T,
+    ) -> Result<T, Violation> {
+        let LinkParts {
+            inbox,
+            geometry,
+            trust,
+            ..
+        } = &self.parts;
+        match place {
+            Place::Inline => Ok(look(None)),
+            Place::Area { block } => {
+                let region = Region::outbox(*geometry);
+                let view = PayloadView::new(inbox, region, block, length, *trust);
+                Ok(look(Some(&view)))
             }
-        };
-        Ok(Some(PayloadView::new(
-            memory,
-            region,
-            block,
-            length,
-            self.parts.trust,
-        )))
+            Place::Extent(place) => {
+                let memory = self.extents.peer(place);
+                let (memory, region) = extents::checked(memory.as_ref(), place, length)?;
+                let view = PayloadView::new(memory, region, place.block, length, *trust);
+                Ok(look(Some(&view)))
+            }
+        }
     }
 
     /// Copies a payload into blocks of this side's area, or into an extent; `None` while there
     /// is no room, which is being made then if that is possible.
     pub(crate) fn write_payload(&self, payload: &[u8]) -> Option<Result<Held, Error>> {
         if payload.len() <= self.area.capacity()
-            && let Some(run) = self.area.allocate(payload.len())
+            && let Some(run) = self.allocate(payload.len())
         {
             area::write(&self.parts.outbox, self.area.region(), run, payload);
             return Some(Ok(Held::Area(run)));
@@ -121,6 +133,16 @@ impl Link {
             Err(_) if payload.len() <= self.area.capacity() => None,
             Err(error) => Some(Err(error)),
         }
+    }
+
+    /// Takes blocks of the area. Those of calls that were given up come back where they are missed.
+    fn allocate(&self, len: usize) -> Option<Run> {
+        let run = self.area.allocate(len);
+        if run.is_none() {
+            self.sweep();
+            return self.area.allocate(len);
+        }
+        run
     }
 
     /// Takes room in an extent; `None` while there is none.
@@ -194,7 +216,7 @@ impl Link {
 
     fn free_reply(&self, reply: Option<(u32, Held)>) {
         if let Some((_, held)) = reply {
-            self.free(Some(held));
+            self.free(held);
             self.freed();
         }
     }

@@ -1,5 +1,6 @@
 //! Where a plugin's handlers run: on a thread of the plugin's, on several, or inside its own loop.
 
+mod inside;
 mod run;
 
 use std::cell::RefCell;
@@ -19,6 +20,8 @@ use crate::serve::Frame;
 use crate::server::Job;
 use crate::token::{Token, Turn};
 use crate::wait::Patience;
+
+pub(crate) use run::LATE_LOOK;
 
 /// Where the handlers of a plugin run.
 ///
@@ -54,13 +57,20 @@ pub(crate) struct Core {
     intake: ReentrantMutex<RefCell<Intake>>,
     /// In a pool, held by the one thread that looks for calls.
     leader: Mutex<()>,
-    /// How many threads wait for the bell.
-    parked: Mutex<u32>,
+    parked: Mutex<Parked>,
     /// The number of the thread that pumps; 0 for none.
     pump: AtomicU64,
     token: Token,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
+}
+
+/// Who waits for the bell, and whether peers are still told so.
+#[derive(Default)]
+struct Parked {
+    threads: u32,
+    /// From here on the status page says *closed*, whoever parks.
+    is_closed: bool,
 }
 
 /// The way to the intake: held all the time, or for moments.
@@ -94,7 +104,7 @@ impl Core {
             report,
             intake: ReentrantMutex::new(RefCell::new(Intake::new())),
             leader: Mutex::new(()),
-            parked: Mutex::new(0),
+            parked: Mutex::default(),
             pump: AtomicU64::new(0),
             token: Token::new(),
             running: AtomicU32::new(0),
@@ -253,43 +263,6 @@ impl Core {
         (self.report)(link, &Error::new(Code::Protocol, text));
     }
 
-    /// Whether there may be a call of a chain, for a thread that waits inside it.
-    #[inline]
-    pub(crate) fn may_have(&self, chain: u64) -> bool {
-        let Some(door) = self.try_door() else {
-            return false;
-        };
-        door.with(|intake| {
-            intake.has_call()
-                || intake.has_queued(Wanted::Chain(chain))
-                || self.served.version() != intake.version()
-        })
-    }
-
-    /// Serves one call of a chain, if there is one, on this thread, which waits inside it. What
-    /// else comes in is queued, and free threads are told.
-    pub(crate) fn serve_chain(&self, chain: u64) -> bool {
-        let Some(door) = self.try_door() else {
-            return false;
-        };
-        let version = self.served.version();
-        let wanted = Wanted::Chain(chain);
-        let mut frame = door.with(|intake| {
-            // New links may bring calls of this chain.
-            intake.refresh(&self.served, version);
-            intake.frame()
-        });
-        let next = door.with(|intake| intake.next(&mut frame.tools.cell, wanted));
-        if matches!(self.dispatch, Dispatch::Pool(_)) && *self.parked.lock() > 0 {
-            self.served.bell.ring();
-        }
-        let found = self.handle_next(&door, &mut frame, next);
-        // Outside of a dispatcher's loop nobody keeps the token.
-        self.token.let_go();
-        self.put_away(&door, frame);
-        found
-    }
-
     /// Keeps a frame for the next call; one of a plugin that closes is dropped, handlers and all.
     fn put_away(&self, door: &Door<'_>, frame: Frame) {
         if !self.served.is_closing() {
@@ -311,22 +284,6 @@ impl Core {
                 self.broke(&link, violation);
                 true
             }
-        }
-    }
-
-    /// Announces that a thread is about to wait for the bell. Afterwards it looks once more.
-    pub(crate) fn begin_park(&self) {
-        let mut parked = self.parked.lock();
-        *parked += 1;
-        self.served.status.park();
-    }
-
-    /// The thread looks by itself again.
-    pub(crate) fn end_park(&self) {
-        let mut parked = self.parked.lock();
-        *parked -= 1;
-        if *parked == 0 {
-            self.served.status.awake();
         }
     }
 }

@@ -11,8 +11,12 @@ use callgate_layout::{clock, marks, slot};
 
 use crate::caller::{Target, answer::ended};
 use crate::chain;
-use crate::dispatch::Core;
+use crate::dispatch::{Core, LATE_LOOK};
 use crate::error::Result;
+
+/// Calls served before looking at deadline, link and token: a peer that makes one after the other
+/// holds nobody for ever.
+const BATCH: u32 = 16;
 
 /// A wait inside a chain.
 struct Wait<'a> {
@@ -34,11 +38,13 @@ pub(crate) fn await_reply(target: Target<'_>, ticket: Ticket, cores: &[Arc<Core>
         cores,
     };
     loop {
-        wait.serve();
-        if target
-            .patience
-            .stay_awake(target.deadline, || wait.is_over())
-        {
+        let found = wait.serve();
+        // Late answers have deadlines, which are looked at before parking.
+        let until = match wait.settle() {
+            Some(_) => target.deadline.min(clock::now() + LATE_LOOK),
+            None => target.deadline,
+        };
+        if found || target.patience.stay_awake(until, || wait.is_over()) {
             if let Some(outcome) = ended(target, ticket) {
                 return outcome;
             }
@@ -54,10 +60,24 @@ impl Wait<'_> {
         self.cores.iter().filter(|core| core.is_mine())
     }
 
-    fn serve(&self) {
+    /// Serves a number of calls at most; whether there were any.
+    fn serve(&self) -> bool {
+        let mut found = false;
         for core in self.mine() {
-            while !self.target.link.is_answered(self.ticket) && core.serve_chain(self.chain) {}
+            let mut left = BATCH;
+            while left > 0
+                && !self.target.link.is_answered(self.ticket)
+                && core.serve_chain(self.chain)
+            {
+                (found, left) = (true, left - 1);
+            }
         }
+        found
+    }
+
+    /// Publishes late answers; when the time of the next one is up.
+    fn settle(&self) -> Option<u64> {
+        self.mine().filter_map(|core| core.settle()).min()
     }
 
     fn is_over(&self) -> bool {
@@ -78,6 +98,8 @@ impl Wait<'_> {
         let mine: Vec<_> = self.mine().collect();
         let bells: Vec<_> = mine.iter().map(|core| core.served().bell.word()).collect();
         mine.iter().for_each(|core| core.begin_park());
+        // Room that is released from here on rings a bell.
+        let late = self.settle();
         marks::set_waiter(outbox, geometry, ticket.slot, true);
         // REPLY-OR-WAITER, the caller's side; WORK-OR-PARKED has its fence in `begin_park`.
         parking::publish_fence();
@@ -88,7 +110,8 @@ impl Wait<'_> {
             let mut words: Vec<Awaited<'_>> = vec![reply, link.liveness()];
             words.extend(target.cancelled_word());
             words.extend(bells);
-            futex::wait_any_of(&words, target.deadline);
+            let until = late.unwrap_or(target.deadline).min(target.deadline);
+            futex::wait_any_of(&words, until);
         }
         marks::set_waiter(outbox, geometry, ticket.slot, false);
         mine.iter().for_each(|core| core.end_park());

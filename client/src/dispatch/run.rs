@@ -17,7 +17,7 @@ use crate::server::Job;
 /// Calls served before looking at the clock and at what else there is to do.
 const ROUND: u32 = 64;
 /// Nanoseconds to stay awake at most while answers wait for room.
-const LATE_LOOK: u64 = 200_000;
+pub(crate) const LATE_LOOK: u64 = 200_000;
 
 impl Core {
     /// How many threads of its own this serves on.
@@ -58,7 +58,7 @@ impl Core {
             self.refresh(&door, &mut frame);
             let served = self.serve_round(&door, &mut frame);
             if self.token.holder().is_some() {
-                self.await_turn(&door, &mut frame, clock::MAX_AHEAD_NS);
+                self.await_turn(&door, &mut frame, u64::MAX);
             } else if served == 0 && !self.stay_awake(&door, &frame, u64::MAX) {
                 self.park(&door, &frame, None);
             }
@@ -123,8 +123,15 @@ impl Core {
         let mut served = 0;
         while let Some(chain) = self.token.holder() {
             self.refresh(door, frame);
-            while self.serve_one(door, frame, Wanted::Chain(chain)) {
+            let enough = served + ROUND;
+            while served < enough
+                && self.token.holder() == Some(chain)
+                && self.serve_one(door, frame, Wanted::Chain(chain))
+            {
                 served += 1;
+                if clock::now() >= until {
+                    return served;
+                }
             }
             if self.served.is_closing() || clock::now() >= until {
                 break;
@@ -135,14 +142,14 @@ impl Core {
             }
             let bell = self.served.bell.word();
             self.begin_park();
+            // Late answers are looked at only after the fence, too.
+            let late = self.settle_late(door);
             let change = self.token.begin_waiting();
             if self.token.holder() == Some(chain) && !self.has_news(door, frame) {
-                let late = door.with(|intake| intake.late_deadline());
                 futex::wait_any(&[bell, change], late.unwrap_or(until).min(until));
             }
             self.token.end_waiting();
             self.end_park();
-            self.settle_late(door);
         }
         served
     }
@@ -202,7 +209,7 @@ impl Core {
 
     /// Ends the service: answers everything that is left without running it.
     pub(crate) fn finish(&self) {
-        self.served.status.close();
+        self.announce_end();
         self.await_visits();
         let door = self.door();
         let version = self.served.version();
@@ -228,14 +235,6 @@ impl Core {
                 self.token.end(turn);
             }
         }
-    }
-
-    fn settle_late(&self, door: &Door<'_>) {
-        door.with(|intake| {
-            if intake.late_deadline().is_some() {
-                intake.settle();
-            }
-        });
     }
 
     fn stay_awake(&self, door: &Door<'_>, frame: &Frame, until: u64) -> bool {

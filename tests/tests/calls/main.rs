@@ -2,6 +2,8 @@
 //! everything that can go wrong while both sides live.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod chains;
 mod deadlines;
 mod failures;
 mod fairness;

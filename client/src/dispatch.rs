@@ -11,14 +11,16 @@ use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
 use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 
+use crate::chain;
 use crate::count::Counter;
 use crate::error::Error;
 use crate::gates::Served;
 use crate::intake::{Broken, Intake, Wanted};
+use crate::lend;
 use crate::link::Link;
 use crate::serve::Frame;
 use crate::server::Job;
-use crate::token::{Token, Turn};
+use crate::token::{Lease, Token, Turn};
 use crate::wait::Patience;
 
 pub(crate) use run::LATE_LOOK;
@@ -60,7 +62,7 @@ pub(crate) struct Core {
     parked: Mutex<Parked>,
     /// The number of the thread that pumps; 0 for none.
     pump: AtomicU64,
-    token: Token,
+    token: Lease,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
 }
@@ -106,7 +108,7 @@ impl Core {
             leader: Mutex::new(()),
             parked: Mutex::default(),
             pump: AtomicU64::new(0),
-            token: Token::new(),
+            token: Lease::new(),
             running: AtomicU32::new(0),
         }
     }
@@ -126,7 +128,8 @@ impl Core {
         if let Dispatch::Pool(_) = self.dispatch {
             return Ok(None);
         }
-        self.token.visit(chain).map(Some).ok_or(&self.token)
+        lend::hold(self.token.token());
+        self.token.visit(chain).map(Some).ok_or(&*self.token)
     }
 
     /// Ends such a call, and counts it.
@@ -143,7 +146,7 @@ impl Core {
 
     /// Whether this thread is inside a chain in which one of the plugin's handlers runs.
     pub(crate) fn is_inside(&self) -> bool {
-        crate::chain::current().is_some_and(|chain| self.token.belongs_to(chain.id))
+        chain::current().is_some_and(|chain| self.token.belongs_to(chain.id))
     }
 
     #[inline]
@@ -160,6 +163,7 @@ impl Core {
         if let Dispatch::Pool(_) = self.dispatch {
             return Some(None);
         }
+        lend::hold(self.token.token());
         self.token.begin(chain).map(Some)
     }
 
@@ -173,10 +177,10 @@ impl Core {
     }
 
     /// Whether this thread may run the plugin's handlers while it waits. To be asked on threads
-    /// that [serve here](crate::chain::serve_here).
+    /// that [serve here](chain::serve_here).
     pub(crate) fn is_mine(&self) -> bool {
         self.dispatch != Dispatch::Pump
-            || self.pump.load(Ordering::Relaxed) == crate::chain::thread_number()
+            || self.pump.load(Ordering::Relaxed) == chain::thread_number()
     }
 
     /// The same, without waiting for another thread that pumps.
@@ -189,8 +193,7 @@ impl Core {
 
     /// Makes this thread the one that pumps.
     pub(crate) fn claim_pump(&self) {
-        self.pump
-            .store(crate::chain::thread_number(), Ordering::Relaxed);
+        self.pump.store(chain::thread_number(), Ordering::Relaxed);
     }
 
     /// Takes new copies of links, grants and gates if any of them changed.

@@ -20,9 +20,11 @@ use crate::dispatch::{Core, Dispatch};
 use crate::error::{Error, Result};
 use crate::gates::Gate;
 use crate::handler::{ErasedHandler, ReplyBuffer};
+use crate::lend;
 use crate::link::Link;
 use crate::serve::{not_provided, too_deep};
 use crate::subscriber::deadline;
+use crate::token::{Token, Turn};
 use crate::trace;
 use crate::types::GateType;
 use crate::wait::Patience;
@@ -161,11 +163,7 @@ impl Visit<'_> {
         let core = &self.local.core;
         let turn = match core.visit(chain.id) {
             Ok(turn) => turn,
-            Err(token) => Some(
-                token
-                    .visit_until(chain.id, deadline(self.timeout), self.cancel, self.patience)
-                    .ok_or_else(|| self.no_turn())?,
-            ),
+            Err(token) => Some(self.await_turn(token, chain.id)?),
         };
         let outcome = self.run(chain, given);
         core.leave(turn, outcome.is_err());
@@ -173,6 +171,15 @@ impl Visit<'_> {
             return Err(self.no_turn().maybe_run());
         }
         outcome
+    }
+
+    #[cold]
+    fn await_turn(&self, token: &Token, chain: u64) -> Result<Turn> {
+        // Who has it may need what this thread has meanwhile.
+        let _lent = lend::lend();
+        let until = deadline(self.timeout);
+        let turn = token.visit_until(chain, until, self.cancel, self.patience);
+        turn.ok_or_else(|| self.no_turn())
     }
 
     #[cold]

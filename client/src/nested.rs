@@ -13,6 +13,7 @@ use crate::caller::{Target, answer::ended};
 use crate::chain;
 use crate::dispatch::{Core, LATE_LOOK};
 use crate::error::Result;
+use crate::lend;
 
 /// Calls served before looking at deadline, link and token: a peer that makes one after the other
 /// holds nobody for ever.
@@ -29,6 +30,8 @@ struct Wait<'a> {
 /// Waits until the answer is there; an error when the link, the deadline or the caller's patience
 /// ends first.
 pub(crate) fn await_reply(target: Target<'_>, ticket: Ticket, cores: &[Arc<Core>]) -> Result<()> {
+    // What comes back in the chain may run on other threads as long as this one waits.
+    let _lent = lend::lend();
     let end = target.link.end();
     let begun = || Chain::begun_by(end.link, end.side, ticket.slot, ticket.generation);
     let wait = Wait {
@@ -96,8 +99,11 @@ impl Wait<'_> {
         let start = clock::now();
         // The same ones to the end, although another thread may begin to pump meanwhile.
         let mine: Vec<_> = self.mine().collect();
-        let bells: Vec<_> = mine.iter().map(|core| core.served().bell.word()).collect();
+        let bells = mine.iter().map(|core| core.served().bell.word());
+        let mut words: Vec<Awaited<'_>> = bells.collect();
         mine.iter().for_each(|core| core.begin_park());
+        // Calls of the chain may be queued while another chain has their turn.
+        words.extend(mine.iter().map(|core| core.token().begin_waiting()));
         // Room that is released from here on rings a bell.
         let late = self.settle();
         marks::set_waiter(outbox, geometry, ticket.slot, true);
@@ -107,14 +113,16 @@ impl Wait<'_> {
         let outcome = ended(target, ticket);
         if outcome.is_none() && !mine.iter().any(|core| core.may_have(self.chain)) {
             let reply = slot::word(inbox, geometry, ticket.slot, seen);
-            let mut words: Vec<Awaited<'_>> = vec![reply, link.liveness()];
+            words.splice(..0, [reply, link.liveness()]);
             words.extend(target.cancelled_word());
-            words.extend(bells);
             let until = late.unwrap_or(target.deadline).min(target.deadline);
             futex::wait_any_of(&words, until);
         }
         marks::set_waiter(outbox, geometry, ticket.slot, false);
-        mine.iter().for_each(|core| core.end_park());
+        for core in &mine {
+            core.token().end_waiting();
+            core.end_park();
+        }
         target.patience.learn(clock::now() - start);
         outcome
     }

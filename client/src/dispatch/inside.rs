@@ -1,7 +1,8 @@
 //! For threads that wait inside a chain: they serve its calls, publish late answers, and park.
 
 use super::{Core, Dispatch, Door};
-use crate::intake::Wanted;
+use crate::intake::{Intake, Wanted};
+use crate::token::Token;
 
 impl Core {
     /// Whether there may be a call of a chain, for a thread that waits inside it.
@@ -12,9 +13,20 @@ impl Core {
         };
         door.with(|intake| {
             intake.has_call()
-                || intake.has_queued(Wanted::Chain(chain))
+                || self.may_run_queued(intake, chain)
                 || self.served.version() != intake.version()
         })
+    }
+
+    /// Whether a call that was taken before waits for a chain to go on, and may run now.
+    pub(super) fn may_run_queued(&self, intake: &Intake, chain: u64) -> bool {
+        intake.has_queued(Wanted::Chain(chain))
+            && (matches!(self.dispatch, Dispatch::Pool(_)) || self.token.could_begin(chain))
+    }
+
+    /// Whose turns are waited for beside the bell: calls of this chain may be queued for one.
+    pub(crate) fn token(&self) -> &Token {
+        &self.token
     }
 
     /// Serves one call of a chain, if there is one, on this thread, which waits inside it. What

@@ -120,45 +120,68 @@ impl Core {
     /// Returns how many calls that were.
     #[cold]
     fn await_turn(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> u32 {
-        let mut served = 0;
+        let (mut served, first) = (0, (self.token.holder(), self.token.seen()));
         while let Some(chain) = self.token.holder() {
-            self.refresh(door, frame);
-            let enough = served + ROUND;
-            while served < enough
-                && self.token.holder() == Some(chain)
-                && self.serve_one(door, frame, Wanted::Chain(chain))
-            {
-                served += 1;
-                if clock::now() >= until {
-                    return served;
-                }
+            let is_another = (Some(chain), self.token.seen()) != first;
+            if is_another && door.with(|intake| intake.has_work()) {
+                // It has waited longer than a turn, and the next is its own.
+                self.token.claim();
             }
+            self.refresh(door, frame);
+            served += self.serve_holder(door, frame, (chain, until));
             if self.served.is_closing() || clock::now() >= until {
                 break;
             }
-            let is_over = || self.token.holder() != Some(chain) || self.has_news(door, frame);
-            if self.patience.stay_awake(until, is_over) {
-                continue;
+            let is_over =
+                || self.token.holder() != Some(chain) || self.has_news(door, frame, chain);
+            if !self.patience.stay_awake(until, is_over) {
+                self.park_for_turn(door, frame, (chain, until));
             }
-            let bell = self.served.bell.word();
-            self.begin_park();
-            // Late answers are looked at only after the fence, too.
-            let late = self.settle_late(door);
-            let change = self.token.begin_waiting();
-            if self.token.holder() == Some(chain) && !self.has_news(door, frame) {
-                futex::wait_any(&[bell, change], late.unwrap_or(until).min(until));
+        }
+        // A claim is used at once, or others wait for nothing.
+        if !self.served.is_closing()
+            && self.token.holder().is_none()
+            && self.serve_one(door, frame, Wanted::Any)
+        {
+            served += 1;
+        }
+        self.token.waive();
+        served
+    }
+
+    /// Serves calls of the chain that has the token, up to a number.
+    fn serve_holder(&self, door: &Door<'_>, frame: &mut Frame, (chain, until): (u64, u64)) -> u32 {
+        let mut served = 0;
+        while served < ROUND
+            && self.token.holder() == Some(chain)
+            && self.serve_one(door, frame, Wanted::Chain(chain))
+        {
+            served += 1;
+            if clock::now() >= until {
+                break;
             }
-            self.token.end_waiting();
-            self.end_park();
         }
         served
     }
 
-    /// Whether anything came in since the rings were looked at.
-    fn has_news(&self, door: &Door<'_>, frame: &Frame) -> bool {
+    fn park_for_turn(&self, door: &Door<'_>, frame: &Frame, (chain, until): (u64, u64)) {
+        let bell = self.served.bell.word();
+        self.begin_park();
+        // Late answers are looked at only after the fence, too.
+        let late = self.settle_late(door);
+        let change = self.token.begin_waiting();
+        if self.token.holder() == Some(chain) && !self.has_news(door, frame, chain) {
+            futex::wait_any(&[bell, change], late.unwrap_or(until).min(until));
+        }
+        self.token.end_waiting();
+        self.end_park();
+    }
+
+    /// Whether anything came in since the rings were looked at, or what came before may run now.
+    fn has_news(&self, door: &Door<'_>, frame: &Frame, chain: u64) -> bool {
         self.served.version() != frame.version
             || self.served.is_closing()
-            || door.with(|intake| intake.has_call())
+            || door.with(|intake| intake.has_call() || self.may_run_queued(intake, chain))
     }
 
     /// Serves the calls that are there, waiting for the first until the deadline at most, and

@@ -16,6 +16,8 @@ mod nested;
 mod parameters;
 mod payloads;
 mod support;
+#[cfg(test)]
+mod turns;
 mod types;
 mod waiting;
 mod watching;

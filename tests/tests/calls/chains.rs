@@ -131,3 +131,65 @@ fn what_comes_back_runs_while_a_visitor_waits() {
     assert_eq!(depths.load(Ordering::SeqCst), 3 * 2 * 400);
     assert!(start.elapsed() < Duration::from_secs(10));
 }
+
+/// Calls of two gates, each within its half, filled all slots of a link; a chain that had to pass
+/// through it found none, and the handlers that held the others up waited for that chain.
+fn a_crowd_leaves_slots_for_chains(dispatch: Dispatch) {
+    let bus = Bus::start(programs!());
+    let a = Arc::new(bus.plugin("A"));
+    let b = Arc::new(bus.builder("B").dispatch(dispatch).connect().unwrap());
+    let crowd = Arc::new(AtomicBool::new(false));
+    let gates: Vec<_> = ["B.One", "B.Two", "B.Y"]
+        .map(|gate| b.provide(gate, |n: u64| n + 1).unwrap())
+        .into();
+    let far = open::<(u64,), u64>(&a, "B.Y").with_timeout(Duration::from_secs(5));
+    let came = crowd.clone();
+    let hold = move |n: u64| -> Result<u64, HandlerError> {
+        came.store(true, Ordering::SeqCst);
+        // Long enough for 64 threads to come.
+        thread::sleep(Duration::from_millis(300));
+        let start = Instant::now();
+        let answer = far.invoke((n,))?;
+        assert!(start.elapsed() < Duration::from_secs(1));
+        Ok(answer)
+    };
+    let _hold = a.provide("A.Hold", hold).unwrap();
+    let hold = open::<(u64,), u64>(&b, "A.Hold");
+    let enter = move |n: u64| -> Result<u64, HandlerError> { Ok(hold.invoke((n,))?) };
+    let _enter = b.provide("B.Enter", enter).unwrap();
+    let outside = bus.plugin("C");
+    let enter = open::<(u64,), u64>(&outside, "B.Enter");
+    let ways = ["B.One", "B.Two"].map(|gate| open::<(u64,), u64>(&a, gate));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while dispatch == Dispatch::Pump && !is_over.load(Ordering::SeqCst) {
+                b.pump(Instant::now() + Duration::from_millis(20)).unwrap();
+            }
+        });
+        let first = scope.spawn(|| enter.invoke((41,)));
+        await_that("the chain is inside", || crowd.load(Ordering::SeqCst));
+        let others: Vec<_> = (0..64)
+            .map(|n| {
+                let way = &ways[n as usize % 2];
+                scope.spawn(move || way.invoke((n,)))
+            })
+            .collect();
+        let answer = first.join().unwrap();
+        let others: Vec<_> = others.into_iter().map(|one| one.join().unwrap()).collect();
+        is_over.store(true, Ordering::SeqCst);
+        assert_eq!(answer.unwrap(), 42);
+        assert!((0..64).zip(others).all(|(n, got)| got.unwrap() == n + 1));
+    });
+    drop(gates);
+}
+
+#[test]
+fn a_crowd_leaves_slots_for_chains_on_a_thread() {
+    a_crowd_leaves_slots_for_chains(Dispatch::Thread);
+}
+
+#[test]
+fn a_crowd_leaves_slots_for_chains_in_a_pump() {
+    a_crowd_leaves_slots_for_chains(Dispatch::Pump);
+}

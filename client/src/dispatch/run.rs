@@ -56,7 +56,7 @@ impl Core {
         let (door, mut frame) = (self.door(), Frame::default());
         while !self.served.is_closing() {
             self.refresh(&door, &mut frame);
-            let served = self.serve_round(&door, &mut frame);
+            let served = self.serve_round(&door, &mut frame, None);
             if self.token.holder().is_some() {
                 self.await_turn(&door, &mut frame, u64::MAX);
             } else if served == 0 && !self.stay_awake(&door, &frame, u64::MAX) {
@@ -99,8 +99,9 @@ impl Core {
         None
     }
 
-    /// Serves calls that are there, up to a number; returns how many there were.
-    fn serve_round(&self, door: &Door<'_>, frame: &mut Frame) -> u32 {
+    /// Serves calls that are there, up to a number; returns how many there were. In a pump not past
+    /// its deadline, which every call may bring about.
+    fn serve_round(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> u32 {
         self.settle_late(door);
         // Also where there was nothing to serve since the last time.
         self.token.offer();
@@ -109,7 +110,9 @@ impl Core {
         while served < ROUND && self.serve_one(door, frame, Wanted::Any) {
             served += 1;
             self.token.offer();
-            if self.served.version() != frame.version {
+            if self.served.version() != frame.version
+                || until.is_some_and(|until| clock::now() >= until)
+            {
                 break;
             }
         }
@@ -215,8 +218,9 @@ impl Core {
         let mut all = 0;
         while !self.served.is_closing() {
             self.refresh(door, frame);
-            let mut served = self.serve_round(door, frame);
-            if self.token.holder().is_some() {
+            let mut served = self.serve_round(door, frame, Some(deadline));
+            let is_late = served > 0 && clock::now() >= deadline;
+            if !is_late && self.token.holder().is_some() {
                 served += self.await_turn(door, frame, deadline);
             }
             all += served as usize;

@@ -1,10 +1,11 @@
 //! Who gets a turn when several want one, and for how long a pump keeps its thread.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Context, Payload};
+use callgate_client::{Context, Dispatch, Payload};
 use callgate_tests::shorthand::open;
 use callgate_tests::{Bus, PATIENCE, programs};
 
@@ -50,4 +51,44 @@ fn a_visitor_that_comes_again_and_again_leaves_turns_to_others() {
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
         assert!(took < Duration::from_secs(2), "{took:?}");
     });
+}
+
+/// A frame-driven host gave its calls 10 ms, and a crowd of slow ones took 64 times as long as
+/// one.
+#[test]
+fn a_pump_looks_at_the_clock_after_each_call() {
+    let bus = Bus::start(programs!());
+    let host = bus.builder("Host").dispatch(Dispatch::Pump).connect();
+    let host = Arc::new(host.unwrap());
+    let _slow = host
+        .provide("Host.Slow", || thread::sleep(Duration::from_millis(5)))
+        .unwrap();
+    let caller = bus.plugin("Caller");
+    let slow = open::<(), ()>(&caller, "Host.Slow");
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..20)
+            .map(|_| scope.spawn(|| slow.invoke(()).unwrap()))
+            .collect();
+        // All of them are there.
+        thread::sleep(Duration::from_millis(100));
+        let (mut served, mut longest) = (0, Duration::ZERO);
+        while served < 20 {
+            let start = Instant::now();
+            let now = host.pump(start + Duration::from_millis(10)).unwrap();
+            longest = longest.max(start.elapsed());
+            assert!(now > 0, "at least one a pump");
+            served += now;
+        }
+        assert_eq!(served, 20);
+        assert!(longest < Duration::from_millis(60), "{longest:?}");
+        for call in calls {
+            call.join().unwrap();
+        }
+    });
+    let idle = (0..10).map(|_| {
+        let start = Instant::now();
+        host.pump(start + Duration::from_millis(5)).unwrap();
+        start.elapsed()
+    });
+    assert!(idle.min().unwrap() < Duration::from_millis(15));
 }

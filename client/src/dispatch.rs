@@ -18,7 +18,7 @@ use crate::gates::Served;
 use crate::intake::{Broken, Intake, Wanted};
 use crate::lend;
 use crate::link::Link;
-use crate::serve::Frame;
+use crate::serve::{Frame, Table, discard};
 use crate::server::Job;
 use crate::token::{Lease, Token, Turn};
 use crate::wait::Patience;
@@ -66,6 +66,9 @@ pub(crate) struct Core {
     /// How many threads of a pool have not ended.
     running: AtomicU32,
 }
+
+/// Copies of what may be called that are out of date.
+type Old = (Vec<Table>, Vec<Frame>);
 
 /// Who waits for the bell, and whether peers are still told so.
 #[derive(Default)]
@@ -199,21 +202,33 @@ impl Core {
     /// Takes new copies of links, grants and gates if any of them changed.
     #[inline]
     fn refresh(&self, door: &Door<'_>, frame: &mut Frame) {
-        let version = self.served.version();
-        if version != frame.version {
-            self.take_copies(door, frame, version);
+        if let Some(old) = self.take_copies(door, frame) {
+            self.discard(old);
         }
     }
 
+    /// The same; gives the old ones back.
+    #[inline]
+    fn take_copies(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Old> {
+        let version = self.served.version();
+        (version != frame.version).then(|| self.take_copies_of(door, frame, version))
+    }
+
     #[cold]
-    fn take_copies(&self, door: &Door<'_>, frame: &mut Frame, version: u64) {
-        let old = door.with(|intake| {
+    fn take_copies_of(&self, door: &Door<'_>, frame: &mut Frame, version: u64) -> Old {
+        door.with(|intake| {
             intake.refresh(&self.served, version);
             let old = frame.refresh(intake, &self.served, version);
             (old, intake.take_spare())
-        });
-        // Now that nothing is borrowed: what a handler has captured may come back here.
-        drop(old);
+        })
+    }
+
+    /// Drops what may be the last of a handler, while nothing is borrowed or locked: what that has
+    /// captured may panic, and may call this very plugin, on this thread, which keeps the token.
+    #[cold]
+    fn discard<T>(&self, old: T) {
+        self.token.let_go();
+        discard(old);
     }
 
     /// Serves one call; false when there was none whose turn it is.
@@ -266,10 +281,19 @@ impl Core {
         (self.report)(link, &Error::new(Code::Protocol, text));
     }
 
-    /// Keeps a frame for the next call; one of a plugin that closes is dropped, handlers and all.
+    /// Keeps a frame for the next call. One of a plugin that closes is dropped, handlers and all,
+    /// and so is one that went out of date in use: nobody would look at it until the next change.
     fn put_away(&self, door: &Door<'_>, frame: Frame) {
-        if !self.served.is_closing() {
-            door.with(|intake| intake.keep(frame));
+        let old = door.with(|intake| {
+            let is_current = frame.version == intake.version() || frame.version == 0;
+            if self.served.is_closing() || !is_current {
+                return Some(frame);
+            }
+            intake.keep(frame);
+            None
+        });
+        if let Some(old) = old {
+            self.discard(old);
         }
     }
 

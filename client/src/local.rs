@@ -22,7 +22,7 @@ use crate::gates::Gate;
 use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::lend;
 use crate::link::Link;
-use crate::serve::{not_provided, too_deep};
+use crate::serve::{discard, not_provided, too_deep};
 use crate::subscriber::deadline;
 use crate::token::{Token, Turn};
 use crate::trace;
@@ -165,8 +165,13 @@ impl Visit<'_> {
             Ok(turn) => turn,
             Err(token) => Some(self.await_turn(token, chain.id)?),
         };
-        let outcome = self.run(chain, given);
+        let mut renewed = None;
+        let outcome = self.run(chain, given, &mut renewed);
         core.leave(turn, outcome.is_err());
+        if let Some(local) = renewed {
+            // It may be the last of a handler that was withdrawn meanwhile.
+            discard(local);
+        }
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
             return Err(self.no_turn().maybe_run());
         }
@@ -191,18 +196,24 @@ impl Visit<'_> {
         Error::new(Code::Timeout, text)
     }
 
+    /// Runs the gate as it is now, which is kept in `renewed` if it is not as it was.
     #[inline]
-    fn run<A: GateType, R: GateType>(&self, chain: Chain, given: &mut Given<'_, A>) -> Result<R> {
+    fn run<A: GateType, R: GateType>(
+        &self,
+        chain: Chain,
+        given: &mut Given<'_, A>,
+        renewed: &mut Option<Local>,
+    ) -> Result<R> {
         // Now that it is this chain's turn: what was withdrawn before does not run any more.
         if self.local.is_current() {
             return self.run_on(self.local, chain, given);
         }
-        let local = self.local.renewed(self.gate);
+        let local = renewed.insert(self.local.renewed(self.gate));
         if local.core.served().is_closing() {
             let text = "the plugin has closed; the call was not run";
             return Err(Error::new(Code::ProviderGone, text));
         }
-        self.run_on(&local, chain, given)
+        self.run_on(local, chain, given)
     }
 
     #[inline]

@@ -7,7 +7,7 @@ use std::time::Instant;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
-use super::{Core, Dispatch, Door};
+use super::{Core, Dispatch, Door, Old};
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::intake::{Broken, Wanted};
@@ -18,6 +18,15 @@ use crate::server::Job;
 const ROUND: u32 = 64;
 /// Nanoseconds to stay awake at most while answers wait for room.
 pub(crate) const LATE_LOOK: u64 = 200_000;
+
+/// What the look-out of a pool found.
+enum Found {
+    Call(Result<Job, Broken>),
+    /// Copies that are out of date, to be dropped.
+    Old(Old),
+    /// The plugin closes.
+    End,
+}
 
 impl Core {
     /// How many threads of its own this serves on.
@@ -63,7 +72,7 @@ impl Core {
                 self.park(&door, &frame, None);
             }
         }
-        self.token.let_go();
+        self.discard(frame);
     }
 
     /// One thread looks for calls; when it has one, the next takes over the look-out. Who waits for
@@ -73,30 +82,35 @@ impl Core {
         loop {
             let look_out = self.leader.lock();
             let mut frame = door.with(|intake| intake.frame());
-            let next = self.look_out(&door, &mut frame);
+            let found = self.look_out(&door, &mut frame);
             drop(look_out);
-            if next.is_none() {
-                return;
+            match found {
+                Found::Call(next) => {
+                    self.handle_next(&door, &mut frame, Some(next));
+                }
+                Found::Old(old) => self.discard(old),
+                Found::End => return self.discard(frame),
             }
-            self.handle_next(&door, &mut frame, next);
             self.put_away(&door, frame);
         }
     }
 
-    /// Waits for a call; `None` when the plugin closes.
-    fn look_out(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Result<Job, Broken>> {
+    /// Waits for something that is to be done without the look-out.
+    fn look_out(&self, door: &Door<'_>, frame: &mut Frame) -> Found {
         while !self.served.is_closing() {
-            self.refresh(door, frame);
+            if let Some(old) = self.take_copies(door, frame) {
+                return Found::Old(old);
+            }
             self.settle_late(door);
             let next = door.with(|intake| intake.next(&mut frame.tools.cell, Wanted::Any));
-            if next.is_some() {
-                return next;
+            if let Some(next) = next {
+                return Found::Call(next);
             }
             if !self.stay_awake(door, frame, u64::MAX) {
                 self.park(door, frame, None);
             }
         }
-        None
+        Found::End
     }
 
     /// Serves calls that are there, up to a number; returns how many there were. In a pump not past
@@ -245,8 +259,8 @@ impl Core {
             intake.refuse_all();
             intake.take_spare()
         });
-        // Handlers are dropped with them, which may come back here.
-        drop(spare);
+        drop(door);
+        self.discard(spare);
     }
 
     /// Waits for a handler that another plugin of this process runs, unless this is its chain.

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+mod captures;
+#[cfg(test)]
 mod chains;
 mod deadlines;
 mod failures;

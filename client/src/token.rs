@@ -116,9 +116,10 @@ impl Token {
             }
         };
         turns.end_wanting();
-        if turn.is_none() {
-            let _ = turns.waive(me);
-            // The dispatcher may wait for this one to be done.
+        // Unused where it got in because somebody lent his turn.
+        let was_due = turns.waive(me);
+        // Without a turn: the dispatcher may wait for this one to be done.
+        if was_due || turn.is_none() {
             self.tell();
         }
         turn
@@ -282,6 +283,33 @@ mod tests {
         assert!(token.begin(ONE).is_none());
         token.end(visit);
         assert!(token.begin(ONE).is_some());
+    }
+
+    /// Who had claimed the next turn got in because its chain lent one, and the claim stayed: nobody
+    /// else had a turn ever again.
+    #[test]
+    fn a_claim_ends_with_the_wait() {
+        let (token, patience) = (Token::default(), Patience::new(WaitPolicy::Park));
+        let outer = token.visit(ONE).unwrap();
+        std::thread::scope(|scope| {
+            let inner = scope.spawn(|| {
+                let turn = token.visit_until(ONE, u64::MAX, None, &patience);
+                token.end(turn.unwrap());
+            });
+            while !token.is_wanted() {
+                std::thread::yield_now();
+            }
+            for _ in 0..20 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                token.tell();
+            }
+            let lent = token.begin_lending(ONE).unwrap();
+            inner.join().unwrap();
+            assert!(token.end_lending(lent));
+        });
+        token.end(outer);
+        assert_eq!(token.holder(), None);
+        token.end(token.visit(TWO).unwrap());
     }
 
     /// Handlers on two threads at once.

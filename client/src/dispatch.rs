@@ -5,7 +5,7 @@ mod run;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
@@ -63,6 +63,8 @@ pub(crate) struct Core {
     /// The number of the thread that pumps; 0 for none.
     pump: AtomicU64,
     token: Lease,
+    /// Calls of a pool's handlers by other plugins of this process that are under way.
+    visits: AtomicU32,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
 }
@@ -112,6 +114,7 @@ impl Core {
             parked: Mutex::default(),
             pump: AtomicU64::new(0),
             token: Lease::new(),
+            visits: AtomicU32::new(0),
             running: AtomicU32::new(0),
         }
     }
@@ -129,6 +132,9 @@ impl Core {
     #[inline]
     pub(crate) fn visit(&self, chain: u64) -> Result<Option<Turn>, &Token> {
         if let Dispatch::Pool(_) = self.dispatch {
+            self.visits.fetch_add(1, Ordering::Relaxed);
+            // VISIT-OR-CLOSING, who visits: after this it looks whether the plugin closes.
+            fence(Ordering::SeqCst);
             return Ok(None);
         }
         lend::hold(self.token.token());
@@ -143,13 +149,17 @@ impl Core {
                 self.served.status.count_call(failed);
                 self.token.end(turn);
             }
-            None => self.door().with(|_| self.served.status.count_call(failed)),
+            None => {
+                self.door().with(|_| self.served.status.count_call(failed));
+                self.end_visit();
+            }
         }
     }
 
-    /// Whether this thread is inside a chain in which one of the plugin's handlers runs.
+    /// Whether this thread is inside a chain in which one of the plugin's handlers runs, or may.
     pub(crate) fn is_inside(&self) -> bool {
-        chain::current().is_some_and(|chain| self.token.belongs_to(chain.id))
+        let may_visit = || self.visits.load(Ordering::Relaxed) != 0;
+        chain::current().is_some_and(|chain| self.token.belongs_to(chain.id) || may_visit())
     }
 
     #[inline]

@@ -53,7 +53,10 @@ impl Granted {
             (&mut self.function, &mut gate.function),
             (&mut self.action, &mut gate.action),
         ] {
-            half.take_if(|half| *pinned.get_or_insert(half.fingerprint) != half.fingerprint);
+            let is_other =
+                |half: &mut Half| *pinned.get_or_insert(half.fingerprint) != half.fingerprint;
+            // Not dropped here: it may be the last one by now, and locks are held.
+            gate.unseen.extend(half.take_if(is_other));
         }
         gate
     }
@@ -67,6 +70,8 @@ pub(crate) struct Gate {
     record: Option<u16>,
     function: Option<Half>,
     action: Option<Half>,
+    /// Halves that may not be called here.
+    unseen: Vec<Half>,
 }
 
 impl Gate {
@@ -148,6 +153,7 @@ impl Served {
             record: free.inspect(|record| self.status.clear_gate(*record)),
             function: None,
             action: None,
+            unseen: Vec::new(),
         });
         let half = gate.half(face);
         if half.is_some() {
@@ -258,6 +264,7 @@ mod tests {
             record: None,
             function: Some(half),
             action: None,
+            unseen: Vec::new(),
         }
     }
 

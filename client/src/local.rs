@@ -92,7 +92,11 @@ impl Local {
     pub(crate) fn renewed(&self, gate: &str) -> Local {
         let served = self.core.served();
         // The version first: a gate that is newer than its version is looked up once too often.
-        let version = served.version();
+        let version = match served.version() {
+            // Never current: such a call is to find out that the plugin closes.
+            _ if served.is_closing() => u64::MAX,
+            version => version,
+        };
         Local {
             version,
             gate: served.look_up(gate),

@@ -1,5 +1,9 @@
 //! For threads that wait inside a chain: they serve its calls, publish late answers, and park.
 
+use std::sync::atomic::{Ordering, fence};
+
+use callgate_layout::sys::futex::{self, Awaited};
+
 use super::{Core, Dispatch, Door};
 use crate::intake::{Intake, Wanted};
 use crate::token::Token;
@@ -92,5 +96,26 @@ impl Core {
         let mut parked = self.parked.lock();
         parked.is_closed = true;
         self.served.status.close();
+    }
+
+    pub(super) fn end_visit(&self) {
+        let is_last = self.visits.fetch_sub(1, Ordering::Release) == 1;
+        // VISIT-OR-CLOSING, who visited.
+        fence(Ordering::SeqCst);
+        if is_last && self.served.is_closing() {
+            futex::wake_private(&self.visits);
+        }
+    }
+
+    /// Waits until no visitor runs a handler of this pool, which closes.
+    pub(super) fn await_end_of_visits(&self) {
+        // VISIT-OR-CLOSING, who closes, and said so before.
+        fence(Ordering::SeqCst);
+        loop {
+            match self.visits.load(Ordering::Acquire) {
+                0 => return,
+                visits => futex::wait_any(&[Awaited::private(&self.visits, visits)], u64::MAX),
+            }
+        }
     }
 }

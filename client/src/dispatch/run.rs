@@ -265,16 +265,22 @@ impl Core {
 
     /// Waits for a handler that another plugin of this process runs, unless this is its chain.
     fn await_visits(&self) {
+        if let Dispatch::Pool(_) = self.dispatch {
+            // Inside a handler, which may be the one that would be waited for.
+            if chain::current().is_none() {
+                self.await_end_of_visits();
+            }
+            return;
+        }
         let chain = chain::current().unwrap_or_else(chain::fresh).id;
         if let Ok(Some(turn)) = self.visit(chain) {
             return self.token.end(turn);
         }
-        if !matches!(self.dispatch, Dispatch::Pool(_)) {
-            let forever = clock::now() + clock::MAX_AHEAD_NS;
-            let turn = self.token.visit_until(chain, forever, None, &self.patience);
-            if let Some(turn) = turn {
-                self.token.end(turn);
-            }
+        let turn = self
+            .token
+            .visit_until(chain, u64::MAX, None, &self.patience);
+        if let Some(turn) = turn {
+            self.token.end(turn);
         }
     }
 

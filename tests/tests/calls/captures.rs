@@ -198,3 +198,30 @@ fn a_capture_may_be_the_last_handle_of_its_plugin() {
         }
     }
 }
+
+/// A plugin was gone while a caller in its process still ran one of its handlers.
+#[test]
+fn closing_waits_for_visitors() {
+    for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
+        let bus = Bus::start(programs!());
+        let builder = bus.builder("Host").dispatch(dispatch).direct_calls(true);
+        let host = builder.connect().unwrap();
+        let (busy, (inside, entered)) = (Arc::new(AtomicBool::new(false)), mpsc::channel());
+        let (is_busy, inside) = (busy.clone(), Mutex::new(inside));
+        let slow = move || {
+            is_busy.store(true, Ordering::SeqCst);
+            inside.lock().unwrap().send(()).unwrap();
+            thread::sleep(Duration::from_millis(100));
+            is_busy.store(false, Ordering::SeqCst);
+        };
+        host.provide("Host.Slow", slow).unwrap().keep();
+        let caller = bus.plugin("Caller");
+        let slow = open::<(), ()>(&caller, "Host.Slow");
+        thread::scope(|scope| {
+            scope.spawn(|| slow.invoke(()).unwrap());
+            entered.recv().unwrap();
+            drop(host);
+            assert!(!busy.load(Ordering::SeqCst), "{dispatch:?}");
+        });
+    }
+}

@@ -159,14 +159,14 @@ fn take_ticket(target: Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
     }
 }
 
-/// Takes a slot if one is free: for a call of its own one of the half that its gate may have, for
-/// one that a handler makes any, because the chain's earlier calls wait for it.
+/// Takes a slot if one is free: for a call of its own one of those that its gate may have, for one
+/// that a handler makes any, because the chain's earlier calls wait for it.
 #[inline]
 fn try_ticket(target: Target<'_>, chain: Option<Chain>) -> Option<Ticket> {
     let pending = target.link.pending();
     match chain {
         None => pending.take_for(target.index),
-        Some(_) => pending.take(),
+        Some(_) => pending.take(target.index),
     }
 }
 
@@ -301,7 +301,7 @@ fn no_room(target: Target<'_>, what: &str) -> Error {
     Error::new(
         Code::Overloaded,
         format!(
-            "no {what} to plugin {} came free before the deadline; {} calls are under way (one gate has at most half of a link's {}), nothing was sent",
+            "no {what} to plugin {} came free before the deadline; {} calls are under way (of a link's {}, one gate has at most half and calls outside of chains three quarters), nothing was sent",
             link.peer().name(),
             link.pending().in_flight(),
             link.geometry().entries()

@@ -5,11 +5,14 @@
 //! stack, so that A → B → A cannot deadlock.
 
 use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use callgate_layout::clock;
 use callgate_layout::envelope::{Chain, MAX_DEPTH};
+use callgate_layout::sys::fork::ForkMark;
 
 use crate::dispatch::Core;
 
@@ -32,9 +35,10 @@ thread_local! {
     static CORES: RefCell<Option<Rc<[Arc<Core>]>>> = const { RefCell::new(None) };
     static NUMBER: u64 = {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        // Process numbers have 22 bits.
-        u64::from(std::process::id()) << 40 | NEXT.fetch_add(1, Ordering::Relaxed)
+        NEXT.fetch_add(1, Ordering::Relaxed)
     };
+    /// The name of the next chain that this thread begins, and the process that drew it.
+    static NEXT_NAME: Cell<Option<(ForkMark, u64)>> = const { Cell::new(None) };
 }
 
 /// The chain of the handler that runs on this thread; `None` outside of handlers.
@@ -70,18 +74,39 @@ impl Drop for Entered {
     }
 }
 
-/// The chain that a call begins inside this process: named after its thread, which is in one chain
-/// at a time.
+/// How many handlers this thread has on its stack.
 #[inline]
-pub(crate) fn fresh() -> Chain {
-    Chain::begun_here(thread_number())
+pub(crate) fn nesting() -> usize {
+    usize::from(STANDING.get().nesting)
 }
 
-/// A number that no other thread has.
+/// The chain that a call begins inside this process. Each has a name of its own: what is left of
+/// the last one, which its caller gave up, is not to be taken for a part of it.
+#[inline]
+pub(crate) fn fresh() -> Chain {
+    let (process, name) = match NEXT_NAME.get() {
+        Some((process, name)) if process.is_here() => (process, name),
+        _ => (ForkMark::here(), draw()),
+    };
+    NEXT_NAME.set(Some((process, name.wrapping_add(1))));
+    Chain::begun_here(name)
+}
+
+/// Where a thread's names begin: far from those of other threads and of other processes, also of
+/// forked ones, which share keys and may share numbers.
+#[cold]
+fn draw() -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.write_u64(clock::now());
+    hasher.finish()
+}
+
+/// A number that no other thread of this process has, and not 0.
 #[inline]
 pub(crate) fn thread_number() -> u64 {
-    // Threads that are coming down have none of their own any more, and serve nobody.
-    NUMBER.try_with(|number| *number).unwrap_or(0)
+    // There is nothing to drop, so it is there until the thread is gone.
+    NUMBER.with(|number| *number)
 }
 
 /// From now on this thread runs handlers of a plugin while it waits inside a chain.

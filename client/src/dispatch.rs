@@ -1,24 +1,29 @@
 //! Where a plugin's handlers run: on a thread of the plugin's, on several, or inside its own loop.
 
+mod inside;
 mod run;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
 use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 
+use crate::chain;
 use crate::count::Counter;
 use crate::error::Error;
 use crate::gates::Served;
 use crate::intake::{Broken, Intake, Wanted};
+use crate::lend;
 use crate::link::Link;
-use crate::serve::Frame;
+use crate::serve::{Frame, Table, discard};
 use crate::server::Job;
-use crate::token::{Token, Turn};
+use crate::token::{Lease, Token, Turn};
 use crate::wait::Patience;
+
+pub(crate) use run::LATE_LOOK;
 
 /// Where the handlers of a plugin run.
 ///
@@ -54,13 +59,25 @@ pub(crate) struct Core {
     intake: ReentrantMutex<RefCell<Intake>>,
     /// In a pool, held by the one thread that looks for calls.
     leader: Mutex<()>,
-    /// How many threads wait for the bell.
-    parked: Mutex<u32>,
+    parked: Mutex<Parked>,
     /// The number of the thread that pumps; 0 for none.
     pump: AtomicU64,
-    token: Token,
+    token: Lease,
+    /// Calls of a pool's handlers by other plugins of this process that are under way.
+    visits: AtomicU32,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
+}
+
+/// Copies of what may be called that are out of date.
+type Old = (Vec<Table>, Vec<Frame>);
+
+/// Who waits for the bell, and whether peers are still told so.
+#[derive(Default)]
+struct Parked {
+    threads: u32,
+    /// From here on the status page says *closed*, whoever parks.
+    is_closed: bool,
 }
 
 /// The way to the intake: held all the time, or for moments.
@@ -94,9 +111,10 @@ impl Core {
             report,
             intake: ReentrantMutex::new(RefCell::new(Intake::new())),
             leader: Mutex::new(()),
-            parked: Mutex::new(0),
+            parked: Mutex::default(),
             pump: AtomicU64::new(0),
-            token: Token::new(),
+            token: Lease::new(),
+            visits: AtomicU32::new(0),
             running: AtomicU32::new(0),
         }
     }
@@ -114,9 +132,13 @@ impl Core {
     #[inline]
     pub(crate) fn visit(&self, chain: u64) -> Result<Option<Turn>, &Token> {
         if let Dispatch::Pool(_) = self.dispatch {
+            self.visits.fetch_add(1, Ordering::Relaxed);
+            // VISIT-OR-CLOSING, who visits: after this it looks whether the plugin closes.
+            fence(Ordering::SeqCst);
             return Ok(None);
         }
-        self.token.visit(chain).map(Some).ok_or(&self.token)
+        lend::hold(self.token.token());
+        self.token.visit(chain).map(Some).ok_or(&*self.token)
     }
 
     /// Ends such a call, and counts it.
@@ -127,13 +149,17 @@ impl Core {
                 self.served.status.count_call(failed);
                 self.token.end(turn);
             }
-            None => self.door().with(|_| self.served.status.count_call(failed)),
+            None => {
+                self.door().with(|_| self.served.status.count_call(failed));
+                self.end_visit();
+            }
         }
     }
 
-    /// Whether this thread is inside a chain in which one of the plugin's handlers runs.
+    /// Whether this thread is inside a chain in which one of the plugin's handlers runs, or may.
     pub(crate) fn is_inside(&self) -> bool {
-        crate::chain::current().is_some_and(|chain| self.token.belongs_to(chain.id))
+        let may_visit = || self.visits.load(Ordering::Relaxed) != 0;
+        chain::current().is_some_and(|chain| self.token.belongs_to(chain.id) || may_visit())
     }
 
     #[inline]
@@ -150,6 +176,7 @@ impl Core {
         if let Dispatch::Pool(_) = self.dispatch {
             return Some(None);
         }
+        lend::hold(self.token.token());
         self.token.begin(chain).map(Some)
     }
 
@@ -163,10 +190,10 @@ impl Core {
     }
 
     /// Whether this thread may run the plugin's handlers while it waits. To be asked on threads
-    /// that [serve here](crate::chain::serve_here).
+    /// that [serve here](chain::serve_here).
     pub(crate) fn is_mine(&self) -> bool {
         self.dispatch != Dispatch::Pump
-            || self.pump.load(Ordering::Relaxed) == crate::chain::thread_number()
+            || self.pump.load(Ordering::Relaxed) == chain::thread_number()
     }
 
     /// The same, without waiting for another thread that pumps.
@@ -179,28 +206,39 @@ impl Core {
 
     /// Makes this thread the one that pumps.
     pub(crate) fn claim_pump(&self) {
-        self.pump
-            .store(crate::chain::thread_number(), Ordering::Relaxed);
+        self.pump.store(chain::thread_number(), Ordering::Relaxed);
     }
 
     /// Takes new copies of links, grants and gates if any of them changed.
     #[inline]
     fn refresh(&self, door: &Door<'_>, frame: &mut Frame) {
-        let version = self.served.version();
-        if version != frame.version {
-            self.take_copies(door, frame, version);
+        if let Some(old) = self.take_copies(door, frame) {
+            self.discard(old);
         }
     }
 
+    /// The same; gives the old ones back.
+    #[inline]
+    fn take_copies(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Old> {
+        let version = self.served.version();
+        (version != frame.version).then(|| self.take_copies_of(door, frame, version))
+    }
+
     #[cold]
-    fn take_copies(&self, door: &Door<'_>, frame: &mut Frame, version: u64) {
-        let old = door.with(|intake| {
+    fn take_copies_of(&self, door: &Door<'_>, frame: &mut Frame, version: u64) -> Old {
+        door.with(|intake| {
             intake.refresh(&self.served, version);
             let old = frame.refresh(intake, &self.served, version);
             (old, intake.take_spare())
-        });
-        // Now that nothing is borrowed: what a handler has captured may come back here.
-        drop(old);
+        })
+    }
+
+    /// Drops what may be the last of a handler, while nothing is borrowed or locked: what that has
+    /// captured may panic, and may call this very plugin, on this thread, which keeps the token.
+    #[cold]
+    fn discard<T>(&self, old: T) {
+        self.token.let_go();
+        discard(old);
     }
 
     /// Serves one call; false when there was none whose turn it is.
@@ -253,47 +291,19 @@ impl Core {
         (self.report)(link, &Error::new(Code::Protocol, text));
     }
 
-    /// Whether there may be a call of a chain, for a thread that waits inside it.
-    #[inline]
-    pub(crate) fn may_have(&self, chain: u64) -> bool {
-        let Some(door) = self.try_door() else {
-            return false;
-        };
-        door.with(|intake| {
-            intake.has_call()
-                || intake.has_queued(Wanted::Chain(chain))
-                || self.served.version() != intake.version()
-        })
-    }
-
-    /// Serves one call of a chain, if there is one, on this thread, which waits inside it. What
-    /// else comes in is queued, and free threads are told.
-    pub(crate) fn serve_chain(&self, chain: u64) -> bool {
-        let Some(door) = self.try_door() else {
-            return false;
-        };
-        let version = self.served.version();
-        let wanted = Wanted::Chain(chain);
-        let mut frame = door.with(|intake| {
-            // New links may bring calls of this chain.
-            intake.refresh(&self.served, version);
-            intake.frame()
-        });
-        let next = door.with(|intake| intake.next(&mut frame.tools.cell, wanted));
-        if matches!(self.dispatch, Dispatch::Pool(_)) && *self.parked.lock() > 0 {
-            self.served.bell.ring();
-        }
-        let found = self.handle_next(&door, &mut frame, next);
-        // Outside of a dispatcher's loop nobody keeps the token.
-        self.token.let_go();
-        self.put_away(&door, frame);
-        found
-    }
-
-    /// Keeps a frame for the next call; one of a plugin that closes is dropped, handlers and all.
+    /// Keeps a frame for the next call. One of a plugin that closes is dropped, handlers and all,
+    /// and so is one that went out of date in use: nobody would look at it until the next change.
     fn put_away(&self, door: &Door<'_>, frame: Frame) {
-        if !self.served.is_closing() {
-            door.with(|intake| intake.keep(frame));
+        let old = door.with(|intake| {
+            let is_current = frame.version == intake.version() || frame.version == 0;
+            if self.served.is_closing() || !is_current {
+                return Some(frame);
+            }
+            intake.keep(frame);
+            None
+        });
+        if let Some(old) = old {
+            self.discard(old);
         }
     }
 
@@ -311,22 +321,6 @@ impl Core {
                 self.broke(&link, violation);
                 true
             }
-        }
-    }
-
-    /// Announces that a thread is about to wait for the bell. Afterwards it looks once more.
-    pub(crate) fn begin_park(&self) {
-        let mut parked = self.parked.lock();
-        *parked += 1;
-        self.served.status.park();
-    }
-
-    /// The thread looks by itself again.
-    pub(crate) fn end_park(&self) {
-        let mut parked = self.parked.lock();
-        *parked -= 1;
-        if *parked == 0 {
-            self.served.status.awake();
         }
     }
 }

@@ -48,7 +48,9 @@ impl Granted {
             (self.function, &mut gate.function),
             (self.action, &mut gate.action),
         ] {
-            half.take_if(|half| pinned != Some(half.fingerprint));
+            // Not dropped here: it may be the last one by now, and locks are held.
+            let other = half.take_if(|half| pinned != Some(half.fingerprint));
+            gate.unseen.extend(other);
         }
         gate
     }
@@ -62,6 +64,8 @@ pub(crate) struct Gate {
     record: Option<u16>,
     function: Option<Half>,
     action: Option<Half>,
+    /// Halves that may not be called here.
+    unseen: Vec<Half>,
 }
 
 impl Gate {
@@ -157,6 +161,7 @@ impl Served {
             record: free.inspect(|record| self.status.clear_gate(*record)),
             function: None,
             action: None,
+            unseen: Vec::new(),
         });
         let half = gate.half(face);
         if half.is_some() {
@@ -278,6 +283,7 @@ mod tests {
             record: None,
             function: Some(half),
             action: None,
+            unseen: Vec::new(),
         }
     }
 

@@ -19,6 +19,7 @@ mod extents;
 mod gates;
 mod handler;
 mod intake;
+mod lend;
 mod link;
 mod listen;
 mod local;

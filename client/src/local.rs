@@ -21,9 +21,11 @@ use crate::dispatch::{Core, Dispatch};
 use crate::error::{Error, Result};
 use crate::gates::Callable;
 use crate::handler::{ErasedHandler, ReplyBuffer};
+use crate::lend;
 use crate::link::Link;
-use crate::serve::{not_provided, too_deep};
+use crate::serve::{discard, not_provided, too_deep};
 use crate::subscriber::deadline;
+use crate::token::{Token, Turn};
 use crate::trace;
 use crate::types::GateType;
 use crate::wait::Patience;
@@ -95,7 +97,11 @@ impl Local {
     pub(crate) fn renewed(&self) -> Local {
         let served = self.core.served();
         // The version first: what is newer than its version is looked up once too often.
-        let version = served.version();
+        let version = match served.version() {
+            // Never current: such a call is to find out that the plugin closes.
+            _ if served.is_closing() => u64::MAX,
+            version => version,
+        };
         let (end, index) = self.granted;
         Local {
             core: self.core.clone(),
@@ -168,18 +174,28 @@ impl Visit<'_> {
         let core = &self.local.core;
         let turn = match core.visit(chain.id) {
             Ok(turn) => turn,
-            Err(token) => Some(
-                token
-                    .visit_until(chain.id, deadline(self.timeout), self.cancel, self.patience)
-                    .ok_or_else(|| self.no_turn())?,
-            ),
+            Err(token) => Some(self.await_turn(token, chain.id)?),
         };
-        let outcome = self.run(chain, given);
+        let mut renewed = None;
+        let outcome = self.run(chain, given, &mut renewed);
         core.leave(turn, outcome.is_err());
+        if let Some(local) = renewed {
+            // It may be the last of a handler that was withdrawn meanwhile.
+            discard(local);
+        }
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
             return Err(self.no_turn().maybe_run());
         }
         outcome
+    }
+
+    #[cold]
+    fn await_turn(&self, token: &Token, chain: u64) -> Result<Turn> {
+        // Who has it may need what this thread has meanwhile.
+        let _lent = lend::lend();
+        let until = deadline(self.timeout);
+        let turn = token.visit_until(chain, until, self.cancel, self.patience);
+        turn.ok_or_else(|| self.no_turn())
     }
 
     #[cold]
@@ -191,19 +207,25 @@ impl Visit<'_> {
         Error::new(Code::Timeout, text)
     }
 
+    /// Runs the gate as it is now, which is kept in `renewed` if it is not as it was.
     #[inline]
-    fn run<A: GateType, R: GateType>(&self, chain: Chain, given: &mut Given<'_, A>) -> Result<R> {
+    fn run<A: GateType, R: GateType>(
+        &self,
+        chain: Chain,
+        given: &mut Given<'_, A>,
+        renewed: &mut Option<Local>,
+    ) -> Result<R> {
         // Now that it is this chain's turn: what was withdrawn or revoked before does not run any
         // more.
         if self.local.is_current() {
             return self.run_on(self.local, chain, given);
         }
-        let local = self.local.renewed();
+        let local = renewed.insert(self.local.renewed());
         if local.core.served().is_closing() {
             let text = "the plugin has closed; the call was not run";
             return Err(Error::new(Code::ProviderGone, text));
         }
-        self.run_on(&local, chain, given)
+        self.run_on(local, chain, given)
     }
 
     #[inline]

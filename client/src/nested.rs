@@ -11,8 +11,13 @@ use callgate_layout::{clock, marks, slot};
 
 use crate::caller::{Target, answer::ended};
 use crate::chain;
-use crate::dispatch::Core;
+use crate::dispatch::{Core, LATE_LOOK};
 use crate::error::Result;
+use crate::lend;
+
+/// Calls served before looking at deadline, link and token: a peer that makes one after the other
+/// holds nobody for ever.
+const BATCH: u32 = 16;
 
 /// A wait inside a chain.
 struct Wait<'a> {
@@ -25,6 +30,8 @@ struct Wait<'a> {
 /// Waits until the answer is there; an error when the link, the deadline or the caller's patience
 /// ends first.
 pub(crate) fn await_reply(target: Target<'_>, ticket: Ticket, cores: &[Arc<Core>]) -> Result<()> {
+    // What comes back in the chain may run on other threads as long as this one waits.
+    let _lent = lend::lend();
     let end = target.link.end();
     let begun = || Chain::begun_by(end.link, end.side, ticket.slot, ticket.generation);
     let wait = Wait {
@@ -34,11 +41,13 @@ pub(crate) fn await_reply(target: Target<'_>, ticket: Ticket, cores: &[Arc<Core>
         cores,
     };
     loop {
-        wait.serve();
-        if target
-            .patience
-            .stay_awake(target.deadline, || wait.is_over())
-        {
+        let found = wait.serve();
+        // Late answers have deadlines, which are looked at before parking.
+        let until = match wait.settle() {
+            Some(_) => target.deadline.min(clock::now() + LATE_LOOK),
+            None => target.deadline,
+        };
+        if found || target.patience.stay_awake(until, || wait.is_over()) {
             if let Some(outcome) = ended(target, ticket) {
                 return outcome;
             }
@@ -54,10 +63,24 @@ impl Wait<'_> {
         self.cores.iter().filter(|core| core.is_mine())
     }
 
-    fn serve(&self) {
+    /// Serves a number of calls at most; whether there were any.
+    fn serve(&self) -> bool {
+        let mut found = false;
         for core in self.mine() {
-            while !self.target.link.is_answered(self.ticket) && core.serve_chain(self.chain) {}
+            let mut left = BATCH;
+            while left > 0
+                && !self.target.link.is_answered(self.ticket)
+                && core.serve_chain(self.chain)
+            {
+                (found, left) = (true, left - 1);
+            }
         }
+        found
+    }
+
+    /// Publishes late answers; when the time of the next one is up.
+    fn settle(&self) -> Option<u64> {
+        self.mine().filter_map(|core| core.settle()).min()
     }
 
     fn is_over(&self) -> bool {
@@ -76,8 +99,13 @@ impl Wait<'_> {
         let start = clock::now();
         // The same ones to the end, although another thread may begin to pump meanwhile.
         let mine: Vec<_> = self.mine().collect();
-        let bells: Vec<_> = mine.iter().map(|core| core.served().bell.word()).collect();
+        let bells = mine.iter().map(|core| core.served().bell.word());
+        let mut words: Vec<Awaited<'_>> = bells.collect();
         mine.iter().for_each(|core| core.begin_park());
+        // Calls of the chain may be queued while another chain has their turn.
+        words.extend(mine.iter().map(|core| core.token().begin_waiting()));
+        // Room that is released from here on rings a bell.
+        let late = self.settle();
         marks::set_waiter(outbox, geometry, ticket.slot, true);
         // REPLY-OR-WAITER, the caller's side; WORK-OR-PARKED has its fence in `begin_park`.
         parking::publish_fence();
@@ -85,13 +113,16 @@ impl Wait<'_> {
         let outcome = ended(target, ticket);
         if outcome.is_none() && !mine.iter().any(|core| core.may_have(self.chain)) {
             let reply = slot::word(inbox, geometry, ticket.slot, seen);
-            let mut words: Vec<Awaited<'_>> = vec![reply, link.liveness()];
+            words.splice(..0, [reply, link.liveness()]);
             words.extend(target.cancelled_word());
-            words.extend(bells);
-            futex::wait_any_of(&words, target.deadline);
+            let until = late.unwrap_or(target.deadline).min(target.deadline);
+            futex::wait_any_of(&words, until);
         }
         marks::set_waiter(outbox, geometry, ticket.slot, false);
-        mine.iter().for_each(|core| core.end_park());
+        for core in &mine {
+            core.token().end_waiting();
+            core.end_park();
+        }
         target.patience.learn(clock::now() - start);
         outcome
     }

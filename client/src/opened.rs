@@ -143,20 +143,24 @@ impl Opened {
     #[cold]
     pub(crate) fn renew(&self) {
         // Held across look and change, as in `lose`.
-        let _progress = self.progress.lock();
+        let progress = self.progress.lock();
         let mut standing = Standing::clone(&self.standing());
+        let mut old = None;
         if let Some(way) = &mut standing.way
             && let Some(local) = &mut way.local
         {
             *local = local.renewed();
-            self.standing.store(Arc::new(standing));
+            old = Some(self.standing.swap(Arc::new(standing)));
         }
+        // What it leads to may be the last of a handler, which may come back here.
+        drop(progress);
+        drop(old);
     }
 
     /// The link is gone; if calls went through it, the gate is no longer there.
     pub(crate) fn lose(&self, link: &Arc<Link>) {
         // Held across look and change, so that a newer standing is not overwritten.
-        let mut progress = self.progress.lock();
+        let (mut progress, mut old) = (self.progress.lock(), None);
         if self
             .standing()
             .way
@@ -165,15 +169,17 @@ impl Opened {
         {
             let absent = Standing::absent();
             progress.note(&absent);
-            self.standing.store(Arc::new(absent));
+            old = Some(self.standing.swap(Arc::new(absent)));
             progress.is_known = true;
             self.change.notify_all();
         }
+        drop(progress);
+        drop(old);
     }
 
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
-        let mut progress = self.progress.lock();
+        let (mut progress, mut old) = (self.progress.lock(), None);
         if reason.code() == Code::PermissionDenied && !self.standing().is_closed {
             // What was granted before is not any more.
             let denied = Standing {
@@ -181,11 +187,13 @@ impl Opened {
                 ..Standing::absent()
             };
             progress.note(&denied);
-            self.standing.store(Arc::new(denied));
+            old = Some(self.standing.swap(Arc::new(denied)));
         }
         progress.is_known = true;
         progress.failure = Some(reason);
         self.change.notify_all();
+        drop(progress);
+        drop(old);
     }
 
     /// The session is over: nothing will change any more, except that links end.
@@ -203,16 +211,18 @@ impl Opened {
     }
 
     fn replace(&self, standing: Standing) {
-        let mut progress = self.progress.lock();
+        let (mut progress, mut old) = (self.progress.lock(), None);
         // What the broker sent while the plugin closed changes nothing any more.
         if !self.standing().is_closed {
             progress.note(&standing);
-            self.standing.store(Arc::new(standing));
+            old = Some(self.standing.swap(Arc::new(standing)));
             // A gate that could not be opened stands as it does now, after all.
             progress.failure = None;
         }
         progress.is_known = true;
         self.change.notify_all();
+        drop(progress);
+        drop(old);
     }
 
     /// Waits until the broker has said how the gate stands, for the first time.

@@ -161,7 +161,23 @@ impl Table {
 #[inline]
 pub(crate) fn guarded<T>(gate: &Gate, run: impl FnOnce() -> Result<T>) -> Result<T> {
     let outcome = catch_unwind(AssertUnwindSafe(run));
-    outcome.unwrap_or_else(|panic| Err(panicked(gate.name(), &*panic)))
+    outcome.unwrap_or_else(|panic| {
+        let error = panicked(gate.name(), &*panic);
+        discard(panic);
+        Err(error)
+    })
+}
+
+/// Drops something of a user's, which may panic and ends nothing by that. Not to be called while
+/// anything is locked or borrowed, for it may come back here, too.
+pub(crate) fn discard<T>(what: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(what))) {
+        tracing::warn!(panic = text_of(&*panic), "what was let go of panicked");
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            // There would be no end to it.
+            std::mem::forget(again);
+        }
+    }
 }
 
 /// The error for a chain that is too long.
@@ -194,15 +210,17 @@ pub(crate) fn not_provided(face: Face) -> Error {
 
 #[cold]
 fn panicked(gate: &str, panic: &(dyn Any + Send)) -> Error {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text");
+    let text = text_of(panic);
     tracing::warn!(gate, panic = text, "a handler panicked");
     Error::new(
         Code::HandlerPanicked,
         format!("the handler panicked: {text}"),
     )
     .maybe_run()
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no text")
 }

@@ -6,8 +6,8 @@
 //!
 //! The modules in the order in which a call meets them: [`pending`] → [`envelope`] → [`ring`] →
 //! [`parking`] (the provider's doorbell) → [`slot`] → [`marks`]; [`geometry`] says where these
-//! lie, [`area`] which blocks of payload are taken. [`control`] has the records that plugins and
-//! broker exchange to set all that up.
+//! lie, [`area`] which blocks of payload are taken, [`turns`] whose handlers may run. [`control`]
+//! has the records that plugins and broker exchange to set all that up.
 //!
 //! `unsafe` stands in [`view`], [`payload`] and [`sys`] alone.
 
@@ -32,6 +32,7 @@ pub mod slot;
 pub mod socket;
 pub mod sys;
 pub mod tally;
+pub mod turns;
 pub mod view;
 
 pub use code::{Blame, Code};

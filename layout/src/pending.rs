@@ -48,21 +48,24 @@ impl Pending {
         }
     }
 
-    /// Takes the lowest free slot; `None` while all are taken.
+    /// Takes the lowest free slot for a call of a gate that is made inside a chain; `None` while all
+    /// are taken. Such a call is held against no limit, because what holds slots waits for it.
     #[inline]
-    pub fn take(&self) -> Option<Ticket> {
-        self.take_if(|_| true)
+    pub fn take(&self, gate: u16) -> Option<Ticket> {
+        self.take_if(gate, |_| true)
     }
 
-    /// Takes a slot for a call of a gate; `None` while all are taken, or half of them for this very
-    /// gate: one slow gate does not keep the others of its link from being called.
+    /// Takes a slot for a call of a gate that begins a chain; `None` while half of them are taken
+    /// for this very gate, so that a slow one does not keep the others of its link from being
+    /// called; or while three quarters are taken altogether, so that chains find the rest.
     #[inline]
     pub fn take_for(&self, gate: u16) -> Option<Ticket> {
         let half = (self.entries / 2).max(1);
-        let ticket =
-            self.take_if(|taken| taken.count_ones() < half || self.count(taken, gate) < half)?;
-        self.gates[usize::from(ticket.slot)].store(gate, Ordering::Relaxed);
-        Some(ticket)
+        let most = (self.entries - self.entries / 4).max(1);
+        self.take_if(gate, |taken| {
+            let all = taken.count_ones();
+            all < half || all < most && self.count(taken, gate) < half
+        })
     }
 
     /// How many of the taken slots are for a gate, or may be. A slot's gate is unknown from before
@@ -81,7 +84,7 @@ impl Pending {
     }
 
     #[inline]
-    fn take_if(&self, may: impl Fn(u64) -> bool) -> Option<Ticket> {
+    fn take_if(&self, gate: u16, may: impl Fn(u64) -> bool) -> Option<Ticket> {
         // PENDING-FREED, acquire: for the gates of the slots that are taken.
         let mut taken = self.taken.load(Ordering::Acquire);
         loop {
@@ -96,7 +99,10 @@ impl Pending {
                 Ordering::Acquire,
                 Ordering::Acquire,
             ) {
-                Ok(_) => return Some(self.ticket(slot as u8)),
+                Ok(_) => {
+                    self.gates[slot as usize].store(gate, Ordering::Relaxed);
+                    return Some(self.ticket(slot as u8));
+                }
                 Err(now) => taken = now,
             }
         }
@@ -184,8 +190,30 @@ mod tests {
         assert_eq!(pending.take_for(7).map(|ticket| ticket.slot), Some(5));
         pending.free(other);
         // Chains may have the rest.
-        assert!((0..32).all(|_| pending.take().is_some()));
-        assert_eq!(pending.take(), None);
+        assert!((0..32).all(|_| pending.take(7).is_some()));
+        assert_eq!(pending.take(7), None);
+    }
+
+    /// Two gates, each within its half, filled all slots, and a chain that what held them waited
+    /// for found none.
+    #[test]
+    fn a_quarter_of_the_slots_is_kept_for_chains() {
+        let pending = Pending::new(Geometry::DEFAULT);
+        let take = |gate| pending.take_for(gate);
+        assert_eq!((0..100).filter_map(|n| take(n % 2)).count(), 48);
+        assert_eq!(take(9), None);
+        assert!((0..16).all(|_| pending.take(9).is_some()));
+        assert_eq!(pending.take(9), None);
+    }
+
+    /// The slots of calls inside chains counted against every gate, and a gate that had nothing
+    /// under way could not be called.
+    #[test]
+    fn a_chains_calls_count_for_their_own_gate_alone() {
+        let pending = Pending::new(Geometry::DEFAULT);
+        assert!((0..32).all(|_| pending.take(1).is_some()));
+        assert_eq!(pending.take_for(1), None);
+        assert!(pending.take_for(2).is_some());
     }
 
     /// A call that found no room for its payload was never published, but its slot's generation
@@ -194,14 +222,14 @@ mod tests {
     #[test]
     fn a_call_that_is_not_published_is_not_counted() {
         let pending = Pending::new(Geometry::DEFAULT);
-        let first = pending.take().unwrap();
+        let first = pending.take(0).unwrap();
         pending.cancel(first);
-        assert_eq!(pending.take(), Some(first));
+        assert_eq!(pending.take(0), Some(first));
         pending.free(first);
         let next = Ticket {
             generation: 2,
             ..first
         };
-        assert_eq!(pending.take(), Some(next));
+        assert_eq!(pending.take(0), Some(next));
     }
 }

@@ -17,8 +17,9 @@ use crate::types::GateType;
 #[inline]
 pub(super) fn await_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.link;
-    if let Some(cores) = chain::cores() {
-        return nested::await_reply(target, ticket, &cores);
+    let cores = chain::cores();
+    if cores.is_some() || chain::current().is_some() {
+        return nested::await_reply(target, ticket, cores.as_deref().unwrap_or_default());
     }
     let is_over = || link.is_answered(ticket) || link.is_gone() || target.is_cancelled();
     if target.patience.stay_awake(target.deadline, is_over) && link.is_answered(ticket) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
-use super::{Core, Dispatch, Door};
+use super::{Core, Dispatch, Door, Old};
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::intake::{Broken, Wanted};
@@ -17,7 +17,16 @@ use crate::server::Job;
 /// Calls served before looking at the clock and at what else there is to do.
 const ROUND: u32 = 64;
 /// Nanoseconds to stay awake at most while answers wait for room.
-const LATE_LOOK: u64 = 200_000;
+pub(crate) const LATE_LOOK: u64 = 200_000;
+
+/// What the look-out of a pool found.
+enum Found {
+    Call(Result<Job, Broken>),
+    /// Copies that are out of date, to be dropped.
+    Old(Old),
+    /// The plugin closes.
+    End,
+}
 
 /// What came of looking for a while.
 enum Seen {
@@ -65,14 +74,14 @@ impl Core {
         let (door, mut frame) = (self.door(), Frame::default());
         while !self.served.is_closing() {
             self.refresh(&door, &mut frame);
-            let served = self.serve_round(&door, &mut frame);
+            let served = self.serve_round(&door, &mut frame, None);
             if self.token.holder().is_some() {
-                self.await_turn(&door, &mut frame, clock::MAX_AHEAD_NS);
+                self.await_turn(&door, &mut frame, u64::MAX);
             } else if served == 0 {
                 self.await_work(&door, &mut frame, None);
             }
         }
-        self.token.let_go();
+        self.discard(frame);
     }
 
     /// One thread looks for calls; when it has one, the next takes over the look-out. Who waits for
@@ -82,36 +91,42 @@ impl Core {
         loop {
             let look_out = self.leader.lock();
             let mut frame = door.with(|intake| intake.frame());
-            let next = self.look_out(&door, &mut frame);
+            let found = self.look_out(&door, &mut frame);
             drop(look_out);
-            if next.is_none() {
-                return;
+            match found {
+                Found::Call(next) => {
+                    self.handle_next(&door, &mut frame, Some(next));
+                }
+                Found::Old(old) => self.discard(old),
+                Found::End => return self.discard(frame),
             }
-            self.handle_next(&door, &mut frame, next);
             self.put_away(&door, frame);
         }
     }
 
-    /// Waits for a call; `None` when the plugin closes.
-    fn look_out(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Result<Job, Broken>> {
+    /// Waits for something that is to be done without the look-out.
+    fn look_out(&self, door: &Door<'_>, frame: &mut Frame) -> Found {
         while !self.served.is_closing() {
-            self.refresh(door, frame);
+            if let Some(old) = self.take_copies(door, frame) {
+                return Found::Old(old);
+            }
             self.settle_late(door);
             let next = door.with(|intake| intake.next(&mut frame.tools.cell, Wanted::Any));
-            if next.is_some() {
-                return next;
+            if let Some(next) = next {
+                return Found::Call(next);
             }
             match self.stay_awake(door, frame, u64::MAX) {
-                Seen::Call(next) => return Some(next),
+                Seen::Call(next) => return Found::Call(next),
                 Seen::Change => {}
                 Seen::Nothing => self.park(door, frame, None),
             }
         }
-        None
+        Found::End
     }
 
-    /// Serves calls that are there, up to a number; returns how many there were.
-    fn serve_round(&self, door: &Door<'_>, frame: &mut Frame) -> u32 {
+    /// Serves calls that are there, up to a number; returns how many there were. In a pump not past
+    /// its deadline, which every call may bring about.
+    fn serve_round(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> u32 {
         self.settle_late(door);
         // Also where there was nothing to serve since the last time.
         self.token.offer();
@@ -120,7 +135,9 @@ impl Core {
         while served < ROUND && self.serve_one(door, frame, Wanted::Any) {
             served += 1;
             self.token.offer();
-            if self.served.version() != frame.version {
+            if self.served.version() != frame.version
+                || until.is_some_and(|until| clock::now() >= until)
+            {
                 break;
             }
         }
@@ -131,38 +148,68 @@ impl Core {
     /// Returns how many calls that were.
     #[cold]
     fn await_turn(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> u32 {
-        let mut served = 0;
+        let (mut served, first) = (0, (self.token.holder(), self.token.seen()));
         while let Some(chain) = self.token.holder() {
-            self.refresh(door, frame);
-            while self.serve_one(door, frame, Wanted::Chain(chain)) {
-                served += 1;
+            let is_another = (Some(chain), self.token.seen()) != first;
+            if is_another && door.with(|intake| intake.has_work()) {
+                // It has waited longer than a turn, and the next is its own.
+                self.token.claim();
             }
+            self.refresh(door, frame);
+            served += self.serve_holder(door, frame, (chain, until));
             if self.served.is_closing() || clock::now() >= until {
                 break;
             }
-            let is_over = || self.token.holder() != Some(chain) || self.has_news(door, frame);
-            if self.patience.stay_awake(until, is_over) {
-                continue;
+            let is_over =
+                || self.token.holder() != Some(chain) || self.has_news(door, frame, chain);
+            if !self.patience.stay_awake(until, is_over) {
+                self.park_for_turn(door, frame, (chain, until));
             }
-            let bell = self.served.bell.word();
-            self.begin_park();
-            let change = self.token.begin_waiting();
-            if self.token.holder() == Some(chain) && !self.has_news(door, frame) {
-                let late = door.with(|intake| intake.late_deadline());
-                futex::wait_any(&[bell, change], late.unwrap_or(until).min(until));
+        }
+        // A claim is used at once, or others wait for nothing.
+        if !self.served.is_closing()
+            && self.token.holder().is_none()
+            && self.serve_one(door, frame, Wanted::Any)
+        {
+            served += 1;
+        }
+        self.token.waive();
+        served
+    }
+
+    /// Serves calls of the chain that has the token, up to a number.
+    fn serve_holder(&self, door: &Door<'_>, frame: &mut Frame, (chain, until): (u64, u64)) -> u32 {
+        let mut served = 0;
+        while served < ROUND
+            && self.token.holder() == Some(chain)
+            && self.serve_one(door, frame, Wanted::Chain(chain))
+        {
+            served += 1;
+            if clock::now() >= until {
+                break;
             }
-            self.token.end_waiting();
-            self.end_park();
-            self.settle_late(door);
         }
         served
     }
 
-    /// Whether anything came in since the rings were looked at.
-    fn has_news(&self, door: &Door<'_>, frame: &Frame) -> bool {
+    fn park_for_turn(&self, door: &Door<'_>, frame: &Frame, (chain, until): (u64, u64)) {
+        let bell = self.served.bell.word();
+        self.begin_park();
+        // Late answers are looked at only after the fence, too.
+        let late = self.settle_late(door);
+        let change = self.token.begin_waiting();
+        if self.token.holder() == Some(chain) && !self.has_news(door, frame, chain) {
+            futex::wait_any(&[bell, change], late.unwrap_or(until).min(until));
+        }
+        self.token.end_waiting();
+        self.end_park();
+    }
+
+    /// Whether anything came in since the rings were looked at, or what came before may run now.
+    fn has_news(&self, door: &Door<'_>, frame: &Frame, chain: u64) -> bool {
         self.served.version() != frame.version
             || self.served.is_closing()
-            || door.with(|intake| intake.has_call())
+            || door.with(|intake| intake.has_call() || self.may_run_queued(intake, chain))
     }
 
     /// Serves the calls that are there, waiting for the first until the deadline at most, and
@@ -196,16 +243,20 @@ impl Core {
         let mut all = 0;
         while !self.served.is_closing() {
             self.refresh(door, frame);
-            let mut served = self.serve_round(door, frame);
-            if self.token.holder().is_some() {
+            let mut served = self.serve_round(door, frame, Some(deadline));
+            let is_late = served > 0 && clock::now() >= deadline;
+            if !is_late && self.token.holder().is_some() {
                 served += self.await_turn(door, frame, deadline);
             }
             all += served as usize;
             if clock::now() >= deadline || (served == 0 && all > 0) {
                 break;
             }
-            if served == 0 {
-                all += usize::from(self.await_work(door, frame, Some(deadline)));
+            if served == 0 && self.await_work(door, frame, Some(deadline)) {
+                all += 1;
+                if clock::now() >= deadline {
+                    break;
+                }
             }
         }
         all
@@ -213,7 +264,7 @@ impl Core {
 
     /// Ends the service: answers everything that is left without running it.
     pub(crate) fn finish(&self) {
-        self.served.status.close();
+        self.announce_end();
         self.await_visits();
         let door = self.door();
         let version = self.served.version();
@@ -222,31 +273,29 @@ impl Core {
             intake.refuse_all();
             intake.take_spare()
         });
-        // Handlers are dropped with them, which may come back here.
-        drop(spare);
+        drop(door);
+        self.discard(spare);
     }
 
     /// Waits for a handler that another plugin of this process runs, unless this is its chain.
     fn await_visits(&self) {
+        if let Dispatch::Pool(_) = self.dispatch {
+            // Inside a handler, which may be the one that would be waited for.
+            if chain::current().is_none() {
+                self.await_end_of_visits();
+            }
+            return;
+        }
         let chain = chain::current().unwrap_or_else(chain::fresh).id;
         if let Ok(Some(turn)) = self.visit(chain) {
             return self.token.end(turn);
         }
-        if !matches!(self.dispatch, Dispatch::Pool(_)) {
-            let forever = clock::now() + clock::MAX_AHEAD_NS;
-            let turn = self.token.visit_until(chain, forever, None, &self.patience);
-            if let Some(turn) = turn {
-                self.token.end(turn);
-            }
+        let turn = self
+            .token
+            .visit_until(chain, u64::MAX, None, &self.patience);
+        if let Some(turn) = turn {
+            self.token.end(turn);
         }
-    }
-
-    fn settle_late(&self, door: &Door<'_>) {
-        door.with(|intake| {
-            if intake.late_deadline().is_some() {
-                intake.settle();
-            }
-        });
     }
 
     /// Waits for something to do, awake and then parked. Whether that was a call, which is served

@@ -92,21 +92,23 @@ impl Plugin {
     }
 
     /// Serves, on this thread, the calls that are there: waits for the first until the deadline
-    /// at most, and returns when there are none left or the deadline has passed. With a deadline
-    /// that has passed already, it never waits. Returns how many calls it served.
+    /// at most, and returns when there are none left or, after a call, the deadline has passed. With
+    /// one that has passed already, it never waits and serves one call at most. Returns how many
+    /// calls it served.
     ///
     /// For plugins that were built with [`Dispatch::Pump`], whose handlers run nowhere else:
     ///
     /// ```no_run
     /// use callgate_client::{Dispatch, Plugin};
-    /// use std::time::Instant;
+    /// use std::time::{Duration, Instant};
     ///
     /// # fn main() -> callgate_client::Result<()> {
     /// let game = Plugin::builder("Game").dispatch(Dispatch::Pump).connect()?;
     /// let _hello = game.provide("Game.Hello", |name: String| format!("Hello {name}!"))?;
     /// loop {
-    ///     // draw a frame, then:
-    ///     game.pump(Instant::now())?;
+    ///     // draw a frame, then serve what is there, for two milliseconds at most:
+    ///     let until = Instant::now() + Duration::from_millis(2);
+    ///     while game.pump(Instant::now())? > 0 && Instant::now() < until {}
     /// #   break;
     /// }
     /// # Ok(())

@@ -26,10 +26,10 @@ impl Chain {
         Chain::named(id & !IN_PROCESS)
     }
 
-    /// The chain that a call begins which passes through no link, by its thread.
+    /// The chain that a call begins which passes through no link, by a name that its thread drew.
     #[inline]
-    pub fn begun_here(thread: u64) -> Chain {
-        Chain::named(thread | IN_PROCESS)
+    pub fn begun_here(name: u64) -> Chain {
+        Chain::named(name | IN_PROCESS)
     }
 
     /// Names have their highest bit set, so that they can stand beside other states in a word.

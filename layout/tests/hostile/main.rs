@@ -254,7 +254,7 @@ fn a_slot_has_one_holder_whatever_the_provider_answers() {
             let alone = sweeper.lock().unwrap();
             pending.sweep(is_answered, give_back);
             drop(alone);
-            let Some(ticket) = pending.take() else {
+            let Some(ticket) = pending.take(0) else {
                 continue;
             };
             let place = usize::from(ticket.slot);

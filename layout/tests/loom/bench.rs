@@ -164,7 +164,7 @@ impl Link {
     /// Takes a slot, waiting for it awake.
     pub(crate) fn take(&self) -> Ticket {
         loop {
-            match self.pending.take() {
+            match self.pending.take(0) {
                 Some(ticket) => return ticket,
                 None => self
                     .answers_queue

@@ -31,4 +31,5 @@ mod doorbell;
 mod release;
 mod ring;
 mod room;
+mod turns;
 mod waiter;

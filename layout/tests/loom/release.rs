@@ -160,7 +160,7 @@ fn two_sweepers_free_a_slot_once() {
         });
         let sweep = |link: &Link| {
             link.sweep_alone();
-            link.pending.take()
+            link.pending.take(0)
         };
         let other = thread::spawn({
             let link = link.clone();

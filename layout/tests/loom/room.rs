@@ -100,7 +100,7 @@ fn two_wait(without: Without) {
     });
     let slot = room.wait_for(true, || {
         room.sweep();
-        link.pending.take()
+        link.pending.take(0)
     });
     assert!(slot.is_some());
     assert!(hasty.join().unwrap().is_none());

@@ -2,6 +2,10 @@
 //! everything that can go wrong while both sides live.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod captures;
+#[cfg(test)]
+mod chains;
 mod deadlines;
 mod direct;
 mod failures;
@@ -15,6 +19,8 @@ mod nested;
 mod parameters;
 mod payloads;
 mod support;
+#[cfg(test)]
+mod turns;
 mod types;
 mod waiting;
 mod watching;

@@ -1,0 +1,121 @@
+//! For threads that wait inside a chain: they serve its calls, publish late answers, and park.
+
+use std::sync::atomic::{Ordering, fence};
+
+use callgate_layout::sys::futex::{self, Awaited};
+
+use super::{Core, Dispatch, Door};
+use crate::intake::{Intake, Wanted};
+use crate::token::Token;
+
+impl Core {
+    /// Whether there may be a call of a chain, for a thread that waits inside it.
+    #[inline]
+    pub(crate) fn may_have(&self, chain: u64) -> bool {
+        let Some(door) = self.try_door() else {
+            return false;
+        };
+        door.with(|intake| {
+            intake.has_call()
+                || self.may_run_queued(intake, chain)
+                || self.served.version() != intake.version()
+        })
+    }
+
+    /// Whether a call that was taken before waits for a chain to go on, and may run now.
+    pub(super) fn may_run_queued(&self, intake: &Intake, chain: u64) -> bool {
+        intake.has_queued(Wanted::Chain(chain))
+            && (matches!(self.dispatch, Dispatch::Pool(_)) || self.token.could_begin(chain))
+    }
+
+    /// Whose turns are waited for beside the bell: calls of this chain may be queued for one.
+    pub(crate) fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// Serves one call of a chain, if there is one, on this thread, which waits inside it. What
+    /// else comes in is queued, and free threads are told.
+    pub(crate) fn serve_chain(&self, chain: u64) -> bool {
+        let Some(door) = self.try_door() else {
+            return false;
+        };
+        let version = self.served.version();
+        let wanted = Wanted::Chain(chain);
+        let mut frame = door.with(|intake| {
+            // New links may bring calls of this chain.
+            intake.refresh(&self.served, version);
+            intake.frame()
+        });
+        let next = door.with(|intake| intake.next(&mut frame.tools.cell, wanted));
+        if matches!(self.dispatch, Dispatch::Pool(_)) && self.parked.lock().threads > 0 {
+            self.served.bell.ring();
+        }
+        let found = self.handle_next(&door, &mut frame, next);
+        self.settle_late(&door);
+        // Outside of a dispatcher's loop nobody keeps the token.
+        self.token.let_go();
+        self.put_away(&door, frame);
+        found
+    }
+
+    /// Publishes late answers for which there is room now; when the next one's time is up. Nobody
+    /// else does it while the only thread that serves waits inside a handler.
+    pub(super) fn settle_late(&self, door: &Door<'_>) -> Option<u64> {
+        door.with(|intake| {
+            intake.late_deadline()?;
+            intake.settle();
+            intake.late_deadline()
+        })
+    }
+
+    /// The same for a thread that waits inside a chain.
+    pub(crate) fn settle(&self) -> Option<u64> {
+        self.settle_late(&self.try_door()?)
+    }
+
+    /// Announces that a thread is about to wait for the bell. Afterwards it looks once more.
+    pub(crate) fn begin_park(&self) {
+        let mut parked = self.parked.lock();
+        parked.threads += 1;
+        if !parked.is_closed {
+            self.served.status.park();
+        }
+    }
+
+    /// The thread looks by itself again.
+    pub(crate) fn end_park(&self) {
+        let mut parked = self.parked.lock();
+        parked.threads -= 1;
+        if parked.threads == 0 && !parked.is_closed {
+            self.served.status.awake();
+        }
+    }
+
+    /// Tells peers that no more calls are served; whoever still parks does not take it back.
+    pub(super) fn announce_end(&self) {
+        let mut parked = self.parked.lock();
+        parked.is_closed = true;
+        self.served.status.close();
+    }
+
+    pub(super) fn end_visit(&self) {
+        let is_last = self.visits.fetch_sub(1, Ordering::Release) == 1;
+        // VISIT-OR-CLOSING, who visited.
+        fence(Ordering::SeqCst);
+        if is_last && self.served.is_closing() {
+            futex::wake_private(&self.visits);
+        }
+    }
+
+    /// Waits until no visitor runs a handler of this pool, which closes.
+    pub(super) fn await_end_of_visits(&self) {
+        // VISIT-OR-CLOSING, who closes, and said so before.
+        fence(Ordering::SeqCst);
+        loop {
+            match self.visits.load(Ordering::Acquire) {
+                0 => return,
+                visits => futex::wait_any(&[Awaited::private(&self.visits, visits)], u64::MAX),
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Turns without threads: one number after the other plays them.
+
+use super::*;
+
+const ONE: u64 = 1 << 63 | 1;
+const TWO: u64 = 1 << 63 | 2;
+
+/// A handler that had given a call up went on, and what it had called was let in beside it.
+#[test]
+fn only_a_handler_that_waits_lets_its_chain_in() {
+    let turns = Turns::default();
+    let outer = turns.visit(ONE, 7).unwrap();
+    // The same thread is on top of its own handler.
+    let inner = turns.visit(ONE, 7).unwrap();
+    let _ = turns.end(inner);
+    assert!(turns.begin(ONE, || 8).is_none());
+    let (lent, _) = turns.begin_lending(ONE, 7).unwrap();
+    assert!(turns.begin(TWO, || 8).is_none());
+    let inner = turns.begin(ONE, || 8).unwrap();
+    assert!(turns.visit(ONE, 9).is_none());
+    // The lender waits until it has its turn back, and nobody follows.
+    assert!(!turns.end_lending(lent, 7));
+    let (lent_on, _) = turns.begin_lending(ONE, 8).unwrap();
+    assert!(!turns.end_lending(lent, 7));
+    assert!(turns.end_lending(lent_on, 8));
+    let _ = turns.end(inner);
+    assert!(turns.begin(ONE, || 8).is_none());
+    assert!(turns.end_lending(lent, 7));
+    assert!(turns.begin(ONE, || 8).is_none());
+    let _ = turns.end(outer);
+    let other = turns.begin(TWO, || 8).unwrap();
+    let _ = turns.end(other);
+}
+
+/// Who came again and again took the turn before anybody else had woken up.
+#[test]
+fn who_has_waited_goes_next() {
+    let turns = Turns::default();
+    let turn = turns.visit(ONE, 7).unwrap();
+    turns.claim(8);
+    turns.claim(9);
+    let _ = turns.end(turn);
+    assert!(turns.visit(ONE, 7).is_none());
+    assert!(turns.holder(|| 7).is_some());
+    assert!(turns.holder(|| 8).is_none());
+    let turn = turns.begin(TWO, || 8).unwrap();
+    let _ = turns.end(turn);
+    let _ = turns.let_go();
+    let turn = turns.visit(ONE, 7).unwrap();
+    turns.claim(8);
+    let _ = turns.end(turn);
+    let _ = turns.waive(8);
+    assert!(turns.visit(ONE, 7).is_some());
+}

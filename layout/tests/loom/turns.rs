@@ -1,0 +1,203 @@
+//! TURN-ENDED, TURN-LENT and TURN-OR-WAITER: threads that take turns at running handlers, as in the
+//! client's `token.rs` and `lend.rs`.
+
+use std::sync::Arc;
+
+use callgate_layout::turns::{Lent, Turn, Turns};
+use loom::sync::atomic::{AtomicU32, Ordering};
+use loom::thread;
+
+use crate::bench::{Futex, Without, check};
+
+const ONE: u64 = 1 << 63 | 1;
+const TWO: u64 = 1 << 63 | 2;
+/// The numbers of threads.
+const DISPATCHER: u64 = 7;
+const VISITOR: u64 = 8;
+
+struct Token {
+    turns: Turns,
+    queue: Futex,
+    /// Read and written by handlers, without more order than turns give.
+    handled: AtomicU32,
+    without: Without,
+}
+
+impl Token {
+    fn new(without: Without) -> Arc<Token> {
+        Arc::new(Token {
+            turns: Turns::default(),
+            queue: Futex::new(),
+            handled: AtomicU32::new(0),
+            without,
+        })
+    }
+
+    fn handle(&self) {
+        let before = self.handled.load(Ordering::Relaxed);
+        self.handled.store(before + 1, Ordering::Relaxed);
+    }
+
+    fn tell_if(&self, is_awaited: bool) {
+        if is_awaited {
+            self.turns.change();
+            self.queue.wake();
+        }
+    }
+
+    fn end(&self, turn: Turn) {
+        self.tell_if(self.turns.end(turn));
+    }
+
+    /// Waits until `attempt` gives something.
+    fn wait_for<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
+        loop {
+            let seen = self.turns.seen();
+            if self.without != Without::SecondLook
+                && let Some(found) = attempt()
+            {
+                break found;
+            }
+            self.queue.wait(|| self.turns.seen() == seen);
+            if let Some(found) = attempt() {
+                break found;
+            }
+        }
+    }
+
+    fn visit(&self, chain: u64, me: u64) -> Turn {
+        if let Some(turn) = self.turns.visit(chain, me) {
+            return turn;
+        }
+        self.turns.begin_wanting();
+        let first = self.turns.seen();
+        let turn = self.wait_for(|| {
+            if self.turns.seen() != first {
+                self.turns.claim(me);
+            }
+            self.turns.visit(chain, me)
+        });
+        self.turns.end_wanting();
+        turn
+    }
+
+    fn begin(&self, chain: u64) -> Turn {
+        if let Some(turn) = self.turns.begin(chain, || DISPATCHER) {
+            return turn;
+        }
+        self.turns.begin_waiting();
+        let first = self.turns.seen();
+        let turn = self.wait_for(|| {
+            if self.turns.seen() != first {
+                self.turns.claim(DISPATCHER);
+            }
+            self.turns.begin(chain, || DISPATCHER)
+        });
+        self.turns.end_waiting();
+        turn
+    }
+
+    /// The dispatcher runs calls, and lets visitors go first after each.
+    fn dispatch(&self, chain: u64, calls: u32) {
+        for _ in 0..calls {
+            let turn = self.begin(chain);
+            self.handle();
+            self.end(turn);
+            self.tell_if(self.turns.offer());
+        }
+        self.tell_if(self.turns.let_go());
+    }
+
+    fn lend(&self, chain: u64, me: u64) -> Lent {
+        let (lent, is_awaited) = self.turns.begin_lending(chain, me).unwrap();
+        self.tell_if(is_awaited);
+        lent
+    }
+
+    fn take_back(&self, lent: Lent, me: u64) {
+        if self.turns.end_lending(lent, me) {
+            return;
+        }
+        self.turns.begin_waiting();
+        self.wait_for(|| self.turns.end_lending(lent, me).then_some(()));
+        self.turns.end_waiting();
+    }
+}
+
+fn a_dispatcher_and_a_visitor(without: Without, calls: u32) {
+    let token = Token::new(without);
+    let visitor = thread::spawn({
+        let token = token.clone();
+        move || {
+            let turn = token.visit(TWO, VISITOR);
+            token.handle();
+            token.end(turn);
+        }
+    });
+    token.dispatch(ONE, calls);
+    visitor.join().unwrap();
+    assert_eq!(token.handled.load(Ordering::Relaxed), calls + 1);
+    assert_eq!(token.turns.holder(|| DISPATCHER), None);
+}
+
+#[test]
+fn a_dispatcher_and_a_visitor_take_turns() {
+    check(None, || a_dispatcher_and_a_visitor(Without::Nothing, 1));
+}
+
+/// At most two preemptions.
+#[test]
+fn a_dispatcher_between_two_calls_and_a_visitor_take_turns() {
+    check(Some(2), || a_dispatcher_and_a_visitor(Without::Nothing, 2));
+}
+
+/// Who waits without looking once more after it was counted sleeps through the end of a turn.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn without_the_second_look_a_turn_is_slept_through() {
+    check(None, || a_dispatcher_and_a_visitor(Without::SecondLook, 1));
+}
+
+/// Two visitors and the dispatcher, who claim the next turn where they had to wait. At most two
+/// preemptions.
+#[test]
+fn a_claim_holds_nobody_up_for_ever() {
+    check(Some(2), || {
+        let token = Token::new(Without::Nothing);
+        let visitors = [TWO, TWO + 1].map(|chain| {
+            let token = token.clone();
+            thread::spawn(move || {
+                let turn = token.visit(chain, VISITOR + chain);
+                token.handle();
+                token.end(turn);
+            })
+        });
+        token.dispatch(ONE, 1);
+        for visitor in visitors {
+            visitor.join().unwrap();
+        }
+        assert_eq!(token.handled.load(Ordering::Relaxed), 3);
+    });
+}
+
+/// A visitor lends its turn, and gives up waiting while its chain may have come back on the
+/// dispatcher's thread. At most three preemptions.
+#[test]
+fn a_lender_and_its_chain_take_turns() {
+    check(Some(3), || {
+        let token = Token::new(Without::Nothing);
+        let turn = token.visit(ONE, VISITOR);
+        token.handle();
+        let dispatcher = thread::spawn({
+            let token = token.clone();
+            move || token.dispatch(ONE, 1)
+        });
+        let lent = token.lend(ONE, VISITOR);
+        token.take_back(lent, VISITOR);
+        token.handle();
+        token.end(turn);
+        dispatcher.join().unwrap();
+        assert_eq!(token.handled.load(Ordering::Relaxed), 3);
+        assert_eq!(token.turns.holder(|| DISPATCHER), None);
+    });
+}

@@ -1,0 +1,195 @@
+//! Chains of calls whose middle is slow, large, crowded or given up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_client::{Context, Dispatch, HandlerError, Payload, Result};
+use callgate_tests::shorthand::{await_that, open};
+use callgate_tests::{Bus, PATIENCE, programs};
+
+/// A handler waited for a call of its own, and the answer to what came back in the chain found no
+/// room: an extent had to be asked for. When it came, the only thread that could publish the
+/// answer slept in that wait, and the chain hung until its deadline.
+#[test]
+fn a_large_answer_gets_out_while_its_thread_waits_in_the_chain() {
+    for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
+        let bus = Bus::start(programs!());
+        let a = bus.builder("A").dispatch(dispatch).connect().unwrap();
+        let b = bus.plugin("B");
+        let _large = a.provide("A.Large", || vec![7_u8; 300_000]).unwrap();
+        let large = open::<(), Vec<u8>>(&b, "A.Large").with_timeout(Duration::from_secs(3));
+        let back = move || -> Result<u64, HandlerError> { Ok(large.invoke(())?.len() as u64) };
+        let _back = b.provide("B.Back", back).unwrap();
+        let back = open::<(), u64>(&a, "B.Back");
+        let through = move || -> Result<u64, HandlerError> { Ok(back.invoke(())?) };
+        let _through = a.provide("A.Through", through).unwrap();
+        let caller = bus.plugin("C");
+        let through = open::<(), u64>(&caller, "A.Through");
+        let start = Instant::now();
+        assert_eq!(through.invoke(()).unwrap(), 300_000, "{dispatch:?}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{dispatch:?}");
+    }
+}
+
+/// Two handlers of one plugin ran at the same time: the first, on a visitor's thread, had called
+/// on, given up after a while and gone on computing; what it had called came back in the chain,
+/// which was let in because "the rest of the chain waits".
+fn nothing_comes_in_beside_a_handler_that_gave_up(is_the_same_call: bool) {
+    let bus = Bus::start(programs!());
+    let a = bus.builder("A").direct_calls(true).connect().unwrap();
+    let b = bus.plugin("B");
+    let busy = Arc::new(AtomicBool::new(false));
+    let ran = Arc::new(AtomicU32::new(0));
+    let (seen, count) = (busy.clone(), ran.clone());
+    // Raw payloads always pass through the link.
+    let look = move |_: Context<'_>, _: Payload<'_>| {
+        assert!(!seen.load(Ordering::SeqCst), "two handlers at once");
+        count.fetch_add(1, Ordering::SeqCst);
+    };
+    let _look = a.provide_raw("A.Look", look).unwrap();
+    let look = b.raw_subscriber::<()>("A.Look").unwrap();
+    look.wait_ready(PATIENCE).unwrap();
+    let slow = move || {
+        thread::sleep(Duration::from_millis(60));
+        look.loan(8).unwrap().invoke().unwrap();
+    };
+    let _slow = b.provide("B.Slow", slow).unwrap();
+    let slow = open::<(), ()>(&a, "B.Slow").with_timeout(Duration::from_millis(10));
+    let compute = move || {
+        busy.store(true, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(200));
+        busy.store(false, Ordering::SeqCst);
+    };
+    let goes_on = compute.clone();
+    let hasty = move || {
+        slow.invoke(()).unwrap_err();
+        if is_the_same_call {
+            goes_on();
+        }
+    };
+    let _gates = (
+        a.provide("A.Hasty", hasty).unwrap(),
+        a.provide("A.Compute", compute).unwrap(),
+    );
+    let visitor = bus.plugin("V");
+    let (hasty, compute) = (
+        open::<(), ()>(&visitor, "A.Hasty"),
+        open::<(), ()>(&visitor, "A.Compute"),
+    );
+    for n in 1..=3 {
+        hasty.invoke(()).unwrap();
+        compute.invoke(()).unwrap();
+        await_that("it came back", || ran.load(Ordering::SeqCst) == n);
+    }
+}
+
+#[test]
+fn nothing_comes_in_beside_the_handler_that_gave_up_itself() {
+    nothing_comes_in_beside_a_handler_that_gave_up(true);
+}
+
+/// All chains that a thread began inside its process had the same name, so that what was left of
+/// the last one was let in beside the next.
+#[test]
+fn nothing_comes_in_beside_the_next_call_of_the_same_thread() {
+    nothing_comes_in_beside_a_handler_that_gave_up(false);
+}
+
+/// What a visitor's handler had called came back to the dispatcher's thread, and has to run there
+/// while the visitor waits: the one without the other is a deadlock.
+#[test]
+fn what_comes_back_runs_while_a_visitor_waits() {
+    let bus = Bus::start(programs!());
+    let a = bus.builder("A").direct_calls(true).connect().unwrap();
+    let b = bus.plugin("B");
+    let visitor = bus.plugin("V");
+    let depths = Arc::new(AtomicU32::new(0));
+    let count = depths.clone();
+    let raw = move |context: Context<'_>, _: Payload<'_>| {
+        count.fetch_add(u32::from(context.depth()), Ordering::SeqCst);
+    };
+    let _raw = a.provide_raw("A.Raw", raw).unwrap();
+    let raw = b.raw_subscriber::<()>("A.Raw").unwrap();
+    raw.wait_ready(PATIENCE).unwrap();
+    let back = move || {
+        // Twice, so that the turn is borrowed after it was given back.
+        (0..2).for_each(|_| raw.loan(8).unwrap().invoke().unwrap());
+    };
+    let _back = b.provide("B.Back", back).unwrap();
+    let back = open::<(), ()>(&a, "B.Back");
+    let through = move || -> Result<(), HandlerError> { Ok(back.invoke(())?) };
+    let _through = a.provide("A.Through", through).unwrap();
+    let through = open::<(), ()>(&visitor, "A.Through");
+    let start = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..200).for_each(|_| through.invoke(()).unwrap()));
+        }
+    });
+    assert_eq!(depths.load(Ordering::SeqCst), 3 * 2 * 400);
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+/// Calls of two gates, each within its half, filled all slots of a link; a chain that had to pass
+/// through it found none, and the handlers that held the others up waited for that chain.
+fn a_crowd_leaves_slots_for_chains(dispatch: Dispatch) {
+    let bus = Bus::start(programs!());
+    let a = Arc::new(bus.plugin("A"));
+    let b = Arc::new(bus.builder("B").dispatch(dispatch).connect().unwrap());
+    let crowd = Arc::new(AtomicBool::new(false));
+    let gates: Vec<_> = ["B.One", "B.Two", "B.Y"]
+        .map(|gate| b.provide(gate, |n: u64| n + 1).unwrap())
+        .into();
+    let far = open::<(u64,), u64>(&a, "B.Y").with_timeout(Duration::from_secs(5));
+    let came = crowd.clone();
+    let hold = move |n: u64| -> Result<u64, HandlerError> {
+        came.store(true, Ordering::SeqCst);
+        // Long enough for 64 threads to come.
+        thread::sleep(Duration::from_millis(300));
+        let start = Instant::now();
+        let answer = far.invoke((n,))?;
+        assert!(start.elapsed() < Duration::from_secs(1));
+        Ok(answer)
+    };
+    let _hold = a.provide("A.Hold", hold).unwrap();
+    let hold = open::<(u64,), u64>(&b, "A.Hold");
+    let enter = move |n: u64| -> Result<u64, HandlerError> { Ok(hold.invoke((n,))?) };
+    let _enter = b.provide("B.Enter", enter).unwrap();
+    let outside = bus.plugin("C");
+    let enter = open::<(u64,), u64>(&outside, "B.Enter");
+    let ways = ["B.One", "B.Two"].map(|gate| open::<(u64,), u64>(&a, gate));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while dispatch == Dispatch::Pump && !is_over.load(Ordering::SeqCst) {
+                b.pump(Instant::now() + Duration::from_millis(20)).unwrap();
+            }
+        });
+        let first = scope.spawn(|| enter.invoke((41,)));
+        await_that("the chain is inside", || crowd.load(Ordering::SeqCst));
+        let others: Vec<_> = (0..64)
+            .map(|n| {
+                let way = &ways[n as usize % 2];
+                scope.spawn(move || way.invoke((n,)))
+            })
+            .collect();
+        let answer = first.join().unwrap();
+        let others: Vec<_> = others.into_iter().map(|one| one.join().unwrap()).collect();
+        is_over.store(true, Ordering::SeqCst);
+        assert_eq!(answer.unwrap(), 42);
+        assert!((0..64).zip(others).all(|(n, got)| got.unwrap() == n + 1));
+    });
+    drop(gates);
+}
+
+#[test]
+fn a_crowd_leaves_slots_for_chains_on_a_thread() {
+    a_crowd_leaves_slots_for_chains(Dispatch::Thread);
+}
+
+#[test]
+fn a_crowd_leaves_slots_for_chains_in_a_pump() {
+    a_crowd_leaves_slots_for_chains(Dispatch::Pump);
+}

@@ -1,0 +1,94 @@
+//! Who gets a turn when several want one, and for how long a pump keeps its thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_client::{Context, Dispatch, Payload};
+use callgate_tests::shorthand::open;
+use callgate_tests::{Bus, PATIENCE, programs};
+
+/// A thread that called a gate of its own process again and again took the turn back before
+/// anybody else had woken up: neither calls from other processes nor those of other threads ever
+/// ran.
+#[test]
+fn a_visitor_that_comes_again_and_again_leaves_turns_to_others() {
+    let bus = Bus::start(programs!());
+    let a = bus.builder("A").direct_calls(true).connect().unwrap();
+    let work = || thread::sleep(Duration::from_millis(1));
+    let _direct = a.provide("A.Direct", work).unwrap();
+    let _raw = a
+        .provide_raw("A.Raw", |_: Context<'_>, _: Payload<'_>| ())
+        .unwrap();
+    let greedy = open::<(), ()>(&a, "A.Direct");
+    let caller = bus.plugin("C");
+    let direct = open::<(), ()>(&caller, "A.Direct").with_timeout(Duration::from_secs(2));
+    let raw = caller.raw_subscriber::<()>("A.Raw").unwrap();
+    raw.wait_ready(PATIENCE).unwrap();
+    let raw = raw.with_timeout(Duration::from_secs(2));
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let mut calls = 0_u32;
+            while !is_over.load(Ordering::Relaxed) {
+                greedy.invoke(()).unwrap();
+                calls += 1;
+            }
+            calls
+        });
+        thread::sleep(Duration::from_millis(20));
+        let start = Instant::now();
+        let outcomes: Vec<_> = (0..20)
+            .map(|n| match n % 2 {
+                0 => raw.loan(8).and_then(|loan| loan.invoke()),
+                _ => direct.invoke(()),
+            })
+            .collect();
+        let took = start.elapsed();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(calls.join().unwrap() > 20);
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    });
+}
+
+/// A frame-driven host gave its calls 10 ms, and a crowd of slow ones took 64 times as long as
+/// one.
+#[test]
+fn a_pump_looks_at_the_clock_after_each_call() {
+    let bus = Bus::start(programs!());
+    let host = bus.builder("Host").dispatch(Dispatch::Pump).connect();
+    let host = Arc::new(host.unwrap());
+    let _slow = host
+        .provide("Host.Slow", || thread::sleep(Duration::from_millis(5)))
+        .unwrap();
+    let caller = bus.plugin("Caller");
+    let slow = open::<(), ()>(&caller, "Host.Slow");
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..20)
+            .map(|_| scope.spawn(|| slow.invoke(()).unwrap()))
+            .collect();
+        // All of them are there.
+        thread::sleep(Duration::from_millis(100));
+        let (mut served, mut longest) = (0, Duration::ZERO);
+        while served < 20 {
+            let start = Instant::now();
+            let now = host.pump(start + Duration::from_millis(10)).unwrap();
+            longest = longest.max(start.elapsed());
+            assert!(now > 0, "at least one a pump");
+            served += now;
+        }
+        assert_eq!(served, 20);
+        assert!(longest < Duration::from_millis(60), "{longest:?}");
+        for call in calls {
+            call.join().unwrap();
+        }
+    });
+    let idle = (0..10).map(|_| {
+        let start = Instant::now();
+        host.pump(start + Duration::from_millis(5)).unwrap();
+        start.elapsed()
+    });
+    assert!(idle.min().unwrap() < Duration::from_millis(15));
+}

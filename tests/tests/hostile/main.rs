@@ -4,6 +4,7 @@
 
 mod caller;
 mod control;
+mod logs;
 mod provider;
 mod revoked;
 mod scene;

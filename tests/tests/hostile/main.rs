@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod caller;
+mod chains;
 mod control;
 mod logs;
 mod provider;

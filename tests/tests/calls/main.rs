@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+mod busy;
 mod captures;
 #[cfg(test)]
 mod chains;

@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod busy;
+#[cfg(test)]
 mod captures;
 #[cfg(test)]
 mod chains;

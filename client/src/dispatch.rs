@@ -109,7 +109,7 @@ impl Core {
             dispatch,
             patience,
             report,
-            intake: ReentrantMutex::new(RefCell::new(Intake::new())),
+            intake: ReentrantMutex::new(RefCell::new(Intake::new(dispatch == Dispatch::Pump))),
             leader: Mutex::new(()),
             parked: Mutex::default(),
             pump: AtomicU64::new(0),

@@ -48,6 +48,8 @@ pub(crate) struct Intake {
     rounds: Rounds,
     /// Whether calls are only looked for now and then.
     is_pumped: bool,
+    /// Whether there is a call that the last look did not come by.
+    is_missing: bool,
     next_key: u64,
     /// Frames of nested calls that are not in use.
     spare: Vec<Frame>,
@@ -61,6 +63,7 @@ impl Intake {
             queue: VecDeque::new(),
             rounds: Rounds::new(),
             is_pumped,
+            is_missing: false,
             next_key: 0,
             spare: Vec::new(),
         }
@@ -92,7 +95,7 @@ impl Intake {
                 self.next_key += 1;
             }
         }
-        self.rounds.reset();
+        self.rounds.renumber(self.servers.len());
         let servers = &self.servers;
         self.queue
             .retain(|(job, _)| servers.iter().any(|server| server.key() == job.key));
@@ -104,10 +107,10 @@ impl Intake {
         self.servers.iter().any(Server::has_call)
     }
 
-    /// Whether there is any call.
-    #[inline]
-    pub(crate) fn has_work(&self) -> bool {
-        self.has_call() || !self.queue.is_empty()
+    /// Whether there is any call. The next look finds it, wherever it is.
+    pub(crate) fn has_work(&mut self) -> bool {
+        self.is_missing = self.has_call();
+        self.is_missing || !self.queue.is_empty()
     }
 
     /// Whether a call that was taken before waits for this one.
@@ -128,7 +131,8 @@ impl Intake {
             return Some(Ok(job));
         }
         // Where nobody looks again at once, nothing may be missed.
-        let thorough = self.is_pumped || wanted != Wanted::Any;
+        let thorough =
+            self.is_pumped || wanted != Wanted::Any || std::mem::take(&mut self.is_missing);
         loop {
             let job = match self.next_in_rings(cell, thorough)? {
                 Ok(job) => job,
@@ -166,8 +170,10 @@ impl Intake {
     /// Answers a call that was taken here; where its link is gone, nobody waits for it.
     #[inline(always)]
     pub(crate) fn answer(&mut self, job: &Job, outcome: Result<()>, tools: &mut Tools) {
-        if let Some(server) = self.server(job) {
-            server.answer(job, outcome, tools);
+        match self.server(job) {
+            Some(server) => server.answer(job, outcome, tools),
+            // Nobody else is to find it in the place of his own.
+            None => tools.tidy(),
         }
     }
 

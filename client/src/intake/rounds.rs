@@ -39,9 +39,13 @@ impl Rounds {
         }
     }
 
-    /// Links came and went: their places have changed.
-    pub(crate) fn reset(&mut self) {
-        *self = Rounds::new();
+    /// Links came and went, and there are `len` now: their places have changed. Whose turn it is stays
+    /// more or less the same, or else the first would have it again after each change.
+    pub(crate) fn renumber(&mut self, len: usize) {
+        self.recent = [usize::MAX; RECENT];
+        if self.turn >= len {
+            self.turn = 0;
+        }
     }
 
     /// Looks at links for a call; `None` where none that was looked at has one. All `len` are looked
@@ -199,6 +203,21 @@ mod tests {
         assert!(looks(600).0 <= len / WINDOW);
         let (at_once, seen) = looks(700);
         assert!(at_once == 1 && seen <= RECENT);
+    }
+
+    /// Whoever made gates come and go kept the turn of the first link for ever.
+    #[test]
+    fn changes_do_not_begin_the_rounds_anew() {
+        for len in [3, 100] {
+            let (mut rounds, mut served) = (Rounds::new(), vec![0; len]);
+            for _ in 0..1000 {
+                rounds.renumber(len);
+                // All of them always have a call.
+                let found = rounds.look(len, false, Some);
+                served[found.expect("a call")] += 1;
+            }
+            assert!(served.iter().all(|calls| *calls >= 5), "{served:?}");
+        }
     }
 
     #[test]

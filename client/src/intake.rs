@@ -46,7 +46,7 @@ pub(crate) struct Intake {
     /// no more of them than the links have slots.
     queue: VecDeque<(Job, Cell)>,
     rounds: Rounds,
-    /// Whether calls are only looked for now and then.
+    /// Whether calls are looked for once in a while only.
     is_pumped: bool,
     /// Whether there is a call that the last look did not come by.
     is_missing: bool,

@@ -268,15 +268,8 @@ impl Core {
                 intake.answer(job, outcome, &mut frame.tools);
             }),
             Err(violation) => {
-                let servers = |intake: &mut Intake| {
-                    let mut servers = intake.servers().iter();
-                    servers
-                        .find(|server| server.key() == job.key)
-                        .map(|server| server.link().clone())
-                };
-                if let Some(link) = door.with(servers) {
-                    self.broke(&link, violation);
-                }
+                self.end_broken(door, job, (turn, violation));
+                return true;
             }
         }
         if let Some(turn) = turn {
@@ -285,8 +278,26 @@ impl Core {
         true
     }
 
+    /// Ends the turn of a call that no correct peer makes, and its link.
+    #[cold]
+    fn end_broken(&self, door: &Door<'_>, job: &Job, (turn, why): (Option<Turn>, Violation)) {
+        if let Some(turn) = turn {
+            self.token.end(turn);
+        }
+        let link = door.with(|intake| {
+            let mut servers = intake.servers().iter();
+            let server = servers.find(|server| server.key() == job.key)?;
+            Some(server.link().clone())
+        });
+        if let Some(link) = link {
+            self.broke(&link, why);
+        }
+    }
+
+    /// Says what a peer did, which is logged: who listens may call this very plugin.
     #[cold]
     fn broke(&self, link: &Link, violation: Violation) {
+        self.token.let_go();
         let name = link.peer().name();
         let text = format!("plugin {name}: {violation}; the link is closed");
         (self.report)(link, &Error::new(Code::Protocol, text));
@@ -294,15 +305,18 @@ impl Core {
 
     /// Keeps a frame for the next call. One of a plugin that closes is dropped, handlers and all,
     /// and so is one that went out of date in use: nobody would look at it until the next change.
+    /// Says besides what its calls have left to be said.
     fn put_away(&self, door: &Door<'_>, frame: Frame) {
-        let old = door.with(|intake| {
+        let (old, notes) = door.with(|intake| {
+            let notes = intake.take_notes();
             let is_current = frame.version == intake.version() || frame.version == 0;
             if self.served.is_closing() || !is_current {
-                return Some(frame);
+                return (Some(frame), notes);
             }
             intake.keep(frame);
-            None
+            (None, notes)
         });
+        self.say(notes);
         if let Some(old) = old {
             self.discard(old);
         }

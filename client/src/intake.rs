@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use callgate_layout::envelope::{Cell, Violation};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gates::Served;
 use crate::link::Link;
 use crate::serve::{Frame, Tools};
@@ -35,6 +35,9 @@ impl Wanted {
         }
     }
 }
+
+/// Why a peer's results found no room, to be logged.
+pub(crate) type Notes = Vec<(Arc<Link>, Vec<Error>)>;
 
 /// A peer broke the protocol.
 pub(crate) type Broken = (Arc<Link>, Violation);
@@ -195,6 +198,14 @@ impl Intake {
     /// Publishes late answers for which there is room now.
     pub(crate) fn settle(&mut self) {
         self.servers.iter_mut().for_each(Server::settle);
+    }
+
+    /// What is to be said of links whose results found no room.
+    pub(crate) fn take_notes(&mut self) -> Notes {
+        self.servers
+            .iter_mut()
+            .filter_map(Server::take_notes)
+            .collect()
     }
 
     /// Answers everything that is left without running it.

@@ -24,6 +24,10 @@ use late::Late;
 /// Bytes of late answers that are kept for one link; a single one may be larger.
 const MAX_LATE: usize = 8 << 20;
 
+/// Results without room that are noted for one link before somebody says so: as many as there can be
+/// answers of one moment.
+const MAX_NOTES: usize = 64;
+
 /// A call that was taken from a ring. What lies inline of it stands in a cell beside.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
@@ -48,6 +52,9 @@ pub(crate) struct Server {
     /// How many calls each slot has borne.
     generations: [u32; 64],
     late: VecDeque<Late>,
+    /// Why results found no room, to be logged where nothing is borrowed: who listens may call
+    /// this very plugin.
+    notes: Vec<Error>,
 }
 
 impl Server {
@@ -61,6 +68,7 @@ impl Server {
             in_area: 0,
             generations: [0; 64],
             late: VecDeque::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -218,7 +226,9 @@ impl Server {
     fn publish_no_room(&mut self, ticket: Ticket, why: &Error) -> bool {
         let error =
             Error::new(why.code(), "the handler ran, but its result found no room").maybe_run();
-        tracing::warn!(peer = self.link.peer().name(), %why, "a result found no room");
+        if self.notes.len() < MAX_NOTES {
+            self.notes.push(why.clone());
+        }
         self.publish_error(ticket, &error)
     }
 

@@ -98,10 +98,10 @@ impl RingReader {
         cell.0[..8].copy_from_slice(&first.to_ne_bytes());
         inbox.copy_out(at + 8, &mut cell.0[8..LINE_LEN]);
         let call = cell.call(self.geometry);
-        if let Ok(call) = &call {
-            if Cell::used_by(call) > LINE_LEN {
-                inbox.copy_out(at + LINE_LEN, &mut cell.0[LINE_LEN..]);
-            }
+        if let Ok(call) = &call
+            && Cell::used_by(call) > LINE_LEN
+        {
+            inbox.copy_out(at + LINE_LEN, &mut cell.0[LINE_LEN..]);
         }
         Some(call)
     }

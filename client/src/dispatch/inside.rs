@@ -5,7 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 use callgate_layout::sys::futex::{self, Awaited};
 
 use super::{Core, Dispatch, Door};
-use crate::intake::{Intake, Wanted};
+use crate::intake::{Intake, Notes, Wanted};
 use crate::token::Token;
 
 impl Core {
@@ -68,7 +68,28 @@ impl Core {
         })
     }
 
-    /// The same for a thread that waits inside a chain.
+    /// The same where nothing is locked or borrowed but the door: says besides which results found
+    /// no room.
+    pub(super) fn settle_aloud(&self, door: &Door<'_>) {
+        if self.settle_late(door).is_some() {
+            self.say(door.with(Intake::take_notes));
+        }
+    }
+
+    /// Logs what was noted. Who listens may call, even this very plugin.
+    pub(super) fn say(&self, notes: Notes) {
+        if notes.is_empty() {
+            return;
+        }
+        self.token.let_go();
+        for (link, notes) in notes {
+            for why in notes {
+                tracing::warn!(peer = link.peer().name(), %why, "a result found no room");
+            }
+        }
+    }
+
+    /// As [`Core::settle_late`], for a thread that waits inside a chain.
     pub(crate) fn settle(&self) -> Option<u64> {
         self.settle_late(&self.try_door()?)
     }

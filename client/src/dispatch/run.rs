@@ -10,7 +10,7 @@ use callgate_layout::{Code, clock};
 use super::{Core, Dispatch, Door, Old};
 use crate::chain;
 use crate::error::{Error, Result};
-use crate::intake::{Broken, Wanted};
+use crate::intake::{Broken, Intake, Notes, Wanted};
 use crate::serve::Frame;
 use crate::server::Job;
 
@@ -24,6 +24,8 @@ enum Found {
     Call(Result<Job, Broken>),
     /// Copies that are out of date, to be dropped.
     Old(Old),
+    /// Something to log.
+    Notes(Notes),
     /// The plugin closes.
     End,
 }
@@ -102,6 +104,7 @@ impl Core {
                     self.handle_next(&door, &mut frame, Some(next));
                 }
                 Found::Old(old) => self.discard(old),
+                Found::Notes(notes) => self.say(notes),
                 Found::End => return self.discard(frame),
             }
             self.put_away(&door, frame);
@@ -114,7 +117,12 @@ impl Core {
             if let Some(old) = self.take_copies(door, frame) {
                 return Found::Old(old);
             }
-            self.settle_late(door);
+            if self.settle_late(door).is_some()
+                && let notes = door.with(Intake::take_notes)
+                && !notes.is_empty()
+            {
+                return Found::Notes(notes);
+            }
             let next = door.with(|intake| intake.next(&mut frame.tools.cell, Wanted::Any));
             if let Some(next) = next {
                 return Found::Call(next);
@@ -131,7 +139,7 @@ impl Core {
     /// Serves calls that are there, up to a number; returns how many there were. In a pump not past
     /// its deadline, which every call may bring about.
     fn serve_round(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> u32 {
-        self.settle_late(door);
+        self.settle_aloud(door);
         // Also where there was nothing to serve since the last time.
         self.token.offer();
         let mut served = 0;
@@ -211,6 +219,7 @@ impl Core {
         }
         self.token.end_waiting();
         self.end_park();
+        self.settle_aloud(door);
     }
 
     /// Whether anything came in since the rings were looked at, or what came before may run now.
@@ -279,12 +288,13 @@ impl Core {
         self.await_visits();
         let door = self.door();
         let version = self.served.version();
-        let spare = door.with(|intake| {
+        let (spare, notes) = door.with(|intake| {
             intake.refresh(&self.served, version);
             intake.refuse_all();
-            intake.take_spare()
+            (intake.take_spare(), intake.take_notes())
         });
         drop(door);
+        self.say(notes);
         self.discard(spare);
     }
 

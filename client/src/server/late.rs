@@ -1,6 +1,7 @@
 //! Answers that found no room, and the end of a link's service.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use callgate_layout::envelope::Cell;
 use callgate_layout::pending::Ticket;
@@ -9,6 +10,7 @@ use callgate_layout::{Code, clock};
 use super::{Job, Server};
 use crate::error::Error;
 use crate::handler::ReplyBuffer;
+use crate::link::Link;
 
 /// An answer that waits for room in this side's payload area.
 pub(super) struct Late {
@@ -26,9 +28,17 @@ impl Late {
 }
 
 impl Server {
-    /// When the next late answer's time is up.
+    /// When the next late answer's time is up: at once where there is something to say about one.
     pub(crate) fn late_deadline(&self) -> Option<u64> {
+        if !self.notes.is_empty() {
+            return Some(0);
+        }
         self.late.iter().map(|late| late.deadline).min()
+    }
+
+    /// Why results found no room since this was asked last; `None` where none did.
+    pub(crate) fn take_notes(&mut self) -> Option<(Arc<Link>, Vec<Error>)> {
+        (!self.notes.is_empty()).then(|| (self.link.clone(), std::mem::take(&mut self.notes)))
     }
 
     /// Publishes the late answers for which there is room now, in order, and an error for each

@@ -53,11 +53,14 @@ fn a_watcher_that_does_not_look_loses_the_oldest_and_can_tell() {
         drop(owner.provide("Owner.Gate", || ()).unwrap());
     }
     let _last = owner.provide("Owner.Gate", || ()).unwrap();
-    let mut events = vec![next(&watch)];
-    while let Some(event) = watch.next(Duration::from_millis(200)).unwrap() {
+    // What the broker had to tell the watcher comes before this answer. Who looks while changes still
+    // come in makes room for more of them.
+    watcher.list().unwrap();
+    let mut events = Vec::new();
+    while let Some(event) = watch.next(Duration::ZERO).unwrap() {
         events.push(event);
     }
-    assert!(events.len() <= 65, "{}", events.len());
+    assert_eq!(events.len(), 64);
     assert!(events.is_sorted_by_key(|event| event.generation));
     assert!(events.last().unwrap().is_present());
 }

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod caller;
+mod chains;
 mod control;
+mod logs;
 mod provider;
 mod revoked;
 mod scene;

@@ -29,6 +29,7 @@ pub struct Policy {
     opens: Option<u32>,
     links: Option<u32>,
     extent_mib: Option<u32>,
+    requests_per_second: Option<u32>,
 }
 
 /// A capability that this version does not know.
@@ -113,6 +114,15 @@ impl Policy {
         self
     }
 
+    /// At most so many control requests a second (opening and providing gates, and the like; never
+    /// calls) in the long run, and twice as many at once after a quiet time, in place of the bus's
+    /// limit. A plugin that makes more is ended.
+    #[must_use]
+    pub fn requests_per_second(mut self, most: u32) -> Policy {
+        self.requests_per_second = Some(most);
+        self
+    }
+
     /// Whether a gate may be provided.
     pub fn may_provide(&self, gate: &str) -> bool {
         self.provide.iter().any(|pattern| pattern.matches(gate))
@@ -188,6 +198,11 @@ impl Policies {
 
     pub(crate) fn limits(&self, plugin: &str, all: Limits) -> Limits {
         self.of(plugin).map_or(all, |policy| policy.limits(all))
+    }
+
+    /// How many control requests a second a plugin may make, where its policy says so.
+    pub(crate) fn requests_per_second(&self, plugin: &str) -> Option<u32> {
+        self.of(plugin)?.requests_per_second
     }
 }
 

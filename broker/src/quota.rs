@@ -81,6 +81,11 @@ impl TokenBucket {
         }
     }
 
+    /// How many tokens it gets a second.
+    pub(crate) fn rate(&self) -> u32 {
+        self.rate
+    }
+
     /// Takes a token; `false` when there is none.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.fill(now);

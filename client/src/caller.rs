@@ -235,7 +235,7 @@ fn shrink(scratch: &mut AlignedVec) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn publish(
     target: Target<'_>,
     (ticket, chain): (Ticket, Option<Chain>),

@@ -54,6 +54,8 @@ pub struct PluginBuilder {
     keep_idle: Duration,
 }
 
+/// The least that [`PluginBuilder::keep_idle`] can be: looking for idle memory takes time.
+const LEAST_IDLE: Duration = Duration::from_millis(10);
 /// What [`PluginBuilder::keep_idle`] is unless given.
 const KEEP_IDLE: Duration = Duration::from_secs(10);
 
@@ -156,9 +158,9 @@ impl PluginBuilder {
     }
 
     /// How long memory for large payloads is kept while nothing uses it, before it is given back to
-    /// the system: for one to two times this; ten seconds unless given.
+    /// the system: for one to two times this; ten seconds unless given, and at least ten milliseconds.
     pub fn keep_idle(mut self, time: Duration) -> PluginBuilder {
-        self.keep_idle = time;
+        self.keep_idle = time.max(LEAST_IDLE);
         self
     }
 

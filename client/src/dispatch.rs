@@ -109,7 +109,7 @@ impl Core {
             dispatch,
             patience,
             report,
-            intake: ReentrantMutex::new(RefCell::new(Intake::new())),
+            intake: ReentrantMutex::new(RefCell::new(Intake::new(dispatch == Dispatch::Pump))),
             leader: Mutex::new(()),
             parked: Mutex::default(),
             pump: AtomicU64::new(0),
@@ -130,15 +130,16 @@ impl Core {
     /// Begins a call of another plugin of this process, on its thread; the token to wait for while
     /// another chain has it. On a pool, handlers need no turn.
     #[inline]
-    pub(crate) fn visit(&self, chain: u64) -> Result<Option<Turn>, &Token> {
+    pub(crate) fn visit(&self, chain: u64) -> Result<Option<Turn>, &'static Token> {
         if let Dispatch::Pool(_) = self.dispatch {
             self.visits.fetch_add(1, Ordering::Relaxed);
             // VISIT-OR-CLOSING, who visits: after this it looks whether the plugin closes.
             fence(Ordering::SeqCst);
             return Ok(None);
         }
-        lend::hold(self.token.token());
-        self.token.visit(chain).map(Some).ok_or(&*self.token)
+        let token = self.token.token();
+        lend::hold(token);
+        token.visit(chain).map(Some).ok_or(token)
     }
 
     /// Ends such a call, and counts it.

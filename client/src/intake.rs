@@ -3,6 +3,8 @@
 //!
 //! Nothing here runs a handler or drops one, so it is only ever borrowed for a moment.
 
+mod rounds;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,8 +16,7 @@ use crate::link::Link;
 use crate::serve::{Frame, Tools};
 use crate::server::{Job, Server};
 
-/// Calls taken from one link before the next one gets its turn.
-const BATCH: u32 = 16;
+use rounds::Rounds;
 
 /// Which calls somebody is ready to serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,22 +48,25 @@ pub(crate) struct Intake {
     /// Calls that were taken by who did not want them, in the order in which they came. There are
     /// no more of them than the links have slots.
     queue: VecDeque<(Job, Cell)>,
-    /// Whose turn it is, and how many calls it has had in it.
-    turn: usize,
-    taken: u32,
+    rounds: Rounds,
+    /// Whether calls are looked for once in a while only.
+    is_pumped: bool,
+    /// Whether there is a call that the last look did not come by.
+    is_missing: bool,
     next_key: u64,
     /// Frames of nested calls that are not in use.
     spare: Vec<Frame>,
 }
 
 impl Intake {
-    pub(crate) fn new() -> Intake {
+    pub(crate) fn new(is_pumped: bool) -> Intake {
         Intake {
             version: 0,
             servers: Vec::new(),
             queue: VecDeque::new(),
-            turn: 0,
-            taken: 0,
+            rounds: Rounds::new(),
+            is_pumped,
+            is_missing: false,
             next_key: 0,
             spare: Vec::new(),
         }
@@ -94,9 +98,7 @@ impl Intake {
                 self.next_key += 1;
             }
         }
-        if self.turn >= self.servers.len() {
-            self.turn = 0;
-        }
+        self.rounds.renumber(self.servers.len());
         let servers = &self.servers;
         self.queue
             .retain(|(job, _)| servers.iter().any(|server| server.key() == job.key));
@@ -108,10 +110,10 @@ impl Intake {
         self.servers.iter().any(Server::has_call)
     }
 
-    /// Whether there is any call.
-    #[inline]
-    pub(crate) fn has_work(&self) -> bool {
-        self.has_call() || !self.queue.is_empty()
+    /// Whether there is any call. The next look finds it, wherever it is.
+    pub(crate) fn has_work(&mut self) -> bool {
+        self.is_missing = self.has_call();
+        self.is_missing || !self.queue.is_empty()
     }
 
     /// Whether a call that was taken before waits for this one.
@@ -120,7 +122,7 @@ impl Intake {
         self.queue.iter().any(|(job, _)| wanted.has(job))
     }
 
-    /// Takes the next call that is wanted; the cell then holds what lies inline of it. Others that
+    /// Takes the next call that is wanted, if this look finds one; the cell then holds what lies inline of it. Others that
     /// are found on the way are queued, and so stay in order.
     #[inline(always)]
     pub(crate) fn next(&mut self, cell: &mut Cell, wanted: Wanted) -> Option<Result<Job, Broken>> {
@@ -131,8 +133,11 @@ impl Intake {
             *cell = queued;
             return Some(Ok(job));
         }
+        // Where nobody looks again at once, nothing may be missed.
+        let thorough =
+            self.is_pumped || wanted != Wanted::Any || std::mem::take(&mut self.is_missing);
         loop {
-            let job = match self.next_in_rings(cell)? {
+            let job = match self.next_in_rings(cell, thorough)? {
                 Ok(job) => job,
                 Err(broken) => return Some(Err(broken)),
             };
@@ -149,40 +154,29 @@ impl Intake {
         self.queue.push_front((*job, cell.clone()));
     }
 
-    /// Takes the next call from the rings, by turns.
+    /// Takes the next call from the rings, in the order of [`Rounds`].
     #[inline(always)]
-    fn next_in_rings(&mut self, cell: &mut Cell) -> Option<Result<Job, Broken>> {
-        if self.taken >= BATCH {
-            self.pass_turn();
-        }
-        for _ in 0..self.servers.len() {
-            if let Some(server) = self.servers.get_mut(self.turn)
-                && !server.link().is_gone()
-                && let Some(taken) = server.take(cell, self.turn)
-            {
-                self.taken += 1;
-                let link = server.link();
-                return Some(taken.map_err(|violation| (link.clone(), violation)));
+    fn next_in_rings(&mut self, cell: &mut Cell, thorough: bool) -> Option<Result<Job, Broken>> {
+        let Intake {
+            servers, rounds, ..
+        } = self;
+        rounds.look(servers.len(), thorough, |at| {
+            let server = servers.get_mut(at)?;
+            if server.link().is_gone() {
+                return None;
             }
-            self.pass_turn();
-        }
-        None
-    }
-
-    #[inline]
-    fn pass_turn(&mut self) {
-        self.taken = 0;
-        self.turn += 1;
-        if self.turn >= self.servers.len() {
-            self.turn = 0;
-        }
+            let taken = server.take(cell, at)?;
+            Some(taken.map_err(|violation| (server.link().clone(), violation)))
+        })
     }
 
     /// Answers a call that was taken here; where its link is gone, nobody waits for it.
     #[inline(always)]
     pub(crate) fn answer(&mut self, job: &Job, outcome: Result<()>, tools: &mut Tools) {
-        if let Some(server) = self.server(job) {
-            server.answer(job, outcome, tools);
+        match self.server(job) {
+            Some(server) => server.answer(job, outcome, tools),
+            // Nobody else is to find it in the place of his own.
+            None => tools.tidy(),
         }
     }
 

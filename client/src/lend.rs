@@ -8,8 +8,10 @@ use std::cell::Cell;
 use callgate_layout::envelope::MAX_DEPTH;
 use callgate_layout::turns::Lent;
 
+use crate::cancel::CancelToken;
 use crate::chain;
-use crate::token::Token;
+use crate::token::{Token, Turn};
+use crate::wait::Patience;
 
 thread_local! {
     /// The token of each handler on this thread's stack. What stands above the last one, or was
@@ -58,7 +60,36 @@ pub(crate) fn lend() -> Lending {
     lending
 }
 
+/// As [`Token::visit_until`], lending what this thread has meanwhile: who has the token may need
+/// that.
+#[cold]
+pub(crate) fn visit_until(
+    token: &'static Token,
+    chain: u64,
+    deadline: u64,
+    cancel: Option<&CancelToken>,
+    patience: &Patience,
+) -> Option<Turn> {
+    let lending = lend();
+    let turn = token.visit_until(chain, deadline, cancel, patience);
+    lending.end_with(turn.is_some().then_some((token, chain)));
+    turn
+}
+
 impl Lending {
+    /// Takes everything back, waiting until it is there; meanwhile the turn that was just had is lent,
+    /// too: who has what is missing may wait for it.
+    fn end_with(mut self, gained: Option<(&'static Token, u64)>) {
+        if self.take_back().is_none() {
+            // There is nothing to wait for any more.
+            (self.first, self.more) = (None, Vec::new());
+        } else if let Some((token, chain)) = gained
+            && let Some(lent) = token.begin_lending(chain)
+        {
+            self.more.push((token, lent));
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = (&'static Token, Lent)> {
         self.first.into_iter().chain(self.more.iter().copied())
     }
@@ -81,5 +112,58 @@ impl Drop for Lending {
         while let Some((token, lent)) = self.take_back() {
             token.await_return(lent);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use callgate_layout::clock;
+    use callgate_layout::envelope::Chain;
+
+    use super::*;
+    use crate::token::Lease;
+    use crate::wait::WaitPolicy;
+
+    const A: u64 = 1 << 63 | 1;
+    const B: u64 = 1 << 63 | 2;
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// One thread had the second token and waited for the first, which it had lent; the other had
+    /// borrowed that and waited for the second: both until their deadline.
+    #[test]
+    fn two_threads_of_a_chain_both_get_a_second_token() {
+        let (first, second) = (Lease::new(), Lease::new());
+        let (first, second) = (first.token(), second.token());
+        let others = second.visit(B).unwrap();
+        let inside = |depth| {
+            let turn = loop {
+                // The second to come in waits until it is lent.
+                if let Some(turn) = first.visit(A) {
+                    break turn;
+                }
+                std::thread::yield_now();
+            };
+            hold(first);
+            let entered = chain::enter(Chain { id: A, depth });
+            let (until, patience) = (
+                clock::now() + LONG.as_nanos() as u64,
+                Patience::new(WaitPolicy::Adaptive),
+            );
+            let gained = visit_until(second, A, until, None, &patience).unwrap();
+            second.end(gained);
+            drop(entered);
+            first.end(turn);
+        };
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| inside(1));
+            scope.spawn(|| inside(2));
+            std::thread::sleep(Duration::from_millis(30));
+            second.end(others);
+        });
+        assert!(start.elapsed() < LONG / 2);
+        assert_eq!((first.holder(), second.holder()), (None, None));
     }
 }

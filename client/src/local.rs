@@ -190,11 +190,9 @@ impl Visit<'_> {
     }
 
     #[cold]
-    fn await_turn(&self, token: &Token, chain: u64) -> Result<Turn> {
-        // Who has it may need what this thread has meanwhile.
-        let _lent = lend::lend();
+    fn await_turn(&self, token: &'static Token, chain: u64) -> Result<Turn> {
         let until = deadline(self.timeout);
-        let turn = token.visit_until(chain, until, self.cancel, self.patience);
+        let turn = lend::visit_until(token, chain, until, self.cancel, self.patience);
         turn.ok_or_else(|| self.no_turn())
     }
 

@@ -14,6 +14,7 @@ use crate::bus::Bus;
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::local::Local;
+use crate::serve::discard;
 use crate::watch::GateEvent;
 
 /// The way to a gate's provider.
@@ -154,7 +155,7 @@ impl Opened {
         }
         // What it leads to may be the last of a handler, which may come back here.
         drop(progress);
-        drop(old);
+        discard(old);
     }
 
     /// The link is gone; if calls went through it, the gate is no longer there.
@@ -174,7 +175,7 @@ impl Opened {
             self.change.notify_all();
         }
         drop(progress);
-        drop(old);
+        discard(old);
     }
 
     /// The broker refuses to open the gate.
@@ -193,7 +194,7 @@ impl Opened {
         progress.failure = Some(reason);
         self.change.notify_all();
         drop(progress);
-        drop(old);
+        discard(old);
     }
 
     /// The session is over: nothing will change any more, except that links end.
@@ -222,7 +223,7 @@ impl Opened {
         progress.is_known = true;
         self.change.notify_all();
         drop(progress);
-        drop(old);
+        discard(old);
     }
 
     /// Waits until the broker has said how the gate stands, for the first time.

@@ -23,6 +23,7 @@ use crate::local;
 use crate::opened::Opened;
 use crate::provider::Provider;
 use crate::raw::{Payload, RawSubscriber, erase_raw, raw_signature};
+use crate::serve::discard;
 use crate::subscriber::{Shared, Subscriber};
 use crate::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::wait::Patience;
@@ -288,7 +289,7 @@ impl Drop for Plugin {
             threads.into_iter().for_each(join);
         }
         // Handlers may own handles of this very plugin.
-        drop(self.bus.served.take_gates());
+        discard(self.bus.served.take_gates());
         self.bus.close();
         self.listener.stop();
     }

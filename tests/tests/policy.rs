@@ -151,6 +151,19 @@ fn limits_of_links_and_memory_are_a_plugin_s_own() {
     }
 }
 
+/// One plugin that opens gates without end is ended by its own limit, not by everybody's.
+#[test]
+fn the_rate_of_requests_is_a_plugin_s_own() {
+    let chatty = Policy::new().call("*").requests_per_second(5);
+    let broker = start(|builder| builder.plugin("Chatty", chatty));
+    let (chatty, other) = (plugin(&broker, "Chatty"), plugin(&broker, "Other"));
+    let ended = |plugin: &Plugin| {
+        (0..1000).find_map(|n| code(plugin.subscriber::<(), ()>(&format!("Any.{n}"))))
+    };
+    assert_eq!(ended(&chatty), Some(Code::Overloaded));
+    assert_eq!(ended(&other), None);
+}
+
 /// A plugin whose right was taken back went on calling.
 #[test]
 fn a_right_to_call_is_taken_back_and_given_again() {

@@ -29,6 +29,11 @@ impl Bus {
         Err(Failure::new(Code::PermissionDenied, message))
     }
 
+    /// How many control requests a second a plugin may make, where its policy says so.
+    pub(crate) fn requests_per_second(&self, name: &str) -> Option<u32> {
+        self.policies.requests_per_second(name)
+    }
+
     pub(super) fn check_provide(&self, plugin: PluginId, gate: &str) -> Result<(), Failure> {
         let name = self.name_of(plugin);
         if self.policies.may_provide(&name, gate) {

@@ -32,6 +32,7 @@ struct Limits {
     opens: Option<u32>,
     links: Option<u32>,
     extent_mib: Option<u32>,
+    requests_per_second: Option<u32>,
 }
 
 /// Reads a file of policies into a builder; the error says what is wrong, and where.
@@ -60,7 +61,8 @@ impl Entry {
         let policy = limited(policy, self.limits.opens, Policy::opens);
         let policy = limited(policy, self.limits.links, Policy::links);
         let policy = limited(policy, self.limits.extent_mib, Policy::extent_mib);
-        Ok(policy)
+        let rate = self.limits.requests_per_second;
+        Ok(limited(policy, rate, Policy::requests_per_second))
     }
 }
 

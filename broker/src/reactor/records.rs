@@ -13,6 +13,7 @@ use callgate_layout::sys::process::has_ended;
 
 use super::{BATCH, Reactor, Timer};
 use crate::bus::{Weight, protocol};
+use crate::quota::TokenBucket;
 use crate::registry::PluginId;
 
 impl Reactor {
@@ -76,11 +77,13 @@ impl Reactor {
     }
 
     fn charge(&mut self, id: PluginId, now: Instant) -> Result<(), Failure> {
-        let session = self.sessions.get_mut(&id);
-        if session.is_none_or(|session| session.may_request(now)) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(());
+        };
+        if session.may_request(now) {
             return Ok(());
         }
-        let rate = self.settings.limits.requests_per_second;
+        let rate = session.bucket.rate();
         let message = format!("it made more than {rate} control requests a second");
         Err(Failure::new(Code::Overloaded, message))
     }
@@ -111,6 +114,11 @@ impl Reactor {
             identity.name
         );
         self.timers.set(Timer::Hello(id), None);
+        if let Some(rate) = self.bus.requests_per_second(&identity.name)
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.bucket = TokenBucket::new(rate, rate.saturating_mul(2), now);
+        }
         self.bus.admit(id, identity, pid, now);
         Ok(())
     }

@@ -74,8 +74,12 @@ impl Core {
 
     fn run_alone(&self) {
         let (door, mut frame) = (self.door(), Frame::default());
-        while !self.served.is_closing() {
+        loop {
+            // The end changes the version, and is looked for after that was taken note of.
             self.refresh(&door, &mut frame);
+            if self.served.is_closing() {
+                break;
+            }
             let served = self.serve_round(&door, &mut frame, None);
             if self.token.holder().is_some() {
                 self.await_turn(&door, &mut frame, u64::MAX);
@@ -170,7 +174,11 @@ impl Core {
             }
             let is_over =
                 || self.token.holder() != Some(chain) || self.has_news(door, frame, chain);
-            if !self.patience.stay_awake(until, is_over) {
+            let look_again = match self.settle_late(door) {
+                Some(_) => until.min(clock::now() + LATE_LOOK),
+                None => until,
+            };
+            if !self.patience.stay_awake(look_again, is_over) {
                 self.park_for_turn(door, frame, (chain, until));
             }
         }
@@ -250,8 +258,11 @@ impl Core {
 
     fn pump_until(&self, door: &Door<'_>, frame: &mut Frame, deadline: u64) -> usize {
         let mut all = 0;
-        while !self.served.is_closing() {
+        loop {
             self.refresh(door, frame);
+            if self.served.is_closing() {
+                break;
+            }
             let mut served = self.serve_round(door, frame, Some(deadline));
             let is_late = served > 0 && clock::now() >= deadline;
             if !is_late && self.token.holder().is_some() {

@@ -29,6 +29,9 @@ impl ReplyBuffer {
     /// Archives a value in place of what was there.
     #[inline]
     pub(crate) fn put<T: GateType>(&mut self, value: &T) -> Result<()> {
+        if self.inline_length != Some(0) {
+            self.cell = Cell::default();
+        }
         self.inline_length = archive::serialize_into(value, self.cell.inline_mut());
         if self.inline_length.is_some() {
             return Ok(());
@@ -66,5 +69,25 @@ impl ReplyBuffer {
         if self.overflow.capacity() > keep {
             self.overflow = AlignedVec::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reply whose caller had gone stayed in the buffer, and the tail of it was published behind
+    /// the shorter one of the next.
+    #[test]
+    fn nothing_is_left_of_what_was_there_before() {
+        let mut reply = ReplyBuffer::new();
+        reply.put(&[0x55_u8; 100]).unwrap();
+        reply.put(&7_u32).unwrap();
+        assert_eq!(reply.bytes(), 7_u32.to_le_bytes());
+        assert!(reply.cell.inline()[4..].iter().all(|byte| *byte == 0));
+        // What does not fit leaves nothing either.
+        reply.put(&vec![0x55_u8; 1000]).unwrap();
+        assert!(!reply.is_inline());
+        assert!(reply.cell.inline().iter().all(|byte| *byte == 0));
     }
 }

@@ -1,11 +1,13 @@
 //! What one gate, one caller or one link may take from the others.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use callgate_client::Dispatch;
 use callgate_tests::shorthand::open;
-use callgate_tests::{Bus, programs};
+use callgate_tests::{Bus, PATIENCE, programs};
 
 /// A gate whose handler hung held every slot of its link, and no other gate could be called.
 #[test]
@@ -44,4 +46,41 @@ fn a_gate_that_hangs_leaves_half_of_the_slots_to_others() {
     assert!(coming.try_recv().is_err(), "more than half of the slots");
     drop(go);
     assert!(calls.into_iter().all(|call| call.join().unwrap()));
+}
+
+/// A dispatcher with a thousand quiet links looked at all of them between two calls of a busy one;
+/// now it looks first at those that brought calls lately, which must not keep the quiet ones out.
+#[test]
+fn busy_links_keep_none_of_many_quiet_ones_waiting() {
+    let bus = Bus::start(programs!());
+    for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
+        let provider = bus.builder("Provider").dispatch(dispatch);
+        let provider = provider.connect().unwrap();
+        let _gate = provider.provide("Provider.Next", |n: u64| n + 1).unwrap();
+        let callers: Vec<_> = (0..40)
+            .map(|n| {
+                // Through a link, although all of them are in this process.
+                let caller = bus.builder(&format!("Caller{n}")).direct_calls(false);
+                let caller = caller.connect().unwrap();
+                (open::<(u64,), u64>(&caller, "Provider.Next"), caller)
+            })
+            .collect();
+        let (stop, start) = (AtomicBool::new(false), Instant::now());
+        thread::scope(|scope| {
+            for (gate, _) in &callers[..12] {
+                scope.spawn(|| {
+                    // To an end also where the other side fails.
+                    while !stop.load(Ordering::Relaxed) && start.elapsed() < PATIENCE {
+                        assert_eq!(gate.invoke((1,)).unwrap(), 2);
+                    }
+                });
+            }
+            for n in 0..5 {
+                for (gate, _) in &callers[12..] {
+                    assert_eq!(gate.invoke((n,)).unwrap(), n + 1);
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
 }

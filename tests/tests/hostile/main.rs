@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod caller;
+#[cfg(test)]
 mod chains;
 mod control;
+#[cfg(test)]
 mod logs;
 mod provider;
 mod revoked;

@@ -36,19 +36,25 @@ const BETWEEN_LOOKS: u64 = 40;
 /// side cannot run meanwhile or takes longer anyway; every so many waits it is tried again.
 const IN_VAIN: u32 = 16;
 const TRY_AGAIN: u32 = 64;
-/// How long to stay awake where recent waits say nothing else, in nanoseconds.
-const BUDGET: u32 = 50_000;
+/// How long a wait takes while nothing is known of recent ones, in nanoseconds.
+const USUAL: u32 = 25_000;
+/// To stay awake for so many times what recent waits took, within these bounds, in nanoseconds: a
+/// wake-up from core to core takes 20 µs on one machine and 80 on another; and one that came onto
+/// this very core is kept waiting by whoever stays awake much longer than usual.
+const TIMES: u32 = 2;
+const LEAST_BUDGET: u32 = 10_000;
+const MOST_BUDGET: u32 = 150_000;
 /// How long to stay awake where recent waits took longer than waking up is worth.
 const SHORT_BUDGET: u32 = 2_000;
 /// Waits longer than this are not worth staying awake for.
-const WORTH: u32 = 100_000;
+const WORTH: u32 = 150_000;
 
 /// What a link's or a dispatcher's recent waits took: how long the next should stay awake.
 #[derive(Debug)]
 pub(crate) struct Patience {
     policy: WaitPolicy,
-    /// A moving mean of waits, in nanoseconds.
-    mean: AtomicU32,
+    /// What half of the recent waits took at most, in nanoseconds.
+    usual: AtomicU32,
     pace: Pace,
     /// Waits in a row in which the first slice was in vain.
     in_vain: AtomicU32,
@@ -58,7 +64,7 @@ impl Patience {
     pub(crate) fn new(policy: WaitPolicy) -> Patience {
         Patience {
             policy,
-            mean: AtomicU32::new(0),
+            usual: AtomicU32::new(USUAL),
             pace: Pace::measured(),
             in_vain: AtomicU32::new(0),
         }
@@ -126,19 +132,24 @@ impl Patience {
     }
 
     fn budget(&self) -> u32 {
-        if self.mean.load(Ordering::Relaxed) > WORTH {
-            SHORT_BUDGET
-        } else {
-            BUDGET
+        match self.usual.load(Ordering::Relaxed) {
+            usual if usual > WORTH => SHORT_BUDGET,
+            usual => (TIMES * usual).clamp(LEAST_BUDGET, MOST_BUDGET),
         }
     }
 
     /// Takes note of how long a wait was, parked or not. A lost update does no harm.
+    ///
+    /// By steps up or down, so that it is the median that is learnt: a mean would follow the few
+    /// waits that were kept from running, which staying awake longer makes no shorter.
     pub(crate) fn learn(&self, nanos: u64) {
-        let wait = u32::try_from(nanos).unwrap_or(u32::MAX).min(16 * WORTH);
-        let mean = self.mean.load(Ordering::Relaxed);
-        self.mean
-            .store(mean - mean / 8 + wait / 8, Ordering::Relaxed);
+        let usual = self.usual.load(Ordering::Relaxed);
+        let step = usual / 16 + 1;
+        let next = match nanos > u64::from(usual) {
+            true => (usual + step).min(2 * WORTH),
+            false => usual - step.min(usual),
+        };
+        self.usual.store(next, Ordering::Relaxed);
     }
 }
 
@@ -184,11 +195,20 @@ mod tests {
     #[test]
     fn long_waits_make_for_short_patience_and_back() {
         let patience = Patience::new(WaitPolicy::Adaptive);
-        assert_eq!(patience.budget(), BUDGET);
-        (0..20).for_each(|_| patience.learn(1_000_000));
+        assert_eq!(patience.budget(), TIMES * USUAL);
+        let learn = |times, nanos| (0..times).for_each(|_| patience.learn(nanos));
+        learn(60, 1_000_000);
         assert_eq!(patience.budget(), SHORT_BUDGET);
-        (0..40).for_each(|_| patience.learn(1_000));
-        assert_eq!(patience.budget(), BUDGET);
+        learn(100, 1_000);
+        assert_eq!(patience.budget(), LEAST_BUDGET);
+        learn(100, 70_000);
+        assert!((120_000..150_000).contains(&patience.budget()));
+        // What is rare changes little, however long it took.
+        for _ in 0..100 {
+            learn(9, 20_000);
+            learn(1, 1_000_000);
+        }
+        assert!((35_000..50_000).contains(&patience.budget()));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Who gets a turn when several want one, and for how long a pump keeps its thread.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate_client::{Context, Dispatch, Payload};
-use callgate_tests::shorthand::open;
+use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
 /// A thread that called a gate of its own process again and again took the turn back before
@@ -23,21 +23,19 @@ fn a_visitor_that_comes_again_and_again_leaves_turns_to_others() {
         .unwrap();
     let greedy = open::<(), ()>(&a, "A.Direct");
     let caller = bus.plugin("C");
-    let direct = open::<(), ()>(&caller, "A.Direct").with_timeout(Duration::from_secs(2));
+    let direct = open::<(), ()>(&caller, "A.Direct").with_timeout(PATIENCE / 2);
     let raw = caller.raw_subscriber::<()>("A.Raw").unwrap();
     raw.wait_ready(PATIENCE).unwrap();
-    let raw = raw.with_timeout(Duration::from_secs(2));
-    let is_over = AtomicBool::new(false);
+    let raw = raw.with_timeout(PATIENCE / 2);
+    let (is_over, calls) = (AtomicBool::new(false), AtomicU32::new(0));
     thread::scope(|scope| {
-        let calls = scope.spawn(|| {
-            let mut calls = 0_u32;
+        scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 greedy.invoke(()).unwrap();
-                calls += 1;
+                calls.fetch_add(1, Ordering::Relaxed);
             }
-            calls
         });
-        thread::sleep(Duration::from_millis(20));
+        await_that("it is greedy", || calls.load(Ordering::Relaxed) > 20);
         let start = Instant::now();
         let outcomes: Vec<_> = (0..20)
             .map(|n| match n % 2 {
@@ -47,9 +45,8 @@ fn a_visitor_that_comes_again_and_again_leaves_turns_to_others() {
             .collect();
         let took = start.elapsed();
         is_over.store(true, Ordering::Relaxed);
-        assert!(calls.join().unwrap() > 20);
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert!(took < PATIENCE / 2, "{took:?}");
     });
 }
 
@@ -70,17 +67,16 @@ fn a_pump_looks_at_the_clock_after_each_call() {
             .map(|_| scope.spawn(|| slow.invoke(()).unwrap()))
             .collect();
         // All of them are there.
-        thread::sleep(Duration::from_millis(100));
-        let (mut served, mut longest) = (0, Duration::ZERO);
+        thread::sleep(Duration::from_millis(300));
+        let mut served = 0;
         while served < 20 {
-            let start = Instant::now();
-            let now = host.pump(start + Duration::from_millis(10)).unwrap();
-            longest = longest.max(start.elapsed());
-            assert!(now > 0, "at least one a pump");
+            let until = Instant::now() + Duration::from_millis(10);
+            let now = host.pump(until).unwrap();
+            // Two at most, and the one that brings about the deadline, however slow the machine is.
+            assert!((1..=3).contains(&now), "{now} calls in one pump");
             served += now;
         }
         assert_eq!(served, 20);
-        assert!(longest < Duration::from_millis(60), "{longest:?}");
         for call in calls {
             call.join().unwrap();
         }

@@ -263,10 +263,16 @@ impl Core {
         };
         let outcome = frame.run(job, self.counter());
         match outcome {
-            Ok(outcome) => door.with(|intake| {
-                self.served.status.count_call(outcome.is_err());
-                intake.answer(job, outcome, &mut frame.tools);
-            }),
+            Ok(outcome) => {
+                let is_late = door.with(|intake| {
+                    self.served.status.count_call(outcome.is_err());
+                    intake.answer(job, outcome, &mut frame.tools);
+                    matches!(self.dispatch, Dispatch::Pool(_)) && intake.late_deadline().is_some()
+                });
+                if is_late {
+                    self.wake_look_out();
+                }
+            }
             Err(violation) => {
                 self.end_broken(door, job, (turn, violation));
                 return true;
@@ -276,6 +282,15 @@ impl Core {
             self.token.end(turn);
         }
         true
+    }
+
+    /// Wakes the thread of a pool that sleeps without knowing of an answer that is late: another one
+    /// has kept it since, and only the look-out publishes it when its time is up.
+    #[cold]
+    fn wake_look_out(&self) {
+        if self.parked.lock().threads > 0 {
+            self.served.bell.ring();
+        }
     }
 
     /// Ends the turn of a call that no correct peer makes, and its link.

@@ -122,8 +122,8 @@ impl Intake {
         self.queue.iter().any(|(job, _)| wanted.has(job))
     }
 
-    /// Takes the next call that is wanted, if this look finds one; the cell then holds what lies inline of it. Others that
-    /// are found on the way are queued, and so stay in order.
+    /// Takes the next call that is wanted, if this look finds one; the cell then holds what lies inline
+    /// of it. Others that are found on the way are queued, and so stay in order.
     #[inline(always)]
     pub(crate) fn next(&mut self, cell: &mut Cell, wanted: Wanted) -> Option<Result<Job, Broken>> {
         if !self.queue.is_empty()

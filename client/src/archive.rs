@@ -2,13 +2,17 @@
 
 mod record;
 
+use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
 
 use callgate_layout::Code;
+use callgate_layout::payload::MAX_EXTENT_LEN;
 use rkyv::Archive;
 use rkyv::api::{access_with_context, deserialize_using, serialize_using};
-use rkyv::ser::Serializer;
+use rkyv::rancor::{Source, fail};
+use rkyv::ser::allocator::SubAllocator;
 use rkyv::ser::writer::Buffer;
+use rkyv::ser::{Positional, Serializer, Writer};
 use rkyv::util::{AlignedVec, with_arena};
 use rkyv::validation::archive::ArchiveValidator;
 
@@ -29,36 +33,62 @@ pub(crate) const ALIGNMENT: usize = 16;
 struct Nothing([u8; 0]);
 static NOTHING: Nothing = Nothing([]);
 
+/// Bytes of scratch memory for an archive that fits a cell.
+const SCRATCH: usize = 1024;
+
 /// Archives a value into a buffer whose start is aligned to 16, and returns the length; `None`
-/// where it does not fit. The root is at the end.
+/// where it does not fit, or takes more scratch memory than small values do. The root is at the end.
+#[inline]
 pub(crate) fn serialize_into<T: GateType>(value: &T, buffer: &mut [u8]) -> Option<usize> {
     debug_assert!(buffer.as_ptr().addr().is_multiple_of(ALIGNMENT));
-    with_arena(|arena| {
-        let mut serializer = Serializer::new(Buffer::from(buffer), arena.acquire(), ());
-        serialize_using(value, &mut serializer).ok()?;
-        Some(serializer.into_writer().len())
-    })
+    let mut scratch = [const { MaybeUninit::uninit() }; SCRATCH];
+    let allocator = SubAllocator::new(&mut scratch);
+    let mut serializer = Serializer::new(Buffer::from(buffer), allocator, ());
+    serialize_using(value, &mut serializer).ok()?;
+    Some(serializer.into_writer().len())
 }
 
 /// Archives a value into a vector, in place of what was there.
-pub(crate) fn serialize_vec<T: GateType>(value: &T, out: &mut AlignedVec<16>) -> Result<()> {
+pub(crate) fn serialize_vec<T: GateType>(
+    value: &T,
+    out: &mut AlignedVec<16>,
+) -> Result<(), TooLong> {
     let mut taken = core::mem::take(out);
     taken.clear();
-    let written = with_arena(|arena| {
-        let mut serializer = Serializer::new(taken, arena.acquire(), ());
+    let (written, grown) = with_arena(|arena| {
+        let mut serializer = Serializer::new(Growing(taken), arena.acquire(), ());
         let result = serialize_using(value, &mut serializer);
         (result, serializer.into_writer())
     });
-    *out = written.1;
-    match written.0 {
-        Ok(_) => Ok(()),
-        // Nothing but a value beyond the reach of 32-bit relative pointers.
-        Err(_) => Err(Error::new(
-            Code::RequestTooLarge,
-            "the value is too large for an archive",
-        )),
+    *out = grown.0;
+    written.map(drop).map_err(|_| TooLong)
+}
+
+/// Memory that grows with an archive, up to the longest payload that a link carries. Without that
+/// limit rkyv would panic where its 32-bit pointers do not reach.
+#[derive(Debug)]
+pub struct Growing(AlignedVec<16>);
+
+impl Positional for Growing {
+    fn pos(&self) -> usize {
+        self.0.len()
     }
 }
+
+impl<E: Source> Writer<E> for Growing {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), E> {
+        if bytes.len() > MAX_EXTENT_LEN as usize - self.0.len() {
+            fail!(TooLong);
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// An archive would be longer than any payload may be.
+#[derive(Debug, thiserror::Error)]
+#[error("longer than any payload may be")]
+pub(crate) struct TooLong;
 
 /// Checks an archive, however hostile, and shows it. Its first byte must be aligned to 16.
 pub(crate) fn access<T: GateType>(bytes: &[u8]) -> Result<&T::Archived> {

@@ -13,7 +13,7 @@ use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use rkyv::util::AlignedVec;
 
-use crate::archive;
+use crate::archive::{self, TooLong};
 use crate::bus;
 use crate::cancel::CancelToken;
 use crate::chain;
@@ -108,7 +108,7 @@ pub(crate) fn loan<'a>(
         return Ok(room);
     }
     if extent_len_for(len).is_none() {
-        return Err(too_large(Code::RequestTooLarge, "bytes", len));
+        return Err(too_large(Code::RequestTooLarge, &format!("{len} bytes")));
     }
     let target = target();
     wait_for(target, || link.take_room(len))
@@ -192,11 +192,9 @@ fn send_large<A: GateType>(
     // A handler's own call may come here while this thread's scratch is in use further up the
     // stack only if serialising called handlers, which it does not.
     SCRATCH.with_borrow_mut(|scratch| {
-        archive::serialize_vec(arguments, scratch)?;
-        if extent_len_for(scratch.len()).is_none() {
-            let error = too_large(Code::RequestTooLarge, "arguments", scratch.len());
+        if let Err(TooLong) = archive::serialize_vec(arguments, scratch) {
             shrink(scratch);
-            return Err(error);
+            return Err(too_large(Code::RequestTooLarge, "arguments"));
         }
         let ticket = take_ticket(target, chain)?;
         let held = wait_for(target, || link.write_payload(scratch))

@@ -217,10 +217,11 @@ impl Own {
 }
 
 /// The error for a payload that no extent could hold.
-pub(crate) fn too_large(code: Code, what: &str, len: usize) -> Error {
+#[cold]
+pub(crate) fn too_large(code: Code, what: &str) -> Error {
     let most = callgate_layout::payload::MAX_EXTENT_LEN;
     Error::new(
         code,
-        format!("the {what} take {len} bytes, a link carries {most}"),
+        format!("the {what} are more than the {most} bytes that a link carries"),
     )
 }

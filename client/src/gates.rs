@@ -22,7 +22,7 @@ use crate::serve::{not_granted, not_provided};
 
 /// One half of a provided gate.
 #[derive(Clone)]
-struct Half {
+pub(crate) struct Half {
     /// Which registration this is, so that a late withdrawal does not remove its successor.
     token: u64,
     /// What it takes and gives.
@@ -183,20 +183,18 @@ impl Served {
         Ok((token, record))
     }
 
-    /// Takes a handler away. It may still be running.
-    pub(crate) fn remove(&self, name: &Arc<str>, face: Face, token: u64) {
+    /// Takes a handler out. It may still be running.
+    #[must_use = "what a handler has captured may come back here when it is dropped, or panic"]
+    pub(crate) fn remove(&self, name: &Arc<str>, face: Face, token: u64) -> Option<Half> {
         let mut gates = self.gates.lock();
-        let Some(gate) = gates.get_mut(name) else {
-            return;
-        };
+        let gate = gates.get_mut(name)?;
         let gone = gate.half(face).take_if(|half| half.token == token);
         if gate.function.is_none() && gate.action.is_none() {
             gates.remove(name);
         }
         drop(gates);
         self.changed();
-        // What a handler has captured may come back here when it is dropped: not under the lock.
-        drop(gone);
+        gone
     }
 
     /// Takes all handlers out.

@@ -11,7 +11,7 @@ use callgate_layout::envelope::{Cell, Chain, Face, MAX_DEPTH};
 use parking_lot::Mutex;
 use rkyv::util::AlignedVec;
 
-use crate::archive;
+use crate::archive::{self, TooLong};
 use crate::bus::Bus;
 use crate::caller::answer::decode;
 use crate::cancel::CancelToken;
@@ -19,6 +19,7 @@ use crate::chain;
 use crate::context::{Caller, Context};
 use crate::dispatch::{Core, Dispatch};
 use crate::error::{Error, Result};
+use crate::extents::too_large;
 use crate::gates::Callable;
 use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::lend;
@@ -267,7 +268,8 @@ impl Visit<'_> {
             Some(length) => handler.call(context, &cell.inline()[..length], &mut reply)?,
             None => {
                 let mut request = AlignedVec::new();
-                archive::serialize_vec(arguments, &mut request)?;
+                archive::serialize_vec(arguments, &mut request)
+                    .map_err(|TooLong| too_large(Code::RequestTooLarge, "arguments"))?;
                 handler.call(context, &request, &mut reply)?;
             }
         }

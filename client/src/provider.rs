@@ -37,7 +37,8 @@ impl Drop for Provider {
         if self.keep || !self.bus.is_here() {
             return;
         }
-        self.bus.served.remove(&self.gate, self.face, self.token);
+        // Dropped last: what the handler has captured may panic.
+        let _gone = self.bus.served.remove(&self.gate, self.face, self.token);
         let (gate, face) = (self.gate.to_string(), self.face);
         // Nobody waits for the answer; a broker that is gone has forgotten the gate anyway.
         let request = self.bus.next_number();

@@ -7,14 +7,12 @@ use std::sync::Arc;
 
 use callgate_layout::envelope::{Call, Cell, Chain, Face, Place, Reply, Violation};
 use callgate_layout::parking;
-use callgate_layout::payload::extent_len_for;
 use callgate_layout::pending::Ticket;
 use callgate_layout::ring::RingReader;
 use callgate_layout::{Code, clock, marks, slot};
 
 use crate::archive::ErrorRecord;
 use crate::error::{Error, Result};
-use crate::extents::too_large;
 use crate::handler::ReplyBuffer;
 use crate::link::Link;
 use crate::serve::{KEEP, Tools};
@@ -138,12 +136,7 @@ impl Server {
             Ok(()) => {}
             Err(error) => put_error(&error, &mut tools.reply),
         }
-        let is_too_large = is_too_large(&tools.reply);
-        if is_too_large {
-            let error = too_large(Code::ResponseTooLarge, "results", tools.reply.bytes().len());
-            put_error(&error.maybe_run(), &mut tools.reply);
-        }
-        self.publish_or_keep(job, ok && !is_too_large, tools);
+        self.publish_or_keep(job, ok, tools);
     }
 
     #[inline(always)]
@@ -242,12 +235,6 @@ impl Server {
         }
         self.publish(ticket, false, &mut reply)
     }
-}
-
-/// Whether no extent could hold a reply.
-#[inline]
-fn is_too_large(reply: &ReplyBuffer) -> bool {
-    !reply.is_inline() && extent_len_for(reply.bytes().len()).is_none()
 }
 
 /// Puts an error in the place of a result. Where its text does not fit, its code still does.

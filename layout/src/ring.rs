@@ -44,17 +44,11 @@ impl RingWriter {
         // taken entries (PENDING-FREED), so that this one may overwrite the entry it gets.
         let sequence = self.claimed.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
         cell.set_call(call, sequence);
-        let at = self.geometry.entry_at(sequence);
-        let used = Cell::used_by(call);
-        // The line that is polled last, and then at once: its reader may take it away in between.
-        if used > LINE_LEN {
-            outbox.copy_in(at + LINE_LEN, &cell.0[LINE_LEN..]);
-        }
-        outbox.copy_in(at + 8, &cell.0[8..LINE_LEN]);
-        let mut first = [0; 8];
-        first.copy_from_slice(&cell.0[..8]);
+        let (at, used) = (self.geometry.entry_at(sequence), Cell::used_by(call));
+        cell.write(outbox, at, used);
         // CALL-PUBLISHED, release.
-        outbox.store64(at, u64::from_ne_bytes(first), Ordering::Release);
+        outbox.store64(at, cell.head[0], Ordering::Release);
+        Cell::hand_over(outbox, at, used);
     }
 }
 
@@ -95,13 +89,10 @@ impl RingReader {
             return None;
         }
         self.next = self.next.wrapping_add(1);
-        cell.0[..8].copy_from_slice(&first.to_ne_bytes());
-        inbox.copy_out(at + 8, &mut cell.0[8..LINE_LEN]);
+        cell.read_first(inbox, at, first);
         let call = cell.call(self.geometry);
-        if let Ok(call) = &call
-            && Cell::used_by(call) > LINE_LEN
-        {
-            inbox.copy_out(at + LINE_LEN, &mut cell.0[LINE_LEN..]);
+        if let Ok(call) = &call {
+            cell.read_second(inbox, at, Cell::used_by(call));
         }
         Some(call)
     }

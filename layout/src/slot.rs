@@ -11,7 +11,7 @@
 
 use crate::atomic::Ordering;
 use crate::envelope::{Cell, Reply, Violation};
-use crate::geometry::{ENVELOPE_LEN, Geometry, LINE_LEN};
+use crate::geometry::{Geometry, LINE_LEN};
 use crate::view::{ReadView, WriteView};
 
 /// Publishes a reply whose inline payload, if it has one, already stands in `cell`.
@@ -28,18 +28,18 @@ pub fn publish(
     cell: &mut Cell,
 ) {
     cell.set_reply(reply, generation);
-    let at = geometry.reply_at(slot);
-    let used = Cell::used(ENVELOPE_LEN, reply.place, reply.length);
-    // The line that is polled last, and then at once: its reader may take it away in between.
-    if used > LINE_LEN {
-        outbox.copy_in(at + LINE_LEN, &cell.0[LINE_LEN..]);
-    }
-    outbox.copy_in(at + 8, &cell.0[8..LINE_LEN]);
-    let mut second = [0; 4];
-    second.copy_from_slice(&cell.0[4..8]);
-    outbox.store32(at + 4, u32::from_ne_bytes(second), Ordering::Relaxed);
+    let (at, used) = (geometry.reply_at(slot), used_by(reply));
+    cell.write(outbox, at, used);
+    outbox.store32(at + 4, (cell.head[0] >> 32) as u32, Ordering::Relaxed);
     // REPLY-PUBLISHED, release.
     outbox.store32(at, generation, Ordering::Release);
+    Cell::hand_over(outbox, at, used);
+}
+
+/// How many bytes behind its envelope a reply uses.
+#[inline(always)]
+fn used_by(reply: &Reply) -> usize {
+    Cell::used(0, reply.place, reply.length)
 }
 
 /// The generation that was answered last; the caller compares it with its own.
@@ -59,12 +59,10 @@ pub fn read(
     cell: &mut Cell,
 ) -> Result<Reply, Violation> {
     let at = geometry.reply_at(slot);
-    cell.0[4..8].copy_from_slice(&inbox.load32(at + 4, Ordering::Relaxed).to_ne_bytes());
-    inbox.copy_out(at + 8, &mut cell.0[8..LINE_LEN]);
+    let word = u64::from(inbox.load32(at + 4, Ordering::Relaxed)) << 32;
+    cell.read_first(inbox, at, word);
     let reply = cell.reply(geometry)?;
-    if Cell::used(ENVELOPE_LEN, reply.place, reply.length) > LINE_LEN {
-        inbox.copy_out(at + LINE_LEN, &mut cell.0[LINE_LEN..]);
-    }
+    cell.read_second(inbox, at, used_by(&reply));
     Ok(reply)
 }
 

@@ -86,6 +86,12 @@ impl WriteView {
         &self.read
     }
 
+    /// Tells the processor that the cache line at `at` is wanted by another core.
+    #[inline(always)]
+    pub(crate) fn hand_over(&self, at: usize) {
+        self.read.memory.hand_over(at);
+    }
+
     /// The address of `len` mapped bytes from `at` on, to write to.
     #[cfg(not(callgate_loom))]
     pub(crate) fn address(&self, at: usize, len: usize) -> core::ptr::NonNull<u8> {
@@ -226,6 +232,11 @@ mod memory {
             self.word64(at).load(Ordering::Relaxed);
         }
 
+        #[inline(always)]
+        pub(super) fn hand_over(&self, at: usize) {
+            crate::sys::cache::demote(self.at(at, 8));
+        }
+
         /// Some words of a payload, whose place is checked once for all of them.
         #[inline]
         pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
@@ -364,6 +375,9 @@ mod memory {
 
         /// Changes nothing that anybody can see.
         pub(super) fn touch(&self, _at: usize) {}
+
+        /// Changes nothing that anybody can see.
+        pub(super) fn hand_over(&self, _at: usize) {}
 
         pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
             (0..count).map(move |index| Word(self.payload(at + index * 8)))

@@ -125,6 +125,21 @@ fn a_vector_is_cleared_before_it_is_filled_again() {
     assert_eq!(bytes[..], [7, 0, 0, 0]);
 }
 
+/// Archives of more than 2 GiB made rkyv panic, in the caller's own thread.
+#[test]
+fn an_archive_stops_growing_at_the_longest_payload() {
+    let most = MAX_EXTENT_LEN as usize;
+    let third = vec![1_u8; most / 3];
+    let mut bytes = AlignedVec::new();
+    assert!(serialize_vec(&vec![third.clone(); 2], &mut bytes).is_ok());
+    assert!(serialize_vec(&vec![third; 4], &mut bytes).is_err());
+    assert!(bytes.len() <= most);
+    // What stands at the very limit still fits.
+    assert!(serialize_vec(&vec![7_u8; most - 8], &mut bytes).is_ok());
+    assert_eq!(bytes.len(), most);
+    assert!(serialize_vec(&vec![7_u8; most - 7], &mut bytes).is_err());
+}
+
 #[test]
 fn misaligned_bytes_are_refused_and_not_read() {
     let mut buffer = Aligned([0; 32]);

@@ -1,10 +1,13 @@
 //! Where a handler's result is archived: in the cell in which it travels, if it fits.
 
+use callgate_layout::Code;
 use callgate_layout::envelope::Cell;
 use rkyv::util::AlignedVec;
 
+use crate::archive::{self, TooLong};
+use crate::error::Result;
+use crate::extents::too_large;
 use crate::types::GateType;
-use crate::{Result, archive};
 
 /// Room for one archived reply, used again for every call: small ones need no allocation.
 pub(crate) struct ReplyBuffer {
@@ -37,7 +40,9 @@ impl ReplyBuffer {
             return Ok(());
         }
         self.cell = Cell::default();
-        archive::serialize_vec(value, &mut self.overflow)
+        let written = archive::serialize_vec(value, &mut self.overflow);
+        // It was the handler that made it, so that ran.
+        written.map_err(|TooLong| too_large(Code::ResponseTooLarge, "results").maybe_run())
     }
 
     /// The archive.

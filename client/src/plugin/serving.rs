@@ -51,7 +51,7 @@ impl Plugin {
                 keep: false,
             }),
             Err(error) => {
-                self.bus.served.remove(&name, face, token);
+                let _gone = self.bus.served.remove(&name, face, token);
                 if error.code() == Code::Timeout {
                     // The broker may register it yet.
                     let (request, gate) = (self.bus.next_number(), name.to_string());

@@ -10,22 +10,24 @@ use rkyv::api::low::LowDeserializer;
 use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::{Error, Failure, Strategy};
 use rkyv::ser::Serializer;
-use rkyv::ser::allocator::ArenaHandle;
+use rkyv::ser::allocator::{ArenaHandle, SubAllocator};
 use rkyv::ser::writer::Buffer;
-use rkyv::util::AlignedVec;
 use rkyv::validation::archive::ArchiveValidator;
 use rkyv::{Archive, Deserialize, Serialize};
 
 pub use map::{MapKey, SortedMap};
 
+use crate::archive::Growing;
+
 /// Checks an archive's bytes. No shared pointers are on the list, so none are looked for.
 pub(crate) type Validation<'a> = Strategy<ArchiveValidator<'a>, Error>;
 /// Takes a value out of its archive.
 pub(crate) type Deserialization = LowDeserializer<Error>;
-/// Writes into memory of a fixed size.
-pub(crate) type IntoBuffer<'w, 'a> = Strategy<Serializer<Buffer<'w>, ArenaHandle<'a>, ()>, Failure>;
+/// Writes into memory of a fixed size, with scratch memory of a fixed size.
+pub(crate) type IntoBuffer<'w, 'a> =
+    Strategy<Serializer<Buffer<'w>, SubAllocator<'a>, ()>, Failure>;
 /// Writes into memory that grows.
-pub(crate) type IntoVec<'a> = Strategy<Serializer<AlignedVec<16>, ArenaHandle<'a>, ()>, Failure>;
+pub(crate) type IntoVec<'a> = Strategy<Serializer<Growing, ArenaHandle<'a>, ()>, Failure>;
 
 /// What may be a parameter or a result of a gate.
 ///

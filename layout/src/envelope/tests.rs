@@ -1,6 +1,7 @@
 //! What a caller writes a provider reads, and nothing else gets through.
 
 use super::*;
+use crate::geometry::{CELL_LEN, CHAIN_LEN, ENVELOPE_LEN, Geometry, INLINE_LEN};
 use proptest::prelude::{
     Just, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
@@ -52,13 +53,16 @@ proptest! {
         let mut cell = Cell::default();
         cell.set_call(&call, sequence);
         prop_assert_eq!(cell.call(G), Ok(call));
-        prop_assert_eq!(&cell.0[..4], &sequence.to_le_bytes());
+        prop_assert_eq!(cell.head[0] as u32, sequence);
     }
 
     #[test]
     fn hostile_cells_are_refused_or_stay_in_bounds(bytes in proptest::collection::vec(any::<u8>(), CELL_LEN)) {
         let mut cell = Cell::default();
-        cell.0.copy_from_slice(&bytes);
+        let (head, payload) = bytes.split_at(ENVELOPE_LEN);
+        let words = head.as_chunks::<8>().0;
+        cell.head = [u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1])];
+        cell.payload.0.copy_from_slice(payload);
         if let Ok(call) = cell.call(G) {
             prop_assert!(u32::from(call.slot) < G.entries());
             in_bounds(call.place, call.length)?;
@@ -66,6 +70,37 @@ proptest! {
         if let Ok(reply) = cell.reply(G) {
             in_bounds(reply.place, reply.length)?;
         }
+    }
+}
+
+/// The words of an envelope, which are put together by hand, are its archive.
+fn is_archive<T>(record: &T, words: [u64; 2])
+where
+    T: for<'a> Serialize<
+        rkyv::api::high::HighSerializer<
+            rkyv::util::AlignedVec,
+            rkyv::ser::allocator::ArenaHandle<'a>,
+            rkyv::rancor::Error,
+        >,
+    >,
+{
+    let archive = rkyv::to_bytes(record).unwrap();
+    assert_eq!(archive[..], words.map(u64::to_le_bytes).concat());
+}
+
+proptest! {
+    #[test]
+    fn words_of_a_call_are_its_archive(words: [u64; 2]) {
+        let claim = CallClaim::of(words);
+        prop_assert_eq!(claim.words(), words);
+        is_archive(&claim, words);
+    }
+
+    #[test]
+    fn words_of_a_reply_are_its_archive(words: [u64; 2]) {
+        let claim = ReplyClaim::of(words);
+        prop_assert_eq!(claim.words(), words);
+        is_archive(&claim, words);
     }
 }
 
@@ -95,6 +130,6 @@ fn a_reply_reads_as_written() {
         let mut cell = Cell::default();
         cell.set_reply(&reply, 7);
         assert_eq!(cell.reply(G), Ok(reply));
-        assert_eq!(cell.0[..4], 7u32.to_le_bytes());
+        assert_eq!(cell.head[0] as u32, 7);
     }
 }

@@ -1,5 +1,7 @@
 //! What the kernel does for us, each in a small safe wrapper: the home of `unsafe`.
 
+#[cfg(not(callgate_loom))]
+pub mod cache;
 pub mod fdpass;
 #[cfg(not(callgate_loom))]
 pub mod fork;

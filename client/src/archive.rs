@@ -91,6 +91,7 @@ impl<E: Source> Writer<E> for Growing {
 pub(crate) struct TooLong;
 
 /// Checks an archive, however hostile, and shows it. Its first byte must be aligned to 16.
+#[inline]
 pub(crate) fn access<T: GateType>(bytes: &[u8]) -> Result<&T::Archived> {
     let bytes = if bytes.is_empty() { &NOTHING.0 } else { bytes };
     if !bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
@@ -111,6 +112,7 @@ pub(crate) fn access<T: GateType>(bytes: &[u8]) -> Result<&T::Archived> {
 }
 
 /// Takes a value out of its archive.
+#[inline]
 pub(crate) fn deserialize<T: GateType>(archived: &<T as Archive>::Archived) -> Result<T> {
     deserialize_using::<T, _, rkyv::rancor::Error>(archived, &mut ()).map_err(|reason| {
         Error::new(

@@ -67,8 +67,8 @@ struct Flight {
 }
 
 /// Calls a gate and waits for the answer.
-#[inline]
-pub(crate) fn call<A: GateType, R: GateType>(target: Target<'_>, arguments: &A) -> Result<R> {
+#[inline(always)]
+pub(crate) fn call<A: GateType, R: GateType>(target: &Target<'_>, arguments: &A) -> Result<R> {
     let chain = begin(target)?;
     let mut cell = Cell::default();
     let inline = cell.payload_mut(chain.is_some());
@@ -80,7 +80,7 @@ pub(crate) fn call<A: GateType, R: GateType>(target: Target<'_>, arguments: &A) 
 }
 
 /// Calls a gate with a payload that was filled in place, and waits for the answer.
-pub(crate) fn call_loaned<R: GateType>(target: Target<'_>, room: Room) -> Result<R> {
+pub(crate) fn call_loaned<R: GateType>(target: &Target<'_>, room: Room) -> Result<R> {
     let (mut cell, length) = (Cell::default(), room.len());
     let begun = begin(target).and_then(|chain| Ok((take_ticket(target, chain)?, chain)));
     let held = Held::Extent(room);
@@ -111,13 +111,13 @@ pub(crate) fn loan<'a>(
         return Err(too_large(Code::RequestTooLarge, &format!("{len} bytes")));
     }
     let target = target();
-    wait_for(target, || link.take_room(len))
-        .unwrap_or_else(|| Err(no_room(target, "payload memory")))
+    wait_for(&target, || link.take_room(len))
+        .unwrap_or_else(|| Err(no_room(&target, "payload memory")))
 }
 
 /// Waits for the answer and takes it.
-#[inline]
-fn finish<R: GateType>(target: Target<'_>, flight: Flight, cell: &mut Cell) -> Result<R> {
+#[inline(always)]
+fn finish<R: GateType>(target: &Target<'_>, flight: Flight, cell: &mut Cell) -> Result<R> {
     match await_reply(target, flight.ticket) {
         Ok(()) => receive(target.link, flight, cell),
         Err(error) => {
@@ -138,8 +138,8 @@ fn check_here(link: &Link) -> Result<()> {
 
 /// Checks what can be checked before anything is taken. Returns the chain that the call is part
 /// of, where it is made by a handler.
-#[inline]
-fn begin(target: Target<'_>) -> Result<Option<Chain>> {
+#[inline(always)]
+fn begin(target: &Target<'_>) -> Result<Option<Chain>> {
     check_here(target.link)?;
     if target.is_cancelled() {
         return Err(cancelled(target.link));
@@ -151,8 +151,8 @@ fn begin(target: Target<'_>) -> Result<Option<Chain>> {
     }
 }
 
-#[inline]
-fn take_ticket(target: Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
+#[inline(always)]
+fn take_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
     match try_ticket(target, chain) {
         Some(ticket) => Ok(ticket),
         None => wait_for_ticket(target, chain),
@@ -161,8 +161,8 @@ fn take_ticket(target: Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
 
 /// Takes a slot if one is free: for a call of its own one of those that its gate may have, for one
 /// that a handler makes any, because the chain's earlier calls wait for it.
-#[inline]
-fn try_ticket(target: Target<'_>, chain: Option<Chain>) -> Option<Ticket> {
+#[inline(always)]
+fn try_ticket(target: &Target<'_>, chain: Option<Chain>) -> Option<Ticket> {
     let pending = target.link.pending();
     match chain {
         None => pending.take_for(target.index),
@@ -170,8 +170,9 @@ fn try_ticket(target: Target<'_>, chain: Option<Chain>) -> Option<Ticket> {
     }
 }
 
+#[inline(always)]
 fn send_inline(
-    target: Target<'_>,
+    target: &Target<'_>,
     chain: Option<Chain>,
     cell: &mut Cell,
     length: usize,
@@ -183,7 +184,7 @@ fn send_inline(
 
 #[cold]
 fn send_large<A: GateType>(
-    target: Target<'_>,
+    target: &Target<'_>,
     chain: Option<Chain>,
     cell: &mut Cell,
     arguments: &A,
@@ -208,7 +209,7 @@ fn send_large<A: GateType>(
 
 /// Publishes a call whose payload is in place.
 fn send_held(
-    target: Target<'_>,
+    target: &Target<'_>,
     (ticket, chain): (Ticket, Option<Chain>),
     cell: &mut Cell,
     (held, length): (Held, usize),
@@ -235,7 +236,7 @@ fn shrink(scratch: &mut AlignedVec) {
 
 #[inline(always)]
 fn publish(
-    target: Target<'_>,
+    target: &Target<'_>,
     (ticket, chain): (Ticket, Option<Chain>),
     (place, length): (Place, usize),
     cell: &mut Cell,
@@ -266,12 +267,12 @@ fn publish(
 }
 
 #[cold]
-fn wait_for_ticket(target: Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
+fn wait_for_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
     wait_for(target, || try_ticket(target, chain)).ok_or_else(|| no_room(target, "pending call"))
 }
 
 /// Waits until `attempt` gives something, the link ends or the deadline passes.
-fn wait_for<T>(target: Target<'_>, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+fn wait_for<T>(target: &Target<'_>, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     let link = target.link;
     if let Some(found) = attempt() {
         return Some(found);
@@ -288,7 +289,7 @@ fn wait_for<T>(target: Target<'_>, mut attempt: impl FnMut() -> Option<T>) -> Op
     got
 }
 
-fn no_room(target: Target<'_>, what: &str) -> Error {
+fn no_room(target: &Target<'_>, what: &str) -> Error {
     let link = target.link;
     if link.is_gone() {
         return gone(link);

@@ -19,7 +19,6 @@ use crate::intake::{Broken, Intake, Wanted};
 use crate::lend;
 use crate::link::Link;
 use crate::serve::{Frame, Table, discard};
-use crate::server::Job;
 use crate::token::{Lease, Token, Turn};
 use crate::wait::Patience;
 
@@ -245,28 +244,27 @@ impl Core {
     /// Serves one call; false when there was none whose turn it is.
     #[inline(always)]
     fn serve_one(&self, door: &Door<'_>, frame: &mut Frame, wanted: Wanted) -> bool {
-        let next = door.with(|intake| intake.next(&mut frame.tools.cell, wanted));
+        let next = door.with(|intake| intake.next(&mut frame.tools.job, wanted));
         self.handle_next(door, frame, next)
     }
 
-    /// Runs a call that was taken into the frame's cell, and answers it; false where its turn has
-    /// not come.
+    /// Runs the call that was taken into the frame, and answers it; false where its turn has not come.
     #[inline(always)]
-    fn handle(&self, door: &Door<'_>, frame: &mut Frame, job: &Job) -> bool {
+    fn handle(&self, door: &Door<'_>, frame: &mut Frame) -> bool {
         // SERVED-CHANGED, once the call is seen: it may have been made for a grant that is
         // younger than the frame's copies.
         self.refresh(door, frame);
-        let Some(turn) = self.begin(job.chain.id) else {
+        let Some(turn) = self.begin(frame.tools.job.chain.id) else {
             // Its turn comes when the chain that has the token is done.
-            door.with(|intake| intake.put_back(job, &frame.tools.cell));
+            door.with(|intake| intake.put_back(&frame.tools.job));
             return false;
         };
-        let outcome = frame.run(job, self.counter());
+        let outcome = frame.run(self.counter());
         match outcome {
             Ok(outcome) => {
                 let is_late = door.with(|intake| {
                     self.served.status.count_call(outcome.is_err());
-                    intake.answer(job, outcome, &mut frame.tools);
+                    intake.answer(outcome, &mut frame.tools);
                     matches!(self.dispatch, Dispatch::Pool(_)) && intake.late_deadline().is_some()
                 });
                 if is_late {
@@ -274,7 +272,7 @@ impl Core {
                 }
             }
             Err(violation) => {
-                self.end_broken(door, job, (turn, violation));
+                self.end_broken(door, frame.tools.job.key, (turn, violation));
                 return true;
             }
         }
@@ -295,13 +293,13 @@ impl Core {
 
     /// Ends the turn of a call that no correct peer makes, and its link.
     #[cold]
-    fn end_broken(&self, door: &Door<'_>, job: &Job, (turn, why): (Option<Turn>, Violation)) {
+    fn end_broken(&self, door: &Door<'_>, key: u64, (turn, why): (Option<Turn>, Violation)) {
         if let Some(turn) = turn {
             self.token.end(turn);
         }
         let link = door.with(|intake| {
             let mut servers = intake.servers().iter();
-            let server = servers.find(|server| server.key() == job.key)?;
+            let server = servers.find(|server| server.key() == key)?;
             Some(server.link().clone())
         });
         if let Some(link) = link {
@@ -342,11 +340,11 @@ impl Core {
         &self,
         door: &Door<'_>,
         frame: &mut Frame,
-        next: Option<Result<Job, Broken>>,
+        next: Option<Result<(), Broken>>,
     ) -> bool {
         match next {
             None => false,
-            Some(Ok(job)) => self.handle(door, frame, &job),
+            Some(Ok(())) => self.handle(door, frame),
             Some(Err((link, violation))) => {
                 self.broke(&link, violation);
                 true

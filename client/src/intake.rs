@@ -8,7 +8,7 @@ mod rounds;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use callgate_layout::envelope::{Cell, Violation};
+use callgate_layout::envelope::Violation;
 
 use crate::error::{Error, Result};
 use crate::gates::Served;
@@ -47,7 +47,7 @@ pub(crate) struct Intake {
     servers: Vec<Server>,
     /// Calls that were taken by who did not want them, in the order in which they came. There are
     /// no more of them than the links have slots.
-    queue: VecDeque<(Job, Cell)>,
+    queue: VecDeque<Job>,
     rounds: Rounds,
     /// Whether calls are looked for once in a while only.
     is_pumped: bool,
@@ -101,7 +101,7 @@ impl Intake {
         self.rounds.renumber(self.servers.len());
         let servers = &self.servers;
         self.queue
-            .retain(|(job, _)| servers.iter().any(|server| server.key() == job.key));
+            .retain(|job| servers.iter().any(|server| server.key() == job.key));
     }
 
     /// Whether anything lies in a ring.
@@ -119,44 +119,43 @@ impl Intake {
     /// Whether a call that was taken before waits for this one.
     #[inline]
     pub(crate) fn has_queued(&self, wanted: Wanted) -> bool {
-        self.queue.iter().any(|(job, _)| wanted.has(job))
+        self.queue.iter().any(|job| wanted.has(job))
     }
 
-    /// Takes the next call that is wanted, if this look finds one; the cell then holds what lies inline
-    /// of it. Others that are found on the way are queued, and so stay in order.
+    /// Takes the next call that is wanted into `job`, if this look finds one. Others that are found on
+    /// the way are queued, and so stay in order.
     #[inline(always)]
-    pub(crate) fn next(&mut self, cell: &mut Cell, wanted: Wanted) -> Option<Result<Job, Broken>> {
+    pub(crate) fn next(&mut self, job: &mut Job, wanted: Wanted) -> Option<Result<(), Broken>> {
         if !self.queue.is_empty()
-            && let Some(place) = self.queue.iter().position(|(job, _)| wanted.has(job))
-            && let Some((job, queued)) = self.queue.remove(place)
+            && let Some(place) = self.queue.iter().position(|job| wanted.has(job))
+            && let Some(queued) = self.queue.remove(place)
         {
-            *cell = queued;
-            return Some(Ok(job));
+            *job = queued;
+            return Some(Ok(()));
         }
         // Where nobody looks again at once, nothing may be missed.
         let thorough =
             self.is_pumped || wanted != Wanted::Any || std::mem::take(&mut self.is_missing);
         loop {
-            let job = match self.next_in_rings(cell, thorough)? {
-                Ok(job) => job,
-                Err(broken) => return Some(Err(broken)),
-            };
-            if wanted.has(&job) {
-                return Some(Ok(job));
+            if let Err(broken) = self.next_in_rings(job, thorough)? {
+                return Some(Err(broken));
             }
-            self.queue.push_back((job, cell.clone()));
+            if wanted.has(job) {
+                return Some(Ok(()));
+            }
+            self.queue.push_back(job.clone());
         }
     }
 
     /// Puts a call back that cannot be run yet, in front of what came after it.
     #[cold]
-    pub(crate) fn put_back(&mut self, job: &Job, cell: &Cell) {
-        self.queue.push_front((*job, cell.clone()));
+    pub(crate) fn put_back(&mut self, job: &Job) {
+        self.queue.push_front(job.clone());
     }
 
     /// Takes the next call from the rings, in the order of [`Rounds`].
     #[inline(always)]
-    fn next_in_rings(&mut self, cell: &mut Cell, thorough: bool) -> Option<Result<Job, Broken>> {
+    fn next_in_rings(&mut self, job: &mut Job, thorough: bool) -> Option<Result<(), Broken>> {
         let Intake {
             servers, rounds, ..
         } = self;
@@ -165,16 +164,17 @@ impl Intake {
             if server.link().is_gone() {
                 return None;
             }
-            let taken = server.take(cell, at)?;
+            let taken = server.take(job, at)?;
             Some(taken.map_err(|violation| (server.link().clone(), violation)))
         })
     }
 
-    /// Answers a call that was taken here; where its link is gone, nobody waits for it.
+    /// Answers the call in `tools.job`, which was taken here; where its link is gone, nobody waits
+    /// for it.
     #[inline(always)]
-    pub(crate) fn answer(&mut self, job: &Job, outcome: Result<()>, tools: &mut Tools) {
-        match self.server(job) {
-            Some(server) => server.answer(job, outcome, tools),
+    pub(crate) fn answer(&mut self, outcome: Result<()>, tools: &mut Tools) {
+        match self.server(&tools.job) {
+            Some(server) => server.answer(outcome, tools),
             // Nobody else is to find it in the place of his own.
             None => tools.tidy(),
         }
@@ -210,14 +210,14 @@ impl Intake {
 
     /// Answers everything that is left without running it.
     pub(crate) fn refuse_all(&mut self) {
-        let mut cell = Cell::default();
-        for (job, _) in std::mem::take(&mut self.queue) {
+        for job in std::mem::take(&mut self.queue) {
             if let Some(server) = self.server(&job) {
                 server.refuse(&job);
             }
         }
+        let mut job = Job::none();
         for server in &mut self.servers {
-            server.refuse_all(&mut cell);
+            server.refuse_all(&mut job);
         }
     }
 

@@ -198,7 +198,7 @@ impl Link {
     }
 
     /// Publishes a call and wakes the peer if it is parked. Says what the peer was doing.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(&self, call: &Call, cell: &mut Cell) -> Activity {
         self.ring.publish(&self.parts.outbox, call, cell);
         parking::publish_fence();

@@ -21,7 +21,7 @@ const BATCH: u32 = 16;
 
 /// A wait inside a chain.
 struct Wait<'a> {
-    target: Target<'a>,
+    target: &'a Target<'a>,
     ticket: Ticket,
     chain: u64,
     cores: &'a [Arc<Core>],
@@ -29,7 +29,7 @@ struct Wait<'a> {
 
 /// Waits until the answer is there; an error when the link, the deadline or the caller's patience
 /// ends first.
-pub(crate) fn await_reply(target: Target<'_>, ticket: Ticket, cores: &[Arc<Core>]) -> Result<()> {
+pub(crate) fn await_reply(target: &Target<'_>, ticket: Ticket, cores: &[Arc<Core>]) -> Result<()> {
     // What comes back in the chain may run on other threads as long as this one waits.
     let _lent = lend::lend();
     let end = target.link.end();

@@ -317,7 +317,7 @@ impl<R: GateType> Loan<R> {
                 "the loan was passed on before",
             ));
         };
-        let outcome = caller::call_loaned(self.subscriber.target(way), room);
+        let outcome = caller::call_loaned(&self.subscriber.target(way), room);
         outcome.map_err(|error| shared.failed(&way.link, error))
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use callgate_layout::envelope::{Call, Cell, Face, MAX_DEPTH, Place, Violation};
+use callgate_layout::envelope::{Call, Face, MAX_DEPTH, Place, Violation};
 use callgate_layout::{Code, clock};
 use rkyv::util::AlignedVec;
 
@@ -26,7 +26,7 @@ pub(crate) const KEEP: usize = 64 << 10;
 
 /// What the calls that a thread serves pass through, one after the other.
 pub(crate) struct Tools {
-    pub(crate) cell: Cell,
+    pub(crate) job: Job,
     pub(crate) request: AlignedVec,
     pub(crate) reply: ReplyBuffer,
 }
@@ -65,7 +65,7 @@ impl Default for Frame {
             version: 0,
             tables: Vec::new(),
             tools: Tools {
-                cell: Cell::default(),
+                job: Job::none(),
                 request: AlignedVec::new(),
                 reply: ReplyBuffer::new(),
             },
@@ -87,14 +87,14 @@ impl Frame {
         std::mem::replace(&mut self.tables, tables)
     }
 
-    /// Runs a call's handler; the archived result stands in `tools.reply`.
+    /// Runs the handler of the call in `tools.job`; the archived result stands in `tools.reply`.
     #[inline(always)]
-    pub(crate) fn run(&mut self, job: &Job, counter: Counter<'_>) -> Result<Result<()>, Violation> {
+    pub(crate) fn run(&mut self, counter: Counter<'_>) -> Result<Result<()>, Violation> {
         let Frame { tables, tools, .. } = self;
-        let is_it = |table: &&Table| table.key == job.key;
-        let table = tables.get(job.index).filter(is_it);
+        let is_it = |table: &&Table| table.key == tools.job.key;
+        let table = tables.get(tools.job.index).filter(is_it);
         match table.or_else(|| tables.iter().find(is_it)) {
-            Some(table) => table.run(job, tools, counter),
+            Some(table) => table.run(tools, counter),
             // The link went meanwhile.
             None => Ok(Err(Error::new(Code::ProviderGone, "the link is gone"))),
         }
@@ -102,12 +102,13 @@ impl Frame {
 }
 
 impl Table {
-    fn run(
-        &self,
-        job: &Job,
-        tools: &mut Tools,
-        counter: Counter<'_>,
-    ) -> Result<Result<()>, Violation> {
+    #[inline(always)]
+    fn run(&self, tools: &mut Tools, counter: Counter<'_>) -> Result<Result<()>, Violation> {
+        let Tools {
+            job,
+            request,
+            reply,
+        } = tools;
         let (call, link) = (&job.call, &self.link);
         let now = clock::coarse_now();
         let deadline = clock::from_tick(call.deadline, now);
@@ -126,14 +127,9 @@ impl Table {
         };
         let _span = trace::handle(gate.name(), link.peer().name());
         let context = Context::of_call(link, gate.name(), (job.ticket, deadline));
-        let Tools {
-            cell,
-            request,
-            reply,
-        } = tools;
         let is_nested = call.chain.is_some();
         if let Some(handler) = handler.in_place() {
-            let inline = cell.payload(is_nested);
+            let inline = job.cell.payload(is_nested);
             let inline = &inline[..(call.length as usize).min(inline.len())];
             return link.view_payload((call.place, call.length), |view| {
                 let payload = Payload::new(view, inline);
@@ -141,7 +137,7 @@ impl Table {
             });
         }
         let bytes = match call.place {
-            Place::Inline => &cell.payload(is_nested)[..call.length as usize],
+            Place::Inline => &job.cell.payload(is_nested)[..call.length as usize],
             place => {
                 link.read_payload(place, call.length, request)?;
                 request

@@ -26,8 +26,8 @@ const MAX_LATE: usize = 8 << 20;
 /// answers of one moment.
 const MAX_NOTES: usize = 64;
 
-/// A call that was taken from a ring. What lies inline of it stands in a cell beside.
-#[derive(Clone, Copy, Debug)]
+/// A call that was taken from a ring. It is filled in place, where its handler will find it.
+#[derive(Clone, Debug)]
 pub(crate) struct Job {
     /// The server that took it, and where that stood then.
     pub(crate) key: u64,
@@ -36,6 +36,33 @@ pub(crate) struct Job {
     pub(crate) ticket: Ticket,
     /// The chain that its handler is in.
     pub(crate) chain: Chain,
+    /// What lies inline of it.
+    pub(crate) cell: Cell,
+}
+
+impl Job {
+    /// Room for a call.
+    pub(crate) fn none() -> Job {
+        Job {
+            key: u64::MAX,
+            index: usize::MAX,
+            call: Call {
+                gate: 0,
+                slot: 0,
+                face: Face::Function,
+                place: Place::Inline,
+                length: 0,
+                deadline: 0,
+                chain: None,
+            },
+            ticket: Ticket {
+                slot: 0,
+                generation: 0,
+            },
+            chain: Chain { id: 0, depth: 0 },
+            cell: Cell::default(),
+        }
+    }
 }
 
 /// What the side that provides knows of a link, in memory that the peer cannot change.
@@ -86,14 +113,14 @@ impl Server {
 
     /// Takes the next call, if there is one.
     #[inline(always)]
-    pub(crate) fn take(&mut self, cell: &mut Cell, index: usize) -> Option<Result<Job, Violation>> {
-        let call = self.reader.take(self.link.inbox(), cell)?;
-        Some(call.and_then(|call| self.accept(call, index)))
+    pub(crate) fn take(&mut self, job: &mut Job, index: usize) -> Option<Result<(), Violation>> {
+        let call = self.reader.take(self.link.inbox(), &mut job.cell)?;
+        Some(call.and_then(|call| self.accept(call, index, job)))
     }
 
     /// Notes a call in private memory, where the peer cannot change it.
     #[inline(always)]
-    fn accept(&mut self, call: Call, index: usize) -> Result<Job, Violation> {
+    fn accept(&mut self, call: Call, index: usize, job: &mut Job) -> Result<(), Violation> {
         let slot = call.slot;
         let bit = 1 << slot;
         if self.busy & bit != 0 {
@@ -114,35 +141,32 @@ impl Server {
         let before = call
             .chain
             .unwrap_or_else(|| Chain::begun_by(caller.link, caller.side, slot, generation));
-        Ok(Job {
-            key: self.key,
-            index,
-            call,
-            ticket,
-            chain: Chain {
-                depth: before.depth.saturating_add(1),
-                ..before
-            },
-        })
+        (job.key, job.index) = (self.key, index);
+        (job.call, job.ticket) = (call, ticket);
+        job.chain = Chain {
+            depth: before.depth.saturating_add(1),
+            ..before
+        };
+        Ok(())
     }
 
-    /// Answers a call: with what stands in `tools.reply`, or with an error.
+    /// Answers the call in `tools.job`: with what stands in `tools.reply`, or with an error.
     #[inline(always)]
-    pub(crate) fn answer(&mut self, job: &Job, outcome: Result<()>, tools: &mut Tools) {
+    pub(crate) fn answer(&mut self, outcome: Result<()>, tools: &mut Tools) {
         let ok = outcome.is_ok();
         match outcome {
             // Nobody looks at what an action returned.
-            Ok(()) if job.call.face == Face::Action => tools.reply.clear(KEEP),
+            Ok(()) if tools.job.call.face == Face::Action => tools.reply.clear(KEEP),
             Ok(()) => {}
             Err(error) => put_error(&error, &mut tools.reply),
         }
-        self.publish_or_keep(job, ok, tools);
+        self.publish_or_keep(ok, tools);
     }
 
     #[inline(always)]
-    fn publish_or_keep(&mut self, job: &Job, ok: bool, tools: &mut Tools) {
-        if !self.publish(job.ticket, ok, &mut tools.reply) {
-            self.keep_late(job, ok, &mut tools.reply);
+    fn publish_or_keep(&mut self, ok: bool, tools: &mut Tools) {
+        if !self.publish(tools.job.ticket, ok, &mut tools.reply) {
+            self.keep_late(&tools.job, ok, &mut tools.reply);
         }
         tools.tidy();
     }

@@ -172,7 +172,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             cancel: self.cancel.as_ref(),
         };
         let outcome = match given.get() {
-            Some(arguments) => caller::call(target, arguments),
+            Some(arguments) => caller::call(&target, arguments),
             None => Err(Error::new(Code::InvalidArgument, "the arguments are gone")),
         };
         outcome.map_err(|error| shared.failed(&way.link, error))

@@ -14,8 +14,8 @@ use crate::nested;
 use crate::types::GateType;
 
 /// Waits until the answer is there; an error when the link or the deadline ends first.
-#[inline]
-pub(super) fn await_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
+#[inline(always)]
+pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.link;
     let cores = chain::cores();
     if cores.is_some() || chain::current().is_some() {
@@ -29,7 +29,7 @@ pub(super) fn await_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
 }
 
 #[cold]
-fn park_for_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
+fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.link;
     let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
     let start = clock::now();
@@ -55,7 +55,7 @@ fn park_for_reply(target: Target<'_>, ticket: Ticket) -> Result<()> {
 }
 
 /// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
-pub(crate) fn ended(target: Target<'_>, ticket: Ticket) -> Option<Result<()>> {
+pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
     let link = target.link;
     let is_gone = link.is_gone();
     // A reply that was published before the end wins.
@@ -72,7 +72,7 @@ pub(crate) fn ended(target: Target<'_>, ticket: Ticket) -> Option<Result<()>> {
 }
 
 /// Copies the reply, frees what the call held, and makes a value or an error of it.
-#[inline]
+#[inline(always)]
 pub(super) fn receive<R: GateType>(link: &Link, flight: Flight, cell: &mut Cell) -> Result<R> {
     let reply = slot::read(link.inbox(), link.geometry(), flight.ticket.slot, cell)
         .map_err(|violation| broke(link, violation))?;
@@ -105,18 +105,20 @@ fn broke(link: &Link, violation: Violation) -> Error {
 }
 
 /// Makes a value of a result's archive, or an error of an error's.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode<R: GateType>(ok: bool, payload: &[u8]) -> Result<R> {
-    if ok {
-        // The handler did run, even where its result cannot be read.
-        let value = archive::access::<R>(payload).and_then(archive::deserialize::<R>);
-        value.map_err(Error::maybe_run)
-    } else {
-        Err(
-            match archive::access::<ErrorRecord>(payload).and_then(archive::deserialize) {
-                Ok(record) => ErrorRecord::into(record),
-                Err(error) => error.maybe_run(),
-            },
-        )
+    if !ok {
+        return Err(decode_error(payload));
+    }
+    // The handler did run, even where its result cannot be read.
+    let value = archive::access::<R>(payload).and_then(archive::deserialize::<R>);
+    value.map_err(Error::maybe_run)
+}
+
+#[cold]
+fn decode_error(payload: &[u8]) -> Error {
+    match archive::access::<ErrorRecord>(payload).and_then(archive::deserialize) {
+        Ok(record) => ErrorRecord::into(record),
+        Err(error) => error.maybe_run(),
     }
 }

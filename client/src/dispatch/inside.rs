@@ -46,7 +46,7 @@ impl Core {
             intake.refresh(&self.served, version);
             intake.frame()
         });
-        let next = door.with(|intake| intake.next(&mut frame.tools.cell, wanted));
+        let next = door.with(|intake| intake.next(&mut frame.tools.job, wanted));
         if matches!(self.dispatch, Dispatch::Pool(_)) && self.parked.lock().threads > 0 {
             self.served.bell.ring();
         }

@@ -12,7 +12,6 @@ use crate::chain;
 use crate::error::{Error, Result};
 use crate::intake::{Broken, Intake, Notes, Wanted};
 use crate::serve::Frame;
-use crate::server::Job;
 
 /// Calls served before looking at the clock and at what else there is to do.
 const ROUND: u32 = 64;
@@ -21,7 +20,7 @@ pub(crate) const LATE_LOOK: u64 = 200_000;
 
 /// What the look-out of a pool found.
 enum Found {
-    Call(Result<Job, Broken>),
+    Call(Result<(), Broken>),
     /// Copies that are out of date, to be dropped.
     Old(Old),
     /// Something to log.
@@ -35,8 +34,8 @@ enum Seen {
     Nothing,
     /// Links, grants or gates have changed, or a caller of this process wants its turn.
     Change,
-    /// A call, which is in the frame's cell now.
-    Call(Result<Job, Broken>),
+    /// A call, which is in the frame now.
+    Call(Result<(), Broken>),
 }
 
 impl Core {
@@ -123,7 +122,7 @@ impl Core {
             {
                 return Found::Notes(notes);
             }
-            let next = door.with(|intake| intake.next(&mut frame.tools.cell, Wanted::Any));
+            let next = door.with(|intake| intake.next(&mut frame.tools.job, Wanted::Any));
             if let Some(next) = next {
                 return Found::Call(next);
             }
@@ -348,7 +347,7 @@ impl Core {
             if self.is_called_for(frame) {
                 return true;
             }
-            next = door.with(|intake| intake.next(&mut frame.tools.cell, Wanted::Any));
+            next = door.with(|intake| intake.next(&mut frame.tools.job, Wanted::Any));
             next.is_some()
         };
         let is_over = self.patience.stay_awake(until, is_over);

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use callgate_layout::envelope::Cell;
 use callgate_layout::pending::Ticket;
 use callgate_layout::{Code, clock};
 
@@ -81,12 +80,12 @@ impl Server {
 
     /// Answers everything that is left without running it: the plugin closes. What is published
     /// after that finds the plugin closed.
-    pub(crate) fn refuse_all(&mut self, cell: &mut Cell) {
+    pub(crate) fn refuse_all(&mut self, job: &mut Job) {
         for _ in 0..self.link.geometry().entries() {
-            let Some(Ok(job)) = self.take(cell, 0) else {
+            let Some(Ok(())) = self.take(job, 0) else {
                 break;
             };
-            self.refuse(&job);
+            self.refuse(job);
         }
         for late in self.take_late() {
             let error = Error::new(Code::ProviderGone, "the plugin has closed");

@@ -70,6 +70,7 @@ struct Flight {
 #[inline(always)]
 pub(crate) fn call<A: GateType, R: GateType>(target: &Target<'_>, arguments: &A) -> Result<R> {
     let chain = begin(target)?;
+    target.link.prepare();
     let mut cell = Cell::default();
     let inline = cell.payload_mut(chain.is_some());
     let flight = match archive::serialize_into(arguments, inline) {
@@ -82,6 +83,7 @@ pub(crate) fn call<A: GateType, R: GateType>(target: &Target<'_>, arguments: &A)
 /// Calls a gate with a payload that was filled in place, and waits for the answer.
 pub(crate) fn call_loaned<R: GateType>(target: &Target<'_>, room: Room) -> Result<R> {
     let (mut cell, length) = (Cell::default(), room.len());
+    target.link.prepare();
     let begun = begin(target).and_then(|chain| Ok((take_ticket(target, chain)?, chain)));
     let held = Held::Extent(room);
     match begun {

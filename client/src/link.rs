@@ -197,6 +197,12 @@ impl Link {
         self.reason.get()
     }
 
+    /// Gets ready for a call that is about to be published.
+    #[inline(always)]
+    pub(crate) fn prepare(&self) {
+        self.ring.prepare(&self.parts.outbox);
+    }
+
     /// Publishes a call and wakes the peer if it is parked. Says what the peer was doing.
     #[inline(always)]
     pub(crate) fn publish(&self, call: &Call, cell: &mut Cell) -> Activity {

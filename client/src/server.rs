@@ -129,6 +129,7 @@ impl Server {
             ));
         }
         self.busy |= bit;
+        slot::prepare(self.link.outbox(), self.link.geometry(), slot);
         if self.in_area & bit != 0 {
             self.in_area &= !bit;
             self.link.forget_reply(slot);

@@ -14,6 +14,13 @@ use crate::envelope::{Cell, Reply, Violation};
 use crate::geometry::{Geometry, LINE_LEN};
 use crate::view::{ReadView, WriteView};
 
+/// Has a slot fetched while its answer is still being found. Its caller looks at it all the time, and
+/// taking it away from there takes longer than most handlers do.
+#[inline(always)]
+pub fn prepare(outbox: &WriteView, geometry: Geometry, slot: u8) {
+    Cell::claim(outbox, geometry.reply_at(slot));
+}
+
 /// Publishes a reply whose inline payload, if it has one, already stands in `cell`.
 ///
 /// Each generation of a slot is published once. Afterwards the provider issues a fence and

@@ -86,10 +86,16 @@ impl WriteView {
         &self.read
     }
 
-    /// Tells the processor that the cache line at `at` is wanted by another core.
+    /// Tells the processor that the cache line at `at` is wanted by another core next.
     #[inline(always)]
     pub(crate) fn hand_over(&self, at: usize) {
         self.read.memory.hand_over(at);
+    }
+
+    /// Tells the processor that the cache line at `at` will be written here soon.
+    #[inline(always)]
+    pub(crate) fn claim(&self, at: usize) {
+        self.read.memory.claim(at);
     }
 
     /// The address of `len` mapped bytes from `at` on, to write to.
@@ -237,6 +243,11 @@ mod memory {
             crate::sys::cache::demote(self.at(at, 8));
         }
 
+        #[inline(always)]
+        pub(super) fn claim(&self, at: usize) {
+            crate::sys::cache::claim(self.at(at, 8));
+        }
+
         /// Some words of a payload, whose place is checked once for all of them.
         #[inline]
         pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
@@ -378,6 +389,9 @@ mod memory {
 
         /// Changes nothing that anybody can see.
         pub(super) fn hand_over(&self, _at: usize) {}
+
+        /// Changes nothing that anybody can see.
+        pub(super) fn claim(&self, _at: usize) {}
 
         pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
             (0..count).map(move |index| Word(self.payload(at + index * 8)))

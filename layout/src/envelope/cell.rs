@@ -125,6 +125,13 @@ impl Cell {
         outbox.copy_in(at + 8, &self.head[1].to_ne_bytes());
     }
 
+    /// Tells the processor that a cell will be written here soon.
+    #[inline(always)]
+    pub(crate) fn claim(outbox: &WriteView, at: usize) {
+        outbox.claim(at);
+        outbox.claim(at + LINE_LEN);
+    }
+
     /// Tells the processor that what was written here is wanted elsewhere.
     #[inline(always)]
     pub(crate) fn hand_over(outbox: &WriteView, at: usize, used: usize) {

@@ -224,7 +224,7 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
     #[doc(hidden)]
     fn run(
         &self,
-        context: Context<'_>,
+        context: &Context<'_>,
         request: &<Self::Args as Archive>::Archived,
     ) -> Result<Self::Output>;
 
@@ -240,7 +240,7 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
     #[doc(hidden)]
     fn run_moved(
         &self,
-        context: Context<'_>,
+        context: &Context<'_>,
         arguments: Self::Args,
     ) -> Option<Result<Self::Output>>;
 
@@ -263,7 +263,7 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
 /// A handler whose types have been forgotten: archived request in, archived reply out.
 pub(crate) trait ErasedHandler: Send + Sync {
     /// Checks the request, runs the handler and archives what it returns. A panic passes through.
-    fn call(&self, context: Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()>;
+    fn call(&self, context: &Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()>;
 
     /// Whether it looks at its context.
     fn looks(&self) -> bool {
@@ -276,7 +276,7 @@ pub(crate) trait ErasedHandler: Send + Sync {
     /// through.
     fn call_moved(
         &self,
-        _context: Context<'_>,
+        _context: &Context<'_>,
         _arguments: &mut dyn Any,
         _result: Option<&mut dyn Any>,
     ) -> Result<bool> {
@@ -294,7 +294,7 @@ pub(crate) trait InPlaceHandler: Send + Sync {
     /// Runs the handler and archives what it returns. A panic passes through.
     fn call(
         &self,
-        context: Context<'_>,
+        context: &Context<'_>,
         payload: Payload<'_>,
         reply: &mut ReplyBuffer,
     ) -> Result<()>;
@@ -314,7 +314,7 @@ struct Erased<H, M> {
 }
 
 impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
-    fn call(&self, context: Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()> {
+    fn call(&self, context: &Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()> {
         let request = archive::access::<H::Args>(request)?;
         let output = self.handler.run(context, request)?;
         reply.put(&output)
@@ -327,7 +327,7 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
     #[inline]
     fn call_moved(
         &self,
-        context: Context<'_>,
+        context: &Context<'_>,
         arguments: &mut dyn Any,
         result: Option<&mut dyn Any>,
     ) -> Result<bool> {

@@ -156,10 +156,12 @@ impl Link {
     }
 
     /// Whether this is still the process that made the link.
+    #[inline]
     pub(crate) fn is_here(&self) -> bool {
         self.fork.is_here()
     }
 
+    #[inline]
     pub(crate) fn is_gone(&self) -> bool {
         self.state.load(Ordering::Acquire) == GONE
     }

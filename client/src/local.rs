@@ -246,12 +246,12 @@ impl Visit<'_> {
             let mut result: Option<R> = None;
             let wanted = (self.face == Face::Function).then_some(&mut result as &mut dyn Any);
             if let Given::Moved(given) = given
-                && handler.call_moved(context, given, wanted)?
+                && handler.call_moved(&context, given, wanted)?
             {
                 // What an action returned nobody looks at.
                 return result.map_or_else(|| decode(true, &[]), Ok);
             }
-            self.call_archived(handler, context, given)
+            self.call_archived(handler, &context, given)
         })
     }
 
@@ -259,7 +259,7 @@ impl Visit<'_> {
     fn call_archived<A: GateType, R: GateType>(
         &self,
         handler: &dyn ErasedHandler,
-        context: Context<'_>,
+        context: &Context<'_>,
         given: &Given<'_, A>,
     ) -> Result<R> {
         let arguments = given.get().ok_or_else(|| not_provided(self.face))?;

@@ -133,7 +133,7 @@ where
     F: Fn(Context<'_>, Payload<'_>) -> O + Send + Sync,
     O: Reply,
 {
-    fn call(&self, context: Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()> {
+    fn call(&self, context: &Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()> {
         InPlaceHandler::call(self, context, Payload::new(None, request), reply)
     }
 
@@ -149,11 +149,11 @@ where
 {
     fn call(
         &self,
-        context: Context<'_>,
+        context: &Context<'_>,
         payload: Payload<'_>,
         reply: &mut ReplyBuffer,
     ) -> Result<()> {
-        let output = (self.handler)(context, payload)
+        let output = (self.handler)(*context, payload)
             .into_output()
             .map_err(Error::from)?;
         reply.put(&output)

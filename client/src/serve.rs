@@ -133,7 +133,7 @@ impl Table {
             let inline = &inline[..(call.length as usize).min(inline.len())];
             return link.view_payload((call.place, call.length), |view| {
                 let payload = Payload::new(view, inline);
-                counter.counted(gate, || handler.call(context, payload, reply))
+                counter.counted(gate, || handler.call(&context, payload, reply))
             });
         }
         let bytes = match call.place {
@@ -143,7 +143,7 @@ impl Table {
                 request
             }
         };
-        Ok(counter.counted(gate, || handler.call(context, bytes, reply)))
+        Ok(counter.counted(gate, || handler.call(&context, bytes, reply)))
     }
 
     #[inline(always)]

@@ -112,6 +112,7 @@ impl Pending {
         }
     }
 
+    #[inline]
     fn ticket(&self, slot: u8) -> Ticket {
         let count = &self.generations[usize::from(slot)];
         // Only the slot's holder comes here; the word orders holder after holder.

@@ -53,11 +53,10 @@ impl RingWriter {
         // taken entries (PENDING-FREED), so that this one may overwrite the entry it gets.
         let sequence = self.claimed.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
         cell.set_call(call, sequence);
-        let (at, used) = (self.geometry.entry_at(sequence), Cell::used_by(call));
-        cell.write(outbox, at, used);
+        let at = self.geometry.entry_at(sequence);
+        cell.write(outbox, at, Cell::used_by(call));
         // CALL-PUBLISHED, release.
         outbox.store64(at, cell.head[0], Ordering::Release);
-        Cell::hand_over(outbox, at, used);
     }
 }
 

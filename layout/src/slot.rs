@@ -35,12 +35,11 @@ pub fn publish(
     cell: &mut Cell,
 ) {
     cell.set_reply(reply, generation);
-    let (at, used) = (geometry.reply_at(slot), used_by(reply));
-    cell.write(outbox, at, used);
+    let at = geometry.reply_at(slot);
+    cell.write(outbox, at, used_by(reply));
     outbox.store32(at + 4, (cell.head[0] >> 32) as u32, Ordering::Relaxed);
     // REPLY-PUBLISHED, release.
     outbox.store32(at, generation, Ordering::Release);
-    Cell::hand_over(outbox, at, used);
 }
 
 /// How many bytes behind its envelope a reply uses.

@@ -86,12 +86,6 @@ impl WriteView {
         &self.read
     }
 
-    /// Tells the processor that the cache line at `at` is wanted by another core next.
-    #[inline(always)]
-    pub(crate) fn hand_over(&self, at: usize) {
-        self.read.memory.hand_over(at);
-    }
-
     /// Tells the processor that the cache line at `at` will be written here soon.
     #[inline(always)]
     pub(crate) fn claim(&self, at: usize) {
@@ -239,11 +233,6 @@ mod memory {
         }
 
         #[inline(always)]
-        pub(super) fn hand_over(&self, at: usize) {
-            crate::sys::cache::demote(self.at(at, 8));
-        }
-
-        #[inline(always)]
         pub(super) fn claim(&self, at: usize) {
             crate::sys::cache::claim(self.at(at, 8));
         }
@@ -386,9 +375,6 @@ mod memory {
 
         /// Changes nothing that anybody can see.
         pub(super) fn touch(&self, _at: usize) {}
-
-        /// Changes nothing that anybody can see.
-        pub(super) fn hand_over(&self, _at: usize) {}
 
         /// Changes nothing that anybody can see.
         pub(super) fn claim(&self, _at: usize) {}

@@ -33,7 +33,7 @@ macro_rules! closures {
             #[inline]
             fn run(
                 &self,
-                _: Context<'_>,
+                _: &Context<'_>,
                 _request: &<Self::Args as Archive>::Archived,
             ) -> Result<Self::Output> {
                 #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
@@ -47,7 +47,7 @@ macro_rules! closures {
             #[inline]
             fn run_moved(
                 &self,
-                _: Context<'_>,
+                _: &Context<'_>,
                 ($($P,)*): Self::Args,
             ) -> Option<Result<Self::Output>> {
                 #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
@@ -78,7 +78,7 @@ macro_rules! closures {
             #[inline]
             fn run(
                 &self,
-                context: Context<'_>,
+                context: &Context<'_>,
                 _request: &<Self::Args as Archive>::Archived,
             ) -> Result<Self::Output> {
                 #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
@@ -90,7 +90,7 @@ macro_rules! closures {
                     f(context, $($P),*)
                 }
                 $(let $P = $P::take(&_request.$index)?;)*
-                apply::<R, $($P::Item<'_>),*>(self, context, $($P),*)
+                apply::<R, $($P::Item<'_>),*>(self, *context, $($P),*)
                     .into_output()
                     .map_err(Error::from)
             }
@@ -98,7 +98,7 @@ macro_rules! closures {
             #[inline]
             fn run_moved(
                 &self,
-                context: Context<'_>,
+                context: &Context<'_>,
                 ($($P,)*): Self::Args,
             ) -> Option<Result<Self::Output>> {
                 #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
@@ -110,7 +110,7 @@ macro_rules! closures {
                     f(context, $($P),*)
                 }
                 $(let $P = $P::moved($P)?;)*
-                let output = apply::<R, $($P::Item<'static>),*>(self, context, $($P),*);
+                let output = apply::<R, $($P::Item<'static>),*>(self, *context, $($P),*);
                 Some(output.into_output().map_err(Error::from))
             }
         }

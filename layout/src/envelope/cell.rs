@@ -132,15 +132,6 @@ impl Cell {
         outbox.claim(at + LINE_LEN);
     }
 
-    /// Tells the processor that what was written here is wanted elsewhere.
-    #[inline(always)]
-    pub(crate) fn hand_over(outbox: &WriteView, at: usize, used: usize) {
-        outbox.hand_over(at);
-        if used > FIRST {
-            outbox.hand_over(at + LINE_LEN);
-        }
-    }
-
     /// Copies the first line at `at` in an inbox but for its first word, which was read before.
     #[inline(always)]
     pub(crate) fn read_first(&mut self, inbox: &ReadView, at: usize, word: u64) {

@@ -25,8 +25,9 @@
 //!
 //! **The limit** (`systems/limit.rs`) is in every round. Where it spins and takes more than
 //! 130 ns a round trip, the machine was disturbed or the memory lay badly: such rounds count for
-//! differences alone; the table says how many counted. Where fewer than three are left, ratios are
-//! over all rounds, and table, claims and report (`ratio_disturbed`) say so: run it again.
+//! differences alone; the table says how many counted. Where less than half are left, ratios are
+//! over all rounds, and table, claims and report (`ratio_disturbed`) say so: what is left is then not
+//! what was quiet, but the moments in which the host had both cores share one.
 //!
 //! **Time.** Where calls follow each other, a block's calls are timed together, since reading
 //! the clock takes a fifth of such a call; then some are timed each, for the quantiles, less the

@@ -17,8 +17,9 @@ use crate::systems;
 /// Above this, in nanoseconds, a spinning limit shows that something was not as it can be: such
 /// rounds count for differences and not for ratios.
 const QUIET_BELOW_NS: f64 = 130.0;
-/// Where fewer rounds than this were quiet, ratios are over all of them, which is then said.
-const ENOUGH_QUIET: usize = 3;
+/// Where less than this share of the rounds was quiet, ratios are over all of them, which is then
+/// said: a few quiet ones are those in which the host moved the cores about.
+const ENOUGH_QUIET: f64 = 0.5;
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -95,7 +96,7 @@ impl Rounds {
         Rounds {
             quiet: quiet.len(),
             all: all.len(),
-            counted: match quiet.len() >= ENOUGH_QUIET {
+            counted: match quiet.len() as f64 >= ENOUGH_QUIET * all.len() as f64 {
                 true => quiet,
                 false => all.collect(),
             },
@@ -111,7 +112,7 @@ impl Rounds {
         let Rounds { quiet, all, .. } = self;
         if self.are_disturbed() {
             println!(
-                "  DISTURBED: only {quiet} of {all} rounds had a limit of at most {QUIET_BELOW_NS} ns; ratios are over all of them and say little"
+                "  DISTURBED: only {quiet} of {all} rounds had a limit of at most {QUIET_BELOW_NS} ns; ratios are over all of them, and as good as callgate-again says"
             );
         } else if quiet < all {
             println!(

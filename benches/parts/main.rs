@@ -1,7 +1,7 @@
 //! What the steps of a call cost, each by itself, on one thread.
 //!
 //! ```text
-//! cargo bench -p callgate-benches --bench parts [-- NAME]
+//! cargo bench -p callgate-parts [-- NAME]
 //! ```
 //!
 //! Each step is done in loops of a few thousand; the shortest loop of many counts, divided by

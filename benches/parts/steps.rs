@@ -1,6 +1,7 @@
 //! The steps, in the order in which a call takes them.
 
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -17,8 +18,8 @@ use callgate_layout::{Geometry, clock, slot};
 use rkyv::api::{access_with_context, deserialize_using, serialize_using};
 use rkyv::rancor::Error;
 use rkyv::ser::Serializer;
+use rkyv::ser::allocator::SubAllocator;
 use rkyv::ser::writer::Buffer;
-use rkyv::util::with_arena;
 use rkyv::validation::archive::ArchiveValidator;
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -53,12 +54,11 @@ pub(crate) fn archives(wanted: Option<&str>) {
 }
 
 fn serialize(payload: &Payload64, cell: &mut Cell) -> Option<usize> {
-    with_arena(|arena| {
-        let buffer = Buffer::from(cell.inline_mut());
-        let mut serializer = Serializer::new(buffer, arena.acquire(), ());
-        serialize_using::<_, Error>(payload, &mut serializer).ok()?;
-        Some(serializer.into_writer().len())
-    })
+    let mut scratch = [const { MaybeUninit::uninit() }; 1024];
+    let buffer = Buffer::from(cell.inline_mut());
+    let mut serializer = Serializer::new(buffer, SubAllocator::new(&mut scratch), ());
+    serialize_using::<_, Error>(payload, &mut serializer).ok()?;
+    Some(serializer.into_writer().len())
 }
 
 fn validate(cell: &Cell, length: usize) -> Option<&ArchivedPayload64> {

@@ -1,0 +1,115 @@
+//! What stands in the place of a map where loom runs: heap memory that it watches.
+
+use std::sync::Arc;
+
+use loom::cell::UnsafeCell;
+
+use crate::atomic::{AtomicU32, AtomicU64};
+
+/// What eight bytes are for, as the byte tables say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Two 32-bit words that order other memory.
+    Narrow,
+    /// One 64-bit word that orders other memory.
+    Wide,
+    /// Part of a payload.
+    Data,
+}
+
+/// Heap memory that loom watches. Each place allows no other use than the declared one.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    places: Arc<[Place]>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Narrow([AtomicU32; 2]),
+    Wide(AtomicU64),
+    Data(Data),
+}
+
+/// A payload word. The processor's is a relaxed atomic, because a peer may be hostile; but
+/// between honest peers the words around it order every two accesses of which one writes,
+/// as if it were plain memory. Loom fails where they do not.
+#[derive(Debug)]
+pub(super) struct Data {
+    watch: UnsafeCell<()>,
+    value: core::sync::atomic::AtomicU64,
+}
+
+// SAFETY: `watch` holds nothing and its pointers are never followed: it only tells loom of
+// accesses, of which loom lets one thread run at a time. `value` is an atomic.
+unsafe impl Sync for Data {}
+
+/// A word of a payload: not ordered by itself, and watched for that.
+pub(super) struct Word<'a>(&'a Data);
+
+impl Word<'_> {
+    pub(super) fn get(&self) -> u64 {
+        self.0.watch.with(|_| ());
+        self.0.value.load(core::sync::atomic::Ordering::Relaxed)
+    }
+
+    pub(super) fn set(&self, value: u64) {
+        self.0.watch.with_mut(|_| ());
+        self.0
+            .value
+            .store(value, core::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Memory {
+    pub(super) fn new(uses: impl IntoIterator<Item = Use>) -> Memory {
+        let place = |used| match used {
+            Use::Narrow => Place::Narrow([AtomicU32::new(0), AtomicU32::new(0)]),
+            Use::Wide => Place::Wide(AtomicU64::new(0)),
+            Use::Data => Place::Data(Data {
+                watch: UnsafeCell::new(()),
+                value: core::sync::atomic::AtomicU64::new(0),
+            }),
+        };
+        Memory {
+            places: uses.into_iter().map(place).collect(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len() * 8
+    }
+
+    pub(super) fn word32(&self, at: usize) -> &AtomicU32 {
+        assert!(at.is_multiple_of(4));
+        match &self.places[at / 8] {
+            Place::Narrow(words) => &words[at / 4 % 2],
+            other => panic!("byte {at} as a 32-bit word, but it is {other:?}"),
+        }
+    }
+
+    pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
+        assert!(at.is_multiple_of(8));
+        match &self.places[at / 8] {
+            Place::Wide(word) => word,
+            other => panic!("byte {at} as a 64-bit word, but it is {other:?}"),
+        }
+    }
+
+    /// Changes nothing that anybody can see.
+    pub(super) fn touch(&self, _at: usize) {}
+
+    /// Changes nothing that anybody can see.
+    pub(super) fn claim(&self, _at: usize) {}
+
+    pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
+        (0..count).map(move |index| Word(self.payload(at + index * 8)))
+    }
+
+    fn payload(&self, at: usize) -> &Data {
+        assert!(at.is_multiple_of(8));
+        match &self.places[at / 8] {
+            Place::Data(data) => data,
+            other => panic!("byte {at} as payload, but it is {other:?}"),
+        }
+    }
+}

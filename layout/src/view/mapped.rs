@@ -1,0 +1,106 @@
+//! Shared memory: a map, accessed by atomics alone.
+
+use core::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::mapping::Mapping;
+
+/// A word of a payload. Relaxed: the words around payloads order them.
+pub(super) struct Word<'a>(&'a AtomicU64);
+
+impl Word<'_> {
+    #[inline]
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// A mapping, kept alive, with its address at hand.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    base: NonNull<u8>,
+    len: usize,
+    _mapping: Arc<Mapping>,
+}
+
+// SAFETY: `base` points into a mapping that stays mapped at the same address, whatever the
+// thread, until the last `Arc` of it is dropped; access goes through atomics alone.
+unsafe impl Send for Memory {}
+// SAFETY: as for `Send`: every access through a shared `Memory` is atomic.
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    pub(super) fn new(mapping: Mapping) -> Memory {
+        let mapping = Arc::new(mapping);
+        Memory {
+            base: mapping.base(),
+            len: mapping.len(),
+            _mapping: mapping,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(super) fn address(&self, at: usize, len: usize) -> NonNull<u8> {
+        assert!(at <= self.len && self.len - at >= len);
+        // SAFETY: the line above keeps `at` inside the `len` mapped bytes at `base`, or one
+        // past them where no bytes are meant.
+        unsafe { self.base.add(at) }
+    }
+
+    #[inline]
+    fn at(&self, at: usize, size: usize) -> NonNull<u8> {
+        assert!(at.is_multiple_of(size) && at < self.len && self.len - at >= size);
+        // SAFETY: the line above keeps `at` inside the `len` mapped bytes at `base`.
+        unsafe { self.base.add(at) }
+    }
+
+    #[inline]
+    pub(super) fn word32(&self, at: usize) -> &AtomicU32 {
+        // SAFETY: `at()` gives a pointer to 4 mapped bytes (a mapping begins on a page, so
+        // the multiple of 4 is aligned) which stay mapped as long as `self`, to which the
+        // reference is bound. This process accesses them by 32-bit atomics alone. On a
+        // read-only mapping `ReadView` only loads, which does not write on any target that
+        // has 32-bit and 64-bit atomics and Linux.
+        unsafe { AtomicU32::from_ptr(self.at(at, 4).as_ptr().cast()) }
+    }
+
+    #[inline]
+    pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
+        // SAFETY: as in `word32`, with 8 bytes.
+        unsafe { AtomicU64::from_ptr(self.at(at, 8).as_ptr().cast()) }
+    }
+
+    #[inline]
+    pub(super) fn touch(&self, at: usize) {
+        self.word64(at).load(Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    pub(super) fn claim(&self, at: usize) {
+        crate::sys::cache::claim(self.at(at, 8));
+    }
+
+    /// Some words of a payload, whose place is checked once for all of them.
+    #[inline]
+    pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
+        assert!(at.is_multiple_of(8));
+        let start = self.address(at, count * 8);
+        // SAFETY: `address` checked that the bytes of `count` words are mapped, and they stay
+        // so while `self` lives, to which the slice is bound; the line above and a mapping's
+        // own alignment make them aligned. Atomics may change behind a shared reference. As in
+        // `word32`, nothing is stored through a read-only mapping.
+        let words =
+            unsafe { core::slice::from_raw_parts(start.as_ptr().cast::<AtomicU64>(), count) };
+        words.iter().map(Word)
+    }
+}

@@ -53,6 +53,8 @@ pub(crate) struct Intake {
     is_pumped: bool,
     /// Whether there is a call that the last look did not come by.
     is_missing: bool,
+    /// Whether any server may have late answers, or something to say of them.
+    may_be_late: bool,
     next_key: u64,
     /// Frames of nested calls that are not in use.
     spare: Vec<Frame>,
@@ -67,6 +69,7 @@ impl Intake {
             rounds: Rounds::new(),
             is_pumped,
             is_missing: false,
+            may_be_late: false,
             next_key: 0,
             spare: Vec::new(),
         }
@@ -174,7 +177,7 @@ impl Intake {
     #[inline(always)]
     pub(crate) fn answer(&mut self, outcome: Result<()>, tools: &mut Tools) {
         match self.server(&tools.job) {
-            Some(server) => server.answer(outcome, tools),
+            Some(server) => self.may_be_late |= server.answer(outcome, tools),
             // Nobody else is to find it in the place of his own.
             None => tools.tidy(),
         }
@@ -191,8 +194,19 @@ impl Intake {
     }
 
     /// When the next late answer's time is up.
-    pub(crate) fn late_deadline(&self) -> Option<u64> {
-        self.servers.iter().filter_map(Server::late_deadline).min()
+    #[inline]
+    pub(crate) fn late_deadline(&mut self) -> Option<u64> {
+        match self.may_be_late {
+            true => self.find_late(),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn find_late(&mut self) -> Option<u64> {
+        let next = self.servers.iter().filter_map(Server::late_deadline).min();
+        self.may_be_late = next.is_some();
+        next
     }
 
     /// Publishes late answers for which there is room now.

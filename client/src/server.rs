@@ -151,9 +151,10 @@ impl Server {
         Ok(())
     }
 
-    /// Answers the call in `tools.job`: with what stands in `tools.reply`, or with an error.
+    /// Answers the call in `tools.job`: with what stands in `tools.reply`, or with an error. Whether
+    /// there may be answers that are late now, or something to say of one.
     #[inline(always)]
-    pub(crate) fn answer(&mut self, outcome: Result<()>, tools: &mut Tools) {
+    pub(crate) fn answer(&mut self, outcome: Result<()>, tools: &mut Tools) -> bool {
         let ok = outcome.is_ok();
         match outcome {
             // Nobody looks at what an action returned.
@@ -161,15 +162,12 @@ impl Server {
             Ok(()) => {}
             Err(error) => put_error(&error, &mut tools.reply),
         }
-        self.publish_or_keep(ok, tools);
-    }
-
-    #[inline(always)]
-    fn publish_or_keep(&mut self, ok: bool, tools: &mut Tools) {
+        let may_be_late = !tools.reply.is_inline();
         if !self.publish(tools.job.ticket, ok, &mut tools.reply) {
             self.keep_late(&tools.job, ok, &mut tools.reply);
         }
         tools.tidy();
+        may_be_late
     }
 
     /// Keeps an answer for which there is no room yet.

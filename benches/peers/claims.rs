@@ -64,17 +64,19 @@ fn say(scenario: &str, what: &str, estimate: Estimate, note: &str) {
     println!("  {scenario:24} {what:46} {median:.2} ({low:.2} to {high:.2}){note}");
 }
 
-/// What the call costs beyond the limit, in nanoseconds.
+/// What the call costs beyond the limit, in nanoseconds, and which part of that is the exchange.
 fn beyond(outcome: &Outcome, random: &mut StdRng) {
-    if let (Some(callgate), Some(limit)) = (outcome.of("callgate"), outcome.of("limit")) {
-        let differences = report::differences(callgate, limit);
-        let estimate = Estimate::of(&differences, random);
-        say(
-            outcome.scenario.name(),
-            "callgate − limit, ns (at most 100)",
-            estimate,
-            "",
-        );
+    for (over, under, wanted) in [
+        ("callgate", "limit", "at most 100"),
+        ("exchange", "limit", "one writer a byte"),
+        ("callgate", "exchange", "the rest"),
+    ] {
+        if let (Some(over), Some(under)) = (outcome.of(over), outcome.of(under)) {
+            let differences = report::differences(over, under);
+            let what = format!("{} − {}, ns ({wanted})", over.system, under.system);
+            let estimate = Estimate::of(&differences, random);
+            say(outcome.scenario.name(), &what, estimate, "");
+        }
     }
 }
 

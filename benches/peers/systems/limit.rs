@@ -22,7 +22,7 @@ use crate::raw::{self, Words};
 use crate::scenario::Scenario;
 
 /// How both sides wait, and where the answer's word lies.
-trait Wait: Send + Sync + 'static {
+pub(super) trait Wait: Send + Sync + 'static {
     /// Line and place of the answer's word; the request's is the first of line 0.
     const ANSWER: (usize, usize);
 
@@ -154,7 +154,7 @@ fn address(setup: &Setup) -> PathBuf {
     setup.place.join("limit")
 }
 
-struct Callee<W> {
+pub(super) struct Callee<W> {
     listener: UnixListener,
     words: Option<Words>,
     answered: u32,
@@ -163,7 +163,7 @@ struct Callee<W> {
 }
 
 impl<W: Wait> Callee<W> {
-    fn new(setup: &Setup) -> Result<Callee<W>> {
+    pub(super) fn new(setup: &Setup) -> Result<Callee<W>> {
         Ok(Callee {
             listener: UnixListener::bind(address(setup))?,
             words: None,
@@ -210,7 +210,7 @@ impl<W: Wait> Server for Callee<W> {
     }
 }
 
-struct Caller<W> {
+pub(super) struct Caller<W> {
     address: PathBuf,
     words: Option<Words>,
     answered: u32,
@@ -219,7 +219,7 @@ struct Caller<W> {
 }
 
 impl<W: Wait> Caller<W> {
-    fn new(setup: &Setup) -> Caller<W> {
+    pub(super) fn new(setup: &Setup) -> Caller<W> {
         Caller {
             address: address(setup),
             words: None,

@@ -4,6 +4,7 @@
 
 mod callgate;
 mod callgate_loan;
+mod exchange;
 mod iceoryx2;
 mod iceoryx2_event;
 mod ipc_channel;
@@ -90,6 +91,8 @@ pub(crate) fn all() -> &'static [&'static dyn System] {
         &limit::Spin::ONE_LINE,
         &limit::Spin::TWO_LINES,
         &limit::Futex,
+        &exchange::Exchange::EAGER,
+        &exchange::Exchange::PATIENT,
         &callgate::Callgate::FIRST,
         &callgate::Callgate::CONTROL,
         &callgate_loan::Small,

@@ -33,7 +33,8 @@ pub(crate) const ALIGNMENT: usize = 16;
 struct Nothing([u8; 0]);
 static NOTHING: Nothing = Nothing([]);
 
-/// Bytes of scratch memory for an archive that fits a cell.
+/// Bytes of scratch memory for an archive that fits a cell. What is kept there while a value is written
+/// is no larger than what becomes of it, so this is far more than such an archive takes.
 const SCRATCH: usize = 1024;
 
 /// Archives a value into a buffer whose start is aligned to 16, and returns the length; `None`
@@ -48,46 +49,58 @@ pub(crate) fn serialize_into<T: GateType>(value: &T, buffer: &mut [u8]) -> Optio
     Some(serializer.into_writer().len())
 }
 
-/// Archives a value into a vector, in place of what was there.
+/// The longest archive that travels through a link.
+pub(crate) const MAX_LEN: usize = MAX_EXTENT_LEN as usize;
+
+/// The longest archive there can be: what 32-bit relative pointers reach.
+pub(crate) const MAX_LEN_HERE: usize = i32::MAX as usize;
+
+/// Archives a value into a vector, in place of what was there; an error where that takes more than
+/// `most` bytes.
 pub(crate) fn serialize_vec<T: GateType>(
     value: &T,
     out: &mut AlignedVec<16>,
+    most: usize,
 ) -> Result<(), TooLong> {
     let mut taken = core::mem::take(out);
     taken.clear();
     let (written, grown) = with_arena(|arena| {
-        let mut serializer = Serializer::new(Growing(taken), arena.acquire(), ());
+        let growing = Growing { bytes: taken, most };
+        let mut serializer = Serializer::new(growing, arena.acquire(), ());
         let result = serialize_using(value, &mut serializer);
         (result, serializer.into_writer())
     });
-    *out = grown.0;
+    *out = grown.bytes;
     written.map(drop).map_err(|_| TooLong)
 }
 
-/// Memory that grows with an archive, up to the longest payload that a link carries. Without that
-/// limit rkyv would panic where its 32-bit pointers do not reach.
+/// Memory that grows with an archive, up to a limit. Without one rkyv would panic where its 32-bit
+/// pointers do not reach.
 #[derive(Debug)]
-pub struct Growing(AlignedVec<16>);
+pub struct Growing {
+    bytes: AlignedVec<16>,
+    most: usize,
+}
 
 impl Positional for Growing {
     fn pos(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 }
 
 impl<E: Source> Writer<E> for Growing {
     fn write(&mut self, bytes: &[u8]) -> Result<(), E> {
-        if bytes.len() > MAX_EXTENT_LEN as usize - self.0.len() {
+        if bytes.len() > self.most - self.bytes.len() {
             fail!(TooLong);
         }
-        self.0.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 }
 
-/// An archive would be longer than any payload may be.
+/// An archive would be longer than it may be.
 #[derive(Debug, thiserror::Error)]
-#[error("longer than any payload may be")]
+#[error("longer than an archive may be")]
 pub(crate) struct TooLong;
 
 /// Checks an archive, however hostile, and shows it. Its first byte must be aligned to 16.

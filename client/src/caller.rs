@@ -13,7 +13,7 @@ use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use rkyv::util::AlignedVec;
 
-use crate::archive::{self, TooLong};
+use crate::archive::{self, MAX_LEN, TooLong};
 use crate::bus;
 use crate::cancel::CancelToken;
 use crate::chain;
@@ -83,8 +83,10 @@ pub(crate) fn call<A: GateType, R: GateType>(target: &Target<'_>, arguments: &A)
 /// Calls a gate with a payload that was filled in place, and waits for the answer.
 pub(crate) fn call_loaned<R: GateType>(target: &Target<'_>, room: Room) -> Result<R> {
     let (mut cell, length) = (Cell::default(), room.len());
-    target.link.prepare();
-    let begun = begin(target).and_then(|chain| Ok((take_ticket(target, chain)?, chain)));
+    let begun = begin(target).and_then(|chain| {
+        target.link.prepare();
+        Ok((take_ticket(target, chain)?, chain))
+    });
     let held = Held::Extent(room);
     match begun {
         Ok(begun) => {
@@ -110,7 +112,8 @@ pub(crate) fn loan<'a>(
         return Ok(room);
     }
     if extent_len_for(len).is_none() {
-        return Err(too_large(Code::RequestTooLarge, &format!("{len} bytes")));
+        let what = format!("loan's {len} bytes");
+        return Err(too_large(Code::RequestTooLarge, &what, MAX_LEN));
     }
     let target = target();
     wait_for(&target, || link.take_room(len))
@@ -192,12 +195,14 @@ fn send_large<A: GateType>(
     arguments: &A,
 ) -> Result<Flight> {
     let link = target.link;
+    // What was begun inline is nobody's business.
+    *cell = Cell::default();
     // A handler's own call may come here while this thread's scratch is in use further up the
     // stack only if serialising called handlers, which it does not.
     SCRATCH.with_borrow_mut(|scratch| {
-        if let Err(TooLong) = archive::serialize_vec(arguments, scratch) {
+        if let Err(TooLong) = archive::serialize_vec(arguments, scratch, MAX_LEN) {
             shrink(scratch);
-            return Err(too_large(Code::RequestTooLarge, "arguments"));
+            return Err(too_large(Code::RequestTooLarge, "arguments", MAX_LEN));
         }
         let ticket = take_ticket(target, chain)?;
         let held = wait_for(target, || link.write_payload(scratch))

@@ -216,12 +216,9 @@ impl Own {
     }
 }
 
-/// The error for a payload that no extent could hold.
+/// The error for a payload that no call can carry.
 #[cold]
-pub(crate) fn too_large(code: Code, what: &str) -> Error {
-    let most = callgate_layout::payload::MAX_EXTENT_LEN;
-    Error::new(
-        code,
-        format!("the {what} are more than the {most} bytes that a link carries"),
-    )
+pub(crate) fn too_large(code: Code, what: &str, most: usize) -> Error {
+    let text = format!("the {what} are more than the {most} bytes that such a call carries");
+    Error::new(code, text)
 }

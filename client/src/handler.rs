@@ -262,8 +262,14 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
 
 /// A handler whose types have been forgotten: archived request in, archived reply out.
 pub(crate) trait ErasedHandler: Send + Sync {
-    /// Checks the request, runs the handler and archives what it returns. A panic passes through.
-    fn call(&self, context: &Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()>;
+    /// Checks the request, runs the handler and archives what it returns, if somebody wants it. A
+    /// panic passes through.
+    fn call(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()>;
 
     /// Whether it looks at its context.
     fn looks(&self) -> bool {
@@ -291,12 +297,12 @@ pub(crate) trait ErasedHandler: Send + Sync {
 
 /// A handler of raw bytes, which reads them where they lie.
 pub(crate) trait InPlaceHandler: Send + Sync {
-    /// Runs the handler and archives what it returns. A panic passes through.
+    /// Runs the handler and archives what it returns, if somebody wants it. A panic passes through.
     fn call(
         &self,
         context: &Context<'_>,
         payload: Payload<'_>,
-        reply: &mut ReplyBuffer,
+        reply: Option<&mut ReplyBuffer>,
     ) -> Result<()>;
 }
 
@@ -314,10 +320,15 @@ struct Erased<H, M> {
 }
 
 impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
-    fn call(&self, context: &Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()> {
+    fn call(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()> {
         let request = archive::access::<H::Args>(request)?;
         let output = self.handler.run(context, request)?;
-        reply.put(&output)
+        reply.map_or(Ok(()), |reply| reply.put(&output))
     }
 
     fn looks(&self) -> bool {

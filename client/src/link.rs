@@ -199,10 +199,13 @@ impl Link {
         self.reason.get()
     }
 
-    /// Gets ready for a call that is about to be published.
+    /// Gets ready for a call that is about to be published. Where others are under way, somebody may
+    /// be writing the next entry already, who is not to be disturbed.
     #[inline(always)]
     pub(crate) fn prepare(&self) {
-        self.ring.prepare(&self.parts.outbox);
+        if self.pending.is_idle() {
+            self.ring.prepare(&self.parts.outbox);
+        }
     }
 
     /// Publishes a call and wakes the peer if it is parked. Says what the peer was doing.

@@ -11,7 +11,7 @@ use callgate_layout::envelope::{Cell, Chain, Face, MAX_DEPTH};
 use parking_lot::Mutex;
 use rkyv::util::AlignedVec;
 
-use crate::archive::{self, TooLong};
+use crate::archive::{self, MAX_LEN_HERE, TooLong};
 use crate::bus::Bus;
 use crate::caller::answer::decode;
 use crate::cancel::CancelToken;
@@ -263,18 +263,17 @@ impl Visit<'_> {
         given: &Given<'_, A>,
     ) -> Result<R> {
         let arguments = given.get().ok_or_else(|| not_provided(self.face))?;
-        let (mut cell, mut reply) = (Cell::default(), ReplyBuffer::new());
+        let (mut cell, mut reply) = (Cell::default(), ReplyBuffer::here());
+        let wanted = (self.face == Face::Function).then_some(&mut reply);
         match archive::serialize_into(arguments, cell.inline_mut()) {
-            Some(length) => handler.call(context, &cell.inline()[..length], &mut reply)?,
+            Some(length) => handler.call(context, &cell.inline()[..length], wanted)?,
             None => {
                 let mut request = AlignedVec::new();
-                archive::serialize_vec(arguments, &mut request)
-                    .map_err(|TooLong| too_large(Code::RequestTooLarge, "arguments"))?;
-                handler.call(context, &request, &mut reply)?;
+                archive::serialize_vec(arguments, &mut request, MAX_LEN_HERE).map_err(
+                    |TooLong| too_large(Code::RequestTooLarge, "arguments", MAX_LEN_HERE),
+                )?;
+                handler.call(context, &request, wanted)?;
             }
-        }
-        if self.face == Face::Action {
-            reply.clear(0);
         }
         decode(true, reply.bytes())
     }

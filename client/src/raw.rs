@@ -133,7 +133,12 @@ where
     F: Fn(Context<'_>, Payload<'_>) -> O + Send + Sync,
     O: Reply,
 {
-    fn call(&self, context: &Context<'_>, request: &[u8], reply: &mut ReplyBuffer) -> Result<()> {
+    fn call(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()> {
         InPlaceHandler::call(self, context, Payload::new(None, request), reply)
     }
 
@@ -151,12 +156,12 @@ where
         &self,
         context: &Context<'_>,
         payload: Payload<'_>,
-        reply: &mut ReplyBuffer,
+        reply: Option<&mut ReplyBuffer>,
     ) -> Result<()> {
         let output = (self.handler)(*context, payload)
             .into_output()
             .map_err(Error::from)?;
-        reply.put(&output)
+        reply.map_or(Ok(()), |reply| reply.put(&output))
     }
 }
 

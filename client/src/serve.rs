@@ -128,6 +128,8 @@ impl Table {
         let _span = trace::handle(gate.name(), link.peer().name());
         let context = Context::of_call(link, gate.name(), (job.ticket, deadline));
         let is_nested = call.chain.is_some();
+        // Nobody looks at what an action returns.
+        let reply = (call.face == Face::Function).then_some(reply);
         if let Some(handler) = handler.in_place() {
             let inline = job.cell.payload(is_nested);
             let inline = &inline[..(call.length as usize).min(inline.len())];

@@ -41,7 +41,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Room for a call.
+    /// Room for a call. Until one was taken, and after one that breaks the protocol, it holds none.
     pub(crate) fn none() -> Job {
         Job {
             key: u64::MAX,
@@ -157,7 +157,7 @@ impl Server {
     pub(crate) fn answer(&mut self, outcome: Result<()>, tools: &mut Tools) -> bool {
         let ok = outcome.is_ok();
         match outcome {
-            // Nobody looks at what an action returned.
+            // It answers with nothing, whatever may stand there.
             Ok(()) if tools.job.call.face == Face::Action => tools.reply.clear(KEEP),
             Ok(()) => {}
             Err(error) => put_error(&error, &mut tools.reply),

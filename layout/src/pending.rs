@@ -173,6 +173,12 @@ impl Pending {
         }
     }
 
+    /// Whether no slot is taken, as far as this thread can see.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) == 0
+    }
+
     /// How many slots are taken.
     pub fn in_flight(&self) -> u32 {
         self.taken.load(Ordering::Relaxed).count_ones()

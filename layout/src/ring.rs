@@ -41,7 +41,7 @@ impl RingWriter {
     pub fn prepare(&self, outbox: &WriteView) {
         // Another thread may claim it first; then it was in vain.
         let next = self.claimed.load(Ordering::Relaxed).wrapping_add(1);
-        Cell::claim(outbox, self.geometry.entry_at(next));
+        outbox.claim_cell(self.geometry.entry_at(next));
     }
 
     /// Publishes a call whose inline payload, if it has one, already stands in `cell`.
@@ -84,7 +84,8 @@ impl RingReader {
 
     /// Copies the next call out and checks it; `None` where there is none.
     ///
-    /// The bytes behind the envelope stand in `cell` afterwards. After a [`Violation`] the link
+    /// The bytes behind the envelope that the call uses stand in `cell` afterwards; behind them is
+    /// whatever was there. After a [`Violation`] the link
     /// is of no more use.
     #[inline(always)]
     pub fn take(&mut self, inbox: &ReadView, cell: &mut Cell) -> Option<Result<Call, Violation>> {

@@ -18,7 +18,7 @@ use crate::view::{ReadView, WriteView};
 /// taking it away from there takes longer than most handlers do.
 #[inline(always)]
 pub fn prepare(outbox: &WriteView, geometry: Geometry, slot: u8) {
-    Cell::claim(outbox, geometry.reply_at(slot));
+    outbox.claim_cell(geometry.reply_at(slot));
 }
 
 /// Publishes a reply whose inline payload, if it has one, already stands in `cell`.

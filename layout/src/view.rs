@@ -97,10 +97,10 @@ impl WriteView {
         &self.read
     }
 
-    /// Tells the processor that the cache line at `at` will be written here soon.
+    /// Tells the processor that the cell at `at` will be written here soon.
     #[inline(always)]
-    pub(crate) fn claim(&self, at: usize) {
-        self.read.memory.claim(at);
+    pub(crate) fn claim_cell(&self, at: usize) {
+        self.read.memory.claim_cell(at);
     }
 
     /// The address of `len` mapped bytes from `at` on, to write to.

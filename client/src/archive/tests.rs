@@ -63,7 +63,7 @@ fn zoo() -> Zoo {
 
 fn archive_of<T: GateType>(value: &T) -> AlignedVec<16> {
     let mut bytes = AlignedVec::new();
-    serialize_vec(value, &mut bytes).unwrap();
+    serialize_vec(value, &mut bytes, MAX_LEN).unwrap();
     bytes
 }
 
@@ -121,23 +121,44 @@ fn archives_without_bytes_work_both_ways() {
 #[test]
 fn a_vector_is_cleared_before_it_is_filled_again() {
     let mut bytes = archive_of(&"a rather long text that goes out of line".to_owned());
-    serialize_vec(&7_u32, &mut bytes).unwrap();
+    serialize_vec(&7_u32, &mut bytes, MAX_LEN).unwrap();
     assert_eq!(bytes[..], [7, 0, 0, 0]);
+}
+
+/// Scratch memory of a fixed size must not keep small values from going inline.
+#[test]
+fn what_fits_a_cell_needs_little_scratch_memory() {
+    fn check<T: GateType>(value: &T) {
+        let archive = archive_of(value);
+        let mut buffer = Aligned([0; 112]);
+        let length = serialize_into(value, &mut buffer.0);
+        assert_eq!(length, (archive.len() <= 112).then_some(archive.len()));
+        if let Some(length) = length {
+            assert_eq!(buffer.0[..length], archive[..]);
+        }
+    }
+    for n in 0..40 {
+        check(&vec![String::new(); n]);
+        check(&vec!["a text that goes out of line".to_owned(); n]);
+        check(&vec![vec![Some(Box::new(7_u8)); n]; n]);
+        check(&vec![vec![vec![Vec::<u8>::new()]]; n]);
+        check(&vec![(1_u8, Some(vec![2_u8; n])); n]);
+    }
 }
 
 /// Archives of more than 2 GiB made rkyv panic, in the caller's own thread.
 #[test]
 fn an_archive_stops_growing_at_the_longest_payload() {
-    let most = MAX_EXTENT_LEN as usize;
+    let most = MAX_LEN;
     let third = vec![1_u8; most / 3];
     let mut bytes = AlignedVec::new();
-    assert!(serialize_vec(&vec![third.clone(); 2], &mut bytes).is_ok());
-    assert!(serialize_vec(&vec![third; 4], &mut bytes).is_err());
+    assert!(serialize_vec(&vec![third.clone(); 2], &mut bytes, MAX_LEN).is_ok());
+    assert!(serialize_vec(&vec![third; 4], &mut bytes, MAX_LEN).is_err());
     assert!(bytes.len() <= most);
     // What stands at the very limit still fits.
-    assert!(serialize_vec(&vec![7_u8; most - 8], &mut bytes).is_ok());
+    assert!(serialize_vec(&vec![7_u8; most - 8], &mut bytes, MAX_LEN).is_ok());
     assert_eq!(bytes.len(), most);
-    assert!(serialize_vec(&vec![7_u8; most - 7], &mut bytes).is_err());
+    assert!(serialize_vec(&vec![7_u8; most - 7], &mut bytes, MAX_LEN).is_err());
 }
 
 #[test]

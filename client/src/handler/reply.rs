@@ -4,7 +4,7 @@ use callgate_layout::Code;
 use callgate_layout::envelope::Cell;
 use rkyv::util::AlignedVec;
 
-use crate::archive::{self, TooLong};
+use crate::archive::{self, MAX_LEN, MAX_LEN_HERE, TooLong};
 use crate::error::Result;
 use crate::extents::too_large;
 use crate::types::GateType;
@@ -17,15 +17,27 @@ pub(crate) struct ReplyBuffer {
     overflow: AlignedVec<16>,
     /// The length of what is in `cell`; `None` when the reply is in `overflow`.
     inline_length: Option<usize>,
+    /// The longest archive that it takes.
+    most: usize,
 }
 
 impl ReplyBuffer {
-    /// An empty buffer.
+    /// An empty buffer for what travels through a link.
     pub(crate) fn new() -> ReplyBuffer {
+        ReplyBuffer::with_most(MAX_LEN)
+    }
+
+    /// An empty buffer for what stays in this process.
+    pub(crate) fn here() -> ReplyBuffer {
+        ReplyBuffer::with_most(MAX_LEN_HERE)
+    }
+
+    fn with_most(most: usize) -> ReplyBuffer {
         ReplyBuffer {
             cell: Cell::default(),
             overflow: AlignedVec::new(),
             inline_length: Some(0),
+            most,
         }
     }
 
@@ -40,9 +52,11 @@ impl ReplyBuffer {
             return Ok(());
         }
         self.cell = Cell::default();
-        let written = archive::serialize_vec(value, &mut self.overflow);
-        // It was the handler that made it, so that ran.
-        written.map_err(|TooLong| too_large(Code::ResponseTooLarge, "results").maybe_run())
+        let written = archive::serialize_vec(value, &mut self.overflow, self.most);
+        written.map_err(|TooLong| {
+            // It was the handler that made it, so that ran.
+            too_large(Code::ResponseTooLarge, "results", self.most).maybe_run()
+        })
     }
 
     /// The archive.

@@ -22,12 +22,12 @@ fn call_with<A: Arguments, R: GateType>(handler: &dyn ErasedHandler, args: A) ->
         plugin: 7,
     };
     let mut request = AlignedVec::new();
-    archive::serialize_vec(&args, &mut request).unwrap();
+    archive::serialize_vec(&args, &mut request, archive::MAX_LEN).unwrap();
     let mut reply = ReplyBuffer::new();
     handler.call(
         &Context::here(&caller, "Rack.Gate", u64::MAX, None),
         &request,
-        &mut reply,
+        Some(&mut reply),
     )?;
     archive::deserialize(archive::access::<R>(reply.bytes())?)
 }
@@ -154,7 +154,7 @@ fn a_forged_request_never_reaches_the_handler() {
     forged.extend_from_slice(&[0xff; 8]);
     let context = Context::here(&caller, "Rack.Gate", 0, None);
     let error = handler
-        .call(&context, &forged, &mut ReplyBuffer::new())
+        .call(&context, &forged, Some(&mut ReplyBuffer::new()))
         .unwrap_err();
     assert_eq!(error.code(), Code::Protocol);
 }

@@ -113,23 +113,17 @@ impl Cell {
         }
     }
 
-    /// Copies all but the first word to `at` in an outbox, if not more than `used` bytes behind the
-    /// envelope are wanted. By whole lines: a copy of an unknown number of words costs far more.
+    /// Copies everything but its first word to `at` in an outbox; the second line only where more
+    /// than the first one's bytes behind the envelope are `used`. By whole lines: a copy of an unknown
+    /// number of words costs far more.
     #[inline(always)]
     pub(crate) fn write(&self, outbox: &WriteView, at: usize, used: usize) {
-        // The line that is polled last: its reader may take it away in between.
+        // The line that is polled last, and then at once: its reader may take it away in between.
         if used > FIRST {
             outbox.copy_in(at + LINE_LEN, &self.payload.0[FIRST..]);
         }
         outbox.copy_in(at + ENVELOPE_LEN, &self.payload.0[..FIRST]);
         outbox.copy_in(at + 8, &self.head[1].to_ne_bytes());
-    }
-
-    /// Tells the processor that a cell will be written here soon.
-    #[inline(always)]
-    pub(crate) fn claim(outbox: &WriteView, at: usize) {
-        outbox.claim(at);
-        outbox.claim(at + LINE_LEN);
     }
 
     /// Copies the first line at `at` in an inbox but for its first word, which was read before.

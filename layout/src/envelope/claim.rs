@@ -1,4 +1,7 @@
 //! Envelopes as they lie in shared memory: archived records, every bit pattern of which is one.
+//!
+//! Those of calls and replies are put together and taken apart as two words each, which is what their
+//! archives are: the assertions here and a test hold the one against the other.
 
 use rkyv::{Archive, Serialize};
 

@@ -2,21 +2,48 @@
 
 use core::ptr::NonNull;
 
-/// Says that the line at an address will be written by this core soon: the processor may take it
-/// away from the others already. It changes nothing that a program can see, and is left out where
-/// the processor has no such hint.
+/// Says that two lines from an address on will be written by this core soon: the processor may take
+/// them away from the others already. It changes nothing that a program can see, and is left out
+/// where the processor has no such hint.
 #[inline(always)]
-pub fn claim(address: NonNull<u8>) {
+pub fn claim_two(address: NonNull<u8>) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: PREFETCHW neither reads nor writes as far as a program can tell and raises no
-    // exception, whatever the address. Every 64-bit processor executes it, old ones as a NOP.
-    unsafe {
-        core::arch::asm!(
-            "prefetchw [{address}]",
-            address = in(reg) address.as_ptr(),
-            options(nostack, preserves_flags)
-        );
+    if x86::knows_the_hint() {
+        // SAFETY: the processor says that it knows PREFETCHW, which neither reads nor writes as far
+        // as a program can tell, and is ignored where an address is not mapped or not writable.
+        unsafe {
+            core::arch::asm!(
+                "prefetchw [{address}]",
+                "prefetchw [{address} + {line}]",
+                address = in(reg) address.as_ptr(),
+                line = const crate::geometry::LINE_LEN,
+                options(nostack, preserves_flags)
+            );
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use core::arch::x86_64::__cpuid;
+    use std::sync::OnceLock;
+
+    /// The first of the leaves that say more, and the one that has the flag, in bit 8 of ECX.
+    const EXTENDED: u32 = 0x8000_0000;
+    const FEATURES: u32 = 0x8000_0001;
+
+    /// Whether the processor has PREFETCHW. The first 64-bit ones do not know it, and some that
+    /// pass over it do not say so.
+    #[inline(always)]
+    pub(super) fn knows_the_hint() -> bool {
+        static KNOWS: OnceLock<bool> = OnceLock::new();
+        *KNOWS.get_or_init(ask)
+    }
+
+    #[cold]
+    fn ask() -> bool {
+        __cpuid(EXTENDED).eax >= FEATURES && __cpuid(FEATURES).ecx >> 8 & 1 == 1
+    }
 }

@@ -99,7 +99,7 @@ impl Memory {
     pub(super) fn touch(&self, _at: usize) {}
 
     /// Changes nothing that anybody can see.
-    pub(super) fn claim(&self, _at: usize) {}
+    pub(super) fn claim_cell(&self, _at: usize) {}
 
     pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
         (0..count).map(move |index| Word(self.payload(at + index * 8)))

@@ -4,6 +4,7 @@ use core::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::geometry::CELL_LEN;
 use crate::sys::mapping::Mapping;
 
 /// A word of a payload. Relaxed: the words around payloads order them.
@@ -86,8 +87,8 @@ impl Memory {
     }
 
     #[inline(always)]
-    pub(super) fn claim(&self, at: usize) {
-        crate::sys::cache::claim(self.at(at, 8));
+    pub(super) fn claim_cell(&self, at: usize) {
+        crate::sys::cache::claim_two(self.address(at, CELL_LEN));
     }
 
     /// Some words of a payload, whose place is checked once for all of them.

@@ -242,3 +242,15 @@ fn direct_calls_are_counted_for_their_gate() {
         assert!(gate["p99_ns"].as_u64() >= gate["p50_ns"].as_u64());
     }
 }
+
+/// What no link could carry was refused to calls that take none, where their handler wants a view.
+#[test]
+fn direct_calls_carry_what_links_do_not() {
+    let house = House::new(Dispatch::Thread);
+    let copied = |bytes: View<'_, Vec<u8>>| vec![bytes[0]; bytes.len()];
+    let gate = house.provider.provide("Provider.Copy", copied);
+    let _gate = gate.unwrap();
+    let copy = open::<(Vec<u8>,), Vec<u8>>(&house.caller, "Provider.Copy");
+    let most = 65 << 20;
+    assert!(copy.invoke((vec![7; most],)).unwrap() == vec![7; most]);
+}

@@ -245,7 +245,8 @@ fn an_action_runs_and_tells_only_that_it_is_done() {
         .unwrap();
     let large = open::<(u32,), ()>(&caller, "Own.Large");
     large.invoke_action((1_000_000,)).unwrap();
-    assert_eq!(ran.load(Ordering::SeqCst), 1);
+    large.invoke_action((65 << 20,)).unwrap();
+    assert_eq!(ran.load(Ordering::SeqCst), 2);
     drop(provider);
 }
 

@@ -9,14 +9,13 @@ use callgate_layout::Code;
 use callgate_layout::payload::MAX_EXTENT_LEN;
 use rkyv::Archive;
 use rkyv::api::{access_with_context, deserialize_using, serialize_using};
-use rkyv::rancor::{Source, fail};
+use rkyv::ser::Serializer;
 use rkyv::ser::allocator::SubAllocator;
 use rkyv::ser::writer::Buffer;
-use rkyv::ser::{Positional, Serializer, Writer};
 use rkyv::util::{AlignedVec, with_arena};
 use rkyv::validation::archive::ArchiveValidator;
 
-use crate::types::GateType;
+use crate::types::{GateType, Growing, TooLong};
 use crate::{Error, Result};
 
 pub(crate) use record::ErrorRecord;
@@ -65,43 +64,14 @@ pub(crate) fn serialize_vec<T: GateType>(
     let mut taken = core::mem::take(out);
     taken.clear();
     let (written, grown) = with_arena(|arena| {
-        let growing = Growing { bytes: taken, most };
+        let growing = Growing::new(taken, most);
         let mut serializer = Serializer::new(growing, arena.acquire(), ());
         let result = serialize_using(value, &mut serializer);
         (result, serializer.into_writer())
     });
-    *out = grown.bytes;
+    *out = grown.into_bytes();
     written.map(drop).map_err(|_| TooLong)
 }
-
-/// Memory that grows with an archive, up to a limit. Without one rkyv would panic where its 32-bit
-/// pointers do not reach.
-#[derive(Debug)]
-pub struct Growing {
-    bytes: AlignedVec<16>,
-    most: usize,
-}
-
-impl Positional for Growing {
-    fn pos(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-impl<E: Source> Writer<E> for Growing {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), E> {
-        if bytes.len() > self.most - self.bytes.len() {
-            fail!(TooLong);
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-}
-
-/// An archive would be longer than it may be.
-#[derive(Debug, thiserror::Error)]
-#[error("longer than an archive may be")]
-pub(crate) struct TooLong;
 
 /// Checks an archive, however hostile, and shows it. Its first byte must be aligned to 16.
 #[inline]

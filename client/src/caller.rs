@@ -13,7 +13,7 @@ use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use rkyv::util::AlignedVec;
 
-use crate::archive::{self, MAX_LEN, TooLong};
+use crate::archive::{self, MAX_LEN};
 use crate::bus;
 use crate::cancel::CancelToken;
 use crate::chain;
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::extents::too_large;
 use crate::link::{Held, Link};
 use crate::serve::too_deep;
-use crate::types::GateType;
+use crate::types::{GateType, TooLong};
 use crate::wait::Patience;
 
 use answer::{await_reply, receive};

@@ -11,7 +11,7 @@ use callgate_layout::envelope::{Cell, Chain, Face, MAX_DEPTH};
 use parking_lot::Mutex;
 use rkyv::util::AlignedVec;
 
-use crate::archive::{self, MAX_LEN_HERE, TooLong};
+use crate::archive::{self, MAX_LEN_HERE};
 use crate::bus::Bus;
 use crate::caller::answer::decode;
 use crate::cancel::CancelToken;
@@ -28,7 +28,7 @@ use crate::serve::{discard, not_provided, too_deep};
 use crate::subscriber::deadline;
 use crate::token::{Token, Turn};
 use crate::trace;
-use crate::types::GateType;
+use crate::types::{GateType, TooLong};
 use crate::wait::Patience;
 
 /// The plugins of this process.

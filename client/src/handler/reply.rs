@@ -4,10 +4,10 @@ use callgate_layout::Code;
 use callgate_layout::envelope::Cell;
 use rkyv::util::AlignedVec;
 
-use crate::archive::{self, MAX_LEN, MAX_LEN_HERE, TooLong};
+use crate::archive::{self, MAX_LEN, MAX_LEN_HERE};
 use crate::error::Result;
 use crate::extents::too_large;
-use crate::types::GateType;
+use crate::types::{GateType, TooLong};
 
 /// Room for one archived reply, used again for every call: small ones need no allocation.
 pub(crate) struct ReplyBuffer {

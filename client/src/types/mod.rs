@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod array;
 mod builtin;
+mod growing;
 mod map;
 
 use callgate_layout::{Describer, Fingerprint, Schema, Signature};
@@ -15,9 +16,8 @@ use rkyv::ser::writer::Buffer;
 use rkyv::validation::archive::ArchiveValidator;
 use rkyv::{Archive, Deserialize, Serialize};
 
+pub(crate) use growing::{Growing, TooLong};
 pub use map::{MapKey, SortedMap};
-
-use crate::archive::Growing;
 
 /// Checks an archive's bytes. No shared pointers are on the list, so none are looked for.
 pub(crate) type Validation<'a> = Strategy<ArchiveValidator<'a>, Error>;

@@ -51,8 +51,10 @@ impl Effort {
 pub(crate) const HANGS_AFTER_S: u32 = 60;
 /// Of the calls of a hot block's second part, one in so many is timed by itself.
 const SAMPLE_EVERY: u64 = 8;
-/// Calls that are not measured at a block's start, where each is timed.
+/// Calls that are not measured at a block's start, where each is timed; with pauses where those that
+/// are measured have some.
 const WARM_UP: u64 = 3;
+const WARM_UP_WITH_PAUSES: u64 = 32;
 
 /// What a block gave.
 #[derive(Clone, Debug)]
@@ -175,11 +177,20 @@ impl Pair {
 
     /// Calls that are timed each, with what the scenario has between them.
     fn single(&mut self, count: u64, clock_ns: u64) -> Result<Block> {
-        self.warm_up(WARM_UP)?;
+        let pause = self.scenario.pause();
+        match pause.is_zero() {
+            true => self.warm_up(WARM_UP)?,
+            // Calls without pauses would leave the sides on a core each, where the first of those with
+            // pauses still find them.
+            false => (0..WARM_UP_WITH_PAUSES).try_for_each(|_| {
+                thread::sleep(pause);
+                self.warm_up(1)
+            })?,
+        }
         let mut samples = Vec::with_capacity(usize::try_from(count)?);
         let before = self.counters()?;
         for _ in 0..count {
-            thread::sleep(self.scenario.pause());
+            thread::sleep(pause);
             samples.push(self.timed(clock_ns)?);
             self.client.settle()?;
         }

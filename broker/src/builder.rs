@@ -15,7 +15,7 @@ use mio::{Poll, Waker};
 
 use crate::broker::Broker;
 use crate::policy::{Policies, Policy};
-use crate::reactor::{Reactor, WAKER};
+use crate::reactor::{Reactor, WAKER, WayBack};
 use crate::socket::Listener;
 
 /// Longer than anybody looks at a program in a debugger.
@@ -266,7 +266,8 @@ impl Builder {
         let waker = Waker::new(poll.registry(), WAKER);
         let waker = Arc::new(waker.map_err(|error| system("make a waker", error))?);
         let (sender, commands) = crossbeam_channel::unbounded();
-        let reactor = Reactor::new(poll, self.settings, listener, commands);
+        let way_back = WayBack::new(sender.clone(), waker.clone());
+        let reactor = Reactor::new(poll, self.settings, listener, commands, way_back);
         let reactor = reactor.map_err(|error| system("watch the socket", error))?;
         let thread = thread::Builder::new().name("callgate-broker".into());
         let thread = thread.spawn(move || reactor.run());

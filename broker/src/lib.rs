@@ -18,6 +18,7 @@ pub mod cli;
 mod deadlines;
 mod effect;
 mod grants;
+mod helper;
 mod link;
 pub mod listing;
 mod policy;

@@ -144,14 +144,11 @@ mod tests {
             policies: crate::policy::Policies::default(),
         };
         let listener = Listener::bind(path, false).unwrap();
-        let (_, commands) = crossbeam_channel::unbounded();
-        Reactor::new(
-            mio::Poll::new().unwrap(),
-            settings,
-            Some(listener),
-            commands,
-        )
-        .unwrap()
+        let (sender, commands) = crossbeam_channel::unbounded();
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), super::super::WAKER).unwrap();
+        let way_back = super::super::WayBack::new(sender, waker.into());
+        Reactor::new(poll, settings, Some(listener), commands, way_back).unwrap()
     }
 
     fn knock(path: &Path) -> OwnedFd {

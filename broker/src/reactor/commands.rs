@@ -1,8 +1,10 @@
 //! What the broker's handle asks the thread for.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process;
+use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::control::check_plugin_name;
@@ -10,13 +12,14 @@ use callgate_layout::sys::process::pidfd_open;
 use callgate_layout::sys::{fdpass, inherit};
 use command_fds::CommandFdExt;
 use crossbeam_channel::Sender;
-use mio::Interest;
 use mio::unix::SourceFd;
+use mio::{Interest, Waker};
 
 use super::session::{Connection, Expected};
 use super::tokens::{Kind, token};
 use super::{Reactor, SCARCITY};
 use crate::child::{Child, Tracked};
+use crate::helper::Helper;
 use crate::listing::Listing;
 use crate::policy::Policy;
 
@@ -45,8 +48,49 @@ pub(crate) enum Command {
         /// The way back.
         reply: Sender<()>,
     },
+    /// A helper thread has done a job.
+    Done(Outcome),
     /// End everything.
     Stop,
+}
+
+/// What a helper's job came to: run on the broker's thread.
+pub(crate) struct Outcome(Box<dyn FnOnce(&mut Reactor, Instant) + Send>);
+
+impl Outcome {
+    pub(crate) fn new(run: impl FnOnce(&mut Reactor, Instant) + Send + 'static) -> Outcome {
+        Outcome(Box::new(run))
+    }
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outcome")
+    }
+}
+
+/// How other threads reach the broker's.
+#[derive(Clone, Debug)]
+pub(crate) struct WayBack {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
+}
+
+impl WayBack {
+    pub(crate) fn new(commands: Sender<Command>, waker: Arc<Waker>) -> WayBack {
+        WayBack { commands, waker }
+    }
+
+    /// Starts a thread for jobs whose outcomes run on the broker's thread.
+    pub(super) fn helper(&self, name: &str) -> io::Result<Helper<Outcome>> {
+        let WayBack { commands, waker } = self.clone();
+        Helper::start(name, move |outcome| {
+            // A broker that has ended needs no outcomes.
+            if commands.send(Command::Done(outcome)).is_ok() {
+                let _ = waker.wake();
+            }
+        })
+    }
 }
 
 impl Reactor {
@@ -75,6 +119,10 @@ impl Reactor {
                 } => {
                     self.bus.set_policy(&name, policy, now);
                     let _ = reply.send(());
+                }
+                Command::Done(Outcome(run)) => {
+                    run(self, now);
+                    self.settle(now);
                 }
                 Command::Stop => self.stopping = true,
             }

@@ -26,7 +26,7 @@ use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, ToPlugin};
 use crossbeam_channel::Receiver;
 use mio::{Events, Poll};
 
-pub(crate) use commands::Command;
+pub(crate) use commands::{Command, WayBack};
 pub(crate) use tokens::WAKER;
 
 use crate::builder::Settings;
@@ -62,6 +62,7 @@ pub(crate) struct Reactor {
     settings: Settings,
     listener: Option<Listener>,
     commands: Receiver<Command>,
+    way_back: WayBack,
     bus: Bus,
     sessions: HashMap<PluginId, Session>,
     outboxes: HashMap<LinkEnd, Arc<OwnedFd>>,
@@ -86,6 +87,7 @@ impl Reactor {
         settings: Settings,
         listener: Option<Listener>,
         commands: Receiver<Command>,
+        way_back: WayBack,
     ) -> io::Result<Reactor> {
         if let Some(listener) = &listener {
             listener.watch(poll.registry(), tokens::LISTENER)?;
@@ -98,6 +100,7 @@ impl Reactor {
             settings,
             listener,
             commands,
+            way_back,
             bus,
             sessions: HashMap::new(),
             outboxes: HashMap::new(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use callgate_layout::Code;
+use callgate_layout::bells::Bells;
 use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::Face;
 use callgate_layout::parking::{Doorbell, Status};
@@ -107,6 +108,20 @@ pub(crate) enum Callable {
 }
 
 impl Callable {
+    /// What lies behind a grant now.
+    pub(crate) fn behind(
+        granted: Option<&Granted>,
+        look_up: impl Fn(&str) -> Option<Gate>,
+    ) -> Callable {
+        match granted {
+            None => Callable::Refused,
+            Some(granted) => match look_up(&granted.gate) {
+                Some(gate) => Callable::Here(granted.pin(gate)),
+                None => Callable::Absent,
+            },
+        }
+    }
+
     /// What runs a call of one of the gate's faces.
     #[inline]
     pub(crate) fn handler(&self, face: Face) -> Result<(&Gate, &dyn ErasedHandler)> {
@@ -128,18 +143,22 @@ pub(crate) struct Served {
     version: AtomicU64,
     closing: AtomicBool,
     next_token: AtomicU64,
-    pub(crate) bell: Doorbell,
+    pub(crate) bell: Arc<Doorbell>,
+    /// The bells of this plugin's callers.
+    pub(crate) bells: Arc<Bells>,
     pub(crate) status: Status,
 }
 
 impl Served {
     pub(crate) fn new(bell: Doorbell, status: Status) -> Served {
+        let bell = Arc::new(bell);
         Served {
             gates: Mutex::default(),
             links: Mutex::default(),
             version: AtomicU64::new(1),
             closing: AtomicBool::new(false),
             next_token: AtomicU64::new(0),
+            bells: Arc::new(Bells::new(bell.clone())),
             bell,
             status,
         }

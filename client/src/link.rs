@@ -7,11 +7,13 @@
 mod payloads;
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use callgate_layout::area::{Area, Region};
+use callgate_layout::bells::{Bells, Sleeper};
 use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::{Call, Cell, Place, Reply};
+use callgate_layout::marks::Waiter;
 use callgate_layout::parking::{self, Activity, Doorbell};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::pending::{Pending, Ticket};
@@ -43,6 +45,8 @@ pub(crate) struct LinkParts {
     pub(crate) inbox: ReadView,
     pub(crate) peer_status: ReadView,
     pub(crate) peer_bell: Doorbell,
+    /// On which this side's callers sleep.
+    pub(crate) bells: Arc<Bells>,
     pub(crate) trust: Option<TrustPeers>,
     pub(crate) bus: Weak<Bus>,
 }
@@ -109,6 +113,10 @@ impl Link {
         &self.parts.inbox
     }
 
+    pub(crate) fn peer_bell(&self) -> &Doorbell {
+        &self.parts.peer_bell
+    }
+
     pub(crate) fn extents(&self) -> &Extents {
         &self.extents
     }
@@ -140,7 +148,9 @@ impl Link {
     /// What the peer may call, by index, as `look_up` has the gates now.
     pub(crate) fn callable(&self, look_up: impl Fn(&str) -> Option<Gate>) -> Vec<Callable> {
         let grants = self.grants.lock();
-        let pinned = grants.iter().map(|granted| pin(granted, &look_up));
+        let pinned = grants
+            .iter()
+            .map(|granted| Callable::behind(granted.as_ref(), &look_up));
         pinned.collect()
     }
 
@@ -152,7 +162,9 @@ impl Link {
     ) -> Callable {
         let grants = self.grants.lock();
         let granted = grants.get(usize::from(index));
-        granted.map_or(Callable::Refused, |granted| pin(granted, look_up))
+        granted.map_or(Callable::Refused, |granted| {
+            Callable::behind(granted.as_ref(), look_up)
+        })
     }
 
     /// Whether this is still the process that made the link.
@@ -166,6 +178,18 @@ impl Link {
         self.state.load(Ordering::Acquire) == GONE
     }
 
+    /// A caller that is about to sleep until the answer to its call is there; `None` where too
+    /// many sleep already.
+    pub(crate) fn sleeper(&self, ticket: Ticket) -> Option<Sleeper<'_>> {
+        let LinkParts {
+            bells,
+            outbox,
+            geometry,
+            ..
+        } = &self.parts;
+        Sleeper::new(bells, outbox, *geometry, ticket.slot)
+    }
+
     /// The link's state as a word to wait for: while it lives.
     pub(crate) fn liveness(&self) -> futex::Awaited<'_> {
         futex::Awaited::private(&self.state, LIVE)
@@ -177,6 +201,7 @@ impl Link {
         let _ = self.reason.set(reason);
         self.state.store(GONE, Ordering::Release);
         futex::wake_private(&self.state);
+        self.parts.bells.ring_all();
         self.room.wake_all();
     }
 
@@ -248,7 +273,7 @@ impl Link {
         let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
         marks::release(outbox, geometry, ticket.slot, ticket.generation);
         // Whoever waits for room wants to be woken by a late answer.
-        marks::set_waiter(outbox, geometry, ticket.slot, true);
+        marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
         parking::publish_fence();
         self.pending.abandon(ticket);
         self.wake_peer();
@@ -275,7 +300,7 @@ impl Link {
             self.pending.sweep(
                 |ticket| self.is_answered(ticket),
                 |slot| {
-                    marks::set_waiter(outbox, geometry, slot, false);
+                    marks::set_waiter(outbox, geometry, slot, Waiter::Nobody);
                     self.free_request(slot);
                     is_less = true;
                 },
@@ -359,17 +384,6 @@ impl Link {
         if parking::wants_release(&self.parts.peer_status) {
             self.parts.peer_bell.ring();
         }
-    }
-}
-
-/// What lies behind a grant now.
-fn pin(granted: &Option<Granted>, look_up: impl Fn(&str) -> Option<Gate>) -> Callable {
-    match granted {
-        None => Callable::Refused,
-        Some(granted) => match look_up(&granted.gate) {
-            Some(gate) => Callable::Here(granted.pin(gate)),
-            None => Callable::Absent,
-        },
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use callgate_layout::envelope::Chain;
+use callgate_layout::marks::Waiter;
 use callgate_layout::parking;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex::{self, Awaited};
@@ -106,7 +107,7 @@ impl Wait<'_> {
         words.extend(mine.iter().map(|core| core.token().begin_waiting()));
         // Room that is released from here on rings a bell.
         let late = self.settle();
-        marks::set_waiter(outbox, geometry, ticket.slot, true);
+        marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
         // REPLY-OR-WAITER, the caller's side; WORK-OR-PARKED has its fence in `begin_park`.
         parking::publish_fence();
         let seen = slot::state(inbox, geometry, ticket.slot);
@@ -118,7 +119,7 @@ impl Wait<'_> {
             let until = late.unwrap_or(target.deadline).min(target.deadline);
             futex::wait_any_of(&words, until);
         }
-        marks::set_waiter(outbox, geometry, ticket.slot, false);
+        marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
         for core in &mine {
             core.token().end_waiting();
             core.end_park();

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use callgate_layout::envelope::{Call, Cell, Chain, Face, Place, Reply, Violation};
+use callgate_layout::marks::Waiter;
 use callgate_layout::parking;
 use callgate_layout::pending::Ticket;
 use callgate_layout::ring::RingReader;
@@ -232,8 +233,10 @@ impl Server {
         slot::publish(outbox, geometry, slot, generation, &envelope, cell);
         // REPLY-OR-WAITER, the provider's side.
         parking::publish_fence();
-        if marks::has_waiter(link.inbox(), geometry, slot) {
-            slot::wake(outbox, geometry, slot);
+        match marks::waiter(link.inbox(), geometry, slot) {
+            Waiter::Nobody => {}
+            Waiter::Bell(bell) => link.peer_bell().ring_callers(bell),
+            Waiter::Reply => slot::wake(outbox, geometry, slot),
         }
     }
 

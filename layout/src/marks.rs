@@ -1,12 +1,13 @@
 //! A pending call's marks: two words that the caller writes in its own outbox for the provider.
 //!
 //! ```text
-//! 0 waiter u32    1: the caller is about to park, or parked, on the reply slot's state
+//! 0 waiter u32    how the caller is to be woken: 0 not at all, 1 to 63 by that one of its bells
+//!                 (`bells`), 64 by the reply slot's state
 //! 4 release u32   the generation whose reply payload the caller has no more use for
 //! ```
 //!
-//! **Waiter.** The caller sets the flag, fences and looks at `state` once more; the provider
-//! publishes `state`, fences and looks at the flag. With sequentially consistent fences on both
+//! **Waiter.** The caller says how to wake it, fences and looks at `state` once more; the provider
+//! publishes `state`, fences and looks how to wake the caller. With sequentially consistent fences on both
 //! sides (sync point REPLY-OR-WAITER) at least one of them sees the other: the caller does not
 //! sleep, or the provider wakes it. Release and acquire alone would let both miss.
 //!
@@ -17,25 +18,44 @@
 //! that a reply nobody waits for is freed on the spot.
 
 use crate::atomic::Ordering;
+use crate::bells::named;
 use crate::geometry::Geometry;
 use crate::view::{ReadView, WriteView};
 
 const RELEASE: usize = 4;
 
-/// Says whether the caller is about to park on the slot.
-#[inline]
-pub fn set_waiter(outbox: &WriteView, geometry: Geometry, slot: u8, waiting: bool) {
-    outbox.store32(
-        geometry.marks_at(slot),
-        u32::from(waiting),
-        Ordering::Relaxed,
-    );
+const ON_REPLY: u32 = 64;
+
+/// How a caller is to be woken when its answer is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiter {
+    /// Not at all: it is awake.
+    Nobody,
+    /// It sleeps, or is about to, on this one of its plugin's bells.
+    Bell(u8),
+    /// It sleeps, or is about to, on the reply slot's state, perhaps among other words.
+    Reply,
 }
 
-/// Whether the caller is about to park on the slot, or parked.
+/// Says how the caller is to be woken.
 #[inline]
-pub fn has_waiter(inbox: &ReadView, geometry: Geometry, slot: u8) -> bool {
-    inbox.load32(geometry.marks_at(slot), Ordering::Relaxed) != 0
+pub fn set_waiter(outbox: &WriteView, geometry: Geometry, slot: u8, waiter: Waiter) {
+    let word = match waiter {
+        Waiter::Nobody => 0,
+        Waiter::Bell(bell) => u32::from(bell),
+        Waiter::Reply => ON_REPLY,
+    };
+    outbox.store32(geometry.marks_at(slot), word, Ordering::Relaxed);
+}
+
+/// How the caller is to be woken. What no caller writes counts as the reply slot's state, which
+/// hurts nobody.
+#[inline]
+pub fn waiter(inbox: &ReadView, geometry: Geometry, slot: u8) -> Waiter {
+    match inbox.load32(geometry.marks_at(slot), Ordering::Relaxed) {
+        0 => Waiter::Nobody,
+        word => named(word).map_or(Waiter::Reply, Waiter::Bell),
+    }
 }
 
 /// Gives the payload of `generation`'s reply back.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! doorbell page   0 bell u32            written by the plugin and its linked peers
+//!                64 …                   the bells of its callers: `bells`
 //! status page     0 state u32           0 awake, 1 parked, 2 closed   written by the plugin
 //!                 4 starving u32        how many here wait for payload room
 //!               128 parks u64           how often it parked
@@ -26,6 +27,7 @@
 //! it closed, and so does whoever learns it from there.
 
 use crate::atomic::{Ordering, fence};
+use crate::geometry::LINE_LEN;
 use crate::tally;
 use crate::view::{ReadView, WriteView};
 
@@ -201,6 +203,19 @@ impl Doorbell {
     pub fn touch(&self) {
         self.page.add32(0, 1, Ordering::Release);
     }
+
+    /// The value of one of the callers' bells. Acquire, so that the marks that name the bell are
+    /// written afterwards.
+    pub(crate) fn callers_value(&self, bell: u8) -> u32 {
+        let page = self.page.as_read();
+        page.load32(LINE_LEN * usize::from(bell), Ordering::Acquire)
+    }
+
+    /// Changes the value of one of the callers' bells.
+    pub fn touch_callers(&self, bell: u8) {
+        let at = LINE_LEN * usize::from(bell);
+        self.page.add32(at, 1, Ordering::Release);
+    }
 }
 
 #[cfg(not(callgate_loom))]
@@ -214,6 +229,19 @@ impl Doorbell {
     pub fn ring(&self) {
         self.touch();
         crate::sys::futex::wake(self.page.as_read(), 0);
+    }
+
+    /// Rings one of the callers' bells. One system call.
+    pub fn ring_callers(&self, bell: u8) {
+        self.touch_callers(bell);
+        let at = LINE_LEN * usize::from(bell);
+        crate::sys::futex::wake(self.page.as_read(), at);
+    }
+
+    /// Waits while one of the callers' bells is as it was `seen`, at most until the deadline.
+    pub(crate) fn wait_callers(&self, bell: u8, seen: u32, deadline: u64) {
+        let at = LINE_LEN * usize::from(bell);
+        crate::sys::futex::wait(self.page.as_read(), at, seen, Some(deadline));
     }
 
     /// Waits until the bell is rung or, if a deadline (in nanoseconds of the monotonic clock)

@@ -1,6 +1,8 @@
 //! The way back: waiting for an answer, and making a value or an error of it.
 
+use callgate_layout::bells::Sleeper;
 use callgate_layout::envelope::{Cell, Place, Violation};
+use callgate_layout::marks::Waiter;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock, marks, parking, slot};
@@ -30,10 +32,38 @@ pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
 
 #[cold]
 fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
+    let start = clock::now();
+    let sleeper = match target.cancel {
+        None => target.link.sleeper(ticket),
+        // Whoever cancels the token wakes those who wait for its word, and knows no bells.
+        Some(_) => None,
+    };
+    let outcome = match sleeper {
+        Some(sleeper) => sleep_on_bell(target, ticket, &sleeper),
+        None => sleep_on_words(target, ticket),
+    };
+    target.patience.learn(clock::now() - start);
+    outcome
+}
+
+/// Sleeps on a bell that the provider rings, or whoever ends the link.
+fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> Result<()> {
+    let mut seen = sleeper.announce();
+    loop {
+        if let Some(outcome) = ended(target, ticket) {
+            return outcome;
+        }
+        sleeper.sleep(seen, target.deadline);
+        // Read before the next look, so that no ring after that is slept through.
+        seen = sleeper.value();
+    }
+}
+
+/// Sleeps on all words that end the wait.
+fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.link;
     let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
-    let start = clock::now();
-    marks::set_waiter(outbox, geometry, ticket.slot, true);
+    marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
     // REPLY-OR-WAITER, the caller's side.
     parking::publish_fence();
     let outcome = loop {
@@ -49,8 +79,7 @@ fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
             None => futex::wait_any(&[reply, link.liveness()], target.deadline),
         }
     };
-    marks::set_waiter(outbox, geometry, ticket.slot, false);
-    target.patience.learn(clock::now() - start);
+    marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
     outcome
 }
 

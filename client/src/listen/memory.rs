@@ -57,6 +57,7 @@ impl Work {
             inbox: map_read_only(inbox, geometry.total_len())?,
             peer_status: map_read_only(status, STATUS_LEN)?,
             peer_bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
+            bells: self.bus.served.bells.clone(),
             trust: self.bus.trust,
             bus: Arc::downgrade(&self.bus),
         }));

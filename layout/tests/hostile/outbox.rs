@@ -112,7 +112,7 @@ pub(super) fn read_slots(inbox: &ReadView, geometry: Geometry) {
         if let Ok(reply) = slot::read(inbox, geometry, slot, &mut cell) {
             read_payload(inbox, geometry, reply.place, reply.length);
         }
-        let _ = marks::has_waiter(inbox, geometry, slot);
+        let _ = marks::waiter(inbox, geometry, slot);
         let _ = marks::is_released(inbox, geometry, slot, state);
     }
 }

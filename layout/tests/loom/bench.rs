@@ -5,7 +5,9 @@ mod provider;
 use std::sync::Arc;
 
 use callgate_layout::area::{self, Area, Region, Run};
+use callgate_layout::bells::{Bells, Sleeper};
 use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
+use callgate_layout::marks::Waiter;
 use callgate_layout::parking::{self, Activity, Doorbell, Status};
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::{RingReader, RingWriter};
@@ -62,6 +64,13 @@ fn status_page() -> WriteView {
     use std::iter::{once, repeat_n};
     let state = once(Use::Narrow).chain(repeat_n(Use::Data, 15));
     WriteView::heap(state.chain(repeat_n(Use::Wide, 3)))
+}
+
+/// The first bells of a doorbell page: the dispatcher's, and those of two callers.
+fn callers_page() -> WriteView {
+    use std::iter::{once, repeat_n};
+    let line = || once(Use::Narrow).chain(repeat_n(Use::Data, 7));
+    WriteView::heap((0..3).flat_map(|_| line()))
 }
 
 /// The kernel's wait queue of a word or several: looks at the words and goes to sleep in one
@@ -122,12 +131,18 @@ pub(crate) struct Link {
     pub(crate) state: AtomicU32,
     /// Callers asleep on a reply slot and the link's state.
     pub(crate) slot_queue: Futex,
+    /// The caller's own doorbell, and its bells there.
+    pub(crate) callers_doorbell: Arc<Doorbell>,
+    pub(crate) bells: Bells,
+    /// Callers asleep on their bells.
+    pub(crate) bells_queue: Futex,
 }
 
 impl Link {
     pub(crate) fn new(entries: u32, without: Without) -> Arc<Link> {
         let status = status_page();
         let geometry = geometry(entries);
+        let callers_doorbell = Arc::new(Doorbell::new(callers_page()));
         Arc::new(Link {
             geometry,
             without,
@@ -146,6 +161,9 @@ impl Link {
             answers_queue: Futex::new(),
             state: AtomicU32::new(LIVE),
             slot_queue: Futex::new(),
+            bells: Bells::new(callers_doorbell.clone()),
+            callers_doorbell,
+            bells_queue: Futex::new(),
         })
     }
 
@@ -230,6 +248,9 @@ impl Link {
     pub(crate) fn end(&self) {
         self.state.store(GONE, Ordering::Release);
         self.slot_queue.wake();
+        for bell in self.bells.in_use() {
+            self.ring_callers(bell);
+        }
     }
 
     /// Waits for the answer awake.
@@ -241,7 +262,7 @@ impl Link {
 
     /// Waits for the answer asleep; false when the link is gone without one.
     pub(crate) fn park(&self, ticket: Ticket) -> bool {
-        marks::set_waiter(&self.calls, self.geometry, ticket.slot, true);
+        marks::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Reply);
         self.callers_fence();
         let is_answered = loop {
             let seen = slot::state(self.replies.as_read(), self.geometry, ticket.slot);
@@ -256,8 +277,31 @@ impl Link {
                     && self.state.load(Ordering::Relaxed) == LIVE
             });
         };
-        marks::set_waiter(&self.calls, self.geometry, ticket.slot, false);
+        marks::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Nobody);
         is_answered
+    }
+
+    pub(crate) fn ring_callers(&self, bell: u8) {
+        self.callers_doorbell.touch_callers(bell);
+        self.bells_queue.wake();
+    }
+
+    /// As [`Link::park`], on a bell of the caller's own.
+    pub(crate) fn sleep(&self, ticket: Ticket) -> bool {
+        let sleeper = Sleeper::new(&self.bells, &self.calls, self.geometry, ticket.slot);
+        let sleeper = sleeper.unwrap();
+        let mut seen = sleeper.announce();
+        loop {
+            let is_gone = self.is_gone();
+            if self.is_answered(ticket) {
+                return true;
+            }
+            if is_gone {
+                return false;
+            }
+            self.bells_queue.wait(|| sleeper.value() == seen);
+            seen = sleeper.value();
+        }
     }
 
     /// Copies the answer out.
@@ -275,7 +319,7 @@ impl Link {
     /// Gives up, as the client does after a deadline.
     pub(crate) fn abandon(&self, ticket: Ticket) {
         self.release(ticket);
-        marks::set_waiter(&self.calls, self.geometry, ticket.slot, true);
+        marks::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Reply);
         self.callers_fence();
         self.pending.abandon(ticket);
         self.wake_provider();
@@ -292,7 +336,7 @@ impl Link {
         self.pending.sweep(
             |ticket| self.is_answered(ticket),
             |slot| {
-                marks::set_waiter(&self.calls, self.geometry, slot, false);
+                marks::set_waiter(&self.calls, self.geometry, slot, Waiter::Nobody);
                 self.free_request(slot);
             },
         );

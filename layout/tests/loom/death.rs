@@ -1,12 +1,15 @@
 //! A provider that dies, and a reply that it published just before.
 
 use callgate_layout::parking::Activity;
+use callgate_layout::pending::Ticket;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
 use crate::bench::{ANSWER, Link, Provider, Without, check};
 
-fn die_while_called(without: Without) {
+type Park = fn(&Link, Ticket) -> bool;
+
+fn die_while_called(park: Park, without: Without) {
     let link = Link::new(1, without);
     let exited = std::sync::Arc::new(AtomicBool::new(false));
     let provider = thread::spawn({
@@ -32,7 +35,7 @@ fn die_while_called(without: Without) {
     });
     let ticket = link.take();
     link.publish(ticket, 1);
-    let is_answered = link.park(ticket);
+    let is_answered = park(&link, ticket);
     if is_answered {
         assert_eq!(link.read(ticket), 1 + ANSWER);
     }
@@ -48,13 +51,22 @@ fn die_while_called(without: Without) {
 /// would say that a call was not answered which was. At most three preemptions.
 #[test]
 fn a_call_ends_with_its_reply_or_with_the_providers_end() {
-    check(Some(3), || die_while_called(Without::Nothing));
+    check(Some(3), || die_while_called(Link::park, Without::Nothing));
 }
 
 #[test]
 #[should_panic(expected = "a reply from before the end was lost")]
 fn without_the_second_look_a_reply_from_before_the_end_is_lost() {
-    check(Some(3), || die_while_called(Without::SecondLook));
+    check(Some(3), || {
+        die_while_called(Link::park, Without::SecondLook)
+    });
+}
+
+/// The same on a bell, which whoever ends the link rings: it sees the bell taken, or the caller
+/// sees the end (GONE-OR-ASLEEP).
+#[test]
+fn a_call_on_a_bell_ends_with_its_reply_or_with_the_providers_end() {
+    check(Some(3), || die_while_called(Link::sleep, Without::Nothing));
 }
 
 /// A provider answers, then closes; another caller notices that and ends the link.

@@ -123,8 +123,10 @@ impl Provider {
         );
         self.link.answers_queue.wake();
         self.link.providers_fence();
-        if marks::has_waiter(self.link.calls.as_read(), geometry, ticket.slot) {
-            self.link.slot_queue.wake();
+        match marks::waiter(self.link.calls.as_read(), geometry, ticket.slot) {
+            Waiter::Nobody => {}
+            Waiter::Bell(bell) => self.link.ring_callers(bell),
+            Waiter::Reply => self.link.slot_queue.wake(),
         }
     }
 

@@ -1,0 +1,193 @@
+//! How a caller sleeps until its answer is there: on a bell of its own.
+//!
+//! A doorbell page has a line for each of these bells, behind the dispatcher's. A caller takes
+//! one while it sleeps and names it in its call's marks; the provider, when it has published the
+//! answer, adds to the bell and wakes who sleeps on it. Whoever ends the link does the same with
+//! all bells in use. So a sleeping caller waits for one word, whatever it is that ends the wait.
+//!
+//! ```text
+//! doorbell page    64 n  bell n u32, n from 1 to 63    written by the plugin and its linked peers
+//! ```
+//!
+//! **Sync point** REPLY-OR-WAITER. The caller reads its bell, names it in its marks, fences, and
+//! looks at the reply slot once more before it sleeps while the bell is as it was read; the
+//! provider publishes, fences, and looks at the marks. At least one of them sees the other.
+//!
+//! **Sync point** GONE-OR-ASLEEP. The caller takes its bell, fences, and looks once more whether
+//! the link has ended; who ends it says so, fences, and looks which bells are taken.
+//!
+//! A peer that rings a bell for no reason, or names one that nobody sleeps on, causes a look more
+//! and nothing else.
+
+use std::sync::Arc;
+
+use crate::atomic::{AtomicU64, Ordering, fence};
+use crate::geometry::Geometry;
+use crate::marks::{self, Waiter};
+use crate::parking::Doorbell;
+use crate::view::WriteView;
+
+/// The bells of a doorbell page that are for callers.
+const FIRST: u8 = 1;
+const LAST: u8 = 63;
+
+/// The bell that a word names, if it is one of those for callers.
+pub(crate) fn named(word: u32) -> Option<u8> {
+    let bell = u8::try_from(word).ok()?;
+    (FIRST..=LAST).contains(&bell).then_some(bell)
+}
+
+/// A plugin's own bells for its callers, and which of them are in use.
+#[derive(Debug)]
+pub struct Bells {
+    doorbell: Arc<Doorbell>,
+    /// A bit for each bell that is taken. Private to this process.
+    taken: AtomicU64,
+}
+
+impl Bells {
+    /// The bells on the plugin's own doorbell page.
+    pub fn new(doorbell: Arc<Doorbell>) -> Bells {
+        Bells {
+            doorbell,
+            taken: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a bell that is free, if there is one.
+    fn take(&self) -> Option<u8> {
+        let mut taken = self.taken.load(Ordering::Relaxed);
+        loop {
+            // Bit 0 stands for the dispatcher's bell.
+            let bell = (taken | 1).trailing_ones() as u8;
+            if bell > LAST {
+                return None;
+            }
+            // Ordered by the caller's fence before its second look: GONE-OR-ASLEEP.
+            let (with, relaxed) = (taken | 1 << bell, Ordering::Relaxed);
+            match self.taken.compare_exchange(taken, with, relaxed, relaxed) {
+                Ok(_) => return Some(bell),
+                Err(now) => taken = now,
+            }
+        }
+    }
+
+    fn give_back(&self, bell: u8) {
+        self.taken.fetch_and(!(1 << bell), Ordering::Relaxed);
+    }
+
+    /// The bells to be rung after a change for which callers look besides their answers: the end
+    /// of a link.
+    pub fn in_use(&self) -> impl Iterator<Item = u8> + use<> {
+        // GONE-OR-ASLEEP, the side of who ends the link.
+        fence(Ordering::SeqCst);
+        let taken = self.taken.load(Ordering::Relaxed);
+        (FIRST..=LAST).filter(move |bell| taken >> bell & 1 == 1)
+    }
+
+    /// Wakes every caller that sleeps on one of these bells, so that it looks at its link again.
+    #[cfg(not(callgate_loom))]
+    pub fn ring_all(&self) {
+        for bell in self.in_use() {
+            self.doorbell.ring_callers(bell);
+        }
+    }
+}
+
+/// A caller that is about to sleep until its answer is there. While this lives, its marks name
+/// its bell.
+#[derive(Debug)]
+pub struct Sleeper<'a> {
+    bells: &'a Bells,
+    outbox: &'a WriteView,
+    geometry: Geometry,
+    slot: u8,
+    bell: u8,
+}
+
+impl<'a> Sleeper<'a> {
+    /// Takes a bell; `None` where all are in use. Before it sleeps, the caller
+    /// [announces](Sleeper::announce) itself and looks once more.
+    pub fn new(
+        bells: &'a Bells,
+        outbox: &'a WriteView,
+        geometry: Geometry,
+        slot: u8,
+    ) -> Option<Sleeper<'a>> {
+        let bell = bells.take()?;
+        Some(Sleeper {
+            bells,
+            outbox,
+            geometry,
+            slot,
+            bell,
+        })
+    }
+
+    /// Names the bell in the call's marks, and gives back its value: the caller now looks once
+    /// more, and may then sleep while the bell is as it was.
+    pub fn announce(&self) -> u32 {
+        let seen = self.value();
+        let waiter = Waiter::Bell(self.bell);
+        marks::set_waiter(self.outbox, self.geometry, self.slot, waiter);
+        // REPLY-OR-WAITER and GONE-OR-ASLEEP, the caller's side.
+        fence(Ordering::SeqCst);
+        seen
+    }
+
+    /// The bell's value now.
+    pub fn value(&self) -> u32 {
+        self.bells.doorbell.callers_value(self.bell)
+    }
+
+    /// Sleeps while the bell is as it was `seen`, at most until the deadline, in nanoseconds of
+    /// the monotonic clock. May return for no reason.
+    #[cfg(not(callgate_loom))]
+    pub fn sleep(&self, seen: u32, deadline: u64) {
+        let doorbell = &self.bells.doorbell;
+        doorbell.wait_callers(self.bell, seen, deadline);
+    }
+}
+
+impl Drop for Sleeper<'_> {
+    fn drop(&mut self) {
+        marks::set_waiter(self.outbox, self.geometry, self.slot, Waiter::Nobody);
+        // Who read the marks before may still ring: then the next one to have the bell looks once
+        // more for nothing.
+        self.bells.give_back(self.bell);
+    }
+}
+
+#[cfg(all(test, not(callgate_loom)))]
+mod tests {
+    use super::*;
+    use crate::parking::DOORBELL_LEN;
+    use crate::sys::mapping::Mapping;
+    use crate::sys::memfd;
+
+    fn bells() -> Bells {
+        let page = memfd::create("test", DOORBELL_LEN).unwrap();
+        let page = WriteView::new(Mapping::writable(page, DOORBELL_LEN).unwrap()).unwrap();
+        Bells::new(Arc::new(Doorbell::new(page)))
+    }
+
+    /// Two callers on one bell would be woken for each other; one on the dispatcher's would wake
+    /// the dispatcher with every answer.
+    #[test]
+    fn each_caller_has_a_bell_of_its_own() {
+        let bells = bells();
+        let all: Vec<u8> = std::iter::from_fn(|| bells.take()).collect();
+        assert_eq!(all, (FIRST..=LAST).collect::<Vec<_>>());
+        assert!(bells.in_use().eq(FIRST..=LAST));
+        bells.give_back(7);
+        assert!(bells.in_use().all(|bell| bell != 7));
+        assert_eq!((bells.take(), bells.take()), (Some(7), None));
+    }
+
+    /// A number from a peer's marks becomes an offset in a page.
+    #[test]
+    fn only_a_callers_bell_can_be_named() {
+        assert_eq!((named(0), named(64), named(u32::MAX)), (None, None, None));
+        assert_eq!((named(1), named(63)), (Some(1), Some(63)));
+    }
+}

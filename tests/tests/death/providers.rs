@@ -136,6 +136,41 @@ fn all_who_wait_hear_of_a_death() {
     });
 }
 
+/// A plugin has 63 bells on which its callers sleep. Those who find none left sleep in another
+/// way, and must hear of their answers and of a death all the same.
+#[test]
+fn more_callers_sleep_than_there_are_bells() {
+    let bus = Bus::start(programs!());
+    let builder = bus.builder("Caller").wait_policy(WaitPolicy::Park);
+    let caller = builder.connect().unwrap();
+    let names = ["P0", "P1", "P2", "P3"];
+    let mut providers = names.map(|name| bus.peer("provider", name, &[]));
+    let hangs = names.map(|name| open::<(u64,), ()>(&caller, &format!("{name}.Hang")));
+    thread::scope(|scope| {
+        let hanging = hangs.each_ref().map(|hang| {
+            let calls = (0..25).map(|_| scope.spawn(|| hang.invoke((60_000,)).unwrap_err()));
+            calls.collect::<Vec<_>>()
+        });
+        for provider in &mut providers {
+            assert_eq!(provider.expect_line(), "hanging");
+        }
+        // Once all sleep, the calls of another one find no bell.
+        thread::sleep(Duration::from_millis(50));
+        let _other = bus.peer("provider", "Other", &[]);
+        let add = open::<(u64, u64), u64>(&caller, "Other.Add");
+        for n in 0..100 {
+            assert_eq!(add.invoke((n, 1)).unwrap(), n + 1);
+        }
+        let kill = Instant::now();
+        drop(providers);
+        for call in hanging.into_iter().flatten() {
+            let error = call.join().unwrap();
+            assert_eq!(error.code(), Code::ProviderGone, "{error}");
+        }
+        assert!(kill.elapsed() < SOON, "{:?}", kill.elapsed());
+    });
+}
+
 /// A dead plugin's gates that can still be opened, or a living one's that need to be opened anew.
 #[test]
 fn a_restarted_provider_is_found_by_the_same_subscriber() {

@@ -35,7 +35,7 @@ pub(crate) struct Standing {
     function: FaceState,
     action: FaceState,
     way: Option<Way>,
-    /// Why this plugin may not call it, if it may not.
+    /// Why this plugin may not or cannot call it, where the broker said so.
     denied: Option<Error>,
     /// Whether this plugin itself has closed.
     is_closed: bool,
@@ -181,8 +181,11 @@ impl Opened {
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
         let (mut progress, mut old) = (self.progress.lock(), None);
-        if reason.code() == Code::PermissionDenied && !self.standing().is_closed {
-            // What was granted before is not any more.
+        let standing = self.standing();
+        let is_denied = reason.code() == Code::PermissionDenied;
+        if (is_denied || standing.way.is_none()) && !standing.is_closed {
+            // What was granted before is not any more, or there is no way to the gate: calls are
+            // told why.
             let denied = Standing {
                 denied: Some(reason.clone()),
                 ..Standing::absent()
@@ -199,7 +202,10 @@ impl Opened {
 
     /// The session is over: nothing will change any more, except that links end.
     pub(crate) fn session_ended(&self, reason: &Error) {
-        self.fail(reason.clone());
+        let mut progress = self.progress.lock();
+        progress.is_known = true;
+        progress.failure = Some(reason.clone());
+        self.change.notify_all();
     }
 
     /// This plugin closes: whoever still holds the gate is told so from now on.
@@ -208,7 +214,7 @@ impl Opened {
             is_closed: true,
             ..Standing::absent()
         });
-        self.fail(reason.clone());
+        self.session_ended(reason);
     }
 
     fn replace(&self, standing: Standing) {

@@ -14,7 +14,7 @@ use mio::{Interest, Token};
 
 use super::Work;
 use crate::bus;
-use crate::connect::map_writable;
+use crate::connect::{map_writable, system, unmapped};
 use crate::context::Caller;
 use crate::error::{Error, Result};
 use crate::extents::Extents;
@@ -137,7 +137,7 @@ impl Work {
                 token,
                 Interest::READABLE,
             )
-            .map_err(|error| Error::new(Code::System, format!("watching a peer: {error}")))?;
+            .map_err(|error| system("watching a peer", &error))?;
         self.peers.insert(token, (end, process));
         Ok(())
     }
@@ -156,13 +156,6 @@ fn map_read_only(fd: OwnedFd, len: usize) -> Result<ReadView> {
     Mapping::read_only(fd, len)
         .map(ReadView::new)
         .map_err(|error| unmapped(len, &error))
-}
-
-fn unmapped(len: usize, error: &std::io::Error) -> Error {
-    Error::new(
-        Code::System,
-        format!("{len} bytes of shared memory could not be mapped: {error}"),
-    )
 }
 
 fn check_extent(len: u32) -> Result<()> {

@@ -115,6 +115,8 @@ impl Cramped {
                 ok(provider.map(|provider| self.providers.push(provider)))
             }
             ["open", gate] => self.open(gate),
+            // All others open the first one's gate.
+            ["link"] => self.link(),
             ["shut"] => {
                 self.sums.clear();
                 Ok("ok".to_owned())
@@ -172,6 +174,16 @@ impl Cramped {
         ok(broker
             .spawn(name, command)
             .map(|child| self.children.push(child)))
+    }
+
+    fn link(&mut self) -> Answer {
+        let gate = format!("{}.Add", self.plugin().name());
+        for plugin in &self.plugins[1..] {
+            let opened = plugin.subscriber::<(u64, u64), u64>(&gate);
+            let sum = opened.and_then(|add| add.invoke((20, 22)));
+            assert_eq!(sum.map_err(|error| error.to_string())?, 42);
+        }
+        Ok("ok".to_owned())
     }
 
     fn open(&mut self, gate: &str) -> Answer {

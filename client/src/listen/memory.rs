@@ -18,6 +18,7 @@ use crate::connect::{map_writable, system, unmapped};
 use crate::context::Caller;
 use crate::error::{Error, Result};
 use crate::extents::Extents;
+use crate::here;
 use crate::link::{Link, LinkParts};
 
 impl Work {
@@ -49,6 +50,7 @@ impl Work {
         let (geometry, outbox) = self.outboxes.remove(&end).ok_or_else(|| {
             Error::new(Code::Protocol, "the broker linked a peer without an outbox")
         })?;
+        let is_here = here::is_here(self.bus.number, peer.plugin);
         let link = Arc::new(Link::new(LinkParts {
             end,
             geometry,
@@ -61,7 +63,11 @@ impl Work {
             bus: Arc::downgrade(&self.bus),
         }));
         self.bus.add_link(&link);
-        self.watch(end, process)
+        // A peer in this process does not end without it, and the broker tells when it leaves.
+        match is_here {
+            true => Ok(()),
+            false => self.watch(end, process),
+        }
     }
 
     pub(super) fn new_extent(

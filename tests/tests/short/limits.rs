@@ -104,6 +104,9 @@ fn plugins_take_few_descriptors() {
     }
     let mut count = || host.ask("count").parse::<usize>().unwrap();
     let inside = count();
+    tell(&mut host, "link");
+    let mut count = || host.ask("count").parse::<usize>().unwrap();
+    let linked = count();
     for n in 0..10 {
         tell(&mut host, &format!("spawn p{n}"));
     }
@@ -117,8 +120,12 @@ fn plugins_take_few_descriptors() {
     }
     let mut count = || host.ask("count").parse::<usize>().unwrap();
     let spawned = count();
-    let (inside, spawned) = (inside - empty, spawned - inside);
-    println!("ten plugins inside: {inside} descriptors; ten spawned and linked: {spawned}");
+    let (inside, links, spawned) = (inside - empty, linked - inside, spawned - linked);
+    println!(
+        "ten plugins inside: {inside} descriptors; their links with the host: {links}; \
+         ten spawned and linked: {spawned}"
+    );
     assert!(inside <= 60, "{inside}");
+    assert_eq!(links, 0);
     assert!(spawned <= 50, "{spawned}");
 }

@@ -59,7 +59,8 @@ impl Reactor {
 
     /// Those who connect wait in the socket's queue until there are descriptors again.
     fn accept_later(&mut self, error: &io::Error, now: Instant) {
-        if self.warnings.take(now) {
+        let is_news = !std::mem::replace(&mut self.accepts_late, true);
+        if is_news && self.warnings.take(now) {
             let error = limits::explain(error);
             tracing::warn!("a connection cannot be accepted now and waits: {error}");
         }
@@ -69,7 +70,10 @@ impl Reactor {
     /// Takes in one connection; `false` where it has to wait for descriptors.
     fn take_in(&mut self, socket: OwnedFd, now: Instant) -> bool {
         let process = match self.process_behind(&socket) {
-            Ok(process) => process,
+            Ok(process) => {
+                self.accepts_late = false;
+                process
+            }
             Err(error) if limits::is_shortage(&error) => {
                 self.half_accepted = Some(socket);
                 self.accept_later(&error, now);

@@ -133,7 +133,7 @@ impl Reactor {
         let (ours, theirs) = self.socket_pair()?;
         let connection = Connection {
             socket: ours,
-            process: self.own_process()?,
+            process: self.own_process().map_err(short)?,
             watches_process: false,
             pid,
             expected: Expected {
@@ -149,7 +149,6 @@ impl Reactor {
         self.check_room()
             .and_then(|()| self.check_plugin_room())
             .map_err(|failure| io::Error::other(failure.message))?;
-        let short = |error| limits::explained("a connection cannot be made", &error);
         let (ours, theirs) = fdpass::pair().map_err(short)?;
         fdpass::want_sender(ours.as_fd())?;
         Ok((ours, theirs))
@@ -172,12 +171,13 @@ impl Reactor {
         let program = command.get_program().to_owned();
         let started = command.spawn().map_err(|error| {
             let program = program.display();
-            let message = format!("plugin `{name}` cannot be started from {program}: {error}");
+            let why = limits::explain(&error);
+            let message = format!("plugin `{name}` cannot be started from {program}: {why}");
             io::Error::new(error.kind(), message)
         })?;
         // With the command goes this process's copy of the plugin's end.
         drop(command);
-        let tracked = Tracked::new(started)?;
+        let tracked = Tracked::new(started).map_err(short)?;
         let child = tracked.handle();
         let connection = Connection {
             socket: ours,
@@ -220,4 +220,9 @@ impl Reactor {
             let _ = self.poll.registry().deregister(&mut SourceFd(&pidfd));
         }
     }
+}
+
+/// An error about a connection; names the limit where it is for want of descriptors.
+fn short(error: io::Error) -> io::Error {
+    limits::explained("a connection for a plugin cannot be made", &error)
 }

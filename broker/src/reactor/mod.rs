@@ -71,6 +71,8 @@ pub(crate) struct Reactor {
     children: HashMap<u64, Tracked>,
     /// Somebody who connected and whose process could not be looked up for want of descriptors.
     half_accepted: Option<OwnedFd>,
+    /// Whether somebody who connects waits for descriptors, and that was logged.
+    accepts_late: bool,
     /// A pidfd of this very process, which its plugins have in common.
     own_process: Option<Arc<OwnedFd>>,
     next_id: u64,
@@ -112,6 +114,7 @@ impl Reactor {
             extents: HashMap::new(),
             children: HashMap::new(),
             half_accepted: None,
+            accepts_late: false,
             own_process: None,
             next_id: 1,
             number: RandomState::new().hash_one("bus"),

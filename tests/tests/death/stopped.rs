@@ -116,6 +116,29 @@ fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
     assert_eq!(echo.invoke((vec![2],)).unwrap(), [2]);
 }
 
+/// A provider that stood still lost its session when somebody had a large payload for it.
+#[test]
+fn a_stopped_provider_keeps_its_session_when_a_payload_waits_for_it() {
+    let bus = Bus::start(programs!());
+    let provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
+    let large = pattern(3, 1 << 20);
+    stop(&provider);
+    let error = echo.invoke((large.clone(),)).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout, "{error}");
+    assert!(!error.may_have_run(), "{error}");
+    let named = format!("plugin `P` (pid {}) did not map", provider.id());
+    assert!(error.message().contains(&named), "{error}");
+    provider.signal(Signal::SIGCONT);
+    assert_eq!(echo.invoke((vec![1],)).unwrap(), [1]);
+    await_that("large payloads pass again", || {
+        let outcome = echo.invoke((large.clone(),));
+        assert!(outcome.is_ok() || outcome.as_ref().is_err_and(|e| e.code() == Code::Timeout));
+        outcome.is_ok_and(|bytes| bytes == large)
+    });
+}
+
 /// A call that waits for room which a dead provider never gives back.
 #[test]
 fn who_waits_for_room_hears_of_a_death() {

@@ -1,8 +1,11 @@
 //! A plugin that has hardly any descriptors left for a moment.
 
+use std::thread;
+use std::time::Duration;
+
 use callgate_client::{Code, Subscriber};
 use callgate_tests::shorthand::{await_that, open};
-use callgate_tests::{PATIENCE, Process};
+use callgate_tests::{PATIENCE, Process, proc};
 
 use crate::{bus, cramped, expect_short, provider, tell};
 
@@ -71,6 +74,11 @@ fn an_open_gate_comes_right_by_itself() {
     expect_short(&error.to_string(), short.id());
     let error = add.invoke((20, 22)).unwrap_err();
     expect_short(&error.to_string(), short.id());
+    // Nobody spins meanwhile, though the broker tries again.
+    let before = proc::ticks(short.id());
+    thread::sleep(Duration::from_millis(1500));
+    let ticks = proc::ticks(short.id()) - before;
+    assert!(ticks < 50, "it used {ticks} hundredths of a second");
     tell(&mut short, "free");
     await_that("it comes right", || add.has_function());
     assert_eq!(add.invoke((20, 22)).unwrap(), 42);

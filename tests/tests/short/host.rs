@@ -68,6 +68,7 @@ fn a_host_without_descriptors_is_told_so() {
     tell(&mut host, "free");
     assert_eq!(host.ask("list"), "listed");
     tell(&mut host, "inside more");
+    tell(&mut host, "provide host.Add");
     // With some to spare, but not for plugins.
     tell(&mut host, "spare 10");
     let error = bus.builder("P").connect().unwrap_err();
@@ -85,6 +86,14 @@ fn a_host_without_descriptors_is_told_so() {
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
     let refused = looking.subscriber::<(u64,), u64>("Q.Add").unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    drop(looking);
+    let error = host.ask("link");
+    assert!(error.starts_with("OVERLOADED"), "{error}");
+    assert!(
+        error.contains(&pid) && error.contains("RLIMIT_NOFILE"),
+        "{error}"
+    );
     tell(&mut host, "free");
     bus.builder("P").connect().expect("there is room again");
+    tell(&mut host, "link");
 }

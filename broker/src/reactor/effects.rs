@@ -9,7 +9,6 @@ use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToPlugin};
 use callgate_layout::sys::{limits, memfd};
 
-use super::descriptors::FOR_INSPECTORS;
 use super::outgoing::{Descriptors, Flushed, Overflow};
 use super::session::Pages;
 use super::{Reactor, SCARCITY, Timer};
@@ -150,7 +149,7 @@ impl Reactor {
     fn new_outbox(&mut self, to: PluginId, end: LinkEnd, now: Instant) {
         let geometry = self.settings.limits.geometry;
         // The last descriptors are not for links.
-        let spare = self.check_descriptors(1, FOR_INSPECTORS);
+        let spare = self.check_link_room(1);
         let made = spare.and_then(|()| {
             let made = memfd::create("callgate-outbox", geometry.total_len());
             made.map_err(|error| no_memory("a link's outbox", &error))

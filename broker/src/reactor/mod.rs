@@ -223,7 +223,12 @@ impl Reactor {
                     let message = format!("the connection said no hello within {step:?}");
                     self.end(id, &Failure::new(Code::Timeout, message), now);
                 }
-                Timer::Resend(id) => self.flush(id, now),
+                Timer::Resend(id) => {
+                    // It was late because the kernel took nothing for it, and may have nothing
+                    // left to acknowledge.
+                    self.bus.answers(id, now);
+                    self.flush(id, now);
+                }
                 Timer::Accept => self.accept(now),
             }
         }

@@ -88,7 +88,7 @@ fn a_host_without_descriptors_is_told_so() {
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
     drop(looking);
     let error = host.ask("link");
-    assert!(error.starts_with("OVERLOADED"), "{error}");
+    assert!(error.starts_with("SYSTEM"), "{error}");
     assert!(
         error.contains(&pid) && error.contains("RLIMIT_NOFILE"),
         "{error}"

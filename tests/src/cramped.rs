@@ -189,10 +189,8 @@ impl Cramped {
     fn open(&mut self, gate: &str) -> Answer {
         let opened = self.plugin().subscriber(gate);
         ok(opened.map(|sum| {
-            drop(
-                self.sums
-                    .insert(gate.to_owned(), sum.with_timeout(PATIENCE)),
-            )
+            self.sums
+                .insert(gate.to_owned(), sum.with_timeout(PATIENCE));
         }))
     }
 

@@ -90,7 +90,7 @@ fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
     let newcomer = bus.plugin("Newcomer");
     let refused = |plugin: &callgate_client::Plugin, gate: &str| {
         let opened = plugin.subscriber::<(u64, u64), u64>(gate);
-        let error = opened.err().expect("it does not answer");
+        let error = opened.expect_err("it does not answer");
         assert_eq!(error.code(), Code::Timeout, "{error}");
         let message = error.message();
         let named = format!("plugin `P` (pid {}) does not answer", provider.id());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use callgate_layout::Geometry;
 use callgate_layout::control;
 use callgate_layout::socket::{MAX_SOCKET_PATH, default_socket};
-use callgate_layout::sys::{futex, memfd};
+use callgate_layout::sys::{futex, limits, memfd, standard};
 use mio::{Poll, Waker};
 
 use crate::broker::Broker;
@@ -156,6 +156,9 @@ pub(crate) struct Settings {
     pub(crate) step_deadline: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) policies: Policies,
+    /// The soft limit of descriptors that spawned plugins begin with, where this process's was
+    /// raised.
+    pub(crate) children_soft: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -172,6 +175,7 @@ pub struct Builder {
     place: Place,
     settings: Settings,
     dumpable: bool,
+    raises_limit: bool,
 }
 
 impl Builder {
@@ -183,8 +187,10 @@ impl Builder {
                 step_deadline: Duration::from_secs(2),
                 stop_grace: Duration::from_secs(2),
                 policies: Policies::default(),
+                children_soft: None,
             },
             dumpable: true,
+            raises_limit: true,
         }
     }
 
@@ -244,8 +250,29 @@ impl Builder {
         self
     }
 
+    /// Whether the start raises this process's soft limit of descriptors (`RLIMIT_NOFILE`) to its
+    /// hard one; by default yes.
+    ///
+    /// A plugin takes the broker four descriptors, and a plugin inside this process three more, so
+    /// that the usual soft limit of 1,024 is met by some 200 plugins. The soft limit is that low for
+    /// programs that use `select`, which fails with descriptors beyond 1,023: a host that does says
+    /// no here. Plugins that the broker starts begin with the limit as it was before.
+    ///
+    /// Of whatever limit there is, the broker keeps some descriptors for links between the plugins
+    /// that are there, and for `callgate ls`; a plugin that comes when only these are left is
+    /// `OVERLOADED`.
+    pub fn raise_descriptor_limit(mut self, wanted: bool) -> Builder {
+        self.raises_limit = wanted;
+        self
+    }
+
     /// Starts the broker on a thread of its own.
     pub fn start(mut self) -> Result<Broker, StartError> {
+        // The poll set and the waker are made by a library, which takes what is free.
+        standard::fill().map_err(|error| system("open /dev/null", error))?;
+        if self.raises_limit {
+            self.settings.children_soft = raise_limit();
+        }
         probe()?;
         if !self.dumpable {
             let done = nix::sys::prctl::set_dumpable(false);
@@ -277,7 +304,17 @@ impl Builder {
 }
 
 fn system(what: &'static str, source: io::Error) -> StartError {
+    let source = match limits::is_shortage(&source) {
+        true => io::Error::new(source.kind(), limits::explain(&source)),
+        false => source,
+    };
     StartError::System { what, source }
+}
+
+fn raise_limit() -> Option<u64> {
+    let raised = limits::raise();
+    let kept = |error| tracing::warn!("the limit of descriptors stays as it is: {error}");
+    raised.map_err(kept).ok().flatten()
 }
 
 /// Looks whether the kernel has what plugins and broker need, and names what it lacks.
@@ -289,6 +326,9 @@ fn probe() -> Result<(), StartError> {
     let sealed =
         memfd::create("callgate-probe", 4096).and_then(|file| memfd::seal_writer(file.as_fd()));
     if let Err(error) = sealed {
+        if limits::is_shortage(&error) {
+            return Err(system("make a memory file", error));
+        }
         missing.push(format!("memory files that can be sealed ({error})"));
     }
     match missing.is_empty() {

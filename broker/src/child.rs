@@ -23,7 +23,8 @@ pub struct Child {
 #[derive(Debug)]
 struct Shared {
     pid: u32,
-    pidfd: OwnedFd,
+    /// The broker's session has it, too, and gives it to the plugin's peers.
+    pidfd: Arc<OwnedFd>,
     /// The process is reaped under this lock alone, so while it is held and the process was
     /// not, its number is its own.
     child: Mutex<process::Child>,
@@ -94,7 +95,7 @@ impl Tracked {
                 return Err(error);
             }
         };
-        let child = Mutex::new(child);
+        let (child, pidfd) = (Mutex::new(child), Arc::new(pidfd));
         Ok(Tracked {
             process: Arc::new(Shared { pid, pidfd, child }),
         })
@@ -112,6 +113,10 @@ impl Tracked {
 
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
         self.process.pidfd.as_fd()
+    }
+
+    pub(crate) fn shared_pidfd(&self) -> Arc<OwnedFd> {
+        self.process.pidfd.clone()
     }
 
     /// Takes in the exit status; `true` when the process has ended.

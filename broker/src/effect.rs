@@ -29,6 +29,8 @@ pub(crate) enum Effect {
     },
     /// Close the broker's descriptors of both outboxes of a link.
     ForgetOutboxes(u64),
+    /// The same of a link between these plugins that has ended, and send them to nobody.
+    DropOutboxes(u64, [PluginId; 2]),
     /// Make an extent and send it to its writer.
     NewExtent(PluginId, ExtentId, u32),
     /// Close an extent to further writers, and tell the bus.

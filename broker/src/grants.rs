@@ -200,7 +200,14 @@ impl Grants {
 
     fn send(&mut self, index: u16, due: Instant) -> Option<Granted> {
         let grant = self.grants.get_mut(&index)?;
-        if !self.peer_known || !grant.wanted || grant.sent {
+        if !self.peer_known || !grant.wanted {
+            return None;
+        }
+        if grant.sent {
+            // Its deadline may have passed already, and somebody waits for it anew.
+            if grant.unacknowledged > 0 {
+                self.due.entry(index).or_insert(due);
+            }
             return None;
         }
         grant.sent = true;
@@ -261,6 +268,18 @@ impl Grants {
             self.retire(index);
         }
         Ok(None)
+    }
+
+    /// Waits no longer for the acknowledgements that are due by now; gives back their gates. They
+    /// are taken when they come after all.
+    pub(crate) fn give_up(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let late: Vec<u16> = self
+            .due
+            .extract_if(.., |_, due| *due <= now)
+            .map(|(index, _)| index)
+            .collect();
+        let grants = late.iter().filter_map(|index| self.grants.get(index));
+        grants.map(|grant| grant.gate.clone()).collect()
     }
 
     /// The index by which a gate can be called now.

@@ -1,7 +1,9 @@
 //! One link between two plugins, as a state machine without I/O.
 //!
-//! Side 0 opened the link, side 1 provided its first gate. Each stage has a deadline; the shell
-//! ends the session of a side that does not answer in time, and with it the link.
+//! Side 0 opened the link, side 1 provided its first gate. Each stage has a deadline; the bus
+//! drops a link one side of which does not answer in time. Both keep their sessions and their
+//! other links. A grant on a link that is `Up` has a deadline, too, after which the bus refuses
+//! only what waits for this grant.
 //!
 //! ```text
 //! stage      entered by                          steps then            left by
@@ -19,7 +21,8 @@
 //! a gate is wanted            granted at once if its side knows its peer, else with its Peer
 //! its gate is withdrawn       nothing is sent; the grant's acknowledgement is still awaited, so
 //!                             the link goes on being set up and is there when the gate is back
-//! GrantInstalled              the gate can be called if the link is Up; else when it is
+//! GrantInstalled              the gate can be called if the link is Up; else when it is; so too
+//!                             when it comes late
 //! an acknowledgement that     the plugin broke the protocol
 //!   nothing asked for
 //! ```
@@ -268,6 +271,12 @@ impl Link {
             }
         }
         late
+    }
+
+    /// Waits no longer for the grants that a side should have installed by now; gives back their
+    /// gates.
+    pub(crate) fn give_up_grants(&mut self, side: u8, now: Instant) -> Vec<Arc<str>> {
+        self.grants_mut(side).give_up(now)
     }
 
     fn grants_mut(&mut self, side: u8) -> &mut Grants {

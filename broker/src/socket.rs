@@ -13,7 +13,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use callgate_layout::socket::{MAX_SOCKET_PATH, check_directory, directory_of};
-use callgate_layout::sys::fdpass;
+use callgate_layout::sys::{fdpass, standard};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
@@ -82,7 +82,7 @@ impl Listener {
         let (connection, _) = self.socket.accept()?;
         connection.set_nonblocking(true)?;
         fdpass::want_sender(connection.as_fd())?;
-        Ok(connection.into())
+        standard::above(connection.into())
     }
 
     /// Accepts nobody any more; the path stays taken while the lock is kept.
@@ -95,6 +95,7 @@ impl Listener {
 fn make(path: &Path) -> io::Result<UnixListener> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+    let socket = standard::above(socket)?;
     // Before it has a name, so that there is no moment in which others could connect.
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
     fdpass::want_sender(socket.as_fd())?;
@@ -212,6 +213,8 @@ fn open_lock(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(path)
+        .and_then(|file| standard::above(file.into()))
+        .map(File::from)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

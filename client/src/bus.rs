@@ -21,6 +21,7 @@ use crate::debug;
 use crate::dispatch::Dispatch;
 use crate::error::{Error, Result};
 use crate::gates::Served;
+use crate::here::Here;
 use crate::link::Link;
 use crate::opened::Opened;
 use crate::wait::WaitPolicy;
@@ -52,6 +53,7 @@ pub(crate) struct Bus {
     ended: Mutex<Option<Error>>,
     ending: Condvar,
     fork: ForkMark,
+    _here: Here,
 }
 
 /// What [`Bus::new`] takes from a finished handshake.
@@ -89,6 +91,7 @@ impl Bus {
             ended: Mutex::new(None),
             ending: Condvar::new(),
             fork: ForkMark::here(),
+            _here: Here::new(session.number, session.plugin),
         }
     }
 

@@ -9,8 +9,9 @@ use callgate_layout::control::{self, Identity, MAX_RECORD, MAX_TEXT, ToBroker, T
 use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass::{self, Received};
+use callgate_layout::sys::limits::{self, Shortage};
 use callgate_layout::sys::mapping::Mapping;
-use callgate_layout::sys::{futex, inherit};
+use callgate_layout::sys::{futex, inherit, standard};
 use callgate_layout::view::WriteView;
 use callgate_layout::{Code, socket};
 use nix::poll::PollFlags;
@@ -52,6 +53,7 @@ pub struct PluginBuilder {
     timeout: Duration,
     probe: bool,
     keep_idle: Duration,
+    inspects: bool,
 }
 
 /// The least that [`PluginBuilder::keep_idle`] can be: looking for idle memory takes time.
@@ -76,7 +78,16 @@ impl PluginBuilder {
             timeout: bus::REQUEST_TIMEOUT,
             probe: true,
             keep_idle: KEEP_IDLE,
+            inspects: false,
         }
+    }
+
+    /// Connects only to look: the plugin can [list](Plugin::list) what is on the bus, but provide
+    /// and open nothing (`PERMISSION_DENIED`). The broker keeps some descriptors for such
+    /// connections, so that they get in where no other plugin does for want of descriptors.
+    pub fn inspector(mut self) -> PluginBuilder {
+        self.inspects = true;
+        self
     }
 
     /// The name for people; the name itself unless given.
@@ -173,10 +184,24 @@ impl PluginBuilder {
     /// [`SYSTEM`](Code::System) where the kernel lacks something.
     pub fn connect(self) -> Result<Plugin> {
         self.check()?;
-        let socket = self.find_socket()?;
+        // The control thread's own descriptors are made by a library, which takes what is free.
+        standard::fill().map_err(|error| system("opening /dev/null", &error))?;
+        let socket = standard::above(self.find_socket()?)
+            .map_err(|error| system("moving the socket", &error))?;
         let until = bus::answer_due(self.timeout);
-        bus::send(&socket, &ToBroker::Hello(self.identity.clone()))?;
+        let identity = self.identity.clone();
+        bus::send(
+            &socket,
+            &match self.inspects {
+                true => ToBroker::Inspect(identity),
+                false => ToBroker::Hello(identity),
+            },
+        )?;
         let (record, received) = receive_one(&socket, until)?;
+        if received.cut {
+            let what = "this process could not receive its doorbell and status page";
+            return Err(Error::new(Code::System, format!("{what}: {Shortage}")));
+        }
         let (number, plugin, limits) = match record {
             ToPlugin::Welcome {
                 bus,
@@ -333,15 +358,21 @@ fn map_pages(received: Received) -> Result<Served> {
 
 /// Maps memory of this plugin's for writing.
 pub(crate) fn map_writable(fd: OwnedFd, len: usize) -> Result<WriteView> {
-    Mapping::writable(fd, len)
-        .ok()
-        .and_then(WriteView::new)
-        .ok_or_else(|| {
-            Error::new(
-                Code::System,
-                format!("{len} bytes of shared memory could not be mapped"),
-            )
-        })
+    let map = Mapping::writable(fd, len).map_err(|error| unmapped(len, &error))?;
+    WriteView::new(map).ok_or_else(|| {
+        let text = format!("{len} bytes of shared memory are not mapped for writing");
+        Error::new(Code::System, text)
+    })
+}
+
+/// The error for memory that this process could not map.
+pub(crate) fn unmapped(len: usize, error: &io::Error) -> Error {
+    let pid = std::process::id();
+    let text = format!(
+        "the process {pid} could not map {len} bytes of shared memory: {error}; look at its limit \
+         of address space (ulimit -v) and at vm.max_map_count"
+    );
+    Error::new(Code::System, text)
 }
 
 fn unexpected(record: &ToPlugin) -> Error {
@@ -351,6 +382,8 @@ fn unexpected(record: &ToPlugin) -> Error {
     )
 }
 
-fn system(what: &str, error: &io::Error) -> Error {
-    Error::new(Code::System, format!("{what}: {error}"))
+/// The error for what the operating system refused; names the limit that was met, where it is
+/// that of descriptors.
+pub(crate) fn system(what: &str, error: &io::Error) -> Error {
+    Error::new(Code::System, format!("{what}: {}", limits::explain(error)))
 }

@@ -18,6 +18,7 @@ mod error;
 mod extents;
 mod gates;
 mod handler;
+mod here;
 mod intake;
 mod lend;
 mod link;

@@ -10,13 +10,14 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, ToBroker, ToPlugin};
-use callgate_layout::sys::fdpass;
+use callgate_layout::sys::{fdpass, limits};
 use callgate_layout::view::WriteView;
 use callgate_layout::{Code, Geometry};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::bus::{self, Bus};
+use crate::connect;
 use crate::error::{Error, Result};
 use crate::gates::Granted;
 use crate::plugin;
@@ -33,7 +34,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn start(bus: &Arc<Bus>) -> Result<Listener> {
-        let system = |error| Error::new(Code::System, format!("the control thread: {error}"));
+        let system = |error| connect::system("the control thread", &error);
         let poll = Poll::new().map_err(system)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
         poll.registry()
@@ -76,6 +77,15 @@ pub(crate) fn break_link(bus: &Bus, end: LinkEnd, error: &Error) {
     bus.end_link(end, error);
     let failure = Failure::new(error.code(), error.message());
     let _ = bus.send(&ToBroker::LinkFailed { end, failure });
+}
+
+/// The error for descriptors that came and that this process had no room for.
+fn short(what: &str) -> Error {
+    let text = format!(
+        "this process could not receive {what}: {}",
+        limits::Shortage
+    );
+    Error::new(Code::System, text)
 }
 
 struct Work {
@@ -158,10 +168,55 @@ impl Work {
             Ok(record) => record,
             Err(error) => return self.over(&bus::undecodable(&error)),
         };
-        if !received.descriptors.is_empty() {
+        // The broker counts what it sent, whether there was room for it here or not.
+        if received.cut || !received.descriptors.is_empty() {
             let _ = self.bus.send(&ToBroker::Took);
         }
-        self.handle(record, received.descriptors);
+        match received.cut {
+            // What did come is closed by dropping it.
+            true => self.handle_cut(record),
+            false => self.handle(record, received.descriptors),
+        }
+    }
+
+    /// Handles a record whose descriptors this process had no room for: what it was to bring
+    /// fails, and nothing else.
+    fn handle_cut(&mut self, record: ToPlugin) {
+        match record {
+            ToPlugin::NewOutbox { end, .. } | ToPlugin::LinkPeer { end, .. } => {
+                self.outboxes.remove(&end);
+                break_link(&self.bus, end, &short("the memory of a link"));
+            }
+            ToPlugin::NewExtent { end, number, .. } => {
+                self.extent_failed(end, (true, number), &short("memory for a payload"));
+            }
+            ToPlugin::PeerExtent { end, number, .. } => {
+                self.extent_failed(end, (false, number), &short("memory for a payload"));
+            }
+            ToPlugin::Listing { request } => {
+                self.bus.answer(request, Err(short("a listing")));
+            }
+            // Nothing else brings descriptors.
+            record => self.handle(record, Vec::new()),
+        }
+    }
+
+    /// Tells the broker, and whoever waits for it here, that an extent cannot be used on this
+    /// side: one of its own or one of the peer's.
+    fn extent_failed(&self, end: LinkEnd, (own, number): (bool, u8), error: &Error) {
+        tracing::warn!(%error, own, "an extent of a link cannot be used");
+        let failure = Failure::new(error.code(), error.message());
+        // First, because whoever waits may ask for another one under this number.
+        let failed = ToBroker::ExtentFailed {
+            end,
+            own,
+            number,
+            failure,
+        };
+        let _ = self.bus.send(&failed);
+        if own {
+            self.extents_changed(end, |extents| extents.refused(error.clone()));
+        }
     }
 
     fn handle(&mut self, record: ToPlugin, descriptors: Vec<OwnedFd>) {
@@ -219,12 +274,23 @@ impl Work {
                 }
             }
             ToPlugin::NewExtent { end, number, len } => {
-                let outcome = self.new_extent(end, (number, len), descriptors);
-                self.reply(end, outcome, &ToBroker::ExtentMapped { end, number });
+                match self.new_extent(end, (number, len), descriptors) {
+                    Err(error) if error.code() == Code::System => {
+                        self.extent_failed(end, (true, number), &error);
+                    }
+                    outcome => self.reply(end, outcome, &ToBroker::ExtentMapped { end, number }),
+                }
             }
             ToPlugin::PeerExtent { end, number, len } => {
-                let outcome = self.peer_extent(end, (number, len), descriptors);
-                self.reply(end, outcome, &ToBroker::PeerExtentMapped { end, number });
+                match self.peer_extent(end, (number, len), descriptors) {
+                    Err(error) if error.code() == Code::System => {
+                        self.extent_failed(end, (false, number), &error);
+                    }
+                    outcome => {
+                        let done = ToBroker::PeerExtentMapped { end, number };
+                        self.reply(end, outcome, &done);
+                    }
+                }
             }
             ToPlugin::ExtentReady { end, number } => {
                 self.extents_changed(end, |extents| extents.ready(number));

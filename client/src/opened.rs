@@ -35,7 +35,7 @@ pub(crate) struct Standing {
     function: FaceState,
     action: FaceState,
     way: Option<Way>,
-    /// Why this plugin may not call it, if it may not.
+    /// Why this plugin may not or cannot call it, where the broker said so.
     denied: Option<Error>,
     /// Whether this plugin itself has closed.
     is_closed: bool,
@@ -48,6 +48,8 @@ struct Progress {
     is_known: bool,
     /// Why it cannot be opened, or will not change any more.
     failure: Option<Error>,
+    /// Whether the broker tries by itself to open it again.
+    is_tried_again: bool,
     /// What a watcher has not seen yet; `None` where nobody watches.
     events: Option<VecDeque<GateEvent>>,
     /// What it was told last.
@@ -58,6 +60,11 @@ struct Progress {
 const MAX_EVENTS: usize = 64;
 
 impl Progress {
+    /// Why waiting is in vain, if it is.
+    fn is_final(&self) -> Option<&Error> {
+        self.failure.as_ref().filter(|_| !self.is_tried_again)
+    }
+
     /// Notes a change for who watches.
     fn note(&mut self, standing: &Standing) {
         let Some(events) = &mut self.events else {
@@ -181,8 +188,11 @@ impl Opened {
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
         let (mut progress, mut old) = (self.progress.lock(), None);
-        if reason.code() == Code::PermissionDenied && !self.standing().is_closed {
-            // What was granted before is not any more.
+        let standing = self.standing();
+        let is_denied = reason.code() == Code::PermissionDenied;
+        if (is_denied || standing.way.is_none()) && !standing.is_closed {
+            // What was granted before is not any more, or there is no way to the gate: calls are
+            // told why.
             let denied = Standing {
                 denied: Some(reason.clone()),
                 ..Standing::absent()
@@ -191,6 +201,8 @@ impl Opened {
             old = Some(self.standing.swap(Arc::new(denied)));
         }
         progress.is_known = true;
+        // For want of something that may be there again soon.
+        progress.is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
         progress.failure = Some(reason);
         self.change.notify_all();
         drop(progress);
@@ -199,7 +211,11 @@ impl Opened {
 
     /// The session is over: nothing will change any more, except that links end.
     pub(crate) fn session_ended(&self, reason: &Error) {
-        self.fail(reason.clone());
+        let mut progress = self.progress.lock();
+        progress.is_known = true;
+        progress.is_tried_again = false;
+        progress.failure = Some(reason.clone());
+        self.change.notify_all();
     }
 
     /// This plugin closes: whoever still holds the gate is told so from now on.
@@ -208,7 +224,7 @@ impl Opened {
             is_closed: true,
             ..Standing::absent()
         });
-        self.fail(reason.clone());
+        self.session_ended(reason);
     }
 
     fn replace(&self, standing: Standing) {
@@ -256,7 +272,7 @@ impl Opened {
             if let Some(event) = progress.events.as_mut().and_then(VecDeque::pop_front) {
                 return Ok(Some(event));
             }
-            if let Some(failure) = &progress.failure {
+            if let Some(failure) = progress.is_final() {
                 return Err(failure.clone().at_gate(self.gate.clone()));
             }
             if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
@@ -283,11 +299,13 @@ impl Opened {
             if mismatch.is_some() && !faces.contains(&&FaceState::Ready) {
                 return Err(error);
             }
-            if let Some(failure) = &progress.failure {
+            if let Some(failure) = progress.is_final() {
                 return Err(failure.clone().at_gate(self.gate.clone()));
             }
             if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
-                return Err(error);
+                let failure = progress.failure.clone();
+                let failure = failure.map(|failure| failure.at_gate(self.gate.clone()));
+                return Err(failure.unwrap_or(error));
             }
         }
     }

@@ -162,10 +162,16 @@ impl Plugin {
     /// Returns when the broker has said how the gate stands; where somebody provides it, it can
     /// be called at once. Where nobody does, calls are `NOT_READY` until somebody comes.
     ///
+    /// Where there can be no link to the provider at the moment, opening and calling say why. A
+    /// subscriber that is kept can be called as soon as there is one: a link that failed for want of
+    /// descriptors or address space is tried again within half a minute, and one whose provider
+    /// did not answer when it goes on. Opening the gate anew tries at once.
+    ///
     /// # Errors
     ///
     /// `INVALID_ARGUMENT` for a name that cannot be, `OVERLOADED` over the limit of open gates,
-    /// `BROKER_GONE`.
+    /// `TIMEOUT` where the provider does not answer the broker, [`SYSTEM`](Code::System) where one
+    /// of both processes lacks descriptors or address space, `BROKER_GONE`.
     pub fn subscriber<A: Arguments, R: GateType>(&self, gate: &str) -> Result<Subscriber<A, R>> {
         let shared = self.open(gate, &signature_of::<A, R>(), &action_signature_of::<A>())?;
         Ok(Subscriber::new(shared))

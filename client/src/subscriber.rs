@@ -121,7 +121,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     ///
     /// [`NOT_READY`](crate::Code::NotReady) when the time is up, `TYPE_MISMATCH` or
     /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when
-    /// nobody is left who could announce one.
+    /// nobody is left who could announce one. Where there is a provider and no link to it when the
+    /// time is up, the error says why: `TIMEOUT`, [`SYSTEM`](crate::Code::System).
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
         self.shared.opened.wait_ready(bus::deadline(timeout))
     }

@@ -36,6 +36,12 @@
 //!   | <--- ExtentReady   |                                |   only now can it be named in a call
 //!   | ReturnExtent ----> |   PeerExtentGone ------------> |   when it was idle for a while
 //! ```
+//!
+//! Where a side cannot map it, `ExtentFailed` stands in the place of its acknowledgement: the
+//! broker forgets the extent, and tells the writer (`ExtentRefused`) where it was the reader. The
+//! broker also refuses it to the writer when an acknowledgement does not come in time; it keeps
+//! its number and its charge until the acknowledgement comes after all, and answers that with
+//! `PeerExtentGone` where it was the reader's.
 
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
@@ -72,7 +78,10 @@ pub const MAX_PARAMS: u8 = 8;
 pub enum ToBroker {
     /// The first record of a session.
     Hello(Identity),
-    /// A datagram with descriptors was received.
+    /// The first record of a session that only asks for listings: it may neither provide nor open
+    /// gates, and is let in where no other plugin is for want of descriptors.
+    Inspect(Identity),
+    /// A datagram with descriptors was received, also where not all of them could be.
     Took,
     /// The status page is mapped for writing.
     StatusMapped,
@@ -160,6 +169,19 @@ pub enum ToBroker {
         end: LinkEnd,
         /// The extent.
         number: u8,
+    },
+    /// An extent cannot be used on this side: one of its own, in the place of `ExtentMapped`, or
+    /// one of the peer's, in the place of `PeerExtentMapped`. Only the payload that waits for it
+    /// fails; the link stays.
+    ExtentFailed {
+        /// This side.
+        end: LinkEnd,
+        /// Whether this side is the one that writes it.
+        own: bool,
+        /// The extent.
+        number: u8,
+        /// What went wrong.
+        failure: Failure,
     },
     /// Something about a link failed on this side; it is of no use.
     LinkFailed {

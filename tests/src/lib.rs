@@ -2,6 +2,8 @@
 //! kills them. Everything it started is gone when it is dropped.
 #![forbid(unsafe_code)]
 
+pub mod closed;
+pub mod cramped;
 pub mod proc;
 mod process;
 pub mod pumped;

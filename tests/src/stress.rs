@@ -62,7 +62,13 @@ pub fn run(plugin: &Plugin, providers: &[String]) -> Result<()> {
             .and_then(|rest| rest.split_once(' '))
         {
             if !asked.contains_key(gate) {
-                asked.insert(gate.to_owned(), plugin.subscriber::<(u64, u64), u64>(gate)?);
+                match plugin.subscriber::<(u64, u64), u64>(gate) {
+                    Ok(opened) => drop(asked.insert(gate.to_owned(), opened)),
+                    Err(error) => {
+                        println!("{} 0", error.code());
+                        continue;
+                    }
+                }
             }
             println!(
                 "{}",

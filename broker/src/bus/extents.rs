@@ -6,10 +6,24 @@
 //! Sealing   ExtentMapped                   the shell has closed it to further writers
 //! Reader    PeerExtent to the reader       PeerExtentMapped of the reader
 //! Ready     ExtentReady to the writer      ReturnExtent, or the end of the link
+//! Late      a deadline has passed          the acknowledgement, or the end of the link
 //! ```
 //!
-//! Who does not acknowledge in time loses its session, as with links. A number may be used again
-//! once it was given back.
+//! Where a side cannot use an extent, or does not acknowledge it in time, only that extent is
+//! refused to its writer: link and sessions stay.
+//!
+//! ```text
+//! event                        what happens
+//! ExtentFailed of the writer   forgotten; the writer's library tells who waits for it
+//! ExtentFailed of the reader   forgotten; ExtentRefused to the writer, which names the reader
+//! no acknowledgement in time   ExtentRefused to the writer, and the stage is Late: the broker
+//!                              closes its descriptor, but keeps charge and number, because the
+//!                              one who is late may have the memory, and may acknowledge it yet
+//! the late acknowledgement     forgotten; a reader is told PeerExtentGone
+//! ```
+//!
+//! A number may be used again once it was given back or refused; while an extent of this number is
+//! late, another one is refused.
 
 use std::ops::RangeInclusive;
 use std::time::Instant;
@@ -32,6 +46,8 @@ enum Stage {
     Sealing,
     Reader,
     Ready,
+    /// Refused to its writer because this side of the link did not acknowledge it in time.
+    Late(u8),
 }
 
 /// An extent in some stage.
@@ -61,6 +77,12 @@ impl Bus {
             Some(_) => {}
         }
         let id = (end, number);
+        let late = self.extents.get(&id).map(|extent| extent.stage);
+        if let Some(Stage::Late(side)) = late {
+            let failure = self.does_not_map(id, side);
+            self.refuse_extent(from, id, failure);
+            return Ok(Weight::Charged);
+        }
         if number >= MAX_EXTENTS || !is_extent_len(len) || self.extents.contains_key(&id) {
             return Err(protocol("it wanted an extent that cannot be"));
         }
@@ -97,12 +119,78 @@ impl Bus {
         if self.own_link(from, own)?.is_none() {
             return Ok(None);
         }
+        if self.was_late(from, own, id) {
+            return Ok(None);
+        }
         match self.extents.get_mut(&id) {
             Some(extent) if extent.stage == stage => {
                 extent.stage = next;
                 Ok(Some(extent.len))
             }
             _ => Err(protocol("it acknowledged an extent that was not awaited")),
+        }
+    }
+
+    /// Forgets an extent that this side acknowledges late; says whether it is one.
+    fn was_late(&mut self, from: PluginId, own: LinkEnd, id: ExtentId) -> bool {
+        let stage = self.extents.get(&id).map(|extent| extent.stage);
+        if stage != Some(Stage::Late(own.side)) {
+            return false;
+        }
+        self.forget_extent(id);
+        if own != id.0 {
+            let (end, number) = (own, id.1);
+            self.send(from, ToPlugin::PeerExtentGone { end, number });
+        }
+        true
+    }
+
+    /// A side cannot use an extent: one of its own, or one of its peer's.
+    pub(super) fn extent_unusable(
+        &mut self,
+        from: PluginId,
+        end: LinkEnd,
+        (own, number): (bool, u8),
+        failure: &Failure,
+    ) -> Result<Weight, Failure> {
+        let id = match own {
+            true => (end, number),
+            false => (end.other(), number),
+        };
+        let awaited = match own {
+            true => Stage::Writer,
+            false => Stage::Reader,
+        };
+        let Some(_) = self.advance(from, end, id, (awaited, awaited))? else {
+            return self.acknowledged(from);
+        };
+        let weight = self.acknowledged(from)?;
+        self.close_extent(id);
+        self.forget_extent(id);
+        if !own && let Some(link) = self.links.get(&end.link) {
+            let (writer, reader) = (link.plugin(id.0.side), self.label_of(from));
+            let message = format!(
+                "{reader} cannot use the memory for this payload: {}",
+                failure.message
+            );
+            self.refuse_extent(writer, id, Failure::new(Code::System, message));
+        }
+        Ok(weight)
+    }
+
+    /// Closes the broker's descriptor of an extent whose link is still there.
+    fn close_extent(&mut self, id: ExtentId) {
+        if let Some(link) = self.links.get(&id.0.link) {
+            let plugins = [link.plugin(0), link.plugin(1)];
+            self.effects.push_back(Effect::ForgetExtent(id, plugins));
+        }
+    }
+
+    /// The shell has closed an extent before a side that is late was sent it.
+    pub(crate) fn extent_unsent(&mut self, id: ExtentId) {
+        let stage = self.extents.get(&id).map(|extent| extent.stage);
+        if matches!(stage, Some(Stage::Late(_))) {
+            self.forget_extent(id);
         }
     }
 
@@ -210,20 +298,33 @@ impl Bus {
         self.deadlines.set(Awaited::Extent(id.0, id.1), None);
     }
 
-    /// Ends the session of whoever keeps an extent waiting.
+    /// Refuses an extent to its writer because one side keeps it waiting.
     pub(super) fn extent_is_late(&mut self, id: ExtentId) {
-        let (Some(link), Some(extent)) = (self.links.get(&id.0.link), self.extents.get(&id)) else {
+        let (Some(link), Some(extent)) = (self.links.get(&id.0.link), self.extents.get_mut(&id))
+        else {
             return;
         };
-        let late = match extent.stage {
-            Stage::Writer => Some((id.0.side, "map its extent")),
-            Stage::Reader => Some((id.0.other().side, "map its peer's extent")),
-            Stage::Sealing | Stage::Ready => None,
+        let side = match extent.stage {
+            Stage::Writer => id.0.side,
+            Stage::Reader => id.0.other().side,
+            Stage::Sealing | Stage::Ready | Stage::Late(_) => return,
         };
-        if let Some((side, what)) = late {
-            let plugin = link.plugin(side);
-            self.late(plugin, what);
-        }
+        extent.stage = Stage::Late(side);
+        let writer = link.plugin(id.0.side);
+        let failure = self.does_not_map(id, side);
+        self.close_extent(id);
+        self.refuse_extent(writer, id, failure);
+    }
+
+    fn does_not_map(&self, id: ExtentId, side: u8) -> Failure {
+        let plugin = self.links.get(&id.0.link).map(|link| link.plugin(side));
+        let plugin = plugin.map_or_else(String::new, |plugin| self.label_of(plugin));
+        let step = self.step;
+        let message = format!(
+            "{plugin} did not map the memory for this payload within {step:?}; it may be stopped \
+             or too busy"
+        );
+        Failure::new(Code::Timeout, message)
     }
 
     /// Bytes of extents on a link, both sides together.

@@ -21,6 +21,7 @@ impl Bus {
         if let Some(link) = self.pairs.get(&pair(caller, owner)) {
             return Ok(*link);
         }
+        self.check_answers(caller, owner)?;
         let mut charges = Vec::new();
         for plugin in ends(caller, owner) {
             let member = self.members.get(&plugin);
@@ -87,6 +88,7 @@ impl Bus {
                 self.ask(to, Effect::Send(to, granted.record(end)));
             }
             Step::Up => {
+                self.retries.remove(&pair(plugins[0], plugins[1]));
                 self.effects.push_back(Effect::ForgetOutboxes(link));
                 self.refresh_between(plugins, now);
             }
@@ -197,12 +199,18 @@ impl Bus {
         from: PluginId,
         end: LinkEnd,
         failure: &Failure,
+        now: Instant,
     ) -> Result<Weight, Failure> {
         if self.own_link(from, end)?.is_some() {
             let who = self.label_of(from);
             let code = Code::from_u16(failure.code).unwrap_or(Code::System);
             let message = format!("{who} gave the link up: {}", failure.message);
-            self.give_up(end.link, &Failure::new(code, message));
+            let failure = Failure::new(code, message);
+            match code {
+                // It may have descriptors and address space again.
+                Code::System => self.try_later(end.link, &failure, now),
+                _ => self.give_up(end.link, &failure),
+            }
         }
         Ok(Weight::Charged)
     }
@@ -244,7 +252,7 @@ impl Bus {
         self.drop_extents(id, plugins);
         self.pairs.remove(&pair(plugins[0], plugins[1]));
         self.deadlines.set(Awaited::Link(id), None);
-        self.effects.push_back(Effect::ForgetOutboxes(id));
+        self.effects.push_back(Effect::DropOutboxes(id, plugins));
         for (side, plugin) in (0u8..).zip(plugins) {
             if let Some(links) = self.of_plugin.get_mut(&plugin) {
                 links.retain(|link| *link != id);
@@ -266,28 +274,6 @@ impl Bus {
                 let side = link.side_of_provider(owner);
                 link.withdraw(side, gate);
             }
-        }
-    }
-
-    /// Ends the sessions of those who keep a link waiting.
-    pub(super) fn link_is_late(&mut self, id: u64, now: Instant) {
-        let Some(link) = self.links.get(&id) else {
-            return;
-        };
-        let (late, due) = (link.overdue(now), link.due());
-        if late.is_empty() {
-            // What is due later must not be forgotten; never what is due now, which would be
-            // found again at once.
-            let due = due.filter(|due| *due > now);
-            return self.deadlines.set(Awaited::Link(id), due);
-        }
-        for (side, what) in late {
-            let Some(link) = self.links.get(&id) else {
-                return;
-            };
-            let (plugin, peer) = (link.plugin(side), link.plugin(1 - side));
-            let what = format!("{what} on its link with {}", self.label_of(peer));
-            self.late(plugin, &what);
         }
     }
 }

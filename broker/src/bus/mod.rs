@@ -3,12 +3,13 @@
 
 mod extents;
 mod gates;
+mod late;
 mod links;
 mod rights;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
@@ -35,6 +36,8 @@ pub(crate) struct Member {
     opens: Quota,
     links: Quota,
     extents: Quota,
+    /// Whether it came only for listings.
+    pub(crate) inspects: bool,
     /// Records that it was or will be sent and has to acknowledge.
     owed: u32,
 }
@@ -77,6 +80,11 @@ pub(crate) struct Bus {
     pairs: HashMap<(PluginId, PluginId), u64>,
     of_plugin: HashMap<PluginId, Vec<u64>>,
     next_link: u64,
+    /// Plugins that let a deadline of a link pass and gave no sign since, each with the pairs of
+    /// plugins that are to be linked when it does.
+    silent: HashMap<PluginId, BTreeSet<(PluginId, PluginId)>>,
+    /// How long the next failure of a link between two plugins puts it off.
+    retries: HashMap<(PluginId, PluginId), Duration>,
     policies: Policies,
     deadlines: Deadlines<Awaited>,
     effects: VecDeque<Effect>,
@@ -95,6 +103,8 @@ impl Bus {
             pairs: HashMap::new(),
             of_plugin: HashMap::new(),
             next_link: 1,
+            silent: HashMap::new(),
+            retries: HashMap::new(),
             policies: Policies::default(),
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
@@ -142,12 +152,20 @@ impl Bus {
             opens: Quota::new(limits.opens),
             links: Quota::new(limits.links),
             extents: Quota::new(limits.extent_mib),
+            inspects: false,
             owed: 0,
         };
         self.members.insert(plugin, member);
         self.deadlines
             .set(Awaited::Status(plugin), Some(now + self.step));
         self.effects.push_back(Effect::Welcome(plugin));
+    }
+
+    /// Notes that a plugin which was just admitted came only for listings.
+    pub(crate) fn only_inspects(&mut self, plugin: PluginId) {
+        if let Some(member) = self.members.get_mut(&plugin) {
+            member.inspects = true;
+        }
     }
 
     /// Takes a record from a plugin that was admitted. `Err` is what its session ends with.
@@ -169,8 +187,22 @@ impl Bus {
             self.effects.push_back(Effect::SealStatus(from));
             return Ok(Weight::Expected);
         }
+        let answers = is_acknowledgement(&record);
+        let weight = self.ready_record(from, record, now)?;
+        if answers {
+            self.answers(from, now);
+        }
+        Ok(weight)
+    }
+
+    fn ready_record(
+        &mut self,
+        from: PluginId,
+        record: ToBroker,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
         match record {
-            ToBroker::Hello(_) => Err(protocol("it said hello twice")),
+            ToBroker::Hello(_) | ToBroker::Inspect(_) => Err(protocol("it said hello twice")),
             ToBroker::StatusMapped => Err(protocol("it acknowledged its status page twice")),
             ToBroker::Took => Err(protocol("it took a datagram that nobody sent")),
             ToBroker::OutboxMapped { end } => self.outbox_mapped(from, end, now),
@@ -184,7 +216,13 @@ impl Bus {
                 self.peer_extent_mapped(from, (end, number))
             }
             ToBroker::ReturnExtent { end, number } => self.return_extent(from, (end, number)),
-            ToBroker::LinkFailed { end, failure } => self.link_failed(from, end, &failure),
+            ToBroker::ExtentFailed {
+                end,
+                own,
+                number,
+                failure,
+            } => self.extent_unusable(from, end, (own, number), &failure),
+            ToBroker::LinkFailed { end, failure } => self.link_failed(from, end, &failure, now),
             request => self.request(from, request, now),
         }
     }
@@ -230,6 +268,7 @@ impl Bus {
         };
         self.names.remove(&member.identity.name);
         self.deadlines.set(Awaited::Status(plugin), None);
+        self.forget_late(plugin);
         let gone = self.registry.remove(plugin);
         let message = format!("{} is gone: {}", member.label(), why.message);
         let failure = Failure::new(Code::ProviderGone, message);
@@ -246,7 +285,7 @@ impl Bus {
         self.deadlines.next()
     }
 
-    /// Ends the sessions of those whose time is over.
+    /// Gives up what is not acknowledged in time.
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some(awaited) = self.deadlines.pop(now) {
             match awaited {
@@ -302,6 +341,20 @@ impl Bus {
         let member = self.members.get(&plugin);
         member.map_or_else(|| "a plugin".into(), Member::label)
     }
+}
+
+/// Whether a plugin's control thread sends this, so that it has read what it was sent before.
+fn is_acknowledgement(record: &ToBroker) -> bool {
+    matches!(
+        record,
+        ToBroker::OutboxMapped { .. }
+            | ToBroker::PeerMapped { .. }
+            | ToBroker::GrantInstalled { .. }
+            | ToBroker::ExtentMapped { .. }
+            | ToBroker::PeerExtentMapped { .. }
+            | ToBroker::ExtentFailed { .. }
+            | ToBroker::LinkFailed { .. }
+    )
 }
 
 /// What a session ends with whose plugin broke the protocol.

@@ -35,6 +35,7 @@ impl Bus {
     }
 
     pub(super) fn check_provide(&self, plugin: PluginId, gate: &str) -> Result<(), Failure> {
+        self.check_takes_part(plugin)?;
         let name = self.name_of(plugin);
         if self.policies.may_provide(&name, gate) {
             return Ok(());
@@ -42,7 +43,19 @@ impl Bus {
         Err(denied(&name, "gate.provide", gate))
     }
 
+    /// Refuses what a plugin asks for that came only for listings.
+    fn check_takes_part(&self, plugin: PluginId) -> Result<(), Failure> {
+        let member = self.members.get(&plugin);
+        if member.is_none_or(|member| !member.inspects) {
+            return Ok(());
+        }
+        let message = "this connection was made only for listings (`PluginBuilder::inspector`): \
+                       connect without that to provide and open gates";
+        Err(Failure::new(Code::PermissionDenied, message))
+    }
+
     pub(super) fn check_call(&self, plugin: PluginId, gate: &str) -> Result<(), Failure> {
+        self.check_takes_part(plugin)?;
         let name = self.name_of(plugin);
         if self.policies.may_call(&name, gate) {
             return Ok(());

@@ -5,6 +5,7 @@ use callgate_layout::envelope::Face;
 
 use super::*;
 
+mod late;
 mod rights;
 
 const A: PluginId = PluginId(1);
@@ -191,7 +192,8 @@ fn the_death_of_a_plugin_is_told_and_cleaned_up() {
         Effect::Send(A, ToPlugin::GateState { state, .. }) => state.owner.is_none(),
         _ => false,
     };
-    assert!(effects.iter().any(absent) && effects.contains(&Effect::ForgetOutboxes(1)));
+    let dropped = |effect: &Effect| matches!(effect, Effect::DropOutboxes(1, _));
+    assert!(effects.iter().any(absent) && effects.iter().any(dropped));
     assert!(world.bus.links.is_empty() && world.bus.pairs.is_empty());
     assert!(world.bus.of_plugin.is_empty() && world.bus.holder("b").is_none());
     let late = ToBroker::PeerMapped {
@@ -227,24 +229,6 @@ fn foreign_and_unknown_links_break_the_protocol() {
         Some(Code::Protocol)
     );
     assert_eq!(world.code_of(A, ToBroker::Took), Some(Code::Protocol));
-}
-
-/// The one who keeps a link waiting is at fault, and nobody else.
-#[test]
-fn who_does_not_map_its_outbox_is_sent_away() {
-    let mut world = World::new(8);
-    world.provide(B, "g");
-    world.open(A, 5, "g");
-    let end = LinkEnd { link: 1, side: 0 };
-    world.ok(A, ToBroker::OutboxMapped { end });
-    world.effects();
-    world.bus.expire(world.now + STEP);
-    let effects = world.effects();
-    let [Effect::End(B, failure)] = effects.as_slice() else {
-        panic!("{effects:?}");
-    };
-    assert_eq!(failure.code, Code::Timeout as u16);
-    assert!(failure.message.contains("map its outbox"), "{failure:?}");
 }
 
 /// A link that one side cannot use must not leave the other waiting, nor be made for ever.

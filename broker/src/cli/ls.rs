@@ -61,7 +61,7 @@ const LISTS: [(What, &str, &[&str]); 5] = [
 ];
 
 pub(super) fn run(common: &Common, what: Option<What>) -> Outcome {
-    let mut document = common.connect("ls")?.list()?;
+    let mut document = common.builder("ls").inspector().connect()?.list()?;
     leave_out_myself(&mut document);
     let mut out = io::stdout().lock();
     if common.json {

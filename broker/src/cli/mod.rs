@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use callgate_client::{Plugin, Result};
+use callgate_client::{Plugin, PluginBuilder, Result};
 use clap::{Args, Parser, Subcommand};
 
 use output::Failed;
@@ -101,13 +101,17 @@ impl CommandLine {
 impl Common {
     /// Joins the bus under a name that no other process has.
     fn connect(&self, role: &str) -> Result<Plugin> {
+        self.builder(role).connect()
+    }
+
+    fn builder(&self, role: &str) -> PluginBuilder {
         let builder = Plugin::builder(&format!("callgate-{role}-{}", std::process::id()))
             .display_name(format!("callgate {role}"))
             .version(env!("CARGO_PKG_VERSION"))
             .timeout(self.timeout);
         match &self.socket {
-            Some(path) => builder.socket(path).connect(),
-            None => builder.connect(),
+            Some(path) => builder.socket(path),
+            None => builder,
         }
     }
 }

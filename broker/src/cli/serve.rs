@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use callgate_client::{Code, Error};
 use clap::Args;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -44,11 +43,6 @@ pub(super) fn run(common: &Common, options: &Options) -> Outcome {
     if let Some(file) = &options.policy {
         builder =
             policy::read(file, builder).map_err(|text| Error::new(Code::InvalidArgument, text))?;
-    }
-    // Each plugin takes the broker some four descriptors; a soft limit is for programs that use
-    // select, which this one does not.
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
     let broker = builder
         .start()

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, ToPlugin};
-use callgate_layout::sys::process;
+use callgate_layout::sys::{limits, process};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
 
@@ -16,24 +17,37 @@ use super::{Reactor, SCARCITY, Timer};
 /// Connections that are taken in before it is the turn of those that are there.
 const BATCH: usize = 64;
 
+/// Who made a connection.
+struct Peer {
+    uid: u32,
+    pid: u32,
+    /// Whether it is this very process.
+    is_own: bool,
+    process: Arc<OwnedFd>,
+}
+
 impl Reactor {
     /// Takes in a bounded number of connections.
     pub(super) fn accept(&mut self, now: Instant) {
+        if let Some(socket) = self.half_accepted.take()
+            && !self.take_in(socket, now)
+        {
+            return;
+        }
         for _ in 0..BATCH {
             let Some(listener) = &self.listener else {
                 return;
             };
             match listener.accept() {
-                Ok(socket) => self.take_in(socket, now),
+                Ok(socket) => {
+                    if !self.take_in(socket, now) {
+                        return;
+                    }
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return,
                     io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
-                    _ => {
-                        if self.warnings.take(now) {
-                            tracing::warn!("a connection cannot be accepted now: {error}");
-                        }
-                        return self.timers.set(Timer::Accept, Some(now + SCARCITY));
-                    }
+                    _ => return self.accept_later(&error, now),
                 },
             }
         }
@@ -43,8 +57,35 @@ impl Reactor {
         self.timers.set(Timer::Accept, Some(soon));
     }
 
-    fn take_in(&mut self, socket: OwnedFd, now: Instant) {
-        let adopted = self.examine(socket).map(|connection| {
+    /// Those who connect wait in the socket's queue until there are descriptors again.
+    fn accept_later(&mut self, error: &io::Error, now: Instant) {
+        let is_news = !std::mem::replace(&mut self.accepts_late, true);
+        if is_news && self.warnings.take(now) {
+            let error = limits::explain(error);
+            tracing::warn!("a connection cannot be accepted now and waits: {error}");
+        }
+        self.timers.set(Timer::Accept, Some(now + SCARCITY));
+    }
+
+    /// Takes in one connection; `false` where it has to wait for descriptors.
+    fn take_in(&mut self, socket: OwnedFd, now: Instant) -> bool {
+        let process = match self.process_behind(&socket) {
+            Ok(process) => {
+                self.accepts_late = false;
+                process
+            }
+            Err(error) if limits::is_shortage(&error) => {
+                self.half_accepted = Some(socket);
+                self.accept_later(&error, now);
+                return false;
+            }
+            Err(error) => {
+                let message = format!("the broker cannot tell who connects: {error}");
+                self.refuse(&socket, Failure::new(Code::System, message), now);
+                return true;
+            }
+        };
+        let adopted = self.examine(socket, process, now).map(|connection| {
             let id = self.adopt(connection, now);
             id.map(|id| {
                 let due = now + self.settings.step_deadline;
@@ -58,45 +99,67 @@ impl Reactor {
         {
             tracing::warn!("a connection cannot be watched: {error}");
         }
+        true
+    }
+
+    /// The process that made a connection.
+    fn process_behind(&mut self, socket: &OwnedFd) -> io::Result<Peer> {
+        let peer = getsockopt(socket, sockopt::PeerCredentials)?;
+        let pid = u32::try_from(peer.pid()).unwrap_or(0);
+        let is_own = pid == std::process::id();
+        let process = match is_own {
+            true => self.own_process()?,
+            false => Arc::new(process::peer_pidfd(socket.as_fd(), pid)?),
+        };
+        Ok(Peer {
+            uid: peer.uid(),
+            pid,
+            is_own,
+            process,
+        })
+    }
+
+    /// The pidfd of this very process, which all its plugins have in common.
+    pub(super) fn own_process(&mut self) -> io::Result<Arc<OwnedFd>> {
+        if let Some(process) = &self.own_process {
+            return Ok(process.clone());
+        }
+        let process = Arc::new(process::pidfd_open(std::process::id())?);
+        Ok(self.own_process.insert(process).clone())
     }
 
     /// Looks at who connects; who may not is told so.
-    fn examine(&mut self, socket: OwnedFd) -> Result<Connection, ()> {
-        let refused = match self.peer_of(&socket) {
-            Ok((pid, pidfd)) => {
-                return Ok(Connection {
-                    socket,
-                    pidfd,
-                    pid,
-                    expected: Expected::default(),
-                });
+    fn examine(&mut self, socket: OwnedFd, peer: Peer, now: Instant) -> Result<Connection, ()> {
+        match self.check_peer(&peer) {
+            Ok(()) => Ok(Connection {
+                socket,
+                process: peer.process,
+                watches_process: !peer.is_own,
+                pid: peer.pid,
+                expected: Expected::default(),
+            }),
+            Err(failure) => {
+                self.refuse(&socket, failure, now);
+                Err(())
             }
-            Err(failure) => failure,
-        };
-        if self.warnings.take(Instant::now()) {
-            tracing::warn!("a connection is refused: {}", refused.message);
         }
-        hang_up(&socket, &ToPlugin::Ended(refused));
-        Err(())
     }
 
-    fn peer_of(&self, socket: &OwnedFd) -> Result<(u32, OwnedFd), Failure> {
-        let system = |error: io::Error| {
-            let message = format!("the broker cannot tell who connects: {error}");
-            Failure::new(Code::System, message)
-        };
-        let peer = getsockopt(socket, sockopt::PeerCredentials);
-        let peer = peer.map_err(|errno| system(errno.into()))?;
-        let (uid, own) = (peer.uid(), geteuid().as_raw());
+    fn refuse(&mut self, socket: &OwnedFd, failure: Failure, now: Instant) {
+        if self.warnings.take(now) {
+            tracing::warn!("a connection is refused: {}", failure.message);
+        }
+        hang_up(socket, &ToPlugin::Ended(failure));
+    }
+
+    fn check_peer(&self, peer: &Peer) -> Result<(), Failure> {
+        let (uid, own) = (peer.uid, geteuid().as_raw());
         if uid != own {
             let message = format!("this bus belongs to user {own}; user {uid} may not connect");
             return Err(Failure::new(Code::PermissionDenied, message));
         }
         self.check_room()?;
-        let pid = u32::try_from(peer.pid()).unwrap_or(0);
-        self.check_share(pid)?;
-        let pidfd = process::peer_pidfd(socket.as_fd(), pid).map_err(system)?;
-        Ok((pid, pidfd))
+        self.check_share(peer.pid)
     }
 
     /// Whether there may be one connection more.
@@ -142,6 +205,7 @@ mod tests {
             step_deadline: Duration::from_secs(2),
             stop_grace: Duration::from_secs(2),
             policies: crate::policy::Policies::default(),
+            children_soft: None,
         };
         let listener = Listener::bind(path, false).unwrap();
         let (sender, commands) = crossbeam_channel::unbounded();

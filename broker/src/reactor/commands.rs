@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::control::check_plugin_name;
-use callgate_layout::sys::process::pidfd_open;
-use callgate_layout::sys::{fdpass, inherit};
+use callgate_layout::sys::{fdpass, inherit, limits};
 use command_fds::CommandFdExt;
 use crossbeam_channel::Sender;
 use mio::unix::SourceFd;
@@ -134,7 +133,8 @@ impl Reactor {
         let (ours, theirs) = self.socket_pair()?;
         let connection = Connection {
             socket: ours,
-            pidfd: pidfd_open(pid)?,
+            process: self.own_process().map_err(short)?,
+            watches_process: false,
             pid,
             expected: Expected {
                 sender: Some(pid),
@@ -147,8 +147,9 @@ impl Reactor {
 
     fn socket_pair(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         self.check_room()
+            .and_then(|()| self.check_plugin_room())
             .map_err(|failure| io::Error::other(failure.message))?;
-        let (ours, theirs) = fdpass::pair()?;
+        let (ours, theirs) = fdpass::pair().map_err(short)?;
         fdpass::want_sender(ours.as_fd())?;
         Ok((ours, theirs))
     }
@@ -164,19 +165,24 @@ impl Reactor {
         // The descriptor keeps its number: any other could be one that the host has mapped.
         command.env(inherit::VARIABLE, theirs.as_raw_fd().to_string());
         command.preserved_fds(vec![theirs]);
+        if let Some(soft) = self.settings.children_soft {
+            limits::start_with(&mut command, soft);
+        }
         let program = command.get_program().to_owned();
         let started = command.spawn().map_err(|error| {
             let program = program.display();
-            let message = format!("plugin `{name}` cannot be started from {program}: {error}");
+            let why = limits::explain(&error);
+            let message = format!("plugin `{name}` cannot be started from {program}: {why}");
             io::Error::new(error.kind(), message)
         })?;
         // With the command goes this process's copy of the plugin's end.
         drop(command);
-        let tracked = Tracked::new(started)?;
+        let tracked = Tracked::new(started).map_err(short)?;
         let child = tracked.handle();
         let connection = Connection {
             socket: ours,
-            pidfd: tracked.pidfd().try_clone_to_owned()?,
+            process: tracked.shared_pidfd(),
+            watches_process: false,
             pid: child.id(),
             expected: Expected {
                 sender: Some(child.id()),
@@ -214,4 +220,9 @@ impl Reactor {
             let _ = self.poll.registry().deregister(&mut SourceFd(&pidfd));
         }
     }
+}
+
+/// An error about a connection; names the limit where it is for want of descriptors.
+fn short(error: io::Error) -> io::Error {
+    limits::explained("a connection for a plugin cannot be made", &error)
 }

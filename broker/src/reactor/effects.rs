@@ -3,11 +3,11 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToPlugin};
-use callgate_layout::sys::memfd;
+use callgate_layout::sys::{limits, memfd};
 
 use super::outgoing::{Descriptors, Flushed, Overflow};
 use super::session::Pages;
@@ -16,9 +16,6 @@ use crate::bus::protocol;
 use crate::effect::Effect;
 use crate::quota::Charge;
 use crate::registry::PluginId;
-
-/// How long after a lack of memory a link is tried again. Each time tells its plugins of it.
-const RETRY: Duration = Duration::from_secs(1);
 
 impl Reactor {
     pub(super) fn perform(&mut self, effect: Effect, now: Instant) {
@@ -32,6 +29,13 @@ impl Reactor {
             Effect::ForgetOutboxes(link) => {
                 for side in 0..2 {
                     self.outboxes.remove(&LinkEnd { link, side });
+                }
+            }
+            Effect::DropOutboxes(link, plugins) => {
+                for side in 0..2 {
+                    if let Some(outbox) = self.outboxes.remove(&LinkEnd { link, side }) {
+                        self.discard(&outbox, plugins);
+                    }
                 }
             }
             Effect::NewExtent(to, id, len) => self.new_extent(to, id, len, now),
@@ -144,16 +148,21 @@ impl Reactor {
 
     fn new_outbox(&mut self, to: PluginId, end: LinkEnd, now: Instant) {
         let geometry = self.settings.limits.geometry;
-        match memfd::create("callgate-outbox", geometry.total_len()) {
+        // The last descriptors are not for links.
+        let spare = self.check_link_room(1);
+        let made = spare.and_then(|()| {
+            let made = memfd::create("callgate-outbox", geometry.total_len());
+            made.map_err(|error| no_memory("a link's outbox", &error))
+        });
+        match made {
             Ok(outbox) => {
                 let outbox = Arc::new(outbox);
                 self.outboxes.insert(end, outbox.clone());
                 let record = ToPlugin::NewOutbox { end, geometry };
                 self.send(to, &record, vec![outbox], now);
             }
-            Err(error) => {
-                let failure = no_memory("a link's outbox", &error);
-                self.bus.put_off(end.link, &failure, now + RETRY);
+            Err(failure) => {
+                self.bus.try_later(end.link, &failure, now);
             }
         }
     }
@@ -183,7 +192,7 @@ impl Reactor {
             outbox.clone(),
             pages.status.clone(),
             pages.doorbell.clone(),
-            session.pidfd.clone(),
+            session.process.clone(),
         ];
         let peer = PeerInfo {
             plugin: peer.0,
@@ -221,6 +230,7 @@ impl Reactor {
 }
 
 pub(super) fn no_memory(what: &str, error: &io::Error) -> Failure {
+    let error = limits::explain(error);
     let message = format!("the broker could not make {what}: {error}");
     Failure::new(Code::System, message)
 }

@@ -1,6 +1,6 @@
 //! The memory of extents: made, sealed, handed out.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -77,18 +77,29 @@ impl Reactor {
         }
     }
 
-    /// An extent's link has ended: it leaves the queues with its charge.
+    /// An extent is of no more use: it leaves the queues, where it was not sent yet.
     pub(super) fn forget_extent(&mut self, id: ExtentId, plugins: [PluginId; 2]) {
         let Some(memory) = self.extents.remove(&id) else {
             return;
         };
+        if self.discard(&memory, plugins) > 0 {
+            self.bus.extent_unsent(id);
+        }
+    }
+
+    /// Takes a descriptor out of the queues of these plugins; says of how many records.
+    pub(super) fn discard(&mut self, descriptor: &Arc<OwnedFd>, plugins: [PluginId; 2]) -> u32 {
+        let mut all = 0;
         for plugin in plugins {
-            if Arc::strong_count(&memory) > 1
+            if Arc::strong_count(descriptor) > 1
                 && let Some(session) = self.sessions.get_mut(&plugin)
             {
-                session.outgoing.discard(&memory);
+                let records = session.outgoing.discard(descriptor);
+                self.bus.unsent(plugin, records);
+                all += records;
             }
         }
+        all
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod accept;
 mod commands;
+mod descriptors;
 mod effects;
 mod extents;
 mod listing;
@@ -68,6 +69,12 @@ pub(crate) struct Reactor {
     outboxes: HashMap<LinkEnd, Arc<OwnedFd>>,
     extents: HashMap<ExtentId, Arc<OwnedFd>>,
     children: HashMap<u64, Tracked>,
+    /// Somebody who connected and whose process could not be looked up for want of descriptors.
+    half_accepted: Option<OwnedFd>,
+    /// Whether somebody who connects waits for descriptors, and that was logged.
+    accepts_late: bool,
+    /// A pidfd of this very process, which its plugins have in common.
+    own_process: Option<Arc<OwnedFd>>,
     next_id: u64,
     /// The bus's number, which its plugins are told.
     number: u64,
@@ -106,6 +113,9 @@ impl Reactor {
             outboxes: HashMap::new(),
             extents: HashMap::new(),
             children: HashMap::new(),
+            half_accepted: None,
+            accepts_late: false,
+            own_process: None,
             next_id: 1,
             number: RandomState::new().hash_one("bus"),
             timers: Deadlines::new(),
@@ -158,19 +168,27 @@ impl Reactor {
             (Kind::Socket, id) => {
                 let id = PluginId(id);
                 if event.is_writable() {
+                    // It read what filled its socket.
+                    self.bus.answers(id, now);
                     self.flush(id, now);
                 }
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
                     self.enqueue(id);
                 }
             }
-            (Kind::Process, id) => {
-                let failure = Failure::new(Code::ProviderGone, "its process has ended");
-                self.end(PluginId(id), &failure, now);
+            (Kind::Process, id) => self.process_ended(PluginId(id), now),
+            (Kind::Child, id) => {
+                // The session of a child has the child's number and no watch of its own.
+                self.process_ended(PluginId(id), now);
+                self.reap(id);
             }
-            (Kind::Child, id) => self.reap(id),
         }
         self.settle(now);
+    }
+
+    fn process_ended(&mut self, id: PluginId, now: Instant) {
+        let failure = Failure::new(Code::ProviderGone, "its process has ended");
+        self.end(id, &failure, now);
     }
 
     fn enqueue(&mut self, id: PluginId) {
@@ -205,7 +223,12 @@ impl Reactor {
                     let message = format!("the connection said no hello within {step:?}");
                     self.end(id, &Failure::new(Code::Timeout, message), now);
                 }
-                Timer::Resend(id) => self.flush(id, now),
+                Timer::Resend(id) => {
+                    // It was late because the kernel took nothing for it, and may have nothing
+                    // left to acknowledge.
+                    self.bus.answers(id, now);
+                    self.flush(id, now);
+                }
                 Timer::Accept => self.accept(now),
             }
         }

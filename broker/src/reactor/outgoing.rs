@@ -130,8 +130,9 @@ impl Outgoing {
         Ok(Flushed::Empty)
     }
 
-    /// Takes out what was to bring a descriptor.
-    pub(crate) fn discard(&mut self, descriptor: &Arc<OwnedFd>) {
+    /// Takes out what was to bring a descriptor; says how many records that were.
+    pub(crate) fn discard(&mut self, descriptor: &Arc<OwnedFd>) -> u32 {
+        let before = self.queue.len();
         let (bytes, descriptors) = (&mut self.queued_bytes, &mut self.queued_descriptors);
         self.queue.retain(|datagram| {
             let brings = |fd: &Arc<OwnedFd>| Arc::ptr_eq(fd, descriptor);
@@ -142,6 +143,7 @@ impl Outgoing {
             }
             !goes
         });
+        u32::try_from(before - self.queue.len()).unwrap_or(u32::MAX)
     }
 
     /// Counts an acknowledgement; `false` when there was nothing to acknowledge.
@@ -214,7 +216,7 @@ mod tests {
             let with = vec![Arc::clone(fd)];
             outgoing.push(&listing(0), with, None).unwrap();
         }
-        outgoing.discard(&one);
+        assert_eq!(outgoing.discard(&one), 2);
         assert_eq!((Arc::strong_count(&one), Arc::strong_count(&other)), (1, 2));
         assert_eq!((outgoing.queue.len(), outgoing.queued_descriptors), (1, 1));
     }

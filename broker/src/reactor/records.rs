@@ -45,7 +45,7 @@ impl Reactor {
     }
 
     fn datagram(&mut self, id: PluginId, received: &Received, now: Instant) -> Result<(), Failure> {
-        if received.truncated {
+        if received.truncated || received.cut {
             let too_long = received.len >= self.buffer.len();
             return Err(protocol(match too_long {
                 true => "it sent a datagram that is too long",
@@ -60,13 +60,17 @@ impl Reactor {
             if !session.outgoing.took() {
                 return Err(protocol("it took a datagram that nobody sent"));
             }
+            self.bus.answers(id, now);
             self.flush(id, now);
             return Ok(());
         }
         let is_new = self.bus.member(id).is_none();
         let record = match record {
             ToBroker::Hello(identity) if is_new => {
-                return self.hello(id, identity, received.sender_pid, now);
+                return self.hello(id, identity, (received.sender_pid, false), now);
+            }
+            ToBroker::Inspect(identity) if is_new => {
+                return self.hello(id, identity, (received.sender_pid, true), now);
             }
             record => record,
         };
@@ -92,7 +96,7 @@ impl Reactor {
         &mut self,
         id: PluginId,
         identity: Identity,
-        sender: Option<u32>,
+        (sender, inspects): (Option<u32>, bool),
         now: Instant,
     ) -> Result<(), Failure> {
         let Some(session) = self.sessions.get(&id) else {
@@ -108,6 +112,9 @@ impl Reactor {
         if let Some(holder) = self.bus.holder(&identity.name) {
             self.make_way(holder, &identity.name, now)?;
         }
+        if !inspects {
+            self.check_plugin_room()?;
+        }
         tracing::info!(
             version = identity.version,
             "plugin `{}` (pid {pid}) came",
@@ -120,6 +127,9 @@ impl Reactor {
             session.bucket = TokenBucket::new(rate, rate.saturating_mul(2), now);
         }
         self.bus.admit(id, identity, pid, now);
+        if inspects {
+            self.bus.only_inspects(id);
+        }
         Ok(())
     }
 
@@ -147,7 +157,7 @@ impl Reactor {
         let Some(session) = self.sessions.get(&holder) else {
             return Ok(());
         };
-        let why = if has_ended(session.pidfd.as_fd()) {
+        let why = if has_ended(session.process.as_fd()) {
             "its process has ended"
         } else if session.is_hung_up() {
             // What it sent last may be unread still.

@@ -74,7 +74,10 @@ pub(crate) struct Expected {
 pub(crate) struct Session {
     pub(crate) id: PluginId,
     pub(crate) socket: OwnedFd,
-    pub(crate) pidfd: Arc<OwnedFd>,
+    pub(crate) process: Arc<OwnedFd>,
+    /// Whether the end of the process is watched for this session: not that of this very
+    /// process, nor that of a child, which is watched as such.
+    watches_process: bool,
     pub(crate) pid: u32,
     pub(crate) expected: Expected,
     pub(crate) pages: Option<Pages>,
@@ -91,7 +94,8 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) socket: OwnedFd,
-    pub(crate) pidfd: OwnedFd,
+    pub(crate) process: Arc<OwnedFd>,
+    pub(crate) watches_process: bool,
     pub(crate) pid: u32,
     pub(crate) expected: Expected,
 }
@@ -106,7 +110,8 @@ impl Session {
         Session {
             id,
             socket: connection.socket,
-            pidfd: Arc::new(connection.pidfd),
+            process: connection.process,
+            watches_process: connection.watches_process,
             pid: connection.pid,
             expected: connection.expected,
             pages: None,
@@ -120,15 +125,18 @@ impl Session {
 
     /// Watches socket and process.
     pub(crate) fn watch(&self, registry: &Registry) -> io::Result<()> {
-        let (socket, pidfd) = (self.socket.as_raw_fd(), self.pidfd.as_raw_fd());
+        let (socket, process) = (self.socket.as_raw_fd(), self.process.as_raw_fd());
         let readable = Interest::READABLE;
         registry.register(
             &mut SourceFd(&socket),
             token(Kind::Socket, self.id.0),
             readable,
         )?;
+        if !self.watches_process {
+            return Ok(());
+        }
         registry.register(
-            &mut SourceFd(&pidfd),
+            &mut SourceFd(&process),
             token(Kind::Process, self.id.0),
             readable,
         )
@@ -161,7 +169,11 @@ impl Session {
     pub(crate) fn close(self, registry: &Registry, last: &ToPlugin) {
         // Explicitly, because a copy of the descriptor that is still on its way to somebody
         // would keep it in the poll set.
-        for fd in [self.socket.as_raw_fd(), self.pidfd.as_raw_fd()] {
+        let process = self.watches_process.then(|| self.process.as_raw_fd());
+        for fd in [Some(self.socket.as_raw_fd()), process]
+            .into_iter()
+            .flatten()
+        {
             let _ = registry.deregister(&mut SourceFd(&fd));
         }
         hang_up(&self.socket, last);

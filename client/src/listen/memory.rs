@@ -14,10 +14,11 @@ use mio::{Interest, Token};
 
 use super::Work;
 use crate::bus;
-use crate::connect::map_writable;
+use crate::connect::{map_writable, system, unmapped};
 use crate::context::Caller;
 use crate::error::{Error, Result};
 use crate::extents::Extents;
+use crate::here;
 use crate::link::{Link, LinkParts};
 
 impl Work {
@@ -49,6 +50,7 @@ impl Work {
         let (geometry, outbox) = self.outboxes.remove(&end).ok_or_else(|| {
             Error::new(Code::Protocol, "the broker linked a peer without an outbox")
         })?;
+        let is_here = here::is_here(self.bus.number, peer.plugin);
         let link = Arc::new(Link::new(LinkParts {
             end,
             geometry,
@@ -62,7 +64,11 @@ impl Work {
             bus: Arc::downgrade(&self.bus),
         }));
         self.bus.add_link(&link);
-        self.watch(end, process)
+        // A peer in this process does not end without it, and the broker tells when it leaves.
+        match is_here {
+            true => Ok(()),
+            false => self.watch(end, process),
+        }
     }
 
     pub(super) fn new_extent(
@@ -138,7 +144,7 @@ impl Work {
                 token,
                 Interest::READABLE,
             )
-            .map_err(|error| Error::new(Code::System, format!("watching a peer: {error}")))?;
+            .map_err(|error| system("watching a peer", &error))?;
         self.peers.insert(token, (end, process));
         Ok(())
     }
@@ -157,13 +163,6 @@ fn map_read_only(fd: OwnedFd, len: usize) -> Result<ReadView> {
     Mapping::read_only(fd, len)
         .map(ReadView::new)
         .map_err(|error| unmapped(len, &error))
-}
-
-fn unmapped(len: usize, error: &std::io::Error) -> Error {
-    Error::new(
-        Code::System,
-        format!("{len} bytes of shared memory could not be mapped: {error}"),
-    )
 }
 
 fn check_extent(len: u32) -> Result<()> {

@@ -1,15 +1,23 @@
 //! Datagrams with descriptors over a `SOCK_SEQPACKET` Unix socket.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair,
+    sockopt,
 };
+
+use super::cmsg::{Messages, Part, words};
+use super::standard;
 
 /// The most descriptors that travel with one datagram.
 pub const MAX_DESCRIPTORS: usize = 8;
+
+/// Words of control messages for the descriptors and the sender of a datagram.
+const CONTROL_WORDS: usize = words(MAX_DESCRIPTORS * size_of::<RawFd>()) + PLAIN_WORDS;
+/// The same for the sender alone.
+const PLAIN_WORDS: usize = words(size_of::<libc::ucred>());
 
 /// One datagram as it came.
 #[derive(Debug)]
@@ -18,6 +26,9 @@ pub struct Received {
     pub len: usize,
     /// Whether the buffer was too small for it.
     pub truncated: bool,
+    /// Whether some descriptors that came along were dropped, because this process has no room
+    /// for them in its table.
+    pub cut: bool,
     /// The descriptors that came along.
     pub descriptors: Vec<OwnedFd>,
     /// The sending process, as the kernel says, where the socket asks for it.
@@ -45,33 +56,31 @@ pub fn send(
 }
 
 /// Receives one datagram without blocking.
+///
+/// Descriptors that this process has no room for are dropped by the kernel; the others are
+/// returned, and [`Received::cut`] says so. The datagram itself is received all the same.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    let mut control = nix::cmsg_space!([RawFd; MAX_DESCRIPTORS], nix::sys::socket::UnixCredentials);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
-    let mut received = Received {
-        len: message.bytes,
-        truncated: message
-            .flags
-            .intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC),
-        descriptors: Vec::new(),
-        sender_pid: None,
-    };
-    for part in message.cmsgs()? {
+    let (mut received, messages) = receive_with::<CONTROL_WORDS>(socket, buffer)?;
+    for part in messages.parts() {
         match part {
-            ControlMessageOwned::ScmRights(raw) => {
-                // SAFETY: the kernel made these descriptors for this process with this very
-                // datagram; each is named once and nobody else has closed it.
-                received.descriptors.extend(
-                    raw.into_iter()
-                        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
-                );
+            Part::Rights(numbers) => {
+                let came = numbers.map(|number| {
+                    // SAFETY: the kernel made this descriptor for this process with this very
+                    // datagram (`Messages` holds what it wrote); each is named once in it, and
+                    // nobody else knows it.
+                    unsafe { OwnedFd::from_raw_fd(number) }
+                });
+                received.descriptors.extend(came);
             }
-            ControlMessageOwned::ScmCredentials(credentials) => {
-                received.sender_pid = u32::try_from(credentials.pid()).ok();
-            }
-            _ => {}
+            Part::Credentials { pid } => received.sender_pid = u32::try_from(pid).ok(),
+        }
+    }
+    // All are owned by now, so that none is lost where one cannot be moved.
+    let came = std::mem::take(&mut received.descriptors);
+    for descriptor in came {
+        match standard::above(descriptor) {
+            Ok(descriptor) => received.descriptors.push(descriptor),
+            Err(_) => received.cut = true,
         }
     }
     Ok(received)
@@ -79,30 +88,50 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
 
 /// Receives one datagram without blocking from somebody who is to send no descriptors, over a
 /// socket that [`want_sender`] was called on. Descriptors that come along are dropped by the
-/// kernel, and the datagram counts as truncated.
+/// kernel, and the datagram counts as cut.
 ///
 /// There is room for the sender's number alone, so that a peer cannot fill this process's table.
 pub fn receive_plain(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
-    let cut = MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC;
-    let mut received = Received {
-        len: message.bytes,
-        truncated: message.flags.intersects(cut),
-        descriptors: Vec::new(),
-        sender_pid: None,
-    };
-    if received.truncated {
-        return Ok(received);
-    }
-    for part in message.cmsgs()? {
-        if let ControlMessageOwned::ScmCredentials(credentials) = part {
-            received.sender_pid = u32::try_from(credentials.pid()).ok();
+    let (mut received, messages) = receive_with::<PLAIN_WORDS>(socket, buffer)?;
+    for part in messages.parts() {
+        if let Part::Credentials { pid } = part {
+            received.sender_pid = u32::try_from(pid).ok();
         }
     }
     Ok(received)
+}
+
+/// Receives one datagram with room for so many words of control messages, which are left to be
+/// looked through.
+fn receive_with<const WORDS: usize>(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(Received, Messages<WORDS>)> {
+    let mut control = [0_u64; WORDS];
+    let mut slice = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: all fields are numbers and pointers, for which zero is a value.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut slice;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control);
+    let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: the header names a buffer and a control buffer that are borrowed or on this stack
+    // for the duration of the call, with their true lengths; the kernel writes into nothing else.
+    let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
+    let received = Received {
+        len,
+        truncated: header.msg_flags & libc::MSG_TRUNC != 0,
+        cut: header.msg_flags & libc::MSG_CTRUNC != 0,
+        descriptors: Vec::new(),
+        sender_pid: None,
+    };
+    let len = header.msg_controllen;
+    Ok((received, Messages { control, len }))
 }
 
 /// Makes the kernel say with each datagram which process sent it.
@@ -113,10 +142,7 @@ pub fn want_sender(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Two connected sockets, non-blocking and closed on exec.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-    )?)
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+    Ok((standard::above(one)?, standard::above(other)?))
 }

@@ -11,6 +11,8 @@ use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::ftruncate;
 
+use super::standard;
+
 /// Makes a zeroed memory file of `len` bytes whose size is sealed.
 pub fn create(name: &str, len: usize) -> io::Result<OwnedFd> {
     let fd = unsealed(name, len)?;
@@ -64,6 +66,7 @@ pub fn has_sealed_size(fd: BorrowedFd<'_>) -> bool {
 
 fn unsealed(name: &str, len: usize) -> io::Result<OwnedFd> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    let fd = standard::above(fd)?;
     ftruncate(&fd, len as i64)?;
     Ok(fd)
 }

@@ -2,13 +2,16 @@
 
 #[cfg(not(callgate_loom))]
 pub mod cache;
+mod cmsg;
 pub mod fdpass;
 #[cfg(not(callgate_loom))]
 pub mod fork;
 #[cfg(not(callgate_loom))]
 pub mod futex;
 pub mod inherit;
+pub mod limits;
 pub mod mapping;
 pub mod memfd;
 pub mod process;
+pub mod standard;
 pub mod time;

@@ -7,6 +7,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt};
 
+use super::standard;
+
 /// A pidfd of the process `pid`, which the caller knows to be the one it means: its own child
 /// that was not reaped, or the peer of a socket that is still connected.
 pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
@@ -17,14 +19,15 @@ pub fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel just made `fd` for this process and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    standard::above(fd)
 }
 
 /// A pidfd of the process that connected a socket: by the socket itself (Linux 6.5), or else by
 /// its number. Any other error is one: a number may by then be that of another process.
 pub fn peer_pidfd(socket: BorrowedFd<'_>, pid: u32) -> io::Result<OwnedFd> {
     match getsockopt(&socket, sockopt::PeerPidfd) {
-        Ok(fd) => Ok(fd),
+        Ok(fd) => standard::above(fd),
         Err(Errno::ENOPROTOOPT) => pidfd_open(pid),
         Err(errno) => Err(errno.into()),
     }

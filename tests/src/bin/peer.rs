@@ -31,6 +31,12 @@ fn main() {
     if role == "host" {
         return host(name);
     }
+    if role == "cramped" {
+        return callgate_tests::cramped::run();
+    }
+    if role == "closed" {
+        return callgate_tests::closed::run(&more[0]);
+    }
     if role == "hasty" {
         return hasty(name);
     }

@@ -76,6 +76,69 @@ fn a_stopped_provider_goes_on_where_it_was() {
     }
 }
 
+/// A provider that stood still for two seconds lost its session when anybody opened its gate: who
+/// was linked with it lost the link, and nobody found the gate when it went on.
+#[test]
+fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
+    let bus = Bus::start(programs!());
+    let provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
+    stop(&provider);
+    // One waits for the link in vain, the next for a grant on the link that there is, and then
+    // nobody has to wait any more.
+    let newcomer = bus.plugin("Newcomer");
+    let refused = |plugin: &callgate_client::Plugin, gate: &str| {
+        let opened = plugin.subscriber::<(u64, u64), u64>(gate);
+        let error = opened.expect_err("it does not answer");
+        assert_eq!(error.code(), Code::Timeout, "{error}");
+        let message = error.message();
+        let named = format!("plugin `P` (pid {}) does not answer", provider.id());
+        assert!(message.contains(&named), "{message}");
+    };
+    refused(&newcomer, "P.Add");
+    refused(&caller, "P.Add");
+    let start = Instant::now();
+    refused(&newcomer, "P.Add");
+    assert!(
+        start.elapsed() < Duration::from_secs(2),
+        "it was waited for"
+    );
+    provider.signal(Signal::SIGCONT);
+    // The link and the open gates are those from before.
+    assert_eq!(echo.invoke((vec![1],)).unwrap(), [1]);
+    for plugin in [&newcomer, &caller] {
+        await_that("the gate can be opened", || {
+            let opened = plugin.subscriber::<(u64, u64), u64>("P.Add");
+            opened.is_ok_and(|add| add.invoke((20, 22)).is_ok_and(|sum| sum == 42))
+        });
+    }
+    assert_eq!(echo.invoke((vec![2],)).unwrap(), [2]);
+}
+
+/// A provider that stood still lost its session when somebody had a large payload for it.
+#[test]
+fn a_stopped_provider_keeps_its_session_when_a_payload_waits_for_it() {
+    let bus = Bus::start(programs!());
+    let provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
+    let large = pattern(3, 1 << 20);
+    stop(&provider);
+    let error = echo.invoke((large.clone(),)).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout, "{error}");
+    assert!(!error.may_have_run(), "{error}");
+    let named = format!("plugin `P` (pid {}) did not map", provider.id());
+    assert!(error.message().contains(&named), "{error}");
+    provider.signal(Signal::SIGCONT);
+    assert_eq!(echo.invoke((vec![1],)).unwrap(), [1]);
+    await_that("large payloads pass again", || {
+        let outcome = echo.invoke((large.clone(),));
+        assert!(outcome.is_ok() || outcome.as_ref().is_err_and(|e| e.code() == Code::Timeout));
+        outcome.is_ok_and(|bytes| bytes == large)
+    });
+}
+
 /// A call that waits for room which a dead provider never gives back.
 #[test]
 fn who_waits_for_room_hears_of_a_death() {

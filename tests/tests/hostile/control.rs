@@ -24,27 +24,27 @@ fn expect_end(scene: &mut Scene, raw: &mut Raw, expected: Code, word: &str) {
 }
 
 /// A plugin that hung while a link was set up held the provider's other links up, or its own
-/// half of the memory was kept for ever.
+/// half of the memory was kept for ever. It loses the link.
 #[test]
-fn who_never_acknowledges_its_outbox_loses_its_session_alone() {
+fn who_never_acknowledges_its_outbox_loses_the_link_alone() {
     let mut scene = Scene::new();
     // As a caller, towards an honest provider.
     let mut caller = Raw::join(&scene.bus, "caller");
     caller.open::<(u64, u64), u64>("anvil.Add");
-    let _outbox = caller.new_outbox();
+    let outbox = caller.new_outbox();
     // As a provider, towards an honest caller, which is told that there is nobody.
     let mut provider = Raw::join(&scene.bus, "provider");
     provider.provide::<(u64, u64), u64>("provider.Add");
     let timeout = Duration::from_secs(2);
     scene.ask("provider.Add", timeout);
-    let _other = provider.new_outbox();
-    for raw in [&mut caller, &mut provider] {
-        let (code, message) = raw.ended();
+    let other = provider.new_outbox();
+    for (raw, link) in [(&mut caller, &outbox), (&mut provider, &other)] {
+        let (code, message) = raw.gone(link.end);
         assert_eq!(code, Code::Timeout, "{message}");
         assert!(message.contains("map its outbox"), "{message}");
     }
     let line = scene.honest.expect_line();
-    assert_eq!(Scene::outcome(&line, timeout), "NOT_READY");
+    assert_eq!(Scene::outcome(&line, timeout), "TIMEOUT");
     scene.is_well();
     scene.end();
 }

@@ -1,0 +1,153 @@
+//! Plugins that do not acknowledge in time, and links that failed and are tried again.
+//!
+//! A plugin that is stopped, swapped out or too busy keeps its session and its links. What happens
+//! when a deadline passes:
+//!
+//! ```text
+//! what is late              what happens
+//! hello, status page        the session ends: nothing hangs on it yet
+//! a step of a new link      the link is dropped, what was open over it is refused (TIMEOUT)
+//! a grant on a link in use  the opens that wait for it are refused, the link stays
+//! an extent                 it is refused to its writer; see `extents.rs`
+//! ```
+//!
+//! Its acknowledgements may still come, and are taken then (`Bus::acknowledged`). Until the first
+//! sign that it goes on (an acknowledgement, or that it reads its full socket), no further link is
+//! begun with it: its gates are refused at once. So a plugin that never acknowledges is sent
+//! nothing more that takes memory or descriptors of the broker, however often others open its
+//! gates; what was queued for it and not sent is closed with its link. With that sign, what was
+//! refused is tried again, and whoever has the gate open is told how it stands.
+//!
+//! A link that failed for want of memory or descriptors, here or in one of its plugins, is tried
+//! again after a second, and then after twice the time each, up to half a minute; and at once when
+//! one of the plugins opens a gate of the other anew.
+
+use std::time::{Duration, Instant};
+
+use callgate_layout::Code;
+use callgate_layout::control::Failure;
+
+use super::links::pair;
+use super::{Awaited, Bus};
+use crate::registry::PluginId;
+
+/// How long after the first failure of a link it is tried again.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// How long at most after a later one.
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+impl Bus {
+    /// Gives up what waits for a plugin that let a deadline of a link pass.
+    pub(super) fn link_is_late(&mut self, id: u64, now: Instant) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (late, is_up, due) = (link.overdue(now), link.is_up(), link.due());
+        let plugins = [link.plugin(0), link.plugin(1)];
+        if late.is_empty() {
+            // What is due later must not be forgotten; never what is due now, which would be
+            // found again at once.
+            let due = due.filter(|due| *due > now);
+            return self.deadlines.set(Awaited::Link(id), due);
+        }
+        let mut first = None;
+        for (side, what) in late {
+            let (plugin, peer) = match side {
+                0 => (plugins[0], plugins[1]),
+                _ => (plugins[1], plugins[0]),
+            };
+            let between = pair(plugin, peer);
+            self.silent.entry(plugin).or_default().insert(between);
+            let failure = self.did_not(plugin, what, peer);
+            if is_up {
+                self.refuse_grants(id, side, &failure, now);
+            }
+            first.get_or_insert(failure);
+        }
+        if let (Some(failure), false) = (first, is_up) {
+            self.give_up(id, &failure);
+        }
+    }
+
+    /// Refuses the opens that wait for grants which a side of a link in use should have installed
+    /// by now. They can be called as soon as it has.
+    fn refuse_grants(&mut self, id: u64, side: u8, failure: &Failure, now: Instant) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let caller = link.plugin(1 - (side & 1));
+        let gates = link.give_up_grants(side, now);
+        let due = link.due();
+        self.deadlines.set(Awaited::Link(id), due);
+        for gate in gates {
+            let watchers = self.registry.watchers(&gate).into_iter();
+            for (_, open) in watchers.filter(|(plugin, _)| *plugin == caller) {
+                self.refuse_open(caller, open, failure.clone());
+            }
+        }
+    }
+
+    fn did_not(&self, plugin: PluginId, what: &str, peer: PluginId) -> Failure {
+        let (plugin, peer, step) = (self.label_of(plugin), self.label_of(peer), self.step);
+        let message = format!(
+            "{plugin} does not answer: it did not {what} on its link with {peer} within {step:?}. \
+             It may be stopped or too busy; the gate can be opened when it goes on"
+        );
+        Failure::new(Code::Timeout, message)
+    }
+
+    /// Refuses a new link with a plugin that has not answered since one of its deadlines passed,
+    /// and notes that the link is wanted when it does.
+    pub(super) fn check_answers(&mut self, a: PluginId, b: PluginId) -> Result<(), Failure> {
+        let Some(plugin) = [a, b].into_iter().find(|id| self.silent.contains_key(id)) else {
+            return Ok(());
+        };
+        if let Some(wanted) = self.silent.get_mut(&plugin) {
+            wanted.insert(pair(a, b));
+        }
+        let plugin = self.label_of(plugin);
+        let message = format!(
+            "{plugin} does not answer since a link with it could not be set up in time. It may be \
+             stopped or too busy; the gate can be opened when it goes on"
+        );
+        Err(Failure::new(Code::Timeout, message))
+    }
+
+    /// Notes a sign that a plugin reads what it is sent; what was refused because it did not is
+    /// tried again.
+    pub(crate) fn answers(&mut self, plugin: PluginId, now: Instant) {
+        for (a, b) in self.silent.remove(&plugin).into_iter().flatten() {
+            self.refresh_between([a, b], now);
+        }
+    }
+
+    /// The shell has closed so many records with descriptors before they were sent: they will
+    /// not be acknowledged.
+    pub(crate) fn unsent(&mut self, plugin: PluginId, records: u32) {
+        if let Some(member) = self.members.get_mut(&plugin) {
+            member.owed = member.owed.saturating_sub(records);
+        }
+    }
+
+    /// Gives a link up for which there is no memory or no descriptor now, and tries again later.
+    pub(crate) fn try_later(&mut self, id: u64, failure: &Failure, now: Instant) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let between = pair(link.plugin(0), link.plugin(1));
+        let delay = self.retries.entry(between).or_insert(FIRST_RETRY);
+        let until = now + *delay;
+        *delay = LAST_RETRY.min(*delay * 2);
+        self.put_off(id, failure, until);
+    }
+
+    /// Forgets what is noted here of a plugin that is gone.
+    pub(super) fn forget_late(&mut self, plugin: PluginId) {
+        let is_of = |(a, b): &(PluginId, PluginId)| *a == plugin || *b == plugin;
+        self.silent.remove(&plugin);
+        for wanted in self.silent.values_mut() {
+            wanted.retain(|pair| !is_of(pair));
+        }
+        self.retries.retain(|pair, _| !is_of(pair));
+    }
+}

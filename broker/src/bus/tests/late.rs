@@ -1,0 +1,247 @@
+//! Plugins that do not acknowledge in time.
+
+use super::*;
+
+/// The codes that a plugin is refused an open with, among some effects.
+fn refused(effects: &[Effect], plugin: PluginId) -> Vec<Failure> {
+    let failures = effects.iter().filter_map(|effect| match effect {
+        Effect::Send(to, ToPlugin::OpenFailed { failure, .. }) if *to == plugin => {
+            Some(failure.clone())
+        }
+        _ => None,
+    });
+    failures.collect()
+}
+
+fn expect_timeout(effects: &[Effect], word: &str) {
+    let ended = |effect: &Effect| matches!(effect, Effect::End(..));
+    assert!(!effects.iter().any(ended), "{effects:?}");
+    let refused = refused(effects, A);
+    assert_eq!(refused.len(), 1, "{effects:?}");
+    assert_eq!(refused[0].code, Code::Timeout as u16);
+    let message = &refused[0].message;
+    assert!(message.contains("plugin `b` (pid 2)"), "{message}");
+    assert!(message.contains(word), "{message}");
+}
+
+impl World {
+    fn wait_a_step(&mut self) -> Vec<Effect> {
+        self.now += STEP;
+        self.bus.expire(self.now);
+        self.effects()
+    }
+}
+
+/// A provider that was stopped for two seconds lost its session, and all its callers with it,
+/// because somebody opened its gate.
+#[test]
+fn who_does_not_map_its_outbox_loses_the_link_alone() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    let end = LinkEnd { link: 1, side: 0 };
+    world.ok(A, ToBroker::OutboxMapped { end });
+    world.effects();
+    expect_timeout(&world.wait_a_step(), "did not map its outbox");
+    assert!(world.bus.links.is_empty());
+    assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
+    // While it does not answer nothing more is sent to it, however often its gate is opened.
+    for open in 6..8 {
+        world.open(A, open, "g");
+        let effects = world.effects();
+        expect_timeout(&effects, "does not answer");
+        let to_b = |effect: &Effect| matches!(effect, Effect::NewOutbox(..));
+        assert!(!effects.iter().any(to_b), "{effects:?}");
+    }
+    // It goes on: what it acknowledges is taken, and all opens come right by themselves.
+    let end = LinkEnd { link: 1, side: 1 };
+    let late = ToBroker::OutboxMapped { end };
+    let taken = world.bus.record(B, late.clone(), world.now);
+    assert_eq!(taken, Ok(Weight::Expected));
+    let told = world.obedient();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told.iter()
+            .all(|(to, state)| *to == A && state.route.unwrap().end.link == 2)
+    );
+    assert_eq!(world.code_of(B, late), Some(Code::Protocol), "but once");
+}
+
+/// A plugin that acknowledges nothing was sent outboxes without end.
+#[test]
+fn who_never_answers_is_sent_one_outbox_for_each_sign_of_life() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    let outboxes = |world: &mut World| {
+        let (mut count, effects) = (0, world.effects());
+        for effect in effects {
+            match effect {
+                Effect::NewOutbox(A, end) => world.ok(A, ToBroker::OutboxMapped { end }),
+                Effect::NewOutbox(_, _) => count += 1,
+                _ => {}
+            }
+        }
+        count
+    };
+    world.open(A, 1, "g");
+    assert_eq!(outboxes(&mut world), 1);
+    for open in 2..8 {
+        world.wait_a_step();
+        world.open(A, open, "g");
+        assert_eq!(outboxes(&mut world), 0);
+        // It reads, but acknowledges nothing.
+        world.bus.answers(B, world.now);
+        assert_eq!(outboxes(&mut world), 1);
+        assert!(world.bus.links.len() == 1 && world.bus.silent.is_empty());
+    }
+    let why = Failure::new(Code::ProviderGone, "killed");
+    world.wait_a_step();
+    world.bus.remove(A, &why, world.now);
+    world.bus.remove(B, &why, world.now);
+    assert!(world.bus.silent.is_empty() && world.bus.retries.is_empty());
+}
+
+/// A grant that is late on a link in use ended all calls on that link.
+#[test]
+fn a_late_grant_fails_only_who_waits_for_it() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.obedient();
+    world.provide(B, "h");
+    world.open(A, 6, "h");
+    let effects = world.effects();
+    let granted = effects.iter().find_map(|effect| match effect {
+        Effect::Send(B, ToPlugin::Grant { end, index, .. }) => Some((*end, *index)),
+        _ => None,
+    });
+    let (end, index) = granted.unwrap();
+    expect_timeout(&world.wait_a_step(), "did not install a grant");
+    assert!(world.bus.links.contains_key(&1), "the link is in use");
+    // Asked for again, it is waited for again, and then given up again.
+    world.open(A, 7, "h");
+    assert!(world.effects().is_empty());
+    let again = world.wait_a_step();
+    assert_eq!(refused(&again, A).len(), 2, "{again:?}");
+    world.ok(B, ToBroker::GrantInstalled { end, index });
+    let told = world.obedient();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|(_, state)| state.route.is_some()));
+    assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
+}
+
+/// A link for which a plugin has no descriptors would be made again without a pause, or never.
+#[test]
+fn a_link_that_fails_is_tried_again_less_and_less_often() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.effects();
+    let mut pauses = Vec::new();
+    for link in 1..8 {
+        let failed = ToBroker::LinkFailed {
+            end: LinkEnd { link, side: 1 },
+            failure: Failure::new(Code::System, "no descriptors"),
+        };
+        world.ok(B, failed);
+        let failures = refused(&world.effects(), A);
+        assert_eq!(failures[0].code, Code::System as u16);
+        let due = world.bus.next_deadline().unwrap();
+        pauses.push((due - world.now).as_secs());
+        world.now = due;
+        world.bus.expire(due);
+        world.effects();
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+}
+
+fn extent(world: &mut World) -> LinkEnd {
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    let told = world.obedient();
+    let end = told[0].1.route.unwrap().end;
+    let (number, len) = (0, 1 << 20);
+    world.ok(A, ToBroker::WantExtent { end, number, len });
+    end
+}
+
+fn refused_extent(effects: &[Effect]) -> Option<&Failure> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Send(A, ToPlugin::ExtentRefused { failure, .. }) => Some(failure),
+        _ => None,
+    })
+}
+
+/// A plugin that could not map one extent lost its link, with innocent calls in flight.
+#[test]
+fn an_extent_that_one_side_cannot_use_is_only_refused() {
+    for own in [true, false] {
+        let mut world = World::new(8);
+        let end = extent(&mut world);
+        let (number, failure) = (0, Failure::new(Code::System, "no address space"));
+        let (from, end) = match own {
+            true => (A, end),
+            false => {
+                world.effects();
+                world.ok(A, ToBroker::ExtentMapped { end, number });
+                world.bus.extent_sealed((end, number), world.now);
+                (B, end.other())
+            }
+        };
+        let failed = ToBroker::ExtentFailed {
+            end,
+            own,
+            number,
+            failure,
+        };
+        assert_eq!(
+            world.bus.record(from, failed.clone(), world.now),
+            Ok(Weight::Expected)
+        );
+        let effects = world.effects();
+        assert!(world.bus.extents.is_empty() && world.bus.links.len() == 1);
+        assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
+        let closed = |effect: &Effect| matches!(effect, Effect::ForgetExtent(..));
+        assert!(effects.iter().any(closed), "{effects:?}");
+        // The writer knows about its own failure.
+        let refused = refused_extent(&effects);
+        assert_eq!(refused.is_some(), !own, "{effects:?}");
+        if let Some(failure) = refused {
+            assert_eq!(failure.code, Code::System as u16);
+            let blamed = failure.message.contains("plugin `b` (pid 2)");
+            assert!(blamed && failure.message.contains("no address space"));
+        }
+        assert_eq!(world.code_of(from, failed), Some(Code::Protocol), "twice");
+    }
+}
+
+/// A reader that was stopped lost its session because somebody had a large payload for it.
+#[test]
+fn a_late_extent_is_refused_and_stays_charged_until_it_is_acknowledged() {
+    let mut world = World::new(8);
+    let (end, number) = (extent(&mut world), 0);
+    world.ok(A, ToBroker::ExtentMapped { end, number });
+    world.bus.extent_sealed((end, number), world.now);
+    world.effects();
+    let effects = world.wait_a_step();
+    let ended = |effect: &Effect| matches!(effect, Effect::End(..));
+    assert!(!effects.iter().any(ended), "{effects:?}");
+    let failure = refused_extent(&effects).unwrap();
+    assert_eq!(failure.code, Code::Timeout as u16);
+    assert!(failure.message.contains("plugin `b` (pid 2)"));
+    let len = 1 << 20;
+    world.ok(A, ToBroker::WantExtent { end, number, len });
+    assert!(
+        refused_extent(&world.effects()).is_some(),
+        "the number is in use"
+    );
+    let other = end.other();
+    let late = ToBroker::PeerExtentMapped { end: other, number };
+    world.ok(B, late);
+    let effects = world.effects();
+    let told = |effect: &Effect| matches!(effect, Effect::Send(B, ToPlugin::PeerExtentGone { .. }));
+    assert!(effects.iter().any(told), "{effects:?}");
+    assert!(world.bus.extents.is_empty());
+    world.ok(A, ToBroker::WantExtent { end, number, len });
+    assert!(refused_extent(&world.effects()).is_none());
+}

@@ -1,0 +1,95 @@
+//! How many descriptors a process may have (`RLIMIT_NOFILE`), and what to say when it has no more.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+
+/// How many descriptors this process may have now, the soft limit.
+pub fn soft_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
+}
+
+/// The soft limit before this process raised it.
+static BEFORE: OnceLock<rlim_t> = OnceLock::new();
+
+/// Raises this process's soft limit to its hard one. Returns the soft limit as it was before it
+/// was raised here for the first time, if ever it was.
+pub fn raise() -> io::Result<Option<rlim_t>> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        let _ = BEFORE.set(soft);
+    }
+    Ok(BEFORE.get().copied())
+}
+
+/// Has a program that is about to be started begin with this soft limit, whatever this process
+/// has: programs that use `select` must not meet descriptors beyond 1,023.
+pub fn start_with(command: &mut Command, soft: rlim_t) {
+    let lower = move || {
+        // A hard limit that was lowered meanwhile leaves less, and is no reason not to start.
+        if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs in the child between fork and exec, where only what is safe in a
+    // signal handler may be done. It makes two system calls by wrappers that neither allocate nor
+    // take locks, and owns nothing but a number.
+    unsafe { command.pre_exec(lower) };
+}
+
+/// How many descriptors this process has open.
+pub fn in_use() -> io::Result<u64> {
+    const LIST: &str = "/proc/self/fd";
+    // Since Linux 6.2 the size of the directory is the number of its entries; before, it was 0.
+    match fs::metadata(LIST)?.len() {
+        // The listing itself takes one.
+        0 => Ok(fs::read_dir(LIST)?.count().saturating_sub(1) as u64),
+        count => Ok(count),
+    }
+}
+
+/// Whether an error says that this process, or the whole machine, has no descriptor left.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE))
+}
+
+/// An error of the operating system in a sentence; where it is for want of descriptors, with the
+/// limit that was met and what to do.
+pub fn explain(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => format!("{error}: {Shortage}"),
+        Some(Errno::ENFILE) => {
+            format!("{error}: the whole machine has no descriptor left (fs.file-max)")
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// As [`explain`], as an error of the same kind.
+pub fn explained(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {}", explain(error)))
+}
+
+/// Says which process met its limit of descriptors, and what to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Shortage;
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pid, limit) = (std::process::id(), soft_limit());
+        write!(
+            f,
+            "the process {pid} may have {limit} descriptors (RLIMIT_NOFILE) and has none to spare; \
+             it must close some or be given a higher limit (ulimit -n), then this can be tried again"
+        )
+    }
+}

@@ -23,6 +23,7 @@ mod lend;
 mod link;
 mod listen;
 mod local;
+mod memory;
 mod nested;
 mod opened;
 mod plugin;

@@ -219,8 +219,9 @@ impl Work {
                 }
             }
             ToPlugin::NewExtent { end, number, len } => {
-                let outcome = self.new_extent(end, (number, len), descriptors);
-                self.reply(end, outcome, &ToBroker::ExtentMapped { end, number });
+                if let Err(error) = self.new_extent(end, (number, len), descriptors) {
+                    break_link(&self.bus, end, &error);
+                }
             }
             ToPlugin::PeerExtent { end, number, len } => {
                 let outcome = self.peer_extent(end, (number, len), descriptors);

@@ -28,14 +28,30 @@
 //!
 //! ```text
 //! writer               broker                         reader
-//!   | WantExtent ------> |                                |   charged to the writer
-//!   | <----- NewExtent   |                                |   writable
-//!   | ExtentMapped ----> |                                |   then: no further writable maps
+//!   | WantExtent ------> |                                |   charged to the writer and to the bus
+//!   | <----- NewExtent   |                                |   its size sealed, without memory; writable
+//!   | ExtentMapped ----> |                                |   the writer has allocated all of it
+//!   |                    |                                |   no further writable maps, nothing can
+//!   |                    |                                |   be freed; then: is all allocated?
 //!   |                    |   PeerExtent ----------------> |   read-only
 //!   |                    | <------------ PeerExtentMapped |
 //!   | <--- ExtentReady   |                                |   only now can it be named in a call
 //!   | ReturnExtent ----> |   PeerExtentGone ------------> |   when it was idle for a while
+//!   |                    |                                |   charged until nobody holds it
 //! ```
+//!
+//! The writer allocates, so that the kernel charges its memory cgroup and refuses or ends nobody
+//! else. Where it cannot, it answers `NewExtent` by `ExtentFailed`. What each side can do wrong:
+//!
+//! | who | does | what happens |
+//! |---|---|---|
+//! | writer | dies before `ExtentMapped` | the broker closes its descriptors; with the writer's the memory goes |
+//! | writer | never answers `NewExtent` | its session ends after a while (`TIMEOUT`) |
+//! | writer | says `ExtentMapped` and has not allocated all | its session ends (`PROTOCOL`): a reader must never have to allocate, nor read what its writer can take away |
+//! | writer | allocates beyond the end, punches holes, shrinks | the kernel refuses: the size is sealed from the start, the rest before the broker looks |
+//! | either | keeps a map or descriptor of what was returned, or of a link that has ended | it stays charged until the kernel grants the broker a lease ([`crate::sys::lease`]) |
+//! | reader | dies | the link ends; the writer's library unmaps its extents |
+//! | broker | dies | what is ready goes on to be used; what is not is dropped by both sides |
 
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
@@ -55,7 +71,7 @@ pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.
@@ -140,12 +156,21 @@ pub enum ToBroker {
         /// Its size, one of those that extents have.
         len: u32,
     },
-    /// An own extent is mapped for writing.
+    /// An own extent is allocated and mapped for writing.
     ExtentMapped {
         /// This side.
         end: LinkEnd,
         /// The extent.
         number: u8,
+    },
+    /// In the place of `ExtentMapped`: this side could not allocate or map it, and has let it go.
+    ExtentFailed {
+        /// This side.
+        end: LinkEnd,
+        /// The extent.
+        number: u8,
+        /// Why.
+        failure: Failure,
     },
     /// An extent of the peer's is mapped for reading.
     PeerExtentMapped {
@@ -249,7 +274,7 @@ pub enum ToPlugin {
         /// Why.
         failure: Failure,
     },
-    /// An extent was made. Descriptor: its memory, to be mapped for writing.
+    /// An extent was made. Descriptor: a file of its size, to be allocated and mapped for writing.
     NewExtent {
         /// This side.
         end: LinkEnd,

@@ -2,32 +2,47 @@
 //!
 //! ```text
 //! stage     entered by                     left by
-//! Writer    WantExtent, charged            ExtentMapped of the writer
-//! Sealing   ExtentMapped                   the shell has closed it to further writers
+//! Waiting   WantExtent, not charged yet    a charge that came free, or its time is up: refused
+//! Writer    NewExtent, charged             ExtentMapped of the writer, which has allocated it;
+//!                                          or ExtentFailed, which it could not
+//! Sealing   ExtentMapped                   the shell has closed it to further writers, and then
+//!                                          found all of it allocated
 //! Reader    PeerExtent to the reader       PeerExtentMapped of the reader
 //! Ready     ExtentReady to the writer      ReturnExtent, or the end of the link
+//! (held)    let go, still charged          the shell has found that nobody holds the memory
 //! ```
 //!
 //! Who does not acknowledge in time loses its session, as with links. A number may be used again
-//! once it was given back.
+//! once it was given back. What has left the last stage has no number any more and belongs to no
+//! link; how it stays charged stands in [`charges`](super::charges).
 
 use std::ops::RangeInclusive;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
 use callgate_layout::payload::{MAX_EXTENTS, is_extent_len};
 
+use super::charges::{Charged, Short, Users};
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
-use crate::quota::{Charge, Quota};
 use crate::registry::PluginId;
+
+/// How long an extent may wait until what was returned is free: longer than an honest peer takes to
+/// unmap it, shorter than callers like to wait for a refusal.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The most extents of the whole bus that wait.
+const MAX_WAITING: usize = 256;
+/// In how many of a step's times a writer must have allocated an extent: the kernel may have to make
+/// room for it first.
+const ALLOCATING: u32 = 5;
 
 /// An extent by its writer's end and its number there.
 pub(crate) type ExtentId = (LinkEnd, u8);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    Waiting,
     Writer,
     Sealing,
     Reader,
@@ -39,7 +54,8 @@ enum Stage {
 pub(super) struct Extent {
     len: u32,
     stage: Stage,
-    _charge: Charge,
+    /// `None` as long as it waits.
+    charged: Option<Charged>,
 }
 
 impl Bus {
@@ -64,26 +80,61 @@ impl Bus {
         if number >= MAX_EXTENTS || !is_extent_len(len) || self.extents.contains_key(&id) {
             return Err(protocol("it wanted an extent that cannot be"));
         }
-        let mib = len >> 20;
-        let quota = self.members.get(&from).map(|member| &member.extents);
-        let Some(charge) = quota.and_then(|quota| quota.charge_many(mib)) else {
-            let limit = quota.map_or(0, Quota::limit);
-            let message = format!(
-                "{mib} MiB more would exceed the {limit} MiB that this plugin may have for large payloads"
-            );
-            self.refuse_extent(from, id, Failure::new(Code::Overloaded, message));
-            return Ok(Weight::Charged);
-        };
         let extent = Extent {
             len,
-            stage: Stage::Writer,
-            _charge: charge,
+            stage: Stage::Waiting,
+            charged: None,
         };
         self.extents.insert(id, extent);
-        self.deadlines
-            .set(Awaited::Extent(end, number), Some(now + self.step));
-        self.ask(from, Effect::NewExtent(from, id, len));
+        if let Err(short) = self.begin_extent(id, now) {
+            // All that wait are looked through whenever something comes free.
+            if short.may_pass && self.waiting.len() < MAX_WAITING {
+                self.waiting.push(id);
+                self.deadlines
+                    .set(Awaited::Extent(end, number), Some(now + PATIENCE));
+            } else {
+                self.extent_failed(from, id, overloaded(short));
+            }
+        }
         Ok(Weight::Charged)
+    }
+
+    /// Charges an extent that waits, and has it made.
+    fn begin_extent(&mut self, id: ExtentId, now: Instant) -> Result<(), Short> {
+        let (Some(users), Some(extent)) = (self.users(id), self.extents.get_mut(&id)) else {
+            return Ok(());
+        };
+        let Some(member) = self.members.get(&users[0]) else {
+            return Ok(());
+        };
+        let charged = self.charges.charge(&member.extents, users, extent.len)?;
+        extent.charged = Some(charged);
+        extent.stage = Stage::Writer;
+        let len = extent.len;
+        self.deadlines.set(
+            Awaited::Extent(id.0, id.1),
+            Some(now + self.step.saturating_mul(ALLOCATING)),
+        );
+        self.ask(users[0], Effect::NewExtent(users[0], id, len));
+        Ok(())
+    }
+
+    /// Nobody holds any more what is numbered so: others may have its place.
+    pub(crate) fn extents_freed(&mut self, serials: &[u64], now: Instant) {
+        for serial in serials {
+            self.charges.freed(*serial);
+        }
+        for id in std::mem::take(&mut self.waiting) {
+            if self.begin_extent(id, now).is_err() {
+                self.waiting.push(id);
+            }
+        }
+    }
+
+    /// The writer and the reader of an extent, while its link lives.
+    fn users(&self, (end, _): ExtentId) -> Option<Users> {
+        let link = self.links.get(&end.link)?;
+        Some([link.plugin(end.side), link.plugin(end.other().side)])
     }
 
     /// Moves an extent on if it is where it should be; `None` when its link is gone meanwhile.
@@ -118,7 +169,20 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// The shell has closed an extent to further writers.
+    /// The writer could not allocate an extent, and its caller knows.
+    pub(super) fn extent_not_mapped(
+        &mut self,
+        from: PluginId,
+        id: ExtentId,
+    ) -> Result<Weight, Failure> {
+        let here = (Stage::Writer, Stage::Writer);
+        if self.advance(from, id.0, id, here)?.is_some() {
+            self.let_go(id, [from, from]);
+        }
+        self.acknowledged(from)
+    }
+
+    /// The shell has closed an extent to further writers, and all of it is allocated.
     pub(crate) fn extent_sealed(&mut self, id: ExtentId, now: Instant) {
         let (Some(link), Some(extent)) = (self.links.get(&id.0.link), self.extents.get_mut(&id))
         else {
@@ -168,16 +232,15 @@ impl Bus {
         {
             return Ok(Weight::Charged);
         }
-        self.extents.remove(&id);
-        if let Some(link) = self.links.get(&id.0.link) {
-            let end = id.0.other();
-            let reader = link.plugin(end.side);
-            self.send(reader, ToPlugin::PeerExtentGone { end, number: id.1 });
+        if let Some(users) = self.users(id) {
+            let (end, number) = (id.0.other(), id.1);
+            self.send(users[1], ToPlugin::PeerExtentGone { end, number });
+            self.let_go(id, users);
         }
         Ok(Weight::Charged)
     }
 
-    /// The shell could not make an extent.
+    /// An extent could not be made: nobody has it.
     pub(crate) fn extent_failed(&mut self, to: PluginId, id: ExtentId, failure: Failure) {
         self.forget_extent(id);
         self.refuse_extent(to, id, failure);
@@ -192,7 +255,7 @@ impl Bus {
         self.send(to, refused);
     }
 
-    /// Forgets the extents of a link that has ended.
+    /// Forgets the extents of a link between these two that has ended.
     pub(super) fn drop_extents(&mut self, link: u64, plugins: [PluginId; 2]) {
         let ids: Vec<ExtentId> = self
             .extents
@@ -200,37 +263,55 @@ impl Bus {
             .map(|(id, _)| *id)
             .collect();
         for id in ids {
-            self.forget_extent(id);
-            self.effects.push_back(Effect::ForgetExtent(id, plugins));
+            let [a, b] = plugins;
+            self.let_go(id, if id.0.side == 0 { [a, b] } else { [b, a] });
         }
     }
 
-    fn forget_extent(&mut self, id: ExtentId) {
-        self.extents.remove(&id);
+    /// Gives an extent's number up. Its memory stays charged until nobody holds it.
+    fn let_go(&mut self, id: ExtentId, users: Users) {
+        if let Some(charged) = self.forget_extent(id) {
+            let serial = self.charges.keep(users, charged);
+            self.effects
+                .push_back(Effect::LetGoExtent(id, serial, users));
+        }
+    }
+
+    fn forget_extent(&mut self, id: ExtentId) -> Option<Charged> {
         self.deadlines.set(Awaited::Extent(id.0, id.1), None);
+        self.waiting.retain(|other| *other != id);
+        self.extents.remove(&id)?.charged
     }
 
     /// Ends the session of whoever keeps an extent waiting.
-    pub(super) fn extent_is_late(&mut self, id: ExtentId) {
-        let (Some(link), Some(extent)) = (self.links.get(&id.0.link), self.extents.get(&id)) else {
+    pub(super) fn extent_is_late(&mut self, id: ExtentId, now: Instant) {
+        let (Some([writer, reader]), Some(extent)) = (self.users(id), self.extents.get(&id)) else {
             return;
         };
-        let late = match extent.stage {
-            Stage::Writer => Some((id.0.side, "map its extent")),
-            Stage::Reader => Some((id.0.other().side, "map its peer's extent")),
-            Stage::Sealing | Stage::Ready => None,
-        };
-        if let Some((side, what)) = late {
-            let plugin = link.plugin(side);
-            self.late(plugin, what);
+        match extent.stage {
+            Stage::Waiting => {
+                if let Err(short) = self.begin_extent(id, now) {
+                    self.extent_failed(writer, id, overloaded(short));
+                }
+            }
+            Stage::Writer => {
+                self.late_within(writer, "allocate its extent", self.step * ALLOCATING);
+            }
+            Stage::Reader => self.late(reader, "map its peer's extent"),
+            Stage::Sealing | Stage::Ready => {}
         }
     }
 
     /// Bytes of extents on a link, both sides together.
     pub(crate) fn extent_bytes(&self, link: u64) -> u64 {
         let extents = self.extents.range(of_link(link));
-        extents.map(|(_, extent)| u64::from(extent.len)).sum()
+        let made = extents.filter(|(_, extent)| extent.charged.is_some());
+        made.map(|(_, extent)| u64::from(extent.len)).sum()
     }
+}
+
+fn overloaded(short: Short) -> Failure {
+    Failure::new(Code::Overloaded, short.why)
 }
 
 /// The ids that extents of a link can have.

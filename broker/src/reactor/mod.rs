@@ -7,6 +7,7 @@ mod accept;
 mod commands;
 mod effects;
 mod extents;
+mod held;
 mod listing;
 mod outgoing;
 mod records;
@@ -26,16 +27,20 @@ use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, ToPlugin};
 use crossbeam_channel::Receiver;
 use mio::{Events, Poll};
 
-pub(crate) use commands::{Command, WayBack};
+pub(crate) use commands::{Command, Outcome, WayBack};
 pub(crate) use tokens::WAKER;
 
 use crate::builder::Settings;
 use crate::bus::{Bus, ExtentId};
 use crate::child::Tracked;
 use crate::deadlines::Deadlines;
+use crate::helper::Helper;
+use crate::huge;
 use crate::quota::TokenBucket;
 use crate::registry::PluginId;
 use crate::socket::Listener;
+use extents::Memory;
+use held::HeldMemory;
 use session::{Connection, Session};
 use tokens::{Kind, parts};
 
@@ -54,6 +59,8 @@ enum Timer {
     Resend(PluginId),
     /// Accepting is tried again.
     Accept,
+    /// Extents that somebody held are looked at again.
+    Held,
 }
 
 /// All that the thread owns.
@@ -66,7 +73,10 @@ pub(crate) struct Reactor {
     bus: Bus,
     sessions: HashMap<PluginId, Session>,
     outboxes: HashMap<LinkEnd, Arc<OwnedFd>>,
-    extents: HashMap<ExtentId, Arc<OwnedFd>>,
+    extents: HashMap<ExtentId, Memory>,
+    held: HeldMemory,
+    /// Works on the memory of extents; `None` until there is one.
+    memory_helper: Option<Helper<Outcome>>,
     children: HashMap<u64, Tracked>,
     next_id: u64,
     /// The bus's number, which its plugins are told.
@@ -94,6 +104,7 @@ impl Reactor {
         }
         let now = Instant::now();
         let mut bus = Bus::new(settings.limits.for_plugins(), settings.step_deadline);
+        bus.limit_extents(settings.limits.bus_extent_mib, huge::unit_mib());
         bus.set_policies(settings.policies.clone());
         Ok(Reactor {
             poll,
@@ -105,6 +116,8 @@ impl Reactor {
             sessions: HashMap::new(),
             outboxes: HashMap::new(),
             extents: HashMap::new(),
+            held: HeldMemory::new(),
+            memory_helper: None,
             children: HashMap::new(),
             next_id: 1,
             number: RandomState::new().hash_one("bus"),
@@ -207,6 +220,7 @@ impl Reactor {
                 }
                 Timer::Resend(id) => self.flush(id, now),
                 Timer::Accept => self.accept(now),
+                Timer::Held => self.look_at_held(now),
             }
         }
         self.bus.expire(now);

@@ -8,6 +8,7 @@ pub mod fork;
 #[cfg(not(callgate_loom))]
 pub mod futex;
 pub mod inherit;
+pub mod lease;
 pub mod mapping;
 pub mod memfd;
 pub mod process;

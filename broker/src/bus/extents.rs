@@ -29,8 +29,8 @@ use crate::effect::Effect;
 use crate::registry::PluginId;
 
 /// How long an extent may wait until what was returned is free: longer than an honest peer takes to
-/// unmap it, shorter than callers like to wait for a refusal.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// unmap it on a busy machine, shorter than most callers wait, who are then told why.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The most extents of the whole bus that wait.
 const MAX_WAITING: usize = 256;
 /// In how many of a step's times a writer must have allocated an extent: the kernel may have to make

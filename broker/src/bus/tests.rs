@@ -5,6 +5,7 @@ use callgate_layout::envelope::Face;
 
 use super::*;
 
+mod extents;
 mod rights;
 
 const A: PluginId = PluginId(1);

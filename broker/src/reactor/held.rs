@@ -3,9 +3,10 @@
 //!
 //! An honest peer unmaps what was returned within a moment. The longer one is held, the more rarely
 //! it is looked at, and only so many at once. The broker's descriptor is the last one then, so closing
-//! it frees the memory, which for 64 MiB takes milliseconds: both happen on the helper thread.
+//! it frees the memory, which for 64 MiB takes milliseconds: both happen on the helper thread, and one
+//! close after the other, so that what else there is to do for it comes in between.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -38,6 +39,10 @@ pub(super) struct HeldMemory {
     due: Deadlines<u64>,
     /// Whether the helper thread is looking at some.
     is_looking: bool,
+    /// What nobody else holds, to be closed.
+    free: VecDeque<(u64, Arc<OwnedFd>)>,
+    /// Whether the helper thread is closing one.
+    is_closing: bool,
 }
 
 impl HeldMemory {
@@ -46,6 +51,8 @@ impl HeldMemory {
             held: HashMap::new(),
             due: Deadlines::new(),
             is_looking: false,
+            free: VecDeque::new(),
+            is_closing: false,
         }
     }
 
@@ -84,14 +91,6 @@ fn is_free(own: &OwnedFd) -> bool {
     }
 }
 
-/// Looks at some; closes those that are free and gives their numbers, and the others.
-fn look(batch: Vec<(u64, Held)>) -> (Vec<u64>, Vec<(u64, Held)>) {
-    let (free, held): (Vec<_>, Vec<_>) =
-        batch.into_iter().partition(|(_, held)| is_free(&held.own));
-    let serials = free.into_iter().map(|(serial, _)| serial).collect();
-    (serials, held)
-}
-
 impl Reactor {
     /// Looks at an extent by and by until nobody else holds it; then tells the bus.
     pub(super) fn keep_held(&mut self, serial: u64, own: Arc<OwnedFd>, now: Instant) {
@@ -109,22 +108,41 @@ impl Reactor {
         if !batch.is_empty() {
             self.held.is_looking = true;
             self.help_with_memory(move || {
-                let (free, held) = look(batch);
-                Outcome::new(move |reactor, now| reactor.looked_at_held(&free, held, now))
+                let (free, held) = batch.into_iter().partition(|(_, held)| is_free(&held.own));
+                Outcome::new(move |reactor, now| reactor.looked_at_held(free, held, now))
             });
         }
         self.timers.set(Timer::Held, self.held.next_look());
     }
 
-    fn looked_at_held(&mut self, free: &[u64], held: Vec<(u64, Held)>, now: Instant) {
+    fn looked_at_held(&mut self, free: Vec<(u64, Held)>, held: Vec<(u64, Held)>, now: Instant) {
         self.held.is_looking = false;
         for (serial, held) in held {
             self.held.put_back(serial, held, now);
         }
         self.timers.set(Timer::Held, self.held.next_look());
-        if !free.is_empty() {
-            self.bus.extents_freed(free, now);
+        let free = free.into_iter().map(|(serial, held)| (serial, held.own));
+        self.held.free.extend(free);
+        self.close_next();
+    }
+
+    /// Has the next one closed that is free; then the bus is told.
+    fn close_next(&mut self) {
+        if self.held.is_closing {
+            return;
         }
+        let Some((serial, own)) = self.held.free.pop_front() else {
+            return;
+        };
+        self.held.is_closing = true;
+        self.help_with_memory(move || {
+            drop(own);
+            Outcome::new(move |reactor, now| {
+                reactor.held.is_closing = false;
+                reactor.close_next();
+                reactor.bus.extents_freed(&[serial], now);
+            })
+        });
     }
 
     /// Starts the thread that works on the memory of extents, if it does not run yet.

@@ -105,7 +105,7 @@ fn directories(cgroups: &str, mounts: &str) -> Vec<(PathBuf, Names)> {
         if let Some((root, mount)) = mounts.lines().find_map(|line| mount_of(line, names)) {
             // A mount of a part of the tree shows paths below that part.
             let below = Path::new(path).strip_prefix(&root).unwrap_or(Path::new(""));
-            let inner = mount.join(below);
+            let inner: PathBuf = mount.join(below).components().collect();
             let levels = inner.ancestors().take_while(|dir| dir.starts_with(&mount));
             found.extend(levels.map(|directory| (directory.to_owned(), names)));
         }

@@ -49,7 +49,7 @@
 //! | writer | never answers `NewExtent` | its session ends after a while (`TIMEOUT`) |
 //! | writer | says `ExtentMapped` and has not allocated all | its session ends (`PROTOCOL`): a reader must never have to allocate, nor read what its writer can take away |
 //! | writer | allocates beyond the end, punches holes, shrinks | the kernel refuses: the size is sealed from the start, the rest before the broker looks |
-//! | either | keeps a map or descriptor of what was returned, or of a link that has ended | it stays charged until the kernel grants the broker a lease ([`crate::sys::lease`]) |
+//! | either | keeps a map or descriptor of what was returned, or of a link that has ended | it stays charged until the kernel tells the broker that nobody has it any more |
 //! | reader | dies | the link ends; the writer's library unmaps its extents |
 //! | broker | dies | what is ready goes on to be used; what is not is dropped by both sides |
 

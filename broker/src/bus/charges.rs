@@ -1,10 +1,10 @@
 //! Who is charged for the memory of extents, and until when.
 //!
 //! An extent is charged twice: to the plugin that writes it, and to the bus. Both charges last until
-//! the kernel says that nobody holds the memory any more ([`callgate_layout::sys::lease`]), which can
-//! be long after the extent was returned, its link ended, or its writer died. The charge of a plugin
-//! that has gone goes with it, because its next incarnation begins with a quota of its own; that of
-//! the bus stays.
+//! the kernel says that nobody holds the memory any more (`reactor/watches.rs`), which can be long
+//! after the extent was returned, its link ended, or its writer died. The charge of a plugin that has
+//! gone goes with it, because its next incarnation begins with a quota of its own; that of the bus
+//! stays.
 //!
 //! A peer that keeps what was returned can use up at most half of its writer's quota: further
 //! extents between these two are refused then, so that the writer's other links go on.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
 use callgate_layout::sys::memfd;
+use nix::sys::inotify::WatchDescriptor;
 
 use super::effects::no_memory;
 use super::{Outcome, Reactor};
@@ -21,13 +22,17 @@ use crate::registry::PluginId;
 #[derive(Debug)]
 pub(super) struct Memory {
     len: u32,
-    /// The broker's own description, which nobody else gets: leases are taken on it.
-    own: Arc<OwnedFd>,
+    /// The broker's own description, which nobody else gets; `None` once it is sealed and watched.
+    own: Option<Arc<OwnedFd>>,
     /// The reader's, until it is sent. Opened before the writer has any, who could take away the
     /// permission to open the file.
     reader: Option<Arc<OwnedFd>>,
     /// What was handed out last, while it waits in a queue.
     unsent: Weak<OwnedFd>,
+    /// What says when the memory is gone. Without one, the broker asks for leases on its own.
+    watch: Option<WatchDescriptor>,
+    /// Whether it is gone already, though the extent is not let go of yet.
+    pub(super) is_gone: bool,
 }
 
 /// What is wrong with an extent that its writer says it has allocated.
@@ -40,17 +45,22 @@ enum Flaw {
 }
 
 impl Memory {
-    /// Makes an extent without memory; also the writer's descriptor.
-    fn new(len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
+    /// Makes an extent without memory, which `watch` is told of; also the writer's descriptor.
+    fn new(
+        len: u32,
+        watch: impl FnOnce(&OwnedFd) -> Option<WatchDescriptor>,
+    ) -> io::Result<(Memory, Arc<OwnedFd>)> {
         let made = memfd::create("callgate-extent", len as usize)?;
         // The description that this made does not count where a lease is asked for, so nobody gets it.
         let open = |writable| memfd::reopen(made.as_fd(), writable).map(Arc::new);
         let (own, writer, reader) = (open(true)?, open(true)?, open(false)?);
         let memory = Memory {
             len,
-            own,
+            own: Some(own),
             reader: Some(reader),
             unsent: Arc::downgrade(&writer),
+            watch: watch(&made),
+            is_gone: false,
         };
         Ok((memory, writer))
     }
@@ -75,8 +85,10 @@ fn seal(own: &OwnedFd, len: u32) -> Result<(), Flaw> {
 
 impl Reactor {
     pub(super) fn new_extent(&mut self, to: PluginId, id: ExtentId, len: u32, now: Instant) {
-        let made = self.start_memory_helper().and_then(|()| Memory::new(len));
-        match made {
+        let started = self.start_memory_helper();
+        let registry = self.poll.registry();
+        let watch = |file: &OwnedFd| self.watches.add(registry, file, id);
+        match started.and_then(|()| Memory::new(len, watch)) {
             Ok((memory, writer)) => {
                 self.extents.insert(id, memory);
                 let (end, number) = id;
@@ -90,13 +102,21 @@ impl Reactor {
     }
 
     pub(super) fn seal_extent(&mut self, owner: PluginId, id: ExtentId) {
-        let Some(memory) = self.extents.get(&id) else {
+        let Some(memory) = self.extents.get_mut(&id) else {
             return;
         };
         if memory.is_unsent() {
             return self.doomed.push_back((owner, unsent()));
         }
-        let (own, len) = (memory.own.clone(), memory.len);
+        let len = memory.len;
+        // Only a lease needs it afterwards.
+        let own = match memory.watch {
+            Some(_) => memory.own.take(),
+            None => memory.own.clone(),
+        };
+        let Some(own) = own else {
+            return;
+        };
         self.help_with_memory(move || {
             let sealed = seal(&own, len);
             drop(own);
@@ -159,14 +179,31 @@ impl Reactor {
             // It was never made.
             return self.bus.extents_freed(&[serial], now);
         };
-        if let Some(unsent) = memory.unsent.upgrade() {
+        let unsent = memory.unsent.upgrade();
+        if let Some(unsent) = &unsent {
             for plugin in plugins {
                 if let Some(session) = self.sessions.get_mut(&plugin) {
-                    session.outgoing.discard(&unsent);
+                    session.outgoing.discard(unsent);
                 }
             }
         }
-        self.keep_held(serial, memory.own, now);
+        match (memory.watch, memory.own) {
+            (Some(_), _) if memory.is_gone => self.bus.extents_freed(&[serial], now),
+            (Some(watch), own) => {
+                self.watches.let_go(watch, serial);
+                // Whoever closes the last one frees the memory.
+                let last = (own, memory.reader, unsent);
+                self.help_with_memory(move || {
+                    drop(last);
+                    Outcome::new(|_, _| {})
+                });
+            }
+            (None, Some(own)) => {
+                drop((memory.reader, unsent));
+                self.keep_held(serial, own, now);
+            }
+            (None, None) => self.bus.extents_freed(&[serial], now),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! Extents of no more use that somebody may still hold: looked at by and by, until the kernel says
-//! that nobody does.
+//! Extents of no more use that somebody may still hold, and that could not be
+//! [watched](super::watches): looked at by and by, until the kernel grants a lease, which it does when
+//! nobody else holds them.
 //!
 //! An honest peer unmaps what was returned within a moment. The longer one is held, the more rarely
 //! it is looked at, and only so many at once. The broker's descriptor is the last one then, so closing

@@ -14,6 +14,7 @@ mod records;
 mod session;
 mod stop;
 mod tokens;
+mod watches;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -43,6 +44,7 @@ use extents::Memory;
 use held::HeldMemory;
 use session::{Connection, Session};
 use tokens::{Kind, parts};
+use watches::Watches;
 
 /// Records that are read from one session before it is the next one's turn.
 const BATCH: usize = 32;
@@ -74,6 +76,7 @@ pub(crate) struct Reactor {
     sessions: HashMap<PluginId, Session>,
     outboxes: HashMap<LinkEnd, Arc<OwnedFd>>,
     extents: HashMap<ExtentId, Memory>,
+    watches: Watches,
     held: HeldMemory,
     /// Works on the memory of extents; `None` until there is one.
     memory_helper: Option<Helper<Outcome>>,
@@ -116,6 +119,7 @@ impl Reactor {
             sessions: HashMap::new(),
             outboxes: HashMap::new(),
             extents: HashMap::new(),
+            watches: Watches::new(),
             held: HeldMemory::new(),
             memory_helper: None,
             children: HashMap::new(),
@@ -167,6 +171,7 @@ impl Reactor {
     fn event(&mut self, event: &mio::event::Event, now: Instant) {
         match parts(event.token()) {
             (Kind::Own, _) if event.token() == WAKER => self.obey(now),
+            (Kind::Own, _) if event.token() == tokens::WATCHES => self.extents_gone(now),
             (Kind::Own, _) => self.accept(now),
             (Kind::Socket, id) => {
                 let id = PluginId(id);

@@ -1,12 +1,15 @@
 //! The memory of extents: who allocates it, and until when it is charged.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 
 use callgate::Limits;
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, ToBroker, ToPlugin};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
+use nix::fcntl::OFlag;
 
 use crate::support::{Bus, Linked, Peer, bus, bus_with, code_of, link};
 
@@ -127,6 +130,24 @@ fn what_the_reader_keeps_stays_charged() {
     assert!(refused.message.contains("2 MiB"), "{refused:?}");
     drop(map);
     pair.make(3, 4 * MIB).unwrap();
+}
+
+/// Nor by a descriptor that reads and writes nothing, and counts nowhere, until it is opened again.
+#[test]
+fn what_is_kept_by_a_mere_path_stays_charged() {
+    let bus = limited(4);
+    let mut pair = Pair::new(&bus, "keeping");
+    let (file, read) = pair.make(0, 4 * MIB).unwrap();
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mut options = File::options();
+    let options = options.read(true).custom_flags(OFlag::O_PATH.bits());
+    let hidden = options.open(path).unwrap();
+    drop((file, read));
+    pair.give_back(0);
+    let refused = pair.want(0, MIB).unwrap_err();
+    assert_eq!(code_of(&refused), Code::Overloaded);
+    drop(hidden);
+    pair.make(0, 4 * MIB).unwrap();
 }
 
 /// A writer that did not allocate left that to its readers, and to whatever limit kills them.

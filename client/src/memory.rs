@@ -11,7 +11,9 @@
 //! - A signal makes the kernel begin an allocation anew, so signals are blocked there; in a thread of
 //!   the program that would be an intrusion.
 //!
-//! The memory cgroup is the process's, so it does not matter which of its threads allocates.
+//! The memory cgroup is the process's, so it does not matter which of its threads allocates. One does at
+//! a time: what a cgroup has room for is not promised twice, and a plugin with many links does not take
+//! all processors.
 
 mod cgroup;
 
@@ -20,14 +22,34 @@ use std::sync::Arc;
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, ToBroker};
+use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use nix::sys::signal::SigSet;
+use parking_lot::Mutex;
 
 use crate::bus::Bus;
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::plugin;
+
+/// A lock, and the process that it is of.
+type Turn = Option<(ForkMark, Arc<Mutex<()>>)>;
+
+/// What the one thread of this process holds that allocates. A child that forks meanwhile would find it
+/// locked for ever, and so makes one of its own.
+fn turn() -> Arc<Mutex<()>> {
+    static TURN: Mutex<Turn> = Mutex::new(None);
+    let mut turn = TURN.lock();
+    match &*turn {
+        Some((mark, lock)) if mark.is_here() => lock.clone(),
+        _ => {
+            let lock = Arc::new(Mutex::new(()));
+            *turn = Some((ForkMark::here(), lock.clone()));
+            lock
+        }
+    }
+}
 
 /// An extent that the broker has made for this plugin.
 pub(crate) struct NewExtent {
@@ -57,7 +79,9 @@ pub(crate) fn allocate(bus: &Arc<Bus>, link: &Arc<Link>, extent: NewExtent) {
 
 fn make(extent: NewExtent) -> Result<Mapping> {
     let NewExtent { len, file, .. } = extent;
-    let _alone = cgroup::make_room(len as u64)?;
+    let turn = turn();
+    let _alone = turn.lock();
+    cgroup::check_room(len as u64)?;
     memfd::allocate(file.as_fd(), len)
         .and_then(|()| Mapping::writable(file, len))
         .map_err(|error| {

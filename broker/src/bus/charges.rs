@@ -87,7 +87,8 @@ impl Charges {
         })?;
         let bus = self.bus.charge_many(mib).ok_or_else(|| {
             let limit = self.bus.limit();
-            let what = format!("the {limit} MiB that all plugins of this bus have for them together");
+            let what =
+                format!("the {limit} MiB that all plugins of this bus have for them together");
             short(&self.bus, &what, (mib, self.held_by(|_| true)))
         })?;
         Ok(Charged {

@@ -102,7 +102,7 @@ fn start(registry: &Registry) -> Option<Inotify> {
             Ok(inotify)
         });
     let unavailable = |error| {
-        tracing::info!("extents are looked at by and by, because they cannot be watched: {error}");
+        tracing::warn!("extents are looked at by and by, because they cannot be watched: {error}");
     };
     started.map_err(unavailable).ok()
 }

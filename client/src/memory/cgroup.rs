@@ -9,16 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use callgate_layout::Code;
-use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Error, Result};
 
 /// What an allocation leaves free: the kernel's own books of it are charged, too, and the process
 /// needs some to go on.
 const RESERVE: u64 = 1 << 20;
-
-/// Held by the one thread of this process that compares and allocates under a limit.
-static ALONE: Mutex<()> = Mutex::new(());
 
 /// The files of a cgroup that say how much memory it may have and has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,23 +46,18 @@ struct Level {
     used: u64,
 }
 
-/// Checks that all cgroups of this process have room for so many bytes more. Where one has a limit,
-/// other threads of this process check theirs only once the guard is dropped.
+/// Checks that all cgroups of this process have room for so many bytes more.
 ///
 /// # Errors
 ///
 /// `OVERLOADED`, with the name of the cgroup.
-pub(super) fn make_room(bytes: u64) -> Result<Option<MutexGuard<'static, ()>>> {
+pub(super) fn check_room(bytes: u64) -> Result<()> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let directories = directories(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo"));
-    if !directories.iter().any(has_limit) {
-        return Ok(None);
-    }
-    let alone = ALONE.lock();
-    for level in directories.iter().filter_map(look) {
-        check(&level, bytes)?;
-    }
-    Ok(Some(alone))
+    directories
+        .iter()
+        .filter_map(look)
+        .try_for_each(|level| check(&level, bytes))
 }
 
 fn check(level: &Level, bytes: u64) -> Result<()> {
@@ -133,10 +124,6 @@ fn limit_of((directory, names): &(PathBuf, Names)) -> Option<u64> {
     let limit = fs::read_to_string(directory.join(names.limit)).ok()?;
     // `max`, or in version 1 a number near 2^63: no limit.
     limit.trim().parse().ok().filter(|limit| *limit < 1 << 62)
-}
-
-fn has_limit(cgroup: &(PathBuf, Names)) -> bool {
-    limit_of(cgroup).is_some()
 }
 
 /// The limit of a cgroup and what counts against it, if it has a limit.

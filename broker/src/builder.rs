@@ -103,8 +103,12 @@ pub struct Limits {
     pub opens: u32,
     /// Links that a plugin has an end of.
     pub links: u32,
-    /// MiB of extents, for payloads that do not fit an outbox, that a plugin writes.
+    /// MiB of extents, for payloads that do not fit an outbox, that a plugin writes. What it
+    /// returned counts until nobody, neither it nor its peer, has it mapped or open any more.
     pub extent_mib: u32,
+    /// MiB of extents of all plugins together. Also what was left behind by plugins that have gone
+    /// counts, as long as somebody holds it.
+    pub bus_extent_mib: u32,
     /// Connections at once.
     pub connections: u32,
     /// Connections over the socket at once from one process.
@@ -127,6 +131,7 @@ impl Default for Limits {
             opens: 4096,
             links: 1024,
             extent_mib: 256,
+            bus_extent_mib: 4096,
             connections: 4096,
             connections_per_process: 256,
             requests_per_second: 4096,
@@ -224,6 +229,12 @@ impl Builder {
     /// How much of everything there may be.
     pub fn limits(mut self, limits: Limits) -> Builder {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Sets only [`Limits::bus_extent_mib`].
+    pub(crate) fn bus_extent_mib(mut self, most: u32) -> Builder {
+        self.settings.limits.bus_extent_mib = most;
         self
     }
 

@@ -31,9 +31,10 @@ pub(crate) enum Effect {
     ForgetOutboxes(u64),
     /// The same of a link between these plugins that has ended, and send them to nobody.
     DropOutboxes(u64, [PluginId; 2]),
-    /// Make an extent and send it to its writer.
+    /// Make an extent, without memory, and send it to its writer.
     NewExtent(PluginId, ExtentId, u32),
-    /// Close an extent to further writers, and tell the bus.
+    /// Close an extent to further writers, look whether its writer has allocated all of it, and tell
+    /// the bus.
     SealExtent(PluginId, ExtentId),
     /// Send an extent to `to`, the plugin of this end, which reads it.
     PeerExtent {
@@ -46,11 +47,11 @@ pub(crate) enum Effect {
         /// Its size.
         len: u32,
     },
-    /// Close the broker's descriptor of an extent that its reader says it has mapped.
+    /// A reader says that it has mapped an extent.
     ExtentRead(PluginId, ExtentId),
-    /// Close the broker's descriptor of an extent whose link between these plugins has ended,
-    /// and send it to nobody.
-    ForgetExtent(ExtentId, [PluginId; 2]),
+    /// An extent between these plugins is of no more use: send it to nobody, and tell the bus by this
+    /// number when nobody holds its memory any more.
+    LetGoExtent(ExtentId, u64, [PluginId; 2]),
     /// Note that a link was given up, in the words of whoever did.
     GaveUp(u64, String),
     /// Send a listing that answers this request.

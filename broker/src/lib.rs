@@ -19,6 +19,7 @@ mod deadlines;
 mod effect;
 mod grants;
 mod helper;
+mod huge;
 mod link;
 pub mod listing;
 mod policy;

@@ -50,6 +50,11 @@ impl Quota {
     pub(crate) fn limit(&self) -> u32 {
         self.limit
     }
+
+    /// How many places are taken.
+    pub(crate) fn used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Charge {

@@ -101,9 +101,14 @@ impl Extents {
         }
     }
 
-    /// The extent that was asked for is mapped.
-    pub(crate) fn mapped(&self, number: u8, memory: Mapping) {
-        self.own.lock().wanted = Some((number, Some(memory)));
+    /// The extent that was asked for is allocated and mapped; false where it is not wanted any more.
+    pub(crate) fn mapped(&self, number: u8, memory: Mapping) -> bool {
+        let mut own = self.own.lock();
+        let is_wanted = matches!(&own.wanted, Some((wanted, None)) if *wanted == number);
+        if is_wanted {
+            own.wanted = Some((number, Some(memory)));
+        }
+        is_wanted
     }
 
     /// The peer has mapped it, too: it can be used.

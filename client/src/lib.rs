@@ -24,6 +24,7 @@ mod lend;
 mod link;
 mod listen;
 mod local;
+mod memory;
 mod nested;
 mod opened;
 mod plugin;

@@ -274,11 +274,8 @@ impl Work {
                 }
             }
             ToPlugin::NewExtent { end, number, len } => {
-                match self.new_extent(end, (number, len), descriptors) {
-                    Err(error) if error.code() == Code::System => {
-                        self.extent_failed(end, (true, number), &error);
-                    }
-                    outcome => self.reply(end, outcome, &ToBroker::ExtentMapped { end, number }),
+                if let Err(error) = self.new_extent(end, (number, len), descriptors) {
+                    break_link(&self.bus, end, &error);
                 }
             }
             ToPlugin::PeerExtent { end, number, len } => {

@@ -28,20 +28,32 @@
 //!
 //! ```text
 //! writer               broker                         reader
-//!   | WantExtent ------> |                                |   charged to the writer
-//!   | <----- NewExtent   |                                |   writable
-//!   | ExtentMapped ----> |                                |   then: no further writable maps
+//!   | WantExtent ------> |                                |   charged to the writer and to the bus
+//!   | <----- NewExtent   |                                |   its size sealed, without memory; writable
+//!   | ExtentMapped ----> |                                |   the writer has allocated all of it
+//!   |                    |                                |   no further writable maps, nothing can
+//!   |                    |                                |   be freed; then: is all allocated?
 //!   |                    |   PeerExtent ----------------> |   read-only
 //!   |                    | <------------ PeerExtentMapped |
 //!   | <--- ExtentReady   |                                |   only now can it be named in a call
 //!   | ReturnExtent ----> |   PeerExtentGone ------------> |   when it was idle for a while
+//!   |                    |                                |   charged until nobody holds it
 //! ```
 //!
-//! Where a side cannot map it, `ExtentFailed` stands in the place of its acknowledgement: the
-//! broker forgets the extent, and tells the writer (`ExtentRefused`) where it was the reader. The
-//! broker also refuses it to the writer when an acknowledgement does not come in time; it keeps
-//! its number and its charge until the acknowledgement comes after all, and answers that with
-//! `PeerExtentGone` where it was the reader's.
+//! The writer allocates, so that the kernel charges its memory cgroup and refuses or ends nobody
+//! else. Where a side cannot allocate or map it, `ExtentFailed` stands in the place of its
+//! acknowledgement: the broker lets the extent go, and tells the writer (`ExtentRefused`) where it
+//! was the reader. What each side can do wrong:
+//!
+//! | who | does | what happens |
+//! |---|---|---|
+//! | writer | dies before `ExtentMapped` | the broker closes its descriptors; with the writer's the memory goes |
+//! | either | never acknowledges it | `ExtentRefused` to the writer (`TIMEOUT`); it keeps its number and its charge until the acknowledgement comes after all, which the broker answers with `PeerExtentGone` where it is the reader's |
+//! | writer | says `ExtentMapped` and has not allocated all | its session ends (`PROTOCOL`): a reader must never have to allocate, nor read what its writer can take away |
+//! | writer | allocates beyond the end, punches holes, shrinks | the kernel refuses: the size is sealed from the start, the rest before the broker looks |
+//! | either | keeps a map or descriptor of what was returned, or of a link that has ended | it stays charged until the kernel tells the broker that nobody has it any more |
+//! | reader | dies | the link ends; the writer's library unmaps its extents |
+//! | broker | dies | what is ready goes on to be used; what is not is dropped by both sides |
 
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
@@ -149,7 +161,7 @@ pub enum ToBroker {
         /// Its size, one of those that extents have.
         len: u32,
     },
-    /// An own extent is mapped for writing.
+    /// An own extent is allocated and mapped for writing.
     ExtentMapped {
         /// This side.
         end: LinkEnd,
@@ -271,7 +283,7 @@ pub enum ToPlugin {
         /// Why.
         failure: Failure,
     },
-    /// An extent was made. Descriptor: its memory, to be mapped for writing.
+    /// An extent was made. Descriptor: a file of its size, to be allocated and mapped for writing.
     NewExtent {
         /// This side.
         end: LinkEnd,

@@ -2,8 +2,10 @@
 //! kills them. Everything it started is gone when it is dropped.
 #![forbid(unsafe_code)]
 
+pub mod cgroup;
 pub mod closed;
 pub mod cramped;
+pub mod lending;
 pub mod proc;
 mod process;
 pub mod pumped;
@@ -54,6 +56,8 @@ pub struct Bus {
     directory: TempDir,
     /// What the broker is started by.
     serve: (&'static str, &'static [&'static str]),
+    /// What a shell does before.
+    script: Option<&'static str>,
     /// The broker; `None` once it was killed.
     pub broker: Option<Process>,
 }
@@ -77,8 +81,17 @@ impl Bus {
             programs,
             directory: TempDir::new().expect("a temporary directory"),
             serve: (programs.program, &["serve"]),
+            script: None,
             broker: None,
         }
+    }
+
+    /// As [`Bus::start`], with a broker that a shell has prepared by this script: limits, namespaces.
+    pub fn start_after(programs: Programs, script: &'static str) -> Bus {
+        let mut bus = Bus::without_broker(programs);
+        bus.script = Some(script);
+        bus.start_broker();
+        bus
     }
 
     fn start_by(programs: Programs, serve: (&'static str, &'static [&'static str])) -> Bus {
@@ -91,7 +104,11 @@ impl Bus {
     /// Starts the broker, for the first time or anew.
     pub fn start_broker(&mut self) {
         let (program, arguments) = self.serve;
-        let mut command = std::process::Command::new(program);
+        let mut command = std::process::Command::new(self.script.map_or(program, |_| "sh"));
+        if let Some(script) = self.script {
+            let script = format!("{script}\nexec \"$0\" \"$@\"");
+            command.args(["-c", &script, program]);
+        }
         command
             .args(arguments)
             .env("CALLGATE_SOCKET", self.socket());

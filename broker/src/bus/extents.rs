@@ -2,46 +2,65 @@
 //!
 //! ```text
 //! stage     entered by                     left by
-//! Writer    WantExtent, charged            ExtentMapped of the writer
-//! Sealing   ExtentMapped                   the shell has closed it to further writers
+//! Waiting   WantExtent, not charged yet    a charge that came free, or its time is up: refused
+//! Writer    NewExtent, charged             ExtentMapped of the writer, which has allocated it;
+//!                                          or ExtentFailed, which it could not
+//! Sealing   ExtentMapped                   the shell has closed it to further writers, and then
+//!                                          found all of it allocated
 //! Reader    PeerExtent to the reader       PeerExtentMapped of the reader
 //! Ready     ExtentReady to the writer      ReturnExtent, or the end of the link
+//! (held)    let go, still charged          the shell has found that nobody holds the memory
 //! Late      a deadline has passed          the acknowledgement, or the end of the link
 //! ```
+//!
+//! What has left the last stage has no number any more and belongs to no link; how it stays charged
+//! stands in [`charges`](super::charges).
 //!
 //! Where a side cannot use an extent, or does not acknowledge it in time, only that extent is
 //! refused to its writer: link and sessions stay.
 //!
 //! ```text
 //! event                        what happens
-//! ExtentFailed of the writer   forgotten; the writer's library tells who waits for it
-//! ExtentFailed of the reader   forgotten; ExtentRefused to the writer, which names the reader
-//! no acknowledgement in time   ExtentRefused to the writer, and the stage is Late: the broker
-//!                              closes its descriptor, but keeps charge and number, because the
-//!                              one who is late may have the memory, and may acknowledge it yet
-//! the late acknowledgement     forgotten; a reader is told PeerExtentGone
+//! ExtentFailed of the writer   let go; the writer's library tells who waits for it
+//! ExtentFailed of the reader   let go; ExtentRefused to the writer, which names the reader
+//! no acknowledgement in time   ExtentRefused to the writer, and the stage is Late: the extent
+//!                              keeps charge and number, because the one who is late may have the
+//!                              memory, and may acknowledge it yet
+//! the late acknowledgement     let go; a reader is told PeerExtentGone
 //! ```
 //!
 //! A number may be used again once it was given back or refused; while an extent of this number is
 //! late, another one is refused.
 
+mod late;
+
 use std::ops::RangeInclusive;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
 use callgate_layout::payload::{MAX_EXTENTS, is_extent_len};
 
+use super::charges::{Charged, Short, Users};
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
-use crate::quota::{Charge, Quota};
 use crate::registry::PluginId;
+
+/// How long an extent may wait until what was returned is free: longer than an honest peer takes to
+/// unmap it on a busy machine, shorter than most callers wait, who are then told why.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The most extents of the whole bus that wait.
+const MAX_WAITING: usize = 256;
+/// In how many of a step's times a writer must have allocated an extent: the kernel may have to make
+/// room for it first.
+const ALLOCATING: u32 = 5;
 
 /// An extent by its writer's end and its number there.
 pub(crate) type ExtentId = (LinkEnd, u8);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    Waiting,
     Writer,
     Sealing,
     Reader,
@@ -55,7 +74,8 @@ enum Stage {
 pub(super) struct Extent {
     len: u32,
     stage: Stage,
-    _charge: Charge,
+    /// `None` as long as it waits.
+    charged: Option<Charged>,
 }
 
 impl Bus {
@@ -86,26 +106,61 @@ impl Bus {
         if number >= MAX_EXTENTS || !is_extent_len(len) || self.extents.contains_key(&id) {
             return Err(protocol("it wanted an extent that cannot be"));
         }
-        let mib = len >> 20;
-        let quota = self.members.get(&from).map(|member| &member.extents);
-        let Some(charge) = quota.and_then(|quota| quota.charge_many(mib)) else {
-            let limit = quota.map_or(0, Quota::limit);
-            let message = format!(
-                "{mib} MiB more would exceed the {limit} MiB that this plugin may have for large payloads"
-            );
-            self.refuse_extent(from, id, Failure::new(Code::Overloaded, message));
-            return Ok(Weight::Charged);
-        };
         let extent = Extent {
             len,
-            stage: Stage::Writer,
-            _charge: charge,
+            stage: Stage::Waiting,
+            charged: None,
         };
         self.extents.insert(id, extent);
-        self.deadlines
-            .set(Awaited::Extent(end, number), Some(now + self.step));
-        self.ask(from, Effect::NewExtent(from, id, len));
+        if let Err(short) = self.begin_extent(id, now) {
+            // All that wait are looked through whenever something comes free.
+            if short.may_pass && self.waiting.len() < MAX_WAITING {
+                self.waiting.push(id);
+                self.deadlines
+                    .set(Awaited::Extent(end, number), Some(now + PATIENCE));
+            } else {
+                self.extent_failed(from, id, overloaded(short));
+            }
+        }
         Ok(Weight::Charged)
+    }
+
+    /// Charges an extent that waits, and has it made.
+    fn begin_extent(&mut self, id: ExtentId, now: Instant) -> Result<(), Short> {
+        let (Some(users), Some(extent)) = (self.users(id), self.extents.get_mut(&id)) else {
+            return Ok(());
+        };
+        let Some(member) = self.members.get(&users[0]) else {
+            return Ok(());
+        };
+        let charged = self.charges.charge(&member.extents, users, extent.len)?;
+        extent.charged = Some(charged);
+        extent.stage = Stage::Writer;
+        let len = extent.len;
+        self.deadlines.set(
+            Awaited::Extent(id.0, id.1),
+            Some(now + self.step.saturating_mul(ALLOCATING)),
+        );
+        self.ask(users[0], Effect::NewExtent(users[0], id, len));
+        Ok(())
+    }
+
+    /// Nobody holds any more what is numbered so: others may have its place.
+    pub(crate) fn extents_freed(&mut self, serials: &[u64], now: Instant) {
+        for serial in serials {
+            self.charges.freed(*serial);
+        }
+        for id in std::mem::take(&mut self.waiting) {
+            if self.begin_extent(id, now).is_err() {
+                self.waiting.push(id);
+            }
+        }
+    }
+
+    /// The writer and the reader of an extent, while its link lives.
+    fn users(&self, (end, _): ExtentId) -> Option<Users> {
+        let link = self.links.get(&end.link)?;
+        Some([link.plugin(end.side), link.plugin(end.other().side)])
     }
 
     /// Moves an extent on if it is where it should be; `None` when its link is gone meanwhile.
@@ -131,69 +186,6 @@ impl Bus {
         }
     }
 
-    /// Forgets an extent that this side acknowledges late; says whether it is one.
-    fn was_late(&mut self, from: PluginId, own: LinkEnd, id: ExtentId) -> bool {
-        let stage = self.extents.get(&id).map(|extent| extent.stage);
-        if stage != Some(Stage::Late(own.side)) {
-            return false;
-        }
-        self.forget_extent(id);
-        if own != id.0 {
-            let (end, number) = (own, id.1);
-            self.send(from, ToPlugin::PeerExtentGone { end, number });
-        }
-        true
-    }
-
-    /// A side cannot use an extent: one of its own, or one of its peer's.
-    pub(super) fn extent_unusable(
-        &mut self,
-        from: PluginId,
-        end: LinkEnd,
-        (own, number): (bool, u8),
-        failure: &Failure,
-    ) -> Result<Weight, Failure> {
-        let id = match own {
-            true => (end, number),
-            false => (end.other(), number),
-        };
-        let awaited = match own {
-            true => Stage::Writer,
-            false => Stage::Reader,
-        };
-        let Some(_) = self.advance(from, end, id, (awaited, awaited))? else {
-            return self.acknowledged(from);
-        };
-        let weight = self.acknowledged(from)?;
-        self.close_extent(id);
-        self.forget_extent(id);
-        if !own && let Some(link) = self.links.get(&end.link) {
-            let (writer, reader) = (link.plugin(id.0.side), self.label_of(from));
-            let message = format!(
-                "{reader} cannot use the memory for this payload: {}",
-                failure.message
-            );
-            self.refuse_extent(writer, id, Failure::new(Code::System, message));
-        }
-        Ok(weight)
-    }
-
-    /// Closes the broker's descriptor of an extent whose link is still there.
-    fn close_extent(&mut self, id: ExtentId) {
-        if let Some(link) = self.links.get(&id.0.link) {
-            let plugins = [link.plugin(0), link.plugin(1)];
-            self.effects.push_back(Effect::ForgetExtent(id, plugins));
-        }
-    }
-
-    /// The shell has closed an extent before a side that is late was sent it.
-    pub(crate) fn extent_unsent(&mut self, id: ExtentId) {
-        let stage = self.extents.get(&id).map(|extent| extent.stage);
-        if matches!(stage, Some(Stage::Late(_))) {
-            self.forget_extent(id);
-        }
-    }
-
     pub(super) fn extent_mapped(
         &mut self,
         from: PluginId,
@@ -206,7 +198,7 @@ impl Bus {
         self.acknowledged(from)
     }
 
-    /// The shell has closed an extent to further writers.
+    /// The shell has closed an extent to further writers, and all of it is allocated.
     pub(crate) fn extent_sealed(&mut self, id: ExtentId, now: Instant) {
         let (Some(link), Some(extent)) = (self.links.get(&id.0.link), self.extents.get_mut(&id))
         else {
@@ -256,16 +248,15 @@ impl Bus {
         {
             return Ok(Weight::Charged);
         }
-        self.extents.remove(&id);
-        if let Some(link) = self.links.get(&id.0.link) {
-            let end = id.0.other();
-            let reader = link.plugin(end.side);
-            self.send(reader, ToPlugin::PeerExtentGone { end, number: id.1 });
+        if let Some(users) = self.users(id) {
+            let (end, number) = (id.0.other(), id.1);
+            self.send(users[1], ToPlugin::PeerExtentGone { end, number });
+            self.let_go(id, users);
         }
         Ok(Weight::Charged)
     }
 
-    /// The shell could not make an extent.
+    /// An extent could not be made: nobody has it.
     pub(crate) fn extent_failed(&mut self, to: PluginId, id: ExtentId, failure: Failure) {
         self.forget_extent(id);
         self.refuse_extent(to, id, failure);
@@ -280,7 +271,7 @@ impl Bus {
         self.send(to, refused);
     }
 
-    /// Forgets the extents of a link that has ended.
+    /// Forgets the extents of a link between these two that has ended.
     pub(super) fn drop_extents(&mut self, link: u64, plugins: [PluginId; 2]) {
         let ids: Vec<ExtentId> = self
             .extents
@@ -288,50 +279,36 @@ impl Bus {
             .map(|(id, _)| *id)
             .collect();
         for id in ids {
-            self.forget_extent(id);
-            self.effects.push_back(Effect::ForgetExtent(id, plugins));
+            let [a, b] = plugins;
+            self.let_go(id, if id.0.side == 0 { [a, b] } else { [b, a] });
         }
     }
 
-    fn forget_extent(&mut self, id: ExtentId) {
-        self.extents.remove(&id);
+    /// Gives an extent's number up. Its memory stays charged until nobody holds it.
+    fn let_go(&mut self, id: ExtentId, users: Users) {
+        if let Some(charged) = self.forget_extent(id) {
+            let serial = self.charges.keep(users, charged);
+            self.effects
+                .push_back(Effect::LetGoExtent(id, serial, users));
+        }
+    }
+
+    fn forget_extent(&mut self, id: ExtentId) -> Option<Charged> {
         self.deadlines.set(Awaited::Extent(id.0, id.1), None);
-    }
-
-    /// Refuses an extent to its writer because one side keeps it waiting.
-    pub(super) fn extent_is_late(&mut self, id: ExtentId) {
-        let (Some(link), Some(extent)) = (self.links.get(&id.0.link), self.extents.get_mut(&id))
-        else {
-            return;
-        };
-        let side = match extent.stage {
-            Stage::Writer => id.0.side,
-            Stage::Reader => id.0.other().side,
-            Stage::Sealing | Stage::Ready | Stage::Late(_) => return,
-        };
-        extent.stage = Stage::Late(side);
-        let writer = link.plugin(id.0.side);
-        let failure = self.does_not_map(id, side);
-        self.close_extent(id);
-        self.refuse_extent(writer, id, failure);
-    }
-
-    fn does_not_map(&self, id: ExtentId, side: u8) -> Failure {
-        let plugin = self.links.get(&id.0.link).map(|link| link.plugin(side));
-        let plugin = plugin.map_or_else(String::new, |plugin| self.label_of(plugin));
-        let step = self.step;
-        let message = format!(
-            "{plugin} did not map the memory for this payload within {step:?}; it may be stopped \
-             or too busy"
-        );
-        Failure::new(Code::Timeout, message)
+        self.waiting.retain(|other| *other != id);
+        self.extents.remove(&id)?.charged
     }
 
     /// Bytes of extents on a link, both sides together.
     pub(crate) fn extent_bytes(&self, link: u64) -> u64 {
         let extents = self.extents.range(of_link(link));
-        extents.map(|(_, extent)| u64::from(extent.len)).sum()
+        let made = extents.filter(|(_, extent)| extent.charged.is_some());
+        made.map(|(_, extent)| u64::from(extent.len)).sum()
     }
+}
+
+fn overloaded(short: Short) -> Failure {
+    Failure::new(Code::Overloaded, short.why)
 }
 
 /// The ids that extents of a link can have.

@@ -1,6 +1,7 @@
 //! The bus as a state machine without I/O: plugins, gates and links. Records and deadlines go
 //! in, [`Effect`]s come out.
 
+mod charges;
 mod extents;
 mod gates;
 mod late;
@@ -21,6 +22,7 @@ use crate::link::Link;
 use crate::policy::Policies;
 use crate::quota::Quota;
 use crate::registry::{PluginId, Registry};
+use charges::Charges;
 use extents::Extent;
 
 pub(crate) use extents::ExtentId;
@@ -77,6 +79,9 @@ pub(crate) struct Bus {
     registry: Registry,
     links: BTreeMap<u64, Link>,
     extents: BTreeMap<ExtentId, Extent>,
+    charges: Charges,
+    /// Extents for which there is no room yet, in the order in which they were asked for.
+    waiting: Vec<ExtentId>,
     pairs: HashMap<(PluginId, PluginId), u64>,
     of_plugin: HashMap<PluginId, Vec<u64>>,
     next_link: u64,
@@ -100,6 +105,8 @@ impl Bus {
             registry: Registry::default(),
             links: BTreeMap::new(),
             extents: BTreeMap::new(),
+            charges: Charges::new(),
+            waiting: Vec::new(),
             pairs: HashMap::new(),
             of_plugin: HashMap::new(),
             next_link: 1,
@@ -109,6 +116,12 @@ impl Bus {
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
         }
+    }
+
+    /// Sets how many MiB the extents of all plugins may have together, and how many the kernel gives
+    /// to each at once.
+    pub(crate) fn limit_extents(&mut self, mib: u32, unit_mib: u32) {
+        self.charges.limit(mib, unit_mib);
     }
 
     /// The living plugin that bears a name.
@@ -291,15 +304,18 @@ impl Bus {
             match awaited {
                 Awaited::Status(plugin) => self.late(plugin, "map its status page"),
                 Awaited::Link(link) => self.link_is_late(link, now),
-                Awaited::Extent(end, number) => self.extent_is_late((end, number)),
+                Awaited::Extent(end, number) => self.extent_is_late((end, number), now),
                 Awaited::Memory(a, b) => self.refresh_between([a, b], now),
             }
         }
     }
 
     fn late(&mut self, plugin: PluginId, what: &str) {
-        let step = self.step;
-        let message = format!("the plugin did not {what} within {step:?}");
+        self.late_within(plugin, what, self.step);
+    }
+
+    fn late_within(&mut self, plugin: PluginId, what: &str, time: Duration) {
+        let message = format!("the plugin did not {what} within {time:?}");
         let failure = Failure::new(Code::Timeout, message);
         self.effects.push_back(Effect::End(plugin, failure));
     }

@@ -5,6 +5,7 @@ use callgate_layout::envelope::Face;
 
 use super::*;
 
+mod extents;
 mod late;
 mod rights;
 

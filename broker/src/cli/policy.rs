@@ -13,6 +13,8 @@ use crate::{Builder, Policy};
 struct Document {
     #[serde(default)]
     strict: bool,
+    /// MiB of extents of all plugins together.
+    bus_extent_mib: Option<u32>,
     plugins: BTreeMap<String, Entry>,
 }
 
@@ -43,6 +45,9 @@ pub(super) fn read(path: &Path, mut builder: Builder) -> Result<Builder, String>
         serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     if document.strict {
         builder = builder.strict(true);
+    }
+    if let Some(most) = document.bus_extent_mib {
+        builder = builder.bus_extent_mib(most);
     }
     for (name, entry) in document.plugins {
         let policy = entry

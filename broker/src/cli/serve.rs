@@ -17,7 +17,8 @@ use crate::{Broker, StartError};
 pub(super) struct Options {
     /// A JSON file that says what plugins may do, each by its name or a pattern of names:
     /// {"plugins": {"Rack": {"capabilities": ["gate.provide:Rack.*", "gate.call:*"], "limits":
-    /// {"gates": 16}}}}. Limits are gates, opens, links and extent_mib; "strict": true is as --strict
+    /// {"gates": 16}}}}. Limits are gates, opens, links and extent_mib; "bus_extent_mib": 1024, beside
+    /// "plugins", is the most of the last for all together; "strict": true is as --strict
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Refuse plugins that the policy file does not name, instead of letting them do everything

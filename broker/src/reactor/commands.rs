@@ -53,8 +53,10 @@ pub(crate) enum Command {
     Stop,
 }
 
+type Run = Box<dyn FnOnce(&mut Reactor, Instant) + Send>;
+
 /// What a helper's job came to: run on the broker's thread.
-pub(crate) struct Outcome(Box<dyn FnOnce(&mut Reactor, Instant) + Send>);
+pub(crate) struct Outcome(Run);
 
 impl Outcome {
     pub(crate) fn new(run: impl FnOnce(&mut Reactor, Instant) + Send + 'static) -> Outcome {

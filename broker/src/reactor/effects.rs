@@ -39,7 +39,7 @@ impl Reactor {
                 }
             }
             Effect::NewExtent(to, id, len) => self.new_extent(to, id, len, now),
-            Effect::SealExtent(owner, id) => self.seal_extent(owner, id, now),
+            Effect::SealExtent(owner, id) => self.seal_extent(owner, id),
             Effect::PeerExtent {
                 to,
                 end,
@@ -49,7 +49,9 @@ impl Reactor {
                 self.peer_extent(to, end, (number, len), now);
             }
             Effect::ExtentRead(reader, id) => self.extent_read(reader, id),
-            Effect::ForgetExtent(id, plugins) => self.forget_extent(id, plugins),
+            Effect::LetGoExtent(id, serial, plugins) => {
+                self.let_go_extent(id, serial, plugins, now);
+            }
             Effect::GaveUp(link, why) => {
                 // As often as a plugin likes, and with any text: as little as of other warnings.
                 if self.warnings.take(now) {

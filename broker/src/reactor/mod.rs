@@ -8,12 +8,14 @@ mod commands;
 mod descriptors;
 mod effects;
 mod extents;
+mod held;
 mod listing;
 mod outgoing;
 mod records;
 mod session;
 mod stop;
 mod tokens;
+mod watches;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -27,18 +29,23 @@ use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, ToPlugin};
 use crossbeam_channel::Receiver;
 use mio::{Events, Poll};
 
-pub(crate) use commands::{Command, WayBack};
+pub(crate) use commands::{Command, Outcome, WayBack};
 pub(crate) use tokens::WAKER;
 
 use crate::builder::Settings;
 use crate::bus::{Bus, ExtentId};
 use crate::child::Tracked;
 use crate::deadlines::Deadlines;
+use crate::helper::Helper;
+use crate::huge;
 use crate::quota::TokenBucket;
 use crate::registry::PluginId;
 use crate::socket::Listener;
+use extents::Memory;
+use held::HeldMemory;
 use session::{Connection, Session};
 use tokens::{Kind, parts};
+use watches::Watches;
 
 /// Records that are read from one session before it is the next one's turn.
 const BATCH: usize = 32;
@@ -55,6 +62,8 @@ enum Timer {
     Resend(PluginId),
     /// Accepting is tried again.
     Accept,
+    /// Extents that somebody held are looked at again.
+    Held,
 }
 
 /// All that the thread owns.
@@ -67,7 +76,11 @@ pub(crate) struct Reactor {
     bus: Bus,
     sessions: HashMap<PluginId, Session>,
     outboxes: HashMap<LinkEnd, Arc<OwnedFd>>,
-    extents: HashMap<ExtentId, Arc<OwnedFd>>,
+    extents: HashMap<ExtentId, Memory>,
+    watches: Watches,
+    held: HeldMemory,
+    /// Works on the memory of extents; `None` until there is one.
+    memory_helper: Option<Helper<Outcome>>,
     children: HashMap<u64, Tracked>,
     /// Somebody who connected and whose process could not be looked up for want of descriptors.
     half_accepted: Option<OwnedFd>,
@@ -101,6 +114,7 @@ impl Reactor {
         }
         let now = Instant::now();
         let mut bus = Bus::new(settings.limits.for_plugins(), settings.step_deadline);
+        bus.limit_extents(settings.limits.bus_extent_mib, huge::unit_mib());
         bus.set_policies(settings.policies.clone());
         Ok(Reactor {
             poll,
@@ -112,6 +126,9 @@ impl Reactor {
             sessions: HashMap::new(),
             outboxes: HashMap::new(),
             extents: HashMap::new(),
+            watches: Watches::new(),
+            held: HeldMemory::new(),
+            memory_helper: None,
             children: HashMap::new(),
             half_accepted: None,
             accepts_late: false,
@@ -164,6 +181,7 @@ impl Reactor {
     fn event(&mut self, event: &mio::event::Event, now: Instant) {
         match parts(event.token()) {
             (Kind::Own, _) if event.token() == WAKER => self.obey(now),
+            (Kind::Own, _) if event.token() == tokens::WATCHES => self.extents_gone(now),
             (Kind::Own, _) => self.accept(now),
             (Kind::Socket, id) => {
                 let id = PluginId(id);
@@ -230,6 +248,7 @@ impl Reactor {
                     self.flush(id, now);
                 }
                 Timer::Accept => self.accept(now),
+                Timer::Held => self.look_at_held(now),
             }
         }
         self.bus.expire(now);

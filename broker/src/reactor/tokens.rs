@@ -5,7 +5,7 @@ use mio::Token;
 /// What a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The broker's own: [`WAKER`] and [`LISTENER`].
+    /// The broker's own: [`WAKER`], [`LISTENER`] and [`WATCHES`].
     Own,
     /// A session's socket.
     Socket,
@@ -19,6 +19,8 @@ pub(crate) enum Kind {
 pub(crate) const WAKER: Token = Token(0);
 /// Somebody connects.
 pub(crate) const LISTENER: Token = Token(4);
+/// The memory of an extent is gone.
+pub(crate) const WATCHES: Token = Token(8);
 
 /// The token for a numbered thing.
 pub(crate) fn token(kind: Kind, id: u64) -> Token {
@@ -49,5 +51,6 @@ mod tests {
         }
         assert_eq!(parts(WAKER), (Kind::Own, 0));
         assert_eq!(parts(LISTENER), (Kind::Own, 1));
+        assert_eq!(parts(WATCHES), (Kind::Own, 2));
     }
 }

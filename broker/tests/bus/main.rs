@@ -10,5 +10,6 @@ mod hello;
 mod hostile;
 mod links;
 mod listing;
+mod memory;
 mod socket;
 mod spawn;

@@ -187,6 +187,15 @@ impl Peer {
         }
     }
 
+    /// Asks for an extent, and takes it: a file without memory.
+    pub(crate) fn new_extent(&mut self, end: LinkEnd, number: u8, len: u32) -> OwnedFd {
+        self.send(&ToBroker::WantExtent { end, number, len });
+        match self.next() {
+            Some((ToPlugin::NewExtent { .. }, mut fds)) => fds.pop().unwrap(),
+            other => panic!("no extent: {other:?}"),
+        }
+    }
+
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.next_within(Duration::from_millis(50)).is_err()
     }

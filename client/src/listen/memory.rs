@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use callgate_layout::control::{LinkEnd, PeerInfo};
+use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToBroker};
 use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::payload::is_extent_len;
 use callgate_layout::sys::mapping::Mapping;
@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::extents::Extents;
 use crate::here;
 use crate::link::{Link, LinkParts};
+use crate::memory::{self, NewExtent};
 
 impl Work {
     pub(super) fn new_outbox(
@@ -71,17 +72,27 @@ impl Work {
         }
     }
 
+    /// Has an extent allocated; that takes long, so this thread only hands it on.
     pub(super) fn new_extent(
         &self,
         end: LinkEnd,
         (number, len): (u8, u32),
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
-        let [memory] = expect(descriptors)?;
+        let [file] = expect(descriptors)?;
         check_extent(len)?;
-        let memory = Mapping::writable(memory, len as usize)
-            .map_err(|error| unmapped(len as usize, &error))?;
-        self.extents(end, |extents| extents.mapped(number, memory));
+        let Some(link) = self.bus.link(end) else {
+            let why = "this side has let the link go";
+            let failure = Failure::new(Code::ProviderGone, why);
+            return self.bus.send(&ToBroker::ExtentFailed {
+                end,
+                own: true,
+                number,
+                failure,
+            });
+        };
+        let len = len as usize;
+        memory::allocate(&self.bus, &link, NewExtent { number, len, file });
         Ok(())
     }
 

@@ -2,13 +2,19 @@
 //!
 //! An outbox or status page is made with [`create`] (sealed against shrinking and growing from
 //! the start, so that nobody can truncate it under another's feet), mapped by its one writer,
-//! and then closed to all further writers by [`seal_writer`].
+//! and then closed to all further writers by [`seal_writer`]. The memory of an extent is besides
+//! [allocated](allocate) by its writer, whom the kernel charges for it, and looked at by the broker
+//! ([`allocated`]) once nobody can free any of it.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::stat::fstat;
 use nix::unistd::ftruncate;
 
 use super::standard;
@@ -20,19 +26,11 @@ pub fn create(name: &str, len: usize) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// As [`create`], with all memory allocated, so that no page fault of a reader or writer ever
-/// has to (and can fail to) allocate.
-pub fn create_allocated(name: &str, len: usize) -> io::Result<OwnedFd> {
-    let fd = unsealed(name, len)?;
-    fallocate(&fd, FallocateFlags::empty(), 0, len as i64)?;
-    add(fd.as_fd(), SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW)?;
-    Ok(fd)
-}
-
 /// Makes a memory file that holds `bytes` and that nobody can change any more.
 pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    check_limit(bytes.len())?;
     let fd = unsealed(name, 0)?;
-    let mut file = std::fs::File::from(fd);
+    let mut file = File::from(fd);
     io::Write::write_all(&mut file, bytes)?;
     let fd = OwnedFd::from(file);
     add(
@@ -43,6 +41,42 @@ pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
             | SealFlag::F_SEAL_SEAL,
     )?;
     Ok(fd)
+}
+
+/// Allocates all of a file of `len` bytes, so that no page fault ever has to (and can fail to).
+///
+/// The memory is charged to the memory cgroup of the calling process. Inside a size that somebody
+/// else has set, this process's `RLIMIT_FSIZE` does not count. A signal that comes meanwhile makes the
+/// kernel begin anew, so a thread that does this had better block signals.
+pub fn allocate(fd: BorrowedFd<'_>, len: usize) -> io::Result<()> {
+    loop {
+        match fallocate(fd, FallocateFlags::empty(), 0, len as i64) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Bytes of memory that a file has now. Only where its size is sealed they all lie inside of it,
+/// and only after [`seal_writer`] none of them can be freed any more.
+pub fn allocated(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let blocks = u64::try_from(fstat(fd)?.st_blocks).unwrap_or(0);
+    Ok(blocks * 512)
+}
+
+/// Opens a memory file of this process anew, for reading and perhaps also for writing.
+///
+/// Other than the descriptor that [`create`] gives, one that is opened counts among those that a
+/// lease looks for; see [`is_held_elsewhere`](super::lease::is_held_elsewhere).
+pub fn reopen(fd: BorrowedFd<'_>, writable: bool) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let mut options = File::options();
+    let opened = options.read(true).write(writable).open(&path);
+    opened.map(OwnedFd::from).map_err(|error| {
+        let text = format!("{path} cannot be opened: {error}");
+        io::Error::new(error.kind(), text)
+    })
 }
 
 /// Ends the time in which the memory can be mapped for writing; who has it mapped keeps it.
@@ -65,10 +99,24 @@ pub fn has_sealed_size(fd: BorrowedFd<'_>) -> bool {
 }
 
 fn unsealed(name: &str, len: usize) -> io::Result<OwnedFd> {
+    check_limit(len)?;
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
     let fd = standard::above(fd)?;
     ftruncate(&fd, len as i64)?;
     Ok(fd)
+}
+
+/// Setting a size beyond this process's limit would not fail, but end the process by `SIGXFSZ`.
+fn check_limit(len: usize) -> io::Result<()> {
+    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    if len as u64 <= limit {
+        return Ok(());
+    }
+    let text = format!(
+        "it needs {len} bytes, and RLIMIT_FSIZE of process {} allows {limit}; raise it (ulimit -f)",
+        std::process::id()
+    );
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, text))
 }
 
 fn add(fd: BorrowedFd<'_>, seals: SealFlag) -> io::Result<()> {

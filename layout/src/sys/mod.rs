@@ -9,6 +9,7 @@ pub mod fork;
 #[cfg(not(callgate_loom))]
 pub mod futex;
 pub mod inherit;
+pub mod lease;
 pub mod limits;
 pub mod mapping;
 pub mod memfd;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Context, HandlerError, Plugin, Result, View};
 use callgate_tests::shorthand::connect_early;
-use callgate_tests::{PATIENCE, spans, suite};
+use callgate_tests::{PATIENCE, lending, spans, suite};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -55,6 +55,8 @@ fn main() {
         "endless" => endless(&plugin, name).expect("providing"),
         "provider" => provider(&plugin, name).expect("providing"),
         "caller" => caller(&plugin, &more[0]).expect("calling"),
+        "taker" => lending::take(&plugin, name).expect("providing"),
+        "lender" => lending::lend(&plugin, &more[0]).expect("calling"),
         "quiet-caller" => quiet_caller(&plugin, &more[0]).expect("calling"),
         "stress" => callgate_tests::stress::run(&plugin, more).expect("calling"),
         other => panic!("unknown role {other}"),

@@ -201,7 +201,7 @@ fn an_extent_that_one_side_cannot_use_is_only_refused() {
         let effects = world.effects();
         assert!(world.bus.extents.is_empty() && world.bus.links.len() == 1);
         assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
-        let closed = |effect: &Effect| matches!(effect, Effect::ForgetExtent(..));
+        let closed = |effect: &Effect| matches!(effect, Effect::LetGoExtent(..));
         assert!(effects.iter().any(closed), "{effects:?}");
         // The writer knows about its own failure.
         let refused = refused_extent(&effects);

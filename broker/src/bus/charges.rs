@@ -1,0 +1,138 @@
+//! Who is charged for the memory of extents, and until when.
+//!
+//! An extent is charged twice: to the plugin that writes it, and to the bus. Both charges last until
+//! the kernel says that nobody holds the memory any more (`reactor/watches.rs`), which can be long
+//! after the extent was returned, its link ended, or its writer died. The charge of a plugin that has
+//! gone goes with it, because its next incarnation begins with a quota of its own; that of the bus
+//! stays.
+//!
+//! A peer that keeps what was returned can use up at most half of its writer's quota: further
+//! extents between these two are refused then, so that the writer's other links go on.
+
+use std::collections::BTreeMap;
+
+use crate::quota::{Charge, Quota};
+use crate::registry::PluginId;
+
+/// The plugins that have an extent: its writer and its reader.
+pub(super) type Users = [PluginId; 2];
+
+/// Memory of extents on the whole bus.
+#[derive(Debug)]
+pub(super) struct Charges {
+    bus: Quota,
+    /// The kernel gives such files at least so many MiB at once.
+    unit_mib: u32,
+    held: BTreeMap<u64, Held>,
+    next: u64,
+}
+
+/// The charges for one extent; dropping them gives them back.
+#[derive(Debug)]
+pub(super) struct Charged {
+    mib: u32,
+    _plugin: Charge,
+    _bus: Charge,
+}
+
+/// An extent that is of no more use, and that somebody may still hold.
+#[derive(Debug)]
+struct Held {
+    users: Users,
+    charged: Charged,
+}
+
+/// Why an extent cannot be charged.
+#[derive(Debug)]
+pub(super) struct Short {
+    pub(super) why: String,
+    /// Whether it could be once nobody holds any more what was returned.
+    pub(super) may_pass: bool,
+}
+
+impl Charges {
+    pub(super) fn new() -> Charges {
+        Charges {
+            bus: Quota::new(u32::MAX),
+            unit_mib: 1,
+            held: BTreeMap::new(),
+            next: 1,
+        }
+    }
+
+    /// Sets what all extents of the bus may have, and in which units the kernel gives memory.
+    pub(super) fn limit(&mut self, mib: u32, unit_mib: u32) {
+        self.bus = Quota::new(mib);
+        self.unit_mib = unit_mib.max(1);
+    }
+
+    /// Charges an extent of so many bytes to its writer, whose quota this is, and to the bus.
+    pub(super) fn charge(&self, quota: &Quota, users: Users, len: u32) -> Result<Charged, Short> {
+        let mib = len.div_ceil(1 << 20).next_multiple_of(self.unit_mib);
+        let limit = quota.limit();
+        let kept = self.held_by(|held| held.users == users);
+        if kept > 0 && kept + mib > limit / 2 {
+            let why = format!(
+                "{kept} MiB that this plugin returned are still held by it or by the other plugin of \
+                 the link; more than half of the {limit} MiB that it may have for large payloads \
+                 cannot be kept that way"
+            );
+            let may_pass = mib <= limit;
+            return Err(Short { why, may_pass });
+        }
+        let own = self.held_by(|held| held.users[0] == users[0]);
+        let plugin = quota.charge_many(mib).ok_or_else(|| {
+            let what = format!("the {limit} MiB that this plugin may have for large payloads");
+            short(quota, &what, (mib, own))
+        })?;
+        let bus = self.bus.charge_many(mib).ok_or_else(|| {
+            let limit = self.bus.limit();
+            let what =
+                format!("the {limit} MiB that all plugins of this bus have for them together");
+            short(&self.bus, &what, (mib, self.held_by(|_| true)))
+        })?;
+        Ok(Charged {
+            mib,
+            _plugin: plugin,
+            _bus: bus,
+        })
+    }
+
+    /// Keeps an extent charged that is of no more use, under the number that this gives, until
+    /// [`Charges::freed`] is told it.
+    pub(super) fn keep(&mut self, users: Users, charged: Charged) -> u64 {
+        let serial = self.next;
+        self.next += 1;
+        self.held.insert(serial, Held { users, charged });
+        serial
+    }
+
+    /// Nobody holds the memory any more.
+    pub(super) fn freed(&mut self, serial: u64) {
+        self.held.remove(&serial);
+    }
+
+    /// MiB that are of no more use, and that somebody may still hold.
+    fn held_by(&self, is_meant: impl Fn(&Held) -> bool) -> u32 {
+        let held = self.held.values().filter(|held| is_meant(held));
+        held.map(|held| held.charged.mib).sum()
+    }
+
+    /// MiB that are charged to the bus.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> u32 {
+        self.bus.used()
+    }
+}
+
+/// The refusal of so many MiB, where so many were returned and may still be held.
+fn short(quota: &Quota, what: &str, (mib, held): (u32, u32)) -> Short {
+    let used = quota.used();
+    let mut why = format!("{mib} MiB more would exceed {what}: {used} MiB are in use");
+    if held > 0 {
+        why += &format!(", and {held} MiB of these were returned, but somebody still holds them");
+    }
+    let rest = used.saturating_sub(held).saturating_add(mib);
+    let may_pass = held > 0 && rest <= quota.limit();
+    Short { why, may_pass }
+}

@@ -1,0 +1,242 @@
+//! The stages of extents, and their charges.
+
+use super::*;
+
+const MIB: u32 = 1 << 20;
+const WRITER: LinkEnd = LinkEnd { link: 1, side: 0 };
+const READER: LinkEnd = LinkEnd { link: 1, side: 1 };
+
+/// A world with a link from A to B.
+fn linked() -> World {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.obedient();
+    world
+}
+
+impl World {
+    fn want(&mut self, number: u8, mib: u32) -> Vec<Effect> {
+        let (end, len) = (WRITER, mib * MIB);
+        self.ok(A, ToBroker::WantExtent { end, number, len });
+        self.effects()
+    }
+
+    /// The way of an extent up to where it can be used.
+    fn make(&mut self, number: u8, mib: u32) {
+        let id = (WRITER, number);
+        assert_eq!(
+            self.want(number, mib),
+            [Effect::NewExtent(A, id, mib * MIB)]
+        );
+        let end = WRITER;
+        self.ok(A, ToBroker::ExtentMapped { end, number });
+        assert_eq!(self.effects(), [Effect::SealExtent(A, id)]);
+        self.bus.extent_sealed(id, self.now);
+        let effects = self.effects();
+        assert!(
+            matches!(effects[..], [Effect::PeerExtent { to: B, .. }]),
+            "{effects:?}"
+        );
+        let end = READER;
+        self.ok(B, ToBroker::PeerExtentMapped { end, number });
+        let ready = ToPlugin::ExtentReady {
+            end: WRITER,
+            number,
+        };
+        let effects = [Effect::ExtentRead(B, id), Effect::Send(A, ready)];
+        assert_eq!(self.effects(), effects);
+    }
+
+    /// Returns an extent, and gives the number under which it stays charged.
+    fn give_back(&mut self, number: u8) -> u64 {
+        let end = WRITER;
+        self.ok(A, ToBroker::ReturnExtent { end, number });
+        serial(&self.effects())
+    }
+
+    fn used(&self) -> (u32, u32) {
+        let plugin = self.bus.members.get(&A).map_or(0, |a| a.extents.used());
+        (plugin, self.bus.charges.used())
+    }
+}
+
+fn serial(effects: &[Effect]) -> u64 {
+    let serial = effects.iter().find_map(|effect| match effect {
+        Effect::LetGoExtent(_, serial, _) => Some(*serial),
+        _ => None,
+    });
+    serial.unwrap_or_else(|| panic!("{effects:?}"))
+}
+
+fn refused(effects: &[Effect]) -> Option<&Failure> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Send(A, ToPlugin::ExtentRefused { failure, .. }) => Some(failure),
+        _ => None,
+    })
+}
+
+/// The charge that ended with the return let a plugin have any amount.
+#[test]
+fn a_returned_extent_is_charged_until_it_is_free() {
+    let mut world = linked();
+    world.make(0, 2);
+    assert_eq!(world.used(), (2, 2));
+    let serial = world.give_back(0);
+    assert_eq!(world.used(), (2, 2));
+    world.bus.extents_freed(&[serial], world.now);
+    assert_eq!(world.used(), (0, 0));
+    world.bus.extents_freed(&[serial, 77], world.now);
+    assert_eq!(world.used(), (0, 0), "but once");
+}
+
+/// An honest plugin at its limit, whose peer needs a moment to unmap, was refused.
+#[test]
+fn who_asks_while_it_is_being_freed_waits() {
+    let mut world = linked();
+    world.make(0, 8);
+    assert!(refused(&world.want(1, 1)).is_some(), "nothing was returned");
+    let serial = world.give_back(0);
+    assert_eq!(world.want(0, 4), [], "it waits");
+    assert_eq!(world.bus.extent_bytes(1), 0);
+    world.bus.extents_freed(&[serial], world.now);
+    let made = Effect::NewExtent(A, (WRITER, 0), 4 * MIB);
+    assert_eq!(world.effects(), [made]);
+    assert_eq!(world.used(), (4, 4));
+    assert!(world.bus.waiting.is_empty());
+}
+
+/// Somebody who keeps it must not make others wait for ever, nor take more than half.
+#[test]
+fn what_is_kept_ends_in_a_refusal_and_leaves_half() {
+    let mut world = linked();
+    world.make(0, 4);
+    world.give_back(0);
+    assert_eq!(world.want(1, 2), []);
+    world.now += STEP;
+    world.bus.expire(world.now);
+    let effects = world.effects();
+    let failure = refused(&effects).unwrap();
+    assert_eq!(failure.code, Code::Overloaded as u16);
+    assert!(failure.message.contains("4 MiB"), "{failure:?}");
+    assert!(world.bus.extents.is_empty() && world.bus.waiting.is_empty());
+    assert_eq!(world.bus.next_deadline(), None);
+}
+
+/// Acknowledged before it was charged, an extent would skip its checks.
+#[test]
+fn nothing_can_be_done_with_an_extent_that_waits() {
+    for number in [0, 1] {
+        let mut world = linked();
+        world.make(0, 8);
+        world.give_back(0);
+        world.want(1, 4);
+        let (end, failure) = (WRITER, Failure::new(Code::System, "no"));
+        for record in [
+            ToBroker::ExtentMapped { end, number },
+            ToBroker::ReturnExtent { end, number },
+            ToBroker::ExtentFailed {
+                end,
+                own: true,
+                number,
+                failure,
+            },
+        ] {
+            assert_eq!(world.code_of(A, record), Some(Code::Protocol));
+        }
+    }
+}
+
+/// A link that ends takes what waits with it; what was made stays charged.
+#[test]
+fn the_end_of_a_link_lets_go_of_its_extents() {
+    let mut world = linked();
+    world.make(0, 2);
+    world.make(1, 4);
+    world.give_back(1);
+    world.want(2, 4);
+    let why = Failure::new(Code::ProviderGone, "killed");
+    world.bus.remove(B, &why, world.now);
+    let effects = world.effects();
+    let first = serial(&effects);
+    assert!(effects.contains(&Effect::LetGoExtent((WRITER, 0), first, [A, B])));
+    assert!(world.bus.extents.is_empty() && world.bus.waiting.is_empty());
+    assert_eq!(world.used(), (6, 6), "the writer may still have both");
+    world.bus.extents_freed(&[1, 2], world.now);
+    assert_eq!(world.used(), (0, 0));
+}
+
+/// The memory of a plugin that has gone is not charged to its next incarnation, only to the bus.
+#[test]
+fn a_dead_writers_charge_goes_with_it() {
+    let mut world = linked();
+    world.make(0, 8);
+    let identity = world.bus.member(A).unwrap().identity.clone();
+    let why = Failure::new(Code::ProviderGone, "killed");
+    world.bus.remove(A, &why, world.now);
+    let serial = serial(&world.effects());
+    world.bus.admit(A, identity, 1, world.now);
+    assert_eq!(world.used(), (0, 8));
+    world.bus.extents_freed(&[serial], world.now);
+    assert_eq!(world.used(), (0, 0));
+}
+
+/// Whoever cannot allocate says so, and nobody's session ends.
+#[test]
+fn a_failed_allocation_is_no_offence() {
+    let mut world = linked();
+    world.want(0, 8);
+    let (end, failure) = (WRITER, Failure::new(Code::Overloaded, "no"));
+    let failed = ToBroker::ExtentFailed {
+        end,
+        own: true,
+        number: 0,
+        failure,
+    };
+    world.ok(A, failed.clone());
+    let serial = serial(&world.effects());
+    world.bus.extents_freed(&[serial], world.now);
+    assert_eq!(world.used(), (0, 0));
+    assert_eq!(world.bus.next_deadline(), None);
+    assert_eq!(world.code_of(A, failed), Some(Code::Protocol), "but once");
+}
+
+/// A bus's limit that each plugin keeps alone is none.
+#[test]
+fn the_bus_is_charged_in_what_the_kernel_gives() {
+    let mut world = linked();
+    world.bus.limit_extents(5, 2);
+    world.make(0, 1);
+    assert_eq!(world.used(), (2, 2), "a huge page");
+    let effects = world.want(1, 4);
+    let failure = refused(&effects).unwrap();
+    assert!(failure.message.contains("5 MiB that all"), "{failure:?}");
+    assert_eq!(world.used(), (2, 2));
+}
+
+/// A writer that stood still in the middle lost its session. Its memory stays charged, because it may
+/// have some of it.
+#[test]
+fn who_never_allocates_is_refused_and_charged() {
+    let mut world = linked();
+    world.want(0, 1);
+    world.bus.expire(world.now + STEP);
+    assert_eq!(world.effects(), []);
+    let used = world.used();
+    world.bus.expire(world.now + STEP * 5);
+    let effects = world.effects();
+    let failure = refused(&effects).unwrap();
+    assert_eq!(failure.code, Code::Timeout as u16);
+    assert!(
+        failure.message.contains("plugin `a` (pid 1) did not map"),
+        "{failure:?}"
+    );
+    assert_eq!((world.used(), effects.len()), (used, 1), "{effects:?}");
+    let effects = world.want(0, 1);
+    assert!(refused(&effects).is_some(), "the number is in use");
+    let end = LinkEnd { link: 1, side: 0 };
+    world.ok(A, ToBroker::ExtentMapped { end, number: 0 });
+    let effects = world.effects();
+    let let_go = |effect: &Effect| matches!(effect, Effect::LetGoExtent(..));
+    assert!(effects.iter().any(let_go), "{effects:?}");
+}

@@ -1,0 +1,265 @@
+//! The memory of extents: who allocates it, and until when it is charged.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use callgate::Limits;
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, LinkEnd, ToBroker, ToPlugin};
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::memfd;
+use nix::fcntl::OFlag;
+
+use crate::support::{Bus, Linked, Peer, bus, bus_with, code_of, link};
+
+const MIB: u32 = 1 << 20;
+
+/// A caller and a provider with a link, and each one's end of it.
+struct Pair {
+    writer: Peer,
+    reader: Peer,
+    ours: Linked,
+    theirs: Linked,
+}
+
+impl Pair {
+    fn new(bus: &Bus, name: &str) -> Pair {
+        let mut writer = bus.plugin(&format!("{name} writer"));
+        let mut reader = bus.plugin(&format!("{name} reader"));
+        let (ours, theirs, _) = link(&mut writer, &mut reader, name);
+        Pair {
+            writer,
+            reader,
+            ours,
+            theirs,
+        }
+    }
+
+    fn end(&self) -> LinkEnd {
+        self.ours.end
+    }
+
+    /// Has the writer ask for an extent: its file, or why there is none.
+    fn want(&mut self, number: u8, len: u32) -> Result<OwnedFd, Failure> {
+        let end = self.end();
+        self.writer.send(&ToBroker::WantExtent { end, number, len });
+        match self.writer.next() {
+            Some((ToPlugin::NewExtent { .. }, mut files)) => Ok(files.pop().unwrap()),
+            Some((ToPlugin::ExtentRefused { failure, .. }, _)) => Err(failure),
+            other => panic!("no extent: {other:?}"),
+        }
+    }
+
+    /// The whole way of an extent until it can be used: the writer's file and the reader's.
+    fn make(&mut self, number: u8, len: u32) -> Result<(OwnedFd, OwnedFd), Failure> {
+        let file = self.want(number, len)?;
+        memfd::allocate(file.as_fd(), len as usize).unwrap();
+        let (end, other) = (self.end(), self.theirs.end);
+        self.writer.send(&ToBroker::ExtentMapped { end, number });
+        let Some((ToPlugin::PeerExtent { .. }, mut files)) = self.reader.next() else {
+            panic!("no extent of the peer's");
+        };
+        let read = ToBroker::PeerExtentMapped { end: other, number };
+        self.reader.send(&read);
+        let ready = ToPlugin::ExtentReady { end, number };
+        assert_eq!(self.writer.record(), ready);
+        Ok((file, files.pop().unwrap()))
+    }
+
+    fn give_back(&mut self, number: u8) {
+        let (end, other) = (self.end(), self.theirs.end);
+        self.writer.send(&ToBroker::ReturnExtent { end, number });
+        let gone = ToPlugin::PeerExtentGone { end: other, number };
+        assert_eq!(self.reader.record(), gone);
+    }
+}
+
+fn limited(bus_extent_mib: u32) -> Bus {
+    let limits = Limits {
+        bus_extent_mib,
+        ..Limits::default()
+    };
+    bus_with(|builder| builder.limits(limits))
+}
+
+/// A plugin that kept the descriptors of 24 extents of 64 MiB that it had returned held six times
+/// its quota.
+#[test]
+fn what_is_returned_and_kept_stays_charged() {
+    let bus = bus();
+    let mut pair = Pair::new(&bus, "keeping");
+    let mut other = bus.plugin("another");
+    let mut kept = Vec::new();
+    let refused = loop {
+        match pair.make(0, 64 * MIB) {
+            Ok((file, _)) => kept.push(file),
+            Err(failure) => break failure,
+        }
+        pair.give_back(0);
+        assert!(kept.len() < 24, "1.5 GiB are held");
+    };
+    assert_eq!(code_of(&refused), Code::Overloaded);
+    assert!(refused.message.contains("still held"), "{refused:?}");
+    // Half of the quota, so that the rest is left to other links of the writer.
+    assert_eq!(kept.len(), 2);
+    assert_eq!(
+        other.provide("other", callgate_layout::envelope::Face::Function, 7),
+        None
+    );
+    drop(kept);
+    // The broker looks again before it refuses.
+    pair.make(0, 64 * MIB).unwrap();
+}
+
+/// Nor may the reader keep it, by a map and no descriptor.
+#[test]
+fn what_the_reader_keeps_stays_charged() {
+    let limits = Limits {
+        extent_mib: 4,
+        ..Limits::default()
+    };
+    let bus = bus_with(|builder| builder.limits(limits));
+    let mut pair = Pair::new(&bus, "keeping");
+    let (file, read) = pair.make(3, 2 * MIB).unwrap();
+    let map = Mapping::read_only(read, 2 << 20).unwrap();
+    drop(file);
+    pair.give_back(3);
+    let refused = pair.want(3, MIB).unwrap_err();
+    assert_eq!(code_of(&refused), Code::Overloaded);
+    assert!(refused.message.contains("2 MiB"), "{refused:?}");
+    drop(map);
+    pair.make(3, 4 * MIB).unwrap();
+}
+
+/// Nor by a descriptor that reads and writes nothing, and counts nowhere, until it is opened again.
+#[test]
+fn what_is_kept_by_a_mere_path_stays_charged() {
+    let bus = limited(4);
+    let mut pair = Pair::new(&bus, "keeping");
+    let (file, read) = pair.make(0, 4 * MIB).unwrap();
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let mut options = File::options();
+    let options = options.read(true).custom_flags(OFlag::O_PATH.bits());
+    let hidden = options.open(path).unwrap();
+    drop((file, read));
+    pair.give_back(0);
+    let refused = pair.want(0, MIB).unwrap_err();
+    assert_eq!(code_of(&refused), Code::Overloaded);
+    drop(hidden);
+    pair.make(0, 4 * MIB).unwrap();
+}
+
+/// A writer that did not allocate left that to its readers, and to whatever limit kills them.
+#[test]
+fn who_does_not_allocate_is_sent_away() {
+    for allocated in [0, MIB - 4096] {
+        let bus = bus();
+        let mut pair = Pair::new(&bus, "lying");
+        let file = pair.want(0, MIB).unwrap();
+        if allocated > 0 {
+            memfd::allocate(file.as_fd(), allocated as usize).unwrap();
+        }
+        let (end, number) = (pair.end(), 0);
+        pair.writer.send(&ToBroker::ExtentMapped { end, number });
+        let failure = pair.writer.ended();
+        assert_eq!(code_of(&failure), Code::Protocol);
+        let says = format!("it allocated {allocated}");
+        assert!(failure.message.contains(&says), "{failure:?}");
+        let gone = pair.reader.record();
+        assert!(matches!(gone, ToPlugin::LinkGone { .. }), "{gone:?}");
+    }
+}
+
+/// A writer that sealed the file first could keep the broker from closing it to other writers.
+#[test]
+fn who_seals_its_extent_first_is_sent_away() {
+    let bus = bus();
+    let mut pair = Pair::new(&bus, "sealing");
+    let file = pair.want(0, MIB).unwrap();
+    memfd::seal_seals(file.as_fd()).unwrap();
+    let (end, number) = (pair.end(), 0);
+    pair.writer.send(&ToBroker::ExtentMapped { end, number });
+    let failure = pair.writer.ended();
+    assert_eq!(code_of(&failure), Code::Protocol);
+    assert!(failure.message.contains("sealed its extent"), "{failure:?}");
+}
+
+/// A writer that has no memory must be able to say so, and to ask again under the same number.
+#[test]
+fn an_extent_that_could_not_be_allocated_costs_nothing() {
+    let bus = limited(1);
+    let mut pair = Pair::new(&bus, "poor");
+    for _ in 0..3 {
+        let file = pair.want(0, MIB).unwrap();
+        drop(file);
+        let (end, number) = (pair.end(), 0);
+        let failure = Failure::new(Code::Overloaded, "the cgroup is full");
+        pair.writer.send(&ToBroker::ExtentFailed {
+            end,
+            own: true,
+            number,
+            failure,
+        });
+    }
+    pair.make(0, MIB).unwrap();
+    let (end, number) = (pair.end(), 0);
+    let failure = Failure::new(Code::Overloaded, "too late");
+    pair.writer.send(&ToBroker::ExtentFailed {
+        end,
+        own: true,
+        number,
+        failure,
+    });
+    assert_eq!(code_of(&pair.writer.ended()), Code::Protocol);
+}
+
+/// Sixteen plugins within their quotas could still have more than the machine.
+#[test]
+fn the_whole_bus_has_a_limit() {
+    let bus = limited(3);
+    let (mut one, mut two) = (Pair::new(&bus, "one"), Pair::new(&bus, "two"));
+    let first = one.make(0, 2 * MIB).unwrap();
+    let refused = two.want(0, 2 * MIB).unwrap_err();
+    assert_eq!(code_of(&refused), Code::Overloaded);
+    let text = &refused.message;
+    assert!(
+        text.contains("3 MiB that all plugins of this bus"),
+        "{text}"
+    );
+    let _small = two.make(1, MIB).unwrap();
+    drop(first);
+    one.give_back(0);
+    two.make(0, 2 * MIB).unwrap();
+}
+
+/// A writer that is killed before it acknowledges leaves no memory, and no charge.
+#[test]
+fn the_death_of_a_writer_frees_what_it_was_allocating() {
+    let bus = limited(64);
+    for _ in 0..3 {
+        let mut pair = Pair::new(&bus, "dying");
+        let file = pair.want(0, 64 * MIB).unwrap();
+        memfd::allocate(file.as_fd(), 64 << 20).unwrap();
+    }
+    let mut pair = Pair::new(&bus, "living");
+    pair.want(0, 64 * MIB).unwrap();
+}
+
+/// The memory of a plugin that has gone is charged to it no more, which joins again with a whole
+/// quota; but it is there, as long as its peer keeps it.
+#[test]
+fn what_is_left_of_a_dead_writer_counts_for_the_bus() {
+    let bus = limited(2);
+    let mut pair = Pair::new(&bus, "dying");
+    let (_, read) = pair.make(0, 2 * MIB).unwrap();
+    drop(pair.writer);
+    let gone = pair.reader.record();
+    assert!(matches!(gone, ToPlugin::LinkGone { .. }), "{gone:?}");
+    let mut next = Pair::new(&bus, "living");
+    let refused = next.want(0, MIB).unwrap_err();
+    let text = &refused.message;
+    assert!(text.contains("somebody still holds"), "{text}");
+    drop(read);
+    next.make(0, 2 * MIB).unwrap();
+}

@@ -1,0 +1,117 @@
+//! Allocating the extents that this plugin writes.
+//!
+//! The broker only sets an extent's size; the kernel charges its memory to the cgroup of the process
+//! that allocates it, which is the one that writes. That takes 7 to 22 ms for 64 MiB, so it happens on
+//! a thread that lives just as long:
+//!
+//! - The control thread must go on hearing the broker, and deaths.
+//! - A caller keeps its deadline and its cancel token meanwhile, as does a pump its frame; and an extent
+//!   whose caller has given up is made all the same, for the next one.
+//! - A dispatcher whose answer is late never waits for memory.
+//! - A signal makes the kernel begin an allocation anew, so signals are blocked there; in a thread of
+//!   the program that would be an intrusion.
+//!
+//! The memory cgroup is the process's, so it does not matter which of its threads allocates. One does at
+//! a time: what a cgroup has room for is not promised twice, and a plugin with many links does not take
+//! all processors.
+
+mod cgroup;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use callgate_layout::control::{Failure, ToBroker};
+use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::memfd;
+use nix::sys::signal::SigSet;
+use parking_lot::Mutex;
+
+use crate::bus::Bus;
+use crate::connect::unmapped;
+use crate::error::Result;
+use crate::link::Link;
+use crate::plugin;
+
+/// A lock, and the process that it is of.
+type Turn = Option<(ForkMark, Arc<Mutex<()>>)>;
+
+/// What the one thread of this process holds that allocates. A child that forks meanwhile would find it
+/// locked for ever, and so makes one of its own.
+fn turn() -> Arc<Mutex<()>> {
+    static TURN: Mutex<Turn> = Mutex::new(None);
+    let mut turn = TURN.lock();
+    match &*turn {
+        Some((mark, lock)) if mark.is_here() => lock.clone(),
+        _ => {
+            let lock = Arc::new(Mutex::new(()));
+            *turn = Some((ForkMark::here(), lock.clone()));
+            lock
+        }
+    }
+}
+
+/// An extent that the broker has made for this plugin.
+pub(crate) struct NewExtent {
+    /// Its number on this side of the link.
+    pub(crate) number: u8,
+    /// Its size.
+    pub(crate) len: usize,
+    /// Its file, which has that size and no memory.
+    pub(crate) file: OwnedFd,
+}
+
+/// Allocates and maps an extent on a thread of its own, and tells the broker, and whoever waits for
+/// it where that fails. Where the link or the session ends meanwhile, the memory is freed again.
+pub(crate) fn allocate(bus: &Arc<Bus>, link: &Arc<Link>, extent: NewExtent) {
+    let (number, work) = (extent.number, (bus.clone(), link.clone()));
+    let started = plugin::spawn("callgate-memory", move || {
+        let (bus, link) = work;
+        // Signals are the program's; they go to its other threads.
+        let _ = SigSet::all().thread_block();
+        let made = make(extent);
+        settle(&bus, &link, number, made);
+    });
+    if let Err(error) = started {
+        settle(bus, link, number, Err(error));
+    }
+}
+
+fn make(extent: NewExtent) -> Result<Mapping> {
+    let NewExtent { len, file, .. } = extent;
+    let turn = turn();
+    let _alone = turn.lock();
+    cgroup::check_room(len as u64)?;
+    memfd::allocate(file.as_fd(), len)
+        .and_then(|()| Mapping::writable(file, len))
+        .map_err(|error| unmapped(len, &error))
+}
+
+/// Says what came of it: to the link, then to the broker.
+fn settle(bus: &Bus, link: &Link, number: u8, made: Result<Mapping>) {
+    let end = link.end();
+    let (record, failed) = match made {
+        Ok(memory) => {
+            if !link.extents().mapped(number, memory) {
+                // The session is over, and nobody wants it any more.
+                return;
+            }
+            (ToBroker::ExtentMapped { end, number }, None)
+        }
+        Err(error) => {
+            let failure = Failure::new(error.code(), error.message());
+            let record = ToBroker::ExtentFailed {
+                end,
+                own: true,
+                number,
+                failure,
+            };
+            (record, Some(error))
+        }
+    };
+    let sent = bus.send(&record);
+    if let Some(error) = failed.or(sent.err()) {
+        link.extents().refused(error);
+        link.wake_waiting();
+    }
+}

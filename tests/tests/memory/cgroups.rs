@@ -1,0 +1,106 @@
+//! Memory cgroups with little room. They are made where this process may, and left out otherwise.
+
+use callgate_client::Code;
+use callgate_tests::cgroup::Cgroup;
+use callgate_tests::proc::eventually;
+use callgate_tests::shorthand::open;
+use callgate_tests::{Bus, PATIENCE, Process, programs};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A cgroup, or `None` where there can be none, which is said.
+fn cgroup(mib: u64) -> Option<Cgroup> {
+    Cgroup::new(mib)
+        .inspect_err(|why| println!("skipped: no memory cgroup can be made: {why}"))
+        .ok()
+}
+
+fn is_alive(process: &Process) -> bool {
+    kill(Pid::from_raw(process.id() as i32), None::<Signal>).is_ok()
+}
+
+/// A broker that allocated for its plugins was killed by the kernel when two of them, honest, took
+/// 60 MiB each.
+#[test]
+fn a_broker_with_little_memory_serves_large_payloads() {
+    let bus = Bus::start(programs!());
+    let Some(cgroup) = cgroup(48) else {
+        return;
+    };
+    let broker = bus.broker.as_ref().unwrap();
+    cgroup.take(broker.id());
+    let _taker = bus.peer("taker", "T", &[]);
+    let mut lenders = ["a", "b"].map(|name| bus.peer("lender", name, &["T"]));
+    for lender in &mut lenders {
+        assert_eq!(lender.ask("keep 60"), "ok");
+        assert_eq!(lender.ask("send 60"), "ok");
+    }
+    assert!(is_alive(broker), "the broker was killed");
+    assert!(cgroup.usage() < 48 << 20);
+    assert!(bus.command(&["ls"]).output().unwrap().status.success());
+}
+
+/// Over a cgroup's limit the kernel kills, so a writer must be told before, and by name.
+#[test]
+fn a_writer_without_room_is_told_its_cgroup() {
+    let bus = Bus::start(programs!());
+    let _taker = bus.peer("taker", "T", &[]);
+    let mut lender = bus.peer("lender", "L", &["T"]);
+    let Some(cgroup) = cgroup(48) else {
+        return;
+    };
+    cgroup.take(lender.id());
+    let refused = lender.ask("send 60");
+    assert!(refused.starts_with("OVERLOADED"), "{refused}");
+    let name = cgroup.directory.display().to_string();
+    assert!(refused.contains(&name), "{refused}");
+    // It lives, and what fits goes.
+    assert_eq!(lender.ask("send 8"), "ok");
+    assert!(cgroup.usage() > 8 << 20, "the writer is charged");
+    assert!(cgroup.usage() < 48 << 20);
+}
+
+/// A writer that is killed while it allocates must leave nothing behind, whose charge its cgroup
+/// would keep for good.
+#[test]
+fn a_killed_writer_leaves_no_memory() {
+    let bus = Bus::start(programs!());
+    let _taker = bus.peer("taker", "T", &[]);
+    let Some(cgroup) = cgroup(512) else {
+        return;
+    };
+    for round in 0..8_u64 {
+        let mut lender = bus.peer("lender", "L", &["T"]);
+        cgroup.take(lender.id());
+        lender.say("keep 60");
+        // At another step of the allocation each time, as far as that can be had.
+        std::thread::sleep(std::time::Duration::from_millis(round * 4));
+        lender.kill();
+        eventually("its memory is gone", || match cgroup.usage() {
+            usage if usage < 8 << 20 => Ok(()),
+            usage => Err(format!("{usage} bytes after round {round}")),
+        });
+    }
+}
+
+/// The result of a handler without room is an error of that call, and nobody is killed.
+#[test]
+fn a_provider_without_room_answers_so() {
+    let bus = Bus::start(programs!());
+    let mut provider = bus.peer("taker", "T", &[]);
+    let Some(cgroup) = cgroup(56) else {
+        return;
+    };
+    let caller = bus.plugin("C");
+    let zeros = open::<(u64,), Vec<u8>>(&caller, "T.Zeros").with_timeout(PATIENCE);
+    cgroup.take(provider.id());
+    // The result takes half of it, and leaves no room for what is shared.
+    let error = zeros.invoke((24 << 20,)).map(drop).unwrap_err();
+    assert_eq!(error.code(), Code::Overloaded, "{error}");
+    assert_eq!(
+        zeros.invoke((1 << 17,)).map(|some| some.len()).ok(),
+        Some(1 << 17)
+    );
+    provider.close_input();
+    assert!(provider.wait().success(), "it was killed");
+}

@@ -1,0 +1,56 @@
+//! Other limits: of a file's size, and of what the kernel lets a user watch.
+
+use std::process::Command;
+
+use callgate_tests::{Bus, programs};
+
+/// A broker whose files may not be as long as an extent was ended by `SIGXFSZ`.
+#[test]
+fn a_limit_of_the_brokers_file_size_is_an_error_of_the_payload() {
+    // In units of 512 bytes: 4 MiB.
+    let bus = Bus::start_after(programs!(), "ulimit -f 8192");
+    let _taker = bus.peer("taker", "T", &[]);
+    let mut lender = bus.peer("lender", "L", &["T"]);
+    let refused = lender.ask("send 60");
+    assert!(refused.starts_with("SYSTEM"), "{refused}");
+    assert!(refused.contains("RLIMIT_FSIZE"), "{refused}");
+    assert_eq!(lender.ask("send 2"), "ok");
+    assert!(bus.command(&["ls"]).output().unwrap().status.success());
+}
+
+/// The writer's own limit does not count inside a size that the broker has set.
+#[test]
+fn a_limit_of_the_writers_file_size_hinders_nothing() {
+    let bus = Bus::start(programs!());
+    let _taker = bus.peer("taker", "T", &[]);
+    let peer = bus.peer_command("lender", "L", &["T"]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 64; exec \"$0\" \"$@\""]);
+    command.arg(peer.get_program()).args(peer.get_args());
+    command.env("CALLGATE_SOCKET", bus.socket());
+    let mut lender = callgate_tests::Process::spawn(command);
+    assert_eq!(lender.expect_line(), "ready");
+    assert_eq!(lender.ask("send 60"), "ok");
+}
+
+/// A user whose programs watch many files had no large payloads; or what was returned stayed charged.
+#[test]
+fn without_watches_extents_are_charged_as_long() {
+    let own = ["unshare", "--user", "--map-root-user", "true"];
+    let may = Command::new(own[0]).args(&own[1..]).status();
+    if !may.is_ok_and(|status| status.success()) {
+        return println!("skipped: no user namespace can be made");
+    }
+    let script = "exec unshare --user --map-root-user sh -c \
+        'echo 0 > /proc/sys/user/max_inotify_instances || exit 1; exec \"$0\" \"$@\"' \"$0\" \"$@\"";
+    let bus = Bus::start_after(programs!(), script);
+    let _taker = bus.peer("taker", "T", &[]);
+    let mut lender = bus.peer("lender", "L", &["T"]);
+    // Each is too large for the one before, which is returned: a quota of 256 MiB, time and again.
+    for mib in (0..3).flat_map(|_| [30, 60, 2, 60]) {
+        assert_eq!(lender.ask(&format!("send {mib}")), "ok");
+    }
+    assert!(lender.ask("keep 60").starts_with("ok"));
+    let log = std::fs::read_to_string(bus.log()).unwrap();
+    assert!(log.contains("cannot be watched"), "{log}");
+}

@@ -10,12 +10,12 @@ use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass::{self, Received};
 use callgate_layout::sys::mapping::Mapping;
-use callgate_layout::sys::{futex, inherit};
+use callgate_layout::sys::{futex, inherit, process};
 use callgate_layout::view::WriteView;
 use callgate_layout::{Code, socket};
 use nix::poll::PollFlags;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, UnixAddr, connect, socket as new_socket,
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket as new_socket, sockopt,
 };
 
 use crate::bus::{self, Session};
@@ -51,7 +51,21 @@ pub struct PluginBuilder {
     trust: Option<TrustPeers>,
     timeout: Duration,
     probe: bool,
+    inherits: bool,
     keep_idle: Duration,
+}
+
+/// The connection that a plugin begins with.
+struct Found {
+    socket: OwnedFd,
+    /// The host's process, where it has started this one.
+    host: Option<OwnedFd>,
+}
+
+impl From<OwnedFd> for Found {
+    fn from(socket: OwnedFd) -> Found {
+        Found { socket, host: None }
+    }
 }
 
 /// The least that [`PluginBuilder::keep_idle`] can be: looking for idle memory takes time.
@@ -75,6 +89,7 @@ impl PluginBuilder {
             trust: None,
             timeout: bus::REQUEST_TIMEOUT,
             probe: true,
+            inherits: true,
             keep_idle: KEEP_IDLE,
         }
     }
@@ -93,8 +108,11 @@ impl PluginBuilder {
 
     /// The bus to connect to, by the path of its socket.
     ///
-    /// Unless given, the socket that a broker left to this process (`CALLGATE_FD`), else the path
-    /// in `CALLGATE_SOCKET`, else the default path.
+    /// Unless given, the connection that a broker left to this process (`CALLGATE_FD`), else the
+    /// path in `CALLGATE_SOCKET`, else the default path.
+    ///
+    /// A program that a broker has started never goes on to another bus: it has one connection, and
+    /// connecting a second time is an error unless a socket or descriptor is named.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> PluginBuilder {
         self.socket = Some(path.into());
         self
@@ -104,6 +122,14 @@ impl PluginBuilder {
     /// host.
     pub fn descriptor(mut self, socket: OwnedFd) -> PluginBuilder {
         self.descriptor = Some(socket);
+        self
+    }
+
+    /// Whether a connection that a broker left to this process (`CALLGATE_FD`) is used; so it is
+    /// unless said otherwise. For tools that a plugin's wrapper may run before the plugin, and that
+    /// are not the plugin themselves.
+    pub fn inherits_connection(mut self, wanted: bool) -> PluginBuilder {
+        self.inherits = wanted;
         self
     }
 
@@ -173,10 +199,14 @@ impl PluginBuilder {
     /// [`SYSTEM`](Code::System) where the kernel lacks something.
     pub fn connect(self) -> Result<Plugin> {
         self.check()?;
-        let socket = self.find_socket()?;
+        let Found { socket, host } = self.find_socket()?;
         let until = bus::answer_due(self.timeout);
         bus::send(&socket, &ToBroker::Hello(self.identity.clone()))?;
-        let (record, received) = receive_one(&socket, until)?;
+        let (mut record, mut received) = receive_one(&socket, until)?;
+        if matches!(record, ToPlugin::Invitation { .. }) {
+            // It lies in a connection that the program found in the environment by itself.
+            (record, received) = receive_one(&socket, until)?;
+        }
         let (number, plugin, limits) = match record {
             ToPlugin::Welcome {
                 bus,
@@ -201,6 +231,7 @@ impl PluginBuilder {
             keep_idle: self.keep_idle,
             served,
             socket,
+            host,
         })
     }
 
@@ -226,33 +257,50 @@ impl PluginBuilder {
         Ok(())
     }
 
-    fn find_socket(&self) -> Result<OwnedFd> {
+    fn find_socket(&self) -> Result<Found> {
         if let Some(descriptor) = &self.descriptor {
-            return descriptor
+            let socket = descriptor
                 .try_clone()
-                .map_err(|error| system("duplicating the socket", &error));
+                .map_err(|error| system("duplicating the socket", &error))?;
+            return Ok(socket.into());
         }
         if let Some(path) = &self.socket {
-            return connect_to(path);
+            return Ok(connect_to(path)?.into());
         }
-        if let Some(inherited) = inherit::take() {
-            let socket = inherited.map_err(|error| {
-                let text = format!(
-                    "{} names no control socket of a broker: {error}",
-                    inherit::VARIABLE
-                );
-                Error::new(Code::InvalidArgument, text)
-            })?;
-            // A plugin that a host started must not outlive it, even where it hangs.
-            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
-                .map_err(|error| system("asking to end with the host", &error.into()))?;
-            return Ok(socket);
+        if self.inherits
+            && let Some(inherited) = inherit::take()
+        {
+            let socket = inherited.map_err(|refused| not_inherited(&refused))?;
+            let host = host_of(&socket)?;
+            return Ok(Found {
+                socket,
+                host: Some(host),
+            });
         }
-        match std::env::var_os("CALLGATE_SOCKET") {
+        let socket = match std::env::var_os("CALLGATE_SOCKET") {
             Some(path) => connect_to(Path::new(&path)),
             None => connect_to(&socket::default_socket()),
-        }
+        };
+        Ok(socket?.into())
     }
+}
+
+/// The process that made an inherited connection: a plugin that a host started must not outlive it,
+/// whatever started the plugin on the host's behalf.
+fn host_of(socket: &OwnedFd) -> Result<OwnedFd> {
+    let watched = getsockopt(socket, sockopt::PeerCredentials)
+        .map_err(io::Error::from)
+        .and_then(|host| process::peer_pidfd(socket.as_fd(), host.pid().unsigned_abs()));
+    watched.map_err(|error| system("watching the host's process", &error))
+}
+
+fn not_inherited(refused: &inherit::Refused) -> Error {
+    let code = match refused {
+        inherit::Refused::Used(_) => Code::BrokerGone,
+        inherit::Refused::System(_) => Code::System,
+        _ => Code::InvalidArgument,
+    };
+    Error::new(code, refused.to_string())
 }
 
 fn connect_to(path: &Path) -> Result<OwnedFd> {

@@ -52,6 +52,8 @@ struct Progress {
     events: Option<VecDeque<GateEvent>>,
     /// What it was told last.
     told: Option<GateEvent>,
+    /// What became of a program that might have provided the gate; ends one wait.
+    start_failed: Option<Error>,
 }
 
 /// Changes that are kept for a watcher that does not look.
@@ -219,6 +221,9 @@ impl Opened {
             old = Some(self.standing.swap(Arc::new(standing)));
             // A gate that could not be opened stands as it does now, after all.
             progress.failure = None;
+            if self.standing().owner.is_some() {
+                progress.start_failed = None;
+            }
         }
         progress.is_known = true;
         self.change.notify_all();
@@ -242,6 +247,13 @@ impl Opened {
             Some(failure) => Err(failure.clone().at_gate(self.gate.clone())),
             None => Ok(()),
         }
+    }
+
+    /// A program that might have provided the gate has ended before it connected: who waits for the
+    /// gate, or does so next, is told.
+    pub(crate) fn start_failed(&self, why: Error) {
+        self.progress.lock().start_failed = Some(why);
+        self.change.notify_all();
     }
 
     /// Keeps changes from here on, for [`Opened::next_event`].
@@ -285,6 +297,9 @@ impl Opened {
             }
             if let Some(failure) = &progress.failure {
                 return Err(failure.clone().at_gate(self.gate.clone()));
+            }
+            if let Some(why) = progress.start_failed.take() {
+                return Err(why.at_gate(self.gate.clone()));
             }
             if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
                 return Err(error);

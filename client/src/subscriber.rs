@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callgate_layout::control::ToBroker;
 use callgate_layout::envelope::Face;
 use callgate_layout::{Code, clock};
 
@@ -122,8 +123,15 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// [`NOT_READY`](crate::Code::NotReady) when the time is up, `TYPE_MISMATCH` or
     /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when
     /// nobody is left who could announce one.
+    ///
+    /// Where the broker has started programs, `NOT_READY` names those that have not connected, or
+    /// that ended before they did. It comes at once, instead of when the time is up, when such an
+    /// end leaves nobody to wait for: a program that was started as `NAME` has ended and the gate is
+    /// `NAME.Something` (whatever the case of its letters); or the broker has no socket and none of
+    /// the programs that it started is left. Each such end is told once: the next wait lasts as long
+    /// as it is given.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        self.shared.opened.wait_ready(bus::deadline(timeout))
+        self.shared.wait_ready(timeout)
     }
 
     /// Calls the gate's function and waits for its result.
@@ -203,7 +211,39 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     }
 }
 
+/// A wait that is shorter is a look, and is not worth a question to the broker.
+const WORTH_ASKING: Duration = Duration::from_millis(10);
+/// How long the broker may take to say why nobody has come.
+const EXPLANATION: Duration = Duration::from_millis(500);
+
 impl Shared {
+    /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
+    pub(crate) fn wait_ready(&self, timeout: Duration) -> Result<()> {
+        let outcome = self.opened.wait_ready(bus::deadline(timeout));
+        let Err(error) = outcome else {
+            return Ok(());
+        };
+        let is_absent = error.code() == Code::NotReady && self.opened.standing().owner().is_none();
+        match is_absent && timeout >= WORTH_ASKING {
+            true => Err(self.explain(error)),
+            false => Err(error),
+        }
+    }
+
+    /// Adds what the broker knows of programs that it started and that have not connected.
+    fn explain(&self, error: Error) -> Error {
+        let gate = self.opened.gate().to_string();
+        let until = bus::deadline(EXPLANATION);
+        let answer = self.bus.request_until(until, |request| ToBroker::WhyAbsent { request, gate });
+        match answer {
+            Err(why) if why.code() == Code::NotReady && why.message() != error.message() => {
+                let text = format!("{}; {}", error.message(), why.message());
+                Error::new(Code::NotReady, text).at_gate(self.opened.gate().clone())
+            }
+            _ => error,
+        }
+    }
+
     /// Names the gate in a call's error, lets a link go that a call has found closed, and tells
     /// the broker of a provider that broke the protocol, so that both sides do.
     #[cold]

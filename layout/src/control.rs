@@ -10,6 +10,8 @@
 //! other can say so. Descriptors come along only from the broker, and the plugin answers each
 //! datagram that brought some with [`ToBroker::Took`].
 //!
+//! A program that a broker starts inherits its connection, with an [`ToPlugin::Invitation`] in it.
+//!
 //! # Setting a link up
 //!
 //! ```text
@@ -55,7 +57,7 @@ pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.
@@ -172,6 +174,14 @@ pub enum ToBroker {
     List {
         /// The plugin's number for this request.
         request: u32,
+    },
+    /// Say what the broker knows of why nobody provides a gate: programs that it started and that
+    /// have not connected. Answered by `Answer`, with a failure that says so if there are any.
+    WhyAbsent {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The gate.
+        gate: String,
     },
 }
 
@@ -301,6 +311,20 @@ pub enum ToPlugin {
     Listing {
         /// The plugin's number for the request.
         request: u32,
+    },
+    /// The first record on a connection that a broker leaves to a program that it starts, and there
+    /// alone: whoever receives it is the plugin ([`crate::sys::inherit`]).
+    Invitation {
+        /// The name that the plugin has to say.
+        name: String,
+    },
+    /// Nobody provides an open gate, and a program that might have done so has ended, or was refused,
+    /// before it connected. Sent once for each such program.
+    StartFailed {
+        /// The number from `Open`.
+        open: u32,
+        /// What became of the program.
+        failure: Failure,
     },
 }
 

@@ -11,4 +11,5 @@ pub mod inherit;
 pub mod mapping;
 pub mod memfd;
 pub mod process;
+pub mod spawn;
 pub mod time;

@@ -6,13 +6,19 @@ use std::process::{self, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callgate_layout::sys::process::pidfd_open;
+use callgate_layout::sys::process::{
+    Whom, exit_status, has_ended, is_unreaped_child, pidfd_open, reap, signal,
+};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
-/// A plugin's process that [`Broker::spawn`](crate::Broker::spawn) started.
+use crate::descent;
+
+/// A plugin's process that [`Broker::spawn`](crate::Broker::spawn) started, and the group of
+/// processes that it leads.
 ///
 /// Dropping this leaves the process alone; the broker ends it when it stops.
 #[derive(Clone, Debug)]
@@ -22,30 +28,75 @@ pub struct Child {
 
 #[derive(Debug)]
 struct Shared {
+    /// The plugin's name.
+    name: String,
     pid: u32,
     pidfd: OwnedFd,
-    /// The process is reaped under this lock alone, so while it is held and the process was
-    /// not, its number is its own.
-    child: Mutex<process::Child>,
+    started: Instant,
+    /// The process is reaped under this lock alone, by this broker.
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    end: Option<End>,
+    start: Start,
+    /// The broker stops: the rest of the group has time to end by itself.
+    stopping: bool,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Known(ExitStatus),
+    /// Somebody else took the exit status, and the kernel does not say it again.
+    Unknown,
+}
+
+/// How far a plugin is on its way to the bus.
+#[derive(Clone, Debug, Default)]
+enum Start {
+    #[default]
+    UnderWay,
+    Connected,
+    Failed(String),
 }
 
 impl Child {
-    /// The number of the process.
+    /// The number of the process that was started.
+    ///
+    /// Where that is a wrapper, the plugin is another process, whose number the
+    /// [listing](crate::Broker::snapshot) has.
     pub fn id(&self) -> u32 {
         self.process.pid
     }
 
-    /// Ends the process with SIGKILL; does nothing when it has ended.
+    /// Ends the process, and all others of its group, with SIGKILL; does nothing when all have
+    /// ended.
     pub fn kill(&self) -> io::Result<()> {
-        self.process.child.lock().kill()
+        self.process.kill()
     }
 
     /// How the process ended; `None` while it runs.
+    ///
+    /// # Errors
+    ///
+    /// Before Linux 6.15, when it has ended and this program itself took its exit status (by
+    /// `waitpid`, or by ignoring SIGCHLD): then nobody can tell any more how it ended.
     pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
-        self.process.child.lock().try_wait()
+        match self.process.look()? {
+            None => Ok(None),
+            Some(End::Known(status)) => Ok(Some(status)),
+            Some(End::Unknown) => Err(io::Error::other(self.process.how_it_ended())),
+        }
     }
 
     /// Waits for the process to end, at most as long as given; `None` when it still runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Child::try_wait`].
     pub fn wait(&self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
@@ -59,9 +110,94 @@ impl Child {
             self.process.await_end(left)?;
         }
     }
+
+    /// Waits until the plugin has connected. Its gates may still be missing then:
+    /// `Subscriber::wait_ready` waits for one of them.
+    ///
+    /// # Errors
+    ///
+    /// At once when the program ended before it connected, with how it ended, and when the broker
+    /// refused it, with why. `TimedOut` when it still has not connected at the end of the time.
+    pub fn wait_ready(&self, timeout: Duration) -> io::Result<()> {
+        let process = &*self.process;
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = process.state.lock();
+        loop {
+            match &state.start {
+                Start::Connected => return Ok(()),
+                Start::Failed(why) => return Err(io::Error::other(why.clone())),
+                Start::UnderWay => {}
+            }
+            match deadline {
+                None => process.changed.wait(&mut state),
+                Some(at) if Instant::now() >= at => {
+                    let kind = io::ErrorKind::TimedOut;
+                    return Err(io::Error::new(kind, process.still_starting()));
+                }
+                Some(at) => drop(process.changed.wait_until(&mut state, at)),
+            }
+        }
+    }
 }
 
 impl Shared {
+    /// Takes in the end of the process, if it has ended, and ends what is left of its group.
+    fn look(&self) -> io::Result<Option<End>> {
+        let mut state = self.state.lock();
+        if state.end.is_some() || !has_ended(self.pidfd.as_fd()) {
+            return Ok(state.end);
+        }
+        if !state.stopping {
+            // Before it is reaped: until then its number, which is the group's, is its own.
+            let _ = self.signal_group(Signal::SIGKILL);
+        }
+        let end = match reap(self.pidfd.as_fd()) {
+            Ok(Some(status)) => End::Known(status),
+            Ok(None) => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => {
+                exit_status(self.pidfd.as_fd()).map_or(End::Unknown, End::Known)
+            }
+            Err(error) => return Err(error),
+        };
+        state.end = Some(end);
+        Ok(state.end)
+    }
+
+    /// Sends a signal to the group that the process leads, or led.
+    fn signal_group(&self, what: Signal) -> io::Result<()> {
+        match signal(self.pidfd.as_fd(), what as i32, Whom::Group) {
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
+                // A kernel before 6.9: by the number, which is the group's for as long as the leader
+                // is not reaped. Afterwards the group is out of reach.
+                if is_unreaped_child(self.pidfd.as_fd()) {
+                    killpg(Pid::from_raw(self.pid as i32), what)?;
+                }
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Sends a signal to the process and all others of its group; those that have ended need none.
+    fn signal_all(&self, what: Signal) -> io::Result<()> {
+        let group = self.signal_group(what);
+        // It may have gone to another group.
+        let process = signal(self.pidfd.as_fd(), what as i32, Whom::Process);
+        for outcome in [group, process] {
+            match outcome {
+                Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    fn kill(&self) -> io::Result<()> {
+        // Under the lock, so that it is not reaped meanwhile.
+        let _state = self.state.lock();
+        self.signal_all(Signal::SIGKILL)
+    }
+
     fn await_end(&self, timeout: Option<Duration>) -> io::Result<()> {
         let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
         // Rounded up, so that the last wait does not become a spin.
@@ -69,34 +205,72 @@ impl Shared {
         let millis = millis.map(|millis| millis.min(i32::MAX as u128) as i32);
         let patience = millis.and_then(|millis| PollTimeout::try_from(millis).ok());
         match poll(&mut polled, patience.unwrap_or(PollTimeout::NONE)) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    fn label(&self) -> String {
+        format!("plugin `{}` (pid {})", self.name, self.pid)
+    }
+
+    /// The end of the process in a sentence, once it was taken in.
+    fn how_it_ended(&self) -> String {
+        match self.state.lock().end {
+            Some(End::Known(status)) => format!("{} has ended ({status})", self.label()),
+            _ => format!(
+                "{} has ended; how, nobody can tell, because this program took its exit status \
+                 elsewhere or ignores SIGCHLD",
+                self.label()
+            ),
+        }
+    }
+
+    fn still_starting(&self) -> String {
+        let since = self.started.elapsed().as_secs_f32();
+        format!(
+            "{} was started {since:.1} s ago and still has not connected",
+            self.label()
+        )
     }
 }
 
 /// The broker's side of a child.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tracked {
     process: Arc<Shared>,
 }
 
 impl Tracked {
-    /// Takes over a process that was just started.
-    pub(crate) fn new(mut child: process::Child) -> io::Result<Tracked> {
+    /// Takes over a process that was just started as a leader of a group.
+    pub(crate) fn new(name: String, mut child: process::Child) -> io::Result<Tracked> {
         let pid = child.id();
-        // It was not reaped yet, so the number is its own.
+        // Its number is its own until it is reaped, which nobody can do but this process. Where that
+        // ignores SIGCHLD, the kernel does, and then says that there is none of that number.
         let pidfd = match pidfd_open(pid) {
             Ok(pidfd) => pidfd,
+            Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => {
+                return Err(io::Error::other(format!(
+                    "plugin `{name}` (pid {pid}) ended as soon as it was started; how, nobody can \
+                     tell, because this program ignores SIGCHLD"
+                )));
+            }
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(error);
             }
         };
-        let child = Mutex::new(child);
+        let process = Shared {
+            name,
+            pid,
+            pidfd,
+            started: Instant::now(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        };
         Ok(Tracked {
-            process: Arc::new(Shared { pid, pidfd, child }),
+            process: Arc::new(process),
         })
     }
 
@@ -104,6 +278,10 @@ impl Tracked {
         Child {
             process: self.process.clone(),
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.process.name
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -116,20 +294,83 @@ impl Tracked {
 
     /// Takes in the exit status; `true` when the process has ended.
     pub(crate) fn reap(&self) -> bool {
-        matches!(self.process.child.lock().try_wait(), Ok(Some(_)) | Err(_))
+        matches!(self.process.look(), Ok(Some(_)) | Err(_))
     }
 
-    /// Asks the process to end.
+    /// The end of the process in a sentence, once it has ended.
+    pub(crate) fn how_it_ended(&self) -> String {
+        self.process.how_it_ended()
+    }
+
+    /// That it has not connected, in a sentence, while it has not.
+    pub(crate) fn still_starting(&self) -> String {
+        self.process.still_starting()
+    }
+
+    /// Whether it is still on its way to the bus.
+    pub(crate) fn is_starting(&self) -> bool {
+        matches!(self.process.state.lock().start, Start::UnderWay)
+    }
+
+    /// The plugin has connected.
+    pub(crate) fn connected(&self) {
+        self.started_as(Start::Connected);
+    }
+
+    /// It will not connect any more.
+    pub(crate) fn failed(&self, why: String) {
+        self.started_as(Start::Failed(why));
+    }
+
+    fn started_as(&self, start: Start) {
+        self.process.state.lock().start = start;
+        self.process.changed.notify_all();
+    }
+
+    /// Asks the process and its group to end.
     pub(crate) fn terminate(&self) {
-        let mut child = self.process.child.lock();
-        let pid = i32::try_from(self.process.pid);
-        if let (Ok(None), Ok(pid)) = (child.try_wait(), pid) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
+        let mut state = self.process.state.lock();
+        state.stopping = true;
+        let _ = self.process.signal_all(Signal::SIGTERM);
     }
 
-    /// Ends the process.
+    /// Whether the process has ended and nobody is left of its group.
+    pub(crate) fn is_over(&self) -> bool {
+        if !self.reap() {
+            return false;
+        }
+        // On kernels before 6.9 nobody can tell any more, or reach them. Those that have ended may
+        // wait for somebody to reap them, which is not for this process to do.
+        signal(self.pidfd(), 0, Whom::Group).is_err() || !descent::group_is_alive(self.id())
+    }
+
+    /// Ends the process and its group.
     pub(crate) fn kill(&self) {
-        let _ = self.process.child.lock().kill();
+        let _ = self.process.kill();
+    }
+}
+
+/// A process that was just started: killed on drop, unless somebody takes it over.
+#[derive(Debug)]
+pub(crate) struct Fresh(Option<Tracked>);
+
+impl Fresh {
+    pub(crate) fn new(tracked: Tracked) -> Fresh {
+        Fresh(Some(tracked))
+    }
+
+    /// Takes it over; `None` where that was done before.
+    pub(crate) fn keep(mut self) -> Option<Tracked> {
+        self.0.take()
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(tracked) = self.0.take() {
+            tracked.kill();
+            // After SIGKILL its end takes a moment only.
+            let _ = tracked.handle().wait(Duration::from_millis(50));
+        }
     }
 }

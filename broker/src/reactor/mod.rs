@@ -11,6 +11,9 @@ mod listing;
 mod outgoing;
 mod records;
 mod session;
+mod spawn;
+mod spawners;
+mod starts;
 mod stop;
 mod tokens;
 
@@ -37,6 +40,9 @@ use crate::quota::TokenBucket;
 use crate::registry::PluginId;
 use crate::socket::Listener;
 use session::{Connection, Session};
+use spawn::Exec;
+use spawners::Spawners;
+use starts::Starts;
 use tokens::{Kind, parts};
 
 /// Records that are read from one session before it is the next one's turn.
@@ -54,6 +60,8 @@ enum Timer {
     Resend(PluginId),
     /// Accepting is tried again.
     Accept,
+    /// A program waits to be started.
+    Exec(u64),
 }
 
 /// All that the thread owns.
@@ -68,6 +76,10 @@ pub(crate) struct Reactor {
     outboxes: HashMap<LinkEnd, Arc<OwnedFd>>,
     extents: HashMap<ExtentId, Arc<OwnedFd>>,
     children: HashMap<u64, Tracked>,
+    /// Programs that are being started.
+    execs: HashMap<u64, Exec>,
+    spawners: Spawners,
+    starts: Starts,
     next_id: u64,
     /// The bus's number, which its plugins are told.
     number: u64,
@@ -106,6 +118,9 @@ impl Reactor {
             outboxes: HashMap::new(),
             extents: HashMap::new(),
             children: HashMap::new(),
+            execs: HashMap::new(),
+            spawners: Spawners::default(),
+            starts: Starts::default(),
             next_id: 1,
             number: RandomState::new().hash_one("bus"),
             timers: Deadlines::new(),
@@ -168,7 +183,7 @@ impl Reactor {
                 let failure = Failure::new(Code::ProviderGone, "its process has ended");
                 self.end(PluginId(id), &failure, now);
             }
-            (Kind::Child, id) => self.reap(id),
+            (Kind::Child, id) => self.reap(id, now),
         }
         self.settle(now);
     }
@@ -207,6 +222,7 @@ impl Reactor {
                 }
                 Timer::Resend(id) => self.flush(id, now),
                 Timer::Accept => self.accept(now),
+                Timer::Exec(id) => self.give_up_start(id),
             }
         }
         self.bus.expire(now);
@@ -228,14 +244,20 @@ impl Reactor {
 
     /// Starts a session on a connection.
     fn adopt(&mut self, connection: Connection, now: Instant) -> io::Result<PluginId> {
-        let limits = &self.settings.limits;
-        let bucket = TokenBucket::new(limits.requests_per_second, limits.request_burst, now);
         let id = PluginId(self.next_id);
         self.next_id += 1;
+        self.adopt_as(id, connection, now)?;
+        Ok(id)
+    }
+
+    /// The same, under a number that was given to it before.
+    fn adopt_as(&mut self, id: PluginId, connection: Connection, now: Instant) -> io::Result<()> {
+        let limits = &self.settings.limits;
+        let bucket = TokenBucket::new(limits.requests_per_second, limits.request_burst, now);
         let session = Session::new(id, connection, limits.queued_records, bucket);
         session.watch(self.poll.registry())?;
         self.sessions.insert(id, session);
-        Ok(id)
+        Ok(())
     }
 
     /// Ends a session: says why, forgets all that was the plugin's, and tells its peers.
@@ -249,6 +271,7 @@ impl Reactor {
         self.timers.set(Timer::Hello(id), None);
         self.timers.set(Timer::Resend(id), None);
         self.bus.remove(id, failure, now);
+        self.session_ended(id, failure, now);
     }
 
     fn log_end(&mut self, session: &Session, failure: &Failure, now: Instant) {

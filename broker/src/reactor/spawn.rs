@@ -1,0 +1,197 @@
+//! Starting programs, watching them until they are plugins, and their end.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
+use std::time::{Duration, Instant};
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, check_plugin_name};
+use callgate_layout::sys::{inherit, spawn};
+use command_fds::CommandFdExt;
+use crossbeam_channel::Sender;
+use mio::Interest;
+use mio::unix::SourceFd;
+
+use super::commands::Outcome;
+use super::session::{Connection, Expected};
+use super::spawners::MOST;
+use super::tokens::{Kind, token};
+use super::{Reactor, Timer};
+use crate::child::{Child, Fresh, Tracked};
+use crate::registry::PluginId;
+
+/// How long a start waits for a thread while all of them are busy.
+const QUEUE_TIME: Duration = Duration::from_secs(5);
+
+/// A program that a thread is starting, or is to start.
+pub(super) struct Exec {
+    name: String,
+    /// The broker's end of the connection that the program gets.
+    ours: OwnedFd,
+    reply: Sender<io::Result<Child>>,
+}
+
+impl Reactor {
+    /// Has a program started; the answer goes to `reply` when that is done.
+    pub(super) fn spawn(
+        &mut self,
+        name: String,
+        command: Box<process::Command>,
+        reply: Sender<io::Result<Child>>,
+        now: Instant,
+    ) {
+        if let Err(error) = self.try_spawn(name, command, &reply, now) {
+            let _ = reply.send(Err(error));
+        }
+    }
+
+    fn try_spawn(
+        &mut self,
+        name: String,
+        mut command: Box<process::Command>,
+        reply: &Sender<io::Result<Child>>,
+        now: Instant,
+    ) -> io::Result<()> {
+        check_plugin_name(&name).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        let (ours, theirs) = self.socket_pair()?;
+        inherit::invite(ours.as_fd(), &name)?;
+        prepare(&mut command, theirs)?;
+        self.starts.forget(&name);
+        let id = self.next_id;
+        self.next_id += 1;
+        let plugin = name.clone();
+        let job = Box::new(move |thread| {
+            let started = start(plugin, *command);
+            Outcome::new(move |reactor, now| reactor.spawned(id, thread, started, now))
+        });
+        if self.spawners.run(&self.way_back, id, job)? {
+            self.timers.set(Timer::Exec(id), Some(now + QUEUE_TIME));
+        }
+        let reply = reply.clone();
+        self.execs.insert(id, Exec { name, ours, reply });
+        Ok(())
+    }
+
+    /// A thread has started a program, or failed to.
+    fn spawned(&mut self, id: u64, thread: usize, started: io::Result<Fresh>, now: Instant) {
+        self.spawners.free(thread);
+        self.timers.set(Timer::Exec(id), None);
+        // Where nobody waits for it, it is dropped, and killed with that.
+        let Some(exec) = self.execs.remove(&id) else {
+            return;
+        };
+        let Exec { name, ours, reply } = exec;
+        let adopted = started.and_then(|fresh| self.adopt_child(id, (name, ours), fresh, now));
+        let _ = reply.send(adopted);
+    }
+
+    fn adopt_child(
+        &mut self,
+        id: u64,
+        (name, ours): (String, OwnedFd),
+        fresh: Fresh,
+        now: Instant,
+    ) -> io::Result<Child> {
+        let gone = || io::Error::other("the program was given up");
+        let tracked = fresh.keep().ok_or_else(gone)?;
+        let child = tracked.handle();
+        let connection = Connection {
+            socket: ours,
+            pidfd: tracked.pidfd().try_clone_to_owned()?,
+            pid: child.id(),
+            expected: Expected {
+                sender: Some(child.id()),
+                name: Some(name),
+            },
+        };
+        let adopted = self.adopt_as(PluginId(id), connection, now);
+        let tracking = adopted.and_then(|()| self.track(id, tracked));
+        if let Err(error) = tracking {
+            self.sessions.remove(&PluginId(id));
+            let _ = child.kill();
+            // Nobody watches for its end, which after SIGKILL takes a moment only.
+            let _ = child.wait(super::SCARCITY);
+            return Err(error);
+        }
+        // What came before the socket was watched makes no event.
+        self.enqueue(PluginId(id));
+        Ok(child)
+    }
+
+    /// Watches for the end of a process that the broker started.
+    fn track(&mut self, id: u64, tracked: Tracked) -> io::Result<()> {
+        let pidfd = tracked.pidfd().as_raw_fd();
+        self.poll.registry().register(
+            &mut SourceFd(&pidfd),
+            token(Kind::Child, id),
+            Interest::READABLE,
+        )?;
+        self.children.insert(id, tracked);
+        Ok(())
+    }
+
+    /// Takes in the exit status of a process that has ended.
+    pub(super) fn reap(&mut self, id: u64, now: Instant) {
+        let ended = self.children.get(&id).is_some_and(Tracked::reap);
+        if ended && let Some(tracked) = self.children.remove(&id) {
+            let pidfd = tracked.pidfd().as_raw_fd();
+            let _ = self.poll.registry().deregister(&mut SourceFd(&pidfd));
+            let how = tracked.how_it_ended();
+            // Also where the plugin is another process of its group, which has ended with it.
+            let failure = Failure::new(Code::ProviderGone, "its process has ended");
+            self.end(PluginId(id), &failure, now);
+            if tracked.is_starting() {
+                self.start_failed(&tracked, format!("{how} before it connected"), now);
+            }
+        }
+    }
+
+    /// All threads were busy for too long with starting other programs.
+    pub(super) fn give_up_start(&mut self, id: u64) {
+        if !self.spawners.forget(id) {
+            return;
+        }
+        if let Some(exec) = self.execs.remove(&id) {
+            let text = format!(
+                "plugin `{}` cannot be started: {MOST} other programs have hung for {QUEUE_TIME:?} \
+                 while the kernel loads them",
+                exec.name
+            );
+            let error = io::Error::new(io::ErrorKind::TimedOut, text);
+            let _ = exec.reply.send(Err(error));
+        }
+    }
+}
+
+/// Arranges what a program takes along: its connection, a process group of its own, and the signal
+/// at the end of the thread that starts it.
+fn prepare(command: &mut process::Command, theirs: OwnedFd) -> io::Result<()> {
+    command.env(inherit::VARIABLE, inherit::value(theirs.as_fd())?);
+    // The descriptor keeps its number: any other could be one that the host has mapped.
+    command.preserved_fds(vec![theirs]);
+    command.process_group(0);
+    spawn::end_with_starter(command);
+    Ok(())
+}
+
+/// Starts a program, on a thread that may wait for that.
+fn start(name: String, mut command: process::Command) -> io::Result<Fresh> {
+    let program = command.get_program().to_owned();
+    // The standard library panics where the exec fails and the kernel has reaped the child by itself.
+    let started = catch_unwind(AssertUnwindSafe(|| command.spawn()));
+    let lost = || {
+        let why = "the reason is lost, because this program ignores SIGCHLD";
+        Err(io::Error::other(why))
+    };
+    let started = started.unwrap_or_else(|_| lost()).map_err(|error| {
+        let program = program.display();
+        let message = format!("plugin `{name}` cannot be started from {program}: {error}");
+        io::Error::new(error.kind(), message)
+    })?;
+    // With the command goes this process's copy of the plugin's end.
+    drop(command);
+    Ok(Fresh::new(Tracked::new(name, started)?))
+}

@@ -89,8 +89,10 @@ impl Broker {
     /// connected or not (unless it is a program that changes its user or rights), and a plugin
     /// that has connected kills itself. Other members of the group are not reached then.
     ///
-    /// While a program hangs in being loaded, as from a file system that does not answer, the call
-    /// waits, and others go on; of 8 such, the next ones fail after 5 s.
+    /// While the kernel hangs in loading a program, as from a file system that does not answer, this
+    /// waits, and everything else goes on. After five times the
+    /// [step deadline](Builder::step_deadline) (10 s) it fails with `TimedOut`, and the program is killed
+    /// should it be loaded after all. Of 8 such, others are not started until one is done.
     pub fn spawn(&self, name: &str, program: Program) -> io::Result<Child> {
         let (reply, answer) = bounded(1);
         let command = Command::Spawn {

@@ -23,8 +23,8 @@ use super::{Reactor, Timer};
 use crate::child::{Child, Fresh, Tracked};
 use crate::registry::PluginId;
 
-/// How long a start waits for a thread while all of them are busy.
-const QUEUE_TIME: Duration = Duration::from_secs(5);
+/// How many steps' time the kernel may take to load a program, or a start may wait for its turn.
+const STEPS: u32 = 5;
 
 /// A program that a thread is starting, or is to start.
 pub(super) struct Exec {
@@ -67,9 +67,9 @@ impl Reactor {
             let started = start(plugin, *command);
             Outcome::new(move |reactor, now| reactor.spawned(id, thread, started, now))
         });
-        if self.spawners.run(&self.way_back, id, job)? {
-            self.timers.set(Timer::Exec(id), Some(now + QUEUE_TIME));
-        }
+        self.spawners.run(&self.way_back, id, job)?;
+        let due = now.checked_add(self.exec_time());
+        self.timers.set(Timer::Exec(id), due);
         let reply = reply.clone();
         self.execs.insert(id, Exec { name, ours, reply });
         Ok(())
@@ -149,20 +149,31 @@ impl Reactor {
         }
     }
 
-    /// All threads were busy for too long with starting other programs.
+    fn exec_time(&self) -> Duration {
+        self.settings.step_deadline.saturating_mul(STEPS)
+    }
+
+    /// A program is not started in time: its caller is told. If the kernel has loaded it after all, it
+    /// is killed.
     pub(super) fn give_up_start(&mut self, id: u64) {
-        if !self.spawners.forget(id) {
+        let waits = self.spawners.forget(id);
+        let Some(Exec { name, reply, .. }) = self.execs.remove(&id) else {
             return;
-        }
-        if let Some(exec) = self.execs.remove(&id) {
-            let text = format!(
-                "plugin `{}` cannot be started: {MOST} other programs have hung for {QUEUE_TIME:?} \
-                 while the kernel loads them",
-                exec.name
-            );
-            let error = io::Error::new(io::ErrorKind::TimedOut, text);
-            let _ = exec.reply.send(Err(error));
-        }
+        };
+        let time = self.exec_time();
+        let text = match waits {
+            true => format!(
+                "plugin `{name}` cannot be started: for {time:?} the kernel has not done with loading \
+                 {MOST} other programs, and more are not tried at once"
+            ),
+            false => format!(
+                "plugin `{name}` cannot be started: for {time:?} the kernel has not done with loading \
+                 its program; does its file system answer?"
+            ),
+        };
+        tracing::warn!("{text}");
+        let error = io::Error::new(io::ErrorKind::TimedOut, text);
+        let _ = reply.send(Err(error));
     }
 }
 

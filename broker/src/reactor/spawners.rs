@@ -37,17 +37,17 @@ impl Thread {
 }
 
 impl Spawners {
-    /// Has a thread do a job: one that is idle, or a new one. Says whether it has to wait because
-    /// there are enough and all are busy.
-    pub(super) fn run(&mut self, way_back: &WayBack, id: u64, job: Job) -> io::Result<bool> {
+    /// Has a thread do a job: one that is idle, or a new one, or the next to be idle where there are
+    /// enough.
+    pub(super) fn run(&mut self, way_back: &WayBack, id: u64, job: Job) -> io::Result<()> {
         if let Some(number) = self.threads.iter().position(|thread| !thread.is_busy) {
             self.threads[number].run(number, job);
-            return Ok(false);
+            return Ok(());
         }
         let number = self.threads.len();
         if number >= MOST {
             self.waiting.push_back((id, job));
-            return Ok(true);
+            return Ok(());
         }
         let mut thread = Thread {
             helper: way_back.helper("callgate-spawn")?,
@@ -55,7 +55,7 @@ impl Spawners {
         };
         thread.run(number, job);
         self.threads.push(thread);
-        Ok(false)
+        Ok(())
     }
 
     /// A thread has done its job, and does the next one that waits.

@@ -374,3 +374,54 @@ impl Drop for Fresh {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+
+    use nix::sys::wait::waitpid;
+
+    fn start(script: &str) -> Tracked {
+        let mut command = process::Command::new("/bin/sh");
+        command.args(["-c", script]).process_group(0);
+        Tracked::new("x".into(), command.spawn().unwrap()).unwrap()
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A host that reaps all children itself: waiting for one was an error, for ever.
+    #[test]
+    fn an_end_that_somebody_else_took_in_is_told() {
+        let tracked = start("exit 7");
+        waitpid(Pid::from_raw(tracked.id() as i32), None).unwrap();
+        match tracked.handle().wait(PATIENCE) {
+            Ok(status) => assert_eq!(status.unwrap().code(), Some(7)),
+            // Before Linux 6.15.
+            Err(error) => assert!(error.to_string().contains("has ended"), "{error}"),
+        }
+        assert!(tracked.reap() && tracked.is_over());
+        tracked.handle().kill().unwrap();
+    }
+
+    /// A kill by number went to whoever had it after the child was reaped.
+    #[test]
+    fn nobody_else_is_killed_after_the_end() {
+        let tracked = start("exit 0");
+        waitpid(Pid::from_raw(tracked.id() as i32), None).unwrap();
+        let by_group = tracked.process.signal_group(Signal::SIGKILL);
+        let reached = by_group.is_ok() && is_unreaped_child(tracked.pidfd());
+        assert!(!reached, "the number may be another's");
+        let by_pidfd = signal(tracked.pidfd(), 0, Whom::Process).unwrap_err();
+        assert_eq!(by_pidfd.raw_os_error(), Some(Errno::ESRCH as i32));
+    }
+
+    /// What was started after the broker had stopped would live on.
+    #[test]
+    fn a_child_that_nobody_takes_over_is_killed() {
+        let tracked = start("sleep 1000 & wait");
+        let child = tracked.handle();
+        drop(Fresh::new(tracked));
+        assert!(child.wait(PATIENCE).unwrap().is_some());
+    }
+}

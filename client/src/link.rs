@@ -300,7 +300,8 @@ impl Link {
         self.room.leave();
         // A forked child has no status page.
         if self.is_here()
-            && let Some(bus) = self.parts.bus.upgrade() {
+            && let Some(bus) = self.parts.bus.upgrade()
+        {
             bus.served.status.sated();
         }
     }

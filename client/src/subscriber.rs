@@ -234,9 +234,13 @@ impl Shared {
     fn explain(&self, error: Error) -> Error {
         let gate = self.opened.gate().to_string();
         let until = bus::deadline(EXPLANATION);
-        let answer = self.bus.request_until(until, |request| ToBroker::WhyAbsent { request, gate });
+        let answer = self
+            .bus
+            .request_until(until, |request| ToBroker::WhyAbsent { request, gate });
         match answer {
-            Err(why) if why.code() == Code::NotReady && why.message() != error.message() => {
+            Err(why)
+                if why.code() == Code::NotReady && !error.message().contains(why.message()) =>
+            {
                 let text = format!("{}; {}", error.message(), why.message());
                 Error::new(Code::NotReady, text).at_gate(self.opened.gate().clone())
             }

@@ -79,7 +79,9 @@ pub(super) fn run(common: &Common, what: Option<What>) -> Outcome {
             .filter(|list| what.is_none_or(|what| what == list.0))
         {
             table(&mut out, key, &rows(&document, key, columns))?;
-            let any_ended = document[ENDED.0].as_array().is_some_and(|all| !all.is_empty());
+            let any_ended = document[ENDED.0]
+                .as_array()
+                .is_some_and(|all| !all.is_empty());
             if *key == "plugins" && any_ended {
                 table(&mut out, ENDED.0, &rows(&document, ENDED.0, ENDED.1))?;
             }

@@ -60,8 +60,10 @@ enum Timer {
     Resend(PluginId),
     /// Accepting is tried again.
     Accept,
-    /// A program waits to be started.
+    /// A program must have been loaded.
     Exec(u64),
+    /// A program that has closed its connection must have ended.
+    Closed(u64),
 }
 
 /// All that the thread owns.
@@ -223,6 +225,7 @@ impl Reactor {
                 Timer::Resend(id) => self.flush(id, now),
                 Timer::Accept => self.accept(now),
                 Timer::Exec(id) => self.give_up_start(id),
+                Timer::Closed(id) => self.lives_unconnected(id, now),
             }
         }
         self.bus.expire(now);

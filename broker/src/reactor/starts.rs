@@ -1,18 +1,20 @@
 //! Programs that were started and are not plugins: who waits for their gates is told of them.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, ToPlugin};
 
-use super::Reactor;
+use super::{Reactor, Timer};
 use crate::child::Tracked;
 use crate::listing::EndedEntry;
 use crate::registry::PluginId;
 
 /// Starts that failed, of which the broker keeps so many: the latest.
 const KEPT: usize = 64;
+/// How long a program may take to end that has closed its connection.
+const ENDING_TIME: Duration = Duration::from_secs(1);
 /// Programs that one answer names.
 const NAMED: usize = 4;
 
@@ -98,11 +100,27 @@ impl Reactor {
             }
         } else if tracked.reap() {
             self.reap(plugin.0, now);
+        } else if tracked.is_starting() && failure.code == Code::ProviderGone as u16 {
+            // As a rule because it is ending: how is known in a moment.
+            self.timers
+                .set(Timer::Closed(plugin.0), Some(now + ENDING_TIME));
         } else if tracked.is_starting() {
             let code = Code::from_u16(failure.code).unwrap_or(Code::System);
             let (name, pid) = (tracked.name(), tracked.id());
             let why = &failure.message;
             let why = format!("plugin `{name}` (pid {pid}) did not connect: {code}: {why}");
+            self.start_failed(&tracked, why, now);
+        }
+    }
+
+    /// A program has closed its connection before it connected, and goes on without.
+    pub(super) fn lives_unconnected(&mut self, id: u64, now: Instant) {
+        let starting = self.children.get(&id).filter(|child| child.is_starting());
+        if let Some(tracked) = starting.cloned() {
+            let (name, pid) = (tracked.name(), tracked.id());
+            let why = format!(
+                "plugin `{name}` (pid {pid}) has closed its connection before it connected, and runs on"
+            );
             self.start_failed(&tracked, why, now);
         }
     }
@@ -117,7 +135,12 @@ impl Reactor {
     ) {
         if let Some(why) = self.nobody_left(gate) {
             let failure = Failure::new(Code::NotReady, format!("nobody provides the gate: {why}"));
-            self.send(plugin, &ToPlugin::StartFailed { open, failure }, Vec::new(), now);
+            self.send(
+                plugin,
+                &ToPlugin::StartFailed { open, failure },
+                Vec::new(),
+                now,
+            );
         }
     }
 
@@ -125,13 +148,11 @@ impl Reactor {
     fn nobody_left(&self, gate: &str) -> Option<&str> {
         let failed = &self.starts.failed;
         let by_name = failed.iter().rfind(|start| is_by_name(gate, &start.name));
-        let is_started = |name: &Option<String>| name.is_some();
+        let mut sessions = self.sessions.values();
         let anybody = self.listener.is_some()
             || !self.execs.is_empty()
-            || self
-                .sessions
-                .values()
-                .any(|session| is_started(&session.expected.name));
+            || self.children.values().any(Tracked::is_starting)
+            || sessions.any(|session| session.expected.name.is_some());
         let last = failed.back().filter(|_| !anybody);
         Some(by_name.or(last)?.why.as_str())
     }

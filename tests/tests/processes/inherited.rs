@@ -48,9 +48,14 @@ fn the_command_line_leaves_the_connection_to_the_plugin() {
     wrapper.env("SAID", said.path());
     wrapper.env("CALLGATE_SOCKET", bus.socket());
     let child = broker.spawn("P", wrapper).unwrap();
-    child.wait_ready(PATIENCE).expect("the plugin has its connection");
+    child
+        .wait_ready(PATIENCE)
+        .expect("the plugin has its connection");
     let listed = said.lines(1).join("\n");
-    assert!(listed.contains("plugins"), "the other bus was listed: {listed}");
+    assert!(
+        listed.contains("plugins"),
+        "the other bus was listed: {listed}"
+    );
     assert_eq!(broker.snapshot().unwrap().plugins.len(), 2);
 }
 
@@ -105,7 +110,13 @@ fn a_second_connection_is_refused_and_goes_nowhere_else() {
     assert_eq!(lines[0], "connected");
     assert!(lines[1].starts_with("INVALID_ARGUMENT"), "{lines:?}");
     assert!(lines[1].contains("before"), "{lines:?}");
-    assert!(bus.plugin("looker").list().unwrap()["plugins"].as_array().unwrap().len() == 1);
+    assert!(
+        bus.plugin("looker").list().unwrap()["plugins"]
+            .as_array()
+            .unwrap()
+            .len()
+            == 1
+    );
 }
 
 /// Of two programs under one wrapper the second ended the first one's session.
@@ -123,7 +134,10 @@ fn of_two_programs_with_one_connection_one_is_refused() {
     add.wait_ready(PATIENCE).unwrap();
     std::fs::write(said.path().with_extension("go"), "").unwrap();
     let lines = said.lines(2);
-    assert!(lines.iter().all(|line| line.starts_with("BROKER_GONE")), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("BROKER_GONE")),
+        "{lines:?}"
+    );
     assert!(lines[0].contains("another process"), "{lines:?}");
     assert_eq!(add.invoke((2, 3)).unwrap(), 5, "the first goes on");
 }
@@ -157,12 +171,13 @@ fn a_stale_number_is_an_error_and_is_left_alone() {
         // Nor did it mark it as one to be closed on exec.
         let mut links = format!("/proc/{}/fdinfo/{raw}", connector.id());
         links = std::fs::read_to_string(links).expect("it is still open");
-        assert!(!links.contains("02000000") && !links.contains("flags:\t020"), "{links}");
+        assert!(
+            !links.contains("02000000") && !links.contains("flags:\t020"),
+            "{links}"
+        );
     }
-    let nothing = callgate_layout::sys::fdpass::receive_plain(
-        std::os::fd::AsFd::as_fd(&ours),
-        &mut [0; 64],
-    );
+    let nothing =
+        callgate_layout::sys::fdpass::receive_plain(std::os::fd::AsFd::as_fd(&ours), &mut [0; 64]);
     let nothing = nothing.expect_err("nobody has written to it");
     assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
 }

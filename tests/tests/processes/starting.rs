@@ -29,7 +29,13 @@ fn waiting_ends_with_the_program_that_was_to_provide_the_gate() {
     for word in ["`gain`", &pid, "exit status: 7", "before it connected"] {
         assert!(text.contains(word), "{word}: {text}");
     }
-    assert!(child.wait_ready(PATIENCE).unwrap_err().to_string().contains("exit status: 7"));
+    assert!(
+        child
+            .wait_ready(PATIENCE)
+            .unwrap_err()
+            .to_string()
+            .contains("exit status: 7")
+    );
     // Also for whoever comes later; once, so that waiting in a loop does not spin.
     let later = host.subscriber::<(u64,), u64>("Gain.Apply").unwrap();
     await_that("who opens it later is told, too", || {
@@ -42,9 +48,14 @@ fn waiting_ends_with_the_program_that_was_to_provide_the_gate() {
     assert!(error.message().contains("exit status: 7"), "{error}");
     let listing = broker.snapshot().unwrap();
     assert_eq!(listing.ended.len(), 1);
-    assert_eq!((&*listing.ended[0].name, listing.ended[0].pid), ("gain", child.id()));
+    assert_eq!(
+        (&*listing.ended[0].name, listing.ended[0].pid),
+        ("gain", child.id())
+    );
     // Starting it again wipes that out.
-    let again = broker.spawn("gain", quiet("/bin/sleep", &["1000"])).unwrap();
+    let again = broker
+        .spawn("gain", quiet("/bin/sleep", &["1000"]))
+        .unwrap();
     assert!(broker.snapshot().unwrap().ended.is_empty());
     again.kill().unwrap();
 }
@@ -66,7 +77,10 @@ fn others_are_waited_for_while_there_is_anybody() {
     assert!(text.contains(&format!("pid {}", alive.id())), "{text}");
     let error = alive.wait_ready(Duration::from_millis(10)).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
-    assert!(error.to_string().contains("still has not connected"), "{error}");
+    assert!(
+        error.to_string().contains("still has not connected"),
+        "{error}"
+    );
 }
 
 /// The last program of a host has ended: nobody is left, whatever the gate is called.
@@ -86,7 +100,9 @@ fn nobody_is_waited_for_where_nobody_is_left() {
 fn the_listing_shows_what_was_started() {
     let mut bus = Bus::without_broker(programs!());
     let broker = Broker::builder().socket(bus.socket()).start().unwrap();
-    let starting = broker.spawn("Slow", quiet("/bin/sleep", &["1000"])).unwrap();
+    let starting = broker
+        .spawn("Slow", quiet("/bin/sleep", &["1000"]))
+        .unwrap();
     let plugins = broker.snapshot().unwrap().plugins;
     assert_eq!((plugins[0].pid, &*plugins[0].name), (starting.id(), "Slow"));
     assert_eq!(plugins[0].state, PluginState::Starting);
@@ -94,10 +110,12 @@ fn the_listing_shows_what_was_started() {
     assert!(ended.wait_ready(PATIENCE).is_err());
     let output = bus.command(&["ls"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap_or("");
-    assert!(line("Slow").contains("starting"), "{text}");
-    assert!(line("Slow").contains(&starting.id().to_string()), "{text}");
-    assert!(line("Bad").contains("exit status: 3"), "{text}");
+    let mut lines = text.lines().map(str::trim_start);
+    let mut line = |name: &str| lines.find(|line| line.starts_with(name)).unwrap_or("");
+    let (slow, bad) = (line("Slow"), line("Bad"));
+    assert!(slow.contains("starting"), "{text}");
+    assert!(slow.contains(&starting.id().to_string()), "{text}");
+    assert!(bad.contains("exit status: 3"), "{text}");
     bus.kill_broker();
 }
 

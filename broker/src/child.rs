@@ -1,21 +1,20 @@
 //! A process that the broker started.
 
+mod process;
+
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{self, ExitStatus};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callgate_layout::sys::process::{
-    Whom, exit_status, has_ended, is_unreaped_child, pidfd_open, reap, signal,
-};
+use callgate_layout::sys::process::{Whom, pidfd_open, signal};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use parking_lot::{Condvar, Mutex};
 
 use crate::descent;
+use process::{End, Shared, Start, State};
 
 /// A plugin's process that [`Broker::spawn`](crate::Broker::spawn) started, and the group of
 /// processes that it leads.
@@ -24,43 +23,6 @@ use crate::descent;
 #[derive(Clone, Debug)]
 pub struct Child {
     process: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    /// The plugin's name.
-    name: String,
-    pid: u32,
-    pidfd: OwnedFd,
-    started: Instant,
-    /// The process is reaped under this lock alone, by this broker.
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    end: Option<End>,
-    start: Start,
-    /// The broker stops: the rest of the group has time to end by itself.
-    stopping: bool,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Known(ExitStatus),
-    /// Somebody else took the exit status, and the kernel does not say it again.
-    Unknown,
-}
-
-/// How far a plugin is on its way to the bus.
-#[derive(Clone, Debug, Default)]
-enum Start {
-    #[default]
-    UnderWay,
-    Connected,
-    Failed(String),
 }
 
 impl Child {
@@ -140,101 +102,6 @@ impl Child {
     }
 }
 
-impl Shared {
-    /// Takes in the end of the process, if it has ended, and ends what is left of its group.
-    fn look(&self) -> io::Result<Option<End>> {
-        let mut state = self.state.lock();
-        if state.end.is_some() || !has_ended(self.pidfd.as_fd()) {
-            return Ok(state.end);
-        }
-        if !state.stopping {
-            // Before it is reaped: until then its number, which is the group's, is its own.
-            let _ = self.signal_group(Signal::SIGKILL);
-        }
-        let end = match reap(self.pidfd.as_fd()) {
-            Ok(Some(status)) => End::Known(status),
-            Ok(None) => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => {
-                exit_status(self.pidfd.as_fd()).map_or(End::Unknown, End::Known)
-            }
-            Err(error) => return Err(error),
-        };
-        state.end = Some(end);
-        Ok(state.end)
-    }
-
-    /// Sends a signal to the group that the process leads, or led.
-    fn signal_group(&self, what: Signal) -> io::Result<()> {
-        match signal(self.pidfd.as_fd(), what as i32, Whom::Group) {
-            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
-                // A kernel before 6.9: by the number, which is the group's for as long as the leader
-                // is not reaped. Afterwards the group is out of reach.
-                if is_unreaped_child(self.pidfd.as_fd()) {
-                    killpg(Pid::from_raw(self.pid as i32), what)?;
-                }
-                Ok(())
-            }
-            outcome => outcome,
-        }
-    }
-
-    /// Sends a signal to the process and all others of its group; those that have ended need none.
-    fn signal_all(&self, what: Signal) -> io::Result<()> {
-        let group = self.signal_group(what);
-        // It may have gone to another group.
-        let process = signal(self.pidfd.as_fd(), what as i32, Whom::Process);
-        for outcome in [group, process] {
-            match outcome {
-                Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => {}
-                outcome => outcome?,
-            }
-        }
-        Ok(())
-    }
-
-    fn kill(&self) -> io::Result<()> {
-        // Under the lock, so that it is not reaped meanwhile.
-        let _state = self.state.lock();
-        self.signal_all(Signal::SIGKILL)
-    }
-
-    fn await_end(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        // Rounded up, so that the last wait does not become a spin.
-        let millis = timeout.map(|left| left.as_millis() + 1);
-        let millis = millis.map(|millis| millis.min(i32::MAX as u128) as i32);
-        let patience = millis.and_then(|millis| PollTimeout::try_from(millis).ok());
-        match poll(&mut polled, patience.unwrap_or(PollTimeout::NONE)) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-
-    fn label(&self) -> String {
-        format!("plugin `{}` (pid {})", self.name, self.pid)
-    }
-
-    /// The end of the process in a sentence, once it was taken in.
-    fn how_it_ended(&self) -> String {
-        match self.state.lock().end {
-            Some(End::Known(status)) => format!("{} has ended ({status})", self.label()),
-            _ => format!(
-                "{} has ended; how, nobody can tell, because this program took its exit status \
-                 elsewhere or ignores SIGCHLD",
-                self.label()
-            ),
-        }
-    }
-
-    fn still_starting(&self) -> String {
-        let since = self.started.elapsed().as_secs_f32();
-        format!(
-            "{} was started {since:.1} s ago and still has not connected",
-            self.label()
-        )
-    }
-}
-
 /// The broker's side of a child.
 #[derive(Clone, Debug)]
 pub(crate) struct Tracked {
@@ -243,7 +110,7 @@ pub(crate) struct Tracked {
 
 impl Tracked {
     /// Takes over a process that was just started as a leader of a group.
-    pub(crate) fn new(name: String, mut child: process::Child) -> io::Result<Tracked> {
+    pub(crate) fn new(name: String, mut child: std::process::Child) -> io::Result<Tracked> {
         let pid = child.id();
         // Its number is its own until it is reaped, which nobody can do but this process. Where that
         // ignores SIGCHLD, the kernel does, and then says that there is none of that number.
@@ -266,7 +133,12 @@ impl Tracked {
             pid,
             pidfd,
             started: Instant::now(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                _child: child,
+                end: None,
+                start: Start::UnderWay,
+                stopping: false,
+            }),
             changed: Condvar::new(),
         };
         Ok(Tracked {
@@ -380,10 +252,12 @@ mod tests {
     use super::*;
     use std::os::unix::process::CommandExt;
 
+    use callgate_layout::sys::process::is_unreaped_child;
     use nix::sys::wait::waitpid;
+    use nix::unistd::Pid;
 
     fn start(script: &str) -> Tracked {
-        let mut command = process::Command::new("/bin/sh");
+        let mut command = std::process::Command::new("/bin/sh");
         command.args(["-c", script]).process_group(0);
         Tracked::new("x".into(), command.spawn().unwrap()).unwrap()
     }

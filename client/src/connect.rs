@@ -1,5 +1,7 @@
 //! Connecting to a bus: finding its socket, saying hello, mapping the plugin's own pages.
 
+mod inherited;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -9,13 +11,13 @@ use callgate_layout::control::{self, Identity, MAX_RECORD, MAX_TEXT, ToBroker, T
 use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass::{self, Received};
+use callgate_layout::sys::futex;
 use callgate_layout::sys::mapping::Mapping;
-use callgate_layout::sys::{futex, inherit, process};
 use callgate_layout::view::WriteView;
 use callgate_layout::{Code, socket};
 use nix::poll::PollFlags;
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket as new_socket, sockopt,
+    AddressFamily, SockFlag, SockType, UnixAddr, connect, socket as new_socket,
 };
 
 use crate::bus::{self, Session};
@@ -24,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::gates::Served;
 use crate::plugin::Plugin;
 use crate::wait::WaitPolicy;
+use inherited::Found;
 
 /// Says who a plugin is and how it connects.
 ///
@@ -53,19 +56,6 @@ pub struct PluginBuilder {
     probe: bool,
     inherits: bool,
     keep_idle: Duration,
-}
-
-/// The connection that a plugin begins with.
-struct Found {
-    socket: OwnedFd,
-    /// The host's process, where it has started this one.
-    host: Option<OwnedFd>,
-}
-
-impl From<OwnedFd> for Found {
-    fn from(socket: OwnedFd) -> Found {
-        Found { socket, host: None }
-    }
 }
 
 /// The least that [`PluginBuilder::keep_idle`] can be: looking for idle memory takes time.
@@ -268,14 +258,9 @@ impl PluginBuilder {
             return Ok(connect_to(path)?.into());
         }
         if self.inherits
-            && let Some(inherited) = inherit::take()
+            && let Some(found) = inherited::take()
         {
-            let socket = inherited.map_err(|refused| not_inherited(&refused))?;
-            let host = host_of(&socket)?;
-            return Ok(Found {
-                socket,
-                host: Some(host),
-            });
+            return found;
         }
         let socket = match std::env::var_os("CALLGATE_SOCKET") {
             Some(path) => connect_to(Path::new(&path)),
@@ -283,24 +268,6 @@ impl PluginBuilder {
         };
         Ok(socket?.into())
     }
-}
-
-/// The process that made an inherited connection: a plugin that a host started must not outlive it,
-/// whatever started the plugin on the host's behalf.
-fn host_of(socket: &OwnedFd) -> Result<OwnedFd> {
-    let watched = getsockopt(socket, sockopt::PeerCredentials)
-        .map_err(io::Error::from)
-        .and_then(|host| process::peer_pidfd(socket.as_fd(), host.pid().unsigned_abs()));
-    watched.map_err(|error| system("watching the host's process", &error))
-}
-
-fn not_inherited(refused: &inherit::Refused) -> Error {
-    let code = match refused {
-        inherit::Refused::Used(_) => Code::BrokerGone,
-        inherit::Refused::System(_) => Code::System,
-        _ => Code::InvalidArgument,
-    };
-    Error::new(code, refused.to_string())
 }
 
 fn connect_to(path: &Path) -> Result<OwnedFd> {

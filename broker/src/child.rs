@@ -184,6 +184,11 @@ impl Tracked {
         matches!(self.process.state.lock().start, Start::UnderWay)
     }
 
+    /// Whether it has been on the bus, or is.
+    pub(crate) fn has_connected(&self) -> bool {
+        matches!(self.process.state.lock().start, Start::Connected)
+    }
+
     /// The plugin has connected.
     pub(crate) fn connected(&self) {
         self.started_as(Start::Connected);

@@ -11,8 +11,8 @@ pub struct Listing {
     pub broker: BrokerEntry,
     /// Every plugin that said hello, and every program that the broker started and that has not.
     pub plugins: Vec<PluginEntry>,
-    /// Programs that the broker started and that ended, or were refused, before they connected; the
-    /// last of each name, until one of that name is started again.
+    /// Programs that the broker started and that have ended, or were refused; the last of each name,
+    /// until a plugin of that name comes or is started again.
     #[serde(default)]
     pub ended: Vec<EndedEntry>,
     /// Every gate that is provided, by name.
@@ -86,7 +86,7 @@ pub struct PluginEntry {
     pub errors: u64,
 }
 
-/// A program that never became a plugin.
+/// A program that is no plugin any more, or never became one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndedEntry {
     /// The name that it was given.

@@ -194,9 +194,9 @@ impl Work {
     fn handle(&mut self, record: ToPlugin, descriptors: Vec<OwnedFd>) {
         match record {
             ToPlugin::Welcome { .. } | ToPlugin::Invitation { .. } => {}
-            ToPlugin::StartFailed { open, failure } => {
+            ToPlugin::StartFailed { open } => {
                 if let Some(opened) = self.bus.opened(open) {
-                    opened.start_failed(bus::failure(failure));
+                    opened.start_failed();
                 }
             }
             ToPlugin::Ended(failure) => self.over(&bus::failure(failure)),

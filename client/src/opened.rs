@@ -52,8 +52,17 @@ struct Progress {
     events: Option<VecDeque<GateEvent>>,
     /// What it was told last.
     told: Option<GateEvent>,
-    /// What became of a program that might have provided the gate; ends one wait.
-    start_failed: Option<Error>,
+    /// A program has ended that was to provide the gate; for one wait to look into.
+    start_failed: bool,
+}
+
+/// What a wait for a gate came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// It can be called.
+    Ready,
+    /// A program has ended, before it connected, that was to provide it; the broker knows whether anybody is left.
+    StartFailed,
 }
 
 /// Changes that are kept for a watcher that does not look.
@@ -221,9 +230,7 @@ impl Opened {
             old = Some(self.standing.swap(Arc::new(standing)));
             // A gate that could not be opened stands as it does now, after all.
             progress.failure = None;
-            if self.standing().owner.is_some() {
-                progress.start_failed = None;
-            }
+            progress.start_failed &= self.standing().owner.is_none();
         }
         progress.is_known = true;
         self.change.notify_all();
@@ -249,10 +256,10 @@ impl Opened {
         }
     }
 
-    /// A program that might have provided the gate has ended before it connected: who waits for the
-    /// gate, or does so next, is told.
-    pub(crate) fn start_failed(&self, why: Error) {
-        self.progress.lock().start_failed = Some(why);
+    /// A program that was to provide the gate has ended: who waits for the gate, or does so next,
+    /// looks whether there is anybody left to wait for.
+    pub(crate) fn start_failed(&self) {
+        self.progress.lock().start_failed = true;
         self.change.notify_all();
     }
 
@@ -279,13 +286,13 @@ impl Opened {
 
     /// Waits until one of the gate's faces can be called. A mismatch of types is an error at
     /// once: only another provider could mend it.
-    pub(crate) fn wait_ready(&self, until: Instant) -> Result<()> {
+    pub(crate) fn wait_ready(&self, until: Instant) -> Result<Waited> {
         let mut progress = self.progress.lock();
         loop {
             let standing = self.standing();
             let faces = [&standing.function, &standing.action];
             if standing.way.is_some() && faces.contains(&&FaceState::Ready) {
-                return Ok(());
+                return Ok(Waited::Ready);
             }
             let good = [&FaceState::Absent, &FaceState::Ready];
             let mismatch = faces.into_iter().find(|face| !good.contains(face));
@@ -298,8 +305,8 @@ impl Opened {
             if let Some(failure) = &progress.failure {
                 return Err(failure.clone().at_gate(self.gate.clone()));
             }
-            if let Some(why) = progress.start_failed.take() {
-                return Err(why.at_gate(self.gate.clone()));
+            if std::mem::take(&mut progress.start_failed) {
+                return Ok(Waited::StartFailed);
             }
             if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
                 return Err(error);

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::listen::break_link;
 use crate::local::{Given, Local, Visit};
-use crate::opened::Opened;
+use crate::opened::{Opened, Waited};
 use crate::trace;
 use crate::types::{Arguments, GateType};
 use crate::wait::Patience;
@@ -125,11 +125,12 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// nobody is left who could announce one.
     ///
     /// Where the broker has started programs, `NOT_READY` names those that have not connected, or
-    /// that ended before they did. It comes at once, instead of when the time is up, when such an
-    /// end leaves nobody to wait for: a program that was started as `NAME` has ended and the gate is
-    /// `NAME.Something` (whatever the case of its letters); or the broker has no socket and none of
-    /// the programs that it started is left. Each such end is told once: the next wait lasts as long
-    /// as it is given.
+    /// that have ended. It comes at once, instead of when the time is up, when one has ended or was
+    /// refused before it connected and that leaves nobody to wait for: it was started as `NAME`, and
+    /// the gate is `NAME.Something` (whatever the case of its letters); or the broker has no socket,
+    /// and none of the programs that it started is left. Each such end is told once: the next wait
+    /// lasts as long as it is given, and so does one after the program was started again. A plugin
+    /// that was on the bus and has ended is waited for: its host may start it again.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
         self.shared.wait_ready(timeout)
     }
@@ -219,33 +220,48 @@ const EXPLANATION: Duration = Duration::from_millis(500);
 impl Shared {
     /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
     pub(crate) fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        let outcome = self.opened.wait_ready(bus::deadline(timeout));
-        let Err(error) = outcome else {
-            return Ok(());
-        };
-        let is_absent = error.code() == Code::NotReady && self.opened.standing().owner().is_none();
-        match is_absent && timeout >= WORTH_ASKING {
-            true => Err(self.explain(error)),
-            false => Err(error),
+        let until = bus::deadline(timeout);
+        loop {
+            match self.opened.wait_ready(until) {
+                Ok(Waited::Ready) => return Ok(()),
+                Ok(Waited::StartFailed) => {
+                    if let Some(why) = self.why_absent()
+                        && why.code() == Code::ProviderGone
+                    {
+                        return Err(self.not_ready("nobody provides the gate", &why));
+                    }
+                }
+                Err(error) => return Err(self.explained(error, timeout)),
+            }
         }
     }
 
-    /// Adds what the broker knows of programs that it started and that have not connected.
-    fn explain(&self, error: Error) -> Error {
+    /// Adds to the error of a wait what the broker knows of why nobody came.
+    fn explained(&self, error: Error, timeout: Duration) -> Error {
+        let is_absent = error.code() == Code::NotReady && self.opened.standing().owner().is_none();
+        if !is_absent || timeout < WORTH_ASKING {
+            return error;
+        }
+        match self.why_absent() {
+            Some(why) => self.not_ready(error.message(), &why),
+            None => error,
+        }
+    }
+
+    /// What the broker knows of programs that it started and that were to provide the gate.
+    fn why_absent(&self) -> Option<Error> {
         let gate = self.opened.gate().to_string();
         let until = bus::deadline(EXPLANATION);
         let answer = self
             .bus
             .request_until(until, |request| ToBroker::WhyAbsent { request, gate });
-        match answer {
-            Err(why)
-                if why.code() == Code::NotReady && !error.message().contains(why.message()) =>
-            {
-                let text = format!("{}; {}", error.message(), why.message());
-                Error::new(Code::NotReady, text).at_gate(self.opened.gate().clone())
-            }
-            _ => error,
-        }
+        let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
+        answer.err().filter(is_known)
+    }
+
+    fn not_ready(&self, what: &str, why: &Error) -> Error {
+        let text = format!("{what}: {}", why.message());
+        Error::new(Code::NotReady, text).at_gate(self.opened.gate().clone())
     }
 
     /// Names the gate in a call's error, lets a link go that a call has found closed, and tells

@@ -175,8 +175,10 @@ pub enum ToBroker {
         /// The plugin's number for this request.
         request: u32,
     },
-    /// Say what the broker knows of why nobody provides a gate: programs that it started and that
-    /// have not connected. Answered by `Answer`, with a failure that says so if there are any.
+    /// Say what the broker knows of why nobody provides a gate: programs that it started, and that
+    /// have not connected or have ended. Answered by `Answer`, without a failure where there are none;
+    /// with `PROVIDER_GONE` where there is nobody to wait for, because one of them has ended before
+    /// it connected; and else with `NOT_READY`.
     WhyAbsent {
         /// The plugin's number for this request.
         request: u32,
@@ -318,13 +320,12 @@ pub enum ToPlugin {
         /// The name that the plugin has to say.
         name: String,
     },
-    /// Nobody provides an open gate, and a program that might have done so has ended, or was refused,
-    /// before it connected. Sent once for each such program.
+    /// Nobody provides an open gate, and a program has ended, or was refused, before it connected,
+    /// which was to do so as far as the broker knows: `WhyAbsent` says more. Sent once for each such
+    /// program.
     StartFailed {
         /// The number from `Open`.
         open: u32,
-        /// What became of the program.
-        failure: Failure,
     },
 }
 

@@ -60,7 +60,7 @@ const LISTS: [(What, &str, &[&str]); 5] = [
     ),
 ];
 
-/// Programs that ended before they became plugins, shown where there are any.
+/// Programs that have ended, shown where there are any.
 const ENDED: (&str, &[&str]) = ("ended", &["name", "pid", "why"]);
 
 pub(super) fn run(common: &Common, what: Option<What>) -> Outcome {

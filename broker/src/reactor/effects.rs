@@ -53,7 +53,7 @@ impl Reactor {
                 }
             }
             Effect::Listing(to, request) => self.send_listing(to, request, now),
-            Effect::OpenedAbsent(to, open, gate) => self.tell_failed_start(to, open, &gate, now),
+            Effect::OpenedAbsent(to, open, gate) => self.tell_failed(to, open, &gate, now),
             Effect::WhyAbsent(to, request, gate) => self.explain_absence(to, request, &gate, now),
             Effect::End(plugin, failure) => self.doomed.push_back((plugin, failure)),
         }

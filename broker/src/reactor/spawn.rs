@@ -79,9 +79,8 @@ impl Reactor {
     fn spawned(&mut self, id: u64, thread: usize, started: io::Result<Fresh>, now: Instant) {
         self.spawners.free(thread);
         self.timers.set(Timer::Exec(id), None);
-        // Where nobody waits for it, it is dropped, and killed with that.
         let Some(exec) = self.execs.remove(&id) else {
-            return;
+            return self.put_down(id, started);
         };
         let Exec { name, ours, reply } = exec;
         let adopted = started.and_then(|fresh| self.adopt_child(id, (name, ours), fresh, now));
@@ -121,6 +120,18 @@ impl Reactor {
         Ok(child)
     }
 
+    /// Kills a program that was given up before it was loaded.
+    fn put_down(&mut self, id: u64, started: io::Result<Fresh>) {
+        if let Ok(fresh) = started
+            && let Some(tracked) = fresh.keep()
+        {
+            tracked.kill();
+            tracked.failed("it was given up before it was loaded".into());
+            // Where it cannot be watched, it stays a zombie, which does nothing.
+            let _ = self.track(id, tracked);
+        }
+    }
+
     /// Watches for the end of a process that the broker started.
     fn track(&mut self, id: u64, tracked: Tracked) -> io::Result<()> {
         let pidfd = tracked.pidfd().as_raw_fd();
@@ -143,7 +154,9 @@ impl Reactor {
             // Also where the plugin is another process of its group, which has ended with it.
             let failure = Failure::new(Code::ProviderGone, "its process has ended");
             self.end(PluginId(id), &failure, now);
-            if tracked.is_starting() {
+            if tracked.has_connected() {
+                self.note_end(&tracked, how);
+            } else if tracked.is_starting() {
                 self.start_failed(&tracked, format!("{how} before it connected"), now);
             }
         }

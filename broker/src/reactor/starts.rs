@@ -1,4 +1,5 @@
-//! Programs that were started and are not plugins: who waits for their gates is told of them.
+//! Programs that were started and are not plugins, or not any more: who waits for their gates is
+//! told of them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -11,49 +12,51 @@ use crate::child::Tracked;
 use crate::listing::EndedEntry;
 use crate::registry::PluginId;
 
-/// Starts that failed, of which the broker keeps so many: the latest.
+/// Programs that have ended, of which the broker remembers so many: the latest.
 const KEPT: usize = 64;
 /// How long a program may take to end that has closed its connection.
 const ENDING_TIME: Duration = Duration::from_secs(1);
 /// Programs that one answer names.
 const NAMED: usize = 4;
 
-/// A program that ended, or was refused, before it connected.
+/// A program that has ended, or was refused.
 #[derive(Debug)]
-struct FailedStart {
+struct Ended {
     name: String,
     pid: u32,
     why: String,
+    /// Whether it was a plugin before.
+    had_connected: bool,
 }
 
-/// Starts that failed and were not tried again.
+/// Programs that have ended and were not started again: one for each name.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
-    failed: VecDeque<FailedStart>,
+    ended: VecDeque<Ended>,
 }
 
 impl Starts {
     /// A plugin of this name is started again, or has come.
     pub(super) fn forget(&mut self, name: &str) {
-        self.failed.retain(|start| start.name != name);
+        self.ended.retain(|start| start.name != name);
     }
 
-    fn note(&mut self, start: FailedStart) {
-        self.forget(&start.name);
-        if self.failed.len() == KEPT {
-            self.failed.pop_front();
+    fn note(&mut self, ended: Ended) {
+        self.forget(&ended.name);
+        if self.ended.len() == KEPT {
+            self.ended.pop_front();
         }
-        self.failed.push_back(start);
+        self.ended.push_back(ended);
     }
 
     /// For the listing.
     pub(super) fn entries(&self) -> Vec<EndedEntry> {
-        let entry = |start: &FailedStart| EndedEntry {
+        let entry = |start: &Ended| EndedEntry {
             name: start.name.clone(),
             pid: start.pid,
             why: start.why.clone(),
         };
-        self.failed.iter().map(entry).collect()
+        self.ended.iter().map(entry).collect()
     }
 }
 
@@ -69,14 +72,21 @@ impl Reactor {
     pub(super) fn start_failed(&mut self, tracked: &Tracked, why: String, now: Instant) {
         tracing::warn!("{why}");
         tracked.failed(why.clone());
-        self.starts.note(FailedStart {
+        self.note_end(tracked, why);
+        for (plugin, open, gate) in self.bus.registry().absent_opens() {
+            self.tell_failed(plugin, open, &gate, now);
+        }
+    }
+
+    /// Notes the end of a program. Of one that was a plugin nobody is told at once: whoever has
+    /// started it may start it again, and who waits for its gates waits for that.
+    pub(super) fn note_end(&mut self, tracked: &Tracked, why: String) {
+        self.starts.note(Ended {
             name: tracked.name().to_owned(),
             pid: tracked.id(),
             why,
+            had_connected: tracked.has_connected(),
         });
-        for (plugin, open, gate) in self.bus.registry().absent_opens() {
-            self.tell_failed_start(plugin, open, &gate, now);
-        }
     }
 
     /// A plugin takes part, whoever started it.
@@ -126,51 +136,45 @@ impl Reactor {
     }
 
     /// Tells a plugin that nobody is left to wait for at a gate that it has open, if that is so.
-    pub(super) fn tell_failed_start(
-        &mut self,
-        plugin: PluginId,
-        open: u32,
-        gate: &str,
-        now: Instant,
-    ) {
-        if let Some(why) = self.nobody_left(gate) {
-            let failure = Failure::new(Code::NotReady, format!("nobody provides the gate: {why}"));
-            self.send(
-                plugin,
-                &ToPlugin::StartFailed { open, failure },
-                Vec::new(),
-                now,
-            );
+    pub(super) fn tell_failed(&mut self, plugin: PluginId, open: u32, gate: &str, now: Instant) {
+        if self.nobody_left(gate).is_some() {
+            let record = ToPlugin::StartFailed { open };
+            self.send(plugin, &record, Vec::new(), now);
         }
     }
 
     /// What became of the program that was to provide a gate, where no other one is left to do so.
     fn nobody_left(&self, gate: &str) -> Option<&str> {
-        let failed = &self.starts.failed;
-        let by_name = failed.iter().rfind(|start| is_by_name(gate, &start.name));
+        let ended = self.starts.ended.iter();
+        let mut failed = ended.filter(|ended| !ended.had_connected).rev();
+        let last = failed.clone().next();
+        let by_name = failed.find(|ended| is_by_name(gate, &ended.name));
         let mut sessions = self.sessions.values();
         let anybody = self.listener.is_some()
             || !self.execs.is_empty()
             || self.children.values().any(Tracked::is_starting)
             || sessions.any(|session| session.expected.name.is_some());
-        let last = failed.back().filter(|_| !anybody);
-        Some(by_name.or(last)?.why.as_str())
+        Some(by_name.or(last.filter(|_| !anybody))?.why.as_str())
     }
 
-    /// Programs that may be why nobody provides a gate, in sentences; those first that bear its name.
-    pub(super) fn why_absent(&self, gate: &str) -> Option<Failure> {
+    /// Programs that may be why nobody provides a gate, in sentences.
+    fn why_absent(&self, gate: &str) -> Option<Failure> {
+        if let Some(why) = self.nobody_left(gate) {
+            return Some(Failure::new(Code::ProviderGone, why));
+        }
         let starting = self.children.values().filter(|child| child.is_starting());
         let starting = starting.map(|child| (child.name(), child.still_starting()));
-        let failed = self.starts.failed.iter();
-        let failed = failed.map(|start| (start.name.as_str(), start.why.clone()));
-        let mut all: Vec<(&str, String)> = failed.chain(starting).collect();
+        let ended = self.starts.ended.iter();
+        let ended = ended.map(|ended| (ended.name.as_str(), ended.why.clone()));
+        let mut all: Vec<(&str, String)> = starting.chain(ended).collect();
+        // Those that bear its name say enough.
         if all.iter().any(|(name, _)| is_by_name(gate, name)) {
             all.retain(|(name, _)| is_by_name(gate, name));
         }
         let more = all.len().saturating_sub(NAMED);
         let mut texts: Vec<String> = all.into_iter().map(|(_, text)| text).take(NAMED).collect();
         if more > 0 {
-            texts.push(format!("so have {more} others not connected"));
+            texts.push(format!("and {more} others are not there"));
         }
         (!texts.is_empty()).then(|| Failure::new(Code::NotReady, texts.join("; ")))
     }

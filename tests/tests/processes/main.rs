@@ -1,6 +1,7 @@
 //! Processes that a host starts: which of them is the plugin, how they end, and what a fork leaves.
 #![forbid(unsafe_code)]
 
+mod dumps;
 mod endings;
 mod forks;
 mod hangs;

@@ -60,6 +60,33 @@ fn waiting_ends_with_the_program_that_was_to_provide_the_gate() {
     again.kill().unwrap();
 }
 
+/// A host starts a program again that has failed: who waits for it must not hear of the first.
+#[test]
+fn a_program_that_was_started_again_is_waited_for() {
+    let (broker, host) = host();
+    let gates = ["P.Add", "P.Other"];
+    let [add, other] = gates.map(|gate| host.subscriber::<(u64, u64), u64>(gate).unwrap());
+    for _ in 0..20 {
+        let _bad = broker.spawn("P", quiet("/bin/false", &[])).unwrap();
+        assert!(add.wait_ready(PATIENCE).is_err());
+        // It has not looked yet; what it was told is out of date by then.
+        let good = broker.spawn("P", quiet(PEER, &["endless", "P"])).unwrap();
+        let error = other.wait_ready(Duration::from_millis(20)).unwrap_err();
+        assert!(!error.message().contains("exit status"), "{error}");
+        good.wait_ready(PATIENCE).unwrap();
+        add.wait_ready(PATIENCE).unwrap();
+        good.kill().unwrap();
+        good.wait(PATIENCE).unwrap();
+        await_that("the gate is gone", || !add.has_function());
+        // One that was a plugin may be started again; until then, its end is told.
+        let time = Duration::from_millis(50);
+        let begun = Instant::now();
+        let error = add.wait_ready(time).unwrap_err();
+        assert!(begun.elapsed() >= time);
+        assert!(error.message().contains("signal: 9"), "{error}");
+    }
+}
+
 /// A wait for any other gate must not end for the same reason.
 #[test]
 fn others_are_waited_for_while_there_is_anybody() {

@@ -89,11 +89,12 @@ fn wait(pidfd: BorrowedFd<'_>, options: i32) -> io::Result<Option<ExitStatus>> {
     done(result.into())?;
     // SAFETY: zeroed at first, and all zeros are a valid `siginfo_t`, which is plain numbers.
     let info = unsafe { info.assume_init() };
-    // SAFETY: the kernel fills in these fields after `waitid`, or they are the zeros of above.
-    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    if pid == 0 {
+    // SAFETY: the kernel fills this field in after `waitid`, or it is the zero of above.
+    if unsafe { info.si_pid() } == 0 {
         return Ok(None);
     }
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
     let raw = match info.si_code {
         libc::CLD_EXITED => (status & 0xff) << 8,
         libc::CLD_DUMPED => status | 0x80,

@@ -5,7 +5,7 @@ use callgate_tests::{Bus, PATIENCE, programs};
 
 /// The flags of all maps that are shared with other processes.
 fn flags_of_shared_maps() -> Vec<String> {
-    let text = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let text = std::fs::read_to_string("/proc/self/smaps").expect("a text");
     let (mut flags, mut is_shared) = (Vec::new(), false);
     for line in text.lines() {
         if let Some(of_map) = line.strip_prefix("VmFlags:") {

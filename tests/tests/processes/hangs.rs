@@ -18,7 +18,7 @@ const LEASE: &str = r#"$SIG{IO} = "IGNORE"; open my $file, "<", $ARGV[0] or die;
     fcntl $file, 1024, 1 or die; $| = 1; print "held\n"; <STDIN>"#;
 
 fn is_run_anywhere(program: &Path) -> bool {
-    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let entries = fs::read_dir("/proc").expect("it is there").flatten();
     let mut programs = entries.filter_map(|entry| fs::read_link(entry.path().join("exe")).ok());
     programs.any(|running| running == program)
 }

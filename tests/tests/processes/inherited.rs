@@ -183,7 +183,7 @@ fn a_stale_number_is_an_error_and_is_left_alone() {
 }
 
 fn inheritable(fd: OwnedFd) -> OwnedFd {
-    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty())).expect("it is open");
     fd
 }
 

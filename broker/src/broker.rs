@@ -7,6 +7,7 @@ use std::process::Command as Program;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use callgate_layout::sys::fork::ForkMark;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::Waker;
 
@@ -35,6 +36,7 @@ pub struct Broker {
     waker: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
     socket: Option<PathBuf>,
+    started: ForkMark,
 }
 
 impl Broker {
@@ -54,6 +56,7 @@ impl Broker {
             waker,
             thread: Some(thread),
             socket,
+            started: ForkMark::here(),
         }
     }
 
@@ -68,11 +71,28 @@ impl Broker {
         self.ask(Command::Connect(reply), &answer)?
     }
 
-    /// Starts a plugin. It inherits a connection to this broker, whose number it finds in
-    /// `CALLGATE_FD`, and must say hello by this name, from the very process that is started.
+    /// Starts a plugin, and returns when the kernel has loaded its program. It inherits a connection
+    /// to this broker, which it finds by `CALLGATE_FD`, and must say hello by this name.
     ///
-    /// The broker's thread is the parent, so a plugin that asks for a signal at its parent's
-    /// death gets it when the broker ends. The broker ends the plugin when it stops.
+    /// *Which process is the plugin.* The one that is started, or a descendant of it that says hello
+    /// in its place: wrappers such as `sh -c`, `strace` and `cargo run` need nothing special. The
+    /// connection can be used once. A descendant whose line of parents is broken, because it has gone
+    /// into the background, is refused.
+    ///
+    /// *How it ends.* The process leads a process group of its own, and the group is the plugin:
+    /// [`Child::kill`] and the end of the broker reach all of it, and when the process ends that was
+    /// started, what is left of the group is killed. What is to live longer has to leave the group
+    /// (`setsid`). As a group of its own, it does not get the signals that a terminal sends to this
+    /// program, such as that of Ctrl-C, and cannot read from the terminal.
+    ///
+    /// *When this program is killed.* The kernel kills the process that was started, whether it has
+    /// connected or not (unless it is a program that changes its user or rights), and a plugin
+    /// that has connected kills itself. Other members of the group are not reached then.
+    ///
+    /// While the kernel hangs in loading a program, as from a file system that does not answer, this
+    /// waits, and everything else goes on. After five times the
+    /// [step deadline](Builder::step_deadline) (10 s) it fails with `TimedOut`, and the program is killed
+    /// should it be loaded after all. Of 8 such, others are not started until one is done.
     pub fn spawn(&self, name: &str, program: Program) -> io::Result<Child> {
         let (reply, answer) = bounded(1);
         let command = Command::Spawn {
@@ -110,7 +130,7 @@ impl Broker {
     /// Whether the broker's thread still serves; it ends by itself only where the operating
     /// system lets it down.
     pub fn is_running(&self) -> bool {
-        let thread = self.thread.as_ref();
+        let thread = self.thread.as_ref().filter(|_| self.started.is_here());
         thread.is_some_and(|thread| !thread.is_finished())
     }
 
@@ -121,6 +141,11 @@ impl Broker {
     }
 
     fn ask<T>(&self, command: Command, answer: &Receiver<T>) -> io::Result<T> {
+        if !self.started.is_here() {
+            return Err(io::Error::other(
+                "the broker is its parent's: this process is a forked child, which has none",
+            ));
+        }
         let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the broker has stopped");
         self.commands.send(command).map_err(|_| gone())?;
         self.waker.wake()?;
@@ -130,6 +155,11 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        if !self.started.is_here() {
+            // A forked child has no such thread, and the parent's broker goes on.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         // Where the thread has ended already, there is nobody to be told or waited for.
         if self.commands.send(Command::Stop).is_ok() {
             let _ = self.waker.wake();

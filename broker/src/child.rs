@@ -1,18 +1,23 @@
 //! A process that the broker started.
 
+mod process;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{self, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callgate_layout::sys::process::pidfd_open;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use parking_lot::Mutex;
+use callgate_layout::sys::process::{Whom, pidfd_open, signal};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use parking_lot::{Condvar, Mutex};
 
-/// A plugin's process that [`Broker::spawn`](crate::Broker::spawn) started.
+use crate::descent;
+use process::{End, Shared, Start, State};
+
+/// A plugin's process that [`Broker::spawn`](crate::Broker::spawn) started, and the group of
+/// processes that it leads.
 ///
 /// Dropping this leaves the process alone; the broker ends it when it stops.
 #[derive(Clone, Debug)]
@@ -20,33 +25,40 @@ pub struct Child {
     process: Arc<Shared>,
 }
 
-#[derive(Debug)]
-struct Shared {
-    pid: u32,
-    /// The broker's session has it, too, and gives it to the plugin's peers.
-    pidfd: Arc<OwnedFd>,
-    /// The process is reaped under this lock alone, so while it is held and the process was
-    /// not, its number is its own.
-    child: Mutex<process::Child>,
-}
-
 impl Child {
-    /// The number of the process.
+    /// The number of the process that was started.
+    ///
+    /// Where that is a wrapper, the plugin is another process, whose number the
+    /// [listing](crate::Broker::snapshot) has.
     pub fn id(&self) -> u32 {
         self.process.pid
     }
 
-    /// Ends the process with SIGKILL; does nothing when it has ended.
+    /// Ends the process, and all others of its group, with SIGKILL; does nothing when all have
+    /// ended.
     pub fn kill(&self) -> io::Result<()> {
-        self.process.child.lock().kill()
+        self.process.kill()
     }
 
     /// How the process ended; `None` while it runs.
+    ///
+    /// # Errors
+    ///
+    /// Before Linux 6.15, when it has ended and this program itself took its exit status (by
+    /// `waitpid`, or by ignoring SIGCHLD): then nobody can tell any more how it ended.
     pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
-        self.process.child.lock().try_wait()
+        match self.process.look()? {
+            None => Ok(None),
+            Some(End::Known(status)) => Ok(Some(status)),
+            Some(End::Unknown) => Err(io::Error::other(self.process.how_it_ended())),
+        }
     }
 
     /// Waits for the process to end, at most as long as given; `None` when it still runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Child::try_wait`].
     pub fn wait(&self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
@@ -60,44 +72,77 @@ impl Child {
             self.process.await_end(left)?;
         }
     }
-}
 
-impl Shared {
-    fn await_end(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        // Rounded up, so that the last wait does not become a spin.
-        let millis = timeout.map(|left| left.as_millis() + 1);
-        let millis = millis.map(|millis| millis.min(i32::MAX as u128) as i32);
-        let patience = millis.and_then(|millis| PollTimeout::try_from(millis).ok());
-        match poll(&mut polled, patience.unwrap_or(PollTimeout::NONE)) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+    /// Waits until the plugin has connected. Its gates may still be missing then:
+    /// `Subscriber::wait_ready` waits for one of them.
+    ///
+    /// # Errors
+    ///
+    /// At once when the program ended before it connected, with how it ended, and when the broker
+    /// refused it, with why. `TimedOut` when it still has not connected at the end of the time.
+    pub fn wait_ready(&self, timeout: Duration) -> io::Result<()> {
+        let process = &*self.process;
+        let deadline = Instant::now().checked_add(timeout);
+        let mut state = process.state.lock();
+        loop {
+            match &state.start {
+                Start::Connected => return Ok(()),
+                Start::Failed(why) => return Err(io::Error::other(why.clone())),
+                Start::UnderWay => {}
+            }
+            match deadline {
+                None => process.changed.wait(&mut state),
+                Some(at) if Instant::now() >= at => {
+                    let kind = io::ErrorKind::TimedOut;
+                    return Err(io::Error::new(kind, process.still_starting()));
+                }
+                Some(at) => drop(process.changed.wait_until(&mut state, at)),
+            }
         }
     }
 }
 
 /// The broker's side of a child.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tracked {
     process: Arc<Shared>,
 }
 
 impl Tracked {
-    /// Takes over a process that was just started.
-    pub(crate) fn new(mut child: process::Child) -> io::Result<Tracked> {
+    /// Takes over a process that was just started as a leader of a group.
+    pub(crate) fn new(name: String, mut child: std::process::Child) -> io::Result<Tracked> {
         let pid = child.id();
-        // It was not reaped yet, so the number is its own.
+        // Its number is its own until it is reaped, which nobody can do but this process. Where that
+        // ignores SIGCHLD, the kernel does, and then says that there is none of that number.
         let pidfd = match pidfd_open(pid) {
             Ok(pidfd) => pidfd,
+            Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => {
+                return Err(io::Error::other(format!(
+                    "plugin `{name}` (pid {pid}) ended as soon as it was started; how, nobody can \
+                     tell, because this program ignores SIGCHLD"
+                )));
+            }
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(error);
             }
         };
-        let (child, pidfd) = (Mutex::new(child), Arc::new(pidfd));
+        let process = Shared {
+            name,
+            pid,
+            pidfd: Arc::new(pidfd),
+            started: Instant::now(),
+            state: Mutex::new(State {
+                _child: child,
+                end: None,
+                start: Start::UnderWay,
+                stopping: false,
+            }),
+            changed: Condvar::new(),
+        };
         Ok(Tracked {
-            process: Arc::new(Shared { pid, pidfd, child }),
+            process: Arc::new(process),
         })
     }
 
@@ -105,6 +150,10 @@ impl Tracked {
         Child {
             process: self.process.clone(),
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.process.name
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -121,20 +170,141 @@ impl Tracked {
 
     /// Takes in the exit status; `true` when the process has ended.
     pub(crate) fn reap(&self) -> bool {
-        matches!(self.process.child.lock().try_wait(), Ok(Some(_)) | Err(_))
+        matches!(self.process.look(), Ok(Some(_)) | Err(_))
     }
 
-    /// Asks the process to end.
+    /// The end of the process in a sentence, once it has ended.
+    pub(crate) fn how_it_ended(&self) -> String {
+        self.process.how_it_ended()
+    }
+
+    /// That it has not connected, in a sentence, while it has not.
+    pub(crate) fn still_starting(&self) -> String {
+        self.process.still_starting()
+    }
+
+    /// Whether it is still on its way to the bus.
+    pub(crate) fn is_starting(&self) -> bool {
+        matches!(self.process.state.lock().start, Start::UnderWay)
+    }
+
+    /// Whether it has been on the bus, or is.
+    pub(crate) fn has_connected(&self) -> bool {
+        matches!(self.process.state.lock().start, Start::Connected)
+    }
+
+    /// The plugin has connected.
+    pub(crate) fn connected(&self) {
+        self.started_as(Start::Connected);
+    }
+
+    /// It will not connect any more.
+    pub(crate) fn failed(&self, why: String) {
+        self.started_as(Start::Failed(why));
+    }
+
+    fn started_as(&self, start: Start) {
+        self.process.state.lock().start = start;
+        self.process.changed.notify_all();
+    }
+
+    /// Asks the process and its group to end.
     pub(crate) fn terminate(&self) {
-        let mut child = self.process.child.lock();
-        let pid = i32::try_from(self.process.pid);
-        if let (Ok(None), Ok(pid)) = (child.try_wait(), pid) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        let mut state = self.process.state.lock();
+        state.stopping = true;
+        let _ = self.process.signal_all(Signal::SIGTERM);
+    }
+
+    /// Whether the process has ended and nobody is left of its group.
+    pub(crate) fn is_over(&self) -> bool {
+        if !self.reap() {
+            return false;
+        }
+        // On kernels before 6.9 nobody can tell any more, or reach them. Those that have ended may
+        // wait for somebody to reap them, which is not for this process to do.
+        signal(self.pidfd(), 0, Whom::Group).is_err() || !descent::group_is_alive(self.id())
+    }
+
+    /// Ends the process and its group.
+    pub(crate) fn kill(&self) {
+        let _ = self.process.kill();
+    }
+}
+
+/// A process that was just started: killed on drop, unless somebody takes it over.
+#[derive(Debug)]
+pub(crate) struct Fresh(Option<Tracked>);
+
+impl Fresh {
+    pub(crate) fn new(tracked: Tracked) -> Fresh {
+        Fresh(Some(tracked))
+    }
+
+    /// Takes it over; `None` where that was done before.
+    pub(crate) fn keep(mut self) -> Option<Tracked> {
+        self.0.take()
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        if let Some(tracked) = self.0.take() {
+            tracked.kill();
+            // After SIGKILL its end takes a moment only.
+            let _ = tracked.handle().wait(Duration::from_millis(50));
         }
     }
+}
 
-    /// Ends the process.
-    pub(crate) fn kill(&self) {
-        let _ = self.process.child.lock().kill();
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::CommandExt;
+
+    use callgate_layout::sys::process::is_unreaped_child;
+    use nix::sys::wait::waitpid;
+    use nix::unistd::Pid;
+
+    fn start(script: &str) -> Tracked {
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", script]).process_group(0);
+        Tracked::new("x".into(), command.spawn().unwrap()).unwrap()
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A host that reaps all children itself: waiting for one was an error, for ever.
+    #[test]
+    fn an_end_that_somebody_else_took_in_is_told() {
+        let tracked = start("exit 7");
+        waitpid(Pid::from_raw(tracked.id() as i32), None).unwrap();
+        match tracked.handle().wait(PATIENCE) {
+            Ok(status) => assert_eq!(status.unwrap().code(), Some(7)),
+            // Before Linux 6.15.
+            Err(error) => assert!(error.to_string().contains("has ended"), "{error}"),
+        }
+        assert!(tracked.reap() && tracked.is_over());
+        tracked.handle().kill().unwrap();
+    }
+
+    /// A kill by number went to whoever had it after the child was reaped.
+    #[test]
+    fn nobody_else_is_killed_after_the_end() {
+        let tracked = start("exit 0");
+        waitpid(Pid::from_raw(tracked.id() as i32), None).unwrap();
+        let by_group = tracked.process.signal_group(Signal::SIGKILL);
+        let reached = by_group.is_ok() && is_unreaped_child(tracked.pidfd());
+        assert!(!reached, "the number may be another's");
+        let by_pidfd = signal(tracked.pidfd(), 0, Whom::Process).unwrap_err();
+        assert_eq!(by_pidfd.raw_os_error(), Some(Errno::ESRCH as i32));
+    }
+
+    /// What was started after the broker had stopped would live on.
+    #[test]
+    fn a_child_that_nobody_takes_over_is_killed() {
+        let tracked = start("sleep 1000 & wait");
+        let child = tracked.handle();
+        drop(Fresh::new(tracked));
+        assert!(child.wait(PATIENCE).unwrap().is_some());
     }
 }

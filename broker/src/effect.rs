@@ -1,5 +1,7 @@
 //! What the bus wants done, for the shell to do.
 
+use std::sync::Arc;
+
 use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
 
 use crate::bus::ExtentId;
@@ -56,6 +58,10 @@ pub(crate) enum Effect {
     GaveUp(u64, String),
     /// Send a listing that answers this request.
     Listing(PluginId, u32),
+    /// A plugin has opened a gate that nobody provides, under this number.
+    OpenedAbsent(PluginId, u32, Arc<str>),
+    /// Answer this request with what there is to say of why nobody provides a gate.
+    WhyAbsent(PluginId, u32, String),
     /// End a session.
     End(PluginId, Failure),
 }

@@ -19,6 +19,8 @@ pub(crate) struct Helper<T> {
     jobs: Option<Sender<Job<T>>>,
     /// Closed by the end of the thread.
     ended: Receiver<()>,
+    /// How long dropping this waits for the job that is under way.
+    farewell: Duration,
 }
 
 impl<T: 'static> Helper<T> {
@@ -34,7 +36,16 @@ impl<T: 'static> Helper<T> {
             }
         })?;
         let jobs = Some(jobs);
-        Ok(Helper { jobs, ended })
+        Ok(Helper {
+            jobs,
+            ended,
+            farewell: FAREWELL,
+        })
+    }
+
+    /// Ends the thread after the job that it has, without waiting for that.
+    pub(crate) fn leave(mut self) {
+        self.farewell = Duration::ZERO;
     }
 
     /// Queues a job.
@@ -51,7 +62,7 @@ impl<T> Drop for Helper<T> {
     fn drop(&mut self) {
         self.jobs = None;
         // One that hangs in the kernel cannot be waited for.
-        if self.ended.recv_timeout(FAREWELL) == Err(RecvTimeoutError::Timeout) {
+        if self.ended.recv_timeout(self.farewell) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("a helper thread of the broker hangs and is left behind");
         }
     }

@@ -16,6 +16,7 @@ mod bus;
 mod child;
 pub mod cli;
 mod deadlines;
+mod descent;
 mod effect;
 mod grants;
 mod helper;

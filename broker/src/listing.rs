@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 pub struct Listing {
     /// The broker itself.
     pub broker: BrokerEntry,
-    /// Every plugin that said hello.
+    /// Every plugin that said hello, and every program that the broker started and that has not.
     pub plugins: Vec<PluginEntry>,
+    /// Programs that the broker started and that have ended, or were refused; the last of each name,
+    /// until a plugin of that name comes or is started again.
+    #[serde(default)]
+    pub ended: Vec<EndedEntry>,
     /// Every gate that is provided, by name.
     pub gates: Vec<GateEntry>,
     /// Shares; none yet.
@@ -53,7 +57,7 @@ pub enum Transport {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PluginState {
-    /// It said hello and has not acknowledged its status page.
+    /// It was started and has not said hello, or not acknowledged its status page.
     Starting,
     /// It takes part.
     Ready,
@@ -80,6 +84,17 @@ pub struct PluginEntry {
     pub calls: u64,
     /// Those of them that failed.
     pub errors: u64,
+}
+
+/// A program that is no plugin any more, or never became one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndedEntry {
+    /// The name that it was given.
+    pub name: String,
+    /// Its process, which may have ended.
+    pub pid: u32,
+    /// What became of it, in a sentence.
+    pub why: String,
 }
 
 /// A gate.

@@ -302,6 +302,19 @@ impl Registry {
         watchers.into_iter().flatten().copied().collect()
     }
 
+    /// All open gates that nobody provides.
+    pub(crate) fn absent_opens(&self) -> Vec<(PluginId, u32, Arc<str>)> {
+        let absent = self
+            .watchers
+            .iter()
+            .filter(|(gate, _)| !self.gates.contains_key(*gate));
+        let opens = absent.flat_map(|(gate, watchers)| {
+            let open = |(plugin, number): &(PluginId, u32)| (*plugin, *number, gate.clone());
+            watchers.iter().map(open)
+        });
+        opens.collect()
+    }
+
     /// A plugin's numbers for those of its open gates that somebody else owns now.
     pub(crate) fn opens_between(&self, plugin: PluginId, owner: PluginId) -> Vec<u32> {
         let opens = self.opens.get(&plugin).into_iter().flatten();

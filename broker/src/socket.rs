@@ -13,6 +13,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use callgate_layout::socket::{MAX_SOCKET_PATH, check_directory, directory_of};
+use callgate_layout::sys::fork::Withheld;
 use callgate_layout::sys::{fdpass, standard};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -28,6 +29,8 @@ use crate::builder::StartError;
 /// The socket that plugins connect to.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    // Dropped before what it withholds.
+    _withheld: Option<Withheld>,
     // A stream socket in name only: the type lends its safe `accept`.
     socket: UnixListener,
     lock: Lock,
@@ -42,6 +45,8 @@ pub(crate) struct Lock {
     generation: u64,
     /// Whether what is at the path is this broker's own.
     has_socket: bool,
+    /// From forked children, which would else keep the path taken. Dropped before the file.
+    _withheld: Option<Withheld>,
     _file: File,
 }
 
@@ -60,7 +65,11 @@ impl Listener {
         let io = |error| StartError::io("make the socket", path, error);
         let socket = make(path).map_err(io)?;
         lock.has_socket = true;
-        Ok(Listener { socket, lock })
+        Ok(Listener {
+            _withheld: Withheld::new(socket.as_fd()),
+            socket,
+            lock,
+        })
     }
 
     pub(crate) fn address(&self) -> &Path {
@@ -183,6 +192,7 @@ impl Lock {
                 path,
                 generation,
                 has_socket: false,
+                _withheld: Withheld::new(file.as_fd()),
                 _file: file,
             });
         }

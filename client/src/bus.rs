@@ -70,6 +70,8 @@ pub(crate) struct Session {
     pub(crate) keep_idle: Duration,
     pub(crate) served: Served,
     pub(crate) socket: OwnedFd,
+    /// The host's process, where it has started this one.
+    pub(crate) host: Option<OwnedFd>,
 }
 
 impl Bus {
@@ -121,6 +123,15 @@ impl Bus {
 
     /// Sends a request and waits for its answer.
     pub(crate) fn request(&self, make: impl FnOnce(u32) -> ToBroker) -> Answer {
+        self.request_until(answer_due(REQUEST_TIMEOUT), make)
+    }
+
+    /// As [`Bus::request`], for an answer that is worth only so much time.
+    pub(crate) fn request_until(
+        &self,
+        until: Instant,
+        make: impl FnOnce(u32) -> ToBroker,
+    ) -> Answer {
         let number = self.next_number();
         let (sender, receiver) = crossbeam_channel::bounded(1);
         self.requests.lock().insert(number, sender);
@@ -128,7 +139,6 @@ impl Bus {
             .check_alive()
             .and_then(|()| self.send(&make(number)))
             .and_then(|()| {
-                let until = answer_due(REQUEST_TIMEOUT);
                 receiver.recv_deadline(until).unwrap_or_else(|_| {
                     Err(Error::new(
                         Code::Timeout,

@@ -1,5 +1,7 @@
 //! Connecting to a bus: finding its socket, saying hello, mapping the plugin's own pages.
 
+mod inherited;
+
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass::{self, Received};
 use callgate_layout::sys::limits::{self, Shortage};
 use callgate_layout::sys::mapping::Mapping;
-use callgate_layout::sys::{futex, inherit, standard};
+use callgate_layout::sys::{futex, standard};
 use callgate_layout::view::WriteView;
 use callgate_layout::{Code, socket};
 use nix::poll::PollFlags;
@@ -25,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::gates::Served;
 use crate::plugin::Plugin;
 use crate::wait::WaitPolicy;
+use inherited::Found;
 
 /// Says who a plugin is and how it connects.
 ///
@@ -52,6 +55,7 @@ pub struct PluginBuilder {
     trust: Option<TrustPeers>,
     timeout: Duration,
     probe: bool,
+    inherits: bool,
     keep_idle: Duration,
     inspects: bool,
 }
@@ -77,6 +81,7 @@ impl PluginBuilder {
             trust: None,
             timeout: bus::REQUEST_TIMEOUT,
             probe: true,
+            inherits: true,
             keep_idle: KEEP_IDLE,
             inspects: false,
         }
@@ -104,8 +109,11 @@ impl PluginBuilder {
 
     /// The bus to connect to, by the path of its socket.
     ///
-    /// Unless given, the socket that a broker left to this process (`CALLGATE_FD`), else the path
-    /// in `CALLGATE_SOCKET`, else the default path.
+    /// Unless given, the connection that a broker left to this process (`CALLGATE_FD`), else the
+    /// path in `CALLGATE_SOCKET`, else the default path.
+    ///
+    /// A program that a broker has started never goes on to another bus: it has one connection, and
+    /// connecting a second time is an error unless a socket or descriptor is named.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> PluginBuilder {
         self.socket = Some(path.into());
         self
@@ -115,6 +123,14 @@ impl PluginBuilder {
     /// host.
     pub fn descriptor(mut self, socket: OwnedFd) -> PluginBuilder {
         self.descriptor = Some(socket);
+        self
+    }
+
+    /// Whether a connection that a broker left to this process (`CALLGATE_FD`) is used; so it is
+    /// unless said otherwise. For tools that a plugin's wrapper may run before the plugin, and that
+    /// are not the plugin themselves.
+    pub fn inherits_connection(mut self, wanted: bool) -> PluginBuilder {
+        self.inherits = wanted;
         self
     }
 
@@ -186,8 +202,9 @@ impl PluginBuilder {
         self.check()?;
         // The control thread's own descriptors are made by a library, which takes what is free.
         standard::fill().map_err(|error| system("opening /dev/null", &error))?;
-        let socket = standard::above(self.find_socket()?)
-            .map_err(|error| system("moving the socket", &error))?;
+        let Found { socket, host } = self.find_socket()?;
+        let socket =
+            standard::above(socket).map_err(|error| system("moving the socket", &error))?;
         let until = bus::answer_due(self.timeout);
         let identity = self.identity.clone();
         bus::send(
@@ -197,7 +214,11 @@ impl PluginBuilder {
                 false => ToBroker::Hello(identity),
             },
         )?;
-        let (record, received) = receive_one(&socket, until)?;
+        let (mut record, mut received) = receive_one(&socket, until)?;
+        if matches!(record, ToPlugin::Invitation { .. }) {
+            // It lies in a connection that the program found in the environment by itself.
+            (record, received) = receive_one(&socket, until)?;
+        }
         if received.cut {
             let what = "this process could not receive its doorbell and status page";
             return Err(Error::new(Code::System, format!("{what}: {Shortage}")));
@@ -226,6 +247,7 @@ impl PluginBuilder {
             keep_idle: self.keep_idle,
             served,
             socket,
+            host,
         })
     }
 
@@ -251,32 +273,26 @@ impl PluginBuilder {
         Ok(())
     }
 
-    fn find_socket(&self) -> Result<OwnedFd> {
+    fn find_socket(&self) -> Result<Found> {
         if let Some(descriptor) = &self.descriptor {
-            return descriptor
+            let socket = descriptor
                 .try_clone()
-                .map_err(|error| system("duplicating the socket", &error));
+                .map_err(|error| system("duplicating the socket", &error))?;
+            return Ok(socket.into());
         }
         if let Some(path) = &self.socket {
-            return connect_to(path);
+            return Ok(connect_to(path)?.into());
         }
-        if let Some(inherited) = inherit::take() {
-            let socket = inherited.map_err(|error| {
-                let text = format!(
-                    "{} names no control socket of a broker: {error}",
-                    inherit::VARIABLE
-                );
-                Error::new(Code::InvalidArgument, text)
-            })?;
-            // A plugin that a host started must not outlive it, even where it hangs.
-            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
-                .map_err(|error| system("asking to end with the host", &error.into()))?;
-            return Ok(socket);
+        if self.inherits
+            && let Some(found) = inherited::take()
+        {
+            return found;
         }
-        match std::env::var_os("CALLGATE_SOCKET") {
+        let socket = match std::env::var_os("CALLGATE_SOCKET") {
             Some(path) => connect_to(Path::new(&path)),
             None => connect_to(&socket::default_socket()),
-        }
+        };
+        Ok(socket?.into())
     }
 }
 

@@ -323,7 +323,10 @@ impl Link {
     /// Counts one less.
     pub(crate) fn end_waiting(&self) {
         self.room.leave();
-        if let Some(bus) = self.parts.bus.upgrade() {
+        // A forked child has no status page.
+        if self.is_here()
+            && let Some(bus) = self.parts.bus.upgrade()
+        {
             bus.served.status.sated();
         }
     }
@@ -339,6 +342,10 @@ impl Link {
     /// Wakes callers that wait for room, and the dispatcher.
     #[cold]
     pub(crate) fn wake_waiting(&self) {
+        if !self.is_here() {
+            // In a forked child nobody waits, and there is no doorbell to ring.
+            return;
+        }
         self.room.wake_all();
         if let Some(bus) = self.parts.bus.upgrade() {
             bus.served.bell.ring();

@@ -15,6 +15,8 @@ use callgate_layout::view::WriteView;
 use callgate_layout::{Code, Geometry};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::bus::{self, Bus};
 use crate::connect;
@@ -24,7 +26,8 @@ use crate::plugin;
 
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
-const FIRST_PEER: usize = 2;
+const HOST: Token = Token(2);
+const FIRST_PEER: usize = 3;
 
 /// The control thread, as its plugin holds it.
 pub(crate) struct Listener {
@@ -33,7 +36,9 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    pub(crate) fn start(bus: &Arc<Bus>) -> Result<Listener> {
+    /// Starts the thread. Where `host` is a process that has started this one, this one ends with
+    /// it.
+    pub(crate) fn start(bus: &Arc<Bus>, host: Option<OwnedFd>) -> Result<Listener> {
         let system = |error| connect::system("the control thread", &error);
         let poll = Poll::new().map_err(system)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(system)?;
@@ -44,9 +49,17 @@ impl Listener {
                 Interest::READABLE,
             )
             .map_err(system)?;
+        if let Some(host) = &host {
+            let mut process = SourceFd(&host.as_raw_fd());
+            let watched = poll
+                .registry()
+                .register(&mut process, HOST, Interest::READABLE);
+            watched.map_err(system)?;
+        }
         let work = Work {
             bus: bus.clone(),
             poll,
+            _host: host,
             buffer: vec![0; MAX_RECORD],
             outboxes: HashMap::new(),
             peers: HashMap::new(),
@@ -61,6 +74,11 @@ impl Listener {
         })
     }
 
+    /// Leaves the thread alone: in a forked child there is none.
+    pub(crate) fn forget(&mut self) {
+        std::mem::forget(self.thread.take());
+    }
+
     pub(crate) fn stop(&mut self) {
         // Without a wake-up the thread would be left asleep; it holds nothing but its own.
         if self.waker.wake().is_ok()
@@ -69,6 +87,12 @@ impl Listener {
             plugin::join(thread);
         }
     }
+}
+
+/// Kills this process, whose host was killed or has ended without ending its plugins: nobody would
+/// do so later, and whatever its other threads do, they do it for nobody.
+fn end_with_host() {
+    let _ = kill(Pid::this(), Signal::SIGKILL);
 }
 
 /// Ends a link whose peer broke the protocol, and tells the broker.
@@ -91,6 +115,8 @@ fn short(what: &str) -> Error {
 struct Work {
     bus: Arc<Bus>,
     poll: Poll,
+    /// Kept open while it is watched.
+    _host: Option<OwnedFd>,
     buffer: Vec<u8>,
     /// Own outboxes of links whose other side is not there yet.
     outboxes: HashMap<LinkEnd, (Geometry, WriteView)>,
@@ -125,6 +151,7 @@ impl Work {
                     SOCKET => self.read_socket(),
                     WAKER if self.bus.served.is_closing() => return,
                     WAKER => {}
+                    HOST => end_with_host(),
                     token => self.peer_ended(token),
                 }
             }
@@ -221,7 +248,12 @@ impl Work {
 
     fn handle(&mut self, record: ToPlugin, descriptors: Vec<OwnedFd>) {
         match record {
-            ToPlugin::Welcome { .. } => {}
+            ToPlugin::Welcome { .. } | ToPlugin::Invitation { .. } => {}
+            ToPlugin::StartFailed { open } => {
+                if let Some(opened) = self.bus.opened(open) {
+                    opened.start_failed();
+                }
+            }
             ToPlugin::Ended(failure) => self.over(&bus::failure(failure)),
             ToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(None), |failure| Err(bus::failure(failure)));

@@ -54,6 +54,17 @@ struct Progress {
     events: Option<VecDeque<GateEvent>>,
     /// What it was told last.
     told: Option<GateEvent>,
+    /// A program has ended that was to provide the gate; for one wait to look into.
+    start_failed: bool,
+}
+
+/// What a wait for a gate came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// It can be called.
+    Ready,
+    /// A program has ended, before it connected, that was to provide it; the broker knows whether anybody is left.
+    StartFailed,
 }
 
 /// Changes that are kept for a watcher that does not look.
@@ -235,6 +246,7 @@ impl Opened {
             old = Some(self.standing.swap(Arc::new(standing)));
             // A gate that could not be opened stands as it does now, after all.
             progress.failure = None;
+            progress.start_failed &= self.standing().owner.is_none();
         }
         progress.is_known = true;
         self.change.notify_all();
@@ -260,6 +272,13 @@ impl Opened {
         }
     }
 
+    /// A program that was to provide the gate has ended: who waits for the gate, or does so next,
+    /// looks whether there is anybody left to wait for.
+    pub(crate) fn start_failed(&self) {
+        self.progress.lock().start_failed = true;
+        self.change.notify_all();
+    }
+
     /// Keeps changes from here on, for [`Opened::next_event`].
     pub(crate) fn watch(&self) {
         self.progress.lock().events = Some(VecDeque::new());
@@ -283,13 +302,13 @@ impl Opened {
 
     /// Waits until one of the gate's faces can be called. A mismatch of types is an error at
     /// once: only another provider could mend it.
-    pub(crate) fn wait_ready(&self, until: Instant) -> Result<()> {
+    pub(crate) fn wait_ready(&self, until: Instant) -> Result<Waited> {
         let mut progress = self.progress.lock();
         loop {
             let standing = self.standing();
             let faces = [&standing.function, &standing.action];
             if standing.way.is_some() && faces.contains(&&FaceState::Ready) {
-                return Ok(());
+                return Ok(Waited::Ready);
             }
             let good = [&FaceState::Absent, &FaceState::Ready];
             let mismatch = faces.into_iter().find(|face| !good.contains(face));
@@ -301,6 +320,9 @@ impl Opened {
             }
             if let Some(failure) = progress.is_final() {
                 return Err(failure.clone().at_gate(self.gate.clone()));
+            }
+            if std::mem::take(&mut progress.start_failed) {
+                return Ok(Waited::StartFailed);
             }
             if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
                 let failure = progress.failure.clone();

@@ -70,10 +70,11 @@ impl Plugin {
         PluginBuilder::new(name)
     }
 
-    pub(crate) fn start(session: Session) -> Result<Plugin> {
+    pub(crate) fn start(mut session: Session) -> Result<Plugin> {
         let (dispatch, direct) = (session.dispatch, session.direct);
+        let host = session.host.take();
         let bus = Arc::new(Bus::new(session));
-        let listener = Listener::start(&bus)?;
+        let listener = Listener::start(&bus, host)?;
         let core = serving::core(&bus, dispatch);
         if direct {
             local::join(&bus, &core);
@@ -279,7 +280,7 @@ impl Plugin {
 impl Drop for Plugin {
     fn drop(&mut self) {
         if !self.bus.is_here() {
-            return;
+            return self.leave_to_parent();
         }
         // First the dispatcher: it answers what is left while the links still live.
         self.bus.served.close();
@@ -298,6 +299,19 @@ impl Drop for Plugin {
         discard(self.bus.served.take_gates());
         self.bus.close();
         self.listener.stop();
+    }
+}
+
+impl Plugin {
+    /// In a forked child, which has copies of the handles and none of the threads: to join or detach
+    /// them would reach for memory that the C library has given to others. What the threads of the
+    /// parent may have locked at the fork is not touched either.
+    fn leave_to_parent(&mut self) {
+        std::mem::take(self.dispatchers.get_mut())
+            .into_iter()
+            .for_each(std::mem::forget);
+        self.listener.forget();
+        std::mem::forget(self.core.clone());
     }
 }
 

@@ -10,7 +10,6 @@ use callgate_layout::envelope::Face;
 use callgate_layout::payload::{PayloadView, Room};
 use callgate_layout::{Code, Schema, Signature};
 
-use crate::bus;
 use crate::caller::{self, Target};
 use crate::cancel::CancelToken;
 use crate::context::Context;
@@ -225,7 +224,7 @@ impl<R: GateType> RawSubscriber<R> {
     ///
     /// As [`Subscriber::wait_ready`](crate::Subscriber::wait_ready).
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        self.shared.opened.wait_ready(bus::deadline(timeout))
+        self.shared.wait_ready(timeout)
     }
 
     /// Lends shared memory for a payload of `len` bytes, up to 64 MiB. What it holds at first is
@@ -329,7 +328,10 @@ impl<R: GateType> Loan<R> {
 
 impl<R: GateType> Drop for Loan<R> {
     fn drop(&mut self) {
+        // In a forked child there is nobody to tell, and the maps are gone.
+        let is_here = self.subscriber.shared.bus.is_here();
         if self.room.take().is_some()
+            && is_here
             && let Ok(way) = self
                 .standing
                 .way(Face::Function, self.subscriber.shared.opened.gate())

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use callgate_layout::control::ToBroker;
 use callgate_layout::envelope::Face;
 use callgate_layout::{Code, clock};
 
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::listen::break_link;
 use crate::local::{Given, Local, Visit};
-use crate::opened::Opened;
+use crate::opened::{Opened, Waited};
 use crate::trace;
 use crate::types::{Arguments, GateType};
 use crate::wait::Patience;
@@ -123,8 +124,16 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when
     /// nobody is left who could announce one. Where there is a provider and no link to it when the
     /// time is up, the error says why: `TIMEOUT`, [`SYSTEM`](crate::Code::System).
+    ///
+    /// Where the broker has started programs, `NOT_READY` names those that have not connected, or
+    /// that have ended. It comes at once, instead of when the time is up, when one has ended or was
+    /// refused before it connected and that leaves nobody to wait for: it was started as `NAME`, and
+    /// the gate is `NAME.Something` (whatever the case of its letters); or the broker has no socket,
+    /// and none of the programs that it started is left. Each such end is told once: the next wait
+    /// lasts as long as it is given, and so does one after the program was started again. A plugin
+    /// that was on the bus and has ended is waited for: its host may start it again.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        self.shared.opened.wait_ready(bus::deadline(timeout))
+        self.shared.wait_ready(timeout)
     }
 
     /// Calls the gate's function and waits for its result.
@@ -204,7 +213,58 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     }
 }
 
+/// A wait that is shorter is a look, and is not worth a question to the broker.
+const WORTH_ASKING: Duration = Duration::from_millis(10);
+/// How long the broker may take to say why nobody has come.
+const EXPLANATION: Duration = Duration::from_millis(500);
+
 impl Shared {
+    /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
+    pub(crate) fn wait_ready(&self, timeout: Duration) -> Result<()> {
+        let until = bus::deadline(timeout);
+        loop {
+            match self.opened.wait_ready(until) {
+                Ok(Waited::Ready) => return Ok(()),
+                Ok(Waited::StartFailed) => {
+                    if let Some(why) = self.why_absent()
+                        && why.code() == Code::ProviderGone
+                    {
+                        return Err(self.not_ready("nobody provides the gate", &why));
+                    }
+                }
+                Err(error) => return Err(self.explained(error, timeout)),
+            }
+        }
+    }
+
+    /// Adds to the error of a wait what the broker knows of why nobody came.
+    fn explained(&self, error: Error, timeout: Duration) -> Error {
+        let is_absent = error.code() == Code::NotReady && self.opened.standing().owner().is_none();
+        if !is_absent || timeout < WORTH_ASKING {
+            return error;
+        }
+        match self.why_absent() {
+            Some(why) => self.not_ready(error.message(), &why),
+            None => error,
+        }
+    }
+
+    /// What the broker knows of programs that it started and that were to provide the gate.
+    fn why_absent(&self) -> Option<Error> {
+        let gate = self.opened.gate().to_string();
+        let until = bus::deadline(EXPLANATION);
+        let answer = self
+            .bus
+            .request_until(until, |request| ToBroker::WhyAbsent { request, gate });
+        let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
+        answer.err().filter(is_known)
+    }
+
+    fn not_ready(&self, what: &str, why: &Error) -> Error {
+        let text = format!("{what}: {}", why.message());
+        Error::new(Code::NotReady, text).at_gate(self.opened.gate().clone())
+    }
+
     /// Names the gate in a call's error, lets a link go that a call has found closed, and tells
     /// the broker of a provider that broke the protocol, so that both sides do.
     #[cold]

@@ -10,6 +10,8 @@
 //! other can say so. Descriptors come along only from the broker, and the plugin answers each
 //! datagram that brought some with [`ToBroker::Took`].
 //!
+//! A program that a broker starts inherits its connection, with an [`ToPlugin::Invitation`] in it.
+//!
 //! # Setting a link up
 //!
 //! ```text
@@ -207,6 +209,16 @@ pub enum ToBroker {
         /// The plugin's number for this request.
         request: u32,
     },
+    /// Say what the broker knows of why nobody provides a gate: programs that it started, and that
+    /// have not connected or have ended. Answered by `Answer`, without a failure where there are none;
+    /// with `PROVIDER_GONE` where there is nobody to wait for, because one of them has ended before
+    /// it connected; and else with `NOT_READY`.
+    WhyAbsent {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The gate.
+        gate: String,
+    },
 }
 
 /// From the broker to a plugin.
@@ -335,6 +347,19 @@ pub enum ToPlugin {
     Listing {
         /// The plugin's number for the request.
         request: u32,
+    },
+    /// The first record on a connection that a broker leaves to a program that it starts, and there
+    /// alone: whoever receives it is the plugin ([`crate::sys::inherit`]).
+    Invitation {
+        /// The name that the plugin has to say.
+        name: String,
+    },
+    /// Nobody provides an open gate, and a program has ended, or was refused, before it connected,
+    /// which was to do so as far as the broker knows: `WhyAbsent` says more. Sent once for each such
+    /// program.
+    StartFailed {
+        /// The number from `Open`.
+        open: u32,
     },
 }
 

@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod closed;
 pub mod cramped;
+pub mod hosts;
 pub mod lending;
 pub mod proc;
 mod process;

@@ -51,6 +51,12 @@ pub fn is_our_child(pid: u32) -> bool {
     parent == Some(std::process::id())
 }
 
+/// Whether a process runs. One that has ended and that nobody has waited for does not.
+pub fn is_alive(pid: u32) -> bool {
+    let state = stat(pid).into_iter().next();
+    state.is_some_and(|state| state != "Z" && state != "X")
+}
+
 /// The fields of `/proc/PID/stat` behind the name: state, parent and so on.
 /// Bytes of memory that a process has for itself: resident, and not shared.
 pub fn private_memory(pid: u32) -> u64 {

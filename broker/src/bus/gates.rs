@@ -7,6 +7,7 @@ use callgate_layout::control::{Failure, GateState, LinkEnd, Route, Shape, ToPlug
 use callgate_layout::envelope::Face;
 
 use super::{Bus, protocol};
+use crate::effect::Effect;
 use crate::registry::{PluginId, Refused, Standing};
 
 impl Bus {
@@ -68,7 +69,14 @@ impl Bus {
             return Ok(());
         };
         match self.registry.open(from, open, gate, wanted, &member.opens) {
-            Ok(()) => self.refresh(from, open, now),
+            Ok(()) => {
+                self.refresh(from, open, now);
+                let standing = self.registry.standing(from, open);
+                if let Some(standing) = standing.filter(|standing| standing.owner.is_none()) {
+                    let effect = Effect::OpenedAbsent(from, open, standing.gate);
+                    self.effects.push_back(effect);
+                }
+            }
             Err(Refused::NumberInUse) => {
                 return Err(protocol("it opened two gates under one number"));
             }

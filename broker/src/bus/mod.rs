@@ -269,6 +269,10 @@ impl Bus {
             ToBroker::List { request } => {
                 self.effects.push_back(Effect::Listing(from, request));
             }
+            ToBroker::WhyAbsent { request, gate } => {
+                self.effects
+                    .push_back(Effect::WhyAbsent(from, request, gate));
+            }
             _ => return Err(protocol("it sent a record that is no request")),
         }
         Ok(Weight::Charged)

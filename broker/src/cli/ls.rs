@@ -60,6 +60,9 @@ const LISTS: [(What, &str, &[&str]); 5] = [
     ),
 ];
 
+/// Programs that have ended, shown where there are any.
+const ENDED: (&str, &[&str]) = ("ended", &["name", "pid", "why"]);
+
 pub(super) fn run(common: &Common, what: Option<What>) -> Outcome {
     let mut document = common.builder("ls").inspector().connect()?.list()?;
     leave_out_myself(&mut document);
@@ -76,6 +79,12 @@ pub(super) fn run(common: &Common, what: Option<What>) -> Outcome {
             .filter(|list| what.is_none_or(|what| what == list.0))
         {
             table(&mut out, key, &rows(&document, key, columns))?;
+            let any_ended = document[ENDED.0]
+                .as_array()
+                .is_some_and(|all| !all.is_empty());
+            if *key == "plugins" && any_ended {
+                table(&mut out, ENDED.0, &rows(&document, ENDED.0, ENDED.1))?;
+            }
         }
     }
     out.flush()?;

@@ -108,7 +108,10 @@ impl Common {
         let builder = Plugin::builder(&format!("callgate-{role}-{}", std::process::id()))
             .display_name(format!("callgate {role}"))
             .version(env!("CARGO_PKG_VERSION"))
-            .timeout(self.timeout);
+            .timeout(self.timeout)
+            // What a host has left to this process is for the plugin that this one may be run by, or
+            // before.
+            .inherits_connection(false);
         match &self.socket {
             Some(path) => builder.socket(path),
             None => builder,

@@ -165,7 +165,7 @@ impl Reactor {
     /// Whether there may be one connection more.
     pub(super) fn check_room(&self) -> Result<(), Failure> {
         let most = self.settings.limits.connections;
-        if self.sessions.len() < most as usize {
+        if self.sessions.len() + self.execs.len() < most as usize {
             return Ok(());
         }
         let message = format!("the broker has {most} connections already, its limit");

@@ -2,22 +2,18 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process;
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::check_plugin_name;
-use callgate_layout::sys::{fdpass, inherit, limits};
-use command_fds::CommandFdExt;
+use callgate_layout::sys::{fdpass, limits};
 use crossbeam_channel::Sender;
-use mio::unix::SourceFd;
-use mio::{Interest, Waker};
+use mio::Waker;
 
+use super::Reactor;
 use super::session::{Connection, Expected};
-use super::tokens::{Kind, token};
-use super::{Reactor, SCARCITY};
-use crate::child::{Child, Tracked};
+use crate::child::Child;
 use crate::helper::Helper;
 use crate::listing::Listing;
 use crate::policy::Policy;
@@ -105,7 +101,7 @@ impl Reactor {
                     command,
                     reply,
                 } => {
-                    let _ = reply.send(self.spawn(name, *command, now));
+                    self.spawn(name, command, reply, now);
                 }
                 Command::Connect(reply) => {
                     let _ = reply.send(self.connect(now));
@@ -147,80 +143,13 @@ impl Reactor {
         Ok(theirs)
     }
 
-    fn socket_pair(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+    pub(super) fn socket_pair(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         self.check_room()
             .and_then(|()| self.check_plugin_room())
             .map_err(|failure| io::Error::other(failure.message))?;
         let (ours, theirs) = fdpass::pair().map_err(short)?;
         fdpass::want_sender(ours.as_fd())?;
         Ok((ours, theirs))
-    }
-
-    fn spawn(
-        &mut self,
-        name: String,
-        mut command: process::Command,
-        now: Instant,
-    ) -> io::Result<Child> {
-        check_plugin_name(&name).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
-        let (ours, theirs) = self.socket_pair()?;
-        // The descriptor keeps its number: any other could be one that the host has mapped.
-        command.env(inherit::VARIABLE, theirs.as_raw_fd().to_string());
-        command.preserved_fds(vec![theirs]);
-        if let Some(soft) = self.settings.children_soft {
-            limits::start_with(&mut command, soft);
-        }
-        let program = command.get_program().to_owned();
-        let started = command.spawn().map_err(|error| {
-            let program = program.display();
-            let why = limits::explain(&error);
-            let message = format!("plugin `{name}` cannot be started from {program}: {why}");
-            io::Error::new(error.kind(), message)
-        })?;
-        // With the command goes this process's copy of the plugin's end.
-        drop(command);
-        let tracked = Tracked::new(started).map_err(short)?;
-        let child = tracked.handle();
-        let connection = Connection {
-            socket: ours,
-            process: tracked.shared_pidfd(),
-            watches_process: false,
-            pid: child.id(),
-            expected: Expected {
-                sender: Some(child.id()),
-                name: Some(name),
-            },
-        };
-        let adopted = self.adopt(connection, now);
-        let tracking = adopted.and_then(|id| self.track(id.0, tracked));
-        if let Err(error) = tracking {
-            let _ = child.kill();
-            // Nobody watches for its end, which after SIGKILL takes a moment only.
-            let _ = child.wait(SCARCITY);
-            return Err(error);
-        }
-        Ok(child)
-    }
-
-    /// Watches for the end of a process that the broker started.
-    fn track(&mut self, id: u64, tracked: Tracked) -> io::Result<()> {
-        let pidfd = tracked.pidfd().as_raw_fd();
-        self.poll.registry().register(
-            &mut SourceFd(&pidfd),
-            token(Kind::Child, id),
-            Interest::READABLE,
-        )?;
-        self.children.insert(id, tracked);
-        Ok(())
-    }
-
-    /// Takes in the exit status of a process that has ended.
-    pub(super) fn reap(&mut self, id: u64) {
-        let ended = self.children.get(&id).is_some_and(Tracked::reap);
-        if ended && let Some(tracked) = self.children.remove(&id) {
-            let pidfd = tracked.pidfd().as_raw_fd();
-            let _ = self.poll.registry().deregister(&mut SourceFd(&pidfd));
-        }
     }
 }
 

@@ -59,6 +59,8 @@ impl Reactor {
                 }
             }
             Effect::Listing(to, request) => self.send_listing(to, request, now),
+            Effect::OpenedAbsent(to, open, gate) => self.tell_failed(to, open, &gate, now),
+            Effect::WhyAbsent(to, request, gate) => self.explain_absence(to, request, &gate, now),
             Effect::End(plugin, failure) => self.doomed.push_back((plugin, failure)),
         }
     }
@@ -144,8 +146,9 @@ impl Reactor {
         };
         if let Err(error) = memfd::seal_writer(pages.status.as_fd()) {
             let what = format!("it sealed its status page before the broker did ({error})");
-            self.doomed.push_back((plugin, protocol(&what)));
+            return self.doomed.push_back((plugin, protocol(&what)));
         }
+        self.start_succeeded(plugin);
     }
 
     fn new_outbox(&mut self, to: PluginId, end: LinkEnd, now: Instant) {

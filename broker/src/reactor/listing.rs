@@ -24,6 +24,7 @@ impl Reactor {
         Listing {
             broker,
             plugins: self.plugin_entries(pid),
+            ended: self.starts.entries(),
             gates: gates
                 .map(|(name, gate, users)| self.gate_entry(name, gate, users))
                 .collect(),
@@ -58,7 +59,28 @@ impl Reactor {
                 errors: counters.errors,
             }
         });
+        let entries = entries.chain(self.starting_entries());
         entries.collect()
+    }
+
+    /// What the broker started and has not said hello.
+    fn starting_entries(&self) -> impl Iterator<Item = PluginEntry> {
+        let sessions = self.sessions.values();
+        let starting = sessions.filter(|session| self.bus.member(session.id).is_none());
+        starting.filter_map(|session| {
+            let name = session.expected.name.clone()?;
+            Some(PluginEntry {
+                display_name: name.clone(),
+                name,
+                version: String::new(),
+                pid: session.pid,
+                transport: Transport::Shm,
+                state: PluginState::Starting,
+                restarts: 0,
+                calls: 0,
+                errors: 0,
+            })
+        })
     }
 
     fn gate_entry(&self, name: &str, gate: &Gate, users: usize) -> GateEntry {

@@ -13,6 +13,9 @@ mod listing;
 mod outgoing;
 mod records;
 mod session;
+mod spawn;
+mod spawners;
+mod starts;
 mod stop;
 mod tokens;
 mod watches;
@@ -44,6 +47,9 @@ use crate::socket::Listener;
 use extents::Memory;
 use held::HeldMemory;
 use session::{Connection, Session};
+use spawn::Exec;
+use spawners::Spawners;
+use starts::Starts;
 use tokens::{Kind, parts};
 use watches::Watches;
 
@@ -64,6 +70,10 @@ enum Timer {
     Accept,
     /// Extents that somebody held are looked at again.
     Held,
+    /// A program must have been loaded.
+    Exec(u64),
+    /// A program that has closed its connection must have ended.
+    Closed(u64),
 }
 
 /// All that the thread owns.
@@ -88,6 +98,10 @@ pub(crate) struct Reactor {
     accepts_late: bool,
     /// A pidfd of this very process, which its plugins have in common.
     own_process: Option<Arc<OwnedFd>>,
+    /// Programs that are being started.
+    execs: HashMap<u64, Exec>,
+    spawners: Spawners,
+    starts: Starts,
     next_id: u64,
     /// The bus's number, which its plugins are told.
     number: u64,
@@ -133,6 +147,9 @@ impl Reactor {
             half_accepted: None,
             accepts_late: false,
             own_process: None,
+            execs: HashMap::new(),
+            spawners: Spawners::default(),
+            starts: Starts::default(),
             next_id: 1,
             number: RandomState::new().hash_one("bus"),
             timers: Deadlines::new(),
@@ -195,11 +212,8 @@ impl Reactor {
                 }
             }
             (Kind::Process, id) => self.process_ended(PluginId(id), now),
-            (Kind::Child, id) => {
-                // The session of a child has the child's number and no watch of its own.
-                self.process_ended(PluginId(id), now);
-                self.reap(id);
-            }
+            // Ends its session, too, which has the child's number.
+            (Kind::Child, id) => self.reap(id, now),
         }
         self.settle(now);
     }
@@ -249,6 +263,8 @@ impl Reactor {
                 }
                 Timer::Accept => self.accept(now),
                 Timer::Held => self.look_at_held(now),
+                Timer::Exec(id) => self.give_up_start(id),
+                Timer::Closed(id) => self.lives_unconnected(id, now),
             }
         }
         self.bus.expire(now);
@@ -270,14 +286,20 @@ impl Reactor {
 
     /// Starts a session on a connection.
     fn adopt(&mut self, connection: Connection, now: Instant) -> io::Result<PluginId> {
-        let limits = &self.settings.limits;
-        let bucket = TokenBucket::new(limits.requests_per_second, limits.request_burst, now);
         let id = PluginId(self.next_id);
         self.next_id += 1;
+        self.adopt_as(id, connection, now)?;
+        Ok(id)
+    }
+
+    /// The same, under a number that was given to it before.
+    fn adopt_as(&mut self, id: PluginId, connection: Connection, now: Instant) -> io::Result<()> {
+        let limits = &self.settings.limits;
+        let bucket = TokenBucket::new(limits.requests_per_second, limits.request_burst, now);
         let session = Session::new(id, connection, limits.queued_records, bucket);
         session.watch(self.poll.registry())?;
         self.sessions.insert(id, session);
-        Ok(id)
+        Ok(())
     }
 
     /// Ends a session: says why, forgets all that was the plugin's, and tells its peers.
@@ -291,6 +313,7 @@ impl Reactor {
         self.timers.set(Timer::Hello(id), None);
         self.timers.set(Timer::Resend(id), None);
         self.bus.remove(id, failure, now);
+        self.session_ended(id, failure, now);
     }
 
     fn log_end(&mut self, session: &Session, failure: &Failure, now: Instant) {

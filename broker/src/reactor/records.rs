@@ -9,10 +9,11 @@ use callgate_layout::control::{
     DecodeError, Failure, Identity, MAX_TEXT, ToBroker, VERSION, check_plugin_name,
 };
 use callgate_layout::sys::fdpass::Received;
-use callgate_layout::sys::process::has_ended;
+use callgate_layout::sys::process::{has_ended, pidfd_open};
 
 use super::{BATCH, Reactor, Timer};
 use crate::bus::{Weight, protocol};
+use crate::descent::descends;
 use crate::quota::TokenBucket;
 use crate::registry::PluginId;
 
@@ -102,11 +103,12 @@ impl Reactor {
         let Some(session) = self.sessions.get(&id) else {
             return Ok(());
         };
-        let pid = session.pid;
-        check_expected(&session.expected, &identity.name, sender)?;
+        check_name(&session.expected, &identity.name)?;
+        let is_given = session.expected.name.is_some();
+        let pid = self.check_sender(id, sender)?;
         check_identity(&identity)?;
         self.bus.check_admission(&identity.name)?;
-        if session.expected.name.is_none() {
+        if !is_given {
             self.check_reserved(&identity.name)?;
         }
         if let Some(holder) = self.bus.holder(&identity.name) {
@@ -131,6 +133,40 @@ impl Reactor {
             self.bus.only_inspects(id);
         }
         Ok(())
+    }
+
+    /// The process that says hello: the one that the connection was made for or, where the broker
+    /// started that, a descendant of it. Such a one is watched from here on.
+    fn check_sender(&mut self, id: PluginId, sender: Option<u32>) -> Result<u32, Failure> {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return Ok(0);
+        };
+        let made_for = session.expected.sender.unwrap_or(session.pid);
+        if session.expected.sender.is_none() || sender == Some(made_for) {
+            return Ok(made_for);
+        }
+        let is_started = session.expected.name.is_some();
+        // The descriptor first: once it is there, the number is looked at while it is its own.
+        let process = sender.filter(|_| is_started).and_then(|pid| {
+            let process = pidfd_open(pid).ok()?;
+            let is_it = descends(pid, made_for) && !has_ended(process.as_fd());
+            is_it.then_some((pid, process))
+        });
+        let Some((pid, process)) = process else {
+            let sender =
+                sender.map_or_else(|| "an unknown process".into(), |pid| format!("pid {pid}"));
+            let message = format!(
+                "this connection was made for pid {made_for} and what that starts, but {sender}, \
+                 which does not come from it (any more), said hello"
+            );
+            return Err(Failure::new(Code::PermissionDenied, message));
+        };
+        let watched = session.replace_process(self.poll.registry(), pid, process);
+        watched.map_err(|error| {
+            let message = format!("the broker cannot watch pid {pid}: {error}");
+            Failure::new(Code::System, message)
+        })?;
+        Ok(pid)
     }
 
     /// Refuses a name that was given to a plugin which was started and has not said hello yet.
@@ -189,18 +225,7 @@ fn undecodable(error: DecodeError) -> Failure {
     }
 }
 
-fn check_expected(
-    expected: &super::session::Expected,
-    name: &str,
-    sender: Option<u32>,
-) -> Result<(), Failure> {
-    if let Some(pid) = expected.sender
-        && sender != Some(pid)
-    {
-        let sender = sender.map_or_else(|| "an unknown process".into(), |pid| format!("pid {pid}"));
-        let message = format!("this connection was made for pid {pid}, but {sender} said hello");
-        return Err(Failure::new(Code::PermissionDenied, message));
-    }
+fn check_name(expected: &super::session::Expected, name: &str) -> Result<(), Failure> {
     if let Some(expected) = &expected.name
         && expected != name
     {

@@ -142,6 +142,25 @@ impl Session {
         )
     }
 
+    /// Watches another process than the one that the connection was made for.
+    pub(crate) fn replace_process(
+        &mut self,
+        registry: &Registry,
+        pid: u32,
+        pidfd: OwnedFd,
+    ) -> io::Result<()> {
+        let raw = pidfd.as_raw_fd();
+        let token = token(Kind::Process, self.id.0);
+        registry.register(&mut SourceFd(&raw), token, Interest::READABLE)?;
+        if self.watches_process {
+            let _ = registry.deregister(&mut SourceFd(&self.process.as_raw_fd()));
+        }
+        self.process = Arc::new(pidfd);
+        self.watches_process = true;
+        self.pid = pid;
+        Ok(())
+    }
+
     /// Also waits for room in the socket, or no longer does.
     pub(crate) fn watch_writable(&mut self, registry: &Registry, wanted: bool) -> io::Result<()> {
         if wanted == self.watches_writable {

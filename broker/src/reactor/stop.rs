@@ -7,17 +7,21 @@ use callgate_layout::control::Failure;
 use mio::Events;
 
 use super::Reactor;
-use super::tokens::{Kind, parts};
 use crate::child::Tracked;
 use crate::registry::PluginId;
 
 /// How long a child may take to end after SIGKILL: only one that hangs in the kernel takes it.
 const KILL_GRACE: Duration = Duration::from_secs(2);
+/// How often a group is looked at whose first process has ended.
+const GROUP_LOOK: Duration = Duration::from_millis(10);
 
 impl Reactor {
     /// Ends everything, in bounded time.
     pub(super) fn wind_down(&mut self, events: &mut Events) {
         let now = Instant::now();
+        self.stopping = true;
+        // Who waits for a program to be started is told by the end of the way back.
+        self.execs.clear();
         let lock = self.listener.take().map(|listener| listener.close());
         let mut ids: Vec<PluginId> = self.sessions.keys().copied().collect();
         ids.sort_unstable();
@@ -43,25 +47,20 @@ impl Reactor {
         drop(lock);
     }
 
+    /// Waits for all children, and all others of their groups, to end.
     fn await_children(&mut self, events: &mut Events, deadline: Instant) {
         loop {
-            // Also those whose end was reported before.
-            let ids: Vec<u64> = self.children.keys().copied().collect();
-            for id in ids {
-                self.reap(id);
-            }
+            self.children.retain(|_, tracked| !tracked.is_over());
             let left = deadline.saturating_duration_since(Instant::now());
-            if self.children.values().all(Tracked::reap) || left.is_zero() {
+            if self.children.is_empty() || left.is_zero() {
                 return;
             }
-            if self.poll.poll(events, Some(left)).is_err() {
-                continue;
-            }
-            for event in &*events {
-                if let (Kind::Child, id) = parts(event.token()) {
-                    self.reap(id);
-                }
-            }
+            // The end of a child wakes this up. The end of the last one of its group does not.
+            let patience = match self.children.values().any(Tracked::reap) {
+                true => left.min(GROUP_LOOK),
+                false => left,
+            };
+            let _ = self.poll.poll(events, Some(patience));
         }
     }
 }

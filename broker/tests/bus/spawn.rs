@@ -84,9 +84,10 @@ fn a_plugin_bears_the_name_it_was_given() {
     );
 }
 
-/// A connection that a plugin passes on must not make another process the plugin.
+/// A plugin that its host starts through a wrapper must be able to connect: the shell is what was
+/// started, and its child is the plugin.
 #[test]
-fn only_the_started_process_may_say_hello() {
+fn a_child_of_the_started_process_may_say_hello() {
     let broker = embedded();
     let inner = plugin("filter");
     let mut shell = Command::new("/bin/sh");
@@ -97,8 +98,36 @@ fn only_the_started_process_may_say_hello() {
         .env(NAME, "filter")
         .stdout(std::process::Stdio::null());
     let child = broker.spawn("filter", shell).unwrap();
-    let status = child.wait(PATIENCE).unwrap().unwrap();
-    assert_eq!(status.code(), Some(Code::PermissionDenied as i32));
+    eventually("the plugin is there", || {
+        let plugins = listed(&broker);
+        plugins.len() == 1 && plugins[0].pid != child.id()
+    });
+    child.kill().unwrap();
+    eventually("the plugin is gone", || listed(&broker).is_empty());
+}
+
+/// A connection that a plugin passes on must not make another process the plugin.
+#[test]
+fn only_the_started_process_and_its_children_may_say_hello() {
+    let broker = embedded();
+    let inner = plugin("filter");
+    let mut shell = Command::new("/bin/sh");
+    // In the background of a shell that has ended, it is nobody's child that the host knows.
+    let script = r#"
+        ( sh -c 'parent() { sed -n "s/^PPid:[^0-9]*//p" "/proc/$1/status"; }
+            while [ "$(parent "$(parent $$)")" = "$0" ]; do sleep 0.01; done
+            exec "$@"' "$$" "$0" "$@" & )
+        exec sleep 1000"#;
+    shell.args(["-c", script]);
+    shell.arg(inner.get_program()).args(inner.get_args());
+    shell
+        .env(NAME, "filter")
+        .stdout(std::process::Stdio::null());
+    let child = broker.spawn("filter", shell).unwrap();
+    let why = child.wait_ready(PATIENCE).unwrap_err().to_string();
+    assert!(why.contains("PERMISSION_DENIED"), "{why}");
+    assert!(why.contains(&format!("pid {}", child.id())), "{why}");
+    assert!(listed(&broker).is_empty());
 }
 
 /// A broker that ends must not leave processes behind, not even those that do not listen.

@@ -1,13 +1,18 @@
-//! Noticing that this process is a forked child of the one that made a handle.
+//! Noticing that this process is a forked child of the one that made a handle, and keeping a few
+//! descriptors out of such children.
 //!
 //! Maps are not inherited by forked children, so a handle used in one would fault. A counter that
 //! the C library bumps in each child makes that a clear error for the price of one load.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Once;
 
 static FORKS: AtomicU32 = AtomicU32::new(0);
 static INSTALL: Once = Once::new();
+/// Descriptors that forked children are not to keep; -1 where a place is free.
+static WITHHELD: [AtomicI32; 64] = [const { AtomicI32::new(FREE) }; 64];
+const FREE: i32 = -1;
 
 /// Which side of how many forks a handle was made on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +22,9 @@ impl ForkMark {
     /// The mark of this process.
     pub fn here() -> ForkMark {
         INSTALL.call_once(|| {
-            // SAFETY: `count` is an `extern "C"` function that lives as long as the program and
-            // does nothing but add to an atomic, which is allowed in a forked child.
-            unsafe { libc::pthread_atfork(None, None, Some(count)) };
+            // SAFETY: `in_child` is an `extern "C"` function that lives as long as the program and
+            // does only what is allowed in a forked child, as it says.
+            unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         });
         ForkMark(FORKS.load(Ordering::Relaxed))
     }
@@ -31,6 +36,58 @@ impl ForkMark {
     }
 }
 
-extern "C" fn count() {
+/// Keeps a descriptor's file out of children that are forked while this lives, whether they exec
+/// or not: in a child, the number stands for an empty event counter instead. So a child that lives
+/// on does not keep a listening socket or a lock that its parent has let go.
+///
+/// Drop this before the descriptor is closed: later, the number may be that of something else.
+#[derive(Debug)]
+pub struct Withheld {
+    place: &'static AtomicI32,
+}
+
+impl Withheld {
+    /// `None` where 64 descriptors are withheld already: then children inherit this one.
+    pub fn new(fd: BorrowedFd<'_>) -> Option<Withheld> {
+        ForkMark::here();
+        let raw = fd.as_raw_fd();
+        let free = |place: &&AtomicI32| {
+            let taken = place.compare_exchange(FREE, raw, Ordering::AcqRel, Ordering::Relaxed);
+            taken.is_ok()
+        };
+        let place = WITHHELD.iter().find(free)?;
+        Some(Withheld { place })
+    }
+}
+
+impl Drop for Withheld {
+    fn drop(&mut self) {
+        self.place.store(FREE, Ordering::Release);
+    }
+}
+
+/// Runs in each forked child, on its only thread, before `fork` returns there: it may only touch
+/// atomics and make system calls that are safe in a signal handler.
+extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    let mut empty = FREE;
+    for place in &WITHHELD {
+        let raw = place.load(Ordering::Acquire);
+        if raw == FREE {
+            continue;
+        }
+        if empty == FREE {
+            // SAFETY: takes two numbers and gives a new descriptor or -1.
+            empty = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        }
+        if empty != FREE {
+            // SAFETY: takes three numbers. `raw` is a descriptor whose owner has asked for this; it
+            // stays open under its number, so whoever owns it here may still close it.
+            unsafe { libc::dup3(empty, raw, libc::O_CLOEXEC) };
+        }
+    }
+    if empty != FREE {
+        // SAFETY: the descriptor was made above and nobody else knows it.
+        unsafe { libc::close(empty) };
+    }
 }

@@ -1,43 +1,163 @@
-//! The socket that a broker leaves to the plugins it starts.
+//! The connection that a broker leaves to a program that it starts.
+//!
+//! The variable `CALLGATE_FD` says `NUMBER:INODE`: which descriptor it is, and which socket it must
+//! be. In the socket lies one [`Invitation`](ToPlugin::Invitation), which the kernel gives to one
+//! process only: whoever receives it is the plugin. Until then nothing is done to the descriptor but
+//! looking at it, so that a number which is stale, or was never meant for this process, harms
+//! nobody.
 
+use core::mem::MaybeUninit;
+use std::fmt;
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::socket::{SockType, getsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, recv};
 
-/// The environment variable that names the inherited socket's number.
+use super::fdpass;
+use crate::control::ToPlugin;
+
+/// The environment variable that names the inherited socket.
 pub const VARIABLE: &str = "CALLGATE_FD";
 
+/// Whether this process has taken what was left to it.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Takes the inherited socket. `None` where the environment names none, or where this process
-/// has taken it already.
-///
-/// The variable is not removed from the environment, but the socket is closed on exec from here
-/// on, so that programs started by the plugin do not get it.
-pub fn take() -> Option<io::Result<OwnedFd>> {
-    let number = std::env::var(VARIABLE).ok()?;
-    if TAKEN.swap(true, Ordering::AcqRel) {
-        return None;
-    }
-    Some(number.parse().map_err(io::Error::other).and_then(adopt))
+/// Why there is no connection for this process in `CALLGATE_FD`.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Refused {
+    /// This process has taken it before.
+    Taken,
+    /// The variable does not say what a broker writes.
+    Malformed(String),
+    /// The descriptor is not open here, or is something else.
+    Stale(RawFd),
+    /// Another process has taken the invitation, or the broker is gone.
+    Used(RawFd),
+    /// The operating system refused something.
+    System(io::Error),
 }
 
-fn adopt(raw: RawFd) -> io::Result<OwnedFd> {
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const ELSE: &str = "name a socket or descriptor, or remove the variable for this program";
+        match self {
+            Refused::Taken => write!(
+                f,
+                "this process has used the connection that its host left to it before, and there is \
+                 only one: name a socket or descriptor for another"
+            ),
+            Refused::Malformed(text) => write!(
+                f,
+                "{VARIABLE} is `{}`, which no broker of this version writes: {ELSE}",
+                text.escape_debug()
+            ),
+            Refused::Stale(raw) => write!(
+                f,
+                "{VARIABLE} was meant for another process: the descriptor {raw} is not the \
+                 connection that it names, or was closed on the way; {ELSE}"
+            ),
+            Refused::Used(raw) => write!(
+                f,
+                "the connection {raw} in {VARIABLE} was used by another process, or its broker has \
+                 ended; {ELSE}"
+            ),
+            Refused::System(error) => write!(f, "{VARIABLE}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// What the variable has to say of a socket.
+pub fn value(socket: BorrowedFd<'_>) -> io::Result<String> {
+    let raw = socket.as_raw_fd();
+    let inode = socket_inode(raw).ok_or_else(io::Error::last_os_error)?;
+    Ok(format!("{raw}:{inode}"))
+}
+
+/// Puts the invitation into a connection; the broker does so with its own end, before it starts the
+/// program.
+pub fn invite(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    let name = name.to_owned();
+    let record = ToPlugin::Invitation { name };
+    let bytes = record.encode().map_err(io::Error::other)?;
+    fdpass::send(socket, &bytes, &[])
+}
+
+/// Takes the inherited connection: `None` where nobody left one to this process. Once taken, it is
+/// closed on exec.
+///
+/// Where this process has no other thread, the variable is removed, so that programs that it starts
+/// do not find it. Else it stays, and tells them that it was meant for another.
+pub fn take() -> Option<Result<OwnedFd, Refused>> {
+    if TAKEN.load(Ordering::Acquire) {
+        return Some(Err(Refused::Taken));
+    }
+    let value = std::env::var_os(VARIABLE)?;
+    let adopted = adopt(&value.to_string_lossy());
+    if adopted.is_ok() {
+        TAKEN.store(true, Ordering::Release);
+        forget_variable();
+    }
+    Some(adopted)
+}
+
+fn adopt(value: &str) -> Result<OwnedFd, Refused> {
+    let malformed = || Refused::Malformed(value.to_owned());
+    let (raw, inode) = value.split_once(':').ok_or_else(malformed)?;
+    let raw: RawFd = raw.parse().map_err(|_| malformed())?;
+    let inode: u64 = inode.parse().map_err(|_| malformed())?;
     // The standard streams belong to somebody else, whatever the environment says.
     if raw <= 2 {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        return Err(malformed());
     }
-    // SAFETY: the descriptor is borrowed for this function only; if it is not open, the calls
-    // below say so.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(raw) };
-    fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    if getsockopt(&borrowed, sockopt::SockType)? != SockType::SeqPacket {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    if socket_inode(raw) != Some(inode) {
+        return Err(Refused::Stale(raw));
     }
-    // SAFETY: it is open and a socket of the kind that only a broker leaves behind for this
-    // process; the environment variable hands it over, and `TAKEN` lets it be taken once.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+    // Looked at before it is taken: what comes later on a connection belongs to who has it.
+    for flags in [MsgFlags::MSG_PEEK, MsgFlags::empty()] {
+        let mut buffer = [0; 1024];
+        let len = match recv(raw, &mut buffer, flags | MsgFlags::MSG_DONTWAIT) {
+            Ok(len) => len,
+            Err(Errno::EAGAIN | Errno::ECONNRESET) => return Err(Refused::Used(raw)),
+            Err(errno) => return Err(Refused::System(errno.into())),
+        };
+        let record = ToPlugin::decode(&buffer[..len]);
+        if !matches!(record, Ok(ToPlugin::Invitation { .. })) {
+            return Err(Refused::Used(raw));
+        }
+    }
+    // SAFETY: it is open, and the very socket that a broker left to whoever gets its invitation,
+    // which nobody but this call got; so nothing else in this process owns the descriptor.
+    let socket = unsafe { OwnedFd::from_raw_fd(raw) };
+    let closed_on_exec = fcntl(socket.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC));
+    closed_on_exec.map_err(|errno| Refused::System(errno.into()))?;
+    Ok(socket)
+}
+
+/// The inode of a socket; `None` where the number is not one of an open socket.
+fn socket_inode(raw: RawFd) -> Option<u64> {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `stat` is writable memory of the type that the call writes; the number may be any.
+    let result = unsafe { libc::fstat(raw, stat.as_mut_ptr()) };
+    if result != 0 {
+        return None;
+    }
+    // SAFETY: the call has succeeded, and so has written all of it.
+    let stat = unsafe { stat.assume_init() };
+    (stat.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(stat.st_ino)
+}
+
+/// Removes the variable if nobody else can be reading the environment.
+fn forget_variable() {
+    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
+    if matches!(threads, Ok(1)) {
+        // SAFETY: this is the only thread of the process, so no other one reads or changes the
+        // environment meanwhile.
+        unsafe { std::env::remove_var(VARIABLE) };
+    }
 }

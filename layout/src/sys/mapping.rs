@@ -1,5 +1,6 @@
 //! Maps of memory files.
 
+use core::mem::ManuallyDrop;
 #[cfg(not(callgate_loom))]
 use core::ptr::NonNull;
 use std::fs::File;
@@ -8,13 +9,19 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
+#[cfg(not(callgate_loom))]
+use super::fork::ForkMark;
 use super::memfd;
 
-/// A shared map of a memory file, unmapped on drop and not inherited by forked children.
+/// A shared map of a memory file, unmapped on drop. Forked children do not inherit it, and core
+/// dumps leave it out: what others wrote says little about a crash, and the kernel tells of the end
+/// of a process only when its dump is written.
 #[derive(Debug)]
 pub struct Mapping {
-    map: MmapRaw,
+    map: ManuallyDrop<MmapRaw>,
     writable: bool,
+    #[cfg(not(callgate_loom))]
+    made: ForkMark,
 }
 
 impl Mapping {
@@ -32,7 +39,13 @@ impl Mapping {
 
     fn new(map: MmapRaw, writable: bool) -> io::Result<Mapping> {
         map.advise(Advice::DontFork)?;
-        Ok(Mapping { map, writable })
+        map.advise(Advice::DontDump)?;
+        Ok(Mapping {
+            map: ManuallyDrop::new(map),
+            writable,
+            #[cfg(not(callgate_loom))]
+            made: ForkMark::here(),
+        })
     }
 
     /// The number of bytes mapped.
@@ -55,6 +68,18 @@ impl Mapping {
     pub(crate) fn base(&self) -> NonNull<u8> {
         // SAFETY: mmap never gives address zero to a program that did not ask for it.
         unsafe { NonNull::new_unchecked(self.map.as_mut_ptr()) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // A forked child has not inherited the map: at its address may lie memory of the child's own.
+        #[cfg(not(callgate_loom))]
+        if !self.made.is_here() {
+            return;
+        }
+        // SAFETY: this is the only place that drops the map, and nothing uses it afterwards.
+        unsafe { ManuallyDrop::drop(&mut self.map) };
     }
 }
 

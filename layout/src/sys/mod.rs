@@ -14,5 +14,6 @@ pub mod limits;
 pub mod mapping;
 pub mod memfd;
 pub mod process;
+pub mod spawn;
 pub mod standard;
 pub mod time;

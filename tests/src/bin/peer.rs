@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Context, HandlerError, Plugin, Result, View};
 use callgate_tests::shorthand::connect_early;
-use callgate_tests::{PATIENCE, lending, spans, suite};
+use callgate_tests::{PATIENCE, hosts, lending, spans, suite};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +39,9 @@ fn main() {
     }
     if role == "hasty" {
         return hasty(name);
+    }
+    if hosts::play(role, name, more) {
+        return;
     }
     let mut builder = Plugin::builder(name).version("1.2.3");
     if let ("suite" | "traced-suite", [mode]) = (role.as_str(), more) {

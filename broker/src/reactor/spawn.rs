@@ -1,0 +1,227 @@
+//! Starting programs, watching them until they are plugins, and their end.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
+use std::time::{Duration, Instant};
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, check_plugin_name};
+use callgate_layout::sys::{inherit, limits, spawn};
+use command_fds::CommandFdExt;
+use crossbeam_channel::Sender;
+use mio::Interest;
+use mio::unix::SourceFd;
+
+use super::commands::Outcome;
+use super::session::{Connection, Expected};
+use super::spawners::MOST;
+use super::tokens::{Kind, token};
+use super::{Reactor, Timer};
+use crate::child::{Child, Fresh, Tracked};
+use crate::registry::PluginId;
+
+/// How many steps' time the kernel may take to load a program, or a start may wait for its turn.
+const STEPS: u32 = 5;
+
+/// A program that a thread is starting, or is to start.
+pub(super) struct Exec {
+    name: String,
+    /// The broker's end of the connection that the program gets.
+    ours: OwnedFd,
+    reply: Sender<io::Result<Child>>,
+}
+
+impl Reactor {
+    /// Has a program started; the answer goes to `reply` when that is done.
+    pub(super) fn spawn(
+        &mut self,
+        name: String,
+        command: Box<process::Command>,
+        reply: Sender<io::Result<Child>>,
+        now: Instant,
+    ) {
+        if let Err(error) = self.try_spawn(name, command, &reply, now) {
+            let _ = reply.send(Err(error));
+        }
+    }
+
+    fn try_spawn(
+        &mut self,
+        name: String,
+        mut command: Box<process::Command>,
+        reply: &Sender<io::Result<Child>>,
+        now: Instant,
+    ) -> io::Result<()> {
+        check_plugin_name(&name).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        let (ours, theirs) = self.socket_pair()?;
+        inherit::invite(ours.as_fd(), &name)?;
+        prepare(&mut command, theirs)?;
+        if let Some(soft) = self.settings.children_soft {
+            limits::start_with(&mut command, soft);
+        }
+        self.starts.forget(&name);
+        let id = self.next_id;
+        self.next_id += 1;
+        let plugin = name.clone();
+        let job = Box::new(move |thread| {
+            let started = start(plugin, *command);
+            Outcome::new(move |reactor, now| reactor.spawned(id, thread, started, now))
+        });
+        self.spawners.run(&self.way_back, id, job)?;
+        let due = now.checked_add(self.exec_time());
+        self.timers.set(Timer::Exec(id), due);
+        let reply = reply.clone();
+        self.execs.insert(id, Exec { name, ours, reply });
+        Ok(())
+    }
+
+    /// A thread has started a program, or failed to.
+    fn spawned(&mut self, id: u64, thread: usize, started: io::Result<Fresh>, now: Instant) {
+        self.spawners.free(thread);
+        self.timers.set(Timer::Exec(id), None);
+        let Some(exec) = self.execs.remove(&id) else {
+            return self.put_down(id, started);
+        };
+        let Exec { name, ours, reply } = exec;
+        let adopted = started.and_then(|fresh| self.adopt_child(id, (name, ours), fresh, now));
+        let _ = reply.send(adopted);
+    }
+
+    fn adopt_child(
+        &mut self,
+        id: u64,
+        (name, ours): (String, OwnedFd),
+        fresh: Fresh,
+        now: Instant,
+    ) -> io::Result<Child> {
+        let gone = || io::Error::other("the program was given up");
+        let tracked = fresh.keep().ok_or_else(gone)?;
+        let child = tracked.handle();
+        let connection = Connection {
+            socket: ours,
+            process: tracked.shared_pidfd(),
+            // Its end is watched for as that of a child.
+            watches_process: false,
+            pid: child.id(),
+            expected: Expected {
+                sender: Some(child.id()),
+                name: Some(name),
+            },
+        };
+        let adopted = self.adopt_as(PluginId(id), connection, now);
+        let tracking = adopted.and_then(|()| self.track(id, tracked));
+        if let Err(error) = tracking {
+            self.sessions.remove(&PluginId(id));
+            let _ = child.kill();
+            // Nobody watches for its end, which after SIGKILL takes a moment only.
+            let _ = child.wait(super::SCARCITY);
+            return Err(error);
+        }
+        // What came before the socket was watched makes no event.
+        self.enqueue(PluginId(id));
+        Ok(child)
+    }
+
+    /// Kills a program that was given up before it was loaded.
+    fn put_down(&mut self, id: u64, started: io::Result<Fresh>) {
+        if let Ok(fresh) = started
+            && let Some(tracked) = fresh.keep()
+        {
+            tracked.kill();
+            tracked.failed("it was given up before it was loaded".into());
+            // Where it cannot be watched, it stays a zombie, which does nothing.
+            let _ = self.track(id, tracked);
+        }
+    }
+
+    /// Watches for the end of a process that the broker started.
+    fn track(&mut self, id: u64, tracked: Tracked) -> io::Result<()> {
+        let pidfd = tracked.pidfd().as_raw_fd();
+        self.poll.registry().register(
+            &mut SourceFd(&pidfd),
+            token(Kind::Child, id),
+            Interest::READABLE,
+        )?;
+        self.children.insert(id, tracked);
+        Ok(())
+    }
+
+    /// Takes in the exit status of a process that has ended.
+    pub(super) fn reap(&mut self, id: u64, now: Instant) {
+        let ended = self.children.get(&id).is_some_and(Tracked::reap);
+        if ended && let Some(tracked) = self.children.remove(&id) {
+            let pidfd = tracked.pidfd().as_raw_fd();
+            let _ = self.poll.registry().deregister(&mut SourceFd(&pidfd));
+            let how = tracked.how_it_ended();
+            // Also where the plugin is another process of its group, which has ended with it.
+            let failure = Failure::new(Code::ProviderGone, "its process has ended");
+            self.end(PluginId(id), &failure, now);
+            if tracked.has_connected() {
+                self.note_end(&tracked, how);
+            } else if tracked.is_starting() {
+                self.start_failed(&tracked, format!("{how} before it connected"), now);
+            }
+        }
+    }
+
+    fn exec_time(&self) -> Duration {
+        self.settings.step_deadline.saturating_mul(STEPS)
+    }
+
+    /// A program is not started in time: its caller is told. If the kernel has loaded it after all, it
+    /// is killed.
+    pub(super) fn give_up_start(&mut self, id: u64) {
+        let waits = self.spawners.forget(id);
+        let Some(Exec { name, reply, .. }) = self.execs.remove(&id) else {
+            return;
+        };
+        let time = self.exec_time();
+        let text = match waits {
+            true => format!(
+                "plugin `{name}` cannot be started: for {time:?} the kernel has not done with loading \
+                 {MOST} other programs, and more are not tried at once"
+            ),
+            false => format!(
+                "plugin `{name}` cannot be started: for {time:?} the kernel has not done with loading \
+                 its program; does its file system answer?"
+            ),
+        };
+        tracing::warn!("{text}");
+        let error = io::Error::new(io::ErrorKind::TimedOut, text);
+        let _ = reply.send(Err(error));
+    }
+}
+
+/// Arranges what a program takes along: its connection, a process group of its own, and the signal
+/// at the end of the thread that starts it.
+fn prepare(command: &mut process::Command, theirs: OwnedFd) -> io::Result<()> {
+    command.env(inherit::VARIABLE, inherit::value(theirs.as_fd())?);
+    // The descriptor keeps its number: any other could be one that the host has mapped.
+    command.preserved_fds(vec![theirs]);
+    command.process_group(0);
+    spawn::end_with_starter(command);
+    Ok(())
+}
+
+/// Starts a program, on a thread that may wait for that.
+fn start(name: String, mut command: process::Command) -> io::Result<Fresh> {
+    let program = command.get_program().to_owned();
+    // The standard library panics where the exec fails and the kernel has reaped the child by itself.
+    let started = catch_unwind(AssertUnwindSafe(|| command.spawn()));
+    let lost = || {
+        let why = "the reason is lost, because this program ignores SIGCHLD";
+        Err(io::Error::other(why))
+    };
+    let started = started.unwrap_or_else(|_| lost()).map_err(|error| {
+        let program = program.display();
+        let why = limits::explain(&error);
+        let message = format!("plugin `{name}` cannot be started from {program}: {why}");
+        io::Error::new(error.kind(), message)
+    })?;
+    // With the command goes this process's copy of the plugin's end.
+    drop(command);
+    Ok(Fresh::new(Tracked::new(name, started)?))
+}

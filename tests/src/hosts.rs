@@ -1,0 +1,159 @@
+//! Roles of `callgate-peer` for tests of processes: hosts that start programs, programs that connect
+//! in unusual ways, and those that fork.
+
+use std::io::BufRead;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use callgate::{Broker, Child};
+use callgate_client::{Plugin, PluginBuilder};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, daemon};
+
+use crate::PATIENCE;
+
+/// Plays a role if it is one of these.
+pub fn play(role: &str, name: &str, more: &[String]) -> bool {
+    match role {
+        "starter" => starter(name, more),
+        "connector" => connector(name),
+        "connect-and-run" => connect_and_run(name, more),
+        "on-a-thread" => on_a_thread(name),
+        "forked-host" => forked_host(),
+        "forked-borrower" => forked_borrower(name),
+        _ => return false,
+    }
+    true
+}
+
+/// Says a line, and whatever else it has of them in one.
+fn say(text: &str) {
+    println!("{}", text.replace('\n', " "));
+}
+
+fn lines() -> impl Iterator<Item = String> {
+    std::io::stdin().lock().lines().map_while(Result::ok)
+}
+
+/// An embedded broker that starts a program under a name, says its number, and does what its input
+/// says.
+fn starter(name: &str, program: &[String]) {
+    let broker = Broker::builder().without_socket().start();
+    let broker = broker.expect("a broker");
+    let mut command = Command::new(&program[0]);
+    command.args(&program[1..]).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let child = match broker.spawn(name, command) {
+        Ok(child) => child,
+        Err(error) => return say(&format!("not started: {error}")),
+    };
+    say(&child.id().to_string());
+    for line in lines() {
+        let outcome = match line.as_str() {
+            "ready" => child.wait_ready(PATIENCE).map(|()| "ready".to_owned()),
+            "kill" => child.kill().map(|()| "killed".to_owned()),
+            "wait" => child.wait(PATIENCE).map(|status| format!("{status:?}")),
+            "reap" => Ok(reap(&child)),
+            "who" => Ok(plugin_pid(&broker)),
+            other => panic!("unknown line {other}"),
+        };
+        say(&outcome.unwrap_or_else(|error| format!("error: {error}")));
+    }
+}
+
+/// Takes the exit status from under the broker, if it is not faster.
+fn reap(child: &Child) -> String {
+    let pid = Pid::from_raw(child.id() as i32);
+    match waitpid(pid, Some(WaitPidFlag::empty())) {
+        Ok(status) => format!("reaped {status:?}"),
+        Err(errno) => format!("reaped elsewhere: {errno}"),
+    }
+}
+
+fn plugin_pid(broker: &Broker) -> String {
+    let plugins = broker.snapshot().expect("it runs").plugins;
+    plugins[0].pid.to_string()
+}
+
+/// Connects, says what came of it, and tries again.
+fn connector(name: &str) {
+    let attempt = || Plugin::builder(name).timeout(PATIENCE).connect();
+    let said = |outcome: &callgate_client::Result<Plugin>| match outcome {
+        Ok(_) => say("connected"),
+        Err(error) => say(&error.to_string()),
+    };
+    let first = attempt();
+    said(&first);
+    said(&attempt());
+    lines().for_each(drop);
+}
+
+/// Connects, runs a program, and ends with its host.
+fn connect_and_run(name: &str, program: &[String]) {
+    let plugin = Plugin::connect(name).expect("the bus");
+    let status = Command::new(&program[0]).args(&program[1..]).status();
+    assert!(status.expect("it runs").success());
+    plugin.wait_closed();
+}
+
+/// Connects on a thread that ends, and then does nothing, whatever becomes of its input.
+fn on_a_thread(name: &str) {
+    let name = name.to_owned();
+    let plugin = std::thread::spawn(move || Plugin::connect(&name).expect("the bus"));
+    let _plugin = plugin.join().expect("it does not panic");
+    std::thread::sleep(3 * PATIENCE);
+}
+
+/// Starts a broker at the socket, goes on as a forked child of what did so, and says what becomes of
+/// the broker there.
+fn forked_host() {
+    let socket = std::env::var_os("CALLGATE_SOCKET").expect("a socket");
+    let broker = Broker::builder().socket(socket).start();
+    let broker = broker.expect("a broker");
+    // The parent exits: safe code that forks and does not exec.
+    daemon(true, true).expect("forking");
+    say(&std::process::id().to_string());
+    say(&format!(
+        "{:?}",
+        broker.snapshot().map_err(|error| error.to_string())
+    ));
+    say(&format!("{}", broker.is_running()));
+    drop(broker);
+    say("dropped");
+    lines().for_each(drop);
+}
+
+fn builder(name: &str) -> PluginBuilder {
+    Plugin::builder(name).keep_idle(Duration::from_secs(60))
+}
+
+/// Borrows memory of a gate, waits until its provider is gone, goes on as a forked child, fills the
+/// addresses of the maps with memory of its own, and drops all that it has inherited.
+fn forked_borrower(name: &str) {
+    let plugin = builder(name).connect().expect("the bus");
+    let provided = plugin.provide(&format!("{name}.Echo"), |n: u64| n);
+    let raw = plugin.raw_subscriber::<u64>("H.Raw").expect("opening");
+    raw.wait_ready(PATIENCE).expect("its provider");
+    let mut loans: Vec<_> = (0..4).map(|_| raw.loan(1 << 20).expect("a loan")).collect();
+    loans.iter_mut().for_each(|loan| loan.bytes().fill(1));
+    // One whose room is freed while its link still lives.
+    drop(loans.pop());
+    say("ready");
+    let mut input = lines();
+    input.next();
+    daemon(true, true).expect("forking");
+    let mut own: Vec<Vec<u8>> = Vec::new();
+    for n in 0..64_u8 {
+        own.push(vec![n; 1 << 20]);
+    }
+    drop(loans);
+    drop(raw);
+    drop(provided);
+    drop(plugin);
+    let intact = own
+        .iter()
+        .zip(0_u8..)
+        .all(|(bytes, n)| bytes.iter().all(|byte| *byte == n));
+    say(&format!("intact {intact}"));
+    input.for_each(drop);
+}

@@ -161,10 +161,13 @@ impl Bus {
         &mut self,
         from: PluginId,
         id: ExtentId,
+        now: Instant,
     ) -> Result<Weight, Failure> {
         let Some(_) = self.advance(from, id.0, id, (Stage::Writer, Stage::Sealing))? else {
             return self.acknowledged(from);
         };
+        let due = now + self.step.saturating_mul(ALLOCATING);
+        self.deadlines.set(Awaited::Extent(id.0, id.1), Some(due));
         self.effects.push_back(Effect::SealExtent(from, id));
         self.acknowledged(from)
     }
@@ -246,6 +249,12 @@ impl Bus {
         self.refuse_extent(to, id, failure);
     }
 
+    /// The shell gives up an extent that its writer has.
+    pub(crate) fn extent_given_up(&mut self, to: PluginId, id: ExtentId, failure: Failure) {
+        self.let_go(id, [to, to]);
+        self.refuse_extent(to, id, failure);
+    }
+
     fn refuse_extent(&mut self, to: PluginId, (end, number): ExtentId, failure: Failure) {
         let refused = ToPlugin::ExtentRefused {
             end,
@@ -298,7 +307,10 @@ impl Bus {
                 self.late_within(writer, "allocate its extent", self.step * ALLOCATING);
             }
             Stage::Reader => self.late(reader, "map its peer's extent"),
-            Stage::Sealing | Stage::Ready => {}
+            Stage::Sealing => {
+                self.late_within(writer, "let its extent be sealed", self.step * ALLOCATING);
+            }
+            Stage::Ready => {}
         }
     }
 

@@ -192,7 +192,7 @@ impl Bus {
             ToBroker::WantExtent { end, number, len } => {
                 self.want_extent(from, (end, number), len, now)
             }
-            ToBroker::ExtentMapped { end, number } => self.extent_mapped(from, (end, number)),
+            ToBroker::ExtentMapped { end, number } => self.extent_mapped(from, (end, number), now),
             ToBroker::ExtentFailed { end, number, .. } => {
                 self.extent_not_mapped(from, (end, number))
             }

@@ -229,3 +229,20 @@ fn who_never_allocates_loses_its_session() {
         "{failure:?}"
     );
 }
+
+/// A writer that keeps the kernel from sealing its extent hurts itself alone.
+#[test]
+fn who_never_lets_it_be_sealed_loses_its_session() {
+    let mut world = linked();
+    world.want(0, 1);
+    let (end, number) = (WRITER, 0);
+    world.ok(A, ToBroker::ExtentMapped { end, number });
+    world.effects();
+    world.now += STEP * 5;
+    world.bus.expire(world.now);
+    let effects = world.effects();
+    let [Effect::End(A, failure)] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    assert!(failure.message.contains("be sealed"), "{failure:?}");
+}

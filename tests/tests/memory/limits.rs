@@ -55,3 +55,20 @@ fn without_watches_extents_are_charged_as_long() {
     let log = std::fs::read_to_string(bus.log()).unwrap();
     assert!(log.contains("cannot be watched"), "{log}");
 }
+
+/// The limit of all plugins together that an administrator had written down did not count.
+#[test]
+fn a_policy_file_limits_the_whole_bus() {
+    let script = "printf '{\"plugins\": {}, \"bus_extent_mib\": 4}' > \"$CALLGATE_SOCKET.json\"
+        set -- \"$@\" --policy \"$CALLGATE_SOCKET.json\"";
+    let bus = Bus::start_after(programs!(), script);
+    let _taker = bus.peer("taker", "T", &[]);
+    let mut lender = bus.peer("lender", "L", &["T"]);
+    let refused = lender.ask("send 7");
+    assert!(refused.starts_with("OVERLOADED"), "{refused}");
+    assert!(
+        refused.contains("4 MiB that all plugins of this bus"),
+        "{refused}"
+    );
+    assert_eq!(lender.ask("send 3"), "ok");
+}

@@ -232,8 +232,9 @@ impl<R: GateType> RawSubscriber<R> {
     ///
     /// # Errors
     ///
-    /// `NOT_READY` without a provider, `REQUEST_TOO_LARGE`, `OVERLOADED` over the quota or when no
-    /// memory comes free before the deadline.
+    /// `NOT_READY` without a provider, `REQUEST_TOO_LARGE`, `OVERLOADED` over a limit (of this plugin,
+    /// of the bus, or of this process's memory cgroup) or when no memory comes free before the deadline,
+    /// `SYSTEM` where it cannot be made.
     pub fn loan(&self, len: usize) -> Result<Loan<R>> {
         let gate = self.shared.opened.gate();
         let standing = self.shared.opened.standing();

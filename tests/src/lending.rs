@@ -10,7 +10,7 @@ use crate::PATIENCE;
 /// Provides `NAME.Length`, which takes raw bytes and says how many they were, and `NAME.Zeros`, which gives
 /// so many bytes.
 pub fn take(plugin: &Plugin, name: &str) -> Result<()> {
-    let length = |_: Context<'_>, bytes: Payload<'_>| bytes.words().count() as u64 * 8;
+    let length = |_: Context<'_>, bytes: Payload<'_>| bytes.len() as u64;
     let _length = plugin.provide_raw(&format!("{name}.Length"), length)?;
     let zeros = |len: u64| vec![0_u8; len as usize];
     let _zeros = plugin.provide(&format!("{name}.Zeros"), zeros)?;

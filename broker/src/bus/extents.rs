@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! stage     entered by                     left by
-//! Waiting   WantExtent, not charged yet    a charge that came free, or its time is up: refused
+//! Waiting   WantExtent, not charged yet    its turn to allocate, and a charge that came free; or
+//!                                          its time is up: refused where it cannot be charged
 //! Writer    NewExtent, charged             ExtentMapped of the writer, which has allocated it;
 //!                                          or ExtentFailed, which it could not
 //! Sealing   ExtentMapped                   the shell has closed it to further writers, and then
@@ -12,6 +13,10 @@
 //! (held)    let go, still charged          the shell has found that nobody holds the memory
 //! Late      a deadline has passed          the acknowledgement, or the end of the link
 //! ```
+//!
+//! A few writers allocate at a time, in turn, so that they do not take all processors: each for as long
+//! as it needs, but no longer than 100 ms before it is the next one's turn, and nobody waits for its turn
+//! for more than two seconds.
 //!
 //! What has left the last stage has no number any more and belongs to no link; how it stays charged
 //! stands in [`charges`](super::charges).
@@ -27,6 +32,7 @@
 //!                              keeps charge and number, because the one who is late may have the
 //!                              memory, and may acknowledge it yet
 //! the late acknowledgement     let go; a reader is told PeerExtentGone
+//! cannot be sealed in time     the writer's session ends: only it can keep the kernel from sealing
 //! ```
 //!
 //! A number may be used again once it was given back or refused; while an extent of this number is
@@ -51,6 +57,8 @@ use crate::registry::PluginId;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The most extents of the whole bus that wait.
 const MAX_WAITING: usize = 256;
+/// How long an allocation keeps others waiting: longer than one takes where nobody is in its way.
+const TURN: Duration = Duration::from_millis(100);
 /// In how many of a step's times a writer must have allocated an extent: the kernel may have to make
 /// room for it first.
 const ALLOCATING: u32 = 5;
@@ -112,21 +120,28 @@ impl Bus {
             charged: None,
         };
         self.extents.insert(id, extent);
-        if let Err(short) = self.begin_extent(id, now) {
-            // All that wait are looked through whenever something comes free.
-            if short.may_pass && self.waiting.len() < MAX_WAITING {
+        // All that wait are looked through whenever something comes free.
+        let may_wait = self.waiting.len() < MAX_WAITING;
+        match self.begin_extent(id, now, may_wait) {
+            Ok(()) => {}
+            Err(short) if short.may_pass && may_wait => {
                 self.waiting.push(id);
                 self.deadlines
                     .set(Awaited::Extent(end, number), Some(now + PATIENCE));
-            } else {
-                self.extent_failed(from, id, overloaded(short));
+                self.await_turns();
             }
+            Err(short) => self.extent_failed(from, id, overloaded(short)),
         }
         Ok(Weight::Charged)
     }
 
-    /// Charges an extent that waits, and has it made.
-    fn begin_extent(&mut self, id: ExtentId, now: Instant) -> Result<(), Short> {
+    /// Charges an extent that waits, and has it made; perhaps only when its turn has come.
+    fn begin_extent(&mut self, id: ExtentId, now: Instant, takes_turns: bool) -> Result<(), Short> {
+        self.allocating.retain(|(_, until)| *until > now);
+        if takes_turns && self.allocating.len() >= self.turns {
+            let (why, may_pass) = ("other plugins allocate memory".into(), true);
+            return Err(Short { why, may_pass });
+        }
         let (Some(users), Some(extent)) = (self.users(id), self.extents.get_mut(&id)) else {
             return Ok(());
         };
@@ -137,6 +152,7 @@ impl Bus {
         extent.charged = Some(charged);
         extent.stage = Stage::Writer;
         let len = extent.len;
+        self.allocating.push((id, now + TURN));
         self.deadlines.set(
             Awaited::Extent(id.0, id.1),
             Some(now + self.step.saturating_mul(ALLOCATING)),
@@ -150,11 +166,30 @@ impl Bus {
         for serial in serials {
             self.charges.freed(*serial);
         }
+        self.begin_waiting(now);
+    }
+
+    /// Begins those that wait and need not any more.
+    pub(super) fn begin_waiting(&mut self, now: Instant) {
         for id in std::mem::take(&mut self.waiting) {
-            if self.begin_extent(id, now).is_err() {
+            if self.begin_extent(id, now, true).is_err() {
                 self.waiting.push(id);
             }
         }
+        self.await_turns();
+    }
+
+    /// A writer has allocated, or could not: it is the next one's turn.
+    fn end_turn(&mut self, id: ExtentId, now: Instant) {
+        self.allocating.retain(|(other, _)| *other != id);
+        self.begin_waiting(now);
+    }
+
+    /// Arranges to look when the next turn is over at the latest, if anybody waits.
+    fn await_turns(&mut self) {
+        let ends = self.allocating.iter().map(|(_, until)| *until);
+        let next = ends.min().filter(|_| !self.waiting.is_empty());
+        self.deadlines.set(Awaited::Turn, next);
     }
 
     /// The writer and the reader of an extent, while its link lives.
@@ -190,10 +225,14 @@ impl Bus {
         &mut self,
         from: PluginId,
         id: ExtentId,
+        now: Instant,
     ) -> Result<Weight, Failure> {
         let Some(_) = self.advance(from, id.0, id, (Stage::Writer, Stage::Sealing))? else {
             return self.acknowledged(from);
         };
+        let due = now + self.step.saturating_mul(ALLOCATING);
+        self.deadlines.set(Awaited::Extent(id.0, id.1), Some(due));
+        self.end_turn(id, now);
         self.effects.push_back(Effect::SealExtent(from, id));
         self.acknowledged(from)
     }
@@ -259,6 +298,12 @@ impl Bus {
     /// An extent could not be made: nobody has it.
     pub(crate) fn extent_failed(&mut self, to: PluginId, id: ExtentId, failure: Failure) {
         self.forget_extent(id);
+        self.refuse_extent(to, id, failure);
+    }
+
+    /// The shell gives up an extent that its writer has.
+    pub(crate) fn extent_given_up(&mut self, to: PluginId, id: ExtentId, failure: Failure) {
+        self.let_go(id, [to, to]);
         self.refuse_extent(to, id, failure);
     }
 

@@ -65,6 +65,8 @@ enum Awaited {
     Status(PluginId),
     Link(u64),
     Extent(LinkEnd, u8),
+    /// The next writer may allocate.
+    Turn,
     /// The kernel may have memory again for a link between these two.
     Memory(PluginId, PluginId),
 }
@@ -82,6 +84,10 @@ pub(crate) struct Bus {
     charges: Charges,
     /// Extents for which there is no room yet, in the order in which they were asked for.
     waiting: Vec<ExtentId>,
+    /// Extents that their writers allocate, and when it is the next one's turn at the latest.
+    allocating: Vec<(ExtentId, Instant)>,
+    /// How many of these there may be before others have to wait.
+    turns: usize,
     pairs: HashMap<(PluginId, PluginId), u64>,
     of_plugin: HashMap<PluginId, Vec<u64>>,
     next_link: u64,
@@ -107,6 +113,8 @@ impl Bus {
             extents: BTreeMap::new(),
             charges: Charges::new(),
             waiting: Vec::new(),
+            allocating: Vec::new(),
+            turns: usize::MAX,
             pairs: HashMap::new(),
             of_plugin: HashMap::new(),
             next_link: 1,
@@ -118,10 +126,11 @@ impl Bus {
         }
     }
 
-    /// Sets how many MiB the extents of all plugins may have together, and how many the kernel gives
-    /// to each at once.
-    pub(crate) fn limit_extents(&mut self, mib: u32, unit_mib: u32) {
+    /// Sets how many MiB the extents of all plugins may have together, how many the kernel gives to
+    /// each at once, and how many plugins allocate at a time.
+    pub(crate) fn limit_extents(&mut self, mib: u32, unit_mib: u32, turns: usize) {
         self.charges.limit(mib, unit_mib);
+        self.turns = turns.max(1);
     }
 
     /// The living plugin that bears a name.
@@ -224,7 +233,7 @@ impl Bus {
             ToBroker::WantExtent { end, number, len } => {
                 self.want_extent(from, (end, number), len, now)
             }
-            ToBroker::ExtentMapped { end, number } => self.extent_mapped(from, (end, number)),
+            ToBroker::ExtentMapped { end, number } => self.extent_mapped(from, (end, number), now),
             ToBroker::PeerExtentMapped { end, number } => {
                 self.peer_extent_mapped(from, (end, number))
             }
@@ -234,7 +243,7 @@ impl Bus {
                 own,
                 number,
                 failure,
-            } => self.extent_unusable(from, end, (own, number), &failure),
+            } => self.extent_unusable(from, (end, own, number), &failure, now),
             ToBroker::LinkFailed { end, failure } => self.link_failed(from, end, &failure, now),
             request => self.request(from, request, now),
         }
@@ -309,6 +318,7 @@ impl Bus {
                 Awaited::Status(plugin) => self.late(plugin, "map its status page"),
                 Awaited::Link(link) => self.link_is_late(link, now),
                 Awaited::Extent(end, number) => self.extent_is_late((end, number), now),
+                Awaited::Turn => self.begin_waiting(now),
                 Awaited::Memory(a, b) => self.refresh_between([a, b], now),
             }
         }

@@ -78,6 +78,23 @@ impl WayBack {
         WayBack { commands, waker }
     }
 
+    /// Does one job on a thread of its own, for what could hang: then nothing waits behind it.
+    pub(super) fn once(
+        &self,
+        name: &str,
+        job: impl FnOnce() -> Outcome + Send + 'static,
+    ) -> io::Result<()> {
+        let WayBack { commands, waker } = self.clone();
+        let thread = std::thread::Builder::new().name(name.into());
+        thread.spawn(move || {
+            // A broker that has ended needs no outcome.
+            if commands.send(Command::Done(job())).is_ok() {
+                let _ = waker.wake();
+            }
+        })?;
+        Ok(())
+    }
+
     /// Starts a thread for jobs whose outcomes run on the broker's thread.
     pub(super) fn helper(&self, name: &str) -> io::Result<Helper<Outcome>> {
         let WayBack { commands, waker } = self.clone();

@@ -73,7 +73,11 @@ impl Memory {
 }
 
 /// Closes an extent to further writers, and then looks whether all of it is allocated: before, its
-/// writer could still free some. Waits for a writer that is allocating, so not on the broker's thread.
+/// writer could still free some.
+///
+/// The kernel makes this wait for whoever writes or allocates at the moment. A hostile writer can make
+/// that last as long as it lives (by writing from memory whose pages never come), so each extent is sealed
+/// on a thread of its own: the writer's session ends when its time is up, and the thread with it.
 fn seal(own: &OwnedFd, len: u32) -> Result<(), Flaw> {
     memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed)?;
     let allocated = memfd::allocated(own.as_fd()).map_err(Flaw::Sealed)?;
@@ -117,11 +121,15 @@ impl Reactor {
         let Some(own) = own else {
             return;
         };
-        self.help_with_memory(move || {
+        let sealing = self.way_back.once("callgate-seal", move || {
             let sealed = seal(&own, len);
             drop(own);
             Outcome::new(move |reactor, now| reactor.extent_sealed(owner, (id, len), sealed, now))
         });
+        if let Err(error) = sealing {
+            let failure = no_memory("a thread that seals an extent", &error);
+            self.bus.extent_given_up(owner, id, failure);
+        }
     }
 
     fn extent_sealed(

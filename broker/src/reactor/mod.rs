@@ -128,7 +128,10 @@ impl Reactor {
         }
         let now = Instant::now();
         let mut bus = Bus::new(settings.limits.for_plugins(), settings.step_deadline);
-        bus.limit_extents(settings.limits.bus_extent_mib, huge::unit_mib());
+        // Half of the processors are left to all else.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let most = settings.limits.bus_extent_mib;
+        bus.limit_extents(most, huge::unit_mib(), processors / 2);
         bus.set_policies(settings.policies.clone());
         Ok(Reactor {
             poll,

@@ -151,10 +151,17 @@ fn an_extent_is_not_acknowledged_before_it_is_sent() {
     let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
     let (ours, _theirs, _) = link(&mut caller, &mut provider, "g");
     caller.takes = false;
-    let end = ours.end;
+    let (end, len) = (ours.end, 1 << 20);
     for number in 0..9 {
-        let len = 1 << 20;
         caller.send(&ToBroker::WantExtent { end, number, len });
+    }
+    // Each has its turn to allocate, and the ninth when the eighth is done.
+    for number in 0..8 {
+        let Some((ToPlugin::NewExtent { .. }, files)) = caller.next() else {
+            panic!("no extent");
+        };
+        memfd::allocate(files[0].as_fd(), len as usize).unwrap();
+        caller.send(&ToBroker::ExtentMapped { end, number });
     }
     // Eight are on their way, and not one more goes before they are taken.
     caller.send(&ToBroker::ExtentMapped { end, number: 8 });

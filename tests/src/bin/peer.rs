@@ -47,6 +47,9 @@ fn main() {
     if let ("suite" | "traced-suite", [mode]) = (role.as_str(), more) {
         builder = builder.dispatch(suite::dispatch(mode));
     }
+    if role == "lender" {
+        builder = builder.keep_idle(Duration::from_millis(20));
+    }
     if role == "traced-suite" {
         spans::collect_here();
     }

@@ -1,6 +1,7 @@
 //! Other limits: of a file's size, and of what the kernel lets a user watch.
 
 use std::process::Command;
+use std::time::Duration;
 
 use callgate_tests::{Bus, programs};
 
@@ -46,11 +47,28 @@ fn without_watches_extents_are_charged_as_long() {
     let bus = Bus::start_after(programs!(), script);
     let _taker = bus.peer("taker", "T", &[]);
     let mut lender = bus.peer("lender", "L", &["T"]);
-    // Each is too large for the one before, which is returned: a quota of 256 MiB, time and again.
-    for mib in (0..3).flat_map(|_| [30, 60, 2, 60]) {
-        assert_eq!(lender.ask(&format!("send {mib}")), "ok");
+    // Each is returned before the next is asked for: a quota of 256 MiB, more than once.
+    for _ in 0..8 {
+        assert_eq!(lender.ask("send 60"), "ok");
+        std::thread::sleep(Duration::from_millis(150));
     }
-    assert!(lender.ask("keep 60").starts_with("ok"));
     let log = std::fs::read_to_string(bus.log()).unwrap();
     assert!(log.contains("cannot be watched"), "{log}");
+}
+
+/// The limit of all plugins together that an administrator had written down did not count.
+#[test]
+fn a_policy_file_limits_the_whole_bus() {
+    let script = "printf '{\"plugins\": {}, \"bus_extent_mib\": 4}' > \"$CALLGATE_SOCKET.json\"
+        set -- \"$@\" --policy \"$CALLGATE_SOCKET.json\"";
+    let bus = Bus::start_after(programs!(), script);
+    let _taker = bus.peer("taker", "T", &[]);
+    let mut lender = bus.peer("lender", "L", &["T"]);
+    let refused = lender.ask("send 7");
+    assert!(refused.starts_with("OVERLOADED"), "{refused}");
+    assert!(
+        refused.contains("4 MiB that all plugins of this bus"),
+        "{refused}"
+    );
+    assert_eq!(lender.ask("send 3"), "ok");
 }

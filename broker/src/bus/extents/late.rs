@@ -30,9 +30,9 @@ impl Bus {
     pub(in crate::bus) fn extent_unusable(
         &mut self,
         from: PluginId,
-        end: LinkEnd,
-        (own, number): (bool, u8),
+        (end, own, number): (LinkEnd, bool, u8),
         failure: &Failure,
+        now: Instant,
     ) -> Result<Weight, Failure> {
         let id = match own {
             true => (end, number),
@@ -51,7 +51,9 @@ impl Bus {
         };
         // The reader was not sent it where it is the writer that failed.
         self.let_go(id, if own { [from, from] } else { users });
-        if !own {
+        if own {
+            self.end_turn(id, now);
+        } else {
             let (writer, reader) = (users[0], self.label_of(from));
             let message = format!(
                 "{reader} cannot use the memory for this payload: {}",
@@ -70,14 +72,20 @@ impl Bus {
         };
         let side = match extent.stage {
             Stage::Waiting => {
-                if let Err(short) = self.begin_extent(id, now) {
+                // Others may have had more than their turns.
+                self.waiting.retain(|other| *other != id);
+                if let Err(short) = self.begin_extent(id, now, false) {
                     self.extent_failed(writer, id, overloaded(short));
                 }
                 return;
             }
             Stage::Writer => id.0.side,
             Stage::Reader => id.0.other().side,
-            Stage::Sealing | Stage::Ready | Stage::Late(_) => return,
+            Stage::Sealing => {
+                let time = self.step.saturating_mul(ALLOCATING);
+                return self.late_within(writer, "let its extent be sealed", time);
+            }
+            Stage::Ready | Stage::Late(_) => return,
         };
         extent.stage = Stage::Late(side);
         let failure = self.does_not_map(id, side);

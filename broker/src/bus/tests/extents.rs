@@ -205,7 +205,7 @@ fn a_failed_allocation_is_no_offence() {
 #[test]
 fn the_bus_is_charged_in_what_the_kernel_gives() {
     let mut world = linked();
-    world.bus.limit_extents(5, 2);
+    world.bus.limit_extents(5, 2, 8);
     world.make(0, 1);
     assert_eq!(world.used(), (2, 2), "a huge page");
     let effects = world.want(1, 4);
@@ -239,4 +239,47 @@ fn who_never_allocates_is_refused_and_charged() {
     let effects = world.effects();
     let let_go = |effect: &Effect| matches!(effect, Effect::LetGoExtent(..));
     assert!(effects.iter().any(let_go), "{effects:?}");
+}
+
+/// A writer that keeps the kernel from sealing its extent hurts itself alone.
+#[test]
+fn who_never_lets_it_be_sealed_loses_its_session() {
+    let mut world = linked();
+    world.want(0, 1);
+    let (end, number) = (WRITER, 0);
+    world.ok(A, ToBroker::ExtentMapped { end, number });
+    world.effects();
+    world.now += STEP * 5;
+    world.bus.expire(world.now);
+    let effects = world.effects();
+    let [Effect::End(A, failure)] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    assert!(failure.message.contains("be sealed"), "{failure:?}");
+}
+
+/// Dozens of plugins that allocated at the same time left no processor to the broker.
+#[test]
+fn few_allocate_at_a_time() {
+    let mut world = linked();
+    world.bus.limit_extents(100, 1, 1);
+    let made = |number| Effect::NewExtent(A, (WRITER, number), MIB);
+    assert_eq!(world.want(0, 1), [made(0)]);
+    assert_eq!(world.want(1, 1), []);
+    assert_eq!(world.want(2, 1), []);
+    let (end, number) = (WRITER, 0);
+    world.ok(A, ToBroker::ExtentMapped { end, number });
+    assert!(world.effects().contains(&made(1)));
+    // The second hangs: the third need not wait for it.
+    world.now += Duration::from_millis(100);
+    world.bus.expire(world.now);
+    assert_eq!(world.effects(), [made(2)]);
+    assert_eq!(world.used(), (3, 3));
+    // Nor for others that come in between all the time.
+    assert_eq!(world.want(3, 1), []);
+    world.bus.allocating[0].1 += STEP * 9;
+    world.now += STEP;
+    world.bus.expire(world.now);
+    assert!(world.effects().contains(&made(3)));
+    assert!(world.bus.waiting.is_empty());
 }

@@ -13,13 +13,14 @@ use std::sync::Arc;
 use callgate_layout::{Schema, Signature};
 use rkyv::Archive;
 
+use crate::buffers::{KEEP, no_memory, probe};
 use crate::context::Context;
 use crate::raw::Payload;
 use crate::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::{Result, archive};
 
 pub use error::HandlerError;
-pub(crate) use reply::ReplyBuffer;
+pub(crate) use reply::{Answer, ReplyBuffer};
 
 /// A parameter read where it lies, without taking it out of its archive.
 ///
@@ -108,6 +109,10 @@ pub trait Param {
     #[doc(hidden)]
     const MOVES: bool;
 
+    /// Whether taking it from an archive may ask for as much memory as that has.
+    #[doc(hidden)]
+    const COPIES: bool;
+
     /// Takes the parameter from the checked request.
     #[doc(hidden)]
     fn take(archived: &<Self::Owned as Archive>::Archived) -> Result<Self::Item<'_>>;
@@ -122,6 +127,7 @@ impl<T: GateType> Param for T {
     type Item<'a> = T;
 
     const MOVES: bool = true;
+    const COPIES: bool = core::mem::needs_drop::<T>();
 
     #[inline]
     fn take(archived: &T::Archived) -> Result<T> {
@@ -139,6 +145,7 @@ impl<T: GateType> Param for View<'_, T> {
     type Item<'a> = View<'a, T>;
 
     const MOVES: bool = false;
+    const COPIES: bool = false;
 
     #[inline]
     fn take(archived: &T::Archived) -> Result<View<'_, T>> {
@@ -232,6 +239,10 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
     #[doc(hidden)]
     const MOVES: bool;
 
+    /// Whether taking the parameters from an archive may ask for as much memory as that has.
+    #[doc(hidden)]
+    const COPIES: bool;
+
     /// Whether it looks at its context, for which a clock has to be read.
     #[doc(hidden)]
     const LOOKS: bool;
@@ -264,12 +275,8 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
 pub(crate) trait ErasedHandler: Send + Sync {
     /// Checks the request, runs the handler and archives what it returns, if somebody wants it. A
     /// panic passes through.
-    fn call(
-        &self,
-        context: &Context<'_>,
-        request: &[u8],
-        reply: Option<&mut ReplyBuffer>,
-    ) -> Result<()>;
+    fn call(&self, context: &Context<'_>, request: &[u8], answer: Option<Answer<'_>>)
+    -> Result<()>;
 
     /// Whether it looks at its context.
     fn looks(&self) -> bool {
@@ -302,7 +309,7 @@ pub(crate) trait InPlaceHandler: Send + Sync {
         &self,
         context: &Context<'_>,
         payload: Payload<'_>,
-        reply: Option<&mut ReplyBuffer>,
+        answer: Option<Answer<'_>>,
     ) -> Result<()>;
 }
 
@@ -324,11 +331,16 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
         &self,
         context: &Context<'_>,
         request: &[u8],
-        reply: Option<&mut ReplyBuffer>,
+        answer: Option<Answer<'_>>,
     ) -> Result<()> {
+        let length = request.len();
         let request = archive::access::<H::Args>(request)?;
+        if length > KEEP && H::COPIES {
+            let what = "parameters; the handler did not run";
+            probe(length).map_err(|why| no_memory(why, what))?;
+        }
         let output = self.handler.run(context, request)?;
-        reply.map_or(Ok(()), |reply| reply.put(&output))
+        answer.map_or(Ok(()), |answer| answer.put(&output))
     }
 
     fn looks(&self) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use callgate_layout::envelope::Face;
-use callgate_layout::payload::{PayloadView, Room};
+use callgate_layout::payload::{PayloadView, Room, Words};
 use callgate_layout::{Code, Schema, Signature};
 
 use crate::bus;
@@ -15,7 +15,7 @@ use crate::caller::{self, Target};
 use crate::cancel::CancelToken;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::handler::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
+use crate::handler::{Answer, ErasedHandler, InPlaceHandler, Reply};
 use crate::opened::{Standing, Way};
 use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline};
 use crate::trace;
@@ -78,7 +78,10 @@ impl<'a> Payload<'a> {
 
     /// All words, in order; see [`Payload::word`].
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        (0..self.len().div_ceil(8)).filter_map(|index| self.word(index))
+        match self.source {
+            Source::Shared(view) => view.words(),
+            Source::Private(bytes) => Words::of_bytes(bytes),
+        }
     }
 
     /// Copies as much as fits into private memory, and says how many bytes that was.
@@ -137,9 +140,9 @@ where
         &self,
         context: &Context<'_>,
         request: &[u8],
-        reply: Option<&mut ReplyBuffer>,
+        answer: Option<Answer<'_>>,
     ) -> Result<()> {
-        InPlaceHandler::call(self, context, Payload::new(None, request), reply)
+        InPlaceHandler::call(self, context, Payload::new(None, request), answer)
     }
 
     fn in_place(&self) -> Option<&dyn InPlaceHandler> {
@@ -156,12 +159,12 @@ where
         &self,
         context: &Context<'_>,
         payload: Payload<'_>,
-        reply: Option<&mut ReplyBuffer>,
+        answer: Option<Answer<'_>>,
     ) -> Result<()> {
         let output = (self.handler)(*context, payload)
             .into_output()
             .map_err(Error::from)?;
-        reply.map_or(Ok(()), |reply| reply.put(&output))
+        answer.map_or(Ok(()), |answer| answer.put(&output))
     }
 }
 

@@ -13,6 +13,7 @@
 
 pub mod area;
 mod atomic;
+pub mod buffer;
 pub mod clock;
 pub mod code;
 pub mod control;

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
-use callgate_layout::payload::{MAX_EXTENTS, is_extent_len};
+use callgate_layout::payload::{MAX_EXTENTS, charged_mib, is_extent_len};
 
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
@@ -64,7 +64,7 @@ impl Bus {
         if number >= MAX_EXTENTS || !is_extent_len(len) || self.extents.contains_key(&id) {
             return Err(protocol("it wanted an extent that cannot be"));
         }
-        let mib = len >> 20;
+        let mib = charged_mib(len);
         let quota = self.members.get(&from).map(|member| &member.extents);
         let Some(charge) = quota.and_then(|quota| quota.charge_many(mib)) else {
             let limit = quota.map_or(0, Quota::limit);

@@ -8,6 +8,7 @@ use callgate::Limits;
 use callgate_layout::Code;
 use callgate_layout::control::{LinkEnd, MAX_RECORD, ToBroker, ToPlugin, VERSION, header};
 use callgate_layout::envelope::Face;
+use callgate_layout::payload::MIN_EXTENT_LEN;
 use callgate_layout::sys::{fdpass, memfd};
 
 use crate::support::{Bus, Peer, SHORT, bus, bus_with, code_of, eventually, identity, link};
@@ -153,7 +154,7 @@ fn an_extent_is_not_acknowledged_before_it_is_sent() {
     caller.takes = false;
     let end = ours.end;
     for number in 0..9 {
-        let len = 1 << 20;
+        let len = MIN_EXTENT_LEN;
         caller.send(&ToBroker::WantExtent { end, number, len });
     }
     // Eight are on their way, and not one more goes before they are taken.
@@ -173,7 +174,7 @@ fn an_extent_is_not_read_before_it_is_sent() {
     provider.takes = false;
     let end = ours.end;
     for number in 0..9 {
-        let len = 1 << 20;
+        let len = MIN_EXTENT_LEN;
         caller.send(&ToBroker::WantExtent { end, number, len });
         assert_eq!(caller.record(), ToPlugin::NewExtent { end, number, len });
         caller.send(&ToBroker::ExtentMapped { end, number });

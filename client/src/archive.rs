@@ -15,6 +15,7 @@ use rkyv::ser::allocator::SubAllocator;
 use rkyv::ser::{Serializer, writer};
 use rkyv::validation::archive::ArchiveValidator;
 
+use crate::link::Link;
 use crate::types::{Failed, GateType, Output};
 use crate::{Error, Result};
 
@@ -54,14 +55,23 @@ pub(crate) const MAX_LEN: usize = MAX_EXTENT_LEN as usize;
 /// The longest archive there can be: what 32-bit relative pointers reach.
 pub(crate) const MAX_LEN_HERE: usize = i32::MAX as usize;
 
-/// Archives a value into a buffer, in place of what was there; an error where that takes more than
+/// Archives a value into a buffer, in place of what was there, which takes memory of the pool that a
+/// link's side has where one is given; an error where that takes more than
 /// `most` bytes, or more memory than there is.
 pub(crate) fn serialize_vec<T: GateType>(
     value: &T,
     out: &mut Buffer,
+    link: Option<&Link>,
     most: usize,
 ) -> Result<(), Failed> {
-    write(value, Output::growing(out, most)).map(drop)
+    write(value, Output::growing(out, link, most)).map(drop)
+}
+
+/// Archives a value into a buffer on the way to a link's other side, unless it is long and made of
+/// large pieces: then it is better written where it travels, and this fails with
+/// [`Failed::LargePiece`].
+pub(crate) fn attempt<T: GateType>(value: &T, out: &mut Buffer, link: &Link) -> Result<(), Failed> {
+    write(value, Output::attempt(out, link, MAX_LEN)).map(drop)
 }
 
 /// Archives a value where it travels, and returns the length; an error where it does not fit.

@@ -42,10 +42,11 @@ impl Pool {
         if buffer.capacity() >= len {
             return Ok(());
         }
-        *buffer = match self.take(len) {
+        let larger = match self.take(len) {
             Some(kept) => kept,
             None => Buffer::with_capacity(len)?,
         };
+        Scratch::swap(buffer, larger);
         Ok(())
     }
 
@@ -63,11 +64,22 @@ impl Pool {
         (size >= len).then_some(buffer)
     }
 
-    /// Takes the largest buffer, if there is any.
-    pub(crate) fn take_largest(&self) -> Option<Buffer> {
+    /// Moves what is in a buffer to the largest one of the pool, if that has `len` bytes.
+    pub(crate) fn enlarge(&self, buffer: &mut Buffer, len: usize) {
         let mut free = self.free.lock();
-        let largest = (0..free.len()).max_by_key(|place| free[*place].0.capacity())?;
-        Some(free.swap_remove(largest).0)
+        let largest = (0..free.len()).max_by_key(|place| free[*place].0.capacity());
+        let Some(largest) = largest.filter(|place| free[*place].0.capacity() >= len) else {
+            return;
+        };
+        let (mut larger, _) = free.swap_remove(largest);
+        drop(free);
+        if larger
+            .renew(buffer.len())
+            .map(|bytes| bytes.copy_from_slice(buffer))
+            .is_ok()
+        {
+            Scratch::swap(buffer, larger);
+        }
     }
 
     /// Keeps a buffer for the next large payload.
@@ -103,6 +115,11 @@ impl Scratch {
     /// A buffer that has no memory yet.
     pub(crate) const fn fresh() -> Scratch {
         Scratch(Buffer::new())
+    }
+
+    /// Puts a larger buffer in the place of one that may be this thread's.
+    fn swap(buffer: &mut Buffer, larger: Buffer) {
+        drop(Scratch(std::mem::replace(buffer, larger)));
     }
 
     pub(crate) fn take() -> Scratch {
@@ -200,8 +217,21 @@ mod tests {
         // What is large enough stays where it is.
         pool.reserve(&mut large, 1 << 20).unwrap();
         assert_eq!((large.capacity(), sizes(&pool)), (5 << 20, vec![1 << 20]));
-        assert_eq!(pool.take_largest().unwrap().capacity(), 1 << 20);
-        assert!(pool.take_largest().is_none());
+    }
+
+    #[test]
+    fn what_grows_moves_to_the_largest() {
+        let pool = Pool::default();
+        for mib in [1, 3, 2] {
+            pool.put(buffer(mib << 20));
+        }
+        let mut growing = Buffer::new();
+        growing.extend(b"kept").unwrap();
+        pool.enlarge(&mut growing, 4 << 20);
+        assert_eq!(growing.capacity(), KEEP);
+        pool.enlarge(&mut growing, 1 << 20);
+        assert_eq!((growing.capacity(), &growing[..]), (3 << 20, &b"kept"[..]));
+        assert_eq!(sizes(&pool), [1 << 20, 2 << 20]);
     }
 
     #[test]

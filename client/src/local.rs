@@ -272,12 +272,12 @@ impl Visit<'_> {
             Some(length) => handler.call(context, &cell.inline()[..length], wanted)?,
             None => {
                 let mut request = Scratch::take();
-                archive::serialize_vec(arguments, &mut request, MAX_LEN_HERE).map_err(|why| {
-                    match why {
+                archive::serialize_vec(arguments, &mut request, None, MAX_LEN_HERE).map_err(
+                    |why| match why {
                         Failed::OutOfMemory(why) => no_memory(why, "arguments"),
                         _ => too_large(Code::RequestTooLarge, "arguments", MAX_LEN_HERE),
-                    }
-                })?;
+                    },
+                )?;
                 handler.call(context, &request, wanted)?;
             }
         }

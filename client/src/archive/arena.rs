@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use rkyv::ser::allocator::Arena;
 
-use crate::buffers::KEEP;
+/// Keep at most this much: what an archive of some megabytes takes that is made of small pieces.
+const KEEP: usize = 1 << 20;
 
 thread_local! {
     static ARENA: Cell<Option<Arena>> = const { Cell::new(None) };
@@ -14,7 +15,7 @@ thread_local! {
 /// about to end, whose destructors call, and does not keep for good what one large value took.
 pub(super) fn with<T>(work: impl FnOnce(&mut Arena) -> T) -> T {
     let kept = ARENA.try_with(Cell::take).ok().flatten();
-    let mut arena = kept.unwrap_or_else(Arena::new);
+    let mut arena = kept.unwrap_or_default();
     let done = work(&mut arena);
     if arena.shrink() <= KEEP {
         // A thread that is about to end keeps nothing.

@@ -64,7 +64,7 @@ fn zoo() -> Zoo {
 
 fn archive_of<T: GateType>(value: &T) -> Buffer {
     let mut bytes = Buffer::new();
-    serialize_vec(value, &mut bytes, MAX_LEN).unwrap();
+    serialize_vec(value, &mut bytes, None, MAX_LEN).unwrap();
     bytes
 }
 
@@ -122,7 +122,7 @@ fn archives_without_bytes_work_both_ways() {
 #[test]
 fn a_vector_is_cleared_before_it_is_filled_again() {
     let mut bytes = archive_of(&"a rather long text that goes out of line".to_owned());
-    serialize_vec(&7_u32, &mut bytes, MAX_LEN).unwrap();
+    serialize_vec(&7_u32, &mut bytes, None, MAX_LEN).unwrap();
     assert_eq!(bytes[..], [7, 0, 0, 0]);
 }
 
@@ -153,13 +153,13 @@ fn an_archive_stops_growing_at_the_longest_payload() {
     let most = MAX_LEN;
     let third = vec![1_u8; most / 3];
     let mut bytes = Buffer::new();
-    assert!(serialize_vec(&vec![third.clone(); 2], &mut bytes, MAX_LEN).is_ok());
-    assert!(serialize_vec(&vec![third; 4], &mut bytes, MAX_LEN).is_err());
+    assert!(serialize_vec(&vec![third.clone(); 2], &mut bytes, None, MAX_LEN).is_ok());
+    assert!(serialize_vec(&vec![third; 4], &mut bytes, None, MAX_LEN).is_err());
     assert!(bytes.len() <= most);
     // What stands at the very limit still fits.
-    assert!(serialize_vec(&vec![7_u8; most - 8], &mut bytes, MAX_LEN).is_ok());
+    assert!(serialize_vec(&vec![7_u8; most - 8], &mut bytes, None, MAX_LEN).is_ok());
     assert_eq!(bytes.len(), most);
-    assert!(serialize_vec(&vec![7_u8; most - 7], &mut bytes, MAX_LEN).is_err());
+    assert!(serialize_vec(&vec![7_u8; most - 7], &mut bytes, None, MAX_LEN).is_err());
 }
 
 /// What is counted is what is written, in memory that grows and in memory of that size.

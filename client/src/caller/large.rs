@@ -5,7 +5,7 @@ use callgate_layout::envelope::{Cell, Chain};
 use callgate_layout::pending::Ticket;
 
 use super::{Flight, Target, no_room, send_held, take_ticket, wait_for};
-use crate::archive::{self, MAX_LEN};
+use crate::archive::MAX_LEN;
 use crate::buffers::{Scratch, no_memory};
 use crate::error::{Error, Result};
 use crate::extents::too_large;
@@ -52,7 +52,7 @@ fn write_in_place<A: GateType>(
         Ok((room, length)) => Ok((Held::Extent(room), length)),
         // It became longer than it was counted a moment ago.
         Err(_) => {
-            archive::serialize_vec(arguments, scratch, MAX_LEN).map_err(failed)?;
+            link.archive_whole(arguments, scratch).map_err(failed)?;
             copy(target, scratch)
         }
     }
@@ -68,7 +68,7 @@ fn copy(target: &Target<'_>, archive: &[u8]) -> Result<(Held, usize)> {
 fn failed(why: Failed) -> Error {
     match why {
         Failed::OutOfMemory(why) => no_memory(why, "arguments"),
-        Failed::TooLong | Failed::SmallPieces => {
+        Failed::TooLong | Failed::SmallPieces | Failed::LargePiece => {
             too_large(Code::RequestTooLarge, "arguments", MAX_LEN)
         }
     }

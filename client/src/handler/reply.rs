@@ -88,7 +88,7 @@ impl ReplyBuffer {
     fn put_elsewhere<T: GateType>(&mut self, value: &T, link: Option<&Link>) -> Result<(), Failed> {
         self.cell = Cell::default();
         let Some(link) = link else {
-            return archive::serialize_vec(value, &mut self.overflow, self.most);
+            return archive::serialize_vec(value, &mut self.overflow, None, self.most);
         };
         let Some(length) = link.archive(value, &mut self.overflow)? else {
             return Ok(());
@@ -100,13 +100,13 @@ impl ReplyBuffer {
             return Ok(());
         }
         link.reserve(&mut self.overflow, length)?;
-        archive::serialize_vec(value, &mut self.overflow, self.most)
+        link.archive_whole(value, &mut self.overflow)
     }
 
     fn failed(&self, why: Failed) -> Error {
         match why {
             Failed::OutOfMemory(why) => no_memory(why, "result"),
-            Failed::TooLong | Failed::SmallPieces => {
+            Failed::TooLong | Failed::SmallPieces | Failed::LargePiece => {
                 too_large(Code::ResponseTooLarge, "results", self.most)
             }
         }

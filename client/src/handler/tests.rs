@@ -22,7 +22,7 @@ fn call_with<A: Arguments, R: GateType>(handler: &dyn ErasedHandler, args: A) ->
         plugin: 7,
     };
     let mut request = Buffer::new();
-    archive::serialize_vec(&args, &mut request, archive::MAX_LEN).unwrap();
+    archive::serialize_vec(&args, &mut request, None, archive::MAX_LEN).unwrap();
     let mut reply = ReplyBuffer::new();
     handler.call(
         &Context::here(&caller, "Rack.Gate", u64::MAX, None),

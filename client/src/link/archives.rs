@@ -7,10 +7,6 @@ use super::{Held, Link};
 use crate::archive::{self, MAX_LEN};
 use crate::types::{Failed, GateType};
 
-/// Archives up to this length are made in private memory at once: counting them first takes as long
-/// as copying them afterwards.
-const FEW: usize = 4 << 10;
-
 impl Link {
     /// Archives a value into a buffer; or says how long its archive will be, where it is to be
     /// written straight into an extent instead, because it is made of large pieces.
@@ -19,17 +15,26 @@ impl Link {
         value: &T,
         buffer: &mut Buffer,
     ) -> Result<Option<usize>, Failed> {
-        match archive::serialize_vec(value, buffer, FEW) {
-            Err(Failed::TooLong) => {}
+        match archive::attempt(value, buffer, self) {
+            Err(Failed::LargePiece) => {}
             outcome => return outcome.map(|()| None),
         }
         match archive::count(value, MAX_LEN) {
             Ok(length) if length > self.area_len() => return Ok(Some(length)),
             Ok(length) => self.reserve(buffer, length)?,
-            Err(Failed::SmallPieces) => self.reserve_most(buffer),
+            Err(Failed::SmallPieces) => {}
             Err(why) => return Err(why),
         }
-        archive::serialize_vec(value, buffer, MAX_LEN).map(|()| None)
+        self.archive_whole(value, buffer).map(|()| None)
+    }
+
+    /// Archives a value into a buffer, whatever it is made of.
+    pub(crate) fn archive_whole<T: GateType>(
+        &self,
+        value: &T,
+        buffer: &mut Buffer,
+    ) -> Result<(), Failed> {
+        archive::serialize_vec(value, buffer, Some(self), MAX_LEN)
     }
 
     /// Archives a value into room for it, and says how long it became. Where it fails or panics the

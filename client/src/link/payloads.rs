@@ -100,16 +100,14 @@ impl Link {
         }
     }
 
-    /// Gives a buffer the most memory that the plugin's pool has at hand, for an archive of a
-    /// length that is not known.
-    pub(crate) fn reserve_most(&self, buffer: &mut Buffer) {
-        let largest = self
-            .parts
-            .bus
-            .upgrade()
-            .and_then(|bus| bus.pool.take_largest());
-        if let Some(largest) = largest {
-            *buffer = largest;
+    /// Gives a buffer, with what is in it, more memory, if the plugin's pool has as much at hand.
+    #[cold]
+    pub(crate) fn enlarge(&self, buffer: &mut Buffer, len: usize) {
+        if len <= KEEP {
+            return;
+        }
+        if let Some(bus) = self.parts.bus.upgrade() {
+            bus.pool.enlarge(buffer, len);
         }
     }
 

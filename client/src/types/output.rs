@@ -4,10 +4,15 @@ use callgate_layout::buffer::{Buffer, OutOfMemory};
 use rkyv::rancor::{Source, fail};
 use rkyv::ser::{Positional, Writer};
 
+use crate::link::Link;
+
 /// After so many pieces it is looked at how large they are.
 const PIECES: usize = 64;
 /// How large pieces are, on average, with which counting first costs less than copying afterwards.
 const LARGE_PIECE: usize = 1024;
+/// Archives up to this length are made in private memory at once: counting them first takes as long
+/// as copying them afterwards.
+const FEW: usize = 4 << 10;
 
 /// Where an archive goes. All of these are one type, so that what writes a value is compiled once.
 #[derive(Debug)]
@@ -22,8 +27,9 @@ pub struct Output<'w> {
 
 #[derive(Debug)]
 enum Place<'w> {
-    /// Memory that grows.
-    Memory(&'w mut Buffer),
+    /// Memory that grows, if need be by that of a plugin's pool. Up to the length that the last part
+    /// says, a large piece ends it.
+    Memory(&'w mut Buffer, Option<&'w Link>, usize),
     /// Memory of a fixed size, in which the archive travels.
     Room(&'w mut [u8]),
     /// Nowhere: it is only counted, in how many pieces.
@@ -37,15 +43,29 @@ pub(crate) enum Failed {
     TooLong,
     #[error("made of many small pieces")]
     SmallPieces,
+    #[error("made of large pieces")]
+    LargePiece,
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
 }
 
 impl<'w> Output<'w> {
     /// Into memory that grows to `most` bytes, in place of what was there.
-    pub(crate) fn growing(buffer: &'w mut Buffer, most: usize) -> Output<'w> {
+    pub(crate) fn growing(
+        buffer: &'w mut Buffer,
+        link: Option<&'w Link>,
+        most: usize,
+    ) -> Output<'w> {
         buffer.clear();
-        Output::new(Place::Memory(buffer), most)
+        Output::new(Place::Memory(buffer, link, 0), most)
+    }
+
+    /// The same on the way to a link's other side, with memory of its pool. Fails with
+    /// [`Failed::LargePiece`] where the archive will be long and is made of large pieces, so that it is
+    /// better made in place.
+    pub(crate) fn attempt(buffer: &'w mut Buffer, link: &'w Link, most: usize) -> Output<'w> {
+        buffer.clear();
+        Output::new(Place::Memory(buffer, Some(link), FEW), most)
     }
 
     /// Into memory of a fixed size.
@@ -79,13 +99,28 @@ impl<'w> Output<'w> {
         }
     }
 
+    #[inline]
     fn put(&mut self, bytes: &[u8]) -> Result<(), Failed> {
         if bytes.len() > self.most - self.len {
             return Err(Failed::TooLong);
         }
         let end = self.len + bytes.len();
         match &mut self.place {
-            Place::Memory(buffer) => buffer.extend(bytes)?,
+            Place::Memory(buffer, link, few) => {
+                if end > *few && *few > 0 {
+                    if bytes.len() >= LARGE_PIECE {
+                        return Err(Failed::LargePiece);
+                    }
+                    // The pieces so far were small, so it goes on as it has begun.
+                    *few = 0;
+                }
+                if end > buffer.capacity()
+                    && let Some(link) = link
+                {
+                    link.enlarge(buffer, end);
+                }
+                buffer.extend(bytes)?;
+            }
             Place::Room(room) => room[self.len..end].copy_from_slice(bytes),
             Place::Nowhere(pieces) => {
                 *pieces += 1;
@@ -107,6 +142,7 @@ impl Positional for Output<'_> {
 }
 
 impl<E: Source> Writer<E> for Output<'_> {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), E> {
         if let Err(why) = self.put(bytes) {
             self.failed = Some(why);

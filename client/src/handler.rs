@@ -20,7 +20,7 @@ use crate::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::{Result, archive};
 
 pub use error::HandlerError;
-pub(crate) use reply::{Answer, ReplyBuffer};
+pub(crate) use reply::ReplyBuffer;
 
 /// A parameter read where it lies, without taking it out of its archive.
 ///
@@ -275,8 +275,12 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
 pub(crate) trait ErasedHandler: Send + Sync {
     /// Checks the request, runs the handler and archives what it returns, if somebody wants it. A
     /// panic passes through.
-    fn call(&self, context: &Context<'_>, request: &[u8], answer: Option<Answer<'_>>)
-    -> Result<()>;
+    fn call(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()>;
 
     /// Whether it looks at its context.
     fn looks(&self) -> bool {
@@ -309,7 +313,7 @@ pub(crate) trait InPlaceHandler: Send + Sync {
         &self,
         context: &Context<'_>,
         payload: Payload<'_>,
-        answer: Option<Answer<'_>>,
+        reply: Option<&mut ReplyBuffer>,
     ) -> Result<()>;
 }
 
@@ -331,7 +335,7 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
         &self,
         context: &Context<'_>,
         request: &[u8],
-        answer: Option<Answer<'_>>,
+        reply: Option<&mut ReplyBuffer>,
     ) -> Result<()> {
         let length = request.len();
         let request = archive::access::<H::Args>(request)?;
@@ -340,7 +344,7 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
             probe(length).map_err(|why| no_memory(why, what))?;
         }
         let output = self.handler.run(context, request)?;
-        answer.map_or(Ok(()), |answer| answer.put(&output))
+        reply.map_or(Ok(()), |reply| reply.put_result(&output, context))
     }
 
     fn looks(&self) -> bool {

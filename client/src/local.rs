@@ -21,7 +21,7 @@ use crate::dispatch::{Core, Dispatch};
 use crate::error::{Error, Result};
 use crate::extents::too_large;
 use crate::gates::Callable;
-use crate::handler::{Answer, ErasedHandler, ReplyBuffer};
+use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::lend;
 use crate::link::Link;
 use crate::serve::{discard, not_provided, too_deep};
@@ -264,10 +264,7 @@ impl Visit<'_> {
     ) -> Result<R> {
         let arguments = given.get().ok_or_else(|| not_provided(self.face))?;
         let (mut cell, mut reply) = (Cell::default(), ReplyBuffer::here());
-        let wanted = (self.face == Face::Function).then_some(Answer {
-            buffer: &mut reply,
-            link: None,
-        });
+        let wanted = (self.face == Face::Function).then_some(&mut reply);
         match archive::serialize_into(arguments, cell.inline_mut()) {
             Some(length) => handler.call(context, &cell.inline()[..length], wanted)?,
             None => {

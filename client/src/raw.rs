@@ -15,7 +15,7 @@ use crate::caller::{self, Target};
 use crate::cancel::CancelToken;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::handler::{Answer, ErasedHandler, InPlaceHandler, Reply};
+use crate::handler::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
 use crate::opened::{Standing, Way};
 use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline};
 use crate::trace;
@@ -140,9 +140,9 @@ where
         &self,
         context: &Context<'_>,
         request: &[u8],
-        answer: Option<Answer<'_>>,
+        reply: Option<&mut ReplyBuffer>,
     ) -> Result<()> {
-        InPlaceHandler::call(self, context, Payload::new(None, request), answer)
+        InPlaceHandler::call(self, context, Payload::new(None, request), reply)
     }
 
     fn in_place(&self) -> Option<&dyn InPlaceHandler> {
@@ -159,12 +159,12 @@ where
         &self,
         context: &Context<'_>,
         payload: Payload<'_>,
-        answer: Option<Answer<'_>>,
+        reply: Option<&mut ReplyBuffer>,
     ) -> Result<()> {
         let output = (self.handler)(*context, payload)
             .into_output()
             .map_err(Error::from)?;
-        answer.map_or(Ok(()), |answer| answer.put(&output))
+        reply.map_or(Ok(()), |reply| reply.put_result(&output, context))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::count::Counter;
 use crate::debug;
 use crate::error::{Error, Result};
 use crate::gates::{Callable, Gate, Served};
-use crate::handler::{Answer, ErasedHandler, ReplyBuffer};
+use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::intake::Intake;
 use crate::link::Link;
 use crate::raw::Payload;
@@ -131,10 +131,7 @@ impl Table {
         let context = Context::of_call(link, gate.name(), (job.ticket, deadline));
         let is_nested = call.chain.is_some();
         // Nobody looks at what an action returns.
-        let reply = (call.face == Face::Function).then_some(Answer {
-            buffer: reply,
-            link: Some(link),
-        });
+        let reply = (call.face == Face::Function).then_some(reply);
         if let Some(handler) = handler.in_place() {
             let inline = job.cell.payload(is_nested);
             let inline = &inline[..(call.length as usize).min(inline.len())];

@@ -193,8 +193,7 @@ impl Server {
     /// Publishes an answer and wakes its caller if it parked; false while the area has no room.
     #[inline(always)]
     fn publish(&mut self, ticket: Ticket, ok: bool, reply: &mut ReplyBuffer) -> bool {
-        if reply.is_inline() {
-            let length = reply.bytes().len();
+        if let Some(length) = reply.inline_length() {
             self.publish_at(ticket, ok, (Place::Inline, length), reply);
             return true;
         }

@@ -118,17 +118,29 @@ pub(crate) fn decode<R: GateType>(ok: bool, payload: &[u8]) -> Result<R> {
     }
     // The handler did run, even where its result cannot be read.
     let value = archive::access::<R>(payload).and_then(|archived| {
-        if payload.len() > KEEP && std::mem::needs_drop::<R>() {
-            probe(payload.len()).map_err(|why| no_memory(why, "result"))?;
+        if std::mem::needs_drop::<R>() {
+            check_memory(payload, "result")?;
         }
         archive::deserialize::<R>(archived)
     });
     value.map_err(Error::maybe_run)
 }
 
+/// Finds out, before a value is made of a long archive, whether there is as much memory.
+#[inline]
+fn check_memory(payload: &[u8], what: &str) -> Result<()> {
+    if payload.len() <= KEEP {
+        return Ok(());
+    }
+    probe(payload.len()).map_err(|why| no_memory(why, what))
+}
+
 #[cold]
 fn decode_error(payload: &[u8]) -> Error {
-    match archive::access::<ErrorRecord>(payload).and_then(archive::deserialize) {
+    let record = check_memory(payload, "error")
+        .and_then(|()| archive::access::<ErrorRecord>(payload))
+        .and_then(archive::deserialize);
+    match record {
         Ok(record) => ErrorRecord::into(record),
         Err(error) => error.maybe_run(),
     }

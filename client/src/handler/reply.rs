@@ -6,6 +6,7 @@ use callgate_layout::payload::Room;
 
 use crate::archive::{self, MAX_LEN, MAX_LEN_HERE};
 use crate::buffers::{KEEP, Scratch, no_memory};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::extents::too_large;
 use crate::link::Link;
@@ -23,20 +24,6 @@ pub(crate) struct ReplyBuffer {
     room: Option<(Room, usize)>,
     /// The longest archive that it takes.
     most: usize,
-}
-
-/// Where a handler's result goes, and through which link if it leaves this process.
-pub(crate) struct Answer<'a> {
-    pub(crate) buffer: &'a mut ReplyBuffer,
-    pub(crate) link: Option<&'a Link>,
-}
-
-impl Answer<'_> {
-    /// Archives a result.
-    #[inline]
-    pub(crate) fn put<T: GateType>(self, value: &T) -> Result<()> {
-        self.buffer.put_for(value, self.link)
-    }
 }
 
 impl ReplyBuffer {
@@ -63,28 +50,45 @@ impl ReplyBuffer {
     /// Archives a value in place of what was there.
     #[inline]
     pub(crate) fn put<T: GateType>(&mut self, value: &T) -> Result<()> {
-        self.put_for(value, None)
+        self.put_or(value, || None)
     }
 
-    /// The same for the caller at the other end of a link: where the archive is long, straight into
-    /// the memory in which it travels, if there is room.
+    /// Archives what the handler of a call returns: where that is long and the call came through a
+    /// link, straight into the memory in which it travels, if there is room.
     #[inline]
-    pub(crate) fn put_for<T: GateType>(&mut self, value: &T, link: Option<&Link>) -> Result<()> {
+    pub(crate) fn put_result<T: GateType>(
+        &mut self,
+        value: &T,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        self.put_or(value, || context.link())
+    }
+
+    #[inline]
+    fn put_or<'l, T: GateType>(
+        &mut self,
+        value: &T,
+        link: impl FnOnce() -> Option<&'l Link>,
+    ) -> Result<()> {
         if self.inline_length != Some(0) {
-            self.cell = Cell::default();
-            self.room = None;
+            self.clear(None);
         }
         self.inline_length = archive::serialize_into(value, self.cell.inline_mut());
         if self.inline_length.is_some() {
             return Ok(());
         }
+        self.put_large(value, link())
+    }
+
+    #[cold]
+    fn put_large<T: GateType>(&mut self, value: &T, link: Option<&Link>) -> Result<()> {
         self.put_elsewhere(value, link).map_err(|why| {
+            self.let_go(None);
             // It was the handler that made it, so that ran.
             self.failed(why).maybe_run()
         })
     }
 
-    #[cold]
     fn put_elsewhere<T: GateType>(&mut self, value: &T, link: Option<&Link>) -> Result<(), Failed> {
         self.cell = Cell::default();
         let Some(link) = link else {
@@ -127,6 +131,12 @@ impl ReplyBuffer {
         self.room.take()
     }
 
+    /// The length of the archive that stands in the cell; `None` where it does not.
+    #[inline]
+    pub(crate) fn inline_length(&self) -> Option<usize> {
+        self.inline_length
+    }
+
     /// Whether the archive stands in the cell.
     #[inline]
     pub(crate) fn is_inline(&self) -> bool {
@@ -143,7 +153,7 @@ impl ReplyBuffer {
     /// the system.
     #[inline]
     pub(crate) fn clear(&mut self, link: Option<&Link>) {
-        if self.inline_length.is_none() || self.overflow.capacity() > KEEP {
+        if self.inline_length.is_none() {
             self.let_go(link);
         }
         self.inline_length = Some(0);

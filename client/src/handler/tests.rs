@@ -27,13 +27,9 @@ fn call_with<A: Arguments, R: GateType>(handler: &dyn ErasedHandler, args: A) ->
     handler.call(
         &Context::here(&caller, "Rack.Gate", u64::MAX, None),
         &request,
-        Some(answer(&mut reply)),
+        Some(&mut reply),
     )?;
     archive::deserialize(archive::access::<R>(reply.bytes())?)
-}
-
-fn answer(buffer: &mut ReplyBuffer) -> Answer<'_> {
-    Answer { buffer, link: None }
 }
 
 fn track() -> Track {
@@ -158,7 +154,7 @@ fn a_forged_request_never_reaches_the_handler() {
     forged.extend(&[0xff; 8]).unwrap();
     let context = Context::here(&caller, "Rack.Gate", 0, None);
     let error = handler
-        .call(&context, &forged, Some(answer(&mut ReplyBuffer::new())))
+        .call(&context, &forged, Some(&mut ReplyBuffer::new()))
         .unwrap_err();
     assert_eq!(error.code(), Code::Protocol);
 }

@@ -63,6 +63,8 @@ pub(crate) struct Block {
     pub(crate) cpu_ns_per_op: f64,
     /// How often the callee went to sleep for a call.
     pub(crate) sleeps_per_op: f64,
+    /// Page faults of both for a call.
+    pub(crate) faults_per_op: f64,
     /// What single calls took, in nanoseconds.
     pub(crate) samples: Vec<u64>,
 }
@@ -218,14 +220,16 @@ impl Pair {
 pub(crate) struct Counters {
     cpu_ns: u64,
     sleeps: u64,
+    faults: u64,
 }
 
 impl Counters {
     pub(crate) fn read(clocks: &CpuClocks) -> Result<Counters> {
-        let sleeps = clocks.callee_sleeps()?;
+        let (sleeps, faults) = (clocks.callee_sleeps()?, clocks.faults()?);
         Ok(Counters {
             cpu_ns: clocks.read()?,
             sleeps,
+            faults,
         })
     }
 
@@ -242,6 +246,7 @@ impl Counters {
             mean_ns,
             cpu_ns_per_op: per_op(after.cpu_ns - before.cpu_ns),
             sleeps_per_op: per_op(after.sleeps - before.sleeps),
+            faults_per_op: per_op(after.faults - before.faults),
             samples,
         }
     }

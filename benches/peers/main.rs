@@ -44,6 +44,11 @@
 //! to them. `callgate-again` tells. `chrt -f 10` in front of the program keeps most of that out,
 //! but then nobody who yields is ever kept waiting either.
 //!
+//! **Page faults** are those of both processes, a call.
+//!
+//! **Typed payloads** (`systems/typed.rs`) go to and fro as vectors that both sides have as values; they
+//! are compared with a Unix socket that does the same.
+//!
 //! **Other arrangements.** `call/callers-4` (`callers.rs`) and `call/in-process` (`inside.rs`) are no
 //! pairs and have only Callgate in them: four callers beside one caller, and calls inside a process
 //! beside a virtual call. What a row's ratio is to stands in it as `reference`.
@@ -175,7 +180,7 @@ fn wanted(scenario: Scenario, names: &[String]) -> Vec<&'static dyn System> {
     let is_wanted = |name: &str| {
         let is_named = names.is_empty() || names.iter().any(|wanted| wanted == name);
         match is_pair {
-            true => is_named || name == "limit",
+            true => is_named || name == scenario.reference(),
             false => is_named && name == "callgate",
         }
     };

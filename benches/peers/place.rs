@@ -85,6 +85,19 @@ impl CpuClocks {
         Ok(sum)
     }
 
+    /// Page faults of this process and of the callee's so far.
+    pub(crate) fn faults(&self) -> Result<u64> {
+        let mut sum = 0;
+        for process in [Pid::this(), self.callee] {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+            // The name in front stands in parentheses and can contain anything.
+            let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+            let minor = fields.split_whitespace().nth(7).ok_or("no count")?;
+            sum += minor.parse::<u64>()?;
+        }
+        Ok(sum)
+    }
+
     /// How often the callee's threads have gone to sleep, as the kernel counts it. Giving way
     /// to somebody else does not count.
     pub(crate) fn callee_sleeps(&self) -> Result<u64> {

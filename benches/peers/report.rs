@@ -49,6 +49,8 @@ pub(crate) struct Row {
     pub(crate) cpu_ns_per_op: f64,
     /// How often the callee slept for a call.
     sleeps_per_op: f64,
+    /// Page faults of both sides for a call.
+    faults_per_op: f64,
     blocks: usize,
     /// What the ratio is to: the limit, except where one caller stands in its place.
     reference: &'static str,
@@ -161,6 +163,7 @@ pub(crate) fn rows(outcome: &Outcome, random: &mut StdRng) -> Result<Vec<Row>> {
             per_second: (1e9 / mean_ns).round(),
             cpu_ns_per_op: round(of(|block| block.cpu_ns_per_op), 10.0),
             sleeps_per_op: round(of(|block| block.sleeps_per_op), 10_000.0),
+            faults_per_op: round(of(|block| block.faults_per_op), 100.0),
             blocks: series.blocks.len(),
             reference,
             ratio_to_limit: round(ratio.median, 1000.0),
@@ -192,7 +195,7 @@ pub(crate) fn print(outcome: &Outcome, rows: &[Row]) {
     let scenario = outcome.scenario;
     println!("\n{} ({})", scenario.name(), scenario.placement());
     println!(
-        "  {:19} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9} {:>6} {:>10}  over {} (95 %)",
+        "  {:19} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9} {:>6} {:>6} {:>10}  over {} (95 %)",
         "system",
         "mean",
         "p50",
@@ -201,12 +204,13 @@ pub(crate) fn print(outcome: &Outcome, rows: &[Row]) {
         "calls/s",
         "CPU/call",
         "sleeps",
+        "faults",
         "beyond",
         scenario.reference()
     );
     for row in rows {
         println!(
-            "  {:19} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9} {:>6.2} {:>10}  {:.2} ({:.2} to {:.2})",
+            "  {:19} {:>9} {:>9} {:>9} {:>9} {:>11} {:>9} {:>6.2} {:>6.1} {:>10}  {:.2} ({:.2} to {:.2})",
             row.system,
             time(row.mean_ns),
             time(row.p50_ns as f64),
@@ -215,6 +219,7 @@ pub(crate) fn print(outcome: &Outcome, rows: &[Row]) {
             row.per_second,
             time(row.cpu_ns_per_op),
             row.sleeps_per_op,
+            row.faults_per_op,
             time(row.beyond_ns),
             row.ratio_to_limit,
             row.ratio_ci[0],

@@ -20,20 +20,60 @@ pub(crate) enum Scenario {
     Unpinned,
     /// From nothing to the first answer.
     Connect,
+    /// Calls that give a vector and get it back, as values, back to back.
+    Typed(Values),
     /// Four processes that call one, hot.
     FourCallers,
     /// Calls between two plugins of one process.
     InProcess,
 }
 
+/// A vector that is passed to and fro.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Values {
+    pub(crate) name: &'static str,
+    pub(crate) element: Element,
+    /// Bytes of it.
+    pub(crate) len: usize,
+    /// How many times as fast as a Unix socket this is to be.
+    pub(crate) wanted: &'static str,
+}
+
+/// What a vector consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    Byte,
+    Float,
+}
+
+impl Values {
+    const fn new(name: &'static str, element: Element, len: usize) -> Values {
+        Values {
+            name,
+            element,
+            len,
+            wanted: if len > 1 << 20 {
+                "at least 1"
+            } else {
+                "at least 1.5"
+            },
+        }
+    }
+}
+
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 8] = [
+    pub(crate) const ALL: [Scenario; 13] = [
         Scenario::SmallHot,
         Scenario::LargeHot,
         Scenario::OneCore,
         Scenario::Cold,
         Scenario::Unpinned,
         Scenario::Connect,
+        Scenario::Typed(Values::new("call/64KiB/bytes", Element::Byte, 64 << 10)),
+        Scenario::Typed(Values::new("call/64KiB/floats", Element::Float, 64 << 10)),
+        Scenario::Typed(Values::new("call/1MiB/bytes", Element::Byte, 1 << 20)),
+        Scenario::Typed(Values::new("call/1MiB/floats", Element::Float, 1 << 20)),
+        Scenario::Typed(Values::new("call/16MiB/bytes", Element::Byte, 16 << 20)),
         Scenario::FourCallers,
         Scenario::InProcess,
     ];
@@ -46,6 +86,7 @@ impl Scenario {
             Scenario::Cold => "call/64B/cold/two-cores",
             Scenario::Unpinned => "call/64B/cold/unpinned",
             Scenario::Connect => "connect/first-call",
+            Scenario::Typed(values) => values.name,
             Scenario::FourCallers => "call/callers-4",
             Scenario::InProcess => "call/in-process",
         }
@@ -54,7 +95,9 @@ impl Scenario {
     /// The core of the caller and that of the callee, where they are pinned.
     pub(crate) fn cores(self) -> Option<(usize, usize)> {
         match self {
-            Scenario::SmallHot | Scenario::LargeHot | Scenario::Cold => Some((0, 1)),
+            Scenario::SmallHot | Scenario::LargeHot | Scenario::Cold | Scenario::Typed(_) => {
+                Some((0, 1))
+            }
             Scenario::OneCore => Some((0, 0)),
             _ => None,
         }
@@ -63,7 +106,7 @@ impl Scenario {
     /// Where the parties run, in words.
     pub(crate) fn placement(self) -> &'static str {
         match self {
-            Scenario::SmallHot | Scenario::LargeHot | Scenario::Cold => {
+            Scenario::SmallHot | Scenario::LargeHot | Scenario::Cold | Scenario::Typed(_) => {
                 "caller on core 0, callee on core 1"
             }
             Scenario::OneCore => "both on core 0",
@@ -82,6 +125,7 @@ impl Scenario {
     pub(crate) fn reference(self) -> &'static str {
         match self {
             Scenario::FourCallers => callers::ONE,
+            Scenario::Typed(_) => "uds",
             _ => "limit",
         }
     }
@@ -100,7 +144,15 @@ impl Scenario {
 
     /// Whether calls follow each other at once, so that many are timed together.
     pub(crate) fn is_hot(self) -> bool {
-        self.is_awake() || self == Scenario::OneCore
+        self.is_awake() || matches!(self, Scenario::OneCore | Scenario::Typed(_))
+    }
+
+    /// The vector that is passed to and fro, where one is.
+    pub(crate) fn values(self) -> Option<Values> {
+        match self {
+            Scenario::Typed(values) => Some(values),
+            _ => None,
+        }
     }
 
     /// How long the caller sleeps before each call.

@@ -1,21 +1,22 @@
 //! Values into archives and back: the one door through which a peer's bytes become values.
 
+mod arena;
 mod record;
 
 use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
 
 use callgate_layout::Code;
+use callgate_layout::buffer::Buffer;
 use callgate_layout::payload::MAX_EXTENT_LEN;
 use rkyv::Archive;
 use rkyv::api::{access_with_context, deserialize_using, serialize_using};
-use rkyv::ser::Serializer;
 use rkyv::ser::allocator::SubAllocator;
-use rkyv::ser::writer::Buffer;
-use rkyv::util::{AlignedVec, with_arena};
+use rkyv::ser::{Serializer, writer};
 use rkyv::validation::archive::ArchiveValidator;
 
-use crate::types::{GateType, Growing, TooLong};
+use crate::link::Link;
+use crate::types::{Failed, GateType, Output};
 use crate::{Error, Result};
 
 pub(crate) use record::ErrorRecord;
@@ -43,7 +44,7 @@ pub(crate) fn serialize_into<T: GateType>(value: &T, buffer: &mut [u8]) -> Optio
     debug_assert!(buffer.as_ptr().addr().is_multiple_of(ALIGNMENT));
     let mut scratch = [const { MaybeUninit::uninit() }; SCRATCH];
     let allocator = SubAllocator::new(&mut scratch);
-    let mut serializer = Serializer::new(Buffer::from(buffer), allocator, ());
+    let mut serializer = Serializer::new(writer::Buffer::from(buffer), allocator, ());
     serialize_using(value, &mut serializer).ok()?;
     Some(serializer.into_writer().len())
 }
@@ -54,23 +55,41 @@ pub(crate) const MAX_LEN: usize = MAX_EXTENT_LEN as usize;
 /// The longest archive there can be: what 32-bit relative pointers reach.
 pub(crate) const MAX_LEN_HERE: usize = i32::MAX as usize;
 
-/// Archives a value into a vector, in place of what was there; an error where that takes more than
-/// `most` bytes.
+/// Archives a value into a buffer, in place of what was there, which takes memory of the pool that a
+/// link's side has where one is given; an error where that takes more than
+/// `most` bytes, or more memory than there is.
 pub(crate) fn serialize_vec<T: GateType>(
     value: &T,
-    out: &mut AlignedVec<16>,
+    out: &mut Buffer,
+    link: Option<&Link>,
     most: usize,
-) -> Result<(), TooLong> {
-    let mut taken = core::mem::take(out);
-    taken.clear();
-    let (written, grown) = with_arena(|arena| {
-        let growing = Growing::new(taken, most);
-        let mut serializer = Serializer::new(growing, arena.acquire(), ());
-        let result = serialize_using(value, &mut serializer);
-        (result, serializer.into_writer())
-    });
-    *out = grown.into_bytes();
-    written.map(drop).map_err(|_| TooLong)
+) -> Result<(), Failed> {
+    write(value, Output::growing(out, link, most)).map(drop)
+}
+
+/// Archives a value into a buffer on the way to a link's other side, unless it is long and made of
+/// large pieces: then it is better written where it travels, and this fails with
+/// [`Failed::LargePiece`].
+pub(crate) fn attempt<T: GateType>(value: &T, out: &mut Buffer, link: &Link) -> Result<(), Failed> {
+    write(value, Output::attempt(out, link, MAX_LEN)).map(drop)
+}
+
+/// Archives a value where it travels, and returns the length; an error where it does not fit.
+pub(crate) fn serialize_in<T: GateType>(value: &T, room: &mut [u8]) -> Result<usize, Failed> {
+    write(value, Output::room(room))
+}
+
+/// How long the archive of a value will be, if that is found out quickly.
+pub(crate) fn count<T: GateType>(value: &T, most: usize) -> Result<usize, Failed> {
+    write(value, Output::counting(most))
+}
+
+fn write<T: GateType>(value: &T, output: Output<'_>) -> Result<usize, Failed> {
+    arena::with(|arena| {
+        let mut serializer = Serializer::new(output, arena.acquire(), ());
+        let is_written = serialize_using(value, &mut serializer).is_ok();
+        serializer.into_writer().finish(is_written)
+    })
 }
 
 /// Checks an archive, however hostile, and shows it. Its first byte must be aligned to 16.

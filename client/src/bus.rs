@@ -17,6 +17,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::{Condvar, Mutex};
 use rkyv::util::AlignedVec;
 
+use crate::buffers::Pool;
 use crate::debug;
 use crate::dispatch::Dispatch;
 use crate::error::{Error, Result};
@@ -41,8 +42,9 @@ pub(crate) struct Bus {
     pub(crate) limits: Limits,
     pub(crate) policy: WaitPolicy,
     pub(crate) trust: Option<TrustPeers>,
-    /// How long an extent may lie idle.
+    /// How long an extent, or a buffer for large payloads, may lie idle.
     pub(crate) keep_idle: Duration,
+    pub(crate) pool: Pool,
     pub(crate) served: Arc<Served>,
     socket: OwnedFd,
     next: AtomicU32,
@@ -84,6 +86,7 @@ impl Bus {
             policy: session.policy,
             trust: session.trust,
             keep_idle: session.keep_idle,
+            pool: Pool::default(),
             served: Arc::new(session.served),
             socket: session.socket,
             next: AtomicU32::new(1),

@@ -1,8 +1,7 @@
 //! A call, from the caller's side: serialise, take a pending call, publish, wait, copy out.
 
 pub(crate) mod answer;
-
-use std::cell::RefCell;
+mod large;
 
 use callgate_layout::Code;
 use callgate_layout::clock;
@@ -11,7 +10,6 @@ use callgate_layout::parking::Activity;
 use callgate_layout::payload::{Room, extent_len_for};
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
-use rkyv::util::AlignedVec;
 
 use crate::archive::{self, MAX_LEN};
 use crate::bus;
@@ -21,18 +19,10 @@ use crate::error::{Error, Result};
 use crate::extents::too_large;
 use crate::link::{Held, Link};
 use crate::serve::too_deep;
-use crate::types::{GateType, TooLong};
+use crate::types::GateType;
 use crate::wait::Patience;
 
 use answer::{await_reply, receive};
-
-/// Keep at most this much memory for a thread's next large payload.
-const KEEP: usize = 1 << 20;
-
-thread_local! {
-    /// Payloads that do not fit a cell pass through here, so that they allocate once a thread.
-    static SCRATCH: RefCell<AlignedVec> = RefCell::new(AlignedVec::new());
-}
 
 /// Where a call goes and until when.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +65,7 @@ pub(crate) fn call<A: GateType, R: GateType>(target: &Target<'_>, arguments: &A)
     let inline = cell.payload_mut(chain.is_some());
     let flight = match archive::serialize_into(arguments, inline) {
         Some(length) => send_inline(target, chain, &mut cell, length)?,
-        None => send_large(target, chain, &mut cell, arguments)?,
+        None => large::send(target, chain, &mut cell, arguments)?,
     };
     finish(target, flight, &mut cell)
 }
@@ -187,33 +177,6 @@ fn send_inline(
     Ok(Flight { ticket, held: None })
 }
 
-#[cold]
-fn send_large<A: GateType>(
-    target: &Target<'_>,
-    chain: Option<Chain>,
-    cell: &mut Cell,
-    arguments: &A,
-) -> Result<Flight> {
-    let link = target.link;
-    // What was begun inline is nobody's business.
-    *cell = Cell::default();
-    // A handler's own call may come here while this thread's scratch is in use further up the
-    // stack only if serialising called handlers, which it does not.
-    SCRATCH.with_borrow_mut(|scratch| {
-        if let Err(TooLong) = archive::serialize_vec(arguments, scratch, MAX_LEN) {
-            shrink(scratch);
-            return Err(too_large(Code::RequestTooLarge, "arguments", MAX_LEN));
-        }
-        let ticket = take_ticket(target, chain)?;
-        let held = wait_for(target, || link.write_payload(scratch))
-            .unwrap_or_else(|| Err(no_room(target, "payload memory")));
-        let length = scratch.len();
-        shrink(scratch);
-        let held = held.inspect_err(|_| link.cancel(ticket))?;
-        send_held(target, (ticket, chain), cell, (held, length))
-    })
-}
-
 /// Publishes a call whose payload is in place.
 fn send_held(
     target: &Target<'_>,
@@ -234,13 +197,6 @@ fn send_held(
     }
 }
 
-/// Gives the memory of one large payload back instead of keeping it for the next.
-fn shrink(scratch: &mut AlignedVec) {
-    if scratch.capacity() > KEEP {
-        *scratch = AlignedVec::new();
-    }
-}
-
 #[inline(always)]
 fn publish(
     target: &Target<'_>,
@@ -258,7 +214,7 @@ fn publish(
         slot: ticket.slot,
         face: target.face,
         place,
-        // A payload is no longer than the largest extent, 64 MiB.
+        // A payload is no longer than the largest extent.
         length: length as u32,
         deadline: clock::to_tick(target.deadline),
         chain,

@@ -106,6 +106,15 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// The link through which the call came, if it did.
+    #[inline]
+    pub(crate) fn link(&self) -> Option<&'a Link> {
+        match self.waits {
+            Waits::There(link, _) => Some(link),
+            Waits::Here(_) => None,
+        }
+    }
+
     /// The plugin that calls: the one at the other end of the link, whatever it claims.
     pub fn caller(&self) -> &'a Caller {
         self.caller

@@ -11,7 +11,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use callgate_layout::Code;
 use callgate_layout::area::Region;
 use callgate_layout::envelope::{ExtentPlace, Violation};
-use callgate_layout::payload::{Extent, MAX_EXTENTS, Room, extent_len_for};
+use callgate_layout::payload::{Extent, MAX_EXTENTS, Room, charged_mib, extent_len_for};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::view::ReadView;
 use parking_lot::Mutex;
@@ -65,9 +65,9 @@ impl Extents {
         self.own.lock().take(len)
     }
 
-    /// Looks for room for a payload. All extents of this side together may have `share` bytes, or
-    /// one as large as is needed; an error where no more can be had.
-    pub(crate) fn find(&self, len: usize, share: Result<usize, Error>) -> Found {
+    /// Looks for room for a payload. All extents of this side together may take `share` MiB of the
+    /// quota, or one as much as is needed; an error where no more can be had.
+    pub(crate) fn find(&self, len: usize, share: Result<u32, Error>) -> Found {
         let mut own = self.own.lock();
         if let Some(room) = own.take(len) {
             return Found::Room(room);
@@ -89,9 +89,13 @@ impl Extents {
         let Some(wanted) = extent_len_for(len).filter(|_| own.wanted.is_none()) else {
             return Found::Wait;
         };
-        let total: usize = own.ready.iter().map(|(extent, _)| extent.len()).sum();
+        let taken = own
+            .ready
+            .iter()
+            .map(|(extent, _)| charged_mib(extent.len() as u32));
+        let total: u32 = taken.sum();
         match (0..MAX_EXTENTS).find(|number| own.is_free(*number)) {
-            Some(number) if total == 0 || total + wanted as usize <= share => {
+            Some(number) if total == 0 || total + charged_mib(wanted) <= share => {
                 own.wanted = Some((number, None));
                 own.asked = wanted;
                 own.refused = None;
@@ -133,9 +137,8 @@ impl Extents {
         own.refused = Some((why, Instant::now()));
     }
 
-    /// Takes out the extents that were idle since the last time, to be given back, and says
-    /// whether any are left.
-    pub(crate) fn take_idle(&self) -> (Vec<Extent>, bool) {
+    /// Takes out the extents that were idle since the last time, to be given back.
+    pub(crate) fn take_idle(&self) -> Vec<Extent> {
         let mut own = self.own.lock();
         let is_idle = |entry: &mut (Extent, bool)| {
             let was_used = std::mem::replace(&mut entry.1, false);
@@ -149,12 +152,17 @@ impl Extents {
         for extent in &idle {
             own.returning |= 1 << extent.number();
         }
-        (idle, !own.ready.is_empty())
+        idle
     }
 
     /// The broker was told that an extent is no longer used: its number is free again.
     pub(crate) fn returned(&self, number: u8) {
         self.own.lock().returning &= !(1 << number);
+    }
+
+    /// Whether either side has one.
+    pub(crate) fn are_any(&self) -> bool {
+        !self.own.lock().ready.is_empty() || self.peer.iter().any(|one| one.load().is_some())
     }
 
     /// The peer has an extent.

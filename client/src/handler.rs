@@ -13,6 +13,7 @@ use std::sync::Arc;
 use callgate_layout::{Schema, Signature};
 use rkyv::Archive;
 
+use crate::buffers::{KEEP, no_memory, probe};
 use crate::context::Context;
 use crate::raw::Payload;
 use crate::types::{Arguments, GateType, action_signature_of, signature_of};
@@ -108,6 +109,10 @@ pub trait Param {
     #[doc(hidden)]
     const MOVES: bool;
 
+    /// Whether taking it from an archive may ask for as much memory as that has.
+    #[doc(hidden)]
+    const COPIES: bool;
+
     /// Takes the parameter from the checked request.
     #[doc(hidden)]
     fn take(archived: &<Self::Owned as Archive>::Archived) -> Result<Self::Item<'_>>;
@@ -122,6 +127,7 @@ impl<T: GateType> Param for T {
     type Item<'a> = T;
 
     const MOVES: bool = true;
+    const COPIES: bool = core::mem::needs_drop::<T>();
 
     #[inline]
     fn take(archived: &T::Archived) -> Result<T> {
@@ -139,6 +145,7 @@ impl<T: GateType> Param for View<'_, T> {
     type Item<'a> = View<'a, T>;
 
     const MOVES: bool = false;
+    const COPIES: bool = false;
 
     #[inline]
     fn take(archived: &T::Archived) -> Result<View<'_, T>> {
@@ -231,6 +238,10 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
     /// Whether values will do as arguments.
     #[doc(hidden)]
     const MOVES: bool;
+
+    /// Whether taking the parameters from an archive may ask for as much memory as that has.
+    #[doc(hidden)]
+    const COPIES: bool;
 
     /// Whether it looks at its context, for which a clock has to be read.
     #[doc(hidden)]
@@ -326,9 +337,14 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
         request: &[u8],
         reply: Option<&mut ReplyBuffer>,
     ) -> Result<()> {
+        let length = request.len();
         let request = archive::access::<H::Args>(request)?;
+        if length > KEEP && H::COPIES {
+            let what = "parameters; the handler did not run";
+            probe(length).map_err(|why| no_memory(why, what))?;
+        }
         let output = self.handler.run(context, request)?;
-        reply.map_or(Ok(()), |reply| reply.put(&output))
+        reply.map_or(Ok(()), |reply| reply.put_result(&output, context))
     }
 
     fn looks(&self) -> bool {

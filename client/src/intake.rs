@@ -179,7 +179,7 @@ impl Intake {
         match self.server(&tools.job) {
             Some(server) => self.may_be_late |= server.answer(outcome, tools),
             // Nobody else is to find it in the place of his own.
-            None => tools.tidy(),
+            None => tools.tidy(None),
         }
     }
 

@@ -5,6 +5,7 @@
 extern crate self as callgate_client;
 
 mod archive;
+mod buffers;
 mod bus;
 mod caller;
 mod cancel;

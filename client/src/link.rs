@@ -4,6 +4,7 @@
 //! the control thread, the dispatcher and the open gates, and unmapped when the last call on it
 //! has returned.
 
+mod archives;
 mod payloads;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -123,7 +123,7 @@ struct Work {
     /// The processes of linked peers.
     peers: HashMap<Token, (LinkEnd, OwnedFd)>,
     next_token: usize,
-    /// When extents are looked through for idle ones; `None` while there are none.
+    /// When extents and buffers are looked through for idle ones; `None` while there are none.
     next_tidy: Option<Instant>,
     is_connected: bool,
 }
@@ -181,8 +181,6 @@ impl Work {
     fn over(&mut self, reason: &Error) {
         self.is_connected = false;
         self.outboxes.clear();
-        // What there is of extents cannot be replaced any more.
-        self.next_tidy = None;
         let _ = self
             .poll
             .registry()
@@ -311,7 +309,9 @@ impl Work {
                 }
             }
             ToPlugin::PeerExtent { end, number, len } => {
-                match self.peer_extent(end, (number, len), descriptors) {
+                let outcome = self.peer_extent(end, (number, len), descriptors);
+                self.tidy_later();
+                match outcome {
                     Err(error) if error.code() == Code::System => {
                         self.extent_failed(end, (false, number), &error);
                     }
@@ -323,8 +323,7 @@ impl Work {
             }
             ToPlugin::ExtentReady { end, number } => {
                 self.extents_changed(end, |extents| extents.ready(number));
-                let at = bus::deadline(self.bus.keep_idle);
-                self.next_tidy.get_or_insert(at);
+                self.tidy_later();
             }
             ToPlugin::ExtentRefused { end, failure, .. } => {
                 self.extents_changed(end, |extents| extents.refused(bus::failure(failure)));

@@ -9,9 +9,9 @@ use callgate_layout::Code;
 use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::{Cell, Chain, Face, MAX_DEPTH};
 use parking_lot::Mutex;
-use rkyv::util::AlignedVec;
 
 use crate::archive::{self, MAX_LEN_HERE};
+use crate::buffers::{Scratch, no_memory};
 use crate::bus::Bus;
 use crate::caller::answer::decode;
 use crate::cancel::CancelToken;
@@ -28,7 +28,7 @@ use crate::serve::{discard, not_provided, too_deep};
 use crate::subscriber::deadline;
 use crate::token::{Token, Turn};
 use crate::trace;
-use crate::types::{GateType, TooLong};
+use crate::types::{Failed, GateType};
 use crate::wait::Patience;
 
 /// The plugins of this process.
@@ -268,9 +268,12 @@ impl Visit<'_> {
         match archive::serialize_into(arguments, cell.inline_mut()) {
             Some(length) => handler.call(context, &cell.inline()[..length], wanted)?,
             None => {
-                let mut request = AlignedVec::new();
-                archive::serialize_vec(arguments, &mut request, MAX_LEN_HERE).map_err(
-                    |TooLong| too_large(Code::RequestTooLarge, "arguments", MAX_LEN_HERE),
+                let mut request = Scratch::take();
+                archive::serialize_vec(arguments, &mut request, None, MAX_LEN_HERE).map_err(
+                    |why| match why {
+                        Failed::OutOfMemory(why) => no_memory(why, "arguments"),
+                        _ => too_large(Code::RequestTooLarge, "arguments", MAX_LEN_HERE),
+                    },
                 )?;
                 handler.call(context, &request, wanted)?;
             }

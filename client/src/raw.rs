@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use callgate_layout::envelope::Face;
-use callgate_layout::payload::{PayloadView, Room};
+use callgate_layout::payload::{PayloadView, Room, Words};
 use callgate_layout::{Code, Schema, Signature};
 
 use crate::caller::{self, Target};
@@ -77,7 +77,10 @@ impl<'a> Payload<'a> {
 
     /// All words, in order; see [`Payload::word`].
     pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        (0..self.len().div_ceil(8)).filter_map(|index| self.word(index))
+        match self.source {
+            Source::Shared(view) => view.words(),
+            Source::Private(bytes) => Words::of_bytes(bytes),
+        }
     }
 
     /// Copies as much as fits into private memory, and says how many bytes that was.
@@ -160,7 +163,7 @@ where
         let output = (self.handler)(*context, payload)
             .into_output()
             .map_err(Error::from)?;
-        reply.map_or(Ok(()), |reply| reply.put(&output))
+        reply.map_or(Ok(()), |reply| reply.put_result(&output, context))
     }
 }
 

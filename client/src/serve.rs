@@ -4,10 +4,11 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use callgate_layout::buffer::Buffer;
 use callgate_layout::envelope::{Call, Face, MAX_DEPTH, Place, Violation};
 use callgate_layout::{Code, clock};
-use rkyv::util::AlignedVec;
 
+use crate::buffers::{KEEP, no_memory};
 use crate::chain;
 use crate::context::Context;
 use crate::count::Counter;
@@ -21,23 +22,24 @@ use crate::raw::Payload;
 use crate::server::Job;
 use crate::trace;
 
-/// Keep at most this much memory for the next large payload.
-pub(crate) const KEEP: usize = 64 << 10;
-
 /// What the calls that a thread serves pass through, one after the other.
 pub(crate) struct Tools {
     pub(crate) job: Job,
-    pub(crate) request: AlignedVec,
+    pub(crate) request: Buffer,
     pub(crate) reply: ReplyBuffer,
 }
 
 impl Tools {
-    /// Gives the memory of large payloads back.
+    /// Passes the memory of large payloads on: to the plugin's pool, or where the link that they came
+    /// through is gone, to the system.
     #[inline]
-    pub(crate) fn tidy(&mut self) {
-        self.reply.clear(KEEP);
+    pub(crate) fn tidy(&mut self, link: Option<&Link>) {
+        self.reply.clear(link);
         if self.request.capacity() > KEEP {
-            self.request = AlignedVec::new();
+            match link {
+                Some(link) => link.pass_on(&mut self.request),
+                None => self.request = Buffer::new(),
+            }
         }
     }
 }
@@ -66,7 +68,7 @@ impl Default for Frame {
             tables: Vec::new(),
             tools: Tools {
                 job: Job::none(),
-                request: AlignedVec::new(),
+                request: Buffer::new(),
                 reply: ReplyBuffer::new(),
             },
         }
@@ -141,7 +143,9 @@ impl Table {
         let bytes = match call.place {
             Place::Inline => &job.cell.payload(is_nested)[..call.length as usize],
             place => {
-                link.read_payload(place, call.length, request)?;
+                if let Err(why) = link.read_payload(place, call.length, request)? {
+                    return Ok(Err(no_memory(why, "arguments; the call was not run")));
+                }
                 request
             }
         };

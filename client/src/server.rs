@@ -15,8 +15,8 @@ use callgate_layout::{Code, clock, marks, slot};
 use crate::archive::ErrorRecord;
 use crate::error::{Error, Result};
 use crate::handler::ReplyBuffer;
-use crate::link::Link;
-use crate::serve::{KEEP, Tools};
+use crate::link::{Held, Link};
+use crate::serve::Tools;
 
 use late::Late;
 
@@ -159,7 +159,7 @@ impl Server {
         let ok = outcome.is_ok();
         match outcome {
             // It answers with nothing, whatever may stand there.
-            Ok(()) if tools.job.call.face == Face::Action => tools.reply.clear(KEEP),
+            Ok(()) if tools.job.call.face == Face::Action => tools.reply.clear(None),
             Ok(()) => {}
             Err(error) => put_error(&error, &mut tools.reply),
         }
@@ -167,7 +167,7 @@ impl Server {
         if !self.publish(tools.job.ticket, ok, &mut tools.reply) {
             self.keep_late(&tools.job, ok, &mut tools.reply);
         }
-        tools.tidy();
+        tools.tidy(Some(&self.link));
         may_be_late
     }
 
@@ -194,14 +194,18 @@ impl Server {
     /// Publishes an answer and wakes its caller if it parked; false while the area has no room.
     #[inline(always)]
     fn publish(&mut self, ticket: Ticket, ok: bool, reply: &mut ReplyBuffer) -> bool {
-        if reply.is_inline() {
-            self.publish_at(ticket, ok, Place::Inline, reply);
+        if let Some(length) = reply.inline_length() {
+            self.publish_at(ticket, ok, (Place::Inline, length), reply);
             return true;
         }
         self.publish_large(ticket, ok, reply)
     }
 
     fn publish_large(&mut self, ticket: Ticket, ok: bool, reply: &mut ReplyBuffer) -> bool {
+        if let Some((room, length)) = reply.take_room() {
+            self.publish_held(ticket, ok, (Held::Extent(room), length), reply);
+            return true;
+        }
         let link = &*self.link;
         let mut written = link.write_payload(reply.bytes());
         if written.is_none() {
@@ -211,22 +215,39 @@ impl Server {
         match written {
             None => false,
             Some(Ok(held)) => {
-                self.publish_at(ticket, ok, held.place(), reply);
-                self.in_area |= 1 << ticket.slot;
-                self.link.keep_reply(ticket, held);
+                self.publish_held(ticket, ok, (held, reply.bytes().len()), reply);
                 true
             }
             Some(Err(error)) => self.publish_no_room(ticket, &error),
         }
     }
 
+    /// Publishes an answer whose payload is in its place, which it takes until it is given back.
+    fn publish_held(
+        &mut self,
+        ticket: Ticket,
+        ok: bool,
+        (held, length): (Held, usize),
+        reply: &mut ReplyBuffer,
+    ) {
+        self.publish_at(ticket, ok, (held.place(), length), reply);
+        self.in_area |= 1 << ticket.slot;
+        self.link.keep_reply(ticket, held);
+    }
+
     /// Publishes an answer whose payload is in its place.
     #[inline(always)]
-    fn publish_at(&mut self, ticket: Ticket, ok: bool, place: Place, reply: &mut ReplyBuffer) {
+    fn publish_at(
+        &mut self,
+        ticket: Ticket,
+        ok: bool,
+        (place, length): (Place, usize),
+        reply: &mut ReplyBuffer,
+    ) {
         let link = &*self.link;
         let (outbox, geometry) = (link.outbox(), link.geometry());
         let Ticket { slot, generation } = ticket;
-        let length = reply.bytes().len() as u32;
+        let length = length as u32;
         let envelope = Reply { ok, place, length };
         self.busy &= !(1 << slot);
         let cell = reply.cell_mut();
@@ -257,7 +278,7 @@ impl Server {
         let mut reply = ReplyBuffer::new();
         put_error(error, &mut reply);
         if !reply.is_inline() {
-            reply.clear(0);
+            reply.clear(None);
         }
         self.publish(ticket, false, &mut reply)
     }
@@ -266,6 +287,6 @@ impl Server {
 /// Puts an error in the place of a result. Where its text does not fit, its code still does.
 fn put_error(error: &Error, reply: &mut ReplyBuffer) {
     if reply.put(&ErrorRecord::from(error)).is_err() {
-        reply.clear(KEEP);
+        reply.clear(None);
     }
 }

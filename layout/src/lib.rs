@@ -14,6 +14,7 @@
 pub mod area;
 mod atomic;
 pub mod bells;
+pub mod buffer;
 pub mod clock;
 pub mod code;
 pub mod control;

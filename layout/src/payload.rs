@@ -7,6 +7,8 @@
 //! sees foreign memory and reads it by atomic loads, unless it trusts the writer
 //! ([`TrustPeers`]).
 
+mod words;
+
 use std::sync::Arc;
 
 use crate::area::{self, Area, Region, Run};
@@ -14,23 +16,38 @@ use crate::atomic::Ordering;
 use crate::envelope::ExtentPlace;
 use crate::view::{ReadView, WriteView};
 
+pub use words::Words;
+
+/// Bytes of an extent beyond the power of two that it is counted as: a payload of a power of two is
+/// a few bytes longer as an archive, and would else take an extent of twice the size.
+pub const HEADROOM: u32 = 64 << 10;
 /// Bytes of the smallest extent.
-pub const MIN_EXTENT_LEN: u32 = 1 << 20;
+pub const MIN_EXTENT_LEN: u32 = (1 << 20) + HEADROOM;
 /// Bytes of the largest extent, and so of the longest payload.
-pub const MAX_EXTENT_LEN: u32 = 64 << 20;
+pub const MAX_EXTENT_LEN: u32 = (64 << 20) + HEADROOM;
 /// The most extents that one side of a link has.
 pub const MAX_EXTENTS: u8 = 16;
 
 /// The size of an extent that holds a payload of `len` bytes; `None` where none is so large.
 pub fn extent_len_for(len: usize) -> Option<u32> {
     let len = u32::try_from(len).ok()?.max(MIN_EXTENT_LEN);
-    Some(len.checked_next_power_of_two()?).filter(|len| *len <= MAX_EXTENT_LEN)
+    let counted = (len - HEADROOM).checked_next_power_of_two()?;
+    Some(counted.checked_add(HEADROOM)?).filter(|len| *len <= MAX_EXTENT_LEN)
 }
 
-/// Whether a size that came over the wire is one that extents have.
+/// Whether a size that came over the wire is one that extents have: a power of two and the
+/// [`HEADROOM`].
 pub fn is_extent_len(len: u32) -> bool {
-    len.is_power_of_two() && (MIN_EXTENT_LEN..=MAX_EXTENT_LEN).contains(&len)
+    (MIN_EXTENT_LEN..=MAX_EXTENT_LEN).contains(&len) && (len - HEADROOM).is_power_of_two()
 }
+
+/// How many MiB of its plugin's quota an extent takes: all but the [`HEADROOM`].
+pub fn charged_mib(extent_len: u32) -> u32 {
+    extent_len >> 20
+}
+
+// Blocks begin on a multiple of eight bytes in extents of every size.
+const _: () = assert!((HEADROOM as usize).is_multiple_of(crate::geometry::AREA_BLOCKS * 8));
 
 /// An extent on its writer's side.
 #[derive(Clone, Debug)]
@@ -206,8 +223,14 @@ impl<'a> PayloadView<'a> {
 
     /// The payload's words of eight bytes, little-endian, as they are now; the last one is filled
     /// up with zeros.
-    pub fn words(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
-        (0..self.len.div_ceil(8)).map(|index| self.load(index))
+    pub fn words(&self) -> Words<'_> {
+        Words::new(self)
+    }
+
+    /// Copies the bytes from a word on, as many as there are and fit; the rest stays as it is.
+    fn copy_from(&self, word: usize, into: &mut [u8]) {
+        let len = (self.len - word * 8).min(into.len());
+        self.memory.copy_out(self.at + word * 8, &mut into[..len]);
     }
 
     /// One of [`words`](PayloadView::words); `None` behind the last one.
@@ -248,11 +271,37 @@ mod tests {
 
     #[test]
     fn extents_come_in_a_few_sizes() {
-        assert_eq!(extent_len_for(0), Some(1 << 20));
-        assert_eq!(extent_len_for((1 << 20) + 1), Some(2 << 20));
-        assert_eq!(extent_len_for(64 << 20), Some(64 << 20));
-        assert_eq!(extent_len_for((64 << 20) + 1), None);
-        assert!(is_extent_len(1 << 20) && !is_extent_len(3 << 20) && !is_extent_len(1 << 19));
+        let mib = |mib: u32| (mib << 20) + HEADROOM;
+        assert_eq!(extent_len_for(0), Some(mib(1)));
+        assert_eq!(extent_len_for(mib(1) as usize), Some(mib(1)));
+        assert_eq!(extent_len_for(mib(1) as usize + 1), Some(mib(2)));
+        assert_eq!(extent_len_for(mib(64) as usize), Some(mib(64)));
+        assert_eq!(extent_len_for(mib(64) as usize + 1), None);
+        for len in [
+            0,
+            1 << 19,
+            (1 << 19) + HEADROOM,
+            1 << 20,
+            2 << 20,
+            mib(3),
+            mib(128),
+        ] {
+            assert!(!is_extent_len(len), "{len}");
+        }
+    }
+
+    /// A payload of a power of two took an extent of twice its size, or was refused.
+    #[test]
+    fn a_power_of_two_fits_with_its_archive_around_it() {
+        for mib in [1_u32, 2, 4, 8, 16, 32, 64] {
+            let len = extent_len_for((mib as usize) << 20).unwrap();
+            assert_eq!(extent_len_for(((mib as usize) << 20) + 4096), Some(len));
+            assert!(is_extent_len(len), "{len}");
+            assert_eq!(charged_mib(len), mib);
+            let region = Region::extent(len as usize);
+            assert!(region.block_len().is_multiple_of(8));
+            assert_eq!(region.block_len() * 64, len as usize);
+        }
     }
 }
 

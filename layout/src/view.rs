@@ -1,12 +1,15 @@
 //! Views of shared memory: the only door through which foreign-writable bytes are touched.
 //!
 //! Peer-writable memory never becomes a reference to plain data. It is read and written in
-//! whole words, by atomics, and payloads are copied word by word. Each word is only ever
-//! accessed in one size, 32 or 64 bits, as the byte tables say.
+//! whole words, by atomics, and payloads are copied word by word, long ones byte by byte by the
+//! processor's own instruction where it has a fast one (`bulk.rs`). Each word that orders others is
+//! only ever accessed in one size, 32 or 64 bits, as the byte tables say.
 //!
 //! Offsets are the program's own or were checked against the private [`Geometry`](crate::Geometry)
 //! before they come here; one out of bounds is a bug and panics.
 
+#[cfg(all(target_arch = "x86_64", not(callgate_loom)))]
+mod bulk;
 #[cfg(callgate_loom)]
 mod heap;
 #[cfg(not(callgate_loom))]
@@ -56,11 +59,14 @@ impl ReadView {
         self.memory.word64(at).load(order)
     }
 
-    /// Copies the bytes from `at` on into private memory, by relaxed loads of whole words.
+    /// Copies the bytes from `at` on into private memory, by relaxed loads.
     ///
-    /// `at` is a multiple of 8; the last word is read whole even where fewer bytes are wanted.
+    /// `at` is a multiple of 8; the last word may be read whole where fewer bytes are wanted.
     #[inline(always)]
     pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
+        if self.memory.copy_out_at_once(at, into) {
+            return;
+        }
         let mut words = self.memory.data(at, into.len().div_ceil(8));
         let (whole, rest) = into.as_chunks_mut::<8>();
         for (bytes, word) in whole.iter_mut().zip(&mut words) {
@@ -139,10 +145,13 @@ impl WriteView {
         self.read.memory.word32(at).fetch_add(value, order);
     }
 
-    /// Copies private bytes to `at`, by relaxed stores of whole words; the last word is filled
-    /// up with zeros.
+    /// Copies private bytes to `at`, by relaxed stores, where nobody else of this process reads or
+    /// writes; the last word may be filled up with zeros.
     #[inline(always)]
     pub(crate) fn copy_in(&self, at: usize, from: &[u8]) {
+        if self.read.memory.copy_in_at_once(at, from) {
+            return;
+        }
         let mut words = self.read.memory.data(at, from.len().div_ceil(8));
         let (whole, rest) = from.as_chunks::<8>();
         for (bytes, word) in whole.iter().zip(&mut words) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use callgate::Broker;
 use callgate_client::{Plugin, Provider, Subscriber, View, gate_type};
 
-use super::{Client, Server, Setup, System, callgate_loan};
+use super::{Client, Server, Setup, System, callgate_loan, typed};
 use crate::Result;
 use crate::payload::{self, LARGE_WORDS, Small};
 use crate::scenario::Scenario;
@@ -54,6 +54,9 @@ impl System for Callgate {
         if setup.scenario == Scenario::LargeHot {
             return callgate_loan::server(setup);
         }
+        if let Some(values) = setup.scenario.values() {
+            return typed::server(setup, values);
+        }
         let plugin = connect(setup, "Callee")?;
         let (stop, stopped) = mpsc::channel();
         let provider = plugin.provide("Bench.Small", move |request: View<'_, Payload64>| {
@@ -72,6 +75,9 @@ impl System for Callgate {
     fn client(&self, setup: &Setup) -> Result<Box<dyn Client>> {
         if setup.scenario == Scenario::LargeHot {
             return callgate_loan::client(setup, LARGE_WORDS);
+        }
+        if let Some(values) = setup.scenario.values() {
+            return typed::client(setup, values);
         }
         Ok(Box::new(Caller {
             setup: setup.clone(),

@@ -26,8 +26,8 @@ impl System for IpcChannel {
         "ipc-channel"
     }
 
-    fn takes_part(&self, _scenario: Scenario) -> bool {
-        true
+    fn takes_part(&self, scenario: Scenario) -> bool {
+        scenario.values().is_none()
     }
 
     fn server(&self, setup: &Setup) -> Result<Box<dyn Server>> {

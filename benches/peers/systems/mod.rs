@@ -9,6 +9,7 @@ mod iceoryx2;
 mod iceoryx2_event;
 mod ipc_channel;
 mod limit;
+mod typed;
 mod uds;
 
 use std::any::Any;

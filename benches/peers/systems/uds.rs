@@ -17,7 +17,7 @@ use rkyv::rancor::Error;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{Client, Server, Setup, System};
+use super::{Client, Server, Setup, System, typed};
 use crate::Result;
 use crate::payload::{self, LARGE_WORDS, Small, large};
 use crate::scenario::Scenario;
@@ -60,6 +60,9 @@ impl System for Uds {
     }
 
     fn server(&self, setup: &Setup) -> Result<Box<dyn Server>> {
+        if let Some(values) = setup.scenario.values() {
+            return typed::socket_server(setup, values);
+        }
         Ok(Box::new(Callee {
             listener: UnixListener::bind(address(setup))?,
             stream: None,
@@ -69,6 +72,9 @@ impl System for Uds {
     }
 
     fn client(&self, setup: &Setup) -> Result<Box<dyn Client>> {
+        if let Some(values) = setup.scenario.values() {
+            return typed::socket_client(setup, values);
+        }
         Ok(Box::new(Caller {
             address: address(setup),
             stream: None,
@@ -81,12 +87,12 @@ impl System for Uds {
     }
 }
 
-fn address(setup: &Setup) -> PathBuf {
+pub(super) fn address(setup: &Setup) -> PathBuf {
     setup.place.join("socket")
 }
 
 /// A stream of messages.
-struct Messages {
+pub(super) struct Messages {
     stream: UnixStream,
     input: AlignedVec,
     /// Bytes of `input` that came.
@@ -95,7 +101,7 @@ struct Messages {
 }
 
 impl Messages {
-    fn new(stream: UnixStream, polled: bool) -> io::Result<Messages> {
+    pub(super) fn new(stream: UnixStream, polled: bool) -> io::Result<Messages> {
         stream.set_nonblocking(polled)?;
         let mut input = AlignedVec::new();
         input.resize(256, 0);
@@ -107,7 +113,7 @@ impl Messages {
         })
     }
 
-    fn send<T>(&mut self, value: &T) -> Result<()>
+    pub(super) fn send<T>(&mut self, value: &T) -> Result<()>
     where
         T: for<'a> Serialize<
             rkyv::api::high::HighSerializer<
@@ -136,7 +142,7 @@ impl Messages {
     }
 
     /// Reads a message and shows its archive; `None` when the other side has closed.
-    fn receive(&mut self) -> Result<Option<&[u8]>> {
+    pub(super) fn receive(&mut self) -> Result<Option<&[u8]>> {
         self.filled = 0;
         if !self.fill(PREFIX)? {
             return Ok(None);

@@ -11,6 +11,8 @@
 
 use std::collections::BTreeMap;
 
+use callgate_layout::payload::charged_mib;
+
 use crate::quota::{Charge, Quota};
 use crate::registry::PluginId;
 
@@ -68,7 +70,11 @@ impl Charges {
 
     /// Charges an extent of so many bytes to its writer, whose quota this is, and to the bus.
     pub(super) fn charge(&self, quota: &Quota, users: Users, len: u32) -> Result<Charged, Short> {
-        let mib = len.div_ceil(1 << 20).next_multiple_of(self.unit_mib);
+        let mib = match self.unit_mib {
+            1 => charged_mib(len),
+            // The headroom takes a huge page of its own.
+            unit => len.div_ceil(1 << 20).next_multiple_of(unit),
+        };
         let limit = quota.limit();
         let kept = self.held_by(|held| held.users == users);
         if kept > 0 && kept + mib > limit / 2 {

@@ -296,7 +296,7 @@ fn an_extent_for_a_link_that_is_not_up_is_only_refused() {
     let want = ToBroker::WantExtent {
         end,
         number: 0,
-        len: 1 << 20,
+        len: callgate_layout::payload::MIN_EXTENT_LEN,
     };
     world.ok(B, want);
     let effects = world.effects();

@@ -8,6 +8,7 @@ use callgate::Limits;
 use callgate_layout::Code;
 use callgate_layout::control::{LinkEnd, MAX_RECORD, ToBroker, ToPlugin, VERSION, header};
 use callgate_layout::envelope::Face;
+use callgate_layout::payload::MIN_EXTENT_LEN;
 use callgate_layout::sys::{fdpass, memfd};
 
 use crate::support::{Bus, Peer, SHORT, bus, bus_with, code_of, eventually, identity, link};
@@ -151,7 +152,7 @@ fn an_extent_is_not_acknowledged_before_it_is_sent() {
     let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
     let (ours, _theirs, _) = link(&mut caller, &mut provider, "g");
     caller.takes = false;
-    let (end, len) = (ours.end, 1 << 20);
+    let (end, len) = (ours.end, MIN_EXTENT_LEN);
     for number in 0..9 {
         caller.send(&ToBroker::WantExtent { end, number, len });
     }
@@ -180,7 +181,7 @@ fn an_extent_is_not_read_before_it_is_sent() {
     provider.takes = false;
     let end = ours.end;
     for number in 0..9 {
-        let len = 1 << 20;
+        let len = MIN_EXTENT_LEN;
         let file = caller.new_extent(end, number, len);
         memfd::allocate(file.as_fd(), len as usize).unwrap();
         caller.send(&ToBroker::ExtentMapped { end, number });

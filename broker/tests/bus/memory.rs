@@ -7,13 +7,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use callgate::Limits;
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, ToBroker, ToPlugin};
+use callgate_layout::payload::HEADROOM;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use nix::fcntl::OFlag;
 
 use crate::support::{Bus, Linked, Peer, bus, bus_with, code_of, link};
 
-const MIB: u32 = 1 << 20;
+/// The length of an extent that is charged as so many MiB.
+fn mib(count: u32) -> u32 {
+    (count << 20) + HEADROOM
+}
 
 /// A caller and a provider with a link, and each one's end of it.
 struct Pair {
@@ -92,7 +96,7 @@ fn what_is_returned_and_kept_stays_charged() {
     let mut other = bus.plugin("another");
     let mut kept = Vec::new();
     let refused = loop {
-        match pair.make(0, 64 * MIB) {
+        match pair.make(0, mib(64)) {
             Ok((file, _)) => kept.push(file),
             Err(failure) => break failure,
         }
@@ -109,7 +113,7 @@ fn what_is_returned_and_kept_stays_charged() {
     );
     drop(kept);
     // The broker looks again before it refuses.
-    pair.make(0, 64 * MIB).unwrap();
+    pair.make(0, mib(64)).unwrap();
 }
 
 /// Nor may the reader keep it, by a map and no descriptor.
@@ -121,15 +125,15 @@ fn what_the_reader_keeps_stays_charged() {
     };
     let bus = bus_with(|builder| builder.limits(limits));
     let mut pair = Pair::new(&bus, "keeping");
-    let (file, read) = pair.make(3, 2 * MIB).unwrap();
-    let map = Mapping::read_only(read, 2 << 20).unwrap();
+    let (file, read) = pair.make(3, mib(2)).unwrap();
+    let map = Mapping::read_only(read, mib(2) as usize).unwrap();
     drop(file);
     pair.give_back(3);
-    let refused = pair.want(3, MIB).unwrap_err();
+    let refused = pair.want(3, mib(1)).unwrap_err();
     assert_eq!(code_of(&refused), Code::Overloaded);
     assert!(refused.message.contains("2 MiB"), "{refused:?}");
     drop(map);
-    pair.make(3, 4 * MIB).unwrap();
+    pair.make(3, mib(4)).unwrap();
 }
 
 /// Nor by a descriptor that reads and writes nothing, and counts nowhere, until it is opened again.
@@ -137,26 +141,26 @@ fn what_the_reader_keeps_stays_charged() {
 fn what_is_kept_by_a_mere_path_stays_charged() {
     let bus = limited(4);
     let mut pair = Pair::new(&bus, "keeping");
-    let (file, read) = pair.make(0, 4 * MIB).unwrap();
+    let (file, read) = pair.make(0, mib(4)).unwrap();
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mut options = File::options();
     let options = options.read(true).custom_flags(OFlag::O_PATH.bits());
     let hidden = options.open(path).unwrap();
     drop((file, read));
     pair.give_back(0);
-    let refused = pair.want(0, MIB).unwrap_err();
+    let refused = pair.want(0, mib(1)).unwrap_err();
     assert_eq!(code_of(&refused), Code::Overloaded);
     drop(hidden);
-    pair.make(0, 4 * MIB).unwrap();
+    pair.make(0, mib(4)).unwrap();
 }
 
 /// A writer that did not allocate left that to its readers, and to whatever limit kills them.
 #[test]
 fn who_does_not_allocate_is_sent_away() {
-    for allocated in [0, MIB - 4096] {
+    for allocated in [0, mib(1) - 4096] {
         let bus = bus();
         let mut pair = Pair::new(&bus, "lying");
-        let file = pair.want(0, MIB).unwrap();
+        let file = pair.want(0, mib(1)).unwrap();
         if allocated > 0 {
             memfd::allocate(file.as_fd(), allocated as usize).unwrap();
         }
@@ -176,7 +180,7 @@ fn who_does_not_allocate_is_sent_away() {
 fn who_seals_its_extent_first_is_sent_away() {
     let bus = bus();
     let mut pair = Pair::new(&bus, "sealing");
-    let file = pair.want(0, MIB).unwrap();
+    let file = pair.want(0, mib(1)).unwrap();
     memfd::seal_seals(file.as_fd()).unwrap();
     let (end, number) = (pair.end(), 0);
     pair.writer.send(&ToBroker::ExtentMapped { end, number });
@@ -191,7 +195,7 @@ fn an_extent_that_could_not_be_allocated_costs_nothing() {
     let bus = limited(1);
     let mut pair = Pair::new(&bus, "poor");
     for _ in 0..3 {
-        let file = pair.want(0, MIB).unwrap();
+        let file = pair.want(0, mib(1)).unwrap();
         drop(file);
         let (end, number) = (pair.end(), 0);
         let failure = Failure::new(Code::Overloaded, "the cgroup is full");
@@ -202,7 +206,7 @@ fn an_extent_that_could_not_be_allocated_costs_nothing() {
             failure,
         });
     }
-    pair.make(0, MIB).unwrap();
+    pair.make(0, mib(1)).unwrap();
     let (end, number) = (pair.end(), 0);
     let failure = Failure::new(Code::Overloaded, "too late");
     pair.writer.send(&ToBroker::ExtentFailed {
@@ -219,18 +223,18 @@ fn an_extent_that_could_not_be_allocated_costs_nothing() {
 fn the_whole_bus_has_a_limit() {
     let bus = limited(3);
     let (mut one, mut two) = (Pair::new(&bus, "one"), Pair::new(&bus, "two"));
-    let first = one.make(0, 2 * MIB).unwrap();
-    let refused = two.want(0, 2 * MIB).unwrap_err();
+    let first = one.make(0, mib(2)).unwrap();
+    let refused = two.want(0, mib(2)).unwrap_err();
     assert_eq!(code_of(&refused), Code::Overloaded);
     let text = &refused.message;
     assert!(
         text.contains("3 MiB that all plugins of this bus"),
         "{text}"
     );
-    let _small = two.make(1, MIB).unwrap();
+    let _small = two.make(1, mib(1)).unwrap();
     drop(first);
     one.give_back(0);
-    two.make(0, 2 * MIB).unwrap();
+    two.make(0, mib(2)).unwrap();
 }
 
 /// A writer that is killed before it acknowledges leaves no memory, and no charge.
@@ -239,11 +243,11 @@ fn the_death_of_a_writer_frees_what_it_was_allocating() {
     let bus = limited(64);
     for _ in 0..3 {
         let mut pair = Pair::new(&bus, "dying");
-        let file = pair.want(0, 64 * MIB).unwrap();
-        memfd::allocate(file.as_fd(), 64 << 20).unwrap();
+        let file = pair.want(0, mib(64)).unwrap();
+        memfd::allocate(file.as_fd(), mib(64) as usize).unwrap();
     }
     let mut pair = Pair::new(&bus, "living");
-    pair.want(0, 64 * MIB).unwrap();
+    pair.want(0, mib(64)).unwrap();
 }
 
 /// The memory of a plugin that has gone is charged to it no more, which joins again with a whole
@@ -252,14 +256,14 @@ fn the_death_of_a_writer_frees_what_it_was_allocating() {
 fn what_is_left_of_a_dead_writer_counts_for_the_bus() {
     let bus = limited(2);
     let mut pair = Pair::new(&bus, "dying");
-    let (_, read) = pair.make(0, 2 * MIB).unwrap();
+    let (_, read) = pair.make(0, mib(2)).unwrap();
     drop(pair.writer);
     let gone = pair.reader.record();
     assert!(matches!(gone, ToPlugin::LinkGone { .. }), "{gone:?}");
     let mut next = Pair::new(&bus, "living");
-    let refused = next.want(0, MIB).unwrap_err();
+    let refused = next.want(0, mib(1)).unwrap_err();
     let text = &refused.message;
     assert!(text.contains("somebody still holds"), "{text}");
     drop(read);
-    next.make(0, 2 * MIB).unwrap();
+    next.make(0, mib(2)).unwrap();
 }

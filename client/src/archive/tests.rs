@@ -1,6 +1,7 @@
 //! Archives as honest and as hostile peers write them.
 
 use proptest::prelude::*;
+use rkyv::util::AlignedVec;
 
 use super::*;
 use crate::{SortedMap, gate_type};
@@ -61,9 +62,9 @@ fn zoo() -> Zoo {
     }
 }
 
-fn archive_of<T: GateType>(value: &T) -> AlignedVec<16> {
-    let mut bytes = AlignedVec::new();
-    serialize_vec(value, &mut bytes, MAX_LEN).unwrap();
+fn archive_of<T: GateType>(value: &T) -> Buffer {
+    let mut bytes = Buffer::new();
+    serialize_vec(value, &mut bytes, None, MAX_LEN).unwrap();
     bytes
 }
 
@@ -121,7 +122,7 @@ fn archives_without_bytes_work_both_ways() {
 #[test]
 fn a_vector_is_cleared_before_it_is_filled_again() {
     let mut bytes = archive_of(&"a rather long text that goes out of line".to_owned());
-    serialize_vec(&7_u32, &mut bytes, MAX_LEN).unwrap();
+    serialize_vec(&7_u32, &mut bytes, None, MAX_LEN).unwrap();
     assert_eq!(bytes[..], [7, 0, 0, 0]);
 }
 
@@ -151,14 +152,39 @@ fn what_fits_a_cell_needs_little_scratch_memory() {
 fn an_archive_stops_growing_at_the_longest_payload() {
     let most = MAX_LEN;
     let third = vec![1_u8; most / 3];
-    let mut bytes = AlignedVec::new();
-    assert!(serialize_vec(&vec![third.clone(); 2], &mut bytes, MAX_LEN).is_ok());
-    assert!(serialize_vec(&vec![third; 4], &mut bytes, MAX_LEN).is_err());
+    let mut bytes = Buffer::new();
+    assert!(serialize_vec(&vec![third.clone(); 2], &mut bytes, None, MAX_LEN).is_ok());
+    assert!(serialize_vec(&vec![third; 4], &mut bytes, None, MAX_LEN).is_err());
     assert!(bytes.len() <= most);
     // What stands at the very limit still fits.
-    assert!(serialize_vec(&vec![7_u8; most - 8], &mut bytes, MAX_LEN).is_ok());
+    assert!(serialize_vec(&vec![7_u8; most - 8], &mut bytes, None, MAX_LEN).is_ok());
     assert_eq!(bytes.len(), most);
-    assert!(serialize_vec(&vec![7_u8; most - 7], &mut bytes, MAX_LEN).is_err());
+    assert!(serialize_vec(&vec![7_u8; most - 7], &mut bytes, None, MAX_LEN).is_err());
+}
+
+/// What is counted is what is written, in memory that grows and in memory of that size.
+#[test]
+fn a_value_is_counted_and_written_in_place() {
+    fn check<T: GateType>(value: &T) {
+        let archive = archive_of(value);
+        assert_eq!(count(value, MAX_LEN), Ok(archive.len()));
+        assert_eq!(count(value, archive.len() - 1), Err(Failed::TooLong));
+        let mut room = vec![0xaa; archive.len() + 40];
+        let length = serialize_in(value, &mut room).unwrap();
+        assert!(room[..length] == archive[..] && room[length..] == [0xaa; 40]);
+        let short = &mut room[..length - 1];
+        assert_eq!(serialize_in(value, short), Err(Failed::TooLong));
+    }
+    check(&zoo());
+    check(&(7_u8, vec![1.5_f32; 100_000], vec![vec![3_u8; 5000]; 100]));
+    check(&vec![7_u8; 1 << 20]);
+    // Counting many small pieces takes as long as writing them.
+    let pieces = vec!["a text that goes out of line".to_owned(); 10_000];
+    assert_eq!(count(&pieces, MAX_LEN), Err(Failed::SmallPieces));
+    assert_eq!(
+        count(&pieces[..10].to_vec(), MAX_LEN),
+        Ok(archive_of(&pieces[..10].to_vec()).len())
+    );
 }
 
 #[test]
@@ -220,7 +246,8 @@ proptest! {
         cuts in any::<bool>(),
     ) {
         let map: SortedMap<String, u32> = [("b".to_owned(), 1), ("a".to_owned(), 2)].into();
-        for mut bytes in [archive_of(&zoo()), archive_of(&map), archive_of(&zoo().tree)] {
+        for bytes in [archive_of(&zoo()), archive_of(&map), archive_of(&zoo().tree)] {
+            let mut bytes = aligned(&bytes);
             for (index, byte) in &changes {
                 let index = index.index(bytes.len());
                 bytes[index] = *byte;

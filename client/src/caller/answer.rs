@@ -1,14 +1,15 @@
 //! The way back: waiting for an answer, and making a value or an error of it.
 
 use callgate_layout::bells::Sleeper;
-use callgate_layout::envelope::{Cell, Place, Violation};
+use callgate_layout::envelope::{Cell, Place, Reply, Violation};
 use callgate_layout::marks::Waiter;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock, marks, parking, slot};
 
-use super::{Flight, SCRATCH, Target, cancelled, gone, shrink, timed_out};
+use super::{Flight, Target, cancelled, gone, timed_out};
 use crate::archive::{self, ErrorRecord};
+use crate::buffers::{KEEP, Scratch, no_memory, probe};
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::link::Link;
@@ -109,16 +110,21 @@ pub(super) fn receive<R: GateType>(link: &Link, flight: Flight, cell: &mut Cell)
         link.finish(flight.ticket, flight.held);
         return decode(reply.ok, &cell.inline()[..reply.length as usize]);
     }
-    SCRATCH.with_borrow_mut(|scratch| {
-        if let Err(violation) = link.read_payload(reply.place, reply.length, scratch) {
-            return Err(broke(link, violation));
-        }
-        link.release_reply(flight.ticket, &reply);
-        link.finish(flight.ticket, flight.held);
-        let answer = decode(reply.ok, scratch);
-        shrink(scratch);
-        answer
-    })
+    receive_large(link, flight, &reply)
+}
+
+#[cold]
+fn receive_large<R: GateType>(link: &Link, flight: Flight, reply: &Reply) -> Result<R> {
+    let mut scratch = Scratch::take();
+    let copied = link
+        .read_payload(reply.place, reply.length, &mut scratch)
+        .map_err(|violation| broke(link, violation))?;
+    link.release_reply(flight.ticket, reply);
+    link.finish(flight.ticket, flight.held);
+    copied.map_err(|why| no_memory(why, "answer").maybe_run())?;
+    let answer = decode(reply.ok, &scratch);
+    link.pass_on(&mut scratch);
+    answer
 }
 
 /// Closes the link to a provider that broke the protocol.
@@ -140,13 +146,30 @@ pub(crate) fn decode<R: GateType>(ok: bool, payload: &[u8]) -> Result<R> {
         return Err(decode_error(payload));
     }
     // The handler did run, even where its result cannot be read.
-    let value = archive::access::<R>(payload).and_then(archive::deserialize::<R>);
+    let value = archive::access::<R>(payload).and_then(|archived| {
+        if std::mem::needs_drop::<R>() {
+            check_memory(payload, "result")?;
+        }
+        archive::deserialize::<R>(archived)
+    });
     value.map_err(Error::maybe_run)
+}
+
+/// Finds out, before a value is made of a long archive, whether there is as much memory.
+#[inline]
+fn check_memory(payload: &[u8], what: &str) -> Result<()> {
+    if payload.len() <= KEEP {
+        return Ok(());
+    }
+    probe(payload.len()).map_err(|why| no_memory(why, what))
 }
 
 #[cold]
 fn decode_error(payload: &[u8]) -> Error {
-    match archive::access::<ErrorRecord>(payload).and_then(archive::deserialize) {
+    let record = check_memory(payload, "error")
+        .and_then(|()| archive::access::<ErrorRecord>(payload))
+        .and_then(archive::deserialize);
+    match record {
         Ok(record) => ErrorRecord::into(record),
         Err(error) => error.maybe_run(),
     }

@@ -28,6 +28,7 @@ macro_rules! closures {
             type Output = R::Output;
 
             const MOVES: bool = true $(&& $P::MOVES)*;
+            const COPIES: bool = false $(|| $P::COPIES)*;
             const LOOKS: bool = false;
 
             #[inline]
@@ -73,6 +74,7 @@ macro_rules! closures {
             type Output = R::Output;
 
             const MOVES: bool = true $(&& $P::MOVES)*;
+            const COPIES: bool = false $(|| $P::COPIES)*;
             const LOOKS: bool = true;
 
             #[inline]

@@ -2,21 +2,26 @@
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Cell;
-use rkyv::util::AlignedVec;
+use callgate_layout::payload::Room;
 
 use crate::archive::{self, MAX_LEN, MAX_LEN_HERE};
-use crate::error::Result;
+use crate::buffers::{KEEP, Scratch, no_memory};
+use crate::context::Context;
+use crate::error::{Error, Result};
 use crate::extents::too_large;
-use crate::types::{GateType, TooLong};
+use crate::link::Link;
+use crate::types::{Failed, GateType};
 
 /// Room for one archived reply, used again for every call: small ones need no allocation.
 pub(crate) struct ReplyBuffer {
     /// All zeros but for what is put here, because it is published by whole cache lines: nobody
     /// finds what was meant for somebody else behind its reply.
     cell: Cell,
-    overflow: AlignedVec<16>,
-    /// The length of what is in `cell`; `None` when the reply is in `overflow`.
+    overflow: Scratch,
+    /// The length of what is in `cell`; `None` when the reply is elsewhere.
     inline_length: Option<usize>,
+    /// The room in an extent in which the reply is, and its length, when it is not in `overflow`.
+    room: Option<(Room, usize)>,
     /// The longest archive that it takes.
     most: usize,
 }
@@ -24,19 +29,20 @@ pub(crate) struct ReplyBuffer {
 impl ReplyBuffer {
     /// An empty buffer for what travels through a link.
     pub(crate) fn new() -> ReplyBuffer {
-        ReplyBuffer::with_most(MAX_LEN)
+        ReplyBuffer::with(Scratch::fresh(), MAX_LEN)
     }
 
     /// An empty buffer for what stays in this process.
     pub(crate) fn here() -> ReplyBuffer {
-        ReplyBuffer::with_most(MAX_LEN_HERE)
+        ReplyBuffer::with(Scratch::take(), MAX_LEN_HERE)
     }
 
-    fn with_most(most: usize) -> ReplyBuffer {
+    fn with(overflow: Scratch, most: usize) -> ReplyBuffer {
         ReplyBuffer {
             cell: Cell::default(),
-            overflow: AlignedVec::new(),
+            overflow,
             inline_length: Some(0),
+            room: None,
             most,
         }
     }
@@ -44,28 +50,91 @@ impl ReplyBuffer {
     /// Archives a value in place of what was there.
     #[inline]
     pub(crate) fn put<T: GateType>(&mut self, value: &T) -> Result<()> {
+        self.put_or(value, || None)
+    }
+
+    /// Archives what the handler of a call returns: where that is long and the call came through a
+    /// link, straight into the memory in which it travels, if there is room.
+    #[inline]
+    pub(crate) fn put_result<T: GateType>(
+        &mut self,
+        value: &T,
+        context: &Context<'_>,
+    ) -> Result<()> {
+        self.put_or(value, || context.link())
+    }
+
+    #[inline]
+    fn put_or<'l, T: GateType>(
+        &mut self,
+        value: &T,
+        link: impl FnOnce() -> Option<&'l Link>,
+    ) -> Result<()> {
         if self.inline_length != Some(0) {
-            self.cell = Cell::default();
+            self.clear(None);
         }
         self.inline_length = archive::serialize_into(value, self.cell.inline_mut());
         if self.inline_length.is_some() {
             return Ok(());
         }
-        self.cell = Cell::default();
-        let written = archive::serialize_vec(value, &mut self.overflow, self.most);
-        written.map_err(|TooLong| {
+        self.put_large(value, link())
+    }
+
+    #[cold]
+    fn put_large<T: GateType>(&mut self, value: &T, link: Option<&Link>) -> Result<()> {
+        self.put_elsewhere(value, link).map_err(|why| {
+            self.let_go(None);
             // It was the handler that made it, so that ran.
-            too_large(Code::ResponseTooLarge, "results", self.most).maybe_run()
+            self.failed(why).maybe_run()
         })
     }
 
-    /// The archive.
+    fn put_elsewhere<T: GateType>(&mut self, value: &T, link: Option<&Link>) -> Result<(), Failed> {
+        self.cell = Cell::default();
+        let Some(link) = link else {
+            return archive::serialize_vec(value, &mut self.overflow, None, self.most);
+        };
+        let Some(length) = link.archive(value, &mut self.overflow)? else {
+            return Ok(());
+        };
+        if let Some(room) = link.room_at_once(length)
+            && let Ok(filled) = link.fill(room, value)
+        {
+            self.room = Some(filled);
+            return Ok(());
+        }
+        link.reserve(&mut self.overflow, length)?;
+        link.archive_whole(value, &mut self.overflow)
+    }
+
+    fn failed(&self, why: Failed) -> Error {
+        match why {
+            Failed::OutOfMemory(why) => no_memory(why, "result"),
+            Failed::TooLong | Failed::SmallPieces | Failed::LargePiece => {
+                too_large(Code::ResponseTooLarge, "results", self.most)
+            }
+        }
+    }
+
+    /// The archive; empty where it stands in shared memory already.
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        match self.inline_length {
-            Some(length) => &self.cell.inline()[..length],
-            None => &self.overflow,
+        match (self.inline_length, &self.room) {
+            (Some(length), _) => &self.cell.inline()[..length],
+            (None, None) => &self.overflow,
+            (None, Some(_)) => &[],
         }
+    }
+
+    /// The room in which the archive is, and its length, where it was archived in place.
+    pub(crate) fn take_room(&mut self) -> Option<(Room, usize)> {
+        self.room.take()
+    }
+
+    /// The length of the archive that stands in the cell; `None` where it does not.
+    #[inline]
+    pub(crate) fn inline_length(&self) -> Option<usize> {
+        self.inline_length
     }
 
     /// Whether the archive stands in the cell.
@@ -80,13 +149,25 @@ impl ReplyBuffer {
         &mut self.cell
     }
 
-    /// Forgets the reply, and gives back the memory of one larger than `keep` bytes.
+    /// Forgets the reply. Large memory goes to the pool of the plugin whose link is given, or back to
+    /// the system.
     #[inline]
-    pub(crate) fn clear(&mut self, keep: usize) {
+    pub(crate) fn clear(&mut self, link: Option<&Link>) {
+        if self.inline_length.is_none() {
+            self.let_go(link);
+        }
         self.inline_length = Some(0);
         self.cell = Cell::default();
-        if self.overflow.capacity() > keep {
-            self.overflow = AlignedVec::new();
+    }
+
+    #[cold]
+    fn let_go(&mut self, link: Option<&Link>) {
+        // Only a link that is gone leaves room here that was not published.
+        self.room = None;
+        match link {
+            Some(link) => link.pass_on(&mut self.overflow),
+            None if self.overflow.capacity() > KEEP => self.overflow = Scratch::fresh(),
+            None => {}
         }
     }
 }

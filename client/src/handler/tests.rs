@@ -1,6 +1,6 @@
 //! Handlers of every shape, called with archives as a dispatcher calls them.
 
-use rkyv::util::AlignedVec;
+use callgate_layout::buffer::Buffer;
 use serde_json::json;
 
 use super::*;
@@ -21,8 +21,8 @@ fn call_with<A: Arguments, R: GateType>(handler: &dyn ErasedHandler, args: A) ->
         pid: 42,
         plugin: 7,
     };
-    let mut request = AlignedVec::new();
-    archive::serialize_vec(&args, &mut request, archive::MAX_LEN).unwrap();
+    let mut request = Buffer::new();
+    archive::serialize_vec(&args, &mut request, None, archive::MAX_LEN).unwrap();
     let mut reply = ReplyBuffer::new();
     handler.call(
         &Context::here(&caller, "Rack.Gate", u64::MAX, None),
@@ -150,8 +150,8 @@ fn a_forged_request_never_reaches_the_handler() {
         pid: 0,
         plugin: 0,
     };
-    let mut forged = AlignedVec::<16>::new();
-    forged.extend_from_slice(&[0xff; 8]);
+    let mut forged = Buffer::new();
+    forged.extend(&[0xff; 8]).unwrap();
     let context = Context::here(&caller, "Rack.Gate", 0, None);
     let error = handler
         .call(&context, &forged, Some(&mut ReplyBuffer::new()))
@@ -174,6 +174,6 @@ fn a_reply_that_outgrows_the_slot_goes_elsewhere_and_the_next_returns() {
     assert_eq!(read(vec![3; 4]), 12);
     let map: SortedMap<u8, u8> = SortedMap::new();
     reply.put(&map).unwrap();
-    reply.clear(1024);
+    reply.clear(None);
     assert!(reply.bytes().is_empty());
 }

@@ -1,14 +1,15 @@
 //! Payloads that do not lie inline: where this side's go, and where the peer's are read.
 
 use callgate_layout::area::{self, Region, Run};
+use callgate_layout::buffer::{Buffer, OutOfMemory};
 use callgate_layout::control::ToBroker;
 use callgate_layout::envelope::{Place, Violation};
 use callgate_layout::marks;
 use callgate_layout::payload::{Extent, PayloadView, Room};
 use callgate_layout::pending::Ticket;
-use rkyv::util::AlignedVec;
 
 use super::{Link, LinkParts};
+use crate::buffers::KEEP;
 use crate::bus::Bus;
 use crate::error::Error;
 use crate::extents::{self, Found};
@@ -57,33 +58,79 @@ impl Link {
     }
 
     /// Copies a peer's payload that does not lie inline into private memory, where archives are
-    /// aligned.
+    /// aligned, if there is as much.
     pub(crate) fn read_payload(
         &self,
         place: Place,
         length: u32,
-        into: &mut AlignedVec,
-    ) -> Result<(), Violation> {
-        into.clear();
-        match place {
-            Place::Inline => {}
-            Place::Area { block } => {
-                into.resize(length as usize, 0);
-                area::read(
-                    &self.parts.inbox,
-                    Region::outbox(self.parts.geometry),
-                    block,
-                    into,
-                );
+        into: &mut Buffer,
+    ) -> Result<Result<(), OutOfMemory>, Violation> {
+        let length_here = length as usize;
+        let copied = match place {
+            Place::Inline => {
+                into.clear();
+                Ok(())
             }
+            Place::Area { block } => self.renew(into, length_here).map(|into| {
+                let region = Region::outbox(self.parts.geometry);
+                area::read(&self.parts.inbox, region, block, into);
+            }),
             Place::Extent(place) => {
                 let memory = self.extents.peer(place);
                 let (memory, region) = extents::checked(memory.as_ref(), place, length)?;
-                into.resize(length as usize, 0);
-                area::read(memory, region, place.block, into);
+                self.renew(into, length_here)
+                    .map(|into| area::read(memory, region, place.block, into))
             }
+        };
+        Ok(copied)
+    }
+
+    /// Makes a buffer `len` bytes long, a large one by memory of the plugin's pool.
+    fn renew<'b>(&self, buffer: &'b mut Buffer, len: usize) -> Result<&'b mut [u8], OutOfMemory> {
+        self.reserve(buffer, len)?;
+        buffer.renew(len)
+    }
+
+    /// Gives a buffer, whose content is gone then, memory for `len` bytes, a large one from the
+    /// plugin's pool.
+    pub(crate) fn reserve(&self, buffer: &mut Buffer, len: usize) -> Result<(), OutOfMemory> {
+        match self.parts.bus.upgrade() {
+            Some(bus) if len > KEEP => bus.pool.reserve(buffer, len),
+            _ => buffer.renew(len).map(drop),
         }
-        Ok(())
+    }
+
+    /// Gives a buffer, with what is in it, more memory, if the plugin's pool has as much at hand.
+    #[cold]
+    pub(crate) fn enlarge(&self, buffer: &mut Buffer, len: usize) {
+        if len <= KEEP {
+            return;
+        }
+        if let Some(bus) = self.parts.bus.upgrade() {
+            bus.pool.enlarge(buffer, len);
+        }
+    }
+
+    /// Passes a large buffer on to the next large payload, of whichever thread.
+    #[inline]
+    pub(crate) fn pass_on(&self, buffer: &mut Buffer) {
+        if buffer.capacity() > KEEP {
+            self.put_into_pool(std::mem::take(buffer));
+        }
+    }
+
+    #[cold]
+    fn put_into_pool(&self, buffer: Buffer) {
+        // Who has extents looks through the pool once in a while; nobody else does.
+        let bus = self.parts.bus.upgrade();
+        if let Some(bus) = bus.filter(|_| self.extents.are_any()) {
+            bus.pool.put(buffer);
+        }
+    }
+
+    /// The longest payload that passes without an extent.
+    pub(crate) fn area_len(&self) -> usize {
+        self.area.capacity()
     }
 
     /// Shows a peer's payload where it lies; `None` for one that lies inline.
@@ -145,14 +192,22 @@ impl Link {
         run
     }
 
+    /// Takes room in an extent if there is some now.
+    pub(crate) fn room_at_once(&self, len: usize) -> Option<Room> {
+        let mut room = self.take_room(len);
+        if room.is_none() {
+            self.reclaim_replies();
+            room = self.take_room(len);
+        }
+        room?.ok()
+    }
+
     /// Takes room in an extent; `None` while there is none.
     pub(crate) fn take_room(&self, len: usize) -> Option<Result<Room, Error>> {
         let bus = self.parts.bus.upgrade()?;
         loop {
             // One link's answers must not use up what a plugin has for all.
-            let share = bus
-                .check_alive()
-                .map(|()| (bus.limits.extent_mib as usize) << 19);
+            let share = bus.check_alive().map(|()| bus.limits.extent_mib / 2);
             return match self.extents.find(len, share) {
                 Found::Room(room) => Some(Ok(room)),
                 Found::Refused(error) => Some(Err(error)),

@@ -125,14 +125,25 @@ impl Work {
         }
     }
 
-    /// Gives back the extents that were idle for a while; arranges to look again if any are left.
+    /// Has idle memory looked for after a while.
+    pub(super) fn tidy_later(&mut self) {
+        let at = bus::deadline(self.bus.keep_idle);
+        self.next_tidy.get_or_insert(at);
+    }
+
+    /// Gives back the extents and the buffers that were idle for a while; arranges to look again if
+    /// any are left, or may come because the peer has extents.
     pub(super) fn tidy(&mut self) {
         let mut any_left = false;
         for link in self.bus.links() {
+            any_left |= link.extents().are_any();
+            if !self.is_connected {
+                // What there is of extents cannot be replaced any more.
+                continue;
+            }
             // Late answers free what abandoned calls hold, and nobody else may come to look.
             link.sweep();
-            let (idle, left) = link.extents().take_idle();
-            any_left |= left;
+            let idle = link.extents().take_idle();
             let is_any = !idle.is_empty();
             for extent in idle {
                 link.give_back(&self.bus, extent);
@@ -141,6 +152,7 @@ impl Work {
                 link.wake_waiting();
             }
         }
+        any_left |= self.bus.pool.sweep();
         self.next_tidy = any_left.then(|| bus::deadline(self.bus.keep_idle));
     }
 

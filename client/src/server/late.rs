@@ -56,6 +56,7 @@ impl Server {
             // None overtakes one that still waits.
             let is_first = self.late.is_empty();
             if is_first && self.publish(late.ticket, late.ok, &mut late.reply) {
+                late.reply.clear(Some(&self.link));
                 continue;
             }
             if now >= late.deadline {

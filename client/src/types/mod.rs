@@ -3,8 +3,8 @@
 #[doc(hidden)]
 pub mod array;
 mod builtin;
-mod growing;
 mod map;
+mod output;
 
 use callgate_layout::{Describer, Fingerprint, Schema, Signature};
 use rkyv::api::low::LowDeserializer;
@@ -16,8 +16,8 @@ use rkyv::ser::writer::Buffer;
 use rkyv::validation::archive::ArchiveValidator;
 use rkyv::{Archive, Deserialize, Serialize};
 
-pub(crate) use growing::{Growing, TooLong};
 pub use map::{MapKey, SortedMap};
+pub(crate) use output::{Failed, Output};
 
 /// Checks an archive's bytes. No shared pointers are on the list, so none are looked for.
 pub(crate) type Validation<'a> = Strategy<ArchiveValidator<'a>, Error>;
@@ -26,8 +26,8 @@ pub(crate) type Deserialization = LowDeserializer<Error>;
 /// Writes into memory of a fixed size, with scratch memory of a fixed size.
 pub(crate) type IntoBuffer<'w, 'a> =
     Strategy<Serializer<Buffer<'w>, SubAllocator<'a>, ()>, Failure>;
-/// Writes into memory that grows.
-pub(crate) type IntoVec<'a> = Strategy<Serializer<Growing, ArenaHandle<'a>, ()>, Failure>;
+/// Writes archives of any size.
+pub(crate) type IntoOutput<'w, 'a> = Strategy<Serializer<Output<'w>, ArenaHandle<'a>, ()>, Failure>;
 
 /// What may be a parameter or a result of a gate.
 ///
@@ -59,7 +59,7 @@ pub(crate) type IntoVec<'a> = Strategy<Serializer<Growing, ArenaHandle<'a>, ()>,
 pub trait GateType:
     Archive<Archived: for<'a> CheckBytes<Validation<'a>> + Deserialize<Self, Deserialization>>
     + for<'w, 'a> Serialize<IntoBuffer<'w, 'a>>
-    + for<'a> Serialize<IntoVec<'a>>
+    + for<'w, 'a> Serialize<IntoOutput<'w, 'a>>
     + Send
     + Sized
     + 'static

@@ -101,6 +101,16 @@ impl Memory {
     /// Changes nothing that anybody can see.
     pub(super) fn claim_cell(&self, _at: usize) {}
 
+    /// Loom has to see every word.
+    pub(super) fn copy_out_at_once(&self, _at: usize, _into: &mut [u8]) -> bool {
+        false
+    }
+
+    /// Loom has to see every word.
+    pub(super) fn copy_in_at_once(&self, _at: usize, _from: &[u8]) -> bool {
+        false
+    }
+
     pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
         (0..count).map(move |index| Word(self.payload(at + index * 8)))
     }

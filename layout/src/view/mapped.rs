@@ -1,8 +1,10 @@
-//! Shared memory: a map, accessed by atomics alone.
+//! Shared memory: a map, accessed by atomics, or by code that does what atomics would.
 
 use core::ptr::NonNull;
 use std::sync::Arc;
 
+#[cfg(target_arch = "x86_64")]
+use super::bulk;
 use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::geometry::CELL_LEN;
 use crate::sys::mapping::Mapping;
@@ -89,6 +91,56 @@ impl Memory {
     #[inline(always)]
     pub(super) fn claim_cell(&self, at: usize) {
         crate::sys::cache::claim_two(self.address(at, CELL_LEN));
+    }
+
+    /// Copies a long payload out by the processor's own instruction; false where the loop over words
+    /// does better.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn copy_out_at_once(&self, at: usize, into: &mut [u8]) -> bool {
+        if into.len() < bulk::MIN_OUT || !bulk::is_fast() {
+            return false;
+        }
+        let from = self.address(at, into.len());
+        // SAFETY: `address` checked that the bytes from `from` on are mapped, and they stay so while
+        // `self` is borrowed. `into` is borrowed mutably, so nobody else looks at it, and it is
+        // private memory, which no mapping of a memory file overlaps: a slice of such memory is only
+        // ever made of an own extent's room (`payload.rs`), which is not what a peer writes and is
+        // reached through another map. What lies at `from` this process only reads through this map.
+        unsafe { bulk::copy(from.as_ptr(), into.as_mut_ptr(), into.len()) };
+        true
+    }
+
+    /// Copies a long payload in by the processor's own instruction; false where the loop over words
+    /// does better.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(super) fn copy_in_at_once(&self, at: usize, from: &[u8]) -> bool {
+        if from.len() < bulk::MIN_IN || !bulk::is_fast() {
+            return false;
+        }
+        let to = self.address(at, from.len());
+        // SAFETY: `address` checked that the bytes from `to` on are mapped, and they stay so while
+        // `self` is borrowed; `WriteView` has it that they are mapped for writing. `from` is borrowed,
+        // so nobody writes there. Nobody else of this process reads or writes through this map what
+        // lies at `to`: blocks belong to the one run that they were taken for, until it is given
+        // back. Its reader may look meanwhile, by atomics, through a map of its own.
+        unsafe { bulk::copy(from.as_ptr(), to.as_ptr(), from.len()) };
+        true
+    }
+
+    /// The loop over words is all there is.
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    pub(super) fn copy_out_at_once(&self, _at: usize, _into: &mut [u8]) -> bool {
+        false
+    }
+
+    /// The loop over words is all there is.
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    pub(super) fn copy_in_at_once(&self, _at: usize, _from: &[u8]) -> bool {
+        false
     }
 
     /// Some words of a payload, whose place is checked once for all of them.

@@ -37,6 +37,10 @@ fn main() {
     if role == "closed" {
         return callgate_tests::closed::run(&more[0]);
     }
+    if role == "large" {
+        let keep_idle = Duration::from_millis(more[0].parse().expect("a number"));
+        return callgate_tests::large::run(name, keep_idle).expect("obeying");
+    }
     if role == "hasty" {
         return hasty(name);
     }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use callgate_client::{Code, View};
+use callgate_layout::payload::MAX_EXTENT_LEN;
 use callgate_tests::shorthand::{open, pattern};
 use callgate_tests::{Bus, programs};
+
+/// Bytes of the longest archive; a vector's has 8 beside its own.
+const MOST: u32 = MAX_EXTENT_LEN;
 
 /// A byte too few or too many where a payload just fits a cell, a block or the area.
 #[test]
@@ -64,7 +68,7 @@ fn arguments_that_are_too_large_are_refused_and_nothing_is_sent() {
     let caller = bus.plugin("Caller");
     let length = open::<(Vec<u8>,), u64>(&caller, "Own.Length");
     let most = 3 << 20;
-    for n in [(64 << 20) - 7, 65 << 20] {
+    for n in [MOST as usize - 7, 65 << 20] {
         let error = length.invoke((vec![1; n],)).unwrap_err();
         assert_eq!(error.code(), Code::RequestTooLarge);
         assert_eq!(error.gate(), Some("Own.Length"));
@@ -82,7 +86,7 @@ fn a_result_that_is_too_large_is_an_error_and_the_link_lives() {
     let caller = bus.plugin("Caller");
     let zeros = open::<(u32,), Vec<u8>>(&caller, "P.Zeros");
     let most = 3 << 20;
-    for n in [(64 << 20) - 7, 65 << 20] {
+    for n in [MOST - 7, 65 << 20] {
         let error = zeros.invoke((n,)).unwrap_err();
         assert_eq!(error.code(), Code::ResponseTooLarge);
         assert_eq!(error.gate(), Some("P.Zeros"));

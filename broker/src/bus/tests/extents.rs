@@ -1,8 +1,12 @@
 //! The stages of extents, and their charges.
 
 use super::*;
+use callgate_layout::payload::HEADROOM;
 
-const MIB: u32 = 1 << 20;
+/// The length of an extent that is charged as so many MiB.
+fn extent_len(mib: u32) -> u32 {
+    (mib << 20) + HEADROOM
+}
 const WRITER: LinkEnd = LinkEnd { link: 1, side: 0 };
 const READER: LinkEnd = LinkEnd { link: 1, side: 1 };
 
@@ -17,7 +21,7 @@ fn linked() -> World {
 
 impl World {
     fn want(&mut self, number: u8, mib: u32) -> Vec<Effect> {
-        let (end, len) = (WRITER, mib * MIB);
+        let (end, len) = (WRITER, extent_len(mib));
         self.ok(A, ToBroker::WantExtent { end, number, len });
         self.effects()
     }
@@ -27,7 +31,7 @@ impl World {
         let id = (WRITER, number);
         assert_eq!(
             self.want(number, mib),
-            [Effect::NewExtent(A, id, mib * MIB)]
+            [Effect::NewExtent(A, id, extent_len(mib))]
         );
         let end = WRITER;
         self.ok(A, ToBroker::ExtentMapped { end, number });
@@ -100,7 +104,7 @@ fn who_asks_while_it_is_being_freed_waits() {
     assert_eq!(world.want(0, 4), [], "it waits");
     assert_eq!(world.bus.extent_bytes(1), 0);
     world.bus.extents_freed(&[serial], world.now);
-    let made = Effect::NewExtent(A, (WRITER, 0), 4 * MIB);
+    let made = Effect::NewExtent(A, (WRITER, 0), extent_len(4));
     assert_eq!(world.effects(), [made]);
     assert_eq!(world.used(), (4, 4));
     assert!(world.bus.waiting.is_empty());
@@ -263,7 +267,7 @@ fn who_never_lets_it_be_sealed_loses_its_session() {
 fn few_allocate_at_a_time() {
     let mut world = linked();
     world.bus.limit_extents(100, 1, 1);
-    let made = |number| Effect::NewExtent(A, (WRITER, number), MIB);
+    let made = |number| Effect::NewExtent(A, (WRITER, number), extent_len(1));
     assert_eq!(world.want(0, 1), [made(0)]);
     assert_eq!(world.want(1, 1), []);
     assert_eq!(world.want(2, 1), []);

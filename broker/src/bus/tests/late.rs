@@ -1,6 +1,7 @@
 //! Plugins that do not acknowledge in time.
 
 use super::*;
+use callgate_layout::payload::MIN_EXTENT_LEN;
 
 /// The codes that a plugin is refused an open with, among some effects.
 fn refused(effects: &[Effect], plugin: PluginId) -> Vec<Failure> {
@@ -160,7 +161,7 @@ fn extent(world: &mut World) -> LinkEnd {
     world.open(A, 5, "g");
     let told = world.obedient();
     let end = told[0].1.route.unwrap().end;
-    let (number, len) = (0, 1 << 20);
+    let (number, len) = (0, MIN_EXTENT_LEN);
     world.ok(A, ToBroker::WantExtent { end, number, len });
     end
 }
@@ -229,7 +230,7 @@ fn a_late_extent_is_refused_and_stays_charged_until_it_is_acknowledged() {
     let failure = refused_extent(&effects).unwrap();
     assert_eq!(failure.code, Code::Timeout as u16);
     assert!(failure.message.contains("plugin `b` (pid 2)"));
-    let len = 1 << 20;
+    let len = MIN_EXTENT_LEN;
     world.ok(A, ToBroker::WantExtent { end, number, len });
     assert!(
         refused_extent(&world.effects()).is_some(),

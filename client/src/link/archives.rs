@@ -1,0 +1,71 @@
+//! Values that do not fit a cell, on their way into this side's memory.
+
+use callgate_layout::buffer::Buffer;
+use callgate_layout::payload::Room;
+
+use super::{Held, Link};
+use crate::archive::{self, MAX_LEN};
+use crate::types::{Failed, GateType};
+
+impl Link {
+    /// Archives a value into a buffer; or says how long its archive will be, where it is to be
+    /// written straight into an extent instead, because it is made of large pieces.
+    pub(crate) fn archive<T: GateType>(
+        &self,
+        value: &T,
+        buffer: &mut Buffer,
+    ) -> Result<Option<usize>, Failed> {
+        match archive::attempt(value, buffer, self) {
+            Err(Failed::LargePiece) => {}
+            outcome => return outcome.map(|()| None),
+        }
+        match archive::count(value, MAX_LEN) {
+            Ok(length) if length > self.area_len() => return Ok(Some(length)),
+            Ok(length) => self.reserve(buffer, length)?,
+            Err(Failed::SmallPieces) => {}
+            Err(why) => return Err(why),
+        }
+        self.archive_whole(value, buffer).map(|()| None)
+    }
+
+    /// Archives a value into a buffer, whatever it is made of.
+    pub(crate) fn archive_whole<T: GateType>(
+        &self,
+        value: &T,
+        buffer: &mut Buffer,
+    ) -> Result<(), Failed> {
+        archive::serialize_vec(value, buffer, Some(self), MAX_LEN)
+    }
+
+    /// Archives a value into room for it, and says how long it became. Where it fails or panics the
+    /// room is free again.
+    pub(crate) fn fill<T: GateType>(&self, room: Room, value: &T) -> Result<(Room, usize), Failed> {
+        let mut filling = Filling {
+            link: self,
+            room: Some(room),
+        };
+        let bytes = filling
+            .room
+            .as_mut()
+            .map_or(&mut [][..], Room::as_mut_slice);
+        let length = archive::serialize_in(value, bytes)?;
+        filling
+            .room
+            .take()
+            .map_or(Err(Failed::TooLong), |room| Ok((room, length)))
+    }
+}
+
+/// Room that is being filled.
+struct Filling<'a> {
+    link: &'a Link,
+    room: Option<Room>,
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        if let Some(room) = self.room.take() {
+            self.link.give_up(Held::Extent(room));
+        }
+    }
+}

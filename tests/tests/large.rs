@@ -1,0 +1,147 @@
+//! What large payloads cost the processes that pass them: page faults, memory, and what happens
+//! where there is none.
+#![forbid(unsafe_code)]
+
+use callgate_layout::payload::MAX_EXTENT_LEN;
+use callgate_tests::{Bus, PATIENCE, Process, proc, programs};
+
+const MIB: u64 = 1 << 20;
+
+/// A process that provides and calls, and keeps idle memory for so many milliseconds.
+fn peer(bus: &Bus, name: &str, keep_idle: u64) -> Process {
+    bus.peer("large", name, &[&keep_idle.to_string()])
+}
+
+fn call(caller: &mut Process, gate: &str, len: u64, times: u64) -> String {
+    caller.say(&format!("call P {gate} {len} {times}"));
+    // Where nothing is optimised, looking at a megabyte takes a while.
+    let line = caller.line(10 * PATIENCE);
+    line.unwrap_or_else(|why| panic!("{gate} with {len} bytes: {why:?}"))
+}
+
+fn faults(process: &mut Process) -> u64 {
+    process.ask("faults").parse().expect("a number")
+}
+
+/// Buffers were thrown away after each call, so that every megabyte came in fresh pages: 740 faults
+/// a call, which took ten times as long as everything else of it.
+#[test]
+fn a_megabyte_to_and_fro_takes_no_page_faults_at_rest() {
+    let bus = Bus::start(programs!());
+    let mut provider = peer(&bus, "P", 60_000);
+    let mut caller = peer(&bus, "C", 60_000);
+    for gate in ["Echo", "Floats"] {
+        for len in [64 << 10, MIB] {
+            assert_eq!(call(&mut caller, gate, len, 50), "OK");
+            let before = [&mut provider, &mut caller].map(faults);
+            assert_eq!(call(&mut caller, gate, len, 100), "OK");
+            let after = [&mut provider, &mut caller].map(faults);
+            for (who, (before, after)) in
+                ["provider", "caller"].iter().zip(before.iter().zip(after))
+            {
+                // Its argument and the first result are in fresh pages, once for all these calls.
+                let per_call = (after - before) / 100;
+                assert!(
+                    per_call < 8,
+                    "the {who} of {gate} with {len} bytes: {per_call} faults"
+                );
+            }
+        }
+    }
+}
+
+/// What is kept for the next large payload would be kept for ever in a process that sends no other.
+#[test]
+fn memory_of_large_payloads_is_given_back_when_it_was_idle() {
+    let bus = Bus::start(programs!());
+    let mut provider = peer(&bus, "P", 300);
+    let mut caller = peer(&bus, "C", 300);
+    assert_eq!(call(&mut caller, "Take", 8, 1), "OK");
+    let pids = [provider.id(), caller.id()];
+    let before = pids.map(proc::private_memory);
+    for (gate, mib) in [("Take", 40), ("Make", 40), ("Echo", 40), ("Texts", 4)] {
+        assert_eq!(call(&mut caller, gate, mib * MIB, 1), "OK", "{gate}");
+        for (pid, before) in pids.iter().zip(before) {
+            proc::eventually(gate, || {
+                let now = proc::private_memory(*pid);
+                // The allocator may keep some of what values took.
+                match now < before + 24 * MIB {
+                    true => Ok(()),
+                    false => Err(format!("before {before}, now {now}")),
+                }
+            });
+        }
+    }
+    assert_eq!(provider.ask("unlimit"), "OK");
+}
+
+/// A payload of a power of two took an extent of twice its size, and 64 MiB were refused.
+#[test]
+fn payloads_up_to_64_mib_pass_with_their_archives() {
+    let bus = Bus::start(programs!());
+    let _provider = peer(&bus, "P", 60_000);
+    let mut caller = peer(&bus, "C", 60_000);
+    for len in [64 * MIB, u64::from(MAX_EXTENT_LEN) - 8] {
+        assert_eq!(call(&mut caller, "Take", len, 2), "OK");
+        assert_eq!(call(&mut caller, "Make", len, 2), "OK");
+    }
+    let most = u64::from(MAX_EXTENT_LEN) - 7;
+    assert_eq!(call(&mut caller, "Take", most, 1), "REQUEST_TOO_LARGE");
+    assert_eq!(call(&mut caller, "Make", most, 1), "RESPONSE_TOO_LARGE");
+}
+
+/// An allocation that failed ended the process, so that a peer chose which plugins of a machine with
+/// limits survive.
+#[test]
+fn a_provider_without_memory_for_a_payload_refuses_that_call() {
+    let bus = Bus::start(programs!());
+    let mut provider = peer(&bus, "P", 60_000);
+    let mut caller = peer(&bus, "C", 60_000);
+    // More than the allocator has in reserve for a thread.
+    let len = 64 * MIB;
+    // The extent is mapped, its payload is not copied.
+    assert_eq!(call(&mut caller, "Raw", len, 1), "OK");
+    assert_eq!(provider.ask("limit 30"), "OK");
+    for _ in 0..3 {
+        assert_eq!(call(&mut caller, "Take", len, 1), "SYSTEM");
+        assert_eq!(call(&mut caller, "Take", 1000, 1), "OK");
+        assert_eq!(call(&mut caller, "Take", MIB, 1), "OK");
+    }
+    assert_eq!(provider.ask("unlimit"), "OK");
+    assert_eq!(call(&mut caller, "Echo", len, 1), "OK");
+    // Now the copy has a place, but the value made of it has none.
+    assert_eq!(provider.ask("limit 30"), "OK");
+    assert_eq!(call(&mut caller, "Echo", len, 1), "SYSTEM");
+    assert_eq!(call(&mut caller, "Echo", MIB, 1), "OK");
+    assert_eq!(provider.ask("unlimit"), "OK");
+    assert_eq!(call(&mut caller, "Echo", len, 1), "OK");
+}
+
+/// The same on the way back.
+#[test]
+fn a_caller_without_memory_for_a_result_fails_that_call() {
+    let bus = Bus::start(programs!());
+    let _provider = peer(&bus, "P", 60_000);
+    let mut caller = peer(&bus, "C", 2_000);
+    // More than the allocator has in reserve for a thread.
+    let len = 64 * MIB;
+    assert_eq!(call(&mut caller, "Make", len, 1), "OK");
+    let settle = |caller: &mut Process| {
+        let pid = caller.id();
+        proc::eventually("its buffer is given back", || {
+            match proc::private_memory(pid) < len {
+                true => Ok(()),
+                false => Err("it has it".to_owned()),
+            }
+        });
+        assert_eq!(caller.ask("limit 30"), "OK");
+    };
+    settle(&mut caller);
+    for _ in 0..3 {
+        assert_eq!(call(&mut caller, "Make", len, 1), "SYSTEM");
+        assert_eq!(call(&mut caller, "Make", 1000, 1), "OK");
+        assert_eq!(call(&mut caller, "Make", MIB, 1), "OK");
+    }
+    assert_eq!(caller.ask("unlimit"), "OK");
+    assert_eq!(call(&mut caller, "Make", len, 1), "OK");
+}

@@ -8,7 +8,8 @@ use callgate_tests::{Bus, PATIENCE, Process, programs};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A cgroup, or `None` where there can be none, which is said.
+/// A cgroup, or `None` where there can be none, which is said. To be made first, so that it is removed
+/// last, when its processes have ended.
 fn cgroup(mib: u64) -> Option<Cgroup> {
     Cgroup::new(mib)
         .inspect_err(|why| println!("skipped: no memory cgroup can be made: {why}"))
@@ -23,10 +24,10 @@ fn is_alive(process: &Process) -> bool {
 /// 60 MiB each.
 #[test]
 fn a_broker_with_little_memory_serves_large_payloads() {
-    let bus = Bus::start(programs!());
     let Some(cgroup) = cgroup(48) else {
         return;
     };
+    let bus = Bus::start(programs!());
     let broker = bus.broker.as_ref().unwrap();
     cgroup.take(broker.id());
     let _taker = bus.peer("taker", "T", &[]);
@@ -43,12 +44,12 @@ fn a_broker_with_little_memory_serves_large_payloads() {
 /// Over a cgroup's limit the kernel kills, so a writer must be told before, and by name.
 #[test]
 fn a_writer_without_room_is_told_its_cgroup() {
-    let bus = Bus::start(programs!());
-    let _taker = bus.peer("taker", "T", &[]);
-    let mut lender = bus.peer("lender", "L", &["T"]);
     let Some(cgroup) = cgroup(48) else {
         return;
     };
+    let bus = Bus::start(programs!());
+    let _taker = bus.peer("taker", "T", &[]);
+    let mut lender = bus.peer("lender", "L", &["T"]);
     cgroup.take(lender.id());
     let refused = lender.ask("send 60");
     assert!(refused.starts_with("OVERLOADED"), "{refused}");
@@ -64,11 +65,11 @@ fn a_writer_without_room_is_told_its_cgroup() {
 /// would keep for good.
 #[test]
 fn a_killed_writer_leaves_no_memory() {
-    let bus = Bus::start(programs!());
-    let _taker = bus.peer("taker", "T", &[]);
     let Some(cgroup) = cgroup(512) else {
         return;
     };
+    let bus = Bus::start(programs!());
+    let _taker = bus.peer("taker", "T", &[]);
     for round in 0..8_u64 {
         let mut lender = bus.peer("lender", "L", &["T"]);
         cgroup.take(lender.id());
@@ -86,11 +87,11 @@ fn a_killed_writer_leaves_no_memory() {
 /// The result of a handler without room is an error of that call, and nobody is killed.
 #[test]
 fn a_provider_without_room_answers_so() {
-    let bus = Bus::start(programs!());
-    let mut provider = bus.peer("taker", "T", &[]);
     let Some(cgroup) = cgroup(56) else {
         return;
     };
+    let bus = Bus::start(programs!());
+    let mut provider = bus.peer("taker", "T", &[]);
     let caller = bus.plugin("C");
     let zeros = open::<(u64,), Vec<u8>>(&caller, "T.Zeros").with_timeout(PATIENCE);
     cgroup.take(provider.id());

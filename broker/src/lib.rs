@@ -26,6 +26,7 @@ mod quota;
 mod reactor;
 mod registry;
 mod shape;
+mod shown;
 mod socket;
 
 pub use broker::Broker;

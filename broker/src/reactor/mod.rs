@@ -30,11 +30,12 @@ pub(crate) use commands::{Command, WayBack};
 pub(crate) use tokens::WAKER;
 
 use crate::builder::Settings;
-use crate::bus::{Bus, ExtentId};
+use crate::bus::{Bus, ExtentId, Member};
 use crate::child::Tracked;
 use crate::deadlines::Deadlines;
 use crate::quota::TokenBucket;
 use crate::registry::PluginId;
+use crate::shown::shown;
 use crate::socket::Listener;
 use session::{Connection, Session};
 use tokens::{Kind, parts};
@@ -257,10 +258,12 @@ impl Reactor {
         if !gone && !self.warnings.take(now) {
             return;
         }
-        let message = &failure.message;
-        match self.bus.member(session.id) {
-            Some(member) if gone => tracing::info!("{} went: {message}", member.label()),
-            Some(member) => tracing::warn!("{} is sent away: {code}: {message}", member.label()),
+        // Names and reasons may be a plugin's own words.
+        let message = shown(&failure.message);
+        let label = self.bus.member(session.id).map(Member::label);
+        match label.as_deref().map(shown) {
+            Some(label) if gone => tracing::info!("{label} went: {message}"),
+            Some(label) => tracing::warn!("{label} is sent away: {code}: {message}"),
             None if gone => tracing::debug!(pid = session.pid, "a connection went: {message}"),
             None => tracing::warn!(
                 pid = session.pid,

@@ -140,7 +140,8 @@ impl PluginBuilder {
         self
     }
 
-    /// How long connecting may take; 5 s unless given.
+    /// How long connecting may take; 5 s unless given. With zero nothing is tried:
+    /// [`TIMEOUT`](Code::Timeout).
     pub fn timeout(mut self, timeout: Duration) -> PluginBuilder {
         self.timeout = timeout;
         self

@@ -35,8 +35,8 @@ pub(crate) struct Standing {
     function: FaceState,
     action: FaceState,
     way: Option<Way>,
-    /// Why this plugin may not call it, if it may not.
-    denied: Option<Error>,
+    /// Why it cannot be called, where the broker or the end of the session says so.
+    refused: Option<Error>,
     /// Whether this plugin itself has closed.
     is_closed: bool,
 }
@@ -135,7 +135,7 @@ impl Opened {
             function,
             action,
             way,
-            denied: None,
+            refused: None,
             is_closed: false,
         });
     }
@@ -168,7 +168,11 @@ impl Opened {
             .as_ref()
             .is_some_and(|way| Arc::ptr_eq(&way.link, link))
         {
-            let absent = Standing::absent();
+            // Where nobody is left who could announce another provider, that is what is wrong.
+            let absent = Standing {
+                refused: progress.failure.clone(),
+                ..Standing::absent()
+            };
             progress.note(&absent);
             old = Some(self.standing.swap(Arc::new(absent)));
             progress.is_known = true;
@@ -181,15 +185,18 @@ impl Opened {
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
         let (mut progress, mut old) = (self.progress.lock(), None);
-        if reason.code() == Code::PermissionDenied && !self.standing().is_closed {
-            // What was granted before is not any more.
-            let denied = Standing {
-                denied: Some(reason.clone()),
+        let standing = self.standing();
+        // What was granted before is not any more. Other failures end no way that there is.
+        let is_denied = reason.code() == Code::PermissionDenied;
+        if !standing.is_closed && (is_denied || standing.is_absent()) {
+            let refused = Standing {
+                refused: Some(reason.clone()),
                 ..Standing::absent()
             };
-            progress.note(&denied);
-            old = Some(self.standing.swap(Arc::new(denied)));
+            progress.note(&refused);
+            old = Some(self.standing.swap(Arc::new(refused)));
         }
+        drop(standing);
         progress.is_known = true;
         progress.failure = Some(reason);
         self.change.notify_all();
@@ -301,9 +308,14 @@ impl Standing {
             function: FaceState::Absent,
             action: FaceState::Absent,
             way: None,
-            denied: None,
+            refused: None,
             is_closed: false,
         }
+    }
+
+    /// Whether nobody provides it, as far as this plugin was told.
+    fn is_absent(&self) -> bool {
+        !self.has(Face::Function) && !self.has(Face::Action)
     }
 
     pub(crate) fn owner(&self) -> Option<&str> {
@@ -332,8 +344,8 @@ impl Standing {
 
     #[cold]
     fn error(&self, state: &FaceState, what: &str, gate: &Arc<str>) -> Error {
-        if let Some(denied) = &self.denied {
-            return denied.clone().at_gate(gate.clone());
+        if let Some(refused) = &self.refused {
+            return refused.clone().at_gate(gate.clone());
         }
         let owner = self.owner.as_deref().unwrap_or("nobody");
         let error = match state {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use callgate_layout::control::{Limits, Shape, ToBroker};
 use callgate_layout::envelope::Face;
+use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
 
@@ -327,11 +328,9 @@ fn check_gate(name: &str) -> Result<()> {
 }
 
 fn shape(signature: &Signature) -> Shape {
-    let mut text = signature.text();
-    text.truncate(text.floor_char_boundary(control::MAX_TEXT));
     Shape {
         params: u8::try_from(signature.params.len()).unwrap_or(u8::MAX),
         fingerprint: signature.fingerprint().0,
-        signature: text,
+        signature: cut(signature.text(), control::MAX_TEXT),
     }
 }

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::handler::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
 use crate::opened::{Standing, Way};
-use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline};
+use crate::subscriber::{DEFAULT_TIMEOUT, Shared, check_time, deadline};
 use crate::trace;
 use crate::types::{GateType, schema_of};
 
@@ -196,7 +196,9 @@ impl<R: GateType> RawSubscriber<R> {
         }
     }
 
-    /// The same gate with another deadline for each loan and call, counted from its start.
+    /// The same gate with another deadline for each loan and call, counted from its start. With a
+    /// zero timeout a loan takes memory that is there and waits for none, and no call is made, as with
+    /// [`Subscriber::with_timeout`](crate::Subscriber::with_timeout).
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> RawSubscriber<R> {
         RawSubscriber {
@@ -315,6 +317,7 @@ impl<R: GateType> Loan<R> {
         let shared = &*self.subscriber.shared;
         let gate = shared.opened.gate();
         let way = self.standing.way(Face::Function, gate)?;
+        check_time(self.subscriber.timeout, gate)?;
         let _span = trace::call(gate, &way.link);
         let Some(room) = self.room.take() else {
             return Err(Error::new(

@@ -73,7 +73,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
     }
 
-    /// The same gate with another deadline for each call, counted from its start.
+    /// The same gate with another deadline for each call, counted from its start. With a zero timeout
+    /// no call is made: where the gate could be called, it is [`TIMEOUT`](crate::Code::Timeout), and the
+    /// handler certainly does not run.
     ///
     /// Where the provider is in this process, the calling thread runs the handler itself: it waits
     /// for its turn until the deadline at most, but returns when the handler does, with the result,
@@ -115,7 +117,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         self.shared.opened.standing().has(Face::Action)
     }
 
-    /// Waits until the gate can be called.
+    /// Waits until the gate can be called. With a zero timeout it says whether that is so now.
     ///
     /// # Errors
     ///
@@ -157,6 +159,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         let gate = shared.opened.gate();
         let standing = shared.opened.standing();
         let way = standing.way(face, gate)?;
+        if self.timeout.is_zero() {
+            check_time(self.timeout, gate)?;
+        }
         let _span = trace::call(gate, &way.link);
         if let Some(local) = &way.local
             && local.is_for_here()
@@ -218,6 +223,16 @@ impl Shared {
         }
         error.at_gate(self.opened.gate().clone())
     }
+}
+
+/// An error where a call has no time at all: whether it were answered would be luck.
+#[cold]
+pub(crate) fn check_time(timeout: Duration, gate: &Arc<str>) -> Result<()> {
+    if !timeout.is_zero() || debug::is_on() {
+        return Ok(());
+    }
+    let text = "the call's timeout is zero, so that no time is left for it; it was not run";
+    Err(Error::new(Code::Timeout, text).at_gate(gate.clone()))
 }
 
 /// When a call that begins now has to be over, in nanoseconds of the monotonic clock.

@@ -147,11 +147,11 @@ impl PluginBuilder {
         self
     }
 
-    /// Connects also where `futex_waitv` seems to be missing.
+    /// Connects also where `futex_waitv` does not work.
     ///
     /// Only for counting instructions under valgrind, which knows no such call and refuses it in
     /// the kernel's place. Everything works there, but whoever would sleep until one of several
-    /// things happens spins instead.
+    /// things happens sleeps a millisecond at a time instead.
     #[doc(hidden)]
     pub fn without_probe(mut self) -> PluginBuilder {
         self.probe = false;
@@ -218,11 +218,11 @@ impl PluginBuilder {
                 )));
             }
         }
-        if self.probe && !futex::has_waitv() {
-            return Err(Error::new(
-                Code::System,
-                "the kernel lacks futex_waitv: Linux 5.16 or newer is needed",
-            ));
+        if self.probe
+            && let Err(unusable) = futex::check_waitv()
+        {
+            let text = format!("plugins cannot wait for each other here: {unusable}");
+            return Err(Error::new(Code::System, text));
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ mod opened;
 mod plugin;
 mod provider;
 mod raw;
+mod refusal;
 mod room;
 mod serve;
 mod server;

@@ -15,6 +15,7 @@ mod builder;
 mod bus;
 mod child;
 pub mod cli;
+mod clocks;
 mod deadlines;
 mod effect;
 mod grants;

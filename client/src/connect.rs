@@ -1,24 +1,23 @@
 //! Connecting to a bus: finding its socket, saying hello, mapping the plugin's own pages.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use callgate_layout::control::{self, Identity, MAX_RECORD, MAX_TEXT, ToBroker, ToPlugin};
+use callgate_layout::control::{self, Clock, Identity, MAX_RECORD, MAX_TEXT, ToBroker, ToPlugin};
 use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass::{self, Received};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{futex, inherit};
 use callgate_layout::view::WriteView;
-use callgate_layout::{Code, socket};
+use callgate_layout::{Code, clock, socket};
 use nix::poll::PollFlags;
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, UnixAddr, connect, socket as new_socket,
-};
 
+use crate::broker::{BrokerName, connect_to};
 use crate::bus::{self, Session};
+use crate::debug;
 use crate::dispatch::Dispatch;
 use crate::error::{Error, Result};
 use crate::gates::Served;
@@ -66,6 +65,7 @@ impl PluginBuilder {
                 name: name.to_owned(),
                 display_name: name.to_owned(),
                 version: "0.0.0".to_owned(),
+                clock: Clock::default(),
             },
             socket: None,
             descriptor: None,
@@ -169,15 +169,17 @@ impl PluginBuilder {
     ///
     /// # Errors
     ///
-    /// `BROKER_GONE` where nobody answers, `NAME_TAKEN`, `VERSION_MISMATCH`,
+    /// `BROKER_GONE` where nobody answers, `TIMEOUT` where somebody does not in time, `NAME_TAKEN`, `VERSION_MISMATCH`,
     /// `PERMISSION_DENIED`, `INVALID_ARGUMENT` for a name or path that cannot be,
     /// [`SYSTEM`](Code::System) where the kernel lacks something.
     pub fn connect(self) -> Result<Plugin> {
         self.check()?;
-        let socket = self.find_socket()?;
         let until = bus::answer_due(self.timeout);
-        bus::send(&socket, &ToBroker::Hello(self.identity.clone()))?;
-        let (record, received) = receive_one(&socket, until)?;
+        let (socket, broker) = self.find_socket(until)?;
+        let mut identity = self.identity;
+        identity.clock = clock::facts();
+        bus::send(&socket, &broker, &ToBroker::Hello(identity.clone()))?;
+        let (record, received) = receive_one(&socket, &broker, until)?;
         let (number, plugin, limits) = match record {
             ToPlugin::Welcome {
                 bus,
@@ -187,11 +189,11 @@ impl PluginBuilder {
             ToPlugin::Ended(failure) => return Err(bus::failure(failure)),
             other => return Err(unexpected(&other)),
         };
-        bus::send(&socket, &ToBroker::Took)?;
+        bus::send(&socket, &broker, &ToBroker::Took)?;
         let served = map_pages(received)?;
-        bus::send(&socket, &ToBroker::StatusMapped)?;
+        bus::send(&socket, &broker, &ToBroker::StatusMapped)?;
         Plugin::start(Session {
-            identity: self.identity,
+            identity,
             number,
             plugin,
             limits,
@@ -202,10 +204,15 @@ impl PluginBuilder {
             keep_idle: self.keep_idle,
             served,
             socket,
+            broker,
         })
     }
 
     fn check(&self) -> Result<()> {
+        if self.timeout.is_zero() && !debug::is_on() {
+            let text = "the timeout for connecting is zero, so that no time is left for it";
+            return Err(Error::new(Code::Timeout, text));
+        }
         let invalid = |text: String| Error::new(Code::InvalidArgument, text);
         control::check_plugin_name(&self.identity.name).map_err(invalid)?;
         for (what, text) in [
@@ -227,14 +234,17 @@ impl PluginBuilder {
         Ok(())
     }
 
-    fn find_socket(&self) -> Result<OwnedFd> {
+    /// A socket that is connected to the broker, and who that is.
+    fn find_socket(&self, until: Instant) -> Result<(OwnedFd, BrokerName)> {
         if let Some(descriptor) = &self.descriptor {
-            return descriptor
+            let socket = descriptor
                 .try_clone()
-                .map_err(|error| system("duplicating the socket", &error));
+                .map_err(|error| system("duplicating the socket", &error))?;
+            let broker = BrokerName::of(&socket, None);
+            return Ok((socket, broker));
         }
         if let Some(path) = &self.socket {
-            return connect_to(path);
+            return connect_to(path, until);
         }
         if let Some(inherited) = inherit::take() {
             let socket = inherited.map_err(|error| {
@@ -247,74 +257,40 @@ impl PluginBuilder {
             // A plugin that a host started must not outlive it, even where it hangs.
             nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
                 .map_err(|error| system("asking to end with the host", &error.into()))?;
-            return Ok(socket);
+            let broker = BrokerName::of(&socket, None);
+            return Ok((socket, broker));
         }
         match std::env::var_os("CALLGATE_SOCKET") {
-            Some(path) => connect_to(Path::new(&path)),
-            None => connect_to(&socket::default_socket()),
+            Some(path) => connect_to(Path::new(&path), until),
+            None => connect_to(&socket::default_socket(), until),
         }
     }
-}
-
-fn connect_to(path: &Path) -> Result<OwnedFd> {
-    let shown = path.display();
-    let nobody = |why: &str| {
-        Error::new(
-            Code::BrokerGone,
-            format!(
-                "no broker answers at {shown} ({why}): start one with `callgate serve`, or name another socket"
-            ),
-        )
-    };
-    let address = UnixAddr::new(path).map_err(|_| {
-        Error::new(
-            Code::InvalidArgument,
-            format!(
-                "the socket path {shown} is longer than {} bytes",
-                socket::MAX_SOCKET_PATH
-            ),
-        )
-    })?;
-    let directory = socket::directory_of(path);
-    if !directory.exists() {
-        return Err(nobody("its directory does not exist"));
-    }
-    socket::check_directory(directory).map_err(|why| {
-        Error::new(
-            Code::PermissionDenied,
-            format!("not connecting to {shown}: {why}"),
-        )
-    })?;
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = new_socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
-        .map_err(|error| system("making a socket", &error.into()))?;
-    connect(socket.as_raw_fd(), &address).map_err(|error| nobody(error.desc()))?;
-    Ok(socket)
 }
 
 /// Waits for one record, before there is a thread that does so.
-fn receive_one(socket: &OwnedFd, until: Instant) -> Result<(ToPlugin, Received)> {
+fn receive_one(
+    socket: &OwnedFd,
+    broker: &BrokerName,
+    until: Instant,
+) -> Result<(ToPlugin, Received)> {
     let mut buffer = vec![0; MAX_RECORD];
     loop {
         match fdpass::receive(socket.as_fd(), &mut buffer) {
             Ok(received) if received.len == 0 => {
-                return Err(bus::broker_gone("it closed the connection without a word"));
+                return Err(broker.gone("it closed the connection without a word"));
             }
             Ok(received) => {
                 let record = ToPlugin::decode(&buffer[..received.len])
-                    .map_err(|error| bus::undecodable(&error))?;
+                    .map_err(|error| broker.undecodable(&error))?;
                 return Ok((record, received));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if !bus::wait_for(socket, PollFlags::POLLIN, until) {
-                    return Err(Error::new(
-                        Code::Timeout,
-                        "the broker did not answer the hello",
-                    ));
+                    return Err(broker.is_late("did not answer the hello"));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(bus::broker_gone(&error.to_string())),
+            Err(error) => return Err(broker.gone(&error.to_string())),
         }
     }
 }

@@ -5,6 +5,7 @@
 extern crate self as callgate_client;
 
 mod archive;
+mod broker;
 mod bus;
 mod caller;
 mod cancel;
@@ -24,6 +25,7 @@ mod link;
 mod listen;
 mod local;
 mod nested;
+mod numbers;
 mod opened;
 mod plugin;
 mod provider;
@@ -36,6 +38,7 @@ mod subscriber;
 mod token;
 mod trace;
 mod types;
+mod unsent;
 mod wait;
 mod watch;
 

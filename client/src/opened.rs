@@ -10,6 +10,7 @@ use callgate_layout::control::{FaceState, GateState};
 use callgate_layout::envelope::Face;
 use parking_lot::{Condvar, Mutex};
 
+use crate::broker::BrokerName;
 use crate::bus::Bus;
 use crate::error::{Error, Result};
 use crate::link::Link;
@@ -234,15 +235,12 @@ impl Opened {
     }
 
     /// Waits until the broker has said how the gate stands, for the first time.
-    pub(crate) fn wait_known(&self, until: Instant) -> Result<()> {
+    pub(crate) fn wait_known(&self, broker: &BrokerName, until: Instant) -> Result<()> {
         let mut progress = self.progress.lock();
         while !progress.is_known {
             if self.change.wait_until(&mut progress, until).timed_out() && !progress.is_known {
-                return Err(Error::new(
-                    Code::Timeout,
-                    "the broker did not say how the gate stands",
-                )
-                .at_gate(self.gate.clone()));
+                let late = broker.is_late("did not say how the gate stands");
+                return Err(late.at_gate(self.gate.clone()));
             }
         }
         match &progress.failure {

@@ -195,8 +195,7 @@ impl Plugin {
         check_gate(gate)?;
         let opened = Arc::new(Opened::new(gate.into()));
         opened.watch();
-        let number = self.bus.next_number();
-        self.bus.add_opened(number, &opened);
+        let number = self.bus.add_opened(&opened);
         // From here on dropping the watch closes the gate again.
         let watch = Watch::new(self.bus.clone(), number, opened.clone());
         let [function, action] = [signature_of::<(), ()>(), action_signature_of::<()>()];
@@ -218,14 +217,13 @@ impl Plugin {
             function: shape(function),
             action: shape(action),
         })?;
-        opened.wait_known(bus::answer_due(REQUEST_TIMEOUT))
+        opened.wait_known(self.bus.broker(), bus::answer_due(REQUEST_TIMEOUT))
     }
 
     fn open(&self, gate: &str, function: &Signature, action: &Signature) -> Result<Shared> {
         check_gate(gate)?;
-        let number = self.bus.next_number();
         let opened = Arc::new(Opened::new(gate.into()));
-        self.bus.add_opened(number, &opened);
+        let number = self.bus.add_opened(&opened);
         // From here on dropping `shared` closes the gate again.
         let patience = Patience::new(self.bus.policy);
         let shared = Shared {

@@ -51,12 +51,14 @@ use crate::envelope::Face;
 use crate::geometry::Geometry;
 use crate::text::cut;
 
-pub use facts::{FaceState, Failure, GateState, Identity, Limits, LinkEnd, PeerInfo, Route, Shape};
+pub use facts::{
+    Clock, FaceState, Failure, GateState, Identity, Limits, LinkEnd, PeerInfo, Route, Shape,
+};
 pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.

@@ -82,6 +82,7 @@ pub(crate) fn identity(name: &str) -> Identity {
         name: name.into(),
         display_name: name.to_uppercase(),
         version: "1.2.3".into(),
+        clock: callgate_layout::clock::facts(),
     }
 }
 

@@ -11,6 +11,7 @@ mod listing;
 mod outgoing;
 mod records;
 mod session;
+mod socket;
 mod stop;
 mod tokens;
 
@@ -36,9 +37,9 @@ use crate::deadlines::Deadlines;
 use crate::quota::TokenBucket;
 use crate::registry::PluginId;
 use crate::shown::shown;
-use crate::socket::Listener;
+use crate::socket::{DirectoryWatch, Listener};
 use session::{Connection, Session};
-use tokens::{Kind, parts};
+use tokens::{DIRECTORY, Kind, parts};
 
 /// Records that are read from one session before it is the next one's turn.
 const BATCH: usize = 32;
@@ -55,6 +56,8 @@ enum Timer {
     Resend(PluginId),
     /// Accepting is tried again.
     Accept,
+    /// It is looked whether the socket is still there.
+    Socket,
 }
 
 /// All that the thread owns.
@@ -62,6 +65,7 @@ pub(crate) struct Reactor {
     poll: Poll,
     settings: Settings,
     listener: Option<Listener>,
+    directory: Option<DirectoryWatch>,
     commands: Receiver<Command>,
     way_back: WayBack,
     bus: Bus,
@@ -96,10 +100,11 @@ impl Reactor {
         let now = Instant::now();
         let mut bus = Bus::new(settings.limits.for_plugins(), settings.step_deadline);
         bus.set_policies(settings.policies.clone());
-        Ok(Reactor {
+        let mut reactor = Reactor {
             poll,
             settings,
             listener,
+            directory: None,
             commands,
             way_back,
             bus,
@@ -116,7 +121,9 @@ impl Reactor {
             warnings: TokenBucket::new(WARNINGS, WARNINGS, now),
             started: now,
             stopping: false,
-        })
+        };
+        reactor.watch_directory(now);
+        Ok(reactor)
     }
 
     /// Serves until it is told to stop.
@@ -155,6 +162,7 @@ impl Reactor {
     fn event(&mut self, event: &mio::event::Event, now: Instant) {
         match parts(event.token()) {
             (Kind::Own, _) if event.token() == WAKER => self.obey(now),
+            (Kind::Own, _) if event.token() == DIRECTORY => self.directory_changed(now),
             (Kind::Own, _) => self.accept(now),
             (Kind::Socket, id) => {
                 let id = PluginId(id);
@@ -208,6 +216,7 @@ impl Reactor {
                 }
                 Timer::Resend(id) => self.flush(id, now),
                 Timer::Accept => self.accept(now),
+                Timer::Socket => self.look_after_socket(now),
             }
         }
         self.bus.expire(now);

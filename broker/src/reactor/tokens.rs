@@ -5,7 +5,7 @@ use mio::Token;
 /// What a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The broker's own: [`WAKER`] and [`LISTENER`].
+    /// The broker's own: [`WAKER`], [`LISTENER`] and [`DIRECTORY`].
     Own,
     /// A session's socket.
     Socket,
@@ -19,6 +19,9 @@ pub(crate) enum Kind {
 pub(crate) const WAKER: Token = Token(0);
 /// Somebody connects.
 pub(crate) const LISTENER: Token = Token(4);
+
+/// Something was removed from the directory of the socket.
+pub(crate) const DIRECTORY: Token = Token(8);
 
 /// The token for a numbered thing.
 pub(crate) fn token(kind: Kind, id: u64) -> Token {
@@ -49,5 +52,6 @@ mod tests {
         }
         assert_eq!(parts(WAKER), (Kind::Own, 0));
         assert_eq!(parts(LISTENER), (Kind::Own, 1));
+        assert_eq!(parts(DIRECTORY), (Kind::Own, 2));
     }
 }

@@ -113,10 +113,15 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 impl Peer {
     pub(crate) fn connect(path: &Path) -> Peer {
+        Peer::try_connect(path).unwrap()
+    }
+
+    /// `None` where nobody listens.
+    pub(crate) fn try_connect(path: &Path) -> Option<Peer> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
-        connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
-        Peer::on(fd)
+        connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).ok()?;
+        Some(Peer::on(fd))
     }
 
     pub(crate) fn on(socket: OwnedFd) -> Peer {

@@ -11,7 +11,7 @@ use std::sync::{OnceLock, Weak};
 
 use callgate_layout::area::{Area, Region};
 use callgate_layout::control::LinkEnd;
-use callgate_layout::envelope::{Call, Cell, Place, Reply};
+use callgate_layout::envelope::{Call, Cell, ChainNames, Place, Reply};
 use callgate_layout::parking::{self, Activity, Doorbell};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::pending::{Pending, Ticket};
@@ -44,6 +44,8 @@ pub(crate) struct LinkParts {
     pub(crate) peer_status: ReadView,
     pub(crate) peer_bell: Doorbell,
     pub(crate) trust: Option<TrustPeers>,
+    /// The number of the bus.
+    pub(crate) number: u64,
     pub(crate) bus: Weak<Bus>,
 }
 
@@ -95,6 +97,11 @@ impl Link {
 
     pub(crate) fn geometry(&self) -> Geometry {
         self.parts.geometry
+    }
+
+    /// The names of the chains that calls begin at one end of this link.
+    pub(crate) fn chains(&self, end: LinkEnd) -> ChainNames {
+        ChainNames::new(self.parts.number, end.link, end.side)
     }
 
     pub(crate) fn peer(&self) -> &Caller {

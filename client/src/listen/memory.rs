@@ -58,6 +58,7 @@ impl Work {
             peer_status: map_read_only(status, STATUS_LEN)?,
             peer_bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
             trust: self.bus.trust,
+            number: self.bus.number,
             bus: Arc::downgrade(&self.bus),
         }));
         self.bus.add_link(&link);

@@ -11,6 +11,7 @@ mod listing;
 mod outgoing;
 mod records;
 mod session;
+mod snapshot;
 mod socket;
 mod stop;
 mod tokens;
@@ -38,6 +39,7 @@ use crate::quota::TokenBucket;
 use crate::registry::PluginId;
 use crate::shown::shown;
 use crate::socket::{DirectoryWatch, Listener};
+use listing::Listings;
 use session::{Connection, Session};
 use tokens::{DIRECTORY, Kind, parts};
 
@@ -58,6 +60,8 @@ enum Timer {
     Accept,
     /// It is looked whether the socket is still there.
     Socket,
+    /// A listing may be begun.
+    Listing,
 }
 
 /// All that the thread owns.
@@ -76,6 +80,7 @@ pub(crate) struct Reactor {
     next_id: u64,
     /// The bus's number, which its plugins are told.
     number: u64,
+    listings: Listings,
     timers: Deadlines<Timer>,
     readable: VecDeque<PluginId>,
     doomed: VecDeque<(PluginId, Failure)>,
@@ -114,6 +119,7 @@ impl Reactor {
             children: HashMap::new(),
             next_id: 1,
             number: RandomState::new().hash_one("bus"),
+            listings: Listings::default(),
             timers: Deadlines::new(),
             readable: VecDeque::new(),
             doomed: VecDeque::new(),
@@ -217,6 +223,7 @@ impl Reactor {
                 Timer::Resend(id) => self.flush(id, now),
                 Timer::Accept => self.accept(now),
                 Timer::Socket => self.look_after_socket(now),
+                Timer::Listing => self.begin_listing(now),
             }
         }
         self.bus.expire(now);

@@ -222,12 +222,22 @@ impl Peer {
     }
 
     pub(crate) fn provide(&mut self, gate: &str, face: Face, fingerprint: u128) -> Option<Failure> {
+        self.provide_counted(gate, (face, fingerprint), None)
+    }
+
+    /// As `provide`, with a record in the status page.
+    pub(crate) fn provide_counted(
+        &mut self,
+        gate: &str,
+        (face, fingerprint): (Face, u128),
+        record: Option<u16>,
+    ) -> Option<Failure> {
         self.send(&ToBroker::Provide {
             request: 1,
             gate: gate.into(),
             face,
             shape: shape(fingerprint),
-            record: None,
+            record,
         });
         self.answer()
     }

@@ -55,7 +55,10 @@ pub(crate) enum Command {
 }
 
 /// What a helper's job came to: run on the broker's thread.
-pub(crate) struct Outcome(Box<dyn FnOnce(&mut Reactor, Instant) + Send>);
+pub(crate) struct Outcome(Box<Rest>);
+
+/// What is left to be done on the broker's thread.
+type Rest = dyn FnOnce(&mut Reactor, Instant) + Send;
 
 impl Outcome {
     pub(crate) fn new(run: impl FnOnce(&mut Reactor, Instant) + Send + 'static) -> Outcome {

@@ -194,7 +194,15 @@ fn check_owner_above(directory: &Path) -> Result<(), String> {
     let found = match fs::symlink_metadata(directory) {
         // There is nothing to be made.
         Ok(_) => return Ok(()),
-        Err(_) => above.find_map(|above| Some((above, fs::metadata(above).ok()?))),
+        Err(_) => above.find_map(|above| {
+            // A relative path begins where this process is.
+            let above = if above.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                above
+            };
+            Some((above, fs::metadata(above).ok()?))
+        }),
     };
     let Some((above, entry)) = found else {
         return Ok(());

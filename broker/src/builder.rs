@@ -70,8 +70,8 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
-    /// The kernel lacks something.
-    #[error("this kernel lacks what a bus needs: {0}; Linux 5.16 or newer has it")]
+    /// The kernel lacks something, or does not give it to this process.
+    #[error("this process lacks what a bus needs: {0}")]
     Unsupported(String),
     /// The operating system refused something else.
     #[error("cannot {what}: {source}")]
@@ -331,8 +331,8 @@ fn raise_limit() -> Option<u64> {
 /// Looks whether the kernel has what plugins and broker need, and names what it lacks.
 fn probe() -> Result<(), StartError> {
     let mut missing = Vec::new();
-    if !futex::has_waitv() {
-        missing.push("futex_waitv".to_owned());
+    if let Err(unusable) = futex::check_waitv() {
+        missing.push(unusable.to_string());
     }
     let sealed =
         memfd::create("callgate-probe", 4096).and_then(|file| memfd::seal_writer(file.as_fd()));
@@ -340,7 +340,10 @@ fn probe() -> Result<(), StartError> {
         if limits::is_shortage(&error) {
             return Err(system("make a memory file", error));
         }
-        missing.push(format!("memory files that can be sealed ({error})"));
+        missing.push(format!(
+            "memory files cannot be made and sealed ({error}): Linux 5.1 or newer can, unless a sandbox \
+             forbids it"
+        ));
     }
     match missing.is_empty() {
         true => Ok(()),

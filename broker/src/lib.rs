@@ -15,6 +15,7 @@ mod builder;
 mod bus;
 mod child;
 pub mod cli;
+mod clocks;
 mod deadlines;
 mod descent;
 mod effect;
@@ -28,6 +29,7 @@ mod quota;
 mod reactor;
 mod registry;
 mod shape;
+mod shown;
 mod socket;
 
 pub use broker::Broker;

@@ -3,12 +3,14 @@
 //! Whoever holds the lock is the broker of the socket, for as long as it holds it, and may
 //! replace a socket that a killed broker left behind.
 
-use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+mod lock;
+mod watch;
+
+use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -18,36 +20,40 @@ use callgate_layout::sys::{fdpass, standard};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
 };
 use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::geteuid;
 
 use crate::builder::StartError;
 
-/// The socket that plugins connect to.
+pub(crate) use lock::Lock;
+pub(crate) use watch::DirectoryWatch;
+
+/// The socket that plugins connect to. Dropping it removes it from its path, and the lock beside it,
+/// if what is there are these very ones.
 #[derive(Debug)]
 pub(crate) struct Listener {
     // Dropped before what it withholds.
     _withheld: Option<Withheld>,
     // A stream socket in name only: the type lends its safe `accept`.
     socket: UnixListener,
-    lock: Lock,
+    path: PathBuf,
+    /// Whether directories above the socket's may be made, too.
+    parents: bool,
+    /// Which file the socket is at its path.
+    file: Option<FileId>,
+    lock: Option<Lock>,
+    generation: u64,
 }
 
-/// The lock on a socket's path. Dropping it removes the lock file, and the socket if it is
-/// this broker's.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    socket: PathBuf,
-    path: PathBuf,
-    generation: u64,
-    /// Whether what is at the path is this broker's own.
-    has_socket: bool,
-    /// From forked children, which would else keep the path taken. Dropped before the file.
-    _withheld: Option<Withheld>,
-    _file: File,
+/// Which file is at a path: device and inode.
+type FileId = (u64, u64);
+
+fn file_at(path: &Path) -> Option<FileId> {
+    let entry = fs::symlink_metadata(path).ok()?;
+    Some((entry.dev(), entry.ino()))
 }
 
 impl Listener {
@@ -60,25 +66,59 @@ impl Listener {
             return Err(StartError::PathTooLong { socket, len });
         }
         prepare_directory(path, parents)?;
-        let mut lock = Lock::take(path)?;
-        clear_the_way(path)?;
-        let io = |error| StartError::io("make the socket", path, error);
-        let socket = make(path).map_err(io)?;
-        lock.has_socket = true;
+        let lock = Lock::take(path)?;
+        let (socket, file) = make_at(path)?;
         Ok(Listener {
             _withheld: Withheld::new(socket.as_fd()),
             socket,
-            lock,
+            path: path.to_owned(),
+            parents,
+            file,
+            generation: lock.generation(),
+            lock: Some(lock),
         })
     }
 
     pub(crate) fn address(&self) -> &Path {
-        &self.lock.socket
+        &self.path
     }
 
     /// Which broker in a row this is on its socket.
     pub(crate) fn generation(&self) -> u64 {
-        self.lock.generation
+        self.generation
+    }
+
+    /// Whether plugins that connect to the path still reach this socket, and no other broker can take
+    /// it for one that was left behind.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.has_socket() && self.lock.as_ref().is_some_and(Lock::is_in_place)
+    }
+
+    /// Whether what is at the path is this broker's own.
+    fn has_socket(&self) -> bool {
+        self.file.is_some() && self.file == file_at(&self.path)
+    }
+
+    /// Puts back what somebody has removed: directory, lock and socket. What is another broker's by
+    /// now is left alone.
+    pub(crate) fn put_back(&mut self) -> Result<(), StartError> {
+        prepare_directory(&self.path, self.parents)?;
+        if let Some(lock) = self.lock.as_mut().filter(|lock| !lock.is_in_place()) {
+            lock.renew(&self.path)?;
+        }
+        if !self.has_socket() {
+            let (socket, file) = make_at(&self.path)?;
+            // First the old one is withheld no more.
+            self._withheld = None;
+            self._withheld = Withheld::new(socket.as_fd());
+            (self.socket, self.file) = (socket, file);
+        }
+        Ok(())
+    }
+
+    /// The listening socket's number; another one where it was made anew.
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.socket.as_raw_fd()
     }
 
     pub(crate) fn watch(&self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -95,10 +135,25 @@ impl Listener {
     }
 
     /// Accepts nobody any more; the path stays taken while the lock is kept.
-    pub(crate) fn close(mut self) -> Lock {
-        self.lock.remove_socket();
-        self.lock
+    pub(crate) fn close(mut self) -> Option<Lock> {
+        self.lock.take()
     }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // By then it may be that of another broker.
+        if self.has_socket() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes the socket where a broker that was killed may have left its own.
+fn make_at(path: &Path) -> Result<(UnixListener, Option<FileId>), StartError> {
+    clear_the_way(path)?;
+    let socket = make(path).map_err(|error| StartError::io("make the socket", path, error))?;
+    Ok((socket, file_at(path)))
 }
 
 fn make(path: &Path) -> io::Result<UnixListener> {
@@ -115,6 +170,10 @@ fn make(path: &Path) -> io::Result<UnixListener> {
 
 fn prepare_directory(path: &Path, parents: bool) -> Result<(), StartError> {
     let directory = directory_of(path);
+    check_owner_above(directory).map_err(|why| StartError::Directory {
+        socket: path.to_owned(),
+        why,
+    })?;
     let mut builder = DirBuilder::new();
     let made = builder.recursive(parents).mode(0o700).create(directory);
     match made {
@@ -135,6 +194,38 @@ fn prepare_directory(path: &Path, parents: bool) -> Result<(), StartError> {
         socket: path.to_owned(),
         why,
     })
+}
+
+/// Why no directory may be made for the socket, or `Ok`: in the directory of another user it would be in
+/// the way of that user's own broker, for whom nobody but the super-user could remove it.
+fn check_owner_above(directory: &Path) -> Result<(), String> {
+    let mut above = directory.ancestors().skip(1);
+    let found = match fs::symlink_metadata(directory) {
+        // There is nothing to be made.
+        Ok(_) => return Ok(()),
+        Err(_) => above.find_map(|above| {
+            // A relative path begins where this process is.
+            let above = if above.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                above
+            };
+            Some((above, fs::metadata(above).ok()?))
+        }),
+    };
+    let Some((above, entry)) = found else {
+        return Ok(());
+    };
+    let (owner, uid) = (entry.uid(), geteuid().as_raw());
+    if [0, uid].contains(&owner) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} is missing, and {} belongs to user {owner}, not to user {uid} (where XDG_RUNTIME_DIR was \
+         taken over from another user, as by `sudo -E`, unset it)",
+        directory.display(),
+        above.display()
+    ))
 }
 
 /// Removes what a killed broker left at the path; leaves alone what is not a broker's.
@@ -166,98 +257,4 @@ fn is_answered(path: &Path) -> bool {
     [SockType::SeqPacket, SockType::Stream]
         .into_iter()
         .any(|kind| matches!(attempt(kind), Ok(()) | Err(Errno::EAGAIN)))
-}
-
-impl Lock {
-    fn take(socket: &Path) -> Result<Lock, StartError> {
-        let mut path = OsString::from(socket);
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        let io = |error| StartError::io("make the lock of the socket", socket, error);
-        loop {
-            let mut file = open_lock(&path).map_err(io)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(held_by_another(socket, &mut file)),
-                Err(TryLockError::Error(error)) => return Err(io(error)),
-            }
-            // The one before may have removed the file after it was opened here: then this is
-            // the lock of nothing.
-            if !is_at(&file, &path) {
-                continue;
-            }
-            let generation = note_owner(&mut file).map_err(io)?;
-            return Ok(Lock {
-                socket: socket.to_owned(),
-                path,
-                generation,
-                has_socket: false,
-                _withheld: Withheld::new(file.as_fd()),
-                _file: file,
-            });
-        }
-    }
-}
-
-impl Lock {
-    fn remove_socket(&mut self) {
-        if std::mem::take(&mut self.has_socket) {
-            let _ = fs::remove_file(&self.socket);
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        self.remove_socket();
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlag::O_NOFOLLOW.bits())
-        .open(path)
-        .and_then(|file| standard::above(file.into()))
-        .map(File::from)
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(open), Ok(there)) => (open.dev(), open.ino()) == (there.dev(), there.ino()),
-        _ => false,
-    }
-}
-
-fn held_by_another(socket: &Path, file: &mut File) -> StartError {
-    let who = match read_owner(file) {
-        Some((pid, _)) => format!("the process {pid}"),
-        None => "another process".into(),
-    };
-    StartError::AlreadyRunning {
-        socket: socket.to_owned(),
-        who,
-    }
-}
-
-/// What stands in a lock file: the broker's process, and which broker in a row it is.
-fn read_owner(file: &mut File) -> Option<(u32, u64)> {
-    let mut text = String::new();
-    file.take(64).read_to_string(&mut text).ok()?;
-    let (pid, generation) = text.trim().split_once(' ')?;
-    Some((pid.parse().ok()?, generation.parse().ok()?))
-}
-
-/// Writes this process into a lock file; gives back which broker in a row it is.
-fn note_owner(file: &mut File) -> io::Result<u64> {
-    let generation = read_owner(file).map_or(1, |(_, before)| before.saturating_add(1));
-    file.set_len(0)?;
-    file.rewind()?;
-    writeln!(file, "{} {generation}", std::process::id())?;
-    Ok(generation)
 }

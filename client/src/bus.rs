@@ -2,21 +2,22 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use callgate_layout::Code;
 use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass;
 use callgate_layout::sys::fork::ForkMark;
-use callgate_layout::{Code, control};
 use crossbeam_channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::{Condvar, Mutex};
 use rkyv::util::AlignedVec;
 
+use crate::broker::BrokerName;
 use crate::buffers::Pool;
 use crate::debug;
 use crate::dispatch::Dispatch;
@@ -24,7 +25,9 @@ use crate::error::{Error, Result};
 use crate::gates::Served;
 use crate::here::Here;
 use crate::link::Link;
+use crate::numbers::Numbers;
 use crate::opened::Opened;
+use crate::unsent::Unsent;
 use crate::wait::WaitPolicy;
 
 /// How long a request to the broker may take.
@@ -47,7 +50,11 @@ pub(crate) struct Bus {
     pub(crate) pool: Pool,
     pub(crate) served: Arc<Served>,
     socket: OwnedFd,
-    next: AtomicU32,
+    broker: BrokerName,
+    /// The thread that hears the broker.
+    control: OnceLock<ThreadId>,
+    unsent: Unsent,
+    numbers: Numbers,
     requests: Mutex<HashMap<u32, Sender<Answer>>>,
     opened: Mutex<HashMap<u32, Weak<Opened>>>,
     links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
@@ -74,6 +81,7 @@ pub(crate) struct Session {
     pub(crate) socket: OwnedFd,
     /// The host's process, where it has started this one.
     pub(crate) host: Option<OwnedFd>,
+    pub(crate) broker: BrokerName,
 }
 
 impl Bus {
@@ -89,7 +97,10 @@ impl Bus {
             pool: Pool::default(),
             served: Arc::new(session.served),
             socket: session.socket,
-            next: AtomicU32::new(1),
+            broker: session.broker,
+            control: OnceLock::new(),
+            unsent: Unsent::default(),
+            numbers: Numbers::new(),
             requests: Mutex::default(),
             opened: Mutex::default(),
             links: Mutex::default(),
@@ -104,10 +115,36 @@ impl Bus {
         &self.socket
     }
 
-    /// Sends a record, waiting for the broker to read if it must.
+    /// Who the broker is, for errors.
+    pub(crate) fn broker(&self) -> &BrokerName {
+        &self.broker
+    }
+
+    /// Sends a record, waiting for the broker to read if it must. The control thread does not wait:
+    /// what it sends is queued, because it has to hear of peers' deaths meanwhile.
     pub(crate) fn send(&self, record: &ToBroker) -> Result<()> {
         self.check_here()?;
-        send(&self.socket, record)
+        match self.is_control_thread() {
+            true => self
+                .unsent
+                .send(&self.socket, &self.broker, &encode(record)?),
+            false => send(&self.socket, &self.broker, record),
+        }
+    }
+
+    /// From now on this thread is the one that hears the broker.
+    pub(crate) fn be_control_thread(&self) {
+        // There is one, which says so once.
+        let _ = self.control.set(thread::current().id());
+    }
+
+    fn is_control_thread(&self) -> bool {
+        self.control.get() == Some(&thread::current().id())
+    }
+
+    /// What the control thread has not sent yet.
+    pub(crate) fn unsent(&self) -> &Unsent {
+        &self.unsent
     }
 
     /// Sends a record if the broker's socket has room for it now.
@@ -120,7 +157,7 @@ impl Bus {
                 Code::Overloaded,
                 "the broker does not read its socket",
             )),
-            Err(error) => Err(broker_gone(&error.to_string())),
+            Err(error) => Err(self.broker.gone(&error.to_string())),
         }
     }
 
@@ -135,19 +172,20 @@ impl Bus {
         until: Instant,
         make: impl FnOnce(u32) -> ToBroker,
     ) -> Answer {
-        let number = self.next_number();
+        if self.is_control_thread() {
+            // Something of a user's is dropped there, and would wait for what this very thread hears.
+            let text = "what is dropped together with a link cannot wait for the broker";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
         let (sender, receiver) = crossbeam_channel::bounded(1);
-        self.requests.lock().insert(number, sender);
+        let number = self.numbers.insert(&mut self.requests.lock(), sender);
         let outcome = self
             .check_alive()
             .and_then(|()| self.send(&make(number)))
             .and_then(|()| {
-                receiver.recv_deadline(until).unwrap_or_else(|_| {
-                    Err(Error::new(
-                        Code::Timeout,
-                        "the broker did not answer within 5 s",
-                    ))
-                })
+                receiver
+                    .recv_deadline(until)
+                    .unwrap_or_else(|_| Err(self.broker.is_late("did not answer within 5 s")))
             });
         self.requests.lock().remove(&number);
         outcome
@@ -161,8 +199,9 @@ impl Bus {
         }
     }
 
+    /// A number for a request whose answer nobody waits for.
     pub(crate) fn next_number(&self) -> u32 {
-        self.next.fetch_add(1, Ordering::Relaxed)
+        self.numbers.unused(&self.requests.lock())
     }
 
     /// An error if the session is over.
@@ -170,8 +209,10 @@ impl Bus {
         self.ended.lock().clone().map_or(Ok(()), Err)
     }
 
-    pub(crate) fn add_opened(&self, number: u32, opened: &Arc<Opened>) {
-        self.opened.lock().insert(number, Arc::downgrade(opened));
+    /// Takes in a gate that is about to be opened; gives back its number.
+    pub(crate) fn add_opened(&self, opened: &Arc<Opened>) -> u32 {
+        let opened = Arc::downgrade(opened);
+        self.numbers.insert(&mut self.opened.lock(), opened)
     }
 
     pub(crate) fn opened(&self, number: u32) -> Option<Arc<Opened>> {
@@ -285,7 +326,7 @@ impl Bus {
 }
 
 /// Sends a record on a control socket, waiting at most [`REQUEST_TIMEOUT`] for room in it.
-pub(crate) fn send(socket: &OwnedFd, record: &ToBroker) -> Result<()> {
+pub(crate) fn send(socket: &OwnedFd, broker: &BrokerName, record: &ToBroker) -> Result<()> {
     let bytes = encode(record)?;
     let until = answer_due(REQUEST_TIMEOUT);
     loop {
@@ -293,14 +334,11 @@ pub(crate) fn send(socket: &OwnedFd, record: &ToBroker) -> Result<()> {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 if !wait_for(socket, PollFlags::POLLOUT, until) {
-                    return Err(Error::new(
-                        Code::Timeout,
-                        "the broker does not read its socket",
-                    ));
+                    return Err(broker.is_late("does not read its socket"));
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(broker_gone(&error.to_string())),
+            Err(error) => return Err(broker.gone(&error.to_string())),
         }
     }
 }
@@ -345,29 +383,10 @@ pub(crate) fn forked() -> Error {
     )
 }
 
-/// The error for a broker that does not answer any more.
-pub(crate) fn broker_gone(why: &str) -> Error {
-    Error::new(
-        Code::BrokerGone,
-        format!(
-            "the broker has ended ({why}); linked plugins can still be called, nothing new can be opened or provided"
-        ),
-    )
-}
-
 /// A failure that came over the wire, as an error.
 pub(crate) fn failure(failure: Failure) -> Error {
     Error::new(
         Code::from_u16(failure.code).unwrap_or(Code::Protocol),
         failure.message,
     )
-}
-
-/// The error for a datagram that is no record.
-pub(crate) fn undecodable(error: &control::DecodeError) -> Error {
-    let code = match error {
-        control::DecodeError::Version { .. } => Code::VersionMismatch,
-        _ => Code::Protocol,
-    };
-    Error::new(code, format!("the broker: {error}"))
 }

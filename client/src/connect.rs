@@ -3,11 +3,11 @@
 mod inherited;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use callgate_layout::control::{self, Identity, MAX_RECORD, MAX_TEXT, ToBroker, ToPlugin};
+use callgate_layout::control::{self, Clock, Identity, MAX_RECORD, MAX_TEXT, ToBroker, ToPlugin};
 use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass::{self, Received};
@@ -15,13 +15,12 @@ use callgate_layout::sys::limits::{self, Shortage};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{futex, standard};
 use callgate_layout::view::WriteView;
-use callgate_layout::{Code, socket};
+use callgate_layout::{Code, clock, socket};
 use nix::poll::PollFlags;
-use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, UnixAddr, connect, socket as new_socket,
-};
 
+use crate::broker::{BrokerName, connect_to};
 use crate::bus::{self, Session};
+use crate::debug;
 use crate::dispatch::Dispatch;
 use crate::error::{Error, Result};
 use crate::gates::Served;
@@ -72,6 +71,7 @@ impl PluginBuilder {
                 name: name.to_owned(),
                 display_name: name.to_owned(),
                 version: "0.0.0".to_owned(),
+                clock: Clock::default(),
             },
             socket: None,
             descriptor: None,
@@ -167,17 +167,18 @@ impl PluginBuilder {
         self
     }
 
-    /// How long connecting may take; 5 s unless given.
+    /// How long connecting may take; 5 s unless given. With zero nothing is tried:
+    /// [`TIMEOUT`](Code::Timeout).
     pub fn timeout(mut self, timeout: Duration) -> PluginBuilder {
         self.timeout = timeout;
         self
     }
 
-    /// Connects also where `futex_waitv` seems to be missing.
+    /// Connects also where `futex_waitv` does not work.
     ///
     /// Only for counting instructions under valgrind, which knows no such call and refuses it in
     /// the kernel's place. Everything works there, but whoever would sleep until one of several
-    /// things happens spins instead.
+    /// things happens sleeps a millisecond at a time instead.
     #[doc(hidden)]
     pub fn without_probe(mut self) -> PluginBuilder {
         self.probe = false;
@@ -195,29 +196,32 @@ impl PluginBuilder {
     ///
     /// # Errors
     ///
-    /// `BROKER_GONE` where nobody answers, `NAME_TAKEN`, `VERSION_MISMATCH`,
+    /// `BROKER_GONE` where nobody answers, `TIMEOUT` where somebody does not in time, `NAME_TAKEN`, `VERSION_MISMATCH`,
     /// `PERMISSION_DENIED`, `INVALID_ARGUMENT` for a name or path that cannot be,
     /// [`SYSTEM`](Code::System) where the kernel lacks something.
     pub fn connect(self) -> Result<Plugin> {
         self.check()?;
         // The control thread's own descriptors are made by a library, which takes what is free.
         standard::fill().map_err(|error| system("opening /dev/null", &error))?;
-        let Found { socket, host } = self.find_socket()?;
+        let until = bus::answer_due(self.timeout);
+        let Found {
+            socket,
+            broker,
+            host,
+        } = self.find_socket(until)?;
         let socket =
             standard::above(socket).map_err(|error| system("moving the socket", &error))?;
-        let until = bus::answer_due(self.timeout);
-        let identity = self.identity.clone();
-        bus::send(
-            &socket,
-            &match self.inspects {
-                true => ToBroker::Inspect(identity),
-                false => ToBroker::Hello(identity),
-            },
-        )?;
-        let (mut record, mut received) = receive_one(&socket, until)?;
+        let mut identity = self.identity;
+        identity.clock = clock::facts();
+        let hello = match self.inspects {
+            true => ToBroker::Inspect(identity.clone()),
+            false => ToBroker::Hello(identity.clone()),
+        };
+        bus::send(&socket, &broker, &hello)?;
+        let (mut record, mut received) = receive_one(&socket, &broker, until)?;
         if matches!(record, ToPlugin::Invitation { .. }) {
             // It lies in a connection that the program found in the environment by itself.
-            (record, received) = receive_one(&socket, until)?;
+            (record, received) = receive_one(&socket, &broker, until)?;
         }
         if received.cut {
             let what = "this process could not receive its doorbell and status page";
@@ -232,11 +236,11 @@ impl PluginBuilder {
             ToPlugin::Ended(failure) => return Err(bus::failure(failure)),
             other => return Err(unexpected(&other)),
         };
-        bus::send(&socket, &ToBroker::Took)?;
+        bus::send(&socket, &broker, &ToBroker::Took)?;
         let served = map_pages(received)?;
-        bus::send(&socket, &ToBroker::StatusMapped)?;
+        bus::send(&socket, &broker, &ToBroker::StatusMapped)?;
         Plugin::start(Session {
-            identity: self.identity,
+            identity,
             number,
             plugin,
             limits,
@@ -248,10 +252,15 @@ impl PluginBuilder {
             served,
             socket,
             host,
+            broker,
         })
     }
 
     fn check(&self) -> Result<()> {
+        if self.timeout.is_zero() && !debug::is_on() {
+            let text = "the timeout for connecting is zero, so that no time is left for it";
+            return Err(Error::new(Code::Timeout, text));
+        }
         let invalid = |text: String| Error::new(Code::InvalidArgument, text);
         control::check_plugin_name(&self.identity.name).map_err(invalid)?;
         for (what, text) in [
@@ -264,16 +273,17 @@ impl PluginBuilder {
                 )));
             }
         }
-        if self.probe && !futex::has_waitv() {
-            return Err(Error::new(
-                Code::System,
-                "the kernel lacks futex_waitv: Linux 5.16 or newer is needed",
-            ));
+        if self.probe
+            && let Err(unusable) = futex::check_waitv()
+        {
+            let text = format!("plugins cannot wait for each other here: {unusable}");
+            return Err(Error::new(Code::System, text));
         }
         Ok(())
     }
 
-    fn find_socket(&self) -> Result<Found> {
+    /// A socket that is connected to the broker, and who that is.
+    fn find_socket(&self, until: Instant) -> Result<Found> {
         if let Some(descriptor) = &self.descriptor {
             let socket = descriptor
                 .try_clone()
@@ -281,80 +291,45 @@ impl PluginBuilder {
             return Ok(socket.into());
         }
         if let Some(path) = &self.socket {
-            return Ok(connect_to(path)?.into());
+            return Ok(connect_to(path, until)?.into());
         }
         if self.inherits
             && let Some(found) = inherited::take()
         {
             return found;
         }
-        let socket = match std::env::var_os("CALLGATE_SOCKET") {
-            Some(path) => connect_to(Path::new(&path)),
-            None => connect_to(&socket::default_socket()),
+        let connected = match std::env::var_os("CALLGATE_SOCKET") {
+            Some(path) => connect_to(Path::new(&path), until),
+            None => connect_to(&socket::default_socket(), until),
         };
-        Ok(socket?.into())
+        Ok(connected?.into())
     }
-}
-
-fn connect_to(path: &Path) -> Result<OwnedFd> {
-    let shown = path.display();
-    let nobody = |why: &str| {
-        Error::new(
-            Code::BrokerGone,
-            format!(
-                "no broker answers at {shown} ({why}): start one with `callgate serve`, or name another socket"
-            ),
-        )
-    };
-    let address = UnixAddr::new(path).map_err(|_| {
-        Error::new(
-            Code::InvalidArgument,
-            format!(
-                "the socket path {shown} is longer than {} bytes",
-                socket::MAX_SOCKET_PATH
-            ),
-        )
-    })?;
-    let directory = socket::directory_of(path);
-    if !directory.exists() {
-        return Err(nobody("its directory does not exist"));
-    }
-    socket::check_directory(directory).map_err(|why| {
-        Error::new(
-            Code::PermissionDenied,
-            format!("not connecting to {shown}: {why}"),
-        )
-    })?;
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket = new_socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)
-        .map_err(|error| system("making a socket", &error.into()))?;
-    connect(socket.as_raw_fd(), &address).map_err(|error| nobody(error.desc()))?;
-    Ok(socket)
 }
 
 /// Waits for one record, before there is a thread that does so.
-fn receive_one(socket: &OwnedFd, until: Instant) -> Result<(ToPlugin, Received)> {
+fn receive_one(
+    socket: &OwnedFd,
+    broker: &BrokerName,
+    until: Instant,
+) -> Result<(ToPlugin, Received)> {
     let mut buffer = vec![0; MAX_RECORD];
     loop {
         match fdpass::receive(socket.as_fd(), &mut buffer) {
             Ok(received) if received.len == 0 => {
-                return Err(bus::broker_gone("it closed the connection without a word"));
+                return Err(broker.gone("it closed the connection without a word"));
             }
             Ok(received) => {
                 let record = ToPlugin::decode(&buffer[..received.len])
-                    .map_err(|error| bus::undecodable(&error))?;
+                    .map_err(|error| broker.undecodable(&error))?;
                 return Ok((record, received));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if !bus::wait_for(socket, PollFlags::POLLIN, until) {
-                    return Err(Error::new(
-                        Code::Timeout,
-                        "the broker did not answer the hello",
-                    ));
+                    return Err(broker.is_late("did not answer the hello"));
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(bus::broker_gone(&error.to_string())),
+            Err(error) => return Err(broker.gone(&error.to_string())),
         }
     }
 }

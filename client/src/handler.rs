@@ -19,6 +19,7 @@ use crate::raw::Payload;
 use crate::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::{Result, archive};
 
+pub(crate) use error::HANDLER_CODE;
 pub use error::HandlerError;
 pub(crate) use reply::ReplyBuffer;
 

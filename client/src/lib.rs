@@ -5,6 +5,7 @@
 extern crate self as callgate_client;
 
 mod archive;
+mod broker;
 mod buffers;
 mod bus;
 mod caller;
@@ -27,10 +28,12 @@ mod listen;
 mod local;
 mod memory;
 mod nested;
+mod numbers;
 mod opened;
 mod plugin;
 mod provider;
 mod raw;
+mod refusal;
 mod room;
 mod serve;
 mod server;
@@ -38,6 +41,7 @@ mod subscriber;
 mod token;
 mod trace;
 mod types;
+mod unsent;
 mod wait;
 mod watch;
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use callgate_layout::area::{Area, Region};
 use callgate_layout::bells::{Bells, Sleeper};
 use callgate_layout::control::LinkEnd;
-use callgate_layout::envelope::{Call, Cell, Place, Reply};
+use callgate_layout::envelope::{Call, Cell, ChainNames, Place, Reply};
 use callgate_layout::marks::Waiter;
 use callgate_layout::parking::{self, Activity, Doorbell};
 use callgate_layout::payload::TrustPeers;
@@ -49,6 +49,8 @@ pub(crate) struct LinkParts {
     /// On which this side's callers sleep.
     pub(crate) bells: Arc<Bells>,
     pub(crate) trust: Option<TrustPeers>,
+    /// The number of the bus.
+    pub(crate) number: u64,
     pub(crate) bus: Weak<Bus>,
 }
 
@@ -100,6 +102,11 @@ impl Link {
 
     pub(crate) fn geometry(&self) -> Geometry {
         self.parts.geometry
+    }
+
+    /// The names of the chains that calls begin at one end of this link.
+    pub(crate) fn chains(&self, end: LinkEnd) -> ChainNames {
+        ChainNames::new(self.parts.number, end.link, end.side)
     }
 
     pub(crate) fn peer(&self) -> &Caller {

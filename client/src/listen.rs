@@ -66,6 +66,7 @@ impl Listener {
             next_token: FIRST_PEER,
             next_tidy: None,
             is_connected: true,
+            watches_writable: false,
         };
         let thread = plugin::spawn("callgate-control", move || work.run())?;
         Ok(Listener {
@@ -126,10 +127,13 @@ struct Work {
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
     next_tidy: Option<Instant>,
     is_connected: bool,
+    /// Whether the poll says when the socket has room.
+    watches_writable: bool,
 }
 
 impl Work {
     fn run(mut self) {
+        self.bus.be_control_thread();
         let mut events = Events::with_capacity(64);
         loop {
             let patience = self
@@ -148,7 +152,12 @@ impl Work {
             }
             for event in &events {
                 match event.token() {
-                    SOCKET => self.read_socket(),
+                    SOCKET => {
+                        if event.is_writable() {
+                            self.flush();
+                        }
+                        self.read_socket();
+                    }
                     WAKER if self.bus.served.is_closing() => return,
                     WAKER => {}
                     HOST => end_with_host(),
@@ -157,6 +166,35 @@ impl Work {
             }
             if self.next_tidy.is_some_and(|at| at <= Instant::now()) {
                 self.tidy();
+            }
+            self.watch_writable();
+        }
+    }
+
+    /// Sends what waits for the broker to read.
+    fn flush(&mut self) {
+        let (socket, broker) = (self.bus.socket(), self.bus.broker());
+        let sent = self.bus.unsent().flush(socket, broker);
+        self.went(sent.map(drop));
+    }
+
+    /// Has the poll say when the socket has room, as long as something waits for that.
+    fn watch_writable(&mut self) {
+        let wanted = self.is_connected && !self.bus.unsent().is_empty();
+        if wanted == self.watches_writable || !self.is_connected {
+            return;
+        }
+        let interest = match wanted {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        let socket = self.bus.socket().as_raw_fd();
+        let registry = self.poll.registry();
+        match registry.reregister(&mut SourceFd(&socket), SOCKET, interest) {
+            Ok(()) => self.watches_writable = wanted,
+            Err(error) => {
+                let text = format!("waiting for the broker to read: {error}");
+                self.over(&Error::new(Code::System, text));
             }
         }
     }
@@ -175,12 +213,13 @@ impl Work {
     }
 
     fn disconnected(&mut self, why: &str) {
-        self.over(&bus::broker_gone(why));
+        self.over(&self.bus.broker().gone(why));
     }
 
     fn over(&mut self, reason: &Error) {
         self.is_connected = false;
         self.outboxes.clear();
+        self.bus.unsent().clear();
         let _ = self
             .poll
             .registry()
@@ -191,11 +230,11 @@ impl Work {
     fn datagram(&mut self, received: fdpass::Received) {
         let record = match ToPlugin::decode(&self.buffer[..received.len]) {
             Ok(record) => record,
-            Err(error) => return self.over(&bus::undecodable(&error)),
+            Err(error) => return self.over(&self.bus.broker().undecodable(&error)),
         };
         // The broker counts what it sent, whether there was room for it here or not.
         if received.cut || !received.descriptors.is_empty() {
-            let _ = self.bus.send(&ToBroker::Took);
+            self.send(&ToBroker::Took);
         }
         match received.cut {
             // What did come is closed by dropping it.
@@ -252,7 +291,13 @@ impl Work {
                     opened.start_failed();
                 }
             }
-            ToPlugin::Ended(failure) => self.over(&bus::failure(failure)),
+            ToPlugin::Ended(failure) => {
+                let reason = match Code::from_u16(failure.code) {
+                    Some(Code::BrokerGone) => self.bus.broker().gone(&failure.message),
+                    _ => bus::failure(failure),
+                };
+                self.over(&reason);
+            }
             ToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(None), |failure| Err(bus::failure(failure)));
                 self.bus.answer(request, answer);
@@ -339,8 +384,7 @@ impl Work {
         let Some(link) = self.bus.link(end) else {
             // This side found the peer closed; the broker may not know.
             let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
-            let _ = self.bus.send(&ToBroker::LinkFailed { end, failure });
-            return;
+            return self.send(&ToBroker::LinkFailed { end, failure });
         };
         link.grant(index, granted);
         self.bus.served.changed();
@@ -349,15 +393,24 @@ impl Work {
 
     /// Says that a step of a link's set-up is done, or why it failed.
     fn reply(&mut self, end: LinkEnd, outcome: Result<()>, done: &ToBroker) {
-        let sent = match outcome {
-            Ok(()) => self.bus.send(done),
+        match outcome {
+            Ok(()) => self.send(done),
             Err(error) => {
                 self.outboxes.remove(&end);
                 break_link(&self.bus, end, &error);
-                Ok(())
             }
-        };
-        // A broker that is gone may have said why: that, or the end, is read next.
+        }
+    }
+
+    /// Sends a record, now or when the broker reads.
+    fn send(&mut self, record: &ToBroker) {
+        let sent = self.bus.send(record);
+        self.went(sent);
+    }
+
+    /// Ends the session where nothing can be sent any more. A broker that is gone may have said why:
+    /// that, or the end, is read next.
+    fn went(&mut self, sent: Result<()>) {
         if let Err(error) = sent
             && error.code() != Code::BrokerGone
         {

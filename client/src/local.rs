@@ -24,6 +24,7 @@ use crate::gates::Callable;
 use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::lend;
 use crate::link::Link;
+use crate::refusal;
 use crate::serve::{discard, not_provided, too_deep};
 use crate::subscriber::deadline;
 use crate::token::{Token, Turn};
@@ -194,6 +195,9 @@ impl Visit<'_> {
     fn await_turn(&self, token: &'static Token, chain: u64) -> Result<Turn> {
         let until = deadline(self.timeout);
         let turn = lend::visit_until(token, chain, until, self.cancel, self.patience);
+        if turn.is_none() {
+            refusal::say();
+        }
         turn.ok_or_else(|| self.no_turn())
     }
 

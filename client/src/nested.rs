@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use callgate_layout::envelope::Chain;
 use callgate_layout::marks::Waiter;
 use callgate_layout::parking;
 use callgate_layout::pending::Ticket;
@@ -33,8 +32,8 @@ struct Wait<'a> {
 pub(crate) fn await_reply(target: &Target<'_>, ticket: Ticket, cores: &[Arc<Core>]) -> Result<()> {
     // What comes back in the chain may run on other threads as long as this one waits.
     let _lent = lend::lend();
-    let end = target.link.end();
-    let begun = || Chain::begun_by(end.link, end.side, ticket.slot, ticket.generation);
+    let names = target.link.chains(target.link.end());
+    let begun = || names.begun_by(ticket.slot, ticket.generation);
     let wait = Wait {
         target,
         ticket,

@@ -10,6 +10,7 @@ use callgate_layout::control::{FaceState, GateState};
 use callgate_layout::envelope::Face;
 use parking_lot::{Condvar, Mutex};
 
+use crate::broker::BrokerName;
 use crate::bus::Bus;
 use crate::error::{Error, Result};
 use crate::link::Link;
@@ -35,8 +36,8 @@ pub(crate) struct Standing {
     function: FaceState,
     action: FaceState,
     way: Option<Way>,
-    /// Why this plugin may not or cannot call it, where the broker said so.
-    denied: Option<Error>,
+    /// Why it cannot be called, where the broker or the end of the session says so.
+    refused: Option<Error>,
     /// Whether this plugin itself has closed.
     is_closed: bool,
 }
@@ -153,7 +154,7 @@ impl Opened {
             function,
             action,
             way,
-            denied: None,
+            refused: None,
             is_closed: false,
         });
     }
@@ -186,7 +187,11 @@ impl Opened {
             .as_ref()
             .is_some_and(|way| Arc::ptr_eq(&way.link, link))
         {
-            let absent = Standing::absent();
+            // Where nobody is left who could announce another provider, that is what is wrong.
+            let absent = Standing {
+                refused: progress.failure.clone(),
+                ..Standing::absent()
+            };
             progress.note(&absent);
             old = Some(self.standing.swap(Arc::new(absent)));
             progress.is_known = true;
@@ -200,17 +205,18 @@ impl Opened {
     pub(crate) fn fail(&self, reason: Error) {
         let (mut progress, mut old) = (self.progress.lock(), None);
         let standing = self.standing();
+        // What was granted before is not any more, or there is no way to the gate: calls are told
+        // why. Other failures end no way that there is.
         let is_denied = reason.code() == Code::PermissionDenied;
         if (is_denied || standing.way.is_none()) && !standing.is_closed {
-            // What was granted before is not any more, or there is no way to the gate: calls are
-            // told why.
-            let denied = Standing {
-                denied: Some(reason.clone()),
+            let refused = Standing {
+                refused: Some(reason.clone()),
                 ..Standing::absent()
             };
-            progress.note(&denied);
-            old = Some(self.standing.swap(Arc::new(denied)));
+            progress.note(&refused);
+            old = Some(self.standing.swap(Arc::new(refused)));
         }
+        drop(standing);
         progress.is_known = true;
         // For want of something that may be there again soon.
         progress.is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
@@ -255,15 +261,12 @@ impl Opened {
     }
 
     /// Waits until the broker has said how the gate stands, for the first time.
-    pub(crate) fn wait_known(&self, until: Instant) -> Result<()> {
+    pub(crate) fn wait_known(&self, broker: &BrokerName, until: Instant) -> Result<()> {
         let mut progress = self.progress.lock();
         while !progress.is_known {
             if self.change.wait_until(&mut progress, until).timed_out() && !progress.is_known {
-                return Err(Error::new(
-                    Code::Timeout,
-                    "the broker did not say how the gate stands",
-                )
-                .at_gate(self.gate.clone()));
+                let late = broker.is_late("did not say how the gate stands");
+                return Err(late.at_gate(self.gate.clone()));
             }
         }
         match &progress.failure {
@@ -341,7 +344,7 @@ impl Standing {
             function: FaceState::Absent,
             action: FaceState::Absent,
             way: None,
-            denied: None,
+            refused: None,
             is_closed: false,
         }
     }
@@ -372,8 +375,8 @@ impl Standing {
 
     #[cold]
     fn error(&self, state: &FaceState, what: &str, gate: &Arc<str>) -> Error {
-        if let Some(denied) = &self.denied {
-            return denied.clone().at_gate(gate.clone());
+        if let Some(refused) = &self.refused {
+            return refused.clone().at_gate(gate.clone());
         }
         let owner = self.owner.as_deref().unwrap_or("nobody");
         let error = match state {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use callgate_layout::control::{Limits, Shape, ToBroker};
 use callgate_layout::envelope::Face;
+use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
 
@@ -201,8 +202,7 @@ impl Plugin {
         check_gate(gate)?;
         let opened = Arc::new(Opened::new(gate.into()));
         opened.watch();
-        let number = self.bus.next_number();
-        self.bus.add_opened(number, &opened);
+        let number = self.bus.add_opened(&opened);
         // From here on dropping the watch closes the gate again.
         let watch = Watch::new(self.bus.clone(), number, opened.clone());
         let [function, action] = [signature_of::<(), ()>(), action_signature_of::<()>()];
@@ -224,14 +224,13 @@ impl Plugin {
             function: shape(function),
             action: shape(action),
         })?;
-        opened.wait_known(bus::answer_due(REQUEST_TIMEOUT))
+        opened.wait_known(self.bus.broker(), bus::answer_due(REQUEST_TIMEOUT))
     }
 
     fn open(&self, gate: &str, function: &Signature, action: &Signature) -> Result<Shared> {
         check_gate(gate)?;
-        let number = self.bus.next_number();
         let opened = Arc::new(Opened::new(gate.into()));
-        self.bus.add_opened(number, &opened);
+        let number = self.bus.add_opened(&opened);
         // From here on dropping `shared` closes the gate again.
         let patience = Patience::new(self.bus.policy);
         let shared = Shared {
@@ -347,11 +346,9 @@ fn check_gate(name: &str) -> Result<()> {
 }
 
 fn shape(signature: &Signature) -> Shape {
-    let mut text = signature.text();
-    text.truncate(text.floor_char_boundary(control::MAX_TEXT));
     Shape {
         params: u8::try_from(signature.params.len()).unwrap_or(u8::MAX),
         fingerprint: signature.fingerprint().0,
-        signature: text,
+        signature: cut(signature.text(), control::MAX_TEXT),
     }
 }

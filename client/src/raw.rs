@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::handler::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
 use crate::opened::{Standing, Way};
-use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline};
+use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline, due, no_time};
 use crate::trace;
 use crate::types::{GateType, schema_of};
 
@@ -198,7 +198,9 @@ impl<R: GateType> RawSubscriber<R> {
         }
     }
 
-    /// The same gate with another deadline for each loan and call, counted from its start.
+    /// The same gate with another deadline for each loan and call, counted from its start. With a
+    /// zero timeout a loan takes memory that is there and waits for none, and no call is made, as with
+    /// [`Subscriber::with_timeout`](crate::Subscriber::with_timeout).
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> RawSubscriber<R> {
         RawSubscriber {
@@ -242,7 +244,7 @@ impl<R: GateType> RawSubscriber<R> {
         let gate = self.shared.opened.gate();
         let standing = self.shared.opened.standing();
         let way = standing.way(Face::Function, gate)?;
-        let room = caller::loan(&way.link, len, || self.target(way));
+        let room = caller::loan(&way.link, len, || self.target(way, deadline(self.timeout)));
         let room = room.map_err(|error| error.at_gate(gate.clone()))?;
         Ok(Loan {
             standing,
@@ -251,12 +253,12 @@ impl<R: GateType> RawSubscriber<R> {
         })
     }
 
-    fn target<'a>(&'a self, way: &'a Way) -> Target<'a> {
+    fn target<'a>(&'a self, way: &'a Way, deadline: u64) -> Target<'a> {
         Target {
             link: &way.link,
             index: way.index,
             face: Face::Function,
-            deadline: deadline(self.timeout),
+            deadline,
             patience: &self.shared.patience,
             cancel: self.cancel.as_ref(),
         }
@@ -319,13 +321,17 @@ impl<R: GateType> Loan<R> {
         let gate = shared.opened.gate();
         let way = self.standing.way(Face::Function, gate)?;
         let _span = trace::call(gate, &way.link);
+        let Some(deadline) = due(self.subscriber.timeout) else {
+            return Err(no_time(gate));
+        };
         let Some(room) = self.room.take() else {
             return Err(Error::new(
                 Code::InvalidArgument,
                 "the loan was passed on before",
             ));
         };
-        let outcome = caller::call_loaned(&self.subscriber.target(way), room);
+        let target = self.subscriber.target(way, deadline);
+        let outcome = caller::call_loaned(&target, room);
         outcome.map_err(|error| shared.failed(&way.link, error))
     }
 }

@@ -5,7 +5,7 @@ mod late;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use callgate_layout::envelope::{Call, Cell, Chain, Face, Place, Reply, Violation};
+use callgate_layout::envelope::{Call, Cell, Chain, ChainNames, Face, Place, Reply, Violation};
 use callgate_layout::marks::Waiter;
 use callgate_layout::parking;
 use callgate_layout::pending::Ticket;
@@ -77,6 +77,8 @@ pub(crate) struct Server {
     in_area: u64,
     /// How many calls each slot has borne.
     generations: [u32; 64],
+    /// The names of the chains that the peer's calls begin.
+    chains: ChainNames,
     late: VecDeque<Late>,
     /// Why results found no room, to be logged where nothing is borrowed: who listens may call
     /// this very plugin.
@@ -88,6 +90,7 @@ impl Server {
         let reader = RingReader::new(link.geometry());
         Server {
             key,
+            chains: link.chains(link.end().other()),
             link,
             reader,
             busy: 0,
@@ -139,10 +142,9 @@ impl Server {
         *generation = generation.wrapping_add(1);
         let generation = *generation;
         let ticket = Ticket { slot, generation };
-        let caller = self.link.end().other();
         let before = call
             .chain
-            .unwrap_or_else(|| Chain::begun_by(caller.link, caller.side, slot, generation));
+            .unwrap_or_else(|| self.chains.begun_by(slot, generation));
         (job.key, job.index) = (self.key, index);
         (job.call, job.ticket) = (call, ticket);
         job.chain = Chain {

@@ -74,7 +74,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
     }
 
-    /// The same gate with another deadline for each call, counted from its start.
+    /// The same gate with another deadline for each call, counted from its start. With a zero timeout
+    /// no call is made: where the gate could be called, it is [`TIMEOUT`](crate::Code::Timeout), and the
+    /// handler certainly does not run.
     ///
     /// Where the provider is in this process, the calling thread runs the handler itself: it waits
     /// for its turn until the deadline at most, but returns when the handler does, with the result,
@@ -116,7 +118,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         self.shared.opened.standing().has(Face::Action)
     }
 
-    /// Waits until the gate can be called.
+    /// Waits until the gate can be called. With a zero timeout it says whether that is so now.
     ///
     /// # Errors
     ///
@@ -173,11 +175,14 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         {
             return self.call_here(local, face, given);
         }
+        let Some(deadline) = due(self.timeout) else {
+            return Err(no_time(gate));
+        };
         let target = Target {
             link: &way.link,
             index: way.index,
             face,
-            deadline: deadline(self.timeout),
+            deadline,
             patience: &shared.patience,
             cancel: self.cancel.as_ref(),
         };
@@ -198,6 +203,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     ) -> Result<T> {
         let opened = &self.shared.opened;
         self.shared.bus.check_here()?;
+        if self.timeout.is_zero() && !debug::is_on() {
+            return Err(no_time(opened.gate()));
+        }
         if !local.is_current() {
             opened.renew();
         }
@@ -281,25 +289,53 @@ impl Shared {
     }
 }
 
+/// The error for a call that has no time at all: whether it were answered would be luck.
+#[cold]
+pub(crate) fn no_time(gate: &Arc<str>) -> Error {
+    let text = "the call's timeout is zero, so that no time is left for it; it was not run";
+    Error::new(Code::Timeout, text).at_gate(gate.clone())
+}
+
+/// When a call that begins now has to be over; `None` where it has no time at all.
+///
+/// The timeouts of most calls are no shorter than a second, and only of those that are it is asked
+/// whether they are zero.
+#[inline]
+pub(crate) fn due(timeout: Duration) -> Option<u64> {
+    let nanos = nanos_of(timeout);
+    if nanos >= PRECISE_BELOW {
+        return Some(clock::coarse_now() + nanos);
+    }
+    (nanos != 0).then(|| clock::now() + nanos)
+}
+
 /// When a call that begins now has to be over, in nanoseconds of the monotonic clock.
 ///
 /// The coarse clock is behind by up to 10 ms, which is cheap for long timeouts and too much for
 /// short ones.
 #[inline]
 pub(crate) fn deadline(timeout: Duration) -> u64 {
-    let nanos = u64::try_from(timeout.as_nanos())
-        .unwrap_or(u64::MAX)
-        .min(clock::MAX_AHEAD_NS);
-    let nanos = match debug::is_on() {
-        true => clock::MAX_AHEAD_NS,
-        false => nanos,
-    };
-    let now = if nanos < 1_000_000_000 {
+    let nanos = nanos_of(timeout);
+    let now = if nanos < PRECISE_BELOW {
         clock::now()
     } else {
         clock::coarse_now()
     };
     now + nanos
+}
+
+/// Shorter timeouts are counted from what the precise clock shows, in nanoseconds.
+const PRECISE_BELOW: u64 = 1_000_000_000;
+
+/// A call's timeout in nanoseconds, as far as a deadline can lie ahead.
+#[inline]
+fn nanos_of(timeout: Duration) -> u64 {
+    match debug::is_on() {
+        true => clock::MAX_AHEAD_NS,
+        false => u64::try_from(timeout.as_nanos())
+            .unwrap_or(u64::MAX)
+            .min(clock::MAX_AHEAD_NS),
+    }
 }
 
 impl<A: Arguments, R: GateType> Clone for Subscriber<A, R> {

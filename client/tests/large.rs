@@ -63,6 +63,28 @@ fn what_is_too_large_is_refused_and_the_link_lives() {
     assert_eq!(zeros.invoke((70_000,)).unwrap().len(), 70_000);
 }
 
+/// With a zero timeout, whether a loan was passed on and answered was luck. A loan itself takes what
+/// is there and waits for nothing.
+#[test]
+fn without_time_no_loan_is_waited_for_and_none_is_passed_on() {
+    let (_broker, a, b) = bus();
+    let _show = a
+        .provide_raw("A.Show", |_: Context<'_>, payload: Payload<'_>| {
+            payload.len() as u64
+        })
+        .unwrap();
+    let show = b.raw_subscriber::<u64>("A.Show").unwrap();
+    let hasty = show.with_timeout(Duration::ZERO);
+    // There is no memory yet, and the broker is asked for some.
+    assert_eq!(hasty.loan(9).unwrap_err().code(), Code::Overloaded);
+    assert_eq!(show.loan(9).unwrap().invoke().unwrap(), 9);
+    for _ in 0..100 {
+        let error = hasty.loan(9).unwrap().invoke().unwrap_err();
+        assert_eq!((error.code(), error.may_have_run()), (Code::Timeout, false));
+    }
+    assert_eq!(show.loan(9).unwrap().invoke().unwrap(), 9);
+}
+
 /// A quota that is reached must be an error of who reached it, and not a wait.
 #[test]
 fn over_the_quota_is_overloaded() {

@@ -1,8 +1,11 @@
 //! Time on the wire: ticks of 2^20 nanoseconds of the monotonic clock, cut to 32 bits.
 //!
-//! The clock is the same for all processes of a machine. A tick is 1.05 ms; ticks wrap after
+//! The clock is the same for all processes of a machine and of a time namespace. A tick is 1.05 ms; ticks wrap after
 //! 52 days, so a deadline may lie at most [`MAX_AHEAD_NS`] ahead.
 
+use std::fs;
+
+use crate::control::Clock;
 use crate::sys::time;
 
 /// The furthest deadline: 24 days.
@@ -21,6 +24,37 @@ pub fn now() -> u64 {
 #[inline]
 pub fn coarse_now() -> u64 {
     time::read(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+/// What this process says of its monotonic clock in its hello.
+pub fn facts() -> Clock {
+    Clock {
+        offset: offset(),
+        now: now(),
+    }
+}
+
+/// How far this process's time namespace sets the clock ahead of the machine's, in nanoseconds.
+fn offset() -> Option<i64> {
+    let own = match fs::read_link("/proc/self/ns/time") {
+        Ok(own) => own,
+        // A kernel without time namespaces has one clock for all; without /proc nobody can tell.
+        Err(_) => return fs::exists("/proc/self/ns").ok()?.then_some(0),
+    };
+    // The offsets are those of the children's namespace.
+    if own != fs::read_link("/proc/self/ns/time_for_children").ok()? {
+        return None;
+    }
+    offset_in(&fs::read_to_string("/proc/self/timens_offsets").ok()?)
+}
+
+fn offset_in(offsets: &str) -> Option<i64> {
+    let line = offsets
+        .lines()
+        .find_map(|line| line.strip_prefix("monotonic"));
+    let mut numbers = line?.split_whitespace().map(str::parse::<i64>);
+    let (seconds, nanos) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
 /// The tick of a deadline, rounded up: never earlier than asked.
@@ -47,6 +81,19 @@ mod tests {
         fn a_deadline_survives_the_wire(now in 0u64..1 << 60, ahead in 0..MAX_AHEAD_NS) {
             let back = from_tick(to_tick(now + ahead), now);
             prop_assert!(back > now + ahead && back <= now + ahead + (1 << 20));
+        }
+    }
+
+    #[test]
+    fn offsets_are_read_as_the_kernel_writes_them() {
+        let text = "monotonic      100000         7\nboottime           -3         0\n";
+        assert_eq!(offset_in(text), Some(100_000_000_000_007));
+        assert_eq!(
+            offset_in("monotonic  -2  500000000\n"),
+            Some(-1_500_000_000)
+        );
+        for text in ["", "boottime 1 2\n", "monotonic\n", "monotonic 1 x\n"] {
+            assert_eq!(offset_in(text), None);
         }
     }
 

@@ -69,8 +69,11 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::envelope::Face;
 use crate::geometry::Geometry;
+use crate::text::cut;
 
-pub use facts::{FaceState, Failure, GateState, Identity, Limits, LinkEnd, PeerInfo, Route, Shape};
+pub use facts::{
+    Clock, FaceState, Failure, GateState, Identity, Limits, LinkEnd, PeerInfo, Route, Shape,
+};
 pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
@@ -364,15 +367,11 @@ pub enum ToPlugin {
 }
 
 impl Failure {
-    /// A failure with a code and a message, which is cut to [`MAX_TEXT`] bytes.
+    /// A failure with a code and a message. One of more than [`MAX_TEXT`] bytes is cut, and says so.
     pub fn new(code: crate::Code, message: impl fmt::Display) -> Failure {
-        let mut message = message.to_string();
-        if message.len() > MAX_TEXT {
-            message.truncate(message.floor_char_boundary(MAX_TEXT));
-        }
         Failure {
             code: code as u16,
-            message,
+            message: cut(message.to_string(), MAX_TEXT),
         }
     }
 }

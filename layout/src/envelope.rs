@@ -25,7 +25,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::area::Region;
 
 pub use cell::Cell;
-pub use chain::{Chain, MAX_DEPTH};
+pub use chain::{Chain, ChainNames, MAX_DEPTH};
 pub use claim::{CallClaim, ChainClaim, ReplyClaim};
 
 /// One half of a gate: what answers with a result, or what answers with nothing.

@@ -34,6 +34,7 @@ pub mod slot;
 pub mod socket;
 pub mod sys;
 pub mod tally;
+pub mod text;
 pub mod turns;
 pub mod view;
 

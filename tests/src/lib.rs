@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod closed;
 pub mod cramped;
+pub mod filter;
 pub mod hosts;
 pub mod large;
 pub mod lending;

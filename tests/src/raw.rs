@@ -329,6 +329,7 @@ pub fn hello(name: &str) -> ToBroker {
         name: name.into(),
         display_name: name.into(),
         version: "0".into(),
+        clock: callgate_layout::clock::facts(),
     })
 }
 

@@ -1,50 +1,103 @@
 //! Whether everything that calls take has come back.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use callgate_client::{Code, Plugin, Subscriber};
+use callgate_client::{CancelToken, Code, Plugin, Subscriber};
 
+use crate::PATIENCE;
 use crate::shorthand::{await_that, open, pattern};
 
-/// Calls under way at once that one gate may have on a link: half of what the link has.
-const HALF: usize = 32;
+/// Calls outside of chains that one link lets be under way at once: three quarters of its 64 slots.
+pub const OUTSIDE_CHAINS: usize = 48;
+/// How long calls that have begun may take to be sent; one that takes longer is tried again.
+const SEND: Duration = Duration::from_millis(100);
 
-/// Takes all slots of the link to the suite's provider at once, and all of its payload area in
-/// both directions. Fails the test where any are missing.
+/// Gates of the suite's provider that do not answer before they are given up.
+pub type Hanging = [Subscriber<(), ()>; 2];
+
+/// Opens the two gates that do not answer.
+#[track_caller]
+pub fn hanging(caller: &Plugin) -> Hanging {
+    ["S.UntilCancelled", "S.Hang"].map(|gate| open(caller, gate))
+}
+
+/// Takes all slots that the link to the suite's provider has for calls outside of chains at once, and
+/// all of its payload area in both directions. Fails the test where any are missing.
 #[track_caller]
 pub fn expect_all(caller: &Plugin) {
-    let hang = ["S.UntilCancelled", "S.Hang"].map(|gate| open(caller, gate));
+    let hang = hanging(caller);
     // What was given up a moment ago may still be on its way back; what is lost stays lost.
-    let mut missing = Vec::new();
-    await_that("all slots of the link are free", || {
-        missing = without_slot(&hang);
-        missing.is_empty()
-    });
+    await_that("all slots of the link are free", || missing(&hang) == 0);
+    expect_area(caller);
+}
+
+/// The same where the provider is in this process, and its handlers run on their callers' threads:
+/// there are no slots, but turns, of which each call gets one or times out.
+#[track_caller]
+pub fn expect_turns(caller: &Plugin) {
+    let hang = hanging(caller);
+    let hasty = [0, 1].map(|n| hang[n].with_timeout(Duration::from_millis(250)));
+    let codes = together(&hasty);
+    assert!(codes.iter().all(|code| *code == Code::Timeout), "{codes:?}");
+    expect_area(caller);
+}
+
+#[track_caller]
+fn expect_area(caller: &Plugin) {
     let echo = open::<(Vec<u8>,), Vec<u8>>(caller, "S.Echo");
     let bytes = pattern(9, 65_000);
     assert!(echo.invoke((bytes.clone(),)).expect("an echo") == bytes);
 }
 
-/// Calls both gates as often at once as they may be called, until all of these time out; gives the
-/// codes of those that had no slot.
-fn without_slot(hang: &[Subscriber<(), ()>; 2]) -> Vec<Code> {
-    let hasty = [0, 1].map(|n| hang[n].with_timeout(Duration::from_millis(250)));
-    let codes: Vec<Code> = thread::scope(|scope| {
-        let calls: Vec<_> = (0..2 * HALF)
+/// Makes as many calls at once as a link lets be under way outside of chains, half of them of each
+/// gate, and gives all of them up when they have begun. Gives back how many had not been sent by then:
+/// these found no slot, or had no processor. No call ends before all of them are given up, so that
+/// none can use the slot of another.
+pub fn missing(hang: &Hanging) -> usize {
+    let (token, begun) = (CancelToken::new(), AtomicUsize::new(0));
+    let patient = [0, 1].map(|n| hang[n].with_timeout(PATIENCE).with_cancel(&token));
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..OUTSIDE_CHAINS)
             .map(|n| {
-                let hasty = &hasty[n % 2];
-                scope.spawn(move || hasty.invoke(()))
+                let (patient, begun) = (&patient[n % 2], &begun);
+                scope.spawn(move || {
+                    begun.fetch_add(1, Ordering::Relaxed);
+                    patient.invoke(())
+                })
+            })
+            .collect();
+        await_that("all calls have begun", || {
+            begun.load(Ordering::Relaxed) == OUTSIDE_CHAINS
+        });
+        thread::sleep(SEND);
+        token.cancel();
+        let ended = calls.into_iter().map(|call| call.join().expect("no panic"));
+        ended.filter(|outcome| !was_sent(outcome)).count()
+    })
+}
+
+fn was_sent(outcome: &callgate_client::Result<()>) -> bool {
+    match outcome {
+        Ok(()) => true,
+        Err(error) => error.code() == Code::Cancelled && error.may_have_run(),
+    }
+}
+
+/// Makes calls of both gates at once; gives back what they came to. Directly, one of them runs to its
+/// end, after its deadline.
+fn together(hang: &Hanging) -> Vec<Code> {
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..OUTSIDE_CHAINS)
+            .map(|n| {
+                let hang = &hang[n % 2];
+                scope.spawn(move || hang.invoke(()))
             })
             .collect();
         let ended = calls.into_iter().map(|call| call.join().expect("no panic"));
-        // Directly, one of them runs to its end, which it never sees.
         ended
             .map(|outcome| outcome.map_or_else(|error| error.code(), |()| Code::Timeout))
             .collect()
-    });
-    codes
-        .into_iter()
-        .filter(|code| *code != Code::Timeout)
-        .collect()
+    })
 }

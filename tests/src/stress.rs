@@ -139,7 +139,9 @@ fn count(outcome: Result<()>, tally: &Tally, wait: impl Fn(Duration) -> Result<(
 }
 
 fn is_death(error: &Error) -> bool {
-    matches!(error.code(), Code::NotReady | Code::ProviderGone)
+    // The last where the broker is gone, too.
+    let known = [Code::NotReady, Code::ProviderGone, Code::BrokerGone];
+    known.contains(&error.code())
 }
 
 /// What each thread of such a plugin has counted: calls answered, and calls that met a death.

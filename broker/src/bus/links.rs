@@ -21,6 +21,7 @@ impl Bus {
         if let Some(link) = self.pairs.get(&pair(caller, owner)) {
             return Ok(*link);
         }
+        self.check_clocks(caller, owner)?;
         self.check_answers(caller, owner)?;
         let mut charges = Vec::new();
         for plugin in ends(caller, owner) {
@@ -38,6 +39,21 @@ impl Bus {
         }
         self.run(id, steps, now);
         Ok(id)
+    }
+
+    /// Whether two plugins have one clock: each would else take the other's deadlines for times long
+    /// past, or far ahead.
+    fn check_clocks(&self, caller: PluginId, owner: PluginId) -> Result<(), Failure> {
+        let clock = |plugin| self.members.get(&plugin).map(|member| member.clock);
+        let apart = clock(caller)
+            .zip(clock(owner))
+            .and_then(|(a, b)| a.apart(b));
+        let Some(apart) = apart else {
+            return Ok(());
+        };
+        let (caller, owner) = (self.label_of(caller), self.label_of(owner));
+        let message = format!("{caller} and {owner} cannot be linked: {apart}");
+        Err(Failure::new(Code::System, message))
     }
 
     fn too_many_links(&self, plugin: PluginId) -> Failure {

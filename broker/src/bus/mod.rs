@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker, ToPlugin};
 
+use crate::clocks::SeenClock;
 use crate::deadlines::Deadlines;
 use crate::effect::Effect;
 use crate::link::Link;
@@ -32,6 +33,8 @@ pub(crate) use extents::ExtentId;
 pub(crate) struct Member {
     pub(crate) identity: Identity,
     pub(crate) pid: u32,
+    /// By which its calls have their deadlines.
+    clock: SeenClock,
     /// Whether its status page is in order; only then may it ask for anything.
     pub(crate) ready: bool,
     gates: Quota,
@@ -163,12 +166,19 @@ impl Bus {
     }
 
     /// Takes in a plugin whose name is free.
-    pub(crate) fn admit(&mut self, plugin: PluginId, identity: Identity, pid: u32, now: Instant) {
+    pub(crate) fn admit(
+        &mut self,
+        plugin: PluginId,
+        identity: Identity,
+        (pid, clock): (u32, SeenClock),
+        now: Instant,
+    ) {
         self.names.insert(identity.name.clone(), plugin);
         let limits = self.policies.limits(&identity.name, self.limits);
         let member = Member {
             identity,
             pid,
+            clock,
             ready: false,
             gates: Quota::new(limits.gates),
             opens: Quota::new(limits.opens),

@@ -1,6 +1,6 @@
 //! Tests of the bus with plugins that are only numbers.
 
-use callgate_layout::control::{FaceState, GateState, LinkEnd, Shape};
+use callgate_layout::control::{Clock, FaceState, GateState, LinkEnd, Shape};
 use callgate_layout::envelope::Face;
 
 use super::*;
@@ -43,8 +43,10 @@ impl World {
                 name: name.into(),
                 display_name: name.to_uppercase(),
                 version: "1".into(),
+                clock: Clock::default(),
             };
-            world.bus.admit(id, identity, id.0 as u32, world.now);
+            let from = (id.0 as u32, SeenClock::default());
+            world.bus.admit(id, identity, from, world.now);
             world.ok(id, ToBroker::StatusMapped);
         }
         world.effects();
@@ -275,7 +277,9 @@ fn a_request_before_the_status_page_breaks_the_protocol() {
     let mut world = World::new(1);
     let identity = world.bus.member(A).unwrap().identity.clone();
     let c = PluginId(3);
-    world.bus.admit(c, identity, 3, world.now);
+    world
+        .bus
+        .admit(c, identity, (3, SeenClock::default()), world.now);
     let code = world.code_of(c, ToBroker::List { request: 1 });
     assert_eq!(code, Some(Code::Protocol));
     world.bus.expire(world.now + STEP);
@@ -343,4 +347,23 @@ fn a_link_that_there_was_no_memory_for_is_tried_again() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].1.route.unwrap().end.link, 2);
     assert_eq!(world.bus.next_deadline(), None);
+}
+
+/// Each took the other's deadlines for times long past.
+#[test]
+fn plugins_with_different_clocks_are_not_linked() {
+    let mut world = World::new(8);
+    for (id, offset) in [(A, Some(0)), (B, Some(100_000_000_000_000))] {
+        let clock = SeenClock::new(Clock { offset, now: 7 }, 9);
+        world.bus.members.get_mut(&id).expect("it is there").clock = clock;
+    }
+    world.provide(B, "g");
+    world.effects();
+    world.open(A, 1, "g");
+    let effects = world.effects();
+    let [Effect::Send(A, ToPlugin::OpenFailed { failure, .. })] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(failure.code, Code::System as u16);
+    assert!(world.bus.links.is_empty());
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::output::table;
 use super::{Common, Outcome};
+use crate::shown::{shown, shown_json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum What {
@@ -72,7 +73,7 @@ pub(super) fn run(common: &Common, what: Option<What>) -> Outcome {
             Some(key) => document.get(key).cloned().unwrap_or_default(),
             None => document,
         };
-        writeln!(out, "{document}")?;
+        writeln!(out, "{}", shown_json(&document))?;
     } else {
         for (_, key, columns) in LISTS
             .iter()
@@ -119,7 +120,8 @@ fn rows(document: &Value, key: &str, columns: &[&str]) -> Vec<Vec<String>> {
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        // A plugin's own words: a terminal is to show them, not to obey them.
+        Value::String(text) => shown(text).into_owned(),
+        other => shown_json(other),
     }
 }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use callgate_client::{Code, Error};
 use serde_json::json;
 
+use crate::shown::{shown, shown_json};
+
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) enum Failed {
@@ -36,8 +38,8 @@ pub(super) fn report(failed: &Failed, json: bool) -> ExitCode {
     // Where even that cannot be printed, the exit code says it.
     let _ = match failed {
         Failed::Bus(error) if json => print_json(error),
-        Failed::Bus(error) => writeln!(io::stderr(), "{error}"),
-        Failed::Other(text) => writeln!(io::stderr(), "{text}"),
+        Failed::Bus(error) => writeln!(io::stderr(), "{}", shown(&error.to_string())),
+        Failed::Other(text) => writeln!(io::stderr(), "{}", shown(text)),
         Failed::Output(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             writeln!(io::stderr(), "writing the output: {error}")
         }
@@ -54,7 +56,7 @@ fn print_json(error: &Error) -> io::Result<()> {
     let document = json!({ "error": {
         "code": error.code().as_str(), "message": error.message(), "context": error.context(),
     }});
-    writeln!(io::stdout(), "{document}")
+    writeln!(io::stdout(), "{}", shown_json(&document))
 }
 
 /// Prints a table: columns as wide as they need to be, the last one as it is.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::output::Failed;
 use super::{Common, Outcome};
+use crate::shown::{shown, shown_json};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -37,7 +38,7 @@ pub(super) fn run(common: &Common, options: &Options) -> Outcome {
     let report = measure(&echo, options)?;
     let mut out = io::stdout().lock();
     if common.json {
-        writeln!(out, "{}", report.json(options))?;
+        writeln!(out, "{}", shown_json(&report.json(options)))?;
     } else {
         report.print(&mut out, options)?;
     }
@@ -144,7 +145,7 @@ impl Report {
         writeln!(
             out,
             "{}: {} calls of {} bytes",
-            options.gate,
+            shown(&options.gate),
             self.latencies.len(),
             options.size
         )?;

@@ -58,6 +58,12 @@ impl Outcome {
     pub(crate) fn new(run: impl FnOnce(&mut Reactor, Instant) + Send + 'static) -> Outcome {
         Outcome(Box::new(run))
     }
+
+    /// Does on the broker's thread what the job has left to be done.
+    pub(super) fn run(self, reactor: &mut Reactor, now: Instant) {
+        self.0(reactor, now);
+        reactor.settle(now);
+    }
 }
 
 impl fmt::Debug for Outcome {
@@ -124,7 +130,7 @@ impl Reactor {
                     let _ = reply.send(self.connect(now));
                 }
                 Command::Snapshot(reply) => {
-                    let _ = reply.send(self.listing());
+                    self.list_for_handle(reply, now);
                 }
                 Command::SetPolicy {
                     name,
@@ -134,10 +140,7 @@ impl Reactor {
                     self.bus.set_policy(&name, policy, now);
                     let _ = reply.send(());
                 }
-                Command::Done(Outcome(run)) => {
-                    run(self, now);
-                    self.settle(now);
-                }
+                Command::Done(outcome) => outcome.run(self, now),
                 Command::Stop => self.stopping = true,
             }
         }

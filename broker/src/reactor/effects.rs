@@ -58,7 +58,7 @@ impl Reactor {
                     tracing::warn!(link, "a link is given up: {why:?}");
                 }
             }
-            Effect::Listing(to, request) => self.send_listing(to, request, now),
+            Effect::Listing(to, request) => self.list(to, request, now),
             Effect::OpenedAbsent(to, open, gate) => self.tell_failed(to, open, &gate, now),
             Effect::WhyAbsent(to, request, gate) => self.explain_absence(to, request, &gate, now),
             Effect::End(plugin, failure) => self.doomed.push_back((plugin, failure)),
@@ -77,7 +77,7 @@ impl Reactor {
     }
 
     /// As [`Reactor::send`], with what the plugin is charged until it has taken the datagram.
-    fn send_charged(
+    pub(super) fn send_charged(
         &mut self,
         to: PluginId,
         record: &ToPlugin,
@@ -205,32 +205,6 @@ impl Reactor {
             identity: member.identity.clone(),
         };
         self.send(to, &ToPlugin::LinkPeer { end, peer }, descriptors, now);
-    }
-
-    fn send_listing(&mut self, to: PluginId, request: u32, now: Instant) {
-        let Some(session) = self.sessions.get(&to) else {
-            return;
-        };
-        // A listing can be large, and lives until the plugin takes it.
-        let Some(charge) = session.listings.charge() else {
-            let message = "an earlier listing was not taken yet; ask again when it was";
-            let failure = Some(Failure::new(Code::Overloaded, message));
-            let record = ToPlugin::Answer { request, failure };
-            return self.send(to, &record, Vec::new(), now);
-        };
-        let listing = serde_json::to_vec(&self.listing()).map_err(io::Error::from);
-        let sealed = listing.and_then(|bytes| memfd::sealed("callgate-listing", &bytes));
-        match sealed {
-            Ok(file) => {
-                let (record, file) = (ToPlugin::Listing { request }, vec![Arc::new(file)]);
-                self.send_charged(to, &record, (file, Some(charge)), now);
-            }
-            Err(error) => {
-                let failure = Some(no_memory("a listing", &error));
-                let record = ToPlugin::Answer { request, failure };
-                self.send(to, &record, Vec::new(), now);
-            }
-        }
     }
 }
 

@@ -1,130 +1,160 @@
-//! Putting a listing together.
+//! Listings: who asks for one, and when the next is made.
+//!
+//! The broker's thread only takes a [`Snapshot`]; a helper thread reads the counters and writes the
+//! document. One listing is made at a time, for all who had asked when it was begun, and the broker's
+//! thread spends at most a tenth of its time on them, however many ask.
 
-use callgate_layout::tally::Tally;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::listing::{
-    BrokerEntry, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
-};
-use crate::registry::{Gate, PluginId};
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, ToPlugin};
+use callgate_layout::sys::memfd;
+use crossbeam_channel::Sender;
 
-use super::Reactor;
+use super::commands::Outcome;
+use super::effects::no_memory;
+use super::snapshot::Snapshot;
+use super::{Reactor, Timer};
+use crate::helper::Helper;
+use crate::listing::Listing;
+use crate::quota::Charge;
+use crate::registry::PluginId;
+
+/// The least time from one listing to the next.
+const LEAST_PAUSE: Duration = Duration::from_millis(5);
+/// From one to the next, so many times what the snapshot took.
+const PAUSES: u32 = 10;
+/// The most.
+const MOST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Who gets a listing.
+#[derive(Debug)]
+enum Asker {
+    /// A plugin, by the number of its request. It is charged until it has taken the listing.
+    Plugin(PluginId, u32, Charge),
+    /// The broker's handle.
+    Handle(Sender<Listing>),
+}
+
+/// What a helper has made of a snapshot: for handles, and for plugins.
+#[derive(Debug)]
+struct Made {
+    listing: Listing,
+    file: Option<io::Result<Arc<OwnedFd>>>,
+}
+
+/// Who waits for a listing, and who makes it.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    /// Started with the first listing; `None` where no thread could be started, too.
+    helper: Option<Helper<Outcome>>,
+    waiting: Vec<Asker>,
+    is_being_made: bool,
+    /// The next is not begun earlier.
+    not_before: Option<Instant>,
+}
 
 impl Reactor {
-    /// Everything on the bus now.
-    pub(super) fn listing(&self) -> Listing {
-        let (pid, socket) = (std::process::id(), self.listener.as_ref());
-        let broker = BrokerEntry {
-            pid,
-            version: env!("CARGO_PKG_VERSION").into(),
-            socket: socket.map(|listener| listener.address().to_owned()),
-            uptime_ms: self.started.elapsed().as_millis() as u64,
-            generation: socket.map_or(1, |listener| listener.generation()),
+    /// A plugin asks for a listing.
+    pub(super) fn list(&mut self, to: PluginId, request: u32, now: Instant) {
+        let Some(session) = self.sessions.get(&to) else {
+            return;
         };
-        let gates = self.bus.registry().gates();
-        Listing {
-            broker,
-            plugins: self.plugin_entries(pid),
-            ended: self.starts.entries(),
-            gates: gates
-                .map(|(name, gate, users)| self.gate_entry(name, gate, users))
-                .collect(),
-            shares: Vec::new(),
-            topics: Vec::new(),
-            links: self.link_entries(),
+        // A listing can be large, and lives until the plugin takes it.
+        let Some(charge) = session.listings.charge() else {
+            let message = "an earlier listing was not taken yet; ask again when it was";
+            let failure = Some(Failure::new(Code::Overloaded, message));
+            let record = ToPlugin::Answer { request, failure };
+            return self.send(to, &record, Vec::new(), now);
+        };
+        let asker = Asker::Plugin(to, request, charge);
+        self.listings.waiting.push(asker);
+        self.begin_listing(now);
+    }
+
+    /// The broker's handle asks for one.
+    pub(super) fn list_for_handle(&mut self, reply: Sender<Listing>, now: Instant) {
+        self.listings.waiting.push(Asker::Handle(reply));
+        self.begin_listing(now);
+    }
+
+    /// Begins a listing if somebody waits for one and it is time.
+    pub(super) fn begin_listing(&mut self, now: Instant) {
+        let listings = &mut self.listings;
+        if listings.is_being_made || listings.waiting.is_empty() {
+            return;
+        }
+        if let Some(then) = listings.not_before.filter(|then| *then > now) {
+            return self.timers.set(Timer::Listing, Some(then));
+        }
+        let begun = Instant::now();
+        let snapshot = self.snapshot();
+        let pause = begun.elapsed().saturating_mul(PAUSES);
+        let listings = &mut self.listings;
+        listings.not_before = Some(begun + pause.clamp(LEAST_PAUSE, MOST_PAUSE));
+        listings.is_being_made = true;
+        let askers = std::mem::take(&mut listings.waiting);
+        let job = move || {
+            let made = make(snapshot, &askers);
+            Outcome::new(move |reactor, now| reactor.hand_out(askers, made, now))
+        };
+        if listings.helper.is_none() {
+            listings.helper = self.way_back.helper("callgate-listing").ok();
+        }
+        match &listings.helper {
+            Some(helper) => helper.run(job),
+            // Without a thread, this one does it.
+            None => job().run(self, now),
         }
     }
 
-    fn plugin_entries(&self, own_pid: u32) -> Vec<PluginEntry> {
-        let members = self.bus.members();
-        let entries = members.map(|(id, member)| {
-            let session = self.sessions.get(&id);
-            let pages = session.and_then(|session| session.pages.as_ref());
-            let counters = pages.and_then(|pages| pages.counters().ok());
-            let counters = counters.unwrap_or_default();
-            PluginEntry {
-                name: member.identity.name.clone(),
-                display_name: member.identity.display_name.clone(),
-                version: member.identity.version.clone(),
-                pid: member.pid,
-                transport: match member.pid == own_pid {
-                    true => Transport::InProcess,
-                    false => Transport::Shm,
-                },
-                state: match member.ready {
-                    true => PluginState::Ready,
-                    false => PluginState::Starting,
-                },
-                restarts: 0,
-                calls: counters.calls,
-                errors: counters.errors,
+    /// Gives a listing to those for whom it was made.
+    fn hand_out(&mut self, askers: Vec<Asker>, made: Made, now: Instant) {
+        self.listings.is_being_made = false;
+        for asker in askers {
+            match asker {
+                Asker::Plugin(to, request, charge) => {
+                    self.hand_file_out((to, request, charge), made.file.as_ref(), now);
+                }
+                Asker::Handle(reply) => {
+                    // Who asked may have stopped waiting; then nobody misses the answer.
+                    let _ = reply.send(made.listing.clone());
+                }
             }
-        });
-        let entries = entries.chain(self.starting_entries());
-        entries.collect()
-    }
-
-    /// What the broker started and has not said hello.
-    fn starting_entries(&self) -> impl Iterator<Item = PluginEntry> {
-        let sessions = self.sessions.values();
-        let starting = sessions.filter(|session| self.bus.member(session.id).is_none());
-        starting.filter_map(|session| {
-            let name = session.expected.name.clone()?;
-            Some(PluginEntry {
-                display_name: name.clone(),
-                name,
-                version: String::new(),
-                pid: session.pid,
-                transport: Transport::Shm,
-                state: PluginState::Starting,
-                restarts: 0,
-                calls: 0,
-                errors: 0,
-            })
-        })
-    }
-
-    fn gate_entry(&self, name: &str, gate: &Gate, users: usize) -> GateEntry {
-        let tally = self.tally(gate).unwrap_or_default();
-        let shown = gate.function.as_ref().or(gate.action.as_ref());
-        GateEntry {
-            name: name.to_owned(),
-            owner: self.name_of(gate.owner),
-            signature: shown.map_or_else(String::new, |shape| shape.signature.clone()),
-            action_signature: gate.action.as_ref().map(|shape| shape.signature.clone()),
-            fingerprint: shown
-                .map_or_else(String::new, |shape| format!("{:032x}", shape.fingerprint)),
-            has_function: gate.function.is_some(),
-            has_action: gate.action.is_some(),
-            subscribers: users as u64,
-            json_fallbacks: 0,
-            calls: tally.calls,
-            errors: tally.errors,
-            p50_ns: tally.p50,
-            p99_ns: tally.p99,
         }
+        self.begin_listing(now);
     }
 
-    /// What a gate's owner has counted of it.
-    fn tally(&self, gate: &Gate) -> Option<Tally> {
-        let record = gate.record?;
-        let pages = self.sessions.get(&gate.owner)?.pages.as_ref()?;
-        pages.tally(record).ok()?
+    fn hand_file_out(
+        &mut self,
+        (to, request, charge): (PluginId, u32, Charge),
+        file: Option<&io::Result<Arc<OwnedFd>>>,
+        now: Instant,
+    ) {
+        let failure = match file {
+            Some(Ok(file)) => {
+                // Nobody can change it, so that all may have the same one.
+                let descriptors = (vec![file.clone()], Some(charge));
+                return self.send_charged(to, &ToPlugin::Listing { request }, descriptors, now);
+            }
+            Some(Err(error)) => Some(no_memory("a listing", error)),
+            None => None,
+        };
+        self.send(to, &ToPlugin::Answer { request, failure }, Vec::new(), now);
     }
+}
 
-    fn link_entries(&self) -> Vec<LinkEntry> {
-        let bytes = 2 * self.settings.limits.geometry.total_len() as u64;
-        let links = self.bus.link_ends();
-        let entries = links.map(|(id, [a, b])| LinkEntry {
-            a: self.name_of(a),
-            b: self.name_of(b),
-            same_trust_domain: true,
-            granted_bytes: bytes + self.bus.extent_bytes(id),
-        });
-        entries.collect()
-    }
-
-    fn name_of(&self, plugin: PluginId) -> String {
-        let member = self.bus.member(plugin);
-        member.map_or_else(String::new, |member| member.identity.name.clone())
-    }
+/// Makes what the askers want.
+fn make(snapshot: Snapshot, askers: &[Asker]) -> Made {
+    let listing = snapshot.listing();
+    let is_plugin = |asker: &Asker| matches!(asker, Asker::Plugin(..));
+    let file = askers.iter().any(is_plugin).then(|| {
+        let bytes = serde_json::to_vec(&listing).map_err(io::Error::from);
+        let file = bytes.and_then(|bytes| memfd::sealed("callgate-listing", &bytes));
+        file.map(Arc::new)
+    });
+    Made { listing, file }
 }

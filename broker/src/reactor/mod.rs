@@ -13,6 +13,8 @@ mod listing;
 mod outgoing;
 mod records;
 mod session;
+mod snapshot;
+mod socket;
 mod spawn;
 mod spawners;
 mod starts;
@@ -36,21 +38,23 @@ pub(crate) use commands::{Command, Outcome, WayBack};
 pub(crate) use tokens::WAKER;
 
 use crate::builder::Settings;
-use crate::bus::{Bus, ExtentId};
+use crate::bus::{Bus, ExtentId, Member};
 use crate::child::Tracked;
 use crate::deadlines::Deadlines;
 use crate::helper::Helper;
 use crate::huge;
 use crate::quota::TokenBucket;
 use crate::registry::PluginId;
-use crate::socket::Listener;
+use crate::shown::shown;
+use crate::socket::{DirectoryWatch, Listener};
 use extents::Memory;
 use held::HeldMemory;
+use listing::Listings;
 use session::{Connection, Session};
 use spawn::Exec;
 use spawners::Spawners;
 use starts::Starts;
-use tokens::{Kind, parts};
+use tokens::{DIRECTORY, Kind, parts};
 use watches::Watches;
 
 /// Records that are read from one session before it is the next one's turn.
@@ -74,6 +78,10 @@ enum Timer {
     Exec(u64),
     /// A program that has closed its connection must have ended.
     Closed(u64),
+    /// It is looked whether the socket is still there.
+    Socket,
+    /// A listing may be begun.
+    Listing,
 }
 
 /// All that the thread owns.
@@ -81,6 +89,7 @@ pub(crate) struct Reactor {
     poll: Poll,
     settings: Settings,
     listener: Option<Listener>,
+    directory: Option<DirectoryWatch>,
     commands: Receiver<Command>,
     way_back: WayBack,
     bus: Bus,
@@ -105,6 +114,7 @@ pub(crate) struct Reactor {
     next_id: u64,
     /// The bus's number, which its plugins are told.
     number: u64,
+    listings: Listings,
     timers: Deadlines<Timer>,
     readable: VecDeque<PluginId>,
     doomed: VecDeque<(PluginId, Failure)>,
@@ -133,10 +143,11 @@ impl Reactor {
         let most = settings.limits.bus_extent_mib;
         bus.limit_extents(most, huge::unit_mib(), processors / 2);
         bus.set_policies(settings.policies.clone());
-        Ok(Reactor {
+        let mut reactor = Reactor {
             poll,
             settings,
             listener,
+            directory: None,
             commands,
             way_back,
             bus,
@@ -155,6 +166,7 @@ impl Reactor {
             starts: Starts::default(),
             next_id: 1,
             number: RandomState::new().hash_one("bus"),
+            listings: Listings::default(),
             timers: Deadlines::new(),
             readable: VecDeque::new(),
             doomed: VecDeque::new(),
@@ -162,7 +174,9 @@ impl Reactor {
             warnings: TokenBucket::new(WARNINGS, WARNINGS, now),
             started: now,
             stopping: false,
-        })
+        };
+        reactor.watch_directory(now);
+        Ok(reactor)
     }
 
     /// Serves until it is told to stop.
@@ -202,6 +216,7 @@ impl Reactor {
         match parts(event.token()) {
             (Kind::Own, _) if event.token() == WAKER => self.obey(now),
             (Kind::Own, _) if event.token() == tokens::WATCHES => self.extents_gone(now),
+            (Kind::Own, _) if event.token() == DIRECTORY => self.directory_changed(now),
             (Kind::Own, _) => self.accept(now),
             (Kind::Socket, id) => {
                 let id = PluginId(id);
@@ -268,6 +283,8 @@ impl Reactor {
                 Timer::Held => self.look_at_held(now),
                 Timer::Exec(id) => self.give_up_start(id),
                 Timer::Closed(id) => self.lives_unconnected(id, now),
+                Timer::Socket => self.look_after_socket(now),
+                Timer::Listing => self.begin_listing(now),
             }
         }
         self.bus.expire(now);
@@ -325,10 +342,12 @@ impl Reactor {
         if !gone && !self.warnings.take(now) {
             return;
         }
-        let message = &failure.message;
-        match self.bus.member(session.id) {
-            Some(member) if gone => tracing::info!("{} went: {message}", member.label()),
-            Some(member) => tracing::warn!("{} is sent away: {code}: {message}", member.label()),
+        // Names and reasons may be a plugin's own words.
+        let message = shown(&failure.message);
+        let label = self.bus.member(session.id).map(Member::label);
+        match label.as_deref().map(shown) {
+            Some(label) if gone => tracing::info!("{label} went: {message}"),
+            Some(label) => tracing::warn!("{label} is sent away: {code}: {message}"),
             None if gone => tracing::debug!(pid = session.pid, "a connection went: {message}"),
             None => tracing::warn!(
                 pid = session.pid,

@@ -4,15 +4,16 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use callgate_layout::Code;
 use callgate_layout::control::{
     DecodeError, Failure, Identity, MAX_TEXT, ToBroker, VERSION, check_plugin_name,
 };
 use callgate_layout::sys::fdpass::Received;
 use callgate_layout::sys::process::{has_ended, pidfd_open};
+use callgate_layout::{Code, clock};
 
 use super::{BATCH, Reactor, Timer};
 use crate::bus::{Weight, protocol};
+use crate::clocks::SeenClock;
 use crate::descent::descends;
 use crate::quota::TokenBucket;
 use crate::registry::PluginId;
@@ -128,7 +129,8 @@ impl Reactor {
         {
             session.bucket = TokenBucket::new(rate, rate.saturating_mul(2), now);
         }
-        self.bus.admit(id, identity, pid, now);
+        let clock = SeenClock::new(identity.clock, clock::now());
+        self.bus.admit(id, identity, (pid, clock), now);
         if inspects {
             self.bus.only_inspects(id);
         }

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::control::{MAX_RECORD, ToPlugin};
-use callgate_layout::parking::{Counters, DOORBELL_LEN, STATUS_LEN, counters};
+use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{fdpass, memfd};
-use callgate_layout::tally::{self, Tally};
 use callgate_layout::view::ReadView;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
@@ -43,17 +42,8 @@ impl Pages {
         })
     }
 
-    /// What the plugin counted, read through a map that is gone afterwards.
-    pub(crate) fn counters(&self) -> io::Result<Counters> {
-        Ok(counters(&self.read_status()?))
-    }
-
-    /// What it counted of one gate, in the same way; `None` where it has no such record.
-    pub(crate) fn tally(&self, record: u16) -> io::Result<Option<Tally>> {
-        Ok(tally::read(&self.read_status()?, record))
-    }
-
-    fn read_status(&self) -> io::Result<ReadView> {
+    /// The status page, to be read through a map that is gone with it.
+    pub(crate) fn read_status(&self) -> io::Result<ReadView> {
         let status = self.status.try_clone()?;
         let page = Mapping::read_only(status, STATUS_LEN)?;
         Ok(ReadView::new(page))

@@ -5,7 +5,7 @@ use mio::Token;
 /// What a token stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The broker's own: [`WAKER`], [`LISTENER`] and [`WATCHES`].
+    /// The broker's own: [`WAKER`], [`LISTENER`], [`WATCHES`] and [`DIRECTORY`].
     Own,
     /// A session's socket.
     Socket,
@@ -21,6 +21,9 @@ pub(crate) const WAKER: Token = Token(0);
 pub(crate) const LISTENER: Token = Token(4);
 /// The memory of an extent is gone.
 pub(crate) const WATCHES: Token = Token(8);
+
+/// Something was removed from the directory of the socket.
+pub(crate) const DIRECTORY: Token = Token(12);
 
 /// The token for a numbered thing.
 pub(crate) fn token(kind: Kind, id: u64) -> Token {
@@ -52,5 +55,6 @@ mod tests {
         assert_eq!(parts(WAKER), (Kind::Own, 0));
         assert_eq!(parts(LISTENER), (Kind::Own, 1));
         assert_eq!(parts(WATCHES), (Kind::Own, 2));
+        assert_eq!(parts(DIRECTORY), (Kind::Own, 3));
     }
 }

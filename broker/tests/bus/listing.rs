@@ -1,13 +1,18 @@
 //! What `callgate ls` shows.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use callgate::listing::{Listing, PluginState, Transport};
 use callgate_layout::control::{ToBroker, ToPlugin};
 use callgate_layout::envelope::Face;
 
-use crate::support::{bus, link};
+use crate::support::{Peer, bus, link};
 
 /// Programs read this: a key that goes missing breaks them.
 #[test]
@@ -52,4 +57,83 @@ fn a_listing_names_what_is_there() {
     assert_eq!(value["gates"][1]["action_signature"], "(u32) -> T9");
     assert_eq!(value["gates"][0].get("action_signature"), None);
     assert_eq!(bus.broker.snapshot().unwrap().gates, listing.gates);
+}
+
+/// Asks for a listing, and gives back which file it came in.
+fn listed(peer: &mut Peer) -> u64 {
+    let Some((ToPlugin::Listing { .. }, mut fds)) = peer.next() else {
+        panic!("no listing");
+    };
+    let file = File::from(fds.pop().expect("it came with one"));
+    file.metadata().expect("a file").ino()
+}
+
+/// Each of many who asked at the same time had a listing made for itself.
+#[test]
+fn who_asks_at_the_same_time_gets_the_same_listing() {
+    let bus = bus();
+    let mut peers: Vec<Peer> = (0..64).map(|n| bus.plugin(&format!("p{n}"))).collect();
+    for peer in &peers {
+        peer.send(&ToBroker::List { request: 9 });
+    }
+    let files: BTreeSet<u64> = peers.iter_mut().map(listed).collect();
+    assert!(files.len() <= 32, "{} listings for 64", files.len());
+    // It is one that was begun after it was asked for, however soon that is.
+    for n in 0..10 {
+        let peer = &mut peers[0];
+        let gate = format!("new {n}");
+        assert_eq!(peer.provide(&gate, Face::Function, 7), None);
+        let listing = bus.broker.snapshot().unwrap();
+        assert!(listing.gates.iter().any(|entry| entry.name == gate), "{n}");
+    }
+}
+
+/// While a few plugins asked for large listings again and again, everybody else's requests took seconds.
+#[test]
+fn large_listings_hold_nobody_up() {
+    const PLUGINS: usize = 22;
+    let bus = bus();
+    let provider = |n: usize| {
+        let mut provider = bus.plugin(&format!("provider {n}"));
+        for gate in 0..1024 {
+            let record = Some(gate % 128);
+            let gate = format!("a gate with a name as long as most {n}.{gate}");
+            let offered = provider.provide_counted(&gate, (Face::Function, 7), record);
+            assert_eq!(offered, None);
+        }
+        provider
+    };
+    let _providers: Vec<Peer> = (0..PLUGINS).map(provider).collect();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for n in 0..4 {
+            let (bus, stop) = (&bus, &stop);
+            scope.spawn(move || {
+                let mut peer = bus.plugin(&format!("asks {n}"));
+                while !stop.load(Ordering::Relaxed) {
+                    peer.send(&ToBroker::List { request: 9 });
+                    listed(&mut peer);
+                }
+            });
+        }
+        let mut other = bus.plugin("other");
+        let begun = Instant::now();
+        let mut times = Vec::new();
+        while begun.elapsed() < Duration::from_secs(3) {
+            let asked = Instant::now();
+            let gate = format!("other {}", times.len());
+            let _ = other.provide(&gate, Face::Function, 7);
+            times.push(asked.elapsed());
+            thread::sleep(Duration::from_millis(5));
+        }
+        stop.store(true, Ordering::Relaxed);
+        times.sort_unstable();
+        let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+        println!(
+            "{} requests: median {median:?}, worst {worst:?}",
+            times.len()
+        );
+        assert!(median < Duration::from_millis(50), "{median:?}");
+        assert!(worst < Duration::from_millis(1500), "{worst:?}");
+    });
 }

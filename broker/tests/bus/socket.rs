@@ -2,7 +2,10 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use callgate::{Broker, StartError};
 use nix::unistd::{Uid, chown, geteuid};
@@ -54,7 +57,7 @@ fn a_stale_socket_is_replaced() {
 fn a_living_socket_of_another_program_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("bus.sock");
-    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let _listener = UnixListener::bind(&socket).unwrap();
     assert!(refusal(&socket).contains("answers"));
     assert!(socket.exists());
 }
@@ -142,4 +145,109 @@ fn of_a_given_path_only_the_last_directory_is_made() {
         "{why}"
     );
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// Waits until a plugin can join at a path; `None` when it never could.
+fn join_in_time(socket: &Path, name: &str) -> Option<Peer> {
+    let until = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < until {
+        if let Some(mut peer) = Peer::try_connect(socket) {
+            peer.join(name);
+            return Some(peer);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    None
+}
+
+/// What cleans up temporary files removed the socket of a living broker, which nobody could reach from
+/// then on.
+#[test]
+fn a_socket_that_is_removed_is_put_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let inner = directory.path().join("inner");
+    let socket = inner.join("bus.sock");
+    let lock = inner.join("bus.sock.lock");
+    fs::create_dir(&inner).unwrap();
+    fs::write(&lock, "4711 6").unwrap();
+    let broker = start(&socket).unwrap();
+    let mut first = Peer::connect(&socket);
+    first.join("first");
+    type Remove<'a> = &'a dyn Fn();
+    let removals: [(&str, Remove<'_>); 4] = [
+        ("socket", &|| fs::remove_file(&socket).unwrap()),
+        ("lock", &|| fs::remove_file(&lock).unwrap()),
+        ("renamed", &|| fs::rename(&socket, inner.join("x")).unwrap()),
+        ("all", &|| fs::remove_dir_all(&inner).unwrap()),
+    ];
+    for (name, remove) in removals {
+        let before = file_of(&lock);
+        remove();
+        if name == "lock" || name == "all" {
+            let until = Instant::now() + Duration::from_secs(10);
+            while file_of(&lock).is_none() || file_of(&lock) == before {
+                assert!(Instant::now() < until, "{name}: the lock is not put back");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        join_in_time(&socket, name).unwrap_or_else(|| panic!("{name}: nobody can connect"));
+        let again = refusal(&socket);
+        assert!(again.contains(&std::process::id().to_string()), "{again}");
+        let text = fs::read_to_string(&lock).unwrap();
+        assert_eq!(text, format!("{} 7\n", std::process::id()), "{name}");
+    }
+    assert!(first.is_quiet(), "who was there stays");
+    assert_eq!(broker.snapshot().unwrap().broker.generation, 7);
+    broker.stop();
+    assert!(!socket.exists() && !lock.exists());
+}
+
+fn file_of(path: &Path) -> Option<(u64, u64)> {
+    let entry = fs::symlink_metadata(path).ok()?;
+    Some((entry.dev(), entry.ino()))
+}
+
+/// A broker whose socket had been removed, and which another had taken the place of, removed that one's
+/// socket and lock when it stopped.
+#[test]
+fn a_broker_that_stops_removes_what_is_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let [socket, aside] = ["bus.sock", "aside.sock"].map(|name| directory.path().join(name));
+    let [lock, aside_lock] = [&socket, &aside].map(|path| path.with_extension("sock.lock"));
+    let old = start(&socket).unwrap();
+    let mut first = Peer::connect(&socket);
+    first.join("first");
+    // What another broker has comes to the path in one step each, so that the first cannot put its own
+    // back.
+    let _listener = UnixListener::bind(&aside).unwrap();
+    let held = fs::File::create(&aside_lock).unwrap();
+    held.lock().unwrap();
+    fs::rename(&aside_lock, &lock).unwrap();
+    fs::rename(&aside, &socket).unwrap();
+    let theirs = (file_of(&socket), file_of(&lock));
+    // It looks, and leaves things as they are.
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!((file_of(&socket), file_of(&lock)), theirs);
+    assert!(first.is_quiet(), "it serves those it has");
+    old.stop();
+    assert_eq!((file_of(&socket), file_of(&lock)), theirs);
+}
+
+/// `sudo -E callgate serve` left a directory of the super-user's in the runtime directory of the user,
+/// whose own broker did not start from then on.
+#[test]
+fn nothing_is_made_in_the_directory_of_another_user() {
+    if !geteuid().is_root() {
+        println!("skipped: only the super-user can give a directory away");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = directory.path().join("runtime");
+    fs::create_dir(&runtime).unwrap();
+    chown(&runtime, Some(Uid::from_raw(12345)), None).unwrap();
+    let why = refusal(&runtime.join("callgate/bus.sock"));
+    for word in ["belongs to user 12345", "XDG_RUNTIME_DIR", "callgate"] {
+        assert!(why.contains(word), "{why}");
+    }
+    assert_eq!(fs::read_dir(&runtime).unwrap().count(), 0);
 }

@@ -82,6 +82,7 @@ pub(crate) fn identity(name: &str) -> Identity {
         name: name.into(),
         display_name: name.to_uppercase(),
         version: "1.2.3".into(),
+        clock: callgate_layout::clock::facts(),
     }
 }
 
@@ -112,10 +113,15 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 impl Peer {
     pub(crate) fn connect(path: &Path) -> Peer {
+        Peer::try_connect(path).unwrap()
+    }
+
+    /// `None` where nobody listens.
+    pub(crate) fn try_connect(path: &Path) -> Option<Peer> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
-        connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
-        Peer::on(fd)
+        connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).ok()?;
+        Some(Peer::on(fd))
     }
 
     pub(crate) fn on(socket: OwnedFd) -> Peer {
@@ -225,12 +231,22 @@ impl Peer {
     }
 
     pub(crate) fn provide(&mut self, gate: &str, face: Face, fingerprint: u128) -> Option<Failure> {
+        self.provide_counted(gate, (face, fingerprint), None)
+    }
+
+    /// As `provide`, with a record in the status page.
+    pub(crate) fn provide_counted(
+        &mut self,
+        gate: &str,
+        (face, fingerprint): (Face, u128),
+        record: Option<u16>,
+    ) -> Option<Failure> {
         self.send(&ToBroker::Provide {
             request: 1,
             gate: gate.into(),
             face,
             shape: shape(fingerprint),
-            record: None,
+            record,
         });
         self.answer()
     }

@@ -1,13 +1,19 @@
 //! An error as it travels in place of a reply.
 
 use callgate_layout::Code;
+use callgate_layout::text::cut;
+use serde_json::{Value, json};
 
+use crate::handler::HANDLER_CODE;
 use crate::{Error, gate_type};
 
 /// How much of a message travels.
 const MESSAGE_LIMIT: usize = 4096;
-/// How much context travels; a larger one is left out, because half of it would not be JSON.
+/// How much context travels. A larger one is left out but for the handler's code, because half of it
+/// would not be JSON.
 const CONTEXT_LIMIT: usize = 16 * 1024;
+/// The member that stands in the place of a context that was left out, and has its length.
+const OMITTED: &str = "omitted_bytes";
 
 /// An [`Error`] as it travels in place of a reply. The gate is not in it: the caller knows it.
 #[gate_type]
@@ -20,19 +26,26 @@ pub(crate) struct ErrorRecord {
 
 impl From<&Error> for ErrorRecord {
     fn from(error: &Error) -> ErrorRecord {
-        let context = error.context().map(serde_json::Value::to_string);
         ErrorRecord {
             code: error.code() as u16,
-            message: clip(error.message()).to_owned(),
-            context_json: context.filter(|json| json.len() <= CONTEXT_LIMIT),
+            message: cut(error.message().to_owned(), MESSAGE_LIMIT),
+            context_json: error.context().map(clip),
             may_have_run: error.may_have_run(),
         }
     }
 }
 
-/// The longest beginning that keeps the limit and ends between two characters.
-fn clip(message: &str) -> &str {
-    &message[..message.floor_char_boundary(MESSAGE_LIMIT)]
+/// The context as JSON, or what there is room for and how much was left out.
+fn clip(context: &Value) -> String {
+    let json = context.to_string();
+    if json.len() <= CONTEXT_LIMIT {
+        return json;
+    }
+    let mut rest = json!({ OMITTED: json.len() });
+    if let Some(Value::String(code)) = context.get(HANDLER_CODE) {
+        rest[HANDLER_CODE] = cut(code.clone(), MESSAGE_LIMIT).into();
+    }
+    rest.to_string()
 }
 
 impl From<ErrorRecord> for Error {
@@ -45,7 +58,7 @@ impl From<ErrorRecord> for Error {
             );
             return Error::new(Code::Protocol, message).maybe_run();
         };
-        let mut error = Error::new(code, clip(&record.message));
+        let mut error = Error::new(code, cut(record.message, MESSAGE_LIMIT));
         if record.may_have_run {
             error = error.maybe_run();
         }

@@ -227,10 +227,24 @@ fn an_error_record_brings_an_error_across() {
 }
 
 #[test]
-fn a_long_message_is_cut_between_characters() {
+fn a_long_message_is_cut_and_says_so() {
     let error = Error::new(Code::System, "x".to_owned() + &"ß".repeat(4000));
     let back = Error::from(ErrorRecord::from(&error));
-    assert_eq!(back.message().len(), 4095);
+    assert!(back.message().len() <= 4096);
+    let mark = "ß … (cut: 3932 bytes more)";
+    assert!(back.message().ends_with(mark), "{back}");
+    // Further on it is not cut again.
+    let further = Error::from(ErrorRecord::from(&back));
+    assert_eq!(further.message(), back.message());
+}
+
+#[test]
+fn a_long_context_is_left_out_and_its_length_said() {
+    let context = serde_json::json!({ "handler_code": "FULL", "dump": "x".repeat(20_000) });
+    let error = Error::new(Code::HandlerError, "no").with_context(context);
+    let back = Error::from(ErrorRecord::from(&error));
+    let left = serde_json::json!({ "handler_code": "FULL", "omitted_bytes": 20_033 });
+    assert_eq!(back.context(), Some(&left));
 }
 
 proptest! {

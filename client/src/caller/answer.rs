@@ -14,6 +14,7 @@ use crate::chain;
 use crate::error::{Error, Result};
 use crate::link::Link;
 use crate::nested;
+use crate::refusal;
 use crate::types::GateType;
 
 /// Waits until the answer is there; an error when the link or the deadline ends first.
@@ -44,6 +45,7 @@ fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
         None => sleep_on_words(target, ticket),
     };
     target.patience.learn(clock::now() - start);
+    refusal::say();
     outcome
 }
 

@@ -8,18 +8,31 @@ use callgate_layout::sys::{inherit, process};
 use nix::sys::socket::{getsockopt, sockopt};
 
 use super::system;
+use crate::broker::BrokerName;
 use crate::error::{Error, Result};
 
 /// The connection that a plugin begins with.
 pub(super) struct Found {
     pub(super) socket: OwnedFd,
+    pub(super) broker: BrokerName,
     /// The host's process, where it has started this one.
     pub(super) host: Option<OwnedFd>,
 }
 
 impl From<OwnedFd> for Found {
     fn from(socket: OwnedFd) -> Found {
-        Found { socket, host: None }
+        let broker = BrokerName::of(&socket, None);
+        (socket, broker).into()
+    }
+}
+
+impl From<(OwnedFd, BrokerName)> for Found {
+    fn from((socket, broker): (OwnedFd, BrokerName)) -> Found {
+        Found {
+            socket,
+            broker,
+            host: None,
+        }
     }
 }
 
@@ -30,8 +43,8 @@ pub(super) fn take() -> Option<Result<Found>> {
     Some(inherited.and_then(|socket| {
         let host = host_of(&socket)?;
         Ok(Found {
-            socket,
             host: Some(host),
+            ..Found::from(socket)
         })
     }))
 }

@@ -11,6 +11,7 @@ use super::{Core, Dispatch, Door, Old};
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::intake::{Broken, Intake, Notes, Wanted};
+use crate::refusal;
 use crate::serve::Frame;
 
 /// Calls served before looking at the clock and at what else there is to do.
@@ -82,8 +83,8 @@ impl Core {
             let served = self.serve_round(&door, &mut frame, None);
             if self.token.holder().is_some() {
                 self.await_turn(&door, &mut frame, u64::MAX);
-            } else if served == 0 {
-                self.await_work(&door, &mut frame, None);
+            } else if served == 0 && !self.await_work(&door, &mut frame, None) {
+                refusal::say();
             }
         }
         self.discard(frame);
@@ -98,6 +99,7 @@ impl Core {
             let mut frame = door.with(|intake| intake.frame());
             let found = self.look_out(&door, &mut frame);
             drop(look_out);
+            refusal::say();
             match found {
                 Found::Call(next) => {
                     self.handle_next(&door, &mut frame, Some(next));
@@ -252,6 +254,8 @@ impl Core {
         let served = self.pump_until(&door, &mut frame, deadline);
         self.token.let_go();
         self.put_away(&door, frame);
+        drop(door);
+        refusal::say();
         Ok(served)
     }
 

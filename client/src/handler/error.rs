@@ -97,7 +97,7 @@ impl<E: std::error::Error + 'static> From<E> for HandlerError {
 }
 
 /// The member of an error's context that bears the handler's own code.
-const HANDLER_CODE: &str = "handler_code";
+pub(crate) const HANDLER_CODE: &str = "handler_code";
 
 impl From<HandlerError> for Error {
     fn from(error: HandlerError) -> Error {

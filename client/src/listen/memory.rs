@@ -62,6 +62,7 @@ impl Work {
             peer_bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
             bells: self.bus.served.bells.clone(),
             trust: self.bus.trust,
+            number: self.bus.number,
             bus: Arc::downgrade(&self.bus),
         }));
         self.bus.add_link(&link);

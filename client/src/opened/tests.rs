@@ -46,5 +46,8 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
         code(opened.wait_ready(soon()).map(drop)),
         Err(Code::NotReady)
     );
-    assert_eq!(code(opened.wait_known(soon())), Ok(()));
+    assert_eq!(
+        code(opened.wait_known(&BrokerName::default(), soon())),
+        Ok(())
+    );
 }

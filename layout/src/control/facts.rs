@@ -25,6 +25,19 @@ pub struct Identity {
     pub display_name: String,
     /// Its version, in whatever form it likes.
     pub version: String,
+    /// The clock by which its calls have their deadlines.
+    pub clock: Clock,
+}
+
+/// The monotonic clock of a process as it says hello. Deadlines are times of this clock, so two
+/// processes whose clocks differ cannot call each other.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// How far it is ahead of the machine's own, in nanoseconds: what its time namespace says.
+    /// `None` where the process cannot tell.
+    pub offset: Option<i64>,
+    /// What it shows, in nanoseconds.
+    pub now: u64,
 }
 
 /// A plugin as its linked peers are told of it.

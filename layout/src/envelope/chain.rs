@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {
     /// Its name, which only needs to differ from those of other chains under way. Both sides of
-    /// the first call derive it from where that call lies ([`Chain::begun_by`]).
+    /// the first call derive it from where that call lies ([`ChainNames::begun_by`]).
     pub id: u64,
     /// How many handlers of it are under way.
     pub depth: u8,
@@ -17,15 +17,6 @@ const IN_PROCESS: u64 = 1 << 62;
 pub const MAX_DEPTH: u8 = 64;
 
 impl Chain {
-    /// The chain that a call begins which is not made by a handler: by the end of the link that
-    /// it is made at, its slot and the slot's generation.
-    #[inline]
-    pub fn begun_by(link: u64, side: u8, slot: u8, generation: u32) -> Chain {
-        let end = link << 1 | u64::from(side & 1);
-        let id = end << 38 | u64::from(slot & 63) << 32 | u64::from(generation);
-        Chain::named(id & !IN_PROCESS)
-    }
-
     /// The chain that a call begins which passes through no link, by a name that its thread drew.
     #[inline]
     pub fn begun_here(name: u64) -> Chain {
@@ -37,5 +28,71 @@ impl Chain {
     fn named(id: u64) -> Chain {
         let id = id | 1 << 63;
         Chain { id, depth: 0 }
+    }
+}
+
+/// The names of the chains that calls begin at one end of a link.
+///
+/// A name has 62 bits that are derived: the bus's random number, exclusive-or the link's end above the
+/// lowest 38 bits, exclusive-or slot and generation in these. So the names of one bus differ by
+/// construction, for as many links as there are numbers of 23 bits. Two chains of two buses that are under
+/// way at the same time have the same name with a probability of 2^-62, because one of the two random
+/// numbers would have to be what the other one and both places make it: in a process with 1,000 chains
+/// under way on each of two buses, some two have with 2^-42.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainNames(u64);
+
+impl ChainNames {
+    /// Those of an end of a link, on the bus with this number.
+    pub fn new(bus: u64, link: u64, side: u8) -> ChainNames {
+        let end = link << 1 | u64::from(side & 1);
+        ChainNames((bus ^ end.rotate_left(38)) & !IN_PROCESS)
+    }
+
+    /// The chain that a call begins which is not made by a handler, by its slot and the slot's
+    /// generation.
+    #[inline]
+    pub fn begun_by(self, slot: u8, generation: u32) -> Chain {
+        let ChainNames(base) = self;
+        Chain::named(base ^ (u64::from(slot & 63) << 32 | u64::from(generation)))
+    }
+}
+
+#[cfg(all(test, not(callgate_loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::{any, prop_assert_ne, proptest};
+
+    proptest! {
+        #[test]
+        fn the_names_of_a_bus_differ(
+            bus: u64, ends in any::<[(u32, bool); 2]>(), slots in any::<[u8; 2]>(), counts: [u32; 2],
+        ) {
+            let place = |n: usize| (ends[n].0 >> 9, ends[n].1, slots[n] & 63, counts[n]);
+            let name = |n: usize| {
+                let (link, side, slot, generation) = place(n);
+                ChainNames::new(bus, link.into(), side.into()).begun_by(slot, generation).id
+            };
+            if place(0) != place(1) {
+                prop_assert_ne!(name(0), name(1));
+            }
+        }
+
+        /// A handler ran in the middle of another one, in a process on two buses: both had counted their
+        /// links from 1.
+        #[test]
+        fn the_same_place_on_another_bus_has_another_name(a: u64, b: u64, link: u16, count: u32) {
+            // Those bits are not of the number.
+            if (a ^ b) << 2 != 0 {
+                let name = |bus| ChainNames::new(bus, link.into(), 0).begun_by(3, count).id;
+                prop_assert_ne!(name(a), name(b));
+            }
+        }
+
+        #[test]
+        fn no_name_is_that_of_a_chain_inside_a_process(bus: u64, link: u64, slot: u8, count: u32, own: u64) {
+            let name = ChainNames::new(bus, link, 1).begun_by(slot, count);
+            prop_assert_ne!(name, Chain::begun_here(own));
+        }
     }
 }

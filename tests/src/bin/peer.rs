@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use callgate_client::{Code, Context, HandlerError, Plugin, Result, View};
+use callgate_client::{Code, Context, HandlerError, Plugin, Result, View, WaitPolicy};
 use callgate_tests::shorthand::connect_early;
-use callgate_tests::{PATIENCE, hosts, lending, spans, suite};
+use callgate_tests::{PATIENCE, filter, hosts, lending, proc, spans, suite};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +40,9 @@ fn main() {
     if role == "large" {
         let keep_idle = Duration::from_millis(more[0].parse().expect("a number"));
         return callgate_tests::large::run(name, keep_idle).expect("obeying");
+    }
+    if role == "filtered" {
+        return filtered(name, more);
     }
     if role == "hasty" {
         return hasty(name);
@@ -192,6 +195,39 @@ fn hasty(name: &str) {
     }
 }
 
+/// Has `futex_waitv` refused with an error number, `before` connecting or `after`. Says what connecting
+/// comes to; then calls a gate `P.Sleep` for so many milliseconds on each line, and says what came of
+/// it and how many ticks of a processor this took.
+fn filtered(name: &str, more: &[String]) {
+    let [when, errno] = more else {
+        panic!("usage: callgate-peer filtered NAME before|after ERRNO");
+    };
+    let errno = errno.parse().expect("a number");
+    if when == "before" {
+        filter::refuse_waitv(errno);
+        let broker = callgate::Broker::builder().without_socket().start();
+        println!("{}", broker.expect_err("no broker without it"));
+    }
+    let builder = Plugin::builder(name).wait_policy(WaitPolicy::Park);
+    let plugin = match builder.connect() {
+        Ok(plugin) => plugin,
+        Err(error) => return println!("{error}"),
+    };
+    let sleep = plugin.subscriber::<(u64,), ()>("P.Sleep").expect("opening");
+    sleep.wait_ready(PATIENCE).expect("its provider");
+    filter::refuse_waitv(errno);
+    println!("ready");
+    for line in std::io::stdin().lines().map_while(std::io::Result::ok) {
+        let before = proc::ticks(std::process::id());
+        let outcome = sleep.invoke((line.parse().expect("a number"),));
+        let used = proc::ticks(std::process::id()) - before;
+        println!(
+            "{} {used}",
+            outcome.map_or_else(|error| error.code().as_str(), |()| "OK")
+        );
+    }
+}
+
 /// Provides one gate of every kind.
 fn provider(plugin: &Plugin, name: &str) -> Result<()> {
     let gate = |what: &str| format!("{name}.{what}");
@@ -272,8 +308,9 @@ fn caller(plugin: &Plugin, of: &str) -> Result<()> {
                 answered += 1;
             }
             Err(error) => {
-                let is_death = matches!(error.code(), Code::NotReady | Code::ProviderGone);
-                assert!(is_death, "{error}");
+                // The last where the broker is gone, too.
+                let known = [Code::NotReady, Code::ProviderGone, Code::BrokerGone];
+                assert!(known.contains(&error.code()), "{error}");
                 gone += 1;
                 let _ = add.wait_ready(Duration::from_millis(200));
             }

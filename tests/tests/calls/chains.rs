@@ -198,3 +198,68 @@ fn a_crowd_leaves_slots_for_chains_on_a_thread() {
 fn a_crowd_leaves_slots_for_chains_in_a_pump() {
     a_crowd_leaves_slots_for_chains(Dispatch::Pump);
 }
+
+/// A process was on two buses, both of which counted their links from 1: a call on one of them seemed to
+/// belong to the chain that was under way on the other, and its handler ran in the middle of that one's.
+#[test]
+fn chains_of_two_buses_are_two() {
+    let buses = [Bus::start(programs!()), Bus::start(programs!())];
+    let slow = buses[0].plugin("Z");
+    let _slow = slow.provide("Z.Slow", || thread::sleep(Duration::from_millis(200)));
+    let is_inside = Arc::new(AtomicBool::new(false));
+    let [x, y] = ["X", "Y"].map(|name| {
+        let bus = &buses[usize::from(name == "Y")];
+        bus.builder(name)
+            .dispatch(Dispatch::Pump)
+            .connect()
+            .unwrap()
+    });
+    let callers = [buses[0].plugin("C"), buses[1].plugin("C")];
+    // Filled once it can be opened: the first link of each bus is that of its caller.
+    let onward = Arc::new(std::sync::OnceLock::<callgate_client::Subscriber<(), ()>>::new());
+    let (seen, next) = (is_inside.clone(), onward.clone());
+    let outer = move || -> Result<(), HandlerError> {
+        seen.store(true, Ordering::SeqCst);
+        next.get().expect("it was opened").invoke(())?;
+        seen.store(false, Ordering::SeqCst);
+        Ok(())
+    };
+    let _outer = x.provide("X.Outer", outer).unwrap();
+    let seen = is_inside.clone();
+    let _inner = y
+        .provide("Y.Inner", move || seen.load(Ordering::SeqCst))
+        .unwrap();
+    let outer = open::<(), ()>(&callers[0], "X.Outer");
+    let inner = open::<(), bool>(&callers[1], "Y.Inner");
+    onward.set(open(&x, "Z.Slow")).expect("it is empty");
+    let [begins, ends] = [const { AtomicBool::new(false) }; 2];
+    thread::scope(|scope| {
+        // One thread serves both, and no other one does any more.
+        scope.spawn(|| {
+            for plugin in [&x, &y] {
+                plugin.pump(Instant::now()).unwrap();
+            }
+            begins.store(true, Ordering::SeqCst);
+            while !ends.load(Ordering::SeqCst) {
+                for plugin in [&x, &y] {
+                    plugin
+                        .pump(Instant::now() + Duration::from_millis(2))
+                        .unwrap();
+                }
+            }
+        });
+        await_that("somebody serves", || begins.load(Ordering::SeqCst));
+        let call = scope.spawn(|| outer.invoke(()));
+        await_that("the outer handler runs", || {
+            is_inside.load(Ordering::SeqCst)
+        });
+        let was_inside = inner.invoke(());
+        let outcome = call.join().expect("no panic");
+        ends.store(true, Ordering::SeqCst);
+        outcome.unwrap();
+        assert!(
+            !was_inside.unwrap(),
+            "a handler ran in the middle of another"
+        );
+    });
+}

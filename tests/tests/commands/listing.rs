@@ -1,5 +1,6 @@
 //! `callgate ls`
 
+use callgate_client::HandlerError;
 use callgate_tests::shorthand::open;
 use callgate_tests::{Bus, programs};
 use serde_json::Value;
@@ -197,4 +198,46 @@ fn people_get_tables() {
     assert!(line("P.Add ").contains("(u64, u64) -> u64"));
     assert!(line("links").contains("none"));
     assert!(!outcome.stdout.contains('\u{1b}'));
+}
+
+/// A plugin whose version or signature had escape sequences in it cleared the screen of whoever looked
+/// at the bus, and could write on it what it liked.
+#[test]
+fn what_plugins_say_of_themselves_is_shown_and_not_obeyed() {
+    let bus = Bus::start(programs!());
+    let hostile = "1\u{1b}[2J\u{7}\u{9b}31m\r\n\u{202e}\u{2066}\u{7f}";
+    let name = "P\u{202e}\u{2028}";
+    let builder = bus.builder(name).version(hostile).display_name(hostile);
+    let plugin = builder.connect().expect("the bus");
+    let _gate = plugin.provide(&format!("{name}.G"), |n: u64| n).unwrap();
+    let is_plain = |text: &str| {
+        let mut characters = text.chars();
+        !characters.any(|c| c.is_control() && c != '\n' || "\u{202e}\u{2028}\u{2066}".contains(c))
+    };
+    let table = run(&bus.socket(), &["ls"]).stdout;
+    assert!(is_plain(&table), "{table:?}");
+    let line = table.lines().find(|line| line.contains("1\\u{1b}[2J"));
+    let line = line.unwrap_or_else(|| panic!("the version is not shown: {table}"));
+    assert!(line.contains("\\u{9b}31m\\u{d}\\u{a}\\u{202e}"), "{line}");
+    // Programs get it as it is, and terminals nothing that they obey.
+    let document = run(&bus.socket(), &["ls", "--json"]);
+    assert!(is_plain(&document.stdout), "{:?}", document.stdout);
+    let document = document.json();
+    assert_eq!(by_name(&document["plugins"], name)["version"], hostile);
+}
+
+/// As above, where it is an error that a plugin has worded.
+#[test]
+fn what_a_handler_fails_with_is_shown_and_not_obeyed() {
+    let bus = Bus::start(programs!());
+    let plugin = bus.plugin("P");
+    let _gate = plugin.provide("P.G", |_: Vec<u8>| -> Result<Vec<u8>, HandlerError> {
+        Err(HandlerError::new("NO", "\u{1b}]0;mine\u{7}"))
+    });
+    let outcome = run(&bus.socket(), &["ping", "P.G", "--count", "1"]);
+    assert!(
+        outcome.stderr.contains("\\u{1b}]0;mine\\u{7}"),
+        "{outcome:?}"
+    );
+    assert!(!outcome.stderr.contains('\u{1b}'), "{outcome:?}");
 }

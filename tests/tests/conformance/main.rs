@@ -69,6 +69,7 @@ in_every_mode! {
     life::a_gate_may_be_waited_for_before_there_is_a_provider,
     life::a_gate_may_move_between_processes_while_it_is_called,
     times::an_expired_call_is_not_run,
+    times::a_call_without_time_is_not_made,
     times::a_handler_sees_the_time_that_is_left,
     times::a_handler_sees_that_nobody_waits,
     times::a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline,

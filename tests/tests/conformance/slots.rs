@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use callgate_client::{Code, Plugin, Subscriber};
 use callgate_tests::shorthand::pattern;
-use callgate_tests::slots::expect_all;
+use callgate_tests::slots::{expect_all, expect_turns};
 
 use crate::setup::{Mode, Setup};
 
@@ -24,7 +24,7 @@ pub(crate) fn late_answers_are_dropped_and_give_slots_and_payloads_back(mode: Mo
     if mode == Mode::Direct {
         let hasty = late.with_timeout(Duration::from_millis(5));
         assert_eq!(hasty.invoke((10, vec![1])).unwrap(), [1]);
-        return expect_all(&setup.caller);
+        return expect_turns(&setup.caller);
     }
     expect_lateness(&late, 10, 80, (2, 4));
     for _ in 0..4 {

@@ -28,6 +28,35 @@ pub(crate) fn an_expired_call_is_not_run(mode: Mode) {
     assert_eq!(serial.invoke(()).unwrap(), 0, "expired calls were run");
 }
 
+/// With a zero timeout, a call that found its provider awake was answered, and another was not: what
+/// became of it was luck.
+pub(crate) fn a_call_without_time_is_not_made(mode: Mode) {
+    let setup = Setup::new(mode);
+    let serial = setup.open::<(), u64>("S.Serial");
+    let none = serial.with_timeout(Duration::ZERO);
+    // It says how things are now.
+    none.wait_ready(Duration::ZERO).expect("the gate is there");
+    for _ in 0..200 {
+        let error = none.invoke(()).expect_err("it has no time");
+        assert_eq!(error.code(), Code::Timeout, "{error}");
+        assert_eq!(error.gate(), Some("S.Serial"));
+        assert!(!error.may_have_run(), "{error}");
+        let error = none.invoke_ref(&()).expect_err("it has no time");
+        assert_eq!(error.code(), Code::Timeout, "{error}");
+    }
+    assert_eq!(serial.invoke(()).unwrap(), 0, "one of them was run");
+    let absent = setup.caller.subscriber::<(), u64>("S.NoSuchGate").unwrap();
+    let absent = absent.with_timeout(Duration::ZERO);
+    let codes = [
+        absent.invoke(()).map(drop),
+        absent.wait_ready(Duration::ZERO),
+    ];
+    assert!(codes.iter().all(|code| {
+        let error = code.as_ref().expect_err("nobody provides it");
+        error.code() == Code::NotReady
+    }));
+}
+
 /// A handler that could not know that it was in a hurry.
 pub(crate) fn a_handler_sees_the_time_that_is_left(mode: Mode) {
     let setup = Setup::new(mode);

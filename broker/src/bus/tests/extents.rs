@@ -179,7 +179,9 @@ fn a_dead_writers_charge_goes_with_it() {
     let why = Failure::new(Code::ProviderGone, "killed");
     world.bus.remove(A, &why, world.now);
     let serial = serial(&world.effects());
-    world.bus.admit(A, identity, 1, world.now);
+    world
+        .bus
+        .admit(A, identity, (1, SeenClock::default()), world.now);
     assert_eq!(world.used(), (0, 8));
     world.bus.extents_freed(&[serial], world.now);
     assert_eq!(world.used(), (0, 0));

@@ -1,0 +1,167 @@
+//! What is on the bus at a moment, and what its plugins have counted.
+
+use std::collections::HashMap;
+
+use callgate_layout::parking::counters;
+use callgate_layout::tally;
+
+use super::Reactor;
+use super::session::Pages;
+use crate::listing::{
+    BrokerEntry, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
+};
+use crate::registry::{Gate, PluginId};
+
+/// A listing without what is counted in status pages.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    listing: Listing,
+    /// The pages of each plugin in the listing, in that order.
+    pages: Vec<Option<Pages>>,
+    /// For each plugin, which gates of the listing are its own, and their records in its status page.
+    gates: Vec<Vec<(usize, u16)>>,
+}
+
+impl Snapshot {
+    /// The listing, with what each plugin has counted until now. Maps each status page once.
+    pub(super) fn listing(self) -> Listing {
+        let Snapshot {
+            mut listing,
+            pages,
+            gates,
+        } = self;
+        let plugins = listing.plugins.iter_mut();
+        for ((plugin, pages), own) in plugins.zip(pages).zip(gates) {
+            // One that cannot be mapped is shown without its counters.
+            let Some(Ok(page)) = pages.map(|pages| pages.read_status()) else {
+                continue;
+            };
+            let all = counters(&page);
+            (plugin.calls, plugin.errors) = (all.calls, all.errors);
+            for (at, record) in own {
+                let tally = tally::read(&page, record).unwrap_or_default();
+                if let Some(gate) = listing.gates.get_mut(at) {
+                    (gate.calls, gate.errors) = (tally.calls, tally.errors);
+                    (gate.p50_ns, gate.p99_ns) = (tally.p50, tally.p99);
+                }
+            }
+        }
+        listing
+    }
+}
+
+impl Reactor {
+    /// Everything on the bus now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let (pid, socket) = (std::process::id(), self.listener.as_ref());
+        let broker = BrokerEntry {
+            pid,
+            version: env!("CARGO_PKG_VERSION").into(),
+            socket: socket.map(|listener| listener.address().to_owned()),
+            uptime_ms: self.started.elapsed().as_millis() as u64,
+            generation: socket.map_or(1, |listener| listener.generation()),
+        };
+        let members = || self.bus.members().enumerate();
+        let places: HashMap<PluginId, usize> = members().map(|(at, (id, _))| (id, at)).collect();
+        let mut records = vec![Vec::new(); places.len()];
+        let mut gates = Vec::new();
+        for (name, gate, users) in self.bus.registry().gates() {
+            if let (Some(owner), Some(record)) = (places.get(&gate.owner), gate.record) {
+                records[*owner].push((gates.len(), record));
+            }
+            gates.push(self.gate_entry(name, gate, users));
+        }
+        let pages_of = |id| self.sessions.get(&id)?.pages.clone();
+        Snapshot {
+            pages: members().map(|(_, (id, _))| pages_of(id)).collect(),
+            gates: records,
+            listing: Listing {
+                broker,
+                plugins: self.plugin_entries(pid),
+                ended: self.starts.entries(),
+                gates,
+                shares: Vec::new(),
+                topics: Vec::new(),
+                links: self.link_entries(),
+            },
+        }
+    }
+
+    fn plugin_entries(&self, own_pid: u32) -> Vec<PluginEntry> {
+        let entries = self.bus.members().map(|(_, member)| PluginEntry {
+            name: member.identity.name.clone(),
+            display_name: member.identity.display_name.clone(),
+            version: member.identity.version.clone(),
+            pid: member.pid,
+            transport: match member.pid == own_pid {
+                true => Transport::InProcess,
+                false => Transport::Shm,
+            },
+            state: match member.ready {
+                true => PluginState::Ready,
+                false => PluginState::Starting,
+            },
+            restarts: 0,
+            calls: 0,
+            errors: 0,
+        });
+        entries.chain(self.starting_entries()).collect()
+    }
+
+    /// What the broker started and has not said hello.
+    fn starting_entries(&self) -> impl Iterator<Item = PluginEntry> {
+        let sessions = self.sessions.values();
+        let starting = sessions.filter(|session| self.bus.member(session.id).is_none());
+        starting.filter_map(|session| {
+            let name = session.expected.name.clone()?;
+            Some(PluginEntry {
+                display_name: name.clone(),
+                name,
+                version: String::new(),
+                pid: session.pid,
+                transport: Transport::Shm,
+                state: PluginState::Starting,
+                restarts: 0,
+                calls: 0,
+                errors: 0,
+            })
+        })
+    }
+
+    fn gate_entry(&self, name: &str, gate: &Gate, users: usize) -> GateEntry {
+        let shown = gate.function.as_ref().or(gate.action.as_ref());
+        GateEntry {
+            name: name.to_owned(),
+            owner: self.name_of(gate.owner),
+            signature: shown.map_or_else(String::new, |shape| shape.signature.clone()),
+            action_signature: gate.action.as_ref().map(|shape| shape.signature.clone()),
+            fingerprint: shown
+                .map_or_else(String::new, |shape| format!("{:032x}", shape.fingerprint)),
+            has_function: gate.function.is_some(),
+            has_action: gate.action.is_some(),
+            subscribers: users as u64,
+            json_fallbacks: 0,
+            calls: 0,
+            errors: 0,
+            p50_ns: 0,
+            p99_ns: 0,
+        }
+    }
+
+    fn link_entries(&self) -> Vec<LinkEntry> {
+        let bytes = 2 * self.settings.limits.geometry.total_len() as u64;
+        let links = self.bus.link_ends();
+        let entries = links.map(|(id, [a, b])| LinkEntry {
+            a: self.name_of(a),
+            b: self.name_of(b),
+            same_trust_domain: true,
+            granted_bytes: bytes + self.bus.extent_bytes(id),
+        });
+        entries.collect()
+    }
+
+    fn name_of(&self, plugin: PluginId) -> String {
+        let member = self.bus.member(plugin);
+        member.map_or_else(String::new, |member| member.identity.name.clone())
+    }
+}

@@ -1,0 +1,61 @@
+//! Numbers for requests and open gates.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Counts through all numbers of 32 bits, again and again, and passes over those that are in use: a gate
+/// may stay open for as long as 2^32 requests take.
+#[derive(Debug)]
+pub(crate) struct Numbers {
+    next: AtomicU32,
+}
+
+impl Numbers {
+    pub(crate) fn new() -> Numbers {
+        Numbers {
+            next: AtomicU32::new(1),
+        }
+    }
+
+    /// Puts something under the next number that nothing in the map has.
+    pub(crate) fn insert<T>(&self, map: &mut HashMap<u32, T>, value: T) -> u32 {
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if let Entry::Vacant(place) = map.entry(number) {
+                place.insert(value);
+                return number;
+            }
+        }
+    }
+
+    /// The next number that nothing in the map has.
+    pub(crate) fn unused<T>(&self, map: &HashMap<u32, T>) -> u32 {
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if !map.contains_key(&number) {
+                return number;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A gate that had been open since before the numbers came round lost its number to another one,
+    /// and the broker ended the session.
+    #[test]
+    fn numbers_in_use_are_passed_over() {
+        let numbers = Numbers {
+            next: AtomicU32::new(u32::MAX - 1),
+        };
+        let mut map = HashMap::from([(u32::MAX, 'a'), (0, 'b'), (2, 'c')]);
+        let new = ['d', 'e', 'f'].map(|value| numbers.insert(&mut map, value));
+        assert_eq!(new, [u32::MAX - 1, 1, 3]);
+        assert_eq!((map[&u32::MAX], map[&0], map[&2]), ('a', 'b', 'c'));
+        numbers.next.store(0, Ordering::Relaxed);
+        assert_eq!(numbers.unused(&map), 4);
+    }
+}

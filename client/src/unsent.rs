@@ -1,0 +1,114 @@
+//! What the control thread has for the broker while the broker does not read.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use callgate_layout::sys::fdpass;
+use parking_lot::Mutex;
+
+use crate::broker::BrokerName;
+use crate::error::Result;
+
+/// The most records that wait. They answer records of the broker's, which keeps no more than about so
+/// many for one plugin.
+const MOST: usize = 16_384;
+
+/// Records in the order in which they are to be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Unsent {
+    queue: Mutex<VecDeque<Box<[u8]>>>,
+}
+
+impl Unsent {
+    /// Sends a record, or queues it where others wait already or the socket is full.
+    pub(crate) fn send(&self, socket: &OwnedFd, broker: &BrokerName, record: &[u8]) -> Result<()> {
+        let mut queue = self.queue.lock();
+        if queue.is_empty() && try_send(socket, broker, record)? {
+            return Ok(());
+        }
+        if queue.len() >= MOST {
+            let what = format!("does not read its socket, for which {MOST} records wait");
+            return Err(broker.is_late(&what));
+        }
+        queue.push_back(record.into());
+        Ok(())
+    }
+
+    /// Sends what goes; whether something is left.
+    pub(crate) fn flush(&self, socket: &OwnedFd, broker: &BrokerName) -> Result<bool> {
+        let mut queue = self.queue.lock();
+        while let Some(record) = queue.front() {
+            if !try_send(socket, broker, record)? {
+                return Ok(true);
+            }
+            queue.pop_front();
+        }
+        Ok(false)
+    }
+
+    /// Whether anything waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.lock().is_empty()
+    }
+
+    /// Forgets what waits, because the session is over.
+    pub(crate) fn clear(&self) {
+        self.queue.lock().clear();
+    }
+}
+
+/// Sends a record if the socket has room for it.
+fn try_send(socket: &OwnedFd, broker: &BrokerName, record: &[u8]) -> Result<bool> {
+    loop {
+        match fdpass::send(socket.as_fd(), record, &[]) {
+            Ok(()) => return Ok(true),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => return Ok(false),
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(broker.gone(&error.to_string())),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callgate_layout::Code;
+
+    /// The control thread waited for the broker to read, and did not hear of its peers' deaths.
+    #[test]
+    fn records_wait_in_order_and_nobody_waits_for_them() {
+        let (ours, theirs) = fdpass::pair().unwrap();
+        let (unsent, broker) = (Unsent::default(), BrokerName::default());
+        let mut sent = 0_u32;
+        while unsent.is_empty() {
+            unsent.send(&ours, &broker, &sent.to_le_bytes()).unwrap();
+            sent += 1;
+        }
+        for _ in 0..100 {
+            unsent.send(&ours, &broker, &sent.to_le_bytes()).unwrap();
+            sent += 1;
+        }
+        let (mut buffer, mut came) = ([0; 64], 0_u32);
+        while came < sent {
+            let received = fdpass::receive_plain(theirs.as_fd(), &mut buffer).unwrap();
+            assert_eq!(buffer[..received.len], came.to_le_bytes());
+            came += 1;
+            let left = unsent.flush(&ours, &broker).unwrap();
+            assert_eq!(left, !unsent.is_empty());
+        }
+        assert!(unsent.is_empty());
+    }
+
+    /// Whoever never reads must not fill this process's memory.
+    #[test]
+    fn what_waits_is_bounded() {
+        let (ours, _theirs) = fdpass::pair().unwrap();
+        let (unsent, broker) = (Unsent::default(), BrokerName::default());
+        let refused = (0..2 * MOST).find_map(|_| unsent.send(&ours, &broker, &[0; 8]).err());
+        assert_eq!(refused.map(|error| error.code()), Some(Code::Timeout));
+        assert_eq!(unsent.queue.lock().len(), MOST);
+    }
+}

@@ -1,0 +1,165 @@
+//! The control thread of a plugin whose broker is stopped: it hears of its peers' deaths all the same.
+//! The broker here is the test, which sends the records of a broker and reads none.
+
+#![allow(clippy::unwrap_used)]
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_client::{Code, Plugin};
+use callgate_layout::control::{
+    Clock, FaceState, GateState, Identity, Limits, LinkEnd, MAX_RECORD, PeerInfo, Route, ToBroker,
+    ToPlugin,
+};
+use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
+use callgate_layout::sys::process::pidfd_open;
+use callgate_layout::sys::{fdpass, memfd};
+use callgate_layout::{Geometry, clock};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const END: LinkEnd = LinkEnd { link: 1, side: 0 };
+
+/// The broker's end of a plugin's connection.
+struct Broker(OwnedFd);
+
+impl Broker {
+    fn send(&self, record: &ToPlugin, descriptors: &[OwnedFd]) -> bool {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        let bytes = record.encode().unwrap();
+        fdpass::send(self.0.as_fd(), &bytes, &descriptors).is_ok()
+    }
+
+    /// The next record, if one comes.
+    fn read(&self) -> Option<ToBroker> {
+        let (until, mut buffer) = (Instant::now() + PATIENCE, vec![0; MAX_RECORD]);
+        while Instant::now() < until {
+            match fdpass::receive_plain(self.0.as_fd(), &mut buffer) {
+                Ok(received) => return Some(ToBroker::decode(&buffer[..received.len]).unwrap()),
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        None
+    }
+
+    /// Reads until a record comes that is wanted.
+    fn await_record<T>(&self, wanted: impl Fn(ToBroker) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = wanted(self.read().expect("a record")) {
+                return found;
+            }
+        }
+    }
+}
+
+fn memory(len: usize) -> OwnedFd {
+    memfd::create("callgate-test", len).unwrap()
+}
+
+fn welcome(broker: &Broker) {
+    broker.await_record(|record| matches!(record, ToBroker::Hello(_)).then_some(()));
+    let limits = Limits {
+        gates: 9,
+        opens: 9,
+        links: 9,
+        extent_mib: 9,
+    };
+    let record = ToPlugin::Welcome {
+        bus: 1,
+        plugin: 1,
+        limits,
+    };
+    assert!(broker.send(&record, &[memory(DOORBELL_LEN), memory(STATUS_LEN)]));
+    broker.await_record(|record| (record == ToBroker::StatusMapped).then_some(()));
+}
+
+/// Answers the opening of a gate with a link to a process that provides it.
+fn link(broker: &Broker, peer: u32) {
+    let open = broker.await_record(|record| match record {
+        ToBroker::Open { open, .. } => Some(open),
+        _ => None,
+    });
+    let geometry = Geometry::DEFAULT;
+    let (end, len) = (END, geometry.total_len());
+    assert!(broker.send(&ToPlugin::NewOutbox { end, geometry }, &[memory(len)]));
+    broker.await_record(|record| (record == ToBroker::OutboxMapped { end }).then_some(()));
+    let info = PeerInfo {
+        plugin: 2,
+        pid: peer,
+        identity: Identity {
+            name: "Peer".into(),
+            display_name: "Peer".into(),
+            version: "1".into(),
+            clock: Clock::default(),
+        },
+    };
+    let pages = [len, STATUS_LEN, DOORBELL_LEN].map(memory);
+    let pidfd = pidfd_open(peer).unwrap();
+    let descriptors: Vec<OwnedFd> = pages.into_iter().chain([pidfd]).collect();
+    assert!(broker.send(&ToPlugin::LinkPeer { end, peer: info }, &descriptors));
+    broker.await_record(|record| (record == ToBroker::PeerMapped { end }).then_some(()));
+    let state = GateState {
+        owner: Some("Peer".into()),
+        generation: 1,
+        function: FaceState::Ready,
+        action: FaceState::Absent,
+        route: Some(Route { end, index: 0 }),
+    };
+    assert!(broker.send(&ToPlugin::GateState { open, state }, &[]));
+}
+
+/// While the broker did not read, the control thread waited up to five seconds for it with each record
+/// that it had to send, and calls to a killed plugin hung as long.
+#[test]
+fn deaths_are_heard_of_while_the_broker_does_not_read() {
+    let (ours, theirs) = fdpass::pair().unwrap();
+    let broker = Broker(ours);
+    let mut peer = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let plugin = thread::spawn(|| Plugin::builder("P").descriptor(theirs).connect());
+    welcome(&broker);
+    let plugin = plugin.join().unwrap().unwrap();
+    let gate = thread::scope(|scope| {
+        let gate = scope.spawn(|| plugin.subscriber::<(), u64>("Peer.Gate"));
+        link(&broker, peer.id());
+        gate.join().unwrap().unwrap()
+    });
+    let gate = gate.with_timeout(PATIENCE);
+    thread::scope(|scope| {
+        let call = scope.spawn(|| gate.invoke(()));
+        // Each of these is answered, and the answers are not read: more than the socket takes.
+        let strange = LinkEnd { link: 77, side: 1 };
+        let grant = ToPlugin::Grant {
+            end: strange,
+            index: 0,
+            gate: "G".into(),
+            function: None,
+            action: None,
+        };
+        let (mut asked, until) = (0, Instant::now() + Duration::from_millis(500));
+        while asked < 3_000 && Instant::now() < until {
+            asked += u32::from(broker.send(&grant, &[]));
+        }
+        assert!(asked > 300, "the socket takes as many: {asked}");
+        let killed = clock::now();
+        peer.kill().unwrap();
+        peer.wait().unwrap();
+        let error = call.join().unwrap().unwrap_err();
+        let took = Duration::from_nanos(clock::now() - killed);
+        assert_eq!(error.code(), Code::ProviderGone, "{error}");
+        assert!(took < Duration::from_secs(3), "it took {took:?}");
+        // Nothing of what waited is lost.
+        for answer in 0..asked {
+            let is_answer = |record: &ToBroker| match record {
+                ToBroker::LinkFailed { end, .. } => *end == strange,
+                _ => false,
+            };
+            let record = broker.read();
+            assert!(
+                record.as_ref().is_some_and(is_answer),
+                "{answer}: {record:?}"
+            );
+        }
+    });
+    assert!(plugin.wait_closed_for(Duration::ZERO).is_none());
+}

@@ -11,7 +11,7 @@ use callgate_layout::payload::{PayloadView, Room};
 use callgate_layout::{Code, Schema, Signature};
 
 use crate::bus;
-use crate::caller::{self, Target};
+use crate::caller::{self, NO_TIME, Target};
 use crate::cancel::CancelToken;
 use crate::context::Context;
 use crate::error::{Error, Result};

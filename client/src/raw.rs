@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::handler::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
 use crate::opened::{Standing, Way};
-use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline, due, no_time};
+use crate::subscriber::{DEFAULT_TIMEOUT, Shared, due, no_time};
 use crate::trace;
 use crate::types::{GateType, schema_of};
 
@@ -241,7 +241,9 @@ impl<R: GateType> RawSubscriber<R> {
         let gate = self.shared.opened.gate();
         let standing = self.shared.opened.standing();
         let way = standing.way(Face::Function, gate)?;
-        let room = caller::loan(&way.link, len, || self.target(way, deadline(self.timeout)));
+        let room = caller::loan(&way.link, len, || {
+            self.target(way, due(self.timeout).unwrap_or(NO_TIME))
+        });
         let room = room.map_err(|error| error.at_gate(gate.clone()))?;
         Ok(Loan {
             standing,

@@ -26,7 +26,7 @@ use crate::wait::Patience;
 
 use answer::{await_reply, receive};
 
-/// The deadline of who does not wait at all: what is asked for now may come in the next moment, and it
+/// The deadline of who does not wait at all: what it asks for may come in the next moment, and it
 /// would be luck whether it came in time.
 pub(crate) const NO_TIME: u64 = 0;
 

@@ -10,13 +10,13 @@ use callgate_layout::envelope::Face;
 use callgate_layout::payload::{PayloadView, Room, Words};
 use callgate_layout::{Code, Schema, Signature};
 
-use crate::caller::{self, Target};
+use crate::caller::{self, NO_TIME, Target};
 use crate::cancel::CancelToken;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::handler::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
 use crate::opened::{Standing, Way};
-use crate::subscriber::{DEFAULT_TIMEOUT, Shared, deadline, due, no_time};
+use crate::subscriber::{DEFAULT_TIMEOUT, Shared, due, no_time};
 use crate::trace;
 use crate::types::{GateType, schema_of};
 
@@ -244,7 +244,9 @@ impl<R: GateType> RawSubscriber<R> {
         let gate = self.shared.opened.gate();
         let standing = self.shared.opened.standing();
         let way = standing.way(Face::Function, gate)?;
-        let room = caller::loan(&way.link, len, || self.target(way, deadline(self.timeout)));
+        let room = caller::loan(&way.link, len, || {
+            self.target(way, due(self.timeout).unwrap_or(NO_TIME))
+        });
         let room = room.map_err(|error| error.at_gate(gate.clone()))?;
         Ok(Loan {
             standing,

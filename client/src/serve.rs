@@ -36,10 +36,15 @@ impl Tools {
     pub(crate) fn tidy(&mut self, link: Option<&Link>) {
         self.reply.clear(link);
         if self.request.capacity() > KEEP {
-            match link {
-                Some(link) => link.pass_on(&mut self.request),
-                None => self.request = Buffer::new(),
-            }
+            self.let_go(link);
+        }
+    }
+
+    #[cold]
+    fn let_go(&mut self, link: Option<&Link>) {
+        match link {
+            Some(link) => link.pass_on(&mut self.request),
+            None => self.request = Buffer::new(),
         }
     }
 }

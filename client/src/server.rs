@@ -203,6 +203,7 @@ impl Server {
         self.publish_large(ticket, ok, reply)
     }
 
+    #[cold]
     fn publish_large(&mut self, ticket: Ticket, ok: bool, reply: &mut ReplyBuffer) -> bool {
         if let Some((room, length)) = reply.take_room() {
             self.publish_held(ticket, ok, (Held::Extent(room), length), reply);

@@ -59,6 +59,7 @@ impl Link {
 
     /// Copies a peer's payload that does not lie inline into private memory, where archives are
     /// aligned, if there is as much.
+    #[inline(never)]
     pub(crate) fn read_payload(
         &self,
         place: Place,

@@ -1,0 +1,91 @@
+//! Who waits for room on a link, and who tells them that there is some.
+
+use callgate_layout::envelope::{Place, Reply};
+use callgate_layout::pending::Ticket;
+use callgate_layout::sys::futex;
+use callgate_layout::{marks, parking};
+
+use super::Link;
+
+impl Link {
+    /// Counts one more who waits for room here: a caller, or a dispatcher with late answers.
+    pub(crate) fn begin_waiting(&self) {
+        self.room.enter();
+        if let Some(bus) = self.parts.bus.upgrade() {
+            bus.served.status.starve();
+        }
+    }
+
+    /// Counts one less.
+    pub(crate) fn end_waiting(&self) {
+        self.room.leave();
+        // A forked child has no status page.
+        if self.is_here()
+            && let Some(bus) = self.parts.bus.upgrade()
+        {
+            bus.served.status.sated();
+        }
+    }
+
+    /// Tells who waits for room that there may be some.
+    #[inline]
+    pub(crate) fn freed(&self) {
+        if self.room.is_waited_for() {
+            self.wake_waiting();
+        }
+    }
+
+    /// Wakes callers that wait for room, and the dispatcher.
+    #[cold]
+    pub(crate) fn wake_waiting(&self) {
+        if !self.is_here() {
+            // In a forked child nobody waits, and there is no doorbell to ring.
+            return;
+        }
+        self.room.wake_all();
+        if let Some(bus) = self.parts.bus.upgrade() {
+            bus.served.bell.ring();
+        }
+    }
+
+    /// Waits for room until `attempt` gives something or the deadline passes; looks again also when
+    /// the word changes that `other` names.
+    pub(crate) fn wait_for_room<'a, T>(
+        &'a self,
+        deadline: u64,
+        other: impl Fn() -> Option<futex::Awaited<'a>>,
+        mut attempt: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let bus = self.parts.bus.upgrade();
+        // The bell is rung by peers that release something.
+        let words = || {
+            let bell = bus.iter().map(|bus| bus.served.bell.word());
+            bell.chain(other()).chain(self.abandoned_words()).collect()
+        };
+        let attempt = || {
+            self.sweep();
+            attempt()
+        };
+        self.begin_waiting();
+        let found = self.room.wait_for(deadline, attempt, words);
+        self.end_waiting();
+        found
+    }
+
+    /// Gives the payload of a reply back to the provider, which may wait for the room.
+    pub(crate) fn release_reply(&self, ticket: Ticket, reply: &Reply) {
+        if reply.place != Place::Inline {
+            let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+            marks::release(outbox, geometry, ticket.slot, ticket.generation);
+            self.wake_peer();
+        }
+    }
+
+    /// Wakes the peer if it waits for what was just released.
+    pub(super) fn wake_peer(&self) {
+        parking::publish_fence();
+        if parking::wants_release(&self.parts.peer_status) {
+            self.parts.peer_bell.ring();
+        }
+    }
+}

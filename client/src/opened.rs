@@ -183,12 +183,25 @@ impl Opened {
 
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
-        let (mut progress, mut old) = (self.progress.lock(), None);
-        let standing = self.standing();
         // What was granted before is not any more, or there is no way to the gate: calls are told
         // why. Other failures end no way that there is.
         let is_denied = reason.code() == Code::PermissionDenied;
-        if (is_denied || standing.way.is_none()) && !standing.is_closed {
+        let ends = |standing: &Standing| is_denied || standing.way.is_none();
+        // For want of something that may be there again soon.
+        let is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
+        self.refuse(&reason, ends, is_tried_again);
+    }
+
+    /// The session is over: nothing will change any more, except that links end.
+    pub(crate) fn session_ended(&self, reason: &Error) {
+        self.refuse(reason, Standing::is_absent, false);
+    }
+
+    /// Notes why the gate cannot be opened; where the standing is as `ends` says, calls are told so.
+    fn refuse(&self, reason: &Error, ends: impl Fn(&Standing) -> bool, is_tried_again: bool) {
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        let standing = self.standing();
+        if ends(&standing) && !standing.is_closed {
             let refused = Standing {
                 refused: Some(reason.clone()),
                 ..Standing::absent()
@@ -198,21 +211,11 @@ impl Opened {
         }
         drop(standing);
         progress.is_known = true;
-        // For want of something that may be there again soon.
-        progress.is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
-        progress.failure = Some(reason);
+        progress.is_tried_again = is_tried_again;
+        progress.failure = Some(reason.clone());
         self.change.notify_all();
         drop(progress);
         discard(old);
-    }
-
-    /// The session is over: nothing will change any more, except that links end.
-    pub(crate) fn session_ended(&self, reason: &Error) {
-        let mut progress = self.progress.lock();
-        progress.is_known = true;
-        progress.is_tried_again = false;
-        progress.failure = Some(reason.clone());
-        self.change.notify_all();
     }
 
     /// This plugin closes: whoever still holds the gate is told so from now on.

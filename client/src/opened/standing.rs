@@ -47,6 +47,11 @@ impl Standing {
         }
     }
 
+    /// Whether nobody provides it, as far as this plugin was told.
+    pub(super) fn is_absent(&self) -> bool {
+        !self.has(Face::Function) && !self.has(Face::Action)
+    }
+
     pub(crate) fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Plugin};
 use callgate_layout::control::{
-    Clock, FaceState, GateState, Identity, Limits, LinkEnd, MAX_RECORD, PeerInfo, Route, ToBroker,
-    ToPlugin,
+    Clock, FaceState, Failure, GateState, Identity, Limits, LinkEnd, MAX_RECORD, PeerInfo, Route,
+    ToBroker, ToPlugin,
 };
 use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::process::pidfd_open;
@@ -162,4 +162,51 @@ fn deaths_are_heard_of_while_the_broker_does_not_read() {
         }
     });
     assert!(plugin.wait_closed_for(Duration::ZERO).is_none());
+}
+
+/// A writer that was stopped for ten seconds found the refusal of its extent beside the extent: it said
+/// nothing of it any more, and the broker refused this number for as long as the link lived.
+#[test]
+fn the_broker_hears_also_of_an_extent_that_it_has_refused_meanwhile() {
+    let (ours, theirs) = fdpass::pair().unwrap();
+    let broker = Broker(ours);
+    let mut peer = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let plugin = thread::spawn(|| Plugin::builder("P").descriptor(theirs).connect());
+    welcome(&broker);
+    let plugin = plugin.join().unwrap().unwrap();
+    let gate = thread::scope(|scope| {
+        let gate = scope.spawn(|| plugin.raw_subscriber::<u64>("Peer.Gate"));
+        link(&broker, peer.id());
+        gate.join().unwrap().unwrap()
+    });
+    let gate = gate.with_timeout(PATIENCE);
+    thread::scope(|scope| {
+        let call = scope.spawn(|| gate.loan(60 << 20).map(drop));
+        let (end, number, len) = broker.await_record(|record| match record {
+            ToBroker::WantExtent { end, number, len } => Some((end, number, len)),
+            _ => None,
+        });
+        let file = memory(len as usize);
+        assert!(broker.send(&ToPlugin::NewExtent { end, number, len }, &[file]));
+        let failure = Failure::new(Code::Timeout, "it was late");
+        let refused = ToPlugin::ExtentRefused {
+            end,
+            number,
+            failure,
+        };
+        assert!(broker.send(&refused, &[]));
+        let error = call.join().unwrap().unwrap_err();
+        assert_eq!(error.code(), Code::Timeout, "{error}");
+        broker.await_record(|record| match record {
+            ToBroker::ExtentMapped { end: of, number: n } => {
+                ((of, n) == (end, number)).then_some(())
+            }
+            ToBroker::ExtentFailed {
+                end: of, number: n, ..
+            } => ((of, n) == (end, number)).then_some(()),
+            _ => None,
+        });
+    });
+    peer.kill().unwrap();
+    peer.wait().unwrap();
 }

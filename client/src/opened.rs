@@ -203,12 +203,20 @@ impl Opened {
 
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
-        let (mut progress, mut old) = (self.progress.lock(), None);
-        let standing = self.standing();
+        // For want of something that may be there again soon.
+        let is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
         // What was granted before is not any more, or there is no way to the gate: calls are told
         // why. Other failures end no way that there is.
         let is_denied = reason.code() == Code::PermissionDenied;
-        if (is_denied || standing.way.is_none()) && !standing.is_closed {
+        self.refuse(reason, is_tried_again, |standing| {
+            is_denied || standing.way.is_none()
+        });
+    }
+
+    fn refuse(&self, reason: Error, is_tried_again: bool, ends: impl Fn(&Standing) -> bool) {
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        let standing = self.standing();
+        if ends(&standing) && !standing.is_closed {
             let refused = Standing {
                 refused: Some(reason.clone()),
                 ..Standing::absent()
@@ -218,21 +226,20 @@ impl Opened {
         }
         drop(standing);
         progress.is_known = true;
-        // For want of something that may be there again soon.
-        progress.is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
+        progress.is_tried_again = is_tried_again;
         progress.failure = Some(reason);
         self.change.notify_all();
         drop(progress);
         discard(old);
     }
 
-    /// The session is over: nothing will change any more, except that links end.
+    /// The session is over, and nobody tries again, whatever it is over for: nothing will change any
+    /// more, except that links end.
     pub(crate) fn session_ended(&self, reason: &Error) {
-        let mut progress = self.progress.lock();
-        progress.is_known = true;
-        progress.is_tried_again = false;
-        progress.failure = Some(reason.clone());
-        self.change.notify_all();
+        // A provider whose types differ is there as before, and that is what is wrong.
+        self.refuse(reason.clone(), false, |standing| {
+            standing.way.is_none() && !standing.is_mismatch()
+        });
     }
 
     /// This plugin closes: whoever still holds the gate is told so from now on.
@@ -347,6 +354,13 @@ impl Standing {
             refused: None,
             is_closed: false,
         }
+    }
+
+    fn is_mismatch(&self) -> bool {
+        let good = [&FaceState::Absent, &FaceState::Ready];
+        [&self.function, &self.action]
+            .into_iter()
+            .any(|face| !good.contains(&face))
     }
 
     pub(crate) fn owner(&self) -> Option<&str> {

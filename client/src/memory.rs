@@ -111,7 +111,7 @@ fn settle(bus: &Bus, link: &Link, number: u8, made: Result<Mapping>) {
             (record, Some(error))
         }
     };
-    let sent = bus.send(&record);
+    let sent = acknowledge(bus, &record);
     if let Some(error) = failed.or(sent.err()) {
         link.extents().refused(error);
         link.wake_waiting();
@@ -128,5 +128,16 @@ fn give_up(bus: &Bus, end: LinkEnd, number: u8) {
         failure: Failure::new(Code::Timeout, why),
     };
     // A broker that is gone needs no answer.
-    let _ = bus.send(&failed);
+    let _ = acknowledge(bus, &failed);
+}
+
+/// Tells the broker, however long it does not read: without an acknowledgement it would keep number and
+/// charge of the extent for as long as the link lives.
+fn acknowledge(bus: &Bus, record: &ToBroker) -> Result<()> {
+    loop {
+        match bus.send(record) {
+            Err(error) if error.code() == Code::Timeout && bus.check_alive().is_ok() => {}
+            outcome => return outcome,
+        }
+    }
 }

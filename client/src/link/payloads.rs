@@ -193,14 +193,14 @@ impl Link {
         run
     }
 
-    /// Takes room in an extent if there is some now.
+    /// Takes room in an extent that there is, and asks for no other: who finds none copies the payload
+    /// into private memory first, so that the look at the cgroup's room before an allocation finds
+    /// that memory in use. Both at the same time could be more than there is, and the kernel kills.
     pub(crate) fn room_at_once(&self, len: usize) -> Option<Room> {
-        let mut room = self.take_room(len);
-        if room.is_none() {
+        self.extents.take(len).or_else(|| {
             self.reclaim_replies();
-            room = self.take_room(len);
-        }
-        room?.ok()
+            self.extents.take(len)
+        })
     }
 
     /// Takes room in an extent; `None` while there is none.

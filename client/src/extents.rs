@@ -160,6 +160,13 @@ impl Extents {
         self.own.lock().returning &= !(1 << number);
     }
 
+    /// The broker could not be told: it is in use as before.
+    pub(crate) fn keep(&self, extent: Extent) {
+        let mut own = self.own.lock();
+        own.returning &= !(1 << extent.number());
+        own.ready.push((extent, false));
+    }
+
     /// Whether either side has one.
     pub(crate) fn are_any(&self) -> bool {
         !self.own.lock().ready.is_empty() || self.peer.iter().any(|one| one.load().is_some())

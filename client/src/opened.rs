@@ -183,22 +183,17 @@ impl Opened {
 
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
+        // For want of something that may be there again soon.
+        let is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
         // What was granted before is not any more, or there is no way to the gate: calls are told
         // why. Other failures end no way that there is.
         let is_denied = reason.code() == Code::PermissionDenied;
-        let ends = |standing: &Standing| is_denied || standing.way.is_none();
-        // For want of something that may be there again soon.
-        let is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
-        self.refuse(&reason, ends, is_tried_again);
+        self.refuse(reason, is_tried_again, |standing| {
+            is_denied || standing.way.is_none()
+        });
     }
 
-    /// The session is over: nothing will change any more, except that links end.
-    pub(crate) fn session_ended(&self, reason: &Error) {
-        self.refuse(reason, Standing::is_absent, false);
-    }
-
-    /// Notes why the gate cannot be opened; where the standing is as `ends` says, calls are told so.
-    fn refuse(&self, reason: &Error, ends: impl Fn(&Standing) -> bool, is_tried_again: bool) {
+    fn refuse(&self, reason: Error, is_tried_again: bool, ends: impl Fn(&Standing) -> bool) {
         let (mut progress, mut old) = (self.progress.lock(), None);
         let standing = self.standing();
         if ends(&standing) && !standing.is_closed {
@@ -212,10 +207,19 @@ impl Opened {
         drop(standing);
         progress.is_known = true;
         progress.is_tried_again = is_tried_again;
-        progress.failure = Some(reason.clone());
+        progress.failure = Some(reason);
         self.change.notify_all();
         drop(progress);
         discard(old);
+    }
+
+    /// The session is over, and nobody tries again, whatever it is over for: nothing will change any
+    /// more, except that links end.
+    pub(crate) fn session_ended(&self, reason: &Error) {
+        // A provider whose types differ is there as before, and that is what is wrong.
+        self.refuse(reason.clone(), false, |standing| {
+            standing.way.is_none() && !standing.is_mismatch()
+        });
     }
 
     /// This plugin closes: whoever still holds the gate is told so from now on.

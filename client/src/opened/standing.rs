@@ -1,4 +1,4 @@
-//! How an open gate stands.
+//! How a gate stands, and what calls are told that cannot be made.
 
 use std::sync::Arc;
 
@@ -47,9 +47,11 @@ impl Standing {
         }
     }
 
-    /// Whether nobody provides it, as far as this plugin was told.
-    pub(super) fn is_absent(&self) -> bool {
-        !self.has(Face::Function) && !self.has(Face::Action)
+    pub(super) fn is_mismatch(&self) -> bool {
+        let good = [&FaceState::Absent, &FaceState::Ready];
+        [&self.function, &self.action]
+            .into_iter()
+            .any(|face| !good.contains(&face))
     }
 
     pub(crate) fn owner(&self) -> Option<&str> {
@@ -60,7 +62,7 @@ impl Standing {
         *self.face(face) != FaceState::Absent
     }
 
-    pub(super) fn face(&self, face: Face) -> &FaceState {
+    fn face(&self, face: Face) -> &FaceState {
         match face {
             Face::Function => &self.function,
             Face::Action => &self.action,

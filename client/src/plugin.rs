@@ -57,7 +57,8 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Connects under a name of 1 to 128 bytes without control characters, with everything else as [`PluginBuilder`] has it by default.
+    /// Connects under a name of 1 to 128 bytes without control characters, with everything else as
+    /// [`PluginBuilder`] has it by default.
     ///
     /// # Errors
     ///

@@ -56,7 +56,7 @@ pub(crate) struct Bus {
     numbers: Numbers,
     requests: Mutex<HashMap<u32, Sender<Answer>>>,
     opened: Mutex<HashMap<u32, Weak<Opened>>>,
-    links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
+    pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
     /// Why the session is over, once it is.
     ended: Mutex<Option<Error>>,
     ending: Condvar,

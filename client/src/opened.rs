@@ -297,13 +297,21 @@ impl Opened {
         loop {
             let standing = self.standing();
             let faces = [&standing.function, &standing.action];
-            if standing.way.is_some() && faces.contains(&&FaceState::Ready) {
-                return Ok(Waited::Ready);
-            }
+            let ended = match &standing.way {
+                Some(way) if faces.contains(&&FaceState::Ready) => match way.ended() {
+                    None => return Ok(Waited::Ready),
+                    // Its host may know already, and wait for the one that it has started since.
+                    ended => ended,
+                },
+                _ => None,
+            };
             let good = [&FaceState::Absent, &FaceState::Ready];
             let mismatch = faces.into_iter().find(|face| !good.contains(face));
             let face = mismatch.unwrap_or(&FaceState::Absent);
-            let error = standing.error(face, "function or action", &self.gate);
+            let error = match ended {
+                Some(ended) => ended.at_gate(self.gate.clone()),
+                None => standing.error(face, "function or action", &self.gate),
+            };
             // Where a face is ready and only the link is gone, news of it is on its way.
             if mismatch.is_some() && !faces.contains(&&FaceState::Ready) {
                 return Err(error);

@@ -356,3 +356,6 @@ impl<A: Arguments, R: GateType> std::fmt::Debug for Subscriber<A, R> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

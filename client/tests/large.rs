@@ -248,3 +248,24 @@ fn idle_memory_is_given_back_also_after_calls_that_timed_out() {
         }
     }
 }
+
+/// A loan that found no memory told of calls under way, of which there were none, and of no limit.
+#[test]
+fn a_loan_over_the_share_of_one_link_says_so() {
+    let (_broker, a, b) = bus();
+    let _len = a
+        .provide_raw("A.Len", |_: Context<'_>, bytes: Payload<'_>| {
+            bytes.len() as u64
+        })
+        .unwrap();
+    let len = b.raw_subscriber::<u64>("A.Len").unwrap();
+    // A piece of 64 MiB each, and half of 256 MiB in all.
+    let _loans = [len.loan(40 << 20).unwrap(), len.loan(40 << 20).unwrap()];
+    let short = len.with_timeout(Duration::from_millis(50));
+    let error = short.loan(40 << 20).unwrap_err();
+    assert_eq!(error.code(), Code::Overloaded, "{error}");
+    assert!(
+        error.message().contains("128 MiB are taken of the 128 MiB"),
+        "{error}"
+    );
+}

@@ -207,8 +207,7 @@ impl Link {
     pub(crate) fn take_room(&self, len: usize) -> Option<Result<Room, Error>> {
         let bus = self.parts.bus.upgrade()?;
         loop {
-            // One link's answers must not use up what a plugin has for all.
-            let share = bus.check_alive().map(|()| bus.limits.extent_mib / 2);
+            let share = bus.check_alive().map(|()| share(&bus));
             return match self.extents.find(len, share) {
                 Found::Room(room) => Some(Ok(room)),
                 Found::Refused(error) => Some(Err(error)),
@@ -230,6 +229,12 @@ impl Link {
                 }
             };
         }
+    }
+
+    /// How many MiB this side's extents take, and how many they may.
+    pub(crate) fn taken_mib(&self) -> (u32, u32) {
+        let most = self.parts.bus.upgrade().map_or(0, |bus| share(&bus));
+        (self.extents.taken_mib(), most)
     }
 
     /// Unmaps an extent and tells the broker, who charges it no longer then. Where it cannot be told
@@ -280,4 +285,10 @@ impl Link {
             self.freed();
         }
     }
+}
+
+/// How many MiB of a plugin's quota one link may take: its answers must not use up what the plugin
+/// has for all.
+fn share(bus: &Bus) -> u32 {
+    bus.limits.extent_mib / 2
 }

@@ -19,6 +19,18 @@ pub(crate) struct Way {
     pub(crate) local: Option<Local>,
 }
 
+impl Way {
+    /// That the provider's process has ended, where that is so and the news of it is still to be
+    /// read by the control thread.
+    pub(super) fn ended(&self) -> Option<Error> {
+        let (link, peer) = (&self.link, self.link.peer());
+        link.has_peer_ended().then(|| {
+            let text = format!("plugin {} (process {}) has ended", peer.name(), peer.pid());
+            Error::new(Code::NotReady, text)
+        })
+    }
+}
+
 /// How a gate stands; replaced whole when anything changes, so that calls take no lock.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {

@@ -1,7 +1,6 @@
 //! The rules of this house, as far as a program can check them.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -188,42 +187,6 @@ fn packages_depend_in_one_direction() {
     );
     assert_eq!(of("callgate"), ["callgate-layout"]);
     assert_eq!(of("callgate-cli"), ["callgate", "callgate-client"]);
-}
-
-/// A program that embeds a broker had to compile a parser of command lines and a histogram.
-#[test]
-fn a_host_compiles_nothing_that_only_the_command_line_needs() {
-    let only_for_the_command_line = [
-        "clap",
-        "clap_complete",
-        "hdrhistogram",
-        "humantime",
-        "signal-hook",
-        "tracing-subscriber",
-    ];
-    let tree = |package: &str| {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(["tree", "--locked", "--offline", "--edges", "normal,build"]);
-        command.args(["--prefix", "none", "--format", "{p}"]);
-        command.args(["--package", package]).current_dir(root());
-        let output = command.output().expect("cargo runs");
-        assert!(output.status.success(), "{output:?}");
-        let text = String::from_utf8(output.stdout).expect("a text");
-        let names = text.lines().filter_map(|line| line.split(' ').next());
-        names.map(str::to_owned).collect::<BTreeSet<String>>()
-    };
-    let of_the_program = tree("callgate-cli");
-    for package in ["callgate-layout", "callgate-client", "callgate"] {
-        let names = tree(package);
-        assert!(names.contains(package), "{names:?}");
-        for name in only_for_the_command_line {
-            assert!(!names.contains(name), "{package} needs {name}");
-            assert!(
-                of_the_program.contains(name),
-                "nobody needs {name} any more"
-            );
-        }
-    }
 }
 
 /// One end of a pair was changed by somebody who did not know that there was another.

@@ -111,3 +111,50 @@ fn published_packages_say_what_they_are() {
         }
     }
 }
+
+/// On a 32-bit system the build ended with errors about types that do not match, and no reason.
+#[test]
+fn other_systems_are_refused_by_name() {
+    let path = root().join("layout/src/lib.rs");
+    let text = std::fs::read_to_string(path).expect("it is there");
+    let (condition, message) = text.split_once("compile_error!").expect("the error");
+    for part in [
+        "target_os = \"linux\"",
+        "target_pointer_width = \"64\"",
+        "target_endian = \"little\"",
+    ] {
+        assert!(condition.contains(part), "{part}");
+    }
+    assert!(message.contains("64-bit little-endian Linux"), "{message}");
+}
+
+/// Nobody else notices when a package or a test gets another name and the justfile keeps the old one.
+#[test]
+fn the_packages_and_targets_of_the_justfile_exist() {
+    let text = std::fs::read_to_string(root().join("justfile")).expect("it is there");
+    let packages = packages();
+    let names: BTreeSet<&str> = packages.iter().map(name).collect();
+    let targets = packages
+        .iter()
+        .flat_map(|package| package["targets"].as_array());
+    let targets: BTreeSet<&str> = targets.flatten().map(name).collect();
+    let commands = text
+        .lines()
+        .filter(|line| line.trim().starts_with("cargo "));
+    let mut looked_at = 0;
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        for pair in words.windows(2) {
+            let known = match pair[0] {
+                "--package" | "--exclude" => &names,
+                "--test" | "--bench" | "--bin" | "--example" => &targets,
+                _ => continue,
+            };
+            if !pair[1].starts_with("{{") {
+                assert!(known.contains(pair[1]), "{command}");
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(looked_at > 8, "{text}");
+}

@@ -1,4 +1,4 @@
-//! The callgate program: the command line of the library beside it.
+//! The `callgate` program: it hands its arguments to the library beside it.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;

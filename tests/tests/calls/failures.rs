@@ -1,13 +1,13 @@
 //! Handlers that fail, and plugins that close.
 
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use callgate_client::Code;
 use callgate_tests::shorthand::{await_that, code, open};
-use callgate_tests::{Bus, Process, programs};
+use callgate_tests::{Bus, PATIENCE, Process, proc, programs};
 
 use crate::support::{Barrier, SHORT};
 
@@ -83,15 +83,34 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
     let out = back(&provider, "Far.Add");
     assert_eq!(out.invoke((1, 2)).unwrap(), 3);
     thread::scope(|scope| {
+        // Which threads have begun; what they do next is all that they sleep in.
+        let (begun, begins) = mpsc::channel();
+        let expect_asleep = |what: &str, threads: usize| {
+            let threads: Vec<u32> = (0..threads)
+                .map(|_| begins.recv_timeout(PATIENCE).expect("it begins"))
+                .collect();
+            await_that(what, || threads.iter().copied().all(proc::is_asleep));
+        };
         let holding = scope.spawn(|| held.invoke((vec![1],)));
         barrier.wait_for(1);
-        let waiting: Vec<_> = (0..8).map(|_| scope.spawn(|| count.invoke(()))).collect();
-        thread::sleep(SHORT);
+        let waiting: Vec<_> = (0..8)
+            .map(|_| {
+                let (begun, count) = (begun.clone(), &count);
+                scope.spawn(move || {
+                    begun.send(proc::thread_number()).expect("somebody hears");
+                    count.invoke(())
+                })
+            })
+            .collect();
+        expect_asleep("all calls wait for their answers", 8);
         // Its providers go with it; a call that is being handled is finished.
         held_gate.keep();
         count_gate.keep();
-        let dropping = scope.spawn(|| drop(provider));
-        thread::sleep(SHORT);
+        let dropping = scope.spawn(move || {
+            begun.send(proc::thread_number()).expect("somebody hears");
+            drop(provider);
+        });
+        expect_asleep("the plugin waits for its dispatcher", 1);
         barrier.open();
         dropping.join().unwrap();
         assert_eq!(holding.join().unwrap().unwrap(), [1]);

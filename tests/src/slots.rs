@@ -63,7 +63,7 @@ fn expect_area(caller: &Plugin) {
 /// these found no slot, or had no processor. No call ends before all of them are given up, so that
 /// none can use the slot of another.
 pub fn missing(hang: &Hanging) -> usize {
-    missing_after(hang, SEND)
+    missing_after(hang, LONGEST_SEND)
 }
 
 fn missing_after(hang: &Hanging, send: Duration) -> usize {

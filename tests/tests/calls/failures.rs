@@ -133,6 +133,63 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
     assert_eq!(code(out.wait_ready(SHORT)), Code::Closed);
 }
 
+/// Calls that a handler found while it waited for an answer were queued, and forgotten when the plugin
+/// closed: their callers did not know whether they had run.
+#[test]
+fn a_queued_call_is_answered_when_its_plugin_is_dropped() {
+    let bus = Bus::start(programs!());
+    let provider = bus.plugin("Provider");
+    let (far, caller) = (bus.plugin("Far"), bus.plugin("Caller"));
+    let barrier = Barrier::new();
+    let _held = barrier.provide(&far, "F.Held");
+    let held = open::<(Vec<u8>,), Vec<u8>>(&provider, "F.Held");
+    let through = move || held.invoke((vec![7],)).is_ok();
+    provider.provide("P.Through", through).unwrap().keep();
+    let runs = Arc::new(AtomicU64::new(0));
+    let counted = runs.clone();
+    let count = move || counted.fetch_add(1, Ordering::SeqCst);
+    provider.provide("P.Count", count).unwrap().keep();
+    let through = open::<(), bool>(&caller, "P.Through");
+    let count = open::<(), u64>(&caller, "P.Count");
+    thread::scope(|scope| {
+        let outer = scope.spawn(|| through.invoke(()));
+        barrier.wait_for(1);
+        let (begun, begins) = mpsc::channel();
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let (begun, count) = (begun.clone(), &count);
+                scope.spawn(move || {
+                    begun.send(proc::thread_number()).expect("somebody hears");
+                    count.invoke(())
+                })
+            })
+            .collect();
+        let expect_asleep = |what: &str, threads: usize| {
+            let threads: Vec<u32> = (0..threads)
+                .map(|_| begins.recv_timeout(PATIENCE).expect("it begins"))
+                .collect();
+            await_that(what, || threads.iter().copied().all(proc::is_asleep));
+        };
+        expect_asleep("all calls wait for their answers", 4);
+        let dropping = scope.spawn(move || {
+            begun.send(proc::thread_number()).expect("somebody hears");
+            drop(provider);
+        });
+        expect_asleep("the plugin waits for its dispatcher", 1);
+        // The handler's thread was woken by those calls, and has looked at them.
+        thread::sleep(SHORT);
+        barrier.open();
+        dropping.join().unwrap();
+        assert!(outer.join().unwrap().unwrap());
+        for call in waiting {
+            let error = call.join().unwrap().unwrap_err();
+            assert_eq!(error.code(), Code::ProviderGone, "{error}");
+            assert!(!error.may_have_run(), "{error}");
+        }
+    });
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
+}
+
 /// A plugin that is closed while one of its own threads waits for an answer, and never gets it.
 #[test]
 fn a_plugin_that_is_dropped_ends_its_own_calls() {

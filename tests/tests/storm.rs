@@ -48,6 +48,8 @@ struct Party {
     stopped_until: Option<Instant>,
     is_ready: bool,
     is_resting: bool,
+    /// Whether it knows that there may be no broker.
+    is_warned: bool,
     /// What it has counted, as far as it told.
     counts: Counts,
 }
@@ -75,6 +77,7 @@ impl Party {
             stopped_until: None,
             is_ready: false,
             is_resting: false,
+            is_warned: false,
             counts: Counts::default(),
         }
     }
@@ -86,6 +89,7 @@ impl Party {
             match line.as_str() {
                 "ready" => self.is_ready = true,
                 "resting" => self.is_resting = true,
+                "warned" => self.is_warned = true,
                 line => self.counts = Counts::read(line).unwrap_or_else(|| panic!("{line}")),
             }
         }
@@ -280,8 +284,10 @@ impl World {
 
     /// The broker ends, and those that are linked go on.
     fn lose_broker(&mut self) {
-        self.say("no broker");
         self.say("go");
+        self.say("no broker");
+        self.callers()
+            .for_each(|caller| caller.wait_for("is warned", |caller| caller.is_warned));
         self.random.pause(300);
         self.bus.kill_broker();
         // For what is large, the broker would have to allocate.
@@ -311,9 +317,13 @@ fn kills_and_stops_hurt_no_call_and_leave_nothing() {
     let mut random = Random::new("storm");
     let bus = Bus::start_open(programs!());
     let broker = bus.broker.as_ref().expect("it was started").id();
-    // Whatever the broker allocates once, it has after the first plugin.
-    bus.peer("idle", "first", &[]).kill();
-    eventually("the first is forgotten", || match plugins(&bus) {
+    // What the broker allocates once, it has after the first large call.
+    let first = bus.peer("large", "first", &["100"]);
+    let mut second = bus.peer("large", "second", &["100"]);
+    assert_eq!(second.ask("call first Echo 9000000 3"), "OK");
+    first.kill();
+    second.kill();
+    eventually("both are forgotten", || match plugins(&bus) {
         (1, 0) => Ok(()),
         listed => Err(format!("{listed:?} are listed")),
     });

@@ -38,7 +38,7 @@ struct Scene {
 
 /// Calls all gates of the providers. Says twenty times a second what it has counted. After a line
 /// `rest` it calls no more and says `resting` when all calls have ended; after `go` it goes on; after
-/// `no broker` it may be that there is none.
+/// `no broker` it may be that there is none, and it says `warned`.
 pub(super) fn run(plugin: &Plugin, more: &[String]) {
     let [seed, providers @ ..] = more else {
         panic!("a seed is missing");
@@ -83,7 +83,10 @@ fn obey(scene: &Scene, random: &mut Random) {
             }
             for line in lines.by_ref() {
                 match line.as_str() {
-                    "no broker" => scene.tally.lose_broker(),
+                    "no broker" => {
+                        scene.tally.lose_broker();
+                        println!("warned");
+                    }
                     "rest" => break,
                     other => panic!("what is {other}?"),
                 }
@@ -221,7 +224,10 @@ impl<'a> One<'a> {
             Ok(()) => {
                 self.scene.tally.doors[self.place][self.kind].fetch_add(1, Ordering::Relaxed);
             }
-            Err(error) if error.code() == Code::NotReady => self.wait(),
+            // The latter where no link can be made to who is stopped.
+            Err(error) if error.code() == Code::NotReady || judge::is_no_link(&error) => {
+                self.wait()
+            }
             Err(error) if error.code() == Code::BrokerGone => {
                 thread::sleep(Duration::from_millis(20));
             }

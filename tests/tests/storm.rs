@@ -330,10 +330,13 @@ fn kills_and_stops_hurt_no_call_and_leave_nothing() {
     let broker_before = Holdings::at_rest(broker);
     let loses_broker = random.below(3) == 0;
 
+    let begin = Instant::now();
     let mut world = World::new(bus, random);
     world.expect_progress(&[0, 1, 2]);
+    println!("all are answered after {:.1?}", begin.elapsed());
     world.rest();
     let before = world.held();
+    println!("at rest after {:.1?}", begin.elapsed());
     world.say("go");
     let start = Instant::now();
     world.storm(length());
@@ -341,6 +344,7 @@ fn kills_and_stops_hurt_no_call_and_leave_nothing() {
     world.expect_progress(&[0, 1, 2]);
     world.rest();
     let after = world.held();
+    println!("at rest again after {:.1?}", begin.elapsed());
     for ((pid, threads, holds), (_, threads_after, _)) in before.into_iter().zip(after) {
         holds.expect_again("who was only stopped", pid);
         assert_eq!(threads, threads_after, "threads of who was only stopped");

@@ -189,7 +189,8 @@ struct One<'a> {
 impl<'a> One<'a> {
     fn draw(scene: &'a Scene, (place, door): (usize, &'a Door), random: &mut Random) -> One<'a> {
         // Every second one may be of any size; where nothing is optimised, the large ones take long.
-        let span = random.below([21, 14][random.below(2)]);
+        let most = [21, 14][random.below(2)];
+        let span = random.below(most);
         let short = Duration::from_micros(200 + random.number() % 60_000);
         let cancelled = Arc::new(OnceLock::new());
         let token = (random.below(4) == 0).then(CancelToken::new);

@@ -320,7 +320,7 @@ fn kills_and_stops_hurt_no_call_and_leave_nothing() {
     // What the broker allocates once, it has after the first large call.
     let first = bus.peer("large", "first", &["100"]);
     let mut second = bus.peer("large", "second", &["100"]);
-    assert_eq!(second.ask("call first Echo 9000000 3"), "OK");
+    assert_eq!(second.ask("call first Echo 2000000 1"), "OK");
     first.kill();
     second.kill();
     eventually("both are forgotten", || match plugins(&bus) {

@@ -9,6 +9,12 @@ pub fn descriptors(pid: u32) -> usize {
     entries.map_or(0, |entries| entries.flatten().count())
 }
 
+/// Threads of a process.
+pub fn threads(pid: u32) -> usize {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"));
+    entries.map_or(0, |entries| entries.flatten().count())
+}
+
 /// Maps of a process, one line each.
 pub fn maps(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();

@@ -224,18 +224,17 @@ impl<'a> PayloadView<'a> {
     /// The payload's words of eight bytes, little-endian, as they are now; the last one is filled
     /// up with zeros.
     pub fn words(&self) -> Words<'_> {
-        Words::new(self)
-    }
-
-    /// Copies the bytes from a word on, as many as there are and fit; the rest stays as it is.
-    fn copy_from(&self, word: usize, into: &mut [u8]) {
-        let len = (self.len - word * 8).min(into.len());
-        self.memory.copy_out(self.at + word * 8, &mut into[..len]);
+        Words::new(self.memory.words(self.at, self.len / 8), self.last())
     }
 
     /// One of [`words`](PayloadView::words); `None` behind the last one.
     pub fn word(&self, index: usize) -> Option<u64> {
         (index < self.len.div_ceil(8)).then(|| self.load(index))
+    }
+
+    /// The word that the payload does not fill.
+    fn last(&self) -> Option<u64> {
+        (!self.len.is_multiple_of(8)).then(|| self.load(self.len / 8))
     }
 
     fn load(&self, index: usize) -> u64 {
@@ -252,6 +251,24 @@ impl<'a> PayloadView<'a> {
         let len = self.len.min(into.len());
         self.memory.copy_out(self.at, &mut into[..len]);
         len
+    }
+
+    /// Copies the bytes from `at` on into private memory; false where the payload has not as many.
+    pub fn copy_at(&self, at: usize, into: &mut [u8]) -> bool {
+        if at > self.len || into.len() > self.len - at {
+            return false;
+        }
+        // Copies begin at a word.
+        let before = into.len().min(at.next_multiple_of(8) - at);
+        let (first, rest) = into.split_at_mut(before);
+        if !first.is_empty() {
+            let word = self.load(at / 8).to_le_bytes();
+            first.copy_from_slice(&word[at % 8..][..before]);
+        }
+        if !rest.is_empty() {
+            self.memory.copy_out(self.at + at + before, rest);
+        }
+        true
     }
 
     /// The payload as a plain slice; `None` unless this plugin trusts its peers.
@@ -339,6 +356,31 @@ mod tests_in_memory {
         assert!(view.as_slice().is_none());
         drop(room);
         assert!(extent.is_idle());
+    }
+
+    #[test]
+    fn any_part_of_a_payload_is_copied() {
+        let (extent, memory) = extent();
+        let mut room = extent.take(3001).unwrap();
+        let bytes: Vec<u8> = (0..3001_u32).map(|n| (n * 7 >> 3) as u8).collect();
+        room.as_mut_slice().copy_from_slice(&bytes);
+        let region = Region::extent(extent.len());
+        let view = PayloadView::new(&memory, region, room.place().block, 3001, None);
+        for at in [0, 1, 7, 8, 13, 2999, 3000, 3001] {
+            for len in [0, 1, 2, 7, 8, 9, 600, 3001 - at] {
+                let mut copy = vec![0xaa; len];
+                let is_there = at + len <= 3001;
+                assert_eq!(view.copy_at(at, &mut copy), is_there, "{len} from {at}");
+                assert!(
+                    !is_there || copy[..] == bytes[at..][..len],
+                    "{len} from {at}"
+                );
+            }
+        }
+        assert!(!view.copy_at(usize::MAX, &mut [0; 2]));
+        assert!(view.words().eq(Words::of_bytes(&bytes)));
+        assert_eq!(view.words().nth(375), Some(u64::from(bytes[3000])));
+        assert_eq!(view.words().nth(376), None);
     }
 
     #[test]

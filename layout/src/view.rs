@@ -89,6 +89,13 @@ impl ReadView {
         self.memory.address(at, len)
     }
 
+    /// The 64-bit words from byte `at` on, a multiple of 8; of a [`ReadView`] they are only loaded.
+    #[cfg(not(callgate_loom))]
+    #[inline]
+    pub(crate) fn words(&self, at: usize, count: usize) -> &[crate::atomic::AtomicU64] {
+        self.memory.words(at, count)
+    }
+
     /// The word at `at` as the kernel's futex calls want it.
     #[cfg(not(callgate_loom))]
     pub(crate) fn futex(&self, at: usize) -> &crate::atomic::AtomicU32 {

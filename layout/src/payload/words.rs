@@ -1,75 +1,49 @@
 //! A payload's words, one after the other.
 
-use super::PayloadView;
+use core::slice::Iter;
 
-/// Words that are copied at once: half a kibibyte.
-const CHUNK: usize = 64;
+use crate::atomic::{AtomicU64, Ordering};
 
-/// The words of a payload, from [`PayloadView::words`], or of private bytes.
-///
-/// They are copied out of shared memory a chunk at a time: a load of its own for each word, with
-/// its place to be checked, takes several times as long.
+/// The words of a payload, from [`PayloadView::words`](super::PayloadView::words), or of private
+/// bytes. Each is loaded when it is asked for.
 #[derive(Clone, Debug)]
 pub struct Words<'a> {
-    source: Source<'a>,
-    /// Words that were not copied yet, and where the next of them lies.
-    rest: usize,
-    next: usize,
-    /// Which words of `chunk` were copied and not given out yet.
-    at: usize,
-    end: usize,
-    chunk: [[u8; 8]; CHUNK],
+    whole: Whole<'a>,
+    /// The last word, where the payload does not fill it.
+    last: Option<u64>,
 }
 
+/// Words whose place is checked once for all of them: checking it for each takes several times as
+/// long as loading them.
 #[derive(Clone, Debug)]
-enum Source<'a> {
-    Shared(&'a PayloadView<'a>),
-    Private(&'a [u8]),
+enum Whole<'a> {
+    Shared(Iter<'a, AtomicU64>),
+    Private(Iter<'a, [u8; 8]>),
 }
 
 impl<'a> Words<'a> {
-    pub(super) fn new(view: &'a PayloadView<'a>) -> Words<'a> {
-        Words::of(Source::Shared(view), view.len())
+    pub(super) fn new(whole: &'a [AtomicU64], last: Option<u64>) -> Words<'a> {
+        Words {
+            whole: Whole::Shared(whole.iter()),
+            last,
+        }
     }
 
     /// The words of private bytes; the last one is filled up with zeros.
     pub fn of_bytes(bytes: &'a [u8]) -> Words<'a> {
-        Words::of(Source::Private(bytes), bytes.len())
-    }
-
-    fn of(source: Source<'a>, len: usize) -> Words<'a> {
+        let (whole, rest) = bytes.as_chunks::<8>();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
         Words {
-            source,
-            rest: len.div_ceil(8),
-            next: 0,
-            at: 0,
-            end: 0,
-            chunk: [[0; 8]; CHUNK],
+            whole: Whole::Private(whole.iter()),
+            last: (!rest.is_empty()).then(|| u64::from_le_bytes(last)),
         }
     }
+}
 
-    /// Copies the next chunk; false where there is none.
-    fn refill(&mut self) -> bool {
-        let count = self.rest.min(CHUNK);
-        if count == 0 {
-            return false;
-        }
-        let chunk = &mut self.chunk[..count];
-        if let Some(last) = chunk.last_mut() {
-            *last = [0; 8];
-        }
-        match self.source {
-            Source::Shared(view) => view.copy_from(self.next, chunk.as_flattened_mut()),
-            Source::Private(bytes) => {
-                let bytes = &bytes[self.next * 8..];
-                let len = bytes.len().min(count * 8);
-                chunk.as_flattened_mut()[..len].copy_from_slice(&bytes[..len]);
-            }
-        }
-        (self.next, self.rest) = (self.next + count, self.rest - count);
-        (self.at, self.end) = (0, count);
-        true
-    }
+#[inline]
+fn load(word: &AtomicU64) -> u64 {
+    u64::from_le(word.load(Ordering::Relaxed))
 }
 
 impl Iterator for Words<'_> {
@@ -77,39 +51,41 @@ impl Iterator for Words<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<u64> {
-        if self.at == self.end && !self.refill() {
-            return None;
-        }
-        let word = self.chunk.get(self.at)?;
-        self.at += 1;
-        Some(u64::from_le_bytes(*word))
+        let word = match &mut self.whole {
+            Whole::Shared(words) => words.next().map(load),
+            Whole::Private(words) => words.next().map(|word| u64::from_le_bytes(*word)),
+        };
+        word.or_else(|| self.last.take())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.rest + self.end - self.at;
+        let whole = match &self.whole {
+            Whole::Shared(words) => words.len(),
+            Whole::Private(words) => words.len(),
+        };
+        let left = whole + usize::from(self.last.is_some());
         (left, Some(left))
     }
 
     fn nth(&mut self, n: usize) -> Option<u64> {
-        let copied = n.min(self.end - self.at);
-        self.at += copied;
-        let skipped = (n - copied).min(self.rest);
-        (self.next, self.rest) = (self.next + skipped, self.rest - skipped);
-        self.next()
+        let left = self.len();
+        let word = match &mut self.whole {
+            Whole::Shared(words) => words.nth(n).map(load),
+            Whole::Private(words) => words.nth(n).map(|word| u64::from_le_bytes(*word)),
+        };
+        // Whoever skips more than all there is skips the last one, too.
+        word.or_else(|| self.last.take().filter(|_| n < left))
     }
 
     #[inline]
-    fn fold<B, F: FnMut(B, u64) -> B>(mut self, start: B, mut step: F) -> B {
-        let mut folded = start;
-        loop {
-            let words = self.chunk[self.at..self.end].iter();
-            folded = words.fold(folded, |folded, word| {
+    fn fold<B, F: FnMut(B, u64) -> B>(self, start: B, mut step: F) -> B {
+        let folded = match self.whole {
+            Whole::Shared(words) => words.fold(start, |folded, word| step(folded, load(word))),
+            Whole::Private(words) => words.fold(start, |folded, word| {
                 step(folded, u64::from_le_bytes(*word))
-            });
-            if !self.refill() {
-                return folded;
-            }
-        }
+            }),
+        };
+        self.last.into_iter().fold(folded, step)
     }
 }
 

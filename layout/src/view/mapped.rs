@@ -146,14 +146,18 @@ impl Memory {
     /// Some words of a payload, whose place is checked once for all of them.
     #[inline]
     pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
+        self.words(at, count).iter().map(Word)
+    }
+
+    /// The same as they are.
+    #[inline]
+    pub(super) fn words(&self, at: usize, count: usize) -> &[AtomicU64] {
         assert!(at.is_multiple_of(8));
         let start = self.address(at, count * 8);
         // SAFETY: `address` checked that the bytes of `count` words are mapped, and they stay
         // so while `self` lives, to which the slice is bound; the line above and a mapping's
         // own alignment make them aligned. Atomics may change behind a shared reference. As in
         // `word32`, nothing is stored through a read-only mapping.
-        let words =
-            unsafe { core::slice::from_raw_parts(start.as_ptr().cast::<AtomicU64>(), count) };
-        words.iter().map(Word)
+        unsafe { core::slice::from_raw_parts(start.as_ptr().cast::<AtomicU64>(), count) }
     }
 }

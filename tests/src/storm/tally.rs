@@ -84,7 +84,12 @@ impl Tally {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let Some(error) = error else { return };
         let long = if timeout >= LONG { " (long)" } else { "" };
-        let mut text = format!("{}{long}", error.code());
+        let run = if error.may_have_run() {
+            ""
+        } else {
+            " (not run)"
+        };
+        let mut text = format!("{}{long}{run}", error.code());
         if let Some(inner) = error.context().map(|context| &context["handler_code"]) {
             text = format!("{text} {}", inner.as_str().unwrap_or("?"));
         }

@@ -287,9 +287,9 @@ fn no_room(target: &Target<'_>, what: Short) -> Error {
             )
         }
         Short::Pending => format!(
-            "no pending call to plugin {peer} came free before the deadline; under way: {under_way} (of a \
-             link's {}, one gate has at most half and calls outside of chains three quarters), nothing \
-             was sent",
+            "no pending call to plugin {peer} came free before the deadline: {under_way} calls are under way \
+             (of a link's {}, one gate has at most half and calls outside of chains three quarters), \
+             nothing was sent",
             link.geometry().entries()
         ),
     };

@@ -15,10 +15,6 @@ use crate::error::Error;
 use crate::extents::{self, Found};
 use crate::types::{GateType, take_direct};
 
-/// Bytes of an archive from which on a copy of all of it is avoided where that can be done: a shorter
-/// one's stays in the processor's caches, and costs less than copying in small pieces.
-const MIN_DIRECT: u32 = 128 << 10;
-
 /// What a payload takes of this side's memory.
 #[derive(Debug)]
 pub(crate) enum Held {
@@ -174,9 +170,6 @@ impl Link {
         &self,
         payload: (Place, u32),
     ) -> Result<Option<T>, Violation> {
-        if payload.1 < MIN_DIRECT {
-            return Ok(None);
-        }
         self.view_payload(payload, |view| view.and_then(take_direct::<T>))
     }
 

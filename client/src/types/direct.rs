@@ -14,7 +14,7 @@ use super::GateType;
 
 /// Bytes of a vector that are copied at once: they stay in the processor's first cache until they are
 /// in their place.
-const CHUNK: usize = 4 << 10;
+const CHUNK: usize = 8 << 10;
 /// Bytes of an archived vector: where its elements are, from its own place, and how many there are.
 const VECTOR: usize = 8;
 

@@ -1,24 +1,21 @@
 //! Closures as the handlers of gates: how parameters come out of an archive and results go in.
 
 mod closure;
+mod erased;
 mod error;
 mod reply;
 
-use core::any::Any;
 use core::fmt;
-use core::marker::PhantomData;
 use core::ops::Deref;
-use std::sync::Arc;
 
 use callgate_layout::{Schema, Signature};
 use rkyv::Archive;
 
-use crate::buffers::{KEEP, no_memory, probe};
 use crate::context::Context;
-use crate::raw::Payload;
 use crate::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::{Result, archive};
 
+pub(crate) use erased::{ErasedHandler, InPlaceHandler, erase};
 pub(crate) use error::HANDLER_CODE;
 pub use error::HandlerError;
 pub(crate) use reply::ReplyBuffer;
@@ -269,115 +266,6 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
     /// The signature as an action or an event, whose result nobody looks at.
     fn action_signature() -> Signature {
         action_signature_of::<Self::Args>()
-    }
-}
-
-/// A handler whose types have been forgotten: archived request in, archived reply out.
-pub(crate) trait ErasedHandler: Send + Sync {
-    /// Checks the request, runs the handler and archives what it returns, if somebody wants it. A
-    /// panic passes through.
-    fn call(
-        &self,
-        context: &Context<'_>,
-        request: &[u8],
-        reply: Option<&mut ReplyBuffer>,
-    ) -> Result<()>;
-
-    /// Whether it looks at its context.
-    fn looks(&self) -> bool {
-        true
-    }
-
-    /// Runs the handler on the values in `arguments`, an `Option` of its parameters, and puts what
-    /// it returns into `result`, an `Option` of that, if somebody wants it. False, with everything
-    /// as it was, where the types are others or the handler needs an archive. A panic passes
-    /// through.
-    fn call_moved(
-        &self,
-        _context: &Context<'_>,
-        _arguments: &mut dyn Any,
-        _result: Option<&mut dyn Any>,
-    ) -> Result<bool> {
-        Ok(false)
-    }
-
-    /// The handler as one that reads its payload where it lies, if it is one.
-    fn in_place(&self) -> Option<&dyn InPlaceHandler> {
-        None
-    }
-}
-
-/// A handler of raw bytes, which reads them where they lie.
-pub(crate) trait InPlaceHandler: Send + Sync {
-    /// Runs the handler and archives what it returns, if somebody wants it. A panic passes through.
-    fn call(
-        &self,
-        context: &Context<'_>,
-        payload: Payload<'_>,
-        reply: Option<&mut ReplyBuffer>,
-    ) -> Result<()>;
-}
-
-/// Forgets a handler's types.
-pub(crate) fn erase<M: 'static, H: Handler<M>>(handler: H) -> Arc<dyn ErasedHandler> {
-    Arc::new(Erased {
-        handler,
-        marker: PhantomData,
-    })
-}
-
-struct Erased<H, M> {
-    handler: H,
-    marker: PhantomData<fn() -> M>,
-}
-
-impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
-    fn call(
-        &self,
-        context: &Context<'_>,
-        request: &[u8],
-        reply: Option<&mut ReplyBuffer>,
-    ) -> Result<()> {
-        let length = request.len();
-        let request = archive::access::<H::Args>(request)?;
-        if length > KEEP && H::COPIES {
-            let what = "parameters; the handler did not run";
-            probe(length).map_err(|why| no_memory(why, what))?;
-        }
-        let output = self.handler.run(context, request)?;
-        reply.map_or(Ok(()), |reply| reply.put_result(&output, context))
-    }
-
-    fn looks(&self) -> bool {
-        H::LOOKS
-    }
-
-    #[inline]
-    fn call_moved(
-        &self,
-        context: &Context<'_>,
-        arguments: &mut dyn Any,
-        result: Option<&mut dyn Any>,
-    ) -> Result<bool> {
-        let wanted = match result {
-            None => None,
-            Some(result) => match result.downcast_mut::<Option<H::Output>>() {
-                None => return Ok(false),
-                some => some,
-            },
-        };
-        let arguments = arguments.downcast_mut::<Option<H::Args>>();
-        let Some(arguments) = arguments.filter(|_| H::MOVES).and_then(Option::take) else {
-            return Ok(false);
-        };
-        let Some(outcome) = self.handler.run_moved(context, arguments) else {
-            return Ok(false);
-        };
-        let output = outcome?;
-        if let Some(wanted) = wanted {
-            *wanted = Some(output);
-        }
-        Ok(true)
     }
 }
 

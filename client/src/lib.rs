@@ -72,5 +72,5 @@ pub mod __private {
     pub use callgate_layout::schema::{Describer, Field, Schema, Variant};
     pub use {rkyv, serde};
 
-    pub use crate::types::{GateType, Plain, array};
+    pub use crate::types::{Direct, GateType, Plain, array};
 }

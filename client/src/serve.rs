@@ -148,6 +148,9 @@ impl Table {
         let bytes = match call.place {
             Place::Inline => &job.cell.payload(is_nested)[..call.length as usize],
             place => {
+                if let Some(run) = handler.take_direct(link, (place, call.length))? {
+                    return Ok(counter.counted(gate, || run(&context, reply)));
+                }
                 if let Err(why) = link.read_payload(place, call.length, request)? {
                     return Ok(Err(no_memory(why, "arguments; the call was not run")));
                 }

@@ -117,6 +117,15 @@ pub(super) fn receive<R: GateType>(link: &Link, flight: Flight, cell: &mut Cell)
 
 #[cold]
 fn receive_large<R: GateType>(link: &Link, flight: Flight, reply: &Reply) -> Result<R> {
+    if reply.ok
+        && let Some(value) = link
+            .take_direct((reply.place, reply.length))
+            .map_err(|violation| broke(link, violation))?
+    {
+        link.release_reply(flight.ticket, reply);
+        link.finish(flight.ticket, flight.held);
+        return Ok(value);
+    }
     let mut scratch = Scratch::take();
     let copied = link
         .read_payload(reply.place, reply.length, &mut scratch)

@@ -13,6 +13,11 @@ use crate::buffers::KEEP;
 use crate::bus::Bus;
 use crate::error::Error;
 use crate::extents::{self, Found};
+use crate::types::{GateType, take_direct};
+
+/// Bytes of an archive from which on a copy of all of it is avoided where that can be done: a shorter
+/// one costs next to nothing.
+const MIN_DIRECT: u32 = 4 << 10;
 
 /// What a payload takes of this side's memory.
 #[derive(Debug)]
@@ -161,6 +166,18 @@ impl Link {
                 Ok(look(Some(&view)))
             }
         }
+    }
+
+    /// Takes a value out of a peer's archive where that lies, if it is one of plain numbers and vectors
+    /// of them.
+    pub(crate) fn take_direct<T: GateType>(
+        &self,
+        payload: (Place, u32),
+    ) -> Result<Option<T>, Violation> {
+        if payload.1 < MIN_DIRECT {
+            return Ok(None);
+        }
+        self.view_payload(payload, |view| view.and_then(take_direct::<T>))
     }
 
     /// Copies a payload into blocks of this side's area, or into an extent; `None` while there

@@ -1,10 +1,12 @@
 //! The gate types that Rust brings along.
 
+use core::mem::offset_of;
+
 use callgate_layout::schema::{Describer, Primitive, Schema};
 use rkyv::Archive;
 
 use super::sealed::Sealed;
-use super::{Arguments, GateType, Plain, schema_of};
+use super::{Arguments, Direct, GateType, Plain, schema_of};
 
 macro_rules! primitives {
     ($($type:ty: $name:ident,)*) => {$(
@@ -17,8 +19,33 @@ macro_rules! primitives {
     )*};
 }
 
+macro_rules! numbers {
+    ($($type:ty: $name:ident,)*) => {$(
+        impl GateType for $type {
+            fn schema(_: &mut Describer) -> Schema {
+                Schema::Primitive(Primitive::$name)
+            }
+
+            #[inline]
+            fn take(archive: &Direct<'_>, at: usize) -> Option<$type> {
+                archive.bytes(at).map(<$type>::from_le_bytes)
+            }
+
+            #[inline]
+            fn take_vector(archive: &Direct<'_>, at: usize) -> Option<Vec<$type>> {
+                archive.numbers(at)
+            }
+        }
+        impl Plain for $type {}
+    )*};
+}
+
 primitives! {
-    bool: Bool, char: Char, f32: F32, f64: F64,
+    bool: Bool, char: Char,
+}
+
+numbers! {
+    f32: F32, f64: F64,
     u8: U8, u16: U16, u32: U32, u64: U64, u128: U128,
     i8: I8, i16: I16, i32: I32, i64: I64, i128: I128,
 }
@@ -78,6 +105,11 @@ impl<T: GateType> GateType for Vec<T> {
         const { assert_sized::<T>() };
         Schema::Vec(boxed::<T>(describer))
     }
+
+    #[inline]
+    fn take(archive: &Direct<'_>, at: usize) -> Option<Vec<T>> {
+        T::take_vector(archive, at)
+    }
 }
 impl<T: GateType> Plain for Vec<T> {}
 
@@ -93,10 +125,17 @@ impl<T: GateType, const N: usize> GateType for [T; N] {
 impl<T: GateType, const N: usize> Plain for [T; N] {}
 
 macro_rules! tuples {
-    ($(($($T:ident),+))*) => {$(
+    ($(($($T:ident $index:tt),+))*) => {$(
         impl<$($T: GateType),+> GateType for ($($T,)+) {
             fn schema(describer: &mut Describer) -> Schema {
                 Schema::Tuple(vec![$($T::schema(describer)),+])
+            }
+
+            #[inline]
+            fn take(archive: &Direct<'_>, at: usize) -> Option<Self> {
+                Some(($(
+                    $T::take(archive, at + offset_of!(<Self as Archive>::Archived, $index))?,
+                )+))
             }
         }
         impl<$($T: GateType),+> Plain for ($($T,)+) {}
@@ -110,8 +149,14 @@ macro_rules! tuples {
 }
 
 tuples! {
-    (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F)
-    (A, B, C, D, E, F, G) (A, B, C, D, E, F, G, H)
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
 }
 
 impl Sealed for () {}

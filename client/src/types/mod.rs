@@ -3,6 +3,7 @@
 #[doc(hidden)]
 pub mod array;
 mod builtin;
+mod direct;
 mod map;
 mod output;
 
@@ -16,6 +17,8 @@ use rkyv::ser::writer::Buffer;
 use rkyv::validation::archive::ArchiveValidator;
 use rkyv::{Archive, Deserialize, Serialize};
 
+pub use direct::Direct;
+pub(crate) use direct::take as take_direct;
 pub use map::{MapKey, SortedMap};
 pub(crate) use output::{Failed, Output};
 
@@ -66,6 +69,19 @@ pub trait GateType:
 {
     /// The type's shape, down to the primitives.
     fn schema(describer: &mut Describer) -> Schema;
+
+    /// Takes a value out of an archive that lies in shared memory, from byte `at` on, without a copy
+    /// of all of it; `None` where that cannot be done.
+    #[doc(hidden)]
+    fn take(_archive: &Direct<'_>, _at: usize) -> Option<Self> {
+        None
+    }
+
+    /// The same for a vector of these.
+    #[doc(hidden)]
+    fn take_vector(_archive: &Direct<'_>, _at: usize) -> Option<Vec<Self>> {
+        None
+    }
 }
 
 /// A gate type that a handler returns as it is: any but `Result`, whose error is the handler's.

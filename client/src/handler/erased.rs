@@ -1,0 +1,159 @@
+//! Handlers whose types have been forgotten.
+
+use core::any::Any;
+use core::marker::PhantomData;
+use std::sync::Arc;
+
+use callgate_layout::envelope::{Place, Violation};
+
+use super::{Handler, ReplyBuffer};
+use crate::buffers::{KEEP, no_memory, probe};
+use crate::context::Context;
+use crate::link::Link;
+use crate::raw::Payload;
+use crate::{Result, archive};
+
+/// A handler whose types have been forgotten: archived request in, archived reply out.
+pub(crate) trait ErasedHandler: Send + Sync {
+    /// Checks the request, runs the handler and archives what it returns, if somebody wants it. A
+    /// panic passes through.
+    fn call(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()>;
+
+    /// Whether it looks at its context.
+    fn looks(&self) -> bool {
+        true
+    }
+
+    /// Runs the handler on the values in `arguments`, an `Option` of its parameters, and puts what
+    /// it returns into `result`, an `Option` of that, if somebody wants it. False, with everything
+    /// as it was, where the types are others or the handler needs an archive. A panic passes
+    /// through.
+    fn call_moved(
+        &self,
+        _context: &Context<'_>,
+        _arguments: &mut dyn Any,
+        _result: Option<&mut dyn Any>,
+    ) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Takes the parameters out of a request where that lies, if they are plain numbers and vectors of
+    /// them which the handler takes as values: the handler with these, to be run.
+    fn take_direct(
+        &self,
+        _link: &Link,
+        _request: (Place, u32),
+    ) -> Result<Option<Ready<'_>>, Violation> {
+        Ok(None)
+    }
+
+    /// The handler as one that reads its payload where it lies, if it is one.
+    fn in_place(&self) -> Option<&dyn InPlaceHandler> {
+        None
+    }
+}
+
+/// A handler whose parameters have been taken. It archives what it returns, if somebody wants it. A
+/// panic passes through.
+pub(crate) type Ready<'h> =
+    Box<dyn FnOnce(&Context<'_>, Option<&mut ReplyBuffer>) -> Result<()> + 'h>;
+
+/// A handler of raw bytes, which reads them where they lie.
+pub(crate) trait InPlaceHandler: Send + Sync {
+    /// Runs the handler and archives what it returns, if somebody wants it. A panic passes through.
+    fn call(
+        &self,
+        context: &Context<'_>,
+        payload: Payload<'_>,
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()>;
+}
+
+/// Forgets a handler's types.
+pub(crate) fn erase<M: 'static, H: Handler<M>>(handler: H) -> Arc<dyn ErasedHandler> {
+    Arc::new(Erased {
+        handler,
+        marker: PhantomData,
+    })
+}
+
+struct Erased<H, M> {
+    handler: H,
+    marker: PhantomData<fn() -> M>,
+}
+
+impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
+    fn call(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()> {
+        let length = request.len();
+        let request = archive::access::<H::Args>(request)?;
+        if length > KEEP && H::COPIES {
+            let what = "parameters; the handler did not run";
+            probe(length).map_err(|why| no_memory(why, what))?;
+        }
+        let output = self.handler.run(context, request)?;
+        reply.map_or(Ok(()), |reply| reply.put_result(&output, context))
+    }
+
+    fn take_direct(
+        &self,
+        link: &Link,
+        request: (Place, u32),
+    ) -> Result<Option<Ready<'_>>, Violation> {
+        if !H::MOVES {
+            return Ok(None);
+        }
+        let parameters = link.take_direct::<H::Args>(request)?;
+        Ok(parameters.map(|parameters| -> Ready<'_> {
+            Box::new(move |context, reply| {
+                let output = self.handler.run_moved(context, parameters).transpose()?;
+                match (output, reply) {
+                    (Some(output), Some(reply)) => reply.put_result(&output, context),
+                    // Nobody looks at it. (There is an output where a handler `MOVES`.)
+                    _ => Ok(()),
+                }
+            })
+        }))
+    }
+
+    fn looks(&self) -> bool {
+        H::LOOKS
+    }
+
+    #[inline]
+    fn call_moved(
+        &self,
+        context: &Context<'_>,
+        arguments: &mut dyn Any,
+        result: Option<&mut dyn Any>,
+    ) -> Result<bool> {
+        let wanted = match result {
+            None => None,
+            Some(result) => match result.downcast_mut::<Option<H::Output>>() {
+                None => return Ok(false),
+                some => some,
+            },
+        };
+        let arguments = arguments.downcast_mut::<Option<H::Args>>();
+        let Some(arguments) = arguments.filter(|_| H::MOVES).and_then(Option::take) else {
+            return Ok(false);
+        };
+        let Some(outcome) = self.handler.run_moved(context, arguments) else {
+            return Ok(false);
+        };
+        let output = outcome?;
+        if let Some(wanted) = wanted {
+            *wanted = Some(output);
+        }
+        Ok(true)
+    }
+}

@@ -45,6 +45,7 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
                 ratio("iceoryx2-event", "callgate", "at least 2");
             }
             Scenario::Cold => ratio("callgate", "limit", "at most 0.75"),
+            Scenario::Unpinned => ratio("callgate-park", "pipe", "both sleep at once"),
             Scenario::Typed(values) => ratio("uds", "callgate", values.wanted),
             // Of times a call, so this is what four do together over what one does alone.
             Scenario::FourCallers => {

@@ -232,12 +232,6 @@ impl Builder {
         self
     }
 
-    /// Sets only [`Limits::bus_extent_mib`].
-    pub(crate) fn bus_extent_mib(mut self, most: u32) -> Builder {
-        self.settings.limits.bus_extent_mib = most;
-        self
-    }
-
     /// What plugins of a name may do, or of all names that match a pattern: what the policy says
     /// and nothing else. Those without one may do everything, unless the bus is
     /// [strict](Builder::strict). A name's own policy comes before a pattern's, a longer pattern

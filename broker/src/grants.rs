@@ -31,7 +31,8 @@ use callgate_layout::control::{LinkEnd, ToPlugin};
 
 use crate::shape::Shapes;
 
-/// Withdrawn gates are forgotten when a side has this many grants.
+/// Withdrawn gates are forgotten when a side has this many grants, and twice as many as were left
+/// the last time: else each new grant beyond these many would have all looked through.
 const TIDY_AT: usize = 1024;
 
 /// A `Grant` record to be sent.
@@ -99,6 +100,8 @@ pub(crate) struct Grants {
     due: BTreeMap<u16, Instant>,
     /// What the provider is to be told to refuse from now on.
     revoked: Vec<u16>,
+    /// How many were left when withdrawn gates were forgotten last.
+    left: usize,
     next: u16,
     peer_known: bool,
 }
@@ -131,7 +134,7 @@ impl Grants {
         if let Some(old) = old {
             self.retire(old);
         }
-        if self.grants.len() >= TIDY_AT {
+        if self.grants.len() >= TIDY_AT.max(2 * self.left) {
             self.tidy();
         }
         let index = self.free_index().ok_or(())?;
@@ -196,6 +199,7 @@ impl Grants {
         for index in withdrawn {
             self.take_back(index);
         }
+        self.left = self.grants.len();
     }
 
     fn send(&mut self, index: u16, due: Instant) -> Option<Granted> {

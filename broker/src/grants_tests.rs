@@ -117,3 +117,93 @@ fn a_gate_that_gets_its_other_face_is_granted_again() {
         assert_eq!(grants.want(&gate(), shapes, due), Ok(None), "no news");
     }
 }
+
+fn numbered(number: u32) -> Arc<str> {
+    number.to_string().into()
+}
+
+/// More gates in use than a side is tidied at must not cost one of them its index, nor be looked
+/// through for each one more.
+#[test]
+fn gates_in_use_are_not_tidied_away() {
+    let due = Instant::now();
+    let mut grants = known(due);
+    let many = 3 * TIDY_AT as u32;
+    for number in 0..many {
+        let sent = grants.want(&numbered(number), ONE, due).unwrap().unwrap();
+        // Every other one has not been acknowledged yet.
+        if number % 2 == 0 {
+            assert!(grants.installed(sent.index, due).is_ok());
+        }
+    }
+    assert!(grants.take_revoked().is_empty());
+    assert_eq!(grants.grants.len(), many as usize);
+    for number in 0..many {
+        let index = grants.index_of(&number.to_string());
+        let expected = u16::try_from(number).ok().filter(|at| at % 2 == 0);
+        assert_eq!(index, expected, "{number}");
+    }
+    // Of withdrawn ones, that stays whose acknowledgement is still to come.
+    grants.withdraw("0");
+    grants.withdraw("1");
+    grants.tidy();
+    assert_eq!(grants.take_revoked(), [0_u16]);
+    assert_eq!(grants.installed(1, due), Ok(None));
+    grants.tidy();
+    assert_eq!(grants.take_revoked(), [1_u16]);
+    assert_eq!(grants.left, many as usize - 2);
+}
+
+/// Gates that come and go beside many that stay are forgotten, too.
+#[test]
+fn withdrawn_gates_are_forgotten_beside_many_in_use() {
+    let due = Instant::now();
+    let mut grants = known(due);
+    let stay = 2 * TIDY_AT as u32;
+    for number in 0..10 * stay {
+        let gate = numbered(number);
+        let sent = grants.want(&gate, ONE, due).unwrap().unwrap();
+        assert!(grants.installed(sent.index, due).is_ok());
+        if number >= stay {
+            grants.withdraw(&gate);
+        }
+        assert!(grants.grants.len() <= 2 * stay as usize + 1);
+    }
+}
+
+/// A gate whose types change for ever must not fill the broker's memory, nor use up all indexes.
+#[test]
+fn replaced_grants_are_forgotten_in_time() {
+    let due = Instant::now();
+    let mut grants = known(due);
+    let mut revoked = Vec::new();
+    for print in 0..5000 {
+        let shapes = [Some((1, print)), None];
+        let sent = grants.want(&gate(), shapes, due).unwrap().unwrap();
+        assert_eq!(usize::from(sent.index), print as usize);
+        assert_eq!(grants.installed(sent.index, due), Ok(Some(gate())));
+        revoked.append(&mut grants.take_revoked());
+        assert!(grants.grants.len() <= TIDY_AT);
+    }
+    assert_eq!(revoked.len() + grants.grants.len(), 5000);
+    assert_eq!(grants.index_of("Rack.Filter"), Some(4999));
+}
+
+/// Two grants of one index are out: the first acknowledgement says nothing of the second, which has
+/// a deadline of its own.
+#[test]
+fn the_second_of_two_grants_has_a_time_of_its_own() {
+    let first = Instant::now();
+    let second = first + std::time::Duration::from_secs(1);
+    let mut grants = known(first);
+    assert_eq!(grants.want(&gate(), ONE, first), granted(0, ONE));
+    grants.withdraw("Rack.Filter");
+    assert_eq!(grants.want(&gate(), ONE, second), granted(0, ONE));
+    assert_eq!(grants.due(), Some(first));
+    assert_eq!(grants.installed(0, second), Ok(None));
+    assert!(!grants.is_settled());
+    assert_eq!(grants.due(), Some(second));
+    assert!(grants.give_up(first).is_empty());
+    assert_eq!(grants.give_up(second), [gate()]);
+    assert_eq!(grants.installed(0, second), Ok(Some(gate())), "late");
+}

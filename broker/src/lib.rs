@@ -1,9 +1,9 @@
 //! A Callgate broker: who is on a bus, who provides what, who may call whom.
 //!
-//! [`Broker::builder`] starts one inside any program, on one thread; `callgate serve` is a thin
-//! program over it. It decides, makes memory, hands it out and cleans up, and stands on no
-//! call's path: linked plugins call each other through memory that the broker never maps, and
-//! go on when it is gone.
+//! [`Broker::builder`] starts one inside any program, on one thread; `callgate serve` (of the crate
+//! `callgate-cli`) is a thin program over it. It decides, makes memory, hands it out and cleans up,
+//! and stands on no call's path: linked plugins call each other through memory that the broker
+//! never maps, and go on when it is gone.
 //!
 //! The pure core is `bus`, over `registry` (gates and opens), `link` and `grants` (one link's
 //! state machine), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
@@ -14,7 +14,6 @@ mod broker;
 mod builder;
 mod bus;
 mod child;
-pub mod cli;
 mod clocks;
 mod deadlines;
 mod descent;
@@ -29,7 +28,7 @@ mod quota;
 mod reactor;
 mod registry;
 mod shape;
-mod shown;
+pub mod shown;
 mod socket;
 
 pub use broker::Broker;

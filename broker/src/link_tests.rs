@@ -1,5 +1,7 @@
 //! Tests of the link's state machine.
 
+use callgate_layout::control::{LinkEnd, ToPlugin};
+
 use super::*;
 
 const STEP: Duration = Duration::from_secs(2);
@@ -167,4 +169,31 @@ fn a_provider_that_mapped_its_peer_owes_only_its_grants() {
     link.peer_mapped(1, now).unwrap();
     assert_eq!(link.due(), Some(later + STEP));
     assert_eq!(link.overdue(later + STEP), [(1, "install a grant")]);
+}
+
+/// A record that is longer than a datagram may be cannot be sent: the provider would go on serving.
+#[test]
+fn a_great_revocation_goes_in_several_records() {
+    let now = Instant::now();
+    let mut link = up(now);
+    for number in 1..40_000_u32 {
+        let name = gate(&number.to_string());
+        assert!(link.want(1, &name, SHAPES, now).is_some());
+    }
+    let steps = link.revoke(1, |_| true);
+    let mut all: Vec<u16> = Vec::new();
+    for step in &steps {
+        let Step::Revoke(1, indexes) = step else {
+            panic!("{step:?}");
+        };
+        let record = ToPlugin::Revoke {
+            end: LinkEnd { link: 1, side: 1 },
+            indexes: indexes.clone(),
+        };
+        assert!(record.encode().is_ok(), "{}", indexes.len());
+        all.extend(indexes);
+    }
+    assert_eq!(steps.len(), 3, "no more than it takes");
+    assert!(all.into_iter().eq(0..40_000), "each once");
+    assert_eq!(link.revoke(1, |_| true), [], "said once");
 }

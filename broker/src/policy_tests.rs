@@ -19,6 +19,35 @@ proptest! {
     }
 }
 
+/// One letter must not serve for two parts of a pattern: random names seldom show it.
+#[test]
+fn each_part_takes_characters_of_its_own() {
+    for (pattern, name, expected) in [
+        ("*a*a*", "a", false),
+        ("*a*a*", "aa", true),
+        ("a*a", "a", false),
+        ("a*a", "aa", true),
+        ("*ab*ba*", "aba", false),
+        ("*ab*ba*", "abba", true),
+    ] {
+        let matches = Pattern::new(pattern).matches(name);
+        assert_eq!(matches, expected, "{pattern} {name}");
+    }
+}
+
+/// A capability that the bus has no use for yet took away what was said before it.
+#[test]
+fn each_capability_keeps_what_stands_beside_it() {
+    let said = ["gate.subscribe:A", "gate.provide:B", "gate.call:C"];
+    for turn in 0..3 {
+        let mut said = said;
+        said.rotate_left(turn);
+        let policy = Policy::from_capabilities(said).unwrap();
+        assert!(policy.may_subscribe("A") && policy.may_provide("B") && policy.may_call("C"));
+        assert!(!policy.may_subscribe("B") && !policy.may_provide("A") && !policy.may_call("A"));
+    }
+}
+
 #[test]
 fn nothing_is_allowed_that_is_not_said() {
     let policy = Policy::from_capabilities(["gate.provide:Rack.*", "gate.call:Mixer.Level"]);

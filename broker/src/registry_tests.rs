@@ -139,3 +139,28 @@ fn only_news_is_told() {
     assert!(registry.standing(A, 1).unwrap().blocked);
     assert!(registry.tell(A, 1, &state), "a failure was news in between");
 }
+
+/// What is not acceptable would be kept, charged and shown for as long as the plugin lives.
+#[test]
+fn nothing_is_opened_under_a_name_or_a_shape_that_cannot_be() {
+    let good = shape(1, 1);
+    let bad = Shape {
+        params: u8::MAX,
+        ..good.clone()
+    };
+    for (name, function, action) in [
+        ("", &good, &good),
+        ("no\nlines", &good, &good),
+        (GATE, &bad, &good),
+        (GATE, &good, &bad),
+    ] {
+        let (mut registry, quota) = (Registry::default(), Quota::new(1));
+        let shapes = [function.clone(), action.clone()];
+        let refused = registry.open(A, 1, name, shapes, &quota);
+        assert!(matches!(refused, Err(Refused::Invalid(_))), "{refused:?}");
+        assert!(registry.opens_of(A).is_empty() && registry.watchers(name).is_empty());
+        let shapes = [good.clone(), good.clone()];
+        let opened = registry.open(A, 1, GATE, shapes, &quota);
+        assert_eq!(opened, Ok(()), "number and charge are still free");
+    }
+}

@@ -1,4 +1,7 @@
-//! Text of others, made fit for a terminal.
+//! Text that plugins chose, made fit for a terminal or a log.
+//!
+//! Names, versions and error messages come from plugins, which are not trusted. A program that prints
+//! them passes them through here first, so that the terminal shows them and does not obey them.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -16,7 +19,7 @@ fn is_hidden(c: char) -> bool {
 
 /// A text of a plugin's or of a peer's on one line: what a terminal would obey, or not show, is
 /// written as `\u{1b}`.
-pub(crate) fn shown(text: &str) -> Cow<'_, str> {
+pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
@@ -32,7 +35,7 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
 
 /// A JSON document without such characters. Those outside of ASCII, which JSON leaves as they are,
 /// can only stand in strings, where they may be written as escapes.
-pub(crate) fn shown_json(document: &serde_json::Value) -> String {
+pub fn shown_json(document: &serde_json::Value) -> String {
     let text = document.to_string();
     if !text.contains(is_hidden) {
         return text;

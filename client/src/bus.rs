@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker};
 use callgate_layout::payload::TrustPeers;
-use callgate_layout::sys::fdpass;
 use callgate_layout::sys::fork::ForkMark;
 use crossbeam_channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -27,7 +26,7 @@ use crate::here::Here;
 use crate::link::Link;
 use crate::numbers::Numbers;
 use crate::opened::Opened;
-use crate::unsent::Unsent;
+use crate::unsent::{self, Unsent};
 use crate::wait::WaitPolicy;
 
 /// How long a request to the broker may take.
@@ -57,7 +56,7 @@ pub(crate) struct Bus {
     numbers: Numbers,
     requests: Mutex<HashMap<u32, Sender<Answer>>>,
     opened: Mutex<HashMap<u32, Weak<Opened>>>,
-    links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
+    pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
     /// Why the session is over, once it is.
     ended: Mutex<Option<Error>>,
     ending: Condvar,
@@ -128,7 +127,12 @@ impl Bus {
             true => self
                 .unsent
                 .send(&self.socket, &self.broker, &encode(record)?),
-            false => send(&self.socket, &self.broker, record),
+            false => {
+                let record = encode(record)?;
+                send_when(&self.socket, &self.broker, || {
+                    self.unsent.send_now(&self.socket, &self.broker, &record)
+                })
+            }
         }
     }
 
@@ -150,15 +154,15 @@ impl Bus {
     /// Sends a record if the broker's socket has room for it now.
     pub(crate) fn try_send(&self, record: &ToBroker) -> Result<()> {
         self.check_here()?;
-        let bytes = encode(record)?;
-        match fdpass::send(self.socket.as_fd(), &bytes, &[]) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Err(Error::new(
-                Code::Overloaded,
-                "the broker does not read its socket",
-            )),
-            Err(error) => Err(self.broker.gone(&error.to_string())),
+        let record = encode(record)?;
+        let sent = self.unsent.send_now(&self.socket, &self.broker, &record)?;
+        if sent {
+            return Ok(());
         }
+        Err(Error::new(
+            Code::Overloaded,
+            "the broker does not read its socket",
+        ))
     }
 
     /// Sends a request and waits for its answer.
@@ -327,20 +331,23 @@ impl Bus {
 
 /// Sends a record on a control socket, waiting at most [`REQUEST_TIMEOUT`] for room in it.
 pub(crate) fn send(socket: &OwnedFd, broker: &BrokerName, record: &ToBroker) -> Result<()> {
-    let bytes = encode(record)?;
+    let record = encode(record)?;
+    send_when(socket, broker, || unsent::try_send(socket, broker, &record))
+}
+
+/// Tries to send something until it goes, waiting for room in the socket in between.
+fn send_when(
+    socket: &OwnedFd,
+    broker: &BrokerName,
+    attempt: impl Fn() -> Result<bool>,
+) -> Result<()> {
     let until = answer_due(REQUEST_TIMEOUT);
-    loop {
-        match fdpass::send(socket.as_fd(), &bytes, &[]) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                if !wait_for(socket, PollFlags::POLLOUT, until) {
-                    return Err(broker.is_late("does not read its socket"));
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(broker.gone(&error.to_string())),
+    while !attempt()? {
+        if !wait_for(socket, PollFlags::POLLOUT, until) {
+            return Err(broker.is_late("does not read its socket"));
         }
     }
+    Ok(())
 }
 
 fn encode(record: &ToBroker) -> Result<AlignedVec> {

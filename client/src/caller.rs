@@ -114,7 +114,7 @@ pub(crate) fn loan<'a>(
         NO_TIME => link.take_room(len),
         _ => wait_for(&target, || link.take_room(len)),
     };
-    found.unwrap_or_else(|| Err(no_room(&target, "payload memory")))
+    found.unwrap_or_else(|| Err(no_room(&target, Short::Payload)))
 }
 
 /// Waits for the answer and takes it.
@@ -238,7 +238,7 @@ fn publish(
 
 #[cold]
 fn wait_for_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
-    wait_for(target, || try_ticket(target, chain)).ok_or_else(|| no_room(target, "pending call"))
+    wait_for(target, || try_ticket(target, chain)).ok_or_else(|| no_room(target, Short::Pending))
 }
 
 /// Waits until `attempt` gives something, the link ends or the deadline passes.
@@ -259,7 +259,16 @@ fn wait_for<T>(target: &Target<'_>, mut attempt: impl FnMut() -> Option<T>) -> O
     got
 }
 
-fn no_room(target: &Target<'_>, what: &str) -> Error {
+/// What a call found none of.
+#[derive(Clone, Copy, Debug)]
+enum Short {
+    /// Memory for its payload.
+    Payload,
+    /// A pending call.
+    Pending,
+}
+
+fn no_room(target: &Target<'_>, what: Short) -> Error {
     let link = target.link;
     if link.is_gone() {
         return gone(link);
@@ -267,15 +276,24 @@ fn no_room(target: &Target<'_>, what: &str) -> Error {
     if target.is_cancelled() {
         return cancelled(link);
     }
-    Error::new(
-        Code::Overloaded,
-        format!(
-            "no {what} to plugin {} came free before the deadline; {} calls are under way (of a link's {}, one gate has at most half and calls outside of chains three quarters), nothing was sent",
-            link.peer().name(),
-            link.pending().in_flight(),
+    let (peer, under_way) = (link.peer().name(), link.pending().in_flight());
+    let text = match what {
+        Short::Payload => {
+            let (taken, most) = link.taken_mib();
+            format!(
+                "no payload memory for plugin {peer} came free before the deadline: {taken} MiB are taken \
+                 of the {most} MiB that payloads to one plugin may take, half of this plugin's limit of \
+                 extents; loans hold them, and calls (under way: {under_way}); nothing was sent"
+            )
+        }
+        Short::Pending => format!(
+            "no pending call to plugin {peer} came free before the deadline; under way: {under_way} (of a \
+             link's {}, one gate has at most half and calls outside of chains three quarters), nothing \
+             was sent",
             link.geometry().entries()
         ),
-    )
+    };
+    Error::new(Code::Overloaded, text)
 }
 
 #[cold]

@@ -111,8 +111,34 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.inner, f)
+        let Inner {
+            code,
+            message,
+            gate,
+            context,
+            may_have_run,
+        } = &*self.inner;
+        f.debug_struct("Error")
+            .field("code", code)
+            .field("message", message)
+            .field("gate", gate)
+            .field("context", context)
+            .field("may_have_run", may_have_run)
+            .finish()
     }
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `main` that returned one ended with `Error: Inner { … }`.
+    #[test]
+    fn a_program_that_ends_with_one_names_it() {
+        let error = Error::new(Code::NotReady, "nobody provides it").at_gate("A.B");
+        let text = format!("{error:?}");
+        assert!(text.starts_with("Error { code: NotReady, "), "{text}");
+    }
+}

@@ -89,11 +89,7 @@ impl Extents {
         let Some(wanted) = extent_len_for(len).filter(|_| own.wanted.is_none()) else {
             return Found::Wait;
         };
-        let taken = own
-            .ready
-            .iter()
-            .map(|(extent, _)| charged_mib(extent.len() as u32));
-        let total: u32 = taken.sum();
+        let total = own.taken_mib();
         match (0..MAX_EXTENTS).find(|number| own.is_free(*number)) {
             Some(number) if total == 0 || total + charged_mib(wanted) <= share => {
                 own.wanted = Some((number, None));
@@ -103,6 +99,11 @@ impl Extents {
             }
             _ => own.give_up_idle().map_or(Found::Wait, Found::GiveBack),
         }
+    }
+
+    /// How many MiB of the quota this side's extents take.
+    pub(crate) fn taken_mib(&self) -> u32 {
+        self.own.lock().taken_mib()
     }
 
     /// The extent that was asked for is allocated and mapped; false where it is not wanted any more.
@@ -160,6 +161,13 @@ impl Extents {
         self.own.lock().returning &= !(1 << number);
     }
 
+    /// The broker could not be told: it is in use as before.
+    pub(crate) fn keep(&self, extent: Extent) {
+        let mut own = self.own.lock();
+        own.returning &= !(1 << extent.number());
+        own.ready.push((extent, false));
+    }
+
     /// Whether either side has one.
     pub(crate) fn are_any(&self) -> bool {
         !self.own.lock().ready.is_empty() || self.peer.iter().any(|one| one.load().is_some())
@@ -210,6 +218,13 @@ impl Own {
             *used = true;
             Some(room)
         })
+    }
+
+    fn taken_mib(&self) -> u32 {
+        let taken = self.ready.iter();
+        taken
+            .map(|(extent, _)| charged_mib(extent.len() as u32))
+            .sum()
     }
 
     fn is_free(&self, number: u8) -> bool {

@@ -166,4 +166,84 @@ mod tests {
         assert!(start.elapsed() < LONG / 2);
         assert_eq!((first.holder(), second.holder()), (None, None));
     }
+
+    /// Does something inside two plugins' handlers that stand on each other, both of one chain.
+    fn inside_two(tokens: [&'static Token; 2], work: impl FnOnce()) {
+        let [first, second] = tokens;
+        let outer = first.visit(A).expect("it is free");
+        hold(first);
+        let entered = chain::enter(Chain { id: A, depth: 1 });
+        let inner = second.visit(A).expect("it is free");
+        hold(second);
+        let deeper = chain::enter(Chain { id: A, depth: 2 });
+        work();
+        drop(deeper);
+        second.end(inner);
+        drop(entered);
+        first.end(outer);
+    }
+
+    /// What another thread of the chain gets of these tokens, and gives back.
+    fn borrow(tokens: [&'static Token; 2]) -> [bool; 2] {
+        let attempt = || {
+            tokens.map(|token| {
+                let turn = token.visit(A);
+                turn.map(|turn| token.end(turn)).is_some()
+            })
+        };
+        std::thread::scope(|scope| scope.spawn(attempt).join().expect("no panic"))
+    }
+
+    /// Of two tokens that a thread had lent only the first came back: what came in in the chain ran
+    /// beside the handler of the second plugin for ever after.
+    #[test]
+    fn every_token_that_was_lent_comes_back() {
+        let leases = [Lease::new(), Lease::new()];
+        let tokens = [leases[0].token(), leases[1].token()];
+        inside_two(tokens, || {
+            assert_eq!(borrow(tokens), [false; 2]);
+            for _ in 0..3 {
+                let lending = lend();
+                assert_eq!(borrow(tokens), [true; 2]);
+                drop(lending);
+                assert_eq!(borrow(tokens), [false; 2]);
+            }
+        });
+        assert_eq!(tokens.map(Token::holder), [None; 2]);
+    }
+
+    /// A thread had its first token back and kept it while it waited for the second, whose borrower
+    /// needed the first to come to an end.
+    #[test]
+    fn what_came_back_is_lent_again_while_the_rest_is_missing() {
+        let leases = [Lease::new(), Lease::new()];
+        let tokens = [leases[0].token(), leases[1].token()];
+        let [first, second] = tokens;
+        let until = Instant::now() + LONG / 3;
+        inside_two(tokens, || {
+            let lending = lend();
+            let (borrowed, has_borrowed) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                let other = scope.spawn(move || {
+                    let turn = second.visit(A).expect("it is lent");
+                    borrowed.send(()).expect("somebody hears");
+                    // Let it be missed.
+                    std::thread::sleep(Duration::from_millis(50));
+                    let mut needed = first.visit(A);
+                    while needed.is_none() && Instant::now() < until {
+                        std::thread::yield_now();
+                        needed = first.visit(A);
+                    }
+                    let was_had = needed.map(|turn| first.end(turn)).is_some();
+                    second.end(turn);
+                    was_had
+                });
+                has_borrowed.recv().expect("it is borrowed");
+                drop(lending);
+                assert!(other.join().expect("no panic"), "it was kept");
+            });
+            assert_eq!(borrow(tokens), [false; 2]);
+        });
+        assert_eq!(tokens.map(Token::holder), [None; 2]);
+    }
 }

@@ -8,6 +8,7 @@ mod archives;
 mod payloads;
 mod waiting;
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -21,7 +22,7 @@ use callgate_layout::payload::TrustPeers;
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::RingWriter;
 use callgate_layout::sys::fork::ForkMark;
-use callgate_layout::sys::futex;
+use callgate_layout::sys::{futex, process};
 use callgate_layout::view::{ReadView, WriteView};
 use callgate_layout::{Geometry, marks, slot};
 use parking_lot::Mutex;
@@ -43,6 +44,8 @@ pub(crate) struct LinkParts {
     pub(crate) end: LinkEnd,
     pub(crate) geometry: Geometry,
     pub(crate) peer: Caller,
+    /// The peer's process, for as long as the control thread watches it.
+    pub(crate) process: Weak<OwnedFd>,
     pub(crate) outbox: WriteView,
     pub(crate) inbox: ReadView,
     pub(crate) peer_status: ReadView,
@@ -185,6 +188,13 @@ impl Link {
     #[inline]
     pub(crate) fn is_gone(&self) -> bool {
         self.state.load(Ordering::Acquire) == GONE
+    }
+
+    /// Whether the peer's process has ended, known to the control thread or not yet: asks the
+    /// kernel.
+    pub(crate) fn has_peer_ended(&self) -> bool {
+        let process = self.parts.process.upgrade();
+        process.is_some_and(|process| process::has_ended(process.as_fd()))
     }
 
     /// A caller that is about to sleep until the answer to its call is there; `None` where too

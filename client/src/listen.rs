@@ -113,7 +113,7 @@ struct Work {
     /// Own outboxes of links whose other side is not there yet.
     outboxes: HashMap<LinkEnd, (Geometry, WriteView)>,
     /// The processes of linked peers.
-    peers: HashMap<Token, (LinkEnd, OwnedFd)>,
+    peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
     next_token: usize,
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
     next_tidy: Option<Instant>,

@@ -20,7 +20,8 @@ mod cgroup;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use callgate_layout::control::{Failure, ToBroker};
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, LinkEnd, ToBroker};
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
@@ -93,8 +94,9 @@ fn settle(bus: &Bus, link: &Link, number: u8, made: Result<Mapping>) {
     let (record, failed) = match made {
         Ok(memory) => {
             if !link.extents().mapped(number, memory) {
-                // The session is over, and nobody wants it any more.
-                return;
+                // The broker has refused it meanwhile, because it took so long, and keeps its number
+                // and its charge until it hears what came of it. Or the session is over.
+                return give_up(bus, end, number);
             }
             (ToBroker::ExtentMapped { end, number }, None)
         }
@@ -109,9 +111,33 @@ fn settle(bus: &Bus, link: &Link, number: u8, made: Result<Mapping>) {
             (record, Some(error))
         }
     };
-    let sent = bus.send(&record);
+    let sent = acknowledge(bus, &record);
     if let Some(error) = failed.or(sent.err()) {
         link.extents().refused(error);
         link.wake_waiting();
+    }
+}
+
+/// Tells the broker that nobody wants an extent any more, whose memory is free again.
+fn give_up(bus: &Bus, end: LinkEnd, number: u8) {
+    let why = "the memory for a payload was there too late";
+    let failed = ToBroker::ExtentFailed {
+        end,
+        own: true,
+        number,
+        failure: Failure::new(Code::Timeout, why),
+    };
+    // A broker that is gone needs no answer.
+    let _ = acknowledge(bus, &failed);
+}
+
+/// Tells the broker, however long it does not read: without an acknowledgement it would keep number and
+/// charge of the extent for as long as the link lives.
+fn acknowledge(bus: &Bus, record: &ToBroker) -> Result<()> {
+    loop {
+        match bus.send(record) {
+            Err(error) if error.code() == Code::Timeout && bus.check_alive().is_ok() => {}
+            outcome => return outcome,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! An open gate: how it stands now, and where its calls go.
 
+mod standing;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,29 +20,7 @@ use crate::local::Local;
 use crate::serve::discard;
 use crate::watch::GateEvent;
 
-/// The way to a gate's provider.
-#[derive(Clone, Debug)]
-pub(crate) struct Way {
-    pub(crate) link: Arc<Link>,
-    pub(crate) index: u16,
-    /// The provider, where it is in this process.
-    pub(crate) local: Option<Local>,
-}
-
-/// How a gate stands; replaced whole when anything changes, so that calls take no lock.
-#[derive(Clone, Debug)]
-pub(crate) struct Standing {
-    owner: Option<String>,
-    /// Which of the gate's lives this is; 0 while nobody provides it.
-    generation: u64,
-    function: FaceState,
-    action: FaceState,
-    way: Option<Way>,
-    /// Why it cannot be called, where the broker or the end of the session says so.
-    refused: Option<Error>,
-    /// Whether this plugin itself has closed.
-    is_closed: bool,
-}
+pub(crate) use standing::{Standing, Way};
 
 /// What is known of a gate, beyond how it stands.
 #[derive(Debug, Default)]
@@ -203,12 +183,20 @@ impl Opened {
 
     /// The broker refuses to open the gate.
     pub(crate) fn fail(&self, reason: Error) {
-        let (mut progress, mut old) = (self.progress.lock(), None);
-        let standing = self.standing();
+        // For want of something that may be there again soon.
+        let is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
         // What was granted before is not any more, or there is no way to the gate: calls are told
         // why. Other failures end no way that there is.
         let is_denied = reason.code() == Code::PermissionDenied;
-        if (is_denied || standing.way.is_none()) && !standing.is_closed {
+        self.refuse(reason, is_tried_again, |standing| {
+            is_denied || standing.way.is_none()
+        });
+    }
+
+    fn refuse(&self, reason: Error, is_tried_again: bool, ends: impl Fn(&Standing) -> bool) {
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        let standing = self.standing();
+        if ends(&standing) && !standing.is_closed {
             let refused = Standing {
                 refused: Some(reason.clone()),
                 ..Standing::absent()
@@ -218,21 +206,20 @@ impl Opened {
         }
         drop(standing);
         progress.is_known = true;
-        // For want of something that may be there again soon.
-        progress.is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
+        progress.is_tried_again = is_tried_again;
         progress.failure = Some(reason);
         self.change.notify_all();
         drop(progress);
         discard(old);
     }
 
-    /// The session is over: nothing will change any more, except that links end.
+    /// The session is over, and nobody tries again, whatever it is over for: nothing will change any
+    /// more, except that links end.
     pub(crate) fn session_ended(&self, reason: &Error) {
-        let mut progress = self.progress.lock();
-        progress.is_known = true;
-        progress.is_tried_again = false;
-        progress.failure = Some(reason.clone());
-        self.change.notify_all();
+        // A provider whose types differ is there as before, and that is what is wrong.
+        self.refuse(reason.clone(), false, |standing| {
+            standing.way.is_none() && !standing.is_mismatch()
+        });
     }
 
     /// This plugin closes: whoever still holds the gate is told so from now on.
@@ -310,13 +297,21 @@ impl Opened {
         loop {
             let standing = self.standing();
             let faces = [&standing.function, &standing.action];
-            if standing.way.is_some() && faces.contains(&&FaceState::Ready) {
-                return Ok(Waited::Ready);
-            }
+            let ended = match &standing.way {
+                Some(way) if faces.contains(&&FaceState::Ready) => match way.ended() {
+                    None => return Ok(Waited::Ready),
+                    // Its host may know already, and wait for the one that it has started since.
+                    ended => ended,
+                },
+                _ => None,
+            };
             let good = [&FaceState::Absent, &FaceState::Ready];
             let mismatch = faces.into_iter().find(|face| !good.contains(face));
             let face = mismatch.unwrap_or(&FaceState::Absent);
-            let error = standing.error(face, "function or action", &self.gate);
+            let error = match ended {
+                Some(ended) => ended.at_gate(self.gate.clone()),
+                None => standing.error(face, "function or action", &self.gate),
+            };
             // Where a face is ready and only the link is gone, news of it is on its way.
             if mismatch.is_some() && !faces.contains(&&FaceState::Ready) {
                 return Err(error);
@@ -333,80 +328,6 @@ impl Opened {
                 return Err(failure.unwrap_or(error));
             }
         }
-    }
-}
-
-impl Standing {
-    fn absent() -> Standing {
-        Standing {
-            owner: None,
-            generation: 0,
-            function: FaceState::Absent,
-            action: FaceState::Absent,
-            way: None,
-            refused: None,
-            is_closed: false,
-        }
-    }
-
-    pub(crate) fn owner(&self) -> Option<&str> {
-        self.owner.as_deref()
-    }
-
-    pub(crate) fn has(&self, face: Face) -> bool {
-        *self.face(face) != FaceState::Absent
-    }
-
-    fn face(&self, face: Face) -> &FaceState {
-        match face {
-            Face::Function => &self.function,
-            Face::Action => &self.action,
-        }
-    }
-
-    /// The way that a call of this face takes.
-    #[inline]
-    pub(crate) fn way(&self, face: Face, gate: &Arc<str>) -> Result<&Way> {
-        match (self.face(face), &self.way) {
-            (FaceState::Ready, Some(way)) => Ok(way),
-            (state, _) => Err(self.error(state, name(face), gate)),
-        }
-    }
-
-    #[cold]
-    fn error(&self, state: &FaceState, what: &str, gate: &Arc<str>) -> Error {
-        if let Some(refused) = &self.refused {
-            return refused.clone().at_gate(gate.clone());
-        }
-        let owner = self.owner.as_deref().unwrap_or("nobody");
-        let error = match state {
-            _ if self.is_closed => Error::new(Code::Closed, "this plugin has closed"),
-            FaceState::Absent | FaceState::Ready => {
-                let text = match &self.owner {
-                    Some(owner) => format!("plugin {owner} provides no {what} here"),
-                    None => "nobody provides the gate now".to_owned(),
-                };
-                Error::new(Code::NotReady, text)
-            }
-            FaceState::LengthMismatch { signature } => Error::new(
-                Code::LengthMismatch,
-                format!("plugin {owner} provides {signature}, with another number of parameters"),
-            ),
-            FaceState::TypeMismatch { signature } => Error::new(
-                Code::TypeMismatch,
-                format!(
-                    "plugin {owner} provides {signature}, which differs in types, field names or their order"
-                ),
-            ),
-        };
-        error.at_gate(gate.clone())
-    }
-}
-
-fn name(face: Face) -> &'static str {
-    match face {
-        Face::Function => "function",
-        Face::Action => "action",
     }
 }
 

@@ -57,7 +57,8 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Connects under a name, with everything else as [`PluginBuilder`] has it by default.
+    /// Connects under a name of 1 to 128 bytes without control characters, with everything else as
+    /// [`PluginBuilder`] has it by default.
     ///
     /// # Errors
     ///
@@ -110,6 +111,9 @@ impl Plugin {
 
     /// Provides a gate's function. It can be called when this returns, and until the provider is
     /// dropped.
+    ///
+    /// A gate's name is 1 to 256 bytes without control characters; by custom `Plugin.Something`, which
+    /// `Subscriber::wait_ready` goes by.
     ///
     /// Where handlers run is said by [`Dispatch`]: one after the other, on a thread of the
     /// plugin's, unless it was built otherwise.

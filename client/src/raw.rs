@@ -240,6 +240,9 @@ impl<R: GateType> RawSubscriber<R> {
     /// `NOT_READY` without a provider, `REQUEST_TOO_LARGE`, `OVERLOADED` over a limit (of this plugin,
     /// of the bus, or of this process's memory cgroup) or when no memory comes free before the deadline,
     /// `SYSTEM` where it cannot be made.
+    ///
+    /// Payloads to one plugin may take half of this plugin's limit (`extent_mib`), and memory comes in
+    /// powers of two: with the limit of 256 MiB, two loans of 40 MiB to one plugin are all that fit.
     pub fn loan(&self, len: usize) -> Result<Loan<R>> {
         let gate = self.shared.opened.gate();
         let standing = self.shared.opened.standing();

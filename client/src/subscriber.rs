@@ -134,6 +134,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// and none of the programs that it started is left. Each such end is told once: the next wait
     /// lasts as long as it is given, and so does one after the program was started again. A plugin
     /// that was on the bus and has ended is waited for: its host may start it again.
+    ///
+    /// A broker that is stopped or overloaded is asked for these reasons half a second at most, so that
+    /// the wait may take that much longer than it was given.
     pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
         self.shared.wait_ready(timeout)
     }
@@ -356,3 +359,6 @@ impl<A: Arguments, R: GateType> std::fmt::Debug for Subscriber<A, R> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,16 +35,23 @@ impl Unsent {
         Ok(())
     }
 
+    /// Sends a record of another thread's behind all that waits; false where not all of it goes now.
+    ///
+    /// What the control thread has answered is often why others send something: a wish for an extent
+    /// that overtook the news that the last one of this number had failed would be an offence.
+    pub(crate) fn send_now(
+        &self,
+        socket: &OwnedFd,
+        broker: &BrokerName,
+        record: &[u8],
+    ) -> Result<bool> {
+        let mut queue = self.queue.lock();
+        Ok(!flush(&mut queue, socket, broker)? && try_send(socket, broker, record)?)
+    }
+
     /// Sends what goes; whether something is left.
     pub(crate) fn flush(&self, socket: &OwnedFd, broker: &BrokerName) -> Result<bool> {
-        let mut queue = self.queue.lock();
-        while let Some(record) = queue.front() {
-            if !try_send(socket, broker, record)? {
-                return Ok(true);
-            }
-            queue.pop_front();
-        }
-        Ok(false)
+        flush(&mut self.queue.lock(), socket, broker)
     }
 
     /// Whether anything waits.
@@ -58,8 +65,18 @@ impl Unsent {
     }
 }
 
+fn flush(queue: &mut VecDeque<Box<[u8]>>, socket: &OwnedFd, broker: &BrokerName) -> Result<bool> {
+    while let Some(record) = queue.front() {
+        if !try_send(socket, broker, record)? {
+            return Ok(true);
+        }
+        queue.pop_front();
+    }
+    Ok(false)
+}
+
 /// Sends a record if the socket has room for it.
-fn try_send(socket: &OwnedFd, broker: &BrokerName, record: &[u8]) -> Result<bool> {
+pub(crate) fn try_send(socket: &OwnedFd, broker: &BrokerName, record: &[u8]) -> Result<bool> {
     loop {
         match fdpass::send(socket.as_fd(), record, &[]) {
             Ok(()) => return Ok(true),
@@ -100,6 +117,35 @@ mod tests {
             assert_eq!(left, !unsent.is_empty());
         }
         assert!(unsent.is_empty());
+    }
+
+    /// Another thread's record came before those that the control thread had sent earlier, because the
+    /// socket had room again.
+    #[test]
+    fn nobody_overtakes_what_waits() {
+        let (ours, theirs) = fdpass::pair().unwrap();
+        let (unsent, broker) = (Unsent::default(), BrokerName::default());
+        let mut sent = 0_u32;
+        while unsent.is_empty() {
+            unsent.send(&ours, &broker, &sent.to_le_bytes()).unwrap();
+            sent += 1;
+        }
+        unsent.send(&ours, &broker, &sent.to_le_bytes()).unwrap();
+        sent += 1;
+        let (mut buffer, mut came) = ([0; 64], 0_u32);
+        let mut last = false;
+        while came <= sent {
+            let Ok(received) = fdpass::receive_plain(theirs.as_fd(), &mut buffer) else {
+                break;
+            };
+            assert_eq!(buffer[..received.len], came.to_le_bytes());
+            came += 1;
+            last = last
+                || unsent
+                    .send_now(&ours, &broker, &sent.to_le_bytes())
+                    .unwrap();
+        }
+        assert!(last && came == sent + 1, "{came} of {sent}");
     }
 
     /// Whoever never reads must not fill this process's memory.

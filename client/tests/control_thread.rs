@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Plugin};
 use callgate_layout::control::{
-    Clock, FaceState, GateState, Identity, Limits, LinkEnd, MAX_RECORD, PeerInfo, Route, ToBroker,
-    ToPlugin,
+    Clock, FaceState, Failure, GateState, Identity, Limits, LinkEnd, MAX_RECORD, PeerInfo, Route,
+    ToBroker, ToPlugin,
 };
 use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::process::pidfd_open;
@@ -20,6 +20,8 @@ use callgate_layout::{Geometry, clock};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const END: LinkEnd = LinkEnd { link: 1, side: 0 };
+/// Of a link that the plugin has not got.
+const STRANGE: LinkEnd = LinkEnd { link: 77, side: 1 };
 
 /// The broker's end of a plugin's connection.
 struct Broker(OwnedFd);
@@ -109,6 +111,23 @@ fn link(broker: &Broker, peer: u32) {
     assert!(broker.send(&ToPlugin::GateState { open, state }, &[]));
 }
 
+/// Sends records each of which is answered, more than the socket takes, and reads no answer.
+fn fill(broker: &Broker) -> u32 {
+    let grant = ToPlugin::Grant {
+        end: STRANGE,
+        index: 0,
+        gate: "G".into(),
+        function: None,
+        action: None,
+    };
+    let (mut asked, until) = (0, Instant::now() + Duration::from_millis(500));
+    while asked < 3_000 && Instant::now() < until {
+        asked += u32::from(broker.send(&grant, &[]));
+    }
+    assert!(asked > 300, "the socket takes as many: {asked}");
+    asked
+}
+
 /// While the broker did not read, the control thread waited up to five seconds for it with each record
 /// that it had to send, and calls to a killed plugin hung as long.
 #[test]
@@ -127,20 +146,7 @@ fn deaths_are_heard_of_while_the_broker_does_not_read() {
     let gate = gate.with_timeout(PATIENCE);
     thread::scope(|scope| {
         let call = scope.spawn(|| gate.invoke(()));
-        // Each of these is answered, and the answers are not read: more than the socket takes.
-        let strange = LinkEnd { link: 77, side: 1 };
-        let grant = ToPlugin::Grant {
-            end: strange,
-            index: 0,
-            gate: "G".into(),
-            function: None,
-            action: None,
-        };
-        let (mut asked, until) = (0, Instant::now() + Duration::from_millis(500));
-        while asked < 3_000 && Instant::now() < until {
-            asked += u32::from(broker.send(&grant, &[]));
-        }
-        assert!(asked > 300, "the socket takes as many: {asked}");
+        let asked = fill(&broker);
         let killed = clock::now();
         peer.kill().unwrap();
         peer.wait().unwrap();
@@ -151,7 +157,7 @@ fn deaths_are_heard_of_while_the_broker_does_not_read() {
         // Nothing of what waited is lost.
         for answer in 0..asked {
             let is_answer = |record: &ToBroker| match record {
-                ToBroker::LinkFailed { end, .. } => *end == strange,
+                ToBroker::LinkFailed { end, .. } => *end == STRANGE,
                 _ => false,
             };
             let record = broker.read();
@@ -162,4 +168,94 @@ fn deaths_are_heard_of_while_the_broker_does_not_read() {
         }
     });
     assert!(plugin.wait_closed_for(Duration::ZERO).is_none());
+}
+
+/// A writer that was stopped for ten seconds found the refusal of its extent beside the extent: it said
+/// nothing of it any more, and the broker refused this number for as long as the link lived.
+#[test]
+fn the_broker_hears_also_of_an_extent_that_it_has_refused_meanwhile() {
+    let (ours, theirs) = fdpass::pair().unwrap();
+    let broker = Broker(ours);
+    let mut peer = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let plugin = thread::spawn(|| Plugin::builder("P").descriptor(theirs).connect());
+    welcome(&broker);
+    let plugin = plugin.join().unwrap().unwrap();
+    let gate = thread::scope(|scope| {
+        let gate = scope.spawn(|| plugin.raw_subscriber::<u64>("Peer.Gate"));
+        link(&broker, peer.id());
+        gate.join().unwrap().unwrap()
+    });
+    let gate = gate.with_timeout(PATIENCE);
+    thread::scope(|scope| {
+        let call = scope.spawn(|| gate.loan(60 << 20).map(drop));
+        let (end, number, len) = broker.await_record(|record| match record {
+            ToBroker::WantExtent { end, number, len } => Some((end, number, len)),
+            _ => None,
+        });
+        let file = memory(len as usize);
+        assert!(broker.send(&ToPlugin::NewExtent { end, number, len }, &[file]));
+        let failure = Failure::new(Code::Timeout, "it was late");
+        let refused = ToPlugin::ExtentRefused {
+            end,
+            number,
+            failure,
+        };
+        assert!(broker.send(&refused, &[]));
+        let error = call.join().unwrap().unwrap_err();
+        assert_eq!(error.code(), Code::Timeout, "{error}");
+        broker.await_record(|record| match record {
+            ToBroker::ExtentMapped { end: of, number: n } => {
+                ((of, n) == (end, number)).then_some(())
+            }
+            ToBroker::ExtentFailed {
+                end: of, number: n, ..
+            } => ((of, n) == (end, number)).then_some(()),
+            _ => None,
+        });
+    });
+    peer.kill().unwrap();
+    peer.wait().unwrap();
+}
+
+/// An extent that was idle while the broker did not read was let go without the broker being told: it
+/// stayed charged, and its number was not used again, for as long as the link lived.
+#[test]
+fn an_idle_extent_is_returned_when_the_broker_reads_again() {
+    let (ours, theirs) = fdpass::pair().unwrap();
+    let broker = Broker(ours);
+    let mut peer = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let plugin = thread::spawn(|| {
+        let plugin = Plugin::builder("P").descriptor(theirs);
+        plugin.keep_idle(Duration::from_millis(50)).connect()
+    });
+    welcome(&broker);
+    let plugin = plugin.join().unwrap().unwrap();
+    let gate = thread::scope(|scope| {
+        let gate = scope.spawn(|| plugin.raw_subscriber::<u64>("Peer.Gate"));
+        link(&broker, peer.id());
+        gate.join().unwrap().unwrap()
+    });
+    let gate = gate.with_timeout(PATIENCE);
+    let (end, number) = thread::scope(|scope| {
+        let call = scope.spawn(|| gate.loan(100_000).unwrap());
+        let (end, number, len) = broker.await_record(|record| match record {
+            ToBroker::WantExtent { end, number, len } => Some((end, number, len)),
+            _ => None,
+        });
+        let file = memory(len as usize);
+        assert!(broker.send(&ToPlugin::NewExtent { end, number, len }, &[file]));
+        let mapped = ToBroker::ExtentMapped { end, number };
+        broker.await_record(|record| (record == mapped).then_some(()));
+        assert!(broker.send(&ToPlugin::ExtentReady { end, number }, &[]));
+        let loan = call.join().unwrap();
+        fill(&broker);
+        drop(loan);
+        (end, number)
+    });
+    // It is idle for several times as long as it is kept.
+    thread::sleep(Duration::from_millis(400));
+    let returned = ToBroker::ReturnExtent { end, number };
+    broker.await_record(|record| (record == returned).then_some(()));
+    peer.kill().unwrap();
+    peer.wait().unwrap();
 }

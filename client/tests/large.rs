@@ -51,14 +51,14 @@ fn what_is_too_large_is_refused_and_the_link_lives() {
     let len = b.subscriber::<(Vec<u8>,), u64>("A.Len").unwrap();
     let len = len.with_timeout(Duration::from_secs(60));
     let zeros = b.subscriber::<(u64,), Vec<u8>>("A.Zeros").unwrap();
-    assert_eq!(
-        len.invoke((vec![0; 65 << 20],)).unwrap_err().code(),
-        Code::RequestTooLarge
-    );
-    assert_eq!(
-        zeros.invoke((65 << 20,)).unwrap_err().code(),
-        Code::ResponseTooLarge
-    );
+    // The limit that holds, and not another one's.
+    let most = "more than the 67174400 bytes";
+    let error = len.invoke((vec![0; 65 << 20],)).unwrap_err();
+    assert_eq!(error.code(), Code::RequestTooLarge);
+    assert!(error.message().contains(most), "{error}");
+    let error = zeros.invoke((65 << 20,)).unwrap_err();
+    assert_eq!(error.code(), Code::ResponseTooLarge);
+    assert!(error.message().contains(most), "{error}");
     assert_eq!(len.invoke((vec![0; 20 << 20],)).unwrap(), 20 << 20);
     assert_eq!(zeros.invoke((70_000,)).unwrap().len(), 70_000);
 }
@@ -110,10 +110,10 @@ fn over_the_quota_is_overloaded() {
         .unwrap();
     let len = b.subscriber::<(Vec<u8>,), u64>("A.Len").unwrap();
     assert_eq!(len.invoke((vec![0; 3 << 20],)).unwrap(), 3 << 20);
-    assert_eq!(
-        len.invoke((vec![0; 5 << 20],)).unwrap_err().code(),
-        Code::Overloaded
-    );
+    let error = len.invoke((vec![0; 5 << 20],)).unwrap_err();
+    assert_eq!(error.code(), Code::Overloaded);
+    let limit = "the 4 MiB that this plugin may have";
+    assert!(error.message().contains(limit), "{error}");
     assert_eq!(len.invoke((vec![0; 3 << 20],)).unwrap(), 3 << 20);
     // What could fit waits for its turn, until its deadline.
     let sum = b.raw_subscriber::<u64>("A.Sum").unwrap();
@@ -247,4 +247,25 @@ fn idle_memory_is_given_back_also_after_calls_that_timed_out() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// A loan that found no memory told of calls under way, of which there were none, and of no limit.
+#[test]
+fn a_loan_over_the_share_of_one_link_says_so() {
+    let (_broker, a, b) = bus();
+    let _len = a
+        .provide_raw("A.Len", |_: Context<'_>, bytes: Payload<'_>| {
+            bytes.len() as u64
+        })
+        .unwrap();
+    let len = b.raw_subscriber::<u64>("A.Len").unwrap();
+    // A piece of 64 MiB each, and half of 256 MiB in all.
+    let _loans = [len.loan(40 << 20).unwrap(), len.loan(40 << 20).unwrap()];
+    let short = len.with_timeout(Duration::from_millis(50));
+    let error = short.loan(40 << 20).unwrap_err();
+    assert_eq!(error.code(), Code::Overloaded, "{error}");
+    assert!(
+        error.message().contains("128 MiB are taken of the 128 MiB"),
+        "{error}"
+    );
 }

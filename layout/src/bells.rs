@@ -166,8 +166,9 @@ mod tests {
     use crate::sys::memfd;
 
     fn bells() -> Bells {
-        let page = memfd::create("test", DOORBELL_LEN).unwrap();
-        let page = WriteView::new(Mapping::writable(page, DOORBELL_LEN).unwrap()).unwrap();
+        let page = memfd::create("test", DOORBELL_LEN).expect("a memory file");
+        let page = Mapping::writable(page, DOORBELL_LEN).expect("a map");
+        let page = WriteView::new(page).expect("a writable one");
         Bells::new(Arc::new(Doorbell::new(page)))
     }
 

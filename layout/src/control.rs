@@ -61,6 +61,7 @@
 #![allow(missing_docs)]
 
 mod facts;
+mod names;
 mod wire;
 
 use std::fmt;
@@ -74,6 +75,7 @@ use crate::text::cut;
 pub use facts::{
     Clock, FaceState, Failure, GateState, Identity, Limits, LinkEnd, PeerInfo, Route, Shape,
 };
+pub use names::{check_gate_name, check_plugin_name};
 pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
@@ -373,29 +375,6 @@ impl Failure {
             code: code as u16,
             message: cut(message.to_string(), MAX_TEXT),
         }
-    }
-}
-
-/// What is wrong with a plugin's name, if anything is.
-pub fn check_plugin_name(name: &str) -> Result<(), String> {
-    check_name("a plugin's name", name, MAX_PLUGIN_NAME)
-}
-
-/// What is wrong with a gate's name, if anything is.
-pub fn check_gate_name(name: &str) -> Result<(), String> {
-    check_name("a gate's name", name, MAX_GATE_NAME)
-}
-
-fn check_name(what: &str, name: &str, max: usize) -> Result<(), String> {
-    if name.is_empty() {
-        return Err(format!("{what} is empty"));
-    }
-    if name.len() > max {
-        return Err(format!("{what} has {} bytes, more than {max}", name.len()));
-    }
-    match name.chars().find(|c| c.is_control()) {
-        Some(c) => Err(format!("{what} contains the control character {c:?}")),
-        None => Ok(()),
     }
 }
 

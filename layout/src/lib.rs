@@ -11,6 +11,17 @@
 //!
 //! `unsafe` stands in [`view`], [`payload`] and [`sys`] alone.
 
+#[cfg(not(all(
+    target_os = "linux",
+    target_pointer_width = "64",
+    target_endian = "little"
+)))]
+compile_error!(
+    "Callgate runs on 64-bit little-endian Linux only: it needs memfd, pidfd and futex_waitv of the \
+     Linux kernel, and every number in shared memory is a little-endian word of 32 or 64 bits that is \
+     read and written in one piece. Build for such a target, for example x86_64-unknown-linux-gnu."
+);
+
 pub mod area;
 mod atomic;
 pub mod bells;

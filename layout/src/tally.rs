@@ -132,6 +132,8 @@ fn quantile(times: &[u64; BUCKETS], hundredths: u128) -> u64 {
 #[cfg(all(test, not(callgate_loom)))]
 mod tests {
     use super::*;
+    use crate::sys::mapping::Mapping;
+    use crate::sys::memfd;
     use proptest::prelude::{prop_assert, proptest};
 
     proptest! {
@@ -158,5 +160,33 @@ mod tests {
         assert_eq!(quantile(&times, 50), longest(bucket(100)));
         assert_eq!(quantile(&times, 99), longest(bucket(1_000_000)));
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    /// A gate in the place of one that is gone was shown with the calls of that one.
+    #[test]
+    fn a_record_that_is_used_again_starts_at_nothing() {
+        let file = memfd::create("status", END).expect("a memory file");
+        let mapping = Mapping::writable(file, END).expect("a map");
+        let page = WriteView::new(mapping).expect("a writable map");
+        let count = |record| {
+            for nanos in [1, 100, u64::MAX] {
+                begin(&page, record, false);
+                end(&page, record, (true, Some(nanos)), false);
+            }
+        };
+        let all = [0, 5, 6, 7, RECORDS - 1];
+        all.into_iter().for_each(count);
+        let before = read(page.as_read(), 5);
+        let counted = before.expect("a record");
+        assert_eq!((counted.calls, counted.errors), (3, 3));
+        for cleared in [6, RECORDS - 1] {
+            clear(&page, cleared);
+            assert_eq!(read(page.as_read(), cleared), Some(Tally::default()));
+        }
+        assert!(
+            [0, 5, 7].map(|other| read(page.as_read(), other)) == [before; 3],
+            "its neighbours stay as they are"
+        );
+        assert_eq!(read(page.as_read(), RECORDS), None);
     }
 }

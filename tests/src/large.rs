@@ -67,17 +67,18 @@ fn address_space() -> u64 {
     pages.expect("a number") * 4096
 }
 
+/// Words and not bytes: where nothing is optimised, an archive is checked item by item.
 fn provide(plugin: &Plugin, name: &str) -> Result<()> {
     let gate = |what: &str| format!("{name}.{what}");
     plugin
-        .provide(&gate("Echo"), |bytes: Vec<u8>| bytes)?
+        .provide(&gate("Echo"), |words: Vec<u64>| words)?
         .keep();
     plugin
         .provide(&gate("Floats"), |floats: Vec<f32>| floats)?
         .keep();
-    let take = |bytes: View<'_, Vec<u8>>| bytes.len() as u64;
+    let take = |words: View<'_, Vec<u64>>| words.len() as u64;
     plugin.provide(&gate("Take"), take)?.keep();
-    let make = |len: u64| vec![7_u8; len as usize];
+    let make = |len: u64| vec![7_u64; len as usize / 8];
     plugin.provide(&gate("Make"), make)?.keep();
     let texts = |texts: View<'_, Vec<String>>| texts.len() as u64;
     plugin.provide(&gate("Texts"), texts)?.keep();
@@ -90,9 +91,9 @@ fn provide(plugin: &Plugin, name: &str) -> Result<()> {
 fn call(plugin: &Plugin, gate: (&str, &str), len: usize, times: usize) -> Result<()> {
     let name = format!("{}.{}", gate.0, gate.1);
     match gate.1 {
-        "Echo" => echo(plugin, &name, vec![3_u8; len], times),
+        "Echo" => echo(plugin, &name, vec![3_u64; len / 8], times),
         "Floats" => echo(plugin, &name, vec![0.5_f32; len / 4], times),
-        "Take" => take(plugin, &name, vec![3_u8; len], times),
+        "Take" => take(plugin, &name, vec![3_u64; len / 8], times),
         "Texts" => take(
             plugin,
             &name,
@@ -100,7 +101,8 @@ fn call(plugin: &Plugin, gate: (&str, &str), len: usize, times: usize) -> Result
             times,
         ),
         "Make" => {
-            let (make, expected) = (open::<(u64,), Vec<u8>>(plugin, &name), vec![7; len]);
+            let make = open::<(u64,), Vec<u64>>(plugin, &name);
+            let expected = vec![7; len / 8];
             (0..times).try_for_each(|_| {
                 assert!(make.invoke((len as u64,))? == expected);
                 Ok(())

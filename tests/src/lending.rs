@@ -7,13 +7,14 @@ use callgate_client::{Context, Loan, Payload, Plugin, Result};
 
 use crate::PATIENCE;
 
-/// Provides `NAME.Length`, which takes raw bytes and says how many they were, and `NAME.Zeros`, which gives
+/// Provides `NAME.Length`, which takes raw bytes and says how many they were, and `NAME.Ones`, which gives
 /// so many bytes.
 pub fn take(plugin: &Plugin, name: &str) -> Result<()> {
     let length = |_: Context<'_>, bytes: Payload<'_>| bytes.len() as u64;
     let _length = plugin.provide_raw(&format!("{name}.Length"), length)?;
-    let zeros = |len: u64| vec![0_u8; len as usize];
-    let _zeros = plugin.provide(&format!("{name}.Zeros"), zeros)?;
+    // Zeros would take no memory before they are written.
+    let ones = |len: u64| vec![1_u8; len as usize];
+    let _ones = plugin.provide(&format!("{name}.Ones"), ones)?;
     println!("ready");
     std::io::stdin().lock().lines().for_each(drop);
     Ok(())

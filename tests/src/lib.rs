@@ -18,6 +18,7 @@ pub mod shorthand;
 pub mod slots;
 pub mod soak;
 pub mod spans;
+pub mod storm;
 pub mod stress;
 pub mod suite;
 

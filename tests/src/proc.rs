@@ -9,6 +9,12 @@ pub fn descriptors(pid: u32) -> usize {
     entries.map_or(0, |entries| entries.flatten().count())
 }
 
+/// Threads of a process.
+pub fn threads(pid: u32) -> usize {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"));
+    entries.map_or(0, |entries| entries.flatten().count())
+}
+
 /// Maps of a process, one line each.
 pub fn maps(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
@@ -57,7 +63,6 @@ pub fn is_alive(pid: u32) -> bool {
     state.is_some_and(|state| state != "Z" && state != "X")
 }
 
-/// The fields of `/proc/PID/stat` behind the name: state, parent and so on.
 /// Bytes of memory that a process has for itself: resident, and not shared.
 pub fn private_memory(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
@@ -71,6 +76,18 @@ pub fn private_memory(pid: u32) -> u64 {
     }
 }
 
+/// The number of the thread that asks.
+pub fn thread_number() -> u32 {
+    nix::unistd::gettid().as_raw().unsigned_abs()
+}
+
+/// Whether a thread of this process sleeps, and has nothing to do until somebody wakes it.
+pub fn is_asleep(thread: u32) -> bool {
+    // A thread has a directory there, too.
+    stat(thread).first().is_some_and(|state| state == "S")
+}
+
+/// The fields of `/proc/PID/stat` behind the name: state, parent and so on.
 fn stat(pid: u32) -> Vec<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name stands in parentheses and can contain anything.

@@ -11,8 +11,10 @@ use crate::shorthand::{await_that, open, pattern};
 
 /// Calls outside of chains that one link lets be under way at once: three quarters of its 64 slots.
 pub const OUTSIDE_CHAINS: usize = 48;
-/// How long calls that have begun may take to be sent; one that takes longer is tried again.
+/// How long calls that have begun may take to be sent. Where some take longer, all are tried again, and
+/// have twice as long: on a busy machine no fixed time is enough.
 const SEND: Duration = Duration::from_millis(100);
+const LONGEST_SEND: Duration = Duration::from_secs(3);
 
 /// Gates of the suite's provider that do not answer before they are given up.
 pub type Hanging = [Subscriber<(), ()>; 2];
@@ -29,7 +31,12 @@ pub fn hanging(caller: &Plugin) -> Hanging {
 pub fn expect_all(caller: &Plugin) {
     let hang = hanging(caller);
     // What was given up a moment ago may still be on its way back; what is lost stays lost.
-    await_that("all slots of the link are free", || missing(&hang) == 0);
+    let mut send = SEND;
+    await_that("all slots of the link are free", || {
+        let is_free = missing_after(&hang, send) == 0;
+        send = LONGEST_SEND.min(2 * send);
+        is_free
+    });
     expect_area(caller);
 }
 
@@ -56,6 +63,10 @@ fn expect_area(caller: &Plugin) {
 /// these found no slot, or had no processor. No call ends before all of them are given up, so that
 /// none can use the slot of another.
 pub fn missing(hang: &Hanging) -> usize {
+    missing_after(hang, LONGEST_SEND)
+}
+
+fn missing_after(hang: &Hanging, send: Duration) -> usize {
     let (token, begun) = (CancelToken::new(), AtomicUsize::new(0));
     let patient = [0, 1].map(|n| hang[n].with_timeout(PATIENCE).with_cancel(&token));
     thread::scope(|scope| {
@@ -71,7 +82,7 @@ pub fn missing(hang: &Hanging) -> usize {
         await_that("all calls have begun", || {
             begun.load(Ordering::Relaxed) == OUTSIDE_CHAINS
         });
-        thread::sleep(SEND);
+        thread::sleep(send);
         token.cancel();
         let ended = calls.into_iter().map(|call| call.join().expect("no panic"));
         ended.filter(|outcome| !was_sent(outcome)).count()

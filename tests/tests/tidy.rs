@@ -185,7 +185,8 @@ fn packages_depend_in_one_direction() {
         of("callgate-client"),
         ["callgate-derive", "callgate-layout"]
     );
-    assert_eq!(of("callgate"), ["callgate-client", "callgate-layout"]);
+    assert_eq!(of("callgate"), ["callgate-layout"]);
+    assert_eq!(of("callgate-cli"), ["callgate", "callgate-client"]);
 }
 
 /// One end of a pair was changed by somebody who did not know that there was another.
@@ -303,7 +304,7 @@ fn the_commands_of_the_readme_exist() {
 
 /// A map of a city that was rebuilt meanwhile.
 #[test]
-fn the_files_that_the_architecture_names_exist() {
+fn the_files_that_the_documents_name_exist() {
     let root = root();
     let sources = rust();
     // A name may stand alone after one with its directories.
@@ -315,7 +316,8 @@ fn the_files_that_the_architecture_names_exist() {
             })
     };
     let mut found = Vec::new();
-    for line in read("ARCHITECTURE.md").lines() {
+    let texts = [read("ARCHITECTURE.md"), read("CONTRIBUTING.md")];
+    for line in texts.iter().flat_map(|text| text.lines()) {
         let names = line.split('`').skip(1).step_by(2);
         let is_path = |name: &&str| {
             let is_plain = name
@@ -331,6 +333,25 @@ fn the_files_that_the_architecture_names_exist() {
         );
     }
     fail_with("named and not there", &found);
+}
+
+/// Two branches may give the same number to a decision each, or forget the list.
+#[test]
+fn decisions_are_numbered_and_listed() {
+    let files = fs::read_dir(root().join("docs/decisions")).expect("it is there");
+    let names = files.flatten().map(|file| file.file_name());
+    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into()).collect();
+    names.sort();
+    let list = read("ARCHITECTURE.md");
+    let not_fine = |(position, name): (usize, &String)| {
+        let number = format!("{:04}", position + 1);
+        let row = format!("| [{number}](docs/decisions/{name}) |");
+        let title = read(&format!("docs/decisions/{name}"));
+        let has_number = title.starts_with(&format!("# {}. ", position + 1));
+        (!list.contains(&row) || !has_number).then(|| name.clone())
+    };
+    let found: Vec<String> = names.iter().enumerate().filter_map(not_fine).collect();
+    fail_with("not numbered in a row, or not in section 12", &found);
 }
 
 /// The workspace's packages, without what they depend on.

@@ -1,8 +1,8 @@
 //! Callgate: a subscriber's `invoke_ref` and a handler that sees its argument in place.
 //!
 //! The broker runs embedded in the caller's process, on a thread of its own, which sleeps: no
-//! call passes it. Waiting is left at its default (adaptive) in every scenario. How 1 MiB is
-//! passed stands in `callgate_loan.rs`.
+//! call passes it. Waiting is left at its default (adaptive) in every scenario; `callgate-park` sleeps
+//! at once, as the pipe beside it does. How 1 MiB is passed stands in `callgate_loan.rs`.
 //!
 //! The system takes part twice: `callgate-again` is the same code with processes of its own,
 //! and shows how far apart two equal systems lie in this report.
@@ -12,7 +12,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use callgate::Broker;
-use callgate_client::{Plugin, Provider, Subscriber, View, gate_type};
+use callgate_client::{Plugin, Provider, Subscriber, View, WaitPolicy, gate_type};
 
 use super::{Client, Server, Setup, System, callgate_loan, typed};
 use crate::Result;
@@ -28,12 +28,21 @@ pub(super) struct Payload64 {
 /// Callgate.
 pub(super) struct Callgate {
     name: &'static str,
+    policy: WaitPolicy,
 }
 
 impl Callgate {
-    pub(super) const FIRST: Callgate = Callgate { name: "callgate" };
+    pub(super) const FIRST: Callgate = Callgate {
+        name: "callgate",
+        policy: WaitPolicy::Adaptive,
+    };
     pub(super) const CONTROL: Callgate = Callgate {
         name: "callgate-again",
+        ..Callgate::FIRST
+    };
+    pub(super) const PARKED: Callgate = Callgate {
+        name: "callgate-park",
+        policy: WaitPolicy::Park,
     };
 }
 
@@ -42,8 +51,8 @@ impl System for Callgate {
         self.name
     }
 
-    fn takes_part(&self, _scenario: Scenario) -> bool {
-        true
+    fn takes_part(&self, scenario: Scenario) -> bool {
+        self.policy == WaitPolicy::Adaptive || scenario == Scenario::Unpinned
     }
 
     fn host(&self, setup: &Setup) -> Result<Box<dyn Any>> {
@@ -57,7 +66,7 @@ impl System for Callgate {
         if let Some(values) = setup.scenario.values() {
             return typed::server(setup, values);
         }
-        let plugin = connect(setup, "Callee")?;
+        let plugin = connect_as(setup, "Callee", self.policy)?;
         let (stop, stopped) = mpsc::channel();
         let provider = plugin.provide("Bench.Small", move |request: View<'_, Payload64>| {
             let request = request.words.map(|word| word.to_native());
@@ -81,6 +90,7 @@ impl System for Callgate {
         }
         Ok(Box::new(Caller {
             setup: setup.clone(),
+            policy: self.policy,
             gate: None,
             connected: 0,
         }))
@@ -94,8 +104,12 @@ pub(super) fn start_broker(setup: &Setup) -> Result<Box<dyn Any>> {
 }
 
 pub(super) fn connect(setup: &Setup, name: &str) -> Result<Plugin> {
+    connect_as(setup, name, WaitPolicy::Adaptive)
+}
+
+fn connect_as(setup: &Setup, name: &str, policy: WaitPolicy) -> Result<Plugin> {
     let builder = Plugin::builder(name).socket(setup.place.join("bus"));
-    Ok(builder.connect()?)
+    Ok(builder.wait_policy(policy).connect()?)
 }
 
 /// The dispatcher's thread serves; this only waits for it.
@@ -123,6 +137,7 @@ impl Server for Callee {
 
 struct Caller {
     setup: Setup,
+    policy: WaitPolicy,
     gate: Option<(Subscriber<(Payload64,), Payload64>, Plugin)>,
     connected: u64,
 }
@@ -133,7 +148,7 @@ impl Caller {
         self.connected += 1;
         // There may be several processes that call.
         let name = format!("Caller{}-{}", std::process::id(), self.connected);
-        let plugin = connect(&self.setup, &name)?;
+        let plugin = connect_as(&self.setup, &name, self.policy)?;
         let gate = plugin.subscriber("Bench.Small")?;
         gate.wait_ready(Duration::from_secs(5))?;
         Ok((gate, plugin))

@@ -9,6 +9,7 @@ mod iceoryx2;
 mod iceoryx2_event;
 mod ipc_channel;
 mod limit;
+mod pipe;
 mod typed;
 mod uds;
 
@@ -96,11 +97,13 @@ pub(crate) fn all() -> &'static [&'static dyn System] {
         &exchange::Exchange::PATIENT,
         &callgate::Callgate::FIRST,
         &callgate::Callgate::CONTROL,
+        &callgate::Callgate::PARKED,
         &callgate_loan::Small,
         &callgate_loan::SmallLoan,
         &iceoryx2::Iceoryx2,
         &iceoryx2_event::Iceoryx2Event,
         &ipc_channel::IpcChannel,
+        &pipe::Pipe,
         &uds::Uds::BLOCKING,
         &uds::Uds::POLLED,
     ]

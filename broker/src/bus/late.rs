@@ -25,7 +25,7 @@
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::Failure;
+use callgate_layout::control::{Failure, ToBroker};
 
 use super::links::pair;
 use super::{Awaited, Bus};
@@ -150,4 +150,18 @@ impl Bus {
         }
         self.retries.retain(|pair, _| !is_of(pair));
     }
+}
+
+/// Whether a plugin's control thread sends this, so that it has read what it was sent before.
+pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
+    matches!(
+        record,
+        ToBroker::OutboxMapped { .. }
+            | ToBroker::PeerMapped { .. }
+            | ToBroker::GrantInstalled { .. }
+            | ToBroker::ExtentMapped { .. }
+            | ToBroker::PeerExtentMapped { .. }
+            | ToBroker::ExtentFailed { .. }
+            | ToBroker::LinkFailed { .. }
+    )
 }

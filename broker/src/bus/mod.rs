@@ -219,7 +219,7 @@ impl Bus {
             self.effects.push_back(Effect::SealStatus(from));
             return Ok(Weight::Expected);
         }
-        let answers = is_acknowledgement(&record);
+        let answers = late::is_acknowledgement(&record);
         let weight = self.ready_record(from, record, now)?;
         if answers {
             self.answers(from, now);
@@ -381,20 +381,6 @@ impl Bus {
         let member = self.members.get(&plugin);
         member.map_or_else(|| "a plugin".into(), Member::label)
     }
-}
-
-/// Whether a plugin's control thread sends this, so that it has read what it was sent before.
-fn is_acknowledgement(record: &ToBroker) -> bool {
-    matches!(
-        record,
-        ToBroker::OutboxMapped { .. }
-            | ToBroker::PeerMapped { .. }
-            | ToBroker::GrantInstalled { .. }
-            | ToBroker::ExtentMapped { .. }
-            | ToBroker::PeerExtentMapped { .. }
-            | ToBroker::ExtentFailed { .. }
-            | ToBroker::LinkFailed { .. }
-    )
 }
 
 /// What a session ends with whose plugin broke the protocol.

@@ -7,6 +7,7 @@ use super::*;
 
 mod extents;
 mod late;
+mod limits;
 mod rights;
 
 const A: PluginId = PluginId(1);

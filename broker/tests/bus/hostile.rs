@@ -11,10 +11,10 @@ use callgate_layout::envelope::Face;
 use callgate_layout::payload::MIN_EXTENT_LEN;
 use callgate_layout::sys::{fdpass, memfd};
 
-use crate::support::{Bus, Peer, SHORT, bus, bus_with, code_of, eventually, identity, link};
+use crate::support::{Bus, Peer, bus, bus_with, code_of, eventually, identity, link};
 
 /// What every test here ends with: the others go on as if nothing had been.
-fn is_well(bus: &Bus) {
+pub(crate) fn is_well(bus: &Bus) {
     let mut caller = bus.plugin("well.caller");
     let mut provider = bus.plugin("well.provider");
     let (_, _, state) = link(&mut caller, &mut provider, "well.gate");
@@ -251,114 +251,6 @@ fn a_slow_reader_gets_everything_in_order() {
         }
     }
     assert!(peer.is_quiet());
-}
-
-/// Takes the news that a link has ended, and that the open over it is refused because the other
-/// side did not do something in time.
-fn expect_refusal(caller: &mut Peer, end: LinkEnd, word: &str) {
-    match caller.record() {
-        ToPlugin::LinkGone { end: gone, failure } => {
-            assert_eq!((gone, code_of(&failure)), (end, Code::Timeout));
-        }
-        other => panic!("{other:?}"),
-    }
-    match caller.record() {
-        ToPlugin::OpenFailed { open: 1, failure } => {
-            assert_eq!(code_of(&failure), Code::Timeout);
-            let message = &failure.message;
-            assert!(
-                message.contains("`provider`") && message.contains(word),
-                "{message}"
-            );
-        }
-        other => panic!("{other:?}"),
-    }
-    assert!(caller.is_quiet());
-}
-
-/// The way comes about after all, over a second link.
-fn expect_way(caller: &mut Peer, provider: &mut Peer) {
-    let mut theirs = provider.mapped_outbox();
-    let mut ours = caller.mapped_outbox();
-    provider.meet(&mut theirs);
-    provider.install_grant();
-    caller.meet(&mut ours);
-    assert_eq!(caller.state().route.map(|route| route.end), Some(ours.end));
-}
-
-/// A plugin that is stopped in the middle of a link's set-up would leave the other waiting, and
-/// was sent away for it.
-#[test]
-fn who_does_not_map_its_outbox_loses_the_link_until_it_does() {
-    let bus = bus_with(|builder| builder.step_deadline(SHORT));
-    let mut caller = bus.plugin("caller");
-    let mut provider = bus.plugin("provider");
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
-    caller.open(1, "g", 7);
-    let ours = caller.mapped_outbox();
-    expect_refusal(&mut caller, ours.end, "map its outbox");
-    // It goes on, with all that it was sent meanwhile.
-    let late = provider.mapped_outbox();
-    match provider.record() {
-        ToPlugin::LinkGone { end, .. } => assert_eq!(end, late.end),
-        other => panic!("{other:?}"),
-    }
-    expect_way(&mut caller, &mut provider);
-    is_well(&bus);
-}
-
-/// A provider that never installs a grant would keep its callers waiting.
-#[test]
-fn who_does_not_install_a_grant_loses_the_link_until_it_does() {
-    let bus = bus_with(|builder| builder.step_deadline(SHORT));
-    let mut caller = bus.plugin("caller");
-    let mut provider = bus.plugin("provider");
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
-    caller.open(1, "g", 7);
-    let mut theirs = provider.mapped_outbox();
-    let ours = caller.mapped_outbox();
-    provider.meet(&mut theirs);
-    expect_refusal(&mut caller, ours.end, "install a grant");
-    provider.install_grant();
-    match provider.record() {
-        ToPlugin::LinkGone { end, .. } => assert_eq!(end, theirs.end),
-        other => panic!("{other:?}"),
-    }
-    expect_way(&mut caller, &mut provider);
-    is_well(&bus);
-}
-
-/// A plugin that takes its descriptors and acknowledges nothing had the broker make and keep
-/// outboxes for it, as often as others opened its gate.
-#[test]
-fn who_never_acknowledges_takes_no_more_of_the_broker() {
-    let bus = bus_with(|builder| builder.step_deadline(SHORT));
-    let mut provider = bus.plugin("provider");
-    provider.takes = false;
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
-    let mut callers: Vec<Peer> = (0..30)
-        .map(|number| {
-            let mut caller = bus.plugin(&format!("caller {number}"));
-            caller.open(1, "g", 7);
-            // On a slow machine the last ones are refused at once.
-            if let ToPlugin::NewOutbox { end, .. } = caller.record() {
-                caller.send(&ToBroker::OutboxMapped { end });
-                while !matches!(caller.record(), ToPlugin::OpenFailed { .. }) {}
-            }
-            caller
-        })
-        .collect();
-    for caller in &mut callers {
-        caller.open(2, "g", 7);
-        while !matches!(caller.record(), ToPlugin::OpenFailed { open: 2, .. }) {}
-    }
-    assert!(bus.broker.snapshot().unwrap().links.is_empty());
-    let mut outboxes = 0;
-    while let Ok(Some((record, _))) = provider.next_within(SHORT) {
-        outboxes += usize::from(matches!(record, ToPlugin::NewOutbox { .. }));
-    }
-    assert_eq!(outboxes, 1, "the others were not begun");
-    is_well(&bus);
 }
 
 /// Whoever seals its outbox first could keep a second writer in it.

@@ -8,6 +8,7 @@ mod support;
 
 mod hello;
 mod hostile;
+mod late;
 mod links;
 mod listing;
 mod memory;

@@ -210,30 +210,29 @@ impl Link {
         run
     }
 
-    /// Takes room in an extent if there is some now.
+    /// Takes room in an extent that there is, and asks for no other: who finds none copies the payload
+    /// into private memory first, so that the look at the cgroup's room before an allocation finds
+    /// that memory in use. Both at the same time could be more than there is, and the kernel kills.
     pub(crate) fn room_at_once(&self, len: usize) -> Option<Room> {
-        let mut room = self.take_room(len);
-        if room.is_none() {
+        self.extents.take(len).or_else(|| {
             self.reclaim_replies();
-            room = self.take_room(len);
-        }
-        room?.ok()
+            self.extents.take(len)
+        })
     }
 
     /// Takes room in an extent; `None` while there is none.
     pub(crate) fn take_room(&self, len: usize) -> Option<Result<Room, Error>> {
         let bus = self.parts.bus.upgrade()?;
         loop {
-            // One link's answers must not use up what a plugin has for all.
-            let share = bus.check_alive().map(|()| bus.limits.extent_mib / 2);
+            let share = bus.check_alive().map(|()| share(&bus));
             return match self.extents.find(len, share) {
                 Found::Room(room) => Some(Ok(room)),
                 Found::Refused(error) => Some(Err(error)),
                 Found::Wait => None,
-                Found::GiveBack(extent) => {
-                    self.give_back(&bus, extent);
-                    continue;
-                }
+                Found::GiveBack(extent) => match self.give_back(&bus, extent) {
+                    true => continue,
+                    false => None,
+                },
                 Found::Want(number, len) => {
                     let want = ToBroker::WantExtent {
                         end: self.parts.end,
@@ -249,17 +248,27 @@ impl Link {
         }
     }
 
-    /// Unmaps an extent and tells the broker, who charges it no longer then.
-    pub(crate) fn give_back(&self, bus: &Bus, extent: Extent) {
+    /// How many MiB this side's extents take, and how many they may.
+    pub(crate) fn taken_mib(&self) -> (u32, u32) {
+        let most = self.parts.bus.upgrade().map_or(0, |bus| share(&bus));
+        (self.extents.taken_mib(), most)
+    }
+
+    /// Unmaps an extent and tells the broker, who charges it no longer then. Where it cannot be told
+    /// now, the extent is kept, to be given back later: else its charge would be for nothing.
+    pub(crate) fn give_back(&self, bus: &Bus, extent: Extent) -> bool {
         let (end, number) = (self.parts.end, extent.number());
-        drop(extent);
-        // With the number still known to the broker, asking for it again would be an offence.
-        if bus
+        let is_told = bus
             .try_send(&ToBroker::ReturnExtent { end, number })
-            .is_ok()
-        {
+            .is_ok();
+        if is_told {
+            drop(extent);
+            // With the number still known to the broker, asking for it again would be an offence.
             self.extents.returned(number);
+        } else {
+            self.extents.keep(extent);
         }
+        is_told
     }
 
     /// Remembers what a published reply takes until the peer gives them back.
@@ -293,4 +302,10 @@ impl Link {
             self.freed();
         }
     }
+}
+
+/// How many MiB of a plugin's quota one link may take: its answers must not use up what the plugin
+/// has for all.
+fn share(bus: &Bus) -> u32 {
+    bus.limits.extent_mib / 2
 }

@@ -52,10 +52,12 @@ impl Work {
             Error::new(Code::Protocol, "the broker linked a peer without an outbox")
         })?;
         let is_here = here::is_here(self.bus.number, peer.plugin);
+        let process = Arc::new(process);
         let link = Arc::new(Link::new(LinkParts {
             end,
             geometry,
             peer: caller(peer),
+            process: Arc::downgrade(&process),
             outbox,
             inbox: map_read_only(inbox, geometry.total_len())?,
             peer_status: map_read_only(status, STATUS_LEN)?,
@@ -158,7 +160,7 @@ impl Work {
     }
 
     /// Has the poll say when a peer's process ends.
-    fn watch(&mut self, end: LinkEnd, process: OwnedFd) -> Result<()> {
+    fn watch(&mut self, end: LinkEnd, process: Arc<OwnedFd>) -> Result<()> {
         let token = Token(self.next_token);
         self.next_token += 1;
         self.poll

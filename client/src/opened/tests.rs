@@ -51,3 +51,35 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
         Ok(())
     );
 }
+
+/// Once the session was over, calling an absent gate was `NOT_READY`, as if somebody could still
+/// come, and waiting for it `BROKER_GONE`.
+#[test]
+fn an_absent_gate_has_one_answer_once_the_session_is_over() {
+    let opened = Opened::new("A.B".into());
+    opened.stand(state(FaceState::Absent), None);
+    opened.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
+    let waited = opened.wait_ready(Instant::now() + Duration::from_secs(60));
+    assert_eq!(waited.map_err(|error| error.code()), Err(Code::BrokerGone));
+    let standing = opened.standing();
+    let called = standing.way(Face::Function, opened.gate());
+    assert_eq!(
+        called.map(drop).map_err(|error| error.code()),
+        Err(Code::BrokerGone)
+    );
+    drop(standing);
+    let other = Opened::new("A.C".into());
+    let signature = String::new();
+    other.stand(state(FaceState::TypeMismatch { signature }), None);
+    other.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
+    assert_eq!(other.standing().owner(), Some("A"), "it is there as before");
+    // A plugin that closes says that, whatever comes later.
+    opened.close(&Error::new(Code::Closed, "this plugin has closed"));
+    opened.session_ended(&Error::new(Code::BrokerGone, "its socket closed"));
+    let standing = opened.standing();
+    let called = standing.way(Face::Function, opened.gate());
+    assert_eq!(
+        called.map(drop).map_err(|error| error.code()),
+        Err(Code::Closed)
+    );
+}

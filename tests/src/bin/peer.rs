@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Context, HandlerError, Plugin, Result, View, WaitPolicy};
 use callgate_tests::shorthand::connect_early;
-use callgate_tests::{PATIENCE, filter, hosts, lending, proc, spans, suite};
+use callgate_tests::{PATIENCE, filter, hosts, lending, proc, spans, storm, suite};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,7 +47,7 @@ fn main() {
     if role == "hasty" {
         return hasty(name);
     }
-    if hosts::play(role, name, more) {
+    if hosts::play(role, name, more) || storm::play(role, name, more) {
         return;
     }
     let mut builder = Plugin::builder(name).version("1.2.3");

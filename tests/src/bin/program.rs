@@ -5,5 +5,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    callgate::cli::run(std::env::args_os())
+    callgate_cli::run(std::env::args_os())
 }

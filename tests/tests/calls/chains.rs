@@ -1,11 +1,13 @@
 //! Chains of calls whose middle is slow, large, crowded or given up.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Context, Dispatch, HandlerError, Payload, Result};
+use callgate_client::{
+    CancelToken, Code, Context, Dispatch, HandlerError, Payload, Result, Subscriber,
+};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
@@ -33,6 +35,51 @@ fn a_large_answer_gets_out_while_its_thread_waits_in_the_chain() {
     }
 }
 
+/// A call that its caller gives up when its handler runs, and what both know of it.
+#[derive(Default)]
+struct GivenUp {
+    /// What the caller gives it up by.
+    token: Mutex<Option<CancelToken>>,
+    /// Whether the handler that must have the plugin for itself is busy.
+    is_busy: AtomicBool,
+    /// Whether what comes back beside it is under way.
+    comes: AtomicBool,
+    /// How often something came back.
+    came: AtomicU32,
+}
+
+impl GivenUp {
+    /// Has the plugin for itself, from before something comes back until well after.
+    fn compute(&self) {
+        self.is_busy.store(true, Ordering::SeqCst);
+        await_that("something comes back", || self.comes.load(Ordering::SeqCst));
+        thread::sleep(Duration::from_millis(200));
+        self.is_busy.store(false, Ordering::SeqCst);
+    }
+
+    fn look(&self) {
+        assert!(!self.is_busy.load(Ordering::SeqCst), "two handlers at once");
+        self.came.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Is given up as soon as it runs, and comes back when the plugin is busy.
+    fn slow(&self, come_back: impl FnOnce()) {
+        let token = self.token.lock().expect("no panic").take();
+        token.expect("it can be given up").cancel();
+        await_that("it is busy", || self.is_busy.load(Ordering::SeqCst));
+        self.comes.store(true, Ordering::SeqCst);
+        come_back();
+    }
+
+    fn give_up(&self, slow: &Subscriber<(), ()>) {
+        let token = CancelToken::new();
+        *self.token.lock().expect("no panic") = Some(token.clone());
+        self.comes.store(false, Ordering::SeqCst);
+        let error = slow.with_cancel(&token).invoke(()).unwrap_err();
+        assert_eq!(error.code(), Code::Cancelled, "{error}");
+    }
+}
+
 /// Two handlers of one plugin ran at the same time: the first, on a visitor's thread, had called
 /// on, given up after a while and gone on computing; what it had called came back in the chain,
 /// which was let in because "the rest of the chain waits".
@@ -40,38 +87,29 @@ fn nothing_comes_in_beside_a_handler_that_gave_up(is_the_same_call: bool) {
     let bus = Bus::start(programs!());
     let a = bus.builder("A").direct_calls(true).connect().unwrap();
     let b = bus.plugin("B");
-    let busy = Arc::new(AtomicBool::new(false));
-    let ran = Arc::new(AtomicU32::new(0));
-    let (seen, count) = (busy.clone(), ran.clone());
+    let given_up = Arc::new(GivenUp::default());
+    let seen = given_up.clone();
     // Raw payloads always pass through the link.
-    let look = move |_: Context<'_>, _: Payload<'_>| {
-        assert!(!seen.load(Ordering::SeqCst), "two handlers at once");
-        count.fetch_add(1, Ordering::SeqCst);
-    };
+    let look = move |_: Context<'_>, _: Payload<'_>| seen.look();
     let _look = a.provide_raw("A.Look", look).unwrap();
     let look = b.raw_subscriber::<()>("A.Look").unwrap();
     look.wait_ready(PATIENCE).unwrap();
-    let slow = move || {
-        thread::sleep(Duration::from_millis(60));
-        look.loan(8).unwrap().invoke().unwrap();
-    };
+    let look = look.with_timeout(PATIENCE);
+    let seen = given_up.clone();
+    let slow = move || seen.slow(|| look.loan(8).unwrap().invoke().unwrap());
     let _slow = b.provide("B.Slow", slow).unwrap();
-    let slow = open::<(), ()>(&a, "B.Slow").with_timeout(Duration::from_millis(10));
-    let compute = move || {
-        busy.store(true, Ordering::SeqCst);
-        thread::sleep(Duration::from_millis(200));
-        busy.store(false, Ordering::SeqCst);
-    };
-    let goes_on = compute.clone();
+    let slow = open::<(), ()>(&a, "B.Slow");
+    let seen = given_up.clone();
     let hasty = move || {
-        slow.invoke(()).unwrap_err();
+        seen.give_up(&slow);
         if is_the_same_call {
-            goes_on();
+            seen.compute();
         }
     };
+    let seen = given_up.clone();
     let _gates = (
         a.provide("A.Hasty", hasty).unwrap(),
-        a.provide("A.Compute", compute).unwrap(),
+        a.provide("A.Compute", move || seen.compute()).unwrap(),
     );
     let visitor = bus.plugin("V");
     let (hasty, compute) = (
@@ -81,7 +119,7 @@ fn nothing_comes_in_beside_a_handler_that_gave_up(is_the_same_call: bool) {
     for n in 1..=3 {
         hasty.invoke(()).unwrap();
         compute.invoke(()).unwrap();
-        await_that("it came back", || ran.load(Ordering::SeqCst) == n);
+        await_that("it came back", || given_up.came.load(Ordering::SeqCst) == n);
     }
 }
 
@@ -216,7 +254,7 @@ fn chains_of_two_buses_are_two() {
     });
     let callers = [buses[0].plugin("C"), buses[1].plugin("C")];
     // Filled once it can be opened: the first link of each bus is that of its caller.
-    let onward = Arc::new(std::sync::OnceLock::<callgate_client::Subscriber<(), ()>>::new());
+    let onward = Arc::new(std::sync::OnceLock::<Subscriber<(), ()>>::new());
     let (seen, next) = (is_inside.clone(), onward.clone());
     let outer = move || -> Result<(), HandlerError> {
         seen.store(true, Ordering::SeqCst);

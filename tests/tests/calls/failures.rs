@@ -1,13 +1,13 @@
 //! Handlers that fail, and plugins that close.
 
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use callgate_client::Code;
 use callgate_tests::shorthand::{await_that, code, open};
-use callgate_tests::{Bus, Process, programs};
+use callgate_tests::{Bus, PATIENCE, Process, proc, programs};
 
 use crate::support::{Barrier, SHORT};
 
@@ -83,15 +83,34 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
     let out = back(&provider, "Far.Add");
     assert_eq!(out.invoke((1, 2)).unwrap(), 3);
     thread::scope(|scope| {
+        // Which threads have begun; what they do next is all that they sleep in.
+        let (begun, begins) = mpsc::channel();
+        let expect_asleep = |what: &str, threads: usize| {
+            let threads: Vec<u32> = (0..threads)
+                .map(|_| begins.recv_timeout(PATIENCE).expect("it begins"))
+                .collect();
+            await_that(what, || threads.iter().copied().all(proc::is_asleep));
+        };
         let holding = scope.spawn(|| held.invoke((vec![1],)));
         barrier.wait_for(1);
-        let waiting: Vec<_> = (0..8).map(|_| scope.spawn(|| count.invoke(()))).collect();
-        thread::sleep(SHORT);
+        let waiting: Vec<_> = (0..8)
+            .map(|_| {
+                let (begun, count) = (begun.clone(), &count);
+                scope.spawn(move || {
+                    begun.send(proc::thread_number()).expect("somebody hears");
+                    count.invoke(())
+                })
+            })
+            .collect();
+        expect_asleep("all calls wait for their answers", 8);
         // Its providers go with it; a call that is being handled is finished.
         held_gate.keep();
         count_gate.keep();
-        let dropping = scope.spawn(|| drop(provider));
-        thread::sleep(SHORT);
+        let dropping = scope.spawn(move || {
+            begun.send(proc::thread_number()).expect("somebody hears");
+            drop(provider);
+        });
+        expect_asleep("the plugin waits for its dispatcher", 1);
         barrier.open();
         dropping.join().unwrap();
         assert_eq!(holding.join().unwrap().unwrap(), [1]);
@@ -112,6 +131,63 @@ fn a_plugin_that_is_dropped_answers_what_is_left() {
     assert_eq!(error.code(), Code::Closed, "{error}");
     assert!(!error.may_have_run());
     assert_eq!(code(out.wait_ready(SHORT)), Code::Closed);
+}
+
+/// Calls that a handler found while it waited for an answer were queued, and forgotten when the plugin
+/// closed: their callers did not know whether they had run.
+#[test]
+fn a_queued_call_is_answered_when_its_plugin_is_dropped() {
+    let bus = Bus::start(programs!());
+    let provider = bus.plugin("Provider");
+    let (far, caller) = (bus.plugin("Far"), bus.plugin("Caller"));
+    let barrier = Barrier::new();
+    let _held = barrier.provide(&far, "F.Held");
+    let held = open::<(Vec<u8>,), Vec<u8>>(&provider, "F.Held");
+    let through = move || held.invoke((vec![7],)).is_ok();
+    provider.provide("P.Through", through).unwrap().keep();
+    let runs = Arc::new(AtomicU64::new(0));
+    let counted = runs.clone();
+    let count = move || counted.fetch_add(1, Ordering::SeqCst);
+    provider.provide("P.Count", count).unwrap().keep();
+    let through = open::<(), bool>(&caller, "P.Through");
+    let count = open::<(), u64>(&caller, "P.Count");
+    thread::scope(|scope| {
+        let outer = scope.spawn(|| through.invoke(()));
+        barrier.wait_for(1);
+        let (begun, begins) = mpsc::channel();
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let (begun, count) = (begun.clone(), &count);
+                scope.spawn(move || {
+                    begun.send(proc::thread_number()).expect("somebody hears");
+                    count.invoke(())
+                })
+            })
+            .collect();
+        let expect_asleep = |what: &str, threads: usize| {
+            let threads: Vec<u32> = (0..threads)
+                .map(|_| begins.recv_timeout(PATIENCE).expect("it begins"))
+                .collect();
+            await_that(what, || threads.iter().copied().all(proc::is_asleep));
+        };
+        expect_asleep("all calls wait for their answers", 4);
+        let dropping = scope.spawn(move || {
+            begun.send(proc::thread_number()).expect("somebody hears");
+            drop(provider);
+        });
+        expect_asleep("the plugin waits for its dispatcher", 1);
+        // The handler's thread was woken by those calls, and has looked at them.
+        thread::sleep(SHORT);
+        barrier.open();
+        dropping.join().unwrap();
+        assert!(outer.join().unwrap().unwrap());
+        for call in waiting {
+            let error = call.join().unwrap().unwrap_err();
+            assert_eq!(error.code(), Code::ProviderGone, "{error}");
+            assert!(!error.may_have_run(), "{error}");
+        }
+    });
+    assert_eq!(runs.load(Ordering::SeqCst), 0);
 }
 
 /// A plugin that is closed while one of its own threads waits for an answer, and never gets it.

@@ -177,3 +177,25 @@ fn what_was_dropped_is_forgotten() {
         gates.len() == 1 && gates[0]["subscribers"] == 0
     });
 }
+
+/// A gate was shown with the calls of one that had been in its record before.
+#[test]
+fn a_gate_in_the_place_of_another_counts_anew() {
+    let bus = Bus::start(programs!());
+    let provider = bus.plugin("Provider");
+    let caller = bus.plugin("Caller");
+    let calls_of = |gate: &str| {
+        let listing = caller.list().unwrap();
+        let gates = listing["gates"].as_array().expect("a list").iter();
+        let listed = gates.filter(|listed| listed["name"] == gate);
+        listed.filter_map(|listed| listed["calls"].as_u64()).next()
+    };
+    for (gate, calls) in [("P.First", 7), ("P.Second", 3), ("P.Third", 0)] {
+        let provided = provider.provide(gate, || 1_u64).unwrap();
+        let call = open::<(), u64>(&caller, gate);
+        (0..calls).for_each(|_| assert_eq!(call.invoke(()).unwrap(), 1));
+        assert_eq!(calls_of(gate), Some(calls), "{gate}");
+        drop(provided);
+        await_that("it is gone", || calls_of(gate).is_none());
+    }
+}

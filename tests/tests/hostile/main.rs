@@ -10,5 +10,7 @@ mod control;
 mod logs;
 mod provider;
 mod revoked;
+#[cfg(test)]
+mod rooms;
 mod scene;
 mod words;

@@ -93,13 +93,13 @@ fn a_provider_without_room_answers_so() {
     let bus = Bus::start(programs!());
     let mut provider = bus.peer("taker", "T", &[]);
     let caller = bus.plugin("C");
-    let zeros = open::<(u64,), Vec<u8>>(&caller, "T.Zeros").with_timeout(PATIENCE);
+    let ones = open::<(u64,), Vec<u8>>(&caller, "T.Ones").with_timeout(PATIENCE);
     cgroup.take(provider.id());
     // The result and its archive fit, but not the result and an extent for it, which has 32 MiB.
-    let error = zeros.invoke((17 << 20,)).map(drop).unwrap_err();
+    let error = ones.invoke((17 << 20,)).map(drop).unwrap_err();
     assert_eq!(error.code(), Code::Overloaded, "{error}");
     assert_eq!(
-        zeros.invoke((1 << 17,)).map(|some| some.len()).ok(),
+        ones.invoke((1 << 17,)).map(|some| some.len()).ok(),
         Some(1 << 17)
     );
     provider.close_input();

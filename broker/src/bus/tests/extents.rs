@@ -3,6 +3,8 @@
 use super::*;
 use callgate_layout::payload::HEADROOM;
 
+mod stages;
+
 /// The length of an extent that is charged as so many MiB.
 fn extent_len(mib: u32) -> u32 {
     (mib << 20) + HEADROOM

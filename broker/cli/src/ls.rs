@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use serde_json::Value;
 
-use super::output::table;
-use super::{Common, Outcome};
-use crate::shown::{shown, shown_json};
+use crate::output::table;
+use crate::{Common, Outcome};
+use callgate::shown::{shown, shown_json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum What {
+pub(crate) enum What {
     Plugins,
     Gates,
     Topics,
@@ -64,7 +64,7 @@ const LISTS: [(What, &str, &[&str]); 5] = [
 /// Programs that have ended, shown where there are any.
 const ENDED: (&str, &[&str]) = ("ended", &["name", "pid", "why"]);
 
-pub(super) fn run(common: &Common, what: Option<What>) -> Outcome {
+pub(crate) fn run(common: &Common, what: Option<What>) -> Outcome {
     let mut document = common.builder("ls").inspector().connect()?.list()?;
     leave_out_myself(&mut document);
     let mut out = io::stdout().lock();

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use callgate_client::{Code, Error};
 use serde_json::json;
 
-use crate::shown::{shown, shown_json};
+use callgate::shown::{shown, shown_json};
 
 /// Why a command failed.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// The bus says so.
     Bus(Error),
     /// Everything else, for people.
@@ -34,7 +34,7 @@ impl From<io::Error> for Failed {
 }
 
 /// Prints why a command failed, and gives its exit code.
-pub(super) fn report(failed: &Failed, json: bool) -> ExitCode {
+pub(crate) fn report(failed: &Failed, json: bool) -> ExitCode {
     // Where even that cannot be printed, the exit code says it.
     let _ = match failed {
         Failed::Bus(error) if json => print_json(error),
@@ -60,7 +60,7 @@ fn print_json(error: &Error) -> io::Result<()> {
 }
 
 /// Prints a table: columns as wide as they need to be, the last one as it is.
-pub(super) fn table(out: &mut impl Write, title: &str, rows: &[Vec<String>]) -> io::Result<()> {
+pub(crate) fn table(out: &mut impl Write, title: &str, rows: &[Vec<String>]) -> io::Result<()> {
     if rows.len() < 2 {
         return writeln!(out, "{title}: none");
     }

@@ -9,12 +9,12 @@ use clap::Args;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::output::Failed;
-use super::{Common, Outcome};
-use crate::shown::{shown, shown_json};
+use crate::output::Failed;
+use crate::{Common, Outcome};
+use callgate::shown::{shown, shown_json};
 
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// The gate, which takes and gives bytes, such as one of `callgate echo`
     gate: String,
     /// How many calls
@@ -30,7 +30,7 @@ pub(super) struct Options {
 
 type Echo = Subscriber<(Vec<u8>,), Vec<u8>>;
 
-pub(super) fn run(common: &Common, options: &Options) -> Outcome {
+pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let plugin = common.connect("ping")?;
     let echo: Echo = plugin.subscriber(&options.gate)?;
     echo.wait_ready(common.timeout)?;

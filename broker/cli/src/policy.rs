@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::{Builder, Policy};
+use callgate::{Builder, Policy, UnknownCapability};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -38,7 +38,7 @@ struct Limits {
 }
 
 /// Reads a file of policies into a builder; the error says what is wrong, and where.
-pub(super) fn read(path: &Path, mut builder: Builder) -> Result<Builder, String> {
+pub(crate) fn read(path: &Path, mut builder: Builder) -> Result<Builder, String> {
     let wrong = |what: String| format!("the policy file {}: {what}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let document: Document =
@@ -47,7 +47,10 @@ pub(super) fn read(path: &Path, mut builder: Builder) -> Result<Builder, String>
         builder = builder.strict(true);
     }
     if let Some(most) = document.bus_extent_mib {
-        builder = builder.bus_extent_mib(most);
+        builder = builder.limits(callgate::Limits {
+            bus_extent_mib: most,
+            ..callgate::Limits::default()
+        });
     }
     for (name, entry) in document.plugins {
         let policy = entry
@@ -59,7 +62,7 @@ pub(super) fn read(path: &Path, mut builder: Builder) -> Result<Builder, String>
 }
 
 impl Entry {
-    fn policy(&self) -> Result<Policy, crate::UnknownCapability> {
+    fn policy(&self) -> Result<Policy, UnknownCapability> {
         let capabilities = self.capabilities.iter().map(String::as_str);
         let policy = Policy::from_capabilities(capabilities)?;
         let policy = limited(policy, self.limits.gates, Policy::gates);

@@ -8,13 +8,13 @@ use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::output::Failed;
-use super::{Common, Outcome, policy};
-use crate::{Broker, StartError};
+use crate::output::Failed;
+use crate::{Common, Outcome, policy};
+use callgate::{Broker, StartError};
 
 /// What plugins may do.
 #[derive(Debug, Args)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// A JSON file that says what plugins may do, each by its name or a pattern of names:
     /// {"plugins": {"Rack": {"capabilities": ["gate.provide:Rack.*", "gate.call:*"], "limits":
     /// {"gates": 16}}}}. Limits are gates, opens, links and extent_mib; "bus_extent_mib": 1024, beside
@@ -26,7 +26,7 @@ pub(super) struct Options {
     strict: bool,
 }
 
-pub(super) fn run(common: &Common, options: &Options) -> Outcome {
+pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     // From here on the signals wait for the loop below, so that none ends the broker unclean.
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Failed::Other(format!("signals: {error}")))?;

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use callgate_client::View;
 
-use super::{Common, Outcome};
-use crate::shown::shown;
+use crate::{Common, Outcome};
+use callgate::shown::shown;
 
-pub(super) fn run(common: &Common, gate: &str) -> Outcome {
+pub(crate) fn run(common: &Common, gate: &str) -> Outcome {
     let plugin = common.connect("echo")?;
     let _provider = plugin.provide(gate, |bytes: View<'_, Vec<u8>>| bytes.to_vec())?;
     let mut out = io::stdout();

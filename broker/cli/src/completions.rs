@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
-use super::{CommandLine, Outcome};
+use crate::{CommandLine, Outcome};
 
-pub(super) fn run(shell: Shell) -> Outcome {
+pub(crate) fn run(shell: Shell) -> Outcome {
     let mut script = Vec::new();
     generate(shell, &mut CommandLine::command(), "callgate", &mut script);
     Ok(io::stdout().write_all(&script)?)

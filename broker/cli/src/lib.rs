@@ -1,5 +1,9 @@
-//! The command line of the `callgate` program, as a library entry, so that other programs (and
-//! tests) can offer the same commands.
+//! The command line of Callgate as a library, so that other programs (and tests) can offer the same
+//! commands. The `callgate` program calls [`run`] and does nothing else.
+//!
+//! It is a crate of its own, so that a program that embeds a broker does not compile what only a
+//! command line needs.
+#![forbid(unsafe_code)]
 
 mod completions;
 mod echo;

@@ -1,0 +1,248 @@
+//! What is taken of an extent in each of its stages, and what ends with it.
+
+use super::*;
+use callgate_layout::payload::{MAX_EXTENT_LEN, MAX_EXTENTS, MIN_EXTENT_LEN};
+
+/// Each way to a stage, and what may be said of extent 0 then.
+type Reached = (&'static str, fn() -> World, &'static [&'static str]);
+
+const STAGES: [Reached; 8] = [
+    ("none", linked, &[]),
+    ("waiting", waiting, &[]),
+    ("writer", writer, &["mapped", "failed"]),
+    ("sealing", sealing, &[]),
+    ("reader", reader, &["peer mapped", "peer failed"]),
+    ("ready", ready, &["returned"]),
+    ("returned", returned, &[]),
+    ("failed", failed, &[]),
+];
+
+fn waiting() -> World {
+    let mut world = linked();
+    world.make(1, 8);
+    world.give_back(1);
+    assert_eq!(world.want(0, 4), []);
+    world
+}
+
+fn writer() -> World {
+    let mut world = linked();
+    world.want(0, 1);
+    world
+}
+
+fn sealing() -> World {
+    let mut world = writer();
+    let (end, number) = (WRITER, 0);
+    world.ok(A, ToBroker::ExtentMapped { end, number });
+    world.effects();
+    world
+}
+
+fn reader() -> World {
+    let mut world = sealing();
+    world.bus.extent_sealed((WRITER, 0), world.now);
+    world.effects();
+    world
+}
+
+fn ready() -> World {
+    let mut world = linked();
+    world.make(0, 1);
+    world
+}
+
+fn returned() -> World {
+    let mut world = ready();
+    world.give_back(0);
+    world
+}
+
+fn failed() -> World {
+    let mut world = writer();
+    let failure = Failure::new(Code::System, "no memory");
+    world.bus.extent_failed(A, (WRITER, 0), failure);
+    world.effects();
+    world
+}
+
+/// All that a plugin can say of extent 0 of A.
+fn records() -> [(&'static str, PluginId, ToBroker); 5] {
+    let (number, failure) = (0, Failure::new(Code::System, "no"));
+    let failed = |end, own| ToBroker::ExtentFailed {
+        end,
+        own,
+        number,
+        failure: failure.clone(),
+    };
+    let (mine, peers) = (WRITER, READER);
+    [
+        ("mapped", A, ToBroker::ExtentMapped { end: mine, number }),
+        ("returned", A, ToBroker::ReturnExtent { end: mine, number }),
+        ("failed", A, failed(mine, true)),
+        (
+            "peer mapped",
+            B,
+            ToBroker::PeerExtentMapped { end: peers, number },
+        ),
+        ("peer failed", B, failed(peers, false)),
+    ]
+}
+
+/// What is acknowledged in another stage would skip a check of the memory, or free what is in use.
+#[test]
+fn only_what_is_awaited_is_taken() {
+    for (stage, reach, may) in STAGES {
+        for (what, from, record) in records() {
+            let mut world = reach();
+            let taken = world.bus.record(from, record, world.now);
+            assert_eq!(taken.is_ok(), may.contains(&what), "{stage}: {what}");
+            if let Err(failure) = taken {
+                assert_eq!(failure.code, Code::Protocol as u16, "{stage}: {what}");
+                assert_eq!(world.effects(), [], "{stage}: {what}");
+            }
+        }
+    }
+}
+
+/// Who has the other end of a link must not answer for its peer.
+#[test]
+fn each_side_acknowledges_for_itself() {
+    for (stage, reach, _) in STAGES {
+        for (what, from, record) in records() {
+            let other = if from == A { B } else { A };
+            let mut world = reach();
+            let code = world.code_of(other, record);
+            assert_eq!(code, Some(Code::Protocol), "{stage}: {what}");
+        }
+    }
+}
+
+/// A number or a length outside of its bounds would reach the shell, or the peer's table.
+#[test]
+fn each_bound_of_a_wanted_extent_holds_alone() {
+    let len = MIN_EXTENT_LEN;
+    for (number, len, may) in [
+        (0, len, true),
+        (MAX_EXTENTS - 1, len, true),
+        (MAX_EXTENTS, len, false),
+        (u8::MAX, len, false),
+        (0, len - 1, false),
+        (0, len + 1, false),
+        (0, 1 << 20, false),
+        (0, 0, false),
+        (0, extent_len(3), false),
+        (0, MAX_EXTENT_LEN, true),
+        (0, MAX_EXTENT_LEN + 1, false),
+        (0, extent_len(128), false),
+    ] {
+        let mut world = linked();
+        let end = WRITER;
+        let code = world.code_of(A, ToBroker::WantExtent { end, number, len });
+        let expected = if may { None } else { Some(Code::Protocol) };
+        assert_eq!(code, expected, "{number} {len}");
+        assert!(may || world.effects().is_empty(), "{number} {len}");
+        assert!(may || world.bus.extents.is_empty(), "{number} {len}");
+    }
+}
+
+/// A second extent of one number would take the place of the first, and its charge with it.
+#[test]
+fn a_number_in_use_is_not_wanted_again() {
+    for (stage, reach, _) in STAGES {
+        let mut world = reach();
+        let (end, number, len) = (WRITER, 0, MIN_EXTENT_LEN);
+        let code = world.code_of(A, ToBroker::WantExtent { end, number, len });
+        let free = ["none", "returned", "failed"].contains(&stage);
+        let expected = if free { None } else { Some(Code::Protocol) };
+        assert_eq!(code, expected, "{stage}");
+    }
+}
+
+/// What could not be made was charged for ever, or its writer waited for ever.
+#[test]
+fn what_the_broker_cannot_make_is_given_back_and_told() {
+    let mut world = writer();
+    assert_eq!(world.used(), (1, 1));
+    let failure = Failure::new(Code::System, "no descriptors");
+    let (end, number) = (WRITER, 0);
+    world.bus.extent_failed(A, (end, number), failure.clone());
+    let told = ToPlugin::ExtentRefused {
+        end,
+        number,
+        failure,
+    };
+    assert_eq!(world.effects(), [Effect::Send(A, told)]);
+    assert_eq!(world.used(), (0, 0));
+    assert!(world.bus.extents.is_empty());
+    assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
+    assert_eq!(world.bus.extent_bytes(1), 0);
+}
+
+fn late() -> World {
+    let mut world = reader();
+    world.now += STEP;
+    world.bus.expire(world.now);
+    assert!(refused(&world.effects()).is_some());
+    world
+}
+
+/// A deadline that outlives its link strikes at the extent of another, and a charge that ends with
+/// the link lets its plugins have any amount.
+#[test]
+fn a_link_that_ends_leaves_charges_and_no_deadlines() {
+    let late: Reached = ("late", late, &[]);
+    for (stage, reach, _) in STAGES.into_iter().chain([late]) {
+        let mut world = reach();
+        let used = world.used();
+        let held = used.0 > 0;
+        let failed = ToBroker::LinkFailed {
+            end: READER,
+            failure: Failure::new(Code::Cancelled, "enough"),
+        };
+        world.ok(B, failed);
+        let effects = world.effects();
+        assert!(world.bus.links.is_empty() && world.bus.extents.is_empty());
+        assert!(world.bus.waiting.is_empty(), "{stage}");
+        let let_go = |effect: &&Effect| matches!(effect, Effect::LetGoExtent(_, _, [A, B]));
+        let is_lost = held && !["waiting", "returned"].contains(&stage);
+        let count = effects.iter().filter(let_go).count();
+        assert_eq!(count, usize::from(is_lost), "{stage}: {effects:?}");
+        assert_eq!(world.used(), used, "{stage}: somebody may still have it");
+        // A turn at allocating may not be over yet.
+        world.bus.expire(world.now + Duration::from_millis(100));
+        assert_eq!(world.bus.next_deadline(), None, "{stage}");
+        assert_eq!(world.effects(), [], "{stage}");
+        world.bus.extents_freed(&[1, 2], world.now);
+        assert_eq!(world.used(), (0, 0), "{stage}");
+    }
+}
+
+/// The end of one link took the extents of the next with it, and named the wrong one as their writer.
+#[test]
+fn a_link_that_ends_takes_only_its_own_extents() {
+    let mut world = linked();
+    world.provide(A, "own");
+    world.open(A, 6, "own");
+    world.obedient();
+    world.make(0, 1);
+    let len = extent_len(1);
+    for (from, link, side, number) in [(B, 1, 1, 3), (A, 2, 0, 0), (A, 2, 1, 15)] {
+        let end = LinkEnd { link, side };
+        world.ok(from, ToBroker::WantExtent { end, number, len });
+    }
+    world.effects();
+    let failed = ToBroker::LinkFailed {
+        end: WRITER,
+        failure: Failure::new(Code::Cancelled, "enough"),
+    };
+    world.ok(A, failed);
+    let users = |effect| match effect {
+        Effect::LetGoExtent(id, _, users) => Some((id, users)),
+        _ => None,
+    };
+    let gone: Vec<_> = world.effects().into_iter().filter_map(users).collect();
+    assert_eq!(gone, [((WRITER, 0), [A, B]), ((READER, 3), [B, A])]);
+    assert_eq!(world.bus.extents.len(), 2);
+    assert_eq!(world.bus.extent_bytes(2), 2 * u64::from(len));
+}

@@ -1,8 +1,0 @@
-//! The callgate program: the command line of the library beside it.
-#![forbid(unsafe_code)]
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    callgate::cli::run(std::env::args_os())
-}

@@ -38,7 +38,7 @@ fn what_is_filled_in_place_is_read_in_place() {
 fn any_part_of_a_payload_is_copied() {
     let (extent, memory) = extent();
     let mut room = extent.take(3001).unwrap();
-    let bytes: Vec<u8> = (0..3001_u32).map(|n| (n * 7 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..3001_u32).map(|n| ((n * 7) >> 3) as u8).collect();
     room.as_mut_slice().copy_from_slice(&bytes);
     let region = Region::extent(extent.len());
     let view = PayloadView::new(&memory, region, room.place().block, 3001, None);

@@ -145,19 +145,30 @@ impl Table {
                 counter.counted(gate, || handler.call(&context, payload, reply))
             });
         }
-        let bytes = match call.place {
-            Place::Inline => &job.cell.payload(is_nested)[..call.length as usize],
-            place => {
-                if let Some(run) = handler.take_direct(link, (place, call.length))? {
-                    return Ok(counter.counted(gate, || run(&context, reply)));
-                }
-                if let Err(why) = link.read_payload(place, call.length, request)? {
-                    return Ok(Err(no_memory(why, "arguments; the call was not run")));
-                }
-                request
-            }
-        };
+        if call.place != Place::Inline {
+            return self.run_large((gate, handler), call, &context, (request, reply), counter);
+        }
+        let bytes = &job.cell.payload(is_nested)[..call.length as usize];
         Ok(counter.counted(gate, || handler.call(&context, bytes, reply)))
+    }
+
+    /// Runs a handler whose parameters do not lie inline.
+    #[cold]
+    fn run_large(
+        &self,
+        (gate, handler): (&Gate, &dyn ErasedHandler),
+        call: &Call,
+        context: &Context<'_>,
+        (request, reply): (&mut Buffer, Option<&mut ReplyBuffer>),
+        counter: Counter<'_>,
+    ) -> Result<Result<()>, Violation> {
+        if let Some(run) = handler.take_direct(&self.link, (call.place, call.length))? {
+            return Ok(counter.counted(gate, || run(context, reply)));
+        }
+        if let Err(why) = self.link.read_payload(call.place, call.length, request)? {
+            return Ok(Err(no_memory(why, "arguments; the call was not run")));
+        }
+        Ok(counter.counted(gate, || handler.call(context, request, reply)))
     }
 
     #[inline(always)]

@@ -14,6 +14,7 @@ mod bulk;
 mod heap;
 #[cfg(not(callgate_loom))]
 mod mapped;
+mod number;
 
 use crate::atomic::Ordering;
 #[cfg(callgate_loom)]
@@ -23,6 +24,7 @@ use mapped::Memory;
 
 #[cfg(callgate_loom)]
 pub use heap::Use;
+pub use number::Number;
 
 /// A part of shared memory that this process reads.
 #[derive(Clone, Debug)]
@@ -87,6 +89,13 @@ impl ReadView {
     #[cfg(not(callgate_loom))]
     pub(crate) fn address(&self, at: usize, len: usize) -> core::ptr::NonNull<u8> {
         self.memory.address(at, len)
+    }
+
+    /// Copies numbers, which lie in the order of bytes that little-endian processors have, from byte
+    /// `at` on into a vector of their own; `None` where there is no memory for it, or no instruction.
+    #[cfg(not(callgate_loom))]
+    pub(crate) fn numbers<T: Number>(&self, at: usize, count: usize) -> Option<Vec<T>> {
+        self.memory.numbers(at, count)
     }
 
     /// The 64-bit words from byte `at` on, a multiple of 8; of a [`ReadView`] they are only loaded.

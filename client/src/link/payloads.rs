@@ -16,8 +16,8 @@ use crate::extents::{self, Found};
 use crate::types::{GateType, take_direct};
 
 /// Bytes of an archive from which on a copy of all of it is avoided where that can be done: a shorter
-/// one's stays in the processor's caches, and costs less than copying in small pieces.
-const MIN_DIRECT: u32 = 128 << 10;
+/// one costs next to nothing.
+const MIN_DIRECT: u32 = 4 << 10;
 
 /// What a payload takes of this side's memory.
 #[derive(Debug)]

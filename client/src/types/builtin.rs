@@ -28,12 +28,12 @@ macro_rules! numbers {
 
             #[inline]
             fn take(archive: &Direct<'_>, at: usize) -> Option<$type> {
-                archive.number(at).map(<$type>::from_le_bytes)
+                archive.bytes(at).map(<$type>::from_le_bytes)
             }
 
             #[inline]
             fn take_vector(archive: &Direct<'_>, at: usize) -> Option<Vec<$type>> {
-                archive.numbers(at, <$type>::from_le_bytes)
+                archive.numbers(at)
             }
         }
         impl Plain for $type {}

@@ -8,13 +8,11 @@
 use core::cell::Cell;
 
 use callgate_layout::payload::PayloadView;
+use callgate_layout::view::Number;
 use rkyv::Archive;
 
 use super::GateType;
 
-/// Bytes of a vector that are copied at once: they stay in the processor's first cache until they are
-/// in their place.
-const CHUNK: usize = 4 << 10;
 /// Bytes of an archived vector: where its elements are, from its own place, and how many there are.
 const VECTOR: usize = 8;
 
@@ -42,38 +40,24 @@ pub(crate) fn take<T: GateType>(payload: &PayloadView<'_>) -> Option<T> {
 
 impl Direct<'_> {
     /// A number's bytes.
-    pub(super) fn number<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+    pub(super) fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         self.payload.copy_at(at, &mut bytes).then_some(bytes)
     }
 
     /// A vector of numbers.
-    pub(super) fn numbers<T: Archive, const N: usize>(
-        &self,
-        at: usize,
-        number: fn([u8; N]) -> T,
-    ) -> Option<Vec<T>> {
-        let [a, b, c, d, count @ ..] = self.number::<VECTOR>(at)?;
+    pub(super) fn numbers<T: Archive + Number>(&self, at: usize) -> Option<Vec<T>> {
+        let [a, b, c, d, count @ ..] = self.bytes::<VECTOR>(at)?;
         let count = u32::from_le_bytes(count) as usize;
         let distance = i32::from_le_bytes([a, b, c, d]);
         let start = at.checked_add_signed(isize::try_from(distance).ok()?)?;
-        let end = start.checked_add(count.checked_mul(N)?)?;
+        let end = start.checked_add(count.checked_mul(size_of::<T>())?)?;
         let is_aligned = start.is_multiple_of(align_of::<T::Archived>());
         if !is_aligned || start < self.free.get() || end > at {
             return None;
         }
         self.free.set(end);
-        let mut numbers = Vec::new();
-        numbers.try_reserve_exact(count).ok()?;
-        let mut chunk = [0; CHUNK];
-        for start in (start..end).step_by(CHUNK) {
-            let chunk = &mut chunk[..CHUNK.min(end - start)];
-            if !self.payload.copy_at(start, chunk) {
-                return None;
-            }
-            numbers.extend(chunk.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)));
-        }
-        Some(numbers)
+        self.payload.numbers(start, count)
     }
 }
 

@@ -3,6 +3,7 @@
 use core::ptr::NonNull;
 use std::sync::Arc;
 
+use super::Number;
 #[cfg(target_arch = "x86_64")]
 use super::bulk;
 use crate::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -127,6 +128,31 @@ impl Memory {
         // back. Its reader may look meanwhile, by atomics, through a map of its own.
         unsafe { bulk::copy(from.as_ptr(), to.as_ptr(), from.len()) };
         true
+    }
+
+    /// Copies numbers out into a vector of their own, by the processor's own instruction; `None` where
+    /// there is no memory for it, or the instruction is slow.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn numbers<T: Number>(&self, at: usize, count: usize) -> Option<Vec<T>> {
+        let len = count.checked_mul(size_of::<T>())?;
+        let mut numbers: Vec<T> = Vec::new();
+        if !bulk::is_fast() || numbers.try_reserve_exact(count).is_err() {
+            return None;
+        }
+        let from = self.address(at, len);
+        // SAFETY: `from` as in `copy_out_at_once`. The vector has room for `count` numbers, which are
+        // `len` bytes of memory that is its own and private.
+        unsafe { bulk::copy(from.as_ptr(), numbers.as_mut_ptr().cast(), len) };
+        // SAFETY: the vector has room for `count` elements, all of whose bytes have just been written,
+        // and whatever was written is a `Number`.
+        unsafe { numbers.set_len(count) };
+        Some(numbers)
+    }
+
+    /// There is no such instruction.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn numbers<T: Number>(&self, _at: usize, _count: usize) -> Option<Vec<T>> {
+        None
     }
 
     /// The loop over words is all there is.

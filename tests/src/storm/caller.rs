@@ -228,7 +228,7 @@ impl<'a> One<'a> {
             }
             // The latter where no link can be made to who is stopped.
             Err(error) if error.code() == Code::NotReady || judge::is_no_link(&error) => {
-                self.wait()
+                self.wait();
             }
             Err(error) if error.code() == Code::BrokerGone => {
                 thread::sleep(Duration::from_millis(20));

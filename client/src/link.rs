@@ -325,7 +325,7 @@ impl Link {
                 },
             );
         }
-        // The provider may have found the waiter flag cleared already.
+        // The provider may have found the waiter mark cleared already.
         if is_less {
             self.freed();
         }

@@ -145,7 +145,7 @@ impl Status {
 }
 
 /// Orders what this thread published before what it reads next: a peer's activity, or a
-/// caller's waiter flag. The other half of WORK-OR-PARKED and REPLY-OR-WAITER.
+/// caller's marks. The other half of WORK-OR-PARKED and REPLY-OR-WAITER.
 #[inline]
 pub fn publish_fence() {
     fence(Ordering::SeqCst);

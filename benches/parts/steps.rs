@@ -8,7 +8,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
+use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
 use callgate_layout::pending::Pending;
 use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::sys::mapping::Mapping;
@@ -76,7 +76,7 @@ pub(crate) fn memory(wanted: Option<&str>) -> Result<(), Box<dyn std::error::Err
     let call = Call {
         gate: 0,
         slot: 0,
-        face: Face::Function,
+        kind: CallKind::Function,
         place,
         length,
         deadline: 0,

@@ -96,7 +96,7 @@ impl StartError {
 
 /// How much of everything a bus has, and each plugin on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct BusLimits {
     /// Gates that a plugin provides.
     pub gates: u32,
     /// Gates that a plugin has open.
@@ -124,9 +124,9 @@ pub struct Limits {
     pub geometry: Geometry,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for BusLimits {
+    fn default() -> BusLimits {
+        BusLimits {
             gates: 1024,
             opens: 4096,
             links: 1024,
@@ -142,10 +142,10 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
+impl BusLimits {
     /// What a plugin is told of them.
-    pub(crate) fn for_plugins(&self) -> control::Limits {
-        control::Limits {
+    pub(crate) fn for_plugins(&self) -> control::PluginLimits {
+        control::PluginLimits {
             gates: self.gates,
             opens: self.opens,
             links: self.links,
@@ -157,7 +157,7 @@ impl Limits {
 /// What the broker's thread goes by.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) limits: Limits,
+    pub(crate) limits: BusLimits,
     pub(crate) step_deadline: Duration,
     pub(crate) stop_grace: Duration,
     pub(crate) policies: Policies,
@@ -188,7 +188,7 @@ impl Builder {
         Builder {
             place: Place::Default,
             settings: Settings {
-                limits: Limits::default(),
+                limits: BusLimits::default(),
                 step_deadline: Duration::from_secs(2),
                 stop_grace: Duration::from_secs(2),
                 policies: Policies::default(),
@@ -227,7 +227,7 @@ impl Builder {
     }
 
     /// How much of everything there may be.
-    pub fn limits(mut self, limits: Limits) -> Builder {
+    pub fn limits(mut self, limits: BusLimits) -> Builder {
         self.settings.limits = limits;
         self
     }

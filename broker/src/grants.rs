@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A gate that comes back with the shapes it had gets its index again, and `Grant` is sent and
-//! acknowledged again; so it is when a face is added. If a face has *another* shape, the gate gets
+//! acknowledged again; so it is when a half is added. If a half has *another* shape, the gate gets
 //! a new index: a call that was laid out for the old shape may still be on its way, and it names
 //! the old index, under which the provider answers only what has the old shape.
 //!
@@ -68,7 +68,7 @@ struct Grant {
 }
 
 impl Grant {
-    /// Whether shapes that are provided now can go by the index of those before: a face may come
+    /// Whether shapes that are provided now can go by the index of those before: a half may come
     /// or go, but not change. Notes the ones that came, for which the grant is sent again: the
     /// provider serves under it what it had when the grant came.
     fn take_shapes(&mut self, now: Shapes) -> bool {

@@ -74,7 +74,7 @@ fn another_shape_gets_another_index() {
     assert_eq!(
         grants.want(&gate(), more, due),
         granted(1, more),
-        "a face came"
+        "a kind came"
     );
 }
 
@@ -100,7 +100,7 @@ fn withdrawn_gates_are_forgotten_in_time() {
     );
 }
 
-/// The provider serves under a grant what it provided when the grant came: a face that is added
+/// The provider serves under a grant what it provided when the grant came: a half that is added
 /// must not be called before it was granted again.
 #[test]
 fn a_gate_that_gets_its_other_face_is_granted_again() {

@@ -32,7 +32,7 @@ pub mod shown;
 mod socket;
 
 pub use broker::Broker;
-pub use builder::{Builder, Limits, StartError};
+pub use builder::{Builder, BusLimits, StartError};
 pub use callgate_layout::socket::default_socket;
 pub use child::Child;
 pub use listing::Listing;

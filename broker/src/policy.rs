@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use callgate_layout::control::Limits;
+use callgate_layout::control::PluginLimits;
 
 /// What a plugin may provide, call and listen to, and how much it may have. Nothing that is not
 /// said.
@@ -138,8 +138,8 @@ impl Policy {
         self.subscribe.iter().any(|pattern| pattern.matches(gate))
     }
 
-    fn limits(&self, all: Limits) -> Limits {
-        Limits {
+    fn limits(&self, all: PluginLimits) -> PluginLimits {
+        PluginLimits {
             gates: self.gates.unwrap_or(all.gates),
             opens: self.opens.unwrap_or(all.opens),
             links: self.links.unwrap_or(all.links),
@@ -196,7 +196,7 @@ impl Policies {
         }
     }
 
-    pub(crate) fn limits(&self, plugin: &str, all: Limits) -> Limits {
+    pub(crate) fn limits(&self, plugin: &str, all: PluginLimits) -> PluginLimits {
         self.of(plugin).map_or(all, |policy| policy.limits(all))
     }
 

@@ -80,7 +80,7 @@ fn a_plugin_has_the_policy_of_its_name_or_of_the_longest_pattern() {
 
 #[test]
 fn limits_are_the_bus_s_where_a_policy_says_nothing() {
-    let all = Limits {
+    let all = PluginLimits {
         gates: 1,
         opens: 2,
         links: 3,
@@ -88,6 +88,6 @@ fn limits_are_the_bus_s_where_a_policy_says_nothing() {
     };
     let mut policies = Policies::default();
     policies.set("A", Some(Policy::new().opens(7)));
-    assert_eq!(policies.limits("A", all), Limits { opens: 7, ..all });
+    assert_eq!(policies.limits("A", all), PluginLimits { opens: 7, ..all });
     assert_eq!(policies.limits("B", all), all);
 }

@@ -1,13 +1,13 @@
 //! Who provides which gate, who has which gate open, and how the one stands to the other.
 //!
-//! A gate exists while at least one of its two faces is provided; all its faces have one owner.
+//! A gate exists while at least one of its two halves is provided; all its halves have one owner.
 //! An open gate exists from `Open` to `Close`, whether the gate does or not.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use callgate_layout::control::{FaceState, GateState, Shape, check_gate_name};
-use callgate_layout::envelope::Face;
+use callgate_layout::control::{Availability, GateState, Shape, check_gate_name};
+use callgate_layout::envelope::CallKind;
 
 use crate::quota::{Charge, Quota};
 use crate::shape::{Shapes, check, compare};
@@ -21,9 +21,9 @@ pub(crate) struct PluginId(pub(crate) u64);
 pub(crate) enum Refused {
     /// The gate has another owner.
     Owned(PluginId),
-    /// The plugin provides this face already.
+    /// The plugin provides this half already.
     Twice,
-    /// The plugin does not provide this face.
+    /// The plugin does not provide this half.
     NotProvided,
     /// The plugin provides as many gates as it may.
     TooManyGates(u32),
@@ -49,10 +49,10 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn face(&mut self, face: Face) -> &mut Option<Shape> {
-        match face {
-            Face::Function => &mut self.function,
-            Face::Action => &mut self.action,
+    fn kind(&mut self, kind: CallKind) -> &mut Option<Shape> {
+        match kind {
+            CallKind::Function => &mut self.function,
+            CallKind::Action => &mut self.action,
         }
     }
 }
@@ -77,8 +77,8 @@ pub(crate) struct Standing {
     pub(crate) owner: Option<PluginId>,
     /// Which life of the gate this is; 0 while nobody provides it.
     pub(crate) generation: u64,
-    pub(crate) function: FaceState,
-    pub(crate) action: FaceState,
+    pub(crate) function: Availability,
+    pub(crate) action: Availability,
     /// What is provided now: function, action.
     pub(crate) provided: Shapes,
     pub(crate) blocked: bool,
@@ -87,7 +87,7 @@ pub(crate) struct Standing {
 impl Standing {
     /// Whether a call could be made if there were a link.
     pub(crate) fn is_ready(&self) -> bool {
-        self.function == FaceState::Ready || self.action == FaceState::Ready
+        self.function == Availability::Ready || self.action == Availability::Ready
     }
 }
 
@@ -102,12 +102,12 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Adds a face to a gate, and the gate if it is new.
+    /// Adds a half to a gate, and the gate if it is new.
     pub(crate) fn provide(
         &mut self,
         plugin: PluginId,
         name: &str,
-        face: Face,
+        kind: CallKind,
         shape: Shape,
         quota: &Quota,
     ) -> Result<(), Refused> {
@@ -117,7 +117,7 @@ impl Registry {
             if gate.owner != plugin {
                 return Err(Refused::Owned(gate.owner));
             }
-            let place = gate.face(face);
+            let place = gate.kind(kind);
             if place.is_some() {
                 return Err(Refused::Twice);
             }
@@ -133,7 +133,7 @@ impl Registry {
                 action: None,
                 _charge: charge,
             };
-            *gate.face(face) = Some(shape);
+            *gate.kind(kind) = Some(shape);
             self.gates.insert(name.into(), gate);
         }
         for (plugin, number) in self.watchers(name) {
@@ -149,16 +149,16 @@ impl Registry {
         }
     }
 
-    /// Takes a face from a gate, and the gate away with its last; says whether it did that.
+    /// Takes a half from a gate, and the gate away with its last; says whether it did that.
     pub(crate) fn withdraw(
         &mut self,
         plugin: PluginId,
         name: &str,
-        face: Face,
+        kind: CallKind,
     ) -> Result<bool, Refused> {
         let gate = self.gates.get_mut(name).filter(|gate| gate.owner == plugin);
         let gate = gate.ok_or(Refused::NotProvided)?;
-        gate.face(face).take().ok_or(Refused::NotProvided)?;
+        gate.kind(kind).take().ok_or(Refused::NotProvided)?;
         let gone = gate.function.is_none() && gate.action.is_none();
         if gone {
             self.gates.remove(name);

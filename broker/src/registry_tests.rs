@@ -26,27 +26,27 @@ fn opened(registry: &mut Registry, plugin: PluginId, number: u32, shape: &Shape)
 #[test]
 fn a_gate_has_one_owner() {
     let (mut registry, quota) = (Registry::default(), Quota::new(9));
-    let mut provide = |plugin, face| registry.provide(plugin, GATE, face, shape(1, 1), &quota);
-    assert_eq!(provide(A, Face::Function), Ok(()));
-    assert_eq!(provide(B, Face::Action), Err(Refused::Owned(A)));
-    assert_eq!(provide(A, Face::Function), Err(Refused::Twice));
-    assert_eq!(provide(A, Face::Action), Ok(()));
+    let mut provide = |plugin, kind| registry.provide(plugin, GATE, kind, shape(1, 1), &quota);
+    assert_eq!(provide(A, CallKind::Function), Ok(()));
+    assert_eq!(provide(B, CallKind::Action), Err(Refused::Owned(A)));
+    assert_eq!(provide(A, CallKind::Function), Err(Refused::Twice));
+    assert_eq!(provide(A, CallKind::Action), Ok(()));
 }
 
 /// A withdrawn function must not take the action with it, and the name becomes free with the
-/// last face.
+/// last half.
 #[test]
 fn a_gate_goes_with_its_last_face() {
     let (mut registry, quota) = (Registry::default(), Quota::new(1));
-    for face in [Face::Function, Face::Action] {
-        assert_eq!(registry.provide(A, GATE, face, shape(1, 1), &quota), Ok(()));
+    for kind in [CallKind::Function, CallKind::Action] {
+        assert_eq!(registry.provide(A, GATE, kind, shape(1, 1), &quota), Ok(()));
     }
     let refused = Err(Refused::NotProvided);
-    assert_eq!(registry.withdraw(B, GATE, Face::Function), refused);
-    assert_eq!(registry.withdraw(A, GATE, Face::Function), Ok(false));
-    assert_eq!(registry.withdraw(A, GATE, Face::Function), refused);
-    assert_eq!(registry.withdraw(A, GATE, Face::Action), Ok(true));
-    let again = registry.provide(B, GATE, Face::Action, shape(1, 1), &quota);
+    assert_eq!(registry.withdraw(B, GATE, CallKind::Function), refused);
+    assert_eq!(registry.withdraw(A, GATE, CallKind::Function), Ok(false));
+    assert_eq!(registry.withdraw(A, GATE, CallKind::Function), refused);
+    assert_eq!(registry.withdraw(A, GATE, CallKind::Action), Ok(true));
+    let again = registry.provide(B, GATE, CallKind::Action, shape(1, 1), &quota);
     assert_eq!(again, Ok(()), "the name and the charge are free again");
 }
 
@@ -61,18 +61,18 @@ fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
         let one = |number| registry.standing(B, number).unwrap().function;
         [one(1), one(2), one(3)]
     };
-    assert_eq!(states(&registry), [const { FaceState::Absent }; 3]);
-    let provided = registry.provide(A, GATE, Face::Function, shape(2, 7), &quota);
+    assert_eq!(states(&registry), [const { Availability::Absent }; 3]);
+    let provided = registry.provide(A, GATE, CallKind::Function, shape(2, 7), &quota);
     assert_eq!(provided, Ok(()));
     let signature = shape(2, 7).signature;
-    let other = FaceState::TypeMismatch {
+    let other = Availability::TypeMismatch {
         signature: signature.clone(),
     };
-    let longer = FaceState::LengthMismatch { signature };
-    assert_eq!(states(&registry), [FaceState::Ready, other, longer]);
+    let longer = Availability::LengthMismatch { signature };
+    assert_eq!(states(&registry), [Availability::Ready, other, longer]);
     let standing = registry.standing(B, 1).unwrap();
     assert!(standing.is_ready() && standing.owner == Some(A));
-    assert_eq!(standing.action, FaceState::Absent);
+    assert_eq!(standing.action, Availability::Absent);
     assert_eq!(standing.provided, [Some((2, 7)), None]);
 }
 
@@ -82,7 +82,7 @@ fn nothing_of_a_removed_plugin_stays() {
     let (mut registry, quota) = (Registry::default(), Quota::new(1));
     opened(&mut registry, A, 1, &shape(1, 1));
     opened(&mut registry, B, 1, &shape(1, 1));
-    let provided = registry.provide(A, GATE, Face::Function, shape(1, 1), &quota);
+    let provided = registry.provide(A, GATE, CallKind::Function, shape(1, 1), &quota);
     assert_eq!(provided, Ok(()));
     assert_eq!(registry.opens_between(B, A), [1]);
     assert_eq!(registry.remove(A), [GATE.into()]);
@@ -99,7 +99,8 @@ fn nothing_of_a_removed_plugin_stays() {
 #[test]
 fn quotas_and_limits_are_kept() {
     let (mut registry, quota) = (Registry::default(), Quota::new(1));
-    let mut provide = |name: &str, shape| registry.provide(A, name, Face::Action, shape, &quota);
+    let mut provide =
+        |name: &str, shape| registry.provide(A, name, CallKind::Action, shape, &quota);
     assert_eq!(provide("one", shape(1, 1)), Ok(()));
     assert_eq!(provide("two", shape(1, 1)), Err(Refused::TooManyGates(1)));
     let invalid = |result| matches!(result, Err(Refused::Invalid(_)));
@@ -127,8 +128,8 @@ fn only_news_is_told() {
     let mut state = GateState {
         owner: None,
         generation: 0,
-        function: FaceState::Absent,
-        action: FaceState::Absent,
+        function: Availability::Absent,
+        action: Availability::Absent,
         route: None,
     };
     assert!(registry.tell(A, 1, &state));

@@ -1,8 +1,8 @@
 //! What a gate takes and gives, held against what a caller expects.
 
-use callgate_layout::control::{FaceState, MAX_PARAMS, MAX_TEXT, Shape};
+use callgate_layout::control::{Availability, MAX_PARAMS, MAX_TEXT, Shape};
 
-/// Parameters and fingerprint of each face, as far as they are provided: function, action.
+/// Parameters and fingerprint of each half, as far as they are provided: function, action.
 pub(crate) type Shapes = [Option<(u8, u128)>; 2];
 
 /// What is not acceptable about a shape, if anything is.
@@ -26,17 +26,17 @@ pub(crate) fn check(shape: &Shape) -> Result<(), String> {
 /// How what is provided suits what is wanted.
 ///
 /// The number of parameters counts first: it is the plainer thing to say.
-pub(crate) fn compare(provided: Option<&Shape>, wanted: &Shape) -> FaceState {
+pub(crate) fn compare(provided: Option<&Shape>, wanted: &Shape) -> Availability {
     let Some(provided) = provided else {
-        return FaceState::Absent;
+        return Availability::Absent;
     };
     let signature = provided.signature.clone();
     if provided.params != wanted.params {
-        FaceState::LengthMismatch { signature }
+        Availability::LengthMismatch { signature }
     } else if provided.fingerprint != wanted.fingerprint {
-        FaceState::TypeMismatch { signature }
+        Availability::TypeMismatch { signature }
     } else {
-        FaceState::Ready
+        Availability::Ready
     }
 }
 

@@ -74,8 +74,8 @@ fn nothing_is_left_of_what_was_half_made() {
         let mut caller = bus.plugin("caller");
         let mut provider = bus.plugin("provider");
         caller.takes = step % 2 == 0;
-        let face = callgate_layout::envelope::Face::Function;
-        assert_eq!(provider.provide("g", face, 7), None);
+        let kind = callgate_layout::envelope::CallKind::Function;
+        assert_eq!(provider.provide("g", kind, 7), None);
         caller.open(1, "g", 7);
         if step >= 2 {
             let mut theirs = provider.mapped_outbox();

@@ -7,7 +7,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker};
+use callgate_layout::control::{Failure, Identity, LinkEnd, PluginLimits, ToBroker};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
 use crossbeam_channel::Sender;
@@ -41,7 +41,7 @@ pub(crate) struct Bus {
     /// The bus's own number, drawn at random by its broker.
     pub(crate) number: u64,
     pub(crate) plugin: u64,
-    pub(crate) limits: Limits,
+    pub(crate) limits: PluginLimits,
     pub(crate) policy: WaitPolicy,
     pub(crate) trust: Option<TrustPeers>,
     /// How long an extent, or a buffer for large payloads, may lie idle.
@@ -69,7 +69,7 @@ pub(crate) struct Session {
     pub(crate) identity: Identity,
     pub(crate) number: u64,
     pub(crate) plugin: u64,
-    pub(crate) limits: Limits,
+    pub(crate) limits: PluginLimits,
     pub(crate) policy: WaitPolicy,
     pub(crate) dispatch: Dispatch,
     pub(crate) direct: bool,

@@ -5,9 +5,9 @@ mod large;
 
 use callgate_layout::Code;
 use callgate_layout::clock;
-use callgate_layout::envelope::{Call, Cell, Chain, Face, MAX_DEPTH, Place};
-use callgate_layout::parking::Activity;
-use callgate_layout::payload::{Room, extent_len_for};
+use callgate_layout::envelope::{Call, CallKind, Cell, Chain, MAX_DEPTH, Place};
+use callgate_layout::pages::Activity;
+use callgate_layout::payload::{Space, extent_len_for};
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 
@@ -33,7 +33,7 @@ pub(crate) const NO_TIME: u64 = 0;
 pub(crate) struct Target<'a> {
     pub(crate) link: &'a Link,
     pub(crate) index: u16,
-    pub(crate) face: Face,
+    pub(crate) kind: CallKind,
     /// Nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
     pub(crate) patience: &'a Patience,
@@ -75,7 +75,7 @@ pub(crate) fn call<A: GateType, R: GateType>(target: &Target<'_>, arguments: &A)
 }
 
 /// Calls a gate with a payload that was filled in place, and waits for the answer.
-pub(crate) fn call_loaned<R: GateType>(target: &Target<'_>, room: Room) -> Result<R> {
+pub(crate) fn call_loaned<R: GateType>(target: &Target<'_>, room: Space) -> Result<R> {
     let (mut cell, length) = (Cell::default(), room.len());
     let begun = begin(target).and_then(|chain| {
         target.link.prepare();
@@ -100,7 +100,7 @@ pub(crate) fn loan<'a>(
     link: &Link,
     len: usize,
     target: impl FnOnce() -> Target<'a>,
-) -> Result<Room> {
+) -> Result<Space> {
     check_here(link)?;
     if let Some(room) = link.extents().take(len) {
         return Ok(room);
@@ -111,10 +111,10 @@ pub(crate) fn loan<'a>(
     }
     let target = target();
     let found = match target.deadline {
-        NO_TIME => link.take_room(len),
-        _ => wait_for(&target, || link.take_room(len)),
+        NO_TIME => link.take_space(len),
+        _ => wait_for(&target, || link.take_space(len)),
     };
-    found.unwrap_or_else(|| Err(no_room(&target, Short::Payload)))
+    found.unwrap_or_else(|| Err(no_space(&target, Short::Payload)))
 }
 
 /// Waits for the answer and takes it.
@@ -219,14 +219,14 @@ fn publish(
     let call = Call {
         gate: target.index,
         slot: ticket.slot,
-        face: target.face,
+        kind: target.kind,
         place,
         // A payload is no longer than the largest extent.
         length: length as u32,
         deadline: clock::to_tick(target.deadline),
         chain,
     };
-    link.refresh_mark(ticket);
+    link.refresh_flag(ticket);
     if link.publish(&call, cell) == Activity::Closed {
         link.end_with(Error::new(
             Code::ProviderGone,
@@ -238,7 +238,7 @@ fn publish(
 
 #[cold]
 fn wait_for_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
-    wait_for(target, || try_ticket(target, chain)).ok_or_else(|| no_room(target, Short::Pending))
+    wait_for(target, || try_ticket(target, chain)).ok_or_else(|| no_space(target, Short::Pending))
 }
 
 /// Waits until `attempt` gives something, the link ends or the deadline passes.
@@ -248,7 +248,7 @@ fn wait_for<T>(target: &Target<'_>, mut attempt: impl FnMut() -> Option<T>) -> O
         return Some(found);
     }
     let mut got = None;
-    link.wait_for_room(
+    link.wait_for_space(
         target.deadline,
         || target.cancelled_word(),
         || {
@@ -268,7 +268,7 @@ enum Short {
     Pending,
 }
 
-fn no_room(target: &Target<'_>, what: Short) -> Error {
+fn no_space(target: &Target<'_>, what: Short) -> Error {
     let link = target.link;
     if link.is_gone() {
         return gone(link);

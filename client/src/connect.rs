@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use callgate_layout::control::{self, Clock, Identity, MAX_RECORD, MAX_TEXT, ToBroker, ToPlugin};
-use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
+use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass::{self, Received};
 use callgate_layout::sys::limits::{self, Shortage};

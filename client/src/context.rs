@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use callgate_layout::clock::coarse_now;
-use callgate_layout::marks;
+use callgate_layout::flags;
 use callgate_layout::pending::Ticket;
 
 use crate::cancel::CancelToken;
@@ -67,7 +67,7 @@ pub struct Context<'a> {
 /// Where it can be seen whether the caller still waits.
 #[derive(Clone, Copy, Debug)]
 enum Waits<'a> {
-    /// In another process, or as if: in the marks of its pending call.
+    /// In another process, or as if: in the flags of its pending call.
     There(&'a Link, Ticket),
     /// On this very thread, with a token that may end the call.
     Here(Option<&'a CancelToken>),
@@ -144,7 +144,7 @@ impl<'a> Context<'a> {
             Waits::There(link, ticket) => {
                 let (slot, generation) = (ticket.slot, ticket.generation);
                 link.is_gone()
-                    || marks::is_released(link.inbox(), link.geometry(), slot, generation)
+                    || flags::is_released(link.inbox(), link.geometry(), slot, generation)
             }
             Waits::Here(token) => token.is_some_and(CancelToken::is_cancelled),
         }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwapOption, Guard};
 use callgate_layout::Code;
-use callgate_layout::area::Region;
+use callgate_layout::blocks::Region;
 use callgate_layout::envelope::{ExtentPlace, Violation};
-use callgate_layout::payload::{Extent, MAX_EXTENTS, Room, charged_mib, extent_len_for};
+use callgate_layout::payload::{Extent, MAX_EXTENTS, Space, charged_mib, extent_len_for};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::view::ReadView;
 use parking_lot::Mutex;
@@ -24,7 +24,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// What looking for room came to.
 pub(crate) enum Found {
     /// Here it is.
-    Room(Room),
+    Space(Space),
     /// There is none now; this extent (number and size) has to be asked for.
     Want(u8, u32),
     /// There is none now; this idle extent, which is of no use for it, has to be given back first.
@@ -61,7 +61,7 @@ struct Own {
 impl Extents {
     /// Takes room for a payload if there is some.
     #[inline]
-    pub(crate) fn take(&self, len: usize) -> Option<Room> {
+    pub(crate) fn take(&self, len: usize) -> Option<Space> {
         self.own.lock().take(len)
     }
 
@@ -70,7 +70,7 @@ impl Extents {
     pub(crate) fn find(&self, len: usize, share: Result<u32, Error>) -> Found {
         let mut own = self.own.lock();
         if let Some(room) = own.take(len) {
-            return Found::Room(room);
+            return Found::Space(room);
         }
         let is_as_large = extent_len_for(len).is_none_or(|len| len >= own.asked);
         let refused = own.refused.as_ref().filter(|_| is_as_large);
@@ -212,7 +212,7 @@ pub(crate) fn checked(
 }
 
 impl Own {
-    fn take(&mut self, len: usize) -> Option<Room> {
+    fn take(&mut self, len: usize) -> Option<Space> {
         self.ready.iter_mut().find_map(|(extent, used)| {
             let room = extent.take(len)?;
             *used = true;

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use callgate_layout::Code;
 use callgate_layout::bells::Bells;
 use callgate_layout::control::LinkEnd;
-use callgate_layout::envelope::Face;
-use callgate_layout::parking::{Doorbell, Status};
-use callgate_layout::tally::RECORDS;
+use callgate_layout::envelope::CallKind;
+use callgate_layout::pages::{Doorbell, Status};
+use callgate_layout::stats::RECORDS;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
@@ -70,10 +70,10 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    fn half(&mut self, face: Face) -> &mut Option<Half> {
-        match face {
-            Face::Function => &mut self.function,
-            Face::Action => &mut self.action,
+    fn half(&mut self, kind: CallKind) -> &mut Option<Half> {
+        match kind {
+            CallKind::Function => &mut self.function,
+            CallKind::Action => &mut self.action,
         }
     }
 
@@ -87,10 +87,10 @@ impl Gate {
     }
 
     #[inline]
-    pub(crate) fn handler(&self, face: Face) -> Option<&dyn ErasedHandler> {
-        let half = match face {
-            Face::Function => &self.function,
-            Face::Action => &self.action,
+    pub(crate) fn handler(&self, kind: CallKind) -> Option<&dyn ErasedHandler> {
+        let half = match kind {
+            CallKind::Function => &self.function,
+            CallKind::Action => &self.action,
         };
         half.as_ref().map(|half| &*half.handler)
     }
@@ -122,15 +122,15 @@ impl Callable {
         }
     }
 
-    /// What runs a call of one of the gate's faces.
+    /// What runs a call of one of the gate's halves.
     #[inline]
-    pub(crate) fn handler(&self, face: Face) -> Result<(&Gate, &dyn ErasedHandler)> {
+    pub(crate) fn handler(&self, kind: CallKind) -> Result<(&Gate, &dyn ErasedHandler)> {
         let gate = match self {
             Callable::Here(gate) => gate,
-            Callable::Absent => return Err(not_provided(face)),
+            Callable::Absent => return Err(not_provided(kind)),
             Callable::Refused => return Err(not_granted()),
         };
-        let handler = gate.handler(face).ok_or_else(|| not_provided(face))?;
+        let handler = gate.handler(kind).ok_or_else(|| not_provided(kind))?;
         Ok((gate, handler))
     }
 }
@@ -169,7 +169,7 @@ impl Served {
     pub(crate) fn insert(
         &self,
         name: &Arc<str>,
-        face: Face,
+        kind: CallKind,
         fingerprint: u128,
         handler: Arc<dyn ErasedHandler>,
     ) -> Result<(u64, Option<u16>)> {
@@ -182,7 +182,7 @@ impl Served {
             action: None,
             unseen: Vec::new(),
         });
-        let half = gate.half(face);
+        let half = gate.half(kind);
         if half.is_some() {
             return Err(Error::new(
                 Code::AlreadyProvided,
@@ -204,10 +204,10 @@ impl Served {
 
     /// Takes a handler out. It may still be running.
     #[must_use = "what a handler has captured may come back here when it is dropped, or panic"]
-    pub(crate) fn remove(&self, name: &Arc<str>, face: Face, token: u64) -> Option<Half> {
+    pub(crate) fn remove(&self, name: &Arc<str>, kind: CallKind, token: u64) -> Option<Half> {
         let mut gates = self.gates.lock();
         let gate = gates.get_mut(name)?;
-        let gone = gate.half(face).take_if(|half| half.token == token);
+        let gone = gate.half(kind).take_if(|half| half.token == token);
         if gate.function.is_none() && gate.action.is_none() {
             gates.remove(name);
         }
@@ -314,7 +314,7 @@ mod tests {
             action: Some(2),
         };
         let leads =
-            |granted: Granted, now| granted.pin(gate(now)).handler(Face::Function).is_some();
+            |granted: Granted, now| granted.pin(gate(now)).handler(CallKind::Function).is_some();
         assert!(leads(granted(Some(1)), 1));
         assert!(!leads(granted(Some(1)), 2));
         assert!(!leads(granted(None), 2), "a half that nobody granted");

@@ -46,7 +46,7 @@ mod wait;
 mod watch;
 
 pub use callgate_derive::gate_type;
-pub use callgate_layout::control::Limits;
+pub use callgate_layout::control::PluginLimits;
 pub use callgate_layout::payload::TrustPeers;
 pub use callgate_layout::{Blame, Code};
 pub use cancel::CancelToken;

@@ -12,19 +12,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use callgate_layout::area::{Area, Region};
 use callgate_layout::bells::{Bells, Sleeper};
+use callgate_layout::blocks::{Blocks, Region};
 use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::{Call, Cell, ChainNames};
-use callgate_layout::marks::Waiter;
-use callgate_layout::parking::{self, Activity, Doorbell};
+use callgate_layout::flags::Waiter;
+use callgate_layout::pages::{self, Activity, Doorbell};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::RingWriter;
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::{futex, process};
 use callgate_layout::view::{ReadView, WriteView};
-use callgate_layout::{Geometry, marks, slot};
+use callgate_layout::{Geometry, flags, slot};
 use parking_lot::Mutex;
 
 use crate::bus::Bus;
@@ -32,7 +32,7 @@ use crate::context::Caller;
 use crate::error::Error;
 use crate::extents::Extents;
 use crate::gates::{Callable, Gate, Granted};
-use crate::room::WaitingRoom;
+use crate::room::Waiters;
 
 pub(crate) use payloads::Held;
 
@@ -63,7 +63,7 @@ pub(crate) struct Link {
     parts: LinkParts,
     ring: RingWriter,
     pending: Pending,
-    area: Area,
+    blocks: Blocks,
     /// What the request of each call takes that was given up, if it does not lie inline.
     requests: [Mutex<Option<Held>>; 64],
     /// Generation of each reply that does not lie inline, and what it takes.
@@ -71,7 +71,7 @@ pub(crate) struct Link {
     extents: Extents,
     /// What the peer may call here, by the index in envelopes.
     grants: Mutex<Vec<Option<Granted>>>,
-    room: WaitingRoom,
+    room: Waiters,
     /// Held by who looks through abandoned calls.
     sweeper: Mutex<()>,
     /// The word that callers wait on beside their reply slot: [`LIVE`], then [`GONE`] for good.
@@ -86,12 +86,12 @@ impl Link {
         Link {
             ring: RingWriter::new(geometry),
             pending: Pending::new(geometry),
-            area: Area::new(Region::outbox(geometry)),
+            blocks: Blocks::new(Region::outbox(geometry)),
             requests: [const { Mutex::new(None) }; 64],
             replies: Mutex::new([const { None }; 64]),
             extents: Extents::default(),
             grants: Mutex::new(Vec::new()),
-            room: WaitingRoom::new(),
+            room: Waiters::new(),
             sweeper: Mutex::new(()),
             state: AtomicU32::new(LIVE),
             reason: OnceLock::new(),
@@ -224,12 +224,12 @@ impl Link {
         self.room.wake_all();
     }
 
-    /// Keeps the release mark from being taken for the one of a call 2^32 calls later.
+    /// Keeps the release flag from being taken for the one of a call 2^32 calls later.
     #[inline]
-    pub(crate) fn refresh_mark(&self, ticket: Ticket) {
+    pub(crate) fn refresh_flag(&self, ticket: Ticket) {
         if ticket.generation << 1 == 0 {
             let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
-            marks::release(
+            flags::release(
                 outbox,
                 geometry,
                 ticket.slot,
@@ -256,8 +256,8 @@ impl Link {
     #[inline(always)]
     pub(crate) fn publish(&self, call: &Call, cell: &mut Cell) -> Activity {
         self.ring.publish(&self.parts.outbox, call, cell);
-        parking::publish_fence();
-        let activity = parking::activity(&self.parts.peer_status);
+        pages::publish_fence();
+        let activity = pages::activity(&self.parts.peer_status);
         if activity == Activity::Parked {
             self.parts.peer_bell.ring();
         }
@@ -290,10 +290,10 @@ impl Link {
     pub(crate) fn abandon(&self, ticket: Ticket, held: Option<Held>) {
         *self.requests[usize::from(ticket.slot)].lock() = held;
         let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
-        marks::release(outbox, geometry, ticket.slot, ticket.generation);
+        flags::release(outbox, geometry, ticket.slot, ticket.generation);
         // Whoever waits for room wants to be woken by a late answer.
-        marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
-        parking::publish_fence();
+        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
+        pages::publish_fence();
         self.pending.abandon(ticket);
         self.wake_peer();
         self.freed();
@@ -319,13 +319,13 @@ impl Link {
             self.pending.sweep(
                 |ticket| self.is_answered(ticket),
                 |slot| {
-                    marks::set_waiter(outbox, geometry, slot, Waiter::Nobody);
+                    flags::set_waiter(outbox, geometry, slot, Waiter::Nobody);
                     self.free_request(slot);
                     is_less = true;
                 },
             );
         }
-        // The provider may have found the waiter mark cleared already.
+        // The provider may have found the waiter flag cleared already.
         if is_less {
             self.freed();
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use callgate_layout::Code;
 use callgate_layout::control::LinkEnd;
-use callgate_layout::envelope::{Cell, Chain, Face, MAX_DEPTH};
+use callgate_layout::envelope::{CallKind, Cell, Chain, MAX_DEPTH};
 use parking_lot::Mutex;
 
 use crate::archive::{self, MAX_LEN_HERE};
@@ -153,7 +153,7 @@ impl<A> Given<'_, A> {
 /// A call, and how long it may wait for its turn.
 pub(crate) struct Visit<'a> {
     pub(crate) local: &'a Local,
-    pub(crate) face: Face,
+    pub(crate) kind: CallKind,
     /// Counted from now; the clock is only read where somebody looks at it.
     pub(crate) timeout: Duration,
     pub(crate) cancel: Option<&'a CancelToken>,
@@ -238,7 +238,7 @@ impl Visit<'_> {
         chain: Chain,
         given: &mut Given<'_, A>,
     ) -> Result<R> {
-        let (gate, handler) = local.callable.handler(self.face)?;
+        let (gate, handler) = local.callable.handler(self.kind)?;
         let _entered = chain::enter(chain).ok_or_else(too_deep)?;
         let _span = trace::handle(gate.name(), local.caller.name());
         let deadline = match handler.looks() {
@@ -248,7 +248,7 @@ impl Visit<'_> {
         let context = Context::here(&local.caller, gate.name(), deadline, self.cancel);
         local.core.counter().counted(gate, || {
             let mut result: Option<R> = None;
-            let wanted = (self.face == Face::Function).then_some(&mut result as &mut dyn Any);
+            let wanted = (self.kind == CallKind::Function).then_some(&mut result as &mut dyn Any);
             if let Given::Moved(given) = given
                 && handler.call_moved(&context, given, wanted)?
             {
@@ -266,9 +266,9 @@ impl Visit<'_> {
         context: &Context<'_>,
         given: &Given<'_, A>,
     ) -> Result<R> {
-        let arguments = given.get().ok_or_else(|| not_provided(self.face))?;
+        let arguments = given.get().ok_or_else(|| not_provided(self.kind))?;
         let (mut cell, mut reply) = (Cell::default(), ReplyBuffer::here());
-        let wanted = (self.face == Face::Function).then_some(&mut reply);
+        let wanted = (self.kind == CallKind::Function).then_some(&mut reply);
         match archive::serialize_into(arguments, cell.inline_mut()) {
             Some(length) => handler.call(context, &cell.inline()[..length], wanted)?,
             None => {

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use callgate_layout::marks::Waiter;
-use callgate_layout::parking;
+use callgate_layout::flags::Waiter;
+use callgate_layout::pages;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex::{self, Awaited};
-use callgate_layout::{clock, marks, slot};
+use callgate_layout::{clock, flags, slot};
 
 use crate::caller::{Target, answer::ended};
 use crate::chain;
@@ -104,11 +104,11 @@ impl Wait<'_> {
         mine.iter().for_each(|core| core.begin_park());
         // Calls of the chain may be queued while another chain has their turn.
         words.extend(mine.iter().map(|core| core.token().begin_waiting()));
-        // Room that is released from here on rings a bell.
+        // Space that is released from here on rings a bell.
         let late = self.settle();
-        marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
+        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
         // REPLY-OR-WAITER, the caller's side; WORK-OR-PARKED has its fence in `begin_park`.
-        parking::publish_fence();
+        pages::publish_fence();
         let seen = slot::state(inbox, geometry, ticket.slot);
         let outcome = ended(target, ticket);
         if outcome.is_none() && !mine.iter().any(|core| core.may_have(self.chain)) {
@@ -118,7 +118,7 @@ impl Wait<'_> {
             let until = late.unwrap_or(target.deadline).min(target.deadline);
             futex::wait_any_of(&words, until);
         }
-        marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
+        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
         for core in &mine {
             core.token().end_waiting();
             core.end_park();

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use callgate_layout::Code;
-use callgate_layout::control::{FaceState, GateState};
-use callgate_layout::envelope::Face;
+use callgate_layout::control::{Availability, GateState};
+use callgate_layout::envelope::CallKind;
 use parking_lot::{Condvar, Mutex};
 
 use crate::broker::BrokerName;
@@ -69,8 +69,8 @@ impl Progress {
                 0 => before,
                 generation => generation,
             },
-            has_function: standing.has(Face::Function),
-            has_action: standing.has(Face::Action),
+            has_function: standing.has(CallKind::Function),
+            has_action: standing.has(CallKind::Action),
         };
         if self.told.as_ref() != Some(&event) {
             if events.len() == MAX_EVENTS {
@@ -290,30 +290,30 @@ impl Opened {
         }
     }
 
-    /// Waits until one of the gate's faces can be called. A mismatch of types is an error at
+    /// Waits until one of the gate's halves can be called. A mismatch of types is an error at
     /// once: only another provider could mend it.
     pub(crate) fn wait_ready(&self, until: Instant) -> Result<Waited> {
         let mut progress = self.progress.lock();
         loop {
             let standing = self.standing();
-            let faces = [&standing.function, &standing.action];
+            let kinds = [&standing.function, &standing.action];
             let ended = match &standing.way {
-                Some(way) if faces.contains(&&FaceState::Ready) => match way.ended() {
+                Some(way) if kinds.contains(&&Availability::Ready) => match way.ended() {
                     None => return Ok(Waited::Ready),
                     // Its host may know already, and wait for the one that it has started since.
                     ended => ended,
                 },
                 _ => None,
             };
-            let good = [&FaceState::Absent, &FaceState::Ready];
-            let mismatch = faces.into_iter().find(|face| !good.contains(face));
-            let face = mismatch.unwrap_or(&FaceState::Absent);
+            let good = [&Availability::Absent, &Availability::Ready];
+            let mismatch = kinds.into_iter().find(|kind| !good.contains(kind));
+            let kind = mismatch.unwrap_or(&Availability::Absent);
             let error = match ended {
                 Some(ended) => ended.at_gate(self.gate.clone()),
-                None => standing.error(face, "function or action", &self.gate),
+                None => standing.error(kind, "function or action", &self.gate),
             };
-            // Where a face is ready and only the link is gone, news of it is on its way.
-            if mismatch.is_some() && !faces.contains(&&FaceState::Ready) {
+            // Where a half is ready and only the link is gone, news of it is on its way.
+            if mismatch.is_some() && !kinds.contains(&&Availability::Ready) {
                 return Err(error);
             }
             if let Some(failure) = progress.is_final() {

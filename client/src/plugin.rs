@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use callgate_layout::control::{Limits, Shape, ToBroker};
-use callgate_layout::envelope::Face;
+use callgate_layout::control::{PluginLimits, Shape, ToBroker};
+use callgate_layout::envelope::CallKind;
 use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
@@ -105,7 +105,7 @@ impl Plugin {
     }
 
     /// How much of everything this plugin may have.
-    pub fn limits(&self) -> Limits {
+    pub fn limits(&self) -> PluginLimits {
         self.bus.limits
     }
 
@@ -125,7 +125,7 @@ impl Plugin {
     pub fn provide<M: 'static, H: Handler<M>>(&self, gate: &str, handler: H) -> Result<Provider> {
         self.offer(
             gate,
-            Face::Function,
+            CallKind::Function,
             &H::function_signature(),
             erase(handler),
         )
@@ -141,7 +141,12 @@ impl Plugin {
         gate: &str,
         handler: H,
     ) -> Result<Provider> {
-        self.offer(gate, Face::Action, &H::action_signature(), erase(handler))
+        self.offer(
+            gate,
+            CallKind::Action,
+            &H::action_signature(),
+            erase(handler),
+        )
     }
 
     /// Provides a gate's function that takes raw bytes, which it reads where they lie; see
@@ -157,7 +162,7 @@ impl Plugin {
     ) -> Result<Provider> {
         self.offer(
             gate,
-            Face::Function,
+            CallKind::Function,
             &raw_signature::<O::Output>(),
             erase_raw(handler),
         )

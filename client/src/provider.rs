@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use callgate_layout::control::ToBroker;
-use callgate_layout::envelope::Face;
+use callgate_layout::envelope::CallKind;
 
 use crate::bus::Bus;
 
@@ -15,7 +15,7 @@ use crate::bus::Bus;
 pub struct Provider {
     pub(crate) bus: Arc<Bus>,
     pub(crate) gate: Arc<str>,
-    pub(crate) face: Face,
+    pub(crate) kind: CallKind,
     pub(crate) token: u64,
     pub(crate) keep: bool,
 }
@@ -38,14 +38,14 @@ impl Drop for Provider {
             return;
         }
         // Dropped last: what the handler has captured may panic.
-        let _gone = self.bus.served.remove(&self.gate, self.face, self.token);
-        let (gate, face) = (self.gate.to_string(), self.face);
+        let _gone = self.bus.served.remove(&self.gate, self.kind, self.token);
+        let (gate, kind) = (self.gate.to_string(), self.kind);
         // Nobody waits for the answer; a broker that is gone has forgotten the gate anyway.
         let request = self.bus.next_number();
         let _ = self.bus.send(&ToBroker::Withdraw {
             request,
             gate,
-            face,
+            kind,
         });
     }
 }
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Provider")
             .field("gate", &self.gate)
-            .field("face", &self.face)
+            .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
 }

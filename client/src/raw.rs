@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::Guard;
-use callgate_layout::envelope::Face;
-use callgate_layout::payload::{PayloadView, Room, Words};
+use callgate_layout::envelope::CallKind;
+use callgate_layout::payload::{PayloadView, Space, Words};
 use callgate_layout::{Code, Schema, Signature};
 
 use crate::caller::{self, NO_TIME, Target};
@@ -246,7 +246,7 @@ impl<R: GateType> RawSubscriber<R> {
     pub fn loan(&self, len: usize) -> Result<Loan<R>> {
         let gate = self.shared.opened.gate();
         let standing = self.shared.opened.standing();
-        let way = standing.way(Face::Function, gate)?;
+        let way = standing.way(CallKind::Function, gate)?;
         let room = caller::loan(&way.link, len, || {
             self.target(way, due(self.timeout).unwrap_or(NO_TIME))
         });
@@ -262,7 +262,7 @@ impl<R: GateType> RawSubscriber<R> {
         Target {
             link: &way.link,
             index: way.index,
-            face: Face::Function,
+            kind: CallKind::Function,
             deadline,
             patience: &self.shared.patience,
             cancel: self.cancel.as_ref(),
@@ -295,7 +295,7 @@ pub struct Loan<R: GateType> {
     /// The gate as it was when the memory was lent.
     standing: Guard<Arc<Standing>>,
     /// `None` once it was passed on.
-    room: Option<Room>,
+    room: Option<Space>,
     subscriber: RawSubscriber<R>,
 }
 
@@ -310,7 +310,7 @@ impl<R: GateType> Loan<R> {
             self.subscriber.shared.bus.is_here(),
             "a loan cannot be used in a forked child"
         );
-        self.room.as_mut().map_or(&mut [], Room::as_mut_slice)
+        self.room.as_mut().map_or(&mut [], Space::as_mut_slice)
     }
 
     /// Calls the gate with the payload, and waits for its result.
@@ -324,7 +324,7 @@ impl<R: GateType> Loan<R> {
     pub fn invoke(mut self) -> Result<R> {
         let shared = &*self.subscriber.shared;
         let gate = shared.opened.gate();
-        let way = self.standing.way(Face::Function, gate)?;
+        let way = self.standing.way(CallKind::Function, gate)?;
         let _span = trace::call(gate, &way.link);
         let Some(deadline) = due(self.subscriber.timeout) else {
             return Err(no_time(gate));
@@ -349,7 +349,7 @@ impl<R: GateType> Drop for Loan<R> {
             && is_here
             && let Ok(way) = self
                 .standing
-                .way(Face::Function, self.subscriber.shared.opened.gate())
+                .way(CallKind::Function, self.subscriber.shared.opened.gate())
         {
             way.link.freed();
         }
@@ -359,7 +359,7 @@ impl<R: GateType> Drop for Loan<R> {
 impl<R: GateType> std::fmt::Debug for Loan<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loan")
-            .field("len", &self.room.as_ref().map(Room::len))
+            .field("len", &self.room.as_ref().map(Space::len))
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! Waiting until a link has a pending call or payload blocks to spare.
 //!
 //! Freeing is on every call's path, so it costs one load while nobody waits. Sync point
-//! ROOM-OR-WAITER: the one that frees changes a map of what is taken and then looks for waiters,
+//! FREED-OR-WAITER: the one that frees changes a map of what is taken and then looks for waiters,
 //! the one that waits counts itself, fences, and then looks at the map; all of it sequentially
 //! consistent, so that at least one of them sees the other.
 
@@ -11,15 +11,15 @@ use callgate_layout::sys::futex::{self, Awaited};
 
 /// The waiters for room on one link.
 #[derive(Debug)]
-pub(crate) struct WaitingRoom {
+pub(crate) struct Waiters {
     waiters: AtomicU32,
     /// Changes whenever something became free while somebody waited.
     changes: AtomicU32,
 }
 
-impl WaitingRoom {
-    pub(crate) fn new() -> WaitingRoom {
-        WaitingRoom {
+impl Waiters {
+    pub(crate) fn new() -> Waiters {
+        Waiters {
             waiters: AtomicU32::new(0),
             changes: AtomicU32::new(0),
         }
@@ -39,7 +39,7 @@ impl WaitingRoom {
     /// Whether somebody waits; to be asked after something was freed.
     #[inline]
     pub(crate) fn is_waited_for(&self) -> bool {
-        // ROOM-OR-WAITER: `Pending::free` and `Area::free` are SeqCst too, and cannot move below.
+        // FREED-OR-WAITER: `Pending::free` and `Blocks::free` are SeqCst too, and cannot move below.
         self.waiters.load(Ordering::SeqCst) != 0
     }
 
@@ -51,7 +51,7 @@ impl WaitingRoom {
 
     /// Tries `attempt` until it gives something or the deadline (nanoseconds of the monotonic
     /// clock) passes, sleeping in between until something changes here or in one of the words
-    /// that `others` names. The caller has [entered](WaitingRoom::enter).
+    /// that `others` names. The caller has [entered](Waiters::enter).
     pub(crate) fn wait_for<'a, T>(
         &self,
         deadline: u64,

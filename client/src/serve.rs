@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use callgate_layout::buffer::Buffer;
-use callgate_layout::envelope::{Call, Face, MAX_DEPTH, Place, Violation};
+use callgate_layout::envelope::{Call, CallKind, MAX_DEPTH, Place, Violation};
 use callgate_layout::{Code, clock};
 
 use crate::buffers::{KEEP, no_memory};
@@ -136,7 +136,7 @@ impl Table {
         let context = Context::of_call(link, gate.name(), (job.ticket, deadline));
         let is_nested = call.chain.is_some();
         // Nobody looks at what an action returns.
-        let reply = (call.face == Face::Function).then_some(reply);
+        let reply = (call.kind == CallKind::Function).then_some(reply);
         if let Some(handler) = handler.in_place() {
             let inline = job.cell.payload(is_nested);
             let inline = &inline[..(call.length as usize).min(inline.len())];
@@ -174,7 +174,7 @@ impl Table {
     #[inline(always)]
     fn handler(&self, call: &Call) -> Result<(&Gate, &dyn ErasedHandler)> {
         let callable = self.gates.get(usize::from(call.gate));
-        callable.ok_or_else(not_granted)?.handler(call.face)
+        callable.ok_or_else(not_granted)?.handler(call.kind)
     }
 }
 
@@ -221,10 +221,10 @@ pub(crate) fn not_granted() -> Error {
 
 /// The error for a half of a gate that is not there.
 #[cold]
-pub(crate) fn not_provided(face: Face) -> Error {
-    let half = match face {
-        Face::Function => "function",
-        Face::Action => "action",
+pub(crate) fn not_provided(kind: CallKind) -> Error {
+    let half = match kind {
+        CallKind::Function => "function",
+        CallKind::Action => "action",
     };
     Error::new(Code::NotReady, format!("the gate has no {half} now"))
 }

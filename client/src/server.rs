@@ -5,12 +5,12 @@ mod late;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use callgate_layout::envelope::{Call, Cell, Chain, ChainNames, Face, Place, Reply, Violation};
-use callgate_layout::marks::Waiter;
-use callgate_layout::parking;
+use callgate_layout::envelope::{Call, CallKind, Cell, Chain, ChainNames, Place, Reply, Violation};
+use callgate_layout::flags::Waiter;
+use callgate_layout::pages;
 use callgate_layout::pending::Ticket;
 use callgate_layout::ring::RingReader;
-use callgate_layout::{Code, clock, marks, slot};
+use callgate_layout::{Code, clock, flags, slot};
 
 use crate::archive::ErrorRecord;
 use crate::error::{Error, Result};
@@ -42,7 +42,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Room for a call. Until one was taken, and after one that breaks the protocol, it holds none.
+    /// Space for a call. Until one was taken, and after one that breaks the protocol, it holds none.
     pub(crate) fn none() -> Job {
         Job {
             key: u64::MAX,
@@ -50,7 +50,7 @@ impl Job {
             call: Call {
                 gate: 0,
                 slot: 0,
-                face: Face::Function,
+                kind: CallKind::Function,
                 place: Place::Inline,
                 length: 0,
                 deadline: 0,
@@ -74,7 +74,7 @@ pub(crate) struct Server {
     /// One bit for each slot whose call was taken and not answered yet.
     busy: u64,
     /// One bit for each slot whose last answer may still hold room outside its cell.
-    in_area: u64,
+    in_blocks: u64,
     /// How many calls each slot has borne.
     generations: [u32; 64],
     /// The names of the chains that the peer's calls begin.
@@ -94,7 +94,7 @@ impl Server {
             link,
             reader,
             busy: 0,
-            in_area: 0,
+            in_blocks: 0,
             generations: [0; 64],
             late: VecDeque::new(),
             notes: Vec::new(),
@@ -134,8 +134,8 @@ impl Server {
         }
         self.busy |= bit;
         slot::prepare(self.link.outbox(), self.link.geometry(), slot);
-        if self.in_area & bit != 0 {
-            self.in_area &= !bit;
+        if self.in_blocks & bit != 0 {
+            self.in_blocks &= !bit;
             self.link.forget_reply(slot);
         }
         let generation = &mut self.generations[usize::from(slot)];
@@ -161,7 +161,7 @@ impl Server {
         let ok = outcome.is_ok();
         match outcome {
             // It answers with nothing, whatever may stand there.
-            Ok(()) if tools.job.call.face == Face::Action => tools.reply.clear(None),
+            Ok(()) if tools.job.call.kind == CallKind::Action => tools.reply.clear(None),
             Ok(()) => {}
             Err(error) => put_error(&error, &mut tools.reply),
         }
@@ -179,7 +179,7 @@ impl Server {
         let waiting: usize = self.late.iter().map(Late::len).sum();
         if !self.late.is_empty() && waiting + reply.bytes().len() > MAX_LATE {
             let error = Error::new(Code::Overloaded, "too many results wait for room");
-            self.publish_no_room(job.ticket, &error);
+            self.publish_no_space(job.ticket, &error);
             return;
         }
         if self.late.is_empty() {
@@ -193,7 +193,7 @@ impl Server {
         });
     }
 
-    /// Publishes an answer and wakes its caller if it parked; false while the area has no room.
+    /// Publishes an answer and wakes its caller if it parked; false while the outbox's blocks has no room.
     #[inline(always)]
     fn publish(&mut self, ticket: Ticket, ok: bool, reply: &mut ReplyBuffer) -> bool {
         if let Some(length) = reply.inline_length() {
@@ -205,7 +205,7 @@ impl Server {
 
     #[cold]
     fn publish_large(&mut self, ticket: Ticket, ok: bool, reply: &mut ReplyBuffer) -> bool {
-        if let Some((room, length)) = reply.take_room() {
+        if let Some((room, length)) = reply.take_space() {
             self.publish_held(ticket, ok, (Held::Extent(room), length), reply);
             return true;
         }
@@ -221,7 +221,7 @@ impl Server {
                 self.publish_held(ticket, ok, (held, reply.bytes().len()), reply);
                 true
             }
-            Some(Err(error)) => self.publish_no_room(ticket, &error),
+            Some(Err(error)) => self.publish_no_space(ticket, &error),
         }
     }
 
@@ -234,7 +234,7 @@ impl Server {
         reply: &mut ReplyBuffer,
     ) {
         self.publish_at(ticket, ok, (held.place(), length), reply);
-        self.in_area |= 1 << ticket.slot;
+        self.in_blocks |= 1 << ticket.slot;
         self.link.keep_reply(ticket, held);
     }
 
@@ -256,8 +256,8 @@ impl Server {
         let cell = reply.cell_mut();
         slot::publish(outbox, geometry, slot, generation, &envelope, cell);
         // REPLY-OR-WAITER, the provider's side.
-        parking::publish_fence();
-        match marks::waiter(link.inbox(), geometry, slot) {
+        pages::publish_fence();
+        match flags::waiter(link.inbox(), geometry, slot) {
             Waiter::Nobody => {}
             Waiter::Bell(bell) => link.peer_bell().ring_callers(bell),
             Waiter::Reply => slot::wake(outbox, geometry, slot),
@@ -266,7 +266,7 @@ impl Server {
 
     /// Publishes, in place of a result for which there is no memory, an error that fits inline.
     #[cold]
-    fn publish_no_room(&mut self, ticket: Ticket, why: &Error) -> bool {
+    fn publish_no_space(&mut self, ticket: Ticket, why: &Error) -> bool {
         let error =
             Error::new(why.code(), "the handler ran, but its result found no room").maybe_run();
         if self.notes.len() < MAX_NOTES {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callgate_layout::control::ToBroker;
-use callgate_layout::envelope::Face;
+use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, clock};
 
 use crate::bus::{self, Bus};
@@ -110,12 +110,12 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
 
     /// Whether the gate has a function now, whatever its types.
     pub fn has_function(&self) -> bool {
-        self.shared.opened.standing().has(Face::Function)
+        self.shared.opened.standing().has(CallKind::Function)
     }
 
     /// Whether the gate has an action now, whatever its types.
     pub fn has_action(&self) -> bool {
-        self.shared.opened.standing().has(Face::Action)
+        self.shared.opened.standing().has(CallKind::Action)
     }
 
     /// Waits until the gate can be called. With a zero timeout it says whether that is so now.
@@ -148,13 +148,13 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the
     /// handler may have run nevertheless.
     pub fn invoke(&self, arguments: A) -> Result<R> {
-        self.call(Face::Function, &mut Given::Moved(Some(arguments)))
+        self.call(CallKind::Function, &mut Given::Moved(Some(arguments)))
     }
 
     /// As [`Subscriber::invoke`], for arguments that are used again.
     #[inline]
     pub fn invoke_ref(&self, arguments: &A) -> Result<R> {
-        self.call(Face::Function, &mut Given::Lent(arguments))
+        self.call(CallKind::Function, &mut Given::Lent(arguments))
     }
 
     /// Calls the gate's action and waits until it is done.
@@ -163,20 +163,20 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     ///
     /// As [`Subscriber::invoke`].
     pub fn invoke_action(&self, arguments: A) -> Result<()> {
-        self.call(Face::Action, &mut Given::Moved(Some(arguments)))
+        self.call(CallKind::Action, &mut Given::Moved(Some(arguments)))
     }
 
     #[inline]
-    fn call<T: GateType>(&self, face: Face, given: &mut Given<'_, A>) -> Result<T> {
+    fn call<T: GateType>(&self, kind: CallKind, given: &mut Given<'_, A>) -> Result<T> {
         let shared = &*self.shared;
         let gate = shared.opened.gate();
         let standing = shared.opened.standing();
-        let way = standing.way(face, gate)?;
+        let way = standing.way(kind, gate)?;
         let _span = trace::call(gate, &way.link);
         if let Some(local) = &way.local
             && local.is_for_here()
         {
-            return self.call_here(local, face, given);
+            return self.call_here(local, kind, given);
         }
         let Some(deadline) = due(self.timeout) else {
             return Err(no_time(gate));
@@ -184,7 +184,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         let target = Target {
             link: &way.link,
             index: way.index,
-            face,
+            kind,
             deadline,
             patience: &shared.patience,
             cancel: self.cancel.as_ref(),
@@ -201,7 +201,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     fn call_here<T: GateType>(
         &self,
         local: &Local,
-        face: Face,
+        kind: CallKind,
         given: &mut Given<'_, A>,
     ) -> Result<T> {
         let opened = &self.shared.opened;
@@ -214,7 +214,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
         let visit = Visit {
             local,
-            face,
+            kind,
             timeout: self.timeout,
             cancel: self.cancel.as_ref(),
             patience: &self.shared.patience,

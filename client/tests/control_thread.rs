@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Plugin};
 use callgate_layout::control::{
-    Clock, FaceState, Failure, GateState, Identity, Limits, LinkEnd, MAX_RECORD, PeerInfo, Route,
-    ToBroker, ToPlugin,
+    Availability, Clock, Failure, GateState, Identity, LinkEnd, MAX_RECORD, PeerInfo, PluginLimits,
+    Route, ToBroker, ToPlugin,
 };
-use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
+use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::process::pidfd_open;
 use callgate_layout::sys::{fdpass, memfd};
 use callgate_layout::{Geometry, clock};
@@ -61,7 +61,7 @@ fn memory(len: usize) -> OwnedFd {
 
 fn welcome(broker: &Broker) {
     broker.await_record(|record| matches!(record, ToBroker::Hello(_)).then_some(()));
-    let limits = Limits {
+    let limits = PluginLimits {
         gates: 9,
         opens: 9,
         links: 9,
@@ -104,8 +104,8 @@ fn link(broker: &Broker, peer: u32) {
     let state = GateState {
         owner: Some("Peer".into()),
         generation: 1,
-        function: FaceState::Ready,
-        action: FaceState::Absent,
+        function: Availability::Ready,
+        action: Availability::Absent,
         route: Some(Route { end, index: 0 }),
     };
     assert!(broker.send(&ToPlugin::GateState { open, state }, &[]));

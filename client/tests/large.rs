@@ -88,9 +88,9 @@ fn without_time_no_loan_is_waited_for_and_none_is_passed_on() {
 /// A quota that is reached must be an error of who reached it, and not a wait.
 #[test]
 fn over_the_quota_is_overloaded() {
-    let limits = callgate::Limits {
+    let limits = callgate::BusLimits {
         extent_mib: 4,
-        ..callgate::Limits::default()
+        ..callgate::BusLimits::default()
     };
     let broker = Broker::builder()
         .without_socket()

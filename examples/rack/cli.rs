@@ -10,7 +10,7 @@ use crate::wav::MAX_SECONDS;
 
 /// How long the instrument plays if nobody says.
 const DEFAULT_SECONDS: f64 = 10.0;
-/// Room for the filter to be killed and to come back.
+/// Space for the filter to be killed and to come back.
 const MIN_SECONDS: f64 = 0.1;
 
 /// Renders music through four plugins, each a process of its own, and kills one of them half way.

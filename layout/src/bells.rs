@@ -1,7 +1,7 @@
 //! How a caller sleeps until its answer is there: on a bell of its own.
 //!
 //! A doorbell page has a line for each of these bells, behind the dispatcher's. A caller takes
-//! one while it sleeps and names it in its call's marks; the provider, when it has published the
+//! one while it sleeps and names it in its call's flags; the provider, when it has published the
 //! answer, adds to the bell and wakes who sleeps on it. Whoever ends the link does the same with
 //! all bells in use. So a sleeping caller waits for one word, whatever it is that ends the wait.
 //!
@@ -9,9 +9,9 @@
 //! doorbell page    64 n  bell n u32, n from 1 to 63    written by the plugin and its linked peers
 //! ```
 //!
-//! **Sync point** REPLY-OR-WAITER. The caller reads its bell, names it in its marks, fences, and
+//! **Sync point** REPLY-OR-WAITER. The caller reads its bell, names it in its flags, fences, and
 //! looks at the reply slot once more before it sleeps while the bell is as it was read; the
-//! provider publishes, fences, and looks at the marks. At least one of them sees the other.
+//! provider publishes, fences, and looks at the flags. At least one of them sees the other.
 //!
 //! **Sync point** GONE-OR-ASLEEP. The caller takes its bell, fences, and looks once more whether
 //! the link has ended; who ends it says so, fences, and looks which bells are taken.
@@ -22,9 +22,9 @@
 use std::sync::Arc;
 
 use crate::atomic::{AtomicU64, Ordering, fence};
+use crate::flags::{self, Waiter};
 use crate::geometry::Geometry;
-use crate::marks::{self, Waiter};
-use crate::parking::Doorbell;
+use crate::pages::Doorbell;
 use crate::view::WriteView;
 
 /// The bells of a doorbell page that are for callers.
@@ -94,7 +94,7 @@ impl Bells {
     }
 }
 
-/// A caller that is about to sleep until its answer is there. While this lives, its marks name
+/// A caller that is about to sleep until its answer is there. While this lives, its flags name
 /// its bell.
 #[derive(Debug)]
 pub struct Sleeper<'a> {
@@ -124,12 +124,12 @@ impl<'a> Sleeper<'a> {
         })
     }
 
-    /// Names the bell in the call's marks, and gives back its value: the caller now looks once
+    /// Names the bell in the call's flags, and gives back its value: the caller now looks once
     /// more, and may then sleep while the bell is as it was.
     pub fn announce(&self) -> u32 {
         let seen = self.value();
         let waiter = Waiter::Bell(self.bell);
-        marks::set_waiter(self.outbox, self.geometry, self.slot, waiter);
+        flags::set_waiter(self.outbox, self.geometry, self.slot, waiter);
         // REPLY-OR-WAITER and GONE-OR-ASLEEP, the caller's side.
         fence(Ordering::SeqCst);
         seen
@@ -151,8 +151,8 @@ impl<'a> Sleeper<'a> {
 
 impl Drop for Sleeper<'_> {
     fn drop(&mut self) {
-        marks::set_waiter(self.outbox, self.geometry, self.slot, Waiter::Nobody);
-        // Who read the marks before may still ring: then the next one to have the bell looks once
+        flags::set_waiter(self.outbox, self.geometry, self.slot, Waiter::Nobody);
+        // Who read the flags before may still ring: then the next one to have the bell looks once
         // more for nothing.
         self.bells.give_back(self.bell);
     }
@@ -161,7 +161,7 @@ impl Drop for Sleeper<'_> {
 #[cfg(all(test, not(callgate_loom)))]
 mod tests {
     use super::*;
-    use crate::parking::DOORBELL_LEN;
+    use crate::pages::DOORBELL_LEN;
     use crate::sys::mapping::Mapping;
     use crate::sys::memfd;
 
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!((bells.take(), bells.take()), (Some(7), None));
     }
 
-    /// A number from a peer's marks becomes an offset in a page.
+    /// A number from a peer's flags becomes an offset in a page.
     #[test]
     fn only_a_callers_bell_can_be_named() {
         assert_eq!((named(0), named(64), named(u32::MAX)), (None, None, None));

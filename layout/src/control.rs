@@ -68,12 +68,13 @@ use std::fmt;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::envelope::Face;
+use crate::envelope::CallKind;
 use crate::geometry::Geometry;
 use crate::text::cut;
 
 pub use facts::{
-    Clock, FaceState, Failure, GateState, Identity, Limits, LinkEnd, PeerInfo, Route, Shape,
+    Availability, Clock, Failure, GateState, Identity, LinkEnd, PeerInfo, PluginLimits, Route,
+    Shape,
 };
 pub use names::{check_gate_name, check_plugin_name};
 pub use wire::{DecodeError, header};
@@ -104,27 +105,27 @@ pub enum ToBroker {
     Took,
     /// The status page is mapped for writing.
     StatusMapped,
-    /// Offer one face of a gate.
+    /// Offer one half of a gate.
     Provide {
         /// The plugin's number for this request.
         request: u32,
         /// The gate.
         gate: String,
         /// Which half of it.
-        face: Face,
+        kind: CallKind,
         /// What it takes and gives.
         shape: Shape,
-        /// The gate's record in the plugin's status page ([`crate::tally`]), if it has one.
+        /// The gate's record in the plugin's status page ([`crate::stats`]), if it has one.
         record: Option<u16>,
     },
-    /// Offer one face of a gate no longer.
+    /// Offer one half of a gate no longer.
     Withdraw {
         /// The plugin's number for this request.
         request: u32,
         /// The gate.
         gate: String,
         /// Which half of it.
-        face: Face,
+        kind: CallKind,
     },
     /// Say how a gate stands, now and whenever that changes, and make it callable.
     Open {
@@ -238,7 +239,7 @@ pub enum ToPlugin {
         /// The plugin's id.
         plugin: u64,
         /// How much of everything it may have.
-        limits: Limits,
+        limits: PluginLimits,
     },
     /// The session is over.
     Ended(Failure),

@@ -7,9 +7,9 @@
 //!           8 length u32    12 zero u32                16 inline payload, 112 bytes
 //! ```
 //!
-//! All little-endian. `kind` is the face in its low four bits and the place in its high four. A
+//! All little-endian. `kind` is the call's kind in its low four bits and the place in its high four. A
 //! payload elsewhere has, in the place of the inline payload, its first block's number u8, its
-//! extent's number u8 (0 in the area), and zeros up to 8 bytes.
+//! extent's number u8 (0 in blocks), and zeros up to 8 bytes.
 //! A call's reply slot names its caller's pending call; the *generation* of a slot, which
 //! `state` carries, is how many calls the slot has borne, which both sides count in private.
 //!
@@ -22,7 +22,7 @@ mod claim;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::area::Region;
+use crate::blocks::Region;
 
 pub use cell::Cell;
 pub use chain::{Chain, ChainNames, MAX_DEPTH};
@@ -30,7 +30,7 @@ pub use claim::{CallClaim, ChainClaim, ReplyClaim};
 
 /// One half of a gate: what answers with a result, or what answers with nothing.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Face {
+pub enum CallKind {
     /// Answers with a result.
     Function,
     /// Answers that it was done.
@@ -42,8 +42,8 @@ pub enum Face {
 pub enum Place {
     /// Behind the envelope, in the same cell.
     Inline,
-    /// In the writer's payload area, from this block on.
-    Area {
+    /// In the writer's payload blocks, from this block on.
+    Blocks {
         /// The first block.
         block: u8,
     },
@@ -85,7 +85,7 @@ pub struct Call {
     /// The caller's pending call.
     pub slot: u8,
     /// Function or action.
-    pub face: Face,
+    pub kind: CallKind,
     /// Where the payload lies.
     pub place: Place,
     /// Bytes of payload.

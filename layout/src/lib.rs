@@ -5,8 +5,8 @@
 //! `callgate-client` and `callgate`, which are what programs use.
 //!
 //! The modules in the order in which a call meets them: [`pending`] → [`envelope`] → [`ring`] →
-//! [`parking`] (the provider's doorbell) → [`slot`] → [`marks`]; [`geometry`] says where these
-//! lie, [`area`] which blocks of payload are taken, [`turns`] whose handlers may run. [`control`]
+//! [`pages`] (the provider's doorbell) → [`slot`] → [`flags`]; [`geometry`] says where these
+//! lie, [`blocks`] which blocks of payload are taken, [`turns`] whose handlers may run. [`control`]
 //! has the records that plugins and broker exchange to set all that up.
 //!
 //! `unsafe` stands in [`view`], [`payload`] and [`sys`] alone.
@@ -22,20 +22,20 @@ compile_error!(
      read and written in one piece. Build for such a target, for example x86_64-unknown-linux-gnu."
 );
 
-pub mod area;
 mod atomic;
 pub mod bells;
+pub mod blocks;
 pub mod buffer;
 pub mod clock;
 pub mod code;
 pub mod control;
 pub mod envelope;
+pub mod flags;
 pub mod geometry;
 #[cfg(not(callgate_loom))]
 #[doc(hidden)]
 pub mod hostile;
-pub mod marks;
-pub mod parking;
+pub mod pages;
 #[cfg(not(callgate_loom))]
 pub mod payload;
 pub mod pending;
@@ -43,8 +43,8 @@ pub mod ring;
 pub mod schema;
 pub mod slot;
 pub mod socket;
+pub mod stats;
 pub mod sys;
-pub mod tally;
 pub mod text;
 pub mod turns;
 pub mod view;

@@ -11,8 +11,8 @@ mod words;
 
 use std::sync::Arc;
 
-use crate::area::{self, Area, Region, Run};
 use crate::atomic::Ordering;
+use crate::blocks::{self, Blocks, Region, Run};
 use crate::envelope::ExtentPlace;
 use crate::view::{Number, ReadView, WriteView};
 
@@ -47,7 +47,7 @@ pub fn charged_mib(extent_len: u32) -> u32 {
 }
 
 // Blocks begin on a multiple of eight bytes in extents of every size.
-const _: () = assert!((HEADROOM as usize).is_multiple_of(crate::geometry::AREA_BLOCKS * 8));
+const _: () = assert!((HEADROOM as usize).is_multiple_of(crate::geometry::BLOCKS * 8));
 
 /// An extent on its writer's side.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub struct Extent {
 struct Shared {
     /// Owned by the extent alone: nothing but its rooms reads or writes through it.
     view: WriteView,
-    area: Area,
+    blocks: Blocks,
 }
 
 impl Extent {
@@ -68,10 +68,10 @@ impl Extent {
     /// `None` where the map is read-only.
     pub fn new(number: u8, memory: crate::sys::mapping::Mapping) -> Option<Extent> {
         let view = WriteView::new(memory)?;
-        let area = Area::new(Region::extent(view.as_read().len()));
+        let blocks = Blocks::new(Region::extent(view.as_read().len()));
         Some(Extent {
             number,
-            shared: Arc::new(Shared { view, area }),
+            shared: Arc::new(Shared { view, blocks }),
         })
     }
 
@@ -82,7 +82,7 @@ impl Extent {
 
     /// Bytes of all of it.
     pub fn len(&self) -> usize {
-        self.shared.area.capacity()
+        self.shared.blocks.capacity()
     }
 
     /// Whether it has no bytes.
@@ -92,13 +92,13 @@ impl Extent {
 
     /// Whether no room in it is taken.
     pub fn is_idle(&self) -> bool {
-        self.shared.area.taken() == 0
+        self.shared.blocks.taken() == 0
     }
 
     /// Takes room for a payload of `len` bytes; `None` while there is not enough in a row.
-    pub fn take(&self, len: usize) -> Option<Room> {
-        let run = self.shared.area.allocate(len)?;
-        Some(Room {
+    pub fn take(&self, len: usize) -> Option<Space> {
+        let run = self.shared.blocks.allocate(len)?;
+        Some(Space {
             extent: self.clone(),
             run,
             len,
@@ -106,15 +106,15 @@ impl Extent {
     }
 }
 
-/// Room for one payload in an extent. It is free again when this is dropped.
+/// Space for one payload in an extent. It is free again when this is dropped.
 #[derive(Debug)]
-pub struct Room {
+pub struct Space {
     extent: Extent,
     run: Run,
     len: usize,
 }
 
-impl Room {
+impl Space {
     /// Where the payload lies, as an envelope names it.
     pub fn place(&self) -> ExtentPlace {
         ExtentPlace {
@@ -135,19 +135,19 @@ impl Room {
 
     /// Copies the payload in.
     pub fn write(&self, payload: &[u8]) {
-        let Shared { view, area } = &*self.extent.shared;
+        let Shared { view, blocks } = &*self.extent.shared;
         let len = payload.len().min(self.len);
-        area::write(view, area.region(), self.run, &payload[..len]);
+        blocks::write(view, blocks.region(), self.run, &payload[..len]);
     }
 
     /// The payload, to be filled in place. It holds whatever was in this room before.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        let Shared { view, area } = &*self.extent.shared;
-        let start = view.address(area.region().block_at(self.run.first()), self.len);
+        let Shared { view, blocks } = &*self.extent.shared;
+        let start = view.address(blocks.region().block_at(self.run.first()), self.len);
         // SAFETY: `address` checked that `len` bytes from `start` on are mapped, and they stay so
         // while `self.extent` lives, which `self` keeps. Nobody else reads or writes them through
         // this map: `Extent::new` made the view of a map that it took over and never lends it, its
-        // area gave these blocks to this room alone, and `&mut self` keeps `write` away. (A plugin
+        // blocks gave these blocks to this room alone, and `&mut self` keeps `write` away. (A plugin
         // that calls itself reads through another map of the file, by atomics, and only once the
         // room was passed on.) Other processes have the memory mapped for
         // reading only (the broker has sealed it), and what they see does not change what this
@@ -156,9 +156,9 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for Space {
     fn drop(&mut self) {
-        self.extent.shared.area.free(self.run);
+        self.extent.shared.blocks.free(self.run);
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! **Sync points.** CALL-PUBLISHED: the writer's release store of an entry's first word pairs
 //! with the reader's acquire load of it, so that the rest of the entry, and the payload in the
-//! area, are there when the number is. Relaxed would show the number before the bytes.
+//! blocks, are there when the number is. Relaxed would show the number before the bytes.
 
 use crate::atomic::{AtomicU32, Ordering};
 use crate::envelope::{Call, Cell, Violation};

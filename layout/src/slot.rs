@@ -24,7 +24,7 @@ pub fn prepare(outbox: &WriteView, geometry: Geometry, slot: u8) {
 /// Publishes a reply whose inline payload, if it has one, already stands in `cell`.
 ///
 /// Each generation of a slot is published once. Afterwards the provider issues a fence and
-/// looks how the caller is to be woken ([`crate::marks`]).
+/// looks how the caller is to be woken ([`crate::flags`]).
 #[inline(always)]
 pub fn publish(
     outbox: &WriteView,

@@ -10,8 +10,8 @@ use callgate_client::{Arguments, GateType, action_signature_of, signature_of};
 use callgate_layout::control::{
     Failure, GateState, Identity, LinkEnd, MAX_RECORD, PeerInfo, Route, Shape, ToBroker, ToPlugin,
 };
-use callgate_layout::envelope::Face;
-use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::envelope::CallKind;
+use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::sys::fdpass;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::view::{ReadView, WriteView};
@@ -190,12 +190,12 @@ impl Raw {
     /// Provides the function of a gate with the types that a client would give.
     pub fn provide<A: Arguments, R: GateType>(&mut self, gate: &str) {
         let request = self.number();
-        let (gate, face) = (gate.into(), Face::Function);
+        let (gate, kind) = (gate.into(), CallKind::Function);
         let shape = shape(&signature_of::<A, R>());
         self.send(&ToBroker::Provide {
             request,
             gate,
-            face,
+            kind,
             shape,
             record: None,
         });

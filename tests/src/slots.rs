@@ -26,7 +26,7 @@ pub fn hanging(caller: &Plugin) -> Hanging {
 }
 
 /// Takes all slots that the link to the suite's provider has for calls outside of chains at once, and
-/// all of its payload area in both directions. Fails the test where any are missing.
+/// all of its payload blocks in both directions. Fails the test where any are missing.
 #[track_caller]
 pub fn expect_all(caller: &Plugin) {
     let hang = hanging(caller);

@@ -22,7 +22,7 @@ pub struct Gates {
     late_ones: [AtomicU64; 3],
 }
 
-/// How large the payloads of calls are that are made in haste: they lie inline, in the payload area
+/// How large the payloads of calls are that are made in haste: they lie inline, in the payload blocks
 /// and in an extent.
 const LENGTHS: [usize; 3] = [10, 3_000, 300_000];
 

@@ -13,7 +13,7 @@ use crate::{Process, proc};
 
 /// Longer than any answer takes, so that a call that is forgotten ends the plugin.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Payloads that fit a ring entry and such that do not, up to most of a payload area.
+/// Payloads that fit a ring entry and such that do not, up to most of a payload blocks.
 const LENGTHS: [usize; 6] = [0, 40, 150, 2_000, 700, 40_000];
 
 /// What one thread has seen.

@@ -93,7 +93,7 @@ impl Soak {
             assert!(Instant::now() < until, "not given back: {now:?}");
             thread::sleep(Duration::from_millis(100));
         }
-        // Without an extent, all blocks of the payload areas are needed.
+        // Without an extent, all blocks of the payload blocks are needed.
         expect_own(caller);
         assert_eq!(self.other.ask("all"), "all");
         let now = granted(caller);

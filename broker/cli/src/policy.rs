@@ -24,12 +24,12 @@ struct Document {
 struct Entry {
     capabilities: Vec<String>,
     #[serde(default)]
-    limits: Limits,
+    limits: LimitsSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Limits {
+struct LimitsSection {
     gates: Option<u32>,
     opens: Option<u32>,
     links: Option<u32>,
@@ -47,9 +47,9 @@ pub(crate) fn read(path: &Path, mut builder: Builder) -> Result<Builder, String>
         builder = builder.strict(true);
     }
     if let Some(most) = document.bus_extent_mib {
-        builder = builder.limits(callgate::Limits {
+        builder = builder.limits(callgate::BusLimits {
             bus_extent_mib: most,
-            ..callgate::Limits::default()
+            ..callgate::BusLimits::default()
         });
     }
     for (name, entry) in document.plugins {

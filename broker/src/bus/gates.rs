@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, GateState, LinkEnd, Route, Shape, ToPlugin};
-use callgate_layout::envelope::Face;
+use callgate_layout::envelope::CallKind;
 
 use super::{Bus, protocol};
 use crate::effect::Effect;
@@ -15,7 +15,7 @@ impl Bus {
         &mut self,
         from: PluginId,
         request: u32,
-        (gate, face): (&str, Face),
+        (gate, kind): (&str, CallKind),
         (shape, record): (Shape, Option<u16>),
         now: Instant,
     ) {
@@ -26,7 +26,7 @@ impl Bus {
             Err(failure) => Some(failure),
             Ok(()) => {
                 let registry = &mut self.registry;
-                let done = registry.provide(from, gate, face, shape, &member.gates);
+                let done = registry.provide(from, gate, kind, shape, &member.gates);
                 done.err().map(|refused| self.explain(&refused, gate))
             }
         };
@@ -42,10 +42,10 @@ impl Bus {
         &mut self,
         from: PluginId,
         request: u32,
-        (gate, face): (&str, Face),
+        (gate, kind): (&str, CallKind),
         now: Instant,
     ) {
-        let done = self.registry.withdraw(from, gate, face);
+        let done = self.registry.withdraw(from, gate, kind);
         let failure = done.as_ref().err();
         let failure = failure.map(|refused| self.explain(refused, gate));
         self.send(from, ToPlugin::Answer { request, failure });

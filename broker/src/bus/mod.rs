@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, Identity, Limits, LinkEnd, ToBroker, ToPlugin};
+use callgate_layout::control::{Failure, Identity, LinkEnd, PluginLimits, ToBroker, ToPlugin};
 
 use crate::clocks::SeenClock;
 use crate::deadlines::Deadlines;
@@ -77,7 +77,7 @@ enum Awaited {
 /// Plugins, gates and links.
 #[derive(Debug)]
 pub(crate) struct Bus {
-    limits: Limits,
+    limits: PluginLimits,
     step: Duration,
     members: BTreeMap<PluginId, Member>,
     names: HashMap<String, PluginId>,
@@ -105,7 +105,7 @@ pub(crate) struct Bus {
 }
 
 impl Bus {
-    pub(crate) fn new(limits: Limits, step: Duration) -> Bus {
+    pub(crate) fn new(limits: PluginLimits, step: Duration) -> Bus {
         Bus {
             limits,
             step,
@@ -161,7 +161,7 @@ impl Bus {
     }
 
     /// How much of everything a plugin may have.
-    pub(crate) fn limits_of(&self, plugin: PluginId) -> Limits {
+    pub(crate) fn limits_of(&self, plugin: PluginId) -> PluginLimits {
         self.policies.limits(&self.name_of(plugin), self.limits)
     }
 
@@ -269,15 +269,15 @@ impl Bus {
             ToBroker::Provide {
                 request,
                 gate,
-                face,
+                kind,
                 shape,
                 record,
-            } => self.provide(from, request, (&gate, face), (shape, record), now),
+            } => self.provide(from, request, (&gate, kind), (shape, record), now),
             ToBroker::Withdraw {
                 request,
                 gate,
-                face,
-            } => self.withdraw(from, request, (&gate, face), now),
+                kind,
+            } => self.withdraw(from, request, (&gate, kind), now),
             ToBroker::Open {
                 open,
                 gate,

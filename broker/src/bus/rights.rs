@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::Failure;
-use callgate_layout::envelope::Face;
+use callgate_layout::envelope::CallKind;
 
 use super::Bus;
 use crate::effect::Effect;
@@ -111,9 +111,9 @@ impl Bus {
             if self.check_provide(plugin, &gate).is_ok() {
                 continue;
             }
-            for face in [Face::Function, Face::Action] {
+            for kind in [CallKind::Function, CallKind::Action] {
                 // One of the two may not be there.
-                let _ = self.registry.withdraw(plugin, &gate, face);
+                let _ = self.registry.withdraw(plugin, &gate, kind);
             }
             self.ungrant(plugin, &gate);
             self.refresh_gate(&gate, now);

@@ -1,7 +1,7 @@
 //! Tests of the bus with plugins that are only numbers.
 
-use callgate_layout::control::{Clock, FaceState, GateState, LinkEnd, Shape};
-use callgate_layout::envelope::Face;
+use callgate_layout::control::{Availability, Clock, GateState, LinkEnd, Shape};
+use callgate_layout::envelope::CallKind;
 
 use super::*;
 
@@ -29,7 +29,7 @@ struct World {
 
 impl World {
     fn new(links: u32) -> World {
-        let limits = Limits {
+        let limits = PluginLimits {
             gates: 8,
             opens: 8,
             links,
@@ -74,7 +74,7 @@ impl World {
         let provide = ToBroker::Provide {
             request: 1,
             gate: gate.into(),
-            face: Face::Function,
+            kind: CallKind::Function,
             shape: shape(),
             record: None,
         };
@@ -85,7 +85,7 @@ impl World {
         let withdraw = ToBroker::Withdraw {
             request: 2,
             gate: gate.into(),
-            face: Face::Function,
+            kind: CallKind::Function,
         };
         self.ok(from, withdraw);
     }
@@ -126,13 +126,13 @@ fn an_open_gate_follows_its_provider() {
     world.open(A, 5, "g");
     let told = world.obedient();
     assert_eq!(told.len(), 1);
-    assert_eq!(told[0].1.function, FaceState::Absent);
+    assert_eq!(told[0].1.function, Availability::Absent);
     world.provide(B, "g");
     let told = world.obedient();
     assert_eq!(told.len(), 1, "{told:?}");
     let (to, state) = &told[0];
     assert_eq!((*to, &state.owner), (A, &Some("b".into())));
-    assert_eq!(state.function, FaceState::Ready);
+    assert_eq!(state.function, Availability::Ready);
     let route = state.route.unwrap();
     assert_eq!((route.end, route.index), (LinkEnd { link: 1, side: 0 }, 0));
     world.withdraw(B, "g");

@@ -192,13 +192,13 @@ mod tests {
 
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-    use crate::builder::{Limits, Settings};
+    use crate::builder::{BusLimits, Settings};
     use crate::socket::Listener;
 
     fn reactor(path: &Path) -> Reactor {
-        let limits = Limits {
+        let limits = BusLimits {
             connections: 0,
-            ..Limits::default()
+            ..BusLimits::default()
         };
         let settings = Settings {
             limits,

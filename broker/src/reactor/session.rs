@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::control::{MAX_RECORD, ToPlugin};
-use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
+use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{fdpass, memfd};
 use callgate_layout::view::ReadView;

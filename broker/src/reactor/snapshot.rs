@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use callgate_layout::parking::counters;
-use callgate_layout::tally;
+use callgate_layout::pages::counters;
+use callgate_layout::stats;
 
 use super::Reactor;
 use super::session::Pages;
@@ -39,7 +39,7 @@ impl Snapshot {
             let all = counters(&page);
             (plugin.calls, plugin.errors) = (all.calls, all.errors);
             for (at, record) in own {
-                let tally = tally::read(&page, record).unwrap_or_default();
+                let tally = stats::read(&page, record).unwrap_or_default();
                 if let Some(gate) = listing.gates.get_mut(at) {
                     (gate.calls, gate.errors) = (tally.calls, tally.errors);
                     (gate.p50_ns, gate.p99_ns) = (tally.p50, tally.p99);

@@ -1,9 +1,9 @@
 //! Hello and welcome.
 
-use callgate::Limits;
+use callgate::BusLimits;
 use callgate_layout::Code;
 use callgate_layout::control::{MAX_TEXT, ToBroker, VERSION, header};
-use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
+use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use std::os::fd::AsFd;
@@ -17,7 +17,7 @@ fn a_plugin_gets_its_pages_sealed_as_they_should_be() {
     let bus = bus();
     let mut plugin = bus.plugin("a");
     assert_eq!(
-        plugin.provide("g", callgate_layout::envelope::Face::Action, 1),
+        plugin.provide("g", callgate_layout::envelope::CallKind::Action, 1),
         None
     );
     let page = |index: usize| plugin.pages[index].try_clone().unwrap();
@@ -124,7 +124,7 @@ fn a_stopping_broker_says_so() {
     let bus = bus();
     let mut peer = bus.plugin("a");
     assert_eq!(
-        peer.provide("g", callgate_layout::envelope::Face::Action, 1),
+        peer.provide("g", callgate_layout::envelope::CallKind::Action, 1),
         None
     );
     bus.broker.stop();
@@ -134,13 +134,13 @@ fn a_stopping_broker_says_so() {
 /// A plugin that is refused must read why, though the broker never read its hello.
 #[test]
 fn who_is_one_too_many_is_told() {
-    let few = Limits {
+    let few = BusLimits {
         connections: 2,
-        ..Limits::default()
+        ..BusLimits::default()
     };
-    let own = Limits {
+    let own = BusLimits {
         connections_per_process: 2,
-        ..Limits::default()
+        ..BusLimits::default()
     };
     for (limits, why) in [(few, "the broker has 2"), (own, "the process")] {
         let bus = bus_with(|builder| builder.limits(limits));

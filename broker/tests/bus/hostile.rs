@@ -4,10 +4,10 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use callgate::Limits;
+use callgate::BusLimits;
 use callgate_layout::Code;
 use callgate_layout::control::{LinkEnd, MAX_RECORD, ToBroker, ToPlugin, VERSION, header};
-use callgate_layout::envelope::Face;
+use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::MIN_EXTENT_LEN;
 use callgate_layout::sys::{fdpass, memfd};
 
@@ -93,10 +93,10 @@ fn descriptors_are_not_taken() {
 /// A plugin in a loop would keep the broker busy for everybody.
 #[test]
 fn a_flood_is_ended() {
-    let limits = Limits {
+    let limits = BusLimits {
         requests_per_second: 10,
         request_burst: 500,
-        ..Limits::default()
+        ..BusLimits::default()
     };
     let bus = bus_with(|builder| builder.limits(limits));
     let mut peer = bus.plugin("a");
@@ -116,9 +116,9 @@ fn a_flood_is_ended() {
 /// would be in flight until the kernel refused any to the whole user.
 #[test]
 fn a_plugin_that_does_not_read_is_ended() {
-    let limits = Limits {
+    let limits = BusLimits {
         queued_records: 500,
-        ..Limits::default()
+        ..BusLimits::default()
     };
     let bus = bus_with(|builder| builder.limits(limits));
     for descriptors in [false, true] {
@@ -130,7 +130,7 @@ fn a_plugin_that_does_not_read_is_ended() {
                 false => ToBroker::Withdraw {
                     request,
                     gate: "none".into(),
-                    face: Face::Action,
+                    kind: CallKind::Action,
                 },
             };
             peer.send(&record);
@@ -235,11 +235,11 @@ fn a_slow_reader_gets_everything_in_order() {
     let mut peer = bus.plugin("slow");
     for request in 0..3000 {
         let gate = "none".into();
-        let face = Face::Action;
+        let kind = CallKind::Action;
         peer.send(&ToBroker::Withdraw {
             request,
             gate,
-            face,
+            kind,
         });
     }
     // An answer to a question asked later: by now all others are queued.
@@ -259,7 +259,7 @@ fn sealing_the_outbox_first_is_noticed() {
     let bus = bus();
     let caller = bus.plugin("caller");
     let mut provider = bus.plugin("provider");
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    assert_eq!(provider.provide("g", CallKind::Function, 7), None);
     caller.open(1, "g", 7);
     let theirs = provider.outbox();
     memfd::seal_seals(theirs.outbox_fd.as_fd()).unwrap();
@@ -276,7 +276,7 @@ fn nobody_speaks_for_another() {
     let bus = bus();
     let caller = bus.plugin("caller");
     let mut provider = bus.plugin("provider");
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    assert_eq!(provider.provide("g", CallKind::Function, 7), None);
     caller.open(1, "g", 7);
     let theirs = provider.outbox();
     let end = theirs.end.other();

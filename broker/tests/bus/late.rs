@@ -2,7 +2,7 @@
 
 use callgate_layout::Code;
 use callgate_layout::control::{LinkEnd, ToBroker, ToPlugin};
-use callgate_layout::envelope::Face;
+use callgate_layout::envelope::CallKind;
 
 use crate::hostile::is_well;
 use crate::support::{Peer, SHORT, bus_with, code_of};
@@ -47,7 +47,7 @@ fn who_does_not_map_its_outbox_loses_the_link_until_it_does() {
     let bus = bus_with(|builder| builder.step_deadline(SHORT));
     let mut caller = bus.plugin("caller");
     let mut provider = bus.plugin("provider");
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    assert_eq!(provider.provide("g", CallKind::Function, 7), None);
     caller.open(1, "g", 7);
     let ours = caller.mapped_outbox();
     expect_refusal(&mut caller, ours.end, "map its outbox");
@@ -67,7 +67,7 @@ fn who_does_not_install_a_grant_loses_the_link_until_it_does() {
     let bus = bus_with(|builder| builder.step_deadline(SHORT));
     let mut caller = bus.plugin("caller");
     let mut provider = bus.plugin("provider");
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    assert_eq!(provider.provide("g", CallKind::Function, 7), None);
     caller.open(1, "g", 7);
     let mut theirs = provider.mapped_outbox();
     let ours = caller.mapped_outbox();
@@ -89,7 +89,7 @@ fn who_never_acknowledges_takes_no_more_of_the_broker() {
     let bus = bus_with(|builder| builder.step_deadline(SHORT));
     let mut provider = bus.plugin("provider");
     provider.takes = false;
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    assert_eq!(provider.provide("g", CallKind::Function, 7), None);
     let mut callers: Vec<Peer> = (0..30)
         .map(|number| {
             let mut caller = bus.plugin(&format!("caller {number}"));

@@ -3,10 +3,10 @@
 use std::os::fd::AsFd;
 
 use callgate_layout::Code;
-use callgate_layout::control::{FaceState, GateState, Route, ToBroker, ToPlugin};
-use callgate_layout::envelope::Face;
+use callgate_layout::control::{Availability, GateState, Route, ToBroker, ToPlugin};
+use callgate_layout::envelope::CallKind;
 use callgate_layout::geometry::Geometry;
-use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
+use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::process::has_ended;
 
@@ -27,7 +27,7 @@ fn two_plugins_get_each_others_memory() {
     assert_eq!(state.owner.as_deref(), Some("provider"));
     assert_eq!(
         (state.function, state.action),
-        (FaceState::Ready, FaceState::Absent)
+        (Availability::Ready, Availability::Absent)
     );
     assert_eq!((ours.end.side, theirs.end), (0, ours.end.other()));
     for (linked, other, plugin) in [(&ours, &theirs, &provider), (&theirs, &ours, &caller)] {
@@ -52,12 +52,12 @@ fn further_gates_go_over_the_same_link() {
     let bus = bus();
     let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
     let (ours, theirs, _) = link(&mut caller, &mut provider, "g");
-    assert_eq!(provider.provide("h", Face::Action, 7), None);
+    assert_eq!(provider.provide("h", CallKind::Action, 7), None);
     caller.open(2, "h", 7);
     assert_eq!(provider.install_grant(), 1);
     let route = caller.state().route.unwrap();
     assert_eq!((route.end, route.index), (ours.end, 1));
-    assert_eq!(caller.provide("back", Face::Function, 7), None);
+    assert_eq!(caller.provide("back", CallKind::Function, 7), None);
     provider.open(1, "back", 7);
     caller.install_grant();
     let route = provider.state().route.unwrap();
@@ -72,20 +72,23 @@ fn a_gate_comes_and_goes() {
     let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
     caller.open(1, "g", 7);
     let state = caller.state();
-    assert_eq!((state.owner, state.function), (None, FaceState::Absent));
+    assert_eq!((state.owner, state.function), (None, Availability::Absent));
     caller.send(&ToBroker::Close { open: 1 });
     let (_ours, _theirs, state) = link(&mut caller, &mut provider, "g");
-    assert_eq!(provider.provide("g", Face::Action, 8), None);
-    assert!(caller.is_quiet(), "the new face is not served yet");
+    assert_eq!(provider.provide("g", CallKind::Action, 8), None);
+    assert!(caller.is_quiet(), "the new kind is not served yet");
     provider.install_grant();
     let with_action = caller.state();
     assert_eq!(with_action.route, state.route);
-    assert!(matches!(with_action.action, FaceState::TypeMismatch { .. }));
-    assert_eq!(provider.withdraw("g", Face::Action), None);
+    assert!(matches!(
+        with_action.action,
+        Availability::TypeMismatch { .. }
+    ));
+    assert_eq!(provider.withdraw("g", CallKind::Action), None);
     assert_eq!(caller.state(), state);
-    assert_eq!(provider.withdraw("g", Face::Function), None);
+    assert_eq!(provider.withdraw("g", CallKind::Function), None);
     assert_eq!(caller.state().owner, None);
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    assert_eq!(provider.provide("g", CallKind::Function, 7), None);
     assert!(caller.is_quiet(), "the grant is not installed yet");
     provider.install_grant();
     let next_life = caller.state();
@@ -106,12 +109,12 @@ fn a_gate_of_another_shape_gets_another_index() {
     let bus = bus();
     let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
     let (_ours, _theirs, state) = link(&mut caller, &mut provider, "g");
-    assert_eq!(provider.withdraw("g", Face::Function), None);
+    assert_eq!(provider.withdraw("g", CallKind::Function), None);
     assert_eq!(caller.state().owner, None);
-    assert_eq!(provider.provide("g", Face::Function, 8), None);
+    assert_eq!(provider.provide("g", CallKind::Function, 8), None);
     assert!(matches!(
         caller.state().function,
-        FaceState::TypeMismatch { .. }
+        Availability::TypeMismatch { .. }
     ));
     caller.open(2, "g", 8);
     assert_ne!(
@@ -140,7 +143,7 @@ fn the_end_of_a_plugin_is_told() {
     assert_eq!((listing.plugins.len(), listing.gates.len()), (1, 0));
     assert!(listing.links.is_empty());
     let mut again = bus.plugin("provider");
-    assert_eq!(again.provide("g", Face::Function, 7), None);
+    assert_eq!(again.provide("g", CallKind::Function, 7), None);
     assert!(caller.mapped_outbox().end.link > ours.end.link);
 }
 
@@ -152,7 +155,7 @@ fn the_end_of_many_gates_is_bearable() {
     let (_ours, _theirs, _) = link(&mut caller, &mut provider, "g");
     for number in 0..1000 {
         let gate = format!("g{number}");
-        assert_eq!(provider.provide(&gate, Face::Action, 7), None);
+        assert_eq!(provider.provide(&gate, CallKind::Action, 7), None);
         caller.open(number + 10, &gate, 7);
         provider.install_grant();
         assert!(caller.state().route.is_some());
@@ -170,15 +173,15 @@ fn the_end_of_many_gates_is_bearable() {
 fn a_gate_has_one_owner_who_is_named() {
     let bus = bus();
     let (mut first, mut second) = (bus.plugin("first"), bus.plugin("second"));
-    assert_eq!(first.provide("g", Face::Function, 7), None);
-    let failure = second.provide("g", Face::Action, 7).unwrap();
+    assert_eq!(first.provide("g", CallKind::Function, 7), None);
+    let failure = second.provide("g", CallKind::Action, 7).unwrap();
     assert_eq!(code_of(&failure), Code::AlreadyProvided);
     assert!(failure.message.contains("`first`"), "{failure:?}");
-    let twice = first.provide("g", Face::Function, 7).unwrap();
+    let twice = first.provide("g", CallKind::Function, 7).unwrap();
     assert_eq!(code_of(&twice), Code::AlreadyProvided);
-    let absent = second.withdraw("g", Face::Function).unwrap();
+    let absent = second.withdraw("g", CallKind::Function).unwrap();
     assert_eq!(code_of(&absent), Code::NotReady);
-    let odd = second.provide("a\nb", Face::Function, 7).unwrap();
+    let odd = second.provide("a\nb", CallKind::Function, 7).unwrap();
     assert_eq!(code_of(&odd), Code::InvalidArgument);
 }
 
@@ -187,7 +190,7 @@ fn a_gate_has_one_owner_who_is_named() {
 fn a_plugin_calls_itself() {
     let bus = bus();
     let mut plugin = bus.plugin("alone");
-    assert_eq!(plugin.provide("g", Face::Function, 7), None);
+    assert_eq!(plugin.provide("g", CallKind::Function, 7), None);
     plugin.open(1, "g", 7);
     let (mut one, mut two) = (plugin.mapped_outbox(), plugin.mapped_outbox());
     assert_eq!((one.end.side, two.end), (1, one.end.other()));
@@ -202,7 +205,7 @@ fn a_plugin_calls_itself() {
 fn a_link_can_be_given_up() {
     let bus = bus();
     let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
-    assert_eq!(provider.provide("g", Face::Function, 7), None);
+    assert_eq!(provider.provide("g", CallKind::Function, 7), None);
     caller.open(1, "g", 7);
     let theirs = provider.outbox();
     let failure = callgate_layout::control::Failure::new(Code::System, "no room for a map");

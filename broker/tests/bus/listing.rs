@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use callgate::listing::{Listing, PluginState, Transport};
 use callgate_layout::control::{ToBroker, ToPlugin};
-use callgate_layout::envelope::Face;
+use callgate_layout::envelope::CallKind;
 
 use crate::support::{Peer, bus, link};
 
@@ -20,7 +20,7 @@ fn a_listing_names_what_is_there() {
     let bus = bus();
     let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
     let _linked = link(&mut caller, &mut provider, "g");
-    assert_eq!(provider.provide("other", Face::Action, 9), None);
+    assert_eq!(provider.provide("other", CallKind::Action, 9), None);
     caller.send(&ToBroker::List { request: 5 });
     let Some((ToPlugin::Listing { request: 5 }, mut fds)) = caller.next() else {
         panic!("no listing");
@@ -82,7 +82,7 @@ fn who_asks_at_the_same_time_gets_the_same_listing() {
     for n in 0..10 {
         let peer = &mut peers[0];
         let gate = format!("new {n}");
-        assert_eq!(peer.provide(&gate, Face::Function, 7), None);
+        assert_eq!(peer.provide(&gate, CallKind::Function, 7), None);
         let listing = bus.broker.snapshot().unwrap();
         assert!(listing.gates.iter().any(|entry| entry.name == gate), "{n}");
     }
@@ -98,7 +98,7 @@ fn large_listings_hold_nobody_up() {
         for gate in 0..1024 {
             let record = Some(gate % 128);
             let gate = format!("a gate with a name as long as most {n}.{gate}");
-            let offered = provider.provide_counted(&gate, (Face::Function, 7), record);
+            let offered = provider.provide_counted(&gate, (CallKind::Function, 7), record);
             assert_eq!(offered, None);
         }
         provider
@@ -122,7 +122,7 @@ fn large_listings_hold_nobody_up() {
         while begun.elapsed() < Duration::from_secs(3) {
             let asked = Instant::now();
             let gate = format!("other {}", times.len());
-            let _ = other.provide(&gate, Face::Function, 7);
+            let _ = other.provide(&gate, CallKind::Function, 7);
             times.push(asked.elapsed());
             thread::sleep(Duration::from_millis(5));
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use callgate::Limits;
+use callgate::BusLimits;
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, ToBroker, ToPlugin};
 use callgate_layout::payload::HEADROOM;
@@ -80,9 +80,9 @@ impl Pair {
 }
 
 fn limited(bus_extent_mib: u32) -> Bus {
-    let limits = Limits {
+    let limits = BusLimits {
         bus_extent_mib,
-        ..Limits::default()
+        ..BusLimits::default()
     };
     bus_with(|builder| builder.limits(limits))
 }
@@ -108,7 +108,7 @@ fn what_is_returned_and_kept_stays_charged() {
     // Half of the quota, so that the rest is left to other links of the writer.
     assert_eq!(kept.len(), 2);
     assert_eq!(
-        other.provide("other", callgate_layout::envelope::Face::Function, 7),
+        other.provide("other", callgate_layout::envelope::CallKind::Function, 7),
         None
     );
     drop(kept);
@@ -119,9 +119,9 @@ fn what_is_returned_and_kept_stays_charged() {
 /// Nor may the reader keep it, by a map and no descriptor.
 #[test]
 fn what_the_reader_keeps_stays_charged() {
-    let limits = Limits {
+    let limits = BusLimits {
         extent_mib: 4,
-        ..Limits::default()
+        ..BusLimits::default()
     };
     let bus = bus_with(|builder| builder.limits(limits));
     let mut pair = Pair::new(&bus, "keeping");

@@ -12,9 +12,9 @@ use callgate_layout::Code;
 use callgate_layout::control::{
     Failure, GateState, Identity, LinkEnd, MAX_RECORD, PeerInfo, Shape, ToBroker, ToPlugin,
 };
-use callgate_layout::envelope::Face;
+use callgate_layout::envelope::CallKind;
 use callgate_layout::geometry::Geometry;
-use callgate_layout::parking::STATUS_LEN;
+use callgate_layout::pages::STATUS_LEN;
 use callgate_layout::sys::fdpass;
 use callgate_layout::sys::mapping::Mapping;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -230,32 +230,37 @@ impl Peer {
         self.send(&ToBroker::StatusMapped);
     }
 
-    pub(crate) fn provide(&mut self, gate: &str, face: Face, fingerprint: u128) -> Option<Failure> {
-        self.provide_counted(gate, (face, fingerprint), None)
+    pub(crate) fn provide(
+        &mut self,
+        gate: &str,
+        kind: CallKind,
+        fingerprint: u128,
+    ) -> Option<Failure> {
+        self.provide_counted(gate, (kind, fingerprint), None)
     }
 
     /// As `provide`, with a record in the status page.
     pub(crate) fn provide_counted(
         &mut self,
         gate: &str,
-        (face, fingerprint): (Face, u128),
+        (kind, fingerprint): (CallKind, u128),
         record: Option<u16>,
     ) -> Option<Failure> {
         self.send(&ToBroker::Provide {
             request: 1,
             gate: gate.into(),
-            face,
+            kind,
             shape: shape(fingerprint),
             record,
         });
         self.answer()
     }
 
-    pub(crate) fn withdraw(&mut self, gate: &str, face: Face) -> Option<Failure> {
+    pub(crate) fn withdraw(&mut self, gate: &str, kind: CallKind) -> Option<Failure> {
         self.send(&ToBroker::Withdraw {
             request: 1,
             gate: gate.into(),
-            face,
+            kind,
         });
         self.answer()
     }
@@ -342,7 +347,7 @@ pub(crate) fn link(
     provider: &mut Peer,
     gate: &str,
 ) -> (Linked, Linked, GateState) {
-    assert_eq!(provider.provide(gate, Face::Function, 7), None);
+    assert_eq!(provider.provide(gate, CallKind::Function, 7), None);
     caller.open(1, gate, 7);
     let mut theirs = provider.mapped_outbox();
     let mut ours = caller.mapped_outbox();

@@ -2,10 +2,10 @@
 
 use callgate_layout::bells::Sleeper;
 use callgate_layout::envelope::{Cell, Place, Reply, Violation};
-use callgate_layout::marks::Waiter;
+use callgate_layout::flags::Waiter;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
-use callgate_layout::{Code, clock, marks, parking, slot};
+use callgate_layout::{Code, clock, flags, pages, slot};
 
 use super::{Flight, Target, cancelled, gone, timed_out};
 use crate::archive::{self, ErrorRecord};
@@ -66,9 +66,9 @@ fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> 
 fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.link;
     let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
-    marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
+    flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
     // REPLY-OR-WAITER, the caller's side.
-    parking::publish_fence();
+    pages::publish_fence();
     let outcome = loop {
         let seen = slot::state(inbox, geometry, ticket.slot);
         if let Some(outcome) = ended(target, ticket) {
@@ -82,7 +82,7 @@ fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
             None => futex::wait_any(&[reply, link.liveness()], target.deadline),
         }
     };
-    marks::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
+    flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
     outcome
 }
 

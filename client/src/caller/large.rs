@@ -4,7 +4,7 @@ use callgate_layout::Code;
 use callgate_layout::envelope::{Cell, Chain};
 use callgate_layout::pending::Ticket;
 
-use super::{Flight, Short, Target, no_room, send_held, take_ticket, wait_for};
+use super::{Flight, Short, Target, no_space, send_held, take_ticket, wait_for};
 use crate::archive::MAX_LEN;
 use crate::buffers::{Scratch, no_memory};
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ pub(super) fn send<A: GateType>(
     link.pass_on(&mut scratch);
     match unsent.take() {
         Some(ticket) => send_held(target, (ticket, chain), cell, placed),
-        None => Err(no_room(target, Short::Pending)),
+        None => Err(no_space(target, Short::Pending)),
     }
 }
 
@@ -46,8 +46,8 @@ fn write_in_place<A: GateType>(
     scratch: &mut Scratch,
 ) -> Result<(Held, usize)> {
     let link = target.link;
-    let room = wait_for(target, || link.take_room(length))
-        .unwrap_or_else(|| Err(no_room(target, Short::Payload)))?;
+    let room = wait_for(target, || link.take_space(length))
+        .unwrap_or_else(|| Err(no_space(target, Short::Payload)))?;
     match link.fill(room, arguments) {
         Ok((room, length)) => Ok((Held::Extent(room), length)),
         // It became longer than it was counted a moment ago.
@@ -61,7 +61,7 @@ fn write_in_place<A: GateType>(
 /// Copies an archive to where it travels.
 fn copy(target: &Target<'_>, archive: &[u8]) -> Result<(Held, usize)> {
     let held = wait_for(target, || target.link.write_payload(archive))
-        .unwrap_or_else(|| Err(no_room(target, Short::Payload)))?;
+        .unwrap_or_else(|| Err(no_space(target, Short::Payload)))?;
     Ok((held, archive.len()))
 }
 

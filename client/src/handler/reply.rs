@@ -2,7 +2,7 @@
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Cell;
-use callgate_layout::payload::Room;
+use callgate_layout::payload::Space;
 
 use crate::archive::{self, MAX_LEN, MAX_LEN_HERE};
 use crate::buffers::{KEEP, Scratch, no_memory};
@@ -12,7 +12,7 @@ use crate::extents::too_large;
 use crate::link::Link;
 use crate::types::{Failed, GateType};
 
-/// Room for one archived reply, used again for every call: small ones need no allocation.
+/// Space for one archived reply, used again for every call: small ones need no allocation.
 pub(crate) struct ReplyBuffer {
     /// All zeros but for what is put here, because it is published by whole cache lines: nobody
     /// finds what was meant for somebody else behind its reply.
@@ -21,7 +21,7 @@ pub(crate) struct ReplyBuffer {
     /// The length of what is in `cell`; `None` when the reply is elsewhere.
     inline_length: Option<usize>,
     /// The room in an extent in which the reply is, and its length, when it is not in `overflow`.
-    room: Option<(Room, usize)>,
+    room: Option<(Space, usize)>,
     /// The longest archive that it takes.
     most: usize,
 }
@@ -97,7 +97,7 @@ impl ReplyBuffer {
         let Some(length) = link.archive(value, &mut self.overflow)? else {
             return Ok(());
         };
-        if let Some(room) = link.room_at_once(length)
+        if let Some(room) = link.space_at_once(length)
             && let Ok(filled) = link.fill(room, value)
         {
             self.room = Some(filled);
@@ -127,7 +127,7 @@ impl ReplyBuffer {
     }
 
     /// The room in which the archive is, and its length, where it was archived in place.
-    pub(crate) fn take_room(&mut self) -> Option<(Room, usize)> {
+    pub(crate) fn take_space(&mut self) -> Option<(Space, usize)> {
         self.room.take()
     }
 

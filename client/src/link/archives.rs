@@ -1,7 +1,7 @@
 //! Values that do not fit a cell, on their way into this side's memory.
 
 use callgate_layout::buffer::Buffer;
-use callgate_layout::payload::Room;
+use callgate_layout::payload::Space;
 
 use super::{Held, Link};
 use crate::archive::{self, MAX_LEN};
@@ -20,7 +20,7 @@ impl Link {
             outcome => return outcome.map(|()| None),
         }
         match archive::count(value, MAX_LEN) {
-            Ok(length) if length > self.area_len() => return Ok(Some(length)),
+            Ok(length) if length > self.blocks_len() => return Ok(Some(length)),
             Ok(length) => self.reserve(buffer, length)?,
             Err(Failed::SmallPieces) => {}
             Err(why) => return Err(why),
@@ -39,7 +39,11 @@ impl Link {
 
     /// Archives a value into room for it, and says how long it became. Where it fails or panics the
     /// room is free again.
-    pub(crate) fn fill<T: GateType>(&self, room: Room, value: &T) -> Result<(Room, usize), Failed> {
+    pub(crate) fn fill<T: GateType>(
+        &self,
+        room: Space,
+        value: &T,
+    ) -> Result<(Space, usize), Failed> {
         let mut filling = Filling {
             link: self,
             room: Some(room),
@@ -47,7 +51,7 @@ impl Link {
         let bytes = filling
             .room
             .as_mut()
-            .map_or(&mut [][..], Room::as_mut_slice);
+            .map_or(&mut [][..], Space::as_mut_slice);
         let length = archive::serialize_in(value, bytes)?;
         filling
             .room
@@ -56,10 +60,10 @@ impl Link {
     }
 }
 
-/// Room that is being filled.
+/// Space that is being filled.
 struct Filling<'a> {
     link: &'a Link,
-    room: Option<Room>,
+    room: Option<Space>,
 }
 
 impl Drop for Filling<'_> {

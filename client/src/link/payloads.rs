@@ -1,11 +1,11 @@
 //! Payloads that do not lie inline: where this side's go, and where the peer's are read.
 
-use callgate_layout::area::{self, Region, Run};
+use callgate_layout::blocks::{self, Region, Run};
 use callgate_layout::buffer::{Buffer, OutOfMemory};
 use callgate_layout::control::ToBroker;
 use callgate_layout::envelope::{Place, Violation};
-use callgate_layout::marks;
-use callgate_layout::payload::{Extent, PayloadView, Room};
+use callgate_layout::flags;
+use callgate_layout::payload::{Extent, PayloadView, Space};
 use callgate_layout::pending::Ticket;
 
 use super::{Link, LinkParts};
@@ -22,17 +22,17 @@ const MIN_DIRECT: u32 = 4 << 10;
 /// What a payload takes of this side's memory.
 #[derive(Debug)]
 pub(crate) enum Held {
-    /// Blocks of the outbox's payload area.
-    Area(Run),
-    /// Room in an extent, which is free again when this is dropped.
-    Extent(Room),
+    /// Blocks of the outbox's payload blocks.
+    Blocks(Run),
+    /// Space in an extent, which is free again when this is dropped.
+    Extent(Space),
 }
 
 impl Held {
     /// Where the payload lies, as an envelope names it.
     pub(crate) fn place(&self) -> Place {
         match self {
-            Held::Area(run) => Place::Area { block: run.first() },
+            Held::Blocks(run) => Place::Blocks { block: run.first() },
             Held::Extent(room) => Place::Extent(room.place()),
         }
     }
@@ -49,7 +49,7 @@ impl Link {
 
     pub(super) fn free(&self, held: Held) {
         match held {
-            Held::Area(run) => self.area.free(run),
+            Held::Blocks(run) => self.blocks.free(run),
             // Dropping the room frees it.
             Held::Extent(room) => drop(room),
         }
@@ -77,15 +77,15 @@ impl Link {
                 into.clear();
                 Ok(())
             }
-            Place::Area { block } => self.renew(into, length_here).map(|into| {
+            Place::Blocks { block } => self.renew(into, length_here).map(|into| {
                 let region = Region::outbox(self.parts.geometry);
-                area::read(&self.parts.inbox, region, block, into);
+                blocks::read(&self.parts.inbox, region, block, into);
             }),
             Place::Extent(place) => {
                 let memory = self.extents.peer(place);
                 let (memory, region) = extents::checked(memory.as_ref(), place, length)?;
                 self.renew(into, length_here)
-                    .map(|into| area::read(memory, region, place.block, into))
+                    .map(|into| blocks::read(memory, region, place.block, into))
             }
         };
         Ok(copied)
@@ -135,8 +135,8 @@ impl Link {
     }
 
     /// The longest payload that passes without an extent.
-    pub(crate) fn area_len(&self) -> usize {
-        self.area.capacity()
+    pub(crate) fn blocks_len(&self) -> usize {
+        self.blocks.capacity()
     }
 
     /// Shows a peer's payload where it lies; `None` for one that lies inline.
@@ -154,7 +154,7 @@ impl Link {
         } = &self.parts;
         match place {
             Place::Inline => Ok(look(None)),
-            Place::Area { block } => {
+            Place::Blocks { block } => {
                 let region = Region::outbox(*geometry);
                 let view = PayloadView::new(inbox, region, block, length, *trust);
                 Ok(look(Some(&view)))
@@ -180,32 +180,32 @@ impl Link {
         self.view_payload(payload, |view| view.and_then(take_direct::<T>))
     }
 
-    /// Copies a payload into blocks of this side's area, or into an extent; `None` while there
+    /// Copies a payload into blocks of this side's outbox, or into an extent; `None` while there
     /// is no room, which is being made then if that is possible.
     pub(crate) fn write_payload(&self, payload: &[u8]) -> Option<Result<Held, Error>> {
-        if payload.len() <= self.area.capacity()
+        if payload.len() <= self.blocks.capacity()
             && let Some(run) = self.allocate(payload.len())
         {
-            area::write(&self.parts.outbox, self.area.region(), run, payload);
-            return Some(Ok(Held::Area(run)));
+            blocks::write(&self.parts.outbox, self.blocks.region(), run, payload);
+            return Some(Ok(Held::Blocks(run)));
         }
-        match self.take_room(payload.len())? {
+        match self.take_space(payload.len())? {
             Ok(room) => {
                 room.write(payload);
                 Some(Ok(Held::Extent(room)))
             }
-            // The area's blocks will come free, whatever the broker says of extents.
-            Err(_) if payload.len() <= self.area.capacity() => None,
+            // The outbox's blocks will come free, whatever the broker says of extents.
+            Err(_) if payload.len() <= self.blocks.capacity() => None,
             Err(error) => Some(Err(error)),
         }
     }
 
-    /// Takes blocks of the area. Those of calls that were given up come back where they are missed.
+    /// Takes blocks of the outbox. Those of calls that were given up come back where they are missed.
     fn allocate(&self, len: usize) -> Option<Run> {
-        let run = self.area.allocate(len);
+        let run = self.blocks.allocate(len);
         if run.is_none() {
             self.sweep();
-            return self.area.allocate(len);
+            return self.blocks.allocate(len);
         }
         run
     }
@@ -213,7 +213,7 @@ impl Link {
     /// Takes room in an extent that there is, and asks for no other: who finds none copies the payload
     /// into private memory first, so that the look at the cgroup's room before an allocation finds
     /// that memory in use. Both at the same time could be more than there is, and the kernel kills.
-    pub(crate) fn room_at_once(&self, len: usize) -> Option<Room> {
+    pub(crate) fn space_at_once(&self, len: usize) -> Option<Space> {
         self.extents.take(len).or_else(|| {
             self.reclaim_replies();
             self.extents.take(len)
@@ -221,12 +221,12 @@ impl Link {
     }
 
     /// Takes room in an extent; `None` while there is none.
-    pub(crate) fn take_room(&self, len: usize) -> Option<Result<Room, Error>> {
+    pub(crate) fn take_space(&self, len: usize) -> Option<Result<Space, Error>> {
         let bus = self.parts.bus.upgrade()?;
         loop {
             let share = bus.check_alive().map(|()| share(&bus));
             return match self.extents.find(len, share) {
-                Found::Room(room) => Some(Ok(room)),
+                Found::Space(room) => Some(Ok(room)),
                 Found::Refused(error) => Some(Err(error)),
                 Found::Wait => None,
                 Found::GiveBack(extent) => match self.give_back(&bus, extent) {
@@ -291,7 +291,7 @@ impl Link {
         let mut replies = self.replies.lock();
         for (slot, kept) in (0..).zip(replies.iter_mut()) {
             let is_back =
-                |kept: &mut (u32, Held)| marks::is_released(inbox, geometry, slot, kept.0);
+                |kept: &mut (u32, Held)| flags::is_released(inbox, geometry, slot, kept.0);
             self.free_reply(kept.take_if(is_back));
         }
     }

@@ -3,7 +3,7 @@
 use callgate_layout::envelope::{Place, Reply};
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
-use callgate_layout::{marks, parking};
+use callgate_layout::{flags, pages};
 
 use super::Link;
 
@@ -50,7 +50,7 @@ impl Link {
 
     /// Waits for room until `attempt` gives something or the deadline passes; looks again also when
     /// the word changes that `other` names.
-    pub(crate) fn wait_for_room<'a, T>(
+    pub(crate) fn wait_for_space<'a, T>(
         &'a self,
         deadline: u64,
         other: impl Fn() -> Option<futex::Awaited<'a>>,
@@ -76,15 +76,15 @@ impl Link {
     pub(crate) fn release_reply(&self, ticket: Ticket, reply: &Reply) {
         if reply.place != Place::Inline {
             let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
-            marks::release(outbox, geometry, ticket.slot, ticket.generation);
+            flags::release(outbox, geometry, ticket.slot, ticket.generation);
             self.wake_peer();
         }
     }
 
     /// Wakes the peer if it waits for what was just released.
     pub(super) fn wake_peer(&self) {
-        parking::publish_fence();
-        if parking::wants_release(&self.parts.peer_status) {
+        pages::publish_fence();
+        if pages::wants_release(&self.parts.peer_status) {
             self.parts.peer_bell.ring();
         }
     }

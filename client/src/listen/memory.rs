@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToBroker};
-use callgate_layout::parking::{DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::payload::is_extent_len;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::view::ReadView;

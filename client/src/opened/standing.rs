@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use callgate_layout::Code;
-use callgate_layout::control::FaceState;
-use callgate_layout::envelope::Face;
+use callgate_layout::control::Availability;
+use callgate_layout::envelope::CallKind;
 
 use crate::error::{Error, Result};
 use crate::link::Link;
@@ -37,8 +37,8 @@ pub(crate) struct Standing {
     pub(super) owner: Option<String>,
     /// Which of the gate's lives this is; 0 while nobody provides it.
     pub(super) generation: u64,
-    pub(super) function: FaceState,
-    pub(super) action: FaceState,
+    pub(super) function: Availability,
+    pub(super) action: Availability,
     pub(super) way: Option<Way>,
     /// Why it cannot be called, where the broker or the end of the session says so.
     pub(super) refused: Option<Error>,
@@ -51,8 +51,8 @@ impl Standing {
         Standing {
             owner: None,
             generation: 0,
-            function: FaceState::Absent,
-            action: FaceState::Absent,
+            function: Availability::Absent,
+            action: Availability::Absent,
             way: None,
             refused: None,
             is_closed: false,
@@ -60,56 +60,56 @@ impl Standing {
     }
 
     pub(super) fn is_mismatch(&self) -> bool {
-        let good = [&FaceState::Absent, &FaceState::Ready];
+        let good = [&Availability::Absent, &Availability::Ready];
         [&self.function, &self.action]
             .into_iter()
-            .any(|face| !good.contains(&face))
+            .any(|kind| !good.contains(&kind))
     }
 
     pub(crate) fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
 
-    pub(crate) fn has(&self, face: Face) -> bool {
-        *self.face(face) != FaceState::Absent
+    pub(crate) fn has(&self, kind: CallKind) -> bool {
+        *self.kind(kind) != Availability::Absent
     }
 
-    fn face(&self, face: Face) -> &FaceState {
-        match face {
-            Face::Function => &self.function,
-            Face::Action => &self.action,
+    fn kind(&self, kind: CallKind) -> &Availability {
+        match kind {
+            CallKind::Function => &self.function,
+            CallKind::Action => &self.action,
         }
     }
 
-    /// The way that a call of this face takes.
+    /// The way that a call of this kind takes.
     #[inline]
-    pub(crate) fn way(&self, face: Face, gate: &Arc<str>) -> Result<&Way> {
-        match (self.face(face), &self.way) {
-            (FaceState::Ready, Some(way)) => Ok(way),
-            (state, _) => Err(self.error(state, name(face), gate)),
+    pub(crate) fn way(&self, kind: CallKind, gate: &Arc<str>) -> Result<&Way> {
+        match (self.kind(kind), &self.way) {
+            (Availability::Ready, Some(way)) => Ok(way),
+            (state, _) => Err(self.error(state, name(kind), gate)),
         }
     }
 
     #[cold]
-    pub(super) fn error(&self, state: &FaceState, what: &str, gate: &Arc<str>) -> Error {
+    pub(super) fn error(&self, state: &Availability, what: &str, gate: &Arc<str>) -> Error {
         if let Some(refused) = &self.refused {
             return refused.clone().at_gate(gate.clone());
         }
         let owner = self.owner.as_deref().unwrap_or("nobody");
         let error = match state {
             _ if self.is_closed => Error::new(Code::Closed, "this plugin has closed"),
-            FaceState::Absent | FaceState::Ready => {
+            Availability::Absent | Availability::Ready => {
                 let text = match &self.owner {
                     Some(owner) => format!("plugin {owner} provides no {what} here"),
                     None => "nobody provides the gate now".to_owned(),
                 };
                 Error::new(Code::NotReady, text)
             }
-            FaceState::LengthMismatch { signature } => Error::new(
+            Availability::LengthMismatch { signature } => Error::new(
                 Code::LengthMismatch,
                 format!("plugin {owner} provides {signature}, with another number of parameters"),
             ),
-            FaceState::TypeMismatch { signature } => Error::new(
+            Availability::TypeMismatch { signature } => Error::new(
                 Code::TypeMismatch,
                 format!(
                     "plugin {owner} provides {signature}, which differs in types, field names or their order"
@@ -120,9 +120,9 @@ impl Standing {
     }
 }
 
-fn name(face: Face) -> &'static str {
-    match face {
-        Face::Function => "function",
-        Face::Action => "action",
+fn name(kind: CallKind) -> &'static str {
+    match kind {
+        CallKind::Function => "function",
+        CallKind::Action => "action",
     }
 }

@@ -1,12 +1,12 @@
 use super::*;
 use std::time::Duration;
 
-fn state(function: FaceState) -> GateState {
+fn state(function: Availability) -> GateState {
     GateState {
         owner: Some("A".to_owned()),
         generation: 1,
         function,
-        action: FaceState::Absent,
+        action: Availability::Absent,
         route: None,
     }
 }
@@ -16,13 +16,13 @@ fn state(function: FaceState) -> GateState {
 #[test]
 fn a_ready_gate_without_a_link_is_waited_for() {
     let opened = Opened::new("A.B".into());
-    opened.stand(state(FaceState::Ready), None);
+    opened.stand(state(Availability::Ready), None);
     let start = Instant::now();
     let error = opened.wait_ready(start + Duration::from_millis(20));
     assert_eq!(error.map_err(|error| error.code()), Err(Code::NotReady));
     assert!(start.elapsed() >= Duration::from_millis(20));
     let signature = String::new();
-    opened.stand(state(FaceState::TypeMismatch { signature }), None);
+    opened.stand(state(Availability::TypeMismatch { signature }), None);
     let error = opened.wait_ready(Instant::now() + Duration::from_secs(60));
     assert_eq!(error.map_err(|error| error.code()), Err(Code::TypeMismatch));
 }
@@ -41,7 +41,7 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
         code(opened.wait_ready(soon()).map(drop)),
         Err(Code::Protocol)
     );
-    opened.stand(state(FaceState::Absent), None);
+    opened.stand(state(Availability::Absent), None);
     assert_eq!(
         code(opened.wait_ready(soon()).map(drop)),
         Err(Code::NotReady)
@@ -57,12 +57,12 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
 #[test]
 fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     let opened = Opened::new("A.B".into());
-    opened.stand(state(FaceState::Absent), None);
+    opened.stand(state(Availability::Absent), None);
     opened.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
     let waited = opened.wait_ready(Instant::now() + Duration::from_secs(60));
     assert_eq!(waited.map_err(|error| error.code()), Err(Code::BrokerGone));
     let standing = opened.standing();
-    let called = standing.way(Face::Function, opened.gate());
+    let called = standing.way(CallKind::Function, opened.gate());
     assert_eq!(
         called.map(drop).map_err(|error| error.code()),
         Err(Code::BrokerGone)
@@ -70,14 +70,14 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     drop(standing);
     let other = Opened::new("A.C".into());
     let signature = String::new();
-    other.stand(state(FaceState::TypeMismatch { signature }), None);
+    other.stand(state(Availability::TypeMismatch { signature }), None);
     other.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
     assert_eq!(other.standing().owner(), Some("A"), "it is there as before");
     // A plugin that closes says that, whatever comes later.
     opened.close(&Error::new(Code::Closed, "this plugin has closed"));
     opened.session_ended(&Error::new(Code::BrokerGone, "its socket closed"));
     let standing = opened.standing();
-    let called = standing.way(Face::Function, opened.gate());
+    let called = standing.way(CallKind::Function, opened.gate());
     assert_eq!(
         called.map(drop).map_err(|error| error.code()),
         Err(Code::Closed)

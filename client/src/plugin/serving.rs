@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::control::ToBroker;
-use callgate_layout::envelope::Face;
+use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Signature};
 
 use super::{Plugin, check_gate, shape, spawn};
@@ -20,7 +20,7 @@ impl Plugin {
     pub(super) fn offer(
         &self,
         gate: &str,
-        face: Face,
+        kind: CallKind,
         signature: &Signature,
         handler: Arc<dyn ErasedHandler>,
     ) -> Result<Provider> {
@@ -33,12 +33,12 @@ impl Plugin {
         let (token, record) = self
             .bus
             .served
-            .insert(&name, face, shape.fingerprint, handler)?;
+            .insert(&name, kind, shape.fingerprint, handler)?;
         let gate = gate.to_owned();
         let answer = self.bus.request(|request| ToBroker::Provide {
             request,
             gate,
-            face,
+            kind,
             shape,
             record,
         });
@@ -46,19 +46,19 @@ impl Plugin {
             Ok(_) => Ok(Provider {
                 bus: self.bus.clone(),
                 gate: name,
-                face,
+                kind,
                 token,
                 keep: false,
             }),
             Err(error) => {
-                let _gone = self.bus.served.remove(&name, face, token);
+                let _gone = self.bus.served.remove(&name, kind, token);
                 if error.code() == Code::Timeout {
                     // The broker may register it yet.
                     let (request, gate) = (self.bus.next_number(), name.to_string());
                     let _ = self.bus.send(&ToBroker::Withdraw {
                         request,
                         gate,
-                        face,
+                        kind,
                     });
                 }
                 Err(error.at_gate(name))

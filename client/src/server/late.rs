@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::handler::ReplyBuffer;
 use crate::link::Link;
 
-/// An answer that waits for room in this side's payload area.
+/// An answer that waits for room in this side's payload blocks.
 pub(super) struct Late {
     pub(super) ticket: Ticket,
     pub(super) ok: bool,
@@ -43,7 +43,7 @@ impl Server {
     /// Publishes the late answers for which there is room now, in order, and an error for each
     /// whose time is up. Also takes back what the peer has released.
     pub(crate) fn settle(&mut self) {
-        if self.in_area == 0 && self.late.is_empty() {
+        if self.in_blocks == 0 && self.late.is_empty() {
             return;
         }
         self.link.sweep();
@@ -61,7 +61,7 @@ impl Server {
             }
             if now >= late.deadline {
                 let error = Error::new(Code::Overloaded, "no room came free before the deadline");
-                self.publish_no_room(late.ticket, &error);
+                self.publish_no_space(late.ticket, &error);
                 continue;
             }
             self.late.push_back(late);
@@ -90,7 +90,7 @@ impl Server {
         }
         for late in self.take_late() {
             let error = Error::new(Code::ProviderGone, "the plugin has closed");
-            self.publish_no_room(late.ticket, &error);
+            self.publish_no_space(late.ticket, &error);
         }
     }
 

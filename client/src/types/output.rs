@@ -31,7 +31,7 @@ enum Place<'w> {
     /// says, a large piece ends it.
     Memory(&'w mut Buffer, Option<&'w Link>, usize),
     /// Memory of a fixed size, in which the archive travels.
-    Room(&'w mut [u8]),
+    Space(&'w mut [u8]),
     /// Nowhere: it is only counted, in how many pieces.
     Nowhere(usize),
 }
@@ -71,7 +71,7 @@ impl<'w> Output<'w> {
     /// Into memory of a fixed size.
     pub(crate) fn room(room: &'w mut [u8]) -> Output<'w> {
         let most = room.len();
-        Output::new(Place::Room(room), most)
+        Output::new(Place::Space(room), most)
     }
 
     /// Nowhere: only its length is wanted. Fails with [`Failed::SmallPieces`] where a value is
@@ -121,7 +121,7 @@ impl<'w> Output<'w> {
                 }
                 buffer.extend(bytes)?;
             }
-            Place::Room(room) => room[self.len..end].copy_from_slice(bytes),
+            Place::Space(room) => room[self.len..end].copy_from_slice(bytes),
             Place::Nowhere(pieces) => {
                 *pieces += 1;
                 if *pieces >= PIECES && end / *pieces < LARGE_PIECE {

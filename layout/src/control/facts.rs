@@ -5,7 +5,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-/// What a gate's one face takes and gives, as far as the broker compares it.
+/// What a gate's one half takes and gives, as far as the broker compares it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Number of parameters.
@@ -73,9 +73,9 @@ impl LinkEnd {
     }
 }
 
-/// How one face of a gate stands to a plugin that opened it.
+/// How one half of a gate stands to a plugin that opened it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-pub enum FaceState {
+pub enum Availability {
     /// Nobody provides it.
     Absent,
     /// It can be called.
@@ -110,10 +110,10 @@ pub struct GateState {
     /// provides it.
     pub generation: u64,
     /// The half that gives results.
-    pub function: FaceState,
+    pub function: Availability,
     /// The half that gives none.
-    pub action: FaceState,
-    /// The way there, if at least one face is ready.
+    pub action: Availability,
+    /// The way there, if at least one half is ready.
     pub route: Option<Route>,
 }
 
@@ -128,7 +128,7 @@ pub struct Failure {
 
 /// How much of everything a plugin may have.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PluginLimits {
     /// Gates that it provides.
     pub gates: u32,
     /// Gates that it has open.

@@ -5,7 +5,7 @@ fn provide() -> ToBroker {
     ToBroker::Provide {
         request: 7,
         gate: "Rack.Filter".into(),
-        face: Face::Function,
+        kind: CallKind::Function,
         shape: Shape {
             params: 2,
             fingerprint: 1 << 99,

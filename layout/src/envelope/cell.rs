@@ -4,8 +4,8 @@ use rkyv::rancor::{self, Strategy};
 use rkyv::ser::writer::Buffer;
 
 use super::claim::{ArchivedChainClaim, CallClaim, ChainClaim, ReplyClaim};
-use super::{Call, Chain, ExtentPlace, Face, Place, Reply, Violation};
-use crate::area::Region;
+use super::{Call, CallKind, Chain, ExtentPlace, Place, Reply, Violation};
+use crate::blocks::Region;
 use crate::geometry::{CELL_LEN, CHAIN_LEN, ENVELOPE_LEN, Geometry, INLINE_LEN, LINE_LEN};
 use crate::view::{ReadView, WriteView};
 
@@ -65,7 +65,7 @@ impl Cell {
     pub(crate) fn used(at: usize, place: Place, length: u32) -> usize {
         match place {
             Place::Inline => at + length as usize,
-            Place::Area { .. } | Place::Extent(_) => at + 8,
+            Place::Blocks { .. } | Place::Extent(_) => at + 8,
         }
     }
 
@@ -79,7 +79,7 @@ impl Cell {
     fn set_place(&mut self, at: usize, place: Place) -> u8 {
         let (number, block, extent) = match place {
             Place::Inline => return 0,
-            Place::Area { block } => (1, block, 0),
+            Place::Blocks { block } => (1, block, 0),
             Place::Extent(place) => (2, place.block, place.extent),
         };
         let word = [block, extent, 0, 0, 0, 0, 0, 0];
@@ -105,9 +105,9 @@ impl Cell {
         };
         match number {
             1 if extent == 0 && Region::outbox(geometry).holds(block, length) => {
-                Ok(Place::Area { block })
+                Ok(Place::Blocks { block })
             }
-            1 => Err(Violation("a payload that lies outside of its area")),
+            1 => Err(Violation("a payload that lies outside of its blocks")),
             2 => Ok(Place::Extent(ExtentPlace { extent, block })),
             _ => Err(Violation("a payload in a place that does not exist")),
         }
@@ -147,7 +147,7 @@ impl Cell {
     #[inline(always)]
     pub(crate) fn set_call(&mut self, call: &Call, sequence: u32) {
         let place = self.set_place(payload_at(call.chain.is_some()), call.place);
-        let mut kind = call.face as u8 | place << 4;
+        let mut kind = call.kind as u8 | place << 4;
         if let Some(chain) = call.chain {
             self.set_chain(chain);
             kind |= NESTED;
@@ -196,10 +196,10 @@ impl Cell {
         if u32::from(claim.slot) >= geometry.entries() {
             return Err(Violation("a slot beyond the last one"));
         }
-        let face = match claim.kind & 7 {
-            0 => Face::Function,
-            1 => Face::Action,
-            _ => return Err(Violation("a face that no gate has")),
+        let kind = match claim.kind & 7 {
+            0 => CallKind::Function,
+            1 => CallKind::Action,
+            _ => return Err(Violation("a kind that no gate has")),
         };
         let chain = match claim.kind & NESTED {
             0 => None,
@@ -209,7 +209,7 @@ impl Cell {
         Ok(Call {
             gate: claim.gate,
             slot: claim.slot,
-            face,
+            kind,
             place: self.place(at, (claim.kind >> 4, claim.length), geometry)?,
             length: claim.length,
             deadline: claim.deadline,

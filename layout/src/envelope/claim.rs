@@ -17,7 +17,7 @@ pub struct CallClaim {
     pub gate: u16,
     /// The caller's pending call, and so the reply slot.
     pub slot: u8,
-    /// Face (3 bits), whether a [`ChainClaim`] follows (1 bit), and place (4 bits).
+    /// CallKind (3 bits), whether a [`ChainClaim`] follows (1 bit), and place (4 bits).
     pub kind: u8,
     /// Bytes of payload.
     pub length: u32,
@@ -45,7 +45,7 @@ pub struct ReplyClaim {
     pub state: u32,
     /// 0: a result; 1: an error record.
     pub status: u8,
-    /// 0: inline; 1: in the area; 2: in an extent.
+    /// 0: inline; 1: in the outbox's blocks; 2: in an extent.
     pub place: u8,
     /// Zero.
     pub zero: u16,

@@ -10,20 +10,20 @@ use proptest::strategy::Strategy as _;
 const G: Geometry = Geometry::DEFAULT;
 
 fn places() -> impl proptest::strategy::Strategy<Value = (Place, u32)> {
-    let area = (0u8..64).prop_flat_map(|block| {
+    let blocks = (0u8..64).prop_flat_map(|block| {
         (
-            Just(Place::Area { block }),
+            Just(Place::Blocks { block }),
             0..=(65536 - u32::from(block) * 1024),
         )
     });
     prop_oneof![
         (0u32..=112).prop_map(|length| (Place::Inline, length)),
-        area
+        blocks
     ]
 }
 
 fn calls() -> impl proptest::strategy::Strategy<Value = Call> {
-    let faces = prop_oneof![Just(Face::Function), Just(Face::Action)];
+    let kinds = prop_oneof![Just(CallKind::Function), Just(CallKind::Action)];
     let chain = proptest::option::of((any::<u64>(), any::<u8>()));
     let chain = chain.prop_map(|chain| {
         chain.map(|(id, depth)| Chain {
@@ -31,11 +31,11 @@ fn calls() -> impl proptest::strategy::Strategy<Value = Call> {
             depth,
         })
     });
-    (any::<u16>(), 0u8..64, faces, places(), any::<u32>(), chain).prop_map(
-        |(gate, slot, face, (place, length), deadline, chain)| Call {
+    (any::<u16>(), 0u8..64, kinds, places(), any::<u32>(), chain).prop_map(
+        |(gate, slot, kind, (place, length), deadline, chain)| Call {
             gate,
             slot,
-            face,
+            kind,
             place,
             length: match (place, chain) {
                 (Place::Inline, Some(_)) => length.min((INLINE_LEN - CHAIN_LEN) as u32),
@@ -107,7 +107,7 @@ proptest! {
 fn in_bounds(place: Place, length: u32) -> Result<(), TestCaseError> {
     match place {
         Place::Inline => prop_assert!(length as usize <= INLINE_LEN),
-        Place::Area { block } => {
+        Place::Blocks { block } => {
             prop_assert!(usize::from(block) * 1024 + length as usize <= 65536);
         }
         Place::Extent(place) => {
@@ -124,7 +124,7 @@ fn a_reply_reads_as_written() {
     for (ok, place, length) in [
         (true, Place::Inline, 0),
         (false, Place::Inline, 112),
-        (true, Place::Area { block: 3 }, 5000),
+        (true, Place::Blocks { block: 3 }, 5000),
     ] {
         let reply = Reply { ok, place, length };
         let mut cell = Cell::default();

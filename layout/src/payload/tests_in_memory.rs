@@ -65,6 +65,6 @@ fn rooms_do_not_overlap_and_come_back() {
     let all = extent.take(extent.len()).unwrap();
     assert!(extent.take(1).is_none());
     drop(all);
-    let rooms: Vec<Room> = std::iter::from_fn(|| extent.take(1)).collect();
+    let rooms: Vec<Space> = std::iter::from_fn(|| extent.take(1)).collect();
     assert_eq!(rooms.len(), 64);
 }

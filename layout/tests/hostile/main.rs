@@ -15,16 +15,16 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use callgate_layout::area::{self, Area, Region};
-use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
-use callgate_layout::geometry::{AREA_BLOCKS, CELL_LEN, INLINE_LEN, MARKS_LEN};
-use callgate_layout::parking::{self, DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::blocks::{self, Blocks, Region};
+use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
+use callgate_layout::geometry::{BLOCKS, CELL_LEN, FLAGS_LEN, INLINE_LEN};
+use callgate_layout::pages::{self, DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use callgate_layout::view::{ReadView, WriteView};
-use callgate_layout::{Geometry, clock, marks, slot};
+use callgate_layout::{Geometry, clock, flags, slot};
 use proptest::prelude::*;
 
 use outbox::{Outbox, read_all, read_payload, read_slots};
@@ -42,7 +42,7 @@ const WORDS: [u32; 17] = [
     63,
     64,
     INLINE_LEN as u32 + 1,
-    // One more than fits behind the block of an honest call, and the whole area.
+    // One more than fits behind the block of an honest call, and all blocks.
     489,
     512,
     0x0101_0101,
@@ -64,7 +64,7 @@ fn one_wrong_word_does_no_harm() {
         }
         outbox.write(at, &honest[at..at + 4]);
     }
-    // Kind, face, status and place are single bytes: all their values.
+    // Kind, status and place are single bytes: all their values.
     for at in (0..4 * CELL_LEN).filter(|at| at % CELL_LEN < 24) {
         for byte in 0..=255 {
             outbox.write(at, &[byte]);
@@ -79,7 +79,7 @@ fn one_wrong_word_does_no_harm() {
 fn one_wrong_word_does_no_harm_in_a_large_outbox() {
     let geometry = Geometry::DEFAULT;
     let outbox = Outbox::honest(geometry);
-    let marks = 2 * 64 * CELL_LEN;
+    let flags = 2 * 64 * CELL_LEN;
     for cell in [0, 1, 63, 64, 65, 127] {
         for at in (0..24).step_by(4).map(|at| cell * CELL_LEN + at) {
             let mut honest = [0; 4];
@@ -91,7 +91,7 @@ fn one_wrong_word_does_no_harm_in_a_large_outbox() {
             outbox.write(at, &honest);
         }
     }
-    for at in [marks, marks + 4, marks + 63 * MARKS_LEN + 4] {
+    for at in [flags, flags + 4, flags + 63 * FLAGS_LEN + 4] {
         outbox.write(at, &[255; 4]);
         read_all(&outbox.inbox, geometry);
     }
@@ -166,7 +166,7 @@ fn scribble(outbox: &Outbox, hints: &Hints, mut seed: u64) {
                 outbox.write(sequence as usize % 2 * CELL_LEN, &entry);
             }
             _ => {
-                // A slot says that some call of late was answered, in the area.
+                // A slot says that some call of late was answered, in the outbox's blocks.
                 let slot = (dice >> 8) as usize & 1;
                 let mut reply = [0; 24];
                 reply[..4].copy_from_slice(&((dice >> 16) as u32 & 7).to_le_bytes());
@@ -238,14 +238,14 @@ fn words_that_change_while_they_are_read_do_no_harm() {
 fn a_slot_has_one_holder_whatever_the_provider_answers() {
     let outbox = Outbox::honest(SMALL);
     let pending = Pending::new(SMALL);
-    let area = Area::new(Region::outbox(SMALL));
+    let blocks = Blocks::new(Region::outbox(SMALL));
     let held: [AtomicBool; 2] = Default::default();
-    let runs: [std::sync::Mutex<Option<area::Run>>; 2] = Default::default();
+    let runs: [std::sync::Mutex<Option<blocks::Run>>; 2] = Default::default();
     let is_answered =
         |ticket: Ticket| slot::state(&outbox.inbox, SMALL, ticket.slot) == ticket.generation & 7;
     let give_back = |slot: u8| {
         let run = runs[usize::from(slot)].lock().unwrap().take();
-        area.free(run.expect("a slot that was swept twice"));
+        blocks.free(run.expect("a slot that was swept twice"));
         assert!(held[usize::from(slot)].swap(false, Ordering::SeqCst));
     };
     let sweeper = std::sync::Mutex::new(());
@@ -259,7 +259,7 @@ fn a_slot_has_one_holder_whatever_the_provider_answers() {
             };
             let place = usize::from(ticket.slot);
             assert!(!held[place].swap(true, Ordering::SeqCst));
-            let run = area.allocate(100).expect("blocks that did not come back");
+            let run = blocks.allocate(100).expect("blocks that did not come back");
             *runs[place].lock().unwrap() = Some(run);
             if round % 3 == 0 {
                 give_back(ticket.slot);
@@ -277,7 +277,7 @@ fn a_slot_has_one_holder_whatever_the_provider_answers() {
     });
     pending.sweep(|_| true, give_back);
     assert_eq!(pending.in_flight(), 0);
-    assert_eq!(area.taken(), 0);
+    assert_eq!(blocks.taken(), 0);
 }
 
 /// Pages that say anything: what is read of them is one of few things, and nobody sleeps past
@@ -289,8 +289,8 @@ fn pages_of_nonsense_do_no_harm() {
     for word in WORDS {
         for at in [0, 64, 68, 72, 76, 80, 84] {
             status.write(at, &word.to_le_bytes());
-            let _ = parking::activity(&status.inbox);
-            let _ = parking::counters(&status.inbox);
+            let _ = pages::activity(&status.inbox);
+            let _ = pages::counters(&status.inbox);
         }
         bell.write(0, &word.to_le_bytes());
         let seen = doorbell.value();

@@ -23,21 +23,21 @@ impl Outbox {
     pub(super) fn honest(geometry: Geometry) -> Outbox {
         let outbox = Outbox::new(geometry.total_len());
         let view = outbox.writer();
-        let (ring, area) = (
+        let (ring, blocks) = (
             RingWriter::new(geometry),
-            Area::new(Region::outbox(geometry)),
+            Blocks::new(Region::outbox(geometry)),
         );
         for slot in 0..geometry.entries() as u8 {
-            let run = area.allocate(20).unwrap();
-            area::write(&view, Region::outbox(geometry), run, &[slot; 20]);
+            let run = blocks.allocate(20).unwrap();
+            blocks::write(&view, Region::outbox(geometry), run, &[slot; 20]);
             let place = match slot % 2 {
                 0 => Place::Inline,
-                _ => Place::Area { block: run.first() },
+                _ => Place::Blocks { block: run.first() },
             };
             let call = Call {
                 gate: 0,
                 slot,
-                face: Face::Function,
+                kind: CallKind::Function,
                 place,
                 length: 20,
                 deadline: 0,
@@ -50,7 +50,7 @@ impl Outbox {
                 length: 20,
             };
             slot::publish(&view, geometry, slot, 1, &reply, &mut Cell::default());
-            marks::release(&view, geometry, slot, 1);
+            flags::release(&view, geometry, slot, 1);
         }
         outbox
     }
@@ -70,10 +70,10 @@ pub(super) fn read_payload(inbox: &ReadView, geometry: Geometry, place: Place, l
     let length = length as usize;
     match place {
         Place::Inline => assert!(length <= INLINE_LEN),
-        Place::Area { block } => {
-            assert!(usize::from(block) * geometry.block_len() + length <= geometry.area_len());
-            assert!(usize::from(block) <= AREA_BLOCKS);
-            area::read(inbox, Region::outbox(geometry), block, &mut vec![0; length]);
+        Place::Blocks { block } => {
+            assert!(usize::from(block) * geometry.block_len() + length <= geometry.blocks_len());
+            assert!(usize::from(block) <= BLOCKS);
+            blocks::read(inbox, Region::outbox(geometry), block, &mut vec![0; length]);
         }
         // Only a claim until it is held against the extent that it names.
         Place::Extent(place) => {
@@ -112,8 +112,8 @@ pub(super) fn read_slots(inbox: &ReadView, geometry: Geometry) {
         if let Ok(reply) = slot::read(inbox, geometry, slot, &mut cell) {
             read_payload(inbox, geometry, reply.place, reply.length);
         }
-        let _ = marks::waiter(inbox, geometry, slot);
-        let _ = marks::is_released(inbox, geometry, slot, state);
+        let _ = flags::waiter(inbox, geometry, slot);
+        let _ = flags::is_released(inbox, geometry, slot, state);
     }
 }
 

@@ -4,15 +4,15 @@ mod provider;
 
 use std::sync::Arc;
 
-use callgate_layout::area::{self, Area, Region, Run};
 use callgate_layout::bells::{Bells, Sleeper};
-use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
-use callgate_layout::marks::Waiter;
-use callgate_layout::parking::{self, Activity, Doorbell, Status};
+use callgate_layout::blocks::{self, Blocks, Region, Run};
+use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
+use callgate_layout::flags::Waiter;
+use callgate_layout::pages::{self, Activity, Doorbell, Status};
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::view::{ReadView, Use, WriteView};
-use callgate_layout::{Geometry, marks, slot};
+use callgate_layout::{Geometry, flags, slot};
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Condvar, Mutex};
 
@@ -40,21 +40,21 @@ pub(crate) enum Without {
     ThePoint,
 }
 
-/// A small geometry: one block of the area holds one word.
+/// A small geometry: one block of the outbox holds one word.
 pub(crate) fn geometry(entries: u32) -> Geometry {
     Geometry::new(entries, 512).unwrap()
 }
 
-/// An outbox by the byte tables in `geometry`, `envelope` and `marks`.
+/// An outbox by the byte tables in `geometry`, `envelope` and `flags`.
 fn outbox(geometry: Geometry) -> WriteView {
     use std::iter::{once, repeat_n};
     let cells = |first| once(first).chain(repeat_n(Use::Data, 15));
     let entries = geometry.entries() as usize;
     let ring = (0..entries).flat_map(|_| cells(Use::Wide));
     let replies = (0..entries).flat_map(|_| cells(Use::Narrow));
-    let marks = (0..entries).flat_map(|_| once(Use::Narrow).chain(repeat_n(Use::Data, 7)));
-    let area = repeat_n(Use::Data, geometry.area_len() / 8);
-    let outbox = WriteView::heap(ring.chain(replies).chain(marks).chain(area));
+    let flags = (0..entries).flat_map(|_| once(Use::Narrow).chain(repeat_n(Use::Data, 7)));
+    let blocks = repeat_n(Use::Data, geometry.blocks_len() / 8);
+    let outbox = WriteView::heap(ring.chain(replies).chain(flags).chain(blocks));
     assert_eq!(outbox.as_read().len(), geometry.total_len());
     outbox
 }
@@ -110,13 +110,13 @@ pub(crate) const GONE: u32 = 1;
 pub(crate) struct Link {
     pub(crate) geometry: Geometry,
     pub(crate) without: Without,
-    /// The caller's outbox: ring, marks and requests.
+    /// The caller's outbox: ring, flags and requests.
     pub(crate) calls: WriteView,
     /// The provider's outbox: reply slots and replies.
     pub(crate) replies: WriteView,
     pub(crate) ring: RingWriter,
     pub(crate) pending: Pending,
-    pub(crate) requests: Area,
+    pub(crate) requests: Blocks,
     sweeper: Mutex<()>,
     /// The blocks of each pending call's request.
     pub(crate) kept: Mutex<[Option<Run>; 2]>,
@@ -150,7 +150,7 @@ impl Link {
             replies: outbox(geometry),
             ring: RingWriter::new(geometry),
             pending: Pending::new(geometry),
-            requests: Area::new(Region::outbox(geometry)),
+            requests: Blocks::new(Region::outbox(geometry)),
             sweeper: Mutex::new(()),
             kept: Mutex::new([None; 2]),
             status_page: status.as_read().clone(),
@@ -169,13 +169,13 @@ impl Link {
 
     fn callers_fence(&self) {
         if self.without != Without::CallersFence {
-            parking::publish_fence();
+            pages::publish_fence();
         }
     }
 
     pub(crate) fn providers_fence(&self) {
         if self.without != Without::ProvidersFence {
-            parking::publish_fence();
+            pages::publish_fence();
         }
     }
 
@@ -198,10 +198,10 @@ impl Link {
         self.publish_at(ticket, Place::Inline, &mut cell);
     }
 
-    /// Publishes a call with one word of payload in the area, if there is room.
+    /// Publishes a call with one word of payload in the outbox's blocks, if there is room.
     pub(crate) fn publish_in_area(&self, ticket: Ticket, value: u64) {
         let run = self.requests.allocate(8).unwrap();
-        area::write(
+        blocks::write(
             &self.calls,
             Region::outbox(self.geometry),
             run,
@@ -209,14 +209,14 @@ impl Link {
         );
         self.kept.lock().unwrap()[usize::from(ticket.slot)] = Some(run);
         let block = run.first();
-        self.publish_at(ticket, Place::Area { block }, &mut Cell::default());
+        self.publish_at(ticket, Place::Blocks { block }, &mut Cell::default());
     }
 
     fn publish_at(&self, ticket: Ticket, place: Place, cell: &mut Cell) {
         let call = Call {
             gate: 0,
             slot: ticket.slot,
-            face: Face::Function,
+            kind: CallKind::Function,
             place,
             length: 8,
             deadline: 0,
@@ -229,7 +229,7 @@ impl Link {
     /// Wakes the provider if it is parked, after something was published for it.
     pub(crate) fn wake_provider(&self) -> Activity {
         self.callers_fence();
-        let activity = parking::activity(&self.status_page);
+        let activity = pages::activity(&self.status_page);
         if activity == Activity::Parked {
             self.bell.touch();
             self.bell_queue.wake();
@@ -262,7 +262,7 @@ impl Link {
 
     /// Waits for the answer asleep; false when the link is gone without one.
     pub(crate) fn park(&self, ticket: Ticket) -> bool {
-        marks::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Reply);
+        flags::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Reply);
         self.callers_fence();
         let is_answered = loop {
             let seen = slot::state(self.replies.as_read(), self.geometry, ticket.slot);
@@ -277,7 +277,7 @@ impl Link {
                     && self.state.load(Ordering::Relaxed) == LIVE
             });
         };
-        marks::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Nobody);
+        flags::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Nobody);
         is_answered
     }
 
@@ -313,13 +313,13 @@ impl Link {
     }
 
     pub(crate) fn release(&self, ticket: Ticket) {
-        marks::release(&self.calls, self.geometry, ticket.slot, ticket.generation);
+        flags::release(&self.calls, self.geometry, ticket.slot, ticket.generation);
     }
 
     /// Gives up, as the client does after a deadline.
     pub(crate) fn abandon(&self, ticket: Ticket) {
         self.release(ticket);
-        marks::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Reply);
+        flags::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Reply);
         self.callers_fence();
         self.pending.abandon(ticket);
         self.wake_provider();
@@ -336,7 +336,7 @@ impl Link {
         self.pending.sweep(
             |ticket| self.is_answered(ticket),
             |slot| {
-                marks::set_waiter(&self.calls, self.geometry, slot, Waiter::Nobody);
+                flags::set_waiter(&self.calls, self.geometry, slot, Waiter::Nobody);
                 self.free_request(slot);
             },
         );
@@ -359,7 +359,7 @@ fn word(inbox: &ReadView, geometry: Geometry, place: Place, cell: &Cell) -> u64 
     let mut bytes = [0; 8];
     match place {
         Place::Inline => bytes.copy_from_slice(&cell.inline()[..8]),
-        Place::Area { block } => area::read(inbox, Region::outbox(geometry), block, &mut bytes),
+        Place::Blocks { block } => blocks::read(inbox, Region::outbox(geometry), block, &mut bytes),
         Place::Extent(_) => panic!("the models have no extents"),
     }
     u64::from_ne_bytes(bytes)

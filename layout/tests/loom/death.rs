@@ -1,6 +1,6 @@
 //! A provider that dies, and a reply that it published just before.
 
-use callgate_layout::parking::Activity;
+use callgate_layout::pages::Activity;
 use callgate_layout::pending::Ticket;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use callgate_layout::parking::Activity;
+use callgate_layout::pages::Activity;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 

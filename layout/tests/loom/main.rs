@@ -18,18 +18,18 @@
 //! that run ahead of earlier loads and stores in a way that no order of the threads explains.
 //! The payload watch makes up for much of the latter, because it asks for an order and not for
 //! a value. Some orders are stronger than the models can tell, because a fence stands beside
-//! them: the release in `Pending::abandon` and in `Status::close`. ROOM-OR-WAITER (client,
+//! them: the release in `Pending::abandon` and in `Status::close`. FREED-OR-WAITER (client,
 //! `room.rs`) rests on sequentially consistent accesses; its model has fences in their place.
 
 #![cfg(callgate_loom)]
 #![allow(clippy::unwrap_used)]
 
-mod area;
 mod bench;
+mod blocks;
 mod death;
 mod doorbell;
 mod release;
 mod ring;
-mod room;
 mod turns;
 mod waiter;
+mod waiters;

@@ -1,4 +1,4 @@
-//! Replies in the area: when their blocks come back, and what becomes of calls given up.
+//! Replies in the outbox's blocks: when their blocks come back, and what becomes of calls given up.
 
 use callgate_layout::pending::Ticket;
 use loom::thread;
@@ -25,7 +25,7 @@ fn share_a_block(without: Without) {
         })
         .collect();
     let mut provider = Provider::new(&link);
-    let rest = provider.area.allocate(63 * 8).unwrap();
+    let rest = provider.blocks.allocate(63 * 8).unwrap();
     for _ in 0..2 {
         let call = provider.take();
         while !provider.answer_in_area(call) {
@@ -36,8 +36,8 @@ fn share_a_block(without: Without) {
         caller.join().unwrap();
     }
     assert!(provider.reclaim());
-    provider.area.free(rest);
-    assert_eq!(provider.area.taken(), 0);
+    provider.blocks.free(rest);
+    assert_eq!(provider.blocks.taken(), 0);
 }
 
 /// RELEASED: without release and acquire the provider would write its next reply where the
@@ -72,14 +72,14 @@ fn the_next_call_in_a_slot_gives_the_last_replys_blocks_back() {
             }
         });
         let mut provider = Provider::new(&link);
-        let rest = provider.area.allocate(63 * 8).unwrap();
+        let rest = provider.blocks.allocate(63 * 8).unwrap();
         for _ in 0..2 {
             let call = provider.take();
             assert!(provider.answer_in_area(call));
         }
         caller.join().unwrap();
-        provider.area.free(rest);
-        assert_eq!(provider.area.taken(), 1);
+        provider.blocks.free(rest);
+        assert_eq!(provider.blocks.taken(), 1);
     });
 }
 
@@ -119,7 +119,7 @@ fn give_up(without: Without) {
         }
         link.status.awake();
     }
-    assert_eq!(provider.area.taken(), 0);
+    assert_eq!(provider.blocks.taken(), 0);
     caller.join().unwrap();
     link.sweep();
     assert_eq!(link.pending.in_flight(), 0);

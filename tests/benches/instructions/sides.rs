@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Plugin, Subscriber, View, gate_type};
 use callgate_layout::clock;
-use callgate_layout::envelope::{Call, Cell, Face, Place, Reply};
+use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
 use callgate_layout::ring::RingWriter;
 use callgate_layout::slot;
 use callgate_tests::raw::{Link, Raw};
@@ -238,7 +238,7 @@ impl Calls {
         let call = Call {
             gate,
             slot,
-            face: Face::Function,
+            kind: CallKind::Function,
             place: Place::Inline,
             length: 64,
             deadline: clock::to_tick(clock::now() + PATIENCE.as_nanos() as u64),

@@ -50,7 +50,7 @@ fn more_calls_than_slots_are_overloaded_and_then_all_is_well() {
     }
 }
 
-/// A payload that found the outbox's area full and waited for its blocks, or got those of another
+/// A payload that found the outbox's blocks full and waited for its blocks, or got those of another
 /// call, although there could be an extent for it.
 #[test]
 fn a_full_payload_area_is_no_limit() {
@@ -151,7 +151,7 @@ fn a_sleeping_provider_hears_of_room() {
         .wait_policy(WaitPolicy::Park)
         .connect()
         .unwrap();
-    // Two of them do not fit the area.
+    // Two of them do not fit the outbox's blocks.
     let _kept = provider
         .provide("P.Large", |n: u64| pattern(n, 40_000))
         .unwrap();

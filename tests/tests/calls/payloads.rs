@@ -11,7 +11,7 @@ use callgate_tests::{Bus, programs};
 /// Bytes of the longest archive; a vector's has 8 beside its own.
 const MOST: u32 = MAX_EXTENT_LEN;
 
-/// A byte too few or too many where a payload just fits a cell, a block or the area.
+/// A byte too few or too many where a payload just fits a cell, a block or all blocks.
 #[test]
 fn payloads_of_every_size_pass_both_ways() {
     let bus = Bus::start(programs!());

@@ -28,11 +28,11 @@ pub(crate) fn late_answers_are_dropped_and_give_slots_and_payloads_back(mode: Mo
     }
     expect_lateness(&late, 10, 80, (2, 4));
     for _ in 0..4 {
-        // Three quarters of the area's blocks. They are looked for when a slot is needed.
+        // Three quarters of the outbox's blocks. They are looked for when a slot is needed.
         expect_lateness(&late, 3_000, 16, (2, 4));
         expect_all(&setup.caller);
     }
-    // All blocks of both areas were needed at once; had one been missing, there were an extent.
+    // all blocks of both outboxes were needed at once; had one been missing, there were an extent.
     assert_eq!(granted(&setup.caller), OUTBOXES, "blocks are missing");
 
     let whole = pattern(1, 300_000);

@@ -79,7 +79,7 @@ fn a_caller_may_die_while_its_call_is_handled() {
         bytes
     };
     let _kept = provider.provide("P.Held", handler).unwrap();
-    // Inline, and in blocks of the area.
+    // Inline, and in blocks of the outbox.
     for size in ["16", "5000"] {
         let (state, change) = &*gate;
         *state.lock().unwrap() = (0, false);

@@ -59,7 +59,7 @@ fn a_stopped_provider_goes_on_where_it_was() {
         stop(&provider);
         call_in_vain(&echo, lengths);
         provider.signal(Signal::SIGCONT);
-        // Everything is needed at once: the whole area, and all slots.
+        // Everything is needed at once: all blocks, and all slots.
         let whole = pattern(7, 65_000);
         assert!(echo.invoke((whole.clone(),)).unwrap() == whole);
         thread::scope(|scope| {

@@ -9,7 +9,7 @@ use callgate_tests::random::Random;
 use callgate_tests::raw::{Link, Raw};
 
 use crate::scene::{Scene, is_over};
-use crate::words::{AREA, END, Entry, MARKS, answer, code, scribble};
+use crate::words::{BLOCKS, END, Entry, FLAGS, answer, code, scribble};
 
 fn villain(scene: &Scene, name: &str) -> (Raw, Link, u16) {
     let mut raw = Raw::join(&scene.bus, name);
@@ -22,13 +22,13 @@ fn villain(scene: &Scene, name: &str) -> (Raw, Link, u16) {
 #[test]
 fn a_call_that_cannot_be_closes_the_callers_own_link() {
     let mut scene = Scene::new();
-    let area = 1 << 4;
+    let blocks = 1 << 4;
     type Spoil = fn(&mut Entry);
     let wrong: [(&str, Spoil); 14] = [
         ("the first slot too many", |call| call.slot = 64),
         ("the last slot there can be", |call| call.slot = 255),
-        ("a face too many", |call| call.kind = 2),
-        ("the last face", |call| call.kind = 15),
+        ("a kind too many", |call| call.kind = 2),
+        ("the last kind", |call| call.kind = 15),
         ("a place too many", |call| call.kind = 2 << 4),
         ("the last place", |call| call.kind = 15 << 4),
         ("all bits of a kind", |call| call.kind = 255),
@@ -42,7 +42,7 @@ fn a_call_that_cannot_be_closes_the_callers_own_link() {
         ("a byte too many for the last block", |call| {
             (call.payload[0], call.length) = (63, 1025);
         }),
-        ("more than the area", |call| {
+        ("more than the outbox's blocks", |call| {
             (call.payload[0], call.length) = (0, u32::MAX);
         }),
     ];
@@ -56,7 +56,7 @@ fn a_call_that_cannot_be_closes_the_callers_own_link() {
         );
         let mut call = Entry::add(2, index);
         if number >= 9 {
-            call.kind = area;
+            call.kind = blocks;
         }
         spoil(&mut call);
         call.write(&link);
@@ -80,7 +80,7 @@ fn a_busy_slot_that_is_named_again_closes_the_link() {
         payload: [40_000, 0],
         ..Entry::add(sequence, index)
     };
-    // The first answer takes most of the provider's area and is never released.
+    // The first answer takes most of the provider's blocks and is never released.
     call(1, 0).write(&link);
     assert!(answer(&link, 0, 1).0.ok);
     call(2, 1).write(&link);
@@ -185,7 +185,7 @@ fn nonsense_in_every_word_while_it_is_read_hurts_nobody_else() {
                 while !is_over(start) {
                     // With the best odds the ring is left to the thread above.
                     match odds > 64 {
-                        true => poke(&link.outbox, MARKS + words.below(512) * 8, words.number()),
+                        true => poke(&link.outbox, FLAGS + words.below(512) * 8, words.number()),
                         false => scribble(&link.outbox, &mut words),
                     }
                 }
@@ -194,7 +194,7 @@ fn nonsense_in_every_word_while_it_is_read_hurts_nobody_else() {
                 while !is_over(start) {
                     let at = match payloads.below(2) {
                         0 => payloads.below(64) * 128 + 16 + payloads.below(14) * 8,
-                        _ => AREA + payloads.below((END - AREA) / 8) * 8,
+                        _ => BLOCKS + payloads.below((END - BLOCKS) / 8) * 8,
                     };
                     poke(&link.outbox, at, payloads.number() >> payloads.below(64));
                 }

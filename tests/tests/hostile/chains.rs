@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate_client::{Context, Dispatch, Payload, Plugin};
-use callgate_layout::envelope::{Call, Cell, Chain, Face, Place};
+use callgate_layout::envelope::{Call, CallKind, Cell, Chain, Place};
 use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::{clock, slot};
 use callgate_tests::raw::{Link, Raw};
@@ -47,7 +47,7 @@ impl Flood {
             let call = Call {
                 gate: self.back,
                 slot: slot as u8,
-                face: Face::Function,
+                kind: CallKind::Function,
                 place: Place::Inline,
                 length: 16,
                 deadline: clock::to_tick(clock::now() + 20_000_000_000),

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use callgate_layout::control::{LinkEnd, MAX_RECORD, ToBroker, VERSION, header};
-use callgate_layout::parking::{DOORBELL_LEN, STATUS_LEN};
+use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{fdpass, memfd};
 use callgate_layout::{Code, Geometry};

@@ -2,6 +2,8 @@
 //! that call each other meanwhile: it hurts itself alone.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod blocks;
 mod caller;
 #[cfg(test)]
 mod chains;
@@ -10,7 +12,5 @@ mod control;
 mod logs;
 mod provider;
 mod revoked;
-#[cfg(test)]
-mod rooms;
 mod scene;
 mod words;

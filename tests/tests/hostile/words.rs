@@ -10,8 +10,8 @@ use callgate_tests::random::Random;
 use callgate_tests::raw::Link;
 
 pub(crate) const REPLIES: usize = 8192;
-pub(crate) const MARKS: usize = 16384;
-pub(crate) const AREA: usize = 20480;
+pub(crate) const FLAGS: usize = 16384;
+pub(crate) const BLOCKS: usize = 20480;
 pub(crate) const END: usize = 86016;
 
 /// A call's envelope, to be made wrong.

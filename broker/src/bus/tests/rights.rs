@@ -12,7 +12,7 @@ impl World {
         let provide = ToBroker::Provide {
             request: 3,
             gate: gate.into(),
-            face: Face::Function,
+            kind: CallKind::Function,
             shape,
             record: None,
         };

@@ -1,6 +1,6 @@
 //! Values out of shared memory, beside the same out of a private copy that is checked.
 
-use callgate_layout::area::Region;
+use callgate_layout::blocks::Region;
 use callgate_layout::buffer::Buffer;
 use callgate_layout::payload::{Extent, MIN_EXTENT_LEN};
 use callgate_layout::sys::mapping::Mapping;

@@ -16,8 +16,8 @@ pub(crate) struct Provider {
     reader: RingReader,
     busy: [bool; 4],
     generations: [u32; 4],
-    pub(crate) area: Area,
-    /// Generation and blocks of each reply that lies in the area.
+    pub(crate) blocks: Blocks,
+    /// Generation and blocks of each reply that lies in the outbox's blocks.
     kept: [Option<(u32, Run)>; 4],
 }
 
@@ -28,7 +28,7 @@ impl Provider {
             reader: RingReader::new(link.geometry),
             busy: [false; 4],
             generations: [0; 4],
-            area: Area::new(Region::outbox(link.geometry)),
+            blocks: Blocks::new(Region::outbox(link.geometry)),
             kept: [None; 4],
         }
     }
@@ -46,7 +46,7 @@ impl Provider {
         self.busy[slot] = true;
         self.generations[slot] += 1;
         if let Some((_, run)) = self.kept[slot].take() {
-            self.area.free(run);
+            self.blocks.free(run);
         }
         let value = word(inbox, self.link.geometry, call.place, &cell);
         let ticket = Ticket {
@@ -83,21 +83,21 @@ impl Provider {
         self.publish(call.ticket, Place::Inline, &mut cell);
     }
 
-    /// Answers in the area; false while that has no room.
+    /// Answers in the outbox's blocks; false while that has no room.
     pub(crate) fn answer_in_area(&mut self, call: Taken) -> bool {
         self.reclaim();
-        let Some(run) = self.area.allocate(8) else {
+        let Some(run) = self.blocks.allocate(8) else {
             return false;
         };
         let bytes = (call.value + ANSWER).to_ne_bytes();
-        area::write(
+        blocks::write(
             &self.link.replies,
             Region::outbox(self.link.geometry),
             run,
             &bytes,
         );
         let block = run.first();
-        self.publish(call.ticket, Place::Area { block }, &mut Cell::default());
+        self.publish(call.ticket, Place::Blocks { block }, &mut Cell::default());
         let slot = usize::from(call.ticket.slot);
         self.kept[slot] = Some((call.ticket.generation, run));
         // The caller may have given up before the reply was published.
@@ -123,7 +123,7 @@ impl Provider {
         );
         self.link.answers_queue.wake();
         self.link.providers_fence();
-        match marks::waiter(self.link.calls.as_read(), geometry, ticket.slot) {
+        match flags::waiter(self.link.calls.as_read(), geometry, ticket.slot) {
             Waiter::Nobody => {}
             Waiter::Bell(bell) => self.link.ring_callers(bell),
             Waiter::Reply => self.link.slot_queue.wake(),
@@ -135,9 +135,9 @@ impl Provider {
         let (inbox, geometry) = (self.link.calls.as_read(), self.link.geometry);
         for (slot, kept) in (0..).zip(&mut self.kept) {
             if let Some((_, run)) =
-                kept.take_if(|kept| marks::is_released(inbox, geometry, slot, kept.0))
+                kept.take_if(|kept| flags::is_released(inbox, geometry, slot, kept.0))
             {
-                self.area.free(run);
+                self.blocks.free(run);
             }
         }
         self.kept.iter().all(Option::is_none)

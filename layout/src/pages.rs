@@ -8,7 +8,7 @@
 //!               128 parks u64           how often it parked
 //!               136 calls u64           calls its handlers ran
 //!               144 errors u64          those that failed
-//!              4096 …                   the same by gate: `tally`
+//!              4096 …                   the same by gate: `stats`
 //! ```
 //!
 //! The bell carries no data: it is rung by adding to it, and waited on by its value.
@@ -28,13 +28,13 @@
 
 use crate::atomic::{Ordering, fence};
 use crate::geometry::LINE_LEN;
-use crate::tally;
+use crate::stats;
 use crate::view::{ReadView, WriteView};
 
 /// Bytes of a doorbell page.
 pub const DOORBELL_LEN: usize = 4096;
 /// Bytes of a status page, of which few are ever touched.
-pub const STATUS_LEN: usize = tally::END;
+pub const STATUS_LEN: usize = stats::END;
 
 /// Two cache lines apart from the state: processors fetch lines in pairs, and peers read the
 /// state with every call.
@@ -121,20 +121,20 @@ impl Status {
 
     /// Begins to count a gate anew in one of the page's records.
     pub fn clear_gate(&self, record: u16) {
-        tally::clear(&self.page, record);
+        stats::clear(&self.page, record);
     }
 
     /// Counts a gate's call that begins, and says whether it is to be timed. `together`: while
     /// other threads may count, too.
     #[inline]
     pub fn begin_gate(&self, record: u16, together: bool) -> bool {
-        tally::begin(&self.page, record, together)
+        stats::begin(&self.page, record, together)
     }
 
     /// Counts how such a call ended, if it failed or was timed: whether it failed, and how many
     /// nanoseconds it took.
     pub fn end_gate(&self, record: u16, outcome: (bool, Option<u64>), together: bool) {
-        tally::end(&self.page, record, outcome, together);
+        stats::end(&self.page, record, outcome, together);
     }
 
     /// Has one writer at a time, so a load and a store do; a locked add would cost more.
@@ -145,7 +145,7 @@ impl Status {
 }
 
 /// Orders what this thread published before what it reads next: a peer's activity, or a
-/// caller's marks. The other half of WORK-OR-PARKED and REPLY-OR-WAITER.
+/// caller's flags. The other half of WORK-OR-PARKED and REPLY-OR-WAITER.
 #[inline]
 pub fn publish_fence() {
     fence(Ordering::SeqCst);
@@ -204,7 +204,7 @@ impl Doorbell {
         self.page.add32(0, 1, Ordering::Release);
     }
 
-    /// The value of one of the callers' bells. Acquire, so that the marks that name the bell are
+    /// The value of one of the callers' bells. Acquire, so that the flags that name the bell are
     /// written afterwards.
     pub(crate) fn callers_value(&self, bell: u8) -> u32 {
         let page = self.page.as_read();

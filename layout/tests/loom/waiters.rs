@@ -1,4 +1,4 @@
-//! ROOM-OR-WAITER: waiting for a pending call, as in the client's `room.rs`.
+//! FREED-OR-WAITER: waiting for a pending call, as in the client's `room.rs`.
 
 use std::sync::Arc;
 
@@ -9,15 +9,15 @@ use loom::thread;
 use crate::bench::{Link, Provider, Without, check};
 
 /// The waiters for room on one link. They sleep where those sleep who wait for answers.
-struct Room {
+struct Space {
     link: Arc<Link>,
     waiters: AtomicU32,
     changes: AtomicU32,
 }
 
-impl Room {
-    fn new(link: &Arc<Link>) -> Arc<Room> {
-        Arc::new(Room {
+impl Space {
+    fn new(link: &Arc<Link>) -> Arc<Space> {
+        Arc::new(Space {
             link: link.clone(),
             waiters: AtomicU32::new(0),
             changes: AtomicU32::new(0),
@@ -77,7 +77,7 @@ impl Room {
 /// answer to a call comes that was given up.
 fn two_wait(without: Without) {
     let link = Link::new(1, without);
-    let room = Room::new(&link);
+    let room = Space::new(&link);
     let lost = link.take();
     link.publish(lost, 1);
     link.abandon(lost);

@@ -1,13 +1,13 @@
-//! Which blocks of a payload area are taken: private memory of the area's writer.
+//! Which payload blocks are taken: private memory of the writer of the blocks.
 //!
 //! One bit a block in one word, so that many threads allocate without a lock and nothing needs
 //! repair when one of them is killed: the word dies with the process.
 
 use crate::atomic::{AtomicU64, Ordering};
-use crate::geometry::{AREA_BLOCKS, Geometry};
+use crate::geometry::{BLOCKS, Geometry};
 use crate::view::{ReadView, WriteView};
 
-/// Where the blocks of a payload area lie: in an outbox, or in an extent.
+/// Where payload blocks lie: in an outbox, or in an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Region {
     base: usize,
@@ -15,11 +15,11 @@ pub struct Region {
 }
 
 impl Region {
-    /// The payload area of an outbox.
+    /// The payload blocks of an outbox.
     pub const fn outbox(geometry: Geometry) -> Region {
         Region {
-            base: geometry.area_at(),
-            len: geometry.area_len(),
+            base: geometry.blocks_at(),
+            len: geometry.blocks_len(),
         }
     }
 
@@ -30,7 +30,7 @@ impl Region {
 
     /// Bytes of one block.
     pub const fn block_len(&self) -> usize {
-        self.len / AREA_BLOCKS
+        self.len / BLOCKS
     }
 
     /// Bytes of all blocks.
@@ -54,9 +54,9 @@ impl Region {
     }
 }
 
-/// The free blocks of one payload area.
+/// Which of an outbox's or an extent's blocks are free.
 #[derive(Debug)]
-pub struct Area {
+pub struct Blocks {
     /// A one for each free block.
     free: AtomicU64,
     region: Region,
@@ -80,10 +80,10 @@ impl Run {
     }
 }
 
-impl Area {
-    /// An area of which nothing is taken.
-    pub fn new(region: Region) -> Area {
-        Area {
+impl Blocks {
+    /// Blocks of which nothing is taken.
+    pub fn new(region: Region) -> Blocks {
+        Blocks {
             free: AtomicU64::new(u64::MAX),
             region,
         }
@@ -108,7 +108,7 @@ impl Area {
                 first: first_fit(free, count)?,
                 count,
             };
-            // AREA-FREED, acquire: who freed these blocks is done with reading or writing them.
+            // BLOCKS-FREED, acquire: who freed these blocks is done with reading or writing them.
             match self.free.compare_exchange_weak(
                 free,
                 free & !run.mask(),
@@ -123,7 +123,7 @@ impl Area {
 
     /// Gives a run back. Each run is given back once.
     pub fn free(&self, run: Run) {
-        // AREA-FREED, release; SeqCst for the same reason as in `Pending::free`.
+        // BLOCKS-FREED, release; SeqCst for the same reason as in `Pending::free`.
         let before = self.free.fetch_or(run.mask(), Ordering::SeqCst);
         debug_assert_eq!(before & run.mask(), 0, "a run was freed twice");
     }
@@ -154,7 +154,7 @@ const fn ones(count: u8) -> u64 {
 
 /// The lowest place where `count` ones stand in a row.
 fn first_fit(free: u64, count: u8) -> Option<u8> {
-    if count == 0 || usize::from(count) > AREA_BLOCKS {
+    if count == 0 || usize::from(count) > BLOCKS {
         return None;
     }
     // After the loop a one at `i` says that ones stand at `i .. i + have`.
@@ -184,20 +184,20 @@ mod tests {
 
         #[test]
         fn runs_never_overlap_and_all_come_back(lens in proptest::collection::vec(0usize..70_000, 1..40)) {
-            let area = Area::new(Region::outbox(Geometry::DEFAULT));
+            let blocks = Blocks::new(Region::outbox(Geometry::DEFAULT));
             let mut runs: Vec<Run> = Vec::new();
             for len in lens {
-                match area.allocate(len) {
+                match blocks.allocate(len) {
                     Some(run) => {
                         prop_assert!(runs.iter().all(|r| r.mask() & run.mask() == 0));
                         prop_assert!(usize::from(run.count) * 1024 >= len);
                         runs.push(run);
                     }
-                    None => if let Some(run) = runs.pop() { area.free(run) },
+                    None => if let Some(run) = runs.pop() { blocks.free(run) },
                 }
             }
-            runs.drain(..).for_each(|run| area.free(run));
-            prop_assert_eq!(area.taken(), 0);
+            runs.drain(..).for_each(|run| blocks.free(run));
+            prop_assert_eq!(blocks.taken(), 0);
         }
     }
 }

@@ -35,7 +35,7 @@ const SAMPLE: u64 = 64;
 
 /// What was counted of a gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct GateStats {
     /// Calls that its handlers ran.
     pub calls: u64,
     /// Those of them that failed.
@@ -103,13 +103,13 @@ pub(crate) fn end(
 }
 
 /// Reads a record; `None` where there is none of that number.
-pub fn read(status: &ReadView, record: u16) -> Option<Tally> {
+pub fn read(status: &ReadView, record: u16) -> Option<GateStats> {
     if record >= RECORDS || status.len() < END {
         return None;
     }
     let word = |offset| status.load64(at(record, offset), Ordering::Relaxed);
     let times: [u64; BUCKETS] = core::array::from_fn(|bucket| word(TIMES + 8 * bucket));
-    Some(Tally {
+    Some(GateStats {
         calls: word(CALLS),
         errors: word(ERRORS),
         p50: quantile(&times, 50),
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!((counted.calls, counted.errors), (3, 3));
         for cleared in [6, RECORDS - 1] {
             clear(&page, cleared);
-            assert_eq!(read(page.as_read(), cleared), Some(Tally::default()));
+            assert_eq!(read(page.as_read(), cleared), Some(GateStats::default()));
         }
         assert!(
             [0, 5, 7].map(|other| read(page.as_read(), other)) == [before; 3],

@@ -1,7 +1,7 @@
 //! A caller that keeps its answers: what it gives back is free at once, and nothing else.
 
 use callgate_layout::envelope::{Place, Reply};
-use callgate_layout::{Geometry, clock, marks, slot};
+use callgate_layout::{Geometry, clock, flags, slot};
 use callgate_tests::proc;
 use callgate_tests::raw::{Link, Raw};
 use nix::sys::uio::pread;
@@ -40,13 +40,13 @@ fn expect_starving(link: &Link, expected: u32) {
 
 /// Gives an answer's payload back, as a caller does.
 fn release(link: &Link, slot: u8, generation: u32) {
-    marks::release(&link.outbox, Geometry::DEFAULT, slot, generation);
+    flags::release(&link.outbox, Geometry::DEFAULT, slot, generation);
     link.peer().bell.ring();
 }
 
 fn block(reply: &Reply) -> u8 {
     match reply.place {
-        Place::Area { block } if reply.ok => block,
+        Place::Blocks { block } if reply.ok => block,
         _ => panic!("{reply:?}"),
     }
 }
@@ -62,7 +62,7 @@ fn a_provider_starves_until_its_last_answer_has_found_room() {
     let (reply, _) = answer(&link, 0, 1);
     block(&reply);
     assert_eq!(starving(&link), 0);
-    // Two of these do not fit the area, and nobody here maps an extent.
+    // Two of these do not fit the outbox's blocks, and nobody here maps an extent.
     zeros(&link, gate, (2, 1), 40_000);
     zeros(&link, gate, (3, 2), 40_000);
     expect_starving(&link, 1);

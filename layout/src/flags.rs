@@ -1,4 +1,4 @@
-//! A pending call's marks: two words that the caller writes in its own outbox for the provider.
+//! A pending call's flags: two words that the caller writes in its own outbox for the provider.
 //!
 //! ```text
 //! 0 waiter u32    how the caller is to be woken: 0 not at all, 1 to 63 by that one of its bells
@@ -45,14 +45,14 @@ pub fn set_waiter(outbox: &WriteView, geometry: Geometry, slot: u8, waiter: Wait
         Waiter::Bell(bell) => u32::from(bell),
         Waiter::Reply => ON_REPLY,
     };
-    outbox.store32(geometry.marks_at(slot), word, Ordering::Relaxed);
+    outbox.store32(geometry.flags_at(slot), word, Ordering::Relaxed);
 }
 
 /// How the caller is to be woken. What no caller writes counts as the reply slot's state, which
 /// hurts nobody.
 #[inline]
 pub fn waiter(inbox: &ReadView, geometry: Geometry, slot: u8) -> Waiter {
-    match inbox.load32(geometry.marks_at(slot), Ordering::Relaxed) {
+    match inbox.load32(geometry.flags_at(slot), Ordering::Relaxed) {
         0 => Waiter::Nobody,
         word => named(word).map_or(Waiter::Reply, Waiter::Bell),
     }
@@ -62,7 +62,7 @@ pub fn waiter(inbox: &ReadView, geometry: Geometry, slot: u8) -> Waiter {
 pub fn release(outbox: &WriteView, geometry: Geometry, slot: u8, generation: u32) {
     // RELEASED, release.
     outbox.store32(
-        geometry.marks_at(slot) + RELEASE,
+        geometry.flags_at(slot) + RELEASE,
         generation,
         Ordering::Release,
     );
@@ -71,5 +71,5 @@ pub fn release(outbox: &WriteView, geometry: Geometry, slot: u8, generation: u32
 /// Whether the payload of `generation`'s reply was given back.
 pub fn is_released(inbox: &ReadView, geometry: Geometry, slot: u8, generation: u32) -> bool {
     // RELEASED, acquire.
-    inbox.load32(geometry.marks_at(slot) + RELEASE, Ordering::Acquire) == generation
+    inbox.load32(geometry.flags_at(slot) + RELEASE, Ordering::Acquire) == generation
 }

@@ -6,7 +6,7 @@
 //! what comes back in the chain run on another thread, and the lender goes on when it has its turn
 //! back. A holder that does not wait, because it gave a call up, lends nothing.
 //!
-//! **Sync points.** TURN-OR-WAITER: who ends, lends or waives something stores that, fences, and
+//! **Sync points.** TURN-OR-WAITER: who ends or lends a turn, or cancels a reservation, stores that, fences, and
 //! looks whether anybody waits; who waits counts itself, fences, and looks at the state. At least
 //! one sees the other. What a turn's holder did is seen by the next one: TURN-ENDED from the owner,
 //! TURN-LENT from the lender and back.
@@ -185,7 +185,7 @@ impl Turns {
 
     /// The dispatcher lets go, because it has nothing to do; `true` when somebody is to be told.
     #[must_use]
-    pub fn let_go(&self) -> bool {
+    pub fn release(&self) -> bool {
         self.leave(FREE)
     }
 

@@ -2,9 +2,9 @@
 
 use rkyv::Archive;
 
+use super::context::Context;
 use super::{Handler, Param, Reply};
-use crate::context::Context;
-use crate::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Marks, among the closures' types, those that take the context first.
 #[doc(hidden)]

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use callgate_layout::envelope::{Place, Violation};
 
+use super::context::Context;
+use super::raw::Payload;
 use super::{Handler, ReplyBuffer};
-use crate::buffers::{KEEP, no_memory, probe};
-use crate::context::Context;
+use crate::base::archive;
+use crate::base::buffers::{KEEP, no_memory, probe};
+use crate::base::error::Result;
 use crate::link::Link;
-use crate::raw::Payload;
-use crate::{Result, archive};
 
 /// A handler whose types have been forgotten: archived request in, archived reply out.
 pub(crate) trait ErasedHandler: Send + Sync {

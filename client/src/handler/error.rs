@@ -6,7 +6,7 @@ use core::fmt::Write;
 use callgate_layout::Code;
 use serde_json::{Value, json};
 
-use crate::Error;
+use crate::base::error::{Error, HANDLER_CODE};
 
 /// A handler's own failure: a code of its choice, a message and, if it likes, a JSON context.
 ///
@@ -95,9 +95,6 @@ impl<E: std::error::Error + 'static> From<E> for HandlerError {
         HandlerError::new(Code::HandlerError.as_str(), message)
     }
 }
-
-/// The member of an error's context that bears the handler's own code.
-pub(crate) const HANDLER_CODE: &str = "handler_code";
 
 impl From<HandlerError> for Error {
     fn from(error: HandlerError) -> Error {

@@ -4,13 +4,13 @@ use callgate_layout::Code;
 use callgate_layout::envelope::Cell;
 use callgate_layout::payload::Space;
 
-use crate::archive::{self, MAX_LEN, MAX_LEN_HERE};
-use crate::buffers::{KEEP, Scratch, no_memory};
-use crate::context::Context;
-use crate::error::{Error, Result};
-use crate::extents::too_large;
+use super::context::Context;
+use crate::base::archive::{self, MAX_LEN, MAX_LEN_HERE};
+use crate::base::buffers::{KEEP, Scratch, no_memory};
+use crate::base::error::{Error, Result};
+use crate::base::types::{Failed, GateType};
 use crate::link::Link;
-use crate::types::{Failed, GateType};
+use crate::link::extents::too_large;
 
 /// Space for one archived reply, used again for every call: small ones need no allocation.
 pub(crate) struct ReplyBuffer {
@@ -83,7 +83,7 @@ impl ReplyBuffer {
     #[cold]
     fn put_large<T: GateType>(&mut self, value: &T, link: Option<&Link>) -> Result<()> {
         self.put_elsewhere(value, link).map_err(|why| {
-            self.let_go(None);
+            self.recycle(None);
             // It was the handler that made it, so that ran.
             self.failed(why).maybe_run()
         })
@@ -154,18 +154,18 @@ impl ReplyBuffer {
     #[inline]
     pub(crate) fn clear(&mut self, link: Option<&Link>) {
         if self.inline_length.is_none() {
-            self.let_go(link);
+            self.recycle(link);
         }
         self.inline_length = Some(0);
         self.cell = Cell::default();
     }
 
     #[cold]
-    fn let_go(&mut self, link: Option<&Link>) {
+    fn recycle(&mut self, link: Option<&Link>) {
         // Only a link that is gone leaves room here that was not published.
         self.room = None;
         match link {
-            Some(link) => link.pass_on(&mut self.overflow),
+            Some(link) => link.recycle(&mut self.overflow),
             None if self.overflow.capacity() > KEEP => self.overflow = Scratch::fresh(),
             None => {}
         }

@@ -4,7 +4,7 @@ use callgate_layout::buffer::Buffer;
 use serde_json::json;
 
 use super::*;
-use crate::context::Caller;
+use crate::link::peer::Caller;
 use crate::{Code, Error, SortedMap, gate_type};
 
 #[gate_type]

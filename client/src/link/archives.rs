@@ -4,8 +4,8 @@ use callgate_layout::buffer::Buffer;
 use callgate_layout::payload::Space;
 
 use super::{Held, Link};
-use crate::archive::{self, MAX_LEN};
-use crate::types::{Failed, GateType};
+use crate::base::archive::{self, MAX_LEN};
+use crate::base::types::{Failed, GateType};
 
 impl Link {
     /// Archives a value into a buffer; or says how long its archive will be, where it is to be
@@ -15,7 +15,7 @@ impl Link {
         value: &T,
         buffer: &mut Buffer,
     ) -> Result<Option<usize>, Failed> {
-        match archive::attempt(value, buffer, self) {
+        match archive::attempt(value, buffer, self.pool()) {
             Err(Failed::LargePiece) => {}
             outcome => return outcome.map(|()| None),
         }
@@ -34,42 +34,42 @@ impl Link {
         value: &T,
         buffer: &mut Buffer,
     ) -> Result<(), Failed> {
-        archive::serialize_vec(value, buffer, Some(self), MAX_LEN)
+        archive::serialize_vec(value, buffer, Some(self.pool()), MAX_LEN)
     }
 
-    /// Archives a value into room for it, and says how long it became. Where it fails or panics the
-    /// room is free again.
+    /// Archives a value into space for it, and says how long it became. Where it fails or panics the
+    /// space is free again.
     pub(crate) fn fill<T: GateType>(
         &self,
-        room: Space,
+        space: Space,
         value: &T,
     ) -> Result<(Space, usize), Failed> {
         let mut filling = Filling {
             link: self,
-            room: Some(room),
+            space: Some(space),
         };
         let bytes = filling
-            .room
+            .space
             .as_mut()
             .map_or(&mut [][..], Space::as_mut_slice);
         let length = archive::serialize_in(value, bytes)?;
         filling
-            .room
+            .space
             .take()
-            .map_or(Err(Failed::TooLong), |room| Ok((room, length)))
+            .map_or(Err(Failed::TooLong), |space| Ok((space, length)))
     }
 }
 
 /// Space that is being filled.
 struct Filling<'a> {
     link: &'a Link,
-    room: Option<Space>,
+    space: Option<Space>,
 }
 
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
-        if let Some(room) = self.room.take() {
-            self.link.give_up(Held::Extent(room));
+        if let Some(space) = self.space.take() {
+            self.link.free_unsent(Held::Extent(space));
         }
     }
 }

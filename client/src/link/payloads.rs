@@ -2,18 +2,17 @@
 
 use callgate_layout::blocks::{self, Region, Run};
 use callgate_layout::buffer::{Buffer, OutOfMemory};
-use callgate_layout::control::ToBroker;
 use callgate_layout::envelope::{Place, Violation};
 use callgate_layout::flags;
 use callgate_layout::payload::{Extent, PayloadView, Space};
 use callgate_layout::pending::Ticket;
 
+use super::extents::{self, Found};
+use super::own_memory::ExtentSource;
 use super::{Link, LinkParts};
-use crate::buffers::KEEP;
-use crate::bus::Bus;
-use crate::error::Error;
-use crate::extents::{self, Found};
-use crate::types::{GateType, take_direct};
+use crate::base::buffers::{KEEP, Pool};
+use crate::base::error::Error;
+use crate::base::types::{GateType, take_direct};
 
 /// Bytes of an archive from which on a copy of all of it is avoided where that can be done: a shorter
 /// one costs next to nothing.
@@ -33,7 +32,7 @@ impl Held {
     pub(crate) fn place(&self) -> Place {
         match self {
             Held::Blocks(run) => Place::Blocks { block: run.first() },
-            Held::Extent(room) => Place::Extent(room.place()),
+            Held::Extent(space) => Place::Extent(space.place()),
         }
     }
 }
@@ -50,14 +49,14 @@ impl Link {
     pub(super) fn free(&self, held: Held) {
         match held {
             Held::Blocks(run) => self.blocks.free(run),
-            // Dropping the room frees it.
-            Held::Extent(room) => drop(room),
+            // Dropping the space frees it.
+            Held::Extent(space) => drop(space),
         }
     }
 
-    /// Frees what a call was to take that was not published, and tells who waits for room.
+    /// Frees what a call was to take that was not published, and tells who waits for space.
     #[cold]
-    pub(crate) fn give_up(&self, held: Held) {
+    pub(crate) fn free_unsent(&self, held: Held) {
         self.free(held);
         self.freed();
     }
@@ -100,26 +99,20 @@ impl Link {
     /// Gives a buffer, whose content is gone then, memory for `len` bytes, a large one from the
     /// plugin's pool.
     pub(crate) fn reserve(&self, buffer: &mut Buffer, len: usize) -> Result<(), OutOfMemory> {
-        match self.parts.bus.upgrade() {
-            Some(bus) if len > KEEP => bus.pool.reserve(buffer, len),
-            _ => buffer.renew(len).map(drop),
+        match len > KEEP {
+            true => self.pool().reserve(buffer, len),
+            false => buffer.renew(len).map(drop),
         }
     }
 
-    /// Gives a buffer, with what is in it, more memory, if the plugin's pool has as much at hand.
-    #[cold]
-    pub(crate) fn enlarge(&self, buffer: &mut Buffer, len: usize) {
-        if len <= KEEP {
-            return;
-        }
-        if let Some(bus) = self.parts.bus.upgrade() {
-            bus.pool.enlarge(buffer, len);
-        }
+    /// The plugin's memory for large payloads.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.parts.own.pool
     }
 
     /// Passes a large buffer on to the next large payload, of whichever thread.
     #[inline]
-    pub(crate) fn pass_on(&self, buffer: &mut Buffer) {
+    pub(crate) fn recycle(&self, buffer: &mut Buffer) {
         if buffer.capacity() > KEEP {
             self.put_into_pool(std::mem::take(buffer));
         }
@@ -128,9 +121,8 @@ impl Link {
     #[cold]
     fn put_into_pool(&self, buffer: Buffer) {
         // Who has extents looks through the pool once in a while; nobody else does.
-        let bus = self.parts.bus.upgrade();
-        if let Some(bus) = bus.filter(|_| self.extents.are_any()) {
-            bus.pool.put(buffer);
+        if self.extents.are_any() {
+            self.pool().put(buffer);
         }
     }
 
@@ -181,7 +173,7 @@ impl Link {
     }
 
     /// Copies a payload into blocks of this side's outbox, or into an extent; `None` while there
-    /// is no room, which is being made then if that is possible.
+    /// is no space, which is being made then if that is possible.
     pub(crate) fn write_payload(&self, payload: &[u8]) -> Option<Result<Held, Error>> {
         if payload.len() <= self.blocks.capacity()
             && let Some(run) = self.allocate(payload.len())
@@ -190,9 +182,9 @@ impl Link {
             return Some(Ok(Held::Blocks(run)));
         }
         match self.take_space(payload.len())? {
-            Ok(room) => {
-                room.write(payload);
-                Some(Ok(Held::Extent(room)))
+            Ok(space) => {
+                space.write(payload);
+                Some(Ok(Held::Extent(space)))
             }
             // The outbox's blocks will come free, whatever the broker says of extents.
             Err(_) if payload.len() <= self.blocks.capacity() => None,
@@ -210,8 +202,8 @@ impl Link {
         run
     }
 
-    /// Takes room in an extent that there is, and asks for no other: who finds none copies the payload
-    /// into private memory first, so that the look at the cgroup's room before an allocation finds
+    /// Takes space in an extent that there is, and asks for no other: who finds none copies the payload
+    /// into private memory first, so that the look at the cgroup's space before an allocation finds
     /// that memory in use. Both at the same time could be more than there is, and the kernel kills.
     pub(crate) fn space_at_once(&self, len: usize) -> Option<Space> {
         self.extents.take(len).or_else(|| {
@@ -220,26 +212,22 @@ impl Link {
         })
     }
 
-    /// Takes room in an extent; `None` while there is none.
+    /// Takes space in an extent; `None` while there is none.
     pub(crate) fn take_space(&self, len: usize) -> Option<Result<Space, Error>> {
-        let bus = self.parts.bus.upgrade()?;
+        let source = self.parts.source.upgrade()?;
         loop {
-            let share = bus.check_alive().map(|()| share(&bus));
+            let share = source.check_alive().map(|()| self.share());
             return match self.extents.find(len, share) {
-                Found::Space(room) => Some(Ok(room)),
+                Found::Space(space) => Some(Ok(space)),
                 Found::Refused(error) => Some(Err(error)),
                 Found::Wait => None,
-                Found::GiveBack(extent) => match self.give_back(&bus, extent) {
+                Found::GiveBack(extent) => match self.return_extent(&*source, extent) {
                     true => continue,
                     false => None,
                 },
                 Found::Want(number, len) => {
-                    let want = ToBroker::WantExtent {
-                        end: self.parts.end,
-                        number,
-                        len,
-                    };
-                    bus.try_send(&want).err().map(|error| {
+                    let asked = source.want(self.parts.end, number, len);
+                    asked.err().map(|error| {
                         self.extents.forget_wanted();
                         Err(error)
                     })
@@ -250,17 +238,14 @@ impl Link {
 
     /// How many MiB this side's extents take, and how many they may.
     pub(crate) fn taken_mib(&self) -> (u32, u32) {
-        let most = self.parts.bus.upgrade().map_or(0, |bus| share(&bus));
-        (self.extents.taken_mib(), most)
+        (self.extents.taken_mib(), self.share())
     }
 
     /// Unmaps an extent and tells the broker, who charges it no longer then. Where it cannot be told
     /// now, the extent is kept, to be given back later: else its charge would be for nothing.
-    pub(crate) fn give_back(&self, bus: &Bus, extent: Extent) -> bool {
-        let (end, number) = (self.parts.end, extent.number());
-        let is_told = bus
-            .try_send(&ToBroker::ReturnExtent { end, number })
-            .is_ok();
+    pub(crate) fn return_extent(&self, source: &dyn ExtentSource, extent: Extent) -> bool {
+        let number = extent.number();
+        let is_told = source.give_back(self.parts.end, number).is_ok();
         if is_told {
             drop(extent);
             // With the number still known to the broker, asking for it again would be an offence.
@@ -296,16 +281,16 @@ impl Link {
         }
     }
 
+    /// How many MiB of a plugin's quota one link may take: its answers must not use up what the plugin
+    /// has for all.
+    fn share(&self) -> u32 {
+        self.parts.extent_mib / 2
+    }
+
     fn free_reply(&self, reply: Option<(u32, Held)>) {
         if let Some((_, held)) = reply {
             self.free(held);
             self.freed();
         }
     }
-}
-
-/// How many MiB of a plugin's quota one link may take: its answers must not use up what the plugin
-/// has for all.
-fn share(bus: &Bus) -> u32 {
-    bus.limits.extent_mib / 2
 }

@@ -10,27 +10,23 @@ use super::Link;
 impl Link {
     /// Counts one more who waits for room here: a caller, or a dispatcher with late answers.
     pub(crate) fn begin_waiting(&self) {
-        self.room.enter();
-        if let Some(bus) = self.parts.bus.upgrade() {
-            bus.served.status.starve();
-        }
+        self.waiters.enter();
+        self.parts.own.status.starve();
     }
 
     /// Counts one less.
     pub(crate) fn end_waiting(&self) {
-        self.room.leave();
+        self.waiters.leave();
         // A forked child has no status page.
-        if self.is_here()
-            && let Some(bus) = self.parts.bus.upgrade()
-        {
-            bus.served.status.sated();
+        if self.is_here() {
+            self.parts.own.status.sated();
         }
     }
 
     /// Tells who waits for room that there may be some.
     #[inline]
     pub(crate) fn freed(&self) {
-        if self.room.is_waited_for() {
+        if self.waiters.is_waited_for() {
             self.wake_waiting();
         }
     }
@@ -42,10 +38,8 @@ impl Link {
             // In a forked child nobody waits, and there is no doorbell to ring.
             return;
         }
-        self.room.wake_all();
-        if let Some(bus) = self.parts.bus.upgrade() {
-            bus.served.bell.ring();
-        }
+        self.waiters.wake_all();
+        self.parts.own.bell.ring();
     }
 
     /// Waits for room until `attempt` gives something or the deadline passes; looks again also when
@@ -56,18 +50,17 @@ impl Link {
         other: impl Fn() -> Option<futex::Awaited<'a>>,
         mut attempt: impl FnMut() -> Option<T>,
     ) -> Option<T> {
-        let bus = self.parts.bus.upgrade();
         // The bell is rung by peers that release something.
         let words = || {
-            let bell = bus.iter().map(|bus| bus.served.bell.word());
-            bell.chain(other()).chain(self.abandoned_words()).collect()
+            let words = std::iter::once(self.parts.own.bell.word()).chain(other());
+            words.chain(self.abandoned_words()).collect()
         };
         let attempt = || {
             self.sweep();
             attempt()
         };
         self.begin_waiting();
-        let found = self.room.wait_for(deadline, attempt, words);
+        let found = self.waiters.wait_for(deadline, attempt, words);
         self.end_waiting();
         found
     }

@@ -37,18 +37,18 @@ fn only_a_handler_that_waits_lets_its_chain_in() {
 fn who_has_waited_goes_next() {
     let turns = Turns::default();
     let turn = turns.visit(ONE, 7).unwrap();
-    turns.claim(8);
-    turns.claim(9);
+    turns.reserve(8);
+    turns.reserve(9);
     let _ = turns.end(turn);
     assert!(turns.visit(ONE, 7).is_none());
     assert!(turns.holder(|| 7).is_some());
     assert!(turns.holder(|| 8).is_none());
     let turn = turns.begin(TWO, || 8).unwrap();
     let _ = turns.end(turn);
-    let _ = turns.let_go();
+    let _ = turns.release();
     let turn = turns.visit(ONE, 7).unwrap();
-    turns.claim(8);
+    turns.reserve(8);
     let _ = turns.end(turn);
-    let _ = turns.waive(8);
+    let _ = turns.cancel_reservation(8);
     assert!(turns.visit(ONE, 7).is_some());
 }

@@ -5,16 +5,16 @@ use crate::atomic::{Ordering, fence};
 
 impl Turns {
     /// A thread that waits has waited longer than a turn: the next one is its own, unless another
-    /// said so first. To be waived unless it is taken.
-    pub fn claim(&self, me: u64) {
+    /// said so first. To be cancelled unless it is used.
+    pub fn reserve(&self, me: u64) {
         let _ = self
             .due
             .compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Gives up the claim to go next, if it is this thread's; `true` when somebody is to be told.
+    /// Cancels the reservation of the next turn, if it is this thread's; `true` when somebody is to be told.
     #[must_use]
-    pub fn waive(&self, me: u64) -> bool {
+    pub fn cancel_reservation(&self, me: u64) -> bool {
         if self.due.load(Ordering::Relaxed) != me {
             return false;
         }

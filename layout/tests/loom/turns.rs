@@ -73,7 +73,7 @@ impl Token {
         let first = self.turns.seen();
         let turn = self.wait_for(|| {
             if self.turns.seen() != first {
-                self.turns.claim(me);
+                self.turns.reserve(me);
             }
             self.turns.visit(chain, me)
         });
@@ -89,7 +89,7 @@ impl Token {
         let first = self.turns.seen();
         let turn = self.wait_for(|| {
             if self.turns.seen() != first {
-                self.turns.claim(DISPATCHER);
+                self.turns.reserve(DISPATCHER);
             }
             self.turns.begin(chain, || DISPATCHER)
         });
@@ -105,7 +105,7 @@ impl Token {
             self.end(turn);
             self.tell_if(self.turns.offer());
         }
-        self.tell_if(self.turns.let_go());
+        self.tell_if(self.turns.release());
     }
 
     fn lend(&self, chain: u64, me: u64) -> Lent {
@@ -158,7 +158,7 @@ fn without_the_second_look_a_turn_is_slept_through() {
     check(None, || a_dispatcher_and_a_visitor(Without::SecondLook, 1));
 }
 
-/// Two visitors and the dispatcher, who claim the next turn where they had to wait. At most two
+/// Two visitors and the dispatcher, who reserve the next turn where they had to wait. At most two
 /// preemptions.
 #[test]
 fn a_claim_holds_nobody_up_for_ever() {

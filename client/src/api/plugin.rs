@@ -1,0 +1,354 @@
+//! A plugin's own handle: everything begins here.
+
+mod serving;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use callgate_layout::control::{PluginLimits, Shape, ToBroker};
+use callgate_layout::envelope::CallKind;
+use callgate_layout::text::cut;
+use callgate_layout::{Code, Signature, control};
+use parking_lot::Mutex;
+
+use super::builder::PluginBuilder;
+use super::provider::Provider;
+use super::raw::RawSubscriber;
+use super::subscriber::{Shared, Subscriber};
+use super::watch::Watch;
+use crate::base::backoff::Backoff;
+use crate::base::deadline::answer_due;
+use crate::base::error::{Error, Result};
+use crate::base::thread::{discard, join};
+use crate::base::types::{Arguments, GateType, action_signature_of, signature_of};
+use crate::call::in_process;
+use crate::handler::context::Context;
+use crate::handler::raw::{Payload, erase_raw, raw_signature};
+use crate::handler::{Handler, Reply, erase};
+use crate::serve::dispatcher::{Dispatch, Dispatcher};
+use crate::serve::serving_thread;
+use crate::session::connection::REQUEST_TIMEOUT;
+use crate::session::control_thread::ControlThread;
+use crate::session::open_gate::OpenGate;
+use crate::session::plugin_state::{PluginParts, PluginState};
+
+/// A participant on a bus.
+///
+/// Dropping it closes the plugin: its gates vanish, calls that are still waiting to be handled
+/// are answered `PROVIDER_GONE`, and its subscribers fail with `CLOSED`. A handler that is running
+/// is waited for.
+///
+/// ```no_run
+/// use callgate_client::Plugin;
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::connect("Calculator")?;
+/// let _add = plugin.provide("Calculator.Add", |a: u32, b: u32| a.wrapping_add(b))?;
+/// plugin.wait_closed(); // until the broker ends
+/// # Ok(())
+/// # }
+/// ```
+pub struct Plugin {
+    state: Arc<PluginState>,
+    control_thread: ControlThread,
+    dispatcher: Arc<Dispatcher>,
+    /// Those that serve, started when the first gate is provided.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Held while a listing is asked for.
+    listing: Mutex<()>,
+}
+
+impl Plugin {
+    /// Connects under a name of 1 to 128 bytes without control characters, with everything else as
+    /// [`PluginBuilder`] has it by default.
+    ///
+    /// # Errors
+    ///
+    /// As [`PluginBuilder::connect`].
+    pub fn connect(name: &str) -> Result<Plugin> {
+        Plugin::builder(name).connect()
+    }
+
+    /// Says more about the plugin before it connects.
+    pub fn builder(name: &str) -> PluginBuilder {
+        PluginBuilder::new(name)
+    }
+
+    pub(crate) fn start(
+        parts: PluginParts,
+        host: Option<OwnedFd>,
+        (dispatch, direct): (Dispatch, bool),
+    ) -> Result<Plugin> {
+        let state = Arc::new(PluginState::new(parts));
+        let control_thread = ControlThread::start(&state, host)?;
+        let dispatcher = serving::dispatcher(&state, dispatch);
+        if direct {
+            in_process::join(state.bus, state.me.plugin(), &dispatcher);
+        }
+        if dispatch == Dispatch::Pump {
+            dispatcher.set_pump_thread();
+            serving_thread::serve_here(&dispatcher);
+        }
+        Ok(Plugin {
+            state,
+            control_thread,
+            dispatcher,
+            threads: Mutex::default(),
+            listing: Mutex::new(()),
+        })
+    }
+
+    /// The name it connected under.
+    pub fn name(&self) -> &str {
+        self.state.me.name()
+    }
+
+    /// The id of this incarnation on the bus.
+    pub fn id(&self) -> u64 {
+        self.state.me.plugin()
+    }
+
+    /// How much of everything this plugin may have.
+    pub fn limits(&self) -> PluginLimits {
+        self.state.limits
+    }
+
+    /// Provides a gate's function. It can be called when this returns, and until the provider is
+    /// dropped.
+    ///
+    /// A gate's name is 1 to 256 bytes without control characters; by custom `Plugin.Something`, which
+    /// `Subscriber::wait_ready` goes by.
+    ///
+    /// Where handlers run is said by [`Dispatch`]: one after the other, on a thread of the
+    /// plugin's, unless it was built otherwise.
+    ///
+    /// # Errors
+    ///
+    /// `ALREADY_PROVIDED`, `INVALID_ARGUMENT` for a name that cannot be, `OVERLOADED` over the
+    /// limit of gates, `BROKER_GONE`.
+    pub fn provide<M: 'static, H: Handler<M>>(&self, gate: &str, handler: H) -> Result<Provider> {
+        self.offer(
+            gate,
+            CallKind::Function,
+            &H::function_signature(),
+            erase(handler),
+        )
+    }
+
+    /// Provides a gate's action, whose result nobody is told. A gate may have both.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::provide`].
+    pub fn provide_action<M: 'static, H: Handler<M>>(
+        &self,
+        gate: &str,
+        handler: H,
+    ) -> Result<Provider> {
+        self.offer(
+            gate,
+            CallKind::Action,
+            &H::action_signature(),
+            erase(handler),
+        )
+    }
+
+    /// Provides a gate's function that takes raw bytes, which it reads where they lie; see
+    /// [`RawSubscriber`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::provide`].
+    pub fn provide_raw<O: Reply + 'static>(
+        &self,
+        gate: &str,
+        handler: impl Fn(Context<'_>, Payload<'_>) -> O + Send + Sync + 'static,
+    ) -> Result<Provider> {
+        self.offer(
+            gate,
+            CallKind::Function,
+            &raw_signature::<O::Output>(),
+            erase_raw(handler),
+        )
+    }
+
+    /// Opens a gate to call it. Types are `A`, a tuple of the parameters, and `R`, the result.
+    ///
+    /// Returns when the broker has said how the gate stands; where somebody provides it, it can
+    /// be called at once. Where nobody does, calls are `NOT_READY` until somebody comes.
+    ///
+    /// Where there can be no link to the provider at the moment, opening and calling say why. A
+    /// subscriber that is kept can be called as soon as there is one: a link that failed for want of
+    /// descriptors or address space is tried again within half a minute, and one whose provider
+    /// did not answer when it goes on. Opening the gate anew tries at once.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` for a name that cannot be, `OVERLOADED` over the limit of open gates,
+    /// `TIMEOUT` where the provider does not answer the broker, [`SYSTEM`](Code::System) where one
+    /// of both processes lacks descriptors or address space, `BROKER_GONE`.
+    pub fn subscriber<A: Arguments, R: GateType>(&self, gate: &str) -> Result<Subscriber<A, R>> {
+        let shared = self.open(gate, &signature_of::<A, R>(), &action_signature_of::<A>())?;
+        Ok(Subscriber::new(shared))
+    }
+
+    /// Opens a gate that takes raw bytes and gives `R`; otherwise as [`Plugin::subscriber`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::subscriber`].
+    pub fn raw_subscriber<R: GateType>(&self, gate: &str) -> Result<RawSubscriber<R>> {
+        let signature = raw_signature::<R>();
+        let action = Signature {
+            result: None,
+            ..signature.clone()
+        };
+        Ok(RawSubscriber::new(self.open(gate, &signature, &action)?))
+    }
+
+    /// Watches a gate come and go, whatever its types; see [`Watch`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::subscriber`].
+    pub fn watch(&self, gate: &str) -> Result<Watch> {
+        check_gate(gate)?;
+        let gate = Arc::new(OpenGate::new(gate.into()));
+        gate.watch();
+        let number = self.state.add_open_gate(&gate);
+        // From here on dropping the watch closes the gate again.
+        let watch = Watch::new(self.state.clone(), number, gate.clone());
+        let [function, action] = [signature_of::<(), ()>(), action_signature_of::<()>()];
+        self.ask_to_open(&gate, number, (&function, &action))?;
+        Ok(watch)
+    }
+
+    /// Asks the broker how a gate stands, and to be told of every change.
+    fn ask_to_open(
+        &self,
+        gate: &OpenGate,
+        number: u32,
+        (function, action): (&Signature, &Signature),
+    ) -> Result<()> {
+        self.state.connection.check_alive()?;
+        self.state.send(&ToBroker::Open {
+            open: number,
+            gate: gate.name().to_string(),
+            function: shape(function),
+            action: shape(action),
+        })?;
+        gate.wait_known(self.state.connection.broker(), answer_due(REQUEST_TIMEOUT))
+    }
+
+    fn open(&self, gate: &str, function: &Signature, action: &Signature) -> Result<Shared> {
+        check_gate(gate)?;
+        let gate = Arc::new(OpenGate::new(gate.into()));
+        let number = self.state.add_open_gate(&gate);
+        // From here on dropping `shared` closes the gate again.
+        let backoff = Backoff::new(self.state.policy);
+        let shared = Shared {
+            state: self.state.clone(),
+            number,
+            gate: gate.clone(),
+            backoff,
+        };
+        self.ask_to_open(&gate, number, (function, action))?;
+        Ok(shared)
+    }
+
+    /// What is on the bus, as the JSON document that `callgate ls --json` prints.
+    ///
+    /// # Errors
+    ///
+    /// `BROKER_GONE`, `TIMEOUT`.
+    pub fn list(&self) -> Result<serde_json::Value> {
+        let damaged = || Error::new(Code::Protocol, "the broker's listing cannot be read");
+        // The broker makes one at a time for each plugin.
+        let _alone = self.listing.lock();
+        let listing = self
+            .state
+            .connection
+            .request(|request| ToBroker::List { request })?;
+        let file = std::fs::File::from(listing.ok_or_else(damaged)?);
+        // Read by position: the descriptor may share its own with the broker's.
+        let len = file.metadata().map_err(|_| damaged())?.len();
+        let mut bytes = vec![0; usize::try_from(len).map_err(|_| damaged())?];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0).map_err(|_| damaged())?;
+        serde_json::from_slice(&bytes).map_err(|_| damaged())
+    }
+
+    /// Waits until the broker ends the session, and says why it did.
+    pub fn wait_closed(&self) -> Error {
+        loop {
+            if let Some(reason) = self.state.connection.wait_ended(None) {
+                return reason;
+            }
+        }
+    }
+
+    /// As [`Plugin::wait_closed`], but at most for a while; `None` when the session goes on.
+    pub fn wait_closed_for(&self, timeout: Duration) -> Option<Error> {
+        self.state.connection.wait_ended(Some(timeout))
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        if !self.state.is_here() {
+            return self.leave_to_parent();
+        }
+        // First the dispatcher: it answers what is left while the links still live.
+        self.state.provided.close();
+        in_process::leave(&self.dispatcher);
+        let threads = std::mem::take(self.threads.get_mut());
+        if threads.is_empty() {
+            // Peers that were linked without ever calling here see the end, too.
+            self.dispatcher.finish();
+            serving_thread::leave_here(&self.dispatcher);
+        }
+        // Inside one of its own handlers there is nothing to wait for but this very call.
+        if !self.dispatcher.is_inside() {
+            threads.into_iter().for_each(join);
+        }
+        // Handlers may own handles of this very plugin.
+        discard(self.state.provided.take_gates());
+        self.state.close();
+        self.control_thread.stop();
+    }
+}
+
+impl Plugin {
+    /// In a forked child, which has copies of the handles and none of the threads: to join or detach
+    /// them would reach for memory that the C library has given to others. What the threads of the
+    /// parent may have locked at the fork is not touched either.
+    fn leave_to_parent(&mut self) {
+        std::mem::take(self.threads.get_mut())
+            .into_iter()
+            .for_each(std::mem::forget);
+        self.control_thread.forget();
+        std::mem::forget(self.dispatcher.clone());
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin")
+            .field("name", &self.name())
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_gate(name: &str) -> Result<()> {
+    control::check_gate_name(name).map_err(|text| Error::new(Code::InvalidArgument, text))
+}
+
+fn shape(signature: &Signature) -> Shape {
+    Shape {
+        params: u8::try_from(signature.params.len()).unwrap_or(u8::MAX),
+        fingerprint: signature.fingerprint().0,
+        signature: cut(signature.text(), control::MAX_TEXT),
+    }
+}

@@ -1,0 +1,145 @@
+//! The providing side of a plugin: its gates, and the threads that serve them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::control::ToBroker;
+use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, Signature};
+
+use super::{Plugin, check_gate, shape};
+use crate::api::provider::Provider;
+use crate::base::backoff::Backoff;
+use crate::base::error::{Error, Result};
+use crate::base::thread::spawn;
+use crate::handler::ErasedHandler;
+use crate::link::Link;
+use crate::serve::dispatcher::{Dispatch, Dispatcher};
+use crate::session::plugin_state::PluginState;
+
+impl Plugin {
+    pub(super) fn offer(
+        &self,
+        gate: &str,
+        kind: CallKind,
+        signature: &Signature,
+        handler: Arc<dyn ErasedHandler>,
+    ) -> Result<Provider> {
+        check_gate(gate)?;
+        self.state.check_here()?;
+        self.start_dispatchers()?;
+        let name: Arc<str> = gate.into();
+        // The handler is in place before the broker lets anybody call it.
+        let shape = shape(signature);
+        let (registration, record) =
+            self.state
+                .provided
+                .insert(&name, kind, shape.fingerprint, handler)?;
+        let gate = gate.to_owned();
+        let answer = self.state.connection.request(|request| ToBroker::Provide {
+            request,
+            gate,
+            kind,
+            shape,
+            record,
+        });
+        match answer {
+            Ok(_) => Ok(Provider {
+                state: self.state.clone(),
+                gate: name,
+                kind,
+                registration,
+                keep: false,
+            }),
+            Err(error) => {
+                let _gone = self.state.provided.remove(&name, kind, registration);
+                if error.code() == Code::Timeout {
+                    // The broker may register it yet.
+                    let (request, gate) = (self.state.connection.next_number(), name.to_string());
+                    let _ = self.state.send(&ToBroker::Withdraw {
+                        request,
+                        gate,
+                        kind,
+                    });
+                }
+                Err(error.at_gate(name))
+            }
+        }
+    }
+
+    /// Starts the threads that serve, if there are to be any.
+    fn start_dispatchers(&self) -> Result<()> {
+        let mut threads = self.threads.lock();
+        if !threads.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..self.dispatcher.threads() {
+            let dispatcher = self.dispatcher.clone();
+            dispatcher.enlist();
+            match spawn("callgate-calls", move || dispatcher.run()) {
+                Ok(thread) => threads.push(thread),
+                // A pool with fewer threads than asked for still serves.
+                Err(error) => {
+                    self.dispatcher.dismiss();
+                    return if threads.is_empty() {
+                        Err(error)
+                    } else {
+                        Ok(())
+                    };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves, on this thread, the calls that are there: waits for the first until the deadline
+    /// at most, and returns when there are none left or, after a call, the deadline has passed. With
+    /// one that has passed already, it never waits and serves one call at most. Returns how many
+    /// calls it served.
+    ///
+    /// For plugins that were built with [`Dispatch::Pump`], whose handlers run nowhere else:
+    ///
+    /// ```no_run
+    /// use callgate_client::{Dispatch, Plugin};
+    /// use std::time::{Duration, Instant};
+    ///
+    /// # fn main() -> callgate_client::Result<()> {
+    /// let game = Plugin::builder("Game").dispatch(Dispatch::Pump).connect()?;
+    /// let _hello = game.provide("Game.Hello", |name: String| format!("Hello {name}!"))?;
+    /// loop {
+    ///     // draw a frame, then serve what is there, for two milliseconds at most:
+    ///     let until = Instant::now() + Duration::from_millis(2);
+    ///     while game.pump(Instant::now())? > 0 && Instant::now() < until {}
+    /// #   break;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` for a plugin with another [`Dispatch`] and inside a handler, `CLOSED` in
+    /// a forked child. That the broker has ended is no error: peers still call.
+    pub fn pump(&self, deadline: Instant) -> Result<usize> {
+        self.state.check_here()?;
+        self.dispatcher.pump(deadline)
+    }
+}
+
+/// The serving side of a plugin, which closes the links of peers that break the protocol.
+pub(super) fn dispatcher(state: &Arc<PluginState>, dispatch: Dispatch) -> Arc<Dispatcher> {
+    let (provided, memory) = (state.provided.clone(), state.memory.clone());
+    let backoff = Backoff::new(state.policy);
+    let state = Arc::downgrade(state);
+    let report = Box::new(move |link: &Link, error: &Error| {
+        if let Some(state) = state.upgrade() {
+            state.break_link(link.end(), error);
+        }
+    });
+    Arc::new(Dispatcher::new(
+        (provided, memory),
+        dispatch,
+        backoff,
+        report,
+    ))
+}

@@ -1,0 +1,63 @@
+//! The handle of a provided gate.
+
+use std::sync::Arc;
+
+use callgate_layout::control::ToBroker;
+use callgate_layout::envelope::CallKind;
+
+use crate::session::plugin_state::PluginState;
+
+/// One half of a gate, function or action, for as long as this handle lives.
+///
+/// Dropping it withdraws that half: from then on its calls are answered
+/// [`NOT_READY`](crate::Code::NotReady). A call that is being handled is finished.
+#[must_use = "dropping a provider withdraws its gate at once; `keep` it for as long as the plugin lives"]
+pub struct Provider {
+    pub(crate) state: Arc<PluginState>,
+    pub(crate) gate: Arc<str>,
+    pub(crate) kind: CallKind,
+    pub(crate) registration: u64,
+    pub(crate) keep: bool,
+}
+
+impl Provider {
+    /// The gate's name.
+    pub fn gate(&self) -> &str {
+        &self.gate
+    }
+
+    /// Leaves the gate in place for as long as the plugin lives.
+    pub fn keep(mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        if self.keep || !self.state.is_here() {
+            return;
+        }
+        // Dropped last: what the handler has captured may panic.
+        let _gone = self
+            .state
+            .provided
+            .remove(&self.gate, self.kind, self.registration);
+        let (gate, kind) = (self.gate.to_string(), self.kind);
+        // Nobody waits for the answer; a broker that is gone has forgotten the gate anyway.
+        let request = self.state.connection.next_number();
+        let _ = self.state.send(&ToBroker::Withdraw {
+            request,
+            gate,
+            kind,
+        });
+    }
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider")
+            .field("gate", &self.gate)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,217 @@
+//! Calling a gate with raw bytes, which are filled in place in shared memory.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::Guard;
+use callgate_layout::Code;
+use callgate_layout::envelope::CallKind;
+use callgate_layout::payload::Space;
+
+use super::subscriber::{DEFAULT_TIMEOUT, Shared, no_time};
+use crate::base::cancel::CancelToken;
+use crate::base::deadline::{NO_TIME, call_due};
+use crate::base::error::{Error, Result};
+use crate::base::trace;
+use crate::base::types::GateType;
+use crate::call::target::Target;
+use crate::call::{bytes, typed};
+use crate::session::open_gate::{State, Way};
+
+/// An open gate that takes raw bytes.
+///
+/// ```no_run
+/// use callgate_client::Plugin;
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::connect("Camera")?;
+/// let viewer = plugin.raw_subscriber::<u64>("Viewer.Show")?;
+/// let mut frame = viewer.loan(1920 * 1080 * 4)?;
+/// frame.bytes().fill(0x7f);
+/// let shown = frame.invoke()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct RawSubscriber<R: GateType> {
+    shared: Arc<Shared>,
+    timeout: Duration,
+    cancel: Option<CancelToken>,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R: GateType> RawSubscriber<R> {
+    pub(crate) fn new(shared: Shared) -> RawSubscriber<R> {
+        RawSubscriber {
+            shared: Arc::new(shared),
+            timeout: DEFAULT_TIMEOUT,
+            cancel: None,
+            result: PhantomData,
+        }
+    }
+
+    /// The same gate with another deadline for each loan and call, counted from its start. With a
+    /// zero timeout a loan takes memory that is there and waits for none, and no call is made, as with
+    /// [`Subscriber::with_timeout`](crate::Subscriber::with_timeout).
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> RawSubscriber<R> {
+        RawSubscriber {
+            timeout,
+            ..self.clone()
+        }
+    }
+
+    /// The same gate, with loans and calls that end when a token is cancelled.
+    #[must_use]
+    pub fn with_cancel(&self, token: &CancelToken) -> RawSubscriber<R> {
+        RawSubscriber {
+            cancel: Some(token.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The gate's name.
+    pub fn gate(&self) -> &str {
+        self.shared.gate.name()
+    }
+
+    /// Waits until the gate can be called.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::wait_ready`](crate::Subscriber::wait_ready).
+    pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
+        self.shared.wait_ready(timeout)
+    }
+
+    /// Lends shared memory for a payload of `len` bytes, up to 64 MiB. What it holds at first is
+    /// whatever was there before.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_READY` without a provider, `REQUEST_TOO_LARGE`, `OVERLOADED` over a limit (of this plugin,
+    /// of the bus, or of this process's memory cgroup) or when no memory comes free before the deadline,
+    /// `SYSTEM` where it cannot be made.
+    ///
+    /// Payloads to one plugin may take half of this plugin's limit (`extent_mib`), and memory comes in
+    /// powers of two: with the limit of 256 MiB, two loans of 40 MiB to one plugin are all that fit.
+    pub fn loan(&self, len: usize) -> Result<Loan<R>> {
+        let gate = self.shared.gate.name();
+        let state = self.shared.gate.state();
+        let way = state.way(CallKind::Function, gate)?;
+        let space = bytes::loan(&way.link, len, || {
+            self.target(way, call_due(self.timeout).unwrap_or(NO_TIME))
+        });
+        let space = space.map_err(|error| error.at_gate(gate.clone()))?;
+        Ok(Loan {
+            state,
+            space: Some(space),
+            subscriber: self.clone(),
+        })
+    }
+
+    fn target<'a>(&'a self, way: &'a Way, deadline: u64) -> Target<'a> {
+        Target {
+            link: &way.link,
+            index: way.index,
+            kind: CallKind::Function,
+            deadline,
+            backoff: &self.shared.backoff,
+            cancel: self.cancel.as_ref(),
+        }
+    }
+}
+
+impl<R: GateType> Clone for RawSubscriber<R> {
+    fn clone(&self) -> Self {
+        RawSubscriber {
+            shared: self.shared.clone(),
+            timeout: self.timeout,
+            cancel: self.cancel.clone(),
+            result: PhantomData,
+        }
+    }
+}
+
+impl<R: GateType> std::fmt::Debug for RawSubscriber<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RawSubscriber")
+            .field("gate", &self.gate())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shared memory on loan: filled in place, then passed on by [`Loan::invoke`] or given back by
+/// dropping it.
+pub struct Loan<R: GateType> {
+    /// The gate as it was when the memory was lent.
+    state: Guard<Arc<State>>,
+    /// `None` once it was passed on.
+    space: Option<Space>,
+    subscriber: RawSubscriber<R>,
+}
+
+impl<R: GateType> Loan<R> {
+    /// The payload's bytes, to be filled.
+    ///
+    /// # Panics
+    ///
+    /// In a forked child of the process that took the loan: shared memory is not inherited.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        assert!(
+            self.subscriber.shared.state.is_here(),
+            "a loan cannot be used in a forked child"
+        );
+        self.space.as_mut().map_or(&mut [], Space::as_mut_slice)
+    }
+
+    /// Calls the gate with the payload, and waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::invoke`](crate::Subscriber::invoke); `PROVIDER_GONE` also when the
+    /// provider that the memory was shared with is no longer the gate's.
+    ///
+    /// The memory of a call that was given up comes back when its handler returns.
+    pub fn invoke(mut self) -> Result<R> {
+        let shared = &*self.subscriber.shared;
+        let gate = shared.gate.name();
+        let way = self.state.way(CallKind::Function, gate)?;
+        let _span = trace::call(gate, way.link.peer().name());
+        let Some(deadline) = call_due(self.subscriber.timeout) else {
+            return Err(no_time(gate));
+        };
+        let Some(space) = self.space.take() else {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "the loan was passed on before",
+            ));
+        };
+        let target = self.subscriber.target(way, deadline);
+        let outcome = typed::call_loaned(&target, space);
+        outcome.map_err(|error| shared.failed(&way.link, error))
+    }
+}
+
+impl<R: GateType> Drop for Loan<R> {
+    fn drop(&mut self) {
+        // In a forked child there is nobody to tell, and the maps are gone.
+        let is_here = self.subscriber.shared.state.is_here();
+        if self.space.take().is_some()
+            && is_here
+            && let Ok(way) = self
+                .state
+                .way(CallKind::Function, self.subscriber.shared.gate.name())
+        {
+            way.link.freed();
+        }
+    }
+}
+
+impl<R: GateType> std::fmt::Debug for Loan<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loan")
+            .field("len", &self.space.as_ref().map(Space::len))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! Watching a gate come and go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::deadline::instant_after;
+use crate::base::error::Result;
+use crate::session::open_gate::{GateEvent, OpenGate};
+use crate::session::plugin_state::PluginState;
+
+/// A gate's coming and going, in order.
+///
+/// ```no_run
+/// use callgate_client::Plugin;
+/// use std::time::Duration;
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::connect("Launcher")?;
+/// let watch = plugin.watch("Rack.Filter")?;
+/// while let Some(event) = watch.next(Duration::from_secs(60))? {
+///     match &event.owner {
+///         Some(owner) => println!("{owner} provides it (life {})", event.generation),
+///         None => println!("nobody provides it"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Watch {
+    state: Arc<PluginState>,
+    number: u32,
+    gate: Arc<OpenGate>,
+}
+
+impl Watch {
+    pub(crate) fn new(state: Arc<PluginState>, number: u32, gate: Arc<OpenGate>) -> Watch {
+        Watch {
+            state,
+            number,
+            gate,
+        }
+    }
+
+    /// The gate's name.
+    pub fn gate(&self) -> &str {
+        self.gate.name()
+    }
+
+    /// The next change, waiting for it at most so long; `None` when there was none. The first one
+    /// is how the gate stood when the watch began.
+    ///
+    /// Up to 64 changes are kept for a watcher that does not look. Beyond them the oldest are
+    /// lost, which the generations show.
+    ///
+    /// # Errors
+    ///
+    /// `BROKER_GONE` when nobody is left who could tell of a change, `CLOSED` when this plugin has
+    /// closed; after all changes that were known before.
+    pub fn next(&self, timeout: Duration) -> Result<Option<GateEvent>> {
+        self.state.check_here()?;
+        self.gate.next_event(instant_after(timeout))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.state.is_here() {
+            self.state.close_gate(self.number);
+        }
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("gate", &self.gate())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! An error as it travels in place of a reply.
+
+use callgate_layout::Code;
+use callgate_layout::text::cut;
+use serde_json::{Value, json};
+
+use crate::base::error::{Error, HANDLER_CODE};
+use crate::gate_type;
+
+/// How much of a message travels.
+const MESSAGE_LIMIT: usize = 4096;
+/// How much context travels. A larger one is left out but for the handler's code, because half of it
+/// would not be JSON.
+const CONTEXT_LIMIT: usize = 16 * 1024;
+/// The member that stands in the place of a context that was left out, and has its length.
+const OMITTED: &str = "omitted_bytes";
+
+/// An [`Error`] as it travels in place of a reply. The gate is not in it: the caller knows it.
+#[gate_type]
+pub(crate) struct ErrorRecord {
+    code: u16,
+    message: String,
+    context_json: Option<String>,
+    may_have_run: bool,
+}
+
+impl From<&Error> for ErrorRecord {
+    fn from(error: &Error) -> ErrorRecord {
+        ErrorRecord {
+            code: error.code() as u16,
+            message: cut(error.message().to_owned(), MESSAGE_LIMIT),
+            context_json: error.context().map(clip),
+            may_have_run: error.may_have_run(),
+        }
+    }
+}
+
+/// The context as JSON, or what there is room for and how much was left out.
+fn clip(context: &Value) -> String {
+    let json = context.to_string();
+    if json.len() <= CONTEXT_LIMIT {
+        return json;
+    }
+    let mut rest = json!({ OMITTED: json.len() });
+    if let Some(Value::String(code)) = context.get(HANDLER_CODE) {
+        rest[HANDLER_CODE] = cut(code.clone(), MESSAGE_LIMIT).into();
+    }
+    rest.to_string()
+}
+
+impl From<ErrorRecord> for Error {
+    /// What a peer says went wrong; a record that no correct peer writes is a protocol error.
+    fn from(record: ErrorRecord) -> Error {
+        let Some(code) = Code::from_u16(record.code) else {
+            let message = format!(
+                "the peer answered with the unknown error code {}",
+                record.code
+            );
+            return Error::new(Code::Protocol, message).maybe_run();
+        };
+        let mut error = Error::new(code, cut(record.message, MESSAGE_LIMIT));
+        if record.may_have_run {
+            error = error.maybe_run();
+        }
+        match record.context_json.map(|json| serde_json::from_str(&json)) {
+            None => error,
+            Some(Ok(context)) => error.with_context(context),
+            Some(Err(_)) => {
+                let message = "the peer answered with an error whose context is not JSON";
+                Error::new(Code::Protocol, message).maybe_run()
+            }
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! How to wait for something that another process is about to do: spin, yield, park.
+//!
+//! Two processes that are awake on dispatchers of their own answer within a microsecond: pure spinning
+//! is best, and shortest. When the other side was parked, its wake-up takes some 20 to 50 µs; a
+//! caller that parks too then pays a second one on the way back, so it outwaits the first. But
+//! the scheduler may have put the other side on this very dispatcher, where spinning keeps it from
+//! running: hence slices of about a microsecond with `sched_yield` between them. Whoever has
+//! waited longer than a wake-up parks.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use callgate_layout::clock;
+
+/// How a plugin waits for answers, and its dispatcher for calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitPolicy {
+    /// Spin and yield for about as long as a wake-up takes, then sleep. The default.
+    #[default]
+    Adaptive,
+    /// Sleep at once: no more CPU time than needed, some tens of microseconds a call.
+    Park,
+    /// Never sleep: the shortest calls at the price of a dispatcher for each waiting thread.
+    Spin,
+}
+
+/// A slice of spinning, in nanoseconds.
+const SLICE: u64 = 1_000;
+/// The time between two looks, in nanoseconds. Whoever looks takes the lines away from the side that
+/// is about to write them, and it has to fetch them back: looking all the time costs a call more than
+/// seeing its answer a little later.
+const BETWEEN_LOOKS: u64 = 40;
+/// After so many waits in a row in which spinning was in vain, it is left out, because the other
+/// side cannot run meanwhile or takes longer anyway; every so many waits it is tried again.
+const IN_VAIN: u32 = 16;
+const TRY_AGAIN: u32 = 64;
+/// How long a wait takes while nothing is known of recent ones, in nanoseconds.
+const USUAL: u32 = 25_000;
+/// To stay awake for so many times what recent waits took, within these bounds, in nanoseconds: a
+/// wake-up from dispatcher to dispatcher takes 20 µs on one machine and 80 on another; and one that came onto
+/// this very dispatcher is kept waiting by whoever stays awake much longer than usual.
+const TIMES: u32 = 2;
+const LEAST_BUDGET: u32 = 10_000;
+const MOST_BUDGET: u32 = 150_000;
+/// How long to stay awake where recent waits took longer than waking up is worth.
+const SHORT_BUDGET: u32 = 2_000;
+/// Waits longer than this are not worth staying awake for.
+const WORTH: u32 = 150_000;
+
+/// What a link's or a dispatcher's recent waits took: how long the next should stay awake.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    policy: WaitPolicy,
+    /// What half of the recent waits took at most, in nanoseconds.
+    usual: AtomicU32,
+    pace: Pace,
+    /// Waits in a row in which the first slice was in vain.
+    in_vain: AtomicU32,
+}
+
+impl Backoff {
+    pub(crate) fn new(policy: WaitPolicy) -> Backoff {
+        Backoff {
+            policy,
+            usual: AtomicU32::new(USUAL),
+            pace: Pace::measured(),
+            in_vain: AtomicU32::new(0),
+        }
+    }
+
+    /// Waits awake until `is_done`; false when it is time to park (or `give_up_at` has passed).
+    #[inline]
+    pub(crate) fn stay_awake(&self, give_up_at: u64, mut is_done: impl FnMut() -> bool) -> bool {
+        if self.policy == WaitPolicy::Park {
+            return is_done();
+        }
+        let in_vain = self.in_vain.load(Ordering::Relaxed);
+        let spins = in_vain < IN_VAIN || in_vain.is_multiple_of(TRY_AGAIN);
+        if spins && self.slice(&mut is_done) {
+            if in_vain != 0 {
+                self.in_vain.store(0, Ordering::Relaxed);
+            }
+            return true;
+        }
+        self.in_vain
+            .store(in_vain.wrapping_add(1).max(1), Ordering::Relaxed);
+        self.yield_until(give_up_at, spins, &mut is_done)
+    }
+
+    #[cold]
+    fn yield_until(
+        &self,
+        give_up_at: u64,
+        spins: bool,
+        is_done: &mut impl FnMut() -> bool,
+    ) -> bool {
+        let start = clock::now();
+        let until = match self.policy {
+            WaitPolicy::Spin => give_up_at,
+            _ => give_up_at.min(start + u64::from(self.budget())),
+        };
+        loop {
+            thread::yield_now();
+            if if spins {
+                self.slice(is_done)
+            } else {
+                is_done()
+            } {
+                self.learn(clock::now() - start);
+                return true;
+            }
+            if clock::now() >= until {
+                return false;
+            }
+        }
+    }
+
+    /// Looks for about a microsecond.
+    #[inline]
+    fn slice(&self, is_done: &mut impl FnMut() -> bool) -> bool {
+        for _ in 0..self.pace.looks {
+            if is_done() {
+                return true;
+            }
+            for _ in 0..self.pace.pauses {
+                std::hint::spin_loop();
+            }
+        }
+        is_done()
+    }
+
+    fn budget(&self) -> u32 {
+        match self.usual.load(Ordering::Relaxed) {
+            usual if usual > WORTH => SHORT_BUDGET,
+            usual => (TIMES * usual).clamp(LEAST_BUDGET, MOST_BUDGET),
+        }
+    }
+
+    /// Takes note of how long a wait was, parked or not. A lost update does no harm.
+    ///
+    /// By steps up or down, so that it is the median that is learnt: a mean would follow the few
+    /// waits that were kept from running, which staying awake longer makes no shorter.
+    pub(crate) fn learn(&self, nanos: u64) {
+        let usual = self.usual.load(Ordering::Relaxed);
+        let step = usual / 16 + 1;
+        let next = match nanos > u64::from(usual) {
+            true => (usual + step).min(2 * WORTH),
+            false => usual - step.min(usual),
+        };
+        self.usual.store(next, Ordering::Relaxed);
+    }
+}
+
+/// How spinning is paced on this processor.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// Looks in a slice.
+    looks: u32,
+    /// Pauses between two looks.
+    pauses: u32,
+}
+
+impl Pace {
+    /// A pause takes 10 to 150 ns, depending on the processor. Measured once, as the shortest of a few
+    /// tries.
+    fn measured() -> Pace {
+        const PAUSES: u64 = 64;
+        static PACE: OnceLock<Pace> = OnceLock::new();
+        *PACE.get_or_init(|| {
+            let tries = (0..5).map(|_| {
+                let start = clock::now();
+                (0..PAUSES).for_each(|_| std::hint::spin_loop());
+                (clock::now() - start).max(PAUSES)
+            });
+            Pace::of(tries.min().unwrap_or(PAUSES) / PAUSES)
+        })
+    }
+
+    fn of(pause_ns: u64) -> Pace {
+        let pauses = (BETWEEN_LOOKS / pause_ns.max(1)).clamp(1, 16);
+        let looks = SLICE / (pauses * pause_ns.max(1));
+        Pace {
+            looks: u32::try_from(looks).unwrap_or(8).clamp(8, 256),
+            pauses: pauses as u32,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_waits_make_for_short_patience_and_back() {
+        let backoff = Backoff::new(WaitPolicy::Adaptive);
+        assert_eq!(backoff.budget(), TIMES * USUAL);
+        let learn = |times, nanos| (0..times).for_each(|_| backoff.learn(nanos));
+        learn(60, 1_000_000);
+        assert_eq!(backoff.budget(), SHORT_BUDGET);
+        learn(100, 1_000);
+        assert_eq!(backoff.budget(), LEAST_BUDGET);
+        learn(100, 70_000);
+        assert!((120_000..150_000).contains(&backoff.budget()));
+        // What is rare changes little, however long it took.
+        for _ in 0..100 {
+            learn(9, 20_000);
+            learn(1, 1_000_000);
+        }
+        assert!((35_000..50_000).contains(&backoff.budget()));
+    }
+
+    #[test]
+    fn what_is_done_is_not_waited_for() {
+        for policy in [WaitPolicy::Adaptive, WaitPolicy::Park, WaitPolicy::Spin] {
+            assert!(Backoff::new(policy).stay_awake(u64::MAX, || true));
+            assert!(!Backoff::new(policy).stay_awake(0, || false));
+        }
+    }
+}

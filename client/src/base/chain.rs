@@ -1,0 +1,150 @@
+//! Which chain of calls this thread is in.
+//!
+//! A chain is a call together with the calls that are made while it is handled. A handler's own
+//! calls carry its chain; whoever waits inside a chain serves what comes back in it, on its own
+//! stack, so that A → B → A cannot deadlock.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use callgate_layout::envelope::{Chain, MAX_DEPTH};
+use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::{Code, clock};
+
+use super::error::Error;
+
+/// Where a thread stands: the chain of the handler that it runs (with depth 0: none), and how many
+/// it has on its stack. Two words, because every call writes them.
+#[derive(Clone, Copy)]
+struct Position {
+    chain: Chain,
+    nesting: u8,
+}
+
+const OUTSIDE: Position = Position {
+    chain: Chain { id: 0, depth: 0 },
+    nesting: 0,
+};
+
+thread_local! {
+    static POSITION: Cell<Position> = const { Cell::new(OUTSIDE) };
+    static NUMBER: u64 = {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    };
+    /// The name of the next chain that this thread begins, and the process that drew it.
+    static NEXT_NAME: Cell<Option<(ForkMark, u64)>> = const { Cell::new(None) };
+}
+
+/// The chain of the handler that runs on this thread; `None` outside of handlers.
+#[inline]
+pub(crate) fn current() -> Option<Chain> {
+    let chain = POSITION.get().chain;
+    (chain.depth != 0).then_some(chain)
+}
+
+/// The error for a chain that is too long.
+#[cold]
+pub(crate) fn too_deep() -> Error {
+    Error::new(
+        Code::CallDepthExceeded,
+        format!(
+            "{MAX_DEPTH} calls are under way, each made while handling the one before; this one was not run"
+        ),
+    )
+}
+
+/// Makes a chain the thread's until the guard is dropped; `None` where that is too deep. The
+/// depth that a peer claims is held against the limit, and so is what lies on this stack.
+#[inline]
+pub(crate) fn enter(chain: Chain) -> Option<Entered> {
+    let before = POSITION.get();
+    if chain.depth > MAX_DEPTH || before.nesting >= MAX_DEPTH {
+        return None;
+    }
+    POSITION.set(Position {
+        chain,
+        nesting: before.nesting + 1,
+    });
+    Some(Entered { before })
+}
+
+/// A handler is running; what was before comes back when this is dropped.
+pub(crate) struct Entered {
+    before: Position,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        POSITION.set(self.before);
+    }
+}
+
+/// How many handlers this thread has on its stack.
+#[inline]
+pub(crate) fn nesting() -> usize {
+    usize::from(POSITION.get().nesting)
+}
+
+/// The chain that a call begins inside this process. Each has a name of its own: what is left of
+/// the last one, which its caller gave up, is not to be taken for a part of it.
+#[inline]
+pub(crate) fn fresh() -> Chain {
+    let (process, name) = match NEXT_NAME.get() {
+        Some((process, name)) if process.is_here() => (process, name),
+        _ => (ForkMark::here(), draw()),
+    };
+    NEXT_NAME.set(Some((process, name.wrapping_add(1))));
+    Chain::begun_here(name)
+}
+
+/// Where a thread's names begin: far from those of other threads and of other processes, also of
+/// forked ones, which share keys and may share numbers.
+#[cold]
+fn draw() -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.write_u64(clock::now());
+    hasher.finish()
+}
+
+/// A number that no other thread of this process has, and not 0.
+#[inline]
+pub(crate) fn thread_number() -> u64 {
+    // There is nothing to drop, so it is there until the thread is gone.
+    NUMBER.with(|number| *number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_are_a_stack() {
+        assert_eq!(current(), None);
+        let outer = Chain { id: 1, depth: 1 };
+        let inner = Chain { id: 2, depth: 7 };
+        let one = enter(outer);
+        assert_eq!(current(), Some(outer));
+        let two = enter(inner);
+        assert_eq!(current(), Some(inner));
+        drop(two);
+        assert_eq!(current(), Some(outer));
+        drop(one);
+        assert_eq!(current(), None);
+    }
+
+    /// A peer that always claims depth 1 would let a stack overflow.
+    #[test]
+    fn neither_a_claimed_nor_a_real_depth_passes_the_limit() {
+        let chain = |depth| Chain { id: 1, depth };
+        assert!(enter(chain(MAX_DEPTH + 1)).is_none());
+        let stack: Vec<_> = (0..MAX_DEPTH).map(|_| enter(chain(1))).collect();
+        assert!(stack.iter().all(Option::is_some));
+        assert!(enter(chain(1)).is_none());
+        // Guards are dropped from the top of the stack down.
+        stack.into_iter().rev().for_each(drop);
+        assert!(enter(chain(1)).is_some());
+    }
+}

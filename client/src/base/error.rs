@@ -1,0 +1,156 @@
+//! The one error type of the client.
+
+use core::fmt;
+use std::sync::Arc;
+
+use callgate_layout::{Blame, Code};
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// What went wrong: a [`Code`] to branch on, a message for people, the gate it happened at and,
+/// where a handler gave one, a JSON context.
+///
+/// ```
+/// use callgate_client::{Code, Error};
+/// let error = Error::new(Code::NotReady, "nobody provides it").at_gate("Rack.Filter");
+/// assert_eq!(error.code(), Code::NotReady);
+/// assert_eq!(error.to_string(), "NOT_READY: nobody provides it (gate Rack.Filter)");
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    // One pointer wide, so that a Result on the hot path stays small.
+    inner: Box<Inner>,
+}
+
+/// The member of an error's context that bears the handler's own code.
+pub(crate) const HANDLER_CODE: &str = "handler_code";
+
+#[derive(Clone, Debug)]
+struct Inner {
+    code: Code,
+    message: String,
+    gate: Option<Arc<str>>,
+    context: Option<serde_json::Value>,
+    may_have_run: bool,
+}
+
+impl Error {
+    /// An error with a code and a message for people.
+    pub fn new(code: Code, message: impl Into<String>) -> Error {
+        Error {
+            inner: Box::new(Inner {
+                code,
+                message: message.into(),
+                gate: None,
+                context: None,
+                may_have_run: false,
+            }),
+        }
+    }
+
+    /// Names the gate at which it happened.
+    #[must_use]
+    pub fn at_gate(mut self, gate: impl Into<Arc<str>>) -> Error {
+        self.inner.gate = Some(gate.into());
+        self
+    }
+
+    /// Adds what the handler had to say beyond its message.
+    #[must_use]
+    pub fn with_context(mut self, context: serde_json::Value) -> Error {
+        self.inner.context = Some(context);
+        self
+    }
+
+    /// Marks that the handler may have run before the error came.
+    #[must_use]
+    pub(crate) fn maybe_run(mut self) -> Error {
+        self.inner.may_have_run = true;
+        self
+    }
+
+    /// The word to branch on.
+    pub fn code(&self) -> Code {
+        self.inner.code
+    }
+
+    /// The sentence for people, without code and gate.
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// The gate at which it happened, if it happened at one.
+    pub fn gate(&self) -> Option<&str> {
+        self.inner.gate.as_deref()
+    }
+
+    /// The handler's own context, if it gave one.
+    pub fn context(&self) -> Option<&serde_json::Value> {
+        self.inner.context.as_ref()
+    }
+
+    /// Whose fault it is, as a rule.
+    pub fn blame(&self) -> Blame {
+        self.inner.code.blame()
+    }
+
+    /// Whether the handler may have run although no answer came. Where this is `false` on a
+    /// failed call, it certainly did not run, and calling again is safe.
+    pub fn may_have_run(&self) -> bool {
+        self.inner.may_have_run
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.inner.code, self.inner.message)?;
+        match &self.inner.gate {
+            Some(gate) => write!(f, " (gate {gate})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            code,
+            message,
+            gate,
+            context,
+            may_have_run,
+        } = &*self.inner;
+        f.debug_struct("Error")
+            .field("code", code)
+            .field("message", message)
+            .field("gate", gate)
+            .field("context", context)
+            .field("may_have_run", may_have_run)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The error for a handle that is used in a forked child.
+#[cold]
+pub(crate) fn forked() -> Error {
+    Error::new(
+        Code::Closed,
+        "this handle was made before a fork, in the parent process: connect anew in the child",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `main` that returned one ended with `Error: Inner { … }`.
+    #[test]
+    fn a_program_that_ends_with_one_names_it() {
+        let error = Error::new(Code::NotReady, "nobody provides it").at_gate("A.B");
+        let text = format!("{error:?}");
+        assert!(text.starts_with("Error { code: NotReady, "), "{text}");
+    }
+}

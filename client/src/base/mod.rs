@@ -1,0 +1,15 @@
+//! What every other part of the client stands on: errors, waiting, buffers, types and archives. Nothing
+//! here knows a link, a handler or a broker.
+
+pub(crate) mod archive;
+pub(crate) mod backoff;
+pub(crate) mod buffers;
+pub(crate) mod cancel;
+pub(crate) mod chain;
+pub(crate) mod deadline;
+pub(crate) mod debug;
+pub(crate) mod error;
+pub(crate) mod futex_refused;
+pub(crate) mod thread;
+pub(crate) mod trace;
+pub(crate) mod types;

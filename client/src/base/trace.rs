@@ -1,0 +1,32 @@
+//! Spans for people who follow calls, made only while somebody listens: otherwise one load a call.
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing::span::EnteredSpan;
+
+/// Entered while a call is under way, on the caller's side.
+#[inline]
+pub(crate) fn call(gate: &str, provider: &str) -> Option<EnteredSpan> {
+    is_on().then(|| called(gate, provider))
+}
+
+/// Entered while a handler runs.
+#[inline]
+pub(crate) fn handle(gate: &str, caller: &str) -> Option<EnteredSpan> {
+    is_on().then(|| handled(gate, caller))
+}
+
+#[inline]
+fn is_on() -> bool {
+    Level::TRACE <= LevelFilter::current()
+}
+
+#[cold]
+fn called(gate: &str, provider: &str) -> EnteredSpan {
+    tracing::trace_span!("callgate.call", gate, provider).entered()
+}
+
+#[cold]
+fn handled(gate: &str, caller: &str) -> EnteredSpan {
+    tracing::trace_span!("callgate.handle", gate, caller).entered()
+}

@@ -1,0 +1,280 @@
+//! Calls between plugins of one process: on the caller's thread, in the provider's turn,
+//! without an archive where both sides have the same types.
+
+use std::any::Any;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use callgate_layout::Code;
+use callgate_layout::control::LinkEnd;
+use callgate_layout::envelope::{CallKind, Cell, Chain, MAX_DEPTH};
+use parking_lot::Mutex;
+
+use super::reply::decode;
+use crate::base::archive::{self, MAX_LEN_HERE};
+use crate::base::backoff::Backoff;
+use crate::base::buffers::{Scratch, no_memory};
+use crate::base::cancel::CancelToken;
+use crate::base::chain::{self, too_deep};
+use crate::base::deadline::nanos_after;
+use crate::base::error::{Error, Result};
+use crate::base::futex_refused;
+use crate::base::thread::discard;
+use crate::base::trace;
+use crate::base::types::{Failed, GateType};
+use crate::handler::context::Context;
+use crate::handler::{ErasedHandler, ReplyBuffer};
+use crate::link::Link;
+use crate::link::extents::too_large;
+use crate::link::peer::Caller;
+use crate::serve::dispatcher::{Dispatch, Dispatcher};
+use crate::serve::grants::{Callable, not_provided};
+use crate::serve::lending;
+use crate::serve::turn::{Turn, TurnLock};
+
+/// The plugins of this process.
+static MEMBERS: Mutex<Vec<Member>> = Mutex::new(Vec::new());
+
+struct Member {
+    /// The bus's own number, because two brokers may number their plugins alike.
+    bus: u64,
+    plugin: u64,
+    dispatcher: Weak<Dispatcher>,
+}
+
+/// Lets other plugins of this process call this one directly.
+pub(crate) fn join(bus: u64, plugin: u64, dispatcher: &Arc<Dispatcher>) {
+    MEMBERS.lock().push(Member {
+        bus,
+        plugin,
+        dispatcher: Arc::downgrade(dispatcher),
+    });
+}
+
+/// Ends that.
+pub(crate) fn leave(dispatcher: &Arc<Dispatcher>) {
+    let is_it = |member: &Member| std::ptr::eq(member.dispatcher.as_ptr(), Arc::as_ptr(dispatcher));
+    MEMBERS.lock().retain(|member| !is_it(member));
+}
+
+/// A provider in this process, and what it let this plugin call when its version was that.
+#[derive(Clone)]
+pub(crate) struct Local {
+    dispatcher: Arc<Dispatcher>,
+    caller: Arc<Caller>,
+    /// The provider's end of the link, and the grant: as if the call went that way, it leads only
+    /// to the types that it was granted for, and nowhere once it is revoked.
+    granted: (LinkEnd, u16),
+    version: u64,
+    callable: Callable,
+}
+
+impl Local {
+    /// The provider at the other end of a link, if it is in this process.
+    pub(crate) fn find(bus: u64, me: &Arc<Caller>, link: &Link, index: u16) -> Option<Local> {
+        let peer = link.peer();
+        if peer.pid() != std::process::id() {
+            return None;
+        }
+        let is_it = |member: &&Member| member.bus == bus && member.plugin == peer.plugin();
+        let dispatcher = MEMBERS.lock().iter().find(is_it)?.dispatcher.upgrade()?;
+        let unknown = Local {
+            dispatcher,
+            caller: me.clone(),
+            granted: (link.end().other(), index),
+            version: 0,
+            callable: Callable::Absent,
+        };
+        Some(unknown.renewed())
+    }
+
+    /// The same as it is now.
+    pub(crate) fn renewed(&self) -> Local {
+        let provided = self.dispatcher.provided();
+        // The version first: what is newer than its version is looked up once too often.
+        let version = match provided.version() {
+            // Never current: such a call is to find out that the plugin closes.
+            _ if provided.is_closing() => u64::MAX,
+            version => version,
+        };
+        let (end, index) = self.granted;
+        Local {
+            dispatcher: self.dispatcher.clone(),
+            caller: self.caller.clone(),
+            granted: self.granted,
+            version,
+            callable: provided.granted(end, index),
+        }
+    }
+
+    /// Whether nothing was provided, withdrawn, granted or revoked since.
+    #[inline]
+    pub(crate) fn is_current(&self) -> bool {
+        self.dispatcher.provided().version() == self.version
+    }
+
+    /// Whether this thread may run the provider's handlers.
+    #[inline]
+    pub(crate) fn is_for_here(&self) -> bool {
+        self.dispatcher.dispatch() != Dispatch::Pump || self.dispatcher.is_mine()
+    }
+}
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Local").finish_non_exhaustive()
+    }
+}
+
+/// Arguments that may be moved into the handler, or only looked at.
+pub(crate) enum Given<'a, A> {
+    Owned(Option<A>),
+    Borrowed(&'a A),
+}
+
+impl<A> Given<'_, A> {
+    /// The arguments; `None` once they were moved.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&A> {
+        match self {
+            Given::Owned(arguments) => arguments.as_ref(),
+            Given::Borrowed(arguments) => Some(arguments),
+        }
+    }
+}
+
+/// A call, and how long it may wait for its turn.
+pub(crate) struct Visit<'a> {
+    pub(crate) local: &'a Local,
+    pub(crate) kind: CallKind,
+    /// Counted from now; the clock is only read where somebody looks at it.
+    pub(crate) timeout: Duration,
+    pub(crate) cancel: Option<&'a CancelToken>,
+    pub(crate) backoff: &'a Backoff,
+}
+
+impl Visit<'_> {
+    /// Runs the gate's handler on this thread.
+    #[inline]
+    pub(crate) fn call<A: GateType, R: GateType>(&self, given: &mut Given<'_, A>) -> Result<R> {
+        let before = chain::current().unwrap_or_else(chain::fresh);
+        if before.depth >= MAX_DEPTH {
+            return Err(too_deep());
+        }
+        let depth = before.depth + 1;
+        let chain = Chain { depth, ..before };
+        if self.cancel.is_some_and(CancelToken::is_cancelled) {
+            return Err(self.no_turn());
+        }
+        let dispatcher = &self.local.dispatcher;
+        let turn = match dispatcher.visit(chain.id) {
+            Ok(turn) => turn,
+            Err(turn_lock) => Some(self.await_turn(turn_lock, chain.id)?),
+        };
+        let mut renewed = None;
+        let outcome = self.run(chain, given, &mut renewed);
+        dispatcher.leave(turn, outcome.is_err());
+        if let Some(local) = renewed {
+            // It may be the last of a handler that was withdrawn meanwhile.
+            discard(local);
+        }
+        if self.cancel.is_some_and(CancelToken::is_cancelled) {
+            return Err(self.no_turn().maybe_run());
+        }
+        outcome
+    }
+
+    #[cold]
+    fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64) -> Result<Turn> {
+        let until = nanos_after(self.timeout);
+        let turn = lending::visit_until(turn_lock, chain, until, self.cancel, self.backoff);
+        if turn.is_none() {
+            futex_refused::log();
+        }
+        turn.ok_or_else(|| self.no_turn())
+    }
+
+    #[cold]
+    fn no_turn(&self) -> Error {
+        if self.cancel.is_some_and(CancelToken::is_cancelled) {
+            return Error::new(Code::Cancelled, "the call was given up");
+        }
+        let text = "the provider, in this process, ran other handlers until the deadline";
+        Error::new(Code::Timeout, text)
+    }
+
+    /// Runs the gate as it is now, which is kept in `renewed` if it is not as it was.
+    #[inline]
+    fn run<A: GateType, R: GateType>(
+        &self,
+        chain: Chain,
+        given: &mut Given<'_, A>,
+        renewed: &mut Option<Local>,
+    ) -> Result<R> {
+        // Now that it is this chain's turn: what was withdrawn or revoked before does not run any
+        // more.
+        if self.local.is_current() {
+            return self.run_on(self.local, chain, given);
+        }
+        let local = renewed.insert(self.local.renewed());
+        if local.dispatcher.provided().is_closing() {
+            let text = "the plugin has closed; the call was not run";
+            return Err(Error::new(Code::ProviderGone, text));
+        }
+        self.run_on(local, chain, given)
+    }
+
+    #[inline]
+    fn run_on<A: GateType, R: GateType>(
+        &self,
+        local: &Local,
+        chain: Chain,
+        given: &mut Given<'_, A>,
+    ) -> Result<R> {
+        let (gate, handler) = local.callable.handler(self.kind)?;
+        let _entered = chain::enter(chain).ok_or_else(too_deep)?;
+        let _span = trace::handle(gate.name(), local.caller.name());
+        let deadline = match handler.looks() {
+            true => nanos_after(self.timeout),
+            false => 0,
+        };
+        let context = Context::here(&local.caller, gate.name(), deadline, self.cancel);
+        local.dispatcher.counter().counted(gate, || {
+            let mut result: Option<R> = None;
+            let wanted = (self.kind == CallKind::Function).then_some(&mut result as &mut dyn Any);
+            if let Given::Owned(given) = given
+                && handler.call_moved(&context, given, wanted)?
+            {
+                // What an action returned nobody looks at.
+                return result.map_or_else(|| decode(true, &[]), Ok);
+            }
+            self.call_archived(handler, &context, given)
+        })
+    }
+
+    /// Where the types are others of the same shape, or the arguments are wanted as an archive.
+    fn call_archived<A: GateType, R: GateType>(
+        &self,
+        handler: &dyn ErasedHandler,
+        context: &Context<'_>,
+        given: &Given<'_, A>,
+    ) -> Result<R> {
+        let arguments = given.get().ok_or_else(|| not_provided(self.kind))?;
+        let (mut cell, mut reply) = (Cell::default(), ReplyBuffer::here());
+        let wanted = (self.kind == CallKind::Function).then_some(&mut reply);
+        match archive::serialize_into(arguments, cell.inline_mut()) {
+            Some(length) => handler.call(context, &cell.inline()[..length], wanted)?,
+            None => {
+                let mut request = Scratch::take();
+                archive::serialize_vec(arguments, &mut request, None, MAX_LEN_HERE).map_err(
+                    |why| match why {
+                        Failed::OutOfMemory(why) => no_memory(why, "arguments"),
+                        _ => too_large(Code::RequestTooLarge, "arguments", MAX_LEN_HERE),
+                    },
+                )?;
+                handler.call(context, &request, wanted)?;
+            }
+        }
+        decode(true, reply.bytes())
+    }
+}

@@ -1,0 +1,11 @@
+//! The calling side of a plugin: a call through a link, as bytes and with types, and one inside the
+//! process.
+
+pub(crate) mod bytes;
+pub(crate) mod in_process;
+mod large;
+mod nested;
+pub(crate) mod reply;
+pub(crate) mod target;
+pub(crate) mod typed;
+mod waiting;

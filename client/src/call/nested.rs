@@ -1,0 +1,148 @@
+//! Waiting for an answer on a thread that runs handlers: calls of its own chain are served
+//! meanwhile, on its stack.
+
+use std::sync::Arc;
+
+use callgate_layout::flags::Waiter;
+use callgate_layout::pages;
+use callgate_layout::pending::Ticket;
+use callgate_layout::sys::futex::{self, Awaited};
+use callgate_layout::{clock, flags, slot};
+
+use super::target::{Target, ended};
+use crate::base::chain;
+use crate::base::error::Result;
+use crate::serve::dispatcher::{Dispatcher, LATE_LOOK};
+use crate::serve::lending;
+
+/// Calls served before looking at deadline, link and turn: a peer that makes one after the other
+/// holds nobody for ever.
+const BATCH: u32 = 16;
+
+/// A wait inside a chain.
+struct Wait<'a> {
+    target: &'a Target<'a>,
+    ticket: Ticket,
+    chain: u64,
+    dispatchers: &'a [Arc<Dispatcher>],
+}
+
+/// Waits until the answer is there; an error when the link, the deadline or the caller's patience
+/// ends first.
+pub(crate) fn await_reply(
+    target: &Target<'_>,
+    ticket: Ticket,
+    dispatchers: &[Arc<Dispatcher>],
+) -> Result<()> {
+    // What comes back in the chain may run on other threads as long as this one waits.
+    let _lent = lending::lend();
+    let names = target.link.chains(target.link.end());
+    let begun = || names.begun_by(ticket.slot, ticket.generation);
+    let wait = Wait {
+        target,
+        ticket,
+        chain: chain::current().unwrap_or_else(begun).id,
+        dispatchers,
+    };
+    loop {
+        let found = wait.serve();
+        // Late answers have deadlines, which are looked at before parking.
+        let until = match wait.settle() {
+            Some(_) => target.deadline.min(clock::now() + LATE_LOOK),
+            None => target.deadline,
+        };
+        if found || target.backoff.stay_awake(until, || wait.is_over()) {
+            if let Some(outcome) = ended(target, ticket) {
+                return outcome;
+            }
+        } else if let Some(outcome) = wait.park() {
+            return outcome;
+        }
+    }
+}
+
+impl Wait<'_> {
+    /// The plugins whose handlers this thread may run right now.
+    fn mine(&self) -> impl Iterator<Item = &Arc<Dispatcher>> {
+        self.dispatchers
+            .iter()
+            .filter(|dispatcher| dispatcher.is_mine())
+    }
+
+    /// Serves a number of calls at most; whether there were any.
+    fn serve(&self) -> bool {
+        let mut found = false;
+        for dispatcher in self.mine() {
+            let mut left = BATCH;
+            while left > 0
+                && !self.target.link.is_answered(self.ticket)
+                && dispatcher.serve_chain(self.chain)
+            {
+                (found, left) = (true, left - 1);
+            }
+        }
+        found
+    }
+
+    /// Publishes late answers; when the time of the next one is up.
+    fn settle(&self) -> Option<u64> {
+        self.mine()
+            .filter_map(|dispatcher| dispatcher.settle())
+            .min()
+    }
+
+    fn is_over(&self) -> bool {
+        let link = self.target.link;
+        link.is_answered(self.ticket)
+            || link.is_gone()
+            || self.target.is_cancelled()
+            || self
+                .mine()
+                .any(|dispatcher| dispatcher.may_have(self.chain))
+    }
+
+    /// Sleeps until there is something to do; the outcome, if there is one.
+    fn park(&self) -> Option<Result<()>> {
+        let (target, ticket) = (self.target, self.ticket);
+        let link = target.link;
+        let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
+        let start = clock::now();
+        // The same ones to the end, although another thread may begin to pump meanwhile.
+        let mine: Vec<_> = self.mine().collect();
+        let bells = mine
+            .iter()
+            .map(|dispatcher| dispatcher.memory().bell.word());
+        let mut words: Vec<Awaited<'_>> = bells.collect();
+        mine.iter().for_each(|dispatcher| dispatcher.begin_park());
+        // Calls of the chain may be queued while another chain has their turn.
+        words.extend(
+            mine.iter()
+                .map(|dispatcher| dispatcher.turn_lock().begin_waiting()),
+        );
+        // Space that is released from here on rings a bell.
+        let late = self.settle();
+        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
+        // REPLY-OR-WAITER, the caller's side; WORK-OR-PARKED has its fence in `begin_park`.
+        pages::publish_fence();
+        let seen = slot::state(inbox, geometry, ticket.slot);
+        let outcome = ended(target, ticket);
+        if outcome.is_none()
+            && !mine
+                .iter()
+                .any(|dispatcher| dispatcher.may_have(self.chain))
+        {
+            let reply = slot::word(inbox, geometry, ticket.slot, seen);
+            words.splice(..0, [reply, link.liveness()]);
+            words.extend(target.cancelled_word());
+            let until = late.unwrap_or(target.deadline).min(target.deadline);
+            futex::wait_any_of(&words, until);
+        }
+        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
+        for dispatcher in &mine {
+            dispatcher.turn_lock().end_waiting();
+            dispatcher.end_park();
+        }
+        target.backoff.learn(clock::now() - start);
+        outcome
+    }
+}

@@ -1,0 +1,82 @@
+//! Where a call goes, and what ends the wait for its answer.
+
+use callgate_layout::envelope::CallKind;
+use callgate_layout::pending::Ticket;
+use callgate_layout::sys::futex;
+use callgate_layout::{Code, clock};
+
+use crate::base::backoff::Backoff;
+use crate::base::cancel::CancelToken;
+use crate::base::error::{Error, Result};
+use crate::link::Link;
+
+/// Where a call goes and until when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) link: &'a Link,
+    pub(crate) index: u16,
+    pub(crate) kind: CallKind,
+    /// Nanoseconds of the monotonic clock.
+    pub(crate) deadline: u64,
+    pub(crate) backoff: &'a Backoff,
+    pub(crate) cancel: Option<&'a CancelToken>,
+}
+
+impl<'a> Target<'a> {
+    /// Whether the caller has given up.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(CancelToken::is_cancelled)
+    }
+
+    /// What else to wait for: the caller's giving up.
+    pub(crate) fn cancelled_word(&self) -> Option<futex::Awaited<'a>> {
+        self.cancel.map(CancelToken::word)
+    }
+}
+
+/// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
+pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
+    let link = target.link;
+    let is_gone = link.is_gone();
+    // A reply that was published before the end wins.
+    if link.is_answered(ticket) {
+        return Some(Ok(()));
+    }
+    if is_gone {
+        return Some(Err(gone(link)));
+    }
+    if target.is_cancelled() {
+        return Some(Err(cancelled(link)));
+    }
+    (clock::now() >= target.deadline).then(|| Err(timed_out(link)))
+}
+
+#[cold]
+pub(super) fn cancelled(link: &Link) -> Error {
+    Error::new(
+        Code::Cancelled,
+        format!("the call to plugin {} was given up", link.peer().name()),
+    )
+}
+
+#[cold]
+fn timed_out(link: &Link) -> Error {
+    Error::new(
+        Code::Timeout,
+        format!(
+            "plugin {} did not answer before the deadline",
+            link.peer().name()
+        ),
+    )
+}
+
+/// Why a call on a link that has ended fails.
+pub(crate) fn gone(link: &Link) -> Error {
+    link.reason().cloned().unwrap_or_else(|| {
+        Error::new(
+            Code::ProviderGone,
+            format!("plugin {} is gone", link.peer().name()),
+        )
+    })
+}

@@ -1,0 +1,63 @@
+//! A call with typed arguments and a typed result: a layer of archives over a call of bytes.
+
+use callgate_layout::envelope::{Cell, Chain};
+use callgate_layout::payload::Space;
+
+use super::bytes::{self, Request, Written};
+use super::large;
+use super::reply::{Answer, LargeAnswer, decode};
+use super::target::Target;
+use crate::base::archive;
+use crate::base::buffers::Scratch;
+use crate::base::error::Result;
+use crate::base::types::GateType;
+
+/// Arguments, which travel as their archive.
+struct Arguments<'a, A>(&'a A);
+
+impl<A: GateType> Request for Arguments<'_, A> {
+    #[inline(always)]
+    fn write_inline(&self, into: &mut [u8]) -> Option<usize> {
+        archive::serialize_into(self.0, into)
+    }
+
+    fn write_elsewhere(&self, target: &Target<'_>, chain: Option<Chain>) -> Result<Written> {
+        large::write(target, chain, self.0)
+    }
+}
+
+/// Calls a gate and waits for the result.
+#[inline(always)]
+pub(crate) fn call<A: GateType, R: GateType>(target: &Target<'_>, arguments: &A) -> Result<R> {
+    let mut cell = Cell::default();
+    let answer = bytes::call(target, &Arguments(arguments), &mut cell)?;
+    value(target, answer, &cell)
+}
+
+/// Calls a gate with a payload that was filled in place, and waits for the result.
+pub(crate) fn call_loaned<R: GateType>(target: &Target<'_>, space: Space) -> Result<R> {
+    let mut cell = Cell::default();
+    let answer = bytes::call_loaned(target, space, &mut cell)?;
+    value(target, answer, &cell)
+}
+
+#[inline(always)]
+fn value<R: GateType>(target: &Target<'_>, answer: Answer<'_>, cell: &Cell) -> Result<R> {
+    match answer {
+        Answer::Inline(ok, length) => decode(ok, &cell.inline()[..length]),
+        Answer::Large(answer) => large_value(target, answer),
+    }
+}
+
+#[cold]
+fn large_value<R: GateType>(target: &Target<'_>, answer: LargeAnswer<'_>) -> Result<R> {
+    let ok = answer.is_ok();
+    if ok && let Some(value) = answer.take_direct()? {
+        return Ok(value);
+    }
+    let mut scratch = Scratch::take();
+    answer.copy(&mut scratch)?;
+    let value = decode(ok, &scratch);
+    target.link.recycle(&mut scratch);
+    value
+}

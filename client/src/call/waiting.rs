@@ -1,0 +1,83 @@
+//! Waiting for an answer: awake, then asleep on a bell of this plugin's or on the words themselves.
+
+use callgate_layout::bells::Sleeper;
+use callgate_layout::flags::Waiter;
+use callgate_layout::pending::Ticket;
+use callgate_layout::sys::futex;
+use callgate_layout::{clock, flags, pages, slot};
+
+use super::nested;
+use super::target::{Target, ended};
+use crate::base::chain;
+use crate::base::error::Result;
+use crate::base::futex_refused;
+use crate::serve::serving_thread;
+
+/// Waits until the answer is there; an error when the link or the deadline ends first.
+#[inline(always)]
+pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
+    let link = target.link;
+    let dispatchers = serving_thread::dispatchers();
+    if dispatchers.is_some() || chain::current().is_some() {
+        return nested::await_reply(target, ticket, dispatchers.as_deref().unwrap_or_default());
+    }
+    let is_over = || link.is_answered(ticket) || link.is_gone() || target.is_cancelled();
+    if target.backoff.stay_awake(target.deadline, is_over) && link.is_answered(ticket) {
+        return Ok(());
+    }
+    park_for_reply(target, ticket)
+}
+
+#[cold]
+fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
+    let start = clock::now();
+    let sleeper = match target.cancel {
+        None => target.link.sleeper(ticket),
+        // Whoever cancels the token wakes those who wait for its word, and knows no bells.
+        Some(_) => None,
+    };
+    let outcome = match sleeper {
+        Some(sleeper) => sleep_on_bell(target, ticket, &sleeper),
+        None => sleep_on_words(target, ticket),
+    };
+    target.backoff.learn(clock::now() - start);
+    futex_refused::log();
+    outcome
+}
+
+/// Sleeps on a bell that the provider rings, or whoever ends the link.
+fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> Result<()> {
+    let mut seen = sleeper.announce();
+    loop {
+        if let Some(outcome) = ended(target, ticket) {
+            return outcome;
+        }
+        sleeper.sleep(seen, target.deadline);
+        // Read before the next look, so that no ring after that is slept through.
+        seen = sleeper.value();
+    }
+}
+
+/// Sleeps on all words that end the wait.
+fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
+    let link = target.link;
+    let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
+    flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
+    // REPLY-OR-WAITER, the caller's side.
+    pages::publish_fence();
+    let outcome = loop {
+        let seen = slot::state(inbox, geometry, ticket.slot);
+        if let Some(outcome) = ended(target, ticket) {
+            break outcome;
+        }
+        let reply = slot::word(inbox, geometry, ticket.slot, seen);
+        match target.cancelled_word() {
+            Some(cancel) => {
+                futex::wait_any(&[reply, link.liveness(), cancel], target.deadline);
+            }
+            None => futex::wait_any(&[reply, link.liveness()], target.deadline),
+        }
+    };
+    flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
+    outcome
+}

@@ -1,0 +1,144 @@
+//! What a handler can know about the call it serves.
+
+use std::time::Duration;
+
+use callgate_layout::clock::coarse_now;
+use callgate_layout::flags;
+use callgate_layout::pending::Ticket;
+
+use crate::base::cancel::CancelToken;
+use crate::base::chain;
+use crate::link::Link;
+use crate::link::peer::Caller;
+
+/// The call that a handler serves: who calls, which gate, how much time is left.
+///
+/// A handler that wants it takes it as its first parameter:
+///
+/// ```
+/// use callgate_client::{Context, Handler};
+/// fn is_handler<M>(_: impl Handler<M>) {}
+/// is_handler(|context: Context<'_>, n: u32| format!("{} says {n}", context.caller().name()));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    caller: &'a Caller,
+    gate: &'a str,
+    deadline: u64,
+    waits: Waits<'a>,
+}
+
+/// Where it can be seen whether the caller still waits.
+#[derive(Clone, Copy, Debug)]
+enum Waits<'a> {
+    /// In another process, or as if: in the flags of its pending call.
+    There(&'a Link, Ticket),
+    /// On this very thread, with a token that may end the call.
+    Here(Option<&'a CancelToken>),
+}
+
+impl<'a> Context<'a> {
+    /// The context of a call that came through a link; `deadline` is in nanoseconds of
+    /// `CLOCK_MONOTONIC`.
+    #[inline]
+    pub(crate) fn of_call(
+        link: &'a Link,
+        gate: &'a str,
+        (ticket, deadline): (Ticket, u64),
+    ) -> Context<'a> {
+        Context {
+            caller: link.peer(),
+            gate,
+            deadline,
+            waits: Waits::There(link, ticket),
+        }
+    }
+
+    /// The context of a call whose caller waits on this thread.
+    #[inline]
+    pub(crate) fn here(
+        caller: &'a Caller,
+        gate: &'a str,
+        deadline: u64,
+        cancel: Option<&'a CancelToken>,
+    ) -> Context<'a> {
+        Context {
+            caller,
+            gate,
+            deadline,
+            waits: Waits::Here(cancel),
+        }
+    }
+
+    /// The link through which the call came, if it did.
+    #[inline]
+    pub(crate) fn link(&self) -> Option<&'a Link> {
+        match self.waits {
+            Waits::There(link, _) => Some(link),
+            Waits::Here(_) => None,
+        }
+    }
+
+    /// The plugin that calls: the one at the other end of the link, whatever it claims.
+    pub fn caller(&self) -> &'a Caller {
+        self.caller
+    }
+
+    /// The gate that is called.
+    pub fn gate(&self) -> &'a str {
+        self.gate
+    }
+
+    /// The time left until the caller gives up, to within a tick of the kernel (some milliseconds).
+    pub fn remaining(&self) -> Duration {
+        Duration::from_nanos(self.deadline.saturating_sub(coarse_now()))
+    }
+
+    /// Whether the call's deadline has passed.
+    pub fn deadline_passed(&self) -> bool {
+        self.remaining().is_zero()
+    }
+
+    /// Whether nobody waits for the answer any more: the caller gave up
+    /// ([`CancelToken`](crate::CancelToken), or its deadline), or is gone. One load; long handlers
+    /// look now and then.
+    pub fn is_cancelled(&self) -> bool {
+        match self.waits {
+            // A caller releases an answer before it is there only where it gives up.
+            Waits::There(link, ticket) => {
+                let (slot, generation) = (ticket.slot, ticket.generation);
+                link.is_gone()
+                    || flags::is_released(link.inbox(), link.geometry(), slot, generation)
+            }
+            Waits::Here(token) => token.is_some_and(CancelToken::is_cancelled),
+        }
+    }
+
+    /// How many handlers of this chain of calls are under way, this one included: 1 where the
+    /// caller was no handler itself, at most 64.
+    pub fn depth(&self) -> u8 {
+        chain::current().map_or(0, |chain| chain.depth)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_passes() {
+        let caller = Caller {
+            name: "Rack".to_owned(),
+            display_name: "The rack".to_owned(),
+            version: "1".to_owned(),
+            pid: 1,
+            plugin: 2,
+        };
+        let context = |deadline| Context::here(&caller, "Rack.Filter", deadline, None);
+        let passed = context(coarse_now());
+        let context = context(coarse_now() + 10_000_000_000);
+        assert!(!context.deadline_passed());
+        assert!(context.remaining() > Duration::from_secs(5));
+        assert!(passed.deadline_passed());
+    }
+}

@@ -1,0 +1,302 @@
+//! One end of a link: this plugin's outbox, the peer's outbox, and what this side knows of both.
+//!
+//! Memory stays mapped as long as somebody holds the [`Link`]; a link that is gone is let go by
+//! the control thread, the dispatcher and the open gates, and unmapped when the last call on it
+//! has returned.
+
+mod archives;
+pub(crate) mod extents;
+pub(crate) mod own_memory;
+mod payloads;
+pub(crate) mod peer;
+mod waiters;
+mod waiting;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use callgate_layout::bells::Sleeper;
+use callgate_layout::blocks::{Blocks, Region};
+use callgate_layout::control::LinkEnd;
+use callgate_layout::envelope::{Call, Cell, ChainNames};
+use callgate_layout::flags::Waiter;
+use callgate_layout::pages::{self, Activity, Doorbell};
+use callgate_layout::payload::TrustPeers;
+use callgate_layout::pending::{Pending, Ticket};
+use callgate_layout::ring::RingWriter;
+use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::sys::{futex, process};
+use callgate_layout::view::{ReadView, WriteView};
+use callgate_layout::{Geometry, flags, slot};
+use parking_lot::Mutex;
+
+use crate::base::error::Error;
+use extents::Extents;
+use own_memory::{ExtentSource, OwnMemory};
+use peer::Caller;
+use waiters::Waiters;
+
+pub(crate) use payloads::Held;
+
+const LIVE: u32 = 0;
+const GONE: u32 = 1;
+
+/// The memory and the facts that make up one end of a link.
+pub(crate) struct LinkParts {
+    pub(crate) end: LinkEnd,
+    pub(crate) geometry: Geometry,
+    pub(crate) peer: Caller,
+    /// The peer's process, for as long as the control thread watches it.
+    pub(crate) process: Weak<OwnedFd>,
+    pub(crate) outbox: WriteView,
+    pub(crate) inbox: ReadView,
+    pub(crate) peer_status: ReadView,
+    pub(crate) peer_bell: Doorbell,
+    pub(crate) own: Arc<OwnMemory>,
+    /// How many MiB of extents the own side may have.
+    pub(crate) extent_mib: u32,
+    pub(crate) source: Weak<dyn ExtentSource>,
+    pub(crate) trust: Option<TrustPeers>,
+    /// The bus's number.
+    pub(crate) bus: u64,
+}
+
+/// One end of a link.
+pub(crate) struct Link {
+    parts: LinkParts,
+    ring: RingWriter,
+    pending: Pending,
+    blocks: Blocks,
+    /// What the request of each call takes that was given up, if it does not lie inline.
+    requests: [Mutex<Option<Held>>; 64],
+    /// Generation of each reply that does not lie inline, and what it takes.
+    replies: Mutex<[Option<(u32, Held)>; 64]>,
+    extents: Extents,
+    waiters: Waiters,
+    /// Held by who looks through abandoned calls.
+    sweeper: Mutex<()>,
+    /// The word that callers wait on beside their reply slot: [`LIVE`], then [`GONE`] for good.
+    state: AtomicU32,
+    reason: OnceLock<Error>,
+    fork: ForkMark,
+}
+
+impl Link {
+    pub(crate) fn new(parts: LinkParts) -> Link {
+        let geometry = parts.geometry;
+        Link {
+            ring: RingWriter::new(geometry),
+            pending: Pending::new(geometry),
+            blocks: Blocks::new(Region::outbox(geometry)),
+            requests: [const { Mutex::new(None) }; 64],
+            replies: Mutex::new([const { None }; 64]),
+            extents: Extents::default(),
+            waiters: Waiters::new(),
+            sweeper: Mutex::new(()),
+            state: AtomicU32::new(LIVE),
+            reason: OnceLock::new(),
+            fork: ForkMark::here(),
+            parts,
+        }
+    }
+
+    pub(crate) fn end(&self) -> LinkEnd {
+        self.parts.end
+    }
+
+    pub(crate) fn geometry(&self) -> Geometry {
+        self.parts.geometry
+    }
+
+    /// The names of the chains that calls begin at one end of this link.
+    pub(crate) fn chains(&self, end: LinkEnd) -> ChainNames {
+        ChainNames::new(self.parts.bus, end.link, end.side)
+    }
+
+    pub(crate) fn peer(&self) -> &Caller {
+        &self.parts.peer
+    }
+
+    pub(crate) fn outbox(&self) -> &WriteView {
+        &self.parts.outbox
+    }
+
+    pub(crate) fn inbox(&self) -> &ReadView {
+        &self.parts.inbox
+    }
+
+    pub(crate) fn peer_bell(&self) -> &Doorbell {
+        &self.parts.peer_bell
+    }
+
+    pub(crate) fn extents(&self) -> &Extents {
+        &self.extents
+    }
+
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// Whether this is still the process that made the link.
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        self.fork.is_here()
+    }
+
+    #[inline]
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GONE
+    }
+
+    /// Whether the peer's process has ended, known to the control thread or not yet: asks the
+    /// kernel.
+    pub(crate) fn has_peer_ended(&self) -> bool {
+        let process = self.parts.process.upgrade();
+        process.is_some_and(|process| process::has_ended(process.as_fd()))
+    }
+
+    /// A caller that is about to sleep until the answer to its call is there; `None` where too
+    /// many sleep already.
+    pub(crate) fn sleeper(&self, ticket: Ticket) -> Option<Sleeper<'_>> {
+        let LinkParts {
+            own,
+            outbox,
+            geometry,
+            ..
+        } = &self.parts;
+        Sleeper::new(&own.bells, outbox, *geometry, ticket.slot)
+    }
+
+    /// The link's state as a word to wait for: while it lives.
+    pub(crate) fn liveness(&self) -> futex::Awaited<'_> {
+        futex::Awaited::private(&self.state, LIVE)
+    }
+
+    /// Ends the link: every call that waits on it, for a reply or for room, wakes up.
+    pub(crate) fn end_with(&self, reason: Error) {
+        // The first reason stands; it is set before anybody can see that the link is gone.
+        let _ = self.reason.set(reason);
+        self.state.store(GONE, Ordering::Release);
+        futex::wake_private(&self.state);
+        self.parts.own.bells.ring_all();
+        self.waiters.wake_all();
+    }
+
+    /// Keeps the release flag from being taken for the one of a call 2^32 calls later.
+    #[inline]
+    pub(crate) fn refresh_flag(&self, ticket: Ticket) {
+        if ticket.generation << 1 == 0 {
+            let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+            flags::release(
+                outbox,
+                geometry,
+                ticket.slot,
+                ticket.generation.wrapping_sub(1),
+            );
+        }
+    }
+
+    /// Why the link is gone.
+    pub(crate) fn reason(&self) -> Option<&Error> {
+        self.reason.get()
+    }
+
+    /// Gets ready for a call that is about to be published. Where others are under way, somebody may
+    /// be writing the next entry already, who is not to be disturbed.
+    #[inline(always)]
+    pub(crate) fn prepare(&self) {
+        if self.pending.is_idle() {
+            self.ring.prepare(&self.parts.outbox);
+        }
+    }
+
+    /// Publishes a call and wakes the peer if it is parked. Says what the peer was doing.
+    #[inline(always)]
+    pub(crate) fn publish(&self, call: &Call, cell: &mut Cell) -> Activity {
+        self.ring.publish(&self.parts.outbox, call, cell);
+        pages::publish_fence();
+        let activity = pages::activity(&self.parts.peer_status);
+        if activity == Activity::Parked {
+            self.parts.peer_bell.ring();
+        }
+        activity
+    }
+
+    /// Whether the answer to a call is there.
+    #[inline]
+    pub(crate) fn is_answered(&self, ticket: Ticket) -> bool {
+        slot::state(&self.parts.inbox, self.parts.geometry, ticket.slot) == ticket.generation
+    }
+
+    /// Frees a slot after its reply was copied, and what the request took with it.
+    #[inline]
+    pub(crate) fn finish(&self, ticket: Ticket, held: Option<Held>) {
+        if let Some(held) = held {
+            self.free(held);
+        }
+        self.pending.free(ticket);
+        self.freed();
+    }
+
+    /// Frees a slot whose call was not published.
+    pub(crate) fn cancel(&self, ticket: Ticket) {
+        self.pending.cancel(ticket);
+        self.freed();
+    }
+
+    /// Leaves a call whose caller gives up: the slot comes back when the answer does.
+    pub(crate) fn abandon(&self, ticket: Ticket, held: Option<Held>) {
+        *self.requests[usize::from(ticket.slot)].lock() = held;
+        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+        flags::release(outbox, geometry, ticket.slot, ticket.generation);
+        // Whoever waits for room wants to be woken by a late answer.
+        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
+        pages::publish_fence();
+        self.pending.abandon(ticket);
+        self.wake_peer();
+        self.freed();
+    }
+
+    /// The reply slots of abandoned calls as words to wait for: while they are as they are.
+    pub(crate) fn abandoned_words(&self) -> Vec<futex::Awaited<'_>> {
+        let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
+        let slots = self.pending.abandoned();
+        slots
+            .map(|slot| slot::word(inbox, geometry, slot, slot::state(inbox, geometry, slot)))
+            .collect()
+    }
+
+    /// Frees what abandoned calls held whose late answers have come, and what the peer has
+    /// released of this side's own replies.
+    pub(crate) fn sweep(&self) {
+        self.reclaim_replies();
+        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+        let mut is_less = false;
+        {
+            let _alone = self.sweeper.lock();
+            self.pending.sweep(
+                |ticket| self.is_answered(ticket),
+                |slot| {
+                    flags::set_waiter(outbox, geometry, slot, Waiter::Nobody);
+                    self.free_request(slot);
+                    is_less = true;
+                },
+            );
+        }
+        // The provider may have found the waiter flag cleared already.
+        if is_less {
+            self.freed();
+        }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Link { parts, .. } = self;
+        f.debug_struct("Link")
+            .field("end", &parts.end)
+            .field("peer", &parts.peer)
+            .finish_non_exhaustive()
+    }
+}

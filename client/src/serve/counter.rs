@@ -1,0 +1,40 @@
+//! Counting calls and timing some of them, gate by gate, in the plugin's status page.
+
+use callgate_layout::clock;
+use callgate_layout::pages::Status;
+
+use super::grants::Gate;
+use super::guard::guarded;
+use crate::base::error::Result;
+
+/// Where a plugin's calls are counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Counter<'a> {
+    pub(crate) status: &'a Status,
+    /// Whether handlers run side by side, and so count at the same time.
+    pub(crate) together: bool,
+}
+
+impl Counter<'_> {
+    /// Runs a handler, and counts it for its gate: a load and a store before it, and for one call
+    /// in 64 two reads of the precise clock around it.
+    #[inline]
+    pub(crate) fn counted<T>(&self, gate: &Gate, run: impl FnOnce() -> Result<T>) -> Result<T> {
+        let status = self.status;
+        let Some(record) = gate.record() else {
+            return guarded(gate.name(), run);
+        };
+        if !status.begin_gate(record, self.together) {
+            let outcome = guarded(gate.name(), run);
+            if outcome.is_err() {
+                status.end_gate(record, (true, None), self.together);
+            }
+            return outcome;
+        }
+        let start = clock::now();
+        let outcome = guarded(gate.name(), run);
+        let nanos = clock::now().saturating_sub(start);
+        status.end_gate(record, (outcome.is_err(), Some(nanos)), self.together);
+        outcome
+    }
+}

@@ -1,0 +1,369 @@
+//! Where a plugin's handlers run: on a thread of the plugin's, on several, or inside its own loop.
+
+mod inside;
+mod run;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use callgate_layout::Code;
+use callgate_layout::envelope::Violation;
+use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
+
+use super::counter::Counter;
+use super::frame::{Frame, Table};
+use super::lending;
+use super::provided::ProvidedGates;
+use super::scheduler::{Broken, Scheduler, Wanted};
+use super::turn::{Lease, Turn, TurnLock};
+use crate::base::backoff::Backoff;
+use crate::base::chain;
+use crate::base::error::Error;
+use crate::base::thread::discard;
+use crate::link::Link;
+use crate::link::own_memory::OwnMemory;
+
+pub(crate) use run::LATE_LOOK;
+
+/// Where the handlers of a plugin run.
+///
+/// In every mode, a handler that waits for an answer serves the calls of its own chain meanwhile
+/// (A calls B, and B's handler calls A), on its own stack; calls of other chains wait until it is
+/// done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dispatch {
+    /// On one thread of the plugin's own, one after the other, in the order in which a caller's
+    /// thread made them. The default.
+    #[default]
+    Thread,
+    /// On so many threads (at least one, at most 64), several at a time and in no order. Handing
+    /// the look-out to the next thread costs a wake-up a call.
+    Pool(u32),
+    /// Inside [`Plugin::pump`](crate::Plugin::pump): on the thread that calls it, and only then,
+    /// or while that thread waits for an answer inside a chain.
+    Pump,
+}
+
+/// Tells the control side that a peer broke the protocol.
+pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send + Sync>;
+
+/// A plugin's serving side: its calls, and who may run them.
+pub(crate) struct Dispatcher {
+    provided: Arc<ProvidedGates>,
+    memory: Arc<OwnMemory>,
+    dispatch: Dispatch,
+    backoff: Backoff,
+    report: Report,
+    /// A dispatcher's thread holds this for life, a pump while it runs, a pool's threads for
+    /// moments. Re-entrant: a thread that waits inside a handler looks for calls of its chain.
+    scheduler: ReentrantMutex<RefCell<Scheduler>>,
+    /// In a pool, held by the one thread that looks for calls.
+    leader: Mutex<()>,
+    parked: Mutex<Parked>,
+    /// The number of the thread that pumps; 0 for none.
+    pump: AtomicU64,
+    turn_lock: Lease,
+    /// Calls of a pool's handlers by other plugins of this process that are under way.
+    visits: AtomicU32,
+    /// How many threads of a pool have not ended.
+    running: AtomicU32,
+}
+
+/// Copies of what may be called that are out of date.
+type Old = (Vec<Table>, Vec<Frame>);
+
+/// Who waits for the bell, and whether peers are still told so.
+#[derive(Default)]
+struct Parked {
+    threads: u32,
+    /// From here on the status page says *closed*, whoever parks.
+    is_closed: bool,
+}
+
+/// The way to the scheduler: held all the time, or for moments.
+pub(crate) enum Door<'a> {
+    Held(ReentrantMutexGuard<'a, RefCell<Scheduler>>),
+    Shared(&'a ReentrantMutex<RefCell<Scheduler>>),
+}
+
+impl Door<'_> {
+    /// Uses the scheduler. Nothing inside runs or drops a handler, which might come back here.
+    #[inline]
+    fn with<T>(&self, work: impl FnOnce(&mut Scheduler) -> T) -> T {
+        match self {
+            Door::Held(scheduler) => work(&mut scheduler.borrow_mut()),
+            Door::Shared(scheduler) => work(&mut scheduler.lock().borrow_mut()),
+        }
+    }
+}
+
+impl Dispatcher {
+    pub(crate) fn new(
+        (provided, memory): (Arc<ProvidedGates>, Arc<OwnMemory>),
+        dispatch: Dispatch,
+        backoff: Backoff,
+        report: Report,
+    ) -> Dispatcher {
+        Dispatcher {
+            provided,
+            memory,
+            dispatch,
+            backoff,
+            report,
+            scheduler: ReentrantMutex::new(RefCell::new(Scheduler::new(
+                dispatch == Dispatch::Pump,
+            ))),
+            leader: Mutex::new(()),
+            parked: Mutex::default(),
+            pump: AtomicU64::new(0),
+            turn_lock: Lease::new(),
+            visits: AtomicU32::new(0),
+            running: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn memory(&self) -> &OwnMemory {
+        &self.memory
+    }
+
+    pub(crate) fn provided(&self) -> &ProvidedGates {
+        &self.provided
+    }
+
+    pub(crate) fn dispatch(&self) -> Dispatch {
+        self.dispatch
+    }
+
+    /// Begins a call of another plugin of this process, on its thread; the token to wait for while
+    /// another chain has it. On a pool, handlers need no turn.
+    #[inline]
+    pub(crate) fn visit(&self, chain: u64) -> Result<Option<Turn>, &'static TurnLock> {
+        if let Dispatch::Pool(_) = self.dispatch {
+            self.visits.fetch_add(1, Ordering::Relaxed);
+            // VISIT-OR-CLOSING, who visits: after this it looks whether the plugin closes.
+            fence(Ordering::SeqCst);
+            return Ok(None);
+        }
+        let turn_lock = self.turn_lock.turn_lock();
+        lending::hold(turn_lock);
+        turn_lock.visit(chain).map(Some).ok_or(turn_lock)
+    }
+
+    /// Ends such a call, and counts it.
+    #[inline]
+    pub(crate) fn leave(&self, turn: Option<Turn>, failed: bool) {
+        match turn {
+            Some(turn) => {
+                self.memory.status.count_call(failed);
+                self.turn_lock.end(turn);
+            }
+            None => {
+                self.door().with(|_| self.memory.status.count_call(failed));
+                self.end_visit();
+            }
+        }
+    }
+
+    /// Whether this thread is inside a chain in which one of the plugin's handlers runs, or may.
+    pub(crate) fn is_inside(&self) -> bool {
+        let may_visit = || self.visits.load(Ordering::Relaxed) != 0;
+        chain::current().is_some_and(|chain| self.turn_lock.belongs_to(chain.id) || may_visit())
+    }
+
+    #[inline]
+    pub(crate) fn counter(&self) -> Counter<'_> {
+        Counter {
+            status: &self.memory.status,
+            together: matches!(self.dispatch, Dispatch::Pool(_)),
+        }
+    }
+
+    /// Begins a call that came through a link; `None` while another chain has the token.
+    #[inline(always)]
+    fn begin(&self, chain: u64) -> Option<Option<Turn>> {
+        if let Dispatch::Pool(_) = self.dispatch {
+            return Some(None);
+        }
+        lending::hold(self.turn_lock.turn_lock());
+        self.turn_lock.begin(chain).map(Some)
+    }
+
+    /// The scheduler, for as long as a thread is the only one to look at it, or in a pool for
+    /// moments.
+    fn door(&self) -> Door<'_> {
+        match self.dispatch {
+            Dispatch::Pool(_) => Door::Shared(&self.scheduler),
+            Dispatch::Thread | Dispatch::Pump => Door::Held(self.scheduler.lock()),
+        }
+    }
+
+    /// Whether this thread may run the plugin's handlers while it waits. To be asked on threads
+    /// that [serve here](serving_thread::serve_here).
+    pub(crate) fn is_mine(&self) -> bool {
+        self.dispatch != Dispatch::Pump
+            || self.pump.load(Ordering::Relaxed) == chain::thread_number()
+    }
+
+    /// The same, without waiting for another thread that pumps.
+    fn try_door(&self) -> Option<Door<'_>> {
+        match self.dispatch {
+            Dispatch::Pool(_) => Some(Door::Shared(&self.scheduler)),
+            Dispatch::Thread | Dispatch::Pump => self.scheduler.try_lock().map(Door::Held),
+        }
+    }
+
+    /// Makes this thread the one that pumps.
+    pub(crate) fn set_pump_thread(&self) {
+        self.pump.store(chain::thread_number(), Ordering::Relaxed);
+    }
+
+    /// Takes new copies of links, grants and gates if any of them changed.
+    #[inline]
+    fn refresh(&self, door: &Door<'_>, frame: &mut Frame) {
+        if let Some(old) = self.take_copies(door, frame) {
+            self.discard(old);
+        }
+    }
+
+    /// The same; gives the old ones back.
+    #[inline]
+    fn take_copies(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Old> {
+        let version = self.provided.version();
+        (version != frame.version).then(|| self.take_copies_of(door, frame, version))
+    }
+
+    #[cold]
+    fn take_copies_of(&self, door: &Door<'_>, frame: &mut Frame, version: u64) -> Old {
+        door.with(|scheduler| {
+            scheduler.refresh(&self.provided, version);
+            let old = frame.refresh(scheduler.peers(), &self.provided, version);
+            (old, scheduler.take_spare())
+        })
+    }
+
+    /// Drops what may be the last of a handler, while nothing is borrowed or locked: what that has
+    /// captured may panic, and may call this very plugin, on this thread, which keeps the token.
+    #[cold]
+    fn discard<T>(&self, old: T) {
+        self.turn_lock.release();
+        discard(old);
+    }
+
+    /// Serves one call; false when there was none whose turn it is.
+    #[inline(always)]
+    fn serve_one(&self, door: &Door<'_>, frame: &mut Frame, wanted: Wanted) -> bool {
+        let next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, wanted));
+        self.handle_next(door, frame, next)
+    }
+
+    /// Runs the call that was taken into the frame, and answers it; false where its turn has not come.
+    #[inline(always)]
+    fn handle(&self, door: &Door<'_>, frame: &mut Frame) -> bool {
+        // GATES-CHANGED, once the call is seen: it may have been made for a grant that is
+        // younger than the frame's copies.
+        self.refresh(door, frame);
+        let Some(turn) = self.begin(frame.exchange.call.chain.id) else {
+            // Its turn comes when the chain that has the token is done.
+            door.with(|scheduler| scheduler.requeue(&frame.exchange.call));
+            return false;
+        };
+        let outcome = frame.run(self.counter());
+        match outcome {
+            Ok(outcome) => {
+                let is_late = door.with(|scheduler| {
+                    self.memory.status.count_call(outcome.is_err());
+                    scheduler.answer(outcome, &mut frame.exchange);
+                    matches!(self.dispatch, Dispatch::Pool(_))
+                        && scheduler.late_deadline().is_some()
+                });
+                if is_late {
+                    self.wake_look_out();
+                }
+            }
+            Err(violation) => {
+                self.end_broken(door, frame.exchange.call.key, (turn, violation));
+                return true;
+            }
+        }
+        if let Some(turn) = turn {
+            self.turn_lock.end(turn);
+        }
+        true
+    }
+
+    /// Wakes the thread of a pool that sleeps without knowing of an answer that is late: another one
+    /// has kept it since, and only the look-out publishes it when its time is up.
+    #[cold]
+    fn wake_look_out(&self) {
+        if self.parked.lock().threads > 0 {
+            self.memory.bell.ring();
+        }
+    }
+
+    /// Ends the turn of a call that no correct peer makes, and its link.
+    #[cold]
+    fn end_broken(&self, door: &Door<'_>, key: u64, (turn, why): (Option<Turn>, Violation)) {
+        if let Some(turn) = turn {
+            self.turn_lock.end(turn);
+        }
+        let link = door.with(|scheduler| scheduler.link(key));
+        if let Some(link) = link {
+            self.broke(&link, why);
+        }
+    }
+
+    /// Says what a peer did, which is logged: who listens may call this very plugin.
+    #[cold]
+    fn broke(&self, link: &Link, violation: Violation) {
+        self.turn_lock.release();
+        let name = link.peer().name();
+        let text = format!("plugin {name}: {violation}; the link is closed");
+        (self.report)(link, &Error::new(Code::Protocol, text));
+    }
+
+    /// Keeps a frame for the next call. One of a plugin that closes is dropped, handlers and all,
+    /// and so is one that went out of date in use: nobody would look at it until the next change.
+    /// Says besides what its calls have left to be said.
+    fn keep_frame(&self, door: &Door<'_>, frame: Frame) {
+        let (old, notes) = door.with(|scheduler| {
+            let notes = scheduler.take_notes();
+            let is_current = frame.version == scheduler.version() || frame.version == 0;
+            if self.provided.is_closing() || !is_current {
+                return (Some(frame), notes);
+            }
+            scheduler.keep(frame);
+            (None, notes)
+        });
+        self.say(notes);
+        if let Some(old) = old {
+            self.discard(old);
+        }
+    }
+
+    #[inline(always)]
+    fn handle_next(
+        &self,
+        door: &Door<'_>,
+        frame: &mut Frame,
+        next: Option<Result<(), Broken>>,
+    ) -> bool {
+        match next {
+            None => false,
+            Some(Ok(())) => self.handle(door, frame),
+            Some(Err((link, violation))) => {
+                self.broke(&link, violation);
+                true
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher")
+            .field("dispatch", &self.dispatch)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,394 @@
+//! The loops that serve: a dispatcher's thread, a pool's, and one round of a pump.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use callgate_layout::sys::futex;
+use callgate_layout::{Code, clock};
+
+use super::{Dispatch, Dispatcher, Door, Old};
+use crate::base::chain;
+use crate::base::error::{Error, Result};
+use crate::base::futex_refused;
+use crate::serve::frame::Frame;
+use crate::serve::scheduler::{Broken, Notes, Scheduler, Wanted};
+use crate::serve::serving_thread;
+
+/// Calls served before looking at the clock and at what else there is to do.
+const ROUND: u32 = 64;
+/// Nanoseconds to stay awake at most while answers wait for room.
+pub(crate) const LATE_LOOK: u64 = 200_000;
+
+/// What the look-out of a pool found.
+enum Found {
+    Call(Result<(), Broken>),
+    /// Copies that are out of date, to be dropped.
+    Old(Old),
+    /// Something to log.
+    Notes(Notes),
+    /// The plugin closes.
+    End,
+}
+
+/// What came of looking for a while.
+enum Seen {
+    Nothing,
+    /// Links, grants or gates have changed, or a caller of this process wants its turn.
+    Change,
+    /// A call, which is in the frame now.
+    Call(Result<(), Broken>),
+}
+
+impl Dispatcher {
+    /// How many threads of its own this serves on.
+    pub(crate) fn threads(&self) -> u32 {
+        match self.dispatch {
+            Dispatch::Thread => 1,
+            Dispatch::Pool(threads) => threads.clamp(1, 64),
+            Dispatch::Pump => 0,
+        }
+    }
+
+    /// Counts a thread that is about to [run](Dispatcher::run).
+    pub(crate) fn enlist(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one that could not be started after all.
+    pub(crate) fn dismiss(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Serves on this thread until the plugin closes.
+    pub(crate) fn run(self: Arc<Dispatcher>) {
+        serving_thread::serve_here(&self);
+        match self.dispatch {
+            Dispatch::Pool(_) => self.run_in_pool(),
+            _ => self.run_alone(),
+        }
+        // The last one turns away what is left.
+        if self.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.finish();
+        }
+    }
+
+    fn run_alone(&self) {
+        let (door, mut frame) = (self.door(), Frame::default());
+        loop {
+            // The end changes the version, and is looked for after that was taken note of.
+            self.refresh(&door, &mut frame);
+            if self.provided.is_closing() {
+                break;
+            }
+            let served = self.serve_round(&door, &mut frame, None);
+            if self.turn_lock.holder().is_some() {
+                self.await_turn(&door, &mut frame, u64::MAX);
+            } else if served == 0 && !self.await_work(&door, &mut frame, None) {
+                futex_refused::log();
+            }
+        }
+        self.discard(frame);
+    }
+
+    /// One thread looks for calls; when it has one, the next takes over the look-out. Who waits for
+    /// that has no frame, and so keeps no handler that is withdrawn meanwhile.
+    fn run_in_pool(&self) {
+        let door = self.door();
+        loop {
+            let look_out = self.leader.lock();
+            let mut frame = door.with(|scheduler| scheduler.frame());
+            let found = self.look_out(&door, &mut frame);
+            drop(look_out);
+            futex_refused::log();
+            match found {
+                Found::Call(next) => {
+                    self.handle_next(&door, &mut frame, Some(next));
+                }
+                Found::Old(old) => self.discard(old),
+                Found::Notes(notes) => self.say(notes),
+                Found::End => return self.discard(frame),
+            }
+            self.keep_frame(&door, frame);
+        }
+    }
+
+    /// Waits for something that is to be done without the look-out.
+    fn look_out(&self, door: &Door<'_>, frame: &mut Frame) -> Found {
+        while !self.provided.is_closing() {
+            if let Some(old) = self.take_copies(door, frame) {
+                return Found::Old(old);
+            }
+            if self.settle_late(door).is_some()
+                && let notes = door.with(Scheduler::take_notes)
+                && !notes.is_empty()
+            {
+                return Found::Notes(notes);
+            }
+            let next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, Wanted::Any));
+            if let Some(next) = next {
+                return Found::Call(next);
+            }
+            match self.stay_awake(door, frame, u64::MAX) {
+                Seen::Call(next) => return Found::Call(next),
+                Seen::Change => {}
+                Seen::Nothing => self.park(door, frame, None),
+            }
+        }
+        Found::End
+    }
+
+    /// Serves calls that are there, up to a number; returns how many there were. In a pump not past
+    /// its deadline, which every call may bring about.
+    fn serve_round(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> u32 {
+        self.settle_aloud(door);
+        // Also where there was nothing to serve since the last time.
+        self.turn_lock.offer();
+        let mut served = 0;
+        // A call whose turn has not come ends the round, too.
+        while served < ROUND && self.serve_one(door, frame, Wanted::Any) {
+            served += 1;
+            self.turn_lock.offer();
+            if self.provided.version() != frame.version
+                || until.is_some_and(|until| clock::now() >= until)
+            {
+                break;
+            }
+        }
+        served
+    }
+
+    /// Waits while a call between plugins of this process has the token, and serves its chain.
+    /// Returns how many calls that were.
+    #[cold]
+    fn await_turn(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> u32 {
+        let (mut served, first) = (0, (self.turn_lock.holder(), self.turn_lock.seen()));
+        while let Some(chain) = self.turn_lock.holder() {
+            let is_another = (Some(chain), self.turn_lock.seen()) != first;
+            if is_another && door.with(|scheduler| scheduler.has_work()) {
+                // It has waited longer than a turn, and the next is its own.
+                self.turn_lock.reserve();
+            }
+            self.refresh(door, frame);
+            served += self.serve_holder(door, frame, (chain, until));
+            if self.provided.is_closing() || clock::now() >= until {
+                break;
+            }
+            let is_over =
+                || self.turn_lock.holder() != Some(chain) || self.has_news(door, frame, chain);
+            let look_again = match self.settle_late(door) {
+                Some(_) => until.min(clock::now() + LATE_LOOK),
+                None => until,
+            };
+            if !self.backoff.stay_awake(look_again, is_over) {
+                self.park_for_turn(door, frame, (chain, until));
+            }
+        }
+        // A reservation is used at once, or others wait for nothing.
+        if !self.provided.is_closing()
+            && self.turn_lock.holder().is_none()
+            && self.serve_one(door, frame, Wanted::Any)
+        {
+            served += 1;
+        }
+        self.turn_lock.cancel_reservation();
+        served
+    }
+
+    /// Serves calls of the chain that has the token, up to a number.
+    fn serve_holder(&self, door: &Door<'_>, frame: &mut Frame, (chain, until): (u64, u64)) -> u32 {
+        let mut served = 0;
+        while served < ROUND
+            && self.turn_lock.holder() == Some(chain)
+            && self.serve_one(door, frame, Wanted::Chain(chain))
+        {
+            served += 1;
+            if clock::now() >= until {
+                break;
+            }
+        }
+        served
+    }
+
+    fn park_for_turn(&self, door: &Door<'_>, frame: &Frame, (chain, until): (u64, u64)) {
+        let bell = self.memory.bell.word();
+        self.begin_park();
+        // Late answers are looked at only after the fence, too.
+        let late = self.settle_late(door);
+        let change = self.turn_lock.begin_waiting();
+        if self.turn_lock.holder() == Some(chain) && !self.has_news(door, frame, chain) {
+            futex::wait_any(&[bell, change], late.unwrap_or(until).min(until));
+        }
+        self.turn_lock.end_waiting();
+        self.end_park();
+        self.settle_aloud(door);
+    }
+
+    /// Whether anything came in since the rings were looked at, or what came before may run now.
+    fn has_news(&self, door: &Door<'_>, frame: &Frame, chain: u64) -> bool {
+        self.provided.version() != frame.version
+            || self.provided.is_closing()
+            || door.with(|scheduler| scheduler.has_call() || self.may_run_queued(scheduler, chain))
+    }
+
+    /// Serves the calls that are there, waiting for the first until the deadline at most, and
+    /// looks for more until there is none or it has passed.
+    pub(crate) fn pump(self: &Arc<Dispatcher>, deadline: Instant) -> Result<usize> {
+        if self.dispatch != Dispatch::Pump {
+            let text = "this plugin serves its calls on threads of its own: build it with Dispatch::Pump to pump";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        if chain::current().is_some() {
+            let text = "a handler cannot pump: other calls would run on top of it";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        // Another thread that pumps has its turn first.
+        let Some(scheduler) = self.scheduler.try_lock_until(deadline) else {
+            return Ok(0);
+        };
+        let door = Door::Held(scheduler);
+        self.set_pump_thread();
+        serving_thread::serve_here(self);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let deadline = clock::now().saturating_add(left.as_nanos() as u64);
+        let mut frame = door.with(|scheduler| scheduler.frame());
+        let served = self.pump_until(&door, &mut frame, deadline);
+        self.turn_lock.release();
+        self.keep_frame(&door, frame);
+        drop(door);
+        futex_refused::log();
+        Ok(served)
+    }
+
+    fn pump_until(&self, door: &Door<'_>, frame: &mut Frame, deadline: u64) -> usize {
+        let mut all = 0;
+        loop {
+            self.refresh(door, frame);
+            if self.provided.is_closing() {
+                break;
+            }
+            let mut served = self.serve_round(door, frame, Some(deadline));
+            let is_late = served > 0 && clock::now() >= deadline;
+            if !is_late && self.turn_lock.holder().is_some() {
+                served += self.await_turn(door, frame, deadline);
+            }
+            all += served as usize;
+            if clock::now() >= deadline || (served == 0 && all > 0) {
+                break;
+            }
+            if served == 0 && self.await_work(door, frame, Some(deadline)) {
+                all += 1;
+                if clock::now() >= deadline {
+                    break;
+                }
+            }
+        }
+        all
+    }
+
+    /// Ends the service: answers everything that is left without running it.
+    pub(crate) fn finish(&self) {
+        self.announce_end();
+        self.await_visits();
+        let door = self.door();
+        let version = self.provided.version();
+        let (spare, notes) = door.with(|scheduler| {
+            scheduler.refresh(&self.provided, version);
+            scheduler.refuse_all();
+            (scheduler.take_spare(), scheduler.take_notes())
+        });
+        drop(door);
+        self.say(notes);
+        self.discard(spare);
+    }
+
+    /// Waits for a handler that another plugin of this process runs, unless this is its chain.
+    fn await_visits(&self) {
+        if let Dispatch::Pool(_) = self.dispatch {
+            // Inside a handler, which may be the one that would be waited for.
+            if chain::current().is_none() {
+                self.await_end_of_visits();
+            }
+            return;
+        }
+        let chain = chain::current().unwrap_or_else(chain::fresh).id;
+        if let Ok(Some(turn)) = self.visit(chain) {
+            return self.turn_lock.end(turn);
+        }
+        let turn = self
+            .turn_lock
+            .visit_until(chain, u64::MAX, None, &self.backoff);
+        if let Some(turn) = turn {
+            self.turn_lock.end(turn);
+        }
+    }
+
+    /// Waits for something to do, awake and then parked. Whether that was a call, which is served
+    /// by then.
+    #[inline]
+    fn await_work(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> bool {
+        match self.stay_awake(door, frame, until.unwrap_or(u64::MAX)) {
+            Seen::Call(next) => self.handle_next(door, frame, Some(next)),
+            Seen::Change => false,
+            Seen::Nothing => {
+                self.park(door, frame, until);
+                false
+            }
+        }
+    }
+
+    /// Looks until there is something to do. The very look that sees a call takes it: that is
+    /// where a call of a plugin that is awake comes in.
+    #[inline]
+    fn stay_awake(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> Seen {
+        // Late answers have deadlines, which are looked at before parking.
+        let is_late = door.with(|scheduler| scheduler.late_deadline().is_some());
+        let until = match is_late {
+            true => until.min(clock::now() + LATE_LOOK),
+            false => until,
+        };
+        let mut next = None;
+        let is_over = || {
+            if self.is_called_for(frame) {
+                return true;
+            }
+            next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, Wanted::Any));
+            next.is_some()
+        };
+        let is_over = self.backoff.stay_awake(until, is_over);
+        match next {
+            Some(next) => Seen::Call(next),
+            None if is_over => Seen::Change,
+            None => Seen::Nothing,
+        }
+    }
+
+    /// Whether to look at everything again. The end changes the version, too; before sleeping it is
+    /// asked for besides, because that change may have been taken note of already.
+    #[inline]
+    fn has_work(&self, door: &Door<'_>, frame: &Frame) -> bool {
+        self.is_called_for(frame) || door.with(|scheduler| scheduler.has_work())
+    }
+
+    #[inline]
+    fn is_called_for(&self, frame: &Frame) -> bool {
+        self.provided.version() != frame.version || self.turn_lock.is_wanted()
+    }
+
+    fn park(&self, door: &Door<'_>, frame: &Frame, until: Option<u64>) {
+        // Who calls from this process need not wait for a thread that sleeps.
+        self.turn_lock.release();
+        let seen = self.memory.bell.value();
+        self.begin_park();
+        // WORK-OR-PARKED: the second look, after the fence of `Status::park`.
+        let late = door.with(|scheduler| {
+            scheduler.settle();
+            scheduler.late_deadline()
+        });
+        if !self.has_work(door, frame) && !self.provided.is_closing() {
+            let deadline = until.into_iter().chain(late).min();
+            self.memory.bell.wait(seen, deadline);
+        }
+        self.end_park();
+    }
+}

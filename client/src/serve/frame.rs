@@ -1,0 +1,158 @@
+//! Running the handler of a call that was taken from a ring.
+
+use std::sync::Arc;
+
+use callgate_layout::buffer::Buffer;
+use callgate_layout::envelope::{Call, CallKind, Place, Violation};
+use callgate_layout::{Code, clock};
+
+use super::counter::Counter;
+use super::exchange::Exchange;
+use super::grants::{Callable, Gate, PeerGrants, not_granted};
+use super::provided::ProvidedGates;
+use crate::base::buffers::no_memory;
+use crate::base::chain::{self, too_deep};
+use crate::base::debug;
+use crate::base::error::{Error, Result};
+use crate::base::trace;
+use crate::handler::context::Context;
+use crate::handler::raw::Payload;
+use crate::handler::{ErasedHandler, ReplyBuffer};
+use crate::link::Link;
+
+/// What serving one call at a time needs: one for each call that is under way on a stack.
+///
+/// A frame has its own copies of what may be called, so that a handler stays where it is while it
+/// runs, whatever is withdrawn or granted meanwhile.
+pub(crate) struct Frame {
+    pub(crate) version: u64,
+    tables: Vec<Table>,
+    pub(crate) exchange: Exchange,
+}
+
+/// What one peer may call here.
+pub(crate) struct Table {
+    key: u64,
+    link: Arc<Link>,
+    gates: Vec<Callable>,
+}
+
+impl Default for Frame {
+    fn default() -> Frame {
+        Frame {
+            version: 0,
+            tables: Vec::new(),
+            exchange: Exchange::default(),
+        }
+    }
+}
+
+impl Frame {
+    /// Takes new copies, in the order in which the scheduler has its links. The old ones are given
+    /// back: what handlers have captured is to be dropped where nothing is borrowed.
+    pub(crate) fn refresh<'s>(
+        &mut self,
+        peers: impl Iterator<Item = (u64, &'s PeerGrants)>,
+        provided: &ProvidedGates,
+        version: u64,
+    ) -> Vec<Table> {
+        self.version = version;
+        let table = |(key, peer): (u64, &PeerGrants)| Table {
+            key,
+            link: peer.link().clone(),
+            gates: provided.callable(peer),
+        };
+        std::mem::replace(&mut self.tables, peers.map(table).collect())
+    }
+
+    /// Runs the handler of the call in `exchange.call`; the archived result stands in `exchange.reply`.
+    #[inline(always)]
+    pub(crate) fn run(&mut self, counter: Counter<'_>) -> Result<Result<()>, Violation> {
+        let Frame {
+            tables, exchange, ..
+        } = self;
+        let is_it = |table: &&Table| table.key == exchange.call.key;
+        let table = tables.get(exchange.call.index).filter(is_it);
+        match table.or_else(|| tables.iter().find(is_it)) {
+            Some(table) => table.run(exchange, counter),
+            // The link went meanwhile.
+            None => Ok(Err(Error::new(Code::ProviderGone, "the link is gone"))),
+        }
+    }
+}
+
+impl Table {
+    #[inline(always)]
+    fn run(&self, exchange: &mut Exchange, counter: Counter<'_>) -> Result<Result<()>, Violation> {
+        let Exchange {
+            call,
+            request,
+            reply,
+        } = exchange;
+        let (envelope, link) = (&call.envelope, &self.link);
+        let now = clock::coarse_now();
+        let deadline = clock::from_tick(envelope.deadline, now);
+        if now >= deadline && !debug::is_on() {
+            return Ok(Err(Error::new(
+                Code::Timeout,
+                "the call's deadline had passed when it was its turn; it was not run",
+            )));
+        }
+        let (gate, handler) = match self.handler(envelope) {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(_entered) = chain::enter(call.chain) else {
+            return Ok(Err(too_deep()));
+        };
+        let _span = trace::handle(gate.name(), link.peer().name());
+        let context = Context::of_call(link, gate.name(), (call.ticket, deadline));
+        let is_nested = envelope.chain.is_some();
+        // Nobody looks at what an action returns.
+        let reply = (envelope.kind == CallKind::Function).then_some(reply);
+        if let Some(handler) = handler.in_place() {
+            let inline = call.cell.payload(is_nested);
+            let inline = &inline[..(envelope.length as usize).min(inline.len())];
+            return link.view_payload((envelope.place, envelope.length), |view| {
+                let payload = Payload::new(view, inline);
+                counter.counted(gate, || handler.call(&context, payload, reply))
+            });
+        }
+        if envelope.place != Place::Inline {
+            return self.run_large(
+                (gate, handler),
+                envelope,
+                &context,
+                (request, reply),
+                counter,
+            );
+        }
+        let bytes = &call.cell.payload(is_nested)[..envelope.length as usize];
+        Ok(counter.counted(gate, || handler.call(&context, bytes, reply)))
+    }
+
+    /// Runs a handler whose parameters do not lie inline.
+    #[cold]
+    fn run_large(
+        &self,
+        (gate, handler): (&Gate, &dyn ErasedHandler),
+        call: &Call,
+        context: &Context<'_>,
+        (request, reply): (&mut Buffer, Option<&mut ReplyBuffer>),
+        counter: Counter<'_>,
+    ) -> Result<Result<()>, Violation> {
+        if let Some(run) = handler.take_direct(&self.link, (call.place, call.length))? {
+            return Ok(counter.counted(gate, || run(context, reply)));
+        }
+        if let Err(why) = self.link.read_payload(call.place, call.length, request)? {
+            return Ok(Err(no_memory(why, "arguments; the call was not run")));
+        }
+        Ok(counter.counted(gate, || handler.call(context, request, reply)))
+    }
+
+    #[inline(always)]
+    fn handler(&self, call: &Call) -> Result<(&Gate, &dyn ErasedHandler)> {
+        let callable = self.gates.get(usize::from(call.gate));
+        callable.ok_or_else(not_granted)?.handler(call.kind)
+    }
+}

@@ -1,0 +1,249 @@
+//! Which turn locks a thread has, and lending them to the rest of its chain while it waits.
+//!
+//! What comes back in a chain may run beside a handler of the same plugin only while that one
+//! waits. It does not always: who gave a call up goes on while what it called may come back yet.
+
+use std::cell::Cell;
+
+use callgate_layout::envelope::MAX_DEPTH;
+use callgate_layout::turns::Lent;
+
+use crate::base::backoff::Backoff;
+use crate::base::cancel::CancelToken;
+use crate::base::chain;
+use crate::serve::turn::{Turn, TurnLock};
+
+thread_local! {
+    /// The turn lock of each handler on this thread's stack. What stands above the last one, or was
+    /// put here by a turn that is over, is not this thread's any more, and its turn lock knows that.
+    static HELD: [Cell<Option<&'static TurnLock>>; MAX_DEPTH as usize] =
+        const { [const { Cell::new(None) }; MAX_DEPTH as usize] };
+}
+
+/// Notes the turn lock that the handler needs which this thread runs next.
+#[inline]
+pub(crate) fn hold(turn_lock: &'static TurnLock) {
+    HELD.with(|held| {
+        if let Some(cell) = held.get(chain::nesting()) {
+            cell.set(Some(turn_lock));
+        }
+    });
+}
+
+/// Lends the turn locks that this thread has until this is dropped, which waits until all are back.
+#[derive(Default)]
+pub(crate) struct Lending {
+    /// Most chains have one here.
+    first: Option<(&'static TurnLock, Lent)>,
+    more: Vec<(&'static TurnLock, Lent)>,
+}
+
+/// Lends what this thread has, because it is about to wait inside its chain.
+pub(crate) fn lend() -> Lending {
+    let mut lending = Lending::default();
+    let Some(chain) = chain::current() else {
+        return lending;
+    };
+    HELD.with(|held| {
+        let held = held.iter().take(chain::nesting()).filter_map(Cell::get);
+        for turn_lock in held {
+            // At most once: it is not this thread's after that.
+            let Some(lent) = turn_lock.begin_lending(chain.id) else {
+                continue;
+            };
+            match lending.first {
+                None => lending.first = Some((turn_lock, lent)),
+                Some(_) => lending.more.push((turn_lock, lent)),
+            }
+        }
+    });
+    lending
+}
+
+/// As [`TurnLock::visit_until`], lending what this thread has meanwhile: who has the turn lock may need
+/// that.
+#[cold]
+pub(crate) fn visit_until(
+    turn_lock: &'static TurnLock,
+    chain: u64,
+    deadline: u64,
+    cancel: Option<&CancelToken>,
+    backoff: &Backoff,
+) -> Option<Turn> {
+    let lending = lend();
+    let turn = turn_lock.visit_until(chain, deadline, cancel, backoff);
+    lending.end_with(turn.is_some().then_some((turn_lock, chain)));
+    turn
+}
+
+impl Lending {
+    /// Takes everything back, waiting until it is there; meanwhile the turn that was just had is lent,
+    /// too: who has what is missing may wait for it.
+    fn end_with(mut self, gained: Option<(&'static TurnLock, u64)>) {
+        if self.take_back().is_none() {
+            // There is nothing to wait for any more.
+            (self.first, self.more) = (None, Vec::new());
+        } else if let Some((turn_lock, chain)) = gained
+            && let Some(lent) = turn_lock.begin_lending(chain)
+        {
+            self.more.push((turn_lock, lent));
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&'static TurnLock, Lent)> {
+        self.first.into_iter().chain(self.more.iter().copied())
+    }
+
+    /// Takes all of them back, or none; one that is not back yet.
+    fn take_back(&self) -> Option<(&'static TurnLock, Lent)> {
+        let is_out = |&(turn_lock, lent): &(&'static TurnLock, Lent)| !turn_lock.end_lending(lent);
+        let (at, missing) = self.all().enumerate().find(|(_, one)| is_out(one))?;
+        // Whoever has it may need the others.
+        for (turn_lock, lent) in self.all().take(at) {
+            turn_lock.lend(lent);
+        }
+        Some(missing)
+    }
+}
+
+impl Drop for Lending {
+    #[inline]
+    fn drop(&mut self) {
+        while let Some((turn_lock, lent)) = self.take_back() {
+            turn_lock.await_return(lent);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use callgate_layout::clock;
+    use callgate_layout::envelope::Chain;
+
+    use super::*;
+    use crate::base::backoff::WaitPolicy;
+    use crate::serve::turn::Lease;
+
+    const A: u64 = 1 << 63 | 1;
+    const B: u64 = 1 << 63 | 2;
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// One thread had the second turn lock and waited for the first, which it had lent; the other had
+    /// borrowed that and waited for the second: both until their deadline.
+    #[test]
+    fn two_threads_of_a_chain_both_get_a_second_token() {
+        let (first, second) = (Lease::new(), Lease::new());
+        let (first, second) = (first.turn_lock(), second.turn_lock());
+        let others = second.visit(B).unwrap();
+        let inside = |depth| {
+            let turn = loop {
+                // The second to come in waits until it is lent.
+                if let Some(turn) = first.visit(A) {
+                    break turn;
+                }
+                std::thread::yield_now();
+            };
+            hold(first);
+            let entered = chain::enter(Chain { id: A, depth });
+            let (until, backoff) = (
+                clock::now() + LONG.as_nanos() as u64,
+                Backoff::new(WaitPolicy::Adaptive),
+            );
+            let gained = visit_until(second, A, until, None, &backoff).unwrap();
+            second.end(gained);
+            drop(entered);
+            first.end(turn);
+        };
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| inside(1));
+            scope.spawn(|| inside(2));
+            std::thread::sleep(Duration::from_millis(30));
+            second.end(others);
+        });
+        assert!(start.elapsed() < LONG / 2);
+        assert_eq!((first.holder(), second.holder()), (None, None));
+    }
+
+    /// Does something inside two plugins' handlers that stand on each other, both of one chain.
+    fn inside_two(turn_locks: [&'static TurnLock; 2], work: impl FnOnce()) {
+        let [first, second] = turn_locks;
+        let outer = first.visit(A).expect("it is free");
+        hold(first);
+        let entered = chain::enter(Chain { id: A, depth: 1 });
+        let inner = second.visit(A).expect("it is free");
+        hold(second);
+        let deeper = chain::enter(Chain { id: A, depth: 2 });
+        work();
+        drop(deeper);
+        second.end(inner);
+        drop(entered);
+        first.end(outer);
+    }
+
+    /// What another thread of the chain gets of these turn locks, and gives back.
+    fn borrow(turn_locks: [&'static TurnLock; 2]) -> [bool; 2] {
+        let attempt = || {
+            turn_locks.map(|turn_lock| {
+                let turn = turn_lock.visit(A);
+                turn.map(|turn| turn_lock.end(turn)).is_some()
+            })
+        };
+        std::thread::scope(|scope| scope.spawn(attempt).join().expect("no panic"))
+    }
+
+    /// Of two turn locks that a thread had lent only the first came back: what came in in the chain ran
+    /// beside the handler of the second plugin for ever after.
+    #[test]
+    fn every_token_that_was_lent_comes_back() {
+        let leases = [Lease::new(), Lease::new()];
+        let turn_locks = [leases[0].turn_lock(), leases[1].turn_lock()];
+        inside_two(turn_locks, || {
+            assert_eq!(borrow(turn_locks), [false; 2]);
+            for _ in 0..3 {
+                let lending = lend();
+                assert_eq!(borrow(turn_locks), [true; 2]);
+                drop(lending);
+                assert_eq!(borrow(turn_locks), [false; 2]);
+            }
+        });
+        assert_eq!(turn_locks.map(TurnLock::holder), [None; 2]);
+    }
+
+    /// A thread had its first turn lock back and kept it while it waited for the second, whose borrower
+    /// needed the first to come to an end.
+    #[test]
+    fn what_came_back_is_lent_again_while_the_rest_is_missing() {
+        let leases = [Lease::new(), Lease::new()];
+        let turn_locks = [leases[0].turn_lock(), leases[1].turn_lock()];
+        let [first, second] = turn_locks;
+        let until = Instant::now() + LONG / 3;
+        inside_two(turn_locks, || {
+            let lending = lend();
+            let (borrowed, has_borrowed) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                let other = scope.spawn(move || {
+                    let turn = second.visit(A).expect("it is lent");
+                    borrowed.send(()).expect("somebody hears");
+                    // Let it be missed.
+                    std::thread::sleep(Duration::from_millis(50));
+                    let mut needed = first.visit(A);
+                    while needed.is_none() && Instant::now() < until {
+                        std::thread::yield_now();
+                        needed = first.visit(A);
+                    }
+                    let was_had = needed.map(|turn| first.end(turn)).is_some();
+                    second.end(turn);
+                    was_had
+                });
+                has_borrowed.recv().expect("it is borrowed");
+                drop(lending);
+                assert!(other.join().expect("no panic"), "it was kept");
+            });
+            assert_eq!(borrow(turn_locks), [false; 2]);
+        });
+        assert_eq!(turn_locks.map(TurnLock::holder), [None; 2]);
+    }
+}

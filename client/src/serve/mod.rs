@@ -1,0 +1,14 @@
+//! The providing side of a plugin: its gates, the calls that come in, and whose handlers may run.
+
+mod counter;
+pub(crate) mod dispatcher;
+mod exchange;
+mod frame;
+pub(crate) mod grants;
+mod guard;
+mod incoming;
+pub(crate) mod lending;
+pub(crate) mod provided;
+mod scheduler;
+pub(crate) mod serving_thread;
+pub(crate) mod turn;

@@ -1,0 +1,196 @@
+//! The gates that this plugin provides, and the links through which they are called: what the
+//! control side changes and the dispatcher reads.
+//!
+//! Changes are rare and made under locks; each bumps a version. The dispatcher works on private
+//! copies and takes new ones when the version has moved, so that no call takes a lock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use callgate_layout::Code;
+use callgate_layout::control::LinkEnd;
+use callgate_layout::envelope::CallKind;
+use callgate_layout::stats::RECORDS;
+use parking_lot::Mutex;
+
+use super::grants::{Callable, Gate, Grant, Half, PeerGrants};
+use crate::base::error::{Error, Result};
+use crate::handler::ErasedHandler;
+use crate::link::Link;
+use crate::link::own_memory::OwnMemory;
+
+/// What the dispatcher serves.
+pub(crate) struct ProvidedGates {
+    gates: Mutex<HashMap<Arc<str>, Gate>>,
+    peers: Mutex<Vec<Arc<PeerGrants>>>,
+    /// Changes after everything else here has.
+    version: AtomicU64,
+    closing: AtomicBool,
+    next_registration: AtomicU64,
+    memory: Arc<OwnMemory>,
+}
+
+impl ProvidedGates {
+    pub(crate) fn new(memory: Arc<OwnMemory>) -> ProvidedGates {
+        ProvidedGates {
+            gates: Mutex::default(),
+            peers: Mutex::default(),
+            version: AtomicU64::new(1),
+            closing: AtomicBool::new(false),
+            next_registration: AtomicU64::new(0),
+            memory,
+        }
+    }
+
+    /// Puts a handler behind one half of a gate; the number of this registration takes it away
+    /// again. Also gives the record in which the gate's calls are counted.
+    pub(crate) fn insert(
+        &self,
+        name: &Arc<str>,
+        kind: CallKind,
+        fingerprint: u128,
+        handler: Arc<dyn ErasedHandler>,
+    ) -> Result<(u64, Option<u16>)> {
+        let mut gates = self.gates.lock();
+        let free = free_record(&gates);
+        let gate = gates.entry(name.clone()).or_insert_with(|| {
+            let record = free.inspect(|record| self.memory.status.clear_gate(*record));
+            Gate::new(name.clone(), record)
+        });
+        let half = gate.half(kind);
+        if half.is_some() {
+            return Err(Error::new(
+                Code::AlreadyProvided,
+                "this plugin provides it already: drop the first provider before registering anew",
+            )
+            .at_gate(name.clone()));
+        }
+        let registration = self.next_registration.fetch_add(1, Ordering::Relaxed);
+        *half = Some(Half {
+            registration,
+            fingerprint,
+            handler,
+        });
+        let record = gate.record();
+        drop(gates);
+        self.changed();
+        Ok((registration, record))
+    }
+
+    /// Takes a handler out. It may still be running.
+    #[must_use = "what a handler has captured may come back here when it is dropped, or panic"]
+    pub(crate) fn remove(
+        &self,
+        name: &Arc<str>,
+        kind: CallKind,
+        registration: u64,
+    ) -> Option<Half> {
+        let mut gates = self.gates.lock();
+        let gate = gates.get_mut(name)?;
+        let gone = gate
+            .half(kind)
+            .take_if(|half| half.registration == registration);
+        if gate.function.is_none() && gate.action.is_none() {
+            gates.remove(name);
+        }
+        drop(gates);
+        self.changed();
+        gone
+    }
+
+    /// Takes all handlers out.
+    pub(crate) fn take_gates(&self) -> HashMap<Arc<str>, Gate> {
+        std::mem::take(&mut *self.gates.lock())
+    }
+
+    fn look_up(&self, name: &str) -> Option<Gate> {
+        self.gates.lock().get(name).cloned()
+    }
+
+    pub(crate) fn add_link(&self, link: Arc<Link>) {
+        self.peers.lock().push(Arc::new(PeerGrants::new(link)));
+        self.changed();
+    }
+
+    pub(crate) fn remove_link(&self, link: &Arc<Link>) {
+        self.peers
+            .lock()
+            .retain(|peer| !Arc::ptr_eq(peer.link(), link));
+        self.changed();
+    }
+
+    /// The links through which calls come in, with what each peer may call.
+    pub(crate) fn peers(&self) -> Vec<Arc<PeerGrants>> {
+        self.peers.lock().clone()
+    }
+
+    fn peer(&self, end: LinkEnd) -> Option<Arc<PeerGrants>> {
+        let peers = self.peers.lock();
+        peers.iter().find(|peer| peer.link().end() == end).cloned()
+    }
+
+    /// Lets a peer call a gate under an index; false where this side has let the link go.
+    pub(crate) fn grant(&self, end: LinkEnd, index: u16, grant: Grant) -> bool {
+        let peer = self.peer(end);
+        if let Some(peer) = &peer {
+            peer.grant(index, grant);
+            self.changed();
+        }
+        peer.is_some()
+    }
+
+    /// A peer may not call what it called under some indexes.
+    pub(crate) fn revoke(&self, end: LinkEnd, indexes: &[u16]) {
+        if let Some(peer) = self.peer(end) {
+            peer.revoke(indexes);
+            self.changed();
+        }
+    }
+
+    /// What a peer may call now, by index.
+    pub(crate) fn callable(&self, peer: &PeerGrants) -> Vec<Callable> {
+        peer.callable(|name| self.look_up(name))
+    }
+
+    /// What the peer at the other end of a link may call under an index now.
+    pub(crate) fn granted(&self, end: LinkEnd, index: u16) -> Callable {
+        // A link that this side has let go leads nowhere; the other side will hear of it.
+        self.peer(end).map_or(Callable::Absent, |peer| {
+            peer.callable_as(index, |name| self.look_up(name))
+        })
+    }
+
+    /// Makes the dispatcher take new copies.
+    pub(crate) fn changed(&self) {
+        // GATES-CHANGED: release here, acquire in `version`, so that who sees the new number
+        // finds the change under the lock.
+        self.version.fetch_add(1, Ordering::Release);
+        self.memory.bell.ring();
+    }
+
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        // GATES-CHANGED, acquire.
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        self.changed();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+}
+
+/// A record of the status page that no gate has.
+fn free_record(gates: &HashMap<Arc<str>, Gate>) -> Option<u16> {
+    let taken = |taken, gate: &Gate| taken | gate.record().map_or(0, |record| 1_u128 << record);
+    let taken = gates.values().fold(0, taken);
+    let free = taken.trailing_ones() as u16;
+    (free < RECORDS).then_some(free)
+}
+
+const _: () = assert!(RECORDS as u32 <= u128::BITS);

@@ -1,0 +1,269 @@
+//! Where a plugin's calls come in: its links' rings, looked at in turn, and the calls that were
+//! taken while another chain had the thread.
+//!
+//! Nothing here runs a handler or drops one, so it is only ever borrowed for a moment.
+
+mod fairness;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use callgate_layout::envelope::Violation;
+
+use super::exchange::{Exchange, IncomingCall};
+use super::frame::Frame;
+use super::grants::PeerGrants;
+use super::incoming::Incoming;
+use super::provided::ProvidedGates;
+use crate::base::error::{Error, Result};
+use crate::link::Link;
+
+use fairness::Fairness;
+
+/// Which calls somebody is ready to serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Any,
+    /// Those of one chain, because this thread waits inside it.
+    Chain(u64),
+}
+
+impl Wanted {
+    #[inline]
+    fn has(self, call: &IncomingCall) -> bool {
+        match self {
+            Wanted::Any => true,
+            Wanted::Chain(id) => call.chain.id == id,
+        }
+    }
+}
+
+/// Why a peer's results found no room, to be logged.
+pub(crate) type Notes = Vec<(Arc<Link>, Vec<Error>)>;
+
+/// A peer broke the protocol.
+pub(crate) type Broken = (Arc<Link>, Violation);
+
+pub(crate) struct Scheduler {
+    version: u64,
+    sides: Vec<Incoming>,
+    /// Calls that were taken by who did not want them, in the order in which they came. There are
+    /// no more of them than the links have slots.
+    queue: VecDeque<IncomingCall>,
+    fairness: Fairness,
+    /// Whether calls are looked for once in a while only.
+    is_pumped: bool,
+    /// Whether there is a call that the last look did not come by.
+    is_missing: bool,
+    /// Whether any server may have late answers, or something to say of them.
+    may_be_late: bool,
+    next_key: u64,
+    /// Frames of nested calls that are not in use.
+    spare: Vec<Frame>,
+}
+
+impl Scheduler {
+    pub(crate) fn new(is_pumped: bool) -> Scheduler {
+        Scheduler {
+            version: 0,
+            sides: Vec::new(),
+            queue: VecDeque::new(),
+            fairness: Fairness::new(),
+            is_pumped,
+            is_missing: false,
+            may_be_late: false,
+            next_key: 0,
+            spare: Vec::new(),
+        }
+    }
+
+    /// The change after which it last took note of links.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The links' incoming sides, with what each peer may call.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = (u64, &PeerGrants)> {
+        self.sides.iter().map(|side| (side.key(), &**side.peer()))
+    }
+
+    /// The link that a call came through, if it is still there.
+    pub(crate) fn link(&self, key: u64) -> Option<Arc<Link>> {
+        let side = self.sides.iter().find(|side| side.key() == key)?;
+        Some(side.link().clone())
+    }
+
+    /// Takes note of links that came and went, if anything changed.
+    pub(crate) fn refresh(&mut self, provided: &ProvidedGates, version: u64) {
+        if self.version == version {
+            return;
+        }
+        self.version = version;
+        let peers = provided.peers();
+        self.sides
+            .retain(|side| peers.iter().any(|peer| Arc::ptr_eq(peer, side.peer())));
+        for peer in peers {
+            let is_known = |side: &Incoming| Arc::ptr_eq(&peer, side.peer());
+            if !self.sides.iter().any(is_known) {
+                self.sides.push(Incoming::new(self.next_key, peer));
+                self.next_key += 1;
+            }
+        }
+        self.fairness.renumber(self.sides.len());
+        let sides = &self.sides;
+        self.queue
+            .retain(|call| sides.iter().any(|side| side.key() == call.key));
+    }
+
+    /// Whether anything lies in a ring.
+    #[inline]
+    pub(crate) fn has_call(&self) -> bool {
+        self.sides.iter().any(Incoming::has_call)
+    }
+
+    /// Whether there is any call. The next look finds it, wherever it is.
+    pub(crate) fn has_work(&mut self) -> bool {
+        self.is_missing = self.has_call();
+        self.is_missing || !self.queue.is_empty()
+    }
+
+    /// Whether a call that was taken before waits for this one.
+    #[inline]
+    pub(crate) fn has_queued(&self, wanted: Wanted) -> bool {
+        self.queue.iter().any(|call| wanted.has(call))
+    }
+
+    /// Takes the next call that is wanted into `call`, if this look finds one. Others that are found on
+    /// the way are queued, and so stay in order.
+    #[inline(always)]
+    pub(crate) fn next(
+        &mut self,
+        call: &mut IncomingCall,
+        wanted: Wanted,
+    ) -> Option<Result<(), Broken>> {
+        if !self.queue.is_empty()
+            && let Some(place) = self.queue.iter().position(|call| wanted.has(call))
+            && let Some(queued) = self.queue.remove(place)
+        {
+            *call = queued;
+            return Some(Ok(()));
+        }
+        // Where nobody looks again at once, nothing may be missed.
+        let thorough =
+            self.is_pumped || wanted != Wanted::Any || std::mem::take(&mut self.is_missing);
+        loop {
+            if let Err(broken) = self.next_in_rings(call, thorough)? {
+                return Some(Err(broken));
+            }
+            if wanted.has(call) {
+                return Some(Ok(()));
+            }
+            self.queue.push_back(call.clone());
+        }
+    }
+
+    /// Puts a call back that cannot be run yet, in front of what came after it.
+    #[cold]
+    pub(crate) fn requeue(&mut self, call: &IncomingCall) {
+        self.queue.push_front(call.clone());
+    }
+
+    /// Takes the next call from the rings, in the order of [`Fairness`].
+    #[inline(always)]
+    fn next_in_rings(
+        &mut self,
+        call: &mut IncomingCall,
+        thorough: bool,
+    ) -> Option<Result<(), Broken>> {
+        let Scheduler {
+            sides, fairness, ..
+        } = self;
+        fairness.look(sides.len(), thorough, |at| {
+            let side = sides.get_mut(at)?;
+            if side.link().is_gone() {
+                return None;
+            }
+            let taken = side.take(call, at)?;
+            Some(taken.map_err(|violation| (side.link().clone(), violation)))
+        })
+    }
+
+    /// Answers the call in `exchange.call`, which was taken here; where its link is gone, nobody waits
+    /// for it.
+    #[inline(always)]
+    pub(crate) fn answer(&mut self, outcome: Result<()>, exchange: &mut Exchange) {
+        match self.side(&exchange.call) {
+            Some(side) => self.may_be_late |= side.answer(outcome, exchange),
+            // Nobody else is to find it in the place of his own.
+            None => exchange.tidy(None),
+        }
+    }
+
+    #[inline(always)]
+    fn side(&mut self, call: &IncomingCall) -> Option<&mut Incoming> {
+        let is_it = |side: &Incoming| side.key() == call.key;
+        let index = match self.sides.get(call.index) {
+            Some(side) if is_it(side) => call.index,
+            _ => self.sides.iter().position(is_it)?,
+        };
+        self.sides.get_mut(index)
+    }
+
+    /// When the next late answer's time is up.
+    #[inline]
+    pub(crate) fn late_deadline(&mut self) -> Option<u64> {
+        match self.may_be_late {
+            true => self.find_late(),
+            false => None,
+        }
+    }
+
+    #[cold]
+    fn find_late(&mut self) -> Option<u64> {
+        let next = self.sides.iter().filter_map(Incoming::late_deadline).min();
+        self.may_be_late = next.is_some();
+        next
+    }
+
+    /// Publishes late answers for which there is room now.
+    pub(crate) fn settle(&mut self) {
+        self.sides.iter_mut().for_each(Incoming::settle);
+    }
+
+    /// What is to be said of links whose results found no room.
+    pub(crate) fn take_notes(&mut self) -> Notes {
+        self.sides
+            .iter_mut()
+            .filter_map(Incoming::take_notes)
+            .collect()
+    }
+
+    /// Answers everything that is left without running it.
+    pub(crate) fn refuse_all(&mut self) {
+        for call in std::mem::take(&mut self.queue) {
+            if let Some(side) = self.side(&call) {
+                side.refuse(&call);
+            }
+        }
+        let mut call = IncomingCall::none();
+        for side in &mut self.sides {
+            side.refuse_all(&mut call);
+        }
+    }
+
+    /// A frame for a nested call.
+    pub(crate) fn frame(&mut self) -> Frame {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps a frame for the next nested call.
+    pub(crate) fn keep(&mut self, frame: Frame) {
+        self.spare.push(frame);
+    }
+
+    /// Lets go of frames that are not in use.
+    pub(crate) fn take_spare(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.spare)
+    }
+}

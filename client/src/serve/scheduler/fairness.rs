@@ -1,0 +1,233 @@
+//! In which order a dispatcher looks at its links for calls.
+//!
+//! A few links are looked at by turns. Of many, a look takes in those that brought calls lately and a
+//! few of the others, or else the calls of one would wait while a thousand quiet rings are looked at.
+//! After each batch of calls all of them are looked at once, so that a busy few cannot keep the rest
+//! out; and before a dispatcher sleeps it looks at all of them anyway.
+
+/// Calls taken from one link, or from those that are looked at first, before the others have a turn.
+const BATCH: u32 = 16;
+/// So many links are all looked at each time.
+const FEW: usize = 16;
+/// So many that brought calls lately are looked at first where there are more.
+const RECENT: usize = 8;
+/// So many of the others come along with each look.
+const WINDOW: usize = 8;
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub(crate) struct Fairness {
+    /// Where the next look at all begins.
+    turn: usize,
+    /// How many calls there were since the last turn.
+    taken: u32,
+    /// The links that brought calls lately, in no order; `usize::MAX` for none.
+    recent: [usize; RECENT],
+    /// Which of them is looked at first, and which is the next to be forgotten.
+    first: usize,
+    oldest: usize,
+}
+
+impl Fairness {
+    pub(crate) fn new() -> Fairness {
+        Fairness {
+            turn: 0,
+            taken: 0,
+            recent: [usize::MAX; RECENT],
+            first: 0,
+            oldest: 0,
+        }
+    }
+
+    /// Links came and went, and there are `len` now: their places have changed. Whose turn it is stays
+    /// more or less the same, or else the first would have it again after each change.
+    pub(crate) fn renumber(&mut self, len: usize) {
+        self.recent = [usize::MAX; RECENT];
+        if self.turn >= len {
+            self.turn = 0;
+        }
+    }
+
+    /// Looks at links for a call; `None` where none that was looked at has one. All `len` are looked
+    /// at where the look is to be `thorough`.
+    #[inline(always)]
+    pub(crate) fn look<T>(
+        &mut self,
+        len: usize,
+        thorough: bool,
+        mut look: impl FnMut(usize) -> Option<T>,
+    ) -> Option<T> {
+        if thorough || len <= FEW {
+            return self.look_at_all(len, look);
+        }
+        if self.taken < BATCH
+            && let Some(found) = self.look_at_recent(len, &mut look)
+        {
+            return Some(found);
+        }
+        let some = match self.taken < BATCH {
+            true => WINDOW,
+            false => len,
+        };
+        self.taken = 0;
+        self.look_at_others(len, some, look)
+    }
+
+    /// By turns of a batch each.
+    #[inline(always)]
+    fn look_at_all<T>(
+        &mut self,
+        len: usize,
+        mut look: impl FnMut(usize) -> Option<T>,
+    ) -> Option<T> {
+        if self.taken >= BATCH {
+            self.pass(len);
+        }
+        for _ in 0..len {
+            if let Some(found) = look(self.turn) {
+                self.taken += 1;
+                return Some(found);
+            }
+            self.pass(len);
+        }
+        None
+    }
+
+    #[inline]
+    fn look_at_recent<T>(
+        &mut self,
+        len: usize,
+        look: &mut impl FnMut(usize) -> Option<T>,
+    ) -> Option<T> {
+        for nth in 0..RECENT {
+            let place = (self.first + nth) % RECENT;
+            let at = self.recent[place];
+            if at < len
+                && let Some(found) = look(at)
+            {
+                self.taken += 1;
+                self.first = (place + 1) % RECENT;
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn look_at_others<T>(
+        &mut self,
+        len: usize,
+        some: usize,
+        mut look: impl FnMut(usize) -> Option<T>,
+    ) -> Option<T> {
+        for _ in 0..some {
+            let at = self.turn;
+            self.pass(len);
+            if let Some(found) = look(at) {
+                self.remember(at);
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn pass(&mut self, len: usize) {
+        self.taken = 0;
+        self.turn += 1;
+        if self.turn >= len {
+            self.turn = 0;
+        }
+    }
+
+    fn remember(&mut self, at: usize) {
+        if !self.recent.contains(&at) {
+            self.recent[self.oldest] = at;
+            self.oldest = (self.oldest + 1) % RECENT;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Serves so many calls of links of which some always have one; how many each had.
+    fn serve(busy: &[usize], len: usize, calls: usize) -> Vec<usize> {
+        let (mut fairness, mut served) = (Fairness::new(), vec![0; len]);
+        let mut looks = 0;
+        while served.iter().sum::<usize>() < calls {
+            looks += 1;
+            assert!(looks < 100 * calls, "calls are there and not found");
+            let found = fairness.look(len, false, |at| busy.contains(&at).then_some(at));
+            if let Some(at) = found {
+                served[at] += 1;
+            }
+        }
+        served
+    }
+
+    /// One link that was never quiet kept all others out.
+    #[test]
+    fn of_few_and_of_many_links_every_busy_one_is_served() {
+        for (busy, len) in [
+            (vec![0, 3, 15], 16),
+            (vec![0, 500, 999], 1000),
+            ((0..12).collect(), 40),
+            ((0..100).collect(), 100),
+        ] {
+            let served = serve(&busy, len, 400 * busy.len());
+            for at in &busy {
+                assert!(served[*at] >= 100, "{at} of {len}: {served:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_recent_is_found_at_once_and_what_is_quiet_soon() {
+        let (mut fairness, len) = (Fairness::new(), 1000);
+        let mut looks = |wanted: usize| {
+            let (mut looks, mut seen) = (0, 0);
+            while {
+                looks += 1;
+                let found = fairness.look(len, false, |at| {
+                    seen += 1;
+                    (at == wanted).then_some(())
+                });
+                found.is_none()
+            } {}
+            (looks, seen)
+        };
+        assert_eq!(looks(700).0, 700 / WINDOW + 1);
+        assert!((0..10).all(|_| looks(700) == (1, 1)));
+        assert!(looks(600).0 <= len / WINDOW);
+        let (at_once, seen) = looks(700);
+        assert!(at_once == 1 && seen <= RECENT);
+    }
+
+    /// Whoever made gates come and go kept the turn of the first link for ever.
+    #[test]
+    fn changes_do_not_begin_the_rounds_anew() {
+        for len in [3, 100] {
+            let (mut fairness, mut served) = (Fairness::new(), vec![0; len]);
+            for _ in 0..1000 {
+                fairness.renumber(len);
+                // All of them always have a call.
+                let found = fairness.look(len, false, Some);
+                served[found.expect("a call")] += 1;
+            }
+            assert!(served.iter().all(|calls| *calls >= 5), "{served:?}");
+        }
+    }
+
+    #[test]
+    fn a_thorough_look_misses_nothing() {
+        let mut fairness = Fairness::new();
+        for wanted in [999, 0, 500] {
+            let found = fairness.look(1000, true, |at| (at == wanted).then_some(at));
+            assert_eq!(found, Some(wanted));
+        }
+        assert_eq!(fairness.look(1000, true, |_| None::<()>), None);
+        assert_eq!(fairness.look(0, false, |_| Some(())), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! Allocating the extents that this plugin writes.
+//!
+//! The broker only sets an extent's size; the kernel charges its memory to the cgroup of the process
+//! that allocates it, which is the one that writes. That takes 7 to 22 ms for 64 MiB, so it happens on
+//! a thread that lives just as long:
+//!
+//! - The control thread must go on hearing the broker, and deaths.
+//! - A caller keeps its deadline and its cancel token meanwhile, as does a pump its frame; and an extent
+//!   whose caller has given up is made all the same, for the next one.
+//! - A dispatcher whose answer is late never waits for memory.
+//! - A signal makes the kernel begin an allocation anew, so signals are blocked there; in a thread of
+//!   the program that would be an intrusion.
+//!
+//! The memory cgroup is the process's, so it does not matter which of its threads allocates. One does at
+//! a time: what a cgroup has room for is not promised twice, and a plugin with many links does not take
+//! all processors.
+
+mod cgroup;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, LinkEnd, ToBroker};
+use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::memfd;
+use nix::sys::signal::SigSet;
+use parking_lot::Mutex;
+
+use super::mapping::unmapped;
+use super::plugin_state::PluginState;
+use crate::base::error::Result;
+use crate::base::thread;
+use crate::link::Link;
+
+/// A lock, and the process that it is of.
+type Turn = Option<(ForkMark, Arc<Mutex<()>>)>;
+
+/// What the one thread of this process holds that allocates. A child that forks meanwhile would find it
+/// locked for ever, and so makes one of its own.
+fn turn() -> Arc<Mutex<()>> {
+    static TURN: Mutex<Turn> = Mutex::new(None);
+    let mut turn = TURN.lock();
+    match &*turn {
+        Some((mark, lock)) if mark.is_here() => lock.clone(),
+        _ => {
+            let lock = Arc::new(Mutex::new(()));
+            *turn = Some((ForkMark::here(), lock.clone()));
+            lock
+        }
+    }
+}
+
+/// An extent that the broker has made for this plugin.
+pub(crate) struct NewExtent {
+    /// Its number on this side of the link.
+    pub(crate) number: u8,
+    /// Its size.
+    pub(crate) len: usize,
+    /// Its file, which has that size and no memory.
+    pub(crate) file: OwnedFd,
+}
+
+/// Allocates and maps an extent on a thread of its own, and tells the broker, and whoever waits for
+/// it where that fails. Where the link or the session ends meanwhile, the memory is freed again.
+pub(crate) fn allocate(state: &Arc<PluginState>, link: &Arc<Link>, extent: NewExtent) {
+    let (number, work) = (extent.number, (state.clone(), link.clone()));
+    let started = thread::spawn("callgate-memory", move || {
+        let (state, link) = work;
+        // Signals are the program's; they go to its other threads.
+        let _ = SigSet::all().thread_block();
+        let made = make(extent);
+        settle(&state, &link, number, made);
+    });
+    if let Err(error) = started {
+        settle(state, link, number, Err(error));
+    }
+}
+
+fn make(extent: NewExtent) -> Result<Mapping> {
+    let NewExtent { len, file, .. } = extent;
+    let turn = turn();
+    let _alone = turn.lock();
+    cgroup::check_room(len as u64)?;
+    memfd::allocate(file.as_fd(), len)
+        .and_then(|()| Mapping::writable(file, len))
+        .map_err(|error| unmapped(len, &error))
+}
+
+/// Says what came of it: to the link, then to the broker.
+fn settle(state: &PluginState, link: &Link, number: u8, made: Result<Mapping>) {
+    let end = link.end();
+    let (record, failed) = match made {
+        Ok(memory) => {
+            if !link.extents().mapped(number, memory) {
+                // The broker has refused it meanwhile, because it took so long, and keeps its number
+                // and its charge until it hears what came of it. Or the session is over.
+                return report_late(state, end, number);
+            }
+            (ToBroker::ExtentMapped { end, number }, None)
+        }
+        Err(error) => {
+            let failure = Failure::new(error.code(), error.message());
+            let record = ToBroker::ExtentFailed {
+                end,
+                own: true,
+                number,
+                failure,
+            };
+            (record, Some(error))
+        }
+    };
+    let sent = acknowledge(state, &record);
+    if let Some(error) = failed.or(sent.err()) {
+        link.extents().refused(error);
+        link.wake_waiting();
+    }
+}
+
+/// Tells the broker that nobody wants an extent any more, whose memory is free again.
+fn report_late(state: &PluginState, end: LinkEnd, number: u8) {
+    let why = "the memory for a payload was there too late";
+    let failed = ToBroker::ExtentFailed {
+        end,
+        own: true,
+        number,
+        failure: Failure::new(Code::Timeout, why),
+    };
+    // A broker that is gone needs no answer.
+    let _ = acknowledge(state, &failed);
+}
+
+/// Tells the broker, however long it does not read: without an acknowledgement it would keep number and
+/// charge of the extent for as long as the link lives.
+fn acknowledge(state: &PluginState, record: &ToBroker) -> Result<()> {
+    loop {
+        match state.send(record) {
+            Err(error)
+                if error.code() == Code::Timeout && state.connection.check_alive().is_ok() => {}
+            outcome => return outcome,
+        }
+    }
+}

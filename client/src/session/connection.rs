@@ -1,0 +1,233 @@
+//! One connection to a broker: what is sent, what is asked and answered, and how it ended.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::OnceLock;
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, ToBroker};
+use crossbeam_channel::Sender;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Shutdown, shutdown};
+use parking_lot::{Condvar, Mutex};
+use rkyv::util::AlignedVec;
+
+use super::broker::BrokerName;
+use super::numbers::Numbers;
+use super::outgoing::{self, Outgoing};
+use crate::base::deadline::{answer_due, instant_after};
+use crate::base::error::{Error, Result};
+
+/// How long a request to the broker may take.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The broker's answer to a request: nothing, or a listing's descriptor.
+pub(crate) type Answer = Result<Option<OwnedFd>>;
+
+/// A connection to a broker.
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    broker: BrokerName,
+    /// The thread that hears the broker.
+    control: OnceLock<ThreadId>,
+    outgoing: Outgoing,
+    numbers: Numbers,
+    requests: Mutex<HashMap<u32, Sender<Answer>>>,
+    /// Why it is over, once it is.
+    ended: Mutex<Option<Error>>,
+    ending: Condvar,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: OwnedFd, broker: BrokerName) -> Connection {
+        Connection {
+            socket,
+            broker,
+            control: OnceLock::new(),
+            outgoing: Outgoing::default(),
+            numbers: Numbers::new(),
+            requests: Mutex::default(),
+            ended: Mutex::new(None),
+            ending: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Who the broker is, for errors.
+    pub(crate) fn broker(&self) -> &BrokerName {
+        &self.broker
+    }
+
+    /// Sends a record, waiting for the broker to read if it must. The control thread does not wait:
+    /// what it sends is queued, because it has to hear of peers' deaths meanwhile.
+    pub(crate) fn send(&self, record: &ToBroker) -> Result<()> {
+        let record = encode(record)?;
+        match self.is_control_thread() {
+            true => self.outgoing.send(&self.socket, &self.broker, &record),
+            false => send_when(&self.socket, &self.broker, || {
+                self.outgoing.send_now(&self.socket, &self.broker, &record)
+            }),
+        }
+    }
+
+    /// From now on this thread is the one that hears the broker.
+    pub(crate) fn be_control_thread(&self) {
+        // There is one, which says so once.
+        let _ = self.control.set(thread::current().id());
+    }
+
+    fn is_control_thread(&self) -> bool {
+        self.control.get() == Some(&thread::current().id())
+    }
+
+    /// What the control thread has not sent yet.
+    pub(crate) fn outgoing(&self) -> &Outgoing {
+        &self.outgoing
+    }
+
+    /// Sends a record if the broker's socket has room for it now.
+    pub(crate) fn try_send(&self, record: &ToBroker) -> Result<()> {
+        let record = encode(record)?;
+        let sent = self
+            .outgoing
+            .send_now(&self.socket, &self.broker, &record)?;
+        if sent {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::Overloaded,
+            "the broker does not read its socket",
+        ))
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) fn request(&self, make: impl FnOnce(u32) -> ToBroker) -> Answer {
+        self.request_until(answer_due(REQUEST_TIMEOUT), make)
+    }
+
+    /// As [`Connection::request`], for an answer that is worth only so much time.
+    pub(crate) fn request_until(
+        &self,
+        until: Instant,
+        make: impl FnOnce(u32) -> ToBroker,
+    ) -> Answer {
+        if self.is_control_thread() {
+            // Something of a user's is dropped there, and would wait for what this very thread hears.
+            let text = "what is dropped together with a link cannot wait for the broker";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let number = self.numbers.insert(&mut self.requests.lock(), sender);
+        let outcome = self
+            .check_alive()
+            .and_then(|()| self.send(&make(number)))
+            .and_then(|()| {
+                receiver
+                    .recv_deadline(until)
+                    .unwrap_or_else(|_| Err(self.broker.is_late("did not answer within 5 s")))
+            });
+        self.requests.lock().remove(&number);
+        outcome
+    }
+
+    /// Hands the broker's answer to whoever asked.
+    pub(crate) fn answer(&self, request: u32, answer: Answer) {
+        if let Some(sender) = self.requests.lock().remove(&request) {
+            // Who asked may have given up meanwhile; then nobody misses the answer.
+            let _ = sender.try_send(answer);
+        }
+    }
+
+    /// A number for a request whose answer nobody waits for.
+    pub(crate) fn next_number(&self) -> u32 {
+        self.numbers.unused(&self.requests.lock())
+    }
+
+    /// An error if the connection is over.
+    pub(crate) fn check_alive(&self) -> Result<()> {
+        self.ended.lock().clone().map_or(Ok(()), Err)
+    }
+
+    /// The connection is over. Gives back why: the first reason stands, because after a close the broker
+    /// hangs up, too.
+    pub(crate) fn end(&self, reason: &Error) -> Error {
+        let mut ended = self.ended.lock();
+        let reason = ended.get_or_insert_with(|| reason.clone()).clone();
+        drop(ended);
+        self.ending.notify_all();
+        for (_, sender) in self.requests.lock().drain() {
+            let _ = sender.try_send(Err(reason.clone()));
+        }
+        reason
+    }
+
+    /// Hangs up. Other handles may keep the descriptor; the broker is to see the end now.
+    pub(crate) fn shut_down(&self) {
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
+    }
+
+    /// Waits until the connection is over; the reason, or `None` when the time was up before.
+    pub(crate) fn wait_ended(&self, timeout: Option<Duration>) -> Option<Error> {
+        let mut ended = self.ended.lock();
+        let until = timeout.map(instant_after);
+        while ended.is_none() {
+            match until {
+                Some(until) if self.ending.wait_until(&mut ended, until).timed_out() => break,
+                Some(_) => {}
+                None => self.ending.wait(&mut ended),
+            }
+        }
+        ended.clone()
+    }
+}
+
+/// Sends a record on a control socket, waiting at most [`REQUEST_TIMEOUT`] for room in it.
+pub(crate) fn send(socket: &OwnedFd, broker: &BrokerName, record: &ToBroker) -> Result<()> {
+    let record = encode(record)?;
+    send_when(socket, broker, || {
+        outgoing::try_send(socket, broker, &record)
+    })
+}
+
+/// Tries to send something until it goes, waiting for room in the socket in between.
+fn send_when(
+    socket: &OwnedFd,
+    broker: &BrokerName,
+    attempt: impl Fn() -> Result<bool>,
+) -> Result<()> {
+    let until = answer_due(REQUEST_TIMEOUT);
+    while !attempt()? {
+        if !wait_for(socket, PollFlags::POLLOUT, until) {
+            return Err(broker.is_late("does not read its socket"));
+        }
+    }
+    Ok(())
+}
+
+fn encode(record: &ToBroker) -> Result<AlignedVec> {
+    record
+        .encode()
+        .map_err(|reason| Error::new(Code::InvalidArgument, format!("cannot be sent: {reason}")))
+}
+
+/// Waits until a socket can be read or written; false when the time is up.
+pub(crate) fn wait_for(socket: &OwnedFd, flags: PollFlags, until: Instant) -> bool {
+    let left = until.saturating_duration_since(Instant::now());
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    let mut polled = [PollFd::new(socket.as_fd(), flags)];
+    // An interrupted wait counts as over, and the caller tries again until the time is up.
+    poll(&mut polled, timeout).is_ok_and(|ready| ready > 0) || Instant::now() < until
+}
+
+/// A failure that came over the wire, as an error.
+pub(crate) fn failure(failure: Failure) -> Error {
+    Error::new(
+        Code::from_u16(failure.code).unwrap_or(Code::Protocol),
+        failure.message,
+    )
+}

@@ -1,0 +1,175 @@
+//! Connecting to a broker: finding its socket, saying hello, mapping the plugin's own pages.
+
+mod inherited;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use callgate_layout::control::{MAX_RECORD, PluginLimits, ToBroker, ToPlugin};
+use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
+use callgate_layout::sys::fdpass::{self, Received};
+use callgate_layout::sys::limits::Shortage;
+use callgate_layout::sys::standard;
+use callgate_layout::{Code, socket};
+use nix::poll::PollFlags;
+
+use super::broker::{BrokerName, connect_to};
+use super::connection::{failure, send, wait_for};
+use super::mapping::{map_writable, system};
+use crate::base::error::{Error, Result};
+use crate::link::own_memory::OwnMemory;
+use inherited::Found;
+
+/// How a plugin reaches its broker.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    /// The path of the broker's socket.
+    pub(crate) path: Option<PathBuf>,
+    /// A socket that is connected already.
+    pub(crate) descriptor: Option<OwnedFd>,
+    /// Whether a connection that a broker has left to this process is used.
+    pub(crate) inherits: bool,
+}
+
+/// A connection on which nothing was said yet.
+pub(crate) struct Reached {
+    pub(crate) socket: OwnedFd,
+    pub(crate) broker: BrokerName,
+    /// The host's process, where it has started this one.
+    pub(crate) host: Option<OwnedFd>,
+}
+
+impl Reach {
+    /// Connects to the broker.
+    pub(crate) fn connect(&self, until: Instant) -> Result<Reached> {
+        // Descriptors that libraries make take what is free, and are not to be 0 to 2.
+        standard::fill().map_err(|error| system("opening /dev/null", &error))?;
+        let Found {
+            socket,
+            broker,
+            host,
+        } = self.find(until)?;
+        let socket =
+            standard::above(socket).map_err(|error| system("moving the socket", &error))?;
+        Ok(Reached {
+            socket,
+            broker,
+            host,
+        })
+    }
+
+    /// A socket that is connected to the broker, and who that is.
+    fn find(&self, until: Instant) -> Result<Found> {
+        if let Some(descriptor) = &self.descriptor {
+            let socket = descriptor
+                .try_clone()
+                .map_err(|error| system("duplicating the socket", &error))?;
+            return Ok(socket.into());
+        }
+        if let Some(path) = &self.path {
+            return Ok(connect_to(path, until)?.into());
+        }
+        if self.inherits
+            && let Some(found) = inherited::take()
+        {
+            return found;
+        }
+        let connected = match std::env::var_os("CALLGATE_SOCKET") {
+            Some(path) => connect_to(Path::new(&path), until),
+            None => connect_to(&socket::default_socket(), until),
+        };
+        Ok(connected?.into())
+    }
+}
+
+/// What a broker says to a plugin that it takes in.
+pub(crate) struct Welcome {
+    /// The bus's number.
+    pub(crate) bus: u64,
+    pub(crate) plugin: u64,
+    pub(crate) limits: PluginLimits,
+    pub(crate) memory: OwnMemory,
+}
+
+/// Says hello and takes the answer.
+pub(crate) fn greet(reached: &Reached, hello: &ToBroker, until: Instant) -> Result<Welcome> {
+    let Reached { socket, broker, .. } = reached;
+    send(socket, broker, hello)?;
+    let (mut record, mut received) = receive_one(socket, broker, until)?;
+    if matches!(record, ToPlugin::Invitation { .. }) {
+        // It lies in a connection that the program found in the environment by itself.
+        (record, received) = receive_one(socket, broker, until)?;
+    }
+    if received.cut {
+        let what = "this process could not receive its doorbell and status page";
+        return Err(Error::new(Code::System, format!("{what}: {Shortage}")));
+    }
+    let (bus, plugin, limits) = match record {
+        ToPlugin::Welcome {
+            bus,
+            plugin,
+            limits,
+        } => (bus, plugin, limits),
+        ToPlugin::Ended(why) => return Err(failure(why)),
+        other => return Err(unexpected(&other)),
+    };
+    send(socket, broker, &ToBroker::Took)?;
+    let memory = map_pages(received)?;
+    send(socket, broker, &ToBroker::StatusMapped)?;
+    Ok(Welcome {
+        bus,
+        plugin,
+        limits,
+        memory,
+    })
+}
+
+/// Waits for one record, before there is a thread that does so.
+fn receive_one(
+    socket: &OwnedFd,
+    broker: &BrokerName,
+    until: Instant,
+) -> Result<(ToPlugin, Received)> {
+    let mut buffer = vec![0; MAX_RECORD];
+    loop {
+        match fdpass::receive(socket.as_fd(), &mut buffer) {
+            Ok(received) if received.len == 0 => {
+                return Err(broker.gone("it closed the connection without a word"));
+            }
+            Ok(received) => {
+                let record = ToPlugin::decode(&buffer[..received.len])
+                    .map_err(|error| broker.undecodable(&error))?;
+                return Ok((record, received));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if !wait_for(socket, PollFlags::POLLIN, until) {
+                    return Err(broker.is_late("did not answer the hello"));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(broker.gone(&error.to_string())),
+        }
+    }
+}
+
+/// Maps doorbell and status page, the two descriptors of a welcome.
+fn map_pages(received: Received) -> Result<OwnMemory> {
+    let [bell, status]: [OwnedFd; 2] = received.descriptors.try_into().map_err(|_| {
+        Error::new(
+            Code::Protocol,
+            "the broker's welcome lacks its two descriptors",
+        )
+    })?;
+    let bell = map_writable(bell, DOORBELL_LEN)?;
+    let status = map_writable(status, STATUS_LEN)?;
+    Ok(OwnMemory::new(Doorbell::new(bell), Status::new(status)))
+}
+
+fn unexpected(record: &ToPlugin) -> Error {
+    Error::new(
+        Code::Protocol,
+        format!("the broker answered a hello with {record:?}"),
+    )
+}

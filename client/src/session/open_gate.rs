@@ -1,0 +1,342 @@
+//! An open gate: how it stands now, and where its calls go.
+
+mod event;
+mod state;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use callgate_layout::Code;
+use callgate_layout::control::{Availability, GateState};
+use callgate_layout::envelope::CallKind;
+use parking_lot::{Condvar, Mutex};
+
+use super::broker::BrokerName;
+use crate::base::error::{Error, Result};
+use crate::base::thread::discard;
+use crate::call::in_process::Local;
+use crate::link::Link;
+use crate::link::peer::Caller;
+
+pub use event::GateEvent;
+pub(crate) use state::{State, Way};
+
+/// What is known of a gate, beyond how it stands.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Whether the broker has said how it stands, or that it cannot be opened.
+    is_known: bool,
+    /// Why it cannot be opened, or will not change any more.
+    failure: Option<Error>,
+    /// Whether the broker tries by itself to open it again.
+    is_tried_again: bool,
+    /// What a watcher has not seen yet; `None` where nobody watches.
+    events: Option<VecDeque<GateEvent>>,
+    /// What it was told last.
+    told: Option<GateEvent>,
+    /// A program has ended that was to provide the gate; for one wait to look into.
+    start_failed: bool,
+}
+
+/// What a wait for a gate came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// It can be called.
+    Ready,
+    /// A program has ended, before it connected, that was to provide it; the broker knows whether anybody is left.
+    StartFailed,
+}
+
+/// Changes that are kept for a watcher that does not look.
+const MAX_EVENTS: usize = 64;
+
+impl Progress {
+    /// Why waiting is in vain, if it is.
+    fn is_final(&self) -> Option<&Error> {
+        self.failure.as_ref().filter(|_| !self.is_tried_again)
+    }
+
+    /// Notes a change for who watches.
+    fn note(&mut self, state: &State) {
+        let Some(events) = &mut self.events else {
+            return;
+        };
+        let before = self.told.as_ref().map_or(0, |event| event.generation);
+        let event = GateEvent {
+            owner: state.owner.clone(),
+            generation: match state.generation {
+                0 => before,
+                generation => generation,
+            },
+            has_function: state.has(CallKind::Function),
+            has_action: state.has(CallKind::Action),
+        };
+        if self.told.as_ref() != Some(&event) {
+            if events.len() == MAX_EVENTS {
+                events.pop_front();
+            }
+            events.push_back(event.clone());
+            self.told = Some(event);
+        }
+    }
+}
+
+/// A gate that this plugin has opened.
+#[derive(Debug)]
+pub(crate) struct OpenGate {
+    gate: Arc<str>,
+    state: ArcSwap<State>,
+    progress: Mutex<Progress>,
+    change: Condvar,
+}
+
+impl OpenGate {
+    pub(crate) fn new(gate: Arc<str>) -> OpenGate {
+        OpenGate {
+            gate,
+            state: ArcSwap::from_pointee(State::absent()),
+            progress: Mutex::default(),
+            change: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.gate
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> arc_swap::Guard<Arc<State>> {
+        self.state.load()
+    }
+
+    /// The broker says how the gate stands.
+    pub(crate) fn set(
+        &self,
+        bus: u64,
+        me: &Arc<Caller>,
+        state: GateState,
+        link: Option<Arc<Link>>,
+    ) {
+        let way = state.route.zip(link).map(|(route, link)| Way {
+            local: Local::find(bus, me, &link, route.index),
+            link,
+            index: route.index,
+        });
+        self.stand(state, way);
+    }
+
+    fn stand(&self, state: GateState, way: Option<Way>) {
+        let GateState {
+            owner,
+            generation,
+            function,
+            action,
+            ..
+        } = state;
+        self.replace(State {
+            owner,
+            generation,
+            function,
+            action,
+            way,
+            refused: None,
+            is_closed: false,
+        });
+    }
+
+    /// Looks the gate up anew, where its provider is in this process and has changed something.
+    #[cold]
+    pub(crate) fn renew(&self) {
+        // Held across look and change, as in `lose`.
+        let progress = self.progress.lock();
+        let mut state = State::clone(&self.state());
+        let mut old = None;
+        if let Some(way) = &mut state.way
+            && let Some(local) = &mut way.local
+        {
+            *local = local.renewed();
+            old = Some(self.state.swap(Arc::new(state)));
+        }
+        // What it leads to may be the last of a handler, which may come back here.
+        drop(progress);
+        discard(old);
+    }
+
+    /// The link is gone; if calls went through it, the gate is no longer there.
+    pub(crate) fn lose(&self, link: &Arc<Link>) {
+        // Held across look and change, so that a newer state is not overwritten.
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        if self
+            .state()
+            .way
+            .as_ref()
+            .is_some_and(|way| Arc::ptr_eq(&way.link, link))
+        {
+            // Where nobody is left who could announce another provider, that is what is wrong.
+            let absent = State {
+                refused: progress.failure.clone(),
+                ..State::absent()
+            };
+            progress.note(&absent);
+            old = Some(self.state.swap(Arc::new(absent)));
+            progress.is_known = true;
+            self.change.notify_all();
+        }
+        drop(progress);
+        discard(old);
+    }
+
+    /// The broker refuses to open the gate.
+    pub(crate) fn fail(&self, reason: Error) {
+        // For want of something that may be there again soon.
+        let is_tried_again = matches!(reason.code(), Code::System | Code::Timeout);
+        // What was granted before is not any more, or there is no way to the gate: calls are told
+        // why. Other failures end no way that there is.
+        let is_denied = reason.code() == Code::PermissionDenied;
+        self.refuse(reason, is_tried_again, |state| {
+            is_denied || state.way.is_none()
+        });
+    }
+
+    fn refuse(&self, reason: Error, is_tried_again: bool, ends: impl Fn(&State) -> bool) {
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        let state = self.state();
+        if ends(&state) && !state.is_closed {
+            let refused = State {
+                refused: Some(reason.clone()),
+                ..State::absent()
+            };
+            progress.note(&refused);
+            old = Some(self.state.swap(Arc::new(refused)));
+        }
+        drop(state);
+        progress.is_known = true;
+        progress.is_tried_again = is_tried_again;
+        progress.failure = Some(reason);
+        self.change.notify_all();
+        drop(progress);
+        discard(old);
+    }
+
+    /// The session is over, and nobody tries again, whatever it is over for: nothing will change any
+    /// more, except that links end.
+    pub(crate) fn session_ended(&self, reason: &Error) {
+        // A provider whose types differ is there as before, and that is what is wrong.
+        self.refuse(reason.clone(), false, |state| {
+            state.way.is_none() && !state.is_mismatch()
+        });
+    }
+
+    /// This plugin closes: whoever still holds the gate is told so from now on.
+    pub(crate) fn close(&self, reason: &Error) {
+        self.replace(State {
+            is_closed: true,
+            ..State::absent()
+        });
+        self.session_ended(reason);
+    }
+
+    fn replace(&self, state: State) {
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        // What the broker sent while the plugin closed changes nothing any more.
+        if !self.state().is_closed {
+            progress.note(&state);
+            old = Some(self.state.swap(Arc::new(state)));
+            // A gate that could not be opened stands as it does now, after all.
+            progress.failure = None;
+            progress.start_failed &= self.state().owner.is_none();
+        }
+        progress.is_known = true;
+        self.change.notify_all();
+        drop(progress);
+        discard(old);
+    }
+
+    /// Waits until the broker has said how the gate stands, for the first time.
+    pub(crate) fn wait_known(&self, broker: &BrokerName, until: Instant) -> Result<()> {
+        let mut progress = self.progress.lock();
+        while !progress.is_known {
+            if self.change.wait_until(&mut progress, until).timed_out() && !progress.is_known {
+                let late = broker.is_late("did not say how the gate stands");
+                return Err(late.at_gate(self.gate.clone()));
+            }
+        }
+        match &progress.failure {
+            Some(failure) => Err(failure.clone().at_gate(self.gate.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// A program that was to provide the gate has ended: who waits for the gate, or does so next,
+    /// looks whether there is anybody left to wait for.
+    pub(crate) fn start_failed(&self) {
+        self.progress.lock().start_failed = true;
+        self.change.notify_all();
+    }
+
+    /// Keeps changes from here on, for [`OpenGate::next_event`].
+    pub(crate) fn watch(&self) {
+        self.progress.lock().events = Some(VecDeque::new());
+    }
+
+    /// The next change, if there is one until then.
+    pub(crate) fn next_event(&self, until: Instant) -> Result<Option<GateEvent>> {
+        let mut progress = self.progress.lock();
+        loop {
+            if let Some(event) = progress.events.as_mut().and_then(VecDeque::pop_front) {
+                return Ok(Some(event));
+            }
+            if let Some(failure) = progress.is_final() {
+                return Err(failure.clone().at_gate(self.gate.clone()));
+            }
+            if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until one of the gate's halves can be called. A mismatch of types is an error at
+    /// once: only another provider could mend it.
+    pub(crate) fn wait_ready(&self, until: Instant) -> Result<Waited> {
+        let mut progress = self.progress.lock();
+        loop {
+            let state = self.state();
+            let kinds = [&state.function, &state.action];
+            let ended = match &state.way {
+                Some(way) if kinds.contains(&&Availability::Ready) => match way.ended() {
+                    None => return Ok(Waited::Ready),
+                    // Its host may know already, and wait for the one that it has started since.
+                    ended => ended,
+                },
+                _ => None,
+            };
+            let good = [&Availability::Absent, &Availability::Ready];
+            let mismatch = kinds.into_iter().find(|kind| !good.contains(kind));
+            let kind = mismatch.unwrap_or(&Availability::Absent);
+            let error = match ended {
+                Some(ended) => ended.at_gate(self.gate.clone()),
+                None => state.error(kind, "function or action", &self.gate),
+            };
+            // Where a half is ready and only the link is gone, news of it is on its way.
+            if mismatch.is_some() && !kinds.contains(&&Availability::Ready) {
+                return Err(error);
+            }
+            if let Some(failure) = progress.is_final() {
+                return Err(failure.clone().at_gate(self.gate.clone()));
+            }
+            if std::mem::take(&mut progress.start_failed) {
+                return Ok(Waited::StartFailed);
+            }
+            if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
+                let failure = progress.failure.clone();
+                let failure = failure.map(|failure| failure.at_gate(self.gate.clone()));
+                return Err(failure.unwrap_or(error));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

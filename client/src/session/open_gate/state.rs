@@ -1,0 +1,128 @@
+//! How a gate stands, and what calls are told that cannot be made.
+
+use std::sync::Arc;
+
+use callgate_layout::Code;
+use callgate_layout::control::Availability;
+use callgate_layout::envelope::CallKind;
+
+use crate::base::error::{Error, Result};
+use crate::call::in_process::Local;
+use crate::link::Link;
+
+/// The way to a gate's provider.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    pub(crate) link: Arc<Link>,
+    pub(crate) index: u16,
+    /// The provider, where it is in this process.
+    pub(crate) local: Option<Local>,
+}
+
+impl Way {
+    /// That the provider's process has ended, where that is so and the news of it is still to be
+    /// read by the control thread.
+    pub(super) fn ended(&self) -> Option<Error> {
+        let (link, peer) = (&self.link, self.link.peer());
+        link.has_peer_ended().then(|| {
+            let text = format!("plugin {} (process {}) has ended", peer.name(), peer.pid());
+            Error::new(Code::NotReady, text)
+        })
+    }
+}
+
+/// How a gate stands; replaced whole when anything changes, so that calls take no lock.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(super) owner: Option<String>,
+    /// Which of the gate's lives this is; 0 while nobody provides it.
+    pub(super) generation: u64,
+    pub(super) function: Availability,
+    pub(super) action: Availability,
+    pub(super) way: Option<Way>,
+    /// Why it cannot be called, where the broker or the end of the session says so.
+    pub(super) refused: Option<Error>,
+    /// Whether this plugin itself has closed.
+    pub(super) is_closed: bool,
+}
+
+impl State {
+    pub(super) fn absent() -> State {
+        State {
+            owner: None,
+            generation: 0,
+            function: Availability::Absent,
+            action: Availability::Absent,
+            way: None,
+            refused: None,
+            is_closed: false,
+        }
+    }
+
+    pub(super) fn is_mismatch(&self) -> bool {
+        let good = [&Availability::Absent, &Availability::Ready];
+        [&self.function, &self.action]
+            .into_iter()
+            .any(|kind| !good.contains(&kind))
+    }
+
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    pub(crate) fn has(&self, kind: CallKind) -> bool {
+        *self.kind(kind) != Availability::Absent
+    }
+
+    fn kind(&self, kind: CallKind) -> &Availability {
+        match kind {
+            CallKind::Function => &self.function,
+            CallKind::Action => &self.action,
+        }
+    }
+
+    /// The way that a call of this kind takes.
+    #[inline]
+    pub(crate) fn way(&self, kind: CallKind, gate: &Arc<str>) -> Result<&Way> {
+        match (self.kind(kind), &self.way) {
+            (Availability::Ready, Some(way)) => Ok(way),
+            (state, _) => Err(self.error(state, name(kind), gate)),
+        }
+    }
+
+    #[cold]
+    pub(super) fn error(&self, state: &Availability, what: &str, gate: &Arc<str>) -> Error {
+        if let Some(refused) = &self.refused {
+            return refused.clone().at_gate(gate.clone());
+        }
+        let owner = self.owner.as_deref().unwrap_or("nobody");
+        let error = match state {
+            _ if self.is_closed => Error::new(Code::Closed, "this plugin has closed"),
+            Availability::Absent | Availability::Ready => {
+                let text = match &self.owner {
+                    Some(owner) => format!("plugin {owner} provides no {what} here"),
+                    None => "nobody provides the gate now".to_owned(),
+                };
+                Error::new(Code::NotReady, text)
+            }
+            Availability::LengthMismatch { signature } => Error::new(
+                Code::LengthMismatch,
+                format!("plugin {owner} provides {signature}, with another number of parameters"),
+            ),
+            Availability::TypeMismatch { signature } => Error::new(
+                Code::TypeMismatch,
+                format!(
+                    "plugin {owner} provides {signature}, which differs in types, field names or their order"
+                ),
+            ),
+        };
+        error.at_gate(gate.clone())
+    }
+}
+
+fn name(kind: CallKind) -> &'static str {
+    match kind {
+        CallKind::Function => "function",
+        CallKind::Action => "action",
+    }
+}

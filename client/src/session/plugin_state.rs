@@ -1,0 +1,203 @@
+//! What a plugin is, provides, has opened and is linked with. It outlives the connection to a broker:
+//! linked plugins go on calling each other when the broker has ended.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, LinkEnd, PluginLimits, ToBroker};
+use callgate_layout::payload::TrustPeers;
+use callgate_layout::sys::fork::ForkMark;
+use parking_lot::Mutex;
+
+use super::connection::Connection;
+use super::here::Here;
+use super::numbers::Numbers;
+use super::open_gate::OpenGate;
+use crate::base::backoff::WaitPolicy;
+use crate::base::error::{Error, Result, forked};
+use crate::link::Link;
+use crate::link::own_memory::{ExtentSource, OwnMemory};
+use crate::link::peer::Caller;
+use crate::serve::provided::ProvidedGates;
+
+/// What all handles of a plugin share.
+pub(crate) struct PluginState {
+    /// This plugin, as its peers know it.
+    pub(crate) me: Arc<Caller>,
+    /// The bus's own number, drawn at random by its broker.
+    pub(crate) bus: u64,
+    pub(crate) limits: PluginLimits,
+    pub(crate) policy: WaitPolicy,
+    pub(crate) trust: Option<TrustPeers>,
+    /// How long an extent, or a buffer for large payloads, may lie idle.
+    pub(crate) keep_idle: Duration,
+    pub(crate) memory: Arc<OwnMemory>,
+    pub(crate) provided: Arc<ProvidedGates>,
+    pub(crate) connection: Connection,
+    numbers: Numbers,
+    open_gates: Mutex<HashMap<u32, Weak<OpenGate>>>,
+    pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
+    fork: ForkMark,
+    _here: Here,
+}
+
+/// What [`PluginState::new`] takes.
+pub(crate) struct PluginParts {
+    pub(crate) me: Caller,
+    pub(crate) bus: u64,
+    pub(crate) limits: PluginLimits,
+    pub(crate) policy: WaitPolicy,
+    pub(crate) trust: Option<TrustPeers>,
+    pub(crate) keep_idle: Duration,
+    pub(crate) memory: OwnMemory,
+    pub(crate) connection: Connection,
+}
+
+impl PluginState {
+    pub(crate) fn new(parts: PluginParts) -> PluginState {
+        let memory = Arc::new(parts.memory);
+        PluginState {
+            bus: parts.bus,
+            limits: parts.limits,
+            policy: parts.policy,
+            trust: parts.trust,
+            keep_idle: parts.keep_idle,
+            provided: Arc::new(ProvidedGates::new(memory.clone())),
+            memory,
+            connection: parts.connection,
+            numbers: Numbers::new(),
+            open_gates: Mutex::default(),
+            links: Mutex::default(),
+            fork: ForkMark::here(),
+            _here: Here::new(parts.bus, parts.me.plugin),
+            me: Arc::new(parts.me),
+        }
+    }
+
+    /// Sends a record; see [`Connection::send`].
+    pub(crate) fn send(&self, record: &ToBroker) -> Result<()> {
+        self.check_here()?;
+        self.connection.send(record)
+    }
+
+    /// Takes in a gate that is about to be opened; gives back its number.
+    pub(crate) fn add_open_gate(&self, gate: &Arc<OpenGate>) -> u32 {
+        let gate = Arc::downgrade(gate);
+        self.numbers.insert(&mut self.open_gates.lock(), gate)
+    }
+
+    pub(crate) fn open_gate(&self, number: u32) -> Option<Arc<OpenGate>> {
+        self.open_gates.lock().get(&number)?.upgrade()
+    }
+
+    fn all_open_gates(&self) -> Vec<Arc<OpenGate>> {
+        let gates = self.open_gates.lock();
+        gates.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Closes an open gate, here and at the broker.
+    pub(crate) fn close_gate(&self, number: u32) {
+        let was_open = self.open_gates.lock().remove(&number).is_some();
+        if was_open && self.connection.check_alive().is_ok() {
+            // A broker that is gone has forgotten it anyway.
+            let _ = self.send(&ToBroker::Close { open: number });
+        }
+    }
+
+    pub(crate) fn add_link(&self, link: &Arc<Link>) {
+        self.links.lock().insert(link.end(), link.clone());
+        self.provided.add_link(link.clone());
+    }
+
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.links.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn link(&self, end: LinkEnd) -> Option<Arc<Link>> {
+        self.links.lock().get(&end).cloned()
+    }
+
+    /// Ends a link: its calls fail, its gates are no longer there, its memory is unmapped when the last
+    /// call has returned.
+    pub(crate) fn end_link(&self, end: LinkEnd, reason: &Error) {
+        let Some(link) = self.links.lock().remove(&end) else {
+            return;
+        };
+        // First the gates, so that who hears of the end and waits for the gate does not find it
+        // as it was.
+        for gate in self.all_open_gates() {
+            gate.lose(&link);
+        }
+        link.end_with(reason.clone());
+        self.provided.remove_link(&link);
+    }
+
+    /// Ends a link whose peer broke the protocol, and tells the broker.
+    pub(crate) fn break_link(&self, end: LinkEnd, error: &Error) {
+        tracing::warn!(%error, "a link is closed");
+        self.end_link(end, error);
+        let failure = Failure::new(error.code(), error.message());
+        let _ = self.send(&ToBroker::LinkFailed { end, failure });
+    }
+
+    /// The connection to the broker is over; links go on.
+    pub(crate) fn disconnected(&self, reason: &Error) {
+        let reason = &self.connection.end(reason);
+        for gate in self.all_open_gates() {
+            gate.session_ended(reason);
+        }
+        // Who waits for an extent that is not made any more.
+        for link in self.links() {
+            link.extents().forget_wanted();
+            link.wake_waiting();
+        }
+    }
+
+    /// Whether this is still the process that connected, and not a forked child of it.
+    pub(crate) fn is_here(&self) -> bool {
+        self.fork.is_here()
+    }
+
+    /// An error in a forked child, whose parent the plugin belongs to.
+    pub(crate) fn check_here(&self) -> Result<()> {
+        if self.is_here() {
+            Ok(())
+        } else {
+            Err(forked())
+        }
+    }
+
+    /// Ends the connection and all links, because the plugin closes.
+    pub(crate) fn close(&self) {
+        let reason = Error::new(Code::Closed, "this plugin has closed");
+        self.disconnected(&reason);
+        for gate in self.all_open_gates() {
+            gate.close(&reason);
+        }
+        let ends: Vec<_> = self.links.lock().keys().copied().collect();
+        for end in ends {
+            self.end_link(end, &reason);
+        }
+        self.connection.shut_down();
+    }
+}
+
+impl ExtentSource for PluginState {
+    fn check_alive(&self) -> Result<()> {
+        self.connection.check_alive()
+    }
+
+    fn want(&self, end: LinkEnd, number: u8, len: u32) -> Result<()> {
+        self.check_here()?;
+        self.connection
+            .try_send(&ToBroker::WantExtent { end, number, len })
+    }
+
+    fn give_back(&self, end: LinkEnd, number: u8) -> Result<()> {
+        self.check_here()?;
+        self.connection
+            .try_send(&ToBroker::ReturnExtent { end, number })
+    }
+}

@@ -247,7 +247,7 @@ fn way_back(folder: &Folder, start: &str) -> Option<Vec<Arrow>> {
         }
         for arrow in folder.iter().filter(|arrow| arrow.from == at) {
             if seen.insert(arrow.to.as_str()) {
-                ways.push_back([way.as_slice(), &[arrow.clone()]].concat());
+                ways.push_back([way.as_slice(), std::slice::from_ref(arrow)].concat());
             }
         }
     }

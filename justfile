@@ -12,9 +12,9 @@ test *arguments:
 one package name *arguments:
     cargo test --locked --package {{ package }} {{ name }} -- --nocapture {{ arguments }}
 
-# The rules of the house, and what stands in the packages' manifests: seconds.
+# The rules of the house, what stands in the packages' manifests, and what imports what: seconds.
 tidy:
-    cargo test --locked --package callgate-tests --test tidy --test packages
+    cargo test --locked --package callgate-tests --test tidy --test packages --test floors
 
 # Formats everything.
 fmt:

@@ -20,13 +20,11 @@ use tempfile::TempDir;
 use crate::Result;
 use crate::block::{Block, Counters, Effort, HANGS_AFTER_S, clock_cost};
 use crate::child::Callee;
+use crate::outcome::Outcome;
 use crate::place::CpuClocks;
-use crate::run::Outcome;
-use crate::scenario::Scenario;
+use crate::scenario::{ONE_CALLER, Scenario};
 use crate::systems::{self, Client, Setup, System};
 
-/// One caller alone; the system that four are compared with.
-pub(crate) const ONE: &str = "callgate-one-caller";
 /// What says that a process is to be a caller, in the place of a system to serve.
 pub(crate) const CALLER: &str = "one-of-several-callers";
 
@@ -149,7 +147,7 @@ fn block(callers: &mut [Caller], clocks: &CpuClocks) -> Result<Block> {
 
 pub(crate) fn measure(effort: Effort, random: &mut StdRng) -> Result<Outcome> {
     let mut outcome = Outcome::new(Scenario::FourCallers);
-    let mut order = [ONE, SYSTEM];
+    let mut order = [ONE_CALLER, SYSTEM];
     for at in 0..effort.blocks {
         alarm::set(HANGS_AFTER_S);
         order.shuffle(random);
@@ -174,7 +172,7 @@ fn round(outcome: &mut Outcome, round: usize, order: [&'static str; 2]) -> Resul
     let others: Vec<u32> = callers.iter().map(|caller| caller.child.id()).collect();
     let clocks = CpuClocks::new(callee.pid(), &others)?;
     for name in order {
-        let count = if name == ONE { 1 } else { CALLERS };
+        let count = if name == ONE_CALLER { 1 } else { CALLERS };
         outcome.add(round, name, block(&mut callers[..count], &clocks)?);
     }
     Ok(())

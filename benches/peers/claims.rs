@@ -3,10 +3,9 @@
 
 use rand::rngs::StdRng;
 
-use crate::callers;
+use crate::outcome::Outcome;
 use crate::report::{self, Rounds, Row};
-use crate::run::Outcome;
-use crate::scenario::Scenario;
+use crate::scenario::{ONE_CALLER, Scenario};
 use crate::stats::Estimate;
 
 /// Prints what the outcomes say to each claim that they have the systems for.
@@ -49,7 +48,7 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
             Scenario::Typed(values) => ratio("uds", "callgate", values.wanted),
             // Of times a call, so this is what four do together over what one does alone.
             Scenario::FourCallers => {
-                ratio(callers::ONE, "callgate", "at least 0.8");
+                ratio(ONE_CALLER, "callgate", "at least 0.8");
             }
             Scenario::InProcess => ratio("callgate", "limit", "at most 30"),
             _ => {}

@@ -12,8 +12,8 @@ use rand::seq::SliceRandom;
 
 use crate::Result;
 use crate::block::{Block, Counters, Effort, clock_cost};
+use crate::outcome::Outcome;
 use crate::place::CpuClocks;
-use crate::run::Outcome;
 use crate::scenario::Scenario;
 
 /// The calls of a block that are timed together, and those that are timed each.

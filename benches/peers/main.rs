@@ -61,6 +61,7 @@ mod callers;
 mod child;
 mod claims;
 mod inside;
+mod outcome;
 mod payload;
 mod place;
 #[allow(unsafe_code, reason = "the C interfaces of what is measured")]

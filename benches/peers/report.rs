@@ -9,8 +9,8 @@ use rand::rngs::StdRng;
 use serde::Serialize;
 
 use crate::Result;
-use crate::callers;
-use crate::run::{Outcome, Series};
+use crate::outcome::{Outcome, Series};
+use crate::scenario::ONE_CALLER;
 use crate::stats::{Estimate, median};
 use crate::systems;
 
@@ -181,7 +181,7 @@ fn in_order(outcome: &Outcome) -> Vec<&Series> {
     let mut names: Vec<_> = systems::all().iter().map(|system| system.name()).collect();
     names.dedup();
     // One caller alone stands in the place of the limit.
-    names.insert(0, callers::ONE);
+    names.insert(0, ONE_CALLER);
     let found = names.into_iter().map(|name| outcome.of(name));
     found.flatten().collect()
 }

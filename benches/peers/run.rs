@@ -5,37 +5,10 @@ use rand::seq::SliceRandom;
 
 use crate::Result;
 use crate::block::{self, Block, Effort, Pair};
+use crate::outcome::Outcome;
 use crate::scenario::Scenario;
 use crate::systems::System;
 use crate::{callers, inside, place};
-
-/// All that a scenario gave.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) scenario: Scenario,
-    pub(crate) series: Vec<Series>,
-}
-
-/// A system's blocks, one a round.
-#[derive(Debug)]
-pub(crate) struct Series {
-    pub(crate) system: &'static str,
-    pub(crate) blocks: Vec<Block>,
-}
-
-impl Outcome {
-    pub(crate) fn new(scenario: Scenario) -> Outcome {
-        Outcome {
-            scenario,
-            series: Vec::new(),
-        }
-    }
-
-    /// The blocks of a system, if it took part.
-    pub(crate) fn of(&self, system: &str) -> Option<&Series> {
-        self.series.iter().find(|series| series.system == system)
-    }
-}
 
 /// Measures a scenario.
 pub(crate) fn scenario(
@@ -88,26 +61,4 @@ fn one_block(
         None => *calls.insert(pair.calibrate(effort)?),
     };
     pair.block(effort, calls, clock_ns)
-}
-
-impl Outcome {
-    /// Adds a round's block; of variants of one system the fastest stays.
-    pub(crate) fn add(&mut self, round: usize, system: &'static str, block: Block) {
-        let found = self
-            .series
-            .iter_mut()
-            .find(|series| series.system == system);
-        let Some(series) = found else {
-            self.series.push(Series {
-                system,
-                blocks: vec![block],
-            });
-            return;
-        };
-        match series.blocks.get_mut(round) {
-            Some(other) if other.mean_ns <= block.mean_ns => {}
-            Some(other) => *other = block,
-            None => series.blocks.push(block),
-        }
-    }
 }

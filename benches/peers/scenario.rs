@@ -3,7 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::callers;
+/// One caller alone; the system that four are compared with.
+pub(crate) const ONE_CALLER: &str = "callgate-one-caller";
 
 /// One line of the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +125,7 @@ impl Scenario {
     /// The system that the others are compared with.
     pub(crate) fn reference(self) -> &'static str {
         match self {
-            Scenario::FourCallers => callers::ONE,
+            Scenario::FourCallers => ONE_CALLER,
             Scenario::Typed(_) => "uds",
             _ => "limit",
         }

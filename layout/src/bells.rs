@@ -22,20 +22,10 @@
 use std::sync::Arc;
 
 use crate::atomic::{AtomicU64, Ordering, fence};
-use crate::flags::{self, Waiter};
+use crate::flags::{self, FIRST_BELL, LAST_BELL, Waiter};
 use crate::geometry::Geometry;
 use crate::pages::Doorbell;
 use crate::view::WriteView;
-
-/// The bells of a doorbell page that are for callers.
-const FIRST: u8 = 1;
-const LAST: u8 = 63;
-
-/// The bell that a word names, if it is one of those for callers.
-pub(crate) fn named(word: u32) -> Option<u8> {
-    let bell = u8::try_from(word).ok()?;
-    (FIRST..=LAST).contains(&bell).then_some(bell)
-}
 
 /// A plugin's own bells for its callers, and which of them are in use.
 #[derive(Debug)]
@@ -60,7 +50,7 @@ impl Bells {
         loop {
             // Bit 0 stands for the dispatcher's bell.
             let bell = (taken | 1).trailing_ones() as u8;
-            if bell > LAST {
+            if bell > LAST_BELL {
                 return None;
             }
             // Ordered by the caller's fence before its second look: GONE-OR-ASLEEP.
@@ -82,7 +72,7 @@ impl Bells {
         // GONE-OR-ASLEEP, the side of who ends the link.
         fence(Ordering::SeqCst);
         let taken = self.taken.load(Ordering::Relaxed);
-        (FIRST..=LAST).filter(move |bell| taken >> bell & 1 == 1)
+        (FIRST_BELL..=LAST_BELL).filter(move |bell| taken >> bell & 1 == 1)
     }
 
     /// Wakes every caller that sleeps on one of these bells, so that it looks at its link again.
@@ -178,17 +168,10 @@ mod tests {
     fn each_caller_has_a_bell_of_its_own() {
         let bells = bells();
         let all: Vec<u8> = std::iter::from_fn(|| bells.take()).collect();
-        assert_eq!(all, (FIRST..=LAST).collect::<Vec<_>>());
-        assert!(bells.in_use().eq(FIRST..=LAST));
+        assert_eq!(all, (FIRST_BELL..=LAST_BELL).collect::<Vec<_>>());
+        assert!(bells.in_use().eq(FIRST_BELL..=LAST_BELL));
         bells.give_back(7);
         assert!(bells.in_use().all(|bell| bell != 7));
         assert_eq!((bells.take(), bells.take()), (Some(7), None));
-    }
-
-    /// A number from a peer's flags becomes an offset in a page.
-    #[test]
-    fn only_a_callers_bell_can_be_named() {
-        assert_eq!((named(0), named(64), named(u32::MAX)), (None, None, None));
-        assert_eq!((named(1), named(63)), (Some(1), Some(63)));
     }
 }

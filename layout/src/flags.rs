@@ -18,11 +18,14 @@
 //! that a reply nobody waits for is freed on the spot.
 
 use crate::atomic::Ordering;
-use crate::bells::named;
 use crate::geometry::Geometry;
 use crate::view::{ReadView, WriteView};
 
 const RELEASE: usize = 4;
+
+/// The bells that a waiter can name: the lines of a doorbell page that are for callers.
+pub(crate) const FIRST_BELL: u8 = 1;
+pub(crate) const LAST_BELL: u8 = 63;
 
 const ON_REPLY: u32 = 64;
 
@@ -58,6 +61,12 @@ pub fn waiter(inbox: &ReadView, geometry: Geometry, slot: u8) -> Waiter {
     }
 }
 
+/// The bell that a word names, if it is one of those for callers.
+fn named(word: u32) -> Option<u8> {
+    let bell = u8::try_from(word).ok()?;
+    (FIRST_BELL..=LAST_BELL).contains(&bell).then_some(bell)
+}
+
 /// Gives the payload of `generation`'s reply back.
 pub fn release(outbox: &WriteView, geometry: Geometry, slot: u8, generation: u32) {
     // RELEASED, release.
@@ -72,4 +81,16 @@ pub fn release(outbox: &WriteView, geometry: Geometry, slot: u8, generation: u32
 pub fn is_released(inbox: &ReadView, geometry: Geometry, slot: u8, generation: u32) -> bool {
     // RELEASED, acquire.
     inbox.load32(geometry.flags_at(slot) + RELEASE, Ordering::Acquire) == generation
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A number from a peer's flags becomes an offset in a page.
+    #[test]
+    fn only_a_callers_bell_can_be_named() {
+        assert_eq!((named(0), named(64), named(u32::MAX)), (None, None, None));
+        assert_eq!((named(1), named(63)), (Some(1), Some(63)));
+    }
 }

@@ -35,6 +35,7 @@ pub mod geometry;
 #[cfg(not(callgate_loom))]
 #[doc(hidden)]
 pub mod hostile;
+pub mod invitation;
 pub mod pages;
 #[cfg(not(callgate_loom))]
 pub mod payload;

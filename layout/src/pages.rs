@@ -29,6 +29,8 @@
 use crate::atomic::{Ordering, fence};
 use crate::geometry::LINE_LEN;
 use crate::stats;
+#[cfg(not(callgate_loom))]
+use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
 
 /// Bytes of a doorbell page.
@@ -221,32 +223,32 @@ impl Doorbell {
 #[cfg(not(callgate_loom))]
 impl Doorbell {
     /// The bell as a word to wait for together with others: while it is as it is now.
-    pub fn word(&self) -> crate::sys::futex::Awaited<'_> {
-        crate::sys::futex::Awaited::shared(self.page.as_read(), 0, self.value())
+    pub fn word(&self) -> futex::Awaited<'_> {
+        futex::Awaited::shared(self.page.as_read().futex(0), self.value())
     }
 
     /// Rings: whoever waits wakes up. One system call.
     pub fn ring(&self) {
         self.touch();
-        crate::sys::futex::wake(self.page.as_read(), 0);
+        futex::wake(self.page.as_read().futex(0));
     }
 
     /// Rings one of the callers' bells. One system call.
     pub fn ring_callers(&self, bell: u8) {
         self.touch_callers(bell);
         let at = LINE_LEN * usize::from(bell);
-        crate::sys::futex::wake(self.page.as_read(), at);
+        futex::wake(self.page.as_read().futex(at));
     }
 
     /// Waits while one of the callers' bells is as it was `seen`, at most until the deadline.
     pub(crate) fn wait_callers(&self, bell: u8, seen: u32, deadline: u64) {
         let at = LINE_LEN * usize::from(bell);
-        crate::sys::futex::wait(self.page.as_read(), at, seen, Some(deadline));
+        futex::wait(self.page.as_read().futex(at), seen, Some(deadline));
     }
 
     /// Waits until the bell is rung or, if a deadline (in nanoseconds of the monotonic clock)
     /// is given, until it passes; returns at once when the value is no longer `seen`.
     pub fn wait(&self, seen: u32, deadline: Option<u64>) {
-        crate::sys::futex::wait(self.page.as_read(), 0, seen, deadline);
+        futex::wait(self.page.as_read().futex(0), seen, deadline);
     }
 }

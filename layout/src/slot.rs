@@ -12,6 +12,8 @@
 use crate::atomic::Ordering;
 use crate::envelope::{Cell, Reply, Violation};
 use crate::geometry::{Geometry, LINE_LEN};
+#[cfg(not(callgate_loom))]
+use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
 
 /// Has a slot fetched while its answer is still being found. Its caller looks at it all the time, and
@@ -75,16 +77,11 @@ pub fn read(
 /// Wakes the caller that parked on a slot. One system call.
 #[cfg(not(callgate_loom))]
 pub fn wake(outbox: &WriteView, geometry: Geometry, slot: u8) {
-    crate::sys::futex::wake(outbox.as_read(), geometry.reply_at(slot));
+    futex::wake(outbox.as_read().futex(geometry.reply_at(slot)));
 }
 
 /// A slot's state as a word to wait for: while it is `seen`.
 #[cfg(not(callgate_loom))]
-pub fn word(
-    inbox: &ReadView,
-    geometry: Geometry,
-    slot: u8,
-    seen: u32,
-) -> crate::sys::futex::Awaited<'_> {
-    crate::sys::futex::Awaited::shared(inbox, geometry.reply_at(slot), seen)
+pub fn word(inbox: &ReadView, geometry: Geometry, slot: u8, seen: u32) -> futex::Awaited<'_> {
+    futex::Awaited::shared(inbox.futex(geometry.reply_at(slot)), seen)
 }

@@ -21,6 +21,7 @@ pub mod spans;
 pub mod storm;
 pub mod stress;
 pub mod suite;
+pub mod workspace;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use callgate_tests::workspace::{packages, root};
 use serde_json::Value;
 
 /// The packages that are published, in an order in which that is possible.
@@ -16,24 +16,12 @@ const PUBLISHED: [&str; 5] = [
     "callgate-cli",
 ];
 
-fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("the workspace").to_owned()
-}
-
 fn cargo(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments).args(["--locked", "--offline"]);
     let output = command.current_dir(root()).output().expect("cargo runs");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("a text")
-}
-
-/// The workspace's packages by what `cargo metadata` says of them.
-fn packages() -> Vec<Value> {
-    let text = cargo(&["metadata", "--no-deps", "--format-version", "1"]);
-    let metadata: Value = serde_json::from_str(&text).expect("JSON");
-    metadata["packages"].as_array().expect("a list").clone()
 }
 
 fn name(value: &Value) -> &str {

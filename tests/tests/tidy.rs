@@ -2,20 +2,16 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use callgate_tests::workspace::{packages, read, root};
 use serde_json::Value;
 
 /// The most lines of a source file: what one can keep in mind.
 const MOST_LINES: usize = 400;
 /// The word, so that this file does not contain it.
 const UNSAFE: &str = concat!("un", "safe");
-
-fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("the workspace").to_owned()
-}
 
 /// A file with its path from the root.
 struct Source {
@@ -67,10 +63,6 @@ fn rust() -> Vec<Source> {
     sources
 }
 
-fn read(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
 /// Whether a word stands in a line, not as a part of another.
 fn has_word(line: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
@@ -106,11 +98,11 @@ fn what_the_compiler_does_not_check_is_where_it_belongs() {
 /// A crate root that lost its attribute let it in without anybody noticing.
 #[test]
 fn every_crate_root_forbids_it() {
-    let metadata = metadata();
+    let packages = packages();
     let forbid = format!("#![forbid({UNSAFE}_code)]");
     let deny = format!("#![deny({UNSAFE}_code)]");
     let mut found = Vec::new();
-    for package in array(&metadata["packages"]) {
+    for package in &packages {
         for target in array(&package["targets"]) {
             // Tests are no product; their words are looked at all the same.
             if target["kind"][0] == "test" {
@@ -164,9 +156,8 @@ fn layout_has_its_atomics_from_one_place() {
 /// The client came to need the broker, and every plugin had to build both.
 #[test]
 fn packages_depend_in_one_direction() {
-    let metadata = metadata();
+    let packages = packages();
     let of = |name: &str| -> Vec<String> {
-        let packages = array(&metadata["packages"]);
         let package = packages.iter().find(|package| package["name"] == name);
         let package = package.unwrap_or_else(|| panic!("the package {name}"));
         let dependencies = array(&package["dependencies"]).iter();
@@ -279,8 +270,8 @@ fn the_commands_of_the_readme_exist() {
     let readme = read("README.md");
     assert!(readme.contains("\ncargo run --release --example rack "));
     assert!(readme.contains("\ncargo test "));
-    let metadata = metadata();
-    let targets = array(&metadata["packages"])
+    let packages = packages();
+    let targets = packages
         .iter()
         .flat_map(|package| array(&package["targets"]));
     let mut examples = targets.filter(|target| target["kind"][0] == "example");
@@ -352,21 +343,6 @@ fn decisions_are_numbered_and_listed() {
     };
     let found: Vec<String> = names.iter().enumerate().filter_map(not_fine).collect();
     fail_with("not numbered in a row, or not in section 12", &found);
-}
-
-/// The workspace's packages, without what they depend on.
-fn metadata() -> Value {
-    let mut command = Command::new(env!("CARGO"));
-    command.args([
-        "metadata",
-        "--no-deps",
-        "--offline",
-        "--format-version",
-        "1",
-    ]);
-    let output = command.current_dir(root()).output().expect("cargo runs");
-    assert!(output.status.success(), "{output:?}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 fn array(value: &Value) -> &[Value] {

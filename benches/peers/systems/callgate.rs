@@ -5,25 +5,20 @@
 //! at once, as the pipe beside it does. How 1 MiB is passed stands in `callgate_loan.rs`.
 //!
 //! The system takes part twice: `callgate-again` is the same code with processes of its own,
-//! and shows how far apart two equal systems lie in this report.
+//! and shows how far apart two equal systems lie in this report. `callgate-64B` is a call of 64 bytes
+//! beside those of 1 MiB, so that both lengths are in one round.
 
 use std::any::Any;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc;
 use std::time::Duration;
 
-use callgate::Broker;
-use callgate_client::{Plugin, Provider, Subscriber, View, WaitPolicy, gate_type};
+use callgate_client::{Plugin, Subscriber, View, WaitPolicy};
 
+use super::plugins::{Callee, Payload64, connect_as, start_broker};
 use super::{Client, Server, Setup, System, callgate_loan, typed};
 use crate::Result;
-use crate::payload::{self, LARGE_WORDS, Small};
+use crate::payload::{self, LARGE_WORDS};
 use crate::scenario::Scenario;
-
-/// 64 bytes, as argument and as result.
-#[gate_type]
-pub(super) struct Payload64 {
-    pub(super) words: Small,
-}
 
 /// Callgate.
 pub(super) struct Callgate {
@@ -97,44 +92,6 @@ impl System for Callgate {
     }
 }
 
-/// The broker, in this process.
-pub(super) fn start_broker(setup: &Setup) -> Result<Box<dyn Any>> {
-    let broker = Broker::builder().socket(setup.place.join("bus"));
-    Ok(Box::new(broker.start()?))
-}
-
-pub(super) fn connect(setup: &Setup, name: &str) -> Result<Plugin> {
-    connect_as(setup, name, WaitPolicy::Adaptive)
-}
-
-fn connect_as(setup: &Setup, name: &str, policy: WaitPolicy) -> Result<Plugin> {
-    let builder = Plugin::builder(name).socket(setup.place.join("bus"));
-    Ok(builder.wait_policy(policy).connect()?)
-}
-
-/// The dispatcher's thread serves; this only waits for it.
-pub(super) struct Callee {
-    stopped: Receiver<()>,
-    _provider: Provider,
-    _plugin: Plugin,
-}
-
-impl Callee {
-    pub(super) fn new(stopped: Receiver<()>, provider: Provider, plugin: Plugin) -> Callee {
-        Callee {
-            stopped,
-            _provider: provider,
-            _plugin: plugin,
-        }
-    }
-}
-
-impl Server for Callee {
-    fn serve(&mut self) -> Result<()> {
-        Ok(self.stopped.recv()?)
-    }
-}
-
 struct Caller {
     setup: Setup,
     policy: WaitPolicy,
@@ -175,5 +132,40 @@ impl Client for Caller {
             self.gate = None;
         }
         Ok(())
+    }
+}
+
+/// A call of 64 bytes as in the scenario that measures those, for comparison with 1 MiB.
+pub(super) struct WithoutLoan;
+
+impl WithoutLoan {
+    /// What the scenario of the small calls would say.
+    fn setup(setup: &Setup) -> Setup {
+        Setup {
+            scenario: Scenario::SmallHot,
+            ..setup.clone()
+        }
+    }
+}
+
+impl System for WithoutLoan {
+    fn name(&self) -> &'static str {
+        "callgate-64B"
+    }
+
+    fn takes_part(&self, scenario: Scenario) -> bool {
+        scenario == Scenario::LargeHot
+    }
+
+    fn host(&self, setup: &Setup) -> Result<Box<dyn Any>> {
+        start_broker(setup)
+    }
+
+    fn server(&self, setup: &Setup) -> Result<Box<dyn Server>> {
+        Callgate::FIRST.server(&WithoutLoan::setup(setup))
+    }
+
+    fn client(&self, setup: &Setup) -> Result<Box<dyn Client>> {
+        Callgate::FIRST.client(&WithoutLoan::setup(setup))
     }
 }

@@ -2,8 +2,7 @@
 //! raw bytes that reads there.
 //!
 //! A loan of 64 bytes, `callgate-loan64`, takes part beside that of 1 MiB with the same words
-//! first, in the middle and last: what it costs less is what the length costs. So does
-//! `callgate-64B`, a call of 64 bytes without a loan, so that both lengths are in one round.
+//! first, in the middle and last: what it costs less is what the length costs.
 
 use std::any::Any;
 use std::sync::mpsc;
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use callgate_client::{Context, Payload, Plugin, RawSubscriber};
 
-use super::callgate::{Callee, Callgate, Payload64, connect, start_broker};
+use super::plugins::{Callee, Payload64, connect, start_broker};
 use super::{Client, Server, Setup, System};
 use crate::Result;
 use crate::payload::{self, LARGE_WORDS, large};
@@ -98,40 +97,5 @@ impl System for SmallLoan {
 
     fn client(&self, setup: &Setup) -> Result<Box<dyn Client>> {
         client(setup, 8)
-    }
-}
-
-/// A call of 64 bytes as in the scenario that measures those, for comparison with 1 MiB.
-pub(super) struct Small;
-
-impl Small {
-    /// What the scenario of the small calls would say.
-    fn setup(setup: &Setup) -> Setup {
-        Setup {
-            scenario: Scenario::SmallHot,
-            ..setup.clone()
-        }
-    }
-}
-
-impl System for Small {
-    fn name(&self) -> &'static str {
-        "callgate-64B"
-    }
-
-    fn takes_part(&self, scenario: Scenario) -> bool {
-        scenario == Scenario::LargeHot
-    }
-
-    fn host(&self, setup: &Setup) -> Result<Box<dyn Any>> {
-        start_broker(setup)
-    }
-
-    fn server(&self, setup: &Setup) -> Result<Box<dyn Server>> {
-        Callgate::FIRST.server(&Small::setup(setup))
-    }
-
-    fn client(&self, setup: &Setup) -> Result<Box<dyn Client>> {
-        Callgate::FIRST.client(&Small::setup(setup))
     }
 }

@@ -9,7 +9,9 @@ mod iceoryx2;
 mod iceoryx2_event;
 mod ipc_channel;
 mod limit;
+mod messages;
 mod pipe;
+mod plugins;
 mod typed;
 mod uds;
 
@@ -98,7 +100,7 @@ pub(crate) fn all() -> &'static [&'static dyn System] {
         &callgate::Callgate::FIRST,
         &callgate::Callgate::CONTROL,
         &callgate::Callgate::PARKED,
-        &callgate_loan::Small,
+        &callgate::WithoutLoan,
         &callgate_loan::SmallLoan,
         &iceoryx2::Iceoryx2,
         &iceoryx2_event::Iceoryx2Event,

@@ -11,8 +11,8 @@ use std::time::Duration;
 use callgate_client::{Plugin, Subscriber};
 use rkyv::rancor::Error;
 
-use super::callgate::{Callee, connect};
-use super::uds::{Messages, address};
+use super::messages::{Messages, address};
+use super::plugins::{Callee, connect};
 use super::{Client, Server, Setup};
 use crate::Result;
 use crate::payload::STOP;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, check_plugin_name};
+use callgate_layout::invitation;
 use callgate_layout::sys::{inherit, limits, spawn};
 use command_fds::CommandFdExt;
 use crossbeam_channel::Sender;
@@ -57,7 +58,7 @@ impl Reactor {
     ) -> io::Result<()> {
         check_plugin_name(&name).map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         let (ours, theirs) = self.socket_pair()?;
-        inherit::invite(ours.as_fd(), &name)?;
+        invitation::send(ours.as_fd(), &name)?;
         prepare(&mut command, theirs)?;
         if let Some(soft) = self.settings.children_soft {
             limits::start_with(&mut command, soft);

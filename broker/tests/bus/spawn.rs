@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use callgate::Broker;
 use callgate::listing::{PluginEntry, Transport};
 use callgate_layout::Code;
-use callgate_layout::sys::inherit;
+use callgate_layout::invitation;
 
 use crate::support::{PATIENCE, Peer, SHORT, code_of, eventually};
 
@@ -21,7 +21,7 @@ fn plugin_process() {
     let Ok(name) = std::env::var(NAME) else {
         return;
     };
-    let mut peer = Peer::on(inherit::take().unwrap().unwrap());
+    let mut peer = Peer::on(invitation::take().unwrap().unwrap());
     peer.hello(&name);
     while let Ok(Some((record, _))) = peer.next_within(4 * PATIENCE) {
         if let callgate_layout::control::ToPlugin::Ended(failure) = record {

@@ -16,8 +16,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::clock;
-use crate::view::ReadView;
+use super::time;
 
 const FUTEX_32: u32 = 2;
 const FUTEX_PRIVATE: u32 = 128;
@@ -37,19 +36,18 @@ struct Waiter {
 
 const _: () = assert!(size_of::<Waiter>() == 24);
 
-/// Waits while the word at byte `at` is `expected`, at most until the deadline.
+/// Waits while a shared word is `expected`, at most until the deadline.
 ///
 /// May also return for no reason: callers look at what they wait for and wait again.
-pub fn wait(view: &ReadView, at: usize, expected: u32, deadline: Option<u64>) {
+pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<u64>) {
     let time = deadline.map(timespec);
     let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let word = view.futex(at).as_ptr();
-    // SAFETY: `word` is a mapped, aligned 32-bit word for the duration of the call (`view` is
-    // borrowed); `time` is null or points to a timespec on this stack. The kernel only reads.
+    // SAFETY: `word` is a live reference for the duration of the call; `time` is null or points to
+    // a timespec on this stack. The kernel only reads.
     let result = unsafe {
         libc::syscall(
             libc::SYS_futex,
-            word,
+            word.as_ptr(),
             WAIT_ABSOLUTE,
             expected,
             time,
@@ -63,11 +61,10 @@ pub fn wait(view: &ReadView, at: usize, expected: u32, deadline: Option<u64>) {
     }
 }
 
-/// Wakes everyone who waits for the word at byte `at`.
-pub fn wake(view: &ReadView, at: usize) {
-    let word = view.futex(at).as_ptr();
-    // SAFETY: as in `wait`; waking neither reads nor writes the word.
-    let result = unsafe { libc::syscall(libc::SYS_futex, word, WAKE, i32::MAX) };
+/// Wakes everyone who waits for a shared word.
+pub(crate) fn wake(word: &AtomicU32) {
+    // SAFETY: `word` is a live reference; waking neither reads nor writes it.
+    let result = unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), WAKE, i32::MAX) };
     woken(result);
 }
 
@@ -98,7 +95,9 @@ fn woken(result: libc::c_long) {
 #[cold]
 fn stop_gap(refusal: i32, deadline: u64) {
     refused(refusal);
-    let left = deadline.saturating_sub(clock::now()).min(STOPGAP);
+    let left = deadline
+        .saturating_sub(time::read(libc::CLOCK_MONOTONIC))
+        .min(STOPGAP);
     std::thread::sleep(Duration::from_nanos(left));
 }
 
@@ -173,10 +172,10 @@ pub struct Awaited<'a> {
 }
 
 impl<'a> Awaited<'a> {
-    /// The shared word at byte `at`.
-    pub fn shared(view: &'a ReadView, at: usize, expected: u32) -> Awaited<'a> {
+    /// A word of shared memory.
+    pub(crate) fn shared(word: &'a AtomicU32, expected: u32) -> Awaited<'a> {
         Awaited {
-            word: view.futex(at),
+            word,
             expected,
             flags: FUTEX_32,
         }

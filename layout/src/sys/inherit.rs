@@ -1,7 +1,7 @@
 //! The connection that a broker leaves to a program that it starts.
 //!
 //! The variable `CALLGATE_FD` says `NUMBER:INODE`: which descriptor it is, and which socket it must
-//! be. In the socket lies one [`Invitation`](ToPlugin::Invitation), which the kernel gives to one
+//! be. In the socket lies one invitation ([`crate::invitation`]), which the kernel gives to one
 //! process only: whoever receives it is the plugin. Until then nothing is done to the descriptor but
 //! looking at it, so that a number which is stale, or was never meant for this process, harms
 //! nobody.
@@ -15,9 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{MsgFlags, recv};
-
-use super::fdpass;
-use crate::control::ToPlugin;
 
 /// The environment variable that names the inherited socket.
 pub const VARIABLE: &str = "CALLGATE_FD";
@@ -79,26 +76,14 @@ pub fn value(socket: BorrowedFd<'_>) -> io::Result<String> {
     Ok(format!("{raw}:{inode}"))
 }
 
-/// Puts the invitation into a connection; the broker does so with its own end, before it starts the
-/// program.
-pub fn invite(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-    let name = name.to_owned();
-    let record = ToPlugin::Invitation { name };
-    let bytes = record.encode().map_err(io::Error::other)?;
-    fdpass::send(socket, &bytes, &[])
-}
-
-/// Takes the inherited connection: `None` where nobody left one to this process. Once taken, it is
-/// closed on exec.
-///
-/// Where this process has no other thread, the variable is removed, so that programs that it starts
-/// do not find it. Else it stays, and tells them that it was meant for another.
-pub fn take() -> Option<Result<OwnedFd, Refused>> {
+/// Takes the inherited connection, if `is_invitation` knows the record that lies in it; see
+/// [`crate::invitation::take`].
+pub(crate) fn take(is_invitation: fn(&[u8]) -> bool) -> Option<Result<OwnedFd, Refused>> {
     if TAKEN.load(Ordering::Acquire) {
         return Some(Err(Refused::Taken));
     }
     let value = std::env::var_os(VARIABLE)?;
-    let adopted = adopt(&value.to_string_lossy());
+    let adopted = adopt(&value.to_string_lossy(), is_invitation);
     if adopted.is_ok() {
         TAKEN.store(true, Ordering::Release);
         forget_variable();
@@ -106,7 +91,7 @@ pub fn take() -> Option<Result<OwnedFd, Refused>> {
     Some(adopted)
 }
 
-fn adopt(value: &str) -> Result<OwnedFd, Refused> {
+fn adopt(value: &str, is_invitation: fn(&[u8]) -> bool) -> Result<OwnedFd, Refused> {
     let malformed = || Refused::Malformed(value.to_owned());
     let (raw, inode) = value.split_once(':').ok_or_else(malformed)?;
     let raw: RawFd = raw.parse().map_err(|_| malformed())?;
@@ -126,8 +111,7 @@ fn adopt(value: &str) -> Result<OwnedFd, Refused> {
             Err(Errno::EAGAIN | Errno::ECONNRESET) => return Err(Refused::Used(raw)),
             Err(errno) => return Err(Refused::System(errno.into())),
         };
-        let record = ToPlugin::decode(&buffer[..len]);
-        if !matches!(record, Ok(ToPlugin::Invitation { .. })) {
+        if !is_invitation(&buffer[..len]) {
             return Err(Refused::Used(raw));
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use callgate_layout::Code;
+use callgate_layout::invitation;
 use callgate_layout::sys::{inherit, process};
 use nix::sys::socket::{getsockopt, sockopt};
 
@@ -38,7 +39,7 @@ impl From<(OwnedFd, BrokerName)> for Found {
 
 /// The connection that a host has left to this process; `None` where none has.
 pub(super) fn take() -> Option<Result<Found>> {
-    let inherited = inherit::take()?;
+    let inherited = invitation::take()?;
     let inherited = inherited.map_err(|refused| not_inherited(&refused));
     Some(inherited.and_then(|socket| {
         let host = host_of(&socket)?;

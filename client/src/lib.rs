@@ -16,8 +16,8 @@ mod link;
 mod serve;
 mod session;
 
-pub use api::builder::PluginBuilder;
 pub use api::plugin::Plugin;
+pub use api::plugin::builder::PluginBuilder;
 pub use api::provider::Provider;
 pub use api::raw::{Loan, RawSubscriber};
 pub use api::subscriber::{DEFAULT_TIMEOUT, Subscriber};
@@ -34,7 +34,7 @@ pub use callgate_layout::control::PluginLimits;
 pub use callgate_layout::payload::TrustPeers;
 pub use callgate_layout::{Blame, Code};
 pub use handler::context::Context;
-pub use handler::raw::Payload;
+pub use handler::payload::Payload;
 pub use handler::{Handler, HandlerError, Param, Reply, View};
 pub use link::peer::Caller;
 pub use serve::dispatcher::Dispatch;

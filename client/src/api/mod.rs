@@ -1,6 +1,5 @@
 //! The handles that programs hold: a plugin, its providers, subscribers and watches.
 
-pub(crate) mod builder;
 pub(crate) mod plugin;
 pub(crate) mod provider;
 pub(crate) mod raw;

@@ -1,5 +1,6 @@
 //! A plugin's own handle: everything begins here.
 
+pub(crate) mod builder;
 mod serving;
 
 use std::os::fd::OwnedFd;
@@ -13,7 +14,6 @@ use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
 
-use super::builder::PluginBuilder;
 use super::provider::Provider;
 use super::raw::RawSubscriber;
 use super::subscriber::{Shared, Subscriber};
@@ -25,14 +25,16 @@ use crate::base::thread::{discard, join};
 use crate::base::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::call::in_process;
 use crate::handler::context::Context;
-use crate::handler::raw::{Payload, erase_raw, raw_signature};
+use crate::handler::payload::Payload;
+use crate::handler::raw::{erase_raw, raw_signature};
 use crate::handler::{Handler, Reply, erase};
+use crate::serve::dispatcher::serving_thread;
 use crate::serve::dispatcher::{Dispatch, Dispatcher};
-use crate::serve::serving_thread;
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::control_thread::ControlThread;
 use crate::session::open_gate::OpenGate;
 use crate::session::plugin_state::{PluginParts, PluginState};
+use builder::PluginBuilder;
 
 /// A participant on a bus.
 ///

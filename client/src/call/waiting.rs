@@ -11,7 +11,7 @@ use super::target::{Target, ended};
 use crate::base::chain;
 use crate::base::error::Result;
 use crate::base::futex_refused;
-use crate::serve::serving_thread;
+use crate::serve::dispatcher::serving_thread;
 
 /// Waits until the answer is there; an error when the link or the deadline ends first.
 #[inline(always)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use callgate_layout::envelope::{Place, Violation};
 
 use super::context::Context;
-use super::raw::Payload;
+use super::payload::Payload;
 use super::{Handler, ReplyBuffer};
 use crate::base::archive;
 use crate::base::buffers::{KEEP, no_memory, probe};

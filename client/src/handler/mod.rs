@@ -4,6 +4,7 @@ mod closure;
 pub(crate) mod context;
 mod erased;
 mod error;
+pub(crate) mod payload;
 pub(crate) mod raw;
 mod reply;
 

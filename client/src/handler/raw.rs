@@ -1,100 +1,15 @@
-//! Raw payloads: bytes that the caller fills in place, in shared memory, and the provider reads
-//! there. Nobody copies them, so that a call costs the same for a byte as for a megabyte.
+//! Handlers of raw bytes, which read them where they lie.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use callgate_layout::payload::{PayloadView, Words};
 use callgate_layout::{Schema, Signature};
 
 use super::context::Context;
+use super::payload::Payload;
 use super::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
 use crate::base::error::{Error, Result};
 use crate::base::types::{GateType, schema_of};
-
-/// A raw payload on the provider's side, for as long as its handler runs.
-///
-/// Its bytes lie in memory that the caller could still change. They are read by atomic loads,
-/// which is sound whatever the caller does; a plugin that trusts its peers
-/// ([`PluginBuilder::read_in_place`](crate::PluginBuilder::read_in_place)) also gets them as a
-/// slice.
-#[derive(Debug)]
-pub struct Payload<'a> {
-    source: Source<'a>,
-}
-
-#[derive(Debug)]
-enum Source<'a> {
-    Shared(&'a PayloadView<'a>),
-    Private(&'a [u8]),
-}
-
-impl<'a> Payload<'a> {
-    /// What lies in shared memory, or else these private bytes.
-    pub(crate) fn new(view: Option<&'a PayloadView<'a>>, private: &'a [u8]) -> Payload<'a> {
-        Payload {
-            source: view.map_or(Source::Private(private), Source::Shared),
-        }
-    }
-
-    /// Number of bytes.
-    pub fn len(&self) -> usize {
-        match self.source {
-            Source::Shared(view) => view.len(),
-            Source::Private(bytes) => bytes.len(),
-        }
-    }
-
-    /// Whether there are no bytes.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The eight bytes from `8 * index` on as a little-endian word, as they are now; the last
-    /// word is filled up with zeros. `None` behind the end.
-    pub fn word(&self, index: usize) -> Option<u64> {
-        match self.source {
-            Source::Shared(view) => view.word(index),
-            Source::Private(bytes) => {
-                let rest = bytes
-                    .get(index.checked_mul(8)?..)
-                    .filter(|rest| !rest.is_empty())?;
-                let mut word = [0; 8];
-                let len = rest.len().min(8);
-                word[..len].copy_from_slice(&rest[..len]);
-                Some(u64::from_le_bytes(word))
-            }
-        }
-    }
-
-    /// All words, in order; see [`Payload::word`].
-    pub fn words(&self) -> impl Iterator<Item = u64> + '_ {
-        match self.source {
-            Source::Shared(view) => view.words(),
-            Source::Private(bytes) => Words::of_bytes(bytes),
-        }
-    }
-
-    /// Copies as much as fits into private memory, and says how many bytes that was.
-    pub fn copy_to(&self, into: &mut [u8]) -> usize {
-        match self.source {
-            Source::Shared(view) => view.copy_to(into),
-            Source::Private(bytes) => {
-                let len = bytes.len().min(into.len());
-                into[..len].copy_from_slice(&bytes[..len]);
-                len
-            }
-        }
-    }
-
-    /// The bytes where they lie; `None` unless this plugin trusts its peers.
-    pub fn as_slice(&self) -> Option<&[u8]> {
-        match self.source {
-            Source::Shared(view) => view.as_slice(),
-            Source::Private(bytes) => Some(bytes),
-        }
-    }
-}
 
 /// The signature of a gate that takes raw bytes and gives `R`.
 pub(crate) fn raw_signature<R: GateType>() -> Signature {

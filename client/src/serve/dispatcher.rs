@@ -2,6 +2,7 @@
 
 mod inside;
 mod run;
+pub(crate) mod serving_thread;
 
 use std::cell::RefCell;
 use std::sync::Arc;

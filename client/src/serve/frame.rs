@@ -16,7 +16,7 @@ use crate::base::debug;
 use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::handler::context::Context;
-use crate::handler::raw::Payload;
+use crate::handler::payload::Payload;
 use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::link::Link;
 

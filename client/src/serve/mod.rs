@@ -10,5 +10,4 @@ mod incoming;
 pub(crate) mod lending;
 pub(crate) mod provided;
 mod scheduler;
-pub(crate) mod serving_thread;
 pub(crate) mod turn;

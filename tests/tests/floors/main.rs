@@ -46,20 +46,12 @@ fn roots() -> Vec<String> {
     roots
 }
 
-/// Whether the client has its floors.
-fn has_floors() -> bool {
-    workspace::root().join("client/src/base").is_dir()
-}
-
 /// Each of 28 files of the client needed all the others: none could be understood, tested or
 /// changed by itself.
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
     let (mut found, mut arrows) = (Vec::new(), 0);
     for root in roots() {
-        if root == "client/src/lib.rs" && !has_floors() {
-            continue;
-        }
         let of = of_workspace(&root);
         found.extend(arrows::hidden(&of));
         for (name, folder) in arrows::folders(&of) {
@@ -82,19 +74,15 @@ fn no_modules_import_each_other_in_a_circle() {
 /// Without an order of the folders, each new file imported from wherever there was something.
 #[test]
 fn the_client_imports_downwards_only() {
-    if has_floors() {
-        let found = arrows::upward(&of_workspace("client/src/lib.rs"), &CLIENT_FLOORS);
-        assert!(found.is_empty(), "upwards:\n{}", found.join("\n"));
-    }
+    let found = arrows::upward(&of_workspace("client/src/lib.rs"), &CLIENT_FLOORS);
+    assert!(found.is_empty(), "upwards:\n{}", found.join("\n"));
 }
 
 /// The documented journey named five files, and a call passed fourteen.
 #[test]
 fn a_call_goes_the_way_that_the_architecture_says() {
-    if has_floors() {
-        let journey = journey::named_files(&workspace::read("ARCHITECTURE.md"));
-        let sources = workspace::sources(&["layout/src", "client/src"]);
-        let found = journey::faults(&journey, &sources);
-        assert!(found.is_empty(), "{journey:?}:\n{}", found.join("\n"));
-    }
+    let journey = journey::named_files(&workspace::read("ARCHITECTURE.md"));
+    let sources = workspace::sources(&["layout/src", "client/src"]);
+    let found = journey::faults(&journey, &sources);
+    assert!(found.is_empty(), "{journey:?}:\n{}", found.join("\n"));
 }

@@ -7,13 +7,12 @@ use std::time::Instant;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
-use super::{Dispatch, Dispatcher, Door, Old};
+use super::{Dispatch, Dispatcher, Door, Old, serving_thread};
 use crate::base::chain;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 use crate::serve::frame::Frame;
 use crate::serve::scheduler::{Broken, Notes, Scheduler, Wanted};
-use crate::serve::serving_thread;
 
 /// Calls served before looking at the clock and at what else there is to do.
 const ROUND: u32 = 64;

@@ -1,7 +1,7 @@
 use super::*;
 use std::time::Duration;
 
-fn state(function: Availability) -> GateState {
+fn gate_state(function: Availability) -> GateState {
     GateState {
         owner: Some("A".to_owned()),
         generation: 1,
@@ -16,13 +16,13 @@ fn state(function: Availability) -> GateState {
 #[test]
 fn a_ready_gate_without_a_link_is_waited_for() {
     let opened = OpenGate::new("A.B".into());
-    opened.stand(state(Availability::Ready), None);
+    opened.stand(gate_state(Availability::Ready), None);
     let start = Instant::now();
     let error = opened.wait_ready(start + Duration::from_millis(20));
     assert_eq!(error.map_err(|error| error.code()), Err(Code::NotReady));
     assert!(start.elapsed() >= Duration::from_millis(20));
     let signature = String::new();
-    opened.stand(state(Availability::TypeMismatch { signature }), None);
+    opened.stand(gate_state(Availability::TypeMismatch { signature }), None);
     let error = opened.wait_ready(Instant::now() + Duration::from_secs(60));
     assert_eq!(error.map_err(|error| error.code()), Err(Code::TypeMismatch));
 }
@@ -41,7 +41,7 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
         code(opened.wait_ready(soon()).map(drop)),
         Err(Code::Protocol)
     );
-    opened.stand(state(Availability::Absent), None);
+    opened.stand(gate_state(Availability::Absent), None);
     assert_eq!(
         code(opened.wait_ready(soon()).map(drop)),
         Err(Code::NotReady)
@@ -57,12 +57,12 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
 #[test]
 fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     let opened = OpenGate::new("A.B".into());
-    opened.stand(state(Availability::Absent), None);
+    opened.stand(gate_state(Availability::Absent), None);
     opened.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
     let waited = opened.wait_ready(Instant::now() + Duration::from_secs(60));
     assert_eq!(waited.map_err(|error| error.code()), Err(Code::BrokerGone));
     let state = opened.state();
-    let called = state.way(CallKind::Function, opened.gate());
+    let called = state.way(CallKind::Function, opened.name());
     assert_eq!(
         called.map(drop).map_err(|error| error.code()),
         Err(Code::BrokerGone)
@@ -70,14 +70,14 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     drop(state);
     let other = OpenGate::new("A.C".into());
     let signature = String::new();
-    other.stand(state(Availability::TypeMismatch { signature }), None);
+    other.stand(gate_state(Availability::TypeMismatch { signature }), None);
     other.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
     assert_eq!(other.state().owner(), Some("A"), "it is there as before");
     // A plugin that closes says that, whatever comes later.
     opened.close(&Error::new(Code::Closed, "this plugin has closed"));
     opened.session_ended(&Error::new(Code::BrokerGone, "its socket closed"));
     let state = opened.state();
-    let called = state.way(CallKind::Function, opened.gate());
+    let called = state.way(CallKind::Function, opened.name());
     assert_eq!(
         called.map(drop).map_err(|error| error.code()),
         Err(Code::Closed)

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::dispatcher::Dispatcher;
+use super::Dispatcher;
 
 thread_local! {
     /// The plugins whose handlers this thread may run; `None` for most threads.

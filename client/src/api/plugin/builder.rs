@@ -9,7 +9,7 @@ use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
-use super::plugin::Plugin;
+use super::Plugin;
 use crate::base::backoff::WaitPolicy;
 use crate::base::deadline::answer_due;
 use crate::base::debug;

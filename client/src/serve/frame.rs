@@ -6,6 +6,7 @@ use callgate_layout::buffer::Buffer;
 use callgate_layout::envelope::{Call, CallKind, Place, Violation};
 use callgate_layout::{Code, clock};
 
+use super::answers::Answers;
 use super::counter::Counter;
 use super::exchange::Exchange;
 use super::grants::{Callable, Gate, PeerGrants, not_granted};
@@ -34,6 +35,7 @@ pub(crate) struct Frame {
 pub(crate) struct Table {
     key: u64,
     link: Arc<Link>,
+    answers: Arc<Answers>,
     gates: Vec<Callable>,
 }
 
@@ -52,33 +54,50 @@ impl Frame {
     /// back: what handlers have captured is to be dropped where nothing is borrowed.
     pub(crate) fn refresh<'s>(
         &mut self,
-        peers: impl Iterator<Item = (u64, &'s PeerGrants)>,
+        peers: impl Iterator<Item = (u64, &'s PeerGrants, &'s Arc<Answers>)>,
         provided: &ProvidedGates,
         version: u64,
     ) -> Vec<Table> {
         self.version = version;
-        let table = |(key, peer): (u64, &PeerGrants)| Table {
+        let table = |(key, peer, answers): (u64, &PeerGrants, &Arc<Answers>)| Table {
             key,
             link: peer.link().clone(),
+            answers: answers.clone(),
             gates: provided.callable(peer),
         };
         std::mem::replace(&mut self.tables, peers.map(table).collect())
     }
 
-    /// Runs the handler of the call in `exchange.call`; the archived result stands in `exchange.reply`.
+    /// Runs the handler of the call in `exchange.call` and answers it; `count` is told before whether
+    /// it failed.
     #[inline(always)]
-    pub(crate) fn run(&mut self, counter: Counter<'_>) -> Result<Result<()>, Violation> {
+    pub(crate) fn serve(
+        &mut self,
+        counter: Counter<'_>,
+        count: impl FnOnce(bool),
+    ) -> Result<Served, Violation> {
         let Frame {
             tables, exchange, ..
         } = self;
         let is_it = |table: &&Table| table.key == exchange.call.key;
         let table = tables.get(exchange.call.index).filter(is_it);
-        match table.or_else(|| tables.iter().find(is_it)) {
-            Some(table) => table.run(exchange, counter),
-            // The link went meanwhile.
-            None => Ok(Err(Error::new(Code::ProviderGone, "the link is gone"))),
-        }
+        let Some(table) = table.or_else(|| tables.iter().find(is_it)) else {
+            return Ok(Served::Nowhere);
+        };
+        let outcome = table.run(exchange, counter)?;
+        count(outcome.is_err());
+        table.answers.answer(outcome, exchange);
+        Ok(Served::Here)
     }
+}
+
+/// What became of a call that was to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// It was answered.
+    Here,
+    /// Its link went meanwhile.
+    Nowhere,
 }
 
 impl Table {

@@ -15,7 +15,7 @@ use crate::base::deadline::answer_due;
 use crate::base::debug;
 use crate::base::error::{Error, Result};
 use crate::link::peer::Caller;
-use crate::serve::dispatcher::Dispatch;
+use crate::serve::dispatch::Dispatch;
 use crate::session::connection::{Connection, REQUEST_TIMEOUT};
 use crate::session::handshake::{self, Reach, Welcome};
 use crate::session::plugin_state::PluginParts;

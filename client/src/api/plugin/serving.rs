@@ -14,7 +14,8 @@ use crate::base::error::{Error, Result};
 use crate::base::thread::spawn;
 use crate::handler::ErasedHandler;
 use crate::link::Link;
-use crate::serve::dispatcher::{Dispatch, Dispatcher};
+use crate::serve::dispatch::Dispatch;
+use crate::serve::dispatcher::Dispatcher;
 use crate::session::plugin_state::PluginState;
 
 impl Plugin {

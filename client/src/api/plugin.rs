@@ -245,7 +245,13 @@ impl Plugin {
         gate.wait_known(self.state.connection.broker(), answer_due(REQUEST_TIMEOUT))
     }
 
-    fn open(&self, gate: &str, function: &Signature, action: &Signature) -> Result<Shared> {
+    /// Opens a gate for a handle that calls it.
+    pub(crate) fn open(
+        &self,
+        gate: &str,
+        function: &Signature,
+        action: &Signature,
+    ) -> Result<Shared> {
         check_gate(gate)?;
         let gate = Arc::new(OpenGate::new(gate.into()));
         let number = self.state.add_open_gate(&gate);
@@ -331,6 +337,7 @@ impl Plugin {
             .into_iter()
             .for_each(std::mem::forget);
         self.control_thread.forget();
+        self.state.sent.forget();
         std::mem::forget(self.dispatcher.clone());
     }
 }

@@ -17,6 +17,7 @@ use super::numbers::Numbers;
 use super::open_gate::OpenGate;
 use crate::base::backoff::WaitPolicy;
 use crate::base::error::{Error, Result, forked};
+use crate::call::sent::SentCalls;
 use crate::link::Link;
 use crate::link::own_memory::{ExtentSource, OwnMemory};
 use crate::link::peer::Caller;
@@ -36,6 +37,8 @@ pub(crate) struct PluginState {
     pub(crate) memory: Arc<OwnMemory>,
     pub(crate) provided: Arc<ProvidedGates>,
     pub(crate) connection: Connection,
+    /// Calls that no thread waits for.
+    pub(crate) sent: SentCalls,
     numbers: Numbers,
     open_gates: Mutex<HashMap<u32, Weak<OpenGate>>>,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
@@ -65,6 +68,7 @@ impl PluginState {
             trust: parts.trust,
             keep_idle: parts.keep_idle,
             provided: Arc::new(ProvidedGates::new(memory.clone())),
+            sent: SentCalls::new(memory.clone()),
             memory,
             connection: parts.connection,
             numbers: Numbers::new(),
@@ -180,6 +184,7 @@ impl PluginState {
         for end in ends {
             self.end_link(end, &reason);
         }
+        self.sent.close();
         self.connection.shut_down();
     }
 }

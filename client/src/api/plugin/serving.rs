@@ -19,7 +19,8 @@ use crate::serve::dispatcher::Dispatcher;
 use crate::session::plugin_state::PluginState;
 
 impl Plugin {
-    pub(super) fn offer(
+    /// Provides one half of a gate.
+    pub(crate) fn offer(
         &self,
         gate: &str,
         kind: CallKind,

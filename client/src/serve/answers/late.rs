@@ -7,11 +7,12 @@ use std::sync::atomic::Ordering;
 
 use callgate_layout::envelope::{Place, Violation};
 use callgate_layout::pending::Ticket;
-use callgate_layout::{Code, clock};
+use callgate_layout::{Code, clock, flags};
 
 use super::{Answers, By, put_error};
 use crate::base::error::{Error, Result};
 use crate::handler::ReplyBuffer;
+use crate::handler::responder::{AnswerLater, Deferred};
 use crate::link::Link;
 
 /// Bytes of late answers that are kept for one link; a single one may be larger.
@@ -37,7 +38,7 @@ pub(super) struct Kept {
     /// Whether late answers count as waiting for space.
     waits: bool,
     /// The calls whose answers are left for later.
-    deferred: Vec<Deferred>,
+    deferred: Vec<Open>,
     /// Whether the link's service is over: nothing is published any more.
     is_over: bool,
     /// Why results found no space, to be logged where nothing is borrowed: who listens may call
@@ -47,7 +48,7 @@ pub(super) struct Kept {
 
 /// A call whose answer is left for later.
 #[derive(Clone, Copy)]
-pub(super) struct Deferred {
+struct Open {
     ticket: Ticket,
     /// Whether its answer is being published, and nobody else may do that.
     is_answered: bool,
@@ -59,7 +60,7 @@ impl Answers {
     pub(in crate::serve) fn defer(&self, ticket: Ticket) {
         let bit = 1 << ticket.slot;
         let mut kept = self.kept.lock();
-        kept.deferred.push(Deferred {
+        kept.deferred.push(Open {
             ticket,
             is_answered: false,
         });
@@ -95,43 +96,13 @@ impl Answers {
         }
     }
 
-    /// Publishes an answer that was left for later, on any thread.
-    ///
-    /// # Errors
-    ///
-    /// Where nobody can see it any more: the link has ended, or this plugin has closed.
-    pub(in crate::serve) fn answer_later(
-        &self,
-        (ticket, deadline): (Ticket, u64),
-        outcome: Result<(), &Error>,
-        mut reply: ReplyBuffer,
-    ) -> Result<()> {
-        if let Err(error) = outcome {
-            put_error(error, &mut reply);
-        }
-        self.take_deferred(ticket)?;
-        let (ok, by) = (outcome.is_ok(), By::Responder);
-        if !self.publish((ticket, by), ok, &mut reply) {
-            self.push_late(Late {
-                ticket,
-                by,
-                ok,
-                reply,
-                deadline,
-            });
-            // The dispatcher publishes it as soon as there is space.
-            self.link.wake_waiting();
-        }
-        Ok(())
-    }
-
     /// From here on nobody else answers the call.
     fn take_deferred(&self, ticket: Ticket) -> Result<()> {
         if let Some(reason) = self.link.reason() {
             return Err(reason.clone());
         }
         let mut kept = self.kept.lock();
-        let is_it = |deferred: &&mut Deferred| deferred.ticket == ticket && !deferred.is_answered;
+        let is_it = |deferred: &&mut Open| deferred.ticket == ticket && !deferred.is_answered;
         match kept.deferred.iter_mut().find(is_it) {
             Some(deferred) => {
                 deferred.is_answered = true;
@@ -264,6 +235,41 @@ impl Answers {
         let open = kept.deferred.extract_if(.., |one| !one.is_answered);
         let open = open.map(|deferred| deferred.ticket).collect();
         (late, open)
+    }
+}
+
+impl AnswerLater for Answers {
+    fn answer_later(
+        &self,
+        call: Deferred,
+        outcome: Result<(), &Error>,
+        mut reply: ReplyBuffer,
+    ) -> Result<()> {
+        let Deferred {
+            ticket, deadline, ..
+        } = call;
+        if let Err(error) = outcome {
+            put_error(error, &mut reply);
+        }
+        self.take_deferred(ticket)?;
+        let (ok, by) = (outcome.is_ok(), By::Responder);
+        if !self.publish((ticket, by), ok, &mut reply) {
+            self.push_late(Late {
+                ticket,
+                by,
+                ok,
+                reply,
+                deadline,
+            });
+            // The dispatcher publishes it as soon as there is space.
+            self.link.wake_waiting();
+        }
+        Ok(())
+    }
+
+    fn is_cancelled(&self, ticket: Ticket) -> bool {
+        let (inbox, geometry) = (self.link.inbox(), self.link.geometry());
+        self.link.is_gone() || flags::is_released(inbox, geometry, ticket.slot, ticket.generation)
     }
 }
 

@@ -23,14 +23,17 @@ struct Scene {
 }
 
 fn scene(dispatch: Dispatch) -> Scene {
-    let broker = Broker::builder().without_socket().start().unwrap();
+    let broker = Broker::builder()
+        .without_socket()
+        .start()
+        .expect("a broker");
     let connect = |name: &str| {
         Plugin::builder(name)
-            .descriptor(broker.connect().unwrap())
+            .descriptor(broker.connect().expect("a connection"))
             .direct_calls(false)
             .dispatch(dispatch)
             .connect()
-            .unwrap()
+            .expect("a plugin")
     };
     let (provider, caller) = (connect("provider"), connect("caller"));
     Scene {
@@ -50,12 +53,13 @@ fn deferring(scene: &Scene) -> (Provider, Gate, mpsc::Receiver<Job>) {
     let handler = move |_: callgate_client::Context<'_>, request: &[u8], responder| {
         sender
             .lock()
-            .unwrap()
+            .expect("it works")
             .send((request.to_vec(), responder))
-            .unwrap();
+            .expect("it works");
     };
-    let provider = dynamic::provide_later(&scene.provider, GATE, &signature, handler).unwrap();
-    let gate = dynamic::open(&scene.caller, GATE, &signature).unwrap();
+    let provider =
+        dynamic::provide_later(&scene.provider, GATE, &signature, handler).expect("it works");
+    let gate = dynamic::open(&scene.caller, GATE, &signature).expect("it works");
     (provider, gate, receiver)
 }
 

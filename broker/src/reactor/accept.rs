@@ -192,7 +192,7 @@ mod tests {
 
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-    use crate::builder::{BusLimits, Settings};
+    use crate::settings::{BusLimits, Settings};
     use crate::socket::Listener;
 
     fn reactor(path: &Path) -> Reactor {

@@ -37,7 +37,6 @@ use mio::{Events, Poll};
 pub(crate) use commands::{Command, Outcome, WayBack};
 pub(crate) use tokens::WAKER;
 
-use crate::builder::Settings;
 use crate::bus::{Bus, ExtentId, Member};
 use crate::child::Tracked;
 use crate::deadlines::Deadlines;
@@ -45,6 +44,7 @@ use crate::helper::Helper;
 use crate::huge;
 use crate::quota::TokenBucket;
 use crate::registry::PluginId;
+use crate::settings::Settings;
 use crate::shown::shown;
 use crate::socket::{DirectoryWatch, Listener};
 use extents::Memory;

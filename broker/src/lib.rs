@@ -6,7 +6,7 @@
 //! never maps, and go on when it is gone.
 //!
 //! The pure core is `bus`, over `registry` (gates and opens), `link` and `grants` (one link's
-//! state machine), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
+//! state machine), `stages` (of memory), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
 //! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it.
 #![forbid(unsafe_code)]
 
@@ -32,6 +32,7 @@ mod settings;
 mod shape;
 pub mod shown;
 mod socket;
+mod stages;
 
 pub use broker::Broker;
 pub use builder::Builder;

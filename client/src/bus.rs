@@ -7,7 +7,7 @@ use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, Identity, LinkEnd, PluginLimits, ToBroker};
+use callgate_layout::control::{Failure, GateToBroker, Identity, LinkEnd, PluginLimits, ToBroker};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
 use crossbeam_channel::Sender;
@@ -232,7 +232,7 @@ impl Bus {
     pub(crate) fn close_opened(&self, number: u32) {
         if self.opened.lock().remove(&number).is_some() && self.check_alive().is_ok() {
             // A broker that is gone has forgotten it anyway.
-            let _ = self.send(&ToBroker::Close { open: number });
+            let _ = self.send(&GateToBroker::Close { open: number }.into());
         }
     }
 

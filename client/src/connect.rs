@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use callgate_layout::control::{self, Clock, Identity, MAX_RECORD, MAX_TEXT, ToBroker, ToPlugin};
+use callgate_layout::control::{
+    self, Clock, Identity, MAX_RECORD, MAX_TEXT, SessionToBroker, SessionToPlugin, ToPlugin,
+};
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fdpass::{self, Received};
@@ -214,12 +216,15 @@ impl PluginBuilder {
         let mut identity = self.identity;
         identity.clock = clock::facts();
         let hello = match self.inspects {
-            true => ToBroker::Inspect(identity.clone()),
-            false => ToBroker::Hello(identity.clone()),
+            true => SessionToBroker::Inspect(identity.clone()),
+            false => SessionToBroker::Hello(identity.clone()),
         };
-        bus::send(&socket, &broker, &hello)?;
+        bus::send(&socket, &broker, &hello.into())?;
         let (mut record, mut received) = receive_one(&socket, &broker, until)?;
-        if matches!(record, ToPlugin::Invitation { .. }) {
+        if matches!(
+            record,
+            ToPlugin::Session(SessionToPlugin::Invitation { .. })
+        ) {
             // It lies in a connection that the program found in the environment by itself.
             (record, received) = receive_one(&socket, &broker, until)?;
         }
@@ -228,17 +233,19 @@ impl PluginBuilder {
             return Err(Error::new(Code::System, format!("{what}: {Shortage}")));
         }
         let (number, plugin, limits) = match record {
-            ToPlugin::Welcome {
+            ToPlugin::Session(SessionToPlugin::Welcome {
                 bus,
                 plugin,
                 limits,
-            } => (bus, plugin, limits),
-            ToPlugin::Ended(failure) => return Err(bus::failure(failure)),
+            }) => (bus, plugin, limits),
+            ToPlugin::Session(SessionToPlugin::Ended(failure)) => {
+                return Err(bus::failure(failure));
+            }
             other => return Err(unexpected(&other)),
         };
-        bus::send(&socket, &broker, &ToBroker::Took)?;
+        bus::send(&socket, &broker, &SessionToBroker::Took.into())?;
         let served = map_pages(received)?;
-        bus::send(&socket, &broker, &ToBroker::StatusMapped)?;
+        bus::send(&socket, &broker, &SessionToBroker::StatusMapped.into())?;
         Plugin::start(Session {
             identity,
             number,

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, ToBroker};
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, LinkEnd, LinkToBroker, MAX_RECORD, ToBroker};
 use callgate_layout::sys::fdpass;
 use callgate_layout::view::WriteView;
-use callgate_layout::{Code, Geometry};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::signal::{Signal, kill};
@@ -101,7 +101,7 @@ pub(crate) fn break_link(bus: &Bus, end: LinkEnd, error: &Error) {
     tracing::warn!(%error, "a link is closed");
     bus.end_link(end, error);
     let failure = Failure::new(error.code(), error.message());
-    let _ = bus.send(&ToBroker::LinkFailed { end, failure });
+    let _ = bus.send(&LinkToBroker::Failed { end, failure }.into());
 }
 
 struct Work {
@@ -111,7 +111,7 @@ struct Work {
     _host: Option<OwnedFd>,
     buffer: Vec<u8>,
     /// Own outboxes of links whose other side is not there yet.
-    outboxes: HashMap<LinkEnd, (Geometry, WriteView)>,
+    outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
     next_token: usize,

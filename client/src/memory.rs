@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, ToBroker};
+use callgate_layout::control::{Failure, MemoryId, MemoryToBroker, Role};
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
@@ -90,28 +90,28 @@ fn make(extent: NewExtent) -> Result<Mapping> {
 
 /// Says what came of it: to the link, then to the broker.
 fn settle(bus: &Bus, link: &Link, number: u8, made: Result<Mapping>) {
-    let end = link.end();
+    let (end, role) = (link.end(), Role::Writer);
+    let memory = MemoryId::Extent { end, number };
     let (record, failed) = match made {
-        Ok(memory) => {
-            if !link.extents().mapped(number, memory) {
+        Ok(mapping) => {
+            if !link.extents().mapped(number, mapping) {
                 // The broker has refused it meanwhile, because it took so long, and keeps its number
                 // and its charge until it hears what came of it. Or the session is over.
-                return give_up(bus, end, number);
+                return give_up(bus, memory);
             }
-            (ToBroker::ExtentMapped { end, number }, None)
+            (MemoryToBroker::Mapped { memory, role }, None)
         }
         Err(error) => {
             let failure = Failure::new(error.code(), error.message());
-            let record = ToBroker::ExtentFailed {
-                end,
-                own: true,
-                number,
+            let record = MemoryToBroker::Failed {
+                memory,
+                role,
                 failure,
             };
             (record, Some(error))
         }
     };
-    let sent = acknowledge(bus, &record);
+    let sent = acknowledge(bus, record);
     if let Some(error) = failed.or(sent.err()) {
         link.extents().refused(error);
         link.wake_waiting();
@@ -119,23 +119,23 @@ fn settle(bus: &Bus, link: &Link, number: u8, made: Result<Mapping>) {
 }
 
 /// Tells the broker that nobody wants an extent any more, whose memory is free again.
-fn give_up(bus: &Bus, end: LinkEnd, number: u8) {
+fn give_up(bus: &Bus, memory: MemoryId) {
     let why = "the memory for a payload was there too late";
-    let failed = ToBroker::ExtentFailed {
-        end,
-        own: true,
-        number,
+    let failed = MemoryToBroker::Failed {
+        memory,
+        role: Role::Writer,
         failure: Failure::new(Code::Timeout, why),
     };
     // A broker that is gone needs no answer.
-    let _ = acknowledge(bus, &failed);
+    let _ = acknowledge(bus, failed);
 }
 
 /// Tells the broker, however long it does not read: without an acknowledgement it would keep number and
 /// charge of the extent for as long as the link lives.
-fn acknowledge(bus: &Bus, record: &ToBroker) -> Result<()> {
+fn acknowledge(bus: &Bus, record: MemoryToBroker) -> Result<()> {
+    let record = record.into();
     loop {
-        match bus.send(record) {
+        match bus.send(&record) {
             Err(error) if error.code() == Code::Timeout && bus.check_alive().is_ok() => {}
             outcome => return outcome,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use callgate_layout::control::{PluginLimits, Shape, ToBroker};
+use callgate_layout::control::{GateToBroker, PluginLimits, SessionToBroker, Shape};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
@@ -227,12 +227,13 @@ impl Plugin {
         (function, action): (&Signature, &Signature),
     ) -> Result<()> {
         self.bus.check_alive()?;
-        self.bus.send(&ToBroker::Open {
+        let open = GateToBroker::Open {
             open: number,
             gate: opened.gate().to_string(),
             function: shape(function),
             action: shape(action),
-        })?;
+        };
+        self.bus.send(&open.into())?;
         opened.wait_known(self.bus.broker(), bus::answer_due(REQUEST_TIMEOUT))
     }
 
@@ -261,7 +262,8 @@ impl Plugin {
         let damaged = || Error::new(Code::Protocol, "the broker's listing cannot be read");
         // The broker makes one at a time for each plugin.
         let _alone = self.listing.lock();
-        let listing = self.bus.request(|request| ToBroker::List { request })?;
+        let list = |request| SessionToBroker::List { request }.into();
+        let listing = self.bus.request(list)?;
         let file = std::fs::File::from(listing.ok_or_else(damaged)?);
         // Read by position: the descriptor may share its own with the broker's.
         let len = file.metadata().map_err(|_| damaged())?.len();

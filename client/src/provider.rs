@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use callgate_layout::control::ToBroker;
+use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 
 use crate::bus::Bus;
@@ -42,11 +42,12 @@ impl Drop for Provider {
         let (gate, kind) = (self.gate.to_string(), self.kind);
         // Nobody waits for the answer; a broker that is gone has forgotten the gate anyway.
         let request = self.bus.next_number();
-        let _ = self.bus.send(&ToBroker::Withdraw {
+        let withdraw = GateToBroker::Withdraw {
             request,
             gate,
             kind,
-        });
+        };
+        let _ = self.bus.send(&withdraw.into());
     }
 }
 

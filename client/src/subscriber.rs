@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::control::ToBroker;
+use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, clock};
 
@@ -264,9 +264,9 @@ impl Shared {
     fn why_absent(&self) -> Option<Error> {
         let gate = self.opened.gate().to_string();
         let until = bus::deadline(EXPLANATION);
-        let answer = self
-            .bus
-            .request_until(until, |request| ToBroker::WhyAbsent { request, gate });
+        let answer = self.bus.request_until(until, |request| {
+            GateToBroker::WhyAbsent { request, gate }.into()
+        });
         let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
         answer.err().filter(is_known)
     }

@@ -2,7 +2,7 @@
 
 use callgate_layout::blocks::{self, Region, Run};
 use callgate_layout::buffer::{Buffer, OutOfMemory};
-use callgate_layout::control::ToBroker;
+use callgate_layout::control::{MemoryId, MemoryToBroker};
 use callgate_layout::envelope::{Place, Violation};
 use callgate_layout::flags;
 use callgate_layout::payload::{Extent, PayloadView, Space};
@@ -234,18 +234,21 @@ impl Link {
                     false => None,
                 },
                 Found::Want(number, len) => {
-                    let want = ToBroker::WantExtent {
-                        end: self.parts.end,
-                        number,
-                        len,
-                    };
-                    bus.try_send(&want).err().map(|error| {
+                    let memory = self.own_extent(number);
+                    let want = MemoryToBroker::Want { memory, len };
+                    bus.try_send(&want.into()).err().map(|error| {
                         self.extents.forget_wanted();
                         Err(error)
                     })
                 }
             };
         }
+    }
+
+    /// An extent of this side's, as the broker knows it.
+    fn own_extent(&self, number: u8) -> MemoryId {
+        let end = self.parts.end;
+        MemoryId::Extent { end, number }
     }
 
     /// How many MiB this side's extents take, and how many they may.
@@ -257,10 +260,10 @@ impl Link {
     /// Unmaps an extent and tells the broker, who charges it no longer then. Where it cannot be told
     /// now, the extent is kept, to be given back later: else its charge would be for nothing.
     pub(crate) fn give_back(&self, bus: &Bus, extent: Extent) -> bool {
-        let (end, number) = (self.parts.end, extent.number());
-        let is_told = bus
-            .try_send(&ToBroker::ReturnExtent { end, number })
-            .is_ok();
+        let number = extent.number();
+        let memory = self.own_extent(number);
+        let returned = MemoryToBroker::Return { memory };
+        let is_told = bus.try_send(&returned.into()).is_ok();
         if is_told {
             drop(extent);
             // With the number still known to the broker, asking for it again would be an offence.

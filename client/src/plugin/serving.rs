@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::ToBroker;
+use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Signature};
 
@@ -35,13 +35,14 @@ impl Plugin {
             .served
             .insert(&name, kind, shape.fingerprint, handler)?;
         let gate = gate.to_owned();
-        let answer = self.bus.request(|request| ToBroker::Provide {
+        let provide = |request| GateToBroker::Provide {
             request,
             gate,
             kind,
             shape,
             record,
-        });
+        };
+        let answer = self.bus.request(|request| provide(request).into());
         match answer {
             Ok(_) => Ok(Provider {
                 bus: self.bus.clone(),
@@ -55,11 +56,12 @@ impl Plugin {
                 if error.code() == Code::Timeout {
                     // The broker may register it yet.
                     let (request, gate) = (self.bus.next_number(), name.to_string());
-                    let _ = self.bus.send(&ToBroker::Withdraw {
+                    let withdraw = GateToBroker::Withdraw {
                         request,
                         gate,
                         kind,
-                    });
+                    };
+                    let _ = self.bus.send(&withdraw.into());
                 }
                 Err(error.at_gate(name))
             }

@@ -1,7 +1,7 @@
 //! The connection that a broker leaves to a program that it starts.
 //!
 //! The variable `CALLGATE_FD` says `NUMBER:INODE`: which descriptor it is, and which socket it must
-//! be. In the socket lies one [`Invitation`](ToPlugin::Invitation), which the kernel gives to one
+//! be. In the socket lies one [`Invitation`](SessionToPlugin::Invitation), which the kernel gives to one
 //! process only: whoever receives it is the plugin. Until then nothing is done to the descriptor but
 //! looking at it, so that a number which is stale, or was never meant for this process, harms
 //! nobody.
@@ -17,7 +17,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{MsgFlags, recv};
 
 use super::fdpass;
-use crate::control::ToPlugin;
+use crate::control::{SessionToPlugin, ToPlugin};
 
 /// The environment variable that names the inherited socket.
 pub const VARIABLE: &str = "CALLGATE_FD";
@@ -83,7 +83,7 @@ pub fn value(socket: BorrowedFd<'_>) -> io::Result<String> {
 /// program.
 pub fn invite(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     let name = name.to_owned();
-    let record = ToPlugin::Invitation { name };
+    let record = ToPlugin::from(SessionToPlugin::Invitation { name });
     let bytes = record.encode().map_err(io::Error::other)?;
     fdpass::send(socket, &bytes, &[])
 }
@@ -127,7 +127,13 @@ fn adopt(value: &str) -> Result<OwnedFd, Refused> {
             Err(errno) => return Err(Refused::System(errno.into())),
         };
         let record = ToPlugin::decode(&buffer[..len]);
-        if !matches!(record, Ok(ToPlugin::Invitation { .. })) {
+        let is_invitation = |record| {
+            matches!(
+                record,
+                ToPlugin::Session(SessionToPlugin::Invitation { .. })
+            )
+        };
+        if !record.is_ok_and(is_invitation) {
             return Err(Refused::Used(raw));
         }
     }

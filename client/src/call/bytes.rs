@@ -2,7 +2,7 @@
 //! said by who calls this: an archive of typed arguments ([`typed`](super::typed)), or bytes as they are.
 
 use callgate_layout::envelope::{Call, Cell, Chain, MAX_DEPTH, Place};
-use callgate_layout::pages::Activity;
+use callgate_layout::pages::{self, Activity};
 use callgate_layout::payload::Space;
 use callgate_layout::pending::Ticket;
 use callgate_layout::{Code, clock};
@@ -13,7 +13,7 @@ use super::target::{Destination, Target, cancelled, gone};
 use super::waiting;
 use crate::base::chain::{self, too_deep};
 use crate::base::error::{Error, Result};
-use crate::link::Held;
+use crate::link::{Held, Link};
 
 /// What travels with a call.
 pub(crate) trait Request {
@@ -189,11 +189,20 @@ pub(super) fn publish(
         chain,
     };
     link.refresh_flag(ticket);
-    if link.publish(&call, cell) == Activity::Closed {
-        link.end_with(Error::new(
-            Code::ProviderGone,
-            format!("plugin {} has closed", link.peer().name()),
-        ));
+    link.ring().publish(link.outbox(), &call, cell);
+    // WORK-OR-PARKED, the caller's side.
+    pages::publish_fence();
+    match link.peer_activity() {
+        Activity::Awake => {}
+        Activity::Parked => link.peer_bell().ring(),
+        Activity::Closed => end_closed(link),
     }
     Ok(())
+}
+
+/// Ends the link to a provider that serves no more calls.
+#[cold]
+fn end_closed(link: &Link) {
+    let text = format!("plugin {} has closed", link.peer().name());
+    link.end_with(Error::new(Code::ProviderGone, text));
 }

@@ -203,7 +203,7 @@ impl ExtentSource for PluginState {
             .try_send(&MemoryToBroker::Want { memory, len }.into())
     }
 
-    fn give_back(&self, end: LinkEnd, number: u8) -> Result<()> {
+    fn return_extent(&self, end: LinkEnd, number: u8) -> Result<()> {
         self.check_here()?;
         let memory = MemoryId::Extent { end, number };
         self.connection

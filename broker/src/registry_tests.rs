@@ -173,10 +173,10 @@ fn each_life_of_a_gate_has_another_number() {
     opened(&mut registry, B, 1, &shape(1, 1));
     let life = |registry: &Registry| registry.standing(B, 1).unwrap().generation;
     assert_eq!(life(&registry), 0);
-    for expected in [1, 3, 5] {
+    for (expected, other) in [(1, "1"), (3, "3"), (5, "5")] {
         let mut provide = |name, kind| registry.provide(A, name, kind, shape(1, 1), &quota);
         assert_eq!(provide(GATE, CallKind::Action), Ok(()));
-        assert_eq!(provide(&expected.to_string(), CallKind::Action), Ok(()));
+        assert_eq!(provide(other, CallKind::Action), Ok(()));
         assert_eq!(provide(GATE, CallKind::Function), Ok(()));
         assert_eq!(life(&registry), expected, "a half more is the same life");
         for kind in [CallKind::Action, CallKind::Function] {

@@ -138,6 +138,7 @@ fn gates_in_use_are_not_tidied_away() {
     }
     assert!(grants.take_revoked().is_empty());
     assert_eq!(grants.grants.len(), many as usize);
+    assert_eq!(grants.left, 2 * TIDY_AT, "at twice as many as the last time");
     for number in 0..many {
         let index = grants.index_of(&number.to_string());
         let expected = u16::try_from(number).ok().filter(|at| at % 2 == 0);

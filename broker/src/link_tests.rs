@@ -1,6 +1,6 @@
 //! Tests of the link's state machine.
 
-use callgate_layout::control::{LinkEnd, ToPlugin};
+use callgate_layout::control::{LinkEnd, LinkToPlugin, ToPlugin};
 
 use super::*;
 
@@ -21,16 +21,30 @@ fn grant(side: u8, index: u16, name: &str) -> Step {
     Step::Grant(side, granted)
 }
 
+impl Link {
+    /// A side has mapped the outbox that it writes.
+    fn outbox_mapped(&mut self, side: u8) -> Result<Vec<Step>, OutOfOrder> {
+        self.mapped(side, Role::Writer, Instant::now())
+    }
+
+    /// A side has mapped the outbox that its peer writes.
+    fn peer_mapped(&mut self, side: u8, now: Instant) -> Result<Vec<Step>, OutOfOrder> {
+        self.mapped(1 - side, Role::Reader, now)
+    }
+}
+
 fn new_link(now: Instant) -> Link {
     let (link, steps) = Link::new([PluginId(1), PluginId(2)], STEP, Vec::new(), now);
-    assert_eq!(steps, [Step::NewOutbox(1), Step::NewOutbox(0)]);
+    assert_eq!(steps, [Step::Make(1), Step::Make(0)]);
     link
 }
 
 fn seal_both(link: &mut Link, now: Instant) -> Vec<Step> {
-    assert_eq!(link.outbox_mapped(0), Ok(vec![Step::Seal(0)]));
+    assert_eq!(link.outbox_mapped(0), Ok(vec![]));
+    assert_eq!(link.outboxes[0], Stage::Sealing);
     assert_eq!(link.sealed(0, now), []);
-    assert_eq!(link.outbox_mapped(1), Ok(vec![Step::Seal(1)]));
+    assert_eq!(link.outbox_mapped(1), Ok(vec![]));
+    assert_eq!(link.outboxes[1], Stage::Sealing);
     link.sealed(1, now)
 }
 
@@ -186,10 +200,10 @@ fn a_great_revocation_goes_in_several_records() {
         let Step::Revoke(1, indexes) = step else {
             panic!("{step:?}");
         };
-        let record = ToPlugin::Revoke {
+        let record = ToPlugin::from(LinkToPlugin::Revoke {
             end: LinkEnd { link: 1, side: 1 },
             indexes: indexes.clone(),
-        };
+        });
         assert!(record.encode().is_ok(), "{}", indexes.len());
         all.extend(indexes);
     }

@@ -16,6 +16,7 @@ mod link;
 mod serve;
 mod session;
 
+pub use api::dynamic;
 pub use api::plugin::Plugin;
 pub use api::plugin::builder::PluginBuilder;
 pub use api::provider::Provider;
@@ -37,7 +38,7 @@ pub use handler::context::Context;
 pub use handler::payload::Payload;
 pub use handler::{Handler, HandlerError, Param, Reply, View};
 pub use link::peer::Caller;
-pub use serve::dispatcher::Dispatch;
+pub use serve::dispatch::Dispatch;
 pub use session::open_gate::GateEvent;
 
 /// What the attribute macro writes into other crates; not for people.

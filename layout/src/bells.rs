@@ -84,6 +84,63 @@ impl Bells {
     }
 }
 
+/// A bell that one thread keeps for the answers to many calls, for which it does not sleep one by one.
+///
+/// The bell is named in a call's flags *before* the call is published. The provider has taken the call
+/// when it answers, so it sees the flags (CALL-PUBLISHED), and there is nothing to fence. The thread
+/// reads the bell's value before it looks for answers, and sleeps while the bell is as it was.
+#[derive(Debug)]
+pub struct KeptBell {
+    bells: Arc<Bells>,
+    bell: u8,
+}
+
+impl KeptBell {
+    /// Takes a bell; `None` where all are in use.
+    pub fn take(bells: &Arc<Bells>) -> Option<KeptBell> {
+        let bell = bells.take()?;
+        // GONE-OR-ASLEEP: whoever ends a link from here on rings this bell, too.
+        fence(Ordering::SeqCst);
+        Some(KeptBell {
+            bells: bells.clone(),
+            bell,
+        })
+    }
+
+    /// Its number, which flags name.
+    pub fn number(&self) -> u8 {
+        self.bell
+    }
+
+    /// The bell's value now.
+    pub fn value(&self) -> u32 {
+        self.bells.doorbell.callers_value(self.bell)
+    }
+
+    /// Changes the value, so that the thread looks again before it sleeps.
+    pub fn touch(&self) {
+        self.bells.doorbell.touch_callers(self.bell);
+    }
+
+    /// The bell as a word to wait for, while it is as it was `seen`.
+    #[cfg(not(callgate_loom))]
+    pub fn word(&self, seen: u32) -> crate::sys::futex::Awaited<'_> {
+        self.bells.doorbell.callers_word(self.bell, seen)
+    }
+
+    /// Rings it from this side.
+    #[cfg(not(callgate_loom))]
+    pub fn ring(&self) {
+        self.bells.doorbell.ring_callers(self.bell);
+    }
+}
+
+impl Drop for KeptBell {
+    fn drop(&mut self) {
+        self.bells.give_back(self.bell);
+    }
+}
+
 /// A caller that is about to sleep until its answer is there. While this lives, its flags name
 /// its bell.
 #[derive(Debug)]

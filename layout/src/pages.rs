@@ -224,7 +224,12 @@ impl Doorbell {
 impl Doorbell {
     /// The bell as a word to wait for together with others: while it is as it is now.
     pub fn word(&self) -> futex::Awaited<'_> {
-        futex::Awaited::shared(self.page.as_read().futex(0), self.value())
+        self.word_seen(self.value())
+    }
+
+    /// The bell as a word to wait for: while it is as it was `seen`.
+    pub fn word_seen(&self, seen: u32) -> futex::Awaited<'_> {
+        futex::Awaited::shared(self.page.as_read().futex(0), seen)
     }
 
     /// Rings: whoever waits wakes up. One system call.
@@ -238,6 +243,12 @@ impl Doorbell {
         self.touch_callers(bell);
         let at = LINE_LEN * usize::from(bell);
         futex::wake(self.page.as_read().futex(at));
+    }
+
+    /// One of the callers' bells as a word to wait for, while it is as it was `seen`.
+    pub(crate) fn callers_word(&self, bell: u8, seen: u32) -> futex::Awaited<'_> {
+        let at = LINE_LEN * usize::from(bell);
+        futex::Awaited::shared(self.page.as_read().futex(at), seen)
     }
 
     /// Waits while one of the callers' bells is as it was `seen`, at most until the deadline.

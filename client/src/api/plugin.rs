@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use callgate_layout::control::{PluginLimits, Shape, ToBroker};
+use callgate_layout::control::{GateToBroker, PluginLimits, SessionToBroker, Shape};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
@@ -28,8 +28,9 @@ use crate::handler::context::Context;
 use crate::handler::payload::Payload;
 use crate::handler::raw::{erase_raw, raw_signature};
 use crate::handler::{Handler, Reply, erase};
+use crate::serve::dispatch::Dispatch;
+use crate::serve::dispatcher::Dispatcher;
 use crate::serve::dispatcher::serving_thread;
-use crate::serve::dispatcher::{Dispatch, Dispatcher};
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::control_thread::ControlThread;
 use crate::session::open_gate::OpenGate;
@@ -235,16 +236,23 @@ impl Plugin {
         (function, action): (&Signature, &Signature),
     ) -> Result<()> {
         self.state.connection.check_alive()?;
-        self.state.send(&ToBroker::Open {
+        let open = GateToBroker::Open {
             open: number,
             gate: gate.name().to_string(),
             function: shape(function),
             action: shape(action),
-        })?;
+        };
+        self.state.send(&open.into())?;
         gate.wait_known(self.state.connection.broker(), answer_due(REQUEST_TIMEOUT))
     }
 
-    fn open(&self, gate: &str, function: &Signature, action: &Signature) -> Result<Shared> {
+    /// Opens a gate for a handle that calls it.
+    pub(crate) fn open(
+        &self,
+        gate: &str,
+        function: &Signature,
+        action: &Signature,
+    ) -> Result<Shared> {
         check_gate(gate)?;
         let gate = Arc::new(OpenGate::new(gate.into()));
         let number = self.state.add_open_gate(&gate);
@@ -269,10 +277,8 @@ impl Plugin {
         let damaged = || Error::new(Code::Protocol, "the broker's listing cannot be read");
         // The broker makes one at a time for each plugin.
         let _alone = self.listing.lock();
-        let listing = self
-            .state
-            .connection
-            .request(|request| ToBroker::List { request })?;
+        let list = |request| SessionToBroker::List { request }.into();
+        let listing = self.state.connection.request(list)?;
         let file = std::fs::File::from(listing.ok_or_else(damaged)?);
         // Read by position: the descriptor may share its own with the broker's.
         let len = file.metadata().map_err(|_| damaged())?.len();
@@ -330,6 +336,7 @@ impl Plugin {
             .into_iter()
             .for_each(std::mem::forget);
         self.control_thread.forget();
+        self.state.sent.forget();
         std::mem::forget(self.dispatcher.clone());
     }
 }

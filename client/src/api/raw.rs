@@ -16,7 +16,7 @@ use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::base::types::GateType;
 use crate::call::target::Target;
-use crate::call::{bytes, typed};
+use crate::call::{space, typed};
 use crate::session::open_gate::{State, Way};
 
 /// An open gate that takes raw bytes.
@@ -99,23 +99,20 @@ impl<R: GateType> RawSubscriber<R> {
         let gate = self.shared.gate.name();
         let state = self.shared.gate.state();
         let way = state.way(CallKind::Function, gate)?;
-        let space = bytes::loan(&way.link, len, || {
+        let lent = space::loan(&way.link, len, || {
             self.target(way, call_due(self.timeout).unwrap_or(NO_TIME))
         });
-        let space = space.map_err(|error| error.at_gate(gate.clone()))?;
+        let lent = lent.map_err(|error| error.at_gate(gate.clone()))?;
         Ok(Loan {
             state,
-            space: Some(space),
+            space: Some(lent),
             subscriber: self.clone(),
         })
     }
 
     fn target<'a>(&'a self, way: &'a Way, deadline: u64) -> Target<'a> {
         Target {
-            link: &way.link,
-            index: way.index,
-            kind: CallKind::Function,
-            deadline,
+            to: way.destination(CallKind::Function, deadline),
             backoff: &self.shared.backoff,
             cancel: self.cancel.as_ref(),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callgate_layout::Code;
-use callgate_layout::control::ToBroker;
+use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 
 use crate::base::backoff::Backoff;
@@ -175,18 +175,15 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         let way = state.way(kind, gate)?;
         let _span = trace::call(gate, way.link.peer().name());
         if let Some(local) = &way.local
-            && local.is_for_here()
+            && let Some(outcome) = self.call_here(local, kind, given)
         {
-            return self.call_here(local, kind, given);
+            return outcome;
         }
         let Some(deadline) = call_due(self.timeout) else {
             return Err(no_time(gate));
         };
         let target = Target {
-            link: &way.link,
-            index: way.index,
-            kind,
-            deadline,
+            to: way.destination(kind, deadline),
             backoff: &shared.backoff,
             cancel: self.cancel.as_ref(),
         };
@@ -197,21 +194,41 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         outcome.map_err(|error| shared.failed(&way.link, error))
     }
 
-    /// Calls a provider in this process. Kept out of the way of other calls.
+    /// Calls a provider in this process, where this thread may run its handlers. Kept out of the way of
+    /// other calls.
     #[inline(never)]
     fn call_here<T: GateType>(
         &self,
         local: &Local,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Result<T> {
-        let gate = &self.shared.gate;
-        self.shared.state.check_here()?;
-        if self.timeout.is_zero() && !debug::is_on() {
-            return Err(no_time(gate.name()));
-        }
+    ) -> Option<Result<T>> {
         if !local.is_current() {
-            gate.renew();
+            // How it stands now decides, too, whether it can be called here.
+            self.shared.gate.renew();
+            let state = self.shared.gate.state();
+            let local = state.way.as_ref()?.local.as_ref()?;
+            return self.visit(local, kind, given);
+        }
+        self.visit(local, kind, given)
+    }
+
+    #[inline]
+    fn visit<T: GateType>(
+        &self,
+        local: &Local,
+        kind: CallKind,
+        given: &mut Given<'_, A>,
+    ) -> Option<Result<T>> {
+        if !local.is_for_here() {
+            return None;
+        }
+        let name = self.shared.gate.name();
+        if let Err(error) = self.shared.state.check_here() {
+            return Some(Err(error));
+        }
+        if self.timeout.is_zero() && !debug::is_on() {
+            return Some(Err(no_time(name)));
         }
         let visit = Visit {
             local,
@@ -221,7 +238,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             backoff: &self.shared.backoff,
         };
         let outcome = visit.call(given);
-        outcome.map_err(|error| error.at_gate(gate.name().clone()))
+        Some(outcome.map_err(|error| error.at_gate(name.clone())))
     }
 }
 
@@ -265,10 +282,9 @@ impl Shared {
     fn why_absent(&self) -> Option<Error> {
         let gate = self.gate.name().to_string();
         let until = instant_after(EXPLANATION);
-        let answer = self
-            .state
-            .connection
-            .request_until(until, |request| ToBroker::WhyAbsent { request, gate });
+        let answer = self.state.connection.request_until(until, |request| {
+            GateToBroker::WhyAbsent { request, gate }.into()
+        });
         let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
         answer.err().filter(is_known)
     }

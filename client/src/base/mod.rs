@@ -4,6 +4,7 @@
 pub(crate) mod archive;
 pub(crate) mod backoff;
 pub(crate) mod buffers;
+pub(crate) mod bytes;
 pub(crate) mod cancel;
 pub(crate) mod chain;
 pub(crate) mod deadline;

@@ -27,7 +27,8 @@ use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::link::Link;
 use crate::link::extents::too_large;
 use crate::link::peer::Caller;
-use crate::serve::dispatcher::{Dispatch, Dispatcher};
+use crate::serve::dispatch::Dispatch;
+use crate::serve::dispatcher::Dispatcher;
 use crate::serve::grants::{Callable, not_provided};
 use crate::serve::lending;
 use crate::serve::turn::{Turn, TurnLock};
@@ -67,6 +68,8 @@ pub(crate) struct Local {
     granted: (LinkEnd, u16),
     version: u64,
     callable: Callable,
+    /// Whether a handler of the gate answers later, for which a call needs a slot.
+    answers_later: bool,
 }
 
 impl Local {
@@ -84,6 +87,7 @@ impl Local {
             granted: (link.end().other(), index),
             version: 0,
             callable: Callable::Absent,
+            answers_later: false,
         };
         Some(unknown.renewed())
     }
@@ -98,12 +102,14 @@ impl Local {
             version => version,
         };
         let (end, index) = self.granted;
+        let callable = provided.granted(end, index);
         Local {
             dispatcher: self.dispatcher.clone(),
             caller: self.caller.clone(),
             granted: self.granted,
             version,
-            callable: provided.granted(end, index),
+            answers_later: callable.answers_later(),
+            callable,
         }
     }
 
@@ -113,10 +119,11 @@ impl Local {
         self.dispatcher.provided().version() == self.version
     }
 
-    /// Whether this thread may run the provider's handlers.
+    /// Whether this thread may run the gate's handlers.
     #[inline]
     pub(crate) fn is_for_here(&self) -> bool {
-        self.dispatcher.dispatch() != Dispatch::Pump || self.dispatcher.is_mine()
+        let may_run = self.dispatcher.dispatch() != Dispatch::Pump || self.dispatcher.is_mine();
+        may_run && !self.answers_later
     }
 }
 

@@ -4,7 +4,8 @@ use callgate_layout::Code;
 use callgate_layout::envelope::Chain;
 use callgate_layout::pending::Ticket;
 
-use super::bytes::{Short, Written, no_space, take_ticket, wait_for};
+use super::bytes::Written;
+use super::space::{Short, no_space_for, take_ticket, wait_for};
 use super::target::Target;
 use crate::base::archive::MAX_LEN;
 use crate::base::buffers::{Scratch, no_memory};
@@ -20,7 +21,7 @@ pub(super) fn write<A: GateType>(
     chain: Option<Chain>,
     arguments: &A,
 ) -> Result<Written> {
-    let link = target.link;
+    let link = target.to.link;
     let mut scratch = Scratch::take();
     let counted = link.archive(arguments, &mut scratch).map_err(failed)?;
     let unsent = Unsent {
@@ -46,7 +47,7 @@ pub(super) fn write_bytes(
         return Err(too_large(Code::RequestTooLarge, "bytes", MAX_LEN));
     }
     let unsent = Unsent {
-        link: target.link,
+        link: target.to.link,
         ticket: Some(take_ticket(target, chain)?),
     };
     let (held, length) = copy(target, bytes)?;
@@ -59,9 +60,9 @@ fn write_in_place<A: GateType>(
     (arguments, length): (&A, usize),
     scratch: &mut Scratch,
 ) -> Result<(Held, usize)> {
-    let link = target.link;
+    let link = target.to.link;
     let space = wait_for(target, || link.take_space(length))
-        .unwrap_or_else(|| Err(no_space(target, Short::Payload)))?;
+        .unwrap_or_else(|| Err(no_space_for(target, Short::Payload)))?;
     match link.fill(space, arguments) {
         Ok((space, length)) => Ok((Held::Extent(space), length)),
         // It became longer than it was counted a moment ago.
@@ -74,8 +75,8 @@ fn write_in_place<A: GateType>(
 
 /// Copies an archive to where it travels.
 fn copy(target: &Target<'_>, archive: &[u8]) -> Result<(Held, usize)> {
-    let held = wait_for(target, || target.link.write_payload(archive))
-        .unwrap_or_else(|| Err(no_space(target, Short::Payload)))?;
+    let held = wait_for(target, || target.to.link.write_payload(archive))
+        .unwrap_or_else(|| Err(no_space_for(target, Short::Payload)))?;
     Ok((held, archive.len()))
 }
 
@@ -104,7 +105,7 @@ impl Unsent<'_> {
                 length,
             }),
             // There is one until now.
-            None => Err(no_space(target, Short::Pending)),
+            None => Err(no_space_for(target, Short::Pending)),
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn await_reply(
 ) -> Result<()> {
     // What comes back in the chain may run on other threads as long as this one waits.
     let _lent = lending::lend();
-    let names = target.link.chains(target.link.end());
+    let names = target.to.link.chains(target.to.link.end());
     let begun = || names.begun_by(ticket.slot, ticket.generation);
     let wait = Wait {
         target,
@@ -48,8 +48,8 @@ pub(crate) fn await_reply(
         let found = wait.serve();
         // Late answers have deadlines, which are looked at before parking.
         let until = match wait.settle() {
-            Some(_) => target.deadline.min(clock::now() + LATE_LOOK),
-            None => target.deadline,
+            Some(_) => target.to.deadline.min(clock::now() + LATE_LOOK),
+            None => target.to.deadline,
         };
         if found || target.backoff.stay_awake(until, || wait.is_over()) {
             if let Some(outcome) = ended(target, ticket) {
@@ -75,7 +75,7 @@ impl Wait<'_> {
         for dispatcher in self.mine() {
             let mut left = BATCH;
             while left > 0
-                && !self.target.link.is_answered(self.ticket)
+                && !self.target.to.link.is_answered(self.ticket)
                 && dispatcher.serve_chain(self.chain)
             {
                 (found, left) = (true, left - 1);
@@ -92,7 +92,7 @@ impl Wait<'_> {
     }
 
     fn is_over(&self) -> bool {
-        let link = self.target.link;
+        let link = self.target.to.link;
         link.is_answered(self.ticket)
             || link.is_gone()
             || self.target.is_cancelled()
@@ -104,7 +104,7 @@ impl Wait<'_> {
     /// Sleeps until there is something to do; the outcome, if there is one.
     fn park(&self) -> Option<Result<()>> {
         let (target, ticket) = (self.target, self.ticket);
-        let link = target.link;
+        let link = target.to.link;
         let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
         let start = clock::now();
         // The same ones to the end, although another thread may begin to pump meanwhile.
@@ -134,7 +134,7 @@ impl Wait<'_> {
             let reply = slot::word(inbox, geometry, ticket.slot, seen);
             words.splice(..0, [reply, link.liveness()]);
             words.extend(target.cancelled_word());
-            let until = late.unwrap_or(target.deadline).min(target.deadline);
+            let until = late.unwrap_or(target.to.deadline).min(target.to.deadline);
             futex::wait_any_of(&words, until);
         }
         flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);

@@ -120,8 +120,9 @@ fn check_memory(payload: &[u8], what: &str) -> Result<()> {
     probe(payload.len()).map_err(|why| no_memory(why, what))
 }
 
+/// Makes an error of an error's archive.
 #[cold]
-fn decode_error(payload: &[u8]) -> Error {
+pub(super) fn decode_error(payload: &[u8]) -> Error {
     let record = check_memory(payload, "error")
         .and_then(|()| archive::access::<ErrorRecord>(payload))
         .and_then(archive::deserialize);

@@ -10,14 +10,20 @@ use crate::base::cancel::CancelToken;
 use crate::base::error::{Error, Result};
 use crate::link::Link;
 
-/// Where a call goes and until when.
+/// Where a call goes, and when its time is up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Target<'a> {
+pub(crate) struct Destination<'a> {
     pub(crate) link: &'a Link,
     pub(crate) index: u16,
     pub(crate) kind: CallKind,
     /// Nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
+}
+
+/// Where a call goes, and how its answer is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    pub(crate) to: Destination<'a>,
     pub(crate) backoff: &'a Backoff,
     pub(crate) cancel: Option<&'a CancelToken>,
 }
@@ -37,7 +43,7 @@ impl<'a> Target<'a> {
 
 /// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
 pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
-    let link = target.link;
+    let link = target.to.link;
     let is_gone = link.is_gone();
     // A reply that was published before the end wins.
     if link.is_answered(ticket) {
@@ -49,7 +55,7 @@ pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
     if target.is_cancelled() {
         return Some(Err(cancelled(link)));
     }
-    (clock::now() >= target.deadline).then(|| Err(timed_out(link)))
+    (clock::now() >= target.to.deadline).then(|| Err(timed_out(link)))
 }
 
 #[cold]
@@ -61,7 +67,7 @@ pub(super) fn cancelled(link: &Link) -> Error {
 }
 
 #[cold]
-fn timed_out(link: &Link) -> Error {
+pub(super) fn timed_out(link: &Link) -> Error {
     Error::new(
         Code::Timeout,
         format!(

@@ -58,6 +58,6 @@ fn large_value<R: GateType>(target: &Target<'_>, answer: LargeAnswer<'_>) -> Res
     let mut scratch = Scratch::take();
     answer.copy(&mut scratch)?;
     let value = decode(ok, &scratch);
-    target.link.recycle(&mut scratch);
+    target.to.link.recycle(&mut scratch);
     value
 }

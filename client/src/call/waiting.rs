@@ -16,13 +16,13 @@ use crate::serve::dispatcher::serving_thread;
 /// Waits until the answer is there; an error when the link or the deadline ends first.
 #[inline(always)]
 pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
-    let link = target.link;
+    let link = target.to.link;
     let dispatchers = serving_thread::dispatchers();
     if dispatchers.is_some() || chain::current().is_some() {
         return nested::await_reply(target, ticket, dispatchers.as_deref().unwrap_or_default());
     }
     let is_over = || link.is_answered(ticket) || link.is_gone() || target.is_cancelled();
-    if target.backoff.stay_awake(target.deadline, is_over) && link.is_answered(ticket) {
+    if target.backoff.stay_awake(target.to.deadline, is_over) && link.is_answered(ticket) {
         return Ok(());
     }
     park_for_reply(target, ticket)
@@ -32,7 +32,7 @@ pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
 fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let start = clock::now();
     let sleeper = match target.cancel {
-        None => target.link.sleeper(ticket),
+        None => target.to.link.sleeper(ticket),
         // Whoever cancels the token wakes those who wait for its word, and knows no bells.
         Some(_) => None,
     };
@@ -52,7 +52,7 @@ fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> 
         if let Some(outcome) = ended(target, ticket) {
             return outcome;
         }
-        sleeper.sleep(seen, target.deadline);
+        sleeper.sleep(seen, target.to.deadline);
         // Read before the next look, so that no ring after that is slept through.
         seen = sleeper.value();
     }
@@ -60,7 +60,7 @@ fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> 
 
 /// Sleeps on all words that end the wait.
 fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
-    let link = target.link;
+    let link = target.to.link;
     let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
     flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
     // REPLY-OR-WAITER, the caller's side.
@@ -73,9 +73,9 @@ fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
         let reply = slot::word(inbox, geometry, ticket.slot, seen);
         match target.cancelled_word() {
             Some(cancel) => {
-                futex::wait_any(&[reply, link.liveness(), cancel], target.deadline);
+                futex::wait_any(&[reply, link.liveness(), cancel], target.to.deadline);
             }
-            None => futex::wait_any(&[reply, link.liveness()], target.deadline),
+            None => futex::wait_any(&[reply, link.liveness()], target.to.deadline),
         }
     };
     flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);

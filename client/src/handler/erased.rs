@@ -8,6 +8,7 @@ use callgate_layout::envelope::{Place, Violation};
 
 use super::context::Context;
 use super::payload::Payload;
+use super::responder::Responder;
 use super::{Handler, ReplyBuffer};
 use crate::base::archive;
 use crate::base::buffers::{KEEP, no_memory, probe};
@@ -53,10 +54,27 @@ pub(crate) trait ErasedHandler: Send + Sync {
         Ok(None)
     }
 
-    /// The handler as one that reads its payload where it lies, if it is one.
-    fn in_place(&self) -> Option<&dyn InPlaceHandler> {
-        None
+    /// What else it is, if anything.
+    #[inline]
+    fn kind(&self) -> HandlerKind<'_> {
+        HandlerKind::Archived
     }
+}
+
+/// How a handler takes its payload and gives its answer.
+pub(crate) enum HandlerKind<'h> {
+    /// From an archive in private memory, when it returns.
+    Archived,
+    /// From where the payload lies, when it returns.
+    InPlace(&'h dyn InPlaceHandler),
+    /// From private memory, later.
+    Later(&'h dyn LaterHandler),
+}
+
+/// A handler that answers later, through a responder.
+pub(crate) trait LaterHandler: Send + Sync {
+    /// Runs the handler. A panic passes through.
+    fn call(&self, context: &Context<'_>, request: &[u8], responder: Responder);
 }
 
 /// A handler whose parameters have been taken. It archives what it returns, if somebody wants it. A

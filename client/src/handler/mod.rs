@@ -7,6 +7,8 @@ mod error;
 pub(crate) mod payload;
 pub(crate) mod raw;
 mod reply;
+pub(crate) mod responder;
+pub(crate) mod untyped;
 
 use core::fmt;
 use core::ops::Deref;
@@ -19,7 +21,7 @@ use crate::base::error::Result;
 use crate::base::types::{Arguments, GateType, Plain, action_signature_of, signature_of};
 use context::Context;
 
-pub(crate) use erased::{ErasedHandler, InPlaceHandler, erase};
+pub(crate) use erased::{ErasedHandler, HandlerKind, InPlaceHandler, LaterHandler, erase};
 pub use error::HandlerError;
 pub(crate) use reply::ReplyBuffer;
 

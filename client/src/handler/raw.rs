@@ -7,7 +7,7 @@ use callgate_layout::{Schema, Signature};
 
 use super::context::Context;
 use super::payload::Payload;
-use super::{ErasedHandler, InPlaceHandler, Reply, ReplyBuffer};
+use super::{ErasedHandler, HandlerKind, InPlaceHandler, Reply, ReplyBuffer};
 use crate::base::error::{Error, Result};
 use crate::base::types::{GateType, schema_of};
 
@@ -51,8 +51,8 @@ where
         InPlaceHandler::call(self, context, Payload::new(None, request), reply)
     }
 
-    fn in_place(&self) -> Option<&dyn InPlaceHandler> {
-        Some(self)
+    fn kind(&self) -> HandlerKind<'_> {
+        HandlerKind::InPlace(self)
     }
 }
 

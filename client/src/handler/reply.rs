@@ -64,6 +64,29 @@ impl ReplyBuffer {
         self.put_or(value, || context.link())
     }
 
+    /// Puts bytes in place of what was there, as they are.
+    pub(crate) fn put_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.clear(None);
+        if let Some(inline) = self.cell.inline_mut().get_mut(..bytes.len()) {
+            inline.copy_from_slice(bytes);
+            self.inline_length = Some(bytes.len());
+            return Ok(());
+        }
+        self.inline_length = None;
+        let copied = match bytes.len() > self.most {
+            true => Err(Failed::TooLong),
+            false => {
+                let into = self.overflow.renew(bytes.len());
+                into.map(|into| into.copy_from_slice(bytes))
+                    .map_err(Failed::OutOfMemory)
+            }
+        };
+        copied.map_err(|why| {
+            self.recycle(None);
+            self.failed(why).maybe_run()
+        })
+    }
+
     #[inline]
     fn put_or<'l, T: GateType>(
         &mut self,

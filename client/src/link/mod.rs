@@ -4,6 +4,7 @@
 //! the control thread, the dispatcher and the open gates, and unmapped when the last call on it
 //! has returned.
 
+mod abandoned;
 mod archives;
 pub(crate) mod extents;
 pub(crate) mod own_memory;
@@ -19,8 +20,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use callgate_layout::bells::Sleeper;
 use callgate_layout::blocks::{Blocks, Region};
 use callgate_layout::control::LinkEnd;
-use callgate_layout::envelope::{Call, Cell, ChainNames};
-use callgate_layout::flags::Waiter;
+use callgate_layout::envelope::ChainNames;
 use callgate_layout::pages::{self, Activity, Doorbell};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::pending::{Pending, Ticket};
@@ -74,6 +74,9 @@ pub(crate) struct Link {
     replies: Mutex<[Option<(u32, Held)>; 64]>,
     extents: Extents,
     waiters: Waiters,
+    /// The bell that is rung for late answers to calls that were given up; 0 while their slots' own words
+    /// are waited for.
+    late_bell: Mutex<u8>,
     /// Held by who looks through abandoned calls.
     sweeper: Mutex<()>,
     /// The word that callers wait on beside their reply slot: [`LIVE`], then [`GONE`] for good.
@@ -93,6 +96,7 @@ impl Link {
             replies: Mutex::new([const { None }; 64]),
             extents: Extents::default(),
             waiters: Waiters::new(),
+            late_bell: Mutex::new(0),
             sweeper: Mutex::new(()),
             state: AtomicU32::new(LIVE),
             reason: OnceLock::new(),
@@ -211,16 +215,14 @@ impl Link {
         }
     }
 
-    /// Publishes a call and wakes the peer if it is parked. Says what the peer was doing.
-    #[inline(always)]
-    pub(crate) fn publish(&self, call: &Call, cell: &mut Cell) -> Activity {
-        self.ring.publish(&self.parts.outbox, call, cell);
-        pages::publish_fence();
-        let activity = pages::activity(&self.parts.peer_status);
-        if activity == Activity::Parked {
-            self.parts.peer_bell.ring();
-        }
-        activity
+    /// The queue of this side's calls.
+    pub(crate) fn ring(&self) -> &RingWriter {
+        &self.ring
+    }
+
+    /// What the peer says that it is doing.
+    pub(crate) fn peer_activity(&self) -> Activity {
+        pages::activity(&self.parts.peer_status)
     }
 
     /// Whether the answer to a call is there.
@@ -243,51 +245,6 @@ impl Link {
     pub(crate) fn cancel(&self, ticket: Ticket) {
         self.pending.cancel(ticket);
         self.freed();
-    }
-
-    /// Leaves a call whose caller gives up: the slot comes back when the answer does.
-    pub(crate) fn abandon(&self, ticket: Ticket, held: Option<Held>) {
-        *self.requests[usize::from(ticket.slot)].lock() = held;
-        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
-        flags::release(outbox, geometry, ticket.slot, ticket.generation);
-        // Whoever waits for room wants to be woken by a late answer.
-        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
-        pages::publish_fence();
-        self.pending.abandon(ticket);
-        self.wake_peer();
-        self.freed();
-    }
-
-    /// The reply slots of abandoned calls as words to wait for: while they are as they are.
-    pub(crate) fn abandoned_words(&self) -> Vec<futex::Awaited<'_>> {
-        let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
-        let slots = self.pending.abandoned();
-        slots
-            .map(|slot| slot::word(inbox, geometry, slot, slot::state(inbox, geometry, slot)))
-            .collect()
-    }
-
-    /// Frees what abandoned calls held whose late answers have come, and what the peer has
-    /// released of this side's own replies.
-    pub(crate) fn sweep(&self) {
-        self.reclaim_replies();
-        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
-        let mut is_less = false;
-        {
-            let _alone = self.sweeper.lock();
-            self.pending.sweep(
-                |ticket| self.is_answered(ticket),
-                |slot| {
-                    flags::set_waiter(outbox, geometry, slot, Waiter::Nobody);
-                    self.free_request(slot);
-                    is_less = true;
-                },
-            );
-        }
-        // The provider may have found the waiter flag cleared already.
-        if is_less {
-            self.freed();
-        }
     }
 }
 

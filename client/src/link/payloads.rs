@@ -256,12 +256,10 @@ impl Link {
         is_told
     }
 
-    /// Remembers what a published reply takes until the peer gives them back.
+    /// Remembers what a reply takes that is about to be published, until the peer gives it back.
     pub(crate) fn keep_reply(&self, ticket: Ticket, held: Held) {
         let old = self.replies.lock()[usize::from(ticket.slot)].replace((ticket.generation, held));
         self.free_reply(old);
-        // The caller may have given up before the reply was published.
-        self.reclaim_replies();
     }
 
     /// Frees the blocks of the slot's last reply: its caller has begun another call.

@@ -1,6 +1,7 @@
 //! Who waits for room on a link, and who tells them that there is some.
 
 use callgate_layout::envelope::{Place, Reply};
+use callgate_layout::flags::Waiter;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use callgate_layout::{flags, pages};
@@ -63,6 +64,18 @@ impl Link {
         let found = self.waiters.wait_for(deadline, attempt, words);
         self.end_waiting();
         found
+    }
+
+    /// Has a bell rung when a call is answered that is about to be published.
+    pub(crate) fn ring_when_answered(&self, ticket: Ticket, bell: u8) {
+        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Bell(bell));
+    }
+
+    /// Takes that back, before the slot is freed.
+    pub(crate) fn ring_nobody(&self, ticket: Ticket) {
+        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
     }
 
     /// Gives the payload of a reply back to the provider, which may wait for the room.

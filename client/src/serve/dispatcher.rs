@@ -6,14 +6,15 @@ pub(crate) mod serving_thread;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
 use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 
 use super::counter::Counter;
-use super::frame::{Frame, Table};
+use super::dispatch::Dispatch;
+use super::frame::{Frame, Served, Table};
 use super::lending;
 use super::provided::ProvidedGates;
 use super::scheduler::{Broken, Scheduler, Wanted};
@@ -26,26 +27,6 @@ use crate::link::Link;
 use crate::link::own_memory::OwnMemory;
 
 pub(crate) use run::LATE_LOOK;
-
-/// Where the handlers of a plugin run.
-///
-/// In every mode, a handler that waits for an answer serves the calls of its own chain meanwhile
-/// (A calls B, and B's handler calls A), on its own stack; calls of other chains wait until it is
-/// done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Dispatch {
-    /// On one thread of the plugin's own, one after the other, in the order in which a caller's
-    /// thread made them. The default.
-    #[default]
-    Thread,
-    /// On so many threads (at least one, at most 64), several at a time and in no order. Handing
-    /// the look-out to the next thread costs a wake-up a call.
-    Pool(u32),
-    /// Inside [`Plugin::pump`](crate::Plugin::pump): on the thread that calls it, and only then,
-    /// or while that thread waits for an answer inside a chain.
-    Pump,
-}
 
 /// Tells the control side that a peer broke the protocol.
 pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send + Sync>;
@@ -60,6 +41,8 @@ pub(crate) struct Dispatcher {
     /// A dispatcher's thread holds this for life, a pump while it runs, a pool's threads for
     /// moments. Re-entrant: a thread that waits inside a handler looks for calls of its chain.
     scheduler: ReentrantMutex<RefCell<Scheduler>>,
+    /// Whether the scheduler may have late answers.
+    may_be_late: Arc<AtomicBool>,
     /// In a pool, held by the one thread that looks for calls.
     leader: Mutex<()>,
     parked: Mutex<Parked>,
@@ -107,15 +90,16 @@ impl Dispatcher {
         backoff: Backoff,
         report: Report,
     ) -> Dispatcher {
+        let may_be_late = Arc::<AtomicBool>::default();
+        let scheduler = Scheduler::new(dispatch, may_be_late.clone());
         Dispatcher {
             provided,
             memory,
             dispatch,
             backoff,
             report,
-            scheduler: ReentrantMutex::new(RefCell::new(Scheduler::new(
-                dispatch == Dispatch::Pump,
-            ))),
+            scheduler: ReentrantMutex::new(RefCell::new(scheduler)),
+            may_be_late,
             leader: Mutex::new(()),
             parked: Mutex::default(),
             pump: AtomicU64::new(0),
@@ -270,19 +254,17 @@ impl Dispatcher {
             door.with(|scheduler| scheduler.requeue(&frame.exchange.call));
             return false;
         };
-        let outcome = frame.run(self.counter());
-        match outcome {
-            Ok(outcome) => {
-                let is_late = door.with(|scheduler| {
-                    self.memory.status.count_call(outcome.is_err());
-                    scheduler.answer(outcome, &mut frame.exchange);
-                    matches!(self.dispatch, Dispatch::Pool(_))
-                        && scheduler.late_deadline().is_some()
-                });
-                if is_late {
+        let count = |failed| door.with(|_| self.memory.status.count_call(failed));
+        match frame.serve(self.counter(), count) {
+            Ok(Served::Here) => {
+                if matches!(self.dispatch, Dispatch::Pool(_))
+                    && self.may_be_late.load(Ordering::Relaxed)
+                    && door.with(|scheduler| scheduler.late_deadline().is_some())
+                {
                     self.wake_look_out();
                 }
             }
+            Ok(Served::Nowhere) => self.refuse(door, frame),
             Err(violation) => {
                 self.end_broken(door, frame.exchange.call.key, (turn, violation));
                 return true;
@@ -292,6 +274,14 @@ impl Dispatcher {
             self.turn_lock.end(turn);
         }
         true
+    }
+
+    /// Answers a call whose link this frame does not know.
+    #[cold]
+    fn refuse(&self, door: &Door<'_>, frame: &mut Frame) {
+        let error = Error::new(Code::ProviderGone, "the link is gone");
+        door.with(|scheduler| scheduler.refuse(&frame.exchange.call, &error));
+        frame.exchange.tidy(None);
     }
 
     /// Wakes the thread of a pool that sleeps without knowing of an answer that is late: another one

@@ -6,8 +6,9 @@ use callgate_layout::buffer::Buffer;
 use callgate_layout::envelope::{Call, CallKind, Place, Violation};
 use callgate_layout::{Code, clock};
 
+use super::answers::Answers;
 use super::counter::Counter;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, IncomingCall};
 use super::grants::{Callable, Gate, PeerGrants, not_granted};
 use super::provided::ProvidedGates;
 use crate::base::buffers::no_memory;
@@ -17,13 +18,15 @@ use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::handler::context::Context;
 use crate::handler::payload::Payload;
-use crate::handler::{ErasedHandler, ReplyBuffer};
+use crate::handler::responder::{Deferred, Responder};
+use crate::handler::{ErasedHandler, HandlerKind, ReplyBuffer};
 use crate::link::Link;
 
 /// What serving one call at a time needs: one for each call that is under way on a stack.
 ///
 /// A frame has its own copies of what may be called, so that a handler stays where it is while it
 /// runs, whatever is withdrawn or granted meanwhile.
+#[derive(Default)]
 pub(crate) struct Frame {
     pub(crate) version: u64,
     tables: Vec<Table>,
@@ -34,17 +37,8 @@ pub(crate) struct Frame {
 pub(crate) struct Table {
     key: u64,
     link: Arc<Link>,
+    answers: Arc<Answers>,
     gates: Vec<Callable>,
-}
-
-impl Default for Frame {
-    fn default() -> Frame {
-        Frame {
-            version: 0,
-            tables: Vec::new(),
-            exchange: Exchange::default(),
-        }
-    }
 }
 
 impl Frame {
@@ -52,38 +46,76 @@ impl Frame {
     /// back: what handlers have captured is to be dropped where nothing is borrowed.
     pub(crate) fn refresh<'s>(
         &mut self,
-        peers: impl Iterator<Item = (u64, &'s PeerGrants)>,
+        peers: impl Iterator<Item = (u64, &'s PeerGrants, &'s Arc<Answers>)>,
         provided: &ProvidedGates,
         version: u64,
     ) -> Vec<Table> {
         self.version = version;
-        let table = |(key, peer): (u64, &PeerGrants)| Table {
+        let table = |(key, peer, answers): (u64, &PeerGrants, &Arc<Answers>)| Table {
             key,
             link: peer.link().clone(),
+            answers: answers.clone(),
             gates: provided.callable(peer),
         };
         std::mem::replace(&mut self.tables, peers.map(table).collect())
     }
 
-    /// Runs the handler of the call in `exchange.call`; the archived result stands in `exchange.reply`.
+    /// Runs the handler of the call in `exchange.call` and answers it; `count` is told before whether
+    /// it failed.
     #[inline(always)]
-    pub(crate) fn run(&mut self, counter: Counter<'_>) -> Result<Result<()>, Violation> {
+    pub(crate) fn serve(
+        &mut self,
+        counter: Counter<'_>,
+        count: impl FnOnce(bool),
+    ) -> Result<Served, Violation> {
         let Frame {
             tables, exchange, ..
         } = self;
         let is_it = |table: &&Table| table.key == exchange.call.key;
         let table = tables.get(exchange.call.index).filter(is_it);
-        match table.or_else(|| tables.iter().find(is_it)) {
-            Some(table) => table.run(exchange, counter),
-            // The link went meanwhile.
-            None => Ok(Err(Error::new(Code::ProviderGone, "the link is gone"))),
+        let Some(table) = table.or_else(|| tables.iter().find(is_it)) else {
+            return Ok(Served::Nowhere);
+        };
+        match table.run(exchange, counter)? {
+            Outcome::Answer(outcome) => {
+                count(outcome.is_err());
+                table.answers.answer(outcome, exchange);
+            }
+            Outcome::Later(failed) => {
+                count(failed);
+                exchange.tidy(Some(&table.link));
+            }
         }
+        Ok(Served::Here)
     }
+}
+
+/// What running a handler came to.
+enum Outcome {
+    /// An answer, of which a result stands in the exchange's reply.
+    Answer(Result<()>),
+    /// Somebody else answers the call. Whether the handler panicked.
+    Later(bool),
+}
+
+/// A call that is answered without having been run.
+#[cold]
+fn refused(error: Error) -> Result<Outcome, Violation> {
+    Ok(Outcome::Answer(Err(error)))
+}
+
+/// What became of a call that was to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// It was answered.
+    Here,
+    /// Its link went meanwhile.
+    Nowhere,
 }
 
 impl Table {
     #[inline(always)]
-    fn run(&self, exchange: &mut Exchange, counter: Counter<'_>) -> Result<Result<()>, Violation> {
+    fn run(&self, exchange: &mut Exchange, counter: Counter<'_>) -> Result<Outcome, Violation> {
         let Exchange {
             call,
             request,
@@ -93,42 +125,83 @@ impl Table {
         let now = clock::coarse_now();
         let deadline = clock::from_tick(envelope.deadline, now);
         if now >= deadline && !debug::is_on() {
-            return Ok(Err(Error::new(
+            return refused(Error::new(
                 Code::Timeout,
                 "the call's deadline had passed when it was its turn; it was not run",
-            )));
+            ));
         }
         let (gate, handler) = match self.handler(envelope) {
             Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return refused(error),
         };
         let Some(_entered) = chain::enter(call.chain) else {
-            return Ok(Err(too_deep()));
+            return refused(too_deep());
         };
         let _span = trace::handle(gate.name(), link.peer().name());
         let context = Context::of_call(link, gate.name(), (call.ticket, deadline));
         let is_nested = envelope.chain.is_some();
         // Nobody looks at what an action returns.
         let reply = (envelope.kind == CallKind::Function).then_some(reply);
-        if let Some(handler) = handler.in_place() {
-            let inline = call.cell.payload(is_nested);
-            let inline = &inline[..(envelope.length as usize).min(inline.len())];
-            return link.view_payload((envelope.place, envelope.length), |view| {
-                let payload = Payload::new(view, inline);
-                counter.counted(gate, || handler.call(&context, payload, reply))
-            });
+        match handler.kind() {
+            HandlerKind::Archived => {}
+            HandlerKind::InPlace(handler) => {
+                let inline = call.cell.payload(is_nested);
+                let inline = &inline[..(envelope.length as usize).min(inline.len())];
+                let outcome = link.view_payload((envelope.place, envelope.length), |view| {
+                    let payload = Payload::new(view, inline);
+                    counter.counted(gate, || handler.call(&context, payload, reply))
+                });
+                return outcome.map(Outcome::Answer);
+            }
+            HandlerKind::Later(handler) => {
+                let run = |responder, bytes: &[u8]| {
+                    counter.counted(gate, || {
+                        handler.call(&context, bytes, responder);
+                        Ok(())
+                    })
+                };
+                return self.run_later(call, deadline, request, run);
+            }
         }
         if envelope.place != Place::Inline {
-            return self.run_large(
-                (gate, handler),
-                envelope,
-                &context,
-                (request, reply),
-                counter,
-            );
+            let memory = (request, reply);
+            let outcome = self.run_large((gate, handler), envelope, &context, memory, counter);
+            return outcome.map(Outcome::Answer);
         }
         let bytes = &call.cell.payload(is_nested)[..envelope.length as usize];
-        Ok(counter.counted(gate, || handler.call(&context, bytes, reply)))
+        let outcome = counter.counted(gate, || handler.call(&context, bytes, reply));
+        Ok(Outcome::Answer(outcome))
+    }
+
+    /// Runs a handler that answers later.
+    #[cold]
+    fn run_later(
+        &self,
+        call: &IncomingCall,
+        deadline: u64,
+        request: &mut Buffer,
+        run: impl FnOnce(Responder, &[u8]) -> Result<()>,
+    ) -> Result<Outcome, Violation> {
+        let envelope = &call.envelope;
+        let (place, length) = (envelope.place, envelope.length);
+        let bytes = match place {
+            Place::Inline => {
+                &call.cell.payload(envelope.chain.is_some())[..envelope.length as usize]
+            }
+            _ => match self.link.read_payload(place, length, request)? {
+                Ok(()) => &request[..],
+                Err(why) => return refused(no_memory(why, "arguments; the call was not run")),
+            },
+        };
+        let deferred = Deferred {
+            ticket: call.ticket,
+            kind: envelope.kind,
+            deadline,
+        };
+        self.answers.defer(call.ticket);
+        let responder = Responder::new(self.answers.clone(), deferred);
+        // What it failed with, its responder has told.
+        Ok(Outcome::Later(run(responder, bytes).is_err()))
     }
 
     /// Runs a handler whose parameters do not lie inline.

@@ -7,7 +7,7 @@ use callgate_layout::envelope::CallKind;
 use parking_lot::Mutex;
 
 use crate::base::error::{Error, Result};
-use crate::handler::ErasedHandler;
+use crate::handler::{ErasedHandler, HandlerKind};
 use crate::link::Link;
 
 /// One half of a provided gate.
@@ -117,6 +117,16 @@ impl Callable {
                 None => Callable::Absent,
             },
         }
+    }
+
+    /// Whether one of the gate's handlers answers later.
+    pub(crate) fn answers_later(&self) -> bool {
+        let Callable::Here(gate) = self else {
+            return false;
+        };
+        let halves = [&gate.function, &gate.action].into_iter().flatten();
+        let mut handlers = halves.map(|half| half.handler.kind());
+        handlers.any(|kind| matches!(kind, HandlerKind::Later(_)))
     }
 
     /// What runs a call of one of the gate's halves.

@@ -1,6 +1,8 @@
 //! The providing side of a plugin: its gates, the calls that come in, and whose handlers may run.
 
+mod answers;
 mod counter;
+pub(crate) mod dispatch;
 pub(crate) mod dispatcher;
 mod exchange;
 mod frame;

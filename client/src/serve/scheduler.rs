@@ -7,10 +7,14 @@ mod fairness;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
 
-use super::exchange::{Exchange, IncomingCall};
+use super::answers::Answers;
+use super::dispatch::Dispatch;
+use super::exchange::IncomingCall;
 use super::frame::Frame;
 use super::grants::PeerGrants;
 use super::incoming::Incoming;
@@ -55,23 +59,26 @@ pub(crate) struct Scheduler {
     is_pumped: bool,
     /// Whether there is a call that the last look did not come by.
     is_missing: bool,
-    /// Whether any server may have late answers, or something to say of them.
-    may_be_late: bool,
+    /// Whether calls are answered by several threads together.
+    together: bool,
+    /// Whether any link may have late answers, or something to say of them.
+    may_be_late: Arc<AtomicBool>,
     next_key: u64,
     /// Frames of nested calls that are not in use.
     spare: Vec<Frame>,
 }
 
 impl Scheduler {
-    pub(crate) fn new(is_pumped: bool) -> Scheduler {
+    pub(crate) fn new(dispatch: Dispatch, may_be_late: Arc<AtomicBool>) -> Scheduler {
         Scheduler {
             version: 0,
             sides: Vec::new(),
             queue: VecDeque::new(),
             fairness: Fairness::new(),
-            is_pumped,
+            is_pumped: dispatch == Dispatch::Pump,
             is_missing: false,
-            may_be_late: false,
+            together: matches!(dispatch, Dispatch::Pool(_)),
+            may_be_late,
             next_key: 0,
             spare: Vec::new(),
         }
@@ -84,8 +91,9 @@ impl Scheduler {
     }
 
     /// The links' incoming sides, with what each peer may call.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = (u64, &PeerGrants)> {
-        self.sides.iter().map(|side| (side.key(), &**side.peer()))
+    pub(crate) fn peers(&self) -> impl Iterator<Item = (u64, &PeerGrants, &Arc<Answers>)> {
+        let sides = self.sides.iter();
+        sides.map(|side| (side.key(), &**side.peer(), side.answers()))
     }
 
     /// The link that a call came through, if it is still there.
@@ -106,7 +114,12 @@ impl Scheduler {
         for peer in peers {
             let is_known = |side: &Incoming| Arc::ptr_eq(&peer, side.peer());
             if !self.sides.iter().any(is_known) {
-                self.sides.push(Incoming::new(self.next_key, peer));
+                self.sides.push(Incoming::new(
+                    self.next_key,
+                    peer,
+                    self.together,
+                    &self.may_be_late,
+                ));
                 self.next_key += 1;
             }
         }
@@ -189,18 +202,14 @@ impl Scheduler {
         })
     }
 
-    /// Answers the call in `exchange.call`, which was taken here; where its link is gone, nobody waits
-    /// for it.
-    #[inline(always)]
-    pub(crate) fn answer(&mut self, outcome: Result<()>, exchange: &mut Exchange) {
-        match self.side(&exchange.call) {
-            Some(side) => self.may_be_late |= side.answer(outcome, exchange),
-            // Nobody else is to find it in the place of his own.
-            None => exchange.tidy(None),
+    /// Answers a call that was taken here and cannot be run.
+    #[cold]
+    pub(crate) fn refuse(&mut self, call: &IncomingCall, error: &Error) {
+        if let Some(side) = self.side(call) {
+            side.answers().refuse(call, error);
         }
     }
 
-    #[inline(always)]
     fn side(&mut self, call: &IncomingCall) -> Option<&mut Incoming> {
         let is_it = |side: &Incoming| side.key() == call.key;
         let index = match self.sides.get(call.index) {
@@ -212,43 +221,56 @@ impl Scheduler {
 
     /// When the next late answer's time is up.
     #[inline]
-    pub(crate) fn late_deadline(&mut self) -> Option<u64> {
-        match self.may_be_late {
+    pub(crate) fn late_deadline(&self) -> Option<u64> {
+        match self.may_be_late.load(Ordering::Relaxed) {
             true => self.find_late(),
             false => None,
         }
     }
 
     #[cold]
-    fn find_late(&mut self) -> Option<u64> {
-        let next = self.sides.iter().filter_map(Incoming::late_deadline).min();
-        self.may_be_late = next.is_some();
+    fn find_late(&self) -> Option<u64> {
+        // Cleared before the look, because other threads may have answers that come too late for it.
+        self.may_be_late.store(false, Ordering::Relaxed);
+        let sides = self.sides.iter();
+        let next = sides
+            .filter_map(|side| side.answers().late_deadline())
+            .min();
+        if next.is_some() {
+            self.may_be_late.store(true, Ordering::Relaxed);
+        }
         next
     }
 
-    /// Publishes late answers for which there is room now.
-    pub(crate) fn settle(&mut self) {
-        self.sides.iter_mut().for_each(Incoming::settle);
+    /// Publishes late answers for which there is space now.
+    pub(crate) fn settle(&self) {
+        self.sides.iter().for_each(|side| side.answers().settle());
     }
 
-    /// What is to be said of links whose results found no room.
+    /// What is to be said of links whose results found no space.
     pub(crate) fn take_notes(&mut self) -> Notes {
-        self.sides
-            .iter_mut()
-            .filter_map(Incoming::take_notes)
+        let sides = self.sides.iter();
+        sides
+            .filter_map(|side| side.answers().take_notes())
             .collect()
     }
 
     /// Answers everything that is left without running it.
     pub(crate) fn refuse_all(&mut self) {
+        let text = "the plugin has closed; the call was not run";
+        let error = Error::new(Code::ProviderGone, text);
         for call in std::mem::take(&mut self.queue) {
-            if let Some(side) = self.side(&call) {
-                side.refuse(&call);
-            }
+            self.refuse(&call, &error);
         }
         let mut call = IncomingCall::none();
         for side in &mut self.sides {
-            side.refuse_all(&mut call);
+            for _ in 0..side.link().geometry().entries() {
+                let Some(Ok(())) = side.take(&mut call, 0) else {
+                    break;
+                };
+                side.answers().refuse(&call, &error);
+            }
+            side.answers().refuse_all();
         }
     }
 

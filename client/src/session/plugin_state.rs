@@ -6,7 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, PluginLimits, ToBroker};
+use callgate_layout::control::{
+    Failure, GateToBroker, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, ToBroker,
+};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
@@ -17,6 +19,7 @@ use super::numbers::Numbers;
 use super::open_gate::OpenGate;
 use crate::base::backoff::WaitPolicy;
 use crate::base::error::{Error, Result, forked};
+use crate::call::sent::SentCalls;
 use crate::link::Link;
 use crate::link::own_memory::{ExtentSource, OwnMemory};
 use crate::link::peer::Caller;
@@ -36,6 +39,8 @@ pub(crate) struct PluginState {
     pub(crate) memory: Arc<OwnMemory>,
     pub(crate) provided: Arc<ProvidedGates>,
     pub(crate) connection: Connection,
+    /// Calls that no thread waits for.
+    pub(crate) sent: SentCalls,
     numbers: Numbers,
     open_gates: Mutex<HashMap<u32, Weak<OpenGate>>>,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
@@ -65,6 +70,7 @@ impl PluginState {
             trust: parts.trust,
             keep_idle: parts.keep_idle,
             provided: Arc::new(ProvidedGates::new(memory.clone())),
+            sent: SentCalls::new(memory.clone()),
             memory,
             connection: parts.connection,
             numbers: Numbers::new(),
@@ -102,7 +108,7 @@ impl PluginState {
         let was_open = self.open_gates.lock().remove(&number).is_some();
         if was_open && self.connection.check_alive().is_ok() {
             // A broker that is gone has forgotten it anyway.
-            let _ = self.send(&ToBroker::Close { open: number });
+            let _ = self.send(&GateToBroker::Close { open: number }.into());
         }
     }
 
@@ -139,7 +145,7 @@ impl PluginState {
         tracing::warn!(%error, "a link is closed");
         self.end_link(end, error);
         let failure = Failure::new(error.code(), error.message());
-        let _ = self.send(&ToBroker::LinkFailed { end, failure });
+        let _ = self.send(&LinkToBroker::Failed { end, failure }.into());
     }
 
     /// The connection to the broker is over; links go on.
@@ -180,6 +186,7 @@ impl PluginState {
         for end in ends {
             self.end_link(end, &reason);
         }
+        self.sent.close();
         self.connection.shut_down();
     }
 }
@@ -191,13 +198,15 @@ impl ExtentSource for PluginState {
 
     fn want(&self, end: LinkEnd, number: u8, len: u32) -> Result<()> {
         self.check_here()?;
+        let memory = MemoryId::Extent { end, number };
         self.connection
-            .try_send(&ToBroker::WantExtent { end, number, len })
+            .try_send(&MemoryToBroker::Want { memory, len }.into())
     }
 
     fn give_back(&self, end: LinkEnd, number: u8) -> Result<()> {
         self.check_here()?;
+        let memory = MemoryId::Extent { end, number };
         self.connection
-            .try_send(&ToBroker::ReturnExtent { end, number })
+            .try_send(&MemoryToBroker::Return { memory }.into())
     }
 }

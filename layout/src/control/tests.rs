@@ -1,8 +1,9 @@
 use super::*;
+use crate::envelope::CallKind;
 use proptest::prelude::*;
 
 fn provide() -> ToBroker {
-    ToBroker::Provide {
+    let provide = GateToBroker::Provide {
         request: 7,
         gate: "Rack.Filter".into(),
         kind: CallKind::Function,
@@ -12,15 +13,82 @@ fn provide() -> ToBroker {
             signature: "(Block, f32) -> Block".into(),
         },
         record: None,
-    }
+    };
+    provide.into()
 }
 
 #[test]
 fn records_survive_the_wire() {
     let bytes = provide().encode().unwrap();
     assert_eq!(ToBroker::decode(&bytes), Ok(provide()));
-    let ended = ToPlugin::Ended(Failure::new(crate::Code::NameTaken, "taken"));
+    let ended = SessionToPlugin::Ended(Failure::new(crate::Code::NameTaken, "taken"));
+    let ended = ToPlugin::from(ended);
     assert_eq!(ToPlugin::decode(&ended.encode().unwrap()), Ok(ended));
+}
+
+/// Of each subject one record that has a part of every kind.
+#[test]
+fn records_of_all_subjects_survive_the_wire() {
+    let end = LinkEnd { link: 3, side: 1 };
+    let memory = MemoryId::Extent { end, number: 7 };
+    let failure = Failure::new(crate::Code::System, "no memory");
+    let peer = PeerInfo {
+        plugin: 4,
+        pid: 5,
+        identity: Identity {
+            name: "b".into(),
+            display_name: "B".into(),
+            version: "1".into(),
+            clock: Clock::default(),
+        },
+    };
+    let to_broker: [ToBroker; 4] = [
+        SessionToBroker::Hello(peer.identity.clone()).into(),
+        GateToBroker::Close { open: 9 }.into(),
+        LinkToBroker::GrantInstalled { end, index: 2 }.into(),
+        MemoryToBroker::Failed {
+            memory,
+            role: Role::Reader,
+            failure: failure.clone(),
+        }
+        .into(),
+    ];
+    for record in to_broker {
+        assert_eq!(ToBroker::decode(&record.encode().unwrap()), Ok(record));
+    }
+    let geometry = crate::Geometry::DEFAULT;
+    let to_plugin: [ToPlugin; 4] = [
+        SessionToPlugin::Listing { request: 1 }.into(),
+        GateToPlugin::OpenFailed { open: 2, failure }.into(),
+        LinkToPlugin::Peer {
+            end,
+            peer,
+            geometry,
+        }
+        .into(),
+        MemoryToPlugin::Map {
+            memory: MemoryId::Outbox { end },
+            role: Role::Writer,
+            len: 4096,
+        }
+        .into(),
+    ];
+    for record in to_plugin {
+        assert_eq!(ToPlugin::decode(&record.encode().unwrap()), Ok(record));
+    }
+}
+
+/// Each side of a link would take the other's memory for its own.
+#[test]
+fn memory_belongs_to_the_end_that_writes_it() {
+    let end = LinkEnd { link: 3, side: 1 };
+    for memory in [
+        MemoryId::Outbox { end },
+        MemoryId::Extent { end, number: 0 },
+    ] {
+        assert_eq!(memory.end(Role::Writer), end);
+        assert_eq!(memory.end(Role::Reader), end.other());
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use callgate_layout::envelope::CallKind;
 
 use crate::base::error::{Error, Result};
 use crate::call::in_process::Local;
+use crate::call::target::Destination;
 use crate::link::Link;
 
 /// The way to a gate's provider.
@@ -20,6 +21,17 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// Where a call of this kind goes.
+    #[inline]
+    pub(crate) fn destination(&self, kind: CallKind, deadline: u64) -> Destination<'_> {
+        Destination {
+            link: &self.link,
+            index: self.index,
+            kind,
+            deadline,
+        }
+    }
+
     /// That the provider's process has ended, where that is so and the news of it is still to be
     /// read by the control thread.
     pub(super) fn ended(&self) -> Option<Error> {
@@ -39,7 +51,7 @@ pub(crate) struct State {
     pub(super) generation: u64,
     pub(super) function: Availability,
     pub(super) action: Availability,
-    pub(super) way: Option<Way>,
+    pub(crate) way: Option<Way>,
     /// Why it cannot be called, where the broker or the end of the session says so.
     pub(super) refused: Option<Error>,
     /// Whether this plugin itself has closed.

@@ -1,0 +1,318 @@
+//! Gates of bytes, for those who build on Callgate: runtimes, bindings to other languages, bridges, asynchronous
+//! faces.
+//!
+//! What travels through a gate is an archive of its parameters, as its [`Signature`] says. Here it is
+//! given and taken as bytes that nobody looks into; who uses this answers for them. A peer with types
+//! checks every archive that it reads, so bytes that are none fail that call (`PROTOCOL`) and nothing
+//! else.
+//!
+//! Calls need not be waited for: [`Gate::send`] gives a future, and one thread of the plugin looks after
+//! all that are under way. Handlers need not answer when they return: [`provide_later`] hands them a
+//! [`Responder`].
+//!
+//! ```no_run
+//! use callgate_client::{Plugin, dynamic, signature_of};
+//!
+//! # fn main() -> callgate_client::Result<()> {
+//! let plugin = Plugin::connect("Bridge")?;
+//! let signature = signature_of::<(u32,), u32>();
+//! let (jobs, worker) = std::sync::mpsc::channel();
+//! let jobs = std::sync::Mutex::new(jobs);
+//! let _echo = dynamic::provide_later(&plugin, "Bridge.Echo", &signature, move |_, request, responder| {
+//!     // The handler returns at once, and the plugin's turn is free.
+//!     let jobs = jobs.lock().expect("no handler panics");
+//!     let _ = jobs.send((request.to_vec(), responder));
+//! })?;
+//! std::thread::spawn(move || {
+//!     for (request, responder) in worker {
+//!         let _ = responder.reply(&request);
+//!     }
+//! });
+//! let echo = dynamic::open(&plugin, "Bridge.Echo", &signature)?;
+//! let calls: Vec<_> = (0..1000_u32).map(|n| echo.send(&n.to_le_bytes())).collect();
+//! for call in calls {
+//!     call?.wait()?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use callgate_layout::Code;
+use callgate_layout::envelope::CallKind;
+
+use super::plugin::Plugin;
+use super::provider::Provider;
+use super::subscriber::{DEFAULT_TIMEOUT, Shared, no_time};
+use crate::base::cancel::CancelToken;
+use crate::base::deadline::call_due;
+use crate::base::error::{Error, Result};
+use crate::base::trace;
+use crate::base::types::schema_of;
+use crate::call::sent::{Completion, Outbound};
+use crate::call::target::Target;
+use crate::call::untyped;
+use crate::handler::context::Context;
+use crate::handler::{HandlerError, untyped as handlers};
+use crate::link::Link;
+
+pub use crate::base::bytes::Bytes;
+pub use crate::handler::responder::Responder;
+pub use callgate_layout::{Schema, Signature};
+
+/// Provides a gate whose handler takes and gives bytes. A signature with a result makes it a function,
+/// one without an action.
+///
+/// # Errors
+///
+/// As [`Plugin::provide`].
+pub fn provide(
+    plugin: &Plugin,
+    gate: &str,
+    signature: &Signature,
+    handler: impl Fn(Context<'_>, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync + 'static,
+) -> Result<Provider> {
+    let handler = handlers::untyped(handler);
+    plugin.offer(gate, kind_of(signature), signature, handler)
+}
+
+/// Provides a gate whose handler answers later, through a [`Responder`], from any thread.
+///
+/// A call that waits for its answer holds neither the plugin's turn nor a thread, only its slot on the
+/// link to its caller, of which there are 64.
+///
+/// # Errors
+///
+/// As [`Plugin::provide`].
+pub fn provide_later(
+    plugin: &Plugin,
+    gate: &str,
+    signature: &Signature,
+    handler: impl Fn(Context<'_>, &[u8], Responder) + Send + Sync + 'static,
+) -> Result<Provider> {
+    let handler = handlers::later(handler);
+    plugin.offer(gate, kind_of(signature), signature, handler)
+}
+
+/// Opens a gate to call its function, where the signature has a result, or else its action.
+///
+/// # Errors
+///
+/// As [`Plugin::subscriber`].
+pub fn open(plugin: &Plugin, gate: &str, signature: &Signature) -> Result<Gate> {
+    let with = |result| Signature {
+        result,
+        ..signature.clone()
+    };
+    let result = signature.result.clone().unwrap_or_else(schema_of::<()>);
+    let shared = plugin.open(gate, &with(Some(result)), &with(None))?;
+    Ok(Gate {
+        shared: Arc::new(shared),
+        kind: kind_of(signature),
+        timeout: DEFAULT_TIMEOUT,
+        cancel: None,
+    })
+}
+
+fn kind_of(signature: &Signature) -> CallKind {
+    match signature.result {
+        Some(_) => CallKind::Function,
+        None => CallKind::Action,
+    }
+}
+
+/// An open gate of bytes, to be called from any number of threads.
+#[derive(Clone)]
+pub struct Gate {
+    shared: Arc<Shared>,
+    kind: CallKind,
+    timeout: Duration,
+    cancel: Option<CancelToken>,
+}
+
+impl Gate {
+    /// The same gate with another deadline for each call, counted from its start; see
+    /// [`Subscriber::with_timeout`](crate::Subscriber::with_timeout).
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Gate {
+        Gate {
+            timeout,
+            ..self.clone()
+        }
+    }
+
+    /// The same gate, with calls that end when a token is cancelled. Those that were
+    /// [sent](Gate::send) end when they are dropped, and look at the token only before they are sent.
+    #[must_use]
+    pub fn with_cancel(&self, token: &CancelToken) -> Gate {
+        Gate {
+            cancel: Some(token.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// The gate's name.
+    pub fn name(&self) -> &str {
+        self.shared.gate.name()
+    }
+
+    /// The name of the plugin that provides the gate now.
+    pub fn owner(&self) -> Option<String> {
+        self.shared.gate.state().owner().map(str::to_owned)
+    }
+
+    /// Waits until the gate can be called.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::wait_ready`](crate::Subscriber::wait_ready).
+    pub fn wait_ready(&self, timeout: Duration) -> Result<()> {
+        self.shared.wait_ready(timeout)
+    }
+
+    /// Calls the gate with the archive of its parameters, and waits for that of its result; empty for
+    /// an action.
+    ///
+    /// The call always passes through shared memory, also to a provider in this process.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::invoke`](crate::Subscriber::invoke).
+    pub fn call(&self, request: &[u8]) -> Result<Bytes> {
+        let shared = &*self.shared;
+        let gate = shared.gate.name();
+        let state = shared.gate.state();
+        let way = state.way(self.kind, gate)?;
+        let _span = trace::call(gate, way.link.peer().name());
+        let Some(deadline) = call_due(self.timeout) else {
+            return Err(no_time(gate));
+        };
+        let target = Target {
+            to: way.destination(self.kind, deadline),
+            backoff: &shared.backoff,
+            cancel: self.cancel.as_ref(),
+        };
+        untyped::call(&target, request).map_err(|error| shared.failed(&way.link, error))
+    }
+
+    /// Sends a call and does not wait: what is given back is a future of its result, for any executor,
+    /// which can also be [waited](Sent::wait) for. Dropping it gives the call up.
+    ///
+    /// Where the link has no slot for it, the call waits in this process's memory, behind those that
+    /// were sent before; until its deadline, which is counted from here. It begins a chain of its own,
+    /// also inside a handler.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_READY` and whatever else is known before it is sent; `OVERLOADED` where all 63 bells of the
+    /// plugin are in use when it sends its first call.
+    pub fn send(&self, request: &[u8]) -> Result<Sent> {
+        let shared = &self.shared;
+        let gate = shared.gate.name();
+        let state = shared.gate.state();
+        let way = state.way(self.kind, gate)?;
+        if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
+            let error = Error::new(Code::Cancelled, "the call was given up before it was sent");
+            return Err(error.at_gate(gate.clone()));
+        }
+        let Some(deadline) = call_due(self.timeout) else {
+            return Err(no_time(gate));
+        };
+        let call = Outbound {
+            index: way.index,
+            kind: self.kind,
+            deadline,
+            bytes: request.into(),
+        };
+        let completion = Arc::<Completion>::default();
+        let sent = shared.state.sent.send(&way.link, call, completion.clone());
+        let number = sent.map_err(|error| shared.failed(&way.link, error))?;
+        Ok(Sent {
+            shared: shared.clone(),
+            link: way.link.clone(),
+            number,
+            completion: Some(completion),
+        })
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call that was sent: a future of its result. Dropping it gives the call up; its handler is not
+/// stopped, and can see that nobody waits any more.
+///
+/// It is over by its deadline, also where its provider is killed, and when this plugin closes.
+#[must_use = "dropping a call gives it up"]
+pub struct Sent {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    number: u64,
+    /// `None` once the outcome was taken.
+    completion: Option<Arc<Completion>>,
+}
+
+impl Sent {
+    /// Waits for the result on this thread, until the call's deadline at most.
+    ///
+    /// Inside a handler it holds the plugin's turn meanwhile, and serves nobody: use [`Gate::call`]
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::invoke`](crate::Subscriber::invoke).
+    pub fn wait(mut self) -> Result<Bytes> {
+        match self.completion.take() {
+            Some(completion) => self.outcome(completion.wait()),
+            None => Err(taken()),
+        }
+    }
+
+    fn outcome(&self, outcome: Result<Bytes>) -> Result<Bytes> {
+        outcome.map_err(|error| self.shared.failed(&self.link, error))
+    }
+}
+
+fn taken() -> Error {
+    Error::new(Code::InvalidArgument, "the result was taken before")
+}
+
+impl Future for Sent {
+    type Output = Result<Bytes>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Result<Bytes>> {
+        let Some(completion) = &self.completion else {
+            return Poll::Ready(Err(taken()));
+        };
+        let outcome = std::task::ready!(completion.poll(context));
+        self.completion = None;
+        Poll::Ready(self.outcome(outcome))
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if self.completion.take().is_some() && self.shared.state.is_here() {
+            self.shared.state.sent.give_up(self.number);
+        }
+    }
+}
+
+impl std::fmt::Debug for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sent")
+            .field("gate", &self.shared.gate.name())
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,134 @@
+//! What a call needs of its link before it is sent: a slot, and space for its payload. Waiting for them
+//! where there is none.
+
+use callgate_layout::Code;
+use callgate_layout::envelope::Chain;
+use callgate_layout::payload::{Space, extent_len_for};
+use callgate_layout::pending::Ticket;
+
+use super::target::{Destination, Target, cancelled, gone};
+use crate::base::archive::MAX_LEN;
+use crate::base::deadline::NO_TIME;
+use crate::base::error::{Error, Result, forked};
+use crate::link::Link;
+use crate::link::extents::too_large;
+
+#[inline(always)]
+pub(super) fn take_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
+    match try_ticket(&target.to, chain) {
+        Some(ticket) => Ok(ticket),
+        None => wait_for_ticket(target, chain),
+    }
+}
+
+/// Takes a slot if one is free: for a call of its own one of those that its gate may have, for one
+/// that a handler makes any, because the chain's earlier calls wait for it.
+#[inline(always)]
+pub(super) fn try_ticket(to: &Destination<'_>, chain: Option<Chain>) -> Option<Ticket> {
+    let pending = to.link.pending();
+    match chain {
+        None => pending.take_for(to.index),
+        Some(_) => pending.take(to.index),
+    }
+}
+
+#[cold]
+fn wait_for_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
+    wait_for(target, || try_ticket(&target.to, chain))
+        .ok_or_else(|| no_space_for(target, Short::Pending))
+}
+
+/// Waits until `attempt` gives something, the link ends or the deadline passes.
+pub(super) fn wait_for<T>(
+    target: &Target<'_>,
+    mut attempt: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    let link = target.to.link;
+    if let Some(found) = attempt() {
+        return Some(found);
+    }
+    let mut got = None;
+    link.wait_for_space(
+        target.to.deadline,
+        || target.cancelled_word(),
+        || {
+            got = attempt();
+            (got.is_some() || link.is_gone() || target.is_cancelled()).then_some(())
+        },
+    );
+    got
+}
+
+/// What a call found none of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Short {
+    /// Memory for its payload.
+    Payload,
+    /// A pending call.
+    Pending,
+}
+
+/// Why a call could not be sent by its deadline.
+pub(super) fn no_space_for(target: &Target<'_>, what: Short) -> Error {
+    match target.is_cancelled() && !target.to.link.is_gone() {
+        true => cancelled(target.to.link),
+        false => no_space(target.to.link, what),
+    }
+}
+
+/// Why nothing could be sent on a link.
+pub(super) fn no_space(link: &Link, what: Short) -> Error {
+    if link.is_gone() {
+        return gone(link);
+    }
+    let (peer, under_way) = (link.peer().name(), link.pending().in_flight());
+    let text = match what {
+        Short::Payload => {
+            let (taken, most) = link.taken_mib();
+            format!(
+                "no payload memory for plugin {peer} came free before the deadline: {taken} MiB are taken \
+                 of the {most} MiB that payloads to one plugin may take, half of this plugin's limit of \
+                 extents; loans hold them, and calls (under way: {under_way}); nothing was sent"
+            )
+        }
+        Short::Pending => format!(
+            "no pending call to plugin {peer} came free before the deadline: {under_way} calls are under way \
+             (of a link's {}, one gate has at most half and calls outside of chains three quarters), \
+             nothing was sent",
+            link.geometry().entries()
+        ),
+    };
+    Error::new(Code::Overloaded, text)
+}
+
+/// Takes space for a payload, to be filled in place. Only where there is none yet it is asked until
+/// when to wait for some.
+pub(crate) fn loan<'a>(
+    link: &Link,
+    len: usize,
+    target: impl FnOnce() -> Target<'a>,
+) -> Result<Space> {
+    check_here(link)?;
+    if let Some(space) = link.extents().take(len) {
+        return Ok(space);
+    }
+    if extent_len_for(len).is_none() {
+        let what = format!("loan's {len} bytes");
+        return Err(too_large(Code::RequestTooLarge, &what, MAX_LEN));
+    }
+    let target = target();
+    let found = match target.to.deadline {
+        NO_TIME => link.take_space(len),
+        _ => wait_for(&target, || link.take_space(len)),
+    };
+    found.unwrap_or_else(|| Err(no_space_for(&target, Short::Payload)))
+}
+
+/// An error in a forked child, whose parent the link belongs to.
+#[inline]
+pub(super) fn check_here(link: &Link) -> Result<()> {
+    if link.is_here() {
+        return Ok(());
+    }
+    Err(forked())
+}

@@ -1,0 +1,128 @@
+//! Answering a call later, from any thread.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use callgate_layout::Code;
+use callgate_layout::clock::coarse_now;
+use callgate_layout::envelope::CallKind;
+use callgate_layout::pending::Ticket;
+
+use super::{HandlerError, ReplyBuffer};
+use crate::base::error::{Error, Result};
+
+/// Where a responder's answer goes.
+pub(crate) trait AnswerLater: Send + Sync {
+    /// Publishes the answer to a call that was left for later.
+    fn answer_later(
+        &self,
+        call: Deferred,
+        outcome: Result<(), &Error>,
+        reply: ReplyBuffer,
+    ) -> Result<()>;
+
+    /// Whether the caller has given up.
+    fn is_cancelled(&self, ticket: Ticket) -> bool;
+}
+
+/// A call whose answer was left for later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deferred {
+    pub(crate) ticket: Ticket,
+    pub(crate) kind: CallKind,
+    /// Nanoseconds of the monotonic clock.
+    pub(crate) deadline: u64,
+}
+
+/// The right, and the duty, to answer one call: at any time, from any thread.
+///
+/// The call holds neither the plugin's turn nor a thread meanwhile. Its caller waits until its deadline
+/// as always; an answer that comes later is not seen by anybody, and still has to come, because the
+/// caller's slot is taken until then. A responder that is dropped answers with an error.
+pub struct Responder {
+    /// `None` once it has answered.
+    to: Option<Arc<dyn AnswerLater>>,
+    call: Deferred,
+}
+
+impl Responder {
+    pub(crate) fn new(to: Arc<dyn AnswerLater>, call: Deferred) -> Responder {
+        Responder { to: Some(to), call }
+    }
+
+    /// Answers with a result: its archive, as the gate's signature has it. An action's bytes are left
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody can see the answer any more: `CLOSED` where this plugin has closed, or why the link
+    /// has ended; `RESPONSE_TOO_LARGE`, and [`SYSTEM`](Code::System) without memory, which the caller is
+    /// told, too.
+    pub fn reply(mut self, result: &[u8]) -> Result<()> {
+        let mut reply = ReplyBuffer::new();
+        let put = match self.call.kind {
+            CallKind::Function => reply.put_bytes(result),
+            CallKind::Action => Ok(()),
+        };
+        self.answer(put.as_ref().copied(), reply)?;
+        put
+    }
+
+    /// Answers with an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Responder::reply`].
+    pub fn fail(mut self, error: impl Into<HandlerError>) -> Result<()> {
+        let error = Error::from(error.into());
+        self.answer(Err(&error), ReplyBuffer::new())
+    }
+
+    /// Whether nobody waits for the answer any more: the caller gave up, or is gone.
+    pub fn is_cancelled(&self) -> bool {
+        let to = self.to.as_ref();
+        to.is_none_or(|to| to.is_cancelled(self.call.ticket))
+    }
+
+    /// The time left until the caller gives up, to within a tick of the kernel (some milliseconds).
+    pub fn remaining(&self) -> Duration {
+        Duration::from_nanos(self.call.deadline.saturating_sub(coarse_now()))
+    }
+
+    fn answer(&mut self, outcome: Result<(), &Error>, reply: ReplyBuffer) -> Result<()> {
+        match self.to.take() {
+            Some(to) => to.answer_later(self.call, outcome, reply),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if self.to.is_none() {
+            return;
+        }
+        let error = match std::thread::panicking() {
+            true => Error::new(
+                Code::HandlerPanicked,
+                "the handler panicked before it answered",
+            )
+            .maybe_run(),
+            false => Error::from(HandlerError::new(
+                "NOT_ANSWERED",
+                "the handler dropped its responder without an answer",
+            )),
+        };
+        // Where nobody can see it, nobody waits for it either.
+        let _ = self.answer(Err(&error), ReplyBuffer::new());
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder")
+            .field("call", &self.call)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+//! Calls whose callers have given up: their slots come back when the late answers do.
+
+use callgate_layout::flags::Waiter;
+use callgate_layout::pending::Ticket;
+use callgate_layout::sys::futex;
+use callgate_layout::{flags, pages, slot};
+
+use super::{Held, Link};
+
+impl Link {
+    /// Leaves a call whose caller gives up: the slot comes back when the answer does.
+    pub(crate) fn abandon(&self, ticket: Ticket, held: Option<Held>) {
+        *self.requests[usize::from(ticket.slot)].lock() = held;
+        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+        flags::release(outbox, geometry, ticket.slot, ticket.generation);
+        {
+            let late_bell = self.late_bell.lock();
+            // Whoever waits for room wants to be woken by a late answer.
+            self.name_late_waiter(ticket.slot, *late_bell);
+            pages::publish_fence();
+            self.pending.abandon(ticket);
+        }
+        self.wake_peer();
+        self.freed();
+    }
+
+    /// Says how a late answer is to be told of.
+    fn name_late_waiter(&self, slot: u8, late_bell: u8) {
+        let waiter = match late_bell {
+            0 => Waiter::Reply,
+            bell => Waiter::Bell(bell),
+        };
+        flags::set_waiter(&self.parts.outbox, self.parts.geometry, slot, waiter);
+    }
+
+    /// From now on a bell is rung for late answers, whose thread [sweeps](Link::sweep). To be followed
+    /// by a look at the answers that are there already.
+    pub(crate) fn set_late_bell(&self, bell: u8) {
+        // Held, so that no call is given up meanwhile that neither this nor its caller tells of it.
+        let mut late_bell = self.late_bell.lock();
+        if std::mem::replace(&mut *late_bell, bell) == bell {
+            return;
+        }
+        // Held, so that no slot comes free meanwhile and has another caller's flags.
+        let _alone = self.sweeper.lock();
+        for slot in self.pending.abandoned() {
+            self.name_late_waiter(slot, bell);
+        }
+        pages::publish_fence();
+    }
+
+    /// The reply slots of abandoned calls as words to wait for: while they are as they are.
+    pub(crate) fn abandoned_words(&self) -> Vec<futex::Awaited<'_>> {
+        let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
+        let slots = self.pending.abandoned();
+        slots
+            .map(|slot| slot::word(inbox, geometry, slot, slot::state(inbox, geometry, slot)))
+            .collect()
+    }
+
+    /// Frees what abandoned calls held whose late answers have come, and what the peer has
+    /// released of this side's own replies.
+    pub(crate) fn sweep(&self) {
+        self.reclaim_replies();
+        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
+        let mut is_less = false;
+        {
+            let _alone = self.sweeper.lock();
+            self.pending.sweep(
+                |ticket| self.is_answered(ticket),
+                |slot| {
+                    flags::set_waiter(outbox, geometry, slot, Waiter::Nobody);
+                    self.free_request(slot);
+                    is_less = true;
+                },
+            );
+        }
+        // The provider may have found the waiter flag cleared already.
+        if is_less {
+            self.freed();
+        }
+    }
+}

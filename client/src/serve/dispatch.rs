@@ -1,0 +1,21 @@
+//! The ways in which handlers can be run.
+
+/// Where the handlers of a plugin run.
+///
+/// In every mode, a handler that waits for an answer serves the calls of its own chain meanwhile
+/// (A calls B, and B's handler calls A), on its own stack; calls of other chains wait until it is
+/// done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dispatch {
+    /// On one thread of the plugin's own, one after the other, in the order in which a caller's
+    /// thread made them. The default.
+    #[default]
+    Thread,
+    /// On so many threads (at least one, at most 64), several at a time and in no order. Handing
+    /// the look-out to the next thread costs a wake-up a call.
+    Pool(u32),
+    /// Inside [`Plugin::pump`](crate::Plugin::pump): on the thread that calls it, and only then,
+    /// or while that thread waits for an answer inside a chain.
+    Pump,
+}

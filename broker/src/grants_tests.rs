@@ -138,7 +138,11 @@ fn gates_in_use_are_not_tidied_away() {
     }
     assert!(grants.take_revoked().is_empty());
     assert_eq!(grants.grants.len(), many as usize);
-    assert_eq!(grants.left, 2 * TIDY_AT, "at twice as many as the last time");
+    assert_eq!(
+        grants.left,
+        2 * TIDY_AT,
+        "at twice as many as the last time"
+    );
     for number in 0..many {
         let index = grants.index_of(&number.to_string());
         let expected = u16::try_from(number).ok().filter(|at| at % 2 == 0);
@@ -218,7 +222,7 @@ fn a_grant_says_what_may_be_called() {
         gate: gate(),
         shapes: [Some((1, 77)), None],
     };
-    let expected = ToPlugin::Grant {
+    let expected = LinkToPlugin::Grant {
         end,
         index: 9,
         gate: "Rack.Filter".to_owned(),

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Command;
 
-use callgate_layout::control::{Failure, ToPlugin};
+use callgate_layout::control::{Failure, SessionToPlugin, ToPlugin};
 use callgate_layout::invitation;
 use callgate_layout::sys::fdpass;
 use callgate_layout::sys::inherit::{self, Refused, VARIABLE};
@@ -87,7 +87,10 @@ fn an_invitation_is_taken_once() {
 #[test]
 fn another_record_is_left_where_it_is() {
     let (ours, theirs) = connection();
-    let ended = ToPlugin::Ended(Failure::new(callgate_layout::Code::Closed, "over"));
+    let ended = ToPlugin::from(SessionToPlugin::Ended(Failure::new(
+        callgate_layout::Code::Closed,
+        "over",
+    )));
     let record = ended.encode().unwrap();
     fdpass::send(ours.as_fd(), &record, &[]).unwrap();
     let value = inherit::value(theirs.as_fd()).unwrap();

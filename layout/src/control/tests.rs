@@ -117,8 +117,9 @@ fn names_have_a_length_and_no_control_characters() {
 /// The longest record that can be sent has as many bytes as a datagram.
 #[test]
 fn a_record_that_fits_no_datagram_is_refused() {
-    let named = |len| ToPlugin::Invitation {
-        name: "x".repeat(len),
+    let named = |len| {
+        let name = "x".repeat(len);
+        ToPlugin::from(SessionToPlugin::Invitation { name })
     };
     let around = named(1000).encode().unwrap().len() - 1000;
     let most = MAX_RECORD - around;

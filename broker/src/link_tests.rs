@@ -211,3 +211,60 @@ fn a_great_revocation_goes_in_several_records() {
     assert!(all.into_iter().eq(0..40_000), "each once");
     assert_eq!(link.revoke(1, |_| true), [], "said once");
 }
+
+/// What is done for one side must not be done for the other.
+#[test]
+fn each_side_is_the_plugin_that_it_was_made_for() {
+    let now = Instant::now();
+    let (link, _) = Link::new([PluginId(1), PluginId(2)], STEP, Vec::new(), now);
+    assert_eq!((link.plugin(0), link.plugin(1)), (PluginId(1), PluginId(2)));
+    assert_eq!(link.side_of_provider(PluginId(1)), 0);
+    assert_eq!(link.side_of_provider(PluginId(2)), 1);
+    assert!(!link.is_up());
+    let mut link = up(now);
+    assert!(link.is_up());
+    assert_eq!(link.callable(0, "g"), None);
+    link.withdraw(0, "g");
+    assert_eq!(link.callable(1, "g"), Some(0));
+    assert_eq!(link.revoke(0, |_| true), []);
+    assert_eq!(link.revoke(1, |gate| gate == "other"), []);
+    let revoked = link.revoke(1, |gate| gate == "g");
+    assert_eq!(revoked, [Step::Revoke(1, vec![0])]);
+    assert_eq!(link.callable(1, "g"), None);
+}
+
+/// A grant that is not installed in time is waited for no longer, and is taken when it comes.
+#[test]
+fn a_late_grant_is_given_up_and_taken_all_the_same() {
+    let now = Instant::now();
+    let mut link = up(now);
+    let steps = link.want(0, &gate("back"), SHAPES, now);
+    assert_eq!(steps, Some(vec![grant(0, 0, "back")]));
+    let (due, early) = (now + STEP, now + STEP / 2);
+    assert_eq!(link.due(), Some(due));
+    assert!(link.give_up_grants(0, early).is_empty());
+    assert!(link.give_up_grants(1, due).is_empty(), "it owes nothing");
+    assert_eq!(link.overdue(due), [(0, "install a grant")]);
+    assert_eq!(link.give_up_grants(0, due), [gate("back")]);
+    assert_eq!((link.due(), link.overdue(due)), (None, vec![]));
+    assert_eq!(link.callable(0, "back"), None);
+    let callable = vec![Step::Callable(0, gate("back"))];
+    assert_eq!(link.grant_installed(0, 0, due), Ok(callable));
+    assert_eq!(link.callable(0, "back"), Some(0));
+}
+
+/// The second of two grants of one index has the whole time of a step, from the first one's
+/// acknowledgement on.
+#[test]
+fn a_second_grant_has_a_step_of_its_own() {
+    let now = Instant::now();
+    let (later, much_later) = (now + STEP / 4, now + STEP / 2);
+    let mut link = up(now);
+    link.withdraw(1, "g");
+    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    link.withdraw(1, "g");
+    link.want(1, &gate("g"), SHAPES, later).unwrap();
+    assert_eq!(link.due(), Some(now + STEP));
+    assert_eq!(link.grant_installed(1, 0, much_later), Ok(vec![]));
+    assert_eq!(link.due(), Some(much_later + STEP));
+}

@@ -92,6 +92,53 @@ fn memory_belongs_to_the_end_that_writes_it() {
 }
 
 #[test]
+fn each_end_has_another() {
+    let end = |side| LinkEnd { link: 5, side };
+    assert_eq!((end(0).other(), end(1).other()), (end(1), end(0)));
+    // What a peer says is a side all the same.
+    assert_eq!((end(254).other(), end(255).other()), (end(1), end(0)));
+}
+
+/// A name of which a part is not shown, or that is as long as a page, would be shown everywhere.
+#[test]
+fn names_have_a_length_and_no_control_characters() {
+    for (check, most) in [
+        (check_plugin_name as fn(&str) -> _, MAX_PLUGIN_NAME),
+        (check_gate_name, MAX_GATE_NAME),
+    ] {
+        assert_eq!(check("Größe.Ü"), Ok(()));
+        assert_eq!(check(&"x".repeat(most)), Ok(()));
+        for wrong in ["", "a\nb", "\u{7f}", &"x".repeat(most + 1)] {
+            assert!(check(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
+
+/// The longest record that can be sent has as many bytes as a datagram.
+#[test]
+fn a_record_that_fits_no_datagram_is_refused() {
+    let named = |len| {
+        let name = "x".repeat(len);
+        ToPlugin::from(SessionToPlugin::Invitation { name })
+    };
+    let around = named(1000).encode().unwrap().len() - 1000;
+    let most = MAX_RECORD - around;
+    assert_eq!(named(most).encode().unwrap().len(), MAX_RECORD);
+    // Records are padded to a multiple of 16 bytes.
+    assert!(named(most + 16).encode().is_err());
+}
+
+#[test]
+fn what_is_no_record_is_refused() {
+    let bytes = provide().encode().unwrap();
+    for foreign in [&[][..], &bytes[..15], b"CALLGATX 12345678", &[0; 300]] {
+        assert_eq!(ToBroker::decode(foreign), Err(DecodeError::Foreign));
+    }
+    let cut = ToBroker::decode(&bytes[..16]);
+    assert!(matches!(cut, Err(DecodeError::Damaged(_))));
+}
+
+#[test]
 fn another_version_says_which() {
     let mut bytes = provide().encode().unwrap();
     bytes[8] = 9;

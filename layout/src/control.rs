@@ -12,6 +12,20 @@
 //!
 //! A program that a broker starts inherits its connection, with an [`ToPlugin::Invitation`] in it.
 //!
+//! # Sharing a doorbell
+//!
+//! Plugins of one process can have one doorbell page in common, so that one word wakes the thread that
+//! serves all of them. The first says [`ToBroker::Hello`] and is given a page; the others name it in
+//! [`ToBroker::HelloInGroup`]. The broker keeps the file for as long as any session has it, and hands it
+//! to the linked peers of each.
+//!
+//! | who | does | what happens |
+//! |---|---|---|
+//! | plugin | names a doorbell of another process, of another bus, or one that nobody has (any more) | it is given a page of its own: a name opens nothing |
+//! | plugin | names a doorbell of its own process that is not its group's | its peers ring that one: its process has that page mapped already, and only its own calls are late |
+//! | peer | rings, or swallows wake-ups, of one plugin of a group | those of the whole group: what it can do to each plugin that it is linked with, and plugins of one user are one trust domain |
+//! | first plugin | ends | the file stays, under the same name, as long as a plugin of its process has it |
+//!
 //! # Setting a link up
 //!
 //! ```text
@@ -73,7 +87,7 @@ use crate::geometry::Geometry;
 use crate::text::cut;
 
 pub use facts::{
-    Availability, Clock, Failure, GateState, Identity, LinkEnd, PeerInfo, PluginLimits, Route,
+    Availability, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd, PeerInfo, PluginLimits, Route,
     Shape,
 };
 pub use names::{check_gate_name, check_plugin_name};
@@ -81,7 +95,7 @@ pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.
@@ -101,6 +115,15 @@ pub enum ToBroker {
     /// The first record of a session that only asks for listings: it may neither provide nor open
     /// gates, and is let in where no other plugin is for want of descriptors.
     Inspect(Identity),
+    /// As `Hello`, from a plugin of a group: it wants to share a doorbell that others of its process
+    /// have. Answered by a `Welcome` without a doorbell where it does, and by one with a doorbell of
+    /// its own where nobody of its process has that one.
+    HelloInGroup {
+        /// Who it is.
+        identity: Identity,
+        /// The doorbell.
+        doorbell: DoorbellName,
+    },
     /// A datagram with descriptors was received, also where not all of them could be.
     Took,
     /// The status page is mapped for writing.
@@ -230,8 +253,8 @@ pub enum ToBroker {
 /// From the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum ToPlugin {
-    /// Answers `Hello`. Descriptors: the plugin's doorbell and its status page, both to be
-    /// mapped for writing.
+    /// Answers `Hello`. Descriptors: the plugin's doorbell, unless it shares the one that it named,
+    /// and its status page, both to be mapped for writing.
     Welcome {
         /// The bus's number, drawn at random by each broker: plugins of one process that are on
         /// the same bus know each other by it.

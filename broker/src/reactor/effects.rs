@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToPlugin};
-use callgate_layout::sys::{limits, memfd};
+use callgate_layout::sys::{limits, memfd, process};
 
 use super::outgoing::{Descriptors, Flushed, Overflow};
-use super::session::Pages;
+use super::session::{DoorbellPage, Pages, Session};
 use super::{Reactor, SCARCITY, Timer};
 use crate::bus::protocol;
 use crate::effect::Effect;
@@ -118,18 +118,20 @@ impl Reactor {
     }
 
     fn welcome(&mut self, to: PluginId, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&to) else {
-            return;
-        };
-        let pages = match Pages::new() {
+        let shared = self.shared_doorbell(to);
+        let is_shared = shared.is_some();
+        let pages = match Pages::new(to, shared) {
             Ok(pages) => pages,
             Err(error) => {
                 let failure = no_memory("a plugin's doorbell and status page", &error);
                 return self.doomed.push_back((to, failure));
             }
         };
-        let descriptors = vec![pages.doorbell.clone(), pages.status.clone()];
-        session.pages = Some(pages);
+        let doorbell = (!is_shared).then(|| pages.doorbell.file.clone());
+        let descriptors = doorbell.into_iter().chain([pages.status.clone()]).collect();
+        if let Some(session) = self.sessions.get_mut(&to) {
+            session.pages = Some(pages);
+        }
         let (plugin, limits) = (to.0, self.bus.limits_of(to));
         let record = ToPlugin::Welcome {
             bus: self.number,
@@ -137,6 +139,22 @@ impl Reactor {
             limits,
         };
         self.send(to, &record, descriptors, now);
+    }
+
+    /// The doorbell that a plugin wants to share, if others of its process have it. Whoever cannot have
+    /// it is given one of its own: a process never gets another one's doorbell by naming it.
+    fn shared_doorbell(&self, of: PluginId) -> Option<DoorbellPage> {
+        let session = self.sessions.get(&of)?;
+        let name = session
+            .shares
+            .filter(|doorbell| doorbell.bus == self.number)?;
+        let has_it = |other: &&Session| {
+            other.pid == session.pid && other.doorbell_of(name.plugin).is_some()
+        };
+        let mut others = self.sessions.values().filter(has_it);
+        // A process of the same number may have ended without the broker's knowing yet.
+        let other = others.find(|other| !process::has_ended(other.process.as_fd()))?;
+        other.doorbell_of(name.plugin).cloned()
     }
 
     fn seal_status(&mut self, plugin: PluginId) {
@@ -196,7 +214,7 @@ impl Reactor {
         let descriptors = vec![
             outbox.clone(),
             pages.status.clone(),
-            pages.doorbell.clone(),
+            pages.doorbell.file.clone(),
             session.process.clone(),
         ];
         let peer = PeerInfo {

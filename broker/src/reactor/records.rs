@@ -71,6 +71,10 @@ impl Reactor {
             ToBroker::Hello(identity) if is_new => {
                 return self.hello(id, identity, (received.sender_pid, false), now);
             }
+            ToBroker::HelloInGroup { identity, doorbell } if is_new => {
+                session.shares = Some(doorbell);
+                return self.hello(id, identity, (received.sender_pid, false), now);
+            }
             ToBroker::Inspect(identity) if is_new => {
                 return self.hello(id, identity, (received.sender_pid, true), now);
             }

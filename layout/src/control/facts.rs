@@ -29,6 +29,15 @@ pub struct Identity {
     pub clock: Clock,
 }
 
+/// Which doorbell page is meant, of those that a broker has made.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorbellName {
+    /// The bus's own number, because two brokers may number their plugins alike.
+    pub bus: u64,
+    /// The plugin that it was made for, which may have ended.
+    pub plugin: u64,
+}
+
 /// The monotonic clock of a process as it says hello. Deadlines are times of this clock, so two
 /// processes whose clocks differ cannot call each other.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -24,6 +24,23 @@ fn records_survive_the_wire() {
 }
 
 #[test]
+fn a_hello_names_the_doorbell_that_it_shares() {
+    let hello = ToBroker::HelloInGroup {
+        identity: Identity {
+            name: "A".into(),
+            display_name: "A".into(),
+            version: "1".into(),
+            clock: Clock::default(),
+        },
+        doorbell: DoorbellName {
+            bus: u64::MAX,
+            plugin: 7,
+        },
+    };
+    assert_eq!(ToBroker::decode(&hello.encode().unwrap()), Ok(hello));
+}
+
+#[test]
 fn another_version_says_which() {
     let mut bytes = provide().encode().unwrap();
     bytes[8] = 9;

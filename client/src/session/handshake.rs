@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use callgate_layout::control::{MAX_RECORD, PluginLimits, ToBroker, ToPlugin};
-use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
+use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN, Status};
 use callgate_layout::sys::fdpass::{self, Received};
 use callgate_layout::sys::limits::Shortage;
 use callgate_layout::sys::standard;
@@ -19,7 +19,7 @@ use super::broker::{BrokerName, connect_to};
 use super::connection::{failure, send, wait_for};
 use super::mapping::{map_writable, system};
 use crate::base::error::{Error, Result};
-use crate::link::own_memory::OwnMemory;
+use crate::link::own_memory::{OwnDoorbell, OwnMemory};
 use inherited::Found;
 
 /// How a plugin reaches its broker.
@@ -93,8 +93,12 @@ pub(crate) struct Welcome {
     pub(crate) memory: OwnMemory,
 }
 
-/// Says hello and takes the answer.
-pub(crate) fn greet(reached: &Reached, hello: &ToBroker, until: Instant) -> Result<Welcome> {
+/// Says hello and takes the answer. `shared` is the doorbell that the hello names, if it does.
+pub(crate) fn greet(
+    reached: &Reached,
+    (hello, shared): (&ToBroker, Option<OwnDoorbell>),
+    until: Instant,
+) -> Result<Welcome> {
     let Reached { socket, broker, .. } = reached;
     send(socket, broker, hello)?;
     let (mut record, mut received) = receive_one(socket, broker, until)?;
@@ -116,7 +120,7 @@ pub(crate) fn greet(reached: &Reached, hello: &ToBroker, until: Instant) -> Resu
         other => return Err(unexpected(&other)),
     };
     send(socket, broker, &ToBroker::Took)?;
-    let memory = map_pages(received)?;
+    let memory = map_pages(received, shared)?;
     send(socket, broker, &ToBroker::StatusMapped)?;
     Ok(Welcome {
         bus,
@@ -154,17 +158,24 @@ fn receive_one(
     }
 }
 
-/// Maps doorbell and status page, the two descriptors of a welcome.
-fn map_pages(received: Received) -> Result<OwnMemory> {
-    let [bell, status]: [OwnedFd; 2] = received.descriptors.try_into().map_err(|_| {
-        Error::new(
-            Code::Protocol,
-            "the broker's welcome lacks its two descriptors",
-        )
-    })?;
-    let bell = map_writable(bell, DOORBELL_LEN)?;
+/// Maps doorbell and status page, the descriptors of a welcome; only the latter where the doorbell is
+/// shared.
+fn map_pages(received: Received, shared: Option<OwnDoorbell>) -> Result<OwnMemory> {
+    let mut descriptors = received.descriptors;
+    let status = descriptors.pop();
+    let (doorbell, status) = match (status, descriptors.pop(), shared) {
+        (Some(status), Some(doorbell), _) => {
+            let page = map_writable(doorbell, DOORBELL_LEN)?;
+            (OwnDoorbell::new(page), status)
+        }
+        (Some(status), None, Some(shared)) => (shared, status),
+        _ => {
+            let text = "the broker's welcome lacks its two descriptors";
+            return Err(Error::new(Code::Protocol, text));
+        }
+    };
     let status = map_writable(status, STATUS_LEN)?;
-    Ok(OwnMemory::new(Doorbell::new(bell), Status::new(status)))
+    Ok(OwnMemory::new(doorbell, Status::new(status)))
 }
 
 fn unexpected(record: &ToPlugin) -> Error {

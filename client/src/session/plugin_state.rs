@@ -20,6 +20,7 @@ use crate::base::error::{Error, Result, forked};
 use crate::link::Link;
 use crate::link::own_memory::{ExtentSource, OwnMemory};
 use crate::link::peer::Caller;
+use crate::serve::changes::Changes;
 use crate::serve::provided::ProvidedGates;
 
 /// What all handles of a plugin share.
@@ -53,6 +54,8 @@ pub(crate) struct PluginParts {
     pub(crate) keep_idle: Duration,
     pub(crate) memory: OwnMemory,
     pub(crate) connection: Connection,
+    /// What its dispatcher takes note of.
+    pub(crate) changes: Arc<Changes>,
 }
 
 impl PluginState {
@@ -64,7 +67,7 @@ impl PluginState {
             policy: parts.policy,
             trust: parts.trust,
             keep_idle: parts.keep_idle,
-            provided: Arc::new(ProvidedGates::new(memory.clone())),
+            provided: Arc::new(ProvidedGates::new(memory.clone(), parts.changes)),
             memory,
             connection: parts.connection,
             numbers: Numbers::new(),

@@ -1,16 +1,14 @@
 //! The memory of links as it comes and goes: outboxes, peers, extents.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 
 use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToBroker};
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::payload::is_extent_len;
 use callgate_layout::{Code, Geometry};
-use mio::unix::SourceFd;
-use mio::{Interest, Token};
 
-use super::Work;
+use super::desk::Desk;
 use crate::base::deadline::instant_after;
 use crate::base::error::{Error, Result};
 use crate::link::extents::Extents;
@@ -22,7 +20,7 @@ use crate::session::here;
 use crate::session::mapping::{map_read_only, map_writable, system};
 use crate::session::plugin_state::PluginState;
 
-impl Work {
+impl Desk<'_> {
     pub(super) fn new_outbox(
         &mut self,
         end: LinkEnd,
@@ -37,7 +35,7 @@ impl Work {
             ));
         }
         let outbox = map_writable(outbox, geometry.total_len())?;
-        self.outboxes.insert(end, (geometry, outbox));
+        self.plugin.outboxes.insert(end, (geometry, outbox));
         Ok(())
     }
 
@@ -48,12 +46,12 @@ impl Work {
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
         let [inbox, status, bell, process] = expect(descriptors)?;
-        let (geometry, outbox) = self.outboxes.remove(&end).ok_or_else(|| {
+        let (geometry, outbox) = self.plugin.outboxes.remove(&end).ok_or_else(|| {
             Error::new(Code::Protocol, "the broker linked a peer without an outbox")
         })?;
-        let is_here = here::is_here(self.state.bus, peer.plugin);
+        let is_here = here::is_here(self.plugin.state.bus, peer.plugin);
         let process = Arc::new(process);
-        let state: Weak<PluginState> = Arc::downgrade(&self.state);
+        let state: Weak<PluginState> = Arc::downgrade(&self.plugin.state);
         let source: Weak<dyn ExtentSource> = state;
         let link = Arc::new(Link::new(LinkParts {
             end,
@@ -64,13 +62,13 @@ impl Work {
             inbox: map_read_only(inbox, geometry.total_len())?,
             peer_status: map_read_only(status, STATUS_LEN)?,
             peer_bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
-            own: self.state.memory.clone(),
-            extent_mib: self.state.limits.extent_mib,
+            own: self.plugin.state.memory.clone(),
+            extent_mib: self.plugin.state.limits.extent_mib,
             source,
-            trust: self.state.trust,
-            bus: self.state.bus,
+            trust: self.plugin.state.trust,
+            bus: self.plugin.state.bus,
         }));
-        self.state.add_link(&link);
+        self.plugin.state.add_link(&link);
         // A peer in this process does not end without it, and the broker tells when it leaves.
         match is_here {
             true => Ok(()),
@@ -87,10 +85,10 @@ impl Work {
     ) -> Result<()> {
         let [file] = expect(descriptors)?;
         check_extent(len)?;
-        let Some(link) = self.state.link(end) else {
+        let Some(link) = self.plugin.state.link(end) else {
             let why = "this side has let the link go";
             let failure = Failure::new(Code::ProviderGone, why);
-            return self.state.send(&ToBroker::ExtentFailed {
+            return self.plugin.state.send(&ToBroker::ExtentFailed {
                 end,
                 own: true,
                 number,
@@ -98,7 +96,7 @@ impl Work {
             });
         };
         let len = len as usize;
-        allocation::allocate(&self.state, &link, NewExtent { number, len, file });
+        allocation::allocate(&self.plugin.state, &link, NewExtent { number, len, file });
         Ok(())
     }
 
@@ -117,7 +115,7 @@ impl Work {
 
     /// Changes a link's extents.
     pub(super) fn extents(&self, end: LinkEnd, change: impl FnOnce(&Extents)) {
-        if let Some(link) = self.state.link(end) {
+        if let Some(link) = self.plugin.state.link(end) {
             change(link.extents());
         }
     }
@@ -125,7 +123,7 @@ impl Work {
     /// Changes a link's extents, and wakes whoever waits for that: callers, and answers that
     /// found no room.
     pub(super) fn extents_changed(&self, end: LinkEnd, change: impl FnOnce(&Extents)) {
-        if let Some(link) = self.state.link(end) {
+        if let Some(link) = self.plugin.state.link(end) {
             change(link.extents());
             link.wake_waiting();
         }
@@ -133,17 +131,17 @@ impl Work {
 
     /// Has idle memory looked for after a while.
     pub(super) fn tidy_later(&mut self) {
-        let at = instant_after(self.state.keep_idle);
-        self.next_tidy.get_or_insert(at);
+        let at = instant_after(self.plugin.state.keep_idle);
+        self.plugin.next_tidy.get_or_insert(at);
     }
 
     /// Gives back the extents and the buffers that were idle for a while; arranges to look again if
     /// any are left, or may come because the peer has extents.
     pub(super) fn tidy(&mut self) {
         let mut any_left = false;
-        for link in self.state.links() {
+        for link in self.plugin.state.links() {
             any_left |= link.extents().are_any();
-            if !self.is_connected {
+            if !self.plugin.is_connected {
                 // What there is of extents cannot be replaced any more.
                 continue;
             }
@@ -152,29 +150,23 @@ impl Work {
             let idle = link.extents().take_idle();
             let is_any = !idle.is_empty();
             for extent in idle {
-                link.return_extent(&*self.state, extent);
+                link.return_extent(&*self.plugin.state, extent);
             }
             if is_any {
                 link.wake_waiting();
             }
         }
-        any_left |= self.state.memory.pool.sweep();
-        self.next_tidy = any_left.then(|| instant_after(self.state.keep_idle));
+        any_left |= self.plugin.state.memory.pool.sweep();
+        self.plugin.next_tidy = any_left.then(|| instant_after(self.plugin.state.keep_idle));
     }
 
     /// Has the poll say when a peer's process ends.
     fn watch(&mut self, end: LinkEnd, process: Arc<OwnedFd>) -> Result<()> {
-        let token = Token(self.next_token);
-        self.next_token += 1;
-        self.poll
-            .registry()
-            .register(
-                &mut SourceFd(&process.as_raw_fd()),
-                token,
-                Interest::READABLE,
-            )
+        let token = self
+            .poller
+            .watch(self.plugin.number, &process)
             .map_err(|error| system("watching a peer", &error))?;
-        self.peers.insert(token, (end, process));
+        self.plugin.peers.insert(token, (end, process));
         Ok(())
     }
 }

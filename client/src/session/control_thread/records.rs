@@ -6,7 +6,7 @@ use callgate_layout::Code;
 use callgate_layout::control::{Failure, LinkEnd, ToBroker, ToPlugin};
 use callgate_layout::sys::{fdpass, limits};
 
-use super::Work;
+use super::desk::Desk;
 use crate::base::error::{Error, Result};
 use crate::serve::grants::Grant;
 use crate::session::connection::failure as error_of;
@@ -20,11 +20,11 @@ fn short(what: &str) -> Error {
     Error::new(Code::System, text)
 }
 
-impl Work {
+impl Desk<'_> {
     pub(super) fn datagram(&mut self, received: fdpass::Received) {
         let record = match ToPlugin::decode(&self.buffer[..received.len]) {
             Ok(record) => record,
-            Err(error) => return self.over(&self.state.connection.broker().undecodable(&error)),
+            Err(error) => return self.over(&self.plugin.state.connection.broker().undecodable(&error)),
         };
         // The broker counts what it sent, whether there was room for it here or not.
         if received.cut || !received.descriptors.is_empty() {
@@ -42,8 +42,8 @@ impl Work {
     fn handle_cut(&mut self, record: ToPlugin) {
         match record {
             ToPlugin::NewOutbox { end, .. } | ToPlugin::LinkPeer { end, .. } => {
-                self.outboxes.remove(&end);
-                self.state.break_link(end, &short("the memory of a link"));
+                self.plugin.outboxes.remove(&end);
+                self.plugin.state.break_link(end, &short("the memory of a link"));
             }
             ToPlugin::NewExtent { end, number, .. } => {
                 self.extent_failed(end, (true, number), &short("memory for a payload"));
@@ -52,7 +52,7 @@ impl Work {
                 self.extent_failed(end, (false, number), &short("memory for a payload"));
             }
             ToPlugin::Listing { request } => {
-                self.state
+                self.plugin.state
                     .connection
                     .answer(request, Err(short("a listing")));
             }
@@ -73,7 +73,7 @@ impl Work {
             number,
             failure,
         };
-        let _ = self.state.send(&failed);
+        let _ = self.plugin.state.send(&failed);
         if own {
             self.extents_changed(end, |extents| extents.refused(error.clone()));
         }
@@ -83,23 +83,23 @@ impl Work {
         match record {
             ToPlugin::Welcome { .. } | ToPlugin::Invitation { .. } => {}
             ToPlugin::StartFailed { open } => {
-                if let Some(gate) = self.state.open_gate(open) {
+                if let Some(gate) = self.plugin.state.open_gate(open) {
                     gate.start_failed();
                 }
             }
             ToPlugin::Ended(failure) => {
                 let reason = match Code::from_u16(failure.code) {
-                    Some(Code::BrokerGone) => self.state.connection.broker().gone(&failure.message),
+                    Some(Code::BrokerGone) => self.plugin.state.connection.broker().gone(&failure.message),
                     _ => error_of(failure),
                 };
                 self.over(&reason);
             }
             ToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(None), |failure| Err(error_of(failure)));
-                self.state.connection.answer(request, answer);
+                self.plugin.state.connection.answer(request, answer);
             }
             ToPlugin::Listing { request } => {
-                self.state
+                self.plugin.state
                     .connection
                     .answer(request, Ok(descriptors.into_iter().next()));
             }
@@ -126,26 +126,26 @@ impl Work {
                 self.grant(end, index, grant);
             }
             ToPlugin::Revoke { end, indexes } => {
-                self.state.provided.revoke(end, &indexes);
+                self.plugin.state.provided.revoke(end, &indexes);
             }
             ToPlugin::GateState { open, state } => {
-                if let Some(gate) = self.state.open_gate(open) {
-                    let link = state.route.and_then(|route| self.state.link(route.end));
-                    gate.set(self.state.bus, &self.state.me, state, link.clone());
+                if let Some(gate) = self.plugin.state.open_gate(open) {
+                    let link = state.route.and_then(|route| self.plugin.state.link(route.end));
+                    gate.set(self.plugin.state.bus, &self.plugin.state.me, state, link.clone());
                     // It may have ended since it was looked up.
-                    if let Some(link) = link.filter(|link| self.state.link(link.end()).is_none()) {
+                    if let Some(link) = link.filter(|link| self.plugin.state.link(link.end()).is_none()) {
                         gate.lose(&link);
                     }
                 }
             }
             ToPlugin::OpenFailed { open, failure } => {
-                if let Some(gate) = self.state.open_gate(open) {
+                if let Some(gate) = self.plugin.state.open_gate(open) {
                     gate.fail(error_of(failure));
                 }
             }
             ToPlugin::NewExtent { end, number, len } => {
                 if let Err(error) = self.new_extent(end, (number, len), descriptors) {
-                    self.state.break_link(end, &error);
+                    self.plugin.state.break_link(end, &error);
                 }
             }
             ToPlugin::PeerExtent { end, number, len } => {
@@ -176,7 +176,7 @@ impl Work {
     }
 
     fn grant(&mut self, end: LinkEnd, index: u16, grant: Grant) {
-        if !self.state.provided.grant(end, index, grant) {
+        if !self.plugin.state.provided.grant(end, index, grant) {
             // This side found the peer closed; the broker may not know.
             let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
             return self.send(&ToBroker::LinkFailed { end, failure });
@@ -189,8 +189,8 @@ impl Work {
         match outcome {
             Ok(()) => self.send(done),
             Err(error) => {
-                self.outboxes.remove(&end);
-                self.state.break_link(end, &error);
+                self.plugin.outboxes.remove(&end);
+                self.plugin.state.break_link(end, &error);
             }
         }
     }

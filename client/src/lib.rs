@@ -16,6 +16,7 @@ mod link;
 mod serve;
 mod session;
 
+pub use api::group::Group;
 pub use api::plugin::Plugin;
 pub use api::plugin::builder::PluginBuilder;
 pub use api::provider::Provider;

@@ -87,8 +87,8 @@ use crate::geometry::Geometry;
 use crate::text::cut;
 
 pub use facts::{
-    Availability, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd, PeerInfo, PluginLimits, Route,
-    Shape,
+    Availability, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd, PeerInfo,
+    PluginLimits, Route, Shape,
 };
 pub use names::{check_gate_name, check_plugin_name};
 pub use wire::{DecodeError, header};

@@ -234,7 +234,9 @@ impl Bus {
         now: Instant,
     ) -> Result<Weight, Failure> {
         match record {
-            ToBroker::Hello(_) | ToBroker::Inspect(_) | ToBroker::HelloInGroup { .. } => Err(protocol("it said hello twice")),
+            ToBroker::Hello(_) | ToBroker::Inspect(_) | ToBroker::HelloInGroup { .. } => {
+                Err(protocol("it said hello twice"))
+            }
             ToBroker::StatusMapped => Err(protocol("it acknowledged its status page twice")),
             ToBroker::Took => Err(protocol("it took a datagram that nobody sent")),
             ToBroker::OutboxMapped { end } => self.outbox_mapped(from, end, now),

@@ -148,9 +148,8 @@ impl Reactor {
         let name = session
             .shares
             .filter(|doorbell| doorbell.bus == self.number)?;
-        let has_it = |other: &&Session| {
-            other.pid == session.pid && other.doorbell_of(name.plugin).is_some()
-        };
+        let has_it =
+            |other: &&Session| other.pid == session.pid && other.doorbell_of(name.plugin).is_some();
         let mut others = self.sessions.values().filter(has_it);
         // A process of the same number may have ended without the broker's knowing yet.
         let other = others.find(|other| !process::has_ended(other.process.as_fd()))?;

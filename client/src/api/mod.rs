@@ -1,5 +1,6 @@
 //! The handles that programs hold: a plugin, its providers, subscribers and watches.
 
+pub(crate) mod group;
 pub(crate) mod plugin;
 pub(crate) mod provider;
 pub(crate) mod raw;

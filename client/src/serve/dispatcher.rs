@@ -58,7 +58,8 @@ pub(crate) struct Dispatcher {
 }
 
 /// Copies of what may be called that are out of date.
-struct Old {
+#[must_use = "plugins are let go when it is discarded"]
+pub(crate) struct Old {
     tables: Vec<Table>,
     spare: Vec<Frame>,
     /// Plugins of whose handlers none is under way here any more, once these copies are dropped, and
@@ -249,8 +250,9 @@ impl Dispatcher {
         }
     }
 
+    /// Lets go of copies that are out of date, where nothing is borrowed or locked.
     #[cold]
-    fn discard_copies(&self, old: Old) {
+    pub(crate) fn discard_copies(&self, old: Old) {
         let Old {
             tables,
             spare,

@@ -9,10 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
 
-use super::answers::Answers;
 use super::dispatch::Dispatch;
 use super::exchange::IncomingCall;
 use super::frame::{Frame, closed};
@@ -162,14 +160,11 @@ impl Scheduler {
         self.refresh_links(member);
         let is_its = |side: &Incoming| Arc::ptr_eq(side.member(), member);
         let error = closed();
-        let sides = &self.sides;
-        let is_for_it = |call: &mut IncomingCall| {
-            let side = sides.iter().find(|side| side.key() == call.key);
-            side.is_some_and(is_its)
-        };
-        let queued: Vec<_> = self.queue.extract_if(.., is_for_it).collect();
-        for call in queued {
-            self.refuse(&call, &error);
+        for call in std::mem::take(&mut self.queue) {
+            match self.side(&call).is_some_and(|side| is_its(side)) {
+                true => self.refuse(&call, &error),
+                false => self.queue.push_back(call),
+            }
         }
         let mut call = IncomingCall::none();
         for mut side in self.sides.extract_if(.., |side| is_its(side)) {

@@ -54,13 +54,10 @@ impl ControlThread {
 
     /// Hears a plugin's broker from here on. Where `host` is a process that has started this one, this
     /// one ends with it.
-    pub(crate) fn hear(
-        &self,
-        state: &Arc<PluginState>,
-        host: Option<OwnedFd>,
-    ) -> Result<Hearing> {
+    pub(crate) fn hear(&self, state: &Arc<PluginState>, host: Option<OwnedFd>) -> Result<Hearing> {
         if self.is_here() {
-            let text = "what is dropped together with a link cannot connect a plugin of its own group";
+            let text =
+                "what is dropped together with a link cannot connect a plugin of its own group";
             return Err(Error::new(Code::InvalidArgument, text));
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -99,6 +96,7 @@ impl ControlThread {
     /// Leaves the thread alone: in a forked child there is none.
     pub(crate) fn forget(&mut self) {
         std::mem::forget(self.thread.take());
+        std::mem::forget(self.orders.clone());
     }
 
     pub(crate) fn stop(&mut self) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use callgate_layout::sys::futex::{self, Awaited};
 
-use super::{Dispatch, Dispatcher};
+use super::{Dispatch, Dispatcher, Old};
 use crate::base::chain;
 use crate::serve::lending;
 use crate::serve::member::Member;
@@ -18,31 +18,24 @@ impl Dispatcher {
     }
 
     /// Answers everything that is left for a plugin of a group whose end was announced, on a thread that
-    /// serves here or while none does. What is to be dropped then, outside of all locks.
-    pub(crate) fn part_here(&self) -> impl FnOnce(&Dispatcher) + use<> {
+    /// serves here or while none does. Gives back what is to be discarded outside of all locks.
+    pub(crate) fn part_here(&self) -> Old {
         let version = self.changes.version();
-        let old = self.door().with(|scheduler| {
+        self.door().with(|scheduler| {
             self.refresh_scheduler(scheduler, version);
             self.old_copies(scheduler, Vec::new())
-        });
-        move |dispatcher| dispatcher.discard_copies(old)
+        })
     }
 
-    /// Waits until the thread that serves has let a plugin of a group go, whose end was announced. It does
-    /// so when none of the group's handlers is under way on it.
+    /// Waits until no handler of a plugin of a group is under way any more, whose end was announced: on the
+    /// thread that serves, which says so when none of the group's handlers is under way there; then on
+    /// those of other plugins of this process, of which those that begin from now on find it closed.
     pub(crate) fn await_parting(&self, member: &Member) {
         member.await_let_go();
-    }
-
-    /// Waits for handlers that other plugins of this process run on their threads: those that begin after
-    /// the end of a plugin was announced find it closed.
-    pub(crate) fn await_visitors(&self) {
         let chain = chain::current().unwrap_or_else(chain::fresh).id;
         let turn = match self.visit(chain) {
             Ok(turn) => turn,
-            Err(turn_lock) => {
-                lending::visit_until(turn_lock, chain, u64::MAX, None, &self.backoff)
-            }
+            Err(turn_lock) => lending::visit_until(turn_lock, chain, u64::MAX, None, &self.backoff),
         };
         if let Some(turn) = turn {
             self.turn_lock.end(turn);

@@ -350,7 +350,8 @@ impl Dispatcher {
             }
             None => {
                 let words: Vec<_> = bells.words().collect();
-                let wait = |until: Option<u64>| futex::wait_any_of(&words, until.unwrap_or(u64::MAX));
+                let wait =
+                    |until: Option<u64>| futex::wait_any_of(&words, until.unwrap_or(u64::MAX));
                 self.park_for(door, frame, (until, wait));
             }
         }

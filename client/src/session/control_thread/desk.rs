@@ -105,7 +105,12 @@ impl Desk<'_> {
                 self.flush();
             }
             self.read_socket();
-        } else if self.plugin.host.as_ref().is_some_and(|host| host.0 == token) {
+        } else if self
+            .plugin
+            .host
+            .as_ref()
+            .is_some_and(|host| host.0 == token)
+        {
             end_with_host();
         } else {
             self.peer_ended(token);
@@ -144,8 +149,8 @@ impl Desk<'_> {
             match fdpass::receive(self.plugin.state.connection.socket().as_fd(), self.buffer) {
                 Ok(received) if received.len == 0 => self.disconnected("its socket closed"),
                 Ok(received) => self.datagram(received),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.disconnected(&error.to_string()),
             }
         }

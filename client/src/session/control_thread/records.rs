@@ -24,7 +24,9 @@ impl Desk<'_> {
     pub(super) fn datagram(&mut self, received: fdpass::Received) {
         let record = match ToPlugin::decode(&self.buffer[..received.len]) {
             Ok(record) => record,
-            Err(error) => return self.over(&self.plugin.state.connection.broker().undecodable(&error)),
+            Err(error) => {
+                return self.over(&self.plugin.state.connection.broker().undecodable(&error));
+            }
         };
         // The broker counts what it sent, whether there was room for it here or not.
         if received.cut || !received.descriptors.is_empty() {
@@ -43,7 +45,9 @@ impl Desk<'_> {
         match record {
             ToPlugin::NewOutbox { end, .. } | ToPlugin::LinkPeer { end, .. } => {
                 self.plugin.outboxes.remove(&end);
-                self.plugin.state.break_link(end, &short("the memory of a link"));
+                self.plugin
+                    .state
+                    .break_link(end, &short("the memory of a link"));
             }
             ToPlugin::NewExtent { end, number, .. } => {
                 self.extent_failed(end, (true, number), &short("memory for a payload"));
@@ -52,7 +56,8 @@ impl Desk<'_> {
                 self.extent_failed(end, (false, number), &short("memory for a payload"));
             }
             ToPlugin::Listing { request } => {
-                self.plugin.state
+                self.plugin
+                    .state
                     .connection
                     .answer(request, Err(short("a listing")));
             }
@@ -89,7 +94,9 @@ impl Desk<'_> {
             }
             ToPlugin::Ended(failure) => {
                 let reason = match Code::from_u16(failure.code) {
-                    Some(Code::BrokerGone) => self.plugin.state.connection.broker().gone(&failure.message),
+                    Some(Code::BrokerGone) => {
+                        self.plugin.state.connection.broker().gone(&failure.message)
+                    }
                     _ => error_of(failure),
                 };
                 self.over(&reason);
@@ -99,7 +106,8 @@ impl Desk<'_> {
                 self.plugin.state.connection.answer(request, answer);
             }
             ToPlugin::Listing { request } => {
-                self.plugin.state
+                self.plugin
+                    .state
                     .connection
                     .answer(request, Ok(descriptors.into_iter().next()));
             }
@@ -130,10 +138,19 @@ impl Desk<'_> {
             }
             ToPlugin::GateState { open, state } => {
                 if let Some(gate) = self.plugin.state.open_gate(open) {
-                    let link = state.route.and_then(|route| self.plugin.state.link(route.end));
-                    gate.set(self.plugin.state.bus, &self.plugin.state.me, state, link.clone());
+                    let link = state
+                        .route
+                        .and_then(|route| self.plugin.state.link(route.end));
+                    gate.set(
+                        self.plugin.state.bus,
+                        &self.plugin.state.me,
+                        state,
+                        link.clone(),
+                    );
                     // It may have ended since it was looked up.
-                    if let Some(link) = link.filter(|link| self.plugin.state.link(link.end()).is_none()) {
+                    if let Some(link) =
+                        link.filter(|link| self.plugin.state.link(link.end()).is_none())
+                    {
                         gate.lose(&link);
                     }
                 }

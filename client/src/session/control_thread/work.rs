@@ -28,7 +28,10 @@ pub(super) enum Order {
         done: Sender<Result<()>>,
     },
     /// Hears a plugin no longer, and drops `done` then.
-    LetGo { number: u64, done: Sender<()> },
+    LetGo {
+        number: u64,
+        done: Sender<()>,
+    },
     End,
 }
 

@@ -1,0 +1,78 @@
+//! The doorbells of a group: one for each bus that its plugins are on.
+
+use std::sync::{Arc, Weak};
+
+use callgate_layout::Code;
+use callgate_layout::bells::Bells;
+use callgate_layout::control::DoorbellName;
+use callgate_layout::pages::Doorbell;
+
+use crate::base::error::{Error, Result};
+use crate::link::own_memory::{OwnDoorbell, OwnMemory};
+use crate::session::broker::BrokerName;
+
+/// The most doorbells of one group. Its thread waits for all of them, and can wait for 128 words.
+const MOST: usize = 32;
+
+/// The doorbells that plugins of a group have, the latest last.
+#[derive(Debug, Default)]
+pub(crate) struct Doorbells(Vec<Known>);
+
+#[derive(Debug)]
+struct Known {
+    broker: BrokerName,
+    name: DoorbellName,
+    bell: Weak<Doorbell>,
+    bells: Weak<Bells>,
+}
+
+impl Known {
+    /// The doorbell, as long as a plugin has it.
+    fn get(&self) -> Option<OwnDoorbell> {
+        Some(OwnDoorbell {
+            bell: self.bell.upgrade()?,
+            bells: self.bells.upgrade()?,
+        })
+    }
+}
+
+impl Doorbells {
+    /// The doorbell that a plugin may share which connects to this broker. Whether it is really of that
+    /// bus, the broker knows.
+    pub(crate) fn of(&self, broker: &BrokerName) -> Option<(DoorbellName, OwnDoorbell)> {
+        let its_own = self.0.iter().rev().filter(|known| known.broker == *broker);
+        let mut there = its_own.filter_map(|known| Some((known.name, known.get()?)));
+        there.next()
+    }
+
+    /// Takes note of the doorbell that a plugin was given.
+    ///
+    /// # Errors
+    ///
+    /// Where there are too many of them.
+    pub(crate) fn add(
+        &mut self,
+        broker: &BrokerName,
+        name: DoorbellName,
+        memory: &OwnMemory,
+    ) -> Result<()> {
+        self.0.retain(|known| known.bell.strong_count() > 0);
+        let is_it = |known: &Known| std::ptr::eq(known.bell.as_ptr(), &*memory.bell);
+        if self.0.iter().any(is_it) {
+            return Ok(());
+        }
+        if self.0.len() == MOST {
+            let text = format!(
+                "the plugins of the group are on {MOST} buses, or connections to one, already: use another group"
+            );
+            return Err(Error::new(Code::Overloaded, text));
+        }
+        self.0.push(Known {
+            broker: broker.clone(),
+            name,
+            bell: Arc::downgrade(&memory.bell),
+            bells: Arc::downgrade(&memory.bells),
+        });
+        Ok(())
+    }
+}

@@ -12,20 +12,6 @@
 //!
 //! A program that a broker starts inherits its connection, with an [`ToPlugin::Invitation`] in it.
 //!
-//! # Sharing a doorbell
-//!
-//! Plugins of one process can have one doorbell page in common, so that one word wakes the thread that
-//! serves all of them. The first says [`ToBroker::Hello`] and is given a page; the others name it in
-//! [`ToBroker::HelloInGroup`]. The broker keeps the file for as long as any session has it, and hands it
-//! to the linked peers of each.
-//!
-//! | who | does | what happens |
-//! |---|---|---|
-//! | plugin | names a doorbell of another process, of another bus, or one that nobody has (any more) | it is given a page of its own: a name opens nothing |
-//! | plugin | names a doorbell of its own process that is not its group's | its peers ring that one: its process has that page mapped already, and only its own calls are late |
-//! | peer | rings, or swallows wake-ups, of one plugin of a group | those of the whole group: what it can do to each plugin that it is linked with, and plugins of one user are one trust domain |
-//! | first plugin | ends | the file stays, under the same name, as long as a plugin of its process has it |
-//!
 //! # Setting a link up
 //!
 //! ```text

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Arguments, GateType, action_signature_of, signature_of};
 use callgate_layout::control::{
-    Failure, GateState, Identity, LinkEnd, MAX_RECORD, PeerInfo, Route, Shape, ToBroker, ToPlugin,
+    DoorbellName, Failure, GateState, Identity, LinkEnd, MAX_RECORD, PeerInfo, Route, Shape,
+    ToBroker, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
@@ -98,6 +99,15 @@ impl Raw {
         }
         raw.send(&ToBroker::StatusMapped);
         raw
+    }
+
+    /// Says hello as the record has it: the bus's number, the plugin's, and what came with the welcome.
+    pub fn greet(&mut self, hello: &ToBroker) -> (u64, u64, Vec<OwnedFd>) {
+        self.send(hello);
+        match self.receive() {
+            (ToPlugin::Welcome { bus, plugin, .. }, descriptors) => (bus, plugin, descriptors),
+            (other, _) => panic!("it is not welcome: {other:?}"),
+        }
     }
 
     /// Sends a record.
@@ -325,12 +335,22 @@ impl Link {
 
 /// A hello as it should be.
 pub fn hello(name: &str) -> ToBroker {
-    ToBroker::Hello(Identity {
+    ToBroker::Hello(identity(name))
+}
+
+/// One that names a doorbell.
+pub fn hello_in_group(name: &str, doorbell: DoorbellName) -> ToBroker {
+    let identity = identity(name);
+    ToBroker::HelloInGroup { identity, doorbell }
+}
+
+fn identity(name: &str) -> Identity {
+    Identity {
         name: name.into(),
         display_name: name.into(),
         version: "0".into(),
         clock: callgate_layout::clock::facts(),
-    })
+    }
 }
 
 /// A descriptor once more.

@@ -2,7 +2,7 @@
 
 use callgate::BusLimits;
 use callgate_layout::Code;
-use callgate_layout::control::{MAX_TEXT, ToBroker, VERSION, header};
+use callgate_layout::control::{DoorbellName, MAX_TEXT, ToBroker, VERSION, header};
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
@@ -63,6 +63,25 @@ fn a_name_is_taken_while_its_plugin_lives() {
             Some((callgate_layout::control::ToPlugin::Welcome { .. }, _))
         )
     });
+}
+
+/// A plugin that changed its name, or its doorbell, while others were linked with it.
+#[test]
+fn nobody_says_hello_twice() {
+    let doorbell = DoorbellName { bus: 0, plugin: 1 };
+    for again in [
+        ToBroker::Hello(identity("b")),
+        ToBroker::Inspect(identity("b")),
+        ToBroker::HelloInGroup {
+            identity: identity("b"),
+            doorbell,
+        },
+    ] {
+        let bus = bus();
+        let mut peer = bus.plugin("a");
+        peer.send(&again);
+        assert_eq!(code_of(&peer.ended()), Code::Protocol);
+    }
 }
 
 /// A name with a line break would forge log lines; one of a megabyte would fill memory.

@@ -83,22 +83,22 @@ pub(super) struct GroupCore {
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Held while a plugin of the group connects.
     doorbells: Mutex<Doorbells>,
-    /// Whether this is one plugin's, and ends with it.
-    is_one_plugins: bool,
+    /// Whether this is one plugin's alone, and ends with it.
+    is_private: bool,
     fork: ForkMark,
 }
 
 impl GroupCore {
     pub(super) fn start(
         (dispatch, policy): (Dispatch, WaitPolicy),
-        is_one_plugins: bool,
+        is_private: bool,
     ) -> Result<GroupCore> {
         Ok(GroupCore {
             dispatcher: Arc::new(Dispatcher::new(dispatch, Backoff::new(policy))),
             control_thread: ControlThread::start()?,
             threads: Mutex::default(),
             doorbells: Mutex::default(),
-            is_one_plugins,
+            is_private,
             fork: ForkMark::here(),
         })
     }
@@ -143,7 +143,7 @@ impl GroupCore {
     /// Serves a plugin no more: answers what is left for it, and waits for its handlers unless this is
     /// inside one.
     pub(super) fn serve_no_more(&self, member: &Arc<Member>) {
-        if self.is_one_plugins {
+        if self.is_private {
             return self.end();
         }
         let dispatcher = &self.dispatcher;

@@ -1,6 +1,7 @@
 //! Where a plugin's handlers run: on a thread of the plugin's, on several, inside its own loop, or on
 //! one thread together with those of other plugins, its group.
 
+mod copies;
 mod ending;
 mod inside;
 mod members;
@@ -19,10 +20,9 @@ use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 use super::changes::Changes;
 use super::counter::Counter;
 use super::dispatch::Dispatch;
-use super::frame::{Frame, Served, Table};
+use super::frame::{Frame, Served};
 use super::lending;
-use super::member::Member;
-use super::scheduler::{Broken, Notes, Scheduler, Wanted};
+use super::scheduler::{Broken, Scheduler, Wanted};
 use super::turn::{Lease, Turn, TurnLock};
 use crate::base::backoff::Backoff;
 use crate::base::chain;
@@ -55,17 +55,6 @@ pub(crate) struct Dispatcher {
     visits: AtomicU32,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
-}
-
-/// Copies of what may be called that are out of date.
-#[must_use = "plugins are let go when it is discarded"]
-pub(crate) struct Old {
-    tables: Vec<Table>,
-    spare: Vec<Frame>,
-    /// Plugins of whose handlers none is under way here any more, once these copies are dropped, and
-    /// what is to be said of their links.
-    left: Vec<Arc<Member>>,
-    notes: Notes,
 }
 
 /// The way to the scheduler: held all the time, or for moments.
@@ -202,66 +191,6 @@ impl Dispatcher {
     /// Makes this thread the one that pumps.
     pub(crate) fn set_pump_thread(&self) {
         self.pump.store(chain::thread_number(), Ordering::Relaxed);
-    }
-
-    /// Takes new copies of links, grants and gates if any of them changed.
-    #[inline]
-    fn refresh(&self, door: &Door<'_>, frame: &mut Frame) {
-        if let Some(old) = self.take_copies(door, frame) {
-            self.discard_copies(old);
-        }
-    }
-
-    /// The same; gives the old ones back.
-    #[inline]
-    fn take_copies(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Old> {
-        let version = self.changes.version();
-        (version != frame.version).then(|| self.take_copies_of(door, frame, version))
-    }
-
-    #[cold]
-    fn take_copies_of(&self, door: &Door<'_>, frame: &mut Frame, version: u64) -> Old {
-        door.with(|scheduler| {
-            self.refresh_scheduler(scheduler, version);
-            let tables = frame.refresh(scheduler.sides(), version);
-            self.old_copies(scheduler, tables)
-        })
-    }
-
-    fn old_copies(&self, scheduler: &mut Scheduler, tables: Vec<Table>) -> Old {
-        Old {
-            tables,
-            spare: scheduler.take_spare(),
-            left: match chain::nesting() {
-                0 => scheduler.take_left(),
-                _ => Vec::new(),
-            },
-            notes: scheduler.take_parting_notes(),
-        }
-    }
-
-    /// As [`Dispatcher::refresh`], with a call in the frame, which is answered where its plugin is
-    /// served no more.
-    #[inline(always)]
-    fn refresh_for_call(&self, door: &Door<'_>, frame: &mut Frame) {
-        if let Some(old) = self.take_copies(door, frame) {
-            frame.refuse_gone(&old.tables);
-            self.discard_copies(old);
-        }
-    }
-
-    /// Lets go of copies that are out of date, where nothing is borrowed or locked.
-    #[cold]
-    pub(crate) fn discard_copies(&self, old: Old) {
-        let Old {
-            tables,
-            spare,
-            left,
-            notes,
-        } = old;
-        self.say(notes);
-        self.discard((tables, spare));
-        left.iter().for_each(|member| member.let_go());
     }
 
     /// Drops what may be the last of a handler, while nothing is borrowed or locked: what that has

@@ -4,7 +4,8 @@ use std::sync::atomic::{Ordering, fence};
 
 use callgate_layout::sys::futex::{self, Awaited};
 
-use super::{Dispatch, Dispatcher, Old};
+use super::copies::Old;
+use super::{Dispatch, Dispatcher};
 use crate::base::chain;
 use crate::serve::lending;
 use crate::serve::member::Member;

@@ -9,7 +9,6 @@ use callgate_layout::sys::futex::{self, Awaited};
 
 use super::Dispatcher;
 use crate::serve::member::Member;
-use crate::serve::scheduler::Scheduler;
 
 /// The plugins of a dispatcher, and how many of its threads wait for its bells.
 #[derive(Default)]
@@ -32,13 +31,13 @@ pub(super) struct Doorbells {
 }
 
 /// The doorbells for which a thread is about to wait.
-pub(crate) struct Heard<'a> {
+pub(crate) struct AwaitedBells<'a> {
     all: DoorbellList,
     none: &'a AtomicU32,
     seen: u32,
 }
 
-impl Heard<'_> {
+impl AwaitedBells<'_> {
     /// The words to wait for, while they are as they are now.
     pub(crate) fn words(&self) -> impl Iterator<Item = Awaited<'_>> {
         let none = match self.all.len() {
@@ -70,10 +69,10 @@ impl Doorbells {
         bells.iter().for_each(|bell| bell.ring());
     }
 
-    fn heard(&self) -> Heard<'_> {
+    fn heard(&self) -> AwaitedBells<'_> {
         // Read before the others, so that no change of theirs is slept through.
         let seen = self.none.load(Ordering::Acquire);
-        Heard {
+        AwaitedBells {
             all: self.all.load_full(),
             none: &self.none,
             seen,
@@ -135,7 +134,7 @@ impl Dispatcher {
     }
 
     /// The doorbells for which a thread waits that serves here. To be read before [`Dispatcher::begin_park`].
-    pub(crate) fn bells(&self) -> Heard<'_> {
+    pub(crate) fn bells(&self) -> AwaitedBells<'_> {
         self.bells.heard()
     }
 
@@ -161,15 +160,9 @@ impl Dispatcher {
         }
     }
 
-    /// Has the scheduler take note of plugins and links that came and went.
-    pub(super) fn refresh_scheduler(&self, scheduler: &mut Scheduler, version: u64) {
-        if version == scheduler.version() {
-            return;
-        }
-        let (members, leaving) = {
-            let mut parked = self.parked.lock();
-            (parked.members.clone(), std::mem::take(&mut parked.leaving))
-        };
-        scheduler.refresh((&members, leaving), version);
+    /// The plugins that are served, and those that are to be parted with.
+    pub(super) fn take_members(&self) -> (Arc<Vec<Arc<Member>>>, Vec<Arc<Member>>) {
+        let mut parked = self.parked.lock();
+        (parked.members.clone(), std::mem::take(&mut parked.leaving))
     }
 }

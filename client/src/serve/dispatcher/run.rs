@@ -7,7 +7,8 @@ use std::time::Instant;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
-use super::{Dispatch, Dispatcher, Door, Old, serving_thread};
+use super::copies::Old;
+use super::{Dispatch, Dispatcher, Door, serving_thread};
 use crate::base::chain;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;

@@ -19,6 +19,9 @@ use super::poller::Poller;
 use crate::base::error::{Error, Result};
 use crate::session::plugin_state::PluginState;
 
+/// Records that are read for one plugin before it is the turn of the others.
+const BATCH: u32 = 64;
+
 /// A plugin whose broker, links and host the control thread hears.
 pub(super) struct Heard {
     /// Its number on this thread.
@@ -98,14 +101,16 @@ pub(super) struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    pub(super) fn event(&mut self, event: &Event) {
+    /// Handles an event; whether there may be more records than were read.
+    pub(super) fn event(&mut self, event: &Event) -> bool {
         let token = event.token();
         if token == self.plugin.socket {
             if event.is_writable() {
                 self.flush();
             }
-            self.read_socket();
-        } else if self
+            return self.read_socket();
+        }
+        if self
             .plugin
             .host
             .as_ref()
@@ -115,6 +120,7 @@ impl Desk<'_> {
         } else {
             self.peer_ended(token);
         }
+        false
     }
 
     /// Sends what waits for the broker to read.
@@ -143,17 +149,22 @@ impl Desk<'_> {
         }
     }
 
-    /// Handles all records that are there.
-    fn read_socket(&mut self) {
-        while self.plugin.is_connected {
-            match fdpass::receive(self.plugin.state.connection.socket().as_fd(), self.buffer) {
+    /// Handles records that are there, up to a number; whether there may be more.
+    pub(super) fn read_socket(&mut self) -> bool {
+        for _ in 0..BATCH {
+            if !self.plugin.is_connected {
+                return false;
+            }
+            let socket = self.plugin.state.connection.socket();
+            match fdpass::receive(socket.as_fd(), self.buffer) {
                 Ok(received) if received.len == 0 => self.disconnected("its socket closed"),
                 Ok(received) => self.datagram(received),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.disconnected(&error.to_string()),
             }
         }
+        true
     }
 
     fn disconnected(&mut self, why: &str) {

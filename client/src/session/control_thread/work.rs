@@ -40,6 +40,8 @@ pub(super) struct Work {
     orders: Receiver<Order>,
     plugins: HashMap<u64, Heard>,
     buffer: Vec<u8>,
+    /// Plugins for which there may be records that were not read yet.
+    readable: Vec<u64>,
 }
 
 impl Work {
@@ -49,6 +51,7 @@ impl Work {
             orders,
             plugins: HashMap::new(),
             buffer: vec![0; MAX_RECORD],
+            readable: Vec::new(),
         }
     }
 
@@ -75,12 +78,16 @@ impl Work {
                     _ => self.event(event),
                 }
             }
+            self.read_more();
             self.tidy();
         }
     }
 
     /// How long nothing is to be looked at, unless something happens.
     fn patience(&self) -> Option<Duration> {
+        if !self.readable.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let next = self.plugins.values().filter_map(|plugin| plugin.next_tidy);
         let next = next.min()?;
         Some(next.saturating_duration_since(Instant::now()))
@@ -124,9 +131,29 @@ impl Work {
 
     fn event(&mut self, event: &Event) {
         let number = self.poller.plugin(event.token());
-        if let Some(mut desk) = number.and_then(|number| self.desk(number)) {
-            desk.event(event);
+        let Some((number, mut desk)) = number.and_then(|number| Some((number, self.desk(number)?)))
+        else {
+            return;
+        };
+        let is_more = desk.event(event);
+        desk.watch_writable();
+        if is_more && !self.readable.contains(&number) {
+            self.readable.push(number);
+        }
+    }
+
+    /// Reads on where a plugin had more records than its turn allows, once for each. The poll is asked for
+    /// others' events in between.
+    fn read_more(&mut self) {
+        for number in std::mem::take(&mut self.readable) {
+            let Some(mut desk) = self.desk(number) else {
+                continue;
+            };
+            let is_more = desk.read_socket();
             desk.watch_writable();
+            if is_more {
+                self.readable.push(number);
+            }
         }
     }
 

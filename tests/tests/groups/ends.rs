@@ -282,10 +282,16 @@ fn a_handler_may_hold_a_plugin_of_its_group() {
     let add = open::<(u64,), u64>(&caller, "A.Add");
     for _ in 0..20 {
         let b = adder(&bus, &group, "B");
-        let holds = a.provide("A.Holds", move || b.name().len() as u32).unwrap();
+        let provider = Arc::new(Mutex::new(None));
+        let own = provider.clone();
+        let holds = move || {
+            // Withdrawn now, it is dropped when it has run, by the thread that runs it.
+            drop(own.lock().unwrap().take());
+            b.name().len() as u32
+        };
+        *provider.lock().unwrap() = Some(a.provide("A.Holds", holds).unwrap());
         let gate = open::<(), u32>(&caller, "A.Holds");
         assert_eq!(gate.invoke(()).unwrap(), 1);
-        drop(holds);
         await_that("B is gone", || bus.builder("B").connect().is_ok());
         assert_eq!(add.invoke((1,)).unwrap(), 2);
     }

@@ -22,7 +22,7 @@ fn a_doorbell_is_shared_inside_a_process_and_not_by_its_name_alone() {
     let mut first = Raw::connect(&bus);
     let (number, plugin, pages) = first.greet(&hello("first"));
     assert_eq!(pages.len(), 2);
-    let mut given = |name: &str, doorbell| {
+    let given = |name: &str, doorbell| {
         let mut raw = Raw::connect(&bus);
         let (_, _, pages) = raw.greet(&hello_in_group(name, doorbell));
         (raw, pages)

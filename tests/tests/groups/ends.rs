@@ -246,9 +246,7 @@ fn a_plugin_may_be_dropped_under_a_handler_of_another_that_waits() {
         Mutex::new(Some(adder(&bus, &group, "B"))),
     );
     let far = bus.plugin("Far");
-    let b = Arc::new(b);
-    let dropped = b.clone();
-    far.provide("Far.DropB", move || drop(dropped.lock().unwrap().take()))
+    far.provide("Far.DropB", move || drop(b.lock().unwrap().take()))
         .unwrap()
         .keep();
     let drop_b = open::<(), ()>(&a, "Far.DropB");

@@ -121,9 +121,8 @@ fn a_slow_handler_delays_the_others_and_their_deadlines_pass() {
         let _ = waits.lock().unwrap().recv_timeout(PATIENCE);
     };
     a.provide("A.Slow", slow).unwrap().keep();
-    let runs = Arc::new(AtomicU32::new(0));
-    let count = runs.clone();
-    let quick = move || count.fetch_add(1, Ordering::SeqCst);
+    let runs = AtomicU32::new(0);
+    let quick = move || runs.fetch_add(1, Ordering::SeqCst);
     b.provide("B.Quick", quick).unwrap().keep();
     let (link, direct) = (
         bus.plugin("L"),

@@ -103,12 +103,12 @@ pub enum ToBroker {
     Inspect(Identity),
     /// As `Hello`, from a plugin of a group: it wants to share a doorbell that others of its process
     /// have. Answered by a `Welcome` without a doorbell where it does, and by one with a doorbell of
-    /// its own where nobody of its process has that one.
+    /// its own where nobody of its process has it.
     HelloInGroup {
         /// Who it is.
         identity: Identity,
-        /// The doorbell.
-        doorbell: DoorbellName,
+        /// The doorbells of its group, of each bus at most one: it does not know the bus's number yet.
+        doorbells: Vec<DoorbellName>,
     },
     /// A datagram with descriptors was received, also where not all of them could be.
     Took,
@@ -239,7 +239,7 @@ pub enum ToBroker {
 /// From the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum ToPlugin {
-    /// Answers `Hello`. Descriptors: the plugin's doorbell, unless it shares the one that it named,
+    /// Answers `Hello`. Descriptors: the plugin's doorbell, unless it shares the one that it named of this bus,
     /// and its status page, both to be mapped for writing.
     Welcome {
         /// The bus's number, drawn at random by each broker: plugins of one process that are on

@@ -338,10 +338,13 @@ pub fn hello(name: &str) -> ToBroker {
     ToBroker::Hello(identity(name))
 }
 
-/// One that names a doorbell.
-pub fn hello_in_group(name: &str, doorbell: DoorbellName) -> ToBroker {
+/// One that names doorbells.
+pub fn hello_in_group(name: &str, doorbells: Vec<DoorbellName>) -> ToBroker {
     let identity = identity(name);
-    ToBroker::HelloInGroup { identity, doorbell }
+    ToBroker::HelloInGroup {
+        identity,
+        doorbells,
+    }
 }
 
 fn identity(name: &str) -> Identity {

@@ -145,15 +145,13 @@ impl Reactor {
     /// it is given one of its own: a process never gets another one's doorbell by naming it.
     fn shared_doorbell(&self, of: PluginId) -> Option<DoorbellPage> {
         let session = self.sessions.get(&of)?;
-        let name = session
-            .shares
-            .filter(|doorbell| doorbell.bus == self.number)?;
+        let first = session.shares?.plugin;
         let has_it =
-            |other: &&Session| other.pid == session.pid && other.doorbell_of(name.plugin).is_some();
+            |other: &&Session| other.pid == session.pid && other.doorbell_of(first).is_some();
         let mut others = self.sessions.values().filter(has_it);
         // A process of the same number may have ended without the broker's knowing yet.
         let other = others.find(|other| !process::has_ended(other.process.as_fd()))?;
-        other.doorbell_of(name.plugin).cloned()
+        other.doorbell_of(first).cloned()
     }
 
     fn seal_status(&mut self, plugin: PluginId) {

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use callgate_layout::control::{
-    DecodeError, Failure, Identity, MAX_TEXT, ToBroker, VERSION, check_plugin_name,
+    DecodeError, DoorbellName, Failure, Identity, MAX_TEXT, ToBroker, VERSION, check_plugin_name,
 };
 use callgate_layout::sys::fdpass::Received;
 use callgate_layout::sys::process::{has_ended, pidfd_open};
@@ -71,8 +71,12 @@ impl Reactor {
             ToBroker::Hello(identity) if is_new => {
                 return self.hello(id, identity, (received.sender_pid, false), now);
             }
-            ToBroker::HelloInGroup { identity, doorbell } if is_new => {
-                session.shares = Some(doorbell);
+            ToBroker::HelloInGroup {
+                identity,
+                doorbells,
+            } if is_new => {
+                let of_bus = |doorbell: &DoorbellName| doorbell.bus == self.number;
+                session.shares = doorbells.into_iter().find(of_bus);
                 return self.hello(id, identity, (received.sender_pid, false), now);
             }
             ToBroker::Inspect(identity) if is_new => {

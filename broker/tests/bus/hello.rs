@@ -74,7 +74,7 @@ fn nobody_says_hello_twice() {
         ToBroker::Inspect(identity("b")),
         ToBroker::HelloInGroup {
             identity: identity("b"),
-            doorbell,
+            doorbells: vec![doorbell],
         },
     ] {
         let bus = bus();

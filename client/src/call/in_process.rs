@@ -86,8 +86,10 @@ impl Local {
         let (dispatcher, provider) = {
             let providers = PROVIDERS.lock();
             let found = providers.iter().find(is_it)?;
-            (found.dispatcher.upgrade()?, found.provider.upgrade()?)
+            (found.dispatcher.clone(), found.provider.clone())
         };
+        // What this may drop may be the last of its handlers, which may come back here.
+        let (dispatcher, provider) = (dispatcher.upgrade()?, provider.upgrade()?);
         let unknown = Local {
             dispatcher,
             provider,

@@ -24,7 +24,7 @@ use crate::base::error::{Error, Result};
 
 /// Which broker a control socket leads to: its process, and the path of its socket where it was
 /// reached by that.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct BrokerName {
     pid: Option<i32>,
     path: Option<PathBuf>,

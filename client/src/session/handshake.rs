@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use callgate_layout::control::{MAX_RECORD, PluginLimits, ToBroker, ToPlugin};
+use callgate_layout::control::{DoorbellName, MAX_RECORD, PluginLimits, ToBroker, ToPlugin};
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN, Status};
 use callgate_layout::sys::fdpass::{self, Received};
 use callgate_layout::sys::limits::Shortage;
@@ -93,10 +93,13 @@ pub(crate) struct Welcome {
     pub(crate) memory: OwnMemory,
 }
 
-/// Says hello and takes the answer. `shared` is the doorbell that the hello names, if it does.
+/// A doorbell that plugins of this process share, and how it is named.
+pub(crate) type SharedDoorbell = (DoorbellName, OwnDoorbell);
+
+/// Says hello and takes the answer. `shared` are the doorbells that the hello names.
 pub(crate) fn greet(
     reached: &Reached,
-    (hello, shared): (&ToBroker, Option<OwnDoorbell>),
+    (hello, shared): (&ToBroker, Vec<SharedDoorbell>),
     until: Instant,
 ) -> Result<Welcome> {
     let Reached { socket, broker, .. } = reached;
@@ -120,7 +123,8 @@ pub(crate) fn greet(
         other => return Err(unexpected(&other)),
     };
     send(socket, broker, &ToBroker::Took)?;
-    let memory = map_pages(received, shared)?;
+    let shared = shared.into_iter().find(|(name, _)| name.bus == bus);
+    let memory = map_pages(received, shared.map(|(_, doorbell)| doorbell))?;
     send(socket, broker, &ToBroker::StatusMapped)?;
     Ok(Welcome {
         bus,

@@ -24,7 +24,7 @@ fn records_survive_the_wire() {
 }
 
 #[test]
-fn a_hello_names_the_doorbell_that_it_shares() {
+fn a_hello_names_the_doorbells_of_its_group() {
     let hello = ToBroker::HelloInGroup {
         identity: Identity {
             name: "A".into(),
@@ -32,10 +32,10 @@ fn a_hello_names_the_doorbell_that_it_shares() {
             version: "1".into(),
             clock: Clock::default(),
         },
-        doorbell: DoorbellName {
+        doorbells: vec![DoorbellName {
             bus: u64::MAX,
             plugin: 7,
-        },
+        }],
     };
     assert_eq!(ToBroker::decode(&hello.encode().unwrap()), Ok(hello));
 }

@@ -24,7 +24,7 @@ fn a_doorbell_is_shared_inside_a_process_and_not_by_its_name_alone() {
     assert_eq!(pages.len(), 2);
     let given = |name: &str, doorbell| {
         let mut raw = Raw::connect(&bus);
-        let (_, _, pages) = raw.greet(&hello_in_group(name, doorbell));
+        let (_, _, pages) = raw.greet(&hello_in_group(name, vec![doorbell]));
         (raw, pages)
     };
     let name = |bus, plugin| DoorbellName { bus, plugin };
@@ -36,6 +36,10 @@ fn a_doorbell_is_shared_inside_a_process_and_not_by_its_name_alone() {
         assert_eq!(own.len(), 2, "it has one of its own instead of {n}'s");
         assert_ne!(inode(&own[0]), inode(&pages[0]));
     }
+    let mut several = Raw::connect(&bus);
+    let names = (0..32).map(|n| name(number ^ n, plugin)).rev().collect();
+    let (_, _, shared) = several.greet(&hello_in_group("several", names));
+    assert_eq!(shared.len(), 1, "the one of this bus");
     let (_stranger, own) = given("of another bus", name(number ^ 1, plugin));
     assert_eq!(own.len(), 2);
     // It is known by its first plugin's number as long as anybody has it.
@@ -84,7 +88,8 @@ fn a_group_may_be_on_several_buses() {
     let plugins: Vec<_> = buses
         .iter()
         .enumerate()
-        .flat_map(|(n, bus)| [(n, bus, "A"), (n, bus, "B")])
+        .map(|(n, bus)| (n, bus, "A"))
+        .chain(buses.iter().enumerate().map(|(n, bus)| (n, bus, "B")))
         .map(|(n, bus, name)| {
             let plugin = bus.builder(name).group(&group).connect().unwrap();
             let gate = format!("{name}.Where");

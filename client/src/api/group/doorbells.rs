@@ -9,7 +9,7 @@ use callgate_layout::pages::Doorbell;
 
 use crate::base::error::{Error, Result};
 use crate::link::own_memory::{OwnDoorbell, OwnMemory};
-use crate::session::broker::BrokerName;
+use crate::session::handshake::SharedDoorbell;
 
 /// The most doorbells of one group. Its thread waits for all of them, and can wait for 128 words.
 const MOST: usize = 32;
@@ -20,7 +20,6 @@ pub(crate) struct Doorbells(Vec<Known>);
 
 #[derive(Debug)]
 struct Known {
-    broker: BrokerName,
     name: DoorbellName,
     bell: Weak<Doorbell>,
     bells: Weak<Bells>,
@@ -37,12 +36,15 @@ impl Known {
 }
 
 impl Doorbells {
-    /// The doorbell that a plugin may share which connects to this broker. Whether it is really of that
-    /// bus, the broker knows.
-    pub(crate) fn of(&self, broker: &BrokerName) -> Option<(DoorbellName, OwnDoorbell)> {
-        let its_own = self.0.iter().rev().filter(|known| known.broker == *broker);
-        let mut there = its_own.filter_map(|known| Some((known.name, known.get()?)));
-        there.next()
+    /// The doorbells that a plugin which connects may share: of each bus the latest.
+    pub(crate) fn all(&self) -> Vec<SharedDoorbell> {
+        let mut all: Vec<SharedDoorbell> = Vec::new();
+        for known in self.0.iter().rev() {
+            if all.iter().all(|(name, _)| name.bus != known.name.bus) {
+                all.extend(known.get().map(|doorbell| (known.name, doorbell)));
+            }
+        }
+        all
     }
 
     /// Takes note of the doorbell that a plugin was given.
@@ -50,12 +52,7 @@ impl Doorbells {
     /// # Errors
     ///
     /// Where there are too many of them.
-    pub(crate) fn add(
-        &mut self,
-        broker: &BrokerName,
-        name: DoorbellName,
-        memory: &OwnMemory,
-    ) -> Result<()> {
+    pub(crate) fn add(&mut self, name: DoorbellName, memory: &OwnMemory) -> Result<()> {
         self.0.retain(|known| known.bell.strong_count() > 0);
         let is_it = |known: &Known| std::ptr::eq(known.bell.as_ptr(), &*memory.bell);
         if self.0.iter().any(is_it) {
@@ -68,7 +65,6 @@ impl Doorbells {
             return Err(Error::new(Code::Overloaded, text));
         }
         self.0.push(Known {
-            broker: broker.clone(),
             name,
             bell: Arc::downgrade(&memory.bell),
             bells: Arc::downgrade(&memory.bells),

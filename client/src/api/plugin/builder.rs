@@ -11,7 +11,7 @@ use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
 use super::Plugin;
-use crate::api::group::{Group, GroupCore};
+use crate::api::group::{Doorbells, Group, GroupCore};
 use crate::base::backoff::WaitPolicy;
 use crate::base::deadline::answer_due;
 use crate::base::debug;
@@ -212,10 +212,9 @@ impl PluginBuilder {
         let reached = self.reach.connect(until)?;
         let mut identity = self.identity;
         identity.clock = clock::facts();
-        let doorbells = connecting.as_deref();
-        let shared = doorbells.and_then(|doorbells| doorbells.of(&reached.broker));
-        let (doorbell, shared) = shared.unzip();
-        let hello = hello(&identity, self.inspects, doorbell);
+        let shared = connecting.as_deref().map_or(Vec::new(), Doorbells::all);
+        let doorbells = shared.iter().map(|(name, _)| *name).collect();
+        let hello = hello(&identity, self.inspects, doorbells);
         let Welcome {
             bus,
             plugin,
@@ -223,7 +222,7 @@ impl PluginBuilder {
             memory,
         } = handshake::greet(&reached, (&hello, shared), until)?;
         if let Some(doorbells) = &mut connecting {
-            doorbells.add(&reached.broker, DoorbellName { bus, plugin }, &memory)?;
+            doorbells.add(DoorbellName { bus, plugin }, &memory)?;
         }
         let group = match group {
             Some(group) => group.clone(),
@@ -282,11 +281,14 @@ impl PluginBuilder {
 }
 
 /// The first record of a session.
-fn hello(identity: &Identity, inspects: bool, doorbell: Option<DoorbellName>) -> ToBroker {
+fn hello(identity: &Identity, inspects: bool, doorbells: Vec<DoorbellName>) -> ToBroker {
     let identity = identity.clone();
-    match doorbell {
-        _ if inspects => ToBroker::Inspect(identity),
-        Some(doorbell) => ToBroker::HelloInGroup { identity, doorbell },
-        None => ToBroker::Hello(identity),
+    match inspects {
+        true => ToBroker::Inspect(identity),
+        false if doorbells.is_empty() => ToBroker::Hello(identity),
+        false => ToBroker::HelloInGroup {
+            identity,
+            doorbells,
+        },
     }
 }

@@ -17,6 +17,7 @@ mod serve;
 mod session;
 
 pub use api::dynamic;
+pub use api::group::Group;
 pub use api::plugin::Plugin;
 pub use api::plugin::builder::PluginBuilder;
 pub use api::provider::Provider;

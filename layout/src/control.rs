@@ -44,8 +44,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::text::cut;
 
 pub use facts::{
-    Availability, Clock, Failure, GateState, Identity, LinkEnd, PeerInfo, PluginLimits, Route,
-    Shape,
+    Availability, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd, PeerInfo,
+    PluginLimits, Route, Shape,
 };
 pub use gates::{GateToBroker, GateToPlugin};
 pub use links::{LinkToBroker, LinkToPlugin};

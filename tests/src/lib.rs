@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod closed;
 pub mod cramped;
 pub mod filter;
+pub mod groups;
 pub mod hosts;
 pub mod large;
 pub mod lending;

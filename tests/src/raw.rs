@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Arguments, GateType, action_signature_of, signature_of};
 use callgate_layout::control::{
-    Failure, GateState, GateToBroker, GateToPlugin, Identity, LinkEnd, LinkToBroker, LinkToPlugin,
-    MAX_RECORD, MemoryId, MemoryToBroker, MemoryToPlugin, PeerInfo, Role, Route, SessionToBroker,
-    SessionToPlugin, Shape, ToBroker, ToPlugin,
+    DoorbellName, Failure, GateState, GateToBroker, GateToPlugin, Identity, LinkEnd, LinkToBroker,
+    LinkToPlugin, MAX_RECORD, MemoryId, MemoryToBroker, MemoryToPlugin, PeerInfo, Role, Route,
+    SessionToBroker, SessionToPlugin, Shape, ToBroker, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
@@ -100,6 +100,17 @@ impl Raw {
         }
         raw.send(SessionToBroker::StatusMapped);
         raw
+    }
+
+    /// Says hello as the record has it: the bus's number, the plugin's, and what came with the welcome.
+    pub fn greet(&mut self, hello: ToBroker) -> (u64, u64, Vec<OwnedFd>) {
+        self.send(hello);
+        match self.receive() {
+            (ToPlugin::Session(SessionToPlugin::Welcome { bus, plugin, .. }), descriptors) => {
+                (bus, plugin, descriptors)
+            }
+            (other, _) => panic!("it is not welcome: {other:?}"),
+        }
     }
 
     /// Sends a record.
@@ -343,12 +354,26 @@ impl Link {
 
 /// A hello as it should be.
 pub fn hello(name: &str) -> ToBroker {
-    ToBroker::Session(SessionToBroker::Hello(Identity {
+    SessionToBroker::Hello(identity(name)).into()
+}
+
+/// One that names doorbells.
+pub fn hello_in_group(name: &str, doorbells: Vec<DoorbellName>) -> ToBroker {
+    let identity = identity(name);
+    SessionToBroker::HelloInGroup {
+        identity,
+        doorbells,
+    }
+    .into()
+}
+
+fn identity(name: &str) -> Identity {
+    Identity {
         name: name.into(),
         display_name: name.into(),
         version: "0".into(),
         clock: callgate_layout::clock::facts(),
-    }))
+    }
 }
 
 /// What a side says that has mapped its outbox.

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use callgate_client::{Dispatch, Plugin, Provider, Result, Subscriber};
+use callgate_client::{Dispatch, Group, Plugin, Provider, Result, Subscriber};
 
 /// A plugin with all gates of the suite, and what they do to one another.
 #[derive(Debug, Default)]
@@ -116,11 +116,23 @@ type Own = Weak<Stage>;
 /// A plugin's way of running handlers, as the suite's arguments say it.
 pub fn dispatch(mode: &str) -> Dispatch {
     match mode {
-        "thread" => Dispatch::Thread,
+        "thread" | "group" => Dispatch::Thread,
         "pool" => Dispatch::Pool(3),
         "pump" => Dispatch::Pump,
         other => panic!("unknown mode {other}"),
     }
+}
+
+/// Another plugin of the suite's group, which stays when that one closes.
+///
+/// # Errors
+///
+/// As [`Plugin::provide`].
+pub fn neighbour(group: &Group, of: &str) -> Result<Plugin> {
+    let name = format!("{of}-neighbour");
+    let plugin = Plugin::builder(&name).group(group).connect()?;
+    plugin.provide(&format!("{name}.Echo"), |n: u64| n)?.keep();
+    Ok(plugin)
 }
 
 /// Is the suite's provider: says `ready`, and serves until its input ends. Each line of input is a

@@ -76,7 +76,9 @@ impl Bus {
                 self.effects.push_back(Effect::Listing(from, request));
                 return Ok(Weight::Charged);
             }
-            SessionToBroker::Hello(_) | SessionToBroker::Inspect(_) => "it said hello twice",
+            SessionToBroker::Hello(_)
+            | SessionToBroker::Inspect(_)
+            | SessionToBroker::HelloInGroup { .. } => "it said hello twice",
             SessionToBroker::StatusMapped => "it acknowledged its status page twice",
             SessionToBroker::Took => "it took a datagram that nobody sent",
         };

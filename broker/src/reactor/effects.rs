@@ -9,10 +9,10 @@ use callgate_layout::Code;
 use callgate_layout::control::{
     Failure, LinkEnd, LinkToPlugin, MemoryId, PeerInfo, SessionToPlugin, ToPlugin,
 };
-use callgate_layout::sys::{limits, memfd};
+use callgate_layout::sys::{limits, memfd, process};
 
 use super::outgoing::{Descriptors, Flushed, Overflow};
-use super::session::Pages;
+use super::session::{DoorbellPage, Pages, Session};
 use super::{Reactor, SCARCITY, Timer};
 use crate::bus::protocol;
 use crate::effect::Effect;
@@ -101,18 +101,20 @@ impl Reactor {
     }
 
     fn welcome(&mut self, to: PluginId, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&to) else {
-            return;
-        };
-        let pages = match Pages::new() {
+        let shared = self.shared_doorbell(to);
+        let is_shared = shared.is_some();
+        let pages = match Pages::new(to, shared) {
             Ok(pages) => pages,
             Err(error) => {
                 let failure = no_memory("a plugin's doorbell and status page", &error);
                 return self.doomed.push_back((to, failure));
             }
         };
-        let descriptors = vec![pages.doorbell.clone(), pages.status.clone()];
-        session.pages = Some(pages);
+        let doorbell = (!is_shared).then(|| pages.doorbell.file.clone());
+        let descriptors = doorbell.into_iter().chain([pages.status.clone()]).collect();
+        if let Some(session) = self.sessions.get_mut(&to) {
+            session.pages = Some(pages);
+        }
         let (plugin, limits) = (to.0, self.bus.limits_of(to));
         let record = SessionToPlugin::Welcome {
             bus: self.number,
@@ -120,6 +122,19 @@ impl Reactor {
             limits,
         };
         self.send(to, record, descriptors, now);
+    }
+
+    /// The doorbell that a plugin wants to share, if others of its process have it. Whoever cannot have
+    /// it is given one of its own: a process never gets another one's doorbell by naming it.
+    fn shared_doorbell(&self, of: PluginId) -> Option<DoorbellPage> {
+        let session = self.sessions.get(&of)?;
+        let first = session.shares?.plugin;
+        let has_it =
+            |other: &&Session| other.pid == session.pid && other.doorbell_of(first).is_some();
+        let mut others = self.sessions.values().filter(has_it);
+        // A process of the same number may have ended without the broker's knowing yet.
+        let other = others.find(|other| !process::has_ended(other.process.as_fd()))?;
+        other.doorbell_of(first).cloned()
     }
 
     fn seal_status(&mut self, plugin: PluginId) {
@@ -150,7 +165,7 @@ impl Reactor {
         let descriptors = vec![
             outbox,
             pages.status.clone(),
-            pages.doorbell.clone(),
+            pages.doorbell.file.clone(),
             session.process.clone(),
         ];
         let peer = PeerInfo {

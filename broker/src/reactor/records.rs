@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use callgate_layout::control::{
-    DecodeError, Failure, Identity, MAX_TEXT, SessionToBroker, ToBroker, VERSION, check_plugin_name,
+    DecodeError, DoorbellName, Failure, Identity, MAX_TEXT, SessionToBroker, ToBroker, VERSION,
+    check_plugin_name,
 };
 use callgate_layout::sys::fdpass::Received;
 use callgate_layout::sys::process::{has_ended, pidfd_open};
@@ -69,6 +70,14 @@ impl Reactor {
         let is_new = self.bus.member(id).is_none();
         let record = match record {
             ToBroker::Session(SessionToBroker::Hello(identity)) if is_new => {
+                return self.hello(id, identity, (received.sender_pid, false), now);
+            }
+            ToBroker::Session(SessionToBroker::HelloInGroup {
+                identity,
+                doorbells,
+            }) if is_new => {
+                let of_bus = |doorbell: &DoorbellName| doorbell.bus == self.number;
+                session.shares = doorbells.into_iter().find(of_bus);
                 return self.hello(id, identity, (received.sender_pid, false), now);
             }
             ToBroker::Session(SessionToBroker::Inspect(identity)) if is_new => {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::{MAX_RECORD, SessionToPlugin, ToPlugin};
+use callgate_layout::control::{DoorbellName, MAX_RECORD, SessionToPlugin, ToPlugin};
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{fdpass, memfd};
@@ -23,21 +23,38 @@ use crate::registry::PluginId;
 /// The most records of a connection that are thrown away unread when it ends.
 const MAX_DRAINED: usize = 4096;
 
+/// A doorbell page, which several plugins of one process may share.
+#[derive(Clone, Debug)]
+pub(crate) struct DoorbellPage {
+    pub(crate) file: Arc<OwnedFd>,
+    /// The plugin that it was made for.
+    first: PluginId,
+}
+
+impl DoorbellPage {
+    /// Makes one, sealed as it is to stay.
+    fn new(first: PluginId) -> io::Result<DoorbellPage> {
+        let file = memfd::create("callgate-doorbell", DOORBELL_LEN)?;
+        memfd::seal_seals(file.as_fd())?;
+        let file = Arc::new(file);
+        Ok(DoorbellPage { file, first })
+    }
+}
+
 /// The two pages that a plugin shares with its peers.
 #[derive(Clone, Debug)]
 pub(crate) struct Pages {
-    pub(crate) doorbell: Arc<OwnedFd>,
+    pub(crate) doorbell: DoorbellPage,
     pub(crate) status: Arc<OwnedFd>,
 }
 
 impl Pages {
-    /// Makes both, the doorbell sealed as it is to stay.
-    pub(crate) fn new() -> io::Result<Pages> {
-        let doorbell = memfd::create("callgate-doorbell", DOORBELL_LEN)?;
-        memfd::seal_seals(doorbell.as_fd())?;
+    /// Makes both for a plugin, or only the status page where it shares a doorbell.
+    pub(crate) fn new(plugin: PluginId, shared: Option<DoorbellPage>) -> io::Result<Pages> {
+        let doorbell = shared.map_or_else(|| DoorbellPage::new(plugin), Ok)?;
         let status = memfd::create("callgate-status", STATUS_LEN)?;
         Ok(Pages {
-            doorbell: Arc::new(doorbell),
+            doorbell,
             status: Arc::new(status),
         })
     }
@@ -71,6 +88,8 @@ pub(crate) struct Session {
     pub(crate) pid: u32,
     pub(crate) expected: Expected,
     pub(crate) pages: Option<Pages>,
+    /// The doorbell that it wants to share.
+    pub(crate) shares: Option<DoorbellName>,
     pub(crate) outgoing: Outgoing,
     pub(crate) bucket: TokenBucket,
     /// Listings on their way to it.
@@ -105,12 +124,19 @@ impl Session {
             pid: connection.pid,
             expected: connection.expected,
             pages: None,
+            shares: None,
             outgoing: Outgoing::new(queue),
             bucket,
             listings: Quota::new(1),
             queued: false,
             watches_writable: false,
         }
+    }
+
+    /// The doorbell of this session, if it was made for that plugin.
+    pub(crate) fn doorbell_of(&self, first: u64) -> Option<&DoorbellPage> {
+        let doorbell = &self.pages.as_ref()?.doorbell;
+        (doorbell.first.0 == first).then_some(doorbell)
     }
 
     /// Watches socket and process.

@@ -3,7 +3,8 @@
 use callgate::BusLimits;
 use callgate_layout::Code;
 use callgate_layout::control::{
-    GateToBroker, MAX_TEXT, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin, VERSION, header,
+    DoorbellName, GateToBroker, MAX_TEXT, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
+    VERSION, header,
 };
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
@@ -68,6 +69,25 @@ fn a_name_is_taken_while_its_plugin_lives() {
             Some((ToPlugin::Session(SessionToPlugin::Welcome { .. }), _))
         )
     });
+}
+
+/// A plugin that changed its name, or its doorbell, while others were linked with it.
+#[test]
+fn nobody_says_hello_twice() {
+    let doorbell = DoorbellName { bus: 0, plugin: 1 };
+    for again in [
+        SessionToBroker::Hello(identity("b")),
+        SessionToBroker::Inspect(identity("b")),
+        SessionToBroker::HelloInGroup {
+            identity: identity("b"),
+            doorbells: vec![doorbell],
+        },
+    ] {
+        let bus = bus();
+        let mut peer = bus.plugin("a");
+        peer.send(again);
+        assert_eq!(code_of(&peer.ended()), Code::Protocol);
+    }
 }
 
 /// A name with a line break would forge log lines; one of a megabyte would fill memory.

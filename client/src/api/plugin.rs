@@ -5,7 +5,6 @@ mod serving;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use callgate_layout::control::{GateToBroker, PluginLimits, SessionToBroker, Shape};
@@ -14,6 +13,7 @@ use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
 
+use super::group::GroupCore;
 use super::provider::Provider;
 use super::raw::RawSubscriber;
 use super::subscriber::{Shared, Subscriber};
@@ -21,7 +21,7 @@ use super::watch::Watch;
 use crate::base::backoff::Backoff;
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
-use crate::base::thread::{discard, join};
+use crate::base::thread::discard;
 use crate::base::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::call::in_process;
 use crate::handler::context::Context;
@@ -29,10 +29,10 @@ use crate::handler::payload::Payload;
 use crate::handler::raw::{erase_raw, raw_signature};
 use crate::handler::{Handler, Reply, erase};
 use crate::serve::dispatch::Dispatch;
-use crate::serve::dispatcher::Dispatcher;
 use crate::serve::dispatcher::serving_thread;
+use crate::serve::member::Member;
 use crate::session::connection::REQUEST_TIMEOUT;
-use crate::session::control_thread::ControlThread;
+use crate::session::control_thread::Hearing;
 use crate::session::open_gate::OpenGate;
 use crate::session::plugin_state::{PluginParts, PluginState};
 use builder::PluginBuilder;
@@ -55,10 +55,10 @@ use builder::PluginBuilder;
 /// ```
 pub struct Plugin {
     state: Arc<PluginState>,
-    control_thread: ControlThread,
-    dispatcher: Arc<Dispatcher>,
-    /// Those that serve, started when the first gate is provided.
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What its dispatcher has of it.
+    member: Arc<Member>,
+    hearing: Hearing,
+    group: Arc<GroupCore>,
     /// Held while a listing is asked for.
     listing: Mutex<()>,
 }
@@ -79,26 +79,27 @@ impl Plugin {
         PluginBuilder::new(name)
     }
 
-    pub(crate) fn start(
+    pub(super) fn start(
         parts: PluginParts,
         host: Option<OwnedFd>,
-        (dispatch, direct): (Dispatch, bool),
+        (group, direct): (Arc<GroupCore>, bool),
     ) -> Result<Plugin> {
         let state = Arc::new(PluginState::new(parts));
-        let control_thread = ControlThread::start(&state, host)?;
-        let dispatcher = serving::dispatcher(&state, dispatch);
+        let hearing = group.control_thread.hear(&state, host)?;
+        let (member, dispatcher) = (serving::member(&state), &group.dispatcher);
+        dispatcher.join(member.clone());
         if direct {
-            in_process::join(state.bus, state.me.plugin(), &dispatcher);
+            in_process::join(state.bus, state.me.plugin(), &member, dispatcher);
         }
-        if dispatch == Dispatch::Pump {
+        if dispatcher.dispatch() == Dispatch::Pump {
             dispatcher.set_pump_thread();
-            serving_thread::serve_here(&dispatcher);
+            serving_thread::serve_here(dispatcher);
         }
         Ok(Plugin {
             state,
-            control_thread,
-            dispatcher,
-            threads: Mutex::default(),
+            member,
+            hearing,
+            group,
             listing: Mutex::new(()),
         })
     }
@@ -305,39 +306,16 @@ impl Plugin {
 impl Drop for Plugin {
     fn drop(&mut self) {
         if !self.state.is_here() {
-            return self.leave_to_parent();
+            return self.state.sent.forget();
         }
         // First the dispatcher: it answers what is left while the links still live.
         self.state.provided.close();
-        in_process::leave(&self.dispatcher);
-        let threads = std::mem::take(self.threads.get_mut());
-        if threads.is_empty() {
-            // Peers that were linked without ever calling here see the end, too.
-            self.dispatcher.finish();
-            serving_thread::leave_here(&self.dispatcher);
-        }
-        // Inside one of its own handlers there is nothing to wait for but this very call.
-        if !self.dispatcher.is_inside() {
-            threads.into_iter().for_each(join);
-        }
+        in_process::leave(&self.member);
+        self.group.serve_no_more(&self.member);
         // Handlers may own handles of this very plugin.
         discard(self.state.provided.take_gates());
         self.state.close();
-        self.control_thread.stop();
-    }
-}
-
-impl Plugin {
-    /// In a forked child, which has copies of the handles and none of the threads: to join or detach
-    /// them would reach for memory that the C library has given to others. What the threads of the
-    /// parent may have locked at the fork is not touched either.
-    fn leave_to_parent(&mut self) {
-        std::mem::take(self.threads.get_mut())
-            .into_iter()
-            .for_each(std::mem::forget);
-        self.control_thread.forget();
-        self.state.sent.forget();
-        std::mem::forget(self.dispatcher.clone());
+        self.group.control_thread.let_go(self.hearing);
     }
 }
 

@@ -1,18 +1,20 @@
 //! A call as bytes, from the caller's side: a slot, an entry, a wait, an answer. What the bytes mean is
 //! said by who calls this: an archive of typed arguments ([`typed`](super::typed)), or bytes as they are.
 
-use callgate_layout::envelope::{Call, Cell, Chain, MAX_DEPTH, Place};
+use callgate_layout::envelope::{Call, Cell, Chain, MAX_DEPTH, Place, Reply, Violation};
 use callgate_layout::pages::{self, Activity};
 use callgate_layout::payload::Space;
 use callgate_layout::pending::Ticket;
-use callgate_layout::{Code, clock};
+use callgate_layout::ring::RingWriter;
+use callgate_layout::{Code, clock, slot};
 
-use super::reply::{self, Answer, Flight};
 use super::space::{check_here, take_ticket};
 use super::target::{Destination, Target, cancelled, gone};
 use super::waiting;
+use crate::base::buffers::{Scratch, no_memory};
 use crate::base::chain::{self, too_deep};
 use crate::base::error::{Error, Result};
+use crate::base::types::GateType;
 use crate::link::{Held, Link};
 
 /// What travels with a call.
@@ -105,7 +107,7 @@ pub(crate) fn call_loaned<'a>(
 #[inline(always)]
 fn finish<'a>(target: &Target<'a>, flight: Flight, cell: &mut Cell) -> Result<Answer<'a>> {
     match waiting::await_reply(target, flight.ticket) {
-        Ok(()) => reply::receive(target.to.link, flight, cell),
+        Ok(()) => receive(target.to.link, flight, cell),
         Err(error) => {
             // The provider may still read the request.
             target.to.link.abandon(flight.ticket, flight.held);
@@ -205,7 +207,8 @@ pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> R
         chain: entry.chain,
     };
     link.refresh_flag(ticket);
-    link.ring().publish(link.outbox(), &call, cell);
+    let ring: &RingWriter = link.ring();
+    ring.publish(link.outbox(), &call, cell);
     // WORK-OR-PARKED, the caller's side.
     pages::publish_fence();
     match link.peer_activity() {
@@ -221,4 +224,89 @@ pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> R
 fn end_closed(link: &Link) {
     let text = format!("plugin {} has closed", link.peer().name());
     link.end_with(Error::new(Code::ProviderGone, text));
+}
+
+/// A call that was published, and what its request takes.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) ticket: Ticket,
+    /// What its request takes, if it does not lie in the entry.
+    pub(crate) held: Option<Held>,
+}
+
+/// The answer to a call.
+pub(crate) enum Answer<'a> {
+    /// In the cell that it was copied to. Whether it is a result, and its length.
+    Inline(bool, usize),
+    /// Still where the provider has put it.
+    Large(LargeAnswer<'a>),
+}
+
+/// An answer that does not fit a cell. The call's slot is taken until it is copied out.
+pub(crate) struct LargeAnswer<'a> {
+    link: &'a Link,
+    reply: Reply,
+    flight: Option<Flight>,
+}
+
+/// Takes the answer that is there: copies it into the cell, and frees what the call held, or shows where
+/// a larger one lies.
+#[inline(always)]
+pub(crate) fn receive<'a>(link: &'a Link, flight: Flight, cell: &mut Cell) -> Result<Answer<'a>> {
+    let reply = slot::read(link.inbox(), link.geometry(), flight.ticket.slot, cell)
+        .map_err(|violation| broke(link, violation))?;
+    if reply.place == Place::Inline {
+        link.finish(flight.ticket, flight.held);
+        return Ok(Answer::Inline(reply.ok, reply.length as usize));
+    }
+    Ok(Answer::Large(LargeAnswer {
+        link,
+        reply,
+        flight: Some(flight),
+    }))
+}
+
+impl LargeAnswer<'_> {
+    /// Whether it is a result.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.reply.ok
+    }
+
+    /// Makes a value of it where it lies, if it is one of plain numbers and vectors of them.
+    pub(crate) fn take_direct<R: GateType>(&self) -> Result<Option<R>> {
+        self.link
+            .take_direct((self.reply.place, self.reply.length))
+            .map_err(|violation| broke(self.link, violation))
+    }
+
+    /// Copies it into private memory, and frees what the call held.
+    pub(crate) fn copy(self, into: &mut Scratch) -> Result<()> {
+        let copied = self
+            .link
+            .read_payload(self.reply.place, self.reply.length, into)
+            .map_err(|violation| broke(self.link, violation))?;
+        drop(self);
+        copied.map_err(|why| no_memory(why, "answer").maybe_run())
+    }
+}
+
+impl Drop for LargeAnswer<'_> {
+    fn drop(&mut self) {
+        if let Some(Flight { ticket, held }) = self.flight.take() {
+            self.link.release_reply(ticket, &self.reply);
+            self.link.finish(ticket, held);
+        }
+    }
+}
+
+/// Closes the link to a provider that broke the protocol.
+#[cold]
+fn broke(link: &Link, violation: Violation) -> Error {
+    let text = format!(
+        "plugin {}: {violation}; the link is closed",
+        link.peer().name()
+    );
+    let error = Error::new(Code::Protocol, text).maybe_run();
+    link.end_with(error.clone());
+    error
 }

@@ -10,7 +10,7 @@ use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::{CallKind, Cell, Chain, MAX_DEPTH};
 use parking_lot::Mutex;
 
-use super::reply::decode;
+use super::decode::decode;
 use crate::base::archive::{self, MAX_LEN_HERE};
 use crate::base::backoff::Backoff;
 use crate::base::buffers::{Scratch, no_memory};
@@ -29,39 +29,44 @@ use crate::link::extents::too_large;
 use crate::link::peer::Caller;
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::Dispatcher;
+use crate::serve::frame::closed;
 use crate::serve::grants::{Callable, not_provided};
 use crate::serve::lending;
+use crate::serve::member::Member;
 use crate::serve::turn::{Turn, TurnLock};
 
 /// The plugins of this process.
-static MEMBERS: Mutex<Vec<Member>> = Mutex::new(Vec::new());
+static PROVIDERS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
-struct Member {
+struct Entry {
     /// The bus's own number, because two brokers may number their plugins alike.
     bus: u64,
     plugin: u64,
+    provider: Weak<Member>,
     dispatcher: Weak<Dispatcher>,
 }
 
 /// Lets other plugins of this process call this one directly.
-pub(crate) fn join(bus: u64, plugin: u64, dispatcher: &Arc<Dispatcher>) {
-    MEMBERS.lock().push(Member {
+pub(crate) fn join(bus: u64, plugin: u64, provider: &Arc<Member>, dispatcher: &Arc<Dispatcher>) {
+    PROVIDERS.lock().push(Entry {
         bus,
         plugin,
+        provider: Arc::downgrade(provider),
         dispatcher: Arc::downgrade(dispatcher),
     });
 }
 
 /// Ends that.
-pub(crate) fn leave(dispatcher: &Arc<Dispatcher>) {
-    let is_it = |member: &Member| std::ptr::eq(member.dispatcher.as_ptr(), Arc::as_ptr(dispatcher));
-    MEMBERS.lock().retain(|member| !is_it(member));
+pub(crate) fn leave(provider: &Arc<Member>) {
+    let is_it = |entry: &Entry| std::ptr::eq(entry.provider.as_ptr(), Arc::as_ptr(provider));
+    PROVIDERS.lock().retain(|entry| !is_it(entry));
 }
 
 /// A provider in this process, and what it let this plugin call when its version was that.
 #[derive(Clone)]
 pub(crate) struct Local {
     dispatcher: Arc<Dispatcher>,
+    provider: Arc<Member>,
     caller: Arc<Caller>,
     /// The provider's end of the link, and the grant: as if the call went that way, it leads only
     /// to the types that it was granted for, and nowhere once it is revoked.
@@ -79,10 +84,17 @@ impl Local {
         if peer.pid() != std::process::id() {
             return None;
         }
-        let is_it = |member: &&Member| member.bus == bus && member.plugin == peer.plugin();
-        let dispatcher = MEMBERS.lock().iter().find(is_it)?.dispatcher.upgrade()?;
+        let is_it = |entry: &&Entry| entry.bus == bus && entry.plugin == peer.plugin();
+        let (dispatcher, provider) = {
+            let providers = PROVIDERS.lock();
+            let found = providers.iter().find(is_it)?;
+            (found.dispatcher.clone(), found.provider.clone())
+        };
+        // What this may drop may be the last of its handlers, which may come back here.
+        let (dispatcher, provider) = (dispatcher.upgrade()?, provider.upgrade()?);
         let unknown = Local {
             dispatcher,
+            provider,
             caller: me.clone(),
             granted: (link.end().other(), index),
             version: 0,
@@ -94,7 +106,7 @@ impl Local {
 
     /// The same as it is now.
     pub(crate) fn renewed(&self) -> Local {
-        let provided = self.dispatcher.provided();
+        let provided = &self.provider.provided;
         // The version first: what is newer than its version is looked up once too often.
         let version = match provided.version() {
             // Never current: such a call is to find out that the plugin closes.
@@ -105,6 +117,7 @@ impl Local {
         let callable = provided.granted(end, index);
         Local {
             dispatcher: self.dispatcher.clone(),
+            provider: self.provider.clone(),
             caller: self.caller.clone(),
             granted: self.granted,
             version,
@@ -116,7 +129,7 @@ impl Local {
     /// Whether nothing was provided, withdrawn, granted or revoked since.
     #[inline]
     pub(crate) fn is_current(&self) -> bool {
-        self.dispatcher.provided().version() == self.version
+        self.provider.provided.version() == self.version
     }
 
     /// Whether this thread may run the gate's handlers.
@@ -180,7 +193,8 @@ impl Visit<'_> {
         };
         let mut renewed = None;
         let outcome = self.run(chain, given, &mut renewed);
-        dispatcher.leave(turn, outcome.is_err());
+        let status = &self.local.provider.memory.status;
+        dispatcher.leave(turn, status, outcome.is_err());
         if let Some(local) = renewed {
             // It may be the last of a handler that was withdrawn meanwhile.
             discard(local);
@@ -224,9 +238,8 @@ impl Visit<'_> {
             return self.run_on(self.local, chain, given);
         }
         let local = renewed.insert(self.local.renewed());
-        if local.dispatcher.provided().is_closing() {
-            let text = "the plugin has closed; the call was not run";
-            return Err(Error::new(Code::ProviderGone, text));
+        if local.provider.provided.is_closing() {
+            return Err(closed());
         }
         self.run_on(local, chain, given)
     }
@@ -246,7 +259,8 @@ impl Visit<'_> {
             false => 0,
         };
         let context = Context::here(&local.caller, gate.name(), deadline, self.cancel);
-        local.dispatcher.counter().counted(gate, || {
+        let status = &local.provider.memory.status;
+        local.dispatcher.counter(status).counted(gate, || {
             let mut result: Option<R> = None;
             let wanted = (self.kind == CallKind::Function).then_some(&mut result as &mut dyn Any);
             if let Given::Owned(given) = given

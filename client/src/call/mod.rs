@@ -2,10 +2,11 @@
 //! process.
 
 pub(crate) mod bytes;
+mod decode;
 pub(crate) mod in_process;
 mod large;
 mod nested;
-pub(crate) mod reply;
+
 pub(crate) mod sent;
 pub(crate) mod space;
 pub(crate) mod target;

@@ -109,10 +109,8 @@ impl Wait<'_> {
         let start = clock::now();
         // The same ones to the end, although another thread may begin to pump meanwhile.
         let mine: Vec<_> = self.mine().collect();
-        let bells = mine
-            .iter()
-            .map(|dispatcher| dispatcher.memory().bell.word());
-        let mut words: Vec<Awaited<'_>> = bells.collect();
+        let bells: Vec<_> = mine.iter().map(|dispatcher| dispatcher.bells()).collect();
+        let mut words: Vec<Awaited<'_>> = bells.iter().flat_map(|bells| bells.words()).collect();
         mine.iter().for_each(|dispatcher| dispatcher.begin_park());
         // Calls of the chain may be queued while another chain has their turn.
         words.extend(

@@ -3,9 +3,9 @@
 use callgate_layout::envelope::{Cell, Chain};
 use callgate_layout::payload::Space;
 
-use super::bytes::{self, Request, Written};
+use super::bytes::{self, Answer, LargeAnswer, Request, Written};
+use super::decode::decode;
 use super::large;
-use super::reply::{Answer, LargeAnswer, decode};
 use super::target::Target;
 use crate::base::archive;
 use crate::base::buffers::Scratch;

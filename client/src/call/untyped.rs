@@ -2,9 +2,9 @@
 
 use callgate_layout::envelope::{Cell, Chain};
 
-use super::bytes::{self, Request, Written};
+use super::bytes::{self, Answer, Request, Written};
+use super::decode::decode_error;
 use super::large;
-use super::reply::{Answer, decode_error};
 use super::target::Target;
 use crate::base::buffers::Scratch;
 use crate::base::bytes::Bytes;

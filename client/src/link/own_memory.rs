@@ -5,14 +5,30 @@ use std::sync::Arc;
 use callgate_layout::bells::Bells;
 use callgate_layout::control::LinkEnd;
 use callgate_layout::pages::{Doorbell, Status};
+use callgate_layout::view::WriteView;
 
 use crate::base::buffers::Pool;
 use crate::base::error::Result;
 
+/// A doorbell page: a plugin's own, or that of several plugins of this process.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnDoorbell {
+    pub(crate) bell: Arc<Doorbell>,
+    pub(crate) bells: Arc<Bells>,
+}
+
+impl OwnDoorbell {
+    pub(crate) fn new(page: WriteView) -> OwnDoorbell {
+        let bell = Arc::new(Doorbell::new(page));
+        let bells = Arc::new(Bells::new(bell.clone()));
+        OwnDoorbell { bell, bells }
+    }
+}
+
 /// A plugin's own pages, and its private memory for large payloads.
 #[derive(Debug)]
 pub(crate) struct OwnMemory {
-    /// What wakes its dispatcher.
+    /// What wakes its dispatcher. Plugins of a group have one page in common.
     pub(crate) bell: Arc<Doorbell>,
     /// On which its callers sleep.
     pub(crate) bells: Arc<Bells>,
@@ -21,11 +37,11 @@ pub(crate) struct OwnMemory {
 }
 
 impl OwnMemory {
-    pub(crate) fn new(bell: Doorbell, status: Status) -> OwnMemory {
-        let bell = Arc::new(bell);
+    pub(crate) fn new(doorbell: OwnDoorbell, status: Status) -> OwnMemory {
+        let OwnDoorbell { bell, bells } = doorbell;
         OwnMemory {
-            bells: Arc::new(Bells::new(bell.clone())),
             bell,
+            bells,
             status,
             pool: Pool::default(),
         }

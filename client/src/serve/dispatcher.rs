@@ -1,6 +1,10 @@
-//! Where a plugin's handlers run: on a thread of the plugin's, on several, or inside its own loop.
+//! Where a plugin's handlers run: on a thread of the plugin's, on several, inside its own loop, or on
+//! one thread together with those of other plugins, its group.
 
+mod copies;
+mod ending;
 mod inside;
+mod members;
 mod run;
 pub(crate) mod serving_thread;
 
@@ -10,13 +14,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
+use callgate_layout::pages::Status;
 use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 
+use super::changes::Changes;
 use super::counter::Counter;
 use super::dispatch::Dispatch;
-use super::frame::{Frame, Served, Table};
+use super::frame::{Frame, Served};
 use super::lending;
-use super::provided::ProvidedGates;
 use super::scheduler::{Broken, Scheduler, Wanted};
 use super::turn::{Lease, Turn, TurnLock};
 use crate::base::backoff::Backoff;
@@ -24,20 +29,16 @@ use crate::base::chain;
 use crate::base::error::Error;
 use crate::base::thread::discard;
 use crate::link::Link;
-use crate::link::own_memory::OwnMemory;
+
+use members::{Doorbells, Parked};
 
 pub(crate) use run::LATE_LOOK;
 
-/// Tells the control side that a peer broke the protocol.
-pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send + Sync>;
-
-/// A plugin's serving side: its calls, and who may run them.
+/// The serving side of a plugin, or of all plugins of a group: their calls, and who may run them.
 pub(crate) struct Dispatcher {
-    provided: Arc<ProvidedGates>,
-    memory: Arc<OwnMemory>,
+    changes: Arc<Changes>,
     dispatch: Dispatch,
     backoff: Backoff,
-    report: Report,
     /// A dispatcher's thread holds this for life, a pump while it runs, a pool's threads for
     /// moments. Re-entrant: a thread that waits inside a handler looks for calls of its chain.
     scheduler: ReentrantMutex<RefCell<Scheduler>>,
@@ -46,6 +47,7 @@ pub(crate) struct Dispatcher {
     /// In a pool, held by the one thread that looks for calls.
     leader: Mutex<()>,
     parked: Mutex<Parked>,
+    bells: Doorbells,
     /// The number of the thread that pumps; 0 for none.
     pump: AtomicU64,
     turn_lock: Lease,
@@ -53,17 +55,6 @@ pub(crate) struct Dispatcher {
     visits: AtomicU32,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
-}
-
-/// Copies of what may be called that are out of date.
-type Old = (Vec<Table>, Vec<Frame>);
-
-/// Who waits for the bell, and whether peers are still told so.
-#[derive(Default)]
-struct Parked {
-    threads: u32,
-    /// From here on the status page says *closed*, whoever parks.
-    is_closed: bool,
 }
 
 /// The way to the scheduler: held all the time, or for moments.
@@ -84,24 +75,18 @@ impl Door<'_> {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(
-        (provided, memory): (Arc<ProvidedGates>, Arc<OwnMemory>),
-        dispatch: Dispatch,
-        backoff: Backoff,
-        report: Report,
-    ) -> Dispatcher {
+    pub(crate) fn new(dispatch: Dispatch, backoff: Backoff) -> Dispatcher {
         let may_be_late = Arc::<AtomicBool>::default();
         let scheduler = Scheduler::new(dispatch, may_be_late.clone());
         Dispatcher {
-            provided,
-            memory,
+            changes: Arc::new(Changes::new()),
             dispatch,
             backoff,
-            report,
             scheduler: ReentrantMutex::new(RefCell::new(scheduler)),
             may_be_late,
             leader: Mutex::new(()),
             parked: Mutex::default(),
+            bells: Doorbells::default(),
             pump: AtomicU64::new(0),
             turn_lock: Lease::new(),
             visits: AtomicU32::new(0),
@@ -109,12 +94,9 @@ impl Dispatcher {
         }
     }
 
-    pub(crate) fn memory(&self) -> &OwnMemory {
-        &self.memory
-    }
-
-    pub(crate) fn provided(&self) -> &ProvidedGates {
-        &self.provided
+    /// What this takes note of.
+    pub(crate) fn changes(&self) -> &Arc<Changes> {
+        &self.changes
     }
 
     pub(crate) fn dispatch(&self) -> Dispatch {
@@ -136,33 +118,40 @@ impl Dispatcher {
         turn_lock.visit(chain).map(Some).ok_or(turn_lock)
     }
 
-    /// Ends such a call, and counts it.
+    /// Ends such a call, and counts it in the status page of the plugin that was called.
     #[inline]
-    pub(crate) fn leave(&self, turn: Option<Turn>, failed: bool) {
+    pub(crate) fn leave(&self, turn: Option<Turn>, status: &Status, failed: bool) {
         match turn {
             Some(turn) => {
-                self.memory.status.count_call(failed);
+                status.count_call(failed);
                 self.turn_lock.end(turn);
             }
             None => {
-                self.door().with(|_| self.memory.status.count_call(failed));
+                self.door().with(|_| status.count_call(failed));
                 self.end_visit();
             }
         }
     }
 
-    /// Whether this thread is inside a chain in which one of the plugin's handlers runs, or may.
+    /// Whether this thread is inside a chain in which one of these plugins' handlers runs, or may.
     pub(crate) fn is_inside(&self) -> bool {
         let may_visit = || self.visits.load(Ordering::Relaxed) != 0;
         chain::current().is_some_and(|chain| self.turn_lock.belongs_to(chain.id) || may_visit())
     }
 
+    /// Counts calls in a status page of one of these plugins.
     #[inline]
-    pub(crate) fn counter(&self) -> Counter<'_> {
+    pub(crate) fn counter<'a>(&self, status: &'a Status) -> Counter<'a> {
         Counter {
-            status: &self.memory.status,
-            together: matches!(self.dispatch, Dispatch::Pool(_)),
+            status,
+            together: self.is_pool(),
         }
+    }
+
+    /// Whether handlers run side by side.
+    #[inline]
+    fn is_pool(&self) -> bool {
+        matches!(self.dispatch, Dispatch::Pool(_))
     }
 
     /// Begins a call that came through a link; `None` while another chain has the token.
@@ -204,30 +193,6 @@ impl Dispatcher {
         self.pump.store(chain::thread_number(), Ordering::Relaxed);
     }
 
-    /// Takes new copies of links, grants and gates if any of them changed.
-    #[inline]
-    fn refresh(&self, door: &Door<'_>, frame: &mut Frame) {
-        if let Some(old) = self.take_copies(door, frame) {
-            self.discard(old);
-        }
-    }
-
-    /// The same; gives the old ones back.
-    #[inline]
-    fn take_copies(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Old> {
-        let version = self.provided.version();
-        (version != frame.version).then(|| self.take_copies_of(door, frame, version))
-    }
-
-    #[cold]
-    fn take_copies_of(&self, door: &Door<'_>, frame: &mut Frame, version: u64) -> Old {
-        door.with(|scheduler| {
-            scheduler.refresh(&self.provided, version);
-            let old = frame.refresh(scheduler.peers(), &self.provided, version);
-            (old, scheduler.take_spare())
-        })
-    }
-
     /// Drops what may be the last of a handler, while nothing is borrowed or locked: what that has
     /// captured may panic, and may call this very plugin, on this thread, which keeps the token.
     #[cold]
@@ -248,14 +213,14 @@ impl Dispatcher {
     fn handle(&self, door: &Door<'_>, frame: &mut Frame) -> bool {
         // GATES-CHANGED, once the call is seen: it may have been made for a grant that is
         // younger than the frame's copies.
-        self.refresh(door, frame);
+        self.refresh_for_call(door, frame);
         let Some(turn) = self.begin(frame.exchange.call.chain.id) else {
             // Its turn comes when the chain that has the token is done.
             door.with(|scheduler| scheduler.requeue(&frame.exchange.call));
             return false;
         };
-        let count = |failed| door.with(|_| self.memory.status.count_call(failed));
-        match frame.serve(self.counter(), count) {
+        let count = |status: &Status, failed| door.with(|_| status.count_call(failed));
+        match frame.serve(self.is_pool(), count) {
             Ok(Served::Here) => {
                 if matches!(self.dispatch, Dispatch::Pool(_))
                     && self.may_be_late.load(Ordering::Relaxed)
@@ -289,7 +254,7 @@ impl Dispatcher {
     #[cold]
     fn wake_look_out(&self) {
         if self.parked.lock().threads > 0 {
-            self.memory.bell.ring();
+            self.bells.ring();
         }
     }
 
@@ -301,17 +266,20 @@ impl Dispatcher {
         }
         let link = door.with(|scheduler| scheduler.link(key));
         if let Some(link) = link {
-            self.broke(&link, why);
+            self.broke(door, &link, why);
         }
     }
 
     /// Says what a peer did, which is logged: who listens may call this very plugin.
     #[cold]
-    fn broke(&self, link: &Link, violation: Violation) {
+    fn broke(&self, door: &Door<'_>, link: &Arc<Link>, violation: Violation) {
+        let member = door.with(|scheduler| scheduler.member(link));
         self.turn_lock.release();
         let name = link.peer().name();
         let text = format!("plugin {name}: {violation}; the link is closed");
-        (self.report)(link, &Error::new(Code::Protocol, text));
+        if let Some(member) = member {
+            member.report(link, &Error::new(Code::Protocol, text));
+        }
     }
 
     /// Keeps a frame for the next call. One of a plugin that closes is dropped, handlers and all,
@@ -321,7 +289,7 @@ impl Dispatcher {
         let (old, notes) = door.with(|scheduler| {
             let notes = scheduler.take_notes();
             let is_current = frame.version == scheduler.version() || frame.version == 0;
-            if self.provided.is_closing() || !is_current {
+            if self.changes.is_closing() || !is_current {
                 return (Some(frame), notes);
             }
             scheduler.keep(frame);
@@ -344,7 +312,7 @@ impl Dispatcher {
             None => false,
             Some(Ok(())) => self.handle(door, frame),
             Some(Err((link, violation))) => {
-                self.broke(&link, violation);
+                self.broke(door, &link, violation);
                 true
             }
         }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use callgate_layout::buffer::Buffer;
 use callgate_layout::envelope::{Call, CallKind, Place, Violation};
+use callgate_layout::pages::Status;
 use callgate_layout::{Code, clock};
 
 use super::answers::Answers;
 use super::counter::Counter;
 use super::exchange::{Exchange, IncomingCall};
-use super::grants::{Callable, Gate, PeerGrants, not_granted};
-use super::provided::ProvidedGates;
+use super::grants::{Callable, Gate, not_granted};
+use super::incoming::Incoming;
+use super::member::Member;
 use crate::base::buffers::no_memory;
 use crate::base::chain::{self, too_deep};
 use crate::base::debug;
@@ -21,6 +23,7 @@ use crate::handler::payload::Payload;
 use crate::handler::responder::{Deferred, Responder};
 use crate::handler::{ErasedHandler, HandlerKind, ReplyBuffer};
 use crate::link::Link;
+use crate::link::own_memory::OwnMemory;
 
 /// What serving one call at a time needs: one for each call that is under way on a stack.
 ///
@@ -38,26 +41,52 @@ pub(crate) struct Table {
     key: u64,
     link: Arc<Link>,
     answers: Arc<Answers>,
+    /// That of the plugin whose link it is: there its calls are counted.
+    memory: Arc<OwnMemory>,
+    /// The plugin's version when this was copied.
+    version: u64,
     gates: Vec<Callable>,
 }
 
 impl Frame {
-    /// Takes new copies, in the order in which the scheduler has its links. The old ones are given
-    /// back: what handlers have captured is to be dropped where nothing is borrowed.
-    pub(crate) fn refresh<'s>(
-        &mut self,
-        peers: impl Iterator<Item = (u64, &'s PeerGrants, &'s Arc<Answers>)>,
-        provided: &ProvidedGates,
-        version: u64,
-    ) -> Vec<Table> {
+    /// Takes new copies of what has changed, in the order in which the scheduler has its links. The old
+    /// ones are given back: what handlers have captured is to be dropped where nothing is borrowed.
+    pub(crate) fn refresh(&mut self, sides: &[Incoming], version: u64) -> Vec<Table> {
         self.version = version;
-        let table = |(key, peer, answers): (u64, &PeerGrants, &Arc<Answers>)| Table {
-            key,
-            link: peer.link().clone(),
-            answers: answers.clone(),
-            gates: provided.callable(peer),
-        };
-        std::mem::replace(&mut self.tables, peers.map(table).collect())
+        let (mut gone, mut tables) = (Vec::new(), Vec::with_capacity(sides.len()));
+        // Both are in the order of their keys.
+        let mut old = std::mem::take(&mut self.tables).into_iter().peekable();
+        for side in sides {
+            while let Some(table) = old.next_if(|table| table.key < side.key()) {
+                gone.push(table);
+            }
+            let known = old.next_if(|table| table.key == side.key());
+            let now = side.member().provided.version();
+            match known {
+                Some(table) if table.version == now => tables.push(table),
+                known => {
+                    gone.extend(known);
+                    tables.push(Table::new(side, now));
+                }
+            }
+        }
+        gone.extend(old);
+        self.tables = tables;
+        gone
+    }
+
+    /// Answers the call in `exchange.call` where its link is only in these copies, which are out of date:
+    /// its plugin is served no more.
+    #[cold]
+    pub(crate) fn refuse_gone(&self, old: &[Table]) {
+        let call = &self.exchange.call;
+        let is_it = |table: &&Table| table.key == call.key;
+        if self.tables.iter().any(|table| is_it(&table)) {
+            return;
+        }
+        if let Some(table) = old.iter().find(is_it) {
+            table.answers.refuse(call, &closed());
+        }
     }
 
     /// Runs the handler of the call in `exchange.call` and answers it; `count` is told before whether
@@ -65,8 +94,8 @@ impl Frame {
     #[inline(always)]
     pub(crate) fn serve(
         &mut self,
-        counter: Counter<'_>,
-        count: impl FnOnce(bool),
+        together: bool,
+        count: impl FnOnce(&Status, bool),
     ) -> Result<Served, Violation> {
         let Frame {
             tables, exchange, ..
@@ -76,13 +105,14 @@ impl Frame {
         let Some(table) = table.or_else(|| tables.iter().find(is_it)) else {
             return Ok(Served::Nowhere);
         };
-        match table.run(exchange, counter)? {
+        let status = &table.memory.status;
+        match table.run(exchange, Counter { status, together })? {
             Outcome::Answer(outcome) => {
-                count(outcome.is_err());
+                count(status, outcome.is_err());
                 table.answers.answer(outcome, exchange);
             }
             Outcome::Later(failed) => {
-                count(failed);
+                count(status, failed);
                 exchange.tidy(Some(&table.link));
             }
         }
@@ -104,6 +134,13 @@ fn refused(error: Error) -> Result<Outcome, Violation> {
     Ok(Outcome::Answer(Err(error)))
 }
 
+/// The error for a call that was not run because its plugin has closed.
+#[cold]
+pub(crate) fn closed() -> Error {
+    let text = "the plugin has closed; the call was not run";
+    Error::new(Code::ProviderGone, text)
+}
+
 /// What became of a call that was to be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Served {
@@ -114,6 +151,20 @@ pub(crate) enum Served {
 }
 
 impl Table {
+    fn new(side: &Incoming, version: u64) -> Table {
+        let Member {
+            provided, memory, ..
+        } = &**side.member();
+        Table {
+            key: side.key(),
+            link: side.link().clone(),
+            answers: side.answers().clone(),
+            memory: memory.clone(),
+            version,
+            gates: provided.callable(side.peer()),
+        }
+    }
+
     #[inline(always)]
     fn run(&self, exchange: &mut Exchange, counter: Counter<'_>) -> Result<Outcome, Violation> {
         let Exchange {

@@ -10,12 +10,14 @@ use callgate_layout::ring::RingReader;
 use super::answers::Answers;
 use super::exchange::IncomingCall;
 use super::grants::PeerGrants;
+use super::member::Member;
 use crate::link::Link;
 
 /// The incoming side of a link: what the provider knows of the peer's calls, in memory that the peer
 /// cannot change.
 pub(crate) struct Incoming {
     key: u64,
+    member: Arc<Member>,
     peer: Arc<PeerGrants>,
     answers: Arc<Answers>,
     reader: RingReader,
@@ -28,7 +30,7 @@ pub(crate) struct Incoming {
 impl Incoming {
     pub(crate) fn new(
         key: u64,
-        peer: Arc<PeerGrants>,
+        (member, peer): (&Arc<Member>, Arc<PeerGrants>),
         together: bool,
         may_be_late: &Arc<AtomicBool>,
     ) -> Incoming {
@@ -36,6 +38,7 @@ impl Incoming {
         let reader = RingReader::new(link.geometry());
         Incoming {
             key,
+            member: member.clone(),
             chains: link.chains(link.end().other()),
             answers: Arc::new(Answers::new(link, together, may_be_late.clone())),
             peer,
@@ -46,6 +49,11 @@ impl Incoming {
 
     pub(crate) fn key(&self) -> u64 {
         self.key
+    }
+
+    /// The plugin whose link it is.
+    pub(crate) fn member(&self) -> &Arc<Member> {
+        &self.member
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {

@@ -1,15 +1,17 @@
 //! The providing side of a plugin: its gates, the calls that come in, and whose handlers may run.
 
 mod answers;
+pub(crate) mod changes;
 mod counter;
 pub(crate) mod dispatch;
 pub(crate) mod dispatcher;
 mod exchange;
-mod frame;
+pub(crate) mod frame;
 pub(crate) mod grants;
 mod guard;
 mod incoming;
 pub(crate) mod lending;
+pub(crate) mod member;
 pub(crate) mod provided;
 mod scheduler;
 pub(crate) mod turn;

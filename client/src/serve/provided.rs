@@ -14,6 +14,7 @@ use callgate_layout::envelope::CallKind;
 use callgate_layout::stats::RECORDS;
 use parking_lot::Mutex;
 
+use super::changes::Changes;
 use super::grants::{Callable, Gate, Grant, Half, PeerGrants};
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
@@ -29,10 +30,12 @@ pub(crate) struct ProvidedGates {
     closing: AtomicBool,
     next_registration: AtomicU64,
     memory: Arc<OwnMemory>,
+    /// Those of all plugins that the dispatcher serves.
+    changes: Arc<Changes>,
 }
 
 impl ProvidedGates {
-    pub(crate) fn new(memory: Arc<OwnMemory>) -> ProvidedGates {
+    pub(crate) fn new(memory: Arc<OwnMemory>, changes: Arc<Changes>) -> ProvidedGates {
         ProvidedGates {
             gates: Mutex::default(),
             peers: Mutex::default(),
@@ -40,6 +43,7 @@ impl ProvidedGates {
             closing: AtomicBool::new(false),
             next_registration: AtomicU64::new(0),
             memory,
+            changes,
         }
     }
 
@@ -161,11 +165,12 @@ impl ProvidedGates {
         })
     }
 
-    /// Makes the dispatcher take new copies.
+    /// Makes the dispatcher take new copies, and direct callers look again.
     pub(crate) fn changed(&self) {
         // GATES-CHANGED: release here, acquire in `version`, so that who sees the new number
         // finds the change under the lock.
         self.version.fetch_add(1, Ordering::Release);
+        self.changes.changed();
         self.memory.bell.ring();
     }
 

@@ -9,16 +9,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
 
-use super::answers::Answers;
 use super::dispatch::Dispatch;
 use super::exchange::IncomingCall;
-use super::frame::Frame;
-use super::grants::PeerGrants;
+use super::frame::{Frame, closed};
 use super::incoming::Incoming;
-use super::provided::ProvidedGates;
+use super::member::Member;
 use crate::base::error::{Error, Result};
 use crate::link::Link;
 
@@ -66,6 +63,10 @@ pub(crate) struct Scheduler {
     next_key: u64,
     /// Frames of nested calls that are not in use.
     spare: Vec<Frame>,
+    /// Plugins that are served no more and whose handlers may be under way on a stack.
+    left: Vec<Arc<Member>>,
+    /// What is to be said of their links.
+    notes: Notes,
 }
 
 impl Scheduler {
@@ -81,6 +82,8 @@ impl Scheduler {
             may_be_late,
             next_key: 0,
             spare: Vec::new(),
+            left: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -90,10 +93,15 @@ impl Scheduler {
         self.version
     }
 
-    /// The links' incoming sides, with what each peer may call.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = (u64, &PeerGrants, &Arc<Answers>)> {
-        let sides = self.sides.iter();
-        sides.map(|side| (side.key(), &**side.peer(), side.answers()))
+    /// The links' incoming sides.
+    pub(crate) fn sides(&self) -> &[Incoming] {
+        &self.sides
+    }
+
+    /// The plugin whose link that is, if it is still there.
+    pub(crate) fn member(&self, link: &Arc<Link>) -> Option<Arc<Member>> {
+        let is_it = |side: &&Incoming| Arc::ptr_eq(side.link(), link);
+        Some(self.sides.iter().find(is_it)?.member().clone())
     }
 
     /// The link that a call came through, if it is still there.
@@ -102,31 +110,79 @@ impl Scheduler {
         Some(side.link().clone())
     }
 
-    /// Takes note of links that came and went, if anything changed.
-    pub(crate) fn refresh(&mut self, provided: &ProvidedGates, version: u64) {
+    /// Takes note of plugins and links that came and went, if anything changed. What is left to do for
+    /// those `leaving` is answered without running it.
+    pub(crate) fn refresh(
+        &mut self,
+        (members, leaving): (&[Arc<Member>], Vec<Arc<Member>>),
+        version: u64,
+    ) {
+        for member in leaving {
+            self.part_with(&member);
+            self.left.push(member);
+        }
         if self.version == version {
             return;
         }
         self.version = version;
-        let peers = provided.peers();
-        self.sides
-            .retain(|side| peers.iter().any(|peer| Arc::ptr_eq(peer, side.peer())));
-        for peer in peers {
-            let is_known = |side: &Incoming| Arc::ptr_eq(&peer, side.peer());
-            if !self.sides.iter().any(is_known) {
-                self.sides.push(Incoming::new(
-                    self.next_key,
-                    peer,
-                    self.together,
-                    &self.may_be_late,
-                ));
-                self.next_key += 1;
+        for member in members {
+            if member.has_changed() {
+                self.refresh_links(member);
             }
         }
         self.fairness.renumber(self.sides.len());
         let sides = &self.sides;
         self.queue
             .retain(|call| sides.iter().any(|side| side.key() == call.key));
+    }
+
+    /// Takes note of a plugin's links that came and went.
+    fn refresh_links(&mut self, member: &Arc<Member>) {
+        let peers = member.provided.peers();
+        self.sides.retain(|side| {
+            !Arc::ptr_eq(side.member(), member)
+                || peers.iter().any(|peer| Arc::ptr_eq(peer, side.peer()))
+        });
+        for peer in peers {
+            let is_known = |side: &Incoming| Arc::ptr_eq(&peer, side.peer());
+            if !self.sides.iter().any(is_known) {
+                let key = self.next_key;
+                self.next_key += 1;
+                let side = Incoming::new(key, (member, peer), self.together, &self.may_be_late);
+                self.sides.push(side);
+            }
+        }
+    }
+
+    /// Answers everything that is left for a plugin without running it, and forgets its links.
+    fn part_with(&mut self, member: &Arc<Member>) {
+        // Links may have come since the last look.
+        self.refresh_links(member);
+        let is_its = |side: &Incoming| Arc::ptr_eq(side.member(), member);
+        let error = closed();
+        for call in std::mem::take(&mut self.queue) {
+            match self.side(&call).is_some_and(|side| is_its(side)) {
+                true => self.refuse(&call, &error),
+                false => self.queue.push_back(call),
+            }
+        }
+        let mut call = IncomingCall::none();
+        for mut side in self.sides.extract_if(.., |side| is_its(side)) {
+            for _ in 0..side.link().geometry().entries() {
+                let Some(Ok(())) = side.take(&mut call, 0) else {
+                    break;
+                };
+                side.answers().refuse(&call, &error);
+            }
+            side.answers().refuse_all();
+            self.notes.extend(side.answers().take_notes());
+        }
+        self.fairness.renumber(self.sides.len());
+    }
+
+    /// The plugins that were parted with, for who knows that no handler of theirs is under way.
+    pub(crate) fn take_left(&mut self) -> Vec<Arc<Member>> {
+        std::mem::take(&mut self.left)
     }
 
     /// Whether anything lies in a ring.
@@ -249,29 +305,15 @@ impl Scheduler {
 
     /// What is to be said of links whose results found no space.
     pub(crate) fn take_notes(&mut self) -> Notes {
+        let mut notes = self.take_parting_notes();
         let sides = self.sides.iter();
-        sides
-            .filter_map(|side| side.answers().take_notes())
-            .collect()
+        notes.extend(sides.filter_map(|side| side.answers().take_notes()));
+        notes
     }
 
-    /// Answers everything that is left without running it.
-    pub(crate) fn refuse_all(&mut self) {
-        let text = "the plugin has closed; the call was not run";
-        let error = Error::new(Code::ProviderGone, text);
-        for call in std::mem::take(&mut self.queue) {
-            self.refuse(&call, &error);
-        }
-        let mut call = IncomingCall::none();
-        for side in &mut self.sides {
-            for _ in 0..side.link().geometry().entries() {
-                let Some(Ok(())) = side.take(&mut call, 0) else {
-                    break;
-                };
-                side.answers().refuse(&call, &error);
-            }
-            side.answers().refuse_all();
-        }
+    /// The same of links whose plugin is served no more.
+    pub(crate) fn take_parting_notes(&mut self) -> Notes {
+        std::mem::take(&mut self.notes)
     }
 
     /// A frame for a nested call.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use callgate_layout::control::{
-    MAX_RECORD, PluginLimits, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
+    DoorbellName, MAX_RECORD, PluginLimits, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
 };
-use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
+use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN, Status};
 use callgate_layout::sys::fdpass::{self, Received};
 use callgate_layout::sys::limits::Shortage;
 use callgate_layout::sys::standard;
@@ -21,7 +21,7 @@ use super::broker::{BrokerName, connect_to};
 use super::connection::{failure, send, wait_for};
 use super::mapping::{map_writable, system};
 use crate::base::error::{Error, Result};
-use crate::link::own_memory::OwnMemory;
+use crate::link::own_memory::{OwnDoorbell, OwnMemory};
 use inherited::Found;
 
 /// How a plugin reaches its broker.
@@ -95,8 +95,15 @@ pub(crate) struct Welcome {
     pub(crate) memory: OwnMemory,
 }
 
-/// Says hello and takes the answer.
-pub(crate) fn greet(reached: &Reached, hello: &ToBroker, until: Instant) -> Result<Welcome> {
+/// A doorbell that plugins of this process share, and how it is named.
+pub(crate) type SharedDoorbell = (DoorbellName, OwnDoorbell);
+
+/// Says hello and takes the answer. `shared` are the doorbells that the hello names.
+pub(crate) fn greet(
+    reached: &Reached,
+    (hello, shared): (&ToBroker, Vec<SharedDoorbell>),
+    until: Instant,
+) -> Result<Welcome> {
     let Reached { socket, broker, .. } = reached;
     send(socket, broker, hello)?;
     let (mut record, mut received) = receive_one(socket, broker, until)?;
@@ -124,7 +131,8 @@ pub(crate) fn greet(reached: &Reached, hello: &ToBroker, until: Instant) -> Resu
         other => return Err(unexpected(&other)),
     };
     send(socket, broker, &SessionToBroker::Took.into())?;
-    let memory = map_pages(received)?;
+    let shared = shared.into_iter().find(|(name, _)| name.bus == bus);
+    let memory = map_pages(received, shared.map(|(_, doorbell)| doorbell))?;
     send(socket, broker, &SessionToBroker::StatusMapped.into())?;
     Ok(Welcome {
         bus,
@@ -162,17 +170,24 @@ fn receive_one(
     }
 }
 
-/// Maps doorbell and status page, the two descriptors of a welcome.
-fn map_pages(received: Received) -> Result<OwnMemory> {
-    let [bell, status]: [OwnedFd; 2] = received.descriptors.try_into().map_err(|_| {
-        Error::new(
-            Code::Protocol,
-            "the broker's welcome lacks its two descriptors",
-        )
-    })?;
-    let bell = map_writable(bell, DOORBELL_LEN)?;
+/// Maps doorbell and status page, the descriptors of a welcome; only the latter where the doorbell is
+/// shared.
+fn map_pages(received: Received, shared: Option<OwnDoorbell>) -> Result<OwnMemory> {
+    let mut descriptors = received.descriptors;
+    let status = descriptors.pop();
+    let (doorbell, status) = match (status, descriptors.pop(), shared) {
+        (Some(status), Some(doorbell), _) => {
+            let page = map_writable(doorbell, DOORBELL_LEN)?;
+            (OwnDoorbell::new(page), status)
+        }
+        (Some(status), None, Some(shared)) => (shared, status),
+        _ => {
+            let text = "the broker's welcome lacks its two descriptors";
+            return Err(Error::new(Code::Protocol, text));
+        }
+    };
     let status = map_writable(status, STATUS_LEN)?;
-    Ok(OwnMemory::new(Doorbell::new(bell), Status::new(status)))
+    Ok(OwnMemory::new(doorbell, Status::new(status)))
 }
 
 fn unexpected(record: &ToPlugin) -> Error {

@@ -23,6 +23,7 @@ use crate::call::sent::SentCalls;
 use crate::link::Link;
 use crate::link::own_memory::{ExtentSource, OwnMemory};
 use crate::link::peer::Caller;
+use crate::serve::changes::Changes;
 use crate::serve::provided::ProvidedGates;
 
 /// What all handles of a plugin share.
@@ -58,6 +59,8 @@ pub(crate) struct PluginParts {
     pub(crate) keep_idle: Duration,
     pub(crate) memory: OwnMemory,
     pub(crate) connection: Connection,
+    /// What its dispatcher takes note of.
+    pub(crate) changes: Arc<Changes>,
 }
 
 impl PluginState {
@@ -69,8 +72,8 @@ impl PluginState {
             policy: parts.policy,
             trust: parts.trust,
             keep_idle: parts.keep_idle,
-            provided: Arc::new(ProvidedGates::new(memory.clone())),
             sent: SentCalls::new(memory.clone()),
+            provided: Arc::new(ProvidedGates::new(memory.clone(), parts.changes)),
             memory,
             connection: parts.connection,
             numbers: Numbers::new(),

@@ -29,6 +29,28 @@ pub struct Identity {
     pub clock: Clock,
 }
 
+/// Which doorbell page is meant, of those that a broker has made.
+///
+/// Plugins of one process can have one doorbell page in common, so that one word wakes the thread that
+/// serves all of them. The first says `Hello` and is given a page; the others name it in
+/// `HelloInGroup`, before they know which bus they reach. The broker keeps the file for as long as any session has it, and hands it
+/// to the linked peers of each.
+///
+/// | who | does | what happens |
+/// |---|---|---|
+/// | plugin | names a doorbell of another process, of another bus, or one that nobody has (any more) | it is given a page of its own: a name opens nothing |
+/// | plugin | names a doorbell of its own process that is not its group's | its peers ring that one: its process has that page mapped already, and only its own calls are late |
+/// | plugin | names very many | the first of this bus is looked for, and a record is no longer than others |
+/// | peer | rings, or swallows wake-ups, of one plugin of a group | those of the whole group: what it can do to each plugin that it is linked with, and plugins of one user are one trust domain |
+/// | first plugin | ends | the file stays, under the same name, as long as a plugin of its process has it |
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorbellName {
+    /// The bus's own number, because two brokers may number their plugins alike.
+    pub bus: u64,
+    /// The plugin that it was made for, which may have ended.
+    pub plugin: u64,
+}
+
 /// The monotonic clock of a process as it says hello. Deadlines are times of this clock, so two
 /// processes whose clocks differ cannot call each other.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]

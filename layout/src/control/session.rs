@@ -3,7 +3,8 @@
 //! ```text
 //! plugin               broker
 //!   | (Invitation) <---- |   only on a connection that a broker leaves to a program it starts
-//!   | Hello, Inspect --> |
+//!   | Hello, Inspect,    |
+//!   | HelloInGroup ----> |
 //!   | <--------- Welcome |   doorbell and status page
 //!   | StatusMapped ----> |   only now may the plugin ask for anything
 //!   | ...                |
@@ -27,7 +28,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::facts::{Failure, Identity, PluginLimits};
+use super::facts::{DoorbellName, Failure, Identity, PluginLimits};
 
 /// About a session, from a plugin to the broker.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,15 @@ pub enum SessionToBroker {
     /// The first record of a session that only asks for listings: it may neither provide nor open
     /// gates, and is let in where no other plugin is for want of descriptors.
     Inspect(Identity),
+    /// As `Hello`, from a plugin of a group: it wants to share a doorbell that others of its process
+    /// have. Answered by a `Welcome` without a doorbell where it does, and by one with a doorbell of
+    /// its own where nobody of its process has it.
+    HelloInGroup {
+        /// Who it is.
+        identity: Identity,
+        /// The doorbells of its group, of each bus at most one: it does not know the bus's number yet.
+        doorbells: Vec<DoorbellName>,
+    },
     /// A datagram with descriptors was received, also where not all of them could be.
     Took,
     /// The status page is mapped for writing.
@@ -57,8 +67,8 @@ pub enum SessionToPlugin {
         /// The name that the plugin has to say.
         name: String,
     },
-    /// Answers `Hello` and `Inspect`. Descriptors: the plugin's doorbell and its status page, both
-    /// to be mapped for writing.
+    /// Answers each kind of hello. Descriptors: the plugin's doorbell, unless it shares the one that it
+    /// named of this bus, and its status page, both to be mapped for writing.
     Welcome {
         /// The bus's number, drawn at random by each broker: plugins of one process that are on
         /// the same bus know each other by it.

@@ -139,6 +139,23 @@ fn what_is_no_record_is_refused() {
 }
 
 #[test]
+fn a_hello_names_the_doorbells_of_its_group() {
+    let hello = ToBroker::from(SessionToBroker::HelloInGroup {
+        identity: Identity {
+            name: "A".into(),
+            display_name: "A".into(),
+            version: "1".into(),
+            clock: Clock::default(),
+        },
+        doorbells: vec![DoorbellName {
+            bus: u64::MAX,
+            plugin: 7,
+        }],
+    });
+    assert_eq!(ToBroker::decode(&hello.encode().unwrap()), Ok(hello));
+}
+
+#[test]
 fn another_version_says_which() {
     let mut bytes = provide().encode().unwrap();
     bytes[8] = 9;

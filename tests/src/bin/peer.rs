@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use callgate_client::{Code, Context, HandlerError, Plugin, Result, View, WaitPolicy};
+use callgate_client::{Code, Context, Group, HandlerError, Plugin, Result, View, WaitPolicy};
 use callgate_tests::shorthand::connect_early;
-use callgate_tests::{PATIENCE, filter, hosts, lending, proc, spans, storm, suite};
+use callgate_tests::{PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,12 +47,21 @@ fn main() {
     if role == "hasty" {
         return hasty(name);
     }
-    if hosts::play(role, name, more) || storm::play(role, name, more) {
+    if hosts::play(role, name, more)
+        || storm::play(role, name, more)
+        || groups::play(role, name, more)
+    {
         return;
     }
     let mut builder = Plugin::builder(name).version("1.2.3");
+    let mut _neighbour = None;
     if let ("suite" | "traced-suite", [mode]) = (role.as_str(), more) {
         builder = builder.dispatch(suite::dispatch(mode));
+        if mode == "group" {
+            let group = Group::new().expect("a group");
+            builder = builder.group(&group);
+            _neighbour = Some(suite::neighbour(&group, name).expect("providing"));
+        }
     }
     if role == "lender" {
         builder = builder.keep_idle(Duration::from_millis(20));

@@ -1,5 +1,5 @@
 //! What a call does, the same in every mode: each behaviour with the provider in a process of its
-//! own, on a thread, a pool and a pump, and in the caller's process, called directly.
+//! own, on a thread, a pool, a pump and a group's thread, and in the caller's process, called directly.
 //!
 //! A case's name is the sentence that it shows to be true. Where a mode has something else to show,
 //! the case says so.
@@ -32,6 +32,7 @@ macro_rules! in_every_mode {
         in_every_mode!(@ thread Thread: $($module::$behaviour,)*);
         in_every_mode!(@ pool Pool: $($module::$behaviour,)*);
         in_every_mode!(@ pump Pump: $($module::$behaviour,)*);
+        in_every_mode!(@ group Group: $($module::$behaviour,)*);
         in_every_mode!(@ direct Direct: $($module::$behaviour,)*);
     };
     (@ $name:ident $mode:ident: $($module:ident :: $behaviour:ident,)*) => {

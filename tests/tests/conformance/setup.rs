@@ -20,6 +20,8 @@ pub(crate) enum Mode {
     Thread,
     Pool,
     Pump,
+    /// On one thread with those of another plugin, its group.
+    Group,
     /// On the caller's thread, in its process.
     Direct,
 }
@@ -30,6 +32,7 @@ impl Mode {
             Mode::Thread | Mode::Direct => "thread",
             Mode::Pool => "pool",
             Mode::Pump => "pump",
+            Mode::Group => "group",
         }
     }
 

@@ -3,8 +3,9 @@
 //!
 //! From one file to the next a call goes in one of three ways. The file calls a function of the next
 //! one; or it returns, and a file from which it was called calls the next one; or the call changes
-//! the process: then the next file calls a function of a file of shared memory that the call has
-//! passed on this side. A call changes the process twice.
+//! the process: then the next file, or one that the call passes after it on that side, calls a function of
+//! a file of shared memory that the call has passed on this side. A call changes the process twice: it
+//! ends in shared memory, where the first file, which waits meanwhile, finds the answer.
 //!
 //! A function counts as called where its name is, and the caller names the function's module or no
 //! other file has a function of that name. Which of several functions of one name a method call
@@ -100,13 +101,17 @@ impl<'a> Walk<'a> {
 
     fn faults(mut self, journey: &'a [String]) -> Vec<String> {
         let mut faults = Vec::new();
-        for file in journey {
-            if !self.step(file) {
+        for (at, file) in journey.iter().enumerate() {
+            if !self.step(&journey[at..]) {
                 let last = self.side.last().unwrap_or(&"");
                 faults.push(format!("no call goes from {last} to {file}"));
             }
             self.stack.push(file);
             self.side.push(file);
+        }
+        if let [first, .., last] = journey {
+            // The way back.
+            self.crossings += usize::from(last.starts_with(SHARED) && self.calls(first, last));
         }
         if self.crossings != CROSSINGS {
             let crossings = self.crossings;
@@ -115,8 +120,11 @@ impl<'a> Walk<'a> {
         faults
     }
 
-    /// Goes to the next file; `false` if there is no way.
-    fn step(&mut self, file: &str) -> bool {
+    /// Goes to the first of the files that are left; `false` if there is no way.
+    fn step(&mut self, left: &[String]) -> bool {
+        let Some(file) = left.first() else {
+            return true;
+        };
         if self.stack.is_empty() {
             return true;
         }
@@ -125,7 +133,8 @@ impl<'a> Walk<'a> {
             return true;
         }
         let mut shared = self.side.iter().filter(|passed| passed.starts_with(SHARED));
-        let crosses = !file.starts_with(SHARED) && shared.any(|passed| self.calls(file, passed));
+        let there = || left.iter().take_while(|file| !file.starts_with(SHARED));
+        let crosses = shared.any(|passed| there().any(|file| self.calls(file, passed)));
         self.stack.clear();
         self.side.drain(..self.side.len().saturating_sub(1));
         self.crossings += usize::from(crosses);

@@ -2,14 +2,18 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::control::{self, Clock, Identity, MAX_TEXT, SessionToBroker};
+use callgate_layout::control::{
+    self, Clock, DoorbellName, Identity, MAX_TEXT, SessionToBroker, ToBroker,
+};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
 use super::Plugin;
+use crate::api::group::{Doorbells, Group, GroupCore};
 use crate::base::backoff::WaitPolicy;
 use crate::base::deadline::answer_due;
 use crate::base::debug;
@@ -41,6 +45,7 @@ pub struct PluginBuilder {
     reach: Reach,
     policy: WaitPolicy,
     dispatch: Dispatch,
+    group: Option<Group>,
     direct: bool,
     trust: Option<TrustPeers>,
     timeout: Duration,
@@ -70,6 +75,7 @@ impl PluginBuilder {
             },
             policy: WaitPolicy::default(),
             dispatch: Dispatch::default(),
+            group: None,
             direct: true,
             trust: None,
             timeout: REQUEST_TIMEOUT,
@@ -141,6 +147,14 @@ impl PluginBuilder {
         self
     }
 
+    /// Shares the threads of a group with its other plugins: their handlers run on one thread, one at a
+    /// time. Only with [`Dispatch::Thread`]; with a pool or a pump connecting is `INVALID_ARGUMENT`, and so
+    /// it is for an [inspector](PluginBuilder::inspector), which serves nothing.
+    pub fn group(mut self, group: &Group) -> PluginBuilder {
+        self.group = Some(group.clone());
+        self
+    }
+
     /// Whether plugins of this very process call this one directly: on their own threads, while no
     /// other handler runs (a pool's run at the same time), and without an archive where the types
     /// are the same. So it is unless said otherwise; without it, handlers run where
@@ -194,19 +208,28 @@ impl PluginBuilder {
     pub fn connect(self) -> Result<Plugin> {
         self.check()?;
         let until = answer_due(self.timeout);
+        let group = self.group.as_ref().map(Group::core);
+        // Until the plugin is one of the group.
+        let mut connecting = group.map(|group| group.connecting(until)).transpose()?;
         let reached = self.reach.connect(until)?;
         let mut identity = self.identity;
         identity.clock = clock::facts();
-        let hello = match self.inspects {
-            true => SessionToBroker::Inspect(identity.clone()),
-            false => SessionToBroker::Hello(identity.clone()),
-        };
+        let shared = connecting.as_deref().map_or(Vec::new(), Doorbells::all);
+        let doorbells = shared.iter().map(|(name, _)| *name).collect();
+        let hello = hello(&identity, self.inspects, doorbells);
         let Welcome {
             bus,
             plugin,
             limits,
             memory,
-        } = handshake::greet(&reached, &hello.into(), until)?;
+        } = handshake::greet(&reached, (&hello, shared), until)?;
+        if let Some(doorbells) = &mut connecting {
+            doorbells.add(DoorbellName { bus, plugin }, &memory)?;
+        }
+        let group = match group {
+            Some(group) => group.clone(),
+            None => Arc::new(GroupCore::start((self.dispatch, self.policy), true)?),
+        };
         let me = Caller {
             name: identity.name,
             display_name: identity.display_name,
@@ -223,8 +246,9 @@ impl PluginBuilder {
             keep_idle: self.keep_idle,
             memory,
             connection: Connection::new(reached.socket, reached.broker),
+            changes: group.dispatcher.changes().clone(),
         };
-        Plugin::start(parts, reached.host, (self.dispatch, self.direct))
+        Plugin::start(parts, reached.host, (group, self.direct))
     }
 
     fn check(&self) -> Result<()> {
@@ -244,6 +268,10 @@ impl PluginBuilder {
                 )));
             }
         }
+        if self.group.is_some() && (self.inspects || self.dispatch != Dispatch::Thread) {
+            let text = "a group has one thread for its plugins' handlers: without a pool, a pump or an inspector";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
         if self.probe
             && let Err(unusable) = futex::check_waitv()
         {
@@ -252,4 +280,18 @@ impl PluginBuilder {
         }
         Ok(())
     }
+}
+
+/// The first record of a session.
+fn hello(identity: &Identity, inspects: bool, doorbells: Vec<DoorbellName>) -> ToBroker {
+    let identity = identity.clone();
+    let hello = match inspects {
+        true => SessionToBroker::Inspect(identity),
+        false if doorbells.is_empty() => SessionToBroker::Hello(identity),
+        false => SessionToBroker::HelloInGroup {
+            identity,
+            doorbells,
+        },
+    };
+    hello.into()
 }

@@ -9,13 +9,10 @@ use callgate_layout::{Code, Signature};
 
 use super::{Plugin, check_gate, shape};
 use crate::api::provider::Provider;
-use crate::base::backoff::Backoff;
 use crate::base::error::{Error, Result};
-use crate::base::thread::spawn;
 use crate::handler::ErasedHandler;
 use crate::link::Link;
-use crate::serve::dispatch::Dispatch;
-use crate::serve::dispatcher::Dispatcher;
+use crate::serve::member::Member;
 use crate::session::plugin_state::PluginState;
 
 impl Plugin {
@@ -29,7 +26,7 @@ impl Plugin {
     ) -> Result<Provider> {
         check_gate(gate)?;
         self.state.check_here()?;
-        self.start_dispatchers()?;
+        self.group.start_serving()?;
         let name: Arc<str> = gate.into();
         // The handler is in place before the broker lets anybody call it.
         let shape = shape(signature);
@@ -74,37 +71,12 @@ impl Plugin {
         }
     }
 
-    /// Starts the threads that serve, if there are to be any.
-    fn start_dispatchers(&self) -> Result<()> {
-        let mut threads = self.threads.lock();
-        if !threads.is_empty() {
-            return Ok(());
-        }
-        for _ in 0..self.dispatcher.threads() {
-            let dispatcher = self.dispatcher.clone();
-            dispatcher.enlist();
-            match spawn("callgate-calls", move || dispatcher.run()) {
-                Ok(thread) => threads.push(thread),
-                // A pool with fewer threads than asked for still serves.
-                Err(error) => {
-                    self.dispatcher.dismiss();
-                    return if threads.is_empty() {
-                        Err(error)
-                    } else {
-                        Ok(())
-                    };
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Serves, on this thread, the calls that are there: waits for the first until the deadline
     /// at most, and returns when there are none left or, after a call, the deadline has passed. With
     /// one that has passed already, it never waits and serves one call at most. Returns how many
     /// calls it served.
     ///
-    /// For plugins that were built with [`Dispatch::Pump`], whose handlers run nowhere else:
+    /// For plugins that were built with [`Dispatch::Pump`](crate::Dispatch::Pump), whose handlers run nowhere else:
     ///
     /// ```no_run
     /// use callgate_client::{Dispatch, Plugin};
@@ -125,28 +97,22 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a plugin with another [`Dispatch`] and inside a handler, `CLOSED` in
+    /// `INVALID_ARGUMENT` for a plugin with another [`Dispatch`](crate::Dispatch) and inside a handler, `CLOSED` in
     /// a forked child. That the broker has ended is no error: peers still call.
     pub fn pump(&self, deadline: Instant) -> Result<usize> {
         self.state.check_here()?;
-        self.dispatcher.pump(deadline)
+        self.group.dispatcher.pump(deadline)
     }
 }
 
-/// The serving side of a plugin, which closes the links of peers that break the protocol.
-pub(super) fn dispatcher(state: &Arc<PluginState>, dispatch: Dispatch) -> Arc<Dispatcher> {
+/// What the dispatcher has of a plugin. It closes the links of peers that break the protocol.
+pub(super) fn member(state: &Arc<PluginState>) -> Arc<Member> {
     let (provided, memory) = (state.provided.clone(), state.memory.clone());
-    let backoff = Backoff::new(state.policy);
     let state = Arc::downgrade(state);
-    let report = Box::new(move |link: &Link, error: &Error| {
+    let report = move |link: &Link, error: &Error| {
         if let Some(state) = state.upgrade() {
             state.break_link(link.end(), error);
         }
-    });
-    Arc::new(Dispatcher::new(
-        (provided, memory),
-        dispatch,
-        backoff,
-        report,
-    ))
+    };
+    Arc::new(Member::new(provided, memory, Box::new(report)))
 }

@@ -10,8 +10,7 @@ use super::Outbound;
 use super::completion::Completion;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
-use crate::call::bytes::{self, Entry, Written};
-use crate::call::reply::{self, Flight};
+use crate::call::bytes::{self, Entry, Flight, Written};
 use crate::call::space::{Short, no_space, try_ticket};
 use crate::call::target::{Destination, gone, timed_out};
 use crate::call::untyped;
@@ -247,6 +246,6 @@ fn try_send(link: &Arc<Link>, bell: &KeptBell, call: &Outbound) -> Result<Option
 fn receive(link: &Arc<Link>, flight: Flight) -> Result<Bytes> {
     let mut cell = Cell::default();
     link.ring_nobody(flight.ticket);
-    let answer = reply::receive(link, flight, &mut cell)?;
+    let answer = bytes::receive(link, flight, &mut cell)?;
     untyped::into_bytes(link, answer, &cell)
 }

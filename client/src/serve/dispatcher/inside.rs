@@ -1,9 +1,5 @@
 //! For threads that wait inside a chain: they serve its calls, publish late answers, and park.
 
-use std::sync::atomic::{Ordering, fence};
-
-use callgate_layout::sys::futex::{self, Awaited};
-
 use super::{Dispatch, Dispatcher, Door};
 use crate::serve::scheduler::{Notes, Scheduler, Wanted};
 use crate::serve::turn::TurnLock;
@@ -18,7 +14,7 @@ impl Dispatcher {
         door.with(|scheduler| {
             scheduler.has_call()
                 || self.may_run_queued(scheduler, chain)
-                || self.provided.version() != scheduler.version()
+                || self.changes.version() != scheduler.version()
         })
     }
 
@@ -39,16 +35,16 @@ impl Dispatcher {
         let Some(door) = self.try_door() else {
             return false;
         };
-        let version = self.provided.version();
+        let version = self.changes.version();
         let wanted = Wanted::Chain(chain);
         let mut frame = door.with(|scheduler| {
             // New links may bring calls of this chain.
-            scheduler.refresh(&self.provided, version);
+            self.refresh_scheduler(scheduler, version);
             scheduler.frame()
         });
         let next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, wanted));
         if matches!(self.dispatch, Dispatch::Pool(_)) && self.parked.lock().threads > 0 {
-            self.memory.bell.ring();
+            self.bells.ring();
         }
         let found = self.handle_next(&door, &mut frame, next);
         self.settle_late(&door);
@@ -92,51 +88,5 @@ impl Dispatcher {
     /// As [`Dispatcher::settle_late`], for a thread that waits inside a chain.
     pub(crate) fn settle(&self) -> Option<u64> {
         self.settle_late(&self.try_door()?)
-    }
-
-    /// Announces that a thread is about to wait for the bell. Afterwards it looks once more.
-    pub(crate) fn begin_park(&self) {
-        let mut parked = self.parked.lock();
-        parked.threads += 1;
-        if !parked.is_closed {
-            self.memory.status.park();
-        }
-    }
-
-    /// The thread looks by itself again.
-    pub(crate) fn end_park(&self) {
-        let mut parked = self.parked.lock();
-        parked.threads -= 1;
-        if parked.threads == 0 && !parked.is_closed {
-            self.memory.status.awake();
-        }
-    }
-
-    /// Tells peers that no more calls are served; whoever still parks does not take it back.
-    pub(super) fn announce_end(&self) {
-        let mut parked = self.parked.lock();
-        parked.is_closed = true;
-        self.memory.status.close();
-    }
-
-    pub(super) fn end_visit(&self) {
-        let is_last = self.visits.fetch_sub(1, Ordering::Release) == 1;
-        // VISIT-OR-CLOSING, who visited.
-        fence(Ordering::SeqCst);
-        if is_last && self.provided.is_closing() {
-            futex::wake_private(&self.visits);
-        }
-    }
-
-    /// Waits until no visitor runs a handler of this pool, which closes.
-    pub(super) fn await_end_of_visits(&self) {
-        // VISIT-OR-CLOSING, who closes, and said so before.
-        fence(Ordering::SeqCst);
-        loop {
-            match self.visits.load(Ordering::Acquire) {
-                0 => return,
-                visits => futex::wait_any(&[Awaited::private(&self.visits, visits)], u64::MAX),
-            }
-        }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Instant;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
-use super::{Dispatch, Dispatcher, Door, Old, serving_thread};
+use super::copies::Old;
+use super::{Dispatch, Dispatcher, Door, serving_thread};
 use crate::base::chain;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
@@ -77,7 +78,7 @@ impl Dispatcher {
         loop {
             // The end changes the version, and is looked for after that was taken note of.
             self.refresh(&door, &mut frame);
-            if self.provided.is_closing() {
+            if self.changes.is_closing() {
                 break;
             }
             let served = self.serve_round(&door, &mut frame, None);
@@ -104,7 +105,7 @@ impl Dispatcher {
                 Found::Call(next) => {
                     self.handle_next(&door, &mut frame, Some(next));
                 }
-                Found::Old(old) => self.discard(old),
+                Found::Old(old) => self.discard_copies(old),
                 Found::Notes(notes) => self.say(notes),
                 Found::End => return self.discard(frame),
             }
@@ -114,7 +115,7 @@ impl Dispatcher {
 
     /// Waits for something that is to be done without the look-out.
     fn look_out(&self, door: &Door<'_>, frame: &mut Frame) -> Found {
-        while !self.provided.is_closing() {
+        while !self.changes.is_closing() {
             if let Some(old) = self.take_copies(door, frame) {
                 return Found::Old(old);
             }
@@ -148,7 +149,7 @@ impl Dispatcher {
         while served < ROUND && self.serve_one(door, frame, Wanted::Any) {
             served += 1;
             self.turn_lock.offer();
-            if self.provided.version() != frame.version
+            if self.changes.version() != frame.version
                 || until.is_some_and(|until| clock::now() >= until)
             {
                 break;
@@ -170,7 +171,7 @@ impl Dispatcher {
             }
             self.refresh(door, frame);
             served += self.serve_holder(door, frame, (chain, until));
-            if self.provided.is_closing() || clock::now() >= until {
+            if self.changes.is_closing() || clock::now() >= until {
                 break;
             }
             let is_over =
@@ -184,7 +185,7 @@ impl Dispatcher {
             }
         }
         // A reservation is used at once, or others wait for nothing.
-        if !self.provided.is_closing()
+        if !self.changes.is_closing()
             && self.turn_lock.holder().is_none()
             && self.serve_one(door, frame, Wanted::Any)
         {
@@ -210,13 +211,14 @@ impl Dispatcher {
     }
 
     fn park_for_turn(&self, door: &Door<'_>, frame: &Frame, (chain, until): (u64, u64)) {
-        let bell = self.memory.bell.word();
+        let bells = self.bells();
+        let mut words: Vec<_> = bells.words().collect();
         self.begin_park();
         // Late answers are looked at only after the fence, too.
         let late = self.settle_late(door);
-        let change = self.turn_lock.begin_waiting();
+        words.push(self.turn_lock.begin_waiting());
         if self.turn_lock.holder() == Some(chain) && !self.has_news(door, frame, chain) {
-            futex::wait_any(&[bell, change], late.unwrap_or(until).min(until));
+            futex::wait_any_of(&words, late.unwrap_or(until).min(until));
         }
         self.turn_lock.end_waiting();
         self.end_park();
@@ -225,8 +227,8 @@ impl Dispatcher {
 
     /// Whether anything came in since the rings were looked at, or what came before may run now.
     fn has_news(&self, door: &Door<'_>, frame: &Frame, chain: u64) -> bool {
-        self.provided.version() != frame.version
-            || self.provided.is_closing()
+        self.changes.version() != frame.version
+            || self.changes.is_closing()
             || door.with(|scheduler| scheduler.has_call() || self.may_run_queued(scheduler, chain))
     }
 
@@ -263,7 +265,7 @@ impl Dispatcher {
         let mut all = 0;
         loop {
             self.refresh(door, frame);
-            if self.provided.is_closing() {
+            if self.changes.is_closing() {
                 break;
             }
             let mut served = self.serve_round(door, frame, Some(deadline));
@@ -283,43 +285,6 @@ impl Dispatcher {
             }
         }
         all
-    }
-
-    /// Ends the service: answers everything that is left without running it.
-    pub(crate) fn finish(&self) {
-        self.announce_end();
-        self.await_visits();
-        let door = self.door();
-        let version = self.provided.version();
-        let (spare, notes) = door.with(|scheduler| {
-            scheduler.refresh(&self.provided, version);
-            scheduler.refuse_all();
-            (scheduler.take_spare(), scheduler.take_notes())
-        });
-        drop(door);
-        self.say(notes);
-        self.discard(spare);
-    }
-
-    /// Waits for a handler that another plugin of this process runs, unless this is its chain.
-    fn await_visits(&self) {
-        if let Dispatch::Pool(_) = self.dispatch {
-            // Inside a handler, which may be the one that would be waited for.
-            if chain::current().is_none() {
-                self.await_end_of_visits();
-            }
-            return;
-        }
-        let chain = chain::current().unwrap_or_else(chain::fresh).id;
-        if let Ok(Some(turn)) = self.visit(chain) {
-            return self.turn_lock.end(turn);
-        }
-        let turn = self
-            .turn_lock
-            .visit_until(chain, u64::MAX, None, &self.backoff);
-        if let Some(turn) = turn {
-            self.turn_lock.end(turn);
-        }
     }
 
     /// Waits for something to do, awake and then parked. Whether that was a call, which is served
@@ -371,22 +336,42 @@ impl Dispatcher {
 
     #[inline]
     fn is_called_for(&self, frame: &Frame) -> bool {
-        self.provided.version() != frame.version || self.turn_lock.is_wanted()
+        self.changes.version() != frame.version || self.turn_lock.is_wanted()
     }
 
     fn park(&self, door: &Door<'_>, frame: &Frame, until: Option<u64>) {
         // Who calls from this process need not wait for a thread that sleeps.
         self.turn_lock.release();
-        let seen = self.memory.bell.value();
+        let bells = self.bells();
+        match bells.only() {
+            Some(bell) => {
+                let seen = bell.value();
+                let wait = |deadline| bell.wait(seen, deadline);
+                self.park_for(door, frame, (until, wait));
+            }
+            None => {
+                let words: Vec<_> = bells.words().collect();
+                let wait =
+                    |until: Option<u64>| futex::wait_any_of(&words, until.unwrap_or(u64::MAX));
+                self.park_for(door, frame, (until, wait));
+            }
+        }
+    }
+
+    fn park_for(
+        &self,
+        door: &Door<'_>,
+        frame: &Frame,
+        (until, wait): (Option<u64>, impl FnOnce(Option<u64>)),
+    ) {
         self.begin_park();
         // WORK-OR-PARKED: the second look, after the fence of `Status::park`.
         let late = door.with(|scheduler| {
             scheduler.settle();
             scheduler.late_deadline()
         });
-        if !self.has_work(door, frame) && !self.provided.is_closing() {
-            let deadline = until.into_iter().chain(late).min();
-            self.memory.bell.wait(seen, deadline);
+        if !self.has_work(door, frame) && !self.changes.is_closing() {
+            wait(until.into_iter().chain(late).min());
         }
         self.end_park();
     }

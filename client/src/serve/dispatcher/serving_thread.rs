@@ -35,7 +35,7 @@ fn change(how: impl FnOnce(&mut Vec<Arc<Dispatcher>>)) {
             .borrow()
             .as_deref()
             .map_or(Vec::new(), <[_]>::to_vec);
-        new.retain(|dispatcher| !dispatcher.provided().is_closing());
+        new.retain(|dispatcher| !dispatcher.changes().is_closing());
         how(&mut new);
         dispatchers.replace((!new.is_empty()).then(|| new.into()))
     });

@@ -1,7 +1,7 @@
 //! The memory of links as it comes and goes: mapped as its kind and this side's role say, answered
 //! for, unmapped.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 
 use callgate_layout::control::{
@@ -10,10 +10,8 @@ use callgate_layout::control::{
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::payload::is_extent_len;
 use callgate_layout::{Code, Geometry};
-use mio::unix::SourceFd;
-use mio::{Interest, Token};
 
-use super::Work;
+use super::desk::Desk;
 use crate::base::deadline::instant_after;
 use crate::base::error::{Error, Result};
 use crate::link::extents::Extents;
@@ -26,7 +24,7 @@ use crate::session::here;
 use crate::session::mapping::{map_read_only, map_writable, system};
 use crate::session::plugin_state::PluginState;
 
-impl Work {
+impl Desk<'_> {
     pub(super) fn memory_record(&mut self, record: MemoryToPlugin, descriptors: Vec<OwnedFd>) {
         match record {
             MemoryToPlugin::Map { memory, role, len } => {
@@ -57,7 +55,7 @@ impl Work {
             (MemoryId::Extent { end, number }, Role::Writer) => {
                 // What became of it is said when it is allocated.
                 let begun = self.own_extent(end, (number, len), descriptors);
-                return begun.unwrap_or_else(|error| self.state.break_link(end, &error));
+                return begun.unwrap_or_else(|error| self.plugin.state.break_link(end, &error));
             }
             (MemoryId::Extent { number, .. }, Role::Reader) => {
                 let outcome = self.peer_extent(memory.end(role), (number, len), descriptors);
@@ -89,18 +87,18 @@ impl Work {
         match memory {
             MemoryId::Outbox { .. } => {
                 tracing::warn!(%error, "a link is closed");
-                self.outboxes.remove(&end);
-                self.state.end_link(end, error);
-                let _ = self.state.send(&failed.into());
+                self.plugin.outboxes.remove(&end);
+                self.plugin.state.end_link(end, error);
+                let _ = self.plugin.state.send(&failed.into());
             }
             MemoryId::Extent { .. } if error.code() != Code::System => {
-                self.state.break_link(end, error);
+                self.plugin.state.break_link(end, error);
             }
             MemoryId::Extent { .. } => {
                 let own = role == Role::Writer;
                 tracing::warn!(%error, own, "an extent of a link cannot be used");
                 // First, because whoever waits may ask for another one under this number.
-                let _ = self.state.send(&failed.into());
+                let _ = self.plugin.state.send(&failed.into());
                 if own {
                     let refused = |extents: &Extents, _number| extents.refused(error.clone());
                     self.extent_changed(memory, role, refused);
@@ -112,7 +110,7 @@ impl Work {
     fn own_outbox(&mut self, end: LinkEnd, len: usize, descriptors: Vec<OwnedFd>) -> Result<()> {
         let [outbox] = expect(descriptors)?;
         let outbox = map_writable(outbox, len)?;
-        self.outboxes.insert(end, outbox);
+        self.plugin.outboxes.insert(end, outbox);
         Ok(())
     }
 
@@ -124,7 +122,7 @@ impl Work {
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
         let [inbox, status, bell, process] = expect(descriptors)?;
-        let outbox = self.outboxes.remove(&end).ok_or_else(|| {
+        let outbox = self.plugin.outboxes.remove(&end).ok_or_else(|| {
             Error::new(Code::Protocol, "the broker linked a peer without an outbox")
         })?;
         if !geometry.is_sound() || geometry.total_len() != outbox.as_read().len() {
@@ -133,9 +131,9 @@ impl Work {
                 "the broker sent an impossible geometry",
             ));
         }
-        let is_here = here::is_here(self.state.bus, peer.plugin);
+        let is_here = here::is_here(self.plugin.state.bus, peer.plugin);
         let process = Arc::new(process);
-        let state: Weak<PluginState> = Arc::downgrade(&self.state);
+        let state: Weak<PluginState> = Arc::downgrade(&self.plugin.state);
         let source: Weak<dyn ExtentSource> = state;
         let link = Arc::new(Link::new(LinkParts {
             end,
@@ -146,13 +144,13 @@ impl Work {
             inbox: map_read_only(inbox, geometry.total_len())?,
             peer_status: map_read_only(status, STATUS_LEN)?,
             peer_bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
-            own: self.state.memory.clone(),
-            extent_mib: self.state.limits.extent_mib,
+            own: self.plugin.state.memory.clone(),
+            extent_mib: self.plugin.state.limits.extent_mib,
             source,
-            trust: self.state.trust,
-            bus: self.state.bus,
+            trust: self.plugin.state.trust,
+            bus: self.plugin.state.bus,
         }));
-        self.state.add_link(&link);
+        self.plugin.state.add_link(&link);
         // A peer in this process does not end without it, and the broker tells when it leaves.
         match is_here {
             true => Ok(()),
@@ -169,16 +167,16 @@ impl Work {
     ) -> Result<()> {
         let [file] = expect(descriptors)?;
         check_extent(len)?;
-        let Some(link) = self.state.link(end) else {
+        let Some(link) = self.plugin.state.link(end) else {
             let why = "this side has let the link go";
             let failed = MemoryToBroker::Failed {
                 memory: MemoryId::Extent { end, number },
                 role: Role::Writer,
                 failure: Failure::new(Code::ProviderGone, why),
             };
-            return self.state.send(&failed.into());
+            return self.plugin.state.send(&failed.into());
         };
-        allocation::allocate(&self.state, &link, NewExtent { number, len, file });
+        allocation::allocate(&self.plugin.state, &link, NewExtent { number, len, file });
         Ok(())
     }
 
@@ -191,7 +189,7 @@ impl Work {
         let [memory] = expect(descriptors)?;
         check_extent(len)?;
         let memory = map_read_only(memory, len)?;
-        if let Some(link) = self.state.link(end) {
+        if let Some(link) = self.plugin.state.link(end) {
             link.extents().add_peer(number, memory);
         }
         Ok(())
@@ -201,7 +199,7 @@ impl Work {
     /// and answers that found no room.
     fn extent_changed(&self, memory: MemoryId, role: Role, change: impl FnOnce(&Extents, u8)) {
         if let MemoryId::Extent { number, .. } = memory
-            && let Some(link) = self.state.link(memory.end(role))
+            && let Some(link) = self.plugin.state.link(memory.end(role))
         {
             change(link.extents(), number);
             if role == Role::Writer {
@@ -212,17 +210,17 @@ impl Work {
 
     /// Has idle memory looked for after a while.
     pub(super) fn tidy_later(&mut self) {
-        let at = instant_after(self.state.keep_idle);
-        self.next_tidy.get_or_insert(at);
+        let at = instant_after(self.plugin.state.keep_idle);
+        self.plugin.next_tidy.get_or_insert(at);
     }
 
     /// Gives back the extents and the buffers that were idle for a while; arranges to look again if
     /// any are left, or may come because the peer has extents.
     pub(super) fn tidy(&mut self) {
         let mut any_left = false;
-        for link in self.state.links() {
+        for link in self.plugin.state.links() {
             any_left |= link.extents().are_any();
-            if !self.is_connected {
+            if !self.plugin.is_connected {
                 // What there is of extents cannot be replaced any more.
                 continue;
             }
@@ -231,29 +229,23 @@ impl Work {
             let idle = link.extents().take_idle();
             let is_any = !idle.is_empty();
             for extent in idle {
-                link.return_extent(&*self.state, extent);
+                link.return_extent(&*self.plugin.state, extent);
             }
             if is_any {
                 link.wake_waiting();
             }
         }
-        any_left |= self.state.memory.pool.sweep();
-        self.next_tidy = any_left.then(|| instant_after(self.state.keep_idle));
+        any_left |= self.plugin.state.memory.pool.sweep();
+        self.plugin.next_tidy = any_left.then(|| instant_after(self.plugin.state.keep_idle));
     }
 
     /// Has the poll say when a peer's process ends.
     fn watch(&mut self, end: LinkEnd, process: Arc<OwnedFd>) -> Result<()> {
-        let token = Token(self.next_token);
-        self.next_token += 1;
-        self.poll
-            .registry()
-            .register(
-                &mut SourceFd(&process.as_raw_fd()),
-                token,
-                Interest::READABLE,
-            )
+        let token = self
+            .poller
+            .watch(self.plugin.number, &process)
             .map_err(|error| system("watching a peer", &error))?;
-        self.peers.insert(token, (end, process));
+        self.plugin.peers.insert(token, (end, process));
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use callgate_layout::control::{
 };
 use callgate_layout::sys::{fdpass, limits};
 
-use super::Work;
+use super::desk::Desk;
 use crate::base::error::Error;
 use crate::serve::grants::Grant;
 use crate::session::connection::failure as error_of;
@@ -23,11 +23,13 @@ fn short(what: &str) -> Error {
     Error::new(Code::System, text)
 }
 
-impl Work {
+impl Desk<'_> {
     pub(super) fn datagram(&mut self, received: fdpass::Received) {
         let record = match ToPlugin::decode(&self.buffer[..received.len]) {
             Ok(record) => record,
-            Err(error) => return self.over(&self.state.connection.broker().undecodable(&error)),
+            Err(error) => {
+                return self.over(&self.plugin.state.connection.broker().undecodable(&error));
+            }
         };
         // The broker counts what it sent, whether there was room for it here or not.
         if received.cut || !received.descriptors.is_empty() {
@@ -56,7 +58,8 @@ impl Work {
                 self.memory_failed(outbox, Role::Reader, &short("the memory of a link"));
             }
             ToPlugin::Session(SessionToPlugin::Listing { request }) => {
-                self.state
+                self.plugin
+                    .state
                     .connection
                     .answer(request, Err(short("a listing")));
             }
@@ -79,17 +82,20 @@ impl Work {
             SessionToPlugin::Welcome { .. } | SessionToPlugin::Invitation { .. } => {}
             SessionToPlugin::Ended(failure) => {
                 let reason = match Code::from_u16(failure.code) {
-                    Some(Code::BrokerGone) => self.state.connection.broker().gone(&failure.message),
+                    Some(Code::BrokerGone) => {
+                        self.plugin.state.connection.broker().gone(&failure.message)
+                    }
                     _ => error_of(failure),
                 };
                 self.over(&reason);
             }
             SessionToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(None), |failure| Err(error_of(failure)));
-                self.state.connection.answer(request, answer);
+                self.plugin.state.connection.answer(request, answer);
             }
             SessionToPlugin::Listing { request } => {
-                self.state
+                self.plugin
+                    .state
                     .connection
                     .answer(request, Ok(descriptors.into_iter().next()));
             }
@@ -99,22 +105,31 @@ impl Work {
     fn gate_record(&mut self, record: GateToPlugin) {
         match record {
             GateToPlugin::State { open, state } => {
-                if let Some(gate) = self.state.open_gate(open) {
-                    let link = state.route.and_then(|route| self.state.link(route.end));
-                    gate.set(self.state.bus, &self.state.me, state, link.clone());
+                if let Some(gate) = self.plugin.state.open_gate(open) {
+                    let link = state
+                        .route
+                        .and_then(|route| self.plugin.state.link(route.end));
+                    gate.set(
+                        self.plugin.state.bus,
+                        &self.plugin.state.me,
+                        state,
+                        link.clone(),
+                    );
                     // It may have ended since it was looked up.
-                    if let Some(link) = link.filter(|link| self.state.link(link.end()).is_none()) {
+                    if let Some(link) =
+                        link.filter(|link| self.plugin.state.link(link.end()).is_none())
+                    {
                         gate.lose(&link);
                     }
                 }
             }
             GateToPlugin::OpenFailed { open, failure } => {
-                if let Some(gate) = self.state.open_gate(open) {
+                if let Some(gate) = self.plugin.state.open_gate(open) {
                     gate.fail(error_of(failure));
                 }
             }
             GateToPlugin::StartFailed { open } => {
-                if let Some(gate) = self.state.open_gate(open) {
+                if let Some(gate) = self.plugin.state.open_gate(open) {
                     gate.start_failed();
                 }
             }
@@ -147,14 +162,14 @@ impl Work {
                 self.grant(end, index, grant);
             }
             LinkToPlugin::Revoke { end, indexes } => {
-                self.state.provided.revoke(end, &indexes);
+                self.plugin.state.provided.revoke(end, &indexes);
             }
             LinkToPlugin::Gone { end, failure } => self.link_gone(end, &error_of(failure)),
         }
     }
 
     fn grant(&mut self, end: LinkEnd, index: u16, grant: Grant) {
-        if !self.state.provided.grant(end, index, grant) {
+        if !self.plugin.state.provided.grant(end, index, grant) {
             // This side found the peer closed; the broker may not know.
             let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
             return self.send(&LinkToBroker::Failed { end, failure }.into());

@@ -1,0 +1,92 @@
+//! Copies of what may be called: when they are out of date, new ones are taken, and the old ones dropped
+//! where nothing is borrowed or locked.
+
+use std::sync::Arc;
+
+use super::{Dispatcher, Door};
+use crate::base::chain;
+use crate::serve::frame::{Frame, Table};
+use crate::serve::member::Member;
+use crate::serve::scheduler::{Notes, Scheduler};
+
+/// Copies of what may be called that are out of date.
+#[must_use = "plugins are let go when it is discarded"]
+pub(crate) struct Old {
+    tables: Vec<Table>,
+    spare: Vec<Frame>,
+    /// Plugins of whose handlers none is under way here any more, once these copies are dropped, and
+    /// what is to be said of their links.
+    left: Vec<Arc<Member>>,
+    notes: Notes,
+}
+
+impl Dispatcher {
+    /// Takes new copies of links, grants and gates if any of them changed.
+    #[inline]
+    pub(super) fn refresh(&self, door: &Door<'_>, frame: &mut Frame) {
+        if let Some(old) = self.take_copies(door, frame) {
+            self.discard_copies(old);
+        }
+    }
+
+    /// The same; gives the old ones back.
+    #[inline]
+    pub(super) fn take_copies(&self, door: &Door<'_>, frame: &mut Frame) -> Option<Old> {
+        let version = self.changes.version();
+        (version != frame.version).then(|| self.take_copies_of(door, frame, version))
+    }
+
+    #[cold]
+    pub(super) fn take_copies_of(&self, door: &Door<'_>, frame: &mut Frame, version: u64) -> Old {
+        door.with(|scheduler| {
+            self.refresh_scheduler(scheduler, version);
+            let tables = frame.refresh(scheduler.sides(), version);
+            self.old_copies(scheduler, tables)
+        })
+    }
+
+    pub(super) fn old_copies(&self, scheduler: &mut Scheduler, tables: Vec<Table>) -> Old {
+        Old {
+            tables,
+            spare: scheduler.take_spare(),
+            left: match chain::nesting() {
+                0 => scheduler.take_left(),
+                _ => Vec::new(),
+            },
+            notes: scheduler.take_parting_notes(),
+        }
+    }
+
+    /// As [`Dispatcher::refresh`], with a call in the frame, which is answered where its plugin is
+    /// served no more.
+    #[inline(always)]
+    pub(super) fn refresh_for_call(&self, door: &Door<'_>, frame: &mut Frame) {
+        if let Some(old) = self.take_copies(door, frame) {
+            frame.refuse_gone(&old.tables);
+            self.discard_copies(old);
+        }
+    }
+
+    /// Lets go of copies that are out of date, where nothing is borrowed or locked.
+    #[cold]
+    pub(crate) fn discard_copies(&self, old: Old) {
+        let Old {
+            tables,
+            spare,
+            left,
+            notes,
+        } = old;
+        self.say(notes);
+        self.discard((tables, spare));
+        left.iter().for_each(|member| member.let_go());
+    }
+
+    /// Has the scheduler take note of plugins and links that came and went.
+    pub(super) fn refresh_scheduler(&self, scheduler: &mut Scheduler, version: u64) {
+        if version == scheduler.version() {
+            return;
+        }
+        let (members, leaving) = self.take_members();
+        scheduler.refresh((&members, leaving), version);
+    }
+}

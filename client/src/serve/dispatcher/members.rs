@@ -1,0 +1,168 @@
+//! The plugins that a dispatcher serves, and the doorbells that wake it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use arc_swap::ArcSwap;
+use callgate_layout::pages::Doorbell;
+use callgate_layout::sys::futex::{self, Awaited};
+
+use super::Dispatcher;
+use crate::serve::member::Member;
+
+/// The plugins of a dispatcher, and how many of its threads wait for its bells.
+#[derive(Default)]
+pub(super) struct Parked {
+    pub(super) threads: u32,
+    /// Those whose status pages say whether any thread waits; those of others say *closed*.
+    members: Arc<Vec<Arc<Member>>>,
+    /// Those that the scheduler has not parted with yet.
+    leaving: Vec<Arc<Member>>,
+}
+
+type DoorbellList = Arc<Vec<Arc<Doorbell>>>;
+
+/// The doorbells of a dispatcher's plugins: one, unless a group is on several buses or has no plugin.
+#[derive(Default)]
+pub(super) struct Doorbells {
+    all: ArcSwap<Vec<Arc<Doorbell>>>,
+    /// Changes when the others do, and stands for a bell where there is none.
+    none: AtomicU32,
+}
+
+/// The doorbells for which a thread is about to wait.
+pub(crate) struct AwaitedBells<'a> {
+    all: DoorbellList,
+    none: &'a AtomicU32,
+    seen: u32,
+}
+
+impl AwaitedBells<'_> {
+    /// The words to wait for, while they are as they are now.
+    pub(crate) fn words(&self) -> impl Iterator<Item = Awaited<'_>> {
+        let none = match self.all.len() {
+            1 => None,
+            _ => Some(Awaited::private(self.none, self.seen)),
+        };
+        let bells = self.all.iter().map(|bell| bell.word());
+        bells.chain(none)
+    }
+
+    /// The only one, if it is.
+    pub(super) fn only(&self) -> Option<&Doorbell> {
+        match self.all.as_slice() {
+            [bell] => Some(bell),
+            _ => None,
+        }
+    }
+}
+
+impl Doorbells {
+    /// Rings all of them.
+    pub(super) fn ring(&self) {
+        self.ring_these(&self.all.load());
+    }
+
+    fn ring_these(&self, bells: &[Arc<Doorbell>]) {
+        self.none.fetch_add(1, Ordering::Release);
+        futex::wake_private(&self.none);
+        bells.iter().for_each(|bell| bell.ring());
+    }
+
+    fn heard(&self) -> AwaitedBells<'_> {
+        // Read before the others, so that no change of theirs is slept through.
+        let seen = self.none.load(Ordering::Acquire);
+        AwaitedBells {
+            all: self.all.load_full(),
+            none: &self.none,
+            seen,
+        }
+    }
+
+    /// Puts the bells of these plugins in the place of those that there were, which are given back.
+    fn replace(&self, members: &[Arc<Member>]) -> DoorbellList {
+        let mut bells: Vec<Arc<Doorbell>> = Vec::new();
+        for member in members {
+            let bell = &member.memory.bell;
+            if !bells.iter().any(|other| Arc::ptr_eq(other, bell)) {
+                bells.push(bell.clone());
+            }
+        }
+        self.all.swap(Arc::new(bells))
+    }
+}
+
+impl Dispatcher {
+    /// Serves a plugin from here on.
+    pub(crate) fn join(&self, member: Arc<Member>) {
+        let mut parked = self.parked.lock();
+        if parked.threads > 0 {
+            member.memory.status.park();
+        }
+        Arc::make_mut(&mut parked.members).push(member);
+        self.members_changed(&parked);
+    }
+
+    /// Tells a plugin's peers that no more calls are served; whoever still parks does not take it back.
+    /// The next look at what has changed answers what is left.
+    pub(crate) fn announce_end(&self, member: &Arc<Member>) {
+        let mut parked = self.parked.lock();
+        let members = Arc::make_mut(&mut parked.members);
+        members.retain(|other| !Arc::ptr_eq(other, member));
+        parked.leaving.push(member.clone());
+        member.memory.status.close();
+        self.members_changed(&parked);
+    }
+
+    /// The same for all plugins, because the dispatcher ends.
+    pub(super) fn announce_all_ends(&self) {
+        let mut parked = self.parked.lock();
+        let members = std::mem::take(&mut parked.members);
+        for member in members.iter() {
+            member.memory.status.close();
+            parked.leaving.push(member.clone());
+        }
+        self.members_changed(&parked);
+    }
+
+    fn members_changed(&self, parked: &Parked) {
+        let before = self.bells.replace(&parked.members);
+        self.changes.changed();
+        // Who waits for those that there were, or falls asleep on them, looks at what has changed.
+        self.bells.ring_these(&before);
+        self.bells.ring();
+    }
+
+    /// The doorbells for which a thread waits that serves here. To be read before [`Dispatcher::begin_park`].
+    pub(crate) fn bells(&self) -> AwaitedBells<'_> {
+        self.bells.heard()
+    }
+
+    /// Announces that a thread is about to wait for the bells. Afterwards it looks once more.
+    pub(crate) fn begin_park(&self) {
+        let mut parked = self.parked.lock();
+        parked.threads += 1;
+        for member in parked.members.iter() {
+            member.memory.status.park();
+        }
+        // WORK-OR-PARKED, as in `Status::park`, for a group without plugins.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The thread looks by itself again.
+    pub(crate) fn end_park(&self) {
+        let mut parked = self.parked.lock();
+        parked.threads -= 1;
+        if parked.threads == 0 {
+            for member in parked.members.iter() {
+                member.memory.status.awake();
+            }
+        }
+    }
+
+    /// The plugins that are served, and those that are to be parted with.
+    pub(super) fn take_members(&self) -> (Arc<Vec<Arc<Member>>>, Vec<Arc<Member>>) {
+        let mut parked = self.parked.lock();
+        (parked.members.clone(), std::mem::take(&mut parked.leaving))
+    }
+}

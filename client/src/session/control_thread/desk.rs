@@ -1,0 +1,226 @@
+//! One plugin's part of the control thread's work.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{LinkEnd, ToBroker};
+use callgate_layout::sys::fdpass;
+use callgate_layout::view::WriteView;
+
+use mio::Token;
+use mio::event::Event;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::poller::Poller;
+use crate::base::error::{Error, Result};
+use crate::session::plugin_state::PluginState;
+
+/// Records that are read for one plugin before it is the turn of the others.
+const BATCH: u32 = 64;
+
+/// A plugin whose broker, links and host the control thread hears.
+pub(super) struct Heard {
+    /// Its number on this thread.
+    pub(super) number: u64,
+    pub(super) state: Arc<PluginState>,
+    /// Its socket's token.
+    socket: Token,
+    /// Kept open while it is watched.
+    host: Option<(Token, OwnedFd)>,
+    /// Own outboxes of links whose other side is not there yet.
+    pub(super) outboxes: HashMap<LinkEnd, WriteView>,
+    /// The processes of linked peers.
+    pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
+    /// When extents and buffers are looked through for idle ones; `None` while there are none.
+    pub(super) next_tidy: Option<Instant>,
+    pub(super) is_connected: bool,
+    /// Whether the poll says when the socket has room.
+    watches_writable: bool,
+}
+
+impl Heard {
+    /// Begins to watch a plugin's socket, and the process that has started this one.
+    pub(super) fn new(
+        poller: &mut Poller,
+        (number, state): (u64, Arc<PluginState>),
+        host: Option<OwnedFd>,
+    ) -> io::Result<Heard> {
+        // First, because what the poll says next is handled by this thread.
+        state.connection.be_control_thread();
+        let socket = poller.watch(number, state.connection.socket())?;
+        let host = match host {
+            Some(host) => match poller.watch(number, &host) {
+                Ok(token) => Some((token, host)),
+                Err(error) => {
+                    poller.let_go(socket, state.connection.socket());
+                    return Err(error);
+                }
+            },
+            None => None,
+        };
+        Ok(Heard {
+            number,
+            state,
+            socket,
+            host,
+            outboxes: HashMap::new(),
+            peers: HashMap::new(),
+            next_tidy: None,
+            is_connected: true,
+            watches_writable: false,
+        })
+    }
+
+    /// Watches nothing of the plugin's any more.
+    pub(super) fn let_go(self, poller: &mut Poller) {
+        poller.let_go(self.socket, self.state.connection.socket());
+        if let Some((token, host)) = &self.host {
+            poller.let_go(*token, host);
+        }
+        for (token, (_, process)) in &self.peers {
+            poller.let_go(*token, process);
+        }
+    }
+}
+
+/// Kills this process, whose host was killed or has ended without ending its plugins: nobody would
+/// do so later, and whatever its other threads do, they do it for nobody.
+fn end_with_host() {
+    let _ = kill(Pid::this(), Signal::SIGKILL);
+}
+
+/// A plugin for which the control thread does something.
+pub(super) struct Desk<'a> {
+    pub(super) plugin: &'a mut Heard,
+    pub(super) poller: &'a mut Poller,
+    pub(super) buffer: &'a mut [u8],
+}
+
+impl Desk<'_> {
+    /// Handles an event; whether there may be more records than were read.
+    pub(super) fn event(&mut self, event: &Event) -> bool {
+        let token = event.token();
+        if token == self.plugin.socket {
+            if event.is_writable() {
+                self.flush();
+            }
+            return self.read_socket();
+        }
+        if self
+            .plugin
+            .host
+            .as_ref()
+            .is_some_and(|host| host.0 == token)
+        {
+            end_with_host();
+        } else {
+            self.peer_ended(token);
+        }
+        false
+    }
+
+    /// Sends what waits for the broker to read.
+    fn flush(&mut self) {
+        let connection = &self.plugin.state.connection;
+        let (socket, broker) = (connection.socket(), connection.broker());
+        let sent = connection.outgoing().flush(socket, broker);
+        self.went(sent.map(drop));
+    }
+
+    /// Has the poll say when the socket has room, as long as something waits for that.
+    pub(super) fn watch_writable(&mut self) {
+        let plugin = &mut *self.plugin;
+        let connection = &plugin.state.connection;
+        let wanted = plugin.is_connected && !connection.outgoing().is_empty();
+        if wanted == plugin.watches_writable || !plugin.is_connected {
+            return;
+        }
+        let socket = connection.socket();
+        match self.poller.watch_writable(plugin.socket, socket, wanted) {
+            Ok(()) => plugin.watches_writable = wanted,
+            Err(error) => {
+                let text = format!("waiting for the broker to read: {error}");
+                self.over(&Error::new(Code::System, text));
+            }
+        }
+    }
+
+    /// Handles records that are there, up to a number; whether there may be more.
+    pub(super) fn read_socket(&mut self) -> bool {
+        for _ in 0..BATCH {
+            if !self.plugin.is_connected {
+                return false;
+            }
+            let socket = self.plugin.state.connection.socket();
+            match fdpass::receive(socket.as_fd(), self.buffer) {
+                Ok(received) if received.len == 0 => self.disconnected("its socket closed"),
+                Ok(received) => self.datagram(received),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.disconnected(&error.to_string()),
+            }
+        }
+        true
+    }
+
+    fn disconnected(&mut self, why: &str) {
+        self.over(&self.plugin.state.connection.broker().gone(why));
+    }
+
+    pub(super) fn over(&mut self, reason: &Error) {
+        let plugin = &mut *self.plugin;
+        plugin.is_connected = false;
+        plugin.outboxes.clear();
+        let connection = &plugin.state.connection;
+        connection.outgoing().clear();
+        self.poller.let_go(plugin.socket, connection.socket());
+        plugin.state.disconnected(reason);
+    }
+
+    /// Sends a record, now or when the broker reads.
+    pub(super) fn send(&mut self, record: &ToBroker) {
+        let sent = self.plugin.state.send(record);
+        self.went(sent);
+    }
+
+    /// Ends the session where nothing can be sent any more. A broker that is gone may have said why:
+    /// that, or the end, is read next.
+    fn went(&mut self, sent: Result<()>) {
+        if let Err(error) = sent
+            && error.code() != Code::BrokerGone
+        {
+            self.over(&error);
+        }
+    }
+
+    fn peer_ended(&mut self, token: Token) {
+        let Some(&(end, _)) = self.plugin.peers.get(&token) else {
+            return;
+        };
+        let who = self
+            .plugin
+            .state
+            .link(end)
+            .map(|link| (link.peer().name().to_owned(), link.peer().pid()));
+        let text = match who {
+            Some((name, pid)) => format!("plugin {name} (process {pid}) has ended"),
+            None => "the plugin's process has ended".to_owned(),
+        };
+        self.link_gone(end, &Error::new(Code::ProviderGone, text));
+    }
+
+    pub(super) fn link_gone(&mut self, end: LinkEnd, reason: &Error) {
+        let plugin = &mut *self.plugin;
+        plugin.outboxes.remove(&end);
+        plugin.state.end_link(end, reason);
+        let is_its = |_: &Token, (other, _): &mut (LinkEnd, _)| *other == end;
+        for (token, (_, process)) in plugin.peers.extract_if(is_its) {
+            self.poller.let_go(token, &process);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a control thread waits for, and whose it is.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+pub(super) const WAKER: Token = Token(0);
+
+/// A poll, and for each of its tokens the number of the plugin for which it stands.
+pub(super) struct Poller {
+    poll: Poll,
+    plugins: HashMap<Token, u64>,
+    next: usize,
+}
+
+impl Poller {
+    /// One for a thread, and what wakes that.
+    pub(super) fn new() -> io::Result<(Poller, Waker)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let poller = Poller {
+            poll,
+            plugins: HashMap::new(),
+            next: WAKER.0 + 1,
+        };
+        Ok((poller, waker))
+    }
+
+    pub(super) fn wait(&mut self, events: &mut Events, time: Option<Duration>) -> io::Result<()> {
+        self.poll.poll(events, time)
+    }
+
+    /// Whose event that is; `None` where the plugin has let it go.
+    pub(super) fn plugin(&self, token: Token) -> Option<u64> {
+        self.plugins.get(&token).copied()
+    }
+
+    /// Has the poll say when a plugin's descriptor can be read.
+    pub(super) fn watch(&mut self, plugin: u64, fd: &OwnedFd) -> io::Result<Token> {
+        let token = Token(self.next);
+        let registry = self.poll.registry();
+        registry.register(&mut SourceFd(&fd.as_raw_fd()), token, Interest::READABLE)?;
+        self.next += 1;
+        self.plugins.insert(token, plugin);
+        Ok(token)
+    }
+
+    /// Has it say besides when one can be written, or no longer.
+    pub(super) fn watch_writable(
+        &self,
+        token: Token,
+        fd: &OwnedFd,
+        wanted: bool,
+    ) -> io::Result<()> {
+        let interest = match wanted {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        let registry = self.poll.registry();
+        registry.reregister(&mut SourceFd(&fd.as_raw_fd()), token, interest)
+    }
+
+    pub(super) fn let_go(&mut self, token: Token, fd: &OwnedFd) {
+        if self.plugins.remove(&token).is_some() {
+            let registry = self.poll.registry();
+            let _ = registry.deregister(&mut SourceFd(&fd.as_raw_fd()));
+        }
+    }
+}

@@ -343,7 +343,10 @@ fn a_kept_bell_is_rung_from_either_side() {
     assert_eq!(kept.value(), seen.wrapping_add(1));
     kept.touch();
     assert_eq!(kept.value(), seen.wrapping_add(2));
-    for ring in [&(|| peer.ring_callers(kept.number())) as &(dyn Fn() + Sync), &|| kept.ring()] {
+    for ring in [
+        &(|| peer.ring_callers(kept.number())) as &(dyn Fn() + Sync),
+        &|| kept.ring(),
+    ] {
         let seen = kept.value();
         thread::scope(|scope| {
             scope.spawn(ring);

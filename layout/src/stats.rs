@@ -188,5 +188,10 @@ mod tests {
             "its neighbours stay as they are"
         );
         assert_eq!(read(page.as_read(), RECORDS), None);
+        // A number that there is not counts in the last record, and not behind it.
+        count(RECORDS);
+        count(u16::MAX);
+        let last = read(page.as_read(), RECORDS - 1).expect("a record");
+        assert_eq!(last.calls, 6);
     }
 }

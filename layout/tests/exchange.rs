@@ -4,9 +4,10 @@
 #![cfg(not(callgate_loom))]
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::thread;
 
-use callgate_layout::bells::{Bells, Sleeper};
+use callgate_layout::bells::{Bells, KeptBell, Sleeper};
 use callgate_layout::blocks::{self, Blocks, Region};
 use callgate_layout::envelope::{Call, CallKind, Cell, Chain, ExtentPlace, Place, Reply};
 use callgate_layout::flags::{self, Waiter};
@@ -321,4 +322,40 @@ fn a_doorbell_is_heard_through_another_map() {
         }
     });
     assert!(clock::now() < start + 50 * SECOND, "nobody woke it");
+}
+
+/// A thread that waits for many answers is woken by the bell that it keeps, from either side.
+#[test]
+fn a_kept_bell_is_rung_from_either_side() {
+    let (bells, peer) = bells();
+    let bells = Arc::new(bells);
+    let other = KeptBell::take(&bells).unwrap();
+    let kept = KeptBell::take(&bells).unwrap();
+    assert_ne!(kept.number(), other.number());
+    assert!(bells.in_use().eq([other.number(), kept.number()]));
+    let start = clock::now();
+    let until = start + SECOND / 20;
+    let seen = kept.value();
+    peer.ring_callers(other.number());
+    assert_eq!((kept.value(), other.value()), (seen, 1));
+    sleeps(until, || futex::wait_any(&[kept.word(seen)], until));
+    peer.touch_callers(kept.number());
+    assert_eq!(kept.value(), seen.wrapping_add(1));
+    kept.touch();
+    assert_eq!(kept.value(), seen.wrapping_add(2));
+    for ring in [
+        &(|| peer.ring_callers(kept.number())) as &(dyn Fn() + Sync),
+        &|| kept.ring(),
+    ] {
+        let seen = kept.value();
+        thread::scope(|scope| {
+            scope.spawn(ring);
+            while kept.value() == seen {
+                futex::wait_any(&[kept.word(seen)], start + 60 * SECOND);
+            }
+        });
+    }
+    assert!(clock::now() < start + 50 * SECOND, "nobody woke it");
+    drop(kept);
+    assert!(bells.in_use().eq([other.number()]));
 }

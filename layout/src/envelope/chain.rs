@@ -78,6 +78,21 @@ mod tests {
             }
         }
 
+        /// Random places are seldom the same but for one thing.
+        #[test]
+        fn names_of_neighbours_differ(bus: u64, link in 0..u32::MAX >> 9, count: u32) {
+            let mut names = std::collections::BTreeSet::new();
+            for (link, side) in [(link, 0), (link, 1), (link + 1, 0)] {
+                let of = ChainNames::new(bus, link.into(), side);
+                for slot in 0..64 {
+                    for count in [count, count.wrapping_add(1)] {
+                        names.insert(of.begun_by(slot, count).id);
+                    }
+                }
+            }
+            prop_assert_eq!(names.len(), 3 * 64 * 2);
+        }
+
         /// A handler ran in the middle of another one, in a process on two buses: both had counted their
         /// links from 1.
         #[test]

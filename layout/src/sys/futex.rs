@@ -293,6 +293,13 @@ mod tests {
         assert_eq!(take_refusal(), None);
         REFUSAL.store(Errno::ENOSYS as i32, Ordering::Relaxed);
         assert_eq!(take_refusal(), Some(Unusable::several(Errno::ENOSYS)));
+        // A wake-up that is refused is said, too.
+        for (result, expected) in [(7, None), (-1, Some(Unusable { call, errno }))] {
+            REFUSAL.store(0, Ordering::Relaxed);
+            Errno::EPERM.set();
+            woken(result);
+            assert_eq!(take_refusal(), expected);
+        }
     }
 
     /// A wait that returns at once makes a loop around it spin.

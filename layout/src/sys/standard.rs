@@ -44,3 +44,72 @@ pub fn fill() -> io::Result<()> {
         let _ = null.into_raw_fd();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::BorrowedFd;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use nix::fcntl::{FdFlag, fcntl};
+    use nix::sys::stat::fstat;
+
+    use super::*;
+
+    /// Closes the standard streams, which a forked child may do with its own.
+    fn close_all() {
+        for raw in 0..FIRST {
+            // SAFETY: in a child between fork and exec nobody else uses them.
+            unsafe { libc::close(raw) };
+        }
+    }
+
+    /// Runs a check in a forked child of this process, before it starts a program.
+    fn in_a_child(check: fn() -> io::Result<bool>) -> bool {
+        let mut command = Command::new("true");
+        let before_exec = move || match check() {
+            Ok(true) => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::EDOM)),
+        };
+        // SAFETY: the checks below make system calls that are allowed in a forked child.
+        unsafe { command.pre_exec(before_exec) };
+        command.status().is_ok_and(|status| status.success())
+    }
+
+    /// Output for a closed stream went into the connection with the broker.
+    #[test]
+    fn nothing_of_ours_is_a_standard_stream() {
+        let fd = open("/dev/null", OFlag::O_RDWR, Mode::empty()).unwrap();
+        let raw = fd.as_raw_fd();
+        assert_eq!(above(fd).unwrap().as_raw_fd(), raw, "it is above them");
+        assert!(in_a_child(|| {
+            close_all();
+            let low = open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
+            let was_low = low.as_raw_fd() == 0;
+            let high = above(low)?;
+            let flags = FdFlag::from_bits_retain(fcntl(&high, FcntlArg::F_GETFD)?);
+            let is_high = high.as_raw_fd() >= FIRST && flags.contains(FdFlag::FD_CLOEXEC);
+            // The number is free again.
+            let again = open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
+            Ok(was_low && is_high && again.as_raw_fd() == 0)
+        }));
+    }
+
+    /// A library's own descriptors took the numbers of closed streams.
+    #[test]
+    fn closed_streams_are_filled_and_others_left() {
+        fill().unwrap();
+        assert!(in_a_child(|| {
+            close_all();
+            fill()?;
+            let next = open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
+            let null = fstat(&next)?.st_rdev;
+            let are_null = (0..FIRST).all(|raw| {
+                // SAFETY: `fill` has just opened it, and it stays open.
+                let stream = unsafe { BorrowedFd::borrow_raw(raw) };
+                fstat(stream).is_ok_and(|stat| stat.st_rdev == null)
+            });
+            Ok(are_null && next.as_raw_fd() >= FIRST)
+        }));
+    }
+}

@@ -312,3 +312,19 @@ fn an_extent_for_a_link_that_is_not_up_is_only_refused() {
     assert!(effects.iter().any(refused), "{effects:?}");
     assert!(world.bus.extents.is_empty());
 }
+
+/// All that wait are looked through whenever something comes free: no more than a few may.
+#[test]
+fn only_so_many_extents_wait() {
+    let mut world = linked();
+    world.bus.limit_extents(100, 1, 1);
+    assert_eq!(world.want(0, 1), [made(0, 1)]);
+    let elsewhere = LinkEnd { link: 99, side: 0 };
+    let others = (0..=255).map(|number| extent_of(elsewhere, number));
+    world.bus.waiting = others.take(255).collect();
+    assert_eq!(world.want(1, 1), [], "it is the last one that waits");
+    assert_eq!(world.bus.waiting.len(), 256);
+    // It does not wait for its turn, then.
+    assert_eq!(world.want(2, 1), [made(2, 1)]);
+    assert_eq!(world.bus.waiting.len(), 256);
+}

@@ -135,6 +135,40 @@ fn a_late_grant_fails_only_who_waits_for_it() {
     assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
 }
 
+/// The same for a gate of the plugin that opened the link.
+#[test]
+fn a_late_grant_of_the_opener_fails_only_who_waits_for_it() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.obedient();
+    world.provide(A, "back");
+    world.open(B, 6, "back");
+    world.effects();
+    let effects = world.wait_a_step();
+    let refused = (refused(&effects, A), refused(&effects, B));
+    assert_eq!((refused.0.len(), refused.1.len()), (0, 1), "{effects:?}");
+    assert!(refused.1[0].message.contains("plugin `a` (pid 1)"));
+}
+
+/// What was noted of a plugin that is gone stayed for ever, or went with another plugin.
+#[test]
+fn what_is_noted_of_a_plugin_goes_with_it_alone() {
+    let c = PluginId(3);
+    for (gone, left) in [(A, (B, c)), (B, (A, c)), (c, (A, B))] {
+        let mut world = World::new(8);
+        let pairs = [(A, B), (A, c), (B, c)];
+        world.bus.retries = pairs.map(|pair| (pair, STEP)).into();
+        world.bus.silent = [A, B, c].map(|plugin| (plugin, pairs.into())).into();
+        world.bus.forget_late(gone);
+        let retries: Vec<_> = world.bus.retries.into_keys().collect();
+        assert_eq!(retries, [left]);
+        assert!(!world.bus.silent.contains_key(&gone) && world.bus.silent.len() == 2);
+        let wanted = world.bus.silent.into_values();
+        assert!(wanted.into_iter().all(|pairs| pairs == [left].into()));
+    }
+}
+
 /// A link for which a plugin has no descriptors would be made again without a pause, or never.
 #[test]
 fn a_link_that_fails_is_tried_again_less_and_less_often() {

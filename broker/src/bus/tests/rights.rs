@@ -1,5 +1,7 @@
 //! Rights that are taken back: which indexes the provider is told to refuse.
 
+use callgate_layout::control::SessionToPlugin;
+
 use super::*;
 use crate::policy::Policy;
 
@@ -132,4 +134,65 @@ fn a_revoked_grant_is_still_acknowledged() {
     world.set_policy("a", Policy::new().call("*"));
     let told = world.obedient();
     assert_eq!(told.last().unwrap().1.route.unwrap().index, 2);
+}
+
+/// The codes with which plugins are refused what they ask for, or ended.
+fn refusals(effects: Vec<Effect>) -> Vec<(PluginId, Code)> {
+    let refusals = effects.into_iter().filter_map(|effect| {
+        let (to, failure) = match effect {
+            Effect::End(to, failure) => (to, failure),
+            Effect::Send(to, ToPlugin::Session(SessionToPlugin::Answer { failure, .. })) => {
+                (to, failure?)
+            }
+            Effect::Send(to, ToPlugin::Gate(GateToPlugin::OpenFailed { failure, .. })) => {
+                (to, failure)
+            }
+            _ => return None,
+        };
+        Some((to, Code::from_u16(failure.code).unwrap()))
+    });
+    refusals.collect()
+}
+
+/// A connection for listings is let in where others are not, and was to do nothing else.
+#[test]
+fn who_came_for_listings_neither_provides_nor_opens() {
+    let mut world = World::new(8);
+    world.bus.only_inspects(A);
+    let denied = [(A, Code::PermissionDenied)];
+    world.provide(A, "g");
+    assert_eq!(refusals(world.effects()), denied);
+    world.open(A, 5, "h");
+    assert_eq!(refusals(world.effects()), denied);
+    assert!(world.bus.registry.owned_by(A).is_empty());
+    world.ok(A, SessionToBroker::List { request: 3 });
+    assert_eq!(world.effects(), [Effect::Listing(A, 3)]);
+    world.provide(B, "g");
+    world.open(B, 5, "h");
+    assert!(refusals(world.effects()).is_empty(), "others may");
+}
+
+/// Who has no policy any more on a strict bus takes no more part in it.
+#[test]
+fn a_strict_bus_ends_who_has_no_policy() {
+    let mut world = World::new(8);
+    let mut policies = Policies::default();
+    policies.strict = true;
+    for name in ["a", "b"] {
+        policies.set(name, Some(Policy::new().provide("*").gates(3)));
+    }
+    policies.set("b", Some(Policy::new().requests_per_second(9)));
+    world.bus.set_policies(policies);
+    assert_eq!(world.bus.check_admission("b"), Ok(()));
+    let refused = world.bus.check_admission("c").unwrap_err();
+    assert_eq!(refused.code, Code::PermissionDenied as u16);
+    assert!(refused.message.contains("plugin `c`"), "{refused:?}");
+    assert_eq!(world.bus.requests_per_second("b"), Some(9));
+    assert_eq!(world.bus.requests_per_second("a"), None);
+    assert_eq!(
+        (world.bus.limits_of(A).gates, world.bus.limits_of(B).gates),
+        (3, 8)
+    );
+    world.bus.set_policy("a", None, world.now);
+    assert_eq!(refusals(world.effects()), [(A, Code::PermissionDenied)]);
 }

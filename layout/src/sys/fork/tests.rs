@@ -35,6 +35,12 @@ fn inode(raw: i32) -> Option<u64> {
     (result == 0).then_some(stat.st_ino)
 }
 
+fn does_not_block(raw: i32) -> bool {
+    // SAFETY: takes two numbers, of which the first may be any.
+    let flags = unsafe { libc::fcntl(raw, libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_NONBLOCK != 0
+}
+
 /// A handle that is used in a forked child would fault.
 #[test]
 fn a_child_knows_that_it_is_one() {
@@ -56,10 +62,12 @@ fn a_child_does_not_keep_what_is_withheld() {
     let first = Withheld::new(files[0].as_fd()).unwrap();
     let second = Withheld::new(files[2].as_fd()).unwrap();
     assert!(in_a_child(move || kept() == [false, true, false]));
-    // The numbers are open all the same, so that who owns one may close it.
+    // The numbers are open all the same, so that who owns one may close it, and nobody waits for what
+    // is there.
     assert!(in_a_child(move || {
         numbers.into_iter().all(|raw| inode(raw).is_some())
     }));
+    assert!(in_a_child(move || does_not_block(numbers[0])));
     drop(first);
     assert!(in_a_child(move || kept() == [true, true, false]));
     drop(second);

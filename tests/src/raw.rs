@@ -1,5 +1,7 @@
 //! A plugin made of control records and words in memory, which does what no client does.
 
+mod records;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -8,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Arguments, GateType, action_signature_of, signature_of};
 use callgate_layout::control::{
-    DoorbellName, Failure, GateState, GateToBroker, GateToPlugin, Identity, LinkEnd, LinkToBroker,
-    LinkToPlugin, MAX_RECORD, MemoryId, MemoryToBroker, MemoryToPlugin, PeerInfo, Role, Route,
-    SessionToBroker, SessionToPlugin, Shape, ToBroker, ToPlugin,
+    Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin,
+    MAX_RECORD, MemoryId, MemoryToPlugin, PeerInfo, Route, SessionToBroker, SessionToPlugin, Shape,
+    ToBroker, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
@@ -22,6 +24,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::{Bus, PATIENCE};
+pub use records::{hello, hello_in_group, outbox_mapped, peer_mapped};
 
 /// A connection to the broker.
 #[derive(Debug)]
@@ -350,46 +353,6 @@ impl Link {
     pub fn peer(&self) -> &Peer {
         self.peer.as_ref().expect("the link is set up")
     }
-}
-
-/// A hello as it should be.
-pub fn hello(name: &str) -> ToBroker {
-    SessionToBroker::Hello(identity(name)).into()
-}
-
-/// One that names doorbells.
-pub fn hello_in_group(name: &str, doorbells: Vec<DoorbellName>) -> ToBroker {
-    let identity = identity(name);
-    SessionToBroker::HelloInGroup {
-        identity,
-        doorbells,
-    }
-    .into()
-}
-
-fn identity(name: &str) -> Identity {
-    Identity {
-        name: name.into(),
-        display_name: name.into(),
-        version: "0".into(),
-        clock: callgate_layout::clock::facts(),
-    }
-}
-
-/// What a side says that has mapped its outbox.
-pub fn outbox_mapped(end: LinkEnd) -> MemoryToBroker {
-    let (memory, role) = (MemoryId::Outbox { end }, Role::Writer);
-    MemoryToBroker::Mapped { memory, role }
-}
-
-/// What a side says that has mapped its peer's outbox.
-pub fn peer_mapped(end: LinkEnd) -> MemoryToBroker {
-    let end = LinkEnd {
-        side: end.side ^ 1,
-        ..end
-    };
-    let (memory, role) = (MemoryId::Outbox { end }, Role::Reader);
-    MemoryToBroker::Mapped { memory, role }
 }
 
 /// A descriptor once more.

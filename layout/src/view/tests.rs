@@ -1,6 +1,6 @@
 //! Views of memory files.
 
-use core::sync::atomic::Ordering::Relaxed;
+use crate::atomic::Ordering::Relaxed;
 
 use super::*;
 use crate::sys::mapping::Mapping;

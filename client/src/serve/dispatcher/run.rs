@@ -372,6 +372,7 @@ impl Dispatcher {
         });
         if !self.has_work(door, frame) && !self.changes.is_closing() {
             wait(until.into_iter().chain(late).min());
+            door.with(Scheduler::miss_nothing);
         }
         self.end_park();
     }

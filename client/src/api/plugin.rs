@@ -337,7 +337,6 @@ impl Plugin {
             .into_iter()
             .for_each(std::mem::forget);
         self.control_thread.forget();
-        self.state.sent.forget();
         std::mem::forget(self.dispatcher.clone());
     }
 }

@@ -65,7 +65,7 @@ impl Responder {
             CallKind::Function => reply.put_bytes(result),
             CallKind::Action => Ok(()),
         };
-        self.answer(put.as_ref().map(|()| ()), reply)?;
+        self.answer(put.as_ref().copied(), reply)?;
         put
     }
 

@@ -26,6 +26,7 @@ use crate::link::Link;
 ///
 /// A frame has its own copies of what may be called, so that a handler stays where it is while it
 /// runs, whatever is withdrawn or granted meanwhile.
+#[derive(Default)]
 pub(crate) struct Frame {
     pub(crate) version: u64,
     tables: Vec<Table>,
@@ -38,16 +39,6 @@ pub(crate) struct Table {
     link: Arc<Link>,
     answers: Arc<Answers>,
     gates: Vec<Callable>,
-}
-
-impl Default for Frame {
-    fn default() -> Frame {
-        Frame {
-            version: 0,
-            tables: Vec::new(),
-            exchange: Exchange::default(),
-        }
-    }
 }
 
 impl Frame {

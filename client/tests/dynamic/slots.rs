@@ -175,8 +175,8 @@ fn waiting_for_space_uses_no_processor() {
 fn thread_of(gate: &Gate, jobs: &Receiver<Job>) -> PathBuf {
     let (told, telling) = mpsc::channel();
     let waker = waker(move || {
-        told.send(fs::read_link("/proc/thread-self").unwrap())
-            .unwrap()
+        let thread = fs::read_link("/proc/thread-self").unwrap();
+        told.send(thread).unwrap();
     });
     let mut sent = gate.send(b"who").unwrap();
     assert!(poll(&mut sent, &waker).is_pending());

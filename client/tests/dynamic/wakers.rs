@@ -52,12 +52,11 @@ fn a_waker_may_send_wait_and_drop() {
     let mut first = gate.send(b"first").unwrap();
     let short = gate.with_timeout(Duration::from_millis(200));
     let never = Mutex::new(Some(short.send(b"never").unwrap()));
-    let again = gate.clone();
     let busy = waker(move || {
         let other = other.lock().unwrap().take().map(Sent::wait);
         let never = never.lock().unwrap().take().map(Sent::wait);
-        let called = again.call(b"called");
-        drop(again.send(b"dropped").unwrap());
+        let called = gate.call(b"called");
+        drop(gate.send(b"dropped").unwrap());
         told.send((other, never, called)).unwrap();
     });
     assert!(poll(&mut first, &busy).is_pending());

@@ -8,6 +8,7 @@ pub mod cramped;
 pub mod filter;
 pub mod hosts;
 pub mod large;
+pub mod later;
 pub mod lending;
 pub mod proc;
 mod process;

@@ -54,7 +54,7 @@ fn main() {
     if let ("suite" | "traced-suite", [mode]) = (role.as_str(), more) {
         builder = builder.dispatch(suite::dispatch(mode));
     }
-    if role == "lender" {
+    if role == "lender" || role == "late-provider" {
         builder = builder.keep_idle(Duration::from_millis(20));
     }
     if role == "traced-suite" {
@@ -71,6 +71,7 @@ fn main() {
         "taker" => lending::take(&plugin, name).expect("providing"),
         "lender" => lending::lend(&plugin, &more[0]).expect("calling"),
         "quiet-caller" => quiet_caller(&plugin, &more[0]).expect("calling"),
+        "late-provider" => callgate_tests::later::run(&plugin, name, &more[0]).expect("providing"),
         "stress" => callgate_tests::stress::run(&plugin, more).expect("calling"),
         other => panic!("unknown role {other}"),
     }

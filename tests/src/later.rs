@@ -98,3 +98,41 @@ fn answer(jobs: &Mutex<Receiver<Job>>) {
         let _ = responder.reply(&answer_to(&request));
     }
 }
+
+/// Provides `Hold`, of the same type as `Add`, and `HoldZeros`, whose calls are held until `LetGo` is
+/// called: then another thread answers them, with 42 and with as many zeros as a call says.
+///
+/// # Errors
+///
+/// As [`Plugin::provide`].
+pub fn hold(plugin: &Plugin, name: &str) -> Result<()> {
+    let held = Arc::<Mutex<Vec<(usize, Responder)>>>::default();
+    let add = signature_of::<(u64, u64), u64>();
+    let zeros = signature_of::<(u32,), Vec<u8>>();
+    for (gate, signature) in [("Hold", add), ("HoldZeros", zeros)] {
+        let taking = held.clone();
+        let keep = move |_: Context<'_>, request: &[u8], responder: Responder| {
+            let length = request.try_into().map_or(0, u32::from_le_bytes);
+            let mut held = taking.lock().expect("no panic");
+            held.push((length as usize, responder));
+        };
+        dynamic::provide_later(plugin, &format!("{name}.{gate}"), &signature, keep)?.keep();
+    }
+    let let_go = move |_: u64, _: u64| {
+        let held = std::mem::take(&mut *held.lock().expect("no panic"));
+        let count = held.len() as u64;
+        thread::spawn(move || {
+            for (length, responder) in held {
+                let result = match length {
+                    0 => 42_u64.to_le_bytes().to_vec(),
+                    length => vec![0; length],
+                };
+                // Who made the call may have gone.
+                let _ = responder.reply(&result);
+            }
+        });
+        count
+    };
+    plugin.provide(&format!("{name}.LetGo"), let_go)?.keep();
+    Ok(())
+}

@@ -283,6 +283,7 @@ fn provider(plugin: &Plugin, name: &str) -> Result<()> {
     plugin
         .provide(&gate("Note"), move || notes.load(Ordering::Relaxed))?
         .keep();
+    callgate_tests::later::hold(plugin, name)?;
     println!("ready");
     wait_for_input_to_end();
     Ok(())

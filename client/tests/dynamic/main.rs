@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod mixed;
+#[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod slots;

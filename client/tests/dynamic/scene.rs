@@ -16,7 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const GATE: &str = "Bytes.Gate";
 
 pub(crate) struct Scene {
-    _broker: Broker,
+    pub(crate) broker: Broker,
     pub(crate) provider: Plugin,
     pub(crate) caller: Option<Plugin>,
 }
@@ -49,7 +49,7 @@ pub(crate) fn scene_with(dispatch: Dispatch, policy: WaitPolicy, limits: BusLimi
     };
     let (provider, caller) = (connect("provider"), connect("caller"));
     Scene {
-        _broker: broker,
+        broker,
         provider,
         caller: Some(caller),
     }

@@ -88,30 +88,15 @@ impl Work {
         let [file] = expect(descriptors)?;
         check_extent(len)?;
         let Some(link) = self.state.link(end) else {
-            let why = "this side has let the link go";
-            let failure = Failure::new(Code::ProviderGone, why);
             return self.state.send(&ToBroker::ExtentFailed {
                 end,
                 own: true,
                 number,
-                failure,
+                failure: let_go(),
             });
         };
         let len = len as usize;
         allocation::allocate(&self.state, &link, NewExtent { number, len, file });
-        Ok(())
-    }
-
-    pub(super) fn peer_extent(
-        &self,
-        end: LinkEnd,
-        (number, len): (u8, u32),
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<()> {
-        let [memory] = expect(descriptors)?;
-        check_extent(len)?;
-        let memory = map_read_only(memory, len as usize)?;
-        self.extents(end, |extents| extents.add_peer(number, memory));
         Ok(())
     }
 
@@ -177,6 +162,24 @@ impl Work {
         self.peers.insert(token, (end, process));
         Ok(())
     }
+}
+
+/// Maps an extent of the peer's.
+pub(super) fn peer_extent(
+    link: &Link,
+    (number, len): (u8, u32),
+    descriptors: Vec<OwnedFd>,
+) -> Result<()> {
+    let [memory] = expect(descriptors)?;
+    check_extent(len)?;
+    let memory = map_read_only(memory, len as usize)?;
+    link.extents().add_peer(number, memory);
+    Ok(())
+}
+
+/// Why something of a link is no use any more that the broker has just sent.
+pub(super) fn let_go() -> Failure {
+    Failure::new(Code::ProviderGone, "this side has let the link go")
 }
 
 fn expect<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N]> {

@@ -7,6 +7,7 @@ use callgate_layout::control::{Failure, LinkEnd, ToBroker, ToPlugin};
 use callgate_layout::sys::{fdpass, limits};
 
 use super::Work;
+use super::memory::{let_go, peer_extent};
 use crate::base::error::{Error, Result};
 use crate::serve::grants::Grant;
 use crate::session::connection::failure as error_of;
@@ -149,7 +150,13 @@ impl Work {
                 }
             }
             ToPlugin::PeerExtent { end, number, len } => {
-                let outcome = self.peer_extent(end, (number, len), descriptors);
+                let Some(link) = self.state.link(end) else {
+                    // Nobody here maps it. Were it said to be mapped, an answer would lie there that a
+                    // caller which still holds the link cannot read.
+                    let failure = let_go();
+                    return self.send(&ToBroker::LinkFailed { end, failure });
+                };
+                let outcome = peer_extent(&link, (number, len), descriptors);
                 self.tidy_later();
                 match outcome {
                     Err(error) if error.code() == Code::System => {
@@ -178,7 +185,7 @@ impl Work {
     fn grant(&mut self, end: LinkEnd, index: u16, grant: Grant) {
         if !self.state.provided.grant(end, index, grant) {
             // This side found the peer closed; the broker may not know.
-            let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
+            let failure = let_go();
             return self.send(&ToBroker::LinkFailed { end, failure });
         }
         self.reply(end, Ok(()), &ToBroker::GrantInstalled { end, index });

@@ -113,12 +113,12 @@ impl SentCalls {
             .is_none_or(|(first, _)| deadline < *first);
         let sent = state.of_link(link).send(&bell, (number, call), completion);
         // A link that has ended is not to be kept for a call that could not be sent.
-        let waits = sent.inspect_err(|_| state.forget_idle())?;
+        let waits_first = sent.inspect_err(|_| state.forget_idle())?;
         state.calls.insert(number, link.clone());
         state.deadlines.insert((deadline, number));
         drop(state);
-        // The thread sleeps until a later time, or does not know that a call waits for a slot.
-        if is_next || waits {
+        // The thread sleeps until a later time, or does not know that a call of this gate waits.
+        if is_next || waits_first {
             bell.ring();
         }
         Ok(number)

@@ -82,7 +82,8 @@ impl LinkCalls {
         self.sent.is_empty() && self.waiting.is_empty()
     }
 
-    /// Sends a call if it is its turn and there is a slot; says whether it has to wait.
+    /// Sends a call if it is its turn and there is a slot; says whether it is the first of its gate that
+    /// has to wait.
     pub(super) fn send(
         &mut self,
         bell: &KeptBell,
@@ -101,9 +102,10 @@ impl LinkCalls {
             return Ok(false);
         }
         let of_gate = self.waiting.entry(next.call.index).or_default();
+        let is_first = of_gate.is_empty();
         of_gate.insert(number, next);
         self.count();
-        Ok(true)
+        Ok(is_first)
     }
 
     fn note_sent(&mut self, number: u64, was: Waiting, flight: Flight) {

@@ -125,9 +125,17 @@ impl Pending {
     #[inline]
     pub fn free(&self, ticket: Ticket) {
         self.gates[usize::from(ticket.slot)].store(UNKNOWN, Ordering::Relaxed);
-        // PENDING-FREED, release. SeqCst besides, at no cost where a locked instruction is both,
-        // so that the load of "does anybody wait for a slot?" that follows is not done before.
-        self.taken.fetch_and(!(1 << ticket.slot), Ordering::SeqCst);
+        // PENDING-FREED, release. FREED-OR-WAITER, who frees: acquire, at no cost where a locked instruction
+        // is both, so that "does anybody wait for a slot?" is read after this.
+        self.taken.fetch_and(!(1 << ticket.slot), Ordering::AcqRel);
+    }
+
+    /// Orders this thread with those who free or abandon slots: what was freed or abandoned before is seen
+    /// after this, and who does so later sees then what this thread did before.
+    pub(crate) fn order_with_frees(&self) {
+        // FREED-OR-WAITER, who waits: changes that change nothing.
+        self.taken.fetch_or(0, Ordering::AcqRel);
+        self.abandoned.fetch_or(0, Ordering::AcqRel);
     }
 
     /// Frees a slot for which no call was published: its generation is not used up, because the
@@ -138,9 +146,11 @@ impl Pending {
         self.free(ticket);
     }
 
-    /// Leaves a slot whose caller gave up to [`Pending::sweep`].
-    pub fn abandon(&self, ticket: Ticket) {
-        self.abandoned.fetch_or(1 << ticket.slot, Ordering::Release);
+    /// Leaves a slot whose caller gave up to [`Pending::sweep`], after the fence of
+    /// [`Abandoning::abandon`](crate::late::Abandoning::abandon).
+    pub(crate) fn abandon(&self, ticket: Ticket) {
+        // That fence releases. FREED-OR-WAITER, who changes something: acquire.
+        self.abandoned.fetch_or(1 << ticket.slot, Ordering::Acquire);
     }
 
     /// The slots that [`Pending::sweep`] would look at.

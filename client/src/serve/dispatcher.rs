@@ -6,10 +6,11 @@ pub(crate) mod serving_thread;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
+use callgate_layout::visits::Visits;
 use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 
 use super::counter::Counter;
@@ -50,7 +51,7 @@ pub(crate) struct Dispatcher {
     pump: AtomicU64,
     turn_lock: Lease,
     /// Calls of a pool's handlers by other plugins of this process that are under way.
-    visits: AtomicU32,
+    visits: Visits,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
 }
@@ -104,7 +105,7 @@ impl Dispatcher {
             parked: Mutex::default(),
             pump: AtomicU64::new(0),
             turn_lock: Lease::new(),
-            visits: AtomicU32::new(0),
+            visits: Visits::new(),
             running: AtomicU32::new(0),
         }
     }
@@ -126,9 +127,8 @@ impl Dispatcher {
     #[inline]
     pub(crate) fn visit(&self, chain: u64) -> Result<Option<Turn>, &'static TurnLock> {
         if let Dispatch::Pool(_) = self.dispatch {
-            self.visits.fetch_add(1, Ordering::Relaxed);
-            // VISIT-OR-CLOSING, who visits: after this it looks whether the plugin closes.
-            fence(Ordering::SeqCst);
+            // After this it looks whether the plugin closes.
+            self.visits.begin();
             return Ok(None);
         }
         let turn_lock = self.turn_lock.turn_lock();
@@ -153,7 +153,7 @@ impl Dispatcher {
 
     /// Whether this thread is inside a chain in which one of the plugin's handlers runs, or may.
     pub(crate) fn is_inside(&self) -> bool {
-        let may_visit = || self.visits.load(Ordering::Relaxed) != 0;
+        let may_visit = || self.visits.are_any();
         chain::current().is_some_and(|chain| self.turn_lock.belongs_to(chain.id) || may_visit())
     }
 

@@ -1,7 +1,5 @@
 //! For threads that wait inside a chain: they serve its calls, publish late answers, and park.
 
-use std::sync::atomic::{Ordering, fence};
-
 use callgate_layout::sys::futex::{self, Awaited};
 
 use super::{Dispatch, Dispatcher, Door};
@@ -94,12 +92,14 @@ impl Dispatcher {
         self.settle_late(&self.try_door()?)
     }
 
-    /// Announces that a thread is about to wait for the bell. Afterwards it looks once more.
-    pub(crate) fn begin_park(&self) {
-        let mut parked = self.parked.lock();
+    /// Announces that a thread is about to wait for the bell, and gives back the value to wait on.
+    /// Afterwards the thread looks once more.
+    pub(crate) fn begin_park(&self) -> u32 {
+        let (memory, mut parked) = (&self.memory, self.parked.lock());
         parked.threads += 1;
-        if !parked.is_closed {
-            self.memory.status.park();
+        match parked.is_closed {
+            false => memory.status.park(&memory.bell),
+            true => memory.bell.value(),
         }
     }
 
@@ -120,23 +120,16 @@ impl Dispatcher {
     }
 
     pub(super) fn end_visit(&self) {
-        let is_last = self.visits.fetch_sub(1, Ordering::Release) == 1;
-        // VISIT-OR-CLOSING, who visited.
-        fence(Ordering::SeqCst);
-        if is_last && self.provided.is_closing() {
-            futex::wake_private(&self.visits);
+        if self.visits.end(|| self.provided.is_closing()) {
+            futex::wake_private(self.visits.word());
         }
     }
 
     /// Waits until no visitor runs a handler of this pool, which closes.
     pub(super) fn await_end_of_visits(&self) {
-        // VISIT-OR-CLOSING, who closes, and said so before.
-        fence(Ordering::SeqCst);
-        loop {
-            match self.visits.load(Ordering::Acquire) {
-                0 => return,
-                visits => futex::wait_any(&[Awaited::private(&self.visits, visits)], u64::MAX),
-            }
-        }
+        self.visits.await_end(|left| {
+            let left = Awaited::private(self.visits.word(), left);
+            futex::wait_any(&[left], u64::MAX);
+        });
     }
 }

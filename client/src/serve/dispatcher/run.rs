@@ -210,8 +210,7 @@ impl Dispatcher {
     }
 
     fn park_for_turn(&self, door: &Door<'_>, frame: &Frame, (chain, until): (u64, u64)) {
-        let bell = self.memory.bell.word();
-        self.begin_park();
+        let bell = self.memory.bell.word_seen(self.begin_park());
         // Late answers are looked at only after the fence, too.
         let late = self.settle_late(door);
         let change = self.turn_lock.begin_waiting();
@@ -377,8 +376,7 @@ impl Dispatcher {
     fn park(&self, door: &Door<'_>, frame: &Frame, until: Option<u64>) {
         // Who calls from this process need not wait for a thread that sleeps.
         self.turn_lock.release();
-        let seen = self.memory.bell.value();
-        self.begin_park();
+        let seen = self.begin_park();
         // WORK-OR-PARKED: the second look, after the fence of `Status::park`.
         let late = door.with(|scheduler| {
             scheduler.settle();

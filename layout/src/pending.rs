@@ -72,9 +72,10 @@ impl Pending {
         })
     }
 
-    /// How many of the taken slots are for a gate, or may be. A slot's gate is unknown from before
-    /// it is freed until after it is taken, and who has seen the bit set has seen that, so there
-    /// are never more than this.
+    /// How many of the taken slots are for a gate, or may be: a slot's gate is unknown from before
+    /// it is freed until after it is taken. This is as exact as fairness between gates needs: where a slot
+    /// goes to this gate between the count and the taking, the gate may have one more than half until one
+    /// of its calls is answered. How many are taken altogether is exact.
     #[cold]
     fn count(&self, mut taken: u64, gate: u16) -> u32 {
         let mut count = 0;
@@ -89,8 +90,7 @@ impl Pending {
 
     #[inline]
     fn take_if(&self, gate: u16, may: impl Fn(u64) -> bool) -> Option<Ticket> {
-        // PENDING-FREED, acquire: for the gates of the slots that are taken.
-        let mut taken = self.taken.load(Ordering::Acquire);
+        let mut taken = self.taken.load(Ordering::Relaxed);
         loop {
             let slot = taken.trailing_ones();
             if slot >= self.entries || !may(taken) {
@@ -101,7 +101,7 @@ impl Pending {
                 taken,
                 taken | 1 << slot,
                 Ordering::Acquire,
-                Ordering::Acquire,
+                Ordering::Relaxed,
             ) {
                 Ok(_) => {
                     self.gates[slot as usize].store(gate, Ordering::Relaxed);
@@ -149,8 +149,9 @@ impl Pending {
     /// Leaves a slot whose caller gave up to [`Pending::sweep`], after the fence of
     /// [`Abandoning::abandon`](crate::late::Abandoning::abandon).
     pub(crate) fn abandon(&self, ticket: Ticket) {
-        // That fence releases. FREED-OR-WAITER, who changes something: acquire.
-        self.abandoned.fetch_or(1 << ticket.slot, Ordering::Acquire);
+        // Release: who finds the slot here is behind that fence, and knows the slot's generation.
+        // FREED-OR-WAITER, who changes something: acquire.
+        self.abandoned.fetch_or(1 << ticket.slot, Ordering::AcqRel);
     }
 
     /// The slots that [`Pending::sweep`] would look at.

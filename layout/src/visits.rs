@@ -41,9 +41,9 @@ impl Visits {
         self.count.fetch_sub(1, Ordering::AcqRel) == 1 && is_closing()
     }
 
-    /// Whether there is a visit, as far as this thread can see.
-    pub fn are_any(&self) -> bool {
-        self.count.load(Ordering::Relaxed) != 0
+    /// How many there are, as far as this thread can see.
+    pub fn seen(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Waits until there is no visit, after the plugin's closing was said. `sleep` sleeps while the

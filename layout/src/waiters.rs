@@ -68,7 +68,8 @@ impl Waiters {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
-    fn seen(&self) -> u32 {
+    /// The number of changes now; to be read before the look.
+    pub fn seen(&self) -> u32 {
         // FREED-OR-WAITER, acquire: what was freed before the change is seen after this.
         self.changes.load(Ordering::Acquire)
     }

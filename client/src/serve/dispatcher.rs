@@ -153,7 +153,7 @@ impl Dispatcher {
 
     /// Whether this thread is inside a chain in which one of the plugin's handlers runs, or may.
     pub(crate) fn is_inside(&self) -> bool {
-        let may_visit = || self.visits.are_any();
+        let may_visit = || self.visits.seen() != 0;
         chain::current().is_some_and(|chain| self.turn_lock.belongs_to(chain.id) || may_visit())
     }
 

@@ -11,7 +11,6 @@ use callgate_layout::sys::fork::ForkMark;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::Waker;
 
-use crate::builder::Builder;
 use crate::child::Child;
 use crate::listing::Listing;
 use crate::policy::Policy;
@@ -40,11 +39,6 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// How a broker is to be.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     pub(crate) fn new(
         commands: Sender<Command>,
         waker: Arc<Waker>,
@@ -91,7 +85,7 @@ impl Broker {
     ///
     /// While the kernel hangs in loading a program, as from a file system that does not answer, this
     /// waits, and everything else goes on. After five times the
-    /// [step deadline](Builder::step_deadline) (10 s) it fails with `TimedOut`, and the program is killed
+    /// [step deadline](crate::Builder::step_deadline) (10 s) it fails with `TimedOut`, and the program is killed
     /// should it be loaded after all. Of 8 such, others are not started until one is done.
     pub fn spawn(&self, name: &str, program: Program) -> io::Result<Child> {
         let (reply, answer) = bounded(1);
@@ -110,9 +104,9 @@ impl Broker {
     }
 
     /// Gives plugins of a name, or of a pattern of names, another policy, or none; see
-    /// [`Builder::plugin`]. What they may no longer do ends at once: gates that they may not
+    /// [`Builder::plugin`](crate::Builder::plugin). What they may no longer do ends at once: gates that they may not
     /// provide vanish, and calls that they may not make are refused, by the subscriber's library
-    /// and by the provider's. A plugin that a [strict](Builder::strict) bus has no policy for any
+    /// and by the provider's. A plugin that a [strict](crate::Builder::strict) bus has no policy for any
     /// more is sent away. Limits count from the plugin's next connection.
     ///
     /// When this returns, all concerned have been sent word; a call that is under way is finished.

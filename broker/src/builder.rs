@@ -2,169 +2,24 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use callgate_layout::Geometry;
-use callgate_layout::control;
-use callgate_layout::socket::{MAX_SOCKET_PATH, default_socket};
+use callgate_layout::socket::default_socket;
 use callgate_layout::sys::{futex, limits, memfd, standard};
 use mio::{Poll, Waker};
 
 use crate::broker::Broker;
+use crate::error::StartError;
 use crate::policy::{Policies, Policy};
 use crate::reactor::{Reactor, WAKER, WayBack};
+use crate::settings::{BusLimits, Settings};
 use crate::socket::Listener;
 
 /// Longer than anybody looks at a program in a debugger.
 const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// Why a broker did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The path does not fit an address.
-    #[error(
-        "the socket path {} has {len} bytes, more than the {MAX_SOCKET_PATH} that fit an address; \
-         choose a shorter one",
-        socket.display()
-    )]
-    PathTooLong {
-        /// The path.
-        socket: PathBuf,
-        /// Its length.
-        len: usize,
-    },
-    /// Somebody else could put something into the socket's directory.
-    #[error(
-        "the socket {} cannot be trusted there: {why}; \
-         choose a directory that belongs to you and that nobody else can write into",
-        socket.display()
-    )]
-    Directory {
-        /// The path.
-        socket: PathBuf,
-        /// What is wrong with its directory.
-        why: String,
-    },
-    /// The socket has a living broker.
-    #[error("a broker answers on {} already: {who}", socket.display())]
-    AlreadyRunning {
-        /// The path.
-        socket: PathBuf,
-        /// Whose it is.
-        who: String,
-    },
-    /// Something that is no socket has its name.
-    #[error("{} exists and is not a socket; remove it or choose another path", .0.display())]
-    InTheWay(PathBuf),
-    /// The operating system refused something about the socket.
-    #[error("cannot {what} {}: {source}", socket.display())]
-    Socket {
-        /// What was tried.
-        what: &'static str,
-        /// The path.
-        socket: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The kernel lacks something, or does not give it to this process.
-    #[error("this process lacks what a bus needs: {0}")]
-    Unsupported(String),
-    /// The operating system refused something else.
-    #[error("cannot {what}: {source}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-impl StartError {
-    pub(crate) fn io(what: &'static str, socket: &Path, source: io::Error) -> StartError {
-        let socket = socket.to_owned();
-        StartError::Socket {
-            what,
-            socket,
-            source,
-        }
-    }
-}
-
-/// How much of everything a bus has, and each plugin on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BusLimits {
-    /// Gates that a plugin provides.
-    pub gates: u32,
-    /// Gates that a plugin has open.
-    pub opens: u32,
-    /// Links that a plugin has an end of.
-    pub links: u32,
-    /// MiB of extents, for payloads that do not fit an outbox, that a plugin writes. What it
-    /// returned counts until nobody, neither it nor its peer, has it mapped or open any more.
-    pub extent_mib: u32,
-    /// MiB of extents of all plugins together. Also what was left behind by plugins that have gone
-    /// counts, as long as somebody holds it.
-    pub bus_extent_mib: u32,
-    /// Connections at once.
-    pub connections: u32,
-    /// Connections over the socket at once from one process.
-    pub connections_per_process: u32,
-    /// Control requests a second that a plugin may make in the long run.
-    pub requests_per_second: u32,
-    /// Control requests that a plugin may make at once after a quiet time.
-    pub request_burst: u32,
-    /// Records that may wait for a plugin to read them. Fewer than a plugin may have gates open
-    /// would send it away for the death of others, which is news for each of them at once.
-    pub queued_records: usize,
-    /// How outboxes are laid out.
-    pub geometry: Geometry,
-}
-
-impl Default for BusLimits {
-    fn default() -> BusLimits {
-        BusLimits {
-            gates: 1024,
-            opens: 4096,
-            links: 1024,
-            extent_mib: 256,
-            bus_extent_mib: 4096,
-            connections: 4096,
-            connections_per_process: 256,
-            requests_per_second: 4096,
-            request_burst: 8192,
-            queued_records: 8192,
-            geometry: Geometry::DEFAULT,
-        }
-    }
-}
-
-impl BusLimits {
-    /// What a plugin is told of them.
-    pub(crate) fn for_plugins(&self) -> control::PluginLimits {
-        control::PluginLimits {
-            gates: self.gates,
-            opens: self.opens,
-            links: self.links,
-            extent_mib: self.extent_mib,
-        }
-    }
-}
-
-/// What the broker's thread goes by.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) limits: BusLimits,
-    pub(crate) step_deadline: Duration,
-    pub(crate) stop_grace: Duration,
-    pub(crate) policies: Policies,
-    /// The soft limit of descriptors that spawned plugins begin with, where this process's was
-    /// raised.
-    pub(crate) children_soft: Option<u64>,
-}
 
 #[derive(Clone, Debug)]
 enum Place {
@@ -183,8 +38,16 @@ pub struct Builder {
     raises_limit: bool,
 }
 
+impl Broker {
+    /// Settings of a broker that is about to start.
+    // Here, so that the handle does not depend on what makes it.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
 impl Builder {
-    pub(crate) fn new() -> Builder {
+    fn new() -> Builder {
         Builder {
             place: Place::Default,
             settings: Settings {

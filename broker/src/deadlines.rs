@@ -67,7 +67,7 @@ mod tests {
         deadlines.set('c', None);
         assert_eq!(deadlines.next(), Some(at(20)));
         assert_eq!(deadlines.pop(at(19)), None);
-        assert_eq!(deadlines.pop(at(40)), Some('b'));
+        assert_eq!(deadlines.pop(at(20)), Some('b'), "at its very time");
         assert_eq!(deadlines.pop(at(40)), Some('a'));
         assert_eq!(deadlines.pop(at(40)), None);
         assert_eq!(deadlines.next(), None);

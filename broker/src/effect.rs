@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
+use callgate_layout::control::{Failure, LinkEnd, MemoryId, ToPlugin};
 
-use crate::bus::ExtentId;
 use crate::registry::PluginId;
 
 /// One thing to be done; they are done in the order in which they came up.
@@ -16,12 +15,23 @@ pub(crate) enum Effect {
     Welcome(PluginId),
     /// Close the plugin's status page to further writers.
     SealStatus(PluginId),
-    /// Make the outbox of this end and send it to its plugin.
-    NewOutbox(PluginId, LinkEnd),
-    /// Close the outbox of this end to further writers, and tell the bus.
-    SealOutbox(PluginId, LinkEnd),
-    /// Send `LinkPeer` to `to`, the plugin of this end, with what belongs to `peer`.
-    LinkPeer {
+    /// Make memory, and send it to its writer to be mapped.
+    Make {
+        /// Its writer.
+        to: PluginId,
+        /// Which.
+        memory: MemoryId,
+        /// Its size in bytes.
+        len: u32,
+    },
+    /// The writer has mapped it: close it to further writers, look whether all of it is allocated
+    /// that has to be, and tell the bus.
+    Seal(PluginId, MemoryId),
+    /// Send an extent to its reader to be mapped.
+    HandOver(PluginId, MemoryId),
+    /// Send `Peer` to `to`, the plugin of this end, with what belongs to `peer`: its outbox, too, which
+    /// is handed over with it.
+    Peer {
         /// Who is told.
         to: PluginId,
         /// The end of the one who is told.
@@ -29,31 +39,18 @@ pub(crate) enum Effect {
         /// Who is on the other side.
         peer: PluginId,
     },
-    /// Close the broker's descriptors of both outboxes of a link.
-    ForgetOutboxes(u64),
-    /// The same of a link between these plugins that has ended, and send them to nobody.
-    DropOutboxes(u64, [PluginId; 2]),
-    /// Make an extent, without memory, and send it to its writer.
-    NewExtent(PluginId, ExtentId, u32),
-    /// Close an extent to further writers, look whether its writer has allocated all of it, and tell
-    /// the bus.
-    SealExtent(PluginId, ExtentId),
-    /// Send an extent to `to`, the plugin of this end, which reads it.
-    PeerExtent {
-        /// Who is told.
-        to: PluginId,
-        /// The end of the one who is told.
-        end: LinkEnd,
-        /// The extent's number among those of the other end.
-        number: u8,
-        /// Its size.
-        len: u32,
+    /// The reader says that it has mapped it.
+    Read(PluginId, MemoryId),
+    /// Memory between these plugins is of no more use: send it to nobody. Where it is charged, tell
+    /// the bus by this number when nobody holds it any more.
+    LetGo {
+        /// Which.
+        memory: MemoryId,
+        /// Its writer and its reader.
+        users: [PluginId; 2],
+        /// The number under which it stays charged.
+        serial: Option<u64>,
     },
-    /// A reader says that it has mapped an extent.
-    ExtentRead(PluginId, ExtentId),
-    /// An extent between these plugins is of no more use: send it to nobody, and tell the bus by this
-    /// number when nobody holds its memory any more.
-    LetGoExtent(ExtentId, u64, [PluginId; 2]),
     /// Note that a link was given up, in the words of whoever did.
     GaveUp(u64, String),
     /// Send a listing that answers this request.

@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::{LinkEnd, ToPlugin};
+use callgate_layout::control::{LinkEnd, LinkToPlugin};
 
 use crate::shape::Shapes;
 
@@ -44,9 +44,9 @@ pub(crate) struct Granted {
 }
 
 impl Granted {
-    pub(crate) fn record(&self, end: LinkEnd) -> ToPlugin {
+    pub(crate) fn record(&self, end: LinkEnd) -> LinkToPlugin {
         let [function, action] = self.shapes.map(|shape| shape.map(|(_, print)| print));
-        ToPlugin::Grant {
+        LinkToPlugin::Grant {
             end,
             index: self.index,
             gate: self.gate.to_string(),

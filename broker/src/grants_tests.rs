@@ -138,6 +138,11 @@ fn gates_in_use_are_not_tidied_away() {
     }
     assert!(grants.take_revoked().is_empty());
     assert_eq!(grants.grants.len(), many as usize);
+    assert_eq!(
+        grants.left,
+        2 * TIDY_AT,
+        "at twice as many as the last time"
+    );
     for number in 0..many {
         let index = grants.index_of(&number.to_string());
         let expected = u16::try_from(number).ok().filter(|at| at % 2 == 0);
@@ -207,3 +212,78 @@ fn the_second_of_two_grants_has_a_time_of_its_own() {
     assert_eq!(grants.give_up(second), [gate()]);
     assert_eq!(grants.installed(0, second), Ok(Some(gate())), "late");
 }
+
+/// The provider is told which types of which half it is called with.
+#[test]
+fn a_grant_says_what_may_be_called() {
+    let end = LinkEnd { link: 4, side: 1 };
+    let granted = Granted {
+        index: 9,
+        gate: gate(),
+        shapes: [Some((1, 77)), None],
+    };
+    let expected = LinkToPlugin::Grant {
+        end,
+        index: 9,
+        gate: "Rack.Filter".to_owned(),
+        function: Some(77),
+        action: None,
+    };
+    assert_eq!(granted.record(end), expected);
+}
+
+/// A half that comes back changed gets a new index, whatever the other half is; one that went and
+/// came as it was does not.
+#[test]
+fn a_half_that_changed_gets_another_index() {
+    let (one, other) = (Some((1, 1)), Some((1, 2)));
+    let due = Instant::now();
+    for (before, after, index) in [
+        ([one, one], [one, one], 0),
+        ([one, one], [one, None], 0),
+        ([one, one], [None, one], 0),
+        ([one, None], [None, one], 0),
+        ([one, one], [other, one], 1),
+        ([one, one], [one, other], 1),
+        ([one, one], [None, other], 1),
+    ] {
+        let mut grants = known(due);
+        assert_eq!(grants.want(&gate(), before, due), granted(0, before));
+        assert_eq!(grants.installed(0, due), Ok(Some(gate())));
+        grants.withdraw("Rack.Filter");
+        let sent = grants.want(&gate(), after, due).unwrap().unwrap();
+        assert_eq!(sent.index, index, "{before:?} {after:?}");
+    }
+}
+
+/// An index that is in use is not given to another gate, also when all have been used once.
+#[test]
+fn an_index_in_use_is_passed_over() {
+    let due = Instant::now();
+    let mut grants = known(due);
+    assert_eq!(grants.want(&gate(), ONE, due), granted(0, ONE));
+    assert_eq!(grants.installed(0, due), Ok(Some(gate())));
+    grants.next = u16::MAX;
+    for (number, index) in [(1, u16::MAX), (2, 1), (3, 2)] {
+        let sent = grants.want(&numbered(number), ONE, due).unwrap().unwrap();
+        assert_eq!(sent.index, index);
+    }
+    assert_eq!(grants.index_of("Rack.Filter"), Some(0));
+}
+
+/// Somebody waits anew for a grant that was given up: it is due again, and not sent again.
+#[test]
+fn a_grant_that_was_given_up_can_be_waited_for_again() {
+    let (first, second) = (Instant::now(), Instant::now() + TWO_SECONDS);
+    let mut grants = known(first);
+    assert_eq!(grants.want(&gate(), ONE, first), granted(0, ONE));
+    assert_eq!(grants.give_up(first), [gate()]);
+    assert_eq!(grants.due(), None);
+    assert_eq!(grants.want(&gate(), ONE, second), Ok(None));
+    assert_eq!(grants.due(), Some(second));
+    assert_eq!(grants.installed(0, second), Ok(Some(gate())));
+    assert_eq!(grants.want(&gate(), ONE, second), Ok(None));
+    assert_eq!(grants.due(), None, "nothing is to be acknowledged");
+}
+
+const TWO_SECONDS: std::time::Duration = std::time::Duration::from_secs(2);

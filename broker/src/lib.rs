@@ -6,7 +6,7 @@
 //! never maps, and go on when it is gone.
 //!
 //! The pure core is `bus`, over `registry` (gates and opens), `link` and `grants` (one link's
-//! state machine), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
+//! state machine), `stages` (of memory), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
 //! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it.
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod clocks;
 mod deadlines;
 mod descent;
 mod effect;
+mod error;
 mod grants;
 mod helper;
 mod huge;
@@ -27,13 +28,17 @@ mod policy;
 mod quota;
 mod reactor;
 mod registry;
+mod settings;
 mod shape;
 pub mod shown;
 mod socket;
+mod stages;
 
 pub use broker::Broker;
-pub use builder::{Builder, BusLimits, StartError};
+pub use builder::Builder;
 pub use callgate_layout::socket::default_socket;
 pub use child::Child;
+pub use error::StartError;
 pub use listing::Listing;
 pub use policy::{Policy, UnknownCapability};
+pub use settings::BusLimits;

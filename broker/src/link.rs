@@ -2,16 +2,19 @@
 //!
 //! Side 0 opened the link, side 1 provided its first gate. Each stage has a deadline; the bus
 //! drops a link one side of which does not answer in time. Both keep their sessions and their
-//! other links. A grant on a link that is `Up` has a deadline, too, after which the bus refuses
+//! other links. A grant on a link that is up has a deadline, too, after which the bus refuses
 //! only what waits for this grant.
 //!
+//! How far a link is set up, the [stages](crate::stages) of its two outboxes say, each of which is
+//! written by its own side and read by the other:
+//!
 //! ```text
-//! stage      entered by                          steps then            left by
-//! Outboxes   the link's creation                 NewOutbox to both     both mapped and sealed
-//! Provider   OutboxMapped and sealed, both       Peer and Grants to 1  PeerMapped of 1, and every
-//!                                                                      sent grant of 1 installed
-//! Caller     the provider is ready               Peer and Grants to 0  PeerMapped of 0
-//! Up         PeerMapped of 0                     Up                    the link's end
+//! outbox of 0     outbox of 1     steps then             left by
+//! Writer, Sealing or Sealed       Make for both          both are sealed
+//! Reader          Sealed          Peer and Grants to 1   Mapped of 1 for the outbox of 0
+//! Ready           Sealed                                 every sent grant of 1 is installed
+//! Ready           Reader          Peer and Grants to 0   Mapped of 0 for the outbox of 1
+//! Ready           Ready           Up                     the link's end
 //! ```
 //!
 //! In any stage:
@@ -21,24 +24,25 @@
 //! a gate is wanted            granted at once if its side knows its peer, else with its Peer
 //! its gate is withdrawn       nothing is sent; the grant's acknowledgement is still awaited, so
 //!                             the link goes on being set up and is there when the gate is back
-//! GrantInstalled              the gate can be called if the link is Up; else when it is; so too
+//! GrantInstalled              the gate can be called if the link is up; else when it is; so too
 //!                             when it comes late
 //! an acknowledgement that     the plugin broke the protocol
 //!   nothing asked for
 //! ```
 //!
-//! A call can be made when the link is `Up` *and* the gate's grant is installed: in either
+//! A call can be made when the link is up *and* the gate's grant is installed: in either
 //! direction, since both sides have mapped each other by then.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callgate_layout::control::MAX_RECORD;
+use callgate_layout::control::{MAX_RECORD, Role};
 
 use crate::grants::{Granted, Grants};
 use crate::quota::Charge;
 use crate::registry::PluginId;
 use crate::shape::Shapes;
+use crate::stages::{OutOfOrder, Stage};
 
 /// Indexes that one record takes back: half of what fits.
 const MOST_REVOKED: usize = MAX_RECORD / 4;
@@ -47,43 +51,26 @@ const MOST_REVOKED: usize = MAX_RECORD / 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Make a side's outbox and send it.
-    NewOutbox(u8),
-    /// Close a side's outbox to further writers.
-    Seal(u8),
-    /// Tell a side of its peer.
+    Make(u8),
+    /// Tell a side of its peer, and hand the peer's outbox over to it.
     Peer(u8),
     /// Tell a side to refuse what its peer calls under some indexes.
     Revoke(u8, Vec<u16>),
     /// Tell a side of a gate that its peer may call.
     Grant(u8, Granted),
-    /// The link can be used; the outboxes' descriptors are needed no more.
+    /// The link can be used.
     Up,
     /// A gate of this side can be called, as soon as the link is up.
     Callable(u8, Arc<str>),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Outboxes {
-        mapped: [bool; 2],
-        sealed: [bool; 2],
-    },
-    Provider {
-        mapped: bool,
-    },
-    Caller,
-    Up,
-}
-
-/// A plugin acknowledged what nobody asked it for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OutOfOrder;
-
-/// A link in some stage.
+/// A link, being set up or in use.
 #[derive(Debug)]
 pub(crate) struct Link {
     plugins: [PluginId; 2],
-    stage: Stage,
+    /// Of the outbox that each side writes.
+    outboxes: [Stage; 2],
+    /// When an outbox that is awaited is due.
     stage_due: Option<Instant>,
     step: Duration,
     grants: [Grants; 2],
@@ -100,16 +87,13 @@ impl Link {
     ) -> (Link, Vec<Step>) {
         let link = Link {
             plugins,
-            stage: Stage::Outboxes {
-                mapped: [false; 2],
-                sealed: [false; 2],
-            },
+            outboxes: [Stage::Writer; 2],
             stage_due: Some(now + step),
             step,
             grants: Default::default(),
             _charges: charges,
         };
-        (link, vec![Step::NewOutbox(1), Step::NewOutbox(0)])
+        (link, vec![Step::Make(1), Step::Make(0)])
     }
 
     /// The plugin of a side.
@@ -124,35 +108,40 @@ impl Link {
     }
 
     pub(crate) fn is_up(&self) -> bool {
-        self.stage == Stage::Up
+        self.outboxes == [Stage::Ready; 2]
     }
 
-    /// A side says that it has mapped its outbox.
-    pub(crate) fn outbox_mapped(&mut self, side: u8) -> Result<Vec<Step>, OutOfOrder> {
-        let Stage::Outboxes { mapped, .. } = &mut self.stage else {
-            return Err(OutOfOrder);
-        };
-        let mapped = &mut mapped[usize::from(side & 1)];
-        if std::mem::replace(mapped, true) {
-            return Err(OutOfOrder);
-        }
-        Ok(vec![Step::Seal(side)])
+    /// The outbox that a side writes is mapped, by that side or by its reader.
+    pub(crate) fn mapped(
+        &mut self,
+        side: u8,
+        role: Role,
+        now: Instant,
+    ) -> Result<Vec<Step>, OutOfOrder> {
+        self.outboxes[usize::from(side & 1)].mapped(role)?;
+        Ok(match role {
+            Role::Writer => Vec::new(),
+            Role::Reader => self.reader_mapped(now),
+        })
     }
 
-    /// A side's outbox is closed to further writers.
+    /// Whether the outbox that a side writes may fail now, for who has this role.
+    pub(crate) fn may_fail(&self, side: u8, role: Role) -> Result<(), OutOfOrder> {
+        self.outboxes[usize::from(side & 1)].may_fail(role)
+    }
+
+    /// The outbox that a side writes is closed to further writers.
     pub(crate) fn sealed(&mut self, side: u8, now: Instant) -> Vec<Step> {
-        let Stage::Outboxes { sealed, .. } = &mut self.stage else {
-            return Vec::new();
-        };
-        sealed[usize::from(side & 1)] = true;
-        if *sealed != [true; 2] {
+        let is_news = self.outboxes[usize::from(side & 1)].sealed();
+        if !is_news || self.outboxes != [Stage::Sealed; 2] {
             return Vec::new();
         }
-        self.stage = Stage::Provider { mapped: false };
         self.introduce(1, now)
     }
 
+    /// Tells a side of its peer, whose outbox is handed over to it.
     fn introduce(&mut self, side: u8, now: Instant) -> Vec<Step> {
+        self.outboxes[usize::from(1 - (side & 1))].hand_over();
         let due = now + self.step;
         self.stage_due = Some(due);
         let grants = self.grants_mut(side).peer_known(due);
@@ -160,31 +149,21 @@ impl Link {
         std::iter::once(Step::Peer(side)).chain(grants).collect()
     }
 
-    /// A side says that it has mapped its peer's outbox.
-    pub(crate) fn peer_mapped(&mut self, side: u8, now: Instant) -> Result<Vec<Step>, OutOfOrder> {
-        match (&mut self.stage, side) {
-            (Stage::Provider { mapped }, 1) if !*mapped => {
-                *mapped = true;
-                // Grants that are still awaited have deadlines of their own.
-                self.stage_due = None;
-                Ok(self.provider_ready(now))
-            }
-            (Stage::Caller, 0) => {
-                self.stage = Stage::Up;
-                self.stage_due = None;
-                Ok(vec![Step::Up])
-            }
-            _ => Err(OutOfOrder),
+    fn reader_mapped(&mut self, now: Instant) -> Vec<Step> {
+        // Grants that are still awaited have deadlines of their own.
+        self.stage_due = None;
+        match self.is_up() {
+            true => vec![Step::Up],
+            false => self.provider_ready(now),
         }
     }
 
     /// Goes on to the caller if nothing of the provider is missing.
     fn provider_ready(&mut self, now: Instant) -> Vec<Step> {
-        let mapped = self.stage == Stage::Provider { mapped: true };
-        if !mapped || !self.grants[1].is_settled() {
+        let is_mapped = self.outboxes == [Stage::Ready, Stage::Sealed];
+        if !is_mapped || !self.grants[1].is_settled() {
             return Vec::new();
         }
-        self.stage = Stage::Caller;
         self.introduce(0, now)
     }
 
@@ -254,15 +233,11 @@ impl Link {
     pub(crate) fn overdue(&self, now: Instant) -> Vec<(u8, &'static str)> {
         let mut late = Vec::new();
         if self.stage_due.is_some_and(|due| due <= now) {
-            match self.stage {
-                Stage::Outboxes { mapped, .. } => {
-                    let unmapped = (0..2u8).filter(|side| !mapped[usize::from(*side)]);
-                    late.extend(unmapped.map(|side| (side, "map its outbox")));
-                }
-                Stage::Provider { mapped: false } => late.push((1, "map its peer's outbox")),
-                Stage::Caller => late.push((0, "map its peer's outbox")),
-                Stage::Provider { mapped: true } | Stage::Up => {}
-            }
+            let outboxes = (0u8..).zip(self.outboxes);
+            late.extend(outboxes.filter_map(|(side, stage)| match stage.awaited()? {
+                Role::Writer => Some((side, "map its outbox")),
+                Role::Reader => Some((1 - side, "map its peer's outbox")),
+            }));
         }
         for side in 0..2u8 {
             let due = self.grants[usize::from(side)].due();

@@ -1,6 +1,6 @@
 //! Tests of the link's state machine.
 
-use callgate_layout::control::{LinkEnd, ToPlugin};
+use callgate_layout::control::{LinkEnd, LinkToPlugin, ToPlugin};
 
 use super::*;
 
@@ -21,16 +21,30 @@ fn grant(side: u8, index: u16, name: &str) -> Step {
     Step::Grant(side, granted)
 }
 
+impl Link {
+    /// A side has mapped the outbox that it writes.
+    fn outbox_mapped(&mut self, side: u8) -> Result<Vec<Step>, OutOfOrder> {
+        self.mapped(side, Role::Writer, Instant::now())
+    }
+
+    /// A side has mapped the outbox that its peer writes.
+    fn peer_mapped(&mut self, side: u8, now: Instant) -> Result<Vec<Step>, OutOfOrder> {
+        self.mapped(1 - side, Role::Reader, now)
+    }
+}
+
 fn new_link(now: Instant) -> Link {
     let (link, steps) = Link::new([PluginId(1), PluginId(2)], STEP, Vec::new(), now);
-    assert_eq!(steps, [Step::NewOutbox(1), Step::NewOutbox(0)]);
+    assert_eq!(steps, [Step::Make(1), Step::Make(0)]);
     link
 }
 
 fn seal_both(link: &mut Link, now: Instant) -> Vec<Step> {
-    assert_eq!(link.outbox_mapped(0), Ok(vec![Step::Seal(0)]));
+    assert_eq!(link.outbox_mapped(0), Ok(vec![]));
+    assert_eq!(link.outboxes[0], Stage::Sealing);
     assert_eq!(link.sealed(0, now), []);
-    assert_eq!(link.outbox_mapped(1), Ok(vec![Step::Seal(1)]));
+    assert_eq!(link.outbox_mapped(1), Ok(vec![]));
+    assert_eq!(link.outboxes[1], Stage::Sealing);
     link.sealed(1, now)
 }
 
@@ -186,14 +200,71 @@ fn a_great_revocation_goes_in_several_records() {
         let Step::Revoke(1, indexes) = step else {
             panic!("{step:?}");
         };
-        let record = ToPlugin::Revoke {
+        let record = ToPlugin::from(LinkToPlugin::Revoke {
             end: LinkEnd { link: 1, side: 1 },
             indexes: indexes.clone(),
-        };
+        });
         assert!(record.encode().is_ok(), "{}", indexes.len());
         all.extend(indexes);
     }
     assert_eq!(steps.len(), 3, "no more than it takes");
     assert!(all.into_iter().eq(0..40_000), "each once");
     assert_eq!(link.revoke(1, |_| true), [], "said once");
+}
+
+/// What is done for one side must not be done for the other.
+#[test]
+fn each_side_is_the_plugin_that_it_was_made_for() {
+    let now = Instant::now();
+    let (link, _) = Link::new([PluginId(1), PluginId(2)], STEP, Vec::new(), now);
+    assert_eq!((link.plugin(0), link.plugin(1)), (PluginId(1), PluginId(2)));
+    assert_eq!(link.side_of_provider(PluginId(1)), 0);
+    assert_eq!(link.side_of_provider(PluginId(2)), 1);
+    assert!(!link.is_up());
+    let mut link = up(now);
+    assert!(link.is_up());
+    assert_eq!(link.callable(0, "g"), None);
+    link.withdraw(0, "g");
+    assert_eq!(link.callable(1, "g"), Some(0));
+    assert_eq!(link.revoke(0, |_| true), []);
+    assert_eq!(link.revoke(1, |gate| gate == "other"), []);
+    let revoked = link.revoke(1, |gate| gate == "g");
+    assert_eq!(revoked, [Step::Revoke(1, vec![0])]);
+    assert_eq!(link.callable(1, "g"), None);
+}
+
+/// A grant that is not installed in time is waited for no longer, and is taken when it comes.
+#[test]
+fn a_late_grant_is_given_up_and_taken_all_the_same() {
+    let now = Instant::now();
+    let mut link = up(now);
+    let steps = link.want(0, &gate("back"), SHAPES, now);
+    assert_eq!(steps, Some(vec![grant(0, 0, "back")]));
+    let (due, early) = (now + STEP, now + STEP / 2);
+    assert_eq!(link.due(), Some(due));
+    assert!(link.give_up_grants(0, early).is_empty());
+    assert!(link.give_up_grants(1, due).is_empty(), "it owes nothing");
+    assert_eq!(link.overdue(due), [(0, "install a grant")]);
+    assert_eq!(link.give_up_grants(0, due), [gate("back")]);
+    assert_eq!((link.due(), link.overdue(due)), (None, vec![]));
+    assert_eq!(link.callable(0, "back"), None);
+    let callable = vec![Step::Callable(0, gate("back"))];
+    assert_eq!(link.grant_installed(0, 0, due), Ok(callable));
+    assert_eq!(link.callable(0, "back"), Some(0));
+}
+
+/// The second of two grants of one index has the whole time of a step, from the first one's
+/// acknowledgement on.
+#[test]
+fn a_second_grant_has_a_step_of_its_own() {
+    let now = Instant::now();
+    let (later, much_later) = (now + STEP / 4, now + STEP / 2);
+    let mut link = up(now);
+    link.withdraw(1, "g");
+    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    link.withdraw(1, "g");
+    link.want(1, &gate("g"), SHAPES, later).unwrap();
+    assert_eq!(link.due(), Some(now + STEP));
+    assert_eq!(link.grant_installed(1, 0, much_later), Ok(vec![]));
+    assert_eq!(link.due(), Some(much_later + STEP));
 }

@@ -91,3 +91,51 @@ fn limits_are_the_bus_s_where_a_policy_says_nothing() {
     assert_eq!(policies.limits("A", all), PluginLimits { opens: 7, ..all });
     assert_eq!(policies.limits("B", all), all);
 }
+
+/// Each limit is one of its own, and leaves what was said before it.
+#[test]
+fn each_limit_is_the_one_that_is_said() {
+    let all = PluginLimits {
+        gates: 1,
+        opens: 2,
+        links: 3,
+        extent_mib: 4,
+    };
+    let mut policies = Policies::default();
+    let mut limits = |policy: Policy| {
+        assert!(policy.may_call("Echo"), "what was said before");
+        policies.set("A*", Some(policy));
+        let requests = policies.requests_per_second("A1");
+        assert_eq!(policies.requests_per_second("B"), None);
+        (policies.limits("A1", all), requests)
+    };
+    let policy = || Policy::new().call("Echo");
+    assert_eq!(limits(policy()), (all, None));
+    let expected = PluginLimits { gates: 9, ..all };
+    assert_eq!(limits(policy().gates(9)), (expected, None));
+    let expected = PluginLimits { opens: 9, ..all };
+    assert_eq!(limits(policy().opens(9)), (expected, None));
+    let expected = PluginLimits { links: 9, ..all };
+    assert_eq!(limits(policy().links(9)), (expected, None));
+    let expected = PluginLimits {
+        extent_mib: 9,
+        ..all
+    };
+    assert_eq!(limits(policy().extent_mib(9)), (expected, None));
+    assert_eq!(limits(policy().requests_per_second(9)), (all, Some(9)));
+}
+
+/// A strict bus lets those do what their policies say, and nobody else anything.
+#[test]
+fn a_strict_bus_allows_what_is_said_alone() {
+    for strict in [false, true] {
+        let mut policies = Policies::default();
+        policies.strict = strict;
+        policies.set("A", Some(Policy::new().provide("P").call("C")));
+        assert!(policies.admits("A") && policies.admits("B") != strict);
+        assert!(policies.may_provide("A", "P") && !policies.may_provide("A", "C"));
+        assert!(policies.may_call("A", "C") && !policies.may_call("A", "P"));
+        assert_eq!(policies.may_provide("B", "P"), !strict);
+        assert_eq!(policies.may_call("B", "C"), !strict);
+    }
+}

@@ -171,11 +171,28 @@ mod tests {
         assert!(quota.charge().is_some());
     }
 
+    /// A large thing takes as many places as it says, all of them or none.
+    #[test]
+    fn many_places_are_taken_at_once() {
+        let quota = Quota::new(10);
+        assert_eq!((quota.limit(), quota.used()), (10, 0));
+        let seven = quota.charge_many(7).unwrap();
+        assert_eq!(quota.used(), 7);
+        assert!(quota.charge_many(4).is_none() && quota.charge_many(u32::MAX).is_none());
+        assert_eq!(quota.used(), 7, "what was refused takes nothing");
+        let three = quota.charge_many(3).unwrap();
+        drop(seven);
+        assert_eq!(quota.used(), 3);
+        drop(three);
+        assert_eq!(quota.used(), 0);
+    }
+
     /// A flood must be noticed, and a burst after a quiet time must not be.
     #[test]
     fn a_bucket_allows_its_burst_and_then_its_rate() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(10, 20, start);
+        assert_eq!(bucket.rate(), 10);
         assert!((0..20).all(|_| bucket.take(start)));
         assert!(!bucket.take(start));
         let later = start + Duration::from_millis(150);

@@ -39,7 +39,7 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) owner: PluginId,
-    /// The how manyeth gate this is that began to be provided, of all on the bus.
+    /// Counts the gates of the bus in the order in which they began to be provided, from 1.
     pub(crate) generation: u64,
     /// Where its owner counts its calls, as it says.
     pub(crate) record: Option<u16>,

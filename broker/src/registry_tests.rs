@@ -165,3 +165,95 @@ fn nothing_is_opened_under_a_name_or_a_shape_that_cannot_be() {
         assert_eq!(opened, Ok(()), "number and charge are still free");
     }
 }
+
+/// A caller that held an answer of the gate's life before this one would take it for one of now.
+#[test]
+fn each_life_of_a_gate_has_another_number() {
+    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    opened(&mut registry, B, 1, &shape(1, 1));
+    let life = |registry: &Registry| registry.standing(B, 1).unwrap().generation;
+    assert_eq!(life(&registry), 0);
+    for (expected, other) in [(1, "1"), (3, "3"), (5, "5")] {
+        let mut provide = |name, kind| registry.provide(A, name, kind, shape(1, 1), &quota);
+        assert_eq!(provide(GATE, CallKind::Action), Ok(()));
+        assert_eq!(provide(other, CallKind::Action), Ok(()));
+        assert_eq!(provide(GATE, CallKind::Function), Ok(()));
+        assert_eq!(life(&registry), expected, "a half more is the same life");
+        for kind in [CallKind::Action, CallKind::Function] {
+            assert!(registry.withdraw(A, GATE, kind).is_ok());
+        }
+        assert_eq!(life(&registry), 0);
+    }
+}
+
+/// Either half makes a gate callable.
+#[test]
+fn a_gate_is_ready_with_one_half() {
+    for kind in [CallKind::Function, CallKind::Action] {
+        let (mut registry, quota) = (Registry::default(), Quota::new(9));
+        opened(&mut registry, B, 1, &shape(1, 1));
+        assert!(!registry.standing(B, 1).unwrap().is_ready());
+        let provided = registry.provide(A, GATE, kind, shape(1, 2), &quota);
+        assert_eq!(provided, Ok(()));
+        assert!(!registry.standing(B, 1).unwrap().is_ready(), "other types");
+        assert!(registry.withdraw(A, GATE, kind).is_ok());
+        let provided = registry.provide(A, GATE, kind, shape(1, 1), &quota);
+        assert_eq!(provided, Ok(()));
+        assert!(registry.standing(B, 1).unwrap().is_ready());
+    }
+}
+
+/// What a listing says: where a gate's calls are counted, and how many plugins have it open.
+#[test]
+fn gates_are_listed_with_those_who_have_them_open() {
+    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    for (plugin, number) in [(A, 1), (B, 1), (B, 2)] {
+        opened(&mut registry, plugin, number, &shape(1, 1));
+    }
+    for name in [GATE, "Other"] {
+        let provided = registry.provide(A, name, CallKind::Action, shape(1, 1), &quota);
+        assert_eq!(provided, Ok(()));
+    }
+    registry.count_in(GATE, Some(7));
+    registry.count_in("Nobody's", Some(8));
+    let listed = registry.gates();
+    let listed = listed.map(|(name, gate, opens)| (name, gate.record, opens));
+    assert!(listed.eq([("Other", None, 0), (GATE, Some(7), 2)]));
+    assert_eq!(registry.opens_of(B), [1, 2]);
+    assert_eq!(registry.owned_by(A), ["Other".into(), Arc::from(GATE)]);
+    assert!(registry.owned_by(B).is_empty() && registry.opens_between(B, B).is_empty());
+}
+
+/// Who waits for a gate is to hear that a program which was to provide it has failed; who has one
+/// that is provided, is not.
+#[test]
+fn opens_of_absent_gates_are_found() {
+    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    opened(&mut registry, A, 3, &shape(1, 1));
+    opened(&mut registry, B, 4, &shape(1, 1));
+    let gate: Arc<str> = GATE.into();
+    let expected = [(A, 3, gate.clone()), (B, 4, gate)];
+    assert_eq!(registry.absent_opens(), expected);
+    let provided = registry.provide(A, GATE, CallKind::Action, shape(1, 1), &quota);
+    assert_eq!(provided, Ok(()));
+    assert!(registry.absent_opens().is_empty());
+}
+
+/// A gate that is provided anew is a reason to try again, and so is one that gets its other half.
+#[test]
+fn what_failed_is_tried_again_when_the_gate_changes() {
+    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    opened(&mut registry, B, 1, &shape(1, 1));
+    for kind in [CallKind::Function, CallKind::Action] {
+        registry.block(B, 1);
+        assert!(registry.standing(B, 1).unwrap().blocked);
+        let provided = registry.provide(A, GATE, kind, shape(1, 1), &quota);
+        assert_eq!(provided, Ok(()));
+        assert!(!registry.standing(B, 1).unwrap().blocked);
+    }
+    // What is not open is left alone.
+    registry.block(A, 1);
+    registry.close(A, 1);
+    registry.close(B, 2);
+    assert_eq!(registry.watchers(GATE), [(B, 1)]);
+}

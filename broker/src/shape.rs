@@ -47,13 +47,22 @@ mod tests {
     /// A line break in a signature would forge lines wherever a listing is printed, and control
     /// characters make it many times as long.
     #[test]
-    fn control_characters_are_refused() {
+    fn control_characters_and_what_is_too_long_are_refused() {
         let shape = |signature: &str| Shape {
             params: 1,
             fingerprint: 7,
             signature: signature.into(),
         };
         assert_eq!(check(&shape("(u32) -> Größe")), Ok(()));
+        assert_eq!(check(&shape(&"x".repeat(MAX_TEXT))), Ok(()));
+        assert!(check(&shape(&"x".repeat(MAX_TEXT + 1))).is_err());
+        for params in 0..=u8::MAX {
+            let shape = Shape {
+                params,
+                ..shape("()")
+            };
+            assert_eq!(check(&shape).is_ok(), params <= MAX_PARAMS, "{params}");
+        }
         for odd in ["(u32)\n", "\u{1b}[2J", "\0"] {
             assert!(check(&shape(odd)).is_err(), "{odd:?}");
         }

@@ -26,7 +26,7 @@ use nix::sys::socket::{
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
-use crate::builder::StartError;
+use crate::error::StartError;
 
 pub(crate) use lock::Lock;
 pub(crate) use watch::DirectoryWatch;

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use callgate_layout::control::ToBroker;
+use callgate_layout::control::{SessionToBroker, ToBroker};
 use callgate_layout::sys::fdpass;
 
 use support::{Bus, Linked, Peer, bus, eventually, link};
@@ -87,7 +87,7 @@ fn nothing_is_left_of_what_was_half_made() {
         }
         let silent = bus.connect();
         let file: OwnedFd = fs::File::open("/dev/null").unwrap().into();
-        let bytes = ToBroker::Took.encode().unwrap();
+        let bytes = ToBroker::from(SessionToBroker::Took).encode().unwrap();
         let _ = fdpass::send(silent.socket.as_fd(), &bytes, &[file.as_fd(); 30]);
         drop((silent, caller, provider));
         eventually("all are gone", || is_empty(&bus));

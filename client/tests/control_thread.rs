@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Plugin};
 use callgate_layout::control::{
-    Availability, Clock, Failure, GateState, Identity, LinkEnd, MAX_RECORD, PeerInfo, PluginLimits,
-    Route, ToBroker, ToPlugin,
+    Availability, Clock, Failure, GateState, GateToBroker, GateToPlugin, Identity, LinkEnd,
+    LinkToBroker, LinkToPlugin, MAX_RECORD, MemoryId, MemoryToBroker, MemoryToPlugin, PeerInfo,
+    PluginLimits, Role, Route, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
 };
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::process::pidfd_open;
@@ -31,6 +32,13 @@ impl Broker {
         let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
         let bytes = record.encode().unwrap();
         fdpass::send(self.0.as_fd(), &bytes, &descriptors).is_ok()
+    }
+
+    /// Has a plugin map memory that it writes.
+    fn map(&self, memory: MemoryId, len: u32, file: OwnedFd) -> bool {
+        let role = Role::Writer;
+        let map = MemoryToPlugin::Map { memory, role, len };
+        self.send(&map.into(), &[file])
     }
 
     /// The next record, if one comes.
@@ -55,37 +63,50 @@ impl Broker {
     }
 }
 
+/// What a plugin says that has mapped memory.
+fn mapped(memory: MemoryId, role: Role) -> ToBroker {
+    MemoryToBroker::Mapped { memory, role }.into()
+}
+
+/// The extent that a plugin wants, and how long it is to be.
+fn wanted(record: ToBroker) -> Option<(MemoryId, u32)> {
+    match record {
+        ToBroker::Memory(MemoryToBroker::Want { memory, len }) => Some((memory, len)),
+        _ => None,
+    }
+}
+
 fn memory(len: usize) -> OwnedFd {
     memfd::create("callgate-test", len).unwrap()
 }
 
 fn welcome(broker: &Broker) {
-    broker.await_record(|record| matches!(record, ToBroker::Hello(_)).then_some(()));
+    broker.await_record(|record| {
+        matches!(record, ToBroker::Session(SessionToBroker::Hello(_))).then_some(())
+    });
     let limits = PluginLimits {
         gates: 9,
         opens: 9,
         links: 9,
         extent_mib: 9,
     };
-    let record = ToPlugin::Welcome {
+    let record = ToPlugin::Session(SessionToPlugin::Welcome {
         bus: 1,
         plugin: 1,
         limits,
-    };
+    });
     assert!(broker.send(&record, &[memory(DOORBELL_LEN), memory(STATUS_LEN)]));
-    broker.await_record(|record| (record == ToBroker::StatusMapped).then_some(()));
+    broker.await_record(|record| {
+        (record == ToBroker::Session(SessionToBroker::StatusMapped)).then_some(())
+    });
 }
 
-/// Answers the opening of a gate with a link to a process that provides it.
-fn link(broker: &Broker, peer: u32) {
-    let open = broker.await_record(|record| match record {
-        ToBroker::Open { open, .. } => Some(open),
-        _ => None,
-    });
-    let geometry = Geometry::DEFAULT;
-    let (end, len) = (END, geometry.total_len());
-    assert!(broker.send(&ToPlugin::NewOutbox { end, geometry }, &[memory(len)]));
-    broker.await_record(|record| (record == ToBroker::OutboxMapped { end }).then_some(()));
+/// Sends an outbox of the default geometry, and then the peer, with what it says of the geometry.
+fn introduce(broker: &Broker, peer: u32, geometry: Geometry) {
+    let (end, len) = (END, Geometry::DEFAULT.total_len());
+    let outbox = MemoryId::Outbox { end };
+    assert!(broker.map(outbox, len as u32, memory(len)));
+    broker.await_record(|record| (record == mapped(outbox, Role::Writer)).then_some(()));
     let info = PeerInfo {
         plugin: 2,
         pid: peer,
@@ -96,11 +117,27 @@ fn link(broker: &Broker, peer: u32) {
             clock: Clock::default(),
         },
     };
+    let introduction = ToPlugin::Link(LinkToPlugin::Peer {
+        end,
+        peer: info,
+        geometry,
+    });
     let pages = [len, STATUS_LEN, DOORBELL_LEN].map(memory);
     let pidfd = pidfd_open(peer).unwrap();
     let descriptors: Vec<OwnedFd> = pages.into_iter().chain([pidfd]).collect();
-    assert!(broker.send(&ToPlugin::LinkPeer { end, peer: info }, &descriptors));
-    broker.await_record(|record| (record == ToBroker::PeerMapped { end }).then_some(()));
+    assert!(broker.send(&introduction, &descriptors));
+}
+
+/// Answers the opening of a gate with a link to a process that provides it.
+fn link(broker: &Broker, peer: u32) {
+    let open = broker.await_record(|record| match record {
+        ToBroker::Gate(GateToBroker::Open { open, .. }) => Some(open),
+        _ => None,
+    });
+    let end = END;
+    introduce(broker, peer, Geometry::DEFAULT);
+    let inbox = MemoryId::Outbox { end: end.other() };
+    broker.await_record(|record| (record == mapped(inbox, Role::Reader)).then_some(()));
     let state = GateState {
         owner: Some("Peer".into()),
         generation: 1,
@@ -108,18 +145,18 @@ fn link(broker: &Broker, peer: u32) {
         action: Availability::Absent,
         route: Some(Route { end, index: 0 }),
     };
-    assert!(broker.send(&ToPlugin::GateState { open, state }, &[]));
+    assert!(broker.send(&ToPlugin::Gate(GateToPlugin::State { open, state }), &[]));
 }
 
 /// Sends records each of which is answered, more than the socket takes, and reads no answer.
 fn fill(broker: &Broker) -> u32 {
-    let grant = ToPlugin::Grant {
+    let grant = ToPlugin::Link(LinkToPlugin::Grant {
         end: STRANGE,
         index: 0,
         gate: "G".into(),
         function: None,
         action: None,
-    };
+    });
     let (mut asked, until) = (0, Instant::now() + Duration::from_millis(500));
     while asked < 3_000 && Instant::now() < until {
         asked += u32::from(broker.send(&grant, &[]));
@@ -157,7 +194,7 @@ fn deaths_are_heard_of_while_the_broker_does_not_read() {
         // Nothing of what waited is lost.
         for answer in 0..asked {
             let is_answer = |record: &ToBroker| match record {
-                ToBroker::LinkFailed { end, .. } => *end == STRANGE,
+                ToBroker::Link(LinkToBroker::Failed { end, .. }) => *end == STRANGE,
                 _ => false,
             };
             let record = broker.read();
@@ -188,28 +225,21 @@ fn the_broker_hears_also_of_an_extent_that_it_has_refused_meanwhile() {
     let gate = gate.with_timeout(PATIENCE);
     thread::scope(|scope| {
         let call = scope.spawn(|| gate.loan(60 << 20).map(drop));
-        let (end, number, len) = broker.await_record(|record| match record {
-            ToBroker::WantExtent { end, number, len } => Some((end, number, len)),
-            _ => None,
-        });
-        let file = memory(len as usize);
-        assert!(broker.send(&ToPlugin::NewExtent { end, number, len }, &[file]));
+        let (extent, len) = broker.await_record(wanted);
+        assert!(broker.map(extent, len, memory(len as usize)));
         let failure = Failure::new(Code::Timeout, "it was late");
-        let refused = ToPlugin::ExtentRefused {
-            end,
-            number,
+        let refused = MemoryToPlugin::Refused {
+            memory: extent,
             failure,
         };
-        assert!(broker.send(&refused, &[]));
+        assert!(broker.send(&refused.into(), &[]));
         let error = call.join().unwrap().unwrap_err();
         assert_eq!(error.code(), Code::Timeout, "{error}");
         broker.await_record(|record| match record {
-            ToBroker::ExtentMapped { end: of, number: n } => {
-                ((of, n) == (end, number)).then_some(())
-            }
-            ToBroker::ExtentFailed {
-                end: of, number: n, ..
-            } => ((of, n) == (end, number)).then_some(()),
+            ToBroker::Memory(
+                MemoryToBroker::Mapped { memory, role }
+                | MemoryToBroker::Failed { memory, role, .. },
+            ) => ((memory, role) == (extent, Role::Writer)).then_some(()),
             _ => None,
         });
     });
@@ -236,26 +266,60 @@ fn an_idle_extent_is_returned_when_the_broker_reads_again() {
         gate.join().unwrap().unwrap()
     });
     let gate = gate.with_timeout(PATIENCE);
-    let (end, number) = thread::scope(|scope| {
+    let extent = thread::scope(|scope| {
         let call = scope.spawn(|| gate.loan(100_000).unwrap());
-        let (end, number, len) = broker.await_record(|record| match record {
-            ToBroker::WantExtent { end, number, len } => Some((end, number, len)),
-            _ => None,
-        });
-        let file = memory(len as usize);
-        assert!(broker.send(&ToPlugin::NewExtent { end, number, len }, &[file]));
-        let mapped = ToBroker::ExtentMapped { end, number };
+        let (extent, len) = broker.await_record(wanted);
+        assert!(broker.map(extent, len, memory(len as usize)));
+        let mapped = mapped(extent, Role::Writer);
         broker.await_record(|record| (record == mapped).then_some(()));
-        assert!(broker.send(&ToPlugin::ExtentReady { end, number }, &[]));
+        let ready = MemoryToPlugin::Ready { memory: extent };
+        assert!(broker.send(&ready.into(), &[]));
         let loan = call.join().unwrap();
         fill(&broker);
         drop(loan);
-        (end, number)
+        extent
     });
     // It is idle for several times as long as it is kept.
     thread::sleep(Duration::from_millis(400));
-    let returned = ToBroker::ReturnExtent { end, number };
+    let returned = ToBroker::from(MemoryToBroker::Return { memory: extent });
     broker.await_record(|record| (record == returned).then_some(()));
     peer.kill().unwrap();
     peer.wait().unwrap();
+}
+
+/// A plugin that took another geometry than its outbox has would write beyond its end.
+#[test]
+fn a_geometry_that_does_not_fit_the_outbox_fails_the_link() {
+    let (ours, theirs) = fdpass::pair().unwrap();
+    let broker = Broker(ours);
+    let plugin = thread::spawn(|| Plugin::builder("P").descriptor(theirs).connect());
+    welcome(&broker);
+    let plugin = plugin.join().unwrap().unwrap();
+    let inbox = MemoryId::Outbox { end: END.other() };
+    let failed = |record| match record {
+        ToBroker::Memory(MemoryToBroker::Failed {
+            memory,
+            role: Role::Reader,
+            failure,
+        }) => (memory == inbox).then_some(failure.code),
+        _ => None,
+    };
+    for geometry in [
+        Geometry::new(32, 64 << 10).unwrap(),
+        Geometry::new(64, 128 << 10).unwrap(),
+    ] {
+        introduce(&broker, std::process::id(), geometry);
+        assert_eq!(broker.await_record(failed), Code::Protocol as u16);
+    }
+    // A peer's outbox alone is no link.
+    let role = Role::Reader;
+    let len = Geometry::DEFAULT.total_len();
+    let map = MemoryToPlugin::Map {
+        memory: inbox,
+        role,
+        len: len as u32,
+    };
+    assert!(broker.send(&map.into(), &[memory(len)]));
+    assert_eq!(broker.await_record(failed), Code::Protocol as u16);
+    assert!(plugin.wait_closed_for(Duration::ZERO).is_none());
 }

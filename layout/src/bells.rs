@@ -172,7 +172,7 @@ impl<'a> Sleeper<'a> {
 
     /// Names the bell in the call's flags, and gives back its value from before: the caller now looks once
     /// more, and may then sleep while the bell is as it was.
-    fn announce(&self) -> u32 {
+    pub fn announce(&self) -> u32 {
         let seen = self.value();
         let waiter = Waiter::Bell(self.bell);
         flags::set_waiter(self.outbox, self.geometry, self.slot, waiter);

@@ -141,6 +141,19 @@ mod tests {
         assert!(buffer.is_empty());
     }
 
+    /// Memory is asked for only where there is not enough: what fits exactly takes what is there.
+    #[test]
+    fn what_fits_stays_in_the_same_memory() {
+        let mut buffer = Buffer::with_capacity(1).unwrap();
+        assert_eq!(buffer.capacity(), MIN_CAPACITY);
+        buffer.extend(&[7; MIN_CAPACITY]).unwrap();
+        assert_eq!(buffer.capacity(), MIN_CAPACITY);
+        // New memory would be zeros.
+        assert_eq!(buffer.renew(MIN_CAPACITY).unwrap(), [7; MIN_CAPACITY]);
+        assert_eq!(buffer.renew(MIN_CAPACITY + 1).unwrap().len(), 65_537);
+        assert_eq!(buffer.capacity(), 2 * MIN_CAPACITY);
+    }
+
     /// Memory that there is not must be an error, and leave what there was as it is.
     #[test]
     fn what_cannot_be_had_is_an_error() {

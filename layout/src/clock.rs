@@ -97,6 +97,28 @@ mod tests {
         }
     }
 
+    /// A clock that stands still lets no deadline pass.
+    #[test]
+    fn both_clocks_go_on_as_time_does() {
+        let before = (now(), coarse_now());
+        std::thread::sleep(std::time::Duration::from_millis(40));
+        let after = (now(), coarse_now());
+        assert!(after.0 - before.0 >= 40_000_000, "{before:?} {after:?}");
+        // It may be 10 ms behind.
+        assert!(after.1 - before.1 >= 20_000_000, "{before:?} {after:?}");
+        let facts = facts();
+        assert!(facts.now >= after.0 && facts.now <= now());
+    }
+
+    /// A process that cannot tell may call nobody whose clock is set ahead, and is called by none.
+    #[test]
+    fn a_process_knows_how_far_its_clock_is_ahead() {
+        match fs::read_to_string("/proc/self/timens_offsets") {
+            Ok(text) => assert_eq!(facts().offset, offset_in(&text)),
+            Err(_) => assert_eq!(facts().offset, Some(0)),
+        }
+    }
+
     #[test]
     fn the_coarse_clock_is_not_ahead() {
         let coarse = coarse_now();

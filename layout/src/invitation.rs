@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use crate::control::ToPlugin;
+use crate::control::{SessionToPlugin, ToPlugin};
 use crate::sys::fdpass;
 use crate::sys::inherit::{self, Refused};
 
@@ -12,7 +12,7 @@ use crate::sys::inherit::{self, Refused};
 /// program.
 pub fn send(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     let name = name.to_owned();
-    let record = ToPlugin::Invitation { name };
+    let record = ToPlugin::from(SessionToPlugin::Invitation { name });
     let bytes = record.encode().map_err(io::Error::other)?;
     fdpass::send(socket, &bytes, &[])
 }
@@ -25,6 +25,9 @@ pub fn send(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
 pub fn take() -> Option<Result<OwnedFd, Refused>> {
     inherit::take(|record| {
         let record = ToPlugin::decode(record);
-        matches!(record, Ok(ToPlugin::Invitation { .. }))
+        matches!(
+            record,
+            Ok(ToPlugin::Session(SessionToPlugin::Invitation { .. }))
+        )
     })
 }

@@ -302,6 +302,8 @@ mod tests {
     #[test]
     fn extents_come_in_a_few_sizes() {
         let mib = |mib: u32| (mib << 20) + HEADROOM;
+        assert_eq!((MIN_EXTENT_LEN, MAX_EXTENT_LEN), (mib(1), mib(64)));
+        assert!(is_extent_len(MIN_EXTENT_LEN) && is_extent_len(MAX_EXTENT_LEN));
         assert_eq!(extent_len_for(0), Some(mib(1)));
         assert_eq!(extent_len_for(mib(1) as usize), Some(mib(1)));
         assert_eq!(extent_len_for(mib(1) as usize + 1), Some(mib(2)));

@@ -238,6 +238,34 @@ mod tests {
         assert!(pending.take_for(2).is_some());
     }
 
+    /// A slot that was given up is looked at until its answer is there, and not taken meanwhile.
+    #[test]
+    fn an_abandoned_slot_comes_back_with_its_answer() {
+        let pending = Pending::new(Geometry::DEFAULT);
+        assert!(pending.is_idle());
+        let held: Vec<_> = (0..3).map(|_| pending.take(0).unwrap()).collect();
+        assert_eq!((pending.is_idle(), pending.in_flight()), (false, 3));
+        pending.abandon(held[0]);
+        pending.abandon(held[2]);
+        assert!(pending.abandoned().eq([0, 2]));
+        pending.sweep(|_| false, |_| panic!("nothing was answered"));
+        let mut freed = Vec::new();
+        pending.sweep(|ticket| ticket == held[2], |slot| freed.push(slot));
+        assert_eq!((freed, pending.in_flight()), (vec![2], 2));
+        assert!(pending.abandoned().eq([0]));
+        assert_eq!(pending.take(0).map(|ticket| ticket.slot), Some(2));
+    }
+
+    /// The smallest links, too, have slots for calls that begin chains.
+    #[test]
+    fn a_link_of_one_slot_or_two_can_be_called() {
+        for (entries, most) in [(1, 1), (2, 2), (4, 3), (8, 6)] {
+            let pending = Pending::new(Geometry::new(entries, 512).unwrap());
+            let taken = (0..8).filter(|gate| pending.take_for(*gate).is_some());
+            assert_eq!(taken.count(), most, "{entries}");
+        }
+    }
+
     /// A call that found no room for its payload was never published, but its slot's generation
     /// was used up; from then on the caller waited for answers that the provider, which counts
     /// the calls it sees, gave under another number.

@@ -95,6 +95,33 @@ mod tests {
         assert_eq!(directory_of(Path::new("/a/bus.sock")), Path::new("/a"));
     }
 
+    /// Who can replace a link on the way can have a plugin connect to a broker of theirs.
+    #[test]
+    fn a_link_of_another_user_is_refused() {
+        let name = format!("callgate-socket-link-{}", std::process::id());
+        let directory = env::temp_dir().join(name);
+        std::fs::create_dir(&directory).unwrap();
+        set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+        let link = directory.join("link");
+        std::os::unix::fs::symlink(&directory, &link).unwrap();
+        let own = check_directory(&link);
+        let is_other = std::os::unix::fs::lchown(&link, Some(65534), None).is_ok();
+        let others = check_directory(&link);
+        std::fs::write(directory.join("file"), "").unwrap();
+        let file = check_directory(&directory.join("file"));
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(own, Ok(()));
+        match is_other {
+            true => assert!(others.is_err_and(|why| why.contains("user 65534"))),
+            false => println!("skipped: only root gives links to others"),
+        }
+        assert!(file.is_err_and(|why| why.contains("is not a directory")));
+        if geteuid().is_root() {
+            return println!("skipped: everything may be root's");
+        }
+        assert!(check_directory(Path::new("/")).is_err_and(|why| why.contains("user 0")));
+    }
+
     #[test]
     fn a_directory_that_others_can_write_into_is_refused() {
         let name = format!("callgate-socket-test-{}", std::process::id());

@@ -212,3 +212,6 @@ impl WriteView {
         }
     }
 }
+
+#[cfg(all(test, not(callgate_loom)))]
+mod tests;

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Arguments, GateType, action_signature_of, signature_of};
 use callgate_layout::control::{
-    Failure, GateState, Identity, LinkEnd, MAX_RECORD, PeerInfo, Route, Shape, ToBroker, ToPlugin,
+    Failure, GateState, GateToBroker, GateToPlugin, Identity, LinkEnd, LinkToBroker, LinkToPlugin,
+    MAX_RECORD, MemoryId, MemoryToBroker, MemoryToPlugin, PeerInfo, Role, Route, SessionToBroker,
+    SessionToPlugin, Shape, ToBroker, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
@@ -88,20 +90,21 @@ impl Raw {
     /// As [`Raw::join`], in a process that only knows the bus's socket.
     pub fn join_at(path: &Path, name: &str) -> Raw {
         let mut raw = Raw::connect_to(path);
-        raw.send(&hello(name));
+        raw.send(hello(name));
         match raw.receive() {
-            (ToPlugin::Welcome { .. }, mut descriptors) => {
+            (ToPlugin::Session(SessionToPlugin::Welcome { .. }), mut descriptors) => {
                 let status = descriptors.pop().expect("a status page");
                 raw.status = Some(map_writable(status, STATUS_LEN));
             }
             (other, _) => panic!("{name} is not welcome: {other:?}"),
         }
-        raw.send(&ToBroker::StatusMapped);
+        raw.send(SessionToBroker::StatusMapped);
         raw
     }
 
     /// Sends a record.
-    pub fn send(&self, record: &ToBroker) {
+    pub fn send(&self, record: impl Into<ToBroker>) {
+        let record = record.into();
         let bytes = record.encode().expect("a short record");
         self.send_bytes(&bytes)
             .unwrap_or_else(|error| panic!("{record:?}: {error}"));
@@ -132,7 +135,7 @@ impl Raw {
             .receive_silently(PATIENCE)
             .expect("a record from the broker");
         if !descriptors.is_empty() {
-            self.send(&ToBroker::Took);
+            self.send(SessionToBroker::Took);
         }
         (record, descriptors)
     }
@@ -168,7 +171,7 @@ impl Raw {
     /// Reads on until the broker has ended the session, and says why it did.
     pub fn ended(&mut self) -> (Code, String) {
         while let Some((record, _)) = self.receive_silently(PATIENCE) {
-            if let ToPlugin::Ended(failure) = record {
+            if let ToPlugin::Session(SessionToPlugin::Ended(failure)) = record {
                 return reason(&failure);
             }
         }
@@ -178,7 +181,7 @@ impl Raw {
     /// Opens a gate with the types that a client would give.
     pub fn open<A: Arguments, R: GateType>(&mut self, gate: &str) -> u32 {
         let open = self.number();
-        self.send(&ToBroker::Open {
+        self.send(GateToBroker::Open {
             open,
             gate: gate.into(),
             function: shape(&signature_of::<A, R>()),
@@ -192,7 +195,7 @@ impl Raw {
         let request = self.number();
         let (gate, kind) = (gate.into(), CallKind::Function);
         let shape = shape(&signature_of::<A, R>());
-        self.send(&ToBroker::Provide {
+        self.send(GateToBroker::Provide {
             request,
             gate,
             kind,
@@ -200,7 +203,7 @@ impl Raw {
             record: None,
         });
         let refused = self.follow(|record| match record {
-            ToPlugin::Answer { failure, .. } => Some(failure.clone()),
+            ToPlugin::Session(SessionToPlugin::Answer { failure, .. }) => Some(failure.clone()),
             _ => None,
         });
         assert_eq!(refused, None);
@@ -227,10 +230,10 @@ impl Raw {
     pub fn route_to<A: Arguments, R: GateType>(&mut self, gate: &str) -> Route {
         let wanted = self.open::<A, R>(gate);
         self.follow(|record| match record {
-            ToPlugin::GateState {
+            ToPlugin::Gate(GateToPlugin::State {
                 open,
                 state: GateState { route, .. },
-            } if *open == wanted => *route,
+            }) if *open == wanted => *route,
             _ => None,
         })
     }
@@ -245,7 +248,7 @@ impl Raw {
     /// Waits until somebody has been granted a gate of this plugin; gives the link.
     pub fn linked(&mut self) -> Link {
         let end = self.follow(|record| match record {
-            ToPlugin::Grant { end, .. } => Some(*end),
+            ToPlugin::Link(LinkToPlugin::Grant { end, .. }) => Some(*end),
             _ => None,
         });
         self.links.remove(&end).expect("the link was set up")
@@ -254,7 +257,9 @@ impl Raw {
     /// Waits until a link is gone, and says why.
     pub fn gone(&mut self, link: LinkEnd) -> (Code, String) {
         self.follow(|record| match record {
-            ToPlugin::LinkGone { end, failure } if *end == link => Some(reason(failure)),
+            ToPlugin::Link(LinkToPlugin::Gone { end, failure }) if *end == link => {
+                Some(reason(failure))
+            }
             _ => None,
         })
     }
@@ -262,50 +267,63 @@ impl Raw {
     /// The next link's outbox, mapped, but not acknowledged.
     pub fn new_outbox(&mut self) -> Link {
         loop {
-            if let (ToPlugin::NewOutbox { end, geometry }, mut descriptors) = self.receive() {
-                let outbox_fd = descriptors.pop().expect("an outbox");
-                let outbox = map_writable(copy(&outbox_fd), geometry.total_len());
-                return Link {
-                    end,
-                    geometry,
-                    outbox,
-                    outbox_fd,
-                    peer: None,
-                };
+            let (record, descriptors) = self.receive();
+            if let ToPlugin::Memory(MemoryToPlugin::Map { memory, len, .. }) = record
+                && let MemoryId::Outbox { end } = memory
+            {
+                return Link::new(end, len, descriptors);
             }
         }
     }
 
     fn obey(&mut self, record: ToPlugin, descriptors: Vec<OwnedFd>) {
         match record {
-            ToPlugin::NewOutbox { end, geometry } => {
-                let [outbox_fd] = descriptors.try_into().expect("an outbox");
-                let outbox = map_writable(copy(&outbox_fd), geometry.total_len());
-                let link = Link {
-                    end,
-                    geometry,
-                    outbox,
-                    outbox_fd,
-                    peer: None,
-                };
-                self.links.insert(end, link);
-                self.send(&ToBroker::OutboxMapped { end });
+            ToPlugin::Memory(MemoryToPlugin::Map {
+                memory: MemoryId::Outbox { end },
+                len,
+                ..
+            }) => {
+                self.links.insert(end, Link::new(end, len, descriptors));
+                self.send(outbox_mapped(end));
             }
-            ToPlugin::LinkPeer { end, peer } => {
+            ToPlugin::Link(LinkToPlugin::Peer {
+                end,
+                peer,
+                geometry,
+            }) => {
                 let link = self.links.get_mut(&end).expect("its outbox came first");
+                link.geometry = geometry;
                 link.meet(peer, descriptors);
-                self.send(&ToBroker::PeerMapped { end });
+                self.send(peer_mapped(end));
             }
-            ToPlugin::Grant { end, index, .. } => {
-                self.send(&ToBroker::GrantInstalled { end, index });
+            ToPlugin::Link(LinkToPlugin::Grant { end, index, .. }) => {
+                self.send(LinkToBroker::GrantInstalled { end, index });
             }
-            ToPlugin::Ended(failure) => panic!("the session ended: {failure:?}"),
+            ToPlugin::Session(SessionToPlugin::Ended(failure)) => {
+                panic!("the session ended: {failure:?}")
+            }
             _ => {}
         }
     }
 }
 
 impl Link {
+    /// A link of which there is only this side's outbox.
+    fn new(end: LinkEnd, len: u32, descriptors: Vec<OwnedFd>) -> Link {
+        // What the broker lays out unless it is told otherwise; with the peer it says so.
+        let geometry = Geometry::DEFAULT;
+        assert_eq!(len as usize, geometry.total_len());
+        let [outbox_fd] = descriptors.try_into().expect("an outbox");
+        let outbox = map_writable(copy(&outbox_fd), geometry.total_len());
+        Link {
+            end,
+            geometry,
+            outbox,
+            outbox_fd,
+            peer: None,
+        }
+    }
+
     fn meet(&mut self, info: PeerInfo, descriptors: Vec<OwnedFd>) {
         let [inbox, status, bell, _process] = descriptors.try_into().expect("four descriptors");
         let len = self.geometry.total_len();
@@ -325,12 +343,28 @@ impl Link {
 
 /// A hello as it should be.
 pub fn hello(name: &str) -> ToBroker {
-    ToBroker::Hello(Identity {
+    ToBroker::Session(SessionToBroker::Hello(Identity {
         name: name.into(),
         display_name: name.into(),
         version: "0".into(),
         clock: callgate_layout::clock::facts(),
-    })
+    }))
+}
+
+/// What a side says that has mapped its outbox.
+pub fn outbox_mapped(end: LinkEnd) -> MemoryToBroker {
+    let (memory, role) = (MemoryId::Outbox { end }, Role::Writer);
+    MemoryToBroker::Mapped { memory, role }
+}
+
+/// What a side says that has mapped its peer's outbox.
+pub fn peer_mapped(end: LinkEnd) -> MemoryToBroker {
+    let end = LinkEnd {
+        side: end.side ^ 1,
+        ..end
+    };
+    let (memory, role) = (MemoryId::Outbox { end }, Role::Reader);
+    MemoryToBroker::Mapped { memory, role }
 }
 
 /// A descriptor once more.

@@ -16,7 +16,7 @@ use callgate_layout::payload::charged_mib;
 use crate::quota::{Charge, Quota};
 use crate::registry::PluginId;
 
-/// The plugins that have an extent: its writer and its reader.
+/// The plugins that have some memory: its writer and its reader.
 pub(super) type Users = [PluginId; 2];
 
 /// Memory of extents on the whole bus.

@@ -1,17 +1,18 @@
-//! The extents of links: made when a side wants one, acknowledged step by step, given back.
+//! What only extents have of the life of memory (`memory.rs`): they are wanted, wait for room, are
+//! charged, and are refused alone.
 //!
 //! ```text
 //! stage     entered by                     left by
-//! Waiting   WantExtent, not charged yet    its turn to allocate, and a charge that came free; or
+//! Waiting   Want, not charged yet          its turn to allocate, and a charge that came free; or
 //!                                          its time is up: refused where it cannot be charged
-//! Writer    NewExtent, charged             ExtentMapped of the writer, which has allocated it;
-//!                                          or ExtentFailed, which it could not
-//! Sealing   ExtentMapped                   the shell has closed it to further writers, and then
-//!                                          found all of it allocated
-//! Reader    PeerExtent to the reader       PeerExtentMapped of the reader
-//! Ready     ExtentReady to the writer      ReturnExtent, or the end of the link
+//! Writer    Map to its writer, charged     Mapped of the writer, which has allocated it; or
+//!                                          Failed, which it could not
+//! Sealing   Mapped of the writer           the shell has closed it to further writers, and then
+//!                                          found all of it allocated; it is handed over at once
+//! Reader    Map to its reader              Mapped of the reader
+//! Ready     Ready to the writer            Return, or the end of the link
 //! (held)    let go, still charged          the shell has found that nobody holds the memory
-//! Late      a deadline has passed          the acknowledgement, or the end of the link
+//! Late      a deadline has passed          the answer, or the end of the link
 //! ```
 //!
 //! A few writers allocate at a time, in turn, so that they do not take all processors: each for as long
@@ -21,17 +22,17 @@
 //! What has left the last stage has no number any more and belongs to no link; how it stays charged
 //! stands in [`charges`](super::charges).
 //!
-//! Where a side cannot use an extent, or does not acknowledge it in time, only that extent is
-//! refused to its writer: link and sessions stay.
+//! Where a side cannot use an extent, or does not answer in time, only that extent is refused to its
+//! writer: link and sessions stay.
 //!
 //! ```text
 //! event                        what happens
-//! ExtentFailed of the writer   let go; the writer's library tells who waits for it
-//! ExtentFailed of the reader   let go; ExtentRefused to the writer, which names the reader
-//! no acknowledgement in time   ExtentRefused to the writer, and the stage is Late: the extent
-//!                              keeps charge and number, because the one who is late may have the
-//!                              memory, and may acknowledge it yet
-//! the late acknowledgement     let go; a reader is told PeerExtentGone
+//! Failed of the writer         let go; the writer's library tells who waits for it
+//! Failed of the reader         let go; Refused to the writer, which names the reader
+//! no answer in time            Refused to the writer, and the stage is Late: the extent keeps
+//!                              charge and number, because the one who is late may have the
+//!                              memory, and may answer yet
+//! the late answer              let go; a reader is told Unmap
 //! cannot be sealed in time     the writer's session ends: only it can keep the kernel from sealing
 //! ```
 //!
@@ -44,13 +45,14 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
+use callgate_layout::control::{Failure, LinkEnd, MemoryId, MemoryToPlugin, Role};
 use callgate_layout::payload::{MAX_EXTENTS, is_extent_len};
 
-use super::charges::{Charged, Short, Users};
+use super::charges::{Charged, Short};
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
 use crate::registry::PluginId;
+use crate::stages::Stage;
 
 /// How long an extent may wait until what was returned is free: longer than an honest peer takes to
 /// unmap it on a busy machine, shorter than most callers wait, who are then told why.
@@ -63,20 +65,6 @@ const TURN: Duration = Duration::from_millis(100);
 /// room for it first.
 const ALLOCATING: u32 = 5;
 
-/// An extent by its writer's end and its number there.
-pub(crate) type ExtentId = (LinkEnd, u8);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Waiting,
-    Writer,
-    Sealing,
-    Reader,
-    Ready,
-    /// Refused to its writer because this side of the link did not acknowledge it in time.
-    Late(u8),
-}
-
 /// An extent in some stage.
 #[derive(Debug)]
 pub(super) struct Extent {
@@ -87,31 +75,38 @@ pub(super) struct Extent {
 }
 
 impl Bus {
+    /// How far an extent is, if there is one.
+    pub(super) fn extent_stage(&mut self, memory: MemoryId) -> Option<&mut Stage> {
+        let extent = self.extents.get_mut(&memory)?;
+        Some(&mut extent.stage)
+    }
+
     pub(super) fn want_extent(
         &mut self,
         from: PluginId,
-        (end, number): ExtentId,
+        memory: MemoryId,
         len: u32,
         now: Instant,
     ) -> Result<Weight, Failure> {
+        let MemoryId::Extent { end, number } = memory else {
+            return Err(protocol("it wanted an outbox, which comes with its link"));
+        };
         match self.own_link(from, end)? {
             None => return Ok(Weight::Charged),
             // A caller that does not wait for its link makes an honest provider answer early.
             Some(link) if !link.is_up() => {
                 let failure = Failure::new(Code::NotReady, "the link is not set up yet");
-                self.refuse_extent(from, (end, number), failure);
+                self.refuse_extent(from, memory, failure);
                 return Ok(Weight::Charged);
             }
             Some(_) => {}
         }
-        let id = (end, number);
-        let late = self.extents.get(&id).map(|extent| extent.stage);
-        if let Some(Stage::Late(side)) = late {
-            let failure = self.does_not_map(id, side);
-            self.refuse_extent(from, id, failure);
+        if let Some(Stage::Late(role)) = self.extent_stage(memory).copied() {
+            let failure = self.does_not_map(memory, role);
+            self.refuse_extent(from, memory, failure);
             return Ok(Weight::Charged);
         }
-        if number >= MAX_EXTENTS || !is_extent_len(len) || self.extents.contains_key(&id) {
+        if number >= MAX_EXTENTS || !is_extent_len(len) || self.extents.contains_key(&memory) {
             return Err(protocol("it wanted an extent that cannot be"));
         }
         let extent = Extent {
@@ -119,30 +114,41 @@ impl Bus {
             stage: Stage::Waiting,
             charged: None,
         };
-        self.extents.insert(id, extent);
-        // All that wait are looked through whenever something comes free.
-        let may_wait = self.waiting.len() < MAX_WAITING;
-        match self.begin_extent(id, now, may_wait) {
-            Ok(()) => {}
-            Err(short) if short.may_pass && may_wait => {
-                self.waiting.push(id);
-                self.deadlines
-                    .set(Awaited::Extent(end, number), Some(now + PATIENCE));
-                self.await_turns();
-            }
-            Err(short) => self.extent_failed(from, id, overloaded(short)),
-        }
+        self.extents.insert(memory, extent);
+        self.begin_or_wait(from, memory, now);
         Ok(Weight::Charged)
     }
 
+    /// Has an extent made now or, where that may help, later; else it is refused.
+    fn begin_or_wait(&mut self, from: PluginId, memory: MemoryId, now: Instant) {
+        // All that wait are looked through whenever something comes free.
+        let may_wait = self.waiting.len() < MAX_WAITING;
+        match self.begin_extent(memory, now, may_wait) {
+            Ok(()) => {}
+            Err(short) if short.may_pass && may_wait => {
+                self.waiting.push(memory);
+                let due = Some(now + PATIENCE);
+                self.deadlines.set(Awaited::Memory(memory), due);
+                self.await_turns();
+            }
+            Err(short) => self.extent_not_made(from, memory, overloaded(short)),
+        }
+    }
+
     /// Charges an extent that waits, and has it made; perhaps only when its turn has come.
-    fn begin_extent(&mut self, id: ExtentId, now: Instant, takes_turns: bool) -> Result<(), Short> {
+    fn begin_extent(
+        &mut self,
+        memory: MemoryId,
+        now: Instant,
+        takes_turns: bool,
+    ) -> Result<(), Short> {
         self.allocating.retain(|(_, until)| *until > now);
         if takes_turns && self.allocating.len() >= self.turns {
             let (why, may_pass) = ("other plugins allocate memory".into(), true);
             return Err(Short { why, may_pass });
         }
-        let (Some(users), Some(extent)) = (self.users(id), self.extents.get_mut(&id)) else {
+        let (Some(users), Some(extent)) = (self.users(memory), self.extents.get_mut(&memory))
+        else {
             return Ok(());
         };
         let Some(member) = self.members.get(&users[0]) else {
@@ -151,14 +157,17 @@ impl Bus {
         let charged = self.charges.charge(&member.extents, users, extent.len)?;
         extent.charged = Some(charged);
         extent.stage = Stage::Writer;
-        let len = extent.len;
-        self.allocating.push((id, now + TURN));
-        self.deadlines.set(
-            Awaited::Extent(id.0, id.1),
-            Some(now + self.step.saturating_mul(ALLOCATING)),
-        );
-        self.ask(users[0], Effect::NewExtent(users[0], id, len));
+        let (to, len) = (users[0], extent.len);
+        self.allocating.push((memory, now + TURN));
+        self.await_writer(memory, now);
+        self.ask(to, Effect::Make { to, memory, len });
         Ok(())
+    }
+
+    /// Gives the writer its time to allocate an extent, or to let it be sealed.
+    fn await_writer(&mut self, memory: MemoryId, now: Instant) {
+        let due = now + self.step.saturating_mul(ALLOCATING);
+        self.deadlines.set(Awaited::Memory(memory), Some(due));
     }
 
     /// Nobody holds any more what is numbered so: others may have its place.
@@ -180,8 +189,8 @@ impl Bus {
     }
 
     /// A writer has allocated, or could not: it is the next one's turn.
-    fn end_turn(&mut self, id: ExtentId, now: Instant) {
-        self.allocating.retain(|(other, _)| *other != id);
+    fn end_turn(&mut self, memory: MemoryId, now: Instant) {
+        self.allocating.retain(|(other, _)| *other != memory);
         self.begin_waiting(now);
     }
 
@@ -192,156 +201,88 @@ impl Bus {
         self.deadlines.set(Awaited::Turn, next);
     }
 
-    /// The writer and the reader of an extent, while its link lives.
-    fn users(&self, (end, _): ExtentId) -> Option<Users> {
-        let link = self.links.get(&end.link)?;
-        Some([link.plugin(end.side), link.plugin(end.other().side)])
+    /// The writer has allocated and mapped an extent, which is sealed now.
+    pub(super) fn extent_allocated(&mut self, memory: MemoryId, now: Instant) {
+        self.await_writer(memory, now);
+        self.end_turn(memory, now);
     }
 
-    /// Moves an extent on if it is where it should be; `None` when its link is gone meanwhile.
-    fn advance(
-        &mut self,
-        from: PluginId,
-        own: LinkEnd,
-        id: ExtentId,
-        (stage, next): (Stage, Stage),
-    ) -> Result<Option<u32>, Failure> {
-        if self.own_link(from, own)?.is_none() {
-            return Ok(None);
-        }
-        if self.was_late(from, own, id) {
-            return Ok(None);
-        }
-        match self.extents.get_mut(&id) {
-            Some(extent) if extent.stage == stage => {
-                extent.stage = next;
-                Ok(Some(extent.len))
-            }
-            _ => Err(protocol("it acknowledged an extent that was not awaited")),
-        }
-    }
-
-    pub(super) fn extent_mapped(
-        &mut self,
-        from: PluginId,
-        id: ExtentId,
-        now: Instant,
-    ) -> Result<Weight, Failure> {
-        let Some(_) = self.advance(from, id.0, id, (Stage::Writer, Stage::Sealing))? else {
-            return self.acknowledged(from);
-        };
-        let due = now + self.step.saturating_mul(ALLOCATING);
-        self.deadlines.set(Awaited::Extent(id.0, id.1), Some(due));
-        self.end_turn(id, now);
-        self.effects.push_back(Effect::SealExtent(from, id));
-        self.acknowledged(from)
-    }
-
-    /// The shell has closed an extent to further writers, and all of it is allocated.
-    pub(crate) fn extent_sealed(&mut self, id: ExtentId, now: Instant) {
-        let (Some(link), Some(extent)) = (self.links.get(&id.0.link), self.extents.get_mut(&id))
-        else {
+    /// An extent is sealed, and all of it is allocated: its reader gets it.
+    pub(super) fn extent_sealed(&mut self, memory: MemoryId, now: Instant) {
+        let Some([_, reader]) = self.users(memory) else {
             return;
         };
-        extent.stage = Stage::Reader;
-        let (end, len) = (id.0.other(), extent.len);
-        let to = link.plugin(end.side);
-        self.deadlines
-            .set(Awaited::Extent(id.0, id.1), Some(now + self.step));
-        let number = id.1;
-        let effect = Effect::PeerExtent {
-            to,
-            end,
-            number,
-            len,
-        };
-        self.ask(to, effect);
+        let stage = self.extent_stage(memory);
+        if stage.is_some_and(|stage| stage.sealed() && stage.hand_over()) {
+            let due = Some(now + self.step);
+            self.deadlines.set(Awaited::Memory(memory), due);
+            self.ask(reader, Effect::HandOver(reader, memory));
+        }
     }
 
-    pub(super) fn peer_extent_mapped(
-        &mut self,
-        from: PluginId,
-        (end, number): ExtentId,
-    ) -> Result<Weight, Failure> {
-        let id = (end.other(), number);
-        let Some(_) = self.advance(from, end, id, (Stage::Reader, Stage::Ready))? else {
-            return self.acknowledged(from);
-        };
-        self.deadlines.set(Awaited::Extent(id.0, number), None);
-        self.effects.push_back(Effect::ExtentRead(from, id));
-        if let Some(link) = self.links.get(&end.link) {
-            let writer = link.plugin(id.0.side);
-            self.send(writer, ToPlugin::ExtentReady { end: id.0, number });
+    /// The reader has mapped an extent: its writer may use it.
+    pub(super) fn extent_ready(&mut self, memory: MemoryId) {
+        self.deadlines.set(Awaited::Memory(memory), None);
+        if let Some([writer, _]) = self.users(memory) {
+            self.send(writer, MemoryToPlugin::Ready { memory });
         }
-        self.acknowledged(from)
     }
 
-    pub(super) fn return_extent(
+    /// A side says that it cannot use an extent.
+    pub(super) fn extent_failed(
         &mut self,
         from: PluginId,
-        id: ExtentId,
-    ) -> Result<Weight, Failure> {
-        if self
-            .advance(from, id.0, id, (Stage::Ready, Stage::Ready))?
-            .is_none()
-        {
-            return Ok(Weight::Charged);
+        (memory, role): (MemoryId, Role),
+        failure: &Failure,
+        now: Instant,
+    ) {
+        let Some(users) = self.users(memory) else {
+            return;
+        };
+        match role {
+            Role::Writer => {
+                // The reader was not sent it.
+                self.let_go(memory, [from, from]);
+                self.end_turn(memory, now);
+            }
+            Role::Reader => {
+                self.let_go(memory, users);
+                let (writer, reader) = (users[0], self.label_of(from));
+                let message = format!(
+                    "{reader} cannot use the memory for this payload: {}",
+                    failure.message
+                );
+                self.refuse_extent(writer, memory, Failure::new(Code::System, message));
+            }
         }
-        if let Some(users) = self.users(id) {
-            let (end, number) = (id.0.other(), id.1);
-            self.send(users[1], ToPlugin::PeerExtentGone { end, number });
-            self.let_go(id, users);
-        }
-        Ok(Weight::Charged)
     }
 
     /// An extent could not be made: nobody has it.
-    pub(crate) fn extent_failed(&mut self, to: PluginId, id: ExtentId, failure: Failure) {
-        self.forget_extent(id);
-        self.refuse_extent(to, id, failure);
+    pub(super) fn extent_not_made(&mut self, to: PluginId, memory: MemoryId, failure: Failure) {
+        self.forget_extent(memory);
+        self.refuse_extent(to, memory, failure);
     }
 
     /// The shell gives up an extent that its writer has.
-    pub(crate) fn extent_given_up(&mut self, to: PluginId, id: ExtentId, failure: Failure) {
-        self.let_go(id, [to, to]);
-        self.refuse_extent(to, id, failure);
+    pub(crate) fn extent_given_up(&mut self, to: PluginId, memory: MemoryId, failure: Failure) {
+        self.let_go(memory, [to, to]);
+        self.refuse_extent(to, memory, failure);
     }
 
-    fn refuse_extent(&mut self, to: PluginId, (end, number): ExtentId, failure: Failure) {
-        let refused = ToPlugin::ExtentRefused {
-            end,
-            number,
-            failure,
-        };
-        self.send(to, refused);
+    fn refuse_extent(&mut self, to: PluginId, memory: MemoryId, failure: Failure) {
+        self.send(to, MemoryToPlugin::Refused { memory, failure });
     }
 
-    /// Forgets the extents of a link between these two that has ended.
-    pub(super) fn drop_extents(&mut self, link: u64, plugins: [PluginId; 2]) {
-        let ids: Vec<ExtentId> = self
-            .extents
-            .range(of_link(link))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ids {
-            let [a, b] = plugins;
-            self.let_go(id, if id.0.side == 0 { [a, b] } else { [b, a] });
-        }
+    /// Gives an extent's number up, and what is charged for it.
+    pub(super) fn forget_extent(&mut self, memory: MemoryId) -> Option<Charged> {
+        self.deadlines.set(Awaited::Memory(memory), None);
+        self.waiting.retain(|other| *other != memory);
+        self.extents.remove(&memory)?.charged
     }
 
-    /// Gives an extent's number up. Its memory stays charged until nobody holds it.
-    fn let_go(&mut self, id: ExtentId, users: Users) {
-        if let Some(charged) = self.forget_extent(id) {
-            let serial = self.charges.keep(users, charged);
-            self.effects
-                .push_back(Effect::LetGoExtent(id, serial, users));
-        }
-    }
-
-    fn forget_extent(&mut self, id: ExtentId) -> Option<Charged> {
-        self.deadlines.set(Awaited::Extent(id.0, id.1), None);
-        self.waiting.retain(|other| *other != id);
-        self.extents.remove(&id)?.charged
+    /// The extents of a link, of both sides.
+    pub(super) fn extents_of(&self, link: u64) -> impl Iterator<Item = MemoryId> {
+        self.extents.range(of_link(link)).map(|(id, _)| *id)
     }
 
     /// Bytes of extents on a link, both sides together.
@@ -357,7 +298,10 @@ fn overloaded(short: Short) -> Failure {
 }
 
 /// The ids that extents of a link can have.
-fn of_link(link: u64) -> RangeInclusive<ExtentId> {
-    let end = |side| LinkEnd { link, side };
-    (end(0), u8::MIN)..=(end(u8::MAX), u8::MAX)
+fn of_link(link: u64) -> RangeInclusive<MemoryId> {
+    let id = |side, number| MemoryId::Extent {
+        end: LinkEnd { link, side },
+        number,
+    };
+    id(0, u8::MIN)..=id(u8::MAX, u8::MAX)
 }

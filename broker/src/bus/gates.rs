@@ -3,15 +3,51 @@
 use std::time::Instant;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, GateState, LinkEnd, Route, Shape, ToPlugin};
+use callgate_layout::control::{
+    Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, Route, SessionToPlugin, Shape,
+};
 use callgate_layout::envelope::CallKind;
 
-use super::{Bus, protocol};
+use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
 use crate::registry::{PluginId, Refused, Standing};
 
 impl Bus {
-    pub(super) fn provide(
+    pub(super) fn gate_record(
+        &mut self,
+        from: PluginId,
+        record: GateToBroker,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        match record {
+            GateToBroker::Provide {
+                request,
+                gate,
+                kind,
+                shape,
+                record,
+            } => self.provide(from, request, (&gate, kind), (shape, record), now),
+            GateToBroker::Withdraw {
+                request,
+                gate,
+                kind,
+            } => self.withdraw(from, request, (&gate, kind), now),
+            GateToBroker::Open {
+                open,
+                gate,
+                function,
+                action,
+            } => self.open(from, open, &gate, [function, action], now)?,
+            GateToBroker::Close { open } => self.registry.close(from, open),
+            GateToBroker::WhyAbsent { request, gate } => {
+                let effect = Effect::WhyAbsent(from, request, gate);
+                self.effects.push_back(effect);
+            }
+        }
+        Ok(Weight::Charged)
+    }
+
+    fn provide(
         &mut self,
         from: PluginId,
         request: u32,
@@ -31,14 +67,14 @@ impl Bus {
             }
         };
         let refused = failure.is_some();
-        self.send(from, ToPlugin::Answer { request, failure });
+        self.send(from, SessionToPlugin::Answer { request, failure });
         if !refused {
             self.registry.count_in(gate, record);
             self.refresh_gate(gate, now);
         }
     }
 
-    pub(super) fn withdraw(
+    fn withdraw(
         &mut self,
         from: PluginId,
         request: u32,
@@ -48,7 +84,7 @@ impl Bus {
         let done = self.registry.withdraw(from, gate, kind);
         let failure = done.as_ref().err();
         let failure = failure.map(|refused| self.explain(refused, gate));
-        self.send(from, ToPlugin::Answer { request, failure });
+        self.send(from, SessionToPlugin::Answer { request, failure });
         match done {
             Ok(true) => self.ungrant(from, gate),
             Ok(false) => {}
@@ -57,7 +93,7 @@ impl Bus {
         self.refresh_gate(gate, now);
     }
 
-    pub(super) fn open(
+    fn open(
         &mut self,
         from: PluginId,
         open: u32,
@@ -82,7 +118,7 @@ impl Bus {
             }
             Err(refused) => {
                 let failure = self.explain(&refused, gate);
-                self.send(from, ToPlugin::OpenFailed { open, failure });
+                self.send(from, GateToPlugin::OpenFailed { open, failure });
             }
         }
         Ok(())
@@ -126,7 +162,7 @@ impl Bus {
             route,
         };
         if self.registry.tell(plugin, open, &state) {
-            self.send(plugin, ToPlugin::GateState { open, state });
+            self.send(plugin, GateToPlugin::State { open, state });
         }
     }
 
@@ -159,7 +195,7 @@ impl Bus {
     /// Tells a plugin that a gate cannot be made callable for it, until something changes.
     pub(super) fn refuse_open(&mut self, plugin: PluginId, open: u32, failure: Failure) {
         self.registry.block(plugin, open);
-        self.send(plugin, ToPlugin::OpenFailed { open, failure });
+        self.send(plugin, GateToPlugin::OpenFailed { open, failure });
     }
 
     fn explain(&self, refused: &Refused, gate: &str) -> Failure {

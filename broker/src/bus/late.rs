@@ -25,7 +25,7 @@
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, ToBroker};
+use callgate_layout::control::{Failure, LinkToBroker, MemoryToBroker, ToBroker};
 
 use super::links::pair;
 use super::{Awaited, Bus};
@@ -154,14 +154,9 @@ impl Bus {
 
 /// Whether a plugin's control thread sends this, so that it has read what it was sent before.
 pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
-    matches!(
-        record,
-        ToBroker::OutboxMapped { .. }
-            | ToBroker::PeerMapped { .. }
-            | ToBroker::GrantInstalled { .. }
-            | ToBroker::ExtentMapped { .. }
-            | ToBroker::PeerExtentMapped { .. }
-            | ToBroker::ExtentFailed { .. }
-            | ToBroker::LinkFailed { .. }
-    )
+    match record {
+        ToBroker::Link(LinkToBroker::GrantInstalled { .. } | LinkToBroker::Failed { .. }) => true,
+        ToBroker::Memory(MemoryToBroker::Mapped { .. } | MemoryToBroker::Failed { .. }) => true,
+        ToBroker::Memory(_) | ToBroker::Session(_) | ToBroker::Gate(_) => false,
+    }
 }

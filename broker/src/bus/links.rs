@@ -1,16 +1,37 @@
-//! The links of the bus: made, acknowledged step by step, dropped.
+//! The links of the bus: made, set up step by step, dropped. How their outboxes go from stage to stage
+//! stands in `memory.rs`.
 
 use std::time::Instant;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, ToPlugin};
+use callgate_layout::control::{Failure, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId};
 
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
-use crate::link::{Link, OutOfOrder, Step};
+use crate::link::{Link, Step};
 use crate::registry::PluginId;
+use crate::stages::OutOfOrder;
 
 impl Bus {
+    pub(super) fn link_record(
+        &mut self,
+        from: PluginId,
+        record: LinkToBroker,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        match record {
+            LinkToBroker::GrantInstalled { end, index } => {
+                self.grant_installed(from, end, index, now)
+            }
+            LinkToBroker::Failed { end, failure } => {
+                if self.own_link(from, end)?.is_some() {
+                    self.lose_link(from, end.link, &failure, now);
+                }
+                Ok(Weight::Charged)
+            }
+        }
+    }
+
     /// The link between two plugins, which is made if there is none.
     pub(super) fn link_between(
         &mut self,
@@ -83,29 +104,25 @@ impl Bus {
             (plugins[usize::from(side & 1)], end)
         };
         match step {
-            Step::NewOutbox(side) => {
+            Step::Make(side) => {
                 let (to, end) = of(side);
-                self.ask(to, Effect::NewOutbox(to, end));
-            }
-            Step::Seal(side) => {
-                let (owner, end) = of(side);
-                self.effects.push_back(Effect::SealOutbox(owner, end));
+                let (memory, len) = (MemoryId::Outbox { end }, self.outbox_len);
+                self.ask(to, Effect::Make { to, memory, len });
             }
             Step::Peer(side) => {
                 let ((to, end), (peer, _)) = (of(side), of(1 - side));
-                self.ask(to, Effect::LinkPeer { to, end, peer });
+                self.ask(to, Effect::Peer { to, end, peer });
             }
             Step::Revoke(side, indexes) => {
                 let (to, end) = of(side);
-                self.send(to, ToPlugin::Revoke { end, indexes });
+                self.send(to, LinkToPlugin::Revoke { end, indexes });
             }
             Step::Grant(side, granted) => {
                 let (to, end) = of(side);
-                self.ask(to, Effect::Send(to, granted.record(end)));
+                self.ask(to, Effect::Send(to, granted.record(end).into()));
             }
             Step::Up => {
                 self.retries.remove(&pair(plugins[0], plugins[1]));
-                self.effects.push_back(Effect::ForgetOutboxes(link));
                 self.refresh_between(plugins, now);
             }
             Step::Callable(side, gate) => {
@@ -130,6 +147,14 @@ impl Bus {
         }
     }
 
+    /// Whether there is such an end of a link, or was.
+    pub(super) fn check_end(&self, end: LinkEnd) -> Result<(), Failure> {
+        if end.side > 1 || end.link == 0 || end.link >= self.next_link {
+            return Err(protocol("it named a link that there never was"));
+        }
+        Ok(())
+    }
+
     /// The living link that a plugin means, if the end is its own. `None` for one that has
     /// ended: the record and the news of that have crossed.
     pub(super) fn own_link(
@@ -137,9 +162,7 @@ impl Bus {
         from: PluginId,
         end: LinkEnd,
     ) -> Result<Option<&mut Link>, Failure> {
-        if end.side > 1 || end.link == 0 || end.link >= self.next_link {
-            return Err(protocol("it named a link that there never was"));
-        }
+        self.check_end(end)?;
         match self.links.get_mut(&end.link) {
             Some(link) if link.plugin(end.side) != from => {
                 Err(protocol("it named the end of a link that is not its own"))
@@ -148,87 +171,33 @@ impl Bus {
         }
     }
 
-    /// Hands an acknowledgement to the link it is for.
-    fn acknowledge(
-        &mut self,
-        from: PluginId,
-        end: LinkEnd,
-        now: Instant,
-        what: &str,
-        take: impl FnOnce(&mut Link) -> Result<Vec<Step>, OutOfOrder>,
-    ) -> Result<Weight, Failure> {
-        let Some(link) = self.own_link(from, end)? else {
-            return self.acknowledged(from);
-        };
-        let steps = take(link).map_err(|OutOfOrder| {
-            protocol(&format!("it acknowledged {what} that was not awaited"))
-        })?;
-        self.run(end.link, steps, now);
-        self.acknowledged(from)
-    }
-
-    pub(super) fn outbox_mapped(
-        &mut self,
-        from: PluginId,
-        end: LinkEnd,
-        now: Instant,
-    ) -> Result<Weight, Failure> {
-        self.acknowledge(from, end, now, "an outbox", |link| {
-            link.outbox_mapped(end.side)
-        })
-    }
-
-    pub(super) fn peer_mapped(
-        &mut self,
-        from: PluginId,
-        end: LinkEnd,
-        now: Instant,
-    ) -> Result<Weight, Failure> {
-        self.acknowledge(from, end, now, "a peer's outbox", |link| {
-            link.peer_mapped(end.side, now)
-        })
-    }
-
-    pub(super) fn grant_installed(
+    fn grant_installed(
         &mut self,
         from: PluginId,
         end: LinkEnd,
         index: u16,
         now: Instant,
     ) -> Result<Weight, Failure> {
-        self.acknowledge(from, end, now, "a grant", |link| {
-            link.grant_installed(end.side, index, now)
-        })
-    }
-
-    /// The shell has closed an outbox to further writers.
-    pub(crate) fn outbox_sealed(&mut self, end: LinkEnd, now: Instant) {
-        if let Some(link) = self.links.get_mut(&end.link) {
-            let steps = link.sealed(end.side, now);
+        if let Some(link) = self.own_link(from, end)? {
+            let steps = link.grant_installed(end.side, index, now);
+            let steps = steps
+                .map_err(|OutOfOrder| protocol("it acknowledged a grant that was not awaited"))?;
             self.run(end.link, steps, now);
         }
+        self.acknowledged(from)
     }
 
-    /// A plugin gives a link up.
-    pub(super) fn link_failed(
-        &mut self,
-        from: PluginId,
-        end: LinkEnd,
-        failure: &Failure,
-        now: Instant,
-    ) -> Result<Weight, Failure> {
-        if self.own_link(from, end)?.is_some() {
-            let who = self.label_of(from);
-            let code = Code::from_u16(failure.code).unwrap_or(Code::System);
-            let message = format!("{who} gave the link up: {}", failure.message);
-            let failure = Failure::new(code, message);
-            match code {
-                // It may have descriptors and address space again.
-                Code::System => self.try_later(end.link, &failure, now),
-                _ => self.give_up(end.link, &failure),
-            }
+    /// A plugin gives a link up, or cannot map an outbox of it.
+    pub(super) fn lose_link(&mut self, from: PluginId, id: u64, failure: &Failure, now: Instant) {
+        let who = self.label_of(from);
+        let code = Code::from_u16(failure.code).unwrap_or(Code::System);
+        let message = format!("{who} gave the link up: {}", failure.message);
+        let failure = Failure::new(code, message);
+        match code {
+            // It may have descriptors and address space again.
+            Code::System => self.try_later(id, &failure, now),
+            _ => self.give_up(id, &failure),
         }
-        Ok(Weight::Charged)
     }
 
     /// Drops a link both of whose plugins live, and refuses what was open over it.
@@ -254,7 +223,7 @@ impl Bus {
     pub(crate) fn put_off(&mut self, id: u64, failure: &Failure, until: Instant) {
         if let Some(link) = self.links.get(&id) {
             let (a, b) = pair(link.plugin(0), link.plugin(1));
-            self.deadlines.set(Awaited::Memory(a, b), Some(until));
+            self.deadlines.set(Awaited::Retry(a, b), Some(until));
         }
         self.give_up(id, failure);
     }
@@ -265,10 +234,9 @@ impl Bus {
             return;
         };
         let plugins = [link.plugin(0), link.plugin(1)];
-        self.drop_extents(id, plugins);
+        self.drop_memory(id, plugins);
         self.pairs.remove(&pair(plugins[0], plugins[1]));
         self.deadlines.set(Awaited::Link(id), None);
-        self.effects.push_back(Effect::DropOutboxes(id, plugins));
         for (side, plugin) in (0u8..).zip(plugins) {
             if let Some(links) = self.of_plugin.get_mut(&plugin) {
                 links.retain(|link| *link != id);
@@ -278,7 +246,7 @@ impl Bus {
             }
             if self.members.contains_key(&plugin) {
                 let (end, failure) = (LinkEnd { link: id, side }, failure.clone());
-                self.send(plugin, ToPlugin::LinkGone { end, failure });
+                self.send(plugin, LinkToPlugin::Gone { end, failure });
             }
         }
     }

@@ -1,20 +1,26 @@
-//! The bus as a state machine without I/O: plugins, gates and links. Records and deadlines go
-//! in, [`Effect`]s come out.
+//! The bus as a state machine without I/O: plugins, gates, links and their memory. Records and
+//! deadlines go in, [`Effect`]s come out.
+//!
+//! Records are taken by subject: `session`, `gates`, `links`, `memory`. `extents` and `charges` have
+//! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
+//! policies forbid.
 
 mod charges;
 mod extents;
 mod gates;
 mod late;
 mod links;
+mod memory;
 mod rights;
+mod session;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use callgate_layout::Code;
-use callgate_layout::control::{Failure, Identity, LinkEnd, PluginLimits, ToBroker, ToPlugin};
+use callgate_layout::control::{Failure, Identity, MemoryId, PluginLimits, ToBroker, ToPlugin};
+use callgate_layout::{Code, Geometry};
 
 use crate::clocks::SeenClock;
 use crate::deadlines::Deadlines;
@@ -25,8 +31,6 @@ use crate::quota::Quota;
 use crate::registry::{PluginId, Registry};
 use charges::Charges;
 use extents::Extent;
-
-pub(crate) use extents::ExtentId;
 
 /// A plugin that said hello.
 #[derive(Debug)]
@@ -67,11 +71,12 @@ pub(crate) enum Weight {
 enum Awaited {
     Status(PluginId),
     Link(u64),
-    Extent(LinkEnd, u8),
+    /// Memory that has a deadline of its own: an extent.
+    Memory(MemoryId),
     /// The next writer may allocate.
     Turn,
     /// The kernel may have memory again for a link between these two.
-    Memory(PluginId, PluginId),
+    Retry(PluginId, PluginId),
 }
 
 /// Plugins, gates and links.
@@ -83,12 +88,14 @@ pub(crate) struct Bus {
     names: HashMap<String, PluginId>,
     registry: Registry,
     links: BTreeMap<u64, Link>,
-    extents: BTreeMap<ExtentId, Extent>,
+    /// How long an outbox is.
+    outbox_len: u32,
+    extents: BTreeMap<MemoryId, Extent>,
     charges: Charges,
     /// Extents for which there is no room yet, in the order in which they were asked for.
-    waiting: Vec<ExtentId>,
+    waiting: Vec<MemoryId>,
     /// Extents that their writers allocate, and when it is the next one's turn at the latest.
-    allocating: Vec<(ExtentId, Instant)>,
+    allocating: Vec<(MemoryId, Instant)>,
     /// How many of these there may be before others have to wait.
     turns: usize,
     pairs: HashMap<(PluginId, PluginId), u64>,
@@ -113,6 +120,7 @@ impl Bus {
             names: HashMap::new(),
             registry: Registry::default(),
             links: BTreeMap::new(),
+            outbox_len: Geometry::DEFAULT.total_len() as u32,
             extents: BTreeMap::new(),
             charges: Charges::new(),
             waiting: Vec::new(),
@@ -127,6 +135,11 @@ impl Bus {
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
         }
+    }
+
+    /// Sets how outboxes are laid out.
+    pub(crate) fn lay_out_outboxes(&mut self, geometry: Geometry) {
+        self.outbox_len = geometry.total_len() as u32;
     }
 
     /// Sets how many MiB the extents of all plugins may have together, how many the kernel gives to
@@ -165,41 +178,6 @@ impl Bus {
         self.policies.limits(&self.name_of(plugin), self.limits)
     }
 
-    /// Takes in a plugin whose name is free.
-    pub(crate) fn admit(
-        &mut self,
-        plugin: PluginId,
-        identity: Identity,
-        (pid, clock): (u32, SeenClock),
-        now: Instant,
-    ) {
-        self.names.insert(identity.name.clone(), plugin);
-        let limits = self.policies.limits(&identity.name, self.limits);
-        let member = Member {
-            identity,
-            pid,
-            clock,
-            ready: false,
-            gates: Quota::new(limits.gates),
-            opens: Quota::new(limits.opens),
-            links: Quota::new(limits.links),
-            extents: Quota::new(limits.extent_mib),
-            inspects: false,
-            owed: 0,
-        };
-        self.members.insert(plugin, member);
-        self.deadlines
-            .set(Awaited::Status(plugin), Some(now + self.step));
-        self.effects.push_back(Effect::Welcome(plugin));
-    }
-
-    /// Notes that a plugin which was just admitted came only for listings.
-    pub(crate) fn only_inspects(&mut self, plugin: PluginId) {
-        if let Some(member) = self.members.get_mut(&plugin) {
-            member.inspects = true;
-        }
-    }
-
     /// Takes a record from a plugin that was admitted. `Err` is what its session ends with.
     pub(crate) fn record(
         &mut self,
@@ -207,113 +185,20 @@ impl Bus {
         record: ToBroker,
         now: Instant,
     ) -> Result<Weight, Failure> {
-        let Some(member) = self.members.get_mut(&from) else {
-            return Err(protocol("it said nothing of itself yet"));
-        };
-        if !member.ready {
-            if record != ToBroker::StatusMapped {
-                return Err(protocol("it has not acknowledged its status page"));
-            }
-            member.ready = true;
-            self.deadlines.set(Awaited::Status(from), None);
-            self.effects.push_back(Effect::SealStatus(from));
-            return Ok(Weight::Expected);
+        if !self.has_begun(from)? {
+            return self.begin(from, &record);
         }
         let answers = late::is_acknowledgement(&record);
-        let weight = self.ready_record(from, record, now)?;
+        let weight = match record {
+            ToBroker::Session(record) => self.session_record(from, record),
+            ToBroker::Gate(record) => self.gate_record(from, record, now),
+            ToBroker::Link(record) => self.link_record(from, record, now),
+            ToBroker::Memory(record) => self.memory_record(from, record, now),
+        }?;
         if answers {
             self.answers(from, now);
         }
         Ok(weight)
-    }
-
-    fn ready_record(
-        &mut self,
-        from: PluginId,
-        record: ToBroker,
-        now: Instant,
-    ) -> Result<Weight, Failure> {
-        match record {
-            ToBroker::Hello(_) | ToBroker::Inspect(_) => Err(protocol("it said hello twice")),
-            ToBroker::StatusMapped => Err(protocol("it acknowledged its status page twice")),
-            ToBroker::Took => Err(protocol("it took a datagram that nobody sent")),
-            ToBroker::OutboxMapped { end } => self.outbox_mapped(from, end, now),
-            ToBroker::PeerMapped { end } => self.peer_mapped(from, end, now),
-            ToBroker::GrantInstalled { end, index } => self.grant_installed(from, end, index, now),
-            ToBroker::WantExtent { end, number, len } => {
-                self.want_extent(from, (end, number), len, now)
-            }
-            ToBroker::ExtentMapped { end, number } => self.extent_mapped(from, (end, number), now),
-            ToBroker::PeerExtentMapped { end, number } => {
-                self.peer_extent_mapped(from, (end, number))
-            }
-            ToBroker::ReturnExtent { end, number } => self.return_extent(from, (end, number)),
-            ToBroker::ExtentFailed {
-                end,
-                own,
-                number,
-                failure,
-            } => self.extent_unusable(from, (end, own, number), &failure, now),
-            ToBroker::LinkFailed { end, failure } => self.link_failed(from, end, &failure, now),
-            request => self.request(from, request, now),
-        }
-    }
-
-    fn request(
-        &mut self,
-        from: PluginId,
-        request: ToBroker,
-        now: Instant,
-    ) -> Result<Weight, Failure> {
-        match request {
-            ToBroker::Provide {
-                request,
-                gate,
-                kind,
-                shape,
-                record,
-            } => self.provide(from, request, (&gate, kind), (shape, record), now),
-            ToBroker::Withdraw {
-                request,
-                gate,
-                kind,
-            } => self.withdraw(from, request, (&gate, kind), now),
-            ToBroker::Open {
-                open,
-                gate,
-                function,
-                action,
-            } => self.open(from, open, &gate, [function, action], now)?,
-            ToBroker::Close { open } => self.registry.close(from, open),
-            ToBroker::List { request } => {
-                self.effects.push_back(Effect::Listing(from, request));
-            }
-            ToBroker::WhyAbsent { request, gate } => {
-                self.effects
-                    .push_back(Effect::WhyAbsent(from, request, gate));
-            }
-            _ => return Err(protocol("it sent a record that is no request")),
-        }
-        Ok(Weight::Charged)
-    }
-
-    /// Forgets a plugin whose session has ended, and all that was its own.
-    pub(crate) fn remove(&mut self, plugin: PluginId, why: &Failure, now: Instant) {
-        let Some(member) = self.members.remove(&plugin) else {
-            return;
-        };
-        self.names.remove(&member.identity.name);
-        self.deadlines.set(Awaited::Status(plugin), None);
-        self.forget_late(plugin);
-        let gone = self.registry.remove(plugin);
-        let message = format!("{} is gone: {}", member.label(), why.message);
-        let failure = Failure::new(Code::ProviderGone, message);
-        for link in self.of_plugin.remove(&plugin).unwrap_or_default() {
-            self.drop_link(link, &failure);
-        }
-        for gate in gone {
-            self.refresh_gate(&gate, now);
-        }
     }
 
     /// When [`Bus::expire`] has to be called at the latest.
@@ -327,9 +212,9 @@ impl Bus {
             match awaited {
                 Awaited::Status(plugin) => self.late(plugin, "map its status page"),
                 Awaited::Link(link) => self.link_is_late(link, now),
-                Awaited::Extent(end, number) => self.extent_is_late((end, number), now),
+                Awaited::Memory(memory) => self.extent_is_late(memory, now),
                 Awaited::Turn => self.begin_waiting(now),
-                Awaited::Memory(a, b) => self.refresh_between([a, b], now),
+                Awaited::Retry(a, b) => self.refresh_between([a, b], now),
             }
         }
     }
@@ -368,8 +253,8 @@ impl Bus {
         owed.ok_or_else(|| protocol("it acknowledged more than it was sent"))
     }
 
-    fn send(&mut self, to: PluginId, record: ToPlugin) {
-        self.effects.push_back(Effect::Send(to, record));
+    fn send(&mut self, to: PluginId, record: impl Into<ToPlugin>) {
+        self.effects.push_back(Effect::Send(to, record.into()));
     }
 
     fn name_of(&self, plugin: PluginId) -> String {

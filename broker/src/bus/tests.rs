@@ -1,6 +1,9 @@
 //! Tests of the bus with plugins that are only numbers.
 
-use callgate_layout::control::{Availability, Clock, GateState, LinkEnd, Shape};
+use callgate_layout::control::{
+    Availability, Clock, GateState, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker,
+    LinkToPlugin, MemoryToBroker, MemoryToPlugin, Role, SessionToBroker, Shape,
+};
 use callgate_layout::envelope::CallKind;
 
 use super::*;
@@ -8,6 +11,7 @@ use super::*;
 mod extents;
 mod late;
 mod limits;
+mod memory;
 mod rights;
 
 const A: PluginId = PluginId(1);
@@ -20,6 +24,30 @@ fn shape() -> Shape {
         fingerprint: 7,
         signature: "(u8)".into(),
     }
+}
+
+/// What the writer of some memory says, and its reader.
+fn mapped(memory: MemoryId, role: Role) -> MemoryToBroker {
+    MemoryToBroker::Mapped { memory, role }
+}
+
+/// What a side says that has mapped its outbox.
+fn outbox_mapped(end: LinkEnd) -> MemoryToBroker {
+    mapped(MemoryId::Outbox { end }, Role::Writer)
+}
+
+/// What a side says that has mapped its peer's outbox.
+fn peer_mapped(end: LinkEnd) -> MemoryToBroker {
+    let end = LinkEnd {
+        side: end.side ^ 1,
+        ..end
+    };
+    mapped(MemoryId::Outbox { end }, Role::Reader)
+}
+
+/// An extent by its writer's end.
+fn extent_of(end: LinkEnd, number: u8) -> MemoryId {
+    MemoryId::Extent { end, number }
 }
 
 struct World {
@@ -48,19 +76,19 @@ impl World {
             };
             let from = (id.0 as u32, SeenClock::default());
             world.bus.admit(id, identity, from, world.now);
-            world.ok(id, ToBroker::StatusMapped);
+            world.ok(id, SessionToBroker::StatusMapped);
         }
         world.effects();
         world
     }
 
-    fn ok(&mut self, from: PluginId, record: ToBroker) {
-        let result = self.bus.record(from, record, self.now);
+    fn ok(&mut self, from: PluginId, record: impl Into<ToBroker>) {
+        let result = self.bus.record(from, record.into(), self.now);
         assert!(result.is_ok(), "{result:?}");
     }
 
-    fn code_of(&mut self, from: PluginId, record: ToBroker) -> Option<Code> {
-        let result = self.bus.record(from, record, self.now);
+    fn code_of(&mut self, from: PluginId, record: impl Into<ToBroker>) -> Option<Code> {
+        let result = self.bus.record(from, record.into(), self.now);
         result
             .err()
             .and_then(|failure| Code::from_u16(failure.code))
@@ -71,7 +99,7 @@ impl World {
     }
 
     fn provide(&mut self, from: PluginId, gate: &str) {
-        let provide = ToBroker::Provide {
+        let provide = GateToBroker::Provide {
             request: 1,
             gate: gate.into(),
             kind: CallKind::Function,
@@ -82,7 +110,7 @@ impl World {
     }
 
     fn withdraw(&mut self, from: PluginId, gate: &str) {
-        let withdraw = ToBroker::Withdraw {
+        let withdraw = GateToBroker::Withdraw {
             request: 2,
             gate: gate.into(),
             kind: CallKind::Function,
@@ -91,7 +119,7 @@ impl World {
     }
 
     fn open(&mut self, from: PluginId, open: u32, gate: &str) {
-        let open = ToBroker::Open {
+        let open = GateToBroker::Open {
             open,
             gate: gate.into(),
             function: shape(),
@@ -105,13 +133,15 @@ impl World {
         let mut told = Vec::new();
         while let Some(effect) = self.bus.next_effect() {
             match effect {
-                Effect::NewOutbox(to, end) => self.ok(to, ToBroker::OutboxMapped { end }),
-                Effect::SealOutbox(_, end) => self.bus.outbox_sealed(end, self.now),
-                Effect::LinkPeer { to, end, .. } => self.ok(to, ToBroker::PeerMapped { end }),
-                Effect::Send(to, ToPlugin::Grant { end, index, .. }) => {
-                    self.ok(to, ToBroker::GrantInstalled { end, index });
+                Effect::Make { to, memory, .. } => self.ok(to, mapped(memory, Role::Writer)),
+                Effect::Seal(_, memory) => self.bus.memory_sealed(memory, self.now),
+                Effect::Peer { to, end, .. } => self.ok(to, peer_mapped(end)),
+                Effect::Send(to, ToPlugin::Link(LinkToPlugin::Grant { end, index, .. })) => {
+                    self.ok(to, LinkToBroker::GrantInstalled { end, index });
                 }
-                Effect::Send(to, ToPlugin::GateState { state, .. }) => told.push((to, state)),
+                Effect::Send(to, ToPlugin::Gate(GateToPlugin::State { state, .. })) => {
+                    told.push((to, state));
+                }
                 _ => {}
             }
         }
@@ -186,23 +216,28 @@ fn the_death_of_a_plugin_is_told_and_cleaned_up() {
     world.bus.remove(B, &why, world.now);
     let effects = world.effects();
     let gone = effects.iter().find_map(|effect| match effect {
-        Effect::Send(A, ToPlugin::LinkGone { failure, .. }) => Some(failure),
+        Effect::Send(A, ToPlugin::Link(LinkToPlugin::Gone { failure, .. })) => Some(failure),
         _ => None,
     });
     let gone = gone.unwrap();
     assert_eq!(gone.code, Code::ProviderGone as u16);
     assert!(gone.message.contains("plugin `b` (pid 2)"), "{gone:?}");
     let absent = |effect: &Effect| match effect {
-        Effect::Send(A, ToPlugin::GateState { state, .. }) => state.owner.is_none(),
+        Effect::Send(A, ToPlugin::Gate(GateToPlugin::State { state, .. })) => state.owner.is_none(),
         _ => false,
     };
-    let dropped = |effect: &Effect| matches!(effect, Effect::DropOutboxes(1, _));
-    assert!(effects.iter().any(absent) && effects.iter().any(dropped));
+    let outboxes = [0, 1].map(|side| MemoryId::Outbox {
+        end: LinkEnd { link: 1, side },
+    });
+    let dropped = |outbox: &MemoryId| {
+        let is_it =
+            |effect: &Effect| matches!(effect, Effect::LetGo { memory, .. } if memory == outbox);
+        effects.iter().any(is_it)
+    };
+    assert!(effects.iter().any(absent) && outboxes.iter().all(dropped));
     assert!(world.bus.links.is_empty() && world.bus.pairs.is_empty());
     assert!(world.bus.of_plugin.is_empty() && world.bus.holder("b").is_none());
-    let late = ToBroker::PeerMapped {
-        end: LinkEnd { link: 1, side: 0 },
-    };
+    let late = peer_mapped(LinkEnd { link: 1, side: 0 });
     assert_eq!(
         world.code_of(A, late),
         Some(Code::Protocol),
@@ -225,14 +260,17 @@ fn foreign_and_unknown_links_break_the_protocol() {
         (A, end(0, 0)),
         (A, end(2, 0)),
     ] {
-        let code = world.code_of(from, ToBroker::OutboxMapped { end });
+        let code = world.code_of(from, outbox_mapped(end));
         assert_eq!(code, Some(Code::Protocol), "{from:?} {end:?}");
     }
     assert_eq!(
-        world.code_of(A, ToBroker::StatusMapped),
+        world.code_of(A, SessionToBroker::StatusMapped),
         Some(Code::Protocol)
     );
-    assert_eq!(world.code_of(A, ToBroker::Took), Some(Code::Protocol));
+    assert_eq!(
+        world.code_of(A, SessionToBroker::Took),
+        Some(Code::Protocol)
+    );
 }
 
 /// A link that one side cannot use must not leave the other waiting, nor be made for ever.
@@ -242,13 +280,13 @@ fn a_link_that_failed_is_made_again_when_the_gate_is() {
     world.provide(B, "g");
     world.open(A, 5, "g");
     world.obedient();
-    let failed = ToBroker::LinkFailed {
+    let failed = LinkToBroker::Failed {
         end: LinkEnd { link: 1, side: 1 },
         failure: Failure::new(Code::System, "no memory"),
     };
     world.ok(B, failed);
     let effects = world.effects();
-    let refused = |effect: &Effect| matches!(effect, Effect::Send(A, ToPlugin::OpenFailed { open: 5, failure }) if failure.message.contains("no memory"));
+    let refused = |effect: &Effect| matches!(effect, Effect::Send(A, ToPlugin::Gate(GateToPlugin::OpenFailed { open: 5, failure })) if failure.message.contains("no memory"));
     assert!(effects.iter().any(refused), "{effects:?}");
     let noted = |effect: &Effect| matches!(effect, Effect::GaveUp(1, _));
     assert!(effects.iter().any(noted), "{effects:?}");
@@ -266,7 +304,7 @@ fn links_over_the_limit_are_refused() {
     world.provide(B, "g");
     world.open(A, 5, "g");
     let refused = world.effects().into_iter().find_map(|effect| match effect {
-        Effect::Send(A, ToPlugin::OpenFailed { failure, .. }) => Some(failure),
+        Effect::Send(A, ToPlugin::Gate(GateToPlugin::OpenFailed { failure, .. })) => Some(failure),
         _ => None,
     });
     assert_eq!(refused.unwrap().code, Code::Overloaded as u16);
@@ -281,33 +319,12 @@ fn a_request_before_the_status_page_breaks_the_protocol() {
     world
         .bus
         .admit(c, identity, (3, SeenClock::default()), world.now);
-    let code = world.code_of(c, ToBroker::List { request: 1 });
+    let code = world.code_of(c, SessionToBroker::List { request: 1 });
     assert_eq!(code, Some(Code::Protocol));
     world.bus.expire(world.now + STEP);
     let effects = world.effects();
     let ended = |effect: &Effect| matches!(effect, Effect::End(id, _) if *id == c);
     assert!(effects.iter().any(ended), "{effects:?}");
-}
-
-/// A caller that publishes before its link is up makes the provider want room for an answer:
-/// ending the provider for it would let anyone end anyone.
-#[test]
-fn an_extent_for_a_link_that_is_not_up_is_only_refused() {
-    let mut world = World::new(8);
-    world.provide(B, "g");
-    world.open(A, 5, "g");
-    world.effects();
-    let end = LinkEnd { link: 1, side: 1 };
-    let want = ToBroker::WantExtent {
-        end,
-        number: 0,
-        len: callgate_layout::payload::MIN_EXTENT_LEN,
-    };
-    world.ok(B, want);
-    let effects = world.effects();
-    let refused = |effect: &Effect| matches!(effect, Effect::Send(B, ToPlugin::ExtentRefused { failure, .. }) if failure.code == Code::NotReady as u16);
-    assert!(effects.iter().any(refused), "{effects:?}");
-    assert!(world.bus.extents.is_empty());
 }
 
 /// Whoever makes links and gives them up again and again would have the other side's answers,
@@ -317,14 +334,14 @@ fn an_answer_that_crosses_with_the_end_of_its_link_costs_nothing() {
     let mut world = World::new(8);
     world.provide(B, "g");
     world.open(A, 5, "g");
-    let failed = ToBroker::LinkFailed {
+    let failed = LinkToBroker::Failed {
         end: LinkEnd { link: 1, side: 0 },
         failure: Failure::new(Code::System, "no memory"),
     };
     world.ok(A, failed);
     let end = LinkEnd { link: 1, side: 1 };
-    let answer = ToBroker::OutboxMapped { end };
-    let taken = world.bus.record(B, answer.clone(), world.now);
+    let answer = outbox_mapped(end);
+    let taken = world.bus.record(B, answer.clone().into(), world.now);
     assert_eq!(taken, Ok(Weight::Expected));
     assert_eq!(world.code_of(B, answer), Some(Code::Protocol), "but once");
 }
@@ -339,7 +356,12 @@ fn a_link_that_there_was_no_memory_for_is_tried_again() {
     let failure = Failure::new(Code::System, "no descriptors");
     world.bus.put_off(1, &failure, until);
     let effects = world.effects();
-    let refused = |effect: &Effect| matches!(effect, Effect::Send(A, ToPlugin::OpenFailed { .. }));
+    let refused = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Send(A, ToPlugin::Gate(GateToPlugin::OpenFailed { .. }))
+        )
+    };
     assert!(effects.iter().any(refused), "{effects:?}");
     assert_eq!(world.bus.next_deadline(), Some(until));
     world.now = until;
@@ -362,7 +384,8 @@ fn plugins_with_different_clocks_are_not_linked() {
     world.effects();
     world.open(A, 1, "g");
     let effects = world.effects();
-    let [Effect::Send(A, ToPlugin::OpenFailed { failure, .. })] = &effects[..] else {
+    let [Effect::Send(A, ToPlugin::Gate(GateToPlugin::OpenFailed { failure, .. }))] = &effects[..]
+    else {
         panic!("{effects:?}");
     };
     assert_eq!(failure.code, Code::System as u16);

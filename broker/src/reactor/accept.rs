@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, ToPlugin};
+use callgate_layout::control::{Failure, SessionToPlugin};
 use callgate_layout::sys::{limits, process};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::geteuid;
@@ -149,7 +149,7 @@ impl Reactor {
         if self.warnings.take(now) {
             tracing::warn!("a connection is refused: {}", failure.message);
         }
-        hang_up(socket, &ToPlugin::Ended(failure));
+        hang_up(socket, SessionToPlugin::Ended(failure));
     }
 
     fn check_peer(&self, peer: &Peer) -> Result<(), Failure> {
@@ -192,7 +192,7 @@ mod tests {
 
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-    use crate::builder::{BusLimits, Settings};
+    use crate::settings::{BusLimits, Settings};
     use crate::socket::Listener;
 
     fn reactor(path: &Path) -> Reactor {

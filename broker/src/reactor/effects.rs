@@ -1,12 +1,14 @@
-//! Doing what the bus wants done: memory is made, sealed and handed out, records are sent.
+//! Doing what the bus wants done: records are sent, pages and peers handed out. What is done with
+//! memory stands in `memory.rs`.
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToPlugin};
+use callgate_layout::control::{
+    Failure, LinkEnd, LinkToPlugin, MemoryId, PeerInfo, SessionToPlugin, ToPlugin,
+};
 use callgate_layout::sys::{limits, memfd};
 
 use super::outgoing::{Descriptors, Flushed, Overflow};
@@ -20,38 +22,19 @@ use crate::registry::PluginId;
 impl Reactor {
     pub(super) fn perform(&mut self, effect: Effect, now: Instant) {
         match effect {
-            Effect::Send(to, record) => self.send(to, &record, Vec::new(), now),
+            Effect::Send(to, record) => self.send(to, record, Vec::new(), now),
             Effect::Welcome(to) => self.welcome(to, now),
             Effect::SealStatus(plugin) => self.seal_status(plugin),
-            Effect::NewOutbox(to, end) => self.new_outbox(to, end, now),
-            Effect::SealOutbox(owner, end) => self.seal_outbox(owner, end, now),
-            Effect::LinkPeer { to, end, peer } => self.link_peer(to, end, peer, now),
-            Effect::ForgetOutboxes(link) => {
-                for side in 0..2 {
-                    self.outboxes.remove(&LinkEnd { link, side });
-                }
-            }
-            Effect::DropOutboxes(link, plugins) => {
-                for side in 0..2 {
-                    if let Some(outbox) = self.outboxes.remove(&LinkEnd { link, side }) {
-                        self.discard(&outbox, plugins);
-                    }
-                }
-            }
-            Effect::NewExtent(to, id, len) => self.new_extent(to, id, len, now),
-            Effect::SealExtent(owner, id) => self.seal_extent(owner, id),
-            Effect::PeerExtent {
-                to,
-                end,
-                number,
-                len,
-            } => {
-                self.peer_extent(to, end, (number, len), now);
-            }
-            Effect::ExtentRead(reader, id) => self.extent_read(reader, id),
-            Effect::LetGoExtent(id, serial, plugins) => {
-                self.let_go_extent(id, serial, plugins, now);
-            }
+            Effect::Make { to, memory, len } => self.make(to, memory, len, now),
+            Effect::Seal(writer, memory) => self.seal(writer, memory, now),
+            Effect::HandOver(reader, memory) => self.hand_over(reader, memory, now),
+            Effect::Peer { to, end, peer } => self.introduce(to, end, peer, now),
+            Effect::Read(reader, memory) => self.read(reader, memory),
+            Effect::LetGo {
+                memory,
+                users,
+                serial,
+            } => self.let_go(memory, (users, serial), now),
             Effect::GaveUp(link, why) => {
                 // As often as a plugin likes, and with any text: as little as of other warnings.
                 if self.warnings.take(now) {
@@ -69,11 +52,11 @@ impl Reactor {
     pub(super) fn send(
         &mut self,
         to: PluginId,
-        record: &ToPlugin,
+        record: impl Into<ToPlugin>,
         descriptors: Descriptors,
         now: Instant,
     ) {
-        self.send_charged(to, record, (descriptors, None), now);
+        self.send_charged(to, &record.into(), (descriptors, None), now);
     }
 
     /// As [`Reactor::send`], with what the plugin is charged until it has taken the datagram.
@@ -131,12 +114,12 @@ impl Reactor {
         let descriptors = vec![pages.doorbell.clone(), pages.status.clone()];
         session.pages = Some(pages);
         let (plugin, limits) = (to.0, self.bus.limits_of(to));
-        let record = ToPlugin::Welcome {
+        let record = SessionToPlugin::Welcome {
             bus: self.number,
             plugin,
             limits,
         };
-        self.send(to, &record, descriptors, now);
+        self.send(to, record, descriptors, now);
     }
 
     fn seal_status(&mut self, plugin: PluginId) {
@@ -151,50 +134,21 @@ impl Reactor {
         self.start_succeeded(plugin);
     }
 
-    fn new_outbox(&mut self, to: PluginId, end: LinkEnd, now: Instant) {
-        let geometry = self.settings.limits.geometry;
-        // The last descriptors are not for links.
-        let spare = self.check_link_room(1);
-        let made = spare.and_then(|()| {
-            let made = memfd::create("callgate-outbox", geometry.total_len());
-            made.map_err(|error| no_memory("a link's outbox", &error))
-        });
-        match made {
-            Ok(outbox) => {
-                let outbox = Arc::new(outbox);
-                self.outboxes.insert(end, outbox.clone());
-                let record = ToPlugin::NewOutbox { end, geometry };
-                self.send(to, &record, vec![outbox], now);
-            }
-            Err(failure) => {
-                self.bus.try_later(end.link, &failure, now);
-            }
-        }
-    }
-
-    fn seal_outbox(&mut self, owner: PluginId, end: LinkEnd, now: Instant) {
-        let Some(outbox) = self.outboxes.get(&end) else {
-            return;
-        };
-        match memfd::seal_writer(outbox.as_fd()) {
-            Ok(()) => self.bus.outbox_sealed(end, now),
-            Err(error) => {
-                let what = format!("it sealed its outbox before the broker did ({error})");
-                self.doomed.push_back((owner, protocol(&what)));
-            }
-        }
-    }
-
-    fn link_peer(&mut self, to: PluginId, end: LinkEnd, peer: PluginId, now: Instant) {
+    /// Tells a plugin who is on the other side of a link, and hands the outbox of that side over.
+    fn introduce(&mut self, to: PluginId, end: LinkEnd, peer: PluginId, now: Instant) {
         let (Some(session), Some(member)) = (self.sessions.get(&peer), self.bus.member(peer))
         else {
             return;
         };
-        let (Some(pages), Some(outbox)) = (&session.pages, self.outboxes.get(&end.other())) else {
+        let outbox = MemoryId::Outbox { end: end.other() };
+        let (Some(pages), Some(outbox)) = (&session.pages, self.memory.get_mut(&outbox)) else {
+            return;
+        };
+        let Some(outbox) = outbox.take_reader() else {
             return;
         };
         let descriptors = vec![
-            outbox.clone(),
+            outbox,
             pages.status.clone(),
             pages.doorbell.clone(),
             session.process.clone(),
@@ -204,7 +158,13 @@ impl Reactor {
             pid: session.pid,
             identity: member.identity.clone(),
         };
-        self.send(to, &ToPlugin::LinkPeer { end, peer }, descriptors, now);
+        let geometry = self.settings.limits.geometry;
+        let record = LinkToPlugin::Peer {
+            end,
+            peer,
+            geometry,
+        };
+        self.send(to, record, descriptors, now);
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, ToPlugin};
+use callgate_layout::control::{Failure, SessionToPlugin};
 use callgate_layout::sys::memfd;
 use crossbeam_channel::Sender;
 
@@ -67,8 +67,8 @@ impl Reactor {
         let Some(charge) = session.listings.charge() else {
             let message = "an earlier listing was not taken yet; ask again when it was";
             let failure = Some(Failure::new(Code::Overloaded, message));
-            let record = ToPlugin::Answer { request, failure };
-            return self.send(to, &record, Vec::new(), now);
+            let record = SessionToPlugin::Answer { request, failure };
+            return self.send(to, record, Vec::new(), now);
         };
         let asker = Asker::Plugin(to, request, charge);
         self.listings.waiting.push(asker);
@@ -138,12 +138,14 @@ impl Reactor {
             Some(Ok(file)) => {
                 // Nobody can change it, so that all may have the same one.
                 let descriptors = (vec![file.clone()], Some(charge));
-                return self.send_charged(to, &ToPlugin::Listing { request }, descriptors, now);
+                let record = SessionToPlugin::Listing { request }.into();
+                return self.send_charged(to, &record, descriptors, now);
             }
             Some(Err(error)) => Some(no_memory("a listing", error)),
             None => None,
         };
-        self.send(to, &ToPlugin::Answer { request, failure }, Vec::new(), now);
+        let record = SessionToPlugin::Answer { request, failure };
+        self.send(to, record, Vec::new(), now);
     }
 }
 

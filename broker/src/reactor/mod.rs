@@ -7,9 +7,9 @@ mod accept;
 mod commands;
 mod descriptors;
 mod effects;
-mod extents;
 mod held;
 mod listing;
+mod memory;
 mod outgoing;
 mod records;
 mod session;
@@ -30,26 +30,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, MAX_RECORD, ToPlugin};
+use callgate_layout::control::{Failure, MAX_RECORD, MemoryId, SessionToPlugin};
 use crossbeam_channel::Receiver;
 use mio::{Events, Poll};
 
 pub(crate) use commands::{Command, Outcome, WayBack};
 pub(crate) use tokens::WAKER;
 
-use crate::builder::Settings;
-use crate::bus::{Bus, ExtentId, Member};
+use crate::bus::{Bus, Member};
 use crate::child::Tracked;
 use crate::deadlines::Deadlines;
 use crate::helper::Helper;
 use crate::huge;
 use crate::quota::TokenBucket;
 use crate::registry::PluginId;
+use crate::settings::Settings;
 use crate::shown::shown;
 use crate::socket::{DirectoryWatch, Listener};
-use extents::Memory;
 use held::HeldMemory;
 use listing::Listings;
+use memory::Memory;
 use session::{Connection, Session};
 use spawn::Exec;
 use spawners::Spawners;
@@ -94,8 +94,8 @@ pub(crate) struct Reactor {
     way_back: WayBack,
     bus: Bus,
     sessions: HashMap<PluginId, Session>,
-    outboxes: HashMap<LinkEnd, Arc<OwnedFd>>,
-    extents: HashMap<ExtentId, Memory>,
+    /// What is made of outboxes and extents.
+    memory: HashMap<MemoryId, Memory>,
     watches: Watches,
     held: HeldMemory,
     /// Works on the memory of extents; `None` until there is one.
@@ -142,6 +142,7 @@ impl Reactor {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let most = settings.limits.bus_extent_mib;
         bus.limit_extents(most, huge::unit_mib(), processors / 2);
+        bus.lay_out_outboxes(settings.limits.geometry);
         bus.set_policies(settings.policies.clone());
         let mut reactor = Reactor {
             poll,
@@ -152,8 +153,7 @@ impl Reactor {
             way_back,
             bus,
             sessions: HashMap::new(),
-            outboxes: HashMap::new(),
-            extents: HashMap::new(),
+            memory: HashMap::new(),
             watches: Watches::new(),
             held: HeldMemory::new(),
             memory_helper: None,
@@ -328,8 +328,8 @@ impl Reactor {
             return;
         };
         self.log_end(&session, failure, now);
-        let last = ToPlugin::Ended(failure.clone());
-        session.close(self.poll.registry(), &last);
+        let last = SessionToPlugin::Ended(failure.clone());
+        session.close(self.poll.registry(), last);
         self.timers.set(Timer::Hello(id), None);
         self.timers.set(Timer::Resend(id), None);
         self.bus.remove(id, failure, now);

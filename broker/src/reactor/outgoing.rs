@@ -155,17 +155,17 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use callgate_layout::control::MAX_RECORD;
+    use callgate_layout::control::{MAX_RECORD, SessionToPlugin};
 
     fn listing(request: u32) -> ToPlugin {
-        ToPlugin::Listing { request }
+        SessionToPlugin::Listing { request }.into()
     }
 
     fn next(socket: &OwnedFd) -> Option<u32> {
         let mut buffer = vec![0; MAX_RECORD];
         let received = fdpass::receive(socket.as_fd(), &mut buffer).ok()?;
         match ToPlugin::decode(&buffer[..received.len]) {
-            Ok(ToPlugin::Listing { request }) => Some(request),
+            Ok(ToPlugin::Session(SessionToPlugin::Listing { request })) => Some(request),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use callgate_layout::control::{
-    DecodeError, Failure, Identity, MAX_TEXT, ToBroker, VERSION, check_plugin_name,
+    DecodeError, Failure, Identity, MAX_TEXT, SessionToBroker, ToBroker, VERSION, check_plugin_name,
 };
 use callgate_layout::sys::fdpass::Received;
 use callgate_layout::sys::process::{has_ended, pidfd_open};
@@ -58,7 +58,7 @@ impl Reactor {
         let Some(session) = self.sessions.get_mut(&id) else {
             return Ok(());
         };
-        if record == ToBroker::Took {
+        if record == ToBroker::Session(SessionToBroker::Took) {
             if !session.outgoing.took() {
                 return Err(protocol("it took a datagram that nobody sent"));
             }
@@ -68,10 +68,10 @@ impl Reactor {
         }
         let is_new = self.bus.member(id).is_none();
         let record = match record {
-            ToBroker::Hello(identity) if is_new => {
+            ToBroker::Session(SessionToBroker::Hello(identity)) if is_new => {
                 return self.hello(id, identity, (received.sender_pid, false), now);
             }
-            ToBroker::Inspect(identity) if is_new => {
+            ToBroker::Session(SessionToBroker::Inspect(identity)) if is_new => {
                 return self.hello(id, identity, (received.sender_pid, true), now);
             }
             record => record,

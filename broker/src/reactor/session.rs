@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::{MAX_RECORD, ToPlugin};
+use callgate_layout::control::{MAX_RECORD, SessionToPlugin, ToPlugin};
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{fdpass, memfd};
@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// Says a last word if the socket takes it, and closes.
-    pub(crate) fn close(self, registry: &Registry, last: &ToPlugin) {
+    pub(crate) fn close(self, registry: &Registry, last: SessionToPlugin) {
         // Explicitly, because a copy of the descriptor that is still on its way to somebody
         // would keep it in the poll set.
         let process = self.watches_process.then(|| self.process.as_raw_fd());
@@ -204,8 +204,8 @@ impl Session {
 }
 
 /// Says a last word over a socket if it takes it, and ends it for both sides.
-pub(super) fn hang_up(socket: &OwnedFd, last: &ToPlugin) {
-    if let Ok(bytes) = last.encode() {
+pub(super) fn hang_up(socket: &OwnedFd, last: SessionToPlugin) {
+    if let Ok(bytes) = ToPlugin::from(last).encode() {
         let _ = fdpass::send(socket.as_fd(), &bytes, &[]);
     }
     // What is left unread at the close would reach the plugin as a reset connection in the

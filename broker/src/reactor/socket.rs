@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::tokens::{DIRECTORY, LISTENER};
 use super::{Reactor, Timer};
-use crate::builder::StartError;
+use crate::error::StartError;
 use crate::socket::DirectoryWatch;
 
 /// After a removal, to wait for those that come with it.

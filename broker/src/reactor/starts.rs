@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, ToPlugin};
+use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
 
 use super::{Reactor, Timer};
 use crate::child::Tracked;
@@ -138,8 +138,8 @@ impl Reactor {
     /// Tells a plugin that nobody is left to wait for at a gate that it has open, if that is so.
     pub(super) fn tell_failed(&mut self, plugin: PluginId, open: u32, gate: &str, now: Instant) {
         if self.nobody_left(gate).is_some() {
-            let record = ToPlugin::StartFailed { open };
-            self.send(plugin, &record, Vec::new(), now);
+            let record = GateToPlugin::StartFailed { open };
+            self.send(plugin, record, Vec::new(), now);
         }
     }
 
@@ -181,8 +181,8 @@ impl Reactor {
 
     pub(super) fn explain_absence(&mut self, to: PluginId, request: u32, gate: &str, now: Instant) {
         let failure = self.why_absent(gate);
-        let record = ToPlugin::Answer { request, failure };
-        self.send(to, &record, Vec::new(), now);
+        let record = SessionToPlugin::Answer { request, failure };
+        self.send(to, record, Vec::new(), now);
     }
 }
 

@@ -12,13 +12,13 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
+use callgate_layout::control::MemoryId;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
 use super::Reactor;
 use super::tokens::WATCHES;
-use crate::bus::ExtentId;
 
 /// The most extents that are watched: the kernel's queue holds all that can be told of them.
 const MOST: usize = 4096;
@@ -27,7 +27,7 @@ const MOST: usize = 4096;
 #[derive(Clone, Copy, Debug)]
 enum Watched {
     /// An extent of a link.
-    Used(ExtentId),
+    Used(MemoryId),
     /// One of no more use, by the bus's number.
     LetGo(u64),
 }
@@ -55,7 +55,7 @@ impl Watches {
         &mut self,
         registry: &Registry,
         file: &OwnedFd,
-        id: ExtentId,
+        id: MemoryId,
     ) -> Option<WatchDescriptor> {
         if self.watched.len() >= MOST {
             return None;
@@ -115,7 +115,7 @@ impl Reactor {
             match watched {
                 Watched::LetGo(serial) => serials.push(serial),
                 Watched::Used(id) => {
-                    if let Some(memory) = self.extents.get_mut(&id) {
+                    if let Some(memory) = self.memory.get_mut(&id) {
                         memory.is_gone = true;
                     }
                 }

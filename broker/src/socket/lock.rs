@@ -11,7 +11,7 @@ use callgate_layout::sys::fork::Withheld;
 use callgate_layout::sys::standard;
 use nix::fcntl::OFlag;
 
-use crate::builder::StartError;
+use crate::error::StartError;
 
 /// The lock on a socket's path. Dropping it removes the lock file, if that is still this one.
 #[derive(Debug)]

@@ -2,7 +2,9 @@
 
 use callgate::BusLimits;
 use callgate_layout::Code;
-use callgate_layout::control::{MAX_TEXT, ToBroker, VERSION, header};
+use callgate_layout::control::{
+    GateToBroker, MAX_TEXT, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin, VERSION, header,
+};
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
@@ -34,7 +36,10 @@ fn a_plugin_gets_its_pages_sealed_as_they_should_be() {
 fn another_version_is_refused_with_both_numbers() {
     let bus = bus();
     let mut peer = bus.connect();
-    let mut bytes = ToBroker::Hello(identity("a")).encode().unwrap().to_vec();
+    let mut bytes = ToBroker::from(SessionToBroker::Hello(identity("a")))
+        .encode()
+        .unwrap()
+        .to_vec();
     bytes[..16].copy_from_slice(&header(77));
     peer.send_bytes(&bytes);
     let failure = peer.ended();
@@ -60,7 +65,7 @@ fn a_name_is_taken_while_its_plugin_lives() {
         third.hello("a");
         matches!(
             third.next(),
-            Some((callgate_layout::control::ToPlugin::Welcome { .. }, _))
+            Some((ToPlugin::Session(SessionToPlugin::Welcome { .. }), _))
         )
     });
 }
@@ -78,7 +83,7 @@ fn names_and_texts_are_checked() {
     odd[3].version = "9".repeat(MAX_TEXT + 1);
     for identity in odd {
         let mut peer = bus.connect();
-        peer.send(&ToBroker::Hello(identity));
+        peer.send(SessionToBroker::Hello(identity));
         assert_eq!(code_of(&peer.ended()), Code::InvalidArgument);
     }
 }
@@ -108,7 +113,7 @@ fn sealing_the_status_page_first_is_noticed() {
     let mut peer = bus.connect();
     peer.welcome("a");
     memfd::seal_seals(peer.pages[1].as_fd()).unwrap();
-    peer.send(&ToBroker::StatusMapped);
+    peer.send(SessionToBroker::StatusMapped);
     let failure = peer.ended();
     assert_eq!(code_of(&failure), Code::Protocol);
     assert!(
@@ -163,7 +168,7 @@ fn a_name_is_free_once_its_plugin_has_hung_up() {
     for _ in 0..20 {
         let first = bus.plugin("a");
         for _ in 0..200 {
-            first.send(&ToBroker::Close { open: 1 });
+            first.send(GateToBroker::Close { open: 1 });
         }
         drop(first);
         bus.plugin("a");

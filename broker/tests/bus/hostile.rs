@@ -6,11 +6,15 @@ use std::time::Instant;
 
 use callgate::BusLimits;
 use callgate_layout::Code;
-use callgate_layout::control::{LinkEnd, MAX_RECORD, ToBroker, ToPlugin, VERSION, header};
+use callgate_layout::control::{
+    GateToBroker, LinkEnd, MAX_RECORD, MemoryId, MemoryToBroker, MemoryToPlugin, Role,
+    SessionToBroker, SessionToPlugin, ToBroker, ToPlugin, VERSION, header,
+};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::MIN_EXTENT_LEN;
 use callgate_layout::sys::{fdpass, memfd};
 
+use crate::support::records::{outbox_mapped, want, written};
 use crate::support::{Bus, Peer, bus, bus_with, code_of, eventually, identity, link};
 
 /// What every test here ends with: the others go on as if nothing had been.
@@ -40,7 +44,9 @@ fn garbage_and_half_records_end_their_session() {
         refused(&bus, name, |peer| peer.send_bytes(&[0xff; 400]));
         refused(&bus, name, |peer| peer.send_bytes(b"CALL"));
         refused(&bus, name, |peer| peer.send_bytes(&header(VERSION)));
-        let whole = ToBroker::Hello(identity("half")).encode().unwrap();
+        let whole = ToBroker::from(SessionToBroker::Hello(identity("half")))
+            .encode()
+            .unwrap();
         refused(&bus, name, |peer| {
             peer.send_bytes(&whole[..whole.len() - 7]);
         });
@@ -56,19 +62,19 @@ fn garbage_and_half_records_end_their_session() {
 #[test]
 fn records_out_of_order_end_their_session() {
     let bus = bus();
-    let list = ToBroker::List { request: 1 };
-    refused(&bus, "", |peer| peer.send(&list));
-    refused(&bus, "", |peer| peer.send(&ToBroker::StatusMapped));
-    refused(&bus, "", |peer| peer.send(&ToBroker::Took));
+    let list = || SessionToBroker::List { request: 1 };
+    refused(&bus, "", |peer| peer.send(list()));
+    refused(&bus, "", |peer| peer.send(SessionToBroker::StatusMapped));
+    refused(&bus, "", |peer| peer.send(SessionToBroker::Took));
     refused(&bus, "", |peer| {
         peer.welcome("a");
-        peer.send(&list);
+        peer.send(list());
     });
-    refused(&bus, "a", |peer| peer.send(&ToBroker::Took));
-    refused(&bus, "a", |peer| peer.send(&ToBroker::StatusMapped));
+    refused(&bus, "a", |peer| peer.send(SessionToBroker::Took));
+    refused(&bus, "a", |peer| peer.send(SessionToBroker::StatusMapped));
     refused(&bus, "a", |peer| peer.hello("a"));
     let end = LinkEnd { link: 9, side: 0 };
-    refused(&bus, "a", |peer| peer.send(&ToBroker::OutboxMapped { end }));
+    refused(&bus, "a", |peer| peer.send(outbox_mapped(end)));
     refused(&bus, "a", |peer| {
         peer.open(1, "g", 1);
         peer.open(1, "h", 1);
@@ -83,7 +89,9 @@ fn descriptors_are_not_taken() {
     let message = refused(&bus, "a", |peer| {
         let file = File::open("/dev/null").unwrap();
         let fds = [file.as_fd(); 5];
-        let bytes = ToBroker::Close { open: 1 }.encode().unwrap();
+        let bytes = ToBroker::from(GateToBroker::Close { open: 1 })
+            .encode()
+            .unwrap();
         fdpass::send(peer.socket.as_fd(), &bytes, &fds).unwrap();
     });
     assert!(message.contains("descriptors"), "{message}");
@@ -101,7 +109,7 @@ fn a_flood_is_ended() {
     let bus = bus_with(|builder| builder.limits(limits));
     let mut peer = bus.plugin("a");
     for _ in 0..600 {
-        peer.send(&ToBroker::Close { open: 1 });
+        peer.send(GateToBroker::Close { open: 1 });
     }
     let failure = peer.ended();
     assert_eq!(code_of(&failure), Code::Overloaded);
@@ -125,15 +133,16 @@ fn a_plugin_that_does_not_read_is_ended() {
         let peer = bus.plugin("a");
         let before = Instant::now();
         for request in 0..2000 {
-            let record = match descriptors {
-                true => ToBroker::List { request },
-                false => ToBroker::Withdraw {
+            let record: ToBroker = match descriptors {
+                true => SessionToBroker::List { request }.into(),
+                false => GateToBroker::Withdraw {
                     request,
                     gate: "none".into(),
                     kind: CallKind::Action,
-                },
+                }
+                .into(),
             };
-            peer.send(&record);
+            peer.send(record);
         }
         eventually("the session is over", || {
             let listing = bus.broker.snapshot().unwrap();
@@ -154,25 +163,52 @@ fn an_extent_is_not_acknowledged_before_it_is_sent() {
     caller.takes = false;
     let (end, len) = (ours.end, MIN_EXTENT_LEN);
     for number in 0..9 {
-        caller.send(&ToBroker::WantExtent { end, number, len });
+        caller.send(want(end, number, len));
     }
     // Each has its turn to allocate, and the ninth when the eighth is done.
     for number in 0..8 {
-        let Some((ToPlugin::NewExtent { .. }, files)) = caller.next() else {
+        let Some((ToPlugin::Memory(MemoryToPlugin::Map { .. }), files)) = caller.next() else {
             panic!("no extent");
         };
         memfd::allocate(files[0].as_fd(), len as usize).unwrap();
-        caller.send(&ToBroker::ExtentMapped { end, number });
+        caller.send(written(end, number));
     }
     // Eight are on their way, and not one more goes before they are taken.
-    caller.send(&ToBroker::ExtentMapped { end, number: 8 });
+    caller.send(written(end, 8));
     let failure = caller.ended();
     assert_eq!(code_of(&failure), Code::Protocol);
     assert!(failure.message.contains("not sent yet"), "{failure:?}");
     is_well(&bus);
 }
 
-/// Nor may its reader say so, whose queue it waits in.
+/// The same of an outbox, whose link would be in use while its memory waits in a queue.
+#[test]
+fn an_outbox_is_not_acknowledged_before_it_is_sent() {
+    let bus = bus();
+    let mut provider = bus.plugin("provider");
+    assert_eq!(provider.provide("g", CallKind::Function, 7), None);
+    provider.takes = false;
+    let mut callers: Vec<Peer> = (0..9)
+        .map(|number| bus.plugin(&format!("caller {number}")))
+        .collect();
+    for caller in &callers {
+        caller.open(1, "g", 7);
+    }
+    let own: Vec<LinkEnd> = callers
+        .iter_mut()
+        .map(|caller| caller.mapped_outbox().end.other())
+        .collect();
+    let sent: Vec<LinkEnd> = (0..8).map(|_| provider.outbox().end).collect();
+    assert!(provider.is_quiet(), "the ninth waits");
+    let waits = own.into_iter().find(|end| !sent.contains(end));
+    provider.send(outbox_mapped(waits.unwrap()));
+    let failure = provider.ended();
+    assert_eq!(code_of(&failure), Code::Protocol);
+    assert!(failure.message.contains("not sent yet"), "{failure:?}");
+    is_well(&bus);
+}
+
+/// Nor may the reader of an extent say so, in whose queue it waits.
 #[test]
 fn an_extent_is_not_read_before_it_is_sent() {
     let bus = bus();
@@ -184,20 +220,29 @@ fn an_extent_is_not_read_before_it_is_sent() {
         let len = MIN_EXTENT_LEN;
         let file = caller.new_extent(end, number, len);
         memfd::allocate(file.as_fd(), len as usize).unwrap();
-        caller.send(&ToBroker::ExtentMapped { end, number });
+        caller.send(written(end, number));
     }
-    // Sealing takes a while.
-    let mut seen = 0;
-    while seen < 8 {
+    // Sealing takes a while, of one longer than of another.
+    let mut unseen: Vec<MemoryId> = (0..9)
+        .map(|number| MemoryId::Extent { end, number })
+        .collect();
+    while unseen.len() > 1 {
         match provider.record() {
-            ToPlugin::PeerExtent { number, .. } => assert_eq!(number, seen),
+            ToPlugin::Memory(MemoryToPlugin::Map {
+                memory,
+                role: Role::Reader,
+                ..
+            }) => {
+                assert!(unseen.contains(&memory), "{memory:?}");
+                unseen.retain(|other| *other != memory);
+            }
             other => panic!("{other:?}"),
         }
-        seen += 1;
     }
     assert!(provider.is_quiet(), "the ninth waits");
-    let (end, number) = (theirs.end, 8);
-    provider.send(&ToBroker::PeerExtentMapped { end, number });
+    assert_eq!(theirs.end, end.other());
+    let (memory, role) = (unseen[0], Role::Reader);
+    provider.send(MemoryToBroker::Mapped { memory, role });
     let failure = provider.ended();
     assert_eq!(code_of(&failure), Code::Protocol);
     assert!(failure.message.contains("not sent yet"), "{failure:?}");
@@ -210,22 +255,29 @@ fn a_listing_must_be_taken_before_the_next() {
     let bus = bus();
     let mut peer = bus.plugin("a");
     peer.takes = false;
-    peer.send(&ToBroker::List { request: 1 });
-    peer.send(&ToBroker::List { request: 2 });
+    peer.send(SessionToBroker::List { request: 1 });
+    peer.send(SessionToBroker::List { request: 2 });
     // A listing takes longer than a refusal.
     let mut records = [peer.record(), peer.record()];
-    records.sort_by_key(|record| matches!(record, ToPlugin::Answer { .. }));
-    assert_eq!(records[0], ToPlugin::Listing { request: 1 });
+    records
+        .sort_by_key(|record| matches!(record, ToPlugin::Session(SessionToPlugin::Answer { .. })));
+    assert_eq!(
+        records[0],
+        ToPlugin::Session(SessionToPlugin::Listing { request: 1 })
+    );
     match &records[1] {
-        ToPlugin::Answer {
+        ToPlugin::Session(SessionToPlugin::Answer {
             request: 2,
             failure: Some(failure),
-        } => assert_eq!(code_of(failure), Code::Overloaded),
+        }) => assert_eq!(code_of(failure), Code::Overloaded),
         other => panic!("{other:?}"),
     }
-    peer.send(&ToBroker::Took);
-    peer.send(&ToBroker::List { request: 3 });
-    assert_eq!(peer.record(), ToPlugin::Listing { request: 3 });
+    peer.send(SessionToBroker::Took);
+    peer.send(SessionToBroker::List { request: 3 });
+    assert_eq!(
+        peer.record(),
+        ToPlugin::Session(SessionToPlugin::Listing { request: 3 })
+    );
 }
 
 /// A plugin that is busy for a moment must get all that it missed, in order.
@@ -236,7 +288,7 @@ fn a_slow_reader_gets_everything_in_order() {
     for request in 0..3000 {
         let gate = "none".into();
         let kind = CallKind::Action;
-        peer.send(&ToBroker::Withdraw {
+        peer.send(GateToBroker::Withdraw {
             request,
             gate,
             kind,
@@ -246,7 +298,9 @@ fn a_slow_reader_gets_everything_in_order() {
     eventually("all is answered", || bus.broker.snapshot().is_ok());
     for expected in 0..3000 {
         match peer.record() {
-            ToPlugin::Answer { request, .. } => assert_eq!(request, expected),
+            ToPlugin::Session(SessionToPlugin::Answer { request, .. }) => {
+                assert_eq!(request, expected);
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -263,7 +317,7 @@ fn sealing_the_outbox_first_is_noticed() {
     caller.open(1, "g", 7);
     let theirs = provider.outbox();
     memfd::seal_seals(theirs.outbox_fd.as_fd()).unwrap();
-    provider.send(&ToBroker::OutboxMapped { end: theirs.end });
+    provider.send(outbox_mapped(theirs.end));
     let failure = provider.ended();
     assert_eq!(code_of(&failure), Code::Protocol);
     assert!(failure.message.contains("sealed its outbox"), "{failure:?}");
@@ -280,17 +334,15 @@ fn nobody_speaks_for_another() {
     caller.open(1, "g", 7);
     let theirs = provider.outbox();
     let end = theirs.end.other();
-    provider.send(&ToBroker::OutboxMapped { end });
+    provider.send(outbox_mapped(end));
     assert_eq!(code_of(&provider.ended()), Code::Protocol);
     let outsider = LinkEnd { link: 1, side: 1 };
     refused(&bus, "outsider", |peer| {
-        peer.send(&ToBroker::OutboxMapped {
-            end: LinkEnd { link: 2, side: 0 },
-        });
+        peer.send(outbox_mapped(LinkEnd { link: 2, side: 0 }));
     });
     // That link is gone, and was never this one's.
     refused(&bus, "late", |peer| {
-        peer.send(&ToBroker::OutboxMapped { end: outsider });
+        peer.send(outbox_mapped(outsider));
     });
     is_well(&bus);
 }

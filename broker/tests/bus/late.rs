@@ -1,23 +1,26 @@
 //! Plugins that do not acknowledge in time: they lose a link, and get it when they go on.
 
 use callgate_layout::Code;
-use callgate_layout::control::{LinkEnd, ToBroker, ToPlugin};
+use callgate_layout::control::{
+    GateToPlugin, LinkEnd, LinkToPlugin, MemoryId, MemoryToPlugin, ToPlugin,
+};
 use callgate_layout::envelope::CallKind;
 
 use crate::hostile::is_well;
+use crate::support::records::outbox_mapped;
 use crate::support::{Peer, SHORT, bus_with, code_of};
 
 /// Takes the news that a link has ended, and that the open over it is refused because the other
 /// side did not do something in time.
 fn expect_refusal(caller: &mut Peer, end: LinkEnd, word: &str) {
     match caller.record() {
-        ToPlugin::LinkGone { end: gone, failure } => {
+        ToPlugin::Link(LinkToPlugin::Gone { end: gone, failure }) => {
             assert_eq!((gone, code_of(&failure)), (end, Code::Timeout));
         }
         other => panic!("{other:?}"),
     }
     match caller.record() {
-        ToPlugin::OpenFailed { open: 1, failure } => {
+        ToPlugin::Gate(GateToPlugin::OpenFailed { open: 1, failure }) => {
             assert_eq!(code_of(&failure), Code::Timeout);
             let message = &failure.message;
             assert!(
@@ -54,7 +57,7 @@ fn who_does_not_map_its_outbox_loses_the_link_until_it_does() {
     // It goes on, with all that it was sent meanwhile.
     let late = provider.mapped_outbox();
     match provider.record() {
-        ToPlugin::LinkGone { end, .. } => assert_eq!(end, late.end),
+        ToPlugin::Link(LinkToPlugin::Gone { end, .. }) => assert_eq!(end, late.end),
         other => panic!("{other:?}"),
     }
     expect_way(&mut caller, &mut provider);
@@ -75,11 +78,22 @@ fn who_does_not_install_a_grant_loses_the_link_until_it_does() {
     expect_refusal(&mut caller, ours.end, "install a grant");
     provider.install_grant();
     match provider.record() {
-        ToPlugin::LinkGone { end, .. } => assert_eq!(end, theirs.end),
+        ToPlugin::Link(LinkToPlugin::Gone { end, .. }) => assert_eq!(end, theirs.end),
         other => panic!("{other:?}"),
     }
     expect_way(&mut caller, &mut provider);
     is_well(&bus);
+}
+
+/// The end of a new link, where this is its outbox.
+fn new_outbox(record: &ToPlugin) -> Option<LinkEnd> {
+    match record {
+        ToPlugin::Memory(MemoryToPlugin::Map {
+            memory: MemoryId::Outbox { end },
+            ..
+        }) => Some(*end),
+        _ => None,
+    }
 }
 
 /// A plugin that takes its descriptors and acknowledges nothing had the broker make and keep
@@ -95,21 +109,27 @@ fn who_never_acknowledges_takes_no_more_of_the_broker() {
             let mut caller = bus.plugin(&format!("caller {number}"));
             caller.open(1, "g", 7);
             // On a slow machine the last ones are refused at once.
-            if let ToPlugin::NewOutbox { end, .. } = caller.record() {
-                caller.send(&ToBroker::OutboxMapped { end });
-                while !matches!(caller.record(), ToPlugin::OpenFailed { .. }) {}
+            if let Some(end) = new_outbox(&caller.record()) {
+                caller.send(outbox_mapped(end));
+                while !matches!(
+                    caller.record(),
+                    ToPlugin::Gate(GateToPlugin::OpenFailed { .. })
+                ) {}
             }
             caller
         })
         .collect();
     for caller in &mut callers {
         caller.open(2, "g", 7);
-        while !matches!(caller.record(), ToPlugin::OpenFailed { open: 2, .. }) {}
+        while !matches!(
+            caller.record(),
+            ToPlugin::Gate(GateToPlugin::OpenFailed { open: 2, .. })
+        ) {}
     }
     assert!(bus.broker.snapshot().unwrap().links.is_empty());
     let mut outboxes = 0;
     while let Ok(Some((record, _))) = provider.next_within(SHORT) {
-        outboxes += usize::from(matches!(record, ToPlugin::NewOutbox { .. }));
+        outboxes += usize::from(new_outbox(&record).is_some());
     }
     assert_eq!(outboxes, 1, "the others were not begun");
     is_well(&bus);

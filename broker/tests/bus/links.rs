@@ -3,7 +3,10 @@
 use std::os::fd::AsFd;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Availability, GateState, Route, ToBroker, ToPlugin};
+use callgate_layout::control::{
+    Availability, GateState, GateToBroker, GateToPlugin, LinkToBroker, LinkToPlugin, Route,
+    ToPlugin,
+};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::geometry::Geometry;
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
@@ -73,7 +76,7 @@ fn a_gate_comes_and_goes() {
     caller.open(1, "g", 7);
     let state = caller.state();
     assert_eq!((state.owner, state.function), (None, Availability::Absent));
-    caller.send(&ToBroker::Close { open: 1 });
+    caller.send(GateToBroker::Close { open: 1 });
     let (_ours, _theirs, state) = link(&mut caller, &mut provider, "g");
     assert_eq!(provider.provide("g", CallKind::Action, 8), None);
     assert!(caller.is_quiet(), "the new kind is not served yet");
@@ -132,7 +135,7 @@ fn the_end_of_a_plugin_is_told() {
     let (ours, _theirs, _) = link(&mut caller, &mut provider, "g");
     drop(provider);
     match caller.record() {
-        ToPlugin::LinkGone { end, failure } => {
+        ToPlugin::Link(LinkToPlugin::Gone { end, failure }) => {
             assert_eq!((end, code_of(&failure)), (ours.end, Code::ProviderGone));
             assert!(failure.message.contains("`provider`"), "{failure:?}");
         }
@@ -161,7 +164,10 @@ fn the_end_of_many_gates_is_bearable() {
         assert!(caller.state().route.is_some());
     }
     drop(provider);
-    assert!(matches!(caller.record(), ToPlugin::LinkGone { .. }));
+    assert!(matches!(
+        caller.record(),
+        ToPlugin::Link(LinkToPlugin::Gone { .. })
+    ));
     for _ in 0..1001 {
         assert_eq!(caller.state().owner, None);
     }
@@ -210,14 +216,20 @@ fn a_link_can_be_given_up() {
     let theirs = provider.outbox();
     let failure = callgate_layout::control::Failure::new(Code::System, "no room for a map");
     let end = theirs.end;
-    provider.send(&ToBroker::LinkFailed { end, failure });
+    provider.send(LinkToBroker::Failed { end, failure });
     let _ours = caller.outbox();
-    assert!(matches!(caller.record(), ToPlugin::LinkGone { .. }));
+    assert!(matches!(
+        caller.record(),
+        ToPlugin::Link(LinkToPlugin::Gone { .. })
+    ));
     match caller.record() {
-        ToPlugin::OpenFailed { open: 1, failure } => {
+        ToPlugin::Gate(GateToPlugin::OpenFailed { open: 1, failure }) => {
             assert!(failure.message.contains("no room for a map"), "{failure:?}");
         }
         other => panic!("{other:?}"),
     }
-    assert!(matches!(provider.record(), ToPlugin::LinkGone { .. }));
+    assert!(matches!(
+        provider.record(),
+        ToPlugin::Link(LinkToPlugin::Gone { .. })
+    ));
 }

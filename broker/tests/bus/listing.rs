@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate::listing::{Listing, PluginState, Transport};
-use callgate_layout::control::{ToBroker, ToPlugin};
+use callgate_layout::control::{SessionToBroker, SessionToPlugin, ToPlugin};
 use callgate_layout::envelope::CallKind;
 
 use crate::support::{Peer, bus, link};
@@ -21,8 +21,9 @@ fn a_listing_names_what_is_there() {
     let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
     let _linked = link(&mut caller, &mut provider, "g");
     assert_eq!(provider.provide("other", CallKind::Action, 9), None);
-    caller.send(&ToBroker::List { request: 5 });
-    let Some((ToPlugin::Listing { request: 5 }, mut fds)) = caller.next() else {
+    caller.send(SessionToBroker::List { request: 5 });
+    let Some((ToPlugin::Session(SessionToPlugin::Listing { request: 5 }), mut fds)) = caller.next()
+    else {
         panic!("no listing");
     };
     let mut file = File::from(fds.pop().unwrap());
@@ -61,7 +62,7 @@ fn a_listing_names_what_is_there() {
 
 /// Asks for a listing, and gives back which file it came in.
 fn listed(peer: &mut Peer) -> u64 {
-    let Some((ToPlugin::Listing { .. }, mut fds)) = peer.next() else {
+    let Some((ToPlugin::Session(SessionToPlugin::Listing { .. }), mut fds)) = peer.next() else {
         panic!("no listing");
     };
     let file = File::from(fds.pop().expect("it came with one"));
@@ -74,7 +75,7 @@ fn who_asks_at_the_same_time_gets_the_same_listing() {
     let bus = bus();
     let mut peers: Vec<Peer> = (0..64).map(|n| bus.plugin(&format!("p{n}"))).collect();
     for peer in &peers {
-        peer.send(&ToBroker::List { request: 9 });
+        peer.send(SessionToBroker::List { request: 9 });
     }
     let files: BTreeSet<u64> = peers.iter_mut().map(listed).collect();
     assert!(files.len() <= 32, "{} listings for 64", files.len());
@@ -111,7 +112,7 @@ fn large_listings_hold_nobody_up() {
             scope.spawn(move || {
                 let mut peer = bus.plugin(&format!("asks {n}"));
                 while !stop.load(Ordering::Relaxed) {
-                    peer.send(&ToBroker::List { request: 9 });
+                    peer.send(SessionToBroker::List { request: 9 });
                     listed(&mut peer);
                 }
             });

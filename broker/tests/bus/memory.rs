@@ -6,12 +6,15 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use callgate::BusLimits;
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, ToBroker, ToPlugin};
+use callgate_layout::control::{
+    Failure, LinkEnd, LinkToPlugin, MemoryId, MemoryToBroker, MemoryToPlugin, Role, ToPlugin,
+};
 use callgate_layout::payload::HEADROOM;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use nix::fcntl::OFlag;
 
+use crate::support::records::{want, written};
 use crate::support::{Bus, Linked, Peer, bus, bus_with, code_of, link};
 
 /// The length of an extent that is charged as so many MiB.
@@ -44,13 +47,22 @@ impl Pair {
         self.ours.end
     }
 
+    /// An extent of the writer's.
+    fn extent(&self, number: u8) -> MemoryId {
+        let end = self.end();
+        assert_eq!(end.other(), self.theirs.end);
+        MemoryId::Extent { end, number }
+    }
+
     /// Has the writer ask for an extent: its file, or why there is none.
     fn want(&mut self, number: u8, len: u32) -> Result<OwnedFd, Failure> {
         let end = self.end();
-        self.writer.send(&ToBroker::WantExtent { end, number, len });
+        self.writer.send(want(end, number, len));
         match self.writer.next() {
-            Some((ToPlugin::NewExtent { .. }, mut files)) => Ok(files.pop().unwrap()),
-            Some((ToPlugin::ExtentRefused { failure, .. }, _)) => Err(failure),
+            Some((ToPlugin::Memory(MemoryToPlugin::Map { .. }), mut files)) => {
+                Ok(files.pop().unwrap())
+            }
+            Some((ToPlugin::Memory(MemoryToPlugin::Refused { failure, .. }), _)) => Err(failure),
             other => panic!("no extent: {other:?}"),
         }
     }
@@ -59,23 +71,23 @@ impl Pair {
     fn make(&mut self, number: u8, len: u32) -> Result<(OwnedFd, OwnedFd), Failure> {
         let file = self.want(number, len)?;
         memfd::allocate(file.as_fd(), len as usize).unwrap();
-        let (end, other) = (self.end(), self.theirs.end);
-        self.writer.send(&ToBroker::ExtentMapped { end, number });
-        let Some((ToPlugin::PeerExtent { .. }, mut files)) = self.reader.next() else {
-            panic!("no extent of the peer's");
-        };
-        let read = ToBroker::PeerExtentMapped { end: other, number };
-        self.reader.send(&read);
-        let ready = ToPlugin::ExtentReady { end, number };
-        assert_eq!(self.writer.record(), ready);
+        let memory = self.extent(number);
+        self.writer.send(written(self.end(), number));
+        let role = Role::Reader;
+        let (record, mut files) = self.reader.next().unwrap();
+        let map = MemoryToPlugin::Map { memory, role, len };
+        assert_eq!(record, map.into(), "no extent of the peer's");
+        self.reader.send(MemoryToBroker::Mapped { memory, role });
+        let ready = MemoryToPlugin::Ready { memory };
+        assert_eq!(self.writer.record(), ready.into());
         Ok((file, files.pop().unwrap()))
     }
 
     fn give_back(&mut self, number: u8) {
-        let (end, other) = (self.end(), self.theirs.end);
-        self.writer.send(&ToBroker::ReturnExtent { end, number });
-        let gone = ToPlugin::PeerExtentGone { end: other, number };
-        assert_eq!(self.reader.record(), gone);
+        let memory = self.extent(number);
+        self.writer.send(MemoryToBroker::Return { memory });
+        let gone = MemoryToPlugin::Unmap { memory };
+        assert_eq!(self.reader.record(), gone.into());
     }
 }
 
@@ -165,13 +177,16 @@ fn who_does_not_allocate_is_sent_away() {
             memfd::allocate(file.as_fd(), allocated as usize).unwrap();
         }
         let (end, number) = (pair.end(), 0);
-        pair.writer.send(&ToBroker::ExtentMapped { end, number });
+        pair.writer.send(written(end, number));
         let failure = pair.writer.ended();
         assert_eq!(code_of(&failure), Code::Protocol);
         let says = format!("it allocated {allocated}");
         assert!(failure.message.contains(&says), "{failure:?}");
         let gone = pair.reader.record();
-        assert!(matches!(gone, ToPlugin::LinkGone { .. }), "{gone:?}");
+        assert!(
+            matches!(gone, ToPlugin::Link(LinkToPlugin::Gone { .. })),
+            "{gone:?}"
+        );
     }
 }
 
@@ -183,7 +198,7 @@ fn who_seals_its_extent_first_is_sent_away() {
     let file = pair.want(0, mib(1)).unwrap();
     memfd::seal_seals(file.as_fd()).unwrap();
     let (end, number) = (pair.end(), 0);
-    pair.writer.send(&ToBroker::ExtentMapped { end, number });
+    pair.writer.send(written(end, number));
     let failure = pair.writer.ended();
     assert_eq!(code_of(&failure), Code::Protocol);
     assert!(failure.message.contains("sealed its extent"), "{failure:?}");
@@ -197,23 +212,17 @@ fn an_extent_that_could_not_be_allocated_costs_nothing() {
     for _ in 0..3 {
         let file = pair.want(0, mib(1)).unwrap();
         drop(file);
-        let (end, number) = (pair.end(), 0);
-        let failure = Failure::new(Code::Overloaded, "the cgroup is full");
-        pair.writer.send(&ToBroker::ExtentFailed {
-            end,
-            own: true,
-            number,
-            failure,
+        pair.writer.send(MemoryToBroker::Failed {
+            memory: pair.extent(0),
+            role: Role::Writer,
+            failure: Failure::new(Code::Overloaded, "the cgroup is full"),
         });
     }
     pair.make(0, mib(1)).unwrap();
-    let (end, number) = (pair.end(), 0);
-    let failure = Failure::new(Code::Overloaded, "too late");
-    pair.writer.send(&ToBroker::ExtentFailed {
-        end,
-        own: true,
-        number,
-        failure,
+    pair.writer.send(MemoryToBroker::Failed {
+        memory: pair.extent(0),
+        role: Role::Writer,
+        failure: Failure::new(Code::Overloaded, "too late"),
     });
     assert_eq!(code_of(&pair.writer.ended()), Code::Protocol);
 }
@@ -259,7 +268,10 @@ fn what_is_left_of_a_dead_writer_counts_for_the_bus() {
     let (_, read) = pair.make(0, mib(2)).unwrap();
     drop(pair.writer);
     let gone = pair.reader.record();
-    assert!(matches!(gone, ToPlugin::LinkGone { .. }), "{gone:?}");
+    assert!(
+        matches!(gone, ToPlugin::Link(LinkToPlugin::Gone { .. })),
+        "{gone:?}"
+    );
     let mut next = Pair::new(&bus, "living");
     let refused = next.want(0, mib(1)).unwrap_err();
     let text = &refused.message;

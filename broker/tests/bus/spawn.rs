@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use callgate::Broker;
 use callgate::listing::{PluginEntry, Transport};
 use callgate_layout::Code;
+use callgate_layout::control::{SessionToPlugin, ToPlugin};
 use callgate_layout::invitation;
 
 use crate::support::{PATIENCE, Peer, SHORT, code_of, eventually};
@@ -24,7 +25,7 @@ fn plugin_process() {
     let mut peer = Peer::on(invitation::take().unwrap().unwrap());
     peer.hello(&name);
     while let Ok(Some((record, _))) = peer.next_within(4 * PATIENCE) {
-        if let callgate_layout::control::ToPlugin::Ended(failure) = record {
+        if let ToPlugin::Session(SessionToPlugin::Ended(failure)) = record {
             std::process::exit(failure.code.into());
         }
     }
@@ -183,6 +184,6 @@ fn a_name_that_was_given_is_kept() {
         let mut peer = bus.connect();
         peer.hello("filter");
         let first = peer.record();
-        matches!(first, callgate_layout::control::ToPlugin::Welcome { .. })
+        matches!(first, ToPlugin::Session(SessionToPlugin::Welcome { .. }))
     });
 }

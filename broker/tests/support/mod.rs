@@ -3,6 +3,8 @@
 // Each test binary uses its own part; what is not there fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod records;
+
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,7 +12,9 @@ use std::time::{Duration, Instant};
 use callgate::{Broker, Builder};
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, GateState, Identity, LinkEnd, MAX_RECORD, PeerInfo, Shape, ToBroker, ToPlugin,
+    Failure, GateState, GateToBroker, GateToPlugin, Identity, LinkEnd, LinkToBroker, LinkToPlugin,
+    MAX_RECORD, MemoryId, MemoryToPlugin, PeerInfo, Role, SessionToBroker, SessionToPlugin, Shape,
+    ToBroker, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::geometry::Geometry;
@@ -19,6 +23,8 @@ use callgate_layout::sys::fdpass;
 use callgate_layout::sys::mapping::Mapping;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+
+use records::{outbox_mapped, peer_mapped, want};
 
 /// How long anything may take that is to happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -134,8 +140,8 @@ impl Peer {
         }
     }
 
-    pub(crate) fn send(&self, record: &ToBroker) {
-        self.send_bytes(&record.encode().unwrap());
+    pub(crate) fn send(&self, record: impl Into<ToBroker>) {
+        self.send_bytes(&record.into().encode().unwrap());
     }
 
     /// Sends bytes; a broker that has hung up meanwhile is no reason to fail.
@@ -173,7 +179,7 @@ impl Peer {
             return Ok(None);
         }
         if self.takes && !received.descriptors.is_empty() {
-            self.send(&ToBroker::Took);
+            self.send(SessionToBroker::Took);
         }
         let record = ToPlugin::decode(&buffer[..received.len]).unwrap();
         Ok(Some((record, received.descriptors)))
@@ -186,7 +192,7 @@ impl Peer {
     /// Reads until the broker ends the session; says what with.
     pub(crate) fn ended(&mut self) -> Failure {
         loop {
-            if let ToPlugin::Ended(failure) = self.record() {
+            if let ToPlugin::Session(SessionToPlugin::Ended(failure)) = self.record() {
                 assert!(self.next().is_none(), "more came after the end");
                 return failure;
             }
@@ -195,9 +201,9 @@ impl Peer {
 
     /// Asks for an extent, and takes it: a file without memory.
     pub(crate) fn new_extent(&mut self, end: LinkEnd, number: u8, len: u32) -> OwnedFd {
-        self.send(&ToBroker::WantExtent { end, number, len });
+        self.send(want(end, number, len));
         match self.next() {
-            Some((ToPlugin::NewExtent { .. }, mut fds)) => fds.pop().unwrap(),
+            Some((ToPlugin::Memory(MemoryToPlugin::Map { .. }), mut fds)) => fds.pop().unwrap(),
             other => panic!("no extent: {other:?}"),
         }
     }
@@ -207,14 +213,14 @@ impl Peer {
     }
 
     pub(crate) fn hello(&mut self, name: &str) {
-        self.send(&ToBroker::Hello(identity(name)));
+        self.send(SessionToBroker::Hello(identity(name)));
     }
 
     /// Says hello and takes the welcome, but acknowledges no status page.
     pub(crate) fn welcome(&mut self, name: &str) {
         self.hello(name);
         match self.next() {
-            Some((ToPlugin::Welcome { plugin, .. }, pages)) => {
+            Some((ToPlugin::Session(SessionToPlugin::Welcome { plugin, .. }), pages)) => {
                 self.id = plugin;
                 self.pages = pages;
             }
@@ -227,7 +233,7 @@ impl Peer {
         assert_eq!(self.pages.len(), 2);
         let page = self.pages[1].try_clone().unwrap();
         self.status = Some(Mapping::writable(page, STATUS_LEN).unwrap());
-        self.send(&ToBroker::StatusMapped);
+        self.send(SessionToBroker::StatusMapped);
     }
 
     pub(crate) fn provide(
@@ -246,7 +252,7 @@ impl Peer {
         (kind, fingerprint): (CallKind, u128),
         record: Option<u16>,
     ) -> Option<Failure> {
-        self.send(&ToBroker::Provide {
+        self.send(GateToBroker::Provide {
             request: 1,
             gate: gate.into(),
             kind,
@@ -257,7 +263,7 @@ impl Peer {
     }
 
     pub(crate) fn withdraw(&mut self, gate: &str, kind: CallKind) -> Option<Failure> {
-        self.send(&ToBroker::Withdraw {
+        self.send(GateToBroker::Withdraw {
             request: 1,
             gate: gate.into(),
             kind,
@@ -267,14 +273,14 @@ impl Peer {
 
     fn answer(&mut self) -> Option<Failure> {
         loop {
-            if let ToPlugin::Answer { failure, .. } = self.record() {
+            if let ToPlugin::Session(SessionToPlugin::Answer { failure, .. }) = self.record() {
                 return failure;
             }
         }
     }
 
     pub(crate) fn open(&self, open: u32, gate: &str, fingerprint: u128) {
-        self.send(&ToBroker::Open {
+        self.send(GateToBroker::Open {
             open,
             gate: gate.into(),
             function: shape(fingerprint),
@@ -285,20 +291,28 @@ impl Peer {
     /// The next record, which must be a gate's state.
     pub(crate) fn state(&mut self) -> GateState {
         match self.record() {
-            ToPlugin::GateState { state, .. } => state,
+            ToPlugin::Gate(GateToPlugin::State { state, .. }) => state,
             other => panic!("no state of a gate: {other:?}"),
         }
     }
 
     /// Takes an outbox and maps it, without saying so.
     pub(crate) fn outbox(&mut self) -> Linked {
-        let Some((ToPlugin::NewOutbox { end, geometry }, mut fds)) = self.next() else {
-            panic!("no outbox");
+        let (end, len, mut fds) = match self.next() {
+            Some((
+                ToPlugin::Memory(MemoryToPlugin::Map {
+                    memory: MemoryId::Outbox { end },
+                    role: Role::Writer,
+                    len,
+                }),
+                fds,
+            )) => (end, len as usize, fds),
+            other => panic!("no outbox: {other:?}"),
         };
-        assert_eq!(geometry, Geometry::DEFAULT);
+        assert_eq!(len, Geometry::DEFAULT.total_len());
         let fd = fds.pop().unwrap();
         assert!(fds.is_empty());
-        let outbox = Mapping::writable(fd.try_clone().unwrap(), geometry.total_len()).unwrap();
+        let outbox = Mapping::writable(fd.try_clone().unwrap(), len).unwrap();
         Linked {
             end,
             outbox,
@@ -310,33 +324,41 @@ impl Peer {
     /// Takes an outbox, maps it and says so.
     pub(crate) fn mapped_outbox(&mut self) -> Linked {
         let linked = self.outbox();
-        self.send(&ToBroker::OutboxMapped { end: linked.end });
+        self.send(outbox_mapped(linked.end));
         linked
     }
 
     /// Takes the other side of a link, and says so.
     pub(crate) fn meet(&mut self, linked: &mut Linked) {
-        let Some((ToPlugin::LinkPeer { end, peer }, fds)) = self.next() else {
-            panic!("no peer");
+        let (end, peer, fds) = match self.next() {
+            Some((
+                ToPlugin::Link(LinkToPlugin::Peer {
+                    end,
+                    peer,
+                    geometry: Geometry::DEFAULT,
+                }),
+                fds,
+            )) => (end, peer, fds),
+            other => panic!("no peer: {other:?}"),
         };
         assert_eq!((end, fds.len()), (linked.end, 4));
         linked.peer = Some((peer, fds));
-        self.send(&ToBroker::PeerMapped { end });
+        self.send(peer_mapped(end));
     }
 
     /// Takes a grant, without saying so.
     pub(crate) fn grant(&mut self) -> (LinkEnd, u16, String) {
         match self.record() {
-            ToPlugin::Grant {
+            ToPlugin::Link(LinkToPlugin::Grant {
                 end, index, gate, ..
-            } => (end, index, gate),
+            }) => (end, index, gate),
             other => panic!("no grant: {other:?}"),
         }
     }
 
     pub(crate) fn install_grant(&mut self) -> u16 {
         let (end, index, _) = self.grant();
-        self.send(&ToBroker::GrantInstalled { end, index });
+        self.send(LinkToBroker::GrantInstalled { end, index });
         index
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use callgate_layout::control::{PluginLimits, Shape, ToBroker};
+use callgate_layout::control::{GateToBroker, PluginLimits, SessionToBroker, Shape};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
@@ -236,12 +236,13 @@ impl Plugin {
         (function, action): (&Signature, &Signature),
     ) -> Result<()> {
         self.state.connection.check_alive()?;
-        self.state.send(&ToBroker::Open {
+        let open = GateToBroker::Open {
             open: number,
             gate: gate.name().to_string(),
             function: shape(function),
             action: shape(action),
-        })?;
+        };
+        self.state.send(&open.into())?;
         gate.wait_known(self.state.connection.broker(), answer_due(REQUEST_TIMEOUT))
     }
 
@@ -276,10 +277,8 @@ impl Plugin {
         let damaged = || Error::new(Code::Protocol, "the broker's listing cannot be read");
         // The broker makes one at a time for each plugin.
         let _alone = self.listing.lock();
-        let listing = self
-            .state
-            .connection
-            .request(|request| ToBroker::List { request })?;
+        let list = |request| SessionToBroker::List { request }.into();
+        let listing = self.state.connection.request(list)?;
         let file = std::fs::File::from(listing.ok_or_else(damaged)?);
         // Read by position: the descriptor may share its own with the broker's.
         let len = file.metadata().map_err(|_| damaged())?.len();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use callgate_layout::control::ToBroker;
+use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 
 use crate::session::plugin_state::PluginState;
@@ -45,11 +45,12 @@ impl Drop for Provider {
         let (gate, kind) = (self.gate.to_string(), self.kind);
         // Nobody waits for the answer; a broker that is gone has forgotten the gate anyway.
         let request = self.state.connection.next_number();
-        let _ = self.state.send(&ToBroker::Withdraw {
+        let withdraw = GateToBroker::Withdraw {
             request,
             gate,
             kind,
-        });
+        };
+        let _ = self.state.send(&withdraw.into());
     }
 }
 

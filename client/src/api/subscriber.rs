@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callgate_layout::Code;
-use callgate_layout::control::ToBroker;
+use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 
 use crate::base::backoff::Backoff;
@@ -282,10 +282,9 @@ impl Shared {
     fn why_absent(&self) -> Option<Error> {
         let gate = self.gate.name().to_string();
         let until = instant_after(EXPLANATION);
-        let answer = self
-            .state
-            .connection
-            .request_until(until, |request| ToBroker::WhyAbsent { request, gate });
+        let answer = self.state.connection.request_until(until, |request| {
+            GateToBroker::WhyAbsent { request, gate }.into()
+        });
         let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
         answer.err().filter(is_known)
     }

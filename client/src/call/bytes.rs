@@ -13,7 +13,7 @@ use super::target::{Destination, Target, cancelled, gone};
 use super::waiting;
 use crate::base::chain::{self, too_deep};
 use crate::base::error::{Error, Result};
-use crate::link::Held;
+use crate::link::{Held, Link};
 
 /// What travels with a call.
 pub(crate) trait Request {
@@ -137,7 +137,13 @@ fn send_inline(
     length: usize,
 ) -> Result<Flight> {
     let ticket = take_ticket(target, chain)?;
-    publish(&target.to, (ticket, chain), (Place::Inline, length), cell)?;
+    let entry = Entry {
+        ticket,
+        chain,
+        place: Place::Inline,
+        length,
+    };
+    publish(&target.to, &entry, cell)?;
     Ok(Flight { ticket, held: None })
 }
 
@@ -153,8 +159,13 @@ pub(super) fn send_held(
         held,
         length,
     } = written;
-    let call = publish(to, (ticket, chain), (held.place(), length), cell);
-    match call {
+    let entry = Entry {
+        ticket,
+        chain,
+        place: held.place(),
+        length,
+    };
+    match publish(to, &entry, cell) {
         Ok(()) => Ok(Flight {
             ticket,
             held: Some(held),
@@ -166,14 +177,19 @@ pub(super) fn send_held(
     }
 }
 
+/// What an entry of the ring says besides where the call goes.
+pub(super) struct Entry {
+    pub(super) ticket: Ticket,
+    pub(super) chain: Option<Chain>,
+    pub(super) place: Place,
+    /// Bytes of the payload.
+    pub(super) length: usize,
+}
+
+/// Publishes a call; where the link has ended, its slot is free again.
 #[inline(always)]
-pub(super) fn publish(
-    to: &Destination<'_>,
-    (ticket, chain): (Ticket, Option<Chain>),
-    (place, length): (Place, usize),
-    cell: &mut Cell,
-) -> Result<()> {
-    let link = to.link;
+pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> Result<()> {
+    let (link, ticket) = (to.link, entry.ticket);
     if link.is_gone() {
         link.cancel(ticket);
         return Err(gone(link));
@@ -182,18 +198,25 @@ pub(super) fn publish(
         gate: to.index,
         slot: ticket.slot,
         kind: to.kind,
-        place,
+        place: entry.place,
         // A payload is no longer than the largest extent.
-        length: length as u32,
+        length: entry.length as u32,
         deadline: clock::to_tick(to.deadline),
-        chain,
+        chain: entry.chain,
     };
     link.refresh_flag(ticket);
-    if link.publish(&call, cell) == Activity::Closed {
-        link.end_with(Error::new(
-            Code::ProviderGone,
-            format!("plugin {} has closed", link.peer().name()),
-        ));
+    link.ring().publish(link.outbox(), &call, cell);
+    match link.look_after_publishing() {
+        Activity::Awake => {}
+        Activity::Parked => link.peer_bell().ring(),
+        Activity::Closed => end_closed(link),
     }
     Ok(())
+}
+
+/// Ends the link to a provider that serves no more calls.
+#[cold]
+fn end_closed(link: &Link) {
+    let text = format!("plugin {} has closed", link.peer().name());
+    link.end_with(Error::new(Code::ProviderGone, text));
 }

@@ -28,7 +28,7 @@ pub(crate) enum Found {
     /// There is none now; this extent (number and size) has to be asked for.
     Want(u8, u32),
     /// There is none now; this idle extent, which is of no use for it, has to be given back first.
-    GiveBack(Extent),
+    Return(Extent),
     /// There is none now, and nothing to be asked for.
     Wait,
     /// The broker refused the extent that was asked for.
@@ -106,7 +106,7 @@ impl Extents {
                 own.refused = None;
                 Found::Want(number, wanted)
             }
-            _ => own.give_up_idle().map_or(Found::Wait, Found::GiveBack),
+            _ => own.take_one_idle().map_or(Found::Wait, Found::Return),
         }
     }
 
@@ -245,7 +245,7 @@ impl Own {
     }
 
     /// Takes an idle extent out, to be given back.
-    fn give_up_idle(&mut self) -> Option<Extent> {
+    fn take_one_idle(&mut self) -> Option<Extent> {
         let place = self.ready.iter().position(|(extent, _)| extent.is_idle())?;
         let (extent, _) = self.ready.swap_remove(place);
         self.returning |= 1 << extent.number();

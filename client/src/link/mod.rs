@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use callgate_layout::bells::Sleeper;
 use callgate_layout::blocks::{Blocks, Region};
 use callgate_layout::control::LinkEnd;
-use callgate_layout::envelope::{Call, Cell, ChainNames};
+use callgate_layout::envelope::ChainNames;
 use callgate_layout::life::Life;
 use callgate_layout::pages::{self, Activity, Doorbell};
 use callgate_layout::payload::TrustPeers;
@@ -217,15 +217,15 @@ impl Link {
         }
     }
 
-    /// Publishes a call and wakes the peer if it is parked. Says what the peer was doing.
+    /// The queue of this side's calls.
+    pub(crate) fn ring(&self) -> &RingWriter {
+        &self.ring
+    }
+
+    /// What the peer says that it is doing, after a call was published for it.
     #[inline(always)]
-    pub(crate) fn publish(&self, call: &Call, cell: &mut Cell) -> Activity {
-        self.ring.publish(&self.parts.outbox, call, cell);
-        let activity = pages::look_after_publishing(&self.parts.peer_status);
-        if activity == Activity::Parked {
-            self.parts.peer_bell.ring();
-        }
-        activity
+    pub(crate) fn look_after_publishing(&self) -> Activity {
+        pages::look_after_publishing(&self.parts.peer_status)
     }
 
     /// Whether the answer to a call is there.

@@ -32,7 +32,7 @@ impl OwnMemory {
     }
 }
 
-/// Asks the broker for extents, and gives them back. Nothing here waits for the broker.
+/// Asks the broker for extents, and returns them. Nothing here waits for the broker.
 pub(crate) trait ExtentSource: Send + Sync {
     /// An error where nobody is left to be asked.
     fn check_alive(&self) -> Result<()>;
@@ -40,6 +40,6 @@ pub(crate) trait ExtentSource: Send + Sync {
     /// Asks for an extent of this number and size, for one end of a link.
     fn want(&self, end: LinkEnd, number: u8, len: u32) -> Result<()>;
 
-    /// Gives an extent back that is unmapped right after this.
-    fn give_back(&self, end: LinkEnd, number: u8) -> Result<()>;
+    /// Returns an extent that is unmapped right after this.
+    fn return_extent(&self, end: LinkEnd, number: u8) -> Result<()>;
 }

@@ -221,7 +221,7 @@ impl Link {
                 Found::Space(space) => Some(Ok(space)),
                 Found::Refused(error) => Some(Err(error)),
                 Found::Wait => None,
-                Found::GiveBack(extent) => match self.return_extent(&*source, extent) {
+                Found::Return(extent) => match self.return_extent(&*source, extent) {
                     true => continue,
                     false => None,
                 },
@@ -245,7 +245,7 @@ impl Link {
     /// now, the extent is kept, to be given back later: else its charge would be for nothing.
     pub(crate) fn return_extent(&self, source: &dyn ExtentSource, extent: Extent) -> bool {
         let number = extent.number();
-        let is_told = source.give_back(self.parts.end, number).is_ok();
+        let is_told = source.return_extent(self.parts.end, number).is_ok();
         if is_told {
             drop(extent);
             // With the number still known to the broker, asking for it again would be an offence.

@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, ToBroker};
+use callgate_layout::control::{Failure, MemoryId, MemoryToBroker, Role};
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
@@ -90,28 +90,28 @@ fn make(extent: NewExtent) -> Result<Mapping> {
 
 /// Says what came of it: to the link, then to the broker.
 fn settle(state: &PluginState, link: &Link, number: u8, made: Result<Mapping>) {
-    let end = link.end();
+    let (end, role) = (link.end(), Role::Writer);
+    let memory = MemoryId::Extent { end, number };
     let (record, failed) = match made {
-        Ok(memory) => {
-            if !link.extents().mapped(number, memory) {
+        Ok(mapping) => {
+            if !link.extents().mapped(number, mapping) {
                 // The broker has refused it meanwhile, because it took so long, and keeps its number
                 // and its charge until it hears what came of it. Or the session is over.
-                return report_late(state, end, number);
+                return report_late(state, memory);
             }
-            (ToBroker::ExtentMapped { end, number }, None)
+            (MemoryToBroker::Mapped { memory, role }, None)
         }
         Err(error) => {
             let failure = Failure::new(error.code(), error.message());
-            let record = ToBroker::ExtentFailed {
-                end,
-                own: true,
-                number,
+            let record = MemoryToBroker::Failed {
+                memory,
+                role,
                 failure,
             };
             (record, Some(error))
         }
     };
-    let sent = acknowledge(state, &record);
+    let sent = acknowledge(state, record);
     if let Some(error) = failed.or(sent.err()) {
         link.extents().refused(error);
         link.wake_waiting();
@@ -119,23 +119,23 @@ fn settle(state: &PluginState, link: &Link, number: u8, made: Result<Mapping>) {
 }
 
 /// Tells the broker that nobody wants an extent any more, whose memory is free again.
-fn report_late(state: &PluginState, end: LinkEnd, number: u8) {
+fn report_late(state: &PluginState, memory: MemoryId) {
     let why = "the memory for a payload was there too late";
-    let failed = ToBroker::ExtentFailed {
-        end,
-        own: true,
-        number,
+    let failed = MemoryToBroker::Failed {
+        memory,
+        role: Role::Writer,
         failure: Failure::new(Code::Timeout, why),
     };
     // A broker that is gone needs no answer.
-    let _ = acknowledge(state, &failed);
+    let _ = acknowledge(state, failed);
 }
 
 /// Tells the broker, however long it does not read: without an acknowledgement it would keep number and
 /// charge of the extent for as long as the link lives.
-fn acknowledge(state: &PluginState, record: &ToBroker) -> Result<()> {
+fn acknowledge(state: &PluginState, record: MemoryToBroker) -> Result<()> {
+    let record = record.into();
     loop {
-        match state.send(record) {
+        match state.send(&record) {
             Err(error)
                 if error.code() == Code::Timeout && state.connection.check_alive().is_ok() => {}
             outcome => return outcome,

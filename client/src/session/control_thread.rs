@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use callgate_layout::Code;
 use callgate_layout::control::{LinkEnd, MAX_RECORD, ToBroker};
 use callgate_layout::sys::fdpass;
 use callgate_layout::view::WriteView;
-use callgate_layout::{Code, Geometry};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::signal::{Signal, kill};
@@ -103,7 +103,7 @@ struct Work {
     _host: Option<OwnedFd>,
     buffer: Vec<u8>,
     /// Own outboxes of links whose other side is not there yet.
-    outboxes: HashMap<LinkEnd, (Geometry, WriteView)>,
+    outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
     next_token: usize,

@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use callgate_layout::control::{MAX_RECORD, PluginLimits, ToBroker, ToPlugin};
+use callgate_layout::control::{
+    MAX_RECORD, PluginLimits, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
+};
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::sys::fdpass::{self, Received};
 use callgate_layout::sys::limits::Shortage;
@@ -98,7 +100,13 @@ pub(crate) fn greet(reached: &Reached, hello: &ToBroker, until: Instant) -> Resu
     let Reached { socket, broker, .. } = reached;
     send(socket, broker, hello)?;
     let (mut record, mut received) = receive_one(socket, broker, until)?;
-    if matches!(record, ToPlugin::Invitation { .. }) {
+    let is_invitation = |record: &ToPlugin| {
+        matches!(
+            record,
+            ToPlugin::Session(SessionToPlugin::Invitation { .. })
+        )
+    };
+    if is_invitation(&record) {
         // It lies in a connection that the program found in the environment by itself.
         (record, received) = receive_one(socket, broker, until)?;
     }
@@ -107,17 +115,17 @@ pub(crate) fn greet(reached: &Reached, hello: &ToBroker, until: Instant) -> Resu
         return Err(Error::new(Code::System, format!("{what}: {Shortage}")));
     }
     let (bus, plugin, limits) = match record {
-        ToPlugin::Welcome {
+        ToPlugin::Session(SessionToPlugin::Welcome {
             bus,
             plugin,
             limits,
-        } => (bus, plugin, limits),
-        ToPlugin::Ended(why) => return Err(failure(why)),
+        }) => (bus, plugin, limits),
+        ToPlugin::Session(SessionToPlugin::Ended(why)) => return Err(failure(why)),
         other => return Err(unexpected(&other)),
     };
-    send(socket, broker, &ToBroker::Took)?;
+    send(socket, broker, &SessionToBroker::Took.into())?;
     let memory = map_pages(received)?;
-    send(socket, broker, &ToBroker::StatusMapped)?;
+    send(socket, broker, &SessionToBroker::StatusMapped.into())?;
     Ok(Welcome {
         bus,
         plugin,

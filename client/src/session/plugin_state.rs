@@ -6,7 +6,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, PluginLimits, ToBroker};
+use callgate_layout::control::{
+    Failure, GateToBroker, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, ToBroker,
+};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
@@ -106,7 +108,7 @@ impl PluginState {
         let was_open = self.open_gates.lock().remove(&number).is_some();
         if was_open && self.connection.check_alive().is_ok() {
             // A broker that is gone has forgotten it anyway.
-            let _ = self.send(&ToBroker::Close { open: number });
+            let _ = self.send(&GateToBroker::Close { open: number }.into());
         }
     }
 
@@ -143,7 +145,7 @@ impl PluginState {
         tracing::warn!(%error, "a link is closed");
         self.end_link(end, error);
         let failure = Failure::new(error.code(), error.message());
-        let _ = self.send(&ToBroker::LinkFailed { end, failure });
+        let _ = self.send(&LinkToBroker::Failed { end, failure }.into());
     }
 
     /// The connection to the broker is over; links go on.
@@ -196,13 +198,15 @@ impl ExtentSource for PluginState {
 
     fn want(&self, end: LinkEnd, number: u8, len: u32) -> Result<()> {
         self.check_here()?;
+        let memory = MemoryId::Extent { end, number };
         self.connection
-            .try_send(&ToBroker::WantExtent { end, number, len })
+            .try_send(&MemoryToBroker::Want { memory, len }.into())
     }
 
-    fn give_back(&self, end: LinkEnd, number: u8) -> Result<()> {
+    fn return_extent(&self, end: LinkEnd, number: u8) -> Result<()> {
         self.check_here()?;
+        let memory = MemoryId::Extent { end, number };
         self.connection
-            .try_send(&ToBroker::ReturnExtent { end, number })
+            .try_send(&MemoryToBroker::Return { memory }.into())
     }
 }

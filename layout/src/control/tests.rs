@@ -1,8 +1,9 @@
 use super::*;
+use crate::envelope::CallKind;
 use proptest::prelude::*;
 
 fn provide() -> ToBroker {
-    ToBroker::Provide {
+    let provide = GateToBroker::Provide {
         request: 7,
         gate: "Rack.Filter".into(),
         kind: CallKind::Function,
@@ -12,15 +13,129 @@ fn provide() -> ToBroker {
             signature: "(Block, f32) -> Block".into(),
         },
         record: None,
-    }
+    };
+    provide.into()
 }
 
 #[test]
 fn records_survive_the_wire() {
     let bytes = provide().encode().unwrap();
     assert_eq!(ToBroker::decode(&bytes), Ok(provide()));
-    let ended = ToPlugin::Ended(Failure::new(crate::Code::NameTaken, "taken"));
+    let ended = SessionToPlugin::Ended(Failure::new(crate::Code::NameTaken, "taken"));
+    let ended = ToPlugin::from(ended);
     assert_eq!(ToPlugin::decode(&ended.encode().unwrap()), Ok(ended));
+}
+
+/// Of each subject one record that has a part of every kind.
+#[test]
+fn records_of_all_subjects_survive_the_wire() {
+    let end = LinkEnd { link: 3, side: 1 };
+    let memory = MemoryId::Extent { end, number: 7 };
+    let failure = Failure::new(crate::Code::System, "no memory");
+    let peer = PeerInfo {
+        plugin: 4,
+        pid: 5,
+        identity: Identity {
+            name: "b".into(),
+            display_name: "B".into(),
+            version: "1".into(),
+            clock: Clock::default(),
+        },
+    };
+    let to_broker: [ToBroker; 4] = [
+        SessionToBroker::Hello(peer.identity.clone()).into(),
+        GateToBroker::Close { open: 9 }.into(),
+        LinkToBroker::GrantInstalled { end, index: 2 }.into(),
+        MemoryToBroker::Failed {
+            memory,
+            role: Role::Reader,
+            failure: failure.clone(),
+        }
+        .into(),
+    ];
+    for record in to_broker {
+        assert_eq!(ToBroker::decode(&record.encode().unwrap()), Ok(record));
+    }
+    let geometry = crate::Geometry::DEFAULT;
+    let to_plugin: [ToPlugin; 4] = [
+        SessionToPlugin::Listing { request: 1 }.into(),
+        GateToPlugin::OpenFailed { open: 2, failure }.into(),
+        LinkToPlugin::Peer {
+            end,
+            peer,
+            geometry,
+        }
+        .into(),
+        MemoryToPlugin::Map {
+            memory: MemoryId::Outbox { end },
+            role: Role::Writer,
+            len: 4096,
+        }
+        .into(),
+    ];
+    for record in to_plugin {
+        assert_eq!(ToPlugin::decode(&record.encode().unwrap()), Ok(record));
+    }
+}
+
+/// Each side of a link would take the other's memory for its own.
+#[test]
+fn memory_belongs_to_the_end_that_writes_it() {
+    let end = LinkEnd { link: 3, side: 1 };
+    for memory in [
+        MemoryId::Outbox { end },
+        MemoryId::Extent { end, number: 0 },
+    ] {
+        assert_eq!(memory.end(Role::Writer), end);
+        assert_eq!(memory.end(Role::Reader), end.other());
+    }
+}
+
+#[test]
+fn each_end_has_another() {
+    let end = |side| LinkEnd { link: 5, side };
+    assert_eq!((end(0).other(), end(1).other()), (end(1), end(0)));
+    // What a peer says is a side all the same.
+    assert_eq!((end(254).other(), end(255).other()), (end(1), end(0)));
+}
+
+/// A name of which a part is not shown, or that is as long as a page, would be shown everywhere.
+#[test]
+fn names_have_a_length_and_no_control_characters() {
+    for (check, most) in [
+        (check_plugin_name as fn(&str) -> _, MAX_PLUGIN_NAME),
+        (check_gate_name, MAX_GATE_NAME),
+    ] {
+        assert_eq!(check("Größe.Ü"), Ok(()));
+        assert_eq!(check(&"x".repeat(most)), Ok(()));
+        for wrong in ["", "a\nb", "\u{7f}", &"x".repeat(most + 1)] {
+            assert!(check(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
+
+/// The longest record that can be sent has as many bytes as a datagram.
+#[test]
+fn a_record_that_fits_no_datagram_is_refused() {
+    let named = |len| {
+        let name = "x".repeat(len);
+        ToPlugin::from(SessionToPlugin::Invitation { name })
+    };
+    let around = named(1000).encode().unwrap().len() - 1000;
+    let most = MAX_RECORD - around;
+    assert_eq!(named(most).encode().unwrap().len(), MAX_RECORD);
+    // Records are padded to a multiple of 16 bytes.
+    assert!(named(most + 16).encode().is_err());
+}
+
+#[test]
+fn what_is_no_record_is_refused() {
+    let bytes = provide().encode().unwrap();
+    for foreign in [&[][..], &bytes[..15], b"CALLGATX 12345678", &[0; 300]] {
+        assert_eq!(ToBroker::decode(foreign), Err(DecodeError::Foreign));
+    }
+    let cut = ToBroker::decode(&bytes[..16]);
+    assert!(matches!(cut, Err(DecodeError::Damaged(_))));
 }
 
 #[test]

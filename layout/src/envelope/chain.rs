@@ -61,7 +61,7 @@ impl ChainNames {
 #[cfg(all(test, not(callgate_loom)))]
 mod tests {
     use super::*;
-    use proptest::prelude::{any, prop_assert_ne, proptest};
+    use proptest::prelude::{any, prop_assert_eq, prop_assert_ne, proptest};
 
     proptest! {
         #[test]
@@ -87,6 +87,14 @@ mod tests {
                 let name = |bus| ChainNames::new(bus, link.into(), 0).begun_by(3, count).id;
                 prop_assert_ne!(name(a), name(b));
             }
+        }
+
+        /// Whatever name a thread drew: such a chain is told from those of links, and from the states
+        /// that stand in the same words.
+        #[test]
+        fn a_chain_inside_a_process_is_marked(own: u64) {
+            let chain = Chain::begun_here(own);
+            prop_assert_eq!((chain.id, chain.depth), (own | 3 << 62, 0));
         }
 
         #[test]

@@ -73,6 +73,8 @@ fn the_fingerprint_is_the_one_of_yesterday() {
     };
     assert_eq!(signature.text(), "(String, u32) -> u32");
     assert_eq!(signature.fingerprint().to_string(), GOLDEN);
+    let shown = format!("{:?}", signature.fingerprint());
+    assert_eq!(shown, format!("Fingerprint({GOLDEN})"));
 }
 
 const GOLDEN: &str = "0559c900813bb4b6e988f18047cc75a9";

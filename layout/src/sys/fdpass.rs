@@ -146,3 +146,6 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
     Ok((standard::above(one)?, standard::above(other)?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,3 +91,6 @@ extern "C" fn in_child() {
         unsafe { libc::close(empty) };
     }
 }
+
+#[cfg(test)]
+mod tests;

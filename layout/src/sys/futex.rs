@@ -281,6 +281,53 @@ mod tests {
     fn waiting_for_several_words_works_here() {
         assert_eq!(check_waitv(), Ok(()));
         assert_eq!(take_refusal(), None);
+        // Of refusals the first one is said, and once.
+        let start = time::read(libc::CLOCK_MONOTONIC);
+        stop_gap(Errno::EPERM as i32 | PLAIN, u64::MAX);
+        assert!(time::read(libc::CLOCK_MONOTONIC) >= start + STOPGAP);
+        refused(Errno::ENOSYS as i32);
+        let (call, errno) = ("futex", Errno::EPERM);
+        assert_eq!(take_refusal(), Some(Unusable { call, errno }));
+        assert_eq!(take_refusal(), None);
+        refused(Errno::ENOSYS as i32);
+        assert_eq!(take_refusal(), None);
+        REFUSAL.store(Errno::ENOSYS as i32, Ordering::Relaxed);
+        assert_eq!(take_refusal(), Some(Unusable::several(Errno::ENOSYS)));
+    }
+
+    /// A wait that returns at once makes a loop around it spin.
+    #[test]
+    fn a_wait_for_several_words_lasts() {
+        let words = [AtomicU32::new(4), AtomicU32::new(5)];
+        let awaited = |other| {
+            let [one, two] = &words;
+            [Awaited::private(one, 4), Awaited::private(two, other)]
+        };
+        let lasts = |wait: &dyn Fn(u64)| {
+            let until = time::read(libc::CLOCK_MONOTONIC) + 50_000_000;
+            let mut returns = 0_u64;
+            while time::read(libc::CLOCK_MONOTONIC) < until {
+                wait(until);
+                returns += 1;
+            }
+            returns < 50
+        };
+        assert!(lasts(&|until| wait_any(&awaited(5), until)));
+        assert!(lasts(&|until| wait_any_of(&awaited(5), until)));
+        // One that has changed ends it, and so does a wake-up.
+        assert!(!lasts(&|until| wait_any(&awaited(6), until)));
+        let start = time::read(libc::CLOCK_MONOTONIC);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                words[1].store(0, Ordering::Relaxed);
+                wake_private(&words[1]);
+            });
+            while words[1].load(Ordering::Relaxed) != 0 {
+                wait_any_of(&awaited(5), start + 60_000_000_000);
+            }
+        });
+        assert!(time::read(libc::CLOCK_MONOTONIC) < start + 50_000_000_000);
+        assert_eq!((timespec(7).tv_sec, timespec(7).tv_nsec), (0, 7));
     }
 
     /// A seccomp profile that answered EPERM passed for a kernel that has the call.
@@ -290,5 +337,6 @@ mod tests {
         assert!(said(Errno::ENOSYS).contains("Linux 5.16"));
         assert!(said(Errno::EPERM).contains("seccomp"));
         assert!(said(Errno::EINVAL).contains("Invalid argument"));
+        assert!(!said(Errno::EINVAL).contains("forbidden"));
     }
 }

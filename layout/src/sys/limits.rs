@@ -93,3 +93,51 @@ impl fmt::Display for Shortage {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that raised its limit starts programs with the one that it had.
+    #[test]
+    fn the_limit_before_it_was_raised_is_kept() {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(soft_limit(), soft);
+        let before = (soft < hard).then_some(soft);
+        assert_eq!(raise().unwrap(), before);
+        assert_eq!(soft_limit(), hard);
+        assert_eq!(raise().unwrap(), before);
+        let mut shell = Command::new("sh");
+        start_with(shell.args(["-c", "ulimit -Sn; ulimit -Hn"]), 100);
+        let output = shell.output().unwrap().stdout;
+        let hard = match hard {
+            libc::RLIM_INFINITY => "unlimited".to_owned(),
+            hard => hard.to_string(),
+        };
+        assert_eq!(String::from_utf8_lossy(&output), format!("100\n{hard}\n"));
+    }
+
+    #[test]
+    fn a_shortage_is_told_from_other_errors() {
+        let error = io::Error::from_raw_os_error;
+        assert!(is_shortage(&error(libc::EMFILE)) && is_shortage(&error(libc::ENFILE)));
+        assert!(!is_shortage(&error(libc::EPERM)) && !is_shortage(&io::Error::other("x")));
+        assert!(explain(&error(libc::EMFILE)).contains("RLIMIT_NOFILE"));
+        assert!(explain(&error(libc::ENFILE)).contains("fs.file-max"));
+        assert_eq!(explain(&error(libc::EPERM)), error(libc::EPERM).to_string());
+        let explained = explained("it", &error(libc::EPERM));
+        assert_eq!(explained.kind(), io::ErrorKind::PermissionDenied);
+        assert!(explained.to_string().starts_with("it: "));
+    }
+
+    #[test]
+    fn open_descriptors_are_counted() {
+        let before = in_use().unwrap();
+        let files: Vec<_> = (0..200).map(|_| fs::File::open("/").unwrap()).collect();
+        // Other tests open and close some meanwhile.
+        let with = in_use().unwrap();
+        assert!(with > before + 100, "{before} {with}");
+        drop(files);
+        assert!(in_use().unwrap() < with - 100);
+    }
+}

@@ -123,3 +123,6 @@ fn add(fd: BorrowedFd<'_>, seals: SealFlag) -> io::Result<()> {
     fcntl(fd, FcntlArg::F_ADD_SEALS(seals))?;
     Ok(())
 }
+
+#[cfg(all(test, not(callgate_loom)))]
+mod tests;

@@ -138,3 +138,6 @@ fn done(result: i64) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,8 @@ fn mutual_recursion_goes_60_deep_in_every_mode_and_no_deeper_than_64(direct: boo
         );
         let stop = Arc::new(AtomicBool::new(false));
         let pumps = [pumped(&a, one, &stop), pumped(&b, two, &stop)];
+        // A had this open before B provided it, and is told a moment after `provide` returns.
+        let _told = open::<(u64,), u64>(&a, "B.Step");
         let from_outside = bus.plugin("C");
         let step = open::<(u64,), u64>(&from_outside, "A.Step");
         assert_eq!(step.invoke((59,)).unwrap(), (60), "{one:?} {two:?}");

@@ -6,12 +6,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use callgate_layout::control::{LinkEnd, MAX_RECORD, ToBroker, VERSION, header};
+use callgate_layout::control::{
+    GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, MAX_RECORD, SessionToBroker, ToBroker,
+    ToPlugin, VERSION, header,
+};
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{fdpass, memfd};
 use callgate_layout::{Code, Geometry};
-use callgate_tests::raw::{Raw, copy, hello};
+use callgate_tests::raw::{Raw, copy, hello, outbox_mapped, peer_mapped};
 
 use crate::scene::Scene;
 
@@ -57,7 +60,7 @@ fn who_seals_its_outbox_first_loses_its_session_alone() {
     raw.open::<(u64, u64), u64>("anvil.Add");
     let outbox = raw.new_outbox();
     memfd::seal_seals(outbox.outbox_fd.as_fd()).expect("it can still be sealed");
-    raw.send(&ToBroker::OutboxMapped { end: outbox.end });
+    raw.send(outbox_mapped(outbox.end));
     expect_end(&mut scene, &mut raw, Code::Protocol, "sealed its outbox");
     scene.end();
 }
@@ -71,52 +74,52 @@ fn what_was_not_awaited_is_not_acknowledged() {
     // The first link of the bus is that of the honest two.
     let theirs = |side| LinkEnd { link: 1, side };
     let wrong: [(&str, Spoil, Option<LinkEnd>); 9] = [
-        ("a datagram", |_| ToBroker::Took, None),
+        ("a datagram", |_| SessionToBroker::Took.into(), None),
         (
             "its own outbox again",
-            |end| ToBroker::OutboxMapped { end },
+            |end| outbox_mapped(end).into(),
             None,
         ),
         (
             "its peer's outbox again",
-            |end| ToBroker::PeerMapped { end },
+            |end| peer_mapped(end).into(),
             None,
         ),
         (
             "a grant that it was not given",
-            |end| ToBroker::GrantInstalled { end, index: 0 },
+            |end| LinkToBroker::GrantInstalled { end, index: 0 }.into(),
             None,
         ),
         (
             "its peer's side",
-            |end| ToBroker::OutboxMapped { end: end.other() },
+            |end| outbox_mapped(end.other()).into(),
             None,
         ),
         (
             "the first side of others",
-            |end| ToBroker::OutboxMapped { end },
+            |end| outbox_mapped(end).into(),
             Some(theirs(0)),
         ),
         (
             "the second side of others",
-            |end| ToBroker::PeerMapped { end },
+            |end| peer_mapped(end).into(),
             Some(theirs(1)),
         ),
         (
             "a grant of others",
-            |end| ToBroker::GrantInstalled { end, index: 0 },
+            |end| LinkToBroker::GrantInstalled { end, index: 0 }.into(),
             Some(theirs(1)),
         ),
         (
             "a third side",
-            |end| ToBroker::OutboxMapped { end },
+            |end| outbox_mapped(end).into(),
             Some(theirs(2)),
         ),
     ];
     for (number, (what, spoil, end)) in wrong.into_iter().enumerate() {
         let mut raw = Raw::join(&scene.bus, &format!("villain-{number}"));
         let (link, _) = raw.link_to::<(u64, u64), u64>("anvil.Add");
-        raw.send(&spoil(end.unwrap_or(link.end)));
+        raw.send(spoil(end.unwrap_or(link.end)));
         let (code, message) = raw.ended();
         assert_eq!(code, Code::Protocol, "{what}: {message}");
         scene.is_well();
@@ -124,7 +127,7 @@ fn what_was_not_awaited_is_not_acknowledged() {
     // Nor can anybody give up the link of others.
     let mut raw = Raw::join(&scene.bus, "villain");
     let failure = callgate_layout::control::Failure::new(Code::Protocol, "they are no good");
-    raw.send(&ToBroker::LinkFailed {
+    raw.send(LinkToBroker::Failed {
         end: theirs(0),
         failure,
     });
@@ -142,11 +145,11 @@ fn memory_has_one_writer_and_keeps_its_size() {
     let len = Geometry::DEFAULT.total_len();
     let outbox = raw.new_outbox();
     refuses_to_change_size(&outbox.outbox_fd, len);
-    raw.send(&ToBroker::OutboxMapped { end: outbox.end });
+    raw.send(outbox_mapped(outbox.end));
     let (end, own) = (outbox.end, copy(&outbox.outbox_fd));
     raw.links.insert(end, outbox);
     raw.follow(|record| match record {
-        callgate_layout::control::ToPlugin::GateState { state, .. } => state.route,
+        ToPlugin::Gate(GateToPlugin::State { state, .. }) => state.route,
         _ => None,
     });
     let link = raw.links.remove(&end).expect("the link");
@@ -260,12 +263,16 @@ fn floods_end_the_session_of_their_sender() {
     let mut scene = Scene::new();
     let mut raw = Raw::join(&scene.bus, "smuggler");
     let file = File::open("/dev/null").expect("it is there");
-    let record = ToBroker::List { request: 1 }.encode().expect("a record");
+    let record = ToBroker::from(SessionToBroker::List { request: 1 })
+        .encode()
+        .expect("a record");
     fdpass::send(raw.socket().as_fd(), &record, &[file.as_fd(); 8]).expect("it can be sent");
     expect_end(&mut scene, &mut raw, Code::Protocol, "descriptors");
 
     let mut raw = Raw::join(&scene.bus, "flood");
-    let record = ToBroker::Close { open: 1 }.encode().expect("a record");
+    let record = ToBroker::from(GateToBroker::Close { open: 1 })
+        .encode()
+        .expect("a record");
     let start = Instant::now();
     while raw.send_bytes(&record).is_ok() {
         assert!(
@@ -277,7 +284,9 @@ fn floods_end_the_session_of_their_sender() {
 
     // One who asks and does not read the answers: it cannot be told why.
     let raw = Raw::join(&scene.bus, "deaf");
-    let record = ToBroker::List { request: 1 }.encode().expect("a record");
+    let record = ToBroker::from(SessionToBroker::List { request: 1 })
+        .encode()
+        .expect("a record");
     let start = Instant::now();
     while raw.send_bytes(&record).is_ok() {
         assert!(
@@ -300,7 +309,7 @@ fn floods_end_the_session_of_their_sender() {
 fn nobody_takes_what_is_anothers() {
     let mut scene = Scene::new();
     let mut raw = Raw::connect(&scene.bus);
-    raw.send(&hello("anvil"));
+    raw.send(hello("anvil"));
     expect_end(&mut scene, &mut raw, Code::NameTaken, "anvil");
     let thief = scene.bus.plugin("thief");
     let refused = thief

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use callgate::{Broker, Policy};
 use callgate_client::{Dispatch, Plugin, Provider};
 use callgate_layout::Code;
-use callgate_layout::control::{GateState, ToBroker, ToPlugin};
+use callgate_layout::control::{GateState, GateToBroker, GateToPlugin, ToPlugin};
 use callgate_tests::pumped::Pumped;
 use callgate_tests::raw::Raw;
 
@@ -70,10 +70,10 @@ impl Stage {
         self.provide();
         let open = self.raw.open::<(u64, u64), u64>("anvil.Add");
         let route = self.raw.follow(|record| match record {
-            ToPlugin::GateState {
+            ToPlugin::Gate(GateToPlugin::State {
                 open: of,
                 state: GateState { route, .. },
-            } if *of == open => *route,
+            }) if *of == open => *route,
             _ => None,
         });
         before(&mut self, open);
@@ -113,7 +113,7 @@ fn a_deaf_subscriber_is_refused_by_the_provider() {
 #[test]
 fn a_subscriber_that_closed_the_gate_is_refused() {
     let close = |stage: &mut Stage, open| {
-        stage.raw.send(&ToBroker::Close { open });
+        stage.raw.send(GateToBroker::Close { open });
         // Another request is answered, so the broker has read the first.
         stage.raw.route_to::<(u64, u64), u64>("anvil.Add");
     };

@@ -21,43 +21,47 @@ fn linked() -> World {
     world
 }
 
+/// An extent that A writes.
+fn own(number: u8) -> MemoryId {
+    extent_of(WRITER, number)
+}
+
+/// That its writer has allocated an extent.
+fn written(number: u8) -> MemoryToBroker {
+    mapped(own(number), Role::Writer)
+}
+
+/// That an extent is made.
+fn made(number: u8, mib: u32) -> Effect {
+    let (to, memory, len) = (A, own(number), extent_len(mib));
+    Effect::Make { to, memory, len }
+}
+
 impl World {
     fn want(&mut self, number: u8, mib: u32) -> Vec<Effect> {
-        let (end, len) = (WRITER, extent_len(mib));
-        self.ok(A, ToBroker::WantExtent { end, number, len });
+        let (memory, len) = (own(number), extent_len(mib));
+        self.ok(A, MemoryToBroker::Want { memory, len });
         self.effects()
     }
 
     /// The way of an extent up to where it can be used.
     fn make(&mut self, number: u8, mib: u32) {
-        let id = (WRITER, number);
-        assert_eq!(
-            self.want(number, mib),
-            [Effect::NewExtent(A, id, extent_len(mib))]
-        );
-        let end = WRITER;
-        self.ok(A, ToBroker::ExtentMapped { end, number });
-        assert_eq!(self.effects(), [Effect::SealExtent(A, id)]);
-        self.bus.extent_sealed(id, self.now);
-        let effects = self.effects();
-        assert!(
-            matches!(effects[..], [Effect::PeerExtent { to: B, .. }]),
-            "{effects:?}"
-        );
-        let end = READER;
-        self.ok(B, ToBroker::PeerExtentMapped { end, number });
-        let ready = ToPlugin::ExtentReady {
-            end: WRITER,
-            number,
-        };
-        let effects = [Effect::ExtentRead(B, id), Effect::Send(A, ready)];
+        let memory = own(number);
+        assert_eq!(self.want(number, mib), [made(number, mib)]);
+        self.ok(A, written(number));
+        assert_eq!(self.effects(), [Effect::Seal(A, memory)]);
+        self.bus.memory_sealed(memory, self.now);
+        assert_eq!(self.effects(), [Effect::HandOver(B, memory)]);
+        self.ok(B, mapped(memory, Role::Reader));
+        let ready = MemoryToPlugin::Ready { memory }.into();
+        let effects = [Effect::Read(B, memory), Effect::Send(A, ready)];
         assert_eq!(self.effects(), effects);
     }
 
     /// Returns an extent, and gives the number under which it stays charged.
     fn give_back(&mut self, number: u8) -> u64 {
-        let end = WRITER;
-        self.ok(A, ToBroker::ReturnExtent { end, number });
+        let memory = own(number);
+        self.ok(A, MemoryToBroker::Return { memory });
         serial(&self.effects())
     }
 
@@ -69,7 +73,7 @@ impl World {
 
 fn serial(effects: &[Effect]) -> u64 {
     let serial = effects.iter().find_map(|effect| match effect {
-        Effect::LetGoExtent(_, serial, _) => Some(*serial),
+        Effect::LetGo { serial, .. } => *serial,
         _ => None,
     });
     serial.unwrap_or_else(|| panic!("{effects:?}"))
@@ -77,7 +81,7 @@ fn serial(effects: &[Effect]) -> u64 {
 
 fn refused(effects: &[Effect]) -> Option<&Failure> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Send(A, ToPlugin::ExtentRefused { failure, .. }) => Some(failure),
+        Effect::Send(A, ToPlugin::Memory(MemoryToPlugin::Refused { failure, .. })) => Some(failure),
         _ => None,
     })
 }
@@ -106,8 +110,7 @@ fn who_asks_while_it_is_being_freed_waits() {
     assert_eq!(world.want(0, 4), [], "it waits");
     assert_eq!(world.bus.extent_bytes(1), 0);
     world.bus.extents_freed(&[serial], world.now);
-    let made = Effect::NewExtent(A, (WRITER, 0), extent_len(4));
-    assert_eq!(world.effects(), [made]);
+    assert_eq!(world.effects(), [made(0, 4)]);
     assert_eq!(world.used(), (4, 4));
     assert!(world.bus.waiting.is_empty());
 }
@@ -137,14 +140,14 @@ fn nothing_can_be_done_with_an_extent_that_waits() {
         world.make(0, 8);
         world.give_back(0);
         world.want(1, 4);
-        let (end, failure) = (WRITER, Failure::new(Code::System, "no"));
+        let (memory, role) = (own(number), Role::Writer);
+        let failure = Failure::new(Code::System, "no");
         for record in [
-            ToBroker::ExtentMapped { end, number },
-            ToBroker::ReturnExtent { end, number },
-            ToBroker::ExtentFailed {
-                end,
-                own: true,
-                number,
+            written(number),
+            MemoryToBroker::Return { memory },
+            MemoryToBroker::Failed {
+                memory,
+                role,
                 failure,
             },
         ] {
@@ -165,7 +168,11 @@ fn the_end_of_a_link_lets_go_of_its_extents() {
     world.bus.remove(B, &why, world.now);
     let effects = world.effects();
     let first = serial(&effects);
-    assert!(effects.contains(&Effect::LetGoExtent((WRITER, 0), first, [A, B])));
+    assert!(effects.contains(&Effect::LetGo {
+        memory: own(0),
+        users: [A, B],
+        serial: Some(first),
+    }));
     assert!(world.bus.extents.is_empty() && world.bus.waiting.is_empty());
     assert_eq!(world.used(), (6, 6), "the writer may still have both");
     world.bus.extents_freed(&[1, 2], world.now);
@@ -194,12 +201,10 @@ fn a_dead_writers_charge_goes_with_it() {
 fn a_failed_allocation_is_no_offence() {
     let mut world = linked();
     world.want(0, 8);
-    let (end, failure) = (WRITER, Failure::new(Code::Overloaded, "no"));
-    let failed = ToBroker::ExtentFailed {
-        end,
-        own: true,
-        number: 0,
-        failure,
+    let failed = MemoryToBroker::Failed {
+        memory: own(0),
+        role: Role::Writer,
+        failure: Failure::new(Code::Overloaded, "no"),
     };
     world.ok(A, failed.clone());
     let serial = serial(&world.effects());
@@ -242,10 +247,9 @@ fn who_never_allocates_is_refused_and_charged() {
     assert_eq!((world.used(), effects.len()), (used, 1), "{effects:?}");
     let effects = world.want(0, 1);
     assert!(refused(&effects).is_some(), "the number is in use");
-    let end = LinkEnd { link: 1, side: 0 };
-    world.ok(A, ToBroker::ExtentMapped { end, number: 0 });
+    world.ok(A, written(0));
     let effects = world.effects();
-    let let_go = |effect: &Effect| matches!(effect, Effect::LetGoExtent(..));
+    let let_go = |effect: &Effect| matches!(effect, Effect::LetGo { .. });
     assert!(effects.iter().any(let_go), "{effects:?}");
 }
 
@@ -254,8 +258,7 @@ fn who_never_allocates_is_refused_and_charged() {
 fn who_never_lets_it_be_sealed_loses_its_session() {
     let mut world = linked();
     world.want(0, 1);
-    let (end, number) = (WRITER, 0);
-    world.ok(A, ToBroker::ExtentMapped { end, number });
+    world.ok(A, written(0));
     world.effects();
     world.now += STEP * 5;
     world.bus.expire(world.now);
@@ -271,12 +274,11 @@ fn who_never_lets_it_be_sealed_loses_its_session() {
 fn few_allocate_at_a_time() {
     let mut world = linked();
     world.bus.limit_extents(100, 1, 1);
-    let made = |number| Effect::NewExtent(A, (WRITER, number), extent_len(1));
+    let made = |number| made(number, 1);
     assert_eq!(world.want(0, 1), [made(0)]);
     assert_eq!(world.want(1, 1), []);
     assert_eq!(world.want(2, 1), []);
-    let (end, number) = (WRITER, 0);
-    world.ok(A, ToBroker::ExtentMapped { end, number });
+    world.ok(A, written(0));
     assert!(world.effects().contains(&made(1)));
     // The second hangs: the third need not wait for it.
     world.now += Duration::from_millis(100);
@@ -290,4 +292,23 @@ fn few_allocate_at_a_time() {
     world.bus.expire(world.now);
     assert!(world.effects().contains(&made(3)));
     assert!(world.bus.waiting.is_empty());
+}
+
+/// A caller that publishes before its link is up makes the provider want room for an answer:
+/// ending the provider for it would let anyone end anyone.
+#[test]
+fn an_extent_for_a_link_that_is_not_up_is_only_refused() {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.effects();
+    let want = MemoryToBroker::Want {
+        memory: extent_of(READER, 0),
+        len: callgate_layout::payload::MIN_EXTENT_LEN,
+    };
+    world.ok(B, want);
+    let effects = world.effects();
+    let refused = |effect: &Effect| matches!(effect, Effect::Send(B, ToPlugin::Memory(MemoryToPlugin::Refused { failure, .. })) if failure.code == Code::NotReady as u16);
+    assert!(effects.iter().any(refused), "{effects:?}");
+    assert!(world.bus.extents.is_empty());
 }

@@ -6,7 +6,9 @@ use callgate_layout::payload::MIN_EXTENT_LEN;
 /// The codes that a plugin is refused an open with, among some effects.
 fn refused(effects: &[Effect], plugin: PluginId) -> Vec<Failure> {
     let failures = effects.iter().filter_map(|effect| match effect {
-        Effect::Send(to, ToPlugin::OpenFailed { failure, .. }) if *to == plugin => {
+        Effect::Send(to, ToPlugin::Gate(GateToPlugin::OpenFailed { failure, .. }))
+            if *to == plugin =>
+        {
             Some(failure.clone())
         }
         _ => None,
@@ -41,7 +43,7 @@ fn who_does_not_map_its_outbox_loses_the_link_alone() {
     world.provide(B, "g");
     world.open(A, 5, "g");
     let end = LinkEnd { link: 1, side: 0 };
-    world.ok(A, ToBroker::OutboxMapped { end });
+    world.ok(A, outbox_mapped(end));
     world.effects();
     expect_timeout(&world.wait_a_step(), "did not map its outbox");
     assert!(world.bus.links.is_empty());
@@ -51,13 +53,13 @@ fn who_does_not_map_its_outbox_loses_the_link_alone() {
         world.open(A, open, "g");
         let effects = world.effects();
         expect_timeout(&effects, "does not answer");
-        let to_b = |effect: &Effect| matches!(effect, Effect::NewOutbox(..));
+        let to_b = |effect: &Effect| matches!(effect, Effect::Make { .. });
         assert!(!effects.iter().any(to_b), "{effects:?}");
     }
     // It goes on: what it acknowledges is taken, and all opens come right by themselves.
     let end = LinkEnd { link: 1, side: 1 };
-    let late = ToBroker::OutboxMapped { end };
-    let taken = world.bus.record(B, late.clone(), world.now);
+    let late = outbox_mapped(end);
+    let taken = world.bus.record(B, late.clone().into(), world.now);
     assert_eq!(taken, Ok(Weight::Expected));
     let told = world.obedient();
     assert_eq!(told.len(), 3, "{told:?}");
@@ -77,8 +79,8 @@ fn who_never_answers_is_sent_one_outbox_for_each_sign_of_life() {
         let (mut count, effects) = (0, world.effects());
         for effect in effects {
             match effect {
-                Effect::NewOutbox(A, end) => world.ok(A, ToBroker::OutboxMapped { end }),
-                Effect::NewOutbox(_, _) => count += 1,
+                Effect::Make { to: A, memory, .. } => world.ok(A, mapped(memory, Role::Writer)),
+                Effect::Make { .. } => count += 1,
                 _ => {}
             }
         }
@@ -113,7 +115,9 @@ fn a_late_grant_fails_only_who_waits_for_it() {
     world.open(A, 6, "h");
     let effects = world.effects();
     let granted = effects.iter().find_map(|effect| match effect {
-        Effect::Send(B, ToPlugin::Grant { end, index, .. }) => Some((*end, *index)),
+        Effect::Send(B, ToPlugin::Link(LinkToPlugin::Grant { end, index, .. })) => {
+            Some((*end, *index))
+        }
         _ => None,
     });
     let (end, index) = granted.unwrap();
@@ -124,7 +128,7 @@ fn a_late_grant_fails_only_who_waits_for_it() {
     assert!(world.effects().is_empty());
     let again = world.wait_a_step();
     assert_eq!(refused(&again, A).len(), 2, "{again:?}");
-    world.ok(B, ToBroker::GrantInstalled { end, index });
+    world.ok(B, LinkToBroker::GrantInstalled { end, index });
     let told = world.obedient();
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|(_, state)| state.route.is_some()));
@@ -140,7 +144,7 @@ fn a_link_that_fails_is_tried_again_less_and_less_often() {
     world.effects();
     let mut pauses = Vec::new();
     for link in 1..8 {
-        let failed = ToBroker::LinkFailed {
+        let failed = LinkToBroker::Failed {
             end: LinkEnd { link, side: 1 },
             failure: Failure::new(Code::System, "no descriptors"),
         };
@@ -156,19 +160,19 @@ fn a_link_that_fails_is_tried_again_less_and_less_often() {
     assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
 }
 
-fn extent(world: &mut World) -> LinkEnd {
+fn extent(world: &mut World) -> MemoryId {
     world.provide(B, "g");
     world.open(A, 5, "g");
     let told = world.obedient();
     let end = told[0].1.route.unwrap().end;
-    let (number, len) = (0, MIN_EXTENT_LEN);
-    world.ok(A, ToBroker::WantExtent { end, number, len });
-    end
+    let (memory, len) = (extent_of(end, 0), MIN_EXTENT_LEN);
+    world.ok(A, MemoryToBroker::Want { memory, len });
+    memory
 }
 
 fn refused_extent(effects: &[Effect]) -> Option<&Failure> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Send(A, ToPlugin::ExtentRefused { failure, .. }) => Some(failure),
+        Effect::Send(A, ToPlugin::Memory(MemoryToPlugin::Refused { failure, .. })) => Some(failure),
         _ => None,
     })
 }
@@ -176,37 +180,35 @@ fn refused_extent(effects: &[Effect]) -> Option<&Failure> {
 /// A plugin that could not map one extent lost its link, with innocent calls in flight.
 #[test]
 fn an_extent_that_one_side_cannot_use_is_only_refused() {
-    for own in [true, false] {
+    for role in [Role::Writer, Role::Reader] {
         let mut world = World::new(8);
-        let end = extent(&mut world);
-        let (number, failure) = (0, Failure::new(Code::System, "no address space"));
-        let (from, end) = match own {
-            true => (A, end),
-            false => {
+        let memory = extent(&mut world);
+        let from = match role {
+            Role::Writer => A,
+            Role::Reader => {
                 world.effects();
-                world.ok(A, ToBroker::ExtentMapped { end, number });
-                world.bus.extent_sealed((end, number), world.now);
-                (B, end.other())
+                world.ok(A, mapped(memory, Role::Writer));
+                world.bus.memory_sealed(memory, world.now);
+                B
             }
         };
-        let failed = ToBroker::ExtentFailed {
-            end,
-            own,
-            number,
-            failure,
+        let failed = MemoryToBroker::Failed {
+            memory,
+            role,
+            failure: Failure::new(Code::System, "no address space"),
         };
         assert_eq!(
-            world.bus.record(from, failed.clone(), world.now),
+            world.bus.record(from, failed.clone().into(), world.now),
             Ok(Weight::Expected)
         );
         let effects = world.effects();
         assert!(world.bus.extents.is_empty() && world.bus.links.len() == 1);
         assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
-        let closed = |effect: &Effect| matches!(effect, Effect::LetGoExtent(..));
+        let closed = |effect: &Effect| matches!(effect, Effect::LetGo { .. });
         assert!(effects.iter().any(closed), "{effects:?}");
         // The writer knows about its own failure.
         let refused = refused_extent(&effects);
-        assert_eq!(refused.is_some(), !own, "{effects:?}");
+        assert_eq!(refused.is_some(), role == Role::Reader, "{effects:?}");
         if let Some(failure) = refused {
             assert_eq!(failure.code, Code::System as u16);
             let blamed = failure.message.contains("plugin `b` (pid 2)");
@@ -220,9 +222,9 @@ fn an_extent_that_one_side_cannot_use_is_only_refused() {
 #[test]
 fn a_late_extent_is_refused_and_stays_charged_until_it_is_acknowledged() {
     let mut world = World::new(8);
-    let (end, number) = (extent(&mut world), 0);
-    world.ok(A, ToBroker::ExtentMapped { end, number });
-    world.bus.extent_sealed((end, number), world.now);
+    let memory = extent(&mut world);
+    world.ok(A, mapped(memory, Role::Writer));
+    world.bus.memory_sealed(memory, world.now);
     world.effects();
     let effects = world.wait_a_step();
     let ended = |effect: &Effect| matches!(effect, Effect::End(..));
@@ -231,18 +233,21 @@ fn a_late_extent_is_refused_and_stays_charged_until_it_is_acknowledged() {
     assert_eq!(failure.code, Code::Timeout as u16);
     assert!(failure.message.contains("plugin `b` (pid 2)"));
     let len = MIN_EXTENT_LEN;
-    world.ok(A, ToBroker::WantExtent { end, number, len });
+    world.ok(A, MemoryToBroker::Want { memory, len });
     assert!(
         refused_extent(&world.effects()).is_some(),
         "the number is in use"
     );
-    let other = end.other();
-    let late = ToBroker::PeerExtentMapped { end: other, number };
-    world.ok(B, late);
+    world.ok(B, mapped(memory, Role::Reader));
     let effects = world.effects();
-    let told = |effect: &Effect| matches!(effect, Effect::Send(B, ToPlugin::PeerExtentGone { .. }));
+    let told = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Send(B, ToPlugin::Memory(MemoryToPlugin::Unmap { .. }))
+        )
+    };
     assert!(effects.iter().any(told), "{effects:?}");
     assert!(world.bus.extents.is_empty());
-    world.ok(A, ToBroker::WantExtent { end, number, len });
+    world.ok(A, MemoryToBroker::Want { memory, len });
     assert!(refused_extent(&world.effects()).is_none());
 }

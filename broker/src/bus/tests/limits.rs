@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::Policy;
+use callgate_layout::control::SessionToPlugin;
 
 /// A world whose plugins may have other numbers of everything than all others, by their policies.
 fn limited() -> World {
@@ -15,16 +16,18 @@ fn limited() -> World {
     world
         .bus
         .admit(A, identity, (1, SeenClock::default()), world.now);
-    world.ok(A, ToBroker::StatusMapped);
+    world.ok(A, SessionToBroker::StatusMapped);
     world.effects();
     world
 }
 
 fn refusal(effects: Vec<Effect>) -> Option<Failure> {
     effects.into_iter().find_map(|effect| match effect {
-        Effect::Send(A, ToPlugin::OpenFailed { failure, .. })
-        | Effect::Send(A, ToPlugin::ExtentRefused { failure, .. }) => Some(failure),
-        Effect::Send(A, ToPlugin::Answer { failure, .. }) => failure,
+        Effect::Send(A, ToPlugin::Gate(GateToPlugin::OpenFailed { failure, .. }))
+        | Effect::Send(A, ToPlugin::Memory(MemoryToPlugin::Refused { failure, .. })) => {
+            Some(failure)
+        }
+        Effect::Send(A, ToPlugin::Session(SessionToPlugin::Answer { failure, .. })) => failure,
         _ => None,
     })
 }
@@ -68,8 +71,8 @@ fn a_refusal_names_the_limit_of_links_and_of_memory() {
         world.effects(),
         "plugin `a` (pid 1) has 1 links already, its limit",
     );
-    let number = 0;
+    let memory = extent_of(end, 0);
     let len = (8 << 20) + callgate_layout::payload::HEADROOM;
-    world.ok(A, ToBroker::WantExtent { end, number, len });
+    world.ok(A, MemoryToBroker::Want { memory, len });
     expect(world.effects(), "the 4 MiB that this plugin may have");
 }

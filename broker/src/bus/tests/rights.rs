@@ -9,7 +9,7 @@ impl World {
             fingerprint,
             ..shape()
         };
-        let provide = ToBroker::Provide {
+        let provide = GateToBroker::Provide {
             request: 3,
             gate: gate.into(),
             kind: CallKind::Function,
@@ -29,7 +29,7 @@ impl World {
         world.provide(B, "g");
         world.open(A, 5, "g");
         world.obedient();
-        world.ok(A, ToBroker::Close { open: 5 });
+        world.ok(A, GateToBroker::Close { open: 5 });
         world
     }
 
@@ -37,7 +37,7 @@ impl World {
     fn revoked(&mut self) -> Vec<u16> {
         let effects = self.effects();
         let indexes = |effect| match effect {
-            Effect::Send(B, ToPlugin::Revoke { end, indexes }) => {
+            Effect::Send(B, ToPlugin::Link(LinkToPlugin::Revoke { end, indexes })) => {
                 assert_eq!(end, LinkEnd { link: 1, side: 1 });
                 indexes
             }
@@ -84,7 +84,7 @@ fn every_index_that_a_gate_ever_had_is_revoked() {
     let mut world = World::new(8);
     world.open(A, 5, "g");
     // What A wants, then something else; a third subscription makes B grant that, too.
-    let other = ToBroker::Open {
+    let other = GateToBroker::Open {
         open: 6,
         gate: "g".into(),
         function: Shape {
@@ -127,7 +127,7 @@ fn a_revoked_grant_is_still_acknowledged() {
     let end = LinkEnd { link: 1, side: 1 };
     world.set_policy("a", Policy::new().call("g"));
     assert_eq!(world.revoked(), [1]);
-    world.ok(B, ToBroker::GrantInstalled { end, index: 1 });
+    world.ok(B, LinkToBroker::GrantInstalled { end, index: 1 });
     assert_eq!(world.bus.next_deadline(), None);
     world.set_policy("a", Policy::new().call("*"));
     let told = world.obedient();

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use callgate_layout::control::{self, Clock, Identity, MAX_TEXT, ToBroker};
+use callgate_layout::control::{self, Clock, Identity, MAX_TEXT, SessionToBroker};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
@@ -198,15 +198,15 @@ impl PluginBuilder {
         let mut identity = self.identity;
         identity.clock = clock::facts();
         let hello = match self.inspects {
-            true => ToBroker::Inspect(identity.clone()),
-            false => ToBroker::Hello(identity.clone()),
+            true => SessionToBroker::Inspect(identity.clone()),
+            false => SessionToBroker::Hello(identity.clone()),
         };
         let Welcome {
             bus,
             plugin,
             limits,
             memory,
-        } = handshake::greet(&reached, &hello, until)?;
+        } = handshake::greet(&reached, &hello.into(), until)?;
         let me = Caller {
             name: identity.name,
             display_name: identity.display_name,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::ToBroker;
+use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Signature};
 
@@ -38,13 +38,17 @@ impl Plugin {
                 .provided
                 .insert(&name, kind, shape.fingerprint, handler)?;
         let gate = gate.to_owned();
-        let answer = self.state.connection.request(|request| ToBroker::Provide {
+        let provide = |request| GateToBroker::Provide {
             request,
             gate,
             kind,
             shape,
             record,
-        });
+        };
+        let answer = self
+            .state
+            .connection
+            .request(|request| provide(request).into());
         match answer {
             Ok(_) => Ok(Provider {
                 state: self.state.clone(),
@@ -58,11 +62,12 @@ impl Plugin {
                 if error.code() == Code::Timeout {
                     // The broker may register it yet.
                     let (request, gate) = (self.state.connection.next_number(), name.to_string());
-                    let _ = self.state.send(&ToBroker::Withdraw {
+                    let withdraw = GateToBroker::Withdraw {
                         request,
                         gate,
                         kind,
-                    });
+                    };
+                    let _ = self.state.send(&withdraw.into());
                 }
                 Err(error.at_gate(name))
             }

@@ -10,7 +10,7 @@ use super::Outbound;
 use super::completion::Completion;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
-use crate::call::bytes::{self, Written};
+use crate::call::bytes::{self, Entry, Written};
 use crate::call::reply::{self, Flight};
 use crate::call::space::{Short, no_space, try_ticket};
 use crate::call::target::{Destination, gone, timed_out};
@@ -217,7 +217,13 @@ fn try_send(link: &Arc<Link>, bell: &KeptBell, call: &Outbound) -> Result<Option
     if let Some(inline) = cell.payload_mut(false).get_mut(..length) {
         inline.copy_from_slice(&call.bytes);
         link.ring_when_answered(ticket, bell.number());
-        bytes::publish(&to, (ticket, None), (Place::Inline, length), &mut cell)?;
+        let entry = Entry {
+            ticket,
+            chain: None,
+            place: Place::Inline,
+            length,
+        };
+        bytes::publish(&to, &entry, &mut cell)?;
         return Ok(Some(Flight { ticket, held: None }));
     }
     match link.write_payload(&call.bytes) {

@@ -1,9 +1,12 @@
-//! The memory of links as it comes and goes: outboxes, peers, extents.
+//! The memory of links as it comes and goes: mapped as its kind and this side's role say, answered
+//! for, unmapped.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Weak};
 
-use callgate_layout::control::{Failure, LinkEnd, PeerInfo, ToBroker};
+use callgate_layout::control::{
+    Failure, LinkEnd, MemoryId, MemoryToBroker, MemoryToPlugin, PeerInfo, Role,
+};
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::payload::is_extent_len;
 use callgate_layout::{Code, Geometry};
@@ -18,39 +21,118 @@ use crate::link::own_memory::ExtentSource;
 use crate::link::peer::Caller;
 use crate::link::{Link, LinkParts};
 use crate::session::allocation::{self, NewExtent};
+use crate::session::connection::failure as error_of;
 use crate::session::here;
 use crate::session::mapping::{map_read_only, map_writable, system};
 use crate::session::plugin_state::PluginState;
 
 impl Work {
-    pub(super) fn new_outbox(
+    pub(super) fn memory_record(&mut self, record: MemoryToPlugin, descriptors: Vec<OwnedFd>) {
+        match record {
+            MemoryToPlugin::Map { memory, role, len } => {
+                self.map(memory, role, len as usize, descriptors);
+            }
+            MemoryToPlugin::Ready { memory } => {
+                self.extent_changed(memory, Role::Writer, Extents::ready);
+                self.tidy_later();
+            }
+            MemoryToPlugin::Refused { memory, failure } => {
+                let refused = |extents: &Extents, _number| extents.refused(error_of(failure));
+                self.extent_changed(memory, Role::Writer, refused);
+            }
+            MemoryToPlugin::Unmap { memory } => {
+                self.extent_changed(memory, Role::Reader, Extents::remove_peer);
+            }
+        }
+    }
+
+    /// Maps memory, and says so.
+    fn map(&mut self, memory: MemoryId, role: Role, len: usize, descriptors: Vec<OwnedFd>) {
+        let outcome = match (memory, role) {
+            (MemoryId::Outbox { end }, Role::Writer) => self.own_outbox(end, len, descriptors),
+            (MemoryId::Outbox { .. }, Role::Reader) => Err(Error::new(
+                Code::Protocol,
+                "the broker sent a peer's outbox without its peer",
+            )),
+            (MemoryId::Extent { end, number }, Role::Writer) => {
+                // What became of it is said when it is allocated.
+                let begun = self.own_extent(end, (number, len), descriptors);
+                return begun.unwrap_or_else(|error| self.state.break_link(end, &error));
+            }
+            (MemoryId::Extent { number, .. }, Role::Reader) => {
+                let outcome = self.peer_extent(memory.end(role), (number, len), descriptors);
+                self.tidy_later();
+                outcome
+            }
+        };
+        self.answer_for(memory, role, outcome);
+    }
+
+    /// Tells the broker that this side has mapped memory, or why it cannot use it.
+    pub(super) fn answer_for(&mut self, memory: MemoryId, role: Role, outcome: Result<()>) {
+        match outcome {
+            Ok(()) => self.send(&MemoryToBroker::Mapped { memory, role }.into()),
+            Err(error) => self.memory_failed(memory, role, &error),
+        }
+    }
+
+    /// Tells the broker, and whoever waits for it here, that this side cannot use some memory. With an
+    /// outbox the link goes; an extent fails alone, unless the broker is at fault.
+    pub(super) fn memory_failed(&mut self, memory: MemoryId, role: Role, error: &Error) {
+        let end = memory.end(role);
+        let failure = Failure::new(error.code(), error.message());
+        let failed = MemoryToBroker::Failed {
+            memory,
+            role,
+            failure,
+        };
+        match memory {
+            MemoryId::Outbox { .. } => {
+                tracing::warn!(%error, "a link is closed");
+                self.outboxes.remove(&end);
+                self.state.end_link(end, error);
+                let _ = self.state.send(&failed.into());
+            }
+            MemoryId::Extent { .. } if error.code() != Code::System => {
+                self.state.break_link(end, error);
+            }
+            MemoryId::Extent { .. } => {
+                let own = role == Role::Writer;
+                tracing::warn!(%error, own, "an extent of a link cannot be used");
+                // First, because whoever waits may ask for another one under this number.
+                let _ = self.state.send(&failed.into());
+                if own {
+                    let refused = |extents: &Extents, _number| extents.refused(error.clone());
+                    self.extent_changed(memory, role, refused);
+                }
+            }
+        }
+    }
+
+    fn own_outbox(&mut self, end: LinkEnd, len: usize, descriptors: Vec<OwnedFd>) -> Result<()> {
+        let [outbox] = expect(descriptors)?;
+        let outbox = map_writable(outbox, len)?;
+        self.outboxes.insert(end, outbox);
+        Ok(())
+    }
+
+    /// Takes the other side of a link, whose outbox comes with it.
+    pub(super) fn link_peer(
         &mut self,
         end: LinkEnd,
-        geometry: Geometry,
+        (peer, geometry): (PeerInfo, Geometry),
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
-        let [outbox] = expect(descriptors)?;
-        if !geometry.is_sound() {
+        let [inbox, status, bell, process] = expect(descriptors)?;
+        let outbox = self.outboxes.remove(&end).ok_or_else(|| {
+            Error::new(Code::Protocol, "the broker linked a peer without an outbox")
+        })?;
+        if !geometry.is_sound() || geometry.total_len() != outbox.as_read().len() {
             return Err(Error::new(
                 Code::Protocol,
                 "the broker sent an impossible geometry",
             ));
         }
-        let outbox = map_writable(outbox, geometry.total_len())?;
-        self.outboxes.insert(end, (geometry, outbox));
-        Ok(())
-    }
-
-    pub(super) fn link_peer(
-        &mut self,
-        end: LinkEnd,
-        peer: PeerInfo,
-        descriptors: Vec<OwnedFd>,
-    ) -> Result<()> {
-        let [inbox, status, bell, process] = expect(descriptors)?;
-        let (geometry, outbox) = self.outboxes.remove(&end).ok_or_else(|| {
-            Error::new(Code::Protocol, "the broker linked a peer without an outbox")
-        })?;
         let is_here = here::is_here(self.state.bus, peer.plugin);
         let process = Arc::new(process);
         let state: Weak<PluginState> = Arc::downgrade(&self.state);
@@ -79,55 +161,52 @@ impl Work {
     }
 
     /// Has an extent allocated; that takes long, so this thread only hands it on.
-    pub(super) fn new_extent(
+    fn own_extent(
         &self,
         end: LinkEnd,
-        (number, len): (u8, u32),
+        (number, len): (u8, usize),
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
         let [file] = expect(descriptors)?;
         check_extent(len)?;
         let Some(link) = self.state.link(end) else {
             let why = "this side has let the link go";
-            let failure = Failure::new(Code::ProviderGone, why);
-            return self.state.send(&ToBroker::ExtentFailed {
-                end,
-                own: true,
-                number,
-                failure,
-            });
+            let failed = MemoryToBroker::Failed {
+                memory: MemoryId::Extent { end, number },
+                role: Role::Writer,
+                failure: Failure::new(Code::ProviderGone, why),
+            };
+            return self.state.send(&failed.into());
         };
-        let len = len as usize;
         allocation::allocate(&self.state, &link, NewExtent { number, len, file });
         Ok(())
     }
 
-    pub(super) fn peer_extent(
+    fn peer_extent(
         &self,
         end: LinkEnd,
-        (number, len): (u8, u32),
+        (number, len): (u8, usize),
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
         let [memory] = expect(descriptors)?;
         check_extent(len)?;
-        let memory = map_read_only(memory, len as usize)?;
-        self.extents(end, |extents| extents.add_peer(number, memory));
+        let memory = map_read_only(memory, len)?;
+        if let Some(link) = self.state.link(end) {
+            link.extents().add_peer(number, memory);
+        }
         Ok(())
     }
 
-    /// Changes a link's extents.
-    pub(super) fn extents(&self, end: LinkEnd, change: impl FnOnce(&Extents)) {
-        if let Some(link) = self.state.link(end) {
-            change(link.extents());
-        }
-    }
-
-    /// Changes a link's extents, and wakes whoever waits for that: callers, and answers that
-    /// found no room.
-    pub(super) fn extents_changed(&self, end: LinkEnd, change: impl FnOnce(&Extents)) {
-        if let Some(link) = self.state.link(end) {
-            change(link.extents());
-            link.wake_waiting();
+    /// Changes what a link has of an extent. Who waits for a change of this side's own is woken: callers,
+    /// and answers that found no room.
+    fn extent_changed(&self, memory: MemoryId, role: Role, change: impl FnOnce(&Extents, u8)) {
+        if let MemoryId::Extent { number, .. } = memory
+            && let Some(link) = self.state.link(memory.end(role))
+        {
+            change(link.extents(), number);
+            if role == Role::Writer {
+                link.wake_waiting();
+            }
         }
     }
 
@@ -188,8 +267,8 @@ fn expect<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N]> {
     })
 }
 
-fn check_extent(len: u32) -> Result<()> {
-    if is_extent_len(len) {
+fn check_extent(len: usize) -> Result<()> {
+    if u32::try_from(len).is_ok_and(is_extent_len) {
         return Ok(());
     }
     Err(Error::new(

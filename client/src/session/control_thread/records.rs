@@ -3,11 +3,14 @@
 use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkEnd, ToBroker, ToPlugin};
+use callgate_layout::control::{
+    Failure, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role,
+    SessionToBroker, SessionToPlugin, ToPlugin,
+};
 use callgate_layout::sys::{fdpass, limits};
 
 use super::Work;
-use crate::base::error::{Error, Result};
+use crate::base::error::Error;
 use crate::serve::grants::Grant;
 use crate::session::connection::failure as error_of;
 
@@ -28,7 +31,7 @@ impl Work {
         };
         // The broker counts what it sent, whether there was room for it here or not.
         if received.cut || !received.descriptors.is_empty() {
-            self.send(&ToBroker::Took);
+            self.send(&SessionToBroker::Took.into());
         }
         match received.cut {
             // What did come is closed by dropping it.
@@ -41,17 +44,18 @@ impl Work {
     /// fails, and nothing else.
     fn handle_cut(&mut self, record: ToPlugin) {
         match record {
-            ToPlugin::NewOutbox { end, .. } | ToPlugin::LinkPeer { end, .. } => {
-                self.outboxes.remove(&end);
-                self.state.break_link(end, &short("the memory of a link"));
+            ToPlugin::Memory(MemoryToPlugin::Map { memory, role, .. }) => {
+                let what = match memory {
+                    MemoryId::Outbox { .. } => "the memory of a link",
+                    MemoryId::Extent { .. } => "memory for a payload",
+                };
+                self.memory_failed(memory, role, &short(what));
             }
-            ToPlugin::NewExtent { end, number, .. } => {
-                self.extent_failed(end, (true, number), &short("memory for a payload"));
+            ToPlugin::Link(LinkToPlugin::Peer { end, .. }) => {
+                let outbox = MemoryId::Outbox { end: end.other() };
+                self.memory_failed(outbox, Role::Reader, &short("the memory of a link"));
             }
-            ToPlugin::PeerExtent { end, number, .. } => {
-                self.extent_failed(end, (false, number), &short("memory for a payload"));
-            }
-            ToPlugin::Listing { request } => {
+            ToPlugin::Session(SessionToPlugin::Listing { request }) => {
                 self.state
                     .connection
                     .answer(request, Err(short("a listing")));
@@ -61,57 +65,74 @@ impl Work {
         }
     }
 
-    /// Tells the broker, and whoever waits for it here, that an extent cannot be used on this
-    /// side: one of its own or one of the peer's.
-    fn extent_failed(&self, end: LinkEnd, (own, number): (bool, u8), error: &Error) {
-        tracing::warn!(%error, own, "an extent of a link cannot be used");
-        let failure = Failure::new(error.code(), error.message());
-        // First, because whoever waits may ask for another one under this number.
-        let failed = ToBroker::ExtentFailed {
-            end,
-            own,
-            number,
-            failure,
-        };
-        let _ = self.state.send(&failed);
-        if own {
-            self.extents_changed(end, |extents| extents.refused(error.clone()));
+    fn handle(&mut self, record: ToPlugin, descriptors: Vec<OwnedFd>) {
+        match record {
+            ToPlugin::Session(record) => self.session_record(record, descriptors),
+            ToPlugin::Gate(record) => self.gate_record(record),
+            ToPlugin::Link(record) => self.link_record(record, descriptors),
+            ToPlugin::Memory(record) => self.memory_record(record, descriptors),
         }
     }
 
-    fn handle(&mut self, record: ToPlugin, descriptors: Vec<OwnedFd>) {
+    fn session_record(&mut self, record: SessionToPlugin, descriptors: Vec<OwnedFd>) {
         match record {
-            ToPlugin::Welcome { .. } | ToPlugin::Invitation { .. } => {}
-            ToPlugin::StartFailed { open } => {
-                if let Some(gate) = self.state.open_gate(open) {
-                    gate.start_failed();
-                }
-            }
-            ToPlugin::Ended(failure) => {
+            SessionToPlugin::Welcome { .. } | SessionToPlugin::Invitation { .. } => {}
+            SessionToPlugin::Ended(failure) => {
                 let reason = match Code::from_u16(failure.code) {
                     Some(Code::BrokerGone) => self.state.connection.broker().gone(&failure.message),
                     _ => error_of(failure),
                 };
                 self.over(&reason);
             }
-            ToPlugin::Answer { request, failure } => {
+            SessionToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(None), |failure| Err(error_of(failure)));
                 self.state.connection.answer(request, answer);
             }
-            ToPlugin::Listing { request } => {
+            SessionToPlugin::Listing { request } => {
                 self.state
                     .connection
                     .answer(request, Ok(descriptors.into_iter().next()));
             }
-            ToPlugin::NewOutbox { end, geometry } => {
-                let outcome = self.new_outbox(end, geometry, descriptors);
-                self.reply(end, outcome, &ToBroker::OutboxMapped { end });
+        }
+    }
+
+    fn gate_record(&mut self, record: GateToPlugin) {
+        match record {
+            GateToPlugin::State { open, state } => {
+                if let Some(gate) = self.state.open_gate(open) {
+                    let link = state.route.and_then(|route| self.state.link(route.end));
+                    gate.set(self.state.bus, &self.state.me, state, link.clone());
+                    // It may have ended since it was looked up.
+                    if let Some(link) = link.filter(|link| self.state.link(link.end()).is_none()) {
+                        gate.lose(&link);
+                    }
+                }
             }
-            ToPlugin::LinkPeer { end, peer } => {
-                let outcome = self.link_peer(end, peer, descriptors);
-                self.reply(end, outcome, &ToBroker::PeerMapped { end });
+            GateToPlugin::OpenFailed { open, failure } => {
+                if let Some(gate) = self.state.open_gate(open) {
+                    gate.fail(error_of(failure));
+                }
             }
-            ToPlugin::Grant {
+            GateToPlugin::StartFailed { open } => {
+                if let Some(gate) = self.state.open_gate(open) {
+                    gate.start_failed();
+                }
+            }
+        }
+    }
+
+    fn link_record(&mut self, record: LinkToPlugin, descriptors: Vec<OwnedFd>) {
+        match record {
+            LinkToPlugin::Peer {
+                end,
+                peer,
+                geometry,
+            } => {
+                let outcome = self.link_peer(end, (peer, geometry), descriptors);
+                let outbox = MemoryId::Outbox { end: end.other() };
+                self.answer_for(outbox, Role::Reader, outcome);
+            }
+            LinkToPlugin::Grant {
                 end,
                 index,
                 gate,
@@ -125,53 +146,10 @@ impl Work {
                 };
                 self.grant(end, index, grant);
             }
-            ToPlugin::Revoke { end, indexes } => {
+            LinkToPlugin::Revoke { end, indexes } => {
                 self.state.provided.revoke(end, &indexes);
             }
-            ToPlugin::GateState { open, state } => {
-                if let Some(gate) = self.state.open_gate(open) {
-                    let link = state.route.and_then(|route| self.state.link(route.end));
-                    gate.set(self.state.bus, &self.state.me, state, link.clone());
-                    // It may have ended since it was looked up.
-                    if let Some(link) = link.filter(|link| self.state.link(link.end()).is_none()) {
-                        gate.lose(&link);
-                    }
-                }
-            }
-            ToPlugin::OpenFailed { open, failure } => {
-                if let Some(gate) = self.state.open_gate(open) {
-                    gate.fail(error_of(failure));
-                }
-            }
-            ToPlugin::NewExtent { end, number, len } => {
-                if let Err(error) = self.new_extent(end, (number, len), descriptors) {
-                    self.state.break_link(end, &error);
-                }
-            }
-            ToPlugin::PeerExtent { end, number, len } => {
-                let outcome = self.peer_extent(end, (number, len), descriptors);
-                self.tidy_later();
-                match outcome {
-                    Err(error) if error.code() == Code::System => {
-                        self.extent_failed(end, (false, number), &error);
-                    }
-                    outcome => {
-                        let done = ToBroker::PeerExtentMapped { end, number };
-                        self.reply(end, outcome, &done);
-                    }
-                }
-            }
-            ToPlugin::ExtentReady { end, number } => {
-                self.extents_changed(end, |extents| extents.ready(number));
-                self.tidy_later();
-            }
-            ToPlugin::ExtentRefused { end, failure, .. } => {
-                self.extents_changed(end, |extents| extents.refused(error_of(failure)));
-            }
-            ToPlugin::PeerExtentGone { end, number } => {
-                self.extents(end, |extents| extents.remove_peer(number));
-            }
-            ToPlugin::LinkGone { end, failure } => self.link_gone(end, &error_of(failure)),
+            LinkToPlugin::Gone { end, failure } => self.link_gone(end, &error_of(failure)),
         }
     }
 
@@ -179,19 +157,8 @@ impl Work {
         if !self.state.provided.grant(end, index, grant) {
             // This side found the peer closed; the broker may not know.
             let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
-            return self.send(&ToBroker::LinkFailed { end, failure });
+            return self.send(&LinkToBroker::Failed { end, failure }.into());
         }
-        self.reply(end, Ok(()), &ToBroker::GrantInstalled { end, index });
-    }
-
-    /// Says that a step of a link's set-up is done, or why it failed.
-    fn reply(&mut self, end: LinkEnd, outcome: Result<()>, done: &ToBroker) {
-        match outcome {
-            Ok(()) => self.send(done),
-            Err(error) => {
-                self.outboxes.remove(&end);
-                self.state.break_link(end, &error);
-            }
-        }
+        self.send(&LinkToBroker::GrantInstalled { end, index }.into());
     }
 }

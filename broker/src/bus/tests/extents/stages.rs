@@ -33,15 +33,14 @@ fn writer() -> World {
 
 fn sealing() -> World {
     let mut world = writer();
-    let (end, number) = (WRITER, 0);
-    world.ok(A, ToBroker::ExtentMapped { end, number });
+    world.ok(A, written(0));
     world.effects();
     world
 }
 
 fn reader() -> World {
     let mut world = sealing();
-    world.bus.extent_sealed((WRITER, 0), world.now);
+    world.bus.memory_sealed(own(0), world.now);
     world.effects();
     world
 }
@@ -61,31 +60,25 @@ fn returned() -> World {
 fn failed() -> World {
     let mut world = writer();
     let failure = Failure::new(Code::System, "no memory");
-    world.bus.extent_failed(A, (WRITER, 0), failure);
+    world.bus.memory_not_made(A, own(0), failure, world.now);
     world.effects();
     world
 }
 
 /// All that a plugin can say of extent 0 of A.
-fn records() -> [(&'static str, PluginId, ToBroker); 5] {
-    let (number, failure) = (0, Failure::new(Code::System, "no"));
-    let failed = |end, own| ToBroker::ExtentFailed {
-        end,
-        own,
-        number,
-        failure: failure.clone(),
+fn records() -> [(&'static str, PluginId, MemoryToBroker); 5] {
+    let memory = own(0);
+    let failed = |role| MemoryToBroker::Failed {
+        memory,
+        role,
+        failure: Failure::new(Code::System, "no"),
     };
-    let (mine, peers) = (WRITER, READER);
     [
-        ("mapped", A, ToBroker::ExtentMapped { end: mine, number }),
-        ("returned", A, ToBroker::ReturnExtent { end: mine, number }),
-        ("failed", A, failed(mine, true)),
-        (
-            "peer mapped",
-            B,
-            ToBroker::PeerExtentMapped { end: peers, number },
-        ),
-        ("peer failed", B, failed(peers, false)),
+        ("mapped", A, written(0)),
+        ("returned", A, MemoryToBroker::Return { memory }),
+        ("failed", A, failed(Role::Writer)),
+        ("peer mapped", B, mapped(memory, Role::Reader)),
+        ("peer failed", B, failed(Role::Reader)),
     ]
 }
 
@@ -95,7 +88,7 @@ fn only_what_is_awaited_is_taken() {
     for (stage, reach, may) in STAGES {
         for (what, from, record) in records() {
             let mut world = reach();
-            let taken = world.bus.record(from, record, world.now);
+            let taken = world.bus.record(from, record.into(), world.now);
             assert_eq!(taken.is_ok(), may.contains(&what), "{stage}: {what}");
             if let Err(failure) = taken {
                 assert_eq!(failure.code, Code::Protocol as u16, "{stage}: {what}");
@@ -137,8 +130,8 @@ fn each_bound_of_a_wanted_extent_holds_alone() {
         (0, extent_len(128), false),
     ] {
         let mut world = linked();
-        let end = WRITER;
-        let code = world.code_of(A, ToBroker::WantExtent { end, number, len });
+        let memory = own(number);
+        let code = world.code_of(A, MemoryToBroker::Want { memory, len });
         let expected = if may { None } else { Some(Code::Protocol) };
         assert_eq!(code, expected, "{number} {len}");
         assert!(may || world.effects().is_empty(), "{number} {len}");
@@ -151,8 +144,8 @@ fn each_bound_of_a_wanted_extent_holds_alone() {
 fn a_number_in_use_is_not_wanted_again() {
     for (stage, reach, _) in STAGES {
         let mut world = reach();
-        let (end, number, len) = (WRITER, 0, MIN_EXTENT_LEN);
-        let code = world.code_of(A, ToBroker::WantExtent { end, number, len });
+        let (memory, len) = (own(0), MIN_EXTENT_LEN);
+        let code = world.code_of(A, MemoryToBroker::Want { memory, len });
         let free = ["none", "returned", "failed"].contains(&stage);
         let expected = if free { None } else { Some(Code::Protocol) };
         assert_eq!(code, expected, "{stage}");
@@ -165,14 +158,12 @@ fn what_the_broker_cannot_make_is_given_back_and_told() {
     let mut world = writer();
     assert_eq!(world.used(), (1, 1));
     let failure = Failure::new(Code::System, "no descriptors");
-    let (end, number) = (WRITER, 0);
-    world.bus.extent_failed(A, (end, number), failure.clone());
-    let told = ToPlugin::ExtentRefused {
-        end,
-        number,
-        failure,
-    };
-    assert_eq!(world.effects(), [Effect::Send(A, told)]);
+    let memory = own(0);
+    world
+        .bus
+        .memory_not_made(A, memory, failure.clone(), world.now);
+    let told = MemoryToPlugin::Refused { memory, failure };
+    assert_eq!(world.effects(), [Effect::Send(A, told.into())]);
     assert_eq!(world.used(), (0, 0));
     assert!(world.bus.extents.is_empty());
     assert_eq!(world.bus.next_deadline(), None, "nothing is awaited");
@@ -196,7 +187,7 @@ fn a_link_that_ends_leaves_charges_and_no_deadlines() {
         let mut world = reach();
         let used = world.used();
         let held = used.0 > 0;
-        let failed = ToBroker::LinkFailed {
+        let failed = LinkToBroker::Failed {
             end: READER,
             failure: Failure::new(Code::Cancelled, "enough"),
         };
@@ -204,7 +195,10 @@ fn a_link_that_ends_leaves_charges_and_no_deadlines() {
         let effects = world.effects();
         assert!(world.bus.links.is_empty() && world.bus.extents.is_empty());
         assert!(world.bus.waiting.is_empty(), "{stage}");
-        let let_go = |effect: &&Effect| matches!(effect, Effect::LetGoExtent(_, _, [A, B]));
+        let let_go = |effect: &&Effect| {
+            let is_extent = |memory: &MemoryId| matches!(memory, MemoryId::Extent { .. });
+            matches!(effect, Effect::LetGo { memory, users: [A, B], serial: Some(_) } if is_extent(memory))
+        };
         let is_lost = held && !["waiting", "returned"].contains(&stage);
         let count = effects.iter().filter(let_go).count();
         assert_eq!(count, usize::from(is_lost), "{stage}: {effects:?}");
@@ -228,21 +222,25 @@ fn a_link_that_ends_takes_only_its_own_extents() {
     world.make(0, 1);
     let len = extent_len(1);
     for (from, link, side, number) in [(B, 1, 1, 3), (A, 2, 0, 0), (A, 2, 1, 15)] {
-        let end = LinkEnd { link, side };
-        world.ok(from, ToBroker::WantExtent { end, number, len });
+        let memory = extent_of(LinkEnd { link, side }, number);
+        world.ok(from, MemoryToBroker::Want { memory, len });
     }
     world.effects();
-    let failed = ToBroker::LinkFailed {
+    let failed = LinkToBroker::Failed {
         end: WRITER,
         failure: Failure::new(Code::Cancelled, "enough"),
     };
     world.ok(A, failed);
     let users = |effect| match effect {
-        Effect::LetGoExtent(id, _, users) => Some((id, users)),
+        Effect::LetGo {
+            memory: memory @ MemoryId::Extent { .. },
+            users,
+            ..
+        } => Some((memory, users)),
         _ => None,
     };
     let gone: Vec<_> = world.effects().into_iter().filter_map(users).collect();
-    assert_eq!(gone, [((WRITER, 0), [A, B]), ((READER, 3), [B, A])]);
+    assert_eq!(gone, [(own(0), [A, B]), (extent_of(READER, 3), [B, A])]);
     assert_eq!(world.bus.extents.len(), 2);
     assert_eq!(world.bus.extent_bytes(2), 2 * u64::from(len));
 }

@@ -1,0 +1,104 @@
+//! Plugins as they come and go, and what they ask about the bus as a whole.
+
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, Identity, SessionToBroker, ToBroker};
+
+use super::{Awaited, Bus, Member, Weight, protocol};
+use crate::clocks::SeenClock;
+use crate::effect::Effect;
+use crate::quota::Quota;
+use crate::registry::PluginId;
+
+impl Bus {
+    /// Takes in a plugin whose name is free.
+    pub(crate) fn admit(
+        &mut self,
+        plugin: PluginId,
+        identity: Identity,
+        (pid, clock): (u32, SeenClock),
+        now: Instant,
+    ) {
+        self.names.insert(identity.name.clone(), plugin);
+        let limits = self.policies.limits(&identity.name, self.limits);
+        let member = Member {
+            identity,
+            pid,
+            clock,
+            ready: false,
+            gates: Quota::new(limits.gates),
+            opens: Quota::new(limits.opens),
+            links: Quota::new(limits.links),
+            extents: Quota::new(limits.extent_mib),
+            inspects: false,
+            owed: 0,
+        };
+        self.members.insert(plugin, member);
+        self.deadlines
+            .set(Awaited::Status(plugin), Some(now + self.step));
+        self.effects.push_back(Effect::Welcome(plugin));
+    }
+
+    /// Notes that a plugin which was just admitted came only for listings.
+    pub(crate) fn only_inspects(&mut self, plugin: PluginId) {
+        if let Some(member) = self.members.get_mut(&plugin) {
+            member.inspects = true;
+        }
+    }
+
+    /// Whether a plugin that was admitted may ask for anything yet.
+    pub(super) fn has_begun(&self, from: PluginId) -> Result<bool, Failure> {
+        let member = self.members.get(&from).map(|member| member.ready);
+        member.ok_or_else(|| protocol("it said nothing of itself yet"))
+    }
+
+    /// Takes the record by which a plugin begins: that its status page is in order.
+    pub(super) fn begin(&mut self, from: PluginId, record: &ToBroker) -> Result<Weight, Failure> {
+        if *record != ToBroker::Session(SessionToBroker::StatusMapped) {
+            return Err(protocol("it has not acknowledged its status page"));
+        }
+        if let Some(member) = self.members.get_mut(&from) {
+            member.ready = true;
+        }
+        self.deadlines.set(Awaited::Status(from), None);
+        self.effects.push_back(Effect::SealStatus(from));
+        Ok(Weight::Expected)
+    }
+
+    pub(super) fn session_record(
+        &mut self,
+        from: PluginId,
+        record: SessionToBroker,
+    ) -> Result<Weight, Failure> {
+        let why = match record {
+            SessionToBroker::List { request } => {
+                self.effects.push_back(Effect::Listing(from, request));
+                return Ok(Weight::Charged);
+            }
+            SessionToBroker::Hello(_) | SessionToBroker::Inspect(_) => "it said hello twice",
+            SessionToBroker::StatusMapped => "it acknowledged its status page twice",
+            SessionToBroker::Took => "it took a datagram that nobody sent",
+        };
+        Err(protocol(why))
+    }
+
+    /// Forgets a plugin whose session has ended, and all that was its own.
+    pub(crate) fn remove(&mut self, plugin: PluginId, why: &Failure, now: Instant) {
+        let Some(member) = self.members.remove(&plugin) else {
+            return;
+        };
+        self.names.remove(&member.identity.name);
+        self.deadlines.set(Awaited::Status(plugin), None);
+        self.forget_late(plugin);
+        let gone = self.registry.remove(plugin);
+        let message = format!("{} is gone: {}", member.label(), why.message);
+        let failure = Failure::new(Code::ProviderGone, message);
+        for link in self.of_plugin.remove(&plugin).unwrap_or_default() {
+            self.drop_link(link, &failure);
+        }
+        for gate in gone {
+            self.refresh_gate(&gate, now);
+        }
+    }
+}

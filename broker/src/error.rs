@@ -1,0 +1,79 @@
+//! Why a broker does not start.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use callgate_layout::socket::MAX_SOCKET_PATH;
+
+/// Why a broker did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The path does not fit an address.
+    #[error(
+        "the socket path {} has {len} bytes, more than the {MAX_SOCKET_PATH} that fit an address; \
+         choose a shorter one",
+        socket.display()
+    )]
+    PathTooLong {
+        /// The path.
+        socket: PathBuf,
+        /// Its length.
+        len: usize,
+    },
+    /// Somebody else could put something into the socket's directory.
+    #[error(
+        "the socket {} cannot be trusted there: {why}; \
+         choose a directory that belongs to you and that nobody else can write into",
+        socket.display()
+    )]
+    Directory {
+        /// The path.
+        socket: PathBuf,
+        /// What is wrong with its directory.
+        why: String,
+    },
+    /// The socket has a living broker.
+    #[error("a broker answers on {} already: {who}", socket.display())]
+    AlreadyRunning {
+        /// The path.
+        socket: PathBuf,
+        /// Whose it is.
+        who: String,
+    },
+    /// Something that is no socket has its name.
+    #[error("{} exists and is not a socket; remove it or choose another path", .0.display())]
+    InTheWay(PathBuf),
+    /// The operating system refused something about the socket.
+    #[error("cannot {what} {}: {source}", socket.display())]
+    Socket {
+        /// What was tried.
+        what: &'static str,
+        /// The path.
+        socket: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The kernel lacks something, or does not give it to this process.
+    #[error("this process lacks what a bus needs: {0}")]
+    Unsupported(String),
+    /// The operating system refused something else.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    pub(crate) fn io(what: &'static str, socket: &Path, source: io::Error) -> StartError {
+        let socket = socket.to_owned();
+        StartError::Socket {
+            what,
+            socket,
+            source,
+        }
+    }
+}

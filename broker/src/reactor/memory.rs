@@ -1,0 +1,297 @@
+//! The life of memory in the shell, one for outboxes and extents: made, sealed, handed over, let go.
+//! The bus says when ([`Effect`](crate::effect::Effect)).
+//!
+//! The broker allocates none of it. It sets the size, so its own `RLIMIT_FSIZE` must allow that; who
+//! writes an extent allocates it, and its memory cgroup is charged. An outbox is two dozen pages.
+//!
+//! An outbox has one description, which both sides are sent and the broker closes when its reader has
+//! mapped it. An extent has one for each, and is kept in view until nobody else holds it
+//! ([`watches`](super::watches), [`held`](super::held)), because it stays charged until then.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use callgate_layout::control::{Failure, MemoryId, MemoryToPlugin, Role};
+use callgate_layout::sys::memfd;
+use nix::sys::inotify::WatchDescriptor;
+
+use super::effects::no_memory;
+use super::{Outcome, Reactor};
+use crate::bus::protocol;
+use crate::registry::PluginId;
+
+/// Some memory, as the broker has it.
+#[derive(Debug)]
+pub(super) struct Memory {
+    len: u32,
+    /// The broker's own descriptor. Nobody else gets that of an extent; `None` once that is sealed
+    /// and watched.
+    own: Option<Arc<OwnedFd>>,
+    /// The reader's, until it is sent. That of an extent was opened before the writer had any, who
+    /// could take away the permission to open the file.
+    reader: Option<Arc<OwnedFd>>,
+    /// What was handed out last, while it waits in a queue.
+    unsent: Weak<OwnedFd>,
+    /// What says when the memory of an extent is gone. Without one, the broker asks for leases on
+    /// its own.
+    watch: Option<WatchDescriptor>,
+    /// Whether it is gone already, though the extent is not let go of yet.
+    pub(super) is_gone: bool,
+}
+
+/// What is wrong with memory that its writer says it has mapped.
+#[derive(Debug)]
+enum Flaw {
+    /// It could not be sealed: the writer has forbidden that.
+    Sealed(io::Error),
+    /// Only so many bytes of an extent are there.
+    Missing(u64),
+}
+
+impl Memory {
+    /// Makes an outbox; also the writer's descriptor.
+    fn outbox(len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
+        let made = Arc::new(memfd::create("callgate-outbox", len as usize)?);
+        let memory = Memory {
+            len,
+            own: Some(made.clone()),
+            reader: Some(made.clone()),
+            unsent: Arc::downgrade(&made),
+            watch: None,
+            is_gone: false,
+        };
+        Ok((memory, made))
+    }
+
+    /// Makes an extent without memory, which `watch` is told of; also the writer's descriptor.
+    fn extent(
+        len: u32,
+        watch: impl FnOnce(&OwnedFd) -> Option<WatchDescriptor>,
+    ) -> io::Result<(Memory, Arc<OwnedFd>)> {
+        let made = memfd::create("callgate-extent", len as usize)?;
+        // The description that this made does not count where a lease is asked for, so nobody gets it.
+        let open = |writable| memfd::reopen(made.as_fd(), writable).map(Arc::new);
+        let (own, writer, reader) = (open(true)?, open(true)?, open(false)?);
+        let memory = Memory {
+            len,
+            own: Some(own),
+            reader: Some(reader),
+            unsent: Arc::downgrade(&writer),
+            watch: watch(&made),
+            is_gone: false,
+        };
+        Ok((memory, writer))
+    }
+
+    /// Whether what was handed out last has not left its queue. A plugin that could have it counted
+    /// as used and returned would fill the queues with what nobody is charged for.
+    fn is_unsent(&self) -> bool {
+        let ours = [&self.own, &self.reader].into_iter().flatten();
+        let ours = ours.filter(|fd| Arc::as_ptr(fd) == self.unsent.as_ptr());
+        self.unsent.strong_count() > ours.count()
+    }
+
+    /// What goes to the reader now.
+    pub(super) fn take_reader(&mut self) -> Option<Arc<OwnedFd>> {
+        let reader = self.reader.take()?;
+        self.unsent = Arc::downgrade(&reader);
+        Some(reader)
+    }
+}
+
+/// Closes an extent to further writers, and then looks whether all of it is allocated: before, its
+/// writer could still free some.
+///
+/// The kernel makes this wait for whoever writes or allocates at the moment. A hostile writer can make
+/// that last as long as it lives (by writing from memory whose pages never come), so each extent is sealed
+/// on a thread of its own: the writer's session ends when its time is up, and the thread with it.
+fn seal_extent(own: &OwnedFd, len: u32) -> Result<(), Flaw> {
+    memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed)?;
+    let allocated = memfd::allocated(own.as_fd()).map_err(Flaw::Sealed)?;
+    match allocated < u64::from(len) {
+        true => Err(Flaw::Missing(allocated)),
+        false => Ok(()),
+    }
+}
+
+impl Reactor {
+    /// Makes memory, and sends it to its writer.
+    pub(super) fn make(&mut self, to: PluginId, memory: MemoryId, len: u32, now: Instant) {
+        let made = match memory {
+            // The last descriptors are not for links.
+            MemoryId::Outbox { .. } => self.check_link_room(1).and_then(|()| {
+                Memory::outbox(len).map_err(|error| no_memory("a link's outbox", &error))
+            }),
+            MemoryId::Extent { .. } => {
+                let made = self.make_extent(memory, len);
+                made.map_err(|error| no_memory("an extent", &error))
+            }
+        };
+        match made {
+            Ok((held, writer)) => {
+                self.memory.insert(memory, held);
+                let role = Role::Writer;
+                let map = MemoryToPlugin::Map { memory, role, len };
+                self.send(to, map, vec![writer], now);
+            }
+            Err(failure) => self.bus.memory_not_made(to, memory, failure, now),
+        }
+    }
+
+    fn make_extent(&mut self, memory: MemoryId, len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
+        self.start_memory_helper()?;
+        let registry = self.poll.registry();
+        Memory::extent(len, |file| self.watches.add(registry, file, memory))
+    }
+
+    /// Closes memory to further writers, whose writer has mapped it.
+    pub(super) fn seal(&mut self, writer: PluginId, memory: MemoryId, now: Instant) {
+        let Some(held) = self.memory.get_mut(&memory) else {
+            return;
+        };
+        if held.is_unsent() {
+            return self.doomed.push_back((writer, unsent(memory)));
+        }
+        let own = match (memory, held.watch) {
+            // Only a lease needs it afterwards.
+            (MemoryId::Extent { .. }, Some(_)) => held.own.take(),
+            _ => held.own.clone(),
+        };
+        let (Some(own), len) = (own, held.len) else {
+            return;
+        };
+        if let MemoryId::Outbox { .. } = memory {
+            // It was just made, and is too small for the kernel to wait long for who writes.
+            let sealed = memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed);
+            return self.sealed(writer, (memory, len), sealed, now);
+        }
+        let sealing = self.way_back.once("callgate-seal", move || {
+            let sealed = seal_extent(&own, len);
+            drop(own);
+            Outcome::new(move |reactor, now| reactor.sealed(writer, (memory, len), sealed, now))
+        });
+        if let Err(error) = sealing {
+            let failure = no_memory("a thread that seals an extent", &error);
+            self.bus.extent_given_up(writer, memory, failure);
+        }
+    }
+
+    fn sealed(
+        &mut self,
+        writer: PluginId,
+        (memory, len): (MemoryId, u32),
+        sealed: Result<(), Flaw>,
+        now: Instant,
+    ) {
+        let noun = noun(memory);
+        let what = match sealed {
+            Ok(()) => return self.bus.memory_sealed(memory, now),
+            Err(Flaw::Sealed(error)) => {
+                format!("it sealed its {noun} before the broker did ({error})")
+            }
+            Err(Flaw::Missing(allocated)) => format!(
+                "it acknowledged an {noun} of {len} bytes of which it allocated {allocated}"
+            ),
+        };
+        self.doomed.push_back((writer, protocol(&what)));
+    }
+
+    /// Sends an extent to its reader.
+    pub(super) fn hand_over(&mut self, to: PluginId, memory: MemoryId, now: Instant) {
+        if let Some(held) = self.memory.get_mut(&memory)
+            && let Some(reader) = held.take_reader()
+        {
+            let (role, len) = (Role::Reader, held.len);
+            let map = MemoryToPlugin::Map { memory, role, len };
+            self.send(to, map, vec![reader], now);
+        }
+    }
+
+    /// A reader says that it has mapped memory.
+    pub(super) fn read(&mut self, reader: PluginId, memory: MemoryId) {
+        if self.memory.get(&memory).is_some_and(Memory::is_unsent) {
+            return self.doomed.push_back((reader, unsent(memory)));
+        }
+        if let MemoryId::Outbox { .. } = memory {
+            // Both sides have it, and nobody is told when it is gone.
+            self.memory.remove(&memory);
+        }
+    }
+
+    /// Takes a descriptor out of the queues of these plugins, where it was not sent yet.
+    fn discard(&mut self, descriptor: &Arc<OwnedFd>, plugins: [PluginId; 2]) {
+        for plugin in plugins {
+            if let Some(session) = self.sessions.get_mut(&plugin) {
+                let records = session.outgoing.discard(descriptor);
+                self.bus.unsent(plugin, records);
+            }
+        }
+    }
+
+    /// Memory is of no more use: it leaves the queues. Where it is charged, it is looked at until it
+    /// is free.
+    pub(super) fn let_go(
+        &mut self,
+        memory: MemoryId,
+        (users, serial): ([PluginId; 2], Option<u64>),
+        now: Instant,
+    ) {
+        let held = self.memory.remove(&memory);
+        let unsent = held.as_ref().and_then(|held| held.unsent.upgrade());
+        if let Some(unsent) = &unsent {
+            self.discard(unsent, users);
+        }
+        let Some(serial) = serial else {
+            return;
+        };
+        match held {
+            Some(held) if !held.is_gone => self.await_end(serial, (held, unsent), now),
+            // It was never made, or is gone already.
+            _ => self.bus.extents_freed(&[serial], now),
+        }
+    }
+
+    /// Has the bus told when nobody holds an extent any more that is of no more use.
+    fn await_end(
+        &mut self,
+        serial: u64,
+        (held, unsent): (Memory, Option<Arc<OwnedFd>>),
+        now: Instant,
+    ) {
+        let Memory {
+            own, reader, watch, ..
+        } = held;
+        match (watch, own) {
+            (Some(watch), own) => {
+                self.watches.let_go(watch, serial);
+                // Whoever closes the last one frees the memory.
+                let last = (own, reader, unsent);
+                self.help_with_memory(move || {
+                    drop(last);
+                    Outcome::new(|_, _| {})
+                });
+            }
+            (None, Some(own)) => {
+                drop((reader, unsent));
+                self.keep_held(serial, own, now);
+            }
+            (None, None) => self.bus.extents_freed(&[serial], now),
+        }
+    }
+}
+
+fn noun(memory: MemoryId) -> &'static str {
+    match memory {
+        MemoryId::Outbox { .. } => "outbox",
+        MemoryId::Extent { .. } => "extent",
+    }
+}
+
+fn unsent(memory: MemoryId) -> Failure {
+    let noun = noun(memory);
+    protocol(&format!(
+        "it acknowledged an {noun} that it was not sent yet"
+    ))
+}

@@ -1,0 +1,80 @@
+//! What a broker goes by: limits, deadlines, policies.
+
+use std::time::Duration;
+
+use callgate_layout::Geometry;
+use callgate_layout::control::PluginLimits;
+
+use crate::policy::Policies;
+
+/// How much of everything a bus has, and each plugin on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusLimits {
+    /// Gates that a plugin provides.
+    pub gates: u32,
+    /// Gates that a plugin has open.
+    pub opens: u32,
+    /// Links that a plugin has an end of.
+    pub links: u32,
+    /// MiB of extents, for payloads that do not fit an outbox, that a plugin writes. What it
+    /// returned counts until nobody, neither it nor its peer, has it mapped or open any more.
+    pub extent_mib: u32,
+    /// MiB of extents of all plugins together. Also what was left behind by plugins that have gone
+    /// counts, as long as somebody holds it.
+    pub bus_extent_mib: u32,
+    /// Connections at once.
+    pub connections: u32,
+    /// Connections over the socket at once from one process.
+    pub connections_per_process: u32,
+    /// Control requests a second that a plugin may make in the long run.
+    pub requests_per_second: u32,
+    /// Control requests that a plugin may make at once after a quiet time.
+    pub request_burst: u32,
+    /// Records that may wait for a plugin to read them. Fewer than a plugin may have gates open
+    /// would send it away for the death of others, which is news for each of them at once.
+    pub queued_records: usize,
+    /// How outboxes are laid out.
+    pub geometry: Geometry,
+}
+
+impl Default for BusLimits {
+    fn default() -> BusLimits {
+        BusLimits {
+            gates: 1024,
+            opens: 4096,
+            links: 1024,
+            extent_mib: 256,
+            bus_extent_mib: 4096,
+            connections: 4096,
+            connections_per_process: 256,
+            requests_per_second: 4096,
+            request_burst: 8192,
+            queued_records: 8192,
+            geometry: Geometry::DEFAULT,
+        }
+    }
+}
+
+impl BusLimits {
+    /// What a plugin is told of them.
+    pub(crate) fn for_plugins(&self) -> PluginLimits {
+        PluginLimits {
+            gates: self.gates,
+            opens: self.opens,
+            links: self.links,
+            extent_mib: self.extent_mib,
+        }
+    }
+}
+
+/// What the broker's thread goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) limits: BusLimits,
+    pub(crate) step_deadline: Duration,
+    pub(crate) stop_grace: Duration,
+    pub(crate) policies: Policies,
+    /// The soft limit of descriptors that spawned plugins begin with, where this process's was
+    /// raised.
+    pub(crate) children_soft: Option<u64>,
+}

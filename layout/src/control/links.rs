@@ -1,0 +1,107 @@
+//! Records about links: setting one up, what may be called over it, its end.
+//!
+//! # Setting a link up
+//!
+//! ```text
+//! caller               broker                         provider
+//!   | Open ------------> |                                |
+//!   | <------------- Map |   Map -----------------------> |   an outbox each, as its writer
+//!   | Mapped ----------> | <---------------------- Mapped |   then: no further writable maps
+//!   |                    |   Peer, Grant ---------------> |   caller's outbox, as its reader
+//!   |                    | <------ Mapped, GrantInstalled |
+//!   | <------------ Peer |                                |   provider's outbox, as its reader
+//!   | Mapped ----------> |                                |
+//!   | <----------- State |                                |   only now can a call be made
+//! ```
+//!
+//! `Open` and `State` are records about [gates](super::GateToBroker). `Map` and `Mapped` are those about
+//! [memory](super::MemoryToBroker): the two outboxes go through the same stages as all memory. What
+//! differs is how a reader gets its peer's outbox: `Peer` brings it together with the peer's status page,
+//! doorbell and process, because a link with a part of its peer is of no use and must not be seen by
+//! anybody. The reader answers with `Mapped` when it has installed all four.
+//!
+//! What each side can do wrong:
+//!
+//! | who | does | what happens |
+//! |---|---|---|
+//! | either | does not answer a step in its time | the link ends, what was open over it is refused (`TIMEOUT`); sessions and other links stay |
+//! | either | cannot map what it was sent | `Failed` ([memory](super::MemoryToBroker::Failed)); the link ends, and is tried again later |
+//! | provider | does not install a grant on a link in use | who waits for that grant is refused; the link stays, and a late answer is taken |
+//! | either | answers twice, for the other side, or what it was not asked | its session ends (`PROTOCOL`) |
+//! | either | names a link that there never was, or of which it has no end | its session ends (`PROTOCOL`) |
+//! | either | answers for a link that has ended meanwhile | nothing: the two have crossed |
+//! | either | gives the link up | the other side hears `Gone`; with `SYSTEM` it is tried again later |
+//! | either | dies | `Gone` to the other side, which may have seen the process end before |
+//! | broker | dies | links that are up go on; both sides drop the others |
+
+// The fields of archived enum variants are made by a derive that leaves them undocumented.
+#![allow(missing_docs)]
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::facts::{Failure, LinkEnd, PeerInfo};
+use crate::geometry::Geometry;
+
+/// About a link, from a plugin to the broker.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum LinkToBroker {
+    /// A grant is in force: calls for it are answered.
+    GrantInstalled {
+        /// This side.
+        end: LinkEnd,
+        /// The grant.
+        index: u16,
+    },
+    /// This side gives the link up, in whatever stage it is.
+    Failed {
+        /// This side.
+        end: LinkEnd,
+        /// What went wrong.
+        failure: Failure,
+    },
+}
+
+/// About a link, from the broker to a plugin.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum LinkToPlugin {
+    /// The other side of the link. Descriptors: its outbox and status page, to be mapped for
+    /// reading; its doorbell, to be mapped for writing; its process. Answered by `Mapped` or `Failed`
+    /// for its outbox.
+    Peer {
+        /// This side.
+        end: LinkEnd,
+        /// Who is on the other side.
+        peer: PeerInfo,
+        /// How both outboxes of the link are laid out. Their length is the one that `Map` said.
+        geometry: Geometry,
+    },
+    /// The other side may call a gate of this plugin under this index, with the types named here and
+    /// no others: a half that has none may not be called under it. Answered by `GrantInstalled`.
+    Grant {
+        /// This side.
+        end: LinkEnd,
+        /// What envelopes name the gate by.
+        index: u16,
+        /// The gate.
+        gate: String,
+        /// The fingerprint of its function, if it has one.
+        function: Option<u128>,
+        /// The fingerprint of its action, if it has one.
+        action: Option<u128>,
+    },
+    /// The other side may not call some gates any more: what it calls under these indexes is refused
+    /// from now on. Needs no answer.
+    Revoke {
+        /// This side.
+        end: LinkEnd,
+        /// The indexes.
+        indexes: Vec<u16>,
+    },
+    /// The link has ended; all of its memory is to be unmapped. Needs no answer.
+    Gone {
+        /// This side.
+        end: LinkEnd,
+        /// Why.
+        failure: Failure,
+    },
+}

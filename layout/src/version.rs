@@ -60,6 +60,12 @@ impl Version {
         self.word.load(Ordering::Relaxed)
     }
 
+    /// The number, unless the plugin closes.
+    pub fn seen_open(&self) -> Option<u64> {
+        let seen = self.seen();
+        (seen & CLOSING == 0).then_some(seen)
+    }
+
     /// Whether the plugin closes.
     pub fn is_closing(&self) -> bool {
         self.seen() & CLOSING != 0

@@ -171,6 +171,11 @@ impl ProvidedGates {
         self.version.seen()
     }
 
+    /// The number, unless this plugin closes.
+    pub(crate) fn open_version(&self) -> Option<u64> {
+        self.version.seen_open()
+    }
+
     pub(crate) fn close(&self) {
         self.version.close();
         self.memory.bell.ring();

@@ -39,9 +39,8 @@ impl Pool {
     /// As the client's direct call: the number that the gate was looked up under is compared once the
     /// visit is counted.
     fn visit(&self) {
-        let known = self.version.seen();
-        let is_open = known & 1 == 0;
-        let may_run = || is_open && self.version.seen() == known;
+        let known = self.version.seen_open().unwrap_or(u64::MAX);
+        let may_run = || self.version.seen() == known;
         let too_early = self.without == Without::ThePoint && may_run();
         self.visits.begin();
         if too_early || self.without != Without::ThePoint && may_run() {

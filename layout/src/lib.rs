@@ -36,6 +36,8 @@ pub mod geometry;
 #[doc(hidden)]
 pub mod hostile;
 pub mod invitation;
+pub mod late;
+pub mod life;
 pub mod pages;
 #[cfg(not(callgate_loom))]
 pub mod payload;
@@ -48,7 +50,11 @@ pub mod stats;
 pub mod sys;
 pub mod text;
 pub mod turns;
+pub mod version;
 pub mod view;
+pub mod visits;
+pub mod waiters;
+pub mod words;
 
 pub use code::{Blame, Code};
 pub use geometry::Geometry;

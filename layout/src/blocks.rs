@@ -131,8 +131,8 @@ impl Blocks {
     /// Orders this thread with those who free blocks: what was freed before is seen after this, and who
     /// frees some later sees then what this thread did before.
     pub fn order_with_frees(&self) {
-        // FREED-OR-WAITER, who waits: a change that changes nothing.
-        self.free.fetch_or(0, Ordering::AcqRel);
+        // FREED-OR-WAITER, who waits: a change that changes nothing; who takes blocks acquires.
+        self.free.fetch_or(0, Ordering::Release);
     }
 
     /// How many blocks are taken.

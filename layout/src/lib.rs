@@ -9,6 +9,10 @@
 //! lie, [`blocks`] which blocks of payload are taken, [`turns`] whose handlers may run. [`control`]
 //! has the records that plugins and broker exchange to set all that up.
 //!
+//! How either side waits, without the system calls: for an answer ([`bells`], [`words`], [`late`],
+//! [`life`]), for slots and blocks ([`waiters`]), for the end of visits ([`visits`]); [`version`] says
+//! that what a plugin serves has changed.
+//!
 //! `unsafe` stands in [`view`], [`payload`] and [`sys`] alone.
 
 #[cfg(not(all(

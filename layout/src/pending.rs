@@ -133,9 +133,10 @@ impl Pending {
     /// Orders this thread with those who free or abandon slots: what was freed or abandoned before is seen
     /// after this, and who does so later sees then what this thread did before.
     pub(crate) fn order_with_frees(&self) {
-        // FREED-OR-WAITER, who waits: changes that change nothing.
-        self.taken.fetch_or(0, Ordering::AcqRel);
-        self.abandoned.fetch_or(0, Ordering::AcqRel);
+        // FREED-OR-WAITER, who waits: changes that change nothing. What they replace is seen by every
+        // later look at the same word; who takes a slot or looks at an abandoned one acquires.
+        self.taken.fetch_or(0, Ordering::Release);
+        self.abandoned.fetch_or(0, Ordering::Release);
     }
 
     /// Frees a slot for which no call was published: its generation is not used up, because the

@@ -5,8 +5,8 @@
 //!
 //! **Sync point** FREED-OR-WAITER. Who frees changes a word that says what is taken ([`Pending`],
 //! [`Blocks`]) and then looks whether anybody waits. Who waits counts itself, and then changes the same
-//! words, to what they are. Changes of one word have an order, and each acquires what was done before
-//! the ones before it: so who waits sees what was freed, or who frees sees that somebody waits. There is
+//! words, to what they are (release). Changes of one word have an order: who waits changes it after what
+//! was freed, and sees that; or who frees changes it later (acquire), and sees that somebody waits. There is
 //! no fence, because on the path of every call it would cost more than the change itself.
 //!
 //! Who frees while somebody waits changes `changes` (release) and wakes; who waits reads it (acquire)

@@ -235,7 +235,7 @@ impl Link {
     }
 
     /// Frees a slot after its reply was copied, and what the request took with it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish(&self, ticket: Ticket, held: Option<Held>) {
         if let Some(held) = held {
             self.free(held);

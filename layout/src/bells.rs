@@ -75,6 +75,13 @@ impl Bells {
         (FIRST_BELL..=LAST_BELL).filter(move |bell| taken >> bell & 1 == 1)
     }
 
+    /// A bell as a word to wait for, while it is as it is now.
+    #[cfg(not(callgate_loom))]
+    pub fn word(&self, bell: u8) -> crate::sys::futex::Awaited<'_> {
+        let seen = self.doorbell.callers_value(bell);
+        self.doorbell.callers_word(bell, seen)
+    }
+
     /// Wakes every caller that sleeps on one of these bells, so that it looks at its link again.
     #[cfg(not(callgate_loom))]
     pub fn ring_all(&self) {

@@ -1,12 +1,15 @@
 //! Roles of `callgate-peer` for tests of processes: hosts that start programs, programs that connect
 //! in unusual ways, and those that fork.
 
+use std::future::Future;
 use std::io::BufRead;
+use std::pin::Pin;
 use std::process::{Command, Stdio};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use callgate::{Broker, Child};
-use callgate_client::{Plugin, PluginBuilder};
+use callgate_client::{Plugin, PluginBuilder, dynamic, signature_of};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, daemon};
 
@@ -21,6 +24,7 @@ pub fn play(role: &str, name: &str, more: &[String]) -> bool {
         "on-a-thread" => on_a_thread(name),
         "forked-host" => forked_host(),
         "forked-borrower" => forked_borrower(name),
+        "forked-sender" => forked_sender(name),
         _ => return false,
     }
     true
@@ -156,4 +160,43 @@ fn forked_borrower(name: &str) {
         .all(|(bytes, n)| bytes.iter().all(|byte| *byte == n));
     say(&format!("intact {intact}"));
     input.for_each(drop);
+}
+
+/// Sends calls to a gate of its own, which leaves their answers for later, goes on as a forked child, and
+/// says what becomes of calls and answers there.
+fn forked_sender(name: &str) {
+    let plugin = Plugin::connect(name).expect("the bus");
+    let (sender, jobs) = std::sync::mpsc::channel();
+    let (gate, bytes) = (
+        format!("{name}.Later"),
+        signature_of::<(Vec<u8>,), Vec<u8>>(),
+    );
+    let later = dynamic::provide_later(&plugin, &gate, &bytes, move |_, _, responder| {
+        sender.send(responder).expect("this goes on");
+    });
+    let gate = dynamic::open(&plugin, &gate, &bytes).expect("opening");
+    let send = || gate.send(b"x").expect("it has a slot");
+    let mut sent: Vec<_> = (0..4).map(|_| send()).collect();
+    let answers: Vec<_> = (0..4).map(|_| jobs.recv().expect("a call")).collect();
+    daemon(true, true).expect("forking");
+    let mut context = Context::from_waker(Waker::noop());
+    let Poll::Ready(polled) = Pin::new(&mut sent[0]).poll(&mut context) else {
+        panic!("nobody tells of it here");
+    };
+    say(polled.expect_err("polled").code().as_str());
+    let waited = sent.pop().expect("the last").wait();
+    say(waited.expect_err("waited for").code().as_str());
+    for answer in answers {
+        assert!(answer.is_cancelled());
+        match sent.len() {
+            3 => say(answer.reply(b"y").expect_err("answered").code().as_str()),
+            _ => drop(answer),
+        }
+        sent.pop();
+    }
+    say(gate.send(b"x").expect_err("sent").code().as_str());
+    say(gate.call(b"x").expect_err("called").code().as_str());
+    drop((gate, later, plugin));
+    say("dropped");
+    lines().for_each(drop);
 }

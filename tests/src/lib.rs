@@ -9,6 +9,7 @@ pub mod filter;
 pub mod groups;
 pub mod hosts;
 pub mod large;
+pub mod later;
 pub mod lending;
 pub mod proc;
 mod process;

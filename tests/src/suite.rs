@@ -4,6 +4,7 @@
 mod answering;
 pub mod chaining;
 mod changing;
+pub mod later;
 mod timing;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use callgate_client::dynamic::Responder;
 use callgate_client::{Dispatch, Group, Plugin, Provider, Result, Subscriber};
 
 /// A plugin with all gates of the suite, and what they do to one another.
@@ -24,6 +26,8 @@ pub struct Stage {
     saw_cancel: AtomicBool,
     is_busy: AtomicBool,
     pumped: AtomicU64,
+    /// Calls whose answers are held back.
+    held: Mutex<Vec<Responder>>,
 }
 
 /// A lock that no panic of a handler spoils: panics are part of the suite.
@@ -47,6 +51,7 @@ impl Stage {
         chaining::provide(&plugin, &stage)?;
         timing::provide(&plugin, &stage)?;
         changing::provide(&plugin, &stage)?;
+        later::provide(&plugin, &stage)?;
         Ok(stage)
     }
 

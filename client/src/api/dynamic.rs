@@ -223,11 +223,12 @@ impl Gate {
         let Some(deadline) = call_due(self.timeout) else {
             return Err(no_time(gate));
         };
+        let bytes = untyped::outbound(request).map_err(|error| error.at_gate(gate.clone()))?;
         let call = Outbound {
             index: way.index,
             kind: self.kind,
             deadline,
-            bytes: request.into(),
+            bytes,
         };
         let completion = Arc::<Completion>::default();
         let sent = shared.state.sent.send(&way.link, call, completion.clone());
@@ -236,6 +237,7 @@ impl Gate {
             shared: shared.clone(),
             link: way.link.clone(),
             number,
+            deadline,
             completion: Some(completion),
         })
     }
@@ -258,6 +260,8 @@ pub struct Sent {
     shared: Arc<Shared>,
     link: Arc<Link>,
     number: u64,
+    /// Nanoseconds of the monotonic clock.
+    deadline: u64,
     /// `None` once the outcome was taken.
     completion: Option<Arc<Completion>>,
 }
@@ -272,10 +276,13 @@ impl Sent {
     ///
     /// As [`Subscriber::invoke`](crate::Subscriber::invoke).
     pub fn wait(mut self) -> Result<Bytes> {
-        match self.completion.take() {
-            Some(completion) => self.outcome(completion.wait()),
-            None => Err(taken()),
-        }
+        let state = &self.shared.state;
+        state.check_here()?;
+        let Some(completion) = self.completion.take() else {
+            return Err(taken());
+        };
+        let outcome = state.sent.wait(self.number, self.deadline, &completion);
+        self.outcome(outcome)
     }
 
     fn outcome(&self, outcome: Result<Bytes>) -> Result<Bytes> {
@@ -291,6 +298,8 @@ impl Future for Sent {
     type Output = Result<Bytes>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Result<Bytes>> {
+        // In a forked child nobody ever completes it.
+        self.shared.state.check_here()?;
         let Some(completion) = &self.completion else {
             return Poll::Ready(Err(taken()));
         };

@@ -306,7 +306,7 @@ impl Plugin {
 impl Drop for Plugin {
     fn drop(&mut self) {
         if !self.state.is_here() {
-            return self.state.sent.forget();
+            return;
         }
         // First the dispatcher: it answers what is left while the links still live.
         self.state.provided.close();

@@ -1,6 +1,7 @@
 //! Threads of this crate, and dropping on them what is a user's.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
 use std::thread::{self, JoinHandle};
 
 use callgate_layout::Code;
@@ -28,11 +29,22 @@ pub(crate) fn join(thread: JoinHandle<()>) {
 /// Drops something of a user's, which may panic and ends nothing by that. Not to be called while
 /// anything is locked or borrowed, for it may come back here, too.
 pub(crate) fn discard<T>(what: T) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(what))) {
-        tracing::warn!(
-            panic = panic_text(&*panic),
-            "a value of the program's panicked when it was dropped"
-        );
+    contain(
+        "a value of the program's panicked when it was dropped",
+        || {
+            drop(what);
+        },
+    );
+}
+
+/// Wakes a task of a user's, whose waker may panic and ends nothing by that; otherwise as [`discard`].
+pub(crate) fn wake(waker: Waker) {
+    contain("a waker of the program's panicked", || waker.wake());
+}
+
+fn contain(text: &'static str, work: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        tracing::warn!(panic = panic_text(&*panic), "{text}");
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
             // There would be no end to it.
             std::mem::forget(again);

@@ -21,9 +21,9 @@ pub(crate) fn decode<R: GateType>(ok: bool, payload: &[u8]) -> Result<R> {
     value.map_err(Error::maybe_run)
 }
 
-/// Finds out, before a value is made of a long archive, whether there is as much memory.
+/// Finds out, before a value is made of a long archive or copied, whether there is as much memory.
 #[inline]
-fn check_memory(payload: &[u8], what: &str) -> Result<()> {
+pub(super) fn check_memory(payload: &[u8], what: &str) -> Result<()> {
     if payload.len() <= KEEP {
         return Ok(());
     }

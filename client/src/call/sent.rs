@@ -3,19 +3,25 @@
 //!
 //! One thread looks after all of them. It sleeps on a bell that each such call names before it is
 //! published, takes the answers that are there, sends what waited for a slot, and tells of deadlines and
-//! of links that have ended. Calls for which there is no slot wait in private memory, by link, in the
-//! order in which they came.
+//! of links that have ended. Calls for which there is no slot wait in private memory, by link and gate, in
+//! the order in which they came.
+//!
+//! Wakers are the program's: they may send, wait for other calls, drop their plugin, panic, and take their
+//! time. So they are called when nothing is locked, and when all outcomes of that look are in their places;
+//! and who waits for a call on a thread ends it at its deadline by itself.
 
 mod completion;
 mod links;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use callgate_layout::bells::KeptBell;
 use callgate_layout::envelope::CallKind;
-use callgate_layout::sys::futex::{self, Awaited};
+use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 use parking_lot::Mutex;
 
@@ -23,15 +29,15 @@ use super::space::check_here;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
-use crate::base::thread;
+use crate::base::thread::{discard, join, spawn, wake};
 use crate::link::Link;
 use crate::link::own_memory::OwnMemory;
 
 pub(crate) use completion::Completion;
 use links::{Ended, LinkCalls};
 
-/// At most so many words can be waited for, with some to spare.
-const MOST_WORDS: usize = 120;
+/// How long it takes at most, on a machine that is busy, to put an outcome where it belongs.
+const SOON: Duration = Duration::from_millis(50);
 
 /// A call to be sent.
 #[derive(Debug)]
@@ -48,6 +54,7 @@ pub(crate) struct Outbound {
 pub(crate) struct SentCalls {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    fork: ForkMark,
 }
 
 #[derive(Debug)]
@@ -62,7 +69,7 @@ struct State {
     bell: Option<Arc<KeptBell>>,
     links: Vec<LinkCalls>,
     /// The link of each call that is not over.
-    calls: HashMap<u64, Arc<Link>>,
+    calls: BTreeMap<u64, Arc<Link>>,
     /// When each of them has to be over.
     deadlines: BTreeSet<(u64, u64)>,
     last: u64,
@@ -80,6 +87,7 @@ impl SentCalls {
                 state: Mutex::default(),
             }),
             thread: Mutex::new(None),
+            fork: ForkMark::here(),
         }
     }
 
@@ -95,7 +103,7 @@ impl SentCalls {
         link.set_late_bell(bell.number());
         let mut state = self.shared.state.lock();
         if state.is_closing {
-            return Err(Error::new(Code::Closed, "this plugin has closed"));
+            return Err(closed());
         }
         state.last += 1;
         let (number, deadline) = (state.last, call.deadline);
@@ -103,37 +111,55 @@ impl SentCalls {
             .deadlines
             .first()
             .is_none_or(|(first, _)| deadline < *first);
-        let waits = state
-            .of_link(link)
-            .send(&bell, (number, call), completion)?;
+        let sent = state.of_link(link).send(&bell, (number, call), completion);
+        // A link that has ended is not to be kept for a call that could not be sent.
+        let waits_first = sent.inspect_err(|_| state.forget_idle())?;
         state.calls.insert(number, link.clone());
         state.deadlines.insert((deadline, number));
         drop(state);
-        // The thread sleeps until a later time, or does not know that a call waits for a slot.
-        if is_next || waits {
+        // The thread sleeps until a later time, or does not know that a call of this gate waits.
+        if is_next || waits_first {
             bell.ring();
         }
         Ok(number)
     }
 
-    /// Gives a call up: nobody is told what comes of it.
-    pub(crate) fn give_up(&self, number: u64) {
-        let mut state = self.shared.state.lock();
-        let forgotten = state.forget(number);
-        let bell = state.bell.clone();
-        drop(state);
-        drop(forgotten);
-        // What it waited for may be for another one.
-        if let Some(bell) = bell {
-            bell.ring();
+    /// Waits for a call's outcome, until its deadline: also where a waker of the program's keeps the thread
+    /// that looks after calls.
+    pub(crate) fn wait(&self, number: u64, deadline: u64, call: &Completion) -> Result<Bytes> {
+        let left = Duration::from_nanos(deadline.saturating_sub(clock::now()));
+        let mut until = Instant::now() + left;
+        loop {
+            if let Some(outcome) = call.wait(until) {
+                return outcome;
+            }
+            if let Some((_, outcome)) = self.shared.state.lock().end(number) {
+                return outcome;
+            }
+            // The thread has the outcome, and puts it there before it wakes anybody.
+            until += SOON;
         }
+    }
+
+    /// Gives a call up: nobody is told what comes of it. Who waits for a slot hears of one that this gives
+    /// back, now or with the late answer.
+    pub(crate) fn give_up(&self, number: u64) {
+        let forgotten = self.shared.state.lock().forget(number);
+        // Its waker is the program's.
+        discard(forgotten);
     }
 
     /// Starts the thread, if there is none yet.
     fn start(&self) -> Result<Arc<KeptBell>> {
         let mut thread = self.thread.lock();
-        if let Some(bell) = &self.shared.state.lock().bell {
-            return Ok(bell.clone());
+        {
+            let state = self.shared.state.lock();
+            if state.is_closing {
+                return Err(closed());
+            }
+            if let Some(bell) = &state.bell {
+                return Ok(bell.clone());
+            }
         }
         let bell = KeptBell::take(&self.shared.memory.bells).ok_or_else(|| {
             let text =
@@ -142,7 +168,7 @@ impl SentCalls {
         })?;
         let bell = Arc::new(bell);
         let (shared, its) = (self.shared.clone(), bell.clone());
-        *thread = Some(thread::spawn("callgate-replies", move || shared.run(&its))?);
+        *thread = Some(spawn("callgate-replies", move || shared.run(&its))?);
         self.shared.state.lock().bell = Some(bell.clone());
         Ok(bell)
     }
@@ -157,14 +183,20 @@ impl SentCalls {
         if let Some(bell) = bell {
             bell.ring();
         }
-        if let Some(thread) = self.thread.lock().take() {
-            thread::join(thread);
+        // Not while it is locked: the thread may be in a waker that sends another call.
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            join(thread);
         }
     }
+}
 
-    /// In a forked child, where there is no thread.
-    pub(crate) fn forget(&self) {
-        std::mem::forget(self.thread.lock().take());
+impl Drop for SentCalls {
+    fn drop(&mut self) {
+        if !self.fork.is_here() {
+            // In a forked child there is no thread, and what its handle names may be somebody else's.
+            std::mem::forget(self.thread.get_mut().take());
+        }
     }
 }
 
@@ -174,38 +206,40 @@ impl Shared {
         loop {
             // Before the look, so that nothing that comes after it is slept through.
             let seen = bell.value();
-            let own_bell = self.memory.bell.value();
-            let (outcomes, until, waiting, is_over) = {
+            let space = self.memory.bell.value();
+            let (outcomes, until, waits, is_over) = {
                 let mut state = self.state.lock();
                 let outcomes = state.look(bell);
                 let until = state.deadlines.first().map_or(u64::MAX, |(at, _)| *at);
                 let is_over = state.is_closing && state.calls.is_empty();
-                (outcomes, until, state.waiting_links(), is_over)
+                (outcomes, until, state.waits(), is_over)
             };
             let found = !outcomes.is_empty();
-            for (completion, outcome) in outcomes {
-                completion.complete(outcome);
-            }
+            tell(outcomes);
             futex_refused::log();
             if is_over {
                 return;
             }
-            if !found {
-                self.sleep(bell.word(seen), own_bell, &waiting, until);
+            match (found, waits) {
+                (true, _) => {}
+                (false, false) => futex::wait_any(&[bell.word(seen)], until),
+                // Space that comes free rings the plugin's own bell.
+                (false, true) => {
+                    let words = [bell.word(seen), self.memory.bell.word_seen(space)];
+                    futex::wait_any(&words, until);
+                }
             }
         }
     }
+}
 
-    /// Sleeps until the bell is rung, or where calls wait for a slot, until one may have come free.
-    fn sleep(&self, bell: Awaited<'_>, own_bell: u32, waiting: &[Arc<Link>], until: u64) {
-        if waiting.is_empty() {
-            return futex::wait_any(&[bell], until);
-        }
-        let mut words = vec![bell, self.memory.bell.word_seen(own_bell)];
-        words.extend(waiting.iter().flat_map(|link| link.abandoned_words()));
-        words.truncate(MOST_WORDS);
-        futex::wait_any_of(&words, until);
-    }
+/// Puts outcomes where they belong, and then wakes tasks: one of these may wait for another one.
+fn tell(outcomes: Outcomes) {
+    let wakers: Vec<_> = outcomes
+        .into_iter()
+        .filter_map(|(completion, outcome)| completion.complete(outcome))
+        .collect();
+    wakers.into_iter().for_each(wake);
 }
 
 impl State {
@@ -246,7 +280,7 @@ impl State {
             outcomes.push((completion, outcome));
         }
         self.end_late(&mut outcomes);
-        self.links.retain(|calls| !calls.is_idle());
+        self.forget_idle();
         outcomes
     }
 
@@ -256,19 +290,28 @@ impl State {
         while let Some(&(deadline, number)) = self.deadlines.first()
             && (deadline <= now || self.is_closing)
         {
-            let Some(link) = self.calls.get(&number).cloned() else {
-                self.deadlines.pop_first();
-                continue;
-            };
-            let error = self.of_link(&link).why_late(number);
-            if let Some(completion) = self.forget(number) {
-                outcomes.push((completion, Err(error)));
-            }
+            self.deadlines.pop_first();
+            outcomes.extend(self.end(number));
         }
     }
 
-    fn waiting_links(&self) -> Vec<Arc<Link>> {
-        let waiting = self.links.iter().filter(|calls| calls.waits());
-        waiting.map(|calls| calls.link().clone()).collect()
+    /// Ends a call whose time is up.
+    fn end(&mut self, number: u64) -> Option<(Arc<Completion>, Result<Bytes>)> {
+        let link = self.calls.get(&number)?.clone();
+        let error = self.of_link(&link).why_late(number);
+        Some((self.forget(number)?, Err(error)))
     }
+
+    fn forget_idle(&mut self) {
+        self.links.retain(|calls| !calls.is_idle());
+    }
+
+    /// Whether any call waits for a slot.
+    fn waits(&self) -> bool {
+        self.links.iter().any(LinkCalls::waits)
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Code::Closed, "this plugin has closed")
 }

@@ -1,15 +1,18 @@
 //! A call of bytes that nobody here looks into: what travels is what is given.
 
+use callgate_layout::Code;
 use callgate_layout::envelope::{Cell, Chain};
 
 use super::bytes::{self, Answer, Request, Written};
-use super::decode::decode_error;
+use super::decode::{check_memory, decode_error};
 use super::large;
 use super::target::Target;
+use crate::base::archive::MAX_LEN;
 use crate::base::buffers::Scratch;
 use crate::base::bytes::Bytes;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::link::Link;
+use crate::link::extents::too_large;
 
 impl Request for &[u8] {
     fn write_inline(&self, into: &mut [u8]) -> Option<usize> {
@@ -29,10 +32,21 @@ pub(crate) fn call(target: &Target<'_>, request: &[u8]) -> Result<Bytes> {
     into_bytes(target.to.link, answer, &cell)
 }
 
+/// Copies a request that may have to wait for a slot.
+pub(crate) fn outbound(request: &[u8]) -> Result<Box<[u8]>> {
+    if request.len() > MAX_LEN {
+        return Err(too_large(Code::RequestTooLarge, "bytes", MAX_LEN));
+    }
+    check_memory(request, "arguments")?;
+    Ok(request.into())
+}
+
 /// Copies an answer, which may still lie where the provider has put it.
 pub(super) fn into_bytes(link: &Link, answer: Answer<'_>, cell: &Cell) -> Result<Bytes> {
     let outcome = |ok: bool, bytes: &[u8]| match ok {
-        true => Ok(Bytes::copy(bytes)),
+        true => check_memory(bytes, "result")
+            .map(|()| Bytes::copy(bytes))
+            .map_err(Error::maybe_run),
         false => Err(decode_error(bytes)),
     };
     match answer {

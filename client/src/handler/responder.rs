@@ -1,7 +1,7 @@
 //! Answering a call later, from any thread.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::Weak;
 use std::time::Duration;
 
 use callgate_layout::Code;
@@ -41,13 +41,13 @@ pub(crate) struct Deferred {
 /// as always; an answer that comes later is not seen by anybody, and still has to come, because the
 /// caller's slot is taken until then. A responder that is dropped answers with an error.
 pub struct Responder {
-    /// `None` once it has answered.
-    to: Option<Arc<dyn AnswerLater>>,
+    /// `None` once it has answered. It does not keep the memory of a link that has ended.
+    to: Option<Weak<dyn AnswerLater>>,
     call: Deferred,
 }
 
 impl Responder {
-    pub(crate) fn new(to: Arc<dyn AnswerLater>, call: Deferred) -> Responder {
+    pub(crate) fn new(to: Weak<dyn AnswerLater>, call: Deferred) -> Responder {
         Responder { to: Some(to), call }
     }
 
@@ -81,7 +81,7 @@ impl Responder {
 
     /// Whether nobody waits for the answer any more: the caller gave up, or is gone.
     pub fn is_cancelled(&self) -> bool {
-        let to = self.to.as_ref();
+        let to = self.to.as_ref().and_then(Weak::upgrade);
         to.is_none_or(|to| to.is_cancelled(self.call.ticket))
     }
 
@@ -91,9 +91,12 @@ impl Responder {
     }
 
     fn answer(&mut self, outcome: Result<(), &Error>, reply: ReplyBuffer) -> Result<()> {
-        match self.to.take() {
+        let Some(to) = self.to.take() else {
+            return Ok(());
+        };
+        match to.upgrade() {
             Some(to) => to.answer_later(self.call, outcome, reply),
-            None => Ok(()),
+            None => Err(Error::new(Code::Closed, "the link to the caller has ended")),
         }
     }
 }

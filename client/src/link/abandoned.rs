@@ -33,8 +33,8 @@ impl Link {
         flags::set_waiter(&self.parts.outbox, self.parts.geometry, slot, waiter);
     }
 
-    /// From now on a bell is rung for late answers, whose thread [sweeps](Link::sweep). To be followed
-    /// by a look at the answers that are there already.
+    /// From now on a bell is rung for late answers: for its thread, and for whoever else waits for a slot
+    /// here. To be followed by a look at the answers that are there already.
     pub(crate) fn set_late_bell(&self, bell: u8) {
         // Held, so that no call is given up meanwhile that neither this nor its caller tells of it.
         let mut late_bell = self.late_bell.lock();
@@ -47,10 +47,22 @@ impl Link {
             self.name_late_waiter(slot, bell);
         }
         pages::publish_fence();
+        // Who waits for the slots' own words already has to wait for the bell from now on.
+        if self.waiters.is_waited_for() {
+            self.waiters.wake_all();
+        }
+    }
+
+    /// The bell that is rung for late answers, if there is one, as a word to wait for: while it is as it is.
+    pub(super) fn late_bell_word(&self) -> Option<futex::Awaited<'_>> {
+        match *self.late_bell.lock() {
+            0 => None,
+            bell => Some(self.parts.own.bells.word(bell)),
+        }
     }
 
     /// The reply slots of abandoned calls as words to wait for: while they are as they are.
-    pub(crate) fn abandoned_words(&self) -> Vec<futex::Awaited<'_>> {
+    pub(super) fn abandoned_words(&self) -> Vec<futex::Awaited<'_>> {
         let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
         let slots = self.pending.abandoned();
         slots

@@ -54,6 +54,7 @@ impl Link {
         // The bell is rung by peers that release something.
         let words = || {
             let words = std::iter::once(self.parts.own.bell.word()).chain(other());
+            let words = words.chain(self.late_bell_word());
             words.chain(self.abandoned_words()).collect()
         };
         let attempt = || {

@@ -17,7 +17,7 @@ use callgate_layout::envelope::{CallKind, Place, Reply, Violation};
 use callgate_layout::flags::Waiter;
 use callgate_layout::pages;
 use callgate_layout::pending::Ticket;
-use callgate_layout::{clock, flags, slot};
+use callgate_layout::{Code, clock, flags, slot};
 use parking_lot::Mutex;
 
 use super::exchange::{Exchange, IncomingCall};
@@ -234,8 +234,14 @@ impl Answers {
     /// Publishes, in place of a result for which there is no memory, an error that fits inline.
     #[cold]
     fn publish_no_space(&self, to: (Ticket, By), why: &Error) -> bool {
-        let error =
-            Error::new(why.code(), "the handler ran, but its result found no room").maybe_run();
+        let error = match why.code() {
+            // It is this plugin that has closed meanwhile: its broker, or the link, is no use any more.
+            code if code == Code::Closed || self.link.is_gone() => {
+                Error::new(Code::ProviderGone, "the plugin has closed")
+            }
+            code => Error::new(code, "the handler ran, but its result found no room"),
+        };
+        let error = error.maybe_run();
         self.note(why);
         self.publish_error(to, &error)
     }

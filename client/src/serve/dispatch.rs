@@ -8,8 +8,8 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Dispatch {
-    /// On one thread of the plugin's own, one after the other, in the order in which a caller's
-    /// thread made them. The default.
+    /// On one thread of the plugin's own, or of its [group](crate::Group), one after the other, in the
+    /// order in which a caller's thread made them. The default.
     #[default]
     Thread,
     /// On so many threads (at least one, at most 64), several at a time and in no order. Handing

@@ -250,7 +250,8 @@ impl Table {
             deadline,
         };
         self.answers.defer(call.ticket);
-        let responder = Responder::new(self.answers.clone(), deferred);
+        let answers = Arc::downgrade(&self.answers);
+        let responder = Responder::new(answers, deferred);
         // What it failed with, its responder has told.
         Ok(Outcome::Later(run(responder, bytes).is_err()))
     }

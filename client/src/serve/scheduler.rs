@@ -197,6 +197,11 @@ impl Scheduler {
         self.is_missing || !self.queue.is_empty()
     }
 
+    /// Has the next look find what there is, wherever it is, because this thread was woken for it.
+    pub(crate) fn miss_nothing(&mut self) {
+        self.is_missing = true;
+    }
+
     /// Whether a call that was taken before waits for this one.
     #[inline]
     pub(crate) fn has_queued(&self, wanted: Wanted) -> bool {

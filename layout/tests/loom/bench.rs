@@ -133,7 +133,7 @@ pub(crate) struct Link {
     pub(crate) slot_queue: Futex,
     /// The caller's own doorbell, and its bells there.
     pub(crate) callers_doorbell: Arc<Doorbell>,
-    pub(crate) bells: Bells,
+    pub(crate) bells: Arc<Bells>,
     /// Callers asleep on their bells.
     pub(crate) bells_queue: Futex,
 }
@@ -161,7 +161,7 @@ impl Link {
             answers_queue: Futex::new(),
             state: AtomicU32::new(LIVE),
             slot_queue: Futex::new(),
-            bells: Bells::new(callers_doorbell.clone()),
+            bells: Arc::new(Bells::new(callers_doorbell.clone())),
             callers_doorbell,
             bells_queue: Futex::new(),
         })

@@ -28,6 +28,7 @@ mod bench;
 mod blocks;
 mod death;
 mod doorbell;
+mod kept;
 mod release;
 mod ring;
 mod turns;

@@ -63,7 +63,7 @@ fn main() {
             _neighbour = Some(suite::neighbour(&group, name).expect("providing"));
         }
     }
-    if role == "lender" {
+    if role == "lender" || role == "late-provider" {
         builder = builder.keep_idle(Duration::from_millis(20));
     }
     if role == "traced-suite" {
@@ -80,6 +80,7 @@ fn main() {
         "taker" => lending::take(&plugin, name).expect("providing"),
         "lender" => lending::lend(&plugin, &more[0]).expect("calling"),
         "quiet-caller" => quiet_caller(&plugin, &more[0]).expect("calling"),
+        "late-provider" => callgate_tests::later::run(&plugin, name, &more[0]).expect("providing"),
         "stress" => callgate_tests::stress::run(&plugin, more).expect("calling"),
         other => panic!("unknown role {other}"),
     }
@@ -291,6 +292,7 @@ fn provider(plugin: &Plugin, name: &str) -> Result<()> {
     plugin
         .provide(&gate("Note"), move || notes.load(Ordering::Relaxed))?
         .keep();
+    callgate_tests::later::hold(plugin, name)?;
     println!("ready");
     wait_for_input_to_end();
     Ok(())

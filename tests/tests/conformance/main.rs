@@ -12,11 +12,15 @@ mod chains;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
+mod later;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod sent;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]
@@ -76,6 +80,20 @@ in_every_mode! {
     times::a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline,
     times::a_debugger_suspends_deadlines,
     slots::late_answers_are_dropped_and_give_slots_and_payloads_back,
+    later::results_failures_and_large_payloads_come_later,
+    later::a_caller_with_types_does_not_see_when_the_answer_was_made,
+    later::calls_that_wait_for_their_answers_hold_no_turn,
+    later::a_responder_sees_that_nobody_waits_and_its_answer_gives_the_slot_back,
+    later::a_provider_s_end_ends_calls_whose_answers_it_held,
+    later::a_handler_may_call_and_send_before_it_answers,
+    later::a_plugin_may_send_to_itself,
+    later::an_action_may_be_done_later,
+    sent::each_of_many_calls_gets_its_own_answer,
+    sent::a_future_is_told_by_the_waker_of_its_last_poll,
+    sent::a_deadline_passes_with_a_slot_and_without,
+    sent::what_is_dropped_gives_its_slot_back,
+    sent::a_provider_s_end_is_told_of_calls_that_were_sent_and_of_those_that_wait,
+    sent::the_caller_s_end_is_told_too,
     rights::what_a_policy_does_not_allow_is_refused_at_the_grant,
     rights::a_right_to_call_that_is_taken_back_is_refused_at_the_call_and_may_come_again,
     rights::a_right_to_provide_that_is_taken_back_ends_the_gate,

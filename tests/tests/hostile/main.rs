@@ -9,6 +9,8 @@ mod caller;
 mod chains;
 mod control;
 #[cfg(test)]
+mod later;
+#[cfg(test)]
 mod logs;
 mod provider;
 mod revoked;

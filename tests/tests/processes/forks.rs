@@ -54,3 +54,15 @@ fn a_forked_child_of_a_host_keeps_neither_socket_nor_lock() {
     host.close_input();
     await_that("the child ends", || !is_alive(child));
 }
+
+/// A child waited for calls of its parent for ever, and wrote its parent's answers where the parent's
+/// memory was mapped and the child had none.
+#[test]
+fn a_forked_child_has_none_of_the_calls_and_answers_of_its_parent() {
+    let bus = Bus::start(programs!());
+    let mut sender = Process::spawn(bus.peer_command("forked-sender", "F", &[]));
+    for what in ["polled", "waited for", "answered", "sent", "called"] {
+        assert_eq!(sender.expect_line(), "CLOSED", "{what}");
+    }
+    assert_eq!(sender.expect_line(), "dropped");
+}

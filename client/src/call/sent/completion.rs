@@ -1,6 +1,7 @@
 //! Where the outcome of a call that was sent is put, and who is told.
 
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -24,41 +25,48 @@ enum State {
 }
 
 impl Completion {
-    /// Puts the outcome there and tells who waits.
-    pub(super) fn complete(&self, outcome: Result<Bytes>) {
+    /// Puts the outcome there, and tells the thread that waits for it. Gives back the waker of a task that
+    /// does: to be woken where nothing is locked, because it may do anything.
+    pub(super) fn complete(&self, outcome: Result<Bytes>) -> Option<Waker> {
         let before = std::mem::replace(&mut *self.state.lock(), State::Over(outcome));
         self.change.notify_all();
-        // Not while anything is locked: it may poll at once.
-        if let State::Awaited(waker) = before {
-            waker.wake();
+        match before {
+            State::Awaited(waker) => Some(waker),
+            _ => None,
         }
     }
 
-    /// Waits for the outcome and takes it. There is one by the call's deadline.
-    pub(crate) fn wait(&self) -> Result<Bytes> {
+    /// Waits for the outcome and takes it; `None` where there is none by then.
+    pub(super) fn wait(&self, until: Instant) -> Option<Result<Bytes>> {
         let mut state = self.state.lock();
         loop {
             match std::mem::replace(&mut *state, State::Taken) {
-                State::Over(outcome) => return outcome,
+                State::Over(outcome) => return Some(outcome),
                 other => *state = other,
             }
-            self.change.wait(&mut state);
+            if Instant::now() >= until {
+                return None;
+            }
+            self.change.wait_until(&mut state, until);
         }
     }
 
     /// Takes the outcome, or has the waker called as soon as there is one.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Bytes>> {
+        // Cloned before anything is locked, and the one before it dropped when nothing is any more: both
+        // run code of the program's.
+        let waker = context.waker().clone();
         let mut state = self.state.lock();
-        match std::mem::replace(&mut *state, State::Taken) {
-            State::Over(outcome) => Poll::Ready(outcome),
-            State::Awaited(waker) if waker.will_wake(context.waker()) => {
-                *state = State::Awaited(waker);
-                Poll::Pending
+        let before = match std::mem::replace(&mut *state, State::Taken) {
+            State::Over(outcome) => {
+                drop(state);
+                return Poll::Ready(outcome);
             }
-            _ => {
-                *state = State::Awaited(context.waker().clone());
-                Poll::Pending
-            }
-        }
+            other => other,
+        };
+        *state = State::Awaited(waker);
+        drop(state);
+        drop(before);
+        Poll::Pending
     }
 }

@@ -1,10 +1,12 @@
 //! The calls that were sent through one link, and those that wait for a slot there.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use callgate_layout::bells::KeptBell;
 use callgate_layout::envelope::{Cell, Place};
+use callgate_layout::pending::Ticket;
 
 use super::Outbound;
 use super::completion::Completion;
@@ -21,7 +23,11 @@ use crate::link::Link;
 pub(super) struct LinkCalls {
     link: Arc<Link>,
     sent: Vec<Sent>,
-    waiting: VecDeque<Waiting>,
+    /// By gate, so that one that has all slots it may have keeps no other waiting; by number, which is
+    /// the order in which they came.
+    waiting: BTreeMap<u16, BTreeMap<u64, Waiting>>,
+    /// The gate whose call was sent last of those that waited.
+    last_gate: u16,
     /// Whether it counts as waiting for a slot.
     is_counted: bool,
 }
@@ -35,11 +41,11 @@ struct Sent {
     completion: Arc<Completion>,
 }
 
-/// A call that waits for a slot.
+/// A call that waits for a slot, or that has one and waits for space for its bytes.
 #[derive(Debug)]
 struct Waiting {
-    number: u64,
     call: Outbound,
+    ticket: Option<Ticket>,
     completion: Arc<Completion>,
 }
 
@@ -56,13 +62,10 @@ impl LinkCalls {
         LinkCalls {
             link,
             sent: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            last_gate: 0,
             is_counted: false,
         }
-    }
-
-    pub(super) fn link(&self) -> &Arc<Link> {
-        &self.link
     }
 
     pub(super) fn is_of(&self, link: &Arc<Link>) -> bool {
@@ -78,31 +81,39 @@ impl LinkCalls {
         self.sent.is_empty() && self.waiting.is_empty()
     }
 
-    /// Sends a call if it is its turn and there is a slot; says whether it has to wait.
+    /// Sends a call if it is its turn and there is a slot; says whether it is the first of its gate that
+    /// has to wait.
     pub(super) fn send(
         &mut self,
         bell: &KeptBell,
         (number, call): (u64, Outbound),
         completion: Arc<Completion>,
     ) -> Result<bool> {
-        if self.waiting.is_empty()
-            && let Some(flight) = try_send(&self.link, bell, &call)?
+        let mut next = Waiting {
+            call,
+            ticket: None,
+            completion,
+        };
+        if !self.waiting.contains_key(&next.call.index)
+            && let Some(flight) = try_send(&self.link, bell, &mut next)?
         {
-            self.sent.push(Sent {
-                number,
-                deadline: call.deadline,
-                flight,
-                completion,
-            });
+            self.note_sent(number, next, flight);
             return Ok(false);
         }
-        self.waiting.push_back(Waiting {
-            number,
-            call,
-            completion,
-        });
+        let of_gate = self.waiting.entry(next.call.index).or_default();
+        let is_first = of_gate.is_empty();
+        of_gate.insert(number, next);
         self.count();
-        Ok(true)
+        Ok(is_first)
+    }
+
+    fn note_sent(&mut self, number: u64, was: Waiting, flight: Flight) {
+        self.sent.push(Sent {
+            number,
+            deadline: was.call.deadline,
+            flight,
+            completion: was.completion,
+        });
     }
 
     /// Takes a call out, which is given up: its deadline, and where its outcome was to be put.
@@ -113,16 +124,25 @@ impl LinkCalls {
             self.link.abandon(ticket, held);
             return Some((sent.deadline, sent.completion));
         }
-        let place = self.waiting.iter().position(|one| one.number == number)?;
-        let waiting = self.waiting.remove(place)?;
+        let mut gates = self.waiting.iter_mut();
+        let (gate, waiting) =
+            gates.find_map(|(gate, calls)| Some((*gate, calls.remove(&number)?)))?;
+        self.tidy(gate);
+        if let Some(ticket) = waiting.ticket {
+            self.link.cancel(ticket);
+        }
         self.count();
         Some((waiting.call.deadline, waiting.completion))
     }
 
     /// Why a call whose time is up has failed.
     pub(super) fn why_late(&self, number: u64) -> Error {
-        match self.sent.iter().any(|sent| sent.number == number) {
-            true => timed_out(&self.link).maybe_run(),
+        if self.sent.iter().any(|sent| sent.number == number) {
+            return timed_out(&self.link).maybe_run();
+        }
+        let waiting = self.waiting.values().find_map(|calls| calls.get(&number));
+        match waiting.is_some_and(|waiting| waiting.ticket.is_some()) {
+            true => no_space(&self.link, Short::Payload),
             false => no_space(&self.link, Short::Pending),
         }
     }
@@ -150,32 +170,73 @@ impl LinkCalls {
             });
         }
         // Late answers to calls that were given up are told of by the same bell.
-        link.sweep();
+        if self.waits() || link.pending().abandoned().next().is_some() {
+            link.sweep();
+        }
     }
 
-    /// Sends calls that waited, as far as there are slots.
+    /// Sends calls that waited, as far as there are slots: one of each gate, in turns.
     pub(super) fn send_waiting(&mut self, bell: &KeptBell, ended: &mut Vec<Ended>) {
-        while let Some(next) = self.waiting.pop_front() {
-            match try_send(&self.link, bell, &next.call) {
-                Ok(None) => {
-                    self.waiting.push_front(next);
-                    break;
+        loop {
+            let mut is_stuck = true;
+            for gate in self.gates_in_turn() {
+                if self.send_next_of(gate, bell, ended) {
+                    is_stuck = false;
+                    self.last_gate = gate;
                 }
-                Ok(Some(flight)) => self.sent.push(Sent {
-                    number: next.number,
-                    deadline: next.call.deadline,
-                    flight,
-                    completion: next.completion,
-                }),
-                Err(error) => ended.push(Ended {
-                    number: next.number,
-                    deadline: next.call.deadline,
-                    completion: next.completion,
-                    outcome: Err(error),
-                }),
+            }
+            if is_stuck {
+                break;
             }
         }
         self.count();
+    }
+
+    /// The gates for which calls wait, those first that were not served last.
+    fn gates_in_turn(&self) -> Vec<u16> {
+        let after = self
+            .waiting
+            .range((Bound::Excluded(self.last_gate), Bound::Unbounded));
+        let before = self.waiting.range(..=self.last_gate);
+        after.chain(before).map(|(gate, _)| *gate).collect()
+    }
+
+    /// Sends the next call of a gate; false where it goes on waiting.
+    fn send_next_of(&mut self, gate: u16, bell: &KeptBell, ended: &mut Vec<Ended>) -> bool {
+        let calls = self.waiting.get_mut(&gate);
+        let Some((number, mut next)) = calls.and_then(BTreeMap::pop_first) else {
+            return false;
+        };
+        let outcome = try_send(&self.link, bell, &mut next);
+        let is_over = match outcome {
+            Ok(Some(flight)) => {
+                self.note_sent(number, next, flight);
+                true
+            }
+            Ok(None) => {
+                let of_gate = self.waiting.entry(gate).or_default();
+                of_gate.insert(number, next);
+                false
+            }
+            Err(error) => {
+                ended.push(Ended {
+                    number,
+                    deadline: next.call.deadline,
+                    completion: next.completion,
+                    outcome: Err(error),
+                });
+                true
+            }
+        };
+        self.tidy(gate);
+        is_over
+    }
+
+    /// Forgets a gate without calls that wait.
+    fn tidy(&mut self, gate: u16) {
+        if self.waiting.get(&gate).is_some_and(BTreeMap::is_empty) {
+            self.waiting.remove(&gate);
+        }
     }
 
     /// Has this link's slots and space told of while calls wait for them.
@@ -189,26 +250,25 @@ impl LinkCalls {
     }
 }
 
-impl Drop for LinkCalls {
-    fn drop(&mut self) {
-        self.waiting.clear();
-        self.count();
-    }
-}
-
-/// Sends a call, whose answer rings the bell; `None` while there is no slot, or no space for its bytes.
-fn try_send(link: &Arc<Link>, bell: &KeptBell, call: &Outbound) -> Result<Option<Flight>> {
-    if link.is_gone() {
-        return Err(gone(link));
-    }
+/// Sends a call, whose answer rings the bell; `None` while there is no slot, or no space for its bytes. In
+/// the latter case it keeps its slot: to give that back would wake everybody who waits for one, and first
+/// of all this very thread.
+fn try_send(link: &Arc<Link>, bell: &KeptBell, next: &mut Waiting) -> Result<Option<Flight>> {
+    let call = &next.call;
     let to = Destination {
         link,
         index: call.index,
         kind: call.kind,
         deadline: call.deadline,
     };
+    if link.is_gone() {
+        if let Some(ticket) = next.ticket.take() {
+            link.cancel(ticket);
+        }
+        return Err(gone(link));
+    }
     // It begins a chain of its own, also inside a handler: nobody waits inside that one's chain.
-    let Some(ticket) = try_ticket(&to, None) else {
+    let Some(ticket) = next.ticket.take().or_else(|| try_ticket(&to, None)) else {
         return Ok(None);
     };
     let mut cell = Cell::default();
@@ -235,9 +295,13 @@ fn try_send(link: &Arc<Link>, bell: &KeptBell, call: &Outbound) -> Result<Option
             };
             bytes::send_held(&to, None, &mut cell, written).map(Some)
         }
-        none => {
+        Some(Err(refused)) => {
             link.cancel(ticket);
-            none.map_or(Ok(None), |refused| refused.map(|_| None))
+            Err(refused)
+        }
+        None => {
+            next.ticket = Some(ticket);
+            Ok(None)
         }
     }
 }

@@ -10,7 +10,7 @@ use callgate_layout::pending::Ticket;
 use callgate_layout::{Code, clock, flags};
 
 use super::{Answers, By, put_error};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, forked};
 use crate::handler::ReplyBuffer;
 use crate::handler::responder::{AnswerLater, Deferred};
 use crate::link::Link;
@@ -248,6 +248,9 @@ impl AnswerLater for Answers {
         let Deferred {
             ticket, deadline, ..
         } = call;
+        if !self.link.is_here() {
+            return Err(forked());
+        }
         if let Err(error) = outcome {
             put_error(error, &mut reply);
         }
@@ -269,7 +272,8 @@ impl AnswerLater for Answers {
 
     fn is_cancelled(&self, ticket: Ticket) -> bool {
         let (inbox, geometry) = (self.link.inbox(), self.link.geometry());
-        self.link.is_gone() || flags::is_released(inbox, geometry, ticket.slot, ticket.generation)
+        let is_over = !self.link.is_here() || self.link.is_gone();
+        is_over || flags::is_released(inbox, geometry, ticket.slot, ticket.generation)
     }
 }
 

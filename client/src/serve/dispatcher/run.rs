@@ -313,7 +313,8 @@ impl Dispatcher {
         };
         let mut next = None;
         let is_over = || {
-            if self.is_called_for(frame) {
+            // Other threads may keep answers that come late, and who never sleeps hears no bell.
+            if self.is_called_for(frame) || !is_late && self.may_be_late.load(Ordering::Relaxed) {
                 return true;
             }
             next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, Wanted::Any));
@@ -372,6 +373,7 @@ impl Dispatcher {
         });
         if !self.has_work(door, frame) && !self.changes.is_closing() {
             wait(until.into_iter().chain(late).min());
+            door.with(Scheduler::miss_nothing);
         }
         self.end_park();
     }

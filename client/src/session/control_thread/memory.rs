@@ -188,10 +188,13 @@ impl Desk<'_> {
     ) -> Result<()> {
         let [memory] = expect(descriptors)?;
         check_extent(len)?;
-        let memory = map_read_only(memory, len)?;
-        if let Some(link) = self.plugin.state.link(end) {
-            link.extents().add_peer(number, memory);
-        }
+        // Were it said to be mapped where the link is gone, an answer would lie there that a caller which
+        // still holds the link cannot read.
+        let link = self.plugin.state.link(end).ok_or_else(|| {
+            let text = "this side has let the link go";
+            Error::new(Code::ProviderGone, text)
+        })?;
+        link.extents().add_peer(number, map_read_only(memory, len)?);
         Ok(())
     }
 

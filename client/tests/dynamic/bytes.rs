@@ -1,86 +1,12 @@
-//! Calls of bytes: waited for, sent, and answered later.
-#![forbid(unsafe_code)]
+//! What is sent comes back: results, errors, now and later, until somebody closes.
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::sync::{Mutex, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate::Broker;
-use callgate_client::dynamic::{self, Gate, Responder};
-use callgate_client::{Code, Dispatch, HandlerError, Plugin, Provider, signature_of};
+use callgate_client::{Code, Dispatch, HandlerError, dynamic, signature_of};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const GATE: &str = "Bytes.Gate";
-
-struct Scene {
-    _broker: Broker,
-    provider: Plugin,
-    caller: Plugin,
-}
-
-fn scene(dispatch: Dispatch) -> Scene {
-    let broker = Broker::builder()
-        .without_socket()
-        .start()
-        .expect("a broker");
-    let connect = |name: &str| {
-        Plugin::builder(name)
-            .descriptor(broker.connect().expect("a connection"))
-            .direct_calls(false)
-            .dispatch(dispatch)
-            .connect()
-            .expect("a plugin")
-    };
-    let (provider, caller) = (connect("provider"), connect("caller"));
-    Scene {
-        _broker: broker,
-        provider,
-        caller,
-    }
-}
-
-type Job = (Vec<u8>, Responder);
-
-/// A gate whose calls are handed to the test.
-fn deferring(scene: &Scene) -> (Provider, Gate, mpsc::Receiver<Job>) {
-    let (sender, receiver) = mpsc::channel();
-    let sender: Mutex<Sender<Job>> = Mutex::new(sender);
-    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
-    let handler = move |_: callgate_client::Context<'_>, request: &[u8], responder| {
-        sender
-            .lock()
-            .expect("it works")
-            .send((request.to_vec(), responder))
-            .expect("it works");
-    };
-    let provider =
-        dynamic::provide_later(&scene.provider, GATE, &signature, handler).expect("it works");
-    let gate = dynamic::open(&scene.caller, GATE, &signature).expect("it works");
-    (provider, gate, receiver)
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(done) => return done,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
+use crate::scene::{GATE, Job, PATIENCE, block_on, deferring, scene};
 
 #[test]
 fn bytes_go_there_and_back() {
@@ -93,7 +19,7 @@ fn bytes_go_there_and_back() {
         Ok(request.iter().rev().copied().collect())
     };
     let _provider = dynamic::provide(&scene.provider, GATE, &signature, handler).unwrap();
-    let gate = dynamic::open(&scene.caller, GATE, &signature).unwrap();
+    let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
     for len in [0, 1, 100, 112, 113, 5_000, 70_000, 3 << 20] {
         let bytes: Vec<u8> = (0..len).map(|n| n as u8).collect();
         let back: Vec<u8> = bytes.iter().rev().copied().collect();
@@ -118,7 +44,7 @@ fn bytes_go_there_and_back() {
 fn types_are_a_layer_over_bytes() {
     let scene = scene(Dispatch::Thread);
     let _double = scene.provider.provide(GATE, |n: u32| 2 * n).unwrap();
-    let gate = dynamic::open(&scene.caller, GATE, &signature_of::<(u32,), u32>()).unwrap();
+    let gate = dynamic::open(scene.caller(), GATE, &signature_of::<(u32,), u32>()).unwrap();
     assert_eq!(
         *gate.call(&21_u32.to_le_bytes()).unwrap(),
         42_u32.to_le_bytes()
@@ -159,7 +85,7 @@ fn calls_that_wait_for_their_answers_do_not_hold_the_turn() {
         .provide("Bytes.Other", |n: u32| n + 1)
         .unwrap();
     let other = scene
-        .caller
+        .caller()
         .subscriber::<(u32,), u32>("Bytes.Other")
         .unwrap();
     let sent: Vec<_> = (0..30_u8).map(|n| gate.send(&[n]).unwrap()).collect();
@@ -289,14 +215,14 @@ fn an_action_is_sent_and_answered_later_too() {
             sender.lock().unwrap().send(responder).unwrap();
         })
         .unwrap();
-    let gate = dynamic::open(&scene.caller, GATE, &signature).unwrap();
+    let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
     let sent = gate.send(&7_u32.to_le_bytes()).unwrap();
     jobs.recv_timeout(PATIENCE)
         .unwrap()
         .reply(b"left out")
         .unwrap();
     assert!(sent.wait().unwrap().is_empty());
-    let typed = scene.caller.subscriber::<(u32,), ()>(GATE).unwrap();
+    let typed = scene.caller().subscriber::<(u32,), ()>(GATE).unwrap();
     thread::scope(|scope| {
         let typed = scope.spawn(|| typed.invoke_action((3,)));
         jobs.recv_timeout(PATIENCE).unwrap().reply(b"").unwrap();

@@ -1,0 +1,15 @@
+//! Calls of bytes: waited for, sent, and answered later.
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod bytes;
+#[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod mixed;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod slots;
+#[cfg(test)]
+mod wakers;

@@ -1,0 +1,150 @@
+//! Who is told of a call that is over: a waker is a program's, and may do anything.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use callgate_client::dynamic::Sent;
+use callgate_client::{Code, Dispatch};
+
+use crate::scene::{PATIENCE, await_that, block_on, deferring, deferring_at, poll, scene, waker};
+
+/// One waker that panicked ended the thread that looks after all calls: nobody was told of anything
+/// any more.
+#[test]
+fn a_waker_that_panics_ends_nothing() {
+    let scene = scene(Dispatch::Thread);
+    let (_provider, gate, jobs) = deferring(&scene);
+    let mut first = gate.send(b"first").unwrap();
+    let panics = waker(|| std::panic::resume_unwind(Box::new("on purpose")));
+    assert!(poll(&mut first, &panics).is_pending());
+    jobs.recv_timeout(PATIENCE).unwrap().1.reply(b"").unwrap();
+    let second = gate.send(b"second").unwrap();
+    let (request, responder) = jobs.recv_timeout(PATIENCE).unwrap();
+    responder.reply(&request).unwrap();
+    assert_eq!(*block_on(second).unwrap(), *b"second");
+    assert_eq!(*block_on(first).unwrap(), *b"");
+}
+
+/// A waker that waits for another call, on the thread that would tell of it.
+#[test]
+fn a_waker_may_send_wait_and_drop() {
+    let scene = scene(Dispatch::Thread);
+    let (_provider, gate, jobs) = deferring(&scene);
+    let answering = thread::spawn(move || {
+        // Together, so that both answers are found in one look.
+        while let Ok(one) = jobs.recv() {
+            let other = jobs.recv_timeout(Duration::from_millis(50)).ok();
+            for (request, responder) in [Some(one), other].into_iter().flatten() {
+                if request != b"never" {
+                    let _ = responder.reply(&request);
+                } else {
+                    std::mem::forget(responder);
+                }
+            }
+        }
+    });
+    let (told, telling) = mpsc::channel();
+    let other = Mutex::new(Some(gate.send(b"other").unwrap()));
+    let mut first = gate.send(b"first").unwrap();
+    let short = gate.with_timeout(Duration::from_millis(200));
+    let never = Mutex::new(Some(short.send(b"never").unwrap()));
+    let busy = waker(move || {
+        let other = other.lock().unwrap().take().map(Sent::wait);
+        let never = never.lock().unwrap().take().map(Sent::wait);
+        let called = gate.call(b"called");
+        drop(gate.send(b"dropped").unwrap());
+        told.send((other, never, called)).unwrap();
+    });
+    assert!(poll(&mut first, &busy).is_pending());
+    let (other, never, called) = telling.recv_timeout(PATIENCE).expect("the waker is back");
+    assert_eq!(*other.unwrap().unwrap(), *b"other");
+    assert_eq!(never.unwrap().unwrap_err().code(), Code::Timeout);
+    assert_eq!(*called.unwrap(), *b"called");
+    assert_eq!(*first.wait().unwrap(), *b"first");
+    drop(scene);
+    drop(_provider);
+    answering.join().unwrap();
+}
+
+#[test]
+fn a_waker_may_drop_its_plugin() {
+    let mut scene = scene(Dispatch::Thread);
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (_other_provider, other, _other_jobs) = deferring_at(&scene, "Bytes.Other");
+    let caller = Mutex::new(Some(scene.take_caller()));
+    let mut first = gate.send(b"first").unwrap();
+    let rest: Vec<_> = (0..100_u8).map(|n| other.send(&[n]).unwrap()).collect();
+    let drops = waker(move || drop(caller.lock().unwrap().take()));
+    assert!(poll(&mut first, &drops).is_pending());
+    jobs.recv_timeout(PATIENCE).unwrap().1.reply(b"").unwrap();
+    for sent in rest {
+        assert_eq!(sent.wait().unwrap_err().code(), Code::Closed);
+    }
+    first.wait().unwrap();
+}
+
+/// The waker of the last poll is woken, and no other; each is dropped where nothing is locked.
+#[test]
+fn only_the_last_waker_is_woken() {
+    let scene = scene(Dispatch::Thread);
+    let (_provider, gate, jobs) = deferring(&scene);
+    let woken = Arc::new([const { AtomicU32::new(0) }; 3]);
+    let mut sent = gate.send(b"x").unwrap();
+    for n in 0..3 {
+        let woken = woken.clone();
+        let waker = waker(move || {
+            woken[n].fetch_add(1, Ordering::SeqCst);
+        });
+        for _ in 0..3 {
+            assert!(poll(&mut sent, &waker).is_pending());
+        }
+    }
+    jobs.recv_timeout(PATIENCE).unwrap().1.reply(b"y").unwrap();
+    await_that("the last is woken", || woken[2].load(Ordering::SeqCst) == 1);
+    assert_eq!(
+        woken[0].load(Ordering::SeqCst) + woken[1].load(Ordering::SeqCst),
+        0
+    );
+    assert_eq!(*block_on(&mut sent).unwrap(), *b"y");
+    let error = block_on(&mut sent).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert_eq!(sent.wait().unwrap_err().code(), Code::InvalidArgument);
+}
+
+/// A waker that is replaced may own the last handle of a task, whose calls are dropped with it.
+#[test]
+fn a_waker_may_own_calls_which_are_dropped_with_it() {
+    struct Owns(Mutex<Option<Sent>>);
+    impl Wake for Owns {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Owns {
+        fn drop(&mut self) {
+            // Waits for the thread that tells of calls, which must not wait for this one.
+            if let Some(sent) = self.0.get_mut().unwrap().take() {
+                sent.wait().unwrap();
+            }
+        }
+    }
+    let scene = scene(Dispatch::Thread);
+    let (_provider, gate, jobs) = deferring(&scene);
+    let (owned, mut polled) = (gate.send(b"owned").unwrap(), gate.send(b"polled").unwrap());
+    let owner = Waker::from(Arc::new(Owns(Mutex::new(Some(owned)))));
+    assert!(poll(&mut polled, &owner).is_pending());
+    drop(owner);
+    let answering = thread::spawn(move || {
+        let jobs = [(); 2].map(|()| jobs.recv_timeout(PATIENCE).unwrap());
+        // The one that is polled first, while its waker is being replaced.
+        thread::sleep(Duration::from_millis(50));
+        for (request, responder) in jobs.into_iter().rev() {
+            responder.reply(&request).unwrap();
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+    assert_eq!(*block_on(polled).unwrap(), *b"polled");
+    answering.join().unwrap();
+}

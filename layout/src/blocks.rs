@@ -179,6 +179,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_region_says_where_its_blocks_lie() {
+        let outbox = Region::outbox(Geometry::DEFAULT);
+        assert_eq!((outbox.len(), outbox.is_empty()), (64 << 10, false));
+        assert_eq!((outbox.block_at(0), outbox.block_at(63)), (20480, 84992));
+        let extent = Region::extent(1 << 20);
+        assert_eq!((extent.block_at(0), extent.block_at(2)), (0, 32 << 10));
+        assert!(extent.holds(63, 16 << 10) && !extent.holds(63, (16 << 10) + 1));
+        assert!(Region::extent(0).is_empty() && !extent.is_empty());
+    }
+
     proptest! {
         #[test]
         fn first_fit_is_the_lowest_run(free: u64, count in 0u8..70) {

@@ -208,3 +208,25 @@ const GOLDEN_KINDS: [&str; 27] = [
     "9dbca9cc990ad917b8aa4b006ca6160e",
     "33a979854e77114fd1e0ec04c395cda3",
 ];
+
+/// A type inside of itself would be described without end; another one must not pass for it.
+#[test]
+fn a_type_inside_of_itself_is_named_by_its_distance() {
+    struct Outer;
+    struct Inner;
+    let mut describer = Describer::new();
+    let mut seen = Vec::new();
+    let outer = describer.named::<Outer>(|describer| {
+        let inner = describer.named::<Inner>(|describer| {
+            seen.push(describer.named::<Outer>(|_| U32));
+            seen.push(describer.named::<Inner>(|_| U32));
+            Schema::Unit
+        });
+        seen.push(inner);
+        seen.push(describer.named::<Inner>(|_| Schema::String));
+        Schema::Vec(Box::new(describer.named::<Outer>(|_| U32)))
+    });
+    assert_eq!(outer, Schema::Vec(Box::new(Schema::BackReference(0))));
+    let back = Schema::BackReference;
+    assert_eq!(seen, [back(1), back(0), Schema::Unit, Schema::String]);
+}

@@ -91,3 +91,12 @@ fn the_sender_is_named_and_its_descriptors_are_refused() {
     assert_eq!(received.descriptors.len(), 1, "the sender takes no room");
     assert_eq!(received.sender_pid, Some(std::process::id()));
 }
+
+/// A peer that does not read must not hold who writes to it, whatever became of the socket's flags.
+#[test]
+fn sending_never_blocks() {
+    let (one, _other) = pair().unwrap();
+    fcntl(&one, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    let full = (0..1_000_000).find_map(|_| send(one.as_fd(), &[7; 1000], &[]).err());
+    assert_eq!(full.map(|error| error.kind()), Some(ErrorKind::WouldBlock));
+}

@@ -226,7 +226,7 @@ impl Dispatcher {
                     && self.may_be_late.load(Ordering::Relaxed)
                     && door.with(|scheduler| scheduler.late_deadline().is_some())
                 {
-                    self.wake_look_out();
+                    self.wake_leader();
                 }
             }
             Ok(Served::Nowhere) => self.refuse(door, frame),
@@ -250,9 +250,9 @@ impl Dispatcher {
     }
 
     /// Wakes the thread of a pool that sleeps without knowing of an answer that is late: another one
-    /// has kept it since, and only the look-out publishes it when its time is up.
+    /// has kept it since, and only the thread that looks for calls publishes it when its time is up.
     #[cold]
-    fn wake_look_out(&self) {
+    fn wake_leader(&self) {
         if self.parked.lock().threads > 0 {
             self.bells.ring();
         }

@@ -207,13 +207,14 @@ impl Gate {
     /// were sent to the same gate before; until its deadline, which is counted from here. It begins a chain
     /// of its own, also inside a handler.
     ///
-    /// Wakers are called on the one thread that looks after all calls of the plugin: one that takes its
-    /// time keeps others from being told. Closing the plugin waits for it.
+    /// Wakers are called on the one thread that looks after all calls of the plugin, or of all plugins of
+    /// its group: one that takes its time keeps others from being told. Closing the plugin waits for it, in
+    /// a group only closing the last one.
     ///
     /// # Errors
     ///
     /// `NOT_READY` and whatever else is known before it is sent; `OVERLOADED` where all 63 bells of the
-    /// plugin are in use when it sends its first call.
+    /// plugin, or of its group, are in use when the first call is sent.
     pub fn send(&self, request: &[u8]) -> Result<Sent> {
         let shared = &self.shared;
         let gate = shared.gate.name();

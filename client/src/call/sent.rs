@@ -12,6 +12,7 @@
 
 mod completion;
 mod links;
+mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,10 +32,11 @@ use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 use crate::base::thread::{discard, join, spawn, wake};
 use crate::link::Link;
-use crate::link::own_memory::OwnMemory;
+use crate::link::own_memory::{OwnDoorbell, OwnMemory};
 
 pub(crate) use completion::Completion;
 use links::{Ended, LinkCalls};
+pub(crate) use sharing::Sender;
 
 /// How long it takes at most, on a machine that is busy, to put an outcome where it belongs.
 const SOON: Duration = Duration::from_millis(50);
@@ -49,7 +51,8 @@ pub(crate) struct Outbound {
     pub(crate) bytes: Box<[u8]>,
 }
 
-/// The calls of a plugin that are under way and that no thread waits for.
+/// The calls of a plugin, or of those that share its doorbell, that are under way and that no thread waits
+/// for.
 #[derive(Debug)]
 pub(crate) struct SentCalls {
     shared: Arc<Shared>,
@@ -59,7 +62,7 @@ pub(crate) struct SentCalls {
 
 #[derive(Debug)]
 struct Shared {
-    memory: Arc<OwnMemory>,
+    doorbell: OwnDoorbell,
     state: Mutex<State>,
 }
 
@@ -73,6 +76,9 @@ struct State {
     /// When each of them has to be over.
     deadlines: BTreeSet<(u64, u64)>,
     last: u64,
+    /// How many plugins have not closed.
+    plugins: usize,
+    /// Whether the last of them has.
     is_closing: bool,
 }
 
@@ -80,11 +86,16 @@ struct State {
 type Outcomes = Vec<(Arc<Completion>, Result<Bytes>)>;
 
 impl SentCalls {
-    pub(crate) fn new(memory: Arc<OwnMemory>) -> SentCalls {
+    /// Those of a plugin with this memory.
+    fn new(memory: &OwnMemory) -> SentCalls {
+        let state = State {
+            plugins: 1,
+            ..State::default()
+        };
         SentCalls {
             shared: Arc::new(Shared {
-                memory,
-                state: Mutex::default(),
+                doorbell: memory.doorbell(),
+                state: Mutex::new(state),
             }),
             thread: Mutex::new(None),
             fork: ForkMark::here(),
@@ -161,9 +172,9 @@ impl SentCalls {
                 return Ok(bell.clone());
             }
         }
-        let bell = KeptBell::take(&self.shared.memory.bells).ok_or_else(|| {
+        let bell = KeptBell::take(&self.shared.doorbell.bells).ok_or_else(|| {
             let text =
-                "all 63 bells of this plugin are taken by callers that sleep; nothing was sent";
+                "all 63 bells of this plugin, or of its group, are taken by callers that sleep; nothing was sent";
             Error::new(Code::Overloaded, text)
         })?;
         let bell = Arc::new(bell);
@@ -173,10 +184,15 @@ impl SentCalls {
         Ok(bell)
     }
 
-    /// Tells of all calls that they were given up, and ends the thread.
-    pub(crate) fn close(&self) {
+    /// A plugin sends no more. The last one has the thread tell of all calls that they were given up, and
+    /// end.
+    fn leave(&self) {
         let bell = {
             let mut state = self.shared.state.lock();
+            state.plugins -= 1;
+            if state.plugins > 0 {
+                return;
+            }
             state.is_closing = true;
             state.bell.clone()
         };
@@ -206,7 +222,7 @@ impl Shared {
         loop {
             // Before the look, so that nothing that comes after it is slept through.
             let seen = bell.value();
-            let space = self.memory.bell.value();
+            let space = self.doorbell.bell.value();
             let (outcomes, until, waits, is_over) = {
                 let mut state = self.state.lock();
                 let outcomes = state.look(bell);
@@ -225,7 +241,7 @@ impl Shared {
                 (false, false) => futex::wait_any(&[bell.word(seen)], until),
                 // Space that comes free rings the plugin's own bell.
                 (false, true) => {
-                    let words = [bell.word(seen), self.memory.bell.word_seen(space)];
+                    let words = [bell.word(seen), self.doorbell.bell.word_seen(space)];
                     futex::wait_any(&words, until);
                 }
             }

@@ -46,6 +46,14 @@ impl OwnMemory {
             pool: Pool::default(),
         }
     }
+
+    /// The doorbell page, which others may have, too.
+    pub(crate) fn doorbell(&self) -> OwnDoorbell {
+        OwnDoorbell {
+            bell: self.bell.clone(),
+            bells: self.bells.clone(),
+        }
+    }
 }
 
 /// Asks the broker for extents, and returns them. Nothing here waits for the broker.

@@ -19,7 +19,7 @@ use super::numbers::Numbers;
 use super::open_gate::OpenGate;
 use crate::base::backoff::WaitPolicy;
 use crate::base::error::{Error, Result, forked};
-use crate::call::sent::SentCalls;
+use crate::call::sent::Sender;
 use crate::link::Link;
 use crate::link::own_memory::{ExtentSource, OwnMemory};
 use crate::link::peer::Caller;
@@ -41,7 +41,7 @@ pub(crate) struct PluginState {
     pub(crate) provided: Arc<ProvidedGates>,
     pub(crate) connection: Connection,
     /// Calls that no thread waits for.
-    pub(crate) sent: SentCalls,
+    pub(crate) sent: Sender,
     numbers: Numbers,
     open_gates: Mutex<HashMap<u32, Weak<OpenGate>>>,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
@@ -58,6 +58,7 @@ pub(crate) struct PluginParts {
     pub(crate) trust: Option<TrustPeers>,
     pub(crate) keep_idle: Duration,
     pub(crate) memory: OwnMemory,
+    pub(crate) sent: Sender,
     pub(crate) connection: Connection,
     /// What its dispatcher takes note of.
     pub(crate) changes: Arc<Changes>,
@@ -72,7 +73,7 @@ impl PluginState {
             policy: parts.policy,
             trust: parts.trust,
             keep_idle: parts.keep_idle,
-            sent: SentCalls::new(memory.clone()),
+            sent: parts.sent,
             provided: Arc::new(ProvidedGates::new(memory.clone(), parts.changes)),
             memory,
             connection: parts.connection,

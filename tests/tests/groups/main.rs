@@ -11,3 +11,5 @@ mod doorbells;
 mod ends;
 #[cfg(test)]
 mod handlers;
+#[cfg(test)]
+mod sending;

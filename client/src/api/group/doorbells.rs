@@ -8,6 +8,7 @@ use callgate_layout::control::DoorbellName;
 use callgate_layout::pages::Doorbell;
 
 use crate::base::error::{Error, Result};
+use crate::call::sent::{Sender, SentCalls};
 use crate::link::own_memory::{OwnDoorbell, OwnMemory};
 use crate::session::handshake::SharedDoorbell;
 
@@ -23,6 +24,7 @@ struct Known {
     name: DoorbellName,
     bell: Weak<Doorbell>,
     bells: Weak<Bells>,
+    sent: Weak<SentCalls>,
 }
 
 impl Known {
@@ -32,6 +34,14 @@ impl Known {
             bell: self.bell.upgrade()?,
             bells: self.bells.upgrade()?,
         })
+    }
+
+    /// One more plugin that sends calls by this doorbell.
+    fn sender(&mut self, memory: &OwnMemory) -> Sender {
+        let before = self.sent.upgrade().and_then(Sender::one_more);
+        let sender = before.unwrap_or_else(|| Sender::first(memory));
+        self.sent = Arc::downgrade(sender.calls());
+        sender
     }
 }
 
@@ -47,16 +57,16 @@ impl Doorbells {
         all
     }
 
-    /// Takes note of the doorbell that a plugin was given.
+    /// Takes note of the doorbell that a plugin was given; its share in the calls that are sent by it.
     ///
     /// # Errors
     ///
     /// Where there are too many of them.
-    pub(crate) fn add(&mut self, name: DoorbellName, memory: &OwnMemory) -> Result<()> {
+    pub(crate) fn add(&mut self, name: DoorbellName, memory: &OwnMemory) -> Result<Sender> {
         self.0.retain(|known| known.bell.strong_count() > 0);
         let is_it = |known: &Known| std::ptr::eq(known.bell.as_ptr(), &*memory.bell);
-        if self.0.iter().any(is_it) {
-            return Ok(());
+        if let Some(known) = self.0.iter_mut().find(|known| is_it(known)) {
+            return Ok(known.sender(memory));
         }
         if self.0.len() == MOST {
             let text = format!(
@@ -64,11 +74,13 @@ impl Doorbells {
             );
             return Err(Error::new(Code::Overloaded, text));
         }
+        let sender = Sender::first(memory);
         self.0.push(Known {
             name,
             bell: Arc::downgrade(&memory.bell),
             bells: Arc::downgrade(&memory.bells),
+            sent: Arc::downgrade(sender.calls()),
         });
-        Ok(())
+        Ok(sender)
     }
 }

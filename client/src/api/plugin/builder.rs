@@ -18,6 +18,7 @@ use crate::base::backoff::WaitPolicy;
 use crate::base::deadline::answer_due;
 use crate::base::debug;
 use crate::base::error::{Error, Result};
+use crate::call::sent::Sender;
 use crate::link::peer::Caller;
 use crate::serve::dispatch::Dispatch;
 use crate::session::connection::{Connection, REQUEST_TIMEOUT};
@@ -223,9 +224,10 @@ impl PluginBuilder {
             limits,
             memory,
         } = handshake::greet(&reached, (&hello, shared), until)?;
-        if let Some(doorbells) = &mut connecting {
-            doorbells.add(DoorbellName { bus, plugin }, &memory)?;
-        }
+        let sent = match &mut connecting {
+            Some(doorbells) => doorbells.add(DoorbellName { bus, plugin }, &memory)?,
+            None => Sender::first(&memory),
+        };
         let group = match group {
             Some(group) => group.clone(),
             None => Arc::new(GroupCore::start((self.dispatch, self.policy), true)?),
@@ -245,6 +247,7 @@ impl PluginBuilder {
             trust: self.trust,
             keep_idle: self.keep_idle,
             memory,
+            sent,
             connection: Connection::new(reached.socket, reached.broker),
             changes: group.dispatcher.changes().clone(),
         };

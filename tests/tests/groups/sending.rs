@@ -1,0 +1,185 @@
+//! Plugins of a group that send calls and answer later.
+
+use std::fs;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use callgate_client::dynamic::{self, Gate, Responder, Sent};
+use callgate_client::{Code, Group, Plugin, Provider, signature_of};
+use callgate_tests::groups::member;
+use callgate_tests::shorthand::{await_that, code, open};
+use callgate_tests::{Bus, PATIENCE, programs};
+
+type Job = (Vec<u8>, Responder);
+
+/// A gate whose calls are handed to the test.
+fn deferring(plugin: &Plugin, gate: &str) -> (Provider, Receiver<Job>) {
+    let (jobs, taken) = mpsc::channel();
+    let jobs = Mutex::new(jobs);
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let take = move |_: callgate_client::Context<'_>, request: &[u8], responder| {
+        let _ = jobs.lock().unwrap().send((request.to_vec(), responder));
+    };
+    let provider = dynamic::provide_later(plugin, gate, &signature, take);
+    (provider.expect("providing"), taken)
+}
+
+fn gate_of_bytes(plugin: &Plugin, gate: &str) -> Gate {
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let gate = dynamic::open(plugin, gate, &signature).expect("opening");
+    gate.wait_ready(PATIENCE).expect("its provider");
+    gate.with_timeout(PATIENCE)
+}
+
+fn take(jobs: &Receiver<Job>, count: usize) -> Vec<Job> {
+    let take = |_| jobs.recv_timeout(PATIENCE).expect("a call");
+    (0..count).map(take).collect()
+}
+
+/// Threads of this process that look after calls which were sent.
+fn reply_threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").expect("its threads");
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm"));
+    let names = tasks.flatten().filter_map(|task| name(task).ok());
+    names
+        .filter(|name| name.starts_with("callgate-replie"))
+        .count()
+}
+
+/// Each plugin took a thread and one of the 63 bells that the group has, and the 64th sent no call ever.
+#[test]
+fn many_plugins_of_a_group_send_calls() {
+    const MANY: u64 = 70;
+    let bus = Bus::start(programs!());
+    let far = bus.plugin("Far");
+    let (_provider, jobs) = deferring(&far, "Far.Later");
+    let group = Group::new().unwrap();
+    let plugins: Vec<_> = (0..MANY)
+        .map(|n| {
+            bus.builder(&member("M", n))
+                .group(&group)
+                .connect()
+                .unwrap()
+        })
+        .collect();
+    let gates: Vec<Gate> = plugins
+        .iter()
+        .map(|plugin| gate_of_bytes(plugin, "Far.Later"))
+        .collect();
+    let send = |(gate, n): (&Gate, u8)| gate.send(&[n]).expect("sending");
+    let sent: Vec<Sent> = gates.iter().zip(0..).map(send).collect();
+    let held = take(&jobs, MANY as usize);
+    // Other tests beside this one have one or two.
+    let threads = reply_threads();
+    assert!(threads < 10, "{threads} threads");
+    for (request, responder) in held.into_iter().rev() {
+        responder.reply(&[request[0], 7]).unwrap();
+    }
+    for (sent, n) in sent.into_iter().zip(0..) {
+        assert_eq!(*sent.wait().unwrap(), [n, 7]);
+    }
+}
+
+/// The calls that a plugin had sent ended with it only at their deadlines, or those of its neighbours did.
+#[test]
+fn a_plugin_s_sent_calls_end_with_it_and_no_others() {
+    let bus = Bus::start(programs!());
+    let far = bus.plugin("Far");
+    let (_provider, jobs) = deferring(&far, "Far.Later");
+    let group = Group::new().unwrap();
+    for _ in 0..3 {
+        let connect = |name: &str| bus.builder(name).group(&group).connect().unwrap();
+        let (gone, stays) = (connect("Gone"), connect("Stays"));
+        let gates = [&gone, &stays].map(|plugin| gate_of_bytes(plugin, "Far.Later"));
+        // More than there are slots.
+        let send = |(gate, tag): (&Gate, u8)| -> Vec<Sent> {
+            (0..50).map(|n| gate.send(&[tag, n]).unwrap()).collect()
+        };
+        let [of_gone, of_stays] = [send((&gates[0], 0)), send((&gates[1], 1))];
+        let start = Instant::now();
+        drop(gone);
+        for sent in of_gone {
+            assert_eq!(code(sent.wait()), Code::Closed);
+        }
+        assert!(start.elapsed() < PATIENCE / 2);
+        assert_eq!(code(gates[0].send(&[1])), Code::Closed);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for (sent, n) in of_stays.into_iter().zip(0..) {
+                    assert_eq!(*sent.wait().unwrap(), [1, n]);
+                }
+            });
+            let mut answered = 0;
+            while answered < 50 {
+                for (request, responder) in take(&jobs, 1) {
+                    answered += request[0];
+                    let _ = responder.reply(&request);
+                }
+            }
+        });
+        // A thread that had ended with its last plugin is there again.
+        drop((stays, gates));
+    }
+}
+
+/// Who drops a plugin with calls under way in both directions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum By {
+    Outside,
+    AHandlerOfAnother,
+    ItsOwnHandler,
+}
+
+/// Answers that a plugin of a group had left for later were lost when a handler of the group dropped it, or
+/// this thread waited for itself.
+#[test]
+fn a_plugin_is_dropped_with_deferred_answers_and_sent_calls() {
+    for by in [By::Outside, By::AHandlerOfAnother, By::ItsOwnHandler] {
+        let bus = Bus::start(programs!());
+        let far = bus.plugin("Far");
+        let (_held_far, at_far) = deferring(&far, "Far.Later");
+        let group = Group::new().unwrap();
+        let connect = |name: &str| bus.builder(name).group(&group).connect().unwrap();
+        let (gone, stays) = (connect("Gone"), connect("Stays"));
+        let (later, at_gone) = deferring(&gone, "Gone.Later");
+        later.keep();
+        let out = gate_of_bytes(&gone, "Far.Later");
+        let plugin = Arc::new(Mutex::new(None));
+        let there = plugin.clone();
+        let drop_it = move || drop(there.lock().unwrap().take());
+        let (own, gate) = match by {
+            By::ItsOwnHandler => (&gone, "Gone.Drop"),
+            _ => (&stays, "Stays.Drop"),
+        };
+        own.provide(gate, drop_it).unwrap().keep();
+        stays.provide("Stays.Add", |n: u64| n + 1).unwrap().keep();
+        *plugin.lock().unwrap() = Some(gone);
+        let dropping = open::<(), ()>(&far, gate);
+        let into = [&far, &stays].map(|caller| gate_of_bytes(caller, "Gone.Later"));
+        let called: Vec<Sent> = into.iter().map(|gate| gate.send(b"in").unwrap()).collect();
+        let held = take(&at_gone, 2);
+        let sent = out.send(b"out").unwrap();
+        let at_far = take(&at_far, 1);
+        let start = Instant::now();
+        match by {
+            By::Outside => drop(plugin.lock().unwrap().take()),
+            // Its own link may end before its answer is seen.
+            _ => drop(dropping.invoke(())),
+        }
+        for called in called {
+            assert_eq!(code(called.wait()), Code::ProviderGone, "{by:?}");
+        }
+        assert_eq!(code(sent.wait()), Code::Closed, "{by:?}");
+        assert!(start.elapsed() < PATIENCE / 2, "{by:?}");
+        for (_, responder) in held {
+            await_that("nobody waits", || responder.is_cancelled());
+            assert_eq!(code(responder.reply(b"late")), Code::Closed, "{by:?}");
+        }
+        drop(at_far);
+        let add = open::<(u64,), u64>(&far, "Stays.Add");
+        assert_eq!(add.invoke((1,)).unwrap(), 2, "{by:?}");
+        assert!(plugin.lock().unwrap().is_none());
+    }
+}

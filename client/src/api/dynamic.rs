@@ -1,10 +1,36 @@
-//! Gates of bytes, for those who build on Callgate: runtimes, bindings to other languages, bridges, asynchronous
-//! faces.
+//! Gates of bytes, for those who build on Callgate: runtimes, bindings to other languages, bridges, interfaces for
+//! `async` code.
 //!
 //! What travels through a gate is an archive of its parameters, as its [`Signature`] says. Here it is
 //! given and taken as bytes that nobody looks into; who uses this answers for them. A peer with types
-//! checks every archive that it reads, so bytes that are none fail that call (`PROTOCOL`) and nothing
-//! else.
+//! checks every archive that it reads, so bytes that are none fail that call (`PROTOCOL`, whoever made
+//! them) and nothing else.
+//!
+//! An archive is one of rkyv 0.8 in its default format: little-endian, relative pointers of 32 bits, the
+//! root at the end of the bytes, the first byte aligned to 16. The root of a request is the *tuple* of
+//! the parameters, also of a single one; that of an answer is the result. [`encode`] makes one of
+//! gate types and [`decode`] reads one:
+//!
+//! ```
+//! use callgate_client::{dynamic, gate_type};
+//!
+//! #[gate_type]
+//! #[derive(Debug, PartialEq)]
+//! struct Track {
+//!     title: String,
+//!     gain: f32,
+//! }
+//!
+//! # fn main() -> callgate_client::Result<()> {
+//! let track = || Track { title: "Intro".to_owned(), gain: 0.5 };
+//! let request = dynamic::encode(&(track(), 7_u32))?;    // for a gate with two parameters
+//! let (first, second) = dynamic::decode::<(Track, u32)>(&request)?;
+//! assert_eq!((first, second), (track(), 7));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What has no types in Rust says them by a [`Signature`] that it makes of [`Schema`]s.
 //!
 //! Calls need not be waited for: [`Gate::send`] gives a future, and one thread of the plugin looks after
 //! all that are under way. Handlers need not answer when they return: [`provide_later`] hands them a
@@ -49,24 +75,60 @@ use callgate_layout::envelope::CallKind;
 use super::plugin::Plugin;
 use super::provider::Provider;
 use super::subscriber::{DEFAULT_TIMEOUT, Shared, no_time};
+use crate::base::archive::{self, ALIGNMENT, MAX_LEN};
+use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::call_due;
 use crate::base::error::{Error, Result};
 use crate::base::trace;
-use crate::base::types::schema_of;
+use crate::base::types::{Failed, GateType, schema_of};
 use crate::call::sent::{Completion, Outbound};
 use crate::call::target::Target;
 use crate::call::untyped;
 use crate::handler::context::Context;
 use crate::handler::{HandlerError, untyped as handlers};
 use crate::link::Link;
+use crate::link::extents::too_large;
 
 pub use crate::base::bytes::Bytes;
 pub use crate::handler::responder::Responder;
-pub use callgate_layout::{Schema, Signature};
+pub use callgate_layout::schema::{Field, Primitive, Variant};
+pub use callgate_layout::{Fingerprint, Schema, Signature};
+
+/// Archives a value: a tuple of parameters, or a result.
+///
+/// # Errors
+///
+/// `REQUEST_TOO_LARGE` beyond 64 MiB, [`SYSTEM`](Code::System) without memory.
+pub fn encode<T: GateType>(value: &T) -> Result<Bytes> {
+    let mut buffer = Scratch::take();
+    archive::serialize_vec(value, &mut buffer, None, MAX_LEN).map_err(|why| match why {
+        Failed::OutOfMemory(why) => no_memory(why, "archive"),
+        _ => too_large(Code::RequestTooLarge, "archive's bytes", MAX_LEN),
+    })?;
+    Ok(Bytes::copy(&buffer))
+}
+
+/// Checks an archive, however hostile, and makes a value of it. Where the first byte is not aligned to 16,
+/// the bytes are copied before.
+///
+/// # Errors
+///
+/// `PROTOCOL` for bytes that are no archive of a `T`, or one that is nested more than 64 deep.
+pub fn decode<T: GateType>(bytes: &[u8]) -> Result<T> {
+    let copy;
+    let bytes = match bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+        true => bytes,
+        false => {
+            copy = Bytes::copy(bytes);
+            &copy
+        }
+    };
+    archive::deserialize::<T>(archive::access::<T>(bytes)?)
+}
 
 /// Provides a gate whose handler takes and gives bytes. A signature with a result makes it a function,
-/// one without an action.
+/// one without an action. The request's first byte is aligned to 16.
 ///
 /// # Errors
 ///
@@ -84,7 +146,13 @@ pub fn provide(
 /// Provides a gate whose handler answers later, through a [`Responder`], from any thread.
 ///
 /// A call that waits for its answer holds neither the plugin's turn nor a thread, only its slot on the
-/// link to its caller, of which there are 64.
+/// link to its caller. One gate has 32 of a link's 64 slots: a handler that keeps so many responders of one
+/// caller gets no further call of that caller until it answers, and the caller's other calls wait or
+/// fail at their deadlines. What the handler wants to keep of its [`Context`], such as the caller's
+/// name, it copies.
+///
+/// The handler runs where the plugin's [`Dispatch`](crate::Dispatch) says, also for callers of the same process:
+/// such calls pass through shared memory.
 ///
 /// # Errors
 ///
@@ -203,7 +271,7 @@ impl Gate {
     /// Sends a call and does not wait: what is given back is a future of its result, for any executor,
     /// which can also be [waited](Sent::wait) for. Dropping it gives the call up.
     ///
-    /// Where the link has no slot for it, the call waits in this process's memory, behind those that
+    /// One link carries at most 32 calls of a gate at a time. Where it has no slot for it, the call waits in this process's memory, behind those that
     /// were sent to the same gate before; until its deadline, which is counted from here. It begins a chain
     /// of its own, also inside a handler.
     ///
@@ -213,7 +281,9 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// `NOT_READY` and whatever else is known before it is sent; `OVERLOADED` where all 63 bells of the
+    /// `NOT_READY` and whatever else is known before it is sent (the future tells of everything else: a call
+    /// that found no slot until its deadline is `OVERLOADED` and certainly did not run, one that was sent
+    /// and not answered is `TIMEOUT`); `OVERLOADED` where all 63 bells of the
     /// plugin, or of its group, are in use when the first call is sent.
     pub fn send(&self, request: &[u8]) -> Result<Sent> {
         let shared = &self.shared;
@@ -273,8 +343,8 @@ pub struct Sent {
 impl Sent {
     /// Waits for the result on this thread, until the call's deadline at most.
     ///
-    /// Inside a handler it holds the plugin's turn meanwhile, and serves nobody: use [`Gate::call`]
-    /// there.
+    /// Inside a handler it holds the plugin's turn meanwhile, in a group that of all its plugins, and serves
+    /// nobody: use [`Gate::call`] there.
     ///
     /// # Errors
     ///

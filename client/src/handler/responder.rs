@@ -39,7 +39,8 @@ pub(crate) struct Deferred {
 ///
 /// The call holds neither the plugin's turn nor a thread meanwhile. Its caller waits until its deadline
 /// as always; an answer that comes later is not seen by anybody, and still has to come, because the
-/// caller's slot is taken until then. A responder that is dropped answers with an error.
+/// caller's slot is taken until then. A responder that is dropped answers with `HANDLER_ERROR`, whose
+/// `handler_code` is `NOT_ANSWERED`.
 pub struct Responder {
     /// `None` once it has answered. It does not keep the memory of a link that has ended.
     to: Option<Weak<dyn AnswerLater>>,
@@ -51,7 +52,8 @@ impl Responder {
         Responder { to: Some(to), call }
     }
 
-    /// Answers with a result: its archive, as the gate's signature has it. An action's bytes are left
+    /// Answers with a result: its archive, as the gate's signature has it. That the caller has given up
+    /// meanwhile is no error ([`Responder::is_cancelled`] tells it); nor is it that the gate was withdrawn. An action's bytes are left
     /// out.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Code, Dispatch, HandlerError, dynamic, signature_of};
+use callgate_client::{Code, Context, Dispatch, HandlerError, dynamic, gate_type, signature_of};
 
 use crate::scene::{GATE, Job, PATIENCE, block_on, deferring, scene};
 
@@ -37,6 +37,61 @@ fn bytes_go_there_and_back() {
         assert_eq!(error.gate(), Some(GATE));
         assert_eq!(error.context().unwrap()["handler_code"], "FAILED");
     }
+}
+
+#[gate_type]
+#[derive(Clone, Debug, PartialEq)]
+struct Track {
+    title: String,
+    gains: Vec<f32>,
+}
+
+fn track() -> Track {
+    Track {
+        title: "a title that does not lie inside of its archive's root".to_owned(),
+        gains: vec![0.5, 2.0],
+    }
+}
+
+/// A bridge could neither make the bytes that a typed gate takes nor read what it gives.
+#[test]
+fn structs_go_between_types_and_bytes() {
+    let scene = scene(Dispatch::Thread);
+    let _typed = scene.provider.provide(GATE, |track: Track, by: f32| Track {
+        gains: track.gains.iter().map(|gain| gain * by).collect(),
+        ..track
+    });
+    let signature = signature_of::<(Track, f32), Track>();
+    let gate = dynamic::open(scene.caller(), GATE, &signature).unwrap();
+    let louder = gate
+        .call(&dynamic::encode(&(track(), 2.0_f32)).unwrap())
+        .unwrap();
+    let louder: Track = dynamic::decode(&louder).unwrap();
+    assert_eq!(louder.gains, [1.0, 4.0]);
+    let handler = |_: Context<'_>, request: &[u8]| {
+        let (track, _): (Track, f32) = dynamic::decode(request)?;
+        Ok(dynamic::encode(&track)?.to_vec())
+    };
+    let _bytes = dynamic::provide(&scene.provider, "Bytes.Back", &signature, handler).unwrap();
+    let back = scene
+        .caller()
+        .subscriber::<(Track, f32), Track>("Bytes.Back")
+        .unwrap();
+    assert_eq!(back.invoke((track(), 1.0)).unwrap(), track());
+}
+
+/// Bytes that were cut out of others lie anywhere.
+#[test]
+fn an_archive_is_read_wherever_it_lies_and_others_are_refused() {
+    let archive = dynamic::encode(&track()).unwrap();
+    for at in 0..16 {
+        let moved: Vec<u8> = std::iter::repeat_n(0, at)
+            .chain(archive.iter().copied())
+            .collect();
+        assert_eq!(dynamic::decode::<Track>(&moved[at..]).unwrap(), track());
+    }
+    let error = dynamic::decode::<Track>(&archive[..archive.len() - 1]).unwrap_err();
+    assert_eq!(error.code(), Code::Protocol, "{error}");
 }
 
 /// Typed and untyped sides understand each other, as long as the bytes are archives.

@@ -33,6 +33,10 @@ loom *arguments:
     RUSTFLAGS="--cfg callgate_loom" CARGO_TARGET_DIR=target/loom \
         cargo test --locked --release --package callgate-layout --test loom {{ arguments }}
 
+# Takes each order and fence away, one at a time: a model must fail. Half an hour; `just weaken TURN` for some.
+weaken *texts:
+    tests/weaken {{ texts }}
+
 # How many instructions a hot call takes, against the committed figures; needs valgrind.
 instructions:
     cargo bench --locked --package callgate-tests --bench instructions

@@ -129,8 +129,10 @@ fn each_limit_is_the_one_that_is_said() {
 #[test]
 fn a_strict_bus_allows_what_is_said_alone() {
     for strict in [false, true] {
-        let mut policies = Policies::default();
-        policies.strict = strict;
+        let mut policies = Policies {
+            strict,
+            ..Policies::default()
+        };
         policies.set("A", Some(Policy::new().provide("P").call("C")));
         assert!(policies.admits("A") && policies.admits("B") != strict);
         assert!(policies.may_provide("A", "P") && !policies.may_provide("A", "C"));

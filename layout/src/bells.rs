@@ -160,8 +160,7 @@ pub struct Sleeper<'a> {
 }
 
 impl<'a> Sleeper<'a> {
-    /// Takes a bell; `None` where all are in use. Before it sleeps, the caller
-    /// [announces](Sleeper::announce) itself and looks once more.
+    /// Takes a bell; `None` where all are in use.
     pub fn new(
         bells: &'a Bells,
         outbox: &'a WriteView,
@@ -178,7 +177,7 @@ impl<'a> Sleeper<'a> {
         })
     }
 
-    /// Names the bell in the call's flags, and gives back its value: the caller now looks once
+    /// Names the bell in the call's flags, and gives back its value from before: the caller now looks once
     /// more, and may then sleep while the bell is as it was.
     pub fn announce(&self) -> u32 {
         let seen = self.value();
@@ -192,6 +191,20 @@ impl<'a> Sleeper<'a> {
     /// The bell's value now.
     pub fn value(&self) -> u32 {
         self.bells.doorbell.callers_value(self.bell)
+    }
+
+    /// Announces itself, then looks and sleeps until `ended` gives something. `sleep` sleeps while the
+    /// bell is as it is told, and may return for no reason.
+    pub fn wait<T>(&self, mut ended: impl FnMut() -> Option<T>, sleep: impl Fn(u32)) -> T {
+        let mut seen = self.announce();
+        loop {
+            if let Some(outcome) = ended() {
+                return outcome;
+            }
+            sleep(seen);
+            // Read before the next look, so that no ring after that is slept through.
+            seen = self.value();
+        }
     }
 
     /// Sleeps while the bell is as it was `seen`, at most until the deadline, in nanoseconds of

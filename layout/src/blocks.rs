@@ -123,9 +123,16 @@ impl Blocks {
 
     /// Gives a run back. Each run is given back once.
     pub fn free(&self, run: Run) {
-        // BLOCKS-FREED, release; SeqCst for the same reason as in `Pending::free`.
-        let before = self.free.fetch_or(run.mask(), Ordering::SeqCst);
+        // BLOCKS-FREED, release. FREED-OR-WAITER, who frees: acquire, as in `Pending::free`.
+        let before = self.free.fetch_or(run.mask(), Ordering::AcqRel);
         debug_assert_eq!(before & run.mask(), 0, "a run was freed twice");
+    }
+
+    /// Orders this thread with those who free blocks: what was freed before is seen after this, and who
+    /// frees some later sees then what this thread did before.
+    pub fn order_with_frees(&self) {
+        // FREED-OR-WAITER, who waits: a change that changes nothing; who takes blocks acquires.
+        self.free.fetch_or(0, Ordering::Release);
     }
 
     /// How many blocks are taken.

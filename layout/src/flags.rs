@@ -14,10 +14,10 @@
 //! **Release.** The provider frees a reply's blocks when `release` shows its generation, or when
 //! the slot bears its next call. RELEASED: the caller's release store, after its last load of
 //! the payload, pairs with the provider's acquire load, before it writes there again. A caller
-//! that gives up stores it at once; the provider looks after it has published (and fenced), so
-//! that a reply nobody waits for is freed on the spot.
+//! that gives up stores it at once; the provider looks after it has published, so that
+//! a reply nobody waits for is freed on the spot.
 
-use crate::atomic::Ordering;
+use crate::atomic::{Ordering, fence};
 use crate::geometry::Geometry;
 use crate::view::{ReadView, WriteView};
 
@@ -51,10 +51,12 @@ pub fn set_waiter(outbox: &WriteView, geometry: Geometry, slot: u8, waiter: Wait
     outbox.store32(geometry.flags_at(slot), word, Ordering::Relaxed);
 }
 
-/// How the caller is to be woken. What no caller writes counts as the reply slot's state, which
-/// hurts nobody.
+/// How the caller is to be woken, after its answer was published. What no caller writes counts as the
+/// reply slot's state, which hurts nobody.
 #[inline]
-pub fn waiter(inbox: &ReadView, geometry: Geometry, slot: u8) -> Waiter {
+pub fn waiter_to_wake(inbox: &ReadView, geometry: Geometry, slot: u8) -> Waiter {
+    // REPLY-OR-WAITER, the provider's side.
+    fence(Ordering::SeqCst);
     match inbox.load32(geometry.flags_at(slot), Ordering::Relaxed) {
         0 => Waiter::Nobody,
         word => named(word).map_or(Waiter::Reply, Waiter::Bell),

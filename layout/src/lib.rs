@@ -9,6 +9,10 @@
 //! lie, [`blocks`] which blocks of payload are taken, [`turns`] whose handlers may run. [`control`]
 //! has the records that plugins and broker exchange to set all that up.
 //!
+//! How either side waits, without the system calls: for an answer ([`bells`], [`words`], [`late`],
+//! [`life`]), for slots and blocks ([`waiters`]), for the end of visits ([`visits`]); [`version`] says
+//! that what a plugin serves has changed.
+//!
 //! `unsafe` stands in [`view`], [`payload`] and [`sys`] alone.
 
 #[cfg(not(all(
@@ -36,6 +40,8 @@ pub mod geometry;
 #[doc(hidden)]
 pub mod hostile;
 pub mod invitation;
+pub mod late;
+pub mod life;
 pub mod pages;
 #[cfg(not(callgate_loom))]
 pub mod payload;
@@ -48,7 +54,11 @@ pub mod stats;
 pub mod sys;
 pub mod text;
 pub mod turns;
+pub mod version;
 pub mod view;
+pub mod visits;
+pub mod waiters;
+pub mod words;
 
 pub use code::{Blame, Code};
 pub use geometry::Geometry;

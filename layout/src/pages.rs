@@ -79,12 +79,15 @@ impl Status {
         Status { page }
     }
 
-    /// Announces that the plugin is about to wait. Afterwards it looks for work once more.
-    pub fn park(&self) {
+    /// Announces that the plugin is about to wait, and gives back the bell's value from before that.
+    /// Afterwards it looks for work once more, and may then sleep while the bell is as it was.
+    pub fn park(&self, bell: &Doorbell) -> u32 {
+        let seen = bell.value();
         self.page.store32(0, 1, Ordering::Relaxed);
         self.add(PARKS);
         // WORK-OR-PARKED, the plugin's side.
         fence(Ordering::SeqCst);
+        seen
     }
 
     /// Announces that the plugin looks at its rings again.
@@ -146,18 +149,25 @@ impl Status {
     }
 }
 
-/// Orders what this thread published before what it reads next: a peer's activity, or a
-/// caller's flags. The other half of WORK-OR-PARKED and REPLY-OR-WAITER.
+/// What the owner of a status page is doing, after a call was published for it: one that is parked
+/// is to be rung.
 #[inline]
-pub fn publish_fence() {
+pub fn look_after_publishing(status: &ReadView) -> Activity {
+    // WORK-OR-PARKED, the peer's side.
     fence(Ordering::SeqCst);
+    activity(status)
 }
 
-/// What the owner of a status page is doing. Call [`publish_fence`] in between after publishing.
-///
+/// Whether the owner of a status page wants its bell rung, after payload room of its was released.
+pub fn look_after_releasing(status: &ReadView) -> bool {
+    // RELEASED-OR-STARVING, the peer's side.
+    fence(Ordering::SeqCst);
+    is_waiting(status)
+}
+
 /// A value that no plugin writes counts as parked: ringing once too often hurts nobody.
 #[inline]
-pub fn activity(status: &ReadView) -> Activity {
+fn activity(status: &ReadView) -> Activity {
     // CLOSED, acquire.
     match status.load32(0, Ordering::Acquire) {
         0 => Activity::Awake,
@@ -166,11 +176,8 @@ pub fn activity(status: &ReadView) -> Activity {
     }
 }
 
-/// Whether the owner of a status page wants its bell rung when room is released, because it is
-/// parked or because somebody there waits for room. Call [`publish_fence`] in between after
-/// releasing.
-pub fn wants_release(status: &ReadView) -> bool {
-    // RELEASED-OR-STARVING, the peer's side.
+/// Whether the owner of a status page is parked, or somebody there waits for payload room.
+pub(crate) fn is_waiting(status: &ReadView) -> bool {
     activity(status) == Activity::Parked || status.load32(STARVING, Ordering::Relaxed) != 0
 }
 
@@ -195,9 +202,10 @@ impl Doorbell {
         Doorbell { page }
     }
 
-    /// The value to wait on; read before [`Status::park`].
+    /// The value to wait on; [`Status::park`] reads it, too. Acquire, so that what the bell was rung for is
+    /// seen by who looks after this.
     pub fn value(&self) -> u32 {
-        self.page.as_read().load32(0, Ordering::Relaxed)
+        self.page.as_read().load32(0, Ordering::Acquire)
     }
 
     /// Changes the value, so that nobody falls asleep on the old one. [`Doorbell::ring`] does

@@ -95,6 +95,11 @@ impl Extent {
         self.shared.blocks.taken() == 0
     }
 
+    /// [Orders](Blocks::order_with_frees) this thread with those who free space in it.
+    pub fn order_with_frees(&self) {
+        self.shared.blocks.order_with_frees();
+    }
+
     /// Takes room for a payload of `len` bytes; `None` while there is not enough in a row.
     pub fn take(&self, len: usize) -> Option<Space> {
         let run = self.shared.blocks.allocate(len)?;

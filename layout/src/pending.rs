@@ -72,9 +72,10 @@ impl Pending {
         })
     }
 
-    /// How many of the taken slots are for a gate, or may be. A slot's gate is unknown from before
-    /// it is freed until after it is taken, and who has seen the bit set has seen that, so there
-    /// are never more than this.
+    /// How many of the taken slots are for a gate, or may be: a slot's gate is unknown from before
+    /// it is freed until after it is taken. This is as exact as fairness between gates needs: where a slot
+    /// goes to this gate between the count and the taking, the gate may have one more than half until one
+    /// of its calls is answered. How many are taken altogether is exact.
     #[cold]
     fn count(&self, mut taken: u64, gate: u16) -> u32 {
         let mut count = 0;
@@ -89,8 +90,7 @@ impl Pending {
 
     #[inline]
     fn take_if(&self, gate: u16, may: impl Fn(u64) -> bool) -> Option<Ticket> {
-        // PENDING-FREED, acquire: for the gates of the slots that are taken.
-        let mut taken = self.taken.load(Ordering::Acquire);
+        let mut taken = self.taken.load(Ordering::Relaxed);
         loop {
             let slot = taken.trailing_ones();
             if slot >= self.entries || !may(taken) {
@@ -101,7 +101,7 @@ impl Pending {
                 taken,
                 taken | 1 << slot,
                 Ordering::Acquire,
-                Ordering::Acquire,
+                Ordering::Relaxed,
             ) {
                 Ok(_) => {
                     self.gates[slot as usize].store(gate, Ordering::Relaxed);
@@ -125,9 +125,18 @@ impl Pending {
     #[inline]
     pub fn free(&self, ticket: Ticket) {
         self.gates[usize::from(ticket.slot)].store(UNKNOWN, Ordering::Relaxed);
-        // PENDING-FREED, release. SeqCst besides, at no cost where a locked instruction is both,
-        // so that the load of "does anybody wait for a slot?" that follows is not done before.
-        self.taken.fetch_and(!(1 << ticket.slot), Ordering::SeqCst);
+        // PENDING-FREED, release. FREED-OR-WAITER, who frees: acquire, at no cost where a locked instruction
+        // is both, so that "does anybody wait for a slot?" is read after this.
+        self.taken.fetch_and(!(1 << ticket.slot), Ordering::AcqRel);
+    }
+
+    /// Orders this thread with those who free or abandon slots: what was freed or abandoned before is seen
+    /// after this, and who does so later sees then what this thread did before.
+    pub(crate) fn order_with_frees(&self) {
+        // FREED-OR-WAITER, who waits: changes that change nothing. What they replace is seen by every
+        // later look at the same word; who takes a slot or looks at an abandoned one acquires.
+        self.taken.fetch_or(0, Ordering::Release);
+        self.abandoned.fetch_or(0, Ordering::Release);
     }
 
     /// Frees a slot for which no call was published: its generation is not used up, because the
@@ -138,9 +147,12 @@ impl Pending {
         self.free(ticket);
     }
 
-    /// Leaves a slot whose caller gave up to [`Pending::sweep`].
-    pub fn abandon(&self, ticket: Ticket) {
-        self.abandoned.fetch_or(1 << ticket.slot, Ordering::Release);
+    /// Leaves a slot whose caller gave up to [`Pending::sweep`], after the fence of
+    /// [`Abandoning::abandon`](crate::late::Abandoning::abandon).
+    pub(crate) fn abandon(&self, ticket: Ticket) {
+        // Release: who finds the slot here is behind that fence, and knows the slot's generation.
+        // FREED-OR-WAITER, who changes something: acquire.
+        self.abandoned.fetch_or(1 << ticket.slot, Ordering::AcqRel);
     }
 
     /// The slots that [`Pending::sweep`] would look at.

@@ -86,10 +86,9 @@ impl Turns {
     /// is not its turn.
     #[inline]
     pub fn begin(&self, chain: u64, me: impl FnOnce() -> u64) -> Option<Turn> {
-        // TURN-ENDED, acquire.
-        let owner = self.owner.load(Ordering::Acquire);
+        let owner = self.owner.load(Ordering::Relaxed);
         if owner == IDLE {
-            // Only this thread takes the token out of this state, and it is the runner already.
+            // Only this thread puts the token into this state and takes it out; it is the runner already.
             self.owner.store(chain, Ordering::Relaxed);
             return Some(Turn { after: After::Idle });
         }
@@ -111,8 +110,7 @@ impl Turns {
         if self.is_due_or_none(me) && self.take(FREE, chain, me) {
             return Some(Turn { after: After::Free });
         }
-        // TURN-ENDED, acquire.
-        let owner = self.owner.load(Ordering::Acquire);
+        let owner = self.owner.load(Ordering::Relaxed);
         if owner == chain {
             return self.come_back(chain, me);
         }
@@ -143,8 +141,9 @@ impl Turns {
         match turn.after {
             After::Kept => false,
             After::Idle => {
-                // TURN-ENDED, release. Who waits has said that it wants a turn, and is offered it.
-                self.owner.store(IDLE, Ordering::Release);
+                // Relaxed: the next turn is this thread's, or `leave` releases. Who waits has said that it
+                // wants a turn, and is offered it.
+                self.owner.store(IDLE, Ordering::Relaxed);
                 false
             }
             After::Free => self.free(),
@@ -152,10 +151,9 @@ impl Turns {
         }
     }
 
-    /// Whether a chain's turn could begin on the dispatcher's thread.
+    /// Whether a chain's turn could begin on the dispatcher's thread, which then tries.
     pub fn could_begin(&self, chain: u64, me: u64) -> bool {
-        // TURN-ENDED, acquire.
-        let owner = self.owner.load(Ordering::Acquire);
+        let owner = self.owner.load(Ordering::Relaxed);
         if owner != chain {
             return self.is_open(owner, me);
         }
@@ -169,10 +167,9 @@ impl Turns {
         self.wanted.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether a chain has the token.
+    /// Whether a chain, which is this thread's own, has the token.
     pub fn belongs_to(&self, chain: u64) -> bool {
-        // TURN-ENDED, acquire.
-        self.owner.load(Ordering::Acquire) == chain
+        self.owner.load(Ordering::Relaxed) == chain
     }
 
     /// The dispatcher lets callers in this process go first, if there are any; `true` when they
@@ -200,11 +197,10 @@ impl Turns {
         self.has_waiters()
     }
 
-    /// Who has the token; `None` where the dispatcher, on the thread `me`, could take it.
+    /// Who has the token; `None` where the dispatcher, on the thread `me`, could take it, and then tries.
     #[inline]
     pub fn holder(&self, me: impl FnOnce() -> u64) -> Option<u64> {
-        // TURN-ENDED, acquire.
-        let owner = self.owner.load(Ordering::Acquire);
+        let owner = self.owner.load(Ordering::Relaxed);
         (owner != IDLE && !self.is_open(owner, me())).then_some(owner)
     }
 

@@ -197,13 +197,13 @@ fn flags_come_through() {
         _ => Waiter::Bell(slot),
     };
     for slot in 0..G.entries() as u8 {
-        assert_eq!(flags::waiter(&inbox, G, slot), Waiter::Nobody);
+        assert_eq!(flags::waiter_to_wake(&inbox, G, slot), Waiter::Nobody);
         assert!(flags::is_released(&inbox, G, slot, 0));
         flags::set_waiter(&outbox, G, slot, waiter(slot));
         flags::release(&outbox, G, slot, 1000 + u32::from(slot));
     }
     for slot in 0..G.entries() as u8 {
-        assert_eq!(flags::waiter(&inbox, G, slot), waiter(slot));
+        assert_eq!(flags::waiter_to_wake(&inbox, G, slot), waiter(slot));
         assert!(flags::is_released(&inbox, G, slot, 1000 + u32::from(slot)));
         assert!(!flags::is_released(&inbox, G, slot, 1001 + u32::from(slot)));
     }
@@ -215,9 +215,13 @@ fn flags_come_through() {
 fn a_status_page_says_what_its_plugin_does() {
     let (page, peer) = shared(STATUS_LEN);
     let status = Status::new(page);
-    let said = || (pages::activity(&peer), pages::wants_release(&peer));
+    let (_, bell) = bells();
+    let said = || {
+        let activity = pages::look_after_publishing(&peer);
+        (activity, pages::look_after_releasing(&peer))
+    };
     assert_eq!(said(), (Activity::Awake, false));
-    status.park();
+    assert_eq!(status.park(&bell), bell.value());
     assert_eq!(said(), (Activity::Parked, true));
     status.awake();
     assert_eq!(said(), (Activity::Awake, false));
@@ -230,7 +234,7 @@ fn a_status_page_says_what_its_plugin_does() {
     for failed in [false, true, false, true, true] {
         status.count_call(failed);
     }
-    status.park();
+    assert_eq!(status.park(&bell), bell.value());
     let counted = Counters {
         parks: 2,
         calls: 5,
@@ -270,10 +274,10 @@ fn a_caller_sleeps_until_its_bell_is_rung() {
     let other = Sleeper::new(&bells, &outbox, G, 8).unwrap();
     let sleeper = Sleeper::new(&bells, &outbox, G, 9).unwrap();
     let seen = sleeper.announce();
-    let Waiter::Bell(bell) = flags::waiter(&inbox, G, 9) else {
+    let Waiter::Bell(bell) = flags::waiter_to_wake(&inbox, G, 9) else {
         panic!("no bell is named");
     };
-    assert_eq!(flags::waiter(&inbox, G, 8), Waiter::Nobody);
+    assert_eq!(flags::waiter_to_wake(&inbox, G, 8), Waiter::Nobody);
     peer.ring();
     peer.ring_callers(bell - 1);
     assert_eq!(sleeper.value(), seen, "those bells are others'");
@@ -291,7 +295,7 @@ fn a_caller_sleeps_until_its_bell_is_rung() {
     assert_eq!(sleeper.announce(), seen.wrapping_add(1));
     assert!(bells.in_use().eq([bell - 1, bell]));
     drop(sleeper);
-    assert_eq!(flags::waiter(&inbox, G, 9), Waiter::Nobody);
+    assert_eq!(flags::waiter_to_wake(&inbox, G, 9), Waiter::Nobody);
     assert!(bells.in_use().eq([bell - 1]), "the bell is free again");
     // Whoever ends a link rings all that are in use.
     let before = other.value();

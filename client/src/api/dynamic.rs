@@ -204,8 +204,11 @@ impl Gate {
     /// which can also be [waited](Sent::wait) for. Dropping it gives the call up.
     ///
     /// Where the link has no slot for it, the call waits in this process's memory, behind those that
-    /// were sent before; until its deadline, which is counted from here. It begins a chain of its own,
-    /// also inside a handler.
+    /// were sent to the same gate before; until its deadline, which is counted from here. It begins a chain
+    /// of its own, also inside a handler.
+    ///
+    /// Wakers are called on the one thread that looks after all calls of the plugin: one that takes its
+    /// time keeps others from being told. Closing the plugin waits for it.
     ///
     /// # Errors
     ///

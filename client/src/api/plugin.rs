@@ -32,7 +32,7 @@ use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::serving_thread;
 use crate::serve::member::Member;
 use crate::session::connection::REQUEST_TIMEOUT;
-use crate::session::control_thread::Hearing;
+use crate::session::control_thread::PluginKey;
 use crate::session::open_gate::OpenGate;
 use crate::session::plugin_state::{PluginParts, PluginState};
 use builder::PluginBuilder;
@@ -57,7 +57,7 @@ pub struct Plugin {
     state: Arc<PluginState>,
     /// What its dispatcher has of it.
     member: Arc<Member>,
-    hearing: Hearing,
+    key: PluginKey,
     group: Arc<GroupCore>,
     /// Held while a listing is asked for.
     listing: Mutex<()>,
@@ -85,7 +85,7 @@ impl Plugin {
         (group, direct): (Arc<GroupCore>, bool),
     ) -> Result<Plugin> {
         let state = Arc::new(PluginState::new(parts));
-        let hearing = group.control_thread.hear(&state, host)?;
+        let key = group.control_thread.add(&state, host)?;
         let (member, dispatcher) = (serving::member(&state), &group.dispatcher);
         dispatcher.join(member.clone());
         if direct {
@@ -98,7 +98,7 @@ impl Plugin {
         Ok(Plugin {
             state,
             member,
-            hearing,
+            key,
             group,
             listing: Mutex::new(()),
         })
@@ -315,7 +315,7 @@ impl Drop for Plugin {
         // Handlers may own handles of this very plugin.
         discard(self.state.provided.take_gates());
         self.state.close();
-        self.group.control_thread.let_go(self.hearing);
+        self.group.control_thread.remove(self.key);
     }
 }
 

@@ -2,7 +2,7 @@
 //! said by who calls this: an archive of typed arguments ([`typed`](super::typed)), or bytes as they are.
 
 use callgate_layout::envelope::{Call, Cell, Chain, MAX_DEPTH, Place, Reply, Violation};
-use callgate_layout::pages::{self, Activity};
+use callgate_layout::pages::Activity;
 use callgate_layout::payload::Space;
 use callgate_layout::pending::Ticket;
 use callgate_layout::ring::RingWriter;
@@ -209,9 +209,7 @@ pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> R
     link.refresh_flag(ticket);
     let ring: &RingWriter = link.ring();
     ring.publish(link.outbox(), &call, cell);
-    // WORK-OR-PARKED, the caller's side.
-    pages::publish_fence();
-    match link.peer_activity() {
+    match link.look_after_publishing() {
         Activity::Awake => {}
         Activity::Parked => link.peer_bell().ring(),
         Activity::Closed => end_closed(link),

@@ -108,11 +108,8 @@ impl Local {
     pub(crate) fn renewed(&self) -> Local {
         let provided = &self.provider.provided;
         // The version first: what is newer than its version is looked up once too often.
-        let version = match provided.version() {
-            // Never current: such a call is to find out that the plugin closes.
-            _ if provided.is_closing() => u64::MAX,
-            version => version,
-        };
+        // Where the plugin closes it is never current, so that the call finds that out.
+        let version = provided.open_version().unwrap_or(u64::MAX);
         let (end, index) = self.granted;
         let callable = provided.granted(end, index);
         Local {

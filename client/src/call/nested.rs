@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use callgate_layout::flags::Waiter;
-use callgate_layout::pages;
+use callgate_layout::clock;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex::{self, Awaited};
-use callgate_layout::{clock, flags, slot};
 
 use super::target::{Target, ended};
 use crate::base::chain;
@@ -105,7 +103,6 @@ impl Wait<'_> {
     fn park(&self) -> Option<Result<()>> {
         let (target, ticket) = (self.target, self.ticket);
         let link = target.to.link;
-        let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
         let start = clock::now();
         // The same ones to the end, although another thread may begin to pump meanwhile.
         let mine: Vec<_> = self.mine().collect();
@@ -119,23 +116,20 @@ impl Wait<'_> {
         );
         // Space that is released from here on rings a bell.
         let late = self.settle();
-        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
-        // REPLY-OR-WAITER, the caller's side; WORK-OR-PARKED has its fence in `begin_park`.
-        pages::publish_fence();
-        let seen = slot::state(inbox, geometry, ticket.slot);
+        let sleeper = link.word_sleeper(ticket);
+        let seen = sleeper.seen();
         let outcome = ended(target, ticket);
         if outcome.is_none()
             && !mine
                 .iter()
                 .any(|dispatcher| dispatcher.may_have(self.chain))
         {
-            let reply = slot::word(inbox, geometry, ticket.slot, seen);
-            words.splice(..0, [reply, link.liveness()]);
+            words.splice(..0, [sleeper.word(seen), link.life().word()]);
             words.extend(target.cancelled_word());
             let until = late.unwrap_or(target.to.deadline).min(target.to.deadline);
             futex::wait_any_of(&words, until);
         }
-        flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
+        drop(sleeper);
         for dispatcher in &mine {
             dispatcher.turn_lock().end_waiting();
             dispatcher.end_park();

@@ -1,6 +1,7 @@
 //! Where a call goes, and what ends the wait for its answer.
 
 use callgate_layout::envelope::CallKind;
+use callgate_layout::life::Ended;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
@@ -44,13 +45,11 @@ impl<'a> Target<'a> {
 /// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
 pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
     let link = target.to.link;
-    let is_gone = link.is_gone();
-    // A reply that was published before the end wins.
-    if link.is_answered(ticket) {
-        return Some(Ok(()));
-    }
-    if is_gone {
-        return Some(Err(gone(link)));
+    if let Some(by_link) = link.life().ended(|| link.is_answered(ticket)) {
+        return Some(match by_link {
+            Ended::Answered => Ok(()),
+            Ended::Gone => Err(gone(link)),
+        });
     }
     if target.is_cancelled() {
         return Some(Err(cancelled(link)));

@@ -1,10 +1,9 @@
 //! Waiting for an answer: awake, then asleep on a bell of this plugin's or on the words themselves.
 
 use callgate_layout::bells::Sleeper;
-use callgate_layout::flags::Waiter;
+use callgate_layout::clock;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
-use callgate_layout::{clock, flags, pages, slot};
 
 use super::nested;
 use super::target::{Target, ended};
@@ -47,37 +46,20 @@ fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
 
 /// Sleeps on a bell that the provider rings, or whoever ends the link.
 fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> Result<()> {
-    let mut seen = sleeper.announce();
-    loop {
-        if let Some(outcome) = ended(target, ticket) {
-            return outcome;
-        }
-        sleeper.sleep(seen, target.to.deadline);
-        // Read before the next look, so that no ring after that is slept through.
-        seen = sleeper.value();
-    }
+    let sleep = |seen| sleeper.sleep(seen, target.to.deadline);
+    sleeper.wait(|| ended(target, ticket), sleep)
 }
 
 /// Sleeps on all words that end the wait.
 fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.to.link;
-    let (outbox, inbox, geometry) = (link.outbox(), link.inbox(), link.geometry());
-    flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Reply);
-    // REPLY-OR-WAITER, the caller's side.
-    pages::publish_fence();
-    let outcome = loop {
-        let seen = slot::state(inbox, geometry, ticket.slot);
-        if let Some(outcome) = ended(target, ticket) {
-            break outcome;
-        }
-        let reply = slot::word(inbox, geometry, ticket.slot, seen);
+    let sleeper = link.word_sleeper(ticket);
+    let sleep = |seen| {
+        let (reply, life) = (sleeper.word(seen), link.life().word());
         match target.cancelled_word() {
-            Some(cancel) => {
-                futex::wait_any(&[reply, link.liveness(), cancel], target.to.deadline);
-            }
-            None => futex::wait_any(&[reply, link.liveness()], target.to.deadline),
+            Some(cancel) => futex::wait_any(&[reply, life, cancel], target.to.deadline),
+            None => futex::wait_any(&[reply, life], target.to.deadline),
         }
     };
-    flags::set_waiter(outbox, geometry, ticket.slot, Waiter::Nobody);
-    outcome
+    sleeper.wait(|| ended(target, ticket), sleep)
 }

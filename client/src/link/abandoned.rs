@@ -1,9 +1,10 @@
 //! Calls whose callers have given up: their slots come back when the late answers do.
 
 use callgate_layout::flags::Waiter;
+use callgate_layout::late::Abandoning;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
-use callgate_layout::{flags, pages, slot};
+use callgate_layout::{flags, slot};
 
 use super::{Held, Link};
 
@@ -11,26 +12,29 @@ impl Link {
     /// Leaves a call whose caller gives up: the slot comes back when the answer does.
     pub(crate) fn abandon(&self, ticket: Ticket, held: Option<Held>) {
         *self.requests[usize::from(ticket.slot)].lock() = held;
-        let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
-        flags::release(outbox, geometry, ticket.slot, ticket.generation);
-        {
+        let wants_release = {
             let late_bell = self.late_bell.lock();
             // Whoever waits for room wants to be woken by a late answer.
-            self.name_late_waiter(ticket.slot, *late_bell);
-            pages::publish_fence();
-            self.pending.abandon(ticket);
+            let abandoning = self.abandoning(*late_bell);
+            abandoning.abandon(ticket, &self.parts.peer_status)
+        };
+        if wants_release {
+            self.parts.peer_bell.ring();
         }
-        self.wake_peer();
         self.freed();
     }
 
     /// Says how a late answer is to be told of.
-    fn name_late_waiter(&self, slot: u8, late_bell: u8) {
-        let waiter = match late_bell {
-            0 => Waiter::Reply,
-            bell => Waiter::Bell(bell),
-        };
-        flags::set_waiter(&self.parts.outbox, self.parts.geometry, slot, waiter);
+    fn abandoning(&self, late_bell: u8) -> Abandoning<'_> {
+        Abandoning {
+            outbox: &self.parts.outbox,
+            geometry: self.parts.geometry,
+            pending: &self.pending,
+            waiter: match late_bell {
+                0 => Waiter::Reply,
+                bell => Waiter::Bell(bell),
+            },
+        }
     }
 
     /// From now on a bell is rung for late answers: for its thread, and for whoever else waits for a slot
@@ -43,12 +47,9 @@ impl Link {
         }
         // Held, so that no slot comes free meanwhile and has another caller's flags.
         let _alone = self.sweeper.lock();
-        for slot in self.pending.abandoned() {
-            self.name_late_waiter(slot, bell);
-        }
-        pages::publish_fence();
+        self.abandoning(bell).rename();
         // Who waits for the slots' own words already has to wait for the bell from now on.
-        if self.waiters.is_waited_for() {
+        if self.waiters.are_any() {
             self.waiters.wake_all();
         }
     }

@@ -59,6 +59,15 @@ struct Own {
 }
 
 impl Extents {
+    /// Orders this thread with those who free space in this side's extents. For one that comes later the
+    /// lock does that.
+    pub(crate) fn order_with_frees(&self) {
+        let own = self.own.lock();
+        own.ready
+            .iter()
+            .for_each(|(extent, _)| extent.order_with_frees());
+    }
+
     /// Takes space for a payload if there is some.
     #[inline]
     pub(crate) fn take(&self, len: usize) -> Option<Space> {

@@ -10,24 +10,25 @@ pub(crate) mod extents;
 pub(crate) mod own_memory;
 mod payloads;
 pub(crate) mod peer;
-mod waiters;
 mod waiting;
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use callgate_layout::bells::Sleeper;
 use callgate_layout::blocks::{Blocks, Region};
 use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::ChainNames;
+use callgate_layout::life::Life;
 use callgate_layout::pages::{self, Activity, Doorbell};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::RingWriter;
 use callgate_layout::sys::fork::ForkMark;
-use callgate_layout::sys::{futex, process};
+use callgate_layout::sys::process;
 use callgate_layout::view::{ReadView, WriteView};
+use callgate_layout::waiters::Waiters;
+use callgate_layout::words::WordSleeper;
 use callgate_layout::{Geometry, flags, slot};
 use parking_lot::Mutex;
 
@@ -35,12 +36,8 @@ use crate::base::error::Error;
 use extents::Extents;
 use own_memory::{ExtentSource, OwnMemory};
 use peer::Caller;
-use waiters::Waiters;
 
 pub(crate) use payloads::Held;
-
-const LIVE: u32 = 0;
-const GONE: u32 = 1;
 
 /// The memory and the facts that make up one end of a link.
 pub(crate) struct LinkParts {
@@ -79,8 +76,7 @@ pub(crate) struct Link {
     late_bell: Mutex<u8>,
     /// Held by who looks through abandoned calls.
     sweeper: Mutex<()>,
-    /// The word that callers wait on beside their reply slot: [`LIVE`], then [`GONE`] for good.
-    state: AtomicU32,
+    life: Life,
     reason: OnceLock<Error>,
     fork: ForkMark,
 }
@@ -98,7 +94,7 @@ impl Link {
             waiters: Waiters::new(),
             late_bell: Mutex::new(0),
             sweeper: Mutex::new(()),
-            state: AtomicU32::new(LIVE),
+            life: Life::new(),
             reason: OnceLock::new(),
             fork: ForkMark::here(),
             parts,
@@ -150,7 +146,7 @@ impl Link {
 
     #[inline]
     pub(crate) fn is_gone(&self) -> bool {
-        self.state.load(Ordering::Acquire) == GONE
+        self.life.is_over()
     }
 
     /// Whether the peer's process has ended, known to the control thread or not yet: asks the
@@ -172,17 +168,23 @@ impl Link {
         Sleeper::new(&own.bells, outbox, *geometry, ticket.slot)
     }
 
-    /// The link's state as a word to wait for: while it lives.
-    pub(crate) fn liveness(&self) -> futex::Awaited<'_> {
-        futex::Awaited::private(&self.state, LIVE)
+    /// The same on the reply slot's word, beside others.
+    pub(crate) fn word_sleeper(&self, ticket: Ticket) -> WordSleeper<'_> {
+        let (parts, slot) = (&self.parts, ticket.slot);
+        WordSleeper::announce(&parts.outbox, &parts.inbox, parts.geometry, slot)
+    }
+
+    /// Whether the link has ended, as a word to wait for and in the order in which to look.
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
     }
 
     /// Ends the link: every call that waits on it, for a reply or for room, wakes up.
     pub(crate) fn end_with(&self, reason: Error) {
         // The first reason stands; it is set before anybody can see that the link is gone.
         let _ = self.reason.set(reason);
-        self.state.store(GONE, Ordering::Release);
-        futex::wake_private(&self.state);
+        self.life.end();
+        self.life.wake();
         self.parts.own.bells.ring_all();
         self.waiters.wake_all();
     }
@@ -220,9 +222,10 @@ impl Link {
         &self.ring
     }
 
-    /// What the peer says that it is doing.
-    pub(crate) fn peer_activity(&self) -> Activity {
-        pages::activity(&self.parts.peer_status)
+    /// What the peer says that it is doing, after a call was published for it.
+    #[inline(always)]
+    pub(crate) fn look_after_publishing(&self) -> Activity {
+        pages::look_after_publishing(&self.parts.peer_status)
     }
 
     /// Whether the answer to a call is there.
@@ -232,7 +235,7 @@ impl Link {
     }
 
     /// Frees a slot after its reply was copied, and what the request took with it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish(&self, ticket: Ticket, held: Option<Held>) {
         if let Some(held) = held {
             self.free(held);

@@ -4,20 +4,21 @@ use callgate_layout::envelope::{Place, Reply};
 use callgate_layout::flags::Waiter;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
-use callgate_layout::{flags, pages};
+use callgate_layout::{clock, flags, pages};
 
 use super::Link;
 
 impl Link {
     /// Counts one more who waits for room here: a caller, or a dispatcher with late answers.
     pub(crate) fn begin_waiting(&self) {
-        self.waiters.enter();
+        self.waiters.begin(&self.pending, &self.blocks);
+        self.extents.order_with_frees();
         self.parts.own.status.starve();
     }
 
     /// Counts one less.
     pub(crate) fn end_waiting(&self) {
-        self.waiters.leave();
+        self.waiters.end();
         // A forked child has no status page.
         if self.is_here() {
             self.parts.own.status.sated();
@@ -27,7 +28,7 @@ impl Link {
     /// Tells who waits for room that there may be some.
     #[inline]
     pub(crate) fn freed(&self) {
-        if self.waiters.is_waited_for() {
+        if self.waiters.are_any() {
             self.wake_waiting();
         }
     }
@@ -55,14 +56,23 @@ impl Link {
         let words = || {
             let words = std::iter::once(self.parts.own.bell.word()).chain(other());
             let words = words.chain(self.late_bell_word());
-            words.chain(self.abandoned_words()).collect()
+            words.chain(self.abandoned_words())
         };
         let attempt = || {
             self.sweep();
             attempt()
         };
+        let sleep = |seen, words| {
+            if clock::now() >= deadline {
+                return false;
+            }
+            let changes = std::iter::once(self.waiters.word(seen));
+            let words: Vec<_> = changes.chain(words).collect();
+            futex::wait_any_of(&words, deadline);
+            true
+        };
         self.begin_waiting();
-        let found = self.waiters.wait_for(deadline, attempt, words);
+        let found = self.waiters.wait_for(words, attempt, sleep);
         self.end_waiting();
         found
     }
@@ -84,15 +94,9 @@ impl Link {
         if reply.place != Place::Inline {
             let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
             flags::release(outbox, geometry, ticket.slot, ticket.generation);
-            self.wake_peer();
-        }
-    }
-
-    /// Wakes the peer if it waits for what was just released.
-    pub(super) fn wake_peer(&self) {
-        pages::publish_fence();
-        if pages::wants_release(&self.parts.peer_status) {
-            self.parts.peer_bell.ring();
+            if pages::look_after_releasing(&self.parts.peer_status) {
+                self.parts.peer_bell.ring();
+            }
         }
     }
 }

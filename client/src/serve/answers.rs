@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use callgate_layout::envelope::{CallKind, Place, Reply, Violation};
 use callgate_layout::flags::Waiter;
-use callgate_layout::pages;
 use callgate_layout::pending::Ticket;
 use callgate_layout::{Code, clock, flags, slot};
 use parking_lot::Mutex;
@@ -222,9 +221,7 @@ impl Answers {
         }
         let cell = reply.cell_mut();
         slot::publish(outbox, geometry, slot, generation, &envelope, cell);
-        // REPLY-OR-WAITER, the provider's side.
-        pages::publish_fence();
-        match flags::waiter(link.inbox(), geometry, slot) {
+        match flags::waiter_to_wake(link.inbox(), geometry, slot) {
             Waiter::Nobody => {}
             Waiter::Bell(bell) => link.peer_bell().ring_callers(bell),
             Waiter::Reply => slot::wake(outbox, geometry, slot),

@@ -12,8 +12,8 @@ pub enum Dispatch {
     /// order in which a caller's thread made them. The default.
     #[default]
     Thread,
-    /// On so many threads (at least one, at most 64), several at a time and in no order. Handing
-    /// the look-out to the next thread costs a wake-up a call.
+    /// On so many threads (at least one, at most 64), several at a time and in no order. One
+    /// thread looks for calls; that another looks in its place while it runs a handler costs a wake-up a call.
     Pool(u32),
     /// Inside [`Plugin::pump`](crate::Plugin::pump): on the thread that calls it, and only then,
     /// or while that thread waits for an answer inside a chain.

@@ -10,11 +10,12 @@ pub(crate) mod serving_thread;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
 use callgate_layout::pages::Status;
+use callgate_layout::visits::Visits;
 use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 
 use super::changes::Changes;
@@ -52,7 +53,7 @@ pub(crate) struct Dispatcher {
     pump: AtomicU64,
     turn_lock: Lease,
     /// Calls of a pool's handlers by other plugins of this process that are under way.
-    visits: AtomicU32,
+    visits: Visits,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
 }
@@ -89,7 +90,7 @@ impl Dispatcher {
             bells: Doorbells::default(),
             pump: AtomicU64::new(0),
             turn_lock: Lease::new(),
-            visits: AtomicU32::new(0),
+            visits: Visits::new(),
             running: AtomicU32::new(0),
         }
     }
@@ -108,9 +109,8 @@ impl Dispatcher {
     #[inline]
     pub(crate) fn visit(&self, chain: u64) -> Result<Option<Turn>, &'static TurnLock> {
         if let Dispatch::Pool(_) = self.dispatch {
-            self.visits.fetch_add(1, Ordering::Relaxed);
-            // VISIT-OR-CLOSING, who visits: after this it looks whether the plugin closes.
-            fence(Ordering::SeqCst);
+            // After this it looks whether the plugin closes.
+            self.visits.begin();
             return Ok(None);
         }
         let turn_lock = self.turn_lock.turn_lock();
@@ -135,7 +135,7 @@ impl Dispatcher {
 
     /// Whether this thread is inside a chain in which one of these plugins' handlers runs, or may.
     pub(crate) fn is_inside(&self) -> bool {
-        let may_visit = || self.visits.load(Ordering::Relaxed) != 0;
+        let may_visit = || self.visits.seen() != 0;
         chain::current().is_some_and(|chain| self.turn_lock.belongs_to(chain.id) || may_visit())
     }
 
@@ -226,7 +226,7 @@ impl Dispatcher {
                     && self.may_be_late.load(Ordering::Relaxed)
                     && door.with(|scheduler| scheduler.late_deadline().is_some())
                 {
-                    self.wake_look_out();
+                    self.wake_leader();
                 }
             }
             Ok(Served::Nowhere) => self.refuse(door, frame),
@@ -250,9 +250,9 @@ impl Dispatcher {
     }
 
     /// Wakes the thread of a pool that sleeps without knowing of an answer that is late: another one
-    /// has kept it since, and only the look-out publishes it when its time is up.
+    /// has kept it since, and only the thread that looks for calls publishes it when its time is up.
     #[cold]
-    fn wake_look_out(&self) {
+    fn wake_leader(&self) {
         if self.parked.lock().threads > 0 {
             self.bells.ring();
         }

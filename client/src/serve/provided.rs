@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use callgate_layout::Code;
 use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::stats::RECORDS;
+use callgate_layout::version::Version;
 use parking_lot::Mutex;
 
 use super::changes::Changes;
@@ -26,8 +27,7 @@ pub(crate) struct ProvidedGates {
     gates: Mutex<HashMap<Arc<str>, Gate>>,
     peers: Mutex<Vec<Arc<PeerGrants>>>,
     /// Changes after everything else here has.
-    version: AtomicU64,
-    closing: AtomicBool,
+    version: Version,
     next_registration: AtomicU64,
     memory: Arc<OwnMemory>,
     /// Those of all plugins that the dispatcher serves.
@@ -39,8 +39,7 @@ impl ProvidedGates {
         ProvidedGates {
             gates: Mutex::default(),
             peers: Mutex::default(),
-            version: AtomicU64::new(1),
-            closing: AtomicBool::new(false),
+            version: Version::new(),
             next_registration: AtomicU64::new(0),
             memory,
             changes,
@@ -167,26 +166,29 @@ impl ProvidedGates {
 
     /// Makes the dispatcher take new copies, and direct callers look again.
     pub(crate) fn changed(&self) {
-        // GATES-CHANGED: release here, acquire in `version`, so that who sees the new number
-        // finds the change under the lock.
-        self.version.fetch_add(1, Ordering::Release);
+        self.version.changed();
         self.changes.changed();
         self.memory.bell.ring();
     }
 
     #[inline]
     pub(crate) fn version(&self) -> u64 {
-        // GATES-CHANGED, acquire.
-        self.version.load(Ordering::Acquire)
+        self.version.seen()
+    }
+
+    /// The number, unless this plugin closes.
+    pub(crate) fn open_version(&self) -> Option<u64> {
+        self.version.seen_open()
     }
 
     pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::Release);
-        self.changed();
+        self.version.close();
+        self.changes.changed();
+        self.memory.bell.ring();
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
+        self.version.is_closing()
     }
 }
 

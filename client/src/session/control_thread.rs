@@ -1,8 +1,8 @@
 //! The control thread: hears the broker, sets links up, and watches the peers' processes, so
 //! that a death is noticed without the broker too. Plugins of a group have one together.
 
-mod desk;
 mod memory;
+mod plugin;
 mod poller;
 mod records;
 mod work;
@@ -21,32 +21,32 @@ use super::plugin_state::PluginState;
 use crate::base::error::{Error, Result};
 use crate::base::thread;
 use poller::Poller;
-use work::{Order, Work};
+use work::{Command, Work};
 
 /// The control thread, as its plugins hold it.
 pub(crate) struct ControlThread {
     waker: Waker,
-    orders: Sender<Order>,
+    commands: Sender<Command>,
     /// The number of the next plugin.
     next: AtomicU64,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Which of its plugins a control thread is to let go.
+/// Which of its plugins a control thread is told of.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Hearing(u64);
+pub(crate) struct PluginKey(u64);
 
 impl ControlThread {
     /// Starts the thread, which hears nobody yet.
     pub(crate) fn start() -> Result<ControlThread> {
         let failed = |error| system("the control thread", &error);
         let (poller, waker) = Poller::new().map_err(failed)?;
-        let (orders, received) = unbounded();
+        let (commands, received) = unbounded();
         let work = Work::new(poller, received);
         let thread = thread::spawn("callgate-control", move || work.run())?;
         Ok(ControlThread {
             waker,
-            orders,
+            commands,
             next: AtomicU64::new(0),
             thread: Some(thread),
         })
@@ -54,7 +54,7 @@ impl ControlThread {
 
     /// Hears a plugin's broker from here on. Where `host` is a process that has started this one, this
     /// one ends with it.
-    pub(crate) fn hear(&self, state: &Arc<PluginState>, host: Option<OwnedFd>) -> Result<Hearing> {
+    pub(crate) fn add(&self, state: &Arc<PluginState>, host: Option<OwnedFd>) -> Result<PluginKey> {
         if self.is_here() {
             let text =
                 "what is dropped together with a link cannot connect a plugin of its own group";
@@ -62,7 +62,7 @@ impl ControlThread {
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (done, outcome) = bounded(1);
-        self.order(Order::Hear {
+        self.tell(Command::Add {
             number,
             state: state.clone(),
             host,
@@ -70,22 +70,22 @@ impl ControlThread {
         });
         let ended = || Error::new(Code::System, "the control thread of the group has ended");
         outcome.recv().map_err(|_| ended())??;
-        Ok(Hearing(number))
+        Ok(PluginKey(number))
     }
 
     /// Hears a plugin's broker no longer, and waits until that is so, unless this is the thread itself.
-    pub(crate) fn let_go(&self, Hearing(number): Hearing) {
+    pub(crate) fn remove(&self, PluginKey(number): PluginKey) {
         let (done, is_done) = bounded(1);
         // Without a wake-up the thread would be left asleep; it holds nothing but its own.
-        if self.order(Order::LetGo { number, done }) && !self.is_here() {
-            // Also where the thread has ended, and with it everything that it heard.
+        if self.tell(Command::Remove { number, done }) && !self.is_here() {
+            // Also where the thread has ended, and with it everything that it plugin.
             let _ = is_done.recv();
         }
     }
 
     /// Whether the thread will hear of it.
-    fn order(&self, order: Order) -> bool {
-        self.orders.send(order).is_ok() && self.waker.wake().is_ok()
+    fn tell(&self, order: Command) -> bool {
+        self.commands.send(order).is_ok() && self.waker.wake().is_ok()
     }
 
     fn is_here(&self) -> bool {
@@ -96,11 +96,11 @@ impl ControlThread {
     /// Leaves the thread alone: in a forked child there is none.
     pub(crate) fn forget(&mut self) {
         std::mem::forget(self.thread.take());
-        std::mem::forget(self.orders.clone());
+        std::mem::forget(self.commands.clone());
     }
 
     pub(crate) fn stop(&mut self) {
-        if self.order(Order::End)
+        if self.tell(Command::Stop)
             && let Some(thread) = self.thread.take()
         {
             thread::join(thread);

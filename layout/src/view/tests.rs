@@ -7,9 +7,9 @@ use crate::sys::mapping::Mapping;
 use crate::sys::memfd;
 
 fn writable(len: usize) -> WriteView {
-    let file = memfd::create("test", len).unwrap();
-    let view = WriteView::new(Mapping::writable(file, len).unwrap());
-    view.unwrap()
+    let file = memfd::create("test", len).expect("memory");
+    let view = WriteView::new(Mapping::writable(file, len).expect("memory"));
+    view.expect("memory")
 }
 
 /// A store through a map for reading would be a fault.

@@ -17,7 +17,9 @@ use std::thread;
 
 use callgate_layout::blocks::{self, Blocks, Region};
 use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
+use callgate_layout::flags::Waiter;
 use callgate_layout::geometry::{BLOCKS, CELL_LEN, FLAGS_LEN, INLINE_LEN};
+use callgate_layout::late::Abandoning;
 use callgate_layout::pages::{self, DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::{RingReader, RingWriter};
@@ -237,7 +239,14 @@ fn words_that_change_while_they_are_read_do_no_harm() {
 #[test]
 fn a_slot_has_one_holder_whatever_the_provider_answers() {
     let outbox = Outbox::honest(SMALL);
+    let (own, status) = (Outbox::honest(SMALL).writer(), Outbox::new(STATUS_LEN));
     let pending = Pending::new(SMALL);
+    let abandoning = Abandoning {
+        outbox: &own,
+        geometry: SMALL,
+        pending: &pending,
+        waiter: Waiter::Reply,
+    };
     let blocks = Blocks::new(Region::outbox(SMALL));
     let held: [AtomicBool; 2] = Default::default();
     let runs: [std::sync::Mutex<Option<blocks::Run>>; 2] = Default::default();
@@ -265,7 +274,7 @@ fn a_slot_has_one_holder_whatever_the_provider_answers() {
                 give_back(ticket.slot);
                 pending.free(ticket);
             } else {
-                pending.abandon(ticket);
+                let _ = abandoning.abandon(ticket, &status.inbox);
             }
         }
     };
@@ -289,7 +298,7 @@ fn pages_of_nonsense_do_no_harm() {
     for word in WORDS {
         for at in [0, 64, 68, 72, 76, 80, 84] {
             status.write(at, &word.to_le_bytes());
-            let _ = pages::activity(&status.inbox);
+            let _ = pages::look_after_publishing(&status.inbox);
             let _ = pages::counters(&status.inbox);
         }
         bell.write(0, &word.to_le_bytes());

@@ -112,7 +112,7 @@ pub(super) fn read_slots(inbox: &ReadView, geometry: Geometry) {
         if let Ok(reply) = slot::read(inbox, geometry, slot, &mut cell) {
             read_payload(inbox, geometry, reply.place, reply.length);
         }
-        let _ = flags::waiter(inbox, geometry, slot);
+        let _ = flags::waiter_to_wake(inbox, geometry, slot);
         let _ = flags::is_released(inbox, geometry, slot, state);
     }
 }

@@ -8,15 +8,19 @@ use callgate_layout::bells::{Bells, Sleeper};
 use callgate_layout::blocks::{self, Blocks, Region, Run};
 use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
 use callgate_layout::flags::Waiter;
+use callgate_layout::late::Abandoning;
+use callgate_layout::life::{Ended, Life};
 use callgate_layout::pages::{self, Activity, Doorbell, Status};
 use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::view::{ReadView, Use, WriteView};
+use callgate_layout::waiters::Waiters;
+use callgate_layout::words::WordSleeper;
 use callgate_layout::{Geometry, flags, slot};
-use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Condvar, Mutex};
+use loom::thread;
 
-pub(crate) use provider::Provider;
+pub(crate) use provider::{Provider, Taken};
 
 /// Checks a model with every interleaving of at most `preemptions` preemptions; all of them
 /// where that is `None`.
@@ -30,11 +34,7 @@ pub(crate) fn check(preemptions: Option<usize>, model: impl Fn() + Send + Sync +
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Without {
     Nothing,
-    /// The fence between what the caller writes and what it reads next.
-    CallersFence,
-    /// The fence between what the provider writes and what it reads next.
-    ProvidersFence,
-    /// The second look, after announcing to sleep or after finding the link gone.
+    /// The second look, after announcing to sleep.
     SecondLook,
     /// Whatever else the model says.
     ThePoint,
@@ -102,9 +102,6 @@ impl Futex {
     }
 }
 
-pub(crate) const LIVE: u32 = 0;
-pub(crate) const GONE: u32 = 1;
-
 /// A link: the caller's outbox with its private records, and the provider's pages.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -127,8 +124,9 @@ pub(crate) struct Link {
     /// Stand for waiting awake, which gives loom too much to try: for calls, for answers.
     pub(crate) calls_queue: Futex,
     pub(crate) answers_queue: Futex,
-    /// LIVE, then GONE.
-    pub(crate) state: AtomicU32,
+    pub(crate) life: Life,
+    /// Who waits for slots or blocks. They sleep where those sleep who wait for answers.
+    pub(crate) waiters: Waiters,
     /// Callers asleep on a reply slot and the link's state.
     pub(crate) slot_queue: Futex,
     /// The caller's own doorbell, and its bells there.
@@ -159,7 +157,8 @@ impl Link {
             bell_queue: Futex::new(),
             calls_queue: Futex::new(),
             answers_queue: Futex::new(),
-            state: AtomicU32::new(LIVE),
+            life: Life::new(),
+            waiters: Waiters::new(),
             slot_queue: Futex::new(),
             bells: Arc::new(Bells::new(callers_doorbell.clone())),
             callers_doorbell,
@@ -167,23 +166,21 @@ impl Link {
         })
     }
 
-    fn callers_fence(&self) {
-        if self.without != Without::CallersFence {
-            pages::publish_fence();
-        }
+    /// Takes a slot for a call of a gate that begins a chain, waiting for it awake.
+    pub(crate) fn take(&self, gate: u16) -> Ticket {
+        self.take_by(|| self.pending.take_for(gate))
     }
 
-    pub(crate) fn providers_fence(&self) {
-        if self.without != Without::ProvidersFence {
-            pages::publish_fence();
-        }
+    /// The same for a call that a handler makes.
+    pub(crate) fn take_in_chain(&self, gate: u16) -> Ticket {
+        self.take_by(|| self.pending.take(gate))
     }
 
-    /// Takes a slot, waiting for it awake.
-    pub(crate) fn take(&self) -> Ticket {
+    fn take_by(&self, attempt: impl Fn() -> Option<Ticket>) -> Ticket {
         loop {
-            match self.pending.take(0) {
+            match attempt() {
                 Some(ticket) => return ticket,
+                None if self.pending.in_flight() < self.geometry.entries() => thread::yield_now(),
                 None => self
                     .answers_queue
                     .wait(|| self.pending.in_flight() == self.geometry.entries()),
@@ -228,29 +225,32 @@ impl Link {
 
     /// Wakes the provider if it is parked, after something was published for it.
     pub(crate) fn wake_provider(&self) -> Activity {
-        self.callers_fence();
-        let activity = pages::activity(&self.status_page);
+        let activity = pages::look_after_publishing(&self.status_page);
         if activity == Activity::Parked {
-            self.bell.touch();
-            self.bell_queue.wake();
+            self.ring_provider();
         }
         activity
+    }
+
+    pub(crate) fn ring_provider(&self) {
+        self.bell.touch();
+        self.bell_queue.wake();
     }
 
     pub(crate) fn is_answered(&self, ticket: Ticket) -> bool {
         slot::state(self.replies.as_read(), self.geometry, ticket.slot) == ticket.generation
     }
 
-    pub(crate) fn is_gone(&self) -> bool {
-        self.state.load(Ordering::Acquire) == GONE
-    }
-
     pub(crate) fn end(&self) {
-        self.state.store(GONE, Ordering::Release);
+        self.life.end();
         self.slot_queue.wake();
         for bell in self.bells.in_use() {
             self.ring_callers(bell);
         }
+    }
+
+    fn ended(&self, ticket: Ticket) -> Option<Ended> {
+        self.life.ended(|| self.is_answered(ticket))
     }
 
     /// Waits for the answer awake.
@@ -262,23 +262,13 @@ impl Link {
 
     /// Waits for the answer asleep; false when the link is gone without one.
     pub(crate) fn park(&self, ticket: Ticket) -> bool {
-        flags::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Reply);
-        self.callers_fence();
-        let is_answered = loop {
-            let seen = slot::state(self.replies.as_read(), self.geometry, ticket.slot);
-            if seen == ticket.generation {
-                break true;
-            }
-            if self.is_gone() {
-                break self.without != Without::SecondLook && self.is_answered(ticket);
-            }
-            self.slot_queue.wait(|| {
-                slot::state(self.replies.as_read(), self.geometry, ticket.slot) == seen
-                    && self.state.load(Ordering::Relaxed) == LIVE
-            });
+        let (outbox, inbox) = (&self.calls, self.replies.as_read());
+        let sleeper = WordSleeper::announce(outbox, inbox, self.geometry, ticket.slot);
+        let sleep = |seen| {
+            self.slot_queue
+                .wait(|| sleeper.seen() == seen && !self.life.is_over());
         };
-        flags::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Nobody);
-        is_answered
+        sleeper.wait(|| self.ended(ticket), sleep) == Ended::Answered
     }
 
     pub(crate) fn ring_callers(&self, bell: u8) {
@@ -290,18 +280,8 @@ impl Link {
     pub(crate) fn sleep(&self, ticket: Ticket) -> bool {
         let sleeper = Sleeper::new(&self.bells, &self.calls, self.geometry, ticket.slot);
         let sleeper = sleeper.unwrap();
-        let mut seen = sleeper.announce();
-        loop {
-            let is_gone = self.is_gone();
-            if self.is_answered(ticket) {
-                return true;
-            }
-            if is_gone {
-                return false;
-            }
-            self.bells_queue.wait(|| sleeper.value() == seen);
-            seen = sleeper.value();
-        }
+        let sleep = |seen| self.bells_queue.wait(|| sleeper.value() == seen);
+        sleeper.wait(|| self.ended(ticket), sleep) == Ended::Answered
     }
 
     /// Copies the answer out.
@@ -316,13 +296,37 @@ impl Link {
         flags::release(&self.calls, self.geometry, ticket.slot, ticket.generation);
     }
 
+    /// Releases a reply, and rings where the provider waits for that.
+    pub(crate) fn release_and_tell(&self, ticket: Ticket) {
+        self.release(ticket);
+        if pages::look_after_releasing(&self.status_page) {
+            self.ring_provider();
+        }
+    }
+
+    pub(crate) fn abandoning(&self, waiter: Waiter) -> Abandoning<'_> {
+        Abandoning {
+            outbox: &self.calls,
+            geometry: self.geometry,
+            pending: &self.pending,
+            waiter,
+        }
+    }
+
     /// Gives up, as the client does after a deadline.
     pub(crate) fn abandon(&self, ticket: Ticket) {
-        self.release(ticket);
-        flags::set_waiter(&self.calls, self.geometry, ticket.slot, Waiter::Reply);
-        self.callers_fence();
-        self.pending.abandon(ticket);
-        self.wake_provider();
+        let abandoning = self.abandoning(Waiter::Reply);
+        if abandoning.abandon(ticket, &self.status_page) {
+            self.ring_provider();
+        }
+    }
+
+    /// Tells who waits for slots or blocks that there may be some.
+    pub(crate) fn freed(&self) {
+        if self.waiters.are_any() {
+            self.waiters.change();
+            self.slot_queue.wake();
+        }
     }
 
     /// Frees a slot whose answer was copied.

@@ -30,7 +30,8 @@ fn take(link: &Link) -> ManuallyDrop<KeptBell> {
 
 /// Publishes a call whose answer rings the bell.
 fn send(link: &Link, bell: &KeptBell, value: u64, late: Late) -> Ticket {
-    let ticket = link.take();
+    // Of two gates, because one may have half of the slots.
+    let ticket = link.take(value as u16);
     let name = || {
         let waiter = Waiter::Bell(bell.number());
         flags::set_waiter(&link.calls, link.geometry, ticket.slot, waiter);
@@ -51,7 +52,7 @@ fn look_after(link: &Link, bell: &KeptBell, mut calls: Vec<Ticket>, late: Late) 
     loop {
         let mut seen = bell.value();
         // Read first: an answer that was published before the end wins over the end.
-        let is_gone = link.is_gone();
+        let is_gone = link.life.is_over();
         for ticket in calls.extract_if(.., |ticket| link.is_answered(*ticket)) {
             assert!(link.read(ticket) >= ANSWER);
             answered += 1;
@@ -111,7 +112,7 @@ fn the_end(late: Late) {
     let keeper = thread::spawn({
         let link = link.clone();
         move || {
-            let was_gone = link.is_gone();
+            let was_gone = link.life.is_over();
             let bell = take(&link);
             let calls = [0, 1].map(|value| send(&link, &bell, value, Late::Nothing));
             // Who has seen it live does not look again.

@@ -10,16 +10,14 @@
 //! accesses to payload bytes that nothing orders, or by a word that is used in another size than
 //! the byte tables say.
 //!
-//! The code under test is the crate's; what `callgate-client` does around it (in `link.rs`,
-//! `caller.rs` and `serve.rs`) is repeated in [`bench`], fence for fence. Models named `without_…`
-//! leave one of these out and have to fail: a model that cannot fail shows nothing.
+//! The code under test is the crate's, with every fence and every loop that has one: `callgate-client`
+//! adds the system calls and what is looked at. `tests/weaken` takes each order and each fence away in
+//! turn, and expects a model to fail. Models named `without_…` leave a step out themselves and have to
+//! fail: a model that cannot fail shows nothing.
 //!
-//! What loom does not see: that accesses (unlike fences) are sequentially consistent, and loads
-//! that run ahead of earlier loads and stores in a way that no order of the threads explains.
-//! The payload watch makes up for much of the latter, because it asks for an order and not for
-//! a value. Some orders are stronger than the models can tell, because a fence stands beside
-//! them: the release in `Pending::abandon` and in `Status::close`. FREED-OR-WAITER (client,
-//! `room.rs`) rests on sequentially consistent accesses; its model has fences in their place.
+//! What loom does not see: loads that run ahead of earlier loads and stores in a way that no order of the
+//! threads explains. The payload watch makes up for much of that, because it asks for an order and not
+//! for a value. Loom knows no sequentially consistent accesses either, so the protocols use none.
 
 #![cfg(callgate_loom)]
 #![allow(clippy::unwrap_used)]
@@ -28,9 +26,14 @@ mod bench;
 mod blocks;
 mod death;
 mod doorbell;
+mod gates;
 mod kept;
+mod late;
 mod release;
 mod ring;
+mod slots;
+mod starving;
 mod turns;
+mod visits;
 mod waiter;
 mod waiters;

@@ -4,16 +4,21 @@ use loom::thread;
 
 use crate::bench::{ANSWER, Link, Provider, Without, check};
 
-/// Each caller makes its calls one after the other, and holds a slot meanwhile.
+/// Each caller makes its calls one after the other, and holds a slot meanwhile; all but the first are
+/// inside chains.
 fn lap(callers: &'static [&'static [u64]], entries: u32, without: Without) {
     let link = Link::new(entries, without);
     let threads: Vec<_> = callers
         .iter()
-        .map(|values| {
+        .zip(0..)
+        .map(|(values, gate)| {
             let link = link.clone();
             thread::spawn(move || {
                 for &value in *values {
-                    let ticket = link.take();
+                    let ticket = match gate {
+                        0 => link.take(gate),
+                        _ => link.take_in_chain(gate),
+                    };
                     link.publish(ticket, value);
                     if without == Without::ThePoint {
                         link.finish(ticket);

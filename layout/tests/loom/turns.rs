@@ -1,9 +1,10 @@
 //! TURN-ENDED, TURN-LENT and TURN-OR-WAITER: threads that take turns at running handlers, as in the
-//! client's `token.rs` and `lend.rs`.
+//! client's `turn.rs` and `lending.rs`.
 
 use std::sync::Arc;
 
 use callgate_layout::turns::{Lent, Turn, Turns};
+use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
 
@@ -82,16 +83,20 @@ impl Token {
     }
 
     fn begin(&self, chain: u64) -> Turn {
-        if let Some(turn) = self.turns.begin(chain, || DISPATCHER) {
+        self.begin_on(chain, DISPATCHER)
+    }
+
+    fn begin_on(&self, chain: u64, me: u64) -> Turn {
+        if let Some(turn) = self.turns.begin(chain, || me) {
             return turn;
         }
         self.turns.begin_waiting();
         let first = self.turns.seen();
         let turn = self.wait_for(|| {
             if self.turns.seen() != first {
-                self.turns.reserve(DISPATCHER);
+                self.turns.reserve(me);
             }
-            self.turns.begin(chain, || DISPATCHER)
+            self.turns.begin(chain, || me)
         });
         self.turns.end_waiting();
         turn
@@ -200,4 +205,55 @@ fn a_lender_and_its_chain_take_turns() {
         assert_eq!(token.handled.load(Ordering::Relaxed), 3);
         assert_eq!(token.turns.holder(|| DISPATCHER), None);
     });
+}
+
+/// Two threads pump one plugin, one after the other: each begins as the dispatcher, with its own number,
+/// lends its turn while its handler waits, and lets go before the other may pump.
+fn two_pumps(without: Without) {
+    let token = Token::new(without);
+    let door = Arc::new(Mutex::new(()));
+    let pump = |chain: u64, me: u64| {
+        let (token, door) = (token.clone(), door.clone());
+        move || {
+            let alone = door.lock().unwrap();
+            let turn = token.begin_on(chain, me);
+            token.handle();
+            let lent = token.lend(chain, me);
+            token.take_back(lent, me);
+            token.handle();
+            token.end(turn);
+            token.tell_if(token.turns.offer());
+            if without != Without::ThePoint {
+                token.tell_if(token.turns.release());
+            }
+            drop(alone);
+        }
+    };
+    let other = thread::spawn(pump(TWO, DISPATCHER + 4));
+    let visitor = thread::spawn({
+        let token = token.clone();
+        move || {
+            let turn = token.visit(TWO + 1, VISITOR);
+            token.handle();
+            token.end(turn);
+        }
+    });
+    pump(ONE, DISPATCHER)();
+    other.join().unwrap();
+    visitor.join().unwrap();
+    assert_eq!(token.handled.load(Ordering::Relaxed), 5);
+    assert_eq!(token.turns.holder(|| VISITOR), None);
+}
+
+/// At most two preemptions.
+#[test]
+fn two_threads_that_pump_and_a_visitor_take_turns() {
+    check(Some(2), || two_pumps(Without::Nothing));
+}
+
+/// The other thread would take a turn that the first one still counts as its own, and could not lend it.
+#[test]
+#[should_panic]
+fn without_letting_go_the_next_thread_that_pumps_has_no_turn_of_its_own() {
+    check(Some(2), || two_pumps(Without::ThePoint));
 }

@@ -1,84 +1,52 @@
-//! FREED-OR-WAITER: waiting for a pending call, as in the client's `room.rs`.
-
-use std::sync::Arc;
+//! FREED-OR-WAITER: waiting for a slot or for blocks, as in the client's `waiting.rs`.
 
 use callgate_layout::slot;
-use loom::sync::atomic::{AtomicU32, Ordering, fence};
 use loom::thread;
 
 use crate::bench::{Link, Provider, Without, check};
 
-/// The waiters for room on one link. They sleep where those sleep who wait for answers.
-struct Space {
-    link: Arc<Link>,
-    waiters: AtomicU32,
-    changes: AtomicU32,
+/// Frees what can be freed of calls given up, and tells those who did not see it.
+fn sweep(link: &Link) {
+    let before = link.pending.in_flight();
+    link.sweep_alone();
+    let is_less = link.pending.in_flight() < before;
+    if is_less && link.without != Without::ThePoint {
+        link.freed();
+    }
 }
 
-impl Space {
-    fn new(link: &Arc<Link>) -> Arc<Space> {
-        Arc::new(Space {
-            link: link.clone(),
-            waiters: AtomicU32::new(0),
-            changes: AtomicU32::new(0),
-        })
-    }
+fn state(link: &Link, slot: u8) -> u32 {
+    slot::state(link.replies.as_read(), link.geometry, slot)
+}
 
-    fn freed(&self) {
-        // The client's accesses are sequentially consistent instead.
-        fence(Ordering::SeqCst);
-        if self.waiters.load(Ordering::Relaxed) != 0 {
-            self.changes.fetch_add(1, Ordering::AcqRel);
-            self.link.slot_queue.wake();
-        }
-    }
-
-    /// Frees what can be freed, and tells those who did not see it.
-    fn sweep(&self) {
-        let before = self.link.pending.in_flight();
-        self.link.sweep_alone();
-        let is_less = self.link.pending.in_flight() < before;
-        if is_less && self.link.without != Without::ThePoint {
-            self.freed();
-        }
-    }
-
-    /// Tries `attempt` until it gives something; only once where there is no time.
-    fn wait_for<T>(&self, has_time: bool, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
-        self.waiters.fetch_add(1, Ordering::AcqRel);
-        let found = loop {
-            let seen = self.changes.load(Ordering::Acquire);
-            fence(Ordering::SeqCst);
-            let words: Vec<_> = self
-                .link
-                .pending
-                .abandoned()
-                .map(|slot| (slot, self.state(slot)))
-                .collect();
-            let found = attempt();
-            if found.is_some() || !has_time {
-                break found;
-            }
-            self.link.slot_queue.wait(|| {
-                self.changes.load(Ordering::Relaxed) == seen
-                    && words.iter().all(|&(slot, seen)| self.state(slot) == seen)
+/// Waits for a slot or blocks; tries only once where there is no time.
+fn wait_for<T>(link: &Link, has_time: bool, attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    let words = || {
+        let abandoned = link.pending.abandoned();
+        abandoned
+            .map(|slot| (slot, state(link, slot)))
+            .collect::<Vec<_>>()
+    };
+    let sleep = |seen, words: Vec<_>| {
+        if has_time {
+            link.slot_queue.wait(|| {
+                link.waiters.seen() == seen
+                    && words.iter().all(|&(slot, was)| state(link, slot) == was)
             });
-        };
-        self.waiters.fetch_sub(1, Ordering::AcqRel);
-        found
-    }
-
-    fn state(&self, slot: u8) -> u32 {
-        slot::state(self.link.replies.as_read(), self.link.geometry, slot)
-    }
+        }
+        has_time
+    };
+    link.waiters.begin(&link.pending, &link.requests);
+    let found = link.waiters.wait_for(words, attempt, sleep);
+    link.waiters.end();
+    found
 }
 
 /// One waits for a slot; another waits for something else, and not for long. Meanwhile the
 /// answer to a call comes that was given up.
 fn two_wait(without: Without) {
     let link = Link::new(1, without);
-    let room = Space::new(&link);
-    let lost = link.take();
+    let lost = link.take(0);
     link.publish(lost, 1);
     link.abandon(lost);
     let provider = thread::spawn({
@@ -90,17 +58,17 @@ fn two_wait(without: Without) {
         }
     });
     let hasty = thread::spawn({
-        let room = room.clone();
+        let link = link.clone();
         move || {
-            room.wait_for::<()>(false, || {
-                room.sweep();
+            wait_for::<()>(&link, false, || {
+                sweep(&link);
                 None
             })
         }
     });
-    let slot = room.wait_for(true, || {
-        room.sweep();
-        link.pending.take(0)
+    let slot = wait_for(&link, true, || {
+        sweep(&link);
+        link.pending.take_for(0)
     });
     assert!(slot.is_some());
     assert!(hasty.join().unwrap().is_none());
@@ -119,4 +87,68 @@ fn a_late_answer_ends_the_wait_for_a_slot() {
 #[should_panic(expected = "deadlock")]
 fn without_telling_what_was_swept_a_slot_is_waited_for_in_vain() {
     check(Some(2), || two_wait(Without::ThePoint));
+}
+
+/// The holder of the only slot frees it while another one begins to wait.
+#[test]
+fn a_slot_that_comes_free_ends_the_wait_for_it() {
+    check(None, || {
+        let link = Link::new(1, Without::Nothing);
+        let ticket = link.take(0);
+        let holder = thread::spawn({
+            let link = link.clone();
+            move || {
+                link.pending.free(ticket);
+                link.freed();
+            }
+        });
+        assert!(wait_for(&link, true, || link.pending.take_for(0)).is_some());
+        holder.join().unwrap();
+    });
+}
+
+/// The same for blocks.
+#[test]
+fn blocks_that_come_free_end_the_wait_for_them() {
+    check(None, || {
+        let link = Link::new(1, Without::Nothing);
+        let all = link.requests.allocate(512).unwrap();
+        let holder = thread::spawn({
+            let link = link.clone();
+            move || {
+                link.requests.free(all);
+                link.freed();
+            }
+        });
+        assert!(wait_for(&link, true, || link.requests.allocate(512)).is_some());
+        holder.join().unwrap();
+    });
+}
+
+/// A call is given up while another one waits for its slot, and answered after that: the one that waits
+/// knows of it, or is told, and sleeps on its state. At most three preemptions.
+#[test]
+fn a_call_given_up_is_watched_by_who_waits_for_a_slot() {
+    check(Some(3), || {
+        let link = Link::new(1, Without::Nothing);
+        let ticket = link.take(0);
+        link.publish(ticket, 1);
+        let mut provider = Provider::new(&link);
+        let call = provider.take();
+        let hasty = thread::spawn({
+            let link = link.clone();
+            move || {
+                link.abandon(ticket);
+                link.freed();
+            }
+        });
+        let provider = thread::spawn(move || provider.answer(call));
+        let slot = wait_for(&link, true, || {
+            sweep(&link);
+            link.pending.take_for(0)
+        });
+        assert!(slot.is_some());
+        hasty.join().unwrap();
+        provider.join().unwrap();
+    });
 }

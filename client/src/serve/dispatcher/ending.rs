@@ -1,7 +1,5 @@
 //! The end of a dispatcher, and of the service of one plugin of several.
 
-use std::sync::atomic::{Ordering, fence};
-
 use callgate_layout::sys::futex::{self, Awaited};
 
 use super::copies::Old;
@@ -80,23 +78,16 @@ impl Dispatcher {
     }
 
     pub(super) fn end_visit(&self) {
-        let is_last = self.visits.fetch_sub(1, Ordering::Release) == 1;
-        // VISIT-OR-CLOSING, who visited.
-        fence(Ordering::SeqCst);
-        if is_last && self.changes.is_closing() {
-            futex::wake_private(&self.visits);
+        if self.visits.end(|| self.changes.is_closing()) {
+            futex::wake_private(self.visits.word());
         }
     }
 
     /// Waits until no visitor runs a handler of this pool, which closes.
     pub(super) fn await_end_of_visits(&self) {
-        // VISIT-OR-CLOSING, who closes, and said so before.
-        fence(Ordering::SeqCst);
-        loop {
-            match self.visits.load(Ordering::Acquire) {
-                0 => return,
-                visits => futex::wait_any(&[Awaited::private(&self.visits, visits)], u64::MAX),
-            }
-        }
+        self.visits.await_end(|left| {
+            let left = Awaited::private(self.visits.word(), left);
+            futex::wait_any(&[left], u64::MAX);
+        });
     }
 }

@@ -97,7 +97,7 @@ impl Dispatcher {
     pub(crate) fn join(&self, member: Arc<Member>) {
         let mut parked = self.parked.lock();
         if parked.threads > 0 {
-            member.memory.status.park();
+            member.memory.status.park(&member.memory.bell);
         }
         Arc::make_mut(&mut parked.members).push(member);
         self.members_changed(&parked);
@@ -143,7 +143,7 @@ impl Dispatcher {
         let mut parked = self.parked.lock();
         parked.threads += 1;
         for member in parked.members.iter() {
-            member.memory.status.park();
+            member.memory.status.park(&member.memory.bell);
         }
         // WORK-OR-PARKED, as in `Status::park`, for a group without plugins.
         fence(Ordering::SeqCst);

@@ -20,7 +20,7 @@ const ROUND: u32 = 64;
 /// Nanoseconds to stay awake at most while answers wait for room.
 pub(crate) const LATE_LOOK: u64 = 200_000;
 
-/// What the look-out of a pool found.
+/// What the one thread of a pool found that looks for calls.
 enum Found {
     Call(Result<(), Broken>),
     /// Copies that are out of date, to be dropped.
@@ -91,15 +91,15 @@ impl Dispatcher {
         self.discard(frame);
     }
 
-    /// One thread looks for calls; when it has one, the next takes over the look-out. Who waits for
+    /// One thread looks for calls; when it has one, the next one looks in its place. Who waits for
     /// that has no frame, and so keeps no handler that is withdrawn meanwhile.
     fn run_in_pool(&self) {
         let door = self.door();
         loop {
-            let look_out = self.leader.lock();
+            let lead = self.leader.lock();
             let mut frame = door.with(|scheduler| scheduler.frame());
-            let found = self.look_out(&door, &mut frame);
-            drop(look_out);
+            let found = self.find_work(&door, &mut frame);
+            drop(lead);
             futex_refused::log();
             match found {
                 Found::Call(next) => {
@@ -113,8 +113,8 @@ impl Dispatcher {
         }
     }
 
-    /// Waits for something that is to be done without the look-out.
-    fn look_out(&self, door: &Door<'_>, frame: &mut Frame) -> Found {
+    /// Waits for something that is to be done while another thread looks.
+    fn find_work(&self, door: &Door<'_>, frame: &mut Frame) -> Found {
         while !self.changes.is_closing() {
             if let Some(old) = self.take_copies(door, frame) {
                 return Found::Old(old);

@@ -11,7 +11,7 @@ use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::payload::is_extent_len;
 use callgate_layout::{Code, Geometry};
 
-use super::desk::Desk;
+use super::plugin::PluginWork;
 use crate::base::deadline::instant_after;
 use crate::base::error::{Error, Result};
 use crate::link::extents::Extents;
@@ -24,7 +24,7 @@ use crate::session::here;
 use crate::session::mapping::{map_read_only, map_writable, system};
 use crate::session::plugin_state::PluginState;
 
-impl Desk<'_> {
+impl PluginWork<'_> {
     pub(super) fn memory_record(&mut self, record: MemoryToPlugin, descriptors: Vec<OwnedFd>) {
         match record {
             MemoryToPlugin::Map { memory, role, len } => {

@@ -64,7 +64,7 @@ impl Poller {
         registry.reregister(&mut SourceFd(&fd.as_raw_fd()), token, interest)
     }
 
-    pub(super) fn let_go(&mut self, token: Token, fd: &OwnedFd) {
+    pub(super) fn unwatch(&mut self, token: Token, fd: &OwnedFd) {
         if self.plugins.remove(&token).is_some() {
             let registry = self.poll.registry();
             let _ = registry.deregister(&mut SourceFd(&fd.as_raw_fd()));

@@ -9,7 +9,7 @@ use callgate_layout::control::{
 };
 use callgate_layout::sys::{fdpass, limits};
 
-use super::desk::Desk;
+use super::plugin::PluginWork;
 use crate::base::error::Error;
 use crate::serve::grants::Grant;
 use crate::session::connection::failure as error_of;
@@ -23,7 +23,7 @@ fn short(what: &str) -> Error {
     Error::new(Code::System, text)
 }
 
-impl Desk<'_> {
+impl PluginWork<'_> {
     pub(super) fn datagram(&mut self, received: fdpass::Received) {
         let record = match ToPlugin::decode(&self.buffer[..received.len]) {
             Ok(record) => record,

@@ -11,16 +11,16 @@ use crossbeam_channel::{Receiver, Sender};
 use mio::Events;
 use mio::event::Event;
 
-use super::desk::{Desk, Heard};
+use super::plugin::{PluginWork, WatchedPlugin};
 use super::poller::{Poller, WAKER};
 use crate::base::error::{Error, Result};
 use crate::session::mapping::system;
 use crate::session::plugin_state::PluginState;
 
 /// What the thread is told.
-pub(super) enum Order {
+pub(super) enum Command {
     /// Hears one plugin more.
-    Hear {
+    Add {
         number: u64,
         state: Arc<PluginState>,
         /// The process that has started this one.
@@ -28,27 +28,27 @@ pub(super) enum Order {
         done: Sender<Result<()>>,
     },
     /// Hears a plugin no longer, and drops `done` then.
-    LetGo {
+    Remove {
         number: u64,
         done: Sender<()>,
     },
-    End,
+    Stop,
 }
 
 pub(super) struct Work {
     poller: Poller,
-    orders: Receiver<Order>,
-    plugins: HashMap<u64, Heard>,
+    commands: Receiver<Command>,
+    plugins: HashMap<u64, WatchedPlugin>,
     buffer: Vec<u8>,
     /// Plugins for which there may be records that were not read yet.
     readable: Vec<u64>,
 }
 
 impl Work {
-    pub(super) fn new(poller: Poller, orders: Receiver<Order>) -> Work {
+    pub(super) fn new(poller: Poller, commands: Receiver<Command>) -> Work {
         Work {
             poller,
-            orders,
+            commands,
             plugins: HashMap::new(),
             buffer: vec![0; MAX_RECORD],
             readable: Vec::new(),
@@ -71,7 +71,7 @@ impl Work {
             for event in &events {
                 match event.token() {
                     WAKER => {
-                        if self.obey() {
+                        if self.run_commands() {
                             return;
                         }
                     }
@@ -94,35 +94,35 @@ impl Work {
     }
 
     /// Does as it was told; true where that was to end.
-    fn obey(&mut self) -> bool {
-        while let Ok(order) = self.orders.try_recv() {
+    fn run_commands(&mut self) -> bool {
+        while let Ok(order) = self.commands.try_recv() {
             match order {
-                Order::Hear {
+                Command::Add {
                     number,
                     state,
                     host,
                     done,
                 } => {
-                    let heard = Heard::new(&mut self.poller, (number, state), host);
-                    let heard = heard.map_err(|error| system("the control thread", &error));
-                    let outcome = heard.map(|heard| drop(self.plugins.insert(number, heard)));
+                    let plugin = WatchedPlugin::new(&mut self.poller, (number, state), host);
+                    let plugin = plugin.map_err(|error| system("the control thread", &error));
+                    let outcome = plugin.map(|plugin| drop(self.plugins.insert(number, plugin)));
                     // Who asked waits for it.
                     let _ = done.send(outcome);
                 }
-                Order::LetGo { number, done } => {
+                Command::Remove { number, done } => {
                     if let Some(plugin) = self.plugins.remove(&number) {
-                        plugin.let_go(&mut self.poller);
+                        plugin.unwatch(&mut self.poller);
                     }
                     drop(done);
                 }
-                Order::End => return true,
+                Command::Stop => return true,
             }
         }
         false
     }
 
-    fn desk(&mut self, number: u64) -> Option<Desk<'_>> {
-        Some(Desk {
+    fn work(&mut self, number: u64) -> Option<PluginWork<'_>> {
+        Some(PluginWork {
             plugin: self.plugins.get_mut(&number)?,
             poller: &mut self.poller,
             buffer: &mut self.buffer,
@@ -131,12 +131,12 @@ impl Work {
 
     fn event(&mut self, event: &Event) {
         let number = self.poller.plugin(event.token());
-        let Some((number, mut desk)) = number.and_then(|number| Some((number, self.desk(number)?)))
+        let Some((number, mut work)) = number.and_then(|number| Some((number, self.work(number)?)))
         else {
             return;
         };
-        let is_more = desk.event(event);
-        desk.watch_writable();
+        let is_more = work.event(event);
+        work.watch_writable();
         if is_more && !self.readable.contains(&number) {
             self.readable.push(number);
         }
@@ -146,11 +146,11 @@ impl Work {
     /// others' events in between.
     fn read_more(&mut self) {
         for number in std::mem::take(&mut self.readable) {
-            let Some(mut desk) = self.desk(number) else {
+            let Some(mut work) = self.work(number) else {
                 continue;
             };
-            let is_more = desk.read_socket();
-            desk.watch_writable();
+            let is_more = work.read_socket();
+            work.watch_writable();
             if is_more {
                 self.readable.push(number);
             }
@@ -160,13 +160,13 @@ impl Work {
     /// Has idle memory given back where it is time for that.
     fn tidy(&mut self) {
         let now = Instant::now();
-        let is_due = |plugin: &Heard| plugin.next_tidy.is_some_and(|at| at <= now);
+        let is_due = |plugin: &WatchedPlugin| plugin.next_tidy.is_some_and(|at| at <= now);
         let due = self.plugins.iter().filter(|(_, plugin)| is_due(plugin));
         let due: Vec<u64> = due.map(|(number, _)| *number).collect();
         for number in due {
-            if let Some(mut desk) = self.desk(number) {
-                desk.tidy();
-                desk.watch_writable();
+            if let Some(mut work) = self.work(number) {
+                work.tidy();
+                work.watch_writable();
             }
         }
     }

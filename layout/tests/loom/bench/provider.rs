@@ -68,8 +68,7 @@ impl Provider {
 
     /// Sleeps until the bell is rung, unless `has_work`.
     pub(crate) fn park(&self, has_work: impl FnOnce() -> bool) {
-        let seen = self.link.bell.value();
-        self.link.status.park();
+        let seen = self.link.status.park(&self.link.bell);
         if self.link.without == Without::SecondLook || !has_work() {
             self.link.bell_queue.wait(|| self.link.bell.value() == seen);
         }
@@ -122,8 +121,7 @@ impl Provider {
             cell,
         );
         self.link.answers_queue.wake();
-        self.link.providers_fence();
-        match flags::waiter(self.link.calls.as_read(), geometry, ticket.slot) {
+        match flags::waiter_to_wake(self.link.calls.as_read(), geometry, ticket.slot) {
             Waiter::Nobody => {}
             Waiter::Bell(bell) => self.link.ring_callers(bell),
             Waiter::Reply => self.link.slot_queue.wake(),

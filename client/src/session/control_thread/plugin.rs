@@ -24,7 +24,7 @@ use crate::session::plugin_state::PluginState;
 const BATCH: u32 = 64;
 
 /// A plugin whose broker, links and host the control thread hears.
-pub(super) struct Heard {
+pub(super) struct WatchedPlugin {
     /// Its number on this thread.
     pub(super) number: u64,
     pub(super) state: Arc<PluginState>,
@@ -43,13 +43,13 @@ pub(super) struct Heard {
     watches_writable: bool,
 }
 
-impl Heard {
+impl WatchedPlugin {
     /// Begins to watch a plugin's socket, and the process that has started this one.
     pub(super) fn new(
         poller: &mut Poller,
         (number, state): (u64, Arc<PluginState>),
         host: Option<OwnedFd>,
-    ) -> io::Result<Heard> {
+    ) -> io::Result<WatchedPlugin> {
         // First, because what the poll says next is handled by this thread.
         state.connection.be_control_thread();
         let socket = poller.watch(number, state.connection.socket())?;
@@ -57,13 +57,13 @@ impl Heard {
             Some(host) => match poller.watch(number, &host) {
                 Ok(token) => Some((token, host)),
                 Err(error) => {
-                    poller.let_go(socket, state.connection.socket());
+                    poller.unwatch(socket, state.connection.socket());
                     return Err(error);
                 }
             },
             None => None,
         };
-        Ok(Heard {
+        Ok(WatchedPlugin {
             number,
             state,
             socket,
@@ -77,13 +77,13 @@ impl Heard {
     }
 
     /// Watches nothing of the plugin's any more.
-    pub(super) fn let_go(self, poller: &mut Poller) {
-        poller.let_go(self.socket, self.state.connection.socket());
+    pub(super) fn unwatch(self, poller: &mut Poller) {
+        poller.unwatch(self.socket, self.state.connection.socket());
         if let Some((token, host)) = &self.host {
-            poller.let_go(*token, host);
+            poller.unwatch(*token, host);
         }
         for (token, (_, process)) in &self.peers {
-            poller.let_go(*token, process);
+            poller.unwatch(*token, process);
         }
     }
 }
@@ -95,13 +95,13 @@ fn end_with_host() {
 }
 
 /// A plugin for which the control thread does something.
-pub(super) struct Desk<'a> {
-    pub(super) plugin: &'a mut Heard,
+pub(super) struct PluginWork<'a> {
+    pub(super) plugin: &'a mut WatchedPlugin,
     pub(super) poller: &'a mut Poller,
     pub(super) buffer: &'a mut [u8],
 }
 
-impl Desk<'_> {
+impl PluginWork<'_> {
     /// Handles an event; whether there may be more records than were read.
     pub(super) fn event(&mut self, event: &Event) -> bool {
         let token = event.token();
@@ -178,7 +178,7 @@ impl Desk<'_> {
         plugin.outboxes.clear();
         let connection = &plugin.state.connection;
         connection.outgoing().clear();
-        self.poller.let_go(plugin.socket, connection.socket());
+        self.poller.unwatch(plugin.socket, connection.socket());
         plugin.state.disconnected(reason);
     }
 
@@ -220,7 +220,7 @@ impl Desk<'_> {
         plugin.state.end_link(end, reason);
         let is_its = |_: &Token, (other, _): &mut (LinkEnd, _)| *other == end;
         for (token, (_, process)) in plugin.peers.extract_if(is_its) {
-            self.poller.let_go(token, &process);
+            self.poller.unwatch(token, &process);
         }
     }
 }

@@ -1,0 +1,97 @@
+//! GATES-CHANGED: a call that was made for a grant that is younger than its provider's copies.
+
+use std::sync::Arc;
+
+use callgate_layout::version::Version;
+use loom::sync::Mutex;
+use loom::thread;
+
+use crate::bench::{Link, Provider, Without, check};
+
+/// What a plugin serves, as in the client's `provided.rs`.
+struct Served {
+    /// Whether the gate is granted.
+    granted: Mutex<bool>,
+    version: Version,
+}
+
+/// The copy of a frame, as in the client's `frame.rs`.
+struct Copy {
+    granted: bool,
+    version: u64,
+}
+
+impl Copy {
+    /// Makes a new one if anything has changed.
+    fn refresh(&mut self, served: &Served) {
+        let version = served.version.seen();
+        if version != self.version {
+            self.granted = *served.granted.lock().unwrap();
+            self.version = version;
+        }
+    }
+}
+
+/// The provider grants a gate and acknowledges; then it is called. The dispatcher looks at its copies at
+/// any moment besides.
+fn call_for_a_grant(without: Without) {
+    let link = Link::new(1, Without::Nothing);
+    let served = Arc::new(Served {
+        granted: Mutex::new(false),
+        version: Version::new(),
+    });
+    let control = thread::spawn({
+        let (link, served) = (link.clone(), served.clone());
+        move || {
+            if without == Without::SecondLook {
+                served.version.changed();
+                *served.granted.lock().unwrap() = true;
+            } else {
+                *served.granted.lock().unwrap() = true;
+                served.version.changed();
+            }
+            // The acknowledgement goes to the broker, from there to the caller, which calls.
+            let ticket = link.take(0);
+            link.publish(ticket, 1);
+        }
+    });
+    let mut copy = Copy {
+        granted: false,
+        version: 0,
+    };
+    copy.refresh(&served);
+    let mut provider = Provider::new(&link);
+    let call = loop {
+        if without == Without::ThePoint {
+            copy.refresh(&served);
+        }
+        if let Some(call) = provider.try_take() {
+            break call;
+        }
+        thread::yield_now();
+    };
+    if without != Without::ThePoint {
+        copy.refresh(&served);
+    }
+    assert!(copy.granted, "served from an old copy");
+    provider.answer(call);
+    control.join().unwrap();
+}
+
+/// Whoever sees the call sees the number, and with the number the grant under its lock.
+#[test]
+fn a_call_is_served_by_the_grant_it_was_made_for() {
+    check(Some(3), || call_for_a_grant(Without::Nothing));
+}
+
+#[test]
+#[should_panic(expected = "served from an old copy")]
+fn without_looking_after_the_call_was_seen_an_old_copy_serves_it() {
+    check(Some(3), || call_for_a_grant(Without::ThePoint));
+}
+
+#[test]
+#[should_panic(expected = "served from an old copy")]
+fn without_counting_after_the_change_an_old_copy_serves_it() {
+    check(Some(3), || call_for_a_grant(Without::SecondLook));
+}

@@ -12,7 +12,7 @@ use crate::scene::{GATE, Job, PATIENCE, block_on, deferring, scene};
 fn bytes_go_there_and_back() {
     let scene = scene(Dispatch::Thread);
     let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
-    let handler = |_: callgate_client::Context<'_>, request: &[u8]| {
+    let handler = |_: Context<'_>, request: &[u8]| {
         if request == b"fail" {
             return Err(HandlerError::new("FAILED", "as it was told to"));
         }

@@ -16,7 +16,7 @@
 //! **Sync point** WORK-OR-PARKED. The plugin stores `parked`, fences, and looks for work once
 //! more before it waits; a peer publishes work, fences, and looks at the state before it goes
 //! on. With sequentially consistent fences on both sides at least one sees the other. The bell's
-//! value is read *before* `parked` is stored, so that a ring in between ends the wait at once.
+//! value is read (acquire) before the look, so that a ring after that ends the wait at once.
 //!
 //! RELEASED-OR-STARVING is the same for payload room: who waits for some counts itself, fences and
 //! looks once more; a peer releases, fences, and looks whether anybody waits.

@@ -82,6 +82,18 @@ impl Token {
         turn
     }
 
+    /// As [`Token::visit`], where the time is up after one look: without a turn it tells the others that it
+    /// wants none any more.
+    fn visit_in_vain(&self, chain: u64, me: u64) {
+        self.turns.begin_wanting();
+        let turn = self.turns.visit(chain, me);
+        self.turns.end_wanting();
+        match turn {
+            Some(turn) => self.end(turn),
+            None => self.tell_if(true),
+        }
+    }
+
     fn begin(&self, chain: u64) -> Turn {
         self.begin_on(chain, DISPATCHER)
     }
@@ -154,6 +166,22 @@ fn a_dispatcher_and_a_visitor_take_turns() {
 #[test]
 fn a_dispatcher_between_two_calls_and_a_visitor_take_turns() {
     check(Some(2), || a_dispatcher_and_a_visitor(Without::Nothing, 2));
+}
+
+/// A visitor goes without a turn while the dispatcher, which has offered it one, waits until nobody wants
+/// any: the visitor has no fence of its own before it tells. At most three preemptions.
+#[test]
+fn a_visitor_that_goes_without_a_turn_is_not_waited_for() {
+    check(Some(3), || {
+        let token = Token::new(Without::Nothing);
+        let visitor = thread::spawn({
+            let token = token.clone();
+            move || token.visit_in_vain(TWO, VISITOR)
+        });
+        token.dispatch(ONE, 2);
+        visitor.join().unwrap();
+        assert_eq!(token.handled.load(Ordering::Relaxed), 2);
+    });
 }
 
 /// Who waits without looking once more after it was counted sleeps through the end of a turn.

@@ -12,10 +12,16 @@
 //! * Who learns of a change in another way (a peer acknowledged a grant, a call was made for it, the call
 //!   was taken) has the counting before its own look, and reads that number or a later one.
 //!
+//! Where one thread serves several plugins, there is a number of them all besides: who changes something
+//! counts in the plugin's own number first, and then in that. Who serves reads that one, and only where it
+//! is another the plugins' own. No lock lies between the two numbers, so *this* pair has an order: counting
+//! releases, and a fence after the reading acquires. Or a plugin's change would be taken for noted that was
+//! not seen, and its calls be served from old copies.
+//!
 //! *Closing* is a bit of the same word, so that there is no moment in which a plugin is seen closing
 //! and its number is as it was: a visitor compares the number alone ([`visits`](crate::visits)).
 
-use crate::atomic::{AtomicU64, Ordering};
+use crate::atomic::{AtomicU64, Ordering, fence};
 
 /// The bit that says that the plugin closes.
 const CLOSING: u64 = 1;
@@ -45,6 +51,19 @@ impl Version {
     pub fn changed(&self) {
         // GATES-CHANGED, who changes.
         self.word.fetch_add(ONE, Ordering::Relaxed);
+    }
+
+    /// Counts, in the number of several plugins, a change that was [counted](Version::changed) in that of
+    /// one of them.
+    pub fn one_changed(&self) {
+        // GATES-CHANGED, of several plugins: release.
+        self.word.fetch_add(ONE, Ordering::Release);
+    }
+
+    /// To be called between reading the number of several plugins and those of each.
+    pub fn look_at_each(&self) {
+        // GATES-CHANGED, of several plugins: acquire.
+        fence(Ordering::Acquire);
     }
 
     /// Counts the end: from here on the plugin closes, for good. Whether nobody said so before.

@@ -16,9 +16,15 @@ impl Changes {
         }
     }
 
-    /// Makes the dispatcher take new copies at its next look; who changes something wakes it besides.
+    /// Makes the dispatcher take new copies at its next look; who changes something has counted it in its
+    /// plugin's own number before, and wakes the dispatcher besides.
     pub(crate) fn changed(&self) {
-        self.version.changed();
+        self.version.one_changed();
+    }
+
+    /// To be called before the plugins' own numbers are looked at, because this one has changed.
+    pub(super) fn look_at_each(&self) {
+        self.version.look_at_each();
     }
 
     #[inline]

@@ -13,6 +13,18 @@ struct Served {
     /// Whether the gate is granted.
     granted: Mutex<bool>,
     version: Version,
+    /// The number of all plugins that the dispatcher serves.
+    all: Version,
+}
+
+impl Served {
+    fn new() -> Arc<Served> {
+        Arc::new(Served {
+            granted: Mutex::new(false),
+            version: Version::new(),
+            all: Version::new(),
+        })
+    }
 }
 
 /// The copy of a frame, as in the client's `frame.rs`.
@@ -36,10 +48,7 @@ impl Copy {
 /// any moment besides.
 fn call_for_a_grant(without: Without) {
     let link = Link::new(1, Without::Nothing);
-    let served = Arc::new(Served {
-        granted: Mutex::new(false),
-        version: Version::new(),
-    });
+    let served = Served::new();
     let control = thread::spawn({
         let (link, served) = (link.clone(), served.clone());
         move || {
@@ -94,4 +103,74 @@ fn without_looking_after_the_call_was_seen_an_old_copy_serves_it() {
 #[should_panic(expected = "served from an old copy")]
 fn without_counting_after_the_change_an_old_copy_serves_it() {
     check(Some(3), || call_for_a_grant(Without::SecondLook));
+}
+
+/// What the dispatcher of several plugins has of one of them, as in the client's `copies.rs` and `scheduler.rs`.
+struct CopyOfOne {
+    all: u64,
+    one: Copy,
+}
+
+impl CopyOfOne {
+    fn refresh(&mut self, served: &Served) {
+        let all = served.all.seen();
+        if all != self.all {
+            served.all.look_at_each();
+            self.all = all;
+            self.one.refresh(served);
+        }
+    }
+}
+
+/// The same where the plugin is one of several.
+fn call_in_a_group(without: Without) {
+    let link = Link::new(1, Without::Nothing);
+    let served = Served::new();
+    let mut copy = CopyOfOne {
+        all: 0,
+        one: Copy {
+            granted: false,
+            version: 0,
+        },
+    };
+    copy.refresh(&served);
+    let control = thread::spawn({
+        let (link, served) = (link.clone(), served.clone());
+        move || {
+            *served.granted.lock().unwrap() = true;
+            if without == Without::SecondLook {
+                served.all.one_changed();
+                served.version.changed();
+            } else {
+                served.version.changed();
+                served.all.one_changed();
+            }
+            let ticket = link.take(0);
+            link.publish(ticket, 1);
+        }
+    });
+    copy.refresh(&served);
+    let mut provider = Provider::new(&link);
+    let call = loop {
+        if let Some(call) = provider.try_take() {
+            break call;
+        }
+        thread::yield_now();
+    };
+    copy.refresh(&served);
+    assert!(copy.one.granted, "served from an old copy");
+    provider.answer(call);
+    control.join().unwrap();
+}
+
+/// The number of all was seen, that of the plugin not, and the change counted as noted.
+#[test]
+fn a_change_of_one_of_several_plugins_is_seen_with_the_number_of_all() {
+    check(Some(3), || call_in_a_group(Without::Nothing));
+}
+
+#[test]
+#[should_panic(expected = "served from an old copy")]
+fn without_counting_one_before_all_a_change_is_lost() {
+    check(Some(3), || call_in_a_group(Without::SecondLook));
 }

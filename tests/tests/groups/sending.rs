@@ -1,8 +1,11 @@
 //! Plugins of a group that send calls and answer later.
 
 use std::fs;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Instant;
 
@@ -181,5 +184,72 @@ fn a_plugin_is_dropped_with_deferred_answers_and_sent_calls() {
         let add = open::<(u64,), u64>(&far, "Stays.Add");
         assert_eq!(add.invoke((1,)).unwrap(), 2, "{by:?}");
         assert!(plugin.lock().unwrap().is_none());
+    }
+}
+
+struct Run<F>(F);
+
+impl<F: Fn() + Send + Sync> Wake for Run<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+/// A waker that dropped plugins of a group, the last one with the group's thread, waited for the very thread
+/// that called it; or a handler of the last one did.
+#[test]
+fn wakers_and_handlers_drop_the_last_plugins_of_a_group() {
+    for by_waker in [true, false] {
+        let bus = Bus::start(programs!());
+        let far = bus.plugin("Far");
+        let (_provider, jobs) = deferring(&far, "Far.Later");
+        let group = Group::new().unwrap();
+        let plugins: Vec<_> = (0..3)
+            .map(|n| {
+                bus.builder(&member("M", n))
+                    .group(&group)
+                    .connect()
+                    .unwrap()
+            })
+            .collect();
+        drop(group);
+        let gates: Vec<_> = plugins
+            .iter()
+            .map(|plugin| gate_of_bytes(plugin, "Far.Later"))
+            .collect();
+        let send = |(gate, n): (&Gate, u8)| gate.send(&[n]).unwrap();
+        let mut sent: Vec<Sent> = gates.iter().zip(0..).map(send).collect();
+        let plugins = Arc::new(Mutex::new(plugins));
+        let (there, (done, is_done)) = (plugins.clone(), mpsc::channel());
+        let done = Mutex::new(done);
+        let drop_all = move || {
+            let all = std::mem::take(&mut *there.lock().unwrap());
+            let was_any = !all.is_empty();
+            drop(all);
+            if was_any {
+                let _ = done.lock().unwrap().send(());
+            }
+        };
+        let mut held = take(&jobs, 3);
+        let waker = Waker::from(Arc::new(Run(drop_all)));
+        if by_waker {
+            let pending = Pin::new(&mut sent[0]).poll(&mut Context::from_waker(&waker));
+            assert!(pending.is_pending());
+            let first = held.iter().position(|(request, _)| *request == [0]);
+            let (_, responder) = held.remove(first.unwrap());
+            responder.reply(b"y").unwrap();
+        } else {
+            let last = plugins.lock().unwrap();
+            let wake = move || waker.wake_by_ref();
+            last[2].provide("M2.DropAll", wake).unwrap().keep();
+            drop(last);
+            let all = open::<(), ()>(&far, "M2.DropAll");
+            drop(all.invoke(()));
+        }
+        is_done.recv_timeout(PATIENCE).expect("they are dropped");
+        for sent in sent.into_iter().skip(1) {
+            assert_eq!(code(sent.wait()), Code::Closed);
+        }
+        assert_eq!(code(gates[1].send(b"z")), Code::Closed);
     }
 }

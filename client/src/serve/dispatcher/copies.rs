@@ -86,6 +86,7 @@ impl Dispatcher {
         if version == scheduler.version() {
             return;
         }
+        self.changes.look_at_each();
         let (members, leaving) = self.take_members();
         scheduler.refresh((&members, leaving), version);
     }

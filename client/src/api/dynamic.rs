@@ -63,10 +63,9 @@
 //! # }
 //! ```
 
-use std::future::Future;
-use std::pin::Pin;
+mod sent;
+
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use callgate_layout::Code;
@@ -87,13 +86,13 @@ use crate::call::target::Target;
 use crate::call::untyped;
 use crate::handler::context::Context;
 use crate::handler::{HandlerError, untyped as handlers};
-use crate::link::Link;
 use crate::link::extents::too_large;
 
 pub use crate::base::bytes::Bytes;
 pub use crate::handler::responder::Responder;
 pub use callgate_layout::schema::{Field, Primitive, Variant};
 pub use callgate_layout::{Fingerprint, Schema, Signature};
+pub use sent::Sent;
 
 /// Archives a value: a tuple of parameters, or a result.
 ///
@@ -321,81 +320,6 @@ impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gate")
             .field("name", &self.name())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A call that was sent: a future of its result. Dropping it gives the call up; its handler is not
-/// stopped, and can see that nobody waits any more.
-///
-/// It is over by its deadline, also where its provider is killed, and when this plugin closes.
-#[must_use = "dropping a call gives it up"]
-pub struct Sent {
-    shared: Arc<Shared>,
-    link: Arc<Link>,
-    number: u64,
-    /// Nanoseconds of the monotonic clock.
-    deadline: u64,
-    /// `None` once the outcome was taken.
-    completion: Option<Arc<Completion>>,
-}
-
-impl Sent {
-    /// Waits for the result on this thread, until the call's deadline at most.
-    ///
-    /// Inside a handler it holds the plugin's turn meanwhile, in a group that of all its plugins, and serves
-    /// nobody: use [`Gate::call`] there.
-    ///
-    /// # Errors
-    ///
-    /// As [`Subscriber::invoke`](crate::Subscriber::invoke).
-    pub fn wait(mut self) -> Result<Bytes> {
-        let state = &self.shared.state;
-        state.check_here()?;
-        let Some(completion) = self.completion.take() else {
-            return Err(taken());
-        };
-        let outcome = state.sent.wait(self.number, self.deadline, &completion);
-        self.outcome(outcome)
-    }
-
-    fn outcome(&self, outcome: Result<Bytes>) -> Result<Bytes> {
-        outcome.map_err(|error| self.shared.failed(&self.link, error))
-    }
-}
-
-fn taken() -> Error {
-    Error::new(Code::InvalidArgument, "the result was taken before")
-}
-
-impl Future for Sent {
-    type Output = Result<Bytes>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Result<Bytes>> {
-        // In a forked child nobody ever completes it.
-        self.shared.state.check_here()?;
-        let Some(completion) = &self.completion else {
-            return Poll::Ready(Err(taken()));
-        };
-        let outcome = std::task::ready!(completion.poll(context));
-        self.completion = None;
-        Poll::Ready(self.outcome(outcome))
-    }
-}
-
-impl Drop for Sent {
-    fn drop(&mut self) {
-        if self.completion.take().is_some() && self.shared.state.is_here() {
-            self.shared.state.sent.give_up(self.number);
-        }
-    }
-}
-
-impl std::fmt::Debug for Sent {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sent")
-            .field("gate", &self.shared.gate.name())
-            .field("number", &self.number)
             .finish_non_exhaustive()
     }
 }

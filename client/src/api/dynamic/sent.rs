@@ -1,0 +1,89 @@
+//! The future of a call that was sent.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use callgate_layout::Code;
+
+use crate::api::subscriber::Shared;
+use crate::base::bytes::Bytes;
+use crate::base::error::{Error, Result};
+use crate::call::sent::Completion;
+use crate::link::Link;
+
+/// A call that was sent: a future of its result. Dropping it gives the call up; its handler is not
+/// stopped, and can see that nobody waits any more.
+///
+/// It is over by its deadline, also where its provider is killed, and when this plugin closes.
+#[must_use = "dropping a call gives it up"]
+pub struct Sent {
+    pub(super) shared: Arc<Shared>,
+    pub(super) link: Arc<Link>,
+    pub(super) number: u64,
+    /// Nanoseconds of the monotonic clock.
+    pub(super) deadline: u64,
+    /// `None` once the outcome was taken.
+    pub(super) completion: Option<Arc<Completion>>,
+}
+
+impl Sent {
+    /// Waits for the result on this thread, until the call's deadline at most.
+    ///
+    /// Inside a handler it holds the plugin's turn meanwhile, in a group that of all its plugins, and serves
+    /// nobody: use [`Gate::call`] there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::invoke`](crate::Subscriber::invoke).
+    pub fn wait(mut self) -> Result<Bytes> {
+        let state = &self.shared.state;
+        state.check_here()?;
+        let Some(completion) = self.completion.take() else {
+            return Err(taken());
+        };
+        let outcome = state.sent.wait(self.number, self.deadline, &completion);
+        self.outcome(outcome)
+    }
+
+    fn outcome(&self, outcome: Result<Bytes>) -> Result<Bytes> {
+        outcome.map_err(|error| self.shared.failed(&self.link, error))
+    }
+}
+
+fn taken() -> Error {
+    Error::new(Code::InvalidArgument, "the result was taken before")
+}
+
+impl Future for Sent {
+    type Output = Result<Bytes>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Result<Bytes>> {
+        // In a forked child nobody ever completes it.
+        self.shared.state.check_here()?;
+        let Some(completion) = &self.completion else {
+            return Poll::Ready(Err(taken()));
+        };
+        let outcome = std::task::ready!(completion.poll(context));
+        self.completion = None;
+        Poll::Ready(self.outcome(outcome))
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if self.completion.take().is_some() && self.shared.state.is_here() {
+            self.shared.state.sent.give_up(self.number);
+        }
+    }
+}
+
+impl std::fmt::Debug for Sent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sent")
+            .field("gate", &self.shared.gate.name())
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}

@@ -19,7 +19,8 @@ use crate::serve::member::Member;
 use crate::session::control_thread::ControlThread;
 pub(super) use doorbells::Doorbells;
 
-/// Several plugins of one process that share two threads and a doorbell, for programs with many plugins.
+/// Several plugins of one process that share two threads (three once they [send](crate::dynamic::Gate::send)
+/// calls) and a doorbell, for programs with many plugins.
 ///
 /// A plugin alone has two threads: one hears the broker, one runs its handlers. The plugins of a group
 /// have one of each together, so their handlers run one at a time, in turns that are fair between links: a

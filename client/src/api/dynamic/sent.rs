@@ -32,7 +32,7 @@ impl Sent {
     /// Waits for the result on this thread, until the call's deadline at most.
     ///
     /// Inside a handler it holds the plugin's turn meanwhile, in a group that of all its plugins, and serves
-    /// nobody: use [`Gate::call`] there.
+    /// nobody: use [`Gate::call`](super::Gate::call) there.
     ///
     /// # Errors
     ///

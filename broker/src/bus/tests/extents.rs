@@ -105,7 +105,9 @@ fn a_returned_extent_is_charged_until_it_is_free() {
 fn who_asks_while_it_is_being_freed_waits() {
     let mut world = linked();
     world.make(0, 8);
-    assert!(refused(&world.want(1, 1)).is_some(), "nothing was returned");
+    let effects = world.want(1, 1);
+    let failure = refused(&effects).expect("nothing was returned");
+    assert!(!failure.message.contains("returned"), "{failure:?}");
     let serial = world.give_back(0);
     assert_eq!(world.want(0, 4), [], "it waits");
     assert_eq!(world.bus.extent_bytes(1), 0);

@@ -90,6 +90,8 @@ codes! {
     CallDepthExceeded = 20, "CALL_DEPTH_EXCEEDED", Caller;
     /// The caller gave the call up.
     Cancelled = 21, "CANCELLED", Caller;
+    /// Calls wait for each other in a circle, and this one was given up so that the others go on.
+    Deadlock = 22, "DEADLOCK", Nobody;
 }
 
 impl fmt::Display for Code {

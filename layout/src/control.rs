@@ -18,6 +18,7 @@
 //! | gates | [`GateToBroker`] | [`GateToPlugin`] | what is provided, what is open |
 //! | links | [`LinkToBroker`] | [`LinkToPlugin`] | who is on the other side, which gates it may call |
 //! | memory | [`MemoryToBroker`] | [`MemoryToPlugin`] | outboxes and extents: mapped, handed over, returned |
+//! | waits | [`WaitToBroker`] | [`WaitToPlugin`] | who stands still because of whom |
 //!
 //! The order is that of one socket: what either side sends first, the other reads first. A record of
 //! one subject may therefore rely on an earlier one of another: a grant on the link that came before
@@ -35,6 +36,7 @@ mod links;
 mod memory;
 mod names;
 mod session;
+mod waits;
 mod wire;
 
 use std::fmt;
@@ -52,11 +54,12 @@ pub use links::{LinkToBroker, LinkToPlugin};
 pub use memory::{MemoryId, MemoryToBroker, MemoryToPlugin, Role};
 pub use names::{check_gate_name, check_plugin_name};
 pub use session::{SessionToBroker, SessionToPlugin};
+pub use waits::{Held, WaitToBroker, WaitToPlugin};
 pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.
@@ -79,6 +82,8 @@ pub enum ToBroker {
     Link(LinkToBroker),
     /// About memory.
     Memory(MemoryToBroker),
+    /// About a wait.
+    Wait(WaitToBroker),
 }
 
 /// From the broker to a plugin.
@@ -92,6 +97,8 @@ pub enum ToPlugin {
     Link(LinkToPlugin),
     /// About memory.
     Memory(MemoryToPlugin),
+    /// About a wait.
+    Wait(WaitToPlugin),
 }
 
 macro_rules! from_subjects {
@@ -105,10 +112,12 @@ macro_rules! from_subjects {
 }
 
 from_subjects!(
-    ToBroker: Session(SessionToBroker), Gate(GateToBroker), Link(LinkToBroker), Memory(MemoryToBroker)
+    ToBroker: Session(SessionToBroker), Gate(GateToBroker), Link(LinkToBroker), Memory(MemoryToBroker),
+    Wait(WaitToBroker)
 );
 from_subjects!(
-    ToPlugin: Session(SessionToPlugin), Gate(GateToPlugin), Link(LinkToPlugin), Memory(MemoryToPlugin)
+    ToPlugin: Session(SessionToPlugin), Gate(GateToPlugin), Link(LinkToPlugin), Memory(MemoryToPlugin),
+    Wait(WaitToPlugin)
 );
 
 impl Failure {

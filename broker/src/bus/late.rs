@@ -157,6 +157,6 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
     match record {
         ToBroker::Link(LinkToBroker::GrantInstalled { .. } | LinkToBroker::Failed { .. }) => true,
         ToBroker::Memory(MemoryToBroker::Mapped { .. } | MemoryToBroker::Failed { .. }) => true,
-        ToBroker::Memory(_) | ToBroker::Session(_) | ToBroker::Gate(_) => false,
+        ToBroker::Memory(_) | ToBroker::Session(_) | ToBroker::Gate(_) | ToBroker::Wait(_) => false,
     }
 }

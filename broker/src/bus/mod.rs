@@ -194,6 +194,7 @@ impl Bus {
             ToBroker::Gate(record) => self.gate_record(from, record, now),
             ToBroker::Link(record) => self.link_record(from, record, now),
             ToBroker::Memory(record) => self.memory_record(from, record, now),
+            ToBroker::Wait(_) => Ok(Weight::Charged),
         }?;
         if answers {
             self.answers(from, now);

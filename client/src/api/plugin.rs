@@ -31,6 +31,7 @@ use crate::handler::{Handler, Reply, erase};
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::serving_thread;
 use crate::serve::member::Member;
+use crate::serve::options::GateOptions;
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::control_thread::PluginKey;
 use crate::session::open_gate::OpenGate;
@@ -176,6 +177,18 @@ impl Plugin {
             &raw_signature::<O::Output>(),
             erase_raw(handler),
         )
+    }
+
+    /// Says how calls of a gate are run, by the gate's name: from the next call on, whether it is provided
+    /// already or will be.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` for a name that cannot be.
+    pub fn set_gate_options(&self, gate: &str, options: GateOptions) -> Result<()> {
+        check_gate(gate)?;
+        self.state.provided.set_options(&gate.into(), options);
+        Ok(())
     }
 
     /// Opens a gate to call it. Types are `A`, a tuple of the parameters, and `R`, the result.

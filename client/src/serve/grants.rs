@@ -6,6 +6,7 @@ use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 use parking_lot::Mutex;
 
+use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, HandlerKind};
 use crate::link::Link;
@@ -52,6 +53,7 @@ pub(crate) struct Gate {
     name: Arc<str>,
     /// Where its calls are counted, if the status page has room for it.
     record: Option<u16>,
+    options: GateOptions,
     pub(super) function: Option<Half>,
     pub(super) action: Option<Half>,
     /// Halves that may not be called here.
@@ -60,10 +62,11 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// A gate without halves.
-    pub(super) fn new(name: Arc<str>, record: Option<u16>) -> Gate {
+    pub(super) fn new(name: Arc<str>, record: Option<u16>, options: GateOptions) -> Gate {
         Gate {
             name,
             record,
+            options,
             function: None,
             action: None,
             unseen: Vec::new(),
@@ -79,6 +82,15 @@ impl Gate {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How its calls are run.
+    pub(crate) fn options(&self) -> GateOptions {
+        self.options
+    }
+
+    pub(super) fn set_options(&mut self, options: GateOptions) {
+        self.options = options;
     }
 
     #[inline]
@@ -234,7 +246,7 @@ mod tests {
         };
         Gate {
             function: Some(half),
-            ..Gate::new("A.B".into(), None)
+            ..Gate::new("A.B".into(), None, GateOptions::new())
         }
     }
 

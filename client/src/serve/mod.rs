@@ -12,6 +12,7 @@ mod guard;
 mod incoming;
 pub(crate) mod lending;
 pub(crate) mod member;
+pub(crate) mod options;
 pub(crate) mod provided;
 mod scheduler;
 pub(crate) mod turn;

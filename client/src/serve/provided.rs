@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::changes::Changes;
 use super::grants::{Callable, Gate, Grant, Half, PeerGrants};
+use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
 use crate::link::Link;
@@ -25,6 +26,8 @@ use crate::link::own_memory::OwnMemory;
 /// What the dispatcher serves.
 pub(crate) struct ProvidedGates {
     gates: Mutex<HashMap<Arc<str>, Gate>>,
+    /// What was said of gates by name, whether they are provided or not. Locked after `gates`.
+    options: Mutex<HashMap<Arc<str>, GateOptions>>,
     peers: Mutex<Vec<Arc<PeerGrants>>>,
     /// Changes after everything else here has.
     version: Version,
@@ -38,6 +41,7 @@ impl ProvidedGates {
     pub(crate) fn new(memory: Arc<OwnMemory>, changes: Arc<Changes>) -> ProvidedGates {
         ProvidedGates {
             gates: Mutex::default(),
+            options: Mutex::default(),
             peers: Mutex::default(),
             version: Version::new(),
             next_registration: AtomicU64::new(0),
@@ -59,7 +63,7 @@ impl ProvidedGates {
         let free = free_record(&gates);
         let gate = gates.entry(name.clone()).or_insert_with(|| {
             let record = free.inspect(|record| self.memory.status.clear_gate(*record));
-            Gate::new(name.clone(), record)
+            Gate::new(name.clone(), record, self.options_of(name))
         });
         let half = gate.half(kind);
         if half.is_some() {
@@ -100,6 +104,21 @@ impl ProvidedGates {
         drop(gates);
         self.changed();
         gone
+    }
+
+    /// Says how calls of a gate are run from now on.
+    pub(crate) fn set_options(&self, name: &Arc<str>, options: GateOptions) {
+        let mut gates = self.gates.lock();
+        self.options.lock().insert(name.clone(), options);
+        if let Some(gate) = gates.get_mut(name) {
+            gate.set_options(options);
+        }
+        drop(gates);
+        self.changed();
+    }
+
+    fn options_of(&self, name: &str) -> GateOptions {
+        self.options.lock().get(name).copied().unwrap_or_default()
     }
 
     /// Takes all handlers out.

@@ -74,6 +74,7 @@ impl PluginWork<'_> {
             ToPlugin::Gate(record) => self.gate_record(record),
             ToPlugin::Link(record) => self.link_record(record, descriptors),
             ToPlugin::Memory(record) => self.memory_record(record, descriptors),
+            ToPlugin::Wait(_) => {}
         }
     }
 

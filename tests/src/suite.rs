@@ -28,6 +28,8 @@ pub struct Stage {
     pumped: AtomicU64,
     /// Calls whose answers are held back.
     held: Mutex<Vec<Responder>>,
+    /// What became of the calls of a handler that had less time than they.
+    outcomes: Mutex<Vec<String>>,
 }
 
 /// A lock that no panic of a handler spoils: panics are part of the suite.

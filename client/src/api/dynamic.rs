@@ -73,11 +73,12 @@ use callgate_layout::envelope::CallKind;
 
 use super::plugin::Plugin;
 use super::provider::Provider;
-use super::subscriber::{DEFAULT_TIMEOUT, Shared, no_time};
+use super::subscriber::{DEFAULT_TIMEOUT, Shared};
 use crate::base::archive::{self, ALIGNMENT, MAX_LEN};
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::call_due;
+use crate::base::due::TimeLimit;
 use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::base::types::{Failed, GateType, schema_of};
@@ -181,7 +182,7 @@ pub fn open(plugin: &Plugin, gate: &str, signature: &Signature) -> Result<Gate> 
     Ok(Gate {
         shared: Arc::new(shared),
         kind: kind_of(signature),
-        timeout: DEFAULT_TIMEOUT,
+        limit: TimeLimit::new(DEFAULT_TIMEOUT),
         cancel: None,
     })
 }
@@ -198,7 +199,7 @@ fn kind_of(signature: &Signature) -> CallKind {
 pub struct Gate {
     shared: Arc<Shared>,
     kind: CallKind,
-    timeout: Duration,
+    limit: TimeLimit,
     cancel: Option<CancelToken>,
 }
 
@@ -208,7 +209,18 @@ impl Gate {
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Gate {
         Gate {
-            timeout,
+            limit: self.limit.with_timeout(timeout),
+            ..self.clone()
+        }
+    }
+
+    /// The same gate, with calls that have their whole timeout also inside a handler; see
+    /// [`Subscriber::with_own_deadline`](crate::Subscriber::with_own_deadline). Those that are
+    /// [sent](Gate::send) always have.
+    #[must_use]
+    pub fn with_own_deadline(&self) -> Gate {
+        Gate {
+            limit: self.limit.alone(),
             ..self.clone()
         }
     }
@@ -256,9 +268,7 @@ impl Gate {
         let state = shared.gate.state();
         let way = state.way(self.kind, gate)?;
         let _span = trace::call(gate, way.link.peer().name());
-        let Some(deadline) = call_due(self.timeout) else {
-            return Err(no_time(gate));
-        };
+        let deadline = call_due(self.limit).map_err(|error| error.at_gate(gate.clone()))?;
         let target = Target {
             to: way.destination(self.kind, deadline),
             backoff: &shared.backoff,
@@ -272,7 +282,8 @@ impl Gate {
     ///
     /// One link carries at most 32 calls of a gate at a time. Where it has no slot for it, the call waits in this process's memory, behind those that
     /// were sent to the same gate before; until its deadline, which is counted from here. It begins a chain
-    /// of its own, also inside a handler.
+    /// of its own, also inside a handler, and its deadline is its own there, too: it may outlive that
+    /// handler.
     ///
     /// Wakers are called on the one thread that looks after all calls of the plugin, or of all plugins of
     /// its group: one that takes its time keeps others from being told. Closing the plugin waits for it, in
@@ -293,9 +304,9 @@ impl Gate {
             let error = Error::new(Code::Cancelled, "the call was given up before it was sent");
             return Err(error.at_gate(gate.clone()));
         }
-        let Some(deadline) = call_due(self.timeout) else {
-            return Err(no_time(gate));
-        };
+        // It may outlive the handler that sends it.
+        let deadline = call_due(self.limit.alone());
+        let deadline = deadline.map_err(|error| error.at_gate(gate.clone()))?;
         let bytes = untyped::outbound(request).map_err(|error| error.at_gate(gate.clone()))?;
         let call = Outbound {
             index: way.index,

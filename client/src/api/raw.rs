@@ -9,9 +9,10 @@ use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::Space;
 
-use super::subscriber::{DEFAULT_TIMEOUT, Shared, no_time};
+use super::subscriber::{DEFAULT_TIMEOUT, Shared};
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{NO_TIME, call_due};
+use crate::base::due::TimeLimit;
 use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::base::types::GateType;
@@ -35,7 +36,7 @@ use crate::session::open_gate::{State, Way};
 /// ```
 pub struct RawSubscriber<R: GateType> {
     shared: Arc<Shared>,
-    timeout: Duration,
+    limit: TimeLimit,
     cancel: Option<CancelToken>,
     result: PhantomData<fn() -> R>,
 }
@@ -44,7 +45,7 @@ impl<R: GateType> RawSubscriber<R> {
     pub(crate) fn new(shared: Shared) -> RawSubscriber<R> {
         RawSubscriber {
             shared: Arc::new(shared),
-            timeout: DEFAULT_TIMEOUT,
+            limit: TimeLimit::new(DEFAULT_TIMEOUT),
             cancel: None,
             result: PhantomData,
         }
@@ -56,7 +57,17 @@ impl<R: GateType> RawSubscriber<R> {
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> RawSubscriber<R> {
         RawSubscriber {
-            timeout,
+            limit: self.limit.with_timeout(timeout),
+            ..self.clone()
+        }
+    }
+
+    /// The same gate, with loans and calls that have their whole timeout also inside a handler; see
+    /// [`Subscriber::with_own_deadline`](crate::Subscriber::with_own_deadline).
+    #[must_use]
+    pub fn with_own_deadline(&self) -> RawSubscriber<R> {
+        RawSubscriber {
+            limit: self.limit.alone(),
             ..self.clone()
         }
     }
@@ -100,7 +111,7 @@ impl<R: GateType> RawSubscriber<R> {
         let state = self.shared.gate.state();
         let way = state.way(CallKind::Function, gate)?;
         let lent = space::loan(&way.link, len, || {
-            self.target(way, call_due(self.timeout).unwrap_or(NO_TIME))
+            self.target(way, call_due(self.limit).unwrap_or(NO_TIME))
         });
         let lent = lent.map_err(|error| error.at_gate(gate.clone()))?;
         Ok(Loan {
@@ -123,7 +134,7 @@ impl<R: GateType> Clone for RawSubscriber<R> {
     fn clone(&self) -> Self {
         RawSubscriber {
             shared: self.shared.clone(),
-            timeout: self.timeout,
+            limit: self.limit,
             cancel: self.cancel.clone(),
             result: PhantomData,
         }
@@ -175,9 +186,8 @@ impl<R: GateType> Loan<R> {
         let gate = shared.gate.name();
         let way = self.state.way(CallKind::Function, gate)?;
         let _span = trace::call(gate, way.link.peer().name());
-        let Some(deadline) = call_due(self.subscriber.timeout) else {
-            return Err(no_time(gate));
-        };
+        let deadline = call_due(self.subscriber.limit);
+        let deadline = deadline.map_err(|error| error.at_gate(gate.clone()))?;
         let Some(space) = self.space.take() else {
             return Err(Error::new(
                 Code::InvalidArgument,

@@ -11,7 +11,7 @@ use callgate_layout::envelope::CallKind;
 use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{call_due, instant_after};
-use crate::base::debug;
+use crate::base::due::TimeLimit;
 use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::base::types::{Arguments, GateType};
@@ -44,7 +44,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// ```
 pub struct Subscriber<A: Arguments, R: GateType> {
     shared: Arc<Shared>,
-    timeout: Duration,
+    limit: TimeLimit,
     cancel: Option<CancelToken>,
     types: PhantomData<fn(A) -> R>,
 }
@@ -69,7 +69,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     pub(crate) fn new(shared: Shared) -> Subscriber<A, R> {
         Subscriber {
             shared: Arc::new(shared),
-            timeout: DEFAULT_TIMEOUT,
+            limit: TimeLimit::new(DEFAULT_TIMEOUT),
             cancel: None,
             types: PhantomData,
         }
@@ -79,13 +79,29 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// no call is made: where the gate could be called, it is [`TIMEOUT`](crate::Code::Timeout), and the
     /// handler certainly does not run.
     ///
+    /// A call that is made inside a handler ends with the call that this handler serves, if that ends
+    /// earlier; see [`Subscriber::with_own_deadline`]. The error then is `TIMEOUT`, and says so.
+    ///
     /// Where the provider is in this process, the calling thread runs the handler itself: it waits
     /// for its turn until the deadline at most, but returns when the handler does, with the result,
-    /// however late that is.
+    /// however late that is. Calls that the handler makes end with this one; where it is not made inside
+    /// a handler itself, its time is counted for them from the first of them, or from its start where
+    /// the handler takes a [`Context`](crate::Context).
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Subscriber<A, R> {
         Subscriber {
-            timeout,
+            limit: self.limit.with_timeout(timeout),
+            ..self.clone()
+        }
+    }
+
+    /// The same gate, with calls that have their whole timeout also inside a handler, whatever is left of
+    /// the time of the call that it serves: for what has to be done although nobody waits for it any
+    /// more, such as giving something back.
+    #[must_use]
+    pub fn with_own_deadline(&self) -> Subscriber<A, R> {
+        Subscriber {
+            limit: self.limit.alone(),
             ..self.clone()
         }
     }
@@ -179,9 +195,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         {
             return outcome;
         }
-        let Some(deadline) = call_due(self.timeout) else {
-            return Err(no_time(gate));
-        };
+        let deadline = call_due(self.limit).map_err(|error| error.at_gate(gate.clone()))?;
         let target = Target {
             to: way.destination(kind, deadline),
             backoff: &shared.backoff,
@@ -227,13 +241,10 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         if let Err(error) = self.shared.state.check_here() {
             return Some(Err(error));
         }
-        if self.timeout.is_zero() && !debug::is_on() {
-            return Some(Err(no_time(name)));
-        }
         let visit = Visit {
             local,
             kind,
-            timeout: self.timeout,
+            limit: self.limit,
             cancel: self.cancel.as_ref(),
             backoff: &self.shared.backoff,
         };
@@ -310,18 +321,11 @@ impl Shared {
     }
 }
 
-/// The error for a call that has no time at all: whether it were answered would be luck.
-#[cold]
-pub(crate) fn no_time(gate: &Arc<str>) -> Error {
-    let text = "the call's timeout is zero, so that no time is left for it; it was not run";
-    Error::new(Code::Timeout, text).at_gate(gate.clone())
-}
-
 impl<A: Arguments, R: GateType> Clone for Subscriber<A, R> {
     fn clone(&self) -> Self {
         Subscriber {
             shared: self.shared.clone(),
-            timeout: self.timeout,
+            limit: self.limit,
             cancel: self.cancel.clone(),
             types: PhantomData,
         }

@@ -12,19 +12,44 @@ use callgate_layout::envelope::{Chain, MAX_DEPTH};
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::{Code, clock};
 
+use super::due::Due;
 use super::error::Error;
 
-/// Where a thread stands: the chain of the handler that it runs (with depth 0: none), and how many
-/// it has on its stack. Two words, because every call writes them.
+/// Where a thread stands: the chain of the handler that it runs (with depth 0: none), when the call has to
+/// be over that this one serves, and how many handlers it has on its stack. Three words, because every
+/// call writes them.
 #[derive(Clone, Copy)]
 struct Position {
-    chain: Chain,
-    nesting: u8,
+    id: u64,
+    due: Due,
+    counts: Counts,
+}
+
+/// The depth of a chain, and how many handlers a thread has on its stack: in one word.
+#[derive(Clone, Copy)]
+struct Counts(u32);
+
+impl Counts {
+    #[inline]
+    fn new(depth: u8, nesting: u8) -> Counts {
+        Counts(u32::from(depth) << 8 | u32::from(nesting))
+    }
+
+    #[inline]
+    fn depth(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    #[inline]
+    fn nesting(self) -> u8 {
+        self.0 as u8
+    }
 }
 
 const OUTSIDE: Position = Position {
-    chain: Chain { id: 0, depth: 0 },
-    nesting: 0,
+    id: 0,
+    due: Due::NEVER,
+    counts: Counts(0),
 };
 
 thread_local! {
@@ -40,8 +65,27 @@ thread_local! {
 /// The chain of the handler that runs on this thread; `None` outside of handlers.
 #[inline]
 pub(crate) fn current() -> Option<Chain> {
-    let chain = POSITION.get().chain;
-    (chain.depth != 0).then_some(chain)
+    let Position { id, counts, .. } = POSITION.get();
+    let depth = counts.depth();
+    (depth != 0).then_some(Chain { id, depth })
+}
+
+/// Whether the thread is outside of handlers, so that no call's end is a limit to others.
+#[inline]
+pub(crate) fn is_unlimited() -> bool {
+    POSITION.get().due == Due::NEVER
+}
+
+/// When the call has to be over that the handler on this thread serves. Where that was not counted yet, it
+/// is from now on.
+pub(crate) fn end() -> u64 {
+    let position = POSITION.get();
+    let end = position.due.end();
+    if position.due != Due::NEVER {
+        let due = Due::at(end);
+        POSITION.set(Position { due, ..position });
+    }
+    end
 }
 
 /// The error for a chain that is too long.
@@ -55,17 +99,20 @@ pub(crate) fn too_deep() -> Error {
     )
 }
 
-/// Makes a chain the thread's until the guard is dropped; `None` where that is too deep. The
-/// depth that a peer claims is held against the limit, and so is what lies on this stack.
+/// Makes a chain the thread's until the guard is dropped, for a handler whose call is due then; `None`
+/// where that is too deep. The depth that a peer claims is held against the limit, and so is what lies on
+/// this stack.
 #[inline]
-pub(crate) fn enter(chain: Chain) -> Option<Entered> {
+pub(crate) fn enter(chain: Chain, due: Due) -> Option<Entered> {
     let before = POSITION.get();
-    if chain.depth > MAX_DEPTH || before.nesting >= MAX_DEPTH {
+    let nesting = before.counts.nesting();
+    if chain.depth > MAX_DEPTH || nesting >= MAX_DEPTH {
         return None;
     }
     POSITION.set(Position {
-        chain,
-        nesting: before.nesting + 1,
+        id: chain.id,
+        due,
+        counts: Counts::new(chain.depth, nesting + 1),
     });
     Some(Entered { before })
 }
@@ -84,7 +131,7 @@ impl Drop for Entered {
 /// How many handlers this thread has on its stack.
 #[inline]
 pub(crate) fn nesting() -> usize {
-    usize::from(POSITION.get().nesting)
+    usize::from(POSITION.get().counts.nesting())
 }
 
 /// The chain that a call begins inside this process. Each has a name of its own: what is left of
@@ -125,9 +172,9 @@ mod tests {
         assert_eq!(current(), None);
         let outer = Chain { id: 1, depth: 1 };
         let inner = Chain { id: 2, depth: 7 };
-        let one = enter(outer);
+        let one = enter(outer, Due::NEVER);
         assert_eq!(current(), Some(outer));
-        let two = enter(inner);
+        let two = enter(inner, Due::NEVER);
         assert_eq!(current(), Some(inner));
         drop(two);
         assert_eq!(current(), Some(outer));
@@ -139,12 +186,14 @@ mod tests {
     #[test]
     fn neither_a_claimed_nor_a_real_depth_passes_the_limit() {
         let chain = |depth| Chain { id: 1, depth };
-        assert!(enter(chain(MAX_DEPTH + 1)).is_none());
-        let stack: Vec<_> = (0..MAX_DEPTH).map(|_| enter(chain(1))).collect();
+        assert!(enter(chain(MAX_DEPTH + 1), Due::NEVER).is_none());
+        let stack: Vec<_> = (0..MAX_DEPTH)
+            .map(|_| enter(chain(1), Due::NEVER))
+            .collect();
         assert!(stack.iter().all(Option::is_some));
-        assert!(enter(chain(1)).is_none());
+        assert!(enter(chain(1), Due::NEVER).is_none());
         // Guards are dropped from the top of the stack down.
         stack.into_iter().rev().for_each(drop);
-        assert!(enter(chain(1)).is_some());
+        assert!(enter(chain(1), Due::NEVER).is_some());
     }
 }

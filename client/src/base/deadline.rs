@@ -3,54 +3,70 @@
 
 use std::time::{Duration, Instant};
 
-use callgate_layout::clock;
+use callgate_layout::{Code, clock};
 
+use super::chain;
 use super::debug;
+use super::due::TimeLimit;
+use super::error::{Error, Result};
 
 /// The deadline of who does not wait at all: what it asks for may come in the next moment, and it
 /// would be luck whether it came in time.
 pub(crate) const NO_TIME: u64 = 0;
 
-/// Shorter timeouts are counted from what the precise clock shows, in nanoseconds.
-const PRECISE_BELOW: u64 = 1_000_000_000;
+/// How far the coarse clock may be behind, in nanoseconds.
+const BEHIND: u64 = 10_000_000;
 
-/// When a call that begins now has to be over; `None` where it has no time at all.
+/// When a call that begins now has to be over. Inside a handler that is when the call ends which that one
+/// serves, if its own time ends later.
 ///
-/// The timeouts of most calls are no shorter than a second, and only of those that are it is asked
-/// whether they are zero.
+/// # Errors
+///
+/// `TIMEOUT` where there is no time at all: whether the call were answered would be luck.
 #[inline]
-pub(crate) fn call_due(timeout: Duration) -> Option<u64> {
-    let nanos = nanos_of(timeout);
-    if nanos >= PRECISE_BELOW {
-        return Some(clock::coarse_now() + nanos);
+pub(crate) fn call_due(limit: TimeLimit) -> Result<u64> {
+    if limit.is_zero() {
+        return Err(no_time());
     }
-    (nanos != 0).then(|| clock::now() + nanos)
+    let own = limit.end();
+    match chain::is_unlimited() || !limit.inherits() {
+        true => Ok(own),
+        false => inherited(own),
+    }
 }
 
-/// When a call that begins now has to be over, in nanoseconds of the monotonic clock.
-///
-/// The coarse clock is behind by up to 10 ms, which is cheap for long timeouts and too much for
-/// short ones.
-#[inline]
-pub(crate) fn nanos_after(timeout: Duration) -> u64 {
-    let nanos = nanos_of(timeout);
-    let now = if nanos < PRECISE_BELOW {
-        clock::now()
-    } else {
-        clock::coarse_now()
-    };
-    now + nanos
+fn inherited(own: u64) -> Result<u64> {
+    let outer = chain::end();
+    if own < outer {
+        return Ok(own);
+    }
+    if clock::coarse_now() + BEHIND >= outer && clock::now() >= outer {
+        let text =
+            "the deadline of the call that this handler serves has passed; this one was not made";
+        return Err(Error::new(Code::Timeout, text));
+    }
+    Ok(just_before(outer))
 }
 
-/// A call's timeout in nanoseconds, as far as a deadline can lie ahead.
-#[inline]
-fn nanos_of(timeout: Duration) -> u64 {
-    match debug::is_on() {
-        true => clock::MAX_AHEAD_NS,
-        false => u64::try_from(timeout.as_nanos())
-            .unwrap_or(u64::MAX)
-            .min(clock::MAX_AHEAD_NS),
+/// The deadline of calls that end with the call which their handler serves. Deadlines travel in ticks and
+/// are rounded up: this one is the same tick on each link that a chain passes.
+fn just_before(outer: u64) -> u64 {
+    outer.saturating_sub(1)
+}
+
+/// What is to be said of a deadline besides, for the error of a call that this thread has made until then.
+pub(crate) fn whose(deadline: u64) -> &'static str {
+    match !chain::is_unlimited() && just_before(chain::end()) == deadline {
+        true => ", which is that of the call that this handler serves",
+        false => "",
     }
+}
+
+/// The error for a call that has no time at all.
+#[cold]
+pub(crate) fn no_time() -> Error {
+    let text = "the call's timeout is zero, so that no time is left for it; it was not run";
+    Error::new(Code::Timeout, text)
 }
 
 /// The end of a time that begins now. One beyond what the clock can tell is as good as a year.
@@ -67,4 +83,46 @@ pub(crate) fn answer_due(timeout: Duration) -> Instant {
         true => Duration::MAX,
         false => timeout,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::due::Due;
+    use callgate_layout::envelope::Chain;
+
+    /// Each link of a chain added a tick to a deadline that was passed on.
+    #[test]
+    fn a_deadline_that_is_passed_on_stays_what_it_is() {
+        let (now, limit) = (clock::now(), TimeLimit::new(Duration::from_secs(60)));
+        let mut tick = clock::to_tick(now + 2_000_000_000);
+        let first = tick;
+        for depth in 1..=64 {
+            let due = Due::at(clock::from_tick(tick, now));
+            let _inside = chain::enter(Chain { id: 1, depth }, due);
+            let deadline = call_due(limit).expect("there is time");
+            assert_ne!(whose(deadline), "");
+            tick = clock::to_tick(deadline);
+            assert_eq!(tick, first);
+        }
+        assert_eq!(whose(limit.end()), "");
+    }
+
+    #[test]
+    fn the_earlier_of_two_ends_counts() {
+        let limit = |millis| TimeLimit::new(Duration::from_millis(millis));
+        let chain = Chain { id: 1, depth: 1 };
+        let inside = chain::enter(chain, Due::at(clock::now() + 5_000_000_000));
+        let own = call_due(limit(2_000)).expect("there is time");
+        assert!(own < clock::now() + 2_000_000_000);
+        assert_eq!(whose(own), "");
+        let outer = call_due(limit(20_000)).expect("there is time");
+        assert!(outer < clock::now() + 5_000_000_000);
+        let alone = call_due(limit(20_000).alone()).expect("there is time");
+        assert!(alone > clock::now() + 10_000_000_000);
+        drop(inside);
+        let _late = chain::enter(chain, Due::at(clock::now()));
+        let error = call_due(limit(20_000)).expect_err("there is no time left");
+        assert_eq!((error.code(), error.may_have_run()), (Code::Timeout, false));
+    }
 }

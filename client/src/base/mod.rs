@@ -9,6 +9,7 @@ pub(crate) mod cancel;
 pub(crate) mod chain;
 pub(crate) mod deadline;
 pub(crate) mod debug;
+pub(crate) mod due;
 pub(crate) mod error;
 pub(crate) mod futex_refused;
 pub(crate) mod thread;

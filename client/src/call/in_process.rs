@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use callgate_layout::Code;
 use callgate_layout::control::LinkEnd;
@@ -16,7 +15,8 @@ use crate::base::backoff::Backoff;
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
 use crate::base::chain::{self, too_deep};
-use crate::base::deadline::nanos_after;
+use crate::base::deadline::{call_due, no_time, whose};
+use crate::base::due::{Due, TimeLimit};
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 use crate::base::thread::discard;
@@ -164,8 +164,8 @@ impl<A> Given<'_, A> {
 pub(crate) struct Visit<'a> {
     pub(crate) local: &'a Local,
     pub(crate) kind: CallKind,
-    /// Counted from now; the clock is only read where somebody looks at it.
-    pub(crate) timeout: Duration,
+    /// Outside of handlers its time is only counted from when somebody asks for its end: that takes no clock.
+    pub(crate) limit: TimeLimit,
     pub(crate) cancel: Option<&'a CancelToken>,
     pub(crate) backoff: &'a Backoff,
 }
@@ -174,22 +174,29 @@ impl Visit<'_> {
     /// Runs the gate's handler on this thread.
     #[inline]
     pub(crate) fn call<A: GateType, R: GateType>(&self, given: &mut Given<'_, A>) -> Result<R> {
-        let before = chain::current().unwrap_or_else(chain::fresh);
+        let (before, mut due) = match chain::current() {
+            Some(chain) => (chain, Due::at(call_due(self.limit)?)),
+            None if self.limit.is_zero() => return Err(no_time()),
+            None => (chain::fresh(), self.limit.not_counted()),
+        };
         if before.depth >= MAX_DEPTH {
             return Err(too_deep());
         }
         let depth = before.depth + 1;
         let chain = Chain { depth, ..before };
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
-            return Err(self.no_turn());
+            return Err(self.no_turn(due));
         }
         let dispatcher = &self.local.dispatcher;
         let turn = match dispatcher.visit(chain.id) {
             Ok(turn) => turn,
-            Err(turn_lock) => Some(self.await_turn(turn_lock, chain.id)?),
+            Err(turn_lock) => {
+                due = Due::at(due.end());
+                Some(self.await_turn(turn_lock, chain.id, due)?)
+            }
         };
         let mut renewed = None;
-        let outcome = self.run(chain, given, &mut renewed);
+        let outcome = self.run((chain, due), given, &mut renewed);
         let status = &self.local.provider.memory.status;
         dispatcher.leave(turn, status, outcome.is_err());
         if let Some(local) = renewed {
@@ -197,27 +204,29 @@ impl Visit<'_> {
             discard(local);
         }
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
-            return Err(self.no_turn().maybe_run());
+            return Err(self.no_turn(due).maybe_run());
         }
         outcome
     }
 
     #[cold]
-    fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64) -> Result<Turn> {
-        let until = nanos_after(self.timeout);
+    fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64, due: Due) -> Result<Turn> {
+        let until = due.end();
         let turn = lending::visit_until(turn_lock, chain, until, self.cancel, self.backoff);
         if turn.is_none() {
             futex_refused::log();
         }
-        turn.ok_or_else(|| self.no_turn())
+        turn.ok_or_else(|| self.no_turn(due))
     }
 
     #[cold]
-    fn no_turn(&self) -> Error {
+    fn no_turn(&self, due: Due) -> Error {
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
             return Error::new(Code::Cancelled, "the call was given up");
         }
-        let text = "the provider, in this process, ran other handlers until the deadline";
+        let whose = whose(due.end());
+        let text =
+            format!("the provider, in this process, ran other handlers until the deadline{whose}");
         Error::new(Code::Timeout, text)
     }
 
@@ -225,36 +234,39 @@ impl Visit<'_> {
     #[inline]
     fn run<A: GateType, R: GateType>(
         &self,
-        chain: Chain,
+        call: (Chain, Due),
         given: &mut Given<'_, A>,
         renewed: &mut Option<Local>,
     ) -> Result<R> {
         // Now that it is this chain's turn: what was withdrawn or revoked before does not run any
         // more.
         if self.local.is_current() {
-            return self.run_on(self.local, chain, given);
+            return self.run_on(self.local, call, given);
         }
         let local = renewed.insert(self.local.renewed());
         if local.provider.provided.is_closing() {
             return Err(closed());
         }
-        self.run_on(local, chain, given)
+        self.run_on(local, call, given)
     }
 
     #[inline]
     fn run_on<A: GateType, R: GateType>(
         &self,
         local: &Local,
-        chain: Chain,
+        (chain, mut due): (Chain, Due),
         given: &mut Given<'_, A>,
     ) -> Result<R> {
         let (gate, handler) = local.callable.handler(self.kind)?;
-        let _entered = chain::enter(chain).ok_or_else(too_deep)?;
-        let _span = trace::handle(gate.name(), local.caller.name());
         let deadline = match handler.looks() {
-            true => nanos_after(self.timeout),
+            true => due.end(),
             false => 0,
         };
+        if handler.looks() {
+            due = Due::at(deadline);
+        }
+        let _entered = chain::enter(chain, due).ok_or_else(too_deep)?;
+        let _span = trace::handle(gate.name(), local.caller.name());
         let context = Context::here(&local.caller, gate.name(), deadline, self.cancel);
         let status = &local.provider.memory.status;
         local.dispatcher.counter(status).counted(gate, || {

@@ -8,6 +8,7 @@ use callgate_layout::{Code, clock};
 
 use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
+use crate::base::deadline::whose;
 use crate::base::error::{Error, Result};
 use crate::link::Link;
 
@@ -54,7 +55,7 @@ pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
     if target.is_cancelled() {
         return Some(Err(cancelled(link)));
     }
-    (clock::now() >= target.to.deadline).then(|| Err(timed_out(link)))
+    (clock::now() >= target.to.deadline).then(|| Err(timed_out(link, target.to.deadline)))
 }
 
 #[cold]
@@ -66,13 +67,11 @@ pub(super) fn cancelled(link: &Link) -> Error {
 }
 
 #[cold]
-pub(super) fn timed_out(link: &Link) -> Error {
+pub(super) fn timed_out(link: &Link, deadline: u64) -> Error {
+    let (name, whose) = (link.peer().name(), whose(deadline));
     Error::new(
         Code::Timeout,
-        format!(
-            "plugin {} did not answer before the deadline",
-            link.peer().name()
-        ),
+        format!("plugin {name} did not answer before the deadline{whose}"),
     )
 }
 

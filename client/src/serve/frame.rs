@@ -16,6 +16,7 @@ use super::member::Member;
 use crate::base::buffers::no_memory;
 use crate::base::chain::{self, too_deep};
 use crate::base::debug;
+use crate::base::due::Due;
 use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::handler::context::Context;
@@ -185,7 +186,7 @@ impl Table {
             Ok(found) => found,
             Err(error) => return refused(error),
         };
-        let Some(_entered) = chain::enter(call.chain) else {
+        let Some(_entered) = chain::enter(call.chain, Due::at(deadline)) else {
             return refused(too_deep());
         };
         let _span = trace::handle(gate.name(), link.peer().name());

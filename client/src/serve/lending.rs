@@ -124,6 +124,7 @@ mod tests {
 
     use super::*;
     use crate::base::backoff::WaitPolicy;
+    use crate::base::due::Due;
     use crate::serve::turn::Lease;
 
     const A: u64 = 1 << 63 | 1;
@@ -146,7 +147,7 @@ mod tests {
                 std::thread::yield_now();
             };
             hold(first);
-            let entered = chain::enter(Chain { id: A, depth });
+            let entered = chain::enter(Chain { id: A, depth }, Due::NEVER);
             let (until, backoff) = (
                 clock::now() + LONG.as_nanos() as u64,
                 Backoff::new(WaitPolicy::Adaptive),
@@ -172,10 +173,10 @@ mod tests {
         let [first, second] = turn_locks;
         let outer = first.visit(A).expect("it is free");
         hold(first);
-        let entered = chain::enter(Chain { id: A, depth: 1 });
+        let entered = chain::enter(Chain { id: A, depth: 1 }, Due::NEVER);
         let inner = second.visit(A).expect("it is free");
         hold(second);
-        let deeper = chain::enter(Chain { id: A, depth: 2 });
+        let deeper = chain::enter(Chain { id: A, depth: 2 }, Due::NEVER);
         work();
         drop(deeper);
         second.end(inner);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use callgate_client::{Context, HandlerError, Plugin, Provider, Result};
 
-use super::{Own, Stage};
+use super::{Own, Stage, lock};
 
 /// What a handler sees of its call: caller, gate, milliseconds left, depth.
 pub type Seen = (String, String, u64, u64);
@@ -16,7 +16,38 @@ pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     let timeout = Duration::from_secs(30);
     let context = context(plugin, ("S.Context", "T.Context"), timeout)?;
     stage.keep("S.Context", context);
+    patient(plugin, stage)?;
     waiting(plugin, stage)
+}
+
+/// A gate whose handler makes three calls that have much more time than it: one that takes as long as it is
+/// let, one after that, and one with a deadline of its own; and a gate that gives what became of them.
+fn patient(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
+    let long = plugin.subscriber::<(), ()>("T.UntilLate")?;
+    let long = long.with_timeout(crate::PATIENCE);
+    let quick = plugin.subscriber::<(), ()>("T.Quick")?;
+    let quick = quick.with_timeout(crate::PATIENCE);
+    let own = Arc::downgrade(stage);
+    let say = |outcome: Result<()>| match outcome {
+        Ok(()) => "OK".to_owned(),
+        Err(error) => format!("{} {error}", error.may_have_run()),
+    };
+    let patient = plugin.provide("S.Patient", move || {
+        let first = say(long.invoke(()));
+        let second = say(quick.invoke(()));
+        let third = say(quick.with_own_deadline().invoke(()));
+        if let Some(stage) = own.upgrade() {
+            *lock(&stage.outcomes) = vec![first, second, third];
+        }
+    })?;
+    stage.keep("S.Patient", patient);
+    let own = Arc::downgrade(stage);
+    let outcomes = plugin.provide("S.Outcomes", move || {
+        let stage = own.upgrade();
+        stage.map_or_else(Vec::new, |stage| lock(&stage.outcomes).clone())
+    })?;
+    stage.keep("S.Outcomes", outcomes);
+    Ok(())
 }
 
 /// Provides a gate that calls another one with one less, as long as it is told to; gives how deep

@@ -77,6 +77,7 @@ in_every_mode! {
     times::a_call_without_time_is_not_made,
     times::a_handler_sees_the_time_that_is_left,
     times::a_handler_sees_that_nobody_waits,
+    times::a_nested_call_ends_with_the_call_that_its_handler_serves,
     times::a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline,
     times::a_debugger_suspends_deadlines,
     slots::late_answers_are_dropped_and_give_slots_and_payloads_back,

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{CancelToken, Code};
+use callgate_client::{CancelToken, Code, Context};
 use callgate_tests::shorthand::await_that;
 use callgate_tests::{PATIENCE, Process};
 
@@ -95,6 +95,55 @@ pub(crate) fn a_handler_sees_that_nobody_waits(mode: Mode) {
         "a token is cancelled for good"
     );
     assert!(!error.may_have_run());
+}
+
+/// A handler whose caller had given up after a while waited for a call of its own until that one's default
+/// deadline, and kept its plugin's turn all the time.
+pub(crate) fn a_nested_call_ends_with_the_call_that_its_handler_serves(mode: Mode) {
+    let setup = Setup::vacant(mode);
+    let until_late = move |context: Context<'_>| {
+        // A direct call returns when its handler does.
+        while !context.is_cancelled() && !(mode == Mode::Direct && context.deadline_passed()) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let _gates = (
+        setup.caller.provide("T.UntilLate", until_late).unwrap(),
+        setup.caller.provide("T.Quick", || {}).unwrap(),
+    );
+    setup.begin();
+    for gate in ["T.UntilLate", "T.Quick"] {
+        setup.open::<(), ()>(gate);
+    }
+    let outcomes = setup.open::<(), Vec<String>>("S.Outcomes");
+    let patient = setup.open::<(), ()>("S.Patient");
+    let start = Instant::now();
+    let (mut all, mut is_open) = (Vec::new(), false);
+    await_that("the other side has both gates, too", || {
+        // The time that its handler has, which is much less than what that gives its calls.
+        let hasty = patient.with_timeout(Duration::from_millis(200));
+        let outcome = hasty.invoke(()).map_err(|error| error.code());
+        assert_eq!(outcome.is_ok(), mode == Mode::Direct, "{outcome:?}");
+        await_that("the handler is done", || {
+            all = outcomes.invoke(()).unwrap();
+            !all.is_empty()
+        });
+        is_open = all[2] == "OK" && !all[..2].iter().any(|one| one.contains("NOT_READY"));
+        is_open
+    });
+    assert!(start.elapsed() < PATIENCE / 2, "{:?}", start.elapsed());
+    let whose = "of the call that this handler serves";
+    match mode {
+        Mode::Direct => assert_eq!(all[0], "OK"),
+        _ => assert!(
+            all[0].starts_with("true TIMEOUT") && all[0].contains(whose),
+            "{all:?}"
+        ),
+    }
+    assert!(
+        all[1].starts_with("false TIMEOUT") && all[1].contains(whose),
+        "{all:?}"
+    );
 }
 
 /// A loop that counted wrongly what it had served, or whose frame waited for calls that did not

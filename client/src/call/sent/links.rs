@@ -137,8 +137,8 @@ impl LinkCalls {
 
     /// Why a call whose time is up has failed.
     pub(super) fn why_late(&self, number: u64) -> Error {
-        if self.sent.iter().any(|sent| sent.number == number) {
-            return timed_out(&self.link).maybe_run();
+        if let Some(sent) = self.sent.iter().find(|sent| sent.number == number) {
+            return timed_out(&self.link, sent.deadline).maybe_run();
         }
         let waiting = self.waiting.values().find_map(|calls| calls.get(&number));
         match waiting.is_some_and(|waiting| waiting.ticket.is_some()) {

@@ -1,0 +1,143 @@
+//! How long calls may take, and when they have to be over: in nanoseconds of the monotonic clock.
+
+use std::time::Duration;
+
+use callgate_layout::clock;
+
+use super::debug;
+
+/// Shorter timeouts are counted from what the precise clock shows, in nanoseconds: the coarse one is up to
+/// 10 ms behind, which is cheap for long timeouts and too much for short ones.
+const PRECISE_BELOW: u64 = 1_000_000_000;
+
+/// How long each call of a handle may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeLimit {
+    nanos: u64,
+    inherits: bool,
+}
+
+impl TimeLimit {
+    /// So long, as far as a deadline can lie ahead. In a debugging session calls have as much time as there
+    /// is, also inside handlers.
+    pub(crate) fn new(timeout: Duration) -> TimeLimit {
+        if debug::is_on() {
+            return TimeLimit {
+                nanos: clock::MAX_AHEAD_NS,
+                inherits: false,
+            };
+        }
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        TimeLimit {
+            nanos: nanos.min(clock::MAX_AHEAD_NS),
+            inherits: true,
+        }
+    }
+
+    /// Another time for each call, and everything else as it is.
+    pub(crate) fn with_timeout(self, timeout: Duration) -> TimeLimit {
+        let new = TimeLimit::new(timeout);
+        TimeLimit {
+            inherits: self.inherits && new.inherits,
+            ..new
+        }
+    }
+
+    /// The same, where calls made inside a handler may take longer than the call that it serves.
+    pub(crate) fn alone(self) -> TimeLimit {
+        TimeLimit {
+            inherits: false,
+            ..self
+        }
+    }
+
+    /// Whether calls made inside a handler end with the call that it serves.
+    #[inline]
+    pub(crate) fn inherits(self) -> bool {
+        self.inherits
+    }
+
+    /// Whether there is no time at all.
+    #[inline]
+    pub(crate) fn is_zero(self) -> bool {
+        self.nanos == 0
+    }
+
+    /// When a call that begins now has to be over.
+    #[inline]
+    pub(crate) fn end(self) -> u64 {
+        after(self.nanos)
+    }
+
+    /// The same of a call that takes no clock: its time is counted from when somebody asks for its end.
+    #[inline]
+    pub(crate) fn not_counted(self) -> Due {
+        Due(self.nanos | NOT_COUNTED)
+    }
+}
+
+#[inline]
+fn after(nanos: u64) -> u64 {
+    let now = match nanos >= PRECISE_BELOW {
+        true => clock::coarse_now(),
+        false => clock::now(),
+    };
+    now + nanos
+}
+
+/// Set where a time is not counted yet; no deadline lies so far ahead.
+const NOT_COUNTED: u64 = 1 << 63;
+
+/// When a call has to be over that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due(u64);
+
+impl Due {
+    /// There is no call.
+    pub(crate) const NEVER: Due = Due(u64::MAX);
+
+    /// At this time.
+    #[inline]
+    pub(crate) fn at(nanos: u64) -> Due {
+        Due(nanos)
+    }
+
+    /// That time. One that was not counted before is counted from now on.
+    #[inline]
+    pub(crate) fn end(self) -> u64 {
+        match self {
+            Due::NEVER => u64::MAX,
+            Due(counted) if counted < NOT_COUNTED => counted,
+            Due(nanos) => after(nanos & !NOT_COUNTED),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_counted_once() {
+        let limit = TimeLimit::new(Duration::from_secs(2));
+        let due = limit.not_counted();
+        let first = due.end();
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(due.end() > first, "it was counted before anybody asked");
+        let counted = Due::at(first);
+        assert_eq!(counted.end(), first);
+        assert_eq!(Due::NEVER.end(), u64::MAX);
+    }
+
+    #[test]
+    fn no_timeout_is_too_long() {
+        for timeout in [Duration::MAX, Duration::from_secs(1 << 40)] {
+            let limit = TimeLimit::new(timeout);
+            assert!(limit.end() <= clock::now() + clock::MAX_AHEAD_NS);
+            assert!(limit.not_counted().end() <= clock::now() + clock::MAX_AHEAD_NS);
+        }
+        assert!(TimeLimit::new(Duration::ZERO).is_zero());
+        let own = TimeLimit::new(Duration::ZERO).alone();
+        assert!(!own.with_timeout(Duration::MAX).inherits());
+    }
+}

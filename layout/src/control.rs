@@ -54,7 +54,7 @@ pub use links::{LinkToBroker, LinkToPlugin};
 pub use memory::{MemoryId, MemoryToBroker, MemoryToPlugin, Role};
 pub use names::{check_gate_name, check_plugin_name};
 pub use session::{SessionToBroker, SessionToPlugin};
-pub use waits::{Held, WaitToBroker, WaitToPlugin};
+pub use waits::{Held, Needs, WaitToBroker, WaitToPlugin};
 pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,

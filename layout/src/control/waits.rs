@@ -14,9 +14,16 @@
 //! ```
 //!
 //! What a wait needs are the turn (or a thread) of the called plugin, and one of the called gate's calls at
-//! a time where the gate has a limit. Both are *resources*, as is what a thread holds: a wait is blocked as
-//! long as one of the resources that it needs is held, as often as there is of it, by waits that are blocked.
-//! A wait does not block another one of its own chain that is deeper: that is served on top of it.
+//! a time where the gate has a limit. Both are *resources*, as is what a thread holds. A wait is blocked
+//!
+//! - where some thread has the handler of its call on its stack: as long as that thread's own wait is
+//!   blocked;
+//! - else as long as one of the resources that it needs is held, as often as there is of it, by waits that
+//!   are blocked. One that a wait of the same chain holds is free for it: it is served on top of that one.
+//!
+//! *It stands* means that from `Waiting` to `Confirmed` the thread ran nothing on top of the wait, and nobody
+//! ran anything in a turn that it lent. A wait on top of which something ran is over, and what is waited for
+//! after that is a new wait with a number of its own.
 //!
 //! What each side can do wrong:
 //!
@@ -24,9 +31,13 @@
 //! |---|---|---|
 //! | plugin | says that it waits and does not | who waits for it may be told `DEADLOCK`; it could as well never answer them |
 //! | plugin | names resources of a process that is not its own, or a called plugin that it has no link with | that wait is ignored |
-//! | plugin | names a wait twice, or one that is over | nothing |
-//! | plugin | has more waits than it could have threads | its session ends (`PROTOCOL`) |
-//! | plugin | does not answer `Confirm` | after a step's time its wait counts as over |
+//! | plugin | names a gate that is not provided | nobody is taken to need it or to hold it |
+//! | plugin | says that it serves calls to another process | nobody is taken to be served by it |
+//! | plugin | names a wait twice, or one that is over; answers a question that was not asked | nothing, but it counts as a request |
+//! | plugin | holds or serves more than a stack can have | its session ends (`PROTOCOL`) |
+//! | plugin | has more waits than the broker keeps for one | those beyond are ignored |
+//! | plugin | does not answer `Confirm` | after a step's time its wait is left out, until it answers |
+//! | plugin | does not give up what it is told to | the others wait until their deadlines |
 //! | plugin | ends, or the link does | its waits are over |
 //! | broker | ends, or says nothing | waits end with their deadlines |
 //! | broker | names a wait that is over | nothing |
@@ -46,8 +57,27 @@ pub struct Held {
     /// `None` for the plugin's turn or one of its threads; else one of the calls that this gate of it
     /// runs at a time.
     pub gate: Option<String>,
-    /// How many of these there are: 1 for a turn.
+    /// How many of these there are: 1 for a turn. 0 where others than those who hold them may answer
+    /// calls, because some were left to be answered later when the wait began: then a call that no thread
+    /// has on its stack is not known to be stuck behind them.
     pub of: u32,
+}
+
+/// What ends a wait.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// The answer to a call that was made through a link. The provider takes it when it has a turn or a
+    /// thread for it, and one of the gate's calls at a time.
+    Answer {
+        /// The call's name, which both sides derive from where it lies
+        /// ([`ChainNames::begun_by`](crate::envelope::ChainNames::begun_by)), also where it began no chain.
+        call: u64,
+    },
+    /// The turn of a plugin of the same process, and one of the gate's calls at a time: the thread
+    /// will run the handler itself.
+    Turn,
+    /// One of the gate's calls at a time alone: the handler needs no turn, or the thread has it.
+    Place,
 }
 
 /// About waits, from a plugin to the broker.
@@ -57,16 +87,18 @@ pub enum WaitToBroker {
     Waiting {
         /// The plugin's number for this wait; never used again in a session.
         wait: u64,
-        /// The chain in which it waits.
+        /// The chain in which it waits: that of the handler, else the one that the call began.
         chain: u64,
-        /// How many handlers of the chain were under way where it waits.
-        depth: u8,
         /// The plugin that it waits for.
         callee: u64,
         /// The gate that it called.
         gate: String,
-        /// What it holds.
+        /// What ends it.
+        needs: Needs,
+        /// What the thread holds, each thing once.
         holds: Vec<Held>,
+        /// The names of the calls that came through links whose handlers the thread has on its stack.
+        serves: Vec<u64>,
     },
     /// A wait is over, or its thread runs a handler on top of it.
     Over {

@@ -36,6 +36,8 @@ pub struct Turns {
     runner: AtomicU64,
     /// 0 while the innermost turn's thread runs; otherwise what it lends, see [`Lent`].
     lent: AtomicU64,
+    /// How often a turn that was lent was taken by somebody, its lender or another.
+    borrowed: AtomicU32,
     /// What a lender wants back, so that nobody else borrows it again.
     back: AtomicU64,
     /// The thread that has waited longer than a turn and goes next; 0 for none.
@@ -71,6 +73,7 @@ impl Default for Turns {
             owner: AtomicU64::new(FREE),
             runner: AtomicU64::new(0),
             lent: AtomicU64::new(0),
+            borrowed: AtomicU32::new(0),
             back: AtomicU64::new(0),
             due: AtomicU64::new(0),
             levels: AtomicU32::new(0),

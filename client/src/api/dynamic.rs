@@ -271,7 +271,7 @@ impl Gate {
         let deadline = call_due(self.limit).map_err(|error| error.at_gate(gate.clone()))?;
         let target = Target {
             to: way.destination(self.kind, deadline),
-            backoff: &shared.backoff,
+            by: &shared.origin,
             cancel: self.cancel.as_ref(),
         };
         untyped::call(&target, request).map_err(|error| shared.failed(&way.link, error))

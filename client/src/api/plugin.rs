@@ -24,6 +24,7 @@ use crate::base::error::{Error, Result};
 use crate::base::thread::discard;
 use crate::base::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::call::in_process;
+use crate::call::target::Origin;
 use crate::handler::context::Context;
 use crate::handler::payload::Payload;
 use crate::handler::raw::{erase_raw, raw_signature};
@@ -271,12 +272,16 @@ impl Plugin {
         let gate = Arc::new(OpenGate::new(gate.into()));
         let number = self.state.add_open_gate(&gate);
         // From here on dropping `shared` closes the gate again.
-        let backoff = Backoff::new(self.state.policy);
+        let origin = Origin {
+            gate: gate.name().clone(),
+            backoff: Backoff::new(self.state.policy),
+            reporter: self.state.clone(),
+        };
         let shared = Shared {
             state: self.state.clone(),
             number,
             gate: gate.clone(),
-            backoff,
+            origin,
         };
         self.ask_to_open(&gate, number, (function, action))?;
         Ok(shared)

@@ -124,7 +124,7 @@ impl<R: GateType> RawSubscriber<R> {
     fn target<'a>(&'a self, way: &'a Way, deadline: u64) -> Target<'a> {
         Target {
             to: way.destination(CallKind::Function, deadline),
-            backoff: &self.shared.backoff,
+            by: &self.shared.origin,
             cancel: self.cancel.as_ref(),
         }
     }

@@ -8,7 +8,6 @@ use callgate_layout::Code;
 use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 
-use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{call_due, instant_after};
 use crate::base::due::TimeLimit;
@@ -16,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::base::types::{Arguments, GateType};
 use crate::call::in_process::{Given, Local, Visit};
-use crate::call::target::Target;
+use crate::call::target::{Origin, Target};
 use crate::call::typed;
 use crate::link::Link;
 use crate::session::open_gate::{OpenGate, Waited};
@@ -54,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) state: Arc<PluginState>,
     pub(crate) number: u32,
     pub(crate) gate: Arc<OpenGate>,
-    pub(crate) backoff: Backoff,
+    pub(crate) origin: Origin,
 }
 
 impl Drop for Shared {
@@ -198,7 +197,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         let deadline = call_due(self.limit).map_err(|error| error.at_gate(gate.clone()))?;
         let target = Target {
             to: way.destination(kind, deadline),
-            backoff: &shared.backoff,
+            by: &shared.origin,
             cancel: self.cancel.as_ref(),
         };
         let outcome = match given.get() {
@@ -246,7 +245,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             kind,
             limit: self.limit,
             cancel: self.cancel.as_ref(),
-            backoff: &self.shared.backoff,
+            by: &self.shared.origin,
         };
         let outcome = visit.call(given);
         Some(outcome.map_err(|error| error.at_gate(name.clone())))

@@ -70,6 +70,11 @@ impl Backoff {
         }
     }
 
+    /// Whether waits stay awake to their ends.
+    pub(crate) fn never_sleeps(&self) -> bool {
+        self.policy == WaitPolicy::Spin
+    }
+
     /// Waits awake until `is_done`; false when it is time to park (or `give_up_at` has passed).
     #[inline]
     pub(crate) fn stay_awake(&self, give_up_at: u64, mut is_done: impl FnMut() -> bool) -> bool {

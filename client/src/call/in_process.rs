@@ -10,8 +10,8 @@ use callgate_layout::envelope::{CallKind, Cell, Chain, MAX_DEPTH};
 use parking_lot::Mutex;
 
 use super::decode::decode;
+use super::target::Origin;
 use crate::base::archive::{self, MAX_LEN_HERE};
-use crate::base::backoff::Backoff;
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
 use crate::base::chain::{self, too_deep};
@@ -167,7 +167,7 @@ pub(crate) struct Visit<'a> {
     /// Outside of handlers its time is only counted from when somebody asks for its end: that takes no clock.
     pub(crate) limit: TimeLimit,
     pub(crate) cancel: Option<&'a CancelToken>,
-    pub(crate) backoff: &'a Backoff,
+    pub(crate) by: &'a Origin,
 }
 
 impl Visit<'_> {
@@ -212,7 +212,7 @@ impl Visit<'_> {
     #[cold]
     fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64, due: Due) -> Result<Turn> {
         let until = due.end();
-        let turn = lending::visit_until(turn_lock, chain, until, self.cancel, self.backoff);
+        let turn = lending::visit_until(turn_lock, chain, until, self.cancel, &self.by.backoff);
         if turn.is_none() {
             futex_refused::log();
         }

@@ -5,6 +5,7 @@ pub(crate) mod bytes;
 mod decode;
 pub(crate) mod in_process;
 mod large;
+mod lasting;
 mod nested;
 
 pub(crate) mod sent;

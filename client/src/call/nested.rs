@@ -7,11 +7,13 @@ use callgate_layout::clock;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex::{self, Awaited};
 
+use super::lasting;
 use super::target::{Target, ended};
 use crate::base::chain;
 use crate::base::error::Result;
 use crate::serve::dispatcher::{Dispatcher, LATE_LOOK};
 use crate::serve::lending;
+use crate::serve::waits::{self, Word};
 
 /// Calls served before looking at deadline, link and turn: a peer that makes one after the other
 /// holds nobody for ever.
@@ -23,6 +25,8 @@ struct Wait<'a> {
     ticket: Ticket,
     chain: u64,
     dispatchers: &'a [Arc<Dispatcher>],
+    /// As the broker knows it, if it lasts.
+    reported: waits::Wait<'a>,
 }
 
 /// Waits until the answer is there; an error when the link, the deadline or the caller's patience
@@ -36,20 +40,23 @@ pub(crate) fn await_reply(
     let _lent = lending::lend();
     let names = target.to.link.chains(target.to.link.end());
     let begun = || names.begun_by(ticket.slot, ticket.generation);
-    let wait = Wait {
+    let mut wait = Wait {
         target,
         ticket,
         chain: chain::current().unwrap_or_else(begun).id,
         dispatchers,
+        reported: waits::Wait::new(&*target.by.reporter),
     };
     loop {
+        // Before the look, which is to find everything that could end the wait.
+        let word = wait.reported.heard();
         let found = wait.serve();
-        // Late answers have deadlines, which are looked at before parking.
-        let until = match wait.settle() {
-            Some(_) => target.to.deadline.min(clock::now() + LATE_LOOK),
-            None => target.to.deadline,
-        };
-        if found || target.backoff.stay_awake(until, || wait.is_over()) {
+        if let Some(word) = word
+            && let Some(outcome) = wait.answer(word, found)
+        {
+            return outcome;
+        }
+        if found || wait.stay_awake() {
             if let Some(outcome) = ended(target, ticket) {
                 return outcome;
             }
@@ -68,18 +75,67 @@ impl Wait<'_> {
     }
 
     /// Serves a number of calls at most; whether there were any.
-    fn serve(&self) -> bool {
+    fn serve(&mut self) -> bool {
+        let Wait {
+            target,
+            ticket,
+            chain,
+            dispatchers,
+            reported,
+        } = self;
         let mut found = false;
-        for dispatcher in self.mine() {
+        for dispatcher in dispatchers.iter().filter(|dispatcher| dispatcher.is_mine()) {
             let mut left = BATCH;
             while left > 0
-                && !self.target.to.link.is_answered(self.ticket)
-                && dispatcher.serve_chain(self.chain)
+                && !target.to.link.is_answered(*ticket)
+                && dispatcher.serve_chain(*chain, || reported.over())
             {
                 (found, left) = (true, left - 1);
             }
         }
         found
+    }
+
+    /// Answers what the broker said, after a look that served something or did not; the outcome, if there is
+    /// one.
+    #[cold]
+    fn answer(&mut self, word: Word, found: bool) -> Option<Result<()>> {
+        let outcome = ended(self.target, self.ticket);
+        match word {
+            _ if outcome.is_some() => outcome,
+            Word::Deadlock(error) => Some(Err(error)),
+            Word::Confirm(_) if found => None,
+            Word::Confirm(round) => {
+                self.reported.confirm(round);
+                None
+            }
+        }
+    }
+
+    /// Waits awake; false when it is time to sleep.
+    fn stay_awake(&mut self) -> bool {
+        let deadline = self.target.to.deadline;
+        // Late answers have deadlines, which are looked at before parking.
+        let until = match self.settle() {
+            Some(_) => deadline.min(clock::now() + LATE_LOOK),
+            None => deadline,
+        };
+        let backoff = &self.target.by.backoff;
+        if !backoff.never_sleeps() {
+            return backoff.stay_awake(until, || self.is_over());
+        }
+        let told = self.reported.until(clock::now());
+        let is_over = backoff.stay_awake(until.min(told), || self.is_over());
+        self.tell(clock::now());
+        is_over || told < until
+    }
+
+    /// Tells the broker of the wait if it has lasted.
+    fn tell(&mut self, now: u64) {
+        let (target, ticket) = (self.target, self.ticket);
+        let whose = (target.by, target.to.link);
+        self.reported
+            .tell(now, || lasting::answer(whose, ticket, chain::current()));
     }
 
     /// Publishes late answers; when the time of the next one is up.
@@ -94,16 +150,29 @@ impl Wait<'_> {
         link.is_answered(self.ticket)
             || link.is_gone()
             || self.target.is_cancelled()
+            || self.reported.is_asked()
             || self
                 .mine()
                 .any(|dispatcher| dispatcher.may_have(self.chain))
     }
 
     /// Sleeps until there is something to do; the outcome, if there is one.
-    fn park(&self) -> Option<Result<()>> {
+    fn park(&mut self) -> Option<Result<()>> {
+        let start = clock::now();
+        let until = self.reported.until(start);
+        let outcome = self.sleep(until);
+        let now = clock::now();
+        self.target.by.backoff.learn(now - start);
+        if outcome.is_none() {
+            self.tell(now);
+        }
+        outcome
+    }
+
+    /// Sleeps until there is something to do, or until then.
+    fn sleep(&self, until: u64) -> Option<Result<()>> {
         let (target, ticket) = (self.target, self.ticket);
         let link = target.to.link;
-        let start = clock::now();
         // The same ones to the end, although another thread may begin to pump meanwhile.
         let mine: Vec<_> = self.mine().collect();
         let bells: Vec<_> = mine.iter().map(|dispatcher| dispatcher.bells()).collect();
@@ -126,7 +195,8 @@ impl Wait<'_> {
         {
             words.splice(..0, [sleeper.word(seen), link.life().word()]);
             words.extend(target.cancelled_word());
-            let until = late.unwrap_or(target.to.deadline).min(target.to.deadline);
+            words.extend(self.reported.word());
+            let until = late.unwrap_or(until).min(until).min(target.to.deadline);
             futex::wait_any_of(&words, until);
         }
         drop(sleeper);
@@ -134,7 +204,6 @@ impl Wait<'_> {
             dispatcher.turn_lock().end_waiting();
             dispatcher.end_park();
         }
-        target.backoff.learn(clock::now() - start);
         outcome
     }
 }

@@ -12,15 +12,16 @@
 
 mod completion;
 mod links;
+mod outcome;
 mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use callgate_layout::bells::KeptBell;
 use callgate_layout::envelope::CallKind;
+use callgate_layout::pending::Ticket;
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
@@ -36,10 +37,8 @@ use crate::link::own_memory::{OwnDoorbell, OwnMemory};
 
 pub(crate) use completion::Completion;
 use links::{Ended, LinkCalls};
+pub(crate) use outcome::Awaited;
 pub(crate) use sharing::Sender;
-
-/// How long it takes at most, on a machine that is busy, to put an outcome where it belongs.
-const SOON: Duration = Duration::from_millis(50);
 
 /// A call to be sent.
 #[derive(Debug)]
@@ -133,23 +132,6 @@ impl SentCalls {
             bell.ring();
         }
         Ok(number)
-    }
-
-    /// Waits for a call's outcome, until its deadline: also where a waker of the program's keeps the thread
-    /// that looks after calls.
-    pub(crate) fn wait(&self, number: u64, deadline: u64, call: &Completion) -> Result<Bytes> {
-        let left = Duration::from_nanos(deadline.saturating_sub(clock::now()));
-        let mut until = Instant::now() + left;
-        loop {
-            if let Some(outcome) = call.wait(until) {
-                return outcome;
-            }
-            if let Some((_, outcome)) = self.shared.state.lock().end(number) {
-                return outcome;
-            }
-            // The thread has the outcome, and puts it there before it wakes anybody.
-            until += SOON;
-        }
     }
 
     /// Gives a call up: nobody is told what comes of it. Who waits for a slot hears of one that this gives
@@ -266,6 +248,12 @@ impl State {
             self.links.len() - 1
         });
         &mut self.links[place]
+    }
+
+    /// The slot that a call was sent in, if it was, and whether nothing keeps it from being over.
+    fn sent_in(&mut self, number: u64) -> Option<(Ticket, bool)> {
+        let link = self.calls.get(&number)?.clone();
+        self.of_link(&link).sent_in(number)
     }
 
     /// Forgets a call, whose slot comes back with its late answer.

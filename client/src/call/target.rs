@@ -1,5 +1,7 @@
 //! Where a call goes, and what ends the wait for its answer.
 
+use std::sync::Arc;
+
 use callgate_layout::envelope::CallKind;
 use callgate_layout::life::Ended;
 use callgate_layout::pending::Ticket;
@@ -11,6 +13,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::deadline::whose;
 use crate::base::error::{Error, Result};
 use crate::link::Link;
+use crate::serve::waits::Reporter;
 
 /// Where a call goes, and when its time is up.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +25,19 @@ pub(crate) struct Destination<'a> {
     pub(crate) deadline: u64,
 }
 
+/// What all calls of a handle have in common.
+pub(crate) struct Origin {
+    pub(crate) gate: Arc<str>,
+    pub(crate) backoff: Backoff,
+    /// Whose waits they are.
+    pub(crate) reporter: Arc<dyn Reporter>,
+}
+
 /// Where a call goes, and how its answer is waited for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) to: Destination<'a>,
-    pub(crate) backoff: &'a Backoff,
+    pub(crate) by: &'a Origin,
     pub(crate) cancel: Option<&'a CancelToken>,
 }
 

@@ -21,7 +21,7 @@ pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
         return nested::await_reply(target, ticket, dispatchers.as_deref().unwrap_or_default());
     }
     let is_over = || link.is_answered(ticket) || link.is_gone() || target.is_cancelled();
-    if target.backoff.stay_awake(target.to.deadline, is_over) && link.is_answered(ticket) {
+    if target.by.backoff.stay_awake(target.to.deadline, is_over) && link.is_answered(ticket) {
         return Ok(());
     }
     park_for_reply(target, ticket)
@@ -39,7 +39,7 @@ fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
         Some(sleeper) => sleep_on_bell(target, ticket, &sleeper),
         None => sleep_on_words(target, ticket),
     };
-    target.backoff.learn(clock::now() - start);
+    target.by.backoff.learn(clock::now() - start);
     futex_refused::log();
     outcome
 }

@@ -20,6 +20,7 @@ use callgate_layout::{Code, clock, flags, slot};
 use parking_lot::Mutex;
 
 use super::exchange::{Exchange, IncomingCall};
+use super::outstanding::Outstanding;
 use crate::base::archive::ErrorRecord;
 use crate::base::error::{Error, Result};
 use crate::handler::ReplyBuffer;
@@ -41,8 +42,8 @@ pub(crate) struct Answers {
     kept: Mutex<Kept>,
     /// Whether `kept` has answers that wait for space.
     has_late: AtomicBool,
-    /// Shared by the plugin's links: whether any of them may have answers that wait for space.
-    may_be_late: Arc<AtomicBool>,
+    /// Shared by the plugin's links.
+    outstanding: Arc<Outstanding>,
 }
 
 /// How the answer to a call is published.
@@ -55,7 +56,7 @@ enum By {
 }
 
 impl Answers {
-    pub(crate) fn new(link: Arc<Link>, together: bool, may_be_late: Arc<AtomicBool>) -> Answers {
+    pub(crate) fn new(link: Arc<Link>, together: bool, outstanding: Arc<Outstanding>) -> Answers {
         Answers {
             link,
             together,
@@ -64,7 +65,7 @@ impl Answers {
             later: AtomicU64::new(0),
             kept: Mutex::default(),
             has_late: AtomicBool::new(false),
-            may_be_late,
+            outstanding,
         }
     }
 
@@ -125,7 +126,7 @@ impl Answers {
         }
         if !is_inline {
             // It may have been late, and its memory is looked at when it is settled.
-            self.may_be_late.store(true, Ordering::Relaxed);
+            self.outstanding.may_be_late.store(true, Ordering::Relaxed);
         }
         exchange.tidy(Some(&self.link));
     }

@@ -10,7 +10,7 @@ pub(crate) mod serving_thread;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
@@ -21,9 +21,11 @@ use parking_lot::{Mutex, ReentrantMutex, ReentrantMutexGuard};
 use super::changes::Changes;
 use super::counter::Counter;
 use super::dispatch::Dispatch;
+use super::exchange::IncomingCall;
 use super::frame::{Frame, Served};
-use super::lending;
+use super::outstanding::Outstanding;
 use super::scheduler::{Broken, Scheduler, Wanted};
+use super::stack;
 use super::turn::{Lease, Turn, TurnLock};
 use crate::base::backoff::Backoff;
 use crate::base::chain;
@@ -43,8 +45,7 @@ pub(crate) struct Dispatcher {
     /// A dispatcher's thread holds this for life, a pump while it runs, a pool's threads for
     /// moments. Re-entrant: a thread that waits inside a handler looks for calls of its chain.
     scheduler: ReentrantMutex<RefCell<Scheduler>>,
-    /// Whether the scheduler may have late answers.
-    may_be_late: Arc<AtomicBool>,
+    outstanding: Arc<Outstanding>,
     /// In a pool, held by the one thread that looks for calls.
     leader: Mutex<()>,
     parked: Mutex<Parked>,
@@ -77,14 +78,14 @@ impl Door<'_> {
 
 impl Dispatcher {
     pub(crate) fn new(dispatch: Dispatch, backoff: Backoff) -> Dispatcher {
-        let may_be_late = Arc::<AtomicBool>::default();
-        let scheduler = Scheduler::new(dispatch, may_be_late.clone());
+        let outstanding = Arc::<Outstanding>::default();
+        let scheduler = Scheduler::new(dispatch, outstanding.clone());
         Dispatcher {
             changes: Arc::new(Changes::new()),
             dispatch,
             backoff,
             scheduler: ReentrantMutex::new(RefCell::new(scheduler)),
-            may_be_late,
+            outstanding,
             leader: Mutex::new(()),
             parked: Mutex::default(),
             bells: Doorbells::default(),
@@ -111,10 +112,11 @@ impl Dispatcher {
         if let Dispatch::Pool(_) = self.dispatch {
             // After this it looks whether the plugin closes.
             self.visits.begin();
+            stack::hold(None, 0);
             return Ok(None);
         }
         let turn_lock = self.turn_lock.turn_lock();
-        lending::hold(turn_lock);
+        stack::hold(Some(turn_lock), 0);
         turn_lock.visit(chain).map(Some).ok_or(turn_lock)
     }
 
@@ -156,12 +158,13 @@ impl Dispatcher {
 
     /// Begins a call that came through a link; `None` while another chain has the token.
     #[inline(always)]
-    fn begin(&self, chain: u64) -> Option<Option<Turn>> {
+    fn begin(&self, call: &IncomingCall) -> Option<Option<Turn>> {
         if let Dispatch::Pool(_) = self.dispatch {
+            stack::hold(None, call.name);
             return Some(None);
         }
-        lending::hold(self.turn_lock.turn_lock());
-        self.turn_lock.begin(chain).map(Some)
+        stack::hold(Some(self.turn_lock.turn_lock()), call.name);
+        self.turn_lock.begin(call.chain.id).map(Some)
     }
 
     /// The scheduler, for as long as a thread is the only one to look at it, or in a pool for
@@ -214,7 +217,7 @@ impl Dispatcher {
         // GATES-CHANGED, once the call is seen: it may have been made for a grant that is
         // younger than the frame's copies.
         self.refresh_for_call(door, frame);
-        let Some(turn) = self.begin(frame.exchange.call.chain.id) else {
+        let Some(turn) = self.begin(&frame.exchange.call) else {
             // Its turn comes when the chain that has the token is done.
             door.with(|scheduler| scheduler.requeue(&frame.exchange.call));
             return false;
@@ -223,7 +226,7 @@ impl Dispatcher {
         match frame.serve(self.is_pool(), count) {
             Ok(Served::Here) => {
                 if matches!(self.dispatch, Dispatch::Pool(_))
-                    && self.may_be_late.load(Ordering::Relaxed)
+                    && self.outstanding.may_be_late.load(Ordering::Relaxed)
                     && door.with(|scheduler| scheduler.late_deadline().is_some())
                 {
                     self.wake_leader();

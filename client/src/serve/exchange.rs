@@ -16,6 +16,8 @@ pub(crate) struct IncomingCall {
     pub(crate) index: usize,
     pub(crate) envelope: Call,
     pub(crate) ticket: Ticket,
+    /// The name of the chain that it begins, or would.
+    pub(crate) name: u64,
     /// The chain that its handler is in.
     pub(crate) chain: Chain,
     /// What lies inline of it.
@@ -41,6 +43,7 @@ impl IncomingCall {
                 slot: 0,
                 generation: 0,
             },
+            name: 0,
             chain: Chain { id: 0, depth: 0 },
             cell: Cell::default(),
         }

@@ -13,6 +13,7 @@ use super::exchange::{Exchange, IncomingCall};
 use super::grants::{Callable, Gate, not_granted};
 use super::incoming::Incoming;
 use super::member::Member;
+use super::stack;
 use crate::base::buffers::no_memory;
 use crate::base::chain::{self, too_deep};
 use crate::base::debug;
@@ -250,6 +251,7 @@ impl Table {
             kind: envelope.kind,
             deadline,
         };
+        stack::leave_for_later();
         self.answers.defer(call.ticket);
         let answers = Arc::downgrade(&self.answers);
         let responder = Responder::new(answers, deferred);

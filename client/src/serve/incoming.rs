@@ -1,7 +1,6 @@
 //! The incoming side of a link: takes calls from the peer's ring.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use callgate_layout::envelope::{Call, Chain, ChainNames, Violation};
 use callgate_layout::pending::Ticket;
@@ -11,6 +10,7 @@ use super::answers::Answers;
 use super::exchange::IncomingCall;
 use super::grants::PeerGrants;
 use super::member::Member;
+use super::outstanding::Outstanding;
 use crate::link::Link;
 
 /// The incoming side of a link: what the provider knows of the peer's calls, in memory that the peer
@@ -32,7 +32,7 @@ impl Incoming {
         key: u64,
         (member, peer): (&Arc<Member>, Arc<PeerGrants>),
         together: bool,
-        may_be_late: &Arc<AtomicBool>,
+        outstanding: &Arc<Outstanding>,
     ) -> Incoming {
         let link = peer.link().clone();
         let reader = RingReader::new(link.geometry());
@@ -40,7 +40,7 @@ impl Incoming {
             key,
             member: member.clone(),
             chains: link.chains(link.end().other()),
-            answers: Arc::new(Answers::new(link, together, may_be_late.clone())),
+            answers: Arc::new(Answers::new(link, together, outstanding.clone())),
             peer,
             reader,
             generations: [0; 64],
@@ -101,9 +101,9 @@ impl Incoming {
         *generation = generation.wrapping_add(1);
         let generation = *generation;
         let ticket = Ticket { slot, generation };
-        let before = call
-            .chain
-            .unwrap_or_else(|| self.chains.begun_by(slot, generation));
+        let begun = self.chains.begun_by(slot, generation);
+        let before = call.chain.unwrap_or(begun);
+        into.name = begun.id;
         (into.key, into.index) = (self.key, index);
         (into.envelope, into.ticket) = (call, ticket);
         into.chain = Chain {

@@ -1,34 +1,15 @@
-//! Which turn locks a thread has, and lending them to the rest of its chain while it waits.
+//! Lending the turns that a thread has to the rest of its chain while it waits.
 //!
 //! What comes back in a chain may run beside a handler of the same plugin only while that one
 //! waits. It does not always: who gave a call up goes on while what it called may come back yet.
 
-use std::cell::Cell;
-
-use callgate_layout::envelope::MAX_DEPTH;
 use callgate_layout::turns::Lent;
 
 use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::chain;
+use crate::serve::stack;
 use crate::serve::turn::{Turn, TurnLock};
-
-thread_local! {
-    /// The turn lock of each handler on this thread's stack. What stands above the last one, or was
-    /// put here by a turn that is over, is not this thread's any more, and its turn lock knows that.
-    static HELD: [Cell<Option<&'static TurnLock>>; MAX_DEPTH as usize] =
-        const { [const { Cell::new(None) }; MAX_DEPTH as usize] };
-}
-
-/// Notes the turn lock that the handler needs which this thread runs next.
-#[inline]
-pub(crate) fn hold(turn_lock: &'static TurnLock) {
-    HELD.with(|held| {
-        if let Some(cell) = held.get(chain::nesting()) {
-            cell.set(Some(turn_lock));
-        }
-    });
-}
 
 /// Lends the turn locks that this thread has until this is dropped, which waits until all are back.
 #[derive(Default)]
@@ -44,17 +25,14 @@ pub(crate) fn lend() -> Lending {
     let Some(chain) = chain::current() else {
         return lending;
     };
-    HELD.with(|held| {
-        let held = held.iter().take(chain::nesting()).filter_map(Cell::get);
-        for turn_lock in held {
-            // At most once: it is not this thread's after that.
-            let Some(lent) = turn_lock.begin_lending(chain.id) else {
-                continue;
-            };
-            match lending.first {
-                None => lending.first = Some((turn_lock, lent)),
-                Some(_) => lending.more.push((turn_lock, lent)),
-            }
+    stack::each_turn_lock(|turn_lock| {
+        // At most once: it is not this thread's after that.
+        let Some(lent) = turn_lock.begin_lending(chain.id) else {
+            return;
+        };
+        match lending.first {
+            None => lending.first = Some((turn_lock, lent)),
+            Some(_) => lending.more.push((turn_lock, lent)),
         }
     });
     lending
@@ -146,7 +124,7 @@ mod tests {
                 }
                 std::thread::yield_now();
             };
-            hold(first);
+            stack::hold(Some(first), 0);
             let entered = chain::enter(Chain { id: A, depth }, Due::NEVER);
             let (until, backoff) = (
                 clock::now() + LONG.as_nanos() as u64,
@@ -172,10 +150,10 @@ mod tests {
     fn inside_two(turn_locks: [&'static TurnLock; 2], work: impl FnOnce()) {
         let [first, second] = turn_locks;
         let outer = first.visit(A).expect("it is free");
-        hold(first);
+        stack::hold(Some(first), 0);
         let entered = chain::enter(Chain { id: A, depth: 1 }, Due::NEVER);
         let inner = second.visit(A).expect("it is free");
-        hold(second);
+        stack::hold(Some(second), 0);
         let deeper = chain::enter(Chain { id: A, depth: 2 }, Due::NEVER);
         work();
         drop(deeper);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use callgate_layout::sys::futex::{self, Awaited};
 
+use super::owners::Identity;
 use super::provided::ProvidedGates;
 use crate::base::error::Error;
 use crate::link::Link;
@@ -17,6 +18,7 @@ pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send + Sync>;
 pub(crate) struct Member {
     pub(crate) provided: Arc<ProvidedGates>,
     pub(crate) memory: Arc<OwnMemory>,
+    pub(crate) identity: Identity,
     report: Report,
     /// Its version of which the scheduler has taken note. Written behind the scheduler's lock.
     noted: AtomicU64,
@@ -28,9 +30,10 @@ impl Member {
     pub(crate) fn new(
         provided: Arc<ProvidedGates>,
         memory: Arc<OwnMemory>,
-        report: Report,
+        (identity, report): (Identity, Report),
     ) -> Member {
         Member {
+            identity,
             provided,
             memory,
             report,

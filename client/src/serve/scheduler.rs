@@ -7,7 +7,7 @@ mod fairness;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use callgate_layout::envelope::Violation;
 
@@ -16,6 +16,7 @@ use super::exchange::IncomingCall;
 use super::frame::{Frame, closed};
 use super::incoming::Incoming;
 use super::member::Member;
+use super::outstanding::Outstanding;
 use crate::base::error::{Error, Result};
 use crate::link::Link;
 
@@ -58,8 +59,7 @@ pub(crate) struct Scheduler {
     is_missing: bool,
     /// Whether calls are answered by several threads together.
     together: bool,
-    /// Whether any link may have late answers, or something to say of them.
-    may_be_late: Arc<AtomicBool>,
+    outstanding: Arc<Outstanding>,
     next_key: u64,
     /// Frames of nested calls that are not in use.
     spare: Vec<Frame>,
@@ -70,7 +70,7 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
-    pub(crate) fn new(dispatch: Dispatch, may_be_late: Arc<AtomicBool>) -> Scheduler {
+    pub(crate) fn new(dispatch: Dispatch, outstanding: Arc<Outstanding>) -> Scheduler {
         Scheduler {
             version: 0,
             sides: Vec::new(),
@@ -79,7 +79,7 @@ impl Scheduler {
             is_pumped: dispatch == Dispatch::Pump,
             is_missing: false,
             together: matches!(dispatch, Dispatch::Pool(_)),
-            may_be_late,
+            outstanding,
             next_key: 0,
             spare: Vec::new(),
             left: Vec::new(),
@@ -148,7 +148,7 @@ impl Scheduler {
             if !self.sides.iter().any(is_known) {
                 let key = self.next_key;
                 self.next_key += 1;
-                let side = Incoming::new(key, (member, peer), self.together, &self.may_be_late);
+                let side = Incoming::new(key, (member, peer), self.together, &self.outstanding);
                 self.sides.push(side);
             }
         }
@@ -283,7 +283,7 @@ impl Scheduler {
     /// When the next late answer's time is up.
     #[inline]
     pub(crate) fn late_deadline(&self) -> Option<u64> {
-        match self.may_be_late.load(Ordering::Relaxed) {
+        match self.outstanding.may_be_late.load(Ordering::Relaxed) {
             true => self.find_late(),
             false => None,
         }
@@ -292,13 +292,13 @@ impl Scheduler {
     #[cold]
     fn find_late(&self) -> Option<u64> {
         // Cleared before the look, because other threads may have answers that come too late for it.
-        self.may_be_late.store(false, Ordering::Relaxed);
+        self.outstanding.may_be_late.store(false, Ordering::Relaxed);
         let sides = self.sides.iter();
         let next = sides
             .filter_map(|side| side.answers().late_deadline())
             .min();
         if next.is_some() {
-            self.may_be_late.store(true, Ordering::Relaxed);
+            self.outstanding.may_be_late.store(true, Ordering::Relaxed);
         }
         next
     }

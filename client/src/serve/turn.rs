@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::chain::thread_number;
+use crate::serve::owners::Owners;
 
 pub(crate) use callgate_layout::turns::Turn;
 
@@ -30,6 +31,7 @@ const LOOKS: u32 = 100;
 #[derive(Debug, Default)]
 pub(crate) struct TurnLock {
     turns: CachePadded<Turns>,
+    owners: Owners,
 }
 
 /// A plugin's turn lock. Turn locks live for ever, so that a thread can note those that it has without
@@ -181,6 +183,21 @@ impl TurnLock {
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
         self.turns.is_wanted()
+    }
+
+    /// The plugins whose handlers it orders.
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// How often a turn that was lent was taken by somebody.
+    pub(crate) fn borrowed(&self) -> u32 {
+        self.turns.borrowed()
+    }
+
+    /// Whether nothing runs in it but on this thread, which has its turn or has lent it.
+    pub(crate) fn is_still(&self) -> bool {
+        self.turns.is_still(thread_number())
     }
 
     /// Whether a chain has the turn lock.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use callgate_layout::Code;
 use callgate_layout::control::{
     Failure, GateToBroker, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, ToBroker,
+    WaitToBroker,
 };
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
@@ -25,6 +26,7 @@ use crate::link::own_memory::{ExtentSource, OwnMemory};
 use crate::link::peer::Caller;
 use crate::serve::changes::Changes;
 use crate::serve::provided::ProvidedGates;
+use crate::serve::waits::{ReportedWaits, Reporter};
 
 /// What all handles of a plugin share.
 pub(crate) struct PluginState {
@@ -40,6 +42,7 @@ pub(crate) struct PluginState {
     pub(crate) memory: Arc<OwnMemory>,
     pub(crate) provided: Arc<ProvidedGates>,
     pub(crate) connection: Connection,
+    waits: ReportedWaits,
     /// Calls that no thread waits for.
     pub(crate) sent: Sender,
     numbers: Numbers,
@@ -77,6 +80,7 @@ impl PluginState {
             provided: Arc::new(ProvidedGates::new(memory.clone(), parts.changes)),
             memory,
             connection: parts.connection,
+            waits: ReportedWaits::default(),
             numbers: Numbers::new(),
             open_gates: Mutex::default(),
             links: Mutex::default(),
@@ -192,6 +196,22 @@ impl PluginState {
         }
         self.sent.close();
         self.connection.shut_down();
+    }
+}
+
+impl Reporter for PluginState {
+    fn bus(&self) -> u64 {
+        self.bus
+    }
+
+    fn waits(&self) -> &ReportedWaits {
+        &self.waits
+    }
+
+    fn tell(&self, record: WaitToBroker) -> Result<()> {
+        self.check_here()?;
+        self.connection.check_alive()?;
+        self.connection.try_send(&record.into())
     }
 }
 

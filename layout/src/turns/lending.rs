@@ -88,8 +88,27 @@ impl Turns {
 
     fn regain(&self, lent: Lent) -> bool {
         // TURN-LENT, acquire.
-        self.lent
-            .compare_exchange(lent.0, 0, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+        let taken = self
+            .lent
+            .compare_exchange(lent.0, 0, Ordering::Acquire, Ordering::Relaxed);
+        if taken.is_ok() {
+            // Who has the turn alone changes it, and it is seen once the turn is lent again.
+            let before = self.borrowed.load(Ordering::Relaxed);
+            self.borrowed
+                .store(before.wrapping_add(1), Ordering::Relaxed);
+        }
+        taken.is_ok()
+    }
+
+    /// Whether nothing runs in the turn of a chain that has the lock, but on the thread `me`: that
+    /// thread has it, or it is lent. To be asked before [`Turns::borrowed`], by who has it or has lent it.
+    pub fn is_still(&self, me: u64) -> bool {
+        // TURN-LENT, acquire: with the turn, whoever lent it has shown how often it was borrowed before.
+        self.runner.load(Ordering::Relaxed) == me || self.lent.load(Ordering::Acquire) != 0
+    }
+
+    /// How often a turn that was lent was taken by somebody, its lender or another.
+    pub fn borrowed(&self) -> u32 {
+        self.borrowed.load(Ordering::Relaxed)
     }
 }

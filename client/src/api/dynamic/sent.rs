@@ -10,7 +10,7 @@ use callgate_layout::Code;
 use crate::api::subscriber::Shared;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
-use crate::call::sent::Completion;
+use crate::call::sent::{Awaited, Completion};
 use crate::link::Link;
 
 /// A call that was sent: a future of its result. Dropping it gives the call up; its handler is not
@@ -43,7 +43,13 @@ impl Sent {
         let Some(completion) = self.completion.take() else {
             return Err(taken());
         };
-        let outcome = state.sent.wait(self.number, self.deadline, &completion);
+        let outcome = state.sent.wait(&Awaited {
+            origin: &self.shared.origin,
+            link: &self.link,
+            number: self.number,
+            deadline: self.deadline,
+            completion: &completion,
+        });
         self.outcome(outcome)
     }
 

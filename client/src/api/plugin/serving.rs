@@ -13,6 +13,7 @@ use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
 use crate::link::Link;
 use crate::serve::member::Member;
+use crate::serve::owners::Identity;
 use crate::session::plugin_state::PluginState;
 
 impl Plugin {
@@ -108,11 +109,15 @@ impl Plugin {
 /// What the dispatcher has of a plugin. It closes the links of peers that break the protocol.
 pub(super) fn member(state: &Arc<PluginState>) -> Arc<Member> {
     let (provided, memory) = (state.provided.clone(), state.memory.clone());
+    let identity = Identity {
+        bus: state.bus,
+        plugin: state.me.plugin(),
+    };
     let state = Arc::downgrade(state);
     let report = move |link: &Link, error: &Error| {
         if let Some(state) = state.upgrade() {
             state.break_link(link.end(), error);
         }
     };
-    Arc::new(Member::new(provided, memory, Box::new(report)))
+    Arc::new(Member::new(provided, memory, (identity, Box::new(report))))
 }

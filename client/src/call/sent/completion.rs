@@ -36,19 +36,31 @@ impl Completion {
         }
     }
 
-    /// Waits for the outcome and takes it; `None` where there is none by then.
-    pub(super) fn wait(&self, until: Instant) -> Option<Result<Bytes>> {
+    /// Waits for the outcome and takes it; `None` where there is none by then, or when the thread is
+    /// [nudged](Completion::nudge) and `is_called` by something else.
+    pub(super) fn wait(
+        &self,
+        until: Instant,
+        is_called: impl Fn() -> bool,
+    ) -> Option<Result<Bytes>> {
         let mut state = self.state.lock();
         loop {
             match std::mem::replace(&mut *state, State::Taken) {
                 State::Over(outcome) => return Some(outcome),
                 other => *state = other,
             }
-            if Instant::now() >= until {
+            if is_called() || Instant::now() >= until {
                 return None;
             }
             self.change.wait_until(&mut state, until);
         }
+    }
+
+    /// Has the thread that waits look at what else it is called by, which is there already.
+    pub(super) fn nudge(&self) {
+        // Locked, so that it does not fall asleep after it has looked.
+        drop(self.state.lock());
+        self.change.notify_all();
     }
 
     /// Takes the outcome, or has the waker called as soon as there is one.

@@ -135,6 +135,14 @@ impl LinkCalls {
         Some((waiting.call.deadline, waiting.completion))
     }
 
+    /// The slot that a call was sent in, if it was, and whether nothing keeps it from being over.
+    pub(super) fn sent_in(&self, number: u64) -> Option<(Ticket, bool)> {
+        let sent = self.sent.iter().find(|sent| sent.number == number)?;
+        let ticket = sent.flight.ticket;
+        let is_over = self.link.is_gone() || self.link.is_answered(ticket);
+        Some((ticket, is_over))
+    }
+
     /// Why a call whose time is up has failed.
     pub(super) fn why_late(&self, number: u64) -> Error {
         if let Some(sent) = self.sent.iter().find(|sent| sent.number == number) {

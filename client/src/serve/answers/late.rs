@@ -39,6 +39,8 @@ pub(super) struct Kept {
     waits: bool,
     /// The calls whose answers are left for later.
     deferred: Vec<Open>,
+    /// How many of both count as outstanding.
+    counted: usize,
     /// Whether the link's service is over: nothing is published any more.
     is_over: bool,
     /// Why results found no space, to be logged where nothing is borrowed: who listens may call
@@ -64,8 +66,16 @@ impl Answers {
             ticket,
             is_answered: false,
         });
+        self.recount(&mut kept);
         self.later.fetch_or(bit, Ordering::Relaxed);
         self.change(&self.busy, bit, false);
+    }
+
+    /// Counts what is kept anew.
+    fn recount(&self, kept: &mut Kept) {
+        let now = kept.deferred.len() + kept.late.len();
+        let before = std::mem::replace(&mut kept.counted, now);
+        self.outstanding.recount(before, now);
     }
 
     /// What a call is to be told in whose slot the last answer was left for later.
@@ -86,10 +96,12 @@ impl Answers {
     /// The answer to a call that was left for later is about to be published.
     #[cold]
     pub(super) fn end_later(&self, slot: u8, place: Place) {
-        self.kept
-            .lock()
-            .deferred
-            .retain(|deferred| deferred.ticket.slot != slot);
+        {
+            let mut kept = self.kept.lock();
+            kept.deferred
+                .retain(|deferred| deferred.ticket.slot != slot);
+            self.recount(&mut kept);
+        }
         // Where it holds space, the slot's next call frees that.
         if place == Place::Inline {
             self.later.fetch_and(!(1 << slot), Ordering::Relaxed);
@@ -135,8 +147,9 @@ impl Answers {
             self.link.begin_waiting();
         }
         kept.late.push_back(late);
+        self.recount(&mut kept);
         self.has_late.store(true, Ordering::Relaxed);
-        self.may_be_late.store(true, Ordering::Relaxed);
+        self.outstanding.may_be_late.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn note(&self, why: &Error) {
@@ -144,7 +157,7 @@ impl Answers {
         if kept.notes.len() < MAX_NOTES {
             kept.notes.push(why.clone());
         }
-        self.may_be_late.store(true, Ordering::Relaxed);
+        self.outstanding.may_be_late.store(true, Ordering::Relaxed);
     }
 
     /// When the next late answer's time is up: at once where there is something to say about one.
@@ -197,6 +210,7 @@ impl Answers {
         let mut kept = self.kept.lock();
         left.append(&mut kept.late);
         kept.late = left;
+        self.recount(&mut kept);
         self.has_late
             .store(!kept.late.is_empty(), Ordering::Relaxed);
         if kept.late.is_empty() && std::mem::take(&mut kept.waits) {
@@ -234,6 +248,7 @@ impl Answers {
         let late = std::mem::take(&mut kept.late);
         let open = kept.deferred.extract_if(.., |one| !one.is_answered);
         let open = open.map(|deferred| deferred.ticket).collect();
+        self.recount(&mut kept);
         (late, open)
     }
 }

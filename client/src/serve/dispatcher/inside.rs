@@ -29,9 +29,9 @@ impl Dispatcher {
         &self.turn_lock
     }
 
-    /// Serves one call of a chain, if there is one, on this thread, which waits inside it. What
-    /// else comes in is queued, and free threads are told.
-    pub(crate) fn serve_chain(&self, chain: u64) -> bool {
+    /// Serves one call of a chain, if there is one, on this thread, which waits inside it; `before` is done
+    /// before its handler runs. What else comes in is queued, and free threads are told.
+    pub(crate) fn serve_chain(&self, chain: u64, before: impl FnOnce()) -> bool {
         let Some(door) = self.try_door() else {
             return false;
         };
@@ -45,6 +45,9 @@ impl Dispatcher {
         let next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, wanted));
         if matches!(self.dispatch, Dispatch::Pool(_)) && self.parked.lock().threads > 0 {
             self.bells.ring();
+        }
+        if next.is_some() {
+            before();
         }
         let found = self.handle_next(&door, &mut frame, next);
         self.settle_late(&door);

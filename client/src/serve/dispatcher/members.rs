@@ -127,6 +127,8 @@ impl Dispatcher {
 
     fn members_changed(&self, parked: &Parked) {
         let before = self.bells.replace(&parked.members);
+        let identities = parked.members.iter().map(|member| member.identity);
+        self.turn_lock.owners().set(identities, &self.outstanding);
         self.changes.changed();
         // Who waits for those that there were, or falls asleep on them, looks at what has changed.
         self.bells.ring_these(&before);

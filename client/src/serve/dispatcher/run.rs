@@ -314,7 +314,9 @@ impl Dispatcher {
         let mut next = None;
         let is_over = || {
             // Other threads may keep answers that come late, and who never sleeps hears no bell.
-            if self.is_called_for(frame) || !is_late && self.may_be_late.load(Ordering::Relaxed) {
+            if self.is_called_for(frame)
+                || !is_late && self.outstanding.may_be_late.load(Ordering::Relaxed)
+            {
                 return true;
             }
             next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, Wanted::Any));

@@ -5,13 +5,14 @@ use std::os::fd::OwnedFd;
 use callgate_layout::Code;
 use callgate_layout::control::{
     Failure, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role,
-    SessionToBroker, SessionToPlugin, ToPlugin,
+    SessionToBroker, SessionToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 
 use super::plugin::PluginWork;
 use crate::base::error::Error;
 use crate::serve::grants::Grant;
+use crate::serve::waits::{Reporter, Word};
 use crate::session::connection::failure as error_of;
 
 /// The error for descriptors that came and that this process had no room for.
@@ -74,7 +75,23 @@ impl PluginWork<'_> {
             ToPlugin::Gate(record) => self.gate_record(record),
             ToPlugin::Link(record) => self.link_record(record, descriptors),
             ToPlugin::Memory(record) => self.memory_record(record, descriptors),
-            ToPlugin::Wait(_) => {}
+            ToPlugin::Wait(record) => self.wait_record(record),
+        }
+    }
+
+    /// Puts what the broker says of a wait to the thread that waits, which answers.
+    fn wait_record(&mut self, record: WaitToPlugin) {
+        let waits = self.plugin.state.waits();
+        match record {
+            WaitToPlugin::Confirm { wait, round } => {
+                if !waits.put(wait, Word::Confirm(round)) {
+                    self.send(&WaitToBroker::Over { wait }.into());
+                }
+            }
+            WaitToPlugin::Deadlock { wait, failure } => {
+                // The broker knows nothing of it any more.
+                waits.put(wait, Word::Deadlock(error_of(failure)));
+            }
         }
     }
 

@@ -1,0 +1,70 @@
+//! What the broker is told of a wait that lasts: what this thread waits for, and what it keeps from others
+//! meanwhile.
+
+use callgate_layout::control::{Held, Needs};
+use callgate_layout::envelope::Chain;
+use callgate_layout::pending::Ticket;
+
+use super::target::Origin;
+use crate::link::Link;
+use crate::serve::dispatcher::serving_thread;
+use crate::serve::stack::{self, Standstill};
+use crate::serve::waits::About;
+
+/// The most that the broker takes of one wait.
+const MOST_HELD: usize = 128;
+
+/// A wait for an answer that comes through a link, inside a chain, or in the one that its call began; `None`
+/// where this thread keeps nothing from others.
+pub(super) fn answer(
+    (origin, link): (&Origin, &Link),
+    ticket: Ticket,
+    chain: Option<Chain>,
+) -> Option<About> {
+    let names = link.chains(link.end());
+    let begun = names.begun_by(ticket.slot, ticket.generation);
+    let (callee, call) = (link.peer().plugin(), begun.id);
+    about(
+        origin,
+        chain.unwrap_or(begun).id,
+        (callee, Needs::Answer { call }),
+    )
+}
+
+/// A wait for something of a plugin's.
+pub(super) fn about(origin: &Origin, chain: u64, (callee, needs): (u64, Needs)) -> Option<About> {
+    let standstill = Standstill::here();
+    let holds = held(origin.reporter.bus(), &standstill);
+    (!holds.is_empty()).then(|| About {
+        chain,
+        callee,
+        gate: origin.gate.to_string(),
+        needs,
+        holds,
+        serves: stack::calls(),
+        standstill,
+    })
+}
+
+/// What this thread keeps from others: the turns of the handlers on its stack, and itself, where it is one
+/// of those that run a plugin's handlers.
+fn held(bus: u64, standstill: &Standstill) -> Vec<Held> {
+    let dispatchers = serving_thread::dispatchers();
+    let dispatchers = dispatchers.iter().flat_map(|all| all.iter());
+    let mine = dispatchers.filter(|dispatcher| dispatcher.is_mine());
+    let threads = mine.map(|dispatcher| {
+        let of = dispatcher.threads().max(1);
+        dispatcher.turn_lock().owners().held(bus, of)
+    });
+    let turns = standstill
+        .turn_locks()
+        .map(|turn_lock| turn_lock.owners().held(bus, 1));
+    let mut all: Vec<Held> = Vec::new();
+    for held in turns.chain(threads).flatten() {
+        let is_it = |other: &Held| other.plugin == held.plugin;
+        if !all.iter().any(is_it) && all.len() < MOST_HELD {
+            all.push(held);
+        }
+    }
+    all
+}

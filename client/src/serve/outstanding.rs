@@ -1,0 +1,27 @@
+//! Calls that were taken and that no handler on a stack will answer: their answers were left for later, or
+//! wait for space.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Those of all plugins of a dispatcher.
+#[derive(Debug, Default)]
+pub(crate) struct Outstanding {
+    /// Whether any link may have answers that wait for space, or something to say of them.
+    pub(crate) may_be_late: AtomicBool,
+    count: AtomicUsize,
+}
+
+impl Outstanding {
+    /// A link has another number of them than before.
+    pub(super) fn recount(&self, before: usize, now: usize) {
+        match now >= before {
+            true => self.count.fetch_add(now - before, Ordering::Relaxed),
+            false => self.count.fetch_sub(before - now, Ordering::Relaxed),
+        };
+    }
+
+    /// Whether there are any.
+    pub(super) fn are_any(&self) -> bool {
+        self.count.load(Ordering::Relaxed) != 0
+    }
+}

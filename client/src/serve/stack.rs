@@ -1,0 +1,106 @@
+//! What the handlers on a thread's stack hold: the turn of each, and the call that it serves.
+
+use std::cell::Cell;
+
+use callgate_layout::envelope::MAX_DEPTH;
+
+use super::turn::TurnLock;
+use crate::base::chain;
+
+/// What one handler on a thread's stack holds.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The turn lock of its plugin; `None` in a pool, which has no turns.
+    turn_lock: Option<&'static TurnLock>,
+    /// The name of its call, where that came through a link and is answered when the handler returns; or 0.
+    call: u64,
+}
+
+const EMPTY: Place = Place {
+    turn_lock: None,
+    call: 0,
+};
+
+thread_local! {
+    /// That of each handler on this thread's stack, and of the one that is about to run. What stands
+    /// above is left from others.
+    static PLACES: [Cell<Place>; MAX_DEPTH as usize] =
+        const { [const { Cell::new(EMPTY) }; MAX_DEPTH as usize] };
+}
+
+/// Notes what the handler holds which this thread runs next.
+#[inline]
+pub(crate) fn hold(turn_lock: Option<&'static TurnLock>, call: u64) {
+    PLACES.with(|places| {
+        if let Some(place) = places.get(chain::nesting()) {
+            place.set(Place { turn_lock, call });
+        }
+    });
+}
+
+/// The handler that this thread runs answers its call later: others may do that while it runs.
+pub(crate) fn leave_for_later() {
+    PLACES.with(|places| {
+        let place = chain::nesting()
+            .checked_sub(1)
+            .and_then(|at| places.get(at));
+        if let Some(place) = place {
+            let call = 0;
+            place.set(Place {
+                call,
+                ..place.get()
+            });
+        }
+    });
+}
+
+/// Does something with the turn lock of each handler on this thread's stack, from the bottom to the top.
+#[inline]
+pub(crate) fn each_turn_lock(work: impl FnMut(&'static TurnLock)) {
+    PLACES.with(|places| {
+        let places = places.iter().take(chain::nesting()).map(Cell::get);
+        places.filter_map(|place| place.turn_lock).for_each(work);
+    });
+}
+
+/// The names of the calls that they serve.
+pub(crate) fn calls() -> Vec<u64> {
+    PLACES.with(|places| {
+        let places = places.iter().take(chain::nesting()).map(Cell::get);
+        let calls = places.map(|place| place.call);
+        calls.filter(|call| *call != 0).collect()
+    })
+}
+
+/// Turns at a moment: whether anything has run in them since.
+#[derive(Clone, Default)]
+pub(crate) struct Standstill(Vec<(&'static TurnLock, u32)>);
+
+impl Standstill {
+    /// Those of this thread, which is about to wait or has lent them.
+    pub(crate) fn here() -> Standstill {
+        let mut turns: Vec<(&'static TurnLock, u32)> = Vec::new();
+        each_turn_lock(|turn_lock| {
+            if !turns
+                .iter()
+                .any(|(other, _)| std::ptr::eq(*other, turn_lock))
+            {
+                turns.push((turn_lock, turn_lock.borrowed()));
+            }
+        });
+        Standstill(turns)
+    }
+
+    /// The turns, each once.
+    pub(crate) fn turn_locks(&self) -> impl Iterator<Item = &'static TurnLock> {
+        self.0.iter().map(|(turn_lock, _)| *turn_lock)
+    }
+
+    /// Whether nothing but this thread has run in them since, nor does now.
+    pub(crate) fn stands(&self) -> bool {
+        let is_still = |(turn_lock, then): &(&TurnLock, u32)| {
+            turn_lock.is_still() && turn_lock.borrowed() == *then
+        };
+        self.0.iter().all(is_still)
+    }
+}

@@ -5,6 +5,7 @@ mod answering;
 pub mod chaining;
 mod changing;
 pub mod later;
+pub mod reentrant;
 mod timing;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,6 +55,7 @@ impl Stage {
         timing::provide(&plugin, &stage)?;
         changing::provide(&plugin, &stage)?;
         later::provide(&plugin, &stage)?;
+        reentrant::provide(&plugin, &stage)?;
         Ok(stage)
     }
 

@@ -54,6 +54,8 @@ const OUTSIDE: Position = Position {
 
 thread_local! {
     static POSITION: Cell<Position> = const { Cell::new(OUTSIDE) };
+    /// The chain in which this thread waits while it runs something on top of that; 0 for none.
+    static BELOW: Cell<u64> = const { Cell::new(0) };
     static NUMBER: u64 = {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         NEXT.fetch_add(1, Ordering::Relaxed)
@@ -125,6 +127,26 @@ pub(crate) struct Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         POSITION.set(self.before);
+    }
+}
+
+/// What this thread runs until the guard is dropped, it runs on top of a wait inside a chain.
+pub(crate) fn wait_below(chain: u64) -> WaitBelow {
+    WaitBelow(BELOW.replace(chain))
+}
+
+/// Whether this thread waits inside another chain than this, on top of which it runs something.
+pub(crate) fn is_above_another(chain: u64) -> bool {
+    let below = BELOW.get();
+    below != 0 && below != chain
+}
+
+/// Something runs on top of a wait; what was before comes back when this is dropped.
+pub(crate) struct WaitBelow(u64);
+
+impl Drop for WaitBelow {
+    fn drop(&mut self) {
+        BELOW.set(self.0);
     }
 }
 

@@ -9,13 +9,14 @@ use callgate_layout::ring::RingWriter;
 use callgate_layout::{Code, clock, slot};
 
 use super::space::{check_here, take_ticket};
-use super::target::{Destination, Target, cancelled, gone};
+use super::target::{Destination, Target, buried, cancelled, gone};
 use super::waiting;
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::chain::{self, too_deep};
 use crate::base::error::{Error, Result};
 use crate::base::types::GateType;
 use crate::link::{Held, Link};
+use crate::serve::stack;
 
 /// What travels with a call.
 pub(crate) trait Request {
@@ -127,6 +128,7 @@ fn begin(target: &Target<'_>) -> Result<Option<Chain>> {
     let chain = chain::current();
     match chain {
         Some(chain) if chain.depth >= MAX_DEPTH => Err(too_deep()),
+        Some(chain) if stack::is_on_top(chain.id) => Err(buried()),
         _ => Ok(chain),
     }
 }

@@ -10,7 +10,7 @@ use callgate_layout::envelope::{CallKind, Cell, Chain, MAX_DEPTH};
 use parking_lot::Mutex;
 
 use super::decode::decode;
-use super::target::Origin;
+use super::target::{Origin, buried};
 use crate::base::archive::{self, MAX_LEN_HERE};
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
@@ -33,6 +33,7 @@ use crate::serve::frame::closed;
 use crate::serve::grants::{Callable, not_provided};
 use crate::serve::lending;
 use crate::serve::member::Member;
+use crate::serve::stack;
 use crate::serve::turn::{Turn, TurnLock};
 
 /// The plugins of this process.
@@ -175,6 +176,7 @@ impl Visit<'_> {
     #[inline]
     pub(crate) fn call<A: GateType, R: GateType>(&self, given: &mut Given<'_, A>) -> Result<R> {
         let (before, mut due) = match chain::current() {
+            Some(chain) if stack::is_on_top(chain.id) => return Err(buried()),
             Some(chain) => (chain, Due::at(call_due(self.limit)?)),
             None if self.limit.is_zero() => return Err(no_time()),
             None => (chain::fresh(), self.limit.not_counted()),
@@ -211,6 +213,11 @@ impl Visit<'_> {
 
     #[cold]
     fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64, due: Due) -> Result<Turn> {
+        if self.local.callable.is_reentrant()
+            && let Some(turn) = turn_lock.begin_on_top()
+        {
+            return Ok(turn);
+        }
         let until = due.end();
         let turn = lending::visit_until(turn_lock, chain, until, self.cancel, &self.by.backoff);
         if turn.is_none() {

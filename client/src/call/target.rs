@@ -86,6 +86,16 @@ pub(super) fn timed_out(link: &Link, deadline: u64) -> Error {
     )
 }
 
+/// The error for a call that would be waited for on top of another chain's wait, which could not go on before
+/// it is over.
+#[cold]
+pub(super) fn buried() -> Error {
+    let text = "this handler's gate is re-entrant, and it runs on top of a handler that waits for a call of \
+                its own and could not go on before this call is answered: it was not made. Answer later, or \
+                do not declare the gate re-entrant";
+    Error::new(Code::Deadlock, text)
+}
+
 /// Why a call on a link that has ended fails.
 pub(crate) fn gone(link: &Link) -> Error {
     link.reason().cloned().unwrap_or_else(|| {

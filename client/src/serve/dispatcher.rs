@@ -164,7 +164,11 @@ impl Dispatcher {
             return Some(None);
         }
         stack::hold(Some(self.turn_lock.turn_lock()), call.name);
-        self.turn_lock.begin(call.chain.id).map(Some)
+        let turn = self.turn_lock.begin(call.chain.id);
+        match (turn, call.is_reentrant) {
+            (None, true) => self.turn_lock.begin_on_top().map(Some),
+            (turn, _) => turn.map(Some),
+        }
     }
 
     /// The scheduler, for as long as a thread is the only one to look at it, or in a pool for

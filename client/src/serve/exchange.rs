@@ -20,6 +20,8 @@ pub(crate) struct IncomingCall {
     pub(crate) name: u64,
     /// The chain that its handler is in.
     pub(crate) chain: Chain,
+    /// Whether its gate's handlers may run on top of another chain's wait.
+    pub(crate) is_reentrant: bool,
     /// What lies inline of it.
     pub(crate) cell: Cell,
 }
@@ -45,6 +47,7 @@ impl IncomingCall {
             },
             name: 0,
             chain: Chain { id: 0, depth: 0 },
+            is_reentrant: false,
             cell: Cell::default(),
         }
     }

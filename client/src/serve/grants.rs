@@ -141,6 +141,14 @@ impl Callable {
         handlers.any(|kind| matches!(kind, HandlerKind::Later(_)))
     }
 
+    /// Whether it is a gate whose handlers may run on top of another chain's wait.
+    pub(crate) fn is_reentrant(&self) -> bool {
+        match self {
+            Callable::Here(gate) => gate.options().is_reentrant(),
+            Callable::Refused | Callable::Absent => false,
+        }
+    }
+
     /// What runs a call of one of the gate's halves.
     #[inline]
     pub(crate) fn handler(&self, kind: CallKind) -> Result<(&Gate, &dyn ErasedHandler)> {
@@ -191,6 +199,13 @@ impl PeerGrants {
                 *grant = None;
             }
         }
+    }
+
+    /// Of which gates that the peer may call something holds, by index.
+    pub(super) fn which(&self, holds: impl Fn(&str) -> bool) -> Vec<bool> {
+        let grants = self.grants.lock();
+        let of = |grant: &Option<Grant>| grant.as_ref().is_some_and(|grant| holds(&grant.gate));
+        grants.iter().map(of).collect()
     }
 
     /// What the peer may call, by index, as `look_up` has the gates now.

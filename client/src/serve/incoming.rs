@@ -25,6 +25,8 @@ pub(crate) struct Incoming {
     generations: [u32; 64],
     /// The names of the chains that the peer's calls begin.
     chains: ChainNames,
+    /// Which of the gates that the peer may call are re-entrant, by index; none beyond its end.
+    reentrant: Vec<bool>,
 }
 
 impl Incoming {
@@ -44,7 +46,25 @@ impl Incoming {
             peer,
             reader,
             generations: [0; 64],
+            reentrant: Vec::new(),
         }
+    }
+
+    /// Takes note of which gates are re-entrant.
+    pub(crate) fn note_reentrant(&mut self) {
+        self.reentrant = self.member.provided.reentrant(&self.peer);
+    }
+
+    pub(crate) fn has_reentrant(&self) -> bool {
+        self.reentrant.contains(&true)
+    }
+
+    /// Whether calls of the gate behind an index may run on top of other chains' waits.
+    #[inline]
+    pub(crate) fn is_reentrant(&self, gate: u16) -> bool {
+        self.reentrant
+            .get(usize::from(gate))
+            .is_some_and(|is_it| *is_it)
     }
 
     pub(crate) fn key(&self) -> u64 {
@@ -104,6 +124,7 @@ impl Incoming {
         let begun = self.chains.begun_by(slot, generation);
         let before = call.chain.unwrap_or(begun);
         into.name = begun.id;
+        into.is_reentrant = self.is_reentrant(call.gate);
         (into.key, into.index) = (self.key, index);
         (into.envelope, into.ticket) = (call, ticket);
         into.chain = Chain {

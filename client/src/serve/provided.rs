@@ -175,6 +175,16 @@ impl ProvidedGates {
         peer.callable(|name| self.look_up(name))
     }
 
+    /// Which of the gates that a peer may call are re-entrant, by index; empty where none of this plugin's is.
+    pub(crate) fn reentrant(&self, peer: &PeerGrants) -> Vec<bool> {
+        let options = self.options.lock();
+        let is_reentrant = |name: &str| options.get(name).is_some_and(GateOptions::is_reentrant);
+        match options.values().any(GateOptions::is_reentrant) {
+            true => peer.which(is_reentrant),
+            false => Vec::new(),
+        }
+    }
+
     /// What the peer at the other end of a link may call under an index now.
     pub(crate) fn granted(&self, end: LinkEnd, index: u16) -> Callable {
         // A link that this side has let go leads nowhere; the other side will hear of it.

@@ -28,6 +28,8 @@ pub(crate) enum Wanted {
     Any,
     /// Those of one chain, because this thread waits inside it.
     Chain(u64),
+    /// The same, and those of re-entrant gates, whatever their chain.
+    Inside(u64),
 }
 
 impl Wanted {
@@ -36,6 +38,7 @@ impl Wanted {
         match self {
             Wanted::Any => true,
             Wanted::Chain(id) => call.chain.id == id,
+            Wanted::Inside(id) => call.chain.id == id || call.is_reentrant,
         }
     }
 }
@@ -132,8 +135,12 @@ impl Scheduler {
         }
         self.fairness.renumber(self.sides.len());
         let sides = &self.sides;
-        self.queue
-            .retain(|call| sides.iter().any(|side| side.key() == call.key));
+        self.queue.retain_mut(|call| {
+            let side = sides.iter().find(|side| side.key() == call.key);
+            let is_reentrant = side.map(|side| side.is_reentrant(call.envelope.gate));
+            call.is_reentrant = is_reentrant.unwrap_or(false);
+            side.is_some()
+        });
     }
 
     /// Takes note of a plugin's links that came and went.
@@ -150,6 +157,11 @@ impl Scheduler {
                 self.next_key += 1;
                 let side = Incoming::new(key, (member, peer), self.together, &self.outstanding);
                 self.sides.push(side);
+            }
+        }
+        for side in &mut self.sides {
+            if Arc::ptr_eq(side.member(), member) {
+                side.note_reentrant();
             }
         }
     }
@@ -206,6 +218,16 @@ impl Scheduler {
     #[inline]
     pub(crate) fn has_queued(&self, wanted: Wanted) -> bool {
         self.queue.iter().any(|call| wanted.has(call))
+    }
+
+    /// Whether any gate is re-entrant.
+    pub(crate) fn has_reentrant(&self) -> bool {
+        self.sides.iter().any(Incoming::has_reentrant)
+    }
+
+    /// Whether a call of such a gate was taken before.
+    pub(crate) fn has_queued_reentrant(&self) -> bool {
+        self.queue.iter().any(|call| call.is_reentrant)
     }
 
     /// Takes the next call that is wanted into `call`, if this look finds one. Others that are found on

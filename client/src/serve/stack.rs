@@ -54,6 +54,19 @@ pub(crate) fn leave_for_later() {
     });
 }
 
+/// Whether the handler on this thread, of this chain, runs on top of a wait of another one: of this thread, or
+/// of one whose turn it has.
+pub(crate) fn is_on_top(chain: u64) -> bool {
+    chain::is_above_another(chain)
+        || PLACES.with(|places| {
+            let place = chain::nesting()
+                .checked_sub(1)
+                .and_then(|at| places.get(at));
+            let turn_lock = place.and_then(|place| place.get().turn_lock);
+            turn_lock.is_some_and(|turn_lock| !turn_lock.belongs_to(chain))
+        })
+}
+
 /// Does something with the turn lock of each handler on this thread's stack, from the bottom to the top.
 #[inline]
 pub(crate) fn each_turn_lock(work: impl FnMut(&'static TurnLock)) {

@@ -85,6 +85,13 @@ impl TurnLock {
         self.turns.visit(chain, thread_number())
     }
 
+    /// Begins a turn on top of what another chain lends, for a call of a re-entrant gate; `None` where none
+    /// lends anything.
+    #[cold]
+    pub(crate) fn begin_on_top(&self) -> Option<Turn> {
+        self.turns.visit_on_top(thread_number())
+    }
+
     /// As [`TurnLock::visit`], waiting until the deadline or until the call is cancelled.
     #[cold]
     pub(crate) fn visit_until(

@@ -42,6 +42,25 @@ impl Turns {
         })
     }
 
+    /// Begins a turn of *another* chain on top of one that is lent: who waits goes on when it has ended, as
+    /// after one of its own chain. `None` where nobody lends his turn. For gates that their providers
+    /// call re-entrant.
+    pub fn visit_on_top(&self, me: u64) -> Option<Turn> {
+        let lent = Lent(self.lent.load(Ordering::Relaxed));
+        if lent.0 == 0 {
+            return None;
+        }
+        let owner = self.owner.load(Ordering::Relaxed);
+        if !self.may_borrow(lent, owner) || !self.regain(lent) {
+            return None;
+        }
+        self.levels.store(lent.turns(), Ordering::Relaxed);
+        self.runner.store(me, Ordering::Relaxed);
+        Some(Turn {
+            after: After::Lent(lent),
+        })
+    }
+
     pub(super) fn may_borrow(&self, lent: Lent, chain: u64) -> bool {
         lent.is_for(chain)
             && u64::from(lent.turns()) < Lent::MOST

@@ -18,6 +18,8 @@ mod life;
 #[cfg(test)]
 mod outcomes;
 #[cfg(test)]
+mod reentrant;
+#[cfg(test)]
 mod rights;
 #[cfg(test)]
 mod sent;
@@ -59,6 +61,7 @@ in_every_mode! {
     chains::chains_go_back_and_forth_up_to_64_deep,
     chains::a_call_of_another_chain_waits_for_the_handler_or_runs_beside_it_in_a_pool,
     chains::after_a_nested_call_a_handler_s_context_is_what_it_was,
+    reentrant::a_re_entrant_gate_runs_on_top_of_another_chain_s_wait,
     callers::many_threads_get_their_own_answers,
     callers::four_callers_get_their_own_answers_and_their_share,
     callers::a_busy_link_leaves_a_quiet_one_its_turn,

@@ -12,11 +12,12 @@ use super::completion::Completion;
 use super::{SentCalls, Shared};
 use crate::base::bytes::Bytes;
 use crate::base::chain;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::call::lasting;
-use crate::call::target::Origin;
+use crate::call::target::{Origin, buried};
 use crate::link::Link;
 use crate::serve::dispatcher::serving_thread;
+use crate::serve::stack;
 use crate::serve::waits::{About, Wait, Word};
 
 /// How long it takes at most, on a machine that is busy, to put an outcome where it belongs.
@@ -36,6 +37,11 @@ impl SentCalls {
     /// Waits for a call's outcome, until its deadline: also where a waker of the program's keeps the thread
     /// that looks after calls.
     pub(crate) fn wait(&self, call: &Awaited<'_>) -> Result<Bytes> {
+        if let Some(chain) = chain::current()
+            && stack::is_on_top(chain.id)
+        {
+            return self.refuse_wait(call);
+        }
         let left = Duration::from_nanos(call.deadline.saturating_sub(clock::now()));
         let mut until = Instant::now() + left;
         let mut wait = Wait::new(&*call.origin.reporter);
@@ -63,6 +69,27 @@ impl SentCalls {
             // The thread has the outcome, and puts it there before it wakes anybody.
             until += SOON;
         }
+    }
+
+    /// Gives a call up that is waited for on top of another chain's wait.
+    fn refuse_wait(&self, call: &Awaited<'_>) -> Result<Bytes> {
+        let ended = self.shared.state.lock().end(call.number);
+        match ended {
+            Some((_, outcome)) => Err(given_up(buried(), &outcome)),
+            // The thread has the outcome.
+            None => call
+                .completion
+                .wait(Instant::now() + SOON, || false)
+                .unwrap_or_else(|| Err(buried().maybe_run())),
+        }
+    }
+}
+
+/// An error for a call that was given up: whether it may have run is said by what it came to.
+fn given_up(error: Error, outcome: &Result<Bytes>) -> Error {
+    match outcome {
+        Err(late) if !late.may_have_run() => error,
+        _ => error.maybe_run(),
     }
 }
 
@@ -96,11 +123,7 @@ impl Awaited<'_> {
         match word {
             Word::Deadlock(error) => {
                 let (_, outcome) = state.end(self.number)?;
-                let may_have_run = outcome.is_err_and(|late| late.may_have_run());
-                Some(Err(match may_have_run {
-                    true => error.maybe_run(),
-                    false => error,
-                }))
+                Some(Err(given_up(error, &outcome)))
             }
             Word::Confirm(round) => {
                 match state.sent_in(self.number) {

@@ -89,5 +89,8 @@ impl Dispatcher {
         self.changes.look_at_each();
         let (members, leaving) = self.take_members();
         scheduler.refresh((&members, leaving), version);
+        self.turn_lock
+            .owners()
+            .set_reentrant(scheduler.has_reentrant());
     }
 }

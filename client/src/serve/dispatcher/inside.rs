@@ -1,6 +1,7 @@
 //! For threads that wait inside a chain: they serve its calls, publish late answers, and park.
 
 use super::{Dispatch, Dispatcher, Door};
+use crate::base::chain;
 use crate::serve::scheduler::{Notes, Scheduler, Wanted};
 use crate::serve::turn::TurnLock;
 
@@ -13,15 +14,30 @@ impl Dispatcher {
         };
         door.with(|scheduler| {
             scheduler.has_call()
-                || self.may_run_queued(scheduler, chain)
+                || self.may_run_queued(scheduler, self.wanted_inside(chain))
                 || self.changes.version() != scheduler.version()
         })
     }
 
-    /// Whether a call that was taken before waits for a chain to go on, and may run now.
-    pub(super) fn may_run_queued(&self, scheduler: &Scheduler, chain: u64) -> bool {
-        scheduler.has_queued(Wanted::Chain(chain))
-            && (matches!(self.dispatch, Dispatch::Pool(_)) || self.turn_lock.could_begin(chain))
+    /// Whether a call that was taken before waits for what a chain lets in, and may run now.
+    pub(super) fn may_run_queued(&self, scheduler: &Scheduler, wanted: Wanted) -> bool {
+        scheduler.has_queued(wanted)
+            && match (self.dispatch, wanted) {
+                (Dispatch::Pool(_), _) | (_, Wanted::Any) => true,
+                // What a re-entrant gate's call borrows is what the chain's own would.
+                (_, Wanted::Chain(chain) | Wanted::Inside(chain)) => {
+                    self.turn_lock.could_begin(chain)
+                }
+            }
+    }
+
+    /// Which calls a thread serves that waits inside a chain. In a pool those of re-entrant gates only where no
+    /// other thread is free: on that one their handlers may wait for calls of their own.
+    fn wanted_inside(&self, chain: u64) -> Wanted {
+        match self.is_pool() && self.leader.is_locked() {
+            true => Wanted::Chain(chain),
+            false => Wanted::Inside(chain),
+        }
     }
 
     /// Whose turns are waited for beside the bell: calls of this chain may be queued for one.
@@ -36,12 +52,12 @@ impl Dispatcher {
             return false;
         };
         let version = self.changes.version();
-        let wanted = Wanted::Chain(chain);
         let mut frame = door.with(|scheduler| {
             // New links may bring calls of this chain.
             self.refresh_scheduler(scheduler, version);
             scheduler.frame()
         });
+        let wanted = self.wanted_inside(chain);
         let next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, wanted));
         if matches!(self.dispatch, Dispatch::Pool(_)) && self.parked.lock().threads > 0 {
             self.bells.ring();
@@ -49,7 +65,9 @@ impl Dispatcher {
         if next.is_some() {
             before();
         }
+        let below = chain::wait_below(chain);
         let found = self.handle_next(&door, &mut frame, next);
+        drop(below);
         self.settle_late(&door);
         // Outside of a dispatcher's loop nobody keeps the token.
         self.turn_lock.release();

@@ -100,6 +100,7 @@ impl Dispatcher {
             let mut frame = door.with(|scheduler| scheduler.frame());
             let found = self.find_work(&door, &mut frame);
             drop(lead);
+            self.tell_waiting(&door);
             futex_refused::log();
             match found {
                 Found::Call(next) => {
@@ -110,6 +111,17 @@ impl Dispatcher {
                 Found::End => return self.discard(frame),
             }
             self.keep_frame(&door, frame);
+        }
+    }
+
+    /// Wakes the threads of a pool that wait inside chains, where no other one looks for calls any more and
+    /// one is queued that may run on top of such a wait.
+    fn tell_waiting(&self, door: &Door<'_>) {
+        if self.turn_lock.owners().has_reentrant()
+            && !self.leader.is_locked()
+            && door.with(|scheduler| scheduler.has_queued_reentrant())
+        {
+            self.wake_leader();
         }
     }
 
@@ -200,7 +212,7 @@ impl Dispatcher {
         let mut served = 0;
         while served < ROUND
             && self.turn_lock.holder() == Some(chain)
-            && self.serve_one(door, frame, Wanted::Chain(chain))
+            && self.serve_one(door, frame, Wanted::Inside(chain))
         {
             served += 1;
             if clock::now() >= until {
@@ -229,7 +241,9 @@ impl Dispatcher {
     fn has_news(&self, door: &Door<'_>, frame: &Frame, chain: u64) -> bool {
         self.changes.version() != frame.version
             || self.changes.is_closing()
-            || door.with(|scheduler| scheduler.has_call() || self.may_run_queued(scheduler, chain))
+            || door.with(|scheduler| {
+                scheduler.has_call() || self.may_run_queued(scheduler, Wanted::Inside(chain))
+            })
     }
 
     /// Serves the calls that are there, waiting for the first until the deadline at most, and

@@ -1,0 +1,67 @@
+//! Re-entrant gates: what runs on top of another chain's wait, and what may not be done there.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use callgate_client::dynamic::{self, Responder};
+use callgate_client::{Provider, signature_of};
+use callgate_tests::shorthand::await_that;
+use callgate_tests::suite::reentrant::Outcomes;
+
+use crate::setup::{Mode, Setup};
+
+/// Provides `T.Held`, whose calls pass through memory in every mode and are answered by whoever takes their
+/// responders.
+fn held(setup: &Setup) -> (Provider, Receiver<Responder>) {
+    let (came, coming) = mpsc::channel();
+    let came = Mutex::new(came);
+    let hold = move |_: callgate_client::Context<'_>, _: &[u8], responder: Responder| {
+        came.lock().unwrap().send(responder).unwrap();
+    };
+    let signature = signature_of::<(), ()>();
+    let provider = dynamic::provide_later(&setup.caller, "T.Held", &signature, hold);
+    (provider.unwrap(), coming)
+}
+
+/// A gate that only looks stood still behind a handler that waited, and with it who was to be asked before that
+/// wait could end.
+pub(crate) fn a_re_entrant_gate_runs_on_top_of_another_chain_s_wait(mode: Mode) {
+    let setup = Setup::vacant(mode);
+    let (_held, coming) = held(&setup);
+    let _quick = setup.caller.provide("T.Quick", || {}).unwrap();
+    setup.begin();
+    let outer = setup.open::<(), ()>("S.Outer");
+    let peek = setup.open::<(), bool>("S.Peek");
+    let call = setup.open::<(), (bool, Outcomes)>("S.PeekAndCall");
+    let ok = || ("OK".to_owned(), "OK".to_owned());
+    await_that("the other side has the gates, too", || {
+        call.invoke(()).unwrap() == (false, ok())
+    });
+    thread::scope(|scope| {
+        let mut waiting = Vec::new();
+        // In a pool, the last one takes the last thread.
+        for nth in 0..mode.threads() {
+            let (outer, coming) = (&outer, &coming);
+            let one = scope.spawn(move || outer.invoke(()).unwrap());
+            waiting.push((one, coming.recv().unwrap()));
+            for _ in 0..20 {
+                assert!(peek.invoke(()).unwrap(), "with {nth} of them");
+            }
+            let is_on_top = nth + 1 == mode.threads();
+            let expected = match is_on_top {
+                true => ("DEADLOCK false".to_owned(), "DEADLOCK true".to_owned()),
+                // On a thread that is free.
+                false => ok(),
+            };
+            assert_eq!(call.invoke(()).unwrap(), (true, expected));
+        }
+        for (one, responder) in waiting {
+            assert!(!one.is_finished());
+            responder.reply(&[]).unwrap();
+            one.join().unwrap();
+        }
+    });
+    assert!(!peek.invoke(()).unwrap());
+    assert_eq!(call.invoke(()).unwrap(), (false, ok()));
+}

@@ -23,7 +23,14 @@ impl GateOptions {
     }
 
     /// Whether the gate's handlers may run while a handler of the same plugin waits for an answer, on top
-    /// of it, also for a call that has nothing to do with what that one waits for.
+    /// of it, also for a call that has nothing to do with what that one waits for. For gates that only look
+    /// or note something: they are answered although the plugin stands still.
+    ///
+    /// On top of another wait, the handler cannot wait for a call itself: that fails with
+    /// [`DEADLOCK`](crate::Code::Deadlock) at once, and the call certainly does not run. The handler below could not go on
+    /// before it was answered. [Sending](crate::dynamic::Gate::send) without waiting is allowed. Where the
+    /// plugin is idle when the call comes in, its handler runs as any other; so it does in a
+    /// [pool](crate::Dispatch::Pool) as long as a thread is free.
     pub fn reentrant(self, reentrant: bool) -> GateOptions {
         GateOptions { reentrant, ..self }
     }

@@ -5,12 +5,14 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 
 use callgate_layout::Code;
-use callgate_layout::control::LinkEnd;
+use callgate_layout::control::{LinkEnd, Needs};
 use callgate_layout::envelope::{CallKind, Cell, Chain, MAX_DEPTH};
 use parking_lot::Mutex;
 
 use super::decode::decode;
+use super::lasting;
 use super::target::{Origin, buried};
+use super::turn_wait::TurnWait;
 use crate::base::archive::{self, MAX_LEN_HERE};
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
@@ -34,7 +36,7 @@ use crate::serve::grants::{Callable, not_provided};
 use crate::serve::lending;
 use crate::serve::member::Member;
 use crate::serve::stack;
-use crate::serve::turn::{Turn, TurnLock};
+use crate::serve::turn::{Patience, Turn, TurnLock};
 
 /// The plugins of this process.
 static PROVIDERS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
@@ -213,17 +215,25 @@ impl Visit<'_> {
 
     #[cold]
     fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64, due: Due) -> Result<Turn> {
-        if self.local.callable.is_reentrant()
-            && let Some(turn) = turn_lock.begin_on_top()
-        {
-            return Ok(turn);
-        }
-        let until = due.end();
-        let turn = lending::visit_until(turn_lock, chain, until, self.cancel, &self.by.backoff);
+        let patience = Patience {
+            deadline: due.end(),
+            cancel: self.cancel,
+            backoff: &self.by.backoff,
+        };
+        let callee = self.local.provider.identity.plugin;
+        let is_reentrant = self.local.callable.is_reentrant();
+        // What a re-entrant gate waits for is no other's wait.
+        let about = || match is_reentrant {
+            true => None,
+            false => lasting::about(self.by, chain, (callee, Needs::Turn)),
+        };
+        let mut waiter = TurnWait::new(patience, &*self.by.reporter, about);
+        let turn = lending::visit_until(turn_lock, (chain, is_reentrant), &mut waiter);
         if turn.is_none() {
             futex_refused::log();
         }
-        turn.ok_or_else(|| self.no_turn(due))
+        let failure = waiter.failure();
+        turn.ok_or_else(|| failure.unwrap_or_else(|| self.no_turn(due)))
     }
 
     #[cold]

@@ -7,8 +7,9 @@ use callgate_layout::pending::Ticket;
 
 use super::target::Origin;
 use crate::link::Link;
-use crate::serve::dispatcher::serving_thread;
+use crate::serve::dispatcher::{Dispatcher, serving_thread};
 use crate::serve::stack::{self, Standstill};
+use crate::serve::turn::TurnLock;
 use crate::serve::waits::About;
 
 /// The most that the broker takes of one wait.
@@ -33,8 +34,16 @@ pub(super) fn answer(
 
 /// A wait for something of a plugin's.
 pub(super) fn about(origin: &Origin, chain: u64, (callee, needs): (u64, Needs)) -> Option<About> {
-    let standstill = Standstill::here();
-    let holds = held(origin.reporter.bus(), &standstill);
+    let dispatchers = serving_thread::dispatchers();
+    let dispatchers = dispatchers.as_deref().unwrap_or_default();
+    let mine = dispatchers.iter().filter(|dispatcher| dispatcher.is_mine());
+    let mine: Vec<&Dispatcher> = mine.map(|dispatcher| &**dispatcher).collect();
+    let serves = |turn_lock: &TurnLock| {
+        mine.iter()
+            .any(|dispatcher| std::ptr::eq(dispatcher.turn_lock(), turn_lock))
+    };
+    let standstill = Standstill::here(serves);
+    let holds = held(origin.reporter.bus(), &standstill, &mine);
     (!holds.is_empty()).then(|| About {
         chain,
         callee,
@@ -48,11 +57,8 @@ pub(super) fn about(origin: &Origin, chain: u64, (callee, needs): (u64, Needs)) 
 
 /// What this thread keeps from others: the turns of the handlers on its stack, and itself, where it is one
 /// of those that run a plugin's handlers.
-fn held(bus: u64, standstill: &Standstill) -> Vec<Held> {
-    let dispatchers = serving_thread::dispatchers();
-    let dispatchers = dispatchers.iter().flat_map(|all| all.iter());
-    let mine = dispatchers.filter(|dispatcher| dispatcher.is_mine());
-    let threads = mine.map(|dispatcher| {
+fn held(bus: u64, standstill: &Standstill, mine: &[&Dispatcher]) -> Vec<Held> {
+    let threads = mine.iter().map(|dispatcher| {
         let of = dispatcher.threads().max(1);
         dispatcher.turn_lock().owners().held(bus, of)
     });

@@ -11,6 +11,7 @@ mod nested;
 pub(crate) mod sent;
 pub(crate) mod space;
 pub(crate) mod target;
+mod turn_wait;
 pub(crate) mod typed;
 pub(crate) mod untyped;
 mod waiting;

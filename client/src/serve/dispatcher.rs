@@ -5,6 +5,7 @@ mod copies;
 mod ending;
 mod inside;
 mod members;
+mod resting;
 mod run;
 pub(crate) mod serving_thread;
 mod turns;

@@ -5,11 +5,9 @@
 
 use callgate_layout::turns::Lent;
 
-use crate::base::backoff::Backoff;
-use crate::base::cancel::CancelToken;
 use crate::base::chain;
 use crate::serve::stack;
-use crate::serve::turn::{Turn, TurnLock};
+use crate::serve::turn::{Turn, TurnLock, Waiter};
 
 /// Lends the turn locks that this thread has until this is dropped, which waits until all are back.
 #[derive(Default)]
@@ -43,13 +41,11 @@ pub(crate) fn lend() -> Lending {
 #[cold]
 pub(crate) fn visit_until(
     turn_lock: &'static TurnLock,
-    chain: u64,
-    deadline: u64,
-    cancel: Option<&CancelToken>,
-    backoff: &Backoff,
+    (chain, is_reentrant): (u64, bool),
+    waiter: &mut impl Waiter,
 ) -> Option<Turn> {
     let lending = lend();
-    let turn = turn_lock.visit_until(chain, deadline, cancel, backoff);
+    let turn = turn_lock.visit_until((chain, is_reentrant), waiter);
     lending.end_with(turn.is_some().then_some((turn_lock, chain)));
     turn
 }
@@ -101,9 +97,9 @@ mod tests {
     use callgate_layout::envelope::Chain;
 
     use super::*;
-    use crate::base::backoff::WaitPolicy;
+    use crate::base::backoff::{Backoff, WaitPolicy};
     use crate::base::due::Due;
-    use crate::serve::turn::Lease;
+    use crate::serve::turn::{Lease, Patience};
 
     const A: u64 = 1 << 63 | 1;
     const B: u64 = 1 << 63 | 2;
@@ -130,7 +126,12 @@ mod tests {
                 clock::now() + LONG.as_nanos() as u64,
                 Backoff::new(WaitPolicy::Adaptive),
             );
-            let gained = visit_until(second, A, until, None, &backoff).unwrap();
+            let mut patience = Patience {
+                deadline: until,
+                cancel: None,
+                backoff: &backoff,
+            };
+            let gained = visit_until(second, (A, false), &mut patience).unwrap();
             second.end(gained);
             drop(entered);
             first.end(turn);

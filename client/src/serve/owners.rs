@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use callgate_layout::control::Held;
+use callgate_layout::pages::Doorbell;
 use parking_lot::Mutex;
 
 use super::outstanding::Outstanding;
@@ -22,6 +23,18 @@ pub(crate) struct Owners {
     state: Mutex<State>,
     /// Whether any of their gates is re-entrant.
     has_reentrant: AtomicBool,
+    /// How their dispatcher sleeps that found nothing to serve, while it does.
+    rest: Mutex<Option<Rest>>,
+}
+
+/// A dispatcher's thread that has looked at everything that it could serve, and sleeps as long as nothing of this
+/// changes.
+#[derive(Debug)]
+pub(super) struct Rest {
+    /// Its bells and their values before it looked.
+    pub(super) bells: Vec<(Arc<Doorbell>, u32)>,
+    /// How often the turn lock had changed before it looked; `None` where nothing waited for that.
+    pub(super) turns: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +50,8 @@ impl Owners {
         plugins: impl Iterator<Item = Identity>,
         outstanding: &Arc<Outstanding>,
     ) {
+        // Its dispatcher wakes up and looks at others, too.
+        self.set_rest(None);
         let mut state = self.state.lock();
         state.plugins = plugins.collect();
         state.outstanding = outstanding.clone();
@@ -49,6 +64,20 @@ impl Owners {
     /// Whether any of their gates is re-entrant, as far as their dispatcher knows.
     pub(super) fn has_reentrant(&self) -> bool {
         self.has_reentrant.load(Ordering::Relaxed)
+    }
+
+    /// Their dispatcher sleeps so, or it does no longer.
+    pub(super) fn set_rest(&self, rest: Option<Rest>) {
+        *self.rest.lock() = rest;
+    }
+
+    /// Whether their dispatcher has found nothing to serve, and nothing has come in since; `turns` is how often
+    /// the turn lock has changed.
+    pub(super) fn is_at_rest(&self, turns: u32) -> bool {
+        self.rest.lock().as_ref().is_some_and(|rest| {
+            let is_as_it_was = |(bell, then): &(Arc<Doorbell>, u32)| bell.value() == *then;
+            rest.turns.is_none_or(|then| then == turns) && rest.bells.iter().all(is_as_it_was)
+        })
     }
 
     /// What a thread holds that has one of so many turns or threads of theirs, as the broker of a bus is

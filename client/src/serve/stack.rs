@@ -86,19 +86,37 @@ pub(crate) fn calls() -> Vec<u64> {
 }
 
 /// Turns at a moment: whether anything has run in them since.
+///
+/// A call that comes in and may run in one of them is served by the thread itself, or, where that only visits,
+/// by the plugin's dispatcher. The thread looks at what it could serve itself. Of the other calls those of
+/// its own chain do not matter here, because the broker takes a turn as free for the chain that has it. What
+/// is left are calls of re-entrant gates, which may run in a turn that is lent: where there are such gates, the
+/// dispatcher must have looked at all that has come in, and must sleep. A wait in the same circle has sent its
+/// call before the broker was told of it, so the dispatcher has seen that call, and could not run it.
 #[derive(Clone, Default)]
-pub(crate) struct Standstill(Vec<(&'static TurnLock, u32)>);
+pub(crate) struct Standstill(Vec<Held>);
+
+#[derive(Clone, Copy)]
+struct Held {
+    turn_lock: &'static TurnLock,
+    /// How often it was borrowed.
+    borrowed: u32,
+    /// Whether this thread serves what comes in.
+    is_served_here: bool,
+}
 
 impl Standstill {
-    /// Those of this thread, which is about to wait or has lent them.
-    pub(crate) fn here() -> Standstill {
-        let mut turns: Vec<(&'static TurnLock, u32)> = Vec::new();
+    /// Those of this thread, which is about to wait or has lent them, and of which it serves some.
+    pub(crate) fn here(serves: impl Fn(&TurnLock) -> bool) -> Standstill {
+        let mut turns: Vec<Held> = Vec::new();
         each_turn_lock(|turn_lock| {
-            if !turns
-                .iter()
-                .any(|(other, _)| std::ptr::eq(*other, turn_lock))
-            {
-                turns.push((turn_lock, turn_lock.borrowed()));
+            let is_it = |other: &Held| std::ptr::eq(other.turn_lock, turn_lock);
+            if !turns.iter().any(is_it) {
+                turns.push(Held {
+                    turn_lock,
+                    borrowed: turn_lock.borrowed(),
+                    is_served_here: serves(turn_lock),
+                });
             }
         });
         Standstill(turns)
@@ -106,14 +124,17 @@ impl Standstill {
 
     /// The turns, each once.
     pub(crate) fn turn_locks(&self) -> impl Iterator<Item = &'static TurnLock> {
-        self.0.iter().map(|(turn_lock, _)| *turn_lock)
+        self.0.iter().map(|held| held.turn_lock)
     }
 
     /// Whether nothing but this thread has run in them since, nor does now.
     pub(crate) fn stands(&self) -> bool {
-        let is_still = |(turn_lock, then): &(&TurnLock, u32)| {
-            turn_lock.is_still() && turn_lock.borrowed() == *then
-        };
-        self.0.iter().all(is_still)
+        self.0.iter().all(|held| {
+            let turn_lock = held.turn_lock;
+            let (owners, turns) = (turn_lock.owners(), turn_lock.seen());
+            let is_seen =
+                held.is_served_here || !owners.has_reentrant() || owners.is_at_rest(turns);
+            is_seen && turn_lock.is_still() && turn_lock.borrowed() == held.borrowed
+        })
     }
 }

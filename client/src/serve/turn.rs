@@ -9,10 +9,11 @@
 //! caller in this process wants it. The state and the steps of waiting are [`Turns`]; here is how
 //! threads sleep.
 
+use std::cell::RefCell;
 use std::ops::Deref;
 
 use callgate_layout::clock;
-use callgate_layout::sys::futex;
+use callgate_layout::sys::futex::{self, Awaited};
 use callgate_layout::turns::{Dispatching, Lent, Turns, Watch};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
@@ -72,6 +73,47 @@ impl Drop for Lease {
     }
 }
 
+/// How a thread waits for a turn.
+pub(crate) trait Waiter {
+    /// Whether it gives up, after it has looked for its turn.
+    fn is_over(&mut self) -> bool;
+
+    /// Sleeps until the turn lock `has_changed`, or something else has that this waits for.
+    fn sleep(&mut self, has_changed: impl Fn() -> bool, changes: Awaited<'_>);
+}
+
+/// How long a thread waits for a turn, and what else ends that.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience<'a> {
+    /// Nanoseconds of the monotonic clock.
+    pub(crate) deadline: u64,
+    pub(crate) cancel: Option<&'a CancelToken>,
+    pub(crate) backoff: &'a Backoff,
+}
+
+impl Patience<'_> {
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(CancelToken::is_cancelled)
+    }
+}
+
+impl Waiter for Patience<'_> {
+    fn is_over(&mut self) -> bool {
+        self.is_cancelled() || clock::now() >= self.deadline
+    }
+
+    fn sleep(&mut self, has_changed: impl Fn() -> bool, changes: Awaited<'_>) {
+        let is_over = || has_changed() || self.is_cancelled();
+        if self.backoff.stay_awake(self.deadline, is_over) {
+            return;
+        }
+        match self.cancel {
+            Some(cancel) => futex::wait_any(&[changes, cancel.word()], self.deadline),
+            None => futex::wait_any(&[changes], self.deadline),
+        }
+    }
+}
+
 impl TurnLock {
     /// Begins a chain's turn on the dispatcher's thread; `None` while it is not its turn.
     #[inline]
@@ -92,29 +134,27 @@ impl TurnLock {
         self.turns.visit_on_top(thread_number())
     }
 
-    /// As [`TurnLock::visit`], waiting until the deadline or until the call is cancelled.
+    /// As [`TurnLock::visit`], waiting; where it `is_reentrant`, also for a turn [on top](TurnLock::begin_on_top)
+    /// of another chain's.
     #[cold]
     pub(crate) fn visit_until(
         &self,
-        chain: u64,
-        deadline: u64,
-        cancel: Option<&CancelToken>,
-        backoff: &Backoff,
+        (chain, is_reentrant): (u64, bool),
+        waiter: &mut impl Waiter,
     ) -> Option<Turn> {
-        let is_cancelled = || cancel.is_some_and(CancelToken::is_cancelled);
-        let is_over = || is_cancelled() || clock::now() >= deadline;
+        let waiter = RefCell::new(waiter);
+        let is_over = || waiter.borrow_mut().is_over();
         let sleep = |seen| {
-            let has_changed = || self.turns.seen() != seen || is_cancelled();
-            if !backoff.stay_awake(deadline, has_changed) {
-                let changes = self.turns.word(seen);
-                match cancel {
-                    Some(cancel) => futex::wait_any(&[changes, cancel.word()], deadline),
-                    None => futex::wait_any(&[changes], deadline),
-                }
-            }
+            let has_changed = || self.turns.seen() != seen;
+            waiter
+                .borrow_mut()
+                .sleep(has_changed, self.turns.word(seen));
         };
         let who = (chain, thread_number());
-        let (turn, is_awaited) = self.turns.visit_until(who, is_over, sleep);
+        let (turn, is_awaited) = match is_reentrant {
+            true => self.turns.visit_on_top_until(who, is_over, sleep),
+            false => self.turns.visit_until(who, is_over, sleep),
+        };
         self.tell_if(is_awaited);
         turn
     }
@@ -210,6 +250,11 @@ impl TurnLock {
         self.tell_if(is_awaited);
     }
 
+    /// How often there was a change that somebody waited for.
+    pub(crate) fn seen(&self) -> u32 {
+        self.turns.seen()
+    }
+
     /// Counts this thread as one that sleeps until there is a change. Afterwards it looks once more.
     pub(crate) fn watch(&self) -> Watch<'_> {
         self.turns.watch()
@@ -238,6 +283,14 @@ mod tests {
     const ONE: u64 = 1 << 63 | 1;
     const TWO: u64 = 1 << 63 | 2;
 
+    fn patient(backoff: &Backoff) -> Patience<'_> {
+        Patience {
+            deadline: u64::MAX >> 1,
+            cancel: None,
+            backoff,
+        }
+    }
+
     #[test]
     fn a_chain_comes_back_in_and_another_does_not() {
         let turn_lock = TurnLock::default();
@@ -260,7 +313,7 @@ mod tests {
         let outer = turn_lock.visit(ONE).unwrap();
         std::thread::scope(|scope| {
             let inner = scope.spawn(|| {
-                let turn = turn_lock.visit_until(ONE, u64::MAX, None, &backoff);
+                let turn = turn_lock.visit_until((ONE, false), &mut patient(&backoff));
                 turn_lock.end(turn.unwrap());
             });
             while !turn_lock.is_wanted() {
@@ -288,7 +341,7 @@ mod tests {
             for _ in 0..2_000 {
                 let turn = turn_lock
                     .visit(chain)
-                    .or_else(|| turn_lock.visit_until(chain, u64::MAX >> 1, None, &backoff));
+                    .or_else(|| turn_lock.visit_until((chain, false), &mut patient(&backoff)));
                 assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                 inside.fetch_sub(1, Ordering::SeqCst);
                 turn_lock.end(turn.unwrap());

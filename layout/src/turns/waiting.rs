@@ -54,6 +54,29 @@ impl Turns {
     pub fn visit_until(
         &self,
         (chain, me): (u64, u64),
+        is_over: impl FnMut() -> bool,
+        sleep: impl FnMut(u32),
+    ) -> (Option<Turn>, bool) {
+        let attempt = || self.visit(chain, me);
+        self.wait_until((me, attempt), is_over, sleep)
+    }
+
+    /// The same for a call of a re-entrant gate, whose turn may be [on top](Turns::visit_on_top) of another
+    /// chain's.
+    #[must_use = "a turn ends when it is given back, and others wait to be told"]
+    pub fn visit_on_top_until(
+        &self,
+        (chain, me): (u64, u64),
+        is_over: impl FnMut() -> bool,
+        sleep: impl FnMut(u32),
+    ) -> (Option<Turn>, bool) {
+        let attempt = || self.visit(chain, me).or_else(|| self.visit_on_top(me));
+        self.wait_until((me, attempt), is_over, sleep)
+    }
+
+    fn wait_until(
+        &self,
+        (me, mut attempt): (u64, impl FnMut() -> Option<Turn>),
         mut is_over: impl FnMut() -> bool,
         mut sleep: impl FnMut(u32),
     ) -> (Option<Turn>, bool) {
@@ -65,14 +88,14 @@ impl Turns {
             if seen != first {
                 self.reserve(me);
             }
-            let turn = self.visit(chain, me);
+            let turn = attempt();
             if turn.is_some() || is_over() {
                 break turn;
             }
             sleep(seen);
         };
         self.end_wanting();
-        // Unused where its chain has lent it a turn. Nobody is to be told of that: the chain has the turn
+        // Unused where a chain has lent it a turn. Nobody is to be told of that: the chain has the turn
         // lock until that turn has ended.
         self.cancel_reservation(me);
         // Without a turn: the dispatcher may wait for this one to be done.

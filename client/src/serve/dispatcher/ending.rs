@@ -7,6 +7,7 @@ use super::{Dispatch, Dispatcher};
 use crate::base::chain;
 use crate::serve::lending;
 use crate::serve::member::Member;
+use crate::serve::turn::Patience;
 
 impl Dispatcher {
     /// Says that this dispatcher is to end; whether nobody did so before.
@@ -34,7 +35,9 @@ impl Dispatcher {
         let chain = chain::current().unwrap_or_else(chain::fresh).id;
         let turn = match self.visit(chain) {
             Ok(turn) => turn,
-            Err(turn_lock) => lending::visit_until(turn_lock, chain, u64::MAX, None, &self.backoff),
+            Err(turn_lock) => {
+                lending::visit_until(turn_lock, (chain, false), &mut self.without_end())
+            }
         };
         if let Some(turn) = turn {
             self.turn_lock.end(turn);
@@ -71,9 +74,18 @@ impl Dispatcher {
         }
         let turn = self
             .turn_lock
-            .visit_until(chain, u64::MAX, None, &self.backoff);
+            .visit_until((chain, false), &mut self.without_end());
         if let Some(turn) = turn {
             self.turn_lock.end(turn);
+        }
+    }
+
+    /// Waits for a turn as long as it takes.
+    fn without_end(&self) -> Patience<'_> {
+        Patience {
+            deadline: u64::MAX,
+            cancel: None,
+            backoff: &self.backoff,
         }
     }
 

@@ -48,6 +48,12 @@ impl AwaitedBells<'_> {
         bells.chain(none)
     }
 
+    /// The bells, and their values now.
+    pub(super) fn values(&self) -> Vec<(Arc<Doorbell>, u32)> {
+        let bells = self.all.iter();
+        bells.map(|bell| (bell.clone(), bell.value())).collect()
+    }
+
     /// The only one, if it is.
     pub(super) fn only(&self) -> Option<&Doorbell> {
         match self.all.as_slice() {

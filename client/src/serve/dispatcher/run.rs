@@ -284,16 +284,23 @@ impl Dispatcher {
         // Who calls from this process need not wait for a thread that sleeps.
         self.turn_lock.release();
         let bells = self.bells();
+        // Before the look. A turn that is free, or becomes so, is no news to a thread with nothing to run.
+        let rest = self.rest(&bells, None);
         match bells.only() {
             Some(bell) => {
                 let seen = bell.value();
-                let wait = |deadline| bell.wait(seen, deadline);
+                let wait = |deadline| {
+                    let _at_rest = self.sleep_at(rest);
+                    bell.wait(seen, deadline);
+                };
                 self.park_for(door, frame, (until, wait));
             }
             None => {
                 let words: Vec<_> = bells.words().collect();
-                let wait =
-                    |until: Option<u64>| futex::wait_any_of(&words, until.unwrap_or(u64::MAX));
+                let wait = |until: Option<u64>| {
+                    let _at_rest = self.sleep_at(rest);
+                    futex::wait_any_of(&words, until.unwrap_or(u64::MAX));
+                };
                 self.park_for(door, frame, (until, wait));
             }
         }

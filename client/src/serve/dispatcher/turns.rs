@@ -61,12 +61,15 @@ impl Dispatching for Waiting<'_> {
     fn sleep(&mut self, holder: u64, watch: &Watch<'_>) {
         let dispatcher = self.dispatcher;
         let bells = dispatcher.bells();
+        // Before the look.
+        let rest = dispatcher.rest(&bells, Some(dispatcher.turn_lock.seen()));
         let mut words: Vec<_> = bells.words().collect();
         words.push(watch.word());
         dispatcher.begin_park();
         // Late answers are looked at only after the fence, too.
         let late = dispatcher.settle_late(self.door);
         if !self.has_news(holder) {
+            let _at_rest = dispatcher.sleep_at(rest);
             futex::wait_any_of(&words, late.unwrap_or(self.until).min(self.until));
         }
         dispatcher.end_park();

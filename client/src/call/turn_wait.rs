@@ -1,0 +1,80 @@
+//! How a direct call waits for the turn of a plugin of its process: the broker is told of it if it lasts, and
+//! may end it.
+
+use callgate_layout::clock;
+use callgate_layout::sys::futex::{self, Awaited};
+
+use crate::base::error::Error;
+use crate::serve::turn::{Patience, Waiter};
+use crate::serve::waits::{About, Reporter, Wait, Word};
+
+/// A direct call that waits for its turn.
+pub(super) struct TurnWait<'a, F> {
+    patience: Patience<'a>,
+    wait: Wait<'a>,
+    /// What the broker is told of it.
+    about: F,
+    /// What the broker has said since the turn was looked for last.
+    word: Option<Word>,
+}
+
+impl<'a, F: Fn() -> Option<About>> TurnWait<'a, F> {
+    pub(super) fn new(
+        patience: Patience<'a>,
+        reporter: &'a dyn Reporter,
+        about: F,
+    ) -> TurnWait<'a, F> {
+        TurnWait {
+            patience,
+            wait: Wait::new(reporter),
+            about,
+            word: None,
+        }
+    }
+
+    /// Why it was given up, if the broker said so.
+    pub(super) fn failure(self) -> Option<Error> {
+        match self.word {
+            Some(Word::Deadlock(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Until when to sleep at most, or to stay awake where that is said.
+    fn until(&mut self, now: u64) -> u64 {
+        self.wait.until(now).min(self.patience.deadline)
+    }
+
+    fn stay_awake(&mut self, has_changed: impl Fn() -> bool) -> bool {
+        let backoff = self.patience.backoff;
+        let until = match backoff.never_sleeps() {
+            true => self.until(clock::now()),
+            false => self.patience.deadline,
+        };
+        let is_over = || has_changed() || self.patience.is_cancelled() || self.wait.is_asked();
+        backoff.stay_awake(until, is_over) || backoff.never_sleeps()
+    }
+}
+
+impl<F: Fn() -> Option<About>> Waiter for TurnWait<'_, F> {
+    fn is_over(&mut self) -> bool {
+        matches!(self.word, Some(Word::Deadlock(_))) || self.patience.is_over()
+    }
+
+    fn sleep(&mut self, has_changed: impl Fn() -> bool, changes: Awaited<'_>) {
+        // The turn was looked for since that was asked.
+        if let Some(Word::Confirm(round)) = self.word.take() {
+            self.wait.confirm(round);
+        }
+        if !self.stay_awake(has_changed) {
+            let until = self.until(clock::now());
+            let cancel = self.patience.cancel.map(|cancel| cancel.word());
+            let words = [Some(changes), cancel, self.wait.word()];
+            let words: Vec<_> = words.into_iter().flatten().collect();
+            futex::wait_any_of(&words, until);
+        }
+        self.wait.tell(clock::now(), &self.about);
+        // Before the next look for the turn.
+        self.word = self.wait.heard();
+    }
+}

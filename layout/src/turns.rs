@@ -39,8 +39,8 @@ pub struct Turns {
     runner: AtomicU64,
     /// 0 while the innermost turn's thread runs; otherwise what it lends, see [`Lent`].
     lent: AtomicU64,
-    /// How often a turn that was lent was taken by somebody, its lender or another.
-    borrowed: AtomicU32,
+    /// How often a turn on top of another chain's has begun or ended: odd while there is one.
+    guests: AtomicU32,
     /// What a lender wants back, so that nobody else borrows it again.
     back: AtomicU64,
     /// The thread that has waited longer than a turn and goes next; 0 for none.
@@ -68,6 +68,8 @@ enum After {
     Free,
     Idle,
     Lent(Lent),
+    /// The chain's that has lent it, after a turn of another one.
+    Guest(Lent),
 }
 
 impl Default for Turns {
@@ -76,7 +78,7 @@ impl Default for Turns {
             owner: AtomicU64::new(FREE),
             runner: AtomicU64::new(0),
             lent: AtomicU64::new(0),
-            borrowed: AtomicU32::new(0),
+            guests: AtomicU32::new(0),
             back: AtomicU64::new(0),
             due: AtomicU64::new(0),
             levels: AtomicU32::new(0),
@@ -154,6 +156,7 @@ impl Turns {
             }
             After::Free => self.free(),
             After::Lent(lent) => self.lend(lent),
+            After::Guest(lent) => self.end_guest(lent),
         }
     }
 

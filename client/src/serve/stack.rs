@@ -85,7 +85,7 @@ pub(crate) fn calls() -> Vec<u64> {
     })
 }
 
-/// Turns at a moment: whether anything has run in them since.
+/// Turns at a moment: whether anything of other chains has run in them since.
 ///
 /// A call that comes in and may run in one of them is served by the thread itself, or, where that only visits,
 /// by the plugin's dispatcher. The thread looks at what it could serve itself. Of the other calls those of
@@ -99,8 +99,8 @@ pub(crate) struct Standstill(Vec<Held>);
 #[derive(Clone, Copy)]
 struct Held {
     turn_lock: &'static TurnLock,
-    /// How often it was borrowed.
-    borrowed: u32,
+    /// How often another chain's turn on top of it had begun or ended.
+    guests: u32,
     /// Whether this thread serves what comes in.
     is_served_here: bool,
 }
@@ -114,7 +114,7 @@ impl Standstill {
             if !turns.iter().any(is_it) {
                 turns.push(Held {
                     turn_lock,
-                    borrowed: turn_lock.borrowed(),
+                    guests: turn_lock.guests(),
                     is_served_here: serves(turn_lock),
                 });
             }
@@ -127,14 +127,15 @@ impl Standstill {
         self.0.iter().map(|held| held.turn_lock)
     }
 
-    /// Whether nothing but this thread has run in them since, nor does now.
+    /// Whether nothing of other chains has run in them since, nor does now, nor can as things are.
     pub(crate) fn stands(&self) -> bool {
         self.0.iter().all(|held| {
             let turn_lock = held.turn_lock;
             let (owners, turns) = (turn_lock.owners(), turn_lock.seen());
             let is_seen =
                 held.is_served_here || !owners.has_reentrant() || owners.is_at_rest(turns);
-            is_seen && turn_lock.is_still() && turn_lock.borrowed() == held.borrowed
+            let guests = turn_lock.guests();
+            is_seen && guests == held.guests && guests.is_multiple_of(2)
         })
     }
 }

@@ -213,14 +213,9 @@ impl TurnLock {
         &self.owners
     }
 
-    /// How often a turn that was lent was taken by somebody.
-    pub(crate) fn borrowed(&self) -> u32 {
-        self.turns.borrowed()
-    }
-
-    /// Whether nothing runs in it but on this thread, which has its turn or has lent it.
-    pub(crate) fn is_still(&self) -> bool {
-        self.turns.is_still(thread_number())
+    /// How often a turn of another chain on top of a lent one has begun or ended; odd while there is one.
+    pub(crate) fn guests(&self) -> u32 {
+        self.turns.guests()
     }
 
     /// Whether a chain has the turn lock.

@@ -54,11 +54,29 @@ impl Turns {
         if !self.may_borrow(lent, owner) || !self.regain(lent) {
             return None;
         }
+        self.count_guest();
         self.levels.store(lent.turns(), Ordering::Relaxed);
         self.runner.store(me, Ordering::Relaxed);
         Some(Turn {
-            after: After::Lent(lent),
+            after: After::Guest(lent),
         })
+    }
+
+    pub(super) fn end_guest(&self, lent: Lent) -> bool {
+        self.count_guest();
+        self.lend(lent)
+    }
+
+    fn count_guest(&self) {
+        // Changed by who has the turn alone. TURN-LENT orders it before what the next one does.
+        let before = self.guests.load(Ordering::Relaxed);
+        self.guests.store(before.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// How often another chain has begun or ended a turn on top of one that was lent; odd while it runs
+    /// there. For who has lent it: a turn that ended is counted, where this thread sees what it did.
+    pub fn guests(&self) -> u32 {
+        self.guests.load(Ordering::Relaxed)
     }
 
     pub(super) fn may_borrow(&self, lent: Lent, chain: u64) -> bool {
@@ -107,27 +125,8 @@ impl Turns {
 
     fn regain(&self, lent: Lent) -> bool {
         // TURN-LENT, acquire.
-        let taken = self
-            .lent
-            .compare_exchange(lent.0, 0, Ordering::Acquire, Ordering::Relaxed);
-        if taken.is_ok() {
-            // Who has the turn alone changes it, and it is seen once the turn is lent again.
-            let before = self.borrowed.load(Ordering::Relaxed);
-            self.borrowed
-                .store(before.wrapping_add(1), Ordering::Relaxed);
-        }
-        taken.is_ok()
-    }
-
-    /// Whether nothing runs in the turn of a chain that has the lock, but on the thread `me`: that
-    /// thread has it, or it is lent. To be asked before [`Turns::borrowed`], by who has it or has lent it.
-    pub fn is_still(&self, me: u64) -> bool {
-        // TURN-LENT, acquire: with the turn, whoever lent it has shown how often it was borrowed before.
-        self.runner.load(Ordering::Relaxed) == me || self.lent.load(Ordering::Acquire) != 0
-    }
-
-    /// How often a turn that was lent was taken by somebody, its lender or another.
-    pub fn borrowed(&self) -> u32 {
-        self.borrowed.load(Ordering::Relaxed)
+        self.lent
+            .compare_exchange(lent.0, 0, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 }

@@ -240,3 +240,46 @@ fn a_dispatcher_that_has_waited_through_a_turn_goes_next() {
     // Without anything to run it reserves nothing, and the visitor goes on.
     assert_eq!(play(0, Then::Sleep), "szvszvszr");
 }
+
+/// A call of a re-entrant gate ran beside a handler that did not wait, or the chain's own beside it.
+#[test]
+fn another_chain_gets_a_turn_on_top_of_one_that_is_lent() {
+    let turns = Turns::default();
+    assert!(turns.visit_on_top(9).is_none(), "it is free");
+    let outer = turns.visit(ONE, 7).unwrap();
+    assert!(turns.visit_on_top(9).is_none(), "its thread runs");
+    let (lent, _) = turns.begin_lending(ONE, 7).unwrap();
+    let before = turns.guests();
+    let guest = turns.visit_on_top(9).unwrap();
+    assert_eq!(turns.guests(), before + 1);
+    assert!(turns.visit(ONE, 8).is_none() && turns.visit_on_top(8).is_none());
+    assert!(
+        turns.begin_lending(TWO, 9).is_none(),
+        "it is no turn of its chain"
+    );
+    assert!(!turns.end_lending(lent, 7), "somebody has it");
+    let _ = turns.end(guest);
+    assert_eq!(turns.guests(), before + 2);
+    // Who wants it back is not overtaken.
+    assert!(turns.visit_on_top(9).is_none());
+    assert!(turns.end_lending(lent, 7));
+    let _ = turns.end(outer);
+    assert!(turns.visit(TWO, 9).is_some());
+}
+
+/// A visitor of a re-entrant gate went on sleeping when the turn that it waited for was lent.
+#[test]
+fn who_waits_for_a_turn_on_top_gets_one_that_is_lent_meanwhile() {
+    let turns = Turns::default();
+    let outer = turns.visit(ONE, 7).unwrap();
+    let mut sleeps = 0;
+    let sleep = |_| {
+        sleeps += 1;
+        assert!(turns.begin_lending(ONE, 7).is_some());
+    };
+    let (guest, is_awaited) = turns.visit_on_top_until((TWO, 9), || false, sleep);
+    assert!(guest.is_some() && !is_awaited);
+    let _ = turns.end(guest.unwrap());
+    assert_eq!(sleeps, 1);
+    let _ = outer;
+}

@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod closed;
 pub mod cramped;
+pub mod crossing;
 pub mod filter;
 pub mod groups;
 pub mod hosts;

@@ -41,6 +41,9 @@ fn main() {
         let keep_idle = Duration::from_millis(more[0].parse().expect("a number"));
         return callgate_tests::large::run(name, keep_idle).expect("obeying");
     }
+    if role == "crossing" {
+        return callgate_tests::crossing::run(name, &more[0], &more[1]).expect("providing");
+    }
     if role == "filtered" {
         return filtered(name, more);
     }

@@ -1,0 +1,8 @@
+//! Calls that wait for each other in a circle, and such that only seem to: the broker is the only one who sees
+//! the difference.
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod crossing;
+#[cfg(test)]
+mod rings;

@@ -32,11 +32,21 @@ pub(crate) const MODES: [&str; 4] = ["thread", "pool", "pump", "group"];
 pub(crate) const PLACES: [Place; 3] = [Place::There, Place::Here, Place::Direct];
 
 impl Kind {
+    /// One of those that can stand still.
     pub(crate) fn any(random: &mut Random) -> Kind {
-        Kind {
+        let kind = Kind {
             mode: MODES[random.below(MODES.len())],
             place: PLACES[random.below(PLACES.len())],
+        };
+        match kind.never_stands_still() {
+            true => Kind::any(random),
+            false => kind,
         }
+    }
+
+    /// Whether its handlers keep nothing from others: visitors of a pool have neither turns nor threads of it.
+    pub(crate) fn never_stands_still(self) -> bool {
+        self.place == Place::Direct && self.mode == "pool"
     }
 }
 

@@ -7,6 +7,7 @@ pub mod closed;
 pub mod cramped;
 pub mod crossing;
 pub mod filter;
+pub mod graph;
 pub mod groups;
 pub mod hosts;
 pub mod large;

@@ -41,6 +41,10 @@ fn main() {
         let keep_idle = Duration::from_millis(more[0].parse().expect("a number"));
         return callgate_tests::large::run(name, keep_idle).expect("obeying");
     }
+    if role == "graph" {
+        let process = more[0].parse().expect("a number");
+        return callgate_tests::graph::run(process).expect("providing");
+    }
     if role == "crossing" {
         return callgate_tests::crossing::run(name, &more[0], &more[1]).expect("providing");
     }

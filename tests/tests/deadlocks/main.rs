@@ -5,4 +5,6 @@
 #[cfg(test)]
 mod crossing;
 #[cfg(test)]
+mod graph;
+#[cfg(test)]
 mod rings;

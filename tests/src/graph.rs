@@ -43,8 +43,11 @@ pub const PLUGINS: usize = 9;
 /// Where a plugin runs its handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// On a thread of its own.
     Thread,
+    /// On three.
     Pool,
+    /// In a loop of its process.
     Pump,
     /// On one thread with the others of its process.
     Group,

@@ -150,7 +150,7 @@ fn cancel_after(time: Duration) -> CancelToken {
 
 /// Mostly short, and now and then as long as it takes until waits are told of.
 fn pause(random: &mut Random) {
-    match random.below(12) {
+    match random.below(24) {
         0 => thread::sleep(Duration::from_millis(40 + random.below(60) as u64)),
         1..4 => random.pause(8),
         _ => {}

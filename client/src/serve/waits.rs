@@ -305,3 +305,6 @@ impl Drop for Wait<'_> {
         self.over();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,4 +7,6 @@ mod crossing;
 #[cfg(test)]
 mod graph;
 #[cfg(test)]
+mod others;
+#[cfg(test)]
 mod rings;

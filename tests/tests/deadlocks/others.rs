@@ -1,0 +1,179 @@
+//! Waits of other kinds, such that only seem to be in a circle, and circles that nobody can tell of.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_client::{Code, GateOptions, HandlerError, Plugin, Result, dynamic, signature_of};
+use callgate_tests::shorthand::{await_that, open};
+use callgate_tests::{Bus, PATIENCE, programs};
+
+/// What a call came to, in words.
+fn say<T>(outcome: Result<T>) -> String {
+    match outcome {
+        Ok(_) => "OK".to_owned(),
+        Err(error) => format!("{} {}", error.code(), error.may_have_run()),
+    }
+}
+
+/// A handler that waited for a call which it had sent kept its turn from its own callee until the deadline.
+#[test]
+fn a_call_that_was_sent_and_is_waited_for_is_told_of() {
+    let bus = Bus::start(programs!());
+    let (a, b, caller) = (bus.plugin("A"), bus.plugin("B"), bus.plugin("T"));
+    let _leaf = a.provide("A.Leaf", || {}).unwrap();
+    let leaf = open::<(), ()>(&b, "A.Leaf");
+    let back = move || say(leaf.invoke(()));
+    let _back = b.provide("B.Back", back).unwrap();
+    open::<(), String>(&a, "B.Back");
+    let sent = dynamic::open(&a, "B.Back", &signature_of::<(), String>()).unwrap();
+    let sent = sent.with_timeout(PATIENCE);
+    let wait = move || {
+        let outcome = sent.send(&[]).and_then(dynamic::Sent::wait);
+        match outcome.and_then(|bytes| dynamic::decode::<String>(&bytes)) {
+            Ok(inner) => format!("OK, and there {inner}"),
+            Err(error) => say::<()>(Err(error)),
+        }
+    };
+    let _outer = a.provide("A.Outer", wait).unwrap();
+    let outer = open::<(), String>(&caller, "A.Outer");
+    for _ in 0..3 {
+        let start = Instant::now();
+        let outcome = outer.invoke(()).unwrap();
+        // One of the two waits is given up: that of the handler, or that of its callee.
+        let either = ["DEADLOCK true", "OK, and there DEADLOCK true"];
+        assert!(either.contains(&&*outcome), "{outcome}");
+        assert!(start.elapsed() < PATIENCE / 2);
+    }
+}
+
+/// A gate that takes its time on top of a wait seemed stuck behind it: whoever called it was in a circle, by what
+/// everybody held.
+fn what_runs_on_top_of_a_wait_is_not_stuck(is_direct: bool) {
+    let bus = Bus::start(programs!());
+    let low = bus
+        .builder("Low")
+        .direct_calls(is_direct)
+        .connect()
+        .unwrap();
+    let (middle, high) = (bus.plugin("Middle"), bus.plugin("High"));
+    let caller = bus.builder("T").direct_calls(true).connect().unwrap();
+    let meeting = Arc::new(Barrier::new(2));
+    low.set_gate_options("Low.Peek", GateOptions::new().reentrant(true))
+        .unwrap();
+    // Long enough for waits to be told of, and asked.
+    let peek = || thread::sleep(Duration::from_millis(400));
+    let _peek = low.provide("Low.Peek", peek).unwrap();
+    let _leaf = high.provide("High.Leaf", || {}).unwrap();
+    // Through memory, also in this process.
+    let peek = dynamic::open(&high, "Low.Peek", &signature_of::<(), ()>()).unwrap();
+    peek.wait_ready(PATIENCE).unwrap();
+    let met = meeting.clone();
+    let peeking = move || {
+        met.wait();
+        thread::sleep(Duration::from_millis(20));
+        say(peek.call(&[]))
+    };
+    let _peeking = high.provide("High.Peeking", peeking).unwrap();
+    let leaf = open::<(), ()>(&middle, "High.Leaf");
+    let pass = move || say(leaf.invoke(()));
+    let _pass = middle.provide("Middle.Pass", pass).unwrap();
+    let pass = open::<(), String>(&low, "Middle.Pass");
+    let outer = move || -> Result<String, HandlerError> {
+        meeting.wait();
+        Ok(pass.invoke(())?)
+    };
+    let _outer = low.provide("Low.Outer", outer).unwrap();
+    let outer = open::<(), String>(&caller, "Low.Outer");
+    let peeking = open::<(), String>(&caller, "High.Peeking");
+    thread::scope(|scope| {
+        let one = scope.spawn(|| outer.invoke(()).unwrap());
+        assert_eq!(peeking.invoke(()).unwrap(), "OK");
+        assert_eq!(one.join().unwrap(), "OK");
+    });
+}
+
+#[test]
+fn what_runs_on_top_of_a_dispatcher_s_wait_is_not_stuck() {
+    what_runs_on_top_of_a_wait_is_not_stuck(false);
+}
+
+/// The handler below was a visitor's, and its plugin's own thread ran what came in on top of it.
+#[test]
+fn what_runs_in_a_visitor_s_turn_is_not_stuck() {
+    what_runs_on_top_of_a_wait_is_not_stuck(true);
+}
+
+/// Two plugins that call each other, once both have come.
+fn crossing(bus: &Bus, timeout: Duration) -> (Vec<Plugin>, impl Fn() -> Vec<String>) {
+    let (a, b, caller) = (bus.plugin("A"), bus.plugin("B"), bus.plugin("T"));
+    let meeting = Arc::new(Barrier::new(2));
+    for (own, other, name, next) in [(&a, &b, "A", "B"), (&b, &a, "B", "A")] {
+        own.provide(&format!("{name}.Leaf"), || {}).unwrap().keep();
+        let leaf = open::<(), ()>(other, &format!("{name}.Leaf")).with_timeout(timeout);
+        let met = meeting.clone();
+        let cross = move || {
+            met.wait();
+            say(leaf.invoke(()))
+        };
+        other
+            .provide(&format!("{next}.Cross"), cross)
+            .unwrap()
+            .keep();
+    }
+    let cross = ["A.Cross", "B.Cross"].map(|gate| open::<(), String>(&caller, gate));
+    let go = move || {
+        thread::scope(|scope| {
+            let calls = cross
+                .each_ref()
+                .map(|cross| scope.spawn(|| cross.invoke(()).unwrap()));
+            calls.map(|call| call.join().unwrap()).into()
+        })
+    };
+    (vec![a, b, caller], go)
+}
+
+/// A wait that was told of a broker that had ended meanwhile.
+#[test]
+fn without_a_broker_deadlines_end_it() {
+    let mut bus = Bus::start(programs!());
+    let (plugins, cross) = crossing(&bus, Duration::from_millis(500));
+    bus.kill_broker();
+    for plugin in &plugins {
+        plugin.wait_closed();
+    }
+    let outcomes = cross();
+    assert!(
+        outcomes.contains(&"TIMEOUT true".to_owned()),
+        "{outcomes:?}"
+    );
+    // What was given up is over, and both plugins go on.
+    await_that("they go on", || {
+        let is_told = |outcome: &String| outcome.starts_with("DEADLOCK");
+        !cross().iter().any(is_told)
+    });
+}
+
+/// A handler that was told gave up, and what it had called came yet.
+#[test]
+fn both_go_on_after_a_circle() {
+    let bus = Bus::start(programs!());
+    let (plugins, cross) = crossing(&bus, PATIENCE);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let leaf = open::<(), ()>(&plugins[2], "A.Leaf");
+            while !is_over.load(Ordering::Relaxed) {
+                leaf.invoke(()).unwrap();
+            }
+        });
+        for _ in 0..5 {
+            let mut outcomes = cross();
+            outcomes.sort();
+            assert_eq!(outcomes, ["DEADLOCK true", "OK"]);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(Code::Deadlock.as_str(), "DEADLOCK");
+}

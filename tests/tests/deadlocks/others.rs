@@ -106,7 +106,7 @@ fn what_runs_in_a_visitor_s_turn_is_not_stuck() {
 }
 
 /// Two plugins that call each other, once both have come.
-fn crossing(bus: &Bus, timeout: Duration) -> (Vec<Plugin>, impl Fn() -> Vec<String>) {
+fn crossing(bus: &Bus, timeout: Duration) -> (Vec<Plugin>, impl Fn() -> Vec<String> + use<>) {
     let (a, b, caller) = (bus.plugin("A"), bus.plugin("B"), bus.plugin("T"));
     let meeting = Arc::new(Barrier::new(2));
     for (own, other, name, next) in [(&a, &b, "A", "B"), (&b, &a, "B", "A")] {

@@ -73,7 +73,8 @@ use callgate_layout::envelope::CallKind;
 
 use super::plugin::Plugin;
 use super::provider::Provider;
-use super::subscriber::{DEFAULT_TIMEOUT, Shared, no_time};
+use super::shared::{Missed, Shared, no_time};
+use super::subscriber::DEFAULT_TIMEOUT;
 use crate::base::archive::{self, ALIGNMENT, MAX_LEN};
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
@@ -252,19 +253,26 @@ impl Gate {
     /// As [`Subscriber::invoke`](crate::Subscriber::invoke).
     pub fn call(&self, request: &[u8]) -> Result<Bytes> {
         let shared = &*self.shared;
+        let attempt = |timeout| self.attempt(request, timeout);
+        shared.with_another_look(self.timeout, self.cancel.as_ref(), attempt)
+    }
+
+    fn attempt(&self, request: &[u8], timeout: Duration) -> Result<Bytes, Missed> {
+        let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(self.kind, gate)?;
+        let way = state.way(self.kind, gate).map_err(Missed::no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
-        let Some(deadline) = call_due(self.timeout) else {
-            return Err(no_time(gate));
+        let Some(deadline) = call_due(timeout) else {
+            return Err(Missed::for_good(no_time(gate)));
         };
         let target = Target {
             to: way.destination(self.kind, deadline),
             backoff: &shared.backoff,
             cancel: self.cancel.as_ref(),
         };
-        untyped::call(&target, request).map_err(|error| shared.failed(&way.link, error))
+        let outcome = untyped::call(&target, request);
+        outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
     /// Sends a call and does not wait: what is given back is a future of its result, for any executor,

@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use callgate_layout::Code;
 
-use crate::api::subscriber::Shared;
+use crate::api::shared::Shared;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
 use crate::call::sent::Completion;

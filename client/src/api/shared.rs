@@ -12,9 +12,10 @@ use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{call_due, instant_after};
 use crate::base::error::{Error, Result};
+use crate::call::sent::Standing;
 use crate::link::Link;
 use crate::session::here::has_here;
-use crate::session::open_gate::{Asked, OpenGate, Waited};
+use crate::session::open_gate::{Asked, OpenGate, Question, Waited};
 use crate::session::plugin_state::PluginState;
 
 /// A wait that is shorter is a look, and is not worth a question why nobody has come.
@@ -24,6 +25,10 @@ const ANSWER: Duration = Duration::from_millis(500);
 
 /// How long at most: long before the clock ends.
 const MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long a question for sent calls waits for room in the broker's socket: their thread has others to look
+/// after.
+const ROOM: Duration = Duration::from_millis(50);
 
 /// What clones of a subscriber have in common.
 pub(crate) struct Shared {
@@ -83,10 +88,15 @@ impl Missed {
         }
     }
 
+    /// With what a call fails that was made once more.
+    pub(crate) fn after(self, first: Error) -> Error {
+        self.error.after(first)
+    }
+
     /// A call of a provider in this process: when it has to be over, if it has counted its time.
     #[cold]
     pub(crate) fn here(error: Error, due: u64) -> Missed {
-        let again = match (is_refusal(&error), due) {
+        let again = match (error.is_refusal(), due) {
             (false, _) => Again::Never,
             (true, 0) => Again::InTime,
             (true, due) => Again::By(due),
@@ -95,10 +105,26 @@ impl Missed {
     }
 }
 
-/// Whether a call certainly did not run, because its provider does not serve it (any more).
-fn is_refusal(error: &Error) -> bool {
-    let refusals = [Code::NotReady, Code::PermissionDenied, Code::ProviderGone];
-    !error.may_have_run() && refusals.contains(&error.code())
+impl Standing for Shared {
+    fn ask(&self) -> Option<u64> {
+        let until = instant_after(ROOM);
+        let question = self.state.ask(self.number, &self.gate, until);
+        question.ok().map(Question::number)
+    }
+
+    fn is_told(&self, question: u64) -> Option<bool> {
+        match self.gate.look_at(Question::of(question)) {
+            Asked::Waiting => Some(false),
+            Asked::Told => Some(true),
+            Asked::Untold | Asked::Cancelled => None,
+        }
+    }
+
+    fn way(&self, kind: CallKind) -> Result<(Arc<Link>, u16)> {
+        let state = self.gate.state();
+        let way = state.way(kind, self.gate.name())?;
+        Ok((way.link.clone(), way.index))
+    }
 }
 
 impl Shared {
@@ -113,19 +139,19 @@ impl Shared {
             Ok(value) => return Ok(value),
             Err(missed) => missed,
         };
-        let left = self.look_again(missed, timeout, cancel)?;
-        attempt(left).map_err(|missed| missed.error)
+        let (left, first) = self.look_again(missed, timeout, cancel)?;
+        attempt(left).map_err(|again| again.after(first))
     }
 
     /// Has the broker say how the gate stands now, for a call that failed. How much time the call has left
-    /// to be made once more; or with what it fails for good.
+    /// to be made once more, and with what it has failed; or with what it fails for good.
     #[cold]
     pub(crate) fn look_again(
         &self,
         missed: Missed,
         timeout: Duration,
         cancel: Option<&CancelToken>,
-    ) -> Result<Duration> {
+    ) -> Result<(Duration, Error)> {
         let due = match missed.again {
             Again::Never => None,
             Again::InTime => call_due(timeout),
@@ -139,7 +165,7 @@ impl Shared {
             .await_standing((self.number, &self.gate), due, cancel);
         let left = Duration::from_nanos(due.saturating_sub(clock::now()));
         match asked {
-            Asked::Told if !left.is_zero() => Ok(left),
+            Asked::Told if !left.is_zero() => Ok((left, missed.error)),
             Asked::Cancelled => {
                 let error = Error::new(Code::Cancelled, "the call was given up");
                 Err(error.at_gate(self.gate.name().clone()))
@@ -152,13 +178,18 @@ impl Shared {
     #[cold]
     pub(crate) fn missed(&self, link: &Link, error: Error, due: u64) -> Missed {
         // Of a link that has ended before the call was published the reason is any.
-        let is_refused = is_refusal(&error) || !error.may_have_run() && link.is_gone();
+        let is_refused = error.is_refusal() || !error.may_have_run() && link.is_gone();
         let again = match is_refused {
             true => Again::By(due),
             false => Again::Never,
         };
         let error = self.failed(link, error);
         Missed { error, again }
+    }
+
+    /// Whether nobody can know better than this plugin that it has no way to the gate.
+    pub(crate) fn is_final(&self, error: &Error) -> bool {
+        error.code() == Code::Closed || self.state.connection.check_alive().is_err()
     }
 
     /// Whether the gate has one half now. Exact for providers in this process, and for others what the

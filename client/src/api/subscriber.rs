@@ -175,11 +175,11 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         if given.get().is_none() {
             return Err(missed.error);
         }
-        let left = self
+        let (left, first) = self
             .shared
             .look_again(missed, self.timeout, self.cancel.as_ref())?;
         let again = self.attempt(left, kind, given);
-        again.map_err(|missed| missed.error)
+        again.map_err(|again| again.after(first))
     }
 
     #[inline(always)]

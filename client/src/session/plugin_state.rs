@@ -189,6 +189,7 @@ impl PluginState {
         for gate in self.all_open_gates() {
             gate.session_ended(reason);
         }
+        self.sent.look_again();
         // Who waits for an extent that is not made any more.
         for link in self.links() {
             link.extents().forget_wanted();

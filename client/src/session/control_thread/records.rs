@@ -130,8 +130,10 @@ impl PluginWork<'_> {
                 }
             }
             GateToPlugin::Synced { open } => {
-                let gate = self.plugin.state.open_gate(open);
-                if gate.is_some_and(|gate| gate.answered()) {
+                let state = &self.plugin.state;
+                let is_more = state.open_gate(open).is_some_and(|gate| gate.answered());
+                state.sent.look_again();
+                if is_more {
                     self.send(&GateToBroker::Sync { open }.into());
                 }
             }

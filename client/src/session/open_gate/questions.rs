@@ -28,6 +28,18 @@ pub(super) struct Questions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Question(u64);
 
+impl Question {
+    /// Its number, for those who cannot name its type.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The question with a number.
+    pub(crate) fn of(number: u64) -> Question {
+        Question(number)
+    }
+}
+
 /// What became of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {

@@ -103,3 +103,24 @@ fn a_subscriber_knows_what_plugins_of_its_process_provide() {
     drop(provider);
     assert_eq!(has(), (false, false), "it has closed");
 }
+
+/// Nobody waited for the broker to hear that a gate is gone: whoever was to provide it next was refused.
+#[test]
+fn what_is_dropped_can_be_provided_by_another_at_once() {
+    let broker = Broker::builder()
+        .without_socket()
+        .start()
+        .expect("a broker");
+    let [one, other] =
+        ["One", "Other"].map(|name| plugin(&broker, name, true).connect().expect("the bus"));
+    for _ in 0..rounds(10) {
+        // More than the broker reads of one plugin at a time.
+        let name = |n: u32| format!("Many.{n}");
+        let provide = |n| one.provide(&name(n), |n: u64| n).expect("it is free");
+        let many: Vec<_> = (0..200).map(provide).collect();
+        drop(many);
+        other
+            .provide(&name(199), |n: u64| n)
+            .expect("it is free again");
+    }
+}

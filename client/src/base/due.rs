@@ -43,6 +43,14 @@ impl TimeLimit {
         }
     }
 
+    /// What is left of a call's time that has to be over by then.
+    pub(crate) fn left_until(self, end: u64) -> TimeLimit {
+        TimeLimit {
+            nanos: end.saturating_sub(clock::now()),
+            ..self
+        }
+    }
+
     /// The same, where calls made inside a handler may take longer than the call that it serves.
     pub(crate) fn alone(self) -> TimeLimit {
         TimeLimit {

@@ -2,6 +2,7 @@
 //! without an archive where both sides have the same types.
 
 use std::any::Any;
+use std::cell;
 use std::sync::{Arc, Weak};
 
 use callgate_layout::Code;
@@ -171,6 +172,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) limit: TimeLimit,
     pub(crate) cancel: Option<&'a CancelToken>,
     pub(crate) by: &'a Origin,
+    /// When its time is up, once it has counted it.
+    pub(crate) due: cell::Cell<u64>,
 }
 
 impl Visit<'_> {
@@ -215,6 +218,7 @@ impl Visit<'_> {
 
     #[cold]
     fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64, due: Due) -> Result<Turn> {
+        self.due.set(due.end());
         let patience = Patience {
             deadline: due.end(),
             cancel: self.cancel,

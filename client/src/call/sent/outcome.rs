@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_layout::clock;
+use callgate_layout::pending::Ticket;
 
-use super::completion::Completion;
+use super::completion::{Completion, Lost, Outcome};
 use super::{SentCalls, Shared};
-use crate::base::bytes::Bytes;
 use crate::base::chain;
-use crate::base::error::{Error, Result};
+use crate::base::error::Error;
 use crate::call::lasting;
 use crate::call::target::{Origin, buried};
 use crate::link::Link;
@@ -26,17 +26,19 @@ const SOON: Duration = Duration::from_millis(50);
 /// A call whose outcome a thread waits for.
 pub(crate) struct Awaited<'a> {
     pub(crate) origin: &'a Origin,
-    pub(crate) link: &'a Link,
     pub(crate) number: u64,
     /// Nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
     pub(crate) completion: &'a Arc<Completion>,
 }
 
+/// Where a call lay when the broker was told of the wait for it: one that is refused may be sent again.
+type Place = Option<(Arc<Link>, Ticket)>;
+
 impl SentCalls {
     /// Waits for a call's outcome, until its deadline: also where a waker of the program's keeps the thread
     /// that looks after calls.
-    pub(crate) fn wait(&self, call: &Awaited<'_>) -> Result<Bytes> {
+    pub(crate) fn wait(&self, call: &Awaited<'_>) -> Outcome {
         if let Some(chain) = chain::current()
             && stack::is_on_top(chain.id)
         {
@@ -44,7 +46,7 @@ impl SentCalls {
         }
         let left = Duration::from_nanos(call.deadline.saturating_sub(clock::now()));
         let mut until = Instant::now() + left;
-        let mut wait = Wait::new(&*call.origin.reporter);
+        let (mut wait, mut place) = (Wait::new(&*call.origin.reporter), None);
         loop {
             let word = wait.heard();
             let nap = match word {
@@ -55,12 +57,13 @@ impl SentCalls {
             if let Some(outcome) = call.completion.wait(nap, || wait.is_asked()) {
                 return outcome;
             }
-            if let Some(outcome) = word.and_then(|word| call.answer(word, &self.shared, &mut wait))
+            if let Some(word) = word
+                && let Some(outcome) = call.answer(word, &self.shared, (&mut wait, &place))
             {
                 return outcome;
             }
             if Instant::now() < until {
-                call.tell(&self.shared, &mut wait);
+                call.tell(&self.shared, (&mut wait, &mut place));
                 continue;
             }
             if let Some((_, outcome)) = self.shared.state.lock().end(call.number) {
@@ -72,25 +75,30 @@ impl SentCalls {
     }
 
     /// Gives a call up that is waited for on top of another chain's wait.
-    fn refuse_wait(&self, call: &Awaited<'_>) -> Result<Bytes> {
+    fn refuse_wait(&self, call: &Awaited<'_>) -> Outcome {
         let ended = self.shared.state.lock().end(call.number);
         match ended {
-            Some((_, outcome)) => Err(given_up(buried(), &outcome)),
+            Some((_, outcome)) => given_up(buried(), outcome),
             // The thread has the outcome.
-            None => call
-                .completion
-                .wait(Instant::now() + SOON, || false)
-                .unwrap_or_else(|| Err(buried().maybe_run())),
+            None => {
+                let soon = Instant::now() + SOON;
+                let outcome = call.completion.wait(soon, || false);
+                let error = buried().maybe_run();
+                outcome.unwrap_or(Err(Lost { error, link: None }))
+            }
         }
     }
 }
 
 /// An error for a call that was given up: whether it may have run is said by what it came to.
-fn given_up(error: Error, outcome: &Result<Bytes>) -> Error {
-    match outcome {
-        Err(late) if !late.may_have_run() => error,
+fn given_up(error: Error, outcome: Outcome) -> Outcome {
+    let lost = outcome.err();
+    let error = match &lost {
+        Some(lost) if !lost.error.may_have_run() => error,
         _ => error.maybe_run(),
-    }
+    };
+    let link = lost.and_then(|lost| lost.link);
+    Err(Lost { error, link })
 }
 
 impl Awaited<'_> {
@@ -103,31 +111,45 @@ impl Awaited<'_> {
         Instant::now().checked_add(nap)
     }
 
-    fn tell(&self, shared: &Shared, wait: &mut Wait<'_>) {
+    /// Tells the broker of the wait if it has lasted, and notes where the call lies.
+    fn tell(&self, shared: &Shared, (wait, place): (&mut Wait<'_>, &mut Place)) {
         let call = self.completion.clone();
         let wake = Box::new(move || call.nudge());
-        wait.tell_waking(clock::now(), || self.about(shared), Some(wake));
+        let about = || {
+            let (link, ticket, _) = shared.state.lock().sent_in(self.number)?;
+            let about = self.about(&link, ticket);
+            *place = Some((link, ticket));
+            about
+        };
+        wait.tell_waking(clock::now(), about, Some(wake));
     }
 
-    /// What the broker is told of the wait. The call begins a chain of its own; the wait is one of the
-    /// handler's chain.
-    fn about(&self, shared: &Shared) -> Option<About> {
-        let (ticket, _) = shared.state.lock().sent_in(self.number)?;
-        lasting::answer((self.origin, self.link), ticket, chain::current())
+    /// What the broker is told. The call begins a chain of its own; the wait is one of the handler's chain.
+    fn about(&self, link: &Link, ticket: Ticket) -> Option<About> {
+        lasting::answer((self.origin, link), ticket, chain::current())
     }
 
     /// Answers what the broker said, after a look for the outcome, which was not there; the outcome, if there
     /// is one.
-    fn answer(&self, word: Word, shared: &Shared, wait: &mut Wait<'_>) -> Option<Result<Bytes>> {
+    fn answer(
+        &self,
+        word: Word,
+        shared: &Shared,
+        (wait, place): (&mut Wait<'_>, &Place),
+    ) -> Option<Outcome> {
         let mut state = shared.state.lock();
         match word {
             Word::Deadlock(error) => {
                 let (_, outcome) = state.end(self.number)?;
-                Some(Err(given_up(error, &outcome)))
+                Some(given_up(error, outcome))
             }
             Word::Confirm(round) => {
+                let is_there = |link: &Arc<Link>, ticket| {
+                    let known = place.as_ref();
+                    known.is_some_and(|place| Arc::ptr_eq(&place.0, link) && place.1 == ticket)
+                };
                 match state.sent_in(self.number) {
-                    Some((_, false)) => wait.confirm(round),
+                    Some((link, ticket, false)) if is_there(&link, ticket) => wait.confirm(round),
                     _ => wait.over(),
                 }
                 None

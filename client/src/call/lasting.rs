@@ -8,7 +8,8 @@ use callgate_layout::pending::Ticket;
 use super::target::Origin;
 use crate::link::Link;
 use crate::serve::dispatcher::{Dispatcher, serving_thread};
-use crate::serve::stack::{self, Standstill};
+use crate::serve::stack;
+use crate::serve::standstill::Standstill;
 use crate::serve::turn::TurnLock;
 use crate::serve::waits::About;
 
@@ -38,12 +39,12 @@ pub(super) fn about(origin: &Origin, chain: u64, (callee, needs): (u64, Needs)) 
     let dispatchers = dispatchers.as_deref().unwrap_or_default();
     let mine = dispatchers.iter().filter(|dispatcher| dispatcher.is_mine());
     let mine: Vec<&Dispatcher> = mine.map(|dispatcher| &**dispatcher).collect();
-    let serves = |turn_lock: &TurnLock| {
-        mine.iter()
-            .any(|dispatcher| std::ptr::eq(dispatcher.turn_lock(), turn_lock))
-    };
-    let standstill = Standstill::here(serves);
-    let holds = held(origin.reporter.bus(), &standstill, &mine);
+    let served: Vec<_> = mine
+        .iter()
+        .map(|dispatcher| dispatcher.turn_lock())
+        .collect();
+    let standstill = Standstill::here(&served);
+    let holds = held(origin.reporter.bus(), &mine);
     (!holds.is_empty()).then(|| About {
         chain,
         callee,
@@ -57,20 +58,19 @@ pub(super) fn about(origin: &Origin, chain: u64, (callee, needs): (u64, Needs)) 
 
 /// What this thread keeps from others: the turns of the handlers on its stack, and itself, where it is one
 /// of those that run a plugin's handlers.
-fn held(bus: u64, standstill: &Standstill, mine: &[&Dispatcher]) -> Vec<Held> {
-    let threads = mine.iter().map(|dispatcher| {
-        let of = dispatcher.threads().max(1);
-        dispatcher.turn_lock().owners().held(bus, of)
-    });
-    let turns = standstill
-        .turn_locks()
-        .map(|turn_lock| turn_lock.owners().held(bus, 1));
+fn held(bus: u64, mine: &[&Dispatcher]) -> Vec<Held> {
     let mut all: Vec<Held> = Vec::new();
-    for held in turns.chain(threads).flatten() {
-        let is_it = |other: &Held| other.plugin == held.plugin;
-        if !all.iter().any(is_it) && all.len() < MOST_HELD {
+    let mut add = |turn_lock: &TurnLock, of| {
+        if let Some(held) = turn_lock.owners().held(bus, of)
+            && !all.iter().any(|other| other.plugin == held.plugin)
+            && all.len() < MOST_HELD
+        {
             all.push(held);
         }
+    };
+    stack::each_turn_lock(|turn_lock| add(turn_lock, 1));
+    for dispatcher in mine.iter().filter(|dispatcher| dispatcher.is_kept_here()) {
+        add(dispatcher.turn_lock(), dispatcher.threads().max(1));
     }
     all
 }

@@ -184,20 +184,22 @@ impl Wait<'_> {
         let turn_locks = mine.iter().map(|dispatcher| dispatcher.turn_lock());
         let watches: Vec<_> = turn_locks.map(TurnLock::watch).collect();
         words.extend(watches.iter().map(Watch::word));
+        // Before the look.
+        let each = mine.iter().zip(&bells);
+        let rests: Vec<_> = each.map(|(one, bells)| one.rest_inside(bells)).collect();
         // Space that is released from here on rings a bell.
         let late = self.settle();
         let sleeper = link.word_sleeper(ticket);
         let seen = sleeper.seen();
         let outcome = ended(target, ticket);
-        if outcome.is_none()
-            && !mine
-                .iter()
-                .any(|dispatcher| dispatcher.may_have(self.chain))
-        {
+        let has_news = || mine.iter().any(|one| one.may_have(self.chain));
+        if outcome.is_none() && !has_news() {
             words.splice(..0, [sleeper.word(seen), link.life().word()]);
             words.extend(target.cancelled_word());
             words.extend(self.reported.word());
             let until = late.unwrap_or(until).min(until).min(target.to.deadline);
+            let each = mine.iter().zip(rests);
+            let _at_rest: Vec<_> = each.map(|(one, rest)| one.sleep_at(rest)).collect();
             futex::wait_any_of(&words, until);
         }
         drop((sleeper, watches));

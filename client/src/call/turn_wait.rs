@@ -77,4 +77,8 @@ impl<F: Fn() -> Option<About>> Waiter for TurnWait<'_, F> {
         // Before the next look for the turn.
         self.word = self.wait.heard();
     }
+
+    fn end(&mut self) {
+        self.wait.over();
+    }
 }

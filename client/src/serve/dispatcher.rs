@@ -82,6 +82,8 @@ impl Dispatcher {
     pub(crate) fn new(dispatch: Dispatch, backoff: Backoff) -> Dispatcher {
         let outstanding = Arc::<Outstanding>::default();
         let scheduler = Scheduler::new(dispatch, outstanding.clone());
+        let turn_lock = Lease::new();
+        turn_lock.owners().forget_pumping();
         Dispatcher {
             changes: Arc::new(Changes::new()),
             dispatch,
@@ -92,7 +94,7 @@ impl Dispatcher {
             parked: Mutex::default(),
             bells: Doorbells::default(),
             pump: AtomicU64::new(0),
-            turn_lock: Lease::new(),
+            turn_lock,
             visits: Visits::new(),
             running: AtomicU32::new(0),
         }
@@ -137,10 +139,12 @@ impl Dispatcher {
         }
     }
 
-    /// Whether this thread is inside a chain in which one of these plugins' handlers runs, or may.
+    /// Whether this thread is inside a chain in which one of these plugins' handlers runs, or may, or in a
+    /// handler of theirs on top of another chain's.
     pub(crate) fn is_inside(&self) -> bool {
         let may_visit = || self.visits.seen() != 0;
-        chain::current().is_some_and(|chain| self.turn_lock.belongs_to(chain.id) || may_visit())
+        let has_turn = |chain| self.turn_lock.belongs_to(chain) || stack::has(&self.turn_lock);
+        chain::current().is_some_and(|chain| has_turn(chain.id) || may_visit())
     }
 
     /// Counts calls in a status page of one of these plugins.

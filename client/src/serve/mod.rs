@@ -18,5 +18,6 @@ pub(crate) mod owners;
 pub(crate) mod provided;
 mod scheduler;
 pub(crate) mod stack;
+pub(crate) mod standstill;
 pub(crate) mod turn;
 pub(crate) mod waits;

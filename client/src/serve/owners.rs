@@ -1,13 +1,14 @@
 //! Whose a turn is, or a pool's threads: for who tells the broker of a wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use callgate_layout::control::Held;
 use callgate_layout::pages::Doorbell;
 use parking_lot::Mutex;
 
 use super::outstanding::Outstanding;
+use crate::base::chain::thread_number;
 
 /// A plugin, as all buses know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub(crate) struct Owners {
     state: Mutex<State>,
     /// Whether any of their gates is re-entrant.
     has_reentrant: AtomicBool,
+    /// See [`Owners::pumped_by`].
+    pumped_by: AtomicU64,
     /// How their dispatcher sleeps that found nothing to serve, while it does.
     rest: Mutex<Option<Rest>>,
 }
@@ -30,7 +33,7 @@ pub(crate) struct Owners {
 /// A dispatcher's thread that has looked at everything that it could serve, and sleeps as long as nothing of this
 /// changes.
 #[derive(Debug)]
-pub(super) struct Rest {
+pub(crate) struct Rest {
     /// Its bells and their values before it looked.
     pub(super) bells: Vec<(Arc<Doorbell>, u32)>,
     /// How often the turn lock had changed before it looked; `None` where nothing waited for that.
@@ -42,6 +45,9 @@ struct State {
     plugins: Vec<Identity>,
     outstanding: Arc<Outstanding>,
 }
+
+/// Stands for the number of a thread where several have pumped.
+const SEVERAL: u64 = u64::MAX;
 
 impl Owners {
     /// From now on it is these.
@@ -64,6 +70,32 @@ impl Owners {
     /// Whether any of their gates is re-entrant, as far as their dispatcher knows.
     pub(super) fn has_reentrant(&self) -> bool {
         self.has_reentrant.load(Ordering::Relaxed)
+    }
+
+    /// This thread pumps.
+    pub(super) fn note_pumping(&self) {
+        let by = match self.pumped_by() {
+            0 => thread_number(),
+            by if by == thread_number() => by,
+            _ => SEVERAL,
+        };
+        self.pumped_by.store(by, Ordering::Relaxed);
+    }
+
+    /// The turn lock is another dispatcher's from here on.
+    pub(super) fn forget_pumping(&self) {
+        self.pumped_by.store(0, Ordering::Relaxed);
+    }
+
+    /// The number of the only thread that has ever pumped; 0 where none has, and one that no thread has where
+    /// several have.
+    pub(super) fn pumped_by(&self) -> u64 {
+        self.pumped_by.load(Ordering::Relaxed)
+    }
+
+    /// Whether other threads than this have pumped, and so may do it next.
+    pub(super) fn may_others_pump(&self) -> bool {
+        !matches!(self.pumped_by(), by if by == 0 || by == thread_number())
     }
 
     /// Their dispatcher sleeps so, or it does no longer.

@@ -76,6 +76,13 @@ pub(crate) fn each_turn_lock(work: impl FnMut(&'static TurnLock)) {
     });
 }
 
+/// Whether a handler on this thread's stack has a turn of this lock.
+pub(crate) fn has(turn_lock: &TurnLock) -> bool {
+    let mut is_there = false;
+    each_turn_lock(|other| is_there |= std::ptr::eq(other, turn_lock));
+    is_there
+}
+
 /// The names of the calls that they serve.
 pub(crate) fn calls() -> Vec<u64> {
     PLACES.with(|places| {
@@ -83,59 +90,4 @@ pub(crate) fn calls() -> Vec<u64> {
         let calls = places.map(|place| place.call);
         calls.filter(|call| *call != 0).collect()
     })
-}
-
-/// Turns at a moment: whether anything of other chains has run in them since.
-///
-/// A call that comes in and may run in one of them is served by the thread itself, or, where that only visits,
-/// by the plugin's dispatcher. The thread looks at what it could serve itself. Of the other calls those of
-/// its own chain do not matter here, because the broker takes a turn as free for the chain that has it. What
-/// is left are calls of re-entrant gates, which may run in a turn that is lent: where there are such gates, the
-/// dispatcher must have looked at all that has come in, and must sleep. A wait in the same circle has sent its
-/// call before the broker was told of it, so the dispatcher has seen that call, and could not run it.
-#[derive(Clone, Default)]
-pub(crate) struct Standstill(Vec<Held>);
-
-#[derive(Clone, Copy)]
-struct Held {
-    turn_lock: &'static TurnLock,
-    /// How often another chain's turn on top of it had begun or ended.
-    guests: u32,
-    /// Whether this thread serves what comes in.
-    is_served_here: bool,
-}
-
-impl Standstill {
-    /// Those of this thread, which is about to wait or has lent them, and of which it serves some.
-    pub(crate) fn here(serves: impl Fn(&TurnLock) -> bool) -> Standstill {
-        let mut turns: Vec<Held> = Vec::new();
-        each_turn_lock(|turn_lock| {
-            let is_it = |other: &Held| std::ptr::eq(other.turn_lock, turn_lock);
-            if !turns.iter().any(is_it) {
-                turns.push(Held {
-                    turn_lock,
-                    guests: turn_lock.guests(),
-                    is_served_here: serves(turn_lock),
-                });
-            }
-        });
-        Standstill(turns)
-    }
-
-    /// The turns, each once.
-    pub(crate) fn turn_locks(&self) -> impl Iterator<Item = &'static TurnLock> {
-        self.0.iter().map(|held| held.turn_lock)
-    }
-
-    /// Whether nothing of other chains has run in them since, nor does now, nor can as things are.
-    pub(crate) fn stands(&self) -> bool {
-        self.0.iter().all(|held| {
-            let turn_lock = held.turn_lock;
-            let (owners, turns) = (turn_lock.owners(), turn_lock.seen());
-            let is_seen =
-                held.is_served_here || !owners.has_reentrant() || owners.is_at_rest(turns);
-            let guests = turn_lock.guests();
-            is_seen && guests == held.guests && guests.is_multiple_of(2)
-        })
-    }
 }

@@ -80,6 +80,9 @@ pub(crate) trait Waiter {
 
     /// Sleeps until the turn lock `has_changed`, or something else has that this waits for.
     fn sleep(&mut self, has_changed: impl Fn() -> bool, changes: Awaited<'_>);
+
+    /// The wait for the turn is over. What the thread has lent meanwhile may not be back yet.
+    fn end(&mut self) {}
 }
 
 /// How long a thread waits for a turn, and what else ends that.
@@ -156,6 +159,7 @@ impl TurnLock {
             false => self.turns.visit_until(who, is_over, sleep),
         };
         self.tell_if(is_awaited);
+        waiter.into_inner().end();
         turn
     }
 

@@ -21,7 +21,7 @@ use callgate_layout::control::{Held, Needs, WaitToBroker};
 use callgate_layout::sys::futex::{self, Awaited};
 use parking_lot::Mutex;
 
-use super::stack::Standstill;
+use super::standstill::Standstill;
 use crate::base::error::{Error, Result};
 
 /// How long a wait lasts before the broker is told of it, in nanoseconds.

@@ -7,6 +7,8 @@ mod crossing;
 #[cfg(test)]
 mod graph;
 #[cfg(test)]
+mod guests;
+#[cfg(test)]
 mod others;
 #[cfg(test)]
 mod rings;

@@ -124,9 +124,11 @@ impl Awaited<'_> {
         wait.tell_waking(clock::now(), about, Some(wake));
     }
 
-    /// What the broker is told. The call begins a chain of its own; the wait is one of the handler's chain.
+    /// What the broker is told. The call begins a chain of its own, in which nothing is served here meanwhile;
+    /// the wait is one of the handler's chain, or of one that nobody else is in.
     fn about(&self, link: &Link, ticket: Ticket) -> Option<About> {
-        lasting::answer((self.origin, link), ticket, chain::current())
+        let chain = chain::current().unwrap_or_else(chain::fresh);
+        lasting::answer((self.origin, link), ticket, Some(chain))
     }
 
     /// Answers what the broker said, after a look for the outcome, which was not there; the outcome, if there

@@ -7,6 +7,7 @@ use super::{Dispatch, Dispatcher};
 use crate::base::chain;
 use crate::serve::lending;
 use crate::serve::member::Member;
+use crate::serve::stack;
 use crate::serve::turn::Patience;
 
 impl Dispatcher {
@@ -59,8 +60,12 @@ impl Dispatcher {
         self.discard(spare);
     }
 
-    /// Waits for a handler that another plugin of this process runs, unless this is its chain.
+    /// Waits for a handler that another plugin of this process runs, unless this is its chain, or runs on top
+    /// of it.
     fn await_visits(&self) {
+        if stack::has(&self.turn_lock) {
+            return;
+        }
         if let Dispatch::Pool(_) = self.dispatch {
             // Inside a handler, which may be the one that would be waited for.
             if chain::current().is_none() {

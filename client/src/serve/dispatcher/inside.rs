@@ -41,8 +41,17 @@ impl Dispatcher {
     }
 
     /// Whose turns are waited for beside the bell: calls of this chain may be queued for one.
-    pub(crate) fn turn_lock(&self) -> &TurnLock {
-        &self.turn_lock
+    pub(crate) fn turn_lock(&self) -> &'static TurnLock {
+        self.turn_lock.turn_lock()
+    }
+
+    /// Whether this thread, which [serves here](Dispatcher::is_mine), keeps others from being served while it
+    /// waits: one of a dispatcher inside a handler, and one that pumps where no other ever does.
+    pub(crate) fn is_kept_here(&self) -> bool {
+        match self.dispatch {
+            Dispatch::Thread | Dispatch::Pool(_) => chain::nesting() > 0,
+            Dispatch::Pump => self.turn_lock.owners().pumped_by() == chain::thread_number(),
+        }
     }
 
     /// Serves one call of a chain, if there is one, on this thread, which waits inside it; `before` is done

@@ -16,8 +16,14 @@ impl Dispatcher {
         Some(Rest { bells, turns })
     }
 
+    /// The same for a thread that waits inside a chain, and may serve what comes in when somebody's turn is lent
+    /// or ends.
+    pub(crate) fn rest_inside(&self, bells: &AwaitedBells<'_>) -> Option<Rest> {
+        self.rest(bells, Some(self.turn_lock.seen()))
+    }
+
     /// The thread found nothing then, and sleeps until this is dropped.
-    pub(super) fn sleep_at(&self, rest: Option<Rest>) -> Option<AtRest<'_>> {
+    pub(crate) fn sleep_at(&self, rest: Option<Rest>) -> Option<AtRest<'_>> {
         let rest = rest?;
         let owners = self.turn_lock.owners();
         owners.set_rest(Some(rest));
@@ -26,7 +32,7 @@ impl Dispatcher {
 }
 
 /// A dispatcher's thread sleeps, having found nothing to serve.
-pub(super) struct AtRest<'a>(&'a Owners);
+pub(crate) struct AtRest<'a>(&'a Owners);
 
 impl Drop for AtRest<'_> {
     fn drop(&mut self) {

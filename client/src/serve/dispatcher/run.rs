@@ -187,6 +187,7 @@ impl Dispatcher {
         };
         let door = Door::Held(scheduler);
         self.set_pump_thread();
+        self.turn_lock.owners().note_pumping();
         serving_thread::serve_here(self);
         let left = deadline.saturating_duration_since(Instant::now());
         let deadline = clock::now().saturating_add(left.as_nanos() as u64);

@@ -62,7 +62,7 @@ impl Dispatching for Waiting<'_> {
         let dispatcher = self.dispatcher;
         let bells = dispatcher.bells();
         // Before the look.
-        let rest = dispatcher.rest(&bells, Some(dispatcher.turn_lock.seen()));
+        let rest = dispatcher.rest_inside(&bells);
         let mut words: Vec<_> = bells.words().collect();
         words.push(watch.word());
         dispatcher.begin_park();

@@ -1,6 +1,8 @@
 //! Calls between plugins of one process: on the caller's thread, in the provider's turn,
 //! without an archive where both sides have the same types.
 
+mod waiting;
+
 use std::any::Any;
 use std::cell;
 use std::sync::{Arc, Weak};
@@ -18,8 +20,7 @@ use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
 use crate::base::chain::{self, too_deep};
 use crate::base::deadline::nanos_after;
-use crate::base::error::{Error, Result};
-use crate::base::futex_refused;
+use crate::base::error::Result;
 use crate::base::thread::discard;
 use crate::base::trace;
 use crate::base::types::{Failed, GateType};
@@ -32,9 +33,9 @@ use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::Dispatcher;
 use crate::serve::frame::closed;
 use crate::serve::grants::{Callable, not_provided};
-use crate::serve::lending;
+use crate::serve::limits::Limit;
 use crate::serve::member::Member;
-use crate::serve::turn::{Turn, TurnLock};
+use waiting::Admitted;
 
 /// The plugins of this process.
 static PROVIDERS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
@@ -130,6 +131,15 @@ impl Local {
         self.provider.provided.version() == self.version
     }
 
+    /// How many calls of the gate are handled at a time, if that holds for visitors.
+    #[inline]
+    fn limit(&self) -> Option<&Arc<Limit>> {
+        let Callable::Here(gate) = &self.callable else {
+            return None;
+        };
+        gate.limit().filter(|limit| limit.is_said())
+    }
+
     /// Whether this thread may run the gate's handlers.
     #[inline]
     pub(crate) fn is_for_here(&self) -> bool {
@@ -187,62 +197,52 @@ impl Visit<'_> {
             return Err(self.no_turn());
         }
         let dispatcher = &self.local.dispatcher;
-        let turn = match dispatcher.visit(chain.id) {
+        let mut turn = match dispatcher.visit(chain.id) {
             Ok(turn) => turn,
             Err(turn_lock) => Some(self.await_turn(turn_lock, chain.id)?),
         };
-        let mut renewed = None;
-        let outcome = self.run(chain, given, &mut renewed);
+        // Now that it is this chain's turn: what was withdrawn or revoked before does not run any
+        // more.
+        let mut renewed = Vec::new();
+        if !self.local.is_current() {
+            renewed.push(self.local.renewed());
+        }
+        let mut permit = None;
+        if let Some(limit) = renewed.last().unwrap_or(self.local).limit() {
+            let limit = limit.clone();
+            match self.admit(chain.id, (turn, limit), &mut renewed) {
+                Ok(admitted) => Admitted { turn, permit } = admitted,
+                Err(error) => {
+                    renewed.into_iter().for_each(discard);
+                    return Err(error);
+                }
+            }
+        }
+        let outcome = self.run(renewed.last(), chain, given);
+        drop(permit);
         let status = &self.local.provider.memory.status;
         dispatcher.leave(turn, status, outcome.is_err());
-        if let Some(local) = renewed {
-            // It may be the last of a handler that was withdrawn meanwhile.
-            discard(local);
-        }
+        // It may be the last of a handler that was withdrawn meanwhile.
+        renewed.into_iter().for_each(discard);
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
             return Err(self.no_turn().maybe_run());
         }
         outcome
     }
 
-    #[cold]
-    fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64) -> Result<Turn> {
-        let until = nanos_after(self.timeout);
-        self.due.set(until);
-        let turn = lending::visit_until(turn_lock, chain, until, self.cancel, self.backoff);
-        if turn.is_none() {
-            futex_refused::log();
-        }
-        turn.ok_or_else(|| self.no_turn())
-    }
-
-    #[cold]
-    fn no_turn(&self) -> Error {
-        if self.cancel.is_some_and(CancelToken::is_cancelled) {
-            return Error::new(Code::Cancelled, "the call was given up");
-        }
-        let text = "the provider, in this process, ran other handlers until the deadline";
-        Error::new(Code::Timeout, text)
-    }
-
-    /// Runs the gate as it is now, which is kept in `renewed` if it is not as it was.
+    /// Runs the gate as it is now, which is `renewed` if it is not as it was.
     #[inline]
     fn run<A: GateType, R: GateType>(
         &self,
+        renewed: Option<&Local>,
         chain: Chain,
         given: &mut Given<'_, A>,
-        renewed: &mut Option<Local>,
     ) -> Result<R> {
-        // Now that it is this chain's turn: what was withdrawn or revoked before does not run any
-        // more.
-        if self.local.is_current() {
-            return self.run_on(self.local, chain, given);
+        match renewed {
+            None => self.run_on(self.local, chain, given),
+            Some(local) if local.provider.provided.is_closing() => Err(closed()),
+            Some(local) => self.run_on(local, chain, given),
         }
-        let local = renewed.insert(self.local.renewed());
-        if local.provider.provided.is_closing() {
-            return Err(closed());
-        }
-        self.run_on(local, chain, given)
     }
 
     #[inline]

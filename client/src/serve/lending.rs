@@ -11,6 +11,7 @@ use callgate_layout::turns::Lent;
 use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::chain;
+use crate::base::error::Result;
 use crate::serve::turn::{Turn, TurnLock};
 
 thread_local! {
@@ -74,6 +75,19 @@ pub(crate) fn visit_until(
     let turn = turn_lock.visit_until(chain, deadline, cancel, backoff);
     lending.end_with(turn.is_some().then_some((turn_lock, chain)));
     turn
+}
+
+/// Waits for something that may come with a turn of a chain, lending what this thread has meanwhile.
+#[cold]
+pub(crate) fn lend_until<T>(
+    wait: impl FnOnce() -> Result<T>,
+    has_turn: impl FnOnce(&T) -> bool,
+    turn: (&'static TurnLock, u64),
+) -> Result<T> {
+    let lending = lend();
+    let found = wait();
+    lending.end_with(found.as_ref().is_ok_and(has_turn).then_some(turn));
+    found
 }
 
 impl Lending {

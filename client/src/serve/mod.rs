@@ -11,6 +11,7 @@ pub(crate) mod grants;
 mod guard;
 mod incoming;
 pub(crate) mod lending;
+pub(crate) mod limits;
 pub(crate) mod member;
 pub(crate) mod options;
 pub(crate) mod provided;

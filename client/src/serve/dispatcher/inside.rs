@@ -1,6 +1,6 @@
 //! For threads that wait inside a chain: they serve its calls, publish late answers, and park.
 
-use super::{Dispatch, Dispatcher, Door};
+use super::{Dispatch, Dispatcher, Door, Handled};
 use crate::serve::scheduler::{Notes, Scheduler, Wanted};
 use crate::serve::turn::TurnLock;
 
@@ -25,8 +25,8 @@ impl Dispatcher {
     }
 
     /// Whose turns are waited for beside the bell: calls of this chain may be queued for one.
-    pub(crate) fn turn_lock(&self) -> &TurnLock {
-        &self.turn_lock
+    pub(crate) fn turn_lock(&self) -> &'static TurnLock {
+        self.turn_lock.turn_lock()
     }
 
     /// Serves one call of a chain, if there is one, on this thread, which waits inside it. What
@@ -46,7 +46,7 @@ impl Dispatcher {
         if matches!(self.dispatch, Dispatch::Pool(_)) && self.parked.lock().threads > 0 {
             self.bells.ring();
         }
-        let found = self.handle_next(&door, &mut frame, next);
+        let found = self.handle_next(&door, &mut frame, next) == Handled::Done;
         self.settle_late(&door);
         // Outside of a dispatcher's loop nobody keeps the token.
         self.turn_lock.release();

@@ -38,6 +38,8 @@ pub struct Permits {
     taken: AtomicU64,
     /// The chain that has each of them; 0 for none.
     chains: [AtomicU64; MOST as usize],
+    /// The thread that runs the handler of each; 0 where that has ended, or for none.
+    threads: [AtomicU64; MOST as usize],
     limit: AtomicU32,
     waiting: AtomicU32,
     /// Changes whenever visitors are to look again.
@@ -92,6 +94,7 @@ impl Permits {
         Permits {
             taken: AtomicU64::new(0),
             chains: core::array::from_fn(|_| AtomicU64::new(0)),
+            threads: core::array::from_fn(|_| AtomicU64::new(0)),
             limit: AtomicU32::new(limit.clamp(1, MOST)),
             waiting: AtomicU32::new(0),
             changes: AtomicU32::new(0),
@@ -108,9 +111,10 @@ impl Permits {
         self.limit.store(limit.clamp(1, MOST), Ordering::Relaxed);
     }
 
-    /// Takes a permit for a call of a chain, if it needs one and may have it.
+    /// Takes a permit for a call of a chain, if it needs one and may have it. Its handler runs on this
+    /// thread, whose number `me` tells.
     #[inline]
-    pub fn take(&self, chain: u64, asks: Asks) -> Entry {
+    pub fn take(&self, chain: u64, asks: Asks, me: impl FnOnce() -> u64) -> Entry {
         if asks == Asks::Chain && self.is_inside(chain) {
             return Entry::Inside;
         }
@@ -131,6 +135,7 @@ impl Permits {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
+                    self.threads[permit as usize].store(me(), Ordering::Relaxed);
                     self.note(permit as usize, chain, asks);
                     return Entry::Permit(permit as u8);
                 }
@@ -186,9 +191,22 @@ impl Permits {
         false
     }
 
+    /// Whether a handler that has a permit runs on this thread, whose number is `me`.
+    pub fn is_held_by(&self, me: u64) -> bool {
+        self.threads
+            .iter()
+            .any(|thread| thread.load(Ordering::Relaxed) == me)
+    }
+
+    /// The handler of a call has ended, which keeps its permit until it was answered.
+    pub fn leave(&self, permit: u8) {
+        self.threads[usize::from(permit)].store(0, Ordering::Relaxed);
+    }
+
     /// Gives a permit back; who is to be told.
     #[inline]
     pub fn end(&self, permit: u8) -> Waiting {
+        self.leave(permit);
         self.chains[usize::from(permit)].store(0, Ordering::Relaxed);
         // PERMIT-ENDED, release. PERMIT-OR-WAITER, who gives back: acquire, so that "does anybody wait?" is
         // read after this.
@@ -265,6 +283,8 @@ mod tests {
         queue: false,
     };
 
+    const ME: u64 = 5;
+
     fn permit(entry: Entry) -> u8 {
         match entry {
             Entry::Permit(permit) => permit,
@@ -277,13 +297,13 @@ mod tests {
         for limit in [1, 2, MOST] {
             let permits = Permits::new(limit);
             let taken: Vec<_> = (0..u64::from(limit))
-                .map(|chain| permit(permits.take(chain + 1, Asks::First)))
+                .map(|chain| permit(permits.take(chain + 1, Asks::First, || ME)))
                 .collect();
-            assert_eq!(permits.take(99, Asks::First), Entry::Full);
+            assert_eq!(permits.take(99, Asks::First, || ME), Entry::Full);
             assert!(!permits.could_take(99, Asks::Chain));
             for one in taken {
                 assert_eq!(permits.end(one), NOBODY);
-                assert_eq!(permit(permits.take(100, Asks::First)), one);
+                assert_eq!(permit(permits.take(100, Asks::First, || ME)), one);
             }
         }
         assert_eq!(
@@ -296,44 +316,58 @@ mod tests {
     #[test]
     fn a_limit_may_change_while_permits_are_taken() {
         let permits = Permits::new(3);
-        let [first, second, third] = [1, 2, 3].map(|n| permit(permits.take(n, Asks::First)));
+        let [first, second, third] = [1, 2, 3].map(|n| permit(permits.take(n, Asks::First, || ME)));
         permits.set_limit(1);
         for one in [first, second] {
             permits.end(one);
-            assert_eq!(permits.take(9, Asks::First), Entry::Full);
+            assert_eq!(permits.take(9, Asks::First, || ME), Entry::Full);
         }
         permits.end(third);
-        permit(permits.take(9, Asks::First));
+        permit(permits.take(9, Asks::First, || ME));
         permits.set_limit(2);
-        permit(permits.take(9, Asks::First));
+        permit(permits.take(9, Asks::First, || ME));
     }
 
     /// A → B → A stood still where the second call of A waited for the first.
     #[test]
     fn a_chain_that_is_inside_comes_in_again_and_another_waits() {
         let permits = Permits::new(1);
-        let outer = permit(permits.take(7, Asks::First));
-        assert_eq!(permits.take(7, Asks::Chain), Entry::Inside);
+        let outer = permit(permits.take(7, Asks::First, || ME));
+        assert_eq!(permits.take(7, Asks::Chain, || ME), Entry::Inside);
         assert!(permits.could_take(7, Asks::Chain));
-        assert_eq!(permits.take(8, Asks::Chain), Entry::Full);
+        assert_eq!(permits.take(8, Asks::Chain, || ME), Entry::Full);
         permits.end(outer);
         assert!(!permits.is_inside(7));
-        permit(permits.take(8, Asks::Chain));
+        permit(permits.take(8, Asks::Chain, || ME));
+    }
+
+    /// A place that was kept for a late answer seemed to be kept by a thread that had gone on.
+    #[test]
+    fn a_thread_has_what_its_handlers_have() {
+        let permits = Permits::new(2);
+        let first = permit(permits.take(1, Asks::First, || 5));
+        let second = permit(permits.take(2, Asks::First, || 6));
+        assert!(permits.is_held_by(5) && permits.is_held_by(6) && !permits.is_held_by(7));
+        permits.leave(first);
+        assert!(!permits.is_held_by(5) && permits.is_inside(1));
+        assert_eq!(permits.take(3, Asks::First, || 7), Entry::Full);
+        permits.end(second);
+        assert!(!permits.is_held_by(6));
     }
 
     #[test]
     fn who_comes_first_does_not_overtake_who_waits_but_a_chain_does() {
         let permits = Permits::new(1);
-        let outer = permit(permits.take(1, Asks::First));
+        let outer = permit(permits.take(1, Asks::First, || ME));
         permits.queue();
         assert!(permits.end(outer).queue);
-        assert_eq!(permits.take(2, Asks::First), Entry::Full);
-        let inner = permit(permits.take(3, Asks::Chain));
+        assert_eq!(permits.take(2, Asks::First, || ME), Entry::Full);
+        let inner = permit(permits.take(3, Asks::Chain, || ME));
         permits.end(inner);
-        let queued = permit(permits.take(1, Asks::Queue));
+        let queued = permit(permits.take(1, Asks::Queue, || ME));
         permits.unqueue();
         assert_eq!(permits.end(queued), NOBODY);
-        permit(permits.take(2, Asks::First));
+        permit(permits.take(2, Asks::First, || ME));
     }
 
     /// The dispatcher, which looks at once after it gave a permit back, left none to visitors.
@@ -342,18 +376,18 @@ mod tests {
         let permits = Permits::new(1);
         permits.queue();
         let attempt = || {
-            let first = permit(permits.take(1, Asks::Queue));
+            let first = permit(permits.take(1, Asks::Queue, || ME));
             assert!(permits.end(first).visitors);
-            assert_eq!(permits.take(2, Asks::Queue), Entry::Full);
+            assert_eq!(permits.take(2, Asks::Queue, || ME), Entry::Full);
             assert!(!permits.could_take(2, Asks::Queue));
-            let visit = permit(permits.take(3, Asks::Visitor));
+            let visit = permit(permits.take(3, Asks::Visitor, || ME));
             permits.end(visit);
-            Some(permit(permits.take(2, Asks::Queue)))
+            Some(permit(permits.take(2, Asks::Queue, || ME)))
         };
         let (second, tell) = permits.wait_for(attempt, |_| false);
         assert!(tell, "the queue may have left one to a visitor");
         // Nobody is left to leave one to.
         permits.end(second.unwrap());
-        permit(permits.take(4, Asks::Queue));
+        permit(permits.take(4, Asks::Queue, || ME));
     }
 }

@@ -283,8 +283,12 @@ impl Table {
         self.answers.defer(call.ticket, permit.clone());
         let answers = Arc::downgrade(&self.answers);
         let responder = Responder::new(answers, deferred);
+        let failed = run(responder, bytes).is_err();
+        if let Some(permit) = permit {
+            permit.leave();
+        }
         // What it failed with, its responder has told.
-        Ok(Outcome::Later(run(responder, bytes).is_err()))
+        Ok(Outcome::Later(failed))
     }
 
     /// Runs a handler whose parameters do not lie inline.

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use super::dispatch::Dispatch;
 use super::options::GateOptions;
+use crate::base::chain::thread_number;
 
 /// How many calls of a gate are handled at a time, and who waits for that.
 pub(crate) struct Limit {
@@ -89,7 +90,7 @@ impl Limit {
 
     /// Takes a permit for a call, if there is one for it.
     pub(super) fn enter(&self, chain: u64, asks: Asks) -> Option<Taken> {
-        match self.permits.take(chain, asks) {
+        match self.permits.take(chain, asks, thread_number) {
             Entry::Full => None,
             Entry::Permit(number) => Some(Taken(Some(number))),
             Entry::Inside => Some(Taken(None)),
@@ -186,12 +187,58 @@ pub(crate) struct Permit {
     taken: Option<Taken>,
 }
 
+impl Permit {
+    /// The handler of the call has returned, and has left it to be answered later.
+    pub(super) fn leave(&self) {
+        if let Some(Taken(Some(number))) = self.taken {
+            self.limit.permits.leave(number);
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.taken.take().is_some_and(|taken| self.limit.end(taken)) {
             self.limit.owner.bell.ring();
         }
     }
+}
+
+/// The limits of all gates in this process.
+static ALL: Mutex<Vec<Weak<Limit>>> = Mutex::new(Vec::new());
+
+fn note(limit: &Arc<Limit>) {
+    let mut all = ALL.lock();
+    // Now and then, so that gates that come and go are forgotten.
+    if all.len().is_power_of_two() {
+        all.retain(|limit| limit.strong_count() > 0);
+    }
+    all.push(Arc::downgrade(limit));
+}
+
+/// A gate's permit that a handler on this thread's stack has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeldPermit {
+    pub(crate) bus: u64,
+    pub(crate) plugin: u64,
+    pub(crate) gate: Arc<str>,
+    /// How many permits the gate has.
+    pub(crate) of: u32,
+}
+
+/// What the handlers on this thread's stack keep from others of the limited gates of all plugins. It looks
+/// at every limit of the process: for threads that have waited for long.
+pub(crate) fn held_here() -> Vec<HeldPermit> {
+    let me = thread_number();
+    let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
+    let held = all.iter().filter(|limit| limit.permits.is_held_by(me));
+    held.map(|limit| HeldPermit {
+        bus: limit.owner.bus,
+        plugin: limit.owner.plugin,
+        gate: limit.gate.clone(),
+        of: limit.permits.limit(),
+    })
+    .collect()
 }
 
 /// The limits of a plugin's gates by name: one that is withdrawn and comes back while calls of it are
@@ -215,6 +262,7 @@ impl Limits {
             return at_a_time.map(|_| limit);
         }
         let limit = Arc::new(Limit::new(owner, gate.clone(), at_a_time?));
+        note(&limit);
         // Now and then, so that gates that come and go are forgotten.
         if by_gate.len().is_power_of_two() {
             by_gate.retain(|_, limit| limit.strong_count() > 0);

@@ -60,7 +60,7 @@ impl Gate {
     }
 
     fn take(&self, chain: u64, asks: Asks) -> Option<u8> {
-        match self.permits.take(chain, asks) {
+        match self.permits.take(chain, asks, || chain) {
             Entry::Permit(permit) => Some(permit),
             Entry::Full => None,
             Entry::Inside => panic!("no chain comes back"),

@@ -15,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 use crate::serve::frame::closed;
 use crate::serve::lending;
-use crate::serve::limits::{Limit, Permit};
+use crate::serve::limits::{self, Limit, Permit};
 use crate::serve::turn::{Turn, TurnLock};
 
 /// What a direct call has while its handler runs.
@@ -111,6 +111,19 @@ impl Visit<'_> {
     }
 }
 
+/// Why a call did not begin in time.
+#[cold]
+fn full() -> String {
+    let text = "as many calls of the gate as may be were handled until the deadline";
+    let held = limits::held_here();
+    if held.is_empty() {
+        return text.to_owned();
+    }
+    let names: Vec<_> = held.iter().map(|held| &*held.gate).collect();
+    let names = names.join(", ");
+    format!("{text}; meanwhile this thread's handlers kept others from limited gates: {names}")
+}
+
 impl Wait<'_> {
     /// Waits until the call may begin; for one limit after the other, where the gate comes back with
     /// another one.
@@ -130,9 +143,7 @@ impl Wait<'_> {
                 Some(Attempt::Full(another)) => limit = another,
                 None => {
                     futex_refused::log();
-                    let text =
-                        "as many calls of the gate as may be were handled until the deadline";
-                    return Err(visit.too_late(text));
+                    return Err(visit.too_late(&full()));
                 }
             }
         }

@@ -60,7 +60,8 @@ codes! {
     HandlerPanicked = 5, "HANDLER_PANICKED", Peer;
     /// The provider died or withdrew while the call was under way.
     ProviderGone = 6, "PROVIDER_GONE", Peer;
-    /// The deadline passed before the answer came.
+    /// The deadline passed before the answer came. Where the call may have run, its handler may still run: it
+    /// is not stopped, and sees that nobody waits.
     Timeout = 7, "TIMEOUT", Nobody;
     /// There is no grant for what was asked.
     PermissionDenied = 8, "PERMISSION_DENIED", Caller;

@@ -46,6 +46,7 @@ pub mod pages;
 #[cfg(not(callgate_loom))]
 pub mod payload;
 pub mod pending;
+pub mod permits;
 pub mod ring;
 pub mod schema;
 pub mod slot;

@@ -25,6 +25,10 @@ pub struct Stage {
     plugin: Mutex<Option<Arc<Plugin>>>,
     runs: AtomicU64,
     saw_cancel: AtomicBool,
+    /// When a handler saw that nobody waited, in nanoseconds of the monotonic clock.
+    noticed: AtomicU64,
+    /// Handlers of the gate that has one call at a time.
+    alone: AtomicU64,
     is_busy: AtomicBool,
     pumped: AtomicU64,
     /// Calls whose answers are held back.

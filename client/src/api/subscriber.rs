@@ -151,6 +151,15 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     ///
     /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the
     /// handler may have run nevertheless.
+    ///
+    /// After `TIMEOUT` or `CANCELLED` with that, the handler may have ended, may still run for any time, or may
+    /// begin yet, where the provider took the call before the deadline had passed; one that is taken later is
+    /// not run. What it returns is dropped. Nothing stops it, but it sees at once that nobody waits
+    /// ([`Context::is_cancelled`](crate::Context::is_cancelled)). A second call may run beside it on a pool,
+    /// unless the provider has limited the gate to one call at a time
+    /// ([`GateOptions::limit`](crate::GateOptions::limit)): then the second one begins when the first has
+    /// ended. In one process (a direct call) a handler that has begun is waited for, and what it returns is
+    /// the result, also after the deadline.
     pub fn invoke(&self, arguments: A) -> Result<R> {
         self.call(CallKind::Function, &mut Given::Owned(Some(arguments)))
     }

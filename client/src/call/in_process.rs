@@ -1,27 +1,26 @@
 //! Calls between plugins of one process: on the caller's thread, in the provider's turn,
 //! without an archive where both sides have the same types.
 
+mod waiting;
+
 use std::any::Any;
 use std::cell;
 use std::sync::{Arc, Weak};
 
 use callgate_layout::Code;
-use callgate_layout::control::{LinkEnd, Needs};
+use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::{CallKind, Cell, Chain, MAX_DEPTH};
 use parking_lot::Mutex;
 
 use super::decode::decode;
-use super::lasting;
 use super::target::{Origin, buried};
-use super::turn_wait::TurnWait;
 use crate::base::archive::{self, MAX_LEN_HERE};
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
 use crate::base::chain::{self, too_deep};
-use crate::base::deadline::{call_due, no_time, whose};
+use crate::base::deadline::{call_due, no_time};
 use crate::base::due::{Due, TimeLimit};
-use crate::base::error::{Error, Result};
-use crate::base::futex_refused;
+use crate::base::error::Result;
 use crate::base::thread::discard;
 use crate::base::trace;
 use crate::base::types::{Failed, GateType};
@@ -34,10 +33,10 @@ use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::Dispatcher;
 use crate::serve::frame::closed;
 use crate::serve::grants::{Callable, not_provided};
-use crate::serve::lending;
+use crate::serve::limits::Limit;
 use crate::serve::member::Member;
 use crate::serve::stack;
-use crate::serve::turn::{Patience, Turn, TurnLock};
+use waiting::Admitted;
 
 /// The plugins of this process.
 static PROVIDERS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
@@ -133,6 +132,15 @@ impl Local {
         self.provider.provided.version() == self.version
     }
 
+    /// How many calls of the gate are handled at a time, if that holds for visitors.
+    #[inline]
+    fn limit(&self) -> Option<&Arc<Limit>> {
+        let Callable::Here(gate) = &self.callable else {
+            return None;
+        };
+        gate.limit().filter(|limit| limit.is_said())
+    }
+
     /// Whether this thread may run the gate's handlers.
     #[inline]
     pub(crate) fn is_for_here(&self) -> bool {
@@ -195,80 +203,55 @@ impl Visit<'_> {
             return Err(self.no_turn(due));
         }
         let dispatcher = &self.local.dispatcher;
-        let turn = match dispatcher.visit(chain.id) {
+        let mut turn = match dispatcher.visit(chain.id) {
             Ok(turn) => turn,
             Err(turn_lock) => {
                 due = Due::at(due.end());
                 Some(self.await_turn(turn_lock, chain.id, due)?)
             }
         };
-        let mut renewed = None;
-        let outcome = self.run((chain, due), given, &mut renewed);
+        // Now that it is this chain's turn: what was withdrawn or revoked before does not run any
+        // more.
+        let mut renewed = Vec::new();
+        if !self.local.is_current() {
+            renewed.push(self.local.renewed());
+        }
+        let mut permit = None;
+        if let Some(limit) = renewed.last().unwrap_or(self.local).limit() {
+            let limit = limit.clone();
+            match self.admit((chain.id, &mut due), (turn, limit), &mut renewed) {
+                Ok(admitted) => Admitted { turn, permit } = admitted,
+                Err(error) => {
+                    renewed.into_iter().for_each(discard);
+                    return Err(error);
+                }
+            }
+        }
+        let outcome = self.run(renewed.last(), (chain, due), given);
+        drop(permit);
         let status = &self.local.provider.memory.status;
         dispatcher.leave(turn, status, outcome.is_err());
-        if let Some(local) = renewed {
-            // It may be the last of a handler that was withdrawn meanwhile.
-            discard(local);
-        }
+        // It may be the last of a handler that was withdrawn meanwhile.
+        renewed.into_iter().for_each(discard);
         if self.cancel.is_some_and(CancelToken::is_cancelled) {
             return Err(self.no_turn(due).maybe_run());
         }
         outcome
     }
 
-    #[cold]
-    fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64, due: Due) -> Result<Turn> {
-        self.due.set(due.end());
-        let patience = Patience {
-            deadline: due.end(),
-            cancel: self.cancel,
-            backoff: &self.by.backoff,
-        };
-        let callee = self.local.provider.identity.plugin;
-        let is_reentrant = self.local.callable.is_reentrant();
-        // What a re-entrant gate waits for is no other's wait.
-        let about = || match is_reentrant {
-            true => None,
-            false => lasting::about(self.by, chain, (callee, Needs::Turn)),
-        };
-        let mut waiter = TurnWait::new(patience, &*self.by.reporter, about);
-        let turn = lending::visit_until(turn_lock, (chain, is_reentrant), &mut waiter);
-        if turn.is_none() {
-            futex_refused::log();
-        }
-        let failure = waiter.failure();
-        turn.ok_or_else(|| failure.unwrap_or_else(|| self.no_turn(due)))
-    }
-
-    #[cold]
-    fn no_turn(&self, due: Due) -> Error {
-        if self.cancel.is_some_and(CancelToken::is_cancelled) {
-            return Error::new(Code::Cancelled, "the call was given up");
-        }
-        let whose = whose(due.end());
-        let text =
-            format!("the provider, in this process, ran other handlers until the deadline{whose}");
-        Error::new(Code::Timeout, text)
-    }
-
-    /// Runs the gate as it is now, which is kept in `renewed` if it is not as it was.
+    /// Runs the gate as it is now, which is `renewed` if it is not as it was.
     #[inline]
     fn run<A: GateType, R: GateType>(
         &self,
+        renewed: Option<&Local>,
         call: (Chain, Due),
         given: &mut Given<'_, A>,
-        renewed: &mut Option<Local>,
     ) -> Result<R> {
-        // Now that it is this chain's turn: what was withdrawn or revoked before does not run any
-        // more.
-        if self.local.is_current() {
-            return self.run_on(self.local, call, given);
+        match renewed {
+            None => self.run_on(self.local, call, given),
+            Some(local) if local.provider.provided.is_closing() => Err(closed()),
+            Some(local) => self.run_on(local, call, given),
         }
-        let local = renewed.insert(self.local.renewed());
-        if local.provider.provided.is_closing() {
-            return Err(closed());
-        }
-        self.run_on(local, call, given)
     }
 
     #[inline]

@@ -8,6 +8,7 @@ use callgate_layout::pending::Ticket;
 use super::target::Origin;
 use crate::link::Link;
 use crate::serve::dispatcher::{Dispatcher, serving_thread};
+use crate::serve::limits;
 use crate::serve::stack;
 use crate::serve::standstill::Standstill;
 use crate::serve::turn::TurnLock;
@@ -72,5 +73,14 @@ fn held(bus: u64, mine: &[&Dispatcher]) -> Vec<Held> {
     for dispatcher in mine.iter().filter(|dispatcher| dispatcher.is_kept_here()) {
         add(dispatcher.turn_lock(), dispatcher.threads().max(1));
     }
+    let permits = limits::held_here().into_iter();
+    let permits = permits
+        .filter(|permit| permit.bus == bus)
+        .map(|permit| Held {
+            plugin: permit.plugin,
+            gate: Some(permit.gate.to_string()),
+            of: permit.of,
+        });
+    all.extend(permits.take(MOST_HELD.saturating_sub(all.len())));
     all
 }

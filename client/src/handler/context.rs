@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callgate_layout::clock::coarse_now;
+use callgate_layout::clock::{coarse_now, now};
 use callgate_layout::flags;
 use callgate_layout::pending::Ticket;
 
@@ -100,8 +100,14 @@ impl<'a> Context<'a> {
     }
 
     /// Whether nobody waits for the answer any more: the caller gave up
-    /// ([`CancelToken`](crate::CancelToken), or its deadline), or is gone. One load; long handlers
-    /// look now and then.
+    /// ([`CancelToken`](crate::CancelToken), or its deadline), or is gone. Long handlers look now and then
+    /// and return early, because nothing else stops them.
+    ///
+    /// It is true as soon as the caller's thread has given up, mostly within a tenth of a millisecond after
+    /// the deadline or the token's end; as soon as this process knows of the end of a caller that was killed,
+    /// within a millisecond or so; and of a direct call, whose caller waits on this very thread, once its
+    /// deadline has passed or its token is cancelled. One load through a link, a look at the clock in a direct
+    /// call.
     pub fn is_cancelled(&self) -> bool {
         match self.waits {
             // A caller releases an answer before it is there only where it gives up.
@@ -110,7 +116,10 @@ impl<'a> Context<'a> {
                 link.is_gone()
                     || flags::is_released(link.inbox(), link.geometry(), slot, generation)
             }
-            Waits::Here(token) => token.is_some_and(CancelToken::is_cancelled),
+            // The caller cannot give up by itself: it gets what this handler returns.
+            Waits::Here(token) => {
+                token.is_some_and(CancelToken::is_cancelled) || now() >= self.deadline
+            }
         }
     }
 
@@ -139,6 +148,6 @@ mod tests {
         let context = context(coarse_now() + 10_000_000_000);
         assert!(!context.deadline_passed());
         assert!(context.remaining() > Duration::from_secs(5));
-        assert!(passed.deadline_passed());
+        assert!(passed.deadline_passed() && passed.is_cancelled() && !context.is_cancelled());
     }
 }

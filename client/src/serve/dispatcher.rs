@@ -67,6 +67,19 @@ pub(crate) enum Door<'a> {
     Shared(&'a ReentrantMutex<RefCell<Scheduler>>),
 }
 
+/// What became of a look for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handled {
+    /// There was none.
+    Nothing,
+    /// It was answered, or its link ended.
+    Done,
+    /// Another chain has the turn.
+    NoTurn,
+    /// Its gate has as many calls under way as it may.
+    Full,
+}
+
 impl Door<'_> {
     /// Uses the scheduler. Nothing inside runs or drops a handler, which might come back here.
     #[inline]
@@ -105,6 +118,11 @@ impl Dispatcher {
         &self.changes
     }
 
+    /// What it has left to be answered by others.
+    pub(crate) fn outstanding(&self) -> &Arc<Outstanding> {
+        &self.outstanding
+    }
+
     pub(crate) fn dispatch(&self) -> Dispatch {
         self.dispatch
     }
@@ -139,6 +157,14 @@ impl Dispatcher {
         }
     }
 
+    /// Ends a visit in which no handler was run.
+    pub(crate) fn leave_unrun(&self, turn: Option<Turn>) {
+        match turn {
+            Some(turn) => self.turn_lock.end(turn),
+            None => self.end_visit(),
+        }
+    }
+
     /// Whether this thread is inside a chain in which one of these plugins' handlers runs, or may, or in a
     /// handler of theirs on top of another chain's.
     pub(crate) fn is_inside(&self) -> bool {
@@ -158,7 +184,7 @@ impl Dispatcher {
 
     /// Whether handlers run side by side.
     #[inline]
-    fn is_pool(&self) -> bool {
+    pub(crate) fn is_pool(&self) -> bool {
         matches!(self.dispatch, Dispatch::Pool(_))
     }
 
@@ -217,41 +243,71 @@ impl Dispatcher {
     /// Serves one call; false when there was none whose turn it is.
     #[inline(always)]
     fn serve_one(&self, door: &Door<'_>, frame: &mut Frame, wanted: Wanted) -> bool {
-        let next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, wanted));
-        self.handle_next(door, frame, next)
+        loop {
+            let next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, wanted));
+            match self.handle_next(door, frame, next) {
+                Handled::Done => return true,
+                // Another gate's may run. There are no more of them than the links have slots.
+                Handled::Full => {}
+                Handled::NoTurn | Handled::Nothing => return false,
+            }
+        }
     }
 
-    /// Runs the call that was taken into the frame, and answers it; false where its turn has not come.
+    /// Runs the call that was taken into the frame, and answers it, or puts it off.
     #[inline(always)]
-    fn handle(&self, door: &Door<'_>, frame: &mut Frame) -> bool {
+    fn handle(&self, door: &Door<'_>, frame: &mut Frame) -> Handled {
         // GATES-CHANGED, once the call is seen: it may have been made for a grant that is
         // younger than the frame's copies.
         self.refresh_for_call(door, frame);
         let Some(turn) = self.begin(&frame.exchange.call) else {
             // Its turn comes when the chain that has the token is done.
-            door.with(|scheduler| scheduler.requeue(&frame.exchange.call));
-            return false;
+            door.with(|scheduler| scheduler.put_off(&frame.exchange.call, None));
+            return Handled::NoTurn;
         };
         let count = |status: &Status, failed| door.with(|_| status.count_call(failed));
         match frame.serve(self.is_pool(), count) {
             Ok(Served::Here) => {
-                if matches!(self.dispatch, Dispatch::Pool(_))
-                    && self.outstanding.may_be_late.load(Ordering::Relaxed)
-                    && door.with(|scheduler| scheduler.late_deadline().is_some())
-                {
-                    self.wake_leader();
+                if matches!(self.dispatch, Dispatch::Pool(_)) {
+                    self.tell_others(door, frame);
                 }
             }
             Ok(Served::Nowhere) => self.refuse(door, frame),
+            Ok(Served::Full) => {
+                self.put_off(door, frame, turn);
+                return Handled::Full;
+            }
             Err(violation) => {
                 self.end_broken(door, frame.exchange.call.key, (turn, violation));
-                return true;
+                return Handled::Done;
             }
         }
         if let Some(turn) = turn {
             self.turn_lock.end(turn);
         }
-        true
+        Handled::Done
+    }
+
+    /// Has another thread of a pool look what there is to do: where an answer is late, which only the thread
+    /// that looks for calls publishes; and where calls in the queues may run now that this call has ended, and
+    /// this thread goes on waiting inside a chain.
+    fn tell_others(&self, door: &Door<'_>, frame: &mut Frame) {
+        let is_awaited = std::mem::take(&mut frame.exchange.is_awaited) && chain::nesting() > 0;
+        let may_be_late = || self.outstanding.may_be_late.load(Ordering::Relaxed);
+        let is_late = || door.with(|scheduler| scheduler.late_deadline().is_some());
+        if is_awaited || may_be_late() && is_late() {
+            self.wake_leader();
+        }
+    }
+
+    /// Puts a call off whose gate has as many under way as it may.
+    #[cold]
+    fn put_off(&self, door: &Door<'_>, frame: &mut Frame, turn: Option<Turn>) {
+        let met = frame.exchange.met.take();
+        door.with(|scheduler| scheduler.put_off(&frame.exchange.call, met.as_ref()));
+        if let Some(turn) = turn {
+            self.turn_lock.end(turn);
+        }
     }
 
     /// Answers a call whose link this frame does not know.
@@ -262,8 +318,7 @@ impl Dispatcher {
         frame.exchange.tidy(None);
     }
 
-    /// Wakes the thread of a pool that sleeps without knowing of an answer that is late: another one
-    /// has kept it since, and only the thread that looks for calls publishes it when its time is up.
+    /// Wakes the thread of a pool that sleeps while another one has made work for it.
     #[cold]
     fn wake_leader(&self) {
         if self.parked.lock().threads > 0 {
@@ -320,13 +375,13 @@ impl Dispatcher {
         door: &Door<'_>,
         frame: &mut Frame,
         next: Option<Result<(), Broken>>,
-    ) -> bool {
+    ) -> Handled {
         match next {
-            None => false,
+            None => Handled::Nothing,
             Some(Ok(())) => self.handle(door, frame),
             Some(Err((link, violation))) => {
                 self.broke(door, &link, violation);
-                true
+                Handled::Done
             }
         }
     }

@@ -12,6 +12,7 @@ use super::counter::Counter;
 use super::exchange::{Exchange, IncomingCall};
 use super::grants::{Callable, Gate, not_granted};
 use super::incoming::Incoming;
+use super::limits::Permit;
 use super::member::Member;
 use super::stack;
 use crate::base::buffers::no_memory;
@@ -117,6 +118,7 @@ impl Frame {
                 count(status, failed);
                 exchange.tidy(Some(&table.link));
             }
+            Outcome::Full => return Ok(Served::Full),
         }
         Ok(Served::Here)
     }
@@ -128,6 +130,8 @@ enum Outcome {
     Answer(Result<()>),
     /// Somebody else answers the call. Whether the handler panicked.
     Later(bool),
+    /// It was not run: its gate has as many calls under way as it may.
+    Full,
 }
 
 /// A call that is answered without having been run.
@@ -150,6 +154,8 @@ pub(crate) enum Served {
     Here,
     /// Its link went meanwhile.
     Nowhere,
+    /// It has to wait until fewer calls of its gate are under way.
+    Full,
 }
 
 impl Table {
@@ -169,24 +175,45 @@ impl Table {
 
     #[inline(always)]
     fn run(&self, exchange: &mut Exchange, counter: Counter<'_>) -> Result<Outcome, Violation> {
+        let call = &exchange.call;
+        let now = clock::coarse_now();
+        let deadline = clock::from_tick(call.envelope.deadline, now);
+        if now >= deadline && !debug::is_on() {
+            let text = "the call's deadline had passed when it was its turn; it was not run";
+            return refused(Error::new(Code::Timeout, text));
+        }
+        let (gate, handler) = match self.handler(&call.envelope) {
+            Ok(found) => found,
+            Err(error) => return refused(error),
+        };
+        if let Some(limit) = gate.limit()
+            && !exchange.enter(limit)
+        {
+            return Ok(Outcome::Full);
+        }
+        let outcome = self.run_handler((gate, handler), exchange, (counter, deadline));
+        if let Some(limit) = gate.limit() {
+            // Before the answer, so that who has it finds room for its next call.
+            exchange.leave(limit);
+        }
+        outcome
+    }
+
+    #[inline(always)]
+    fn run_handler(
+        &self,
+        (gate, handler): (&Gate, &dyn ErasedHandler),
+        exchange: &mut Exchange,
+        (counter, deadline): (Counter<'_>, u64),
+    ) -> Result<Outcome, Violation> {
         let Exchange {
             call,
             request,
             reply,
+            taken,
+            ..
         } = exchange;
         let (envelope, link) = (&call.envelope, &self.link);
-        let now = clock::coarse_now();
-        let deadline = clock::from_tick(envelope.deadline, now);
-        if now >= deadline && !debug::is_on() {
-            return refused(Error::new(
-                Code::Timeout,
-                "the call's deadline had passed when it was its turn; it was not run",
-            ));
-        }
-        let (gate, handler) = match self.handler(envelope) {
-            Ok(found) => found,
-            Err(error) => return refused(error),
-        };
         let Some(_entered) = chain::enter(call.chain, Due::at(deadline)) else {
             return refused(too_deep());
         };
@@ -213,7 +240,9 @@ impl Table {
                         Ok(())
                     })
                 };
-                return self.run_later(call, deadline, request, run);
+                let said = gate.limit().filter(|limit| limit.is_said());
+                let permit = said.and_then(|limit| Some(limit.keep(taken.take()?)));
+                return self.run_later(call, (deadline, permit), request, run);
             }
         }
         if envelope.place != Place::Inline {
@@ -231,7 +260,7 @@ impl Table {
     fn run_later(
         &self,
         call: &IncomingCall,
-        deadline: u64,
+        (deadline, permit): (u64, Option<Permit>),
         request: &mut Buffer,
         run: impl FnOnce(Responder, &[u8]) -> Result<()>,
     ) -> Result<Outcome, Violation> {
@@ -252,11 +281,17 @@ impl Table {
             deadline,
         };
         stack::leave_for_later();
-        self.answers.defer(call.ticket);
+        // Until the handler has ended and the call was answered, whichever comes last.
+        let permit = permit.map(Arc::new);
+        self.answers.defer(call.ticket, permit.clone());
         let answers = Arc::downgrade(&self.answers);
         let responder = Responder::new(answers, deferred);
+        let failed = run(responder, bytes).is_err();
+        if let Some(permit) = permit {
+            permit.leave();
+        }
         // What it failed with, its responder has told.
-        Ok(Outcome::Later(run(responder, bytes).is_err()))
+        Ok(Outcome::Later(failed))
     }
 
     /// Runs a handler whose parameters do not lie inline.

@@ -6,6 +6,7 @@ use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 use parking_lot::Mutex;
 
+use super::limits::Limit;
 use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, HandlerKind};
@@ -56,6 +57,7 @@ pub(crate) struct Gate {
     /// Where its calls are counted, if the status page has room for it.
     record: Option<u16>,
     options: GateOptions,
+    limit: Option<Arc<Limit>>,
     pub(super) function: Option<Half>,
     pub(super) action: Option<Half>,
     /// Halves that may not be called here.
@@ -64,11 +66,16 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// A gate without halves.
-    pub(super) fn new(name: Arc<str>, record: Option<u16>, options: GateOptions) -> Gate {
+    pub(super) fn new(
+        name: Arc<str>,
+        record: Option<u16>,
+        (options, limit): (GateOptions, Option<Arc<Limit>>),
+    ) -> Gate {
         Gate {
             name,
             record,
             options,
+            limit,
             function: None,
             action: None,
             unseen: Vec::new(),
@@ -91,8 +98,14 @@ impl Gate {
         self.options
     }
 
-    pub(super) fn set_options(&mut self, options: GateOptions) {
-        self.options = options;
+    /// How many of its calls are handled at a time, if that is limited.
+    #[inline]
+    pub(crate) fn limit(&self) -> Option<&Arc<Limit>> {
+        self.limit.as_ref()
+    }
+
+    pub(super) fn set_options(&mut self, options: GateOptions, limit: Option<Arc<Limit>>) {
+        (self.options, self.limit) = (options, limit);
     }
 
     #[inline]
@@ -183,6 +196,13 @@ impl PeerGrants {
         &self.link
     }
 
+    /// The gate that the peer calls under an index.
+    pub(super) fn gate(&self, index: u16) -> Option<Arc<str>> {
+        let grants = self.grants.lock();
+        let grant = grants.get(usize::from(index))?.as_ref();
+        grant.map(|grant| grant.gate.clone())
+    }
+
     /// Lets the peer call a gate under an index.
     pub(super) fn grant(&self, index: u16, grant: Grant) {
         let mut grants = self.grants.lock();
@@ -264,7 +284,7 @@ mod tests {
         };
         Gate {
             function: Some(half),
-            ..Gate::new("A.B".into(), None, GateOptions::new())
+            ..Gate::new("A.B".into(), None, (GateOptions::new(), None))
         }
     }
 

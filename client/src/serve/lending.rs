@@ -6,6 +6,7 @@
 use callgate_layout::turns::Lent;
 
 use crate::base::chain;
+use crate::base::error::Result;
 use crate::serve::stack;
 use crate::serve::turn::{Turn, TurnLock, Waiter};
 
@@ -48,6 +49,19 @@ pub(crate) fn visit_until(
     let turn = turn_lock.visit_until((chain, is_reentrant), waiter);
     lending.end_with(turn.is_some().then_some((turn_lock, chain)));
     turn
+}
+
+/// Waits for something that may come with a turn of a chain, lending what this thread has meanwhile.
+#[cold]
+pub(crate) fn lend_until<T>(
+    wait: impl FnOnce() -> Result<T>,
+    has_turn: impl FnOnce(&T) -> bool,
+    turn: (&'static TurnLock, u64),
+) -> Result<T> {
+    let lending = lend();
+    let found = wait();
+    lending.end_with(found.as_ref().is_ok_and(has_turn).then_some(turn));
+    found
 }
 
 impl Lending {

@@ -1,5 +1,7 @@
 //! What a provider says of how calls of a gate are run.
 
+use callgate_layout::permits::MOST;
+
 /// How calls of a gate are run; set by [`Plugin::set_gate_options`](crate::Plugin::set_gate_options).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GateOptions {
@@ -13,11 +15,29 @@ impl GateOptions {
         GateOptions::default()
     }
 
-    /// At most so many calls of the gate are handled at a time (at least one), functions and actions
-    /// together; others wait in order. Calls that come back to it in a chain of its own do not count.
+    /// At most so many calls of the gate are under way at a time (1 to 64), functions and actions together;
+    /// others wait. With 1, no second call begins before the first has ended, also where that one timed out
+    /// and its handler runs on.
+    ///
+    /// A call is under way until its handler has returned, and where it is
+    /// [answered later](crate::dynamic::provide_later), until it was answered, too. Calls that wait come in turn
+    /// by gate, in order within a gate; in the meantime calls of other gates are run. Those of plugins in the
+    /// provider's process count like all others, and wait like for a turn. A call that waits longer than its
+    /// deadline is not run.
+    ///
+    /// A call that comes back to the gate in a chain that is inside it already (the gate's handler calls
+    /// another plugin, whose handler calls this gate) does not count, because it would wait for itself. One
+    /// that comes in a chain that is not inside waits like others. So two chains that each are inside one
+    /// limited gate and call the other's stand still until a deadline.
+    ///
+    /// Without this, a gate of a pool has all of its threads but one, so that a slow gate leaves other gates a
+    /// thread; `limit` with the number of threads lets it have all of them. That is about threads: a call that
+    /// is answered later holds none once its handler has returned, and a plugin in the same process brings
+    /// its own. Where handlers run one at a time, a gate has no limit of its own, and a slow gate delays all
+    /// others.
     pub fn limit(self, calls: u32) -> GateOptions {
         GateOptions {
-            limit: Some(calls.max(1)),
+            limit: Some(calls.clamp(1, MOST)),
             ..self
         }
     }
@@ -35,7 +55,7 @@ impl GateOptions {
         GateOptions { reentrant, ..self }
     }
 
-    /// How many calls are handled at a time; `None` where nothing is said.
+    /// How many calls are under way at a time; `None` where nothing is said.
     pub fn calls_at_a_time(&self) -> Option<u32> {
         self.limit
     }

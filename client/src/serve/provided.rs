@@ -16,8 +16,11 @@ use callgate_layout::version::Version;
 use parking_lot::Mutex;
 
 use super::changes::Changes;
+use super::dispatch::Dispatch;
 use super::grants::{Callable, Gate, Grant, Half, PeerGrants};
+use super::limits::{AtATime, Limit, Limits, Owner};
 use super::options::GateOptions;
+use super::outstanding::Outstanding;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
 use crate::link::Link;
@@ -28,6 +31,7 @@ pub(crate) struct ProvidedGates {
     gates: Mutex<HashMap<Arc<str>, Gate>>,
     /// What was said of gates by name, whether they are provided or not. Locked after `gates`.
     options: Mutex<HashMap<Arc<str>, GateOptions>>,
+    limits: Limits,
     peers: Mutex<Vec<Arc<PeerGrants>>>,
     /// Changes after everything else here has.
     version: Version,
@@ -35,11 +39,25 @@ pub(crate) struct ProvidedGates {
     memory: Arc<OwnMemory>,
     /// Those of all plugins that the dispatcher serves.
     changes: Arc<Changes>,
+    dispatch: Dispatch,
+    owner: Owner,
 }
 
 impl ProvidedGates {
-    pub(crate) fn new(memory: Arc<OwnMemory>, changes: Arc<Changes>) -> ProvidedGates {
+    pub(crate) fn new(
+        memory: Arc<OwnMemory>,
+        (changes, dispatch, outstanding): (Arc<Changes>, Dispatch, Arc<Outstanding>),
+        (bus, plugin): (u64, u64),
+    ) -> ProvidedGates {
         ProvidedGates {
+            owner: Owner {
+                bus,
+                plugin,
+                bell: memory.bell.clone(),
+                outstanding,
+            },
+            dispatch,
+            limits: Limits::default(),
             gates: Mutex::default(),
             options: Mutex::default(),
             peers: Mutex::default(),
@@ -63,7 +81,8 @@ impl ProvidedGates {
         let free = free_record(&gates);
         let gate = gates.entry(name.clone()).or_insert_with(|| {
             let record = free.inspect(|record| self.memory.status.clear_gate(*record));
-            Gate::new(name.clone(), record, self.options_of(name))
+            let options = self.options_of(name);
+            Gate::new(name.clone(), record, (options, self.limit(name, options)))
         });
         let half = gate.half(kind);
         if half.is_some() {
@@ -118,11 +137,14 @@ impl ProvidedGates {
         let gone = gate
             .half(kind)
             .take_if(|half| half.registration == registration);
-        if gate.function.is_none() && gate.action.is_none() {
-            gates.remove(name);
-        }
+        let is_over = gate.function.is_none() && gate.action.is_none();
+        let over = if is_over { gates.remove(name) } else { None };
         drop(gates);
         self.changed();
+        // They are told that it is gone.
+        if let Some(limit) = over.as_ref().and_then(Gate::limit) {
+            limit.wake_visitors();
+        }
         gone
     }
 
@@ -131,10 +153,15 @@ impl ProvidedGates {
         let mut gates = self.gates.lock();
         self.options.lock().insert(name.clone(), options);
         if let Some(gate) = gates.get_mut(name) {
-            gate.set_options(options);
+            gate.set_options(options, self.limit(name, options));
         }
         drop(gates);
         self.changed();
+    }
+
+    fn limit(&self, name: &Arc<str>, options: GateOptions) -> Option<Arc<Limit>> {
+        let at_a_time = AtATime::of(options, self.dispatch);
+        self.limits.of(name, &self.owner, at_a_time)
     }
 
     fn options_of(&self, name: &str) -> GateOptions {
@@ -234,6 +261,7 @@ impl ProvidedGates {
         self.version.close();
         self.changes.changed();
         self.memory.bell.ring();
+        self.limits.wake_visitors();
     }
 
     pub(crate) fn is_closing(&self) -> bool {

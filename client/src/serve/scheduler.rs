@@ -1,11 +1,12 @@
-//! Where a plugin's calls come in: its links' rings, looked at in turn, and the calls that were
-//! taken while another chain had the thread.
+//! Where a plugin's calls come in: its links' rings, looked at in turn, and the calls that were taken
+//! while another chain had the thread, or of a gate that has as many calls under way as it may.
 //!
 //! Nothing here runs a handler or drops one, so it is only ever borrowed for a moment.
 
 mod fairness;
+mod queues;
+mod wanted;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,33 +16,19 @@ use super::dispatch::Dispatch;
 use super::exchange::IncomingCall;
 use super::frame::{Frame, closed};
 use super::incoming::Incoming;
+use super::limits::Limit;
 use super::member::Member;
 use super::outstanding::Outstanding;
 use crate::base::error::{Error, Result};
 use crate::link::Link;
 
 use fairness::Fairness;
+use queues::{GateId, Queues};
 
-/// Which calls somebody is ready to serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Any,
-    /// Those of one chain, because this thread waits inside it.
-    Chain(u64),
-    /// The same, and those of re-entrant gates, whatever their chain.
-    Inside(u64),
-}
+pub(crate) use wanted::Wanted;
 
-impl Wanted {
-    #[inline]
-    fn has(self, call: &IncomingCall) -> bool {
-        match self {
-            Wanted::Any => true,
-            Wanted::Chain(id) => call.chain.id == id,
-            Wanted::Inside(id) => call.chain.id == id || call.is_reentrant,
-        }
-    }
-}
+/// Calls that are put from the rings into the queues at a time.
+const TAKE_IN: u32 = 16;
 
 /// Why a peer's results found no room, to be logged.
 pub(crate) type Notes = Vec<(Arc<Link>, Vec<Error>)>;
@@ -52,9 +39,8 @@ pub(crate) type Broken = (Arc<Link>, Violation);
 pub(crate) struct Scheduler {
     version: u64,
     sides: Vec<Incoming>,
-    /// Calls that were taken by who did not want them, in the order in which they came. There are
-    /// no more of them than the links have slots.
-    queue: VecDeque<IncomingCall>,
+    /// Calls that were taken and could not run.
+    queues: Queues,
     fairness: Fairness,
     /// Whether calls are looked for once in a while only.
     is_pumped: bool,
@@ -77,7 +63,7 @@ impl Scheduler {
         Scheduler {
             version: 0,
             sides: Vec::new(),
-            queue: VecDeque::new(),
+            queues: Queues::default(),
             fairness: Fairness::new(),
             is_pumped: dispatch == Dispatch::Pump,
             is_missing: false,
@@ -135,7 +121,7 @@ impl Scheduler {
         }
         self.fairness.renumber(self.sides.len());
         let sides = &self.sides;
-        self.queue.retain_mut(|call| {
+        self.queues.retain(|call| {
             let side = sides.iter().find(|side| side.key() == call.key);
             let is_reentrant = side.map(|side| side.is_reentrant(call.envelope.gate));
             call.is_reentrant = is_reentrant.unwrap_or(false);
@@ -172,12 +158,13 @@ impl Scheduler {
         self.refresh_links(member);
         let is_its = |side: &Incoming| Arc::ptr_eq(side.member(), member);
         let error = closed();
-        for call in std::mem::take(&mut self.queue) {
-            match self.side(&call).is_some_and(|side| is_its(side)) {
-                true => self.refuse(&call, &error),
-                false => self.queue.push_back(call),
-            }
-        }
+        let mut queues = std::mem::take(&mut self.queues);
+        queues.retain(|call| {
+            let side = self.side(call).filter(|side| is_its(side));
+            let its = side.map(|side| side.answers().refuse(call, &error));
+            its.is_none()
+        });
+        self.queues = queues;
         let mut call = IncomingCall::none();
         for mut side in self.sides.extract_if(.., |side| is_its(side)) {
             for _ in 0..side.link().geometry().entries() {
@@ -203,10 +190,10 @@ impl Scheduler {
         self.sides.iter().any(Incoming::has_call)
     }
 
-    /// Whether there is any call. The next look finds it, wherever it is.
+    /// Whether there is any call that can run, or may. The next look finds it, wherever it is.
     pub(crate) fn has_work(&mut self) -> bool {
         self.is_missing = self.has_call();
-        self.is_missing || !self.queue.is_empty()
+        self.is_missing || self.has_queued(Wanted::Any)
     }
 
     /// Has the next look find what there is, wherever it is, because this thread was woken for it.
@@ -214,10 +201,10 @@ impl Scheduler {
         self.is_missing = true;
     }
 
-    /// Whether a call that was taken before waits for this one.
+    /// Whether a call that was taken before can run, unless it has to wait for its turn.
     #[inline]
     pub(crate) fn has_queued(&self, wanted: Wanted) -> bool {
-        self.queue.iter().any(|call| wanted.has(call))
+        self.queues.has_runnable(wanted)
     }
 
     /// Whether any gate is re-entrant.
@@ -227,7 +214,7 @@ impl Scheduler {
 
     /// Whether a call of such a gate was taken before.
     pub(crate) fn has_queued_reentrant(&self) -> bool {
-        self.queue.iter().any(|call| call.is_reentrant)
+        self.queues.has_reentrant()
     }
 
     /// Takes the next call that is wanted into `call`, if this look finds one. Others that are found on
@@ -238,31 +225,100 @@ impl Scheduler {
         call: &mut IncomingCall,
         wanted: Wanted,
     ) -> Option<Result<(), Broken>> {
-        if !self.queue.is_empty()
-            && let Some(place) = self.queue.iter().position(|call| wanted.has(call))
-            && let Some(queued) = self.queue.remove(place)
-        {
-            *call = queued;
-            return Some(Ok(()));
-        }
-        // Where nobody looks again at once, nothing may be missed.
-        let thorough =
-            self.is_pumped || wanted != Wanted::Any || std::mem::take(&mut self.is_missing);
-        loop {
+        if self.queues.is_empty() {
+            let thorough = self.is_thorough(wanted);
             if let Err(broken) = self.next_in_rings(call, thorough)? {
                 return Some(Err(broken));
             }
             if wanted.has(call) {
                 return Some(Ok(()));
             }
-            self.queue.push_back(call.clone());
+            self.put_off(call, None);
+        }
+        self.next_of_all(call, wanted)
+    }
+
+    /// Whether a look is to miss nothing, because nobody looks again at once.
+    #[inline]
+    fn is_thorough(&mut self, wanted: Wanted) -> bool {
+        self.is_pumped || wanted != Wanted::Any || std::mem::take(&mut self.is_missing)
+    }
+
+    /// The same where calls wait in the queues.
+    #[cold]
+    fn next_of_all(
+        &mut self,
+        call: &mut IncomingCall,
+        wanted: Wanted,
+    ) -> Option<Result<(), Broken>> {
+        if let Some(queued) = self.next_queued(call, wanted) {
+            return Some(queued);
+        }
+        let thorough = self.is_thorough(wanted);
+        loop {
+            if let Err(broken) = self.next_in_rings(call, thorough)? {
+                return Some(Err(broken));
+            }
+            if wanted.has(call) && !self.has_to_wait(call) {
+                return Some(Ok(()));
+            }
+            self.put_off(call, None);
         }
     }
 
-    /// Puts a call back that cannot be run yet, in front of what came after it.
+    /// Takes the next call that is wanted from the queues, if one can run. Where threads are many, or
+    /// after a number of calls, those that came in meanwhile are put into the queues first, so that their gates
+    /// have their turns.
+    pub(crate) fn next_queued(
+        &mut self,
+        call: &mut IncomingCall,
+        wanted: Wanted,
+    ) -> Option<Result<(), Broken>> {
+        let is_due = self.together || self.queues.is_ring_s_turn();
+        if wanted == Wanted::Any && is_due && self.has_queued(wanted) {
+            for _ in 0..TAKE_IN {
+                match self.next_in_rings(call, true) {
+                    None => break,
+                    Some(Ok(())) => self.put_off(call, None),
+                    Some(Err(broken)) => return Some(Err(broken)),
+                }
+            }
+        }
+        *call = self.queues.take(wanted)?;
+        Some(Ok(()))
+    }
+
+    /// Whether a call that begins a chain has to wait behind others of its gate, which may have no more
+    /// under way.
     #[cold]
-    pub(crate) fn requeue(&mut self, call: &IncomingCall) {
-        self.queue.push_front(call.clone());
+    fn has_to_wait(&mut self, call: &IncomingCall) -> bool {
+        call.envelope.chain.is_none() && {
+            let gate = self.gate(call);
+            self.queues.is_blocked(&gate)
+        }
+    }
+
+    /// Puts a call off that cannot run yet: behind those that came before it, or where it was taken from the
+    /// queues, in front of those that came after it. Notes the limit that it met.
+    #[cold]
+    pub(crate) fn put_off(&mut self, call: &IncomingCall, limit: Option<&Arc<Limit>>) {
+        let gate = self.gate(call);
+        self.queues.push(gate, call, limit);
+    }
+
+    /// The gate that a call is for.
+    fn gate(&mut self, call: &IncomingCall) -> GateId {
+        let index = call.envelope.gate;
+        self.side(call).map_or(
+            GateId {
+                member: 0,
+                gate: None,
+            },
+            |side| GateId {
+                member: Arc::as_ptr(side.member()) as usize,
+                gate: side.peer().gate(index),
+            },
+        )
     }
 
     /// Takes the next call from the rings, in the order of [`Fairness`].

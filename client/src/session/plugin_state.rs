@@ -27,6 +27,8 @@ use crate::link::Link;
 use crate::link::own_memory::{ExtentSource, OwnMemory};
 use crate::link::peer::Caller;
 use crate::serve::changes::Changes;
+use crate::serve::dispatch::Dispatch;
+use crate::serve::outstanding::Outstanding;
 use crate::serve::provided::ProvidedGates;
 use crate::serve::waits::{ReportedWaits, Reporter};
 
@@ -65,15 +67,16 @@ pub(crate) struct PluginParts {
     pub(crate) memory: OwnMemory,
     pub(crate) sent: Sender,
     pub(crate) connection: Connection,
-    /// What its dispatcher takes note of.
-    pub(crate) changes: Arc<Changes>,
+    /// What its dispatcher takes note of, and how it runs handlers.
+    pub(crate) serving: (Arc<Changes>, Dispatch, Arc<Outstanding>),
 }
 
 impl PluginState {
     pub(crate) fn new(parts: PluginParts) -> PluginState {
         let memory = Arc::new(parts.memory);
         let me = Arc::new(parts.me);
-        let provided = Arc::new(ProvidedGates::new(memory.clone(), parts.changes));
+        let identity = (parts.bus, me.plugin());
+        let provided = Arc::new(ProvidedGates::new(memory.clone(), parts.serving, identity));
         PluginState {
             _here: Here::new(parts.bus, &me, &provided),
             bus: parts.bus,

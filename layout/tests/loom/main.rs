@@ -29,6 +29,7 @@ mod doorbell;
 mod gates;
 mod kept;
 mod late;
+mod permits;
 mod release;
 mod ring;
 mod slots;

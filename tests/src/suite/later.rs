@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use callgate_client::dynamic::{self, Gate, Responder, Signature};
-use callgate_client::{Code, Context, Error, HandlerError, Plugin, Result, signature_of};
+use callgate_client::{
+    Code, Context, Error, GateOptions, HandlerError, Plugin, Result, signature_of,
+};
 use serde_json::json;
 
 use super::{Own, Stage, lock};
@@ -27,6 +29,15 @@ pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
             obey(&own, request, responder);
         })?;
     stage.keep("S.Later", later);
+    plugin.set_gate_options("S.LaterAlone", GateOptions::new().limit(1))?;
+    let own = Arc::downgrade(stage);
+    let alone =
+        dynamic::provide_later(plugin, "S.LaterAlone", &bytes(), move |_, _, responder| {
+            if let Some(stage) = own.upgrade() {
+                lock(&stage.held).push(responder);
+            }
+        })?;
+    stage.keep("S.LaterAlone", alone);
     let next =
         dynamic::provide_later(plugin, "S.LaterNext", &number(), |_, request, responder| {
             let next = plus_one(request);

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use callgate_client::{Context, Plugin, Result};
+use callgate_client::{Context, GateOptions, Plugin, Result};
+use callgate_layout::clock;
 
 use super::Stage;
 
 pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     slow(plugin, stage)?;
     cancelled(plugin, stage)?;
+    noticing(plugin, stage)?;
+    alone(plugin, stage)?;
     let remaining = plugin.provide("S.Remaining", |context: Context<'_>| {
         context.remaining().as_millis() as u64
     })?;
@@ -55,6 +58,8 @@ fn slow(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
 /// Two gates that hang until their callers give up, and one that says whether the first did so.
 fn cancelled(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     for name in ["S.UntilCancelled", "S.Hang"] {
+        // It may have all threads of a pool.
+        plugin.set_gate_options(name, GateOptions::new().limit(64))?;
         let own = Arc::downgrade(stage);
         let until = plugin.provide(name, move |context: Context<'_>| {
             // Directly, the caller is this thread, which does not give up at its deadline.
@@ -74,5 +79,45 @@ fn cancelled(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
         stage.is_some_and(|stage| stage.saw_cancel.load(Ordering::SeqCst))
     })?;
     stage.keep("S.SawCancel", saw);
+    Ok(())
+}
+
+/// A gate that hangs until nobody waits for it, and one that says when it saw that.
+fn noticing(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
+    let own = Arc::downgrade(stage);
+    let notice = move |context: Context<'_>, a: u64, b: u64| {
+        let until = Instant::now() + crate::PATIENCE;
+        while !context.is_cancelled() && Instant::now() < until {
+            thread::yield_now();
+        }
+        if let Some(stage) = own.upgrade() {
+            stage.noticed.store(clock::now(), Ordering::SeqCst);
+        }
+        a + b
+    };
+    stage.keep("S.NoticeEnd", plugin.provide("S.NoticeEnd", notice)?);
+    let own = Arc::downgrade(stage);
+    let noticed = move || {
+        let stage = own.upgrade();
+        stage.map_or(0, |stage| stage.noticed.swap(0, Ordering::SeqCst))
+    };
+    stage.keep("S.Noticed", plugin.provide("S.Noticed", noticed)?);
+    Ok(())
+}
+
+/// A gate that has one call at a time: it says how many others were under way when it began.
+fn alone(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
+    plugin.set_gate_options("S.Alone", GateOptions::new().limit(1))?;
+    let own = Arc::downgrade(stage);
+    let alone = move |millis: u64| {
+        let Some(stage) = own.upgrade() else {
+            return 0;
+        };
+        let others = stage.alone.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(millis));
+        stage.alone.fetch_sub(1, Ordering::SeqCst);
+        others
+    };
+    stage.keep("S.Alone", plugin.provide("S.Alone", alone)?);
     Ok(())
 }

@@ -13,6 +13,8 @@ mod direct;
 mod failures;
 mod fairness;
 mod gates;
+#[cfg(test)]
+mod limits;
 mod load;
 #[cfg(test)]
 mod modes;

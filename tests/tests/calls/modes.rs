@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate_client::{
-    CancelToken, Code, Context, Dispatch, HandlerError, Plugin, Provider, Result,
+    CancelToken, Code, Context, Dispatch, GateOptions, HandlerError, Plugin, Provider, Result,
 };
 use callgate_tests::shorthand::open;
 use callgate_tests::{Bus, programs};
@@ -143,6 +143,8 @@ fn a_pump_serves_on_its_own_thread_and_until_its_deadline(direct: bool) {
 fn a_pool_runs_handlers_side_by_side(direct: bool) {
     let bus = Bus::start(programs!());
     let host = plugin(&bus, "Host", (Dispatch::Pool(3), direct));
+    let all = GateOptions::new().limit(3);
+    host.set_gate_options("Host.Meet", all).unwrap();
     let meeting = Arc::new(std::sync::Barrier::new(3));
     let threads = Arc::new(Mutex::new(HashSet::new()));
     let seen = threads.clone();

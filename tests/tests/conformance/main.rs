@@ -16,6 +16,8 @@ mod later;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod outcomes;
 #[cfg(test)]
 mod reentrant;
@@ -81,6 +83,11 @@ in_every_mode! {
     times::a_handler_sees_the_time_that_is_left,
     times::a_handler_sees_that_nobody_waits,
     times::a_nested_call_ends_with_the_call_that_its_handler_serves,
+    limits::a_handler_sees_within_moments_that_its_call_timed_out,
+    limits::a_handler_sees_within_moments_that_a_sent_call_timed_out,
+    limits::a_handler_sees_within_moments_that_its_caller_was_killed,
+    limits::no_call_begins_before_the_late_one_has_ended,
+    limits::a_call_that_was_left_for_later_counts_until_it_was_answered,
     times::a_pump_says_how_many_calls_it_served_and_ends_at_its_deadline,
     times::a_debugger_suspends_deadlines,
     slots::late_answers_are_dropped_and_give_slots_and_payloads_back,

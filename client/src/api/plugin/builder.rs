@@ -249,7 +249,11 @@ impl PluginBuilder {
             memory,
             sent,
             connection: Connection::new(reached.socket, reached.broker),
-            changes: group.dispatcher.changes().clone(),
+            serving: (
+                group.dispatcher.changes().clone(),
+                group.dispatcher.dispatch(),
+                group.dispatcher.outstanding().clone(),
+            ),
         };
         Plugin::start(parts, reached.host, (group, self.direct))
     }

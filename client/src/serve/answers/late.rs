@@ -14,6 +14,7 @@ use crate::base::error::{Error, Result, forked};
 use crate::handler::ReplyBuffer;
 use crate::handler::responder::{AnswerLater, Deferred};
 use crate::link::Link;
+use crate::serve::limits::Permit;
 
 /// Bytes of late answers that are kept for one link; a single one may be larger.
 const MAX_LATE: usize = 8 << 20;
@@ -49,9 +50,10 @@ pub(super) struct Kept {
 }
 
 /// A call whose answer is left for later.
-#[derive(Clone, Copy)]
 struct Open {
     ticket: Ticket,
+    /// What it counts as under way by, where its gate has a limit.
+    permit: Option<Arc<Permit>>,
     /// Whether its answer is being published, and nobody else may do that.
     is_answered: bool,
 }
@@ -59,11 +61,12 @@ struct Open {
 impl Answers {
     /// Leaves the answer to a call that was taken for later: somebody else is to publish it, on any
     /// thread.
-    pub(in crate::serve) fn defer(&self, ticket: Ticket) {
+    pub(in crate::serve) fn defer(&self, ticket: Ticket, permit: Option<Arc<Permit>>) {
         let bit = 1 << ticket.slot;
         let mut kept = self.kept.lock();
         kept.deferred.push(Open {
             ticket,
+            permit,
             is_answered: false,
         });
         self.recount(&mut kept);
@@ -118,6 +121,10 @@ impl Answers {
         match kept.deferred.iter_mut().find(is_it) {
             Some(deferred) => {
                 deferred.is_answered = true;
+                let permit = deferred.permit.take();
+                drop(kept);
+                // Others may wait for it.
+                drop(permit);
                 Ok(())
             }
             None => {

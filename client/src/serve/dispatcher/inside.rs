@@ -1,6 +1,6 @@
 //! For threads that wait inside a chain: they serve its calls, publish late answers, and park.
 
-use super::{Dispatch, Dispatcher, Door};
+use super::{Dispatch, Dispatcher, Door, Handled};
 use crate::base::chain;
 use crate::serve::scheduler::{Notes, Scheduler, Wanted};
 use crate::serve::turn::TurnLock;
@@ -75,7 +75,7 @@ impl Dispatcher {
             before();
         }
         let below = chain::wait_below(chain);
-        let found = self.handle_next(&door, &mut frame, next);
+        let found = self.handle_next(&door, &mut frame, next) == Handled::Done;
         drop(below);
         self.settle_late(&door);
         // Outside of a dispatcher's loop nobody keeps the token.

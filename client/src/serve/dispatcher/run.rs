@@ -8,7 +8,7 @@ use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
 use super::copies::Old;
-use super::{Dispatch, Dispatcher, Door, serving_thread};
+use super::{Dispatch, Dispatcher, Door, Handled, serving_thread};
 use crate::base::chain;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
@@ -96,7 +96,11 @@ impl Dispatcher {
     fn run_in_pool(&self) {
         let door = self.door();
         loop {
-            let lead = self.leader.lock();
+            let lead = match self.leader.try_lock() {
+                Some(lead) => lead,
+                None if self.serve_queued(&door) => continue,
+                None => self.leader.lock(),
+            };
             let mut frame = door.with(|scheduler| scheduler.frame());
             let found = self.find_work(&door, &mut frame);
             drop(lead);
@@ -123,6 +127,20 @@ impl Dispatcher {
         {
             self.wake_leader();
         }
+    }
+
+    /// Serves a call that waited in the queues, if one may run now: the call that this thread ended may have
+    /// been what it waited for, and the thread that looks for calls may sleep.
+    fn serve_queued(&self, door: &Door<'_>) -> bool {
+        if self.changes.is_closing() || !door.with(|scheduler| scheduler.has_queued(Wanted::Any)) {
+            return false;
+        }
+        let mut frame = door.with(|scheduler| scheduler.frame());
+        let call = &mut frame.exchange.call;
+        let next = door.with(|scheduler| scheduler.next_queued(call, Wanted::Any));
+        let was_there = self.handle_next(door, &mut frame, next) != Handled::Nothing;
+        self.keep_frame(door, frame);
+        was_there
     }
 
     /// Waits for something that is to be done while another thread looks.
@@ -231,7 +249,7 @@ impl Dispatcher {
     #[inline]
     fn await_work(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> bool {
         match self.stay_awake(door, frame, until.unwrap_or(u64::MAX)) {
-            Seen::Call(next) => self.handle_next(door, frame, Some(next)),
+            Seen::Call(next) => self.handle_next(door, frame, Some(next)) == Handled::Done,
             Seen::Change => false,
             Seen::Nothing => {
                 self.park(door, frame, until);

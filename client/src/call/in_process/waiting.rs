@@ -1,0 +1,237 @@
+//! A direct call that cannot begin at once: another chain has the provider's turn, or as many calls of the
+//! gate are under way as it may have.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use callgate_layout::Code;
+use callgate_layout::control::Needs;
+use callgate_layout::permits::Asks;
+use callgate_layout::sys::futex::Awaited;
+
+use super::{Local, Visit};
+use crate::base::cancel::CancelToken;
+use crate::base::chain;
+use crate::base::deadline::whose;
+use crate::base::due::Due;
+use crate::base::error::{Error, Result};
+use crate::base::futex_refused;
+use crate::call::lasting;
+use crate::call::turn_wait::TurnWait;
+use crate::serve::frame::closed;
+use crate::serve::lending;
+use crate::serve::limits::{self, Limit, Permit};
+use crate::serve::turn::{Patience, Turn, TurnLock, Waiter};
+use crate::serve::waits::About;
+
+/// What a direct call has while its handler runs.
+pub(super) struct Admitted {
+    pub(super) turn: Option<Turn>,
+    /// `None` where the gate has no limit any more.
+    pub(super) permit: Option<Permit>,
+}
+
+/// What became of an attempt to begin.
+enum Attempt {
+    Admitted(Admitted),
+    /// As many calls are under way as this allows.
+    Full(Arc<Limit>),
+    Failed(Error),
+}
+
+/// A call that waits until fewer calls of its gate are under way.
+struct Wait<'a> {
+    visit: &'a Visit<'a>,
+    chain: u64,
+    asks: Asks,
+    /// What the gate was meanwhile, the last as it is now.
+    renewed: &'a mut Vec<Local>,
+}
+
+impl Visit<'_> {
+    #[cold]
+    pub(super) fn await_turn(
+        &self,
+        turn_lock: &'static TurnLock,
+        chain: u64,
+        due: Due,
+    ) -> Result<Turn> {
+        self.due.set(due.end());
+        let mut waiter = self.waiter(chain, Needs::Turn);
+        let who = (chain, self.local.callable.is_reentrant());
+        let turn = lending::visit_until(turn_lock, who, &mut waiter);
+        self.gained(turn, waiter.failure())
+    }
+
+    /// How this call waits, whose time is counted: the broker is told if that lasts.
+    fn waiter(&self, chain: u64, needs: Needs) -> TurnWait<'_, impl Fn() -> Option<About>> {
+        let patience = Patience {
+            deadline: self.due.get(),
+            cancel: self.cancel,
+            backoff: &self.by.backoff,
+        };
+        let callee = self.local.provider.identity.plugin;
+        let is_reentrant = self.local.callable.is_reentrant();
+        let about = move || match needs {
+            // What a re-entrant gate waits for is no other's wait.
+            Needs::Turn if is_reentrant => None,
+            _ => lasting::about(self.by, chain, (callee, needs)),
+        };
+        TurnWait::new(patience, &*self.by.reporter, about)
+    }
+
+    /// What a call needs that waits for a permit, and has given its turn back meanwhile.
+    fn needs(&self) -> Needs {
+        match self.local.callable.is_reentrant() || self.local.dispatcher.is_pool() {
+            true => Needs::Place,
+            false => Needs::Turn,
+        }
+    }
+
+    fn gained(&self, turn: Option<Turn>, failure: Option<Error>) -> Result<Turn> {
+        if turn.is_none() {
+            futex_refused::log();
+        }
+        let no_turn = || self.no_turn(Due::at(self.due.get()));
+        turn.ok_or_else(|| failure.unwrap_or_else(no_turn))
+    }
+
+    #[cold]
+    pub(super) fn no_turn(&self, due: Due) -> Error {
+        let why = "the provider, in this process, ran other handlers until the deadline";
+        self.too_late(why, due)
+    }
+
+    fn too_late(&self, why: &str, due: Due) -> Error {
+        if self.is_cancelled() {
+            return Error::new(Code::Cancelled, "the call was given up");
+        }
+        let whose = whose(due.end());
+        Error::new(Code::Timeout, format!("{why}{whose}"))
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(CancelToken::is_cancelled)
+    }
+
+    /// Takes a permit for a call that has its turn. Where it has to wait for one, it gives the turn back
+    /// meanwhile: who has the permit may need that.
+    #[cold]
+    pub(super) fn admit(
+        &self,
+        (chain, due): (u64, &mut Due),
+        (turn, limit): (Option<Turn>, Arc<Limit>),
+        renewed: &mut Vec<Local>,
+    ) -> Result<Admitted> {
+        let (first, later) = match chain::current() {
+            Some(_) => (Asks::Chain, Asks::Chain),
+            None => (Asks::First, Asks::Visitor),
+        };
+        if let Some(permit) = limit.permit(chain, first) {
+            let permit = Some(permit);
+            return Ok(Admitted { turn, permit });
+        }
+        let dispatcher = &self.local.dispatcher;
+        dispatcher.leave_unrun(turn);
+        *due = Due::at(due.end());
+        self.due.set(due.end());
+        let mut wait = Wait {
+            visit: self,
+            chain,
+            asks: later,
+            renewed,
+        };
+        // What comes back in the chain may run meanwhile.
+        let has_turn = |admitted: &Admitted| admitted.turn.is_some();
+        let gained = dispatcher.turn_lock();
+        lending::lend_until(|| wait.run(limit), has_turn, (gained, chain))
+    }
+}
+
+/// Why a call did not begin in time.
+#[cold]
+fn full() -> String {
+    let text = "as many calls of the gate as may be were handled until the deadline";
+    let held = limits::held_here();
+    if held.is_empty() {
+        return text.to_owned();
+    }
+    let names: Vec<_> = held.iter().map(|held| &*held.gate).collect();
+    let names = names.join(", ");
+    format!("{text}; meanwhile this thread's handlers kept others from limited gates: {names}")
+}
+
+impl Wait<'_> {
+    /// Waits until the call may begin; for one limit after the other, where the gate comes back with
+    /// another one.
+    fn run(&mut self, mut limit: Arc<Limit>) -> Result<Admitted> {
+        let visit = self.visit;
+        let waiter = RefCell::new(visit.waiter(self.chain, visit.needs()));
+        loop {
+            let attempt = || match self.attempt(|| waiter.borrow_mut().end()) {
+                Attempt::Full(same) if Arc::ptr_eq(&same, &limit) => None,
+                other => Some(other),
+            };
+            let sleep = |word: Awaited<'_>, has_changed: &dyn Fn() -> bool| {
+                let mut waiter = waiter.borrow_mut();
+                let goes_on = !waiter.is_over();
+                if goes_on {
+                    waiter.sleep(has_changed, word);
+                }
+                goes_on
+            };
+            match limit.visit_until(attempt, sleep) {
+                Some(Attempt::Admitted(admitted)) => return Ok(admitted),
+                Some(Attempt::Failed(error)) => return Err(error),
+                Some(Attempt::Full(another)) => limit = another,
+                None => break,
+            }
+        }
+        futex_refused::log();
+        let too_late = || visit.too_late(&full(), Due::at(visit.due.get()));
+        Err(waiter.into_inner().failure().unwrap_or_else(too_late))
+    }
+
+    /// Tries to begin. `before` is done before it waits for another chain's turn to end.
+    fn attempt(&mut self, before: impl FnOnce()) -> Attempt {
+        let visit = self.visit;
+        let dispatcher = &visit.local.dispatcher;
+        let turn = match dispatcher.visit(self.chain) {
+            Ok(turn) => turn,
+            Err(turn_lock) => {
+                before();
+                match self.await_turn(turn_lock) {
+                    Ok(turn) => Some(turn),
+                    Err(error) => return Attempt::Failed(error),
+                }
+            }
+        };
+        if !visit.local.is_current() {
+            self.renewed.push(visit.local.renewed());
+        }
+        let local = self.renewed.last().unwrap_or(visit.local);
+        if local.provider.provided.is_closing() {
+            dispatcher.leave_unrun(turn);
+            return Attempt::Failed(closed());
+        }
+        let Some(limit) = local.limit() else {
+            let permit = None;
+            return Attempt::Admitted(Admitted { turn, permit });
+        };
+        match limit.permit(self.chain, self.asks) {
+            None => {
+                let limit = limit.clone();
+                dispatcher.leave_unrun(turn);
+                Attempt::Full(limit)
+            }
+            permit => Attempt::Admitted(Admitted { turn, permit }),
+        }
+    }
+
+    fn await_turn(&self, turn_lock: &'static TurnLock) -> Result<Turn> {
+        let mut waiter = self.visit.waiter(self.chain, Needs::Turn);
+        let who = (self.chain, self.visit.local.callable.is_reentrant());
+        let turn = turn_lock.visit_until(who, &mut waiter);
+        self.visit.gained(turn, waiter.failure())
+    }
+}

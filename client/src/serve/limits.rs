@@ -1,0 +1,286 @@
+//! How many calls of a gate are handled at a time.
+//!
+//! A gate has a limit where its provider has said one, and on a pool of several threads, where it may have
+//! all but one of them.
+//!
+//! What the provider has said is about calls: all of them, from the moment their handlers begin until these
+//! have ended and the calls were answered, whichever comes last. What holds on a pool is about its threads:
+//! a call has one until its handler has returned, also where it is answered later, and visitors bring their
+//! own.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use callgate_layout::pages::Doorbell;
+use callgate_layout::permits::{Asks, Entry, Permits};
+use callgate_layout::sys::futex::{self, Awaited};
+use parking_lot::Mutex;
+
+use super::dispatch::Dispatch;
+use super::options::GateOptions;
+use super::outstanding::Outstanding;
+use crate::base::chain::thread_number;
+
+/// How many calls of a gate are handled at a time, and who waits for that.
+pub(crate) struct Limit {
+    permits: Permits,
+    /// Whether the provider has said it.
+    is_said: AtomicBool,
+    gate: Arc<str>,
+    owner: Owner,
+}
+
+/// The plugin whose gate it is.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    pub(crate) bus: u64,
+    pub(crate) plugin: u64,
+    /// What wakes its dispatcher.
+    pub(crate) bell: Arc<Doorbell>,
+    /// What its dispatcher has left to be answered by others.
+    pub(crate) outstanding: Arc<Outstanding>,
+}
+
+/// What a gate is limited to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AtATime {
+    calls: u32,
+    is_said: bool,
+}
+
+impl AtATime {
+    /// What holds for a gate of a plugin with this dispatch.
+    pub(super) fn of(options: GateOptions, dispatch: Dispatch) -> Option<AtATime> {
+        match (options.calls_at_a_time(), dispatch) {
+            (Some(calls), _) => Some(AtATime {
+                calls,
+                is_said: true,
+            }),
+            (None, Dispatch::Pool(threads)) if threads > 1 => Some(AtATime {
+                calls: threads - 1,
+                is_said: false,
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl Limit {
+    pub(super) fn new(owner: &Owner, gate: Arc<str>, at_a_time: AtATime) -> Limit {
+        Limit {
+            permits: Permits::new(at_a_time.calls),
+            is_said: AtomicBool::new(at_a_time.is_said),
+            gate,
+            owner: owner.clone(),
+        }
+    }
+
+    /// Changes it, from the next call on; without one for as many calls as there can be.
+    pub(super) fn change(&self, at_a_time: Option<AtATime>) {
+        let calls = at_a_time.map_or(u32::MAX, |at_a_time| at_a_time.calls);
+        let is_said = at_a_time.is_some_and(|at_a_time| at_a_time.is_said);
+        self.permits.set_limit(calls);
+        self.is_said.store(is_said, Ordering::Relaxed);
+        self.wake_visitors();
+    }
+
+    /// Whether it holds for visitors, and until a call was answered, because the provider has said it.
+    #[inline]
+    pub(crate) fn is_said(&self) -> bool {
+        self.is_said.load(Ordering::Relaxed)
+    }
+
+    /// Takes a permit for a call, if there is one for it.
+    pub(super) fn enter(&self, chain: u64, asks: Asks) -> Option<Taken> {
+        match self.permits.take(chain, asks, thread_number) {
+            Entry::Full => None,
+            Entry::Permit(number) => Some(Taken(Some(number))),
+            Entry::Inside => Some(Taken(None)),
+        }
+    }
+
+    /// The same for a call whose end is known elsewhere.
+    pub(crate) fn permit(self: &Arc<Limit>, chain: u64, asks: Asks) -> Option<Permit> {
+        Some(self.keep(self.enter(chain, asks)?))
+    }
+
+    /// Leaves what a call has to who knows when it ends.
+    pub(super) fn keep(self: &Arc<Limit>, taken: Taken) -> Permit {
+        Permit {
+            limit: self.clone(),
+            taken: Some(taken),
+        }
+    }
+
+    /// Whether a call could begin now.
+    pub(super) fn could_enter(&self, chain: u64, asks: Asks) -> bool {
+        self.permits.could_take(chain, asks)
+    }
+
+    /// Calls wait in the dispatcher's queue, which is looked at once more after this.
+    pub(super) fn queue(&self) {
+        self.permits.queue();
+    }
+
+    /// None waits there any more.
+    pub(super) fn unqueue(&self) {
+        self.permits.unqueue();
+    }
+
+    /// Tries `attempt`, for a visitor, until it gives something or `sleep` says that the time is up. It is
+    /// told the word to sleep on, and whether that has changed.
+    pub(crate) fn visit_until<T>(
+        &self,
+        attempt: impl FnMut() -> Option<T>,
+        mut sleep: impl FnMut(Awaited<'_>, &dyn Fn() -> bool) -> bool,
+    ) -> Option<T> {
+        let permits = &self.permits;
+        let sleep = |seen| {
+            let word = Awaited::private(permits.word(), seen);
+            sleep(word, &|| permits.seen() != seen)
+        };
+        let (outcome, tell_queue) = permits.wait_for(attempt, sleep);
+        if tell_queue {
+            self.owner.bell.ring();
+        }
+        outcome
+    }
+
+    /// Has those that wait in this process look again.
+    #[cold]
+    pub(super) fn wake_visitors(&self) {
+        self.permits.change();
+        futex::wake_private(self.permits.word());
+    }
+
+    /// Gives a permit back; whether calls wait in the dispatcher's queue, to which this thread returns or
+    /// of which it tells another.
+    pub(super) fn end(&self, taken: Taken) -> bool {
+        let Taken(Some(number)) = taken else {
+            return false;
+        };
+        let waiting = self.permits.end(number);
+        if waiting.visitors {
+            self.wake_visitors();
+        }
+        waiting.queue
+    }
+}
+
+impl std::fmt::Debug for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limit")
+            .field("gate", &self.gate)
+            .field("permits", &self.permits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a call under way has of its gate's limit: a permit, or none where another call of its chain has one.
+#[derive(Debug)]
+#[must_use = "it is given back to the limit"]
+pub(crate) struct Taken(Option<u8>);
+
+/// The same, given back when it is dropped.
+#[derive(Debug)]
+#[must_use = "the call counts as long as this is there"]
+pub(crate) struct Permit {
+    limit: Arc<Limit>,
+    taken: Option<Taken>,
+}
+
+impl Permit {
+    /// The handler of the call has returned, and has left it to be answered later.
+    pub(super) fn leave(&self) {
+        if let Some(Taken(Some(number))) = self.taken {
+            self.limit.permits.leave(number);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.taken.take().is_some_and(|taken| self.limit.end(taken)) {
+            self.limit.owner.bell.ring();
+        }
+    }
+}
+
+/// The limits of all gates in this process.
+static ALL: Mutex<Vec<Weak<Limit>>> = Mutex::new(Vec::new());
+
+fn note(limit: &Arc<Limit>) {
+    let mut all = ALL.lock();
+    // Now and then, so that gates that come and go are forgotten.
+    if all.len().is_power_of_two() {
+        all.retain(|limit| limit.strong_count() > 0);
+    }
+    all.push(Arc::downgrade(limit));
+}
+
+/// A gate's permit that a handler on this thread's stack has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeldPermit {
+    pub(crate) bus: u64,
+    pub(crate) plugin: u64,
+    pub(crate) gate: Arc<str>,
+    /// How many permits the gate has; 0 where others than those who hold them may answer its calls.
+    pub(crate) of: u32,
+}
+
+/// What the handlers on this thread's stack keep from others of the limited gates of all plugins. It looks
+/// at every limit of the process: for threads that have waited for long.
+pub(crate) fn held_here() -> Vec<HeldPermit> {
+    let me = thread_number();
+    let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
+    let held = all.iter().filter(|limit| limit.permits.is_held_by(me));
+    held.map(|limit| HeldPermit {
+        bus: limit.owner.bus,
+        plugin: limit.owner.plugin,
+        gate: limit.gate.clone(),
+        of: match limit.owner.outstanding.are_any() {
+            true => 0,
+            false => limit.permits.limit(),
+        },
+    })
+    .collect()
+}
+
+/// The limits of a plugin's gates by name: one that is withdrawn and comes back while calls of it are
+/// under way has the same.
+#[derive(Default)]
+pub(super) struct Limits {
+    by_gate: Mutex<HashMap<Arc<str>, Weak<Limit>>>,
+}
+
+impl Limits {
+    /// The limit of a gate as it is to be from now on.
+    pub(super) fn of(
+        &self,
+        gate: &Arc<str>,
+        owner: &Owner,
+        at_a_time: Option<AtATime>,
+    ) -> Option<Arc<Limit>> {
+        let mut by_gate = self.by_gate.lock();
+        if let Some(limit) = by_gate.get(gate).and_then(Weak::upgrade) {
+            limit.change(at_a_time);
+            return at_a_time.map(|_| limit);
+        }
+        let limit = Arc::new(Limit::new(owner, gate.clone(), at_a_time?));
+        note(&limit);
+        // Now and then, so that gates that come and go are forgotten.
+        if by_gate.len().is_power_of_two() {
+            by_gate.retain(|_, limit| limit.strong_count() > 0);
+        }
+        by_gate.insert(gate.clone(), Arc::downgrade(&limit));
+        Some(limit)
+    }
+
+    /// Has everybody look again who waits in this process, because the plugin closes.
+    pub(super) fn wake_visitors(&self) {
+        let limits: Vec<_> = self.by_gate.lock().values().cloned().collect();
+        let limits = limits.iter().filter_map(Weak::upgrade);
+        limits.for_each(|limit| limit.wake_visitors());
+    }
+}

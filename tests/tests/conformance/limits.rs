@@ -1,0 +1,120 @@
+//! Calls that timed out while their handlers run on, and gates that have no more than one under way.
+
+use std::thread;
+use std::time::Duration;
+
+use callgate_client::{Code, signature_of};
+use callgate_layout::clock;
+use callgate_tests::suite::later::bytes;
+use callgate_tests::{PATIENCE, Process};
+
+use crate::later::{await_held, open, release};
+use crate::setup::{Mode, SHORT, Setup};
+
+/// How often an end is noticed, of which the quickest counts: the machine may be busy.
+const ROUNDS: usize = 10;
+
+/// Makes calls of a gate whose handler runs until nobody waits; `end` has one end, and says when it did.
+/// The handler notices that within moments, and not before.
+fn notices(setup: &Setup, what: &str, mut end: impl FnMut() -> u64) {
+    let noticed = setup.open::<(), u64>("S.Noticed");
+    let mut took: Vec<_> = (0..ROUNDS)
+        .map(|_| {
+            let end = end();
+            let mut seen = 0;
+            while seen == 0 {
+                seen = noticed.invoke(()).unwrap();
+            }
+            assert!(seen >= end, "{} ns too early", end - seen);
+            Duration::from_nanos(seen - end)
+        })
+        .collect();
+    took.sort();
+    println!("{:?}: {what}: {took:?}", setup.mode);
+    assert!(took[0] < Duration::from_millis(20), "{took:?}");
+}
+
+/// A handler worked on for a caller that had given up at its deadline; directly, without end.
+pub(crate) fn a_handler_sees_within_moments_that_its_call_timed_out(mode: Mode) {
+    let setup = Setup::new(mode);
+    let notice = setup.open::<(u64, u64), u64>("S.NoticeEnd");
+    let notice = notice.with_timeout(SHORT);
+    notices(&setup, "a call that timed out", || {
+        let deadline = clock::now() + SHORT.as_nanos() as u64;
+        // Directly, the caller is the handler's thread, and gets what it returns.
+        let outcome = notice.invoke((1, 2)).map_err(|error| error.code());
+        let expected = match mode {
+            Mode::Direct => Ok(3),
+            _ => Err(Code::Timeout),
+        };
+        assert_eq!(outcome, expected);
+        deadline
+    });
+}
+
+/// The same of a call that no thread waits for.
+pub(crate) fn a_handler_sees_within_moments_that_a_sent_call_timed_out(mode: Mode) {
+    let setup = Setup::new(mode);
+    let notice = open(&setup, "S.NoticeEnd", &signature_of::<(u64, u64), u64>());
+    let notice = notice.with_timeout(SHORT);
+    notices(&setup, "a sent call that timed out", || {
+        let deadline = clock::now() + SHORT.as_nanos() as u64;
+        let error = notice.send(&[0; 16]).unwrap().wait().unwrap_err();
+        assert_eq!(error.code(), Code::Timeout);
+        deadline
+    });
+}
+
+/// The same of a caller that was killed.
+pub(crate) fn a_handler_sees_within_moments_that_its_caller_was_killed(mode: Mode) {
+    let setup = Setup::new(mode);
+    notices(&setup, "a caller that was killed", || {
+        let mut caller: Process = setup.bus.peer("stress", "Killed", &[]);
+        let millis = PATIENCE.as_millis();
+        caller.say(&format!("ask S.NoticeEnd {millis}"));
+        thread::sleep(4 * SHORT);
+        let end = clock::now();
+        caller.kill();
+        end
+    });
+}
+
+/// A call timed out, its handler ran on, and the next one began beside it.
+pub(crate) fn no_call_begins_before_the_late_one_has_ended(mode: Mode) {
+    let setup = Setup::new(mode);
+    let alone = setup.open::<(u64,), u64>("S.Alone");
+    let hasty = alone.with_timeout(SHORT);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    match hasty.invoke((40,)) {
+                        // Directly it ends when its handler does.
+                        Ok(others) => assert_eq!(others, 0, "{mode:?}"),
+                        Err(error) => assert_eq!(error.code(), Code::Timeout, "{error}"),
+                    }
+                    assert_eq!(alone.invoke((0,)).unwrap(), 0, "another was under way");
+                }
+            });
+        }
+    });
+}
+
+/// A gate said how many calls it bears, and was given more because it had not answered these yet.
+pub(crate) fn a_call_that_was_left_for_later_counts_until_it_was_answered(mode: Mode) {
+    let setup = Setup::new(mode);
+    let later = open(&setup, "S.LaterAlone", &bytes());
+    let hasty = later.with_timeout(SHORT).send(b"hasty").unwrap();
+    await_held(&setup, 1, 0);
+    let others = [1, 2].map(|n| later.send(&[n]).unwrap());
+    assert_eq!(hasty.wait().unwrap_err().code(), Code::Timeout);
+    thread::sleep(SHORT);
+    // The late one is still under way, and other gates are served.
+    await_held(&setup, 1, 1);
+    release(&setup);
+    for other in others {
+        await_held(&setup, 1, 0);
+        release(&setup);
+        assert_eq!(*other.wait().unwrap(), *b"released");
+    }
+}

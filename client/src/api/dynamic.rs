@@ -254,7 +254,7 @@ impl Gate {
     pub fn call(&self, request: &[u8]) -> Result<Bytes> {
         let shared = &*self.shared;
         let attempt = |timeout| self.attempt(request, timeout);
-        shared.with_another_look(self.timeout, self.cancel.as_ref(), attempt)
+        shared.with_another_look(self.kind, (self.timeout, self.cancel.as_ref()), attempt)
     }
 
     fn attempt(&self, request: &[u8], timeout: Duration) -> Result<Bytes, Missed> {

@@ -98,8 +98,9 @@ impl<R: GateType> RawSubscriber<R> {
     /// powers of two: with the limit of 256 MiB, two loans of 40 MiB to one plugin are all that fit.
     pub fn loan(&self, len: usize) -> Result<Loan<R>> {
         let attempt = |timeout| self.attempt_loan(len, timeout);
-        let cancel = self.cancel.as_ref();
-        self.shared.with_another_look(self.timeout, cancel, attempt)
+        let patience = (self.timeout, self.cancel.as_ref());
+        self.shared
+            .with_another_look(CallKind::Function, patience, attempt)
     }
 
     fn attempt_loan(&self, len: usize, timeout: Duration) -> Result<Loan<R>, Missed> {
@@ -214,11 +215,12 @@ impl<R: GateType> Loan<R> {
     #[cold]
     fn invoke_again(&mut self, missed: Missed) -> Result<R> {
         let subscriber = self.subscriber.clone();
-        let (timeout, cancel) = (subscriber.timeout, subscriber.cancel.as_ref());
-        let (left, first) = subscriber.shared.look_again(missed, timeout, cancel)?;
+        let patience = (subscriber.timeout, subscriber.cancel.as_ref());
+        let kind = CallKind::Function;
+        let left = subscriber.shared.look_again(missed, kind, patience)?;
         self.move_over(&subscriber, left)
             .and_then(|()| self.attempt(left))
-            .map_err(|again| again.after(first))
+            .map_err(Missed::into_error)
     }
 
     /// Takes the payload to where the gate's provider is now.

@@ -46,11 +46,9 @@ impl Drop for Shared {
     }
 }
 
-/// A call that failed, and whether the broker may know better how its gate stands.
-pub(crate) struct Missed {
-    pub(crate) error: Error,
-    again: Again,
-}
+/// A call that failed, and whether the broker may know better how its gate stands. One pointer wide, as
+/// errors are.
+pub(crate) struct Missed(Box<(Error, Again)>);
 
 /// Whether a call that failed is made once more.
 enum Again {
@@ -62,11 +60,15 @@ enum Again {
 }
 
 impl Missed {
+    /// What the call failed with.
+    pub(crate) fn into_error(self) -> Error {
+        self.0.0
+    }
+
     /// A call that failed for reasons on which the broker has no say.
     #[cold]
     pub(crate) fn for_good(error: Error) -> Missed {
-        let again = Again::Never;
-        Missed { error, again }
+        Missed(Box::new((error, Again::Never)))
     }
 
     /// A call that found no way to its gate.
@@ -76,7 +78,7 @@ impl Missed {
             Code::Closed => Again::Never,
             _ => Again::InTime,
         };
-        Missed { error, again }
+        Missed(Box::new((error, again)))
     }
 
     /// What is needed for a call, and could not be had: nothing was called yet.
@@ -88,11 +90,6 @@ impl Missed {
         }
     }
 
-    /// With what a call fails that was made once more.
-    pub(crate) fn after(self, first: Error) -> Error {
-        self.error.after(first)
-    }
-
     /// A call of a provider in this process: when it has to be over, if it has counted its time.
     #[cold]
     pub(crate) fn here(error: Error, due: u64) -> Missed {
@@ -101,7 +98,7 @@ impl Missed {
             (true, 0) => Again::InTime,
             (true, due) => Again::By(due),
         };
-        Missed { error, again }
+        Missed(Box::new((error, again)))
     }
 }
 
@@ -128,49 +125,55 @@ impl Standing for Shared {
 }
 
 impl Shared {
-    /// Makes a call, and once more where it certainly did not run and the broker may know better.
+    /// Makes a call, and once more where it certainly did not run and the broker knows a way.
     pub(crate) fn with_another_look<T>(
         &self,
-        timeout: Duration,
-        cancel: Option<&CancelToken>,
+        kind: CallKind,
+        (timeout, cancel): (Duration, Option<&CancelToken>),
         attempt: impl Fn(Duration) -> Result<T, Missed>,
     ) -> Result<T> {
         let missed = match attempt(timeout) {
             Ok(value) => return Ok(value),
             Err(missed) => missed,
         };
-        let (left, first) = self.look_again(missed, timeout, cancel)?;
-        attempt(left).map_err(|again| again.after(first))
+        let left = self.look_again(missed, kind, (timeout, cancel))?;
+        attempt(left).map_err(Missed::into_error)
     }
 
     /// Has the broker say how the gate stands now, for a call that failed. How much time the call has left
-    /// to be made once more, and with what it has failed; or with what it fails for good.
+    /// to be made once more, or with what it fails for good.
     #[cold]
+    #[inline(never)]
     pub(crate) fn look_again(
         &self,
         missed: Missed,
-        timeout: Duration,
-        cancel: Option<&CancelToken>,
-    ) -> Result<(Duration, Error)> {
-        let due = match missed.again {
+        kind: CallKind,
+        (timeout, cancel): (Duration, Option<&CancelToken>),
+    ) -> Result<Duration> {
+        let (error, again) = *missed.0;
+        let due = match again {
             Again::Never => None,
             Again::InTime => call_due(timeout),
             Again::By(due) => Some(due),
         };
         let Some(due) = due else {
-            return Err(missed.error);
+            return Err(error);
         };
-        let asked = self
-            .state
-            .await_standing((self.number, &self.gate), due, cancel);
+        let gate = (self.number, &*self.gate);
+        let asked = self.state.await_standing(gate, due, cancel);
         let left = Duration::from_nanos(due.saturating_sub(clock::now()));
         match asked {
-            Asked::Told if !left.is_zero() => Ok((left, missed.error)),
+            Asked::Told if !left.is_zero() => {
+                let state = self.gate.state();
+                let way = state.way(kind, self.gate.name());
+                way.map_err(|now| now.after(error))?;
+                Ok(left)
+            }
             Asked::Cancelled => {
                 let error = Error::new(Code::Cancelled, "the call was given up");
                 Err(error.at_gate(self.gate.name().clone()))
             }
-            _ => Err(missed.error),
+            _ => Err(error),
         }
     }
 
@@ -184,7 +187,7 @@ impl Shared {
             false => Again::Never,
         };
         let error = self.failed(link, error);
-        Missed { error, again }
+        Missed(Box::new((error, again)))
     }
 
     /// Whether nobody can know better than this plugin that it has no way to the gate.

@@ -154,32 +154,24 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         self.call(CallKind::Action, &mut Given::Owned(Some(arguments)))
     }
 
+    /// One loop and not two attempts in a row, so that the compiler makes the code of an attempt once.
     #[inline]
     fn call<T: GateType>(&self, kind: CallKind, given: &mut Given<'_, A>) -> Result<T> {
-        match self.attempt(self.timeout, kind, given) {
-            Ok(value) => Ok(value),
-            Err(missed) => self.call_again(missed, kind, given),
+        let (mut timeout, mut is_last) = (self.timeout, false);
+        loop {
+            let missed = match self.attempt(timeout, kind, given) {
+                Ok(value) => return Ok(value),
+                Err(missed) => missed,
+            };
+            if is_last || given.get().is_none() {
+                return Err(missed.into_error());
+            }
+            let cancel = self.cancel.as_ref();
+            timeout = self
+                .shared
+                .look_again(missed, kind, (self.timeout, cancel))?;
+            is_last = true;
         }
-    }
-
-    /// Makes a call once more that certainly did not run, if the gate stands otherwise than this plugin
-    /// knew.
-    #[cold]
-    #[inline(never)]
-    fn call_again<T: GateType>(
-        &self,
-        missed: Missed,
-        kind: CallKind,
-        given: &mut Given<'_, A>,
-    ) -> Result<T> {
-        if given.get().is_none() {
-            return Err(missed.error);
-        }
-        let (left, first) = self
-            .shared
-            .look_again(missed, self.timeout, self.cancel.as_ref())?;
-        let again = self.attempt(left, kind, given);
-        again.map_err(|again| again.after(first))
     }
 
     #[inline(always)]

@@ -77,8 +77,8 @@ impl Error {
         !self.may_have_run() && refusals.contains(&self.code())
     }
 
-    /// Of a call that was made twice, and failed with `first` before this: what it tells. That its
-    /// provider has gone says more than that there is no other.
+    /// Of a call that has failed with `first`, and then found no way: what it tells. That its provider has
+    /// gone says more than that there is no other.
     pub(crate) fn after(self, first: Error) -> Error {
         match (first.code(), self.code()) {
             (Code::ProviderGone, Code::NotReady) => first,

@@ -9,7 +9,7 @@ use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::Space;
 
-use super::shared::{Missed, Shared, no_time};
+use super::shared::{Shared, no_time, no_way, nothing_sent};
 use super::subscriber::DEFAULT_TIMEOUT;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{NO_TIME, call_due};
@@ -103,17 +103,15 @@ impl<R: GateType> RawSubscriber<R> {
             .with_another_look(CallKind::Function, patience, attempt)
     }
 
-    fn attempt_loan(&self, len: usize, timeout: Duration) -> Result<Loan<R>, Missed> {
+    fn attempt_loan(&self, len: usize, timeout: Duration) -> Result<Loan<R>> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state
-            .way(CallKind::Function, gate)
-            .map_err(Missed::no_way)?;
+        let way = state.way(CallKind::Function, gate).map_err(no_way)?;
         let lent = space::loan(&way.link, len, || {
             self.target(way, call_due(timeout).unwrap_or(NO_TIME))
         });
-        let lent = lent.map_err(|error| Missed::before(&way.link, error.at_gate(gate.clone())))?;
+        let lent = lent.map_err(|error| nothing_sent(&way.link, error.at_gate(gate.clone())))?;
         Ok(Loan {
             state,
             space: Some(lent),
@@ -184,26 +182,23 @@ impl<R: GateType> Loan<R> {
     pub fn invoke(mut self) -> Result<R> {
         match self.attempt(self.subscriber.timeout) {
             Ok(result) => Ok(result),
-            Err(missed) => self.invoke_again(missed),
+            Err(error) => self.invoke_again(error),
         }
     }
 
     /// Calls the gate as it was when the memory was lent. What the provider has no more to do with is this
     /// loan's again.
-    fn attempt(&mut self, timeout: Duration) -> Result<R, Missed> {
+    fn attempt(&mut self, timeout: Duration) -> Result<R> {
         let shared = &*self.subscriber.shared;
         let gate = shared.gate.name();
-        let way = self
-            .state
-            .way(CallKind::Function, gate)
-            .map_err(Missed::no_way)?;
+        let way = self.state.way(CallKind::Function, gate).map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         let Some(deadline) = call_due(timeout) else {
-            return Err(Missed::for_good(no_time(gate)));
+            return Err(no_time(gate));
         };
         let Some(space) = self.space.take() else {
             let text = "the loan was passed on before";
-            return Err(Missed::for_good(Error::new(Code::InvalidArgument, text)));
+            return Err(Error::new(Code::InvalidArgument, text));
         };
         let target = self.subscriber.target(way, deadline);
         let (outcome, space) = typed::call_loaned(&target, space);
@@ -213,23 +208,22 @@ impl<R: GateType> Loan<R> {
 
     /// Makes a call once more that certainly did not run.
     #[cold]
-    fn invoke_again(&mut self, missed: Missed) -> Result<R> {
+    fn invoke_again(&mut self, error: Error) -> Result<R> {
         let subscriber = self.subscriber.clone();
         let patience = (subscriber.timeout, subscriber.cancel.as_ref());
         let kind = CallKind::Function;
-        let left = subscriber.shared.look_again(missed, kind, patience)?;
+        let left = subscriber.shared.look_again(error, kind, patience)?;
         self.move_over(&subscriber, left)
             .and_then(|()| self.attempt(left))
-            .map_err(Missed::into_error)
     }
 
     /// Takes the payload to where the gate's provider is now.
-    fn move_over(&mut self, to: &RawSubscriber<R>, timeout: Duration) -> Result<(), Missed> {
+    fn move_over(&mut self, to: &RawSubscriber<R>, timeout: Duration) -> Result<()> {
         let gate = to.shared.gate.name();
         let state = to.shared.gate.state();
         let [now, before] = [&state, &self.state].map(|state| {
             let way = state.way(CallKind::Function, gate);
-            way.map(|way| way.link.clone()).map_err(Missed::no_way)
+            way.map(|way| way.link.clone()).map_err(no_way)
         });
         let is_there = Arc::ptr_eq(&now?, &before?);
         match self.space.as_mut().filter(|_| !is_there) {

@@ -11,7 +11,7 @@ use callgate_layout::{Code, clock};
 use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{call_due, instant_after};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Again, Error, Result};
 use crate::call::sent::Standing;
 use crate::link::Link;
 use crate::session::here::has_here;
@@ -46,59 +46,31 @@ impl Drop for Shared {
     }
 }
 
-/// A call that failed, and whether the broker may know better how its gate stands. One pointer wide, as
-/// errors are.
-pub(crate) struct Missed(Box<(Error, Again)>);
-
-/// Whether a call that failed is made once more.
-enum Again {
-    Never,
-    /// It has all its time left.
-    InTime,
-    /// It has to be over by then, in nanoseconds of the monotonic clock.
-    By(u64),
+/// The error of a call that found no way to its gate.
+#[cold]
+pub(crate) fn no_way(error: Error) -> Error {
+    match error.code() {
+        Code::Closed => error,
+        _ => error.to_be_again(Again::InTime),
+    }
 }
 
-impl Missed {
-    /// What the call failed with.
-    pub(crate) fn into_error(self) -> Error {
-        self.0.0
+/// The error of a call for which something could not be had, before anything was called.
+#[cold]
+pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
+    match link.is_gone() {
+        true => no_way(error),
+        false => error,
     }
+}
 
-    /// A call that failed for reasons on which the broker has no say.
-    #[cold]
-    pub(crate) fn for_good(error: Error) -> Missed {
-        Missed(Box::new((error, Again::Never)))
-    }
-
-    /// A call that found no way to its gate.
-    #[cold]
-    pub(crate) fn no_way(error: Error) -> Missed {
-        let again = match error.code() {
-            Code::Closed => Again::Never,
-            _ => Again::InTime,
-        };
-        Missed(Box::new((error, again)))
-    }
-
-    /// What is needed for a call, and could not be had: nothing was called yet.
-    #[cold]
-    pub(crate) fn before(link: &Link, error: Error) -> Missed {
-        match link.is_gone() {
-            true => Missed::no_way(error),
-            false => Missed::for_good(error),
-        }
-    }
-
-    /// A call of a provider in this process: when it has to be over, if it has counted its time.
-    #[cold]
-    pub(crate) fn here(error: Error, due: u64) -> Missed {
-        let again = match (error.is_refusal(), due) {
-            (false, _) => Again::Never,
-            (true, 0) => Again::InTime,
-            (true, due) => Again::By(due),
-        };
-        Missed(Box::new((error, again)))
+/// The error of a call of a provider in this process: when it has to be over, if it has counted its time.
+#[cold]
+pub(crate) fn missed_here(error: Error, due: u64) -> Error {
+    match (error.is_refusal(), due) {
+        (false, _) => error,
+        (true, 0) => error.to_be_again(Again::InTime),
+        (true, due) => error.to_be_again(Again::By(due)),
     }
 }
 
@@ -130,14 +102,13 @@ impl Shared {
         &self,
         kind: CallKind,
         (timeout, cancel): (Duration, Option<&CancelToken>),
-        attempt: impl Fn(Duration) -> Result<T, Missed>,
+        attempt: impl Fn(Duration) -> Result<T>,
     ) -> Result<T> {
-        let missed = match attempt(timeout) {
+        let error = match attempt(timeout) {
             Ok(value) => return Ok(value),
-            Err(missed) => missed,
+            Err(error) => error,
         };
-        let left = self.look_again(missed, kind, (timeout, cancel))?;
-        attempt(left).map_err(Missed::into_error)
+        attempt(self.look_again(error, kind, (timeout, cancel))?)
     }
 
     /// Has the broker say how the gate stands now, for a call that failed. How much time the call has left
@@ -146,12 +117,11 @@ impl Shared {
     #[inline(never)]
     pub(crate) fn look_again(
         &self,
-        missed: Missed,
+        error: Error,
         kind: CallKind,
         (timeout, cancel): (Duration, Option<&CancelToken>),
     ) -> Result<Duration> {
-        let (error, again) = *missed.0;
-        let due = match again {
+        let due = match error.again() {
             Again::Never => None,
             Again::InTime => call_due(timeout),
             Again::By(due) => Some(due),
@@ -179,15 +149,14 @@ impl Shared {
 
     /// What a call through a link has failed with.
     #[cold]
-    pub(crate) fn missed(&self, link: &Link, error: Error, due: u64) -> Missed {
+    pub(crate) fn missed(&self, link: &Link, error: Error, due: u64) -> Error {
         // Of a link that has ended before the call was published the reason is any.
         let is_refused = error.is_refusal() || !error.may_have_run() && link.is_gone();
-        let again = match is_refused {
-            true => Again::By(due),
-            false => Again::Never,
-        };
         let error = self.failed(link, error);
-        Missed(Box::new((error, again)))
+        match is_refused {
+            true => error.to_be_again(Again::By(due)),
+            false => error,
+        }
     }
 
     /// Whether nobody can know better than this plugin that it has no way to the gate.

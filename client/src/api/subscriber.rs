@@ -8,7 +8,7 @@ use std::time::Duration;
 use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 
-use super::shared::{Missed, Shared, no_time};
+use super::shared::{Shared, missed_here, no_time, no_way};
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::call_due;
 use crate::base::debug;
@@ -154,24 +154,30 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         self.call(CallKind::Action, &mut Given::Owned(Some(arguments)))
     }
 
-    /// One loop and not two attempts in a row, so that the compiler makes the code of an attempt once.
     #[inline]
     fn call<T: GateType>(&self, kind: CallKind, given: &mut Given<'_, A>) -> Result<T> {
-        let (mut timeout, mut is_last) = (self.timeout, false);
-        loop {
-            let missed = match self.attempt(timeout, kind, given) {
-                Ok(value) => return Ok(value),
-                Err(missed) => missed,
-            };
-            if is_last || given.get().is_none() {
-                return Err(missed.into_error());
-            }
-            let cancel = self.cancel.as_ref();
-            timeout = self
-                .shared
-                .look_again(missed, kind, (self.timeout, cancel))?;
-            is_last = true;
+        match self.attempt(self.timeout, kind, given) {
+            Ok(value) => Ok(value),
+            Err(error) => self.call_again(error, kind, given),
         }
+    }
+
+    /// Makes a call once more that certainly did not run, if the gate stands otherwise than this plugin
+    /// knew.
+    #[cold]
+    #[inline(never)]
+    fn call_again<T: GateType>(
+        &self,
+        error: Error,
+        kind: CallKind,
+        given: &mut Given<'_, A>,
+    ) -> Result<T> {
+        if given.get().is_none() {
+            return Err(error);
+        }
+        let patience = (self.timeout, self.cancel.as_ref());
+        let left = self.shared.look_again(error, kind, patience)?;
+        self.attempt(left, kind, given)
     }
 
     #[inline(always)]
@@ -180,11 +186,11 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         timeout: Duration,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Result<T, Missed> {
+    ) -> Result<T> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(kind, gate).map_err(Missed::no_way)?;
+        let way = state.way(kind, gate).map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         if let Some(local) = &way.local
             && let Some(outcome) = self.call_here(local, timeout, kind, given)
@@ -192,7 +198,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             return outcome;
         }
         let Some(deadline) = call_due(timeout) else {
-            return Err(Missed::for_good(no_time(gate)));
+            return Err(no_time(gate));
         };
         let target = Target {
             to: way.destination(kind, deadline),
@@ -215,7 +221,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         timeout: Duration,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Option<Result<T, Missed>> {
+    ) -> Option<Result<T>> {
         if !local.is_current() {
             // How it stands now decides, too, whether it can be called here.
             self.shared.gate.renew();
@@ -233,16 +239,16 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         timeout: Duration,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Option<Result<T, Missed>> {
+    ) -> Option<Result<T>> {
         if !local.is_for_here() {
             return None;
         }
         let name = self.shared.gate.name();
         if let Err(error) = self.shared.state.check_here() {
-            return Some(Err(Missed::for_good(error)));
+            return Some(Err(error));
         }
         if timeout.is_zero() && !debug::is_on() {
-            return Some(Err(Missed::for_good(no_time(name))));
+            return Some(Err(no_time(name)));
         }
         let visit = Visit {
             local,
@@ -253,7 +259,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             due: Cell::new(0),
         };
         let outcome = visit.call(given);
-        Some(outcome.map_err(|error| Missed::here(error.at_gate(name.clone()), visit.due.get())))
+        Some(outcome.map_err(|error| missed_here(error.at_gate(name.clone()), visit.due.get())))
     }
 }
 

@@ -1,10 +1,14 @@
 //! Plugins whose handlers meet, and then each call the next one's: a circle, where all of them can only handle
 //! so many calls at a time as have met.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use callgate_client::{Dispatch, GateOptions, Group, Plugin, PluginBuilder, Provider, Result};
+use callgate_client::{
+    Dispatch, GateOptions, Group, Plugin, PluginBuilder, Provider, Result, Subscriber,
+};
 
 /// What the call of a handler to the next plugin came to: `OK`, or the error; and how many microseconds that
 /// took.
@@ -88,28 +92,52 @@ pub fn connect(builder: PluginBuilder, mode: &str) -> Result<(Plugin, Option<Gro
     Ok((builder.connect()?, group))
 }
 
-/// Provides `NAME.Leaf`, `NAME.Cross`, which meets the others and then calls the next one's leaf, and `NAME.Try`,
-/// which calls that at once.
+/// The gates of others that a plugin calls, by their numbers.
+#[derive(Default)]
+struct Leaves(Mutex<BTreeMap<u64, Subscriber<(u64,), u64>>>);
+
+impl Leaves {
+    /// The leaf of a plugin, which is opened if it is not.
+    fn of(&self, plugin: &Weak<Plugin>, next: u64) -> Option<Subscriber<(u64,), u64>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(leaf) = known.get(&next) {
+            return Some(leaf.clone());
+        }
+        drop(known);
+        let leaf = plugin
+            .upgrade()?
+            .subscriber(&format!("{}.Leaf", name(next)));
+        let leaf: Subscriber<_, _> = leaf.ok()?.with_timeout(crate::PATIENCE);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(known.entry(next).or_insert(leaf).clone())
+    }
+}
+
+/// The name of a plugin with a number.
+pub fn name(n: u64) -> String {
+    format!("P{n}")
+}
+
+/// Provides `NAME.Leaf`; `NAME.Cross`, which meets the others and then calls the leaf of the one that it is told;
+/// and `NAME.Try`, which calls that at once.
 ///
 /// # Errors
 ///
 /// As [`Plugin::provide`].
-pub fn provide(
-    plugin: &Plugin,
-    (name, next): (&str, &str),
-    meeting: &Arc<Meeting>,
-) -> Result<Vec<Provider>> {
+pub fn provide(plugin: &Arc<Plugin>, name: &str, meeting: &Arc<Meeting>) -> Result<Vec<Provider>> {
     // Of a pool it may have all threads.
     let options = GateOptions::new().limit(2);
     plugin.set_gate_options(&format!("{name}.Cross"), options)?;
-    let leaf = plugin.subscriber::<(u64,), u64>(&format!("{next}.Leaf"))?;
-    let leaf = leaf.with_timeout(crate::PATIENCE);
-    let own = plugin.provide(&format!("{name}.Leaf"), |n: u64| n + 1)?;
-    let (attempt, met) = (leaf.clone(), meeting.clone());
-    let attempt = plugin.provide(&format!("{name}.Try"), move || {
-        attempt.invoke((1,)).is_ok_and(|two| two == 2)
+    let (leaves, own) = (Arc::<Leaves>::default(), Arc::downgrade(plugin));
+    let leaf = plugin.provide(&format!("{name}.Leaf"), |n: u64| n + 1)?;
+    let (all, this) = (leaves.clone(), own.clone());
+    let attempt = plugin.provide(&format!("{name}.Try"), move |next: u64| {
+        let leaf = all.of(&this, next);
+        leaf.is_some_and(|leaf| leaf.invoke((1,)).is_ok_and(|two| two == 2))
     })?;
-    let cross = plugin.provide(&format!("{name}.Cross"), move || -> Crossed {
+    let met = meeting.clone();
+    let cross = plugin.provide(&format!("{name}.Cross"), move |next: u64| -> Crossed {
+        let leaf = leaves.of(&own, next).expect("it was tried before");
         met.come();
         let start = Instant::now();
         let outcome = match leaf.invoke((1,)) {
@@ -118,21 +146,21 @@ pub fn provide(
         };
         (outcome, start.elapsed().as_micros() as u64)
     })?;
-    Ok(vec![own, attempt, cross])
+    Ok(vec![leaf, attempt, cross])
 }
 
-/// Is one of them in a process: arguments are its mode and the next one's name. For each line of input it waits
-/// for the number of its handlers that stands there, and says so, or lets them go where it is `go`.
+/// Is one of them in a process, in a mode. For each line of input it waits for the number of its handlers that
+/// stands there, and says so, or lets them go where it is `go`.
 ///
 /// # Errors
 ///
 /// As [`provide`].
-pub fn run(name: &str, mode: &str, next: &str) -> Result<()> {
+pub fn run(name: &str, mode: &str) -> Result<()> {
     let (plugin, _group) = connect(Plugin::builder(name), mode)?;
-    let meeting = Arc::new(Meeting::default());
-    let _gates = provide(&plugin, (name, next), &meeting)?;
+    let (plugin, meeting) = (Arc::new(plugin), Arc::<Meeting>::default());
+    let _gates = provide(&plugin, name, &meeting)?;
     println!("ready");
-    let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_over = Arc::<AtomicBool>::default();
     let over = is_over.clone();
     let obey = move || {
         for line in std::io::stdin().lines().map_while(std::io::Result::ok) {
@@ -142,17 +170,27 @@ pub fn run(name: &str, mode: &str, next: &str) -> Result<()> {
             }
             println!("done");
         }
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
     };
     match dispatch(mode) {
         Dispatch::Pump => {
             let obeying = std::thread::spawn(obey);
-            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-                plugin.pump(Instant::now() + Duration::from_millis(20))?;
-            }
+            pump(&plugin, &is_over)?;
             let _ = obeying.join();
         }
         _ => obey(),
+    }
+    Ok(())
+}
+
+/// Pumps until it is over.
+///
+/// # Errors
+///
+/// As [`Plugin::pump`].
+pub fn pump(plugin: &Plugin, is_over: &AtomicBool) -> Result<()> {
+    while !is_over.load(Ordering::Relaxed) {
+        plugin.pump(Instant::now() + Duration::from_millis(20))?;
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ use callgate_layout::envelope::CallKind;
 
 use super::plugin::Plugin;
 use super::provider::Provider;
-use super::shared::{Missed, Shared};
+use super::shared::{Shared, no_time, no_way};
 use super::subscriber::DEFAULT_TIMEOUT;
 use crate::base::archive::{self, ALIGNMENT, MAX_LEN};
 use crate::base::buffers::{Scratch, no_memory};
@@ -266,17 +266,16 @@ impl Gate {
     pub fn call(&self, request: &[u8]) -> Result<Bytes> {
         let shared = &*self.shared;
         let attempt = |limit| self.attempt(request, limit);
-        shared.with_another_look(self.limit, self.cancel.as_ref(), attempt)
+        shared.with_another_look(self.kind, (self.limit, self.cancel.as_ref()), attempt)
     }
 
-    fn attempt(&self, request: &[u8], limit: TimeLimit) -> Result<Bytes, Missed> {
+    fn attempt(&self, request: &[u8], limit: TimeLimit) -> Result<Bytes> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(self.kind, gate).map_err(Missed::no_way)?;
+        let way = state.way(self.kind, gate).map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
-        let deadline =
-            call_due(limit).map_err(|error| Missed::for_good(error.at_gate(gate.clone())))?;
+        let deadline = call_due(limit).map_err(|error| no_time(error, gate))?;
         let target = Target {
             to: way.destination(self.kind, deadline),
             by: &shared.origin,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 
-use super::shared::{Missed, Shared};
+use super::shared::{Shared, missed_here, no_time, no_way};
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::call_due;
 use crate::base::due::TimeLimit;
@@ -183,7 +183,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     fn call<T: GateType>(&self, kind: CallKind, given: &mut Given<'_, A>) -> Result<T> {
         match self.attempt(self.limit, kind, given) {
             Ok(value) => Ok(value),
-            Err(missed) => self.call_again(missed, kind, given),
+            Err(error) => self.call_again(error, kind, given),
         }
     }
 
@@ -193,18 +193,16 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     #[inline(never)]
     fn call_again<T: GateType>(
         &self,
-        missed: Missed,
+        error: Error,
         kind: CallKind,
         given: &mut Given<'_, A>,
     ) -> Result<T> {
         if given.get().is_none() {
-            return Err(missed.error);
+            return Err(error);
         }
-        let (left, first) = self
-            .shared
-            .look_again(missed, self.limit, self.cancel.as_ref())?;
-        let again = self.attempt(left, kind, given);
-        again.map_err(|again| again.after(first))
+        let patience = (self.limit, self.cancel.as_ref());
+        let left = self.shared.look_again(error, kind, patience)?;
+        self.attempt(left, kind, given)
     }
 
     #[inline(always)]
@@ -213,19 +211,18 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         limit: TimeLimit,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Result<T, Missed> {
+    ) -> Result<T> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(kind, gate).map_err(Missed::no_way)?;
+        let way = state.way(kind, gate).map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         if let Some(local) = &way.local
             && let Some(outcome) = self.call_here(local, limit, kind, given)
         {
             return outcome;
         }
-        let deadline =
-            call_due(limit).map_err(|error| Missed::for_good(error.at_gate(gate.clone())))?;
+        let deadline = call_due(limit).map_err(|error| no_time(error, gate))?;
         let target = Target {
             to: way.destination(kind, deadline),
             by: &shared.origin,
@@ -247,7 +244,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         limit: TimeLimit,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Option<Result<T, Missed>> {
+    ) -> Option<Result<T>> {
         if !local.is_current() {
             // How it stands now decides, too, whether it can be called here.
             self.shared.gate.renew();
@@ -265,13 +262,13 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         limit: TimeLimit,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Option<Result<T, Missed>> {
+    ) -> Option<Result<T>> {
         if !local.is_for_here() {
             return None;
         }
         let name = self.shared.gate.name();
         if let Err(error) = self.shared.state.check_here() {
-            return Some(Err(Missed::for_good(error)));
+            return Some(Err(error));
         }
         let visit = Visit {
             local,
@@ -282,7 +279,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             due: Cell::new(0),
         };
         let outcome = visit.call(given);
-        Some(outcome.map_err(|error| Missed::here(error.at_gate(name.clone()), visit.due.get())))
+        Some(outcome.map_err(|error| missed_here(error.at_gate(name.clone()), visit.due.get())))
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) fn call_due(limit: TimeLimit) -> Result<u64> {
     }
 }
 
+#[cold]
 fn inherited(own: u64) -> Result<u64> {
     let outer = chain::end();
     if own < outer {

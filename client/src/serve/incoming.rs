@@ -60,7 +60,7 @@ impl Incoming {
     }
 
     /// Whether calls of the gate behind an index may run on top of other chains' waits.
-    #[inline]
+    #[cold]
     pub(crate) fn is_reentrant(&self, gate: u16) -> bool {
         self.reentrant
             .get(usize::from(gate))
@@ -124,7 +124,7 @@ impl Incoming {
         let begun = self.chains.begun_by(slot, generation);
         let before = call.chain.unwrap_or(begun);
         into.name = begun.id;
-        into.is_reentrant = self.is_reentrant(call.gate);
+        into.is_reentrant = !self.reentrant.is_empty() && self.is_reentrant(call.gate);
         (into.key, into.index) = (self.key, index);
         (into.envelope, into.ticket) = (call, ticket);
         into.chain = Chain {

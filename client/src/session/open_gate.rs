@@ -114,7 +114,7 @@ impl OpenGate {
         &self.gate
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn state(&self) -> arc_swap::Guard<Arc<State>> {
         self.state.load()
     }

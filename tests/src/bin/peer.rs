@@ -48,7 +48,7 @@ fn main() {
         return callgate_tests::graph::run(process).expect("providing");
     }
     if role == "crossing" {
-        return callgate_tests::crossing::run(name, &more[0], &more[1]).expect("providing");
+        return callgate_tests::crossing::run(name, &more[0]).expect("providing");
     }
     if role == "filtered" {
         return filtered(name, more);

@@ -5,7 +5,9 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Code, GateOptions, HandlerError, Plugin, Result, dynamic, signature_of};
+use callgate_client::{
+    Code, Dispatch, GateOptions, HandlerError, Plugin, Result, dynamic, signature_of,
+};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
@@ -132,6 +134,93 @@ fn crossing(bus: &Bus, timeout: Duration) -> (Vec<Plugin>, impl Fn() -> Vec<Stri
         })
     };
     (vec![a, b, caller], go)
+}
+
+/// A call that was taken and left to be answered by another thread seemed to lie in the queue, behind a handler
+/// that stood still: who waited for it was in a circle, by what everybody held.
+#[test]
+fn what_is_answered_later_is_not_stuck() {
+    let bus = Bus::start(programs!());
+    let (a, b, caller) = (bus.plugin("A"), bus.plugin("B"), bus.plugin("T"));
+    let meeting = Arc::new(Barrier::new(2));
+    let met = meeting.clone();
+    let later = move |_: callgate_client::Context<'_>, _: &[u8], responder: dynamic::Responder| {
+        let met = met.clone();
+        thread::spawn(move || {
+            met.wait();
+            // Long enough for waits to be told of, and asked.
+            thread::sleep(Duration::from_millis(400));
+            responder.reply(&[]).unwrap();
+        });
+    };
+    let signature = signature_of::<(), ()>();
+    let _later = dynamic::provide_later(&a, "A.Later", &signature, later).unwrap();
+    let _leaf = b.provide("B.Leaf", || {}).unwrap();
+    let [leaf, later] =
+        [(&a, "B.Leaf"), (&b, "A.Later")].map(|(own, gate)| open::<(), ()>(own, gate));
+    let _outer = a.provide("A.Outer", move || say(leaf.invoke(()))).unwrap();
+    let _hold = b.provide("B.Hold", move || say(later.invoke(()))).unwrap();
+    let [hold, outer] = ["B.Hold", "A.Outer"].map(|gate| open::<(), String>(&caller, gate));
+    thread::scope(|scope| {
+        let one = scope.spawn(|| hold.invoke(()).unwrap());
+        meeting.wait();
+        assert_eq!(outer.invoke(()).unwrap(), "OK");
+        assert_eq!(one.join().unwrap(), "OK");
+    });
+}
+
+/// Has a thread that pumps wait for a plugin whose handler waits for what would be pumped: what the two calls come
+/// to, where another thread pumps meanwhile, or none ever does.
+fn pump_and_wait(others_pump: bool) -> [String; 2] {
+    let bus = Bus::start(programs!());
+    let a = bus.builder("A").dispatch(Dispatch::Pump).connect().unwrap();
+    let (b, caller) = (bus.plugin("B"), bus.plugin("T"));
+    let _back = a.provide("A.Back", || {}).unwrap();
+    let _leaf = b.provide("B.Leaf", || {}).unwrap();
+    let (back, leaf) = (open::<(), ()>(&b, "A.Back"), open::<(), ()>(&a, "B.Leaf"));
+    let meeting = Arc::new(Barrier::new(2));
+    let met = meeting.clone();
+    let hold = move || {
+        met.wait();
+        say(back.invoke(()))
+    };
+    let _hold = b.provide("B.Hold", hold).unwrap();
+    let hold = open::<(), String>(&caller, "B.Hold");
+    let look = || a.pump(Instant::now()).unwrap();
+    thread::scope(|scope| {
+        if others_pump {
+            scope.spawn(look).join().unwrap();
+        }
+        look();
+        let one = scope.spawn(|| hold.invoke(()).unwrap());
+        meeting.wait();
+        if others_pump {
+            // Long enough for waits to be told of, and asked.
+            let later = || thread::sleep(Duration::from_millis(400));
+            scope.spawn(move || (later(), look()));
+        }
+        let outcome = say(leaf.invoke(()));
+        if !others_pump {
+            while !one.is_finished() {
+                look();
+            }
+        }
+        [outcome, one.join().unwrap()]
+    })
+}
+
+/// Of two threads that pump in turns, the one that did so last waited for a call, and seemed to be the only one who
+/// could serve its plugin.
+#[test]
+fn what_another_thread_will_pump_is_not_stuck() {
+    assert_eq!(pump_and_wait(true), ["OK", "OK"]);
+}
+
+#[test]
+fn a_thread_that_pumps_is_told_of_outside_of_handlers_too() {
+    let mut outcomes = pump_and_wait(false);
+    outcomes.sort();
+    assert_eq!(outcomes, ["DEADLOCK true", "OK"]);
 }
 
 /// A wait that was told of a broker that had ended meanwhile.

@@ -1,17 +1,16 @@
-//! A ring of plugins, each in a mode and a process of its own choice.
+//! Plugins in every mode and place, and rings of some of them, in which each calls the next.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use callgate_client::{Dispatch, Group, Plugin, Provider, Subscriber};
 use callgate_tests::crossing::{self, Crossed, Meeting};
-use callgate_tests::random::Random;
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, Process, programs};
 
-/// Where a member runs its handlers.
+/// How a member runs its handlers, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) mode: &'static str,
@@ -29,24 +28,25 @@ pub(crate) enum Place {
 }
 
 pub(crate) const MODES: [&str; 4] = ["thread", "pool", "pump", "group"];
-pub(crate) const PLACES: [Place; 3] = [Place::There, Place::Here, Place::Direct];
+const PLACES: [Place; 3] = [Place::There, Place::Here, Place::Direct];
+/// How many members there are of each mode: as many as in the longest ring.
+const EACH: usize = 5;
 
 impl Kind {
-    /// One of those that can stand still.
-    pub(crate) fn any(random: &mut Random) -> Kind {
-        let kind = Kind {
-            mode: MODES[random.below(MODES.len())],
-            place: PLACES[random.below(PLACES.len())],
-        };
-        match kind.never_stands_still() {
-            true => Kind::any(random),
-            false => kind,
-        }
-    }
-
-    /// Whether its handlers keep nothing from others: visitors of a pool have neither turns nor threads of it.
-    pub(crate) fn never_stands_still(self) -> bool {
-        self.place == Place::Direct && self.mode == "pool"
+    /// Those of all members: of each mode in every place.
+    pub(crate) fn all() -> Vec<Kind> {
+        let each = MODES.iter().flat_map(|mode| {
+            let place = |n| match (*mode, PLACES[n % PLACES.len()]) {
+                // Its handlers keep nothing from others: visitors have neither turns nor threads.
+                ("pool", Place::Direct) => Place::Here,
+                (_, place) => place,
+            };
+            (0..EACH).map(move |n| Kind {
+                mode,
+                place: place(n),
+            })
+        });
+        each.collect()
     }
 }
 
@@ -60,107 +60,56 @@ struct Here {
     _plugin: Arc<Plugin>,
 }
 
-enum Member {
+enum Runs {
     Here(Here),
     There(Process),
 }
 
-/// Plugins each of which calls the next.
-pub(crate) struct Ring {
-    kinds: Vec<Kind>,
-    members: Vec<Member>,
-    cross: Vec<Subscriber<(), Crossed>>,
-    _caller: Plugin,
-    _bus: Bus,
-}
-
-impl Ring {
-    pub(crate) fn new(kinds: &[Kind]) -> Ring {
-        let bus = Bus::start(programs!());
-        let name = |n: usize| format!("P{}", n % kinds.len());
-        let members: Vec<Member> = kinds
-            .iter()
-            .enumerate()
-            .map(|(n, kind)| member(&bus, *kind, (&name(n), &name(n + 1))))
-            .collect();
-        let caller = bus.builder("T").direct_calls(true).connect().unwrap();
-        for n in 0..kinds.len() {
-            let attempt = open::<(), bool>(&caller, &format!("{}.Try", name(n)));
-            await_that("it can call the next one", || attempt.invoke(()).unwrap());
-        }
-        let cross = |n| open(&caller, &format!("{}.Cross", name(n)));
-        Ring {
-            kinds: kinds.to_vec(),
-            members,
-            cross: (0..kinds.len()).map(cross).collect(),
-            _caller: caller,
-            _bus: bus,
+impl Runs {
+    fn new(bus: &Bus, name: &str, kind: Kind) -> Runs {
+        match kind.place {
+            Place::There => Runs::There(bus.peer("crossing", name, &[kind.mode])),
+            Place::Here | Place::Direct => Runs::Here(Here::new(bus, name, kind)),
         }
     }
 
-    /// Has all handlers meet that can run at a time, and then call on. What became of the calls, and how long
-    /// it took from their meeting until each was over.
-    pub(crate) fn cross(&mut self) -> Vec<Crossed> {
-        let Ring {
-            kinds,
-            members,
-            cross,
-            ..
-        } = self;
-        thread::scope(|scope| {
-            let mut calls = Vec::new();
-            for (kind, cross) in kinds.iter().zip(cross) {
-                for _ in 0..crossing::at_a_time(kind.mode) {
-                    calls.push(scope.spawn(|| cross.invoke(()).unwrap()));
-                }
-            }
-            for (kind, member) in kinds.iter().zip(&mut *members) {
-                let count = crossing::at_a_time(kind.mode);
-                match member {
-                    Member::Here(here) => here.meeting.await_coming(count),
-                    Member::There(process) => {
-                        assert_eq!(process.ask(&count.to_string()), "done");
-                    }
-                }
-            }
-            for member in members {
-                match member {
-                    Member::Here(here) => here.meeting.go(),
-                    Member::There(process) => assert_eq!(process.ask("go"), "done"),
-                }
-            }
-            let outcomes = calls.into_iter().map(|call| call.join().unwrap());
-            outcomes.collect()
-        })
+    /// Waits until so many of its handlers have come to the meeting.
+    fn await_coming(&mut self, count: u64) {
+        match self {
+            Runs::Here(here) => here.meeting.await_coming(count),
+            Runs::There(process) => assert_eq!(process.ask(&count.to_string()), "done"),
+        }
+    }
+
+    /// Lets them go.
+    fn go(&mut self) {
+        match self {
+            Runs::Here(here) => here.meeting.go(),
+            Runs::There(process) => assert_eq!(process.ask("go"), "done"),
+        }
     }
 }
 
-fn member(bus: &Bus, kind: Kind, (name, next): (&str, &str)) -> Member {
-    if kind.place == Place::There {
-        return Member::There(bus.peer("crossing", name, &[kind.mode, next]));
+impl Here {
+    fn new(bus: &Bus, name: &str, kind: Kind) -> Here {
+        let builder = bus.builder(name).direct_calls(kind.place == Place::Direct);
+        let (plugin, group) = crossing::connect(builder, kind.mode).unwrap();
+        let (plugin, meeting) = (Arc::new(plugin), Arc::<Meeting>::default());
+        let gates = crossing::provide(&plugin, name, &meeting).unwrap();
+        let is_over = Arc::<AtomicBool>::default();
+        let pump = (crossing::dispatch(kind.mode) == Dispatch::Pump).then(|| {
+            let (own, over) = (plugin.clone(), is_over.clone());
+            thread::spawn(move || crossing::pump(&own, &over).unwrap())
+        });
+        Here {
+            _gates: gates,
+            _group: group,
+            meeting,
+            is_over,
+            pump,
+            _plugin: plugin,
+        }
     }
-    let builder = bus.builder(name).direct_calls(kind.place == Place::Direct);
-    let (plugin, group) = crossing::connect(builder, kind.mode).unwrap();
-    let (plugin, meeting) = (Arc::new(plugin), Arc::<Meeting>::default());
-    let gates = crossing::provide(&plugin, (name, next), &meeting).unwrap();
-    let is_over = Arc::<AtomicBool>::default();
-    let pump = (crossing::dispatch(kind.mode) == Dispatch::Pump).then(|| {
-        let (own, over) = (plugin.clone(), is_over.clone());
-        thread::spawn(move || {
-            while !over.load(Ordering::Relaxed) {
-                own.pump(Instant::now() + Duration::from_millis(20))
-                    .unwrap();
-            }
-        })
-    });
-    Member::Here(Here {
-        _gates: gates,
-        _group: group,
-        meeting,
-        is_over,
-        pump,
-        _plugin: plugin,
-    })
 }
 
 impl Drop for Here {
@@ -170,5 +119,77 @@ impl Drop for Here {
             // A panic of its own fails the test anyway.
             let _ = pump.join();
         }
+    }
+}
+
+struct Member {
+    kind: Kind,
+    runs: Runs,
+    cross: Subscriber<(u64,), Crossed>,
+    attempt: Subscriber<(u64,), bool>,
+}
+
+/// Plugins that can be put into rings, by their numbers.
+pub(crate) struct Stage {
+    members: Vec<Member>,
+    /// Who has called whom.
+    tried: BTreeSet<(usize, usize)>,
+    _caller: Plugin,
+    _bus: Bus,
+}
+
+impl Stage {
+    pub(crate) fn new(kinds: &[Kind]) -> Stage {
+        let bus = Bus::start(programs!());
+        let caller = bus.builder("T").direct_calls(true).connect().unwrap();
+        let member = |(n, kind): (usize, &Kind)| {
+            let name = crossing::name(n as u64);
+            Member {
+                kind: *kind,
+                runs: Runs::new(&bus, &name, *kind),
+                cross: open(&caller, &format!("{name}.Cross")),
+                attempt: open(&caller, &format!("{name}.Try")),
+            }
+        };
+        Stage {
+            members: kinds.iter().enumerate().map(member).collect(),
+            tried: BTreeSet::new(),
+            _caller: caller,
+            _bus: bus,
+        }
+    }
+
+    pub(crate) fn kind(&self, n: usize) -> Kind {
+        self.members[n].kind
+    }
+
+    /// Has all handlers of a ring's members meet that can run at a time, and then each call the next one's. What
+    /// became of the calls, and how long it took from their meeting until each was over.
+    pub(crate) fn cross(&mut self, ring: &[usize]) -> Vec<Crossed> {
+        let next = |at: usize| ring[(at + 1) % ring.len()];
+        for (at, n) in ring.iter().enumerate() {
+            if self.tried.insert((*n, next(at))) {
+                let attempt = &self.members[*n].attempt;
+                let try_it = || attempt.invoke((next(at) as u64,)).unwrap();
+                await_that("it can call the next one", try_it);
+            }
+        }
+        thread::scope(|scope| {
+            let mut calls = Vec::new();
+            for (at, n) in ring.iter().enumerate() {
+                let Member { kind, cross, .. } = &self.members[*n];
+                for _ in 0..crossing::at_a_time(kind.mode) {
+                    let (cross, next) = (cross.clone(), next(at) as u64);
+                    calls.push(scope.spawn(move || cross.invoke((next,)).unwrap()));
+                }
+            }
+            for n in ring {
+                let Member { kind, runs, .. } = &mut self.members[*n];
+                runs.await_coming(crossing::at_a_time(kind.mode));
+            }
+            ring.iter().for_each(|n| self.members[*n].runs.go());
+            let outcomes = calls.into_iter().map(|call| call.join().unwrap());
+            outcomes.collect()
+        })
     }
 }

@@ -283,3 +283,37 @@ fn what_is_revoked_is_acknowledged_also_where_the_link_is_gone() {
     broker.revoke(3);
     broker.revoke(4);
 }
+
+/// Each provider that was dropped waited for a broker that was stopped.
+#[test]
+fn a_silent_broker_is_waited_for_once() {
+    let (plugin, broker) = connect();
+    let mut providers = Vec::new();
+    for gate in ["P.A", "P.B", "P.C"] {
+        providers.push(thread::scope(|scope| {
+            let provided = scope.spawn(|| plugin.provide(gate, |n: u64| n).unwrap());
+            let Some(ToBroker::Gate(GateToBroker::Provide { request, .. })) = broker.read(PATIENCE)
+            else {
+                panic!("it provides nothing");
+            };
+            let failure = None;
+            broker.send(SessionToPlugin::Answer { request, failure }, &[]);
+            provided.join().unwrap()
+        }));
+    }
+    let begun = Instant::now();
+    drop(providers);
+    let took = begun.elapsed();
+    for _ in 0..3 {
+        let withdrawn = broker.read(PATIENCE);
+        assert!(matches!(
+            withdrawn,
+            Some(ToBroker::Gate(GateToBroker::Withdraw { .. }))
+        ));
+    }
+    assert!(took < Duration::from_secs(9), "{took:?}");
+    // Its socket is read again, but it answers nothing: that is waited for no longer than that.
+    let begun = Instant::now();
+    drop(plugin);
+    assert!(begun.elapsed() < PATIENCE);
+}

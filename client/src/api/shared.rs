@@ -12,7 +12,7 @@ use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{call_due, instant_after};
 use crate::base::error::{Again, Error, Result};
-use crate::call::sent::Standing;
+use crate::call::sent::{Asks, Standing};
 use crate::link::Link;
 use crate::session::here::has_here;
 use crate::session::open_gate::{Asked, OpenGate, Question, Waited};
@@ -26,9 +26,9 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// How long at most: long before the clock ends.
 const MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How long a question for sent calls waits for room in the broker's socket: their thread has others to look
-/// after.
-const ROOM: Duration = Duration::from_millis(50);
+/// How long a question for sent calls waits for room in the broker's socket before their thread looks after
+/// others again.
+const ROOM: Duration = Duration::from_millis(5);
 
 /// What clones of a subscriber have in common.
 pub(crate) struct Shared {
@@ -74,25 +74,42 @@ pub(crate) fn missed_here(error: Error, due: u64) -> Error {
     }
 }
 
-impl Standing for Shared {
-    fn ask(&self) -> Option<u64> {
-        let until = instant_after(ROOM);
-        let question = self.state.ask(self.number, &self.gate, until);
-        question.ok().map(Question::number)
+/// What is to be done about a question that could not be sent.
+fn later(error: &Error) -> Standing {
+    match error.code() {
+        Code::Timeout => Standing::Later,
+        _ => Standing::Unknown,
     }
+}
 
-    fn is_told(&self, question: u64) -> Option<bool> {
-        match self.gate.look_at(Question::of(question)) {
-            Asked::Waiting => Some(false),
-            Asked::Told => Some(true),
-            Asked::Untold | Asked::Cancelled => None,
+impl Asks for Shared {
+    fn ask(&self) -> Standing {
+        let until = instant_after(ROOM);
+        match self.state.ask(self.number, &self.gate, until) {
+            Ok(question) => Standing::Asked(question.number()),
+            Err(error) => later(&error),
         }
     }
 
-    fn way(&self, kind: CallKind) -> Result<(Arc<Link>, u16)> {
-        let state = self.gate.state();
-        let way = state.way(kind, self.gate.name())?;
-        Ok((way.link.clone(), way.index))
+    fn look(&self, question: u64, kind: CallKind) -> Standing {
+        let asked = Question::of(question);
+        match self.gate.look_at(asked) {
+            Asked::Waiting => Standing::Asked(question),
+            Asked::Told => {
+                let state = self.gate.state();
+                let way = state.way(kind, self.gate.name());
+                Standing::Told(way.map(|way| (way.link.clone(), way.index)))
+            }
+            Asked::Untold | Asked::Cancelled => Standing::Unknown,
+            Asked::Unsent => {
+                let until = instant_after(ROOM);
+                let gate = (&*self.gate, asked);
+                match self.state.ask_in_place(self.number, gate, until) {
+                    Ok(()) => Standing::Asked(question),
+                    Err(error) => later(&error),
+                }
+            }
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl Drop for Shared {
 pub(crate) fn no_way(error: Error) -> Error {
     match error.code() {
         Code::Closed => error,
-        _ => error.to_be_again(Again::InTime),
+        _ => error.with_again(Again::InTime),
     }
 }
 
@@ -69,8 +69,8 @@ pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
 pub(crate) fn missed_here(error: Error, due: u64) -> Error {
     match (error.is_refusal(), due) {
         (false, _) => error,
-        (true, 0) => error.to_be_again(Again::InTime),
-        (true, due) => error.to_be_again(Again::By(due)),
+        (true, 0) => error.with_again(Again::InTime),
+        (true, due) => error.with_again(Again::By(due)),
     }
 }
 
@@ -171,7 +171,7 @@ impl Shared {
         let is_refused = error.is_refusal() || !error.may_have_run() && link.is_gone();
         let error = self.failed(link, error);
         match is_refused {
-            true => error.to_be_again(Again::By(due)),
+            true => error.with_again(Again::By(due)),
             false => error,
         }
     }

@@ -1,7 +1,5 @@
 //! Inside one process: directly, where it can be, and through shared memory where not.
 
-use std::time::Duration;
-
 use callgate::{Broker, Policy};
 use callgate_client::{Code, Context, Payload, Plugin};
 use callgate_tests::pumped::Pumped;
@@ -123,30 +121,6 @@ fn what_is_dropped_can_be_provided_by_another_at_once() {
         drop(many);
         let again = other.provide(&name(199), |n: u64| n);
         drop(again.expect("it is free again"));
-    }
-}
-
-/// A plugin that had closed was still said to be ready by waits, and its gates were taken.
-#[test]
-fn what_a_closed_plugin_provided_is_gone_and_free() {
-    let broker = Broker::builder()
-        .without_socket()
-        .start()
-        .expect("a broker");
-    let [other, caller] =
-        ["Other", "Caller"].map(|name| plugin(&broker, name, false).connect().expect("the bus"));
-    let gate = caller.subscriber::<(u64,), u64>(GATE).expect("opening");
-    for round in 0..rounds(20) {
-        let one = plugin(&broker, &format!("One{round}"), false).connect();
-        let one = one.expect("the bus");
-        one.provide(GATE, |n: u64| n).expect("it is free").keep();
-        assert_eq!(gate.invoke((7,)).expect("it is there"), 7);
-        drop(one);
-        assert_eq!(code(gate.wait_ready(Duration::ZERO)), Code::NotReady);
-        let again = other.provide(GATE, |n: u64| n + 1);
-        let again = again.expect("it is free again");
-        assert_eq!(gate.invoke((7,)).expect("another is there"), 8);
-        drop(again);
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate_client::dynamic::{self, Gate};
-use callgate_client::{CancelToken, Code, Plugin, Result, Subscriber, signature_of};
+use callgate_client::{CancelToken, Code, Plugin, Provider, Result, Subscriber, signature_of};
 use callgate_layout::control::{
     Availability, GateState, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin,
     MAX_RECORD, PluginLimits, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
@@ -282,4 +282,77 @@ fn what_is_revoked_is_acknowledged_also_where_the_link_is_gone() {
     let (_plugin, broker) = connect();
     broker.revoke(3);
     broker.revoke(4);
+}
+
+/// Provides gates, to which the broker agrees.
+fn provide<const N: usize>(plugin: &Plugin, broker: &Broker, gates: [&str; N]) -> [Provider; N] {
+    gates.map(|gate| {
+        thread::scope(|scope| {
+            let provided = scope.spawn(|| plugin.provide(gate, |n: u64| n).unwrap());
+            let Some(ToBroker::Gate(GateToBroker::Provide { request, .. })) = broker.read(PATIENCE)
+            else {
+                panic!("it provides nothing");
+            };
+            agree(broker, request);
+            provided.join().unwrap()
+        })
+    })
+}
+
+fn agree(broker: &Broker, request: u32) {
+    let failure = None;
+    broker.send(SessionToPlugin::Answer { request, failure }, &[]);
+}
+
+/// Reads that a gate is withdrawn: the number of the request.
+fn withdrawn(broker: &Broker) -> u32 {
+    match broker.read(PATIENCE) {
+        Some(ToBroker::Gate(GateToBroker::Withdraw { request, .. })) => request,
+        other => panic!("nothing is withdrawn: {other:?}"),
+    }
+}
+
+/// Each provider that was dropped waited for a broker that was stopped.
+#[test]
+fn a_silent_broker_is_waited_for_once() {
+    let (plugin, broker) = connect();
+    let providers = provide(&plugin, &broker, ["P.A", "P.B", "P.C"]);
+    let begun = Instant::now();
+    drop(providers);
+    let took = begun.elapsed();
+    let requests = [(); 3].map(|()| withdrawn(&broker));
+    assert!(took < Duration::from_secs(9), "{took:?}");
+    // It answers again, and is waited for again.
+    agree(&broker, requests[2]);
+    let [last] = provide(&plugin, &broker, ["P.D"]);
+    thread::scope(|scope| {
+        let dropped = scope.spawn(|| drop(last));
+        let request = withdrawn(&broker);
+        thread::sleep(QUIET);
+        assert!(!dropped.is_finished());
+        agree(&broker, request);
+    });
+}
+
+/// A plugin had closed before the broker knew: its gates were still said to be there.
+#[test]
+fn a_plugin_that_closes_waits_until_its_gates_are_withdrawn() {
+    let (plugin, broker) = connect();
+    let providers = provide(&plugin, &broker, ["P.A", "P.B"]);
+    providers.into_iter().for_each(Provider::keep);
+    thread::scope(|scope| {
+        let closed = scope.spawn(move || drop(plugin));
+        let first = withdrawn(&broker);
+        thread::sleep(QUIET);
+        assert!(!closed.is_finished());
+        agree(&broker, first);
+        agree(&broker, withdrawn(&broker));
+    });
+    let (plugin, broker) = connect();
+    let [provider] = provide(&plugin, &broker, ["P.A"]);
+    provider.keep();
+    let begun = Instant::now();
+    drop(plugin);
+    assert!(begun.elapsed() < Duration::from_secs(4), "of a silent one");
+    withdrawn(&broker);
 }

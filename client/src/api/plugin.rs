@@ -20,7 +20,7 @@ use super::shared::Shared;
 use super::subscriber::Subscriber;
 use super::watch::Watch;
 use crate::base::backoff::Backoff;
-use crate::base::deadline::answer_due;
+use crate::base::deadline::{answer_due, instant_after};
 use crate::base::error::{Error, Result};
 use crate::base::thread::discard;
 use crate::base::types::{Arguments, GateType, action_signature_of, signature_of};
@@ -40,11 +40,14 @@ use crate::session::open_gate::OpenGate;
 use crate::session::plugin_state::{PluginParts, PluginState};
 use builder::PluginBuilder;
 
+/// How long a plugin that closes waits for the broker to hear that its gates are withdrawn.
+const CLOSING: Duration = Duration::from_millis(500);
+
 /// A participant on a bus.
 ///
-/// Dropping it closes the plugin: its gates vanish, calls that are still waiting to be handled
-/// are answered `PROVIDER_GONE`, and its subscribers fail with `CLOSED`. A handler that is running
-/// is waited for.
+/// Dropping it closes the plugin: its gates are withdrawn as by dropping their [`Provider`]s (a broker that
+/// is stopped is waited for half a second), calls that are still waiting to be handled are answered
+/// `PROVIDER_GONE`, and its subscribers fail with `CLOSED`. A handler that is running is waited for.
 ///
 /// ```no_run
 /// use callgate_client::Plugin;
@@ -331,8 +334,15 @@ impl Drop for Plugin {
         self.state.provided.close();
         in_process::leave(&self.member);
         self.group.serve_no_more(&self.member);
+        let gates = self.state.provided.take_gates();
+        let until = instant_after(CLOSING);
+        for (name, gate) in &gates {
+            // Then whoever is told that this plugin has closed finds its gates gone, and can provide them.
+            gate.kinds()
+                .for_each(|kind| self.state.withdraw(name, kind, until));
+        }
         // Handlers may own handles of this very plugin.
-        discard(self.state.provided.take_gates());
+        discard(gates);
         self.state.close();
         self.group.control_thread.remove(self.key);
     }

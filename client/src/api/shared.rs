@@ -12,7 +12,7 @@ use crate::base::cancel::CancelToken;
 use crate::base::deadline::{call_due, instant_after};
 use crate::base::due::TimeLimit;
 use crate::base::error::{Again, Error, Result};
-use crate::call::sent::Standing;
+use crate::call::sent::{Asks, Standing};
 use crate::call::target::Origin;
 use crate::link::Link;
 use crate::session::here::has_here;
@@ -27,9 +27,9 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// How long at most: long before the clock ends.
 const MOST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// How long a question for sent calls waits for room in the broker's socket: their thread has others to look
-/// after.
-const ROOM: Duration = Duration::from_millis(50);
+/// How long a question for sent calls waits for room in the broker's socket before their thread looks after
+/// others again.
+const ROOM: Duration = Duration::from_millis(5);
 
 /// What clones of a subscriber have in common.
 pub(crate) struct Shared {
@@ -52,7 +52,7 @@ impl Drop for Shared {
 pub(crate) fn no_way(error: Error) -> Error {
     match error.code() {
         Code::Closed => error,
-        _ => error.to_be_again(Again::InTime),
+        _ => error.with_again(Again::InTime),
     }
 }
 
@@ -70,30 +70,47 @@ pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
 pub(crate) fn missed_here(error: Error, due: u64) -> Error {
     match (error.is_refusal(), due) {
         (false, _) => error,
-        (true, 0) => error.to_be_again(Again::InTime),
-        (true, due) => error.to_be_again(Again::By(due)),
+        (true, 0) => error.with_again(Again::InTime),
+        (true, due) => error.with_again(Again::By(due)),
     }
 }
 
-impl Standing for Shared {
-    fn ask(&self) -> Option<u64> {
-        let until = instant_after(ROOM);
-        let question = self.state.ask(self.number, &self.gate, until);
-        question.ok().map(Question::number)
+/// What is to be done about a question that could not be sent.
+fn later(error: &Error) -> Standing {
+    match error.code() {
+        Code::Timeout => Standing::Later,
+        _ => Standing::Unknown,
     }
+}
 
-    fn is_told(&self, question: u64) -> Option<bool> {
-        match self.gate.look_at(Question::of(question)) {
-            Asked::Waiting => Some(false),
-            Asked::Told => Some(true),
-            Asked::Untold | Asked::Cancelled => None,
+impl Asks for Shared {
+    fn ask(&self) -> Standing {
+        let until = instant_after(ROOM);
+        match self.state.ask(self.number, &self.gate, until) {
+            Ok(question) => Standing::Asked(question.number()),
+            Err(error) => later(&error),
         }
     }
 
-    fn way(&self, kind: CallKind) -> Result<(Arc<Link>, u16)> {
-        let state = self.gate.state();
-        let way = state.way(kind, self.gate.name())?;
-        Ok((way.link.clone(), way.index))
+    fn look(&self, question: u64, kind: CallKind) -> Standing {
+        let asked = Question::of(question);
+        match self.gate.look_at(asked) {
+            Asked::Waiting => Standing::Asked(question),
+            Asked::Told => {
+                let state = self.gate.state();
+                let way = state.way(kind, self.gate.name());
+                Standing::Told(way.map(|way| (way.link.clone(), way.index)))
+            }
+            Asked::Untold | Asked::Cancelled => Standing::Unknown,
+            Asked::Unsent => {
+                let until = instant_after(ROOM);
+                let gate = (&*self.gate, asked);
+                match self.state.ask_in_place(self.number, gate, until) {
+                    Ok(()) => Standing::Asked(question),
+                    Err(error) => later(&error),
+                }
+            }
+        }
     }
 }
 
@@ -155,7 +172,7 @@ impl Shared {
         let is_refused = error.is_refusal() || !error.may_have_run() && link.is_gone();
         let error = self.failed(link, error);
         match is_refused {
-            true => error.to_be_again(Again::By(due)),
+            true => error.with_again(Again::By(due)),
             false => error,
         }
     }

@@ -91,7 +91,7 @@ impl Error {
 
     /// Marks that the call may be made once more. That is kept here so that a call's outcome is an error
     /// from the first and need not be moved.
-    pub(crate) fn to_be_again(mut self, again: Again) -> Error {
+    pub(crate) fn with_again(mut self, again: Again) -> Error {
         self.inner.again = again;
         self
     }

@@ -36,8 +36,8 @@ use crate::base::thread::{discard, join, spawn, wake};
 use crate::link::Link;
 use crate::link::own_memory::{OwnDoorbell, OwnMemory};
 
-pub(crate) use asking::Standing;
 use asking::{Asking, Refused};
+pub(crate) use asking::{Asks, Standing};
 pub(crate) use completion::{Completion, Lost, Outcome};
 pub(crate) use outcome::Awaited;
 pub(crate) use sharing::Sender;
@@ -51,7 +51,7 @@ pub(crate) struct Outbound {
     pub(crate) deadline: u64,
     pub(crate) bytes: Box<[u8]>,
     /// Asked about the call where that is absent or refuses it; `None` once it was.
-    pub(crate) gate: Option<Weak<dyn Standing>>,
+    pub(crate) gate: Option<Weak<dyn Asks>>,
 }
 
 impl std::fmt::Debug for Outbound {
@@ -251,16 +251,15 @@ impl Shared {
                 self.asks.store(!state.asking.is_empty(), Ordering::Relaxed);
                 outcomes
             };
-            if self.asks.load(Ordering::Relaxed) {
-                self.look_at_asking(bell, &mut outcomes);
-            }
+            let asks_later =
+                self.asks.load(Ordering::Relaxed) && self.look_at_asking(bell, &mut outcomes);
             let (until, waits, is_over) = {
                 let state = self.state.lock();
                 let until = state.deadlines.first().map_or(u64::MAX, |(at, _)| *at);
                 let is_over = state.is_closing && state.is_idle();
                 (until, state.waits(), is_over)
             };
-            let found = !outcomes.is_empty();
+            let found = !outcomes.is_empty() || asks_later;
             tell(outcomes);
             futex_refused::log();
             if is_over {

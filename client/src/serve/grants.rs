@@ -89,6 +89,12 @@ impl Gate {
         }
     }
 
+    /// The halves that it has.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = CallKind> {
+        let kinds = [CallKind::Function, CallKind::Action].into_iter();
+        kinds.filter(|kind| self.handler(*kind).is_some())
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub(crate) struct Connection {
     outgoing: Outgoing,
     numbers: Numbers,
     requests: Mutex<HashMap<u32, Sender<Answer>>>,
+    /// The broker has let the time of a request pass, and has answered none since.
+    is_silent: AtomicBool,
     /// Why it is over, once it is.
     ended: Mutex<Option<Error>>,
     ending: Condvar,
@@ -49,6 +52,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             numbers: Numbers::new(),
             requests: Mutex::default(),
+            is_silent: AtomicBool::new(false),
             ended: Mutex::new(None),
             ending: Condvar::new(),
         }
@@ -141,8 +145,21 @@ impl Connection {
         outcome
     }
 
+    /// Sends a request whose answer only says that the broker has heard it, and waits for that, unless the
+    /// broker is silent: many such requests would each wait for it in vain. The control thread does not wait.
+    pub(crate) fn tell(&self, until: Instant, make: impl FnOnce(u32) -> ToBroker) {
+        if self.is_control_thread() || self.is_silent.load(Ordering::Relaxed) {
+            let _ = self.send(&make(self.next_number()));
+        } else if let Err(error) = self.request_until(until, make)
+            && error.code() == Code::Timeout
+        {
+            self.is_silent.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Hands the broker's answer to whoever asked.
     pub(crate) fn answer(&self, request: u32, answer: Answer) {
+        self.is_silent.store(false, Ordering::Relaxed);
         if let Some(sender) = self.requests.lock().remove(&request) {
             // Who asked may have given up meanwhile; then nobody misses the answer.
             let _ = sender.try_send(answer);

@@ -9,6 +9,7 @@ use callgate_layout::control::{
     Failure, GateToBroker, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, ToBroker,
     WaitToBroker,
 };
+use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::{Code, clock};
@@ -118,11 +119,26 @@ impl PluginState {
     pub(crate) fn ask(&self, number: u32, gate: &OpenGate, until: Instant) -> Result<Question> {
         self.check_here()?;
         self.connection.check_alive()?;
-        let sync = GateToBroker::Sync { open: number }.into();
-        gate.ask(|| self.connection.send_until(&sync, until))
+        let asked = gate.ask(|| self.sync(number, until));
+        asked.inspect_err(|_| self.sent.look_again())
     }
 
-    /// The same, and waits for the answer until a time of the monotonic clock. The control thread, which
+    /// Sends a question that somebody else was to send, who could not.
+    pub(crate) fn ask_in_place(
+        &self,
+        number: u32,
+        (gate, question): (&OpenGate, Question),
+        until: Instant,
+    ) -> Result<()> {
+        gate.send(question, || self.sync(number, until))
+    }
+
+    fn sync(&self, open: u32, until: Instant) -> Result<()> {
+        self.connection
+            .send_until(&GateToBroker::Sync { open }.into(), until)
+    }
+
+    /// Asks, and waits for the answer until a time of the monotonic clock. The control thread, which
     /// would wait for what it hears itself, does not ask.
     pub(crate) fn await_standing(
         &self,
@@ -133,11 +149,30 @@ impl PluginState {
         if self.connection.is_control_thread() {
             return Asked::Untold;
         }
-        let left = Duration::from_nanos(until.saturating_sub(clock::now()));
-        match self.ask(number, gate, instant_after(left)) {
-            Ok(question) => gate.await_answer(question, until, cancel),
-            Err(_) => Asked::Untold,
+        let room = instant_after(Duration::from_nanos(until.saturating_sub(clock::now())));
+        let Ok(question) = self.ask(number, gate, room) else {
+            return Asked::Untold;
+        };
+        let send = || self.sync(number, room);
+        let asked = gate.await_answer(question, (until, cancel), send);
+        if asked == Asked::Untold {
+            // A sent call may wait for a question that this thread could not send.
+            self.sent.look_again();
         }
+        asked
+    }
+
+    /// Withdraws one half of a gate, and waits until the broker has heard of it, until then at most.
+    pub(crate) fn withdraw(&self, gate: &str, kind: CallKind, until: Instant) {
+        self.connection.tell(until, |request| {
+            let gate = gate.to_owned();
+            let withdraw = GateToBroker::Withdraw {
+                request,
+                gate,
+                kind,
+            };
+            withdraw.into()
+        });
     }
 
     fn all_open_gates(&self) -> Vec<Arc<OpenGate>> {

@@ -158,7 +158,7 @@ pub(crate) fn a_provider_s_end_ends_calls_whose_answers_it_held(mode: Mode) {
                 assert!(error.may_have_run(), "{error}");
             }
         });
-        let error = later.send(b"h").unwrap_err();
+        let error = later.send(b"h").unwrap().wait().unwrap_err();
         assert_eq!(error.code(), Code::NotReady, "{error}");
     }
 }

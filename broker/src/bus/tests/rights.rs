@@ -50,14 +50,14 @@ impl World {
     pub(super) fn revokes(&mut self) -> Vec<(LinkEnd, u64, Vec<u16>)> {
         let effects = self.effects().into_iter();
         let revokes = effects.filter_map(|effect| match effect {
-            Effect::Send(B, ToPlugin::Link(record)) => match record {
-                LinkToPlugin::Revoke {
+            Effect::Send(
+                B,
+                ToPlugin::Link(LinkToPlugin::Revoke {
                     end,
                     number,
                     indexes,
-                } => Some((end, number, indexes)),
-                _ => None,
-            },
+                }),
+            ) => Some((end, number, indexes)),
             _ => None,
         });
         revokes.collect()

@@ -111,10 +111,13 @@ fn a_grant_under_way_is_waited_for() {
     assert_eq!(world.bus.next_deadline(), None);
 }
 
+/// Something that happens, and what it is called.
+type Happens = (&'static str, fn(&mut World));
+
 /// Whatever ends the wait for a link or a grant ends the wait for the answer.
 #[test]
 fn what_fails_under_way_is_answered_too() {
-    let ends: [(&str, fn(&mut World)); 5] = [
+    let ends: [Happens; 5] = [
         ("the provider is late", |world| {
             world.now += STEP;
             world.bus.expire(world.now);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use callgate_layout::bells::KeptBell;
 
 use super::Shared;
-use super::asking::Asking;
+use super::asking::{Asking, Standing};
 use super::completion::{Completion, Lost};
 use super::state::{Outcomes, State};
 use crate::base::error::Result;
@@ -15,8 +15,9 @@ use crate::link::Link;
 impl Shared {
     /// Has the broker asked about calls that were refused, and sends those once more about whose gates it
     /// has answered. To be called where nothing is locked: what is asked may wait a moment for room in the
-    /// broker's socket, and a gate that is dropped here drops what it leads to.
-    pub(super) fn look_at_asking(&self, bell: &KeptBell, outcomes: &mut Outcomes) {
+    /// broker's socket, and a gate that is dropped here drops what it leads to. Whether there was no room, so that
+    /// some are to be asked about in the next look.
+    pub(super) fn look_at_asking(&self, bell: &KeptBell, outcomes: &mut Outcomes) -> bool {
         let asking: Vec<_> = {
             let state = self.state.lock();
             let calls = state.asking.iter();
@@ -30,22 +31,25 @@ impl Shared {
             };
             calls.map(parts).collect()
         };
+        let mut asks_later = false;
         for (number, gate, question, kind) in asking {
             let gate = gate.and_then(|gate| gate.upgrade());
-            let next = match (&gate, question) {
-                (None, _) => Next::End,
-                (Some(gate), None) => gate.ask().map_or(Next::End, Next::Await),
-                (Some(gate), Some(question)) => match gate.is_told(question) {
-                    None => Next::End,
-                    Some(false) => continue,
-                    Some(true) => Next::Send(gate.way(kind)),
-                },
+            let stands = match (&gate, question) {
+                (None, _) => Standing::Unknown,
+                // One that has no room is enough for a look: each waits a moment for it.
+                _ if asks_later => continue,
+                (Some(gate), None) => gate.ask(),
+                (Some(gate), Some(question)) => gate.look(question, kind),
             };
             let mut state = self.state.lock();
-            let ended = match next {
-                Next::End => state.end_asking(number),
-                Next::Send(way) => state.send_again(number, way, bell),
-                Next::Await(question) => {
+            let ended = match stands {
+                Standing::Unknown => state.end_asking(number),
+                Standing::Told(way) => state.send_again(number, way, bell),
+                Standing::Later => {
+                    asks_later = true;
+                    None
+                }
+                Standing::Asked(question) => {
                     if let Some(asking) = state.asking.get_mut(&number) {
                         asking.question = Some(question);
                     }
@@ -56,14 +60,8 @@ impl Shared {
             drop(state);
             discard(gate);
         }
+        asks_later
     }
-}
-
-/// What is done about a call that waits for an answer.
-enum Next {
-    Await(u64),
-    Send(Result<(Arc<Link>, u16)>),
-    End,
 }
 
 impl State {

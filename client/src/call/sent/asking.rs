@@ -13,16 +13,24 @@ use crate::base::error::{Error, Result};
 use crate::link::Link;
 
 /// The gate of a call, which may stand otherwise than its plugin knows.
-pub(crate) trait Standing: Send + Sync {
-    /// Asks the broker how it stands, and does not wait for the answer; the question's number, if there is
-    /// anybody to answer it.
-    fn ask(&self) -> Option<u64>;
+pub(crate) trait Asks: Send + Sync {
+    /// Asks the broker how it stands, and does not wait for the answer.
+    fn ask(&self) -> Standing;
 
-    /// Whether a question was answered; `None` where it will not be.
-    fn is_told(&self, question: u64) -> Option<bool>;
+    /// Looks what became of a question.
+    fn look(&self, question: u64, kind: CallKind) -> Standing;
+}
 
-    /// The way that calls take as far as is known now.
-    fn way(&self, kind: CallKind) -> Result<(Arc<Link>, u16)>;
+/// What is known of how a gate stands.
+pub(crate) enum Standing {
+    /// The question of this number is to be answered.
+    Asked(u64),
+    /// It was answered: the way that calls take now.
+    Told(Result<(Arc<Link>, u16)>),
+    /// The broker's socket is full: the question is to be sent later.
+    Later,
+    /// Nobody will answer.
+    Unknown,
 }
 
 /// A call that failed before it ran.
@@ -39,7 +47,7 @@ pub(super) struct Asking {
     /// What it fails with unless the gate stands otherwise.
     pub(super) error: Error,
     /// Not owned: it belongs to those who wait for the call, and is theirs to drop.
-    pub(super) gate: Option<Weak<dyn Standing>>,
+    pub(super) gate: Option<Weak<dyn Asks>>,
     /// `None` until the broker was asked.
     pub(super) question: Option<u64>,
 }

@@ -2,7 +2,8 @@
 //! know less than it should: what others have told it is newer than what the broker has.
 //!
 //! One question is on its way at most, and one waits to be sent when the answer comes. A call waits for one
-//! that is sent after it began, which it may share with all others that began by then.
+//! that is sent after it began, which it may share with all others that began by then. Where one could not be
+//! sent in its asker's time, whoever waits for the next one sends that.
 
 use std::sync::atomic::Ordering;
 
@@ -22,6 +23,13 @@ pub(super) struct Questions {
     wanted: u64,
     /// Nobody is left who could answer.
     pub(super) is_over: bool,
+}
+
+impl Questions {
+    /// Whether one was sent that is not answered.
+    fn is_under_way(&self) -> bool {
+        self.sent > self.answered
+    }
 }
 
 /// One of them, which somebody waits for.
@@ -45,6 +53,8 @@ impl Question {
 pub(crate) enum Asked {
     /// There is no answer yet.
     Waiting,
+    /// It was not sent, and nobody is about to.
+    Unsent,
     /// The gate stands as the broker knew it at a moment after the question was asked.
     Told,
     /// There will be no answer, or none in time.
@@ -57,30 +67,53 @@ impl OpenGate {
     /// Asks the broker; `send` is called where nothing is locked, and not at all where another question is
     /// on its way.
     pub(crate) fn ask(&self, send: impl FnOnce() -> Result<()>) -> Result<Question> {
-        let mut progress = self.progress.lock();
-        let questions = &mut progress.questions;
-        let number = questions.sent + 1;
-        questions.wanted = number;
-        if questions.sent > questions.answered {
-            return Ok(Question(number));
+        let question = {
+            let mut progress = self.progress.lock();
+            let questions = &mut progress.questions;
+            let number = questions.sent + 1;
+            questions.wanted = questions.wanted.max(number);
+            Question(number)
+        };
+        self.send(question, send)?;
+        Ok(question)
+    }
+
+    /// Sends a question, unless that was done, or another one is on its way: who hears the answer to that
+    /// sends it then.
+    pub(crate) fn send(
+        &self,
+        Question(number): Question,
+        send: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        {
+            let questions = &mut self.progress.lock().questions;
+            if questions.is_under_way() || questions.sent >= number {
+                return Ok(());
+            }
+            questions.sent = number;
         }
-        questions.sent = number;
-        drop(progress);
-        send().inspect_err(|_| self.progress.lock().questions.sent -= 1)?;
-        Ok(Question(number))
+        let sent = send();
+        if sent.is_err() {
+            // Others, who have more time, see that it was not sent.
+            let questions = &mut self.progress.lock().questions;
+            questions.sent = questions.answered;
+            self.answers.fetch_add(1, Ordering::Relaxed);
+            futex::wake_private(&self.answers);
+        }
+        sent
     }
 
     /// The broker has answered; whether the next question is to be sent.
     pub(crate) fn answered(&self) -> bool {
         let mut progress = self.progress.lock();
         let questions = &mut progress.questions;
-        if questions.answered == questions.sent {
+        if !questions.is_under_way() {
             // Nobody asked.
             return false;
         }
         questions.answered = questions.sent;
         let is_more = questions.wanted > questions.sent;
-        questions.sent += u64::from(is_more);
+        questions.sent = questions.wanted;
         self.answers.fetch_add(1, Ordering::Relaxed);
         drop(progress);
         futex::wake_private(&self.answers);
@@ -99,22 +132,26 @@ impl OpenGate {
         let asked = match questions {
             _ if questions.answered >= number => Asked::Told,
             _ if questions.is_over => Asked::Untold,
-            _ => Asked::Waiting,
+            _ if questions.is_under_way() => Asked::Waiting,
+            _ => Asked::Unsent,
         };
         (asked, self.answers.load(Ordering::Relaxed))
     }
 
-    /// Waits for the answer, until a time of the monotonic clock.
+    /// Waits for the answer, until a time of the monotonic clock; sends the question, if it has come to that.
     pub(crate) fn await_answer(
         &self,
         question: Question,
-        until: u64,
-        cancel: Option<&CancelToken>,
+        (until, cancel): (u64, Option<&CancelToken>),
+        send: impl Fn() -> Result<()>,
     ) -> Asked {
         loop {
             let (asked, seen) = self.look(question);
-            if asked != Asked::Waiting {
-                return asked;
+            match asked {
+                Asked::Waiting => {}
+                Asked::Unsent if self.send(question, &send).is_ok() => continue,
+                Asked::Unsent => return Asked::Untold,
+                _ => return asked,
             }
             if cancel.is_some_and(CancelToken::is_cancelled) {
                 return Asked::Cancelled;
@@ -144,6 +181,7 @@ mod tests {
     use super::*;
     use callgate_layout::Code;
     use std::cell::Cell;
+    use std::sync::atomic::AtomicU32;
 
     use crate::base::error::Error;
 
@@ -189,10 +227,12 @@ mod tests {
         assert!(!gate.answered());
         let question = gate.ask(|| Ok(())).unwrap();
         assert_eq!(gate.look_at(question), Asked::Waiting);
-        assert_eq!(gate.await_answer(question, 0, None), Asked::Untold);
+        let came = gate.await_answer(question, (0, None), || Ok(()));
+        assert_eq!(came, Asked::Untold);
         let token = CancelToken::new();
         token.cancel();
-        let cancelled = gate.await_answer(question, u64::MAX, Some(&token));
+        let patience = (u64::MAX, Some(&token));
+        let cancelled = gate.await_answer(question, patience, || Ok(()));
         assert_eq!(cancelled, Asked::Cancelled);
     }
 
@@ -207,12 +247,43 @@ mod tests {
         assert_eq!(gate.look_at(question), Asked::Told);
     }
 
+    /// Whoever waited behind a question that could not be sent in its asker's short time waited in vain.
+    #[test]
+    fn who_waits_behind_what_could_not_be_sent_sends_its_own() {
+        let (gate, sent) = (gate(), AtomicU32::new(0));
+        let late = || Error::new(Code::Timeout, "the socket is full");
+        let send = || match sent.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(late()),
+            _ => Ok(()),
+        };
+        let mut behind = Vec::new();
+        let first = gate.ask(|| {
+            behind = Vec::from_iter((0..2).map(|_| gate.ask(|| unreachable!()).unwrap()));
+            Err(late())
+        });
+        assert!(first.is_err());
+        let became = |question| gate.look_at(question);
+        assert_eq!(became(behind[0]), Asked::Unsent);
+        std::thread::scope(|scope| {
+            let await_it = |question| gate.await_answer(question, (u64::MAX, None), send);
+            assert_eq!(await_it(behind[0]), Asked::Untold, "its time is up, too");
+            let last = behind[1];
+            let waits = scope.spawn(move || await_it(last));
+            while became(last) != Asked::Waiting {
+                std::thread::yield_now();
+            }
+            assert!(!gate.answered());
+            assert_eq!(waits.join().unwrap(), Asked::Told);
+        });
+        assert_eq!(sent.load(Ordering::Relaxed), 2);
+    }
+
     #[test]
     fn the_end_of_the_session_ends_all_questions() {
         let gate = gate();
         let question = gate.ask(|| Ok(())).unwrap();
         std::thread::scope(|scope| {
-            let waits = scope.spawn(|| gate.await_answer(question, u64::MAX, None));
+            let waits = scope.spawn(|| gate.await_answer(question, (u64::MAX, None), || Ok(())));
             gate.session_ended(&Error::new(Code::BrokerGone, "it has ended"));
             assert_eq!(waits.join().unwrap(), Asked::Untold);
         });

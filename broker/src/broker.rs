@@ -109,8 +109,19 @@ impl Broker {
     /// and by the provider's. A plugin that a [strict](crate::Builder::strict) bus has no policy for any
     /// more is sent away. Limits count from the plugin's next connection.
     ///
-    /// When this returns, all concerned have been sent word; a call that is under way is finished.
-    pub fn set_policy(&self, name: &str, policy: Option<Policy>) -> io::Result<()> {
+    /// *What was taken back does not run any more when this returns*, whoever calls it and however: each
+    /// provider concerned has acknowledged that it refuses it. A call that is under way is finished.
+    /// *What was granted can be called* by calls that begin after this has returned. What is returned are
+    /// the names of the plugins that have not acknowledged within the
+    /// [step deadline](crate::Builder::step_deadline) (2 s), which this waits at most: they are stopped or
+    /// too busy, and until they go on a call of theirs may still be served. Their links that are concerned
+    /// have ended, so no library uses them any more, and they are linked anew when they go on. Mostly
+    /// there are none.
+    ///
+    /// This blocks the calling thread and not the broker's. Plugins acknowledge on their control threads, also
+    /// those in this process: it can be called from anywhere, from a handler too, except from what is
+    /// dropped together with a link, which runs on such a thread and has this wait for itself.
+    pub fn set_policy(&self, name: &str, policy: Option<Policy>) -> io::Result<Vec<String>> {
         let (reply, answer) = bounded(1);
         let name = name.to_owned();
         let command = Command::SetPolicy {

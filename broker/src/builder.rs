@@ -63,7 +63,8 @@ impl Builder {
     }
 
     /// Where plugins connect; by default [`default_socket`]. Of a directory that is missing at
-    /// most the last part is made.
+    /// most the last part is made. The directory has to belong to this user, and nobody
+    /// else may be able to write in it.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Builder {
         self.place = Place::At(path.into());
         self

@@ -59,6 +59,9 @@ pub(crate) enum Effect {
     OpenedAbsent(PluginId, u32, Arc<str>),
     /// Answer this request with what there is to say of why nobody provides a gate.
     WhyAbsent(PluginId, u32, String),
+    /// A change of policy is in force, under the number that it was given: whoever has to refuse something
+    /// for it does so, but for the plugins of these names.
+    PolicySet(u64, Vec<String>),
     /// End a session.
     End(PluginId, Failure),
 }

@@ -6,10 +6,11 @@
 //! never maps, and go on when it is gone.
 //!
 //! The pure core is `bus`, over `registry` (gates and opens), `link` and `grants` (one link's
-//! state machine), `stages` (of memory), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
+//! state machine), `stages` (of memory), `asked` (who waits for an answer), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
 //! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it.
 #![forbid(unsafe_code)]
 
+mod asked;
 mod broker;
 mod builder;
 mod bus;

@@ -201,6 +201,7 @@ fn a_great_revocation_goes_in_several_records() {
             panic!("{step:?}");
         };
         let record = ToPlugin::from(LinkToPlugin::Revoke {
+            number: u64::MAX,
             end: LinkEnd { link: 1, side: 1 },
             indexes: indexes.clone(),
         });

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A number of things that somebody may have at once.
 #[derive(Debug)]
@@ -103,6 +103,14 @@ impl TokenBucket {
         }
     }
 
+    /// When there is a token again; `None` where there never is.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Instant> {
+        self.fill(now);
+        let missing = WHOLE.saturating_sub(self.level);
+        let wait = missing.div_ceil(u64::from(self.rate).max(1));
+        (self.rate > 0).then(|| now + Duration::from_nanos(wait))
+    }
+
     fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.filled);
         let gained = passed.as_nanos().saturating_mul(u128::from(self.rate));
@@ -158,7 +166,6 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     /// A charge that is not given back shuts its owner out for good.
     #[test]
@@ -201,6 +208,19 @@ mod tests {
         let much_later = start + Duration::from_secs(1_000_000);
         assert_eq!((0..30).filter(|_| bucket.take(much_later)).count(), 20);
         assert!(!bucket.take(start), "a clock that steps back gives nothing");
+    }
+
+    /// Whoever waits for a token waits neither too long nor again and again.
+    #[test]
+    fn a_bucket_says_when_there_is_a_token() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(3, 1, start);
+        assert_eq!(bucket.next(start), Some(start));
+        assert!(bucket.take(start));
+        let next = bucket.next(start).unwrap();
+        assert!(!bucket.take(next - Duration::from_nanos(1)));
+        assert!(bucket.take(next));
+        assert_eq!(TokenBucket::new(0, 0, start).next(start), None);
     }
 
     /// The largest rate must not overflow into refusing everything.

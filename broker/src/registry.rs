@@ -67,6 +67,8 @@ struct Open {
     told: Option<GateState>,
     /// Its link failed; no other is made before the gate changes or is opened again.
     blocked: bool,
+    /// Its plugin waits for `Synced`.
+    asked: bool,
     _charge: Charge,
 }
 
@@ -195,6 +197,7 @@ impl Registry {
             action,
             told: None,
             blocked: false,
+            asked: false,
             _charge: charge,
         };
         opens.insert(number, open);
@@ -290,6 +293,19 @@ impl Registry {
         if let Some(open) = self.open_mut(plugin, number) {
             open.blocked = false;
         }
+    }
+
+    /// Notes that a plugin waits to be told how an open gate stands: whether it did not so before;
+    /// `None` if the gate is not open.
+    pub(crate) fn ask(&mut self, plugin: PluginId, number: u32) -> Option<bool> {
+        let open = self.open_mut(plugin, number)?;
+        Some(!std::mem::replace(&mut open.asked, true))
+    }
+
+    /// Notes that it was told; whether it waited.
+    pub(crate) fn answer(&mut self, plugin: PluginId, number: u32) -> bool {
+        let open = self.open_mut(plugin, number);
+        open.is_some_and(|open| std::mem::take(&mut open.asked))
     }
 
     fn open_mut(&mut self, plugin: PluginId, number: u32) -> Option<&mut Open> {

@@ -11,14 +11,17 @@
 //! one sees the other. What a turn's holder did is seen by the next one: TURN-ENDED from the owner,
 //! TURN-LENT from the lender and back.
 //!
-//! Methods that say `true` ask the caller to [note the change](Turns::change) and wake everybody.
+//! Methods that say `true` ask the caller to [tell everybody](Turns::tell) who sleeps.
 
+mod dispatching;
 mod lending;
 mod waiting;
 
 use crate::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
+pub use dispatching::{Dispatching, Then};
 pub use lending::Lent;
+pub use waiting::Watch;
 
 /// Nobody has it.
 const FREE: u64 = 0;
@@ -233,14 +236,6 @@ impl Turns {
         // TURN-OR-WAITER, who changes something.
         fence(Ordering::SeqCst);
         self.waiters.load(Ordering::Relaxed) != 0
-    }
-}
-
-#[cfg(not(callgate_loom))]
-impl Turns {
-    /// The word to sleep on until there is a change.
-    pub fn word(&self) -> &AtomicU32 {
-        &self.changes
     }
 }
 

@@ -23,6 +23,7 @@ pub mod spans;
 pub mod storm;
 pub mod stress;
 pub mod suite;
+pub mod visible;
 pub mod workspace;
 
 use std::fs::File;

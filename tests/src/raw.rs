@@ -313,6 +313,9 @@ impl Raw {
             ToPlugin::Link(LinkToPlugin::Grant { end, index, .. }) => {
                 self.send(LinkToBroker::GrantInstalled { end, index });
             }
+            ToPlugin::Link(LinkToPlugin::Revoke { end, number, .. }) => {
+                self.send(LinkToBroker::Revoked { end, number });
+            }
             ToPlugin::Session(SessionToPlugin::Ended(failure)) => {
                 panic!("the session ended: {failure:?}")
             }

@@ -38,7 +38,11 @@ impl Bus {
                 function,
                 action,
             } => self.open(from, open, &gate, [function, action], now)?,
-            GateToBroker::Close { open } => self.registry.close(from, open),
+            GateToBroker::Sync { open } => return self.sync(from, open, now),
+            GateToBroker::Close { open } => {
+                self.registry.close(from, open);
+                self.asked.remove(from, open);
+            }
             GateToBroker::WhyAbsent { request, gate } => {
                 let effect = Effect::WhyAbsent(from, request, gate);
                 self.effects.push_back(effect);
@@ -132,24 +136,26 @@ impl Bus {
     }
 
     /// Tells a plugin how a gate that it has open stands, if that is known and new to it.
-    /// Where a call could be made, it is told only once there is a way for it.
+    /// Where a call could be made, it is told only once there is a way for it. Whoever asked how the
+    /// gate stands is answered, unless that is still under way.
     pub(super) fn refresh(&mut self, plugin: PluginId, open: u32, now: Instant) {
         let Some(standing) = self.registry.standing(plugin, open) else {
             return;
         };
         if let Err(failure) = self.check_call(plugin, &standing.gate) {
-            if !standing.blocked {
-                self.refuse_open(plugin, open, failure);
-            }
-            return;
+            return match standing.blocked {
+                true => self.answer_sync(plugin, open),
+                false => self.refuse_open(plugin, open, failure),
+            };
         }
         let mut route = None;
         if let Some(owner) = standing.owner.filter(|_| standing.is_ready()) {
             if standing.blocked {
-                return;
+                return self.answer_sync(plugin, open);
             }
             match self.route(plugin, owner, &standing, now) {
                 Ok(Some(found)) => route = Some(found),
+                // The next step of the link, or its failure, leads back here or to `refuse_open`.
                 Ok(None) => return,
                 Err(failure) => return self.refuse_open(plugin, open, failure),
             }
@@ -164,6 +170,7 @@ impl Bus {
         if self.registry.tell(plugin, open, &state) {
             self.send(plugin, GateToPlugin::State { open, state });
         }
+        self.answer_sync(plugin, open);
     }
 
     /// The way from a plugin to a gate of another, which is made if there is none: `None` until
@@ -196,6 +203,7 @@ impl Bus {
     pub(super) fn refuse_open(&mut self, plugin: PluginId, open: u32, failure: Failure) {
         self.registry.block(plugin, open);
         self.send(plugin, GateToPlugin::OpenFailed { open, failure });
+        self.answer_sync(plugin, open);
     }
 
     fn explain(&self, refused: &Refused, gate: &str) -> Failure {

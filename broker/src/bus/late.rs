@@ -8,6 +8,7 @@
 //! hello, status page        the session ends: nothing hangs on it yet
 //! a step of a new link      the link is dropped, what was open over it is refused (TIMEOUT)
 //! a grant on a link in use  the opens that wait for it are refused, the link stays
+//! a `Revoke`                the link is dropped as if it were new; see `revoked.rs`
 //! an extent                 it is refused to its writer; see `extents.rs`
 //! ```
 //!
@@ -25,7 +26,7 @@
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkToBroker, MemoryToBroker, ToBroker};
+use callgate_layout::control::{Failure, MemoryToBroker, ToBroker};
 
 use super::links::pair;
 use super::{Awaited, Bus};
@@ -87,7 +88,7 @@ impl Bus {
         }
     }
 
-    fn did_not(&self, plugin: PluginId, what: &str, peer: PluginId) -> Failure {
+    pub(super) fn did_not(&self, plugin: PluginId, what: &str, peer: PluginId) -> Failure {
         let (plugin, peer, step) = (self.label_of(plugin), self.label_of(peer), self.step);
         let message = format!(
             "{plugin} does not answer: it did not {what} on its link with {peer} within {step:?}. \
@@ -155,7 +156,7 @@ impl Bus {
 /// Whether a plugin's control thread sends this, so that it has read what it was sent before.
 pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
     match record {
-        ToBroker::Link(LinkToBroker::GrantInstalled { .. } | LinkToBroker::Failed { .. }) => true,
+        ToBroker::Link(_) => true,
         ToBroker::Memory(MemoryToBroker::Mapped { .. } | MemoryToBroker::Failed { .. }) => true,
         ToBroker::Memory(_) | ToBroker::Session(_) | ToBroker::Gate(_) | ToBroker::Wait(_) => false,
     }

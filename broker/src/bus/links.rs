@@ -23,6 +23,7 @@ impl Bus {
             LinkToBroker::GrantInstalled { end, index } => {
                 self.grant_installed(from, end, index, now)
             }
+            LinkToBroker::Revoked { end, number } => self.revoked(from, end, number),
             LinkToBroker::Failed { end, failure } => {
                 if self.own_link(from, end)?.is_some() {
                     self.lose_link(from, end.link, &failure, now);
@@ -115,7 +116,7 @@ impl Bus {
             }
             Step::Revoke(side, indexes) => {
                 let (to, end) = of(side);
-                self.send(to, LinkToPlugin::Revoke { end, indexes });
+                self.revoke(to, end, indexes, now);
             }
             Step::Grant(side, granted) => {
                 let (to, end) = of(side);

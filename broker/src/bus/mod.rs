@@ -3,7 +3,7 @@
 //!
 //! Records are taken by subject: `session`, `gates`, `links`, `memory`. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
-//! policies forbid.
+//! policies forbid, `revoked` which of that was not acknowledged yet, `syncs` who asks how a gate stands.
 
 mod charges;
 mod extents;
@@ -11,8 +11,10 @@ mod gates;
 mod late;
 mod links;
 mod memory;
+mod revoked;
 mod rights;
 mod session;
+mod syncs;
 #[cfg(test)]
 mod tests;
 
@@ -22,15 +24,17 @@ use std::time::{Duration, Instant};
 use callgate_layout::control::{Failure, Identity, MemoryId, PluginLimits, ToBroker, ToPlugin};
 use callgate_layout::{Code, Geometry};
 
+use crate::asked::Asked;
 use crate::clocks::SeenClock;
 use crate::deadlines::Deadlines;
 use crate::effect::Effect;
 use crate::link::Link;
 use crate::policy::Policies;
-use crate::quota::Quota;
+use crate::quota::{Quota, TokenBucket};
 use crate::registry::{PluginId, Registry};
 use charges::Charges;
 use extents::Extent;
+use revoked::Revocations;
 
 /// A plugin that said hello.
 #[derive(Debug)]
@@ -61,7 +65,8 @@ impl Member {
 /// What a record counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
-    /// An acknowledgement that was asked for: nobody can send more of these than there are.
+    /// An acknowledgement that was asked for, or a question that waits for its turn: nobody can send more
+    /// of these than there are.
     Expected,
     /// A request.
     Charged,
@@ -77,6 +82,10 @@ enum Awaited {
     Turn,
     /// The kernel may have memory again for a link between these two.
     Retry(PluginId, PluginId),
+    /// The next plugin may be told how an open gate stands.
+    Sync,
+    /// The acknowledgement of a `Revoke`.
+    Revoked(u64),
 }
 
 /// Plugins, gates and links.
@@ -107,6 +116,10 @@ pub(crate) struct Bus {
     /// How long the next failure of a link between two plugins puts it off.
     retries: HashMap<(PluginId, PluginId), Duration>,
     policies: Policies,
+    revocations: Revocations,
+    /// Who waits to be told how an open gate stands, and how often that is done.
+    asked: Asked,
+    syncs: Option<TokenBucket>,
     deadlines: Deadlines<Awaited>,
     effects: VecDeque<Effect>,
 }
@@ -132,6 +145,9 @@ impl Bus {
             silent: HashMap::new(),
             retries: HashMap::new(),
             policies: Policies::default(),
+            revocations: Revocations::default(),
+            asked: Asked::default(),
+            syncs: None,
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
         }
@@ -216,6 +232,8 @@ impl Bus {
                 Awaited::Memory(memory) => self.extent_is_late(memory, now),
                 Awaited::Turn => self.begin_waiting(now),
                 Awaited::Retry(a, b) => self.refresh_between([a, b], now),
+                Awaited::Sync => self.answer_next(now),
+                Awaited::Revoked(number) => self.revocation_is_late(number),
             }
         }
     }

@@ -7,7 +7,6 @@ use callgate_layout::control::Failure;
 use callgate_layout::envelope::CallKind;
 
 use super::Bus;
-use crate::effect::Effect;
 use crate::policy::{Policies, Policy};
 use crate::registry::PluginId;
 
@@ -65,15 +64,16 @@ impl Bus {
 
     /// Gives plugins of a name, or of a pattern of names, another policy. What they may no longer
     /// do ends: first the grants that others have of them or they of others, then what they are
-    /// told of.
-    pub(crate) fn set_policy(&mut self, name: &str, policy: Option<Policy>, now: Instant) {
+    /// told of. Who may take no more part is sent away last, when others have said that they refuse
+    /// it. Gives back the number of this change: [`Effect::PolicySet`] says when it is in force.
+    pub(crate) fn set_policy(&mut self, name: &str, policy: Option<Policy>, now: Instant) -> u64 {
         self.policies.set(name, policy);
         self.revoke_forbidden(now);
         let members: Vec<PluginId> = self.members.keys().copied().collect();
+        let mut ending = Vec::new();
         for plugin in members {
-            if let Err(failure) = self.check_admission(&self.name_of(plugin)) {
-                self.effects.push_back(Effect::End(plugin, failure));
-                continue;
+            if self.check_admission(&self.name_of(plugin)).is_err() {
+                ending.push(plugin);
             }
             self.withdraw_forbidden(plugin, now);
             for open in self.registry.opens_of(plugin) {
@@ -81,6 +81,7 @@ impl Bus {
                 self.refresh(plugin, open, now);
             }
         }
+        self.await_revocations(ending)
     }
 
     /// Takes back all grants that nobody would get now. The links say which there are, not what

@@ -93,6 +93,8 @@ impl Bus {
         self.names.remove(&member.identity.name);
         self.deadlines.set(Awaited::Status(plugin), None);
         self.forget_late(plugin);
+        self.asked.forget(plugin);
+        self.forget_revocations(plugin);
         let gone = self.registry.remove(plugin);
         let message = format!("{} is gone: {}", member.label(), why.message);
         let failure = Failure::new(Code::ProviderGone, message);

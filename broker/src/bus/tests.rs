@@ -12,7 +12,9 @@ mod extents;
 mod late;
 mod limits;
 mod memory;
+mod revoked;
 mod rights;
+mod syncs;
 
 const A: PluginId = PluginId(1);
 const B: PluginId = PluginId(2);
@@ -138,6 +140,9 @@ impl World {
                 Effect::Peer { to, end, .. } => self.ok(to, peer_mapped(end)),
                 Effect::Send(to, ToPlugin::Link(LinkToPlugin::Grant { end, index, .. })) => {
                     self.ok(to, LinkToBroker::GrantInstalled { end, index });
+                }
+                Effect::Send(to, ToPlugin::Link(LinkToPlugin::Revoke { end, number, .. })) => {
+                    self.ok(to, LinkToBroker::Revoked { end, number });
                 }
                 Effect::Send(to, ToPlugin::Gate(GateToPlugin::State { state, .. })) => {
                     told.push((to, state));

@@ -40,8 +40,8 @@ pub(crate) enum Command {
         name: String,
         /// What they may do.
         policy: Option<Policy>,
-        /// The way back.
-        reply: Sender<()>,
+        /// The way back, for the names of those that have not acknowledged it.
+        reply: Sender<Vec<String>>,
     },
     /// A helper thread has done a job.
     Done(Outcome),
@@ -137,12 +137,19 @@ impl Reactor {
                     policy,
                     reply,
                 } => {
-                    self.bus.set_policy(&name, policy, now);
-                    let _ = reply.send(());
+                    let change = self.bus.set_policy(&name, policy, now);
+                    self.policy_changes.insert(change, reply);
                 }
                 Command::Done(outcome) => outcome.run(self, now),
                 Command::Stop => self.stopping = true,
             }
+        }
+    }
+
+    /// Tells whoever changed a policy that it is in force.
+    pub(super) fn policy_set(&mut self, change: u64, missing: Vec<String>) {
+        if let Some(reply) = self.policy_changes.remove(&change) {
+            let _ = reply.send(missing);
         }
     }
 

@@ -44,6 +44,7 @@ impl Reactor {
             Effect::Listing(to, request) => self.list(to, request, now),
             Effect::OpenedAbsent(to, open, gate) => self.tell_failed(to, open, &gate, now),
             Effect::WhyAbsent(to, request, gate) => self.explain_absence(to, request, &gate, now),
+            Effect::PolicySet(change, missing) => self.policy_set(change, missing),
             Effect::End(plugin, failure) => self.doomed.push_back((plugin, failure)),
         }
     }

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, MAX_RECORD, MemoryId, SessionToPlugin};
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll};
 
 pub(crate) use commands::{Command, Outcome, WayBack};
@@ -100,6 +100,8 @@ pub(crate) struct Reactor {
     held: HeldMemory,
     /// Works on the memory of extents; `None` until there is one.
     memory_helper: Option<Helper<Outcome>>,
+    /// Who waits for a change of policy to be in force.
+    policy_changes: HashMap<u64, Sender<Vec<String>>>,
     children: HashMap<u64, Tracked>,
     /// Somebody who connected and whose process could not be looked up for want of descriptors.
     half_accepted: Option<OwnedFd>,
@@ -157,6 +159,7 @@ impl Reactor {
             watches: Watches::new(),
             held: HeldMemory::new(),
             memory_helper: None,
+            policy_changes: HashMap::new(),
             children: HashMap::new(),
             half_accepted: None,
             accepts_late: false,

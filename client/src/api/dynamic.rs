@@ -65,7 +65,7 @@
 
 mod sent;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use callgate_layout::Code;
@@ -73,7 +73,8 @@ use callgate_layout::envelope::CallKind;
 
 use super::plugin::Plugin;
 use super::provider::Provider;
-use super::subscriber::{DEFAULT_TIMEOUT, Shared, no_time};
+use super::shared::{Missed, Shared, no_time};
+use super::subscriber::DEFAULT_TIMEOUT;
 use crate::base::archive::{self, ALIGNMENT, MAX_LEN};
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::cancel::CancelToken;
@@ -252,19 +253,26 @@ impl Gate {
     /// As [`Subscriber::invoke`](crate::Subscriber::invoke).
     pub fn call(&self, request: &[u8]) -> Result<Bytes> {
         let shared = &*self.shared;
+        let attempt = |timeout| self.attempt(request, timeout);
+        shared.with_another_look(self.timeout, self.cancel.as_ref(), attempt)
+    }
+
+    fn attempt(&self, request: &[u8], timeout: Duration) -> Result<Bytes, Missed> {
+        let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(self.kind, gate)?;
+        let way = state.way(self.kind, gate).map_err(Missed::no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
-        let Some(deadline) = call_due(self.timeout) else {
-            return Err(no_time(gate));
+        let Some(deadline) = call_due(timeout) else {
+            return Err(Missed::for_good(no_time(gate)));
         };
         let target = Target {
             to: way.destination(self.kind, deadline),
             backoff: &shared.backoff,
             cancel: self.cancel.as_ref(),
         };
-        untyped::call(&target, request).map_err(|error| shared.failed(&way.link, error))
+        let outcome = untyped::call(&target, request);
+        outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
     /// Sends a call and does not wait: what is given back is a future of its result, for any executor,
@@ -274,21 +282,24 @@ impl Gate {
     /// were sent to the same gate before; until its deadline, which is counted from here. It begins a chain
     /// of its own, also inside a handler.
     ///
+    /// Where nobody provides the gate as far as this plugin knows, or the call is refused and certainly did not run,
+    /// it waits for the broker to say how the gate stands, and is sent once more if that is otherwise. No
+    /// thread waits for this.
+    ///
     /// Wakers are called on the one thread that looks after all calls of the plugin, or of all plugins of
     /// its group: one that takes its time keeps others from being told. Closing the plugin waits for it, in
     /// a group only closing the last one.
     ///
     /// # Errors
     ///
-    /// `NOT_READY` and whatever else is known before it is sent (the future tells of everything else: a call
-    /// that found no slot until its deadline is `OVERLOADED` and certainly did not run, one that was sent
-    /// and not answered is `TIMEOUT`); `OVERLOADED` where all 63 bells of the
+    /// Whatever is known before it is sent: no time is left, the token is cancelled, the plugin has closed, its
+    /// broker has ended and the gate is absent. The future tells of everything else: `NOT_READY`; a call that
+    /// found no slot until its deadline is `OVERLOADED` and certainly did not run, one that was sent and not
+    /// answered is `TIMEOUT`. Also `OVERLOADED` where all 63 bells of the
     /// plugin, or of its group, are in use when the first call is sent.
     pub fn send(&self, request: &[u8]) -> Result<Sent> {
         let shared = &self.shared;
         let gate = shared.gate.name();
-        let state = shared.gate.state();
-        let way = state.way(self.kind, gate)?;
         if self.cancel.as_ref().is_some_and(CancelToken::is_cancelled) {
             let error = Error::new(Code::Cancelled, "the call was given up before it was sent");
             return Err(error.at_gate(gate.clone()));
@@ -297,18 +308,28 @@ impl Gate {
             return Err(no_time(gate));
         };
         let bytes = untyped::outbound(request).map_err(|error| error.at_gate(gate.clone()))?;
-        let call = Outbound {
-            index: way.index,
+        let standing: Weak<Shared> = Arc::downgrade(shared);
+        let mut call = Outbound {
+            index: 0,
             kind: self.kind,
             deadline,
             bytes,
+            gate: Some(standing),
         };
-        let completion = Arc::<Completion>::default();
-        let sent = shared.state.sent.send(&way.link, call, completion.clone());
-        let number = sent.map_err(|error| shared.failed(&way.link, error))?;
+        let (completion, sender) = (Arc::<Completion>::default(), &shared.state.sent);
+        let state = shared.gate.state();
+        let number = match state.way(self.kind, gate) {
+            Ok(way) => {
+                call.index = way.index;
+                let sent = sender.send(&way.link, call, completion.clone());
+                sent.map_err(|error| shared.failed(&way.link, error))?
+            }
+            // Otherwise the broker may know better.
+            Err(error) if shared.is_final(&error) => return Err(error),
+            Err(error) => sender.send_absent(call, completion.clone(), error)?,
+        };
         Ok(Sent {
             shared: shared.clone(),
-            link: way.link.clone(),
             number,
             deadline,
             completion: Some(completion),

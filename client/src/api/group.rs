@@ -47,6 +47,9 @@ pub(super) use doorbells::Doorbells;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A host that embeds the broker gives each of them a connection of its own, by
+/// [`PluginBuilder::descriptor`](crate::PluginBuilder::descriptor).
 #[derive(Clone, Debug)]
 pub struct Group(Arc<GroupCore>);
 

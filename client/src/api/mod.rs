@@ -5,5 +5,6 @@ pub(crate) mod group;
 pub(crate) mod plugin;
 pub(crate) mod provider;
 pub(crate) mod raw;
+pub(crate) mod shared;
 pub(crate) mod subscriber;
 pub(crate) mod watch;

@@ -9,8 +9,10 @@ use crate::session::plugin_state::PluginState;
 
 /// One half of a gate, function or action, for as long as this handle lives.
 ///
-/// Dropping it withdraws that half: from then on its calls are answered
-/// [`NOT_READY`](crate::Code::NotReady). A call that is being handled is finished.
+/// Dropping it withdraws that half: calls that begin when the drop has returned, wherever, are
+/// [`NOT_READY`](crate::Code::NotReady), waits for it find it gone, and another plugin can provide the gate. For
+/// that it waits for the broker, one round trip; 5 s at most, where the broker is stopped. A call that is
+/// being handled is finished, and not waited for.
 #[must_use = "dropping a provider withdraws its gate at once; `keep` it for as long as the plugin lives"]
 pub struct Provider {
     pub(crate) state: Arc<PluginState>,
@@ -42,15 +44,23 @@ impl Drop for Provider {
             .state
             .provided
             .remove(&self.gate, self.kind, self.registration);
-        let (gate, kind) = (self.gate.to_string(), self.kind);
-        // Nobody waits for the answer; a broker that is gone has forgotten the gate anyway.
-        let request = self.state.connection.next_number();
-        let withdraw = GateToBroker::Withdraw {
-            request,
-            gate,
-            kind,
+        let withdraw = |request| {
+            let (gate, kind) = (self.gate.to_string(), self.kind);
+            let withdraw = GateToBroker::Withdraw {
+                request,
+                gate,
+                kind,
+            };
+            withdraw.into()
         };
-        let _ = self.state.send(&withdraw.into());
+        // A broker that is gone has forgotten the gate anyway, and one that is late hears of it later.
+        let connection = &self.state.connection;
+        let _ = match connection.is_control_thread() {
+            // It cannot wait for what it hears itself.
+            true => connection.send(&withdraw(connection.next_number())),
+            // Then whoever is told by this plugin that the gate is gone finds it so at the broker.
+            false => connection.request(withdraw).map(drop),
+        };
     }
 }
 

@@ -9,7 +9,8 @@ use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::Space;
 
-use super::subscriber::{DEFAULT_TIMEOUT, Shared, no_time};
+use super::shared::{Missed, Shared, no_time};
+use super::subscriber::DEFAULT_TIMEOUT;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{NO_TIME, call_due};
 use crate::base::error::{Error, Result};
@@ -96,13 +97,22 @@ impl<R: GateType> RawSubscriber<R> {
     /// Payloads to one plugin may take half of this plugin's limit (`extent_mib`), and memory comes in
     /// powers of two: with the limit of 256 MiB, two loans of 40 MiB to one plugin are all that fit.
     pub fn loan(&self, len: usize) -> Result<Loan<R>> {
-        let gate = self.shared.gate.name();
-        let state = self.shared.gate.state();
-        let way = state.way(CallKind::Function, gate)?;
+        let attempt = |timeout| self.attempt_loan(len, timeout);
+        let cancel = self.cancel.as_ref();
+        self.shared.with_another_look(self.timeout, cancel, attempt)
+    }
+
+    fn attempt_loan(&self, len: usize, timeout: Duration) -> Result<Loan<R>, Missed> {
+        let shared = &*self.shared;
+        let gate = shared.gate.name();
+        let state = shared.gate.state();
+        let way = state
+            .way(CallKind::Function, gate)
+            .map_err(Missed::no_way)?;
         let lent = space::loan(&way.link, len, || {
-            self.target(way, call_due(self.timeout).unwrap_or(NO_TIME))
+            self.target(way, call_due(timeout).unwrap_or(NO_TIME))
         });
-        let lent = lent.map_err(|error| error.at_gate(gate.clone()))?;
+        let lent = lent.map_err(|error| Missed::before(&way.link, error.at_gate(gate.clone())))?;
         Ok(Loan {
             state,
             space: Some(lent),

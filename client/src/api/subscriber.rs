@@ -1,16 +1,16 @@
 //! The handle through which a gate is called.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use callgate_layout::Code;
-use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 
-use crate::base::backoff::Backoff;
+use super::shared::{Missed, Shared, no_time};
 use crate::base::cancel::CancelToken;
-use crate::base::deadline::{call_due, instant_after};
+use crate::base::deadline::call_due;
 use crate::base::debug;
 use crate::base::error::{Error, Result};
 use crate::base::trace;
@@ -18,9 +18,6 @@ use crate::base::types::{Arguments, GateType};
 use crate::call::in_process::{Given, Local, Visit};
 use crate::call::target::Target;
 use crate::call::typed;
-use crate::link::Link;
-use crate::session::open_gate::{OpenGate, Waited};
-use crate::session::plugin_state::PluginState;
 
 /// How long a call may take where nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,22 +44,6 @@ pub struct Subscriber<A: Arguments, R: GateType> {
     timeout: Duration,
     cancel: Option<CancelToken>,
     types: PhantomData<fn(A) -> R>,
-}
-
-/// What clones of a subscriber have in common.
-pub(crate) struct Shared {
-    pub(crate) state: Arc<PluginState>,
-    pub(crate) number: u32,
-    pub(crate) gate: Arc<OpenGate>,
-    pub(crate) backoff: Backoff,
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if self.state.is_here() {
-            self.state.close_gate(self.number);
-        }
-    }
 }
 
 impl<A: Arguments, R: GateType> Subscriber<A, R> {
@@ -109,14 +90,20 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         self.shared.gate.state().owner().map(str::to_owned)
     }
 
-    /// Whether the gate has a function now, whatever its types.
+    /// Whether the gate has a function now, whatever its types, and whether it may be called or not.
+    ///
+    /// This asks nobody. Of a provider in this process it is exact: true as soon as
+    /// [`Plugin::provide`](crate::Plugin::provide) has returned, and false when the
+    /// [`Provider`](crate::Provider) was dropped. Of providers in other processes it is what the broker has
+    /// said last, and may be a moment old; a call and [`wait_ready`](Subscriber::wait_ready) are exact there,
+    /// too.
     pub fn has_function(&self) -> bool {
-        self.shared.gate.state().has(CallKind::Function)
+        self.shared.has(CallKind::Function)
     }
 
-    /// Whether the gate has an action now, whatever its types.
+    /// Whether the gate has an action now; otherwise as [`Subscriber::has_function`].
     pub fn has_action(&self) -> bool {
-        self.shared.gate.state().has(CallKind::Action)
+        self.shared.has(CallKind::Action)
     }
 
     /// Waits until the gate can be called. With a zero timeout it says whether that is so now.
@@ -169,18 +156,51 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
 
     #[inline]
     fn call<T: GateType>(&self, kind: CallKind, given: &mut Given<'_, A>) -> Result<T> {
+        match self.attempt(self.timeout, kind, given) {
+            Ok(value) => Ok(value),
+            Err(missed) => self.call_again(missed, kind, given),
+        }
+    }
+
+    /// Makes a call once more that certainly did not run, if the gate stands otherwise than this plugin
+    /// knew.
+    #[cold]
+    #[inline(never)]
+    fn call_again<T: GateType>(
+        &self,
+        missed: Missed,
+        kind: CallKind,
+        given: &mut Given<'_, A>,
+    ) -> Result<T> {
+        if given.get().is_none() {
+            return Err(missed.error);
+        }
+        let (left, first) = self
+            .shared
+            .look_again(missed, self.timeout, self.cancel.as_ref())?;
+        let again = self.attempt(left, kind, given);
+        again.map_err(|again| again.after(first))
+    }
+
+    #[inline(always)]
+    fn attempt<T: GateType>(
+        &self,
+        timeout: Duration,
+        kind: CallKind,
+        given: &mut Given<'_, A>,
+    ) -> Result<T, Missed> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(kind, gate)?;
+        let way = state.way(kind, gate).map_err(Missed::no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         if let Some(local) = &way.local
-            && let Some(outcome) = self.call_here(local, kind, given)
+            && let Some(outcome) = self.call_here(local, timeout, kind, given)
         {
             return outcome;
         }
-        let Some(deadline) = call_due(self.timeout) else {
-            return Err(no_time(gate));
+        let Some(deadline) = call_due(timeout) else {
+            return Err(Missed::for_good(no_time(gate)));
         };
         let target = Target {
             to: way.destination(kind, deadline),
@@ -191,7 +211,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             Some(arguments) => typed::call(&target, arguments),
             None => Err(Error::new(Code::InvalidArgument, "the arguments are gone")),
         };
-        outcome.map_err(|error| shared.failed(&way.link, error))
+        outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
     /// Calls a provider in this process, where this thread may run its handlers. Kept out of the way of
@@ -200,121 +220,49 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     fn call_here<T: GateType>(
         &self,
         local: &Local,
+        timeout: Duration,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Option<Result<T>> {
+    ) -> Option<Result<T, Missed>> {
         if !local.is_current() {
             // How it stands now decides, too, whether it can be called here.
             self.shared.gate.renew();
             let state = self.shared.gate.state();
             let local = state.way.as_ref()?.local.as_ref()?;
-            return self.visit(local, kind, given);
+            return self.visit(local, timeout, kind, given);
         }
-        self.visit(local, kind, given)
+        self.visit(local, timeout, kind, given)
     }
 
     #[inline]
     fn visit<T: GateType>(
         &self,
         local: &Local,
+        timeout: Duration,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Option<Result<T>> {
+    ) -> Option<Result<T, Missed>> {
         if !local.is_for_here() {
             return None;
         }
         let name = self.shared.gate.name();
         if let Err(error) = self.shared.state.check_here() {
-            return Some(Err(error));
+            return Some(Err(Missed::for_good(error)));
         }
-        if self.timeout.is_zero() && !debug::is_on() {
-            return Some(Err(no_time(name)));
+        if timeout.is_zero() && !debug::is_on() {
+            return Some(Err(Missed::for_good(no_time(name))));
         }
         let visit = Visit {
             local,
             kind,
-            timeout: self.timeout,
+            timeout,
             cancel: self.cancel.as_ref(),
             backoff: &self.shared.backoff,
+            due: Cell::new(0),
         };
         let outcome = visit.call(given);
-        Some(outcome.map_err(|error| error.at_gate(name.clone())))
+        Some(outcome.map_err(|error| Missed::here(error.at_gate(name.clone()), visit.due.get())))
     }
-}
-
-/// A wait that is shorter is a look, and is not worth a question to the broker.
-const WORTH_ASKING: Duration = Duration::from_millis(10);
-/// How long the broker may take to say why nobody has come.
-const EXPLANATION: Duration = Duration::from_millis(500);
-
-impl Shared {
-    /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
-    pub(crate) fn wait_ready(&self, timeout: Duration) -> Result<()> {
-        let until = instant_after(timeout);
-        loop {
-            match self.gate.wait_ready(until) {
-                Ok(Waited::Ready) => return Ok(()),
-                Ok(Waited::StartFailed) => {
-                    if let Some(why) = self.why_absent()
-                        && why.code() == Code::ProviderGone
-                    {
-                        return Err(self.not_ready("nobody provides the gate", &why));
-                    }
-                }
-                Err(error) => return Err(self.explained(error, timeout)),
-            }
-        }
-    }
-
-    /// Adds to the error of a wait what the broker knows of why nobody came.
-    fn explained(&self, error: Error, timeout: Duration) -> Error {
-        let is_absent = error.code() == Code::NotReady && self.gate.state().owner().is_none();
-        if !is_absent || timeout < WORTH_ASKING {
-            return error;
-        }
-        match self.why_absent() {
-            Some(why) => self.not_ready(error.message(), &why),
-            None => error,
-        }
-    }
-
-    /// What the broker knows of programs that it started and that were to provide the gate.
-    fn why_absent(&self) -> Option<Error> {
-        let gate = self.gate.name().to_string();
-        let until = instant_after(EXPLANATION);
-        let answer = self.state.connection.request_until(until, |request| {
-            GateToBroker::WhyAbsent { request, gate }.into()
-        });
-        let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
-        answer.err().filter(is_known)
-    }
-
-    fn not_ready(&self, what: &str, why: &Error) -> Error {
-        let text = format!("{what}: {}", why.message());
-        Error::new(Code::NotReady, text).at_gate(self.gate.name().clone())
-    }
-
-    /// Names the gate in a call's error, lets a link go that a call has found closed, and tells
-    /// the broker of a provider that broke the protocol, so that both sides do.
-    #[cold]
-    pub(crate) fn failed(&self, link: &Link, error: Error) -> Error {
-        let is_broken = error.code() == Code::Protocol && link.is_gone();
-        // Whoever noticed first has told the broker.
-        if is_broken && self.state.link(link.end()).is_some() {
-            self.state.break_link(link.end(), &error);
-        } else if error.code() == Code::ProviderGone && link.is_gone() {
-            // Without a broker nobody else says so while the provider's process lives.
-            self.state.end_link(link.end(), &error);
-        }
-        error.at_gate(self.gate.name().clone())
-    }
-}
-
-/// The error for a call that has no time at all: whether it were answered would be luck.
-#[cold]
-pub(crate) fn no_time(gate: &Arc<str>) -> Error {
-    let text = "the call's timeout is zero, so that no time is left for it; it was not run";
-    Error::new(Code::Timeout, text).at_gate(gate.clone())
 }
 
 impl<A: Arguments, R: GateType> Clone for Subscriber<A, R> {

@@ -70,6 +70,22 @@ impl Error {
         self
     }
 
+    /// Whether a call certainly did not run, because its provider does not serve it (any more): it may
+    /// be served elsewhere, or by now.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let refusals = [Code::NotReady, Code::PermissionDenied, Code::ProviderGone];
+        !self.may_have_run() && refusals.contains(&self.code())
+    }
+
+    /// Of a call that was made twice, and failed with `first` before this: what it tells. That its
+    /// provider has gone says more than that there is no other.
+    pub(crate) fn after(self, first: Error) -> Error {
+        match (first.code(), self.code()) {
+            (Code::ProviderGone, Code::NotReady) => first,
+            _ => self,
+        }
+    }
+
     /// The word to branch on.
     pub fn code(&self) -> Code {
         self.inner.code

@@ -2,6 +2,7 @@
 //! without an archive where both sides have the same types.
 
 use std::any::Any;
+use std::cell;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -168,6 +169,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) timeout: Duration,
     pub(crate) cancel: Option<&'a CancelToken>,
     pub(crate) backoff: &'a Backoff,
+    /// When its time is up, once it has counted it.
+    pub(crate) due: cell::Cell<u64>,
 }
 
 impl Visit<'_> {
@@ -205,6 +208,7 @@ impl Visit<'_> {
     #[cold]
     fn await_turn(&self, turn_lock: &'static TurnLock, chain: u64) -> Result<Turn> {
         let until = nanos_after(self.timeout);
+        self.due.set(until);
         let turn = lending::visit_until(turn_lock, chain, until, self.cancel, self.backoff);
         if turn.is_none() {
             futex_refused::log();

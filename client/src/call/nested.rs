@@ -6,12 +6,14 @@ use std::sync::Arc;
 use callgate_layout::clock;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex::{self, Awaited};
+use callgate_layout::turns::Watch;
 
 use super::target::{Target, ended};
 use crate::base::chain;
 use crate::base::error::Result;
 use crate::serve::dispatcher::{Dispatcher, LATE_LOOK};
 use crate::serve::lending;
+use crate::serve::turn::TurnLock;
 
 /// Calls served before looking at deadline, link and turn: a peer that makes one after the other
 /// holds nobody for ever.
@@ -110,10 +112,9 @@ impl Wait<'_> {
         let mut words: Vec<Awaited<'_>> = bells.iter().flat_map(|bells| bells.words()).collect();
         mine.iter().for_each(|dispatcher| dispatcher.begin_park());
         // Calls of the chain may be queued while another chain has their turn.
-        words.extend(
-            mine.iter()
-                .map(|dispatcher| dispatcher.turn_lock().begin_waiting()),
-        );
+        let turn_locks = mine.iter().map(|dispatcher| dispatcher.turn_lock());
+        let watches: Vec<_> = turn_locks.map(TurnLock::watch).collect();
+        words.extend(watches.iter().map(Watch::word));
         // Space that is released from here on rings a bell.
         let late = self.settle();
         let sleeper = link.word_sleeper(ticket);
@@ -129,11 +130,8 @@ impl Wait<'_> {
             let until = late.unwrap_or(target.to.deadline).min(target.to.deadline);
             futex::wait_any_of(&words, until);
         }
-        drop(sleeper);
-        for dispatcher in &mine {
-            dispatcher.turn_lock().end_waiting();
-            dispatcher.end_park();
-        }
+        drop((sleeper, watches));
+        mine.iter().for_each(|dispatcher| dispatcher.end_park());
         target.backoff.learn(clock::now() - start);
         outcome
     }

@@ -10,12 +10,15 @@
 //! time. So they are called when nothing is locked, and when all outcomes of that look are in their places;
 //! and who waits for a call on a thread ends it at its deadline by itself.
 
+mod again;
+mod asking;
 mod completion;
 mod links;
 mod sharing;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,28 +30,39 @@ use callgate_layout::{Code, clock};
 use parking_lot::Mutex;
 
 use super::space::check_here;
-use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 use crate::base::thread::{discard, join, spawn, wake};
 use crate::link::Link;
 use crate::link::own_memory::{OwnDoorbell, OwnMemory};
 
-pub(crate) use completion::Completion;
-use links::{Ended, LinkCalls};
+pub(crate) use asking::Standing;
+use asking::{Asking, Refused};
+pub(crate) use completion::{Completion, Lost, Outcome};
 pub(crate) use sharing::Sender;
+use state::{Outcomes, State, closed};
 
 /// How long it takes at most, on a machine that is busy, to put an outcome where it belongs.
 const SOON: Duration = Duration::from_millis(50);
 
 /// A call to be sent.
-#[derive(Debug)]
 pub(crate) struct Outbound {
     pub(crate) index: u16,
     pub(crate) kind: CallKind,
     /// Nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
     pub(crate) bytes: Box<[u8]>,
+    /// Asked about the call where that is absent or refuses it; `None` once it was.
+    pub(crate) gate: Option<Weak<dyn Standing>>,
+}
+
+impl std::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbound")
+            .field("index", &self.index)
+            .field("length", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The calls of a plugin, or of those that share its doorbell, that are under way and that no thread waits
@@ -63,27 +77,12 @@ pub(crate) struct SentCalls {
 #[derive(Debug)]
 struct Shared {
     doorbell: OwnDoorbell,
+    /// There is one as long as the thread runs.
+    bell: OnceLock<Arc<KeptBell>>,
+    /// Whether any call waits for an answer of the broker's.
+    asks: AtomicBool,
     state: Mutex<State>,
 }
-
-#[derive(Debug, Default)]
-struct State {
-    /// There is one as long as the thread runs.
-    bell: Option<Arc<KeptBell>>,
-    links: Vec<LinkCalls>,
-    /// The link of each call that is not over.
-    calls: BTreeMap<u64, Arc<Link>>,
-    /// When each of them has to be over.
-    deadlines: BTreeSet<(u64, u64)>,
-    last: u64,
-    /// How many plugins have not closed.
-    plugins: usize,
-    /// Whether the last of them has.
-    is_closing: bool,
-}
-
-/// What came of calls, to be told when nothing is locked: who is told may call this very plugin.
-type Outcomes = Vec<(Arc<Completion>, Result<Bytes>)>;
 
 impl SentCalls {
     /// Those of a plugin with this memory.
@@ -95,6 +94,8 @@ impl SentCalls {
         SentCalls {
             shared: Arc::new(Shared {
                 doorbell: memory.doorbell(),
+                bell: OnceLock::new(),
+                asks: AtomicBool::new(false),
                 state: Mutex::new(state),
             }),
             thread: Mutex::new(None),
@@ -113,18 +114,22 @@ impl SentCalls {
         let bell = self.start()?;
         link.set_late_bell(bell.number());
         let mut state = self.shared.state.lock();
-        if state.is_closing {
-            return Err(closed());
-        }
-        state.last += 1;
-        let (number, deadline) = (state.last, call.deadline);
+        let number = state.next_number()?;
+        let deadline = call.deadline;
         let is_next = state
             .deadlines
             .first()
             .is_none_or(|(first, _)| deadline < *first);
         let sent = state.of_link(link).send(&bell, (number, call), completion);
-        // A link that has ended is not to be kept for a call that could not be sent.
-        let waits_first = sent.inspect_err(|_| state.forget_idle())?;
+        let waits_first = match sent {
+            Ok(waits_first) => waits_first,
+            Err(refused) => {
+                // A link that has ended is not to be kept for a call that could not be sent.
+                state.forget_idle();
+                drop(state);
+                return self.send_when_told(refused);
+            }
+        };
         state.calls.insert(number, link.clone());
         state.deadlines.insert((deadline, number));
         drop(state);
@@ -135,9 +140,45 @@ impl SentCalls {
         Ok(number)
     }
 
+    /// Has a call that found no way to its gate wait for what the broker says of that, and sends it then.
+    /// Does not wait for that itself.
+    pub(crate) fn send_absent(
+        &self,
+        call: Outbound,
+        completion: Arc<Completion>,
+        error: Error,
+    ) -> Result<u64> {
+        self.send_when_told(Refused {
+            call,
+            completion,
+            error,
+        })
+    }
+
+    fn send_when_told(&self, refused: Refused) -> Result<u64> {
+        let bell = self.start()?;
+        let mut state = self.shared.state.lock();
+        let number = state.next_number()?;
+        let asking = Asking::new(refused);
+        state.deadlines.insert((asking.deadline(), number));
+        state.asking.insert(number, asking);
+        drop(state);
+        bell.ring();
+        Ok(number)
+    }
+
+    /// The broker has answered a question about a gate, or will answer none any more.
+    pub(crate) fn look_again(&self) {
+        if self.shared.asks.load(Ordering::Relaxed)
+            && let Some(bell) = self.shared.bell.get()
+        {
+            bell.ring();
+        }
+    }
+
     /// Waits for a call's outcome, until its deadline: also where a waker of the program's keeps the thread
     /// that looks after calls.
-    pub(crate) fn wait(&self, number: u64, deadline: u64, call: &Completion) -> Result<Bytes> {
+    pub(crate) fn wait(&self, number: u64, deadline: u64, call: &Completion) -> Outcome {
         let left = Duration::from_nanos(deadline.saturating_sub(clock::now()));
         let mut until = Instant::now() + left;
         loop {
@@ -164,11 +205,10 @@ impl SentCalls {
     fn start(&self) -> Result<Arc<KeptBell>> {
         let mut thread = self.thread.lock();
         {
-            let state = self.shared.state.lock();
-            if state.is_closing {
+            if self.shared.state.lock().is_closing {
                 return Err(closed());
             }
-            if let Some(bell) = &state.bell {
+            if let Some(bell) = self.shared.bell.get() {
                 return Ok(bell.clone());
             }
         }
@@ -180,23 +220,23 @@ impl SentCalls {
         let bell = Arc::new(bell);
         let (shared, its) = (self.shared.clone(), bell.clone());
         *thread = Some(spawn("callgate-replies", move || shared.run(&its))?);
-        self.shared.state.lock().bell = Some(bell.clone());
+        // Nobody else does so while the thread's handle is locked.
+        let _ = self.shared.bell.set(bell.clone());
         Ok(bell)
     }
 
     /// A plugin sends no more. The last one has the thread tell of all calls that they were given up, and
     /// end.
     fn leave(&self) {
-        let bell = {
+        {
             let mut state = self.shared.state.lock();
             state.plugins -= 1;
             if state.plugins > 0 {
                 return;
             }
             state.is_closing = true;
-            state.bell.clone()
-        };
-        if let Some(bell) = bell {
+        }
+        if let Some(bell) = self.shared.bell.get() {
             bell.ring();
         }
         // Not while it is locked: the thread may be in a waker that sends another call.
@@ -223,12 +263,21 @@ impl Shared {
             // Before the look, so that nothing that comes after it is slept through.
             let seen = bell.value();
             let space = self.doorbell.bell.value();
-            let (outcomes, until, waits, is_over) = {
+            let mut outcomes = {
                 let mut state = self.state.lock();
                 let outcomes = state.look(bell);
+                // Before anything is asked, so that the answer is told.
+                self.asks.store(!state.asking.is_empty(), Ordering::Relaxed);
+                outcomes
+            };
+            if self.asks.load(Ordering::Relaxed) {
+                self.look_at_asking(bell, &mut outcomes);
+            }
+            let (until, waits, is_over) = {
+                let state = self.state.lock();
                 let until = state.deadlines.first().map_or(u64::MAX, |(at, _)| *at);
-                let is_over = state.is_closing && state.calls.is_empty();
-                (outcomes, until, state.waits(), is_over)
+                let is_over = state.is_closing && state.is_idle();
+                (until, state.waits(), is_over)
             };
             let found = !outcomes.is_empty();
             tell(outcomes);
@@ -256,78 +305,4 @@ fn tell(outcomes: Outcomes) {
         .filter_map(|(completion, outcome)| completion.complete(outcome))
         .collect();
     wakers.into_iter().for_each(wake);
-}
-
-impl State {
-    fn of_link(&mut self, link: &Arc<Link>) -> &mut LinkCalls {
-        let known = self.links.iter().position(|calls| calls.is_of(link));
-        let place = known.unwrap_or_else(|| {
-            self.links.push(LinkCalls::new(link.clone()));
-            self.links.len() - 1
-        });
-        &mut self.links[place]
-    }
-
-    /// Forgets a call, whose slot comes back with its late answer.
-    fn forget(&mut self, number: u64) -> Option<Arc<Completion>> {
-        let link = self.calls.remove(&number)?;
-        let (deadline, completion) = self.of_link(&link).take(number)?;
-        self.deadlines.remove(&(deadline, number));
-        Some(completion)
-    }
-
-    /// Takes the answers that are there, and whatever else has ended calls; sends what can be sent.
-    fn look(&mut self, bell: &KeptBell) -> Outcomes {
-        let mut ended = Vec::new();
-        for calls in &mut self.links {
-            calls.take_answers(&mut ended);
-            calls.send_waiting(bell, &mut ended);
-        }
-        let mut outcomes = Outcomes::new();
-        for one in ended {
-            let Ended {
-                number,
-                deadline,
-                completion,
-                outcome,
-            } = one;
-            self.calls.remove(&number);
-            self.deadlines.remove(&(deadline, number));
-            outcomes.push((completion, outcome));
-        }
-        self.end_late(&mut outcomes);
-        self.forget_idle();
-        outcomes
-    }
-
-    /// Ends calls whose time is up, and all where the plugin closes.
-    fn end_late(&mut self, outcomes: &mut Outcomes) {
-        let now = clock::now();
-        while let Some(&(deadline, number)) = self.deadlines.first()
-            && (deadline <= now || self.is_closing)
-        {
-            self.deadlines.pop_first();
-            outcomes.extend(self.end(number));
-        }
-    }
-
-    /// Ends a call whose time is up.
-    fn end(&mut self, number: u64) -> Option<(Arc<Completion>, Result<Bytes>)> {
-        let link = self.calls.get(&number)?.clone();
-        let error = self.of_link(&link).why_late(number);
-        Some((self.forget(number)?, Err(error)))
-    }
-
-    fn forget_idle(&mut self) {
-        self.links.retain(|calls| !calls.is_idle());
-    }
-
-    /// Whether any call waits for a slot.
-    fn waits(&self) -> bool {
-        self.links.iter().any(LinkCalls::waits)
-    }
-}
-
-fn closed() -> Error {
-    Error::new(Code::Closed, "this plugin has closed")
 }

@@ -7,6 +7,7 @@ mod inside;
 mod members;
 mod run;
 pub(crate) mod serving_thread;
+mod turns;
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -19,6 +19,8 @@ pub(crate) struct Half {
     /// What it takes and gives.
     pub(super) fingerprint: u128,
     pub(super) handler: Arc<dyn ErasedHandler>,
+    /// Whether the broker has agreed.
+    pub(super) is_offered: bool,
 }
 
 /// What a peer was granted under an index: a gate, with the types of its halves as the broker knew
@@ -243,6 +245,7 @@ mod tests {
             registration: 0,
             fingerprint,
             handler: erase(|n: u32| n),
+            is_offered: true,
         };
         Gate {
             function: Some(half),

@@ -78,11 +78,31 @@ impl ProvidedGates {
             registration,
             fingerprint,
             handler,
+            is_offered: false,
         });
         let record = gate.record();
         drop(gates);
         self.changed();
         Ok((registration, record))
+    }
+
+    /// The broker lets others call it.
+    pub(crate) fn offered(&self, name: &str, kind: CallKind, registration: u64) {
+        if let Some(gate) = self.gates.lock().get_mut(name)
+            && let Some(half) = gate.half(kind)
+            && half.registration == registration
+        {
+            half.is_offered = true;
+        }
+    }
+
+    /// Whether others can call one half of a gate, as far as this plugin is concerned.
+    pub(crate) fn offers(&self, name: &str, kind: CallKind) -> bool {
+        let mut gates = self.gates.lock();
+        let half = gates
+            .get_mut(name)
+            .and_then(|gate| gate.half(kind).as_ref());
+        half.is_some_and(|half| half.is_offered)
     }
 
     /// Takes a handler out. It may still be running.

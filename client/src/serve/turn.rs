@@ -6,14 +6,14 @@
 //!
 //! A dispatcher's thread keeps the turn lock between two calls, so that a call costs it two plain
 //! stores and no locked instruction. It lets go before it sleeps, and offers the turn lock when a
-//! caller in this process wants it. Here is how threads wait for a turn; the state itself is
-//! [`Turns`].
+//! caller in this process wants it. The state and the steps of waiting are [`Turns`]; here is how
+//! threads sleep.
 
 use std::ops::Deref;
 
 use callgate_layout::clock;
-use callgate_layout::sys::futex::{self, Awaited};
-use callgate_layout::turns::{Lent, Turns};
+use callgate_layout::sys::futex;
+use callgate_layout::turns::{Dispatching, Lent, Turns, Watch};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
@@ -92,45 +92,28 @@ impl TurnLock {
         cancel: Option<&CancelToken>,
         backoff: &Backoff,
     ) -> Option<Turn> {
-        let (turns, me) = (&self.turns, thread_number());
-        turns.begin_wanting();
         let is_cancelled = || cancel.is_some_and(CancelToken::is_cancelled);
-        let first = turns.seen();
-        let turn = loop {
-            let seen = turns.seen();
-            // It has waited for a turn of somebody else's; the next is not to be that one's again.
-            if seen != first {
-                turns.reserve(me);
-            }
-            let turn = self.visit(chain);
-            if turn.is_some() || is_cancelled() || clock::now() >= deadline {
-                break turn;
-            }
-            let is_over = || turns.seen() != seen || is_cancelled();
-            if !backoff.stay_awake(deadline, is_over) {
-                let changes = Awaited::private(turns.word(), seen);
+        let is_over = || is_cancelled() || clock::now() >= deadline;
+        let sleep = |seen| {
+            let has_changed = || self.turns.seen() != seen || is_cancelled();
+            if !backoff.stay_awake(deadline, has_changed) {
+                let changes = self.turns.word(seen);
                 match cancel {
                     Some(cancel) => futex::wait_any(&[changes, cancel.word()], deadline),
                     None => futex::wait_any(&[changes], deadline),
                 }
             }
         };
-        turns.end_wanting();
-        // Unused where it got in because somebody lent his turn.
-        let was_due = turns.cancel_reservation(me);
-        // Without a turn: the dispatcher may wait for this one to be done.
-        if was_due || turn.is_none() {
-            self.tell();
-        }
+        let who = (chain, thread_number());
+        let (turn, is_awaited) = self.turns.visit_until(who, is_over, sleep);
+        self.tell_if(is_awaited);
         turn
     }
 
     /// Ends a turn.
     #[inline]
     pub(crate) fn end(&self, turn: Turn) {
-        if self.turns.end(turn) {
-            self.tell();
-        }
+        self.tell_if(self.turns.end(turn));
     }
 
     /// Whether a chain's turn could begin on the dispatcher's thread, which is this one.
@@ -141,17 +124,13 @@ impl TurnLock {
     /// This thread is about to wait for an answer, if it is the one that has the chain's turn.
     pub(crate) fn begin_lending(&self, chain: u64) -> Option<Lent> {
         let (lent, is_awaited) = self.turns.begin_lending(chain, thread_number())?;
-        if is_awaited {
-            self.tell();
-        }
+        self.tell_if(is_awaited);
         Some(lent)
     }
 
     /// Lends what was taken back once more, because this thread has to wait for another turn lock.
     pub(crate) fn lend(&self, lent: Lent) {
-        if self.turns.lend(lent) {
-            self.tell();
-        }
+        self.tell_if(self.turns.lend(lent));
     }
 
     /// Takes back what was lent; false while somebody else has it.
@@ -169,12 +148,9 @@ impl TurnLock {
         if (0..LOOKS).any(|_| is_back()) {
             return;
         }
-        self.turns.begin_waiting();
-        let seen = self.turns.seen();
-        if !is_back() {
-            futex::wait_any(&[Awaited::private(self.turns.word(), seen)], u64::MAX);
-        }
-        self.turns.end_waiting();
+        self.turns.await_return(lent, |seen| {
+            futex::wait_any(&[self.turns.word(seen)], u64::MAX);
+        });
     }
 
     /// Whether a caller in this process wants it.
@@ -191,16 +167,12 @@ impl TurnLock {
     /// The dispatcher lets callers in this process go first, if there are any.
     #[inline]
     pub(crate) fn offer(&self) {
-        if self.turns.offer() {
-            self.tell();
-        }
+        self.tell_if(self.turns.offer());
     }
 
     /// The dispatcher lets go, because it has nothing to do.
     pub(crate) fn release(&self) {
-        if self.turns.release() {
-            self.tell();
-        }
+        self.tell_if(self.turns.release());
     }
 
     /// Who has the turn lock; `None` where the dispatcher, which is this thread, could take it.
@@ -208,39 +180,27 @@ impl TurnLock {
         self.turns.holder(thread_number)
     }
 
-    /// The dispatcher has waited longer than a turn, and has something to run.
-    pub(crate) fn reserve(&self) {
-        self.turns.reserve(thread_number());
+    /// Waits on the dispatcher's thread, which this is, while somebody else has it.
+    pub(crate) fn await_turn(&self, dispatcher: &mut impl Dispatching) {
+        let is_awaited = self.turns.await_turn(thread_number(), dispatcher);
+        self.tell_if(is_awaited);
     }
 
-    /// It has not, after all.
-    pub(crate) fn cancel_reservation(&self) {
-        if self.turns.cancel_reservation(thread_number()) {
+    /// Counts this thread as one that sleeps until there is a change. Afterwards it looks once more.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        self.turns.watch()
+    }
+
+    #[inline]
+    fn tell_if(&self, is_awaited: bool) {
+        if is_awaited {
             self.tell();
         }
     }
 
-    /// How often there was a change that somebody waited for.
-    pub(crate) fn seen(&self) -> u32 {
-        self.turns.seen()
-    }
-
-    /// The dispatcher is about to wait for the turn lock: a word that changes when it is to look
-    /// again, to be looked at after this.
-    pub(crate) fn begin_waiting(&self) -> Awaited<'_> {
-        self.turns.begin_waiting();
-        Awaited::private(self.turns.word(), self.turns.seen())
-    }
-
-    /// The dispatcher waits no longer.
-    pub(crate) fn end_waiting(&self) {
-        self.turns.end_waiting();
-    }
-
     #[cold]
     fn tell(&self) {
-        self.turns.change();
-        futex::wake_private(self.turns.word());
+        self.turns.wake_all();
     }
 }
 
@@ -266,23 +226,6 @@ mod tests {
         turn_lock.end(outer);
         let other = turn_lock.visit(TWO).unwrap();
         turn_lock.end(other);
-    }
-
-    /// A dispatcher under load took the turn lock again at once, and callers in its process starved.
-    #[test]
-    fn a_dispatcher_that_offers_waits_until_nobody_wants_it() {
-        let turn_lock = TurnLock::default();
-        let turn = turn_lock.begin(ONE).unwrap();
-        turn_lock.end(turn);
-        assert!(turn_lock.visit(TWO).is_none());
-        turn_lock.turns.begin_wanting();
-        turn_lock.offer();
-        assert!(turn_lock.begin(ONE).is_none());
-        let visit = turn_lock.visit(TWO).unwrap();
-        turn_lock.turns.end_wanting();
-        assert!(turn_lock.begin(ONE).is_none());
-        turn_lock.end(visit);
-        assert!(turn_lock.begin(ONE).is_some());
     }
 
     /// Who had reserved the next turn got in because its chain lent one, and the reservation stayed: nobody

@@ -66,10 +66,15 @@ impl Connection {
     /// Sends a record, waiting for the broker to read if it must. The control thread does not wait:
     /// what it sends is queued, because it has to hear of peers' deaths meanwhile.
     pub(crate) fn send(&self, record: &ToBroker) -> Result<()> {
+        self.send_until(record, answer_due(REQUEST_TIMEOUT))
+    }
+
+    /// As [`Connection::send`], for a record that is worth waiting only so long.
+    pub(crate) fn send_until(&self, record: &ToBroker, until: Instant) -> Result<()> {
         let record = encode(record)?;
         match self.is_control_thread() {
             true => self.outgoing.send(&self.socket, &self.broker, &record),
-            false => send_when(&self.socket, &self.broker, || {
+            false => send_when((&self.socket, &self.broker), until, || {
                 self.outgoing.send_now(&self.socket, &self.broker, &record)
             }),
         }
@@ -81,7 +86,8 @@ impl Connection {
         let _ = self.control.set(thread::current().id());
     }
 
-    fn is_control_thread(&self) -> bool {
+    /// Whether this is the thread that hears the broker, and so cannot wait for it.
+    pub(crate) fn is_control_thread(&self) -> bool {
         self.control.get() == Some(&thread::current().id())
     }
 
@@ -189,18 +195,17 @@ impl Connection {
 /// Sends a record on a control socket, waiting at most [`REQUEST_TIMEOUT`] for room in it.
 pub(crate) fn send(socket: &OwnedFd, broker: &BrokerName, record: &ToBroker) -> Result<()> {
     let record = encode(record)?;
-    send_when(socket, broker, || {
+    send_when((socket, broker), answer_due(REQUEST_TIMEOUT), || {
         outgoing::try_send(socket, broker, &record)
     })
 }
 
 /// Tries to send something until it goes, waiting for room in the socket in between.
 fn send_when(
-    socket: &OwnedFd,
-    broker: &BrokerName,
+    (socket, broker): (&OwnedFd, &BrokerName),
+    until: Instant,
     attempt: impl Fn() -> Result<bool>,
 ) -> Result<()> {
-    let until = answer_due(REQUEST_TIMEOUT);
     while !attempt()? {
         if !wait_for(socket, PollFlags::POLLOUT, until) {
             return Err(broker.is_late("does not read its socket"));

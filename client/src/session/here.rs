@@ -1,39 +1,69 @@
-//! Which plugins are in this process: its end is not watched from inside.
+//! Which plugins are in this process: its end is not watched from inside, and what they provide is known
+//! without the broker.
 
+use std::sync::{Arc, Weak};
+
+use callgate_layout::envelope::CallKind;
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
+use crate::link::peer::Caller;
+use crate::serve::provided::ProvidedGates;
+
 static PLUGINS: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 struct Entry {
     /// The bus's own number, because two brokers may number their plugins alike.
     bus: u64,
-    plugin: u64,
+    plugin: Arc<Caller>,
+    provided: Weak<ProvidedGates>,
     /// A forked child has the list of its parent, whose plugins are not in the child.
     fork: ForkMark,
 }
 
+impl Entry {
+    fn is_of(&self, bus: u64) -> bool {
+        self.bus == bus && self.fork.is_here()
+    }
+}
+
 /// A plugin's place in the list, until this is dropped.
-pub(crate) struct Here(Entry);
+pub(crate) struct Here(Arc<Caller>);
 
 impl Here {
-    pub(crate) fn new(bus: u64, plugin: u64) -> Here {
-        let fork = ForkMark::here();
-        let entry = Entry { bus, plugin, fork };
-        PLUGINS.lock().push(entry);
-        Here(entry)
+    pub(crate) fn new(bus: u64, plugin: &Arc<Caller>, provided: &Arc<ProvidedGates>) -> Here {
+        PLUGINS.lock().push(Entry {
+            bus,
+            plugin: plugin.clone(),
+            provided: Arc::downgrade(provided),
+            fork: ForkMark::here(),
+        });
+        Here(plugin.clone())
     }
 }
 
 impl Drop for Here {
     fn drop(&mut self) {
-        PLUGINS.lock().retain(|entry| *entry != self.0);
+        let is_it = |entry: &Entry| Arc::ptr_eq(&entry.plugin, &self.0);
+        PLUGINS.lock().retain(|entry| !is_it(entry));
     }
 }
 
 /// Whether a plugin is in this very process.
 pub(crate) fn is_here(bus: u64, plugin: u64) -> bool {
-    let is_it = |entry: &Entry| (entry.bus, entry.plugin) == (bus, plugin) && entry.fork.is_here();
+    let is_it = |entry: &Entry| entry.is_of(bus) && entry.plugin.plugin() == plugin;
     PLUGINS.lock().iter().any(is_it)
+}
+
+/// Whether a gate has a half, as far as this process knows by itself: one of its plugins provides it, or
+/// `owner`, who is said to do so, is here and does not. `None` where others decide that.
+pub(crate) fn has_here(bus: u64, gate: &str, kind: CallKind, owner: Option<&str>) -> Option<bool> {
+    let (mut providers, mut is_owner_here) = (Vec::new(), false);
+    for entry in PLUGINS.lock().iter().filter(|entry| entry.is_of(bus)) {
+        is_owner_here |= owner == Some(entry.plugin.name());
+        providers.extend(entry.provided.upgrade());
+    }
+    // The list is not locked any more: the last of a plugin's handlers may be dropped with `providers`.
+    let is_provided = providers.iter().any(|provided| provided.offers(gate, kind));
+    (is_provided || is_owner_here).then_some(is_provided)
 }

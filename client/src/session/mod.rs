@@ -6,7 +6,7 @@ pub(crate) mod broker;
 pub(crate) mod connection;
 pub(crate) mod control_thread;
 pub(crate) mod handshake;
-mod here;
+pub(crate) mod here;
 mod mapping;
 mod numbers;
 pub(crate) mod open_gate;

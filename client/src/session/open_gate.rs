@@ -1,10 +1,12 @@
 //! An open gate: how it stands now, and where its calls go.
 
 mod event;
+mod questions;
 mod state;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -21,6 +23,8 @@ use crate::link::Link;
 use crate::link::peer::Caller;
 
 pub use event::GateEvent;
+use questions::Questions;
+pub(crate) use questions::{Asked, Question};
 pub(crate) use state::{State, Way};
 
 /// What is known of a gate, beyond how it stands.
@@ -38,6 +42,7 @@ struct Progress {
     told: Option<GateEvent>,
     /// A program has ended that was to provide the gate; for one wait to look into.
     start_failed: bool,
+    questions: Questions,
 }
 
 /// What a wait for a gate came to.
@@ -90,6 +95,8 @@ pub(crate) struct OpenGate {
     state: ArcSwap<State>,
     progress: Mutex<Progress>,
     change: Condvar,
+    /// Changes with each answer of the broker to a question about the gate.
+    answers: AtomicU32,
 }
 
 impl OpenGate {
@@ -99,6 +106,7 @@ impl OpenGate {
             state: ArcSwap::from_pointee(State::absent()),
             progress: Mutex::default(),
             change: Condvar::new(),
+            answers: AtomicU32::new(0),
         }
     }
 
@@ -227,6 +235,7 @@ impl OpenGate {
         self.refuse(reason.clone(), false, |state| {
             state.way.is_none() && !state.is_mismatch()
         });
+        self.end_questions();
     }
 
     /// This plugin closes: whoever still holds the gate is told so from now on.

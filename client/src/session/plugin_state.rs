@@ -3,21 +3,23 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use callgate_layout::Code;
 use callgate_layout::control::{
     Failure, GateToBroker, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, ToBroker,
 };
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::{Code, clock};
 use parking_lot::Mutex;
 
 use super::connection::Connection;
 use super::here::Here;
 use super::numbers::Numbers;
-use super::open_gate::OpenGate;
+use super::open_gate::{Asked, OpenGate, Question};
 use crate::base::backoff::WaitPolicy;
+use crate::base::cancel::CancelToken;
+use crate::base::deadline::instant_after;
 use crate::base::error::{Error, Result, forked};
 use crate::call::sent::Sender;
 use crate::link::Link;
@@ -67,22 +69,24 @@ pub(crate) struct PluginParts {
 impl PluginState {
     pub(crate) fn new(parts: PluginParts) -> PluginState {
         let memory = Arc::new(parts.memory);
+        let me = Arc::new(parts.me);
+        let provided = Arc::new(ProvidedGates::new(memory.clone(), parts.changes));
         PluginState {
+            _here: Here::new(parts.bus, &me, &provided),
             bus: parts.bus,
             limits: parts.limits,
             policy: parts.policy,
             trust: parts.trust,
             keep_idle: parts.keep_idle,
             sent: parts.sent,
-            provided: Arc::new(ProvidedGates::new(memory.clone(), parts.changes)),
+            provided,
             memory,
             connection: parts.connection,
             numbers: Numbers::new(),
             open_gates: Mutex::default(),
             links: Mutex::default(),
             fork: ForkMark::here(),
-            _here: Here::new(parts.bus, parts.me.plugin),
-            me: Arc::new(parts.me),
+            me,
         }
     }
 
@@ -100,6 +104,33 @@ impl PluginState {
 
     pub(crate) fn open_gate(&self, number: u32) -> Option<Arc<OpenGate>> {
         self.open_gates.lock().get(&number)?.upgrade()
+    }
+
+    /// Asks the broker how an open gate stands now. This does not wait for room in its socket longer than
+    /// until then.
+    pub(crate) fn ask(&self, number: u32, gate: &OpenGate, until: Instant) -> Result<Question> {
+        self.check_here()?;
+        self.connection.check_alive()?;
+        let sync = GateToBroker::Sync { open: number }.into();
+        gate.ask(|| self.connection.send_until(&sync, until))
+    }
+
+    /// The same, and waits for the answer until a time of the monotonic clock. The control thread, which
+    /// would wait for what it hears itself, does not ask.
+    pub(crate) fn await_standing(
+        &self,
+        (number, gate): (u32, &OpenGate),
+        until: u64,
+        cancel: Option<&CancelToken>,
+    ) -> Asked {
+        if self.connection.is_control_thread() {
+            return Asked::Untold;
+        }
+        let left = Duration::from_nanos(until.saturating_sub(clock::now()));
+        match self.ask(number, gate, instant_after(left)) {
+            Ok(question) => gate.await_answer(question, until, cancel),
+            Err(_) => Asked::Untold,
+        }
     }
 
     fn all_open_gates(&self) -> Vec<Arc<OpenGate>> {
@@ -158,6 +189,7 @@ impl PluginState {
         for gate in self.all_open_gates() {
             gate.session_ended(reason);
         }
+        self.sent.look_again();
         // Who waits for an extent that is not made any more.
         for link in self.links() {
             link.extents().forget_wanted();

@@ -1,10 +1,36 @@
 //! Records about gates: who provides what, and how what is open stands.
 //!
-//! All records to the broker are requests, which are charged to the plugin, and may be sent at any time
-//! once its status page is mapped. `Provide`, `Withdraw` and `WhyAbsent` are answered by
+//! All records to the broker are requests, which may be sent at any time once the plugin's status page is
+//! mapped, and are charged to it but for `Sync`. `Provide`, `Withdraw` and `WhyAbsent` are answered by
 //! [`SessionToPlugin::Answer`](super::SessionToPlugin::Answer); an open gate is followed by `State` and
 //! `OpenFailed` until it is closed. For a state in which the gate can be called, the broker first sets
 //! a link up, if there is none ([`LinkToPlugin`](super::LinkToPlugin)).
+//!
+//! # What returned is visible
+//!
+//! `State` takes its time, and a program may learn from others, sooner than from the broker, that a gate
+//! is there, gone or allowed. So a call asks where it finds no way to its gate, or was refused and
+//! certainly did not run; and so does every wait for a gate before it begins:
+//!
+//! ```text
+//! caller               broker                        others
+//!   |                    | <----- Provide, Withdraw, new rights: answered before the call began
+//!   | Sync ------------> |
+//!   |                    |   where a link or a grant for this gate is under way, it waits for that
+//!   | <----------- State |   or OpenFailed; nothing, where the caller was told before
+//!   | <---------- Synced |
+//! ```
+//!
+//! Both travel on one socket, whose records the caller's library takes in order: when it reads `Synced`, it
+//! has taken in everything that the broker knew when it read `Sync`. Then the call looks at its gate once
+//! more, and is made once more at most. Calls of one open gate share a `Sync` that was sent after they
+//! began: one is on its way, and one waits to be sent.
+//!
+//! `Sync` is not charged, because nobody can see how often it is asked for: a program calls an absent
+//! gate in a loop. Instead the broker answers a number of them a second, of all plugins together and
+//! each plugin in turn; others wait, at most one for each open gate. Whoever waits is answered at once
+//! when there is news of the gate. So a `Sync` never ends a session for its number, and takes no more of the
+//! broker's time than that number.
 //!
 //! What each side can do wrong:
 //!
@@ -15,8 +41,14 @@
 //! | plugin | opens two gates under one number | its session ends (`PROTOCOL`) |
 //! | plugin | closes a number that it did not open | nothing: the close and an `OpenFailed` may have crossed |
 //! | plugin | asks more often than it may | its session ends (`OVERLOADED`) |
-//! | provider | dies | who has its gates open hears the end of the link, and `State` without an owner |
-//! | broker | dies | what is open and ready stays callable |
+//! | plugin | sends a second `Sync` for an open gate before `Synced` | its session ends (`PROTOCOL`) |
+//! | plugin | sends `Sync` for a number that it has not open | nothing, but it is charged: one thread may close what another asks about |
+//! | plugin | closes a gate before `Synced` | nothing: there is no `Synced` |
+//! | provider | dies | who has its gates open hears the end of the link, and `State` without an owner; then `Synced` |
+//! | provider | does not do its part of a link or a grant | the step's time ends that: `OpenFailed`, then `Synced` |
+//! | broker | does not answer `Sync` | the call fails at its deadline, with what it failed with before |
+//! | broker | sends `Synced` unasked | nothing |
+//! | broker | dies | what is open and ready stays callable; who waits for `Synced` fails at once |
 
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
@@ -62,6 +94,12 @@ pub enum GateToBroker {
         /// What the caller means to give to its action.
         action: Shape,
     },
+    /// Answer when the plugin was told how an open gate stands now. Answered by `Synced`, which may take
+    /// as long as a link takes to be set up.
+    Sync {
+        /// The number from `Open`.
+        open: u32,
+    },
     /// An open gate is no longer of interest.
     Close {
         /// The number from `Open`.
@@ -88,6 +126,11 @@ pub enum GateToPlugin {
         open: u32,
         /// How it stands.
         state: GateState,
+    },
+    /// Answers `Sync`: what was sent before this is how the gate stands.
+    Synced {
+        /// The number from `Open`.
+        open: u32,
     },
     /// An open request was refused.
     OpenFailed {

@@ -20,6 +20,18 @@
 //! doorbell and process, because a link with a part of its peer is of no use and must not be seen by
 //! anybody. The reader answers with `Mapped` when it has installed all four.
 //!
+//! # Taking a right back
+//!
+//! ```text
+//! broker                              provider
+//!   | Revoke ------------------------> |   its table leads nowhere for these indexes, for every call that
+//!   | <----------------------- Revoked |   is taken from a ring or made directly from here on
+//! ```
+//!
+//! Whoever changed the policy waits for `Revoked` ([`LinkToBroker::Revoked`]), at most a step's time: what
+//! certainly does not run any more must not depend on how busy a provider is. The caller is told as well
+//! (`OpenFailed`), and not waited for: the provider does not rely on it.
+//!
 //! What each side can do wrong:
 //!
 //! | who | does | what happens |
@@ -27,6 +39,10 @@
 //! | either | does not answer a step in its time | the link ends, what was open over it is refused (`TIMEOUT`); sessions and other links stay |
 //! | either | cannot map what it was sent | `Failed` ([memory](super::MemoryToBroker::Failed)); the link ends, and is tried again later |
 //! | provider | does not install a grant on a link in use | who waits for that grant is refused; the link stays, and a late answer is taken |
+//! | provider | does not acknowledge `Revoke` in a step's time | the link ends, as with any step; who changed the policy is told its name |
+//! | provider | acknowledges `Revoke` late, or after its link has ended | nothing: it is taken |
+//! | provider | acknowledges and does not refuse | nobody can tell: it runs its own handlers |
+//! | provider | dies | nothing is left that could be called: it is not waited for any more |
 //! | either | answers twice, for the other side, or what it was not asked | its session ends (`PROTOCOL`) |
 //! | either | names a link that there never was, or of which it has no end | its session ends (`PROTOCOL`) |
 //! | either | answers for a link that has ended meanwhile | nothing: the two have crossed |
@@ -51,6 +67,13 @@ pub enum LinkToBroker {
         end: LinkEnd,
         /// The grant.
         index: u16,
+    },
+    /// The indexes of a `Revoke` are refused: no call that comes in from here on runs under them.
+    Revoked {
+        /// This side.
+        end: LinkEnd,
+        /// The number from `Revoke`.
+        number: u64,
     },
     /// This side gives the link up, in whatever stage it is.
     Failed {
@@ -90,10 +113,12 @@ pub enum LinkToPlugin {
         action: Option<u128>,
     },
     /// The other side may not call some gates any more: what it calls under these indexes is refused
-    /// from now on. Needs no answer.
+    /// from now on. Answered by `Revoked`, also where this side has let the link go.
     Revoke {
         /// This side.
         end: LinkEnd,
+        /// The broker's number for this; never used again in a session.
+        number: u64,
         /// The indexes.
         indexes: Vec<u16>,
     },

@@ -1,5 +1,7 @@
 //! Turns without threads: one number after the other plays them.
 
+use std::cell::Cell;
+
 use super::*;
 
 const ONE: u64 = 1 << 63 | 1;
@@ -72,9 +74,9 @@ fn those_who_wait_are_to_be_told() {
     turns.end_waiting();
     let turn = turns.visit(TWO, 9).unwrap();
     assert!(!turns.end(turn));
-    let seen = turns.seen();
-    turns.change();
-    assert_eq!(turns.seen(), seen.wrapping_add(1));
+    let (seen, woken) = (turns.seen(), Cell::new(None));
+    turns.tell(|| woken.set(Some(turns.seen())));
+    assert_eq!(woken.get(), Some(seen.wrapping_add(1)));
 }
 
 /// Who came again and again took the turn before anybody else had woken up.
@@ -94,6 +96,147 @@ fn who_has_waited_goes_next() {
     let turn = turns.visit(ONE, 7).unwrap();
     turns.reserve(8);
     let _ = turns.end(turn);
-    let _ = turns.cancel_reservation(8);
+    assert!(turns.cancel_reservation(8) && !turns.cancel_reservation(8));
     assert!(turns.visit(ONE, 7).is_some());
+}
+
+/// A dispatcher under load took the turn lock again at once, and callers in its process starved.
+#[test]
+fn a_dispatcher_that_offers_waits_until_nobody_wants_it() {
+    let turns = Turns::default();
+    let turn = turns.begin(ONE, || 8).unwrap();
+    let _ = turns.end(turn);
+    assert!(turns.visit(TWO, 9).is_none());
+    turns.begin_wanting();
+    assert!(turns.offer());
+    assert!(turns.begin(ONE, || 8).is_none());
+    let visit = turns.visit(TWO, 9).unwrap();
+    turns.end_wanting();
+    assert!(turns.begin(ONE, || 8).is_none());
+    let _ = turns.end(visit);
+    assert!(turns.begin(ONE, || 8).is_some());
+}
+
+/// Ends a turn as who holds it does.
+fn end(turns: &Turns, turn: Turn) {
+    if turns.end(turn) {
+        turns.tell(|| {});
+    }
+}
+
+/// Who came again and again took the turn before a visitor had woken up.
+#[test]
+fn a_visitor_that_has_waited_through_a_turn_goes_next() {
+    let turns = Turns::default();
+    let mut other = turns.visit(ONE, 7);
+    let (mut again, mut told) = (Vec::new(), Vec::new());
+    let sleep = |seen| {
+        told.push(seen == turns.seen() && turns.is_wanted());
+        end(&turns, other.take().unwrap());
+        other = turns.visit(ONE, 7);
+        again.push(other.is_some());
+    };
+    let (turn, is_awaited) = turns.visit_until((TWO, 9), || false, sleep);
+    assert_eq!((again, told), (vec![true, false], vec![true; 2]));
+    assert!(!is_awaited && !turns.is_wanted());
+    end(&turns, turn.unwrap());
+    assert!(turns.visit(ONE, 7).is_some(), "the reservation was used");
+}
+
+/// The dispatcher waits until nobody wants a turn any more.
+#[test]
+fn a_visitor_that_gives_up_tells() {
+    let turns = Turns::default();
+    let other = turns.visit(ONE, 7).unwrap();
+    let sleep = |_| end(&turns, turns.visit(ONE, 7).unwrap());
+    let mut looks = [false, true].into_iter();
+    let (turn, is_awaited) = turns.visit_until((TWO, 9), || looks.next().unwrap(), sleep);
+    assert!(turn.is_none() && is_awaited && !turns.is_wanted());
+    end(&turns, other);
+    assert!(
+        turns.visit(ONE, 7).is_some(),
+        "the reservation is cancelled"
+    );
+}
+
+#[test]
+fn a_lender_sleeps_only_while_somebody_has_what_it_lent() {
+    let turns = Turns::default();
+    let outer = turns.visit(ONE, 7).unwrap();
+    let (lent, _) = turns.begin_lending(ONE, 7).unwrap();
+    let mut borrowed = turns.visit(ONE, 8);
+    assert!(!turns.end_lending(lent, 7));
+    turns.await_return(lent, |seen| {
+        end(&turns, borrowed.take().unwrap());
+        assert_eq!(turns.seen(), seen.wrapping_add(1));
+    });
+    turns.await_return(lent, |_| panic!("it is back"));
+    assert!(borrowed.is_none() && turns.end_lending(lent, 7));
+    assert!(!turns.end(outer), "nobody is counted any more");
+}
+
+/// A dispatcher that is played, and a visitor that comes three times.
+struct Played<'a> {
+    turns: &'a Turns,
+    work: u32,
+    visitor: Option<Turn>,
+    next: Then,
+    /// What has happened: `s` for a look that serves, `z` for a sleep, `v` for another visit, `r` for a run.
+    log: String,
+}
+
+impl Dispatching for Played<'_> {
+    fn has_work(&mut self) -> bool {
+        self.work > 0
+    }
+
+    fn serve(&mut self, holder: u64, is_over: impl Fn() -> bool) -> Then {
+        assert_eq!((holder, is_over()), (ONE, false));
+        self.log.push('s');
+        self.next
+    }
+
+    fn sleep(&mut self, _: u64, watch: &Watch<'_>) {
+        self.log.push('z');
+        assert!(watch.is_unchanged());
+        end(self.turns, self.visitor.take().unwrap());
+        assert!(!watch.is_unchanged());
+        let is_patient = self.log.matches('v').count() < 2;
+        self.visitor = is_patient.then(|| self.turns.visit(ONE, 7)).flatten();
+        self.log.extend(self.visitor.as_ref().map(|_| 'v'));
+    }
+
+    fn run(&mut self) {
+        self.log.push('r');
+        if self.work > 0 {
+            end(self.turns, self.turns.begin(TWO, || 8).unwrap());
+        }
+    }
+}
+
+fn play(work: u32, next: Then) -> String {
+    let turns = Turns::default();
+    let mut played = Played {
+        turns: &turns,
+        work,
+        visitor: turns.visit(ONE, 7),
+        next,
+        log: String::new(),
+    };
+    let is_awaited = turns.await_turn(8, &mut played);
+    assert!(!is_awaited, "nobody waits");
+    let Played { visitor, log, .. } = played;
+    visitor.map(|turn| end(&turns, turn));
+    let _ = turns.release();
+    assert!(turns.visit(ONE, 7).is_some(), "nothing is reserved");
+    log
+}
+
+/// A visitor that came again and again took the turn before the dispatcher had woken up.
+#[test]
+fn a_dispatcher_that_has_waited_through_a_turn_goes_next() {
+    assert_eq!(play(1, Then::Sleep), "szvszr");
+    assert_eq!(play(1, Then::Stop), "s");
+    // Without anything to run it reserves nothing, and the visitor goes on.
+    assert_eq!(play(0, Then::Sleep), "szvszvszr");
 }

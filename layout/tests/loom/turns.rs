@@ -1,9 +1,9 @@
-//! TURN-ENDED, TURN-LENT and TURN-OR-WAITER: threads that take turns at running handlers, as in the
-//! client's `turn.rs` and `lending.rs`.
+//! TURN-ENDED, TURN-LENT and TURN-OR-WAITER: threads that take turns at running handlers. The steps are
+//! the client's; here is what they sleep on, and what a dispatcher runs.
 
 use std::sync::Arc;
 
-use callgate_layout::turns::{Lent, Turn, Turns};
+use callgate_layout::turns::{Dispatching, Lent, Then, Turn, Turns, Watch};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::thread;
@@ -41,88 +41,63 @@ impl Token {
 
     fn tell_if(&self, is_awaited: bool) {
         if is_awaited {
-            self.turns.change();
-            self.queue.wake();
+            self.turns.tell(|| self.queue.wake());
         }
+    }
+
+    fn sleep(&self, seen: u32) {
+        // As if the kernel did not compare.
+        let blindly = self.without == Without::SecondLook;
+        self.queue.wait(|| blindly || self.turns.seen() == seen);
     }
 
     fn end(&self, turn: Turn) {
         self.tell_if(self.turns.end(turn));
     }
 
-    /// Waits until `attempt` gives something.
-    fn wait_for<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> T {
-        loop {
-            let seen = self.turns.seen();
-            if self.without != Without::SecondLook
-                && let Some(found) = attempt()
-            {
-                break found;
-            }
-            self.queue.wait(|| self.turns.seen() == seen);
-            if let Some(found) = attempt() {
-                break found;
-            }
-        }
-    }
-
     fn visit(&self, chain: u64, me: u64) -> Turn {
         if let Some(turn) = self.turns.visit(chain, me) {
             return turn;
         }
-        self.turns.begin_wanting();
-        let first = self.turns.seen();
-        let turn = self.wait_for(|| {
-            if self.turns.seen() != first {
-                self.turns.reserve(me);
-            }
-            self.turns.visit(chain, me)
-        });
-        self.turns.end_wanting();
+        self.visit_until(chain, me, || false).unwrap()
+    }
+
+    fn visit_until(&self, chain: u64, me: u64, is_over: impl Fn() -> bool) -> Option<Turn> {
+        let sleep = |seen| self.sleep(seen);
+        let (turn, is_awaited) = self.turns.visit_until((chain, me), is_over, sleep);
+        self.tell_if(is_awaited);
         turn
     }
 
-    /// As [`Token::visit`], where the time is up after one look: without a turn it tells the others that it
-    /// wants none any more.
-    fn visit_in_vain(&self, chain: u64, me: u64) {
-        self.turns.begin_wanting();
-        let turn = self.turns.visit(chain, me);
-        self.turns.end_wanting();
-        match turn {
-            Some(turn) => self.end(turn),
-            None => self.tell_if(true),
-        }
-    }
-
-    fn begin(&self, chain: u64) -> Turn {
-        self.begin_on(chain, DISPATCHER)
-    }
-
-    fn begin_on(&self, chain: u64, me: u64) -> Turn {
-        if let Some(turn) = self.turns.begin(chain, || me) {
-            return turn;
-        }
-        self.turns.begin_waiting();
-        let first = self.turns.seen();
-        let turn = self.wait_for(|| {
-            if self.turns.seen() != first {
-                self.turns.reserve(me);
-            }
-            self.turns.begin(chain, || me)
-        });
-        self.turns.end_waiting();
-        turn
+    /// A visit.
+    fn call(&self, chain: u64, me: u64) {
+        let turn = self.visit(chain, me);
+        self.handle();
+        self.end(turn);
     }
 
     /// The dispatcher runs calls, and lets visitors go first after each.
     fn dispatch(&self, chain: u64, calls: u32) {
-        for _ in 0..calls {
-            let turn = self.begin(chain);
-            self.handle();
-            self.end(turn);
+        self.serve(chain, DISPATCHER, calls, &|| {});
+        self.tell_if(self.turns.release());
+    }
+
+    /// The same without letting go in the end, on a thread with this number; each call does something.
+    fn serve(&self, chain: u64, me: u64, calls: u32, work: &dyn Fn()) {
+        let mut dispatcher = Dispatcher {
+            token: self,
+            chain,
+            me,
+            calls,
+            work,
+        };
+        while dispatcher.calls > 0 {
+            if !dispatcher.serve_one() && self.turns.holder(|| me).is_some() {
+                let is_awaited = self.turns.await_turn(me, &mut dispatcher);
+                self.tell_if(is_awaited);
+            }
             self.tell_if(self.turns.offer());
         }
-        self.tell_if(self.turns.release());
     }
 
     fn lend(&self, chain: u64, me: u64) -> Lent {
@@ -132,12 +107,66 @@ impl Token {
     }
 
     fn take_back(&self, lent: Lent, me: u64) {
-        if self.turns.end_lending(lent, me) {
-            return;
+        while !self.turns.end_lending(lent, me) {
+            self.turns.await_return(lent, |seen| self.sleep(seen));
         }
-        self.turns.begin_waiting();
-        self.wait_for(|| self.turns.end_lending(lent, me).then_some(()));
-        self.turns.end_waiting();
+    }
+
+    /// Waits inside its handler, which goes on when what was lent is back.
+    fn wait_inside(&self, chain: u64, me: u64) {
+        let lent = self.lend(chain, me);
+        self.take_back(lent, me);
+        self.handle();
+    }
+}
+
+/// A dispatcher's thread with calls of one chain.
+struct Dispatcher<'a> {
+    token: &'a Token,
+    chain: u64,
+    me: u64,
+    calls: u32,
+    work: &'a dyn Fn(),
+}
+
+impl Dispatcher<'_> {
+    fn serve_one(&mut self) -> bool {
+        if self.calls == 0 {
+            return false;
+        }
+        let Some(turn) = self.token.turns.begin(self.chain, || self.me) else {
+            return false;
+        };
+        self.calls -= 1;
+        self.token.handle();
+        (self.work)();
+        self.token.end(turn);
+        true
+    }
+}
+
+impl Dispatching for Dispatcher<'_> {
+    fn has_work(&mut self) -> bool {
+        self.calls > 0
+    }
+
+    fn serve(&mut self, holder: u64, _: impl Fn() -> bool) -> Then {
+        if holder == self.chain {
+            self.serve_one();
+        }
+        Then::Sleep
+    }
+
+    fn sleep(&mut self, holder: u64, watch: &Watch<'_>) {
+        // What may run now is news.
+        let may_run = holder == self.chain && self.token.turns.could_begin(holder, self.me);
+        if self.calls == 0 || !may_run {
+            self.token.queue.wait(|| watch.is_unchanged());
+        }
+    }
+
+    fn run(&mut self) {
+        self.serve_one();
     }
 }
 
@@ -145,11 +174,7 @@ fn a_dispatcher_and_a_visitor(without: Without, calls: u32) {
     let token = Token::new(without);
     let visitor = thread::spawn({
         let token = token.clone();
-        move || {
-            let turn = token.visit(TWO, VISITOR);
-            token.handle();
-            token.end(turn);
-        }
+        move || token.call(TWO, VISITOR)
     });
     token.dispatch(ONE, calls);
     visitor.join().unwrap();
@@ -176,7 +201,10 @@ fn a_visitor_that_goes_without_a_turn_is_not_waited_for() {
         let token = Token::new(Without::Nothing);
         let visitor = thread::spawn({
             let token = token.clone();
-            move || token.visit_in_vain(TWO, VISITOR)
+            move || match token.visit_until(TWO, VISITOR, || true) {
+                Some(turn) => token.end(turn),
+                None => {}
+            }
         });
         token.dispatch(ONE, 2);
         visitor.join().unwrap();
@@ -184,10 +212,10 @@ fn a_visitor_that_goes_without_a_turn_is_not_waited_for() {
     });
 }
 
-/// Who waits without looking once more after it was counted sleeps through the end of a turn.
+/// Who sleeps whatever has changed since its look sleeps through the end of a turn.
 #[test]
 #[should_panic(expected = "deadlock")]
-fn without_the_second_look_a_turn_is_slept_through() {
+fn without_comparing_the_changes_a_turn_is_slept_through() {
     check(None, || a_dispatcher_and_a_visitor(Without::SecondLook, 1));
 }
 
@@ -199,11 +227,7 @@ fn a_claim_holds_nobody_up_for_ever() {
         let token = Token::new(Without::Nothing);
         let visitors = [TWO, TWO + 1].map(|chain| {
             let token = token.clone();
-            thread::spawn(move || {
-                let turn = token.visit(chain, VISITOR + chain);
-                token.handle();
-                token.end(turn);
-            })
+            thread::spawn(move || token.call(chain, VISITOR + chain))
         });
         token.dispatch(ONE, 1);
         for visitor in visitors {
@@ -225,14 +249,68 @@ fn a_lender_and_its_chain_take_turns() {
             let token = token.clone();
             move || token.dispatch(ONE, 1)
         });
-        let lent = token.lend(ONE, VISITOR);
-        token.take_back(lent, VISITOR);
-        token.handle();
+        token.wait_inside(ONE, VISITOR);
         token.end(turn);
         dispatcher.join().unwrap();
         assert_eq!(token.handled.load(Ordering::Relaxed), 3);
         assert_eq!(token.turns.holder(|| DISPATCHER), None);
     });
+}
+
+/// A thread lends its turn to two calls of its chain, one after the other, on another thread, and wants it
+/// back: if it comes between them, the second one waits until the handler has ended. At most three
+/// preemptions.
+#[test]
+fn a_lender_is_told_and_so_is_who_comes_back_after_it() {
+    check(Some(3), || {
+        let token = Token::new(Without::Nothing);
+        let turn = token.visit(ONE, VISITOR);
+        token.handle();
+        let borrower = thread::spawn({
+            let token = token.clone();
+            move || (0..2).for_each(|_| token.call(ONE, VISITOR + 1))
+        });
+        token.wait_inside(ONE, VISITOR);
+        token.end(turn);
+        borrower.join().unwrap();
+        assert_eq!(token.handled.load(Ordering::Relaxed), 4);
+        assert_eq!(token.turns.holder(|| DISPATCHER), None);
+    });
+}
+
+/// Who has reserved the next turn gets in because its chain lends one. The reservation ends, and who comes
+/// next, here the lender in another chain, is told.
+fn an_unused_reservation(
+    preemptions: usize,
+    borrow: impl Fn(&Token) + Copy + Send + Sync + 'static,
+) {
+    check(Some(preemptions), move || {
+        let token = Token::new(Without::Nothing);
+        let turn = token.visit(ONE, VISITOR);
+        token.handle();
+        let borrower = thread::spawn({
+            let token = token.clone();
+            move || borrow(&token)
+        });
+        token.wait_inside(ONE, VISITOR);
+        token.end(turn);
+        token.call(TWO, VISITOR);
+        borrower.join().unwrap();
+        assert_eq!(token.handled.load(Ordering::Relaxed), 4);
+        assert_eq!(token.turns.holder(|| DISPATCHER), None);
+    });
+}
+
+/// At most three preemptions.
+#[test]
+fn a_visitors_unused_reservation_holds_nobody_up() {
+    an_unused_reservation(3, |token| token.call(ONE, VISITOR + 1));
+}
+
+/// At most one preemption.
+#[test]
+fn a_dispatchers_unused_reservation_holds_nobody_up() {
+    an_unused_reservation(1, |token| token.dispatch(ONE, 1));
 }
 
 /// Two threads pump one plugin, one after the other: each begins as the dispatcher, with its own number,
@@ -244,13 +322,7 @@ fn two_pumps(without: Without) {
         let (token, door) = (token.clone(), door.clone());
         move || {
             let alone = door.lock().unwrap();
-            let turn = token.begin_on(chain, me);
-            token.handle();
-            let lent = token.lend(chain, me);
-            token.take_back(lent, me);
-            token.handle();
-            token.end(turn);
-            token.tell_if(token.turns.offer());
+            token.serve(chain, me, 1, &|| token.wait_inside(chain, me));
             if without != Without::ThePoint {
                 token.tell_if(token.turns.release());
             }
@@ -260,11 +332,7 @@ fn two_pumps(without: Without) {
     let other = thread::spawn(pump(TWO, DISPATCHER + 4));
     let visitor = thread::spawn({
         let token = token.clone();
-        move || {
-            let turn = token.visit(TWO + 1, VISITOR);
-            token.handle();
-            token.end(turn);
-        }
+        move || token.call(TWO + 1, VISITOR)
     });
     pump(ONE, DISPATCHER)();
     other.join().unwrap();

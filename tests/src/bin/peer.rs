@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Context, Group, HandlerError, Plugin, Result, View, WaitPolicy};
 use callgate_tests::shorthand::connect_early;
-use callgate_tests::{PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite};
+use callgate_tests::{
+    PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite, visible,
+};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +52,7 @@ fn main() {
     if hosts::play(role, name, more)
         || storm::play(role, name, more)
         || groups::play(role, name, more)
+        || visible::play(role, name, more)
     {
         return;
     }

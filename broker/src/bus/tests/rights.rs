@@ -21,12 +21,12 @@ impl World {
         self.ok(from, provide);
     }
 
-    fn set_policy(&mut self, name: &str, policy: Policy) {
-        self.bus.set_policy(name, Some(policy), self.now);
+    pub(super) fn set_policy(&mut self, name: &str, policy: Policy) -> u64 {
+        self.bus.set_policy(name, Some(policy), self.now)
     }
 
     /// A caller that had the gate of B open, and has closed it.
-    fn with_index_left() -> World {
+    pub(super) fn with_index_left() -> World {
         let mut world = World::new(8);
         world.provide(B, "g");
         world.open(A, 5, "g");
@@ -35,17 +35,32 @@ impl World {
         world
     }
 
-    /// The indexes that B is told to refuse.
+    /// The indexes that B is told to refuse, which it does.
     fn revoked(&mut self) -> Vec<u16> {
-        let effects = self.effects();
-        let indexes = |effect| match effect {
-            Effect::Send(B, ToPlugin::Link(LinkToPlugin::Revoke { end, indexes })) => {
-                assert_eq!(end, LinkEnd { link: 1, side: 1 });
-                indexes
-            }
-            _ => Vec::new(),
-        };
-        effects.into_iter().flat_map(indexes).collect()
+        let mut revoked = Vec::new();
+        for (end, number, indexes) in self.revokes() {
+            assert_eq!(end, LinkEnd { link: 1, side: 1 });
+            self.ok(B, LinkToBroker::Revoked { end, number });
+            revoked.extend(indexes);
+        }
+        revoked
+    }
+
+    /// What B is told to refuse, by what numbers, and has not acknowledged.
+    pub(super) fn revokes(&mut self) -> Vec<(LinkEnd, u64, Vec<u16>)> {
+        let effects = self.effects().into_iter();
+        let revokes = effects.filter_map(|effect| match effect {
+            Effect::Send(B, ToPlugin::Link(record)) => match record {
+                LinkToPlugin::Revoke {
+                    end,
+                    number,
+                    indexes,
+                } => Some((end, number, indexes)),
+                _ => None,
+            },
+            _ => None,
+        });
+        revokes.collect()
     }
 }
 

@@ -7,11 +7,10 @@ use std::task::{Context as TaskContext, Poll};
 
 use callgate_layout::Code;
 
-use crate::api::subscriber::Shared;
+use crate::api::shared::Shared;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
-use crate::call::sent::Completion;
-use crate::link::Link;
+use crate::call::sent::{Completion, Lost, Outcome};
 
 /// A call that was sent: a future of its result. Dropping it gives the call up; its handler is not
 /// stopped, and can see that nobody waits any more.
@@ -20,7 +19,6 @@ use crate::link::Link;
 #[must_use = "dropping a call gives it up"]
 pub struct Sent {
     pub(super) shared: Arc<Shared>,
-    pub(super) link: Arc<Link>,
     pub(super) number: u64,
     /// Nanoseconds of the monotonic clock.
     pub(super) deadline: u64,
@@ -47,8 +45,11 @@ impl Sent {
         self.outcome(outcome)
     }
 
-    fn outcome(&self, outcome: Result<Bytes>) -> Result<Bytes> {
-        outcome.map_err(|error| self.shared.failed(&self.link, error))
+    fn outcome(&self, outcome: Outcome) -> Result<Bytes> {
+        outcome.map_err(|Lost { error, link }| match link {
+            Some(link) => self.shared.failed(&link, error),
+            None => error.at_gate(self.shared.gate.name().clone()),
+        })
     }
 }
 

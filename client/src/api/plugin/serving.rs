@@ -47,13 +47,16 @@ impl Plugin {
             .connection
             .request(|request| provide(request).into());
         match answer {
-            Ok(_) => Ok(Provider {
-                state: self.state.clone(),
-                gate: name,
-                kind,
-                registration,
-                keep: false,
-            }),
+            Ok(_) => {
+                self.state.provided.offered(&name, kind, registration);
+                Ok(Provider {
+                    state: self.state.clone(),
+                    gate: name,
+                    kind,
+                    registration,
+                    keep: false,
+                })
+            }
             Err(error) => {
                 let _gone = self.state.provided.remove(&name, kind, registration);
                 if error.code() == Code::Timeout {

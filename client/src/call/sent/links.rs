@@ -9,6 +9,7 @@ use callgate_layout::envelope::{Cell, Place};
 use callgate_layout::pending::Ticket;
 
 use super::Outbound;
+use super::asking::Refused;
 use super::completion::Completion;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
@@ -36,7 +37,8 @@ pub(super) struct LinkCalls {
 #[derive(Debug)]
 struct Sent {
     number: u64,
-    deadline: u64,
+    /// Kept until it is answered: one that is refused may be sent once more.
+    call: Outbound,
     flight: Flight,
     completion: Arc<Completion>,
 }
@@ -52,7 +54,8 @@ struct Waiting {
 /// A call that is over, and what came of it.
 pub(super) struct Ended {
     pub(super) number: u64,
-    pub(super) deadline: u64,
+    pub(super) call: Outbound,
+    pub(super) link: Arc<Link>,
     pub(super) completion: Arc<Completion>,
     pub(super) outcome: Result<Bytes>,
 }
@@ -88,17 +91,27 @@ impl LinkCalls {
         bell: &KeptBell,
         (number, call): (u64, Outbound),
         completion: Arc<Completion>,
-    ) -> Result<bool> {
+    ) -> Result<bool, Refused> {
         let mut next = Waiting {
             call,
             ticket: None,
             completion,
         };
-        if !self.waiting.contains_key(&next.call.index)
-            && let Some(flight) = try_send(&self.link, bell, &mut next)?
-        {
-            self.note_sent(number, next, flight);
-            return Ok(false);
+        if !self.waiting.contains_key(&next.call.index) {
+            match try_send(&self.link, bell, &mut next) {
+                Ok(Some(flight)) => {
+                    self.note_sent(number, next, flight);
+                    return Ok(false);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    return Err(Refused {
+                        call: next.call,
+                        completion: next.completion,
+                        error,
+                    });
+                }
+            }
         }
         let of_gate = self.waiting.entry(next.call.index).or_default();
         let is_first = of_gate.is_empty();
@@ -110,7 +123,7 @@ impl LinkCalls {
     fn note_sent(&mut self, number: u64, was: Waiting, flight: Flight) {
         self.sent.push(Sent {
             number,
-            deadline: was.call.deadline,
+            call: was.call,
             flight,
             completion: was.completion,
         });
@@ -122,7 +135,7 @@ impl LinkCalls {
             let sent = self.sent.swap_remove(place);
             let Flight { ticket, held } = sent.flight;
             self.link.abandon(ticket, held);
-            return Some((sent.deadline, sent.completion));
+            return Some((sent.call.deadline, sent.completion));
         }
         let mut gates = self.waiting.iter_mut();
         let (gate, waiting) =
@@ -164,7 +177,8 @@ impl LinkCalls {
             };
             ended.push(Ended {
                 number: sent.number,
-                deadline: sent.deadline,
+                call: sent.call,
+                link: link.clone(),
                 completion: sent.completion,
                 outcome,
             });
@@ -221,7 +235,8 @@ impl LinkCalls {
             Err(error) => {
                 ended.push(Ended {
                     number,
-                    deadline: next.call.deadline,
+                    call: next.call,
+                    link: self.link.clone(),
                     completion: next.completion,
                     outcome: Err(error),
                 });

@@ -16,7 +16,7 @@ use crate::serve::frame::Frame;
 use crate::serve::scheduler::{Broken, Notes, Scheduler, Wanted};
 
 /// Calls served before looking at the clock and at what else there is to do.
-const ROUND: u32 = 64;
+pub(super) const ROUND: u32 = 64;
 /// Nanoseconds to stay awake at most while answers wait for room.
 pub(crate) const LATE_LOOK: u64 = 200_000;
 
@@ -156,80 +156,6 @@ impl Dispatcher {
             }
         }
         served
-    }
-
-    /// Waits while a call between plugins of this process has the token, and serves its chain.
-    /// Returns how many calls that were.
-    #[cold]
-    fn await_turn(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> u32 {
-        let (mut served, first) = (0, (self.turn_lock.holder(), self.turn_lock.seen()));
-        while let Some(chain) = self.turn_lock.holder() {
-            let is_another = (Some(chain), self.turn_lock.seen()) != first;
-            if is_another && door.with(|scheduler| scheduler.has_work()) {
-                // It has waited longer than a turn, and the next is its own.
-                self.turn_lock.reserve();
-            }
-            self.refresh(door, frame);
-            served += self.serve_holder(door, frame, (chain, until));
-            if self.changes.is_closing() || clock::now() >= until {
-                break;
-            }
-            let is_over =
-                || self.turn_lock.holder() != Some(chain) || self.has_news(door, frame, chain);
-            let look_again = match self.settle_late(door) {
-                Some(_) => until.min(clock::now() + LATE_LOOK),
-                None => until,
-            };
-            if !self.backoff.stay_awake(look_again, is_over) {
-                self.park_for_turn(door, frame, (chain, until));
-            }
-        }
-        // A reservation is used at once, or others wait for nothing.
-        if !self.changes.is_closing()
-            && self.turn_lock.holder().is_none()
-            && self.serve_one(door, frame, Wanted::Any)
-        {
-            served += 1;
-        }
-        self.turn_lock.cancel_reservation();
-        served
-    }
-
-    /// Serves calls of the chain that has the token, up to a number.
-    fn serve_holder(&self, door: &Door<'_>, frame: &mut Frame, (chain, until): (u64, u64)) -> u32 {
-        let mut served = 0;
-        while served < ROUND
-            && self.turn_lock.holder() == Some(chain)
-            && self.serve_one(door, frame, Wanted::Chain(chain))
-        {
-            served += 1;
-            if clock::now() >= until {
-                break;
-            }
-        }
-        served
-    }
-
-    fn park_for_turn(&self, door: &Door<'_>, frame: &Frame, (chain, until): (u64, u64)) {
-        let bells = self.bells();
-        let mut words: Vec<_> = bells.words().collect();
-        self.begin_park();
-        // Late answers are looked at only after the fence, too.
-        let late = self.settle_late(door);
-        words.push(self.turn_lock.begin_waiting());
-        if self.turn_lock.holder() == Some(chain) && !self.has_news(door, frame, chain) {
-            futex::wait_any_of(&words, late.unwrap_or(until).min(until));
-        }
-        self.turn_lock.end_waiting();
-        self.end_park();
-        self.settle_aloud(door);
-    }
-
-    /// Whether anything came in since the rings were looked at, or what came before may run now.
-    fn has_news(&self, door: &Door<'_>, frame: &Frame, chain: u64) -> bool {
-        self.changes.version() != frame.version
-            || self.changes.is_closing()
-            || door.with(|scheduler| scheduler.has_call() || self.may_run_queued(scheduler, chain))
     }
 
     /// Serves the calls that are there, waiting for the first until the deadline at most, and

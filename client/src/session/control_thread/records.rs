@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role,
-    SessionToBroker, SessionToPlugin, ToPlugin,
+    Failure, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId,
+    MemoryToPlugin, Role, SessionToBroker, SessionToPlugin, ToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 
@@ -129,6 +129,14 @@ impl PluginWork<'_> {
                     gate.fail(error_of(failure));
                 }
             }
+            GateToPlugin::Synced { open } => {
+                let state = &self.plugin.state;
+                let is_more = state.open_gate(open).is_some_and(|gate| gate.answered());
+                state.sent.look_again();
+                if is_more {
+                    self.send(&GateToBroker::Sync { open }.into());
+                }
+            }
             GateToPlugin::StartFailed { open } => {
                 if let Some(gate) = self.plugin.state.open_gate(open) {
                     gate.start_failed();
@@ -162,8 +170,14 @@ impl PluginWork<'_> {
                 };
                 self.grant(end, index, grant);
             }
-            LinkToPlugin::Revoke { end, indexes } => {
+            LinkToPlugin::Revoke {
+                end,
+                number,
+                indexes,
+            } => {
                 self.plugin.state.provided.revoke(end, &indexes);
+                // Whoever takes a call from here on, on a link or directly, sees the change first.
+                self.send(&LinkToBroker::Revoked { end, number }.into());
             }
             LinkToPlugin::Gone { end, failure } => self.link_gone(end, &error_of(failure)),
         }

@@ -1,0 +1,166 @@
+//! Providers that were told to refuse what they had granted, until they say that they do; and who waits
+//! for that.
+//!
+//! ```text
+//! what happens                          then
+//! `Revoked` comes                       whoever waits goes on
+//! the provider's session ends           the same: nothing is left that could be called
+//! a step's time passes                  its link is dropped, and whoever waits is told its name
+//! `Revoked` comes after that, or when   it is taken, and is a sign that the provider goes on
+//!   the link has ended
+//! `Revoked` for what was not sent,      the provider's session ends (`PROTOCOL`)
+//!   twice, or for another's
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use callgate_layout::control::{Failure, LinkEnd, LinkToPlugin};
+
+use super::links::pair;
+use super::{Awaited, Bus, Weight, protocol};
+use crate::effect::Effect;
+use crate::registry::PluginId;
+
+/// What was sent and not acknowledged, and what waits for that.
+#[derive(Debug, Default)]
+pub(super) struct Revocations {
+    sent: BTreeMap<u64, Revocation>,
+    last: u64,
+    changes: Vec<Change>,
+    last_change: u64,
+}
+
+/// A `Revoke` that was sent.
+#[derive(Debug)]
+struct Revocation {
+    provider: PluginId,
+    end: LinkEnd,
+    is_late: bool,
+}
+
+/// A change of policy, which is in force when its revocations are acknowledged.
+#[derive(Debug)]
+struct Change {
+    number: u64,
+    awaited: BTreeSet<u64>,
+    /// The names of providers that were late.
+    missing: BTreeSet<String>,
+    /// Plugins that may take no more part, once others refuse what these may not call.
+    ending: Vec<PluginId>,
+}
+
+impl Bus {
+    /// Tells a provider to refuse what comes under some indexes.
+    pub(super) fn revoke(&mut self, to: PluginId, end: LinkEnd, indexes: Vec<u16>, now: Instant) {
+        self.revocations.last += 1;
+        let number = self.revocations.last;
+        let revocation = Revocation {
+            provider: to,
+            end,
+            is_late: false,
+        };
+        self.revocations.sent.insert(number, revocation);
+        let due = now + self.step;
+        self.deadlines.set(Awaited::Revoked(number), Some(due));
+        let record = LinkToPlugin::Revoke {
+            end,
+            number,
+            indexes,
+        };
+        self.ask(to, Effect::Send(to, record.into()));
+    }
+
+    /// A provider refuses what it was told to refuse.
+    pub(super) fn revoked(
+        &mut self,
+        from: PluginId,
+        end: LinkEnd,
+        number: u64,
+    ) -> Result<Weight, Failure> {
+        self.own_link(from, end)?;
+        let sent = self.revocations.sent.get(&number);
+        if sent.is_none_or(|sent| (sent.provider, sent.end) != (from, end)) {
+            return Err(protocol("it refuses what nobody told it to refuse"));
+        }
+        self.revocations.sent.remove(&number);
+        self.deadlines.set(Awaited::Revoked(number), None);
+        self.settle_change(number, None);
+        self.acknowledged(from)
+    }
+
+    /// A provider has not said in time that it refuses: nobody calls it any more over that link.
+    pub(super) fn revocation_is_late(&mut self, number: u64) {
+        let Some(sent) = self.revocations.sent.get_mut(&number) else {
+            return;
+        };
+        sent.is_late = true;
+        let (provider, end) = (sent.provider, sent.end);
+        if let Some(link) = self.links.get(&end.link) {
+            let caller = link.plugin(1 - (end.side & 1));
+            let between = pair(provider, caller);
+            self.silent.entry(provider).or_default().insert(between);
+            let failure = self.did_not(provider, "refuse what was revoked", caller);
+            self.give_up(end.link, &failure);
+        }
+        let name = self.name_of(provider);
+        self.settle_change(number, Some(&name));
+    }
+
+    /// Forgets what a plugin that is gone would have acknowledged.
+    pub(super) fn forget_revocations(&mut self, plugin: PluginId) {
+        let is_its = |_: &u64, sent: &mut Revocation| sent.provider == plugin;
+        let gone = self.revocations.sent.extract_if(.., is_its);
+        let gone: Vec<u64> = gone.map(|(number, _)| number).collect();
+        for number in gone {
+            self.deadlines.set(Awaited::Revoked(number), None);
+            self.settle_change(number, None);
+        }
+    }
+
+    /// Has a change of policy wait for all revocations under way, also those of an earlier one: it may
+    /// rely on them. Gives back the change's number.
+    pub(super) fn await_revocations(&mut self, ending: Vec<PluginId>) -> u64 {
+        let revocations = &mut self.revocations;
+        revocations.last_change += 1;
+        let sent = revocations.sent.iter().filter(|(_, sent)| !sent.is_late);
+        let change = Change {
+            number: revocations.last_change,
+            awaited: sent.map(|(number, _)| *number).collect(),
+            missing: BTreeSet::new(),
+            ending,
+        };
+        revocations.changes.push(change);
+        self.finish_changes();
+        self.revocations.last_change
+    }
+
+    /// A revocation is awaited no longer; `late` is the name of a provider that was.
+    fn settle_change(&mut self, number: u64, late: Option<&str>) {
+        for change in &mut self.revocations.changes {
+            if change.awaited.remove(&number) {
+                change.missing.extend(late.map(str::to_owned));
+            }
+        }
+        self.finish_changes();
+    }
+
+    fn finish_changes(&mut self) {
+        let is_over = |change: &mut Change| change.awaited.is_empty();
+        let over = self.revocations.changes.extract_if(.., is_over);
+        let over: Vec<Change> = over.collect();
+        for change in over {
+            for plugin in change.ending {
+                // It may have got a policy meanwhile.
+                if self.members.contains_key(&plugin)
+                    && let Err(failure) = self.check_admission(&self.name_of(plugin))
+                {
+                    self.effects.push_back(Effect::End(plugin, failure));
+                }
+            }
+            let missing = change.missing.into_iter().collect();
+            self.effects
+                .push_back(Effect::PolicySet(change.number, missing));
+        }
+    }
+}

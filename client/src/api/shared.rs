@@ -1,0 +1,274 @@
+//! What clones of a handle have in common that calls a gate: the open gate, waiting for it, and what a
+//! call does that found it absent or was refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callgate_layout::control::GateToBroker;
+use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, clock};
+
+use crate::base::backoff::Backoff;
+use crate::base::cancel::CancelToken;
+use crate::base::deadline::{call_due, instant_after};
+use crate::base::error::{Error, Result};
+use crate::call::sent::Standing;
+use crate::link::Link;
+use crate::session::here::has_here;
+use crate::session::open_gate::{Asked, OpenGate, Question, Waited};
+use crate::session::plugin_state::PluginState;
+
+/// A wait that is shorter is a look, and is not worth a question why nobody has come.
+const WORTH_ASKING: Duration = Duration::from_millis(10);
+/// How long the broker may take to answer who waits for a gate, however short its time is.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// How long at most: long before the clock ends.
+const MOST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long a question for sent calls waits for room in the broker's socket: their thread has others to look
+/// after.
+const ROOM: Duration = Duration::from_millis(50);
+
+/// What clones of a subscriber have in common.
+pub(crate) struct Shared {
+    pub(crate) state: Arc<PluginState>,
+    pub(crate) number: u32,
+    pub(crate) gate: Arc<OpenGate>,
+    pub(crate) backoff: Backoff,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if self.state.is_here() {
+            self.state.close_gate(self.number);
+        }
+    }
+}
+
+/// A call that failed, and whether the broker may know better how its gate stands.
+pub(crate) struct Missed {
+    pub(crate) error: Error,
+    again: Again,
+}
+
+/// Whether a call that failed is made once more.
+enum Again {
+    Never,
+    /// It has all its time left.
+    InTime,
+    /// It has to be over by then, in nanoseconds of the monotonic clock.
+    By(u64),
+}
+
+impl Missed {
+    /// A call that failed for reasons on which the broker has no say.
+    #[cold]
+    pub(crate) fn for_good(error: Error) -> Missed {
+        let again = Again::Never;
+        Missed { error, again }
+    }
+
+    /// A call that found no way to its gate.
+    #[cold]
+    pub(crate) fn no_way(error: Error) -> Missed {
+        let again = match error.code() {
+            Code::Closed => Again::Never,
+            _ => Again::InTime,
+        };
+        Missed { error, again }
+    }
+
+    /// What is needed for a call, and could not be had: nothing was called yet.
+    #[cold]
+    pub(crate) fn before(link: &Link, error: Error) -> Missed {
+        match link.is_gone() {
+            true => Missed::no_way(error),
+            false => Missed::for_good(error),
+        }
+    }
+
+    /// With what a call fails that was made once more.
+    pub(crate) fn after(self, first: Error) -> Error {
+        self.error.after(first)
+    }
+
+    /// A call of a provider in this process: when it has to be over, if it has counted its time.
+    #[cold]
+    pub(crate) fn here(error: Error, due: u64) -> Missed {
+        let again = match (error.is_refusal(), due) {
+            (false, _) => Again::Never,
+            (true, 0) => Again::InTime,
+            (true, due) => Again::By(due),
+        };
+        Missed { error, again }
+    }
+}
+
+impl Standing for Shared {
+    fn ask(&self) -> Option<u64> {
+        let until = instant_after(ROOM);
+        let question = self.state.ask(self.number, &self.gate, until);
+        question.ok().map(Question::number)
+    }
+
+    fn is_told(&self, question: u64) -> Option<bool> {
+        match self.gate.look_at(Question::of(question)) {
+            Asked::Waiting => Some(false),
+            Asked::Told => Some(true),
+            Asked::Untold | Asked::Cancelled => None,
+        }
+    }
+
+    fn way(&self, kind: CallKind) -> Result<(Arc<Link>, u16)> {
+        let state = self.gate.state();
+        let way = state.way(kind, self.gate.name())?;
+        Ok((way.link.clone(), way.index))
+    }
+}
+
+impl Shared {
+    /// Makes a call, and once more where it certainly did not run and the broker may know better.
+    pub(crate) fn with_another_look<T>(
+        &self,
+        timeout: Duration,
+        cancel: Option<&CancelToken>,
+        attempt: impl Fn(Duration) -> Result<T, Missed>,
+    ) -> Result<T> {
+        let missed = match attempt(timeout) {
+            Ok(value) => return Ok(value),
+            Err(missed) => missed,
+        };
+        let (left, first) = self.look_again(missed, timeout, cancel)?;
+        attempt(left).map_err(|again| again.after(first))
+    }
+
+    /// Has the broker say how the gate stands now, for a call that failed. How much time the call has left
+    /// to be made once more, and with what it has failed; or with what it fails for good.
+    #[cold]
+    pub(crate) fn look_again(
+        &self,
+        missed: Missed,
+        timeout: Duration,
+        cancel: Option<&CancelToken>,
+    ) -> Result<(Duration, Error)> {
+        let due = match missed.again {
+            Again::Never => None,
+            Again::InTime => call_due(timeout),
+            Again::By(due) => Some(due),
+        };
+        let Some(due) = due else {
+            return Err(missed.error);
+        };
+        let asked = self
+            .state
+            .await_standing((self.number, &self.gate), due, cancel);
+        let left = Duration::from_nanos(due.saturating_sub(clock::now()));
+        match asked {
+            Asked::Told if !left.is_zero() => Ok((left, missed.error)),
+            Asked::Cancelled => {
+                let error = Error::new(Code::Cancelled, "the call was given up");
+                Err(error.at_gate(self.gate.name().clone()))
+            }
+            _ => Err(missed.error),
+        }
+    }
+
+    /// What a call through a link has failed with.
+    #[cold]
+    pub(crate) fn missed(&self, link: &Link, error: Error, due: u64) -> Missed {
+        // Of a link that has ended before the call was published the reason is any.
+        let is_refused = error.is_refusal() || !error.may_have_run() && link.is_gone();
+        let again = match is_refused {
+            true => Again::By(due),
+            false => Again::Never,
+        };
+        let error = self.failed(link, error);
+        Missed { error, again }
+    }
+
+    /// Whether nobody can know better than this plugin that it has no way to the gate.
+    pub(crate) fn is_final(&self, error: &Error) -> bool {
+        error.code() == Code::Closed || self.state.connection.check_alive().is_err()
+    }
+
+    /// Whether the gate has one half now. Exact for providers in this process, and for others what the
+    /// broker has said last.
+    pub(crate) fn has(&self, kind: CallKind) -> bool {
+        let state = self.gate.state();
+        has_here(self.state.bus, self.gate.name(), kind, state.owner())
+            .unwrap_or_else(|| state.has(kind))
+    }
+
+    /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
+    pub(crate) fn wait_ready(&self, timeout: Duration) -> Result<()> {
+        let until = instant_after(timeout);
+        // What others know of the gate by now, this plugin is to know as well.
+        let answer = timeout.max(ANSWER).min(MOST).as_nanos() as u64;
+        let gate = (self.number, &*self.gate);
+        self.state.await_standing(gate, clock::now() + answer, None);
+        loop {
+            match self.gate.wait_ready(until) {
+                Ok(Waited::Ready) => return Ok(()),
+                Ok(Waited::StartFailed) => {
+                    if let Some(why) = self.why_absent()
+                        && why.code() == Code::ProviderGone
+                    {
+                        return Err(self.not_ready("nobody provides the gate", &why));
+                    }
+                }
+                Err(error) => return Err(self.explained(error, timeout)),
+            }
+        }
+    }
+
+    /// Adds to the error of a wait what the broker knows of why nobody came.
+    fn explained(&self, error: Error, timeout: Duration) -> Error {
+        let is_absent = error.code() == Code::NotReady && self.gate.state().owner().is_none();
+        if !is_absent || timeout < WORTH_ASKING {
+            return error;
+        }
+        match self.why_absent() {
+            Some(why) => self.not_ready(error.message(), &why),
+            None => error,
+        }
+    }
+
+    /// What the broker knows of programs that it started and that were to provide the gate.
+    fn why_absent(&self) -> Option<Error> {
+        let gate = self.gate.name().to_string();
+        let until = instant_after(ANSWER);
+        let answer = self.state.connection.request_until(until, |request| {
+            GateToBroker::WhyAbsent { request, gate }.into()
+        });
+        let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
+        answer.err().filter(is_known)
+    }
+
+    fn not_ready(&self, what: &str, why: &Error) -> Error {
+        let text = format!("{what}: {}", why.message());
+        Error::new(Code::NotReady, text).at_gate(self.gate.name().clone())
+    }
+
+    /// Names the gate in a call's error, lets a link go that a call has found closed, and tells
+    /// the broker of a provider that broke the protocol, so that both sides do.
+    #[cold]
+    pub(crate) fn failed(&self, link: &Link, error: Error) -> Error {
+        let is_broken = error.code() == Code::Protocol && link.is_gone();
+        // Whoever noticed first has told the broker.
+        if is_broken && self.state.link(link.end()).is_some() {
+            self.state.break_link(link.end(), &error);
+        } else if error.code() == Code::ProviderGone && link.is_gone() {
+            // Without a broker nobody else says so while the provider's process lives.
+            self.state.end_link(link.end(), &error);
+        }
+        error.at_gate(self.gate.name().clone())
+    }
+}
+
+/// The error for a call that has no time at all: whether it were answered would be luck.
+#[cold]
+pub(crate) fn no_time(gate: &Arc<str>) -> Error {
+    let text = "the call's timeout is zero, so that no time is left for it; it was not run";
+    Error::new(Code::Timeout, text).at_gate(gate.clone())
+}

@@ -1,0 +1,152 @@
+//! All calls of a plugin, or of those that share its doorbell, that are under way: on their links, or waiting for the
+//! broker to say how their gates stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use callgate_layout::bells::KeptBell;
+use callgate_layout::{Code, clock};
+
+use super::asking::{Asking, AskingCalls, Refused};
+use super::completion::{Completion, Lost, Outcome};
+use super::links::{Ended, LinkCalls};
+use crate::base::error::{Error, Result};
+use crate::link::Link;
+
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) links: Vec<LinkCalls>,
+    /// The link of each call that is not over.
+    pub(super) calls: BTreeMap<u64, Arc<Link>>,
+    /// Those that are on none, because the broker is asked how their gates stand.
+    pub(super) asking: AskingCalls,
+    /// When each of them has to be over.
+    pub(super) deadlines: BTreeSet<(u64, u64)>,
+    pub(super) last: u64,
+    /// How many plugins have not closed.
+    pub(super) plugins: usize,
+    /// Whether the last of them has.
+    pub(super) is_closing: bool,
+}
+
+/// What came of calls, to be told when nothing is locked: who is told may call this very plugin.
+pub(super) type Outcomes = Vec<(Arc<Completion>, Outcome)>;
+
+impl State {
+    pub(super) fn of_link(&mut self, link: &Arc<Link>) -> &mut LinkCalls {
+        let known = self.links.iter().position(|calls| calls.is_of(link));
+        let place = known.unwrap_or_else(|| {
+            self.links.push(LinkCalls::new(link.clone()));
+            self.links.len() - 1
+        });
+        &mut self.links[place]
+    }
+
+    /// Forgets a call, whose slot comes back with its late answer.
+    pub(super) fn forget(&mut self, number: u64) -> Option<Arc<Completion>> {
+        if let Some((completion, _)) = self.end_asking(number) {
+            return Some(completion);
+        }
+        let link = self.calls.remove(&number)?;
+        let (deadline, completion) = self.of_link(&link).take(number)?;
+        self.deadlines.remove(&(deadline, number));
+        Some(completion)
+    }
+
+    /// Takes the answers that are there, and whatever else has ended calls; sends what can be sent.
+    pub(super) fn look(&mut self, bell: &KeptBell) -> Outcomes {
+        let mut ended = Vec::new();
+        for calls in &mut self.links {
+            calls.take_answers(&mut ended);
+            calls.send_waiting(bell, &mut ended);
+        }
+        let mut outcomes = Outcomes::new();
+        for one in ended {
+            let Ended {
+                number,
+                call,
+                link,
+                completion,
+                outcome,
+            } = one;
+            self.calls.remove(&number);
+            let may_be_sent =
+                |error: &Error| error.is_refusal() || !error.may_have_run() && link.is_gone();
+            match outcome {
+                Err(error) if call.gate.is_some() && may_be_sent(&error) => {
+                    let asking = Asking::new(Refused {
+                        call,
+                        completion,
+                        error,
+                    });
+                    self.asking.insert(number, asking);
+                }
+                outcome => {
+                    self.deadlines.remove(&(call.deadline, number));
+                    let link = Some(link);
+                    let outcome = outcome.map_err(|error| Lost { error, link });
+                    outcomes.push((completion, outcome));
+                }
+            }
+        }
+        self.end_late(&mut outcomes);
+        self.forget_idle();
+        outcomes
+    }
+
+    /// Ends calls whose time is up, and all where the plugin closes.
+    pub(super) fn end_late(&mut self, outcomes: &mut Outcomes) {
+        let now = clock::now();
+        while let Some(&(deadline, number)) = self.deadlines.first()
+            && (deadline <= now || self.is_closing)
+        {
+            self.deadlines.pop_first();
+            outcomes.extend(self.end(number));
+        }
+    }
+
+    /// Ends a call whose time is up.
+    pub(super) fn end(&mut self, number: u64) -> Option<(Arc<Completion>, Outcome)> {
+        if let Some((completion, lost)) = self.end_asking(number) {
+            return Some((completion, Err(lost)));
+        }
+        let link = self.calls.get(&number)?.clone();
+        let error = self.of_link(&link).why_late(number);
+        let link = Some(link);
+        Some((self.forget(number)?, Err(Lost { error, link })))
+    }
+
+    /// The number of the next call.
+    pub(super) fn next_number(&mut self) -> Result<u64> {
+        if self.is_closing {
+            return Err(closed());
+        }
+        self.last += 1;
+        Ok(self.last)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.asking.is_empty()
+    }
+
+    pub(super) fn forget_idle(&mut self) {
+        self.links.retain(|calls| !calls.is_idle());
+    }
+
+    /// Whether any call waits for a slot.
+    pub(super) fn waits(&self) -> bool {
+        self.links.iter().any(LinkCalls::waits)
+    }
+
+    /// Ends a call that waits for an answer: what it fails with.
+    pub(super) fn end_asking(&mut self, number: u64) -> Option<(Arc<Completion>, Lost)> {
+        let asking = self.asking.remove(&number)?;
+        self.deadlines.remove(&(asking.call.deadline, number));
+        let (error, link) = (asking.error, None);
+        Some((asking.completion, Lost { error, link }))
+    }
+}
+
+pub(super) fn closed() -> Error {
+    Error::new(Code::Closed, "this plugin has closed")
+}

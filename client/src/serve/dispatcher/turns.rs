@@ -1,0 +1,112 @@
+//! The dispatcher's wait while a call between plugins of this process has the turn lock.
+
+use callgate_layout::clock;
+use callgate_layout::sys::futex;
+use callgate_layout::turns::{Dispatching, Then, Watch};
+
+use super::run::{LATE_LOOK, ROUND};
+use super::{Dispatcher, Door};
+use crate::serve::frame::Frame;
+use crate::serve::scheduler::Wanted;
+
+/// A thread that waits for its turn, and what it has served meanwhile.
+struct Waiting<'a> {
+    dispatcher: &'a Dispatcher,
+    door: &'a Door<'a>,
+    frame: &'a mut Frame,
+    until: u64,
+    served: u32,
+}
+
+impl Dispatcher {
+    /// Waits while a call between plugins of this process has the token, and serves its chain.
+    /// Returns how many calls that were.
+    #[cold]
+    pub(super) fn await_turn(&self, door: &Door<'_>, frame: &mut Frame, until: u64) -> u32 {
+        let mut waiting = Waiting {
+            dispatcher: self,
+            door,
+            frame,
+            until,
+            served: 0,
+        };
+        self.turn_lock.await_turn(&mut waiting);
+        waiting.served
+    }
+}
+
+impl Dispatching for Waiting<'_> {
+    fn has_work(&mut self) -> bool {
+        self.door.with(|scheduler| scheduler.has_work())
+    }
+
+    fn serve(&mut self, holder: u64, is_over: impl Fn() -> bool) -> Then {
+        let dispatcher = self.dispatcher;
+        dispatcher.refresh(self.door, self.frame);
+        self.serve_holder(holder);
+        if dispatcher.changes.is_closing() || clock::now() >= self.until {
+            return Then::Stop;
+        }
+        let look_again = match dispatcher.settle_late(self.door) {
+            Some(_) => self.until.min(clock::now() + LATE_LOOK),
+            None => self.until,
+        };
+        let is_over = || is_over() || self.has_news(holder);
+        match dispatcher.backoff.stay_awake(look_again, is_over) {
+            true => Then::Look,
+            false => Then::Sleep,
+        }
+    }
+
+    fn sleep(&mut self, holder: u64, watch: &Watch<'_>) {
+        let dispatcher = self.dispatcher;
+        let bells = dispatcher.bells();
+        let mut words: Vec<_> = bells.words().collect();
+        words.push(watch.word());
+        dispatcher.begin_park();
+        // Late answers are looked at only after the fence, too.
+        let late = dispatcher.settle_late(self.door);
+        if !self.has_news(holder) {
+            futex::wait_any_of(&words, late.unwrap_or(self.until).min(self.until));
+        }
+        dispatcher.end_park();
+        dispatcher.settle_aloud(self.door);
+    }
+
+    fn run(&mut self) {
+        let dispatcher = self.dispatcher;
+        if !dispatcher.changes.is_closing()
+            && dispatcher.serve_one(self.door, self.frame, Wanted::Any)
+        {
+            self.served += 1;
+        }
+    }
+}
+
+impl Waiting<'_> {
+    /// Serves calls of the chain that has the token, up to a number.
+    fn serve_holder(&mut self, holder: u64) {
+        let dispatcher = self.dispatcher;
+        for _ in 0..ROUND {
+            let is_open = dispatcher.turn_lock.holder() == Some(holder)
+                && dispatcher.serve_one(self.door, self.frame, Wanted::Chain(holder));
+            if !is_open {
+                break;
+            }
+            self.served += 1;
+            if clock::now() >= self.until {
+                break;
+            }
+        }
+    }
+
+    /// Whether anything came in since the rings were looked at, or what came before may run now.
+    fn has_news(&self, holder: u64) -> bool {
+        let dispatcher = self.dispatcher;
+        dispatcher.changes.version() != self.frame.version
+            || dispatcher.changes.is_closing()
+            || self.door.with(|scheduler| {
+                scheduler.has_call() || dispatcher.may_run_queued(scheduler, holder)
+            })
+    }
+}

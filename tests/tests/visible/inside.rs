@@ -1,0 +1,126 @@
+//! Inside one process: directly, where it can be, and through shared memory where not.
+
+use callgate::{Broker, Policy};
+use callgate_client::Plugin;
+use callgate_tests::pumped::Pumped;
+use callgate_tests::shorthand::code;
+use callgate_tests::visible::{DISPATCHES, GATE, Ways, provide_all, word};
+
+use crate::stage::rounds;
+
+fn plugin(broker: &Broker, name: &str, direct: bool) -> callgate_client::PluginBuilder {
+    let socket = broker.connect().expect("a connection");
+    Plugin::builder(name)
+        .descriptor(socket)
+        .direct_calls(direct)
+}
+
+/// The same rounds as over processes, with nothing to wait for between them.
+#[test]
+fn what_returned_is_visible_inside_a_process() {
+    for (dispatch, direct) in DISPATCHES
+        .map(|mode| [(mode, true), (mode, false)])
+        .concat()
+    {
+        let broker = Broker::builder()
+            .without_socket()
+            .start()
+            .expect("a broker");
+        let connect = |name| {
+            let plugin = plugin(&broker, name, direct).dispatch(dispatch).connect();
+            Pumped::new(plugin.expect("the bus"), dispatch)
+        };
+        let providers = [connect("First"), connect("Second")];
+        let caller = plugin(&broker, "Caller", direct)
+            .connect()
+            .expect("the bus");
+        let ways = Ways::open(&caller).expect("opening");
+        let call = |round: u64| {
+            let way = Ways::ALL[round as usize % Ways::ALL.len()];
+            (way, word(ways.call(way)))
+        };
+        for round in 0..rounds(120) {
+            let provider = &providers[round as usize % 2];
+            let gates = provide_all(provider, round).expect("providing");
+            let (way, came) = call(round);
+            assert_eq!(
+                came,
+                round.to_string(),
+                "provided: {way} ({dispatch:?}, {direct})"
+            );
+            let missing = broker.set_policy("Caller", Some(Policy::new()));
+            assert_eq!(missing.expect("it runs"), [""; 0]);
+            let (way, came) = call(round + 1);
+            assert_eq!(
+                came, "PERMISSION_DENIED",
+                "revoked: {way} ({dispatch:?}, {direct})"
+            );
+            broker.set_policy("Caller", None).expect("it runs");
+            let (way, came) = call(round + 2);
+            assert_eq!(
+                came,
+                round.to_string(),
+                "granted: {way} ({dispatch:?}, {direct})"
+            );
+            drop(gates);
+            let (way, came) = call(round + 3);
+            assert_eq!(
+                came, "NOT_READY",
+                "withdrawn: {way} ({dispatch:?}, {direct})"
+            );
+        }
+    }
+}
+
+/// Whoever had provided a gate was told by a subscriber in the same process that it was not there.
+#[test]
+fn a_subscriber_knows_what_plugins_of_its_process_provide() {
+    let broker = Broker::builder()
+        .without_socket()
+        .start()
+        .expect("a broker");
+    let [provider, other, caller] = ["Provider", "Other", "Caller"]
+        .map(|name| plugin(&broker, name, true).connect().expect("the bus"));
+    let gate = caller.subscriber::<(u64,), u64>(GATE).expect("opening");
+    let has = || (gate.has_function(), gate.has_action());
+    for _ in 0..rounds(200) {
+        assert_eq!(has(), (false, false));
+        let function = provider.provide(GATE, |n: u64| n).expect("it is free");
+        assert_eq!(has(), (true, false));
+        let refused = other.provide_action(GATE, |_: u64| ());
+        assert_eq!(code(refused), callgate_client::Code::AlreadyProvided);
+        assert_eq!(has(), (true, false));
+        let action = provider
+            .provide_action(GATE, |_: u64| ())
+            .expect("it is its own");
+        assert_eq!(has(), (true, true));
+        drop(function);
+        assert_eq!(has(), (false, true));
+        drop(action);
+    }
+    let _kept = provider.provide(GATE, |n: u64| n).expect("it is free");
+    assert_eq!(has(), (true, false));
+    drop(provider);
+    assert_eq!(has(), (false, false), "it has closed");
+}
+
+/// Nobody waited for the broker to hear that a gate is gone: whoever was to provide it next was refused.
+#[test]
+fn what_is_dropped_can_be_provided_by_another_at_once() {
+    let broker = Broker::builder()
+        .without_socket()
+        .start()
+        .expect("a broker");
+    let [one, other] =
+        ["One", "Other"].map(|name| plugin(&broker, name, true).connect().expect("the bus"));
+    for _ in 0..rounds(10) {
+        // More than the broker reads of one plugin at a time.
+        let name = |n: u32| format!("Many.{n}");
+        let provide = |n| one.provide(&name(n), |n: u64| n).expect("it is free");
+        let many: Vec<_> = (0..200).map(provide).collect();
+        drop(many);
+        other
+            .provide(&name(199), |n: u64| n)
+            .expect("it is free again");
+    }
+}

@@ -259,3 +259,6 @@ pub(crate) fn too_large(code: Code, what: &str, most: usize) -> Error {
     let text = format!("the {what} are more than the {most} bytes that such a call carries");
     Error::new(code, text)
 }
+
+#[cfg(test)]
+mod tests;

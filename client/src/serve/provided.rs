@@ -240,3 +240,27 @@ fn free_record(gates: &HashMap<Arc<str>, Gate>) -> Option<u16> {
 }
 
 const _: () = assert!(RECORDS as u32 <= u128::BITS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two gates were counted in one record.
+    #[test]
+    fn a_record_is_one_gate_s() {
+        let gate = |name: &str, record| {
+            let name: Arc<str> = name.into();
+            (name.clone(), Gate::new(name, record, GateOptions::new()))
+        };
+        let mut gates = HashMap::new();
+        assert_eq!(free_record(&gates), Some(0));
+        gates.extend([
+            gate("A.A", Some(0)),
+            gate("A.B", Some(2)),
+            gate("A.C", None),
+        ]);
+        assert_eq!(free_record(&gates), Some(1));
+        gates.extend((0..RECORDS).map(|n| gate(&format!("B.{n}"), Some(n))));
+        assert_eq!(free_record(&gates), None);
+    }
+}

@@ -206,7 +206,11 @@ impl TurnLock {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+    use std::{fs, thread};
 
     use super::*;
     use crate::base::backoff::WaitPolicy;
@@ -253,6 +257,38 @@ mod tests {
         turn_lock.end(outer);
         assert_eq!(turn_lock.holder(), None);
         turn_lock.end(turn_lock.visit(TWO).unwrap());
+    }
+
+    fn is_asleep(thread: &Path) -> bool {
+        let stat = fs::read_to_string(thread.join("stat")).unwrap();
+        stat.rsplit_once(')').unwrap().1.starts_with(" S")
+    }
+
+    /// Who waits for a turn looked for it again and again, and took a processor.
+    #[test]
+    fn who_waits_for_a_turn_sleeps() {
+        let (turn_lock, backoff) = (TurnLock::default(), Backoff::new(WaitPolicy::Park));
+        let turn = turn_lock.visit(ONE).unwrap();
+        let (told, telling) = mpsc::channel();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                told.send(fs::read_link("/proc/thread-self").unwrap())
+                    .unwrap();
+                let turn = turn_lock.visit_until(TWO, u64::MAX, None, &backoff);
+                turn_lock.end(turn.unwrap());
+            });
+            let thread = Path::new("/proc").join(telling.recv().unwrap());
+            let until = Instant::now() + Duration::from_secs(20);
+            let mut looks = 0;
+            while looks < 5 && Instant::now() < until {
+                thread::sleep(Duration::from_millis(2));
+                let sleeps = turn_lock.is_wanted() && is_asleep(&thread);
+                looks = if sleeps { looks + 1 } else { 0 };
+            }
+            turn_lock.end(turn);
+            waits.join().unwrap();
+            assert_eq!(looks, 5, "it is never asleep for long");
+        });
     }
 
     /// Handlers on two threads at once.

@@ -70,6 +70,35 @@ fn a_waker_may_send_wait_and_drop() {
     answering.join().unwrap();
 }
 
+/// The thread that tells of calls slept until the first deadline that it knew of, and a call that was
+/// sent later with an earlier one was told of too late.
+#[test]
+fn a_deadline_that_comes_before_all_others_is_told_of_in_time() {
+    let scene = scene(Dispatch::Thread);
+    let (_provider, gate, jobs) = deferring(&scene);
+    let patient = gate.with_timeout(10 * PATIENCE);
+    let calls = [(); 2].map(|()| patient.send(b"x").unwrap());
+    let held = [(); 2].map(|()| jobs.recv_timeout(PATIENCE).unwrap());
+    // Let it fall asleep.
+    thread::sleep(Duration::from_millis(50));
+    let mut hasty = gate
+        .with_timeout(Duration::from_millis(100))
+        .send(b"y")
+        .unwrap();
+    let (told, telling) = mpsc::channel();
+    let is_over = waker(move || told.send(()).unwrap());
+    if poll(&mut hasty, &is_over).is_pending() {
+        telling.recv_timeout(PATIENCE).expect("its time is up");
+    }
+    assert_eq!(hasty.wait().unwrap_err().code(), Code::Timeout);
+    for (request, responder) in held {
+        responder.reply(&request).unwrap();
+    }
+    for sent in calls {
+        assert_eq!(*sent.wait().unwrap(), *b"x");
+    }
+}
+
 #[test]
 fn a_waker_may_drop_its_plugin() {
     let mut scene = scene(Dispatch::Thread);

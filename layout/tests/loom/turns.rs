@@ -288,14 +288,16 @@ fn an_unused_reservation(
         let token = Token::new(Without::Nothing);
         let turn = token.visit(ONE, VISITOR);
         token.handle();
-        let borrower = thread::spawn({
+        let lender = thread::spawn({
             let token = token.clone();
-            move || borrow(&token)
+            move || {
+                token.wait_inside(ONE, VISITOR);
+                token.end(turn);
+                token.call(TWO, VISITOR);
+            }
         });
-        token.wait_inside(ONE, VISITOR);
-        token.end(turn);
-        token.call(TWO, VISITOR);
-        borrower.join().unwrap();
+        borrow(&token);
+        lender.join().unwrap();
         assert_eq!(token.handled.load(Ordering::Relaxed), 4);
         assert_eq!(token.turns.holder(|| DISPATCHER), None);
     });

@@ -83,3 +83,22 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
         Err(Code::Closed)
     );
 }
+
+/// A program that was to provide the gate ended, and who waited for it was not told.
+#[test]
+fn one_wait_hears_of_a_start_that_failed() {
+    let opened = OpenGate::new("A.B".into());
+    let long = || Instant::now() + Duration::from_secs(60);
+    let soon = || Instant::now() + Duration::from_millis(5);
+    let nobody = |at| opened.wait_ready(at).map_err(|error| error.code()) == Err(Code::NotReady);
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| opened.wait_ready(long()));
+        std::thread::sleep(Duration::from_millis(20));
+        opened.start_failed();
+        assert_eq!(waits.join().unwrap().unwrap(), Waited::StartFailed);
+    });
+    assert!(nobody(soon()), "who waits next waits for another start");
+    opened.start_failed();
+    opened.stand(gate_state(Availability::Absent), None);
+    assert!(nobody(soon()), "somebody owns it by now");
+}

@@ -4,7 +4,7 @@
 //! Changes are rare and made under locks; each bumps a version. The dispatcher works on private
 //! copies and takes new ones when the version has moved, so that no call takes a lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,7 +29,8 @@ use crate::link::own_memory::OwnMemory;
 /// What the dispatcher serves.
 pub(crate) struct ProvidedGates {
     gates: Mutex<HashMap<Arc<str>, Gate>>,
-    /// What was said of gates by name, whether they are provided or not. Locked after `gates`.
+    /// What was said of gates by name, whether they are provided or not. Locked after grants and `gates`, and nothing is
+    /// locked while it is.
     options: Mutex<HashMap<Arc<str>, GateOptions>>,
     limits: Limits,
     peers: Mutex<Vec<Arc<PeerGrants>>>,
@@ -224,11 +225,15 @@ impl ProvidedGates {
 
     /// Which of the gates that a peer may call are re-entrant, by index; empty where none of this plugin's is.
     pub(crate) fn reentrant(&self, peer: &PeerGrants) -> Vec<bool> {
-        let options = self.options.lock();
-        let is_reentrant = |name: &str| options.get(name).is_some_and(GateOptions::is_reentrant);
-        match options.values().any(GateOptions::is_reentrant) {
-            true => peer.which(is_reentrant),
-            false => Vec::new(),
+        // Not locked while grants are: who holds these looks gates up, and that takes the options.
+        let reentrant: HashSet<Arc<str>> = {
+            let options = self.options.lock();
+            let reentrant = options.iter().filter(|(_, options)| options.is_reentrant());
+            reentrant.map(|(name, _)| name.clone()).collect()
+        };
+        match reentrant.is_empty() {
+            true => Vec::new(),
+            false => peer.which(|name| reentrant.contains(name)),
         }
     }
 

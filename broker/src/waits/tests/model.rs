@@ -374,10 +374,9 @@ impl World {
 
     fn leave(&mut self, setup: &Setup, thread: usize, later: bool) {
         if let Some(Item::Handler { target, call, .. }) = self.stacks[thread].pop() {
-            if let Some(dispatcher) = World::turn_of(setup, target.plugin) {
-                if self.has_guest(dispatcher) {
-                    self.count_guest(setup, dispatcher);
-                }
+            let turn = World::turn_of(setup, target.plugin);
+            let was_guest = turn.filter(|of| self.has_guest(*of));
+            if let Some(dispatcher) = turn {
                 self.turns[dispatcher].pop();
             }
             if let Some(call) = call {
@@ -385,6 +384,10 @@ impl World {
                     true => Stage::Later,
                     false => Stage::Answered,
                 };
+            }
+            // What is left for later was left before anybody waits on.
+            if let Some(dispatcher) = was_guest {
+                self.count_guest(setup, dispatcher);
             }
             let late = self.late_dispatchers(setup);
             if let Some(Item::Waits(wait)) = self.stacks[thread].last_mut() {

@@ -293,7 +293,10 @@ mod tests {
     fn a_record_is_one_gate_s() {
         let gate = |name: &str, record| {
             let name: Arc<str> = name.into();
-            (name.clone(), Gate::new(name, record, (GateOptions::new(), None)))
+            (
+                name.clone(),
+                Gate::new(name, record, (GateOptions::new(), None)),
+            )
         };
         let mut gates = HashMap::new();
         assert_eq!(free_record(&gates), Some(0));

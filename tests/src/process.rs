@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::PATIENCE;
+use crate::shorthand::await_that;
 
 /// A running child.
 #[derive(Debug)]
@@ -92,6 +93,20 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         // One that has ended needs none.
         let _ = kill(Pid::from_raw(self.id() as i32), signal);
+    }
+
+    /// Stops it with SIGSTOP, and waits until all its threads stand still.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.id());
+        await_that("it stands still", || {
+            let tasks = std::fs::read_dir(&tasks).expect("it lives").flatten();
+            let stats = tasks.map(|task| std::fs::read_to_string(task.path().join("stat")));
+            stats.flatten().all(|stat| {
+                stat.rsplit_once(')')
+                    .is_some_and(|(_, rest)| rest.starts_with(" T"))
+            })
+        });
     }
 
     /// Kills it with SIGKILL and waits until it is gone.

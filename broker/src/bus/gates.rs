@@ -206,6 +206,15 @@ impl Bus {
         self.answer_sync(plugin, open);
     }
 
+    /// As [`Bus::refuse_open`], for want of a way to the gate; nothing, where the plugin may not call it
+    /// anyway and was told that.
+    pub(super) fn refuse_way(&mut self, plugin: PluginId, open: u32, failure: &Failure) {
+        let standing = self.registry.standing(plugin, open);
+        if standing.is_some_and(|standing| self.check_call(plugin, &standing.gate).is_ok()) {
+            self.refuse_open(plugin, open, failure.clone());
+        }
+    }
+
     fn explain(&self, refused: &Refused, gate: &str) -> Failure {
         let (code, message) = match refused {
             Refused::Owned(owner) => {

@@ -83,7 +83,7 @@ impl Bus {
         for gate in gates {
             let watchers = self.registry.watchers(&gate).into_iter();
             for (_, open) in watchers.filter(|(plugin, _)| *plugin == caller) {
-                self.refuse_open(caller, open, failure.clone());
+                self.refuse_way(caller, open, failure);
             }
         }
     }

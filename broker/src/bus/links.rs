@@ -214,7 +214,7 @@ impl Bus {
             for open in self.registry.opens_between(caller, owner) {
                 let ready = self.registry.standing(caller, open);
                 if ready.is_some_and(|standing| standing.is_ready()) {
-                    self.refuse_open(caller, open, failure.clone());
+                    self.refuse_way(caller, open, failure);
                 }
             }
         }

@@ -14,3 +14,4 @@ mod listing;
 mod memory;
 mod socket;
 mod spawn;
+mod visible;

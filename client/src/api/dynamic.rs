@@ -73,7 +73,7 @@ use callgate_layout::envelope::CallKind;
 
 use super::plugin::Plugin;
 use super::provider::Provider;
-use super::shared::{Missed, Shared, no_time};
+use super::shared::{Shared, no_time, no_way};
 use super::subscriber::DEFAULT_TIMEOUT;
 use crate::base::archive::{self, ALIGNMENT, MAX_LEN};
 use crate::base::buffers::{Scratch, no_memory};
@@ -254,17 +254,17 @@ impl Gate {
     pub fn call(&self, request: &[u8]) -> Result<Bytes> {
         let shared = &*self.shared;
         let attempt = |timeout| self.attempt(request, timeout);
-        shared.with_another_look(self.timeout, self.cancel.as_ref(), attempt)
+        shared.with_another_look(self.kind, (self.timeout, self.cancel.as_ref()), attempt)
     }
 
-    fn attempt(&self, request: &[u8], timeout: Duration) -> Result<Bytes, Missed> {
+    fn attempt(&self, request: &[u8], timeout: Duration) -> Result<Bytes> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(self.kind, gate).map_err(Missed::no_way)?;
+        let way = state.way(self.kind, gate).map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         let Some(deadline) = call_due(timeout) else {
-            return Err(Missed::for_good(no_time(gate)));
+            return Err(no_time(gate));
         };
         let target = Target {
             to: way.destination(self.kind, deadline),

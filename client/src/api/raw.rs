@@ -9,7 +9,7 @@ use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::Space;
 
-use super::shared::{Missed, Shared, no_time};
+use super::shared::{Shared, no_time, no_way, nothing_sent};
 use super::subscriber::DEFAULT_TIMEOUT;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{NO_TIME, call_due};
@@ -98,21 +98,20 @@ impl<R: GateType> RawSubscriber<R> {
     /// powers of two: with the limit of 256 MiB, two loans of 40 MiB to one plugin are all that fit.
     pub fn loan(&self, len: usize) -> Result<Loan<R>> {
         let attempt = |timeout| self.attempt_loan(len, timeout);
-        let cancel = self.cancel.as_ref();
-        self.shared.with_another_look(self.timeout, cancel, attempt)
+        let patience = (self.timeout, self.cancel.as_ref());
+        self.shared
+            .with_another_look(CallKind::Function, patience, attempt)
     }
 
-    fn attempt_loan(&self, len: usize, timeout: Duration) -> Result<Loan<R>, Missed> {
+    fn attempt_loan(&self, len: usize, timeout: Duration) -> Result<Loan<R>> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state
-            .way(CallKind::Function, gate)
-            .map_err(Missed::no_way)?;
+        let way = state.way(CallKind::Function, gate).map_err(no_way)?;
         let lent = space::loan(&way.link, len, || {
             self.target(way, call_due(timeout).unwrap_or(NO_TIME))
         });
-        let lent = lent.map_err(|error| Missed::before(&way.link, error.at_gate(gate.clone())))?;
+        let lent = lent.map_err(|error| nothing_sent(&way.link, error.at_gate(gate.clone())))?;
         Ok(Loan {
             state,
             space: Some(lent),
@@ -176,27 +175,67 @@ impl<R: GateType> Loan<R> {
     ///
     /// # Errors
     ///
-    /// As [`Subscriber::invoke`](crate::Subscriber::invoke); `PROVIDER_GONE` also when the
-    /// provider that the memory was shared with is no longer the gate's.
+    /// As [`Subscriber::invoke`](crate::Subscriber::invoke). Where the gate has another provider by now than the one
+    /// that the memory is shared with, that one refuses the call, and the payload is copied to the other.
     ///
     /// The memory of a call that was given up comes back when its handler returns.
     pub fn invoke(mut self) -> Result<R> {
+        match self.attempt(self.subscriber.timeout) {
+            Ok(result) => Ok(result),
+            Err(error) => self.invoke_again(error),
+        }
+    }
+
+    /// Calls the gate as it was when the memory was lent. What the provider has no more to do with is this
+    /// loan's again.
+    fn attempt(&mut self, timeout: Duration) -> Result<R> {
         let shared = &*self.subscriber.shared;
         let gate = shared.gate.name();
-        let way = self.state.way(CallKind::Function, gate)?;
+        let way = self.state.way(CallKind::Function, gate).map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
-        let Some(deadline) = call_due(self.subscriber.timeout) else {
+        let Some(deadline) = call_due(timeout) else {
             return Err(no_time(gate));
         };
         let Some(space) = self.space.take() else {
-            return Err(Error::new(
-                Code::InvalidArgument,
-                "the loan was passed on before",
-            ));
+            let text = "the loan was passed on before";
+            return Err(Error::new(Code::InvalidArgument, text));
         };
         let target = self.subscriber.target(way, deadline);
-        let outcome = typed::call_loaned(&target, space);
-        outcome.map_err(|error| shared.failed(&way.link, error))
+        let (outcome, space) = typed::call_loaned(&target, space);
+        self.space = space;
+        outcome.map_err(|error| shared.missed(&way.link, error, deadline))
+    }
+
+    /// Makes a call once more that certainly did not run.
+    #[cold]
+    fn invoke_again(&mut self, error: Error) -> Result<R> {
+        let subscriber = self.subscriber.clone();
+        let patience = (subscriber.timeout, subscriber.cancel.as_ref());
+        let kind = CallKind::Function;
+        let left = subscriber.shared.look_again(error, kind, patience)?;
+        self.move_over(&subscriber, left)
+            .and_then(|()| self.attempt(left))
+    }
+
+    /// Takes the payload to where the gate's provider is now.
+    fn move_over(&mut self, to: &RawSubscriber<R>, timeout: Duration) -> Result<()> {
+        let gate = to.shared.gate.name();
+        let state = to.shared.gate.state();
+        let [now, before] = [&state, &self.state].map(|state| {
+            let way = state.way(CallKind::Function, gate);
+            way.map(|way| way.link.clone()).map_err(no_way)
+        });
+        let is_there = Arc::ptr_eq(&now?, &before?);
+        match self.space.as_mut().filter(|_| !is_there) {
+            None => self.state = state,
+            Some(space) => {
+                let mut other = to.attempt_loan(space.len(), timeout)?;
+                other.bytes().copy_from_slice(space.as_mut_slice());
+                // What was lent before is given back with the other one.
+                std::mem::swap(self, &mut other);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use callgate_layout::{Code, clock};
 use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{call_due, instant_after};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Again, Error, Result};
 use crate::call::sent::Standing;
 use crate::link::Link;
 use crate::session::here::has_here;
@@ -46,62 +46,31 @@ impl Drop for Shared {
     }
 }
 
-/// A call that failed, and whether the broker may know better how its gate stands.
-pub(crate) struct Missed {
-    pub(crate) error: Error,
-    again: Again,
+/// The error of a call that found no way to its gate.
+#[cold]
+pub(crate) fn no_way(error: Error) -> Error {
+    match error.code() {
+        Code::Closed => error,
+        _ => error.to_be_again(Again::InTime),
+    }
 }
 
-/// Whether a call that failed is made once more.
-enum Again {
-    Never,
-    /// It has all its time left.
-    InTime,
-    /// It has to be over by then, in nanoseconds of the monotonic clock.
-    By(u64),
+/// The error of a call for which something could not be had, before anything was called.
+#[cold]
+pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
+    match link.is_gone() {
+        true => no_way(error),
+        false => error,
+    }
 }
 
-impl Missed {
-    /// A call that failed for reasons on which the broker has no say.
-    #[cold]
-    pub(crate) fn for_good(error: Error) -> Missed {
-        let again = Again::Never;
-        Missed { error, again }
-    }
-
-    /// A call that found no way to its gate.
-    #[cold]
-    pub(crate) fn no_way(error: Error) -> Missed {
-        let again = match error.code() {
-            Code::Closed => Again::Never,
-            _ => Again::InTime,
-        };
-        Missed { error, again }
-    }
-
-    /// What is needed for a call, and could not be had: nothing was called yet.
-    #[cold]
-    pub(crate) fn before(link: &Link, error: Error) -> Missed {
-        match link.is_gone() {
-            true => Missed::no_way(error),
-            false => Missed::for_good(error),
-        }
-    }
-
-    /// With what a call fails that was made once more.
-    pub(crate) fn after(self, first: Error) -> Error {
-        self.error.after(first)
-    }
-
-    /// A call of a provider in this process: when it has to be over, if it has counted its time.
-    #[cold]
-    pub(crate) fn here(error: Error, due: u64) -> Missed {
-        let again = match (error.is_refusal(), due) {
-            (false, _) => Again::Never,
-            (true, 0) => Again::InTime,
-            (true, due) => Again::By(due),
-        };
-        Missed { error, again }
+/// The error of a call of a provider in this process: when it has to be over, if it has counted its time.
+#[cold]
+pub(crate) fn missed_here(error: Error, due: u64) -> Error {
+    match (error.is_refusal(), due) {
+        (false, _) => error,
+        (true, 0) => error.to_be_again(Again::InTime),
+        (true, due) => error.to_be_again(Again::By(due)),
     }
 }
 
@@ -128,63 +97,66 @@ impl Standing for Shared {
 }
 
 impl Shared {
-    /// Makes a call, and once more where it certainly did not run and the broker may know better.
+    /// Makes a call, and once more where it certainly did not run and the broker knows a way.
     pub(crate) fn with_another_look<T>(
         &self,
-        timeout: Duration,
-        cancel: Option<&CancelToken>,
-        attempt: impl Fn(Duration) -> Result<T, Missed>,
+        kind: CallKind,
+        (timeout, cancel): (Duration, Option<&CancelToken>),
+        attempt: impl Fn(Duration) -> Result<T>,
     ) -> Result<T> {
-        let missed = match attempt(timeout) {
+        let error = match attempt(timeout) {
             Ok(value) => return Ok(value),
-            Err(missed) => missed,
+            Err(error) => error,
         };
-        let (left, first) = self.look_again(missed, timeout, cancel)?;
-        attempt(left).map_err(|again| again.after(first))
+        attempt(self.look_again(error, kind, (timeout, cancel))?)
     }
 
     /// Has the broker say how the gate stands now, for a call that failed. How much time the call has left
-    /// to be made once more, and with what it has failed; or with what it fails for good.
+    /// to be made once more, or with what it fails for good.
     #[cold]
+    #[inline(never)]
     pub(crate) fn look_again(
         &self,
-        missed: Missed,
-        timeout: Duration,
-        cancel: Option<&CancelToken>,
-    ) -> Result<(Duration, Error)> {
-        let due = match missed.again {
+        error: Error,
+        kind: CallKind,
+        (timeout, cancel): (Duration, Option<&CancelToken>),
+    ) -> Result<Duration> {
+        let due = match error.again() {
             Again::Never => None,
             Again::InTime => call_due(timeout),
             Again::By(due) => Some(due),
         };
         let Some(due) = due else {
-            return Err(missed.error);
+            return Err(error);
         };
-        let asked = self
-            .state
-            .await_standing((self.number, &self.gate), due, cancel);
+        let gate = (self.number, &*self.gate);
+        let asked = self.state.await_standing(gate, due, cancel);
         let left = Duration::from_nanos(due.saturating_sub(clock::now()));
         match asked {
-            Asked::Told if !left.is_zero() => Ok((left, missed.error)),
+            Asked::Told if !left.is_zero() => {
+                let state = self.gate.state();
+                let way = state.way(kind, self.gate.name());
+                way.map_err(|now| now.after(error))?;
+                Ok(left)
+            }
             Asked::Cancelled => {
                 let error = Error::new(Code::Cancelled, "the call was given up");
                 Err(error.at_gate(self.gate.name().clone()))
             }
-            _ => Err(missed.error),
+            _ => Err(error),
         }
     }
 
     /// What a call through a link has failed with.
     #[cold]
-    pub(crate) fn missed(&self, link: &Link, error: Error, due: u64) -> Missed {
+    pub(crate) fn missed(&self, link: &Link, error: Error, due: u64) -> Error {
         // Of a link that has ended before the call was published the reason is any.
         let is_refused = error.is_refusal() || !error.may_have_run() && link.is_gone();
-        let again = match is_refused {
-            true => Again::By(due),
-            false => Again::Never,
-        };
         let error = self.failed(link, error);
-        Missed { error, again }
+        match is_refused {
+            true => error.to_be_again(Again::By(due)),
+            false => error,
+        }
     }
 
     /// Whether nobody can know better than this plugin that it has no way to the gate.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 
-use super::shared::{Missed, Shared, no_time};
+use super::shared::{Shared, missed_here, no_time, no_way};
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::call_due;
 use crate::base::debug;
@@ -158,7 +158,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     fn call<T: GateType>(&self, kind: CallKind, given: &mut Given<'_, A>) -> Result<T> {
         match self.attempt(self.timeout, kind, given) {
             Ok(value) => Ok(value),
-            Err(missed) => self.call_again(missed, kind, given),
+            Err(error) => self.call_again(error, kind, given),
         }
     }
 
@@ -168,18 +168,16 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     #[inline(never)]
     fn call_again<T: GateType>(
         &self,
-        missed: Missed,
+        error: Error,
         kind: CallKind,
         given: &mut Given<'_, A>,
     ) -> Result<T> {
         if given.get().is_none() {
-            return Err(missed.error);
+            return Err(error);
         }
-        let (left, first) = self
-            .shared
-            .look_again(missed, self.timeout, self.cancel.as_ref())?;
-        let again = self.attempt(left, kind, given);
-        again.map_err(|again| again.after(first))
+        let patience = (self.timeout, self.cancel.as_ref());
+        let left = self.shared.look_again(error, kind, patience)?;
+        self.attempt(left, kind, given)
     }
 
     #[inline(always)]
@@ -188,11 +186,11 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         timeout: Duration,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Result<T, Missed> {
+    ) -> Result<T> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(kind, gate).map_err(Missed::no_way)?;
+        let way = state.way(kind, gate).map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         if let Some(local) = &way.local
             && let Some(outcome) = self.call_here(local, timeout, kind, given)
@@ -200,7 +198,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             return outcome;
         }
         let Some(deadline) = call_due(timeout) else {
-            return Err(Missed::for_good(no_time(gate)));
+            return Err(no_time(gate));
         };
         let target = Target {
             to: way.destination(kind, deadline),
@@ -223,7 +221,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         timeout: Duration,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Option<Result<T, Missed>> {
+    ) -> Option<Result<T>> {
         if !local.is_current() {
             // How it stands now decides, too, whether it can be called here.
             self.shared.gate.renew();
@@ -241,16 +239,16 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         timeout: Duration,
         kind: CallKind,
         given: &mut Given<'_, A>,
-    ) -> Option<Result<T, Missed>> {
+    ) -> Option<Result<T>> {
         if !local.is_for_here() {
             return None;
         }
         let name = self.shared.gate.name();
         if let Err(error) = self.shared.state.check_here() {
-            return Some(Err(Missed::for_good(error)));
+            return Some(Err(error));
         }
         if timeout.is_zero() && !debug::is_on() {
-            return Some(Err(Missed::for_good(no_time(name))));
+            return Some(Err(no_time(name)));
         }
         let visit = Visit {
             local,
@@ -261,7 +259,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             due: Cell::new(0),
         };
         let outcome = visit.call(given);
-        Some(outcome.map_err(|error| Missed::here(error.at_gate(name.clone()), visit.due.get())))
+        Some(outcome.map_err(|error| missed_here(error.at_gate(name.clone()), visit.due.get())))
     }
 }
 

@@ -70,8 +70,9 @@ impl Backoff {
         }
     }
 
-    /// Waits awake until `is_done`; false when it is time to park (or `give_up_at` has passed).
-    #[inline]
+    /// Waits awake until `is_done`; false when it is time to park (or `give_up_at` has passed). Always inlined:
+    /// a call, which has another attempt behind its first, would have the compiler make a function of it.
+    #[inline(always)]
     pub(crate) fn stay_awake(&self, give_up_at: u64, mut is_done: impl FnMut() -> bool) -> bool {
         if self.policy == WaitPolicy::Park {
             return is_done();

@@ -33,6 +33,17 @@ struct Inner {
     gate: Option<Arc<str>>,
     context: Option<serde_json::Value>,
     may_have_run: bool,
+    again: Again,
+}
+
+/// Whether a call that failed may be made once more, when the broker has said how its gate stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Again {
+    Never,
+    /// It has all its time left.
+    InTime,
+    /// It has to be over by then, in nanoseconds of the monotonic clock.
+    By(u64),
 }
 
 impl Error {
@@ -45,6 +56,7 @@ impl Error {
                 gate: None,
                 context: None,
                 may_have_run: false,
+                again: Again::Never,
             }),
         }
     }
@@ -77,8 +89,20 @@ impl Error {
         !self.may_have_run() && refusals.contains(&self.code())
     }
 
-    /// Of a call that was made twice, and failed with `first` before this: what it tells. That its
-    /// provider has gone says more than that there is no other.
+    /// Marks that the call may be made once more. That is kept here so that a call's outcome is an error
+    /// from the first and need not be moved.
+    pub(crate) fn to_be_again(mut self, again: Again) -> Error {
+        self.inner.again = again;
+        self
+    }
+
+    /// Whether the call may be made once more.
+    pub(crate) fn again(&self) -> Again {
+        self.inner.again
+    }
+
+    /// Of a call that has failed with `first`, and then found no way: what it tells. That its provider has
+    /// gone says more than that there is no other.
     pub(crate) fn after(self, first: Error) -> Error {
         match (first.code(), self.code()) {
             (Code::ProviderGone, Code::NotReady) => first,
@@ -136,6 +160,7 @@ impl fmt::Debug for Error {
             gate,
             context,
             may_have_run,
+            again: _,
         } = &*self.inner;
         f.debug_struct("Error")
             .field("code", code)

@@ -74,31 +74,38 @@ fn send_elsewhere(
     send_held(&target.to, chain, cell, written)
 }
 
-/// Calls a gate with a payload that was filled in place, and waits for the answer.
+/// Calls a gate with a payload that was filled in place, and waits for the answer. Gives the payload back where
+/// the provider has no more to do with it: of a call that was not published, or is answered.
 pub(crate) fn call_loaned<'a>(
     target: &Target<'a>,
     space: Space,
     cell: &mut Cell,
-) -> Result<Answer<'a>> {
-    let length = space.len();
-    let begun = begin(target).and_then(|chain| {
-        target.to.link.prepare();
-        Ok((take_ticket(target, chain)?, chain))
+) -> (Result<Answer<'a>>, Option<Space>) {
+    let link = target.to.link;
+    let published = begin(target).and_then(|chain| {
+        link.prepare();
+        let entry = Entry {
+            ticket: take_ticket(target, chain)?,
+            chain,
+            place: Place::Extent(space.place()),
+            length: space.len(),
+        };
+        publish(&target.to, &entry, cell)?;
+        Ok(entry.ticket)
     });
-    let held = Held::Extent(space);
-    match begun {
-        Ok((ticket, chain)) => {
-            let written = Written {
-                ticket,
-                held,
-                length,
-            };
-            let flight = send_held(&target.to, chain, cell, written)?;
-            finish(target, flight, cell)
-        }
+    let ticket = match published {
+        Ok(ticket) => ticket,
+        Err(error) => return (Err(error), Some(space)),
+    };
+    match waiting::await_reply(target, ticket) {
+        Ok(()) => (
+            receive(link, Flight { ticket, held: None }, cell),
+            Some(space),
+        ),
         Err(error) => {
-            target.to.link.free_unsent(held);
-            Err(error)
+            // The provider may still read the request.
+            link.abandon(ticket, Some(Held::Extent(space)));
+            (Err(error.maybe_run()), None)
         }
     }
 }

@@ -35,10 +35,15 @@ pub(crate) fn call<A: GateType, R: GateType>(target: &Target<'_>, arguments: &A)
 }
 
 /// Calls a gate with a payload that was filled in place, and waits for the result.
-pub(crate) fn call_loaned<R: GateType>(target: &Target<'_>, space: Space) -> Result<R> {
+/// Gives the payload back where the provider has no more to do with it.
+pub(crate) fn call_loaned<R: GateType>(
+    target: &Target<'_>,
+    space: Space,
+) -> (Result<R>, Option<Space>) {
     let mut cell = Cell::default();
-    let answer = bytes::call_loaned(target, space, &mut cell)?;
-    value(target, answer, &cell)
+    let (answer, space) = bytes::call_loaned(target, space, &mut cell);
+    let value = answer.and_then(|answer| value(target, answer, &cell));
+    (value, space)
 }
 
 #[inline(always)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use callgate::{Broker, Policy};
 use callgate_client::{Code, Dispatch, HandlerError, Plugin, Result, View, gate_type};
-use callgate_tests::shorthand::{await_that, code, open};
+use callgate_tests::shorthand::{code, open};
 
 use crate::support::Barrier;
 

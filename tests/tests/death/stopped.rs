@@ -5,24 +5,10 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Subscriber};
 use callgate_tests::shorthand::{await_that, open, pattern};
-use callgate_tests::{Bus, PATIENCE, Process, programs};
+use callgate_tests::{Bus, PATIENCE, programs};
 use nix::sys::signal::Signal;
 
 type Echo = Subscriber<(Vec<u8>,), Vec<u8>>;
-
-/// Stops a process, and waits until all its threads stand still.
-fn stop(process: &Process) {
-    process.signal(Signal::SIGSTOP);
-    let tasks = format!("/proc/{}/task", process.id());
-    await_that("it stands still", || {
-        let tasks = std::fs::read_dir(&tasks).expect("it lives").flatten();
-        let stats = tasks.map(|task| std::fs::read_to_string(task.path().join("stat")));
-        stats.flatten().all(|stat| {
-            stat.rsplit_once(')')
-                .is_some_and(|(_, rest)| rest.starts_with(" T"))
-        })
-    });
-}
 
 /// Calls that a stopped provider never answers, from several threads.
 fn call_in_vain(echo: &Echo, lengths: &[usize]) {
@@ -56,7 +42,7 @@ fn a_stopped_provider_goes_on_where_it_was() {
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     assert_eq!(echo.invoke((vec![1],)).unwrap(), [1]);
     for lengths in [&[10][..], &[2_000, 30_000], &[60_000]] {
-        stop(&provider);
+        provider.stop();
         call_in_vain(&echo, lengths);
         provider.signal(Signal::SIGCONT);
         // Everything is needed at once: all blocks, and all slots.
@@ -84,7 +70,7 @@ fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
     let provider = bus.peer("provider", "P", &[]);
     let caller = bus.plugin("Caller");
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
-    stop(&provider);
+    provider.stop();
     // One waits for the link in vain, the next for a grant on the link that there is, and then
     // nobody has to wait any more.
     let newcomer = bus.plugin("Newcomer");
@@ -124,7 +110,7 @@ fn a_stopped_provider_keeps_its_session_when_a_payload_waits_for_it() {
     let caller = bus.plugin("Caller");
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     let large = pattern(3, 1 << 20);
-    stop(&provider);
+    provider.stop();
     let error = echo.invoke((large.clone(),)).unwrap_err();
     assert_eq!(error.code(), Code::Timeout, "{error}");
     assert!(!error.may_have_run(), "{error}");
@@ -147,7 +133,7 @@ fn who_waits_for_room_hears_of_a_death() {
     for length in [10, 60_000] {
         let provider = bus.peer("provider", "P", &[]);
         let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
-        stop(&provider);
+        provider.stop();
         call_in_vain(&echo, &[length]);
         thread::scope(|scope| {
             // All that waited for answers have given up; there is nobody else to wake this one.
@@ -174,7 +160,7 @@ fn a_stopped_caller_holds_up_nobody() {
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     stopped.say("how many?");
     stopped.expect_line();
-    stop(&stopped);
+    stopped.stop();
     for n in 0..200 {
         let bytes = pattern(n, 3_000);
         assert!(echo.invoke((bytes.clone(),)).unwrap() == bytes);
@@ -199,7 +185,7 @@ fn a_stopped_broker_is_not_missed_by_those_who_are_linked() {
     let caller = bus.plugin("Caller");
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     let broker = bus.broker.as_ref().unwrap();
-    stop(broker);
+    broker.stop();
     for n in 0..100 {
         let bytes = pattern(n, 500);
         assert!(echo.invoke((bytes.clone(),)).unwrap() == bytes);

@@ -1,10 +1,10 @@
 //! Inside one process: directly, where it can be, and through shared memory where not.
 
 use callgate::{Broker, Policy};
-use callgate_client::Plugin;
+use callgate_client::{Code, Context, Payload, Plugin};
 use callgate_tests::pumped::Pumped;
 use callgate_tests::shorthand::code;
-use callgate_tests::visible::{DISPATCHES, GATE, Ways, provide_all, word};
+use callgate_tests::visible::{DISPATCHES, GATE, RAW, Ways, provide_all, word};
 
 use crate::stage::rounds;
 
@@ -88,7 +88,7 @@ fn a_subscriber_knows_what_plugins_of_its_process_provide() {
         let function = provider.provide(GATE, |n: u64| n).expect("it is free");
         assert_eq!(has(), (true, false));
         let refused = other.provide_action(GATE, |_: u64| ());
-        assert_eq!(code(refused), callgate_client::Code::AlreadyProvided);
+        assert_eq!(code(refused), Code::AlreadyProvided);
         assert_eq!(has(), (true, false));
         let action = provider
             .provide_action(GATE, |_: u64| ())
@@ -119,8 +119,61 @@ fn what_is_dropped_can_be_provided_by_another_at_once() {
         let provide = |n| one.provide(&name(n), |n: u64| n).expect("it is free");
         let many: Vec<_> = (0..200).map(provide).collect();
         drop(many);
-        other
-            .provide(&name(199), |n: u64| n)
-            .expect("it is free again");
+        let again = other.provide(&name(199), |n: u64| n);
+        drop(again.expect("it is free again"));
     }
+}
+
+/// A loan led to whoever provided the gate when it was taken, and was refused there.
+#[test]
+fn a_loan_is_taken_to_who_provides_the_gate_now() {
+    let broker = Broker::builder()
+        .without_socket()
+        .start()
+        .expect("a broker");
+    let [one, other, caller] = ["One", "Other", "Caller"]
+        .map(|name| plugin(&broker, name, false).connect().expect("the bus"));
+    let provide = |plugin: &Plugin, who: u64| {
+        let handler = move |_: Context<'_>, payload: Payload<'_>| {
+            let sum: u64 = payload
+                .words()
+                .map(|word| word.count_ones())
+                .map(u64::from)
+                .sum();
+            sum + who
+        };
+        plugin.provide_raw(RAW, handler).expect("it is free")
+    };
+    let gate = caller.raw_subscriber::<u64>(RAW).expect("opening");
+    for round in 0..rounds(20) {
+        let first = provide(&one, 0);
+        let mut loan = gate.loan(1 << 20).expect("it is there");
+        loan.bytes().fill(1);
+        if round % 3 == 0 {
+            // Refused and called at the same provider, under another index.
+            broker
+                .set_policy("Caller", Some(Policy::new()))
+                .expect("it runs");
+            broker.set_policy("Caller", None).expect("it runs");
+            assert_eq!(loan.invoke().expect("it may again"), 1 << 20);
+            continue;
+        }
+        drop(first);
+        if round % 3 == 1 {
+            let error = loan.invoke().expect_err("it is gone");
+            assert_eq!(error.code(), Code::NotReady);
+            continue;
+        }
+        let _second = provide(&other, 1 << 30);
+        assert_eq!(
+            loan.invoke().expect("another is there"),
+            (1 << 20) + (1 << 30)
+        );
+    }
+    // All memory is there again: the limit is 128 MiB.
+    let _kept = provide(&one, 0);
+    let loans: Vec<_> = (0..3)
+        .map(|_| gate.loan(30 << 20).expect("there is room"))
+        .collect();
+    drop(loans);
 }

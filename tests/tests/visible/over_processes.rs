@@ -1,7 +1,11 @@
 //! Over processes.
 
+use std::time::Instant;
+
 use callgate::Policy;
+use callgate_tests::PATIENCE;
 use callgate_tests::visible::MODES;
+use nix::sys::signal::Signal;
 
 use crate::stage::{Stage, rounds};
 
@@ -92,4 +96,25 @@ fn who_was_started_again_is_called() {
         assert_eq!(misses, 0, "of {rounds} rounds ({mode})");
         println!("{excepted} calls went to the dead ({mode})");
     }
+}
+
+/// A provider that is stopped acknowledges nothing: whoever changes a policy waits no longer than for any
+/// other step, and is told its name.
+#[test]
+fn a_provider_that_is_stopped_is_named_by_who_revokes() {
+    let mut stage = Stage::new();
+    let mut provider = stage.provider("Provider", "thread");
+    assert_eq!(provider.ask("provide 7"), "provided");
+    assert_eq!(stage.misses("7", "before"), 0);
+    provider.stop();
+    let begun = Instant::now();
+    let missing = stage.broker.set_policy("Caller*", Some(Policy::new()));
+    assert_eq!(missing.expect("the broker runs"), ["Provider"]);
+    assert!(begun.elapsed() < PATIENCE);
+    assert_eq!(stage.misses("PERMISSION_DENIED", "revoked"), 0);
+    provider.signal(Signal::SIGCONT);
+    assert_eq!(provider.ask("drop"), "dropped");
+    assert_eq!(provider.ask("provide 8"), "provided");
+    stage.set_policy(None);
+    assert_eq!(stage.misses("8", "granted"), 0);
 }

@@ -56,6 +56,7 @@ fn a_change_waits_for_an_earlier_one() {
 #[test]
 fn who_is_late_loses_its_link_and_is_named() {
     let (mut world, change, (end, number)) = World::with_revoke();
+    world.open(A, 6, "g");
     world.now += STEP - Duration::from_nanos(1);
     world.bus.expire(world.now);
     assert_eq!(world.in_force().0, []);
@@ -69,6 +70,17 @@ fn who_is_late_loses_its_link_and_is_named() {
         )
     };
     assert_eq!(effects.iter().filter(gone).count(), 2, "{effects:?}");
+    let refused = |effect: &&Effect| {
+        matches!(
+            effect,
+            Effect::Send(_, ToPlugin::Gate(GateToPlugin::OpenFailed { .. }))
+        )
+    };
+    assert_eq!(
+        effects.iter().filter(refused).count(),
+        0,
+        "the caller was told that it may not call, and still may not"
+    );
     let set = Effect::PolicySet(change, vec!["b".into()]);
     assert!(effects.contains(&set), "{effects:?}");
     assert!(world.bus.links.is_empty());

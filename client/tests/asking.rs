@@ -1,0 +1,285 @@
+//! Calls that ask the broker how their gate stands, of a broker that answers late, never or unasked. The
+//! broker here is the test.
+
+#![allow(clippy::unwrap_used)]
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_client::dynamic::{self, Gate};
+use callgate_client::{CancelToken, Code, Plugin, Result, Subscriber, signature_of};
+use callgate_layout::control::{
+    Availability, GateState, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin,
+    MAX_RECORD, PluginLimits, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
+};
+use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
+use callgate_layout::sys::{fdpass, memfd};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long nothing comes that will not come.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// The broker's end of a plugin's connection.
+struct Broker(OwnedFd);
+
+impl Broker {
+    fn send(&self, record: impl Into<ToPlugin>, descriptors: &[OwnedFd]) {
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        let bytes = record.into().encode().unwrap();
+        fdpass::send(self.0.as_fd(), &bytes, &descriptors).unwrap();
+    }
+
+    fn read(&self, patience: Duration) -> Option<ToBroker> {
+        let (until, mut buffer) = (Instant::now() + patience, vec![0; MAX_RECORD]);
+        while Instant::now() < until {
+            match fdpass::receive_plain(self.0.as_fd(), &mut buffer) {
+                Ok(received) => return Some(ToBroker::decode(&buffer[..received.len]).unwrap()),
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        None
+    }
+
+    /// Reads a question.
+    fn asked(&self) -> u32 {
+        match self.read(PATIENCE) {
+            Some(ToBroker::Gate(GateToBroker::Sync { open })) => open,
+            other => panic!("no question: {other:?}"),
+        }
+    }
+
+    fn answer(&self, open: u32) {
+        self.send(GateToPlugin::Synced { open }, &[]);
+    }
+
+    /// Revokes something on a link that the plugin has not got, and reads the acknowledgement: what was sent
+    /// before was taken in.
+    fn revoke(&self, number: u64) {
+        let end = LinkEnd { link: 77, side: 1 };
+        let revoke = LinkToPlugin::Revoke {
+            end,
+            number,
+            indexes: vec![0, 1, u16::MAX],
+        };
+        self.send(revoke, &[]);
+        let revoked = LinkToBroker::Revoked { end, number };
+        assert_eq!(self.read(PATIENCE), Some(revoked.into()));
+    }
+
+    /// Says that nobody provides a gate.
+    fn absent(&self, open: u32) {
+        let state = GateState {
+            owner: None,
+            generation: 0,
+            function: Availability::Absent,
+            action: Availability::Absent,
+            route: None,
+        };
+        self.send(GateToPlugin::State { open, state }, &[]);
+    }
+
+    /// Answers the opening of a gate that nobody provides; its number.
+    fn open(&self) -> u32 {
+        let Some(ToBroker::Gate(GateToBroker::Open { open, .. })) = self.read(PATIENCE) else {
+            panic!("it opens nothing");
+        };
+        self.absent(open);
+        open
+    }
+}
+
+fn memory(len: usize) -> OwnedFd {
+    memfd::create("callgate-test", len).unwrap()
+}
+
+fn connect() -> (Plugin, Broker) {
+    let (ours, theirs) = fdpass::pair().unwrap();
+    let broker = Broker(ours);
+    let plugin = thread::spawn(|| Plugin::builder("P").descriptor(theirs).connect());
+    let hello = broker.read(PATIENCE);
+    assert!(matches!(
+        hello,
+        Some(ToBroker::Session(SessionToBroker::Hello(_)))
+    ));
+    let limits = PluginLimits {
+        gates: 9,
+        opens: 9,
+        links: 9,
+        extent_mib: 9,
+    };
+    let welcome = SessionToPlugin::Welcome {
+        bus: 1,
+        plugin: 1,
+        limits,
+    };
+    broker.send(welcome, &[memory(DOORBELL_LEN), memory(STATUS_LEN)]);
+    for expected in [SessionToBroker::Took, SessionToBroker::StatusMapped] {
+        assert_eq!(broker.read(PATIENCE), Some(expected.into()));
+    }
+    (plugin.join().unwrap().unwrap(), broker)
+}
+
+type Numbered<T> = (T, u32);
+
+fn typed(plugin: &Plugin, broker: &Broker) -> Numbered<Subscriber<(), u64>> {
+    thread::scope(|scope| {
+        let gate = scope.spawn(|| plugin.subscriber::<(), u64>("G"));
+        let open = broker.open();
+        (gate.join().unwrap().unwrap().with_timeout(PATIENCE), open)
+    })
+}
+
+fn bytes(plugin: &Plugin, broker: &Broker) -> Numbered<Gate> {
+    thread::scope(|scope| {
+        let signature = signature_of::<(), u64>();
+        let gate = scope.spawn(move || dynamic::open(plugin, "G", &signature));
+        let open = broker.open();
+        (gate.join().unwrap().unwrap().with_timeout(PATIENCE), open)
+    })
+}
+
+fn code<T>(outcome: Result<T>) -> Option<Code> {
+    outcome.map(drop).map_err(|error| error.code()).err()
+}
+
+/// A call whose broker is stopped failed only when the broker went on.
+#[test]
+fn a_question_that_is_not_answered_ends_with_the_call_s_time() {
+    let (plugin, broker) = connect();
+    let (gate, open) = typed(&plugin, &broker);
+    let hasty = gate.with_timeout(Duration::from_millis(150));
+    let begun = Instant::now();
+    let error = hasty.invoke(()).unwrap_err();
+    assert_eq!(
+        (error.code(), error.may_have_run()),
+        (Code::NotReady, false)
+    );
+    assert!(begun.elapsed() >= Duration::from_millis(150));
+    assert!(begun.elapsed() < PATIENCE / 2);
+    assert_eq!(broker.asked(), open);
+    // The next call waits for a question of its own, which is not sent before the answer to that one.
+    assert_eq!(code(hasty.invoke(())), Some(Code::NotReady));
+    assert_eq!(broker.read(QUIET), None);
+    broker.answer(open);
+    assert_eq!(broker.asked(), open);
+    // Without time, nobody is asked.
+    let none = gate.with_timeout(Duration::ZERO);
+    assert_eq!(code(none.invoke(())), Some(Code::NotReady));
+    // A wait takes half a second longer than it was given, at most.
+    let begun = Instant::now();
+    assert_eq!(code(gate.wait_ready(Duration::ZERO)), Some(Code::NotReady));
+    assert!(begun.elapsed() >= Duration::from_millis(500) && begun.elapsed() < PATIENCE / 2);
+    assert_eq!(broker.read(QUIET), None);
+}
+
+/// Each call of many asked by itself.
+#[test]
+fn calls_share_a_question_that_was_sent_after_they_began() {
+    let (plugin, broker) = connect();
+    let (gate, open) = typed(&plugin, &broker);
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| code(gate.invoke(()))))
+            .collect();
+        assert_eq!(broker.asked(), open);
+        assert_eq!(broker.read(QUIET), None);
+        broker.answer(open);
+        // All others have begun by now, and share the next one.
+        assert_eq!(broker.asked(), open);
+        broker.answer(open);
+        for call in calls {
+            assert_eq!(call.join().unwrap(), Some(Code::NotReady));
+        }
+    });
+    assert_eq!(broker.read(QUIET), None);
+}
+
+/// What a broker says that nobody asked answers nothing.
+#[test]
+fn an_answer_that_nobody_asked_for_is_none() {
+    let (plugin, broker) = connect();
+    let (gate, open) = typed(&plugin, &broker);
+    for number in [open, open, open + 7] {
+        broker.answer(number);
+    }
+    broker.revoke(1);
+    thread::scope(|scope| {
+        let call = scope.spawn(|| code(gate.invoke(())));
+        assert_eq!(broker.asked(), open);
+        thread::sleep(QUIET);
+        assert!(!call.is_finished());
+        broker.answer(open + 7);
+        thread::sleep(QUIET);
+        assert!(!call.is_finished());
+        broker.answer(open);
+        assert_eq!(call.join().unwrap(), Some(Code::NotReady));
+    });
+    assert!(plugin.wait_closed_for(Duration::ZERO).is_none());
+}
+
+/// The end of the broker, of the plugin or of the caller's patience ends the wait for an answer at once.
+#[test]
+fn whatever_ends_the_wait_for_an_answer_ends_it_at_once() {
+    let (plugin, broker) = connect();
+    let (gate, open) = typed(&plugin, &broker);
+    let token = CancelToken::new();
+    let cancelled = gate.with_cancel(&token);
+    thread::scope(|scope| {
+        let call = scope.spawn(|| code(cancelled.invoke(())));
+        assert_eq!(broker.asked(), open);
+        thread::sleep(QUIET);
+        token.cancel();
+        assert_eq!(call.join().unwrap(), Some(Code::Cancelled));
+        let call = scope.spawn(|| code(gate.invoke(())));
+        let wait = scope.spawn(|| code(gate.wait_ready(PATIENCE)));
+        thread::sleep(QUIET);
+        let begun = Instant::now();
+        drop(broker);
+        assert_eq!(call.join().unwrap(), Some(Code::NotReady));
+        assert_eq!(wait.join().unwrap(), Some(Code::BrokerGone));
+        assert!(begun.elapsed() < PATIENCE / 2);
+    });
+    // From then on nobody is asked.
+    assert_eq!(code(gate.invoke(())), Some(Code::BrokerGone));
+}
+
+/// Sending waited for the broker.
+#[test]
+fn a_call_that_is_sent_waits_for_the_answer_and_its_sender_does_not() {
+    let (plugin, broker) = connect();
+    let (gate, open) = bytes(&plugin, &broker);
+    let begun = Instant::now();
+    let sent: Vec<_> = (0..100).map(|_| gate.send(&[]).unwrap()).collect();
+    assert!(begun.elapsed() < PATIENCE / 2);
+    assert_eq!(broker.asked(), open);
+    broker.answer(open);
+    // Those that were asked about later share the next one.
+    if let Some(record) = broker.read(QUIET) {
+        assert_eq!(record, GateToBroker::Sync { open }.into());
+        broker.answer(open);
+    }
+    for call in sent {
+        assert_eq!(code(call.wait()), Some(Code::NotReady));
+    }
+    // It ends with its time, when it is given up, and with the broker.
+    let hasty = gate.with_timeout(Duration::from_millis(100));
+    let late = hasty.send(&[]).unwrap();
+    assert_eq!(broker.asked(), open);
+    assert_eq!(code(late.wait()), Some(Code::NotReady));
+    drop(gate.send(&[]).unwrap());
+    let last = gate.send(&[]).unwrap();
+    thread::sleep(QUIET);
+    drop(broker);
+    assert_eq!(code(last.wait()), Some(Code::NotReady));
+    assert_eq!(code(gate.send(&[])), Some(Code::BrokerGone));
+}
+
+/// The acknowledgement of what was revoked on a link that this side has let go was never sent, and whoever
+/// changed the policy waited for it.
+#[test]
+fn what_is_revoked_is_acknowledged_also_where_the_link_is_gone() {
+    let (_plugin, broker) = connect();
+    broker.revoke(3);
+    broker.revoke(4);
+}

@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use callgate::Broker;
-use callgate_client::{Plugin, WaitPolicy};
+use callgate_client::{Dispatch, Plugin, Subscriber, WaitPolicy};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A plugin closed just when its dispatcher had begun to look at everything anew: it took note of
 /// the change, missed the end, and slept for ever, with the plugin waiting for it.
@@ -37,5 +41,45 @@ fn closing_is_never_slept_through() {
     for round in 0..400 {
         let done = receiver.recv_timeout(Duration::from_secs(20));
         assert_eq!(done, Ok(round), "a plugin does not close");
+    }
+}
+
+/// A plugin that was dropped inside another one's handler was gone while one of its own handlers ran.
+#[test]
+fn a_plugin_that_is_dropped_inside_another_one_s_handler_is_waited_for() {
+    for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
+        let broker = Broker::builder().without_socket().start().unwrap();
+        let connect = |name: &str| {
+            let builder = Plugin::builder(name).descriptor(broker.connect().unwrap());
+            let builder = builder.direct_calls(false).dispatch(dispatch);
+            builder.connect().unwrap()
+        };
+        let [busy, drops, caller] = ["Busy", "Drops", "Caller"].map(connect);
+        let is_busy = Arc::new(AtomicBool::new(false));
+        let (inside, entered) = channel();
+        let (seen, inside) = (is_busy.clone(), Mutex::new(inside));
+        let slow = move || {
+            seen.store(true, Ordering::SeqCst);
+            inside.lock().unwrap().send(()).unwrap();
+            thread::sleep(Duration::from_millis(200));
+            seen.store(false, Ordering::SeqCst);
+        };
+        busy.provide("Busy.Slow", slow).unwrap().keep();
+        let busy = Mutex::new(Some(busy));
+        let drop_it = move || {
+            drop(busy.lock().unwrap().take());
+            is_busy.load(Ordering::SeqCst)
+        };
+        let _drop_it = drops.provide("Drops.It", drop_it).unwrap();
+        let slow: Subscriber<(), ()> = caller.subscriber("Busy.Slow").unwrap();
+        let drop_it: Subscriber<(), bool> = caller.subscriber("Drops.It").unwrap();
+        slow.wait_ready(PATIENCE).unwrap();
+        drop_it.wait_ready(PATIENCE).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| slow.with_timeout(PATIENCE).invoke(()).unwrap());
+            entered.recv_timeout(PATIENCE).unwrap();
+            let is_busy = drop_it.with_timeout(PATIENCE).invoke(()).unwrap();
+            assert!(!is_busy, "{dispatch:?}: its handler still runs");
+        });
     }
 }

@@ -65,3 +65,21 @@ impl GateOptions {
         self.reentrant
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_of_a_gate_is_told_again() {
+        let told = |options: GateOptions| (options.calls_at_a_time(), options.is_reentrant());
+        let (unsaid, options) = (GateOptions::new(), GateOptions::new().limit(3));
+        assert_eq!(told(unsaid), (None, false));
+        assert_eq!(told(options.reentrant(true)), (Some(3), true));
+        assert_eq!(told(unsaid.reentrant(true).limit(0)), (Some(1), true));
+        assert_eq!(
+            told(options.reentrant(true).reentrant(false)),
+            (Some(3), false)
+        );
+    }
+}

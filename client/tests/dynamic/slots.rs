@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use callgate::BusLimits;
-use callgate_client::dynamic::{Gate, Sent};
-use callgate_client::{Code, Dispatch, WaitPolicy};
+use callgate_client::dynamic::{self, Gate, Sent};
+use callgate_client::{Code, Context, Dispatch, Plugin, WaitPolicy, signature_of};
 
 use crate::scene::{
     GATE, Job, PATIENCE, await_that, deferring, deferring_at, poll, scene, scene_with, waker,
@@ -269,6 +269,33 @@ fn calls_that_were_sent_are_not_kept_from_slots_by_callers_that_wait() {
             assert_eq!(*outcome.unwrap(), *b"sent");
         }
     });
+}
+
+/// Calls that waited for a slot were refused by a provider whose gate had moved meanwhile, and failed.
+#[test]
+fn calls_that_waited_for_a_slot_follow_their_gate() {
+    let scene = scene(Dispatch::Thread);
+    let (provided, gate, jobs) = deferring(&scene);
+    let gate = gate.with_timeout(2 * PATIENCE);
+    let sent: Vec<_> = (0..OF_A_GATE + 8)
+        .map(|_| gate.send(b"x").unwrap())
+        .collect();
+    let held: Vec<_> = (0..OF_A_GATE)
+        .map(|_| jobs.recv_timeout(PATIENCE).unwrap())
+        .collect();
+    drop(provided);
+    let builder = Plugin::builder("next").descriptor(scene.broker.connect().unwrap());
+    let next = builder.direct_calls(false).connect().unwrap();
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let echo = |_: Context<'_>, request: &[u8]| Ok(request.to_vec());
+    let _provided = dynamic::provide(&next, GATE, &signature, echo).unwrap();
+    await_that("it has moved", || gate.owner().as_deref() == Some("next"));
+    for (request, responder) in held {
+        responder.reply(&request).unwrap();
+    }
+    for sent in sent {
+        assert_eq!(*sent.wait().unwrap(), *b"x");
+    }
 }
 
 /// A provider that never sleeps did not see that an answer waited for space, unless a call came.

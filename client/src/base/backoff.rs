@@ -35,7 +35,7 @@ const BETWEEN_LOOKS: u64 = 40;
 /// After so many waits in a row in which spinning was in vain, it is left out, because the other
 /// side cannot run meanwhile or takes longer anyway; every so many waits it is tried again.
 const IN_VAIN: u32 = 16;
-const TRY_AGAIN: u32 = 64;
+const TRY_AGAIN: u32 = 16;
 /// How long a wait takes while nothing is known of recent ones, in nanoseconds.
 const USUAL: u32 = 25_000;
 /// To stay awake for so many times what recent waits took, within these bounds, in nanoseconds: a

@@ -138,7 +138,7 @@ impl Local {
         let Callable::Here(gate) = &self.callable else {
             return None;
         };
-        gate.limit().filter(|limit| limit.is_said())
+        gate.limit_of_calls()
     }
 
     /// Whether this thread may run the gate's handlers.

@@ -2,6 +2,7 @@
 //! one thread together with those of other plugins, its group.
 
 mod copies;
+mod crowd;
 mod ending;
 mod inside;
 mod members;

@@ -240,8 +240,8 @@ impl Table {
                         Ok(())
                     })
                 };
-                let said = gate.limit().filter(|limit| limit.is_said());
-                let permit = said.and_then(|limit| Some(limit.keep(taken.take()?)));
+                let limit = gate.limit_of_calls();
+                let permit = limit.and_then(|limit| Some(limit.keep(taken.take()?)));
                 return self.run_later(call, (deadline, permit), request, run);
             }
         }

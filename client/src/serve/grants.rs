@@ -110,6 +110,14 @@ impl Gate {
         self.limit.as_ref()
     }
 
+    /// The same if it is about calls because the provider has said it, and not about a pool's threads. Then
+    /// it holds for visitors, too, and until a call was answered.
+    #[inline]
+    pub(crate) fn limit_of_calls(&self) -> Option<&Arc<Limit>> {
+        let is_said = self.options().calls_at_a_time().is_some();
+        self.limit().filter(|_| is_said)
+    }
+
     pub(super) fn set_options(&mut self, options: GateOptions, limit: Option<Arc<Limit>>) {
         (self.options, self.limit) = (options, limit);
     }

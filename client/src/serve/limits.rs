@@ -9,7 +9,6 @@
 //! own.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use callgate_layout::pages::Doorbell;
@@ -25,8 +24,6 @@ use crate::base::chain::thread_number;
 /// How many calls of a gate are handled at a time, and who waits for that.
 pub(crate) struct Limit {
     permits: Permits,
-    /// Whether the provider has said it.
-    is_said: AtomicBool,
     gate: Arc<str>,
     owner: Owner,
 }
@@ -42,53 +39,28 @@ pub(crate) struct Owner {
     pub(crate) outstanding: Arc<Outstanding>,
 }
 
-/// What a gate is limited to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AtATime {
-    calls: u32,
-    is_said: bool,
-}
-
-impl AtATime {
-    /// What holds for a gate of a plugin with this dispatch.
-    pub(super) fn of(options: GateOptions, dispatch: Dispatch) -> Option<AtATime> {
-        match (options.calls_at_a_time(), dispatch) {
-            (Some(calls), _) => Some(AtATime {
-                calls,
-                is_said: true,
-            }),
-            (None, Dispatch::Pool(threads)) if threads > 1 => Some(AtATime {
-                calls: threads - 1,
-                is_said: false,
-            }),
-            _ => None,
-        }
+/// How many calls of a gate of a plugin with this dispatch are handled at a time.
+pub(super) fn at_a_time(options: GateOptions, dispatch: Dispatch) -> Option<u32> {
+    match (options.calls_at_a_time(), dispatch) {
+        (Some(calls), _) => Some(calls),
+        (None, Dispatch::Pool(threads)) if threads > 1 => Some(threads - 1),
+        _ => None,
     }
 }
 
 impl Limit {
-    pub(super) fn new(owner: &Owner, gate: Arc<str>, at_a_time: AtATime) -> Limit {
+    pub(super) fn new(owner: &Owner, gate: Arc<str>, calls: u32) -> Limit {
         Limit {
-            permits: Permits::new(at_a_time.calls),
-            is_said: AtomicBool::new(at_a_time.is_said),
+            permits: Permits::new(calls),
             gate,
             owner: owner.clone(),
         }
     }
 
     /// Changes it, from the next call on; without one for as many calls as there can be.
-    pub(super) fn change(&self, at_a_time: Option<AtATime>) {
-        let calls = at_a_time.map_or(u32::MAX, |at_a_time| at_a_time.calls);
-        let is_said = at_a_time.is_some_and(|at_a_time| at_a_time.is_said);
-        self.permits.set_limit(calls);
-        self.is_said.store(is_said, Ordering::Relaxed);
+    pub(super) fn change(&self, calls: Option<u32>) {
+        self.permits.set_limit(calls.unwrap_or(u32::MAX));
         self.wake_visitors();
-    }
-
-    /// Whether it holds for visitors, and until a call was answered, because the provider has said it.
-    #[inline]
-    pub(crate) fn is_said(&self) -> bool {
-        self.is_said.load(Ordering::Relaxed)
     }
 
     /// Takes a permit for a call, if there is one for it.
@@ -260,14 +232,14 @@ impl Limits {
         &self,
         gate: &Arc<str>,
         owner: &Owner,
-        at_a_time: Option<AtATime>,
+        calls: Option<u32>,
     ) -> Option<Arc<Limit>> {
         let mut by_gate = self.by_gate.lock();
         if let Some(limit) = by_gate.get(gate).and_then(Weak::upgrade) {
-            limit.change(at_a_time);
-            return at_a_time.map(|_| limit);
+            limit.change(calls);
+            return calls.map(|_| limit);
         }
-        let limit = Arc::new(Limit::new(owner, gate.clone(), at_a_time?));
+        let limit = Arc::new(Limit::new(owner, gate.clone(), calls?));
         note(&limit);
         // Now and then, so that gates that come and go are forgotten.
         if by_gate.len().is_power_of_two() {

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::changes::Changes;
 use super::dispatch::Dispatch;
 use super::grants::{Callable, Gate, Grant, Half, PeerGrants};
-use super::limits::{AtATime, Limit, Limits, Owner};
+use super::limits::{Limit, Limits, Owner, at_a_time};
 use super::options::GateOptions;
 use super::outstanding::Outstanding;
 use crate::base::error::{Error, Result};
@@ -161,8 +161,8 @@ impl ProvidedGates {
     }
 
     fn limit(&self, name: &Arc<str>, options: GateOptions) -> Option<Arc<Limit>> {
-        let at_a_time = AtATime::of(options, self.dispatch);
-        self.limits.of(name, &self.owner, at_a_time)
+        let calls = at_a_time(options, self.dispatch);
+        self.limits.of(name, &self.owner, calls)
     }
 
     fn options_of(&self, name: &str) -> GateOptions {

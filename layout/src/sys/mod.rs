@@ -3,6 +3,8 @@
 #[cfg(not(callgate_loom))]
 pub mod cache;
 mod cmsg;
+#[cfg(not(callgate_loom))]
+pub mod cores;
 pub mod fdpass;
 #[cfg(not(callgate_loom))]
 pub mod fork;

@@ -115,7 +115,7 @@ fn provide(socket: &Path) {
         .expect("the bus");
     let _next = plugin.provide("P.Next", |n: u64| n + 1).expect("providing");
     println!("ready");
-    std::thread::park();
+    thread::park();
 }
 
 /// Calls from so many threads for a second, once it is told to.

@@ -15,6 +15,8 @@ mod fairness;
 mod gates;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod limits_end;
 mod load;
 #[cfg(test)]
 mod modes;

@@ -8,6 +8,7 @@ use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
 use super::copies::Old;
+use super::crowd::Crowd;
 use super::{Dispatch, Dispatcher, Door, Handled, serving_thread};
 use crate::base::chain;
 use crate::base::error::{Error, Result};
@@ -38,6 +39,17 @@ enum Seen {
     Change,
     /// A call, which is in the frame now.
     Call(Result<(), Broken>),
+}
+
+/// What came of waiting for something to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    /// A call was served.
+    Call,
+    /// Something else is to be looked at.
+    Change,
+    /// The thread slept.
+    Slept,
 }
 
 impl Dispatcher {
@@ -74,7 +86,7 @@ impl Dispatcher {
     }
 
     fn run_alone(&self) {
-        let (door, mut frame) = (self.door(), Frame::default());
+        let (door, mut frame, mut crowd) = (self.door(), Frame::default(), Crowd::default());
         loop {
             // The end changes the version, and is looked for after that was taken note of.
             self.refresh(&door, &mut frame);
@@ -82,10 +94,18 @@ impl Dispatcher {
                 break;
             }
             let served = self.serve_round(&door, &mut frame, None);
+            crowd.met(served);
             if self.turn_lock.holder().is_some() {
                 self.await_turn(&door, &mut frame, u64::MAX);
-            } else if served == 0 && !self.await_work(&door, &mut frame, None) {
-                futex_refused::log();
+                crowd.slept();
+            } else if served == 0 {
+                let work = self.await_work(&door, &mut frame, None);
+                if work == Work::Slept {
+                    crowd.slept();
+                }
+                if work != Work::Call {
+                    futex_refused::log();
+                }
             }
         }
         self.discard(frame);
@@ -234,7 +254,7 @@ impl Dispatcher {
             if clock::now() >= deadline || (served == 0 && all > 0) {
                 break;
             }
-            if served == 0 && self.await_work(door, frame, Some(deadline)) {
+            if served == 0 && self.await_work(door, frame, Some(deadline)) == Work::Call {
                 all += 1;
                 if clock::now() >= deadline {
                     break;
@@ -244,16 +264,18 @@ impl Dispatcher {
         all
     }
 
-    /// Waits for something to do, awake and then parked. Whether that was a call, which is served
-    /// by then.
+    /// Waits for something to do, awake and then parked. A call is served by then.
     #[inline]
-    fn await_work(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> bool {
+    fn await_work(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> Work {
         match self.stay_awake(door, frame, until.unwrap_or(u64::MAX)) {
-            Seen::Call(next) => self.handle_next(door, frame, Some(next)) == Handled::Done,
-            Seen::Change => false,
+            Seen::Call(next) => match self.handle_next(door, frame, Some(next)) {
+                Handled::Done => Work::Call,
+                _ => Work::Change,
+            },
+            Seen::Change => Work::Change,
             Seen::Nothing => {
                 self.park(door, frame, until);
-                false
+                Work::Slept
             }
         }
     }

@@ -321,7 +321,7 @@ fn a_plugin_closes_while_visitors_wait_for_its_gate() {
         let keep = move |_: callgate_client::Context<'_>, _: &[u8], responder| {
             held.send(responder).unwrap();
         };
-        dynamic::provide_later(&*provider, "Provider.Later", &signature, keep)
+        dynamic::provide_later(&provider, "Provider.Later", &signature, keep)
             .unwrap()
             .keep();
         let caller = bus.plugin("Caller");

@@ -53,6 +53,8 @@ pub(crate) enum Effect {
     },
     /// Note that a link was given up, in the words of whoever did.
     GaveUp(u64, String),
+    /// One of some waits in a circle was given up: who waited for whom.
+    Deadlocked(String),
     /// Send a listing that answers this request.
     Listing(PluginId, u32),
     /// A plugin has opened a gate that nobody provides, under this number.

@@ -34,6 +34,7 @@ mod shape;
 pub mod shown;
 mod socket;
 mod stages;
+mod waits;
 
 pub use broker::Broker;
 pub use builder::Builder;

@@ -231,6 +231,12 @@ impl Registry {
         gone
     }
 
+    /// The name of a gate, if a plugin provides it.
+    pub(crate) fn provided(&self, owner: PluginId, name: &str) -> Option<Arc<str>> {
+        let (name, gate) = self.gates.get_key_value(name)?;
+        (gate.owner == owner).then(|| name.clone())
+    }
+
     /// The gates of a plugin.
     pub(crate) fn owned_by(&self, plugin: PluginId) -> Vec<Arc<str>> {
         let owned = self.gates.iter().filter(|(_, gate)| gate.owner == plugin);

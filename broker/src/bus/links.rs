@@ -33,6 +33,11 @@ impl Bus {
         }
     }
 
+    /// The link between two plugins, if there is one.
+    pub(super) fn link_of(&self, a: PluginId, b: PluginId) -> Option<u64> {
+        self.pairs.get(&pair(a, b)).copied()
+    }
+
     /// The link between two plugins, which is made if there is none.
     pub(super) fn link_between(
         &mut self,
@@ -40,8 +45,8 @@ impl Bus {
         owner: PluginId,
         now: Instant,
     ) -> Result<u64, Failure> {
-        if let Some(link) = self.pairs.get(&pair(caller, owner)) {
-            return Ok(*link);
+        if let Some(link) = self.link_of(caller, owner) {
+            return Ok(link);
         }
         self.check_clocks(caller, owner)?;
         self.check_answers(caller, owner)?;
@@ -235,6 +240,9 @@ impl Bus {
             return;
         };
         let plugins = [link.plugin(0), link.plugin(1)];
+        for (from, callee) in both_ways(plugins) {
+            self.waits.part(from, callee);
+        }
         self.drop_memory(id, plugins);
         self.pairs.remove(&pair(plugins[0], plugins[1]));
         self.deadlines.set(Awaited::Link(id), None);

@@ -1,7 +1,7 @@
 //! The bus as a state machine without I/O: plugins, gates, links and their memory. Records and
 //! deadlines go in, [`Effect`]s come out.
 //!
-//! Records are taken by subject: `session`, `gates`, `links`, `memory`. `extents` and `charges` have
+//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
 //! policies forbid, `revoked` which of that was not acknowledged yet, `syncs` who asks how a gate stands.
 
@@ -17,6 +17,7 @@ mod session;
 mod syncs;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ use crate::link::Link;
 use crate::policy::Policies;
 use crate::quota::{Quota, TokenBucket};
 use crate::registry::{PluginId, Registry};
+use crate::waits::Waits;
 use charges::Charges;
 use extents::Extent;
 use revoked::Revocations;
@@ -49,6 +51,10 @@ pub(crate) struct Member {
     opens: Quota,
     links: Quota,
     extents: Quota,
+    /// The parts of the waits that were reported and are not over.
+    waits: Quota,
+    /// The first plugin of those that share its dispatcher.
+    dispatcher: PluginId,
     /// Whether it came only for listings.
     pub(crate) inspects: bool,
     /// Records that it was or will be sent and has to acknowledge.
@@ -86,6 +92,10 @@ enum Awaited {
     Sync,
     /// The acknowledgement of a `Revoke`.
     Revoked(u64),
+    /// The answers of those who were asked whether their waits stand.
+    Round(u64),
+    /// The next looks at waits.
+    Looks,
 }
 
 /// Plugins, gates and links.
@@ -120,6 +130,9 @@ pub(crate) struct Bus {
     /// Who waits to be told how an open gate stands, and how often that is done.
     asked: Asked,
     syncs: Option<TokenBucket>,
+    waits: Waits,
+    /// When waits are looked at again, if not at once.
+    looks_from: Option<Instant>,
     deadlines: Deadlines<Awaited>,
     effects: VecDeque<Effect>,
 }
@@ -148,6 +161,8 @@ impl Bus {
             revocations: Revocations::default(),
             asked: Asked::default(),
             syncs: None,
+            waits: Waits::default(),
+            looks_from: None,
             deadlines: Deadlines::new(),
             effects: VecDeque::new(),
         }
@@ -210,7 +225,7 @@ impl Bus {
             ToBroker::Gate(record) => self.gate_record(from, record, now),
             ToBroker::Link(record) => self.link_record(from, record, now),
             ToBroker::Memory(record) => self.memory_record(from, record, now),
-            ToBroker::Wait(_) => Ok(Weight::Charged),
+            ToBroker::Wait(record) => self.wait_record(from, record, now),
         }?;
         if answers {
             self.answers(from, now);
@@ -234,6 +249,8 @@ impl Bus {
                 Awaited::Retry(a, b) => self.refresh_between([a, b], now),
                 Awaited::Sync => self.answer_next(now),
                 Awaited::Revoked(number) => self.revocation_is_late(number),
+                Awaited::Round(round) => self.round_is_late(round, now),
+                Awaited::Looks => self.look_at_waits(now),
             }
         }
     }

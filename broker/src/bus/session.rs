@@ -5,6 +5,7 @@ use std::time::Instant;
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, Identity, SessionToBroker, ToBroker};
 
+use super::waits::MOST_PARTS;
 use super::{Awaited, Bus, Member, Weight, protocol};
 use crate::clocks::SeenClock;
 use crate::effect::Effect;
@@ -31,6 +32,8 @@ impl Bus {
             opens: Quota::new(limits.opens),
             links: Quota::new(limits.links),
             extents: Quota::new(limits.extent_mib),
+            waits: Quota::new(MOST_PARTS),
+            dispatcher: plugin,
             inspects: false,
             owed: 0,
         };
@@ -104,5 +107,7 @@ impl Bus {
         for gate in gone {
             self.refresh_gate(&gate, now);
         }
+        self.waits.remove(plugin);
+        self.look_at_waits(now);
     }
 }

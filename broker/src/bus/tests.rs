@@ -15,6 +15,7 @@ mod memory;
 mod revoked;
 mod rights;
 mod syncs;
+mod waits;
 
 const A: PluginId = PluginId(1);
 const B: PluginId = PluginId(2);

@@ -41,6 +41,12 @@ impl Reactor {
                     tracing::warn!(link, "a link is given up: {why:?}");
                 }
             }
+            Effect::Deadlocked(circle) => {
+                // As often as plugins like.
+                if self.warnings.take(now) {
+                    tracing::warn!("a deadlock: {circle}");
+                }
+            }
             Effect::Listing(to, request) => self.list(to, request, now),
             Effect::OpenedAbsent(to, open, gate) => self.tell_failed(to, open, &gate, now),
             Effect::WhyAbsent(to, request, gate) => self.explain_absence(to, request, &gate, now),
@@ -111,6 +117,7 @@ impl Reactor {
                 return self.doomed.push_back((to, failure));
             }
         };
+        self.bus.is_served_with(to, pages.doorbell.first);
         let doorbell = (!is_shared).then(|| pages.doorbell.file.clone());
         let descriptors = doorbell.into_iter().chain([pages.status.clone()]).collect();
         if let Some(session) = self.sessions.get_mut(&to) {

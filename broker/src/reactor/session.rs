@@ -28,7 +28,7 @@ const MAX_DRAINED: usize = 4096;
 pub(crate) struct DoorbellPage {
     pub(crate) file: Arc<OwnedFd>,
     /// The plugin that it was made for.
-    first: PluginId,
+    pub(crate) first: PluginId,
 }
 
 impl DoorbellPage {

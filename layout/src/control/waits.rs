@@ -21,9 +21,10 @@
 //! - else as long as one of the resources that it needs is held, as often as there is of it, by waits that
 //!   are blocked. One that a wait of the same chain holds is free for it: it is served on top of that one.
 //!
-//! *It stands* means that from `Waiting` to `Confirmed` the thread ran nothing on top of the wait, and nobody
-//! ran anything in a turn that it lent. A wait on top of which something ran is over, and what is waited for
-//! after that is a new wait with a number of its own.
+//! *It stands* means that from `Waiting` to `Confirmed` the thread ran nothing on top of the wait, and that nothing of
+//! another chain (a call of a re-entrant gate) ran, or could have run, in a turn that the thread lent. A wait for
+//! which that does not hold is over, and what is waited for after that is a new wait with a number of its own.
+//! What others of its own chain run in such a turn does not matter: they are waits of their own if they last.
 //!
 //! What each side can do wrong:
 //!
@@ -57,9 +58,9 @@ pub struct Held {
     /// `None` for the plugin's turn or one of its threads; else one of the calls that this gate of it
     /// runs at a time.
     pub gate: Option<String>,
-    /// How many of these there are: 1 for a turn. 0 where others than those who hold them may answer
-    /// calls, because some were left to be answered later when the wait began: then a call that no thread
-    /// has on its stack is not known to be stuck behind them.
+    /// How many of these there are: 1 for a turn. 0, of a turn as of a gate, where others than those who
+    /// hold them may answer calls, because the plugin's dispatcher had some left to be answered later when
+    /// the wait began: then a call that no thread has on its stack is not known to be stuck behind them.
     pub of: u32,
 }
 
@@ -100,7 +101,7 @@ pub enum WaitToBroker {
         /// The names of the calls that came through links whose handlers the thread has on its stack.
         serves: Vec<u64>,
     },
-    /// A wait is over, or its thread runs a handler on top of it.
+    /// A wait is over, or a handler runs on top of it.
     Over {
         /// The number from `Waiting`.
         wait: u64,

@@ -15,4 +15,6 @@ mod logs;
 mod provider;
 mod revoked;
 mod scene;
+#[cfg(test)]
+mod waits;
 mod words;

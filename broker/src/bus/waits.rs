@@ -1,0 +1,232 @@
+//! Records about waits. What they say is checked here and goes into the graph ([`crate::waits`]); what that
+//! decides becomes records.
+
+use std::time::{Duration, Instant};
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, Held, Needs, WaitToBroker, WaitToPlugin, check_gate_name};
+use callgate_layout::envelope::MAX_DEPTH;
+
+use super::{Awaited, Bus, Member, Weight, protocol};
+use crate::effect::Effect;
+use crate::quota::Charge;
+use crate::registry::PluginId;
+use crate::waits::{Decision, Hold, Resource, Stop, Wait, WaitId};
+
+/// What a plugin may have of waits, each of which counts for itself, for each thing that it holds and for
+/// each call that it serves: enough for a thousand threads.
+pub(super) const MOST_PARTS: u32 = 4096;
+/// A thread has at most so many handlers on its stack, each with a turn and one of a gate's calls.
+const MOST_HELD: usize = 2 * MAX_DEPTH as usize;
+/// How many waits are looked at before the broker does something else: about a millisecond's work.
+const AT_ONCE: usize = 1024;
+/// If there were more than so many, the broker rests from looking for a time.
+const FEW: usize = 64;
+/// That time, for each: as long as looking took, and once more.
+const REST: Duration = Duration::from_micros(2);
+/// Waits of a circle that are named.
+const MOST_NAMED: usize = 8;
+
+/// What a plugin says of a wait.
+struct Report {
+    chain: u64,
+    callee: PluginId,
+    gate: String,
+    needs: Needs,
+    holds: Vec<Held>,
+    serves: Vec<u64>,
+}
+
+impl Report {
+    fn is_impossible(&self) -> bool {
+        self.holds.len() > MOST_HELD || self.serves.len() > usize::from(MAX_DEPTH)
+    }
+}
+
+impl Bus {
+    pub(super) fn wait_record(
+        &mut self,
+        from: PluginId,
+        record: WaitToBroker,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        let mut weight = Weight::Charged;
+        match record {
+            WaitToBroker::Waiting {
+                wait,
+                chain,
+                callee,
+                gate,
+                needs,
+                holds,
+                serves,
+            } => {
+                let callee = PluginId(callee);
+                let report = Report {
+                    chain,
+                    callee,
+                    gate,
+                    needs,
+                    holds,
+                    serves,
+                };
+                if report.is_impossible() {
+                    return Err(protocol("a thread of it holds more than a stack can have"));
+                }
+                if let Some((reported, charge)) = self.check_wait(from, report) {
+                    self.waits.begin(wait_id(from, wait), reported, charge);
+                }
+            }
+            WaitToBroker::Over { wait } => self.waits.end(wait_id(from, wait)),
+            WaitToBroker::Confirmed { wait, round } => {
+                if self.waits.confirm(wait_id(from, wait), round) {
+                    weight = Weight::Expected;
+                }
+            }
+        }
+        self.look_at_waits(now);
+        Ok(weight)
+    }
+
+    /// A wait as it goes into the graph, and its charge; `None` where it is to be ignored.
+    fn check_wait(&self, from: PluginId, report: Report) -> Option<(Wait, Charge)> {
+        let member = self.members.get(&from)?;
+        let callee = self.members.get(&report.callee)?;
+        let is_near = member.pid == callee.pid;
+        let is_linked = || self.link_of(from, report.callee).is_some();
+        if report.holds.is_empty() || check_gate_name(&report.gate).is_err() {
+            return None;
+        }
+        let is_answer = matches!(report.needs, Needs::Answer { .. });
+        if !is_near && (!is_answer || !is_linked()) {
+            return None;
+        }
+        let parts = 1 + report.holds.len() + report.serves.len();
+        let charge = member.waits.charge_many(parts as u32)?;
+        let held = report.holds.iter();
+        let holds: Option<Vec<_>> = held.map(|held| self.check_held(member, held)).collect();
+        let provided = self.registry.provided(report.callee, &report.gate);
+        let place = provided.clone();
+        let place = place.map(|gate| Resource::Place(report.callee, gate));
+        let turn = (report.needs != Needs::Place).then_some(Resource::Turn(callee.dispatcher));
+        let wait = Wait {
+            chain: report.chain,
+            process: member.pid,
+            callee_process: callee.pid,
+            callee: report.callee,
+            gate: provided.unwrap_or_else(|| report.gate.into()),
+            call: match report.needs {
+                Needs::Answer { call } => Some(call),
+                Needs::Turn | Needs::Place => None,
+            },
+            needs: turn.into_iter().chain(place).collect(),
+            holds: holds?.into_iter().flatten().collect(),
+            serves: report.serves,
+        };
+        Some((wait, charge))
+    }
+
+    /// What a thread of a plugin's process says it holds: nothing where that gate is not provided, and
+    /// `None` where it is another process's.
+    fn check_held(&self, member: &Member, held: &Held) -> Option<Option<Hold>> {
+        let plugin = PluginId(held.plugin);
+        let owner = self.members.get(&plugin)?;
+        if owner.pid != member.pid {
+            return None;
+        }
+        let what = match &held.gate {
+            None => Some(Resource::Turn(owner.dispatcher)),
+            Some(gate) => {
+                let gate = self.registry.provided(plugin, gate);
+                gate.map(|gate| Resource::Place(plugin, gate))
+            }
+        };
+        let of = held.of;
+        Some(what.map(|what| Hold { what, of }))
+    }
+
+    /// Notes which dispatcher serves a plugin: that of the plugin for which its doorbell was made.
+    pub(crate) fn is_served_with(&mut self, plugin: PluginId, first: PluginId) {
+        if let Some(member) = self.members.get_mut(&plugin) {
+            member.dispatcher = first;
+        }
+    }
+
+    /// The time for the answers of a round is over.
+    pub(super) fn round_is_late(&mut self, round: u64, now: Instant) {
+        self.waits.late(round);
+        self.look_at_waits(now);
+    }
+
+    /// Does a part of what there is to do about waits, and the rest later: nobody has the broker look for
+    /// long, nor most of the time.
+    pub(super) fn look_at_waits(&mut self, now: Instant) {
+        let mut count = 0;
+        while count < AT_ONCE
+            && self.looks_from.is_none_or(|from| from <= now)
+            && let Some(more) = self.waits.work()
+        {
+            count += more;
+        }
+        if count > FEW {
+            self.looks_from = Some(now + REST * count as u32);
+        }
+        // Later than now, or who takes out the deadlines that have passed would find it again and again.
+        let soon = now + Duration::from_nanos(1);
+        let next = self.looks_from.map_or(soon, |from| from.max(soon));
+        let next = self.waits.has_work().then_some(next);
+        self.deadlines.set(Awaited::Looks, next);
+        self.decide_about_waits(now);
+    }
+
+    fn decide_about_waits(&mut self, now: Instant) {
+        while let Some(decision) = self.waits.next_decision() {
+            match decision {
+                Decision::Ask { wait, round } => {
+                    let (to, wait) = (wait.from, wait.number);
+                    self.send(to, WaitToPlugin::Confirm { wait, round });
+                }
+                Decision::Await(round) => {
+                    let due = now + self.step;
+                    self.deadlines.set(Awaited::Round(round), Some(due));
+                }
+                Decision::Done(round) => self.deadlines.set(Awaited::Round(round), None),
+                Decision::GiveUp { wait, circle } => {
+                    let text = self.name_circle(&circle);
+                    self.effects.push_back(Effect::Deadlocked(text.clone()));
+                    let (to, wait) = (wait.from, wait.number);
+                    let failure = Failure::new(Code::Deadlock, text);
+                    self.send(to, WaitToPlugin::Deadlock { wait, failure });
+                }
+            }
+        }
+    }
+
+    /// Who waits for whom, from the wait that is given up on.
+    fn name_circle(&self, circle: &[Stop]) -> String {
+        let mut text = String::new();
+        let mut before = None;
+        for stop in circle.iter().take(MOST_NAMED) {
+            let from = self.name_of(stop.from);
+            text += &match before {
+                None => format!("plugin `{from}`"),
+                Some(callee) if callee == stop.from => ", which".into(),
+                // A thread of its process, in its turn or in a handler that another plugin's call runs.
+                Some(_) => format!(", where a call of plugin `{from}`"),
+            };
+            let (gate, callee) = (&stop.gate, self.name_of(stop.callee));
+            text += &format!(" waits for `{gate}` of plugin `{callee}`");
+            before = Some(stop.callee);
+        }
+        let more = circle.len().saturating_sub(MOST_NAMED);
+        if more > 0 {
+            text += &format!(", and so on through {more} more waits back to the first");
+        }
+        text + ": none of them could go on before a deadline passed. This call, the first of these, was given \
+                up so that the others go on"
+    }
+}
+
+fn wait_id(from: PluginId, number: u64) -> WaitId {
+    WaitId { from, number }
+}

@@ -1,0 +1,122 @@
+//! Who holds a resource.
+
+use std::collections::BTreeMap;
+
+use super::{MOST, Resource, WaitId};
+
+/// The waits that hold a resource.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    waits: BTreeMap<WaitId, Holder>,
+    /// How many of them each chain has.
+    chains: BTreeMap<u64, usize>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    chain: u64,
+    of: u32,
+}
+
+impl Holders {
+    /// Adds one, unless there are more than any look takes into account.
+    pub(super) fn add(&mut self, id: WaitId, chain: u64, of: u32) {
+        if self.waits.len() <= MOST && self.waits.insert(id, Holder { chain, of }).is_none() {
+            *self.chains.entry(chain).or_default() += 1;
+        }
+    }
+
+    pub(super) fn take(&mut self, id: WaitId) {
+        let Some(Holder { chain, .. }) = self.waits.remove(&id) else {
+            return;
+        };
+        if let Some(count) = self.chains.get_mut(&chain) {
+            *count -= 1;
+            if *count == 0 {
+                self.chains.remove(&chain);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waits.is_empty()
+    }
+
+    pub(super) fn has(&self, id: WaitId) -> bool {
+        self.waits.contains_key(&id)
+    }
+
+    pub(super) fn waits(&self) -> impl Iterator<Item = WaitId> {
+        self.waits.keys().copied()
+    }
+
+    pub(super) fn has_chain(&self, chain: u64) -> bool {
+        self.chains.contains_key(&chain)
+    }
+
+    /// The least number of holders that leave nothing of the resource; `None` where no number does. Those
+    /// who hold it say how much there is, and the largest number counts.
+    pub(super) fn capacity(&self) -> Option<usize> {
+        let said = || self.waits.values().map(|holder| holder.of);
+        if said().any(|of| of == 0) {
+            return None;
+        }
+        said().max().map(|of| of as usize)
+    }
+
+    /// Adds up those holders that are meant.
+    pub(super) fn count(&self, of: &Resource, is_meant: impl Fn(WaitId) -> bool) -> Count {
+        let mut count = Count::new(of);
+        for (_, holder) in self.waits.iter().filter(|(id, _)| is_meant(**id)) {
+            count.add(holder.chain);
+        }
+        count
+    }
+}
+
+/// How much of a resource is in use.
+#[derive(Debug)]
+pub(super) enum Count {
+    /// Of turns and threads each wait has one.
+    Threads(usize),
+    /// Of a gate's calls at a time each chain has one; with the number of its waits.
+    Chains(BTreeMap<u64, usize>),
+}
+
+impl Count {
+    fn new(of: &Resource) -> Count {
+        match of {
+            Resource::Turn(_) => Count::Threads(0),
+            Resource::Place(..) => Count::Chains(BTreeMap::new()),
+        }
+    }
+
+    fn add(&mut self, chain: u64) {
+        match self {
+            Count::Threads(count) => *count += 1,
+            Count::Chains(chains) => *chains.entry(chain).or_default() += 1,
+        }
+    }
+
+    /// Takes away what a wait of that chain has.
+    pub(super) fn take(&mut self, chain: u64) {
+        match self {
+            Count::Threads(count) => *count = count.saturating_sub(1),
+            Count::Chains(chains) => {
+                if let Some(count) = chains.get_mut(&chain) {
+                    *count -= 1;
+                    if *count == 0 {
+                        chains.remove(&chain);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn get(&self) -> usize {
+        match self {
+            Count::Threads(count) => *count,
+            Count::Chains(chains) => chains.len(),
+        }
+    }
+}

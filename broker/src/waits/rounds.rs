@@ -1,0 +1,171 @@
+//! Rounds: waits that seem to stand still for ever are asked whether they stand, and one of each circle
+//! is ended.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::suspects::Suspects;
+use super::{Decision, WaitId, Waits};
+
+/// Waits that are asked together.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// Each with whether it was confirmed.
+    members: BTreeMap<WaitId, bool>,
+    /// Waits that depend on it, to be looked at when it is over.
+    behind: Vec<WaitId>,
+    /// Whether it is to be settled.
+    is_due: bool,
+}
+
+/// What is to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Whether a wait stands still for ever.
+    Look(WaitId),
+    /// What is left of a round.
+    Settle(u64),
+}
+
+impl Waits {
+    /// Does the next of what there is to do, if there is anything: how many waits were looked at.
+    pub(crate) fn work(&mut self) -> Option<usize> {
+        match self.tasks.pop_front()? {
+            Task::Look(id) => Some(self.look(id)),
+            Task::Settle(round) => Some(self.settle(round)),
+        }
+    }
+
+    /// Whether there is anything to do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.tasks.is_empty()
+    }
+
+    /// A plugin says that a wait stands; whether it was asked that.
+    pub(crate) fn confirm(&mut self, id: WaitId, round: u64) -> bool {
+        let Some(standing) = self.waits.get_mut(&id) else {
+            return false;
+        };
+        if standing.asked != Some(round) {
+            return false;
+        }
+        standing.asked = None;
+        if standing.is_left_out {
+            self.take_into_account(id);
+        } else if standing.round == Some(round)
+            && let Some(asked) = self.rounds.get_mut(&round)
+        {
+            asked.members.insert(id, true);
+            if asked.members.values().all(|confirmed| *confirmed) {
+                self.settle_soon(round);
+            }
+        }
+        true
+    }
+
+    /// The time for the answers of a round is over: who has not answered does not count until it does.
+    pub(crate) fn late(&mut self, round: u64) {
+        let members = self.rounds.get(&round).map(|round| &round.members);
+        let late = members.into_iter().flatten();
+        let late = late.filter(|(_, confirmed)| !**confirmed);
+        let late: Vec<WaitId> = late.map(|(id, _)| *id).collect();
+        late.into_iter().for_each(|id| self.leave_out(id));
+    }
+
+    /// A member of a round is over.
+    pub(super) fn leave_round(&mut self, id: WaitId, round: u64) {
+        if let Some(left) = self.rounds.get_mut(&round) {
+            left.members.remove(&id);
+            self.settle_soon(round);
+        }
+    }
+
+    fn settle_soon(&mut self, round: u64) {
+        if let Some(due) = self.rounds.get_mut(&round)
+            && !std::mem::replace(&mut due.is_due, true)
+        {
+            self.tasks.push_back(Task::Settle(round));
+        }
+    }
+
+    /// Begins a round with a wait, and all that it depends on, if it stands still for ever.
+    fn look(&mut self, id: WaitId) -> usize {
+        if self.waits.get(&id).is_none_or(|wait| wait.round.is_some()) {
+            return 0;
+        }
+        let suspects = Suspects::around(self, id);
+        let (members, cost) = (suspects.behind(id), suspects.cost);
+        let rounds = members.iter().map(|id| self.waits.get(id)?.round);
+        if let Some(under_way) = rounds.flatten().next() {
+            if let Some(round) = self.rounds.get_mut(&under_way) {
+                round.behind.push(id);
+            }
+        } else if !members.is_empty() {
+            self.begin_round(&members);
+        }
+        cost
+    }
+
+    fn begin_round(&mut self, members: &[WaitId]) {
+        self.last_round += 1;
+        let round = self.last_round;
+        for wait in members.iter().copied() {
+            if let Some(standing) = self.waits.get_mut(&wait) {
+                (standing.round, standing.asked) = (Some(round), Some(round));
+            }
+            self.decisions.push_back(Decision::Ask { wait, round });
+        }
+        let begun = Round {
+            members: members.iter().map(|id| (*id, false)).collect(),
+            ..Round::default()
+        };
+        self.rounds.insert(round, begun);
+        self.decisions.push_back(Decision::Await(round));
+    }
+
+    /// Takes out of a round who is not blocked by others of it any more; where all that are left stand, ends
+    /// one wait of a circle.
+    fn settle(&mut self, number: u64) -> usize {
+        let Some(round) = self.rounds.get_mut(&number) else {
+            return 0;
+        };
+        round.is_due = false;
+        let before: HashSet<WaitId> = round.members.keys().copied().collect();
+        let left: HashSet<WaitId> = Suspects::among(self, before.clone()).all().collect();
+        for id in before.difference(&left) {
+            if let Some(standing) = self.waits.get_mut(id) {
+                standing.round = None;
+            }
+            if let Some(round) = self.rounds.get_mut(&number) {
+                round.members.remove(id);
+            }
+        }
+        let members = self.rounds.get(&number).map(|round| &round.members);
+        if left.is_empty() {
+            self.end_round(number);
+        } else if members.is_some_and(|members| members.values().all(|stands| *stands)) {
+            self.give_one_up(left);
+            // Looked at twice.
+            return 2 * before.len();
+        }
+        before.len()
+    }
+
+    /// Ends the youngest wait of a circle. It counts as over, and what is left is settled next.
+    fn give_one_up(&mut self, members: HashSet<WaitId>) {
+        let circle = Suspects::among(self, members).circle();
+        let circle = circle.unwrap_or_default();
+        if let Some(wait) = circle.first().copied() {
+            let circle = circle.iter().filter_map(|id| self.stop(*id)).collect();
+            self.decisions.push_back(Decision::GiveUp { wait, circle });
+            self.end(wait);
+        }
+    }
+
+    fn end_round(&mut self, number: u64) {
+        let Some(round) = self.rounds.remove(&number) else {
+            return;
+        };
+        self.tasks.extend(round.behind.into_iter().map(Task::Look));
+        self.decisions.push_back(Decision::Done(number));
+    }
+}

@@ -1,0 +1,9 @@
+//! The graph by itself, and held against a plain model of plugins.
+
+mod delayed;
+mod guests;
+mod model;
+mod property;
+mod schedules;
+mod setup;
+mod units;

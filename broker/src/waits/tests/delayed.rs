@@ -1,0 +1,201 @@
+//! The protocol with records on their way: whoever is told of a circle was in one when its round began.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::super::{Decision, Wait, WaitId, Waits};
+use super::model::World;
+use super::property::{Allowed, Choice, GIVE_UP, cases, choices, setup, small_setup, step};
+use super::schedules::{begin, number_of};
+use super::setup::Setup;
+
+enum Record {
+    Waiting(WaitId, Wait),
+    Over(WaitId),
+    Confirmed(WaitId, u64),
+}
+
+/// Threads and broker, with what is on its way between them. Each thread has a session of its own.
+struct Run<'a> {
+    setup: &'a Setup,
+    world: World,
+    waits: Waits,
+    /// What each thread has reported and not ended.
+    reported: Vec<Option<WaitId>>,
+    records: Vec<VecDeque<Record>>,
+    questions: Vec<VecDeque<(WaitId, u64)>>,
+    /// The world as it was when each round began.
+    begun: BTreeMap<u64, World>,
+    round_of: BTreeMap<WaitId, u64>,
+}
+
+impl<'a> Run<'a> {
+    fn new(setup: &'a Setup) -> Run<'a> {
+        let threads = setup.threads.len();
+        let none = || (0..threads).map(|_| VecDeque::new());
+        Run {
+            setup,
+            world: World::new(setup),
+            waits: Waits::default(),
+            reported: vec![None; threads],
+            records: none().collect(),
+            questions: (0..threads).map(|_| VecDeque::new()).collect(),
+            begun: BTreeMap::new(),
+            round_of: BTreeMap::new(),
+        }
+    }
+
+    /// A thread says what is new of its wait; whether there was anything.
+    fn report(&mut self, thread: usize) -> bool {
+        let wait = self.world.report(self.setup, thread);
+        let now = wait.as_ref().map(|(id, _)| *id);
+        if now == self.reported[thread] {
+            return false;
+        }
+        let over = std::mem::replace(&mut self.reported[thread], now);
+        self.records[thread].extend(over.map(Record::Over));
+        self.records[thread].extend(wait.map(|(id, wait)| Record::Waiting(id, wait)));
+        true
+    }
+
+    /// A thread answers a question.
+    fn answer(&mut self, thread: usize) -> bool {
+        let Some((id, round)) = self.questions[thread].pop_front() else {
+            return false;
+        };
+        self.report(thread);
+        if self.reported[thread] == Some(id) {
+            let stands = self.world.stands(self.setup, id);
+            let record = match stands {
+                true => Record::Confirmed(id, round),
+                false => Record::Over(id),
+            };
+            if !stands {
+                self.reported[thread] = None;
+            }
+            self.records[thread].push_back(record);
+        }
+        true
+    }
+
+    /// The broker takes a thread's next record.
+    fn deliver(&mut self, thread: usize) -> Result<bool, TestCaseError> {
+        match self.records[thread].pop_front() {
+            None => return Ok(false),
+            Some(Record::Waiting(id, wait)) => begin(&mut self.waits, id, wait),
+            Some(Record::Over(id)) => self.waits.end(id),
+            Some(Record::Confirmed(id, round)) => {
+                self.waits.confirm(id, round);
+            }
+        }
+        while self.waits.work().is_some() {}
+        while let Some(decision) = self.waits.next_decision() {
+            match decision {
+                Decision::Ask { wait, round } => {
+                    self.questions[wait.from.0 as usize].push_back((wait, round));
+                    self.round_of.insert(wait, round);
+                }
+                Decision::Await(round) => {
+                    self.begun.insert(round, self.world.clone());
+                }
+                Decision::Done(_) => {}
+                Decision::GiveUp { wait, .. } => self.give_up(wait)?,
+            }
+        }
+        Ok(true)
+    }
+
+    fn give_up(&mut self, wait: WaitId) -> Result<(), TestCaseError> {
+        let begun = &self.begun[&self.round_of[&wait]];
+        if let Some(stuck) = begun.stuck(self.setup) {
+            prop_assert!(stuck.contains(&number_of(wait)), "{wait:?} {begun:?}");
+        }
+        self.world.give_up(wait);
+        Ok(())
+    }
+
+    fn next(&mut self, choice: Choice, allowed: Allowed) -> Result<(), TestCaseError> {
+        let (kind, pick) = choice;
+        let thread = usize::from(pick) % self.setup.threads.len();
+        let choice = match kind / 16 {
+            0..3 => return self.deliver(thread).map(|_| ()),
+            3..5 => {
+                self.answer(thread);
+                return Ok(());
+            }
+            5..8 => {
+                self.report(thread);
+                return Ok(());
+            }
+            8 => (GIVE_UP, pick),
+            _ => choice,
+        };
+        if let Some(step) = step(self.setup, &self.world, choice, allowed) {
+            self.world.make(self.setup, step);
+            self.world.settle(self.setup, usize::from(pick));
+        }
+        Ok(())
+    }
+
+    /// All goes on until nothing is left to be done.
+    fn finish(&mut self) -> Result<(), TestCaseError> {
+        loop {
+            self.world.settle(self.setup, 0);
+            let mut found = false;
+            for thread in 0..self.setup.threads.len() {
+                found |= self.report(thread);
+                found |= self.answer(thread);
+                found |= self.deliver(thread)?;
+            }
+            if !found {
+                return Ok(());
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    /// Few plugins, so that much happens to each.
+    #[test]
+    fn what_was_true_once_ends_nobody(
+        setup in small_setup(), choices in prop::collection::vec(any::<Choice>(), 40..200),
+    ) {
+        let allowed = Allowed { given_up: true, ..Allowed::default() };
+        let mut run = Run::new(&setup);
+        for choice in choices {
+            run.next(choice, allowed)?;
+        }
+    }
+
+    /// The broker's knowledge is a moment old: calls end, are given up and begin while it asks.
+    #[test]
+    fn who_is_ended_stood_still_when_its_round_began(
+        setup in setup(true), choices in prop::collection::vec(any::<Choice>(), 40..150),
+    ) {
+        let allowed = Allowed { visits: true, given_up: true, later: true };
+        let mut run = Run::new(&setup);
+        for choice in choices {
+            run.next(choice, allowed)?;
+        }
+        run.finish()?;
+    }
+
+    /// However the records crossed, in the end nobody stands still.
+    #[test]
+    fn in_the_end_nobody_stands_still(setup in setup(false), choices in choices()) {
+        let allowed = Allowed { given_up: true, ..Allowed::default() };
+        let mut run = Run::new(&setup);
+        for choice in choices.iter().chain(&choices) {
+            run.next(*choice, allowed)?;
+        }
+        run.finish()?;
+        if let Some(stuck) = run.world.stuck(&setup).filter(|_| !run.world.hides_a_wait()) {
+            let reported = run.reported.iter().flatten().map(|id| number_of(*id));
+            let reported: BTreeSet<usize> = reported.collect();
+            prop_assert!(reported.is_disjoint(&stuck), "{reported:?} {stuck:?} {:?}", run.world);
+        }
+    }
+}

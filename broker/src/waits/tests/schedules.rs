@@ -1,0 +1,183 @@
+//! All schedules of the plain model, and what its threads report.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::super::{Hold, Resource, Wait, WaitId, Waits};
+use super::model::{self, Item, Move, Stage, World};
+use super::setup::{Mode, Setup, Target};
+use crate::quota::Quota;
+use crate::registry::PluginId;
+
+/// States after which no more are looked at.
+const MOST_STATES: usize = 4_000;
+
+impl World {
+    /// Whether a handler runs on top of a wait, or another chain's in a turn that it lends: its thread does
+    /// not report it meanwhile.
+    pub(super) fn hides_a_wait(&self) -> bool {
+        self.stacks.iter().any(|stack| {
+            let runs = matches!(stack.last(), Some(Item::Handler { .. }));
+            runs && stack.iter().any(|item| matches!(item, Item::Waits(_)))
+        }) || (0..self.stacks.len()).any(|thread| self.has_guests(thread))
+    }
+
+    /// The numbers of the waits that stand.
+    pub(super) fn standing(&self) -> BTreeSet<usize> {
+        let items = self.stacks.iter().flatten();
+        let waits = items.filter_map(|item| match item {
+            Item::Waits(wait) => Some(wait.number),
+            Item::Handler { .. } => None,
+        });
+        waits.collect()
+    }
+
+    /// The waits that no schedule ends, if handlers return, nobody makes further calls, and no deadline
+    /// passes: by going through all of them. `None` where there are too many.
+    pub(super) fn stuck(&self, setup: &Setup) -> Option<BTreeSet<usize>> {
+        let mut stuck = self.standing();
+        let (mut seen, mut next) = (HashSet::new(), vec![self.clone()]);
+        while let Some(world) = next.pop() {
+            let standing = world.standing();
+            stuck.retain(|number| standing.contains(number));
+            for step in world.progress(setup) {
+                let mut after = world.clone();
+                after.make(setup, step);
+                if seen.len() == MOST_STATES {
+                    return None;
+                }
+                if seen.insert(after.clone()) {
+                    next.push(after);
+                }
+            }
+        }
+        Some(stuck)
+    }
+
+    /// Has the library do what it does at once, in some order.
+    pub(super) fn settle(&mut self, setup: &Setup, pick: usize) {
+        loop {
+            let moves = self.quiet_progress(setup);
+            match moves.len() {
+                0 => return,
+                count => self.make(setup, moves[pick % count]),
+            }
+        }
+    }
+
+    /// What the thread of a plugin reports of its wait; nothing where it holds nothing.
+    pub(super) fn report(&self, setup: &Setup, thread: usize) -> Option<(WaitId, Wait)> {
+        let wait = self.wait(thread).filter(|wait| !wait.is_given_up)?;
+        if self.has_guests(thread) {
+            return None;
+        }
+        let (mut holds, mut serves) = (Vec::new(), Vec::new());
+        let (own, process) = setup.threads[thread];
+        let mut hold = |what: Resource, of: usize| {
+            let dispatcher = match &what {
+                Resource::Turn(of) => of.0 as usize,
+                Resource::Place(plugin, _) => setup.plugins[plugin.0 as usize].dispatcher,
+            };
+            let is_late = wait.later.contains(&dispatcher);
+            let of = if is_late { 0 } else { of as u32 };
+            holds.push(Hold { what, of });
+        };
+        if let Some(own) = own.filter(|own| setup.dispatchers[*own].mode == Mode::Pump) {
+            hold(turn(own), 1);
+        }
+        for item in &self.stacks[thread] {
+            let Item::Handler { target, call, .. } = item else {
+                continue;
+            };
+            let dispatcher = setup.plugins[target.plugin].dispatcher;
+            match setup.mode_of(target.plugin) {
+                Mode::Pool(count) if call.is_some() => hold(turn(dispatcher), count),
+                Mode::Pool(_) => {}
+                Mode::Thread | Mode::Pump => hold(turn(dispatcher), 1),
+            }
+            if let Some(limit) = setup.gate(*target).limit {
+                hold(place(*target), limit);
+            }
+            serves.extend(call.map(|call| call as u64));
+        }
+        if holds.is_empty() {
+            return None;
+        }
+        let needs = needs(setup, wait.target, wait.call.is_some());
+        let id = WaitId {
+            from: PluginId(thread as u64),
+            number: report_number(wait),
+        };
+        let report = Wait {
+            chain: wait.chain as u64,
+            process: process as u32,
+            callee_process: setup.process_of(wait.target.plugin) as u32,
+            callee: PluginId(wait.target.plugin as u64),
+            gate: "g".into(),
+            call: wait.call.map(|call| call as u64),
+            needs,
+            holds,
+            serves,
+        };
+        Some((id, report))
+    }
+
+    /// Whether a thread, asked for a wait, says that it stands.
+    pub(super) fn stands(&self, setup: &Setup, id: WaitId) -> bool {
+        let thread = id.from.0 as usize;
+        let Some(wait) = self.wait(thread) else {
+            return false;
+        };
+        let moves = self.quiet_progress(setup);
+        let can_go_on = moves.into_iter().any(|step| match step {
+            Move::GoOn(of) => of == thread,
+            Move::Serve(of, call) => of == thread || self.would_be_guest(setup, of, call, thread),
+            _ => false,
+        });
+        let call = wait.call.map(|call| self.calls[call].stage);
+        report_number(wait) == id.number && call != Some(Stage::Answered) && !can_go_on
+    }
+
+    /// What the library does with a wait that the broker ends: its call fails.
+    pub(super) fn give_up(&mut self, id: WaitId) {
+        if let Some(Item::Waits(wait)) = self.stacks[id.from.0 as usize].last_mut()
+            && report_number(wait) == id.number
+        {
+            wait.is_given_up = true;
+        }
+    }
+}
+
+/// By which the broker knows a wait.
+fn report_number(wait: &model::Wait) -> u64 {
+    (wait.number * 100 + wait.times) as u64
+}
+
+/// The wait that the broker knows by a number.
+pub(super) fn number_of(id: WaitId) -> usize {
+    id.number as usize / 100
+}
+
+/// Has a graph take a wait in.
+pub(super) fn begin(waits: &mut Waits, id: WaitId, wait: Wait) {
+    waits.begin(id, wait, Quota::new(1).charge().unwrap());
+}
+
+fn turn(dispatcher: usize) -> Resource {
+    Resource::Turn(PluginId(dispatcher as u64))
+}
+
+fn place(target: Target) -> Resource {
+    let gate = target.gate.to_string();
+    Resource::Place(PluginId(target.plugin as u64), gate.into())
+}
+
+fn needs(setup: &Setup, target: Target, is_linked: bool) -> Vec<Resource> {
+    let dispatcher = setup.plugins[target.plugin].dispatcher;
+    let is_pool = matches!(setup.mode_of(target.plugin), Mode::Pool(_));
+    let needs_turn = is_linked || !is_pool;
+    let turn = needs_turn.then(|| turn(dispatcher));
+    let limit = setup.gate(target).limit;
+    turn.into_iter()
+        .chain(limit.map(|_| place(target)))
+        .collect()
+}

@@ -1,0 +1,357 @@
+//! Single cases, each with few waits.
+
+use super::super::*;
+use super::schedules::begin;
+
+/// A wait of the plugin with this number, which holds its turn.
+fn wait(plugin: u64, callee: u64) -> Wait {
+    Wait {
+        chain: plugin,
+        process: plugin as u32,
+        callee_process: callee as u32,
+        callee: PluginId(callee),
+        gate: "gate".into(),
+        call: None,
+        needs: vec![turn(callee)],
+        holds: vec![hold(turn(plugin), 1)],
+        serves: Vec::new(),
+    }
+}
+
+fn turn(plugin: u64) -> Resource {
+    Resource::Turn(PluginId(plugin))
+}
+
+fn place(plugin: u64) -> Resource {
+    Resource::Place(PluginId(plugin), "gate".into())
+}
+
+fn hold(what: Resource, of: u32) -> Hold {
+    Hold { what, of }
+}
+
+fn id(from: u64, number: u64) -> WaitId {
+    let from = PluginId(from);
+    WaitId { from, number }
+}
+
+/// What a graph decides next.
+fn decisions(waits: &mut Waits) -> Vec<Decision> {
+    while waits.work().is_some() {}
+    std::iter::from_fn(|| waits.next_decision()).collect()
+}
+
+/// The questions among decisions, which are about one round, and that round.
+fn asked(decisions: &[Decision]) -> (Vec<WaitId>, u64) {
+    let asked = decisions.iter().filter_map(|decision| match decision {
+        Decision::Ask { wait, round } => Some((*wait, *round)),
+        _ => None,
+    });
+    let (mut waits, rounds): (Vec<WaitId>, Vec<u64>) = asked.unzip();
+    assert!(rounds.windows(2).all(|two| two[0] == two[1]), "{rounds:?}");
+    waits.sort();
+    (waits, *rounds.first().expect("nobody was asked"))
+}
+
+fn given_up(decisions: &[Decision]) -> Vec<WaitId> {
+    let ends = decisions.iter().filter_map(|decision| match decision {
+        Decision::GiveUp { wait, .. } => Some(*wait),
+        _ => None,
+    });
+    ends.collect()
+}
+
+/// Has all who are asked confirm; whose wait is given up then.
+fn confirm_all(waits: &mut Waits) -> Vec<WaitId> {
+    let (members, round) = asked(&decisions(waits));
+    for member in members {
+        assert!(waits.confirm(member, round));
+    }
+    given_up(&decisions(waits))
+}
+
+#[test]
+fn a_circle_is_asked_and_its_youngest_wait_given_up() {
+    let mut waits = Waits::default();
+    begin(&mut waits, id(1, 7), wait(1, 2));
+    begin(&mut waits, id(2, 7), wait(2, 3));
+    begin(&mut waits, id(9, 7), wait(9, 1));
+    assert_eq!(decisions(&mut waits), [], "nobody stands still yet");
+    begin(&mut waits, id(3, 7), wait(3, 1));
+    let all = decisions(&mut waits);
+    let (members, round) = asked(&all);
+    assert_eq!(members, [id(1, 7), id(2, 7), id(3, 7)]);
+    assert!(all.contains(&Decision::Await(round)));
+    assert!(waits.confirm(id(1, 7), round) && waits.confirm(id(3, 7), round));
+    assert!(!waits.confirm(id(3, 7), round), "it was asked once");
+    assert!(!waits.confirm(id(2, 7), round + 1), "nobody asked that");
+    assert_eq!(decisions(&mut waits), [], "one has not answered");
+    assert!(waits.confirm(id(2, 7), round));
+    let stop = |from, callee| Stop {
+        from: PluginId(from),
+        callee: PluginId(callee),
+        gate: "gate".into(),
+    };
+    let end = Decision::GiveUp {
+        wait: id(3, 7),
+        circle: vec![stop(3, 1), stop(1, 2), stop(2, 3)],
+    };
+    assert_eq!(decisions(&mut waits), [end, Decision::Done(round)]);
+}
+
+/// An answer that was on its way would have been taken for a circle.
+#[test]
+fn a_round_ends_when_a_member_is_over() {
+    let mut waits = Waits::default();
+    begin(&mut waits, id(1, 1), wait(1, 2));
+    begin(&mut waits, id(2, 1), wait(2, 1));
+    let (_, round) = asked(&decisions(&mut waits));
+    assert!(waits.confirm(id(2, 1), round));
+    waits.end(id(1, 1));
+    waits.end(id(1, 1));
+    assert_eq!(decisions(&mut waits), [Decision::Done(round)]);
+    // Its next wait is a new question.
+    begin(&mut waits, id(1, 2), wait(1, 2));
+    assert_eq!(asked(&decisions(&mut waits)).0.len(), 2);
+}
+
+#[test]
+fn two_circles_are_told_at_the_same_time() {
+    let mut waits = Waits::default();
+    for (plugin, callee) in [(1, 2), (3, 4), (2, 1), (4, 3)] {
+        begin(&mut waits, id(plugin, 1), wait(plugin, callee));
+    }
+    let all = decisions(&mut waits);
+    for decision in &all {
+        if let Decision::Ask { wait, round } = decision {
+            assert!(waits.confirm(*wait, *round));
+        }
+    }
+    assert_eq!(given_up(&decisions(&mut waits)), [id(2, 1), id(4, 1)]);
+}
+
+/// Who does not answer kept the others from hearing of another circle, or was ended for a wait that was
+/// long over.
+#[test]
+fn who_is_late_counts_again_when_it_answers() {
+    let mut waits = Waits::default();
+    begin(&mut waits, id(1, 1), wait(1, 2));
+    begin(&mut waits, id(2, 1), wait(2, 1));
+    let (_, round) = asked(&decisions(&mut waits));
+    assert!(waits.confirm(id(2, 1), round));
+    waits.late(round);
+    assert_eq!(decisions(&mut waits), [Decision::Done(round)]);
+    assert!(waits.confirm(id(1, 1), round));
+    assert_eq!(confirm_all(&mut waits), [id(2, 1)]);
+}
+
+/// The second circle was left standing: when its last wait came, one of the first was being asked.
+#[test]
+fn a_circle_behind_a_round_is_looked_at_when_that_is_over() {
+    let mut waits = Waits::default();
+    let in_turn_of_1 = |callee| Wait {
+        chain: 1,
+        ..wait(1, callee)
+    };
+    begin(&mut waits, id(1, 1), in_turn_of_1(2));
+    begin(&mut waits, id(2, 1), wait(2, 1));
+    let (_, round) = asked(&decisions(&mut waits));
+    // Another thread of the chain, in the turn that the first one lends.
+    begin(&mut waits, id(1, 2), in_turn_of_1(3));
+    begin(&mut waits, id(3, 1), wait(3, 1));
+    assert_eq!(decisions(&mut waits), []);
+    assert!(waits.confirm(id(1, 1), round) && waits.confirm(id(2, 1), round));
+    let all = decisions(&mut waits);
+    assert_eq!(given_up(&all), [id(2, 1)]);
+    assert_eq!(asked(&all).0, [id(1, 2), id(3, 1)]);
+}
+
+/// Both threads of a turn stand: that of one of them is still held when the other was ended.
+#[test]
+fn a_round_ends_as_many_waits_as_it_has_circles() {
+    let mut waits = Waits::default();
+    begin(&mut waits, id(3, 1), wait(3, 1));
+    begin(&mut waits, id(1, 1), wait(1, 3));
+    let (_, round) = asked(&decisions(&mut waits));
+    waits.late(round);
+    waits.end(id(1, 1));
+    // In one chain.
+    begin(&mut waits, id(1, 2), wait(1, 3));
+    begin(&mut waits, id(1, 3), wait(1, 3));
+    assert_eq!(decisions(&mut waits), [Decision::Done(round)]);
+    assert!(waits.confirm(id(3, 1), round));
+    assert_eq!(confirm_all(&mut waits), [id(1, 3), id(1, 2)]);
+}
+
+/// A call that is under way has done something already; one that waits in a queue has not.
+#[test]
+fn the_call_that_is_given_up_was_not_begun() {
+    let mut waits = Waits::default();
+    // A call of 1 is served by 2, which waits for 3, which waits for 1.
+    let serving = Wait {
+        chain: 1,
+        serves: vec![77],
+        ..wait(2, 3)
+    };
+    let served = Wait {
+        call: Some(77),
+        ..wait(1, 2)
+    };
+    begin(&mut waits, id(2, 1), serving);
+    begin(&mut waits, id(3, 1), wait(3, 1));
+    begin(&mut waits, id(1, 1), served);
+    assert_eq!(confirm_all(&mut waits), [id(3, 1)]);
+}
+
+/// A pool with a free thread hid that the call of the first was with the thread that is stuck.
+#[test]
+fn a_call_that_a_pool_serves_is_blocked_by_that_thread_alone() {
+    for (call, blocked) in [(77, true), (78, false)] {
+        let mut waits = Waits::default();
+        let in_pool = Wait {
+            chain: 1,
+            serves: vec![77],
+            holds: vec![hold(turn(2), 2)],
+            ..wait(2, 3)
+        };
+        let call = Some(call);
+        begin(&mut waits, id(2, 1), in_pool);
+        begin(&mut waits, id(1, 1), Wait { call, ..wait(1, 2) });
+        begin(&mut waits, id(3, 1), wait(3, 1));
+        assert_eq!(decisions(&mut waits).is_empty(), !blocked);
+    }
+}
+
+/// Who says that it serves a call to another process would have its caller's call ended.
+#[test]
+fn nobody_serves_the_calls_to_another_process() {
+    let mut waits = Waits::default();
+    let liar = Wait {
+        serves: vec![77],
+        ..wait(9, 1)
+    };
+    let call = Some(77);
+    begin(&mut waits, id(9, 1), liar);
+    begin(&mut waits, id(1, 1), Wait { call, ..wait(1, 2) });
+    assert_eq!(decisions(&mut waits), []);
+}
+
+/// A gate that runs two calls at a time has room, whatever one chain does in it.
+#[test]
+fn of_the_calls_of_a_gate_those_of_one_chain_count_once() {
+    for (chain, blocked) in [(5, false), (6, true)] {
+        let mut waits = Waits::default();
+        for (number, chain) in [(1, 5), (2, chain)] {
+            let inside = Wait {
+                chain,
+                holds: vec![hold(place(2), 2)],
+                ..wait(2, 1)
+            };
+            begin(&mut waits, id(2, number), inside);
+        }
+        let caller = Wait {
+            needs: vec![place(2)],
+            ..wait(1, 2)
+        };
+        begin(&mut waits, id(1, 1), caller);
+        assert_eq!(decisions(&mut waits).is_empty(), !blocked);
+    }
+}
+
+/// How much there is of a resource is only known to be less than what the most daring holder says; with
+/// answers to come later, nothing is known.
+#[test]
+fn the_largest_number_counts_and_none_where_answers_come_later() {
+    for (of, blocked) in [(1, true), (2, false), (0, false)] {
+        let mut waits = Waits::default();
+        let holding = Wait {
+            holds: vec![hold(turn(2), of), hold(turn(2), of)],
+            ..wait(2, 1)
+        };
+        begin(&mut waits, id(2, 1), holding);
+        begin(&mut waits, id(1, 1), wait(1, 2));
+        assert_eq!(decisions(&mut waits).is_empty(), !blocked, "{of}");
+    }
+}
+
+#[test]
+fn what_ends_takes_its_waits_along() {
+    let parted: [fn(&mut Waits); 3] = [
+        |waits| waits.remove(PluginId(1)),
+        |waits| waits.remove(PluginId(2)),
+        |waits| waits.part(PluginId(1), PluginId(2)),
+    ];
+    for part in parted {
+        let mut waits = Waits::default();
+        begin(&mut waits, id(1, 1), wait(1, 2));
+        begin(&mut waits, id(1, 2), wait(1, 3));
+        begin(&mut waits, id(2, 1), wait(2, 1));
+        let (_, round) = asked(&decisions(&mut waits));
+        part(&mut waits);
+        assert_eq!(decisions(&mut waits), [Decision::Done(round)]);
+    }
+    let mut waits = Waits::default();
+    begin(&mut waits, id(1, 1), wait(1, 2));
+    waits.remove(PluginId(1));
+    let empty = format!("{:?}", Waits::default());
+    let left = Waits {
+        last_age: 0,
+        tasks: VecDeque::new(),
+        ..waits
+    };
+    assert_eq!(format!("{left:?}"), empty, "nothing is left of it");
+}
+
+/// A plugin that reports very many waits has the broker look at a bounded number of them.
+#[test]
+fn a_circle_of_too_many_is_not_looked_for() {
+    for (count, found) in [(MOST as u64 / 2, true), (MOST as u64 + 10, false)] {
+        let mut waits = Waits::default();
+        for number in 0..count {
+            let threads = Wait {
+                chain: 100 + number,
+                holds: vec![hold(turn(2), count as u32)],
+                ..wait(2, 1)
+            };
+            begin(&mut waits, id(2, number), threads);
+        }
+        begin(&mut waits, id(1, 1), wait(1, 2));
+        assert_eq!(!decisions(&mut waits).is_empty(), found, "{count}");
+    }
+}
+
+/// The broker's thread did nothing else while it looked at very many waits. So many take about a millisecond
+/// in a release build.
+#[test]
+fn a_look_takes_a_bounded_number_of_waits_into_account() {
+    for (plugins, count, more) in [(10, 1000, 0), (500, 1000, 3), (33, 1000, 126), (4, 2000, 1)] {
+        let mut waits = Waits::default();
+        for number in 0..count {
+            let plugin = number % plugins;
+            let others = (0..more).map(|other| hold(turn(1000 + other), 1));
+            let holds = std::iter::once(hold(turn(plugin), 1)).chain(others);
+            let in_turn = Wait {
+                chain: 1000 + number,
+                holds: holds.collect(),
+                ..wait(plugin, (plugin + 1) % plugins)
+            };
+            begin(&mut waits, id(plugin, number), in_turn);
+        }
+        // Only the last, which sees all the others.
+        waits.tasks.drain(..count as usize - 1);
+        let (mut asked, mut ended) = (0, 0);
+        for _ in 0..4 {
+            let cost = waits.work().unwrap_or(0);
+            assert!(cost <= 2 * MOST, "{cost} of {plugins} {count} {more}");
+            while let Some(decision) = waits.next_decision() {
+                asked += usize::from(matches!(decision, Decision::Ask { .. }));
+                ended += usize::from(matches!(decision, Decision::GiveUp { .. }));
+                if let Decision::Ask { wait, round } = decision {
+                    assert!(waits.confirm(wait, round));
+                }
+            }
+        }
+        assert!([0, count as usize].contains(&asked), "{asked}");
+        assert_eq!(asked > 0, ended > 0);
+    }
+}

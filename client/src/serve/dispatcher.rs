@@ -197,10 +197,9 @@ impl Dispatcher {
             return Some(None);
         }
         stack::hold(Some(self.turn_lock.turn_lock()), call.name);
-        let turn = self.turn_lock.begin(call.chain.id);
-        match (turn, call.is_reentrant) {
-            (None, true) => self.turn_lock.begin_on_top().map(Some),
-            (turn, _) => turn.map(Some),
+        match self.turn_lock.begin(call.chain.id) {
+            None if call.is_reentrant => self.turn_lock.begin_on_top().map(Some),
+            turn => turn.map(Some),
         }
     }
 

@@ -121,9 +121,13 @@ impl Incoming {
         *generation = generation.wrapping_add(1);
         let generation = *generation;
         let ticket = Ticket { slot, generation };
-        let begun = self.chains.begun_by(slot, generation);
-        let before = call.chain.unwrap_or(begun);
-        into.name = begun.id;
+        let is_nested = call.chain.is_some();
+        let begun = || self.chains.begun_by(slot, generation);
+        let before = call.chain.unwrap_or_else(begun);
+        into.name = match is_nested {
+            true => self.name(ticket),
+            false => before.id,
+        };
         into.is_reentrant = !self.reentrant.is_empty() && self.is_reentrant(call.gate);
         (into.key, into.index) = (self.key, index);
         (into.envelope, into.ticket) = (call, ticket);
@@ -132,6 +136,12 @@ impl Incoming {
             ..before
         };
         Ok(())
+    }
+
+    /// The name of the chain that a nested call would begin.
+    #[cold]
+    fn name(&self, ticket: Ticket) -> u64 {
+        self.chains.begun_by(ticket.slot, ticket.generation).id
     }
 }
 

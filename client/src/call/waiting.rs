@@ -26,14 +26,20 @@ pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     if dispatchers.is_some() || chain::current().is_some() {
         return nested::await_reply(target, ticket, dispatchers.as_deref().unwrap_or_default());
     }
+    if ticket.generation.is_multiple_of(TURN) {
+        give_way();
+    }
     let is_over = || link.is_answered(ticket) || link.is_gone() || target.is_cancelled();
     if target.by.backoff.stay_awake(target.to.deadline, is_over) && link.is_answered(ticket) {
-        if ticket.generation.is_multiple_of(TURN) {
-            thread::yield_now();
-        }
         return Ok(());
     }
     park_for_reply(target, ticket)
+}
+
+/// Lets others have this thread's core that wait for it.
+#[cold]
+fn give_way() {
+    thread::yield_now();
 }
 
 #[cold]

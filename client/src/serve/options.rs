@@ -21,9 +21,9 @@ impl GateOptions {
     ///
     /// A call is under way until its handler has returned, and where it is
     /// [answered later](crate::dynamic::provide_later), until it was answered, too. Calls that wait come in turn
-    /// by gate, in order within a gate; in the meantime calls of other gates are run. Those of plugins in the
-    /// provider's process count like all others, and wait like for a turn. A call that waits longer than its
-    /// deadline is not run.
+    /// by gate, within a gate in the order in which threads took them; in the meantime calls of other gates
+    /// are run. Those of plugins in the provider's process count like all others, and wait like for a turn. A
+    /// call that waits longer than its deadline is not run.
     ///
     /// A call that comes back to the gate in a chain that is inside it already (the gate's handler calls
     /// another plugin, whose handler calls this gate) does not count, because it would wait for itself. One

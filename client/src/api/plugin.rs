@@ -330,17 +330,17 @@ impl Drop for Plugin {
         if !self.state.is_here() {
             return;
         }
-        // First the dispatcher: it answers what is left while the links still live.
+        // First the broker, so that whoever is told that this plugin has closed finds its gates gone, and can
+        // provide them.
+        let until = instant_after(CLOSING);
+        for (gate, kind) in self.state.provided.all() {
+            self.state.withdraw(&gate, kind, until);
+        }
+        // Then the dispatcher: it answers what is left while the links still live.
         self.state.provided.close();
         in_process::leave(&self.member);
         self.group.serve_no_more(&self.member);
         let gates = self.state.provided.take_gates();
-        let until = instant_after(CLOSING);
-        for (name, gate) in &gates {
-            // Then whoever is told that this plugin has closed finds its gates gone, and can provide them.
-            gate.kinds()
-                .for_each(|kind| self.state.withdraw(name, kind, until));
-        }
         // Handlers may own handles of this very plugin.
         discard(gates);
         self.state.close();

@@ -169,6 +169,16 @@ impl ProvidedGates {
         self.options.lock().get(name).copied().unwrap_or_default()
     }
 
+    /// All that is provided.
+    pub(crate) fn all(&self) -> Vec<(Arc<str>, CallKind)> {
+        let gates = self.gates.lock();
+        let mut all = Vec::new();
+        for (name, gate) in gates.iter() {
+            all.extend(gate.kinds().map(|kind| (name.clone(), kind)));
+        }
+        all
+    }
+
     /// Takes all handlers out.
     pub(crate) fn take_gates(&self) -> HashMap<Arc<str>, Gate> {
         std::mem::take(&mut *self.gates.lock())

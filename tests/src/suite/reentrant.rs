@@ -15,6 +15,8 @@ pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     for gate in ["S.Peek", "S.PeekAndCall"] {
         plugin.set_gate_options(gate, GateOptions::new().reentrant(true))?;
     }
+    // On a pool its calls may take all threads, so that none is free.
+    plugin.set_gate_options("S.Outer", GateOptions::new().limit(3))?;
     let own = Arc::downgrade(stage);
     let peek = plugin.provide("S.Peek", move || is_busy(&own))?;
     stage.keep("S.Peek", peek);

@@ -7,7 +7,8 @@
 //!
 //! - where a thread serves its call: as long as the wait of that thread is blocked;
 //! - else as long as one of the resources that it needs is held, as often as there is of it, by blocked
-//!   waits. A resource that a wait of the same chain holds is free for it: it is served on top of that one.
+//!   waits. A resource that a wait of the same chain holds is free for it: it is served on top of that one;
+//!   but not where the call was sent, and so is of another chain.
 //!   Of a gate's calls at a time, those of one chain count once.
 //!
 //! Of all sets of waits for which this holds together, the largest is what stands still: all are taken for
@@ -102,6 +103,8 @@ pub(crate) struct Wait {
     pub(crate) gate: Arc<str>,
     /// The name of the call that it waits for, where that went through a link.
     pub(crate) call: Option<u64>,
+    /// Whether that call is of another chain, so that nothing which `chain` holds is free for it.
+    pub(crate) is_sent: bool,
     pub(crate) needs: Vec<Resource>,
     pub(crate) holds: Vec<Hold>,
     /// The names of the calls whose handlers are on its thread's stack.

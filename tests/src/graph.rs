@@ -87,6 +87,12 @@ impl Node {
     pub(crate) fn sends(self) -> bool {
         !self.is_alone()
     }
+
+    /// Whether they wait for those that were sent to this one: in a group they would wait for their own thread.
+    pub(crate) fn may_send_to(self, other: Node) -> bool {
+        let is_group = self.mode == Mode::Group && self.process == other.process;
+        self.sends() && !is_group
+    }
 }
 
 /// Where the plugins of the bus with this socket write what they must not be told.

@@ -97,8 +97,11 @@ impl Bus {
         if report.holds.is_empty() || check_gate_name(&report.gate).is_err() {
             return None;
         }
-        let is_answer = matches!(report.needs, Needs::Answer { .. });
-        if !is_near && (!is_answer || !is_linked()) {
+        let call = match report.needs {
+            Needs::Answer { call } | Needs::Outcome { call } => Some(call),
+            Needs::Turn | Needs::Place => None,
+        };
+        if !is_near && (call.is_none() || !is_linked()) {
             return None;
         }
         let parts = 1 + report.holds.len() + report.serves.len();
@@ -115,10 +118,8 @@ impl Bus {
             callee_process: callee.pid,
             callee: report.callee,
             gate: provided.unwrap_or_else(|| report.gate.into()),
-            call: match report.needs {
-                Needs::Answer { call } => Some(call),
-                Needs::Turn | Needs::Place => None,
-            },
+            call,
+            is_sent: matches!(report.needs, Needs::Outcome { .. }),
             needs: turn.into_iter().chain(place).collect(),
             holds: holds?.into_iter().flatten().collect(),
             serves: report.serves,

@@ -205,6 +205,6 @@ impl Waits {
     /// Who holds a resource that a wait needs, unless it is served on top of one of them.
     fn blocking(&self, wait: &Wait, resource: &Resource) -> Option<&Holders> {
         let holders = self.holders.get(resource)?;
-        (!holders.has_chain(wait.chain)).then_some(holders)
+        (wait.is_sent || !holders.has_chain(wait.chain)).then_some(holders)
     }
 }

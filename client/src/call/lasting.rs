@@ -34,6 +34,21 @@ pub(super) fn answer(
     )
 }
 
+/// A wait for the outcome of a call that was sent, in this chain.
+pub(super) fn outcome(
+    (origin, link): (&Origin, &Link),
+    ticket: Ticket,
+    chain: Chain,
+) -> Option<About> {
+    let names = link.chains(link.end());
+    let call = names.begun_by(ticket.slot, ticket.generation).id;
+    about(
+        origin,
+        chain.id,
+        (link.peer().plugin(), Needs::Outcome { call }),
+    )
+}
+
 /// A wait for something of a plugin's.
 pub(super) fn about(origin: &Origin, chain: u64, (callee, needs): (u64, Needs)) -> Option<About> {
     let dispatchers = serving_thread::dispatchers();

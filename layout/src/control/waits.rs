@@ -74,6 +74,12 @@ pub enum Needs {
         /// ([`ChainNames::begun_by`](crate::envelope::ChainNames::begun_by)), also where it began no chain.
         call: u64,
     },
+    /// The same of a call that was sent, and so began a chain of its own: what the waiting chain holds is not
+    /// free for it.
+    Outcome {
+        /// The call's name.
+        call: u64,
+    },
     /// The turn of a plugin of the same process, and one of the gate's calls at a time: the thread
     /// will run the handler itself.
     Turn,

@@ -76,6 +76,16 @@ impl Token {
         self.end(turn);
     }
 
+    /// A visit of a re-entrant gate.
+    fn call_on_top(&self, chain: u64, me: u64) {
+        let sleep = |seen| self.sleep(seen);
+        let turns = &self.turns;
+        let (turn, is_awaited) = turns.visit_on_top_until((chain, me), || false, sleep);
+        self.tell_if(is_awaited);
+        self.handle();
+        self.end(turn.unwrap());
+    }
+
     /// The dispatcher runs calls, and lets visitors go first after each.
     fn dispatch(&self, chain: u64, calls: u32) {
         self.serve(chain, DISPATCHER, calls, &|| {});
@@ -274,6 +284,26 @@ fn a_lender_is_told_and_so_is_who_comes_back_after_it() {
         token.end(turn);
         borrower.join().unwrap();
         assert_eq!(token.handled.load(Ordering::Relaxed), 4);
+        assert_eq!(token.turns.holder(|| DISPATCHER), None);
+    });
+}
+
+/// A call of a re-entrant gate runs on top of another chain's wait, or after that chain's turn, and the lender goes
+/// on when it has ended. At most three preemptions.
+#[test]
+fn a_lender_and_a_guest_of_another_chain_take_turns() {
+    check(Some(3), || {
+        let token = Token::new(Without::Nothing);
+        let turn = token.visit(ONE, VISITOR);
+        token.handle();
+        let guest = thread::spawn({
+            let token = token.clone();
+            move || token.call_on_top(TWO, VISITOR + 1)
+        });
+        token.wait_inside(ONE, VISITOR);
+        token.end(turn);
+        guest.join().unwrap();
+        assert_eq!(token.handled.load(Ordering::Relaxed), 3);
         assert_eq!(token.turns.holder(|| DISPATCHER), None);
     });
 }

@@ -39,7 +39,8 @@ impl Calls {
             Ok((other.n as u64, leaf))
         });
         let peeks = below().filter(|other| other.is_alone() && !other.sends());
-        let sent = above().filter(|_| node.sends()).map(|other| {
+        let sent = above().filter(|other| node.may_send_to(*other));
+        let sent = sent.map(|other| {
             let signature = signature_of::<(Task,), ()>();
             dynamic::open(plugin, &other.gate("Work"), &signature)
         });

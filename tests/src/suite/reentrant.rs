@@ -21,7 +21,7 @@ pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
     let peek = plugin.provide("S.Peek", move || is_busy(&own))?;
     stage.keep("S.Peek", peek);
     let quick = plugin.subscriber::<(), ()>("T.Quick")?;
-    let sent = dynamic::open(plugin, "T.Quick", &signature_of::<(), ()>())?;
+    let sent = dynamic::open(plugin, "T.Sent", &signature_of::<(), ()>())?;
     let own = Arc::downgrade(stage);
     let call = plugin.provide("S.PeekAndCall", move || -> (bool, Outcomes) {
         let waited = say(quick.invoke(()));

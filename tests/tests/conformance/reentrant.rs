@@ -1,8 +1,10 @@
 //! Re-entrant gates: what runs on top of another chain's wait, and what may not be done there.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use callgate_client::dynamic::{self, Responder};
 use callgate_client::{Provider, signature_of};
@@ -30,6 +32,14 @@ pub(crate) fn a_re_entrant_gate_runs_on_top_of_another_chain_s_wait(mode: Mode) 
     let setup = Setup::vacant(mode);
     let (_held, coming) = held(&setup);
     let _quick = setup.caller.provide("T.Quick", || {}).unwrap();
+    let is_held = Arc::<AtomicBool>::default();
+    let held = is_held.clone();
+    let sent = move || {
+        while held.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let _sent = setup.caller.provide("T.Sent", sent).unwrap();
     setup.begin();
     let outer = setup.open::<(), ()>("S.Outer");
     let peek = setup.open::<(), bool>("S.Peek");
@@ -54,7 +64,10 @@ pub(crate) fn a_re_entrant_gate_runs_on_top_of_another_chain_s_wait(mode: Mode) 
                 // On a thread that is free.
                 false => ok(),
             };
+            // One that is answered before it is waited for is not given up.
+            is_held.store(is_on_top, Ordering::SeqCst);
             assert_eq!(call.invoke(()).unwrap(), (true, expected));
+            is_held.store(false, Ordering::SeqCst);
         }
         for (one, responder) in waiting {
             assert!(!one.is_finished());

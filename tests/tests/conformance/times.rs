@@ -103,7 +103,9 @@ pub(crate) fn a_nested_call_ends_with_the_call_that_its_handler_serves(mode: Mod
     let setup = Setup::vacant(mode);
     let until_late = move |context: Context<'_>| {
         // A direct call returns when its handler does.
-        while !(context.is_cancelled() || mode == Mode::Direct && context.deadline_passed()) {
+        let is_over =
+            || context.is_cancelled() || mode == Mode::Direct && context.deadline_passed();
+        while !is_over() {
             thread::sleep(Duration::from_millis(1));
         }
     };

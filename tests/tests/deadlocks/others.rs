@@ -50,6 +50,24 @@ fn a_call_that_was_sent_and_is_waited_for_is_told_of() {
     }
 }
 
+/// A handler that waited for a call which it had sent to its own plugin was taken to serve it, because it keeps
+/// the turn for its own chain.
+#[test]
+fn a_call_that_a_handler_sends_to_its_own_plugin_is_told_of() {
+    let bus = Bus::start(programs!());
+    let (a, caller) = (bus.plugin("A"), bus.plugin("T"));
+    let _leaf = a.provide("A.Leaf", || {}).unwrap();
+    let sent = dynamic::open(&a, "A.Leaf", &signature_of::<(), ()>()).unwrap();
+    sent.wait_ready(PATIENCE).unwrap();
+    let sent = sent.with_timeout(PATIENCE);
+    let wait = move || say(sent.send(&[]).and_then(dynamic::Sent::wait));
+    let _outer = a.provide("A.Outer", wait).unwrap();
+    let outer = open::<(), String>(&caller, "A.Outer");
+    let start = Instant::now();
+    assert_eq!(outer.invoke(()).unwrap(), "DEADLOCK true");
+    assert!(start.elapsed() < PATIENCE / 2);
+}
+
 /// A gate that takes its time on top of a wait seemed stuck behind it: whoever called it was in a circle, by what
 /// everybody held.
 fn what_runs_on_top_of_a_wait_is_not_stuck(is_direct: bool) {

@@ -283,7 +283,12 @@ fn lie(random: &mut Random, own: u64, others: &[u64]) -> WaitToBroker {
             chain: any(random, others),
             callee: any(random, others),
             gate: ["any.gate", "anvil.Add", ""][random.below(3)].into(),
-            needs: [Needs::Turn, Needs::Place, Needs::Answer { call: wait }][random.below(3)],
+            needs: [
+                Needs::Turn,
+                Needs::Place,
+                Needs::Answer { call: wait },
+                Needs::Outcome { call: wait },
+            ][random.below(4)],
             holds: (0..random.below(5))
                 .map(|_| Held {
                     plugin: if random.below(2) == 0 {

@@ -114,6 +114,7 @@ impl World {
             callee: PluginId(wait.target.plugin as u64),
             gate: "g".into(),
             call: wait.call.map(|call| call as u64),
+            is_sent: false,
             needs,
             holds,
             serves,

@@ -12,6 +12,7 @@ fn wait(plugin: u64, callee: u64) -> Wait {
         callee: PluginId(callee),
         gate: "gate".into(),
         call: None,
+        is_sent: false,
         needs: vec![turn(callee)],
         holds: vec![hold(turn(plugin), 1)],
         serves: Vec::new(),
@@ -68,6 +69,24 @@ fn confirm_all(waits: &mut Waits) -> Vec<WaitId> {
         assert!(waits.confirm(member, round));
     }
     given_up(&decisions(waits))
+}
+/// A handler waited for a call that it had sent to its own plugin: nothing of its chain is served meanwhile, nor is
+/// the call of its chain.
+#[test]
+fn a_call_that_was_sent_waits_for_what_its_own_chain_holds() {
+    let mut waits = Waits::default();
+    begin(&mut waits, id(1, 1), wait(1, 1));
+    assert_eq!(decisions(&mut waits), []);
+    waits.end(id(1, 1));
+    let sent = Wait {
+        is_sent: true,
+        ..wait(1, 1)
+    };
+    begin(&mut waits, id(1, 2), sent);
+    let (asked, round) = asked(&decisions(&mut waits));
+    assert_eq!(asked, [id(1, 2)]);
+    assert!(waits.confirm(id(1, 2), round));
+    assert_eq!(given_up(&decisions(&mut waits)), [id(1, 2)]);
 }
 
 #[test]

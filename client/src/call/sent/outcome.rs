@@ -128,7 +128,7 @@ impl Awaited<'_> {
     /// the wait is one of the handler's chain, or of one that nobody else is in.
     fn about(&self, link: &Link, ticket: Ticket) -> Option<About> {
         let chain = chain::current().unwrap_or_else(chain::fresh);
-        lasting::answer((self.origin, link), ticket, Some(chain))
+        lasting::outcome((self.origin, link), ticket, chain)
     }
 
     /// Answers what the broker said, after a look for the outcome, which was not there; the outcome, if there

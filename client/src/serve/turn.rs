@@ -238,16 +238,16 @@ mod tests {
     fn a_reservation_ends_with_the_wait() {
         let (turn_lock, backoff) = (TurnLock::default(), Backoff::new(WaitPolicy::Park));
         let outer = turn_lock.visit(ONE).unwrap();
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let inner = scope.spawn(|| {
                 let turn = turn_lock.visit_until(ONE, u64::MAX, None, &backoff);
                 turn_lock.end(turn.unwrap());
             });
             while !turn_lock.is_wanted() {
-                std::thread::yield_now();
+                thread::yield_now();
             }
             for _ in 0..20 {
-                std::thread::sleep(std::time::Duration::from_millis(1));
+                thread::sleep(Duration::from_millis(1));
                 turn_lock.tell();
             }
             let lent = turn_lock.begin_lending(ONE).unwrap();
@@ -306,7 +306,7 @@ mod tests {
                 turn_lock.end(turn.unwrap());
             }
         };
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for thread in 1..4 {
                 let visit = &visit;
                 scope.spawn(move || visit(1 << 63 | thread));

@@ -199,7 +199,7 @@ impl Dispatching for Played<'_> {
     fn sleep(&mut self, _: u64, watch: &Watch<'_>) {
         self.log.push('z');
         assert!(watch.is_unchanged());
-        end(self.turns, self.visitor.take().unwrap());
+        end(self.turns, self.visitor.take().expect("it visits"));
         assert!(!watch.is_unchanged());
         let is_patient = self.log.matches('v').count() < 2;
         self.visitor = is_patient.then(|| self.turns.visit(ONE, 7)).flatten();
@@ -209,7 +209,8 @@ impl Dispatching for Played<'_> {
     fn run(&mut self) {
         self.log.push('r');
         if self.work > 0 {
-            end(self.turns, self.turns.begin(TWO, || 8).unwrap());
+            let turn = self.turns.begin(TWO, || 8);
+            end(self.turns, turn.expect("it is free"));
         }
     }
 }
@@ -226,7 +227,9 @@ fn play(work: u32, next: Then) -> String {
     let is_awaited = turns.await_turn(8, &mut played);
     assert!(!is_awaited, "nobody waits");
     let Played { visitor, log, .. } = played;
-    visitor.map(|turn| end(&turns, turn));
+    if let Some(turn) = visitor {
+        end(&turns, turn);
+    }
     let _ = turns.release();
     assert!(turns.visit(ONE, 7).is_some(), "nothing is reserved");
     log

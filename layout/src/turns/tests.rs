@@ -209,7 +209,8 @@ impl Dispatching for Played<'_> {
     fn run(&mut self) {
         self.log.push('r');
         if self.work > 0 {
-            end(self.turns, self.turns.begin(TWO, || 8).expect("it is free"));
+            let turn = self.turns.begin(TWO, || 8);
+            end(self.turns, turn.expect("it is free"));
         }
     }
 }

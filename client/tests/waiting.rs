@@ -1,0 +1,81 @@
+//! How dispatchers wait: asleep, and until there is something. The broker runs in this process.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate::Broker;
+use callgate_client::{Dispatch, Plugin, Subscriber, WaitPolicy};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn connect(broker: &Broker, name: &str, dispatch: Dispatch, direct: bool) -> Plugin {
+    let builder = Plugin::builder(name).descriptor(broker.connect().unwrap());
+    let builder = builder.dispatch(dispatch).direct_calls(direct);
+    builder.wait_policy(WaitPolicy::Park).connect().unwrap()
+}
+
+/// Whether all threads of dispatchers in this process sleep.
+fn are_asleep() -> bool {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let stats = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    stats
+        .filter(|stat| stat.contains("(callgate-calls)"))
+        .all(|stat| stat.rsplit_once(')').unwrap().1.starts_with(" S"))
+}
+
+#[track_caller]
+fn expect_sleep(when: &str) {
+    let (until, mut looks) = (Instant::now() + PATIENCE, 0);
+    while looks < 5 {
+        assert!(Instant::now() < until, "it never sleeps {when}");
+        thread::sleep(Duration::from_millis(2));
+        looks = if are_asleep() { looks + 1 } else { 0 };
+    }
+}
+
+/// A dispatcher that waited took a processor: for calls, or for its turn.
+#[test]
+fn a_dispatcher_that_waits_sleeps_and_a_pump_waits_for_its_first_call() {
+    let broker = Broker::builder().without_socket().start().unwrap();
+    let host = connect(&broker, "host", Dispatch::Thread, true);
+    let (inside, entered) = channel();
+    let (go, gone) = channel::<()>();
+    let parts = Mutex::new((inside, gone));
+    let hold = move || {
+        let (inside, gone) = &*parts.lock().unwrap();
+        inside.send(()).unwrap();
+        gone.recv().unwrap();
+    };
+    let _gates = (
+        host.provide("Host.Hold", hold).unwrap(),
+        host.provide("Host.Good", || 1_u64).unwrap(),
+    );
+    let visitor = connect(&broker, "visitor", Dispatch::Pump, true);
+    let far = connect(&broker, "far", Dispatch::Pump, false);
+    let hold: Subscriber<(), ()> = visitor.subscriber("Host.Hold").unwrap();
+    let good: Subscriber<(), u64> = far.subscriber("Host.Good").unwrap();
+    hold.wait_ready(PATIENCE).unwrap();
+    good.wait_ready(PATIENCE).unwrap();
+    expect_sleep("without calls");
+    thread::scope(|scope| {
+        scope.spawn(|| hold.with_timeout(2 * PATIENCE).invoke(()).unwrap());
+        entered.recv_timeout(PATIENCE).unwrap();
+        let call = scope.spawn(|| good.with_timeout(2 * PATIENCE).invoke(()));
+        // Let it come.
+        thread::sleep(Duration::from_millis(50));
+        expect_sleep("while it waits for its turn");
+        go.send(()).unwrap();
+        assert_eq!(call.join().unwrap().unwrap(), 1);
+    });
+
+    // The same thread that pumps finds nothing at first.
+    let begun = Instant::now();
+    let until = begun + Duration::from_millis(50);
+    assert_eq!(far.pump(until).unwrap(), 0);
+    assert!(begun.elapsed() >= Duration::from_millis(50));
+}

@@ -9,8 +9,14 @@
 //! read-modify-writes, so what any earlier holder knew (its reply, its payload) is known to
 //! whoever takes a slot after it, whichever slot that is.
 
+mod reserved;
+
 use crate::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::geometry::{Geometry, MAX_ENTRIES};
+
+use reserved::Reserved;
+
+pub use reserved::SlotWait;
 
 /// The pending calls of one link.
 #[derive(Debug)]
@@ -21,6 +27,7 @@ pub struct Pending {
     generations: [AtomicU32; MAX_ENTRIES as usize],
     /// The gate that each taken slot is for; [`UNKNOWN`] until its holder has said it.
     gates: [AtomicU16; MAX_ENTRIES as usize],
+    reserved: Reserved,
     entries: u32,
 }
 
@@ -44,6 +51,7 @@ impl Pending {
             abandoned: AtomicU64::new(0),
             generations: core::array::from_fn(|_| AtomicU32::new(0)),
             gates: core::array::from_fn(|_| AtomicU16::new(UNKNOWN)),
+            reserved: Reserved::new(),
             entries: geometry.entries(),
         }
     }
@@ -57,19 +65,22 @@ impl Pending {
 
     /// Takes a slot for a call of a gate that begins a chain; `None` while half of them are taken
     /// for this very gate, so that a slow one does not keep the others of its link from being
-    /// called; or while three quarters are taken altogether, so that chains find the rest.
+    /// called; or while three quarters are taken altogether, so that chains find the rest; or while one
+    /// that has waited for long is to have the next of this gate ([`SlotWait`]).
     #[inline]
     pub fn take_for(&self, gate: u16) -> Option<Ticket> {
+        // A lone caller need not count.
+        let may = |taken| taken == 0 || !self.reserved.is_for(gate) && self.may_take(taken, gate);
+        self.take_if(gate, may)
+    }
+
+    /// Whether a call of a gate that begins a chain may have one more slot beside those that are taken.
+    #[inline]
+    fn may_take(&self, taken: u64, gate: u16) -> bool {
         let half = (self.entries / 2).max(1);
         let most = (self.entries - self.entries / 4).max(1);
-        self.take_if(gate, |taken| {
-            // A lone caller need not count.
-            if taken == 0 {
-                return true;
-            }
-            let all = taken.count_ones();
-            all < half || all < most && self.count(taken, gate) < half
-        })
+        let all = taken.count_ones();
+        all < half || all < most && self.count(taken, gate) < half
     }
 
     /// How many of the taken slots are for a gate, or may be: a slot's gate is unknown from before

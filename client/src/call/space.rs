@@ -2,9 +2,10 @@
 //! where there is none.
 
 use callgate_layout::Code;
+use callgate_layout::clock;
 use callgate_layout::envelope::Chain;
 use callgate_layout::payload::{Space, extent_len_for};
-use callgate_layout::pending::Ticket;
+use callgate_layout::pending::{SlotWait, Ticket};
 
 use super::target::{Destination, Target, cancelled, gone};
 use crate::base::archive::MAX_LEN;
@@ -24,7 +25,7 @@ pub(super) fn take_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<T
 /// Takes a slot if one is free: for a call of its own one of those that its gate may have, for one
 /// that a handler makes any, because the chain's earlier calls wait for it.
 #[inline(always)]
-pub(super) fn try_ticket(to: &Destination<'_>, chain: Option<Chain>) -> Option<Ticket> {
+fn try_ticket(to: &Destination<'_>, chain: Option<Chain>) -> Option<Ticket> {
     let pending = to.link.pending();
     match chain {
         None => pending.take_for(to.index),
@@ -34,8 +35,20 @@ pub(super) fn try_ticket(to: &Destination<'_>, chain: Option<Chain>) -> Option<T
 
 #[cold]
 fn wait_for_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
-    wait_for(target, || try_ticket(&target.to, chain))
-        .ok_or_else(|| no_space_for(target, Short::Pending))
+    let found = match chain {
+        Some(_) => wait_for(target, || try_ticket(&target.to, chain)),
+        None => wait_in_turn(target),
+    };
+    found.ok_or_else(|| no_space_for(target, Short::Pending))
+}
+
+/// Waits for a slot for a call that begins a chain, and does not let others overtake for long.
+fn wait_in_turn(target: &Target<'_>) -> Option<Ticket> {
+    let link = target.to.link;
+    let mut wait = SlotWait::begin(target.to.index, clock::now());
+    let found = wait_for(target, || wait.take(link.pending(), clock::now));
+    link.end_slot_wait(wait);
+    found
 }
 
 /// Waits until `attempt` gives something, the link ends or the deadline passes.

@@ -2,7 +2,7 @@
 
 use callgate_layout::envelope::{Place, Reply};
 use callgate_layout::flags::Waiter;
-use callgate_layout::pending::Ticket;
+use callgate_layout::pending::{SlotWait, Ticket};
 use callgate_layout::sys::futex;
 use callgate_layout::{clock, flags, pages};
 
@@ -75,6 +75,13 @@ impl Link {
         let found = self.waiters.wait_for(words, attempt, sleep);
         self.end_waiting();
         found
+    }
+
+    /// Somebody waits for a slot no longer. Tells others that had to wait for that.
+    pub(crate) fn end_slot_wait(&self, wait: SlotWait) {
+        if wait.end(self.pending()) {
+            self.wake_waiting();
+        }
     }
 
     /// Has a bell rung when a call is answered that is about to be published.

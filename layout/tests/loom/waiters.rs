@@ -1,5 +1,6 @@
 //! FREED-OR-WAITER: waiting for a slot or for blocks, as in the client's `waiting.rs`.
 
+use callgate_layout::pending::SlotWait;
 use callgate_layout::slot;
 use loom::thread;
 
@@ -151,4 +152,51 @@ fn a_call_given_up_is_watched_by_who_waits_for_a_slot() {
         hasty.join().unwrap();
         provider.join().unwrap();
     });
+}
+
+/// One has waited for long and reserved its gate's next slot, and another one leaves a free slot to it. It
+/// gives up, or takes the slot and frees it before it tells: the other is told that it may have it. At most
+/// three preemptions.
+fn lets_go_first(gives_up: bool, without: Without) {
+    const LATER: u64 = 1 << 40;
+    let link = Link::new(2, without);
+    // The gate has all slots that it may have; and another gate has one.
+    let (held, _other) = (link.take(0), link.take(1));
+    let mut early = SlotWait::begin(0, 0);
+    assert_eq!(early.take(&link.pending, || LATER), None);
+    let late = thread::spawn({
+        let link = link.clone();
+        move || {
+            let slot = wait_for(&link, true, || link.pending.take_for(0));
+            assert!(slot.is_some());
+        }
+    });
+    link.pending.free(held);
+    link.freed();
+    if !gives_up {
+        let slot = early
+            .take(&link.pending, || LATER)
+            .expect("nobody takes it");
+        link.pending.free(slot);
+        link.freed();
+    }
+    let are_to_be_told = early.end(&link.pending);
+    assert!(are_to_be_told);
+    if link.without != Without::ThePoint {
+        link.waiters.change();
+        link.slot_queue.wake();
+    }
+    late.join().unwrap();
+}
+
+#[test]
+fn who_let_another_go_first_is_told_when_it_has_had_its_slot() {
+    check(Some(2), || lets_go_first(false, Without::Nothing));
+    check(Some(3), || lets_go_first(true, Without::Nothing));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn without_being_told_who_let_another_go_first_waits_in_vain() {
+    check(Some(2), || lets_go_first(true, Without::ThePoint));
 }

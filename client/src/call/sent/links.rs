@@ -5,8 +5,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use callgate_layout::bells::KeptBell;
+use callgate_layout::clock;
 use callgate_layout::envelope::{Cell, Place};
-use callgate_layout::pending::Ticket;
+use callgate_layout::pending::{SlotWait, Ticket};
 
 use super::Outbound;
 use super::asking::Refused;
@@ -14,7 +15,7 @@ use super::completion::Completion;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
 use crate::call::bytes::{self, Entry, Flight, Written};
-use crate::call::space::{Short, no_space, try_ticket};
+use crate::call::space::{Short, no_space};
 use crate::call::target::{Destination, gone, timed_out};
 use crate::call::untyped;
 use crate::link::Link;
@@ -26,11 +27,18 @@ pub(super) struct LinkCalls {
     sent: Vec<Sent>,
     /// By gate, so that one that has all slots it may have keeps no other waiting; by number, which is
     /// the order in which they came.
-    waiting: BTreeMap<u16, BTreeMap<u64, Waiting>>,
+    waiting: BTreeMap<u16, OfGate>,
     /// The gate whose call was sent last of those that waited.
     last_gate: u16,
     /// Whether it counts as waiting for a slot.
     is_counted: bool,
+}
+
+/// The calls that wait for one gate, and the first one's wait for a slot.
+#[derive(Debug)]
+struct OfGate {
+    calls: BTreeMap<u64, Waiting>,
+    slot: SlotWait,
 }
 
 /// A call that was published.
@@ -98,7 +106,8 @@ impl LinkCalls {
             completion,
         };
         if !self.waiting.contains_key(&next.call.index) {
-            match try_send(&self.link, bell, &mut next) {
+            let (link, index) = (&self.link, next.call.index);
+            match try_send(link, bell, &mut next, || link.pending().take_for(index)) {
                 Ok(Some(flight)) => {
                     self.note_sent(number, next, flight);
                     return Ok(false);
@@ -113,9 +122,14 @@ impl LinkCalls {
                 }
             }
         }
-        let of_gate = self.waiting.entry(next.call.index).or_default();
-        let is_first = of_gate.is_empty();
-        of_gate.insert(number, next);
+        let gate = next.call.index;
+        let of_gate = self.waiting.entry(gate);
+        let of_gate = of_gate.or_insert_with(|| OfGate {
+            calls: BTreeMap::new(),
+            slot: SlotWait::begin(gate, clock::now()),
+        });
+        let is_first = of_gate.calls.is_empty();
+        of_gate.calls.insert(number, next);
         self.count();
         Ok(is_first)
     }
@@ -139,7 +153,7 @@ impl LinkCalls {
         }
         let mut gates = self.waiting.iter_mut();
         let (gate, waiting) =
-            gates.find_map(|(gate, calls)| Some((*gate, calls.remove(&number)?)))?;
+            gates.find_map(|(gate, of)| Some((*gate, of.calls.remove(&number)?)))?;
         self.tidy(gate);
         if let Some(ticket) = waiting.ticket {
             self.link.cancel(ticket);
@@ -161,7 +175,7 @@ impl LinkCalls {
         if let Some(sent) = self.sent.iter().find(|sent| sent.number == number) {
             return timed_out(&self.link, sent.call.deadline).maybe_run();
         }
-        let waiting = self.waiting.values().find_map(|calls| calls.get(&number));
+        let waiting = self.waiting.values().find_map(|of| of.calls.get(&number));
         match waiting.is_some_and(|waiting| waiting.ticket.is_some()) {
             true => no_space(&self.link, Short::Payload),
             false => no_space(&self.link, Short::Pending),
@@ -225,19 +239,27 @@ impl LinkCalls {
 
     /// Sends the next call of a gate; false where it goes on waiting.
     fn send_next_of(&mut self, gate: u16, bell: &KeptBell, ended: &mut Vec<Ended>) -> bool {
-        let calls = self.waiting.get_mut(&gate);
-        let Some((number, mut next)) = calls.and_then(BTreeMap::pop_first) else {
+        let Some(of_gate) = self.waiting.get_mut(&gate) else {
             return false;
         };
-        let outcome = try_send(&self.link, bell, &mut next);
+        let Some((number, mut next)) = of_gate.calls.pop_first() else {
+            return false;
+        };
+        let (link, slot) = (&self.link, &mut of_gate.slot);
+        let take = || slot.take(link.pending(), clock::now);
+        let outcome = try_send(link, bell, &mut next, take);
+        if next.ticket.is_some() || !matches!(outcome, Ok(None)) {
+            // The next call has its own wait.
+            let anew = SlotWait::begin(gate, clock::now());
+            link.end_slot_wait(std::mem::replace(&mut of_gate.slot, anew));
+        }
         let is_over = match outcome {
             Ok(Some(flight)) => {
                 self.note_sent(number, next, flight);
                 true
             }
             Ok(None) => {
-                let of_gate = self.waiting.entry(gate).or_default();
-                of_gate.insert(number, next);
+                of_gate.calls.insert(number, next);
                 false
             }
             Err(error) => {
@@ -257,8 +279,11 @@ impl LinkCalls {
 
     /// Forgets a gate without calls that wait.
     fn tidy(&mut self, gate: u16) {
-        if self.waiting.get(&gate).is_some_and(BTreeMap::is_empty) {
-            self.waiting.remove(&gate);
+        let is_empty = |of_gate: &OfGate| of_gate.calls.is_empty();
+        if self.waiting.get(&gate).is_some_and(is_empty)
+            && let Some(of_gate) = self.waiting.remove(&gate)
+        {
+            self.link.end_slot_wait(of_gate.slot);
         }
     }
 
@@ -273,10 +298,15 @@ impl LinkCalls {
     }
 }
 
-/// Sends a call, whose answer rings the bell; `None` while there is no slot, or no space for its bytes. In
+/// Sends a call, whose answer rings the bell, in a slot that `take` gives; `None` while there is no slot, or no space for its bytes. In
 /// the latter case it keeps its slot: to give that back would wake everybody who waits for one, and first
 /// of all this very thread.
-fn try_send(link: &Arc<Link>, bell: &KeptBell, next: &mut Waiting) -> Result<Option<Flight>> {
+fn try_send(
+    link: &Arc<Link>,
+    bell: &KeptBell,
+    next: &mut Waiting,
+    take: impl FnOnce() -> Option<Ticket>,
+) -> Result<Option<Flight>> {
     let call = &next.call;
     let to = Destination {
         link,
@@ -291,7 +321,7 @@ fn try_send(link: &Arc<Link>, bell: &KeptBell, next: &mut Waiting) -> Result<Opt
         return Err(gone(link));
     }
     // It begins a chain of its own, also inside a handler: nobody waits inside that one's chain.
-    let Some(ticket) = next.ticket.take().or_else(|| try_ticket(&to, None)) else {
+    let Some(ticket) = next.ticket.take().or_else(take) else {
         return Ok(None);
     };
     let mut cell = Cell::default();

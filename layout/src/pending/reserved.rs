@@ -1,0 +1,147 @@
+//! Slots for those that have waited for long.
+//!
+//! Who waits for a slot sleeps, and is woken when one is freed; whoever freed it is awake, and takes it for
+//! its next call before the other is on a core. So one who has waited for a while *reserves* the next slots of
+//! its gate: until it has one, or gives up, only those that have reserved take any. Others wait, also those
+//! that come anew.
+//!
+//! It is one gate's at a time: a gate that has all slots that it may would else keep those of others
+//! from theirs. Calls inside chains take no notice, because what holds the slots may wait for them.
+//!
+//! Who ends the last reservation changes the word here and then the count of changes of
+//! [`Waiters`](crate::waiters::Waiters) (release), without asking whether anybody waits. Who waits reads that
+//! count (acquire) before this word, and sleeps while it is as it was.
+
+use super::{Pending, Ticket};
+use crate::atomic::{AtomicU32, Ordering};
+
+/// Nanoseconds of waiting after which the next slot is reserved.
+const LONG: u64 = 1_000_000;
+
+/// For which gate slots are reserved, in the upper half, and for how many; 0 for nobody.
+#[derive(Debug)]
+pub(super) struct Reserved(AtomicU32);
+
+impl Reserved {
+    pub(super) fn new() -> Reserved {
+        Reserved(AtomicU32::new(0))
+    }
+
+    /// Whether those who have reserved slots of a gate have the next ones.
+    #[inline]
+    pub(super) fn is_for(&self, gate: u16) -> bool {
+        let reserved = self.0.load(Ordering::Relaxed);
+        reserved != 0 && reserved >> 16 == u32::from(gate)
+    }
+
+    /// One more reserves; false where those of another gate do.
+    fn begin(&self, gate: u16) -> bool {
+        let more = |reserved: u32| match (reserved, reserved >> 16 == u32::from(gate)) {
+            (0, _) => Some(u32::from(gate) << 16 | 1),
+            (_, true) if reserved & 0xFFFF < 0xFFFF => Some(reserved + 1),
+            _ => None,
+        };
+        let changed = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        changed.is_ok()
+    }
+
+    /// One less; whether that was the last.
+    fn end(&self) -> bool {
+        let less = |reserved: u32| match reserved & 0xFFFF {
+            0 | 1 => Some(0),
+            _ => Some(reserved - 1),
+        };
+        let before = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        before.is_ok_and(|before| before & 0xFFFF <= 1)
+    }
+}
+
+/// One who waits for a slot, for a call of a gate that begins a chain.
+#[derive(Debug)]
+#[must_use = "others wait until it ends"]
+pub struct SlotWait {
+    gate: u16,
+    since: u64,
+    has_reserved: bool,
+}
+
+impl SlotWait {
+    /// It has found none. Times are nanoseconds of the monotonic clock.
+    pub fn begin(gate: u16, now: u64) -> SlotWait {
+        SlotWait {
+            gate,
+            since: now,
+            has_reserved: false,
+        }
+    }
+
+    /// Takes a slot, if it may have one; reserves the next, where it has waited for long.
+    pub fn take(&mut self, pending: &Pending, now: impl FnOnce() -> u64) -> Option<Ticket> {
+        if !self.has_reserved && now().saturating_sub(self.since) >= LONG {
+            self.has_reserved = pending.reserved.begin(self.gate);
+        }
+        match self.has_reserved {
+            true => pending.take_if(self.gate, |taken| pending.may_take(taken, self.gate)),
+            false => pending.take_for(self.gate),
+        }
+    }
+
+    /// It has its slot, or waits for none any more. Whether all others that wait are to
+    /// [be told](crate::waiters::Waiters::change), because slots are reserved for nobody now.
+    #[must_use = "others wait for it"]
+    pub fn end(self, pending: &Pending) -> bool {
+        self.has_reserved && pending.reserved.end()
+    }
+}
+
+#[cfg(all(test, not(callgate_loom)))]
+mod tests {
+    use super::*;
+    use crate::geometry::Geometry;
+
+    const GATE: u16 = 7;
+
+    fn full() -> (Pending, Vec<Ticket>) {
+        let pending = Pending::new(Geometry::DEFAULT);
+        let taken = std::iter::from_fn(|| pending.take_for(GATE)).collect();
+        (pending, taken)
+    }
+
+    /// Whoever had just freed a slot took it again, for as long as it liked.
+    #[test]
+    fn who_has_waited_for_long_is_next() {
+        let (pending, taken) = full();
+        let (mut early, mut late) = (SlotWait::begin(GATE, 0), SlotWait::begin(GATE, LONG));
+        assert_eq!(early.take(&pending, || LONG), None);
+        assert_eq!(late.take(&pending, || LONG), None);
+        taken[..2].iter().for_each(|ticket| pending.free(*ticket));
+        assert_eq!(pending.take_for(GATE), None);
+        assert_eq!(late.take(&pending, || LONG), None);
+        // Other gates' calls and those inside chains go on.
+        assert!(pending.take_for(GATE + 1).is_some());
+        assert!(pending.take(GATE + 1).is_some());
+        assert!(early.take(&pending, || LONG).is_some());
+        assert!(early.end(&pending), "the other is to be told");
+        assert!(late.take(&pending, || LONG).is_some());
+        assert!(!late.end(&pending), "it has kept nobody waiting");
+    }
+
+    /// A gate whose handlers hung would have kept the slots of all others.
+    #[test]
+    fn slots_are_reserved_for_one_gate_at_a_time() {
+        let (pending, _taken) = full();
+        let wait = |gate| {
+            let mut wait = SlotWait::begin(gate, 0);
+            assert_eq!(wait.take(&pending, || LONG).is_none(), gate == GATE);
+            wait
+        };
+        let (first, second, other) = (wait(GATE), wait(GATE), wait(GATE + 1));
+        assert!(!other.has_reserved && !other.end(&pending));
+        assert!(!first.end(&pending) && second.end(&pending));
+        assert!(wait(0).end(&pending) && pending.take_for(0).is_some());
+    }
+}

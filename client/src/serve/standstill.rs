@@ -1,5 +1,6 @@
 //! Whether a thread that waits stands still: for who tells the broker of its wait, and says again that it lasts.
 
+use super::limits::Had;
 use super::stack;
 use super::turn::TurnLock;
 
@@ -12,8 +13,14 @@ use super::turn::TurnLock;
 /// is left are calls of re-entrant gates, which may run in a turn that is lent: where there are such gates, the
 /// dispatcher must have looked at all that has come in, and must sleep. A wait in the same circle has sent its
 /// call before the broker was told of it, so the dispatcher has seen that call, and could not run it.
+///
+/// The limits of gates may change, too: then what the thread keeps from others is more or less than the broker was
+/// told.
 #[derive(Clone, Default)]
-pub(crate) struct Standstill(Vec<At>);
+pub(crate) struct Standstill {
+    turns: Vec<At>,
+    permits: Had,
+}
 
 /// A turn at that moment.
 #[derive(Clone, Copy)]
@@ -39,12 +46,16 @@ impl Standstill {
         };
         stack::each_turn_lock(&mut add);
         served.iter().copied().for_each(add);
-        Standstill(all)
+        Standstill {
+            turns: all,
+            permits: Had::here(),
+        }
     }
 
-    /// Whether nothing of other chains has run in them since, nor does now, nor can as things are.
+    /// Whether nothing of other chains has run in them since, nor does now, nor can as things are; and no limit
+    /// has changed.
     pub(crate) fn stands(&self) -> bool {
-        self.0.iter().all(At::stands)
+        self.permits.is_as_it_was() && self.turns.iter().all(At::stands)
     }
 }
 

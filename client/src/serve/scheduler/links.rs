@@ -37,6 +37,7 @@ impl Scheduler {
             call.is_reentrant = is_reentrant.unwrap_or(false);
             side.is_some()
         });
+        self.queues.forget_limits();
     }
 
     /// Takes note of a plugin's links that came and went.

@@ -165,6 +165,15 @@ impl Queues {
         }
     }
 
+    /// Has the first call of each gate tried once more: the gate may have gone, or have another limit.
+    pub(super) fn forget_limits(&mut self) {
+        for queue in &mut self.queues {
+            if let Some(limit) = queue.limit.take() {
+                limit.unqueue();
+            }
+        }
+    }
+
     /// Lets go of a queue without calls.
     fn forget(&mut self, at: usize) {
         let Queue { limit, calls, .. } = self.queues.remove(at);

@@ -65,7 +65,7 @@ fn a_chain_that_is_inside_comes_in_again_and_another_waits() {
     permit(permits.take(8, Asks::Chain, || ME));
 }
 
-/// A place that was kept for a late answer seemed to be kept by a thread that had gone on.
+/// A permit that was kept for a late answer seemed to be kept by a thread that had gone on.
 #[test]
 fn a_thread_has_what_its_handlers_have() {
     let permits = Permits::new(2);

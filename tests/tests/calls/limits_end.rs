@@ -1,4 +1,4 @@
-//! Limited gates whose calls, callers or plugins end while others wait: nothing keeps a place for ever.
+//! Limited gates whose calls, callers or plugins end while others wait: nothing keeps a permit for ever.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -44,7 +44,7 @@ fn plugin(bus: &Bus, name: &str, (dispatch, direct): (Dispatch, bool)) -> Plugin
 
 /// A gate with one call at a time was dead after its handler had panicked.
 #[test]
-fn a_handler_that_panics_gives_its_place_back() {
+fn a_handler_that_panics_gives_its_permit_back() {
     let bus = Bus::start(programs!());
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
         for direct in [false, true] {
@@ -107,7 +107,7 @@ fn calls_of_a_caller_that_died_in_the_queue_are_not_run() {
     }
 }
 
-/// The caller of a call under way died, and its place with it.
+/// The caller of a call under way died, and its permit with it.
 #[test]
 fn a_call_whose_caller_died_counts_until_its_handler_has_ended() {
     let bus = Bus::start(programs!());

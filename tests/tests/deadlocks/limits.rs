@@ -102,7 +102,10 @@ fn cross_after(is_direct: bool, change: impl Fn(&Plugin) + Send + Sync + 'static
                 met.wait();
                 Ok(to_b.invoke((false,))?)
             }
-            false => Ok(thread::sleep(LASTING)),
+            false => {
+                thread::sleep(LASTING);
+                Ok(())
+            }
         }
     };
     let own = Arc::downgrade(&a);

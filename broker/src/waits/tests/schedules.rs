@@ -75,7 +75,7 @@ impl World {
         let mut hold = |what: Resource, of: usize| {
             let dispatcher = match &what {
                 Resource::Turn(of) => of.0 as usize,
-                Resource::Place(plugin, _) => setup.plugins[plugin.0 as usize].dispatcher,
+                Resource::Permit(plugin, _) => setup.plugins[plugin.0 as usize].dispatcher,
             };
             let is_late = wait.later.contains(&dispatcher);
             let of = if is_late { 0 } else { of as u32 };
@@ -95,7 +95,7 @@ impl World {
                 Mode::Thread | Mode::Pump => hold(turn(dispatcher), 1),
             }
             if let Some(limit) = setup.gate(*target).limit {
-                hold(place(*target), limit);
+                hold(permit(*target), limit);
             }
             serves.extend(call.map(|call| call as u64));
         }
@@ -167,9 +167,9 @@ fn turn(dispatcher: usize) -> Resource {
     Resource::Turn(PluginId(dispatcher as u64))
 }
 
-fn place(target: Target) -> Resource {
+fn permit(target: Target) -> Resource {
     let gate = target.gate.to_string();
-    Resource::Place(PluginId(target.plugin as u64), gate.into())
+    Resource::Permit(PluginId(target.plugin as u64), gate.into())
 }
 
 fn needs(setup: &Setup, target: Target, is_linked: bool) -> Vec<Resource> {
@@ -179,6 +179,6 @@ fn needs(setup: &Setup, target: Target, is_linked: bool) -> Vec<Resource> {
     let turn = needs_turn.then(|| turn(dispatcher));
     let limit = setup.gate(target).limit;
     turn.into_iter()
-        .chain(limit.map(|_| place(target)))
+        .chain(limit.map(|_| permit(target)))
         .collect()
 }

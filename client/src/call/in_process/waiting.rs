@@ -16,8 +16,8 @@ use crate::base::deadline::whose;
 use crate::base::due::Due;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
+use crate::call::admission::AdmissionWait;
 use crate::call::lasting;
-use crate::call::turn_wait::TurnWait;
 use crate::serve::frame::closed;
 use crate::serve::lending;
 use crate::serve::limits::{self, Limit, Permit};
@@ -65,7 +65,7 @@ impl Visit<'_> {
     }
 
     /// How this call waits, whose time is counted: the broker is told if that lasts.
-    fn waiter(&self, chain: u64, needs: Needs) -> TurnWait<'_, impl Fn() -> Option<About>> {
+    fn waiter(&self, chain: u64, needs: Needs) -> AdmissionWait<'_, impl Fn() -> Option<About>> {
         let patience = Patience {
             deadline: self.due.get(),
             cancel: self.cancel,
@@ -78,13 +78,13 @@ impl Visit<'_> {
             Needs::Turn if is_reentrant => None,
             _ => lasting::about(self.by, chain, (callee, needs)),
         };
-        TurnWait::new(patience, &*self.by.reporter, about)
+        AdmissionWait::new(patience, &*self.by.reporter, about)
     }
 
     /// What a call needs that waits for a permit, and has given its turn back meanwhile.
     fn needs(&self) -> Needs {
         match self.local.callable.is_reentrant() || self.local.dispatcher.is_pool() {
-            true => Needs::Place,
+            true => Needs::Permit,
             false => Needs::Turn,
         }
     }

@@ -136,10 +136,10 @@ impl Queues {
         let len = self.queues.len();
         for nth in 0..len {
             let at = (self.turn + nth) % len;
-            let Some(place) = self.queues[at].runnable(wanted) else {
+            let Some(first) = self.queues[at].runnable(wanted) else {
                 continue;
             };
-            let call = self.queues[at].remove(place);
+            let call = self.queues[at].remove(first);
             self.turn = at + 1;
             if self.queues[at].calls.is_empty() {
                 self.forget(at);

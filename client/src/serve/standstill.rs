@@ -14,6 +14,9 @@ use super::turn::TurnLock;
 /// dispatcher must have looked at all that has come in, and must sleep. A wait in the same circle has sent its
 /// call before the broker was told of it, so the dispatcher has seen that call, and could not run it.
 ///
+/// Where such a call waits for a permit, it does not wait for the turn: the turn's thread runs it as soon as there is
+/// a permit. The broker does not know which gates are re-entrant, so the thread does not stand then.
+///
 /// The limits of gates may change, too: then what the thread keeps from others is more or less than the broker was
 /// told.
 #[derive(Clone, Default)]
@@ -78,6 +81,7 @@ impl At {
         let guests = self.turn_lock.guests();
         // Another thread that has begun to pump serves what this one would have.
         is_seen
+            && !owners.has_queued_reentrant()
             && owners.pumped_by() == self.pumped_by
             && guests == self.guests
             && guests.is_multiple_of(2)

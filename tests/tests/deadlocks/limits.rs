@@ -194,3 +194,54 @@ fn a_handler_gets_a_permit_of_its_own_plugin_s_gate_after_it_has_waited() {
     assert_eq!(came, Ok(true));
     kept.wait().unwrap();
 }
+
+/// A call of a re-entrant gate waited for a permit alone, and seemed to wait for the handler on top of which it runs
+/// as soon as there is one.
+#[test]
+fn who_waits_for_a_permit_of_a_re_entrant_gate_does_not_wait_for_the_handler_below() {
+    let bus = Bus::start(programs!());
+    let a = bus.builder("A").dispatch(Dispatch::Pool(1));
+    let a = a.direct_calls(true).connect().unwrap();
+    let (b, caller) = (
+        bus.plugin("B"),
+        bus.builder("T").direct_calls(true).connect().unwrap(),
+    );
+    a.set_gate_options("A.Peek", one().reentrant(true)).unwrap();
+    let (came, coming) = mpsc::channel::<()>();
+    let peek = move |millis: u64| {
+        came.send(()).unwrap();
+        thread::sleep(Duration::from_millis(millis));
+    };
+    let _peek = a.provide("A.Peek", peek).unwrap();
+    let _leaf = b.provide("B.Leaf", || {}).unwrap();
+    let signature = signature_of::<(u64,), ()>();
+    // Through memory, also in this process.
+    let inner = dynamic::open(&b, "A.Peek", &signature).unwrap();
+    inner.wait_ready(PATIENCE).unwrap();
+    let (inner, leaf) = (inner.with_timeout(PATIENCE), open::<(), ()>(&a, "B.Leaf"));
+    let outer = dynamic::open(&caller, "A.Outer", &signature_of::<(), bool>()).unwrap();
+    let meeting = Arc::new(Barrier::new(2));
+    let met = meeting.clone();
+    let _outer = a.provide("A.Outer", move || {
+        met.wait();
+        leaf.invoke(()).is_ok()
+    });
+    let _hold = b.provide("B.Hold", move || {
+        meeting.wait();
+        inner.call(&dynamic::encode(&(0_u64,)).unwrap()).is_ok()
+    });
+    outer.wait_ready(PATIENCE).unwrap();
+    let outer = outer.with_timeout(PATIENCE);
+    let (hold, visit) = (
+        open::<(), bool>(&caller, "B.Hold"),
+        open::<(u64,), ()>(&caller, "A.Peek"),
+    );
+    thread::scope(|scope| {
+        // Long enough for waits to be told of, and asked.
+        scope.spawn(move || visit.invoke((800,)).unwrap());
+        coming.recv().unwrap();
+        let one = scope.spawn(|| dynamic::decode::<bool>(&outer.call(&[]).unwrap()).unwrap());
+        assert!(hold.invoke(()).unwrap(), "it was told");
+        assert!(one.join().unwrap(), "it was told");
+    });
+}

@@ -1,15 +1,15 @@
 //! The waits of all plugins as a graph: which of them stand still for ever, until a deadline passes.
 //! Pure: no input or output, no clock.
 //!
-//! A wait *needs* resources: the turn or a thread of the called plugin's dispatcher, and one of the called
-//! gate's calls at a time. Its thread *holds* others, and *serves* the calls whose handlers are on its stack.
+//! A wait *needs* resources: the turn or a thread of the called plugin's dispatcher, and a permit of the
+//! called gate where that has a limit. Its thread *holds* others, and *serves* the calls whose handlers are on its stack.
 //! A wait is blocked
 //!
 //! - where a thread serves its call: as long as the wait of that thread is blocked;
 //! - else as long as one of the resources that it needs is held, as often as there is of it, by blocked
 //!   waits. A resource that a wait of the same chain holds is free for it: it is served on top of that one;
 //!   but not where the call was sent, and so is of another chain.
-//!   Of a gate's calls at a time, those of one chain count once.
+//!   A chain needs one permit of a gate, and counts once.
 //!
 //! Of all sets of waits for which this holds together, the largest is what stands still: all are taken for
 //! blocked, and those that are not are taken out until nothing changes. A thread that is not known to wait
@@ -72,8 +72,8 @@ pub(crate) struct WaitId {
 pub(crate) enum Resource {
     /// The turn of a dispatcher, or one of its threads; by the first of the plugins that share it.
     Turn(PluginId),
-    /// One of the calls that a gate of a plugin runs at a time.
-    Place(PluginId, Arc<str>),
+    /// A permit of a gate of a plugin.
+    Permit(PluginId, Arc<str>),
 }
 
 /// A resource that a thread holds.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use callgate_client::{
-    Dispatch, GateOptions, Group, Plugin, PluginBuilder, Provider, Result, Subscriber,
+    Dispatch, GateOptions, GateType, Group, Plugin, PluginBuilder, Provider, Result, Subscriber,
 };
 
 /// What the call of a handler to the next plugin came to: `OK`, or the error; and how many microseconds that
@@ -92,24 +92,34 @@ pub fn connect(builder: PluginBuilder, mode: &str) -> Result<(Plugin, Option<Gro
     Ok((builder.connect()?, group))
 }
 
-/// The gates of others that a plugin calls, by their numbers.
-#[derive(Default)]
-struct Leaves(Mutex<BTreeMap<u64, Subscriber<(u64,), u64>>>);
+/// Gates of others that a plugin calls, all of one kind, by the others' numbers.
+struct Others<R: GateType> {
+    gate: &'static str,
+    own: Weak<Plugin>,
+    known: Mutex<BTreeMap<u64, Subscriber<(u64,), R>>>,
+}
 
-impl Leaves {
-    /// The leaf of a plugin, which is opened if it is not.
-    fn of(&self, plugin: &Weak<Plugin>, next: u64) -> Option<Subscriber<(u64,), u64>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(leaf) = known.get(&next) {
-            return Some(leaf.clone());
+impl<R: GateType> Others<R> {
+    fn new(gate: &'static str, own: &Arc<Plugin>) -> Others<R> {
+        Others {
+            gate,
+            own: Arc::downgrade(own),
+            known: Mutex::default(),
+        }
+    }
+
+    /// That of a plugin, which is opened if it is not.
+    fn of(&self, next: u64) -> Option<Subscriber<(u64,), R>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = known.get(&next) {
+            return Some(other.clone());
         }
         drop(known);
-        let leaf = plugin
-            .upgrade()?
-            .subscriber(&format!("{}.Leaf", name(next)));
-        let leaf: Subscriber<_, _> = leaf.ok()?.with_timeout(crate::PATIENCE);
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(known.entry(next).or_insert(leaf).clone())
+        let gate = format!("{}.{}", name(next), self.gate);
+        let other: Subscriber<_, _> = self.own.upgrade()?.subscriber(&gate).ok()?;
+        let other = other.with_timeout(crate::PATIENCE);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(known.entry(next).or_insert(other).clone())
     }
 }
 
@@ -118,8 +128,39 @@ pub fn name(n: u64) -> String {
     format!("P{n}")
 }
 
+/// What [`NARROW`] is told instead of the next one: that it calls nobody.
+pub const NOBODY: u64 = u64::MAX;
+
+/// A gate with one call at a time, which meets the others and calls that of the next one.
+pub const NARROW: &str = "Narrow";
+
+/// What a call to the next one came to.
+fn crossed<T: std::fmt::Display>(call: impl FnOnce() -> Result<T>) -> Crossed {
+    let start = Instant::now();
+    let outcome = match call() {
+        Ok(value) => format!("OK {value}"),
+        Err(error) => error.to_string(),
+    };
+    (outcome, start.elapsed().as_micros() as u64)
+}
+
+fn provide_narrow(plugin: &Arc<Plugin>, name: &str, meeting: &Arc<Meeting>) -> Result<Provider> {
+    let gate = format!("{name}.{NARROW}");
+    plugin.set_gate_options(&gate, GateOptions::new().limit(1))?;
+    let (others, meeting) = (Others::<Crossed>::new(NARROW, plugin), meeting.clone());
+    plugin.provide(&gate, move |next: u64| -> Crossed {
+        if next == NOBODY {
+            return ("2".to_owned(), 0);
+        }
+        let other = others.of(next).expect("it can be opened");
+        other.wait_ready(crate::PATIENCE).expect("its provider");
+        meeting.come();
+        crossed(|| Ok(other.invoke((NOBODY,))?.0))
+    })
+}
+
 /// Provides `NAME.Leaf`; `NAME.Cross`, which meets the others and then calls the leaf of the one that it is told;
-/// and `NAME.Try`, which calls that at once.
+/// `NAME.Try`, which calls that at once; and [`NARROW`].
 ///
 /// # Errors
 ///
@@ -128,25 +169,21 @@ pub fn provide(plugin: &Arc<Plugin>, name: &str, meeting: &Arc<Meeting>) -> Resu
     // Of a pool it may have all threads.
     let options = GateOptions::new().limit(2);
     plugin.set_gate_options(&format!("{name}.Cross"), options)?;
-    let (leaves, own) = (Arc::<Leaves>::default(), Arc::downgrade(plugin));
+    let leaves = Arc::new(Others::<u64>::new("Leaf", plugin));
     let leaf = plugin.provide(&format!("{name}.Leaf"), |n: u64| n + 1)?;
-    let (all, this) = (leaves.clone(), own.clone());
+    let all = leaves.clone();
     let attempt = plugin.provide(&format!("{name}.Try"), move |next: u64| {
-        let leaf = all.of(&this, next);
+        let leaf = all.of(next);
         leaf.is_some_and(|leaf| leaf.invoke((1,)).is_ok_and(|two| two == 2))
     })?;
     let met = meeting.clone();
     let cross = plugin.provide(&format!("{name}.Cross"), move |next: u64| -> Crossed {
-        let leaf = leaves.of(&own, next).expect("it was tried before");
+        let leaf = leaves.of(next).expect("it was tried before");
         met.come();
-        let start = Instant::now();
-        let outcome = match leaf.invoke((1,)) {
-            Ok(two) => format!("OK {two}"),
-            Err(error) => error.to_string(),
-        };
-        (outcome, start.elapsed().as_micros() as u64)
+        crossed(|| leaf.invoke((1,)))
     })?;
-    Ok(vec![leaf, attempt, cross])
+    let narrow = provide_narrow(plugin, name, meeting)?;
+    Ok(vec![leaf, attempt, cross, narrow])
 }
 
 /// Is one of them in a process, in a mode. For each line of input it waits for the number of its handlers that

@@ -6,6 +6,9 @@
 //! - a re-entrant gate of a plugin that is alone in its process, and whose handlers do not wait for calls that
 //!   were sent.
 //!
+//! Some gates have few calls at a time, and other limits now and then. Who is in one that others wait for waits
+//! for higher numbers only, or for nobody.
+//!
 //! Who is told nevertheless that it waits in vain writes that into a file.
 
 mod calls;
@@ -100,12 +103,36 @@ pub fn told_file(socket: &Path) -> PathBuf {
     socket.with_extension("told")
 }
 
+/// How many calls of a plugin's `Work` run at a time: of every third one, of every third as many as it says now
+/// and then, and of the others as many as there can be.
+fn limit(node: Node, seed: u64) -> Option<GateOptions> {
+    let calls = match node.n % 3 {
+        0 => return None,
+        1 => 1,
+        _ => 1 + (seed % 3) as u32,
+    };
+    Some(GateOptions::new().limit(calls))
+}
+
+/// Says it, from the next call on.
+fn say_limit(plugin: &Plugin, node: Node, seed: u64) {
+    let options = limit(node, seed);
+    let said = options.map_or(Ok(()), |options| {
+        plugin.set_gate_options(&node.gate("Work"), options)
+    });
+    said.expect("a gate's name");
+}
+
 /// How many calls a plugin has handled whose callers still waited, more or less.
 type Count = Arc<AtomicU64>;
 
-fn provide(plugin: &Plugin, node: Node, count: &Count) -> Result<Vec<Provider>> {
+fn provide(plugin: &Arc<Plugin>, node: Node, count: &Count) -> Result<Vec<Provider>> {
     let peek = node.gate("Peek");
-    plugin.set_gate_options(&peek, GateOptions::new().reentrant(true))?;
+    let one = GateOptions::new().limit(1);
+    plugin.set_gate_options(&peek, one.reentrant(true))?;
+    plugin.set_gate_options(&node.gate("Leaf"), one)?;
+    say_limit(plugin, node, 0);
+    let own = Arc::downgrade(plugin);
     let calls = Arc::new(Calls::open(plugin, node)?);
     let (count, back) = (count.clone(), calls.clone());
     Ok(vec![
@@ -113,6 +140,11 @@ fn provide(plugin: &Plugin, node: Node, count: &Count) -> Result<Vec<Provider>> 
         plugin.provide(&node.gate("Leaf"), || 7_u64)?,
         plugin.provide(&node.gate("Back"), move |from: u64| back.call_back(from))?,
         plugin.provide(&node.gate("Work"), move |task: Task| {
+            if task.0.is_multiple_of(16) {
+                own.upgrade()
+                    .iter()
+                    .for_each(|own| say_limit(own, node, task.0 / 16));
+            }
             calls.work(task);
             count.fetch_add(1, Ordering::Relaxed);
         })?,

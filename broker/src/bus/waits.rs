@@ -16,7 +16,7 @@ use crate::waits::{Decision, Hold, Resource, Stop, Wait, WaitId};
 /// What a plugin may have of waits, each of which counts for itself, for each thing that it holds and for
 /// each call that it serves: enough for a thousand threads.
 pub(super) const MOST_PARTS: u32 = 4096;
-/// A thread has at most so many handlers on its stack, each with a turn and one of a gate's calls.
+/// A thread has at most so many handlers on its stack, each with a turn and a permit of its gate.
 const MOST_HELD: usize = 2 * MAX_DEPTH as usize;
 /// How many waits are looked at before the broker does something else: about a millisecond's work.
 const AT_ONCE: usize = 1024;
@@ -99,7 +99,7 @@ impl Bus {
         }
         let call = match report.needs {
             Needs::Answer { call } | Needs::Outcome { call } => Some(call),
-            Needs::Turn | Needs::Place => None,
+            Needs::Turn | Needs::Permit => None,
         };
         if !is_near && (call.is_none() || !is_linked()) {
             return None;
@@ -109,9 +109,9 @@ impl Bus {
         let held = report.holds.iter();
         let holds: Option<Vec<_>> = held.map(|held| self.check_held(member, held)).collect();
         let provided = self.registry.provided(report.callee, &report.gate);
-        let place = provided.clone();
-        let place = place.map(|gate| Resource::Place(report.callee, gate));
-        let turn = (report.needs != Needs::Place).then_some(Resource::Turn(callee.dispatcher));
+        let permit = provided.clone();
+        let permit = permit.map(|gate| Resource::Permit(report.callee, gate));
+        let turn = (report.needs != Needs::Permit).then_some(Resource::Turn(callee.dispatcher));
         let wait = Wait {
             chain: report.chain,
             process: member.pid,
@@ -120,7 +120,7 @@ impl Bus {
             gate: provided.unwrap_or_else(|| report.gate.into()),
             call,
             is_sent: matches!(report.needs, Needs::Outcome { .. }),
-            needs: turn.into_iter().chain(place).collect(),
+            needs: turn.into_iter().chain(permit).collect(),
             holds: holds?.into_iter().flatten().collect(),
             serves: report.serves,
         };
@@ -139,7 +139,7 @@ impl Bus {
             None => Some(Resource::Turn(owner.dispatcher)),
             Some(gate) => {
                 let gate = self.registry.provided(plugin, gate);
-                gate.map(|gate| Resource::Place(plugin, gate))
+                gate.map(|gate| Resource::Permit(plugin, gate))
             }
         };
         let of = held.of;

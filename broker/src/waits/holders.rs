@@ -79,7 +79,7 @@ impl Holders {
 pub(super) enum Count {
     /// Of turns and threads each wait has one.
     Threads(usize),
-    /// Of a gate's calls at a time each chain has one; with the number of its waits.
+    /// Of a gate's permits each chain has one; with the number of its waits.
     Chains(BTreeMap<u64, usize>),
 }
 
@@ -87,7 +87,7 @@ impl Count {
     fn new(of: &Resource) -> Count {
         match of {
             Resource::Turn(_) => Count::Threads(0),
-            Resource::Place(..) => Count::Chains(BTreeMap::new()),
+            Resource::Permit(..) => Count::Chains(BTreeMap::new()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The calling side of a plugin: a call through a link, as bytes and with types, and one inside the
 //! process.
 
+mod admission;
 pub(crate) mod bytes;
 mod decode;
 pub(crate) mod in_process;
@@ -11,7 +12,6 @@ mod nested;
 pub(crate) mod sent;
 pub(crate) mod space;
 pub(crate) mod target;
-mod turn_wait;
 pub(crate) mod typed;
 pub(crate) mod untyped;
 mod waiting;

@@ -201,13 +201,19 @@ pub(crate) struct HeldPermit {
     pub(crate) of: u32,
 }
 
-/// What the handlers on this thread's stack keep from others of the limited gates of all plugins. It looks
-/// at every limit of the process: for threads that have waited for long.
-pub(crate) fn held_here() -> Vec<HeldPermit> {
+/// The limits of which the handlers on this thread's stack have permits. It looks at every limit of the
+/// process: for threads that have waited for long.
+fn of_this_thread() -> Vec<Arc<Limit>> {
     let me = thread_number();
     let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
-    let held = all.iter().filter(|limit| limit.permits.is_held_by(me));
-    held.map(|limit| HeldPermit {
+    let held = all.into_iter();
+    held.filter(|limit| limit.permits.is_held_by(me)).collect()
+}
+
+/// What the handlers on this thread's stack keep from others of the limited gates of all plugins.
+pub(crate) fn held_here() -> Vec<HeldPermit> {
+    let held = of_this_thread();
+    let held = held.iter().map(|limit| HeldPermit {
         bus: limit.owner.bus,
         plugin: limit.owner.plugin,
         gate: limit.gate.clone(),
@@ -215,8 +221,27 @@ pub(crate) fn held_here() -> Vec<HeldPermit> {
             true => 0,
             false => limit.permits.limit(),
         },
-    })
-    .collect()
+    });
+    held.collect()
+}
+
+/// How many permits the gates had at a moment of which the handlers on this thread's stack have one.
+#[derive(Clone, Default)]
+pub(super) struct Had(Vec<(Arc<Limit>, u32)>);
+
+impl Had {
+    /// As it is now.
+    pub(super) fn here() -> Had {
+        let held = of_this_thread().into_iter();
+        let held = held.map(|limit| (limit.clone(), limit.permits.limit()));
+        Had(held.collect())
+    }
+
+    /// Whether they have as many.
+    pub(super) fn is_as_it_was(&self) -> bool {
+        let mut all = self.0.iter();
+        all.all(|(limit, then)| limit.permits.limit() == *then)
+    }
 }
 
 /// The limits of a plugin's gates by name: one that is withdrawn and comes back while calls of it are

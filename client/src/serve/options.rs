@@ -27,8 +27,8 @@ impl GateOptions {
     ///
     /// A call that comes back to the gate in a chain that is inside it already (the gate's handler calls
     /// another plugin, whose handler calls this gate) does not count, because it would wait for itself. One
-    /// that comes in a chain that is not inside waits like others. So two chains that each are inside one
-    /// limited gate and call the other's stand still until a deadline.
+    /// that comes in a chain that is not inside waits like others. Where two chains that each are inside one
+    /// limited gate call the other's, one of these calls ends with [`DEADLOCK`](crate::Code::Deadlock).
     ///
     /// Without this, a gate of a pool has all of its threads but one, so that a slow gate leaves other gates a
     /// thread; `limit` with the number of threads lets it have all of them. That is about threads: a call that

@@ -1,5 +1,5 @@
 //! Calls that were taken and that no handler on a stack will answer: their answers were left for later, or
-//! wait for space.
+//! wait for space; or they are of re-entrant gates and wait to be run.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -9,6 +9,8 @@ pub(crate) struct Outstanding {
     /// Whether any link may have answers that wait for space, or something to say of them.
     pub(crate) may_be_late: AtomicBool,
     count: AtomicUsize,
+    /// Whether calls of re-entrant gates were taken that could not run yet.
+    has_reentrant: AtomicBool,
 }
 
 impl Outstanding {
@@ -18,6 +20,15 @@ impl Outstanding {
             true => self.count.fetch_add(now - before, Ordering::Relaxed),
             false => self.count.fetch_sub(before - now, Ordering::Relaxed),
         };
+    }
+
+    pub(super) fn set_reentrant(&self, has_reentrant: bool) {
+        self.has_reentrant.store(has_reentrant, Ordering::Relaxed);
+    }
+
+    /// Whether calls of re-entrant gates wait, for a permit where somebody waits with the turn.
+    pub(super) fn has_reentrant(&self) -> bool {
+        self.has_reentrant.load(Ordering::Relaxed)
     }
 
     /// Whether there are any.

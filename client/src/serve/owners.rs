@@ -72,6 +72,11 @@ impl Owners {
         self.has_reentrant.load(Ordering::Relaxed)
     }
 
+    /// Whether a call of such a gate was taken and waits to be run.
+    pub(super) fn has_queued_reentrant(&self) -> bool {
+        self.state.lock().outstanding.has_reentrant()
+    }
+
     /// This thread pumps.
     pub(super) fn note_pumping(&self) {
         let by = match self.pumped_by() {

@@ -206,6 +206,7 @@ impl Scheduler {
             }
         }
         *call = self.queues.take(wanted)?;
+        self.note_reentrant();
         Some(Ok(()))
     }
 
@@ -225,6 +226,12 @@ impl Scheduler {
     pub(crate) fn put_off(&mut self, call: &IncomingCall, limit: Option<&Arc<Limit>>) {
         let gate = self.gate(call);
         self.queues.push(gate, call, limit);
+        self.note_reentrant();
+    }
+
+    /// Has those who wait with a turn know whether calls of re-entrant gates lie in the queues.
+    fn note_reentrant(&self) {
+        self.outstanding.set_reentrant(self.queues.has_reentrant());
     }
 
     /// The gate that a call is for.

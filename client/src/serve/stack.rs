@@ -9,14 +9,14 @@ use crate::base::chain;
 
 /// What one handler on a thread's stack holds.
 #[derive(Clone, Copy)]
-struct Place {
+struct Entry {
     /// The turn lock of its plugin; `None` in a pool, which has no turns.
     turn_lock: Option<&'static TurnLock>,
     /// The name of its call, where that came through a link and is answered when the handler returns; or 0.
     call: u64,
 }
 
-const EMPTY: Place = Place {
+const EMPTY: Entry = Entry {
     turn_lock: None,
     call: 0,
 };
@@ -24,31 +24,31 @@ const EMPTY: Place = Place {
 thread_local! {
     /// That of each handler on this thread's stack, and of the one that is about to run. What stands
     /// above is left from others.
-    static PLACES: [Cell<Place>; MAX_DEPTH as usize] =
+    static ENTRIES: [Cell<Entry>; MAX_DEPTH as usize] =
         const { [const { Cell::new(EMPTY) }; MAX_DEPTH as usize] };
 }
 
 /// Notes what the handler holds which this thread runs next.
 #[inline]
 pub(crate) fn hold(turn_lock: Option<&'static TurnLock>, call: u64) {
-    PLACES.with(|places| {
-        if let Some(place) = places.get(chain::nesting()) {
-            place.set(Place { turn_lock, call });
+    ENTRIES.with(|entries| {
+        if let Some(entry) = entries.get(chain::nesting()) {
+            entry.set(Entry { turn_lock, call });
         }
     });
 }
 
 /// The handler that this thread runs answers its call later: others may do that while it runs.
 pub(crate) fn leave_for_later() {
-    PLACES.with(|places| {
-        let place = chain::nesting()
+    ENTRIES.with(|entries| {
+        let entry = chain::nesting()
             .checked_sub(1)
-            .and_then(|at| places.get(at));
-        if let Some(place) = place {
+            .and_then(|at| entries.get(at));
+        if let Some(entry) = entry {
             let call = 0;
-            place.set(Place {
+            entry.set(Entry {
                 call,
-                ..place.get()
+                ..entry.get()
             });
         }
     });
@@ -58,11 +58,11 @@ pub(crate) fn leave_for_later() {
 /// of one whose turn it has.
 pub(crate) fn is_on_top(chain: u64) -> bool {
     chain::is_above_another(chain)
-        || PLACES.with(|places| {
-            let place = chain::nesting()
+        || ENTRIES.with(|entries| {
+            let entry = chain::nesting()
                 .checked_sub(1)
-                .and_then(|at| places.get(at));
-            let turn_lock = place.and_then(|place| place.get().turn_lock);
+                .and_then(|at| entries.get(at));
+            let turn_lock = entry.and_then(|entry| entry.get().turn_lock);
             turn_lock.is_some_and(|turn_lock| !turn_lock.belongs_to(chain))
         })
 }
@@ -70,9 +70,9 @@ pub(crate) fn is_on_top(chain: u64) -> bool {
 /// Does something with the turn lock of each handler on this thread's stack, from the bottom to the top.
 #[inline]
 pub(crate) fn each_turn_lock(work: impl FnMut(&'static TurnLock)) {
-    PLACES.with(|places| {
-        let places = places.iter().take(chain::nesting()).map(Cell::get);
-        places.filter_map(|place| place.turn_lock).for_each(work);
+    ENTRIES.with(|entries| {
+        let entries = entries.iter().take(chain::nesting()).map(Cell::get);
+        entries.filter_map(|entry| entry.turn_lock).for_each(work);
     });
 }
 
@@ -85,9 +85,9 @@ pub(crate) fn has(turn_lock: &TurnLock) -> bool {
 
 /// The names of the calls that they serve.
 pub(crate) fn calls() -> Vec<u64> {
-    PLACES.with(|places| {
-        let places = places.iter().take(chain::nesting()).map(Cell::get);
-        let calls = places.map(|place| place.call);
+    ENTRIES.with(|entries| {
+        let entries = entries.iter().take(chain::nesting()).map(Cell::get);
+        let calls = entries.map(|entry| entry.call);
         calls.filter(|call| *call != 0).collect()
     })
 }

@@ -1,5 +1,6 @@
 //! Whether a thread that waits stands still: for who tells the broker of its wait, and says again that it lasts.
 
+use super::limits::Had;
 use super::stack;
 use super::turn::TurnLock;
 
@@ -12,8 +13,17 @@ use super::turn::TurnLock;
 /// is left are calls of re-entrant gates, which may run in a turn that is lent: where there are such gates, the
 /// dispatcher must have looked at all that has come in, and must sleep. A wait in the same circle has sent its
 /// call before the broker was told of it, so the dispatcher has seen that call, and could not run it.
+///
+/// Where such a call waits for a permit, it does not wait for the turn: the turn's thread runs it as soon as there is
+/// a permit. The broker does not know which gates are re-entrant, so the thread does not stand then.
+///
+/// The limits of gates may change, too: then what the thread keeps from others is more or less than the broker was
+/// told.
 #[derive(Clone, Default)]
-pub(crate) struct Standstill(Vec<At>);
+pub(crate) struct Standstill {
+    turns: Vec<At>,
+    permits: Had,
+}
 
 /// A turn at that moment.
 #[derive(Clone, Copy)]
@@ -39,12 +49,16 @@ impl Standstill {
         };
         stack::each_turn_lock(&mut add);
         served.iter().copied().for_each(add);
-        Standstill(all)
+        Standstill {
+            turns: all,
+            permits: Had::here(),
+        }
     }
 
-    /// Whether nothing of other chains has run in them since, nor does now, nor can as things are.
+    /// Whether nothing of other chains has run in them since, nor does now, nor can as things are; and no limit
+    /// has changed.
     pub(crate) fn stands(&self) -> bool {
-        self.0.iter().all(At::stands)
+        self.permits.is_as_it_was() && self.turns.iter().all(At::stands)
     }
 }
 
@@ -67,6 +81,7 @@ impl At {
         let guests = self.turn_lock.guests();
         // Another thread that has begun to pump serves what this one would have.
         is_seen
+            && !owners.has_queued_reentrant()
             && owners.pumped_by() == self.pumped_by
             && guests == self.guests
             && guests.is_multiple_of(2)

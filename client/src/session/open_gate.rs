@@ -248,11 +248,12 @@ impl OpenGate {
     }
 
     fn replace(&self, state: State) {
-        let (mut progress, mut old) = (self.progress.lock(), None);
+        let (mut progress, state) = (self.progress.lock(), Arc::new(state));
+        let mut old = None;
         // What the broker sent while the plugin closed changes nothing any more.
         if !self.state().is_closed {
             progress.note(&state);
-            old = Some(self.state.swap(Arc::new(state)));
+            old = Some(self.state.swap(state.clone()));
             // A gate that could not be opened stands as it does now, after all.
             progress.failure = None;
             progress.start_failed &= self.state().owner.is_none();
@@ -260,7 +261,8 @@ impl OpenGate {
         progress.is_known = true;
         self.change.notify_all();
         drop(progress);
-        discard(old);
+        // What the new one leads to may be the last of a handler, too, where it changes nothing.
+        discard((old, state));
     }
 
     /// Waits until the broker has said how the gate stands, for the first time.

@@ -1,7 +1,7 @@
 //! Records about waits: who stands still because of whom.
 //!
-//! A handler that waits for an answer keeps what it holds: its plugin's turn, a thread of its pool, one of
-//! the calls that a gate runs at a time. Where such waits form a circle, nobody in it goes on before a
+//! A handler that waits for an answer keeps what it holds: its plugin's turn, a thread of its pool, a permit
+//! of a gate that has a limit. Where such waits form a circle, nobody in it goes on before a
 //! deadline. Only the broker sees all of them, so it is told of those that last.
 //!
 //! ```text
@@ -13,8 +13,8 @@
 //!   | Over -------------> |   it has ended, for whatever reason; also in the place of `Confirmed`
 //! ```
 //!
-//! What a wait needs are the turn (or a thread) of the called plugin, and one of the called gate's calls at
-//! a time where the gate has a limit. Both are *resources*, as is what a thread holds. A wait is blocked
+//! What a wait needs are the turn (or a thread) of the called plugin, and a permit of the called gate
+//! where that has a limit. Both are *resources*, as is what a thread holds. A wait is blocked
 //!
 //! - where some thread has the handler of its call on its stack: as long as that thread's own wait is
 //!   blocked;
@@ -55,8 +55,8 @@ use super::facts::Failure;
 pub struct Held {
     /// Whose it is. Of a group, any plugin of it that is on this bus.
     pub plugin: u64,
-    /// `None` for the plugin's turn or one of its threads; else one of the calls that this gate of it
-    /// runs at a time.
+    /// `None` for the plugin's turn or one of its threads; else a permit of
+    /// this gate of it.
     pub gate: Option<String>,
     /// How many of these there are: 1 for a turn. 0, of a turn as of a gate, where others than those who
     /// hold them may answer calls, because the plugin's dispatcher had some left to be answered later when
@@ -68,7 +68,7 @@ pub struct Held {
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// The answer to a call that was made through a link. The provider takes it when it has a turn or a
-    /// thread for it, and one of the gate's calls at a time.
+    /// thread for it, and a permit of the gate.
     Answer {
         /// The call's name, which both sides derive from where it lies
         /// ([`ChainNames::begun_by`](crate::envelope::ChainNames::begun_by)), also where it began no chain.
@@ -80,11 +80,11 @@ pub enum Needs {
         /// The call's name.
         call: u64,
     },
-    /// The turn of a plugin of the same process, and one of the gate's calls at a time: the thread
+    /// The turn of a plugin of the same process, and a permit of the gate: the thread
     /// will run the handler itself.
     Turn,
-    /// One of the gate's calls at a time alone: the handler needs no turn, or the thread has it.
-    Place,
+    /// A permit of the gate alone: the handler needs no turn, or runs on top of another chain's.
+    Permit,
 }
 
 /// About waits, from a plugin to the broker.

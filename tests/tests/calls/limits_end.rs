@@ -1,4 +1,4 @@
-//! Limited gates whose calls, callers or plugins end while others wait: nothing keeps a place for ever.
+//! Limited gates whose calls, callers or plugins end while others wait: nothing keeps a permit for ever.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -44,7 +44,7 @@ fn plugin(bus: &Bus, name: &str, (dispatch, direct): (Dispatch, bool)) -> Plugin
 
 /// A gate with one call at a time was dead after its handler had panicked.
 #[test]
-fn a_handler_that_panics_gives_its_place_back() {
+fn a_handler_that_panics_gives_its_permit_back() {
     let bus = Bus::start(programs!());
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
         for direct in [false, true] {
@@ -107,7 +107,7 @@ fn calls_of_a_caller_that_died_in_the_queue_are_not_run() {
     }
 }
 
-/// The caller of a call under way died, and its place with it.
+/// The caller of a call under way died, and its permit with it.
 #[test]
 fn a_call_whose_caller_died_counts_until_its_handler_has_ended() {
     let bus = Bus::start(programs!());
@@ -226,5 +226,31 @@ fn a_visitor_that_waited_in_vain_says_what_it_kept_meanwhile() {
         );
         held.go.send(()).unwrap();
         assert_eq!(inside.join().unwrap().unwrap(), 3);
+    });
+}
+
+/// Calls in the queue of a gate that was withdrawn waited until the handler of another one had ended.
+#[test]
+fn calls_in_the_queue_of_a_gate_that_is_withdrawn_are_refused() {
+    let bus = Bus::start(programs!());
+    let provider = plugin(&bus, "P", (Dispatch::Pool(2), false));
+    let one = GateOptions::new().limit(1);
+    provider.set_gate_options("P.Add", one).unwrap();
+    let held = Held::new(&provider, "P.Add");
+    let caller = bus.plugin("Caller");
+    let add = open::<(u64, u64), u64>(&caller, "P.Add");
+    thread::scope(|scope| {
+        let first = scope.spawn(|| add.invoke((1, 2)));
+        await_that("one is inside", || held.came() == 1);
+        let queued = [0, 1, 2].map(|_| scope.spawn(|| add.invoke((3, 4)).unwrap_err()));
+        thread::sleep(SHORT);
+        let Held { came, go, provider } = held;
+        drop(provider);
+        let codes = queued.map(|call| call.join().unwrap().code());
+        assert_eq!(codes, [Code::NotReady; 3]);
+        assert!(!first.is_finished(), "they waited for it");
+        go.send(()).unwrap();
+        assert_eq!(first.join().unwrap().unwrap(), 3);
+        assert_eq!(came.load(Ordering::SeqCst), 1);
     });
 }

@@ -9,6 +9,8 @@ mod graph;
 #[cfg(test)]
 mod guests;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod others;
 #[cfg(test)]
 mod rings;

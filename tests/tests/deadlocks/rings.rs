@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use callgate_client::{Dispatch, Group, Plugin, Provider, Subscriber};
-use callgate_tests::crossing::{self, Crossed, Meeting};
+use callgate_tests::crossing::{self, Crossed, Meeting, NARROW};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, Process, programs};
 
@@ -126,6 +126,7 @@ struct Member {
     kind: Kind,
     runs: Runs,
     cross: Subscriber<(u64,), Crossed>,
+    narrow: Subscriber<(u64,), Crossed>,
     attempt: Subscriber<(u64,), bool>,
 }
 
@@ -148,6 +149,7 @@ impl Stage {
                 kind: *kind,
                 runs: Runs::new(&bus, &name, *kind),
                 cross: open(&caller, &format!("{name}.Cross")),
+                narrow: open(&caller, &format!("{name}.{NARROW}")),
                 attempt: open(&caller, &format!("{name}.Try")),
             }
         };
@@ -174,18 +176,35 @@ impl Stage {
                 await_that("it can call the next one", try_it);
             }
         }
+        self.meet(ring, |member| {
+            (&member.cross, crossing::at_a_time(member.kind.mode))
+        })
+    }
+
+    /// The same by gates of which each has one call at a time, whatever threads their plugins have.
+    pub(crate) fn cross_narrowly(&mut self, ring: &[usize]) -> Vec<Crossed> {
+        self.meet(ring, |member| (&member.narrow, 1))
+    }
+
+    /// Has so many handlers of each member meet, by that gate of it.
+    fn meet(
+        &mut self,
+        ring: &[usize],
+        gate: impl Fn(&Member) -> (&Subscriber<(u64,), Crossed>, u64),
+    ) -> Vec<Crossed> {
+        let next = |at: usize| ring[(at + 1) % ring.len()] as u64;
         thread::scope(|scope| {
             let mut calls = Vec::new();
             for (at, n) in ring.iter().enumerate() {
-                let Member { kind, cross, .. } = &self.members[*n];
-                for _ in 0..crossing::at_a_time(kind.mode) {
-                    let (cross, next) = (cross.clone(), next(at) as u64);
-                    calls.push(scope.spawn(move || cross.invoke((next,)).unwrap()));
+                let (gate, count) = gate(&self.members[*n]);
+                for _ in 0..count {
+                    let (gate, next) = (gate.clone(), next(at));
+                    calls.push(scope.spawn(move || gate.invoke((next,)).unwrap()));
                 }
             }
             for n in ring {
-                let Member { kind, runs, .. } = &mut self.members[*n];
-                runs.await_coming(crossing::at_a_time(kind.mode));
+                let (_, count) = gate(&self.members[*n]);
+                self.members[*n].runs.await_coming(count);
             }
             ring.iter().for_each(|n| self.members[*n].runs.go());
             let outcomes = calls.into_iter().map(|call| call.join().unwrap());

@@ -285,7 +285,7 @@ fn lie(random: &mut Random, own: u64, others: &[u64]) -> WaitToBroker {
             gate: ["any.gate", "anvil.Add", ""][random.below(3)].into(),
             needs: [
                 Needs::Turn,
-                Needs::Place,
+                Needs::Permit,
                 Needs::Answer { call: wait },
                 Needs::Outcome { call: wait },
             ][random.below(4)],

@@ -220,7 +220,7 @@ fn more_than_a_stack_can_have_breaks_the_protocol() {
         chain: 1,
         callee: B.0,
         gate: "g".into(),
-        needs: Needs::Place,
+        needs: Needs::Permit,
         holds: vec![turn(A); holds],
         serves: vec![1; serves],
     };

@@ -192,7 +192,7 @@ proptest! {
             run.next(*choice, allowed)?;
         }
         run.finish()?;
-        if let Some(stuck) = run.world.stuck(&setup).filter(|_| !run.world.hides_a_wait()) {
+        if let Some(stuck) = run.world.stuck(&setup).filter(|_| !run.world.hides_a_wait(&setup)) {
             let reported = run.reported.iter().flatten().map(|id| number_of(*id));
             let reported: BTreeSet<usize> = reported.collect();
             prop_assert!(reported.is_disjoint(&stuck), "{reported:?} {stuck:?} {:?}", run.world);

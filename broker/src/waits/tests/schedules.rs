@@ -14,11 +14,28 @@ const MOST_STATES: usize = 4_000;
 impl World {
     /// Whether a handler runs on top of a wait, or another chain's in a turn that it lends: its thread does
     /// not report it meanwhile.
-    pub(super) fn hides_a_wait(&self) -> bool {
+    pub(super) fn hides_a_wait(&self, setup: &Setup) -> bool {
         self.stacks.iter().any(|stack| {
             let runs = matches!(stack.last(), Some(Item::Handler { .. }));
             runs && stack.iter().any(|item| matches!(item, Item::Waits(_)))
-        }) || (0..self.stacks.len()).any(|thread| self.has_guests(thread))
+        }) || (0..self.stacks.len())
+            .any(|thread| self.has_guests(thread) || self.keeps_reentrant_waiting(setup, thread))
+    }
+
+    /// Whether a call of a re-entrant gate waits to be run on top of a thread's wait: the thread does not report
+    /// that wait meanwhile.
+    fn keeps_reentrant_waiting(&self, setup: &Setup, thread: usize) -> bool {
+        let is_on = |dispatcher: usize| {
+            let mut holders = self.turns[dispatcher].iter();
+            let has_turn = holders.any(|(holder, _)| *holder == thread);
+            has_turn || setup.threads[thread].0 == Some(dispatcher)
+        };
+        let mut calls = self.calls.iter();
+        calls.any(|call| {
+            let is_reentrant = setup.gate(call.target).reentrant;
+            let waits = call.stage == Stage::Queued && is_reentrant;
+            waits && is_on(setup.plugins[call.target.plugin].dispatcher)
+        })
     }
 
     /// The numbers of the waits that stand.
@@ -67,7 +84,7 @@ impl World {
     /// What the thread of a plugin reports of its wait; nothing where it holds nothing.
     pub(super) fn report(&self, setup: &Setup, thread: usize) -> Option<(WaitId, Wait)> {
         let wait = self.wait(thread).filter(|wait| !wait.is_given_up)?;
-        if self.has_guests(thread) {
+        if self.has_guests(thread) || self.keeps_reentrant_waiting(setup, thread) {
             return None;
         }
         let (mut holds, mut serves) = (Vec::new(), Vec::new());
@@ -75,7 +92,7 @@ impl World {
         let mut hold = |what: Resource, of: usize| {
             let dispatcher = match &what {
                 Resource::Turn(of) => of.0 as usize,
-                Resource::Place(plugin, _) => setup.plugins[plugin.0 as usize].dispatcher,
+                Resource::Permit(plugin, _) => setup.plugins[plugin.0 as usize].dispatcher,
             };
             let is_late = wait.later.contains(&dispatcher);
             let of = if is_late { 0 } else { of as u32 };
@@ -95,7 +112,7 @@ impl World {
                 Mode::Thread | Mode::Pump => hold(turn(dispatcher), 1),
             }
             if let Some(limit) = setup.gate(*target).limit {
-                hold(place(*target), limit);
+                hold(permit(*target), limit);
             }
             serves.extend(call.map(|call| call as u64));
         }
@@ -135,7 +152,10 @@ impl World {
             _ => false,
         });
         let call = wait.call.map(|call| self.calls[call].stage);
-        report_number(wait) == id.number && call != Some(Stage::Answered) && !can_go_on
+        report_number(wait) == id.number
+            && call != Some(Stage::Answered)
+            && !can_go_on
+            && !self.keeps_reentrant_waiting(setup, thread)
     }
 
     /// What the library does with a wait that the broker ends: its call fails.
@@ -167,9 +187,9 @@ fn turn(dispatcher: usize) -> Resource {
     Resource::Turn(PluginId(dispatcher as u64))
 }
 
-fn place(target: Target) -> Resource {
+fn permit(target: Target) -> Resource {
     let gate = target.gate.to_string();
-    Resource::Place(PluginId(target.plugin as u64), gate.into())
+    Resource::Permit(PluginId(target.plugin as u64), gate.into())
 }
 
 fn needs(setup: &Setup, target: Target, is_linked: bool) -> Vec<Resource> {
@@ -179,6 +199,6 @@ fn needs(setup: &Setup, target: Target, is_linked: bool) -> Vec<Resource> {
     let turn = needs_turn.then(|| turn(dispatcher));
     let limit = setup.gate(target).limit;
     turn.into_iter()
-        .chain(limit.map(|_| place(target)))
+        .chain(limit.map(|_| permit(target)))
         .collect()
 }

@@ -23,8 +23,8 @@ fn turn(plugin: u64) -> Resource {
     Resource::Turn(PluginId(plugin))
 }
 
-fn place(plugin: u64) -> Resource {
-    Resource::Place(PluginId(plugin), "gate".into())
+fn permit(plugin: u64) -> Resource {
+    Resource::Permit(PluginId(plugin), "gate".into())
 }
 
 fn hold(what: Resource, of: u32) -> Hold {
@@ -263,13 +263,13 @@ fn of_the_calls_of_a_gate_those_of_one_chain_count_once() {
         for (number, chain) in [(1, 5), (2, chain)] {
             let inside = Wait {
                 chain,
-                holds: vec![hold(place(2), 2)],
+                holds: vec![hold(permit(2), 2)],
                 ..wait(2, 1)
             };
             begin(&mut waits, id(2, number), inside);
         }
         let caller = Wait {
-            needs: vec![place(2)],
+            needs: vec![permit(2)],
             ..wait(1, 2)
         };
         begin(&mut waits, id(1, 1), caller);

@@ -16,11 +16,12 @@ use crate::base::deadline::whose;
 use crate::base::due::Due;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
+use crate::call::admission::AdmissionWait;
 use crate::call::lasting;
-use crate::call::turn_wait::TurnWait;
 use crate::serve::frame::closed;
 use crate::serve::lending;
 use crate::serve::limits::{self, Limit, Permit};
+use crate::serve::stack;
 use crate::serve::turn::{Patience, Turn, TurnLock, Waiter};
 use crate::serve::waits::About;
 
@@ -64,7 +65,7 @@ impl Visit<'_> {
     }
 
     /// How this call waits, whose time is counted: the broker is told if that lasts.
-    fn waiter(&self, chain: u64, needs: Needs) -> TurnWait<'_, impl Fn() -> Option<About>> {
+    fn waiter(&self, chain: u64, needs: Needs) -> AdmissionWait<'_, impl Fn() -> Option<About>> {
         let patience = Patience {
             deadline: self.due.get(),
             cancel: self.cancel,
@@ -77,13 +78,13 @@ impl Visit<'_> {
             Needs::Turn if is_reentrant => None,
             _ => lasting::about(self.by, chain, (callee, needs)),
         };
-        TurnWait::new(patience, &*self.by.reporter, about)
+        AdmissionWait::new(patience, &*self.by.reporter, about)
     }
 
     /// What a call needs that waits for a permit, and has given its turn back meanwhile.
     fn needs(&self) -> Needs {
         match self.local.callable.is_reentrant() || self.local.dispatcher.is_pool() {
-            true => Needs::Place,
+            true => Needs::Permit,
             false => Needs::Turn,
         }
     }
@@ -124,7 +125,7 @@ impl Visit<'_> {
         renewed: &mut Vec<Local>,
     ) -> Result<Admitted> {
         let (first, later) = match chain::current() {
-            Some(_) => (Asks::Chain, Asks::Chain),
+            Some(_) => (Asks::Chain, Asks::ChainVisitor),
             None => (Asks::First, Asks::Visitor),
         };
         if let Some(permit) = limit.permit(chain, first) {
@@ -141,10 +142,26 @@ impl Visit<'_> {
             asks: later,
             renewed,
         };
+        let turn_lock = dispatcher.turn_lock();
+        // A handler of the same plugin is below on this thread, and the turn for this call is the one that
+        // was lent: it goes back to where that waits for it.
+        let is_own = stack::has(turn_lock);
+        let wait = || {
+            let mut admitted = wait.run(limit)?;
+            if is_own {
+                dispatcher.leave_unrun(admitted.turn.take());
+            }
+            Ok(admitted)
+        };
         // What comes back in the chain may run meanwhile.
         let has_turn = |admitted: &Admitted| admitted.turn.is_some();
-        let gained = dispatcher.turn_lock();
-        lending::lend_until(|| wait.run(limit), has_turn, (gained, chain))
+        let mut admitted = lending::lend_until(wait, has_turn, (turn_lock, chain))?;
+        if is_own {
+            // This thread has it.
+            let turn = dispatcher.visit(chain);
+            admitted.turn = turn.or_else(|lock| self.await_turn(lock, chain, *due).map(Some))?;
+        }
+        Ok(admitted)
     }
 }
 
@@ -168,9 +185,16 @@ impl Wait<'_> {
         let visit = self.visit;
         let waiter = RefCell::new(visit.waiter(self.chain, visit.needs()));
         loop {
-            let attempt = || match self.attempt(|| waiter.borrow_mut().end()) {
-                Attempt::Full(same) if Arc::ptr_eq(&same, &limit) => None,
-                other => Some(other),
+            let before = || {
+                let mut waiter = waiter.borrow_mut();
+                let goes_on = !waiter.is_over();
+                waiter.end();
+                goes_on
+            };
+            let attempt = || match self.attempt(before) {
+                None => None,
+                Some(Attempt::Full(same)) if Arc::ptr_eq(&same, &limit) => None,
+                some => some,
             };
             let sleep = |word: Awaited<'_>, has_changed: &dyn Fn() -> bool| {
                 let mut waiter = waiter.borrow_mut();
@@ -192,21 +216,31 @@ impl Wait<'_> {
         Err(waiter.into_inner().failure().unwrap_or_else(too_late))
     }
 
-    /// Tries to begin. `before` is done before it waits for another chain's turn to end.
-    fn attempt(&mut self, before: impl FnOnce()) -> Attempt {
+    /// Tries to begin. `before` is done before it waits for another chain's turn to end, and says whether
+    /// it does; `None` where it does not.
+    fn attempt(&mut self, before: impl FnOnce() -> bool) -> Option<Attempt> {
         let visit = self.visit;
         let dispatcher = &visit.local.dispatcher;
         let turn = match dispatcher.visit(self.chain) {
             Ok(turn) => turn,
             Err(turn_lock) => {
-                before();
+                if !before() {
+                    return None;
+                }
                 match self.await_turn(turn_lock) {
                     Ok(turn) => Some(turn),
-                    Err(error) => return Attempt::Failed(error),
+                    Err(error) => return Some(Attempt::Failed(error)),
                 }
             }
         };
-        if !visit.local.is_current() {
+        Some(self.attempt_in(turn))
+    }
+
+    /// Tries to begin in its turn.
+    fn attempt_in(&mut self, turn: Option<Turn>) -> Attempt {
+        let visit = self.visit;
+        let dispatcher = &visit.local.dispatcher;
+        if !self.renewed.last().unwrap_or(visit.local).is_current() {
             self.renewed.push(visit.local.renewed());
         }
         let local = self.renewed.last().unwrap_or(visit.local);

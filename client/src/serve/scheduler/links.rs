@@ -37,6 +37,8 @@ impl Scheduler {
             call.is_reentrant = is_reentrant.unwrap_or(false);
             side.is_some()
         });
+        self.queues.forget_limits();
+        self.note_reentrant();
     }
 
     /// Takes note of a plugin's links that came and went.
@@ -75,6 +77,7 @@ impl Scheduler {
             its.is_none()
         });
         self.queues = queues;
+        self.note_reentrant();
         let mut call = IncomingCall::none();
         for mut side in self.sides.extract_if(.., |side| is_its(side)) {
             for _ in 0..side.link().geometry().entries() {

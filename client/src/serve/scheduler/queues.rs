@@ -45,6 +45,8 @@ pub(super) struct Queues {
     turn: usize,
     /// How many calls were taken since the rings were looked at.
     taken: u32,
+    /// How many calls are of re-entrant gates.
+    reentrant: usize,
     spare: Vec<VecDeque<IncomingCall>>,
 }
 
@@ -95,6 +97,7 @@ impl Queues {
             false => queue.calls.push_back(call.waiting()),
         }
         queue.in_chains += usize::from(call.envelope.chain.is_some());
+        self.reentrant += usize::from(call.is_reentrant);
         if let Some(limit) = limit {
             let before = queue.limit.replace(limit.clone());
             if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, limit)) {
@@ -118,8 +121,7 @@ impl Queues {
 
     /// Whether a call of a re-entrant gate waits here.
     pub(super) fn has_reentrant(&self) -> bool {
-        let mut calls = self.queues.iter().flat_map(|queue| &queue.calls);
-        calls.any(|call| call.is_reentrant)
+        self.reentrant != 0
     }
 
     /// Whether so many calls were taken from here that the rings are to be looked at first.
@@ -136,15 +138,16 @@ impl Queues {
         let len = self.queues.len();
         for nth in 0..len {
             let at = (self.turn + nth) % len;
-            let Some(place) = self.queues[at].runnable(wanted) else {
+            let Some(first) = self.queues[at].runnable(wanted) else {
                 continue;
             };
-            let call = self.queues[at].remove(place);
+            let call = self.queues[at].remove(first);
             self.turn = at + 1;
             if self.queues[at].calls.is_empty() {
                 self.forget(at);
             }
             self.taken += 1;
+            self.reentrant -= call.iter().filter(|call| call.is_reentrant).count();
             return call;
         }
         None
@@ -161,6 +164,17 @@ impl Queues {
             *in_chains = calls.iter().filter(is_in_chain).count();
             if calls.is_empty() {
                 self.forget(at);
+            }
+        }
+        let calls = self.queues.iter().flat_map(|queue| &queue.calls);
+        self.reentrant = calls.filter(|call| call.is_reentrant).count();
+    }
+
+    /// Has the first call of each gate tried once more: the gate may have gone, or have another limit.
+    pub(super) fn forget_limits(&mut self) {
+        for queue in &mut self.queues {
+            if let Some(limit) = queue.limit.take() {
+                limit.unqueue();
             }
         }
     }

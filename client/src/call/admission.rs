@@ -1,5 +1,5 @@
-//! How a direct call waits for the turn of a plugin of its process: the broker is told of it if it lasts, and
-//! may end it.
+//! How a direct call waits until it may begin, for the turn of a plugin of its process or for a permit of the gate:
+//! the broker is told of it if it lasts, and may end it.
 
 use callgate_layout::clock;
 use callgate_layout::sys::futex::{self, Awaited};
@@ -8,23 +8,23 @@ use crate::base::error::Error;
 use crate::serve::turn::{Patience, Waiter};
 use crate::serve::waits::{About, Reporter, Wait, Word};
 
-/// A direct call that waits for its turn.
-pub(super) struct TurnWait<'a, F> {
+/// A direct call that waits for its turn, or for a permit.
+pub(super) struct AdmissionWait<'a, F> {
     patience: Patience<'a>,
     wait: Wait<'a>,
     /// What the broker is told of it.
     about: F,
-    /// What the broker has said since the turn was looked for last.
+    /// What the broker has said since that was looked for last.
     word: Option<Word>,
 }
 
-impl<'a, F: Fn() -> Option<About>> TurnWait<'a, F> {
+impl<'a, F: Fn() -> Option<About>> AdmissionWait<'a, F> {
     pub(super) fn new(
         patience: Patience<'a>,
         reporter: &'a dyn Reporter,
         about: F,
-    ) -> TurnWait<'a, F> {
-        TurnWait {
+    ) -> AdmissionWait<'a, F> {
+        AdmissionWait {
             patience,
             wait: Wait::new(reporter),
             about,
@@ -56,13 +56,13 @@ impl<'a, F: Fn() -> Option<About>> TurnWait<'a, F> {
     }
 }
 
-impl<F: Fn() -> Option<About>> Waiter for TurnWait<'_, F> {
+impl<F: Fn() -> Option<About>> Waiter for AdmissionWait<'_, F> {
     fn is_over(&mut self) -> bool {
         matches!(self.word, Some(Word::Deadlock(_))) || self.patience.is_over()
     }
 
     fn sleep(&mut self, has_changed: impl Fn() -> bool, changes: Awaited<'_>) {
-        // The turn was looked for since that was asked.
+        // Turn or permit were looked for since that was asked.
         if let Some(Word::Confirm(round)) = self.word.take() {
             self.wait.confirm(round);
         }
@@ -74,7 +74,7 @@ impl<F: Fn() -> Option<About>> Waiter for TurnWait<'_, F> {
             futex::wait_any_of(&words, until);
         }
         self.wait.tell(clock::now(), &self.about);
-        // Before the next look for the turn.
+        // Before the next look for turn or permit.
         self.word = self.wait.heard();
     }
 

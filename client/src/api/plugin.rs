@@ -185,7 +185,7 @@ impl Plugin {
     }
 
     /// Says how calls of a gate are run, by the gate's name: from the next call on, whether it is provided
-    /// already or will be.
+    /// already or will be. For a name that this plugin never provides it has no effect.
     ///
     /// # Errors
     ///

@@ -109,6 +109,9 @@ impl Broker {
     /// and by the provider's. A plugin that a [strict](crate::Builder::strict) bus has no policy for any
     /// more is sent away. Limits count from the plugin's next connection.
     ///
+    /// A gate that vanished stays away when the right is given back: its plugin has to drop the `Provider` and to
+    /// provide it anew. It is not told of either change; a plugin that may call the gate can `watch` it vanish.
+    ///
     /// *What was taken back does not run any more when this returns*, whoever calls it and however: each
     /// provider concerned has acknowledged that it refuses it. A call that is under way is finished.
     /// *What was granted can be called* by calls that begin after this has returned. What is returned are

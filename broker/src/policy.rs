@@ -45,7 +45,8 @@ impl Policy {
         Policy::default()
     }
 
-    /// Allows what is listed, each as in a manifest: `gate.call:Mixer.*`.
+    /// Allows what is listed, each as in a manifest: `gate.provide:PATTERN` (as [`Policy::provide`]),
+    /// `gate.call:PATTERN` ([`Policy::call`]) or `gate.subscribe:PATTERN` ([`Policy::subscribe`]).
     ///
     /// # Errors
     ///

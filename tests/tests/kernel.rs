@@ -172,7 +172,7 @@ fn a_full_queue_is_waited_for() {
     let error = queue.connect(Duration::from_millis(300));
     assert!(begun.elapsed() >= Duration::from_millis(300), "{error}");
     assert_eq!(error.code(), Code::Timeout, "{error}");
-    for word in ["did not take", "bus.sock", &format!("process {pid}")] {
+    for word in ["did not take", "bus.sock", &format!("pid {pid}")] {
         assert!(error.message().contains(word), "{word}: {error}");
     }
     // Once there is room it goes on.
@@ -201,12 +201,23 @@ fn errors_name_the_broker_that_is_meant() {
     let plugin = bus.plugin("P");
     let gate = plugin.subscriber::<(), ()>("Q.Absent").unwrap();
     bus.kill_broker();
-    let who = format!("the broker (process {pid}) at {}", bus.socket().display());
+    let who = format!("the broker (pid {pid}) at {}", bus.socket().display());
     let lost = plugin.wait_closed();
     assert_eq!(lost.code(), Code::BrokerGone);
     assert!(lost.message().starts_with(&who), "{lost}");
     assert!(!lost.message().contains("callgate serve"), "{lost}");
     assert_eq!(gate.invoke(()).unwrap_err().message(), lost.message());
+    // Whoever is told by the error of a larger step wants to know of which gate it is.
+    for error in [
+        plugin.subscriber::<(), ()>("Q.New").map(drop).unwrap_err(),
+        plugin.watch("Q.New").map(drop).unwrap_err(),
+    ] {
+        assert_eq!(
+            (error.code(), error.gate()),
+            (Code::BrokerGone, Some("Q.New"))
+        );
+        assert_eq!(error.message(), lost.message());
+    }
     let absent = bus.builder("R").connect().expect_err("it was killed");
     assert_eq!(absent.code(), Code::BrokerGone);
     let path = bus.socket().display().to_string();

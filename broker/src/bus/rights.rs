@@ -22,8 +22,8 @@ impl Bus {
             return Ok(());
         }
         let message = format!(
-            "this bus is strict, and has no policy for a plugin `{name}`: give it one \
-             (`callgate serve --policy`, `Builder::plugin`)"
+            "this bus is strict, and has no policy for a plugin `{name}`: give it one (`callgate serve \
+             --policy`, `Builder::plugin`, `Broker::set_policy`)"
         );
         Err(Failure::new(Code::PermissionDenied, message))
     }

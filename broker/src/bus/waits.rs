@@ -223,8 +223,10 @@ impl Bus {
         if more > 0 {
             text += &format!(", and so on through {more} more waits back to the first");
         }
-        text + ": none of them could go on before a deadline passed. This call, the first of these, was given \
-                up so that the others go on"
+        text + ": this is a circle, in which none could go on before a deadline passed. The call named first was \
+                given up so that the others go on: of those that no handler had begun, it began to wait last. \
+                Calling again can succeed. If this recurs, send one of these calls without waiting for it, \
+                answer it later, use a pool, or declare the gate that is called back re-entrant"
     }
 }
 

@@ -155,6 +155,11 @@ pub fn provide(
 /// The handler runs where the plugin's [`Dispatch`](crate::Dispatch) says, also for callers of the same process:
 /// such calls pass through shared memory.
 ///
+/// *What another thread calls for a kept [`Responder`]* belongs to no chain. It has its own deadline and not that of the
+/// call being served: say `with_timeout(responder.remaining())`. Where it leads back to a plugin that waits for this very
+/// answer, it is not let in there, and both wait until a deadline; no `DEADLOCK` tells of it. Against that helps
+/// to declare the gate that is called back [re-entrant](crate::GateOptions::reentrant).
+///
 /// # Errors
 ///
 /// As [`Plugin::provide`].
@@ -226,7 +231,7 @@ impl Gate {
         }
     }
 
-    /// The same gate, with calls that end when a token is cancelled. Those that were
+    /// The same gate, with calls that end when a token is cancelled; see [`CancelToken`]. Those that were
     /// [sent](Gate::send) end when they are dropped, and look at the token only before they are sent.
     #[must_use]
     pub fn with_cancel(&self, token: &CancelToken) -> Gate {

@@ -185,7 +185,7 @@ impl Plugin {
     }
 
     /// Says how calls of a gate are run, by the gate's name: from the next call on, whether it is provided
-    /// already or will be.
+    /// already or will be. For a name that this plugin never provides it has no effect.
     ///
     /// # Errors
     ///
@@ -254,14 +254,16 @@ impl Plugin {
         number: u32,
         (function, action): (&Signature, &Signature),
     ) -> Result<()> {
-        self.state.connection.check_alive()?;
         let open = GateToBroker::Open {
             open: number,
             gate: gate.name().to_string(),
             function: shape(function),
             action: shape(action),
         };
-        self.state.send(&open.into())?;
+        let connection = &self.state.connection;
+        let sent = connection.check_alive();
+        let sent = sent.and_then(|()| self.state.send(&open.into()));
+        sent.map_err(|error| error.at_gate(gate.name().clone()))?;
         gate.wait_known(self.state.connection.broker(), answer_due(REQUEST_TIMEOUT))
     }
 

@@ -60,14 +60,16 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// no call is made: where the gate could be called, it is [`TIMEOUT`](crate::Code::Timeout), and the
     /// handler certainly does not run.
     ///
-    /// A call that is made inside a handler ends with the call that this handler serves, if that ends
-    /// earlier; see [`Subscriber::with_own_deadline`]. The error then is `TIMEOUT`, and says so.
+    /// A call that is made inside a handler ends at the deadline of the call that this handler serves, if that is
+    /// earlier; see [`Subscriber::with_own_deadline`]. The error then is `TIMEOUT`, and says so. That the caller of
+    /// the handler cancels its call or dies ends nothing that the handler calls.
     ///
     /// Where the provider is in this process, the calling thread runs the handler itself: it waits
     /// for its turn until the deadline at most, but returns when the handler does, with the result,
-    /// however late that is. Calls that the handler makes end with this one; where it is not made inside
-    /// a handler itself, its time is counted for them from the first of them, or from its start where
-    /// the handler takes a [`Context`](crate::Context).
+    /// however late that is. Calls that the handler makes have the deadline of this one, too; where it is not made
+    /// inside a handler itself, its time is counted for them from the first of them, or from its start where
+    /// the handler takes a [`Context`](crate::Context). So of a handler without one, that was called with 100 ms
+    /// and has computed for 200 ms, the first call still has 100 ms.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Subscriber<A, R> {
         Subscriber {
@@ -87,7 +89,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
     }
 
-    /// The same gate, with calls that end when a token is cancelled.
+    /// The same gate, with calls that end when a token is cancelled. What their handlers call does not end with
+    /// them; see [`CancelToken`].
     #[must_use]
     pub fn with_cancel(&self, token: &CancelToken) -> Subscriber<A, R> {
         Subscriber {
@@ -122,7 +125,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         self.shared.has(CallKind::Action)
     }
 
-    /// Waits until the gate can be called. With a zero timeout it says whether that is so now.
+    /// Waits until the gate can be called: its function or its action. Of a gate that may have only one of them,
+    /// [`has_function`](Subscriber::has_function) and [`has_action`](Subscriber::has_action) say which. With a
+    /// zero timeout it says whether that is so now.
     ///
     /// # Errors
     ///
@@ -170,7 +175,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         self.call(CallKind::Function, &mut Given::Borrowed(arguments))
     }
 
-    /// Calls the gate's action and waits until it is done.
+    /// Calls the gate's action and waits until it is done. An action has no result, so that of this subscriber's
+    /// types only the parameters matter, and not `R`.
     ///
     /// # Errors
     ///

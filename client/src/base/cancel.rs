@@ -13,7 +13,8 @@ const CANCELLED: u32 = 1;
 /// A call made through [`Subscriber::with_cancel`](crate::Subscriber::with_cancel) ends with
 /// `CANCELLED` as soon as its token is cancelled, and at once if it was before. Its handler is not
 /// stopped; it can see that nobody waits any more
-/// ([`Context::is_cancelled`](crate::Context::is_cancelled)).
+/// ([`Context::is_cancelled`](crate::Context::is_cancelled)). Nor are calls ended that the handler makes: those
+/// have tokens of their own, and their handlers see nothing of this one.
 ///
 /// ```no_run
 /// use callgate_client::{CancelToken, Code, Plugin};

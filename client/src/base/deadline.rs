@@ -42,8 +42,8 @@ fn inherited(own: u64) -> Result<u64> {
         return Ok(own);
     }
     if clock::coarse_now() + BEHIND >= outer && clock::now() >= outer {
-        let text =
-            "the deadline of the call that this handler serves has passed; this one was not made";
+        let text = "the deadline of the call that this handler serves has passed; this one was not made, and \
+             `with_own_deadline` would give it its whole timeout";
         return Err(Error::new(Code::Timeout, text));
     }
     Ok(just_before(outer))
@@ -58,7 +58,10 @@ fn just_before(outer: u64) -> u64 {
 /// What is to be said of a deadline besides, for the error of a call that this thread has made until then.
 pub(crate) fn whose(deadline: u64) -> &'static str {
     match !chain::is_unlimited() && just_before(chain::end()) == deadline {
-        true => ", which is that of the call that this handler serves",
+        true => {
+            "; the deadline was that of the call that this handler serves, and `with_own_deadline` would have \
+             given this one its whole timeout"
+        }
         false => "",
     }
 }

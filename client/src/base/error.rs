@@ -25,6 +25,8 @@ pub struct Error {
 
 /// The member of an error's context that bears the handler's own code.
 pub(crate) const HANDLER_CODE: &str = "handler_code";
+/// The member that bears the gate of the call that failed in a handler, where that passed the error on.
+pub(crate) const INNER_GATE: &str = "inner_gate";
 
 #[derive(Clone, Debug)]
 struct Inner {

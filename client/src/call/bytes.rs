@@ -229,7 +229,7 @@ pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> R
 /// Ends the link to a provider that serves no more calls.
 #[cold]
 fn end_closed(link: &Link) {
-    let text = format!("plugin {} has closed", link.peer().name());
+    let text = format!("plugin `{}` has closed", link.peer().name());
     link.end_with(Error::new(Code::ProviderGone, text));
 }
 
@@ -310,7 +310,7 @@ impl Drop for LargeAnswer<'_> {
 #[cold]
 fn broke(link: &Link, violation: Violation) -> Error {
     let text = format!(
-        "plugin {}: {violation}; the link is closed",
+        "plugin `{}`: {violation}; the link is closed",
         link.peer().name()
     );
     let error = Error::new(Code::Protocol, text).maybe_run();

@@ -99,13 +99,13 @@ pub(super) fn no_space(link: &Link, what: Short) -> Error {
         Short::Payload => {
             let (taken, most) = link.taken_mib();
             format!(
-                "no payload memory for plugin {peer} came free before the deadline: {taken} MiB are taken \
+                "no payload memory for plugin `{peer}` came free before the deadline: {taken} MiB are taken \
                  of the {most} MiB that payloads to one plugin may take, half of this plugin's limit of \
                  extents; loans hold them, and calls (under way: {under_way}); nothing was sent"
             )
         }
         Short::Pending => format!(
-            "no pending call to plugin {peer} came free before the deadline: {under_way} calls are under way \
+            "no pending call to plugin `{peer}` came free before the deadline: {under_way} calls are under way \
              (of a link's {}, one gate has at most half and calls outside of chains three quarters), \
              nothing was sent",
             link.geometry().entries()

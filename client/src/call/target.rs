@@ -73,7 +73,7 @@ pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
 pub(super) fn cancelled(link: &Link) -> Error {
     Error::new(
         Code::Cancelled,
-        format!("the call to plugin {} was given up", link.peer().name()),
+        format!("the call to plugin `{}` was given up", link.peer().name()),
     )
 }
 
@@ -82,7 +82,10 @@ pub(super) fn timed_out(link: &Link, deadline: u64) -> Error {
     let (name, whose) = (link.peer().name(), whose(deadline));
     Error::new(
         Code::Timeout,
-        format!("plugin {name} did not answer before the deadline{whose}"),
+        format!(
+            "plugin `{name}` did not answer before the deadline; this call may have run, may be running, or \
+             still waits behind others{whose}"
+        ),
     )
 }
 
@@ -90,9 +93,21 @@ pub(super) fn timed_out(link: &Link, deadline: u64) -> Error {
 /// it is over.
 #[cold]
 pub(super) fn buried() -> Error {
-    let text = "this handler's gate is re-entrant, and it runs on top of a handler that waits for a call of \
-                its own and could not go on before this call is answered: it was not made. Answer later, or \
-                do not declare the gate re-entrant";
+    buried_call("was not made")
+}
+
+/// The same, for a call that was sent before.
+#[cold]
+pub(super) fn buried_after_sending() -> Error {
+    buried_call("was sent before, and is given up now")
+}
+
+fn buried_call(was: &str) -> Error {
+    let text = format!(
+        "this handler's gate is re-entrant, and it runs on top of another handler, which waits for an answer \
+         and cannot go on before this one has ended. So it may not wait for a call itself; this call {was}. \
+         Send calls without waiting for them, answer later, or do not declare the handler's gate re-entrant"
+    );
     Error::new(Code::Deadlock, text)
 }
 
@@ -101,7 +116,7 @@ pub(crate) fn gone(link: &Link) -> Error {
     link.reason().cloned().unwrap_or_else(|| {
         Error::new(
             Code::ProviderGone,
-            format!("plugin {} is gone", link.peer().name()),
+            format!("plugin `{}` is gone", link.peer().name()),
         )
     })
 }

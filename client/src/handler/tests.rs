@@ -117,12 +117,25 @@ fn the_question_mark_takes_any_error() {
     let handler = erase(|text: String| -> Result<i32, HandlerError> { Ok(text.parse()?) });
     let error = call_with::<_, i32>(&*handler, ("x".to_owned(),)).unwrap_err();
     assert_eq!(error.message(), "invalid digit found in string");
-    let handler = erase(|| Err::<(), _>(Error::new(Code::NotReady, "nobody there")));
-    let error = call_with::<_, ()>(&*handler, ()).unwrap_err();
+    let fails_with = |error: Error| {
+        let handler = erase(move || Err::<(), _>(error.clone()));
+        let error = call_with::<_, ()>(&*handler, ()).unwrap_err();
+        assert_eq!(error.code(), Code::HandlerError);
+        (error.message().to_owned(), error.context().unwrap().clone())
+    };
+    let absent = || Error::new(Code::NotReady, "nobody there");
     assert_eq!(
-        error.context(),
-        Some(&json!({ "handler_code": "NOT_READY" }))
+        fails_with(absent()),
+        (
+            "nobody there".to_owned(),
+            json!({ "handler_code": "NOT_READY" })
+        )
     );
+    // A context without members is kept as one.
+    let text = "a handler's use of gate `A.B` failed: NOT_READY: nobody there".to_owned();
+    let context = json!({ "handler_code": "NOT_READY", "inner_gate": "A.B", "context": [1] });
+    let absent = absent().at_gate("A.B").with_context(json!([1]));
+    assert_eq!(fails_with(absent), (text, context));
 }
 
 #[test]

@@ -20,10 +20,11 @@
 /// all threads of a pool wait so, nobody goes on. The broker is told of waits that last and ends one of such a
 /// circle with [`DEADLOCK`](crate::Code::Deadlock), about a tenth of a second after it was closed; the text names who waits
 /// for whom. Its call may have run where [`may_have_run`](crate::Error::may_have_run) says so. Against it help: a call that is
-/// [sent](crate::dynamic::Gate::send) and not waited for, a gate that [answers
-/// later](crate::dynamic::provide_later), a pool, or a [re-entrant gate](crate::GateOptions::reentrant).
+/// [sent](crate::dynamic::Gate::send) and not waited for in the handler, a gate that [answers
+/// later](crate::dynamic::provide_later) (which says what is to be minded there), a pool, or a [re-entrant
+/// gate](crate::GateOptions::reentrant).
 ///
-/// What a handler calls ends with the call that it serves, unless its own timeout is shorter; see
+/// What a handler calls ends at the deadline of the call that it serves, unless its own timeout is shorter; see
 /// [`Subscriber::with_own_deadline`](crate::Subscriber::with_own_deadline).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,14 +36,14 @@ pub enum Dispatch {
     /// long belongs on a pool, or is [answered later](crate::dynamic::provide_later).
     #[default]
     Thread,
-    /// On so many threads (at least one, at most 64), several at a time and in no order. One
+    /// On so many threads (of numbers outside of 1 to 64 the nearest is taken), several at a time and in no order. One
     /// thread looks for calls; that another looks in its place while it runs a handler costs a wake-up a call.
     /// Handlers must bear to run side by side.
     ///
     /// Of several threads one gate gets all but one, so that a slow gate does not keep others waiting;
     /// [`GateOptions::limit`](crate::GateOptions::limit) says otherwise.
     Pool(u32),
-    /// Inside [`Plugin::pump`](crate::Plugin::pump): on the thread that calls it, and only then,
-    /// or while that thread waits for an answer inside a chain.
+    /// Inside [`Plugin::pump`](crate::Plugin::pump), on the thread that calls it. Besides, while that thread waits
+    /// for any call, in a handler or not and through whichever plugin: for calls of that call's chain.
     Pump,
 }

@@ -344,7 +344,7 @@ impl Dispatcher {
         let member = door.with(|scheduler| scheduler.member(link));
         self.turn_lock.release();
         let name = link.peer().name();
-        let text = format!("plugin {name}: {violation}; the link is closed");
+        let text = format!("plugin `{name}`: {violation}; the link is closed");
         if let Some(member) = member {
             member.report(link, &Error::new(Code::Protocol, text));
         }

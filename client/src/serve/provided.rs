@@ -89,7 +89,8 @@ impl ProvidedGates {
         if half.is_some() {
             return Err(Error::new(
                 Code::AlreadyProvided,
-                "this plugin provides it already: drop the first provider before registering anew",
+                "this plugin provides it already, or still holds the `Provider` of a gate that ended when the right \
+                 to provide it was taken back: drop that `Provider` first",
             )
             .at_gate(name.clone()));
         }

@@ -72,7 +72,7 @@ impl fmt::Display for BrokerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the broker")?;
         if let Some(pid) = self.pid {
-            write!(f, " (process {pid})")?;
+            write!(f, " (pid {pid})")?;
         }
         match &self.path {
             Some(path) => write!(f, " at {}", path.display()),

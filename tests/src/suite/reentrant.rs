@@ -8,7 +8,7 @@ use callgate_client::{GateOptions, Plugin, Result, dynamic, signature_of};
 use super::{Own, Stage};
 
 /// What a handler's calls came to: one that it waited for, and one that it sent and then waited for. Each
-/// `OK`, or the code and whether it may have run.
+/// `OK`, or whether it may have run, and the error.
 pub type Outcomes = (String, String);
 
 pub(super) fn provide(plugin: &Plugin, stage: &Arc<Stage>) -> Result<()> {
@@ -40,6 +40,6 @@ fn is_busy(own: &Own) -> bool {
 fn say(outcome: Result<()>) -> String {
     match outcome {
         Ok(()) => "OK".to_owned(),
-        Err(error) => format!("{} {}", error.code(), error.may_have_run()),
+        Err(error) => format!("{} {error}", error.may_have_run()),
     }
 }

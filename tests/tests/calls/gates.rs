@@ -66,7 +66,7 @@ fn function_and_action_are_two_things() {
         a.invoke((1,)).unwrap_err(),
     ] {
         assert_eq!(error.code(), Code::NotReady);
-        assert!(error.message().contains("plugin Provider"), "{error}");
+        assert!(error.message().contains("plugin `Provider`"), "{error}");
         assert!(!error.may_have_run());
     }
 

@@ -23,7 +23,7 @@ fn differing_types_are_told_when_a_gate_is_opened() {
         assert!(start.elapsed() < PATIENCE / 2, "waiting cannot help here");
         assert_eq!(error.code(), code);
         assert!(error.message().contains("(u64, u64) -> u64"), "{error}");
-        assert!(error.message().contains("plugin P "), "{error}");
+        assert!(error.message().contains("plugin `P` "), "{error}");
         let error = wrong.invoke(arguments).err().expect("an error");
         assert_eq!(error.code(), code);
         assert!(!error.may_have_run());

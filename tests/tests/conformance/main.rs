@@ -58,6 +58,7 @@ macro_rules! in_every_mode {
 in_every_mode! {
     outcomes::results_and_large_payloads_arrive,
     outcomes::a_failure_arrives_with_code_message_and_context,
+    outcomes::what_a_handler_s_own_call_failed_with_names_that_call_s_gate,
     outcomes::a_panic_ends_the_call_and_nothing_else,
     outcomes::a_handler_knows_its_caller,
     chains::chains_go_back_and_forth_up_to_64_deep,

@@ -1,8 +1,8 @@
 //! Results and failures.
 
-use callgate_client::Code;
+use callgate_client::{Blame, Code, HandlerError};
 use callgate_tests::shorthand::pattern;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::setup::{Mode, Setup};
 
@@ -32,6 +32,46 @@ pub(crate) fn a_failure_arrives_with_code_message_and_context(mode: Mode) {
     assert_eq!(error.context(), Some(&context));
     assert!(error.may_have_run());
     assert!(error.to_string().contains("S.Fail"), "{error}");
+}
+
+/// A handler passed the error of a call that it made on with `?`, and the caller read that nobody provided the gate
+/// that it had called itself.
+pub(crate) fn what_a_handler_s_own_call_failed_with_names_that_call_s_gate(mode: Mode) {
+    let setup = Setup::new(mode);
+    let outer = setup.open::<(), ()>("S.Outer");
+    let failure = |text: &str, context: Value| {
+        let error = outer.invoke(()).unwrap_err();
+        assert_eq!(
+            (error.code(), error.gate()),
+            (Code::HandlerError, Some("S.Outer"))
+        );
+        assert_eq!((error.message(), error.context()), (text, Some(&context)));
+        assert_eq!(error.blame(), Blame::Peer);
+        assert!(error.may_have_run());
+    };
+    failure(
+        "a handler's use of gate `T.Held` failed: NOT_READY: nobody provides the gate now",
+        json!({ "handler_code": "NOT_READY", "inner_gate": "T.Held" }),
+    );
+    let full = || {
+        let error = HandlerError::new("FULL", "no slot is free");
+        Err::<(), _>(error.with_context(json!({ "highest": 7 })))
+    };
+    let held = setup.caller.provide("T.Held", full).unwrap();
+    failure(
+        "a handler's use of gate `T.Held` failed: FULL: no slot is free",
+        json!({ "handler_code": "FULL", "highest": 7, "inner_gate": "T.Held" }),
+    );
+    drop(held);
+    // Over two handlers.
+    let _full = setup.caller.provide("T.Full", full).unwrap();
+    let next = setup.open::<(), ()>("T.Full");
+    let pass_on = move || Ok::<_, HandlerError>(next.invoke(())?);
+    let _held = setup.caller.provide("T.Held", pass_on).unwrap();
+    failure(
+        "a handler's use of gate `T.Full` failed: FULL: no slot is free",
+        json!({ "handler_code": "FULL", "highest": 7, "inner_gate": "T.Full" }),
+    );
 }
 
 /// One bad handler took the plugin down with it.

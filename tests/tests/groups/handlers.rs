@@ -157,7 +157,9 @@ fn a_group_has_no_pool_no_pump_and_no_inspectors() {
         builder().dispatch(Dispatch::Pump),
         builder().inspector(),
     ] {
-        assert_eq!(code(builder.connect()), Code::InvalidArgument);
+        let error = builder.connect().map(drop).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument);
+        assert!(error.message().contains("leave out `group`, or"), "{error}");
     }
     let plugin = builder().dispatch(Dispatch::Thread).connect().unwrap();
     let pumped = plugin.pump(std::time::Instant::now());

@@ -119,8 +119,15 @@ fn a_circle_is_named_to_the_one_that_closed_it() {
         panic!("{ended:?}");
     };
     assert_eq!(failure.code, Code::Deadlock as u16);
-    let circle = "plugin `b` waits for `g` of plugin `a`, which waits for `g` of plugin `b`: none";
+    let circle =
+        "plugin `b` waits for `g` of plugin `a`, which waits for `g` of plugin `b`: this is";
     assert!(failure.message.starts_with(circle), "{failure:?}");
+    assert!(
+        failure
+            .message
+            .contains("The call named first was given up"),
+        "{failure:?}"
+    );
     assert_eq!(world.rounds(), None);
     // It is forgotten, and that it ends is no news.
     world.ok(B, WaitToBroker::Over { wait: 9 });

@@ -276,7 +276,8 @@ impl PluginBuilder {
             }
         }
         if self.group.is_some() && (self.inspects || self.dispatch != Dispatch::Thread) {
-            let text = "a group has one thread for its plugins' handlers: without a pool, a pump or an inspector";
+            let text = "a plugin of a group has the dispatch `Thread` and is no inspector: leave out \
+                        `group`, or `dispatch` and `inspector`";
             return Err(Error::new(Code::InvalidArgument, text));
         }
         if self.probe

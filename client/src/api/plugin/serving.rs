@@ -80,7 +80,8 @@ impl Plugin {
     /// one that has passed already, it never waits and serves one call at most. Returns how many
     /// calls it served.
     ///
-    /// For plugins that were built with [`Dispatch::Pump`](crate::Dispatch::Pump), whose handlers run nowhere else:
+    /// For plugins that were built with [`Dispatch::Pump`](crate::Dispatch::Pump), whose handlers run here and inside calls of
+    /// this thread that lead back to the plugin:
     ///
     /// ```no_run
     /// use callgate_client::{Dispatch, Plugin};

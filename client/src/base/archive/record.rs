@@ -4,13 +4,13 @@ use callgate_layout::Code;
 use callgate_layout::text::cut;
 use serde_json::{Value, json};
 
-use crate::base::error::{Error, HANDLER_CODE};
+use crate::base::error::{Error, HANDLER_CODE, INNER_GATE};
 use crate::gate_type;
 
 /// How much of a message travels.
 const MESSAGE_LIMIT: usize = 4096;
-/// How much context travels. A larger one is left out but for the handler's code, because half of it
-/// would not be JSON.
+/// How much context travels. A larger one is left out but for the handler's code and the inner gate, because half
+/// of it would not be JSON.
 const CONTEXT_LIMIT: usize = 16 * 1024;
 /// The member that stands in the place of a context that was left out, and has its length.
 const OMITTED: &str = "omitted_bytes";
@@ -42,8 +42,10 @@ fn clip(context: &Value) -> String {
         return json;
     }
     let mut rest = json!({ OMITTED: json.len() });
-    if let Some(Value::String(code)) = context.get(HANDLER_CODE) {
-        rest[HANDLER_CODE] = cut(code.clone(), MESSAGE_LIMIT).into();
+    for name in [HANDLER_CODE, INNER_GATE] {
+        if let Some(Value::String(text)) = context.get(name) {
+            rest[name] = cut(text.clone(), MESSAGE_LIMIT).into();
+        }
     }
     rest.to_string()
 }

@@ -240,10 +240,11 @@ fn a_long_message_is_cut_and_says_so() {
 
 #[test]
 fn a_long_context_is_left_out_and_its_length_said() {
-    let context = serde_json::json!({ "handler_code": "FULL", "dump": "x".repeat(20_000) });
+    let context = serde_json::json!({ "handler_code": "FULL", "inner_gate": "A.B", "dump": "x".repeat(20_000) });
     let error = Error::new(Code::HandlerError, "no").with_context(context);
     let back = Error::from(ErrorRecord::from(&error));
-    let left = serde_json::json!({ "handler_code": "FULL", "omitted_bytes": 20_033 });
+    let left =
+        serde_json::json!({ "handler_code": "FULL", "inner_gate": "A.B", "omitted_bytes": 20_052 });
     assert_eq!(back.context(), Some(&left));
 }
 

@@ -14,7 +14,7 @@ use super::{SentCalls, Shared};
 use crate::base::chain;
 use crate::base::error::Error;
 use crate::call::lasting;
-use crate::call::target::{Origin, buried};
+use crate::call::target::{Origin, buried_after_sending};
 use crate::link::Link;
 use crate::serve::dispatcher::serving_thread;
 use crate::serve::stack;
@@ -78,12 +78,12 @@ impl SentCalls {
     fn refuse_wait(&self, call: &Awaited<'_>) -> Outcome {
         let ended = self.shared.state.lock().end(call.number);
         match ended {
-            Some((_, outcome)) => given_up(buried(), outcome),
+            Some((_, outcome)) => given_up(buried_after_sending(), outcome),
             // The thread has the outcome.
             None => {
                 let soon = Instant::now() + SOON;
                 let outcome = call.completion.wait(soon, || false);
-                let error = buried().maybe_run();
+                let error = buried_after_sending().maybe_run();
                 outcome.unwrap_or(Err(Lost { error, link: None }))
             }
         }

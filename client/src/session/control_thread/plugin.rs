@@ -208,7 +208,7 @@ impl PluginWork<'_> {
             .link(end)
             .map(|link| (link.peer().name().to_owned(), link.peer().pid()));
         let text = match who {
-            Some((name, pid)) => format!("plugin {name} (process {pid}) has ended"),
+            Some((name, pid)) => format!("plugin `{name}` (pid {pid}) has ended"),
             None => "the plugin's process has ended".to_owned(),
         };
         self.link_gone(end, &Error::new(Code::ProviderGone, text));

@@ -37,7 +37,7 @@ impl Way {
     pub(super) fn ended(&self) -> Option<Error> {
         let (link, peer) = (&self.link, self.link.peer());
         link.has_peer_ended().then(|| {
-            let text = format!("plugin {} (process {}) has ended", peer.name(), peer.pid());
+            let text = format!("plugin `{}` (pid {}) has ended", peer.name(), peer.pid());
             Error::new(Code::NotReady, text)
         })
     }
@@ -112,19 +112,19 @@ impl State {
             _ if self.is_closed => Error::new(Code::Closed, "this plugin has closed"),
             Availability::Absent | Availability::Ready => {
                 let text = match &self.owner {
-                    Some(owner) => format!("plugin {owner} provides no {what} here"),
+                    Some(owner) => format!("plugin `{owner}` provides no {what} here"),
                     None => "nobody provides the gate now".to_owned(),
                 };
                 Error::new(Code::NotReady, text)
             }
             Availability::LengthMismatch { signature } => Error::new(
                 Code::LengthMismatch,
-                format!("plugin {owner} provides {signature}, with another number of parameters"),
+                format!("plugin `{owner}` provides {signature}, with another number of parameters"),
             ),
             Availability::TypeMismatch { signature } => Error::new(
                 Code::TypeMismatch,
                 format!(
-                    "plugin {owner} provides {signature}, which differs in types, field names or their order"
+                    "plugin `{owner}` provides {signature}, which differs in types, field names or their order"
                 ),
             ),
         };

@@ -60,6 +60,8 @@ pub(crate) struct Dispatcher {
     visits: Visits,
     /// How many threads of a pool have not ended.
     running: AtomicU32,
+    /// How many of these have a call, and so look for none.
+    busy: AtomicU32,
 }
 
 /// The way to the scheduler: held all the time, or for moments.
@@ -111,6 +113,7 @@ impl Dispatcher {
             turn_lock,
             visits: Visits::new(),
             running: AtomicU32::new(0),
+            busy: AtomicU32::new(0),
         }
     }
 

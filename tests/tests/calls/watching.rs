@@ -48,15 +48,19 @@ fn a_watcher_that_does_not_look_loses_the_oldest_and_can_tell() {
     let bus = Bus::start(programs!());
     let watcher = bus.plugin("Watcher");
     let watch = watcher.watch("Owner.Gate").unwrap();
+    // Of a gate that goes before the watcher could have called it nothing is told. So each is waited for.
+    let looks = watcher.watch("Owner.Gate").unwrap();
+    assert!(!next(&looks).is_present());
     let owner = bus.plugin("Owner");
     for _ in 0..100 {
-        // Of types that the watcher cannot call: it is told at once, and not when it has a way, which it never has of
-        // a gate that is gone by then.
-        drop(owner.provide("Owner.Gate", |n: u32| n).unwrap());
+        let provided = owner.provide("Owner.Gate", || ()).unwrap();
+        assert!(next(&looks).is_present());
+        drop(provided);
+        assert!(!next(&looks).is_present());
     }
     let _last = owner.provide("Owner.Gate", || ()).unwrap();
-    // What the broker had to tell the watcher comes before this answer. Who looks while changes still
-    // come in makes room for more of them.
+    assert!(next(&looks).is_present());
+    // What the broker had to tell the watcher comes before this answer.
     watcher.list().unwrap();
     let mut events = Vec::new();
     while let Some(event) = watch.next(Duration::ZERO).unwrap() {

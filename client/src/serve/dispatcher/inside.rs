@@ -34,7 +34,7 @@ impl Dispatcher {
     /// Which calls a thread serves that waits inside a chain. In a pool those of re-entrant gates only where no
     /// other thread is free: on that one their handlers may wait for calls of their own.
     fn wanted_inside(&self, chain: u64) -> Wanted {
-        match self.is_pool() && self.leader.is_locked() {
+        match self.is_pool() && self.has_free_thread() {
             true => Wanted::Chain(chain),
             false => Wanted::Inside(chain),
         }

@@ -124,11 +124,10 @@ impl Dispatcher {
             let mut frame = door.with(|scheduler| scheduler.frame());
             let found = self.find_work(&door, &mut frame);
             drop(lead);
-            self.tell_waiting(&door);
             futex_refused::log();
             match found {
                 Found::Call(next) => {
-                    self.handle_next(&door, &mut frame, Some(next));
+                    self.handle_as_busy(&door, &mut frame, Some(next));
                 }
                 Found::Old(old) => self.discard_copies(old),
                 Found::Notes(notes) => self.say(notes),
@@ -138,11 +137,16 @@ impl Dispatcher {
         }
     }
 
+    /// Whether a thread of a pool looks for calls, or is about to.
+    pub(super) fn has_free_thread(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) < self.running.load(Ordering::Relaxed)
+    }
+
     /// Wakes the threads of a pool that wait inside chains, where no other one looks for calls any more and
     /// one is queued that may run on top of such a wait.
     fn tell_waiting(&self, door: &Door<'_>) {
         if self.turn_lock.owners().has_reentrant()
-            && !self.leader.is_locked()
+            && !self.has_free_thread()
             && door.with(|scheduler| scheduler.has_queued_reentrant())
         {
             self.wake_leader();
@@ -158,9 +162,23 @@ impl Dispatcher {
         let mut frame = door.with(|scheduler| scheduler.frame());
         let call = &mut frame.exchange.call;
         let next = door.with(|scheduler| scheduler.next_queued(call, Wanted::Any));
-        let was_there = self.handle_next(door, &mut frame, next) != Handled::Nothing;
+        let handled = self.handle_as_busy(door, &mut frame, next);
         self.keep_frame(door, frame);
-        was_there
+        handled != Handled::Nothing
+    }
+
+    /// Handles a call on a thread of a pool, which looks for no others meanwhile.
+    fn handle_as_busy(
+        &self,
+        door: &Door<'_>,
+        frame: &mut Frame,
+        next: Option<Result<(), Broken>>,
+    ) -> Handled {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        self.tell_waiting(door);
+        let handled = self.handle_next(door, frame, next);
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+        handled
     }
 
     /// Waits for something that is to be done while another thread looks.

@@ -149,7 +149,7 @@ fn nobody_is_told_who_was_let_in_because_a_limit_was_raised() {
         let outcomes = cross_after(is_direct, |_| {});
         let told = outcomes
             .iter()
-            .filter(|outcome| outcome.contains("none of them could go on"));
+            .filter(|outcome| outcome.contains("this is a circle"));
         assert_eq!(told.count(), 1, "{outcomes:?}");
     }
 }

@@ -1,6 +1,12 @@
 //! Answers that wait for space, and those for which there is none.
 
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
 use callgate::BusLimits;
+use callgate_client::dynamic::Responder;
 use callgate_client::{Code, Context, Dispatch, WaitPolicy, dynamic, signature_of};
 
 use crate::scene::{GATE, PATIENCE, Scene, deferring, scene_with};
@@ -14,23 +20,31 @@ fn scarce() -> Scene {
     scene_with(Dispatch::Thread, WaitPolicy::Park, limits)
 }
 
-/// Nobody told a provider that slept that there was space for the answer that waited for it.
+/// An answer waits for space that a request of the same plugin's takes: nobody said that this one was over.
 #[test]
-fn an_answer_that_waits_for_space_is_published_where_the_provider_sleeps() {
+fn an_answer_hears_of_space_that_a_request_took() {
     let scene = scarce();
     let (_provider, gate, jobs) = deferring(&scene);
-    let gate = gate.with_timeout(PATIENCE);
-    for _ in 0..20 {
-        let sent = [1, 2].map(|n: u8| gate.send(&[n]).unwrap());
-        let held = [(); 2].map(|()| jobs.recv_timeout(PATIENCE).unwrap());
-        for (request, responder) in held {
-            // Two of them do not fit the outbox.
-            responder.reply(&vec![request[0]; 40_000]).unwrap();
-        }
-        for (sent, n) in sent.into_iter().zip([1, 2]) {
-            assert_eq!(*sent.wait().unwrap(), *vec![n; 40_000]);
-        }
-    }
+    let (keep, kept) = channel();
+    let keep = Mutex::new(keep);
+    let signature = signature_of::<(Vec<u8>,), Vec<u8>>();
+    let handler =
+        move |_: Context<'_>, _: &[u8], responder| keep.lock().unwrap().send(responder).unwrap();
+    let _back = dynamic::provide_later(scene.caller(), "Bytes.Back", &signature, handler).unwrap();
+    let back = dynamic::open(&scene.provider, "Bytes.Back", &signature).unwrap();
+    back.wait_ready(PATIENCE).unwrap();
+    // Two of them do not fit the outbox.
+    let large = vec![7; 40_000];
+    let asking = back.with_timeout(2 * PATIENCE).send(&large).unwrap();
+    let responder: Responder = kept.recv_timeout(PATIENCE).unwrap();
+    let sent = gate.with_timeout(PATIENCE).send(b"x").unwrap();
+    let job = jobs.recv_timeout(PATIENCE).unwrap();
+    job.1.reply(&large).unwrap();
+    // Let it fall asleep.
+    thread::sleep(Duration::from_millis(100));
+    responder.reply(b"").unwrap();
+    assert_eq!(*sent.wait().unwrap(), *large);
+    asking.wait().unwrap();
 }
 
 /// A plugin whose result found no memory was said to have closed.

@@ -280,8 +280,10 @@ fn a_circle_is_told_of_where_a_dispatcher_waits_at_the_beginning_of_a_chain() {
         gate.send(&dynamic::encode(&()).unwrap()).unwrap()
     };
     let sent = [send("Host.Outer"), send("Other.Holds")];
-    for (entered, goes) in [(plain_entered, plain_goes), (other_entered, other_goes)] {
+    for entered in [plain_entered, other_entered] {
         entered.recv_timeout(PATIENCE).unwrap();
+    }
+    for goes in [plain_goes, other_goes] {
         goes.send(()).unwrap();
     }
     let told = [(); 2].map(|()| telling.recv_timeout(2 * PATIENCE).unwrap());

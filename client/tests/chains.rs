@@ -288,5 +288,5 @@ fn a_circle_is_told_of_where_a_dispatcher_waits_at_the_beginning_of_a_chain() {
     }
     let told = [(); 2].map(|()| telling.recv_timeout(2 * PATIENCE).unwrap());
     assert!(told.contains(&Some(Code::Deadlock)), "{told:?}");
-    sent.map(|sent| sent.wait().unwrap());
+    sent.into_iter().for_each(|sent| drop(sent.wait().unwrap()));
 }

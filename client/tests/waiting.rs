@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate::Broker;
-use callgate_client::{Dispatch, Plugin, Subscriber, WaitPolicy};
+use callgate_client::{Dispatch, Plugin, Subscriber, WaitPolicy, dynamic, signature_of};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -56,21 +56,24 @@ fn a_dispatcher_that_waits_sleeps_and_a_pump_waits_for_its_first_call() {
         host.provide("Host.Good", || 1_u64).unwrap(),
     );
     let visitor = connect(&broker, "visitor", Dispatch::Pump, true);
-    let far = connect(&broker, "far", Dispatch::Pump, false);
+    let far = connect(&broker, "far", Dispatch::Pump, true);
     let hold: Subscriber<(), ()> = visitor.subscriber("Host.Hold").unwrap();
-    let good: Subscriber<(), u64> = far.subscriber("Host.Good").unwrap();
+    // What is sent goes to the dispatcher, where what is waited for is run by its caller's thread.
+    let good = dynamic::open(&far, "Host.Good", &signature_of::<(), u64>()).unwrap();
     hold.wait_ready(PATIENCE).unwrap();
     good.wait_ready(PATIENCE).unwrap();
     expect_sleep("without calls");
     thread::scope(|scope| {
         scope.spawn(|| hold.with_timeout(2 * PATIENCE).invoke(()).unwrap());
         entered.recv_timeout(PATIENCE).unwrap();
-        let call = scope.spawn(|| good.with_timeout(2 * PATIENCE).invoke(()));
+        let good = good.with_timeout(2 * PATIENCE);
+        let call = good.send(&dynamic::encode(&()).unwrap()).unwrap();
         // Let it come.
         thread::sleep(Duration::from_millis(50));
         expect_sleep("while it waits for its turn");
         go.send(()).unwrap();
-        assert_eq!(call.join().unwrap().unwrap(), 1);
+        let one = call.wait().unwrap();
+        assert_eq!(dynamic::decode::<u64>(&one).unwrap(), 1);
     });
 
     // The same thread that pumps finds nothing at first.

@@ -138,3 +138,29 @@ impl Owners {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread that pumps was taken for the only one that does, where another one would pump next.
+    #[test]
+    fn whoever_has_pumped_may_do_it_again() {
+        let owners = Owners::default();
+        assert!(!owners.may_others_pump(), "nobody has");
+        owners.note_pumping();
+        owners.note_pumping();
+        assert_eq!(owners.pumped_by(), thread_number());
+        assert!(!owners.may_others_pump());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(owners.may_others_pump());
+                owners.note_pumping();
+                assert!(owners.may_others_pump());
+            });
+        });
+        assert!(owners.may_others_pump());
+        owners.note_pumping();
+        assert!(owners.may_others_pump(), "the other one may still");
+    }
+}

@@ -6,6 +6,8 @@ mod bytes;
 #[cfg(test)]
 mod ends;
 #[cfg(test)]
+mod late;
+#[cfg(test)]
 mod mixed;
 #[cfg(test)]
 mod scene;

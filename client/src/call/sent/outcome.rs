@@ -159,3 +159,29 @@ impl Awaited<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use callgate_layout::Code;
+
+    use super::*;
+
+    /// A call that was given up was said not to have run where it may have, so that its caller made it
+    /// once more.
+    #[test]
+    fn a_call_that_was_given_up_may_have_run_unless_it_certainly_did_not() {
+        let error = |code| Error::new(code, "");
+        let given_up = |outcome| {
+            let Err(Lost { error, link }) = given_up(error(Code::Deadlock), outcome) else {
+                panic!("it was given up");
+            };
+            assert!(link.is_none());
+            (error.code(), error.may_have_run())
+        };
+        let lost = |error| Err(Lost { error, link: None });
+        let refused = lost(error(Code::Overloaded));
+        assert_eq!(given_up(refused), (Code::Deadlock, false));
+        let late = lost(error(Code::Timeout).maybe_run());
+        assert_eq!(given_up(late), (Code::Deadlock, true));
+    }
+}

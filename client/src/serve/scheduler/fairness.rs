@@ -220,6 +220,17 @@ mod tests {
         }
     }
 
+    /// A link's calls lie side by side: who looks at another link for each of them reads more.
+    #[test]
+    fn of_few_links_each_has_a_turn_of_a_batch() {
+        let mut fairness = Fairness::new();
+        for wanted in [0, 1, 2, 0] {
+            for _ in 0..BATCH {
+                assert_eq!(fairness.look(3, false, Some), Some(wanted));
+            }
+        }
+    }
+
     #[test]
     fn a_thorough_look_misses_nothing() {
         let mut fairness = Fairness::new();

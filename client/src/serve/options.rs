@@ -16,8 +16,8 @@ impl GateOptions {
     }
 
     /// At most so many calls of the gate are under way at a time, functions and actions together; others wait.
-    /// Of numbers outside of 1 to 64 the nearest is taken. With 1, no second call begins before the first has ended, also where that one timed out
-    /// and its handler runs on.
+    /// Of numbers outside of 1 to 64 the nearest is taken. With 1, no second call begins before the first has
+    /// ended, also where that one timed out and its handler runs on.
     ///
     /// A call is under way until its handler has returned, and where it is
     /// [answered later](crate::dynamic::provide_later), until it was answered, too. Calls that wait come in turn
@@ -28,7 +28,8 @@ impl GateOptions {
     ///
     /// A call that comes back to the gate in a chain that is inside it already (the gate's handler calls
     /// another plugin, whose handler calls this gate) does not count, because it would wait for itself. One
-    /// that comes in a chain that is not inside waits like others. Where two chains that each are inside one
+    /// that comes in a chain that is not inside waits like others. (Where the call that it came back from was
+    /// given up and has ended meanwhile, it runs on beside the next one: such a limit of 1 is no lock.) Where two chains that each are inside one
     /// limited gate call the other's, one of these calls ends with [`DEADLOCK`](crate::Code::Deadlock).
     ///
     /// Without this, a gate of a pool has all of its threads but one, so that a slow gate leaves other gates a
@@ -44,8 +45,8 @@ impl GateOptions {
     }
 
     /// Whether the gate's handlers may run while a handler of the same plugin, in a group of any of its plugins,
-    /// waits for an answer, on top of it, also for a call that has nothing to do with what that one waits for. For gates that only look
-    /// or note something: they are answered although the plugin stands still.
+    /// waits for an answer, on top of it, also for a call that has nothing to do with what that one waits for.
+    /// For gates that only look or note something: they are answered although the plugin stands still.
     ///
     /// On top of another wait, the handler cannot wait for a call itself: that fails with
     /// [`DEADLOCK`](crate::Code::Deadlock) at once, and the call certainly does not run. (One that was sent, and that

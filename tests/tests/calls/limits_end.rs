@@ -32,6 +32,17 @@ impl Held {
         Held { came, go, provider }
     }
 
+    /// The same of a gate that has one call at a time.
+    fn alone(plugin: &Plugin, gate: &str) -> Held {
+        let one = GateOptions::new().limit(1);
+        plugin.set_gate_options(gate, one).unwrap();
+        Held::new(plugin, gate)
+    }
+
+    fn await_one(&self) {
+        await_that("one is inside", || self.came() == 1);
+    }
+
     fn came(&self) -> usize {
         self.came.load(Ordering::SeqCst)
     }
@@ -82,15 +93,12 @@ fn calls_of_a_caller_that_died_in_the_queue_are_not_run() {
     let bus = Bus::start(programs!());
     for dispatch in [Dispatch::Thread, Dispatch::Pool(2)] {
         let provider = plugin(&bus, "P", (dispatch, false));
-        provider
-            .set_gate_options("P.Add", GateOptions::new().limit(1))
-            .unwrap();
-        let held = Held::new(&provider, "P.Add");
+        let held = Held::alone(&provider, "P.Add");
         let other = bus.plugin("Other");
         let add = open::<(u64, u64), u64>(&other, "P.Add");
         thread::scope(|scope| {
             let first = scope.spawn(|| add.invoke((1, 2)));
-            await_that("one is inside", || held.came() == 1);
+            held.await_one();
             let dying = [0, 1, 2].map(|n| bus.peer("caller", &format!("Dying{n}"), &["P"]));
             thread::sleep(SHORT);
             dying.into_iter().for_each(callgate_tests::Process::kill);
@@ -112,12 +120,9 @@ fn calls_of_a_caller_that_died_in_the_queue_are_not_run() {
 fn a_call_whose_caller_died_counts_until_its_handler_has_ended() {
     let bus = Bus::start(programs!());
     let provider = plugin(&bus, "P", (Dispatch::Pool(3), false));
-    provider
-        .set_gate_options("P.Add", GateOptions::new().limit(1))
-        .unwrap();
-    let held = Held::new(&provider, "P.Add");
+    let held = Held::alone(&provider, "P.Add");
     let dying = bus.peer("caller", "Dying", &["P"]);
-    await_that("one is inside", || held.came() == 1);
+    held.await_one();
     dying.kill();
     let other = bus.plugin("Other");
     let add = open::<(u64, u64), u64>(&other, "P.Add");
@@ -135,15 +140,12 @@ fn a_plugin_that_closes_answers_the_calls_in_its_queues() {
     let bus = Bus::start(programs!());
     for direct in [false, true] {
         let provider = plugin(&bus, "P", (Dispatch::Pool(2), direct));
-        provider
-            .set_gate_options("P.Add", GateOptions::new().limit(1))
-            .unwrap();
-        let held = Held::new(&provider, "P.Add");
+        let held = Held::alone(&provider, "P.Add");
         let caller = bus.plugin("Caller");
         let add = open::<(u64, u64), u64>(&caller, "P.Add");
         thread::scope(|scope| {
             let first = scope.spawn(|| add.invoke((1, 2)));
-            await_that("one is inside", || held.came() == 1);
+            held.await_one();
             let queued = [0, 1, 2].map(|_| scope.spawn(|| add.invoke((3, 4))));
             thread::sleep(SHORT);
             let closing = scope.spawn(|| drop(provider));
@@ -168,16 +170,15 @@ fn a_gate_that_comes_back_counts_the_calls_that_run_on() {
     for direct in [false, true] {
         for limit in [1, 2] {
             let provider = plugin(&bus, "P", (Dispatch::Pool(4), direct));
-            let limited = |calls| GateOptions::new().limit(calls);
-            provider.set_gate_options("P.Add", limited(1)).unwrap();
-            let old = Held::new(&provider, "P.Add");
+            let old = Held::alone(&provider, "P.Add");
             let caller = bus.plugin("Caller");
             let add = open::<(u64, u64), u64>(&caller, "P.Add");
             thread::scope(|scope| {
                 let first = scope.spawn(|| add.invoke((1, 2)));
-                await_that("one is inside", || old.came() == 1);
+                old.await_one();
                 drop(old.provider);
-                provider.set_gate_options("P.Add", limited(limit)).unwrap();
+                let options = GateOptions::new().limit(limit);
+                provider.set_gate_options("P.Add", options).unwrap();
                 let new = Held::new(&provider, "P.Add");
                 add.wait_ready(PATIENCE).unwrap();
                 let second = [0, 1].map(|_| scope.spawn(|| add.invoke((3, 4))));
@@ -204,8 +205,7 @@ fn a_visitor_that_waited_in_vain_says_what_it_kept_meanwhile() {
     let [first, second] = ["A", "B"].map(|name| plugin(&bus, name, (Dispatch::Pool(2), true)));
     let one = GateOptions::new().limit(1);
     first.set_gate_options("A.Outer", one).unwrap();
-    second.set_gate_options("B.Add", one).unwrap();
-    let held = Held::new(&second, "B.Add");
+    let held = Held::alone(&second, "B.Add");
     let inner = first
         .subscriber::<(u64, u64), u64>("B.Add")
         .unwrap()
@@ -218,7 +218,7 @@ fn a_visitor_that_waited_in_vain_says_what_it_kept_meanwhile() {
     let outer = open::<(), String>(&caller, "A.Outer");
     thread::scope(|scope| {
         let inside = scope.spawn(|| add.invoke((1, 2)));
-        await_that("one is inside", || held.came() == 1);
+        held.await_one();
         let error = outer.invoke(()).unwrap();
         assert!(
             error.contains("limited gates: A.Outer") && !error.contains("B.Add,"),
@@ -234,14 +234,12 @@ fn a_visitor_that_waited_in_vain_says_what_it_kept_meanwhile() {
 fn calls_in_the_queue_of_a_gate_that_is_withdrawn_are_refused() {
     let bus = Bus::start(programs!());
     let provider = plugin(&bus, "P", (Dispatch::Pool(2), false));
-    let one = GateOptions::new().limit(1);
-    provider.set_gate_options("P.Add", one).unwrap();
-    let held = Held::new(&provider, "P.Add");
+    let held = Held::alone(&provider, "P.Add");
     let caller = bus.plugin("Caller");
     let add = open::<(u64, u64), u64>(&caller, "P.Add");
     thread::scope(|scope| {
         let first = scope.spawn(|| add.invoke((1, 2)));
-        await_that("one is inside", || held.came() == 1);
+        held.await_one();
         let queued = [0, 1, 2].map(|_| scope.spawn(|| add.invoke((3, 4)).unwrap_err()));
         thread::sleep(SHORT);
         let Held { came, go, provider } = held;

@@ -1,5 +1,5 @@
-//! How a direct call waits until it may begin, for the turn of a plugin of its process or for a permit of the gate:
-//! the broker is told of it if it lasts, and may end it.
+//! How a direct call waits until it may begin, for the turn of a plugin of its process or for a permit of the
+//! gate: the broker is told of it if it lasts, and may end it.
 
 use callgate_layout::clock;
 use callgate_layout::sys::futex::{self, Awaited};

@@ -60,6 +60,7 @@ const CLOSING: Duration = Duration::from_millis(500);
 /// # }
 /// ```
 pub struct Plugin {
+    name: Arc<str>,
     state: Arc<PluginState>,
     /// What its dispatcher has of it.
     member: Arc<Member>,
@@ -91,17 +92,23 @@ impl Plugin {
         (group, direct): (Arc<GroupCore>, bool),
     ) -> Result<Plugin> {
         let state = Arc::new(PluginState::new(parts));
-        let key = group.control_thread.add(&state, host)?;
-        let (member, dispatcher) = (serving::member(&state), &group.dispatcher);
+        let membership = state.membership();
+        let key = group.control_thread.add((&state, &membership), host)?;
+        let (member, dispatcher) = (serving::member(&membership), &group.dispatcher);
         dispatcher.join(member.clone());
         if direct {
-            in_process::join(state.bus, state.me.plugin(), &member, dispatcher);
+            in_process::join(
+                (membership.bus, membership.me.plugin()),
+                &member,
+                dispatcher,
+            );
         }
         if dispatcher.dispatch() == Dispatch::Pump {
             dispatcher.set_pump_thread();
             serving_thread::serve_here(dispatcher);
         }
         Ok(Plugin {
+            name: membership.me.name().into(),
             state,
             member,
             key,
@@ -112,17 +119,17 @@ impl Plugin {
 
     /// The name it connected under.
     pub fn name(&self) -> &str {
-        self.state.me.name()
+        &self.name
     }
 
     /// The id of this incarnation on the bus.
     pub fn id(&self) -> u64 {
-        self.state.me.plugin()
+        self.state.membership().me.plugin()
     }
 
     /// How much of everything this plugin may have.
     pub fn limits(&self) -> PluginLimits {
-        self.state.limits
+        self.state.membership().limits
     }
 
     /// Provides a gate's function. It can be called when this returns, and until the provider is
@@ -260,11 +267,11 @@ impl Plugin {
             function: shape(function),
             action: shape(action),
         };
-        let connection = &self.state.connection;
+        let connection = &self.state.membership().connection;
         let sent = connection.check_alive();
         let sent = sent.and_then(|()| self.state.send(&open.into()));
         sent.map_err(|error| error.at_gate(gate.name().clone()))?;
-        gate.wait_known(self.state.connection.broker(), answer_due(REQUEST_TIMEOUT))
+        gate.wait_known(connection.broker(), answer_due(REQUEST_TIMEOUT))
     }
 
     /// Opens a gate for a handle that calls it.
@@ -303,7 +310,7 @@ impl Plugin {
         // The broker makes one at a time for each plugin.
         let _alone = self.listing.lock();
         let list = |request| SessionToBroker::List { request }.into();
-        let listing = self.state.connection.request(list)?;
+        let listing = self.state.membership().connection.request(list)?;
         let file = std::fs::File::from(listing.ok_or_else(damaged)?);
         // Read by position: the descriptor may share its own with the broker's.
         let len = file.metadata().map_err(|_| damaged())?.len();
@@ -315,7 +322,7 @@ impl Plugin {
     /// Waits until the broker ends the session, and says why it did.
     pub fn wait_closed(&self) -> Error {
         loop {
-            if let Some(reason) = self.state.connection.wait_ended(None) {
+            if let Some(reason) = self.state.membership().connection.wait_ended(None) {
                 return reason;
             }
         }
@@ -323,7 +330,7 @@ impl Plugin {
 
     /// As [`Plugin::wait_closed`], but at most for a while; `None` when the session goes on.
     pub fn wait_closed_for(&self, timeout: Duration) -> Option<Error> {
-        self.state.connection.wait_ended(Some(timeout))
+        self.state.membership().connection.wait_ended(Some(timeout))
     }
 }
 
@@ -339,7 +346,7 @@ impl Drop for Plugin {
             self.state.withdraw(&gate, kind, until);
         }
         // Then the dispatcher: it answers what is left while the links still live.
-        self.state.provided.close();
+        self.state.membership().provided.close();
         in_process::leave(&self.member);
         self.group.serve_no_more(&self.member);
         let gates = self.state.provided.take_gates();

@@ -179,15 +179,20 @@ impl Shared {
 
     /// Whether nobody can know better than this plugin that it has no way to the gate.
     pub(crate) fn is_final(&self, error: &Error) -> bool {
-        error.code() == Code::Closed || self.state.connection.check_alive().is_err()
+        error.code() == Code::Closed || self.state.membership().connection.check_alive().is_err()
     }
 
     /// Whether the gate has one half now. Exact for providers in this process, and for others what the
     /// broker has said last.
     pub(crate) fn has(&self, kind: CallKind) -> bool {
         let state = self.gate.state();
-        has_here(self.state.bus, self.gate.name(), kind, state.owner())
-            .unwrap_or_else(|| state.has(kind))
+        has_here(
+            self.state.membership().bus,
+            self.gate.name(),
+            kind,
+            state.owner(),
+        )
+        .unwrap_or_else(|| state.has(kind))
     }
 
     /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
@@ -228,7 +233,8 @@ impl Shared {
     fn why_absent(&self) -> Option<Error> {
         let gate = self.gate.name().to_string();
         let until = instant_after(ANSWER);
-        let answer = self.state.connection.request_until(until, |request| {
+        let connection = &self.state.membership().connection;
+        let answer = connection.request_until(until, |request| {
             GateToBroker::WhyAbsent { request, gate }.into()
         });
         let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
@@ -245,12 +251,12 @@ impl Shared {
     #[cold]
     pub(crate) fn failed(&self, link: &Link, error: Error) -> Error {
         let is_broken = error.code() == Code::Protocol && link.is_gone();
-        // Whoever noticed first has told the broker.
-        if is_broken && self.state.link(link.end()).is_some() {
-            self.state.break_link(link.end(), &error);
+        if is_broken {
+            // Whoever noticed first tells the broker.
+            self.state.break_link(link, &error);
         } else if error.code() == Code::ProviderGone && link.is_gone() {
             // Without a broker nobody else says so while the provider's process lives.
-            self.state.end_link(link.end(), &error);
+            self.state.end_link(link, &error);
         }
         error.at_gate(self.gate.name().clone())
     }

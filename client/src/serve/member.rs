@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use callgate_layout::sys::futex::{self, Awaited};
 
+use super::linked::LinkedGates;
 use super::owners::Identity;
-use super::provided::ProvidedGates;
 use crate::base::error::Error;
 use crate::link::Link;
 use crate::link::own_memory::OwnMemory;
@@ -16,7 +16,7 @@ pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send + Sync>;
 
 /// One of the plugins that a dispatcher serves: mostly its only one, or one of a group.
 pub(crate) struct Member {
-    pub(crate) provided: Arc<ProvidedGates>,
+    pub(crate) provided: Arc<LinkedGates>,
     pub(crate) memory: Arc<OwnMemory>,
     pub(crate) identity: Identity,
     report: Report,
@@ -28,7 +28,7 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn new(
-        provided: Arc<ProvidedGates>,
+        provided: Arc<LinkedGates>,
         memory: Arc<OwnMemory>,
         (identity, report): (Identity, Report),
     ) -> Member {

@@ -1,124 +1,96 @@
-//! What a plugin is, provides, has opened and is linked with. It outlives the connection to a broker:
-//! linked plugins go on calling each other when the broker has ended.
+//! What a plugin is beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callgate_layout::control::{
-    Failure, GateToBroker, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, ToBroker,
-    WaitToBroker,
-};
+use arc_swap::ArcSwap;
+use callgate_layout::control::{GateToBroker, ToBroker, WaitToBroker};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::{Code, clock};
-use parking_lot::Mutex;
 
-use super::connection::Connection;
-use super::here::Here;
-use super::numbers::Numbers;
+use super::membership::{Membership, MembershipParts};
 use super::open_gate::{Asked, OpenGate, Question};
+use super::open_gates::OpenGates;
 use crate::base::backoff::WaitPolicy;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::instant_after;
 use crate::base::error::{Error, Result, forked};
 use crate::call::sent::Sender;
 use crate::link::Link;
-use crate::link::own_memory::{ExtentSource, OwnMemory};
-use crate::link::peer::Caller;
-use crate::serve::changes::Changes;
 use crate::serve::dispatch::Dispatch;
-use crate::serve::outstanding::Outstanding;
 use crate::serve::provided::ProvidedGates;
 use crate::serve::waits::{ReportedWaits, Reporter};
 
 /// What all handles of a plugin share.
 pub(crate) struct PluginState {
-    /// This plugin, as its peers know it.
-    pub(crate) me: Arc<Caller>,
-    /// The bus's own number, drawn at random by its broker.
-    pub(crate) bus: u64,
-    pub(crate) limits: PluginLimits,
     pub(crate) policy: WaitPolicy,
     pub(crate) trust: Option<TrustPeers>,
     /// How long an extent, or a buffer for large payloads, may lie idle.
     pub(crate) keep_idle: Duration,
-    pub(crate) memory: Arc<OwnMemory>,
     pub(crate) provided: Arc<ProvidedGates>,
-    pub(crate) connection: Connection,
-    waits: ReportedWaits,
     /// Calls that no thread waits for.
     pub(crate) sent: Sender,
-    numbers: Numbers,
-    open_gates: Mutex<HashMap<u32, Weak<OpenGate>>>,
-    pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
+    waits: ReportedWaits,
+    gates: Arc<OpenGates>,
+    current: ArcSwap<Membership>,
     fork: ForkMark,
-    _here: Here,
 }
 
 /// What [`PluginState::new`] takes.
 pub(crate) struct PluginParts {
-    pub(crate) me: Caller,
-    pub(crate) bus: u64,
-    pub(crate) limits: PluginLimits,
     pub(crate) policy: WaitPolicy,
     pub(crate) trust: Option<TrustPeers>,
     pub(crate) keep_idle: Duration,
-    pub(crate) memory: OwnMemory,
     pub(crate) sent: Sender,
-    pub(crate) connection: Connection,
-    /// What its dispatcher takes note of, and how it runs handlers.
-    pub(crate) serving: (Arc<Changes>, Dispatch, Arc<Outstanding>),
+    pub(crate) dispatch: Dispatch,
+    pub(crate) membership: MembershipParts,
 }
 
 impl PluginState {
     pub(crate) fn new(parts: PluginParts) -> PluginState {
-        let memory = Arc::new(parts.memory);
-        let me = Arc::new(parts.me);
-        let identity = (parts.bus, me.plugin());
-        let provided = Arc::new(ProvidedGates::new(memory.clone(), parts.serving, identity));
+        let provided = Arc::new(ProvidedGates::new(parts.dispatch, parts.membership.owner()));
+        let gates = Arc::new(OpenGates::new());
+        let membership = Membership::new(parts.membership, (&provided, &gates));
         PluginState {
-            _here: Here::new(parts.bus, &me, &provided),
-            bus: parts.bus,
-            limits: parts.limits,
             policy: parts.policy,
             trust: parts.trust,
             keep_idle: parts.keep_idle,
             sent: parts.sent,
             provided,
-            memory,
-            connection: parts.connection,
             waits: ReportedWaits::default(),
-            numbers: Numbers::new(),
-            open_gates: Mutex::default(),
-            links: Mutex::default(),
+            gates,
+            current: ArcSwap::from_pointee(membership),
             fork: ForkMark::here(),
-            me,
         }
     }
 
-    /// Sends a record; see [`Connection::send`].
+    /// What the plugin is on its bus now.
+    pub(crate) fn membership(&self) -> Arc<Membership> {
+        self.current.load_full()
+    }
+
+    /// Sends a record to the broker; see [`Connection::send`](super::connection::Connection::send).
     pub(crate) fn send(&self, record: &ToBroker) -> Result<()> {
         self.check_here()?;
-        self.connection.send(record)
+        self.membership().send(record)
     }
 
     /// Takes in a gate that is about to be opened; gives back its number.
     pub(crate) fn add_open_gate(&self, gate: &Arc<OpenGate>) -> u32 {
-        let gate = Arc::downgrade(gate);
-        self.numbers.insert(&mut self.open_gates.lock(), gate)
+        self.gates.add(gate)
     }
 
     pub(crate) fn open_gate(&self, number: u32) -> Option<Arc<OpenGate>> {
-        self.open_gates.lock().get(&number)?.upgrade()
+        self.gates.get(number)
     }
 
     /// Asks the broker how an open gate stands now. This does not wait for room in its socket longer than
     /// until then.
     pub(crate) fn ask(&self, number: u32, gate: &OpenGate, until: Instant) -> Result<Question> {
         self.check_here()?;
-        self.connection.check_alive()?;
+        self.membership().connection.check_alive()?;
         let asked = gate.ask(|| self.sync(number, until));
         asked.inspect_err(|_| self.sent.look_again())
     }
@@ -134,7 +106,8 @@ impl PluginState {
     }
 
     fn sync(&self, open: u32, until: Instant) -> Result<()> {
-        self.connection
+        self.membership()
+            .connection
             .send_until(&GateToBroker::Sync { open }.into(), until)
     }
 
@@ -146,7 +119,7 @@ impl PluginState {
         until: u64,
         cancel: Option<&CancelToken>,
     ) -> Asked {
-        if self.connection.is_control_thread() {
+        if self.membership().connection.is_control_thread() {
             return Asked::Untold;
         }
         let room = instant_after(Duration::from_nanos(until.saturating_sub(clock::now())));
@@ -164,7 +137,7 @@ impl PluginState {
 
     /// Withdraws one half of a gate, and waits until the broker has heard of it, until then at most.
     pub(crate) fn withdraw(&self, gate: &str, kind: CallKind, until: Instant) {
-        self.connection.tell(until, |request| {
+        self.membership().connection.tell(until, |request| {
             let gate = gate.to_owned();
             let withdraw = GateToBroker::Withdraw {
                 request,
@@ -175,68 +148,42 @@ impl PluginState {
         });
     }
 
-    fn all_open_gates(&self) -> Vec<Arc<OpenGate>> {
-        let gates = self.open_gates.lock();
-        gates.values().filter_map(Weak::upgrade).collect()
-    }
-
     /// Closes an open gate, here and at the broker.
     pub(crate) fn close_gate(&self, number: u32) {
-        let was_open = self.open_gates.lock().remove(&number).is_some();
-        if was_open && self.connection.check_alive().is_ok() {
+        let was_open = self.gates.remove(number);
+        if was_open && self.membership().connection.check_alive().is_ok() {
             // A broker that is gone has forgotten it anyway.
             let _ = self.send(&GateToBroker::Close { open: number }.into());
         }
     }
 
-    pub(crate) fn add_link(&self, link: &Arc<Link>) {
-        self.links.lock().insert(link.end(), link.clone());
-        self.provided.add_link(link.clone());
+    /// The membership to which a link belongs, as long as it has not ended.
+    fn membership_of(&self, link: &Link) -> Option<Arc<Membership>> {
+        let membership = self.membership();
+        membership.has_link(link).then_some(membership)
     }
 
-    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
-        self.links.lock().values().cloned().collect()
-    }
-
-    pub(crate) fn link(&self, end: LinkEnd) -> Option<Arc<Link>> {
-        self.links.lock().get(&end).cloned()
-    }
-
-    /// Ends a link: its calls fail, its gates are no longer there, its memory is unmapped when the last
-    /// call has returned.
-    pub(crate) fn end_link(&self, end: LinkEnd, reason: &Error) {
-        let Some(link) = self.links.lock().remove(&end) else {
-            return;
-        };
-        // First the gates, so that who hears of the end and waits for the gate does not find it
-        // as it was.
-        for gate in self.all_open_gates() {
-            gate.lose(&link);
+    /// Ends a link; see [`Membership::end_link`].
+    pub(crate) fn end_link(&self, link: &Link, reason: &Error) {
+        if let Some(membership) = self.membership_of(link) {
+            membership.end_link(link.end(), reason);
         }
-        link.end_with(reason.clone());
-        self.provided.remove_link(&link);
     }
 
-    /// Ends a link whose peer broke the protocol, and tells the broker.
-    pub(crate) fn break_link(&self, end: LinkEnd, error: &Error) {
-        tracing::warn!(%error, "a link is closed");
-        self.end_link(end, error);
-        let failure = Failure::new(error.code(), error.message());
-        let _ = self.send(&LinkToBroker::Failed { end, failure }.into());
+    /// Ends a link whose peer broke the protocol, unless it has ended before.
+    pub(crate) fn break_link(&self, link: &Link, error: &Error) {
+        if let Some(membership) = self.membership_of(link) {
+            membership.break_link(link.end(), error);
+        }
     }
 
     /// The connection to the broker is over; links go on.
-    pub(crate) fn disconnected(&self, reason: &Error) {
-        let reason = &self.connection.end(reason);
-        for gate in self.all_open_gates() {
+    pub(crate) fn disconnected(&self, membership: &Membership, reason: &Error) {
+        let reason = &membership.disconnected(reason);
+        for (_, gate) in self.gates.all() {
             gate.session_ended(reason);
         }
         self.sent.look_again();
-        // Who waits for an extent that is not made any more.
-        for link in self.links() {
-            link.extents().forget_wanted();
-            link.wake_waiting();
-        }
     }
 
     /// Whether this is still the process that connected, and not a forked child of it.
@@ -256,22 +203,19 @@ impl PluginState {
     /// Ends the connection and all links, because the plugin closes.
     pub(crate) fn close(&self) {
         let reason = Error::new(Code::Closed, "this plugin has closed");
-        self.disconnected(&reason);
-        for gate in self.all_open_gates() {
+        let membership = self.membership();
+        self.disconnected(&membership, &reason);
+        for (_, gate) in self.gates.all() {
             gate.close(&reason);
         }
-        let ends: Vec<_> = self.links.lock().keys().copied().collect();
-        for end in ends {
-            self.end_link(end, &reason);
-        }
+        membership.close(&reason);
         self.sent.close();
-        self.connection.shut_down();
     }
 }
 
 impl Reporter for PluginState {
     fn bus(&self) -> u64 {
-        self.bus
+        self.membership().bus
     }
 
     fn waits(&self) -> &ReportedWaits {
@@ -280,27 +224,8 @@ impl Reporter for PluginState {
 
     fn tell(&self, record: WaitToBroker) -> Result<()> {
         self.check_here()?;
-        self.connection.check_alive()?;
-        self.connection.try_send(&record.into())
-    }
-}
-
-impl ExtentSource for PluginState {
-    fn check_alive(&self) -> Result<()> {
-        self.connection.check_alive()
-    }
-
-    fn want(&self, end: LinkEnd, number: u8, len: u32) -> Result<()> {
-        self.check_here()?;
-        let memory = MemoryId::Extent { end, number };
-        self.connection
-            .try_send(&MemoryToBroker::Want { memory, len }.into())
-    }
-
-    fn return_extent(&self, end: LinkEnd, number: u8) -> Result<()> {
-        self.check_here()?;
-        let memory = MemoryId::Extent { end, number };
-        self.connection
-            .try_send(&MemoryToBroker::Return { memory }.into())
+        let membership = self.membership();
+        membership.connection.check_alive()?;
+        membership.connection.try_send(&record.into())
     }
 }

@@ -23,6 +23,7 @@ use crate::link::peer::Caller;
 use crate::serve::dispatch::Dispatch;
 use crate::session::connection::{Connection, REQUEST_TIMEOUT};
 use crate::session::handshake::{self, Reach, Welcome};
+use crate::session::membership::MembershipParts;
 use crate::session::plugin_state::PluginParts;
 
 /// Says who a plugin is and how it connects.
@@ -239,21 +240,25 @@ impl PluginBuilder {
             pid: std::process::id(),
             plugin,
         };
-        let parts = PluginParts {
+        let dispatcher = &group.dispatcher;
+        let membership = MembershipParts {
             me,
             bus,
             limits,
+            memory,
+            connection: Connection::new(reached.socket, reached.broker),
+            serving: (
+                dispatcher.changes().clone(),
+                dispatcher.outstanding().clone(),
+            ),
+        };
+        let parts = PluginParts {
             policy: self.policy,
             trust: self.trust,
             keep_idle: self.keep_idle,
-            memory,
             sent,
-            connection: Connection::new(reached.socket, reached.broker),
-            serving: (
-                group.dispatcher.changes().clone(),
-                group.dispatcher.dispatch(),
-                group.dispatcher.outstanding().clone(),
-            ),
+            dispatch: dispatcher.dispatch(),
+            membership,
         };
         Plugin::start(parts, reached.host, (group, self.direct))
     }

@@ -14,7 +14,7 @@ use crate::handler::ErasedHandler;
 use crate::link::Link;
 use crate::serve::member::Member;
 use crate::serve::owners::Identity;
-use crate::session::plugin_state::PluginState;
+use crate::session::membership::Membership;
 
 impl Plugin {
     /// Provides one half of a gate.
@@ -43,10 +43,8 @@ impl Plugin {
             shape,
             record,
         };
-        let answer = self
-            .state
-            .connection
-            .request(|request| provide(request).into());
+        let connection = &self.state.membership().connection;
+        let answer = connection.request(|request| provide(request).into());
         match answer {
             Ok(_) => {
                 self.state.provided.offered(&name, kind, registration);
@@ -62,7 +60,7 @@ impl Plugin {
                 let _gone = self.state.provided.remove(&name, kind, registration);
                 if error.code() == Code::Timeout {
                     // The broker may register it yet.
-                    let (request, gate) = (self.state.connection.next_number(), name.to_string());
+                    let (request, gate) = (connection.next_number(), name.to_string());
                     let withdraw = GateToBroker::Withdraw {
                         request,
                         gate,
@@ -111,16 +109,16 @@ impl Plugin {
 }
 
 /// What the dispatcher has of a plugin. It closes the links of peers that break the protocol.
-pub(super) fn member(state: &Arc<PluginState>) -> Arc<Member> {
-    let (provided, memory) = (state.provided.clone(), state.memory.clone());
+pub(super) fn member(membership: &Arc<Membership>) -> Arc<Member> {
+    let (provided, memory) = (membership.provided.clone(), membership.memory.clone());
     let identity = Identity {
-        bus: state.bus,
-        plugin: state.me.plugin(),
+        bus: membership.bus,
+        plugin: membership.me.plugin(),
     };
-    let state = Arc::downgrade(state);
+    let membership = Arc::downgrade(membership);
     let report = move |link: &Link, error: &Error| {
-        if let Some(state) = state.upgrade() {
-            state.break_link(link.end(), error);
+        if let Some(membership) = membership.upgrade() {
+            membership.break_link(link.end(), error);
         }
     };
     Arc::new(Member::new(provided, memory, (identity, Box::new(report))))

@@ -29,7 +29,14 @@ impl PluginWork<'_> {
         let record = match ToPlugin::decode(&self.buffer[..received.len]) {
             Ok(record) => record,
             Err(error) => {
-                return self.over(&self.plugin.state.connection.broker().undecodable(&error));
+                return self.over(
+                    &self
+                        .plugin
+                        .membership
+                        .connection
+                        .broker()
+                        .undecodable(&error),
+                );
             }
         };
         // The broker counts what it sent, whether there was room for it here or not.
@@ -60,7 +67,7 @@ impl PluginWork<'_> {
             }
             ToPlugin::Session(SessionToPlugin::Listing { request }) => {
                 self.plugin
-                    .state
+                    .membership
                     .connection
                     .answer(request, Err(short("a listing")));
             }
@@ -100,20 +107,23 @@ impl PluginWork<'_> {
             SessionToPlugin::Welcome { .. } | SessionToPlugin::Invitation { .. } => {}
             SessionToPlugin::Ended(failure) => {
                 let reason = match Code::from_u16(failure.code) {
-                    Some(Code::BrokerGone) => {
-                        self.plugin.state.connection.broker().gone(&failure.message)
-                    }
+                    Some(Code::BrokerGone) => self
+                        .plugin
+                        .membership
+                        .connection
+                        .broker()
+                        .gone(&failure.message),
                     _ => error_of(failure),
                 };
                 self.over(&reason);
             }
             SessionToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(None), |failure| Err(error_of(failure)));
-                self.plugin.state.connection.answer(request, answer);
+                self.plugin.membership.connection.answer(request, answer);
             }
             SessionToPlugin::Listing { request } => {
                 self.plugin
-                    .state
+                    .membership
                     .connection
                     .answer(request, Ok(descriptors.into_iter().next()));
             }
@@ -126,16 +136,16 @@ impl PluginWork<'_> {
                 if let Some(gate) = self.plugin.state.open_gate(open) {
                     let link = state
                         .route
-                        .and_then(|route| self.plugin.state.link(route.end));
+                        .and_then(|route| self.plugin.membership.link(route.end));
                     gate.set(
-                        self.plugin.state.bus,
-                        &self.plugin.state.me,
+                        self.plugin.membership.bus,
+                        &self.plugin.membership.me,
                         state,
                         link.clone(),
                     );
                     // It may have ended since it was looked up.
                     if let Some(link) =
-                        link.filter(|link| self.plugin.state.link(link.end()).is_none())
+                        link.filter(|link| self.plugin.membership.link(link.end()).is_none())
                     {
                         gate.lose(&link);
                     }
@@ -192,7 +202,7 @@ impl PluginWork<'_> {
                 number,
                 indexes,
             } => {
-                self.plugin.state.provided.revoke(end, &indexes);
+                self.plugin.membership.provided.revoke(end, &indexes);
                 // Whoever takes a call from here on, on a link or directly, sees the change first.
                 self.send(&LinkToBroker::Revoked { end, number }.into());
             }
@@ -201,7 +211,7 @@ impl PluginWork<'_> {
     }
 
     fn grant(&mut self, end: LinkEnd, index: u16, grant: Grant) {
-        if !self.plugin.state.provided.grant(end, index, grant) {
+        if !self.plugin.membership.provided.grant(end, index, grant) {
             // This side found the peer closed; the broker may not know.
             let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
             return self.send(&LinkToBroker::Failed { end, failure }.into());

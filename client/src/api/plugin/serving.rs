@@ -42,6 +42,7 @@ impl Plugin {
             kind,
             shape,
             record,
+            life: None,
         };
         let answer = self
             .state

@@ -237,6 +237,11 @@ impl Registry {
         (gate.owner == owner).then(|| name.clone())
     }
 
+    /// Which life of a gate this is; 0 while nobody provides it.
+    pub(crate) fn life(&self, name: &str) -> u64 {
+        self.gates.get(name).map_or(0, |gate| gate.generation)
+    }
+
     /// The gates of a plugin.
     pub(crate) fn owned_by(&self, plugin: PluginId) -> Vec<Arc<str>> {
         let owned = self.gates.iter().filter(|(_, gate)| gate.owner == plugin);

@@ -26,6 +26,7 @@ impl Bus {
                 kind,
                 shape,
                 record,
+                life: _,
             } => self.provide(from, request, (&gate, kind), (shape, record), now),
             GateToBroker::Withdraw {
                 request,
@@ -70,12 +71,13 @@ impl Bus {
                 done.err().map(|refused| self.explain(&refused, gate))
             }
         };
-        let refused = failure.is_some();
-        self.send(from, SessionToPlugin::Answer { request, failure });
-        if !refused {
-            self.registry.count_in(gate, record);
-            self.refresh_gate(gate, now);
+        if failure.is_some() {
+            return self.send(from, SessionToPlugin::Answer { request, failure });
         }
+        let life = self.registry.life(gate);
+        self.send(from, GateToPlugin::Provided { request, life });
+        self.registry.count_in(gate, record);
+        self.refresh_gate(gate, now);
     }
 
     fn withdraw(

@@ -24,6 +24,12 @@ impl Bus {
                 self.grant_installed(from, end, index, now)
             }
             LinkToBroker::Revoked { end, number } => self.revoked(from, end, number),
+            LinkToBroker::Standing {
+                number,
+                peer,
+                gates,
+            } => Ok(self.stands(from, number, &peer, &gates)),
+            LinkToBroker::Refused { .. } => self.acknowledged(from),
             LinkToBroker::Failed { end, failure } => {
                 if self.own_link(from, end)?.is_some() {
                     self.lose_link(from, end.link, &failure, now);

@@ -11,6 +11,7 @@ mod gates;
 mod late;
 mod links;
 mod memory;
+mod old_links;
 mod revoked;
 mod rights;
 mod session;

@@ -75,6 +75,7 @@ impl Bus {
         record: SessionToBroker,
     ) -> Result<Weight, Failure> {
         let why = match record {
+            SessionToBroker::Drained => return Ok(Weight::Charged),
             SessionToBroker::List { request } => {
                 self.effects.push_back(Effect::Listing(from, request));
                 return Ok(Weight::Charged);

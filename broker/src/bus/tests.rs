@@ -108,6 +108,7 @@ impl World {
             kind: CallKind::Function,
             shape: shape(),
             record: None,
+            life: None,
         };
         self.ok(from, provide);
     }

@@ -126,6 +126,7 @@ pub(crate) fn greet(
             bus,
             plugin,
             limits,
+            ..
         }) => (bus, plugin, limits),
         ToPlugin::Session(SessionToPlugin::Ended(why)) => return Err(failure(why)),
         other => return Err(unexpected(&other)),

@@ -42,6 +42,7 @@ impl Plugin {
             kind,
             shape,
             record,
+            life: None,
         };
         let connection = &self.state.membership().connection;
         let answer = connection.request(|request| provide(request).into());

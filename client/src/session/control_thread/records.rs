@@ -132,6 +132,11 @@ impl PluginWork<'_> {
 
     fn gate_record(&mut self, record: GateToPlugin) {
         match record {
+            GateToPlugin::Provided { request, .. } => {
+                self.plugin.state.connection.answer(request, Ok(None));
+            }
+            // Only a plugin that comes back is told this, which this one did not say of itself.
+            GateToPlugin::Lost { .. } => {}
             GateToPlugin::State { open, state } => {
                 if let Some(gate) = self.plugin.state.open_gate(open) {
                     let link = state
@@ -206,6 +211,8 @@ impl PluginWork<'_> {
                 // Whoever takes a call from here on, on a link or directly, sees the change first.
                 self.send(&LinkToBroker::Revoked { end, number }.into());
             }
+            // It has said nothing of links of an older broker, to which this would be the answer.
+            LinkToPlugin::Refuse { .. } => {}
             LinkToPlugin::Gone { end, failure } => self.link_gone(end, &error_of(failure)),
         }
     }

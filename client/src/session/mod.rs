@@ -11,4 +11,5 @@ mod mapping;
 mod numbers;
 pub(crate) mod open_gate;
 mod outgoing;
+mod place;
 pub(crate) mod plugin_state;

@@ -41,6 +41,7 @@ pub use handler::{Handler, HandlerError, Param, Reply, View};
 pub use link::peer::Caller;
 pub use serve::dispatch::Dispatch;
 pub use serve::options::GateOptions;
+pub use session::notices::BrokerEvent;
 pub use session::open_gate::GateEvent;
 
 /// What the attribute macro writes into other crates; not for people.

@@ -42,7 +42,8 @@ pub(crate) fn wake(waker: Waker) {
     contain("a waker of the program's panicked", || waker.wake());
 }
 
-fn contain(text: &'static str, work: impl FnOnce()) {
+/// Runs something of a user's, which may panic and ends nothing by that; otherwise as [`discard`].
+pub(crate) fn contain(text: &'static str, work: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
         tracing::warn!(panic = panic_text(&*panic), "{text}");
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {

@@ -4,7 +4,7 @@ mod inherited;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use callgate_layout::control::{
@@ -17,9 +17,10 @@ use callgate_layout::sys::standard;
 use callgate_layout::{Code, socket};
 use nix::poll::PollFlags;
 
-use super::broker::{BrokerName, connect_to};
+use super::broker::BrokerName;
 use super::connection::{failure, send, wait_for};
 use super::mapping::{map_writable, system};
+use super::place::Place;
 use crate::base::error::{Error, Result};
 use crate::link::own_memory::{OwnDoorbell, OwnMemory};
 use inherited::Found;
@@ -41,6 +42,10 @@ pub(crate) struct Reached {
     pub(crate) broker: BrokerName,
     /// The host's process, where it has started this one.
     pub(crate) host: Option<OwnedFd>,
+    /// Where the next broker is found when this one has ended; `None` for a connection that was given to
+    /// this process.
+    #[expect(dead_code, reason = "read by the thread that comes back")]
+    pub(crate) place: Option<Place>,
 }
 
 impl Reach {
@@ -48,41 +53,48 @@ impl Reach {
     pub(crate) fn connect(&self, until: Instant) -> Result<Reached> {
         // Descriptors that libraries make take what is free, and are not to be 0 to 2.
         standard::fill().map_err(|error| system("opening /dev/null", &error))?;
-        let Found {
-            socket,
-            broker,
-            host,
-        } = self.find(until)?;
-        let socket =
-            standard::above(socket).map_err(|error| system("moving the socket", &error))?;
-        Ok(Reached {
-            socket,
-            broker,
-            host,
-        })
+        match self.given() {
+            Some(found) => Reached::new(found?, None),
+            None => Reached::at(&Place::resolve(&self.named())?, until),
+        }
     }
 
-    /// A socket that is connected to the broker, and who that is.
-    fn find(&self, until: Instant) -> Result<Found> {
+    /// The connection that was given to this process, if one was.
+    fn given(&self) -> Option<Result<Found>> {
         if let Some(descriptor) = &self.descriptor {
-            let socket = descriptor
-                .try_clone()
-                .map_err(|error| system("duplicating the socket", &error))?;
-            return Ok(socket.into());
+            let socket = descriptor.try_clone().map(Found::from);
+            return Some(socket.map_err(|error| system("duplicating the socket", &error)));
         }
-        if let Some(path) = &self.path {
-            return Ok(connect_to(path, until)?.into());
+        match self.path.is_none() && self.inherits {
+            true => inherited::take(),
+            false => None,
         }
-        if self.inherits
-            && let Some(found) = inherited::take()
-        {
-            return found;
-        }
-        let connected = match std::env::var_os("CALLGATE_SOCKET") {
-            Some(path) => connect_to(Path::new(&path), until),
-            None => connect_to(&socket::default_socket(), until),
-        };
-        Ok(connected?.into())
+    }
+
+    /// The path of the socket.
+    fn named(&self) -> PathBuf {
+        let variable = || std::env::var_os("CALLGATE_SOCKET").map(PathBuf::from);
+        let named = self.path.clone().or_else(variable);
+        named.unwrap_or_else(socket::default_socket)
+    }
+}
+
+impl Reached {
+    /// Connects to the broker that listens at a place, the first one or a later one.
+    pub(crate) fn at(place: &Place, until: Instant) -> Result<Reached> {
+        let found = place.connect(until)?.into();
+        Reached::new(found, Some(place.clone()))
+    }
+
+    fn new(found: Found, place: Option<Place>) -> Result<Reached> {
+        let socket =
+            standard::above(found.socket).map_err(|error| system("moving the socket", &error))?;
+        Ok(Reached {
+            socket,
+            broker: found.broker,
+            host: found.host,
+            place,
+        })
     }
 }
 

@@ -133,7 +133,7 @@ impl PluginWork<'_> {
     fn gate_record(&mut self, record: GateToPlugin) {
         match record {
             GateToPlugin::Provided { request, .. } => {
-                self.plugin.state.connection.answer(request, Ok(None));
+                self.plugin.membership.connection.answer(request, Ok(None));
             }
             // Only a plugin that comes back is told this, which this one did not say of itself.
             GateToPlugin::Lost { .. } => {}

@@ -109,7 +109,10 @@ fn memory(len: usize) -> OwnedFd {
 fn connect() -> (Plugin, Broker) {
     let (ours, theirs) = fdpass::pair().unwrap();
     let broker = Broker(ours);
-    let plugin = thread::spawn(|| Plugin::builder("P").descriptor(theirs).connect());
+    let plugin = thread::spawn(|| {
+        let builder = Plugin::builder("P").descriptor(theirs);
+        builder.outlives_broker(false).connect()
+    });
     let hello = broker.read(PATIENCE);
     assert!(matches!(
         hello,

@@ -101,7 +101,10 @@ impl Asks for Shared {
                 let way = state.way(kind, self.gate.name());
                 Standing::Told(way.map(|way| (way.link.clone(), way.index)))
             }
-            Asked::Untold | Asked::Cancelled => Standing::Unknown,
+            Asked::Untold | Asked::Cancelled | Asked::NoBroker if self.state.presence.is_away() => {
+                Standing::Later
+            }
+            Asked::Untold | Asked::Cancelled | Asked::NoBroker => Standing::Unknown,
             Asked::Unsent => {
                 let until = instant_after(ROOM);
                 let gate = (&*self.gate, asked);
@@ -157,11 +160,20 @@ impl Shared {
                 way.map_err(|now| now.after(error))?;
                 Ok(left)
             }
+            Asked::NoBroker => Err(self.no_broker(error)),
             Asked::Cancelled => {
                 let error = Error::new(Code::Cancelled, "the call was given up");
                 Err(error.at_gate(self.gate.name().clone()))
             }
             _ => Err(error),
+        }
+    }
+
+    /// What a call fails with that has found no way, and no broker in its time.
+    fn no_broker(&self, error: Error) -> Error {
+        match self.state.presence.check() {
+            Err(away) => away.at_gate(self.gate.name().clone()),
+            Ok(()) => error,
         }
     }
 
@@ -179,7 +191,7 @@ impl Shared {
 
     /// Whether nobody can know better than this plugin that it has no way to the gate.
     pub(crate) fn is_final(&self, error: &Error) -> bool {
-        error.code() == Code::Closed || self.state.membership().connection.check_alive().is_err()
+        error.code() == Code::Closed || self.state.is_over()
     }
 
     /// Whether the gate has one half now. Exact for providers in this process, and for others what the
@@ -223,6 +235,9 @@ impl Shared {
         if !is_absent || timeout < WORTH_ASKING {
             return error;
         }
+        if let Err(away) = self.state.presence.check() {
+            return away.at_gate(self.gate.name().clone());
+        }
         match self.why_absent() {
             Some(why) => self.not_ready(error.message(), &why),
             None => error,
@@ -233,8 +248,8 @@ impl Shared {
     fn why_absent(&self) -> Option<Error> {
         let gate = self.gate.name().to_string();
         let until = instant_after(ANSWER);
-        let connection = &self.state.membership().connection;
-        let answer = connection.request_until(until, |request| {
+        let answer = self.state.request_until(until, |request| {
+            let gate = gate.clone();
             GateToBroker::WhyAbsent { request, gate }.into()
         });
         let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);

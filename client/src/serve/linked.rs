@@ -100,6 +100,14 @@ impl LinkedGates {
         }
     }
 
+    /// A peer may not call some gates any more, by their names.
+    pub(crate) fn revoke_gates(&self, end: LinkEnd, gates: &[Arc<str>]) {
+        if let Some(peer) = self.peer(end) {
+            peer.revoke_gates(gates);
+            self.changed();
+        }
+    }
+
     /// What a peer may call now, by index.
     pub(crate) fn callable(&self, peer: &PeerGrants) -> Vec<Callable> {
         peer.callable(|name| self.gates.look_up(name))

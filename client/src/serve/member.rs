@@ -22,6 +22,8 @@ pub(crate) struct Member {
     report: Report,
     /// Its version of which the scheduler has taken note. Written behind the scheduler's lock.
     noted: AtomicU64,
+    /// Told when the dispatcher has let it go.
+    on_let_go: Box<dyn Fn() + Send + Sync>,
     /// 0 until the dispatcher has let it go, then 1; who drops the plugin waits for that.
     is_let_go: AtomicU32,
 }
@@ -31,6 +33,7 @@ impl Member {
         provided: Arc<LinkedGates>,
         memory: Arc<OwnMemory>,
         (identity, report): (Identity, Report),
+        on_let_go: Box<dyn Fn() + Send + Sync>,
     ) -> Member {
         Member {
             identity,
@@ -38,6 +41,7 @@ impl Member {
             memory,
             report,
             noted: AtomicU64::new(0),
+            on_let_go,
             is_let_go: AtomicU32::new(0),
         }
     }
@@ -57,6 +61,12 @@ impl Member {
     pub(super) fn let_go(&self) {
         self.is_let_go.store(1, Ordering::Release);
         futex::wake_private(&self.is_let_go);
+        (self.on_let_go)();
+    }
+
+    /// Whether it has.
+    pub(crate) fn is_let_go(&self) -> bool {
+        self.is_let_go.load(Ordering::Acquire) != 0
     }
 
     /// Waits for that.

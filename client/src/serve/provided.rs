@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use callgate_layout::Code;
+use callgate_layout::control::{GateToBroker, Shape};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::stats::RECORDS;
 use parking_lot::Mutex;
@@ -20,6 +21,32 @@ use super::limits::{Limit, Limits, Owner, OwnerNow, at_a_time};
 use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
+
+/// One half of a gate that a plugin provides, as brokers are told of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    pub(crate) gate: Arc<str>,
+    pub(crate) kind: CallKind,
+    /// So that a late answer does not concern its successor.
+    pub(crate) registration: u64,
+    pub(crate) shape: Arc<Shape>,
+    /// The record of the status page in which the gate's calls are counted.
+    pub(crate) record: Option<u16>,
+}
+
+impl Offer {
+    /// The record by which the gate is provided, by a plugin that had it in that life or comes anew.
+    pub(crate) fn record(&self, request: u32, life: Option<u64>) -> GateToBroker {
+        GateToBroker::Provide {
+            request,
+            gate: self.gate.to_string(),
+            kind: self.kind,
+            shape: Shape::clone(&self.shape),
+            record: self.record,
+            life,
+        }
+    }
+}
 
 /// A membership through whose links gates are called.
 pub(super) trait Follows: Send + Sync {
@@ -78,15 +105,15 @@ impl ProvidedGates {
         }
     }
 
-    /// Puts a handler behind one half of a gate; the number of this registration takes it away
-    /// again. Also gives the record in which the gate's calls are counted.
+    /// Puts a handler behind one half of a gate. Gives the number of this registration, which takes it away
+    /// again, and what brokers are told of it.
     pub(crate) fn insert(
         &self,
         name: &Arc<str>,
         kind: CallKind,
-        fingerprint: u128,
+        shape: Shape,
         handler: Arc<dyn ErasedHandler>,
-    ) -> Result<(u64, Option<u16>)> {
+    ) -> Result<Offer> {
         let mut gates = self.gates.lock();
         let free = free_record(&gates);
         let gate = gates.entry(name.clone()).or_insert_with(|| {
@@ -94,6 +121,7 @@ impl ProvidedGates {
             let options = self.options_of(name);
             Gate::new(name.clone(), record, (options, self.limit(name, options)))
         });
+        let shape = Arc::new(shape);
         let half = gate.half(kind);
         if half.is_some() {
             return Err(Error::new(
@@ -106,24 +134,97 @@ impl ProvidedGates {
         let registration = self.next_registration.fetch_add(1, Ordering::Relaxed);
         *half = Some(Half {
             registration,
-            fingerprint,
+            shape: shape.clone(),
             handler,
             is_offered: false,
+            is_lost: false,
         });
         let record = gate.record();
         drop(gates);
         self.changed();
-        Ok((registration, record))
+        Ok(Offer {
+            gate: name.clone(),
+            kind,
+            registration,
+            shape,
+            record,
+        })
     }
 
-    /// The broker lets others call it.
-    pub(crate) fn offered(&self, name: &str, kind: CallKind, registration: u64) {
-        if let Some(gate) = self.gates.lock().get_mut(name)
-            && let Some(half) = gate.half(kind)
-            && half.registration == registration
-        {
+    /// A broker lets others call it, in this life of the gate. Whether it was lost, and no other half of the gate is.
+    pub(crate) fn offered(&self, offer: &Offer, life: u64) -> bool {
+        let was_lost = self.change(offer, |old, half| {
+            *old = Some(life);
             half.is_offered = true;
+            std::mem::take(&mut half.is_lost)
+        });
+        if was_lost != Some(true) {
+            return false;
         }
+        self.changed();
+        !self.is_lost(&offer.gate)
+    }
+
+    /// Another plugin provides the gate: whoever calls it here is refused. Whether no half of it was lost before.
+    pub(crate) fn lost(&self, offer: &Offer) -> bool {
+        let is_first = !self.is_lost(&offer.gate);
+        let is_news = self.change(offer, |_, half| half.is_lost = true).is_some();
+        if is_news {
+            self.changed();
+        }
+        is_news && is_first
+    }
+
+    /// Whether a half of a gate is another plugin's now.
+    fn is_lost(&self, name: &str) -> bool {
+        let gates = self.gates.lock();
+        gates.get(name).is_some_and(Gate::is_lost)
+    }
+
+    /// No broker is asked for it any more, because one has refused it for good.
+    pub(crate) fn refused(&self, offer: &Offer) {
+        self.change(offer, |_, half| half.is_offered = false);
+    }
+
+    /// Changes one half of a gate and what belongs to the gate, if that is still registered.
+    fn change<T>(
+        &self,
+        offer: &Offer,
+        change: impl FnOnce(&mut Option<u64>, &mut Half) -> T,
+    ) -> Option<T> {
+        let mut gates = self.gates.lock();
+        let gate = gates.get_mut(&offer.gate)?;
+        let (life, half) = gate.life_and_half(offer.kind);
+        let half = half.as_mut()?;
+        (half.registration == offer.registration).then(|| change(life, half))
+    }
+
+    /// Whether it is still to be provided.
+    pub(crate) fn has(&self, offer: &Offer) -> bool {
+        self.change(offer, |_, _| ()).is_some()
+    }
+
+    /// All that a broker has agreed to, and which life of the gate that was.
+    pub(crate) fn offered_before(&self) -> Vec<(Offer, u64)> {
+        let mut gates = self.gates.lock();
+        let mut all = Vec::new();
+        for (name, gate) in gates.iter_mut() {
+            let record = gate.record();
+            for kind in [CallKind::Function, CallKind::Action] {
+                let (life, half) = gate.life_and_half(kind);
+                if let Some(half) = half.as_ref().filter(|half| half.is_offered) {
+                    let offer = Offer {
+                        gate: name.clone(),
+                        kind,
+                        registration: half.registration,
+                        shape: half.shape.clone(),
+                        record,
+                    };
+                    all.push((offer, life.unwrap_or(0)));
+                }
+            }
+        }
+        all
     }
 
     /// Whether others can call one half of a gate, as far as this plugin is concerned.
@@ -132,24 +233,23 @@ impl ProvidedGates {
         let half = gates
             .get_mut(name)
             .and_then(|gate| gate.half(kind).as_ref());
-        half.is_some_and(|half| half.is_offered)
+        half.is_some_and(|half| half.is_offered && !half.is_lost)
     }
 
     /// Takes a handler out. It may still be running.
     #[must_use = "what a handler has captured may come back here when it is dropped, or panic"]
-    pub(crate) fn remove(
-        &self,
-        name: &Arc<str>,
-        kind: CallKind,
-        registration: u64,
-    ) -> Option<Half> {
+    pub(crate) fn remove(&self, offer: &Offer) -> Option<Half> {
         let mut gates = self.gates.lock();
-        let gate = gates.get_mut(name)?;
+        let gate = gates.get_mut(&offer.gate)?;
         let gone = gate
-            .half(kind)
-            .take_if(|half| half.registration == registration);
+            .half(offer.kind)
+            .take_if(|half| half.registration == offer.registration);
         let is_over = gate.function.is_none() && gate.action.is_none();
-        let over = if is_over { gates.remove(name) } else { None };
+        let over = if is_over {
+            gates.remove(&offer.gate)
+        } else {
+            None
+        };
         drop(gates);
         self.changed();
         // They are told that it is gone.

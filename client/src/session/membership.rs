@@ -2,7 +2,7 @@
 //! links outlive the connection, and the plugin outlives all of it (docs/decisions/0021).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use callgate_layout::control::{
     Failure, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, ToBroker,
@@ -21,7 +21,10 @@ use crate::serve::changes::Changes;
 use crate::serve::limits::Owner;
 use crate::serve::linked::LinkedGates;
 use crate::serve::outstanding::Outstanding;
-use crate::serve::provided::ProvidedGates;
+use crate::serve::provided::{Offer, ProvidedGates};
+
+/// Gates that one record says to stand, whose names are 256 bytes at most.
+const MOST_STANDING: usize = 200;
 
 /// A plugin on one bus.
 pub(crate) struct Membership {
@@ -36,8 +39,17 @@ pub(crate) struct Membership {
     pub(crate) connection: Connection,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
     gates: Arc<OpenGates>,
+    /// What the broker was told of links of older brokers, by number.
+    standing: Mutex<Vec<Standing>>,
     fork: ForkMark,
     _here: Here,
+}
+
+/// What a peer may call over a link of an older broker.
+struct Standing {
+    membership: Weak<Membership>,
+    end: LinkEnd,
+    gates: Vec<Arc<str>>,
 }
 
 /// What [`Membership::new`] takes.
@@ -83,6 +95,7 @@ impl Membership {
             connection: parts.connection,
             links: Mutex::default(),
             gates: gates.clone(),
+            standing: Mutex::default(),
             fork: ForkMark::here(),
         }
     }
@@ -142,6 +155,62 @@ impl Membership {
         self.end_link(end, error);
         let failure = Failure::new(error.code(), error.message());
         let _ = self.send(&LinkToBroker::Failed { end, failure }.into());
+    }
+
+    /// Tells the broker, to which this membership belongs, of the links of an older one: who may call what over
+    /// them.
+    pub(super) fn tell_standing(&self, older: &Arc<Membership>) -> Result<()> {
+        for peer in older.provided.peers() {
+            let gates = peer.gates();
+            // Also of who may call nothing, so that the broker knows of the link.
+            let mut parts: Vec<&[Arc<str>]> = gates.chunks(MOST_STANDING).collect();
+            if parts.is_empty() {
+                parts.push(&[]);
+            }
+            for gates in parts {
+                let standing = Standing {
+                    membership: Arc::downgrade(older),
+                    end: peer.link().end(),
+                    gates: gates.to_vec(),
+                };
+                let number = {
+                    let mut all = self.standing.lock();
+                    all.push(standing);
+                    (all.len() - 1) as u32
+                };
+                let standing = LinkToBroker::Standing {
+                    number,
+                    peer: peer.link().peer().name().to_owned(),
+                    gates: gates.iter().map(|gate| gate.to_string()).collect(),
+                };
+                self.send(&standing.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The broker does not grant some of what it was told to stand; whether it was told so.
+    pub(crate) fn refuse(&self, number: u32, gates: &[u16]) -> bool {
+        let all = self.standing.lock();
+        let Some(standing) = all.get(number as usize) else {
+            return false;
+        };
+        let named = gates
+            .iter()
+            .filter_map(|at| standing.gates.get(usize::from(*at)));
+        let (named, end): (Vec<_>, _) = (named.cloned().collect(), standing.end);
+        let membership = standing.membership.upgrade();
+        drop(all);
+        if let Some(membership) = membership.filter(|_| !named.is_empty()) {
+            membership.provided.revoke_gates(end, &named);
+        }
+        true
+    }
+
+    /// Provides one half of a gate again, which had this life. The answer is heard by the control thread.
+    pub(super) fn provide_again(&self, offer: Offer, life: u64) -> Result<()> {
+        let request = self.connection.number_of_return(offer.clone());
+        self.send(&offer.record(request, Some(life)).into())
     }
 
     /// The connection is over; links go on. Gives back why it is.

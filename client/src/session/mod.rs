@@ -14,6 +14,7 @@ mod numbers;
 pub(crate) mod open_gate;
 mod open_gates;
 mod outgoing;
-mod place;
+pub(crate) mod place;
 pub(crate) mod plugin_state;
+pub(crate) mod presence;
 pub(crate) mod retry;

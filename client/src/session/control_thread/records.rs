@@ -13,7 +13,8 @@ use super::plugin::PluginWork;
 use crate::base::error::Error;
 use crate::serve::grants::Grant;
 use crate::serve::waits::{Reporter, Word};
-use crate::session::connection::failure as error_of;
+use crate::session::connection::{Answer, Answered, failure as error_of};
+use crate::session::notices::BrokerEvent;
 
 /// The error for descriptors that came and that this process had no room for.
 fn short(what: &str) -> Error {
@@ -66,10 +67,7 @@ impl PluginWork<'_> {
                 self.memory_failed(outbox, Role::Reader, &short("the memory of a link"));
             }
             ToPlugin::Session(SessionToPlugin::Listing { request }) => {
-                self.plugin
-                    .membership
-                    .connection
-                    .answer(request, Err(short("a listing")));
+                self.answer(request, Err(short("a listing")));
             }
             // Nothing else brings descriptors.
             record => self.handle(record, Vec::new()),
@@ -118,25 +116,67 @@ impl PluginWork<'_> {
                 self.over(&reason);
             }
             SessionToPlugin::Answer { request, failure } => {
-                let answer = failure.map_or(Ok(None), |failure| Err(error_of(failure)));
-                self.plugin.membership.connection.answer(request, answer);
+                let answer = failure.map_or(Ok(Answered::Done), |failure| Err(error_of(failure)));
+                self.answer(request, answer);
             }
             SessionToPlugin::Listing { request } => {
-                self.plugin
-                    .membership
-                    .connection
-                    .answer(request, Ok(descriptors.into_iter().next()));
+                let listing = descriptors.into_iter().next();
+                self.answer(request, Ok(Answered::Listing(listing)));
             }
         }
     }
 
-    fn gate_record(&mut self, record: GateToPlugin) {
-        match record {
-            GateToPlugin::Provided { request, .. } => {
-                self.plugin.membership.connection.answer(request, Ok(None));
+    /// Hands an answer to whoever asked. Of a gate that is provided again nobody waits for it.
+    fn answer(&mut self, request: u32, answer: Answer) {
+        let plugin = &self.plugin;
+        let returned = plugin.membership.connection.answer(request, answer);
+        let Some((offer, answer)) = returned else {
+            return;
+        };
+        let gate = offer.gate.to_string();
+        match answer {
+            Ok(Answered::Provided(life)) => {
+                if plugin.state.provided.offered(&offer, life) {
+                    plugin.state.notices.tell(BrokerEvent::GateBack { gate });
+                }
             }
-            // Only a plugin that comes back is told this, which this one did not say of itself.
-            GateToPlugin::Lost { .. } => {}
+            // It is not what the broker answers such a request with.
+            Ok(_) => {}
+            Err(error) => {
+                let error = error.at_gate(offer.gate.clone());
+                tracing::warn!(%error, "the broker does not let this plugin provide a gate again");
+                plugin.state.provided.refused(&offer);
+                plugin.state.notices.tell(BrokerEvent::Refused(error));
+            }
+        }
+    }
+
+    /// Another plugin has provided a gate of this one before it was back.
+    fn gate_lost(&self, request: u32, owner: String) {
+        let plugin = &self.plugin;
+        let Some(offer) = plugin.membership.connection.returning(request) else {
+            return;
+        };
+        if plugin.state.provided.lost(&offer) {
+            let gate = offer.gate.to_string();
+            tracing::warn!(%gate, %owner, "another plugin provides a gate of this one now");
+            plugin
+                .state
+                .notices
+                .tell(BrokerEvent::GateLost { gate, owner });
+        }
+    }
+
+    fn gate_record(&mut self, record: GateToPlugin) {
+        if self.plugin.state.membership().bus != self.plugin.membership.bus {
+            // It came before the plugin went on to another broker, which has said how its gates stand.
+            return;
+        }
+        match record {
+            GateToPlugin::Provided { request, life } => {
+                self.answer(request, Ok(Answered::Provided(life)));
+            }
+            GateToPlugin::Lost { request, owner } => self.gate_lost(request, owner),
             GateToPlugin::State { open, state } => {
                 if let Some(gate) = self.plugin.state.open_gate(open) {
                     let link = state
@@ -211,8 +251,11 @@ impl PluginWork<'_> {
                 // Whoever takes a call from here on, on a link or directly, sees the change first.
                 self.send(&LinkToBroker::Revoked { end, number }.into());
             }
-            // It has said nothing of links of an older broker, to which this would be the answer.
-            LinkToPlugin::Refuse { .. } => {}
+            LinkToPlugin::Refuse { number, gates } => {
+                if self.plugin.membership.refuse(number, &gates) {
+                    self.send(&LinkToBroker::Refused { number }.into());
+                }
+            }
             LinkToPlugin::Gone { end, failure } => self.link_gone(end, &error_of(failure)),
         }
     }

@@ -39,7 +39,8 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) owner: PluginId,
-    /// Counts the gates of the bus in the order in which they began to be provided, from 1.
+    /// Which of its lives this is: counts the gates of the bus in the order in which they began to be
+    /// provided.
     pub(crate) generation: u64,
     /// Where its owner counts its calls, as it says.
     pub(crate) record: Option<u16>,
@@ -94,16 +95,26 @@ impl Standing {
 }
 
 /// All gates and all opens of a bus.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     gates: BTreeMap<Arc<str>, Gate>,
-    /// How many gates ever began to be provided.
-    lives: u64,
+    /// The next life of a gate.
+    next_life: u64,
     opens: HashMap<PluginId, BTreeMap<u32, Open>>,
     watchers: HashMap<Arc<str>, BTreeSet<(PluginId, u32)>>,
 }
 
 impl Registry {
+    /// Without gates; the lives of those to come begin with this one.
+    pub(crate) fn new(first_life: u64) -> Registry {
+        Registry {
+            gates: BTreeMap::new(),
+            next_life: first_life,
+            opens: HashMap::new(),
+            watchers: HashMap::new(),
+        }
+    }
+
     /// Adds a half to a gate, and the gate if it is new.
     pub(crate) fn provide(
         &mut self,
@@ -126,15 +137,15 @@ impl Registry {
             *place = Some(shape);
         } else {
             let charge = quota.charge().ok_or(Refused::TooManyGates(quota.limit()))?;
-            self.lives += 1;
             let mut gate = Gate {
                 owner: plugin,
-                generation: self.lives,
+                generation: self.next_life,
                 record: None,
                 function: None,
                 action: None,
                 _charge: charge,
             };
+            self.next_life += 1;
             *gate.kind(kind) = Some(shape);
             self.gates.insert(name.into(), gate);
         }

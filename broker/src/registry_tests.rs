@@ -25,7 +25,7 @@ fn opened(registry: &mut Registry, plugin: PluginId, number: u32, shape: &Shape)
 /// In Dalamud a second plugin replaces the first one's gate without a word.
 #[test]
 fn a_gate_has_one_owner() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     let mut provide = |plugin, kind| registry.provide(plugin, GATE, kind, shape(1, 1), &quota);
     assert_eq!(provide(A, CallKind::Function), Ok(()));
     assert_eq!(provide(B, CallKind::Action), Err(Refused::Owned(A)));
@@ -37,7 +37,7 @@ fn a_gate_has_one_owner() {
 /// last half.
 #[test]
 fn a_gate_goes_with_its_last_face() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(1));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(1));
     for kind in [CallKind::Function, CallKind::Action] {
         assert_eq!(registry.provide(A, GATE, kind, shape(1, 1), &quota), Ok(()));
     }
@@ -53,7 +53,7 @@ fn a_gate_goes_with_its_last_face() {
 /// A caller must never reach a gate whose arguments it would lay out differently.
 #[test]
 fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     opened(&mut registry, B, 1, &shape(2, 7));
     opened(&mut registry, B, 2, &shape(2, 8));
     opened(&mut registry, B, 3, &shape(1, 7));
@@ -79,7 +79,7 @@ fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
 /// What a dead plugin leaves behind would be counted and called for ever.
 #[test]
 fn nothing_of_a_removed_plugin_stays() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(1));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(1));
     opened(&mut registry, A, 1, &shape(1, 1));
     opened(&mut registry, B, 1, &shape(1, 1));
     let provided = registry.provide(A, GATE, CallKind::Function, shape(1, 1), &quota);
@@ -98,7 +98,7 @@ fn nothing_of_a_removed_plugin_stays() {
 /// A plugin must not be able to fill the broker's memory.
 #[test]
 fn quotas_and_limits_are_kept() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(1));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(1));
     let mut provide =
         |name: &str, shape| registry.provide(A, name, CallKind::Action, shape, &quota);
     assert_eq!(provide("one", shape(1, 1)), Ok(()));
@@ -123,7 +123,7 @@ fn quota_of_one() -> Quota {
 /// Telling a plugin the same again and again would be traffic for nothing.
 #[test]
 fn only_news_is_told() {
-    let mut registry = Registry::default();
+    let mut registry = Registry::new(1);
     opened(&mut registry, A, 1, &shape(1, 1));
     let mut state = GateState {
         owner: None,
@@ -155,7 +155,7 @@ fn nothing_is_opened_under_a_name_or_a_shape_that_cannot_be() {
         (GATE, &bad, &good),
         (GATE, &good, &bad),
     ] {
-        let (mut registry, quota) = (Registry::default(), Quota::new(1));
+        let (mut registry, quota) = (Registry::new(1), Quota::new(1));
         let shapes = [function.clone(), action.clone()];
         let refused = registry.open(A, 1, name, shapes, &quota);
         assert!(matches!(refused, Err(Refused::Invalid(_))), "{refused:?}");
@@ -169,7 +169,7 @@ fn nothing_is_opened_under_a_name_or_a_shape_that_cannot_be() {
 /// A caller that held an answer of the gate's life before this one would take it for one of now.
 #[test]
 fn each_life_of_a_gate_has_another_number() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     opened(&mut registry, B, 1, &shape(1, 1));
     let life = |registry: &Registry| registry.standing(B, 1).unwrap().generation;
     assert_eq!(life(&registry), 0);
@@ -190,7 +190,7 @@ fn each_life_of_a_gate_has_another_number() {
 #[test]
 fn a_gate_is_ready_with_one_half() {
     for kind in [CallKind::Function, CallKind::Action] {
-        let (mut registry, quota) = (Registry::default(), Quota::new(9));
+        let (mut registry, quota) = (Registry::new(1), Quota::new(9));
         opened(&mut registry, B, 1, &shape(1, 1));
         assert!(!registry.standing(B, 1).unwrap().is_ready());
         let provided = registry.provide(A, GATE, kind, shape(1, 2), &quota);
@@ -206,7 +206,7 @@ fn a_gate_is_ready_with_one_half() {
 /// What a listing says: where a gate's calls are counted, and how many plugins have it open.
 #[test]
 fn gates_are_listed_with_those_who_have_them_open() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     for (plugin, number) in [(A, 1), (B, 1), (B, 2)] {
         opened(&mut registry, plugin, number, &shape(1, 1));
     }
@@ -228,7 +228,7 @@ fn gates_are_listed_with_those_who_have_them_open() {
 /// that is provided, is not.
 #[test]
 fn opens_of_absent_gates_are_found() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     opened(&mut registry, A, 3, &shape(1, 1));
     opened(&mut registry, B, 4, &shape(1, 1));
     let gate: Arc<str> = GATE.into();
@@ -242,7 +242,7 @@ fn opens_of_absent_gates_are_found() {
 /// A gate that is provided anew is a reason to try again, and so is one that gets its other half.
 #[test]
 fn what_failed_is_tried_again_when_the_gate_changes() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     opened(&mut registry, B, 1, &shape(1, 1));
     for kind in [CallKind::Function, CallKind::Action] {
         registry.block(B, 1);

@@ -99,6 +99,14 @@ enum Awaited {
     Looks,
 }
 
+/// The first numbers that a bus gives. Those below it are of brokers before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct First {
+    pub(crate) link: u64,
+    /// A life of a gate.
+    pub(crate) life: u64,
+}
+
 /// Plugins, gates and links.
 #[derive(Debug)]
 pub(crate) struct Bus {
@@ -120,6 +128,7 @@ pub(crate) struct Bus {
     turns: usize,
     pairs: HashMap<(PluginId, PluginId), u64>,
     of_plugin: HashMap<PluginId, Vec<u64>>,
+    first_link: u64,
     next_link: u64,
     /// Plugins that let a deadline of a link pass and gave no sign since, each with the pairs of
     /// plugins that are to be linked when it does.
@@ -139,13 +148,13 @@ pub(crate) struct Bus {
 }
 
 impl Bus {
-    pub(crate) fn new(limits: PluginLimits, step: Duration) -> Bus {
+    pub(crate) fn new(limits: PluginLimits, step: Duration, first: First) -> Bus {
         Bus {
             limits,
             step,
             members: BTreeMap::new(),
             names: HashMap::new(),
-            registry: Registry::default(),
+            registry: Registry::new(first.life),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
             extents: BTreeMap::new(),
@@ -155,7 +164,8 @@ impl Bus {
             turns: usize::MAX,
             pairs: HashMap::new(),
             of_plugin: HashMap::new(),
-            next_link: 1,
+            first_link: first.link,
+            next_link: first.link,
             silent: HashMap::new(),
             retries: HashMap::new(),
             policies: Policies::default(),

@@ -67,7 +67,7 @@ impl World {
             extent_mib: 8,
         };
         let mut world = World {
-            bus: Bus::new(limits, STEP),
+            bus: Bus::new(limits, STEP, First { link: 1, life: 1 }),
             now: Instant::now(),
         };
         for (id, name) in [(A, "a"), (B, "b")] {

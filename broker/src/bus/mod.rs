@@ -12,6 +12,7 @@ mod late;
 mod links;
 mod memory;
 mod old_links;
+mod provided;
 mod revoked;
 mod rights;
 mod session;
@@ -30,6 +31,7 @@ use crate::asked::Asked;
 use crate::clocks::SeenClock;
 use crate::deadlines::Deadlines;
 use crate::effect::Effect;
+use crate::lines::Lines;
 use crate::link::Link;
 use crate::policy::Policies;
 use crate::quota::{Quota, TokenBucket};
@@ -115,6 +117,7 @@ pub(crate) struct Bus {
     members: BTreeMap<PluginId, Member>,
     names: HashMap<String, PluginId>,
     registry: Registry,
+    lines: Lines,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
     outbox_len: u32,
@@ -155,6 +158,7 @@ impl Bus {
             members: BTreeMap::new(),
             names: HashMap::new(),
             registry: Registry::new(first.life),
+            lines: Lines::default(),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
             extents: BTreeMap::new(),

@@ -105,8 +105,9 @@ impl Bus {
         for link in self.of_plugin.remove(&plugin).unwrap_or_default() {
             self.drop_link(link, &failure);
         }
+        self.lines.forget(plugin);
         for gate in gone {
-            self.refresh_gate(&gate, now);
+            self.hand_on(&gate, now);
         }
         self.waits.remove(plugin);
         self.look_at_waits(now);

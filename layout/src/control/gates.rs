@@ -96,7 +96,8 @@ pub enum GateToBroker {
         shape: Shape,
         /// The gate's record in the plugin's status page ([`crate::stats`]), if it has one.
         record: Option<u16>,
-        /// Which life of the gate it was, where this plugin comes back.
+        /// Which life of the gate it was, where this plugin comes back; 0 where it was told `Lost` since,
+        /// and was in line when the broker ended.
         life: Option<u64>,
     },
     /// Offer one half of a gate no longer, or stand in line for it no longer.

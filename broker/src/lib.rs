@@ -34,6 +34,7 @@ mod shape;
 pub mod shown;
 mod socket;
 mod stages;
+pub mod systemd;
 mod waits;
 
 pub use broker::Broker;

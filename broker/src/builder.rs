@@ -1,7 +1,7 @@
 //! Starting a broker.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -15,7 +15,7 @@ use crate::broker::Broker;
 use crate::error::StartError;
 use crate::policy::{Policies, Policy};
 use crate::reactor::{Reactor, WAKER, WayBack};
-use crate::settings::{BusLimits, Settings};
+use crate::settings::{BusLimits, Settings, SignsOfLife};
 use crate::socket::Listener;
 
 /// Longer than anybody looks at a program in a debugger.
@@ -25,6 +25,7 @@ const NO_DEADLINE: Duration = Duration::from_secs(365 * 24 * 3600);
 enum Place {
     Default,
     At(PathBuf),
+    Given(Arc<OwnedFd>),
     Nowhere,
 }
 
@@ -56,6 +57,7 @@ impl Builder {
                 stop_grace: Duration::from_secs(2),
                 policies: Policies::default(),
                 children_soft: None,
+                signs_of_life: None,
             },
             dumpable: true,
             raises_limit: true,
@@ -67,6 +69,22 @@ impl Builder {
     /// else may be able to write in it.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Builder {
         self.place = Place::At(path.into());
+        self
+    }
+
+    /// A socket that listens already, and that plugins connect to, in the place of one that the broker makes:
+    /// a `SOCK_SEQPACKET` Unix socket at an absolute path, as systemd [passes](crate::systemd) it or as this
+    /// program has made it. Its directory has to belong to this user, and nobody else may be able to write
+    /// in it.
+    ///
+    /// Who has made the socket keeps it: the broker does not put it back where it was removed, and leaves it
+    /// there when it ends, so that plugins that connect wait in its queue for the next broker. It listens
+    /// once more, so that the kernel names this process to plugins that connect from then on, and makes it
+    /// non-blocking. The lock beside the socket is taken as always.
+    ///
+    /// Clones of this builder use the same socket.
+    pub fn listener(mut self, socket: OwnedFd) -> Builder {
+        self.place = Place::Given(Arc::new(socket));
         self
     }
 
@@ -135,6 +153,20 @@ impl Builder {
         self
     }
 
+    /// Has the broker's own thread call a function while it serves its plugins: once in so much time, which
+    /// is ten milliseconds at least, with the number of plugins that are connected. So who waits for these
+    /// calls hears when the thread hangs, and when it has ended; a watchdog can then end this program.
+    ///
+    /// The function must neither block nor panic: the whole bus waits for it, or would end with it.
+    pub fn signs_of_life(
+        mut self,
+        every: Duration,
+        say: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Builder {
+        self.settings.signs_of_life = Some(SignsOfLife::new(every, say));
+        self
+    }
+
     /// Starts the broker on a thread of its own.
     pub fn start(mut self) -> Result<Broker, StartError> {
         // The poll set and the waker are made by a library, which takes what is free.
@@ -153,6 +185,11 @@ impl Builder {
         let listener = match self.place {
             Place::Default => Some(Listener::bind(&default_socket(), true)?),
             Place::At(path) => Some(Listener::bind(&path, false)?),
+            Place::Given(socket) => {
+                Some(Listener::adopt(socket.try_clone().map_err(|error| {
+                    system("duplicate the given socket", error)
+                })?)?)
+            }
             Place::Nowhere => None,
         };
         let socket = listener

@@ -44,6 +44,12 @@ pub enum StartError {
     /// Something that is no socket has its name.
     #[error("{} exists and is not a socket; remove it or choose another path", .0.display())]
     InTheWay(PathBuf),
+    /// The socket that was given to it is none that plugins can connect to.
+    #[error("the socket that was given to the broker cannot be used: {why}")]
+    Given {
+        /// What is wrong with it.
+        why: String,
+    },
     /// The operating system refused something about the socket.
     #[error("cannot {what} {}: {source}", socket.display())]
     Socket {

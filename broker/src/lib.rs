@@ -38,6 +38,7 @@ mod shape;
 pub mod shown;
 mod socket;
 mod stages;
+pub mod systemd;
 mod waits;
 
 pub use broker::Broker;

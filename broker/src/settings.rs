@@ -1,5 +1,7 @@
 //! What a broker goes by: limits, deadlines, policies.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use callgate_layout::Geometry;
@@ -77,4 +79,37 @@ pub(crate) struct Settings {
     /// The soft limit of descriptors that spawned plugins begin with, where this process's was
     /// raised.
     pub(crate) children_soft: Option<u64>,
+    pub(crate) signs_of_life: Option<SignsOfLife>,
+}
+
+/// Less than this between two signs of life would be work for its own sake.
+const LEAST_BETWEEN_SIGNS: Duration = Duration::from_millis(10);
+
+/// What the broker's thread calls while it serves, so that somebody hears that it does.
+#[derive(Clone)]
+pub(crate) struct SignsOfLife {
+    pub(crate) every: Duration,
+    say: Arc<dyn Fn(usize) + Send + Sync>,
+}
+
+impl SignsOfLife {
+    pub(crate) fn new(every: Duration, say: impl Fn(usize) + Send + Sync + 'static) -> SignsOfLife {
+        SignsOfLife {
+            every: every.max(LEAST_BETWEEN_SIGNS),
+            say: Arc::new(say),
+        }
+    }
+
+    /// One sign, with the number of plugins.
+    pub(crate) fn say(&self, plugins: usize) {
+        (self.say)(plugins);
+    }
+}
+
+impl fmt::Debug for SignsOfLife {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignsOfLife")
+            .field("every", &self.every)
+            .finish_non_exhaustive()
+    }
 }

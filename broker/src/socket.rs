@@ -3,6 +3,7 @@
 //! Whoever holds the lock is the broker of the socket, for as long as it holds it, and may
 //! replace a socket that a killed broker left behind.
 
+mod given;
 mod lock;
 mod watch;
 
@@ -40,12 +41,22 @@ pub(crate) struct Listener {
     // A stream socket in name only: the type lends its safe `accept`.
     socket: UnixListener,
     path: PathBuf,
-    /// Whether directories above the socket's may be made, too.
-    parents: bool,
-    /// Which file the socket is at its path.
-    file: Option<FileId>,
+    made: Made,
     lock: Option<Lock>,
     generation: u64,
+}
+
+/// Who has made the socket.
+#[derive(Clone, Copy, Debug)]
+enum Made {
+    Here {
+        /// Whether directories above the socket's may be made, too.
+        parents: bool,
+        /// Which file the socket is at its path.
+        file: Option<FileId>,
+    },
+    /// Somebody else, to whom its file belongs.
+    Elsewhere,
 }
 
 /// Which file is at a path: device and inode.
@@ -72,11 +83,32 @@ impl Listener {
             _withheld: Withheld::new(socket.as_fd()),
             socket,
             path: path.to_owned(),
-            parents,
-            file,
+            made: Made::Here { parents, file },
             generation: lock.generation(),
             lock: Some(lock),
         })
+    }
+
+    /// Takes over a socket that somebody else has made, and whose file stays theirs.
+    pub(crate) fn adopt(socket: OwnedFd) -> Result<Listener, StartError> {
+        let path = given::check(&socket)?;
+        check_trusted(&path)?;
+        let lock = Lock::take(&path)?;
+        given::prepare(&socket)
+            .map_err(|error| StartError::io("listen at the given socket", &path, error))?;
+        Ok(Listener {
+            _withheld: Withheld::new(socket.as_fd()),
+            socket: socket.into(),
+            path,
+            made: Made::Elsewhere,
+            generation: lock.generation(),
+            lock: Some(lock),
+        })
+    }
+
+    /// Whether the broker has made the socket itself, and so puts it back and removes it.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.made, Made::Here { .. })
     }
 
     pub(crate) fn address(&self) -> &Path {
@@ -96,13 +128,19 @@ impl Listener {
 
     /// Whether what is at the path is this broker's own.
     fn has_socket(&self) -> bool {
-        self.file.is_some() && self.file == file_at(&self.path)
+        match self.made {
+            Made::Here { file, .. } => file.is_some() && file == file_at(&self.path),
+            Made::Elsewhere => false,
+        }
     }
 
     /// Puts back what somebody has removed: directory, lock and socket. What is another broker's by
     /// now is left alone.
     pub(crate) fn put_back(&mut self) -> Result<(), StartError> {
-        prepare_directory(&self.path, self.parents)?;
+        let Made::Here { parents, .. } = self.made else {
+            return Ok(());
+        };
+        prepare_directory(&self.path, parents)?;
         if let Some(lock) = self.lock.as_mut().filter(|lock| !lock.is_in_place()) {
             lock.renew(&self.path)?;
         }
@@ -111,7 +149,8 @@ impl Listener {
             // First the old one is withheld no more.
             self._withheld = None;
             self._withheld = Withheld::new(socket.as_fd());
-            (self.socket, self.file) = (socket, file);
+            self.socket = socket;
+            self.made = Made::Here { parents, file };
         }
         Ok(())
     }
@@ -190,7 +229,12 @@ fn prepare_directory(path: &Path, parents: bool) -> Result<(), StartError> {
         }
         Ok(()) => {}
     }
-    check_directory(directory).map_err(|why| StartError::Directory {
+    check_trusted(path)
+}
+
+/// The error where others could put something into the directory of a socket.
+fn check_trusted(path: &Path) -> Result<(), StartError> {
+    check_directory(directory_of(path)).map_err(|why| StartError::Directory {
         socket: path.to_owned(),
         why,
     })

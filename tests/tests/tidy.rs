@@ -149,7 +149,8 @@ fn layout_has_its_atomics_from_one_place() {
     let with_atomics = with_atomics.filter(|source| source.text.contains("sync::atomic"));
     let mut names: Vec<String> = with_atomics.map(|source| source.path).collect();
     names.sort();
-    let expected = ["fork", "futex", "inherit"].map(|name| format!("layout/src/sys/{name}.rs"));
+    let expected =
+        ["fork", "futex", "inherit", "service"].map(|name| format!("layout/src/sys/{name}.rs"));
     assert_eq!(names, expected);
 }
 

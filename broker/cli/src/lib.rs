@@ -8,6 +8,7 @@
 mod completions;
 mod echo;
 mod ls;
+mod notify;
 mod output;
 mod ping;
 mod policy;

@@ -1,16 +1,21 @@
 //! `callgate serve`
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use callgate_client::{Code, Error};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::notify::Manager;
 use crate::output::Failed;
 use crate::{Common, Outcome, policy};
-use callgate::{Broker, StartError};
+use callgate::{Broker, Builder, StartError, systemd};
 
 /// What plugins may do.
 #[derive(Debug, Args)]
@@ -27,47 +32,117 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
+    // While there is one thread: only then the variables are removed.
+    let service = systemd::take().map_err(|text| Error::new(Code::InvalidArgument, text))?;
     // From here on the signals wait for the loop below, so that none ends the broker unclean.
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Failed::Other(format!("signals: {error}")))?;
-    let socket = common
-        .socket
-        .clone()
-        .or_else(|| std::env::var_os("CALLGATE_SOCKET").map(Into::into));
-    let mut builder = Broker::builder().non_dumpable(true);
-    if let Some(socket) = socket {
-        builder = builder.socket(socket);
+    let manager = service.notify.as_deref().and_then(manager);
+    let mut builder = configured(options)?;
+    if let (Some(manager), Some(watchdog)) = (manager.clone(), service.watchdog) {
+        builder = builder.signs_of_life(watchdog / 2, move |plugins| manager.alive(plugins));
     }
-    if options.strict {
-        builder = builder.strict(true);
-    }
-    if let Some(file) = &options.policy {
-        builder =
-            policy::read(file, builder).map_err(|text| Error::new(Code::InvalidArgument, text))?;
-    }
+    builder = place(builder, service.listener, named_socket(common))?;
     let broker = builder
         .start()
         .map_err(|error| Error::new(code(&error), error.to_string()))?;
-    let path = broker
-        .socket()
-        .map(|path| path.display().to_string())
-        .unwrap_or_default();
+    let path = broker.socket().map(Path::to_owned).unwrap_or_default();
+    say_where(common, &path)?;
+    if let Some(manager) = &manager {
+        manager.ready(&path);
+    }
+    signals.forever().next();
+    if let Some(manager) = &manager {
+        manager.stopping();
+    }
+    broker.stop();
+    Ok(())
+}
+
+/// The manager of services that has started this one; without it the broker runs all the same.
+fn manager(address: &OsStr) -> Option<Arc<Manager>> {
+    match Manager::at(address) {
+        Ok(manager) => Some(Arc::new(manager)),
+        Err(error) => {
+            tracing::warn!("NOTIFY_SOCKET is no address that can be told anything: {error}");
+            None
+        }
+    }
+}
+
+/// A broker that keeps what the options say.
+fn configured(options: &Options) -> Result<Builder, Error> {
+    let mut builder = Broker::builder().non_dumpable(true);
+    if options.strict {
+        builder = builder.strict(true);
+    }
+    match &options.policy {
+        Some(file) => {
+            policy::read(file, builder).map_err(|text| Error::new(Code::InvalidArgument, text))
+        }
+        None => Ok(builder),
+    }
+}
+
+/// The socket that the user names.
+fn named_socket(common: &Common) -> Option<PathBuf> {
+    let variable = || std::env::var_os("CALLGATE_SOCKET").map(PathBuf::from);
+    common.socket.clone().or_else(variable)
+}
+
+/// Says where the broker is to listen: at the socket that was passed, else at the one that is named.
+fn place(
+    builder: Builder,
+    passed: Option<OwnedFd>,
+    named: Option<PathBuf>,
+) -> Result<Builder, Error> {
+    let Some(passed) = passed else {
+        return Ok(match named {
+            Some(path) => builder.socket(path),
+            None => builder,
+        });
+    };
+    let listener = passed.try_clone().map(UnixListener::from);
+    let address = listener.and_then(|listener| listener.local_addr()).ok();
+    let path = address.as_ref().and_then(SocketAddr::as_pathname);
+    if let (Some(path), Some(named)) = (path, named)
+        && path != named
+        && !is_same_file(path, &named)
+    {
+        let text = format!(
+            "the socket {} was passed to this process, and --socket or CALLGATE_SOCKET names {}: leave the \
+             latter out, or name the same",
+            path.display(),
+            named.display()
+        );
+        return Err(Error::new(Code::InvalidArgument, text));
+    }
+    Ok(builder.listener(passed))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    one.canonicalize()
+        .is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
+}
+
+/// Prints where the broker listens.
+fn say_where(common: &Common, path: &Path) -> io::Result<()> {
+    let path = path.display().to_string();
     let mut out = io::stdout().lock();
     if common.json {
         writeln!(out, "{}", serde_json::json!({ "socket": path }))?;
     } else {
         writeln!(out, "listening on {path}")?;
     }
-    out.flush()?;
-    signals.forever().next();
-    broker.stop();
-    Ok(())
+    out.flush()
 }
 
 /// The code for a broker that did not start, so that programs can tell its reasons apart.
 fn code(error: &StartError) -> Code {
     match error {
-        StartError::PathTooLong { .. } | StartError::InTheWay(_) => Code::InvalidArgument,
+        StartError::PathTooLong { .. } | StartError::InTheWay(_) | StartError::Given { .. } => {
+            Code::InvalidArgument
+        }
         StartError::Directory { .. } => Code::PermissionDenied,
         StartError::AlreadyRunning { .. } => Code::NameTaken,
         _ => Code::System,

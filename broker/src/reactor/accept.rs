@@ -206,6 +206,7 @@ mod tests {
             stop_grace: Duration::from_secs(2),
             policies: crate::policy::Policies::default(),
             children_soft: None,
+            signs_of_life: None,
         };
         let listener = Listener::bind(path, false).unwrap();
         let (sender, commands) = crossbeam_channel::unbounded();

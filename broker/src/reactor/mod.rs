@@ -83,6 +83,8 @@ enum Timer {
     Socket,
     /// A listing may be begun.
     Listing,
+    /// Somebody waits for a sign of life.
+    Sign,
 }
 
 /// All that the thread owns.
@@ -182,6 +184,8 @@ impl Reactor {
             stopping: false,
         };
         reactor.watch_directory(now);
+        let sign = reactor.settings.signs_of_life.as_ref().map(|_| now);
+        reactor.timers.set(Timer::Sign, sign);
         Ok(reactor)
     }
 
@@ -242,6 +246,14 @@ impl Reactor {
         self.settle(now);
     }
 
+    /// Tells whoever wants to know that this thread serves.
+    fn give_sign(&mut self, now: Instant) {
+        if let Some(signs) = &self.settings.signs_of_life {
+            signs.say(self.bus.members().count());
+            self.timers.set(Timer::Sign, Some(now + signs.every));
+        }
+    }
+
     fn process_ended(&mut self, id: PluginId, now: Instant) {
         let failure = Failure::new(Code::ProviderGone, "its process has ended");
         self.end(id, &failure, now);
@@ -291,6 +303,7 @@ impl Reactor {
                 Timer::Closed(id) => self.lives_unconnected(id, now),
                 Timer::Socket => self.look_after_socket(now),
                 Timer::Listing => self.begin_listing(now),
+                Timer::Sign => self.give_sign(now),
             }
         }
         self.bus.expire(now);

@@ -16,7 +16,8 @@ impl Reactor {
     /// Has the kernel say when something is removed beside the socket; where it does not, a timer has to
     /// do.
     pub(super) fn watch_directory(&mut self, now: Instant) {
-        let Some(listener) = &self.listener else {
+        // A socket that somebody else has made is looked after by them.
+        let Some(listener) = self.listener.as_ref().filter(|listener| listener.is_own()) else {
             return;
         };
         let watch = DirectoryWatch::new(listener.address(), self.poll.registry(), DIRECTORY);

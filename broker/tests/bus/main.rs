@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod given;
 mod hello;
 mod hostile;
 mod late;

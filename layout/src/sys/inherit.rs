@@ -16,6 +16,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{MsgFlags, recv};
 
+use super::environment;
+
 /// The environment variable that names the inherited socket.
 pub const VARIABLE: &str = "CALLGATE_FD";
 
@@ -86,7 +88,7 @@ pub(crate) fn take(is_invitation: fn(&[u8]) -> bool) -> Option<Result<OwnedFd, R
     let adopted = adopt(&value.to_string_lossy(), is_invitation);
     if adopted.is_ok() {
         TAKEN.store(true, Ordering::Release);
-        forget_variable();
+        environment::forget(&[VARIABLE]);
     }
     Some(adopted)
 }
@@ -124,7 +126,7 @@ fn adopt(value: &str, is_invitation: fn(&[u8]) -> bool) -> Result<OwnedFd, Refus
 }
 
 /// The inode of a socket; `None` where the number is not one of an open socket.
-fn socket_inode(raw: RawFd) -> Option<u64> {
+pub(super) fn socket_inode(raw: RawFd) -> Option<u64> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `stat` is writable memory of the type that the call writes; the number may be any.
     let result = unsafe { libc::fstat(raw, stat.as_mut_ptr()) };
@@ -134,14 +136,4 @@ fn socket_inode(raw: RawFd) -> Option<u64> {
     // SAFETY: the call has succeeded, and so has written all of it.
     let stat = unsafe { stat.assume_init() };
     (stat.st_mode & libc::S_IFMT == libc::S_IFSOCK).then_some(stat.st_ino)
-}
-
-/// Removes the variable if nobody else can be reading the environment.
-fn forget_variable() {
-    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
-    if matches!(threads, Ok(1)) {
-        // SAFETY: this is the only thread of the process, so no other one reads or changes the
-        // environment meanwhile.
-        unsafe { std::env::remove_var(VARIABLE) };
-    }
 }

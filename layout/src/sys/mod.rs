@@ -5,6 +5,7 @@ pub mod cache;
 mod cmsg;
 #[cfg(not(callgate_loom))]
 pub mod cores;
+mod environment;
 pub mod fdpass;
 #[cfg(not(callgate_loom))]
 pub mod fork;
@@ -16,6 +17,7 @@ pub mod limits;
 pub mod mapping;
 pub mod memfd;
 pub mod process;
+pub mod service;
 pub mod spawn;
 pub mod standard;
 pub mod time;

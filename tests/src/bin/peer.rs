@@ -30,6 +30,9 @@ fn main() {
     if role == "early-caller" {
         return early_caller(name, &more[0]).expect("calling");
     }
+    if role == "service" {
+        return service();
+    }
     if role == "host" {
         return host(name);
     }
@@ -147,6 +150,27 @@ fn broker() {
         broker.socket().expect("it has one").display()
     );
     wait_for_input_to_end();
+}
+
+/// A service that starts a program: what was left to the one, and what the other finds of it.
+fn service() {
+    let service = callgate::systemd::take().expect("it is right");
+    let (listener, notify) = (service.listener.is_some(), service.notify.is_some());
+    println!(
+        "{listener} {notify} {:?}",
+        service.watchdog.unwrap_or_default()
+    );
+    let found = Command::new("env").output().expect("it runs").stdout;
+    for line in String::from_utf8_lossy(&found).lines() {
+        let is_one = |start: &&str| line.starts_with(start);
+        if ["LISTEN_", "NOTIFY_", "WATCHDOG_", "OTHER="]
+            .iter()
+            .any(is_one)
+        {
+            println!("{line}");
+        }
+    }
+    println!("done");
 }
 
 fn wait_for_input_to_end() {

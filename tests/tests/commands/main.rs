@@ -5,6 +5,7 @@ mod echo;
 mod listing;
 mod output;
 mod ping;
+mod service;
 mod serving;
 mod support;
 mod usage;

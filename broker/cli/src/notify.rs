@@ -1,0 +1,68 @@
+//! Telling the manager that has started this service how it is, by datagrams of lines such as `READY=1`.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+use std::sync::OnceLock;
+
+use callgate::shown::shown;
+
+/// Where to tell it, and what there is to tell.
+#[derive(Debug)]
+pub(crate) struct Manager {
+    socket: UnixDatagram,
+    address: SocketAddr,
+    /// What the broker does, once it does it.
+    status: OnceLock<String>,
+}
+
+impl Manager {
+    /// The manager that listens at an address of `NOTIFY_SOCKET`: a path, or `@` and a name.
+    pub(crate) fn at(address: &OsStr) -> io::Result<Manager> {
+        let address = match address.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            [b'/', ..] => SocketAddr::from_pathname(address)?,
+            _ => return Err(io::Error::other("it is neither a path nor `@` and a name")),
+        };
+        let socket = UnixDatagram::unbound()?;
+        // The broker's own thread tells, too, and must not wait for a manager that hangs.
+        socket.set_nonblocking(true)?;
+        Ok(Manager {
+            socket,
+            address,
+            status: OnceLock::new(),
+        })
+    }
+
+    /// The broker listens.
+    pub(crate) fn ready(&self, socket: &Path) {
+        // A path may have any character in it, and a line ends at some.
+        let path = socket.display().to_string();
+        let status = self
+            .status
+            .get_or_init(|| format!("listening at {}", shown(&path)));
+        self.tell(&format!("READY=1\nSTATUS={status}"));
+    }
+
+    /// The broker's thread serves so many plugins.
+    pub(crate) fn alive(&self, plugins: usize) {
+        match self.status.get() {
+            Some(status) => self.tell(&format!("WATCHDOG=1\nSTATUS={status}, plugins: {plugins}")),
+            None => self.tell("WATCHDOG=1"),
+        }
+    }
+
+    /// The broker is about to end.
+    pub(crate) fn stopping(&self) {
+        self.tell("STOPPING=1");
+    }
+
+    fn tell(&self, lines: &str) {
+        if let Err(error) = self.socket.send_to_addr(lines.as_bytes(), &self.address) {
+            tracing::warn!("the manager of this service cannot be told how it is: {error}");
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! `callgate serve` as a service of systemd, whose part the tests play.
+
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use callgate_client::Plugin;
+use callgate_tests::{PATIENCE, Process, programs};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket, sockopt,
+};
+use tempfile::TempDir;
+
+use crate::support::run;
+
+/// As long as nothing comes meanwhile, nothing comes.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// A manager of services.
+struct Manager {
+    directory: TempDir,
+    notices: UnixDatagram,
+}
+
+impl Manager {
+    fn new() -> Manager {
+        let directory = TempDir::new().unwrap();
+        let notices = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+        Manager { directory, notices }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("bus.sock")
+    }
+
+    /// The broker as a service.
+    fn serve(&self) -> Command {
+        let mut command = Command::new(programs!().program);
+        command.args(["serve", "--socket"]).arg(self.socket());
+        command.env("NOTIFY_SOCKET", self.directory.path().join("notify"));
+        command
+    }
+
+    /// The next datagram.
+    fn next(&self) -> String {
+        self.next_in(PATIENCE).expect("the broker says something")
+    }
+
+    fn next_in(&self, time: Duration) -> Option<String> {
+        let mut buffer = [0; 4096];
+        self.notices.set_read_timeout(Some(time)).unwrap();
+        let len = self.notices.recv(&mut buffer).ok()?;
+        Some(String::from_utf8(buffer[..len].to_vec()).unwrap())
+    }
+
+    /// The next datagram with this line.
+    fn expect(&self, line: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let said = self.next();
+            if said.lines().any(|said| said == line) {
+                return said;
+            }
+        }
+        panic!("the broker does not say {line}");
+    }
+}
+
+/// A socket that listens at a path, as a socket unit makes it.
+fn listening(path: &Path, kind: SockType) -> OwnedFd {
+    let made = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(made.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    if kind != SockType::Datagram {
+        listen(&made, Backlog::new(64).unwrap()).unwrap();
+    }
+    made
+}
+
+/// A program that finds this socket as the descriptor 3, and is told so by these assignments. What it says on
+/// its standard error is in the second file.
+fn passing(passed: &OwnedFd, assignments: &str, log: &Path, program: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("export {assignments} && exec \"$@\" 3<&2 2>>\"$0\"");
+    command.args(["-c", &script]).arg(log).args(program);
+    command.stderr(Stdio::from(passed.try_clone().unwrap()));
+    command.env_remove("CALLGATE_SOCKET");
+    command
+}
+
+fn activated(manager: &Manager, passed: &OwnedFd) -> Process {
+    let log = manager.directory.path().join("log");
+    let program = [programs!().program, "serve"];
+    let assignments = "LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=callgate.socket";
+    let mut command = passing(passed, assignments, &log, &program);
+    command.env("NOTIFY_SOCKET", manager.directory.path().join("notify"));
+    let broker = Process::spawn(command);
+    manager.expect("READY=1");
+    broker
+}
+
+/// A unit that came up before its socket was there had those that need it fail.
+#[test]
+fn it_says_that_it_is_ready_when_it_listens_and_that_it_stops() {
+    let manager = Manager::new();
+    let mut broker = Process::spawn(manager.serve());
+    let said = manager.next();
+    let status = format!("STATUS=listening at {}", manager.socket().display());
+    assert_eq!(said, format!("READY=1\n{status}"));
+    let plugin = Plugin::builder("P").socket(manager.socket()).connect();
+    plugin.expect("it listens");
+    broker.signal(Signal::SIGTERM);
+    assert_eq!(manager.next(), "STOPPING=1");
+    assert_eq!(broker.wait().code(), Some(0));
+    assert!(!manager.socket().exists());
+}
+
+/// systemd has used a name without a file for a long time, and containers still do.
+#[test]
+fn it_tells_a_manager_without_a_file() {
+    let manager = Manager::new();
+    let name = format!("callgate-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let notices = UnixDatagram::bind_addr(&address).unwrap();
+    let directory = TempDir::new().unwrap();
+    let other = Manager { directory, notices };
+    let mut command = manager.serve();
+    command.env("NOTIFY_SOCKET", format!("@{name}"));
+    let _broker = Process::spawn(command);
+    other.expect("READY=1");
+}
+
+/// A variable that was left from another service kept the broker from starting.
+#[test]
+fn a_manager_that_cannot_be_told_is_no_obstacle() {
+    for address in ["vsock:2:1", "/nowhere/notify", "nonsense", ""] {
+        let manager = Manager::new();
+        let mut command = manager.serve();
+        command.env("NOTIFY_SOCKET", address).stderr(Stdio::null());
+        let mut broker = Process::spawn(command);
+        assert!(
+            broker.expect_line().starts_with("listening on "),
+            "{address}"
+        );
+    }
+}
+
+/// The watchdog restarts what hangs: so what hangs must not say that it lives.
+#[test]
+fn signs_of_life_come_while_it_serves() {
+    let manager = Manager::new();
+    let mut command = manager.serve();
+    command.env("WATCHDOG_USEC", "200000");
+    let broker = Process::spawn(command);
+    manager.expect("READY=1");
+    let began = Instant::now();
+    (0..5).for_each(|_| drop(manager.expect("WATCHDOG=1")));
+    // Half of the time apart, and not as fast as can be.
+    assert!(began.elapsed() > Duration::from_millis(300));
+    let plugin = Plugin::builder("P")
+        .socket(manager.socket())
+        .connect()
+        .unwrap();
+    let path = manager.socket();
+    let status = format!("STATUS=listening at {}, plugins: 1", path.display());
+    manager.expect(&status);
+    broker.stop();
+    while manager.next_in(Duration::from_millis(1)).is_some() {}
+    assert_eq!(manager.next_in(QUIET), None, "it stands still");
+    broker.signal(Signal::SIGCONT);
+    manager.expect("WATCHDOG=1");
+    drop(plugin);
+}
+
+/// A process that a service has started told the watchdog of the service that all is well.
+#[test]
+fn another_process_s_watchdog_hears_nothing() {
+    for (variable, value) in [("WATCHDOG_PID", "1"), ("WATCHDOG_USEC", "0")] {
+        let manager = Manager::new();
+        let mut command = manager.serve();
+        command.env("WATCHDOG_USEC", "100000").env(variable, value);
+        let _broker = Process::spawn(command);
+        manager.expect("READY=1");
+        assert_eq!(manager.next_in(QUIET), None, "{variable}");
+    }
+}
+
+/// `systemctl restart` had plugins fail that connected meanwhile.
+#[test]
+fn the_socket_of_a_unit_outlives_brokers() {
+    let manager = Manager::new();
+    let path = manager.socket();
+    let passed = listening(&path, SockType::SeqPacket);
+    for signal in [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGTERM] {
+        let socket = path.clone();
+        // Nobody takes connections in yet.
+        let early = std::thread::spawn(move || {
+            let early = Plugin::builder("Early").socket(socket).timeout(PATIENCE);
+            early.connect().map(|plugin| plugin.name().to_owned())
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        let mut broker = activated(&manager, &passed);
+        assert_eq!(
+            broker.expect_line(),
+            format!("listening on {}", path.display())
+        );
+        assert_eq!(early.join().unwrap().unwrap(), "Early");
+        let knock = socket_to(&path);
+        let listener = getsockopt(&knock, sockopt::PeerCredentials).unwrap();
+        assert_eq!(
+            listener.pid() as u32,
+            broker.id(),
+            "who listens is the broker"
+        );
+        let second = run(&path, &["serve"]);
+        second.assert_failed(1, "NAME_TAKEN");
+        assert!(
+            second.stderr.contains(&broker.id().to_string()),
+            "{second:?}"
+        );
+        broker.signal(signal);
+        broker.wait();
+        assert!(path.exists(), "the file is the unit's");
+    }
+    let log = fs::read_to_string(manager.directory.path().join("log")).unwrap();
+    assert_eq!(log, "", "there is nothing to complain of");
+}
+
+fn socket_to(path: &Path) -> OwnedFd {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let made = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+    nix::sys::socket::connect(made.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    made
+}
+
+/// A unit with a mistake in it had a broker somewhere else, or one that nobody could connect to.
+#[test]
+fn what_was_passed_wrong_is_named() {
+    let directory = TempDir::new().unwrap();
+    let (path, log) = (
+        directory.path().join("bus.sock"),
+        directory.path().join("log"),
+    );
+    let right = listening(&path, SockType::SeqPacket);
+    let stream = listening(&directory.path().join("stream"), SockType::Stream);
+    let file = OwnedFd::from(File::create(directory.path().join("file")).unwrap());
+    for (passed, assignments, named, words) in [
+        (
+            &right,
+            "LISTEN_FDS=2 LISTEN_PID=$$ LISTEN_FDNAMES=one:two",
+            "",
+            "2 sockets one:two",
+        ),
+        (&right, "LISTEN_FDS=x LISTEN_PID=$$", "", "LISTEN_FDS `x`"),
+        (
+            &right,
+            "LISTEN_FDS=1 LISTEN_PID=one",
+            "",
+            "LISTEN_PID `one`",
+        ),
+        (&right, "WATCHDOG_USEC=soon", "", "WATCHDOG_USEC `soon`"),
+        (
+            &stream,
+            "LISTEN_FDS=1 LISTEN_PID=$$",
+            "",
+            "ListenSequentialPacket=",
+        ),
+        (
+            &file,
+            "LISTEN_FDS=1 LISTEN_PID=$$",
+            "",
+            "descriptor 3 no socket",
+        ),
+        (
+            &right,
+            "LISTEN_FDS=1 LISTEN_PID=$$",
+            "/elsewhere/bus.sock",
+            "bus.sock /elsewhere/bus.sock",
+        ),
+    ] {
+        let mut program = vec![programs!().program, "serve"];
+        if !named.is_empty() {
+            program.extend(["--socket", named]);
+        }
+        let _ = fs::remove_file(&log);
+        let mut broker = Process::spawn(passing(passed, assignments, &log, &program));
+        assert_eq!(broker.wait().code(), Some(2), "{assignments}");
+        let said = fs::read_to_string(&log).unwrap();
+        assert!(said.starts_with("INVALID_ARGUMENT: "), "{said}");
+        for word in words.split(' ') {
+            assert!(said.contains(word), "{assignments}: {word} in {said}");
+        }
+    }
+}
+
+/// The socket was meant for the process that has started this one.
+#[test]
+fn the_sockets_of_another_process_are_left_alone() {
+    let manager = Manager::new();
+    let path = manager.socket();
+    let theirs = listening(
+        &manager.directory.path().join("theirs"),
+        SockType::SeqPacket,
+    );
+    let log = manager.directory.path().join("log");
+    let program = [
+        programs!().program,
+        "serve",
+        "--socket",
+        path.to_str().unwrap(),
+    ];
+    let command = passing(&theirs, "LISTEN_FDS=1 LISTEN_PID=1", &log, &program);
+    let mut broker = Process::spawn(command);
+    assert_eq!(
+        broker.expect_line(),
+        format!("listening on {}", path.display())
+    );
+}
+
+/// A program that a host started told systemd that the host was ready, and took its socket.
+#[test]
+fn started_programs_do_not_find_the_variables() {
+    let manager = Manager::new();
+    let passed = listening(&manager.socket(), SockType::SeqPacket);
+    let log = manager.directory.path().join("log");
+    let program = [programs!().peer, "service", "Host"];
+    let assignments = "LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=a NOTIFY_SOCKET=/nowhere \
+                       WATCHDOG_USEC=1000 WATCHDOG_PID=$$ LISTEN_PIDFDID=1 OTHER=stays";
+    let mut host = Process::spawn(passing(&passed, assignments, &log, &program));
+    assert_eq!(host.expect_line(), "true true 1ms");
+    assert_eq!(host.expect_line(), "OTHER=stays");
+    assert_eq!(host.expect_line(), "done");
+}

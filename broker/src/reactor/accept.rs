@@ -217,7 +217,8 @@ mod tests {
     }
 
     fn knock(path: &Path) -> OwnedFd {
-        let flags = SockFlag::SOCK_CLOEXEC;
+        // With a full queue it is refused.
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
         connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
         fd
@@ -238,5 +239,16 @@ mod tests {
         assert_eq!(reactor.timers.pop(soon), Some(Timer::Accept));
         reactor.accept(soon);
         assert_eq!(reactor.timers.next(), None, "nobody waits any more");
+    }
+
+    /// When a broker was replaced, all plugins of the bus connected in the same moment, and some found
+    /// its queue full.
+    #[test]
+    fn a_whole_bus_can_connect_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bus.sock");
+        let _reactor = reactor(&path);
+        let knocking: Vec<OwnedFd> = (0..300).map(|_| knock(&path)).collect();
+        assert_eq!(knocking.len(), 300);
     }
 }

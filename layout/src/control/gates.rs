@@ -1,10 +1,12 @@
 //! Records about gates: who provides what, and how what is open stands.
 //!
 //! All records to the broker are requests, which may be sent at any time once the plugin's status page is
-//! mapped, and are charged to it but for `Sync`. `Provide` is answered by `Provided`, or by
+//! mapped. They are charged to it but for `Sync`, and for what takes up what the plugin had
+//! ([coming back](super::SessionToBroker)). `Provide` is answered by `Provided`, or by
 //! [`SessionToPlugin::Answer`](super::SessionToPlugin::Answer) with a failure; `Withdraw` and `WhyAbsent`
-//! are answered by `Answer`; an open gate is followed by `State` and `OpenFailed` until it is closed. For a state in which the gate can be called, the broker first sets
-//! a link up, if there is none ([`LinkToPlugin`](super::LinkToPlugin)).
+//! are answered by `Answer`; an open gate is followed by `State` and `OpenFailed` until it is closed. For
+//! a state in which the gate can be called, the broker first sets a link up, if there is none
+//! ([`LinkToPlugin`](super::LinkToPlugin)).
 //!
 //! # A provider that comes back
 //!

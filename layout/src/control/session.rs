@@ -40,14 +40,19 @@
 //!   | Drained ---------> |   it takes no more calls over old links
 //! ```
 //!
+//! Who comes back is not sent away for asking at once for all that it had. Not charged are `Standing`,
+//! `Drained`, a `Provide` that names a life, as many in a session as the plugin may provide halves of gates,
+//! and an `Open` with which it comes to have more gates open than before in its session.
+//!
 //! From its first `Standing` to `Drained` the plugin *drains*. Meanwhile each change of policy is answered
 //! for with further `Refuse`s. `Standing`, `Refuse` and `Refused` are records about
 //! [links](super::LinkToBroker), `Provide`, `Provided` and `Lost` those about [gates](super::GateToBroker).
-//! After `Drained` a plugin may say `Standing` again, for other links: then it drains again.
+//! A session drains once: all old links are named before `Drained`, of whichever broker they are.
 //!
 //! | who | does | what happens |
 //! |---|---|---|
 //! | plugin | says `Drained` and has said no `Standing` | nothing: it had no old links |
+//! | plugin | says `Standing` after `Drained` | its session ends (`PROTOCOL`) |
 //! | plugin | never says `Drained` | the listing shows it as draining; what it stands for counts towards its limit until its session ends |
 //! | broker | dies while a plugin drains | the next one is told what stands then |
 //!

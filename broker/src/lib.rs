@@ -5,7 +5,8 @@
 //! and stands on no call's path: linked plugins call each other through memory that the broker
 //! never maps, and go on when it is gone.
 //!
-//! The pure core is `bus`, over `registry` (gates and opens), `link` and `grants` (one link's
+//! The pure core is `bus`, over `registry` (gates and opens), `lines` (who is to provide a gate next), `lives` (of
+//! gates), `link` and `grants` (one link's
 //! state machine), `stages` (of memory), `asked` (who waits for an answer), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
 //! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it.
 #![forbid(unsafe_code)]
@@ -23,11 +24,14 @@ mod error;
 mod grants;
 mod helper;
 mod huge;
+mod lines;
 mod link;
 pub mod listing;
+mod lives;
 mod policy;
 mod quota;
 mod reactor;
+mod refused;
 mod registry;
 mod settings;
 mod shape;

@@ -9,37 +9,22 @@ use std::sync::Arc;
 use callgate_layout::control::{Availability, GateState, Shape, check_gate_name};
 use callgate_layout::envelope::CallKind;
 
+use crate::lines::{InLine, Offer};
+use crate::lives::Lives;
 use crate::quota::{Charge, Quota};
+use crate::refused::Refused;
 use crate::shape::{Shapes, check, compare};
 
 /// The id of a plugin's incarnation; never used again by a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PluginId(pub(crate) u64);
 
-/// Why a request about a gate was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// The gate has another owner.
-    Owned(PluginId),
-    /// The plugin provides this half already.
-    Twice,
-    /// The plugin does not provide this half.
-    NotProvided,
-    /// The plugin provides as many gates as it may.
-    TooManyGates(u32),
-    /// The plugin has as many gates open as it may.
-    TooManyOpens(u32),
-    /// A name or a shape is not acceptable.
-    Invalid(String),
-    /// The number is that of a gate which is open already.
-    NumberInUse,
-}
-
 /// A gate that is provided.
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) owner: PluginId,
-    /// Counts the gates of the bus in the order in which they began to be provided, from 1.
+    /// Which of its lives this is: counts the gates of the bus in the order in which they began to be
+    /// provided.
     pub(crate) generation: u64,
     /// Where its owner counts its calls, as it says.
     pub(crate) record: Option<u16>,
@@ -94,61 +79,82 @@ impl Standing {
 }
 
 /// All gates and all opens of a bus.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     gates: BTreeMap<Arc<str>, Gate>,
-    /// How many gates ever began to be provided.
-    lives: u64,
+    lives: Lives,
     opens: HashMap<PluginId, BTreeMap<u32, Open>>,
     watchers: HashMap<Arc<str>, BTreeSet<(PluginId, u32)>>,
 }
 
 impl Registry {
-    /// Adds a half to a gate, and the gate if it is new.
+    /// Without gates; the lives of those to come begin with this one.
+    pub(crate) fn new(first_life: u64) -> Registry {
+        Registry {
+            gates: BTreeMap::new(),
+            lives: Lives::new(first_life),
+            opens: HashMap::new(),
+            watchers: HashMap::new(),
+        }
+    }
+
+    /// Adds a half to a gate, and the gate if it is new; gives back which life of the gate this is. `had`
+    /// is the life that the plugin says it was.
     pub(crate) fn provide(
         &mut self,
         plugin: PluginId,
         name: &str,
-        kind: CallKind,
-        shape: Shape,
+        (offer, had): (&Offer, Option<u64>),
         quota: &Quota,
-    ) -> Result<(), Refused> {
+    ) -> Result<u64, Refused> {
         check_gate_name(name).map_err(Refused::Invalid)?;
-        check(&shape).map_err(Refused::Invalid)?;
+        check(&offer.shape).map_err(Refused::Invalid)?;
         if let Some(gate) = self.gates.get_mut(name) {
             if gate.owner != plugin {
                 return Err(Refused::Owned(gate.owner));
             }
-            let place = gate.kind(kind);
-            if place.is_some() {
+            if gate.kind(offer.kind).is_some() {
                 return Err(Refused::Twice);
             }
-            *place = Some(shape);
         } else {
             let charge = quota.charge().ok_or(Refused::TooManyGates(quota.limit()))?;
-            self.lives += 1;
-            let mut gate = Gate {
-                owner: plugin,
-                generation: self.lives,
-                record: None,
-                function: None,
-                action: None,
-                _charge: charge,
-            };
-            *gate.kind(kind) = Some(shape);
-            self.gates.insert(name.into(), gate);
+            self.begin(plugin, name, had, charge);
         }
+        Ok(self.add(name, offer))
+    }
+
+    /// Gives a gate that nobody provides any more to a plugin that was in line for it; gives back
+    /// which life of the gate this is.
+    pub(crate) fn hand_on(&mut self, name: &str, next: InLine) -> u64 {
+        self.begin(next.plugin, name, None, next.charge);
+        let added = next.offers.iter().map(|(_, offer)| self.add(name, offer));
+        added.last().unwrap_or(0)
+    }
+
+    /// Begins a life of a gate, of which no half is provided yet.
+    fn begin(&mut self, owner: PluginId, name: &str, had: Option<u64>, charge: Charge) {
+        let gate = Gate {
+            owner,
+            generation: self.lives.begin(name, had),
+            record: None,
+            function: None,
+            action: None,
+            _charge: charge,
+        };
+        self.gates.insert(name.into(), gate);
+    }
+
+    /// Adds a half that its gate has not got.
+    fn add(&mut self, name: &str, offer: &Offer) -> u64 {
         for (plugin, number) in self.watchers(name) {
             self.unblock(plugin, number);
         }
-        Ok(())
-    }
-
-    /// Notes where a gate's owner counts its calls.
-    pub(crate) fn count_in(&mut self, name: &str, record: Option<u16>) {
-        if let Some(gate) = self.gates.get_mut(name) {
-            gate.record = record;
-        }
+        let Some(gate) = self.gates.get_mut(name) else {
+            return 0;
+        };
+        *gate.kind(offer.kind) = Some(offer.shape.clone());
+        gate.record = offer.record;
+        gate.generation
     }
 
     /// Takes a half from a gate, and the gate away with its last; says whether it did that.
@@ -163,7 +169,7 @@ impl Registry {
         gate.kind(kind).take().ok_or(Refused::NotProvided)?;
         let gone = gate.function.is_none() && gate.action.is_none();
         if gone {
-            self.gates.remove(name);
+            self.forget_gate(name);
         }
         Ok(gone)
     }
@@ -226,7 +232,7 @@ impl Registry {
         }
         let gone = self.owned_by(plugin);
         for name in &gone {
-            self.gates.remove(name);
+            self.forget_gate(name);
         }
         gone
     }
@@ -235,6 +241,12 @@ impl Registry {
     pub(crate) fn provided(&self, owner: PluginId, name: &str) -> Option<Arc<str>> {
         let (name, gate) = self.gates.get_key_value(name)?;
         (gate.owner == owner).then(|| name.clone())
+    }
+
+    fn forget_gate(&mut self, name: &str) {
+        if let Some((name, _)) = self.gates.remove_entry(name) {
+            self.lives.end(&name);
+        }
     }
 
     /// The gates of a plugin.

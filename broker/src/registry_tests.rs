@@ -16,6 +16,25 @@ fn shape(params: u8, fingerprint: u128) -> Shape {
     }
 }
 
+fn offer(kind: CallKind, shape: Shape) -> Offer {
+    Offer {
+        kind,
+        shape,
+        record: None,
+    }
+}
+
+/// Provides a half as all plugins do that do not come back.
+fn provide(
+    registry: &mut Registry,
+    (plugin, name, kind): (PluginId, &str, CallKind),
+    shape: Shape,
+    quota: &Quota,
+) -> Result<(), Refused> {
+    let provided = registry.provide(plugin, name, (&offer(kind, shape), None), quota);
+    provided.map(|_| ())
+}
+
 fn opened(registry: &mut Registry, plugin: PluginId, number: u32, shape: &Shape) {
     let wanted = [shape.clone(), shape.clone()];
     let result = registry.open(plugin, number, GATE, wanted, &Quota::new(9));
@@ -25,8 +44,9 @@ fn opened(registry: &mut Registry, plugin: PluginId, number: u32, shape: &Shape)
 /// In Dalamud a second plugin replaces the first one's gate without a word.
 #[test]
 fn a_gate_has_one_owner() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
-    let mut provide = |plugin, kind| registry.provide(plugin, GATE, kind, shape(1, 1), &quota);
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
+    let mut provide =
+        |plugin, kind| provide(&mut registry, (plugin, GATE, kind), shape(1, 1), &quota);
     assert_eq!(provide(A, CallKind::Function), Ok(()));
     assert_eq!(provide(B, CallKind::Action), Err(Refused::Owned(A)));
     assert_eq!(provide(A, CallKind::Function), Err(Refused::Twice));
@@ -37,23 +57,31 @@ fn a_gate_has_one_owner() {
 /// last half.
 #[test]
 fn a_gate_goes_with_its_last_face() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(1));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(1));
     for kind in [CallKind::Function, CallKind::Action] {
-        assert_eq!(registry.provide(A, GATE, kind, shape(1, 1), &quota), Ok(()));
+        assert_eq!(
+            provide(&mut registry, (A, GATE, kind), shape(1, 1), &quota),
+            Ok(())
+        );
     }
     let refused = Err(Refused::NotProvided);
     assert_eq!(registry.withdraw(B, GATE, CallKind::Function), refused);
     assert_eq!(registry.withdraw(A, GATE, CallKind::Function), Ok(false));
     assert_eq!(registry.withdraw(A, GATE, CallKind::Function), refused);
     assert_eq!(registry.withdraw(A, GATE, CallKind::Action), Ok(true));
-    let again = registry.provide(B, GATE, CallKind::Action, shape(1, 1), &quota);
+    let again = provide(
+        &mut registry,
+        (B, GATE, CallKind::Action),
+        shape(1, 1),
+        &quota,
+    );
     assert_eq!(again, Ok(()), "the name and the charge are free again");
 }
 
 /// A caller must never reach a gate whose arguments it would lay out differently.
 #[test]
 fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     opened(&mut registry, B, 1, &shape(2, 7));
     opened(&mut registry, B, 2, &shape(2, 8));
     opened(&mut registry, B, 3, &shape(1, 7));
@@ -62,7 +90,12 @@ fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
         [one(1), one(2), one(3)]
     };
     assert_eq!(states(&registry), [const { Availability::Absent }; 3]);
-    let provided = registry.provide(A, GATE, CallKind::Function, shape(2, 7), &quota);
+    let provided = provide(
+        &mut registry,
+        (A, GATE, CallKind::Function),
+        shape(2, 7),
+        &quota,
+    );
     assert_eq!(provided, Ok(()));
     let signature = shape(2, 7).signature;
     let other = Availability::TypeMismatch {
@@ -79,10 +112,15 @@ fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
 /// What a dead plugin leaves behind would be counted and called for ever.
 #[test]
 fn nothing_of_a_removed_plugin_stays() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(1));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(1));
     opened(&mut registry, A, 1, &shape(1, 1));
     opened(&mut registry, B, 1, &shape(1, 1));
-    let provided = registry.provide(A, GATE, CallKind::Function, shape(1, 1), &quota);
+    let provided = provide(
+        &mut registry,
+        (A, GATE, CallKind::Function),
+        shape(1, 1),
+        &quota,
+    );
     assert_eq!(provided, Ok(()));
     assert_eq!(registry.opens_between(B, A), [1]);
     assert_eq!(registry.remove(A), [GATE.into()]);
@@ -98,9 +136,9 @@ fn nothing_of_a_removed_plugin_stays() {
 /// A plugin must not be able to fill the broker's memory.
 #[test]
 fn quotas_and_limits_are_kept() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(1));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(1));
     let mut provide =
-        |name: &str, shape| registry.provide(A, name, CallKind::Action, shape, &quota);
+        |name: &str, shape| provide(&mut registry, (A, name, CallKind::Action), shape, &quota);
     assert_eq!(provide("one", shape(1, 1)), Ok(()));
     assert_eq!(provide("two", shape(1, 1)), Err(Refused::TooManyGates(1)));
     let invalid = |result| matches!(result, Err(Refused::Invalid(_)));
@@ -123,7 +161,7 @@ fn quota_of_one() -> Quota {
 /// Telling a plugin the same again and again would be traffic for nothing.
 #[test]
 fn only_news_is_told() {
-    let mut registry = Registry::default();
+    let mut registry = Registry::new(1);
     opened(&mut registry, A, 1, &shape(1, 1));
     let mut state = GateState {
         owner: None,
@@ -155,7 +193,7 @@ fn nothing_is_opened_under_a_name_or_a_shape_that_cannot_be() {
         (GATE, &bad, &good),
         (GATE, &good, &bad),
     ] {
-        let (mut registry, quota) = (Registry::default(), Quota::new(1));
+        let (mut registry, quota) = (Registry::new(1), Quota::new(1));
         let shapes = [function.clone(), action.clone()];
         let refused = registry.open(A, 1, name, shapes, &quota);
         assert!(matches!(refused, Err(Refused::Invalid(_))), "{refused:?}");
@@ -169,12 +207,12 @@ fn nothing_is_opened_under_a_name_or_a_shape_that_cannot_be() {
 /// A caller that held an answer of the gate's life before this one would take it for one of now.
 #[test]
 fn each_life_of_a_gate_has_another_number() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     opened(&mut registry, B, 1, &shape(1, 1));
     let life = |registry: &Registry| registry.standing(B, 1).unwrap().generation;
     assert_eq!(life(&registry), 0);
     for (expected, other) in [(1, "1"), (3, "3"), (5, "5")] {
-        let mut provide = |name, kind| registry.provide(A, name, kind, shape(1, 1), &quota);
+        let mut provide = |name, kind| provide(&mut registry, (A, name, kind), shape(1, 1), &quota);
         assert_eq!(provide(GATE, CallKind::Action), Ok(()));
         assert_eq!(provide(other, CallKind::Action), Ok(()));
         assert_eq!(provide(GATE, CallKind::Function), Ok(()));
@@ -190,14 +228,14 @@ fn each_life_of_a_gate_has_another_number() {
 #[test]
 fn a_gate_is_ready_with_one_half() {
     for kind in [CallKind::Function, CallKind::Action] {
-        let (mut registry, quota) = (Registry::default(), Quota::new(9));
+        let (mut registry, quota) = (Registry::new(1), Quota::new(9));
         opened(&mut registry, B, 1, &shape(1, 1));
         assert!(!registry.standing(B, 1).unwrap().is_ready());
-        let provided = registry.provide(A, GATE, kind, shape(1, 2), &quota);
+        let provided = provide(&mut registry, (A, GATE, kind), shape(1, 2), &quota);
         assert_eq!(provided, Ok(()));
         assert!(!registry.standing(B, 1).unwrap().is_ready(), "other types");
         assert!(registry.withdraw(A, GATE, kind).is_ok());
-        let provided = registry.provide(A, GATE, kind, shape(1, 1), &quota);
+        let provided = provide(&mut registry, (A, GATE, kind), shape(1, 1), &quota);
         assert_eq!(provided, Ok(()));
         assert!(registry.standing(B, 1).unwrap().is_ready());
     }
@@ -206,16 +244,18 @@ fn a_gate_is_ready_with_one_half() {
 /// What a listing says: where a gate's calls are counted, and how many plugins have it open.
 #[test]
 fn gates_are_listed_with_those_who_have_them_open() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     for (plugin, number) in [(A, 1), (B, 1), (B, 2)] {
         opened(&mut registry, plugin, number, &shape(1, 1));
     }
-    for name in [GATE, "Other"] {
-        let provided = registry.provide(A, name, CallKind::Action, shape(1, 1), &quota);
-        assert_eq!(provided, Ok(()));
+    for (name, record) in [(GATE, Some(7)), ("Other", None)] {
+        let offer = Offer {
+            record,
+            ..offer(CallKind::Action, shape(1, 1))
+        };
+        let provided = registry.provide(A, name, (&offer, None), &quota);
+        assert!(provided.is_ok());
     }
-    registry.count_in(GATE, Some(7));
-    registry.count_in("Nobody's", Some(8));
     let listed = registry.gates();
     let listed = listed.map(|(name, gate, opens)| (name, gate.record, opens));
     assert!(listed.eq([("Other", None, 0), (GATE, Some(7), 2)]));
@@ -228,13 +268,18 @@ fn gates_are_listed_with_those_who_have_them_open() {
 /// that is provided, is not.
 #[test]
 fn opens_of_absent_gates_are_found() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     opened(&mut registry, A, 3, &shape(1, 1));
     opened(&mut registry, B, 4, &shape(1, 1));
     let gate: Arc<str> = GATE.into();
     let expected = [(A, 3, gate.clone()), (B, 4, gate)];
     assert_eq!(registry.absent_opens(), expected);
-    let provided = registry.provide(A, GATE, CallKind::Action, shape(1, 1), &quota);
+    let provided = provide(
+        &mut registry,
+        (A, GATE, CallKind::Action),
+        shape(1, 1),
+        &quota,
+    );
     assert_eq!(provided, Ok(()));
     assert!(registry.absent_opens().is_empty());
 }
@@ -242,12 +287,12 @@ fn opens_of_absent_gates_are_found() {
 /// A gate that is provided anew is a reason to try again, and so is one that gets its other half.
 #[test]
 fn what_failed_is_tried_again_when_the_gate_changes() {
-    let (mut registry, quota) = (Registry::default(), Quota::new(9));
+    let (mut registry, quota) = (Registry::new(1), Quota::new(9));
     opened(&mut registry, B, 1, &shape(1, 1));
     for kind in [CallKind::Function, CallKind::Action] {
         registry.block(B, 1);
         assert!(registry.standing(B, 1).unwrap().blocked);
-        let provided = registry.provide(A, GATE, kind, shape(1, 1), &quota);
+        let provided = provide(&mut registry, (A, GATE, kind), shape(1, 1), &quota);
         assert_eq!(provided, Ok(()));
         assert!(!registry.standing(B, 1).unwrap().blocked);
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use callgate_client::dynamic::{self, Gate};
 use callgate_client::{CancelToken, Code, Plugin, Provider, Result, Subscriber, signature_of};
 use callgate_layout::control::{
-    Availability, GateState, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin,
-    MAX_RECORD, PluginLimits, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
+    Availability, BrokerFacts, GateState, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker,
+    LinkToPlugin, MAX_RECORD, PluginLimits, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
 };
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::{fdpass, memfd};
@@ -109,7 +109,10 @@ fn memory(len: usize) -> OwnedFd {
 fn connect() -> (Plugin, Broker) {
     let (ours, theirs) = fdpass::pair().unwrap();
     let broker = Broker(ours);
-    let plugin = thread::spawn(|| Plugin::builder("P").descriptor(theirs).connect());
+    let plugin = thread::spawn(|| {
+        let builder = Plugin::builder("P").descriptor(theirs);
+        builder.outlives_broker(false).connect()
+    });
     let hello = broker.read(PATIENCE);
     assert!(matches!(
         hello,
@@ -125,6 +128,10 @@ fn connect() -> (Plugin, Broker) {
         bus: 1,
         plugin: 1,
         limits,
+        broker: BrokerFacts {
+            pid: 1,
+            generation: 1,
+        },
     };
     broker.send(welcome, &[memory(DOORBELL_LEN), memory(STATUS_LEN)]);
     for expected in [SessionToBroker::Took, SessionToBroker::StatusMapped] {
@@ -309,7 +316,7 @@ fn provide<const N: usize>(plugin: &Plugin, broker: &Broker, gates: [&str; N]) -
             else {
                 panic!("it provides nothing");
             };
-            agree(broker, request);
+            broker.send(GateToPlugin::Provided { request, life: 1 }, &[]);
             provided.join().unwrap()
         })
     })

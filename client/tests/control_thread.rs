@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Plugin};
 use callgate_layout::control::{
-    Availability, Clock, Failure, GateState, GateToBroker, GateToPlugin, Identity, LinkEnd,
-    LinkToBroker, LinkToPlugin, MAX_RECORD, MemoryId, MemoryToBroker, MemoryToPlugin, PeerInfo,
-    PluginLimits, Role, Route, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
+    Availability, BrokerFacts, Clock, Failure, GateState, GateToBroker, GateToPlugin, Identity,
+    LinkEnd, LinkToBroker, LinkToPlugin, MAX_RECORD, MemoryId, MemoryToBroker, MemoryToPlugin,
+    PeerInfo, PluginLimits, Role, Route, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
 };
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::process::pidfd_open;
@@ -94,6 +94,10 @@ fn welcome(broker: &Broker) {
         bus: 1,
         plugin: 1,
         limits,
+        broker: BrokerFacts {
+            pid: 1,
+            generation: 1,
+        },
     });
     assert!(broker.send(&record, &[memory(DOORBELL_LEN), memory(STATUS_LEN)]));
     broker.await_record(|record| {

@@ -46,8 +46,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::text::cut;
 
 pub use facts::{
-    Availability, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd, PeerInfo,
-    PluginLimits, Route, Shape,
+    Availability, BrokerFacts, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd,
+    PeerInfo, PluginLimits, Route, Shape,
 };
 pub use gates::{GateToBroker, GateToPlugin};
 pub use links::{LinkToBroker, LinkToPlugin};
@@ -59,7 +59,7 @@ pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.

@@ -215,9 +215,11 @@ impl Raw {
             kind,
             shape,
             record: None,
+            life: None,
         });
         let refused = self.follow(|record| match record {
             ToPlugin::Session(SessionToPlugin::Answer { failure, .. }) => Some(failure.clone()),
+            ToPlugin::Gate(GateToPlugin::Provided { .. }) => Some(None),
             _ => None,
         });
         assert_eq!(refused, None);

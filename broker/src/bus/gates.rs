@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, Route, SessionToPlugin, Shape,
+    Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, Route, Shape,
 };
-use callgate_layout::envelope::CallKind;
 
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
-use crate::registry::{PluginId, Refused, Standing};
+use crate::lines::Offer;
+use crate::refused::Refused;
+use crate::registry::{PluginId, Standing};
 
 impl Bus {
     pub(super) fn gate_record(
@@ -26,7 +27,15 @@ impl Bus {
                 kind,
                 shape,
                 record,
-            } => self.provide(from, request, (&gate, kind), (shape, record), now),
+                life,
+            } => {
+                let offer = Offer {
+                    kind,
+                    shape,
+                    record,
+                };
+                self.provide(from, request, (&gate, life), offer, now);
+            }
             GateToBroker::Withdraw {
                 request,
                 gate,
@@ -49,52 +58,6 @@ impl Bus {
             }
         }
         Ok(Weight::Charged)
-    }
-
-    fn provide(
-        &mut self,
-        from: PluginId,
-        request: u32,
-        (gate, kind): (&str, CallKind),
-        (shape, record): (Shape, Option<u16>),
-        now: Instant,
-    ) {
-        let Some(member) = self.members.get(&from) else {
-            return;
-        };
-        let failure = match self.check_provide(from, gate) {
-            Err(failure) => Some(failure),
-            Ok(()) => {
-                let registry = &mut self.registry;
-                let done = registry.provide(from, gate, kind, shape, &member.gates);
-                done.err().map(|refused| self.explain(&refused, gate))
-            }
-        };
-        let refused = failure.is_some();
-        self.send(from, SessionToPlugin::Answer { request, failure });
-        if !refused {
-            self.registry.count_in(gate, record);
-            self.refresh_gate(gate, now);
-        }
-    }
-
-    fn withdraw(
-        &mut self,
-        from: PluginId,
-        request: u32,
-        (gate, kind): (&str, CallKind),
-        now: Instant,
-    ) {
-        let done = self.registry.withdraw(from, gate, kind);
-        let failure = done.as_ref().err();
-        let failure = failure.map(|refused| self.explain(refused, gate));
-        self.send(from, SessionToPlugin::Answer { request, failure });
-        match done {
-            Ok(true) => self.ungrant(from, gate),
-            Ok(false) => {}
-            Err(_) => return,
-        }
-        self.refresh_gate(gate, now);
     }
 
     fn open(
@@ -215,7 +178,7 @@ impl Bus {
         }
     }
 
-    fn explain(&self, refused: &Refused, gate: &str) -> Failure {
+    pub(super) fn explain(&self, refused: &Refused, gate: &str) -> Failure {
         let (code, message) = match refused {
             Refused::Owned(owner) => {
                 let owner = self.label_of(*owner);
@@ -226,12 +189,19 @@ impl Bus {
                 let message = format!("this plugin provides this half of {gate} already");
                 (Code::AlreadyProvided, message)
             }
+            Refused::Waits => {
+                let message = format!("this plugin waits for this half of {gate} already");
+                (Code::AlreadyProvided, message)
+            }
             Refused::NotProvided => {
                 let message = format!("this plugin does not provide this half of {gate}");
                 (Code::NotReady, message)
             }
             Refused::TooManyGates(limit) => {
-                let message = format!("this plugin provides {limit} gates already, its limit");
+                let message = format!(
+                    "this plugin provides {limit} gates already, its limit (those that it waits for \
+                     count, too)"
+                );
                 (Code::Overloaded, message)
             }
             Refused::TooManyOpens(limit) => {

@@ -24,6 +24,12 @@ impl Bus {
                 self.grant_installed(from, end, index, now)
             }
             LinkToBroker::Revoked { end, number } => self.revoked(from, end, number),
+            LinkToBroker::Standing {
+                number,
+                peer,
+                gates,
+            } => Ok(self.stands(from, number, &peer, &gates)),
+            LinkToBroker::Refused { .. } => self.acknowledged(from),
             LinkToBroker::Failed { end, failure } => {
                 if self.own_link(from, end)?.is_some() {
                     self.lose_link(from, end.link, &failure, now);
@@ -153,9 +159,10 @@ impl Bus {
         }
     }
 
-    /// Whether there is such an end of a link, or was.
+    /// Whether there is such an end of a link, or was, on this bus.
     pub(super) fn check_end(&self, end: LinkEnd) -> Result<(), Failure> {
-        if end.side > 1 || end.link == 0 || end.link >= self.next_link {
+        let given = self.first_link..self.next_link;
+        if end.side > 1 || !given.contains(&end.link) {
             return Err(protocol("it named a link that there never was"));
         }
         Ok(())

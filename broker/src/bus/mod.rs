@@ -11,6 +11,8 @@ mod gates;
 mod late;
 mod links;
 mod memory;
+mod old_links;
+mod provided;
 mod revoked;
 mod rights;
 mod session;
@@ -29,6 +31,7 @@ use crate::asked::Asked;
 use crate::clocks::SeenClock;
 use crate::deadlines::Deadlines;
 use crate::effect::Effect;
+use crate::lines::Lines;
 use crate::link::Link;
 use crate::policy::Policies;
 use crate::quota::{Quota, TokenBucket};
@@ -98,6 +101,14 @@ enum Awaited {
     Looks,
 }
 
+/// The first numbers that a bus gives. Those below it are of brokers before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct First {
+    pub(crate) link: u64,
+    /// A life of a gate.
+    pub(crate) life: u64,
+}
+
 /// Plugins, gates and links.
 #[derive(Debug)]
 pub(crate) struct Bus {
@@ -106,6 +117,7 @@ pub(crate) struct Bus {
     members: BTreeMap<PluginId, Member>,
     names: HashMap<String, PluginId>,
     registry: Registry,
+    lines: Lines,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
     outbox_len: u32,
@@ -119,6 +131,7 @@ pub(crate) struct Bus {
     turns: usize,
     pairs: HashMap<(PluginId, PluginId), u64>,
     of_plugin: HashMap<PluginId, Vec<u64>>,
+    first_link: u64,
     next_link: u64,
     /// Plugins that let a deadline of a link pass and gave no sign since, each with the pairs of
     /// plugins that are to be linked when it does.
@@ -138,13 +151,14 @@ pub(crate) struct Bus {
 }
 
 impl Bus {
-    pub(crate) fn new(limits: PluginLimits, step: Duration) -> Bus {
+    pub(crate) fn new(limits: PluginLimits, step: Duration, first: First) -> Bus {
         Bus {
             limits,
             step,
             members: BTreeMap::new(),
             names: HashMap::new(),
-            registry: Registry::default(),
+            registry: Registry::new(first.life),
+            lines: Lines::default(),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
             extents: BTreeMap::new(),
@@ -154,7 +168,8 @@ impl Bus {
             turns: usize::MAX,
             pairs: HashMap::new(),
             of_plugin: HashMap::new(),
-            next_link: 1,
+            first_link: first.link,
+            next_link: first.link,
             silent: HashMap::new(),
             retries: HashMap::new(),
             policies: Policies::default(),

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::Failure;
-use callgate_layout::envelope::CallKind;
 
 use super::Bus;
 use crate::policy::{Policies, Policy};
@@ -71,6 +70,10 @@ impl Bus {
         self.revoke_forbidden(now);
         let members: Vec<PluginId> = self.members.keys().copied().collect();
         let mut ending = Vec::new();
+        // Before gates become free: nobody is given one that it may not provide.
+        for plugin in &members {
+            self.leave_forbidden_lines(*plugin);
+        }
         for plugin in members {
             if self.check_admission(&self.name_of(plugin)).is_err() {
                 ending.push(plugin);
@@ -112,12 +115,7 @@ impl Bus {
             if self.check_provide(plugin, &gate).is_ok() {
                 continue;
             }
-            for kind in [CallKind::Function, CallKind::Action] {
-                // One of the two may not be there.
-                let _ = self.registry.withdraw(plugin, &gate, kind);
-            }
-            self.ungrant(plugin, &gate);
-            self.refresh_gate(&gate, now);
+            self.withdraw_all(plugin, &gate, now);
         }
     }
 }

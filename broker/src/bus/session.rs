@@ -75,6 +75,7 @@ impl Bus {
         record: SessionToBroker,
     ) -> Result<Weight, Failure> {
         let why = match record {
+            SessionToBroker::Drained => return Ok(Weight::Charged),
             SessionToBroker::List { request } => {
                 self.effects.push_back(Effect::Listing(from, request));
                 return Ok(Weight::Charged);
@@ -104,8 +105,9 @@ impl Bus {
         for link in self.of_plugin.remove(&plugin).unwrap_or_default() {
             self.drop_link(link, &failure);
         }
+        self.lines.forget(plugin);
         for gate in gone {
-            self.refresh_gate(&gate, now);
+            self.hand_on(&gate, now);
         }
         self.waits.remove(plugin);
         self.look_at_waits(now);

@@ -128,6 +128,7 @@ impl Reactor {
             bus: self.number,
             plugin,
             limits,
+            broker: self.facts(),
         };
         self.send(to, record, descriptors, now);
     }

@@ -10,6 +10,7 @@ mod effects;
 mod held;
 mod listing;
 mod memory;
+mod numbers;
 mod outgoing;
 mod records;
 mod session;
@@ -23,7 +24,6 @@ mod tokens;
 mod watches;
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -50,6 +50,7 @@ use crate::socket::{DirectoryWatch, Listener};
 use held::HeldMemory;
 use listing::Listings;
 use memory::Memory;
+use numbers::Numbers;
 use session::{Connection, Session};
 use spawn::Exec;
 use spawners::Spawners;
@@ -141,7 +142,9 @@ impl Reactor {
             listener.watch(poll.registry(), tokens::LISTENER)?;
         }
         let now = Instant::now();
-        let mut bus = Bus::new(settings.limits.for_plugins(), settings.step_deadline);
+        let numbers = Numbers::draw();
+        let (limits, step) = (settings.limits.for_plugins(), settings.step_deadline);
+        let mut bus = Bus::new(limits, step, numbers.first);
         // Half of the processors are left to all else.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let most = settings.limits.bus_extent_mib;
@@ -169,8 +172,8 @@ impl Reactor {
             execs: HashMap::new(),
             spawners: Spawners::default(),
             starts: Starts::default(),
-            next_id: 1,
-            number: RandomState::new().hash_one("bus"),
+            next_id: numbers.plugin,
+            number: numbers.bus,
             listings: Listings::default(),
             timers: Deadlines::new(),
             readable: VecDeque::new(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use callgate_layout::control::BrokerFacts;
 use callgate_layout::pages::counters;
 use callgate_layout::stats;
 
@@ -11,6 +12,7 @@ use crate::listing::{
     BrokerEntry, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
 };
 use crate::registry::{Gate, PluginId};
+use crate::socket::Listener;
 
 /// A listing without what is counted in status pages.
 #[derive(Debug)]
@@ -51,15 +53,25 @@ impl Snapshot {
 }
 
 impl Reactor {
+    /// Which broker this is.
+    pub(super) fn facts(&self) -> BrokerFacts {
+        let socket = self.listener.as_ref();
+        BrokerFacts {
+            pid: std::process::id(),
+            generation: socket.map_or(1, Listener::generation),
+        }
+    }
+
     /// Everything on the bus now.
     pub(super) fn snapshot(&self) -> Snapshot {
-        let (pid, socket) = (std::process::id(), self.listener.as_ref());
+        let BrokerFacts { pid, generation } = self.facts();
+        let socket = self.listener.as_ref();
         let broker = BrokerEntry {
             pid,
             version: env!("CARGO_PKG_VERSION").into(),
             socket: socket.map(|listener| listener.address().to_owned()),
             uptime_ms: self.started.elapsed().as_millis() as u64,
-            generation: socket.map_or(1, |listener| listener.generation()),
+            generation,
         };
         let members = || self.bus.members().enumerate();
         let places: HashMap<PluginId, usize> = members().map(|(at, (id, _))| (id, at)).collect();

@@ -27,7 +27,7 @@ pub(crate) const DIRECTORY: Token = Token(12);
 
 /// The token for a numbered thing.
 pub(crate) fn token(kind: Kind, id: u64) -> Token {
-    // Numbers count up from one: they do not reach 2^62.
+    // Numbers begin below 2^53 and count up: they do not reach 2^62.
     Token((id << 2) as usize | kind as usize)
 }
 

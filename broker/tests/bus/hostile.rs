@@ -336,13 +336,18 @@ fn nobody_speaks_for_another() {
     let end = theirs.end.other();
     provider.send(outbox_mapped(end));
     assert_eq!(code_of(&provider.ended()), Code::Protocol);
-    let outsider = LinkEnd { link: 1, side: 1 };
     refused(&bus, "outsider", |peer| {
-        peer.send(outbox_mapped(LinkEnd { link: 2, side: 0 }));
+        let link = end.link + 1;
+        peer.send(outbox_mapped(LinkEnd { link, side: 0 }));
     });
     // That link is gone, and was never this one's.
     refused(&bus, "late", |peer| {
-        peer.send(outbox_mapped(outsider));
+        peer.send(outbox_mapped(theirs.end));
+    });
+    // One of the broker before this one would be below its first.
+    refused(&bus, "old", |peer| {
+        let link = end.link - 1;
+        peer.send(outbox_mapped(LinkEnd { link, side: 0 }));
     });
     is_well(&bus);
 }

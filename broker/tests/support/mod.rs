@@ -258,6 +258,7 @@ impl Peer {
             kind,
             shape: shape(fingerprint),
             record,
+            life: None,
         });
         self.answer()
     }
@@ -273,8 +274,10 @@ impl Peer {
 
     fn answer(&mut self) -> Option<Failure> {
         loop {
-            if let ToPlugin::Session(SessionToPlugin::Answer { failure, .. }) = self.record() {
-                return failure;
+            match self.record() {
+                ToPlugin::Session(SessionToPlugin::Answer { failure, .. }) => return failure,
+                ToPlugin::Gate(GateToPlugin::Provided { .. }) => return None,
+                _ => {}
             }
         }
     }

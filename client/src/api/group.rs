@@ -10,6 +10,7 @@ use callgate_layout::Code;
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::returning::Returner;
 use crate::base::backoff::{Backoff, WaitPolicy};
 use crate::base::error::{Error, Result, forked};
 use crate::base::thread::{join, spawn};
@@ -85,6 +86,8 @@ pub(super) struct GroupCore {
     pub(super) control_thread: ControlThread,
     /// Those that serve, started when the first gate is provided.
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Has plugins come back to their brokers.
+    pub(super) returner: Returner,
     /// Held while a plugin of the group connects.
     doorbells: Mutex<Doorbells>,
     /// Whether this is one plugin's alone, and ends with it.
@@ -101,10 +104,28 @@ impl GroupCore {
             dispatcher: Arc::new(Dispatcher::new(dispatch, Backoff::new(policy))),
             control_thread: ControlThread::start()?,
             threads: Mutex::default(),
+            returner: Returner::default(),
             doorbells: Mutex::default(),
             is_private,
             fork: ForkMark::here(),
         })
+    }
+
+    /// Whether this is one plugin's alone.
+    pub(super) fn is_private(&self) -> bool {
+        self.is_private
+    }
+
+    /// Takes no more calls through the links of one of a plugin's memberships, and lets it go when those that were
+    /// taken are answered.
+    pub(super) fn drain(&self, member: &Arc<Member>) {
+        self.dispatcher.announce_end(member);
+        let threads = self.threads.lock();
+        if threads.is_empty() {
+            let old = self.dispatcher.part_here();
+            drop(threads);
+            self.dispatcher.discard_copies(old);
+        }
     }
 
     /// The doorbells of the group, for a plugin that connects: one at a time, so that the second finds
@@ -189,6 +210,7 @@ impl GroupCore {
 impl Drop for GroupCore {
     fn drop(&mut self) {
         if self.fork.is_here() {
+            self.returner.stop();
             self.end();
             return self.control_thread.stop();
         }
@@ -199,6 +221,7 @@ impl Drop for GroupCore {
             .into_iter()
             .for_each(std::mem::forget);
         self.control_thread.forget();
+        self.returner.forget();
         std::mem::forget(self.dispatcher.clone());
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod group;
 pub(crate) mod plugin;
 pub(crate) mod provider;
 pub(crate) mod raw;
+mod returning;
 pub(crate) mod shared;
 pub(crate) mod subscriber;
 pub(crate) mod watch;

@@ -1,19 +1,21 @@
 //! A plugin's own handle: everything begins here.
 
 pub(crate) mod builder;
+mod core;
+mod joining;
 mod serving;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::control::{GateToBroker, PluginLimits, SessionToBroker, Shape};
+use callgate_layout::control::{PluginLimits, SessionToBroker, Shape};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
 
-use super::group::GroupCore;
+use self::core::{CoreParts, PluginCore};
 use super::provider::Provider;
 use super::raw::RawSubscriber;
 use super::shared::Shared;
@@ -22,9 +24,7 @@ use super::watch::Watch;
 use crate::base::backoff::Backoff;
 use crate::base::deadline::{answer_due, instant_after};
 use crate::base::error::{Error, Result};
-use crate::base::thread::discard;
 use crate::base::types::{Arguments, GateType, action_signature_of, signature_of};
-use crate::call::in_process;
 use crate::call::target::Origin;
 use crate::handler::context::Context;
 use crate::handler::payload::Payload;
@@ -32,12 +32,12 @@ use crate::handler::raw::{erase_raw, raw_signature};
 use crate::handler::{Handler, Reply, erase};
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::serving_thread;
-use crate::serve::member::Member;
 use crate::serve::options::GateOptions;
-use crate::session::connection::REQUEST_TIMEOUT;
-use crate::session::control_thread::PluginKey;
+use crate::session::connection::{Answered, REQUEST_TIMEOUT};
+use crate::session::handshake::Reached;
+use crate::session::notices::BrokerEvent;
 use crate::session::open_gate::OpenGate;
-use crate::session::plugin_state::{PluginParts, PluginState};
+use crate::session::plugin_state::PluginState;
 use builder::PluginBuilder;
 
 /// How long a plugin that closes waits for the broker to hear that its gates are withdrawn.
@@ -55,16 +55,14 @@ const CLOSING: Duration = Duration::from_millis(500);
 /// # fn main() -> callgate_client::Result<()> {
 /// let plugin = Plugin::connect("Calculator")?;
 /// let _add = plugin.provide("Calculator.Add", |a: u32, b: u32| a.wrapping_add(b))?;
-/// plugin.wait_closed(); // until the broker ends
+/// plugin.wait_closed(); // until it is sent away
 /// # Ok(())
 /// # }
 /// ```
 pub struct Plugin {
+    name: Arc<str>,
     state: Arc<PluginState>,
-    /// What its dispatcher has of it.
-    member: Arc<Member>,
-    key: PluginKey,
-    group: Arc<GroupCore>,
+    core: Arc<PluginCore>,
     /// Held while a listing is asked for.
     listing: Mutex<()>,
 }
@@ -85,44 +83,35 @@ impl Plugin {
         PluginBuilder::new(name)
     }
 
-    pub(super) fn start(
-        parts: PluginParts,
-        host: Option<OwnedFd>,
-        (group, direct): (Arc<GroupCore>, bool),
-    ) -> Result<Plugin> {
-        let state = Arc::new(PluginState::new(parts));
-        let key = group.control_thread.add(&state, host)?;
-        let (member, dispatcher) = (serving::member(&state), &group.dispatcher);
-        dispatcher.join(member.clone());
-        if direct {
-            in_process::join(state.bus, state.me.plugin(), &member, dispatcher);
-        }
+    fn start(parts: CoreParts) -> Result<Plugin> {
+        let core = PluginCore::start(parts)?;
+        let dispatcher = &core.group.dispatcher;
         if dispatcher.dispatch() == Dispatch::Pump {
             dispatcher.set_pump_thread();
             serving_thread::serve_here(dispatcher);
         }
+        let state = core.state.clone();
         Ok(Plugin {
+            name: state.membership().me.name().into(),
             state,
-            member,
-            key,
-            group,
+            core,
             listing: Mutex::new(()),
         })
     }
 
     /// The name it connected under.
     pub fn name(&self) -> &str {
-        self.state.me.name()
+        &self.name
     }
 
-    /// The id of this incarnation on the bus.
+    /// The id of this incarnation on the bus; another one after each restart of the broker.
     pub fn id(&self) -> u64 {
-        self.state.me.plugin()
+        self.state.membership().me.plugin()
     }
 
     /// How much of everything this plugin may have.
     pub fn limits(&self) -> PluginLimits {
-        self.state.limits
+        self.state.membership().limits
     }
 
     /// Provides a gate's function. It can be called when this returns, and until the provider is
@@ -239,32 +228,28 @@ impl Plugin {
         check_gate(gate)?;
         let gate = Arc::new(OpenGate::new(gate.into()));
         gate.watch();
-        let number = self.state.add_open_gate(&gate);
+        let types = [signature_of::<(), ()>(), action_signature_of::<()>()];
+        let number = self.state.add_open_gate(&gate, types.each_ref().map(shape));
         // From here on dropping the watch closes the gate again.
         let watch = Watch::new(self.state.clone(), number, gate.clone());
-        let [function, action] = [signature_of::<(), ()>(), action_signature_of::<()>()];
-        self.ask_to_open(&gate, number, (&function, &action))?;
+        self.ask_to_open(&gate, number)?;
         Ok(watch)
     }
 
     /// Asks the broker how a gate stands, and to be told of every change.
-    fn ask_to_open(
-        &self,
-        gate: &OpenGate,
-        number: u32,
-        (function, action): (&Signature, &Signature),
-    ) -> Result<()> {
-        let open = GateToBroker::Open {
-            open: number,
-            gate: gate.name().to_string(),
-            function: shape(function),
-            action: shape(action),
+    fn ask_to_open(&self, gate: &OpenGate, number: u32) -> Result<()> {
+        let until = answer_due(REQUEST_TIMEOUT);
+        let opened = self.state.open(number, until);
+        opened.map_err(|error| error.at_gate(gate.name().clone()))?;
+        let late = || match self.state.presence.check() {
+            Err(away) => away,
+            Ok(()) => {
+                let membership = self.state.membership();
+                let broker = membership.connection.broker();
+                broker.is_late("did not say how the gate stands")
+            }
         };
-        let connection = &self.state.connection;
-        let sent = connection.check_alive();
-        let sent = sent.and_then(|()| self.state.send(&open.into()));
-        sent.map_err(|error| error.at_gate(gate.name().clone()))?;
-        gate.wait_known(self.state.connection.broker(), answer_due(REQUEST_TIMEOUT))
+        gate.wait_known(late, until)
     }
 
     /// Opens a gate for a handle that calls it.
@@ -276,7 +261,8 @@ impl Plugin {
     ) -> Result<Shared> {
         check_gate(gate)?;
         let gate = Arc::new(OpenGate::new(gate.into()));
-        let number = self.state.add_open_gate(&gate);
+        let shapes = [function, action].map(shape);
+        let number = self.state.add_open_gate(&gate, shapes);
         // From here on dropping `shared` closes the gate again.
         let origin = Origin {
             gate: gate.name().clone(),
@@ -289,7 +275,7 @@ impl Plugin {
             gate: gate.clone(),
             origin,
         };
-        self.ask_to_open(&gate, number, (function, action))?;
+        self.ask_to_open(&gate, number)?;
         Ok(shared)
     }
 
@@ -303,8 +289,10 @@ impl Plugin {
         // The broker makes one at a time for each plugin.
         let _alone = self.listing.lock();
         let list = |request| SessionToBroker::List { request }.into();
-        let listing = self.state.connection.request(list)?;
-        let file = std::fs::File::from(listing.ok_or_else(damaged)?);
+        let Answered::Listing(Some(listing)) = self.state.request(list)? else {
+            return Err(damaged());
+        };
+        let file = std::fs::File::from(listing);
         // Read by position: the descriptor may share its own with the broker's.
         let len = file.metadata().map_err(|_| damaged())?.len();
         let mut bytes = vec![0; usize::try_from(len).map_err(|_| damaged())?];
@@ -312,18 +300,54 @@ impl Plugin {
         serde_json::from_slice(&bytes).map_err(|_| damaged())
     }
 
-    /// Waits until the broker ends the session, and says why it did.
+    /// Says what is to be done when the broker is lost, is back, or does not take this plugin in; see
+    /// [`BrokerEvent`]. `told` is called on a thread of its own, one event after the other, from the next event on.
+    ///
+    /// ```no_run
+    /// use callgate_client::{BrokerEvent, Plugin};
+    ///
+    /// # fn main() -> callgate_client::Result<()> {
+    /// let plugin = Plugin::connect("Mixer")?;
+    /// plugin.on_broker(|event| match event {
+    ///     BrokerEvent::Lost(why) => eprintln!("{why}"),
+    ///     BrokerEvent::Back { pid, .. } => eprintln!("the broker is back as process {pid}"),
+    ///     _ => {}
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_broker(&self, told: impl Fn(BrokerEvent) + Send + Sync + 'static) {
+        self.state.notices.set(Arc::new(told));
+    }
+
+    /// Goes on with the broker at the other end of a connected socket: for plugins of a host whose embedded broker
+    /// was replaced by another one ([`PluginBuilder::descriptor`]). Everything that the plugin provides and has
+    /// open is told to the new broker; calls under way over links of the old one go on.
+    ///
+    /// # Errors
+    ///
+    /// As [`PluginBuilder::connect`]; the plugin then is as it was. The reason of [`Plugin::wait_closed`], once that
+    /// has returned.
+    pub fn rejoin(&self, socket: OwnedFd) -> Result<()> {
+        self.state.check_here()?;
+        self.core.rejoin(Reached::by(socket)?, REQUEST_TIMEOUT)
+    }
+
+    /// Waits until there will be no broker for this plugin any more, and says why: the broker has sent it away,
+    /// refuses to take it in again, or the host that has started this process has stopped. A broker that was
+    /// killed, has ended or is started again is no reason ([`Plugin::on_broker`]), unless
+    /// [`PluginBuilder::outlives_broker`] says so.
     pub fn wait_closed(&self) -> Error {
         loop {
-            if let Some(reason) = self.state.connection.wait_ended(None) {
+            if let Some(reason) = self.state.presence.await_over(None) {
                 return reason;
             }
         }
     }
 
-    /// As [`Plugin::wait_closed`], but at most for a while; `None` when the session goes on.
+    /// As [`Plugin::wait_closed`], but at most for a while; `None` when the plugin goes on.
     pub fn wait_closed_for(&self, timeout: Duration) -> Option<Error> {
-        self.state.connection.wait_ended(Some(timeout))
+        self.state.presence.await_over(Some(timeout))
     }
 }
 
@@ -339,14 +363,7 @@ impl Drop for Plugin {
             self.state.withdraw(&gate, kind, until);
         }
         // Then the dispatcher: it answers what is left while the links still live.
-        self.state.provided.close();
-        in_process::leave(&self.member);
-        self.group.serve_no_more(&self.member);
-        let gates = self.state.provided.take_gates();
-        // Handlers may own handles of this very plugin.
-        discard(gates);
-        self.state.close();
-        self.group.control_thread.remove(self.key);
+        self.core.close_all();
     }
 }
 

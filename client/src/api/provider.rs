@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use callgate_layout::envelope::CallKind;
-
 use crate::base::deadline::answer_due;
+use crate::serve::provided::Offer;
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::plugin_state::PluginState;
 
@@ -17,16 +16,14 @@ use crate::session::plugin_state::PluginState;
 #[must_use = "dropping a provider withdraws its gate at once; `keep` it for as long as the plugin lives"]
 pub struct Provider {
     pub(crate) state: Arc<PluginState>,
-    pub(crate) gate: Arc<str>,
-    pub(crate) kind: CallKind,
-    pub(crate) registration: u64,
+    pub(crate) offer: Offer,
     pub(crate) keep: bool,
 }
 
 impl Provider {
     /// The gate's name.
     pub fn gate(&self) -> &str {
-        &self.gate
+        &self.offer.gate
     }
 
     /// Leaves the gate in place for as long as the plugin lives.
@@ -41,22 +38,20 @@ impl Drop for Provider {
             return;
         }
         // Dropped last: what the handler has captured may panic.
-        let _gone = self
-            .state
-            .provided
-            .remove(&self.gate, self.kind, self.registration);
+        let _gone = self.state.provided.remove(&self.offer);
         // Then whoever is told by this plugin that the gate is gone finds it so at the broker. One that is gone
         // has forgotten the gate anyway, and one that is late hears of it later.
+        let Offer { gate, kind, .. } = &self.offer;
         self.state
-            .withdraw(&self.gate, self.kind, answer_due(REQUEST_TIMEOUT));
+            .withdraw(gate, *kind, answer_due(REQUEST_TIMEOUT));
     }
 }
 
 impl std::fmt::Debug for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Provider")
-            .field("gate", &self.gate)
-            .field("kind", &self.kind)
+            .field("gate", &self.offer.gate)
+            .field("kind", &self.offer.kind)
             .finish_non_exhaustive()
     }
 }

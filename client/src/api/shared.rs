@@ -101,7 +101,10 @@ impl Asks for Shared {
                 let way = state.way(kind, self.gate.name());
                 Standing::Told(way.map(|way| (way.link.clone(), way.index)))
             }
-            Asked::Untold | Asked::Cancelled => Standing::Unknown,
+            Asked::Untold | Asked::Cancelled | Asked::NoBroker if self.state.presence.is_away() => {
+                Standing::Later
+            }
+            Asked::Untold | Asked::Cancelled | Asked::NoBroker => Standing::Unknown,
             Asked::Unsent => {
                 let until = instant_after(ROOM);
                 let gate = (&*self.gate, asked);
@@ -157,11 +160,20 @@ impl Shared {
                 way.map_err(|now| now.after(error))?;
                 Ok(left)
             }
+            Asked::NoBroker => Err(self.no_broker(error)),
             Asked::Cancelled => {
                 let error = Error::new(Code::Cancelled, "the call was given up");
                 Err(error.at_gate(self.gate.name().clone()))
             }
             _ => Err(error),
+        }
+    }
+
+    /// What a call fails with that has found no way, and no broker in its time.
+    fn no_broker(&self, error: Error) -> Error {
+        match self.state.presence.check() {
+            Err(away) => away.at_gate(self.gate.name().clone()),
+            Ok(()) => error,
         }
     }
 
@@ -179,15 +191,20 @@ impl Shared {
 
     /// Whether nobody can know better than this plugin that it has no way to the gate.
     pub(crate) fn is_final(&self, error: &Error) -> bool {
-        error.code() == Code::Closed || self.state.connection.check_alive().is_err()
+        error.code() == Code::Closed || self.state.is_over()
     }
 
     /// Whether the gate has one half now. Exact for providers in this process, and for others what the
     /// broker has said last.
     pub(crate) fn has(&self, kind: CallKind) -> bool {
         let state = self.gate.state();
-        has_here(self.state.bus, self.gate.name(), kind, state.owner())
-            .unwrap_or_else(|| state.has(kind))
+        has_here(
+            self.state.membership().bus,
+            self.gate.name(),
+            kind,
+            state.owner(),
+        )
+        .unwrap_or_else(|| state.has(kind))
     }
 
     /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
@@ -218,6 +235,9 @@ impl Shared {
         if !is_absent || timeout < WORTH_ASKING {
             return error;
         }
+        if let Err(away) = self.state.presence.check() {
+            return away.at_gate(self.gate.name().clone());
+        }
         match self.why_absent() {
             Some(why) => self.not_ready(error.message(), &why),
             None => error,
@@ -228,7 +248,8 @@ impl Shared {
     fn why_absent(&self) -> Option<Error> {
         let gate = self.gate.name().to_string();
         let until = instant_after(ANSWER);
-        let answer = self.state.connection.request_until(until, |request| {
+        let answer = self.state.request_until(until, |request| {
+            let gate = gate.clone();
             GateToBroker::WhyAbsent { request, gate }.into()
         });
         let is_known = |why: &Error| matches!(why.code(), Code::NotReady | Code::ProviderGone);
@@ -245,12 +266,12 @@ impl Shared {
     #[cold]
     pub(crate) fn failed(&self, link: &Link, error: Error) -> Error {
         let is_broken = error.code() == Code::Protocol && link.is_gone();
-        // Whoever noticed first has told the broker.
-        if is_broken && self.state.link(link.end()).is_some() {
-            self.state.break_link(link.end(), &error);
+        if is_broken {
+            // Whoever noticed first tells the broker.
+            self.state.break_link(link, &error);
         } else if error.code() == Code::ProviderGone && link.is_gone() {
             // Without a broker nobody else says so while the provider's process lives.
-            self.state.end_link(link.end(), &error);
+            self.state.end_link(link, &error);
         }
         error.at_gate(self.gate.name().clone())
     }

@@ -50,7 +50,11 @@ struct Entry {
 }
 
 /// Lets other plugins of this process call this one directly.
-pub(crate) fn join(bus: u64, plugin: u64, provider: &Arc<Member>, dispatcher: &Arc<Dispatcher>) {
+pub(crate) fn join(
+    (bus, plugin): (u64, u64),
+    provider: &Arc<Member>,
+    dispatcher: &Arc<Dispatcher>,
+) {
     PROVIDERS.lock().push(Entry {
         bus,
         plugin,

@@ -24,6 +24,10 @@ pub(super) fn answer(
     ticket: Ticket,
     chain: Option<Chain>,
 ) -> Option<About> {
+    if link.bus() != origin.reporter.bus() {
+        // The broker does not know the numbers of a link that an older one has made.
+        return None;
+    }
     let names = link.chains(link.end());
     let begun = names.begun_by(ticket.slot, ticket.generation);
     let (callee, call) = (link.peer().plugin(), begun.id);
@@ -40,6 +44,9 @@ pub(super) fn outcome(
     ticket: Ticket,
     chain: Chain,
 ) -> Option<About> {
+    if link.bus() != origin.reporter.bus() {
+        return None;
+    }
     let names = link.chains(link.end());
     let call = names.begun_by(ticket.slot, ticket.generation).id;
     about(

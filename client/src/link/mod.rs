@@ -105,6 +105,11 @@ impl Link {
         self.parts.end
     }
 
+    /// The number of the bus whose broker has made it.
+    pub(crate) fn bus(&self) -> u64 {
+        self.parts.bus
+    }
+
     pub(crate) fn geometry(&self) -> Geometry {
         self.parts.geometry
     }

@@ -1,8 +1,10 @@
 //! What peers may call here: grants, and the gates that they lead to now.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use callgate_layout::Code;
+use callgate_layout::control::Shape;
 use callgate_layout::envelope::CallKind;
 use parking_lot::Mutex;
 
@@ -18,10 +20,12 @@ pub(crate) struct Half {
     /// So that a late withdrawal does not remove its successor.
     pub(super) registration: u64,
     /// What it takes and gives.
-    pub(super) fingerprint: u128,
+    pub(super) shape: Arc<Shape>,
     pub(super) handler: Arc<dyn ErasedHandler>,
-    /// Whether the broker has agreed.
+    /// Whether a broker has agreed, so that the next one is asked as well.
     pub(super) is_offered: bool,
+    /// Another plugin provides the gate, as the broker says: nobody may call it here.
+    pub(super) is_lost: bool,
 }
 
 /// What a peer was granted under an index: a gate, with the types of its halves as the broker knew
@@ -43,7 +47,8 @@ impl Grant {
             (self.action, &mut gate.action),
         ] {
             // Not dropped here: it may be the last one by now, and locks are held.
-            let other = half.take_if(|half| pinned != Some(half.fingerprint));
+            let is_other = |half: &mut Half| half.is_lost || pinned != Some(half.shape.fingerprint);
+            let other = half.take_if(is_other);
             gate.unseen.extend(other);
         }
         gate
@@ -58,6 +63,8 @@ pub(crate) struct Gate {
     record: Option<u16>,
     options: GateOptions,
     limit: Option<Arc<Limit>>,
+    /// Which life of the gate brokers have said that this is.
+    life: Option<u64>,
     pub(super) function: Option<Half>,
     pub(super) action: Option<Half>,
     /// Halves that may not be called here.
@@ -76,6 +83,7 @@ impl Gate {
             record,
             options,
             limit,
+            life: None,
             function: None,
             action: None,
             unseen: Vec::new(),
@@ -87,6 +95,24 @@ impl Gate {
             CallKind::Function => &mut self.function,
             CallKind::Action => &mut self.action,
         }
+    }
+
+    /// One half, and which life of the gate it is.
+    pub(super) fn life_and_half(
+        &mut self,
+        kind: CallKind,
+    ) -> (&mut Option<u64>, &mut Option<Half>) {
+        let half = match kind {
+            CallKind::Function => &mut self.function,
+            CallKind::Action => &mut self.action,
+        };
+        (&mut self.life, half)
+    }
+
+    /// Whether one of its halves is another plugin's now.
+    pub(super) fn is_lost(&self) -> bool {
+        let mut halves = [&self.function, &self.action].into_iter().flatten();
+        halves.any(|half| half.is_lost)
     }
 
     /// The halves that it has.
@@ -237,6 +263,21 @@ impl PeerGrants {
         }
     }
 
+    /// The peer may not call some gates any more, whatever their indexes.
+    pub(super) fn revoke_gates(&self, gates: &[Arc<str>]) {
+        for grant in self.grants.lock().iter_mut() {
+            grant.take_if(|grant| gates.contains(&grant.gate));
+        }
+    }
+
+    /// The gates that the peer may call.
+    pub(crate) fn gates(&self) -> Vec<Arc<str>> {
+        let grants = self.grants.lock();
+        let granted = grants.iter().flatten().map(|grant| grant.gate.clone());
+        let gates: BTreeSet<Arc<str>> = granted.collect();
+        gates.into_iter().collect()
+    }
+
     /// Of which gates that the peer may call something holds, by index.
     pub(super) fn which(&self, holds: impl Fn(&str) -> bool) -> Vec<bool> {
         let grants = self.grants.lock();
@@ -292,9 +333,14 @@ mod tests {
     fn gate(fingerprint: u128) -> Gate {
         let half = Half {
             registration: 0,
-            fingerprint,
+            shape: Arc::new(Shape {
+                params: 1,
+                fingerprint,
+                signature: String::new(),
+            }),
             handler: erase(|n: u32| n),
             is_offered: true,
+            is_lost: false,
         };
         Gate {
             function: Some(half),

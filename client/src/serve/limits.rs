@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use arc_swap::ArcSwap;
 use callgate_layout::pages::Doorbell;
 use callgate_layout::permits::{Asks, Entry, Permits};
 use callgate_layout::sys::futex::{self, Awaited};
@@ -25,11 +26,29 @@ use crate::base::chain::thread_number;
 pub(crate) struct Limit {
     permits: Permits,
     gate: Arc<str>,
-    owner: Owner,
+    owner: OwnerNow,
 }
 
-/// The plugin whose gate it is.
+/// The plugin whose gate it is, in its current membership.
 #[derive(Clone)]
+pub(super) struct OwnerNow(Arc<ArcSwap<Owner>>);
+
+impl OwnerNow {
+    pub(super) fn new(owner: Owner) -> OwnerNow {
+        OwnerNow(Arc::new(ArcSwap::from_pointee(owner)))
+    }
+
+    /// There is a membership more, which is the current one from here on.
+    pub(super) fn set(&self, owner: Owner) {
+        self.0.store(Arc::new(owner));
+    }
+
+    fn ring(&self) {
+        self.0.load().bell.ring();
+    }
+}
+
+/// A plugin in one membership.
 pub(crate) struct Owner {
     pub(crate) bus: u64,
     pub(crate) plugin: u64,
@@ -49,7 +68,7 @@ pub(super) fn at_a_time(options: GateOptions, dispatch: Dispatch) -> Option<u32>
 }
 
 impl Limit {
-    pub(super) fn new(owner: &Owner, gate: Arc<str>, calls: u32) -> Limit {
+    pub(super) fn new(owner: &OwnerNow, gate: Arc<str>, calls: u32) -> Limit {
         Limit {
             permits: Permits::new(calls),
             gate,
@@ -114,7 +133,7 @@ impl Limit {
         };
         let (outcome, tell_queue) = permits.wait_for(attempt, sleep);
         if tell_queue {
-            self.owner.bell.ring();
+            self.owner.ring();
         }
         outcome
     }
@@ -174,7 +193,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.taken.take().is_some_and(|taken| self.limit.end(taken)) {
-            self.limit.owner.bell.ring();
+            self.limit.owner.ring();
         }
     }
 }
@@ -213,14 +232,17 @@ fn of_this_thread() -> Vec<Arc<Limit>> {
 /// What the handlers on this thread's stack keep from others of the limited gates of all plugins.
 pub(crate) fn held_here() -> Vec<HeldPermit> {
     let held = of_this_thread();
-    let held = held.iter().map(|limit| HeldPermit {
-        bus: limit.owner.bus,
-        plugin: limit.owner.plugin,
-        gate: limit.gate.clone(),
-        of: match limit.owner.outstanding.are_any() {
-            true => 0,
-            false => limit.permits.limit(),
-        },
+    let held = held.iter().map(|limit| {
+        let owner = limit.owner.0.load();
+        HeldPermit {
+            bus: owner.bus,
+            plugin: owner.plugin,
+            gate: limit.gate.clone(),
+            of: match owner.outstanding.are_any() {
+                true => 0,
+                false => limit.permits.limit(),
+            },
+        }
     });
     held.collect()
 }
@@ -256,7 +278,7 @@ impl Limits {
     pub(super) fn of(
         &self,
         gate: &Arc<str>,
-        owner: &Owner,
+        owner: &OwnerNow,
         calls: Option<u32>,
     ) -> Option<Arc<Limit>> {
         let mut by_gate = self.by_gate.lock();

@@ -12,6 +12,7 @@ mod guard;
 mod incoming;
 pub(crate) mod lending;
 pub(crate) mod limits;
+pub(crate) mod linked;
 pub(crate) mod member;
 pub(crate) mod options;
 pub(crate) mod outstanding;

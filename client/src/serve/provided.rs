@@ -1,90 +1,127 @@
-//! The gates that this plugin provides, and the links through which they are called: what the
-//! control side changes and the dispatcher reads.
+//! The gates that this plugin provides: what the program changes and the dispatcher reads.
 //!
-//! Changes are rare and made under locks; each bumps a version. The dispatcher works on private
-//! copies and takes new ones when the version has moved, so that no call takes a lock.
+//! They outlive brokers: each membership has the links through which they are called
+//! (`linked.rs`). Changes are rare and made under locks; each bumps the version of every
+//! membership. The dispatcher works on private copies and takes new ones when a version has moved, so that no call
+//! takes a lock.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use callgate_layout::Code;
-use callgate_layout::control::LinkEnd;
+use callgate_layout::control::{GateToBroker, Shape};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::stats::RECORDS;
-use callgate_layout::version::Version;
 use parking_lot::Mutex;
 
-use super::changes::Changes;
 use super::dispatch::Dispatch;
-use super::grants::{Callable, Gate, Grant, Half, PeerGrants};
-use super::limits::{Limit, Limits, Owner, at_a_time};
+use super::grants::{Gate, Half};
+use super::limits::{Limit, Limits, Owner, OwnerNow, at_a_time};
 use super::options::GateOptions;
-use super::outstanding::Outstanding;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
-use crate::link::Link;
-use crate::link::own_memory::OwnMemory;
 
-/// What the dispatcher serves.
+/// One half of a gate that a plugin provides, as brokers are told of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Offer {
+    pub(crate) gate: Arc<str>,
+    pub(crate) kind: CallKind,
+    /// So that a late answer does not concern its successor.
+    pub(crate) registration: u64,
+    pub(crate) shape: Arc<Shape>,
+    /// The record of the status page in which the gate's calls are counted.
+    pub(crate) record: Option<u16>,
+}
+
+impl Offer {
+    /// The record by which the gate is provided, by a plugin that had it in that life or comes anew.
+    pub(crate) fn record(&self, request: u32, life: Option<u64>) -> GateToBroker {
+        GateToBroker::Provide {
+            request,
+            gate: self.gate.to_string(),
+            kind: self.kind,
+            shape: Shape::clone(&self.shape),
+            record: self.record,
+            life,
+        }
+    }
+}
+
+/// A membership through whose links gates are called.
+pub(super) trait Follows: Send + Sync {
+    /// Makes its dispatcher take new copies of the gates, and direct callers look again.
+    fn changed(&self);
+
+    /// A gate begins to be counted in a record of its status page.
+    fn clear_record(&self, record: u16);
+}
+
+/// What a plugin provides.
 pub(crate) struct ProvidedGates {
     gates: Mutex<HashMap<Arc<str>, Gate>>,
     /// What was said of gates by name, whether they are provided or not. Locked after grants and `gates`, and nothing is
     /// locked while it is.
     options: Mutex<HashMap<Arc<str>, GateOptions>>,
     limits: Limits,
-    peers: Mutex<Vec<Arc<PeerGrants>>>,
-    /// Changes after everything else here has.
-    version: Version,
+    /// The memberships through whose links they are called, the latest last.
+    followers: Mutex<Vec<Weak<dyn Follows>>>,
     next_registration: AtomicU64,
-    memory: Arc<OwnMemory>,
-    /// Those of all plugins that the dispatcher serves.
-    changes: Arc<Changes>,
     dispatch: Dispatch,
-    owner: Owner,
+    owner: OwnerNow,
 }
 
 impl ProvidedGates {
-    pub(crate) fn new(
-        memory: Arc<OwnMemory>,
-        (changes, dispatch, outstanding): (Arc<Changes>, Dispatch, Arc<Outstanding>),
-        (bus, plugin): (u64, u64),
-    ) -> ProvidedGates {
+    /// Those of a plugin that has one membership, and no links yet.
+    pub(crate) fn new(dispatch: Dispatch, owner: Owner) -> ProvidedGates {
         ProvidedGates {
-            owner: Owner {
-                bus,
-                plugin,
-                bell: memory.bell.clone(),
-                outstanding,
-            },
-            dispatch,
-            limits: Limits::default(),
             gates: Mutex::default(),
             options: Mutex::default(),
-            peers: Mutex::default(),
-            version: Version::new(),
+            limits: Limits::default(),
+            followers: Mutex::default(),
             next_registration: AtomicU64::new(0),
-            memory,
-            changes,
+            dispatch,
+            owner: OwnerNow::new(owner),
         }
     }
 
-    /// Puts a handler behind one half of a gate; the number of this registration takes it away
-    /// again. Also gives the record in which the gate's calls are counted.
+    /// They can be called through the links of one membership more, which is the current one from here on.
+    pub(super) fn add_follower(&self, follower: Weak<dyn Follows>, owner: Owner) {
+        self.owner.set(owner);
+        let mut all = self.followers.lock();
+        all.retain(|follower| follower.strong_count() > 0);
+        all.push(follower);
+    }
+
+    fn followers(&self) -> Vec<Arc<dyn Follows>> {
+        let all = self.followers.lock();
+        all.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Makes the dispatcher take new copies, and direct callers look again.
+    fn changed(&self) {
+        for follower in self.followers() {
+            follower.changed();
+        }
+    }
+
+    /// Puts a handler behind one half of a gate. Gives the number of this registration, which takes it away
+    /// again, and what brokers are told of it.
     pub(crate) fn insert(
         &self,
         name: &Arc<str>,
         kind: CallKind,
-        fingerprint: u128,
+        shape: Shape,
         handler: Arc<dyn ErasedHandler>,
-    ) -> Result<(u64, Option<u16>)> {
+    ) -> Result<Offer> {
         let mut gates = self.gates.lock();
         let free = free_record(&gates);
         let gate = gates.entry(name.clone()).or_insert_with(|| {
-            let record = free.inspect(|record| self.memory.status.clear_gate(*record));
+            let record = free.inspect(|record| self.clear_record(*record));
             let options = self.options_of(name);
             Gate::new(name.clone(), record, (options, self.limit(name, options)))
         });
+        let shape = Arc::new(shape);
         let half = gate.half(kind);
         if half.is_some() {
             return Err(Error::new(
@@ -97,24 +134,97 @@ impl ProvidedGates {
         let registration = self.next_registration.fetch_add(1, Ordering::Relaxed);
         *half = Some(Half {
             registration,
-            fingerprint,
+            shape: shape.clone(),
             handler,
             is_offered: false,
+            is_lost: false,
         });
         let record = gate.record();
         drop(gates);
         self.changed();
-        Ok((registration, record))
+        Ok(Offer {
+            gate: name.clone(),
+            kind,
+            registration,
+            shape,
+            record,
+        })
     }
 
-    /// The broker lets others call it.
-    pub(crate) fn offered(&self, name: &str, kind: CallKind, registration: u64) {
-        if let Some(gate) = self.gates.lock().get_mut(name)
-            && let Some(half) = gate.half(kind)
-            && half.registration == registration
-        {
+    /// A broker lets others call it, in this life of the gate. Whether it was lost, and no other half of the gate is.
+    pub(crate) fn offered(&self, offer: &Offer, life: u64) -> bool {
+        let was_lost = self.change(offer, |old, half| {
+            *old = Some(life);
             half.is_offered = true;
+            std::mem::take(&mut half.is_lost)
+        });
+        if was_lost != Some(true) {
+            return false;
         }
+        self.changed();
+        !self.is_lost(&offer.gate)
+    }
+
+    /// Another plugin provides the gate: whoever calls it here is refused. Whether no half of it was lost before.
+    pub(crate) fn lost(&self, offer: &Offer) -> bool {
+        let is_first = !self.is_lost(&offer.gate);
+        let is_news = self.change(offer, |_, half| half.is_lost = true).is_some();
+        if is_news {
+            self.changed();
+        }
+        is_news && is_first
+    }
+
+    /// Whether a half of a gate is another plugin's now.
+    fn is_lost(&self, name: &str) -> bool {
+        let gates = self.gates.lock();
+        gates.get(name).is_some_and(Gate::is_lost)
+    }
+
+    /// No broker is asked for it any more, because one has refused it for good.
+    pub(crate) fn refused(&self, offer: &Offer) {
+        self.change(offer, |_, half| half.is_offered = false);
+    }
+
+    /// Changes one half of a gate and what belongs to the gate, if that is still registered.
+    fn change<T>(
+        &self,
+        offer: &Offer,
+        change: impl FnOnce(&mut Option<u64>, &mut Half) -> T,
+    ) -> Option<T> {
+        let mut gates = self.gates.lock();
+        let gate = gates.get_mut(&offer.gate)?;
+        let (life, half) = gate.life_and_half(offer.kind);
+        let half = half.as_mut()?;
+        (half.registration == offer.registration).then(|| change(life, half))
+    }
+
+    /// Whether it is still to be provided.
+    pub(crate) fn has(&self, offer: &Offer) -> bool {
+        self.change(offer, |_, _| ()).is_some()
+    }
+
+    /// All that a broker has agreed to, and which life of the gate that was.
+    pub(crate) fn offered_before(&self) -> Vec<(Offer, u64)> {
+        let mut gates = self.gates.lock();
+        let mut all = Vec::new();
+        for (name, gate) in gates.iter_mut() {
+            let record = gate.record();
+            for kind in [CallKind::Function, CallKind::Action] {
+                let (life, half) = gate.life_and_half(kind);
+                if let Some(half) = half.as_ref().filter(|half| half.is_offered) {
+                    let offer = Offer {
+                        gate: name.clone(),
+                        kind,
+                        registration: half.registration,
+                        shape: half.shape.clone(),
+                        record,
+                    };
+                    all.push((offer, life.unwrap_or(0)));
+                }
+            }
+        }
+        all
     }
 
     /// Whether others can call one half of a gate, as far as this plugin is concerned.
@@ -123,24 +233,23 @@ impl ProvidedGates {
         let half = gates
             .get_mut(name)
             .and_then(|gate| gate.half(kind).as_ref());
-        half.is_some_and(|half| half.is_offered)
+        half.is_some_and(|half| half.is_offered && !half.is_lost)
     }
 
     /// Takes a handler out. It may still be running.
     #[must_use = "what a handler has captured may come back here when it is dropped, or panic"]
-    pub(crate) fn remove(
-        &self,
-        name: &Arc<str>,
-        kind: CallKind,
-        registration: u64,
-    ) -> Option<Half> {
+    pub(crate) fn remove(&self, offer: &Offer) -> Option<Half> {
         let mut gates = self.gates.lock();
-        let gate = gates.get_mut(name)?;
+        let gate = gates.get_mut(&offer.gate)?;
         let gone = gate
-            .half(kind)
-            .take_if(|half| half.registration == registration);
+            .half(offer.kind)
+            .take_if(|half| half.registration == offer.registration);
         let is_over = gate.function.is_none() && gate.action.is_none();
-        let over = if is_over { gates.remove(name) } else { None };
+        let over = if is_over {
+            gates.remove(&offer.gate)
+        } else {
+            None
+        };
         drop(gates);
         self.changed();
         // They are told that it is gone.
@@ -166,6 +275,13 @@ impl ProvidedGates {
         self.limits.of(name, &self.owner, calls)
     }
 
+    /// A gate begins to be counted in a record.
+    fn clear_record(&self, record: u16) {
+        for follower in self.followers() {
+            follower.clear_record(record);
+        }
+    }
+
     fn options_of(&self, name: &str) -> GateOptions {
         self.options.lock().get(name).copied().unwrap_or_default()
     }
@@ -185,103 +301,20 @@ impl ProvidedGates {
         std::mem::take(&mut *self.gates.lock())
     }
 
-    fn look_up(&self, name: &str) -> Option<Gate> {
+    pub(super) fn look_up(&self, name: &str) -> Option<Gate> {
         self.gates.lock().get(name).cloned()
     }
 
-    pub(crate) fn add_link(&self, link: Arc<Link>) {
-        self.peers.lock().push(Arc::new(PeerGrants::new(link)));
-        self.changed();
+    /// Which gates are re-entrant.
+    pub(super) fn reentrant(&self) -> HashSet<Arc<str>> {
+        let options = self.options.lock();
+        let reentrant = options.iter().filter(|(_, options)| options.is_reentrant());
+        reentrant.map(|(name, _)| name.clone()).collect()
     }
 
-    pub(crate) fn remove_link(&self, link: &Arc<Link>) {
-        self.peers
-            .lock()
-            .retain(|peer| !Arc::ptr_eq(peer.link(), link));
-        self.changed();
-    }
-
-    /// The links through which calls come in, with what each peer may call.
-    pub(crate) fn peers(&self) -> Vec<Arc<PeerGrants>> {
-        self.peers.lock().clone()
-    }
-
-    fn peer(&self, end: LinkEnd) -> Option<Arc<PeerGrants>> {
-        let peers = self.peers.lock();
-        peers.iter().find(|peer| peer.link().end() == end).cloned()
-    }
-
-    /// Lets a peer call a gate under an index; false where this side has let the link go.
-    pub(crate) fn grant(&self, end: LinkEnd, index: u16, grant: Grant) -> bool {
-        let peer = self.peer(end);
-        if let Some(peer) = &peer {
-            peer.grant(index, grant);
-            self.changed();
-        }
-        peer.is_some()
-    }
-
-    /// A peer may not call what it called under some indexes.
-    pub(crate) fn revoke(&self, end: LinkEnd, indexes: &[u16]) {
-        if let Some(peer) = self.peer(end) {
-            peer.revoke(indexes);
-            self.changed();
-        }
-    }
-
-    /// What a peer may call now, by index.
-    pub(crate) fn callable(&self, peer: &PeerGrants) -> Vec<Callable> {
-        peer.callable(|name| self.look_up(name))
-    }
-
-    /// Which of the gates that a peer may call are re-entrant, by index; empty where none of this plugin's is.
-    pub(crate) fn reentrant(&self, peer: &PeerGrants) -> Vec<bool> {
-        // Not locked while grants are: who holds these looks gates up, and that takes the options.
-        let reentrant: HashSet<Arc<str>> = {
-            let options = self.options.lock();
-            let reentrant = options.iter().filter(|(_, options)| options.is_reentrant());
-            reentrant.map(|(name, _)| name.clone()).collect()
-        };
-        match reentrant.is_empty() {
-            true => Vec::new(),
-            false => peer.which(|name| reentrant.contains(name)),
-        }
-    }
-
-    /// What the peer at the other end of a link may call under an index now.
-    pub(crate) fn granted(&self, end: LinkEnd, index: u16) -> Callable {
-        // A link that this side has let go leads nowhere; the other side will hear of it.
-        self.peer(end).map_or(Callable::Absent, |peer| {
-            peer.callable_as(index, |name| self.look_up(name))
-        })
-    }
-
-    /// Makes the dispatcher take new copies, and direct callers look again.
-    pub(crate) fn changed(&self) {
-        self.version.changed();
-        self.changes.changed();
-        self.memory.bell.ring();
-    }
-
-    #[inline]
-    pub(crate) fn version(&self) -> u64 {
-        self.version.seen()
-    }
-
-    /// The number, unless this plugin closes.
-    pub(crate) fn open_version(&self) -> Option<u64> {
-        self.version.seen_open()
-    }
-
-    pub(crate) fn close(&self) {
-        self.version.close();
-        self.changes.changed();
-        self.memory.bell.ring();
+    /// Has everybody look again who waits for a permit, because the plugin closes.
+    pub(super) fn wake_visitors(&self) {
         self.limits.wake_visitors();
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.version.is_closing()
     }
 }
 

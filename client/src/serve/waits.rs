@@ -14,7 +14,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Held, Needs, WaitToBroker};
@@ -26,6 +26,8 @@ use crate::base::error::{Error, Result};
 
 /// How long a wait lasts before the broker is told of it, in nanoseconds.
 const LASTING: u64 = 50_000_000;
+/// After how long it is tried again while there is no broker.
+const AWAY: u64 = 1_000_000_000;
 
 /// A plugin, as its waits know it.
 pub(crate) trait Reporter: Send + Sync {
@@ -36,6 +38,10 @@ pub(crate) trait Reporter: Send + Sync {
     fn waits(&self) -> &ReportedWaits;
 
     /// Sends a record if the broker's socket has room for it now.
+    ///
+    /// # Errors
+    ///
+    /// `OVERLOADED` where it has none, `NOT_READY` where another broker is to come.
     fn tell(&self, record: WaitToBroker) -> Result<()>;
 }
 
@@ -66,6 +72,8 @@ struct Mailbox {
     word: Mutex<Option<Word>>,
     /// Changes when there is something.
     changes: AtomicU32,
+    /// The broker that was told of the wait has ended.
+    is_forgotten: AtomicBool,
     /// Wakes a thread that sleeps on something else.
     wake: Option<Wake>,
 }
@@ -83,6 +91,18 @@ impl ReportedWaits {
         true
     }
 
+    /// There is another broker, which was told of none of them: each is told again.
+    pub(crate) fn forget(&self) {
+        let waits = {
+            let mut table = self.0.lock();
+            table.unsent.clear();
+            std::mem::take(&mut table.waits)
+        };
+        for mailbox in waits.into_values() {
+            mailbox.forget();
+        }
+    }
+
     /// Tells the broker of a wait.
     fn report(&self, reporter: &dyn Reporter, about: &About, wake: Option<Wake>) -> Result<Report> {
         let mut table = self.0.lock();
@@ -93,6 +113,7 @@ impl ReportedWaits {
         let mailbox = Arc::new(Mailbox {
             word: Mutex::default(),
             changes: AtomicU32::new(0),
+            is_forgotten: AtomicBool::new(false),
             wake,
         });
         table.waits.insert(number, mailbox.clone());
@@ -106,7 +127,10 @@ impl ReportedWaits {
 
     fn end(&self, reporter: &dyn Reporter, number: u64) {
         let mut table = self.0.lock();
-        table.waits.remove(&number);
+        if table.waits.remove(&number).is_none() {
+            // Told to a broker that has ended.
+            return;
+        }
         table.unsent.push(number);
         // What could not be sent goes before the next wait.
         let _ = table.send_unsent(reporter);
@@ -135,6 +159,15 @@ impl Mailbox {
                 *before = Some(word);
             }
         }
+        self.changed();
+    }
+
+    fn forget(&self) {
+        self.is_forgotten.store(true, Ordering::Relaxed);
+        self.changed();
+    }
+
+    fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Release);
         futex::wake_private(&self.changes);
         if let Some(wake) = &self.wake {
@@ -245,6 +278,7 @@ impl<'a> Wait<'a> {
                     At::Later
                 }
                 Err(error) if error.code() == Code::Overloaded => At::Time(now + LASTING),
+                Err(error) if error.code() == Code::NotReady => At::Time(now + AWAY),
                 Err(_) => At::Never,
             },
         };
@@ -272,6 +306,11 @@ impl<'a> Wait<'a> {
         let report = self.report.as_mut()?;
         // Before the look, so that nothing that comes after it is slept through.
         report.seen = report.mailbox.changes.load(Ordering::Acquire);
+        if report.mailbox.is_forgotten.load(Ordering::Relaxed) {
+            // If it lasts, the next broker is told.
+            self.over();
+            return None;
+        }
         report.mailbox.word.lock().take()
     }
 

@@ -29,7 +29,7 @@ use nix::sys::signal::SigSet;
 use parking_lot::Mutex;
 
 use super::mapping::unmapped;
-use super::plugin_state::PluginState;
+use super::membership::Membership;
 use crate::base::error::Result;
 use crate::base::thread;
 use crate::link::Link;
@@ -64,17 +64,17 @@ pub(crate) struct NewExtent {
 
 /// Allocates and maps an extent on a thread of its own, and tells the broker, and whoever waits for
 /// it where that fails. Where the link or the session ends meanwhile, the memory is freed again.
-pub(crate) fn allocate(state: &Arc<PluginState>, link: &Arc<Link>, extent: NewExtent) {
-    let (number, work) = (extent.number, (state.clone(), link.clone()));
+pub(crate) fn allocate(membership: &Arc<Membership>, link: &Arc<Link>, extent: NewExtent) {
+    let (number, work) = (extent.number, (membership.clone(), link.clone()));
     let started = thread::spawn("callgate-memory", move || {
-        let (state, link) = work;
+        let (membership, link) = work;
         // Signals are the program's; they go to its other threads.
         let _ = SigSet::all().thread_block();
         let made = make(extent);
-        settle(&state, &link, number, made);
+        settle(&membership, &link, number, made);
     });
     if let Err(error) = started {
-        settle(state, link, number, Err(error));
+        settle(membership, link, number, Err(error));
     }
 }
 
@@ -89,7 +89,7 @@ fn make(extent: NewExtent) -> Result<Mapping> {
 }
 
 /// Says what came of it: to the link, then to the broker.
-fn settle(state: &PluginState, link: &Link, number: u8, made: Result<Mapping>) {
+fn settle(membership: &Membership, link: &Link, number: u8, made: Result<Mapping>) {
     let (end, role) = (link.end(), Role::Writer);
     let memory = MemoryId::Extent { end, number };
     let (record, failed) = match made {
@@ -97,7 +97,7 @@ fn settle(state: &PluginState, link: &Link, number: u8, made: Result<Mapping>) {
             if !link.extents().mapped(number, mapping) {
                 // The broker has refused it meanwhile, because it took so long, and keeps its number
                 // and its charge until it hears what came of it. Or the session is over.
-                return report_late(state, memory);
+                return report_late(membership, memory);
             }
             (MemoryToBroker::Mapped { memory, role }, None)
         }
@@ -111,7 +111,7 @@ fn settle(state: &PluginState, link: &Link, number: u8, made: Result<Mapping>) {
             (record, Some(error))
         }
     };
-    let sent = acknowledge(state, record);
+    let sent = acknowledge(membership, record);
     if let Some(error) = failed.or(sent.err()) {
         link.extents().refused(error);
         link.wake_waiting();
@@ -119,7 +119,7 @@ fn settle(state: &PluginState, link: &Link, number: u8, made: Result<Mapping>) {
 }
 
 /// Tells the broker that nobody wants an extent any more, whose memory is free again.
-fn report_late(state: &PluginState, memory: MemoryId) {
+fn report_late(membership: &Membership, memory: MemoryId) {
     let why = "the memory for a payload was there too late";
     let failed = MemoryToBroker::Failed {
         memory,
@@ -127,17 +127,18 @@ fn report_late(state: &PluginState, memory: MemoryId) {
         failure: Failure::new(Code::Timeout, why),
     };
     // A broker that is gone needs no answer.
-    let _ = acknowledge(state, failed);
+    let _ = acknowledge(membership, failed);
 }
 
 /// Tells the broker, however long it does not read: without an acknowledgement it would keep number and
 /// charge of the extent for as long as the link lives.
-fn acknowledge(state: &PluginState, record: MemoryToBroker) -> Result<()> {
+fn acknowledge(membership: &Membership, record: MemoryToBroker) -> Result<()> {
     let record = record.into();
     loop {
-        match state.send(&record) {
+        match membership.send(&record) {
             Err(error)
-                if error.code() == Code::Timeout && state.connection.check_alive().is_ok() => {}
+                if error.code() == Code::Timeout && membership.connection.check_alive().is_ok() => {
+            }
             outcome => return outcome,
         }
     }

@@ -38,6 +38,13 @@ impl BrokerName {
         }
     }
 
+    /// The same broker with the number that it says it has, which is another one where a service manager has
+    /// made the socket.
+    pub(crate) fn with_pid(self, said: u32) -> BrokerName {
+        let pid = self.pid.map(|seen| i32::try_from(said).unwrap_or(seen));
+        BrokerName { pid, ..self }
+    }
+
     /// The error for a broker that was there and does not answer any more.
     pub(crate) fn gone(&self, why: &str) -> Error {
         let next = match &self.path {

@@ -12,20 +12,39 @@ use callgate_layout::control::{Failure, ToBroker};
 use crossbeam_channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rkyv::util::AlignedVec;
 
 use super::broker::BrokerName;
 use super::numbers::Numbers;
 use super::outgoing::{self, Outgoing};
-use crate::base::deadline::{answer_due, instant_after};
+use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
+use crate::serve::provided::Offer;
 
 /// How long a request to the broker may take.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The broker's answer to a request: nothing, or a listing's descriptor.
-pub(crate) type Answer = Result<Option<OwnedFd>>;
+/// The broker's answer to a request that it has not refused.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    Done,
+    /// The document.
+    Listing(Option<OwnedFd>),
+    /// In this life of the gate.
+    Provided(u64),
+}
+
+/// The broker's answer to a request.
+pub(crate) type Answer = Result<Answered>;
+
+/// Who waits for an answer.
+#[derive(Debug)]
+enum Asker {
+    Thread(Sender<Answer>),
+    /// Nobody: a gate is provided again by a plugin that has come back.
+    Return(Offer),
+}
 
 /// A connection to a broker.
 pub(crate) struct Connection {
@@ -35,12 +54,11 @@ pub(crate) struct Connection {
     control: OnceLock<ThreadId>,
     outgoing: Outgoing,
     numbers: Numbers,
-    requests: Mutex<HashMap<u32, Sender<Answer>>>,
+    requests: Mutex<HashMap<u32, Asker>>,
     /// The broker has let the time of a request pass, and has answered none since.
     is_silent: AtomicBool,
     /// Why it is over, once it is.
     ended: Mutex<Option<Error>>,
-    ending: Condvar,
 }
 
 impl Connection {
@@ -54,7 +72,6 @@ impl Connection {
             requests: Mutex::default(),
             is_silent: AtomicBool::new(false),
             ended: Mutex::new(None),
-            ending: Condvar::new(),
         }
     }
 
@@ -115,12 +132,7 @@ impl Connection {
         ))
     }
 
-    /// Sends a request and waits for its answer.
-    pub(crate) fn request(&self, make: impl FnOnce(u32) -> ToBroker) -> Answer {
-        self.request_until(answer_due(REQUEST_TIMEOUT), make)
-    }
-
-    /// As [`Connection::request`], for an answer that is worth only so much time.
+    /// Sends a request and waits for its answer, which is worth only so much time.
     pub(crate) fn request_until(
         &self,
         until: Instant,
@@ -132,7 +144,9 @@ impl Connection {
             return Err(Error::new(Code::InvalidArgument, text));
         }
         let (sender, receiver) = crossbeam_channel::bounded(1);
-        let number = self.numbers.insert(&mut self.requests.lock(), sender);
+        let number = self
+            .numbers
+            .insert(&mut self.requests.lock(), Asker::Thread(sender));
         let outcome = self
             .check_alive()
             .and_then(|()| self.send(&make(number)))
@@ -157,13 +171,38 @@ impl Connection {
         }
     }
 
-    /// Hands the broker's answer to whoever asked.
-    pub(crate) fn answer(&self, request: u32, answer: Answer) {
+    /// Hands the broker's answer to whoever asked. Gives it back, with what it is about, where a gate was
+    /// provided again.
+    pub(crate) fn answer(&self, request: u32, answer: Answer) -> Option<(Offer, Answer)> {
         self.is_silent.store(false, Ordering::Relaxed);
-        if let Some(sender) = self.requests.lock().remove(&request) {
-            // Who asked may have given up meanwhile; then nobody misses the answer.
-            let _ = sender.try_send(answer);
+        match self.requests.lock().remove(&request)? {
+            Asker::Return(offer) => Some((offer, answer)),
+            Asker::Thread(sender) => {
+                // Who asked may have given up meanwhile; then nobody misses the answer.
+                let _ = sender.try_send(answer);
+                None
+            }
         }
+    }
+
+    /// A number for a request whose answer is about a gate that is provided again.
+    pub(super) fn number_of_return(&self, offer: Offer) -> u32 {
+        let mut requests = self.requests.lock();
+        self.numbers.insert(&mut requests, Asker::Return(offer))
+    }
+
+    /// The gate that was provided again by this request, which is not answered for good.
+    pub(crate) fn returning(&self, request: u32) -> Option<Offer> {
+        match self.requests.lock().get(&request)? {
+            Asker::Return(offer) => Some(offer.clone()),
+            Asker::Thread(_) => None,
+        }
+    }
+
+    /// Forgets that gates are provided again which are not to be any more.
+    pub(super) fn forget_returns(&self, is_over: impl Fn(&Offer) -> bool) {
+        let is_kept = |asker: &Asker| !matches!(asker, Asker::Return(offer) if is_over(offer));
+        self.requests.lock().retain(|_, asker| is_kept(asker));
     }
 
     /// A number for a request whose answer nobody waits for.
@@ -182,9 +221,10 @@ impl Connection {
         let mut ended = self.ended.lock();
         let reason = ended.get_or_insert_with(|| reason.clone()).clone();
         drop(ended);
-        self.ending.notify_all();
-        for (_, sender) in self.requests.lock().drain() {
-            let _ = sender.try_send(Err(reason.clone()));
+        for (_, asker) in self.requests.lock().drain() {
+            if let Asker::Thread(sender) = asker {
+                let _ = sender.try_send(Err(reason.clone()));
+            }
         }
         reason
     }
@@ -192,20 +232,6 @@ impl Connection {
     /// Hangs up. Other handles may keep the descriptor; the broker is to see the end now.
     pub(crate) fn shut_down(&self) {
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
-    }
-
-    /// Waits until the connection is over; the reason, or `None` when the time was up before.
-    pub(crate) fn wait_ended(&self, timeout: Option<Duration>) -> Option<Error> {
-        let mut ended = self.ended.lock();
-        let until = timeout.map(instant_after);
-        while ended.is_none() {
-            match until {
-                Some(until) if self.ending.wait_until(&mut ended, until).timed_out() => break,
-                Some(_) => {}
-                None => self.ending.wait(&mut ended),
-            }
-        }
-        ended.clone()
     }
 }
 

@@ -17,6 +17,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use mio::Waker;
 
 use super::mapping::system;
+use super::membership::Membership;
 use super::plugin_state::PluginState;
 use crate::base::error::{Error, Result};
 use crate::base::thread;
@@ -52,9 +53,13 @@ impl ControlThread {
         })
     }
 
-    /// Hears a plugin's broker from here on. Where `host` is a process that has started this one, this
-    /// one ends with it.
-    pub(crate) fn add(&self, state: &Arc<PluginState>, host: Option<OwnedFd>) -> Result<PluginKey> {
+    /// Hears the broker of a plugin's membership from here on. Where `host` is a process that has started this
+    /// one, this one ends with it.
+    pub(crate) fn add(
+        &self,
+        (state, membership): (&Arc<PluginState>, &Arc<Membership>),
+        host: Option<OwnedFd>,
+    ) -> Result<PluginKey> {
         if self.is_here() {
             let text =
                 "what is dropped together with a link cannot connect a plugin of its own group";
@@ -65,6 +70,7 @@ impl ControlThread {
         self.tell(Command::Add {
             number,
             state: state.clone(),
+            membership: membership.clone(),
             host,
             done,
         });

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use callgate_layout::control::{
-    DoorbellName, MAX_RECORD, PluginLimits, SessionToBroker, SessionToPlugin, ToBroker, ToPlugin,
+    BrokerFacts, DoorbellName, MAX_RECORD, PluginLimits, SessionToBroker, SessionToPlugin,
+    ToBroker, ToPlugin,
 };
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN, Status};
 use callgate_layout::sys::fdpass::{self, Received};
@@ -44,7 +45,6 @@ pub(crate) struct Reached {
     pub(crate) host: Option<OwnedFd>,
     /// Where the next broker is found when this one has ended; `None` for a connection that was given to
     /// this process.
-    #[expect(dead_code, reason = "read by the thread that comes back")]
     pub(crate) place: Option<Place>,
 }
 
@@ -86,6 +86,12 @@ impl Reached {
         Reached::new(found, Some(place.clone()))
     }
 
+    /// A socket that a host has connected.
+    pub(crate) fn by(socket: OwnedFd) -> Result<Reached> {
+        standard::fill().map_err(|error| system("opening /dev/null", &error))?;
+        Reached::new(socket.into(), None)
+    }
+
     fn new(found: Found, place: Option<Place>) -> Result<Reached> {
         let socket =
             standard::above(found.socket).map_err(|error| system("moving the socket", &error))?;
@@ -104,6 +110,8 @@ pub(crate) struct Welcome {
     pub(crate) bus: u64,
     pub(crate) plugin: u64,
     pub(crate) limits: PluginLimits,
+    /// Which broker it is.
+    pub(crate) broker: BrokerFacts,
     pub(crate) memory: OwnMemory,
 }
 
@@ -133,12 +141,13 @@ pub(crate) fn greet(
         let what = "this process could not receive its doorbell and status page";
         return Err(Error::new(Code::System, format!("{what}: {Shortage}")));
     }
-    let (bus, plugin, limits) = match record {
+    let (bus, plugin, limits, facts) = match record {
         ToPlugin::Session(SessionToPlugin::Welcome {
             bus,
             plugin,
             limits,
-        }) => (bus, plugin, limits),
+            broker,
+        }) => (bus, plugin, limits, broker),
         ToPlugin::Session(SessionToPlugin::Ended(why)) => return Err(failure(why)),
         other => return Err(unexpected(&other)),
     };
@@ -150,6 +159,7 @@ pub(crate) fn greet(
         bus,
         plugin,
         limits,
+        broker: facts,
         memory,
     })
 }

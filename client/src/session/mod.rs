@@ -8,18 +8,13 @@ pub(crate) mod control_thread;
 pub(crate) mod handshake;
 pub(crate) mod here;
 mod mapping;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "told by the thread that comes back")
-)]
+pub(crate) mod membership;
 pub(crate) mod notices;
 mod numbers;
 pub(crate) mod open_gate;
+mod open_gates;
 mod outgoing;
-mod place;
+pub(crate) mod place;
 pub(crate) mod plugin_state;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "used by the thread that comes back")
-)]
+pub(crate) mod presence;
 pub(crate) mod retry;

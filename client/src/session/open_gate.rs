@@ -15,7 +15,6 @@ use callgate_layout::control::{Availability, GateState};
 use callgate_layout::envelope::CallKind;
 use parking_lot::{Condvar, Mutex};
 
-use super::broker::BrokerName;
 use crate::base::error::{Error, Result};
 use crate::base::thread::discard;
 use crate::call::in_process::Local;
@@ -42,6 +41,8 @@ struct Progress {
     told: Option<GateEvent>,
     /// A program has ended that was to provide the gate; for one wait to look into.
     start_failed: bool,
+    /// What the new broker says, while the way of an old one goes on.
+    held: Option<State>,
     questions: Questions,
 }
 
@@ -61,6 +62,15 @@ impl Progress {
     /// Why waiting is in vain, if it is.
     fn is_final(&self) -> Option<&Error> {
         self.failure.as_ref().filter(|_| !self.is_tried_again)
+    }
+
+    /// How the gate stands where a way of it is over.
+    fn instead(&mut self) -> State {
+        self.held.take().unwrap_or_else(|| State {
+            // Where nobody is left who could announce another provider, that is what is wrong.
+            refused: self.failure.clone(),
+            ..State::absent()
+        })
     }
 
     /// Notes a change for who watches.
@@ -132,10 +142,10 @@ impl OpenGate {
             link,
             index: route.index,
         });
-        self.stand(state, way);
+        self.stand(bus, state, way);
     }
 
-    fn stand(&self, state: GateState, way: Option<Way>) {
+    fn stand(&self, bus: u64, state: GateState, way: Option<Way>) {
         let GateState {
             owner,
             generation,
@@ -144,6 +154,7 @@ impl OpenGate {
             ..
         } = state;
         self.replace(State {
+            bus,
             owner,
             generation,
             function,
@@ -182,11 +193,7 @@ impl OpenGate {
             .as_ref()
             .is_some_and(|way| Arc::ptr_eq(&way.link, link))
         {
-            // Where nobody is left who could announce another provider, that is what is wrong.
-            let absent = State {
-                refused: progress.failure.clone(),
-                ..State::absent()
-            };
+            let absent = progress.instead();
             progress.note(&absent);
             old = Some(self.state.swap(Arc::new(absent)));
             progress.is_known = true;
@@ -194,6 +201,25 @@ impl OpenGate {
         }
         drop(progress);
         discard(old);
+    }
+
+    /// The plugin has left a bus: what its broker said, and its links, are over. What the new one has said holds.
+    pub(crate) fn left(&self, bus: u64) {
+        let mut progress = self.progress.lock();
+        let mut old = None;
+        if self.state().bus == bus && self.state().owner.is_some() && !self.state().is_closed {
+            let instead = progress.instead();
+            progress.note(&instead);
+            old = Some(self.state.swap(Arc::new(instead)));
+            self.change.notify_all();
+        }
+        drop(progress);
+        discard(old);
+    }
+
+    /// The broker has ended, and another one is to come, which is asked again.
+    pub(super) fn lost(&self) {
+        self.forget_questions();
     }
 
     /// The broker refuses to open the gate.
@@ -218,6 +244,7 @@ impl OpenGate {
             };
             progress.note(&refused);
             old = Some(self.state.swap(Arc::new(refused)));
+            progress.held = None;
         }
         drop(state);
         progress.is_known = true;
@@ -250,8 +277,12 @@ impl OpenGate {
     fn replace(&self, state: State) {
         let (mut progress, state) = (self.progress.lock(), Arc::new(state));
         let mut old = None;
-        // What the broker sent while the plugin closed changes nothing any more.
-        if !self.state().is_closed {
+        if self.state().outlasts(&state) {
+            progress.held = Some(State::clone(&state));
+            progress.failure = None;
+        } else if !self.state().is_closed {
+            // What the broker sent while the plugin closed changes nothing any more.
+            progress.held = None;
             progress.note(&state);
             old = Some(self.state.swap(state.clone()));
             // A gate that could not be opened stands as it does now, after all.
@@ -266,12 +297,12 @@ impl OpenGate {
     }
 
     /// Waits until the broker has said how the gate stands, for the first time.
-    pub(crate) fn wait_known(&self, broker: &BrokerName, until: Instant) -> Result<()> {
+    pub(crate) fn wait_known(&self, late: impl FnOnce() -> Error, until: Instant) -> Result<()> {
         let mut progress = self.progress.lock();
         while !progress.is_known {
             if self.change.wait_until(&mut progress, until).timed_out() && !progress.is_known {
-                let late = broker.is_late("did not say how the gate stands");
-                return Err(late.at_gate(self.gate.clone()));
+                drop(progress);
+                return Err(late().at_gate(self.gate.clone()));
             }
         }
         match &progress.failure {

@@ -2,6 +2,7 @@
 //!
 //! Pure: the time and the randomness are the caller's.
 
+use std::hash::{BuildHasher, RandomState};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,12 @@ impl Retry {
     pub(crate) fn slow(random: u64) -> Duration {
         within(SLOW, random)
     }
+}
+
+/// Any number.
+pub(crate) fn random() -> u64 {
+    // Each state of it has keys of its own.
+    RandomState::new().hash_one(0)
 }
 
 /// The part of a range, in nanoseconds, that a random number stands for.

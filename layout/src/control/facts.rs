@@ -128,8 +128,9 @@ pub struct Route {
 pub struct GateState {
     /// The provider's name, while there is one.
     pub owner: Option<String>,
-    /// Which of the gate's lives this is, in the order of all gates' on the bus; 0 while nobody
-    /// provides it.
+    /// Which of the gate's lives this is: each is a larger number than the one before, also across
+    /// brokers, except that a provider that stays while its broker is replaced goes on with the one
+    /// that it has. 0 while nobody provides it.
     pub generation: u64,
     /// The half that gives results.
     pub function: Availability,
@@ -146,6 +147,15 @@ pub struct Failure {
     pub code: u16,
     /// What happened and what to do about it.
     pub message: String,
+}
+
+/// Which broker this is.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokerFacts {
+    /// Its process, as it says: the credentials of a socket that a service manager made name that one.
+    pub pid: u32,
+    /// Which broker in a row it is on its socket; 1 for one without a socket.
+    pub generation: u64,
 }
 
 /// How much of everything a plugin may have.

@@ -1,10 +1,30 @@
 //! Records about gates: who provides what, and how what is open stands.
 //!
 //! All records to the broker are requests, which may be sent at any time once the plugin's status page is
-//! mapped, and are charged to it but for `Sync`. `Provide`, `Withdraw` and `WhyAbsent` are answered by
-//! [`SessionToPlugin::Answer`](super::SessionToPlugin::Answer); an open gate is followed by `State` and
-//! `OpenFailed` until it is closed. For a state in which the gate can be called, the broker first sets
+//! mapped, and are charged to it but for `Sync`. `Provide` is answered by `Provided`, or by
+//! [`SessionToPlugin::Answer`](super::SessionToPlugin::Answer) with a failure; `Withdraw` and `WhyAbsent`
+//! are answered by `Answer`; an open gate is followed by `State` and `OpenFailed` until it is closed. For a state in which the gate can be called, the broker first sets
 //! a link up, if there is none ([`LinkToPlugin`](super::LinkToPlugin)).
+//!
+//! # A provider that comes back
+//!
+//! A plugin that comes back to a new broker says in `Provide` which life of the gate it has provided.
+//! Where nobody provides the gate, `Provided` says which life it is now: the same one, if this broker has
+//! not known a life of this gate and the one named is from before its own time; else a new one, as for
+//! all others. Where another plugin provides the gate meanwhile, this one stands in line:
+//!
+//! ```text
+//! plugin               broker
+//!   | Provide{life} ---> |
+//!   | <----------- Lost  |   another plugin provides the gate
+//!   |                    |   (that one withdraws it, ends, or may no longer provide it)
+//!   | <-------- Provided |   with the same request number: whoever has stood in line longest is next
+//! ```
+//!
+//! Both halves of a plugin that wait are next together, and whoever provides a gate without having been
+//! in line for it does not come before those who are. `Withdraw` takes an offer out of the line. Whoever
+//! loses the right to provide a gate while it is in line is answered with `Answer` and a failure, and is
+//! out of it.
 //!
 //! # What returned is visible
 //!
@@ -37,7 +57,9 @@
 //! | who | does | what happens |
 //! |---|---|---|
 //! | plugin | provides another's gate, or withdraws what it does not provide | `Answer` with a failure |
-//! | plugin | provides or opens more than its limits allow, or against its policy | `Answer` or `OpenFailed` |
+//! | plugin | provides or opens more than its limits allow, or against its policy | `Answer` or `OpenFailed`; what is in line counts as provided |
+//! | plugin | names a life that it did not have | watchers of its own gate take it for one that stayed; a life of this broker's time is not taken |
+//! | plugin | stands in line for a half of a gate already | `Answer` with a failure |
 //! | plugin | opens two gates under one number | its session ends (`PROTOCOL`) |
 //! | plugin | closes a number that it did not open | nothing: the close and an `OpenFailed` may have crossed |
 //! | plugin | asks more often than it may | its session ends (`OVERLOADED`) |
@@ -61,7 +83,8 @@ use crate::envelope::CallKind;
 /// About gates, from a plugin to the broker.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum GateToBroker {
-    /// Offer one half of a gate.
+    /// Offer one half of a gate. Answered by `Provided`; by `Lost` where the plugin comes back and another
+    /// one provides the gate; or by `Answer` with a failure.
     Provide {
         /// The plugin's number for this request.
         request: u32,
@@ -73,8 +96,11 @@ pub enum GateToBroker {
         shape: Shape,
         /// The gate's record in the plugin's status page ([`crate::stats`]), if it has one.
         record: Option<u16>,
+        /// Which life of the gate it was, where this plugin comes back; 0 where it was told `Lost` since,
+        /// and was in line when the broker ended.
+        life: Option<u64>,
     },
-    /// Offer one half of a gate no longer.
+    /// Offer one half of a gate no longer, or stand in line for it no longer.
     Withdraw {
         /// The plugin's number for this request.
         request: u32,
@@ -120,6 +146,21 @@ pub enum GateToBroker {
 /// About gates, from the broker to a plugin.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum GateToPlugin {
+    /// Answers `Provide`: the plugin provides this half from now on.
+    Provided {
+        /// The plugin's number for the request.
+        request: u32,
+        /// Which of the gate's lives this is, as in [`GateState::generation`].
+        life: u64,
+    },
+    /// Answers `Provide` of a plugin that comes back: another one provides the gate. The offer is in
+    /// line, and `Provided` comes when the gate is free.
+    Lost {
+        /// The plugin's number for the request.
+        request: u32,
+        /// The name of the plugin that provides it.
+        owner: String,
+    },
     /// How an open gate stands.
     State {
         /// The number from `Open`.

@@ -32,10 +32,39 @@
 //! certainly does not run any more must not depend on how busy a provider is. The caller is told as well
 //! (`OpenFailed`), and not waited for: the provider does not rely on it.
 //!
+//! # Links of an older broker
+//!
+//! They go on without any broker, so a new one is told of them by the plugin that takes calls over them
+//! ([coming back](super::SessionToBroker)):
+//!
+//! ```text
+//! plugin                              broker
+//!   | Standing ----------------------> |   the peer's name, and the gates that it may call
+//!   | <------------------------ Refuse |   at once, also where nothing is to be refused
+//!   | Refused -----------------------> |
+//!   |                                  |   (the policy changes)
+//!   | <------------------------ Refuse |   what is newly forbidden; not sent where that is nothing
+//!   | Refused -----------------------> |   whoever changed the policy waits for this
+//!   | Drained -----------------------> |   the broker forgets all that stands
+//! ```
+//!
+//! A `Standing` names as many gates as fit a record; what does not fit goes into another one, with another
+//! number and the same peer. The broker judges each gate by the two names: whether the policy lets the peer
+//! take part and call it, and this plugin provide it. Whether another plugin provides the gate by now is
+//! not judged here: this plugin learns that from [`Lost`](super::GateToPlugin::Lost). A refusal stands until
+//! the link is gone, also where the policy grants the right again.
+//!
 //! What each side can do wrong:
 //!
 //! | who | does | what happens |
 //! |---|---|---|
+//! | plugin | names a peer or gates that there never were | it is told what the policy says of them |
+//! | plugin | uses a number of `Standing` again before `Drained` | its session ends (`PROTOCOL`) |
+//! | plugin | stands for more than 65,536 gates, of all links together | its session ends (`OVERLOADED`) |
+//! | plugin | does not say `Refused` in a step's time | it is logged; who changed the policy is told its name |
+//! | plugin | says `Refused` late, or after `Drained` | nothing: it is taken |
+//! | plugin | says `Refused` for what it was not told, or once more | its session ends (`PROTOCOL`) |
+//! | broker | sends `Refuse` for a number that was never said | nothing: the plugin ignores it |
 //! | either | does not answer a step in its time | the link ends, what was open over it is refused (`TIMEOUT`); sessions and other links stay |
 //! | either | cannot map what it was sent | `Failed` ([memory](super::MemoryToBroker::Failed)); the link ends, and is tried again later |
 //! | provider | does not install a grant on a link in use | who waits for that grant is refused; the link stays, and a late answer is taken |
@@ -74,6 +103,21 @@ pub enum LinkToBroker {
         end: LinkEnd,
         /// The number from `Revoke`.
         number: u64,
+    },
+    /// The peer at the other end of a link of an older broker may call these gates of this plugin.
+    /// Answered by [`LinkToPlugin::Refuse`].
+    Standing {
+        /// The plugin's number for this, until it says `Drained`.
+        number: u32,
+        /// The peer's name, as the older broker told it.
+        peer: String,
+        /// The gates.
+        gates: Vec<String>,
+    },
+    /// What a `Refuse` named is refused: no call of it that comes in from here on over the old link runs.
+    Refused {
+        /// The number from `Standing`.
+        number: u32,
     },
     /// This side gives the link up, in whatever stage it is.
     Failed {
@@ -121,6 +165,15 @@ pub enum LinkToPlugin {
         number: u64,
         /// The indexes.
         indexes: Vec<u16>,
+    },
+    /// Some of the gates of a `Standing` may not be called any more over that old link: calls of them are
+    /// refused from now on. Answered by `Refused`, also where nothing is named, the old link is gone, or
+    /// `Drained` was said.
+    Refuse {
+        /// The number from `Standing`.
+        number: u32,
+        /// Which of the gates: positions in `gates`.
+        gates: Vec<u16>,
     },
     /// The link has ended; all of its memory is to be unmapped. Needs no answer.
     Gone {

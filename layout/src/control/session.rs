@@ -22,13 +22,47 @@
 //! | plugin | sends descriptors | its session ends (`PROTOCOL`) |
 //! | plugin | asks for a listing before it took the last one | `Answer` with `OVERLOADED` |
 //! | either | dies | the socket closes, the session is over; links go on without the broker |
+//!
+//! # Coming back
+//!
+//! A plugin whose broker has ended says hello to the next one, while the links that the old one made go
+//! on. Right after `StatusMapped` it sends, in this order:
+//!
+//! ```text
+//! plugin               broker
+//!   | Standing --------> |   for each old link, before all else: whose calls the plugin still takes over it
+//!   | <---------- Refuse |   which of them it is to refuse, as of this broker's policy; maybe none
+//!   | Refused ---------> |
+//!   | Provide ---------> |   with the life that each gate had
+//!   | <- Provided, Lost  |
+//!   | Open ------------> |   what it had open, under the numbers that it has
+//!   | ...                |
+//!   | Drained ---------> |   it takes no more calls over old links
+//! ```
+//!
+//! From its first `Standing` to `Drained` the plugin *drains*. Meanwhile each change of policy is answered
+//! for with further `Refuse`s. `Standing`, `Refuse` and `Refused` are records about
+//! [links](super::LinkToBroker), `Provide`, `Provided` and `Lost` those about [gates](super::GateToBroker).
+//! After `Drained` a plugin may say `Standing` again, for other links: then it drains again.
+//!
+//! | who | does | what happens |
+//! |---|---|---|
+//! | plugin | says `Drained` and has said no `Standing` | nothing: it had no old links |
+//! | plugin | never says `Drained` | the listing shows it as draining; what it stands for counts towards its limit until its session ends |
+//! | broker | dies while a plugin drains | the next one is told what stands then |
+//!
+//! # Which end is for good
+//!
+//! A plugin whose session ended, or whose hello was refused, with one of these codes does not come back by
+//! itself: `PERMISSION_DENIED`, `PROTOCOL`, `OVERLOADED`, `VERSION_MISMATCH`, `INVALID_ARGUMENT`. With
+//! any other it says hello again after a while.
 
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::facts::{DoorbellName, Failure, Identity, PluginLimits};
+use super::facts::{BrokerFacts, DoorbellName, Failure, Identity, PluginLimits};
 
 /// About a session, from a plugin to the broker.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -51,6 +85,9 @@ pub enum SessionToBroker {
     Took,
     /// The status page is mapped for writing.
     StatusMapped,
+    /// The plugin takes no more calls over links of an older broker: what it said with
+    /// [`Standing`](super::LinkToBroker::Standing) is over. Needs no answer.
+    Drained,
     /// Say what is on the bus. Answered by `Listing`, or by `Answer` with a failure.
     List {
         /// The plugin's number for this request.
@@ -77,6 +114,8 @@ pub enum SessionToPlugin {
         plugin: u64,
         /// How much of everything it may have.
         limits: PluginLimits,
+        /// Who takes it in.
+        broker: BrokerFacts,
     },
     /// The session is over.
     Ended(Failure),

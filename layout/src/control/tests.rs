@@ -13,6 +13,7 @@ fn provide() -> ToBroker {
             signature: "(Block, f32) -> Block".into(),
         },
         record: None,
+        life: Some(1 << 52),
     };
     provide.into()
 }
@@ -42,10 +43,18 @@ fn records_of_all_subjects_survive_the_wire() {
             clock: Clock::default(),
         },
     };
-    let to_broker: [ToBroker; 4] = [
+    let to_broker: [ToBroker; 7] = [
         SessionToBroker::Hello(peer.identity.clone()).into(),
         GateToBroker::Close { open: 9 }.into(),
         LinkToBroker::GrantInstalled { end, index: 2 }.into(),
+        LinkToBroker::Standing {
+            number: 6,
+            peer: "b".into(),
+            gates: vec!["Rack.Filter".into(), "Größe".into()],
+        }
+        .into(),
+        LinkToBroker::Refused { number: 6 }.into(),
+        SessionToBroker::Drained.into(),
         MemoryToBroker::Failed {
             memory,
             role: Role::Reader,
@@ -57,9 +66,39 @@ fn records_of_all_subjects_survive_the_wire() {
         assert_eq!(ToBroker::decode(&record.encode().unwrap()), Ok(record));
     }
     let geometry = crate::Geometry::DEFAULT;
-    let to_plugin: [ToPlugin; 4] = [
+    let to_plugin: [ToPlugin; 8] = [
         SessionToPlugin::Listing { request: 1 }.into(),
         GateToPlugin::OpenFailed { open: 2, failure }.into(),
+        GateToPlugin::Provided {
+            request: 3,
+            life: u64::MAX,
+        }
+        .into(),
+        GateToPlugin::Lost {
+            request: 3,
+            owner: "c".into(),
+        }
+        .into(),
+        LinkToPlugin::Refuse {
+            number: 6,
+            gates: vec![0, u16::MAX],
+        }
+        .into(),
+        SessionToPlugin::Welcome {
+            bus: u64::MAX,
+            plugin: 1 << 52,
+            limits: PluginLimits {
+                gates: 1,
+                opens: 2,
+                links: 3,
+                extent_mib: 4,
+            },
+            broker: BrokerFacts {
+                pid: 7,
+                generation: 8,
+            },
+        }
+        .into(),
         LinkToPlugin::Peer {
             end,
             peer,

@@ -36,9 +36,10 @@ impl Chain {
 /// A name has 62 bits that are derived: the bus's random number, exclusive-or the link's end above the
 /// lowest 38 bits, exclusive-or slot and generation in these. So the names of one bus differ by
 /// construction, for as many links as there are numbers of 23 bits. Two chains of two buses that are under
-/// way at the same time have the same name with a probability of 2^-62, because one of the two random
-/// numbers would have to be what the other one and both places make it: in a process with 1,000 chains
-/// under way on each of two buses, some two have with 2^-42.
+/// way at the same time have the same name with a probability of 2^-62, because the random numbers of one,
+/// its own and where its links begin, which together reach all of these bits, would have to be what those
+/// of the other and both places make them: in a process with 1,000 chains under way on each of two buses,
+/// some two have with 2^-42.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainNames(u64);
 
@@ -66,12 +67,14 @@ mod tests {
     proptest! {
         #[test]
         fn the_names_of_a_bus_differ(
-            bus: u64, ends in any::<[(u32, bool); 2]>(), slots in any::<[u8; 2]>(), counts: [u32; 2],
+            bus: u64, first in 1u64..1 << 52, ends in any::<[(u32, bool); 2]>(), slots in any::<[u8; 2]>(),
+            counts: [u32; 2],
         ) {
             let place = |n: usize| (ends[n].0 >> 9, ends[n].1, slots[n] & 63, counts[n]);
             let name = |n: usize| {
                 let (link, side, slot, generation) = place(n);
-                ChainNames::new(bus, link.into(), side.into()).begun_by(slot, generation).id
+                let link = first + u64::from(link);
+                ChainNames::new(bus, link, side.into()).begun_by(slot, generation).id
             };
             if place(0) != place(1) {
                 prop_assert_ne!(name(0), name(1));

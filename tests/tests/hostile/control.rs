@@ -71,9 +71,8 @@ fn who_seals_its_outbox_first_loses_its_session_alone() {
 fn what_was_not_awaited_is_not_acknowledged() {
     let mut scene = Scene::new();
     type Spoil = fn(LinkEnd) -> ToBroker;
-    // The first link of the bus is that of the honest two.
-    let theirs = |side| LinkEnd { link: 1, side };
-    let wrong: [(&str, Spoil, Option<LinkEnd>); 9] = [
+    // By which side of a link of the honest two, where it is not the villain's own end.
+    let wrong: [(&str, Spoil, Option<u8>); 9] = [
         ("a datagram", |_| SessionToBroker::Took.into(), None),
         (
             "its own outbox again",
@@ -98,37 +97,44 @@ fn what_was_not_awaited_is_not_acknowledged() {
         (
             "the first side of others",
             |end| outbox_mapped(end).into(),
-            Some(theirs(0)),
+            Some(0),
         ),
         (
             "the second side of others",
             |end| peer_mapped(end).into(),
-            Some(theirs(1)),
+            Some(1),
         ),
         (
             "a grant of others",
             |end| LinkToBroker::GrantInstalled { end, index: 0 }.into(),
-            Some(theirs(1)),
+            Some(1),
         ),
-        (
-            "a third side",
-            |end| outbox_mapped(end).into(),
-            Some(theirs(2)),
-        ),
+        ("a third side", |end| outbox_mapped(end).into(), Some(2)),
     ];
-    for (number, (what, spoil, end)) in wrong.into_iter().enumerate() {
+    let mut theirs = None;
+    for (number, (what, spoil, side)) in wrong.into_iter().enumerate() {
         let mut raw = Raw::join(&scene.bus, &format!("villain-{number}"));
         let (link, _) = raw.link_to::<(u64, u64), u64>("anvil.Add");
+        // The first villain's link is the one after that of the honest two.
+        let link_of_two = *theirs.get_or_insert(link.end.link - 1);
+        let end = side.map(|side| LinkEnd {
+            link: link_of_two,
+            side,
+        });
         raw.send(spoil(end.unwrap_or(link.end)));
         let (code, message) = raw.ended();
         assert_eq!(code, Code::Protocol, "{what}: {message}");
+        if let Some(0 | 1) = side {
+            assert!(message.contains("not its own"), "{what}: {message}");
+        }
         scene.is_well();
     }
     // Nor can anybody give up the link of others.
     let mut raw = Raw::join(&scene.bus, "villain");
     let failure = callgate_layout::control::Failure::new(Code::Protocol, "they are no good");
+    let link = theirs.expect("the link of the honest two");
     raw.send(LinkToBroker::Failed {
-        end: theirs(0),
+        end: LinkEnd { link, side: 0 },
         failure,
     });
     expect_end(&mut scene, &mut raw, Code::Protocol, "not its own");

@@ -17,6 +17,7 @@ impl World {
             kind: CallKind::Function,
             shape,
             record: None,
+            life: None,
         };
         self.ok(from, provide);
     }

@@ -17,7 +17,9 @@ impl World {
                 GateToPlugin::State { open, state } => (open, Some(state.route.is_some())),
                 GateToPlugin::OpenFailed { open, .. } => (open, Some(false)),
                 GateToPlugin::Synced { open } => (open, None),
-                GateToPlugin::StartFailed { .. } => return None,
+                GateToPlugin::StartFailed { .. }
+                | GateToPlugin::Provided { .. }
+                | GateToPlugin::Lost { .. } => return None,
             }),
             _ => None,
         });

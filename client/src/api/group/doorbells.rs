@@ -57,30 +57,58 @@ impl Doorbells {
         all
     }
 
+    /// Takes note of the doorbell that a plugin of the group was given which has come back.
+    ///
+    /// # Errors
+    ///
+    /// Where there are too many of them.
+    pub(crate) fn renew(
+        &mut self,
+        name: DoorbellName,
+        memory: &OwnMemory,
+        sender: &Sender,
+    ) -> Result<()> {
+        self.note(name, memory, Arc::downgrade(sender.calls()))
+    }
+
     /// Takes note of the doorbell that a plugin was given; its share in the calls that are sent by it.
     ///
     /// # Errors
     ///
     /// Where there are too many of them.
     pub(crate) fn add(&mut self, name: DoorbellName, memory: &OwnMemory) -> Result<Sender> {
+        let is_it = |known: &&mut Known| std::ptr::eq(known.bell.as_ptr(), &*memory.bell);
+        if let Some(known) = self.0.iter_mut().find(is_it) {
+            return Ok(known.sender(memory));
+        }
+        let sender = Sender::first(memory);
+        self.note(name, memory, Arc::downgrade(sender.calls()))?;
+        Ok(sender)
+    }
+
+    fn note(
+        &mut self,
+        name: DoorbellName,
+        memory: &OwnMemory,
+        sent: Weak<SentCalls>,
+    ) -> Result<()> {
         self.0.retain(|known| known.bell.strong_count() > 0);
         let is_it = |known: &Known| std::ptr::eq(known.bell.as_ptr(), &*memory.bell);
-        if let Some(known) = self.0.iter_mut().find(|known| is_it(known)) {
-            return Ok(known.sender(memory));
+        if self.0.iter().any(is_it) {
+            return Ok(());
         }
         if self.0.len() == MOST {
             let text = format!(
                 "the plugins of the group are on {MOST} buses, or connections to one, already: use another group"
             );
-            return Err(Error::new(Code::Overloaded, text));
+            return Err(Error::new(Code::System, text));
         }
-        let sender = Sender::first(memory);
         self.0.push(Known {
             name,
             bell: Arc::downgrade(&memory.bell),
             bells: Arc::downgrade(&memory.bells),
-            sent: Arc::downgrade(sender.calls()),
+            sent,
         });
-        Ok(sender)
+        Ok(())
     }
 }

@@ -5,25 +5,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::control::{
-    self, Clock, DoorbellName, Identity, MAX_TEXT, SessionToBroker, ToBroker,
-};
+use callgate_layout::Code;
+use callgate_layout::control::{self, Clock, Identity, MAX_TEXT};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::futex;
-use callgate_layout::{Code, clock};
 
 use super::Plugin;
-use crate::api::group::{Doorbells, Group, GroupCore};
+use super::core::CoreParts;
+use super::joining::{self, Introduction};
+use crate::api::group::{Group, GroupCore};
 use crate::base::backoff::WaitPolicy;
 use crate::base::deadline::answer_due;
 use crate::base::debug;
 use crate::base::error::{Error, Result};
-use crate::call::sent::Sender;
-use crate::link::peer::Caller;
 use crate::serve::dispatch::Dispatch;
-use crate::session::connection::{Connection, REQUEST_TIMEOUT};
-use crate::session::handshake::{self, Reach, Welcome};
-use crate::session::plugin_state::PluginParts;
+use crate::session::connection::REQUEST_TIMEOUT;
+use crate::session::handshake::Reach;
+use crate::session::plugin_state::{PluginParts, PluginState};
 
 /// Says who a plugin is and how it connects.
 ///
@@ -53,6 +51,7 @@ pub struct PluginBuilder {
     probe: bool,
     keep_idle: Duration,
     inspects: bool,
+    outlives: bool,
 }
 
 /// The least that [`PluginBuilder::keep_idle`] can be: looking for idle memory takes time.
@@ -83,6 +82,7 @@ impl PluginBuilder {
             probe: true,
             keep_idle: KEEP_IDLE,
             inspects: false,
+            outlives: true,
         }
     }
 
@@ -130,6 +130,16 @@ impl PluginBuilder {
     /// are not the plugin themselves.
     pub fn inherits_connection(mut self, wanted: bool) -> PluginBuilder {
         self.reach.inherits = wanted;
+        self
+    }
+
+    /// Whether the plugin waits for the next broker when the one that it is connected to ends: so it is unless said
+    /// otherwise. It connects again by itself to the socket at the path by which it was connected; with a
+    /// [descriptor](PluginBuilder::descriptor), when it is told to ([`Plugin::rejoin`]). Without it, and for a plugin
+    /// that a broker has started, the end of the broker is the reason with which [`Plugin::wait_closed`] returns, and what
+    /// needs a broker fails at once.
+    pub fn outlives_broker(mut self, outlives: bool) -> PluginBuilder {
+        self.outlives = outlives;
         self
     }
 
@@ -212,50 +222,37 @@ impl PluginBuilder {
         let group = self.group.as_ref().map(Group::core);
         // Until the plugin is one of the group.
         let mut connecting = group.map(|group| group.connecting(until)).transpose()?;
-        let reached = self.reach.connect(until)?;
-        let mut identity = self.identity;
-        identity.clock = clock::facts();
-        let shared = connecting.as_deref().map_or(Vec::new(), Doorbells::all);
-        let doorbells = shared.iter().map(|(name, _)| *name).collect();
-        let hello = hello(&identity, self.inspects, doorbells);
-        let Welcome {
-            bus,
-            plugin,
-            limits,
-            memory,
-        } = handshake::greet(&reached, (&hello, shared), until)?;
-        let sent = match &mut connecting {
-            Some(doorbells) => doorbells.add(DoorbellName { bus, plugin }, &memory)?,
-            None => Sender::first(&memory),
+        let mut reached = self.reach.connect(until)?;
+        let introduction = Introduction {
+            identity: self.identity,
+            inspects: self.inspects,
         };
+        let welcome = introduction.greet(&reached, connecting.as_deref(), until)?;
+        let sent = joining::sender(&welcome, connecting.as_deref_mut())?;
+        drop(connecting);
         let group = match group {
             Some(group) => group.clone(),
             None => Arc::new(GroupCore::start((self.dispatch, self.policy), true)?),
         };
-        let me = Caller {
-            name: identity.name,
-            display_name: identity.display_name,
-            version: identity.version,
-            pid: std::process::id(),
-            plugin,
-        };
+        let (place, host) = (reached.place.clone(), reached.host.take());
         let parts = PluginParts {
-            me,
-            bus,
-            limits,
             policy: self.policy,
             trust: self.trust,
             keep_idle: self.keep_idle,
-            memory,
             sent,
-            connection: Connection::new(reached.socket, reached.broker),
-            serving: (
-                group.dispatcher.changes().clone(),
-                group.dispatcher.dispatch(),
-                group.dispatcher.outstanding().clone(),
-            ),
+            dispatch: group.dispatcher.dispatch(),
+            membership: introduction.membership(welcome, reached, &group),
         };
-        Plugin::start(parts, reached.host, (group, self.direct))
+        Plugin::start(CoreParts {
+            state: Arc::new(PluginState::new(parts)),
+            group,
+            introduction,
+            direct: self.direct,
+            place,
+            // What a host has started ends with the host's broker.
+            outlives: self.outlives && host.is_none(),
+            host,
+        })
     }
 
     fn check(&self) -> Result<()> {
@@ -288,18 +285,4 @@ impl PluginBuilder {
         }
         Ok(())
     }
-}
-
-/// The first record of a session.
-fn hello(identity: &Identity, inspects: bool, doorbells: Vec<DoorbellName>) -> ToBroker {
-    let identity = identity.clone();
-    let hello = match inspects {
-        true => SessionToBroker::Inspect(identity),
-        false if doorbells.is_empty() => SessionToBroker::Hello(identity),
-        false => SessionToBroker::HelloInGroup {
-            identity,
-            doorbells,
-        },
-    };
-    hello.into()
 }

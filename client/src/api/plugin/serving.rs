@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Signature};
 
 use super::{Plugin, check_gate, shape};
 use crate::api::provider::Provider;
+use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
 use crate::link::Link;
-use crate::serve::member::Member;
+use crate::serve::member::{Member, Report};
 use crate::serve::owners::Identity;
-use crate::session::plugin_state::PluginState;
+use crate::serve::provided::Offer;
+use crate::session::connection::{Answered, REQUEST_TIMEOUT};
+use crate::session::membership::Membership;
 
 impl Plugin {
     /// Provides one half of a gate.
@@ -27,50 +29,51 @@ impl Plugin {
     ) -> Result<Provider> {
         check_gate(gate)?;
         self.state.check_here()?;
-        self.group.start_serving()?;
+        self.core.group.start_serving()?;
         let name: Arc<str> = gate.into();
         // The handler is in place before the broker lets anybody call it.
-        let shape = shape(signature);
-        let (registration, record) =
-            self.state
-                .provided
-                .insert(&name, kind, shape.fingerprint, handler)?;
-        let gate = gate.to_owned();
-        let provide = |request| GateToBroker::Provide {
-            request,
-            gate,
-            kind,
-            shape,
-            record,
-        };
-        let answer = self
+        let offer = self
             .state
-            .connection
-            .request(|request| provide(request).into());
-        match answer {
-            Ok(_) => {
-                self.state.provided.offered(&name, kind, registration);
-                Ok(Provider {
-                    state: self.state.clone(),
-                    gate: name,
-                    kind,
-                    registration,
-                    keep: false,
-                })
-            }
+            .provided
+            .insert(&name, kind, shape(signature), handler)?;
+        match self.ask_to_provide(&offer) {
+            Ok(()) => Ok(Provider {
+                state: self.state.clone(),
+                offer,
+                keep: false,
+            }),
             Err(error) => {
-                let _gone = self.state.provided.remove(&name, kind, registration);
+                let _gone = self.state.provided.remove(&offer);
                 if error.code() == Code::Timeout {
                     // The broker may register it yet.
-                    let (request, gate) = (self.state.connection.next_number(), name.to_string());
-                    let withdraw = GateToBroker::Withdraw {
-                        request,
-                        gate,
-                        kind,
-                    };
-                    let _ = self.state.send(&withdraw.into());
+                    self.state.withdraw(&name, kind, Instant::now());
                 }
                 Err(error.at_gate(name))
+            }
+        }
+    }
+
+    /// Has the broker let others call a gate, and where it ends meanwhile, the next one.
+    fn ask_to_provide(&self, offer: &Offer) -> Result<()> {
+        let until = answer_due(REQUEST_TIMEOUT);
+        loop {
+            let membership = self.state.await_membership(until)?;
+            let provide = |request| offer.record(request, None);
+            let connection = &membership.connection;
+            match connection.request_until(until, |request| provide(request).into()) {
+                Ok(Answered::Provided(life)) => {
+                    if self.state.offered(offer, life, membership.bus) {
+                        return Ok(());
+                    }
+                }
+                Ok(_) => {
+                    let text = "the broker did not say in which life the gate is provided";
+                    return Err(Error::new(Code::Protocol, text));
+                }
+                Err(error) if connection.check_alive().is_ok() || self.state.is_over() => {
+                    return Err(error);
+                }
+                Err(_) => {}
             }
         }
     }
@@ -106,22 +109,26 @@ impl Plugin {
     /// a forked child. That the broker has ended is no error: peers still call.
     pub fn pump(&self, deadline: Instant) -> Result<usize> {
         self.state.check_here()?;
-        self.group.dispatcher.pump(deadline)
+        self.core.group.dispatcher.pump(deadline)
     }
 }
 
 /// What the dispatcher has of a plugin. It closes the links of peers that break the protocol.
-pub(super) fn member(state: &Arc<PluginState>) -> Arc<Member> {
-    let (provided, memory) = (state.provided.clone(), state.memory.clone());
+pub(super) fn member(
+    membership: &Arc<Membership>,
+    on_let_go: Box<dyn Fn() + Send + Sync>,
+) -> Arc<Member> {
+    let (provided, memory) = (membership.provided.clone(), membership.memory.clone());
     let identity = Identity {
-        bus: state.bus,
-        plugin: state.me.plugin(),
+        bus: membership.bus,
+        plugin: membership.me.plugin(),
     };
-    let state = Arc::downgrade(state);
+    let membership = Arc::downgrade(membership);
     let report = move |link: &Link, error: &Error| {
-        if let Some(state) = state.upgrade() {
-            state.break_link(link.end(), error);
+        if let Some(membership) = membership.upgrade() {
+            membership.break_link(link.end(), error);
         }
     };
-    Arc::new(Member::new(provided, memory, (identity, Box::new(report))))
+    let about = (identity, Box::new(report) as Report);
+    Arc::new(Member::new(provided, memory, about, on_let_go))
 }

@@ -44,8 +44,8 @@ fn a_gate_whose_provider_has_ended_is_not_ready_before_the_news_of_it_is_read() 
     let double = host.subscriber::<(u32,), u32>(GATE).unwrap();
     double.wait_ready(PATIENCE).unwrap();
     // Keeps the control thread from ending links.
-    let state = double.shared.state.clone();
-    let links = state.links.lock();
+    let membership = double.shared.state.membership();
+    let links = membership.links.lock();
     child.kill().unwrap();
     assert!(child.wait(PATIENCE).unwrap().is_some());
     let error = double.wait_ready(Duration::ZERO).unwrap_err();

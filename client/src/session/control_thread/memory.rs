@@ -22,7 +22,7 @@ use crate::session::allocation::{self, NewExtent};
 use crate::session::connection::failure as error_of;
 use crate::session::here;
 use crate::session::mapping::{map_read_only, map_writable, system};
-use crate::session::plugin_state::PluginState;
+use crate::session::membership::Membership;
 
 impl PluginWork<'_> {
     pub(super) fn memory_record(&mut self, record: MemoryToPlugin, descriptors: Vec<OwnedFd>) {
@@ -55,7 +55,8 @@ impl PluginWork<'_> {
             (MemoryId::Extent { end, number }, Role::Writer) => {
                 // What became of it is said when it is allocated.
                 let begun = self.own_extent(end, (number, len), descriptors);
-                return begun.unwrap_or_else(|error| self.plugin.state.break_link(end, &error));
+                return begun
+                    .unwrap_or_else(|error| self.plugin.membership.break_link(end, &error));
             }
             (MemoryId::Extent { number, .. }, Role::Reader) => {
                 let outcome = self.peer_extent(memory.end(role), (number, len), descriptors);
@@ -88,17 +89,17 @@ impl PluginWork<'_> {
             MemoryId::Outbox { .. } => {
                 tracing::warn!(%error, "a link is closed");
                 self.plugin.outboxes.remove(&end);
-                self.plugin.state.end_link(end, error);
-                let _ = self.plugin.state.send(&failed.into());
+                self.plugin.membership.end_link(end, error);
+                let _ = self.plugin.membership.send(&failed.into());
             }
             MemoryId::Extent { .. } if error.code() != Code::System => {
-                self.plugin.state.break_link(end, error);
+                self.plugin.membership.break_link(end, error);
             }
             MemoryId::Extent { .. } => {
                 let own = role == Role::Writer;
                 tracing::warn!(%error, own, "an extent of a link cannot be used");
                 // First, because whoever waits may ask for another one under this number.
-                let _ = self.plugin.state.send(&failed.into());
+                let _ = self.plugin.membership.send(&failed.into());
                 if own {
                     let refused = |extents: &Extents, _number| extents.refused(error.clone());
                     self.extent_changed(memory, role, refused);
@@ -131,10 +132,10 @@ impl PluginWork<'_> {
                 "the broker sent an impossible geometry",
             ));
         }
-        let is_here = here::is_here(self.plugin.state.bus, peer.plugin);
+        let is_here = here::is_here(self.plugin.membership.bus, peer.plugin);
         let process = Arc::new(process);
-        let state: Weak<PluginState> = Arc::downgrade(&self.plugin.state);
-        let source: Weak<dyn ExtentSource> = state;
+        let membership: Weak<Membership> = Arc::downgrade(&self.plugin.membership);
+        let source: Weak<dyn ExtentSource> = membership;
         let link = Arc::new(Link::new(LinkParts {
             end,
             geometry,
@@ -144,13 +145,13 @@ impl PluginWork<'_> {
             inbox: map_read_only(inbox, geometry.total_len())?,
             peer_status: map_read_only(status, STATUS_LEN)?,
             peer_bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
-            own: self.plugin.state.memory.clone(),
-            extent_mib: self.plugin.state.limits.extent_mib,
+            own: self.plugin.membership.memory.clone(),
+            extent_mib: self.plugin.membership.limits.extent_mib,
             source,
             trust: self.plugin.state.trust,
-            bus: self.plugin.state.bus,
+            bus: self.plugin.membership.bus,
         }));
-        self.plugin.state.add_link(&link);
+        self.plugin.membership.add_link(&link);
         // A peer in this process does not end without it, and the broker tells when it leaves.
         match is_here {
             true => Ok(()),
@@ -167,16 +168,20 @@ impl PluginWork<'_> {
     ) -> Result<()> {
         let [file] = expect(descriptors)?;
         check_extent(len)?;
-        let Some(link) = self.plugin.state.link(end) else {
+        let Some(link) = self.plugin.membership.link(end) else {
             let why = "this side has let the link go";
             let failed = MemoryToBroker::Failed {
                 memory: MemoryId::Extent { end, number },
                 role: Role::Writer,
                 failure: Failure::new(Code::ProviderGone, why),
             };
-            return self.plugin.state.send(&failed.into());
+            return self.plugin.membership.send(&failed.into());
         };
-        allocation::allocate(&self.plugin.state, &link, NewExtent { number, len, file });
+        allocation::allocate(
+            &self.plugin.membership,
+            &link,
+            NewExtent { number, len, file },
+        );
         Ok(())
     }
 
@@ -190,7 +195,7 @@ impl PluginWork<'_> {
         check_extent(len)?;
         // Were it said to be mapped where the link is gone, an answer would lie there that a caller which
         // still holds the link cannot read.
-        let link = self.plugin.state.link(end).ok_or_else(|| {
+        let link = self.plugin.membership.link(end).ok_or_else(|| {
             let text = "this side has let the link go";
             Error::new(Code::ProviderGone, text)
         })?;
@@ -202,7 +207,7 @@ impl PluginWork<'_> {
     /// and answers that found no room.
     fn extent_changed(&self, memory: MemoryId, role: Role, change: impl FnOnce(&Extents, u8)) {
         if let MemoryId::Extent { number, .. } = memory
-            && let Some(link) = self.plugin.state.link(memory.end(role))
+            && let Some(link) = self.plugin.membership.link(memory.end(role))
         {
             change(link.extents(), number);
             if role == Role::Writer {
@@ -221,7 +226,7 @@ impl PluginWork<'_> {
     /// any are left, or may come because the peer has extents.
     pub(super) fn tidy(&mut self) {
         let mut any_left = false;
-        for link in self.plugin.state.links() {
+        for link in self.plugin.membership.links() {
             any_left |= link.extents().are_any();
             if !self.plugin.is_connected {
                 // What there is of extents cannot be replaced any more.
@@ -232,13 +237,13 @@ impl PluginWork<'_> {
             let idle = link.extents().take_idle();
             let is_any = !idle.is_empty();
             for extent in idle {
-                link.return_extent(&*self.plugin.state, extent);
+                link.return_extent(&*self.plugin.membership, extent);
             }
             if is_any {
                 link.wake_waiting();
             }
         }
-        any_left |= self.plugin.state.memory.pool.sweep();
+        any_left |= self.plugin.membership.memory.pool.sweep();
         self.plugin.next_tidy = any_left.then(|| instant_after(self.plugin.state.keep_idle));
     }
 

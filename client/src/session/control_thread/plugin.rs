@@ -18,16 +18,18 @@ use nix::unistd::Pid;
 
 use super::poller::Poller;
 use crate::base::error::{Error, Result};
+use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
 
 /// Records that are read for one plugin before it is the turn of the others.
 const BATCH: u32 = 64;
 
-/// A plugin whose broker, links and host the control thread hears.
+/// A plugin whose broker, links and host the control thread hears, in one membership.
 pub(super) struct WatchedPlugin {
     /// Its number on this thread.
     pub(super) number: u64,
     pub(super) state: Arc<PluginState>,
+    pub(super) membership: Arc<Membership>,
     /// Its socket's token.
     socket: Token,
     /// Kept open while it is watched.
@@ -47,17 +49,18 @@ impl WatchedPlugin {
     /// Begins to watch a plugin's socket, and the process that has started this one.
     pub(super) fn new(
         poller: &mut Poller,
-        (number, state): (u64, Arc<PluginState>),
+        (number, state, membership): (u64, Arc<PluginState>, Arc<Membership>),
         host: Option<OwnedFd>,
     ) -> io::Result<WatchedPlugin> {
         // First, because what the poll says next is handled by this thread.
-        state.connection.be_control_thread();
-        let socket = poller.watch(number, state.connection.socket())?;
+        let connection = &membership.connection;
+        connection.be_control_thread();
+        let socket = poller.watch(number, connection.socket())?;
         let host = match host {
             Some(host) => match poller.watch(number, &host) {
                 Ok(token) => Some((token, host)),
                 Err(error) => {
-                    poller.unwatch(socket, state.connection.socket());
+                    poller.unwatch(socket, connection.socket());
                     return Err(error);
                 }
             },
@@ -66,6 +69,7 @@ impl WatchedPlugin {
         Ok(WatchedPlugin {
             number,
             state,
+            membership,
             socket,
             host,
             outboxes: HashMap::new(),
@@ -78,7 +82,7 @@ impl WatchedPlugin {
 
     /// Watches nothing of the plugin's any more.
     pub(super) fn unwatch(self, poller: &mut Poller) {
-        poller.unwatch(self.socket, self.state.connection.socket());
+        poller.unwatch(self.socket, self.membership.connection.socket());
         if let Some((token, host)) = &self.host {
             poller.unwatch(*token, host);
         }
@@ -126,7 +130,7 @@ impl PluginWork<'_> {
 
     /// Sends what waits for the broker to read.
     fn flush(&mut self) {
-        let connection = &self.plugin.state.connection;
+        let connection = &self.plugin.membership.connection;
         let (socket, broker) = (connection.socket(), connection.broker());
         let sent = connection.outgoing().flush(socket, broker);
         self.went(sent.map(drop));
@@ -135,7 +139,7 @@ impl PluginWork<'_> {
     /// Has the poll say when the socket has room, as long as something waits for that.
     pub(super) fn watch_writable(&mut self) {
         let plugin = &mut *self.plugin;
-        let connection = &plugin.state.connection;
+        let connection = &plugin.membership.connection;
         let wanted = plugin.is_connected && !connection.outgoing().is_empty();
         if wanted == plugin.watches_writable || !plugin.is_connected {
             return;
@@ -156,7 +160,7 @@ impl PluginWork<'_> {
             if !self.plugin.is_connected {
                 return false;
             }
-            let socket = self.plugin.state.connection.socket();
+            let socket = self.plugin.membership.connection.socket();
             match fdpass::receive(socket.as_fd(), self.buffer) {
                 Ok(received) if received.len == 0 => self.disconnected("its socket closed"),
                 Ok(received) => self.datagram(received),
@@ -169,22 +173,22 @@ impl PluginWork<'_> {
     }
 
     fn disconnected(&mut self, why: &str) {
-        self.over(&self.plugin.state.connection.broker().gone(why));
+        self.over(&self.plugin.membership.connection.broker().gone(why));
     }
 
     pub(super) fn over(&mut self, reason: &Error) {
         let plugin = &mut *self.plugin;
         plugin.is_connected = false;
         plugin.outboxes.clear();
-        let connection = &plugin.state.connection;
+        let connection = &plugin.membership.connection;
         connection.outgoing().clear();
         self.poller.unwatch(plugin.socket, connection.socket());
-        plugin.state.disconnected(reason);
+        plugin.state.disconnected(&plugin.membership, reason);
     }
 
     /// Sends a record, now or when the broker reads.
     pub(super) fn send(&mut self, record: &ToBroker) {
-        let sent = self.plugin.state.send(record);
+        let sent = self.plugin.membership.send(record);
         self.went(sent);
     }
 
@@ -204,7 +208,7 @@ impl PluginWork<'_> {
         };
         let who = self
             .plugin
-            .state
+            .membership
             .link(end)
             .map(|link| (link.peer().name().to_owned(), link.peer().pid()));
         let text = match who {
@@ -217,7 +221,7 @@ impl PluginWork<'_> {
     pub(super) fn link_gone(&mut self, end: LinkEnd, reason: &Error) {
         let plugin = &mut *self.plugin;
         plugin.outboxes.remove(&end);
-        plugin.state.end_link(end, reason);
+        plugin.membership.end_link(end, reason);
         let is_its = |_: &Token, (other, _): &mut (LinkEnd, _)| *other == end;
         for (token, (_, process)) in plugin.peers.extract_if(is_its) {
             self.poller.unwatch(token, &process);

@@ -13,7 +13,8 @@ use super::plugin::PluginWork;
 use crate::base::error::Error;
 use crate::serve::grants::Grant;
 use crate::serve::waits::{Reporter, Word};
-use crate::session::connection::failure as error_of;
+use crate::session::connection::{Answer, Answered, failure as error_of};
+use crate::session::notices::BrokerEvent;
 
 /// The error for descriptors that came and that this process had no room for.
 fn short(what: &str) -> Error {
@@ -29,7 +30,14 @@ impl PluginWork<'_> {
         let record = match ToPlugin::decode(&self.buffer[..received.len]) {
             Ok(record) => record,
             Err(error) => {
-                return self.over(&self.plugin.state.connection.broker().undecodable(&error));
+                return self.over(
+                    &self
+                        .plugin
+                        .membership
+                        .connection
+                        .broker()
+                        .undecodable(&error),
+                );
             }
         };
         // The broker counts what it sent, whether there was room for it here or not.
@@ -59,10 +67,7 @@ impl PluginWork<'_> {
                 self.memory_failed(outbox, Role::Reader, &short("the memory of a link"));
             }
             ToPlugin::Session(SessionToPlugin::Listing { request }) => {
-                self.plugin
-                    .state
-                    .connection
-                    .answer(request, Err(short("a listing")));
+                self.answer(request, Err(short("a listing")));
             }
             // Nothing else brings descriptors.
             record => self.handle(record, Vec::new()),
@@ -100,42 +105,92 @@ impl PluginWork<'_> {
             SessionToPlugin::Welcome { .. } | SessionToPlugin::Invitation { .. } => {}
             SessionToPlugin::Ended(failure) => {
                 let reason = match Code::from_u16(failure.code) {
-                    Some(Code::BrokerGone) => {
-                        self.plugin.state.connection.broker().gone(&failure.message)
-                    }
+                    Some(Code::BrokerGone) => self
+                        .plugin
+                        .membership
+                        .connection
+                        .broker()
+                        .gone(&failure.message),
                     _ => error_of(failure),
                 };
                 self.over(&reason);
             }
             SessionToPlugin::Answer { request, failure } => {
-                let answer = failure.map_or(Ok(None), |failure| Err(error_of(failure)));
-                self.plugin.state.connection.answer(request, answer);
+                let answer = failure.map_or(Ok(Answered::Done), |failure| Err(error_of(failure)));
+                self.answer(request, answer);
             }
             SessionToPlugin::Listing { request } => {
-                self.plugin
-                    .state
-                    .connection
-                    .answer(request, Ok(descriptors.into_iter().next()));
+                let listing = descriptors.into_iter().next();
+                self.answer(request, Ok(Answered::Listing(listing)));
             }
         }
     }
 
+    /// Hands an answer to whoever asked. Of a gate that is provided again nobody waits for it.
+    fn answer(&mut self, request: u32, answer: Answer) {
+        let plugin = &self.plugin;
+        let returned = plugin.membership.connection.answer(request, answer);
+        let Some((offer, answer)) = returned else {
+            return;
+        };
+        let gate = offer.gate.to_string();
+        match answer {
+            Ok(Answered::Provided(life)) => {
+                if plugin.state.provided.offered(&offer, life) {
+                    plugin.state.notices.tell(BrokerEvent::GateBack { gate });
+                }
+            }
+            // It is not what the broker answers such a request with.
+            Ok(_) => {}
+            Err(error) => {
+                let error = error.at_gate(offer.gate.clone());
+                tracing::warn!(%error, "the broker does not let this plugin provide a gate again");
+                plugin.state.provided.refused(&offer);
+                plugin.state.notices.tell(BrokerEvent::Refused(error));
+            }
+        }
+    }
+
+    /// Another plugin has provided a gate of this one before it was back.
+    fn gate_lost(&self, request: u32, owner: String) {
+        let plugin = &self.plugin;
+        let Some(offer) = plugin.membership.connection.returning(request) else {
+            return;
+        };
+        if plugin.state.provided.lost(&offer) {
+            let gate = offer.gate.to_string();
+            tracing::warn!(%gate, %owner, "another plugin provides a gate of this one now");
+            plugin
+                .state
+                .notices
+                .tell(BrokerEvent::GateLost { gate, owner });
+        }
+    }
+
     fn gate_record(&mut self, record: GateToPlugin) {
+        if self.plugin.state.membership().bus != self.plugin.membership.bus {
+            // It came before the plugin went on to another broker, which has said how its gates stand.
+            return;
+        }
         match record {
+            GateToPlugin::Provided { request, life } => {
+                self.answer(request, Ok(Answered::Provided(life)));
+            }
+            GateToPlugin::Lost { request, owner } => self.gate_lost(request, owner),
             GateToPlugin::State { open, state } => {
                 if let Some(gate) = self.plugin.state.open_gate(open) {
                     let link = state
                         .route
-                        .and_then(|route| self.plugin.state.link(route.end));
+                        .and_then(|route| self.plugin.membership.link(route.end));
                     gate.set(
-                        self.plugin.state.bus,
-                        &self.plugin.state.me,
+                        self.plugin.membership.bus,
+                        &self.plugin.membership.me,
                         state,
                         link.clone(),
                     );
                     // It may have ended since it was looked up.
                     if let Some(link) =
-                        link.filter(|link| self.plugin.state.link(link.end()).is_none())
+                        link.filter(|link| self.plugin.membership.link(link.end()).is_none())
                     {
                         gate.lose(&link);
                     }
@@ -192,16 +247,21 @@ impl PluginWork<'_> {
                 number,
                 indexes,
             } => {
-                self.plugin.state.provided.revoke(end, &indexes);
+                self.plugin.membership.provided.revoke(end, &indexes);
                 // Whoever takes a call from here on, on a link or directly, sees the change first.
                 self.send(&LinkToBroker::Revoked { end, number }.into());
+            }
+            LinkToPlugin::Refuse { number, gates } => {
+                if self.plugin.membership.refuse(number, &gates) {
+                    self.send(&LinkToBroker::Refused { number }.into());
+                }
             }
             LinkToPlugin::Gone { end, failure } => self.link_gone(end, &error_of(failure)),
         }
     }
 
     fn grant(&mut self, end: LinkEnd, index: u16, grant: Grant) {
-        if !self.plugin.state.provided.grant(end, index, grant) {
+        if !self.plugin.membership.provided.grant(end, index, grant) {
             // This side found the peer closed; the broker may not know.
             let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
             return self.send(&LinkToBroker::Failed { end, failure }.into());

@@ -15,6 +15,7 @@ use super::plugin::{PluginWork, WatchedPlugin};
 use super::poller::{Poller, WAKER};
 use crate::base::error::{Error, Result};
 use crate::session::mapping::system;
+use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
 
 /// What the thread is told.
@@ -23,6 +24,7 @@ pub(super) enum Command {
     Add {
         number: u64,
         state: Arc<PluginState>,
+        membership: Arc<Membership>,
         /// The process that has started this one.
         host: Option<OwnedFd>,
         done: Sender<Result<()>>,
@@ -65,7 +67,8 @@ impl Work {
                     let text = format!("waiting for the broker: {error}");
                     let error = Error::new(Code::System, text);
                     let plugins = self.plugins.values();
-                    return plugins.for_each(|plugin| plugin.state.disconnected(&error));
+                    return plugins
+                        .for_each(|plugin| plugin.state.disconnected(&plugin.membership, &error));
                 }
             }
             for event in &events {
@@ -100,10 +103,12 @@ impl Work {
                 Command::Add {
                     number,
                     state,
+                    membership,
                     host,
                     done,
                 } => {
-                    let plugin = WatchedPlugin::new(&mut self.poller, (number, state), host);
+                    let plugin =
+                        WatchedPlugin::new(&mut self.poller, (number, state, membership), host);
                     let plugin = plugin.map_err(|error| system("the control thread", &error));
                     let outcome = plugin.map(|plugin| drop(self.plugins.insert(number, plugin)));
                     // Who asked waits for it.

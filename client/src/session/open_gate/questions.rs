@@ -61,6 +61,8 @@ pub(crate) enum Asked {
     Untold,
     /// The caller has given up meanwhile.
     Cancelled,
+    /// There was no broker in time.
+    NoBroker,
 }
 
 impl OpenGate {
@@ -166,6 +168,14 @@ impl OpenGate {
             }
             futex_refused::log();
         }
+    }
+
+    /// What was asked will not be answered; whoever waits asks the next broker.
+    pub(super) fn forget_questions(&self) {
+        let questions = &mut self.progress.lock().questions;
+        questions.sent = questions.answered;
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        futex::wake_private(&self.answers);
     }
 
     /// Nobody is left who could answer: whoever waits goes on at once.

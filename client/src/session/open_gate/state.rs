@@ -46,6 +46,8 @@ impl Way {
 /// How a gate stands; replaced whole when anything changes, so that calls take no lock.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
+    /// The number of the bus whose broker has said so; 0 before any has.
+    pub(super) bus: u64,
     pub(super) owner: Option<String>,
     /// Which of the gate's lives this is; 0 while nobody provides it.
     pub(super) generation: u64,
@@ -61,6 +63,7 @@ pub(crate) struct State {
 impl State {
     pub(super) fn absent() -> State {
         State {
+            bus: 0,
             owner: None,
             generation: 0,
             function: Availability::Absent,
@@ -69,6 +72,13 @@ impl State {
             refused: None,
             is_closed: false,
         }
+    }
+
+    /// Whether this goes on while the broker of another bus says that nobody provides the gate: its
+    /// provider may come back later than this plugin, and their link goes on.
+    pub(super) fn outlasts(&self, next: &State) -> bool {
+        let is_alive = self.way.as_ref().is_none_or(|way| !way.link.is_gone());
+        self.owner.is_some() && next.owner.is_none() && self.bus != next.bus && is_alive
     }
 
     pub(super) fn is_mismatch(&self) -> bool {

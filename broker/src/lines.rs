@@ -1,0 +1,126 @@
+//! Plugins that are in line for gates which others provide.
+//!
+//! Only plugins that come back stand in line ([`GateToPlugin::Lost`](callgate_layout::control::GateToPlugin)):
+//! they had the gate, and another plugin was quicker. There is a line only while somebody provides its
+//! gate: whoever takes a gate away gives it to the next one in line before anybody else can ask for it.
+//!
+//! A place in line is charged like a gate that is provided, and turns into one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use callgate_layout::control::Shape;
+use callgate_layout::envelope::CallKind;
+
+use crate::quota::{Charge, Quota};
+use crate::refused::Refused;
+use crate::registry::PluginId;
+
+/// One half of a gate that a plugin offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) kind: CallKind,
+    pub(crate) shape: Shape,
+    /// Where it counts the calls of the gate, as it says.
+    pub(crate) record: Option<u16>,
+}
+
+/// A plugin in line for a gate.
+#[derive(Debug)]
+pub(crate) struct InLine {
+    pub(crate) plugin: PluginId,
+    /// What it offers, each half once, with the number of its request.
+    pub(crate) offers: Vec<(u32, Offer)>,
+    pub(crate) charge: Charge,
+}
+
+/// All lines, by gates. None is empty.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(BTreeMap<Arc<str>, VecDeque<InLine>>);
+
+impl Lines {
+    /// A plugin that provides nothing of a gate comes to the end of the line for it, or has one half
+    /// more wait at its place there.
+    pub(crate) fn join(
+        &mut self,
+        plugin: PluginId,
+        gate: &str,
+        (request, offer): (u32, Offer),
+        quota: &Quota,
+    ) -> Result<(), Refused> {
+        if let Some(place) = self.place(plugin, gate) {
+            if place
+                .offers
+                .iter()
+                .any(|(_, other)| other.kind == offer.kind)
+            {
+                return Err(Refused::Waits);
+            }
+            place.offers.push((request, offer));
+            return Ok(());
+        }
+        let charge = quota.charge().ok_or(Refused::TooManyGates(quota.limit()))?;
+        let place = InLine {
+            plugin,
+            offers: vec![(request, offer)],
+            charge,
+        };
+        match self.0.get_mut(gate) {
+            Some(line) => line.push_back(place),
+            None => {
+                self.0.insert(gate.into(), VecDeque::from([place]));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a half out of the line; says whether it was there.
+    pub(crate) fn leave(&mut self, plugin: PluginId, gate: &str, kind: CallKind) -> bool {
+        let Some(place) = self.place(plugin, gate) else {
+            return false;
+        };
+        let before = place.offers.len();
+        place.offers.retain(|(_, offer)| offer.kind != kind);
+        let (now, is_empty) = (place.offers.len(), place.offers.is_empty());
+        if is_empty {
+            self.take(plugin, gate);
+        }
+        now < before
+    }
+
+    /// Takes a plugin out of the line for a gate.
+    pub(crate) fn take(&mut self, plugin: PluginId, gate: &str) -> Option<InLine> {
+        let line = self.0.get_mut(gate)?;
+        let at = line.iter().position(|place| place.plugin == plugin)?;
+        let taken = line.remove(at);
+        if line.is_empty() {
+            self.0.remove(gate);
+        }
+        taken
+    }
+
+    /// Takes out whoever has stood in line longest.
+    pub(crate) fn next(&mut self, gate: &str) -> Option<InLine> {
+        let plugin = self.0.get(gate)?.front()?.plugin;
+        self.take(plugin, gate)
+    }
+
+    /// The gates in whose lines a plugin is.
+    pub(crate) fn of(&self, plugin: PluginId) -> Vec<Arc<str>> {
+        let has_it = |line: &VecDeque<InLine>| line.iter().any(|place| place.plugin == plugin);
+        let lines = self.0.iter().filter(|(_, line)| has_it(line));
+        lines.map(|(gate, _)| gate.clone()).collect()
+    }
+
+    /// Forgets a plugin that is gone.
+    pub(crate) fn forget(&mut self, plugin: PluginId) {
+        for gate in self.of(plugin) {
+            self.take(plugin, &gate);
+        }
+    }
+
+    fn place(&mut self, plugin: PluginId, gate: &str) -> Option<&mut InLine> {
+        let line = self.0.get_mut(gate)?;
+        line.iter_mut().find(|place| place.plugin == plugin)
+    }
+}

@@ -1,0 +1,109 @@
+//! Joining a bus: what a plugin says of itself, to each of its brokers in turn.
+
+use std::time::Instant;
+
+use callgate_layout::clock;
+use callgate_layout::control::{BrokerFacts, DoorbellName, Identity, SessionToBroker, ToBroker};
+
+use crate::api::group::{Doorbells, GroupCore};
+use crate::base::error::Result;
+use crate::call::sent::Sender;
+use crate::link::peer::Caller;
+use crate::session::connection::Connection;
+use crate::session::handshake::{self, Reached, Welcome};
+use crate::session::membership::MembershipParts;
+
+/// What a plugin says of itself.
+#[derive(Debug)]
+pub(super) struct Introduction {
+    pub(super) identity: Identity,
+    /// Whether it comes only for listings.
+    pub(super) inspects: bool,
+}
+
+impl Introduction {
+    /// Says hello on a connection. `doorbells` are those of the plugin's group.
+    pub(super) fn greet(
+        &self,
+        reached: &Reached,
+        doorbells: Option<&Doorbells>,
+        until: Instant,
+    ) -> Result<Welcome> {
+        let shared = doorbells.map_or(Vec::new(), Doorbells::all);
+        let names = shared.iter().map(|(name, _)| *name).collect();
+        handshake::greet(reached, (&self.hello(names), shared), until)
+    }
+
+    /// The first record of a session.
+    fn hello(&self, doorbells: Vec<DoorbellName>) -> ToBroker {
+        let identity = Identity {
+            clock: clock::facts(),
+            ..self.identity.clone()
+        };
+        let hello = match self.inspects {
+            true => SessionToBroker::Inspect(identity),
+            false if doorbells.is_empty() => SessionToBroker::Hello(identity),
+            false => SessionToBroker::HelloInGroup {
+                identity,
+                doorbells,
+            },
+        };
+        hello.into()
+    }
+
+    /// What the plugin is on the bus whose broker has taken it in.
+    pub(super) fn membership(
+        &self,
+        welcome: Welcome,
+        reached: Reached,
+        group: &GroupCore,
+    ) -> MembershipParts {
+        let Identity {
+            name,
+            display_name,
+            version,
+            ..
+        } = self.identity.clone();
+        let me = Caller {
+            name,
+            display_name,
+            version,
+            pid: std::process::id(),
+            plugin: welcome.plugin,
+        };
+        let broker = reached.broker.with_pid(welcome.broker.pid);
+        let dispatcher = &group.dispatcher;
+        MembershipParts {
+            me,
+            bus: welcome.bus,
+            limits: welcome.limits,
+            memory: welcome.memory,
+            connection: Connection::new(reached.socket, broker),
+            serving: (
+                dispatcher.changes().clone(),
+                dispatcher.outstanding().clone(),
+            ),
+        }
+    }
+}
+
+/// The name of the doorbell that a plugin was given, if it was.
+pub(super) fn doorbell(welcome: &Welcome) -> DoorbellName {
+    DoorbellName {
+        bus: welcome.bus,
+        plugin: welcome.plugin,
+    }
+}
+
+/// A plugin's share in the calls that are sent by its doorbell.
+pub(super) fn sender(welcome: &Welcome, doorbells: Option<&mut Doorbells>) -> Result<Sender> {
+    match doorbells {
+        Some(doorbells) => doorbells.add(doorbell(welcome), &welcome.memory),
+        None => Ok(Sender::first(&welcome.memory)),
+    }
+}
+
+/// Which broker has taken a plugin in.
+pub(super) fn facts(welcome: &Welcome) -> BrokerFacts {
+    welcome.broker
+}

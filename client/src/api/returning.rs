@@ -1,0 +1,138 @@
+//! The thread that has plugins come back to their brokers. It lives only while one of them has anything to do.
+
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::base::error::Result;
+use crate::base::thread::{join, spawn};
+
+/// A plugin that comes back, and lets go of what it had at an older broker.
+pub(super) trait Returning: Send + Sync {
+    /// Does what is to be done by now. When the next look is due; `None` where nothing is left to do.
+    fn look(self: Arc<Self>) -> Option<Instant>;
+}
+
+/// The thread for the plugins of a group, or for one.
+#[derive(Default)]
+pub(super) struct Returner(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Plugins for which there is something to do, each with the time of its next look; `None` while that is
+    /// under way.
+    plugins: Vec<(Weak<dyn Returning>, Option<Instant>)>,
+    is_running: bool,
+    thread: Option<JoinHandle<()>>,
+    is_closing: bool,
+}
+
+impl Returner {
+    /// Has a plugin looked after, now.
+    ///
+    /// # Errors
+    ///
+    /// Where the thread cannot be started; the plugin is looked after when there is one.
+    pub(super) fn look_after(&self, plugin: Weak<dyn Returning>) -> Result<()> {
+        let mut state = self.0.state.lock();
+        if state.is_closing {
+            return Ok(());
+        }
+        let now = Instant::now();
+        match state
+            .plugins
+            .iter_mut()
+            .find(|(known, _)| known.ptr_eq(&plugin))
+        {
+            Some((_, due)) => *due = Some(now),
+            None => state.plugins.push((plugin, Some(now))),
+        }
+        if !state.is_running {
+            let shared = self.0.clone();
+            state.thread = Some(spawn("callgate-return", move || shared.run())?);
+            state.is_running = true;
+        }
+        drop(state);
+        self.0.changed.notify_all();
+        Ok(())
+    }
+
+    /// Ends the thread, and waits for that.
+    pub(super) fn stop(&self) {
+        let thread = {
+            let mut state = self.0.state.lock();
+            state.is_closing = true;
+            state.plugins.clear();
+            state.thread.take()
+        };
+        self.0.changed.notify_all();
+        if let Some(thread) = thread {
+            join(thread);
+        }
+    }
+
+    /// Leaves the thread alone: in a forked child there is none.
+    pub(super) fn forget(&self) {
+        // What the parent may have locked at the fork is not waited for.
+        if let Some(mut state) = self.0.state.try_lock() {
+            std::mem::forget(state.thread.take());
+        }
+        std::mem::forget(self.0.clone());
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        while let Some(plugin) = self.next() {
+            let Some(found) = plugin.upgrade() else {
+                self.again(&plugin, None);
+                continue;
+            };
+            let due = found.look();
+            self.again(&plugin, due);
+        }
+    }
+
+    /// The next plugin that is due, which is waited for; `None` where none has anything to do.
+    fn next(&self) -> Option<Weak<dyn Returning>> {
+        let mut state = self.state.lock();
+        loop {
+            let dues = state.plugins.iter_mut();
+            let dues = dues.filter_map(|(plugin, due)| Some((due.as_ref().copied()?, plugin, due)));
+            let Some((until, plugin, due)) = dues.min_by_key(|(at, ..)| *at) else {
+                state.is_running = false;
+                return None;
+            };
+            if until <= Instant::now() {
+                // Whoever asks for a look from here on is not overlooked.
+                *due = None;
+                return Some(plugin.clone());
+            }
+            self.changed.wait_until(&mut state, until);
+        }
+    }
+
+    /// When a plugin is looked at next, unless somebody has asked for a look meanwhile.
+    fn again(&self, plugin: &Weak<dyn Returning>, due: Option<Instant>) {
+        let mut state = self.state.lock();
+        let mut plugins = state.plugins.iter();
+        let Some(at) = plugins.position(|(known, _)| known.ptr_eq(plugin)) else {
+            return;
+        };
+        if state.plugins[at].1.is_some() {
+            return;
+        }
+        match due {
+            Some(_) => state.plugins[at].1 = due,
+            None => drop(state.plugins.swap_remove(at)),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What a plugin is on one bus: its number there, its pages, its links and the connection to the broker. The
+//! links outlive the connection, and the plugin outlives all of it (docs/decisions/0021).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use callgate_layout::control::{
+    Failure, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, ToBroker,
+};
+use callgate_layout::sys::fork::ForkMark;
+use parking_lot::Mutex;
+
+use super::connection::Connection;
+use super::here::Here;
+use super::open_gates::OpenGates;
+use crate::base::error::{Error, Result, forked};
+use crate::link::Link;
+use crate::link::own_memory::{ExtentSource, OwnMemory};
+use crate::link::peer::Caller;
+use crate::serve::changes::Changes;
+use crate::serve::limits::Owner;
+use crate::serve::linked::LinkedGates;
+use crate::serve::outstanding::Outstanding;
+use crate::serve::provided::{Offer, ProvidedGates};
+
+/// Gates that one record says to stand, whose names are 256 bytes at most.
+const MOST_STANDING: usize = 200;
+
+/// A plugin on one bus.
+pub(crate) struct Membership {
+    /// This plugin, as its peers know it.
+    pub(crate) me: Arc<Caller>,
+    /// The bus's own number, drawn at random by its broker.
+    pub(crate) bus: u64,
+    pub(crate) limits: PluginLimits,
+    pub(crate) memory: Arc<OwnMemory>,
+    /// What its peers may call.
+    pub(crate) provided: Arc<LinkedGates>,
+    pub(crate) connection: Connection,
+    pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
+    gates: Arc<OpenGates>,
+    /// What the broker was told of links of older brokers, by number.
+    standing: Mutex<Vec<Standing>>,
+    fork: ForkMark,
+    _here: Here,
+}
+
+/// What a peer may call over a link of an older broker.
+struct Standing {
+    membership: Weak<Membership>,
+    end: LinkEnd,
+    gates: Vec<Arc<str>>,
+}
+
+/// What [`Membership::new`] takes.
+pub(crate) struct MembershipParts {
+    pub(crate) me: Caller,
+    pub(crate) bus: u64,
+    pub(crate) limits: PluginLimits,
+    pub(crate) memory: OwnMemory,
+    pub(crate) connection: Connection,
+    /// What the plugin's dispatcher takes note of, and what it has left to be answered by others.
+    pub(crate) serving: (Arc<Changes>, Arc<Outstanding>),
+}
+
+impl MembershipParts {
+    /// Whose the limits of gates are in this membership.
+    pub(super) fn owner(&self) -> Owner {
+        Owner {
+            bus: self.bus,
+            plugin: self.me.plugin(),
+            bell: self.memory.bell.clone(),
+            outstanding: self.serving.1.clone(),
+        }
+    }
+}
+
+impl Membership {
+    /// The membership of a plugin that provides and has opened these gates.
+    pub(super) fn new(
+        parts: MembershipParts,
+        (provided, gates): (&Arc<ProvidedGates>, &Arc<OpenGates>),
+    ) -> Membership {
+        let owner = parts.owner();
+        let (me, memory) = (Arc::new(parts.me), Arc::new(parts.memory));
+        let (changes, _) = parts.serving;
+        let provided = LinkedGates::new(provided, &memory, (changes, owner));
+        Membership {
+            _here: Here::new(parts.bus, &me, provided.gates()),
+            me,
+            bus: parts.bus,
+            limits: parts.limits,
+            memory,
+            provided,
+            connection: parts.connection,
+            links: Mutex::default(),
+            gates: gates.clone(),
+            standing: Mutex::default(),
+            fork: ForkMark::here(),
+        }
+    }
+
+    /// Sends a record; see [`Connection::send`].
+    pub(crate) fn send(&self, record: &ToBroker) -> Result<()> {
+        self.check_here()?;
+        self.connection.send(record)
+    }
+
+    /// An error in a forked child, whose parent the plugin belongs to.
+    fn check_here(&self) -> Result<()> {
+        match self.fork.is_here() {
+            true => Ok(()),
+            false => Err(forked()),
+        }
+    }
+
+    pub(crate) fn add_link(&self, link: &Arc<Link>) {
+        self.links.lock().insert(link.end(), link.clone());
+        self.provided.add_link(link.clone());
+    }
+
+    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
+        self.links.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn link(&self, end: LinkEnd) -> Option<Arc<Link>> {
+        self.links.lock().get(&end).cloned()
+    }
+
+    /// Whether a link is one of this membership, and has not ended.
+    pub(crate) fn has_link(&self, link: &Link) -> bool {
+        let links = self.links.lock();
+        let its = links.get(&link.end());
+        its.is_some_and(|its| std::ptr::eq(&**its, link))
+    }
+
+    /// Ends a link: its calls fail, its gates are no longer there, its memory is unmapped when the last
+    /// call has returned.
+    pub(crate) fn end_link(&self, end: LinkEnd, reason: &Error) {
+        let Some(link) = self.links.lock().remove(&end) else {
+            return;
+        };
+        // First the gates, so that who hears of the end and waits for the gate does not find it
+        // as it was.
+        for (_, gate) in self.gates.all() {
+            gate.lose(&link);
+        }
+        link.end_with(reason.clone());
+        self.provided.remove_link(&link);
+    }
+
+    /// Ends a link whose peer broke the protocol, and tells the broker.
+    pub(crate) fn break_link(&self, end: LinkEnd, error: &Error) {
+        tracing::warn!(%error, "a link is closed");
+        self.end_link(end, error);
+        let failure = Failure::new(error.code(), error.message());
+        let _ = self.send(&LinkToBroker::Failed { end, failure }.into());
+    }
+
+    /// Tells the broker, to which this membership belongs, of the links of an older one: who may call what over
+    /// them.
+    pub(super) fn tell_standing(&self, older: &Arc<Membership>) -> Result<()> {
+        for peer in older.provided.peers() {
+            let gates = peer.gates();
+            // Also of who may call nothing, so that the broker knows of the link.
+            let mut parts: Vec<&[Arc<str>]> = gates.chunks(MOST_STANDING).collect();
+            if parts.is_empty() {
+                parts.push(&[]);
+            }
+            for gates in parts {
+                let standing = Standing {
+                    membership: Arc::downgrade(older),
+                    end: peer.link().end(),
+                    gates: gates.to_vec(),
+                };
+                let number = {
+                    let mut all = self.standing.lock();
+                    all.push(standing);
+                    (all.len() - 1) as u32
+                };
+                let standing = LinkToBroker::Standing {
+                    number,
+                    peer: peer.link().peer().name().to_owned(),
+                    gates: gates.iter().map(|gate| gate.to_string()).collect(),
+                };
+                self.send(&standing.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The broker does not grant some of what it was told to stand; whether it was told so.
+    pub(crate) fn refuse(&self, number: u32, gates: &[u16]) -> bool {
+        let all = self.standing.lock();
+        let Some(standing) = all.get(number as usize) else {
+            return false;
+        };
+        let named = gates
+            .iter()
+            .filter_map(|at| standing.gates.get(usize::from(*at)));
+        let (named, end): (Vec<_>, _) = (named.cloned().collect(), standing.end);
+        let membership = standing.membership.upgrade();
+        drop(all);
+        if let Some(membership) = membership.filter(|_| !named.is_empty()) {
+            membership.provided.revoke_gates(end, &named);
+        }
+        true
+    }
+
+    /// Provides one half of a gate again, which had this life. The answer is heard by the control thread.
+    pub(super) fn provide_again(&self, offer: Offer, life: u64) -> Result<()> {
+        let request = self.connection.number_of_return(offer.clone());
+        self.send(&offer.record(request, Some(life)).into())
+    }
+
+    /// The connection is over; links go on. Gives back why it is.
+    pub(super) fn disconnected(&self, reason: &Error) -> Error {
+        let reason = self.connection.end(reason);
+        // Who waits for an extent that is not made any more.
+        for link in self.links() {
+            link.extents().forget_wanted();
+            link.wake_waiting();
+        }
+        reason
+    }
+
+    /// Ends all links, and the connection.
+    pub(super) fn close(&self, reason: &Error) {
+        let ends: Vec<_> = self.links.lock().keys().copied().collect();
+        for end in ends {
+            self.end_link(end, reason);
+        }
+        self.connection.shut_down();
+    }
+}
+
+impl ExtentSource for Membership {
+    fn check_alive(&self) -> Result<()> {
+        self.connection.check_alive()
+    }
+
+    fn want(&self, end: LinkEnd, number: u8, len: u32) -> Result<()> {
+        self.check_here()?;
+        let memory = MemoryId::Extent { end, number };
+        self.connection
+            .try_send(&MemoryToBroker::Want { memory, len }.into())
+    }
+
+    fn return_extent(&self, end: LinkEnd, number: u8) -> Result<()> {
+        self.check_here()?;
+        let memory = MemoryId::Extent { end, number };
+        self.connection
+            .try_send(&MemoryToBroker::Return { memory }.into())
+    }
+}

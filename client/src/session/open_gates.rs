@@ -1,0 +1,78 @@
+//! The gates that a plugin has open, by number. They outlive brokers: each new one is asked about all of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use callgate_layout::control::{GateToBroker, Shape};
+use parking_lot::Mutex;
+
+use super::numbers::Numbers;
+use super::open_gate::OpenGate;
+
+/// The gates that a plugin has open.
+#[derive(Debug)]
+pub(crate) struct OpenGates {
+    numbers: Numbers,
+    gates: Mutex<HashMap<u32, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    gate: Weak<OpenGate>,
+    /// What it is to take and give: its function, its action.
+    shapes: [Shape; 2],
+    /// The bus on which the broker was asked to open it.
+    opened_on: Option<u64>,
+}
+
+impl OpenGates {
+    pub(super) fn new() -> OpenGates {
+        OpenGates {
+            numbers: Numbers::new(),
+            gates: Mutex::default(),
+        }
+    }
+
+    /// Takes in a gate that is about to be opened; gives back its number.
+    pub(super) fn add(&self, gate: &Arc<OpenGate>, shapes: [Shape; 2]) -> u32 {
+        let entry = Entry {
+            gate: Arc::downgrade(gate),
+            shapes,
+            opened_on: None,
+        };
+        self.numbers.insert(&mut self.gates.lock(), entry)
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<Arc<OpenGate>> {
+        self.gates.lock().get(&number)?.gate.upgrade()
+    }
+
+    /// Forgets a gate; the bus on which it was opened.
+    pub(super) fn remove(&self, number: u32) -> Option<u64> {
+        self.gates.lock().remove(&number)?.opened_on
+    }
+
+    /// The record by which a gate is opened on a bus; `None` where that was done, or it is not open.
+    pub(super) fn open_on(&self, bus: u64, number: u32) -> Option<GateToBroker> {
+        let mut gates = self.gates.lock();
+        let entry = gates.get_mut(&number)?;
+        if entry.opened_on.replace(bus) == Some(bus) {
+            return None;
+        }
+        let gate = entry.gate.upgrade()?;
+        let [function, action] = entry.shapes.clone();
+        Some(GateToBroker::Open {
+            open: number,
+            gate: gate.name().to_string(),
+            function,
+            action,
+        })
+    }
+
+    pub(super) fn all(&self) -> Vec<(u32, Arc<OpenGate>)> {
+        let gates = self.gates.lock();
+        let open = gates.iter();
+        open.filter_map(|(number, entry)| Some((*number, entry.gate.upgrade()?)))
+            .collect()
+    }
+}

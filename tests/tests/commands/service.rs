@@ -335,3 +335,33 @@ fn started_programs_do_not_find_the_variables() {
     assert_eq!(host.expect_line(), "OTHER=stays");
     assert_eq!(host.expect_line(), "done");
 }
+
+/// A unit file with a slip of the pen in it is found by whoever installs it.
+#[test]
+fn the_unit_files_are_right() {
+    let directory = TempDir::new().unwrap();
+    let units = ["callgate.service", "callgate.socket"];
+    for unit in units {
+        let text = callgate_tests::workspace::read(&format!("broker/cli/systemd/{unit}"));
+        let program = "%h/.cargo/bin/callgate serve";
+        assert_eq!(text.contains(program), unit == units[0], "{unit}");
+        let text = text.replace("%h/.cargo/bin/callgate", programs!().program);
+        fs::write(directory.path().join(unit), text).unwrap();
+    }
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["--user", "verify"]).args(units);
+    verify
+        .current_dir(directory.path())
+        .env("XDG_RUNTIME_DIR", directory.path());
+    match verify.output() {
+        Ok(outcome) => {
+            // Names that it does not know are only mentioned.
+            let said = String::from_utf8_lossy(&outcome.stderr);
+            assert!(
+                outcome.status.success() && !said.contains("callgate."),
+                "{said}"
+            );
+        }
+        Err(error) => println!("skipped: systemd-analyze: {error}"),
+    }
+}

@@ -172,8 +172,9 @@ impl Shared {
     /// What a call fails with that has found no way, and no broker in its time.
     fn no_broker(&self, error: Error) -> Error {
         match self.state.presence.check() {
-            Err(away) => away.at_gate(self.gate.name().clone()),
-            Ok(()) => error,
+            Err(away) if !self.state.is_over() => away.at_gate(self.gate.name().clone()),
+            // Where nobody was waited for, it is what the call has met.
+            _ => error,
         }
     }
 
@@ -210,10 +211,11 @@ impl Shared {
     /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
     pub(crate) fn wait_ready(&self, timeout: Duration) -> Result<()> {
         let until = instant_after(timeout);
-        // What others know of the gate by now, this plugin is to know as well.
+        // What others know of the gate by now, this plugin is to know as well. Where there is no broker, the
+        // gate is as ready as its link is.
         let answer = timeout.max(ANSWER).min(MOST).as_nanos() as u64;
         let gate = (self.number, &*self.gate);
-        self.state.await_standing(gate, clock::now() + answer, None);
+        self.state.ask_standing(gate, clock::now() + answer);
         loop {
             match self.gate.wait_ready(until) {
                 Ok(Waited::Ready) => return Ok(()),

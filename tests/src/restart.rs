@@ -156,10 +156,7 @@ impl Standing {
         self.thread.join().expect("no panic");
         let failed = self.counts.failed.lock().expect("no panic");
         let first = self.counts.first.lock().expect("no panic");
-        let (name, answered) = (
-            &self.name,
-            self.counts.answered.load(Ordering::Relaxed),
-        );
+        let (name, answered) = (&self.name, self.counts.answered.load(Ordering::Relaxed));
         assert!(
             failed.is_empty(),
             "{name}: {answered} calls answered, and {failed:?}; the first failure: {first:?}"

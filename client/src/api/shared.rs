@@ -59,7 +59,7 @@ pub(crate) fn no_way(error: Error) -> Error {
 /// The error of a call for which something could not be had, before anything was called.
 #[cold]
 pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
-    match link.is_gone() {
+    match link.is_gone() || error.code() == Code::BrokerGone {
         true => no_way(error),
         false => error,
     }
@@ -75,20 +75,12 @@ pub(crate) fn missed_here(error: Error, due: u64) -> Error {
     }
 }
 
-/// What is to be done about a question that could not be sent.
-fn later(error: &Error) -> Standing {
-    match error.code() {
-        Code::Timeout => Standing::Later,
-        _ => Standing::Unknown,
-    }
-}
-
 impl Asks for Shared {
     fn ask(&self) -> Standing {
         let until = instant_after(ROOM);
         match self.state.ask(self.number, &self.gate, until) {
             Ok(question) => Standing::Asked(question.number()),
-            Err(error) => later(&error),
+            Err(error) => self.unasked(Some(&error)),
         }
     }
 
@@ -101,16 +93,13 @@ impl Asks for Shared {
                 let way = state.way(kind, self.gate.name());
                 Standing::Told(way.map(|way| (way.link.clone(), way.index)))
             }
-            Asked::Untold | Asked::Cancelled | Asked::NoBroker if self.state.presence.is_away() => {
-                Standing::Later
-            }
-            Asked::Untold | Asked::Cancelled | Asked::NoBroker => Standing::Unknown,
+            Asked::Untold | Asked::Cancelled | Asked::NoBroker => self.unasked(None),
             Asked::Unsent => {
                 let until = instant_after(ROOM);
                 let gate = (&*self.gate, asked);
                 match self.state.ask_in_place(self.number, gate, until) {
                     Ok(()) => Standing::Asked(question),
-                    Err(error) => later(&error),
+                    Err(error) => self.unasked(Some(&error)),
                 }
             }
         }
@@ -118,6 +107,15 @@ impl Asks for Shared {
 }
 
 impl Shared {
+    /// What is to be done about a question of a sent call that was not answered, or could not be sent.
+    fn unasked(&self, error: Option<&Error>) -> Standing {
+        match error.map(Error::code) {
+            _ if self.state.presence.is_away() => Standing::Away,
+            Some(Code::Timeout) => Standing::Later,
+            _ => Standing::Unknown,
+        }
+    }
+
     /// Makes a call, and once more where it certainly did not run and the broker knows a way.
     pub(crate) fn with_another_look<T>(
         &self,
@@ -151,16 +149,26 @@ impl Shared {
             return Err(error);
         };
         let gate = (self.number, &*self.gate);
+        let was_over = self.state.is_over();
         let asked = self.state.await_standing(gate, due, cancel);
         let left = limit.left_until(due);
         match asked {
+            Asked::Told if error.code() == Code::BrokerGone => {
+                // The old way is of no use to this call.
+                let bus = self.state.membership().bus;
+                self.gate.await_way_on(bus, (due, cancel));
+                match limit.left_until(due) {
+                    left if left.is_zero() => Err(error),
+                    left => Ok(left),
+                }
+            }
             Asked::Told if !left.is_zero() => {
                 let state = self.gate.state();
                 let way = state.way(kind, self.gate.name());
                 way.map_err(|now| now.after(error))?;
                 Ok(left)
             }
-            Asked::NoBroker => Err(self.no_broker(error)),
+            Asked::NoBroker => Err(self.no_broker(error, was_over)),
             Asked::Cancelled => {
                 let error = Error::new(Code::Cancelled, "the call was given up");
                 Err(error.at_gate(self.gate.name().clone()))
@@ -170,10 +178,10 @@ impl Shared {
     }
 
     /// What a call fails with that has found no way, and no broker in its time.
-    fn no_broker(&self, error: Error) -> Error {
+    fn no_broker(&self, error: Error, was_over: bool) -> Error {
         match self.state.presence.check() {
-            Err(away) if !self.state.is_over() => away.at_gate(self.gate.name().clone()),
             // Where nobody was waited for, it is what the call has met.
+            Err(away) if !was_over => away.at_gate(self.gate.name().clone()),
             _ => error,
         }
     }
@@ -182,7 +190,10 @@ impl Shared {
     #[cold]
     pub(crate) fn missed(&self, link: &Link, error: Error, due: u64) -> Error {
         // Of a link that has ended before the call was published the reason is any.
-        let is_refused = error.is_refusal() || !error.may_have_run() && link.is_gone();
+        // And of one whose broker has ended, there may be a way over another link, with the memory that this
+        // one lacks.
+        let is_other_way = link.is_gone() || error.code() == Code::BrokerGone;
+        let is_refused = error.is_refusal() || !error.may_have_run() && is_other_way;
         let error = self.failed(link, error);
         match is_refused {
             true => error.with_again(Again::By(due)),

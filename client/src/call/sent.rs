@@ -15,15 +15,15 @@ mod asking;
 mod completion;
 mod links;
 mod outcome;
+mod pages;
 mod sharing;
 mod state;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use callgate_layout::Code;
-use callgate_layout::bells::KeptBell;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::futex;
@@ -34,12 +34,13 @@ use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 use crate::base::thread::{discard, join, spawn, wake};
 use crate::link::Link;
-use crate::link::own_memory::{OwnDoorbell, OwnMemory};
+use crate::link::own_memory::SentBell;
 
 use asking::{Asking, Refused};
 pub(crate) use asking::{Asks, Standing};
 pub(crate) use completion::{Completion, Lost, Outcome};
 pub(crate) use outcome::Awaited;
+use pages::Pages;
 pub(crate) use sharing::Sender;
 use state::{Outcomes, State, closed};
 
@@ -74,25 +75,27 @@ pub(crate) struct SentCalls {
 
 #[derive(Debug)]
 struct Shared {
-    doorbell: OwnDoorbell,
-    /// There is one as long as the thread runs.
-    bell: OnceLock<Arc<KeptBell>>,
+    /// The pages of links through which calls were sent, each with the bell that is rung for these. There is one,
+    /// and for a while another one when the plugin has come back to a new broker.
+    pages: Mutex<Vec<Weak<SentBell>>>,
+    /// Stands for a bell where there is no page or more than one, and changes with that.
+    changes: AtomicU32,
     /// Whether any call waits for an answer of the broker's.
     asks: AtomicBool,
     state: Mutex<State>,
 }
 
 impl SentCalls {
-    /// Those of a plugin with this memory.
-    fn new(memory: &OwnMemory) -> SentCalls {
+    /// Those of one plugin.
+    fn new() -> SentCalls {
         let state = State {
             plugins: 1,
             ..State::default()
         };
         SentCalls {
             shared: Arc::new(Shared {
-                doorbell: memory.doorbell(),
-                bell: OnceLock::new(),
+                pages: Mutex::default(),
+                changes: AtomicU32::new(0),
                 asks: AtomicBool::new(false),
                 state: Mutex::new(state),
             }),
@@ -109,8 +112,8 @@ impl SentCalls {
         completion: Arc<Completion>,
     ) -> Result<u64> {
         check_here(link)?;
-        let bell = self.start()?;
-        link.set_late_bell(bell.number());
+        self.start()?;
+        self.shared.attend(link)?;
         let mut state = self.shared.state.lock();
         let number = state.next_number()?;
         let deadline = call.deadline;
@@ -118,7 +121,7 @@ impl SentCalls {
             .deadlines
             .first()
             .is_none_or(|(first, _)| deadline < *first);
-        let sent = state.of_link(link).send(&bell, (number, call), completion);
+        let sent = state.of_link(link).send((number, call), completion);
         let waits_first = match sent {
             Ok(waits_first) => waits_first,
             Err(refused) => {
@@ -133,7 +136,7 @@ impl SentCalls {
         drop(state);
         // The thread sleeps until a later time, or does not know that a call of this gate waits.
         if is_next || waits_first {
-            bell.ring();
+            self.shared.ring();
         }
         Ok(number)
     }
@@ -154,24 +157,27 @@ impl SentCalls {
     }
 
     fn send_when_told(&self, refused: Refused) -> Result<u64> {
-        let bell = self.start()?;
+        self.start()?;
         let mut state = self.shared.state.lock();
         let number = state.next_number()?;
         let asking = Asking::new(refused);
         state.deadlines.insert((asking.deadline(), number));
         state.asking.insert(number, asking);
         drop(state);
-        bell.ring();
+        self.shared.ring();
         Ok(number)
     }
 
     /// The broker has answered a question about a gate, or will answer none any more.
     pub(crate) fn look_again(&self) {
-        if self.shared.asks.load(Ordering::Relaxed)
-            && let Some(bell) = self.shared.bell.get()
-        {
-            bell.ring();
+        if self.shared.asks.load(Ordering::Relaxed) {
+            self.shared.ring();
         }
+    }
+
+    /// A page may have no links any more.
+    pub(crate) fn let_go_of_pages(&self) {
+        self.shared.ring();
     }
 
     /// Gives a call up: nobody is told what comes of it. Who waits for a slot hears of one that this gives
@@ -183,27 +189,16 @@ impl SentCalls {
     }
 
     /// Starts the thread, if there is none yet.
-    fn start(&self) -> Result<Arc<KeptBell>> {
+    fn start(&self) -> Result<()> {
         let mut thread = self.thread.lock();
-        {
-            if self.shared.state.lock().is_closing {
-                return Err(closed());
-            }
-            if let Some(bell) = self.shared.bell.get() {
-                return Ok(bell.clone());
-            }
+        if self.shared.state.lock().is_closing {
+            return Err(closed());
         }
-        let bell = KeptBell::take(&self.shared.doorbell.bells).ok_or_else(|| {
-            let text =
-                "all 63 bells of this plugin, or of its group, are taken by callers that sleep; nothing was sent";
-            Error::new(Code::Overloaded, text)
-        })?;
-        let bell = Arc::new(bell);
-        let (shared, its) = (self.shared.clone(), bell.clone());
-        *thread = Some(spawn("callgate-replies", move || shared.run(&its))?);
-        // Nobody else does so while the thread's handle is locked.
-        let _ = self.shared.bell.set(bell.clone());
-        Ok(bell)
+        if thread.is_none() {
+            let shared = self.shared.clone();
+            *thread = Some(spawn("callgate-replies", move || shared.run())?);
+        }
+        Ok(())
     }
 
     /// A plugin sends no more. The last one has the thread tell of all calls that they were given up, and
@@ -217,9 +212,7 @@ impl SentCalls {
             }
             state.is_closing = true;
         }
-        if let Some(bell) = self.shared.bell.get() {
-            bell.ring();
-        }
+        self.shared.ring();
         // Not while it is locked: the thread may be in a waker that sends another call.
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
@@ -238,43 +231,76 @@ impl Drop for SentCalls {
 }
 
 impl Shared {
-    /// The thread that looks after calls.
-    fn run(&self, bell: &KeptBell) {
-        loop {
-            // Before the look, so that nothing that comes after it is slept through.
-            let seen = bell.value();
-            let space = self.doorbell.bell.value();
-            let mut outcomes = {
-                let mut state = self.state.lock();
-                let outcomes = state.look(bell);
-                // Before anything is asked, so that the answer is told.
-                self.asks.store(!state.asking.is_empty(), Ordering::Relaxed);
-                outcomes
-            };
-            let asks_later =
-                self.asks.load(Ordering::Relaxed) && self.look_at_asking(bell, &mut outcomes);
-            let (until, waits, is_over) = {
-                let state = self.state.lock();
-                let until = state.deadlines.first().map_or(u64::MAX, |(at, _)| *at);
-                let is_over = state.is_closing && state.is_idle();
-                (until, state.waits(), is_over)
-            };
-            let found = !outcomes.is_empty() || asks_later;
-            tell(outcomes);
-            futex_refused::log();
-            if is_over {
-                return;
-            }
-            match (found, waits) {
-                (true, _) => {}
-                (false, false) => futex::wait_any(&[bell.word(seen)], until),
-                // Space that comes free rings the plugin's own bell.
-                (false, true) => {
-                    let words = [bell.word(seen), self.doorbell.bell.word_seen(space)];
-                    futex::wait_any(&words, until);
-                }
-            }
+    /// Has the thread hear of calls that are sent through a link.
+    fn attend(&self, link: &Link) -> Result<()> {
+        let page = link.sent_bell();
+        let bell = page.take().ok_or_else(|| {
+            let text =
+                "all 63 bells of this plugin, or of its group, are taken by callers that sleep; nothing was sent";
+            Error::new(Code::Overloaded, text)
+        })?;
+        link.set_late_bell(bell.number());
+        let mut pages = self.pages.lock();
+        if pages
+            .iter()
+            .any(|known| known.as_ptr() == Arc::as_ptr(page))
+        {
+            return Ok(());
         }
+        pages.push(Arc::downgrade(page));
+        drop(pages);
+        self.ring();
+        Ok(())
+    }
+
+    /// Has the thread look again.
+    fn ring(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        futex::wake_private(&self.changes);
+        for page in self.pages().iter().filter_map(|page| page.taken()) {
+            page.ring();
+        }
+    }
+
+    /// The pages that there still are.
+    fn pages(&self) -> Vec<Arc<SentBell>> {
+        let mut pages = self.pages.lock();
+        pages.retain(|page| page.strong_count() > 0);
+        pages.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The thread that looks after calls.
+    fn run(&self) {
+        let mut pages = Pages::default();
+        while self.look(&mut pages) {}
+    }
+
+    /// Looks at all calls, and sleeps until something happens; false where the plugin has closed.
+    fn look(&self, pages: &mut Pages) -> bool {
+        // Before the look, so that nothing that comes after it is slept through.
+        let changes = self.changes.load(Ordering::Acquire);
+        pages.note(changes, || self.pages());
+        let mut outcomes = {
+            let mut state = self.state.lock();
+            let outcomes = state.look();
+            // Before anything is asked, so that the answer is told.
+            self.asks.store(!state.asking.is_empty(), Ordering::Relaxed);
+            outcomes
+        };
+        let asks_later = self.asks.load(Ordering::Relaxed) && self.look_at_asking(&mut outcomes);
+        let (until, waits, is_over) = {
+            let state = self.state.lock();
+            let until = state.deadlines.first().map_or(u64::MAX, |(at, _)| *at);
+            let is_over = state.is_closing && state.is_idle();
+            (until, state.waits(), is_over)
+        };
+        let found = !outcomes.is_empty() || asks_later;
+        tell(outcomes);
+        futex_refused::log();
+        if !is_over && !found {
+            pages.sleep(&self.changes, waits, until);
+        }
+        !is_over
     }
 }
 

@@ -34,7 +34,7 @@ use parking_lot::Mutex;
 
 use crate::base::error::Error;
 use extents::Extents;
-use own_memory::{ExtentSource, OwnMemory};
+use own_memory::{ExtentSource, OwnMemory, SentBell};
 use peer::Caller;
 
 pub(crate) use payloads::Held;
@@ -133,6 +133,11 @@ impl Link {
 
     pub(crate) fn peer_bell(&self) -> &Doorbell {
         &self.parts.peer_bell
+    }
+
+    /// The bell of this side's page for calls that no thread waits for.
+    pub(crate) fn sent_bell(&self) -> &Arc<SentBell> {
+        &self.parts.own.sent
     }
 
     pub(crate) fn extents(&self) -> &Extents {

@@ -1,8 +1,8 @@
 //! What all links of a plugin use on its own side, and how they come to more.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use callgate_layout::bells::Bells;
+use callgate_layout::bells::{Bells, KeptBell};
 use callgate_layout::control::LinkEnd;
 use callgate_layout::pages::{Doorbell, Status};
 use callgate_layout::view::WriteView;
@@ -15,13 +15,49 @@ use crate::base::error::Result;
 pub(crate) struct OwnDoorbell {
     pub(crate) bell: Arc<Doorbell>,
     pub(crate) bells: Arc<Bells>,
+    pub(crate) sent: Arc<SentBell>,
+}
+
+/// The bell of a page that is rung for calls which no thread waits for.
+#[derive(Debug)]
+pub(crate) struct SentBell {
+    bell: Arc<Doorbell>,
+    bells: Arc<Bells>,
+    /// Taken with the first such call.
+    kept: OnceLock<KeptBell>,
+}
+
+impl SentBell {
+    /// The bell of the page; `None` where all are in use.
+    pub(crate) fn take(&self) -> Option<&KeptBell> {
+        if self.kept.get().is_none() {
+            // Of two that do so at once, one gives its bell back.
+            let _ = self.kept.set(KeptBell::take(&self.bells)?);
+        }
+        self.taken()
+    }
+
+    /// The bell of the page, if it was taken.
+    pub(crate) fn taken(&self) -> Option<&KeptBell> {
+        self.kept.get()
+    }
+
+    /// What wakes the plugin's dispatcher.
+    pub(crate) fn doorbell(&self) -> &Doorbell {
+        &self.bell
+    }
 }
 
 impl OwnDoorbell {
     pub(crate) fn new(page: WriteView) -> OwnDoorbell {
         let bell = Arc::new(Doorbell::new(page));
         let bells = Arc::new(Bells::new(bell.clone()));
-        OwnDoorbell { bell, bells }
+        let sent = Arc::new(SentBell {
+            bell: bell.clone(),
+            bells: bells.clone(),
+            kept: OnceLock::new(),
+        });
+        OwnDoorbell { bell, bells, sent }
     }
 }
 
@@ -32,26 +68,21 @@ pub(crate) struct OwnMemory {
     pub(crate) bell: Arc<Doorbell>,
     /// On which its callers sleep.
     pub(crate) bells: Arc<Bells>,
+    /// For calls that no thread waits for.
+    pub(crate) sent: Arc<SentBell>,
     pub(crate) status: Status,
     pub(crate) pool: Pool,
 }
 
 impl OwnMemory {
     pub(crate) fn new(doorbell: OwnDoorbell, status: Status) -> OwnMemory {
-        let OwnDoorbell { bell, bells } = doorbell;
+        let OwnDoorbell { bell, bells, sent } = doorbell;
         OwnMemory {
             bell,
             bells,
+            sent,
             status,
             pool: Pool::default(),
-        }
-    }
-
-    /// The doorbell page, which others may have, too.
-    pub(crate) fn doorbell(&self) -> OwnDoorbell {
-        OwnDoorbell {
-            bell: self.bell.clone(),
-            bells: self.bells.clone(),
         }
     }
 }

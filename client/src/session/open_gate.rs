@@ -3,19 +3,20 @@
 mod event;
 mod questions;
 mod state;
+mod waits;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use callgate_layout::Code;
-use callgate_layout::control::{Availability, GateState};
+use callgate_layout::control::GateState;
 use callgate_layout::envelope::CallKind;
+use callgate_layout::sys::futex;
 use parking_lot::{Condvar, Mutex};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Error;
 use crate::base::thread::discard;
 use crate::call::in_process::Local;
 use crate::link::Link;
@@ -105,7 +106,7 @@ pub(crate) struct OpenGate {
     state: ArcSwap<State>,
     progress: Mutex<Progress>,
     change: Condvar,
-    /// Changes with each answer of the broker to a question about the gate.
+    /// Changes with each answer of the broker to a question about the gate, and with the gate.
     answers: AtomicU32,
 }
 
@@ -183,21 +184,16 @@ impl OpenGate {
         discard(old);
     }
 
-    /// The link is gone; if calls went through it, the gate is no longer there.
-    pub(crate) fn lose(&self, link: &Arc<Link>) {
+    /// A link of a bus is gone; if calls went through it, the gate is no longer there.
+    pub(crate) fn lose(&self, link: &Arc<Link>, bus: u64) {
         // Held across look and change, so that a newer state is not overwritten.
         let (mut progress, mut old) = (self.progress.lock(), None);
-        if self
-            .state()
-            .way
-            .as_ref()
-            .is_some_and(|way| Arc::ptr_eq(&way.link, link))
-        {
+        if self.state().is_lost_with(link, bus) {
             let absent = progress.instead();
             progress.note(&absent);
             old = Some(self.state.swap(Arc::new(absent)));
             progress.is_known = true;
-            self.change.notify_all();
+            self.notify();
         }
         drop(progress);
         discard(old);
@@ -211,7 +207,7 @@ impl OpenGate {
             let instead = progress.instead();
             progress.note(&instead);
             old = Some(self.state.swap(Arc::new(instead)));
-            self.change.notify_all();
+            self.notify();
         }
         drop(progress);
         discard(old);
@@ -250,7 +246,7 @@ impl OpenGate {
         progress.is_known = true;
         progress.is_tried_again = is_tried_again;
         progress.failure = Some(reason);
-        self.change.notify_all();
+        self.notify();
         drop(progress);
         discard(old);
     }
@@ -290,93 +286,24 @@ impl OpenGate {
             progress.start_failed &= self.state().owner.is_none();
         }
         progress.is_known = true;
-        self.change.notify_all();
+        self.notify();
         drop(progress);
         // What the new one leads to may be the last of a handler, too, where it changes nothing.
         discard((old, state));
     }
 
-    /// Waits until the broker has said how the gate stands, for the first time.
-    pub(crate) fn wait_known(&self, late: impl FnOnce() -> Error, until: Instant) -> Result<()> {
-        let mut progress = self.progress.lock();
-        while !progress.is_known {
-            if self.change.wait_until(&mut progress, until).timed_out() && !progress.is_known {
-                drop(progress);
-                return Err(late().at_gate(self.gate.clone()));
-            }
-        }
-        match &progress.failure {
-            Some(failure) => Err(failure.clone().at_gate(self.gate.clone())),
-            None => Ok(()),
-        }
+    /// Something has changed.
+    fn notify(&self) {
+        self.change.notify_all();
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        futex::wake_private(&self.answers);
     }
 
     /// A program that was to provide the gate has ended: who waits for the gate, or does so next,
     /// looks whether there is anybody left to wait for.
     pub(crate) fn start_failed(&self) {
         self.progress.lock().start_failed = true;
-        self.change.notify_all();
-    }
-
-    /// Keeps changes from here on, for [`OpenGate::next_event`].
-    pub(crate) fn watch(&self) {
-        self.progress.lock().events = Some(VecDeque::new());
-    }
-
-    /// The next change, if there is one until then.
-    pub(crate) fn next_event(&self, until: Instant) -> Result<Option<GateEvent>> {
-        let mut progress = self.progress.lock();
-        loop {
-            if let Some(event) = progress.events.as_mut().and_then(VecDeque::pop_front) {
-                return Ok(Some(event));
-            }
-            if let Some(failure) = progress.is_final() {
-                return Err(failure.clone().at_gate(self.gate.clone()));
-            }
-            if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Waits until one of the gate's halves can be called. A mismatch of types is an error at
-    /// once: only another provider could mend it.
-    pub(crate) fn wait_ready(&self, until: Instant) -> Result<Waited> {
-        let mut progress = self.progress.lock();
-        loop {
-            let state = self.state();
-            let kinds = [&state.function, &state.action];
-            let ended = match &state.way {
-                Some(way) if kinds.contains(&&Availability::Ready) => match way.ended() {
-                    None => return Ok(Waited::Ready),
-                    // Its host may know already, and wait for the one that it has started since.
-                    ended => ended,
-                },
-                _ => None,
-            };
-            let good = [&Availability::Absent, &Availability::Ready];
-            let mismatch = kinds.into_iter().find(|kind| !good.contains(kind));
-            let kind = mismatch.unwrap_or(&Availability::Absent);
-            let error = match ended {
-                Some(ended) => ended.at_gate(self.gate.clone()),
-                None => state.error(kind, "function or action", &self.gate),
-            };
-            // Where a half is ready and only the link is gone, news of it is on its way.
-            if mismatch.is_some() && !kinds.contains(&&Availability::Ready) {
-                return Err(error);
-            }
-            if let Some(failure) = progress.is_final() {
-                return Err(failure.clone().at_gate(self.gate.clone()));
-            }
-            if std::mem::take(&mut progress.start_failed) {
-                return Ok(Waited::StartFailed);
-            }
-            if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
-                let failure = progress.failure.clone();
-                let failure = failure.map(|failure| failure.at_gate(self.gate.clone()));
-                return Err(failure.unwrap_or(error));
-            }
-        }
+        self.notify();
     }
 }
 

@@ -1,25 +1,27 @@
 //! What a plugin is beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
 
+mod asking;
+mod returning;
+
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use callgate_layout::control::{GateToBroker, SessionToBroker, Shape, ToBroker, WaitToBroker};
+use callgate_layout::Code;
+use callgate_layout::control::{GateToBroker, Shape, ToBroker, WaitToBroker};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
-use callgate_layout::{Code, clock};
 use parking_lot::Mutex;
 
 use super::connection::{Answer, REQUEST_TIMEOUT};
 use super::membership::{Membership, MembershipParts};
-use super::notices::{BrokerEvent, Notices};
-use super::open_gate::{Asked, OpenGate, Question};
+use super::notices::Notices;
+use super::open_gate::OpenGate;
 use super::open_gates::OpenGates;
 use super::presence::{self, Presence, Wait};
 use crate::base::backoff::WaitPolicy;
-use crate::base::cancel::CancelToken;
-use crate::base::deadline::{answer_due, instant_after};
+use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result, forked};
 use crate::call::sent::Sender;
 use crate::link::Link;
@@ -27,18 +29,7 @@ use crate::serve::dispatch::Dispatch;
 use crate::serve::provided::{Offer, ProvidedGates};
 use crate::serve::waits::{ReportedWaits, Reporter};
 
-/// Whether a broker that ends a session with this, or refuses one, wants the plugin to stay away.
-pub(crate) fn is_final(code: Code) -> bool {
-    matches!(
-        code,
-        Code::PermissionDenied
-            | Code::Protocol
-            | Code::Overloaded
-            | Code::VersionMismatch
-            | Code::InvalidArgument
-            | Code::Closed
-    )
-}
+pub(crate) use returning::is_final;
 
 /// What all handles of a plugin share.
 pub(crate) struct PluginState {
@@ -176,83 +167,6 @@ impl PluginState {
         }
     }
 
-    /// Asks the broker how an open gate stands now. This does not wait for room in its socket longer than
-    /// until then.
-    pub(crate) fn ask(&self, number: u32, gate: &OpenGate, until: Instant) -> Result<Question> {
-        self.check_here()?;
-        self.presence.check()?;
-        let asked = gate.ask(|| self.sync(number, until));
-        asked.inspect_err(|_| self.sent.look_again())
-    }
-
-    /// Sends a question that somebody else was to send, who could not.
-    pub(crate) fn ask_in_place(
-        &self,
-        number: u32,
-        (gate, question): (&OpenGate, Question),
-        until: Instant,
-    ) -> Result<()> {
-        gate.send(question, || self.sync(number, until))
-    }
-
-    fn sync(&self, open: u32, until: Instant) -> Result<()> {
-        self.presence.check()?;
-        let membership = self.membership();
-        membership
-            .connection
-            .send_until(&GateToBroker::Sync { open }.into(), until)
-    }
-
-    /// Asks, and waits for the answer until a time of the monotonic clock; where there is no broker, for
-    /// the next one first. The control thread, which would wait for what it hears itself, does not ask.
-    pub(crate) fn await_standing(
-        &self,
-        (number, gate): (u32, &OpenGate),
-        until: u64,
-        cancel: Option<&CancelToken>,
-    ) -> Asked {
-        if self.membership().connection.is_control_thread() {
-            return Asked::Untold;
-        }
-        loop {
-            match self.presence.await_back(until, cancel) {
-                Wait::Back => {}
-                Wait::None(_) => return Asked::NoBroker,
-                Wait::Cancelled => return Asked::Cancelled,
-            }
-            let asked = self.ask_and_wait((number, gate), until, cancel);
-            if asked != Asked::Untold || !self.presence.is_away() {
-                return asked;
-            }
-        }
-    }
-
-    /// As [`PluginState::await_standing`], without waiting for a broker.
-    pub(crate) fn ask_standing(&self, gate: (u32, &OpenGate), until: u64) {
-        if !self.membership().connection.is_control_thread() {
-            self.ask_and_wait(gate, until, None);
-        }
-    }
-
-    fn ask_and_wait(
-        &self,
-        (number, gate): (u32, &OpenGate),
-        until: u64,
-        cancel: Option<&CancelToken>,
-    ) -> Asked {
-        let room = instant_after(Duration::from_nanos(until.saturating_sub(clock::now())));
-        let Ok(question) = self.ask(number, gate, room) else {
-            return Asked::Untold;
-        };
-        let send = || self.sync(number, room);
-        let asked = gate.await_answer(question, (until, cancel), send);
-        if asked == Asked::Untold {
-            // A sent call may wait for a question that this thread could not send.
-            self.sent.look_again();
-        }
-        asked
-    }
-
     /// Withdraws one half of a gate that is not provided here any more, and waits until the broker has heard of it,
     /// until then at most.
     pub(crate) fn withdraw(&self, gate: &str, kind: CallKind, until: Instant) {
@@ -314,108 +228,6 @@ impl PluginState {
     pub(crate) fn break_link(&self, link: &Link, error: &Error) {
         if let Some(membership) = self.membership_of(link) {
             membership.break_link(link.end(), error);
-        }
-    }
-
-    /// The connection of a membership is over; its links go on. Where it is the current one, another broker is
-    /// looked for, unless this one has said that there is none for this plugin.
-    pub(crate) fn disconnected(&self, membership: &Membership, reason: &Error) {
-        if self.membership().bus != membership.bus {
-            membership.disconnected(reason);
-            return;
-        }
-        let comes_back = self.comes_back.get().filter(|_| !is_final(reason.code()));
-        let Some(comes_back) = comes_back else {
-            self.over(reason);
-            membership.disconnected(reason);
-            return;
-        };
-        // First, so that whoever fails with the connection finds that there is none.
-        let is_news = self.presence.lost(reason);
-        membership.disconnected(reason);
-        for (_, gate) in self.gates.all() {
-            gate.lost();
-        }
-        self.sent.look_again();
-        if is_news {
-            tracing::warn!(%reason, "the broker is gone");
-            self.notices.tell(BrokerEvent::Lost(reason.clone()));
-            comes_back();
-        }
-    }
-
-    /// There will be no broker any more.
-    pub(crate) fn over(&self, reason: &Error) {
-        let reason = &self.presence.end(reason);
-        for (_, gate) in self.gates.all() {
-            gate.session_ended(reason);
-        }
-        self.sent.look_again();
-    }
-
-    /// A new broker has taken the plugin in: this membership is the current one from here on. Tells the broker
-    /// everything that is to be told; `heard` is called before, and has it heard.
-    pub(crate) fn come_back(
-        &self,
-        parts: MembershipParts,
-        heard: impl FnOnce(&Arc<Membership>) -> Result<()>,
-    ) -> Result<()> {
-        let membership = Membership::new(parts, (&self.provided, &self.gates));
-        let membership = Arc::new(membership);
-        heard(&membership)?;
-        self.waits.forget();
-        {
-            let _alone = self.saying.lock();
-            let before = self.current.swap(membership.clone());
-            self.older.lock().push(before);
-        }
-        self.tell_all(&membership)?;
-        self.presence.back();
-        self.sent.look_again();
-        if let Err(ended) = membership.connection.check_alive() {
-            // It has ended before it was the current one, which nobody was told.
-            self.disconnected(&membership, &ended);
-        }
-        Ok(())
-    }
-
-    /// No calls are made any more over the links of an older membership; those that are under way go on.
-    pub(crate) fn part(&self, membership: &Membership) {
-        for (_, gate) in self.gates.all() {
-            gate.left(membership.bus);
-        }
-    }
-
-    /// Tells a new broker what stands, what is provided and what is open.
-    fn tell_all(&self, membership: &Arc<Membership>) -> Result<()> {
-        for older in self.older.lock().clone() {
-            membership.tell_standing(&older)?;
-        }
-        for (offer, life) in self.provided.offered_before() {
-            let _alone = self.saying.lock();
-            if self.provided.has(&offer) {
-                membership.provide_again(offer, life)?;
-            }
-        }
-        for (number, _) in self.gates.all() {
-            self.open_on(membership, number)?;
-        }
-        Ok(())
-    }
-
-    /// Lets a membership go whose links are not used any more.
-    pub(crate) fn leave(&self, membership: &Arc<Membership>) {
-        let mut older = self.older.lock();
-        older.retain(|other| !Arc::ptr_eq(other, membership));
-        let is_last = older.is_empty();
-        drop(older);
-        for (_, gate) in self.gates.all() {
-            gate.left(membership.bus);
-        }
-        let text = "the broker of this link has ended, and there is a new one";
-        membership.close(&Error::new(Code::ProviderGone, text));
-        if is_last {
-            let _ = self.membership().send(&SessionToBroker::Drained.into());
         }
     }
 

@@ -78,7 +78,9 @@ fn obey(workers: &mut [Worker], line: &str) -> String {
     }
     match line {
         "seen" => {
-            let seen = workers.iter().map(|worker| *worker.seen.lock().expect("no panic"));
+            let seen = workers
+                .iter()
+                .map(|worker| *worker.seen.lock().expect("no panic"));
             let seen = seen.map(|(number, when)| format!("{number}:{when}"));
             seen.collect::<Vec<_>>().join(" ")
         }
@@ -99,7 +101,10 @@ fn total(workers: &[Worker]) -> String {
         failed += codes.values().sum::<u64>();
         if !codes.is_empty() {
             let first = worker.counts.first.lock().expect("no panic");
-            why = format!("{why} {}: {codes:?}, first {first:?};", worker.plugin.name());
+            why = format!(
+                "{why} {}: {codes:?}, first {first:?};",
+                worker.plugin.name()
+            );
         }
     }
     format!("{answered} {failed}{why}")
@@ -112,7 +117,9 @@ impl Worker {
             mode => mode,
         });
         let builder = Plugin::builder(name).direct_calls(mode == "direct");
-        let builder = builder.dispatch(dispatch).keep_idle(Duration::from_millis(500));
+        let builder = builder
+            .dispatch(dispatch)
+            .keep_idle(Duration::from_millis(500));
         let plugin = match mode {
             "group" => builder.group(group).connect()?,
             _ => builder.connect()?,
@@ -121,7 +128,9 @@ impl Worker {
             .provide(&format!("{name}.Add"), |a: u64, b: u64| a.wrapping_add(b))?
             .keep();
         plugin
-            .provide(&format!("{name}.Echo"), |bytes: View<'_, Vec<u8>>| bytes.to_vec())?
+            .provide(&format!("{name}.Echo"), |bytes: View<'_, Vec<u8>>| {
+                bytes.to_vec()
+            })?
             .keep();
         plugin
             .provide(&format!("{name}.Sleep"), |millis: u64| {

@@ -45,7 +45,9 @@ fn open_loans_stay() {
     told.iter().for_each(|told| drop(told.lost()));
     send("without a broker");
     bus.start_broker();
-    told.iter().for_each(|told| drop(told.back()));
+    for told in &told {
+        told.back();
+    }
     send("with the next one");
     send("with the next one");
     drop(gate.loan(2 * MIB).unwrap());

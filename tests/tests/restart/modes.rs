@@ -43,7 +43,9 @@ fn in_every_mode_calls_go_on_and_nothing_is_left_of_old_links() {
     told.back();
     let pause = Duration::from_millis(LONG);
     thread::sleep(pause);
-    long.join().unwrap().expect("who is served already is answered");
+    long.join()
+        .unwrap()
+        .expect("who is served already is answered");
     calls.iter().for_each(Standing::expect_progress);
     for calls in calls {
         calls.finish();
@@ -54,7 +56,10 @@ fn in_every_mode_calls_go_on_and_nothing_is_left_of_old_links() {
         let now = (Holdings::of(pid).shared, proc::threads(pid));
         match now == before {
             true => Ok(()),
-            false => Err(format!("{before:?}, {now:?}, and here {:?}", Holdings::of(own))),
+            false => Err(format!(
+                "{before:?}, {now:?}, and here {:?}",
+                Holdings::of(own)
+            )),
         }
     });
     // Over the links that are left.

@@ -17,7 +17,11 @@ const WITHOUT: Duration = Duration::from_millis(300);
 fn all(plugin: &Plugin, round: u32) -> Vec<(&'static str, Result<(), Error>, Instant)> {
     let gate = |what: &str| format!("Plugin.{what}{round}");
     let provide = || plugin.provide(&gate("New"), || ()).map(|new| new.keep());
-    let open = || plugin.subscriber::<(u64, u64), u64>(&gate("Open")).map(drop);
+    let open = || {
+        plugin
+            .subscriber::<(u64, u64), u64>(&gate("Open"))
+            .map(drop)
+    };
     let watch = || plugin.watch(&gate("Watched")).map(drop);
     let list = || plugin.list().map(drop);
     let provide_action = || {
@@ -92,10 +96,7 @@ fn where_no_broker_comes_everything_says_so_in_its_time() {
     let watch = plugin.watch("Other.Gate").unwrap();
     assert!(!watch.next(Duration::ZERO).unwrap().unwrap().is_present());
     let pid = bus.broker.as_ref().unwrap().id();
-    let words = [
-        bus.socket().display().to_string(),
-        format!("pid {pid}"),
-    ];
+    let words = [bus.socket().display().to_string(), format!("pid {pid}")];
     bus.kill_broker();
     told.lost();
     let check = |what: &str, error: &Error| {

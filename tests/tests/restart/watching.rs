@@ -45,14 +45,13 @@ fn a_watcher_is_told_nothing_where_the_provider_stayed() {
 #[test]
 fn a_watcher_is_told_of_a_provider_that_did_not_stay() {
     let mut bus = Bus::start(programs!());
-    let mut providers =
-        ["Dies", "Returns"].map(|name| Some(bus.peer("provider", name, &[])));
+    let mut providers = ["Dies", "Returns"].map(|name| Some(bus.peer("provider", name, &[])));
     let watcher = bus.plugin("Watcher");
     let withdrawn = bus.plugin("Withdraws");
     let gate = withdrawn.provide("Withdraws.Add", || ()).unwrap();
     let told = Told::by(&watcher);
-    let watches = ["Dies.Add", "Returns.Add", "Withdraws.Add"]
-        .map(|gate| watcher.watch(gate).unwrap());
+    let watches =
+        ["Dies.Add", "Returns.Add", "Withdraws.Add"].map(|gate| watcher.watch(gate).unwrap());
     // So that there are links with them.
     let _open = ["Dies.Add", "Returns.Add"].map(|gate| open::<(u64, u64), u64>(&watcher, gate));
     let before = watches
@@ -77,7 +76,10 @@ fn a_watcher_is_told_of_a_provider_that_did_not_stay() {
     let returned = watcher.watch("Returns.Double").unwrap();
     let life = events(&returned, PATIENCE / 10).pop().unwrap();
     assert!(life.is_present());
-    assert!(life.generation > before[1].generation, "{life:?}, {before:?}");
+    assert!(
+        life.generation > before[1].generation,
+        "{life:?}, {before:?}"
+    );
     assert_eq!(events(&watches[0], QUIET), [], "Dies");
     assert_eq!(events(&watches[1], Duration::ZERO), [], "Returns");
     let gone = events(&watches[2], PATIENCE / 4);
@@ -96,7 +98,11 @@ fn who_is_new_is_seen_by_those_who_come_back() {
     told.lost();
     let socket = bus.socket();
     let connecting = std::thread::spawn(move || {
-        let builder = || Plugin::builder("New").socket(&socket).dispatch(Dispatch::Pool(2));
+        let builder = || {
+            Plugin::builder("New")
+                .socket(&socket)
+                .dispatch(Dispatch::Pool(2))
+        };
         let new = connect_early(builder);
         new.provide("New.Gate", || 5_u8).unwrap().keep();
         new

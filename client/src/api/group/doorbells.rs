@@ -9,7 +9,7 @@ use callgate_layout::pages::Doorbell;
 
 use crate::base::error::{Error, Result};
 use crate::call::sent::{Sender, SentCalls};
-use crate::link::own_memory::{OwnDoorbell, OwnMemory};
+use crate::link::own_memory::{OwnDoorbell, OwnMemory, SentBell};
 use crate::session::handshake::SharedDoorbell;
 
 /// The most doorbells of one group. Its thread waits for all of them, and can wait for 128 words.
@@ -24,6 +24,7 @@ struct Known {
     name: DoorbellName,
     bell: Weak<Doorbell>,
     bells: Weak<Bells>,
+    sent_bell: Weak<SentBell>,
     sent: Weak<SentCalls>,
 }
 
@@ -33,13 +34,14 @@ impl Known {
         Some(OwnDoorbell {
             bell: self.bell.upgrade()?,
             bells: self.bells.upgrade()?,
+            sent: self.sent_bell.upgrade()?,
         })
     }
 
     /// One more plugin that sends calls by this doorbell.
-    fn sender(&mut self, memory: &OwnMemory) -> Sender {
+    fn sender(&mut self) -> Sender {
         let before = self.sent.upgrade().and_then(Sender::one_more);
-        let sender = before.unwrap_or_else(|| Sender::first(memory));
+        let sender = before.unwrap_or_else(Sender::first);
         self.sent = Arc::downgrade(sender.calls());
         sender
     }
@@ -79,9 +81,9 @@ impl Doorbells {
     pub(crate) fn add(&mut self, name: DoorbellName, memory: &OwnMemory) -> Result<Sender> {
         let is_it = |known: &&mut Known| std::ptr::eq(known.bell.as_ptr(), &*memory.bell);
         if let Some(known) = self.0.iter_mut().find(is_it) {
-            return Ok(known.sender(memory));
+            return Ok(known.sender());
         }
-        let sender = Sender::first(memory);
+        let sender = Sender::first();
         self.note(name, memory, Arc::downgrade(sender.calls()))?;
         Ok(sender)
     }
@@ -107,6 +109,7 @@ impl Doorbells {
             name,
             bell: Arc::downgrade(&memory.bell),
             bells: Arc::downgrade(&memory.bells),
+            sent_bell: Arc::downgrade(&memory.sent),
             sent,
         });
         Ok(())

@@ -305,6 +305,8 @@ impl PluginCore {
             } = course.older.remove(at).joined;
             self.state.leave(&membership);
             self.group.control_thread.remove(key);
+            drop(membership);
+            self.state.sent.let_go_of_pages();
         }
         next
     }

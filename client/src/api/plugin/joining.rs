@@ -99,7 +99,7 @@ pub(super) fn doorbell(welcome: &Welcome) -> DoorbellName {
 pub(super) fn sender(welcome: &Welcome, doorbells: Option<&mut Doorbells>) -> Result<Sender> {
     match doorbells {
         Some(doorbells) => doorbells.add(doorbell(welcome), &welcome.memory),
-        None => Ok(Sender::first(&welcome.memory)),
+        None => Ok(Sender::first()),
     }
 }
 

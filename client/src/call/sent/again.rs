@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use callgate_layout::bells::KeptBell;
-
 use super::Shared;
 use super::asking::{Asking, Standing};
 use super::completion::{Completion, Lost};
@@ -17,7 +15,7 @@ impl Shared {
     /// has answered. To be called where nothing is locked: what is asked may wait a moment for room in the
     /// broker's socket, and a gate that is dropped here drops what it leads to. Whether there was no room, so that
     /// some are to be asked about in the next look.
-    pub(super) fn look_at_asking(&self, bell: &KeptBell, outcomes: &mut Outcomes) -> bool {
+    pub(super) fn look_at_asking(&self, outcomes: &mut Outcomes) -> bool {
         let asking: Vec<_> = {
             let state = self.state.lock();
             let calls = state.asking.iter();
@@ -44,9 +42,18 @@ impl Shared {
             let mut state = self.state.lock();
             let ended = match stands {
                 Standing::Unknown => state.end_asking(number),
-                Standing::Told(way) => state.send_again(number, way, bell),
+                Standing::Told(way) => {
+                    let way = way.and_then(|way| self.attend(&way.0).map(|()| way));
+                    state.send_again(number, way)
+                }
                 Standing::Later => {
                     asks_later = true;
+                    None
+                }
+                Standing::Away => {
+                    if let Some(asking) = state.asking.get_mut(&number) {
+                        asking.question = None;
+                    }
                     None
                 }
                 Standing::Asked(question) => {
@@ -70,7 +77,6 @@ impl State {
         &mut self,
         number: u64,
         way: Result<(Arc<Link>, u16)>,
-        bell: &KeptBell,
     ) -> Option<(Arc<Completion>, Lost)> {
         let Asking {
             mut call,
@@ -86,9 +92,8 @@ impl State {
             },
             Ok((link, index)) => {
                 call.index = index;
-                link.set_late_bell(bell.number());
                 let calls = self.of_link(&link);
-                match calls.send(bell, (number, call), completion.clone()) {
+                match calls.send((number, call), completion.clone()) {
                     Ok(_) => {
                         self.calls.insert(number, link);
                         return None;

@@ -29,6 +29,8 @@ pub(crate) enum Standing {
     Told(Result<(Arc<Link>, u16)>),
     /// The broker's socket is full: the question is to be sent later.
     Later,
+    /// There is no broker now; the next one is to be asked.
+    Away,
     /// Nobody will answer.
     Unknown,
 }

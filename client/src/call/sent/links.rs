@@ -96,7 +96,6 @@ impl LinkCalls {
     /// has to wait.
     pub(super) fn send(
         &mut self,
-        bell: &KeptBell,
         (number, call): (u64, Outbound),
         completion: Arc<Completion>,
     ) -> Result<bool, Refused> {
@@ -107,7 +106,7 @@ impl LinkCalls {
         };
         if !self.waiting.contains_key(&next.call.index) {
             let (link, index) = (&self.link, next.call.index);
-            match try_send(link, bell, &mut next, || link.pending().take_for(index)) {
+            match try_send(link, &mut next, || link.pending().take_for(index)) {
                 Ok(Some(flight)) => {
                     self.note_sent(number, next, flight);
                     return Ok(false);
@@ -212,11 +211,11 @@ impl LinkCalls {
     }
 
     /// Sends calls that waited, as far as there are slots: one of each gate, in turns.
-    pub(super) fn send_waiting(&mut self, bell: &KeptBell, ended: &mut Vec<Ended>) {
+    pub(super) fn send_waiting(&mut self, ended: &mut Vec<Ended>) {
         loop {
             let mut is_stuck = true;
             for gate in self.gates_in_turn() {
-                if self.send_next_of(gate, bell, ended) {
+                if self.send_next_of(gate, ended) {
                     is_stuck = false;
                     self.last_gate = gate;
                 }
@@ -238,7 +237,7 @@ impl LinkCalls {
     }
 
     /// Sends the next call of a gate; false where it goes on waiting.
-    fn send_next_of(&mut self, gate: u16, bell: &KeptBell, ended: &mut Vec<Ended>) -> bool {
+    fn send_next_of(&mut self, gate: u16, ended: &mut Vec<Ended>) -> bool {
         let Some(of_gate) = self.waiting.get_mut(&gate) else {
             return false;
         };
@@ -247,7 +246,7 @@ impl LinkCalls {
         };
         let (link, slot) = (&self.link, &mut of_gate.slot);
         let take = || slot.take(link.pending(), clock::now);
-        let outcome = try_send(link, bell, &mut next, take);
+        let outcome = try_send(link, &mut next, take);
         if next.ticket.is_some() || !matches!(outcome, Ok(None)) {
             // The next call has its own wait.
             let anew = SlotWait::begin(gate, clock::now());
@@ -303,7 +302,6 @@ impl LinkCalls {
 /// of all this very thread.
 fn try_send(
     link: &Arc<Link>,
-    bell: &KeptBell,
     next: &mut Waiting,
     take: impl FnOnce() -> Option<Ticket>,
 ) -> Result<Option<Flight>> {
@@ -320,6 +318,8 @@ fn try_send(
         }
         return Err(gone(link));
     }
+    // Taken before the first call of this link.
+    let bell = link.sent_bell().taken().map_or(0, KeptBell::number);
     // It begins a chain of its own, also inside a handler: nobody waits inside that one's chain.
     let Some(ticket) = next.ticket.take().or_else(take) else {
         return Ok(None);
@@ -328,7 +328,7 @@ fn try_send(
     let length = call.bytes.len();
     if let Some(inline) = cell.payload_mut(false).get_mut(..length) {
         inline.copy_from_slice(&call.bytes);
-        link.ring_when_answered(ticket, bell.number());
+        link.ring_when_answered(ticket, bell);
         let entry = Entry {
             ticket,
             chain: None,
@@ -340,7 +340,7 @@ fn try_send(
     }
     match link.write_payload(&call.bytes) {
         Some(Ok(held)) => {
-            link.ring_when_answered(ticket, bell.number());
+            link.ring_when_answered(ticket, bell);
             let written = Written {
                 ticket,
                 held,

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::SentCalls;
-use crate::link::own_memory::OwnMemory;
-
 /// A plugin's share in the calls that are sent together.
 #[derive(Debug)]
 pub(crate) struct Sender {
@@ -18,8 +16,8 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// The first of those that share a doorbell, or the only one.
-    pub(crate) fn first(memory: &OwnMemory) -> Sender {
-        Sender::of(Arc::new(SentCalls::new(memory)))
+    pub(crate) fn first() -> Sender {
+        Sender::of(Arc::new(SentCalls::new()))
     }
 
     /// One more of them; `None` where the last one before it has closed, and the thread with it.

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use callgate_layout::bells::KeptBell;
 use callgate_layout::pending::Ticket;
 use callgate_layout::{Code, clock};
 
@@ -62,11 +61,11 @@ impl State {
     }
 
     /// Takes the answers that are there, and whatever else has ended calls; sends what can be sent.
-    pub(super) fn look(&mut self, bell: &KeptBell) -> Outcomes {
+    pub(super) fn look(&mut self) -> Outcomes {
         let mut ended = Vec::new();
         for calls in &mut self.links {
             calls.take_answers(&mut ended);
-            calls.send_waiting(bell, &mut ended);
+            calls.send_waiting(&mut ended);
         }
         let mut outcomes = Outcomes::new();
         for one in ended {

@@ -1,5 +1,9 @@
 use super::*;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use callgate_layout::control::Availability;
+
+use crate::base::error::Result;
 
 fn gate_state(function: Availability) -> GateState {
     GateState {

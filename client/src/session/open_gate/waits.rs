@@ -1,0 +1,115 @@
+//! Waiting for a gate: to be known, to be ready, to have another way, to change.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use callgate_layout::clock;
+use callgate_layout::control::Availability;
+use callgate_layout::sys::futex::{self, Awaited};
+
+use super::event::GateEvent;
+use super::{OpenGate, Waited};
+use crate::base::cancel::CancelToken;
+use crate::base::error::{Error, Result};
+use crate::base::futex_refused;
+
+impl OpenGate {
+    /// Waits until calls go over a link of a bus, or nowhere; until a time of the monotonic clock at most.
+    pub(crate) fn await_way_on(&self, bus: u64, (until, cancel): (u64, Option<&CancelToken>)) {
+        loop {
+            let seen = self.answers.load(Ordering::Acquire);
+            let is_there = self
+                .state()
+                .way
+                .as_ref()
+                .is_none_or(|way| way.link.bus() == bus);
+            let is_over = clock::now() >= until || cancel.is_some_and(CancelToken::is_cancelled);
+            if is_there || is_over {
+                return;
+            }
+            let word = Awaited::private(&self.answers, seen);
+            match cancel {
+                Some(cancel) => futex::wait_any(&[word, cancel.word()], until),
+                None => futex::wait_any(&[word], until),
+            }
+            futex_refused::log();
+        }
+    }
+
+    /// Waits until the broker has said how the gate stands, for the first time.
+    pub(crate) fn wait_known(&self, late: impl FnOnce() -> Error, until: Instant) -> Result<()> {
+        let mut progress = self.progress.lock();
+        while !progress.is_known {
+            if self.change.wait_until(&mut progress, until).timed_out() && !progress.is_known {
+                drop(progress);
+                return Err(late().at_gate(self.gate.clone()));
+            }
+        }
+        match &progress.failure {
+            Some(failure) => Err(failure.clone().at_gate(self.gate.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps changes from here on, for [`OpenGate::next_event`].
+    pub(crate) fn watch(&self) {
+        self.progress.lock().events = Some(VecDeque::new());
+    }
+
+    /// The next change, if there is one until then.
+    pub(crate) fn next_event(&self, until: Instant) -> Result<Option<GateEvent>> {
+        let mut progress = self.progress.lock();
+        loop {
+            if let Some(event) = progress.events.as_mut().and_then(VecDeque::pop_front) {
+                return Ok(Some(event));
+            }
+            if let Some(failure) = progress.is_final() {
+                return Err(failure.clone().at_gate(self.gate.clone()));
+            }
+            if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits until one of the gate's halves can be called. A mismatch of types is an error at
+    /// once: only another provider could mend it.
+    pub(crate) fn wait_ready(&self, until: Instant) -> Result<Waited> {
+        let mut progress = self.progress.lock();
+        loop {
+            let state = self.state();
+            let kinds = [&state.function, &state.action];
+            let ended = match &state.way {
+                Some(way) if kinds.contains(&&Availability::Ready) => match way.ended() {
+                    None => return Ok(Waited::Ready),
+                    // Its host may know already, and wait for the one that it has started since.
+                    ended => ended,
+                },
+                _ => None,
+            };
+            let good = [&Availability::Absent, &Availability::Ready];
+            let mismatch = kinds.into_iter().find(|kind| !good.contains(kind));
+            let kind = mismatch.unwrap_or(&Availability::Absent);
+            let error = match ended {
+                Some(ended) => ended.at_gate(self.gate.clone()),
+                None => state.error(kind, "function or action", &self.gate),
+            };
+            // Where a half is ready and only the link is gone, news of it is on its way.
+            if mismatch.is_some() && !kinds.contains(&&Availability::Ready) {
+                return Err(error);
+            }
+            if let Some(failure) = progress.is_final() {
+                return Err(failure.clone().at_gate(self.gate.clone()));
+            }
+            if std::mem::take(&mut progress.start_failed) {
+                return Ok(Waited::StartFailed);
+            }
+            if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
+                let failure = progress.failure.clone();
+                let failure = failure.map(|failure| failure.at_gate(self.gate.clone()));
+                return Err(failure.unwrap_or(error));
+            }
+        }
+    }
+}

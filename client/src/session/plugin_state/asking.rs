@@ -1,0 +1,92 @@
+//! Questions to the broker: how a gate stands.
+
+use std::time::{Duration, Instant};
+
+use callgate_layout::clock;
+use callgate_layout::control::GateToBroker;
+
+use super::PluginState;
+use crate::base::cancel::CancelToken;
+use crate::base::deadline::instant_after;
+use crate::base::error::Result;
+use crate::session::open_gate::{Asked, OpenGate, Question};
+use crate::session::presence::Wait;
+
+impl PluginState {
+    /// Asks the broker how an open gate stands now. This does not wait for room in its socket longer than
+    /// until then.
+    pub(crate) fn ask(&self, number: u32, gate: &OpenGate, until: Instant) -> Result<Question> {
+        self.check_here()?;
+        self.presence.check()?;
+        let asked = gate.ask(|| self.sync(number, until));
+        asked.inspect_err(|_| self.sent.look_again())
+    }
+
+    /// Sends a question that somebody else was to send, who could not.
+    pub(crate) fn ask_in_place(
+        &self,
+        number: u32,
+        (gate, question): (&OpenGate, Question),
+        until: Instant,
+    ) -> Result<()> {
+        gate.send(question, || self.sync(number, until))
+    }
+
+    fn sync(&self, open: u32, until: Instant) -> Result<()> {
+        self.presence.check()?;
+        let membership = self.membership();
+        membership
+            .connection
+            .send_until(&GateToBroker::Sync { open }.into(), until)
+    }
+
+    /// Asks, and waits for the answer until a time of the monotonic clock; where there is no broker, for
+    /// the next one first. The control thread, which would wait for what it hears itself, does not ask.
+    pub(crate) fn await_standing(
+        &self,
+        (number, gate): (u32, &OpenGate),
+        until: u64,
+        cancel: Option<&CancelToken>,
+    ) -> Asked {
+        if self.membership().connection.is_control_thread() {
+            return Asked::Untold;
+        }
+        loop {
+            match self.presence.await_back(until, cancel) {
+                Wait::Back => {}
+                Wait::None(_) => return Asked::NoBroker,
+                Wait::Cancelled => return Asked::Cancelled,
+            }
+            let asked = self.ask_and_wait((number, gate), until, cancel);
+            if asked != Asked::Untold || !self.presence.is_away() {
+                return asked;
+            }
+        }
+    }
+
+    /// As [`PluginState::await_standing`], without waiting for a broker.
+    pub(crate) fn ask_standing(&self, gate: (u32, &OpenGate), until: u64) {
+        if !self.membership().connection.is_control_thread() {
+            self.ask_and_wait(gate, until, None);
+        }
+    }
+
+    fn ask_and_wait(
+        &self,
+        (number, gate): (u32, &OpenGate),
+        until: u64,
+        cancel: Option<&CancelToken>,
+    ) -> Asked {
+        let room = instant_after(Duration::from_nanos(until.saturating_sub(clock::now())));
+        let Ok(question) = self.ask(number, gate, room) else {
+            return Asked::Untold;
+        };
+        let send = || self.sync(number, room);
+        let asked = gate.await_answer(question, (until, cancel), send);
+        if asked == Asked::Untold {
+            // A sent call may wait for a question that this thread could not send.
+            self.sent.look_again();
+        }
+        asked
+    }
+}

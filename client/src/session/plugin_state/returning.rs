@@ -1,0 +1,128 @@
+//! Losing a broker, and going on with the next one.
+
+use std::sync::Arc;
+
+use callgate_layout::Code;
+use callgate_layout::control::SessionToBroker;
+
+use super::PluginState;
+use crate::base::error::{Error, Result};
+use crate::session::membership::{Membership, MembershipParts};
+use crate::session::notices::BrokerEvent;
+
+/// Whether a broker that ends a session with this, or refuses one, wants the plugin to stay away.
+pub(crate) fn is_final(code: Code) -> bool {
+    matches!(
+        code,
+        Code::PermissionDenied
+            | Code::Protocol
+            | Code::Overloaded
+            | Code::VersionMismatch
+            | Code::InvalidArgument
+            | Code::Closed
+    )
+}
+
+impl PluginState {
+    /// The connection of a membership is over; its links go on. Where it is the current one, another broker is
+    /// looked for, unless this one has said that there is none for this plugin.
+    pub(crate) fn disconnected(&self, membership: &Membership, reason: &Error) {
+        if self.membership().bus != membership.bus {
+            membership.disconnected(reason);
+            return;
+        }
+        let comes_back = self.comes_back.get().filter(|_| !is_final(reason.code()));
+        let Some(comes_back) = comes_back else {
+            self.over(reason);
+            membership.disconnected(reason);
+            return;
+        };
+        // First, so that whoever fails with the connection finds that there is none.
+        let is_news = self.presence.lost(reason);
+        membership.disconnected(reason);
+        for (_, gate) in self.gates.all() {
+            gate.lost();
+        }
+        self.sent.look_again();
+        if is_news {
+            tracing::warn!(%reason, "the broker is gone");
+            self.notices.tell(BrokerEvent::Lost(reason.clone()));
+            comes_back();
+        }
+    }
+
+    /// There will be no broker any more.
+    pub(crate) fn over(&self, reason: &Error) {
+        let reason = &self.presence.end(reason);
+        for (_, gate) in self.gates.all() {
+            gate.session_ended(reason);
+        }
+        self.sent.look_again();
+    }
+
+    /// A new broker has taken the plugin in: this membership is the current one from here on. Tells the broker
+    /// everything that is to be told; `heard` is called before, and has it heard.
+    pub(crate) fn come_back(
+        &self,
+        parts: MembershipParts,
+        heard: impl FnOnce(&Arc<Membership>) -> Result<()>,
+    ) -> Result<()> {
+        let membership = Membership::new(parts, (&self.provided, &self.gates));
+        let membership = Arc::new(membership);
+        heard(&membership)?;
+        self.waits.forget();
+        {
+            let _alone = self.saying.lock();
+            let before = self.current.swap(membership.clone());
+            self.older.lock().push(before);
+        }
+        self.tell_all(&membership)?;
+        self.presence.back();
+        self.sent.look_again();
+        if let Err(ended) = membership.connection.check_alive() {
+            // It has ended before it was the current one, which nobody was told.
+            self.disconnected(&membership, &ended);
+        }
+        Ok(())
+    }
+
+    /// No calls are made any more over the links of an older membership; those that are under way go on.
+    pub(crate) fn part(&self, membership: &Membership) {
+        for (_, gate) in self.gates.all() {
+            gate.left(membership.bus);
+        }
+    }
+
+    /// Tells a new broker what stands, what is provided and what is open.
+    fn tell_all(&self, membership: &Arc<Membership>) -> Result<()> {
+        for older in self.older.lock().clone() {
+            membership.tell_standing(&older)?;
+        }
+        for (offer, life) in self.provided.offered_before() {
+            let _alone = self.saying.lock();
+            if self.provided.has(&offer) {
+                membership.provide_again(offer, life)?;
+            }
+        }
+        for (number, _) in self.gates.all() {
+            self.open_on(membership, number)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a membership go whose links are not used any more.
+    pub(crate) fn leave(&self, membership: &Arc<Membership>) {
+        let mut older = self.older.lock();
+        older.retain(|other| !Arc::ptr_eq(other, membership));
+        let is_last = older.is_empty();
+        drop(older);
+        for (_, gate) in self.gates.all() {
+            gate.left(membership.bus);
+        }
+        let text = "the broker of this link has ended, and there is a new one";
+        membership.close(&Error::new(Code::ProviderGone, text));
+        if is_last {
+            let _ = self.membership().send(&SessionToBroker::Drained.into());
+        }
+    }
+}

@@ -18,6 +18,7 @@ mod process;
 pub mod pumped;
 pub mod random;
 pub mod raw;
+pub mod restart;
 pub mod shorthand;
 pub mod slots;
 pub mod soak;
@@ -38,6 +39,9 @@ pub use process::Process;
 
 /// How long a test waits for what ought to happen at once, on a machine that is busy.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Set for a peer whose plugin is not to wait for another broker.
+pub const ENDS_WITH_BROKER: &str = "PEER_ENDS_WITH_BROKER";
 
 /// The programs that tests start: the command line, and a plugin with every kind of gate.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +139,12 @@ impl Bus {
         self.broker = Some(broker);
     }
 
+    /// Kills the broker with SIGKILL, and starts the next one as soon as it is gone.
+    pub fn restart_broker(&mut self) {
+        self.kill_broker();
+        self.start_broker();
+    }
+
     /// What the brokers of this bus have said on their standard error; shown when a test fails.
     pub fn log(&self) -> PathBuf {
         self.directory.path().join("broker.log")
@@ -166,6 +176,12 @@ impl Bus {
         Plugin::builder(name)
             .socket(self.socket())
             .direct_calls(false)
+    }
+
+    /// As [`Bus::plugin`], with a plugin that is closed when the broker ends.
+    pub fn mortal_plugin(&self, name: &str) -> Plugin {
+        let builder = self.builder(name).outlives_broker(false);
+        builder.connect().expect("connecting to the bus")
     }
 
     /// A plugin in a process of its own, which has said that it is ready.

@@ -198,7 +198,7 @@ fn a_full_queue_is_waited_for() {
 fn errors_name_the_broker_that_is_meant() {
     let mut bus = Bus::start(programs!());
     let pid = bus.broker.as_ref().expect("it was started").id();
-    let plugin = bus.plugin("P");
+    let plugin = bus.mortal_plugin("P");
     let gate = plugin.subscriber::<(), ()>("Q.Absent").unwrap();
     bus.kill_broker();
     let who = format!("the broker (pid {pid}) at {}", bus.socket().display());

@@ -6,11 +6,12 @@
 
 use std::fs::{File, read_to_string};
 use std::ops::Range;
+use std::process::Command;
 use std::time::Instant;
 
 use callgate_tests::proc::Holdings;
 use callgate_tests::random::Random;
-use callgate_tests::{Bus, PATIENCE, Process, proc, programs, stress};
+use callgate_tests::{Bus, ENDS_WITH_BROKER, PATIENCE, Process, proc, programs, stress};
 use nix::sys::signal::Signal;
 
 const PROVIDERS: [&str; 3] = ["anvil", "bellows", "chisel"];
@@ -43,7 +44,26 @@ impl Party {
         name: &'static str,
         of: &'static [&'static str],
     ) -> Party {
-        let process = Process::spawn(bus.peer_command(role, name, of));
+        Party::spawn(bus.peer_command(role, name, of), (role, name, of))
+    }
+
+    /// As [`Party::start`], with a plugin that waits for no other broker.
+    fn mortal(
+        bus: &Bus,
+        role: &'static str,
+        name: &'static str,
+        of: &'static [&'static str],
+    ) -> Party {
+        let mut command = bus.peer_command(role, name, of);
+        command.env(ENDS_WITH_BROKER, "yes");
+        Party::spawn(command, (role, name, of))
+    }
+
+    fn spawn(
+        command: Command,
+        (role, name, of): (&'static str, &'static str, &'static [&'static str]),
+    ) -> Party {
+        let process = Process::spawn(command);
         Party {
             role,
             name,
@@ -258,15 +278,16 @@ fn links_outlive_a_broker_that_is_killed_at_any_instant() {
     let (start, mut too_late) = (Instant::now(), 0);
     let rounds = kills().div_ceil(20);
     for _ in 0..rounds {
-        let start = |name| Party::provider(&bus, name);
+        let start = |name| Party::mortal(&bus, "provider", name, &[]);
         let [mut anvil, mut bellows] = ["anvil", "bellows"].map(start);
         anvil.wait_ready();
         bellows.wait_ready();
-        let mut linked = Party::caller(&bus, "west", &["anvil", "bellows"]);
+        let mut linked = Party::mortal(&bus, "stress", "west", &["anvil", "bellows"]);
         linked.expect_progress(0..4);
         // One more is on its way, at any point of it.
         let log = bus.directory().join("late.log");
         let mut command = bus.peer_command("stress", "east", &["anvil", "bellows"]);
+        command.env(ENDS_WITH_BROKER, "yes");
         command.stderr(File::create(&log).expect("a log"));
         let mut late = Process::spawn(command);
         random.pause(40);

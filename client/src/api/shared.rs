@@ -149,6 +149,7 @@ impl Shared {
             return Err(error);
         };
         let gate = (self.number, &*self.gate);
+        let was_over = self.state.is_over();
         let asked = self.state.await_standing(gate, due, cancel);
         let left = limit.left_until(due);
         match asked {
@@ -167,7 +168,7 @@ impl Shared {
                 way.map_err(|now| now.after(error))?;
                 Ok(left)
             }
-            Asked::NoBroker => Err(self.no_broker(error)),
+            Asked::NoBroker => Err(self.no_broker(error, was_over)),
             Asked::Cancelled => {
                 let error = Error::new(Code::Cancelled, "the call was given up");
                 Err(error.at_gate(self.gate.name().clone()))
@@ -177,10 +178,11 @@ impl Shared {
     }
 
     /// What a call fails with that has found no way, and no broker in its time.
-    fn no_broker(&self, error: Error) -> Error {
+    fn no_broker(&self, error: Error, was_over: bool) -> Error {
         match self.state.presence.check() {
-            Err(away) => away.at_gate(self.gate.name().clone()),
-            Ok(()) => error,
+            // Where nobody was waited for, it is what the call has met.
+            Err(away) if !was_over => away.at_gate(self.gate.name().clone()),
+            _ => error,
         }
     }
 
@@ -220,10 +222,11 @@ impl Shared {
     /// Waits until the gate can be called. Where nobody provides it, the broker is asked why.
     pub(crate) fn wait_ready(&self, timeout: Duration) -> Result<()> {
         let until = instant_after(timeout);
-        // What others know of the gate by now, this plugin is to know as well.
+        // What others know of the gate by now, this plugin is to know as well. Where there is no broker, the
+        // gate is as ready as its link is.
         let answer = timeout.max(ANSWER).min(MOST).as_nanos() as u64;
         let gate = (self.number, &*self.gate);
-        self.state.await_standing(gate, clock::now() + answer, None);
+        self.state.ask_standing(gate, clock::now() + answer);
         loop {
             match self.gate.wait_ready(until) {
                 Ok(Waited::Ready) => return Ok(()),

@@ -143,7 +143,7 @@ impl Membership {
         // First the gates, so that who hears of the end and waits for the gate does not find it
         // as it was.
         for (_, gate) in self.gates.all() {
-            gate.lose(&link);
+            gate.lose(&link, self.bus);
         }
         link.end_with(reason.clone());
         self.provided.remove_link(&link);

@@ -184,16 +184,11 @@ impl OpenGate {
         discard(old);
     }
 
-    /// The link is gone; if calls went through it, the gate is no longer there.
-    pub(crate) fn lose(&self, link: &Arc<Link>) {
+    /// A link of a bus is gone; if calls went through it, the gate is no longer there.
+    pub(crate) fn lose(&self, link: &Arc<Link>, bus: u64) {
         // Held across look and change, so that a newer state is not overwritten.
         let (mut progress, mut old) = (self.progress.lock(), None);
-        if self
-            .state()
-            .way
-            .as_ref()
-            .is_some_and(|way| Arc::ptr_eq(&way.link, link))
-        {
+        if self.state().is_lost_with(link, bus) {
             let absent = progress.instead();
             progress.note(&absent);
             old = Some(self.state.swap(Arc::new(absent)));

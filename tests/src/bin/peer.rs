@@ -11,9 +11,10 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Context, Group, HandlerError, Plugin, Result, View, WaitPolicy};
+use callgate_tests::restart::worker;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{
-    PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite, visible,
+    ENDS_WITH_BROKER, PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite, visible,
 };
 
 fn main() {
@@ -63,10 +64,12 @@ fn main() {
         || storm::play(role, name, more)
         || groups::play(role, name, more)
         || visible::play(role, name, more)
+        || worker::play(role, name, more)
     {
         return;
     }
     let mut builder = Plugin::builder(name).version("1.2.3");
+    builder = builder.outlives_broker(std::env::var_os(ENDS_WITH_BROKER).is_none());
     let mut _neighbour = None;
     if let ("suite" | "traced-suite", [mode]) = (role.as_str(), more) {
         builder = builder.dispatch(suite::dispatch(mode));

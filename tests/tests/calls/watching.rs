@@ -71,11 +71,11 @@ fn a_watcher_that_does_not_look_loses_the_oldest_and_can_tell() {
     assert!(events.last().unwrap().is_present());
 }
 
-/// A watcher waited for ever after the broker's end.
+/// A watcher that waits for no other broker waited for ever after its broker's end.
 #[test]
 fn nobody_watches_without_a_broker() {
     let mut bus = Bus::start(programs!());
-    let watcher = bus.plugin("Watcher");
+    let watcher = bus.mortal_plugin("Watcher");
     let watch = watcher.watch("Owner.Gate").unwrap();
     assert!(!next(&watch).is_present());
     bus.broker.take().unwrap().kill();

@@ -3,7 +3,7 @@
 use callgate_tests::shorthand::{await_that, open, pattern};
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
-use crate::support::{command, finish, run, start};
+use crate::support::run;
 
 /// An echo that answers with something else.
 #[test]
@@ -40,16 +40,18 @@ fn a_gate_that_is_taken_is_refused() {
     run(&bus.socket(), &["echo", "P.Echo", "--json"]).assert_failed_in_json(1, "ALREADY_PROVIDED");
 }
 
-/// An echo without a bus, which nobody can find any more.
+/// An echo that ended with its broker, so that it had to be started by hand, too.
 #[test]
-fn it_ends_with_its_broker() {
+fn it_goes_on_with_the_next_broker() {
     let mut bus = Bus::start(programs!());
-    let echo = start(command(&bus.socket(), &["echo", "Demo.Echo"]));
+    let mut echo = Process::spawn(bus.command(&["echo", "Demo.Echo"]));
+    assert_eq!(echo.expect_line(), "echoing at Demo.Echo");
     let caller = bus.plugin("Caller");
-    open::<(Vec<u8>,), Vec<u8>>(&caller, "Demo.Echo");
-    bus.kill_broker();
-    let outcome = finish(echo);
-    assert_eq!(outcome.exit, Some(3), "{outcome:?}");
-    assert!(outcome.stderr.starts_with("BROKER_GONE: "), "{outcome:?}");
-    assert_eq!(outcome.stdout, "echoing at Demo.Echo\n");
+    let old = open::<(Vec<u8>,), Vec<u8>>(&caller, "Demo.Echo");
+    bus.restart_broker();
+    assert_eq!(old.invoke((vec![1],)).unwrap(), [1]);
+    // Somebody who knows only the new broker.
+    let late = bus.plugin("Late");
+    let gate = open::<(Vec<u8>,), Vec<u8>>(&late, "Demo.Echo");
+    assert_eq!(gate.invoke((vec![2],)).unwrap(), [2]);
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use callgate_client::{
     Code, Dispatch, GateOptions, HandlerError, Plugin, Result, dynamic, signature_of,
 };
+use callgate_tests::restart::Told;
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, programs};
 
@@ -246,9 +247,10 @@ fn a_thread_that_pumps_is_told_of_outside_of_handlers_too() {
 fn without_a_broker_deadlines_end_it() {
     let mut bus = Bus::start(programs!());
     let (plugins, cross) = crossing(&bus, Duration::from_millis(500));
+    let told: Vec<_> = plugins.iter().map(Told::by).collect();
     bus.kill_broker();
-    for plugin in &plugins {
-        plugin.wait_closed();
+    for told in &told {
+        told.lost();
     }
     let outcomes = cross();
     assert!(

@@ -10,16 +10,16 @@ use nix::sys::signal::Signal;
 /// Longer than anything takes that waits for nobody.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Linked plugins that go down with the broker, or wait for it.
+/// Linked plugins that go down with the broker, or wait for it, though they were told not to.
 #[test]
 fn linked_plugins_go_on_without_the_broker() {
     let mut bus = Bus::start(programs!());
     let _provider = bus.peer("provider", "P", &[]);
     let mut other = bus.peer("caller", "Other", &["P"]);
-    let caller = bus.plugin("Caller");
+    let caller = bus.mortal_plugin("Caller");
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     let absent = caller.subscriber::<(), ()>("P.NoSuchGate").unwrap();
-    let own = bus.plugin("Own");
+    let own = bus.mortal_plugin("Own");
     let kept = own.provide("Own.Add", |a: u64, b: u64| a + b).unwrap();
     let add = open::<(u64, u64), u64>(&caller, "Own.Add");
     assert_eq!(
@@ -81,9 +81,9 @@ fn linked_plugins_go_on_without_the_broker() {
 #[test]
 fn a_new_broker_takes_the_place_of_a_killed_one() {
     let mut bus = Bus::start(programs!());
-    let old_provider = bus.plugin("P");
+    let old_provider = bus.mortal_plugin("P");
     let _old_gate = old_provider.provide("P.Which", || 1_u32).unwrap();
-    let old_caller = bus.plugin("Caller");
+    let old_caller = bus.mortal_plugin("Caller");
     let old = open::<(), u32>(&old_caller, "P.Which");
     bus.kill_broker();
     bus.start_broker();
@@ -105,7 +105,7 @@ fn a_new_broker_takes_the_place_of_a_killed_one() {
 fn a_broker_that_stops_in_order_is_like_one_that_was_killed() {
     let mut bus = Bus::start(programs!());
     let _provider = bus.peer("provider", "P", &[]);
-    let caller = bus.plugin("Caller");
+    let caller = bus.mortal_plugin("Caller");
     let add = open::<(u64, u64), u64>(&caller, "P.Add");
     let mut broker = bus.broker.take().unwrap();
     broker.signal(Signal::SIGTERM);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use callgate::Broker;
 use callgate_client::{Code, Plugin};
+use callgate_tests::restart::Told;
 use callgate_tests::shorthand::{await_that, code, open};
 use callgate_tests::{PATIENCE, Process, programs};
 
@@ -72,12 +73,13 @@ fn a_plugin_is_killed_waited_for_and_started_again() {
 #[test]
 fn plugins_end_with_their_broker() {
     let (broker, host) = host();
+    let told = Told::by(&host);
     let child = broker.spawn("P", plugin("provider", "P")).unwrap();
     let idle = broker.spawn("Idle", plugin("idle", "Idle")).unwrap();
     let add = open::<(u64, u64), u64>(&host, "P.Add");
     assert_eq!(add.invoke((1, 2)).unwrap(), 3);
     broker.stop();
-    assert_eq!(host.wait_closed().code(), Code::BrokerGone);
+    assert_eq!(told.lost().code(), Code::BrokerGone);
     for child in [child, idle] {
         assert!(child.wait(PATIENCE).unwrap().is_some(), "it was ended");
         assert!(!is_alive(child.id()));

@@ -84,7 +84,7 @@ fn pending_calls_end_when_their_provider_is_killed() {
 #[test]
 fn pending_calls_end_without_a_broker_too() {
     let mut bus = Bus::start(programs!());
-    let caller = bus.plugin("Caller");
+    let caller = bus.mortal_plugin("Caller");
     let mut providers = Vec::new();
     for n in 0..10 {
         let name = format!("P{n}");

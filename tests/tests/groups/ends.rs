@@ -5,14 +5,18 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use callgate_client::{Code, Context, Group, HandlerError, Plugin};
+use callgate_client::{Code, Context, Group, HandlerError, Plugin, PluginBuilder};
 use callgate_tests::groups::member;
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 
 /// A plugin of a group with a gate that adds one.
 fn adder(bus: &Bus, group: &Group, name: &str) -> Plugin {
-    let plugin = bus.builder(name).group(group).connect().expect("the bus");
+    adder_by(bus.builder(name).group(group), name)
+}
+
+fn adder_by(builder: PluginBuilder, name: &str) -> Plugin {
+    let plugin = builder.connect().expect("the bus");
     plugin
         .provide(&format!("{name}.Add"), |n: u64| n + 1)
         .expect("providing")
@@ -301,8 +305,11 @@ fn a_handler_may_hold_a_plugin_of_its_group() {
 fn links_of_a_group_outlive_the_broker_and_the_next_one_takes_new_plugins() {
     let mut bus = Bus::start(programs!());
     let group = Group::new().unwrap();
-    let old = ["A", "B"].map(|name| adder(&bus, &group, name));
-    let caller = bus.plugin("Caller");
+    let old = ["A", "B"].map(|name| {
+        let builder = bus.builder(name).group(&group);
+        adder_by(builder.outlives_broker(false), name)
+    });
+    let caller = bus.mortal_plugin("Caller");
     let gates = ["A.Add", "B.Add"].map(|gate| open::<(u64,), u64>(&caller, gate));
     bus.kill_broker();
     for plugin in &old {

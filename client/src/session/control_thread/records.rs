@@ -192,7 +192,7 @@ impl PluginWork<'_> {
                     if let Some(link) =
                         link.filter(|link| self.plugin.membership.link(link.end()).is_none())
                     {
-                        gate.lose(&link);
+                        gate.lose(&link, self.plugin.membership.bus);
                     }
                 }
             }

@@ -74,11 +74,31 @@ impl State {
         }
     }
 
-    /// Whether this goes on while the broker of another bus says that nobody provides the gate: its
-    /// provider may come back later than this plugin, and their link goes on.
+    /// Whether this goes on while the broker of another bus says that nobody provides the gate, or one half of it:
+    /// its provider may come back later than this plugin, and says one half after the other, and their link goes
+    /// on.
     pub(super) fn outlasts(&self, next: &State) -> bool {
         let is_alive = self.way.as_ref().is_none_or(|way| !way.link.is_gone());
-        self.owner.is_some() && next.owner.is_none() && self.bus != next.bus && is_alive
+        self.owner.is_some() && self.bus != next.bus && is_alive && next.is_less_than(self)
+    }
+
+    /// Whether this is the other state before its provider has provided all of it again.
+    fn is_less_than(&self, other: &State) -> bool {
+        let lacks = |kind| other.has(kind) && !self.has(kind);
+        let is_half = || lacks(CallKind::Function) || lacks(CallKind::Action);
+        self.owner.is_none() || self.generation == other.generation && is_half()
+    }
+
+    /// Whether the gate is gone when a link is that is one of this bus.
+    pub(super) fn is_lost_with(&self, link: &Arc<Link>, bus: u64) -> bool {
+        match &self.way {
+            Some(way) => Arc::ptr_eq(&way.link, link),
+            // Who only watches, or has other types, has no way; still it is the provider that has ended.
+            None => {
+                let is_its = self.bus == bus && self.owner() == Some(link.peer().name());
+                is_its && link.has_peer_ended()
+            }
+        }
     }
 
     pub(super) fn is_mismatch(&self) -> bool {

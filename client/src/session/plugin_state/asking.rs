@@ -64,6 +64,13 @@ impl PluginState {
         }
     }
 
+    /// As [`PluginState::await_standing`], without waiting for a broker.
+    pub(crate) fn ask_standing(&self, gate: (u32, &OpenGate), until: u64) {
+        if !self.membership().connection.is_control_thread() {
+            self.ask_and_wait(gate, until, None);
+        }
+    }
+
     fn ask_and_wait(
         &self,
         (number, gate): (u32, &OpenGate),

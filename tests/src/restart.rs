@@ -1,0 +1,191 @@
+//! What a plugin is told of its brokers, and calls that are not to notice anything of that.
+
+pub mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use callgate_client::{BrokerEvent, Error, GateEvent, Plugin, Watch};
+
+use crate::PATIENCE;
+use crate::shorthand::await_that;
+
+/// What a plugin is told of its brokers from here on.
+#[derive(Debug)]
+pub struct Told {
+    name: String,
+    events: Receiver<BrokerEvent>,
+}
+
+impl Told {
+    /// Listens to what this plugin is told.
+    pub fn by(plugin: &Plugin) -> Told {
+        let (sender, events) = channel();
+        plugin.on_broker(move |event| {
+            // The test may have ended.
+            let _ = sender.send(event);
+        });
+        let name = plugin.name().to_owned();
+        Told { name, events }
+    }
+
+    /// The next event; fails the test when none comes.
+    #[track_caller]
+    pub fn next(&self) -> BrokerEvent {
+        let next = self.events.recv_timeout(PATIENCE);
+        next.unwrap_or_else(|_| panic!("plugin `{}` was told nothing", self.name))
+    }
+
+    /// The next event, if it comes in time.
+    pub fn within(&self, time: Duration) -> Result<BrokerEvent, RecvTimeoutError> {
+        self.events.recv_timeout(time)
+    }
+
+    /// The next event is the loss of the broker; why it was lost.
+    #[track_caller]
+    pub fn lost(&self) -> Error {
+        match self.next() {
+            BrokerEvent::Lost(why) => why,
+            other => panic!("plugin `{}` was told {other:?}, not of a loss", self.name),
+        }
+    }
+
+    /// The next event is the return to a broker; its process and generation.
+    #[track_caller]
+    pub fn back(&self) -> (u32, u64) {
+        match self.next() {
+            BrokerEvent::Back { pid, generation } => (pid, generation),
+            other => panic!("plugin `{}` was told {other:?}, not of a return", self.name),
+        }
+    }
+
+    /// The next event is that the plugin is not taken in; why.
+    #[track_caller]
+    pub fn refused(&self) -> Error {
+        match self.next() {
+            BrokerEvent::Refused(why) => why,
+            other => panic!(
+                "plugin `{}` was told {other:?}, not of a refusal",
+                self.name
+            ),
+        }
+    }
+
+    /// Nothing was told that nobody has asked for.
+    #[track_caller]
+    pub fn nothing_more(&self) {
+        let next = self.events.try_recv();
+        assert!(
+            next.is_err(),
+            "plugin `{}` was told {next:?}, too",
+            self.name
+        );
+    }
+}
+
+/// A thread that calls something again and again, and counts what came of it.
+#[derive(Debug)]
+pub struct Standing {
+    name: String,
+    counts: Arc<Counts>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    is_over: AtomicBool,
+    answered: AtomicU64,
+    /// What calls failed with, by code.
+    failed: Mutex<BTreeMap<String, u64>>,
+    /// The first failure, in full.
+    first: Mutex<Option<String>>,
+    /// The longest call, in nanoseconds.
+    longest: AtomicU64,
+}
+
+impl Standing {
+    /// Calls with the numbers from 0 on until it is finished, some thousand times a second at most.
+    pub fn start(
+        name: &str,
+        mut call: impl FnMut(u64) -> callgate_client::Result<()> + Send + 'static,
+    ) -> Standing {
+        let counts = Arc::new(Counts::default());
+        let own = counts.clone();
+        let thread = thread::spawn(move || {
+            for n in 0.. {
+                if own.is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let begun = Instant::now();
+                own.note(call(n));
+                let took = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                own.longest.fetch_max(took, Ordering::Relaxed);
+                thread::sleep(Duration::from_micros(300));
+            }
+        });
+        let name = name.to_owned();
+        Standing {
+            name,
+            counts,
+            thread,
+        }
+    }
+
+    /// How many calls were answered until now.
+    pub fn answered(&self) -> u64 {
+        self.counts.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until more calls are answered.
+    #[track_caller]
+    pub fn expect_progress(&self) {
+        let before = self.answered();
+        await_that(&format!("{} goes on", self.name), || {
+            self.answered() > before + 3
+        });
+    }
+
+    /// Ends it; fails the test where any call failed. How many were made, and how long the longest took.
+    #[track_caller]
+    pub fn finish(self) -> (u64, Duration) {
+        self.counts.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().expect("no panic");
+        let failed = self.counts.failed.lock().expect("no panic");
+        let first = self.counts.first.lock().expect("no panic");
+        let (name, answered) = (&self.name, self.counts.answered.load(Ordering::Relaxed));
+        assert!(
+            failed.is_empty(),
+            "{name}: {answered} calls answered, and {failed:?}; the first failure: {first:?}"
+        );
+        assert!(answered > 0, "{name}: no call was made");
+        let longest = Duration::from_nanos(self.counts.longest.load(Ordering::Relaxed));
+        (answered, longest)
+    }
+}
+
+impl Counts {
+    fn note(&self, outcome: callgate_client::Result<()>) {
+        let Err(error) = outcome else {
+            self.answered.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let mut failed = self.failed.lock().expect("no panic");
+        *failed.entry(error.code().to_string()).or_default() += 1;
+        let mut first = self.first.lock().expect("no panic");
+        first.get_or_insert_with(|| format!("{error}; may have run: {}", error.may_have_run()));
+    }
+}
+
+/// What has been told of a gate, until nothing is told for a while.
+#[track_caller]
+pub fn events(watch: &Watch, quiet: Duration) -> Vec<GateEvent> {
+    let mut events = Vec::new();
+    while let Some(event) = watch.next(quiet).expect("it goes on") {
+        events.push(event);
+    }
+    events
+}

@@ -1,0 +1,234 @@
+//! A role of `callgate-peer`: a process of several plugins, which are called, call others at full rate, and look for
+//! one gate that comes anew with every broker.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use callgate_client::{Error, Group, Plugin, Result, Subscriber, View};
+use callgate_layout::clock;
+
+use crate::PATIENCE;
+use crate::pumped::Pumped;
+use crate::shorthand::pattern;
+use crate::suite;
+
+/// The gate that somebody provides who is new with each broker; it answers with a number.
+pub const ROUND: &str = "Round.Gate";
+/// Payloads of every 16th call: in a slot's block, in an extent that there is, in a larger one.
+const LENGTHS: [usize; 3] = [1_000, 20_000, 150_000];
+
+/// The names of the plugins that such a process has.
+#[must_use]
+pub fn names(process: &str, modes: &[&str]) -> Vec<String> {
+    let name = |(n, mode)| format!("{process}-{mode}-{n}");
+    modes.iter().enumerate().map(name).collect()
+}
+
+/// One plugin of the process.
+struct Worker {
+    plugin: Pumped,
+    counts: Arc<Counts>,
+    callers: Vec<JoinHandle<()>>,
+    /// The number that [`ROUND`] has answered with, and when.
+    seen: Arc<Mutex<(u64, u64)>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    is_over: AtomicBool,
+    answered: AtomicU64,
+    failed: Mutex<BTreeMap<String, u64>>,
+    first: Mutex<Option<String>>,
+}
+
+/// Whether this is the role; plays it if so.
+///
+/// # Panics
+///
+/// Where the plugins cannot connect, or provide their gates.
+pub fn play(role: &str, name: &str, modes: &[String]) -> bool {
+    if role != "worker" {
+        return false;
+    }
+    let modes: Vec<&str> = modes.iter().map(String::as_str).collect();
+    let group = Group::new().expect("a group");
+    let names = names(name, &modes);
+    let named = names.iter().zip(&modes);
+    let mut workers: Vec<Worker> = named
+        .map(|(name, mode)| Worker::start(name, mode, &group).expect("the bus"))
+        .collect();
+    println!("ready");
+    for line in std::io::stdin().lines().map_while(std::io::Result::ok) {
+        println!("{}", obey(&mut workers, &line));
+    }
+    true
+}
+
+/// Does as a line says; the answer.
+fn obey(workers: &mut [Worker], line: &str) -> String {
+    if let Some(targets) = line.strip_prefix("call ") {
+        let targets: Vec<&str> = targets.split(',').collect();
+        let started: Result<()> = workers
+            .iter_mut()
+            .try_for_each(|worker| worker.call(&targets));
+        return started.map_or_else(|error| error.to_string(), |()| "calling".to_owned());
+    }
+    match line {
+        "seen" => {
+            let seen = workers
+                .iter()
+                .map(|worker| *worker.seen.lock().expect("no panic"));
+            let seen = seen.map(|(number, when)| format!("{number}:{when}"));
+            seen.collect::<Vec<_>>().join(" ")
+        }
+        "stop" => {
+            workers.iter_mut().for_each(Worker::stop);
+            total(workers)
+        }
+        _ => total(workers),
+    }
+}
+
+/// How many calls were answered, how many failed, and with what.
+fn total(workers: &[Worker]) -> String {
+    let (mut answered, mut failed, mut why) = (0, 0, String::new());
+    for worker in workers {
+        answered += worker.counts.answered.load(Ordering::Relaxed);
+        let codes = worker.counts.failed.lock().expect("no panic");
+        failed += codes.values().sum::<u64>();
+        if !codes.is_empty() {
+            let first = worker.counts.first.lock().expect("no panic");
+            why = format!(
+                "{why} {}: {codes:?}, first {first:?};",
+                worker.plugin.name()
+            );
+        }
+    }
+    format!("{answered} {failed}{why}")
+}
+
+impl Worker {
+    fn start(name: &str, mode: &str, group: &Group) -> Result<Worker> {
+        let dispatch = suite::dispatch(match mode {
+            "direct" => "thread",
+            mode => mode,
+        });
+        let builder = Plugin::builder(name).direct_calls(mode == "direct");
+        let builder = builder
+            .dispatch(dispatch)
+            .keep_idle(Duration::from_millis(500));
+        let plugin = match mode {
+            "group" => builder.group(group).connect()?,
+            _ => builder.connect()?,
+        };
+        plugin
+            .provide(&format!("{name}.Add"), |a: u64, b: u64| a.wrapping_add(b))?
+            .keep();
+        plugin
+            .provide(&format!("{name}.Echo"), |bytes: View<'_, Vec<u8>>| {
+                bytes.to_vec()
+            })?
+            .keep();
+        plugin
+            .provide(&format!("{name}.Sleep"), |millis: u64| {
+                thread::sleep(Duration::from_millis(millis));
+            })?
+            .keep();
+        let seen = Arc::default();
+        look_for_rounds(&plugin, &seen)?;
+        Ok(Worker {
+            plugin: Pumped::new(plugin, dispatch),
+            counts: Arc::default(),
+            callers: Vec::new(),
+            seen,
+        })
+    }
+
+    /// Calls all of these from a thread, in turns and as fast as they answer.
+    fn call(&mut self, targets: &[&str]) -> Result<()> {
+        let own = self.plugin.name().to_owned();
+        let others = targets.iter().filter(|name| ***name != *own);
+        let gates = others.map(|name| self.open(name));
+        let gates = gates.collect::<Result<Vec<_>>>()?;
+        let counts = self.counts.clone();
+        self.callers.push(thread::spawn(move || {
+            for n in 0.. {
+                if counts.is_over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let gates = &gates[n as usize % gates.len()];
+                counts.note(call(gates, n));
+            }
+        }));
+        Ok(())
+    }
+
+    fn open(&self, name: &str) -> Result<Gates> {
+        let add = self.plugin.subscriber(&format!("{name}.Add"))?;
+        let echo = self.plugin.subscriber(&format!("{name}.Echo"))?;
+        add.wait_ready(PATIENCE)?;
+        Ok(Gates {
+            add: add.with_timeout(PATIENCE),
+            echo: echo.with_timeout(PATIENCE),
+        })
+    }
+
+    fn stop(&mut self) {
+        self.counts.is_over.store(true, Ordering::Relaxed);
+        for caller in self.callers.drain(..) {
+            caller.join().expect("no wrong answer");
+        }
+    }
+}
+
+/// What one plugin calls of another.
+struct Gates {
+    add: Subscriber<(u64, u64), u64>,
+    echo: Subscriber<(Vec<u8>,), Vec<u8>>,
+}
+
+fn call(gates: &Gates, n: u64) -> Result<()> {
+    if n % 16 != 15 {
+        assert_eq!(gates.add.invoke((n, 7))?, n + 7, "a wrong answer");
+        return Ok(());
+    }
+    let bytes = pattern(n, LENGTHS[n as usize / 16 % LENGTHS.len()]);
+    let echoed = gates.echo.invoke((bytes.clone(),))?;
+    assert!(echoed == bytes, "bytes of another call");
+    Ok(())
+}
+
+/// Watches [`ROUND`] and calls it whenever somebody has come who provides it.
+fn look_for_rounds(plugin: &Plugin, seen: &Arc<Mutex<(u64, u64)>>) -> Result<()> {
+    let (watch, gate) = (plugin.watch(ROUND)?, plugin.subscriber::<(), u64>(ROUND)?);
+    let seen = seen.clone();
+    thread::spawn(move || {
+        while let Ok(event) = watch.next(PATIENCE) {
+            let is_present = event.is_some_and(|event| event.is_present());
+            if is_present && let Ok(number) = gate.invoke(()) {
+                *seen.lock().expect("no panic") = (number, clock::now());
+            }
+        }
+    });
+    Ok(())
+}
+
+impl Counts {
+    fn note(&self, outcome: Result<()>) {
+        let Err(error) = outcome else {
+            self.answered.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let mut failed = self.failed.lock().expect("no panic");
+        *failed.entry(error.code().to_string()).or_default() += 1;
+        let mut first = self.first.lock().expect("no panic");
+        first.get_or_insert_with(|| said(&error));
+    }
+}
+
+fn said(error: &Error) -> String {
+    format!("{error}, may have run: {}", error.may_have_run())
+}

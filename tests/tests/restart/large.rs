@@ -1,0 +1,117 @@
+//! Large payloads, for which the broker makes memory: loans that are open, and calls that need more.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_client::{Code, Payload};
+use callgate_tests::restart::Told;
+use callgate_tests::shorthand::{code, open, pattern};
+use callgate_tests::{Bus, PATIENCE, programs};
+
+const WITHOUT: Duration = Duration::from_millis(300);
+const MIB: usize = 1 << 20;
+
+/// What a handler of raw bytes says of them: how many, and the first.
+fn look(payload: &Payload<'_>) -> (u64, u8) {
+    let mut bytes = vec![0; payload.len()];
+    payload.copy_to(&mut bytes);
+    (bytes.len() as u64, bytes[0])
+}
+
+/// Memory that was lent was gone with its broker, and what had been written into it.
+#[test]
+fn open_loans_stay() {
+    let mut bus = Bus::start(programs!());
+    let (provider, caller) = (bus.plugin("Provider"), bus.plugin("Caller"));
+    let look = |_: callgate_client::Context<'_>, payload: Payload<'_>| look(&payload);
+    provider.provide_raw("Provider.Look", look).unwrap().keep();
+    let gate = caller.raw_subscriber::<(u64, u8)>("Provider.Look").unwrap();
+    gate.wait_ready(PATIENCE).unwrap();
+    let gate = gate.with_timeout(PATIENCE);
+    let told = [&provider, &caller].map(Told::by);
+    let lengths = [100, 5_000, 3 * MIB, 300_000];
+    let mut loans = lengths.map(|len| (len, gate.loan(len).unwrap()));
+    for (n, (_, loan)) in loans.iter_mut().enumerate() {
+        loan.bytes().fill(n as u8 + 1);
+    }
+    let mut loans = loans.into_iter().enumerate();
+    let mut send = |what: &str| {
+        let (n, (len, loan)) = loans.next().unwrap();
+        let answer = loan.invoke().unwrap_or_else(|why| panic!("{what}: {why}"));
+        assert_eq!(answer, (len as u64, n as u8 + 1), "{what}");
+    };
+    send("before");
+    bus.kill_broker();
+    told.iter().for_each(|told| drop(told.lost()));
+    send("without a broker");
+    bus.start_broker();
+    for told in &told {
+        told.back();
+    }
+    send("with the next one");
+    send("with the next one");
+    drop(gate.loan(2 * MIB).unwrap());
+}
+
+/// A call whose payload had no room in memory that was there failed, though a broker was on its way.
+#[test]
+fn calls_that_need_more_memory_wait_for_the_next_broker() {
+    let mut bus = Bus::start(programs!());
+    let _provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
+    let zeros = open::<(u32,), Vec<u8>>(&caller, "P.Zeros");
+    let told = Told::by(&caller);
+    bus.kill_broker();
+    told.lost();
+    let (request, begun) = (pattern(1, 2 * MIB), Instant::now());
+    let short = echo.with_timeout(WITHOUT);
+    assert_eq!(code(short.invoke((request.clone(),))), Code::BrokerGone);
+    let took = begun.elapsed();
+    assert!(took >= WITHOUT, "it waited for {took:?} only");
+    thread::scope(|scope| {
+        let sent = scope.spawn(|| echo.invoke((request.clone(),)));
+        // The provider needs memory for the answer.
+        let asked = scope.spawn(|| zeros.invoke((2 * MIB as u32,)));
+        thread::sleep(WITHOUT);
+        assert!(!sent.is_finished());
+        bus.start_broker();
+        assert!(sent.join().unwrap().unwrap() == request);
+        match asked.join().unwrap() {
+            Ok(answer) => assert_eq!(answer, vec![0; 2 * MIB]),
+            Err(error) => panic!("the answer: {error}"),
+        }
+    });
+    told.back();
+    assert!(echo.invoke((request.clone(),)).unwrap() == request);
+}
+
+/// Memory of the old broker was asked of the new one, or was not there.
+#[test]
+fn large_calls_go_on_over_a_restart() {
+    let mut bus = Bus::start(programs!());
+    let _provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
+    let told = Told::by(&caller);
+    let calls: Vec<_> = (0..2)
+        .map(|caller| {
+            let echo = echo.clone();
+            callgate_tests::restart::Standing::start("P.Echo", move |n| {
+                let bytes = pattern(n + caller, 1000 << (n % 12));
+                let echoed = echo.invoke((bytes.clone(),))?;
+                assert!(echoed == bytes, "call {n}");
+                Ok(())
+            })
+        })
+        .collect();
+    calls.iter().for_each(|calls| calls.expect_progress());
+    bus.restart_broker();
+    told.lost();
+    told.back();
+    calls.iter().for_each(|calls| calls.expect_progress());
+    for calls in calls {
+        let (made, longest) = calls.finish();
+        println!("{made} calls, the longest {longest:?}");
+    }
+}

@@ -1,0 +1,9 @@
+//! A broker that is killed, stopped or replaced, and its plugins, which see nothing of it but that what is new waits
+//! for a short time (docs/decisions/0021).
+#![forbid(unsafe_code)]
+
+mod basics;
+mod large;
+mod modes;
+mod waiting;
+mod watching;

@@ -1,0 +1,70 @@
+//! Plugins whose handlers run in every way, over a restart and the five seconds in which old links drain.
+
+use std::thread;
+use std::time::Duration;
+
+use callgate_tests::proc::{self, Holdings};
+use callgate_tests::restart::worker::names;
+use callgate_tests::restart::{Standing, Told};
+use callgate_tests::shorthand::open;
+use callgate_tests::{Bus, PATIENCE, programs};
+
+const MODES: [&str; 6] = ["thread", "pool", "pump", "group", "group", "direct"];
+/// Longer than old links are used.
+const LONG: u64 = 6_500;
+
+/// Calls that were under way when old links were closed, handlers that took longer than those were used, and what
+/// was left of the old links.
+#[test]
+fn in_every_mode_calls_go_on_and_nothing_is_left_of_old_links() {
+    let mut bus = Bus::start(programs!());
+    let mut worker = bus.peer("worker", "W", &MODES);
+    let names = names("W", &MODES);
+    let caller = bus.plugin("Caller");
+    let calls: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let add = open::<(u64, u64), u64>(&caller, &format!("{name}.Add"));
+            Standing::start(name, move |n| {
+                add.invoke((n, 1)).map(|sum| assert_eq!(sum, n + 1))
+            })
+        })
+        .collect();
+    // Of a pool only one thread is held up by it.
+    let sleep = open::<(u64,), ()>(&caller, "W-pool-1.Sleep");
+    assert_eq!(worker.ask(&format!("call {}", names.join(","))), "calling");
+    let (pid, own) = (worker.id(), std::process::id());
+    let before = (Holdings::of(pid).shared, proc::threads(pid));
+    let told = Told::by(&caller);
+    bus.kill_broker();
+    told.lost();
+    let long = thread::spawn(move || sleep.invoke((LONG,)));
+    bus.start_broker();
+    told.back();
+    let pause = Duration::from_millis(LONG);
+    thread::sleep(pause);
+    long.join()
+        .unwrap()
+        .expect("who is served already is answered");
+    calls.iter().for_each(Standing::expect_progress);
+    for calls in calls {
+        calls.finish();
+    }
+    let said = worker.ask("stop");
+    assert!(said.split(' ').nth(1) == Some("0"), "{said}");
+    proc::eventually("old links are gone", || {
+        let now = (Holdings::of(pid).shared, proc::threads(pid));
+        match now == before {
+            true => Ok(()),
+            false => Err(format!(
+                "{before:?}, {now:?}, and here {:?}",
+                Holdings::of(own)
+            )),
+        }
+    });
+    // Over the links that are left.
+    for name in &names {
+        let add = open::<(u64, u64), u64>(&caller, &format!("{name}.Add"));
+        assert_eq!(add.with_timeout(PATIENCE).invoke((1, 2)).unwrap(), 3);
+    }
+}

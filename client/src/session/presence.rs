@@ -41,10 +41,11 @@ pub(crate) enum Wait {
 }
 
 impl Presence {
-    /// The broker has ended, and another one is to come. Whether it was there until now.
-    pub(super) fn lost(&self, reason: &Error) -> bool {
+    /// The broker has ended, unless `is_current` says that the plugin has gone on to another one; another one is to
+    /// come. Whether it was there until now.
+    pub(super) fn lost(&self, reason: &Error, is_current: impl FnOnce() -> bool) -> bool {
         let mut now = self.now.lock();
-        if now.over.is_some() || now.away.is_some() {
+        if now.over.is_some() || now.away.is_some() || !is_current() {
             return false;
         }
         now.away = Some(reason.clone());

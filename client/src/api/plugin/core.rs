@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::BrokerFacts;
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 
@@ -166,18 +165,10 @@ impl PluginCore {
     ) -> Result<()> {
         *self.attempt.lock() = reached.socket.as_fd().try_clone_to_owned().ok();
         let welcome = self.greet(&reached, until);
-        let told = welcome.and_then(|welcome| {
-            let facts = joining::facts(&welcome);
-            let told = self.join_as(returning, welcome, reached);
-            told.map(|()| facts)
-        });
+        let told = welcome.and_then(|welcome| self.join_as(returning, welcome, reached));
         *self.attempt.lock() = None;
-        let BrokerFacts { pid, generation } = told?;
+        told?;
         returning.away = None;
-        tracing::info!(pid, generation, "this plugin is back");
-        self.state
-            .notices
-            .tell(BrokerEvent::Back { pid, generation });
         Ok(())
     }
 
@@ -207,6 +198,7 @@ impl PluginCore {
         welcome: Welcome,
         reached: Reached,
     ) -> Result<()> {
+        let broker = joining::facts(&welcome);
         let parts = self.introduction.membership(welcome, reached, &self.group);
         let mut joined = None;
         let core = Arc::downgrade(self);
@@ -220,7 +212,7 @@ impl PluginCore {
             });
             Ok(())
         };
-        let told = self.state.come_back(parts, heard);
+        let told = self.state.come_back((parts, broker), heard);
         if let Some(joined) = joined {
             // Also where the broker has ended since: what it was told first may have been of use.
             let (before, closed) = returning.memberships.join(joined, Instant::now());

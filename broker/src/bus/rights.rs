@@ -72,9 +72,7 @@ impl Bus {
         let members: Vec<PluginId> = self.members.keys().copied().collect();
         let mut ending = Vec::new();
         // Before gates become free: nobody is given one that it may not provide.
-        for plugin in &members {
-            self.leave_forbidden_lines(*plugin);
-        }
+        self.leave_forbidden_lines();
         for plugin in members {
             if self.check_admission(&self.name_of(plugin)).is_err() {
                 ending.push(plugin);

@@ -16,6 +16,7 @@ mod links;
 mod lives;
 mod memory;
 mod old_links;
+mod returning;
 mod revoked;
 mod rights;
 mod syncs;

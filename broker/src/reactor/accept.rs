@@ -169,7 +169,7 @@ impl Reactor {
             return Ok(());
         }
         let message = format!("the broker has {most} connections already, its limit");
-        Err(Failure::new(Code::Overloaded, message))
+        Err(full(message))
     }
 
     /// Whether a process may have one connection more: one that takes all keeps out the others.
@@ -180,8 +180,14 @@ impl Reactor {
             return Ok(());
         }
         let message = format!("the process {pid} has {most} connections already, its limit");
-        Err(Failure::new(Code::Overloaded, message))
+        Err(full(message))
     }
+}
+
+/// The refusal of a plugin for which there is no room now. It may come again, which it does by itself where
+/// it comes back: that is why this is not `OVERLOADED`, with which it would not.
+pub(super) fn full(message: String) -> Failure {
+    Failure::new(Code::System, message)
 }
 
 #[cfg(test)]

@@ -83,8 +83,10 @@ impl Reactor {
             Ok(()) => self.flush(to, now),
             Err(Overflow) => {
                 let most = self.settings.limits.queued_records;
-                let message = format!("it left {most} records unread");
-                let failure = Failure::new(Code::Overloaded, message);
+                let message =
+                    format!("it left {most} records unread: it may be stopped or too busy");
+                // It comes back when it goes on.
+                let failure = Failure::new(Code::Timeout, message);
                 self.doomed.push_back((to, failure));
             }
         }

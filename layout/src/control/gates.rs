@@ -61,6 +61,7 @@
 //! | plugin | provides another's gate, or withdraws what it does not provide | `Answer` with a failure |
 //! | plugin | provides or opens more than its limits allow, or against its policy | `Answer` or `OpenFailed`; what is in line counts as provided |
 //! | plugin | names a life that it did not have | watchers of its own gate take it for one that stayed; a life of this broker's time is not taken |
+//! | plugin | stands in line for a gate that it never had | it may be given that gate, as it might by asking again and again |
 //! | plugin | stands in line for a half of a gate already | `Answer` with a failure |
 //! | plugin | opens two gates under one number | its session ends (`PROTOCOL`) |
 //! | plugin | closes a number that it did not open | nothing: the close and an `OpenFailed` may have crossed |

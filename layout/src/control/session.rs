@@ -17,7 +17,7 @@
 //! |---|---|---|
 //! | plugin | says no hello, or acknowledges no status page, in a step's time | its session ends (`TIMEOUT`): nothing hangs on it yet |
 //! | plugin | asks for anything before `StatusMapped`, says hello twice, seals its status page first | its session ends (`PROTOCOL`) |
-//! | plugin | does not say `Took` | the broker has at most 8 descriptors in flight to it; what else brings some waits in its queue, and with it all that comes later. A queue that overflows ends the session (`OVERLOADED`) |
+//! | plugin | does not say `Took` | the broker has at most 8 descriptors in flight to it; what else brings some waits in its queue, and with it all that comes later. A queue that overflows ends the session (`TIMEOUT`) |
 //! | plugin | says `Took` more often than it was sent descriptors | its session ends (`PROTOCOL`) |
 //! | plugin | sends descriptors | its session ends (`PROTOCOL`) |
 //! | plugin | asks for a listing before it took the last one | `Answer` with `OVERLOADED` |

@@ -38,6 +38,7 @@ mod shape;
 pub mod shown;
 mod socket;
 mod stages;
+mod supervised;
 pub mod systemd;
 mod waits;
 
@@ -49,3 +50,4 @@ pub use error::StartError;
 pub use listing::Listing;
 pub use policy::{Policy, UnknownCapability};
 pub use settings::BusLimits;
+pub use supervised::Supervised;

@@ -76,6 +76,7 @@ fn who_does_not_map_its_outbox_loses_the_link_alone() {
         told.iter()
             .all(|(to, state)| *to == A && state.route.unwrap().end.link == 2)
     );
+    world.ok(B, LinkToBroker::Refused { number: 1 });
     assert_eq!(world.code_of(B, late), Some(Code::Protocol), "but once");
 }
 

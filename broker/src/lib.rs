@@ -24,6 +24,7 @@ mod error;
 mod grants;
 mod helper;
 mod huge;
+mod id;
 mod lines;
 mod link;
 pub mod listing;

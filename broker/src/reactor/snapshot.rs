@@ -9,10 +9,11 @@ use callgate_layout::stats;
 use super::Reactor;
 use super::session::Pages;
 use crate::child::Tracked;
+use crate::id::PluginId;
 use crate::listing::{
     BrokerEntry, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
 };
-use crate::registry::{Gate, PluginId};
+use crate::registry::Gate;
 use crate::socket::Listener;
 
 /// A listing without what is counted in status pages.

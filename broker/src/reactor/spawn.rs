@@ -22,7 +22,7 @@ use super::spawners::MOST;
 use super::tokens::{Kind, token};
 use super::{Reactor, Timer};
 use crate::child::{Child, Fresh, Tracked};
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// How many steps' time the kernel may take to load a program, or a start may wait for its turn.
 const STEPS: u32 = 5;

@@ -119,7 +119,8 @@ impl Broker {
     /// [step deadline](crate::Builder::step_deadline) (2 s), which this waits at most: they are stopped or
     /// too busy, and until they go on a call of theirs may still be served. Their links that are concerned
     /// have ended, so no library uses them any more, and they are linked anew when they go on. Mostly
-    /// there are none.
+    /// there are none. Links that a broker before this one has made are not its to end: over those, such
+    /// a plugin may go on until it has read what it is to refuse.
     ///
     /// This blocks the calling thread and not the broker's. Plugins acknowledge on their control threads, also
     /// those in this process: it can be called from anywhere, from a handler too, except from what is

@@ -147,7 +147,7 @@ impl Builder {
     ///
     /// Of whatever limit there is, the broker keeps some descriptors for links between the plugins
     /// that are there, and for `callgate ls`; a plugin that comes when only these are left is
-    /// `OVERLOADED`.
+    /// refused with `SYSTEM`.
     pub fn raise_descriptor_limit(mut self, wanted: bool) -> Builder {
         self.raises_limit = wanted;
         self

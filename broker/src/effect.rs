@@ -53,6 +53,8 @@ pub(crate) enum Effect {
     },
     /// Note that a link was given up, in the words of whoever did.
     GaveUp(u64, String),
+    /// Note that a plugin has not said in time that it refuses what may not be called over an old link.
+    NotRefused(PluginId),
     /// One of some waits in a circle was given up: who waited for whom.
     Deadlocked(String),
     /// Send a listing that answers this request.

@@ -105,18 +105,22 @@ impl Lines {
         self.take(plugin, gate)
     }
 
-    /// The gates in whose lines a plugin is.
-    pub(crate) fn of(&self, plugin: PluginId) -> Vec<Arc<str>> {
-        let has_it = |line: &VecDeque<InLine>| line.iter().any(|place| place.plugin == plugin);
-        let lines = self.0.iter().filter(|(_, line)| has_it(line));
-        lines.map(|(gate, _)| gate.clone()).collect()
+    /// Everybody in line, with the gate.
+    pub(crate) fn all(&self) -> Vec<(PluginId, Arc<str>)> {
+        let lines = self.0.iter();
+        let all = lines.flat_map(|(gate, line)| {
+            let places = line.iter();
+            places.map(|place| (place.plugin, gate.clone()))
+        });
+        all.collect()
     }
 
     /// Forgets a plugin that is gone.
     pub(crate) fn forget(&mut self, plugin: PluginId) {
-        for gate in self.of(plugin) {
-            self.take(plugin, &gate);
+        for line in self.0.values_mut() {
+            line.retain(|place| place.plugin != plugin);
         }
+        self.0.retain(|_, line| !line.is_empty());
     }
 
     fn place(&mut self, plugin: PluginId, gate: &str) -> Option<&mut InLine> {

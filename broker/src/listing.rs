@@ -78,6 +78,9 @@ pub struct PluginEntry {
     pub transport: Transport,
     /// How far it is.
     pub state: PluginState,
+    /// Whether it still takes calls over links of the broker before this one.
+    #[serde(default)]
+    pub draining: bool,
     /// How often it was started again.
     pub restarts: u64,
     /// Calls that its handlers ran.

@@ -117,7 +117,9 @@ impl Policy {
 
     /// At most so many control requests a second (opening and providing gates, and the like; never
     /// calls) in the long run, and twice as many at once after a quiet time, in place of the bus's
-    /// limit. A plugin that makes more is ended.
+    /// limit. A plugin that makes more is ended. Not counted are those with which it comes to
+    /// have more gates open than before on this connection, and with which it takes up its gates again, so
+    /// that it can come back to a new broker.
     #[must_use]
     pub fn requests_per_second(mut self, most: u32) -> Policy {
         self.requests_per_second = Some(most);
@@ -194,6 +196,20 @@ impl Policies {
         match self.of(plugin) {
             Some(policy) => policy.may_call(gate),
             None => !self.strict,
+        }
+    }
+
+    /// Which gates of one plugin another one may call: those that it may call, and that one may
+    /// provide.
+    pub(crate) fn between<'a>(
+        &'a self,
+        caller: &str,
+        owner: &str,
+    ) -> impl Fn(&str) -> bool + use<'a> {
+        let (caller, owner, strict) = (self.of(caller), self.of(owner), self.strict);
+        move |gate| {
+            let may_call = caller.map_or(!strict, |policy| policy.may_call(gate));
+            may_call && owner.map_or(!strict, |policy| policy.may_provide(gate))
         }
     }
 

@@ -63,6 +63,26 @@ impl Drop for Charge {
     }
 }
 
+/// Requests that take places of a quota which their plugin had not taken before in its session. They are
+/// not charged to its rate, so that it can come back to a new broker with all that it has open, however
+/// few requests it may make: there are no more of them than places.
+#[derive(Debug, Default)]
+pub(crate) struct FirstTimes {
+    /// The most places that were taken at once.
+    most: u32,
+    requests: u32,
+}
+
+impl FirstTimes {
+    /// Whether a request is one of these, after which so many places are taken.
+    pub(crate) fn is_one(&mut self, used: u32) -> bool {
+        self.most = self.most.max(used);
+        let is_one = self.requests < self.most;
+        self.requests += u32::from(is_one);
+        is_one
+    }
+}
+
 /// A rate with a burst: tokens come back as time passes, and each request takes one.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {

@@ -28,7 +28,8 @@ pub struct BusLimits {
     pub connections: u32,
     /// Connections over the socket at once from one process.
     pub connections_per_process: u32,
-    /// Control requests a second that a plugin may make in the long run.
+    /// Control requests a second that a plugin may make in the long run, beyond those with which it comes
+    /// back to a new broker, and with which it comes to have more gates open than before on its connection.
     pub requests_per_second: u32,
     /// Control requests that a plugin may make at once after a quiet time.
     pub request_burst: u32,

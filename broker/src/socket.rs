@@ -203,7 +203,8 @@ fn make(path: &Path) -> io::Result<UnixListener> {
     fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
     fdpass::want_sender(socket.as_fd())?;
     bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    listen(&socket, Backlog::MAXCONN)?;
+    // As many as the kernel lets: all plugins of a bus come back at once.
+    listen(&socket, Backlog::MAXALLOWABLE)?;
     Ok(socket.into())
 }
 

@@ -61,6 +61,12 @@ const LISTS: [(What, &str, &[&str]); 5] = [
     ),
 ];
 
+/// The broker, shown where everything is.
+const BROKER: (&str, &[&str]) = (
+    "broker",
+    &["pid", "generation", "version", "uptime_ms", "socket"],
+);
+
 /// Programs that have ended, shown where there are any.
 const ENDED: (&str, &[&str]) = ("ended", &["name", "pid", "why"]);
 
@@ -75,6 +81,9 @@ pub(crate) fn run(common: &Common, what: Option<What>) -> Outcome {
         };
         writeln!(out, "{}", shown_json(&document))?;
     } else {
+        if what.is_none() {
+            table(&mut out, BROKER.0, &rows(&document, BROKER.0, BROKER.1))?;
+        }
         for (_, key, columns) in LISTS
             .iter()
             .filter(|list| what.is_none_or(|what| what == list.0))
@@ -109,11 +118,18 @@ fn rows(document: &Value, key: &str, columns: &[&str]) -> Vec<Vec<String>> {
         .iter()
         .map(|column| column.replace('_', " "))
         .collect();
-    let items = document[key]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let row = |item: &Value| columns.iter().map(|column| cell(&item[*column])).collect();
+    let items = match &document[key] {
+        Value::Array(items) => items,
+        one @ Value::Object(_) => std::slice::from_ref(one),
+        _ => &[],
+    };
+    let row = |item: &Value| {
+        let cells = columns.iter().map(|column| match *column {
+            "state" if item["draining"] == true => format!("{}, draining", cell(&item["state"])),
+            column => cell(&item[column]),
+        });
+        cells.collect()
+    };
     std::iter::once(head).chain(items.iter().map(row)).collect()
 }
 

@@ -35,6 +35,7 @@ impl Bus {
                     record,
                 };
                 self.provide(from, request, (&gate, life), offer, now);
+                return Ok(self.weigh_provide(from, life.is_some()));
             }
             GateToBroker::Withdraw {
                 request,
@@ -46,7 +47,10 @@ impl Bus {
                 gate,
                 function,
                 action,
-            } => self.open(from, open, &gate, [function, action], now)?,
+            } => {
+                self.open(from, open, &gate, [function, action], now)?;
+                return Ok(self.weigh_open(from));
+            }
             GateToBroker::Sync { open } => return self.sync(from, open, now),
             GateToBroker::Close { open } => {
                 self.registry.close(from, open);
@@ -58,6 +62,26 @@ impl Bus {
             }
         }
         Ok(Weight::Charged)
+    }
+
+    /// What it weighs to provide a half of a gate. Who comes back is not charged for its own, also where
+    /// it is refused them.
+    fn weigh_provide(&mut self, from: PluginId, comes_back: bool) -> Weight {
+        let member = self.members.get_mut(&from).filter(|_| comes_back);
+        let left = member.and_then(|member| {
+            member.returns = member.returns.checked_sub(1)?;
+            Some(Weight::Expected)
+        });
+        left.unwrap_or(Weight::Charged)
+    }
+
+    /// What it weighs to have opened a gate.
+    fn weigh_open(&mut self, from: PluginId) -> Weight {
+        let member = self.members.get_mut(&from);
+        match member.is_some_and(|member| member.first_opens.is_one(member.opens.used())) {
+            true => Weight::Expected,
+            false => Weight::Charged,
+        }
     }
 
     fn open(

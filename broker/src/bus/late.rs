@@ -9,6 +9,7 @@
 //! a step of a new link      the link is dropped, what was open over it is refused (TIMEOUT)
 //! a grant on a link in use  the opens that wait for it are refused, the link stays
 //! a `Revoke`                the link is dropped as if it were new; see `revoked.rs`
+//! a `Refuse`                that is logged: the link is an older broker's
 //! an extent                 it is refused to its writer; see `extents.rs`
 //! ```
 //!
@@ -26,7 +27,7 @@
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, MemoryToBroker, ToBroker};
+use callgate_layout::control::{Failure, LinkToBroker, MemoryToBroker, ToBroker};
 
 use super::links::pair;
 use super::{Awaited, Bus};
@@ -156,6 +157,8 @@ impl Bus {
 /// Whether a plugin's control thread sends this, so that it has read what it was sent before.
 pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
     match record {
+        // A plugin that comes back says this before it reads anything.
+        ToBroker::Link(LinkToBroker::Standing { .. }) => false,
         ToBroker::Link(_) => true,
         ToBroker::Memory(MemoryToBroker::Mapped { .. } | MemoryToBroker::Failed { .. }) => true,
         ToBroker::Memory(_) | ToBroker::Session(_) | ToBroker::Gate(_) | ToBroker::Wait(_) => false,

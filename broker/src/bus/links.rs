@@ -28,8 +28,8 @@ impl Bus {
                 number,
                 peer,
                 gates,
-            } => Ok(self.stands(from, number, &peer, &gates)),
-            LinkToBroker::Refused { .. } => self.acknowledged(from),
+            } => self.stands(from, number, peer, gates, now),
+            LinkToBroker::Refused { number } => self.refused(from, number),
             LinkToBroker::Failed { end, failure } => {
                 if self.own_link(from, end)?.is_some() {
                     self.lose_link(from, end.link, &failure, now);

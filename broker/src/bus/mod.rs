@@ -3,7 +3,8 @@
 //!
 //! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
-//! policies forbid, `revoked` which of that was not acknowledged yet, `syncs` who asks how a gate stands.
+//! policies forbid, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
+//! of an older broker, `syncs` who asks how a gate stands.
 
 mod charges;
 mod extents;
@@ -34,11 +35,12 @@ use crate::effect::Effect;
 use crate::lines::Lines;
 use crate::link::Link;
 use crate::policy::Policies;
-use crate::quota::{Quota, TokenBucket};
+use crate::quota::{FirstTimes, Quota, TokenBucket};
 use crate::registry::{PluginId, Registry};
 use crate::waits::Waits;
 use charges::Charges;
 use extents::Extent;
+use old_links::OldLinks;
 use revoked::Revocations;
 
 /// A plugin that said hello.
@@ -60,11 +62,20 @@ pub(crate) struct Member {
     dispatcher: PluginId,
     /// Whether it came only for listings.
     pub(crate) inspects: bool,
+    old_links: OldLinks,
+    /// How often it may still provide a gate that it had without its being charged.
+    returns: u32,
+    first_opens: FirstTimes,
     /// Records that it was or will be sent and has to acknowledge.
     owed: u32,
 }
 
 impl Member {
+    /// Whether it still takes calls over links of an older broker.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.old_links.is_draining()
+    }
+
     /// The plugin in a sentence.
     pub(crate) fn label(&self) -> String {
         format!("plugin `{}` (pid {})", self.identity.name, self.pid)
@@ -74,8 +85,8 @@ impl Member {
 /// What a record counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
-    /// An acknowledgement that was asked for, or a question that waits for its turn: nobody can send more
-    /// of these than there are.
+    /// An acknowledgement that was asked for, a question that waits for its turn, or what a plugin says when
+    /// it comes back: nobody can send more of these than there are.
     Expected,
     /// A request.
     Charged,

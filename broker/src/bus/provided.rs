@@ -99,9 +99,9 @@ impl Bus {
         self.refresh_gate(gate, now);
     }
 
-    /// Takes a plugin out of the lines for gates that it may not provide any more.
-    pub(super) fn leave_forbidden_lines(&mut self, plugin: PluginId) {
-        for gate in self.lines.of(plugin) {
+    /// Takes plugins out of the lines for gates that they may not provide any more.
+    pub(super) fn leave_forbidden_lines(&mut self) {
+        for (plugin, gate) in self.lines.all() {
             let Err(failure) = self.check_provide(plugin, &gate) else {
                 continue;
             };

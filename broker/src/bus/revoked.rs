@@ -1,14 +1,17 @@
 //! Providers that were told to refuse what they had granted, until they say that they do; and who waits
-//! for that.
+//! for that. Over links of this bus they are told by `Revoke` and say `Revoked`, over
+//! [links of an older broker](super::old_links) by `Refuse`, and say `Refused`.
 //!
 //! ```text
 //! what happens                          then
-//! `Revoked` comes                       whoever waits goes on
-//! the provider's session ends           the same: nothing is left that could be called
-//! a step's time passes                  its link is dropped, and whoever waits is told its name
-//! `Revoked` comes after that, or when   it is taken, and is a sign that the provider goes on
+//! `Revoked` or `Refused` comes          whoever waits goes on
+//! the provider's session ends, or it    the same: nothing is left that could be called
+//!   says `Drained` (old links)
+//! a step's time passes                  its link is dropped (an old one is none of the broker's, so
+//!                                       that is only logged), and whoever waits is told its name
+//! either comes after that, or when      it is taken, and is a sign that the provider goes on
 //!   the link has ended
-//! `Revoked` for what was not sent,      the provider's session ends (`PROTOCOL`)
+//! either for what was not sent,         the provider's session ends (`PROTOCOL`)
 //!   twice, or for another's
 //! ```
 
@@ -31,12 +34,21 @@ pub(super) struct Revocations {
     last_change: u64,
 }
 
-/// A `Revoke` that was sent.
+/// A `Revoke` or `Refuse` that was sent.
 #[derive(Debug)]
 struct Revocation {
     provider: PluginId,
-    end: LinkEnd,
+    over: Over,
     is_late: bool,
+}
+
+/// Over which link something is to be refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// One of this bus, by the provider's end.
+    Link(LinkEnd),
+    /// One of an older broker.
+    OldLink,
 }
 
 /// A change of policy, which is in force when its revocations are acknowledged.
@@ -53,16 +65,7 @@ struct Change {
 impl Bus {
     /// Tells a provider to refuse what comes under some indexes.
     pub(super) fn revoke(&mut self, to: PluginId, end: LinkEnd, indexes: Vec<u16>, now: Instant) {
-        self.revocations.last += 1;
-        let number = self.revocations.last;
-        let revocation = Revocation {
-            provider: to,
-            end,
-            is_late: false,
-        };
-        self.revocations.sent.insert(number, revocation);
-        let due = now + self.step;
-        self.deadlines.set(Awaited::Revoked(number), Some(due));
+        let number = self.await_refusal(to, Over::Link(end), now);
         let record = LinkToPlugin::Revoke {
             end,
             number,
@@ -71,7 +74,29 @@ impl Bus {
         self.ask(to, Effect::Send(to, record.into()));
     }
 
-    /// A provider refuses what it was told to refuse.
+    /// Notes that a provider is told to refuse something, by the number that this gives back.
+    pub(super) fn await_refusal(&mut self, provider: PluginId, over: Over, now: Instant) -> u64 {
+        self.revocations.last += 1;
+        let number = self.revocations.last;
+        let revocation = Revocation {
+            provider,
+            over,
+            is_late: false,
+        };
+        self.revocations.sent.insert(number, revocation);
+        let due = now + self.step;
+        self.deadlines.set(Awaited::Revoked(number), Some(due));
+        number
+    }
+
+    /// A provider refuses what it was told to refuse, or there is nothing left that it could.
+    pub(super) fn refuses(&mut self, number: u64) {
+        self.revocations.sent.remove(&number);
+        self.deadlines.set(Awaited::Revoked(number), None);
+        self.settle_change(number, None);
+    }
+
+    /// A provider refuses what it was told to refuse on a link of this bus.
     pub(super) fn revoked(
         &mut self,
         from: PluginId,
@@ -80,31 +105,39 @@ impl Bus {
     ) -> Result<Weight, Failure> {
         self.own_link(from, end)?;
         let sent = self.revocations.sent.get(&number);
-        if sent.is_none_or(|sent| (sent.provider, sent.end) != (from, end)) {
+        let is_it = |sent: &Revocation| sent.provider == from && sent.over == Over::Link(end);
+        if !sent.is_some_and(is_it) {
             return Err(protocol("it refuses what nobody told it to refuse"));
         }
-        self.revocations.sent.remove(&number);
-        self.deadlines.set(Awaited::Revoked(number), None);
-        self.settle_change(number, None);
+        self.refuses(number);
         self.acknowledged(from)
     }
 
-    /// A provider has not said in time that it refuses: nobody calls it any more over that link.
+    /// A provider has not said in time that it refuses: nobody calls it any more over that link, if it is
+    /// one of this bus.
     pub(super) fn revocation_is_late(&mut self, number: u64) {
         let Some(sent) = self.revocations.sent.get_mut(&number) else {
             return;
         };
         sent.is_late = true;
-        let (provider, end) = (sent.provider, sent.end);
-        if let Some(link) = self.links.get(&end.link) {
-            let caller = link.plugin(1 - (end.side & 1));
-            let between = pair(provider, caller);
-            self.silent.entry(provider).or_default().insert(between);
-            let failure = self.did_not(provider, "refuse what was revoked", caller);
-            self.give_up(end.link, &failure);
+        let provider = sent.provider;
+        match sent.over {
+            Over::Link(end) => self.drop_unrevoked(provider, end),
+            Over::OldLink => self.effects.push_back(Effect::NotRefused(provider)),
         }
         let name = self.name_of(provider);
         self.settle_change(number, Some(&name));
+    }
+
+    fn drop_unrevoked(&mut self, provider: PluginId, end: LinkEnd) {
+        let Some(link) = self.links.get(&end.link) else {
+            return;
+        };
+        let caller = link.plugin(1 - (end.side & 1));
+        let between = pair(provider, caller);
+        self.silent.entry(provider).or_default().insert(between);
+        let failure = self.did_not(provider, "refuse what was revoked", caller);
+        self.give_up(end.link, &failure);
     }
 
     /// Forgets what a plugin that is gone would have acknowledged.
@@ -113,8 +146,7 @@ impl Bus {
         let gone = self.revocations.sent.extract_if(.., is_its);
         let gone: Vec<u64> = gone.map(|(number, _)| number).collect();
         for number in gone {
-            self.deadlines.set(Awaited::Revoked(number), None);
-            self.settle_change(number, None);
+            self.refuses(number);
         }
     }
 

@@ -42,7 +42,7 @@ impl Bus {
     }
 
     /// Refuses what a plugin asks for that came only for listings.
-    fn check_takes_part(&self, plugin: PluginId) -> Result<(), Failure> {
+    pub(super) fn check_takes_part(&self, plugin: PluginId) -> Result<(), Failure> {
         let member = self.members.get(&plugin);
         if member.is_none_or(|member| !member.inspects) {
             return Ok(());
@@ -68,12 +68,11 @@ impl Bus {
     pub(crate) fn set_policy(&mut self, name: &str, policy: Option<Policy>, now: Instant) -> u64 {
         self.policies.set(name, policy);
         self.revoke_forbidden(now);
+        self.refuse_forbidden(now);
         let members: Vec<PluginId> = self.members.keys().copied().collect();
         let mut ending = Vec::new();
         // Before gates become free: nobody is given one that it may not provide.
-        for plugin in &members {
-            self.leave_forbidden_lines(*plugin);
-        }
+        self.leave_forbidden_lines();
         for plugin in members {
             if self.check_admission(&self.name_of(plugin)).is_err() {
                 ending.push(plugin);
@@ -98,14 +97,14 @@ impl Bus {
             };
             let (owner, caller) = (link.plugin(side), link.plugin(1 - side));
             let (owner, caller) = (self.name_of(owner), self.name_of(caller));
-            let policies = &self.policies;
-            let is_forbidden = |gate: &str| {
-                !policies.may_call(&caller, gate) || !policies.may_provide(&owner, gate)
+            let Some(link) = self.links.get_mut(&id) else {
+                continue;
             };
-            if let Some(link) = self.links.get_mut(&id) {
-                let steps = link.revoke(side, is_forbidden);
-                self.run(id, steps, now);
-            }
+            let steps = {
+                let is_granted = self.policies.between(&caller, &owner);
+                link.revoke(side, |gate| !is_granted(gate))
+            };
+            self.run(id, steps, now);
         }
     }
 

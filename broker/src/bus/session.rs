@@ -5,11 +5,12 @@ use std::time::Instant;
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, Identity, SessionToBroker, ToBroker};
 
+use super::old_links::OldLinks;
 use super::waits::MOST_PARTS;
 use super::{Awaited, Bus, Member, Weight, protocol};
 use crate::clocks::SeenClock;
 use crate::effect::Effect;
-use crate::quota::Quota;
+use crate::quota::{FirstTimes, Quota};
 use crate::registry::PluginId;
 
 impl Bus {
@@ -35,6 +36,10 @@ impl Bus {
             waits: Quota::new(MOST_PARTS),
             dispatcher: plugin,
             inspects: false,
+            old_links: OldLinks::default(),
+            // Both halves of each gate.
+            returns: limits.gates.saturating_mul(2),
+            first_opens: FirstTimes::default(),
             owed: 0,
         };
         self.members.insert(plugin, member);
@@ -75,7 +80,7 @@ impl Bus {
         record: SessionToBroker,
     ) -> Result<Weight, Failure> {
         let why = match record {
-            SessionToBroker::Drained => return Ok(Weight::Charged),
+            SessionToBroker::Drained => return Ok(self.drained(from)),
             SessionToBroker::List { request } => {
                 self.effects.push_back(Effect::Listing(from, request));
                 return Ok(Weight::Charged);

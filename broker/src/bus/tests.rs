@@ -15,6 +15,8 @@ mod lines;
 mod links;
 mod lives;
 mod memory;
+mod old_links;
+mod returning;
 mod revoked;
 mod rights;
 mod syncs;
@@ -173,6 +175,9 @@ impl World {
                         }
                         ToPlugin::Link(LinkToPlugin::Revoke { end, number, .. }) => {
                             self.ok(to, LinkToBroker::Revoked { end, number });
+                        }
+                        ToPlugin::Link(LinkToPlugin::Refuse { number, .. }) => {
+                            self.ok(to, LinkToBroker::Refused { number });
                         }
                         _ => {}
                     }

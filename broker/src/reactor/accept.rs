@@ -169,7 +169,7 @@ impl Reactor {
             return Ok(());
         }
         let message = format!("the broker has {most} connections already, its limit");
-        Err(Failure::new(Code::Overloaded, message))
+        Err(full(message))
     }
 
     /// Whether a process may have one connection more: one that takes all keeps out the others.
@@ -180,8 +180,14 @@ impl Reactor {
             return Ok(());
         }
         let message = format!("the process {pid} has {most} connections already, its limit");
-        Err(Failure::new(Code::Overloaded, message))
+        Err(full(message))
     }
+}
+
+/// The refusal of a plugin for which there is no room now. It may come again, which it does by itself where
+/// it comes back: that is why this is not `OVERLOADED`, with which it would not.
+pub(super) fn full(message: String) -> Failure {
+    Failure::new(Code::System, message)
 }
 
 #[cfg(test)]
@@ -217,7 +223,8 @@ mod tests {
     }
 
     fn knock(path: &Path) -> OwnedFd {
-        let flags = SockFlag::SOCK_CLOEXEC;
+        // With a full queue it is refused.
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
         connect(fd.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
         fd
@@ -238,5 +245,16 @@ mod tests {
         assert_eq!(reactor.timers.pop(soon), Some(Timer::Accept));
         reactor.accept(soon);
         assert_eq!(reactor.timers.next(), None, "nobody waits any more");
+    }
+
+    /// When a broker was replaced, all plugins of the bus connected in the same moment, and some found
+    /// its queue full.
+    #[test]
+    fn a_whole_bus_can_connect_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bus.sock");
+        let _reactor = reactor(&path);
+        let knocking: Vec<OwnedFd> = (0..300).map(|_| knock(&path)).collect();
+        assert_eq!(knocking.len(), 300);
     }
 }

@@ -21,6 +21,7 @@ use callgate_layout::control::Failure;
 use callgate_layout::sys::limits;
 
 use super::Reactor;
+use super::accept::full;
 
 /// Descriptors that a session takes, with one for what it is sent.
 const FOR_SESSION: u64 = 5;
@@ -37,7 +38,7 @@ impl Reactor {
         let links = limits::soft_limit() / LINKS_PART;
         let kept = FOR_INSPECTORS + links.clamp(LINKS_LEAST, LINKS_MOST);
         let short = check_descriptors(FOR_SESSION, (kept, "links and listings"));
-        short.map_err(|message| Failure::new(Code::Overloaded, message))
+        short.map_err(full)
     }
 
     /// Whether a link between plugins that are there may take so many descriptors more.

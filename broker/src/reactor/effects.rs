@@ -18,6 +18,7 @@ use crate::bus::protocol;
 use crate::effect::Effect;
 use crate::quota::Charge;
 use crate::registry::PluginId;
+use crate::shown::shown;
 
 impl Reactor {
     pub(super) fn perform(&mut self, effect: Effect, now: Instant) {
@@ -41,6 +42,7 @@ impl Reactor {
                     tracing::warn!(link, "a link is given up: {why:?}");
                 }
             }
+            Effect::NotRefused(plugin) => self.not_refused(plugin, now),
             Effect::Deadlocked(circle) => {
                 // As often as plugins like.
                 if self.warnings.take(now) {
@@ -81,8 +83,10 @@ impl Reactor {
             Ok(()) => self.flush(to, now),
             Err(Overflow) => {
                 let most = self.settings.limits.queued_records;
-                let message = format!("it left {most} records unread");
-                let failure = Failure::new(Code::Overloaded, message);
+                let message =
+                    format!("it left {most} records unread: it may be stopped or too busy");
+                // It comes back when it goes on.
+                let failure = Failure::new(Code::Timeout, message);
                 self.doomed.push_back((to, failure));
             }
         }
@@ -104,6 +108,19 @@ impl Reactor {
             let message = format!("its connection broke: {error}");
             let failure = Failure::new(Code::ProviderGone, message);
             self.doomed.push_back((id, failure));
+        }
+    }
+
+    fn not_refused(&mut self, plugin: PluginId, now: Instant) {
+        if let Some(member) = self.bus.member(plugin)
+            && self.warnings.take(now)
+        {
+            let (label, step) = (member.label(), self.settings.step_deadline);
+            tracing::warn!(
+                "{} did not say within {step:?} that it refuses what a link of an older broker may not \
+                 be used for any more. It may be stopped or too busy",
+                shown(&label)
+            );
         }
     }
 

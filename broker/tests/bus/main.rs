@@ -13,6 +13,7 @@ mod late;
 mod links;
 mod listing;
 mod memory;
+mod returning;
 mod socket;
 mod spawn;
 mod visible;

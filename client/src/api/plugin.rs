@@ -2,6 +2,7 @@
 
 pub(crate) mod builder;
 mod core;
+mod course;
 mod joining;
 mod serving;
 

@@ -136,3 +136,97 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Counts its looks; the first ones ask for another one at once.
+    struct Counter {
+        looks: AtomicU32,
+        again: u32,
+        asks: Option<Arc<Returner>>,
+    }
+
+    impl Returning for Counter {
+        fn look(self: Arc<Self>) -> Option<Instant> {
+            let look = self.looks.fetch_add(1, Ordering::Relaxed);
+            if look == 0
+                && let Some(returner) = &self.asks
+            {
+                let plugin: Weak<dyn Returning> = Arc::downgrade(&self) as Weak<Counter>;
+                returner.look_after(plugin).unwrap();
+            }
+            (look < self.again).then(Instant::now)
+        }
+    }
+
+    fn counter(again: u32, asks: Option<Arc<Returner>>) -> Arc<Counter> {
+        Arc::new(Counter {
+            looks: AtomicU32::new(0),
+            again,
+            asks,
+        })
+    }
+
+    fn look_after(returner: &Returner, counter: &Arc<Counter>) {
+        let plugin: Weak<Counter> = Arc::downgrade(counter);
+        returner.look_after(plugin).unwrap();
+    }
+
+    fn await_looks(counter: &Counter, looks: u32) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while counter.looks.load(Ordering::Relaxed) != looks {
+            assert!(Instant::now() < until, "{looks} looks did not come");
+            std::thread::yield_now();
+        }
+    }
+
+    fn await_end(returner: &Returner) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while returner.0.state.lock().is_running {
+            assert!(Instant::now() < until, "the thread does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_thread_lives_only_while_there_is_something_to_do() {
+        let returner = Returner::default();
+        let (one, other) = (counter(3, None), counter(0, None));
+        for round in 1..=3 {
+            look_after(&returner, &one);
+            look_after(&returner, &other);
+            await_end(&returner);
+            await_looks(&one, 3 + round);
+            await_looks(&other, round);
+        }
+        returner.stop();
+        look_after(&returner, &one);
+        assert!(!returner.0.state.lock().is_running, "it was stopped");
+    }
+
+    /// A loss that was told while the plugin was looked after was forgotten when that was done.
+    #[test]
+    fn who_asks_during_a_look_is_looked_at_once_more() {
+        let returner = Arc::new(Returner::default());
+        let counter = counter(0, Some(returner.clone()));
+        look_after(&returner, &counter);
+        await_looks(&counter, 2);
+        await_end(&returner);
+    }
+
+    #[test]
+    fn a_plugin_that_is_gone_is_forgotten() {
+        let returner = Returner::default();
+        let gone = counter(u32::MAX, None);
+        look_after(&returner, &gone);
+        drop(gone);
+        await_end(&returner);
+        assert!(returner.0.state.lock().plugins.is_empty());
+    }
+}

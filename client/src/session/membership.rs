@@ -216,6 +216,8 @@ impl Membership {
     /// The connection is over; links go on. Gives back why it is.
     pub(super) fn disconnected(&self, reason: &Error) -> Error {
         let reason = self.connection.end(reason);
+        // Also where this side has given it up: the name is free for the next connection.
+        self.connection.shut_down();
         // Who waits for an extent that is not made any more.
         for link in self.links() {
             link.extents().forget_wanted();

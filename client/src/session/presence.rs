@@ -41,10 +41,11 @@ pub(crate) enum Wait {
 }
 
 impl Presence {
-    /// The broker has ended, and another one is to come. Whether it was there until now.
-    pub(super) fn lost(&self, reason: &Error) -> bool {
+    /// The broker has ended, unless `is_current` says that the plugin has gone on to another one; another one is to
+    /// come. Whether it was there until now.
+    pub(super) fn lost(&self, reason: &Error, is_current: impl FnOnce() -> bool) -> bool {
         let mut now = self.now.lock();
-        if now.over.is_some() || now.away.is_some() {
+        if now.over.is_some() || now.away.is_some() || !is_current() {
             return false;
         }
         now.away = Some(reason.clone());
@@ -163,4 +164,100 @@ pub(super) fn nanos(until: Instant) -> u64 {
     let left = until.saturating_duration_since(Instant::now());
     let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
     clock::now().saturating_add(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use callgate_layout::Code;
+    use std::thread;
+
+    use super::*;
+
+    fn gone(text: &str) -> Error {
+        Error::new(Code::BrokerGone, text)
+    }
+
+    const LONG: u64 = u64::MAX;
+
+    #[test]
+    fn who_waits_goes_on_when_the_plugin_is_back() {
+        let presence = Presence::default();
+        assert!(matches!(presence.await_back(0, None), Wait::Back));
+        assert!(presence.lost(&gone("first"), || true));
+        assert!(!presence.lost(&gone("second"), || true), "it is no news");
+        assert!(presence.is_away());
+        let Wait::None(error) = presence.await_back(clock::now(), None) else {
+            panic!("there is no broker");
+        };
+        assert_eq!(error.message(), "first");
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| presence.await_back(LONG, None));
+            presence.back();
+            assert!(matches!(waits.join().unwrap(), Wait::Back));
+        });
+        assert!(presence.check().is_ok());
+    }
+
+    /// The end of an old connection, of which was heard late, was taken for that of the new one.
+    #[test]
+    fn the_end_of_another_connection_is_none() {
+        let presence = Presence::default();
+        assert!(!presence.lost(&gone("old"), || false));
+        assert!(!presence.is_away());
+    }
+
+    #[test]
+    fn what_was_wrong_with_the_last_attempt_is_said() {
+        let presence = Presence::default();
+        presence.lost(&gone("the broker has ended"), || true);
+        let taken = Error::new(Code::NameTaken, "somebody has the name");
+        assert!(presence.refused(&taken));
+        assert!(!presence.refused(&taken), "the same once more is no news");
+        let error = presence.check().unwrap_err();
+        assert_eq!(error.code(), Code::BrokerGone);
+        assert_eq!(
+            error.message(),
+            "the broker has ended; the last attempt: somebody has the name"
+        );
+        // It is about the last loss alone.
+        presence.back();
+        presence.lost(&gone("once more"), || true);
+        assert_eq!(presence.check().unwrap_err().message(), "once more");
+    }
+
+    #[test]
+    fn the_end_for_good_ends_every_wait() {
+        let presence = Presence::default();
+        presence.lost(&gone("away"), || true);
+        let denied = Error::new(Code::PermissionDenied, "the policy has no such plugin");
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| presence.await_back(LONG, None));
+            let closed = scope.spawn(|| presence.await_over(None));
+            assert!(
+                presence
+                    .await_over(Some(Duration::from_millis(1)))
+                    .is_none()
+            );
+            presence.end(&denied);
+            assert_eq!(closed.join().unwrap().unwrap().code(), denied.code());
+            let Wait::None(error) = waits.join().unwrap() else {
+                panic!("there will be none");
+            };
+            assert_eq!(error.code(), denied.code());
+        });
+        assert!(!presence.is_away() && !presence.lost(&gone("later"), || true));
+        assert_eq!(presence.end(&gone("later")).code(), denied.code());
+    }
+
+    #[test]
+    fn a_wait_is_given_up() {
+        let presence = Presence::default();
+        presence.lost(&gone("away"), || true);
+        let token = CancelToken::new();
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| presence.await_back(LONG, Some(&token)));
+            token.cancel();
+            assert!(matches!(waits.join().unwrap(), Wait::Cancelled));
+        });
+    }
 }

@@ -1,10 +1,12 @@
 //! Records about gates: who provides what, and how what is open stands.
 //!
 //! All records to the broker are requests, which may be sent at any time once the plugin's status page is
-//! mapped, and are charged to it but for `Sync`. `Provide` is answered by `Provided`, or by
+//! mapped. They are charged to it but for `Sync`, and for what takes up what the plugin had
+//! ([coming back](super::SessionToBroker)). `Provide` is answered by `Provided`, or by
 //! [`SessionToPlugin::Answer`](super::SessionToPlugin::Answer) with a failure; `Withdraw` and `WhyAbsent`
-//! are answered by `Answer`; an open gate is followed by `State` and `OpenFailed` until it is closed. For a state in which the gate can be called, the broker first sets
-//! a link up, if there is none ([`LinkToPlugin`](super::LinkToPlugin)).
+//! are answered by `Answer`; an open gate is followed by `State` and `OpenFailed` until it is closed. For
+//! a state in which the gate can be called, the broker first sets a link up, if there is none
+//! ([`LinkToPlugin`](super::LinkToPlugin)).
 //!
 //! # A provider that comes back
 //!
@@ -59,6 +61,7 @@
 //! | plugin | provides another's gate, or withdraws what it does not provide | `Answer` with a failure |
 //! | plugin | provides or opens more than its limits allow, or against its policy | `Answer` or `OpenFailed`; what is in line counts as provided |
 //! | plugin | names a life that it did not have | watchers of its own gate take it for one that stayed; a life of this broker's time is not taken |
+//! | plugin | stands in line for a gate that it never had | it may be given that gate, as it might by asking again and again |
 //! | plugin | stands in line for a half of a gate already | `Answer` with a failure |
 //! | plugin | opens two gates under one number | its session ends (`PROTOCOL`) |
 //! | plugin | closes a number that it did not open | nothing: the close and an `OpenFailed` may have crossed |

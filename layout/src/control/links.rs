@@ -59,8 +59,8 @@
 //! | who | does | what happens |
 //! |---|---|---|
 //! | plugin | names a peer or gates that there never were | it is told what the policy says of them |
-//! | plugin | uses a number of `Standing` again before `Drained` | its session ends (`PROTOCOL`) |
-//! | plugin | stands for more than 65,536 gates, of all links together | its session ends (`OVERLOADED`) |
+//! | plugin | uses a number of `Standing` twice, or names what cannot be a plugin's or a gate's name | its session ends (`PROTOCOL`) |
+//! | plugin | names more than 65,536 gates in its session, where a `Standing` without any counts as one | its session ends (`OVERLOADED`) |
 //! | plugin | does not say `Refused` in a step's time | it is logged; who changed the policy is told its name |
 //! | plugin | says `Refused` late, or after `Drained` | nothing: it is taken |
 //! | plugin | says `Refused` for what it was not told, or once more | its session ends (`PROTOCOL`) |
@@ -107,7 +107,7 @@ pub enum LinkToBroker {
     /// The peer at the other end of a link of an older broker may call these gates of this plugin.
     /// Answered by [`LinkToPlugin::Refuse`].
     Standing {
-        /// The plugin's number for this, until it says `Drained`.
+        /// The plugin's number for this; never used again in a session.
         number: u32,
         /// The peer's name, as the older broker told it.
         peer: String,

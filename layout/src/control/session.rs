@@ -17,7 +17,7 @@
 //! |---|---|---|
 //! | plugin | says no hello, or acknowledges no status page, in a step's time | its session ends (`TIMEOUT`): nothing hangs on it yet |
 //! | plugin | asks for anything before `StatusMapped`, says hello twice, seals its status page first | its session ends (`PROTOCOL`) |
-//! | plugin | does not say `Took` | the broker has at most 8 descriptors in flight to it; what else brings some waits in its queue, and with it all that comes later. A queue that overflows ends the session (`OVERLOADED`) |
+//! | plugin | does not say `Took` | the broker has at most 8 descriptors in flight to it; what else brings some waits in its queue, and with it all that comes later. A queue that overflows ends the session (`TIMEOUT`) |
 //! | plugin | says `Took` more often than it was sent descriptors | its session ends (`PROTOCOL`) |
 //! | plugin | sends descriptors | its session ends (`PROTOCOL`) |
 //! | plugin | asks for a listing before it took the last one | `Answer` with `OVERLOADED` |
@@ -40,14 +40,19 @@
 //!   | Drained ---------> |   it takes no more calls over old links
 //! ```
 //!
+//! Who comes back is not sent away for asking at once for all that it had. Not charged are `Standing`,
+//! `Drained`, a `Provide` that names a life, as many in a session as the plugin may provide halves of gates,
+//! and an `Open` with which it comes to have more gates open than before in its session.
+//!
 //! From its first `Standing` to `Drained` the plugin *drains*. Meanwhile each change of policy is answered
 //! for with further `Refuse`s. `Standing`, `Refuse` and `Refused` are records about
 //! [links](super::LinkToBroker), `Provide`, `Provided` and `Lost` those about [gates](super::GateToBroker).
-//! After `Drained` a plugin may say `Standing` again, for other links: then it drains again.
+//! A session drains once: all old links are named before `Drained`, of whichever broker they are.
 //!
 //! | who | does | what happens |
 //! |---|---|---|
 //! | plugin | says `Drained` and has said no `Standing` | nothing: it had no old links |
+//! | plugin | says `Standing` after `Drained` | its session ends (`PROTOCOL`) |
 //! | plugin | never says `Drained` | the listing shows it as draining; what it stands for counts towards its limit until its session ends |
 //! | broker | dies while a plugin drains | the next one is told what stands then |
 //!

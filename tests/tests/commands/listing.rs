@@ -88,6 +88,7 @@ fn the_document_has_its_keys() {
         "pid",
         "transport",
         "state",
+        "draining",
         "restarts",
         "calls",
         "errors",
@@ -195,6 +196,10 @@ fn people_get_tables() {
         found.unwrap_or_else(|| panic!("{start} is missing in {}", outcome.stdout))
     };
     assert!(line("P ").contains("1.2.3"));
+    let broker = bus.broker.as_ref().unwrap().id().to_string();
+    let mut broker_line = line(&broker).split_whitespace();
+    assert_eq!(broker_line.nth(1), Some("1"), "the first on its socket");
+    assert!(line("pid ").contains("generation"));
     assert!(line("P.Add ").contains("(u64, u64) -> u64"));
     assert!(line("links").contains("none"));
     assert!(!outcome.stdout.contains('\u{1b}'));

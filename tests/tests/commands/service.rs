@@ -12,7 +12,8 @@ use callgate_client::Plugin;
 use callgate_tests::{PATIENCE, Process, programs};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, listen,
+    socket, sockopt,
 };
 use tempfile::TempDir;
 
@@ -29,8 +30,8 @@ struct Manager {
 
 impl Manager {
     fn new() -> Manager {
-        let directory = TempDir::new().unwrap();
-        let notices = UnixDatagram::bind(directory.path().join("notify")).unwrap();
+        let directory = TempDir::new().expect("a directory");
+        let notices = UnixDatagram::bind(directory.path().join("notify")).expect("a socket");
         Manager { directory, notices }
     }
 
@@ -53,9 +54,10 @@ impl Manager {
 
     fn next_in(&self, time: Duration) -> Option<String> {
         let mut buffer = [0; 4096];
-        self.notices.set_read_timeout(Some(time)).unwrap();
+        let set = self.notices.set_read_timeout(Some(time));
+        set.expect("a timeout");
         let len = self.notices.recv(&mut buffer).ok()?;
-        Some(String::from_utf8(buffer[..len].to_vec()).unwrap())
+        Some(String::from_utf8(buffer[..len].to_vec()).expect("a text"))
     }
 
     /// The next datagram with this line.
@@ -71,12 +73,21 @@ impl Manager {
     }
 }
 
+fn unconnected(kind: SockType) -> OwnedFd {
+    let made = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None);
+    made.expect("a socket")
+}
+
+fn address(path: &Path) -> UnixAddr {
+    UnixAddr::new(path).expect("a short path")
+}
+
 /// A socket that listens at a path, as a socket unit makes it.
 fn listening(path: &Path, kind: SockType) -> OwnedFd {
-    let made = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    bind(made.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    let made = unconnected(kind);
+    bind(made.as_raw_fd(), &address(path)).expect("a place for it");
     if kind != SockType::Datagram {
-        listen(&made, Backlog::new(64).unwrap()).unwrap();
+        listen(&made, Backlog::MAXCONN).expect("it can listen");
     }
     made
 }
@@ -87,7 +98,7 @@ fn passing(passed: &OwnedFd, assignments: &str, log: &Path, program: &[&str]) ->
     let mut command = Command::new("sh");
     let script = format!("export {assignments} && exec \"$@\" 3<&2 2>>\"$0\"");
     command.args(["-c", &script]).arg(log).args(program);
-    command.stderr(Stdio::from(passed.try_clone().unwrap()));
+    command.stderr(Stdio::from(passed.try_clone().expect("a descriptor")));
     command.env_remove("CALLGATE_SOCKET");
     command
 }
@@ -231,9 +242,8 @@ fn the_socket_of_a_unit_outlives_brokers() {
 }
 
 fn socket_to(path: &Path) -> OwnedFd {
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let made = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
-    nix::sys::socket::connect(made.as_raw_fd(), &UnixAddr::new(path).unwrap()).unwrap();
+    let made = unconnected(SockType::SeqPacket);
+    connect(made.as_raw_fd(), &address(path)).expect("it listens");
     made
 }
 
@@ -334,4 +344,34 @@ fn started_programs_do_not_find_the_variables() {
     assert_eq!(host.expect_line(), "true true 1ms");
     assert_eq!(host.expect_line(), "OTHER=stays");
     assert_eq!(host.expect_line(), "done");
+}
+
+/// A unit file with a slip of the pen in it is found by whoever installs it.
+#[test]
+fn the_unit_files_are_right() {
+    let directory = TempDir::new().unwrap();
+    let units = ["callgate.service", "callgate.socket"];
+    for unit in units {
+        let text = callgate_tests::workspace::read(&format!("broker/cli/systemd/{unit}"));
+        let program = "%h/.cargo/bin/callgate serve";
+        assert_eq!(text.contains(program), unit == units[0], "{unit}");
+        let text = text.replace("%h/.cargo/bin/callgate", programs!().program);
+        fs::write(directory.path().join(unit), text).unwrap();
+    }
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["--user", "verify"]).args(units);
+    verify
+        .current_dir(directory.path())
+        .env("XDG_RUNTIME_DIR", directory.path());
+    match verify.output() {
+        Ok(outcome) => {
+            // Names that it does not know are only mentioned.
+            let said = String::from_utf8_lossy(&outcome.stderr);
+            assert!(
+                outcome.status.success() && !said.contains("callgate."),
+                "{said}"
+            );
+        }
+        Err(error) => println!("skipped: systemd-analyze: {error}"),
+    }
 }

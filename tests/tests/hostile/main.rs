@@ -13,6 +13,7 @@ mod later;
 #[cfg(test)]
 mod logs;
 mod provider;
+mod returning;
 mod revoked;
 mod scene;
 #[cfg(test)]

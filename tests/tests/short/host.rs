@@ -72,7 +72,7 @@ fn a_host_without_descriptors_is_told_so() {
     // With some to spare, but not for plugins.
     tell(&mut host, "spare 10");
     let error = bus.builder("P").connect().unwrap_err();
-    assert_eq!(error.code(), Code::Overloaded, "{error}");
+    assert_eq!(error.code(), Code::System, "{error}");
     let pid = format!("broker's process {}", host.id());
     assert!(error.message().contains(&pid), "{error}");
     assert!(error.message().contains("RLIMIT_NOFILE"), "{error}");

@@ -222,12 +222,12 @@ impl PluginBuilder {
         let group = self.group.as_ref().map(Group::core);
         // Until the plugin is one of the group.
         let mut connecting = group.map(|group| group.connecting(until)).transpose()?;
-        let mut reached = self.reach.connect(until)?;
+        let reached = self.reach.connect(until)?;
         let introduction = Introduction {
             identity: self.identity,
             inspects: self.inspects,
         };
-        let welcome = introduction.greet(&reached, connecting.as_deref(), until)?;
+        let (mut reached, welcome) = introduction.join(reached, connecting.as_deref(), until)?;
         let sent = joining::sender(&welcome, connecting.as_deref_mut())?;
         drop(connecting);
         let group = match group {

@@ -7,10 +7,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::BrokerFacts;
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 
+use super::course::{Course, Used};
 use super::joining::{self, Introduction};
 use super::serving;
 use crate::api::group::GroupCore;
@@ -27,13 +27,8 @@ use crate::session::place::Place;
 use crate::session::plugin_state::{PluginState, is_final};
 use crate::session::retry::{Retry, random};
 
-/// How long links of an older broker are used at most, once there is a new one.
-const DRAINING: Duration = Duration::from_secs(5);
 /// How long an attempt to come back may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
-/// After how long calls are looked for that still are under way over links of an older broker.
-const LINGERING: Duration = Duration::from_millis(200);
-
 /// What a plugin and the thread that has it come back share.
 pub(crate) struct PluginCore {
     pub(super) state: Arc<PluginState>,
@@ -44,16 +39,15 @@ pub(crate) struct PluginCore {
     /// Where the next broker is found, unless the host says so.
     place: Option<Place>,
     /// Held by who looks after the plugin.
-    course: Mutex<Course>,
+    returning: Mutex<Return>,
     /// The connection of an attempt that is under way, which is hung up when the plugin closes.
     attempt: Mutex<Option<OwnedFd>>,
     is_closing: AtomicBool,
 }
 
-/// What becomes of the plugin's memberships.
-struct Course {
-    current: Joined,
-    older: Vec<Older>,
+/// How far the plugin is with going on.
+struct Return {
+    memberships: Course<Joined>,
     /// Since when there is no broker, and when the next attempt is due.
     away: Option<(Retry, Instant)>,
 }
@@ -67,19 +61,19 @@ pub(super) struct Joined {
     key: PluginKey,
 }
 
-/// A membership of an older broker.
-struct Older {
-    joined: Joined,
-    stage: Stage,
-}
+impl Used for Joined {
+    fn has_links(&self) -> bool {
+        !self.membership.links().is_empty()
+    }
 
-/// How far it is.
-#[derive(Clone, Copy)]
-enum Stage {
-    /// Its links are used until then; without end while there is no broker.
-    Used(Option<Instant>),
-    /// No more calls are taken from its links, and those that were are answered.
-    Closing,
+    fn is_let_go(&self) -> bool {
+        self.member.is_let_go()
+    }
+
+    fn is_idle(&self) -> bool {
+        let links = self.membership.links();
+        links.iter().all(|link| link.pending().is_idle())
+    }
 }
 
 /// What [`PluginCore::start`] takes.
@@ -128,9 +122,8 @@ impl PluginCore {
                 introduction,
                 direct,
                 place,
-                course: Mutex::new(Course {
-                    current,
-                    older: Vec::new(),
+                returning: Mutex::new(Return {
+                    memberships: Course::new(current),
                     away: None,
                 }),
                 attempt: Mutex::default(),
@@ -152,13 +145,13 @@ impl PluginCore {
         reached: Reached,
         timeout: Duration,
     ) -> Result<()> {
-        let mut course = self.course.lock();
+        let mut returning = self.returning.lock();
         if let Some(over) = self.state.presence.over() {
             return Err(over);
         }
         let until = Instant::now() + timeout;
-        let joined = self.join(&mut course, reached, until);
-        drop(course);
+        let joined = self.join(&mut returning, reached, until);
+        drop(returning);
         look_after(&Arc::downgrade(self));
         joined
     }
@@ -166,24 +159,16 @@ impl PluginCore {
     /// Takes part in a bus, in the place of the one before.
     fn join(
         self: &Arc<PluginCore>,
-        course: &mut Course,
+        returning: &mut Return,
         reached: Reached,
         until: Instant,
     ) -> Result<()> {
         *self.attempt.lock() = reached.socket.as_fd().try_clone_to_owned().ok();
         let welcome = self.greet(&reached, until);
-        let told = welcome.and_then(|welcome| {
-            let facts = joining::facts(&welcome);
-            let told = self.join_as(course, welcome, reached);
-            told.map(|()| facts)
-        });
+        let told = welcome.and_then(|welcome| self.join_as(returning, welcome, reached));
         *self.attempt.lock() = None;
-        let BrokerFacts { pid, generation } = told?;
-        course.away = None;
-        tracing::info!(pid, generation, "this plugin is back");
-        self.state
-            .notices
-            .tell(BrokerEvent::Back { pid, generation });
+        told?;
+        returning.away = None;
         Ok(())
     }
 
@@ -209,10 +194,11 @@ impl PluginCore {
     /// Goes on as a broker's welcome says, and tells the broker everything.
     fn join_as(
         self: &Arc<PluginCore>,
-        course: &mut Course,
+        returning: &mut Return,
         welcome: Welcome,
         reached: Reached,
     ) -> Result<()> {
+        let broker = joining::facts(&welcome);
         let parts = self.introduction.membership(welcome, reached, &self.group);
         let mut joined = None;
         let core = Arc::downgrade(self);
@@ -226,104 +212,51 @@ impl PluginCore {
             });
             Ok(())
         };
-        let told = self.state.come_back(parts, heard);
+        let told = self.state.come_back((parts, broker), heard);
         if let Some(joined) = joined {
             // Also where the broker has ended since: what it was told first may have been of use.
-            let before = std::mem::replace(&mut course.current, joined);
+            let (before, closed) = returning.memberships.join(joined, Instant::now());
             // Its broker may be there still, and is told no more.
             before.membership.connection.shut_down();
-            self.put_aside(course, before);
+            closed.iter().for_each(|closed| self.close(closed));
         }
         told
     }
 
-    /// A membership is an older one from here on: its links are used for a while, and those of the oldest no
-    /// more where there are too many.
-    fn put_aside(&self, course: &mut Course, joined: Joined) {
-        let due = Some(Instant::now() + DRAINING);
-        for older in &mut course.older {
-            if let Stage::Used(until) = &mut older.stage {
-                *until = due;
-            }
-        }
-        let is_used = |older: &&mut Older| matches!(older.stage, Stage::Used(_));
-        if !joined.membership.links().is_empty()
-            && let Some(oldest) = course.older.iter_mut().find(is_used)
-        {
-            self.close(oldest);
-        }
-        course.older.push(Older {
-            joined,
-            stage: Stage::Used(due),
-        });
-    }
-
     /// Takes no more calls from the links of an older membership, and makes none.
-    fn close(&self, older: &mut Older) {
-        older.stage = Stage::Closing;
-        let Joined {
-            membership, member, ..
-        } = &older.joined;
-        self.state.part(membership);
-        in_process::leave(member);
-        self.group.drain(member);
+    fn close(&self, older: &Joined) {
+        self.state.part(&older.membership);
+        in_process::leave(&older.member);
+        self.group.drain(&older.member);
     }
 
     /// Lets older memberships go that are not used any more. When the next look is due.
-    fn let_go(&self, course: &mut Course) -> Option<Instant> {
-        let now = Instant::now();
+    fn let_go(&self, returning: &mut Return) -> Option<Instant> {
         let is_away = self.state.presence.is_away();
-        let mut next: Option<Instant> = None;
-        let mut over = Vec::new();
-        for (at, older) in course.older.iter_mut().enumerate() {
-            let links = older.joined.membership.links();
-            if let Stage::Used(until) = &mut older.stage {
-                match *until {
-                    _ if links.is_empty() => self.close(older),
-                    // As long as there is no broker there is nothing else to go on with.
-                    _ if is_away => *until = None,
-                    Some(due) if due > now => next = Some(next.map_or(due, |next| next.min(due))),
-                    Some(_) => self.close(older),
-                    None => {}
-                }
-            }
-            if matches!(older.stage, Stage::Closing) {
-                let is_idle = links.iter().all(|link| link.pending().is_idle());
-                match older.joined.member.is_let_go() {
-                    // The dispatcher says when it has let it go.
-                    false => {}
-                    true if is_idle => over.push(at),
-                    true => {
-                        next = Some(next.map_or(now + LINGERING, |next| next.min(now + LINGERING)))
-                    }
-                }
-            }
-        }
-        for at in over.into_iter().rev() {
-            let Joined {
-                membership, key, ..
-            } = course.older.remove(at).joined;
-            self.state.leave(&membership);
-            self.group.control_thread.remove(key);
-            drop(membership);
+        let due = returning.memberships.look(Instant::now(), is_away);
+        due.close.iter().for_each(|closed| self.close(closed));
+        for joined in due.over {
+            self.state.leave(&joined.membership);
+            self.group.control_thread.remove(joined.key);
+            drop(joined);
             self.state.sent.let_go_of_pages();
         }
-        next
+        due.next
     }
 
     /// Tries to come back, if it is time. When the next attempt is due.
-    fn try_to_come_back(self: &Arc<PluginCore>, course: &mut Course) -> Option<Instant> {
+    fn try_to_come_back(self: &Arc<PluginCore>, returning: &mut Return) -> Option<Instant> {
         if !self.state.presence.is_away() {
-            course.away = None;
+            returning.away = None;
             return None;
         }
         let place = self.place.as_ref()?;
         let now = Instant::now();
-        let Some((retry, due)) = course.away else {
+        let Some((retry, due)) = returning.away else {
             let retry = Retry::since(now);
             // All plugins of the bus lose it in one moment.
             let due = now + retry.wait(now, random());
-            course.away = Some((retry, due));
+            returning.away = Some((retry, due));
             return Some(due);
         };
         if due > now {
@@ -332,7 +265,7 @@ impl PluginCore {
         let until = now + ATTEMPT;
         let reached = Reached::at(place, until);
         let is_reached = reached.is_ok();
-        let joined = reached.and_then(|reached| self.join(course, reached, until));
+        let joined = reached.and_then(|reached| self.join(returning, reached, until));
         let Err(error) = joined else {
             return None;
         };
@@ -343,7 +276,7 @@ impl PluginCore {
             Code::PermissionDenied | Code::NameTaken => Retry::slow(random()),
             _ => retry.wait(now, random()),
         };
-        course.away = Some((retry, now + wait));
+        returning.away = Some((retry, now + wait));
         Some(now + wait)
     }
 
@@ -370,13 +303,9 @@ impl PluginCore {
         if let Some(socket) = &*self.attempt.lock() {
             let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
         }
-        let mut course = self.course.lock();
-        let older = std::mem::take(&mut course.older).into_iter();
-        let all: Vec<Joined> = older
-            .map(|older| older.joined)
-            .chain([course.current.clone()])
-            .collect();
-        drop(course);
+        let returning = self.returning.lock();
+        let all = returning.memberships.all();
+        drop(returning);
         for joined in &all {
             joined.membership.provided.close();
             in_process::leave(&joined.member);
@@ -396,12 +325,12 @@ impl PluginCore {
 
 impl Returning for PluginCore {
     fn look(self: Arc<PluginCore>) -> Option<Instant> {
-        let mut course = self.course.lock();
+        let mut returning = self.returning.lock();
         if self.is_closing.load(Ordering::Relaxed) {
             return None;
         }
-        let attempt = self.try_to_come_back(&mut course);
-        let draining = self.let_go(&mut course);
+        let attempt = self.try_to_come_back(&mut returning);
+        let draining = self.let_go(&mut returning);
         attempt.into_iter().chain(draining).min()
     }
 }

@@ -1,9 +1,10 @@
 //! Joining a bus: what a plugin says of itself, to each of its brokers in turn.
 
+use std::thread;
 use std::time::Instant;
 
-use callgate_layout::clock;
 use callgate_layout::control::{BrokerFacts, DoorbellName, Identity, SessionToBroker, ToBroker};
+use callgate_layout::{Code, clock};
 
 use crate::api::group::{Doorbells, GroupCore};
 use crate::base::error::Result;
@@ -12,6 +13,7 @@ use crate::link::peer::Caller;
 use crate::session::connection::Connection;
 use crate::session::handshake::{self, Reached, Welcome};
 use crate::session::membership::MembershipParts;
+use crate::session::retry::{Retry, random};
 
 /// What a plugin says of itself.
 #[derive(Debug)]
@@ -22,6 +24,30 @@ pub(super) struct Introduction {
 }
 
 impl Introduction {
+    /// Says hello to a broker; where that ends before it has answered, to the next one at its place.
+    pub(super) fn join(
+        &self,
+        mut reached: Reached,
+        doorbells: Option<&Doorbells>,
+        until: Instant,
+    ) -> Result<(Reached, Welcome)> {
+        let begun = Instant::now();
+        loop {
+            let error = match self.greet(&reached, doorbells, until) {
+                Ok(welcome) => return Ok((reached, welcome)),
+                Err(error) => error,
+            };
+            let wait = Retry::since(begun).wait(Instant::now(), random());
+            let is_over = error.code() != Code::BrokerGone || Instant::now() + wait >= until;
+            let Some(place) = reached.place.take().filter(|_| !is_over) else {
+                return Err(error);
+            };
+            // It has taken this connection in, and stops or was killed: it is being started again, or is not.
+            thread::sleep(wait);
+            reached = Reached::at(&place, until)?;
+        }
+    }
+
     /// Says hello on a connection. `doorbells` are those of the plugin's group.
     pub(super) fn greet(
         &self,

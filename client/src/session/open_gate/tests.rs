@@ -114,3 +114,94 @@ fn one_wait_hears_of_a_start_that_failed() {
     opened.stand(1, gate_state(Availability::Absent), None);
     assert!(nobody(soon()), "somebody owns it by now");
 }
+
+/// How the gate of plugin `A` stands in one of its lives, to a watcher.
+fn present(life: u64) -> GateState {
+    let signature = String::new();
+    GateState {
+        generation: life,
+        ..gate_state(Availability::TypeMismatch { signature })
+    }
+}
+
+fn nobody() -> GateState {
+    GateState {
+        owner: None,
+        generation: 0,
+        ..gate_state(Availability::Absent)
+    }
+}
+
+/// What a watcher was told since it looked last: the lives of the gate, 0 for that it is gone.
+fn told(opened: &OpenGate) -> Vec<u64> {
+    let next = || opened.next_event(Instant::now()).unwrap();
+    let events = std::iter::from_fn(next);
+    let life = |event: GateEvent| match event.is_present() {
+        true => event.generation,
+        false => 0,
+    };
+    events.map(life).collect()
+}
+
+/// Watchers were told that a gate was gone and back whose provider had only come back later than they had.
+#[test]
+fn a_new_broker_that_does_not_know_the_provider_yet_is_no_news() {
+    let opened = OpenGate::new("A.B".into());
+    opened.watch();
+    opened.stand(1, present(7), None);
+    assert_eq!(told(&opened), [7]);
+    opened.lost();
+    opened.stand(2, nobody(), None);
+    assert_eq!(opened.state().owner(), Some("A"));
+    opened.stand(2, present(7), None);
+    opened.left(1);
+    assert!(told(&opened).is_empty());
+    // From then on the new broker's word holds at once.
+    opened.stand(2, nobody(), None);
+    assert_eq!(told(&opened), [0]);
+    opened.stand(2, present(9), None);
+    assert_eq!(told(&opened), [9]);
+}
+
+#[test]
+fn a_provider_that_does_not_come_back_is_gone_when_the_old_links_are() {
+    let opened = OpenGate::new("A.B".into());
+    opened.watch();
+    opened.stand(1, present(7), None);
+    opened.stand(2, nobody(), None);
+    assert_eq!(told(&opened), [7]);
+    opened.left(1);
+    assert_eq!(told(&opened), [0]);
+    assert_eq!(opened.state().owner(), None);
+    // Also where a third broker has not said anything yet.
+    opened.stand(2, present(8), None);
+    opened.left(2);
+    assert_eq!(told(&opened), [8, 0]);
+}
+
+/// One that was another one all along, which has begun while there was no broker.
+#[test]
+fn another_life_of_the_gate_is_told() {
+    let opened = OpenGate::new("A.B".into());
+    opened.watch();
+    opened.stand(1, present(7), None);
+    opened.stand(2, present(9), None);
+    assert_eq!(told(&opened), [7, 9]);
+}
+
+/// A right that the new broker does not grant was used until the old links had drained.
+#[test]
+fn what_the_new_broker_forbids_ends_at_once() {
+    let opened = OpenGate::new("A.B".into());
+    opened.stand(1, present(7), None);
+    opened.stand(2, nobody(), None);
+    opened.fail(Error::new(
+        Code::PermissionDenied,
+        "the policy lacks gate.call",
+    ));
+    assert_eq!(opened.state().owner(), None);
+    opened.left(1);
+    let state = opened.state();
+    let error = state.way(CallKind::Function, opened.name()).unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied);
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use callgate_layout::Code;
-use callgate_layout::control::SessionToBroker;
+use callgate_layout::control::{BrokerFacts, SessionToBroker};
 
 use super::PluginState;
 use crate::base::error::{Error, Result};
@@ -38,8 +38,11 @@ impl PluginState {
             return;
         };
         // First, so that whoever fails with the connection finds that there is none.
-        let is_news = self.presence.lost(reason);
+        let is_current = || self.membership().bus == membership.bus;
+        let mut is_news = self.presence.lost(reason, is_current);
         membership.disconnected(reason);
+        // Where the plugin was about to be back on it, and has not seen yet that it is over.
+        is_news |= self.presence.lost(reason, is_current);
         for (_, gate) in self.gates.all() {
             gate.lost();
         }
@@ -64,7 +67,7 @@ impl PluginState {
     /// everything that is to be told; `heard` is called before, and has it heard.
     pub(crate) fn come_back(
         &self,
-        parts: MembershipParts,
+        (parts, broker): (MembershipParts, BrokerFacts),
         heard: impl FnOnce(&Arc<Membership>) -> Result<()>,
     ) -> Result<()> {
         let membership = Membership::new(parts, (&self.provided, &self.gates));
@@ -77,11 +80,15 @@ impl PluginState {
             self.older.lock().push(before);
         }
         self.tell_all(&membership)?;
+        // Before it is, so that it is told before the next loss.
+        let BrokerFacts { pid, generation } = broker;
+        self.notices.tell(BrokerEvent::Back { pid, generation });
         self.presence.back();
         self.sent.look_again();
         if let Err(ended) = membership.connection.check_alive() {
-            // It has ended before it was the current one, which nobody was told.
+            // It was over before, of which nobody was told.
             self.disconnected(&membership, &ended);
+            return Err(ended);
         }
         Ok(())
     }

@@ -1,0 +1,150 @@
+//! Which of a plugin's memberships are used, and which are let go: decisions, without what they are about.
+//!
+//! ```text
+//! stage      calls are made over its links        left when
+//! current    yes                                  the plugin has joined another bus
+//! used       where there is no other way yet      its time is up and there is a broker, a third membership with
+//!                                                 links begins, or no link is left
+//! closing    those that were taken are answered   its dispatcher has let it go, and no call is under way from here
+//! ```
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+/// How long links of an older broker are used at most, once there is a new one.
+pub(super) const DRAINING: Duration = Duration::from_secs(5);
+/// After how long calls are looked for that still are under way over links of an older broker.
+const LINGERING: Duration = Duration::from_millis(200);
+
+/// What is asked of a membership.
+pub(super) trait Used {
+    /// Whether it has links.
+    fn has_links(&self) -> bool;
+
+    /// Whether its dispatcher answers none of its calls any more.
+    fn is_let_go(&self) -> bool;
+
+    /// Whether no call is under way from here over its links.
+    fn is_idle(&self) -> bool;
+}
+
+/// A plugin's memberships.
+#[derive(Debug)]
+pub(super) struct Course<T> {
+    current: T,
+    /// The oldest first.
+    older: Vec<Older<T>>,
+}
+
+/// A membership of an older broker.
+#[derive(Debug)]
+struct Older<T> {
+    membership: T,
+    stage: Stage,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its links are used until then, and as long as there is no broker.
+    Used(Instant),
+    /// No more calls are taken from its links, and none are made.
+    Closing,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) struct Due<T> {
+    /// Memberships that begin to close.
+    pub(super) close: Vec<T>,
+    /// Memberships of which nothing is used any more.
+    pub(super) over: Vec<T>,
+    /// When to look again, besides when a dispatcher has let one go.
+    pub(super) next: Option<Instant>,
+}
+
+impl<T: Used + Clone> Course<T> {
+    pub(super) fn new(current: T) -> Course<T> {
+        Course {
+            current,
+            older: Vec::new(),
+        }
+    }
+
+    /// All memberships.
+    pub(super) fn all(&self) -> Vec<T> {
+        let older = self.older.iter().map(|older| older.membership.clone());
+        older.chain([self.current.clone()]).collect()
+    }
+
+    /// The plugin has joined another bus. Gives back the membership that was the current one until now, and one
+    /// that is to be closed because there would be too many.
+    pub(super) fn join(&mut self, joined: T, now: Instant) -> (T, Option<T>) {
+        let due = now + DRAINING;
+        for older in &mut self.older {
+            if let Stage::Used(until) = &mut older.stage {
+                *until = due;
+            }
+        }
+        let before = std::mem::replace(&mut self.current, joined);
+        // One without links is of no use, and closes at the next look.
+        let is_one_too_many = before.has_links();
+        let is_used =
+            |older: &&mut Older<T>| older.stage != Stage::Closing && older.membership.has_links();
+        let mut used = self.older.iter_mut().filter(|_| is_one_too_many);
+        let oldest = used.find(is_used);
+        let closed = oldest.map(|older| {
+            older.stage = Stage::Closing;
+            older.membership.clone()
+        });
+        self.older.push(Older {
+            membership: before.clone(),
+            stage: Stage::Used(due),
+        });
+        (before, closed)
+    }
+
+    /// What is to be done by now.
+    pub(super) fn look(&mut self, now: Instant, is_away: bool) -> Due<T> {
+        let mut due = Due {
+            close: Vec::new(),
+            over: Vec::new(),
+            next: None,
+        };
+        self.older.retain_mut(|older| {
+            let membership = &older.membership;
+            if let Stage::Used(until) = older.stage {
+                let is_over = !is_away && until <= now;
+                if membership.has_links() && !is_over {
+                    // While there is no broker, the next look is when it is back.
+                    due.wake((!is_away).then_some(until));
+                    return true;
+                }
+                older.stage = Stage::Closing;
+                due.close.push(membership.clone());
+                // Closing it may be all that there is to do.
+                due.wake(Some(now));
+                return true;
+            }
+            if !membership.is_let_go() {
+                // Its dispatcher says when it has.
+                return true;
+            }
+            if !membership.is_idle() {
+                due.wake(Some(now + LINGERING));
+                return true;
+            }
+            due.over.push(membership.clone());
+            false
+        });
+        due
+    }
+}
+
+impl<T> Due<T> {
+    fn wake(&mut self, at: Option<Instant>) {
+        self.next = self.next.into_iter().chain(at).min();
+    }
+}

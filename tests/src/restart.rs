@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 
 use callgate_client::{BrokerEvent, Error, GateEvent, Plugin, Watch};
 
-use crate::PATIENCE;
 use crate::shorthand::await_that;
+use crate::{PATIENCE, proc};
+
+/// Idle memory is given back in less.
+const A_WHILE: Duration = Duration::from_millis(1_500);
 
 /// What a plugin is told of its brokers from here on.
 #[derive(Debug)]
@@ -188,4 +191,51 @@ pub fn events(watch: &Watch, quiet: Duration) -> Vec<GateEvent> {
         events.push(event);
     }
     events
+}
+
+/// What a process holds that is not the allocator's: descriptors, shared memory and threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    descriptors: usize,
+    shared: usize,
+    threads: usize,
+}
+
+impl Held {
+    /// What a process holds now.
+    #[must_use]
+    pub fn of(pid: u32) -> Held {
+        Held {
+            descriptors: proc::descriptors(pid),
+            shared: proc::shared_maps(pid),
+            threads: proc::threads(pid),
+        }
+    }
+
+    /// What a process holds once that has not changed for a while.
+    #[must_use]
+    pub fn at_rest(pid: u32) -> Held {
+        let mut last = (Held::of(pid), Instant::now());
+        proc::eventually("a process is at rest", || {
+            let now = Held::of(pid);
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            match last.1.elapsed() >= A_WHILE {
+                true => Ok(now),
+                false => Err(format!("{now:?}")),
+            }
+        })
+    }
+
+    /// Waits until a process holds exactly this again.
+    pub fn expect_again(self, who: &str, pid: u32) {
+        proc::eventually(&format!("{who} holds what it did"), || {
+            let now = Held::of(pid);
+            match now == self {
+                true => Ok(()),
+                false => Err(format!("before {self:?}, now {now:?}")),
+            }
+        });
+    }
 }

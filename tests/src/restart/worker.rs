@@ -7,18 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use callgate_client::{Error, Group, Plugin, Result, Subscriber, View};
+use callgate_client::{Code, Error, Group, Plugin, Result, Subscriber, View};
 use callgate_layout::clock;
 
-use crate::PATIENCE;
 use crate::pumped::Pumped;
 use crate::shorthand::pattern;
 use crate::suite;
+use crate::{PATIENCE, Process};
 
 /// The gate that somebody provides who is new with each broker; it answers with a number.
 pub const ROUND: &str = "Round.Gate";
-/// Payloads of every 16th call: in a slot's block, in an extent that there is, in a larger one.
-const LENGTHS: [usize; 3] = [1_000, 20_000, 150_000];
+/// Payloads of every 8th call: in the link's own memory, and in extents.
+const LENGTHS: [usize; 4] = [1_000, 3_000, 100_000, 300_000];
 
 /// The names of the plugins that such a process has.
 #[must_use]
@@ -40,6 +40,8 @@ struct Worker {
 struct Counts {
     is_over: AtomicBool,
     answered: AtomicU64,
+    /// Calls that have run, and whose answers needed memory that the broker was to make which had ended.
+    without_room: AtomicU64,
     failed: Mutex<BTreeMap<String, u64>>,
     first: Mutex<Option<String>>,
 }
@@ -65,6 +67,35 @@ pub fn play(role: &str, name: &str, modes: &[String]) -> bool {
         println!("{}", obey(&mut workers, &line));
     }
     true
+}
+
+/// How the calls of such a process ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Calls that were answered.
+    pub answered: u64,
+    /// Calls that have run, and whose answers needed memory that the broker was to make which had ended.
+    pub without_room: u64,
+    /// All others.
+    pub failed: u64,
+    /// What they failed with.
+    pub why: String,
+}
+
+impl Totals {
+    /// Says a line to the process that it answers with its totals: `counts`, or `stop`.
+    pub fn ask(process: &mut Process, line: &str) -> Totals {
+        let said = process.ask(line);
+        let mut words = said.splitn(4, ' ');
+        let mut number = || words.next().and_then(|word| word.parse().ok());
+        let numbers = [number(), number(), number()].map(|n| n.unwrap_or_else(|| panic!("{said}")));
+        Totals {
+            answered: numbers[0],
+            without_room: numbers[1],
+            failed: numbers[2],
+            why: words.next().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 /// Does as a line says; the answer.
@@ -94,9 +125,10 @@ fn obey(workers: &mut [Worker], line: &str) -> String {
 
 /// How many calls were answered, how many failed, and with what.
 fn total(workers: &[Worker]) -> String {
-    let (mut answered, mut failed, mut why) = (0, 0, String::new());
+    let (mut answered, mut without_room, mut failed, mut why) = (0, 0, 0, String::new());
     for worker in workers {
         answered += worker.counts.answered.load(Ordering::Relaxed);
+        without_room += worker.counts.without_room.load(Ordering::Relaxed);
         let codes = worker.counts.failed.lock().expect("no panic");
         failed += codes.values().sum::<u64>();
         if !codes.is_empty() {
@@ -107,7 +139,7 @@ fn total(workers: &[Worker]) -> String {
             );
         }
     }
-    format!("{answered} {failed}{why}")
+    format!("{answered} {without_room} {failed}{why}")
 }
 
 impl Worker {
@@ -117,9 +149,7 @@ impl Worker {
             mode => mode,
         });
         let builder = Plugin::builder(name).direct_calls(mode == "direct");
-        let builder = builder
-            .dispatch(dispatch)
-            .keep_idle(Duration::from_millis(500));
+        let builder = builder.dispatch(dispatch).keep_idle(Duration::from_millis(500));
         let plugin = match mode {
             "group" => builder.group(group).connect()?,
             _ => builder.connect()?,
@@ -132,6 +162,8 @@ impl Worker {
                 bytes.to_vec()
             })?
             .keep();
+        let sum = |bytes: View<'_, Vec<u8>>| sum(&bytes);
+        plugin.provide(&format!("{name}.Sum"), sum)?.keep();
         plugin
             .provide(&format!("{name}.Sleep"), |millis: u64| {
                 thread::sleep(Duration::from_millis(millis));
@@ -169,9 +201,11 @@ impl Worker {
     fn open(&self, name: &str) -> Result<Gates> {
         let add = self.plugin.subscriber(&format!("{name}.Add"))?;
         let echo = self.plugin.subscriber(&format!("{name}.Echo"))?;
+        let sum = self.plugin.subscriber(&format!("{name}.Sum"))?;
         add.wait_ready(PATIENCE)?;
         Ok(Gates {
             add: add.with_timeout(PATIENCE),
+            sum: sum.with_timeout(PATIENCE),
             echo: echo.with_timeout(PATIENCE),
         })
     }
@@ -181,21 +215,40 @@ impl Worker {
         for caller in self.callers.drain(..) {
             caller.join().expect("no wrong answer");
         }
+        self.counts.is_over.store(false, Ordering::Relaxed);
     }
 }
 
 /// What one plugin calls of another.
 struct Gates {
     add: Subscriber<(u64, u64), u64>,
+    sum: Subscriber<(Vec<u8>,), u64>,
     echo: Subscriber<(Vec<u8>,), Vec<u8>>,
 }
 
+/// What `Sum` answers.
+fn sum(bytes: &[u8]) -> u64 {
+    let add = |sum: u64, byte: &u8| sum.rotate_left(3) ^ u64::from(*byte);
+    bytes.iter().fold(bytes.len() as u64, add)
+}
+
 fn call(gates: &Gates, n: u64) -> Result<()> {
-    if n % 16 != 15 {
+    if n % 8 != 7 {
         assert_eq!(gates.add.invoke((n, 7))?, n + 7, "a wrong answer");
         return Ok(());
     }
-    let bytes = pattern(n, LENGTHS[n as usize / 16 % LENGTHS.len()]);
+    let turn = n as usize / 8;
+    let bytes = pattern(n, LENGTHS[turn % LENGTHS.len()]);
+    if turn % 9 != 8 {
+        // Only the request is large.
+        let expected = sum(&bytes);
+        assert_eq!(
+            gates.sum.invoke((bytes,))?,
+            expected,
+            "bytes of another call"
+        );
+        return Ok(());
+    }
     let echoed = gates.echo.invoke((bytes.clone(),))?;
     assert!(echoed == bytes, "bytes of another call");
     Ok(())
@@ -222,6 +275,11 @@ impl Counts {
             self.answered.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        let is_without_room = error.message().contains("its result found no room");
+        if error.code() == Code::BrokerGone && error.may_have_run() && is_without_room {
+            self.without_room.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let mut failed = self.failed.lock().expect("no panic");
         *failed.entry(error.code().to_string()).or_default() += 1;
         let mut first = self.first.lock().expect("no panic");

@@ -3,9 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use callgate_tests::proc::{self, Holdings};
-use callgate_tests::restart::worker::names;
-use callgate_tests::restart::{Standing, Told};
+use callgate_tests::restart::worker::{Totals, names};
+use callgate_tests::restart::{Held, Standing, Told};
 use callgate_tests::shorthand::open;
 use callgate_tests::{Bus, PATIENCE, programs};
 
@@ -32,9 +31,14 @@ fn in_every_mode_calls_go_on_and_nothing_is_left_of_old_links() {
         .collect();
     // Of a pool only one thread is held up by it.
     let sleep = open::<(u64,), ()>(&caller, "W-pool-1.Sleep");
-    assert_eq!(worker.ask(&format!("call {}", names.join(","))), "calling");
-    let (pid, own) = (worker.id(), std::process::id());
-    let before = (Holdings::of(pid).shared, proc::threads(pid));
+    let call = format!("call {}", names.join(","));
+    assert_eq!(worker.ask(&call), "calling");
+    // Now all of them are linked.
+    let totals = Totals::ask(&mut worker, "stop");
+    assert_eq!((totals.failed, totals.without_room), (0, 0), "{totals:?}");
+    let pid = worker.id();
+    let before = Held::at_rest(pid);
+    assert_eq!(worker.ask(&call), "calling");
     let told = Told::by(&caller);
     bus.kill_broker();
     told.lost();
@@ -50,18 +54,10 @@ fn in_every_mode_calls_go_on_and_nothing_is_left_of_old_links() {
     for calls in calls {
         calls.finish();
     }
-    let said = worker.ask("stop");
-    assert!(said.split(' ').nth(1) == Some("0"), "{said}");
-    proc::eventually("old links are gone", || {
-        let now = (Holdings::of(pid).shared, proc::threads(pid));
-        match now == before {
-            true => Ok(()),
-            false => Err(format!(
-                "{before:?}, {now:?}, and here {:?}",
-                Holdings::of(own)
-            )),
-        }
-    });
+    let totals = Totals::ask(&mut worker, "stop");
+    assert_eq!(totals.failed, 0, "{totals:?}");
+    println!("{totals:?}");
+    before.expect_again("the worker", pid);
     // Over the links that are left.
     for name in &names {
         let add = open::<(u64, u64), u64>(&caller, &format!("{name}.Add"));

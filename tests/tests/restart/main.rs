@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod basics;
+mod embedded;
 mod large;
 mod modes;
+mod rights;
 mod waiting;
 mod watching;

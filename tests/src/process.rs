@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -30,9 +31,18 @@ impl Process {
     }
 
     /// Starts a command whose standard input and output are pipes.
-    pub fn spawn(mut command: Command) -> Process {
+    pub fn spawn(command: Command) -> Process {
+        Process::spawn_by(command, Stdio::piped())
+    }
+
+    /// As [`Process::spawn`], with this descriptor as its input.
+    pub fn with_input(command: Command, input: OwnedFd) -> Process {
+        Process::spawn_by(command, input.into())
+    }
+
+    fn spawn_by(mut command: Command, input: Stdio) -> Process {
         let mut child = command
-            .stdin(Stdio::piped())
+            .stdin(input)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("starting {command:?}: {error}"));

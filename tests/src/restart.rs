@@ -17,6 +17,13 @@ use crate::{PATIENCE, proc};
 /// Idle memory is given back in less.
 const A_WHILE: Duration = Duration::from_millis(1_500);
 
+/// How often a broker is started again in the longest test: `CALLGATE_RESTARTS`, or six times.
+#[must_use]
+pub fn restarts() -> u32 {
+    let given = std::env::var("CALLGATE_RESTARTS").ok();
+    given.and_then(|given| given.parse().ok()).unwrap_or(6)
+}
+
 /// What a plugin is told of its brokers from here on.
 #[derive(Debug)]
 pub struct Told {

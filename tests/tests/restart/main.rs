@@ -4,8 +4,11 @@
 
 mod basics;
 mod embedded;
+mod impostors;
 mod large;
 mod modes;
+mod often;
+mod races;
 mod rights;
 mod waiting;
 mod watching;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// Open gates that wait, each plugin's in turn, and of one plugin each gate in turn: who asks often keeps
 /// nobody else waiting, not even its own other gates.

@@ -15,6 +15,7 @@ use crate::child::Child;
 use crate::listing::Listing;
 use crate::policy::Policy;
 use crate::reactor::Command;
+use crate::supervised::Supervised;
 
 /// A running broker: one thread that serves a bus until this handle is dropped or
 /// [stopped](Broker::stop).
@@ -31,11 +32,42 @@ use crate::reactor::Command;
 /// ```
 #[derive(Debug)]
 pub struct Broker {
-    commands: Sender<Command>,
-    waker: Arc<Waker>,
+    asker: Asker,
     thread: Option<JoinHandle<()>>,
     socket: Option<PathBuf>,
+}
+
+/// How other threads ask the broker's.
+#[derive(Clone, Debug)]
+struct Asker {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
     started: ForkMark,
+}
+
+impl Asker {
+    fn ask<T>(&self, command: Command, answer: &Receiver<T>) -> io::Result<T> {
+        if !self.started.is_here() {
+            return Err(io::Error::other(
+                "the broker is its parent's: this process is a forked child, which has none",
+            ));
+        }
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the broker has stopped");
+        self.commands.send(command).map_err(|_| gone())?;
+        self.waker.wake()?;
+        answer.recv().map_err(|_| gone())
+    }
+
+    fn spawn(&self, name: &str, program: Program, restarts: u64) -> io::Result<Child> {
+        let (reply, answer) = bounded(1);
+        let command = Command::Spawn {
+            name: name.to_owned(),
+            command: Box::new(program),
+            restarts,
+            reply,
+        };
+        self.ask(command, &answer)?
+    }
 }
 
 impl Broker {
@@ -46,11 +78,13 @@ impl Broker {
         socket: Option<PathBuf>,
     ) -> Broker {
         Broker {
-            commands,
-            waker,
+            asker: Asker {
+                commands,
+                waker,
+                started: ForkMark::here(),
+            },
             thread: Some(thread),
             socket,
-            started: ForkMark::here(),
         }
     }
 
@@ -62,7 +96,7 @@ impl Broker {
     /// A connection for a plugin in this very process, such as the host itself.
     pub fn connect(&self) -> io::Result<OwnedFd> {
         let (reply, answer) = bounded(1);
-        self.ask(Command::Connect(reply), &answer)?
+        self.asker.ask(Command::Connect(reply), &answer)?
     }
 
     /// Starts a plugin, and returns when the kernel has loaded its program. It inherits a connection
@@ -88,19 +122,43 @@ impl Broker {
     /// [step deadline](crate::Builder::step_deadline) (10 s) it fails with `TimedOut`, and the program is killed
     /// should it be loaded after all. Of 8 such, others are not started until one is done.
     pub fn spawn(&self, name: &str, program: Program) -> io::Result<Child> {
-        let (reply, answer) = bounded(1);
-        let command = Command::Spawn {
-            name: name.to_owned(),
-            command: Box::new(program),
-            reply,
-        };
-        self.ask(command, &answer)?
+        self.asker.spawn(name, program, 0)
+    }
+
+    /// Starts a plugin as [`Broker::spawn`] does, and again whenever it ends, whatever it ends by: at once where it
+    /// has run for ten seconds, and else after 100 ms, 200 ms and so on, up to ten seconds. `program` makes the
+    /// command for each start. Until the first start is done this waits, and fails where that does.
+    ///
+    /// Plugins that have the gates of the program open find them again when it is back. The listing says how often it
+    /// was started again.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::process::Command;
+    /// let broker = callgate::Broker::builder().without_socket().start()?;
+    /// let filter = broker.supervise("filter", || Command::new("./my-filter"))?;
+    /// filter.child().wait_ready(std::time::Duration::from_secs(5))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Of the first start; later ones are tried again, and logged.
+    pub fn supervise(
+        &self,
+        name: &str,
+        mut program: impl FnMut() -> Program + Send + 'static,
+    ) -> io::Result<Supervised> {
+        let (asker, plugin) = (self.asker.clone(), name.to_owned());
+        let starter = move |restarts| asker.spawn(&plugin, program(), restarts);
+        Supervised::start(name, Box::new(starter))
     }
 
     /// What is on the bus now.
     pub fn snapshot(&self) -> io::Result<Listing> {
         let (reply, answer) = bounded(1);
-        self.ask(Command::Snapshot(reply), &answer)
+        self.asker.ask(Command::Snapshot(reply), &answer)
     }
 
     /// Gives plugins of a name, or of a pattern of names, another policy, or none; see
@@ -133,13 +191,16 @@ impl Broker {
             policy,
             reply,
         };
-        self.ask(command, &answer)
+        self.asker.ask(command, &answer)
     }
 
     /// Whether the broker's thread still serves; it ends by itself only where the operating
     /// system lets it down.
     pub fn is_running(&self) -> bool {
-        let thread = self.thread.as_ref().filter(|_| self.started.is_here());
+        let thread = self
+            .thread
+            .as_ref()
+            .filter(|_| self.asker.started.is_here());
         thread.is_some_and(|thread| !thread.is_finished())
     }
 
@@ -148,30 +209,18 @@ impl Broker {
     pub fn stop(self) {
         drop(self);
     }
-
-    fn ask<T>(&self, command: Command, answer: &Receiver<T>) -> io::Result<T> {
-        if !self.started.is_here() {
-            return Err(io::Error::other(
-                "the broker is its parent's: this process is a forked child, which has none",
-            ));
-        }
-        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the broker has stopped");
-        self.commands.send(command).map_err(|_| gone())?;
-        self.waker.wake()?;
-        answer.recv().map_err(|_| gone())
-    }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if !self.started.is_here() {
+        if !self.asker.started.is_here() {
             // A forked child has no such thread, and the parent's broker goes on.
             std::mem::forget(self.thread.take());
             return;
         }
         // Where the thread has ended already, there is nobody to be told or waited for.
-        if self.commands.send(Command::Stop).is_ok() {
-            let _ = self.waker.wake();
+        if self.asker.commands.send(Command::Stop).is_ok() {
+            let _ = self.asker.waker.wake();
         }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

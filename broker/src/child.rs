@@ -110,7 +110,10 @@ pub(crate) struct Tracked {
 
 impl Tracked {
     /// Takes over a process that was just started as a leader of a group.
-    pub(crate) fn new(name: String, mut child: std::process::Child) -> io::Result<Tracked> {
+    pub(crate) fn new(
+        (name, restarts): (String, u64),
+        mut child: std::process::Child,
+    ) -> io::Result<Tracked> {
         let pid = child.id();
         // Its number is its own until it is reaped, which nobody can do but this process. Where that
         // ignores SIGCHLD, the kernel does, and then says that there is none of that number.
@@ -133,6 +136,7 @@ impl Tracked {
             pid,
             pidfd: Arc::new(pidfd),
             started: Instant::now(),
+            restarts,
             state: Mutex::new(State {
                 _child: child,
                 end: None,
@@ -158,6 +162,11 @@ impl Tracked {
 
     pub(crate) fn id(&self) -> u32 {
         self.process.pid
+    }
+
+    /// How often its program was started before.
+    pub(crate) fn restarts(&self) -> u64 {
+        self.process.restarts
     }
 
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
@@ -268,7 +277,7 @@ mod tests {
     fn start(script: &str) -> Tracked {
         let mut command = std::process::Command::new("/bin/sh");
         command.args(["-c", script]).process_group(0);
-        Tracked::new("x".into(), command.spawn().unwrap()).unwrap()
+        Tracked::new(("x".into(), 0), command.spawn().unwrap()).unwrap()
     }
 
     const PATIENCE: Duration = Duration::from_secs(20);

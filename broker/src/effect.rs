@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use callgate_layout::control::{Failure, LinkEnd, MemoryId, ToPlugin};
 
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// One thing to be done; they are done in the order in which they came up.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use callgate_layout::control::Shape;
 use callgate_layout::envelope::CallKind;
 
+use crate::id::PluginId;
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
-use crate::registry::PluginId;
 
 /// One half of a gate that a plugin offers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -39,8 +39,8 @@ use std::time::{Duration, Instant};
 use callgate_layout::control::{MAX_RECORD, Role};
 
 use crate::grants::{Granted, Grants};
+use crate::id::PluginId;
 use crate::quota::Charge;
-use crate::registry::PluginId;
 use crate::shape::Shapes;
 use crate::stages::{OutOfOrder, Stage};
 

@@ -1,6 +1,6 @@
 //! Why requests about gates are refused.
 
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// Why a request about a gate was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,15 +9,12 @@ use std::sync::Arc;
 use callgate_layout::control::{Availability, GateState, Shape, check_gate_name};
 use callgate_layout::envelope::CallKind;
 
+use crate::id::PluginId;
 use crate::lines::{InLine, Offer};
 use crate::lives::Lives;
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
 use crate::shape::{Shapes, check, compare};
-
-/// The id of a plugin's incarnation; never used again by a broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct PluginId(pub(crate) u64);
 
 /// A gate that is provided.
 #[derive(Debug)]

@@ -52,8 +52,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::id::PluginId;
 use crate::quota::Charge;
-use crate::registry::PluginId;
 use holders::Holders;
 use rounds::{Round, Task};
 

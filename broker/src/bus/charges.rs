@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use callgate_layout::payload::charged_mib;
 
+use crate::id::PluginId;
 use crate::quota::{Charge, Quota};
-use crate::registry::PluginId;
 
 /// The plugins that have some memory: its writer and its reader.
 pub(super) type Users = [PluginId; 2];

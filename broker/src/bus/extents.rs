@@ -51,7 +51,7 @@ use callgate_layout::payload::{MAX_EXTENTS, is_extent_len};
 use super::charges::{Charged, Short};
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
-use crate::registry::PluginId;
+use crate::id::PluginId;
 use crate::stages::Stage;
 
 /// How long an extent may wait until what was returned is free: longer than an honest peer takes to

@@ -9,9 +9,10 @@ use callgate_layout::control::{
 
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
+use crate::id::PluginId;
 use crate::lines::Offer;
 use crate::refused::Refused;
-use crate::registry::{PluginId, Standing};
+use crate::registry::Standing;
 
 impl Bus {
     pub(super) fn gate_record(

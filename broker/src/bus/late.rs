@@ -31,7 +31,7 @@ use callgate_layout::control::{Failure, LinkToBroker, MemoryToBroker, ToBroker};
 
 use super::links::pair;
 use super::{Awaited, Bus};
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// How long after the first failure of a link it is tried again.
 const FIRST_RETRY: Duration = Duration::from_secs(1);

@@ -8,8 +8,8 @@ use callgate_layout::control::{Failure, LinkEnd, LinkToBroker, LinkToPlugin, Mem
 
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
+use crate::id::PluginId;
 use crate::link::{Link, Step};
-use crate::registry::PluginId;
 use crate::stages::OutOfOrder;
 
 impl Bus {

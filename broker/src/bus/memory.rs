@@ -12,7 +12,7 @@ use callgate_layout::control::{Failure, LinkEnd, MemoryId, MemoryToBroker, Memor
 use super::charges::Users;
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
-use crate::registry::PluginId;
+use crate::id::PluginId;
 use crate::stages::{OutOfOrder, Stage};
 
 impl Bus {

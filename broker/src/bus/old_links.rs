@@ -22,7 +22,7 @@ use callgate_layout::control::{Failure, LinkToPlugin, check_gate_name, check_plu
 use super::revoked::Over;
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// The most gates that a plugin may say may be called over its old links. A link without any counts as one.
 pub(super) const MOST: usize = 65_536;

@@ -6,9 +6,9 @@ use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
 use callgate_layout::envelope::CallKind;
 
 use super::Bus;
+use crate::id::PluginId;
 use crate::lines::Offer;
 use crate::refused::Refused;
-use crate::registry::PluginId;
 
 impl Bus {
     /// A plugin offers one half of a gate. `had` is which life of the gate it was, where it comes back:

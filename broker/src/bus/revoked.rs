@@ -23,7 +23,7 @@ use callgate_layout::control::{Failure, LinkEnd, LinkToPlugin};
 use super::links::pair;
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// What was sent and not acknowledged, and what waits for that.
 #[derive(Debug, Default)]

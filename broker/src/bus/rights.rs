@@ -6,8 +6,8 @@ use callgate_layout::Code;
 use callgate_layout::control::Failure;
 
 use super::Bus;
+use crate::id::PluginId;
 use crate::policy::{Policies, Policy};
-use crate::registry::PluginId;
 
 impl Bus {
     /// Takes the policies of a bus that nobody has joined yet.

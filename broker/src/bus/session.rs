@@ -10,8 +10,8 @@ use super::waits::MOST_PARTS;
 use super::{Awaited, Bus, Member, Weight, protocol};
 use crate::clocks::SeenClock;
 use crate::effect::Effect;
+use crate::id::PluginId;
 use crate::quota::{FirstTimes, Quota};
-use crate::registry::PluginId;
 
 impl Bus {
     /// Takes in a plugin whose name is free.

@@ -6,8 +6,8 @@ use std::time::Instant;
 use callgate_layout::control::{Failure, GateToPlugin};
 
 use super::{Awaited, Bus, Weight, protocol};
+use crate::id::PluginId;
 use crate::quota::TokenBucket;
-use crate::registry::PluginId;
 
 /// How many are answered a second for whom there is no news: about a twentieth of the broker's time,
 /// whoever asks and however many there are.

@@ -9,8 +9,8 @@ use callgate_layout::envelope::MAX_DEPTH;
 
 use super::{Awaited, Bus, Member, Weight, protocol};
 use crate::effect::Effect;
+use crate::id::PluginId;
 use crate::quota::Charge;
-use crate::registry::PluginId;
 use crate::waits::{Decision, Hold, Resource, Stop, Wait, WaitId};
 
 /// What a plugin may have of waits, each of which counts for itself, for each thing that it holds and for

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     /// The broker's session has it, too, and gives it to the plugin's peers.
     pub(super) pidfd: Arc<OwnedFd>,
     pub(super) started: Instant,
+    /// How often its program was started before.
+    pub(super) restarts: u64,
     /// The process is reaped under this lock alone, by this broker.
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,

@@ -27,6 +27,8 @@ pub(crate) enum Command {
         name: String,
         /// The program.
         command: Box<process::Command>,
+        /// How often it was started before under this supervision.
+        restarts: u64,
         /// The way back.
         reply: Sender<io::Result<Child>>,
     },
@@ -122,9 +124,10 @@ impl Reactor {
                 Command::Spawn {
                     name,
                     command,
+                    restarts,
                     reply,
                 } => {
-                    self.spawn(name, command, reply, now);
+                    self.spawn(name, (command, restarts), reply, now);
                 }
                 Command::Connect(reply) => {
                     let _ = reply.send(self.connect(now));

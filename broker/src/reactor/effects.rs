@@ -16,8 +16,8 @@ use super::session::{DoorbellPage, Pages, Session};
 use super::{Reactor, SCARCITY, Timer};
 use crate::bus::protocol;
 use crate::effect::Effect;
+use crate::id::PluginId;
 use crate::quota::Charge;
-use crate::registry::PluginId;
 use crate::shown::shown;
 
 impl Reactor {

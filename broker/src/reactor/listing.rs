@@ -19,9 +19,9 @@ use super::effects::no_memory;
 use super::snapshot::Snapshot;
 use super::{Reactor, Timer};
 use crate::helper::Helper;
+use crate::id::PluginId;
 use crate::listing::Listing;
 use crate::quota::Charge;
-use crate::registry::PluginId;
 
 /// The least time from one listing to the next.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);

@@ -20,7 +20,7 @@ use nix::sys::inotify::WatchDescriptor;
 use super::effects::no_memory;
 use super::{Outcome, Reactor};
 use crate::bus::protocol;
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// Some memory, as the broker has it.
 #[derive(Debug)]

@@ -41,7 +41,8 @@ fn random(what: &str) -> u64 {
     (RandomState::new().hash_one(what) >> 12) + 1
 }
 
-/// In nanoseconds. Every kernel since 2.6.39 has this clock; where it is denied, the clock that does not
+/// In nanoseconds, as the broker's time namespace shows them: one that is started in another namespace than
+/// the one before may begin lower, and then takes no life of it. Every kernel since 2.6.39 has this clock; where it is denied, the clock that does not
 /// count the time that the machine slept is still later than for the broker before.
 fn since_boot() -> u64 {
     let boot = clock_gettime(ClockId::CLOCK_BOOTTIME).ok();

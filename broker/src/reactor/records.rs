@@ -16,8 +16,8 @@ use super::{BATCH, Reactor, Timer};
 use crate::bus::{Weight, protocol};
 use crate::clocks::SeenClock;
 use crate::descent::descends;
+use crate::id::PluginId;
 use crate::quota::TokenBucket;
-use crate::registry::PluginId;
 
 impl Reactor {
     /// Reads a bounded number of records; says whether there may be more.

@@ -17,8 +17,8 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::outgoing::Outgoing;
 use super::tokens::{Kind, token};
+use crate::id::PluginId;
 use crate::quota::{Quota, TokenBucket};
-use crate::registry::PluginId;
 
 /// The most records of a connection that are thrown away unread when it ends.
 const MAX_DRAINED: usize = 4096;

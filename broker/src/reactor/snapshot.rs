@@ -8,10 +8,12 @@ use callgate_layout::stats;
 
 use super::Reactor;
 use super::session::Pages;
+use crate::child::Tracked;
+use crate::id::PluginId;
 use crate::listing::{
     BrokerEntry, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
 };
-use crate::registry::{Gate, PluginId};
+use crate::registry::Gate;
 use crate::socket::Listener;
 
 /// A listing without what is counted in status pages.
@@ -100,7 +102,7 @@ impl Reactor {
     }
 
     fn plugin_entries(&self, own_pid: u32) -> Vec<PluginEntry> {
-        let entries = self.bus.members().map(|(_, member)| PluginEntry {
+        let entries = self.bus.members().map(|(id, member)| PluginEntry {
             name: member.identity.name.clone(),
             display_name: member.identity.display_name.clone(),
             version: member.identity.version.clone(),
@@ -114,11 +116,16 @@ impl Reactor {
                 false => PluginState::Starting,
             },
             draining: member.is_draining(),
-            restarts: 0,
+            restarts: self.restarts_of(id),
             calls: 0,
             errors: 0,
         });
         entries.chain(self.starting_entries()).collect()
+    }
+
+    /// How often the program of a plugin was started before, if the broker has started it.
+    fn restarts_of(&self, plugin: PluginId) -> u64 {
+        self.children.get(&plugin.0).map_or(0, Tracked::restarts)
     }
 
     /// What the broker started and has not said hello.
@@ -135,7 +142,7 @@ impl Reactor {
                 transport: Transport::Shm,
                 state: PluginState::Starting,
                 draining: false,
-                restarts: 0,
+                restarts: self.restarts_of(session.id),
                 calls: 0,
                 errors: 0,
             })

@@ -22,7 +22,7 @@ use super::spawners::MOST;
 use super::tokens::{Kind, token};
 use super::{Reactor, Timer};
 use crate::child::{Child, Fresh, Tracked};
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// How many steps' time the kernel may take to load a program, or a start may wait for its turn.
 const STEPS: u32 = 5;
@@ -36,11 +36,11 @@ pub(super) struct Exec {
 }
 
 impl Reactor {
-    /// Has a program started; the answer goes to `reply` when that is done.
+    /// Has a program started, which was so often before; the answer goes to `reply` when that is done.
     pub(super) fn spawn(
         &mut self,
         name: String,
-        command: Box<process::Command>,
+        command: (Box<process::Command>, u64),
         reply: Sender<io::Result<Child>>,
         now: Instant,
     ) {
@@ -52,7 +52,7 @@ impl Reactor {
     fn try_spawn(
         &mut self,
         name: String,
-        mut command: Box<process::Command>,
+        (mut command, restarts): (Box<process::Command>, u64),
         reply: &Sender<io::Result<Child>>,
         now: Instant,
     ) -> io::Result<()> {
@@ -68,7 +68,7 @@ impl Reactor {
         self.next_id += 1;
         let plugin = name.clone();
         let job = Box::new(move |thread| {
-            let started = start(plugin, *command);
+            let started = start((plugin, restarts), *command);
             Outcome::new(move |reactor, now| reactor.spawned(id, thread, started, now))
         });
         self.spawners.run(&self.way_back, id, job)?;
@@ -208,7 +208,7 @@ fn prepare(command: &mut process::Command, theirs: OwnedFd) -> io::Result<()> {
 }
 
 /// Starts a program, on a thread that may wait for that.
-fn start(name: String, mut command: process::Command) -> io::Result<Fresh> {
+fn start((name, restarts): (String, u64), mut command: process::Command) -> io::Result<Fresh> {
     let program = command.get_program().to_owned();
     // The standard library panics where the exec fails and the kernel has reaped the child by itself.
     let started = catch_unwind(AssertUnwindSafe(|| command.spawn()));
@@ -224,5 +224,5 @@ fn start(name: String, mut command: process::Command) -> io::Result<Fresh> {
     })?;
     // With the command goes this process's copy of the plugin's end.
     drop(command);
-    Ok(Fresh::new(Tracked::new(name, started)?))
+    Ok(Fresh::new(Tracked::new((name, restarts), started)?))
 }

@@ -9,8 +9,8 @@ use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
 
 use super::{Reactor, Timer};
 use crate::child::Tracked;
+use crate::id::PluginId;
 use crate::listing::EndedEntry;
-use crate::registry::PluginId;
 
 /// Programs that have ended, of which the broker remembers so many: the latest.
 const KEPT: usize = 64;

@@ -8,7 +8,7 @@ use mio::Events;
 
 use super::Reactor;
 use crate::child::Tracked;
-use crate::registry::PluginId;
+use crate::id::PluginId;
 
 /// How long a child may take to end after SIGKILL: only one that hangs in the kernel takes it.
 const KILL_GRACE: Duration = Duration::from_secs(2);

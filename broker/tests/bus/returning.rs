@@ -1,5 +1,7 @@
 //! Plugins that come back to a new broker.
 
+use std::time::Instant;
+
 use callgate::Policy;
 use callgate_layout::Code;
 use callgate_layout::control::{
@@ -9,7 +11,7 @@ use callgate_layout::control::{
 use callgate_layout::envelope::CallKind;
 
 use crate::hostile::is_well;
-use crate::support::{Bus, Peer, bus, bus_with, code_of, eventually, shape};
+use crate::support::{Bus, PATIENCE, Peer, bus, bus_with, code_of, eventually, shape};
 
 fn offer(request: u32, gate: &str, kind: CallKind, life: Option<u64>) -> GateToBroker {
     GateToBroker::Provide {
@@ -151,4 +153,50 @@ fn who_drains_is_listed_so() {
     assert!(is_draining());
     peer.send(SessionToBroker::Drained);
     eventually("it has drained", || !is_draining());
+}
+
+/// All plugins of a bus come back to a new broker in the same moment: none of them is refused or late.
+#[test]
+fn a_whole_bus_comes_back_at_once() {
+    const PLUGINS: u32 = 250;
+    const EACH: u32 = 20;
+    let bus = bus();
+    let mut peers: Vec<Peer> = (0..PLUGINS).map(|_| bus.connect()).collect();
+    let begun = Instant::now();
+    for (peer, n) in peers.iter_mut().zip(0..) {
+        peer.hello(&format!("p{n}"));
+    }
+    for (peer, n) in peers.iter_mut().zip(0u32..) {
+        let welcome = peer.record();
+        let is_welcome = matches!(welcome, ToPlugin::Session(SessionToPlugin::Welcome { .. }));
+        assert!(is_welcome, "{welcome:?}");
+        peer.send(SessionToBroker::StatusMapped);
+        for number in 0..EACH {
+            peer.send(LinkToBroker::Standing {
+                number,
+                peer: format!("p{}", (n + number) % PLUGINS),
+                gates: (0..EACH).map(|gate| format!("p{n}.{gate}")).collect(),
+            });
+        }
+        for request in 0..EACH {
+            let gate = format!("p{n}.{request}");
+            peer.send(offer(request, &gate, CallKind::Function, Some(9)));
+        }
+    }
+    for peer in &mut peers {
+        let (mut refuses, mut provided) = (0, 0);
+        while (refuses, provided) != (EACH, EACH) {
+            match peer.record() {
+                ToPlugin::Link(LinkToPlugin::Refuse { number, .. }) => {
+                    peer.send(LinkToBroker::Refused { number });
+                    refuses += 1;
+                }
+                ToPlugin::Gate(GateToPlugin::Provided { .. }) => provided += 1,
+                other => panic!("{refuses} {provided}: {other:?}"),
+            }
+        }
+    }
+    let took = begun.elapsed();
+    assert!(took < PATIENCE, "{took:?}");
+    is_well(&bus);
 }

@@ -8,6 +8,7 @@ mod hangs;
 mod inherited;
 mod orphans;
 mod starting;
+mod supervised;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -7,7 +7,7 @@ use callgate_layout::control::{Failure, MemoryId, MemoryToPlugin, Role};
 
 use super::{ALLOCATING, overloaded};
 use crate::bus::Bus;
-use crate::registry::PluginId;
+use crate::id::PluginId;
 use crate::stages::Stage;
 
 impl Bus {

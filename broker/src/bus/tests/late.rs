@@ -56,17 +56,27 @@ fn who_does_not_map_its_outbox_loses_the_link_alone() {
         let to_b = |effect: &Effect| matches!(effect, Effect::Make { .. });
         assert!(!effects.iter().any(to_b), "{effects:?}");
     }
+    // What it says of itself shows nothing of what it has read.
+    let standing = LinkToBroker::Standing {
+        number: 1,
+        peer: "a".into(),
+        gates: Vec::new(),
+    };
+    world.ok(B, standing);
+    world.open(A, 8, "g");
+    expect_timeout(&world.effects(), "does not answer");
     // It goes on: what it acknowledges is taken, and all opens come right by themselves.
     let end = LinkEnd { link: 1, side: 1 };
     let late = outbox_mapped(end);
     let taken = world.bus.record(B, late.clone().into(), world.now);
     assert_eq!(taken, Ok(Weight::Expected));
     let told = world.obedient();
-    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!(told.len(), 4, "{told:?}");
     assert!(
         told.iter()
             .all(|(to, state)| *to == A && state.route.unwrap().end.link == 2)
     );
+    world.ok(B, LinkToBroker::Refused { number: 1 });
     assert_eq!(world.code_of(B, late), Some(Code::Protocol), "but once");
 }
 

@@ -166,6 +166,8 @@ fn an_empty_refusal_keeps_nobody_waiting() {
 fn who_has_drained_is_not_waited_for_and_may_still_acknowledge() {
     let (mut world, change) = World::with_refuse(&["g"]);
     assert!(world.bus.member(B).unwrap().is_draining());
+    world.ok(B, standing(5, "other", &["g"]));
+    world.has_refused(5);
     world.refuses();
     world.ok(B, SessionToBroker::Drained);
     assert!(!world.bus.member(B).unwrap().is_draining());
@@ -173,8 +175,7 @@ fn who_has_drained_is_not_waited_for_and_may_still_acknowledge() {
     assert_eq!(world.bus.next_deadline(), None);
     world.has_refused(3);
     world.ok(B, SessionToBroker::Drained);
-    world.set_policy("peer", Policy::new().call("*"));
-    world.set_policy("peer", Policy::new());
+    world.set_policy("other", Policy::new());
     assert_eq!(world.refuses(), [], "nothing stands any more");
     let late = standing(4, "peer", &["g"]);
     assert_eq!(world.code_of(B, late), Some(Code::Protocol));
@@ -274,10 +275,12 @@ fn who_came_for_listings_has_no_old_links() {
 fn coming_back_is_not_charged() {
     let mut world = World::new(8);
     let mut weight = |record: ToBroker| world.bus.record(B, record, world.now).unwrap();
+    let new = offer(1, "new", CallKind::Function, None);
+    assert_eq!(weight(new.into()), Weight::Charged, "that it never had");
     let mut records: Vec<ToBroker> = Vec::new();
     records.extend((0..200).map(|number| standing(number, "peer", &["g"]).into()));
     records.extend((0..200).map(|number| LinkToBroker::Refused { number }.into()));
-    for gate in 0..8 {
+    for gate in 1..9 {
         for kind in [CallKind::Function, CallKind::Action] {
             records.push(offer(1, &format!("g{gate}"), kind, Some(1)).into());
         }

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashSet};
 use super::super::{Hold, Resource, Wait, WaitId, Waits};
 use super::model::{self, Item, Move, Stage, World};
 use super::setup::{Mode, Setup, Target};
+use crate::id::PluginId;
 use crate::quota::Quota;
-use crate::registry::PluginId;
 
 /// States after which no more are looked at.
 const MOST_STATES: usize = 4_000;

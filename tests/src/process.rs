@@ -31,18 +31,19 @@ impl Process {
     }
 
     /// Starts a command whose standard input and output are pipes.
-    pub fn spawn(command: Command) -> Process {
-        Process::spawn_by(command, Stdio::piped())
+    pub fn spawn(mut command: Command) -> Process {
+        command.stdin(Stdio::piped());
+        Process::spawn_by(command)
     }
 
     /// As [`Process::spawn`], with this descriptor as its input.
-    pub fn with_input(command: Command, input: OwnedFd) -> Process {
-        Process::spawn_by(command, input.into())
+    pub fn with_input(mut command: Command, input: OwnedFd) -> Process {
+        command.stdin(input);
+        Process::spawn_by(command)
     }
 
-    fn spawn_by(mut command: Command, input: Stdio) -> Process {
+    fn spawn_by(mut command: Command) -> Process {
         let mut child = command
-            .stdin(input)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("starting {command:?}: {error}"));

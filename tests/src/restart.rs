@@ -203,9 +203,12 @@ pub fn events(watch: &Watch, quiet: Duration) -> Vec<GateEvent> {
 /// What a process holds that is not the allocator's: descriptors, shared memory and threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    descriptors: usize,
-    shared: usize,
-    threads: usize,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Maps of memory that Callgate shares.
+    pub shared: usize,
+    /// Threads.
+    pub threads: usize,
 }
 
 impl Held {

@@ -1,7 +1,9 @@
 //! What listens at the socket is not the next broker, or does not answer: another user's process, another version, one
 //! that stands still.
 
+use std::fs::Permissions;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
@@ -29,6 +31,21 @@ fn socket_at(bus: &Bus) -> OwnedFd {
     socket
 }
 
+/// A process of another user that listens there.
+fn listener_of_another_user(bus: &Bus) -> Process {
+    // A copy, because nobody else may enter the directory that the tests were built in.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let program = folder.path().join("peer");
+    std::fs::copy(programs!().peer, &program).unwrap();
+    let mut command = Command::new(&program);
+    command.args(["listener", "X"]).current_dir("/");
+    command.uid(65_534).gid(65_534);
+    let mut listener = Process::with_input(command, socket_at(bus));
+    assert_eq!(listener.expect_line(), "listening");
+    listener
+}
+
 /// A process of another user that listened in the broker's place was told everything that a plugin had.
 #[test]
 fn a_socket_of_another_user_is_not_used_and_said() {
@@ -43,13 +60,7 @@ fn a_socket_of_another_user_is_not_used_and_said() {
     let told = Told::by(&caller);
     bus.kill_broker();
     told.lost();
-    let mut command = Command::new("perl");
-    // The kernel notes who listens when that begins.
-    let script = "listen(STDIN, 16) or die; $| = 1; print \"listening\\n\"; sleep 100";
-    command.args(["-e", script]).uid(65_534).gid(65_534);
-    command.current_dir("/");
-    let mut foreign = Process::with_input(command, socket_at(&bus));
-    assert_eq!(foreign.expect_line(), "listening");
+    let foreign = listener_of_another_user(&bus);
     let why = told.refused();
     assert_eq!(why.code(), Code::PermissionDenied);
     assert!(why.message().contains("65534"), "{why}");

@@ -6,6 +6,7 @@ mod basics;
 mod embedded;
 mod impostors;
 mod large;
+mod load;
 mod modes;
 mod often;
 mod races;

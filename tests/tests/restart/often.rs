@@ -6,7 +6,7 @@ use std::time::Duration;
 use callgate_client::Plugin;
 use callgate_tests::restart::{Held, Standing, Told};
 use callgate_tests::shorthand::{connect_early, open};
-use callgate_tests::{Bus, programs};
+use callgate_tests::{Bus, proc, programs};
 
 /// How long a broker lives.
 const LIFE: Duration = Duration::from_millis(300);
@@ -60,7 +60,7 @@ fn who_dies_without_a_broker_leaves_nothing() {
     let mut bus = Bus::start(programs!());
     let provider = bus.peer("provider", "P", &[]);
     let watcher = bus.plugin("Watcher");
-    open::<(u64, u64), u64>(&watcher, "P.Add");
+    let _open = open::<(u64, u64), u64>(&watcher, "P.Add");
     let before = Held::at_rest(provider.id());
     let callers: Vec<_> = (0..3)
         .map(|n| bus.peer("quiet-caller", &format!("C{n}"), &["P"]))
@@ -71,7 +71,12 @@ fn who_dies_without_a_broker_leaves_nothing() {
     for caller in callers {
         caller.kill();
     }
-    before.expect_again("the provider", provider.id());
+    proc::eventually("their ends are seen", || {
+        match proc::shared_maps(provider.id()) {
+            maps if maps == before.shared => Ok(()),
+            maps => Err(format!("{before:?}, now {maps}")),
+        }
+    });
     // Who comes and goes meanwhile is not let in, and those who come are.
     let none = bus.builder("New").connect().unwrap_err();
     assert_eq!(none.code(), callgate_client::Code::BrokerGone);
@@ -86,10 +91,12 @@ fn who_dies_without_a_broker_leaves_nothing() {
             .unwrap(),
         3
     );
-    let listing = new.list().unwrap();
+    let listing = watcher.list().unwrap();
     let names = listing["plugins"].as_array().unwrap().iter();
     let names: Vec<_> = names
         .map(|plugin| plugin["name"].as_str().unwrap())
         .collect();
     assert!(!names.iter().any(|name| name.starts_with('C')), "{names:?}");
+    drop(new);
+    before.expect_again("the provider", provider.id());
 }

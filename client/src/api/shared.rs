@@ -153,8 +153,8 @@ impl Shared {
         let asked = self.state.await_standing(gate, due, cancel);
         let left = limit.left_until(due);
         match asked {
-            Asked::Told if error.code() == Code::BrokerGone => {
-                // The old way is of no use to this call.
+            Asked::Told if self.is_awaited() || error.code() == Code::BrokerGone => {
+                // The old way is over, or of no use to this call.
                 let bus = self.state.membership().bus;
                 self.gate.await_way_on(bus, (due, cancel));
                 match limit.left_until(due) {
@@ -175,6 +175,11 @@ impl Shared {
             }
             _ => Err(error),
         }
+    }
+
+    /// Whether the gate's provider may yet come to the bus of the new broker.
+    fn is_awaited(&self) -> bool {
+        self.gate.is_awaited(self.state.membership().bus)
     }
 
     /// What a call fails with that has found no way, and no broker in its time.

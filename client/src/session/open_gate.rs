@@ -199,17 +199,46 @@ impl OpenGate {
         discard(old);
     }
 
-    /// The plugin has left a bus: what its broker said, and its links, are over. What the new one has said holds.
+    /// No calls are made any more over links of a bus. If this gate's were, its provider is awaited on the next one.
     pub(crate) fn left(&self, bus: u64) {
-        let mut progress = self.progress.lock();
-        let mut old = None;
-        if self.state().bus == bus && self.state().owner.is_some() && !self.state().is_closed {
-            let instead = progress.instead();
-            progress.note(&instead);
-            old = Some(self.state.swap(Arc::new(instead)));
+        self.change_if(
+            |state| state.way.as_ref().is_some_and(|way| way.link.bus() == bus),
+            |state, _| State {
+                way: None,
+                ..state.clone()
+            },
+        );
+    }
+
+    /// Providers have had time to come to this bus: if this gate's has not, it is gone.
+    pub(crate) fn settle(&self, bus: u64) {
+        self.change_if(
+            |state| state.is_awaited(bus),
+            |_, progress| progress.instead(),
+        );
+    }
+
+    /// Whether its provider may yet come to this bus.
+    pub(crate) fn is_awaited(&self, bus: u64) -> bool {
+        self.state().is_awaited(bus)
+    }
+
+    /// Puts another state in the place of one that is so.
+    fn change_if(
+        &self,
+        is_so: impl Fn(&State) -> bool,
+        change: impl FnOnce(&State, &mut Progress) -> State,
+    ) {
+        // Held across look and change, as in `lose`.
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        let state = self.state();
+        if is_so(&state) {
+            let new = change(&state, &mut progress);
+            progress.note(&new);
+            old = Some(self.state.swap(Arc::new(new)));
             self.notify();
         }
-        drop(progress);
+        drop((state, progress));
         discard(old);
     }
 

@@ -253,11 +253,16 @@ impl PluginState {
             gate.close(&reason);
         }
         let older = std::mem::take(&mut *self.older.lock());
-        for membership in older.iter().chain([&self.membership()]) {
-            membership.disconnected(&reason);
-            membership.close(&reason);
+        let all: Vec<_> = older.into_iter().chain([self.membership()]).collect();
+        for membership in &all {
+            membership.ended(&reason);
+            membership.end_links(&reason);
         }
         self.sent.close();
+        // Last: peers that hear of it from the broker answer otherwise.
+        for membership in &all {
+            membership.connection.shut_down();
+        }
         self.notices.close();
     }
 }

@@ -19,11 +19,12 @@ impl OpenGate {
     pub(crate) fn await_way_on(&self, bus: u64, (until, cancel): (u64, Option<&CancelToken>)) {
         loop {
             let seen = self.answers.load(Ordering::Acquire);
-            let is_there = self
-                .state()
-                .way
-                .as_ref()
-                .is_none_or(|way| way.link.bus() == bus);
+            let state = self.state();
+            let is_there = match &state.way {
+                Some(way) => way.link.bus() == bus,
+                None => !state.is_awaited(bus),
+            };
+            drop(state);
             let is_over = clock::now() >= until || cancel.is_some_and(CancelToken::is_cancelled);
             if is_there || is_over {
                 return;

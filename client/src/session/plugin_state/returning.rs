@@ -100,6 +100,14 @@ impl PluginState {
         }
     }
 
+    /// Providers have had time to come back: those that have not are gone.
+    pub(crate) fn settle(&self) {
+        let bus = self.membership().bus;
+        for (_, gate) in self.gates.all() {
+            gate.settle(bus);
+        }
+    }
+
     /// Tells a new broker what stands, what is provided and what is open.
     fn tell_all(&self, membership: &Arc<Membership>) -> Result<()> {
         for older in self.older.lock().clone() {
@@ -127,7 +135,8 @@ impl PluginState {
             gate.left(membership.bus);
         }
         let text = "the broker of this link has ended, and there is a new one";
-        membership.close(&Error::new(Code::ProviderGone, text));
+        membership.end_links(&Error::new(Code::ProviderGone, text));
+        membership.connection.shut_down();
         if is_last {
             let _ = self.membership().send(&SessionToBroker::Drained.into());
         }

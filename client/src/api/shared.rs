@@ -155,8 +155,8 @@ impl Shared {
         match asked {
             Asked::Told if error.code() == Code::BrokerGone => {
                 // The old way is of no use to this call.
-                let bus = self.state.membership().bus;
-                self.gate.await_way_on(bus, (due, cancel));
+                let by = self.state.membership().id;
+                self.gate.await_way_of(by, (due, cancel));
                 match limit.left_until(due) {
                     left if left.is_zero() => Err(error),
                     left => Ok(left),

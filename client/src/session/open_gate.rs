@@ -21,6 +21,7 @@ use crate::base::thread::discard;
 use crate::call::in_process::Local;
 use crate::link::Link;
 use crate::link::peer::Caller;
+use crate::session::membership::MembershipId;
 
 pub use event::GateEvent;
 use questions::Questions;
@@ -133,20 +134,20 @@ impl OpenGate {
     /// The broker says how the gate stands.
     pub(crate) fn set(
         &self,
-        bus: u64,
+        by: MembershipId,
         me: &Arc<Caller>,
         state: GateState,
         link: Option<Arc<Link>>,
     ) {
         let way = state.route.zip(link).map(|(route, link)| Way {
-            local: Local::find(bus, me, &link, route.index),
+            local: Local::find(me, &link, route.index),
             link,
             index: route.index,
         });
-        self.stand(bus, state, way);
+        self.stand(by, state, way);
     }
 
-    fn stand(&self, bus: u64, state: GateState, way: Option<Way>) {
+    fn stand(&self, by: MembershipId, state: GateState, way: Option<Way>) {
         let GateState {
             owner,
             generation,
@@ -155,7 +156,7 @@ impl OpenGate {
             ..
         } = state;
         self.replace(State {
-            bus,
+            by,
             owner,
             generation,
             function,
@@ -184,11 +185,11 @@ impl OpenGate {
         discard(old);
     }
 
-    /// A link of a bus is gone; if calls went through it, the gate is no longer there.
-    pub(crate) fn lose(&self, link: &Arc<Link>, bus: u64) {
+    /// A link of a membership is gone; if calls went through it, the gate is no longer there.
+    pub(crate) fn lose(&self, link: &Arc<Link>, by: MembershipId) {
         // Held across look and change, so that a newer state is not overwritten.
         let (mut progress, mut old) = (self.progress.lock(), None);
-        if self.state().is_lost_with(link, bus) {
+        if self.state().is_lost_with(link, by) {
             let absent = progress.instead();
             progress.note(&absent);
             old = Some(self.state.swap(Arc::new(absent)));
@@ -199,11 +200,11 @@ impl OpenGate {
         discard(old);
     }
 
-    /// The plugin has left a bus: what its broker said, and its links, are over. What the new one has said holds.
-    pub(crate) fn left(&self, bus: u64) {
+    /// The plugin has left a membership: what its broker said, and its links, are over. What the new one has said holds.
+    pub(crate) fn left(&self, by: MembershipId) {
         let mut progress = self.progress.lock();
         let mut old = None;
-        if self.state().bus == bus && self.state().owner.is_some() && !self.state().is_closed {
+        if self.state().by == by && self.state().owner.is_some() && !self.state().is_closed {
             let instead = progress.instead();
             progress.note(&instead);
             old = Some(self.state.swap(Arc::new(instead)));

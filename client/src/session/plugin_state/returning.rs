@@ -27,7 +27,7 @@ impl PluginState {
     /// The connection of a membership is over; its links go on. Where it is the current one, another broker is
     /// looked for, unless this one has said that there is none for this plugin.
     pub(crate) fn disconnected(&self, membership: &Membership, reason: &Error) {
-        if self.membership().bus != membership.bus {
+        if self.membership().id != membership.id {
             membership.disconnected(reason);
             return;
         }
@@ -38,7 +38,7 @@ impl PluginState {
             return;
         };
         // First, so that whoever fails with the connection finds that there is none.
-        let is_current = || self.membership().bus == membership.bus;
+        let is_current = || self.membership().id == membership.id;
         let mut is_news = self.presence.lost(reason, is_current);
         membership.disconnected(reason);
         // Where the plugin was about to be back on it, and has not seen yet that it is over.
@@ -96,7 +96,7 @@ impl PluginState {
     /// No calls are made any more over the links of an older membership; those that are under way go on.
     pub(crate) fn part(&self, membership: &Membership) {
         for (_, gate) in self.gates.all() {
-            gate.left(membership.bus);
+            gate.left(membership.id);
         }
     }
 
@@ -124,7 +124,7 @@ impl PluginState {
         let is_last = older.is_empty();
         drop(older);
         for (_, gate) in self.gates.all() {
-            gate.left(membership.bus);
+            gate.left(membership.id);
         }
         let text = "the broker of this link has ended, and there is a new one";
         membership.close(&Error::new(Code::ProviderGone, text));

@@ -245,15 +245,15 @@ impl PluginState {
         }
     }
 
-    /// Ends the connection and all links, because the plugin closes.
-    pub(crate) fn close(&self) {
+    /// Ends the connections and links of all memberships, because the plugin closes.
+    pub(crate) fn close<'a>(&self, memberships: impl Iterator<Item = &'a Membership>) {
         let reason = Error::new(Code::Closed, "this plugin has closed");
         self.over(&reason);
         for (_, gate) in self.gates.all() {
             gate.close(&reason);
         }
-        let older = std::mem::take(&mut *self.older.lock());
-        for membership in older.iter().chain([&self.membership()]) {
+        drop(std::mem::take(&mut *self.older.lock()));
+        for membership in memberships {
             membership.disconnected(&reason);
             membership.close(&reason);
         }

@@ -73,12 +73,13 @@ impl PluginState {
         let membership = Membership::new(parts, (&self.provided, &self.gates));
         let membership = Arc::new(membership);
         heard(&membership)?;
-        self.waits.forget();
         {
             let _alone = self.saying.lock();
             let before = self.current.swap(membership.clone());
             self.older.lock().push(before);
         }
+        // What is told from here on, this broker is told.
+        self.waits.forget();
         self.tell_all(&membership)?;
         // Before it is, so that it is told before the next loss.
         let BrokerFacts { pid, generation } = broker;

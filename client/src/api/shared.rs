@@ -155,8 +155,8 @@ impl Shared {
         match asked {
             Asked::Told if self.is_awaited() || error.code() == Code::BrokerGone => {
                 // The old way is over, or of no use to this call.
-                let bus = self.state.membership().bus;
-                self.gate.await_way_on(bus, (due, cancel));
+                let by = self.state.membership().id;
+                self.gate.await_way_of(by, (due, cancel));
                 match limit.left_until(due) {
                     left if left.is_zero() => Err(error),
                     left => Ok(left),
@@ -179,7 +179,7 @@ impl Shared {
 
     /// Whether the gate's provider may yet come to the bus of the new broker.
     fn is_awaited(&self) -> bool {
-        self.gate.is_awaited(self.state.membership().bus)
+        self.gate.is_awaited(self.state.membership().id)
     }
 
     /// What a call fails with that has found no way, and no broker in its time.

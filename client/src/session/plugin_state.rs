@@ -15,7 +15,7 @@ use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
 use super::connection::{Answer, REQUEST_TIMEOUT};
-use super::membership::{Membership, MembershipParts};
+use super::membership::{Membership, MembershipId, MembershipParts};
 use super::notices::Notices;
 use super::open_gate::OpenGate;
 use super::open_gates::OpenGates;
@@ -161,7 +161,7 @@ impl PluginState {
     /// The same of one broker, unless it was asked.
     fn open_on(&self, membership: &Membership, number: u32) -> Result<()> {
         let _alone = self.saying.lock();
-        match self.gates.open_on(membership.bus, number) {
+        match self.gates.open_by(membership.id, number) {
             Some(open) => membership.send(&open.into()),
             None => Ok(()),
         }
@@ -188,9 +188,9 @@ impl PluginState {
 
     /// A broker has agreed that a gate is provided; false where that is not the one that there is now, which
     /// has to be asked as well.
-    pub(crate) fn offered(&self, offer: &Offer, life: u64, bus: u64) -> bool {
+    pub(crate) fn offered(&self, offer: &Offer, life: u64, by: MembershipId) -> bool {
         let _alone = self.saying.lock();
-        let is_current = self.membership().bus == bus;
+        let is_current = self.membership().id == by;
         if is_current {
             self.provided.offered(offer, life);
         }
@@ -199,12 +199,12 @@ impl PluginState {
 
     /// Closes an open gate, here and at the broker.
     pub(crate) fn close_gate(&self, number: u32) {
-        let opened_on = {
+        let opened_by = {
             let _alone = self.saying.lock();
             self.gates.remove(number)
         };
         let membership = self.membership();
-        if opened_on == Some(membership.bus) && membership.connection.check_alive().is_ok() {
+        if opened_by == Some(membership.id) && membership.connection.check_alive().is_ok() {
             // A broker that is gone has forgotten it anyway.
             let _ = membership.send(&GateToBroker::Close { open: number }.into());
         }
@@ -245,22 +245,21 @@ impl PluginState {
         }
     }
 
-    /// Ends the connection and all links, because the plugin closes.
-    pub(crate) fn close(&self) {
+    /// Ends the connections and links of all memberships, because the plugin closes.
+    pub(crate) fn close<'a>(&self, memberships: impl Iterator<Item = &'a Membership> + Clone) {
         let reason = Error::new(Code::Closed, "this plugin has closed");
         self.over(&reason);
         for (_, gate) in self.gates.all() {
             gate.close(&reason);
         }
-        let older = std::mem::take(&mut *self.older.lock());
-        let all: Vec<_> = older.into_iter().chain([self.membership()]).collect();
-        for membership in &all {
+        drop(std::mem::take(&mut *self.older.lock()));
+        for membership in memberships.clone() {
             membership.ended(&reason);
             membership.end_links(&reason);
         }
         self.sent.close();
         // Last: peers that hear of it from the broker answer otherwise.
-        for membership in &all {
+        for membership in memberships {
             membership.connection.shut_down();
         }
         self.notices.close();

@@ -62,7 +62,7 @@ impl Plugin {
             let connection = &membership.connection;
             match connection.request_until(until, |request| provide(request).into()) {
                 Ok(Answered::Provided(life)) => {
-                    if self.state.offered(offer, life, membership.bus) {
+                    if self.state.offered(offer, life, membership.id) {
                         return Ok(());
                     }
                 }

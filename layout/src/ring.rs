@@ -74,6 +74,11 @@ impl RingReader {
         RingReader { geometry, next: 1 }
     }
 
+    /// The number of the last call that was taken.
+    pub fn taken(&self) -> u32 {
+        self.next.wrapping_sub(1)
+    }
+
     /// Whether a call waits to be taken.
     #[inline]
     pub fn has_call(&self, inbox: &ReadView) -> bool {

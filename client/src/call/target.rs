@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use callgate_layout::closing::Fate;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::life::Ended;
 use callgate_layout::pending::Ticket;
@@ -57,10 +58,13 @@ impl<'a> Target<'a> {
 /// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
 pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
     let link = target.to.link;
-    if let Some(by_link) = link.life().ended(|| link.is_answered(ticket)) {
+    let ended = link
+        .life()
+        .ended(|| link.is_answered(ticket), || Fate::Open);
+    if let Some(by_link) = ended {
         return Some(match by_link {
             Ended::Answered => Ok(()),
-            Ended::Gone => Err(gone(link)),
+            Ended::Gone | Ended::Untaken => Err(gone(link)),
         });
     }
     if target.is_cancelled() {

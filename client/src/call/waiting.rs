@@ -69,12 +69,12 @@ fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> 
 fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.to.link;
     let sleeper = link.word_sleeper(ticket);
-    let sleep = |seen| {
-        let (reply, life) = (sleeper.word(seen), link.life().word());
+    let sleep = |seen, life| {
+        let (reply, life) = (sleeper.word(seen), link.life().word_seen(life));
         match target.cancelled_word() {
             Some(cancel) => futex::wait_any(&[reply, life, cancel], target.to.deadline),
             None => futex::wait_any(&[reply, life], target.to.deadline),
         }
     };
-    sleeper.wait(|| ended(target, ticket), sleep)
+    sleeper.wait(link.life(), || ended(target, ticket), sleep)
 }

@@ -2,9 +2,13 @@
 //! did not run and its caller knows that. Calls that were taken go on, and so does the link.
 //!
 //! ```text
-//! flags 0    8 state u32    0 open, 1 closed; futex                     the provider's outbox
+//! flags 0    8 state u32    0 open, 1 closed, 2 over; futex             the provider's outbox
 //!           12 taken u32    the number of the last call that was taken
 //! ```
+//!
+//! *Over* is closed, and all calls that were taken are answered: a plugin that ends says so, and whoever finds it
+//! may let the link go. One that goes on over another link (it *drains*) says closed, because what it has taken
+//! is still under way, and because it may itself call over this link.
 //!
 //! Both words are written once, by whoever alone looks at the ring. Zeroed memory is an open ring. That *calls*
 //! are closed is a matter of one ring, and says nothing of the calls in the other direction.
@@ -13,9 +17,9 @@
 //! |---|---|---|
 //! | 1 | stores `closed` in its status page, fences ([`Status::close`](crate::pages::Status::close)) | publishes call `s`, fences |
 //! | 2 | takes what lies in the ring, or answers it unrun: at most as many calls as there are slots | looks at the status page; unless that says `closed`, it waits for its answer as always |
-//! | 3 | stores `taken`, then `state` ([`close`]), and wakes who waits for that word | waits for `state`, with its deadline and the end of the link |
+//! | 3 | where it ends, answers what it can; stores `taken`, then `state` ([`close`]), and wakes who waits for that word | waits for `state`, with its deadline and the end of the link |
 //! | 4 | fences, looks which bells the caller's flags name ([`bells_to_ring`]), rings them and the caller's doorbell | notes the end of calls in private memory ([`Life::close`](crate::life::Life::close)) and wakes all who wait on this link |
-//! | 5 | answers what it has taken | if `s` is taken: waits for the answer. If not: frees the slot; nobody will look at the entry |
+//! | 5 | where it drains, answers what it has taken | if `s` is taken: waits for the answer. If not: frees the slot; nobody will look at the entry |
 //!
 //! **Each call is covered.** By the fences of step 1 the provider finds the call in step 2, or the caller finds
 //! `closed`. One call is left: `s + 1` was published before the provider closed, but `s` was claimed and not
@@ -28,7 +32,8 @@
 //! step 4 rings.
 //!
 //! **Sync point** CLOSED-AT. `state` is stored with release after `taken`, and loaded with acquire before it:
-//! else a caller could take an old number for the last one, and make a call once more that runs.
+//! else a caller could take an old number for the last one, and make a call once more that runs; or, where it is
+//! over, miss an answer.
 //!
 //! **Sync point** REPLY-OR-WAITER, for a call that was sent: its bell is named before it is published, the
 //! caller's fence comes after that, and its look at `state` later; the provider stores `state`, fences, and
@@ -58,6 +63,7 @@ const TAKEN: usize = 12;
 
 const OPEN: u32 = 0;
 const CLOSED: u32 = 1;
+const OVER: u32 = 2;
 
 /// What became of a call that was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +76,15 @@ pub enum Fate {
     Untaken,
 }
 
-/// Says that no more calls are taken from the ring of this link, and that the last one was `taken`. In the
-/// provider's own outbox, once.
-pub fn close(outbox: &WriteView, geometry: Geometry, taken: u32) {
+/// Says that no more calls are taken from the ring of this link, and that the last one was `taken`; and where it
+/// is so, that all of them are answered and the plugin has no more to do with the link. In the provider's own
+/// outbox, once.
+pub fn close(outbox: &WriteView, geometry: Geometry, (taken, is_over): (u32, bool)) {
     let at = geometry.flags_at(0);
+    let state = if is_over { OVER } else { CLOSED };
     outbox.store32(at + TAKEN, taken, Ordering::Relaxed);
     // CLOSED-AT, release.
-    outbox.store32(at + STATE, CLOSED, Ordering::Release);
+    outbox.store32(at + STATE, state, Ordering::Release);
 }
 
 /// The bells of the caller's that any of its calls names, as bits, after [`close`]: who sleeps on them looks
@@ -89,9 +97,14 @@ pub fn bells_to_ring(inbox: &ReadView, geometry: Geometry) -> u64 {
     bells.fold(0, |bells, bell| bells | 1 << bell)
 }
 
-/// Whether calls are taken from this side's ring no more. In the peer's outbox.
-pub fn is_closed(inbox: &ReadView, geometry: Geometry) -> bool {
-    last_taken(inbox, geometry).is_some()
+/// Whether calls are taken from this side's ring no more; `Some(true)` where the peer has no more to do with the
+/// link. In the peer's outbox.
+pub fn look(inbox: &ReadView, geometry: Geometry) -> Option<bool> {
+    // CLOSED-AT, acquire: who finds it over finds every answer.
+    match inbox.load32(geometry.flags_at(0) + STATE, Ordering::Acquire) {
+        OPEN => None,
+        state => Some(state == OVER),
+    }
 }
 
 /// What became of the call with a number in this side's ring. In the peer's outbox.
@@ -106,10 +119,8 @@ pub fn fate(inbox: &ReadView, geometry: Geometry, sequence: u32) -> Fate {
 
 /// The number of the last call that was taken, once no more are.
 fn last_taken(inbox: &ReadView, geometry: Geometry) -> Option<u32> {
-    let at = geometry.flags_at(0);
-    // CLOSED-AT, acquire.
-    let state = inbox.load32(at + STATE, Ordering::Acquire);
-    (state != OPEN).then(|| inbox.load32(at + TAKEN, Ordering::Relaxed))
+    look(inbox, geometry)?;
+    Some(inbox.load32(geometry.flags_at(0) + TAKEN, Ordering::Relaxed))
 }
 
 /// Wakes whoever waits for the [`word`]. One system call.
@@ -144,7 +155,7 @@ mod tests {
             let (outbox, geometry) = outbox();
             let fate = |sequence| fate(outbox.as_read(), geometry, sequence);
             assert_eq!(fate(taken), Fate::Open);
-            close(&outbox, geometry, taken);
+            close(&outbox, geometry, (taken, false));
             for ahead in 1..=64 {
                 assert_eq!(fate(taken.wrapping_add(ahead)), Fate::Untaken);
                 assert_eq!(fate(taken.wrapping_add(1).wrapping_sub(ahead)), Fate::Taken);

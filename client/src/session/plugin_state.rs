@@ -217,6 +217,15 @@ impl PluginState {
         self.provided.remove_link(&link);
     }
 
+    /// A link's peer takes no more calls: gates are called over it no more. Those that it has taken are waited for.
+    pub(crate) fn close_link(&self, end: LinkEnd) {
+        if let Some(link) = self.link(end) {
+            for gate in self.all_open_gates() {
+                gate.lose(&link);
+            }
+        }
+    }
+
     /// Ends a link whose peer broke the protocol, and tells the broker.
     pub(crate) fn break_link(&self, end: LinkEnd, error: &Error) {
         tracing::warn!(%error, "a link is closed");

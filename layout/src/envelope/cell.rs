@@ -60,12 +60,6 @@ impl Cell {
         &mut self.payload.0[payload_at(is_nested)..]
     }
 
-    /// The number under which the call in it was published.
-    #[inline]
-    pub fn sequence(&self) -> u32 {
-        self.head[0] as u32
-    }
-
     /// How many bytes behind the envelope are in use, with a payload that begins at `at`.
     #[inline(always)]
     pub(crate) fn used(at: usize, place: Place, length: u32) -> usize {

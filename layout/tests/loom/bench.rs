@@ -196,8 +196,7 @@ impl Link {
     pub(crate) fn publish(&self, ticket: Ticket, value: u64) -> u32 {
         let mut cell = Cell::default();
         cell.inline_mut()[..8].copy_from_slice(&value.to_ne_bytes());
-        self.publish_at(ticket, Place::Inline, &mut cell);
-        cell.sequence()
+        self.publish_at(ticket, Place::Inline, &mut cell)
     }
 
     /// Publishes a call with one word of payload in the outbox's blocks, if there is room.
@@ -214,7 +213,7 @@ impl Link {
         self.publish_at(ticket, Place::Blocks { block }, &mut Cell::default());
     }
 
-    fn publish_at(&self, ticket: Ticket, place: Place, cell: &mut Cell) {
+    fn publish_at(&self, ticket: Ticket, place: Place, cell: &mut Cell) -> u32 {
         let call = Call {
             gate: 0,
             slot: ticket.slot,
@@ -224,8 +223,9 @@ impl Link {
             deadline: 0,
             chain: None,
         };
-        self.ring.publish(&self.calls, &call, cell);
+        let sequence = self.ring.publish(&self.calls, &call, cell);
         self.calls_queue.wake();
+        sequence
     }
 
     /// Wakes the provider if it is parked, after something was published for it.

@@ -33,16 +33,16 @@ fn call(link: &Arc<Link>, value: u64, park: Park) -> bool {
 }
 
 /// Closes at any moment; gives back the values that were taken.
-fn close(link: &Arc<Link>) -> Vec<u64> {
+fn close(link: &Arc<Link>, is_over: bool) -> Vec<u64> {
     let (mut provider, mut taken) = (Provider::new(link), Vec::new());
-    provider.close(|provider, call| {
+    provider.close(is_over, |provider, call| {
         taken.push(call.value);
         provider.answer(call);
     });
     taken
 }
 
-fn close_while_called(callers: u64, park: Park) {
+fn close_while_called(callers: u64, park: Park, is_over: bool) {
     let link = Link::new(2, Without::Nothing);
     let threads: Vec<_> = (1..callers)
         .map(|value| {
@@ -52,7 +52,7 @@ fn close_while_called(callers: u64, park: Park) {
         .collect();
     let provider = thread::spawn({
         let link = link.clone();
-        move || close(&link)
+        move || close(&link, is_over)
     });
     let mut answered = vec![call(&link, 0, park)];
     answered.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
@@ -64,20 +64,29 @@ fn close_while_called(callers: u64, park: Park) {
 
 #[test]
 fn a_call_is_taken_or_known_not_to_be() {
-    check(None, || close_while_called(1, Link::park_for));
+    check(None, || close_while_called(1, Link::park_for, false));
 }
 
 /// The second call may lie behind one that was claimed and is not published yet, and then is not taken although
 /// its caller had found the provider awake. At most two preemptions.
 #[test]
 fn each_of_two_calls_is_taken_or_known_not_to_be() {
-    check(Some(2), || close_while_called(2, Link::park_for));
+    check(Some(2), || close_while_called(2, Link::park_for, false));
 }
 
 /// The same for callers that sleep on bells.
 #[test]
 fn each_of_two_calls_on_bells_is_taken_or_known_not_to_be() {
-    check(Some(2), || close_while_called(2, Link::sleep_for));
+    check(Some(2), || close_while_called(2, Link::sleep_for, false));
+}
+
+/// A plugin that ends has answered what it took when it says so: then the first to see that ends the link, and
+/// the others find their answers.
+#[test]
+fn no_answer_is_lost_where_the_link_is_over() {
+    check(Some(2), || {
+        close_while_called(2, Link::park_for, true);
+    });
 }
 
 /// The provider closes, and the link ends for its process's death: what was not taken is still known.
@@ -88,7 +97,7 @@ fn a_call_that_was_not_taken_is_known_after_the_links_end() {
         let provider = thread::spawn({
             let link = link.clone();
             move || {
-                let taken = close(&link);
+                let taken = close(&link, false);
                 link.end();
                 taken
             }
@@ -112,7 +121,7 @@ fn the_end_of_calls_is_not_slept_through_on_a_kept_bell() {
         let link = Link::new(1, Without::Nothing);
         let provider = thread::spawn({
             let link = link.clone();
-            move || close(&link)
+            move || close(&link, false)
         });
         let bell = KeptBell::take(&link.bells).unwrap();
         let ticket = link.take(0);

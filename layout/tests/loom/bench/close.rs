@@ -3,8 +3,8 @@
 use super::*;
 
 impl Provider {
-    /// Takes no more calls. What lies in the ring goes to `take`.
-    pub(crate) fn close(&mut self, mut take: impl FnMut(&mut Provider, Taken)) {
+    /// Takes no more calls. What lies in the ring goes to `take`. Whether it is over with that.
+    pub(crate) fn close(&mut self, is_over: bool, mut take: impl FnMut(&mut Provider, Taken)) {
         let link = self.link().clone();
         link.status.close();
         for _ in 0..link.geometry.entries() {
@@ -13,13 +13,13 @@ impl Provider {
             };
             take(self, call);
         }
-        self.say_closed();
+        self.say_closed(is_over);
     }
 
     /// Says up to which call they were taken.
-    fn say_closed(&self) {
-        let link = self.link();
-        closing::close(&link.replies, link.geometry, self.reader.taken());
+    fn say_closed(&self, is_over: bool) {
+        let (link, taken) = (self.link(), self.reader.taken());
+        closing::close(&link.replies, link.geometry, (taken, is_over));
         link.closing_queue.wake();
         let bells = closing::bells_to_ring(link.calls.as_read(), link.geometry);
         for bell in (1..3).filter(|bell| bells >> bell & 1 == 1) {
@@ -33,17 +33,25 @@ impl Link {
     /// to hear up to which call they were taken.
     pub(crate) fn look_for_closing(&self) {
         if self.wake_provider() == Activity::Closed {
-            let inbox = self.replies.as_read();
-            while !closing::is_closed(inbox, self.geometry) {
-                let is_open = || !closing::is_closed(inbox, self.geometry);
-                self.closing_queue.wait(is_open);
+            while !self.look_at_closing() {
+                let look = || closing::look(self.replies.as_read(), self.geometry);
+                self.closing_queue.wait(|| look().is_none());
             }
-            self.close();
         }
     }
 
+    /// Whether the provider takes no more calls; others are told.
+    fn look_at_closing(&self) -> bool {
+        match closing::look(self.replies.as_read(), self.geometry) {
+            None => return false,
+            Some(true) => self.end(),
+            Some(false) => self.close(),
+        }
+        true
+    }
+
     /// The provider takes no more calls: who waits looks whether it has taken theirs.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         if self.life.close() {
             self.wake_all();
         }

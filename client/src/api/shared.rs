@@ -59,9 +59,9 @@ pub(crate) fn no_way(error: Error) -> Error {
 /// The error of a call for which something could not be had, before anything was called.
 #[cold]
 pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
-    match link.is_gone() || error.code() == Code::BrokerGone {
-        true => no_way(error),
-        false => error,
+    match link.is_open() && error.code() != Code::BrokerGone {
+        true => error,
+        false => no_way(error),
     }
 }
 
@@ -287,9 +287,14 @@ impl Shared {
         if is_broken {
             // Whoever noticed first tells the broker.
             self.state.break_link(link, &error);
-        } else if error.code() == Code::ProviderGone && link.is_gone() {
-            // Without a broker nobody else says so while the provider's process lives.
-            self.state.end_link(link, &error);
+        } else if error.code() == Code::ProviderGone {
+            let is_closed = link.look_at_closing();
+            match link.is_gone() {
+                // Without a broker nobody else says so while the provider's process lives.
+                true => self.state.end_link(link, &error),
+                false if is_closed => self.state.close_link(link),
+                false => {}
+            }
         }
         error.at_gate(self.gate.name().clone())
     }

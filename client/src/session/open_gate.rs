@@ -212,6 +212,18 @@ impl OpenGate {
         );
     }
 
+    /// The same of one link.
+    pub(crate) fn go_without(&self, link: &Arc<Link>) {
+        let is_its = |way: &Way| Arc::ptr_eq(&way.link, link);
+        self.change_if(
+            |state| state.way.as_ref().is_some_and(is_its),
+            |state, _| State {
+                way: None,
+                ..state.clone()
+            },
+        );
+    }
+
     /// Providers have had time to come to the bus of this membership: if this gate's has not, it is gone.
     pub(crate) fn settle(&self, by: MembershipId) {
         self.change_if(

@@ -217,6 +217,25 @@ impl PluginState {
         all.find(|membership| membership.has_link(link))
     }
 
+    /// A link's peer takes no more calls: gates are called over it no more. Those that it has taken are waited for.
+    /// Where there is no broker, or another one, the peer may only have left the old one: it is awaited.
+    pub(crate) fn close_link(&self, link: &Link) {
+        let Some(membership) = self.membership_of(link) else {
+            return;
+        };
+        let is_current = membership.id == self.membership().id;
+        let is_awaited = !is_current || self.presence.is_away();
+        let Some(link) = membership.link(link.end()) else {
+            return;
+        };
+        for (_, gate) in self.gates.all() {
+            match is_awaited {
+                true => gate.go_without(&link),
+                false => gate.lose(&link, membership.id),
+            }
+        }
+    }
+
     /// Ends a link; see [`Membership::end_link`].
     pub(crate) fn end_link(&self, link: &Link, reason: &Error) {
         if let Some(membership) = self.membership_of(link) {

@@ -130,5 +130,5 @@ pub(super) fn member(
         }
     };
     let about = (identity, Box::new(report) as Report);
-    Arc::new(Member::new(provided, memory, about, on_let_go))
+    Arc::new(Member::new(provided, memory, about).on_let_go(on_let_go))
 }

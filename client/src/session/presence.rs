@@ -69,14 +69,11 @@ impl Presence {
         self.changed();
     }
 
-    /// There will be no broker any more. Gives back why: the first reason stands.
-    pub(super) fn end(&self, reason: &Error) -> Error {
-        let mut now = self.now.lock();
-        let reason = now.over.get_or_insert_with(|| reason.clone()).clone();
-        drop(now);
+    /// There will be no broker any more. The first reason stands.
+    pub(super) fn end(&self, reason: &Error) {
+        self.now.lock().over.get_or_insert_with(|| reason.clone());
         self.over.notify_all();
         self.changed();
-        reason
     }
 
     fn changed(&self) {
@@ -246,7 +243,8 @@ mod tests {
             assert_eq!(error.code(), denied.code());
         });
         assert!(!presence.is_away() && !presence.lost(&gone("later"), || true));
-        assert_eq!(presence.end(&gone("later")).code(), denied.code());
+        presence.end(&gone("later"));
+        assert_eq!(presence.over().unwrap().code(), denied.code());
     }
 
     #[test]

@@ -56,10 +56,13 @@ impl PluginState {
 
     /// There will be no broker any more.
     pub(crate) fn over(&self, reason: &Error) {
-        let reason = &self.presence.end(reason);
+        // The first reason stands.
+        let reason = &self.presence.over().unwrap_or_else(|| reason.clone());
+        // Before that is told, so that who hears of it finds the gates so.
         for (_, gate) in self.gates.all() {
             gate.session_ended(reason);
         }
+        self.presence.end(reason);
         self.sent.look_again();
     }
 

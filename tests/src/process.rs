@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -31,8 +32,18 @@ impl Process {
 
     /// Starts a command whose standard input and output are pipes.
     pub fn spawn(mut command: Command) -> Process {
+        command.stdin(Stdio::piped());
+        Process::spawn_by(command)
+    }
+
+    /// As [`Process::spawn`], with this descriptor as its input.
+    pub fn with_input(mut command: Command, input: OwnedFd) -> Process {
+        command.stdin(input);
+        Process::spawn_by(command)
+    }
+
+    fn spawn_by(mut command: Command) -> Process {
         let mut child = command
-            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("starting {command:?}: {error}"));

@@ -17,6 +17,13 @@ use crate::{PATIENCE, proc};
 /// Idle memory is given back in less.
 const A_WHILE: Duration = Duration::from_millis(1_500);
 
+/// How often a broker is started again in the longest test: `CALLGATE_RESTARTS`, or six times.
+#[must_use]
+pub fn restarts() -> u32 {
+    let given = std::env::var("CALLGATE_RESTARTS").ok();
+    given.and_then(|given| given.parse().ok()).unwrap_or(6)
+}
+
 /// What a plugin is told of its brokers from here on.
 #[derive(Debug)]
 pub struct Told {
@@ -196,9 +203,12 @@ pub fn events(watch: &Watch, quiet: Duration) -> Vec<GateEvent> {
 /// What a process holds that is not the allocator's: descriptors, shared memory and threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    descriptors: usize,
-    shared: usize,
-    threads: usize,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Maps of memory that Callgate shares.
+    pub shared: usize,
+    /// Threads.
+    pub threads: usize,
 }
 
 impl Held {

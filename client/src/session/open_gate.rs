@@ -217,6 +217,8 @@ impl OpenGate {
     /// The broker has ended, and another one is to come, which is asked again.
     pub(super) fn lost(&self) {
         self.forget_questions();
+        // What it did not grant, the next one may.
+        self.progress.lock().failure = None;
     }
 
     /// The broker refuses to open the gate.

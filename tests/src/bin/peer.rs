@@ -16,6 +16,7 @@ use callgate_tests::shorthand::connect_early;
 use callgate_tests::{
     ENDS_WITH_BROKER, PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite, visible,
 };
+use nix::sys::socket::{Backlog, listen};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -56,6 +57,9 @@ fn main() {
     }
     if role == "filtered" {
         return filtered(name, more);
+    }
+    if role == "listener" {
+        return listener();
     }
     if role == "hasty" {
         return hasty(name);
@@ -174,6 +178,13 @@ fn service() {
         }
     }
     println!("done");
+}
+
+/// Listens on its standard input, and takes nobody in. The kernel notes who listens when that begins.
+fn listener() {
+    listen(&std::io::stdin(), Backlog::new(16).expect("a number")).expect("a socket");
+    println!("listening");
+    std::thread::sleep(10 * PATIENCE);
 }
 
 fn wait_for_input_to_end() {

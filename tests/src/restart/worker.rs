@@ -149,7 +149,9 @@ impl Worker {
             mode => mode,
         });
         let builder = Plugin::builder(name).direct_calls(mode == "direct");
-        let builder = builder.dispatch(dispatch).keep_idle(Duration::from_millis(500));
+        let builder = builder
+            .dispatch(dispatch)
+            .keep_idle(Duration::from_millis(500));
         let plugin = match mode {
             "group" => builder.group(group).connect()?,
             _ => builder.connect()?,

@@ -3,7 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod basics;
+mod embedded;
+mod impostors;
 mod large;
+mod load;
 mod modes;
+mod often;
+mod races;
+mod rights;
 mod waiting;
 mod watching;

@@ -245,9 +245,9 @@ impl PluginCore {
                 joined.membership.connection.shut_down();
             }
             // Also where the broker has ended since: what it was told first may have been of use.
-            let (before, closed) = returning.memberships.join(joined, Instant::now());
-            // Its broker may be there still, and is told no more.
-            before.membership.connection.shut_down();
+            // The connection before stays: its broker may be there still, and would end the links of a plugin that
+            // has left it.
+            let closed = returning.memberships.join(joined, Instant::now());
             closed.iter().for_each(|closed| self.close(closed));
         }
         told

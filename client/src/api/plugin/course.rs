@@ -73,9 +73,9 @@ impl<T: Used + Clone> Course<T> {
         }
     }
 
-    /// The plugin has joined another bus. Gives back the membership that was the current one until now, and one
-    /// that is to be closed because there would be too many.
-    pub(super) fn join(&mut self, joined: T, now: Instant) -> (T, Option<T>) {
+    /// The plugin has joined another bus. Gives back a membership that is to be closed because there would be too
+    /// many.
+    pub(super) fn join(&mut self, joined: T, now: Instant) -> Option<T> {
         let due = now + DRAINING;
         for older in &mut self.older {
             if let Stage::Used(until) = &mut older.stage {
@@ -94,10 +94,10 @@ impl<T: Used + Clone> Course<T> {
             older.membership.clone()
         });
         self.older.push(Older {
-            membership: before.clone(),
+            membership: before,
             stage: Stage::Used(due),
         });
-        (before, closed)
+        closed
     }
 
     /// What is to be done by now.

@@ -57,8 +57,9 @@ const SECOND: Duration = Duration::from_secs(1);
 #[test]
 fn links_of_an_old_broker_are_used_for_five_seconds_and_then_answered() {
     let now = Instant::now();
-    let mut course = Course::new(fake(0));
-    let (before, closed) = course.join(fake(1), now);
+    let before = fake(0);
+    let mut course = Course::new(before.clone());
+    let closed = course.join(fake(1), now);
     assert!(closed.is_none());
     let due = course.look(now, false);
     assert_eq!((due.close.len(), due.next), (0, Some(now + DRAINING)));
@@ -88,7 +89,7 @@ fn without_a_broker_nothing_is_closed() {
     let due = course.look(now + 60 * SECOND, true);
     assert!(due.close.is_empty() && due.next.is_none());
     // The second one has made links: of three memberships the oldest closes.
-    let (_, closed) = course.join(fake(2), now + 60 * SECOND);
+    let closed = course.join(fake(2), now + 60 * SECOND);
     assert_eq!(closed.map(|fake| fake.0.number), Some(0));
 }
 
@@ -99,7 +100,7 @@ fn a_membership_without_links_costs_no_other_its_own() {
     let empty = fake(1);
     empty.0.links.set(false);
     course.join(empty, now);
-    let (_, closed) = course.join(fake(2), now);
+    let closed = course.join(fake(2), now);
     assert!(closed.is_none());
     let due = course.look(now, false);
     assert_eq!(numbers(&due.close), [1]);
@@ -140,7 +141,7 @@ proptest! {
                 Event::Join => {
                     all.push(fake(all.len()));
                     let joined = all[all.len() - 1].clone();
-                    closed.extend(numbers(course.join(joined, now).1.as_slice()));
+                    closed.extend(numbers(course.join(joined, now).as_slice()));
                     let is_used = |number: &usize| all[*number].0.links.get() && !closed.contains(number);
                     let used = numbers(&course.all()).iter().filter(|number| is_used(number)).count();
                     prop_assert!(used <= 2, "{used} are used");

@@ -1,0 +1,160 @@
+//! Names and gates that two want at once, when their broker is started again.
+
+use std::thread;
+use std::time::Duration;
+
+use callgate_client::{BrokerEvent, Code, Plugin, Result};
+use callgate_tests::restart::{Standing, Told, events};
+use callgate_tests::shorthand::{await_that, open};
+use callgate_tests::{Bus, PATIENCE, programs};
+
+/// In how many rounds a plugin that looks for the broker all the while has to be the first once.
+const ROUNDS: u32 = 20;
+
+/// Starts the broker again while somebody else connects under a name as soon as there is one, and provides a gate; who
+/// does so unless the other one was first.
+fn rival(bus: &mut Bus, name: &str, gate: &str) -> Option<(Plugin, callgate_client::Provider)> {
+    bus.kill_broker();
+    let socket = bus.socket();
+    let (name, gate) = (name.to_owned(), gate.to_owned());
+    let connecting = thread::spawn(move || -> Result<_> {
+        loop {
+            let builder = Plugin::builder(&name).socket(&socket).direct_calls(false);
+            match builder.connect() {
+                Err(error) if error.code() == Code::BrokerGone => thread::yield_now(),
+                Err(error) => return Err(error),
+                Ok(rival) => {
+                    let provided = rival.provide(&gate, || 2_u8)?;
+                    return Ok((rival, provided));
+                }
+            }
+        }
+    });
+    bus.start_broker();
+    match connecting.join().unwrap() {
+        Ok(won) => Some(won),
+        Err(error) => {
+            let lost = [Code::NameTaken, Code::AlreadyProvided];
+            assert!(lost.contains(&error.code()), "{error}");
+            None
+        }
+    }
+}
+
+/// A plugin whose name somebody else had by then gave up, or never said why it was not there.
+#[test]
+fn a_plugin_whose_name_is_taken_is_told_and_comes_back_when_it_is_free() {
+    let mut bus = Bus::start(programs!());
+    let (first, caller) = (bus.plugin("P"), bus.plugin("Caller"));
+    first.provide("P.Which", || 1_u8).unwrap().keep();
+    let which = open::<(), u8>(&caller, "P.Which");
+    let old = open::<(), u8>(&first, "P.Which");
+    let told = Told::by(&first);
+    let won = (0..ROUNDS).find_map(|_| {
+        let won = rival(&mut bus, "P", "P.Which");
+        told.lost();
+        if won.is_none() {
+            told.back();
+        }
+        won
+    });
+    let (second, provided) = won.expect("it looks for the broker all the while");
+    let why = told.refused();
+    assert_eq!(why.code(), Code::NameTaken);
+    assert!(why.message().contains("`P`"), "{why}");
+    // Who waits for a broker is told what it waits for.
+    let error = first.list().unwrap_err();
+    assert_eq!(error.code(), Code::BrokerGone);
+    assert!(error.message().contains(why.message()), "{error}");
+    await_that("calls go to the one that is there", || {
+        which.invoke(()).is_ok_and(|n| n == 2)
+    });
+    assert!(first.wait_closed_for(Duration::ZERO).is_none());
+    told.nothing_more();
+    drop((provided, second));
+    told.back();
+    await_that("calls go to the first again", || {
+        which.invoke(()).is_ok_and(|n| n == 1)
+    });
+    assert_eq!(old.invoke(()).unwrap(), 1);
+}
+
+/// A gate that another plugin had provided first was served by both, to whoever had a link to the one or to the other.
+#[test]
+fn a_gate_that_is_taken_is_lost_and_comes_back_when_it_is_free() {
+    let mut bus = Bus::start(programs!());
+    let (first, caller) = (bus.plugin("First"), bus.plugin("Caller"));
+    let other = bus.plugin("Other");
+    first.provide("Shared.Gate", || 1_u8).unwrap().keep();
+    first.provide("First.Own", || 3_u8).unwrap().keep();
+    let [shared, its] = [&caller, &other].map(|plugin| open::<(), u8>(plugin, "Shared.Gate"));
+    let own = open::<(), u8>(&caller, "First.Own");
+    let calls = Standing::start("First.Own", move |_| {
+        own.invoke(()).map(|n| assert_eq!(n, 3))
+    });
+    let told = Told::by(&first);
+    let won = (0..ROUNDS).find_map(|_| {
+        let won = rival(&mut bus, "Second", "Shared.Gate");
+        told.lost();
+        // It is told everything, and hears the answers later.
+        told.back();
+        won
+    });
+    let (second, provided) = won.expect("it looks for the broker all the while");
+    match told.next() {
+        BrokerEvent::GateLost { gate, owner } => {
+            assert_eq!((&*gate, &*owner), ("Shared.Gate", "Second"));
+        }
+        other => panic!("{other:?}"),
+    }
+    for gate in [&shared, &its] {
+        await_that("calls go to the new owner", || {
+            gate.invoke(()).is_ok_and(|n| n == 2)
+        });
+        assert_eq!(gate.invoke(()).unwrap(), 2);
+        assert_eq!(gate.owner().as_deref(), Some("Second"));
+    }
+    let watch = caller.watch("Shared.Gate").unwrap();
+    let before = events(&watch, Duration::ZERO).pop().unwrap();
+    told.nothing_more();
+    drop(provided);
+    match told.next() {
+        BrokerEvent::GateBack { gate } => assert_eq!(gate, "Shared.Gate"),
+        other => panic!("{other:?}"),
+    }
+    for gate in [&shared, &its] {
+        await_that("calls go to the first again", || {
+            gate.invoke(()).is_ok_and(|n| n == 1)
+        });
+    }
+    let mut last = before.clone();
+    while last.owner.as_deref() != Some("First") {
+        last = watch.next(PATIENCE).unwrap().expect("it is provided again");
+    }
+    assert!(last.generation > before.generation, "it is another life");
+    drop(second);
+    calls.finish();
+}
+
+/// A gate that was lost, and that its plugin does not want any more.
+#[test]
+fn a_lost_gate_that_is_dropped_does_not_come_back() {
+    let mut bus = Bus::start(programs!());
+    let first = bus.plugin("First");
+    let told = Told::by(&first);
+    let own = first.provide("Shared.Gate", || 1_u8).unwrap();
+    let won = (0..ROUNDS).find_map(|_| {
+        let won = rival(&mut bus, "Second", "Shared.Gate");
+        told.lost();
+        told.back();
+        won
+    });
+    let (_second, provided) = won.expect("it looks for the broker all the while");
+    assert!(matches!(told.next(), BrokerEvent::GateLost { .. }));
+    drop(own);
+    drop(provided);
+    let third = bus.plugin("Third");
+    let _gate = third.provide("Shared.Gate", || 4_u8).unwrap();
+    assert_eq!(open::<(), u8>(&first, "Shared.Gate").invoke(()).unwrap(), 4);
+    told.nothing_more();
+}

@@ -357,6 +357,8 @@ impl Drop for Plugin {
         if !self.state.is_here() {
             return;
         }
+        // Nothing is held any more by an attempt to come back to a broker that does not answer.
+        self.core.begin_closing();
         // First the broker, so that whoever is told that this plugin has closed finds its gates gone, and can
         // provide them.
         let until = instant_after(CLOSING);

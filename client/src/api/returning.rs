@@ -1,7 +1,7 @@
 //! The thread that has plugins come back to their brokers. It lives only while one of them has anything to do.
 
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -63,6 +63,13 @@ impl Returner {
         drop(state);
         self.0.changed.notify_all();
         Ok(())
+    }
+
+    /// Whether this is its thread.
+    pub(super) fn is_here(&self) -> bool {
+        let state = self.0.state.lock();
+        let thread = state.thread.as_ref();
+        thread.is_some_and(|thread| thread.thread().id() == thread::current().id())
     }
 
     /// Ends the thread, and waits for that.
@@ -182,7 +189,7 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(20);
         while counter.looks.load(Ordering::Relaxed) != looks {
             assert!(Instant::now() < until, "{looks} looks did not come");
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 
@@ -190,7 +197,7 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(20);
         while returner.0.state.lock().is_running {
             assert!(Instant::now() < until, "the thread does not end");
-            std::thread::yield_now();
+            thread::yield_now();
         }
     }
 

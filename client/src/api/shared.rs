@@ -59,9 +59,9 @@ pub(crate) fn no_way(error: Error) -> Error {
 /// The error of a call for which something could not be had, before anything was called.
 #[cold]
 pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
-    match link.is_gone() || error.code() == Code::BrokerGone {
-        true => no_way(error),
-        false => error,
+    match link.is_open() && error.code() != Code::BrokerGone {
+        true => error,
+        false => no_way(error),
     }
 }
 
@@ -153,10 +153,10 @@ impl Shared {
         let asked = self.state.await_standing(gate, due, cancel);
         let left = limit.left_until(due);
         match asked {
-            Asked::Told if error.code() == Code::BrokerGone => {
-                // The old way is of no use to this call.
-                let bus = self.state.membership().bus;
-                self.gate.await_way_on(bus, (due, cancel));
+            Asked::Told if self.is_awaited() || error.code() == Code::BrokerGone => {
+                // The old way is over, or of no use to this call.
+                let by = self.state.membership().id;
+                self.gate.await_way_of(by, (due, cancel));
                 match limit.left_until(due) {
                     left if left.is_zero() => Err(error),
                     left => Ok(left),
@@ -175,6 +175,11 @@ impl Shared {
             }
             _ => Err(error),
         }
+    }
+
+    /// Whether the gate's provider may yet come to the bus of the new broker.
+    fn is_awaited(&self) -> bool {
+        self.gate.is_awaited(self.state.membership().id)
     }
 
     /// What a call fails with that has found no way, and no broker in its time.
@@ -282,9 +287,14 @@ impl Shared {
         if is_broken {
             // Whoever noticed first tells the broker.
             self.state.break_link(link, &error);
-        } else if error.code() == Code::ProviderGone && link.is_gone() {
-            // Without a broker nobody else says so while the provider's process lives.
-            self.state.end_link(link, &error);
+        } else if error.code() == Code::ProviderGone {
+            let is_closed = link.look_at_closing();
+            match link.is_gone() {
+                // Without a broker nobody else says so while the provider's process lives.
+                true => self.state.end_link(link, &error),
+                false if is_closed => self.state.close_link(link),
+                false => {}
+            }
         }
         error.at_gate(self.gate.name().clone())
     }

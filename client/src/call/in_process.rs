@@ -86,12 +86,12 @@ pub(crate) struct Local {
 
 impl Local {
     /// The provider at the other end of a link, if it is in this process.
-    pub(crate) fn find(bus: u64, me: &Arc<Caller>, link: &Link, index: u16) -> Option<Local> {
+    pub(crate) fn find(me: &Arc<Caller>, link: &Link, index: u16) -> Option<Local> {
         let peer = link.peer();
         if peer.pid() != std::process::id() {
             return None;
         }
-        let is_it = |entry: &&Entry| entry.bus == bus && entry.plugin == peer.plugin();
+        let is_it = |entry: &&Entry| entry.bus == link.bus() && entry.plugin == peer.plugin();
         let (dispatcher, provider) = {
             let providers = PROVIDERS.lock();
             let found = providers.iter().find(is_it)?;

@@ -168,7 +168,12 @@ impl ProvidedGates {
     /// Another plugin provides the gate: whoever calls it here is refused. Whether no half of it was lost before.
     pub(crate) fn lost(&self, offer: &Offer) -> bool {
         let is_first = !self.is_lost(&offer.gate);
-        let is_news = self.change(offer, |_, half| half.is_lost = true).is_some();
+        let lost = |life: &mut Option<u64>, half: &mut Half| {
+            // That life is over; the next one is another.
+            *life = Some(0);
+            half.is_lost = true;
+        };
+        let is_news = self.change(offer, lost).is_some();
         if is_news {
             self.changed();
         }

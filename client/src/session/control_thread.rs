@@ -94,7 +94,8 @@ impl ControlThread {
         self.commands.send(order).is_ok() && self.waker.wake().is_ok()
     }
 
-    fn is_here(&self) -> bool {
+    /// Whether this is the thread.
+    pub(crate) fn is_here(&self) -> bool {
         let thread = self.thread.as_ref();
         thread.is_some_and(|thread| thread.thread().id() == std::thread::current().id())
     }

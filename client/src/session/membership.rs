@@ -2,6 +2,7 @@
 //! links outlive the connection, and the plugin outlives all of it (docs/decisions/0021).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use callgate_layout::control::{
@@ -26,8 +27,27 @@ use crate::serve::provided::{Offer, ProvidedGates};
 /// Gates that one record says to stand, whose names are 256 bytes at most.
 const MOST_STANDING: usize = 200;
 
+/// Which membership of this process one is: a broker that has ended a plugin's session takes it in again, so that two
+/// of them may be on one bus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MembershipId(u64);
+
+impl MembershipId {
+    fn next() -> MembershipId {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        MembershipId(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// One in tests.
+    #[cfg(test)]
+    pub(crate) fn of(number: u64) -> MembershipId {
+        MembershipId(number)
+    }
+}
+
 /// A plugin on one bus.
 pub(crate) struct Membership {
+    pub(crate) id: MembershipId,
     /// This plugin, as its peers know it.
     pub(crate) me: Arc<Caller>,
     /// The bus's own number, drawn at random by its broker.
@@ -87,6 +107,7 @@ impl Membership {
         let provided = LinkedGates::new(provided, &memory, (changes, owner));
         Membership {
             _here: Here::new(parts.bus, &me, provided.gates()),
+            id: MembershipId::next(),
             me,
             bus: parts.bus,
             limits: parts.limits,
@@ -143,7 +164,7 @@ impl Membership {
         // First the gates, so that who hears of the end and waits for the gate does not find it
         // as it was.
         for (_, gate) in self.gates.all() {
-            gate.lose(&link, self.bus);
+            gate.lose(&link, self.id);
         }
         link.end_with(reason.clone());
         self.provided.remove_link(&link);
@@ -213,26 +234,29 @@ impl Membership {
         self.send(&offer.record(request, Some(life)).into())
     }
 
-    /// The connection is over; links go on. Gives back why it is.
-    pub(super) fn disconnected(&self, reason: &Error) -> Error {
-        let reason = self.connection.end(reason);
-        // Also where this side has given it up: the name is free for the next connection.
+    /// The connection is over; links go on. The broker sees the end, also where this side has given it up: the name
+    /// is free for the next connection.
+    pub(super) fn disconnected(&self, reason: &Error) {
+        self.ended(reason);
         self.connection.shut_down();
+    }
+
+    /// The same before the broker sees it.
+    pub(super) fn ended(&self, reason: &Error) {
+        self.connection.end(reason);
         // Who waits for an extent that is not made any more.
         for link in self.links() {
             link.extents().forget_wanted();
             link.wake_waiting();
         }
-        reason
     }
 
-    /// Ends all links, and the connection.
-    pub(super) fn close(&self, reason: &Error) {
+    /// Ends all links.
+    pub(super) fn end_links(&self, reason: &Error) {
         let ends: Vec<_> = self.links.lock().keys().copied().collect();
         for end in ends {
             self.end_link(end, reason);
         }
-        self.connection.shut_down();
     }
 }
 

@@ -21,6 +21,7 @@ use crate::base::thread::discard;
 use crate::call::in_process::Local;
 use crate::link::Link;
 use crate::link::peer::Caller;
+use crate::session::membership::MembershipId;
 
 pub use event::GateEvent;
 use questions::Questions;
@@ -133,20 +134,20 @@ impl OpenGate {
     /// The broker says how the gate stands.
     pub(crate) fn set(
         &self,
-        bus: u64,
+        by: MembershipId,
         me: &Arc<Caller>,
         state: GateState,
         link: Option<Arc<Link>>,
     ) {
         let way = state.route.zip(link).map(|(route, link)| Way {
-            local: Local::find(bus, me, &link, route.index),
+            local: Local::find(me, &link, route.index),
             link,
             index: route.index,
         });
-        self.stand(bus, state, way);
+        self.stand(by, state, way);
     }
 
-    fn stand(&self, bus: u64, state: GateState, way: Option<Way>) {
+    fn stand(&self, by: MembershipId, state: GateState, way: Option<Way>) {
         let GateState {
             owner,
             generation,
@@ -155,7 +156,7 @@ impl OpenGate {
             ..
         } = state;
         self.replace(State {
-            bus,
+            by,
             owner,
             generation,
             function,
@@ -184,11 +185,11 @@ impl OpenGate {
         discard(old);
     }
 
-    /// A link of a bus is gone; if calls went through it, the gate is no longer there.
-    pub(crate) fn lose(&self, link: &Arc<Link>, bus: u64) {
+    /// A link of a membership is gone; if calls went through it, the gate is no longer there.
+    pub(crate) fn lose(&self, link: &Arc<Link>, by: MembershipId) {
         // Held across look and change, so that a newer state is not overwritten.
         let (mut progress, mut old) = (self.progress.lock(), None);
-        if self.state().is_lost_with(link, bus) {
+        if self.state().is_lost_with(link, by) {
             let absent = progress.instead();
             progress.note(&absent);
             old = Some(self.state.swap(Arc::new(absent)));
@@ -199,17 +200,59 @@ impl OpenGate {
         discard(old);
     }
 
-    /// The plugin has left a bus: what its broker said, and its links, are over. What the new one has said holds.
-    pub(crate) fn left(&self, bus: u64) {
-        let mut progress = self.progress.lock();
-        let mut old = None;
-        if self.state().bus == bus && self.state().owner.is_some() && !self.state().is_closed {
-            let instead = progress.instead();
-            progress.note(&instead);
-            old = Some(self.state.swap(Arc::new(instead)));
+    /// No calls are made any more over links of a membership. If this gate's were, its provider is awaited in the next
+    /// one.
+    pub(crate) fn left(&self, by: MembershipId) {
+        self.change_if(
+            |state| state.by == by && state.way.is_some(),
+            |state, _| State {
+                way: None,
+                ..state.clone()
+            },
+        );
+    }
+
+    /// The same of one link.
+    pub(crate) fn go_without(&self, link: &Arc<Link>) {
+        let is_its = |way: &Way| Arc::ptr_eq(&way.link, link);
+        self.change_if(
+            |state| state.way.as_ref().is_some_and(is_its),
+            |state, _| State {
+                way: None,
+                ..state.clone()
+            },
+        );
+    }
+
+    /// Providers have had time to come to the bus of this membership: if this gate's has not, it is gone.
+    pub(crate) fn settle(&self, by: MembershipId) {
+        self.change_if(
+            |state| state.is_awaited(by),
+            |_, progress| progress.instead(),
+        );
+    }
+
+    /// Whether its provider may yet come to the bus of this membership.
+    pub(crate) fn is_awaited(&self, by: MembershipId) -> bool {
+        self.state().is_awaited(by)
+    }
+
+    /// Puts another state in the place of one that is so.
+    fn change_if(
+        &self,
+        is_so: impl Fn(&State) -> bool,
+        change: impl FnOnce(&State, &mut Progress) -> State,
+    ) {
+        // Held across look and change, as in `lose`.
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        let state = self.state();
+        if is_so(&state) {
+            let new = change(&state, &mut progress);
+            progress.note(&new);
+            old = Some(self.state.swap(Arc::new(new)));
             self.notify();
         }
-        drop(progress);
+        drop((state, progress));
         discard(old);
     }
 

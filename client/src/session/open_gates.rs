@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use callgate_layout::control::{GateToBroker, Shape};
 use parking_lot::Mutex;
 
+use super::membership::MembershipId;
 use super::numbers::Numbers;
 use super::open_gate::OpenGate;
 
@@ -21,8 +22,8 @@ struct Entry {
     gate: Weak<OpenGate>,
     /// What it is to take and give: its function, its action.
     shapes: [Shape; 2],
-    /// The bus on which the broker was asked to open it.
-    opened_on: Option<u64>,
+    /// The membership whose broker was asked to open it.
+    opened_by: Option<MembershipId>,
 }
 
 impl OpenGates {
@@ -38,7 +39,7 @@ impl OpenGates {
         let entry = Entry {
             gate: Arc::downgrade(gate),
             shapes,
-            opened_on: None,
+            opened_by: None,
         };
         self.numbers.insert(&mut self.gates.lock(), entry)
     }
@@ -47,16 +48,16 @@ impl OpenGates {
         self.gates.lock().get(&number)?.gate.upgrade()
     }
 
-    /// Forgets a gate; the bus on which it was opened.
-    pub(super) fn remove(&self, number: u32) -> Option<u64> {
-        self.gates.lock().remove(&number)?.opened_on
+    /// Forgets a gate; the membership whose broker was asked to open it.
+    pub(super) fn remove(&self, number: u32) -> Option<MembershipId> {
+        self.gates.lock().remove(&number)?.opened_by
     }
 
-    /// The record by which a gate is opened on a bus; `None` where that was done, or it is not open.
-    pub(super) fn open_on(&self, bus: u64, number: u32) -> Option<GateToBroker> {
+    /// The record by which a gate is opened by a membership; `None` where that was done, or it is not open.
+    pub(super) fn open_by(&self, by: MembershipId, number: u32) -> Option<GateToBroker> {
         let mut gates = self.gates.lock();
         let entry = gates.get_mut(&number)?;
-        if entry.opened_on.replace(bus) == Some(bus) {
+        if entry.opened_by.replace(by) == Some(by) {
             return None;
         }
         let gate = entry.gate.upgrade()?;

@@ -15,7 +15,7 @@ use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
 use super::connection::{Answer, REQUEST_TIMEOUT};
-use super::membership::{Membership, MembershipParts};
+use super::membership::{Membership, MembershipId, MembershipParts};
 use super::notices::Notices;
 use super::open_gate::OpenGate;
 use super::open_gates::OpenGates;
@@ -161,7 +161,7 @@ impl PluginState {
     /// The same of one broker, unless it was asked.
     fn open_on(&self, membership: &Membership, number: u32) -> Result<()> {
         let _alone = self.saying.lock();
-        match self.gates.open_on(membership.bus, number) {
+        match self.gates.open_by(membership.id, number) {
             Some(open) => membership.send(&open.into()),
             None => Ok(()),
         }
@@ -188,9 +188,9 @@ impl PluginState {
 
     /// A broker has agreed that a gate is provided; false where that is not the one that there is now, which
     /// has to be asked as well.
-    pub(crate) fn offered(&self, offer: &Offer, life: u64, bus: u64) -> bool {
+    pub(crate) fn offered(&self, offer: &Offer, life: u64, by: MembershipId) -> bool {
         let _alone = self.saying.lock();
-        let is_current = self.membership().bus == bus;
+        let is_current = self.membership().id == by;
         if is_current {
             self.provided.offered(offer, life);
         }
@@ -199,12 +199,12 @@ impl PluginState {
 
     /// Closes an open gate, here and at the broker.
     pub(crate) fn close_gate(&self, number: u32) {
-        let opened_on = {
+        let opened_by = {
             let _alone = self.saying.lock();
             self.gates.remove(number)
         };
         let membership = self.membership();
-        if opened_on == Some(membership.bus) && membership.connection.check_alive().is_ok() {
+        if opened_by == Some(membership.id) && membership.connection.check_alive().is_ok() {
             // A broker that is gone has forgotten it anyway.
             let _ = membership.send(&GateToBroker::Close { open: number }.into());
         }
@@ -215,6 +215,25 @@ impl PluginState {
         let older = self.older.lock().clone();
         let mut all = older.into_iter().chain([self.membership()]);
         all.find(|membership| membership.has_link(link))
+    }
+
+    /// A link's peer takes no more calls: gates are called over it no more. Those that it has taken are waited for.
+    /// Where there is no broker, or another one, the peer may only have left the old one: it is awaited.
+    pub(crate) fn close_link(&self, link: &Link) {
+        let Some(membership) = self.membership_of(link) else {
+            return;
+        };
+        let is_current = membership.id == self.membership().id;
+        let is_awaited = !is_current || self.presence.is_away();
+        let Some(link) = membership.link(link.end()) else {
+            return;
+        };
+        for (_, gate) in self.gates.all() {
+            match is_awaited {
+                true => gate.go_without(&link),
+                false => gate.lose(&link, membership.id),
+            }
+        }
     }
 
     /// Ends a link; see [`Membership::end_link`].
@@ -245,19 +264,23 @@ impl PluginState {
         }
     }
 
-    /// Ends the connection and all links, because the plugin closes.
-    pub(crate) fn close(&self) {
+    /// Ends the connections and links of all memberships, because the plugin closes.
+    pub(crate) fn close<'a>(&self, memberships: impl Iterator<Item = &'a Membership> + Clone) {
         let reason = Error::new(Code::Closed, "this plugin has closed");
         self.over(&reason);
         for (_, gate) in self.gates.all() {
             gate.close(&reason);
         }
-        let older = std::mem::take(&mut *self.older.lock());
-        for membership in older.iter().chain([&self.membership()]) {
-            membership.disconnected(&reason);
-            membership.close(&reason);
+        drop(std::mem::take(&mut *self.older.lock()));
+        for membership in memberships.clone() {
+            membership.ended(&reason);
+            membership.end_links(&reason);
         }
         self.sent.close();
+        // Last: peers that hear of it from the broker answer otherwise.
+        for membership in memberships {
+            membership.connection.shut_down();
+        }
         self.notices.close();
     }
 }

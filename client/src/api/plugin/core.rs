@@ -2,7 +2,6 @@
 //! older ones (docs/decisions/0021).
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use callgate_layout::Code;
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 
-use super::course::{Course, Used};
+use super::course::{Course, DRAINING, Used};
 use super::joining::{self, Introduction};
 use super::serving;
 use crate::api::group::GroupCore;
@@ -29,6 +28,9 @@ use crate::session::retry::{Retry, random};
 
 /// How long an attempt to come back may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
+/// How long a plugin that closes waits for an attempt that it has hung up.
+const CLOSING: Duration = Duration::from_millis(500);
+
 /// What a plugin and the thread that has it come back share.
 pub(crate) struct PluginCore {
     pub(super) state: Arc<PluginState>,
@@ -38,16 +40,27 @@ pub(crate) struct PluginCore {
     direct: bool,
     /// Where the next broker is found, unless the host says so.
     place: Option<Place>,
-    /// Held by who looks after the plugin.
+    /// Held by who looks after the plugin, who may wait for a broker or the control thread, tells the log, and drops
+    /// what is the program's: all of which may close the plugin, which therefore does not wait for it.
     returning: Mutex<Return>,
-    /// The connection of an attempt that is under way, which is hung up when the plugin closes.
-    attempt: Mutex<Option<OwnedFd>>,
-    is_closing: AtomicBool,
+    opened: Mutex<Opened>,
+}
+
+/// What the plugin undoes when it closes.
+#[derive(Default)]
+struct Opened {
+    /// Memberships that are served and heard.
+    joined: Vec<Joined>,
+    /// The connection of an attempt that is under way, which is hung up.
+    attempt: Option<OwnedFd>,
+    is_closing: bool,
 }
 
 /// How far the plugin is with going on.
 struct Return {
     memberships: Course<Joined>,
+    /// When providers have had time to come to the current bus.
+    settle: Option<Instant>,
     /// Since when there is no broker, and when the next attempt is due.
     away: Option<(Retry, Instant)>,
 }
@@ -116,6 +129,10 @@ impl PluginCore {
                 member,
                 key,
             };
+            let opened = Opened {
+                joined: vec![current.clone()],
+                ..Opened::default()
+            };
             PluginCore {
                 state,
                 group,
@@ -124,10 +141,10 @@ impl PluginCore {
                 place,
                 returning: Mutex::new(Return {
                     memberships: Course::new(current),
+                    settle: None,
                     away: None,
                 }),
-                attempt: Mutex::default(),
-                is_closing: AtomicBool::new(false),
+                opened: Mutex::new(opened),
             }
         });
         // Nobody else does so.
@@ -145,13 +162,21 @@ impl PluginCore {
         reached: Reached,
         timeout: Duration,
     ) -> Result<()> {
-        let mut returning = self.returning.lock();
-        if let Some(over) = self.state.presence.over() {
-            return Err(over);
+        if self.group.control_thread.is_here() {
+            let text = "what is dropped together with a link cannot join another broker";
+            return Err(Error::new(Code::InvalidArgument, text));
         }
         let until = Instant::now() + timeout;
-        let joined = self.join(&mut returning, reached, until);
+        let Some(mut returning) = self.returning.try_lock_until(until) else {
+            let text = "this plugin was still coming back to its broker when the time was up";
+            return Err(Error::new(Code::Timeout, text));
+        };
+        let joined = match self.state.presence.over() {
+            Some(over) => Err(over),
+            None => self.join(&mut returning, reached, until),
+        };
         drop(returning);
+        // Also of what this has kept it from meanwhile.
         look_after(&Arc::downgrade(self));
         joined
     }
@@ -163,12 +188,24 @@ impl PluginCore {
         reached: Reached,
         until: Instant,
     ) -> Result<()> {
-        *self.attempt.lock() = reached.socket.as_fd().try_clone_to_owned().ok();
+        self.begin_attempt(&reached)?;
         let welcome = self.greet(&reached, until);
         let told = welcome.and_then(|welcome| self.join_as(returning, welcome, reached));
-        *self.attempt.lock() = None;
+        drop(self.opened.lock().attempt.take());
         told?;
         returning.away = None;
+        returning.settle = Some(Instant::now() + DRAINING);
+        Ok(())
+    }
+
+    /// Has the connection hung up if the plugin closes.
+    fn begin_attempt(&self, reached: &Reached) -> Result<()> {
+        let socket = reached.socket.as_fd().try_clone_to_owned().ok();
+        let mut opened = self.opened.lock();
+        if opened.is_closing {
+            return Err(closed());
+        }
+        opened.attempt = socket;
         Ok(())
     }
 
@@ -185,10 +222,7 @@ impl PluginCore {
             let name = joining::doorbell(&welcome);
             doorbells.renew(name, &welcome.memory, &self.state.sent)?;
         }
-        match self.is_closing.load(Ordering::Relaxed) {
-            true => Err(Error::new(Code::Closed, "this plugin has closed")),
-            false => Ok(welcome),
-        }
+        Ok(welcome)
     }
 
     /// Goes on as a broker's welcome says, and tells the broker everything.
@@ -201,19 +235,19 @@ impl PluginCore {
         let broker = joining::facts(&welcome);
         let parts = self.introduction.membership(welcome, reached, &self.group);
         let mut joined = None;
-        let core = Arc::downgrade(self);
         let heard = |membership: &Arc<Membership>| {
             let threads = &self.group.control_thread;
             let key = threads.add((&self.state, membership), None)?;
-            joined = Some(Joined {
-                membership: membership.clone(),
-                member: serve(&core, (&self.group, self.direct), membership),
-                key,
-            });
+            let served = self.serve(membership, key);
+            joined = Some(served.inspect_err(|_| threads.remove(key))?);
             Ok(())
         };
         let told = self.state.come_back((parts, broker), heard);
         if let Some(joined) = joined {
+            if told.is_err() {
+                // It does not know all, and has the name; the next attempt tells everything.
+                joined.membership.connection.shut_down();
+            }
             // Also where the broker has ended since: what it was told first may have been of use.
             // The connection before stays: its broker may be there still, and would end the links of a plugin that
             // has left it.
@@ -221,6 +255,26 @@ impl PluginCore {
             closed.iter().for_each(|closed| self.close(closed));
         }
         told
+    }
+
+    /// Serves a membership that is heard, unless the plugin closes.
+    fn serve(
+        self: &Arc<PluginCore>,
+        membership: &Arc<Membership>,
+        key: PluginKey,
+    ) -> Result<Joined> {
+        let core = Arc::downgrade(self);
+        let mut opened = self.opened.lock();
+        if opened.is_closing {
+            return Err(closed());
+        }
+        let joined = Joined {
+            membership: membership.clone(),
+            member: serve(&core, (&self.group, self.direct), membership),
+            key,
+        };
+        opened.joined.push(joined.clone());
+        Ok(joined)
     }
 
     /// Takes no more calls from the links of an older membership, and makes none.
@@ -238,10 +292,24 @@ impl PluginCore {
         for joined in due.over {
             self.state.leave(&joined.membership);
             self.group.control_thread.remove(joined.key);
+            let is_it = |other: &Joined| Arc::ptr_eq(&other.membership, &joined.membership);
+            self.opened.lock().joined.retain(|other| !is_it(other));
             drop(joined);
             self.state.sent.let_go_of_pages();
         }
-        due.next
+        let settling = self.settle(returning, is_away);
+        due.next.into_iter().chain(settling).min()
+    }
+
+    /// Lets those providers be gone that have not come to the current bus in time. When that is due.
+    fn settle(&self, returning: &mut Return, is_away: bool) -> Option<Instant> {
+        let at = returning.settle.filter(|_| !is_away)?;
+        if at > Instant::now() {
+            return Some(at);
+        }
+        returning.settle = None;
+        self.state.settle();
+        None
     }
 
     /// Tries to come back, if it is time. When the next attempt is due.
@@ -282,7 +350,7 @@ impl PluginCore {
 
     /// Takes note of why an attempt failed, of a broker that was reached or was not.
     fn attempt_failed(&self, error: &Error, is_reached: bool) {
-        if self.is_closing.load(Ordering::Relaxed) {
+        if self.is_closing() {
             return;
         }
         if is_reached && is_final(error.code()) {
@@ -296,16 +364,22 @@ impl PluginCore {
         }
     }
 
-    /// Ends everything, because the plugin closes. What it provides is given back, to be dropped where nothing is
-    /// locked.
-    pub(super) fn close_all(&self) {
-        self.is_closing.store(true, Ordering::Relaxed);
-        if let Some(socket) = &*self.attempt.lock() {
+    fn is_closing(&self) -> bool {
+        self.opened.lock().is_closing
+    }
+
+    /// The plugin joins no bus any more, and an attempt that is under way fails.
+    pub(super) fn begin_closing(&self) {
+        let mut opened = self.opened.lock();
+        opened.is_closing = true;
+        if let Some(socket) = &opened.attempt {
             let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
         }
-        let returning = self.returning.lock();
-        let all = returning.memberships.all();
-        drop(returning);
+    }
+
+    /// Ends everything, after [`PluginCore::begin_closing`].
+    pub(super) fn close_all(&self) {
+        let all = std::mem::take(&mut self.opened.lock().joined);
         for joined in &all {
             joined.membership.provided.close();
             in_process::leave(&joined.member);
@@ -316,17 +390,23 @@ impl PluginCore {
         let gates = self.state.provided.take_gates();
         // Handlers may own handles of this very plugin.
         discard(gates);
-        self.state.close();
-        for joined in &all {
-            self.group.control_thread.remove(joined.key);
+        self.state
+            .close(all.iter().map(|joined| &*joined.membership));
+        let group = &self.group;
+        all.iter()
+            .for_each(|joined| group.control_thread.remove(joined.key));
+        if !group.control_thread.is_here() && !group.returner.is_here() {
+            // An attempt that was hung up is over soon, and with it the last of its threads and descriptors.
+            drop(self.returning.try_lock_for(CLOSING));
         }
     }
 }
 
 impl Returning for PluginCore {
     fn look(self: Arc<PluginCore>) -> Option<Instant> {
-        let mut returning = self.returning.lock();
-        if self.is_closing.load(Ordering::Relaxed) {
+        // Whoever has it asks for another look.
+        let mut returning = self.returning.try_lock()?;
+        if self.is_closing() {
             return None;
         }
         let attempt = self.try_to_come_back(&mut returning);
@@ -335,13 +415,19 @@ impl Returning for PluginCore {
     }
 }
 
+fn closed() -> Error {
+    Error::new(Code::Closed, "this plugin has closed")
+}
+
 /// Has a plugin looked after by the thread of its group.
 fn look_after(core: &Weak<PluginCore>) {
     let Some(found) = core.upgrade() else {
         return;
     };
     let returning: Weak<dyn Returning> = core.clone();
-    if let Err(error) = found.group.returner.look_after(returning) {
+    if !found.is_closing()
+        && let Err(error) = found.group.returner.look_after(returning)
+    {
         tracing::warn!(%error, "no thread to have a plugin come back to its broker");
     }
     // It may be the last one to have the plugin.

@@ -73,12 +73,6 @@ impl<T: Used + Clone> Course<T> {
         }
     }
 
-    /// All memberships.
-    pub(super) fn all(&self) -> Vec<T> {
-        let older = self.older.iter().map(|older| older.membership.clone());
-        older.chain([self.current.clone()]).collect()
-    }
-
     /// The plugin has joined another bus. Gives back a membership that is to be closed because there would be too
     /// many.
     pub(super) fn join(&mut self, joined: T, now: Instant) -> Option<T> {

@@ -62,7 +62,7 @@ impl Plugin {
             let connection = &membership.connection;
             match connection.request_until(until, |request| provide(request).into()) {
                 Ok(Answered::Provided(life)) => {
-                    if self.state.offered(offer, life, membership.bus) {
+                    if self.state.offered(offer, life, membership.id) {
                         return Ok(());
                     }
                 }
@@ -130,5 +130,5 @@ pub(super) fn member(
         }
     };
     let about = (identity, Box::new(report) as Report);
-    Arc::new(Member::new(provided, memory, about, on_let_go))
+    Arc::new(Member::new(provided, memory, about).on_let_go(on_let_go))
 }

@@ -168,7 +168,7 @@ impl PluginWork<'_> {
     }
 
     fn gate_record(&mut self, record: GateToPlugin) {
-        if self.plugin.state.membership().bus != self.plugin.membership.bus {
+        if self.plugin.state.membership().id != self.plugin.membership.id {
             // It came before the plugin went on to another broker, which has said how its gates stand.
             return;
         }
@@ -183,7 +183,7 @@ impl PluginWork<'_> {
                         .route
                         .and_then(|route| self.plugin.membership.link(route.end));
                     gate.set(
-                        self.plugin.membership.bus,
+                        self.plugin.membership.id,
                         &self.plugin.membership.me,
                         state,
                         link.clone(),
@@ -192,7 +192,7 @@ impl PluginWork<'_> {
                     if let Some(link) =
                         link.filter(|link| self.plugin.membership.link(link.end()).is_none())
                     {
-                        gate.lose(&link, self.plugin.membership.bus);
+                        gate.lose(&link, self.plugin.membership.id);
                     }
                 }
             }

@@ -10,6 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::call::in_process::Local;
 use crate::call::target::Destination;
 use crate::link::Link;
+use crate::session::membership::MembershipId;
 
 /// The way to a gate's provider.
 #[derive(Clone, Debug)]
@@ -46,8 +47,8 @@ impl Way {
 /// How a gate stands; replaced whole when anything changes, so that calls take no lock.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
-    /// The number of the bus whose broker has said so; 0 before any has.
-    pub(super) bus: u64,
+    /// The membership whose broker has said so; none before any has.
+    pub(super) by: MembershipId,
     pub(super) owner: Option<String>,
     /// Which of the gate's lives this is; 0 while nobody provides it.
     pub(super) generation: u64,
@@ -63,7 +64,7 @@ pub(crate) struct State {
 impl State {
     pub(super) fn absent() -> State {
         State {
-            bus: 0,
+            by: MembershipId::default(),
             owner: None,
             generation: 0,
             function: Availability::Absent,
@@ -74,12 +75,18 @@ impl State {
         }
     }
 
-    /// Whether this goes on while the broker of another bus says that nobody provides the gate, or one half of it:
+    /// Whether this goes on while the broker of another membership says that nobody provides the gate, or one half of it:
     /// its provider may come back later than this plugin, and says one half after the other, and their link goes
     /// on.
     pub(super) fn outlasts(&self, next: &State) -> bool {
         let is_alive = self.way.as_ref().is_none_or(|way| !way.link.is_gone());
-        self.owner.is_some() && self.bus != next.bus && is_alive && next.is_less_than(self)
+        self.owner.is_some() && self.by != next.by && is_alive && next.is_less_than(self)
+    }
+
+    /// Whether an older broker has said this, and there is no way any more: the provider may yet come to the bus of this
+    /// membership.
+    pub(super) fn is_awaited(&self, by: MembershipId) -> bool {
+        self.owner.is_some() && self.by != by && self.way.is_none()
     }
 
     /// Whether this is the other state before its provider has provided all of it again.
@@ -89,13 +96,13 @@ impl State {
         self.owner.is_none() || self.generation == other.generation && is_half()
     }
 
-    /// Whether the gate is gone when a link is that is one of this bus.
-    pub(super) fn is_lost_with(&self, link: &Arc<Link>, bus: u64) -> bool {
+    /// Whether the gate is gone when a link is that is one of this membership.
+    pub(super) fn is_lost_with(&self, link: &Arc<Link>, by: MembershipId) -> bool {
         match &self.way {
             Some(way) => Arc::ptr_eq(&way.link, link),
             // Who only watches, or has other types, has no way; still it is the provider that has ended.
             None => {
-                let is_its = self.bus == bus && self.owner() == Some(link.peer().name());
+                let is_its = self.by == by && self.owner() == Some(link.peer().name());
                 is_its && link.has_peer_ended()
             }
         }

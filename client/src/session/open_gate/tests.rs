@@ -5,6 +5,10 @@ use callgate_layout::control::Availability;
 
 use crate::base::error::Result;
 
+fn by(number: u64) -> MembershipId {
+    MembershipId::of(number)
+}
+
 fn gate_state(function: Availability) -> GateState {
     GateState {
         owner: Some("A".to_owned()),
@@ -20,14 +24,14 @@ fn gate_state(function: Availability) -> GateState {
 #[test]
 fn a_ready_gate_without_a_link_is_waited_for() {
     let opened = OpenGate::new("A.B".into());
-    opened.stand(1, gate_state(Availability::Ready), None);
+    opened.stand(by(1), gate_state(Availability::Ready), None);
     let start = Instant::now();
     let error = opened.wait_ready(start + Duration::from_millis(20));
     assert_eq!(error.map_err(|error| error.code()), Err(Code::NotReady));
     assert!(start.elapsed() >= Duration::from_millis(20));
     let signature = String::new();
     opened.stand(
-        1,
+        by(1),
         gate_state(Availability::TypeMismatch { signature }),
         None,
     );
@@ -49,7 +53,7 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
         code(opened.wait_ready(soon()).map(drop)),
         Err(Code::Protocol)
     );
-    opened.stand(1, gate_state(Availability::Absent), None);
+    opened.stand(by(1), gate_state(Availability::Absent), None);
     assert_eq!(
         code(opened.wait_ready(soon()).map(drop)),
         Err(Code::NotReady)
@@ -65,7 +69,7 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
 #[test]
 fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     let opened = OpenGate::new("A.B".into());
-    opened.stand(1, gate_state(Availability::Absent), None);
+    opened.stand(by(1), gate_state(Availability::Absent), None);
     opened.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
     let waited = opened.wait_ready(Instant::now() + Duration::from_secs(60));
     assert_eq!(waited.map_err(|error| error.code()), Err(Code::BrokerGone));
@@ -79,7 +83,7 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     let other = OpenGate::new("A.C".into());
     let signature = String::new();
     other.stand(
-        1,
+        by(1),
         gate_state(Availability::TypeMismatch { signature }),
         None,
     );
@@ -111,7 +115,7 @@ fn one_wait_hears_of_a_start_that_failed() {
     });
     assert!(nobody(soon()), "who waits next waits for another start");
     opened.start_failed();
-    opened.stand(1, gate_state(Availability::Absent), None);
+    opened.stand(by(1), gate_state(Availability::Absent), None);
     assert!(nobody(soon()), "somebody owns it by now");
 }
 
@@ -148,18 +152,18 @@ fn told(opened: &OpenGate) -> Vec<u64> {
 fn a_new_broker_that_does_not_know_the_provider_yet_is_no_news() {
     let opened = OpenGate::new("A.B".into());
     opened.watch();
-    opened.stand(1, present(7), None);
+    opened.stand(by(1), present(7), None);
     assert_eq!(told(&opened), [7]);
     opened.lost();
-    opened.stand(2, nobody(), None);
+    opened.stand(by(2), nobody(), None);
     assert_eq!(opened.state().owner(), Some("A"));
-    opened.stand(2, present(7), None);
-    opened.left(1);
+    opened.stand(by(2), present(7), None);
+    opened.settle(by(2));
     assert!(told(&opened).is_empty());
     // From then on the new broker's word holds at once.
-    opened.stand(2, nobody(), None);
+    opened.stand(by(2), nobody(), None);
     assert_eq!(told(&opened), [0]);
-    opened.stand(2, present(9), None);
+    opened.stand(by(2), present(9), None);
     assert_eq!(told(&opened), [9]);
 }
 
@@ -167,15 +171,17 @@ fn a_new_broker_that_does_not_know_the_provider_yet_is_no_news() {
 fn a_provider_that_does_not_come_back_is_gone_when_the_old_links_are() {
     let opened = OpenGate::new("A.B".into());
     opened.watch();
-    opened.stand(1, present(7), None);
-    opened.stand(2, nobody(), None);
+    opened.stand(by(1), present(7), None);
+    opened.stand(by(2), nobody(), None);
+    opened.left(by(1));
     assert_eq!(told(&opened), [7]);
-    opened.left(1);
+    assert!(opened.is_awaited(by(2)));
+    opened.settle(by(2));
     assert_eq!(told(&opened), [0]);
     assert_eq!(opened.state().owner(), None);
     // Also where a third broker has not said anything yet.
-    opened.stand(2, present(8), None);
-    opened.left(2);
+    opened.stand(by(2), present(8), None);
+    opened.settle(by(3));
     assert_eq!(told(&opened), [8, 0]);
 }
 
@@ -184,8 +190,8 @@ fn a_provider_that_does_not_come_back_is_gone_when_the_old_links_are() {
 fn another_life_of_the_gate_is_told() {
     let opened = OpenGate::new("A.B".into());
     opened.watch();
-    opened.stand(1, present(7), None);
-    opened.stand(2, present(9), None);
+    opened.stand(by(1), present(7), None);
+    opened.stand(by(2), present(9), None);
     assert_eq!(told(&opened), [7, 9]);
 }
 
@@ -193,14 +199,14 @@ fn another_life_of_the_gate_is_told() {
 #[test]
 fn what_the_new_broker_forbids_ends_at_once() {
     let opened = OpenGate::new("A.B".into());
-    opened.stand(1, present(7), None);
-    opened.stand(2, nobody(), None);
+    opened.stand(by(1), present(7), None);
+    opened.stand(by(2), nobody(), None);
     opened.fail(Error::new(
         Code::PermissionDenied,
         "the policy lacks gate.call",
     ));
     assert_eq!(opened.state().owner(), None);
-    opened.left(1);
+    opened.settle(by(2));
     let state = opened.state();
     let error = state.way(CallKind::Function, opened.name()).unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied);

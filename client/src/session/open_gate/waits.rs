@@ -13,17 +13,23 @@ use super::{OpenGate, Waited};
 use crate::base::cancel::CancelToken;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
+use crate::session::membership::MembershipId;
 
 impl OpenGate {
-    /// Waits until calls go over a link of a bus, or nowhere; until a time of the monotonic clock at most.
-    pub(crate) fn await_way_on(&self, bus: u64, (until, cancel): (u64, Option<&CancelToken>)) {
+    /// Waits until calls go over a link of a membership, or nowhere; until a time of the monotonic clock at most.
+    pub(crate) fn await_way_of(
+        &self,
+        by: MembershipId,
+        (until, cancel): (u64, Option<&CancelToken>),
+    ) {
         loop {
             let seen = self.answers.load(Ordering::Acquire);
-            let is_there = self
-                .state()
-                .way
-                .as_ref()
-                .is_none_or(|way| way.link.bus() == bus);
+            let state = self.state();
+            let is_there = match state.way.is_some() {
+                true => state.by == by,
+                false => !state.is_awaited(by),
+            };
+            drop(state);
             let is_over = clock::now() >= until || cancel.is_some_and(CancelToken::is_cancelled);
             if is_there || is_over {
                 return;

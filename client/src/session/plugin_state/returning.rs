@@ -27,7 +27,7 @@ impl PluginState {
     /// The connection of a membership is over; its links go on. Where it is the current one, another broker is
     /// looked for, unless this one has said that there is none for this plugin.
     pub(crate) fn disconnected(&self, membership: &Membership, reason: &Error) {
-        if self.membership().bus != membership.bus {
+        if self.membership().id != membership.id {
             membership.disconnected(reason);
             return;
         }
@@ -38,7 +38,7 @@ impl PluginState {
             return;
         };
         // First, so that whoever fails with the connection finds that there is none.
-        let is_current = || self.membership().bus == membership.bus;
+        let is_current = || self.membership().id == membership.id;
         let mut is_news = self.presence.lost(reason, is_current);
         membership.disconnected(reason);
         // Where the plugin was about to be back on it, and has not seen yet that it is over.
@@ -73,12 +73,13 @@ impl PluginState {
         let membership = Membership::new(parts, (&self.provided, &self.gates));
         let membership = Arc::new(membership);
         heard(&membership)?;
-        self.waits.forget();
         {
             let _alone = self.saying.lock();
             let before = self.current.swap(membership.clone());
             self.older.lock().push(before);
         }
+        // What is told from here on, this broker is told.
+        self.waits.forget();
         self.tell_all(&membership)?;
         // Before it is, so that it is told before the next loss.
         let BrokerFacts { pid, generation } = broker;
@@ -96,7 +97,15 @@ impl PluginState {
     /// No calls are made any more over the links of an older membership; those that are under way go on.
     pub(crate) fn part(&self, membership: &Membership) {
         for (_, gate) in self.gates.all() {
-            gate.left(membership.bus);
+            gate.left(membership.id);
+        }
+    }
+
+    /// Providers have had time to come back: those that have not are gone.
+    pub(crate) fn settle(&self) {
+        let by = self.membership().id;
+        for (_, gate) in self.gates.all() {
+            gate.settle(by);
         }
     }
 
@@ -124,10 +133,11 @@ impl PluginState {
         let is_last = older.is_empty();
         drop(older);
         for (_, gate) in self.gates.all() {
-            gate.left(membership.bus);
+            gate.left(membership.id);
         }
         let text = "the broker of this link has ended, and there is a new one";
-        membership.close(&Error::new(Code::ProviderGone, text));
+        membership.end_links(&Error::new(Code::ProviderGone, text));
+        membership.connection.shut_down();
         if is_last {
             let _ = self.membership().send(&SessionToBroker::Drained.into());
         }

@@ -5,6 +5,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+impl<T: Clone> Course<T> {
+    /// All memberships.
+    fn all(&self) -> Vec<T> {
+        let older = self.older.iter().map(|older| older.membership.clone());
+        older.chain([self.current.clone()]).collect()
+    }
+}
+
 /// A membership, of which a test says how it stands.
 #[derive(Clone, Debug)]
 struct Fake(Rc<Facts>);

@@ -16,6 +16,7 @@ use crate::call::sent::{Asks, Standing};
 use crate::call::target::Origin;
 use crate::link::Link;
 use crate::session::here::has_here;
+use crate::session::membership::MembershipId;
 use crate::session::open_gate::{Asked, OpenGate, Question, Waited};
 use crate::session::plugin_state::PluginState;
 
@@ -116,18 +117,40 @@ impl Shared {
         }
     }
 
-    /// Makes a call, and once more where it certainly did not run and the broker knows a way.
+    /// Makes a call, and once more where it certainly did not run and the broker knows a way; and again as often as
+    /// another broker ends.
     pub(crate) fn with_another_look<T>(
         &self,
         kind: CallKind,
         (limit, cancel): (TimeLimit, Option<&CancelToken>),
         attempt: impl Fn(TimeLimit) -> Result<T>,
     ) -> Result<T> {
-        let error = match attempt(limit) {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        attempt(self.look_again(error, kind, (limit, cancel))?)
+        let mut outcome = attempt(limit);
+        let mut limit = limit;
+        loop {
+            let error = match outcome {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            limit = self.look_again(error, kind, (limit, cancel))?;
+            let by = self.state.membership().id;
+            outcome = attempt(limit);
+            if !outcome
+                .as_ref()
+                .is_err_and(|error| self.is_gone_again(error, by))
+            {
+                return outcome;
+            }
+        }
+    }
+
+    /// Whether a call that was made once more, to where the broker of this membership has led it, has failed because
+    /// that one has ended, too.
+    #[cold]
+    pub(crate) fn is_gone_again(&self, error: &Error, by: MembershipId) -> bool {
+        let is_new = || self.state.presence.is_away() || self.state.membership().id != by;
+        let may_again = !matches!(error.again(), Again::Never);
+        may_again && (error.code() == Code::BrokerGone || is_new())
     }
 
     /// Has the broker say how the gate stands now, for a call that failed. How much time the call has left

@@ -121,11 +121,27 @@ impl PluginState {
         loop {
             let membership = self.await_membership(until)?;
             let answer = membership.connection.request_until(until, &make);
-            // The presence has changed before the connection was over.
-            if answer.is_ok() || membership.connection.check_alive().is_ok() || self.is_over() {
+            if !self.has_ended(&membership, answer.as_ref().err(), until) {
                 return answer;
             }
         }
+    }
+
+    /// Whether something has failed because its broker has ended, so that the next one is to be asked.
+    pub(crate) fn has_ended(
+        &self,
+        membership: &Membership,
+        error: Option<&Error>,
+        until: Instant,
+    ) -> bool {
+        let Some(error) = error else {
+            return false;
+        };
+        if error.code() == Code::BrokerGone {
+            membership.connection.await_end(until);
+        }
+        // The presence has changed before the connection was over.
+        membership.connection.check_alive().is_err() && !self.is_over()
     }
 
     /// As [`PluginState::request_until`], in the time that all requests have.
@@ -152,7 +168,7 @@ impl PluginState {
         loop {
             let membership = self.await_membership(until)?;
             let sent = self.open_on(&membership, number);
-            if sent.is_ok() || membership.connection.check_alive().is_ok() || self.is_over() {
+            if !self.has_ended(&membership, sent.as_ref().err(), until) {
                 return sent;
             }
         }

@@ -70,10 +70,11 @@ impl Plugin {
                     let text = "the broker did not say in which life the gate is provided";
                     return Err(Error::new(Code::Protocol, text));
                 }
-                Err(error) if connection.check_alive().is_ok() || self.state.is_over() => {
-                    return Err(error);
+                Err(error) => {
+                    if !self.state.has_ended(&membership, Some(&error), until) {
+                        return Err(error);
+                    }
                 }
-                Err(_) => {}
             }
         }
     }

@@ -35,9 +35,11 @@ impl PluginState {
     fn sync(&self, open: u32, until: Instant) -> Result<()> {
         self.presence.check()?;
         let membership = self.membership();
-        membership
-            .connection
-            .send_until(&GateToBroker::Sync { open }.into(), until)
+        let sync = GateToBroker::Sync { open }.into();
+        let sent = membership.connection.send_until(&sync, until);
+        // Whoever asks the next broker is to find that this one has ended.
+        self.has_ended(&membership, sent.as_ref().err(), until);
+        sent
     }
 
     /// Asks, and waits for the answer until a time of the monotonic clock; where there is no broker, for

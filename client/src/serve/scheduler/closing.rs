@@ -65,10 +65,10 @@ impl Scheduler {
         }
     }
 
-    /// A call may have been answered that was taken from a link from which no more are. Whether anybody is to
-    /// look at that.
+    /// A call may have been answered that was taken from a link from which no more are, or a plugin has drained. Whether
+    /// anybody is to look at that.
     pub(crate) fn may_have_drained(&self) -> bool {
-        let drains = !self.draining.is_empty();
+        let drains = !self.draining.is_empty() || !self.drained.is_empty();
         if drains {
             self.outstanding.may_be_late.store(true, Ordering::Relaxed);
         }

@@ -73,8 +73,13 @@ impl Load {
     }
 
     fn held(&self) -> Vec<Held> {
-        let held = |process: &Process| Held::at_rest(process.id());
-        self.processes.iter().map(held).collect()
+        let pids = self.processes.iter().map(Process::id);
+        // All at once: it takes a while.
+        let looks: Vec<_> = pids
+            .map(|pid| thread::spawn(move || Held::at_rest(pid)))
+            .collect();
+        let held = looks.into_iter().map(|look| look.join());
+        held.map(|held| held.expect("it is at rest")).collect()
     }
 
     /// When each plugin has seen the gate of this round, in nanoseconds of the monotonic clock.

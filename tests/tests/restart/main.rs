@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod basics;
+mod draining;
 mod embedded;
 mod impostors;
 mod large;

@@ -168,7 +168,12 @@ impl ProvidedGates {
     /// Another plugin provides the gate: whoever calls it here is refused. Whether no half of it was lost before.
     pub(crate) fn lost(&self, offer: &Offer) -> bool {
         let is_first = !self.is_lost(&offer.gate);
-        let is_news = self.change(offer, |_, half| half.is_lost = true).is_some();
+        let lost = self.change(offer, |life, half| {
+            // The gate lives on with the other one, and comes back in another life.
+            *life = None;
+            half.is_lost = true;
+        });
+        let is_news = lost.is_some();
         if is_news {
             self.changed();
         }
@@ -204,7 +209,7 @@ impl ProvidedGates {
         self.change(offer, |_, _| ()).is_some()
     }
 
-    /// All that a broker has agreed to, and which life of the gate that was.
+    /// All that a broker has agreed to, and which life of the gate that was; 0 where it was lost since.
     pub(crate) fn offered_before(&self) -> Vec<(Offer, u64)> {
         let mut gates = self.gates.lock();
         let mut all = Vec::new();

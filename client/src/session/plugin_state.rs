@@ -121,9 +121,9 @@ impl PluginState {
         loop {
             let membership = self.await_membership(until)?;
             let answer = membership.connection.request_until(until, &make);
-            // The presence has changed before the connection was over.
-            if answer.is_ok() || membership.connection.check_alive().is_ok() || self.is_over() {
-                return answer;
+            match answer {
+                Err(error) if self.is_for_the_next(&membership, &error, until) => {}
+                answer => return answer,
             }
         }
     }
@@ -151,9 +151,9 @@ impl PluginState {
     pub(crate) fn open(&self, number: u32, until: Instant) -> Result<()> {
         loop {
             let membership = self.await_membership(until)?;
-            let sent = self.open_on(&membership, number);
-            if sent.is_ok() || membership.connection.check_alive().is_ok() || self.is_over() {
-                return sent;
+            match self.open_on(&membership, number) {
+                Err(error) if self.is_for_the_next(&membership, &error, until) => {}
+                sent => return sent,
             }
         }
     }

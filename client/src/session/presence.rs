@@ -144,6 +144,19 @@ impl Presence {
         }
     }
 
+    /// Waits until there is no broker, or something else is so that comes with a change of that; until a time of the
+    /// monotonic clock at most.
+    pub(super) fn await_loss(&self, until: u64, is_other: impl Fn() -> bool) {
+        loop {
+            let seen = self.changes.load(Ordering::Acquire);
+            if self.check().is_err() || is_other() || clock::now() >= until {
+                return;
+            }
+            futex::wait_any(&[Awaited::private(&self.changes, seen)], until);
+            futex_refused::log();
+        }
+    }
+
     /// Waits until there will be no broker any more; why, or `None` when the time was up before.
     pub(crate) fn await_over(&self, timeout: Option<Duration>) -> Option<Error> {
         let mut now = self.now.lock();

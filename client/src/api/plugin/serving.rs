@@ -70,10 +70,8 @@ impl Plugin {
                     let text = "the broker did not say in which life the gate is provided";
                     return Err(Error::new(Code::Protocol, text));
                 }
-                Err(error) if connection.check_alive().is_ok() || self.state.is_over() => {
-                    return Err(error);
-                }
-                Err(_) => {}
+                Err(error) if self.state.is_for_the_next(&membership, &error, until) => {}
+                Err(error) => return Err(error),
             }
         }
     }

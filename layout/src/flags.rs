@@ -6,6 +6,9 @@
 //! 4 release u32   the generation whose reply payload the caller has no more use for
 //! ```
 //!
+//! Behind those of the first slot stand two words of [`closing`](crate::closing), which the owner of the outbox
+//! writes as a provider.
+//!
 //! **Waiter.** The caller says how to wake it, fences and looks at `state` once more; the provider
 //! publishes `state`, fences and looks how to wake the caller. With sequentially consistent fences on both
 //! sides (sync point REPLY-OR-WAITER) at least one of them sees the other: the caller does not
@@ -61,6 +64,11 @@ pub fn waiter_to_wake(inbox: &ReadView, geometry: Geometry, slot: u8) -> Waiter 
         0 => Waiter::Nobody,
         word => named(word).map_or(Waiter::Reply, Waiter::Bell),
     }
+}
+
+/// The bell that the caller's flags name, if they do.
+pub(crate) fn bell(inbox: &ReadView, geometry: Geometry, slot: u8) -> Option<u8> {
+    named(inbox.load32(geometry.flags_at(slot), Ordering::Relaxed))
 }
 
 /// The bell that a word names, if it is one of those for callers.

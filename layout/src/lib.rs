@@ -11,7 +11,7 @@
 //!
 //! How either side waits, without the system calls: for an answer ([`bells`], [`words`], [`late`],
 //! [`life`]), for slots and blocks ([`waiters`]), for the end of visits ([`visits`]); [`version`] says
-//! that what a plugin serves has changed.
+//! that what a plugin serves has changed; [`closing`] how a plugin stops taking calls.
 //!
 //! `unsafe` stands in [`view`], [`payload`] and [`sys`] alone.
 
@@ -31,6 +31,7 @@ pub mod bells;
 pub mod blocks;
 pub mod buffer;
 pub mod clock;
+pub mod closing;
 pub mod code;
 pub mod control;
 pub mod envelope;

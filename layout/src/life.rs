@@ -1,19 +1,31 @@
-//! Whether a link has ended: the word that callers wait on beside their reply slots.
+//! Whether a link can be called, and whether it has ended: the word that callers wait on beside their reply
+//! slots.
 //!
 //! Private memory of one process.
+//!
+//! | state | what it means | left for |
+//! |---|---|---|
+//! | live | calls are published | closed, ended |
+//! | closed | the peer takes no more calls ([`closing`](crate::closing)); those that it has taken are waited for | ended |
+//! | ended | nothing more is answered | |
 //!
 //! **Sync point** LINK-ENDED. Who ends the link stores that with release, after it has seen what the peer
 //! had published; a caller loads it with acquire, *before* it looks at its reply slot. So an answer from
 //! before the end is found, and wins over the end.
+//!
+//! **Sync point** LINK-CLOSED. Who has seen that the peer takes no more calls changes the state with release; a
+//! caller loads it with acquire, before it looks which of them were taken. So it finds that out, too.
 
 use crate::atomic::{AtomicU32, Ordering};
+use crate::closing::Fate;
 #[cfg(not(callgate_loom))]
 use crate::sys::futex;
 
 const LIVE: u32 = 0;
 const ENDED: u32 = 1;
+const CLOSED: u32 = 2;
 
-/// Whether a link has ended.
+/// Whether a link can be called, or has ended.
 #[derive(Debug)]
 pub struct Life {
     state: AtomicU32,
@@ -24,9 +36,15 @@ pub struct Life {
 pub enum Ended {
     /// The answer is there.
     Answered,
+    /// The peer takes no more calls, and has not taken this one.
+    Untaken,
     /// The link has ended, and the answer did not come before.
     Gone,
 }
+
+/// A link's state, as it was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen(u32);
 
 impl Default for Life {
     fn default() -> Life {
@@ -42,36 +60,67 @@ impl Life {
         }
     }
 
+    /// Says that the peer takes no more calls, for good; whether nobody did so before. Afterwards everybody who
+    /// waits is woken.
+    pub fn close(&self) -> bool {
+        // LINK-CLOSED, release.
+        let (release, relaxed) = (Ordering::Release, Ordering::Relaxed);
+        self.state
+            .compare_exchange(LIVE, CLOSED, release, relaxed)
+            .is_ok()
+    }
+
     /// Says that the link has ended, for good. Afterwards everybody who waits is woken.
     pub fn end(&self) {
         // LINK-ENDED, release.
         self.state.store(ENDED, Ordering::Release);
     }
 
+    /// The state now; to be read before the look, by who sleeps while it is as it was.
+    pub fn seen(&self) -> Seen {
+        // LINK-ENDED, LINK-CLOSED: acquire.
+        Seen(self.state.load(Ordering::Acquire))
+    }
+
+    /// Whether calls can be published.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        // Relaxed will do, as below: who finds it otherwise publishes nothing, or looks again by `ended`.
+        self.state.load(Ordering::Relaxed) == LIVE
+    }
+
     /// Whether the link has ended.
     #[inline]
     pub fn is_over(&self) -> bool {
-        // LINK-ENDED, acquire.
-        self.state.load(Ordering::Acquire) == ENDED
+        self.state.load(Ordering::Relaxed) == ENDED
     }
 
     /// How the wait for an answer has ended, if it has: by the answer, even where the link has ended
-    /// after it came.
-    pub fn ended(&self, is_answered: impl FnOnce() -> bool) -> Option<Ended> {
+    /// after it came. A call that the peer has not taken is known as such after the link's end, too.
+    pub fn ended(
+        &self,
+        is_answered: impl FnOnce() -> bool,
+        fate: impl FnOnce() -> Fate,
+    ) -> Option<Ended> {
         // Loaded first: an answer that was published before the end is found by the look after that.
-        let is_over = self.is_over();
+        let Seen(state) = self.seen();
         if is_answered() {
             return Some(Ended::Answered);
         }
-        is_over.then_some(Ended::Gone)
+        match state {
+            LIVE => None,
+            _ if fate() == Fate::Untaken => Some(Ended::Untaken),
+            ENDED => Some(Ended::Gone),
+            _ => None,
+        }
     }
 }
 
 #[cfg(not(callgate_loom))]
 impl Life {
-    /// The state as a word to wait for: while the link lives.
-    pub fn word(&self) -> futex::Awaited<'_> {
-        futex::Awaited::private(&self.state, LIVE)
+    /// The state as a word to wait for: while it is as it was `seen`.
+    pub fn word_seen(&self, seen: Seen) -> futex::Awaited<'_> {
+        futex::Awaited::private(&self.state, seen.0)
     }
 
     /// Wakes everybody who waits for this word.

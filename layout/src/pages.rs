@@ -21,8 +21,9 @@
 //! RELEASED-OR-STARVING is the same for payload room: who waits for some counts itself, fences and
 //! looks once more; a peer releases, fences, and looks whether anybody waits.
 //!
-//! `closed` follows the same pattern: the plugin stores it, fences, and answers what is left in
-//! its rings; a caller that published too late for that sees it. CLOSED: its release store pairs
+//! `closed` follows the same pattern: the plugin stores it, fences, and takes or answers what is left in
+//! its rings; a caller that published too late for that sees it, and then waits to hear up to which call they were
+//! taken ([`closing`](crate::closing)). CLOSED: its release store pairs
 //! with a peer's acquire load, so that who finds the plugin closed finds every answer from before
 //! it closed, and so does whoever learns it from there.
 

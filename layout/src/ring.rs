@@ -44,11 +44,11 @@ impl RingWriter {
         outbox.claim_cell(self.geometry.entry_at(next));
     }
 
-    /// Publishes a call whose inline payload, if it has one, already stands in `cell`.
+    /// Publishes a call whose inline payload, if it has one, already stands in `cell`; gives back its number.
     ///
     /// The caller must hold pending call `call.slot`; see the module's argument.
     #[inline(always)]
-    pub fn publish(&self, outbox: &WriteView, call: &Call, cell: &mut Cell) {
+    pub fn publish(&self, outbox: &WriteView, call: &Call, cell: &mut Cell) -> u32 {
         // AcqRel: the counter hands on, from claim to claim, what an earlier claimant knew of
         // taken entries (PENDING-FREED), so that this one may overwrite the entry it gets.
         let sequence = self.claimed.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
@@ -57,6 +57,7 @@ impl RingWriter {
         cell.write(outbox, at, Cell::used_by(call));
         // CALL-PUBLISHED, release.
         outbox.store64(at, cell.head[0], Ordering::Release);
+        sequence
     }
 }
 
@@ -72,6 +73,11 @@ impl RingReader {
     /// The reader of a ring from which nothing was taken.
     pub fn new(geometry: Geometry) -> RingReader {
         RingReader { geometry, next: 1 }
+    }
+
+    /// The number of the last call that was taken.
+    pub fn taken(&self) -> u32 {
+        self.next.wrapping_sub(1)
     }
 
     /// Whether a call waits to be taken.

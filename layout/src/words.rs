@@ -8,6 +8,7 @@
 use crate::atomic::{Ordering, fence};
 use crate::flags::{self, Waiter};
 use crate::geometry::Geometry;
+use crate::life::{Life, Seen};
 use crate::slot;
 #[cfg(not(callgate_loom))]
 use crate::sys::futex;
@@ -48,15 +49,20 @@ impl<'a> WordSleeper<'a> {
         slot::state(self.inbox, self.geometry, self.slot)
     }
 
-    /// Looks and sleeps until `ended` gives something. `sleep` sleeps while the state is as it is told, and
-    /// may return for no reason.
-    pub fn wait<T>(&self, mut ended: impl FnMut() -> Option<T>, sleep: impl Fn(u32)) -> T {
+    /// Looks and sleeps until `ended` gives something. `sleep` sleeps while the slot and the link's life are as it
+    /// is told, and may return for no reason.
+    pub fn wait<T>(
+        &self,
+        life: &Life,
+        mut ended: impl FnMut() -> Option<T>,
+        sleep: impl Fn(u32, Seen),
+    ) -> T {
         loop {
-            let seen = self.seen();
+            let (seen, life_seen) = (self.seen(), life.seen());
             if let Some(outcome) = ended() {
                 return outcome;
             }
-            sleep(seen);
+            sleep(seen, life_seen);
         }
     }
 

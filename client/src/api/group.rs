@@ -119,13 +119,7 @@ impl GroupCore {
     /// Takes no more calls through the links of one of a plugin's memberships, and lets it go when those that were
     /// taken are answered.
     pub(super) fn drain(&self, member: &Arc<Member>) {
-        self.dispatcher.announce_end(member);
-        let threads = self.threads.lock();
-        if threads.is_empty() {
-            let old = self.dispatcher.part_here();
-            drop(threads);
-            self.dispatcher.discard_copies(old);
-        }
+        self.dispatcher.drain(member);
     }
 
     /// The doorbells of the group, for a plugin that connects: one at a time, so that the second finds

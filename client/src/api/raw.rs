@@ -215,15 +215,21 @@ impl<R: GateType> Loan<R> {
         outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
-    /// Makes a call once more that certainly did not run.
+    /// Makes a call once more that certainly did not run, and again as often as another broker ends.
     #[cold]
-    fn invoke_again(&mut self, error: Error) -> Result<R> {
+    fn invoke_again(&mut self, mut error: Error) -> Result<R> {
         let subscriber = self.subscriber.clone();
-        let patience = (subscriber.limit, subscriber.cancel.as_ref());
-        let kind = CallKind::Function;
-        let left = subscriber.shared.look_again(error, kind, patience)?;
-        self.move_over(&subscriber, left)
-            .and_then(|()| self.attempt(left))
+        let (shared, cancel) = (&subscriber.shared, subscriber.cancel.as_ref());
+        let mut limit = subscriber.limit;
+        loop {
+            limit = shared.look_again(error, CallKind::Function, (limit, cancel))?;
+            let by = shared.state.membership().id;
+            let moved = self.move_over(&subscriber, limit);
+            error = match moved.and_then(|()| self.attempt(limit)) {
+                Err(error) if shared.is_gone_again(&error, by) => error,
+                outcome => return outcome,
+            };
+        }
     }
 
     /// Takes the payload to where the gate's provider is now.

@@ -16,6 +16,7 @@ use crate::call::sent::{Asks, Standing};
 use crate::call::target::Origin;
 use crate::link::Link;
 use crate::session::here::has_here;
+use crate::session::membership::MembershipId;
 use crate::session::open_gate::{Asked, OpenGate, Question, Waited};
 use crate::session::plugin_state::PluginState;
 
@@ -59,9 +60,9 @@ pub(crate) fn no_way(error: Error) -> Error {
 /// The error of a call for which something could not be had, before anything was called.
 #[cold]
 pub(crate) fn nothing_sent(link: &Link, error: Error) -> Error {
-    match link.is_gone() || error.code() == Code::BrokerGone {
-        true => no_way(error),
-        false => error,
+    match link.is_open() && error.code() != Code::BrokerGone {
+        true => error,
+        false => no_way(error),
     }
 }
 
@@ -117,18 +118,40 @@ impl Shared {
         }
     }
 
-    /// Makes a call, and once more where it certainly did not run and the broker knows a way.
+    /// Makes a call, and once more where it certainly did not run and the broker knows a way; and again as often as
+    /// another broker ends.
     pub(crate) fn with_another_look<T>(
         &self,
         kind: CallKind,
         (limit, cancel): (TimeLimit, Option<&CancelToken>),
         attempt: impl Fn(TimeLimit) -> Result<T>,
     ) -> Result<T> {
-        let error = match attempt(limit) {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        attempt(self.look_again(error, kind, (limit, cancel))?)
+        let mut outcome = attempt(limit);
+        let mut limit = limit;
+        loop {
+            let error = match outcome {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            limit = self.look_again(error, kind, (limit, cancel))?;
+            let by = self.state.membership().id;
+            outcome = attempt(limit);
+            if !outcome
+                .as_ref()
+                .is_err_and(|error| self.is_gone_again(error, by))
+            {
+                return outcome;
+            }
+        }
+    }
+
+    /// Whether a call that was made once more, to where the broker of this membership has led it, has failed because
+    /// that one has ended, too.
+    #[cold]
+    pub(crate) fn is_gone_again(&self, error: &Error, by: MembershipId) -> bool {
+        let is_new = || self.state.presence.is_away() || self.state.membership().id != by;
+        let may_again = !matches!(error.again(), Again::Never);
+        may_again && (error.code() == Code::BrokerGone || is_new())
     }
 
     /// Has the broker say how the gate stands now, for a call that failed. How much time the call has left
@@ -154,8 +177,8 @@ impl Shared {
         let asked = self.state.await_standing(gate, due, cancel);
         let left = limit.left_until(due);
         match asked {
-            Asked::Told if error.code() == Code::BrokerGone => {
-                // The old way is of no use to this call.
+            Asked::Told if self.is_awaited() || error.code() == Code::BrokerGone => {
+                // The old way is over, or of no use to this call.
                 let by = self.state.membership().id;
                 self.gate.await_way_of(by, (due, cancel));
                 match limit.left_until(due) {
@@ -176,6 +199,11 @@ impl Shared {
             }
             _ => Err(error),
         }
+    }
+
+    /// Whether the gate's provider may yet come to the bus of the new broker.
+    fn is_awaited(&self) -> bool {
+        self.gate.is_awaited(self.state.membership().id)
     }
 
     /// What a call fails with that has found no way, and no broker in its time.
@@ -283,9 +311,14 @@ impl Shared {
         if is_broken {
             // Whoever noticed first tells the broker.
             self.state.break_link(link, &error);
-        } else if error.code() == Code::ProviderGone && link.is_gone() {
-            // Without a broker nobody else says so while the provider's process lives.
-            self.state.end_link(link, &error);
+        } else if error.code() == Code::ProviderGone {
+            let is_closed = link.look_at_closing();
+            match link.is_gone() {
+                // Without a broker nobody else says so while the provider's process lives.
+                true => self.state.end_link(link, &error),
+                false if is_closed => self.state.close_link(link),
+                false => {}
+            }
         }
         error.at_gate(self.gate.name().clone())
     }

@@ -194,21 +194,28 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     }
 
     /// Makes a call once more that certainly did not run, if the gate stands otherwise than this plugin
-    /// knew.
+    /// knew; and again as often as another broker ends.
     #[cold]
     #[inline(never)]
     fn call_again<T: GateType>(
         &self,
-        error: Error,
+        mut error: Error,
         kind: CallKind,
         given: &mut Given<'_, A>,
     ) -> Result<T> {
-        if given.get().is_none() {
-            return Err(error);
+        let mut limit = self.limit;
+        loop {
+            if given.get().is_none() {
+                return Err(error);
+            }
+            let patience = (limit, self.cancel.as_ref());
+            limit = self.shared.look_again(error, kind, patience)?;
+            let by = self.shared.state.membership().id;
+            error = match self.attempt(limit, kind, given) {
+                Err(error) if self.shared.is_gone_again(&error, by) => error,
+                outcome => return outcome,
+            };
         }
-        let patience = (self.limit, self.cancel.as_ref());
-        let left = self.shared.look_again(error, kind, patience)?;
-        self.attempt(left, kind, given)
     }
 
     #[inline(always)]

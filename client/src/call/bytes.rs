@@ -9,13 +9,13 @@ use callgate_layout::ring::RingWriter;
 use callgate_layout::{Code, clock, slot};
 
 use super::space::{check_here, take_ticket};
-use super::target::{Destination, Target, buried, cancelled, gone};
+use super::target::{Destination, Target, buried, cancelled, unavailable};
 use super::waiting;
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::chain::{self, too_deep};
 use crate::base::error::{Error, Result};
 use crate::base::types::GateType;
-use crate::link::{Held, Link};
+use crate::link::{Held, Link, Published};
 use crate::serve::stack;
 
 /// What travels with a call.
@@ -72,7 +72,7 @@ fn send_elsewhere(
     // Writing inline failed half-way; clear the cell so that those bytes are not sent.
     *cell = Cell::default();
     let written = request.write_elsewhere(target, chain)?;
-    send_held(&target.to, chain, cell, written)
+    send_held((&target.to, chain), cell, written, late(target))
 }
 
 /// Calls a gate with a payload that was filled in place, and waits for the answer. Gives the payload back where
@@ -91,21 +91,21 @@ pub(crate) fn call_loaned<'a>(
             place: Place::Extent(space.place()),
             length: space.len(),
         };
-        publish(&target.to, &entry, cell)?;
-        Ok(entry.ticket)
+        publish(&target.to, &entry, cell, late(target))
     });
-    let ticket = match published {
-        Ok(ticket) => ticket,
+    let call = match published {
+        Ok(call) => call,
         Err(error) => return (Err(error), Some(space)),
     };
-    match waiting::await_reply(target, ticket) {
+    match waiting::await_reply(target, call) {
         Ok(()) => (
-            receive(link, Flight { ticket, held: None }, cell),
+            receive(link, Flight { call, held: None }, cell),
             Some(space),
         ),
+        Err(error) if link.take_back(call) => (Err(error), Some(space)),
         Err(error) => {
             // The provider may still read the request.
-            link.abandon(ticket, Some(Held::Extent(space)));
+            link.abandon(call, Some(Held::Extent(space)));
             (Err(error.maybe_run()), None)
         }
     }
@@ -114,13 +114,19 @@ pub(crate) fn call_loaned<'a>(
 /// Waits for the answer and takes it.
 #[inline(always)]
 fn finish<'a>(target: &Target<'a>, flight: Flight, cell: &mut Cell) -> Result<Answer<'a>> {
-    match waiting::await_reply(target, flight.ticket) {
+    match waiting::await_reply(target, flight.call) {
         Ok(()) => receive(target.to.link, flight, cell),
-        Err(error) => {
-            // The provider may still read the request.
-            target.to.link.abandon(flight.ticket, flight.held);
-            Err(error.maybe_run())
-        }
+        Err(error) => Err(give_up(target.to.link, flight, error)),
+    }
+}
+
+/// Gives up a call that failed with an error. The provider may still read the request, unless it has certainly not
+/// taken the call.
+#[cold]
+fn give_up(link: &Link, Flight { call, held }: Flight, error: Error) -> Error {
+    match link.give_up(call, held) {
+        true => error.maybe_run(),
+        false => error,
     }
 }
 
@@ -154,16 +160,23 @@ fn send_inline(
         place: Place::Inline,
         length,
     };
-    publish(&target.to, &entry, cell)?;
-    Ok(Flight { ticket, held: None })
+    let call = publish(&target.to, &entry, cell, late(target))?;
+    Ok(Flight { call, held: None })
 }
 
-/// Publishes a call whose payload is in place.
+/// What the caller does that waits for the answer, where its call was published too late perhaps: it waits to
+/// hear about that.
+#[inline(always)]
+fn late<'a>(target: &'a Target<'a>) -> impl FnOnce(Published) -> Result<()> + 'a {
+    |call| waiting::await_taking(target, call)
+}
+
+/// Publishes a call whose payload is in place. For the last, see [`publish`].
 pub(super) fn send_held(
-    to: &Destination<'_>,
-    chain: Option<Chain>,
+    (to, chain): (&Destination<'_>, Option<Chain>),
     cell: &mut Cell,
     written: Written,
+    late: impl FnOnce(Published) -> Result<()>,
 ) -> Result<Flight> {
     let Written {
         ticket,
@@ -176,9 +189,9 @@ pub(super) fn send_held(
         place: held.place(),
         length,
     };
-    match publish(to, &entry, cell) {
-        Ok(()) => Ok(Flight {
-            ticket,
+    match publish(to, &entry, cell, late) {
+        Ok(call) => Ok(Flight {
+            call,
             held: Some(held),
         }),
         Err(error) => {
@@ -197,13 +210,19 @@ pub(super) struct Entry {
     pub(super) length: usize,
 }
 
-/// Publishes a call; where the link has ended, its slot is free again.
+/// Publishes a call. Where that cannot be, or it was certainly not taken, its slot is free again. `late` is asked
+/// where the provider had closed: an error, and the slot is free, where the call was certainly not taken.
 #[inline(always)]
-pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> Result<()> {
+pub(super) fn publish(
+    to: &Destination<'_>,
+    entry: &Entry,
+    cell: &mut Cell,
+    late: impl FnOnce(Published) -> Result<()>,
+) -> Result<Published> {
     let (link, ticket) = (to.link, entry.ticket);
-    if link.is_gone() {
+    if !link.is_open() {
         link.cancel(ticket);
-        return Err(gone(link));
+        return Err(unavailable(link));
     }
     let call = Call {
         gate: to.index,
@@ -217,26 +236,20 @@ pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> R
     };
     link.refresh_flag(ticket);
     let ring: &RingWriter = link.ring();
-    ring.publish(link.outbox(), &call, cell);
+    let sequence = ring.publish(link.outbox(), &call, cell);
+    let call = Published { ticket, sequence };
     match link.look_after_publishing() {
         Activity::Awake => {}
         Activity::Parked => link.peer_bell().ring(),
-        Activity::Closed => end_closed(link),
+        Activity::Closed => late(call)?,
     }
-    Ok(())
-}
-
-/// Ends the link to a provider that serves no more calls.
-#[cold]
-fn end_closed(link: &Link) {
-    let text = format!("plugin `{}` has closed", link.peer().name());
-    link.end_with(Error::new(Code::ProviderGone, text));
+    Ok(call)
 }
 
 /// A call that was published, and what its request takes.
 #[derive(Debug)]
 pub(crate) struct Flight {
-    pub(crate) ticket: Ticket,
+    pub(crate) call: Published,
     /// What its request takes, if it does not lie in the entry.
     pub(crate) held: Option<Held>,
 }
@@ -260,10 +273,10 @@ pub(crate) struct LargeAnswer<'a> {
 /// a larger one lies.
 #[inline(always)]
 pub(crate) fn receive<'a>(link: &'a Link, flight: Flight, cell: &mut Cell) -> Result<Answer<'a>> {
-    let reply = slot::read(link.inbox(), link.geometry(), flight.ticket.slot, cell)
+    let reply = slot::read(link.inbox(), link.geometry(), flight.call.ticket.slot, cell)
         .map_err(|violation| broke(link, violation))?;
     if reply.place == Place::Inline {
-        link.finish(flight.ticket, flight.held);
+        link.finish(flight.call.ticket, flight.held);
         return Ok(Answer::Inline(reply.ok, reply.length as usize));
     }
     Ok(Answer::Large(LargeAnswer {
@@ -299,9 +312,9 @@ impl LargeAnswer<'_> {
 
 impl Drop for LargeAnswer<'_> {
     fn drop(&mut self) {
-        if let Some(Flight { ticket, held }) = self.flight.take() {
-            self.link.release_reply(ticket, &self.reply);
-            self.link.finish(ticket, held);
+        if let Some(Flight { call, held }) = self.flight.take() {
+            self.link.release_reply(call.ticket, &self.reply);
+            self.link.finish(call.ticket, held);
         }
     }
 }

@@ -7,7 +7,7 @@ use callgate_layout::envelope::Chain;
 use callgate_layout::payload::{Space, extent_len_for};
 use callgate_layout::pending::{SlotWait, Ticket};
 
-use super::target::{Destination, Target, cancelled, gone};
+use super::target::{Destination, Target, cancelled, unavailable};
 use crate::base::archive::MAX_LEN;
 use crate::base::deadline::NO_TIME;
 use crate::base::error::{Error, Result, forked};
@@ -51,7 +51,7 @@ fn wait_in_turn(target: &Target<'_>) -> Option<Ticket> {
     found
 }
 
-/// Waits until `attempt` gives something, the link ends or the deadline passes.
+/// Waits until `attempt` gives something, the link ends or closes, or the deadline passes.
 pub(super) fn wait_for<T>(
     target: &Target<'_>,
     mut attempt: impl FnMut() -> Option<T>,
@@ -66,7 +66,7 @@ pub(super) fn wait_for<T>(
         || target.cancelled_word(),
         || {
             got = attempt();
-            (got.is_some() || link.is_gone() || target.is_cancelled()).then_some(())
+            (got.is_some() || !link.is_open() || target.is_cancelled()).then_some(())
         },
     );
     got
@@ -83,7 +83,7 @@ pub(super) enum Short {
 
 /// Why a call could not be sent by its deadline.
 pub(super) fn no_space_for(target: &Target<'_>, what: Short) -> Error {
-    match target.is_cancelled() && !target.to.link.is_gone() {
+    match target.is_cancelled() && target.to.link.is_open() {
         true => cancelled(target.to.link),
         false => no_space(target.to.link, what),
     }
@@ -91,8 +91,8 @@ pub(super) fn no_space_for(target: &Target<'_>, what: Short) -> Error {
 
 /// Why nothing could be sent on a link.
 pub(super) fn no_space(link: &Link, what: Short) -> Error {
-    if link.is_gone() {
-        return gone(link);
+    if !link.is_open() {
+        return unavailable(link);
     }
     let (peer, under_way) = (link.peer().name(), link.pending().in_flight());
     let text = match what {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use callgate_layout::envelope::CallKind;
 use callgate_layout::life::Ended;
-use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
@@ -12,7 +11,7 @@ use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::whose;
 use crate::base::error::{Error, Result};
-use crate::link::Link;
+use crate::link::{Link, Published};
 use crate::serve::waits::Reporter;
 
 /// Where a call goes, and when its time is up.
@@ -55,11 +54,12 @@ impl<'a> Target<'a> {
 }
 
 /// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
-pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
+pub(crate) fn ended(target: &Target<'_>, call: Published) -> Option<Result<()>> {
     let link = target.to.link;
-    if let Some(by_link) = link.life().ended(|| link.is_answered(ticket)) {
+    if let Some(by_link) = link.ended(call) {
         return Some(match by_link {
             Ended::Answered => Ok(()),
+            Ended::Untaken => Err(link.closed()),
             Ended::Gone => Err(gone(link)),
         });
     }
@@ -109,6 +109,15 @@ fn buried_call(was: &str) -> Error {
          Send calls without waiting for them, answer later, or do not declare the handler's gate re-entrant"
     );
     Error::new(Code::Deadlock, text)
+}
+
+/// Why nothing can be published on a link that is not open.
+#[cold]
+pub(crate) fn unavailable(link: &Link) -> Error {
+    match link.is_gone() {
+        true => gone(link),
+        false => link.closed(),
+    }
 }
 
 /// Why a call on a link that has ended fails.

@@ -1,17 +1,35 @@
 //! Calls whose callers have given up: their slots come back when the late answers do.
 
+use callgate_layout::closing::Fate;
 use callgate_layout::flags::Waiter;
 use callgate_layout::late::Abandoning;
 use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use callgate_layout::{flags, slot};
 
-use super::{Held, Link};
+use super::{Held, Link, Published};
+
+/// A call whose caller has given up.
+#[derive(Debug)]
+pub(super) struct GivenUp {
+    /// What its request takes, if it does not lie inline.
+    pub(super) held: Option<Held>,
+    /// The number under which it was published.
+    sequence: u32,
+}
+
+impl GivenUp {
+    pub(super) const NONE: GivenUp = GivenUp {
+        held: None,
+        sequence: 0,
+    };
+}
 
 impl Link {
-    /// Leaves a call whose caller gives up: the slot comes back when the answer does.
-    pub(crate) fn abandon(&self, ticket: Ticket, held: Option<Held>) {
-        *self.requests[usize::from(ticket.slot)].lock() = held;
+    /// Leaves a call whose caller gives up: the slot comes back when the answer does, or when it is known that
+    /// there will be none.
+    pub(crate) fn abandon(&self, Published { ticket, sequence }: Published, held: Option<Held>) {
+        *self.requests[usize::from(ticket.slot)].lock() = GivenUp { held, sequence };
         let wants_release = {
             let late_bell = self.late_bell.lock();
             // Whoever waits for room wants to be woken by a late answer.
@@ -71,16 +89,26 @@ impl Link {
             .collect()
     }
 
+    /// Whether a call that was given up is over.
+    fn is_over(&self, ticket: Ticket) -> bool {
+        let is_untaken = || {
+            let sequence = self.requests[usize::from(ticket.slot)].lock().sequence;
+            self.fate(sequence) == Fate::Untaken
+        };
+        self.is_answered(ticket) || !self.is_open() && is_untaken()
+    }
+
     /// Frees what abandoned calls held whose late answers have come, and what the peer has
     /// released of this side's own replies.
     pub(crate) fn sweep(&self) {
         self.reclaim_replies();
+        self.look_at_closing();
         let (outbox, geometry) = (&self.parts.outbox, self.parts.geometry);
         let mut is_less = false;
         {
             let _alone = self.sweeper.lock();
             self.pending.sweep(
-                |ticket| self.is_answered(ticket),
+                |ticket| self.is_over(ticket),
                 |slot| {
                     flags::set_waiter(outbox, geometry, slot, Waiter::Nobody);
                     self.free_request(slot);

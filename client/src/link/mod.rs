@@ -6,6 +6,7 @@
 
 mod abandoned;
 mod archives;
+mod closing;
 pub(crate) mod extents;
 pub(crate) mod own_memory;
 mod payloads;
@@ -33,6 +34,7 @@ use callgate_layout::{Geometry, flags, slot};
 use parking_lot::Mutex;
 
 use crate::base::error::Error;
+use abandoned::GivenUp;
 use extents::Extents;
 use own_memory::{ExtentSource, OwnMemory, SentBell};
 use peer::Caller;
@@ -59,14 +61,22 @@ pub(crate) struct LinkParts {
     pub(crate) bus: u64,
 }
 
+/// A call that was published.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Published {
+    pub(crate) ticket: Ticket,
+    /// Its number in the ring.
+    pub(crate) sequence: u32,
+}
+
 /// One end of a link.
 pub(crate) struct Link {
     parts: LinkParts,
     ring: RingWriter,
     pending: Pending,
     blocks: Blocks,
-    /// What the request of each call takes that was given up, if it does not lie inline.
-    requests: [Mutex<Option<Held>>; 64],
+    /// The calls that were given up.
+    requests: [Mutex<GivenUp>; 64],
     /// Generation of each reply that does not lie inline, and what it takes.
     replies: Mutex<[Option<(u32, Held)>; 64]>,
     extents: Extents,
@@ -88,7 +98,7 @@ impl Link {
             ring: RingWriter::new(geometry),
             pending: Pending::new(geometry),
             blocks: Blocks::new(Region::outbox(geometry)),
-            requests: [const { Mutex::new(None) }; 64],
+            requests: [const { Mutex::new(GivenUp::NONE) }; 64],
             replies: Mutex::new([const { None }; 64]),
             extents: Extents::default(),
             waiters: Waiters::new(),
@@ -194,6 +204,11 @@ impl Link {
         // The first reason stands; it is set before anybody can see that the link is gone.
         let _ = self.reason.set(reason);
         self.life.end();
+        self.wake_callers();
+    }
+
+    /// Wakes every call that waits on the link, after its life has changed.
+    fn wake_callers(&self) {
         self.life.wake();
         self.parts.own.bells.ring_all();
         self.waiters.wake_all();

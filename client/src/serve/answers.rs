@@ -42,6 +42,8 @@ pub(crate) struct Answers {
     kept: Mutex<Kept>,
     /// Whether `kept` has answers that wait for space.
     has_late: AtomicBool,
+    /// Whether the dispatcher waits for the last answer.
+    is_waited_for: AtomicBool,
     /// Shared by the plugin's links.
     outstanding: Arc<Outstanding>,
 }
@@ -65,6 +67,7 @@ impl Answers {
             later: AtomicU64::new(0),
             kept: Mutex::default(),
             has_late: AtomicBool::new(false),
+            is_waited_for: AtomicBool::new(false),
             outstanding,
         }
     }

@@ -36,6 +36,8 @@ use crate::link::own_memory::OwnMemory;
 pub(crate) struct Frame {
     pub(crate) version: u64,
     tables: Vec<Table>,
+    /// Those of links from which no more calls are taken.
+    closed: Vec<Table>,
     pub(crate) exchange: Exchange,
 }
 
@@ -52,10 +54,27 @@ pub(crate) struct Table {
 }
 
 impl Frame {
-    /// Takes new copies of what has changed, in the order in which the scheduler has its links. The old
-    /// ones are given back: what handlers have captured is to be dropped where nothing is borrowed.
-    pub(crate) fn refresh(&mut self, sides: &[Incoming], version: u64) -> Vec<Table> {
+    /// Takes new copies of what has changed, in the order in which the scheduler has its links, and of those from
+    /// which no more calls are taken. The old ones are given back: what handlers have captured is to be dropped
+    /// where nothing is borrowed.
+    pub(crate) fn refresh(
+        &mut self,
+        (sides, closed): (&[Incoming], &[Incoming]),
+        version: u64,
+    ) -> Vec<Table> {
         self.version = version;
+        let mut gone = self.refresh_open(sides);
+        gone.append(&mut self.closed);
+        // They are few, and soon none.
+        for side in closed {
+            let known = gone.iter().position(|table| table.key == side.key());
+            let known = known.map(|at| gone.swap_remove(at));
+            self.closed.push(renewed(side, known, &mut gone));
+        }
+        gone
+    }
+
+    fn refresh_open(&mut self, sides: &[Incoming]) -> Vec<Table> {
         let (mut gone, mut tables) = (Vec::new(), Vec::with_capacity(sides.len()));
         // Both are in the order of their keys.
         let mut old = std::mem::take(&mut self.tables).into_iter().peekable();
@@ -64,18 +83,15 @@ impl Frame {
                 gone.push(table);
             }
             let known = old.next_if(|table| table.key == side.key());
-            let now = side.member().provided.version();
-            match known {
-                Some(table) if table.version == now => tables.push(table),
-                known => {
-                    gone.extend(known);
-                    tables.push(Table::new(side, now));
-                }
-            }
+            tables.push(renewed(side, known, &mut gone));
         }
         gone.extend(old);
         self.tables = tables;
         gone
+    }
+
+    fn all_tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().chain(&self.closed)
     }
 
     /// Answers the call in `exchange.call` where its link is only in these copies, which are out of date:
@@ -84,7 +100,7 @@ impl Frame {
     pub(crate) fn refuse_gone(&self, old: &[Table]) {
         let call = &self.exchange.call;
         let is_it = |table: &&Table| table.key == call.key;
-        if self.tables.iter().any(|table| is_it(&table)) {
+        if self.all_tables().any(|table| is_it(&table)) {
             return;
         }
         if let Some(table) = old.iter().find(is_it) {
@@ -104,23 +120,48 @@ impl Frame {
             tables, exchange, ..
         } = self;
         let is_it = |table: &&Table| table.key == exchange.call.key;
-        let table = tables.get(exchange.call.index).filter(is_it);
-        let Some(table) = table.or_else(|| tables.iter().find(is_it)) else {
+        match tables.get(exchange.call.index).filter(is_it) {
+            Some(table) => table.serve(exchange, together, count),
+            None => self.serve_elsewhere(together, count),
+        }
+    }
+
+    /// The same for a call that was in a queue.
+    #[cold]
+    fn serve_elsewhere(
+        &mut self,
+        together: bool,
+        count: impl FnOnce(&Status, bool),
+    ) -> Result<Served, Violation> {
+        let Frame {
+            tables,
+            closed,
+            exchange,
+            ..
+        } = self;
+        let is_it = |table: &&Table| table.key == exchange.call.key;
+        if let Some(table) = tables.iter().find(is_it) {
+            return table.serve(exchange, together, count);
+        }
+        let Some(table) = closed.iter().find(is_it) else {
             return Ok(Served::Nowhere);
         };
-        let status = &table.memory.status;
-        match table.run(exchange, Counter { status, together })? {
-            Outcome::Answer(outcome) => {
-                count(status, outcome.is_err());
-                table.answers.answer(outcome, exchange);
-            }
-            Outcome::Later(failed) => {
-                count(status, failed);
-                exchange.tidy(Some(&table.link));
-            }
-            Outcome::Full => return Ok(Served::Full),
+        let served = table.serve(exchange, together, count);
+        table.answers.may_be_last();
+        served
+    }
+}
+
+/// What is copied of a link now: what was `known`, where that has not changed since. Puts it with what is gone
+/// where it has.
+fn renewed(side: &Incoming, known: Option<Table>, gone: &mut Vec<Table>) -> Table {
+    let now = side.member().provided.version();
+    match known {
+        Some(table) if table.version == now => table,
+        known => {
+            gone.extend(known);
+            Table::new(side, now)
         }
-        Ok(Served::Here)
     }
 }
 
@@ -171,6 +212,29 @@ impl Table {
             version,
             gates: provided.callable(side.peer()),
         }
+    }
+
+    /// Runs the handler of the call in the exchange and answers it.
+    #[inline(always)]
+    fn serve(
+        &self,
+        exchange: &mut Exchange,
+        together: bool,
+        count: impl FnOnce(&Status, bool),
+    ) -> Result<Served, Violation> {
+        let status = &self.memory.status;
+        match self.run(exchange, Counter { status, together })? {
+            Outcome::Answer(outcome) => {
+                count(status, outcome.is_err());
+                self.answers.answer(outcome, exchange);
+            }
+            Outcome::Later(failed) => {
+                count(status, failed);
+                exchange.tidy(Some(&self.link));
+            }
+            Outcome::Full => return Ok(Served::Full),
+        }
+        Ok(Served::Here)
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use callgate_layout::envelope::{Call, Chain, ChainNames, Violation};
 use callgate_layout::pending::Ticket;
 use callgate_layout::ring::RingReader;
+use callgate_layout::{closing, slot};
 
 use super::answers::Answers;
 use super::exchange::IncomingCall;
@@ -27,6 +28,8 @@ pub(crate) struct Incoming {
     chains: ChainNames,
     /// Which of the gates that the peer may call are re-entrant, by index; none beyond its end.
     reentrant: Vec<bool>,
+    /// Whether the peer was told that no more calls are taken.
+    has_said_closed: bool,
 }
 
 impl Incoming {
@@ -47,6 +50,7 @@ impl Incoming {
             reader,
             generations: [0; 64],
             reentrant: Vec::new(),
+            has_said_closed: false,
         }
     }
 
@@ -105,6 +109,35 @@ impl Incoming {
             .reader
             .take(self.answers.link().inbox(), &mut into.cell)?;
         Some(call.and_then(|call| self.accept(call, index, into)))
+    }
+
+    /// Says up to which call they were taken, and whether all of them are answered and this plugin has no more to
+    /// do with the link; wakes whoever waits to hear that.
+    pub(crate) fn say_closed(&mut self, is_over: bool) {
+        let link = self.link();
+        let (outbox, geometry) = (link.outbox(), link.geometry());
+        if self.has_said_closed && !is_over {
+            return;
+        }
+        closing::close(outbox, geometry, (self.reader.taken(), is_over));
+        closing::wake(outbox, geometry);
+        let bells = closing::bells_to_ring(link.inbox(), geometry);
+        let bells = (0..u64::BITS as u8).filter(|bell| bells >> bell & 1 == 1);
+        bells.for_each(|bell| link.peer_bell().ring_callers(bell));
+        // For those that wait for a slot or for space.
+        link.peer_bell().ring();
+        self.has_said_closed = true;
+    }
+
+    /// Whether a call that was taken is still to be answered. Each is answered in its slot, by whichever thread:
+    /// the slots show exactly which are.
+    pub(crate) fn owes(&self) -> bool {
+        let link = self.link();
+        let (outbox, geometry) = (link.outbox().as_read(), link.geometry());
+        let generations = (0..).zip(self.generations);
+        let mut slots = generations.take(geometry.entries() as usize);
+        !link.is_gone()
+            && slots.any(|(slot, generation)| slot::state(outbox, geometry, slot) != generation)
     }
 
     /// Notes a call in private memory, where the peer cannot change it.

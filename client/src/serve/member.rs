@@ -1,7 +1,7 @@
 //! A plugin as its dispatcher serves it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use callgate_layout::sys::futex::{self, Awaited};
 
@@ -14,6 +14,9 @@ use crate::link::own_memory::OwnMemory;
 /// Tells the control side that a peer broke the protocol.
 pub(crate) type Report = Box<dyn Fn(&Link, &Error) + Send + Sync>;
 
+/// Is told that the dispatcher has let a plugin go.
+pub(crate) type OnLetGo = Box<dyn Fn() + Send + Sync>;
+
 /// One of the plugins that a dispatcher serves: mostly its only one, or one of a group.
 pub(crate) struct Member {
     pub(crate) provided: Arc<LinkedGates>,
@@ -22,10 +25,11 @@ pub(crate) struct Member {
     report: Report,
     /// Its version of which the scheduler has taken note. Written behind the scheduler's lock.
     noted: AtomicU64,
-    /// Told when the dispatcher has let it go.
-    on_let_go: Box<dyn Fn() + Send + Sync>,
+    /// Whether the scheduler has forgotten its links, which it then never looks at again.
+    has_ended: AtomicBool,
     /// 0 until the dispatcher has let it go, then 1; who drops the plugin waits for that.
     is_let_go: AtomicU32,
+    on_let_go: Option<OnLetGo>,
 }
 
 impl Member {
@@ -33,7 +37,6 @@ impl Member {
         provided: Arc<LinkedGates>,
         memory: Arc<OwnMemory>,
         (identity, report): (Identity, Report),
-        on_let_go: Box<dyn Fn() + Send + Sync>,
     ) -> Member {
         Member {
             identity,
@@ -41,8 +44,18 @@ impl Member {
             memory,
             report,
             noted: AtomicU64::new(0),
-            on_let_go,
+            has_ended: AtomicBool::new(false),
             is_let_go: AtomicU32::new(0),
+            on_let_go: None,
+        }
+    }
+
+    /// Has something done when the dispatcher has let it go, by whichever thread finds that out. It must not
+    /// wait.
+    pub(crate) fn on_let_go(self, what: OnLetGo) -> Member {
+        Member {
+            on_let_go: Some(what),
+            ..self
         }
     }
 
@@ -57,11 +70,23 @@ impl Member {
         (self.report)(link, error);
     }
 
+    /// The scheduler has forgotten its links.
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has. Asked behind the scheduler's lock.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
     /// The dispatcher runs none of its handlers, and will not any more.
     pub(super) fn let_go(&self) {
-        self.is_let_go.store(1, Ordering::Release);
+        let was_let_go = self.is_let_go.swap(1, Ordering::Release) == 1;
         futex::wake_private(&self.is_let_go);
-        (self.on_let_go)();
+        if let Some(what) = self.on_let_go.as_ref().filter(|_| !was_let_go) {
+            what();
+        }
     }
 
     /// Whether it has.

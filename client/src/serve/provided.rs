@@ -168,12 +168,12 @@ impl ProvidedGates {
     /// Another plugin provides the gate: whoever calls it here is refused. Whether no half of it was lost before.
     pub(crate) fn lost(&self, offer: &Offer) -> bool {
         let is_first = !self.is_lost(&offer.gate);
-        let lost = self.change(offer, |life, half| {
-            // The gate lives on with the other one, and comes back in another life.
-            *life = None;
+        let lost = |life: &mut Option<u64>, half: &mut Half| {
+            // That life is over; the next one is another.
+            *life = Some(0);
             half.is_lost = true;
-        });
-        let is_news = lost.is_some();
+        };
+        let is_news = self.change(offer, lost).is_some();
         if is_news {
             self.changed();
         }
@@ -209,7 +209,7 @@ impl ProvidedGates {
         self.change(offer, |_, _| ()).is_some()
     }
 
-    /// All that a broker has agreed to, and which life of the gate that was; 0 where it was lost since.
+    /// All that a broker has agreed to, and which life of the gate that was.
     pub(crate) fn offered_before(&self) -> Vec<(Offer, u64)> {
         let mut gates = self.gates.lock();
         let mut all = Vec::new();

@@ -3,6 +3,7 @@
 //!
 //! Nothing here runs a handler or drops one, so it is only ever borrowed for a moment.
 
+mod closing;
 mod fairness;
 mod links;
 mod queues;
@@ -26,6 +27,7 @@ use crate::link::Link;
 use fairness::Fairness;
 use queues::{GateId, Queues};
 
+pub(crate) use links::Members;
 pub(crate) use wanted::Wanted;
 
 /// Calls that are put from the rings into the queues at a time.
@@ -40,6 +42,8 @@ pub(crate) type Broken = (Arc<Link>, Violation);
 pub(crate) struct Scheduler {
     version: u64,
     sides: Vec<Incoming>,
+    /// Those from which no more calls are taken.
+    closed: Vec<Incoming>,
     /// Calls that were taken and could not run.
     queues: Queues,
     fairness: Fairness,
@@ -53,6 +57,10 @@ pub(crate) struct Scheduler {
     next_key: u64,
     /// Frames of nested calls that are not in use.
     spare: Vec<Frame>,
+    /// Plugins from whose links no more calls are taken, and that are owed answers; and those of them that are owed
+    /// none any more.
+    draining: Arc<Vec<Arc<Member>>>,
+    drained: Vec<Arc<Member>>,
     /// Plugins that are served no more and whose handlers may be under way on a stack.
     left: Vec<Arc<Member>>,
     /// What is to be said of their links.
@@ -64,6 +72,7 @@ impl Scheduler {
         Scheduler {
             version: 0,
             sides: Vec::new(),
+            closed: Vec::new(),
             queues: Queues::default(),
             fairness: Fairness::new(),
             is_pumped: dispatch == Dispatch::Pump,
@@ -72,6 +81,8 @@ impl Scheduler {
             outstanding,
             next_key: 0,
             spare: Vec::new(),
+            draining: Arc::default(),
+            drained: Vec::new(),
             left: Vec::new(),
             notes: Vec::new(),
         }
@@ -83,20 +94,24 @@ impl Scheduler {
         self.version
     }
 
-    /// The links' incoming sides.
-    pub(crate) fn sides(&self) -> &[Incoming] {
-        &self.sides
+    /// The links' incoming sides, and those of links from which no more calls are taken.
+    pub(crate) fn sides(&self) -> (&[Incoming], &[Incoming]) {
+        (&self.sides, &self.closed)
+    }
+
+    fn all_sides(&self) -> impl Iterator<Item = &Incoming> {
+        self.sides.iter().chain(&self.closed)
     }
 
     /// The plugin whose link that is, if it is still there.
     pub(crate) fn member(&self, link: &Arc<Link>) -> Option<Arc<Member>> {
         let is_it = |side: &&Incoming| Arc::ptr_eq(side.link(), link);
-        Some(self.sides.iter().find(is_it)?.member().clone())
+        Some(self.all_sides().find(is_it)?.member().clone())
     }
 
     /// The link that a call came through, if it is still there.
     pub(crate) fn link(&self, key: u64) -> Option<Arc<Link>> {
-        let side = self.sides.iter().find(|side| side.key() == key)?;
+        let side = self.all_sides().find(|side| side.key() == key)?;
         Some(side.link().clone())
     }
 
@@ -130,7 +145,7 @@ impl Scheduler {
 
     /// Whether any gate is re-entrant.
     pub(crate) fn has_reentrant(&self) -> bool {
-        self.sides.iter().any(Incoming::has_reentrant)
+        self.all_sides().any(Incoming::has_reentrant)
     }
 
     /// Whether a call of such a gate was taken before.
@@ -280,15 +295,18 @@ impl Scheduler {
     fn side(&mut self, call: &IncomingCall) -> Option<&mut Incoming> {
         let is_it = |side: &Incoming| side.key() == call.key;
         let index = match self.sides.get(call.index) {
-            Some(side) if is_it(side) => call.index,
-            _ => self.sides.iter().position(is_it)?,
+            Some(side) if is_it(side) => Some(call.index),
+            _ => self.sides.iter().position(is_it),
         };
-        self.sides.get_mut(index)
+        match index {
+            Some(index) => self.sides.get_mut(index),
+            None => self.closed.iter_mut().find(|side| is_it(side)),
+        }
     }
 
-    /// When the next late answer's time is up.
+    /// When the next late answer's time is up; at once where a plugin has drained.
     #[inline]
-    pub(crate) fn late_deadline(&self) -> Option<u64> {
+    pub(crate) fn late_deadline(&mut self) -> Option<u64> {
         match self.outstanding.may_be_late.load(Ordering::Relaxed) {
             true => self.find_late(),
             false => None,
@@ -296,12 +314,15 @@ impl Scheduler {
     }
 
     #[cold]
-    fn find_late(&self) -> Option<u64> {
+    fn find_late(&mut self) -> Option<u64> {
         // Cleared before the look, because other threads may have answers that come too late for it.
         self.outstanding.may_be_late.store(false, Ordering::Relaxed);
-        let sides = self.sides.iter();
-        let next = sides
+        self.note_drained();
+        let drained = (!self.drained.is_empty()).then_some(0);
+        let next = self
+            .all_sides()
             .filter_map(|side| side.answers().late_deadline())
+            .chain(drained)
             .min();
         if next.is_some() {
             self.outstanding.may_be_late.store(true, Ordering::Relaxed);
@@ -311,14 +332,16 @@ impl Scheduler {
 
     /// Publishes late answers for which there is space now.
     pub(crate) fn settle(&self) {
-        self.sides.iter().for_each(|side| side.answers().settle());
+        self.all_sides().for_each(|side| side.answers().settle());
     }
 
     /// What is to be said of links whose results found no space.
     pub(crate) fn take_notes(&mut self) -> Notes {
         let mut notes = self.take_parting_notes();
-        let sides = self.sides.iter();
-        notes.extend(sides.filter_map(|side| side.answers().take_notes()));
+        notes.extend(
+            self.all_sides()
+                .filter_map(|side| side.answers().take_notes()),
+        );
         notes
     }
 

@@ -12,7 +12,7 @@ use callgate_layout::control::{Failure, ToBroker};
 use crossbeam_channel::Sender;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rkyv::util::AlignedVec;
 
 use super::broker::BrokerName;
@@ -24,6 +24,9 @@ use crate::serve::provided::Offer;
 
 /// How long a request to the broker may take.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the control thread may take to hear what another thread has found when it sent something.
+const HEARING: Duration = Duration::from_secs(1);
 
 /// The broker's answer to a request that it has not refused.
 #[derive(Debug)]
@@ -59,6 +62,8 @@ pub(crate) struct Connection {
     is_silent: AtomicBool,
     /// Why it is over, once it is.
     ended: Mutex<Option<Error>>,
+    /// Tells of that.
+    over: Condvar,
 }
 
 impl Connection {
@@ -72,6 +77,7 @@ impl Connection {
             requests: Mutex::default(),
             is_silent: AtomicBool::new(false),
             ended: Mutex::new(None),
+            over: Condvar::new(),
         }
     }
 
@@ -215,12 +221,24 @@ impl Connection {
         self.ended.lock().clone().map_or(Ok(()), Err)
     }
 
+    /// Waits, for a moment at most, until the connection is over: a thread that could not send knows it before the
+    /// control thread does.
+    pub(super) fn await_end(&self, until: Instant) {
+        if self.is_control_thread() {
+            return;
+        }
+        let until = until.min(Instant::now() + HEARING);
+        let mut ended = self.ended.lock();
+        while ended.is_none() && !self.over.wait_until(&mut ended, until).timed_out() {}
+    }
+
     /// The connection is over. Gives back why: the first reason stands, because after a close the broker
     /// hangs up, too.
     pub(crate) fn end(&self, reason: &Error) -> Error {
         let mut ended = self.ended.lock();
         let reason = ended.get_or_insert_with(|| reason.clone()).clone();
         drop(ended);
+        self.over.notify_all();
         for (_, asker) in self.requests.lock().drain() {
             if let Asker::Thread(sender) = asker {
                 let _ = sender.try_send(Err(reason.clone()));

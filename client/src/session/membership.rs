@@ -234,26 +234,29 @@ impl Membership {
         self.send(&offer.record(request, Some(life)).into())
     }
 
-    /// The connection is over; links go on. Gives back why it is.
-    pub(super) fn disconnected(&self, reason: &Error) -> Error {
-        let reason = self.connection.end(reason);
-        // Also where this side has given it up: the name is free for the next connection.
+    /// The connection is over; links go on. The broker sees the end, also where this side has given it up: the name
+    /// is free for the next connection.
+    pub(super) fn disconnected(&self, reason: &Error) {
+        self.ended(reason);
         self.connection.shut_down();
+    }
+
+    /// The same before the broker sees it.
+    pub(super) fn ended(&self, reason: &Error) {
+        self.connection.end(reason);
         // Who waits for an extent that is not made any more.
         for link in self.links() {
             link.extents().forget_wanted();
             link.wake_waiting();
         }
-        reason
     }
 
-    /// Ends all links, and the connection.
-    pub(super) fn close(&self, reason: &Error) {
+    /// Ends all links.
+    pub(super) fn end_links(&self, reason: &Error) {
         let ends: Vec<_> = self.links.lock().keys().copied().collect();
         for end in ends {
             self.end_link(end, reason);
         }
-        self.connection.shut_down();
     }
 }
 

@@ -200,17 +200,59 @@ impl OpenGate {
         discard(old);
     }
 
-    /// The plugin has left a membership: what its broker said, and its links, are over. What the new one has said holds.
+    /// No calls are made any more over links of a membership. If this gate's were, its provider is awaited in the next
+    /// one.
     pub(crate) fn left(&self, by: MembershipId) {
-        let mut progress = self.progress.lock();
-        let mut old = None;
-        if self.state().by == by && self.state().owner.is_some() && !self.state().is_closed {
-            let instead = progress.instead();
-            progress.note(&instead);
-            old = Some(self.state.swap(Arc::new(instead)));
+        self.change_if(
+            |state| state.by == by && state.way.is_some(),
+            |state, _| State {
+                way: None,
+                ..state.clone()
+            },
+        );
+    }
+
+    /// The same of one link.
+    pub(crate) fn go_without(&self, link: &Arc<Link>) {
+        let is_its = |way: &Way| Arc::ptr_eq(&way.link, link);
+        self.change_if(
+            |state| state.way.as_ref().is_some_and(is_its),
+            |state, _| State {
+                way: None,
+                ..state.clone()
+            },
+        );
+    }
+
+    /// Providers have had time to come to the bus of this membership: if this gate's has not, it is gone.
+    pub(crate) fn settle(&self, by: MembershipId) {
+        self.change_if(
+            |state| state.is_awaited(by),
+            |_, progress| progress.instead(),
+        );
+    }
+
+    /// Whether its provider may yet come to the bus of this membership.
+    pub(crate) fn is_awaited(&self, by: MembershipId) -> bool {
+        self.state().is_awaited(by)
+    }
+
+    /// Puts another state in the place of one that is so.
+    fn change_if(
+        &self,
+        is_so: impl Fn(&State) -> bool,
+        change: impl FnOnce(&State, &mut Progress) -> State,
+    ) {
+        // Held across look and change, as in `lose`.
+        let (mut progress, mut old) = (self.progress.lock(), None);
+        let state = self.state();
+        if is_so(&state) {
+            let new = change(&state, &mut progress);
+            progress.note(&new);
+            old = Some(self.state.swap(Arc::new(new)));
             self.notify();
         }
-        drop(progress);
+        drop((state, progress));
         discard(old);
     }
 

@@ -121,11 +121,27 @@ impl PluginState {
         loop {
             let membership = self.await_membership(until)?;
             let answer = membership.connection.request_until(until, &make);
-            match answer {
-                Err(error) if self.is_for_the_next(&membership, &error, until) => {}
-                answer => return answer,
+            if !self.has_ended(&membership, answer.as_ref().err(), until) {
+                return answer;
             }
         }
+    }
+
+    /// Whether something has failed because its broker has ended, so that the next one is to be asked.
+    pub(crate) fn has_ended(
+        &self,
+        membership: &Membership,
+        error: Option<&Error>,
+        until: Instant,
+    ) -> bool {
+        let Some(error) = error else {
+            return false;
+        };
+        if error.code() == Code::BrokerGone {
+            membership.connection.await_end(until);
+        }
+        // The presence has changed before the connection was over.
+        membership.connection.check_alive().is_err() && !self.is_over()
     }
 
     /// As [`PluginState::request_until`], in the time that all requests have.
@@ -151,9 +167,9 @@ impl PluginState {
     pub(crate) fn open(&self, number: u32, until: Instant) -> Result<()> {
         loop {
             let membership = self.await_membership(until)?;
-            match self.open_on(&membership, number) {
-                Err(error) if self.is_for_the_next(&membership, &error, until) => {}
-                sent => return sent,
+            let sent = self.open_on(&membership, number);
+            if !self.has_ended(&membership, sent.as_ref().err(), until) {
+                return sent;
             }
         }
     }
@@ -217,6 +233,25 @@ impl PluginState {
         all.find(|membership| membership.has_link(link))
     }
 
+    /// A link's peer takes no more calls: gates are called over it no more. Those that it has taken are waited for.
+    /// Where there is no broker, or another one, the peer may only have left the old one: it is awaited.
+    pub(crate) fn close_link(&self, link: &Link) {
+        let Some(membership) = self.membership_of(link) else {
+            return;
+        };
+        let is_current = membership.id == self.membership().id;
+        let is_awaited = !is_current || self.presence.is_away();
+        let Some(link) = membership.link(link.end()) else {
+            return;
+        };
+        for (_, gate) in self.gates.all() {
+            match is_awaited {
+                true => gate.go_without(&link),
+                false => gate.lose(&link, membership.id),
+            }
+        }
+    }
+
     /// Ends a link; see [`Membership::end_link`].
     pub(crate) fn end_link(&self, link: &Link, reason: &Error) {
         if let Some(membership) = self.membership_of(link) {
@@ -246,18 +281,22 @@ impl PluginState {
     }
 
     /// Ends the connections and links of all memberships, because the plugin closes.
-    pub(crate) fn close<'a>(&self, memberships: impl Iterator<Item = &'a Membership>) {
+    pub(crate) fn close<'a>(&self, memberships: impl Iterator<Item = &'a Membership> + Clone) {
         let reason = Error::new(Code::Closed, "this plugin has closed");
         self.over(&reason);
         for (_, gate) in self.gates.all() {
             gate.close(&reason);
         }
         drop(std::mem::take(&mut *self.older.lock()));
-        for membership in memberships {
-            membership.disconnected(&reason);
-            membership.close(&reason);
+        for membership in memberships.clone() {
+            membership.ended(&reason);
+            membership.end_links(&reason);
         }
         self.sent.close();
+        // Last: peers that hear of it from the broker answer otherwise.
+        for membership in memberships {
+            membership.connection.shut_down();
+        }
         self.notices.close();
     }
 }

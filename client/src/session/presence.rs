@@ -69,14 +69,11 @@ impl Presence {
         self.changed();
     }
 
-    /// There will be no broker any more. Gives back why: the first reason stands.
-    pub(super) fn end(&self, reason: &Error) -> Error {
-        let mut now = self.now.lock();
-        let reason = now.over.get_or_insert_with(|| reason.clone()).clone();
-        drop(now);
+    /// There will be no broker any more. The first reason stands.
+    pub(super) fn end(&self, reason: &Error) {
+        self.now.lock().over.get_or_insert_with(|| reason.clone());
         self.over.notify_all();
         self.changed();
-        reason
     }
 
     fn changed(&self) {
@@ -140,19 +137,6 @@ impl Presence {
                 Some(cancel) => futex::wait_any(&[word, cancel.word()], until),
                 None => futex::wait_any(&[word], until),
             }
-            futex_refused::log();
-        }
-    }
-
-    /// Waits until there is no broker, or something else is so that comes with a change of that; until a time of the
-    /// monotonic clock at most.
-    pub(super) fn await_loss(&self, until: u64, is_other: impl Fn() -> bool) {
-        loop {
-            let seen = self.changes.load(Ordering::Acquire);
-            if self.check().is_err() || is_other() || clock::now() >= until {
-                return;
-            }
-            futex::wait_any(&[Awaited::private(&self.changes, seen)], until);
             futex_refused::log();
         }
     }
@@ -259,7 +243,8 @@ mod tests {
             assert_eq!(error.code(), denied.code());
         });
         assert!(!presence.is_away() && !presence.lost(&gone("later"), || true));
-        assert_eq!(presence.end(&gone("later")).code(), denied.code());
+        presence.end(&gone("later"));
+        assert_eq!(presence.over().unwrap().code(), denied.code());
     }
 
     #[test]

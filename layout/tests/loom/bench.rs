@@ -1,5 +1,6 @@
 //! A link with both ends in one process, and what the client does around the layout's protocols.
 
+mod close;
 mod provider;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::view::{ReadView, Use, WriteView};
 use callgate_layout::waiters::Waiters;
 use callgate_layout::words::WordSleeper;
-use callgate_layout::{Geometry, flags, slot};
+use callgate_layout::{Geometry, closing, flags, slot};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
@@ -52,7 +53,7 @@ fn outbox(geometry: Geometry) -> WriteView {
     let entries = geometry.entries() as usize;
     let ring = (0..entries).flat_map(|_| cells(Use::Wide));
     let replies = (0..entries).flat_map(|_| cells(Use::Narrow));
-    let flags = (0..entries).flat_map(|_| once(Use::Narrow).chain(repeat_n(Use::Data, 7)));
+    let flags = (0..entries).flat_map(|_| repeat_n(Use::Narrow, 2).chain(repeat_n(Use::Data, 6)));
     let blocks = repeat_n(Use::Data, geometry.blocks_len() / 8);
     let outbox = WriteView::heap(ring.chain(replies).chain(flags).chain(blocks));
     assert_eq!(outbox.as_read().len(), geometry.total_len());
@@ -134,6 +135,8 @@ pub(crate) struct Link {
     pub(crate) bells: Arc<Bells>,
     /// Callers asleep on their bells.
     pub(crate) bells_queue: Futex,
+    /// Those that wait to hear up to which call they were taken.
+    pub(crate) closing_queue: Futex,
 }
 
 impl Link {
@@ -163,6 +166,7 @@ impl Link {
             bells: Arc::new(Bells::new(callers_doorbell.clone())),
             callers_doorbell,
             bells_queue: Futex::new(),
+            closing_queue: Futex::new(),
         })
     }
 
@@ -188,11 +192,11 @@ impl Link {
         }
     }
 
-    /// Publishes a call with one word of payload in its entry.
-    pub(crate) fn publish(&self, ticket: Ticket, value: u64) {
+    /// Publishes a call with one word of payload in its entry; gives back its number.
+    pub(crate) fn publish(&self, ticket: Ticket, value: u64) -> u32 {
         let mut cell = Cell::default();
         cell.inline_mut()[..8].copy_from_slice(&value.to_ne_bytes());
-        self.publish_at(ticket, Place::Inline, &mut cell);
+        self.publish_at(ticket, Place::Inline, &mut cell)
     }
 
     /// Publishes a call with one word of payload in the outbox's blocks, if there is room.
@@ -209,7 +213,7 @@ impl Link {
         self.publish_at(ticket, Place::Blocks { block }, &mut Cell::default());
     }
 
-    fn publish_at(&self, ticket: Ticket, place: Place, cell: &mut Cell) {
+    fn publish_at(&self, ticket: Ticket, place: Place, cell: &mut Cell) -> u32 {
         let call = Call {
             gate: 0,
             slot: ticket.slot,
@@ -219,8 +223,9 @@ impl Link {
             deadline: 0,
             chain: None,
         };
-        self.ring.publish(&self.calls, &call, cell);
+        let sequence = self.ring.publish(&self.calls, &call, cell);
         self.calls_queue.wake();
+        sequence
     }
 
     /// Wakes the provider if it is parked, after something was published for it.
@@ -243,14 +248,21 @@ impl Link {
 
     pub(crate) fn end(&self) {
         self.life.end();
+        self.wake_all();
+    }
+
+    /// Has everybody look again who waits on the link.
+    fn wake_all(&self) {
         self.slot_queue.wake();
         for bell in self.bells.in_use() {
             self.ring_callers(bell);
         }
     }
 
-    fn ended(&self, ticket: Ticket) -> Option<Ended> {
-        self.life.ended(|| self.is_answered(ticket))
+    pub(crate) fn ended(&self, ticket: Ticket, sequence: u32) -> Option<Ended> {
+        let (inbox, geometry) = (self.replies.as_read(), self.geometry);
+        let fate = || closing::fate(inbox, geometry, sequence);
+        self.life.ended(|| self.is_answered(ticket), fate)
     }
 
     /// Waits for the answer awake.
@@ -262,13 +274,18 @@ impl Link {
 
     /// Waits for the answer asleep; false when the link is gone without one.
     pub(crate) fn park(&self, ticket: Ticket) -> bool {
+        self.park_for(ticket, 0) == Ended::Answered
+    }
+
+    /// The same for a call with a number.
+    pub(crate) fn park_for(&self, ticket: Ticket, sequence: u32) -> Ended {
         let (outbox, inbox) = (&self.calls, self.replies.as_read());
         let sleeper = WordSleeper::announce(outbox, inbox, self.geometry, ticket.slot);
-        let sleep = |seen| {
+        let sleep = |seen, life| {
             self.slot_queue
-                .wait(|| sleeper.seen() == seen && !self.life.is_over());
+                .wait(|| sleeper.seen() == seen && self.life.seen() == life);
         };
-        sleeper.wait(|| self.ended(ticket), sleep) == Ended::Answered
+        sleeper.wait(&self.life, || self.ended(ticket, sequence), sleep)
     }
 
     pub(crate) fn ring_callers(&self, bell: u8) {
@@ -278,10 +295,15 @@ impl Link {
 
     /// As [`Link::park`], on a bell of the caller's own.
     pub(crate) fn sleep(&self, ticket: Ticket) -> bool {
+        self.sleep_for(ticket, 0) == Ended::Answered
+    }
+
+    /// The same for a call with a number.
+    pub(crate) fn sleep_for(&self, ticket: Ticket, sequence: u32) -> Ended {
         let sleeper = Sleeper::new(&self.bells, &self.calls, self.geometry, ticket.slot);
         let sleeper = sleeper.unwrap();
         let sleep = |seen| self.bells_queue.wait(|| sleeper.value() == seen);
-        sleeper.wait(|| self.ended(ticket), sleep) == Ended::Answered
+        sleeper.wait(|| self.ended(ticket, sequence), sleep)
     }
 
     /// Copies the answer out.

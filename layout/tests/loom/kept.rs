@@ -6,6 +6,7 @@ use std::mem::ManuallyDrop;
 use callgate_layout::bells::KeptBell;
 use callgate_layout::flags;
 use callgate_layout::flags::Waiter;
+use callgate_layout::life::Ended;
 use callgate_layout::pending::Ticket;
 use loom::thread;
 
@@ -51,13 +52,16 @@ fn look_after(link: &Link, bell: &KeptBell, mut calls: Vec<Ticket>, late: Late) 
     let mut answered = 0;
     loop {
         let mut seen = bell.value();
-        // Read first: an answer that was published before the end wins over the end.
-        let is_gone = link.life.is_over();
-        for ticket in calls.extract_if(.., |ticket| link.is_answered(*ticket)) {
-            assert!(link.read(ticket) >= ANSWER);
-            answered += 1;
-        }
-        if calls.is_empty() || is_gone {
+        calls.retain(|ticket| match link.ended(*ticket, 0) {
+            None => true,
+            Some(Ended::Answered) => {
+                assert!(link.read(*ticket) >= ANSWER);
+                answered += 1;
+                false
+            }
+            Some(_) => false,
+        });
+        if calls.is_empty() {
             return answered;
         }
         if late == Late::Reading {

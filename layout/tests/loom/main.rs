@@ -24,6 +24,7 @@
 
 mod bench;
 mod blocks;
+mod closing;
 mod death;
 mod doorbell;
 mod gates;

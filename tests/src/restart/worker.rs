@@ -43,7 +43,8 @@ struct Counts {
     /// Calls that have run, and whose answers needed memory that the broker was to make which had ended.
     without_room: AtomicU64,
     failed: Mutex<BTreeMap<String, u64>>,
-    first: Mutex<Option<String>>,
+    /// The first few failures, in full.
+    first: Mutex<Vec<String>>,
 }
 
 /// Whether this is the role; plays it if so.
@@ -285,7 +286,9 @@ impl Counts {
         let mut failed = self.failed.lock().expect("no panic");
         *failed.entry(error.code().to_string()).or_default() += 1;
         let mut first = self.first.lock().expect("no panic");
-        first.get_or_insert_with(|| said(&error));
+        if first.len() < 4 {
+            first.push(said(&error));
+        }
     }
 }
 

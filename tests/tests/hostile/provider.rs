@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use callgate_layout::envelope::Cell;
 use callgate_layout::hostile::poke;
 use callgate_layout::ring::RingReader;
-use callgate_layout::{Code, slot};
+use callgate_layout::{Code, closing, slot};
 use callgate_tests::random::Random;
 use callgate_tests::raw::{Link, Raw};
 use callgate_tests::{PATIENCE, proc};
 
 use crate::scene::{Scene, a_while, is_over};
-use crate::words::{REPLIES, reply, scribble};
+use crate::words::{FLAGS, REPLIES, reply, scribble};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -124,7 +124,7 @@ fn a_reply_that_is_none_is_an_error_at_the_deadline_at_the_latest() {
     scene.end();
 }
 
-/// A provider that only said it was closed left its callers waiting until their deadlines.
+/// Who says that it has closed, and never which calls it has taken, may have taken any.
 #[test]
 fn a_status_page_can_lie_to_its_own_callers_alone() {
     let mut scene = Scene::new();
@@ -136,12 +136,49 @@ fn a_status_page_can_lie_to_its_own_callers_alone() {
         scene.ask(&gate, SHORT);
         let _link = raw.linked();
         let line = scene.honest.expect_line();
-        let expected = if state == 2 {
-            "PROVIDER_GONE"
-        } else {
-            "TIMEOUT"
+        assert_eq!(Scene::outcome(&line, SHORT), "TIMEOUT", "state {state}");
+        scene.is_well();
+    }
+    scene.end();
+}
+
+/// The words by which a provider says which calls it has taken: each concerns its own callers, and no number in
+/// them has anybody wait longer than until the deadline.
+#[test]
+fn a_provider_can_lie_of_what_it_has_taken_to_its_own_callers_alone() {
+    let mut scene = Scene::new();
+    let taken = |number: u32, state: u32| u64::from(number) << 32 | u64::from(state);
+    let lies = [
+        (
+            "nothing was taken, and it goes on",
+            taken(0, 1),
+            "PROVIDER_GONE",
+        ),
+        (
+            "nothing was taken, and it ends",
+            taken(0, 2),
+            "PROVIDER_GONE",
+        ),
+        ("long ago", taken(u32::MAX, 1), "PROVIDER_GONE"),
+        ("it was taken", taken(1, 1), "TIMEOUT"),
+        ("it was taken and answered", taken(1, 2), "PROVIDER_GONE"),
+        ("in a state that is none", taken(0, 77), "PROVIDER_GONE"),
+    ];
+    for (number, (what, words, expected)) in lies.into_iter().enumerate() {
+        let mut raw = Raw::join(&scene.bus, &format!("villain-{number}"));
+        poke(raw.status.as_ref().expect("it has one"), 0, 2);
+        let gate = format!("villain-{number}.Add");
+        raw.provide::<(u64, u64), u64>(&gate);
+        scene.ask(&gate, SHORT);
+        let link = raw.linked();
+        poke(&link.outbox, FLAGS + 8, words);
+        let line = loop {
+            closing::wake(&link.outbox, link.geometry);
+            if let Ok(line) = scene.honest.line(Duration::ZERO) {
+                break line;
+            }
         };
-        assert_eq!(Scene::outcome(&line, SHORT), expected, "state {state}");
+        assert_eq!(Scene::outcome(&line, SHORT), expected, "{what}");
         scene.is_well();
     }
     scene.end();

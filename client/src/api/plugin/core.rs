@@ -9,7 +9,7 @@ use callgate_layout::Code;
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::Mutex;
 
-use super::course::{Course, Used};
+use super::course::{Course, DRAINING, Used};
 use super::joining::{self, Introduction};
 use super::serving;
 use crate::api::group::GroupCore;
@@ -59,6 +59,8 @@ struct Opened {
 /// How far the plugin is with going on.
 struct Return {
     memberships: Course<Joined>,
+    /// When providers have had time to come to the current bus.
+    settle: Option<Instant>,
     /// Since when there is no broker, and when the next attempt is due.
     away: Option<(Retry, Instant)>,
 }
@@ -139,6 +141,7 @@ impl PluginCore {
                 place,
                 returning: Mutex::new(Return {
                     memberships: Course::new(current),
+                    settle: None,
                     away: None,
                 }),
                 opened: Mutex::new(opened),
@@ -191,6 +194,7 @@ impl PluginCore {
         drop(self.opened.lock().attempt.take());
         told?;
         returning.away = None;
+        returning.settle = Some(Instant::now() + DRAINING);
         Ok(())
     }
 
@@ -293,7 +297,19 @@ impl PluginCore {
             drop(joined);
             self.state.sent.let_go_of_pages();
         }
-        due.next
+        let settling = self.settle(returning, is_away);
+        due.next.into_iter().chain(settling).min()
+    }
+
+    /// Lets those providers be gone that have not come to the current bus in time. When that is due.
+    fn settle(&self, returning: &mut Return, is_away: bool) -> Option<Instant> {
+        let at = returning.settle.filter(|_| !is_away)?;
+        if at > Instant::now() {
+            return Some(at);
+        }
+        returning.settle = None;
+        self.state.settle();
+        None
     }
 
     /// Tries to come back, if it is time. When the next attempt is due.

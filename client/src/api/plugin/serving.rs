@@ -70,8 +70,11 @@ impl Plugin {
                     let text = "the broker did not say in which life the gate is provided";
                     return Err(Error::new(Code::Protocol, text));
                 }
-                Err(error) if self.state.is_for_the_next(&membership, &error, until) => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if !self.state.has_ended(&membership, Some(&error), until) {
+                        return Err(error);
+                    }
+                }
             }
         }
     }
@@ -128,5 +131,5 @@ pub(super) fn member(
         }
     };
     let about = (identity, Box::new(report) as Report);
-    Arc::new(Member::new(provided, memory, about, on_let_go))
+    Arc::new(Member::new(provided, memory, about).on_let_go(on_let_go))
 }

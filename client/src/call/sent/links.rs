@@ -7,6 +7,7 @@ use std::sync::Arc;
 use callgate_layout::bells::KeptBell;
 use callgate_layout::clock;
 use callgate_layout::envelope::{Cell, Place};
+use callgate_layout::life;
 use callgate_layout::pending::{SlotWait, Ticket};
 
 use super::Outbound;
@@ -16,9 +17,9 @@ use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
 use crate::call::bytes::{self, Entry, Flight, Written};
 use crate::call::space::{Short, no_space};
-use crate::call::target::{Destination, gone, timed_out};
+use crate::call::target::{Destination, gone, timed_out, unavailable};
 use crate::call::untyped;
-use crate::link::Link;
+use crate::link::{Link, Published};
 
 /// The calls of one link.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct LinkCalls {
     last_gate: u16,
     /// Whether it counts as waiting for a slot.
     is_counted: bool,
+    /// Whether the provider had closed when a call was published.
+    is_late: bool,
 }
 
 /// The calls that wait for one gate, and the first one's wait for a slot.
@@ -49,6 +52,12 @@ struct Sent {
     call: Outbound,
     flight: Flight,
     completion: Arc<Completion>,
+}
+
+/// A call that was just published.
+struct InRing {
+    flight: Flight,
+    is_late: bool,
 }
 
 /// A call that waits for a slot, or that has one and waits for space for its bytes.
@@ -76,6 +85,7 @@ impl LinkCalls {
             waiting: BTreeMap::new(),
             last_gate: 0,
             is_counted: false,
+            is_late: false,
         }
     }
 
@@ -107,8 +117,8 @@ impl LinkCalls {
         if !self.waiting.contains_key(&next.call.index) {
             let (link, index) = (&self.link, next.call.index);
             match try_send(link, &mut next, || link.pending().take_for(index)) {
-                Ok(Some(flight)) => {
-                    self.note_sent(number, next, flight);
+                Ok(Some(call)) => {
+                    self.note_sent(number, next, call);
                     return Ok(false);
                 }
                 Ok(None) => {}
@@ -133,11 +143,12 @@ impl LinkCalls {
         Ok(is_first)
     }
 
-    fn note_sent(&mut self, number: u64, was: Waiting, flight: Flight) {
+    fn note_sent(&mut self, number: u64, was: Waiting, call: InRing) {
+        self.is_late |= call.is_late;
         self.sent.push(Sent {
             number,
             call: was.call,
-            flight,
+            flight: call.flight,
             completion: was.completion,
         });
     }
@@ -146,8 +157,7 @@ impl LinkCalls {
     pub(super) fn take(&mut self, number: u64) -> Option<(u64, Arc<Completion>)> {
         if let Some(place) = self.sent.iter().position(|sent| sent.number == number) {
             let sent = self.sent.swap_remove(place);
-            let Flight { ticket, held } = sent.flight;
-            self.link.abandon(ticket, held);
+            self.link.give_up(sent.flight.call, sent.flight.held);
             return Some((sent.call.deadline, sent.completion));
         }
         let mut gates = self.waiting.iter_mut();
@@ -164,15 +174,17 @@ impl LinkCalls {
     /// The slot that a call was sent in, if it was, and whether nothing keeps it from being over.
     pub(super) fn sent_in(&self, number: u64) -> Option<(Ticket, bool)> {
         let sent = self.sent.iter().find(|sent| sent.number == number)?;
-        let ticket = sent.flight.ticket;
-        let is_over = self.link.is_gone() || self.link.is_answered(ticket);
-        Some((ticket, is_over))
+        let is_over = self.link.ended(sent.flight.call).is_some();
+        Some((sent.flight.call.ticket, is_over))
     }
 
     /// Why a call whose time is up has failed.
     pub(super) fn why_late(&self, number: u64) -> Error {
         if let Some(sent) = self.sent.iter().find(|sent| sent.number == number) {
-            return timed_out(&self.link, sent.call.deadline).maybe_run();
+            return match self.link.ended(sent.flight.call) {
+                Some(life::Ended::Untaken) => self.link.closed(),
+                _ => timed_out(&self.link, sent.call.deadline).maybe_run(),
+            };
         }
         let waiting = self.waiting.values().find_map(|of| of.calls.get(&number));
         match waiting.is_some_and(|waiting| waiting.ticket.is_some()) {
@@ -181,20 +193,22 @@ impl LinkCalls {
         }
     }
 
-    /// Takes the answers that are there; all calls, where the link has ended.
+    /// Takes the answers that are there; all calls, where the link has ended, and those that a provider that has
+    /// closed has not taken.
     pub(super) fn take_answers(&mut self, ended: &mut Vec<Ended>) {
-        // Read first: an answer that was published before the end wins over the end.
-        let is_gone = self.link.is_gone();
         let link = &self.link;
-        let is_over = |sent: &mut Sent| is_gone || link.is_answered(sent.flight.ticket);
+        if self.is_late {
+            // Its bell is rung when there is something to see.
+            link.look_at_closing();
+        }
+        let is_over = |sent: &mut Sent| link.ended(sent.flight.call).is_some();
         for sent in self.sent.extract_if(.., is_over) {
-            let outcome = match link.is_answered(sent.flight.ticket) {
+            let outcome = match link.is_answered(sent.flight.call.ticket) {
                 true => receive(link, sent.flight),
-                false => {
-                    let Flight { ticket, held } = sent.flight;
-                    link.abandon(ticket, held);
-                    Err(gone(link).maybe_run())
-                }
+                false => match link.give_up(sent.flight.call, sent.flight.held) {
+                    true => Err(gone(link).maybe_run()),
+                    false => Err(link.closed()),
+                },
             };
             ended.push(Ended {
                 number: sent.number,
@@ -253,8 +267,8 @@ impl LinkCalls {
             link.end_slot_wait(std::mem::replace(&mut of_gate.slot, anew));
         }
         let is_over = match outcome {
-            Ok(Some(flight)) => {
-                self.note_sent(number, next, flight);
+            Ok(Some(call)) => {
+                self.note_sent(number, next, call);
                 true
             }
             Ok(None) => {
@@ -304,7 +318,7 @@ fn try_send(
     link: &Arc<Link>,
     next: &mut Waiting,
     take: impl FnOnce() -> Option<Ticket>,
-) -> Result<Option<Flight>> {
+) -> Result<Option<InRing>> {
     let call = &next.call;
     let to = Destination {
         link,
@@ -312,11 +326,11 @@ fn try_send(
         kind: call.kind,
         deadline: call.deadline,
     };
-    if link.is_gone() {
+    if !link.is_open() {
         if let Some(ticket) = next.ticket.take() {
             link.cancel(ticket);
         }
-        return Err(gone(link));
+        return Err(unavailable(link));
     }
     // Taken before the first call of this link.
     let bell = link.sent_bell().taken().map_or(0, KeptBell::number);
@@ -325,6 +339,11 @@ fn try_send(
         return Ok(None);
     };
     let mut cell = Cell::default();
+    let mut is_late = false;
+    let late = |call| {
+        is_late = true;
+        look_at_late(link, call)
+    };
     let length = call.bytes.len();
     if let Some(inline) = cell.payload_mut(false).get_mut(..length) {
         inline.copy_from_slice(&call.bytes);
@@ -335,8 +354,9 @@ fn try_send(
             place: Place::Inline,
             length,
         };
-        bytes::publish(&to, &entry, &mut cell)?;
-        return Ok(Some(Flight { ticket, held: None }));
+        let call = bytes::publish(&to, &entry, &mut cell, late)?;
+        let flight = Flight { call, held: None };
+        return Ok(Some(InRing { flight, is_late }));
     }
     match link.write_payload(&call.bytes) {
         Some(Ok(held)) => {
@@ -346,7 +366,8 @@ fn try_send(
                 held,
                 length,
             };
-            bytes::send_held(&to, None, &mut cell, written).map(Some)
+            let flight = bytes::send_held((&to, None), &mut cell, written, late)?;
+            Ok(Some(InRing { flight, is_late }))
         }
         Some(Err(refused)) => {
             link.cancel(ticket);
@@ -359,10 +380,20 @@ fn try_send(
     }
 }
 
+/// A call was published, and then its provider turned out to have closed. An error where it is known by now that
+/// it was not taken; else the bell is rung when that is known.
+#[cold]
+fn look_at_late(link: &Link, call: Published) -> Result<()> {
+    match link.look_at_closing() && link.take_back(call) {
+        true => Err(link.closed()),
+        false => Ok(()),
+    }
+}
+
 /// Copies an answer that is there.
 fn receive(link: &Arc<Link>, flight: Flight) -> Result<Bytes> {
     let mut cell = Cell::default();
-    link.ring_nobody(flight.ticket);
+    link.ring_nobody(flight.call.ticket);
     let answer = bytes::receive(link, flight, &mut cell)?;
     untyped::into_bytes(link, answer, &cell)
 }

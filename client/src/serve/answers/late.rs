@@ -74,6 +74,16 @@ impl Answers {
         self.change(&self.busy, bit, false);
     }
 
+    /// No more calls are taken from this peer: the dispatcher is to be told of answers.
+    pub(in crate::serve) fn is_waited_for(&self) {
+        self.is_waited_for.store(true, Ordering::Relaxed);
+    }
+
+    /// A call was answered, perhaps the last one. Whoever looks after late answers looks.
+    pub(in crate::serve) fn may_be_last(&self) {
+        self.outstanding.may_be_late.store(true, Ordering::Relaxed);
+    }
+
     /// Counts what is kept anew.
     fn recount(&self, kept: &mut Kept) {
         let now = kept.deferred.len() + kept.late.len();
@@ -287,6 +297,9 @@ impl AnswerLater for Answers {
                 deadline,
             });
             // The dispatcher publishes it as soon as there is space.
+            self.link.wake_waiting();
+        } else if self.is_waited_for.load(Ordering::Relaxed) {
+            self.may_be_last();
             self.link.wake_waiting();
         }
         Ok(())

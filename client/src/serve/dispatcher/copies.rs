@@ -41,6 +41,8 @@ impl Dispatcher {
         door.with(|scheduler| {
             self.refresh_scheduler(scheduler, version);
             let tables = frame.refresh(scheduler.sides(), version);
+            // The frame may have been in use when a link's calls ended.
+            scheduler.may_have_drained();
             self.old_copies(scheduler, tables)
         })
     }
@@ -87,8 +89,7 @@ impl Dispatcher {
             return;
         }
         self.changes.look_at_each();
-        let (members, leaving) = self.take_members();
-        scheduler.refresh((&members, leaving), version);
+        scheduler.refresh(self.take_members(), version);
         self.turn_lock
             .owners()
             .set_reentrant(scheduler.has_reentrant());

@@ -48,6 +48,10 @@ impl Dispatcher {
     /// Ends the service: answers everything that is left without running it.
     pub(crate) fn finish(&self) {
         self.announce_all_ends();
+        if self.is_visited() {
+            // Who calls from now on need not wait for that.
+            self.close_leaving();
+        }
         self.await_visits();
         let door = self.door();
         let version = self.changes.version();
@@ -58,6 +62,18 @@ impl Dispatcher {
         drop(door);
         self.say(notes);
         self.discard(spare);
+    }
+
+    /// Whether another plugin of this process may run a handler.
+    fn is_visited(&self) -> bool {
+        self.visits.seen() != 0 || self.turn_lock.holder().is_some()
+    }
+
+    /// Takes no more calls from links of plugins whose end was announced, and says so.
+    fn close_leaving(&self) {
+        let leaving = self.leaving();
+        self.door()
+            .with(|scheduler| leaving.iter().for_each(|member| scheduler.close(member)));
     }
 
     /// Waits for a handler that another plugin of this process runs, unless this is its chain, or runs on top

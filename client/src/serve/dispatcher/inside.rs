@@ -87,11 +87,15 @@ impl Dispatcher {
     /// Publishes late answers for which there is room now; when the next one's time is up. Nobody
     /// else does it while the only thread that serves waits inside a handler.
     pub(super) fn settle_late(&self, door: &Door<'_>) -> Option<u64> {
-        door.with(|scheduler| {
-            scheduler.late_deadline()?;
-            scheduler.settle();
-            scheduler.late_deadline()
-        })
+        door.with(Scheduler::late_deadline)?;
+        self.settle_now(door)
+    }
+
+    #[cold]
+    fn settle_now(&self, door: &Door<'_>) -> Option<u64> {
+        door.with(|scheduler| scheduler.settle());
+        self.let_go_drained(door);
+        door.with(Scheduler::late_deadline)
     }
 
     /// The same where nothing is locked or borrowed but the door: says besides which results found

@@ -9,13 +9,18 @@ use callgate_layout::sys::futex::{self, Awaited};
 
 use super::Dispatcher;
 use crate::serve::member::Member;
+use crate::serve::scheduler::Members;
 
 /// The plugins of a dispatcher, and how many of its threads wait for its bells.
 #[derive(Default)]
 pub(super) struct Parked {
     pub(super) threads: u32,
-    /// Those whose status pages say whether any thread waits; those of others say *closed*.
+    /// Those whose status pages say whether any thread waits.
     members: Arc<Vec<Arc<Member>>>,
+    /// Those from whose links no more calls are taken, and that are still owed answers.
+    draining: Arc<Vec<Arc<Member>>>,
+    /// Whether the scheduler has not taken note of one of these.
+    is_new: bool,
     /// Those that the scheduler has not parted with yet.
     leaving: Vec<Arc<Member>>,
 }
@@ -86,7 +91,7 @@ impl Doorbells {
     }
 
     /// Puts the bells of these plugins in the place of those that there were, which are given back.
-    fn replace(&self, members: &[Arc<Member>]) -> DoorbellList {
+    fn replace<'a>(&self, members: impl Iterator<Item = &'a Arc<Member>>) -> DoorbellList {
         let mut bells: Vec<Arc<Doorbell>> = Vec::new();
         for member in members {
             let bell = &member.memory.bell;
@@ -109,14 +114,13 @@ impl Dispatcher {
         self.members_changed(&parked);
     }
 
-    /// Tells a plugin's peers that no more calls are served; whoever still parks does not take it back.
-    /// The next look at what has changed answers what is left.
+    /// A plugin is served no more: the next look at what has changed tells its peers so, and answers what is
+    /// left. Until then its status page stays as it is.
     pub(crate) fn announce_end(&self, member: &Arc<Member>) {
         let mut parked = self.parked.lock();
-        let members = Arc::make_mut(&mut parked.members);
-        members.retain(|other| !Arc::ptr_eq(other, member));
+        take_out(&mut parked.members, member);
+        take_out(&mut parked.draining, member);
         parked.leaving.push(member.clone());
-        member.memory.status.close();
         self.members_changed(&parked);
     }
 
@@ -124,16 +128,48 @@ impl Dispatcher {
     pub(super) fn announce_all_ends(&self) {
         let mut parked = self.parked.lock();
         let members = std::mem::take(&mut parked.members);
-        for member in members.iter() {
-            member.memory.status.close();
-            parked.leaving.push(member.clone());
+        parked.leaving.extend(members.iter().cloned());
+        let draining = std::mem::take(&mut parked.draining);
+        parked.leaving.extend(draining.iter().cloned());
+        self.members_changed(&parked);
+    }
+
+    /// From now on no more calls are taken from a plugin's links: the next look at what has changed tells its peers
+    /// so. False where the plugin is served no more, or drains already.
+    pub(super) fn announce_drain(&self, member: &Arc<Member>) -> bool {
+        let mut parked = self.parked.lock();
+        if !take_out(&mut parked.members, member) {
+            return false;
+        }
+        Arc::make_mut(&mut parked.draining).push(member.clone());
+        parked.is_new = true;
+        self.members_changed(&parked);
+        true
+    }
+
+    /// These are owed nothing any more.
+    pub(super) fn forget_drained(&self, drained: &[Arc<Member>]) {
+        let mut parked = self.parked.lock();
+        for member in drained {
+            take_out(&mut parked.draining, member);
         }
         self.members_changed(&parked);
     }
 
+    /// The plugins that are to be parted with.
+    pub(super) fn leaving(&self) -> Vec<Arc<Member>> {
+        self.parked.lock().leaving.clone()
+    }
+
+    /// Whether a plugin drains of which the scheduler has not taken note.
+    pub(super) fn has_new_draining(&self) -> bool {
+        self.parked.lock().is_new
+    }
+
     fn members_changed(&self, parked: &Parked) {
-        let before = self.bells.replace(&parked.members);
-        let identities = parked.members.iter().map(|member| member.identity);
+        let all = || parked.members.iter().chain(parked.draining.iter());
+        let before = self.bells.replace(all());
+        let identities = all().map(|member| member.identity);
         self.turn_lock.owners().set(identities, &self.outstanding);
         self.changes.changed();
         // Who waits for those that there were, or falls asleep on them, looks at what has changed.
@@ -168,9 +204,23 @@ impl Dispatcher {
         }
     }
 
-    /// The plugins that are served, and those that are to be parted with.
-    pub(super) fn take_members(&self) -> (Arc<Vec<Arc<Member>>>, Vec<Arc<Member>>) {
+    /// The plugins that there are, for the scheduler to take note of.
+    pub(super) fn take_members(&self) -> Members {
         let mut parked = self.parked.lock();
-        (parked.members.clone(), std::mem::take(&mut parked.leaving))
+        parked.is_new = false;
+        Members {
+            served: parked.members.clone(),
+            draining: parked.draining.clone(),
+            leaving: std::mem::take(&mut parked.leaving),
+        }
     }
+}
+
+/// Takes a plugin out of a list; whether it was there.
+fn take_out(members: &mut Arc<Vec<Arc<Member>>>, member: &Arc<Member>) -> bool {
+    let place = members.iter().position(|other| Arc::ptr_eq(other, member));
+    place.is_some_and(|place| {
+        Arc::make_mut(members).remove(place);
+        true
+    })
 }

@@ -251,7 +251,12 @@ impl Dispatcher {
         let served = self.pump_until(&door, &mut frame, deadline);
         self.turn_lock.release();
         self.keep_frame(&door, frame);
+        // Nobody else does so before the next time.
+        self.settle_late(&door);
         drop(door);
+        if self.has_new_draining() {
+            self.look_at_draining();
+        }
         futex_refused::log();
         Ok(served)
     }

@@ -83,6 +83,12 @@ impl State {
         self.owner.is_some() && self.by != next.by && is_alive && next.is_less_than(self)
     }
 
+    /// Whether an older broker has said this, and there is no way any more: the provider may yet come to the bus of this
+    /// membership.
+    pub(super) fn is_awaited(&self, by: MembershipId) -> bool {
+        self.owner.is_some() && self.by != by && self.way.is_none()
+    }
+
     /// Whether this is the other state before its provider has provided all of it again.
     fn is_less_than(&self, other: &State) -> bool {
         let lacks = |kind| other.has(kind) && !self.has(kind);

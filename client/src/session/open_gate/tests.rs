@@ -158,7 +158,7 @@ fn a_new_broker_that_does_not_know_the_provider_yet_is_no_news() {
     opened.stand(by(2), nobody(), None);
     assert_eq!(opened.state().owner(), Some("A"));
     opened.stand(by(2), present(7), None);
-    opened.left(by(1));
+    opened.settle(by(2));
     assert!(told(&opened).is_empty());
     // From then on the new broker's word holds at once.
     opened.stand(by(2), nobody(), None);
@@ -173,13 +173,15 @@ fn a_provider_that_does_not_come_back_is_gone_when_the_old_links_are() {
     opened.watch();
     opened.stand(by(1), present(7), None);
     opened.stand(by(2), nobody(), None);
-    assert_eq!(told(&opened), [7]);
     opened.left(by(1));
+    assert_eq!(told(&opened), [7]);
+    assert!(opened.is_awaited(by(2)));
+    opened.settle(by(2));
     assert_eq!(told(&opened), [0]);
     assert_eq!(opened.state().owner(), None);
     // Also where a third broker has not said anything yet.
     opened.stand(by(2), present(8), None);
-    opened.left(by(2));
+    opened.settle(by(3));
     assert_eq!(told(&opened), [8, 0]);
 }
 
@@ -204,7 +206,7 @@ fn what_the_new_broker_forbids_ends_at_once() {
         "the policy lacks gate.call",
     ));
     assert_eq!(opened.state().owner(), None);
-    opened.left(by(1));
+    opened.settle(by(2));
     let state = opened.state();
     let error = state.way(CallKind::Function, opened.name()).unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied);

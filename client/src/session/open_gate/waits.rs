@@ -25,7 +25,10 @@ impl OpenGate {
         loop {
             let seen = self.answers.load(Ordering::Acquire);
             let state = self.state();
-            let is_there = state.way.is_none() || state.by == by;
+            let is_there = match state.way.is_some() {
+                true => state.by == by,
+                false => !state.is_awaited(by),
+            };
             drop(state);
             let is_over = clock::now() >= until || cancel.is_some_and(CancelToken::is_cancelled);
             if is_there || is_over {

@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use callgate_layout::clock;
 use callgate_layout::control::GateToBroker;
-use callgate_layout::{Code, clock};
 
 use super::PluginState;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::instant_after;
-use crate::base::error::{Error, Result};
-use crate::session::membership::Membership;
+use crate::base::error::Result;
 use crate::session::open_gate::{Asked, OpenGate, Question};
-use crate::session::presence::{self, Wait};
+use crate::session::presence::Wait;
 
 impl PluginState {
     /// Asks the broker how an open gate stands now. This does not wait for room in its socket longer than
@@ -36,31 +35,11 @@ impl PluginState {
     fn sync(&self, open: u32, until: Instant) -> Result<()> {
         self.presence.check()?;
         let membership = self.membership();
-        let sync = GateToBroker::Sync { open };
-        let sent = membership.connection.send_until(&sync.into(), until);
-        sent.inspect_err(|error| self.await_loss(&membership, error, until))
-    }
-
-    /// Whether what the broker of a membership was asked, and has failed, is to be asked of the next one.
-    pub(crate) fn is_for_the_next(
-        &self,
-        membership: &Membership,
-        error: &Error,
-        until: Instant,
-    ) -> bool {
-        self.await_loss(membership, error, until);
-        let has_ended = membership.connection.check_alive().is_err();
-        let is_left = self.presence.is_away() || self.membership().id != membership.id;
-        (has_ended || is_left) && !self.is_over()
-    }
-
-    /// Where something could not be sent because the broker has ended, waits until the control thread, which hears
-    /// of that by itself, has found it so, too.
-    fn await_loss(&self, membership: &Membership, error: &Error, until: Instant) {
-        if error.code() == Code::BrokerGone && !membership.connection.is_control_thread() {
-            let is_left = || self.membership().id != membership.id;
-            self.presence.await_loss(presence::nanos(until), is_left);
-        }
+        let sync = GateToBroker::Sync { open }.into();
+        let sent = membership.connection.send_until(&sync, until);
+        // Whoever asks the next broker is to find that this one has ended.
+        self.has_ended(&membership, sent.as_ref().err(), until);
+        sent
     }
 
     /// Asks, and waits for the answer until a time of the monotonic clock; where there is no broker, for
@@ -80,10 +59,8 @@ impl PluginState {
                 Wait::None(_) => return Asked::NoBroker,
                 Wait::Cancelled => return Asked::Cancelled,
             }
-            let asked_by = self.membership().id;
             let asked = self.ask_and_wait((number, gate), until, cancel);
-            let is_lost = || self.presence.is_away() || self.membership().id != asked_by;
-            if asked != Asked::Untold || !is_lost() {
+            if asked != Asked::Untold || !self.presence.is_away() {
                 return asked;
             }
         }

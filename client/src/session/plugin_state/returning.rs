@@ -56,10 +56,13 @@ impl PluginState {
 
     /// There will be no broker any more.
     pub(crate) fn over(&self, reason: &Error) {
-        let reason = &self.presence.end(reason);
+        // The first reason stands.
+        let reason = &self.presence.over().unwrap_or_else(|| reason.clone());
+        // Before that is told, so that who hears of it finds the gates so.
         for (_, gate) in self.gates.all() {
             gate.session_ended(reason);
         }
+        self.presence.end(reason);
         self.sent.look_again();
     }
 
@@ -101,6 +104,14 @@ impl PluginState {
         }
     }
 
+    /// Providers have had time to come back: those that have not are gone.
+    pub(crate) fn settle(&self) {
+        let by = self.membership().id;
+        for (_, gate) in self.gates.all() {
+            gate.settle(by);
+        }
+    }
+
     /// Tells a new broker what stands, what is provided and what is open.
     fn tell_all(&self, membership: &Arc<Membership>) -> Result<()> {
         for older in self.older.lock().clone() {
@@ -128,7 +139,8 @@ impl PluginState {
             gate.left(membership.id);
         }
         let text = "the broker of this link has ended, and there is a new one";
-        membership.close(&Error::new(Code::ProviderGone, text));
+        membership.end_links(&Error::new(Code::ProviderGone, text));
+        membership.connection.shut_down();
         if is_last {
             let _ = self.membership().send(&SessionToBroker::Drained.into());
         }

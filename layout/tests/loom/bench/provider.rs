@@ -13,7 +13,7 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 pub(crate) struct Provider {
     link: Arc<Link>,
-    reader: RingReader,
+    pub(super) reader: RingReader,
     busy: [bool; 4],
     generations: [u32; 4],
     pub(crate) blocks: Blocks,
@@ -22,6 +22,10 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
     pub(crate) fn new(link: &Arc<Link>) -> Provider {
         Provider {
             link: link.clone(),

@@ -1,0 +1,59 @@
+//! A ring that closes: both sides.
+
+use super::*;
+
+impl Provider {
+    /// Takes no more calls. What lies in the ring goes to `take`. Whether it is over with that.
+    pub(crate) fn close(&mut self, is_over: bool, mut take: impl FnMut(&mut Provider, Taken)) {
+        let link = self.link().clone();
+        link.status.close();
+        for _ in 0..link.geometry.entries() {
+            let Some(call) = self.try_take() else {
+                break;
+            };
+            take(self, call);
+        }
+        self.say_closed(is_over);
+    }
+
+    /// Says up to which call they were taken.
+    fn say_closed(&self, is_over: bool) {
+        let (link, taken) = (self.link(), self.reader.taken());
+        closing::close(&link.replies, link.geometry, (taken, is_over));
+        link.closing_queue.wake();
+        let bells = closing::bells_to_ring(link.calls.as_read(), link.geometry);
+        for bell in (1..3).filter(|bell| bells >> bell & 1 == 1) {
+            link.ring_callers(bell);
+        }
+    }
+}
+
+impl Link {
+    /// What becomes of a call with a number that was just published, where the provider may have closed: waits
+    /// to hear up to which call they were taken.
+    pub(crate) fn look_for_closing(&self) {
+        if self.wake_provider() == Activity::Closed {
+            while !self.look_at_closing() {
+                let look = || closing::look(self.replies.as_read(), self.geometry);
+                self.closing_queue.wait(|| look().is_none());
+            }
+        }
+    }
+
+    /// Whether the provider takes no more calls; others are told.
+    fn look_at_closing(&self) -> bool {
+        match closing::look(self.replies.as_read(), self.geometry) {
+            None => return false,
+            Some(true) => self.end(),
+            Some(false) => self.close(),
+        }
+        true
+    }
+
+    /// The provider takes no more calls: who waits looks whether it has taken theirs.
+    fn close(&self) {
+        if self.life.close() {
+            self.wake_all();
+        }
+    }
+}

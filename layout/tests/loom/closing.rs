@@ -1,0 +1,146 @@
+//! CLOSED-AT, LINK-CLOSED: a provider that takes no more calls, and calls that come meanwhile. Each is taken and
+//! answered, or its caller knows that it was not taken.
+
+use std::sync::Arc;
+
+use callgate_layout::bells::KeptBell;
+use callgate_layout::closing::{self, Fate};
+use callgate_layout::flags;
+use callgate_layout::flags::Waiter;
+use callgate_layout::life::Ended;
+use callgate_layout::pages::Activity;
+use callgate_layout::pending::Ticket;
+use loom::thread;
+
+use crate::bench::{ANSWER, Link, Provider, Without, check};
+
+type Park = fn(&Link, Ticket, u32) -> Ended;
+
+/// Makes a call and waits for what becomes of it: whether it was answered.
+fn call(link: &Arc<Link>, value: u64, park: Park) -> bool {
+    let ticket = link.take(value as u16);
+    let sequence = link.publish(ticket, value);
+    link.look_for_closing();
+    match park(link, ticket, sequence) {
+        Ended::Answered => assert_eq!(link.read(ticket), value + ANSWER),
+        Ended::Untaken => {
+            assert!(!link.is_answered(ticket));
+            return false;
+        }
+        Ended::Gone => panic!("the link has not ended"),
+    }
+    true
+}
+
+/// Closes at any moment; gives back the values that were taken.
+fn close(link: &Arc<Link>, is_over: bool) -> Vec<u64> {
+    let (mut provider, mut taken) = (Provider::new(link), Vec::new());
+    provider.close(is_over, |provider, call| {
+        taken.push(call.value);
+        provider.answer(call);
+    });
+    taken
+}
+
+fn close_while_called(callers: u64, park: Park, is_over: bool) {
+    let link = Link::new(2, Without::Nothing);
+    let threads: Vec<_> = (1..callers)
+        .map(|value| {
+            let link = link.clone();
+            thread::spawn(move || call(&link, value, park))
+        })
+        .collect();
+    let provider = thread::spawn({
+        let link = link.clone();
+        move || close(&link, is_over)
+    });
+    let mut answered = vec![call(&link, 0, park)];
+    answered.extend(threads.into_iter().map(|thread| thread.join().unwrap()));
+    let taken = provider.join().unwrap();
+    for (value, answered) in (0..).zip(answered) {
+        assert_eq!(taken.contains(&value), answered, "call {value}");
+    }
+}
+
+#[test]
+fn a_call_is_taken_or_known_not_to_be() {
+    check(None, || close_while_called(1, Link::park_for, false));
+}
+
+/// The second call may lie behind one that was claimed and is not published yet, and then is not taken although
+/// its caller had found the provider awake. At most two preemptions.
+#[test]
+fn each_of_two_calls_is_taken_or_known_not_to_be() {
+    check(Some(2), || close_while_called(2, Link::park_for, false));
+}
+
+/// The same for callers that sleep on bells.
+#[test]
+fn each_of_two_calls_on_bells_is_taken_or_known_not_to_be() {
+    check(Some(2), || close_while_called(2, Link::sleep_for, false));
+}
+
+/// A plugin that ends has answered what it took when it says so: then the first to see that ends the link, and
+/// the others find their answers.
+#[test]
+fn no_answer_is_lost_where_the_link_is_over() {
+    check(Some(2), || {
+        close_while_called(2, Link::park_for, true);
+    });
+}
+
+/// The provider closes, and the link ends for its process's death: what was not taken is still known.
+#[test]
+fn a_call_that_was_not_taken_is_known_after_the_links_end() {
+    check(Some(3), || {
+        let link = Link::new(1, Without::Nothing);
+        let provider = thread::spawn({
+            let link = link.clone();
+            move || {
+                let taken = close(&link, false);
+                link.end();
+                taken
+            }
+        });
+        let ticket = link.take(0);
+        let sequence = link.publish(ticket, 1);
+        link.wake_provider();
+        let ended = link.park_for(ticket, sequence);
+        let taken = provider.join().unwrap();
+        match taken.is_empty() {
+            true => assert_eq!(ended, Ended::Untaken),
+            false => assert_eq!(ended, Ended::Answered),
+        }
+    });
+}
+
+/// A call that was sent and that nobody waits for: the thread that looks after it sleeps on its bell.
+#[test]
+fn the_end_of_calls_is_not_slept_through_on_a_kept_bell() {
+    check(Some(3), || {
+        let link = Link::new(1, Without::Nothing);
+        let provider = thread::spawn({
+            let link = link.clone();
+            move || close(&link, false)
+        });
+        let bell = KeptBell::take(&link.bells).unwrap();
+        let ticket = link.take(0);
+        let waiter = Waiter::Bell(bell.number());
+        flags::set_waiter(&link.calls, link.geometry, ticket.slot, waiter);
+        let sequence = link.publish(ticket, 1);
+        let is_late = link.wake_provider() == Activity::Closed;
+        let inbox = link.replies.as_read();
+        let fate = || closing::fate(inbox, link.geometry, sequence);
+        let answered = loop {
+            let seen = bell.value();
+            if link.is_answered(ticket) {
+                break true;
+            }
+            if is_late && fate() == Fate::Untaken {
+                break false;
+            }
+            link.bells_queue.wait(|| bell.value() == seen);
+        };
+        assert_eq!(!provider.join().unwrap().is_empty(), answered);
+    });
+}

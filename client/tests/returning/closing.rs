@@ -1,16 +1,17 @@
 //! Plugins that are dropped while they come back.
 
+use std::fmt::Debug;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Plugin};
-use callgate_layout::control::{SessionToBroker, ToBroker};
+use callgate_layout::control::{Failure, SessionToBroker, SessionToPlugin, ToBroker};
+use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use crate::end;
 use crate::fake::{Listener, PATIENCE, QUIET};
 
 /// What dropping a plugin takes at most where a broker does not answer: half a second for what it waits for at all.
@@ -53,6 +54,18 @@ fn a_plugin_that_waits_in_line_for_a_broker_is_dropped_at_once() {
 static DROPPED: Mutex<Option<Plugin>> = Mutex::new(None);
 static IS_DROPPED: AtomicBool = AtomicBool::new(false);
 
+/// What the broker refuses it with.
+const REFUSAL: &str = "so that this plugin is dropped";
+
+/// Whether that is what is told.
+struct Finds(bool);
+
+impl Visit for Finds {
+    fn record_debug(&mut self, _field: &Field, value: &dyn Debug) {
+        self.0 |= format!("{value:?}").contains(REFUSAL);
+    }
+}
+
 /// Whoever listens to the log.
 struct Listens;
 
@@ -69,8 +82,10 @@ impl Subscriber for Listens {
 
     fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
 
-    fn event(&self, _event: &Event<'_>) {
-        if thread::current().name() == Some("callgate-return") {
+    fn event(&self, event: &Event<'_>) {
+        let mut found = Finds(false);
+        event.record(&mut found);
+        if found.0 && thread::current().name() == Some("callgate-return") {
             let plugin = DROPPED.lock().unwrap().take();
             if plugin.is_some() {
                 drop(plugin);
@@ -94,7 +109,8 @@ fn who_listens_to_the_log_drops_the_plugin_that_comes_back() {
     drop(broker);
     let refuses = listener.accept();
     refuses.record();
-    refuses.send(end(Code::NameTaken), &[]);
+    let refusal = Failure::new(Code::NameTaken, REFUSAL);
+    refuses.send(SessionToPlugin::Ended(refusal), &[]);
     refuses.await_end();
     let until = Instant::now() + PATIENCE;
     while !IS_DROPPED.load(Ordering::Acquire) {

@@ -112,7 +112,8 @@ impl Shared {
     fn unasked(&self, error: Option<&Error>) -> Standing {
         match error.map(Error::code) {
             _ if self.state.presence.is_away() => Standing::Away,
-            Some(Code::Timeout) => Standing::Later,
+            // That it is gone is seen soon.
+            Some(Code::Timeout | Code::BrokerGone) if !self.state.is_over() => Standing::Later,
             _ => Standing::Unknown,
         }
     }

@@ -370,3 +370,6 @@ fn shape(signature: &Signature) -> Shape {
         signature: cut(signature.text(), control::MAX_TEXT),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ impl Ran {
         let ran = self.clone();
         let handler = move |id: u64, bytes: Vec<u8>| {
             *ran.0.lock().expect("the calls").entry(id).or_default() += 1;
-            if id % 16 == 0 {
+            if id.is_multiple_of(16) {
                 thread::sleep(Duration::from_micros(100));
             }
             bytes

@@ -1,97 +1,17 @@
 //! Plugins that drain: what was taken is run and answered, and everything else certainly did not run.
 
+mod scene;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
-
-use callgate::Broker;
 
 use super::*;
 use crate::api::dynamic::{self, Gate};
 use crate::api::group::Group;
 use crate::handler::responder::Responder;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-const MODES: [Dispatch; 3] = [Dispatch::Thread, Dispatch::Pool(3), Dispatch::Pump];
-
-struct Scene {
-    broker: Broker,
-    provider: Plugin,
-    caller: Plugin,
-    /// Hears that the provider was let go.
-    let_go: Mutex<Receiver<()>>,
-}
-
-fn builder(broker: &Broker, name: &str) -> PluginBuilder {
-    let descriptor = broker.connect().unwrap();
-    let builder = Plugin::builder(name).descriptor(descriptor);
-    builder.direct_calls(false).timeout(PATIENCE)
-}
-
-/// Two plugins of this process that call each other through a link.
-fn scene(dispatch: Dispatch) -> Scene {
-    let broker = Broker::builder().without_socket().start().unwrap();
-    let provider = builder(&broker, "Provider").dispatch(dispatch);
-    let provider = provider.connect().unwrap();
-    let caller = builder(&broker, "Caller").connect().unwrap();
-    let (sender, let_go) = channel();
-    notify(&provider, sender);
-    Scene {
-        broker,
-        provider,
-        caller,
-        let_go: Mutex::new(let_go),
-    }
-}
-
-fn notify(plugin: &Plugin, sender: Sender<()>) {
-    let sender = Mutex::new(sender);
-    let told = move || sender.lock().send(()).unwrap();
-    plugin.member.on_let_go(Box::new(told));
-}
-
-fn drain(plugin: &Plugin) {
-    plugin.group.dispatcher.drain(&plugin.member);
-}
-
-impl Scene {
-    fn subscriber<R: GateType>(&self, gate: &str) -> Subscriber<(u32,), R> {
-        let subscriber = self.caller.subscriber(gate).unwrap();
-        subscriber.wait_ready(PATIENCE).unwrap();
-        subscriber
-    }
-
-    /// Pumps until `is_over`, where the provider has no thread of its own.
-    fn pump_until(&self, is_over: impl Fn() -> bool) {
-        while self.provider.group.dispatcher.dispatch() == Dispatch::Pump && !is_over() {
-            let soon = Instant::now() + Duration::from_millis(5);
-            self.provider.pump(soon).unwrap();
-        }
-    }
-
-    /// Calls of the caller's that are under way.
-    fn in_flight(&self) -> u32 {
-        self.caller.state.links()[0].pending().in_flight()
-    }
-
-    fn is_let_go(&self) -> bool {
-        self.let_go.lock().try_recv().is_ok()
-    }
-
-    fn expect_let_go(&self) {
-        let told = self.let_go.lock().recv_timeout(PATIENCE);
-        told.expect("it is let go");
-        assert!(!self.is_let_go(), "it is let go once");
-    }
-
-    /// Every call on the link goes on: it has not ended for anybody.
-    fn expect_links(&self) {
-        let links = [&self.provider, &self.caller].map(|plugin| plugin.state.links());
-        assert!(links.iter().flatten().all(|link| !link.is_gone()));
-        assert_eq!(links.map(|links| links.len()), [1, 1]);
-    }
-}
+use scene::{MODES, PATIENCE, builder, drain, notify, scene};
 
 /// A call that found its provider closed ended the link for calls of other threads whose handlers ran, and was
 /// said to have run perhaps.

@@ -27,7 +27,9 @@ fn a_call_that_was_given_up_keeps_no_old_link_of_its_caller() {
     let caller = bus.plugin("Caller");
     let (go_on, waits) = channel::<()>();
     let waits = Mutex::new(waits);
-    let hang = move || drop(waits.lock().unwrap().recv());
+    let hang = move || {
+        let _ = waits.lock().unwrap().recv();
+    };
     provider.provide("Provider.Hang", hang).unwrap().keep();
     let hang = open::<(), ()>(&caller, "Provider.Hang").with_timeout(HASTY);
     assert_eq!(code(hang.invoke(())), Code::Timeout);

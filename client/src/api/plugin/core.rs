@@ -85,7 +85,8 @@ impl Used for Joined {
 
     fn is_idle(&self) -> bool {
         let links = self.membership.links();
-        links.iter().all(|link| link.pending().is_idle())
+        // What was given up may never be answered.
+        links.iter().all(|link| link.pending().is_left())
     }
 }
 

@@ -31,7 +31,7 @@ fn rival(bus: &mut Bus, name: &str, gate: &str) -> Option<(Plugin, callgate_clie
         }
     });
     bus.start_broker();
-    match connecting.join().unwrap() {
+    match connecting.join().expect("no panic") {
         Ok(won) => Some(won),
         Err(error) => {
             let lost = [Code::NameTaken, Code::AlreadyProvided];

@@ -58,6 +58,8 @@ fn a_socket_of_another_user_is_not_used_and_said() {
     let caller = bus.plugin("Caller");
     let add = open::<(u64, u64), u64>(&caller, "P.Add");
     let calls = Standing::start("P.Add", move |n| add.invoke((n, 1)).map(drop));
+    let absent = caller.subscriber::<(), ()>("Nobody.Gate").unwrap();
+    let absent = absent.with_timeout(Duration::from_millis(200));
     let told = Told::by(&caller);
     bus.kill_broker();
     told.lost();
@@ -65,7 +67,7 @@ fn a_socket_of_another_user_is_not_used_and_said() {
     let why = told.refused();
     assert_eq!(why.code(), Code::PermissionDenied);
     assert!(why.message().contains("65534"), "{why}");
-    let error = caller.list().unwrap_err();
+    let error = absent.invoke(()).unwrap_err();
     assert_eq!(error.code(), Code::BrokerGone);
     assert!(error.message().contains("65534"), "{error}");
     assert!(caller.wait_closed_for(Duration::ZERO).is_none());

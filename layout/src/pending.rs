@@ -202,6 +202,13 @@ impl Pending {
         self.taken.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether nobody waits for an answer: all slots that are taken were left by callers that gave up.
+    pub fn is_left(&self) -> bool {
+        // Before the others: a slot that is freed and taken again meanwhile counts as one that is waited for.
+        let taken = self.taken.load(Ordering::Acquire);
+        taken & !self.abandoned.load(Ordering::Acquire) == 0
+    }
+
     /// How many slots are taken.
     pub fn in_flight(&self) -> u32 {
         self.taken.load(Ordering::Relaxed).count_ones()
@@ -260,6 +267,10 @@ mod tests {
         pending.abandon(held[0]);
         pending.abandon(held[2]);
         assert!(pending.abandoned().eq([0, 2]));
+        assert!(!pending.is_left());
+        pending.abandon(held[1]);
+        assert!(pending.is_left() && !pending.is_idle());
+        pending.sweep(|ticket| ticket == held[1], |_| {});
         pending.sweep(|_| false, |_| panic!("nothing was answered"));
         let mut freed = Vec::new();
         pending.sweep(|ticket| ticket == held[2], |slot| freed.push(slot));

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
 use crate::base::error::{Error, Result};
@@ -55,12 +56,11 @@ pub enum BrokerEvent {
 pub(crate) type Callback = Arc<dyn Fn(BrokerEvent) + Send + Sync>;
 
 /// Who is told, and what was not told yet.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Notices {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Default)]
 struct State {
     callback: Option<Callback>,
     waiting: VecDeque<BrokerEvent>,
@@ -71,6 +71,33 @@ struct State {
     /// The thread that was started last.
     thread: Option<JoinHandle<()>>,
     is_closed: bool,
+    fork: ForkMark,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        if !self.fork.is_here() {
+            // In a forked child there is no thread, and what its handle names may be somebody else's.
+            std::mem::forget(self.thread.take());
+        }
+    }
+}
+
+impl Default for Notices {
+    fn default() -> Notices {
+        let state = State {
+            callback: None,
+            waiting: VecDeque::new(),
+            has_lost: false,
+            is_telling: false,
+            thread: None,
+            is_closed: false,
+            fork: ForkMark::here(),
+        };
+        Notices {
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
 }
 
 impl Notices {

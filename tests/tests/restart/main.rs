@@ -5,6 +5,7 @@
 mod basics;
 mod draining;
 mod embedded;
+mod given_up;
 mod impostors;
 mod large;
 mod load;

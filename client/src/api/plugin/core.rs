@@ -85,7 +85,8 @@ impl Used for Joined {
 
     fn is_idle(&self) -> bool {
         let links = self.membership.links();
-        links.iter().all(|link| link.pending().is_idle())
+        // What was given up may never be answered.
+        links.iter().all(|link| link.pending().is_left())
     }
 }
 
@@ -154,6 +155,12 @@ impl PluginCore {
             look_after(&Arc::downgrade(&core));
         }
         Ok(core)
+    }
+
+    /// What the dispatcher has of the current membership.
+    #[cfg(test)]
+    pub(super) fn member(&self) -> Arc<Member> {
+        self.returning.lock().memberships.current().member.clone()
     }
 
     /// Goes on with the broker at the other end of a socket.

@@ -26,7 +26,7 @@ pub(super) trait Used {
     /// Whether its dispatcher answers none of its calls any more.
     fn is_let_go(&self) -> bool;
 
-    /// Whether no call is under way from here over its links.
+    /// Whether nobody here waits for a call over its links.
     fn is_idle(&self) -> bool;
 }
 
@@ -71,6 +71,11 @@ impl<T: Used + Clone> Course<T> {
             current,
             older: Vec::new(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn current(&self) -> &T {
+        &self.current
     }
 
     /// The plugin has joined another bus. Gives back a membership that is to be closed because there would be too

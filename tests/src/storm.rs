@@ -121,7 +121,9 @@ fn connect(name: &str, mode: &str) -> crate::pumped::Pumped {
     let dispatch = suite::dispatch(mode);
     let until = Instant::now() + crate::PATIENCE;
     loop {
-        let builder = Plugin::builder(name).dispatch(dispatch);
+        // The last broker ends before them, and what needs one would wait for as long as it may.
+        let builder = Plugin::builder(name).outlives_broker(false);
+        let builder = builder.dispatch(dispatch);
         match builder.keep_idle(KEEP_IDLE).connect() {
             Ok(plugin) => return crate::pumped::Pumped::new(plugin, dispatch),
             Err(error) if Instant::now() < until => judge::allow(&error, &judge::OPENING),

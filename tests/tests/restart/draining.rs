@@ -22,7 +22,7 @@ fn broker() -> Broker {
 
 /// A plugin that is served by threads of its own kind, and called through shared memory.
 fn join(broker: &Broker, name: &str, dispatch: Dispatch) -> Pumped {
-    let builder = Plugin::builder(name).descriptor(broker.connect().unwrap());
+    let builder = Plugin::builder(name).descriptor(broker.connect().expect("a connection"));
     let builder = builder.direct_calls(false).dispatch(dispatch);
     Pumped::new(builder.connect().expect("the bus"), dispatch)
 }

@@ -13,7 +13,7 @@ fn broker() -> Broker {
 }
 
 fn join(broker: &Broker, name: &str, direct: bool) -> Plugin {
-    let builder = Plugin::builder(name).descriptor(broker.connect().unwrap());
+    let builder = Plugin::builder(name).descriptor(broker.connect().expect("a connection"));
     builder.direct_calls(direct).connect().expect("the bus")
 }
 

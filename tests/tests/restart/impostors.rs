@@ -25,19 +25,20 @@ const SOON: Duration = Duration::from_secs(2);
 fn socket_at(bus: &Bus) -> OwnedFd {
     std::fs::remove_file(bus.socket()).expect("a killed broker has left it");
     let flags = SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
-    let address = UnixAddr::new(&bus.socket()).unwrap();
-    bind(socket.as_raw_fd(), &address).unwrap();
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).expect("a socket");
+    let address = UnixAddr::new(&bus.socket()).expect("a short path");
+    bind(socket.as_raw_fd(), &address).expect("nothing is there");
     socket
 }
 
 /// A process of another user that listens there.
 fn listener_of_another_user(bus: &Bus) -> Process {
     // A copy, because nobody else may enter the directory that the tests were built in.
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let folder = tempfile::tempdir().expect("a directory");
+    let everybody = Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), everybody).expect("it is ours");
     let program = folder.path().join("peer");
-    std::fs::copy(programs!().peer, &program).unwrap();
+    std::fs::copy(programs!().peer, &program).expect("a copy");
     let mut command = Command::new(&program);
     command.args(["listener", "X"]).current_dir("/");
     command.uid(65_534).gid(65_534);
@@ -57,6 +58,8 @@ fn a_socket_of_another_user_is_not_used_and_said() {
     let caller = bus.plugin("Caller");
     let add = open::<(u64, u64), u64>(&caller, "P.Add");
     let calls = Standing::start("P.Add", move |n| add.invoke((n, 1)).map(drop));
+    let absent = caller.subscriber::<(), ()>("Nobody.Gate").unwrap();
+    let absent = absent.with_timeout(Duration::from_millis(200));
     let told = Told::by(&caller);
     bus.kill_broker();
     told.lost();
@@ -64,7 +67,7 @@ fn a_socket_of_another_user_is_not_used_and_said() {
     let why = told.refused();
     assert_eq!(why.code(), Code::PermissionDenied);
     assert!(why.message().contains("65534"), "{why}");
-    let error = caller.list().unwrap_err();
+    let error = absent.invoke(()).unwrap_err();
     assert_eq!(error.code(), Code::BrokerGone);
     assert!(error.message().contains("65534"), "{error}");
     assert!(caller.wait_closed_for(Duration::ZERO).is_none());

@@ -20,7 +20,7 @@ struct Bus {
 
 impl Bus {
     fn start(strict: bool, plugins: &serde_json::Value) -> Bus {
-        let place = tempfile::tempdir().unwrap();
+        let place = tempfile::tempdir().expect("a directory");
         let mut bus = Bus {
             place,
             broker: None,
@@ -33,8 +33,9 @@ impl Bus {
         self.broker = None;
         let file = self.place.path().join("policy.json");
         let policy = serde_json::json!({ "plugins": plugins });
-        std::fs::write(&file, policy.to_string()).unwrap();
-        let mut arguments = vec!["serve", "--policy", file.to_str().unwrap()];
+        std::fs::write(&file, policy.to_string()).expect("a file");
+        let file = file.to_str().expect("a plain path");
+        let mut arguments = vec!["serve", "--policy", file];
         arguments.extend(strict.then_some("--strict"));
         let mut broker = Process::start(programs!().program, &arguments, &self.socket());
         broker.expect_line();

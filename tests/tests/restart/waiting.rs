@@ -13,6 +13,9 @@ const SOON: Duration = Duration::from_secs(2);
 /// How long there is none.
 const WITHOUT: Duration = Duration::from_millis(300);
 
+/// Something that needs a broker.
+type Step<'a> = &'a (dyn Fn() -> Result<(), Error> + Sync);
+
 /// Everything that needs a broker, and when it was over.
 fn all(plugin: &Plugin, round: u32) -> Vec<(&'static str, Result<(), Error>, Instant)> {
     let gate = |what: &str| format!("Plugin.{what}{round}");
@@ -28,7 +31,7 @@ fn all(plugin: &Plugin, round: u32) -> Vec<(&'static str, Result<(), Error>, Ins
         let action = plugin.provide_action(&gate("Note"), || ());
         action.map(|action| action.keep())
     };
-    let all: [(&str, &(dyn Fn() -> Result<(), Error> + Sync)); 5] = [
+    let all: [(&str, Step<'_>); 5] = [
         ("provide", &provide),
         ("subscriber", &open),
         ("watch", &watch),

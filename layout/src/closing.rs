@@ -107,13 +107,18 @@ pub fn look(inbox: &ReadView, geometry: Geometry) -> Option<bool> {
     }
 }
 
-/// What became of the call with a number in this side's ring. In the peer's outbox.
-pub fn fate(inbox: &ReadView, geometry: Geometry, sequence: u32) -> Fate {
-    match last_taken(inbox, geometry) {
-        None => Fate::Open,
+/// What became of a call in this side's ring, whose `number` is [`RingWriter::number_of`] its slot. In the peer's
+/// outbox.
+///
+/// [`RingWriter::number_of`]: crate::ring::RingWriter::number_of
+pub fn fate(inbox: &ReadView, geometry: Geometry, number: impl FnOnce() -> Option<u32>) -> Fate {
+    let Some(taken) = last_taken(inbox, geometry) else {
+        return Fate::Open;
+    };
+    match number() {
         // Numbers wrap, and those of calls under way are no further apart than a ring is long.
-        Some(taken) if (sequence.wrapping_sub(taken) as i32) <= 0 => Fate::Taken,
-        Some(_) => Fate::Untaken,
+        Some(number) if (number.wrapping_sub(taken) as i32) > 0 => Fate::Untaken,
+        _ => Fate::Taken,
     }
 }
 
@@ -153,7 +158,7 @@ mod tests {
     fn numbers_wrap() {
         for taken in [0, 1, 63, u32::MAX, u32::MAX - 2, i32::MAX as u32] {
             let (outbox, geometry) = outbox();
-            let fate = |sequence| fate(outbox.as_read(), geometry, sequence);
+            let fate = |number| fate(outbox.as_read(), geometry, || Some(number));
             assert_eq!(fate(taken), Fate::Open);
             close(&outbox, geometry, (taken, false));
             for ahead in 1..=64 {

@@ -18,6 +18,9 @@ use crate::envelope::{Call, Cell, Violation};
 use crate::geometry::{Geometry, LINE_LEN};
 use crate::view::{ReadView, WriteView};
 
+/// Where an entry's first word has the slot.
+const SLOT_BITS: u32 = 48;
+
 /// The caller's end: publishes calls.
 #[derive(Debug)]
 pub struct RingWriter {
@@ -44,11 +47,11 @@ impl RingWriter {
         outbox.claim_cell(self.geometry.entry_at(next));
     }
 
-    /// Publishes a call whose inline payload, if it has one, already stands in `cell`; gives back its number.
+    /// Publishes a call whose inline payload, if it has one, already stands in `cell`.
     ///
     /// The caller must hold pending call `call.slot`; see the module's argument.
     #[inline(always)]
-    pub fn publish(&self, outbox: &WriteView, call: &Call, cell: &mut Cell) -> u32 {
+    pub fn publish(&self, outbox: &WriteView, call: &Call, cell: &mut Cell) {
         // AcqRel: the counter hands on, from claim to claim, what an earlier claimant knew of
         // taken entries (PENDING-FREED), so that this one may overwrite the entry it gets.
         let sequence = self.claimed.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
@@ -57,7 +60,24 @@ impl RingWriter {
         cell.write(outbox, at, Cell::used_by(call));
         // CALL-PUBLISHED, release.
         outbox.store64(at, cell.head[0], Ordering::Release);
-        sequence
+    }
+
+    /// The number of the call that a slot bears, while it is taken; looked up in the ring itself, because hardly
+    /// any call is asked for its number. Where its entry bears another call by now, that of an earlier call of the
+    /// slot, or none: then it was taken, as the module's argument says, and so was the earlier one.
+    ///
+    /// That holds in a ring from which no more is taken, too. Were call `s` not taken and `s + N` claimed, then
+    /// each of `s + 1 ..= s + N` was claimed by the holder of one of the N - 1 other slots. None of them is taken, so a slot
+    /// comes free of one only when its caller knows that, and then no more calls are published.
+    #[cold]
+    pub fn number_of(&self, outbox: &WriteView, slot: u8) -> Option<u32> {
+        let claimed = self.claimed.load(Ordering::Relaxed);
+        let entries = (0..self.geometry.entries()).map(|nth| self.geometry.entry_at(nth));
+        let words = entries.map(|at| outbox.as_read().load64(at, Ordering::Relaxed));
+        let of_slot = words.filter(|word| (word >> SLOT_BITS) as u8 == slot);
+        of_slot
+            .map(|word| word as u32)
+            .min_by_key(|number| claimed.wrapping_sub(*number))
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod cgroup;
 pub mod closed;
+pub mod counted;
 pub mod cramped;
 pub mod crossing;
 pub mod filter;

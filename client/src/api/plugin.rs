@@ -390,3 +390,6 @@ fn shape(signature: &Signature) -> Shape {
         signature: cut(signature.text(), control::MAX_TEXT),
     }
 }
+
+#[cfg(test)]
+mod tests;

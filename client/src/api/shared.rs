@@ -16,7 +16,7 @@ use crate::call::sent::{Asks, Standing};
 use crate::call::target::Origin;
 use crate::link::Link;
 use crate::session::here::has_here;
-use crate::session::membership::MembershipId;
+use crate::session::numbers::MembershipId;
 use crate::session::open_gate::{Asked, OpenGate, Question, Waited};
 use crate::session::plugin_state::PluginState;
 

@@ -15,7 +15,7 @@ use crate::base::buffers::{Scratch, no_memory};
 use crate::base::chain::{self, too_deep};
 use crate::base::error::{Error, Result};
 use crate::base::types::GateType;
-use crate::link::{Held, Link, Published};
+use crate::link::{Held, Link};
 use crate::serve::stack;
 
 /// What travels with a call.
@@ -91,21 +91,22 @@ pub(crate) fn call_loaned<'a>(
             place: Place::Extent(space.place()),
             length: space.len(),
         };
-        publish(&target.to, &entry, cell, late(target))
+        publish(&target.to, &entry, cell, late(target))?;
+        Ok(entry.ticket)
     });
-    let call = match published {
-        Ok(call) => call,
+    let ticket = match published {
+        Ok(ticket) => ticket,
         Err(error) => return (Err(error), Some(space)),
     };
-    match waiting::await_reply(target, call) {
+    match waiting::await_reply(target, ticket) {
         Ok(()) => (
-            receive(link, Flight { call, held: None }, cell),
+            receive(link, Flight { ticket, held: None }, cell),
             Some(space),
         ),
-        Err(error) if link.take_back(call) => (Err(error), Some(space)),
+        Err(error) if link.take_back(ticket) => (Err(error), Some(space)),
         Err(error) => {
             // The provider may still read the request.
-            link.abandon(call, Some(Held::Extent(space)));
+            link.abandon(ticket, Some(Held::Extent(space)));
             (Err(error.maybe_run()), None)
         }
     }
@@ -114,7 +115,7 @@ pub(crate) fn call_loaned<'a>(
 /// Waits for the answer and takes it.
 #[inline(always)]
 fn finish<'a>(target: &Target<'a>, flight: Flight, cell: &mut Cell) -> Result<Answer<'a>> {
-    match waiting::await_reply(target, flight.call) {
+    match waiting::await_reply(target, flight.ticket) {
         Ok(()) => receive(target.to.link, flight, cell),
         Err(error) => Err(give_up(target.to.link, flight, error)),
     }
@@ -123,8 +124,8 @@ fn finish<'a>(target: &Target<'a>, flight: Flight, cell: &mut Cell) -> Result<An
 /// Gives up a call that failed with an error. The provider may still read the request, unless it has certainly not
 /// taken the call.
 #[cold]
-fn give_up(link: &Link, Flight { call, held }: Flight, error: Error) -> Error {
-    match link.give_up(call, held) {
+fn give_up(link: &Link, Flight { ticket, held }: Flight, error: Error) -> Error {
+    match link.give_up(ticket, held) {
         true => error.maybe_run(),
         false => error,
     }
@@ -160,15 +161,15 @@ fn send_inline(
         place: Place::Inline,
         length,
     };
-    let call = publish(&target.to, &entry, cell, late(target))?;
-    Ok(Flight { call, held: None })
+    publish(&target.to, &entry, cell, late(target))?;
+    Ok(Flight { ticket, held: None })
 }
 
 /// What the caller does that waits for the answer, where its call was published too late perhaps: it waits to
 /// hear about that.
 #[inline(always)]
-fn late<'a>(target: &'a Target<'a>) -> impl FnOnce(Published) -> Result<()> + 'a {
-    |call| waiting::await_taking(target, call)
+fn late<'a>(target: &'a Target<'a>) -> impl FnOnce(Ticket) -> Result<()> + 'a {
+    |ticket| waiting::await_taking(target, ticket)
 }
 
 /// Publishes a call whose payload is in place. For the last, see [`publish`].
@@ -176,7 +177,7 @@ pub(super) fn send_held(
     (to, chain): (&Destination<'_>, Option<Chain>),
     cell: &mut Cell,
     written: Written,
-    late: impl FnOnce(Published) -> Result<()>,
+    late: impl FnOnce(Ticket) -> Result<()>,
 ) -> Result<Flight> {
     let Written {
         ticket,
@@ -190,8 +191,8 @@ pub(super) fn send_held(
         length,
     };
     match publish(to, &entry, cell, late) {
-        Ok(call) => Ok(Flight {
-            call,
+        Ok(()) => Ok(Flight {
+            ticket,
             held: Some(held),
         }),
         Err(error) => {
@@ -217,8 +218,8 @@ pub(super) fn publish(
     to: &Destination<'_>,
     entry: &Entry,
     cell: &mut Cell,
-    late: impl FnOnce(Published) -> Result<()>,
-) -> Result<Published> {
+    late: impl FnOnce(Ticket) -> Result<()>,
+) -> Result<()> {
     let (link, ticket) = (to.link, entry.ticket);
     if !link.is_open() {
         link.cancel(ticket);
@@ -236,20 +237,19 @@ pub(super) fn publish(
     };
     link.refresh_flag(ticket);
     let ring: &RingWriter = link.ring();
-    let sequence = ring.publish(link.outbox(), &call, cell);
-    let call = Published { ticket, sequence };
+    ring.publish(link.outbox(), &call, cell);
     match link.look_after_publishing() {
         Activity::Awake => {}
         Activity::Parked => link.peer_bell().ring(),
-        Activity::Closed => late(call)?,
+        Activity::Closed => return late(ticket),
     }
-    Ok(call)
+    Ok(())
 }
 
 /// A call that was published, and what its request takes.
 #[derive(Debug)]
 pub(crate) struct Flight {
-    pub(crate) call: Published,
+    pub(crate) ticket: Ticket,
     /// What its request takes, if it does not lie in the entry.
     pub(crate) held: Option<Held>,
 }
@@ -273,10 +273,10 @@ pub(crate) struct LargeAnswer<'a> {
 /// a larger one lies.
 #[inline(always)]
 pub(crate) fn receive<'a>(link: &'a Link, flight: Flight, cell: &mut Cell) -> Result<Answer<'a>> {
-    let reply = slot::read(link.inbox(), link.geometry(), flight.call.ticket.slot, cell)
+    let reply = slot::read(link.inbox(), link.geometry(), flight.ticket.slot, cell)
         .map_err(|violation| broke(link, violation))?;
     if reply.place == Place::Inline {
-        link.finish(flight.call.ticket, flight.held);
+        link.finish(flight.ticket, flight.held);
         return Ok(Answer::Inline(reply.ok, reply.length as usize));
     }
     Ok(Answer::Large(LargeAnswer {
@@ -312,9 +312,9 @@ impl LargeAnswer<'_> {
 
 impl Drop for LargeAnswer<'_> {
     fn drop(&mut self) {
-        if let Some(Flight { call, held }) = self.flight.take() {
-            self.link.release_reply(call.ticket, &self.reply);
-            self.link.finish(call.ticket, held);
+        if let Some(Flight { ticket, held }) = self.flight.take() {
+            self.link.release_reply(ticket, &self.reply);
+            self.link.finish(ticket, held);
         }
     }
 }

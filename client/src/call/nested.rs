@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use callgate_layout::clock;
+use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex::{self, Awaited};
 use callgate_layout::turns::Watch;
 
@@ -11,7 +12,6 @@ use super::lasting;
 use super::target::{Target, ended};
 use crate::base::chain;
 use crate::base::error::Result;
-use crate::link::Published;
 use crate::serve::dispatcher::{Dispatcher, LATE_LOOK};
 use crate::serve::lending;
 use crate::serve::turn::TurnLock;
@@ -24,7 +24,7 @@ const BATCH: u32 = 16;
 /// A wait inside a chain.
 struct Wait<'a> {
     target: &'a Target<'a>,
-    call: Published,
+    ticket: Ticket,
     chain: u64,
     dispatchers: &'a [Arc<Dispatcher>],
     /// As the broker knows it, if it lasts.
@@ -35,16 +35,16 @@ struct Wait<'a> {
 /// ends first.
 pub(crate) fn await_reply(
     target: &Target<'_>,
-    call: Published,
+    ticket: Ticket,
     dispatchers: &[Arc<Dispatcher>],
 ) -> Result<()> {
     // What comes back in the chain may run on other threads as long as this one waits.
     let _lent = lending::lend();
     let names = target.to.link.chains(target.to.link.end());
-    let begun = || names.begun_by(call.ticket.slot, call.ticket.generation);
+    let begun = || names.begun_by(ticket.slot, ticket.generation);
     let mut wait = Wait {
         target,
-        call,
+        ticket,
         chain: chain::current().unwrap_or_else(begun).id,
         dispatchers,
         reported: waits::Wait::new(&*target.by.reporter),
@@ -59,7 +59,7 @@ pub(crate) fn await_reply(
             return outcome;
         }
         if found || wait.stay_awake() {
-            if let Some(outcome) = ended(target, call) {
+            if let Some(outcome) = ended(target, ticket) {
                 return outcome;
             }
         } else if let Some(outcome) = wait.park() {
@@ -80,7 +80,7 @@ impl Wait<'_> {
     fn serve(&mut self) -> bool {
         let Wait {
             target,
-            call,
+            ticket,
             chain,
             dispatchers,
             reported,
@@ -89,7 +89,7 @@ impl Wait<'_> {
         for dispatcher in dispatchers.iter().filter(|dispatcher| dispatcher.is_mine()) {
             let mut left = BATCH;
             while left > 0
-                && !target.to.link.is_answered(call.ticket)
+                && !target.to.link.is_answered(*ticket)
                 && dispatcher.serve_chain(*chain, || reported.over())
             {
                 (found, left) = (true, left - 1);
@@ -102,7 +102,7 @@ impl Wait<'_> {
     /// one.
     #[cold]
     fn answer(&mut self, word: Word, found: bool) -> Option<Result<()>> {
-        let outcome = ended(self.target, self.call);
+        let outcome = ended(self.target, self.ticket);
         match word {
             _ if outcome.is_some() => outcome,
             Word::Deadlock(error) => Some(Err(error)),
@@ -134,7 +134,7 @@ impl Wait<'_> {
 
     /// Tells the broker of the wait if it has lasted.
     fn tell(&mut self, now: u64) {
-        let (target, ticket) = (self.target, self.call.ticket);
+        let (target, ticket) = (self.target, self.ticket);
         let whose = (target.by, target.to.link);
         self.reported
             .tell(now, || lasting::answer(whose, ticket, chain::current()));
@@ -149,7 +149,7 @@ impl Wait<'_> {
 
     fn is_over(&self) -> bool {
         let link = self.target.to.link;
-        link.ended(self.call).is_some()
+        link.ended(self.ticket).is_some()
             || self.target.is_cancelled()
             || self.reported.is_asked()
             || self
@@ -172,7 +172,7 @@ impl Wait<'_> {
 
     /// Sleeps until there is something to do, or until then.
     fn sleep(&self, until: u64) -> Option<Result<()>> {
-        let (target, call) = (self.target, self.call);
+        let (target, ticket) = (self.target, self.ticket);
         let link = target.to.link;
         // The same ones to the end, although another thread may begin to pump meanwhile.
         let mine: Vec<_> = self.mine().collect();
@@ -188,9 +188,9 @@ impl Wait<'_> {
         let rests: Vec<_> = each.map(|(one, bells)| one.rest_inside(bells)).collect();
         // Space that is released from here on rings a bell.
         let late = self.settle();
-        let sleeper = link.word_sleeper(call.ticket);
+        let sleeper = link.word_sleeper(ticket);
         let (seen, life) = (sleeper.seen(), link.life().seen());
-        let outcome = ended(target, call);
+        let outcome = ended(target, ticket);
         let has_news = || mine.iter().any(|one| one.may_have(self.chain));
         if outcome.is_none() && !has_news() {
             words.splice(..0, [sleeper.word(seen), link.life().word_seen(life)]);

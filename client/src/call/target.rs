@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use callgate_layout::envelope::CallKind;
 use callgate_layout::life::Ended;
+use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use callgate_layout::{Code, clock};
 
@@ -11,7 +12,7 @@ use crate::base::backoff::Backoff;
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::whose;
 use crate::base::error::{Error, Result};
-use crate::link::{Link, Published};
+use crate::link::Link;
 use crate::serve::waits::Reporter;
 
 /// Where a call goes, and when its time is up.
@@ -54,9 +55,9 @@ impl<'a> Target<'a> {
 }
 
 /// How a wait for an answer ended, if it did. To be asked after `state` was read for sleeping on.
-pub(crate) fn ended(target: &Target<'_>, call: Published) -> Option<Result<()>> {
+pub(crate) fn ended(target: &Target<'_>, ticket: Ticket) -> Option<Result<()>> {
     let link = target.to.link;
-    if let Some(by_link) = link.ended(call) {
+    if let Some(by_link) = link.ended(ticket) {
         return Some(match by_link {
             Ended::Answered => Ok(()),
             Ended::Untaken => Err(link.closed()),

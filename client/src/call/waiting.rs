@@ -4,6 +4,7 @@ use std::thread;
 
 use callgate_layout::bells::Sleeper;
 use callgate_layout::clock;
+use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 
 use super::nested;
@@ -11,7 +12,6 @@ use super::target::{Target, ended};
 use crate::base::chain;
 use crate::base::error::Result;
 use crate::base::futex_refused;
-use crate::link::Published;
 use crate::serve::dispatcher::serving_thread;
 
 /// After so many calls of a slot its caller lets others have its core that wait for it: who is answered while
@@ -20,11 +20,11 @@ const TURN: u32 = 1024;
 
 /// Waits until the answer is there; an error when the link or the deadline ends first.
 #[inline(always)]
-pub(super) fn await_reply(target: &Target<'_>, call: Published) -> Result<()> {
-    let (link, ticket) = (target.to.link, call.ticket);
+pub(super) fn await_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
+    let link = target.to.link;
     let dispatchers = serving_thread::dispatchers();
     if dispatchers.is_some() || chain::current().is_some() {
-        return nested::await_reply(target, call, dispatchers.as_deref().unwrap_or_default());
+        return nested::await_reply(target, ticket, dispatchers.as_deref().unwrap_or_default());
     }
     if ticket.generation.is_multiple_of(TURN) {
         give_way();
@@ -33,7 +33,7 @@ pub(super) fn await_reply(target: &Target<'_>, call: Published) -> Result<()> {
     if target.by.backoff.stay_awake(target.to.deadline, is_over) && link.is_answered(ticket) {
         return Ok(());
     }
-    park_for_reply(target, call)
+    park_for_reply(target, ticket)
 }
 
 /// Lets others have this thread's core that wait for it.
@@ -43,19 +43,19 @@ fn give_way() {
 }
 
 #[cold]
-fn park_for_reply(target: &Target<'_>, call: Published) -> Result<()> {
+fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let start = clock::now();
     if target.by.backoff.never_sleeps() {
-        return spin(target, call);
+        return spin(target, ticket);
     }
     let sleeper = match target.cancel {
-        None => target.to.link.sleeper(call.ticket),
+        None => target.to.link.sleeper(ticket),
         // Whoever cancels the token wakes those who wait for its word, and knows no bells.
         Some(_) => None,
     };
     let outcome = match sleeper {
-        Some(sleeper) => sleep_on_bell(target, call, &sleeper),
-        None => sleep_on_words(target, call),
+        Some(sleeper) => sleep_on_bell(target, ticket, &sleeper),
+        None => sleep_on_words(target, ticket),
     };
     target.by.backoff.learn(clock::now() - start);
     futex_refused::log();
@@ -63,11 +63,11 @@ fn park_for_reply(target: &Target<'_>, call: Published) -> Result<()> {
 }
 
 /// Waits awake for a call that was taken by a provider that takes no more.
-fn spin(target: &Target<'_>, call: Published) -> Result<()> {
+fn spin(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let (link, backoff) = (target.to.link, &target.by.backoff);
-    let is_over = || link.is_answered(call.ticket) || link.is_gone() || target.is_cancelled();
+    let is_over = || link.is_answered(ticket) || link.is_gone() || target.is_cancelled();
     loop {
-        if let Some(outcome) = ended(target, call) {
+        if let Some(outcome) = ended(target, ticket) {
             return outcome;
         }
         backoff.stay_awake(target.to.deadline, is_over);
@@ -75,15 +75,15 @@ fn spin(target: &Target<'_>, call: Published) -> Result<()> {
 }
 
 /// Sleeps on a bell that the provider rings, or whoever ends the link.
-fn sleep_on_bell(target: &Target<'_>, call: Published, sleeper: &Sleeper<'_>) -> Result<()> {
+fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> Result<()> {
     let sleep = |seen| sleeper.sleep(seen, target.to.deadline);
-    sleeper.wait(|| ended(target, call), sleep)
+    sleeper.wait(|| ended(target, ticket), sleep)
 }
 
 /// Sleeps on all words that end the wait.
-fn sleep_on_words(target: &Target<'_>, call: Published) -> Result<()> {
+fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.to.link;
-    let sleeper = link.word_sleeper(call.ticket);
+    let sleeper = link.word_sleeper(ticket);
     let sleep = |seen, life| {
         let (reply, life) = (sleeper.word(seen), link.life().word_seen(life));
         match target.cancelled_word() {
@@ -91,7 +91,7 @@ fn sleep_on_words(target: &Target<'_>, call: Published) -> Result<()> {
             None => futex::wait_any(&[reply, life], target.to.deadline),
         }
     };
-    sleeper.wait(link.life(), || ended(target, call), sleep)
+    sleeper.wait(link.life(), || ended(target, ticket), sleep)
 }
 
 /// A call was published, and then its provider turned out to have closed: waits to hear up to which call
@@ -99,7 +99,7 @@ fn sleep_on_words(target: &Target<'_>, call: Published) -> Result<()> {
 /// else ends the wait, which the wait for the answer then finds.
 #[cold]
 #[inline(never)]
-pub(super) fn await_taking(target: &Target<'_>, call: Published) -> Result<()> {
+pub(super) fn await_taking(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.to.link;
     loop {
         let life = link.life().seen();
@@ -116,7 +116,7 @@ pub(super) fn await_taking(target: &Target<'_>, call: Published) -> Result<()> {
         futex::wait_any_of(&words.collect::<Vec<_>>(), target.to.deadline);
     }
     futex_refused::log();
-    match link.take_back(call) {
+    match link.take_back(ticket) {
         true => Err(link.closed()),
         false => Ok(()),
     }

@@ -7,29 +7,13 @@ use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 use callgate_layout::{flags, slot};
 
-use super::{Held, Link, Published};
-
-/// A call whose caller has given up.
-#[derive(Debug)]
-pub(super) struct GivenUp {
-    /// What its request takes, if it does not lie inline.
-    pub(super) held: Option<Held>,
-    /// The number under which it was published.
-    sequence: u32,
-}
-
-impl GivenUp {
-    pub(super) const NONE: GivenUp = GivenUp {
-        held: None,
-        sequence: 0,
-    };
-}
+use super::{Held, Link};
 
 impl Link {
     /// Leaves a call whose caller gives up: the slot comes back when the answer does, or when it is known that
     /// there will be none.
-    pub(crate) fn abandon(&self, Published { ticket, sequence }: Published, held: Option<Held>) {
-        *self.requests[usize::from(ticket.slot)].lock() = GivenUp { held, sequence };
+    pub(crate) fn abandon(&self, ticket: Ticket, held: Option<Held>) {
+        *self.requests[usize::from(ticket.slot)].lock() = held;
         let wants_release = {
             let late_bell = self.late_bell.lock();
             // Whoever waits for room wants to be woken by a late answer.
@@ -91,11 +75,7 @@ impl Link {
 
     /// Whether a call that was given up is over.
     fn is_over(&self, ticket: Ticket) -> bool {
-        let is_untaken = || {
-            let sequence = self.requests[usize::from(ticket.slot)].lock().sequence;
-            self.fate(sequence) == Fate::Untaken
-        };
-        self.is_answered(ticket) || !self.is_open() && is_untaken()
+        self.is_answered(ticket) || !self.is_open() && self.fate(ticket) == Fate::Untaken
     }
 
     /// Frees what abandoned calls held whose late answers have come, and what the peer has

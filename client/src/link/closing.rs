@@ -3,9 +3,10 @@
 use callgate_layout::Code;
 use callgate_layout::closing::{self, Fate};
 use callgate_layout::life::Ended;
+use callgate_layout::pending::Ticket;
 use callgate_layout::sys::futex;
 
-use super::{Held, Link, Published};
+use super::{Held, Link, LinkParts};
 use crate::base::error::Error;
 
 impl Link {
@@ -46,15 +47,22 @@ impl Link {
     }
 
     /// How the wait for the answer to a call has ended, if it has, as far as the link is concerned.
-    pub(crate) fn ended(&self, call: Published) -> Option<Ended> {
-        let is_answered = || self.is_answered(call.ticket);
-        self.life.ended(is_answered, || self.fate(call.sequence))
+    pub(crate) fn ended(&self, ticket: Ticket) -> Option<Ended> {
+        let is_answered = || self.is_answered(ticket);
+        self.life.ended(is_answered, || self.fate(ticket))
     }
 
-    /// What became of a call that was published under a number.
+    /// What became of a call that was published.
     #[cold]
-    pub(super) fn fate(&self, sequence: u32) -> Fate {
-        closing::fate(&self.parts.inbox, self.parts.geometry, sequence)
+    pub(super) fn fate(&self, ticket: Ticket) -> Fate {
+        let LinkParts {
+            inbox,
+            outbox,
+            geometry,
+            ..
+        } = &self.parts;
+        let number = || self.ring.number_of(outbox, ticket.slot);
+        closing::fate(inbox, *geometry, number)
     }
 
     /// Whether the peer takes calls from this link, as a word to wait for: while it does.
@@ -65,10 +73,10 @@ impl Link {
     /// Frees the slot of a call that was published, where that certainly was not taken; says whether it was freed.
     /// Nobody but the caller has a use for its request then.
     #[cold]
-    pub(crate) fn take_back(&self, call: Published) -> bool {
-        let is_untaken = self.fate(call.sequence) == Fate::Untaken;
+    pub(crate) fn take_back(&self, ticket: Ticket) -> bool {
+        let is_untaken = self.fate(ticket) == Fate::Untaken;
         if is_untaken {
-            self.cancel(call.ticket);
+            self.cancel(ticket);
         }
         is_untaken
     }
@@ -76,14 +84,14 @@ impl Link {
     /// The caller of a call waits for it no more. Whether it may have run: if not, its slot is free, and so is
     /// what its request took; else these come back when the answer does.
     #[cold]
-    pub(crate) fn give_up(&self, call: Published, held: Option<Held>) -> bool {
-        if self.take_back(call) {
+    pub(crate) fn give_up(&self, ticket: Ticket, held: Option<Held>) -> bool {
+        if self.take_back(ticket) {
             if let Some(held) = held {
                 self.free_unsent(held);
             }
             return false;
         }
-        self.abandon(call, held);
+        self.abandon(ticket, held);
         true
     }
 }

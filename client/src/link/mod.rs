@@ -34,7 +34,6 @@ use callgate_layout::{Geometry, flags, slot};
 use parking_lot::Mutex;
 
 use crate::base::error::Error;
-use abandoned::GivenUp;
 use extents::Extents;
 use own_memory::{ExtentSource, OwnMemory, SentBell};
 use peer::Caller;
@@ -61,22 +60,14 @@ pub(crate) struct LinkParts {
     pub(crate) bus: u64,
 }
 
-/// A call that was published.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Published {
-    pub(crate) ticket: Ticket,
-    /// Its number in the ring.
-    pub(crate) sequence: u32,
-}
-
 /// One end of a link.
 pub(crate) struct Link {
     parts: LinkParts,
     ring: RingWriter,
     pending: Pending,
     blocks: Blocks,
-    /// The calls that were given up.
-    requests: [Mutex<GivenUp>; 64],
+    /// What the request of each call takes that was given up, if it does not lie inline.
+    requests: [Mutex<Option<Held>>; 64],
     /// Generation of each reply that does not lie inline, and what it takes.
     replies: Mutex<[Option<(u32, Held)>; 64]>,
     extents: Extents,
@@ -98,7 +89,7 @@ impl Link {
             ring: RingWriter::new(geometry),
             pending: Pending::new(geometry),
             blocks: Blocks::new(Region::outbox(geometry)),
-            requests: [const { Mutex::new(GivenUp::NONE) }; 64],
+            requests: [const { Mutex::new(None) }; 64],
             replies: Mutex::new([const { None }; 64]),
             extents: Extents::default(),
             waiters: Waiters::new(),

@@ -40,7 +40,7 @@ impl Held {
 impl Link {
     /// Frees what the request of a call took that was given up.
     pub(super) fn free_request(&self, slot: u8) {
-        let held = self.requests[usize::from(slot)].lock().held.take();
+        let held = self.requests[usize::from(slot)].lock().take();
         if let Some(held) = held {
             self.free(held);
         }

@@ -354,28 +354,6 @@ impl Dispatcher {
         }
     }
 
-    /// Keeps a frame for the next call. One of a plugin that closes is dropped, handlers and all,
-    /// and so is one that went out of date in use: nobody would look at it until the next change.
-    /// Says besides what its calls have left to be said.
-    fn keep_frame(&self, door: &Door<'_>, frame: Frame) {
-        let (old, notes, is_owed_less) = door.with(|scheduler| {
-            let notes = scheduler.take_notes();
-            let is_current = frame.version == scheduler.version() || frame.version == 0;
-            if self.changes.is_closing() || !is_current {
-                return (Some(frame), notes, scheduler.may_have_drained());
-            }
-            scheduler.keep(frame);
-            (None, notes, false)
-        });
-        if is_owed_less {
-            self.wake_leader();
-        }
-        self.say(notes);
-        if let Some(old) = old {
-            self.discard(old);
-        }
-    }
-
     #[inline(always)]
     fn handle_next(
         &self,

@@ -1,7 +1,7 @@
 //! A plugin as its dispatcher serves it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use callgate_layout::sys::futex::{self, Awaited};
 
@@ -29,7 +29,7 @@ pub(crate) struct Member {
     has_ended: AtomicBool,
     /// 0 until the dispatcher has let it go, then 1; who drops the plugin waits for that.
     is_let_go: AtomicU32,
-    on_let_go: Option<OnLetGo>,
+    on_let_go: OnceLock<OnLetGo>,
 }
 
 impl Member {
@@ -46,17 +46,14 @@ impl Member {
             noted: AtomicU64::new(0),
             has_ended: AtomicBool::new(false),
             is_let_go: AtomicU32::new(0),
-            on_let_go: None,
+            on_let_go: OnceLock::new(),
         }
     }
 
     /// Has something done when the dispatcher has let it go, by whichever thread finds that out. It must not
-    /// wait.
-    pub(crate) fn on_let_go(self, what: OnLetGo) -> Member {
-        Member {
-            on_let_go: Some(what),
-            ..self
-        }
+    /// wait. Said before it may be let go, and once.
+    pub(crate) fn on_let_go(&self, what: OnLetGo) {
+        let _ = self.on_let_go.set(what);
     }
 
     /// Whether its links, grants or gates have changed since the scheduler asked last.
@@ -84,7 +81,7 @@ impl Member {
     pub(super) fn let_go(&self) {
         let was_let_go = self.is_let_go.swap(1, Ordering::Release) == 1;
         futex::wake_private(&self.is_let_go);
-        if let Some(what) = self.on_let_go.as_ref().filter(|_| !was_let_go) {
+        if let Some(what) = self.on_let_go.get().filter(|_| !was_let_go) {
             what();
         }
     }

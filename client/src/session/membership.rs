@@ -2,7 +2,6 @@
 //! links outlive the connection, and the plugin outlives all of it (docs/decisions/0021).
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use callgate_layout::control::{
@@ -13,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::connection::Connection;
 use super::here::Here;
+use super::numbers::MembershipId;
 use super::open_gates::OpenGates;
 use crate::base::error::{Error, Result, forked};
 use crate::link::Link;
@@ -26,24 +26,6 @@ use crate::serve::provided::{Offer, ProvidedGates};
 
 /// Gates that one record says to stand, whose names are 256 bytes at most.
 const MOST_STANDING: usize = 200;
-
-/// Which membership of this process one is: a broker that has ended a plugin's session takes it in again, so that two
-/// of them may be on one bus.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct MembershipId(u64);
-
-impl MembershipId {
-    fn next() -> MembershipId {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        MembershipId(LAST.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    /// One in tests.
-    #[cfg(test)]
-    pub(crate) fn of(number: u64) -> MembershipId {
-        MembershipId(number)
-    }
-}
 
 /// A plugin on one bus.
 pub(crate) struct Membership {

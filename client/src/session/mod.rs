@@ -10,7 +10,7 @@ pub(crate) mod here;
 mod mapping;
 pub(crate) mod membership;
 pub(crate) mod notices;
-mod numbers;
+pub(crate) mod numbers;
 pub(crate) mod open_gate;
 mod open_gates;
 mod outgoing;

@@ -1,8 +1,8 @@
-//! Numbers for requests and open gates.
+//! Numbers for requests, open gates and memberships.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Counts through all numbers of 32 bits, again and again, and passes over those that are in use: a gate
 /// may stay open for as long as 2^32 requests take.
@@ -37,6 +37,24 @@ impl Numbers {
                 return number;
             }
         }
+    }
+}
+
+/// Which membership of this process one is: a broker that has ended a plugin's session takes it in again, so that two
+/// of them may be on one bus.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MembershipId(u64);
+
+impl MembershipId {
+    pub(super) fn next() -> MembershipId {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        MembershipId(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// One in tests.
+    #[cfg(test)]
+    pub(crate) fn of(number: u64) -> MembershipId {
+        MembershipId(number)
     }
 }
 

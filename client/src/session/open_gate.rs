@@ -21,7 +21,7 @@ use crate::base::thread::discard;
 use crate::call::in_process::Local;
 use crate::link::Link;
 use crate::link::peer::Caller;
-use crate::session::membership::MembershipId;
+use crate::session::numbers::MembershipId;
 
 pub use event::GateEvent;
 use questions::Questions;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use callgate_layout::control::{GateToBroker, Shape};
 use parking_lot::Mutex;
 
-use super::membership::MembershipId;
+use super::numbers::MembershipId;
 use super::numbers::Numbers;
 use super::open_gate::OpenGate;
 

@@ -15,8 +15,9 @@ use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
 use super::connection::{Answer, REQUEST_TIMEOUT};
-use super::membership::{Membership, MembershipId, MembershipParts};
+use super::membership::{Membership, MembershipParts};
 use super::notices::Notices;
+use super::numbers::MembershipId;
 use super::open_gate::OpenGate;
 use super::open_gates::OpenGates;
 use super::presence::{self, Presence, Wait};

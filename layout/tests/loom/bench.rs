@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use callgate_layout::bells::{Bells, Sleeper};
 use callgate_layout::blocks::{self, Blocks, Region, Run};
+use callgate_layout::closing::{self, Fate};
 use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
 use callgate_layout::flags::Waiter;
 use callgate_layout::late::Abandoning;
@@ -17,7 +18,7 @@ use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::view::{ReadView, Use, WriteView};
 use callgate_layout::waiters::Waiters;
 use callgate_layout::words::WordSleeper;
-use callgate_layout::{Geometry, closing, flags, slot};
+use callgate_layout::{Geometry, flags, slot};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
@@ -192,11 +193,11 @@ impl Link {
         }
     }
 
-    /// Publishes a call with one word of payload in its entry; gives back its number.
-    pub(crate) fn publish(&self, ticket: Ticket, value: u64) -> u32 {
+    /// Publishes a call with one word of payload in its entry.
+    pub(crate) fn publish(&self, ticket: Ticket, value: u64) {
         let mut cell = Cell::default();
         cell.inline_mut()[..8].copy_from_slice(&value.to_ne_bytes());
-        self.publish_at(ticket, Place::Inline, &mut cell)
+        self.publish_at(ticket, Place::Inline, &mut cell);
     }
 
     /// Publishes a call with one word of payload in the outbox's blocks, if there is room.
@@ -213,7 +214,7 @@ impl Link {
         self.publish_at(ticket, Place::Blocks { block }, &mut Cell::default());
     }
 
-    fn publish_at(&self, ticket: Ticket, place: Place, cell: &mut Cell) -> u32 {
+    fn publish_at(&self, ticket: Ticket, place: Place, cell: &mut Cell) {
         let call = Call {
             gate: 0,
             slot: ticket.slot,
@@ -223,9 +224,8 @@ impl Link {
             deadline: 0,
             chain: None,
         };
-        let sequence = self.ring.publish(&self.calls, &call, cell);
+        self.ring.publish(&self.calls, &call, cell);
         self.calls_queue.wake();
-        sequence
     }
 
     /// Wakes the provider if it is parked, after something was published for it.
@@ -259,10 +259,15 @@ impl Link {
         }
     }
 
-    pub(crate) fn ended(&self, ticket: Ticket, sequence: u32) -> Option<Ended> {
-        let (inbox, geometry) = (self.replies.as_read(), self.geometry);
-        let fate = || closing::fate(inbox, geometry, sequence);
+    pub(crate) fn ended(&self, ticket: Ticket) -> Option<Ended> {
+        let fate = || self.fate(ticket);
         self.life.ended(|| self.is_answered(ticket), fate)
+    }
+
+    /// What became of a call that was published.
+    pub(crate) fn fate(&self, ticket: Ticket) -> Fate {
+        let number = || self.ring.number_of(&self.calls, ticket.slot);
+        closing::fate(self.replies.as_read(), self.geometry, number)
     }
 
     /// Waits for the answer awake.
@@ -274,18 +279,18 @@ impl Link {
 
     /// Waits for the answer asleep; false when the link is gone without one.
     pub(crate) fn park(&self, ticket: Ticket) -> bool {
-        self.park_for(ticket, 0) == Ended::Answered
+        self.park_to_the_end(ticket) == Ended::Answered
     }
 
-    /// The same for a call with a number.
-    pub(crate) fn park_for(&self, ticket: Ticket, sequence: u32) -> Ended {
+    /// The same; says how that ended.
+    pub(crate) fn park_to_the_end(&self, ticket: Ticket) -> Ended {
         let (outbox, inbox) = (&self.calls, self.replies.as_read());
         let sleeper = WordSleeper::announce(outbox, inbox, self.geometry, ticket.slot);
         let sleep = |seen, life| {
             self.slot_queue
                 .wait(|| sleeper.seen() == seen && self.life.seen() == life);
         };
-        sleeper.wait(&self.life, || self.ended(ticket, sequence), sleep)
+        sleeper.wait(&self.life, || self.ended(ticket), sleep)
     }
 
     pub(crate) fn ring_callers(&self, bell: u8) {
@@ -295,15 +300,15 @@ impl Link {
 
     /// As [`Link::park`], on a bell of the caller's own.
     pub(crate) fn sleep(&self, ticket: Ticket) -> bool {
-        self.sleep_for(ticket, 0) == Ended::Answered
+        self.sleep_to_the_end(ticket) == Ended::Answered
     }
 
-    /// The same for a call with a number.
-    pub(crate) fn sleep_for(&self, ticket: Ticket, sequence: u32) -> Ended {
+    /// The same; says how that ended.
+    pub(crate) fn sleep_to_the_end(&self, ticket: Ticket) -> Ended {
         let sleeper = Sleeper::new(&self.bells, &self.calls, self.geometry, ticket.slot);
         let sleeper = sleeper.unwrap();
         let sleep = |seen| self.bells_queue.wait(|| sleeper.value() == seen);
-        sleeper.wait(|| self.ended(ticket, sequence), sleep)
+        sleeper.wait(|| self.ended(ticket), sleep)
     }
 
     /// Copies the answer out.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use callgate_layout::bells::KeptBell;
-use callgate_layout::closing::{self, Fate};
+use callgate_layout::closing::Fate;
 use callgate_layout::flags;
 use callgate_layout::flags::Waiter;
 use callgate_layout::life::Ended;
@@ -14,14 +14,14 @@ use loom::thread;
 
 use crate::bench::{ANSWER, Link, Provider, Without, check};
 
-type Park = fn(&Link, Ticket, u32) -> Ended;
+type Park = fn(&Link, Ticket) -> Ended;
 
 /// Makes a call and waits for what becomes of it: whether it was answered.
 fn call(link: &Arc<Link>, value: u64, park: Park) -> bool {
     let ticket = link.take(value as u16);
-    let sequence = link.publish(ticket, value);
+    link.publish(ticket, value);
     link.look_for_closing();
-    match park(link, ticket, sequence) {
+    match park(link, ticket) {
         Ended::Answered => assert_eq!(link.read(ticket), value + ANSWER),
         Ended::Untaken => {
             assert!(!link.is_answered(ticket));
@@ -64,20 +64,24 @@ fn close_while_called(callers: u64, park: Park, is_over: bool) {
 
 #[test]
 fn a_call_is_taken_or_known_not_to_be() {
-    check(None, || close_while_called(1, Link::park_for, false));
+    check(None, || close_while_called(1, Link::park_to_the_end, false));
 }
 
 /// The second call may lie behind one that was claimed and is not published yet, and then is not taken although
 /// its caller had found the provider awake. At most two preemptions.
 #[test]
 fn each_of_two_calls_is_taken_or_known_not_to_be() {
-    check(Some(2), || close_while_called(2, Link::park_for, false));
+    check(Some(2), || {
+        close_while_called(2, Link::park_to_the_end, false)
+    });
 }
 
 /// The same for callers that sleep on bells.
 #[test]
 fn each_of_two_calls_on_bells_is_taken_or_known_not_to_be() {
-    check(Some(2), || close_while_called(2, Link::sleep_for, false));
+    check(Some(2), || {
+        close_while_called(2, Link::sleep_to_the_end, false)
+    });
 }
 
 /// A plugin that ends has answered what it took when it says so: then the first to see that ends the link, and
@@ -85,7 +89,7 @@ fn each_of_two_calls_on_bells_is_taken_or_known_not_to_be() {
 #[test]
 fn no_answer_is_lost_where_the_link_is_over() {
     check(Some(2), || {
-        close_while_called(2, Link::park_for, true);
+        close_while_called(2, Link::park_to_the_end, true);
     });
 }
 
@@ -103,9 +107,9 @@ fn a_call_that_was_not_taken_is_known_after_the_links_end() {
             }
         });
         let ticket = link.take(0);
-        let sequence = link.publish(ticket, 1);
+        link.publish(ticket, 1);
         link.wake_provider();
-        let ended = link.park_for(ticket, sequence);
+        let ended = link.park_to_the_end(ticket);
         let taken = provider.join().unwrap();
         match taken.is_empty() {
             true => assert_eq!(ended, Ended::Untaken),
@@ -127,16 +131,14 @@ fn the_end_of_calls_is_not_slept_through_on_a_kept_bell() {
         let ticket = link.take(0);
         let waiter = Waiter::Bell(bell.number());
         flags::set_waiter(&link.calls, link.geometry, ticket.slot, waiter);
-        let sequence = link.publish(ticket, 1);
+        link.publish(ticket, 1);
         let is_late = link.wake_provider() == Activity::Closed;
-        let inbox = link.replies.as_read();
-        let fate = || closing::fate(inbox, link.geometry, sequence);
         let answered = loop {
             let seen = bell.value();
             if link.is_answered(ticket) {
                 break true;
             }
-            if is_late && fate() == Fate::Untaken {
+            if is_late && link.fate(ticket) == Fate::Untaken {
                 break false;
             }
             link.bells_queue.wait(|| bell.value() == seen);

@@ -52,7 +52,7 @@ fn look_after(link: &Link, bell: &KeptBell, mut calls: Vec<Ticket>, late: Late) 
     let mut answered = 0;
     loop {
         let mut seen = bell.value();
-        calls.retain(|ticket| match link.ended(*ticket, 0) {
+        calls.retain(|ticket| match link.ended(*ticket) {
             None => true,
             Some(Ended::Answered) => {
                 assert!(link.read(*ticket) >= ANSWER);

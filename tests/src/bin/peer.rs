@@ -94,6 +94,7 @@ fn main() {
         "idle" => idle(),
         "suite" | "traced-suite" => suite::serve(plugin, &more[0]).expect("serving"),
         "soak-caller" => callgate_tests::soak::run(&plugin, &more[0]),
+        "counted-caller" => callgate_tests::counted::run(&plugin, &more[0]),
         "endless" => endless(&plugin, name).expect("providing"),
         "provider" => provider(&plugin, name).expect("providing"),
         "caller" => caller(&plugin, &more[0]).expect("calling"),

@@ -157,6 +157,12 @@ impl PluginCore {
         Ok(core)
     }
 
+    /// What the dispatcher has of the current membership.
+    #[cfg(test)]
+    pub(super) fn member(&self) -> Arc<Member> {
+        self.returning.lock().memberships.current().member.clone()
+    }
+
     /// Goes on with the broker at the other end of a socket.
     pub(super) fn rejoin(
         self: &Arc<PluginCore>,

@@ -73,6 +73,11 @@ impl<T: Used + Clone> Course<T> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn current(&self) -> &T {
+        &self.current
+    }
+
     /// The plugin has joined another bus. Gives back a membership that is to be closed because there would be too
     /// many.
     pub(super) fn join(&mut self, joined: T, now: Instant) -> Option<T> {

@@ -131,5 +131,7 @@ pub(super) fn member(
         }
     };
     let about = (identity, Box::new(report) as Report);
-    Arc::new(Member::new(provided, memory, about).on_let_go(on_let_go))
+    let member = Member::new(provided, memory, about);
+    member.on_let_go(on_let_go);
+    Arc::new(member)
 }

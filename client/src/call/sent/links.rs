@@ -19,7 +19,7 @@ use crate::call::bytes::{self, Entry, Flight, Written};
 use crate::call::space::{Short, no_space};
 use crate::call::target::{Destination, gone, timed_out, unavailable};
 use crate::call::untyped;
-use crate::link::{Link, Published};
+use crate::link::Link;
 
 /// The calls of one link.
 #[derive(Debug)]
@@ -157,7 +157,7 @@ impl LinkCalls {
     pub(super) fn take(&mut self, number: u64) -> Option<(u64, Arc<Completion>)> {
         if let Some(place) = self.sent.iter().position(|sent| sent.number == number) {
             let sent = self.sent.swap_remove(place);
-            self.link.give_up(sent.flight.call, sent.flight.held);
+            self.link.give_up(sent.flight.ticket, sent.flight.held);
             return Some((sent.call.deadline, sent.completion));
         }
         let mut gates = self.waiting.iter_mut();
@@ -174,14 +174,14 @@ impl LinkCalls {
     /// The slot that a call was sent in, if it was, and whether nothing keeps it from being over.
     pub(super) fn sent_in(&self, number: u64) -> Option<(Ticket, bool)> {
         let sent = self.sent.iter().find(|sent| sent.number == number)?;
-        let is_over = self.link.ended(sent.flight.call).is_some();
-        Some((sent.flight.call.ticket, is_over))
+        let is_over = self.link.ended(sent.flight.ticket).is_some();
+        Some((sent.flight.ticket, is_over))
     }
 
     /// Why a call whose time is up has failed.
     pub(super) fn why_late(&self, number: u64) -> Error {
         if let Some(sent) = self.sent.iter().find(|sent| sent.number == number) {
-            return match self.link.ended(sent.flight.call) {
+            return match self.link.ended(sent.flight.ticket) {
                 Some(life::Ended::Untaken) => self.link.closed(),
                 _ => timed_out(&self.link, sent.call.deadline).maybe_run(),
             };
@@ -201,11 +201,11 @@ impl LinkCalls {
             // Its bell is rung when there is something to see.
             link.look_at_closing();
         }
-        let is_over = |sent: &mut Sent| link.ended(sent.flight.call).is_some();
+        let is_over = |sent: &mut Sent| link.ended(sent.flight.ticket).is_some();
         for sent in self.sent.extract_if(.., is_over) {
-            let outcome = match link.is_answered(sent.flight.call.ticket) {
+            let outcome = match link.is_answered(sent.flight.ticket) {
                 true => receive(link, sent.flight),
-                false => match link.give_up(sent.flight.call, sent.flight.held) {
+                false => match link.give_up(sent.flight.ticket, sent.flight.held) {
                     true => Err(gone(link).maybe_run()),
                     false => Err(link.closed()),
                 },
@@ -340,9 +340,9 @@ fn try_send(
     };
     let mut cell = Cell::default();
     let mut is_late = false;
-    let late = |call| {
+    let late = |ticket| {
         is_late = true;
-        look_at_late(link, call)
+        look_at_late(link, ticket)
     };
     let length = call.bytes.len();
     if let Some(inline) = cell.payload_mut(false).get_mut(..length) {
@@ -354,8 +354,8 @@ fn try_send(
             place: Place::Inline,
             length,
         };
-        let call = bytes::publish(&to, &entry, &mut cell, late)?;
-        let flight = Flight { call, held: None };
+        bytes::publish(&to, &entry, &mut cell, late)?;
+        let flight = Flight { ticket, held: None };
         return Ok(Some(InRing { flight, is_late }));
     }
     match link.write_payload(&call.bytes) {
@@ -383,8 +383,8 @@ fn try_send(
 /// A call was published, and then its provider turned out to have closed. An error where it is known by now that
 /// it was not taken; else the bell is rung when that is known.
 #[cold]
-fn look_at_late(link: &Link, call: Published) -> Result<()> {
-    match link.look_at_closing() && link.take_back(call) {
+fn look_at_late(link: &Link, ticket: Ticket) -> Result<()> {
+    match link.look_at_closing() && link.take_back(ticket) {
         true => Err(link.closed()),
         false => Ok(()),
     }
@@ -393,7 +393,7 @@ fn look_at_late(link: &Link, call: Published) -> Result<()> {
 /// Copies an answer that is there.
 fn receive(link: &Arc<Link>, flight: Flight) -> Result<Bytes> {
     let mut cell = Cell::default();
-    link.ring_nobody(flight.call.ticket);
+    link.ring_nobody(flight.ticket);
     let answer = bytes::receive(link, flight, &mut cell)?;
     untyped::into_bytes(link, answer, &cell)
 }

@@ -62,6 +62,7 @@ impl Scheduler {
             draining.retain(|other| !Arc::ptr_eq(other, member));
             self.drained.push(member.clone());
             member.end();
+            self.outstanding.may_be_late.store(true, Ordering::Relaxed);
         }
     }
 

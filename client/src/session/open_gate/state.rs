@@ -10,7 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::call::in_process::Local;
 use crate::call::target::Destination;
 use crate::link::Link;
-use crate::session::membership::MembershipId;
+use crate::session::numbers::MembershipId;
 
 /// The way to a gate's provider.
 #[derive(Clone, Debug)]

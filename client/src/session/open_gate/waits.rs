@@ -13,7 +13,7 @@ use super::{OpenGate, Waited};
 use crate::base::cancel::CancelToken;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
-use crate::session::membership::MembershipId;
+use crate::session::numbers::MembershipId;
 
 impl OpenGate {
     /// Waits until calls go over a link of a membership, or nowhere; until a time of the monotonic clock at most.

@@ -90,6 +90,52 @@ fn who_is_told_drops_the_plugin() {
     }
 }
 
+/// A plugin that was dropped by its group's control thread waited there for whoever is told, who was waiting for that
+/// thread to hear another plugin of the group.
+#[test]
+fn who_is_told_connects_while_the_control_thread_drops_the_plugin() {
+    let mut bus = Bus::start(programs!());
+    let group = Group::new().unwrap();
+    // It does not pump, so that nobody but its caller has a handler of it.
+    let provider = bus.builder("Provider").dispatch(Dispatch::Pump);
+    let provider = provider.direct_calls(true).connect().unwrap();
+    let [caller, plugin] =
+        ["Caller", "P"].map(|name| bus.builder(name).group(&group).connect().unwrap());
+    let (held, drops) = owned();
+    let handler = {
+        let held = held.clone();
+        move || u32::from(held.plugin.lock().unwrap().is_some())
+    };
+    let provided = provider.provide("Provider.Held", handler).unwrap();
+    let _gate = open::<(), u32>(&caller, "Provider.Held");
+    let told = Told::by(&caller);
+    let (go_on, waits) = channel();
+    let (waits, (connected, connects)) = (Mutex::new(waits), channel());
+    let another = (bus.socket(), group.clone());
+    plugin.on_broker(move |event| {
+        if matches!(event, BrokerEvent::Back { .. }) {
+            waits.lock().unwrap().recv().unwrap();
+            let another = Plugin::builder("Another")
+                .group(&another.1)
+                .socket(&another.0);
+            connected.send(another.connect().is_ok()).unwrap();
+        }
+    });
+    bus.restart_broker();
+    told.lost();
+    told.back();
+    // The new link is used by now.
+    thread::sleep(DRAINED);
+    *held.plugin.lock().unwrap() = Some(plugin);
+    drop(held);
+    drop(provided);
+    thread::sleep(Duration::from_millis(300));
+    go_on.send(()).unwrap();
+    let here = drops.recv_timeout(PATIENCE).expect("it is dropped");
+    assert_eq!(here.as_deref(), Some("callgate-control"));
+    assert!(connects.recv_timeout(PATIENCE).expect("it connects"));
+}
+
 /// Of a group that comes back, one is dropped inside a handler of another one, again and again.
 #[test]
 fn plugins_of_a_group_are_dropped_in_handlers_while_it_comes_back() {

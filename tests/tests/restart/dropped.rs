@@ -21,7 +21,7 @@ struct Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let plugin = self.plugin.lock().unwrap().take();
+        let plugin = self.plugin.lock().expect("no panic").take();
         if plugin.is_some() {
             drop(plugin);
             let here = thread::current().name().map(str::to_owned);
@@ -111,7 +111,7 @@ fn who_is_told_connects_while_the_control_thread_drops_the_plugin() {
     let told = Told::by(&caller);
     let (go_on, waits) = channel();
     let (waits, (connected, connects)) = (Mutex::new(waits), channel());
-    let another = (bus.socket(), group.clone());
+    let another = (bus.socket(), group);
     plugin.on_broker(move |event| {
         if matches!(event, BrokerEvent::Back { .. }) {
             waits.lock().unwrap().recv().unwrap();

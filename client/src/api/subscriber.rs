@@ -157,6 +157,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the
     /// handler may have run nevertheless.
     ///
+    /// Where nobody provides the gate, it is `NOT_READY` at once while there is a broker. While there is none, the call
+    /// waits for the next one until its deadline, and is `BROKER_GONE` then.
+    ///
     /// After `TIMEOUT` or `CANCELLED` with that, the handler may have ended, may still run for any time, or may
     /// begin yet, where the provider took the call before the deadline had passed; one that is taken later is
     /// not run. What it returns is dropped. Nothing stops it, but it sees at once that nobody waits

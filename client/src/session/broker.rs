@@ -16,6 +16,8 @@ use crate::base::error::Error;
 pub(crate) struct BrokerName {
     pid: Option<i32>,
     path: Option<PathBuf>,
+    /// Whether the plugin ends with it.
+    is_last: bool,
 }
 
 impl BrokerName {
@@ -24,6 +26,7 @@ impl BrokerName {
         BrokerName {
             pid,
             path: Some(path.to_owned()),
+            is_last: false,
         }
     }
 
@@ -35,6 +38,7 @@ impl BrokerName {
         BrokerName {
             pid,
             path: path.map(Path::to_owned),
+            is_last: false,
         }
     }
 
@@ -45,13 +49,20 @@ impl BrokerName {
         BrokerName { pid, ..self }
     }
 
+    /// The same broker, for a plugin that waits for no other one.
+    pub(crate) fn last(self) -> BrokerName {
+        BrokerName {
+            is_last: true,
+            ..self
+        }
+    }
+
     /// The error for a broker that was there and does not answer any more.
     pub(crate) fn gone(&self, why: &str) -> Error {
         let next = match &self.path {
+            _ if self.is_last => "this plugin waits for no other broker",
             Some(_) => "this plugin connects again by itself when a broker answers there",
-            None => {
-                "opening and providing need a new connection, which the host of this plugin makes"
-            }
+            None => "this plugin waits for a connection to another broker (`Plugin::rejoin`)",
         };
         let text = format!(
             "{self} has ended, or has ended this plugin's connection ({why}); linked plugins can still be \

@@ -93,7 +93,9 @@ impl Broker {
         self.socket.as_deref()
     }
 
-    /// A connection for a plugin in this very process, such as the host itself.
+    /// A connection for a plugin in this very process, such as the host itself: for `PluginBuilder::descriptor`, or, where
+    /// this broker takes the place of another one, for `Plugin::rejoin` of each plugin that is to go on here. Their calls
+    /// go on meanwhile, also where the other broker is stopped only afterwards.
     pub fn connect(&self) -> io::Result<OwnedFd> {
         let (reply, answer) = bounded(1);
         self.asker.ask(Command::Connect(reply), &answer)?

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use callgate_layout::Code;
 use callgate_layout::control::DecodeError;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
 use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::Pid;
 
 use crate::base::error::Error;
 
@@ -73,7 +76,13 @@ impl BrokerName {
 
     /// The error for a broker that is there and does not do something in time.
     pub(crate) fn is_late(&self, what: &str) -> Error {
-        Error::new(Code::Timeout, format!("{self} {what}"))
+        let has_ended = |pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH);
+        // As where a service manager keeps the socket, which bears the number of the process that listened last.
+        let why = match self.pid.is_some_and(has_ended) {
+            true => ": this process has ended, and none has taken its place yet",
+            false => "",
+        };
+        Error::new(Code::Timeout, format!("{self} {what}{why}"))
     }
 
     /// The error for a datagram of the broker's that is no record.

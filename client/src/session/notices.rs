@@ -39,7 +39,8 @@ pub enum BrokerEvent {
         generation: u64,
     },
     /// Where the error names no [gate](Error::gate): a broker does not take the plugin in yet, because another plugin
-    /// has its name, for example, or another user's process listens in its place. It is tried again. That a
+    /// has its name, for example; or another user's process listens in its place; or nobody answers in time at a
+    /// socket that is there, as while systemd keeps it (`TIMEOUT`). It is tried again. That a
     /// broker refuses the plugin for good is not told here: [`Plugin::wait_closed`](crate::Plugin::wait_closed)
     /// returns.
     ///

@@ -23,9 +23,14 @@ const MOST_WAITING: usize = 4096;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum BrokerEvent {
-    /// The broker has ended, or the connection to it. Linked plugins can still be called. What needs a broker
-    /// waits for the next one, as [`Plugin`](crate::Plugin) says. A plugin that does not
-    /// [outlive its broker](crate::PluginBuilder::outlives_broker) is not told this:
+    /// The broker has ended, or the connection to it. The plugin waits for the next one.
+    ///
+    /// Meanwhile linked plugins go on calling each other. Other calls, and waits for a gate, wait for the next broker until
+    /// their own time is up; providing, opening, watching and listing wait for five seconds. What still has no
+    /// broker then fails with `BROKER_GONE`, and can be tried again. Connecting another plugin does not wait: where nobody
+    /// listens, it fails at once.
+    ///
+    /// A plugin that does not [outlive its broker](crate::PluginBuilder::outlives_broker) is not told this:
     /// [`Plugin::wait_closed`](crate::Plugin::wait_closed) returns.
     Lost(Error),
     /// A broker has taken the plugin in again, and has been told of everything that it provides and has

@@ -132,8 +132,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// # Errors
     ///
     /// [`NOT_READY`](crate::Code::NotReady) when the time is up, `TYPE_MISMATCH` or
-    /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when
-    /// nobody is left who could announce one. Where there is a provider and no link to it when the
+    /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when there is no
+    /// broker that could announce one, at the end of the time. Where there is a provider and no link to it when the
     /// time is up, the error says why: `TIMEOUT`, [`SYSTEM`](crate::Code::System).
     ///
     /// Where the broker has started programs, `NOT_READY` names those that have not connected, or

@@ -93,7 +93,9 @@ impl Broker {
         self.socket.as_deref()
     }
 
-    /// A connection for a plugin in this very process, such as the host itself.
+    /// A connection for a plugin in this very process, such as the host itself: for `PluginBuilder::descriptor`, or, where
+    /// this broker takes the place of another one, for `Plugin::rejoin` of each plugin that is to go on here. Their calls
+    /// go on meanwhile, also where the other broker is stopped only afterwards.
     pub fn connect(&self) -> io::Result<OwnedFd> {
         let (reply, answer) = bounded(1);
         self.asker.ask(Command::Connect(reply), &answer)?
@@ -168,7 +170,9 @@ impl Broker {
     /// more is sent away. Limits count from the plugin's next connection.
     ///
     /// A gate that vanished stays away when the right is given back: its plugin has to drop the `Provider` and to
-    /// provide it anew. It is not told of either change; a plugin that may call the gate can `watch` it vanish.
+    /// provide it anew. It is not told of either change; a plugin that may call the gate can `watch` it vanish. Where
+    /// it is the next broker that has another policy, the plugin is told (`BrokerEvent::Refused`, with the gate), and has
+    /// to provide the gate anew, too.
     ///
     /// *What was taken back does not run any more when this returns*, whoever calls it and however: each
     /// provider concerned has acknowledged that it refuses it. A call that is under way is finished.
@@ -205,7 +209,9 @@ impl Broker {
     }
 
     /// Ends every session, every plugin that this broker started, and the broker. Linked
-    /// plugins that live on go on calling each other.
+    /// plugins that live on go on calling each other, and wait for the next broker: those that came by the socket
+    /// connect to it by themselves, and those that came by [`Broker::connect`] are told by `Plugin::rejoin`. Their
+    /// `Plugin::wait_closed` does not return, unless they were built with `PluginBuilder::outlives_broker(false)`.
     pub fn stop(self) {
         drop(self);
     }

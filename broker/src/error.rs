@@ -33,7 +33,7 @@ pub enum StartError {
         /// What is wrong with its directory.
         why: String,
     },
-    /// The socket has a living broker.
+    /// The socket has a living broker, or one that was killed and has not ended yet.
     #[error("a broker answers on {} already: {who}", socket.display())]
     AlreadyRunning {
         /// The path.

@@ -37,7 +37,8 @@ pub struct BrokerEntry {
     pub socket: Option<PathBuf>,
     /// How long it has run.
     pub uptime_ms: u64,
-    /// Which broker in a row it is on its socket: one more than the last that was killed there.
+    /// Which broker in a row it is on its socket: one more than the last that was killed there. After one that was
+    /// stopped, and without a socket, it is 1.
     pub generation: u64,
 }
 
@@ -78,12 +79,13 @@ pub struct PluginEntry {
     pub transport: Transport,
     /// How far it is.
     pub state: PluginState,
-    /// Whether it still takes calls over links of the broker before this one.
+    /// Whether it still has links of a broker before this one, over which it calls and takes calls: for five seconds
+    /// after it has come to this one.
     #[serde(default)]
     pub draining: bool,
     /// How often it was started again.
     pub restarts: u64,
-    /// Calls that its handlers ran.
+    /// Calls that its handlers ran since it came to this broker.
     pub calls: u64,
     /// Those of them that failed.
     pub errors: u64,
@@ -124,7 +126,7 @@ pub struct GateEntry {
     /// types cannot differ.
     #[serde(default)]
     pub json_fallbacks: u64,
-    /// Calls that its handlers ran, as its owner counts them; 0 beyond a plugin's first 128 gates.
+    /// Calls that its handlers ran since the owner came to this broker, as the owner counts them; 0 beyond a plugin's first 128 gates.
     pub calls: u64,
     /// Those of them that failed.
     pub errors: u64,

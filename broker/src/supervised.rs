@@ -23,7 +23,8 @@ pub(crate) type Starter = Box<dyn FnMut(u64) -> io::Result<Child> + Send>;
 /// A plugin's program that is started again whenever it ends; see
 /// [`Broker::supervise`](crate::Broker::supervise).
 ///
-/// Dropping this ends the program. So does the end of the broker, whose next one starts it anew if its host does.
+/// Dropping this ends the program. So does the end of the broker; a host that replaces its broker supervises the
+/// program anew with the next one.
 #[derive(Debug)]
 #[must_use = "dropping it ends the program"]
 pub struct Supervised {

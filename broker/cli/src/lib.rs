@@ -40,7 +40,7 @@ struct Common {
     /// The bus's socket [default: $CALLGATE_SOCKET, or bus.sock in the user's runtime directory]
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// How long to wait for the broker, a gate or an answer, such as 200ms or 5s
+    /// How long to wait for a gate or an answer, such as 200ms or 5s; where no broker listens, a command fails at once
     #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// Print JSON for programs instead of text for people
@@ -53,6 +53,10 @@ enum Command {
     /// Run a broker until SIGINT or SIGTERM
     Serve(serve::Options),
     /// Show what is on the bus
+    ///
+    /// Calls are counted since a plugin came to this broker. One that is "draining" came from the broker before it, less
+    /// than five seconds ago, and still has links from there. The broker's generation says how many brokers in a row were
+    /// killed at this socket, plus one.
     Ls {
         /// Only this
         #[arg(value_enum)]

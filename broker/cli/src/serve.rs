@@ -22,11 +22,14 @@ use callgate::{Broker, Builder, StartError, systemd};
 pub(crate) struct Options {
     /// A JSON file that says what plugins may do, each by its name or a pattern of names:
     /// {"plugins": {"Rack": {"capabilities": ["gate.provide:Rack.*", "gate.call:*"], "limits":
-    /// {"gates": 16}}}}. Limits are gates, opens, links and extent_mib; "bus_extent_mib": 1024, beside
-    /// "plugins", is the most of the last for all together; "strict": true is as --strict
+    /// {"gates": 16}}}}. Limits are gates, opens, links, extent_mib and requests_per_second; "bus_extent_mib": 1024,
+    /// beside "plugins", is the most of extent_mib for all together; "strict": true is as --strict. The file is read once:
+    /// after a change, start the broker again. A gate that its plugin may not provide then stays away until the
+    /// plugin provides it anew
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Refuse plugins that the policy file does not name, instead of letting them do everything
+    /// Refuse plugins that the policy file does not name, instead of letting them do everything. `callgate ls` is a plugin,
+    /// too: it needs "callgate-ls-*": {"capabilities": []}
     #[arg(long)]
     strict: bool,
 }

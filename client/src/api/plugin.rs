@@ -50,6 +50,8 @@ const CLOSING: Duration = Duration::from_millis(500);
 /// is stopped is waited for half a second), calls that are still waiting to be handled are answered
 /// `PROVIDER_GONE`, and its subscribers fail with `CLOSED`. A handler that is running is waited for.
 ///
+/// When the broker ends, the plugin goes on, and waits for the next one: see [`BrokerEvent::Lost`].
+///
 /// ```no_run
 /// use callgate_client::Plugin;
 ///
@@ -305,8 +307,7 @@ impl Plugin {
     /// [`BrokerEvent`]. `told` is called on a thread of its own, one event after the other, from the next event on.
     ///
     /// ```no_run
-    /// use callgate_client::{BrokerEvent, Plugin};
-    ///
+    /// # use callgate_client::{BrokerEvent, Plugin};
     /// # fn main() -> callgate_client::Result<()> {
     /// let plugin = Plugin::connect("Mixer")?;
     /// plugin.on_broker(|event| match event {
@@ -314,8 +315,7 @@ impl Plugin {
     ///     BrokerEvent::Back { pid, .. } => eprintln!("the broker is back as process {pid}"),
     ///     _ => {}
     /// });
-    /// # Ok(())
-    /// # }
+    /// # Ok(()) }
     /// ```
     pub fn on_broker(&self, told: impl Fn(BrokerEvent) + Send + Sync + 'static) {
         self.state.notices.set(Arc::new(told));
@@ -324,6 +324,9 @@ impl Plugin {
     /// Goes on with the broker at the other end of a connected socket: for plugins of a host whose embedded broker
     /// was replaced by another one ([`PluginBuilder::descriptor`]). Everything that the plugin provides and has
     /// open is told to the new broker; calls under way over links of the old one go on.
+    ///
+    /// The old broker may still serve; then [`BrokerEvent::Lost`] is not told, and coming back to it within five seconds is
+    /// `NAME_TAKEN`.
     ///
     /// # Errors
     ///
@@ -336,8 +339,8 @@ impl Plugin {
 
     /// Waits until there will be no broker for this plugin any more, and says why: the broker has sent it away,
     /// refuses to take it in again, or the host that has started this process has stopped. A broker that was
-    /// killed, has ended or is started again is no reason ([`Plugin::on_broker`]), unless
-    /// [`PluginBuilder::outlives_broker`] says so.
+    /// killed, has ended (one that this program embeds, too) or is started again is no reason ([`Plugin::on_broker`]),
+    /// unless [`PluginBuilder::outlives_broker`] says so.
     pub fn wait_closed(&self) -> Error {
         loop {
             if let Some(reason) = self.state.presence.await_over(None) {

@@ -132,8 +132,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// # Errors
     ///
     /// [`NOT_READY`](crate::Code::NotReady) when the time is up, `TYPE_MISMATCH` or
-    /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when
-    /// nobody is left who could announce one. Where there is a provider and no link to it when the
+    /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when there is no
+    /// broker that could announce one, at the end of the time. Where there is a provider and no link to it when the
     /// time is up, the error says why: `TIMEOUT`, [`SYSTEM`](crate::Code::System).
     ///
     /// Where the broker has started programs, `NOT_READY` names those that have not connected, or
@@ -156,6 +156,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     ///
     /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the
     /// handler may have run nevertheless.
+    ///
+    /// Where nobody provides the gate, it is `NOT_READY` at once while there is a broker. While there is none, the call
+    /// waits for the next one until its deadline, and is `BROKER_GONE` then.
     ///
     /// After `TIMEOUT` or `CANCELLED` with that, the handler may have ended, may still run for any time, or may
     /// begin yet, where the provider took the call before the deadline had passed; one that is taken later is

@@ -54,8 +54,10 @@ impl Watch {
     ///
     /// # Errors
     ///
-    /// `BROKER_GONE` when nobody is left who could tell of a change, `CLOSED` when this plugin has
-    /// closed; after all changes that were known before.
+    /// After all changes that were known before: `BROKER_GONE` when there will be no broker any more that could tell of a
+    /// change (one that is only away does not end a watch), `PERMISSION_DENIED` while the plugin may not watch the gate
+    /// (when it may again, with a later broker for example, this tells of changes again), `CLOSED` when this plugin has
+    /// closed.
     pub fn next(&self, timeout: Duration) -> Result<Option<GateEvent>> {
         self.state.check_here()?;
         self.gate.next_event(instant_after(timeout))

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use callgate_layout::Code;
 use callgate_layout::control::DecodeError;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
 use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::Pid;
 
 use crate::base::error::Error;
 
@@ -16,6 +19,8 @@ use crate::base::error::Error;
 pub(crate) struct BrokerName {
     pid: Option<i32>,
     path: Option<PathBuf>,
+    /// Whether the plugin ends with it.
+    is_last: bool,
 }
 
 impl BrokerName {
@@ -24,6 +29,7 @@ impl BrokerName {
         BrokerName {
             pid,
             path: Some(path.to_owned()),
+            is_last: false,
         }
     }
 
@@ -35,6 +41,7 @@ impl BrokerName {
         BrokerName {
             pid,
             path: path.map(Path::to_owned),
+            is_last: false,
         }
     }
 
@@ -45,13 +52,20 @@ impl BrokerName {
         BrokerName { pid, ..self }
     }
 
+    /// The same broker, for a plugin that waits for no other one.
+    pub(crate) fn last(self) -> BrokerName {
+        BrokerName {
+            is_last: true,
+            ..self
+        }
+    }
+
     /// The error for a broker that was there and does not answer any more.
     pub(crate) fn gone(&self, why: &str) -> Error {
         let next = match &self.path {
+            _ if self.is_last => "this plugin waits for no other broker",
             Some(_) => "this plugin connects again by itself when a broker answers there",
-            None => {
-                "opening and providing need a new connection, which the host of this plugin makes"
-            }
+            None => "this plugin waits for a connection to another broker (`Plugin::rejoin`)",
         };
         let text = format!(
             "{self} has ended, or has ended this plugin's connection ({why}); linked plugins can still be \
@@ -62,7 +76,13 @@ impl BrokerName {
 
     /// The error for a broker that is there and does not do something in time.
     pub(crate) fn is_late(&self, what: &str) -> Error {
-        Error::new(Code::Timeout, format!("{self} {what}"))
+        let has_ended = |pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH);
+        // As where a service manager keeps the socket, which bears the number of the process that listened last.
+        let why = match self.pid.is_some_and(has_ended) {
+            true => ": this process has ended, and none has taken its place yet",
+            false => "",
+        };
+        Error::new(Code::Timeout, format!("{self} {what}{why}"))
     }
 
     /// The error for a datagram of the broker's that is no record.

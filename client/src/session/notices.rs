@@ -24,18 +24,35 @@ const MOST_WAITING: usize = 4096;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum BrokerEvent {
-    /// The broker has ended, or the connection to it. Linked plugins can still be called; what needs a
-    /// broker waits for a while until there is one again.
+    /// The broker has ended, or the connection to it. The plugin waits for the next one.
+    ///
+    /// Meanwhile linked plugins go on calling each other. Other calls, and waits for a gate, wait for the next broker until
+    /// their own time is up; providing, opening, watching and listing wait for five seconds. What still has no
+    /// broker then fails with `BROKER_GONE`, and can be tried again. Connecting another plugin does not wait: where nobody
+    /// listens, it fails at once.
+    ///
+    /// A plugin that does not [outlive its broker](crate::PluginBuilder::outlives_broker) is not told this:
+    /// [`Plugin::wait_closed`](crate::Plugin::wait_closed) returns.
     Lost(Error),
     /// A broker has taken the plugin in again, and has been told of everything that it provides and has
-    /// open.
+    /// open. Other plugins come back at other times: who opens or watches a gate now may find that nobody provides it
+    /// yet, and [`Subscriber::wait_ready`](crate::Subscriber::wait_ready) waits for its provider.
     Back {
         /// The broker's process; 0 where it is not known, as in another pid namespace.
         pid: u32,
-        /// Which broker in a row this is on its socket.
+        /// Which broker in a row this is on its socket: one more than the last that was killed there. After one
+        /// that was stopped, and for a broker without a socket, it is 1 again.
         generation: u64,
     },
-    /// A broker does not take the plugin in, or another user's process listens in its place.
+    /// Where the error names no [gate](Error::gate): a broker does not take the plugin in yet, because another plugin
+    /// has its name, for example; or another user's process listens in its place; or nobody answers in time at a
+    /// socket that is there, as while systemd keeps it (`TIMEOUT`). It is tried again. That a
+    /// broker refuses the plugin for good is not told here: [`Plugin::wait_closed`](crate::Plugin::wait_closed)
+    /// returns.
+    ///
+    /// Where it names one: the broker has taken the plugin in, and does not let it provide this gate, which its policy
+    /// forbids, for example. Everything else goes on. No later broker is asked for the gate again: the program has
+    /// to drop its [`Provider`](crate::Provider) and provide it anew.
     Refused(Error),
     /// Another plugin has provided a gate of this one before this one was back. Its calls are not taken any
     /// more, and it is provided again as soon as it is free.

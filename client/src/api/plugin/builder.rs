@@ -119,7 +119,8 @@ impl PluginBuilder {
     }
 
     /// A socket that is connected to a broker already, as an embedded broker gives it to its
-    /// host.
+    /// host. When that broker ends, the plugin waits for [`Plugin::rejoin`]; a program that has no other broker for it
+    /// says [`outlives_broker(false)`](PluginBuilder::outlives_broker).
     pub fn descriptor(mut self, socket: OwnedFd) -> PluginBuilder {
         self.reach.descriptor = Some(socket);
         self
@@ -138,6 +139,19 @@ impl PluginBuilder {
     /// [descriptor](PluginBuilder::descriptor), when it is told to ([`Plugin::rejoin`]). Without it, and for a plugin
     /// that a broker has started, the end of the broker is the reason with which [`Plugin::wait_closed`] returns, and what
     /// needs a broker fails at once.
+    ///
+    /// So a program ends with its broker:
+    ///
+    /// ```no_run
+    /// use callgate_client::Plugin;
+    ///
+    /// # fn main() -> callgate_client::Result<()> {
+    /// let plugin = Plugin::builder("Meter").outlives_broker(false).connect()?;
+    /// let why = plugin.wait_closed(); // `BROKER_GONE`, when the broker has ended
+    /// eprintln!("{why}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn outlives_broker(mut self, outlives: bool) -> PluginBuilder {
         self.outlives = outlives;
         self
@@ -184,7 +198,8 @@ impl PluginBuilder {
         self
     }
 
-    /// How long connecting may take; 5 s unless given. With zero nothing is tried:
+    /// How long connecting may take where a broker, or systemd for it, listens; 5 s unless given. Where nobody
+    /// listens, it is [`BROKER_GONE`](Code::BrokerGone) at once. With zero nothing is tried:
     /// [`TIMEOUT`](Code::Timeout).
     pub fn timeout(mut self, timeout: Duration) -> PluginBuilder {
         self.timeout = timeout;
@@ -235,6 +250,11 @@ impl PluginBuilder {
             None => Arc::new(GroupCore::start((self.dispatch, self.policy), true)?),
         };
         let (place, host) = (reached.place.clone(), reached.host.take());
+        // What a host has started ends with the host's broker.
+        let outlives = self.outlives && host.is_none();
+        if !outlives {
+            reached.broker = reached.broker.last();
+        }
         let parts = PluginParts {
             policy: self.policy,
             trust: self.trust,
@@ -249,8 +269,7 @@ impl PluginBuilder {
             introduction,
             direct: self.direct,
             place,
-            // What a host has started ends with the host's broker.
-            outlives: self.outlives && host.is_none(),
+            outlives,
             host,
         })
     }

@@ -90,6 +90,8 @@ impl PluginState {
         self.tell_all(&membership)?;
         // Before it is, so that it is told before the next loss.
         let BrokerFacts { pid, generation } = broker;
+        // As loud as its loss: who has read of that in a log is to read that it is over.
+        tracing::warn!(pid, generation, "the broker is back");
         self.notices.tell(BrokerEvent::Back { pid, generation });
         self.presence.back();
         self.sent.look_again();

@@ -16,28 +16,24 @@
 //! | | the provider, with the ring to itself | the caller |
 //! |---|---|---|
 //! | 1 | stores `closed` in its status page, fences ([`Status::close`](crate::pages::Status::close)) | publishes call `s`, fences |
-//! | 2 | takes what lies in the ring, or answers it unrun: at most as many calls as there are slots | looks at the status page; unless that says `closed`, it waits for its answer as always |
-//! | 3 | where it ends, answers what it can; stores `taken`, then `state` ([`close`]), and wakes who waits for that word | waits for `state`, with its deadline and the end of the link |
-//! | 4 | fences, looks which bells the caller's flags name ([`bells_to_ring`]), rings them and the caller's doorbell | notes the end of calls in private memory ([`Life::close`](crate::life::Life::close)) and wakes all who wait on this link |
-//! | 5 | where it drains, answers what it has taken | if `s` is taken: waits for the answer. If not: frees the slot; nobody will look at the entry |
+//! | 2 | takes what lies in the ring, or answers it unrun: at most as many calls as there are slots | looks at the status page. Where that says `closed`, notes that in private memory ([`Life::close`](crate::life::Life::close)) and wakes all who wait on this link |
+//! | 3 | where it ends, answers what it can; stores `taken`, then `state` ([`close`]), and wakes who waits for that word | waits for its answer. Who knows that calls are closed looks at these words, too |
+//! | 4 | fences, looks which bells the caller's flags name ([`bells_to_ring`]), rings them and the caller's doorbell | where its call is not taken, frees the slot; nobody will look at the entry |
+//! | 5 | where it drains, answers what it has taken | else goes on to wait for the answer |
 //!
 //! **Each call is covered.** By the fences of step 1 the provider finds the call in step 2, or the caller finds
 //! `closed`. One call is left: `s + 1` was published before the provider closed, but `s` was claimed and not
 //! published then, so the last look ended before `s`. The caller of `s + 1` has seen nothing. The caller of
-//! `s` publishes later, finds `closed`, and wakes everybody in step 4. It always exists: between claiming
-//! and publishing there is no code that could fail. So whoever waits for an answer looks at these words, too,
-//! once the link's life says that calls are closed or the link has ended.
-//!
-//! A call that a thread sent without waiting for it is not waited for in step 3: its flags name a bell, which
-//! step 4 rings.
+//! `s` publishes later, finds `closed`, and wakes everybody in step 2. It always exists: between claiming
+//! and publishing there is no code that could fail.
 //!
 //! **Sync point** CLOSED-AT. `state` is stored with release after `taken`, and loaded with acquire before it:
 //! else a caller could take an old number for the last one, and make a call once more that runs; or, where it is
 //! over, miss an answer.
 //!
-//! **Sync point** REPLY-OR-WAITER, for a call that was sent: its bell is named before it is published, the
-//! caller's fence comes after that, and its look at `state` later; the provider stores `state`, fences, and
-//! looks at the flags.
+//! **Sync point** REPLY-OR-WAITER, for `state` as for an answer: the caller names its bell, fences, and looks at
+//! `state`; the provider stores `state`, fences, and looks at the flags. Who has no bell waits for the word itself
+//! ([`words`](crate::words)).
 //!
 //! | who | dies or lies | what happens |
 //! |---|---|---|
@@ -97,6 +93,11 @@ pub fn bells_to_ring(inbox: &ReadView, geometry: Geometry) -> u64 {
     bells.fold(0, |bells, bell| bells | 1 << bell)
 }
 
+/// The state of a ring, to be read before the look by who sleeps while it is as it was. In the peer's outbox.
+pub(crate) fn seen(inbox: &ReadView, geometry: Geometry) -> u32 {
+    inbox.load32(geometry.flags_at(0) + STATE, Ordering::Relaxed)
+}
+
 /// Whether calls are taken from this side's ring no more; `Some(true)` where the peer has no more to do with the
 /// link. In the peer's outbox.
 pub fn look(inbox: &ReadView, geometry: Geometry) -> Option<bool> {
@@ -128,16 +129,16 @@ fn last_taken(inbox: &ReadView, geometry: Geometry) -> Option<u32> {
     Some(inbox.load32(geometry.flags_at(0) + TAKEN, Ordering::Relaxed))
 }
 
-/// Wakes whoever waits for the [`word`]. One system call.
+/// Wakes whoever waits for the state. One system call.
 #[cfg(not(callgate_loom))]
 pub fn wake(outbox: &WriteView, geometry: Geometry) {
     futex::wake(outbox.as_read().futex(geometry.flags_at(0) + STATE));
 }
 
-/// Whether calls are taken, as a word to wait for: while they are. In the peer's outbox.
+/// The state as a word to wait for: while it is as it was `seen`. In the peer's outbox.
 #[cfg(not(callgate_loom))]
-pub fn word(inbox: &ReadView, geometry: Geometry) -> futex::Awaited<'_> {
-    futex::Awaited::shared(inbox.futex(geometry.flags_at(0) + STATE), OPEN)
+pub(crate) fn word(inbox: &ReadView, geometry: Geometry, seen: u32) -> futex::Awaited<'_> {
+    futex::Awaited::shared(inbox.futex(geometry.flags_at(0) + STATE), seen)
 }
 
 #[cfg(all(test, not(callgate_loom)))]

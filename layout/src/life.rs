@@ -13,8 +13,8 @@
 //! had published; a caller loads it with acquire, *before* it looks at its reply slot. So an answer from
 //! before the end is found, and wins over the end.
 //!
-//! **Sync point** LINK-CLOSED. Who has seen that the peer takes no more calls changes the state with release; a
-//! caller loads it with acquire, before it looks which of them were taken. So it finds that out, too.
+//! Who sees in the peer's status page that it takes no more calls changes the state to closed, and wakes everybody
+//! who waits. From then on they look whether their calls were taken, and are woken when that is known.
 
 use crate::atomic::{AtomicU32, Ordering};
 use crate::closing::Fate;
@@ -46,6 +46,13 @@ pub enum Ended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen(u32);
 
+impl Seen {
+    /// Whether who sleeps is to be woken, too, when it is known which calls were taken.
+    pub fn is_closed(self) -> bool {
+        self.0 == CLOSED
+    }
+}
+
 impl Default for Life {
     fn default() -> Life {
         Life::new()
@@ -63,10 +70,10 @@ impl Life {
     /// Says that the peer takes no more calls, for good; whether nobody did so before. Afterwards everybody who
     /// waits is woken.
     pub fn close(&self) -> bool {
-        // LINK-CLOSED, release.
-        let (release, relaxed) = (Ordering::Release, Ordering::Relaxed);
+        // Nothing hangs on it but who looks for what the peer says.
+        let relaxed = Ordering::Relaxed;
         self.state
-            .compare_exchange(LIVE, CLOSED, release, relaxed)
+            .compare_exchange(LIVE, CLOSED, relaxed, relaxed)
             .is_ok()
     }
 
@@ -78,7 +85,7 @@ impl Life {
 
     /// The state now; to be read before the look, by who sleeps while it is as it was.
     pub fn seen(&self) -> Seen {
-        // LINK-ENDED, LINK-CLOSED: acquire.
+        // LINK-ENDED, acquire.
         Seen(self.state.load(Ordering::Acquire))
     }
 

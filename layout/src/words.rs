@@ -9,10 +9,19 @@ use crate::atomic::{Ordering, fence};
 use crate::flags::{self, Waiter};
 use crate::geometry::Geometry;
 use crate::life::{Life, Seen};
-use crate::slot;
 #[cfg(not(callgate_loom))]
 use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
+use crate::{closing, slot};
+
+/// What a caller waits for that has no bell: its reply slot's state, the link's life, and once that says that calls
+/// are closed, the peer's word of which it has taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    reply: u32,
+    life: Seen,
+    closing: u32,
+}
 
 /// A caller that is about to sleep on its reply slot. While this lives, its flags say so.
 #[derive(Debug)]
@@ -25,7 +34,7 @@ pub struct WordSleeper<'a> {
 
 impl<'a> WordSleeper<'a> {
     /// Says in the call's flags that it sleeps on the reply slot. Afterwards the caller reads the
-    /// [state](WordSleeper::seen), looks once more at everything that ends its wait, and may then
+    /// [words](WordSleeper::seen), looks once more at everything that ends its wait, and may then
     /// sleep while the state is as it was.
     pub fn announce(
         outbox: &'a WriteView,
@@ -44,32 +53,50 @@ impl<'a> WordSleeper<'a> {
         }
     }
 
-    /// The state now; to be read before the look.
-    pub fn seen(&self) -> u32 {
-        slot::state(self.inbox, self.geometry, self.slot)
+    /// The words now; to be read before the look.
+    pub fn seen(&self, life: &Life) -> Words {
+        Words {
+            reply: slot::state(self.inbox, self.geometry, self.slot),
+            life: life.seen(),
+            closing: closing::seen(self.inbox, self.geometry),
+        }
     }
 
-    /// Looks and sleeps until `ended` gives something. `sleep` sleeps while the slot and the link's life are as it
-    /// is told, and may return for no reason.
+    /// Looks and sleeps until `ended` gives something. `sleep` sleeps while the words are as it is told, and may
+    /// return for no reason.
     pub fn wait<T>(
         &self,
         life: &Life,
         mut ended: impl FnMut() -> Option<T>,
-        sleep: impl Fn(u32, Seen),
+        sleep: impl Fn(Words),
     ) -> T {
         loop {
-            let (seen, life_seen) = (self.seen(), life.seen());
+            let seen = self.seen(life);
             if let Some(outcome) = ended() {
                 return outcome;
             }
-            sleep(seen, life_seen);
+            sleep(seen);
         }
     }
 
-    /// The state as a word to wait for: while it is as it was `seen`.
+    /// The words to wait for: while they are as they were `seen`.
     #[cfg(not(callgate_loom))]
-    pub fn word(&self, seen: u32) -> futex::Awaited<'a> {
-        slot::word(self.inbox, self.geometry, self.slot, seen)
+    pub fn words(&self, life: &'a Life, seen: Words) -> impl Iterator<Item = futex::Awaited<'a>> {
+        let (inbox, geometry) = (self.inbox, self.geometry);
+        let reply = slot::word(inbox, geometry, self.slot, seen.reply);
+        let is_closed = seen.life.is_closed();
+        let closing = is_closed.then(|| closing::word(inbox, geometry, seen.closing));
+        [reply, life.word_seen(seen.life)]
+            .into_iter()
+            .chain(closing)
+    }
+}
+
+impl Words {
+    /// Whether who sleeps on these goes on sleeping, where they are `now` like that.
+    pub fn are(self, now: Words) -> bool {
+        let is_closing = self.life.is_closed() && self.closing != now.closing;
+        (self.reply, self.life) == (now.reply, now.life) && !is_closing
     }
 }
 

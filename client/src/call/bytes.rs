@@ -72,7 +72,7 @@ fn send_elsewhere(
     // Writing inline failed half-way; clear the cell so that those bytes are not sent.
     *cell = Cell::default();
     let written = request.write_elsewhere(target, chain)?;
-    send_held((&target.to, chain), cell, written, late(target))
+    send_held(&target.to, chain, cell, written)
 }
 
 /// Calls a gate with a payload that was filled in place, and waits for the answer. Gives the payload back where
@@ -91,7 +91,7 @@ pub(crate) fn call_loaned<'a>(
             place: Place::Extent(space.place()),
             length: space.len(),
         };
-        publish(&target.to, &entry, cell, late(target))?;
+        publish(&target.to, &entry, cell)?;
         Ok(entry.ticket)
     });
     let ticket = match published {
@@ -161,23 +161,16 @@ fn send_inline(
         place: Place::Inline,
         length,
     };
-    publish(&target.to, &entry, cell, late(target))?;
+    publish(&target.to, &entry, cell)?;
     Ok(Flight { ticket, held: None })
 }
 
-/// What the caller does that waits for the answer, where its call was published too late perhaps: it waits to
-/// hear about that.
-#[inline(always)]
-fn late<'a>(target: &'a Target<'a>) -> impl FnOnce(Ticket) -> Result<()> + 'a {
-    |ticket| waiting::await_taking(target, ticket)
-}
-
-/// Publishes a call whose payload is in place. For the last, see [`publish`].
+/// Publishes a call whose payload is in place.
 pub(super) fn send_held(
-    (to, chain): (&Destination<'_>, Option<Chain>),
+    to: &Destination<'_>,
+    chain: Option<Chain>,
     cell: &mut Cell,
     written: Written,
-    late: impl FnOnce(Ticket) -> Result<()>,
 ) -> Result<Flight> {
     let Written {
         ticket,
@@ -190,7 +183,7 @@ pub(super) fn send_held(
         place: held.place(),
         length,
     };
-    match publish(to, &entry, cell, late) {
+    match publish(to, &entry, cell) {
         Ok(()) => Ok(Flight {
             ticket,
             held: Some(held),
@@ -211,15 +204,10 @@ pub(super) struct Entry {
     pub(super) length: usize,
 }
 
-/// Publishes a call. Where that cannot be, or it was certainly not taken, its slot is free again. `late` is asked
-/// where the provider had closed: an error, and the slot is free, where the call was certainly not taken.
+/// Publishes a call; where that cannot be, its slot is free again. Where the provider had closed, the link is closed
+/// afterwards, and the call may not have been taken.
 #[inline(always)]
-pub(super) fn publish(
-    to: &Destination<'_>,
-    entry: &Entry,
-    cell: &mut Cell,
-    late: impl FnOnce(Ticket) -> Result<()>,
-) -> Result<()> {
+pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> Result<()> {
     let (link, ticket) = (to.link, entry.ticket);
     if !link.is_open() {
         link.cancel(ticket);
@@ -241,7 +229,7 @@ pub(super) fn publish(
     match link.look_after_publishing() {
         Activity::Awake => {}
         Activity::Parked => link.peer_bell().ring(),
-        Activity::Closed => return late(ticket),
+        Activity::Closed => link.close(),
     }
     Ok(())
 }

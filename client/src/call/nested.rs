@@ -189,11 +189,11 @@ impl Wait<'_> {
         // Space that is released from here on rings a bell.
         let late = self.settle();
         let sleeper = link.word_sleeper(ticket);
-        let (seen, life) = (sleeper.seen(), link.life().seen());
+        let seen = sleeper.seen(link.life());
         let outcome = ended(target, ticket);
         let has_news = || mine.iter().any(|one| one.may_have(self.chain));
         if outcome.is_none() && !has_news() {
-            words.splice(..0, [sleeper.word(seen), link.life().word_seen(life)]);
+            words.splice(..0, sleeper.words(link.life(), seen));
             words.extend(target.cancelled_word());
             words.extend(self.reported.word());
             let until = late.unwrap_or(until).min(until).min(target.to.deadline);

@@ -62,10 +62,10 @@ fn park_for_reply(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     outcome
 }
 
-/// Waits awake for a call that was taken by a provider that takes no more.
+/// Waits awake for a call that a provider has taken, or not, that takes no more.
 fn spin(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let (link, backoff) = (target.to.link, &target.by.backoff);
-    let is_over = || link.is_answered(ticket) || link.is_gone() || target.is_cancelled();
+    let is_over = || link.ended(ticket).is_some() || target.is_cancelled();
     loop {
         if let Some(outcome) = ended(target, ticket) {
             return outcome;
@@ -84,40 +84,10 @@ fn sleep_on_bell(target: &Target<'_>, ticket: Ticket, sleeper: &Sleeper<'_>) -> 
 fn sleep_on_words(target: &Target<'_>, ticket: Ticket) -> Result<()> {
     let link = target.to.link;
     let sleeper = link.word_sleeper(ticket);
-    let sleep = |seen, life| {
-        let (reply, life) = (sleeper.word(seen), link.life().word_seen(life));
-        match target.cancelled_word() {
-            Some(cancel) => futex::wait_any(&[reply, life, cancel], target.to.deadline),
-            None => futex::wait_any(&[reply, life], target.to.deadline),
-        }
+    let sleep = |seen| {
+        let words = sleeper.words(link.life(), seen);
+        let words: Vec<_> = words.chain(target.cancelled_word()).collect();
+        futex::wait_any_of(&words, target.to.deadline);
     };
     sleeper.wait(link.life(), || ended(target, ticket), sleep)
-}
-
-/// A call was published, and then its provider turned out to have closed: waits to hear up to which call
-/// they were taken. An error where this one was not, and then its slot is free. Also returns when something
-/// else ends the wait, which the wait for the answer then finds.
-#[cold]
-#[inline(never)]
-pub(super) fn await_taking(target: &Target<'_>, ticket: Ticket) -> Result<()> {
-    let link = target.to.link;
-    loop {
-        let life = link.life().seen();
-        let is_over = || link.is_gone() || target.is_cancelled();
-        if link.look_at_closing() || is_over() || clock::now() >= target.to.deadline {
-            break;
-        }
-        if target.by.backoff.never_sleeps() {
-            give_way();
-            continue;
-        }
-        let words = [link.closing_word(), link.life().word_seen(life)];
-        let words = words.into_iter().chain(target.cancelled_word());
-        futex::wait_any_of(&words.collect::<Vec<_>>(), target.to.deadline);
-    }
-    futex_refused::log();
-    match link.take_back(ticket) {
-        true => Err(link.closed()),
-        false => Ok(()),
-    }
 }

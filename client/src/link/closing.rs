@@ -4,7 +4,6 @@ use callgate_layout::Code;
 use callgate_layout::closing::{self, Fate};
 use callgate_layout::life::Ended;
 use callgate_layout::pending::Ticket;
-use callgate_layout::sys::futex;
 
 use super::{Held, Link, LinkParts};
 use crate::base::error::Error;
@@ -17,9 +16,17 @@ impl Link {
         self.life.is_open()
     }
 
-    /// Whether the peer takes no more calls from this link. Who notices that first wakes everybody who waits on
-    /// it: some of them may have been told nothing although their calls are not taken. Where the peer has
-    /// answered all that it took and has no more to do with the link, that ends.
+    /// The peer takes no more calls from this link. Wakes everybody who waits on it: some may have been told
+    /// nothing although their calls are not taken.
+    #[cold]
+    pub(crate) fn close(&self) {
+        if self.life.close() {
+            self.wake_callers();
+        }
+    }
+
+    /// Whether the peer has said which calls it has taken, and takes no more. Where it has answered all of them and
+    /// has no more to do with the link, that ends.
     pub(crate) fn look_at_closing(&self) -> bool {
         let (inbox, geometry) = (&self.parts.inbox, self.parts.geometry);
         match closing::look(inbox, geometry) {
@@ -29,11 +36,7 @@ impl Link {
                 let text = format!("plugin `{}` has closed", self.peer().name());
                 self.end_with(Error::new(Code::ProviderGone, text));
             }
-            Some(false) => {
-                if self.life.close() {
-                    self.wake_callers();
-                }
-            }
+            Some(false) => self.close(),
         }
         true
     }
@@ -63,11 +66,6 @@ impl Link {
         } = &self.parts;
         let number = || self.ring.number_of(outbox, ticket.slot);
         closing::fate(inbox, *geometry, number)
-    }
-
-    /// Whether the peer takes calls from this link, as a word to wait for: while it does.
-    pub(crate) fn closing_word(&self) -> futex::Awaited<'_> {
-        closing::word(&self.parts.inbox, self.parts.geometry)
     }
 
     /// Frees the slot of a call that was published, where that certainly was not taken; says whether it was freed.

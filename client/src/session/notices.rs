@@ -168,14 +168,14 @@ impl Notices {
         next
     }
 
-    /// Nothing is told from now on. Waits for the function if it runs, unless this is called by it.
-    pub(crate) fn close(&self) {
+    /// Nothing is told from now on. Waits for the function if it runs and `waits` says so, unless this is called by it.
+    pub(crate) fn close(&self, waits: bool) {
         let mut state = self.state.lock();
         state.is_closed = true;
         state.waiting.clear();
         let (callback, thread) = (state.callback.take(), state.thread.take());
         drop(state);
-        if let Some(thread) = thread {
+        if let Some(thread) = thread.filter(|_| waits) {
             join(thread);
         }
         discard(callback);

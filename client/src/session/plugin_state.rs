@@ -298,7 +298,9 @@ impl PluginState {
         for membership in memberships {
             membership.connection.shut_down();
         }
-        self.notices.close();
+        // What the program does there may need the control thread.
+        let is_control_thread = self.membership().connection.is_control_thread();
+        self.notices.close(!is_control_thread);
     }
 }
 

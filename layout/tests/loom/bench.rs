@@ -17,7 +17,7 @@ use callgate_layout::pending::{Pending, Ticket};
 use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::view::{ReadView, Use, WriteView};
 use callgate_layout::waiters::Waiters;
-use callgate_layout::words::WordSleeper;
+use callgate_layout::words::{WordSleeper, Words};
 use callgate_layout::{Geometry, flags, slot};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
@@ -136,8 +136,6 @@ pub(crate) struct Link {
     pub(crate) bells: Arc<Bells>,
     /// Callers asleep on their bells.
     pub(crate) bells_queue: Futex,
-    /// Those that wait to hear up to which call they were taken.
-    pub(crate) closing_queue: Futex,
 }
 
 impl Link {
@@ -167,7 +165,6 @@ impl Link {
             bells: Arc::new(Bells::new(callers_doorbell.clone())),
             callers_doorbell,
             bells_queue: Futex::new(),
-            closing_queue: Futex::new(),
         })
     }
 
@@ -286,9 +283,8 @@ impl Link {
     pub(crate) fn park_to_the_end(&self, ticket: Ticket) -> Ended {
         let (outbox, inbox) = (&self.calls, self.replies.as_read());
         let sleeper = WordSleeper::announce(outbox, inbox, self.geometry, ticket.slot);
-        let sleep = |seen, life| {
-            self.slot_queue
-                .wait(|| sleeper.seen() == seen && self.life.seen() == life);
+        let sleep = |seen: Words| {
+            self.slot_queue.wait(|| seen.are(sleeper.seen(&self.life)));
         };
         sleeper.wait(&self.life, || self.ended(ticket), sleep)
     }

@@ -1,4 +1,4 @@
-//! CLOSED-AT, LINK-CLOSED: a provider that takes no more calls, and calls that come meanwhile. Each is taken and
+//! CLOSED-AT: a provider that takes no more calls, and calls that come meanwhile. Each is taken and
 //! answered, or its caller knows that it was not taken.
 
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use callgate_layout::closing::Fate;
 use callgate_layout::flags;
 use callgate_layout::flags::Waiter;
 use callgate_layout::life::Ended;
-use callgate_layout::pages::Activity;
 use callgate_layout::pending::Ticket;
 use loom::thread;
 
@@ -25,6 +24,7 @@ fn call(link: &Arc<Link>, value: u64, park: Park) -> bool {
         Ended::Answered => assert_eq!(link.read(ticket), value + ANSWER),
         Ended::Untaken => {
             assert!(!link.is_answered(ticket));
+            link.end_if_over();
             return false;
         }
         Ended::Gone => panic!("the link has not ended"),
@@ -132,13 +132,13 @@ fn the_end_of_calls_is_not_slept_through_on_a_kept_bell() {
         let waiter = Waiter::Bell(bell.number());
         flags::set_waiter(&link.calls, link.geometry, ticket.slot, waiter);
         link.publish(ticket, 1);
-        let is_late = link.wake_provider() == Activity::Closed;
+        link.look_for_closing();
         let answered = loop {
             let seen = bell.value();
             if link.is_answered(ticket) {
                 break true;
             }
-            if is_late && link.fate(ticket) == Fate::Untaken {
+            if !link.life.is_open() && link.fate(ticket) == Fate::Untaken {
                 break false;
             }
             link.bells_queue.wait(|| bell.value() == seen);

@@ -161,7 +161,7 @@ fn a_provider_can_lie_of_what_it_has_taken_to_its_own_callers_alone() {
         ),
         ("long ago", taken(u32::MAX, 1), "PROVIDER_GONE"),
         ("it was taken", taken(1, 1), "TIMEOUT"),
-        ("it was taken and answered", taken(1, 2), "PROVIDER_GONE"),
+        ("it was taken and answered", taken(1, 2), "TIMEOUT"),
         ("in a state that is none", taken(0, 77), "PROVIDER_GONE"),
     ];
     for (number, (what, words, expected)) in lies.into_iter().enumerate() {

@@ -12,8 +12,8 @@ use callgate_tests::{Bus, programs};
 const HASTY: Duration = Duration::from_millis(100);
 
 fn drains(looker: &Plugin, name: &str) -> bool {
-    let listing = looker.list().unwrap();
-    let mut plugins = listing["plugins"].as_array().unwrap().iter();
+    let listing = looker.list().expect("the listing");
+    let mut plugins = listing["plugins"].as_array().expect("plugins").iter();
     let found = plugins.find(|plugin| plugin["name"] == name);
     found.is_none_or(|plugin| plugin["draining"] == true)
 }

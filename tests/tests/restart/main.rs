@@ -4,6 +4,7 @@
 
 mod basics;
 mod draining;
+mod dropped;
 mod embedded;
 mod given_up;
 mod impostors;

@@ -287,6 +287,7 @@ impl PluginCore {
     /// Takes no more calls from the links of an older membership, and makes none.
     fn close(&self, older: &Joined) {
         self.state.part(&older.membership);
+        older.membership.provided.close();
         in_process::leave(&older.member);
         self.group.drain(&older.member);
     }

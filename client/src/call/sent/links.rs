@@ -33,8 +33,6 @@ pub(super) struct LinkCalls {
     last_gate: u16,
     /// Whether it counts as waiting for a slot.
     is_counted: bool,
-    /// Whether the provider had closed when a call was published.
-    is_late: bool,
 }
 
 /// The calls that wait for one gate, and the first one's wait for a slot.
@@ -52,12 +50,6 @@ struct Sent {
     call: Outbound,
     flight: Flight,
     completion: Arc<Completion>,
-}
-
-/// A call that was just published.
-struct InRing {
-    flight: Flight,
-    is_late: bool,
 }
 
 /// A call that waits for a slot, or that has one and waits for space for its bytes.
@@ -85,7 +77,6 @@ impl LinkCalls {
             waiting: BTreeMap::new(),
             last_gate: 0,
             is_counted: false,
-            is_late: false,
         }
     }
 
@@ -117,8 +108,8 @@ impl LinkCalls {
         if !self.waiting.contains_key(&next.call.index) {
             let (link, index) = (&self.link, next.call.index);
             match try_send(link, &mut next, || link.pending().take_for(index)) {
-                Ok(Some(call)) => {
-                    self.note_sent(number, next, call);
+                Ok(Some(flight)) => {
+                    self.note_sent(number, next, flight);
                     return Ok(false);
                 }
                 Ok(None) => {}
@@ -143,12 +134,11 @@ impl LinkCalls {
         Ok(is_first)
     }
 
-    fn note_sent(&mut self, number: u64, was: Waiting, call: InRing) {
-        self.is_late |= call.is_late;
+    fn note_sent(&mut self, number: u64, was: Waiting, flight: Flight) {
         self.sent.push(Sent {
             number,
             call: was.call,
-            flight: call.flight,
+            flight,
             completion: was.completion,
         });
     }
@@ -197,10 +187,6 @@ impl LinkCalls {
     /// closed has not taken.
     pub(super) fn take_answers(&mut self, ended: &mut Vec<Ended>) {
         let link = &self.link;
-        if self.is_late {
-            // Its bell is rung when there is something to see.
-            link.look_at_closing();
-        }
         let is_over = |sent: &mut Sent| link.ended(sent.flight.ticket).is_some();
         for sent in self.sent.extract_if(.., is_over) {
             let outcome = match link.is_answered(sent.flight.ticket) {
@@ -267,8 +253,8 @@ impl LinkCalls {
             link.end_slot_wait(std::mem::replace(&mut of_gate.slot, anew));
         }
         let is_over = match outcome {
-            Ok(Some(call)) => {
-                self.note_sent(number, next, call);
+            Ok(Some(flight)) => {
+                self.note_sent(number, next, flight);
                 true
             }
             Ok(None) => {
@@ -318,7 +304,7 @@ fn try_send(
     link: &Arc<Link>,
     next: &mut Waiting,
     take: impl FnOnce() -> Option<Ticket>,
-) -> Result<Option<InRing>> {
+) -> Result<Option<Flight>> {
     let call = &next.call;
     let to = Destination {
         link,
@@ -339,11 +325,6 @@ fn try_send(
         return Ok(None);
     };
     let mut cell = Cell::default();
-    let mut is_late = false;
-    let late = |ticket| {
-        is_late = true;
-        look_at_late(link, ticket)
-    };
     let length = call.bytes.len();
     if let Some(inline) = cell.payload_mut(false).get_mut(..length) {
         inline.copy_from_slice(&call.bytes);
@@ -354,9 +335,9 @@ fn try_send(
             place: Place::Inline,
             length,
         };
-        bytes::publish(&to, &entry, &mut cell, late)?;
+        bytes::publish(&to, &entry, &mut cell)?;
         let flight = Flight { ticket, held: None };
-        return Ok(Some(InRing { flight, is_late }));
+        return look_at_late(link, flight);
     }
     match link.write_payload(&call.bytes) {
         Some(Ok(held)) => {
@@ -366,8 +347,8 @@ fn try_send(
                 held,
                 length,
             };
-            let flight = bytes::send_held((&to, None), &mut cell, written, late)?;
-            Ok(Some(InRing { flight, is_late }))
+            let flight = bytes::send_held(&to, None, &mut cell, written)?;
+            look_at_late(link, flight)
         }
         Some(Err(refused)) => {
             link.cancel(ticket);
@@ -380,14 +361,16 @@ fn try_send(
     }
 }
 
-/// A call was published, and then its provider turned out to have closed. An error where it is known by now that
-/// it was not taken; else the bell is rung when that is known.
-#[cold]
-fn look_at_late(link: &Link, ticket: Ticket) -> Result<()> {
-    match link.look_at_closing() && link.take_back(ticket) {
-        true => Err(link.closed()),
-        false => Ok(()),
+/// A call was published: an error where its provider turned out to have closed, and it is known by now that it was
+/// not taken. Where that is not known yet, the bell is rung when it is.
+fn look_at_late(link: &Link, flight: Flight) -> Result<Option<Flight>> {
+    if !link.is_open() && link.take_back(flight.ticket) {
+        if let Some(held) = flight.held {
+            link.free_unsent(held);
+        }
+        return Err(link.closed());
     }
+    Ok(Some(flight))
 }
 
 /// Copies an answer that is there.

@@ -108,7 +108,7 @@ fn a_panic_ends_nothing() {
         notices.tell(back(n));
     }
     assert_eq!([next(&told), next(&told), next(&told)], [0, 1, 2]);
-    notices.close();
+    notices.close(true);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn closing_waits_for_the_function_and_drops_what_is_left() {
     let (notices, closed) = (held.notices.clone(), Arc::new(AtomicUsize::new(0)));
     let sign = closed.clone();
     let closing = thread::spawn(move || {
-        notices.close();
+        notices.close(true);
         sign.store(1, Ordering::Release);
     });
     thread::sleep(Duration::from_millis(50));
@@ -166,7 +166,7 @@ fn the_function_may_close_and_tell_and_be_replaced() {
             2 => {
                 let (last, again) = (other.clone(), own.clone());
                 own.set(Arc::new(move |event| {
-                    again.close();
+                    again.close(true);
                     let _ = last.send(generation(&event) * 10);
                 }));
                 own.tell(back(3));

@@ -58,11 +58,15 @@ impl PluginState {
     pub(crate) fn over(&self, reason: &Error) {
         // The first reason stands.
         let reason = &self.presence.over().unwrap_or_else(|| reason.clone());
-        // Before that is told, so that who hears of it finds the gates so.
-        for (_, gate) in self.gates.all() {
-            gate.session_ended(reason);
-        }
+        let end_all = || {
+            for (_, gate) in self.gates.all() {
+                gate.session_ended(reason);
+            }
+        };
+        // Before that is told, so that who hears of it finds the gates so; and then those that were opened meanwhile.
+        end_all();
         self.presence.end(reason);
+        end_all();
         self.sent.look_again();
     }
 

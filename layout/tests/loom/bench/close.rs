@@ -20,7 +20,7 @@ impl Provider {
     fn say_closed(&self, is_over: bool) {
         let (link, taken) = (self.link(), self.reader.taken());
         closing::close(&link.replies, link.geometry, (taken, is_over));
-        link.closing_queue.wake();
+        link.slot_queue.wake();
         let bells = closing::bells_to_ring(link.calls.as_read(), link.geometry);
         for bell in (1..3).filter(|bell| bells >> bell & 1 == 1) {
             link.ring_callers(bell);
@@ -29,25 +29,18 @@ impl Provider {
 }
 
 impl Link {
-    /// What becomes of a call with a number that was just published, where the provider may have closed: waits
-    /// to hear up to which call they were taken.
+    /// Looks whether the provider has closed, after a call was published.
     pub(crate) fn look_for_closing(&self) {
         if self.wake_provider() == Activity::Closed {
-            while !self.look_at_closing() {
-                let look = || closing::look(self.replies.as_read(), self.geometry);
-                self.closing_queue.wait(|| look().is_none());
-            }
+            self.close();
         }
     }
 
-    /// Whether the provider takes no more calls; others are told.
-    fn look_at_closing(&self) -> bool {
-        match closing::look(self.replies.as_read(), self.geometry) {
-            None => return false,
-            Some(true) => self.end(),
-            Some(false) => self.close(),
+    /// Ends the link where the provider has no more to do with it.
+    pub(crate) fn end_if_over(&self) {
+        if closing::look(self.replies.as_read(), self.geometry) == Some(true) {
+            self.end();
         }
-        true
     }
 
     /// The provider takes no more calls: who waits looks whether it has taken theirs.

@@ -4,8 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Payload};
-use callgate_tests::restart::Told;
-use callgate_tests::shorthand::{code, open, pattern};
+use callgate_tests::restart::{Standing, Told};
+use callgate_tests::shorthand::{await_that, code, open, pattern};
 use callgate_tests::{Bus, PATIENCE, programs};
 
 const WITHOUT: Duration = Duration::from_millis(300);
@@ -95,24 +95,19 @@ fn large_calls_go_on_over_a_restart() {
     let caller = bus.plugin("Caller");
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     let told = Told::by(&caller);
-    let calls: Vec<_> = (0..2)
-        .map(|caller| {
-            let echo = echo.clone();
-            callgate_tests::restart::Standing::start("P.Echo", move |n| {
-                let bytes = pattern(n + caller, 1000 << (n % 12));
-                let echoed = echo.invoke((bytes.clone(),))?;
-                assert!(echoed == bytes, "call {n}");
-                Ok(())
-            })
-        })
-        .collect();
-    calls.iter().for_each(|calls| calls.expect_progress());
+    let calls = Standing::start("P.Echo", move |n| {
+        let bytes = pattern(n, 1000 << (n % 12));
+        let echoed = echo.invoke((bytes.clone(),))?;
+        assert!(echoed == bytes, "call {n}");
+        Ok(())
+    });
+    // By then there is memory for all lengths, also for the answers: one that lacks it when the broker has ended fails.
+    await_that("all lengths were called", || calls.answered() > 25);
     bus.restart_broker();
     told.lost();
     told.back();
-    calls.iter().for_each(|calls| calls.expect_progress());
-    for calls in calls {
-        let (made, longest) = calls.finish();
-        println!("{made} calls, the longest {longest:?}");
-    }
+    let before = calls.answered();
+    await_that("all lengths were called", || calls.answered() > before + 25);
+    let (made, longest) = calls.finish();
+    println!("{made} calls, the longest {longest:?}");
 }

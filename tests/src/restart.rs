@@ -85,6 +85,27 @@ impl Told {
         }
     }
 
+    /// The next event is that the broker does not let the plugin provide a gate; which, and why.
+    #[track_caller]
+    pub fn gate_refused(&self) -> (String, Error) {
+        match self.next() {
+            BrokerEvent::GateRefused { gate, error } => (gate, error),
+            other => panic!(
+                "plugin `{}` was told {other:?}, not of a gate that is refused",
+                self.name
+            ),
+        }
+    }
+
+    /// The next event is that there will be no broker any more; why.
+    #[track_caller]
+    pub fn ended(&self) -> Error {
+        match self.next() {
+            BrokerEvent::Ended(why) => why,
+            other => panic!("plugin `{}` was told {other:?}, not of the end", self.name),
+        }
+    }
+
     /// Nothing was told that nobody has asked for.
     #[track_caller]
     pub fn nothing_more(&self) {

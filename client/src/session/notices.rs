@@ -31,8 +31,7 @@ pub enum BrokerEvent {
     /// broker then fails with `BROKER_GONE`, and can be tried again. Connecting another plugin does not wait: where nobody
     /// listens, it fails at once.
     ///
-    /// A plugin that does not [outlive its broker](crate::PluginBuilder::outlives_broker) is not told this:
-    /// [`Plugin::wait_closed`](crate::Plugin::wait_closed) returns.
+    /// A plugin that does not [outlive its broker](crate::PluginBuilder::outlives_broker) is told `Ended` instead.
     Lost(Error),
     /// A broker has taken the plugin in again, and has been told of everything that it provides and has
     /// open. Other plugins come back at other times: who opens or watches a gate now may find that nobody provides it
@@ -44,16 +43,21 @@ pub enum BrokerEvent {
         /// that was stopped, and for a broker without a socket, it is 1 again.
         generation: u64,
     },
-    /// Where the error names no [gate](Error::gate): a broker does not take the plugin in yet, because another plugin
-    /// has its name, for example; or another user's process listens in its place; or nobody answers in time at a
-    /// socket that is there, as while systemd keeps it (`TIMEOUT`). It is tried again. That a
-    /// broker refuses the plugin for good is not told here: [`Plugin::wait_closed`](crate::Plugin::wait_closed)
-    /// returns.
-    ///
-    /// Where it names one: the broker has taken the plugin in, and does not let it provide this gate, which its policy
-    /// forbids, for example. Everything else goes on. No later broker is asked for the gate again: the program has
-    /// to drop its [`Provider`](crate::Provider) and provide it anew.
+    /// A broker does not take the plugin in yet, because another plugin has its name, for example; or another user's
+    /// process listens in its place. It is tried again, every two seconds.
     Refused(Error),
+    /// There will be no broker for this plugin any more: the broker has sent it away, or refuses it for good. It is the
+    /// last event, and [`Plugin::wait_closed`](crate::Plugin::wait_closed) returns the same error.
+    Ended(Error),
+    /// The broker has taken the plugin in, and does not let it provide this gate, which its policy forbids, for
+    /// example. Everything else goes on. No later broker is asked for the gate again: the program has to drop its
+    /// [`Provider`](crate::Provider) and provide it anew.
+    GateRefused {
+        /// The gate's name.
+        gate: String,
+        /// Why.
+        error: Error,
+    },
     /// Another plugin has provided a gate of this one before this one was back. Its calls are not taken any
     /// more, and it is provided again as soon as it is free.
     GateLost {

@@ -146,7 +146,10 @@ impl PluginWork<'_> {
                 let error = error.at_gate(offer.gate.clone());
                 tracing::warn!(%error, "the broker does not let this plugin provide a gate again");
                 plugin.state.provided.refused(&offer);
-                plugin.state.notices.tell(BrokerEvent::Refused(error));
+                plugin
+                    .state
+                    .notices
+                    .tell(BrokerEvent::GateRefused { gate, error });
             }
         }
     }

@@ -57,7 +57,9 @@ impl PluginState {
     /// There will be no broker any more.
     pub(crate) fn over(&self, reason: &Error) {
         // The first reason stands.
-        let reason = &self.presence.over().unwrap_or_else(|| reason.clone());
+        let before = self.presence.over();
+        let is_news = before.is_none() && reason.code() != Code::Closed;
+        let reason = &before.unwrap_or_else(|| reason.clone());
         let end_all = || {
             for (_, gate) in self.gates.all() {
                 gate.session_ended(reason);
@@ -68,6 +70,9 @@ impl PluginState {
         self.presence.end(reason);
         end_all();
         self.sent.look_again();
+        if is_news {
+            self.notices.tell(BrokerEvent::Ended(reason.clone()));
+        }
     }
 
     /// A new broker has taken the plugin in: this membership is the current one from here on. Tells the broker

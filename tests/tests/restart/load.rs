@@ -62,13 +62,13 @@ impl Load {
         self.processes.iter_mut().map(ask).collect()
     }
 
-    /// All processes are answered some hundred times more.
+    /// All processes are answered two hundred times more.
     fn expect_progress(&mut self) {
         let before = self.totals("counts");
         await_that("all go on", || {
             let now = self.totals("counts");
             let mut both = now.iter().zip(&before);
-            both.all(|(now, before)| now.answered > before.answered + 500)
+            both.all(|(now, before)| now.answered > before.answered + 200)
         });
     }
 

@@ -10,7 +10,7 @@ use callgate_tests::{Bus, PATIENCE, programs};
 
 const MODES: [&str; 6] = ["thread", "pool", "pump", "group", "group", "direct"];
 /// Longer than old links are used.
-const LONG: u64 = 6_500;
+const LONG: u64 = 5_600;
 
 /// Calls that were under way when old links were closed, handlers that took longer than those were used, and what
 /// was left of the old links.

@@ -275,7 +275,8 @@ mod tests {
         assert!(pending.abandoned().eq([0]));
         let again = pending.take(0).unwrap();
         assert_eq!(again.slot, 2);
-        [held[1], again].map(|ticket| pending.abandon(ticket));
+        pending.abandon(held[1]);
+        pending.abandon(again);
         assert!(pending.is_left() && !pending.is_idle());
     }
 

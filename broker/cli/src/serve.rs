@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Error};
 use clap::Args;
@@ -41,14 +42,18 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|error| Failed::Other(format!("signals: {error}")))?;
     let manager = service.notify.as_deref().and_then(manager);
-    let mut builder = configured(options)?;
-    if let (Some(manager), Some(watchdog)) = (manager.clone(), service.watchdog) {
-        builder = builder.signs_of_life(watchdog / 2, move |plugins| manager.alive(plugins));
-    }
-    builder = place(builder, service.listener, named_socket(common))?;
-    let broker = builder
-        .start()
-        .map_err(|error| Error::new(code(&error), error.to_string()))?;
+    let passed = service.listener;
+    let broker = start(|| {
+        let mut builder = configured(options)?;
+        if let (Some(manager), Some(watchdog)) = (manager.clone(), service.watchdog) {
+            builder = builder.signs_of_life(watchdog / 2, move |plugins| manager.alive(plugins));
+        }
+        let passed = passed.as_ref().map(OwnedFd::try_clone).transpose();
+        let passed =
+            passed.map_err(|error| Error::new(Code::System, format!("the socket: {error}")))?;
+        place(builder, passed, named_socket(common))
+    })?;
+    drop(passed);
     let path = broker.socket().map(Path::to_owned).unwrap_or_default();
     say_where(common, &path)?;
     if let Some(manager) = &manager {
@@ -60,6 +65,22 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     }
     broker.stop();
     Ok(())
+}
+
+/// How long the lock of a socket may be another broker's: one that was just killed has it until the kernel has ended it.
+const ENDING: Duration = Duration::from_secs(1);
+
+/// Starts a broker, for which `configure` may be asked more than once.
+fn start(configure: impl Fn() -> Result<Builder, Error>) -> Result<Broker, Error> {
+    let begun = Instant::now();
+    loop {
+        match configure()?.start() {
+            Err(StartError::AlreadyRunning { .. }) if begun.elapsed() < ENDING => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            started => return started.map_err(|error| Error::new(code(&error), error.to_string())),
+        }
+    }
 }
 
 /// The manager of services that has started this one; without it the broker runs all the same.

@@ -10,6 +10,18 @@ use nix::sys::signal::Signal;
 
 use crate::support::run;
 
+/// The lock of a broker that had just been killed was taken for that of a living one, and then there was none.
+#[test]
+fn a_broker_is_started_again_right_after_a_kill() {
+    let mut bus = Bus::start(programs!());
+    for _ in 0..5 {
+        let mut killed = bus.broker.take().unwrap();
+        killed.signal(Signal::SIGKILL);
+        bus.start_broker();
+        killed.wait();
+    }
+}
+
 /// A second broker that takes the bus away from the first.
 #[test]
 fn a_second_broker_is_refused() {

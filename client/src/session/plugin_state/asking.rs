@@ -59,8 +59,10 @@ impl PluginState {
                 Wait::None(_) => return Asked::NoBroker,
                 Wait::Cancelled => return Asked::Cancelled,
             }
+            let by = self.membership().id;
             let asked = self.ask_and_wait((number, gate), until, cancel);
-            if asked != Asked::Untold || !self.presence.is_away() {
+            let is_other = || self.presence.is_away() || self.membership().id != by;
+            if asked != Asked::Untold || !is_other() {
                 return asked;
             }
         }

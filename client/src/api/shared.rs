@@ -187,10 +187,15 @@ impl Shared {
                 }
             }
             Asked::Told if !left.is_zero() => {
+                let until = self.state.presence.others_return_until().min(due);
+                self.gate.await_owner((until, cancel));
                 let state = self.gate.state();
                 let way = state.way(kind, self.gate.name());
-                way.map_err(|now| now.after(error))?;
-                Ok(left)
+                match (way, limit.left_until(due)) {
+                    (Err(now), _) => Err(now.after(error)),
+                    (Ok(_), left) if left.is_zero() => Err(error),
+                    (Ok(_), left) => Ok(left),
+                }
             }
             Asked::NoBroker => Err(self.no_broker(error, was_over)),
             Asked::Cancelled => {

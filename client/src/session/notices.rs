@@ -34,8 +34,10 @@ pub enum BrokerEvent {
     /// A plugin that does not [outlive its broker](crate::PluginBuilder::outlives_broker) is told `Ended` instead.
     Lost(Error),
     /// A broker has taken the plugin in again, and has been told of everything that it provides and has
-    /// open. Other plugins come back at other times: who opens or watches a gate now may find that nobody provides it
-    /// yet, and [`Subscriber::wait_ready`](crate::Subscriber::wait_ready) waits for its provider.
+    /// open. Other plugins come back at other times, mostly within a quarter of a second. So calls of gates that nobody
+    /// provides yet wait for their provider for a second after this. Opening and watching do not wait: they may find
+    /// that nobody provides the gate yet; [`Subscriber::wait_ready`](crate::Subscriber::wait_ready) waits as long as it is
+    /// told to.
     Back {
         /// The broker's process; 0 where it is not known, as in another pid namespace.
         pid: u32,

@@ -1,6 +1,6 @@
 //! Whether a plugin has a broker: it has, it waits for the next one, or there will be none any more.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use callgate_layout::clock;
@@ -12,11 +12,17 @@ use crate::base::deadline::instant_after;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 
+/// How long other plugins may need longer than this one to come back, in nanoseconds: they try every quarter of a
+/// second.
+const RETURNING: u64 = 1_000_000_000;
+
 /// Whether a plugin has a broker.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     now: Mutex<Now>,
     over: Condvar,
+    /// When the plugin came back last, as a time of the monotonic clock; 0 where it has not.
+    back_at: AtomicU64,
     /// Changes with the others, for those who wait for something else besides.
     changes: AtomicU32,
 }
@@ -65,8 +71,17 @@ impl Presence {
     pub(super) fn back(&self) {
         let mut now = self.now.lock();
         (now.away, now.refused) = (None, None);
+        self.back_at.store(clock::now(), Ordering::Relaxed);
         drop(now);
         self.changed();
+    }
+
+    /// Until when other plugins of the bus are still coming back, as a time of the monotonic clock.
+    pub(crate) fn others_return_until(&self) -> u64 {
+        match self.back_at.load(Ordering::Relaxed) {
+            0 => 0,
+            at => at.saturating_add(RETURNING),
+        }
     }
 
     /// There will be no broker any more. The first reason stands.

@@ -173,3 +173,20 @@ fn calls_that_were_sent_are_answered_whatever_the_broker_does() {
     drop((provider, caller));
     answering.join().unwrap();
 }
+
+/// Who had come back before others did found their gates absent, although their older handles worked.
+#[test]
+fn what_is_opened_right_after_the_return_waits_for_its_provider() {
+    let mut bus = Bus::start(programs!());
+    let _p = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let told = Told::by(&caller);
+    for round in 0..8 {
+        bus.kill_broker();
+        told.lost();
+        bus.start_broker();
+        told.back();
+        let add = caller.subscriber::<(u64, u64), u64>("P.Add").unwrap();
+        assert_eq!(add.invoke((round, 1)).unwrap(), round + 1, "round {round}");
+    }
+}

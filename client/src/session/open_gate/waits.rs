@@ -9,7 +9,7 @@ use callgate_layout::control::Availability;
 use callgate_layout::sys::futex::{self, Awaited};
 
 use super::event::GateEvent;
-use super::{OpenGate, Waited};
+use super::{OpenGate, State, Waited};
 use crate::base::cancel::CancelToken;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
@@ -22,16 +22,28 @@ impl OpenGate {
         by: MembershipId,
         (until, cancel): (u64, Option<&CancelToken>),
     ) {
+        let is_there = |state: &State| match state.way.is_some() {
+            true => state.by == by,
+            false => !state.is_awaited(by),
+        };
+        self.await_state(is_there, (until, cancel));
+    }
+
+    /// Waits until somebody provides the gate, or it may not be opened; until a time of the monotonic clock at most.
+    pub(crate) fn await_owner(&self, patience: (u64, Option<&CancelToken>)) {
+        let is_there = |state: &State| state.owner.is_some() || state.refused.is_some();
+        self.await_state(is_there, patience);
+    }
+
+    fn await_state(
+        &self,
+        is_there: impl Fn(&State) -> bool,
+        (until, cancel): (u64, Option<&CancelToken>),
+    ) {
         loop {
             let seen = self.answers.load(Ordering::Acquire);
-            let state = self.state();
-            let is_there = match state.way.is_some() {
-                true => state.by == by,
-                false => !state.is_awaited(by),
-            };
-            drop(state);
             let is_over = clock::now() >= until || cancel.is_some_and(CancelToken::is_cancelled);
-            if is_there || is_over {
+            if is_over || is_there(&self.state()) {
                 return;
             }
             let word = Awaited::private(&self.answers, seen);

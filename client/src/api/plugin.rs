@@ -330,7 +330,8 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// As [`PluginBuilder::connect`]; the plugin then is as it was. The reason of [`Plugin::wait_closed`], once that
+    /// As [`PluginBuilder::connect`]; the plugin then is as it was, unless the new broker has ended while it was told
+    /// everything: then it has none and looks for the next one. The reason of [`Plugin::wait_closed`], once that
     /// has returned.
     pub fn rejoin(&self, socket: OwnedFd) -> Result<()> {
         self.state.check_here()?;

@@ -111,9 +111,20 @@ impl PluginState {
         if membership.connection.is_control_thread() {
             return Ok(membership);
         }
+        self.see_that_it_comes_back();
         match self.presence.await_back(presence::nanos(until), None) {
             Wait::None(error) => Err(error),
             Wait::Back | Wait::Cancelled => Ok(self.membership()),
+        }
+    }
+
+    /// Where there is no broker, has somebody look for the next one: there may have been no thread for that when the last
+    /// one was lost.
+    fn see_that_it_comes_back(&self) {
+        if self.presence.is_away()
+            && let Some(comes_back) = self.comes_back.get()
+        {
+            comes_back();
         }
     }
 

@@ -225,3 +225,34 @@ fn who_is_not_let_in_any_more_is_told_so_for_good() {
     assert_eq!(last, Some(false));
     assert!(caller.wait_closed_for(Duration::ZERO).is_none());
 }
+
+/// How long a right is exercised after its provider has come to a broker that does not grant it.
+#[test]
+fn a_right_that_is_not_granted_ends_with_the_provider_s_return() {
+    let everybody = serde_json::json!({ "P": all(), "Caller": all() });
+    let nothing = serde_json::json!({ "P": all(), "Caller": only(&[]) });
+    let mut bus = Bus::start(false, &everybody);
+    let (provider, caller) = (bus.plugin("P"), bus.plugin("Caller"));
+    let add = provider.provide("P.Add", |a: u64, b: u64| a + b).unwrap();
+    add.keep();
+    let told = Told::by(&provider);
+    let add = open::<(u64, u64), u64>(&caller, "P.Add");
+    let mut longest = Duration::ZERO;
+    for _ in 0..4 {
+        bus.restart(false, &nothing);
+        told.lost();
+        told.back();
+        let back = Instant::now();
+        await_that("the right is gone", || {
+            code(add.invoke((1, 2))) == Code::PermissionDenied
+        });
+        longest = longest.max(back.elapsed());
+        bus.restart(false, &everybody);
+        told.lost();
+        told.back();
+        add.wait_ready(PATIENCE).unwrap();
+        assert_eq!(add.invoke((1, 2)).unwrap(), 3);
+    }
+    println!("a right was gone {longest:?} after the provider's return, at most");
+    assert!(longest < SOON, "{longest:?}");
+}

@@ -54,6 +54,7 @@ impl PluginState {
             return Asked::Untold;
         }
         loop {
+            self.see_that_it_comes_back();
             match self.presence.await_back(until, cancel) {
                 Wait::Back => {}
                 Wait::None(_) => return Asked::NoBroker,

@@ -93,7 +93,9 @@ impl Listener {
     pub(crate) fn adopt(socket: OwnedFd) -> Result<Listener, StartError> {
         let path = given::check(&socket)?;
         check_trusted(&path)?;
-        let lock = Lock::take(&path)?;
+        let mut lock = Lock::take(&path)?;
+        // As the socket does.
+        lock.stay();
         given::prepare(&socket)
             .map_err(|error| StartError::io("listen at the given socket", &path, error))?;
         Ok(Listener {

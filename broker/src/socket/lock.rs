@@ -13,11 +13,13 @@ use nix::fcntl::OFlag;
 
 use crate::error::StartError;
 
-/// The lock on a socket's path. Dropping it removes the lock file, if that is still this one.
+/// The lock on a socket's path. Dropping it removes the lock file, if that is still this one and is not to stay.
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
     generation: u64,
+    /// Whether the file stays when this is dropped.
+    stays: bool,
     /// From forked children, which would else keep the path taken. Dropped before the file.
     _withheld: Option<Withheld>,
     file: File,
@@ -48,6 +50,7 @@ impl Lock {
             return Ok(Lock {
                 path,
                 generation,
+                stays: false,
                 _withheld: Withheld::new(file.as_fd()),
                 file,
             });
@@ -57,6 +60,11 @@ impl Lock {
     /// Which broker in a row this is on its socket.
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Leaves the file where it is when this is dropped: it says which broker in a row the next one is.
+    pub(super) fn stay(&mut self) {
+        self.stays = true;
     }
 
     /// Whether the lock file is where it was made.
@@ -69,7 +77,7 @@ impl Lock {
         let mut new = Lock::take(socket)?;
         note_owner(&mut new.file, self.generation)
             .map_err(|error| StartError::io("write the lock of the socket", socket, error))?;
-        new.generation = self.generation;
+        (new.generation, new.stays) = (self.generation, self.stays);
         // The old one's file is not at the path any more, and so is not removed.
         *self = new;
         Ok(())
@@ -79,7 +87,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // By then it may be that of another broker.
-        if self.is_in_place() {
+        if self.is_in_place() && !self.stays {
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -138,6 +138,26 @@ impl Connection {
         ))
     }
 
+    /// The same; whether it had. What the control thread sends is queued where it has not.
+    pub(super) fn send_if_room(&self, record: &ToBroker) -> Result<bool> {
+        let record = encode(record)?;
+        match self.is_control_thread() {
+            true => {
+                let queued = self.outgoing.send(&self.socket, &self.broker, &record);
+                queued.map(|()| true)
+            }
+            false => self.outgoing.send_now(&self.socket, &self.broker, &record),
+        }
+    }
+
+    /// Waits for room in the broker's socket.
+    pub(super) fn await_room(&self, until: Instant) -> Result<()> {
+        match wait_for(&self.socket, PollFlags::POLLOUT, until) {
+            true => Ok(()),
+            false => Err(self.broker.is_late("does not read its socket")),
+        }
+    }
+
     /// Sends a request and waits for its answer, which is worth only so much time.
     pub(crate) fn request_until(
         &self,
@@ -203,6 +223,11 @@ impl Connection {
             Asker::Return(offer) => Some(offer.clone()),
             Asker::Thread(_) => None,
         }
+    }
+
+    /// Forgets a gate that could not be provided again yet.
+    pub(super) fn forget_return(&self, request: u32) {
+        self.requests.lock().remove(&request);
     }
 
     /// Forgets that gates are provided again which are not to be any more.

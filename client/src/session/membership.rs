@@ -210,10 +210,21 @@ impl Membership {
         true
     }
 
-    /// Provides one half of a gate again, which had this life. The answer is heard by the control thread.
-    pub(super) fn provide_again(&self, offer: Offer, life: u64) -> Result<()> {
+    /// Provides one half of a gate again, which had this life, if the broker's socket has room for that. The answer is
+    /// heard by the control thread.
+    pub(super) fn provide_again(&self, offer: &Offer, life: u64) -> Result<bool> {
         let request = self.connection.number_of_return(offer.clone());
-        self.send(&offer.record(request, Some(life)).into())
+        let sent = self.send_if_room(&offer.record(request, Some(life)).into())?;
+        if !sent {
+            self.connection.forget_return(request);
+        }
+        Ok(sent)
+    }
+
+    /// Sends a record if the broker's socket has room for it now; whether it had.
+    pub(super) fn send_if_room(&self, record: &ToBroker) -> Result<bool> {
+        self.check_here()?;
+        self.connection.send_if_room(record)
     }
 
     /// The connection is over; links go on. The broker sees the end, also where this side has given it up: the name

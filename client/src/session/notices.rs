@@ -41,8 +41,9 @@ pub enum BrokerEvent {
     Back {
         /// The broker's process; 0 where it is not known, as in another pid namespace.
         pid: u32,
-        /// Which broker in a row this is on its socket: one more than the last that was killed there. After one
-        /// that was stopped, and for a broker without a socket, it is 1 again.
+        /// Which broker in a row this is on its socket: one more than the last that was killed there, or that had the
+        /// socket of a manager of services. After one that was stopped with a socket of its own, and for a broker without a
+        /// socket, it is 1 again.
         generation: u64,
     },
     /// A broker does not take the plugin in yet, because another plugin has its name, for example; or another user's

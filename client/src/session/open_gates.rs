@@ -54,10 +54,10 @@ impl OpenGates {
     }
 
     /// The record by which a gate is opened by a membership; `None` where that was done, or it is not open.
-    pub(super) fn open_by(&self, by: MembershipId, number: u32) -> Option<GateToBroker> {
-        let mut gates = self.gates.lock();
-        let entry = gates.get_mut(&number)?;
-        if entry.opened_by.replace(by) == Some(by) {
+    pub(super) fn to_open(&self, by: MembershipId, number: u32) -> Option<GateToBroker> {
+        let gates = self.gates.lock();
+        let entry = gates.get(&number)?;
+        if entry.opened_by == Some(by) {
             return None;
         }
         let gate = entry.gate.upgrade()?;
@@ -68,6 +68,13 @@ impl OpenGates {
             function,
             action,
         })
+    }
+
+    /// The membership's broker was asked.
+    pub(super) fn opened(&self, by: MembershipId, number: u32) {
+        if let Some(entry) = self.gates.lock().get_mut(&number) {
+            entry.opened_by = Some(by);
+        }
     }
 
     pub(super) fn all(&self) -> Vec<(u32, Arc<OpenGate>)> {

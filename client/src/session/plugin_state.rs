@@ -188,10 +188,31 @@ impl PluginState {
 
     /// The same of one broker, unless it was asked.
     fn open_on(&self, membership: &Membership, number: u32) -> Result<()> {
-        let _alone = self.saying.lock();
-        match self.gates.open_by(membership.id, number) {
-            Some(open) => membership.send(&open.into()),
-            None => Ok(()),
+        self.say(membership, || {
+            let Some(open) = self.gates.to_open(membership.id, number) else {
+                return Ok(true);
+            };
+            let sent = membership.send_if_room(&open.into())?;
+            if sent {
+                self.gates.opened(membership.id, number);
+            }
+            Ok(sent)
+        })
+    }
+
+    /// Says something of a gate that is said once, or must come before something else; `say` is false where the
+    /// broker's socket has no room for it, and is tried again when it has.
+    fn say(&self, membership: &Membership, say: impl Fn() -> Result<bool>) -> Result<()> {
+        self.check_here()?;
+        let until = answer_due(REQUEST_TIMEOUT);
+        loop {
+            let alone = self.saying.lock();
+            if say()? {
+                return Ok(());
+            }
+            // Handles that are dropped meanwhile do not wait for the broker.
+            drop(alone);
+            membership.connection.await_room(until)?;
         }
     }
 

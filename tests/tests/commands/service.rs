@@ -206,7 +206,7 @@ fn the_socket_of_a_unit_outlives_brokers() {
     let manager = Manager::new();
     let path = manager.socket();
     let passed = listening(&path, SockType::SeqPacket);
-    for signal in [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGTERM] {
+    for (generation, signal) in (1..).zip([Signal::SIGTERM, Signal::SIGKILL, Signal::SIGTERM]) {
         let socket = path.clone();
         // Nobody takes connections in yet.
         let early = std::thread::spawn(move || {
@@ -227,6 +227,13 @@ fn the_socket_of_a_unit_outlives_brokers() {
             broker.id(),
             "who listens is the broker"
         );
+        let looks = Plugin::builder("Looks").socket(&path).connect().unwrap();
+        let listing = looks.list().unwrap();
+        assert_eq!(
+            listing["broker"]["generation"], generation,
+            "brokers are counted"
+        );
+        drop(looks);
         let second = run(&path, &["serve"]);
         second.assert_failed(1, "NAME_TAKEN");
         assert!(

@@ -129,10 +129,10 @@ impl PluginState {
             membership.tell_standing(&older)?;
         }
         for (offer, life) in self.provided.offered_before() {
-            let _alone = self.saying.lock();
-            if self.provided.has(&offer) {
-                membership.provide_again(offer, life)?;
-            }
+            self.say(membership, || match self.provided.has(&offer) {
+                true => membership.provide_again(&offer, life),
+                false => Ok(true),
+            })?;
         }
         for (number, _) in self.gates.all() {
             self.open_on(membership, number)?;

@@ -122,10 +122,16 @@ fn who_finds_the_broker_gone_before_the_plugin_does_waits_for_the_next_one() {
     });
 }
 
-/// A broker that stopped while it was told of everything had taken the plugin in, which then found its own name taken.
+/// A broker that stopped while it was told of everything had taken the plugin in, which then found its own name taken. And
+/// who dropped a handle meanwhile waited for that broker.
 #[test]
 fn who_cannot_tell_a_broker_everything_hangs_up() {
     let (plugin, broker) = connect();
+    let gate = thread::scope(|scope| {
+        let gate = scope.spawn(|| plugin.subscriber::<(), u32>("G").unwrap());
+        broker.opens();
+        gate.join().unwrap()
+    });
     thread::scope(|scope| {
         let provide = |n| plugin.provide(&format!("P.{n}"), || 1_u32);
         scope.spawn(move || (0..1_000).for_each(|n| provide(n).unwrap().keep()));
@@ -136,6 +142,11 @@ fn who_cannot_tell_a_broker_everything_hangs_up() {
     thread::scope(|scope| {
         let rejoined = scope.spawn(|| plugin.rejoin(theirs));
         second.welcome(2, 1);
+        thread::sleep(QUIET);
+        let begun = Instant::now();
+        drop(gate);
+        assert!(begun.elapsed() < Duration::from_secs(2), "it waited");
+        assert!(!rejoined.is_finished());
         let error = rejoined.join().unwrap().unwrap_err();
         assert_eq!(error.code(), Code::Timeout, "{error}");
     });

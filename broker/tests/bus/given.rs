@@ -50,10 +50,15 @@ fn who_connects_between_two_brokers_waits_for_the_second() {
         waits.join(&format!("waits-{n}"));
         let mut later = Peer::connect(&path);
         later.join("later");
-        assert_eq!(broker.snapshot().unwrap().plugins.len(), 2);
+        let listing = broker.snapshot().unwrap();
+        assert_eq!(
+            (listing.plugins.len(), listing.broker.generation),
+            (2, n + 1)
+        );
         broker.stop();
         assert!(path.exists(), "the file is not the broker's");
-        assert!(!directory.path().join("bus.sock.lock").exists());
+        // The lock's stays as well, free, and counts the brokers.
+        assert!(directory.path().join("bus.sock.lock").exists());
     }
 }
 

@@ -68,8 +68,8 @@ mod sent;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, Encoding};
 
 use super::plugin::Plugin;
 use super::provider::Provider;
@@ -286,7 +286,7 @@ impl Gate {
             by: &shared.origin,
             cancel: self.cancel.as_ref(),
         };
-        let outcome = untyped::call(&target, request);
+        let outcome = untyped::call(&target, Encoding::Archive, request);
         outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
@@ -328,6 +328,7 @@ impl Gate {
         let mut call = Outbound {
             index: 0,
             kind: self.kind,
+            encoding: Encoding::Archive,
             deadline,
             bytes,
             gate: Some(standing),

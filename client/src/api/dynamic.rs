@@ -69,7 +69,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use callgate_layout::envelope::CallKind;
-use callgate_layout::{Code, Encoding};
+use callgate_layout::{Code, Encodings};
 
 use super::plugin::Plugin;
 use super::provider::Provider;
@@ -93,7 +93,7 @@ use crate::link::extents::too_large;
 pub use crate::base::bytes::Bytes;
 pub use crate::handler::responder::Responder;
 pub use callgate_layout::schema::{Field, Primitive, Variant};
-pub use callgate_layout::{Fingerprint, Schema, Signature};
+pub use callgate_layout::{Encoding, Fingerprint, Schema, Signature};
 pub use sent::Sent;
 
 /// Archives a value: a tuple of parameters, or a result.
@@ -141,7 +141,12 @@ pub fn provide(
     handler: impl Fn(Context<'_>, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync + 'static,
 ) -> Result<Provider> {
     let handler = handlers::untyped(handler);
-    plugin.offer(gate, kind_of(signature), signature, handler)
+    plugin.offer(
+        gate,
+        kind_of(signature),
+        (signature, Encodings::ARCHIVE),
+        handler,
+    )
 }
 
 /// Provides a gate whose handler answers later, through a [`Responder`], from any thread.
@@ -170,7 +175,12 @@ pub fn provide_later(
     handler: impl Fn(Context<'_>, &[u8], Responder) + Send + Sync + 'static,
 ) -> Result<Provider> {
     let handler = handlers::later(handler);
-    plugin.offer(gate, kind_of(signature), signature, handler)
+    plugin.offer(
+        gate,
+        kind_of(signature),
+        (signature, Encodings::ARCHIVE),
+        handler,
+    )
 }
 
 /// Opens a gate to call its function, where the signature has a result, or else its action.

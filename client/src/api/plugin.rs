@@ -13,7 +13,7 @@ use std::time::Duration;
 use callgate_layout::control::{PluginLimits, SessionToBroker, Shape};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::text::cut;
-use callgate_layout::{Code, Signature, control};
+use callgate_layout::{Code, Encodings, Signature, control};
 use parking_lot::Mutex;
 
 use self::core::{CoreParts, PluginCore};
@@ -134,7 +134,7 @@ impl Plugin {
         self.offer(
             gate,
             CallKind::Function,
-            &H::function_signature(),
+            (&H::function_signature(), self.state.encodings),
             erase(handler),
         )
     }
@@ -152,7 +152,7 @@ impl Plugin {
         self.offer(
             gate,
             CallKind::Action,
-            &H::action_signature(),
+            (&H::action_signature(), self.state.encodings),
             erase(handler),
         )
     }
@@ -171,7 +171,7 @@ impl Plugin {
         self.offer(
             gate,
             CallKind::Function,
-            &raw_signature::<O::Output>(),
+            (&raw_signature::<O::Output>(), Encodings::ARCHIVE),
             erase_raw(handler),
         )
     }

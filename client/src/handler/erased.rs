@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use std::sync::Arc;
 
 use callgate_layout::envelope::{Place, Violation};
+use callgate_layout::{Code, Encodings};
 
 use super::context::Context;
 use super::payload::Payload;
@@ -12,7 +13,7 @@ use super::responder::Responder;
 use super::{Handler, ReplyBuffer};
 use crate::base::archive;
 use crate::base::buffers::{KEEP, no_memory, probe};
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::link::Link;
 
 /// A handler whose types have been forgotten: archived request in, archived reply out.
@@ -25,6 +26,16 @@ pub(crate) trait ErasedHandler: Send + Sync {
         request: &[u8],
         reply: Option<&mut ReplyBuffer>,
     ) -> Result<()>;
+
+    /// The same for a request in JSON, whose answer is JSON, too.
+    fn call_json(
+        &self,
+        _context: &Context<'_>,
+        _request: &[u8],
+        _reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()> {
+        Err(takes_only(Encodings::ARCHIVE))
+    }
 
     /// Whether it looks at its context.
     fn looks(&self) -> bool {
@@ -59,6 +70,16 @@ pub(crate) trait ErasedHandler: Send + Sync {
     fn kind(&self) -> HandlerKind<'_> {
         HandlerKind::Archived
     }
+}
+
+/// The error for a call in an encoding that its gate does not take.
+#[cold]
+pub(crate) fn takes_only(takes: Encodings) -> Error {
+    let text = format!(
+        "the gate takes {} alone, and this call is written otherwise; it was not run",
+        takes.as_str()
+    );
+    Error::new(Code::TypeMismatch, text)
 }
 
 /// How a handler takes its payload and gives its answer.

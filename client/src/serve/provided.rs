@@ -9,14 +9,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use callgate_layout::Code;
 use callgate_layout::control::{GateToBroker, Shape};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::stats::RECORDS;
+use callgate_layout::{Code, Encodings};
 use parking_lot::Mutex;
 
 use super::dispatch::Dispatch;
-use super::grants::{Gate, Half};
+use super::gate::{Gate, Half};
 use super::limits::{Limit, Limits, Owner, OwnerNow, at_a_time};
 use super::options::GateOptions;
 use crate::base::error::{Error, Result};
@@ -111,7 +111,7 @@ impl ProvidedGates {
         &self,
         name: &Arc<str>,
         kind: CallKind,
-        shape: Shape,
+        (shape, takes): (Shape, Encodings),
         handler: Arc<dyn ErasedHandler>,
     ) -> Result<Offer> {
         let mut gates = self.gates.lock();
@@ -136,6 +136,7 @@ impl ProvidedGates {
             registration,
             shape: shape.clone(),
             handler,
+            takes,
             is_offered: false,
             is_lost: false,
         });

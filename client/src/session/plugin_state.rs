@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use callgate_layout::Code;
 use callgate_layout::control::{GateToBroker, Shape, ToBroker, WaitToBroker};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::{Code, Encodings};
 use parking_lot::Mutex;
 
 use super::connection::{Answer, REQUEST_TIMEOUT};
@@ -38,6 +38,8 @@ pub(crate) struct PluginState {
     pub(crate) trust: Option<TrustPeers>,
     /// How long an extent, or a buffer for large payloads, may lie idle.
     pub(crate) keep_idle: Duration,
+    /// How its typed calls may be written, in both directions.
+    pub(crate) encodings: Encodings,
     pub(crate) provided: Arc<ProvidedGates>,
     /// Calls that no thread waits for.
     pub(crate) sent: Sender,
@@ -65,6 +67,7 @@ pub(crate) struct PluginParts {
     pub(crate) policy: WaitPolicy,
     pub(crate) trust: Option<TrustPeers>,
     pub(crate) keep_idle: Duration,
+    pub(crate) encodings: Encodings,
     pub(crate) sent: Sender,
     pub(crate) dispatch: Dispatch,
     pub(crate) membership: MembershipParts,
@@ -79,6 +82,7 @@ impl PluginState {
             policy: parts.policy,
             trust: parts.trust,
             keep_idle: parts.keep_idle,
+            encodings: parts.encodings,
             sent: parts.sent,
             provided,
             presence: Presence::default(),

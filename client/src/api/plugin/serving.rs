@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::envelope::CallKind;
-use callgate_layout::{Code, Signature};
+use callgate_layout::{Code, Encodings, Signature};
 
 use super::{Plugin, check_gate, shape};
 use crate::api::provider::Provider;
@@ -24,7 +24,7 @@ impl Plugin {
         &self,
         gate: &str,
         kind: CallKind,
-        signature: &Signature,
+        (signature, takes): (&Signature, Encodings),
         handler: Arc<dyn ErasedHandler>,
     ) -> Result<Provider> {
         check_gate(gate)?;
@@ -35,7 +35,7 @@ impl Plugin {
         let offer = self
             .state
             .provided
-            .insert(&name, kind, shape(signature), handler)?;
+            .insert(&name, kind, (shape(signature), takes), handler)?;
         match self.ask_to_provide(&offer) {
             Ok(()) => Ok(Provider {
                 state: self.state.clone(),

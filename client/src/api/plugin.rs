@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use callgate_layout::control::{PluginLimits, SessionToBroker, Shape};
 use callgate_layout::envelope::CallKind;
-use callgate_layout::text::cut;
 use callgate_layout::{Code, Encodings, Signature, control};
 use parking_lot::Mutex;
 
@@ -33,6 +32,7 @@ use crate::handler::raw::{erase_raw, raw_signature};
 use crate::handler::{Handler, Reply, erase};
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::serving_thread;
+use crate::serve::offered::Types;
 use crate::serve::options::GateOptions;
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
 use crate::session::handshake::Reached;
@@ -388,11 +388,8 @@ fn check_gate(name: &str) -> Result<()> {
 }
 
 fn shape(signature: &Signature) -> Shape {
-    Shape {
-        params: u8::try_from(signature.params.len()).unwrap_or(u8::MAX),
-        fingerprint: signature.fingerprint().0,
-        signature: cut(signature.text(), control::MAX_TEXT),
-    }
+    // JSON is neither given nor taken yet.
+    Types::of(signature, Encodings::ARCHIVE).shape
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use callgate_layout::control::Shape;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Encoding, Encodings};
 
 use super::limits::Limit;
+use super::offered::Types;
 use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, takes_only};
@@ -18,14 +18,19 @@ pub(crate) struct Half {
     /// So that a late withdrawal does not remove its successor.
     pub(super) registration: u64,
     /// What it takes and gives.
-    pub(super) shape: Arc<Shape>,
+    pub(super) types: Arc<Types>,
     pub(super) handler: Arc<dyn ErasedHandler>,
-    /// How its calls may be written.
-    pub(super) takes: Encodings,
     /// Whether a broker has agreed, so that the next one is asked as well.
     pub(super) is_offered: bool,
     /// Another plugin provides the gate, as the broker says: nobody may call it here.
     pub(super) is_lost: bool,
+}
+
+impl Half {
+    /// How its calls may be written.
+    pub(super) fn takes(&self) -> Encodings {
+        self.types.shape.encodings
+    }
 }
 
 /// A gate's handlers as the dispatcher holds them.
@@ -147,9 +152,9 @@ impl Gate {
         };
         let half = seen.as_ref().or_else(|| self.unseen(kind));
         let half = half.ok_or_else(|| not_provided(kind))?;
-        match half.takes.has(Encoding::Json) {
+        match half.takes().has(Encoding::Json) {
             true => Ok(&*half.handler),
-            false => Err(takes_only(half.takes)),
+            false => Err(takes_only(half.takes())),
         }
     }
 
@@ -163,7 +168,7 @@ impl Gate {
     #[cold]
     pub(super) fn no_handler(&self, kind: CallKind) -> Error {
         match self.unseen(kind) {
-            Some(half) if !half.takes.has(Encoding::Archive) => takes_only(half.takes),
+            Some(half) if !half.takes().has(Encoding::Archive) => takes_only(half.takes()),
             _ => not_provided(kind),
         }
     }

@@ -30,8 +30,8 @@ impl Grant {
             (CallKind::Function, self.function),
             (CallKind::Action, self.action),
         ] {
-            let takes = |half: &Half| half.takes.has(Encoding::Archive);
-            let is_same = |half: &Half| pinned == Some(half.shape.fingerprint);
+            let takes = |half: &Half| half.takes().has(Encoding::Archive);
+            let is_same = |half: &Half| pinned == Some(half.types.shape.fingerprint);
             let is_other = |half: &mut Half| half.is_lost || !takes(half) || !is_same(half);
             // Not dropped here: it may be the last one by now, and locks are held.
             let other = gate.half(kind).take_if(is_other);
@@ -207,20 +207,29 @@ pub(super) fn not_granted() -> Error {
 mod tests {
     use super::*;
     use crate::handler::erase;
+    use crate::serve::offered::Types;
     use crate::serve::options::GateOptions;
     use callgate_layout::Encodings;
     use callgate_layout::control::Shape;
 
     fn gate(fingerprint: u128) -> Gate {
+        gate_that_takes(Encodings::BOTH, fingerprint)
+    }
+
+    fn gate_that_takes(encodings: Encodings, fingerprint: u128) -> Gate {
+        let shape = Shape {
+            params: Some(1),
+            fingerprint,
+            encodings,
+            signature: String::new(),
+        };
         let half = Half {
             registration: 0,
-            shape: Arc::new(Shape {
-                params: 1,
-                fingerprint,
-                signature: String::new(),
+            types: Arc::new(Types {
+                shape,
+                schema: Vec::new(),
             }),
             handler: erase(|n: u32| n),
-            takes: Encodings::BOTH,
             is_offered: true,
             is_lost: false,
         };
@@ -253,11 +262,7 @@ mod tests {
             action: None,
         };
         let outcomes = |fingerprint, takes| {
-            let mut gate = gate(fingerprint);
-            if let Some(half) = &mut gate.function {
-                half.takes = takes;
-            }
-            let callable = Callable::Here(grant.pin(gate));
+            let callable = Callable::Here(grant.pin(gate_that_takes(takes, fingerprint)));
             let code = |outcome: Result<_>| outcome.err().map(|error: Error| error.code());
             let archive = code(callable.handler(CallKind::Function).map(drop));
             (

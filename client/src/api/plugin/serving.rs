@@ -6,13 +6,14 @@ use std::time::Instant;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Encodings, Signature};
 
-use super::{Plugin, check_gate, shape};
+use super::{Plugin, check_gate};
 use crate::api::provider::Provider;
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
 use crate::link::Link;
 use crate::serve::member::{Member, Report};
+use crate::serve::offered::Types;
 use crate::serve::owners::Identity;
 use crate::serve::provided::Offer;
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
@@ -32,10 +33,10 @@ impl Plugin {
         self.core.group.start_serving()?;
         let name: Arc<str> = gate.into();
         // The handler is in place before the broker lets anybody call it.
-        let offer = self
-            .state
-            .provided
-            .insert(&name, kind, (shape(signature), takes), handler)?;
+        let offer =
+            self.state
+                .provided
+                .insert(&name, kind, Types::of(signature, takes), handler)?;
         match self.ask_to_provide(&offer) {
             Ok(()) => Ok(Provider {
                 state: self.state.clone(),

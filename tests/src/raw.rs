@@ -372,8 +372,8 @@ fn map_writable(fd: OwnedFd, len: usize) -> WriteView {
 
 fn shape(signature: &Signature) -> Shape {
     Shape {
-        params: signature.params.len() as u8,
-        fingerprint: signature.fingerprint().0,
+        params: signature.params.as_ref().expect("they are typed").len() as u8,
+        fingerprint: signature.fingerprint().expect("a schema").0,
         signature: signature.text(),
     }
 }

@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Error, Field, Result, Type, parse_quote};
 
 use crate::{check, schema};
@@ -78,6 +79,7 @@ fn for_each_field(input: &mut DeriveInput, mut change: impl FnMut(&mut Field)) {
 
 fn implementation(input: &DeriveInput, schema: &TokenStream) -> TokenStream {
     let ident = &input.ident;
+    let name = ident.unraw().to_string();
     let mut generics = input.generics.clone();
     let parameters: Vec<_> = generics
         .type_params()
@@ -97,7 +99,7 @@ fn implementation(input: &DeriveInput, schema: &TokenStream) -> TokenStream {
             #[automatically_derived]
             impl #before __gate::GateType for #ident #after #clause {
                 fn schema(describer: &mut __gate::Describer) -> __gate::Schema {
-                    describer.named::<Self>(|describer| {
+                    describer.named::<Self>(#name, |describer| {
                         let _ = &describer;
                         #schema
                     })

@@ -25,7 +25,7 @@ use super::watch::Watch;
 use crate::base::backoff::Backoff;
 use crate::base::deadline::{answer_due, instant_after};
 use crate::base::error::{Error, Result};
-use crate::base::types::{Arguments, GateType, action_signature_of, signature_of};
+use crate::base::types::{Arguments, GateType, action_signature_of, no_schema, signature_of};
 use crate::call::target::Origin;
 use crate::handler::context::Context;
 use crate::handler::payload::Payload;
@@ -232,7 +232,9 @@ impl Plugin {
         let gate = Arc::new(OpenGate::new(gate.into()));
         gate.watch();
         let types = [signature_of::<(), ()>(), action_signature_of::<()>()];
-        let number = self.state.add_open_gate(&gate, types.each_ref().map(shape));
+        let number = self
+            .state
+            .add_open_gate(&gate, [shape(&types[0])?, shape(&types[1])?]);
         // From here on dropping the watch closes the gate again.
         let watch = Watch::new(self.state.clone(), number, gate.clone());
         self.ask_to_open(&gate, number)?;
@@ -264,7 +266,7 @@ impl Plugin {
     ) -> Result<Shared> {
         check_gate(gate)?;
         let gate = Arc::new(OpenGate::new(gate.into()));
-        let shapes = [function, action].map(shape);
+        let shapes = [shape(function)?, shape(action)?];
         let number = self.state.add_open_gate(&gate, shapes);
         // From here on dropping `shared` closes the gate again.
         let origin = Origin {
@@ -387,12 +389,13 @@ fn check_gate(name: &str) -> Result<()> {
     control::check_gate_name(name).map_err(|text| Error::new(Code::InvalidArgument, text))
 }
 
-fn shape(signature: &Signature) -> Shape {
-    Shape {
-        params: u8::try_from(signature.params.len()).unwrap_or(u8::MAX),
-        fingerprint: signature.fingerprint().0,
+fn shape(signature: &Signature) -> Result<Shape> {
+    let params = signature.params.as_ref().map(Vec::len);
+    Ok(Shape {
+        params: params.map_or(u8::MAX, |params| u8::try_from(params).unwrap_or(u8::MAX)),
+        fingerprint: signature.fingerprint().map_err(no_schema)?.0,
         signature: cut(signature.text(), control::MAX_TEXT),
-    }
+    })
 }
 
 #[cfg(test)]

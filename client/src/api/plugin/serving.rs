@@ -35,7 +35,7 @@ impl Plugin {
         let offer = self
             .state
             .provided
-            .insert(&name, kind, shape(signature), handler)?;
+            .insert(&name, kind, shape(signature)?, handler)?;
         match self.ask_to_provide(&offer) {
             Ok(()) => Ok(Provider {
                 state: self.state.clone(),

@@ -1,8 +1,8 @@
 //! Tests of the registry.
 
 use callgate_layout::control::MAX_TEXT;
-use callgate_layout::head::Head;
-use callgate_layout::{Encoding, Encodings};
+use callgate_layout::schema::Head;
+use callgate_layout::{Encoding, Encodings, Fingerprint};
 
 use super::*;
 
@@ -26,7 +26,7 @@ fn offer(kind: CallKind, shape: Shape) -> Offer {
     let head = Head {
         params: shape.params,
         has_result: true,
-        fingerprint: shape.fingerprint,
+        fingerprint: Fingerprint(shape.fingerprint),
     };
     Offer {
         kind,

@@ -36,7 +36,7 @@ impl Plugin {
         let offer =
             self.state
                 .provided
-                .insert(&name, kind, Types::of(signature, takes), handler)?;
+                .insert(&name, kind, Types::of(signature, takes)?, handler)?;
         match self.ask_to_provide(&offer) {
             Ok(()) => Ok(Provider {
                 state: self.state.clone(),

@@ -35,13 +35,9 @@ struct Described {
 /// The implementation for a struct or an enum, of which the attributes `#[gate(…)]` are still there.
 pub(crate) fn of(input: &DeriveInput) -> Result<TokenStream> {
     let name = input.ident.unraw().to_string();
-    let (write, read, missing) = match &input.data {
+    let (write, read) = match &input.data {
         Data::Struct(data) => of_struct(&name, &data.fields, serde_default(&input.attrs)?)?,
-        Data::Enum(data) => {
-            let variants: Vec<_> = data.variants.iter().collect();
-            let (write, read) = of_enum(&name, &variants)?;
-            (write, read, TokenStream::new())
-        }
+        Data::Enum(data) => of_enum(&name, &data.variants)?,
         // Refused before.
         Data::Union(_) => return Ok(TokenStream::new()),
     };
@@ -62,8 +58,6 @@ pub(crate) fn of(input: &DeriveInput) -> Result<TokenStream> {
             fn read(reader: &mut __gate::json::Reader<'_>) -> __gate::json::Result<Self> {
                 #read
             }
-
-            #missing
         }
     })
 }
@@ -72,7 +66,7 @@ fn of_struct(
     name: &str,
     fields: &Fields,
     default: Option<TokenStream>,
-) -> Result<(TokenStream, TokenStream, TokenStream)> {
+) -> Result<(TokenStream, TokenStream)> {
     let described = describe(fields, default.is_some())?;
     let path = quote!(Self);
     if let (Fields::Unnamed(_), [only]) = (fields, &*described) {
@@ -85,29 +79,26 @@ fn of_struct(
         let #pattern = self;
         #write
     };
-    Ok((write, read, TokenStream::new()))
+    Ok((write, read))
 }
 
-fn of_newtype(field: &Described) -> (TokenStream, TokenStream, TokenStream) {
+fn of_newtype(field: &Described) -> (TokenStream, TokenStream) {
     match &field.opaque {
         Some(name) => (
             quote!(__gate::json::write_opaque(&self.0, writer)),
-            quote!(::core::result::Result::Ok(Self(__gate::json::read_opaque(reader, #name)?))),
-            TokenStream::new(),
+            quote!(__gate::json::read_opaque(reader, #name).map(Self)),
         ),
         None => (
             quote!(writer.newtype(&self.0)),
-            quote!(::core::result::Result::Ok(Self(reader.newtype()?))),
-            quote! {
-                fn missing(levels: u32) -> ::core::option::Option<Self> {
-                    __gate::json::missing(levels).map(Self)
-                }
-            },
+            quote!(reader.newtype().map(Self)),
         ),
     }
 }
 
-fn of_enum(name: &str, variants: &[&Variant]) -> Result<(TokenStream, TokenStream)> {
+fn of_enum(
+    name: &str,
+    variants: &Punctuated<Variant, Token![,]>,
+) -> Result<(TokenStream, TokenStream)> {
     let (mut names, mut writes, mut reads) = (Vec::new(), Vec::new(), Vec::new());
     for (index, variant) in variants.iter().enumerate() {
         let variant_name = variant.ident.unraw().to_string();
@@ -204,21 +195,17 @@ fn read_variant(
     described: &[Described],
 ) -> TokenStream {
     match (fields, described) {
-        (Fields::Unit, _) => quote! {
-            reader.unit_variant(&variant)?;
-            #path
-        },
         (Fields::Unnamed(_), [only]) => match &only.opaque {
             None => quote!(#path(reader.content(&variant)?)),
             Some(opaque) => quote! {
-                #path(reader.content_by(&variant, |reader| {
+                #path(reader.content_by(&variant, "null", |reader| {
                     __gate::json::read_opaque(reader, #opaque)
                 })?)
             },
         },
         _ => {
             let read = read_fields(name, path, fields, described, None);
-            quote!(reader.content_by(&variant, |reader| { #read })?)
+            quote!(reader.content_by(&variant, "{}", |reader| { #read })?)
         }
     }
 }
@@ -231,12 +218,15 @@ fn read_fields(
     default: Option<TokenStream>,
 ) -> TokenStream {
     match fields {
-        Fields::Named(_) => read_named(name, path, described, default),
+        _ if fields.is_empty() => {
+            let value = pattern(path, fields, described);
+            quote! {
+                reader.no_fields(#name)?;
+                ::core::result::Result::Ok(#value)
+            }
+        }
         Fields::Unnamed(_) => read_tuple(path, described),
-        Fields::Unit => quote! {
-            reader.null()?;
-            ::core::result::Result::Ok(#path)
-        },
+        Fields::Named(_) | Fields::Unit => read_named(name, path, described, default),
     }
 }
 
@@ -368,16 +358,20 @@ fn serde_default(attributes: &[Attribute]) -> Result<Option<TokenStream>> {
     let is_serde = |attribute: &&Attribute| attribute.path().is_ident("serde");
     for attribute in attributes.iter().filter(is_serde) {
         let metas = attribute.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)?;
-        for meta in metas.iter().filter(|meta| meta.path().is_ident("default")) {
-            if let Meta::NameValue(pair) = meta
-                && let Expr::Lit(literal) = &pair.value
-                && let Lit::Str(path) = &literal.lit
-            {
-                let path: ExprPath = path.parse()?;
-                return Ok(Some(quote!(#path())));
-            }
-            return Ok(Some(quote!(::core::default::Default::default())));
+        if let Some(meta) = metas.iter().find(|meta| meta.path().is_ident("default")) {
+            return default_of(meta).map(Some);
         }
     }
     Ok(None)
+}
+
+fn default_of(meta: &Meta) -> Result<TokenStream> {
+    if let Meta::NameValue(pair) = meta
+        && let Expr::Lit(literal) = &pair.value
+        && let Lit::Str(path) = &literal.lit
+    {
+        let path: ExprPath = path.parse()?;
+        return Ok(quote!(#path()));
+    }
+    Ok(quote!(::core::default::Default::default()))
 }

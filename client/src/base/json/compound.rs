@@ -25,7 +25,7 @@ impl<T: JsonType> JsonType for Option<T> {
         }
     }
 
-    fn missing(_: u32) -> Option<Option<T>> {
+    fn missing() -> Option<Option<T>> {
         Some(None)
     }
 }
@@ -39,10 +39,6 @@ impl<T: JsonType> JsonType for Box<T> {
     #[inline]
     fn read(reader: &mut Reader<'_>) -> Result<Box<T>> {
         T::read(reader).map(Box::new)
-    }
-
-    fn missing(levels: u32) -> Option<Box<T>> {
-        T::missing(levels).map(Box::new)
     }
 }
 

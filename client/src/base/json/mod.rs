@@ -38,11 +38,6 @@ pub use writer::Writer;
 /// Reading, writing and dropping recurse, on stacks of unknown size.
 pub(crate) const LEVELS: u32 = 64;
 
-/// What a field is without a member for it, if its type is a newtype of this one.
-pub fn missing<T: JsonType>(levels: u32) -> Option<T> {
-    T::missing(levels.checked_sub(1)?)
-}
-
 /// A type that writes itself as JSON and reads itself from it.
 pub trait JsonType: Sized {
     /// Appends the value.
@@ -51,9 +46,8 @@ pub trait JsonType: Sized {
     /// Reads the value that comes next.
     fn read(reader: &mut Reader<'_>) -> Result<Self>;
 
-    /// What a field of this type is when there is no member for it; `None` where it needs one. `levels`
-    /// is how many newtypes may still be looked into.
-    fn missing(_levels: u32) -> Option<Self> {
+    /// What a field of this type is when there is no member for it; `None` where it needs one.
+    fn missing() -> Option<Self> {
         None
     }
 }

@@ -133,11 +133,10 @@ impl<'a> Parts<'a> {
         if shift < 0 || count as i64 + shift > MOST_DIGITS {
             return None;
         }
-        let significant = self.digits().skip(leading).take(count);
-        let number = significant.fold(Some(0_u128), |number, digit| {
-            number?
-                .checked_mul(10)?
-                .checked_add(u128::from(digit - b'0'))
+        let mut significant = self.digits().skip(leading).take(count);
+        let number = significant.try_fold(0_u128, |number, digit| {
+            let tenfold = number.checked_mul(10)?;
+            tenfold.checked_add(u128::from(digit - b'0'))
         });
         number?.checked_mul(10_u128.checked_pow(u32::try_from(shift).ok()?)?)
     }

@@ -36,6 +36,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads another text, with as many levels left.
+    pub(super) fn at_same_level<'b>(&self, text: &'b str) -> Reader<'b> {
+        Reader {
+            text,
+            at: 0,
+            levels: self.levels,
+        }
+    }
+
     /// Lets the list of parameters be a level of its own.
     pub(crate) fn for_arguments(mut self) -> Reader<'a> {
         self.levels += 1;

@@ -159,17 +159,7 @@ impl JsonType for () {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<()> {
-        reader.null()
-    }
-}
-
-impl Reader<'_> {
-    /// Reads null, for what is nothing else.
-    pub fn null(&mut self) -> Result<()> {
-        match self.next() {
-            Some(b'n') => self.word("null"),
-            _ => Err(self.wrong("null")),
-        }
+        reader.no_fields("null")
     }
 }
 

@@ -52,30 +52,33 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads a variant that has nothing in it.
-    pub fn unit_variant(&mut self, variant: &Variant) -> Result<()> {
-        match variant.is_object {
-            true => self.null().map_err(|fault| fault.within(variant.name)),
-            false => Ok(()),
-        }
-    }
-
-    /// Reads the one value in a variant.
+    /// Reads what is in a variant. Its name alone is as good as null in it.
     pub fn content<T: JsonType>(&mut self, variant: &Variant) -> Result<T> {
-        self.content_by(variant, T::read)
+        self.content_by(variant, "null", T::read)
     }
 
-    /// Reads what is in a variant, by a function.
+    /// Reads what is in a variant, by a function; its name alone is as good as `alone` in it.
     pub fn content_by<T>(
         &mut self,
         variant: &Variant,
-        read: impl FnOnce(&mut Self) -> Result<T>,
+        alone: &'static str,
+        read: impl FnOnce(&mut Reader<'_>) -> Result<T>,
     ) -> Result<T> {
-        let name = variant.name;
-        if !variant.is_object {
-            return Err(Fault::mismatch("an object", "the name alone").within(name));
-        }
-        read(self).map_err(|fault| fault.within(name))
+        let outcome = match variant.is_object {
+            true => read(self),
+            false => self.within(alone, read),
+        };
+        outcome.map_err(|fault| fault.within(variant.name))
+    }
+
+    /// Reads a text that stands for a value at this place.
+    fn within<T>(
+        &self,
+        text: &'static str,
+        read: impl FnOnce(&mut Reader<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut reader = self.at_same_level(text);
+        read(&mut reader)
     }
 
     /// Ends the variant.

@@ -142,10 +142,10 @@ fn missing_fields_have_their_defaults() {
     assert_eq!((filled.a, filled.b, filled.c), (9, None, 0));
     let shape = read::<Shape>(r#"{"Struct":{"x":1}}"#).unwrap();
     assert_eq!(shape, Shape::Struct { x: 1.0, y: 7 });
-    // What is an Option in a box or a newtype is missing as that is.
-    type Wrapped = Both<Box<Newtype>, u8>;
-    let wrapped = read::<Wrapped>(r#"{"second":[]}"#).unwrap();
-    assert_eq!(wrapped.first, Box::new(Newtype(None)));
+    // Only an Option itself may be missing.
+    assert!(read::<Both<Newtype, u8>>(r#"{"second":[]}"#).is_err());
+    assert!(read::<Both<Box<Option<u8>>, u8>>(r#"{"second":[]}"#).is_err());
+    assert!(read::<Both<(), u8>>(r#"{"second":[]}"#).is_err());
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn variants_are_known_by_name() {
         ),
         (
             r#""New""#,
-            "TYPE_MISMATCH: result.New: expected an object, found the name alone",
+            "VALUE_NULL: result.New: expected u8, found null",
         ),
         (
             r#"{"New":"x"}"#,
@@ -208,7 +208,7 @@ fn variants_are_known_by_name() {
         ),
         (
             r#"{"Unit":1}"#,
-            "TYPE_MISMATCH: result.Unit: expected null, found 1",
+            "TYPE_MISMATCH: result.Unit: expected Unit, found 1",
         ),
         ("null", "VALUE_NULL: result: expected Shape, found null"),
         ("7", "TYPE_MISMATCH: result: expected Shape, found 7"),
@@ -216,7 +216,47 @@ fn variants_are_known_by_name() {
     for (text, expected) in cases {
         assert_eq!(refused::<Shape>(text), expected, "{text}");
     }
-    assert_eq!(read::<Shape>(r#"{"Unit":null}"#).unwrap(), Shape::Unit);
+}
+
+/// A unit struct, an empty one and one that has lost its fields have the same schema.
+#[test]
+fn what_has_no_fields_is_read_from_whatever_has_none() {
+    for text in ["null", "{}", "[]", r#"{"a":[1],"a":2}"#] {
+        assert_eq!(read::<Unit>(text).unwrap(), Unit);
+        assert_eq!(read::<Empty>(text).unwrap(), Empty {});
+        assert_eq!(read::<NoTuple>(text).unwrap(), NoTuple());
+        read::<()>(text).unwrap();
+        let in_variant = |name: &str| read::<Shape>(&format!(r#"{{"{name}":{text}}}"#)).unwrap();
+        assert_eq!(in_variant("Unit"), Shape::Unit);
+        assert_eq!(in_variant("None"), Shape::None());
+        assert_eq!(in_variant("Void"), Shape::Void {});
+    }
+    assert_eq!(read::<Shape>(r#""None""#).unwrap(), Shape::None());
+    assert_eq!(read::<Shape>(r#""Void""#).unwrap(), Shape::Void {});
+    for wrong in ["1", "[1]", "[null]", "\"\"", "false"] {
+        assert!(read::<Unit>(wrong).is_err() && read::<()>(wrong).is_err());
+    }
+}
+
+/// A variant that had nothing in it may have got something since, or the reverse.
+#[test]
+fn a_variants_name_alone_is_as_good_as_nothing_in_it() {
+    #[gate_type]
+    #[derive(Debug, PartialEq)]
+    enum Later {
+        Option(Option<u8>),
+        Unit(()),
+        Struct {
+            #[serde(default)]
+            a: u8,
+        },
+        Tuple(u8, u8),
+    }
+    assert_eq!(read::<Later>("\"Option\"").unwrap(), Later::Option(None));
+    assert_eq!(read::<Later>("\"Unit\"").unwrap(), Later::Unit(()));
+    assert_eq!(read::<Later>("\"Struct\"").unwrap(), Later::Struct { a: 0 });
+    assert!(read::<Later>("\"Tuple\"").is_err());
+    assert!(read::<Shape>("\"Struct\"").is_err());
 }
 
 mod foreign {

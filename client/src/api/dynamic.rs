@@ -194,7 +194,7 @@ pub fn open(plugin: &Plugin, gate: &str, signature: &Signature) -> Result<Gate> 
         ..signature.clone()
     };
     let result = signature.result.clone().unwrap_or(Schema::Unit);
-    let shared = plugin.open(gate, &with(Some(result)), &with(None))?;
+    let shared = plugin.open(gate, [with(Some(result)), with(None)], Encodings::ARCHIVE)?;
     Ok(Gate {
         shared: Arc::new(shared),
         kind: kind_of(signature),
@@ -288,7 +288,9 @@ impl Gate {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(self.kind, gate).map_err(no_way)?;
+        let way = state
+            .way_in(Encoding::Archive, (self.kind, gate))
+            .map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         let deadline = call_due(limit).map_err(|error| no_time(error, gate))?;
         let target = Target {
@@ -345,7 +347,7 @@ impl Gate {
         };
         let (completion, sender) = (Arc::<Completion>::default(), &shared.state.sent);
         let state = shared.gate.state();
-        let number = match state.way(self.kind, gate) {
+        let number = match state.way_in(Encoding::Archive, (self.kind, gate)) {
             Ok(way) => {
                 call.index = way.index;
                 let sent = sender.send(&way.link, call, completion.clone());

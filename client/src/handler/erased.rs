@@ -11,10 +11,13 @@ use super::context::Context;
 use super::payload::Payload;
 use super::responder::Responder;
 use super::{Handler, ReplyBuffer};
-use crate::base::archive;
-use crate::base::buffers::{KEEP, no_memory, probe};
+use crate::base::archive::{self, MAX_LEN_HERE};
+use crate::base::buffers::{KEEP, Scratch, no_memory, probe};
 use crate::base::error::{Error, Result};
+use crate::base::json;
+use crate::base::types::Failed;
 use crate::link::Link;
+use crate::link::extents::too_large;
 
 /// A handler whose types have been forgotten: archived request in, archived reply out.
 pub(crate) trait ErasedHandler: Send + Sync {
@@ -127,6 +130,23 @@ struct Erased<H, M> {
     marker: PhantomData<fn() -> M>,
 }
 
+impl<M, H: Handler<M>> Erased<H, M> {
+    /// Runs a handler on values that it wants to see as an archive.
+    #[cold]
+    fn run_archived(&self, context: &Context<'_>, arguments: H::Args) -> Result<H::Output> {
+        let mut request = Scratch::take();
+        archive::serialize_vec(&arguments, &mut request, None, MAX_LEN_HERE).map_err(|why| {
+            match why {
+                Failed::OutOfMemory(why) => no_memory(why, "parameters; the handler did not run"),
+                _ => too_large(Code::RequestTooLarge, "parameters", MAX_LEN_HERE),
+            }
+        })?;
+        drop(arguments);
+        self.handler
+            .run(context, archive::access::<H::Args>(&request)?)
+    }
+}
+
 impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
     fn call(
         &self,
@@ -142,6 +162,28 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
         }
         let output = self.handler.run(context, request)?;
         reply.map_or(Ok(()), |reply| reply.put_result(&output, context))
+    }
+
+    fn call_json(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()> {
+        if request.len() > KEEP {
+            let what = "parameters; the handler did not run";
+            probe(request.len()).map_err(|why| no_memory(why, what))?;
+        }
+        let arguments = json::read_arguments::<H::Args>(request)?;
+        let output = match H::MOVES {
+            true => self.handler.run_moved(context, arguments).transpose()?,
+            false => Some(self.run_archived(context, arguments)?),
+        };
+        match (output, reply) {
+            (Some(output), Some(reply)) => reply.put_json(&output, context),
+            // Nobody looks at it.
+            _ => Ok(()),
+        }
     }
 
     fn take_direct(

@@ -20,6 +20,9 @@ impl Counter<'_> {
     #[cold]
     pub(crate) fn note_json(&self, gate: &Gate, caller: &str) {
         gate.note_json(caller);
+        if let Some(record) = gate.record() {
+            self.status.count_gate_json(record, self.together);
+        }
     }
 
     /// Runs a handler, and counts it for its gate: a load and a store before it, and for one call

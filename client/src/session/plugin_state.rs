@@ -1,13 +1,14 @@
 //! What a plugin is beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
 
 mod asking;
+mod providing;
 mod returning;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use callgate_layout::control::{GateToBroker, Shape, ToBroker, WaitToBroker};
+use callgate_layout::control::{GateToBroker, ToBroker, WaitToBroker};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
@@ -54,6 +55,8 @@ pub(crate) struct PluginState {
     older: Mutex<Vec<Arc<Membership>>>,
     /// Held while a record is sent that says of a gate what must be said once, or must come after another.
     saying: Mutex<()>,
+    /// Held while a long schema goes to the broker, until it was taken.
+    uploading: Mutex<()>,
     /// Has the plugin come back when its broker has ended; unless that is for good.
     comes_back: OnceLock<ComesBack>,
     fork: ForkMark,
@@ -92,6 +95,7 @@ impl PluginState {
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
             saying: Mutex::new(()),
+            uploading: Mutex::new(()),
             comes_back: OnceLock::new(),
             fork: ForkMark::here(),
         }
@@ -170,9 +174,9 @@ impl PluginState {
         self.presence.over().is_some()
     }
 
-    /// Takes in a gate that is about to be opened, with the shapes of function and action; gives back its number.
-    pub(crate) fn add_open_gate(&self, gate: &Arc<OpenGate>, shapes: [Shape; 2]) -> u32 {
-        self.gates.add(gate, shapes)
+    /// Takes in a gate that is about to be opened; gives back its number.
+    pub(crate) fn add_open_gate(&self, gate: &Arc<OpenGate>) -> u32 {
+        self.gates.add(gate)
     }
 
     pub(crate) fn open_gate(&self, number: u32) -> Option<Arc<OpenGate>> {

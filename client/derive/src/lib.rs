@@ -3,6 +3,7 @@
 
 mod check;
 mod expand;
+mod json;
 mod schema;
 
 use proc_macro::TokenStream;

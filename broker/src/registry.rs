@@ -278,7 +278,7 @@ impl Registry {
         let gate = self.gates.get(&open.gate);
         let function = gate.and_then(|gate| gate.function.as_ref());
         let action = gate.and_then(|gate| gate.action.as_ref());
-        let print = |provided: &Provided| provided.head.fingerprint;
+        let print = |provided: &Provided| provided.head.fingerprint.0;
         Some(Standing {
             gate: open.gate.clone(),
             owner: gate.map(|gate| gate.owner),

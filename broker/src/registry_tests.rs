@@ -1,7 +1,7 @@
 //! Tests of the registry.
 
 use callgate_layout::control::MAX_TEXT;
-use callgate_layout::head::Head;
+use callgate_layout::schema::{Fingerprint, Head};
 use callgate_layout::{Encoding, Encodings};
 
 use super::*;
@@ -26,7 +26,7 @@ fn offer(kind: CallKind, shape: Shape) -> Offer {
     let head = Head {
         params: shape.params,
         has_result: true,
-        fingerprint: shape.fingerprint,
+        fingerprint: Fingerprint(shape.fingerprint),
     };
     Offer {
         kind,

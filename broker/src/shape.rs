@@ -1,7 +1,7 @@
 //! What a gate takes and gives, held against what a caller expects.
 
 use callgate_layout::control::{Availability, MAX_PARAMS, MAX_TEXT, Shape};
-use callgate_layout::head::Head;
+use callgate_layout::schema::Head;
 use callgate_layout::{Encoding, Encodings};
 
 /// The fingerprint of each half, as far as they are provided: function, action.
@@ -65,7 +65,7 @@ pub(crate) fn compare(provided: Option<&Provided>, wanted: &Shape) -> Availabili
         Availability::LengthMismatch { signature }
     } else if common.is_empty() {
         Availability::NoEncoding { signature, takes }
-    } else if provided.head.fingerprint == wanted.fingerprint {
+    } else if provided.head.fingerprint.0 == wanted.fingerprint {
         let encoding = match common.has(Encoding::Archive) {
             true => Encoding::Archive,
             false => Encoding::Json,

@@ -7,7 +7,7 @@ use callgate_layout::control::{
     Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, Route, SchemaSource, SessionToPlugin,
     Shape,
 };
-use callgate_layout::head::Head;
+use callgate_layout::schema::Head;
 
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
@@ -262,7 +262,7 @@ impl Bus {
 fn head(prefix: bool, schema: &SchemaSource) -> Result<Head, &'static str> {
     match schema {
         SchemaSource::Inline(bytes) if !prefix => {
-            Head::of(bytes).ok_or("the header of a schema does not fit its bytes")
+            Head::of(bytes).map_err(|_| "the header of a schema does not fit its bytes")
         }
         SchemaSource::Inline(_) => Err("this broker has no prefixes"),
         SchemaSource::Upload(_) => Err("there is no such upload"),

@@ -157,7 +157,7 @@ impl Reactor {
             signature: shown.map_or_else(String::new, |shape| shape.signature.clone()),
             action_signature: gate.action.as_ref().map(|shape| shape.signature.clone()),
             fingerprint: shown.map_or_else(String::new, |half| {
-                format!("{:032x}", half.head.fingerprint)
+                format!("{:032x}", half.head.fingerprint.0)
             }),
             has_function: gate.function.is_some(),
             has_action: gate.action.is_some(),

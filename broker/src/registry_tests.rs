@@ -1,8 +1,8 @@
 //! Tests of the registry.
 
 use callgate_layout::control::MAX_TEXT;
-use callgate_layout::schema::Head;
-use callgate_layout::{Encoding, Encodings, Fingerprint};
+use callgate_layout::schema::{Fingerprint, Head};
+use callgate_layout::{Encoding, Encodings};
 
 use super::*;
 

@@ -375,7 +375,7 @@ fn map_writable(fd: OwnedFd, len: usize) -> WriteView {
 }
 
 fn shape(signature: &Signature) -> Shape {
-    let head = Head::of(&signature.to_bytes().expect("a schema")).expect("a head");
+    let head = Head::of(&signature.to_bytes().expect("a schema")).expect("a schema");
     Shape {
         params: head.params,
         fingerprint: head.fingerprint.0,

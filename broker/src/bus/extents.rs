@@ -229,7 +229,8 @@ impl Bus {
                 }
             }
             Stage::Sealing => {
-                self.late_within(writer, "let its extent be sealed", self.sealing_time())
+                let time = self.sealing_time();
+                self.late_within(writer, "let its extent be sealed", time);
             }
             // Those have no deadline.
             Stage::Writer | Stage::Sealed | Stage::Reader | Stage::Ready => {}

@@ -311,7 +311,8 @@ impl Gate {
     /// Whatever is known before it is sent: no time is left, the token is cancelled, the plugin has closed, its
     /// broker has ended and the gate is absent. The future tells of everything else: `NOT_READY`; a call that
     /// found no slot until its deadline is `OVERLOADED` and certainly did not run, one that was sent and not
-    /// answered is `TIMEOUT`. Also `OVERLOADED` where all 63 bells of the
+    /// answered is `TIMEOUT`, as is one whose provider did not map the memory for it, which certainly did not run
+    /// either. Also `OVERLOADED` where all 63 bells of the
     /// plugin, or of its group, are in use when the first call is sent.
     pub fn send(&self, request: &[u8]) -> Result<Sent> {
         let shared = &self.shared;

@@ -1,8 +1,8 @@
 //! Tests of the registry.
 
 use callgate_layout::control::{Availability, GateState, MAX_TEXT, Shape};
-use callgate_layout::head::Head;
-use callgate_layout::{Encoding, Encodings};
+use callgate_layout::schema::Head;
+use callgate_layout::{Encoding, Encodings, Fingerprint};
 
 use super::*;
 use crate::schemas::Held;
@@ -27,7 +27,7 @@ fn offer(kind: CallKind, shape: Shape) -> Offer {
     let head = Head {
         params: shape.params,
         has_result: true,
-        fingerprint: shape.fingerprint,
+        fingerprint: Fingerprint(shape.fingerprint),
     };
     Offer {
         kind,

@@ -24,7 +24,7 @@ impl Provided {
     }
 
     pub(crate) fn fingerprint(&self) -> u128 {
-        self.held.schema.head.fingerprint
+        self.held.schema.head.fingerprint.0
     }
 }
 

@@ -38,7 +38,6 @@ pub mod encoding;
 pub mod envelope;
 pub mod flags;
 pub mod geometry;
-pub mod head;
 #[cfg(not(callgate_loom))]
 #[doc(hidden)]
 pub mod hostile;

@@ -15,8 +15,8 @@ use callgate_layout::control::{
     SessionToPlugin, Shape, ToBroker, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
-use callgate_layout::head::{self, Head};
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::schema::Head;
 use callgate_layout::sys::fdpass;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::view::{ReadView, WriteView};
@@ -215,7 +215,7 @@ impl Raw {
             gate,
             prefix: false,
             kind,
-            schema: SchemaSource::Inline(head::bytes_of(&signature)),
+            schema: SchemaSource::Inline(signature.to_bytes().expect("a schema")),
             signature: signature.text(),
             encodings: Encodings::ARCHIVE,
             record: None,
@@ -375,10 +375,10 @@ fn map_writable(fd: OwnedFd, len: usize) -> WriteView {
 }
 
 fn shape(signature: &Signature) -> Shape {
-    let head = Head::of(&head::bytes_of(signature)).expect("a schema");
+    let head = Head::of(&signature.to_bytes().expect("a schema")).expect("a schema");
     Shape {
         params: head.params,
-        fingerprint: head.fingerprint,
+        fingerprint: head.fingerprint.0,
         encodings: Encodings::ARCHIVE,
         signature: signature.text(),
     }

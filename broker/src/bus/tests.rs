@@ -5,7 +5,7 @@ use callgate_layout::control::{
     LinkToPlugin, MemoryToBroker, MemoryToPlugin, Role, SchemaSource, SessionToBroker, Shape,
 };
 use callgate_layout::envelope::CallKind;
-use callgate_layout::head::Head;
+use callgate_layout::schema::Head;
 use callgate_layout::{Encoding, Encodings};
 
 use super::*;
@@ -39,7 +39,7 @@ fn shape_of(number: u8) -> Shape {
     let head = Head::of(&schema_of(number)).unwrap();
     Shape {
         params: head.params,
-        fingerprint: head.fingerprint,
+        fingerprint: head.fingerprint.0,
         encodings: Encodings::ARCHIVE,
         signature: "(u8)".into(),
     }

@@ -17,8 +17,8 @@ use callgate_layout::control::{
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::geometry::Geometry;
-use callgate_layout::head::Head;
 use callgate_layout::pages::STATUS_LEN;
+use callgate_layout::schema::Head;
 use callgate_layout::sys::fdpass;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::{Code, Encodings};
@@ -109,7 +109,7 @@ pub(crate) fn schema(number: u8) -> Vec<u8> {
 }
 
 pub(crate) fn fingerprint(number: u8) -> u128 {
-    Head::of(&schema(number)).unwrap().fingerprint
+    Head::of(&schema(number)).unwrap().fingerprint.0
 }
 
 pub(crate) fn code_of(failure: &Failure) -> Code {

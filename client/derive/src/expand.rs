@@ -2,9 +2,10 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Error, Field, Result, Type, parse_quote};
 
-use crate::{check, schema};
+use crate::{check, json, schema};
 
 /// The item with its derives, and the implementation of `GateType`.
 pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Result<TokenStream> {
@@ -15,9 +16,10 @@ pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Resul
         ));
     }
     check::item(&input)?;
+    let json = json::of(&input)?;
     let schema = schema::of(&mut input)?;
     derive(&mut input);
-    let implementation = implementation(&input, &schema);
+    let implementation = implementation(&input, &schema, &json);
     Ok(quote!(#input #implementation))
 }
 
@@ -76,8 +78,9 @@ fn for_each_field(input: &mut DeriveInput, mut change: impl FnMut(&mut Field)) {
     }
 }
 
-fn implementation(input: &DeriveInput, schema: &TokenStream) -> TokenStream {
+fn implementation(input: &DeriveInput, schema: &TokenStream, json: &TokenStream) -> TokenStream {
     let ident = &input.ident;
+    let name = ident.unraw().to_string();
     let mut generics = input.generics.clone();
     let parameters: Vec<_> = generics
         .type_params()
@@ -97,7 +100,7 @@ fn implementation(input: &DeriveInput, schema: &TokenStream) -> TokenStream {
             #[automatically_derived]
             impl #before __gate::GateType for #ident #after #clause {
                 fn schema(describer: &mut __gate::Describer) -> __gate::Schema {
-                    describer.named::<Self>(|describer| {
+                    describer.named::<Self>(#name, |describer| {
                         let _ = &describer;
                         #schema
                     })
@@ -106,6 +109,8 @@ fn implementation(input: &DeriveInput, schema: &TokenStream) -> TokenStream {
 
             #[automatically_derived]
             impl #before __gate::Plain for #ident #after #clause {}
+
+            #json
         };
     }
 }

@@ -36,7 +36,7 @@ impl Plugin {
         let offer = self
             .state
             .provided
-            .insert(&name, kind, Types::of(signature), handler)?;
+            .insert(&name, kind, Types::of(signature)?, handler)?;
         match self.ask_to_provide(&offer) {
             Ok(()) => Ok(Provider {
                 state: self.state.clone(),

@@ -47,7 +47,7 @@ pub use session::open_gate::GateEvent;
 /// What the attribute macro writes into other crates; not for people.
 #[doc(hidden)]
 pub mod __private {
-    pub use callgate_layout::schema::{Describer, Field, Schema, Variant};
+    pub use callgate_layout::schema::{Body, Describer, Field, Schema, Variant};
     pub use {rkyv, serde};
 
     pub use crate::base::json;

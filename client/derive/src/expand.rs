@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Error, Field, Result, Type, parse_quote};
 
 use crate::{check, json, schema};
@@ -79,6 +80,7 @@ fn for_each_field(input: &mut DeriveInput, mut change: impl FnMut(&mut Field)) {
 
 fn implementation(input: &DeriveInput, schema: &TokenStream, json: &TokenStream) -> TokenStream {
     let ident = &input.ident;
+    let name = ident.unraw().to_string();
     let mut generics = input.generics.clone();
     let parameters: Vec<_> = generics
         .type_params()
@@ -98,7 +100,7 @@ fn implementation(input: &DeriveInput, schema: &TokenStream, json: &TokenStream)
             #[automatically_derived]
             impl #before __gate::GateType for #ident #after #clause {
                 fn schema(describer: &mut __gate::Describer) -> __gate::Schema {
-                    describer.named::<Self>(|describer| {
+                    describer.named::<Self>(#name, |describer| {
                         let _ = &describer;
                         #schema
                     })

@@ -34,7 +34,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///     Split(Box<Node>, Box<Node>),
 /// }
 ///
-/// assert_eq!(schema_of::<Node>().to_string(), "Node");
+/// assert_eq!(schema_of::<Node>().text(), "(Node)");
 /// ```
 ///
 /// A field of a foreign type, which must itself derive rkyv's and serde's traits, is marked with

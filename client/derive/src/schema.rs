@@ -1,4 +1,4 @@
-//! The body of `GateType::schema`: the fields and variants as expressions.
+//! What `GateType::schema` says of the type: the fields and variants as expressions.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -8,15 +8,14 @@ use syn::{Data, DeriveInput, Fields, Result};
 
 use crate::check;
 
-/// The expression for the type's schema, which reads `describer`. Takes `#[gate(…)]` off the
+/// The expression for what the type consists of, which reads `describer`. Takes `#[gate(…)]` off the
 /// fields on the way.
 pub(crate) fn of(input: &mut DeriveInput) -> Result<TokenStream> {
-    let name = input.ident.unraw().to_string();
     let default = check::serde_default(&input.attrs);
     match &mut input.data {
         Data::Struct(data) => {
             let fields = fields(&mut data.fields, default)?;
-            Ok(quote!(__gate::Schema::Struct { name: #name.into(), fields: #fields }))
+            Ok(quote!(__gate::Body::Struct(#fields)))
         }
         Data::Enum(data) => {
             let variants = data.variants.iter_mut().map(|variant| {
@@ -25,9 +24,7 @@ pub(crate) fn of(input: &mut DeriveInput) -> Result<TokenStream> {
                 Ok(quote!(__gate::Variant { name: #name.into(), fields: #fields }))
             });
             let variants = variants.collect::<Result<Vec<_>>>()?;
-            Ok(quote! {
-                __gate::Schema::Enum { name: #name.into(), variants: ::std::vec![#(#variants),*] }
-            })
+            Ok(quote!(__gate::Body::Enum(::std::vec![#(#variants),*])))
         }
         // Refused before.
         Data::Union(_) => Ok(TokenStream::new()),

@@ -82,7 +82,7 @@ use crate::base::deadline::call_due;
 use crate::base::due::TimeLimit;
 use crate::base::error::{Error, Result};
 use crate::base::trace;
-use crate::base::types::{Failed, GateType, schema_of};
+use crate::base::types::{Failed, GateType};
 use crate::call::sent::{Completion, Outbound};
 use crate::call::target::Target;
 use crate::call::untyped;
@@ -92,7 +92,7 @@ use crate::link::extents::too_large;
 
 pub use crate::base::bytes::Bytes;
 pub use crate::handler::responder::Responder;
-pub use callgate_layout::schema::{Field, Primitive, Variant};
+pub use callgate_layout::schema::{Body, Field, Primitive, SchemaError, TypeDef, Variant};
 pub use callgate_layout::{Fingerprint, Schema, Signature};
 pub use sent::Sent;
 
@@ -183,7 +183,7 @@ pub fn open(plugin: &Plugin, gate: &str, signature: &Signature) -> Result<Gate> 
         result,
         ..signature.clone()
     };
-    let result = signature.result.clone().unwrap_or_else(schema_of::<()>);
+    let result = signature.result.clone().unwrap_or(Schema::Unit);
     let shared = plugin.open(gate, &with(Some(result)), &with(None))?;
     Ok(Gate {
         shared: Arc::new(shared),

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use callgate_layout::control::{PluginLimits, SessionToBroker, Shape};
 use callgate_layout::envelope::CallKind;
-use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
 
@@ -33,6 +32,7 @@ use crate::handler::raw::{erase_raw, raw_signature};
 use crate::handler::{Handler, Reply, erase};
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::serving_thread;
+use crate::serve::offered::Types;
 use crate::serve::options::GateOptions;
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
 use crate::session::handshake::Reached;
@@ -232,7 +232,9 @@ impl Plugin {
         let gate = Arc::new(OpenGate::new(gate.into()));
         gate.watch();
         let types = [signature_of::<(), ()>(), action_signature_of::<()>()];
-        let number = self.state.add_open_gate(&gate, types.each_ref().map(shape));
+        let number = self
+            .state
+            .add_open_gate(&gate, [shape(&types[0])?, shape(&types[1])?]);
         // From here on dropping the watch closes the gate again.
         let watch = Watch::new(self.state.clone(), number, gate.clone());
         self.ask_to_open(&gate, number)?;
@@ -264,7 +266,7 @@ impl Plugin {
     ) -> Result<Shared> {
         check_gate(gate)?;
         let gate = Arc::new(OpenGate::new(gate.into()));
-        let shapes = [function, action].map(shape);
+        let shapes = [shape(function)?, shape(action)?];
         let number = self.state.add_open_gate(&gate, shapes);
         // From here on dropping `shared` closes the gate again.
         let origin = Origin {
@@ -387,12 +389,8 @@ fn check_gate(name: &str) -> Result<()> {
     control::check_gate_name(name).map_err(|text| Error::new(Code::InvalidArgument, text))
 }
 
-fn shape(signature: &Signature) -> Shape {
-    Shape {
-        params: u8::try_from(signature.params.len()).unwrap_or(u8::MAX),
-        fingerprint: signature.fingerprint().0,
-        signature: cut(signature.text(), control::MAX_TEXT),
-    }
+fn shape(signature: &Signature) -> Result<Shape> {
+    Ok(Types::of(signature)?.shape)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub(crate) mod untyped;
 use core::fmt;
 use core::ops::Deref;
 
-use callgate_layout::{Schema, Signature};
+use callgate_layout::Signature;
 use rkyv::Archive;
 
 use crate::base::archive;
@@ -257,11 +257,6 @@ pub trait Handler<Marker>: Send + Sync + Sized + 'static {
         context: &Context<'_>,
         arguments: Self::Args,
     ) -> Option<Result<Self::Output>>;
-
-    /// The schema of each parameter, in order.
-    fn params() -> Vec<Schema> {
-        Self::Args::schemas()
-    }
 
     /// The signature as a function, with a result.
     fn function_signature() -> Signature {

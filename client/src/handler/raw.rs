@@ -3,21 +3,20 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use callgate_layout::{Schema, Signature};
+use callgate_layout::{Describer, Schema, Signature};
 
 use super::context::Context;
 use super::payload::Payload;
 use super::{ErasedHandler, HandlerKind, InPlaceHandler, Reply, ReplyBuffer};
 use crate::base::error::{Error, Result};
-use crate::base::types::{GateType, schema_of};
+use crate::base::types::GateType;
 
 /// The signature of a gate that takes raw bytes and gives `R`.
 pub(crate) fn raw_signature<R: GateType>() -> Signature {
     let bytes = Schema::Opaque("raw bytes".to_owned());
-    Signature {
-        params: vec![bytes],
-        result: Some(schema_of::<R>()),
-    }
+    let mut describer = Describer::new();
+    let result = R::schema(&mut describer);
+    describer.signature(Some(vec![bytes]), Some(result))
 }
 
 /// Forgets the types of a handler of raw bytes.

@@ -6,7 +6,7 @@ use callgate_layout::schema::{Describer, Primitive, Schema};
 use rkyv::Archive;
 
 use super::sealed::Sealed;
-use super::{Arguments, Direct, GateType, Plain, schema_of};
+use super::{Arguments, Direct, GateType, Plain};
 
 macro_rules! primitives {
     ($($type:ty: $name:ident,)*) => {$(
@@ -141,8 +141,8 @@ macro_rules! tuples {
         impl<$($T: GateType),+> Plain for ($($T,)+) {}
         impl<$($T: GateType),+> Sealed for ($($T,)+) {}
         impl<$($T: GateType),+> Arguments for ($($T,)+) {
-            fn schemas() -> Vec<Schema> {
-                vec![$(schema_of::<$T>()),+]
+            fn schemas(describer: &mut Describer) -> Vec<Schema> {
+                vec![$($T::schema(describer)),+]
             }
         }
     )*};
@@ -161,7 +161,7 @@ tuples! {
 
 impl Sealed for () {}
 impl Arguments for () {
-    fn schemas() -> Vec<Schema> {
+    fn schemas(_: &mut Describer) -> Vec<Schema> {
         Vec::new()
     }
 }

@@ -7,15 +7,18 @@ mod direct;
 mod map;
 mod output;
 
-use callgate_layout::{Describer, Fingerprint, Schema, Signature};
+use callgate_layout::schema::SchemaError;
+use callgate_layout::{Code, Describer, Fingerprint, Schema, Signature};
 use rkyv::api::low::LowDeserializer;
 use rkyv::bytecheck::CheckBytes;
-use rkyv::rancor::{Error, Failure, Strategy};
+use rkyv::rancor::{self, Failure, Strategy};
 use rkyv::ser::Serializer;
 use rkyv::ser::allocator::{ArenaHandle, SubAllocator};
 use rkyv::ser::writer::Buffer;
 use rkyv::validation::archive::ArchiveValidator;
 use rkyv::{Archive, Deserialize, Serialize};
+
+use super::error::{Error, Result};
 
 pub use direct::Direct;
 pub(crate) use direct::take as take_direct;
@@ -25,9 +28,9 @@ pub(crate) use output::{Failed, Output};
 use crate::base::json::{JsonType, Parameters};
 
 /// Checks an archive's bytes. No shared pointers are on the list, so none are looked for.
-pub(crate) type Validation<'a> = Strategy<ArchiveValidator<'a>, Error>;
+pub(crate) type Validation<'a> = Strategy<ArchiveValidator<'a>, rancor::Error>;
 /// Takes a value out of its archive.
-pub(crate) type Deserialization = LowDeserializer<Error>;
+pub(crate) type Deserialization = LowDeserializer<rancor::Error>;
 /// Writes into memory of a fixed size, with scratch memory of a fixed size.
 pub(crate) type IntoBuffer<'w, 'a> =
     Strategy<Serializer<Buffer<'w>, SubAllocator<'a>, ()>, Failure>;
@@ -70,7 +73,7 @@ pub trait GateType:
     + Sized
     + 'static
 {
-    /// The type's shape, down to the primitives.
+    /// The type's shape; structs and enums go into the describer's table.
     fn schema(describer: &mut Describer) -> Schema;
 
     /// Takes a value out of an archive that lies in shared memory, from byte `at` on, without a copy
@@ -110,7 +113,7 @@ mod sealed {
 )]
 pub trait Arguments: GateType + Parameters + sealed::Sealed {
     /// The schema of each parameter, in order.
-    fn schemas() -> Vec<Schema>;
+    fn schemas(describer: &mut Describer) -> Vec<Schema>;
 }
 
 /// The signature of a function that takes `A` and gives `R`.
@@ -120,32 +123,38 @@ pub trait Arguments: GateType + Parameters + sealed::Sealed {
 /// assert_eq!(signature_of::<(String, u32), i32>().text(), "(String, u32) -> i32");
 /// ```
 pub fn signature_of<A: Arguments, R: GateType>() -> Signature {
-    Signature {
-        params: A::schemas(),
-        result: Some(schema_of::<R>()),
-    }
+    let mut describer = Describer::new();
+    let params = A::schemas(&mut describer);
+    let result = R::schema(&mut describer);
+    describer.signature(Some(params), Some(result))
 }
 
 /// The signature of an action or an event, which takes `A` and gives nothing back.
 pub fn action_signature_of<A: Arguments>() -> Signature {
-    Signature {
-        params: A::schemas(),
-        result: None,
-    }
+    let mut describer = Describer::new();
+    let params = A::schemas(&mut describer);
+    describer.signature(Some(params), None)
 }
 
-/// The schema of one type.
-pub fn schema_of<T: GateType>() -> Schema {
-    T::schema(&mut Describer::new())
+/// The schema of one type: a signature with it as the only parameter.
+pub fn schema_of<T: GateType>() -> Signature {
+    let mut describer = Describer::new();
+    let schema = T::schema(&mut describer);
+    describer.signature(Some(vec![schema]), None)
 }
 
 /// The fingerprint of one type, as shares bear it.
-pub fn fingerprint_of<T: GateType>() -> Fingerprint {
-    Signature {
-        params: vec![schema_of::<T>()],
-        result: None,
-    }
-    .fingerprint()
+///
+/// # Errors
+///
+/// `INVALID_ARGUMENT` for a type whose schema is longer or nested deeper than schemas may be.
+pub fn fingerprint_of<T: GateType>() -> Result<Fingerprint> {
+    schema_of::<T>().fingerprint().map_err(no_schema)
+}
+
+/// The error for types that have no schema.
+pub(crate) fn no_schema(why: SchemaError) -> Error {
+    Error::new(Code::InvalidArgument, why.to_string())
 }
 
 #[cfg(test)]

@@ -1,0 +1,37 @@
+//! Why something is no signature.
+
+use super::{MAX_DEPTH, MAX_NAME, MAX_PARAMS, MAX_SCHEMA};
+
+/// Why a signature has no bytes, or bytes are no signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// The bytes end before the signature does.
+    #[error("the schema is cut short")]
+    CutShort,
+    /// There are bytes that belong to nothing.
+    #[error("the schema has bytes that belong to nothing")]
+    TooManyBytes,
+    /// More than [`MAX_SCHEMA`] bytes.
+    #[error("the schema is longer than {MAX_SCHEMA} bytes")]
+    TooLong,
+    /// A byte has a value that it cannot have there.
+    #[error("the schema has a byte {0} where that means nothing")]
+    BadByte(u8),
+    /// A number is written longer than it has to be, or too large.
+    #[error("the schema has a number that is too large or written too long")]
+    BadNumber,
+    /// A name is too long, no UTF-8, or has control characters.
+    #[error(
+        "a name in the schema is no UTF-8, longer than {MAX_NAME} bytes or has control characters"
+    )]
+    BadName,
+    /// An index is beyond the table of types.
+    #[error("the schema names type {0}, which its table does not have")]
+    BadIndex(u32),
+    /// More than [`MAX_DEPTH`] levels.
+    #[error("the schema is nested more than {MAX_DEPTH} deep")]
+    TooDeep,
+    /// More than [`MAX_PARAMS`] parameters.
+    #[error("the schema has more than {MAX_PARAMS} parameters")]
+    TooManyParams,
+}

@@ -1,0 +1,71 @@
+//! Signatures for people.
+
+use core::fmt;
+
+use super::{Schema, Signature, TypeDef};
+
+/// A schema as text; see [`Signature::show`].
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    schema: &'a Schema,
+    types: &'a [TypeDef],
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn new(schema: &'a Schema, types: &'a [TypeDef]) -> Shown<'a> {
+        Shown { schema, types }
+    }
+
+    fn with(&self, schema: &'a Schema) -> Shown<'a> {
+        Shown::new(schema, self.types)
+    }
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of = |schema| self.with(schema);
+        match self.schema {
+            Schema::Primitive(primitive) => f.write_str(primitive.as_str()),
+            Schema::Unit => f.write_str("()"),
+            Schema::String => f.write_str("String"),
+            Schema::Option(inner) => write!(f, "Option<{}>", of(inner)),
+            Schema::Result { ok, err } => write!(f, "Result<{}, {}>", of(ok), of(err)),
+            Schema::Box(inner) => of(inner).fmt(f),
+            Schema::Vec(element) => write!(f, "Vec<{}>", of(element)),
+            Schema::Array { element, length } => write!(f, "[{}; {length}]", of(element)),
+            Schema::Tuple(elements) => match elements.as_slice() {
+                [only] => write!(f, "({},)", of(only)),
+                several => write_list(f, several, self.types),
+            },
+            Schema::Map { key, value } => write!(f, "SortedMap<{}, {}>", of(key), of(value)),
+            Schema::Named(index) => match self.types.get(*index as usize) {
+                Some(def) => f.write_str(&def.name),
+                None => write!(f, "type {index}"),
+            },
+            Schema::Opaque(name) => write!(f, "opaque {name:?}"),
+            Schema::Any => f.write_str("any"),
+        }
+    }
+}
+
+fn write_list(f: &mut fmt::Formatter<'_>, schemas: &[Schema], types: &[TypeDef]) -> fmt::Result {
+    f.write_str("(")?;
+    for (index, schema) in schemas.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(f, "{comma}{}", Shown::new(schema, types))?;
+    }
+    f.write_str(")")
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.params {
+            None => f.write_str("(..)")?,
+            Some(params) => write_list(f, params, &self.types)?,
+        }
+        match &self.result {
+            None => Ok(()),
+            Some(result) => write!(f, " -> {}", self.show(result)),
+        }
+    }
+}

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use callgate_layout::control::{PluginLimits, SessionToBroker, Shape};
 use callgate_layout::envelope::CallKind;
+use callgate_layout::schema::Head;
 use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
@@ -215,10 +216,8 @@ impl Plugin {
     /// As [`Plugin::subscriber`].
     pub fn raw_subscriber<R: GateType>(&self, gate: &str) -> Result<RawSubscriber<R>> {
         let signature = raw_signature::<R>();
-        let action = Signature {
-            result: None,
-            ..signature.clone()
-        };
+        let mut action = signature.clone();
+        action.result = None;
         Ok(RawSubscriber::new(self.open(gate, &signature, &action)?))
     }
 
@@ -231,10 +230,9 @@ impl Plugin {
         check_gate(gate)?;
         let gate = Arc::new(OpenGate::new(gate.into()));
         gate.watch();
-        let types = [signature_of::<(), ()>(), action_signature_of::<()>()];
-        let number = self
-            .state
-            .add_open_gate(&gate, [shape(&types[0])?, shape(&types[1])?]);
+        let [function, action] = [signature_of::<(), ()>(), action_signature_of::<()>()];
+        let shapes = [shape(&function)?, shape(&action)?];
+        let number = self.state.add_open_gate(&gate, shapes);
         // From here on dropping the watch closes the gate again.
         let watch = Watch::new(self.state.clone(), number, gate.clone());
         self.ask_to_open(&gate, number)?;
@@ -390,10 +388,11 @@ fn check_gate(name: &str) -> Result<()> {
 }
 
 fn shape(signature: &Signature) -> Result<Shape> {
-    let params = signature.params.as_ref().map(Vec::len);
+    let head = signature.to_bytes().and_then(|bytes| Head::of(&bytes));
+    let head = head.map_err(no_schema)?;
     Ok(Shape {
-        params: params.map_or(u8::MAX, |params| u8::try_from(params).unwrap_or(u8::MAX)),
-        fingerprint: signature.fingerprint().map_err(no_schema)?.0,
+        params: head.params.unwrap_or(u8::MAX),
+        fingerprint: head.fingerprint.0,
         signature: cut(signature.text(), control::MAX_TEXT),
     })
 }

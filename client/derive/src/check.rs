@@ -1,6 +1,6 @@
 //! What the macro refuses itself, with a better sentence than the compiler's.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{
@@ -8,10 +8,14 @@ use syn::{
     PathArguments, Result, Token, Type,
 };
 
+use crate::fields;
+
 /// What a field's `#[gate(…)]` and `#[serde(…)]` attributes say.
 pub(crate) struct Marks {
     /// The name and version that stand for a foreign type.
     pub(crate) opaque: Option<LitStr>,
+    /// What archives the field in rkyv's place, where its type does not do so itself.
+    pub(crate) archived_by: Option<TokenStream>,
     /// Whether serde fills the field in where it is missing.
     pub(crate) default: bool,
 }
@@ -65,12 +69,15 @@ pub(crate) fn field(field: &mut Field) -> Result<Marks> {
     field
         .attrs
         .retain(|attribute| !attribute.path().is_ident("gate"));
+    let mut archived_by = None;
     if opaque.is_none() {
         no_rkyv(&field.attrs)?;
         travels(&field.ty)?;
+        archived_by = fields::archived_by(&field.ty)?;
     }
     Ok(Marks {
         opaque,
+        archived_by,
         default: serde_default(&field.attrs),
     })
 }
@@ -140,14 +147,11 @@ fn travels(ty: &Type) -> Result<()> {
         Type::Tuple(tuple) => tuple.elems.iter().try_for_each(travels),
         Type::Path(path) => path.path.segments.iter().try_for_each(|segment| {
             match segment.ident.to_string().as_str() {
-                "HashMap" | "BTreeMap" | "IndexMap" => {
+                "IndexMap" => {
                     return refuse(
                         segment.span(),
-                        "maps travel sorted: use callgate_client::SortedMap",
+                        "maps travel sorted: use a HashMap, a BTreeMap or callgate_client::SortedMap",
                     );
-                }
-                "HashSet" | "BTreeSet" => {
-                    return refuse(segment.span(), "sets do not travel: use a Vec");
                 }
                 "Rc" | "Arc" | "Weak" => {
                     return refuse(segment.span(), "shared pointers do not travel: use a Box");

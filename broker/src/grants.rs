@@ -29,7 +29,7 @@ use std::time::Instant;
 
 use callgate_layout::control::{LinkEnd, LinkToPlugin};
 
-use crate::shape::Shapes;
+use crate::shape::Prints;
 
 /// Withdrawn gates are forgotten when a side has this many grants, and twice as many as were left
 /// the last time: else each new grant beyond these many would have all looked through.
@@ -40,12 +40,12 @@ const TIDY_AT: usize = 1024;
 pub(crate) struct Granted {
     pub(crate) index: u16,
     pub(crate) gate: Arc<str>,
-    pub(crate) shapes: Shapes,
+    pub(crate) prints: Prints,
 }
 
 impl Granted {
     pub(crate) fn record(&self, end: LinkEnd) -> LinkToPlugin {
-        let [function, action] = self.shapes.map(|shape| shape.map(|(_, print)| print));
+        let [function, action] = self.prints;
         LinkToPlugin::Grant {
             end,
             index: self.index,
@@ -59,7 +59,7 @@ impl Granted {
 #[derive(Debug)]
 struct Grant {
     gate: Arc<str>,
-    shapes: Shapes,
+    prints: Prints,
     wanted: bool,
     sent: bool,
     /// Whether the provider was sent it, and nothing since that takes it back.
@@ -71,14 +71,14 @@ impl Grant {
     /// Whether shapes that are provided now can go by the index of those before: a half may come
     /// or go, but not change. Notes the ones that came, for which the grant is sent again: the
     /// provider serves under it what it had when the grant came.
-    fn take_shapes(&mut self, now: Shapes) -> bool {
+    fn take_prints(&mut self, now: Prints) -> bool {
         let changed = |(known, now): (&Option<_>, &Option<_>)| {
             known.is_some() && now.is_some() && known != now
         };
-        if self.shapes.iter().zip(&now).any(changed) {
+        if self.prints.iter().zip(&now).any(changed) {
             return false;
         }
-        for (known, now) in self.shapes.iter_mut().zip(now) {
+        for (known, now) in self.prints.iter_mut().zip(now) {
             if known.is_none() && now.is_some() {
                 *known = now;
                 self.sent = false;
@@ -112,17 +112,17 @@ impl Grants {
     pub(crate) fn want(
         &mut self,
         gate: &Arc<str>,
-        shapes: Shapes,
+        prints: Prints,
         due: Instant,
     ) -> Result<Option<Granted>, ()> {
         let known = self.current.get(gate).copied();
         let kept = known.filter(|index| {
             let grant = self.grants.get_mut(index);
-            grant.is_some_and(|grant| grant.take_shapes(shapes))
+            grant.is_some_and(|grant| grant.take_prints(prints))
         });
         let index = match kept {
             Some(index) => index,
-            None => self.replace(known, gate, shapes)?,
+            None => self.replace(known, gate, prints)?,
         };
         if let Some(grant) = self.grants.get_mut(&index) {
             grant.wanted = true;
@@ -130,7 +130,7 @@ impl Grants {
         Ok(self.send(index, due))
     }
 
-    fn replace(&mut self, old: Option<u16>, gate: &Arc<str>, shapes: Shapes) -> Result<u16, ()> {
+    fn replace(&mut self, old: Option<u16>, gate: &Arc<str>, prints: Prints) -> Result<u16, ()> {
         if let Some(old) = old {
             self.retire(old);
         }
@@ -140,7 +140,7 @@ impl Grants {
         let index = self.free_index().ok_or(())?;
         let grant = Grant {
             gate: gate.clone(),
-            shapes,
+            prints,
             wanted: false,
             sent: false,
             held: false,
@@ -221,7 +221,7 @@ impl Grants {
         Some(Granted {
             index,
             gate: grant.gate.clone(),
-            shapes: grant.shapes,
+            prints: grant.prints,
         })
     }
 

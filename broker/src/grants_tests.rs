@@ -2,8 +2,8 @@
 
 use super::*;
 
-const ONE: Shapes = [Some((1, 1)), None];
-const OTHER: Shapes = [Some((1, 2)), None];
+const ONE: Prints = [Some(1), None];
+const OTHER: Prints = [Some(2), None];
 
 fn gate() -> Arc<str> {
     "Rack.Filter".into()
@@ -15,12 +15,12 @@ fn known(due: Instant) -> Grants {
     grants
 }
 
-fn granted(index: u16, shapes: Shapes) -> Result<Option<Granted>, ()> {
+fn granted(index: u16, prints: Prints) -> Result<Option<Granted>, ()> {
     let gate = gate();
     Ok(Some(Granted {
         index,
         gate,
-        shapes,
+        prints,
     }))
 }
 
@@ -70,7 +70,7 @@ fn another_shape_gets_another_index() {
     assert_eq!(grants.installed(0, due), Ok(None));
     assert!(grants.is_settled());
     assert_eq!(grants.installed(0, due), Err(()), "and then forgotten");
-    let more = [OTHER[0], Some((3, 3))];
+    let more = [OTHER[0], Some(3)];
     assert_eq!(
         grants.want(&gate(), more, due),
         granted(1, more),
@@ -104,7 +104,7 @@ fn withdrawn_gates_are_forgotten_in_time() {
 /// must not be called before it was granted again.
 #[test]
 fn a_gate_that_gets_its_other_face_is_granted_again() {
-    const BOTH: Shapes = [Some((1, 1)), Some((1, 1))];
+    const BOTH: Prints = [Some(1), Some(1)];
     let due = Instant::now();
     let mut grants = known(due);
     assert_eq!(grants.want(&gate(), ONE, due), granted(0, ONE));
@@ -113,8 +113,8 @@ fn a_gate_that_gets_its_other_face_is_granted_again() {
     assert_eq!(grants.index_of("Rack.Filter"), None);
     assert_eq!(grants.installed(0, due), Ok(Some(gate())));
     assert_eq!(grants.index_of("Rack.Filter"), Some(0));
-    for shapes in [ONE, BOTH] {
-        assert_eq!(grants.want(&gate(), shapes, due), Ok(None), "no news");
+    for prints in [ONE, BOTH] {
+        assert_eq!(grants.want(&gate(), prints, due), Ok(None), "no news");
     }
 }
 
@@ -183,8 +183,8 @@ fn replaced_grants_are_forgotten_in_time() {
     let mut grants = known(due);
     let mut revoked = Vec::new();
     for print in 0..5000 {
-        let shapes = [Some((1, print)), None];
-        let sent = grants.want(&gate(), shapes, due).unwrap().unwrap();
+        let prints = [Some(print), None];
+        let sent = grants.want(&gate(), prints, due).unwrap().unwrap();
         assert_eq!(usize::from(sent.index), print as usize);
         assert_eq!(grants.installed(sent.index, due), Ok(Some(gate())));
         revoked.append(&mut grants.take_revoked());
@@ -220,7 +220,7 @@ fn a_grant_says_what_may_be_called() {
     let granted = Granted {
         index: 9,
         gate: gate(),
-        shapes: [Some((1, 77)), None],
+        prints: [Some(77), None],
     };
     let expected = LinkToPlugin::Grant {
         end,
@@ -236,7 +236,7 @@ fn a_grant_says_what_may_be_called() {
 /// came as it was does not.
 #[test]
 fn a_half_that_changed_gets_another_index() {
-    let (one, other) = (Some((1, 1)), Some((1, 2)));
+    let (one, other) = (Some(1), Some(2));
     let due = Instant::now();
     for (before, after, index) in [
         ([one, one], [one, one], 0),

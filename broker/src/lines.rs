@@ -9,18 +9,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use callgate_layout::control::Shape;
 use callgate_layout::envelope::CallKind;
 
 use crate::id::PluginId;
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
+use crate::shape::Provided;
 
 /// One half of a gate that a plugin offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) kind: CallKind,
-    pub(crate) shape: Shape,
+    pub(crate) provided: Provided,
     /// Where it counts the calls of the gate, as it says.
     pub(crate) record: Option<u16>,
 }

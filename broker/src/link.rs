@@ -41,7 +41,7 @@ use callgate_layout::control::{MAX_RECORD, Role};
 use crate::grants::{Granted, Grants};
 use crate::id::PluginId;
 use crate::quota::Charge;
-use crate::shape::Shapes;
+use crate::shape::Prints;
 use crate::stages::{OutOfOrder, Stage};
 
 /// Indexes that one record takes back: half of what fits.
@@ -173,11 +173,11 @@ impl Link {
         &mut self,
         side: u8,
         gate: &Arc<str>,
-        shapes: Shapes,
+        prints: Prints,
         now: Instant,
     ) -> Option<Vec<Step>> {
         let due = now + self.step;
-        let granted = self.grants_mut(side).want(gate, shapes, due).ok()?;
+        let granted = self.grants_mut(side).want(gate, prints, due).ok()?;
         let mut steps = self.revoked(side);
         steps.extend(granted.map(|granted| Step::Grant(side, granted)));
         Some(steps)

@@ -5,7 +5,7 @@ use callgate_layout::control::{LinkEnd, LinkToPlugin, ToPlugin};
 use super::*;
 
 const STEP: Duration = Duration::from_secs(2);
-const SHAPES: Shapes = [Some((1, 1)), None];
+const SHAPES: Prints = [Some(1), None];
 
 fn gate(name: &str) -> Arc<str> {
     name.into()
@@ -16,7 +16,7 @@ fn grant(side: u8, index: u16, name: &str) -> Step {
     let granted = Granted {
         index,
         gate,
-        shapes: SHAPES,
+        prints: SHAPES,
     };
     Step::Grant(side, granted)
 }

@@ -14,7 +14,7 @@ use crate::lines::{InLine, Offer};
 use crate::lives::Lives;
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
-use crate::shape::{Shapes, check, compare};
+use crate::shape::{Prints, Provided, check, check_provided, compare};
 
 /// A gate that is provided.
 #[derive(Debug)]
@@ -25,13 +25,13 @@ pub(crate) struct Gate {
     pub(crate) generation: u64,
     /// Where its owner counts its calls, as it says.
     pub(crate) record: Option<u16>,
-    pub(crate) function: Option<Shape>,
-    pub(crate) action: Option<Shape>,
+    pub(crate) function: Option<Provided>,
+    pub(crate) action: Option<Provided>,
     _charge: Charge,
 }
 
 impl Gate {
-    fn kind(&mut self, kind: CallKind) -> &mut Option<Shape> {
+    fn kind(&mut self, kind: CallKind) -> &mut Option<Provided> {
         match kind {
             CallKind::Function => &mut self.function,
             CallKind::Action => &mut self.action,
@@ -63,15 +63,20 @@ pub(crate) struct Standing {
     pub(crate) generation: u64,
     pub(crate) function: Availability,
     pub(crate) action: Availability,
-    /// What is provided now: function, action.
-    pub(crate) provided: Shapes,
+    /// The fingerprints of what is provided now: function, action.
+    pub(crate) prints: Prints,
     pub(crate) blocked: bool,
 }
 
 impl Standing {
     /// Whether a call could be made if there were a link.
     pub(crate) fn is_ready(&self) -> bool {
-        self.function == Availability::Ready || self.action == Availability::Ready
+        [&self.function, &self.action].into_iter().any(|half| {
+            matches!(
+                half,
+                Availability::Ready { .. } | Availability::Differs { json: true, .. }
+            )
+        })
     }
 }
 
@@ -105,7 +110,7 @@ impl Registry {
         quota: &Quota,
     ) -> Result<u64, Refused> {
         check_gate_name(name).map_err(Refused::Invalid)?;
-        check(&offer.shape).map_err(Refused::Invalid)?;
+        check_provided(&offer.provided).map_err(Refused::Invalid)?;
         if let Some(gate) = self.gates.get_mut(name) {
             if gate.owner != plugin {
                 return Err(Refused::Owned(gate.owner));
@@ -149,7 +154,7 @@ impl Registry {
         let Some(gate) = self.gates.get_mut(name) else {
             return 0;
         };
-        *gate.kind(offer.kind) = Some(offer.shape.clone());
+        *gate.kind(offer.kind) = Some(offer.provided.clone());
         gate.record = offer.record;
         gate.generation
     }
@@ -273,14 +278,14 @@ impl Registry {
         let gate = self.gates.get(&open.gate);
         let function = gate.and_then(|gate| gate.function.as_ref());
         let action = gate.and_then(|gate| gate.action.as_ref());
-        let shape = |shape: &Shape| (shape.params, shape.fingerprint);
+        let print = |provided: &Provided| provided.head.fingerprint.0;
         Some(Standing {
             gate: open.gate.clone(),
             owner: gate.map(|gate| gate.owner),
             generation: gate.map_or(0, |gate| gate.generation),
             function: compare(function, &open.function),
             action: compare(action, &open.action),
-            provided: [function.map(shape), action.map(shape)],
+            prints: [function.map(print), action.map(print)],
             blocked: open.blocked,
         })
     }

@@ -1,25 +1,40 @@
 //! Tests of the registry.
 
 use callgate_layout::control::MAX_TEXT;
+use callgate_layout::schema::{Fingerprint, Head};
+use callgate_layout::{Encoding, Encodings};
 
 use super::*;
 
 const A: PluginId = PluginId(1);
 const B: PluginId = PluginId(2);
 const GATE: &str = "Rack.Filter";
+const READY: Availability = Availability::Ready {
+    encoding: Encoding::Archive,
+};
 
 fn shape(params: u8, fingerprint: u128) -> Shape {
     Shape {
-        params,
+        params: Some(params),
         fingerprint,
+        encodings: Encodings::ARCHIVE,
         signature: format!("{params} of {fingerprint}"),
     }
 }
 
 fn offer(kind: CallKind, shape: Shape) -> Offer {
+    let head = Head {
+        params: shape.params,
+        has_result: true,
+        fingerprint: Fingerprint(shape.fingerprint),
+    };
     Offer {
         kind,
-        shape,
+        provided: Provided {
+            head,
+            encodings: shape.encodings,
+            signature: shape.signature,
+        },
         record: None,
     }
 }
@@ -98,15 +113,17 @@ fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
     );
     assert_eq!(provided, Ok(()));
     let signature = shape(2, 7).signature;
-    let other = Availability::TypeMismatch {
+    let other = Availability::Differs {
+        schema: 0,
         signature: signature.clone(),
+        json: false,
     };
     let longer = Availability::LengthMismatch { signature };
-    assert_eq!(states(&registry), [Availability::Ready, other, longer]);
+    assert_eq!(states(&registry), [READY, other, longer]);
     let standing = registry.standing(B, 1).unwrap();
     assert!(standing.is_ready() && standing.owner == Some(A));
     assert_eq!(standing.action, Availability::Absent);
-    assert_eq!(standing.provided, [Some((2, 7)), None]);
+    assert_eq!(standing.prints, [Some(7), None]);
 }
 
 /// What a dead plugin leaves behind would be counted and called for ever.
@@ -184,7 +201,7 @@ fn only_news_is_told() {
 fn nothing_is_opened_under_a_name_or_a_shape_that_cannot_be() {
     let good = shape(1, 1);
     let bad = Shape {
-        params: u8::MAX,
+        params: Some(u8::MAX),
         ..good.clone()
     };
     for (name, function, action) in [

@@ -1,23 +1,41 @@
 //! What a gate takes and gives, held against what a caller expects.
 
 use callgate_layout::control::{Availability, MAX_PARAMS, MAX_TEXT, Shape};
+use callgate_layout::schema::Head;
+use callgate_layout::{Encoding, Encodings};
 
-/// Parameters and fingerprint of each half, as far as they are provided: function, action.
-pub(crate) type Shapes = [Option<(u8, u128)>; 2];
+/// The fingerprint of each half, as far as they are provided: function, action.
+pub(crate) type Prints = [Option<u128>; 2];
 
-/// What is not acceptable about a shape, if anything is.
+/// What one half of a gate takes and gives, as its provider says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Provided {
+    pub(crate) head: Head,
+    pub(crate) encodings: Encodings,
+    pub(crate) signature: String,
+}
+
+/// What is not acceptable about what a caller wants, if anything is.
 pub(crate) fn check(shape: &Shape) -> Result<(), String> {
-    if shape.params > MAX_PARAMS {
-        let params = shape.params;
+    check_texts(shape.params, &shape.signature)
+}
+
+/// What is not acceptable about what is provided, if anything is.
+pub(crate) fn check_provided(provided: &Provided) -> Result<(), String> {
+    check_texts(provided.head.params, &provided.signature)
+}
+
+fn check_texts(params: Option<u8>, signature: &str) -> Result<(), String> {
+    if let Some(params) = params.filter(|params| *params > MAX_PARAMS) {
         let message = format!("a gate takes at most {MAX_PARAMS} parameters, not {params}");
         return Err(message);
     }
-    if shape.signature.len() > MAX_TEXT {
+    if signature.len() > MAX_TEXT {
         let message = format!("a signature has at most {MAX_TEXT} bytes");
         return Err(message);
     }
     // A listing shows it to people; escaped, each such character is six.
-    if let Some(c) = shape.signature.chars().find(|c| c.is_control()) {
+    if let Some(c) = signature.chars().find(|c| c.is_control()) {
         return Err(format!("a signature contains the control character {c:?}"));
     }
     Ok(())
@@ -25,18 +43,40 @@ pub(crate) fn check(shape: &Shape) -> Result<(), String> {
 
 /// How what is provided suits what is wanted.
 ///
-/// The number of parameters counts first: it is the plainer thing to say.
-pub(crate) fn compare(provided: Option<&Shape>, wanted: &Shape) -> Availability {
+/// ```text
+/// parameters   fingerprints   common encodings
+/// differ       -              -                  LengthMismatch: it is the plainer thing to say
+/// equal        -              none               NoEncoding
+/// equal        equal          archives           Ready, as archives
+/// equal        equal          JSON alone         Ready, as JSON
+/// equal        differ         with JSON          Differs, as JSON
+/// equal        differ         archives alone     Differs, with no way
+/// ```
+pub(crate) fn compare(provided: Option<&Provided>, wanted: &Shape) -> Availability {
     let Some(provided) = provided else {
         return Availability::Absent;
     };
+    let common = provided.encodings.common(wanted.encodings);
     let signature = provided.signature.clone();
-    if provided.params != wanted.params {
+    let takes = provided.encodings;
+    let json = common.has(Encoding::Json);
+    let counts = provided.head.params.zip(wanted.params);
+    if counts.is_some_and(|(provided, wanted)| provided != wanted) {
         Availability::LengthMismatch { signature }
-    } else if provided.fingerprint != wanted.fingerprint {
-        Availability::TypeMismatch { signature }
+    } else if common.is_empty() {
+        Availability::NoEncoding { signature, takes }
+    } else if provided.head.fingerprint.0 == wanted.fingerprint {
+        let encoding = match common.has(Encoding::Archive) {
+            true => Encoding::Archive,
+            false => Encoding::Json,
+        };
+        Availability::Ready { encoding }
     } else {
-        Availability::Ready
+        Availability::Differs {
+            schema: 0,
+            signature,
+            json,
+        }
     }
 }
 
@@ -49,8 +89,9 @@ mod tests {
     #[test]
     fn control_characters_and_what_is_too_long_are_refused() {
         let shape = |signature: &str| Shape {
-            params: 1,
+            params: Some(1),
             fingerprint: 7,
+            encodings: Encodings::BOTH,
             signature: signature.into(),
         };
         assert_eq!(check(&shape("(u32) -> Größe")), Ok(()));
@@ -58,7 +99,7 @@ mod tests {
         assert!(check(&shape(&"x".repeat(MAX_TEXT + 1))).is_err());
         for params in 0..=u8::MAX {
             let shape = Shape {
-                params,
+                params: Some(params),
                 ..shape("()")
             };
             assert_eq!(check(&shape).is_ok(), params <= MAX_PARAMS, "{params}");

@@ -50,5 +50,6 @@ pub mod __private {
     pub use callgate_layout::schema::{Body, Describer, Field, Schema, Variant};
     pub use {rkyv, serde};
 
+    pub use crate::base::json;
     pub use crate::base::types::{Direct, GateType, Plain, array, fields};
 }

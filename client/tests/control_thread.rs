@@ -17,7 +17,7 @@ use callgate_layout::control::{
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::process::pidfd_open;
 use callgate_layout::sys::{fdpass, memfd};
-use callgate_layout::{Geometry, clock};
+use callgate_layout::{Encoding, Geometry, clock};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const END: LinkEnd = LinkEnd { link: 1, side: 0 };
@@ -145,7 +145,9 @@ fn link(broker: &Broker, peer: u32) {
     let state = GateState {
         owner: Some("Peer".into()),
         generation: 1,
-        function: Availability::Ready,
+        function: Availability::Ready {
+            encoding: Encoding::Archive,
+        },
         action: Availability::Absent,
         route: Some(Route { end, index: 0 }),
     };

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use callgate::Broker;
+use callgate_client::__private::json::{self, JsonType};
 use callgate_client::{Code, GateType, Plugin, Result, Subscriber, View};
 use callgate_layout::schema::{Describer, Schema};
 use rkyv::rancor::Fallible;
@@ -120,6 +121,20 @@ impl<D: Fallible + ?Sized> Deserialize<Moody, D> for ArchivedVec<u8> {
     fn deserialize(&self, _: &mut D) -> std::result::Result<Moody, D::Error> {
         Ok(Moody {
             bytes: self.to_vec(),
+            bad: AtomicUsize::new(0),
+            more: None,
+        })
+    }
+}
+
+impl JsonType for Moody {
+    fn write(&self, writer: &mut json::Writer<'_>) -> json::Result<()> {
+        self.bytes.write(writer)
+    }
+
+    fn read(reader: &mut json::Reader<'_>) -> json::Result<Moody> {
+        Ok(Moody {
+            bytes: Vec::read(reader)?,
             bad: AtomicUsize::new(0),
             more: None,
         })

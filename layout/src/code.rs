@@ -93,6 +93,8 @@ codes! {
     Cancelled = 21, "CANCELLED", Caller;
     /// Calls wait for each other in a circle, and this one was given up so that the others go on.
     Deadlock = 22, "DEADLOCK", Nobody;
+    /// Null came for a parameter, a field or a result that takes none.
+    ValueNull = 23, "VALUE_NULL", Caller;
 }
 
 impl fmt::Display for Code {

@@ -19,6 +19,7 @@
 //! | links | [`LinkToBroker`] | [`LinkToPlugin`] | who is on the other side, which gates it may call |
 //! | memory | [`MemoryToBroker`] | [`MemoryToPlugin`] | outboxes and extents: mapped, handed over, returned |
 //! | waits | [`WaitToBroker`] | [`WaitToPlugin`] | who stands still because of whom |
+//! | schemas | [`SchemaToBroker`] | [`SchemaToPlugin`] | what gates take and give, in parts |
 //!
 //! The order is that of one socket: what either side sends first, the other reads first. A record of
 //! one subject may therefore rely on an earlier one of another: a grant on the link that came before
@@ -35,6 +36,7 @@ mod gates;
 mod links;
 mod memory;
 mod names;
+mod schemas;
 mod session;
 mod waits;
 mod wire;
@@ -47,19 +49,20 @@ use crate::text::cut;
 
 pub use facts::{
     Availability, BrokerFacts, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd,
-    PeerInfo, PluginLimits, Route, Shape,
+    PeerInfo, PluginLimits, Route, SchemaSource, Shape,
 };
 pub use gates::{GateToBroker, GateToPlugin};
 pub use links::{LinkToBroker, LinkToPlugin};
 pub use memory::{MemoryId, MemoryToBroker, MemoryToPlugin, Role};
-pub use names::{check_gate_name, check_plugin_name};
+pub use names::{check_gate_name, check_plugin_name, check_prefix};
+pub use schemas::{SchemaToBroker, SchemaToPlugin};
 pub use session::{SessionToBroker, SessionToPlugin};
 pub use waits::{Held, Needs, WaitToBroker, WaitToPlugin};
 pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.
@@ -68,6 +71,11 @@ pub const MAX_PLUGIN_NAME: usize = 128;
 pub const MAX_GATE_NAME: usize = 256;
 /// The longest text that describes something: a signature, a display name, a version, a message.
 pub const MAX_TEXT: usize = 4096;
+/// The longest schema, in bytes.
+pub const MAX_SCHEMA: u32 = 1 << 20;
+/// The longest schema that goes within the record by which a gate is provided, and the longest part of a
+/// longer one, in bytes.
+pub const MAX_INLINE_SCHEMA: usize = 32 << 10;
 /// The most parameters that a gate can have.
 pub const MAX_PARAMS: u8 = 8;
 
@@ -84,6 +92,8 @@ pub enum ToBroker {
     Memory(MemoryToBroker),
     /// About a wait.
     Wait(WaitToBroker),
+    /// About schemas.
+    Schema(SchemaToBroker),
 }
 
 /// From the broker to a plugin.
@@ -99,6 +109,8 @@ pub enum ToPlugin {
     Memory(MemoryToPlugin),
     /// About a wait.
     Wait(WaitToPlugin),
+    /// About schemas.
+    Schema(SchemaToPlugin),
 }
 
 macro_rules! from_subjects {
@@ -113,11 +125,11 @@ macro_rules! from_subjects {
 
 from_subjects!(
     ToBroker: Session(SessionToBroker), Gate(GateToBroker), Link(LinkToBroker), Memory(MemoryToBroker),
-    Wait(WaitToBroker)
+    Wait(WaitToBroker), Schema(SchemaToBroker)
 );
 from_subjects!(
     ToPlugin: Session(SessionToPlugin), Gate(GateToPlugin), Link(LinkToPlugin), Memory(MemoryToPlugin),
-    Wait(WaitToPlugin)
+    Wait(WaitToPlugin), Schema(SchemaToPlugin)
 );
 
 impl Failure {

@@ -34,6 +34,7 @@ pub mod clock;
 pub mod closing;
 pub mod code;
 pub mod control;
+pub mod encoding;
 pub mod envelope;
 pub mod flags;
 pub mod geometry;
@@ -63,5 +64,6 @@ pub mod waiters;
 pub mod words;
 
 pub use code::{Blame, Code};
+pub use encoding::{Encoding, Encodings};
 pub use geometry::Geometry;
 pub use schema::{Describer, Fingerprint, Schema, Signature};

@@ -8,6 +8,7 @@
 //!               128 parks u64           how often it parked
 //!               136 calls u64           calls its handlers ran
 //!               144 errors u64          those that failed
+//!               152 json u64            calls that the plugin made as JSON
 //!              4096 …                   the same by gate: `stats`
 //! ```
 //!
@@ -44,7 +45,15 @@ pub const STATUS_LEN: usize = stats::END;
 const PARKS: usize = 128;
 const CALLS: usize = 136;
 const ERRORS: usize = 144;
+const JSON_CALLS: usize = 152;
 const STARVING: usize = 4;
+
+// The byte table above, held against the code: whoever changes it changes the version.
+const _: () = {
+    assert!(crate::control::VERSION == 9);
+    assert!(STARVING == 4 && PARKS == 128 && CALLS == 136 && ERRORS == 144 && JSON_CALLS == 152);
+    assert!(STATUS_LEN == 4096 + 128 * 512);
+};
 
 /// What a plugin is doing, as its peers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +81,8 @@ pub struct Counters {
     pub calls: u64,
     /// Those of them that failed.
     pub errors: u64,
+    /// Calls that it made as JSON.
+    pub json_calls: u64,
 }
 
 impl Status {
@@ -123,6 +134,17 @@ impl Status {
         if failed {
             self.add(ERRORS);
         }
+    }
+
+    /// Counts a call that this plugin makes as JSON. Any thread that calls counts.
+    #[cold]
+    pub fn count_json_call(&self) {
+        self.page.count(JSON_CALLS, true);
+    }
+
+    /// Counts a gate's call that came as JSON. `together`: while other threads may count, too.
+    pub fn count_gate_json(&self, record: u16, together: bool) {
+        stats::json(&self.page, record, together);
     }
 
     /// Begins to count a gate anew in one of the page's records.
@@ -188,6 +210,7 @@ pub fn counters(status: &ReadView) -> Counters {
         parks: status.load64(PARKS, Ordering::Relaxed),
         calls: status.load64(CALLS, Ordering::Relaxed),
         errors: status.load64(ERRORS, Ordering::Relaxed),
+        json_calls: status.load64(JSON_CALLS, Ordering::Relaxed),
     }
 }
 

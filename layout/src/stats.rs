@@ -4,7 +4,8 @@
 //! 4096 + 512 n   record of gate n of the plugin's 128
 //!            0   calls u64
 //!            8   errors u64
-//!           16   62 × u64: how many of the calls that were timed took how long
+//!           16   calls that came as JSON u64
+//!           24   61 × u64: how many of the calls that were timed took how long
 //! ```
 //!
 //! The plugin says with a gate's announcement which record is its. All words are its own, written
@@ -26,7 +27,8 @@ pub const END: usize = RECORDS_AT + RECORDS as usize * RECORD_LEN;
 
 const CALLS: usize = 0;
 const ERRORS: usize = 8;
-const TIMES: usize = 16;
+const JSON: usize = 16;
+const TIMES: usize = 24;
 /// Two for each doubling from 32 ns on, one for what is shorter, and the last for what is longer.
 const BUCKETS: usize = (RECORD_LEN - TIMES) / 8;
 const SHORTEST: u32 = 5;
@@ -40,11 +42,20 @@ pub struct GateStats {
     pub calls: u64,
     /// Those of them that failed.
     pub errors: u64,
+    /// Calls that came as JSON, also those that were refused for what they said.
+    pub json: u64,
     /// Half of the calls that were timed took at most so many nanoseconds, to within a half.
     pub p50: u64,
     /// The same of 99 in a hundred.
     pub p99: u64,
 }
+
+// The byte table above, held against the code: whoever changes it changes the version.
+const _: () = {
+    assert!(crate::control::VERSION == 9);
+    assert!(ERRORS == 8 && JSON == 16 && TIMES == 24 && BUCKETS == 61);
+    assert!(TIMES + 8 * BUCKETS == RECORD_LEN);
+};
 
 #[inline]
 fn at(record: u16, offset: usize) -> usize {
@@ -86,6 +97,12 @@ pub(crate) fn begin(page: &WriteView, record: u16, together: bool) -> bool {
         .is_multiple_of(SAMPLE)
 }
 
+/// Counts a call that came as JSON.
+#[cold]
+pub(crate) fn json(page: &WriteView, record: u16, together: bool) {
+    page.count(at(record, JSON), together);
+}
+
 /// Counts how a call ended: whether it failed, and how many nanoseconds it took if it was timed.
 #[cold]
 pub(crate) fn end(
@@ -112,6 +129,7 @@ pub fn read(status: &ReadView, record: u16) -> Option<GateStats> {
     Some(GateStats {
         calls: word(CALLS),
         errors: word(ERRORS),
+        json: word(JSON),
         p50: quantile(&times, 50),
         p99: quantile(&times, 99),
     })
@@ -171,6 +189,7 @@ mod tests {
         let count = |record| {
             for nanos in [1, 100, u64::MAX] {
                 begin(&page, record, false);
+                json(&page, record, false);
                 end(&page, record, (true, Some(nanos)), false);
             }
         };
@@ -178,7 +197,7 @@ mod tests {
         all.into_iter().for_each(count);
         let before = read(page.as_read(), 5);
         let counted = before.expect("a record");
-        assert_eq!((counted.calls, counted.errors), (3, 3));
+        assert_eq!((counted.calls, counted.errors, counted.json), (3, 3, 3));
         for cleared in [6, RECORDS - 1] {
             clear(&page, cleared);
             assert_eq!(read(page.as_read(), cleared), Some(GateStats::default()));
@@ -192,6 +211,6 @@ mod tests {
         count(RECORDS);
         count(u16::MAX);
         let last = read(page.as_read(), RECORDS - 1).expect("a record");
-        assert_eq!(last.calls, 6);
+        assert_eq!((last.calls, last.json), (6, 6));
     }
 }

@@ -234,11 +234,13 @@ fn a_status_page_says_what_its_plugin_does() {
     for failed in [false, true, false, true, true] {
         status.count_call(failed);
     }
+    status.count_json_call();
     assert_eq!(status.park(&bell), bell.value());
     let counted = Counters {
         parks: 2,
         calls: 5,
         errors: 3,
+        json_calls: 1,
     };
     assert_eq!(pages::counters(&peer), counted);
     status.close();

@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use callgate_client::{Arguments, GateType, action_signature_of, signature_of};
 use callgate_layout::control::{
     Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin,
-    MAX_RECORD, MemoryId, MemoryToPlugin, PeerInfo, Route, SessionToBroker, SessionToPlugin, Shape,
-    ToBroker, ToPlugin,
+    MAX_RECORD, MemoryId, MemoryToPlugin, PeerInfo, Route, SchemaSource, SessionToBroker,
+    SessionToPlugin, Shape, ToBroker, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
+use callgate_layout::schema::Head;
 use callgate_layout::sys::fdpass;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::view::{ReadView, WriteView};
-use callgate_layout::{Code, Geometry, Signature};
+use callgate_layout::{Code, Encodings, Geometry, Signature};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
@@ -208,12 +209,15 @@ impl Raw {
     pub fn provide<A: Arguments, R: GateType>(&mut self, gate: &str) {
         let request = self.number();
         let (gate, kind) = (gate.into(), CallKind::Function);
-        let shape = shape(&signature_of::<A, R>());
+        let signature = signature_of::<A, R>();
         self.send(GateToBroker::Provide {
             request,
             gate,
+            prefix: false,
             kind,
-            shape,
+            schema: SchemaSource::Inline(signature.to_bytes().expect("a schema")),
+            signature: signature.text(),
+            encodings: Encodings::ARCHIVE,
             record: None,
             life: None,
         });
@@ -371,9 +375,11 @@ fn map_writable(fd: OwnedFd, len: usize) -> WriteView {
 }
 
 fn shape(signature: &Signature) -> Shape {
+    let head = Head::of(&signature.to_bytes().expect("a schema")).expect("a schema");
     Shape {
-        params: signature.params.as_ref().expect("they are typed").len() as u8,
-        fingerprint: signature.fingerprint().expect("a schema").0,
+        params: head.params,
+        fingerprint: head.fingerprint.0,
+        encodings: Encodings::ARCHIVE,
         signature: signature.text(),
     }
 }

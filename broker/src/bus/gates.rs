@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, Route, Shape,
+    Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, Route, SchemaSource, SessionToPlugin,
+    Shape,
 };
+use callgate_layout::schema::Head;
 
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
@@ -13,6 +15,7 @@ use crate::id::PluginId;
 use crate::lines::Offer;
 use crate::refused::Refused;
 use crate::registry::Standing;
+use crate::shape::Provided;
 
 impl Bus {
     pub(super) fn gate_record(
@@ -25,17 +28,33 @@ impl Bus {
             GateToBroker::Provide {
                 request,
                 gate,
+                prefix,
                 kind,
-                shape,
+                schema,
+                signature,
+                encodings,
                 record,
                 life,
             } => {
-                let offer = Offer {
-                    kind,
-                    shape,
-                    record,
-                };
-                self.provide(from, request, (&gate, life), offer, now);
+                match head(prefix, &schema) {
+                    Ok(head) => {
+                        let provided = Provided {
+                            head,
+                            encodings,
+                            signature,
+                        };
+                        let offer = Offer {
+                            kind,
+                            provided,
+                            record,
+                        };
+                        self.provide(from, request, (&gate, life), offer, now);
+                    }
+                    Err(why) => {
+                        let failure = Some(Failure::new(Code::InvalidArgument, why));
+                        self.send(from, SessionToPlugin::Answer { request, failure });
+                    }
+                }
                 return Ok(self.weigh_provide(from, life.is_some()));
             }
             GateToBroker::Withdraw {
@@ -175,7 +194,7 @@ impl Bus {
             return Ok(None);
         };
         let side = link.side_of_provider(owner);
-        let steps = link.want(side, &standing.gate, standing.provided, now);
+        let steps = link.want(side, &standing.gate, standing.prints, now);
         let index = link.callable(side, &standing.gate);
         let steps = steps.ok_or_else(|| {
             let owner = self.label_of(owner);
@@ -237,5 +256,15 @@ impl Bus {
             Refused::NumberInUse => (Code::Protocol, "the number is in use".into()),
         };
         Failure::new(code, message)
+    }
+}
+
+fn head(prefix: bool, schema: &SchemaSource) -> Result<Head, &'static str> {
+    match schema {
+        SchemaSource::Inline(bytes) if !prefix => {
+            Head::of(bytes).map_err(|_| "the header of a schema does not fit its bytes")
+        }
+        SchemaSource::Inline(_) => Err("this broker has no prefixes"),
+        SchemaSource::Upload(_) => Err("there is no such upload"),
     }
 }

@@ -161,6 +161,10 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
         ToBroker::Link(LinkToBroker::Standing { .. }) => false,
         ToBroker::Link(_) => true,
         ToBroker::Memory(MemoryToBroker::Mapped { .. } | MemoryToBroker::Failed { .. }) => true,
-        ToBroker::Memory(_) | ToBroker::Session(_) | ToBroker::Gate(_) | ToBroker::Wait(_) => false,
+        ToBroker::Memory(_)
+        | ToBroker::Session(_)
+        | ToBroker::Gate(_)
+        | ToBroker::Wait(_)
+        | ToBroker::Schema(_) => false,
     }
 }

@@ -23,6 +23,7 @@ impl Bus {
             LinkToBroker::GrantInstalled { end, index } => {
                 self.grant_installed(from, end, index, now)
             }
+            LinkToBroker::NotProvided { .. } => Err(protocol("it has no prefix")),
             LinkToBroker::Revoked { end, number } => self.revoked(from, end, number),
             LinkToBroker::Standing {
                 number,

@@ -253,6 +253,7 @@ impl Bus {
             ToBroker::Link(record) => self.link_record(from, record, now),
             ToBroker::Memory(record) => self.memory_record(from, record, now),
             ToBroker::Wait(record) => self.wait_record(from, record, now),
+            ToBroker::Schema(_) => Err(protocol("this broker keeps no schemas")),
         }?;
         if answers {
             self.answers(from, now);

@@ -2,9 +2,11 @@
 
 use callgate_layout::control::{
     Availability, Clock, GateState, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker,
-    LinkToPlugin, MemoryToBroker, MemoryToPlugin, Role, SessionToBroker, Shape,
+    LinkToPlugin, MemoryToBroker, MemoryToPlugin, Role, SchemaSource, SessionToBroker, Shape,
 };
 use callgate_layout::envelope::CallKind;
+use callgate_layout::schema::Head;
+use callgate_layout::{Encoding, Encodings};
 
 use super::*;
 
@@ -24,14 +26,28 @@ mod waits;
 
 const A: PluginId = PluginId(1);
 const B: PluginId = PluginId(2);
+const READY: Availability = Availability::Ready {
+    encoding: Encoding::Archive,
+};
 const STEP: Duration = Duration::from_secs(2);
 
 fn shape() -> Shape {
+    shape_of(7)
+}
+
+fn shape_of(number: u8) -> Shape {
+    let head = Head::of(&schema_of(number)).unwrap();
     Shape {
-        params: 1,
-        fingerprint: 7,
+        params: head.params,
+        fingerprint: head.fingerprint.0,
+        encodings: Encodings::ARCHIVE,
         signature: "(u8)".into(),
     }
+}
+
+/// The bytes of a schema with one parameter, whose shape is this number.
+fn schema_of(number: u8) -> Vec<u8> {
+    vec![1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, number]
 }
 
 /// What the writer of some memory says, and its reader.
@@ -63,8 +79,11 @@ fn offer(request: u32, gate: &str, kind: CallKind, life: Option<u64>) -> GateToB
     GateToBroker::Provide {
         request,
         gate: gate.into(),
+        prefix: false,
         kind,
-        shape: shape(),
+        schema: SchemaSource::Inline(schema_of(7)),
+        signature: "(u8)".into(),
+        encodings: Encodings::ARCHIVE,
         record: None,
         life,
     }

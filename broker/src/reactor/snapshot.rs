@@ -156,8 +156,9 @@ impl Reactor {
             owner: self.name_of(gate.owner),
             signature: shown.map_or_else(String::new, |shape| shape.signature.clone()),
             action_signature: gate.action.as_ref().map(|shape| shape.signature.clone()),
-            fingerprint: shown
-                .map_or_else(String::new, |shape| format!("{:032x}", shape.fingerprint)),
+            fingerprint: shown.map_or_else(String::new, |half| {
+                format!("{:032x}", half.head.fingerprint.0)
+            }),
             has_function: gate.function.is_some(),
             has_action: gate.action.is_some(),
             subscribers: users as u64,

@@ -2,7 +2,6 @@
 
 use std::os::fd::AsFd;
 
-use callgate_layout::Code;
 use callgate_layout::control::{
     Availability, GateState, GateToBroker, GateToPlugin, LinkToBroker, LinkToPlugin, Route,
     ToPlugin,
@@ -12,8 +11,13 @@ use callgate_layout::geometry::Geometry;
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::process::has_ended;
+use callgate_layout::{Code, Encoding};
 
 use crate::support::{bus, code_of, inode, link};
+
+const READY: Availability = Availability::Ready {
+    encoding: Encoding::Archive,
+};
 
 /// A caller that gets the wrong memory, or memory with another writer, talks to nobody or to
 /// anybody.
@@ -30,7 +34,7 @@ fn two_plugins_get_each_others_memory() {
     assert_eq!(state.owner.as_deref(), Some("provider"));
     assert_eq!(
         (state.function, state.action),
-        (Availability::Ready, Availability::Absent)
+        (READY, Availability::Absent)
     );
     assert_eq!((ours.end.side, theirs.end), (0, ours.end.other()));
     for (linked, other, plugin) in [(&ours, &theirs, &provider), (&theirs, &ours, &caller)] {
@@ -85,7 +89,7 @@ fn a_gate_comes_and_goes() {
     assert_eq!(with_action.route, state.route);
     assert!(matches!(
         with_action.action,
-        Availability::TypeMismatch { .. }
+        Availability::Differs { json: false, .. }
     ));
     assert_eq!(provider.withdraw("g", CallKind::Action), None);
     assert_eq!(caller.state(), state);
@@ -117,7 +121,7 @@ fn a_gate_of_another_shape_gets_another_index() {
     assert_eq!(provider.provide("g", CallKind::Function, 8), None);
     assert!(matches!(
         caller.state().function,
-        Availability::TypeMismatch { .. }
+        Availability::Differs { json: false, .. }
     ));
     caller.open(2, "g", 8);
     assert_ne!(

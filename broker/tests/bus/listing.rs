@@ -12,7 +12,7 @@ use callgate::listing::{Listing, PluginState, Transport};
 use callgate_layout::control::{SessionToBroker, SessionToPlugin, ToPlugin};
 use callgate_layout::envelope::CallKind;
 
-use crate::support::{Peer, bus, link};
+use crate::support::{Peer, bus, fingerprint, link};
 
 /// Programs read this: a key that goes missing breaks them.
 #[test]
@@ -51,7 +51,7 @@ fn a_listing_names_what_is_there() {
         (gate.has_function, gate.has_action, gate.subscribers),
         (true, false, 1)
     );
-    assert_eq!(gate.fingerprint, format!("{:032x}", 7));
+    assert_eq!(gate.fingerprint, format!("{:032x}", fingerprint(7)));
     assert_eq!(listing.links[0].granted_bytes, 2 * 86016);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["plugins"][0]["transport"], "in-process");

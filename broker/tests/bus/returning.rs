@@ -3,22 +3,25 @@
 use std::time::Instant;
 
 use callgate::Policy;
-use callgate_layout::Code;
 use callgate_layout::control::{
-    BrokerFacts, GateToBroker, GateToPlugin, LinkToBroker, LinkToPlugin, SessionToBroker,
-    SessionToPlugin, ToPlugin,
+    BrokerFacts, GateToBroker, GateToPlugin, LinkToBroker, LinkToPlugin, SchemaSource,
+    SessionToBroker, SessionToPlugin, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, Encodings};
 
 use crate::hostile::is_well;
-use crate::support::{Bus, PATIENCE, Peer, bus, bus_with, code_of, eventually, shape};
+use crate::support::{Bus, PATIENCE, Peer, bus, bus_with, code_of, eventually, schema};
 
 fn offer(request: u32, gate: &str, kind: CallKind, life: Option<u64>) -> GateToBroker {
     GateToBroker::Provide {
         request,
         gate: gate.into(),
+        prefix: false,
         kind,
-        shape: shape(7),
+        schema: SchemaSource::Inline(schema(7)),
+        signature: "(u32)".into(),
+        encodings: Encodings::ARCHIVE,
         record: None,
         life,
     }

@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use callgate::{Broker, Builder};
-use callgate_layout::Code;
 use callgate_layout::control::{
     Failure, GateState, GateToBroker, GateToPlugin, Identity, LinkEnd, LinkToBroker, LinkToPlugin,
-    MAX_RECORD, MemoryId, MemoryToPlugin, PeerInfo, Role, SessionToBroker, SessionToPlugin, Shape,
-    ToBroker, ToPlugin,
+    MAX_RECORD, MemoryId, MemoryToPlugin, PeerInfo, Role, SchemaSource, SessionToBroker,
+    SessionToPlugin, Shape, ToBroker, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::geometry::Geometry;
 use callgate_layout::pages::STATUS_LEN;
+use callgate_layout::schema::Head;
 use callgate_layout::sys::fdpass;
 use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::{Code, Encodings};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
@@ -92,12 +93,23 @@ pub(crate) fn identity(name: &str) -> Identity {
     }
 }
 
-pub(crate) fn shape(fingerprint: u128) -> Shape {
+/// What a caller wants that gives and gets what this number stands for.
+pub(crate) fn shape(number: u8) -> Shape {
     Shape {
-        params: 1,
-        fingerprint,
-        signature: format!("(u32) -> T{fingerprint}"),
+        params: Some(1),
+        fingerprint: fingerprint(number),
+        encodings: Encodings::ARCHIVE,
+        signature: format!("(u32) -> T{number}"),
     }
+}
+
+/// The bytes of a schema with one parameter, whose shape is this number.
+pub(crate) fn schema(number: u8) -> Vec<u8> {
+    vec![1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, number]
+}
+
+pub(crate) fn fingerprint(number: u8) -> u128 {
+    Head::of(&schema(number)).unwrap().fingerprint.0
 }
 
 pub(crate) fn code_of(failure: &Failure) -> Code {
@@ -236,27 +248,25 @@ impl Peer {
         self.send(SessionToBroker::StatusMapped);
     }
 
-    pub(crate) fn provide(
-        &mut self,
-        gate: &str,
-        kind: CallKind,
-        fingerprint: u128,
-    ) -> Option<Failure> {
-        self.provide_counted(gate, (kind, fingerprint), None)
+    pub(crate) fn provide(&mut self, gate: &str, kind: CallKind, number: u8) -> Option<Failure> {
+        self.provide_counted(gate, (kind, number), None)
     }
 
     /// As `provide`, with a record in the status page.
     pub(crate) fn provide_counted(
         &mut self,
         gate: &str,
-        (kind, fingerprint): (CallKind, u128),
+        (kind, number): (CallKind, u8),
         record: Option<u16>,
     ) -> Option<Failure> {
         self.send(GateToBroker::Provide {
             request: 1,
             gate: gate.into(),
+            prefix: false,
             kind,
-            shape: shape(fingerprint),
+            schema: SchemaSource::Inline(schema(number)),
+            signature: shape(number).signature,
+            encodings: Encodings::ARCHIVE,
             record,
             life: None,
         });
@@ -282,12 +292,12 @@ impl Peer {
         }
     }
 
-    pub(crate) fn open(&self, open: u32, gate: &str, fingerprint: u128) {
+    pub(crate) fn open(&self, open: u32, gate: &str, number: u8) {
         self.send(GateToBroker::Open {
             open,
             gate: gate.into(),
-            function: shape(fingerprint),
-            action: shape(fingerprint),
+            function: shape(number),
+            action: shape(number),
         });
     }
 

@@ -31,6 +31,7 @@ pub(crate) fn item(input: &DeriveInput) -> Result<()> {
         return Err(Error::new(span, format!("gate types cannot {what}")));
     }
     no_rkyv(&input.attrs)?;
+    only_default(&input.attrs)?;
     match &input.data {
         Data::Struct(_) => Ok(()),
         Data::Union(union) => Err(Error::new(
@@ -39,6 +40,7 @@ pub(crate) fn item(input: &DeriveInput) -> Result<()> {
         )),
         Data::Enum(data) => data.variants.iter().try_for_each(|variant| {
             no_rkyv(&variant.attrs)?;
+            only_default(&variant.attrs)?;
             match &variant.discriminant {
                 None => Ok(()),
                 Some((_, value)) => Err(Error::new(
@@ -69,6 +71,7 @@ pub(crate) fn field(field: &mut Field) -> Result<Marks> {
     field
         .attrs
         .retain(|attribute| !attribute.path().is_ident("gate"));
+    only_default(&field.attrs)?;
     let mut archived_by = None;
     if opaque.is_none() {
         no_rkyv(&field.attrs)?;
@@ -94,27 +97,33 @@ fn opaque_name(name: LitStr) -> Result<LitStr> {
 
 /// Whether `#[serde(default)]` or `#[serde(default = "…")]` is among the attributes.
 pub(crate) fn serde_default(attributes: &[Attribute]) -> bool {
-    has_serde(attributes, &["default"])
+    serde(attributes).any(|metas| metas.is_ok_and(|metas| metas.iter().any(is_default)))
 }
 
-/// Whether the attributes say already how serde is to treat the field.
-pub(crate) fn has_serde_with(attributes: &[Attribute]) -> bool {
-    has_serde(
-        attributes,
-        &["with", "serialize_with", "deserialize_with", "skip"],
-    )
+fn is_default(meta: &Meta) -> bool {
+    meta.path().is_ident("default")
 }
 
-fn has_serde(attributes: &[Attribute], names: &[&str]) -> bool {
-    let is_named = |meta: &Meta| names.iter().any(|name| meta.path().is_ident(name));
+/// What stands in each of serde's attributes.
+fn serde(attributes: &[Attribute]) -> impl Iterator<Item = Result<Punctuated<Meta, Token![,]>>> {
     attributes
         .iter()
         .filter(|attribute| attribute.path().is_ident("serde"))
-        .any(|attribute| {
-            attribute
-                .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
-                .is_ok_and(|metas| metas.iter().any(is_named))
-        })
+        .map(|attribute| attribute.parse_args_with(Punctuated::parse_terminated))
+}
+
+/// Refuses serde's other attributes.
+fn only_default(attributes: &[Attribute]) -> Result<()> {
+    for metas in serde(attributes) {
+        if let Some(other) = metas?.iter().find(|meta| !is_default(meta)) {
+            return Err(Error::new(
+                other.span(),
+                "of serde's attributes a gate type may have `default` only: others change its JSON, and peers \
+                 with other types would not know",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn no_rkyv(attributes: &[Attribute]) -> Result<()> {

@@ -5,7 +5,7 @@ use quote::quote;
 use syn::ext::IdentExt;
 use syn::{Data, DeriveInput, Error, Field, Result, Type, parse_quote};
 
-use crate::{check, schema};
+use crate::{check, json, schema};
 
 /// The item with its derives, and the implementation of `GateType`.
 pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Result<TokenStream> {
@@ -16,9 +16,10 @@ pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Resul
         ));
     }
     check::item(&input)?;
+    let json = json::of(&input)?;
     let schema = schema::of(&mut input)?;
     derive(&mut input);
-    let implementation = implementation(&input, &schema);
+    let implementation = implementation(&input, &schema, &json);
     Ok(quote!(#input #implementation))
 }
 
@@ -37,7 +38,7 @@ fn derive(input: &mut DeriveInput) {
     input.attrs.splice(0..0, attributes);
     // serde knows arrays of up to 32 elements only.
     for_each_field(input, |field| {
-        if matches!(field.ty, Type::Array(_)) && !check::has_serde_with(&field.attrs) {
+        if matches!(field.ty, Type::Array(_)) {
             field
                 .attrs
                 .push(parse_quote!(#[serde(with = "::callgate_client::__private::array")]));
@@ -77,7 +78,7 @@ fn for_each_field(input: &mut DeriveInput, mut change: impl FnMut(&mut Field)) {
     }
 }
 
-fn implementation(input: &DeriveInput, schema: &TokenStream) -> TokenStream {
+fn implementation(input: &DeriveInput, schema: &TokenStream, json: &TokenStream) -> TokenStream {
     let ident = &input.ident;
     let name = ident.unraw().to_string();
     let mut generics = input.generics.clone();
@@ -108,6 +109,8 @@ fn implementation(input: &DeriveInput, schema: &TokenStream) -> TokenStream {
 
             #[automatically_derived]
             impl #before __gate::Plain for #ident #after #clause {}
+
+            #json
         };
     }
 }

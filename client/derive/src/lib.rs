@@ -4,6 +4,7 @@
 mod check;
 mod expand;
 mod fields;
+mod json;
 mod schema;
 
 use proc_macro::TokenStream;

@@ -12,8 +12,6 @@ use std::time::Duration;
 
 use callgate_layout::control::{PluginLimits, SessionToBroker, Shape};
 use callgate_layout::envelope::CallKind;
-use callgate_layout::schema::Head;
-use callgate_layout::text::cut;
 use callgate_layout::{Code, Signature, control};
 use parking_lot::Mutex;
 
@@ -26,7 +24,7 @@ use super::watch::Watch;
 use crate::base::backoff::Backoff;
 use crate::base::deadline::{answer_due, instant_after};
 use crate::base::error::{Error, Result};
-use crate::base::types::{Arguments, GateType, action_signature_of, no_schema, signature_of};
+use crate::base::types::{Arguments, GateType, action_signature_of, signature_of};
 use crate::call::target::Origin;
 use crate::handler::context::Context;
 use crate::handler::payload::Payload;
@@ -34,6 +32,7 @@ use crate::handler::raw::{erase_raw, raw_signature};
 use crate::handler::{Handler, Reply, erase};
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::serving_thread;
+use crate::serve::offered::Types;
 use crate::serve::options::GateOptions;
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
 use crate::session::handshake::Reached;
@@ -388,13 +387,7 @@ fn check_gate(name: &str) -> Result<()> {
 }
 
 fn shape(signature: &Signature) -> Result<Shape> {
-    let head = signature.to_bytes().and_then(|bytes| Head::of(&bytes));
-    let head = head.map_err(no_schema)?;
-    Ok(Shape {
-        params: head.params.unwrap_or(u8::MAX),
-        fingerprint: head.fingerprint.0,
-        signature: cut(signature.text(), control::MAX_TEXT),
-    })
+    Ok(Types::of(signature)?.shape)
 }
 
 #[cfg(test)]

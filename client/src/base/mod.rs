@@ -12,6 +12,7 @@ pub(crate) mod debug;
 pub(crate) mod due;
 pub(crate) mod error;
 pub(crate) mod futex_refused;
+pub mod json;
 pub(crate) mod thread;
 pub(crate) mod trace;
 pub(crate) mod types;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use callgate_layout::Code;
-use callgate_layout::control::Shape;
 use callgate_layout::envelope::CallKind;
 use parking_lot::Mutex;
 
 use super::limits::Limit;
+use super::offered::Types;
 use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, HandlerKind};
@@ -20,7 +20,7 @@ pub(crate) struct Half {
     /// So that a late withdrawal does not remove its successor.
     pub(super) registration: u64,
     /// What it takes and gives.
-    pub(super) shape: Arc<Shape>,
+    pub(super) types: Arc<Types>,
     pub(super) handler: Arc<dyn ErasedHandler>,
     /// Whether a broker has agreed, so that the next one is asked as well.
     pub(super) is_offered: bool,
@@ -47,7 +47,8 @@ impl Grant {
             (self.action, &mut gate.action),
         ] {
             // Not dropped here: it may be the last one by now, and locks are held.
-            let is_other = |half: &mut Half| half.is_lost || pinned != Some(half.shape.fingerprint);
+            let is_other =
+                |half: &mut Half| half.is_lost || pinned != Some(half.types.shape.fingerprint);
             let other = half.take_if(is_other);
             gate.unseen.extend(other);
         }
@@ -329,14 +330,20 @@ pub(crate) fn not_provided(kind: CallKind) -> Error {
 mod tests {
     use super::*;
     use crate::handler::erase;
+    use callgate_layout::Encodings;
+    use callgate_layout::control::Shape;
 
     fn gate(fingerprint: u128) -> Gate {
         let half = Half {
             registration: 0,
-            shape: Arc::new(Shape {
-                params: 1,
-                fingerprint,
-                signature: String::new(),
+            types: Arc::new(Types {
+                shape: Shape {
+                    params: Some(1),
+                    fingerprint,
+                    encodings: Encodings::ARCHIVE,
+                    signature: String::new(),
+                },
+                schema: Vec::new(),
             }),
             handler: erase(|n: u32| n),
             is_offered: true,

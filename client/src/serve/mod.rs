@@ -14,6 +14,7 @@ pub(crate) mod lending;
 pub(crate) mod limits;
 pub(crate) mod linked;
 pub(crate) mod member;
+pub(crate) mod offered;
 pub(crate) mod options;
 pub(crate) mod outstanding;
 pub(crate) mod owners;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use callgate_layout::Code;
-use callgate_layout::control::{GateToBroker, Shape};
+use callgate_layout::control::{GateToBroker, SchemaSource};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::stats::RECORDS;
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use super::dispatch::Dispatch;
 use super::grants::{Gate, Half};
 use super::limits::{Limit, Limits, Owner, OwnerNow, at_a_time};
+use super::offered::Types;
 use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
@@ -29,7 +30,7 @@ pub(crate) struct Offer {
     pub(crate) kind: CallKind,
     /// So that a late answer does not concern its successor.
     pub(crate) registration: u64,
-    pub(crate) shape: Arc<Shape>,
+    pub(crate) types: Arc<Types>,
     /// The record of the status page in which the gate's calls are counted.
     pub(crate) record: Option<u16>,
 }
@@ -40,8 +41,11 @@ impl Offer {
         GateToBroker::Provide {
             request,
             gate: self.gate.to_string(),
+            prefix: false,
             kind: self.kind,
-            shape: Shape::clone(&self.shape),
+            schema: SchemaSource::Inline(self.types.schema.clone()),
+            signature: self.types.shape.signature.clone(),
+            encodings: self.types.shape.encodings,
             record: self.record,
             life,
         }
@@ -111,7 +115,7 @@ impl ProvidedGates {
         &self,
         name: &Arc<str>,
         kind: CallKind,
-        shape: Shape,
+        types: Types,
         handler: Arc<dyn ErasedHandler>,
     ) -> Result<Offer> {
         let mut gates = self.gates.lock();
@@ -121,7 +125,7 @@ impl ProvidedGates {
             let options = self.options_of(name);
             Gate::new(name.clone(), record, (options, self.limit(name, options)))
         });
-        let shape = Arc::new(shape);
+        let types = Arc::new(types);
         let half = gate.half(kind);
         if half.is_some() {
             return Err(Error::new(
@@ -134,7 +138,7 @@ impl ProvidedGates {
         let registration = self.next_registration.fetch_add(1, Ordering::Relaxed);
         *half = Some(Half {
             registration,
-            shape: shape.clone(),
+            types: types.clone(),
             handler,
             is_offered: false,
             is_lost: false,
@@ -146,7 +150,7 @@ impl ProvidedGates {
             gate: name.clone(),
             kind,
             registration,
-            shape,
+            types,
             record,
         })
     }
@@ -222,7 +226,7 @@ impl ProvidedGates {
                         gate: name.clone(),
                         kind,
                         registration: half.registration,
-                        shape: half.shape.clone(),
+                        types: half.types.clone(),
                         record,
                     };
                     all.push((offer, life.unwrap_or(0)));

@@ -5,15 +5,28 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-/// What a gate's one half takes and gives, as far as the broker compares it.
+use crate::encoding::{Encoding, Encodings};
+
+/// What a caller means to give to and get from one half of a gate, as far as the broker compares it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Number of parameters.
-    pub params: u8,
+    /// Number of parameters; `None` is any number.
+    pub params: Option<u8>,
     /// The fingerprint of the signature; see [`crate::schema`].
     pub fingerprint: u128,
+    /// How it can write its calls.
+    pub encodings: Encodings,
     /// The signature for people: `(String, u32) -> i32`.
     pub signature: String,
+}
+
+/// Where the bytes of a schema are that a plugin provides a gate with.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum SchemaSource {
+    /// Here, up to [`MAX_INLINE_SCHEMA`](super::MAX_INLINE_SCHEMA) bytes.
+    Inline(Vec<u8>),
+    /// In the upload of this number ([`SchemaToBroker::Part`](super::SchemaToBroker)).
+    Upload(u32),
 }
 
 /// Who a plugin is.
@@ -101,16 +114,31 @@ pub enum Availability {
     /// Nobody provides it.
     Absent,
     /// It can be called.
-    Ready,
+    Ready {
+        /// How calls are to be written.
+        encoding: Encoding,
+    },
     /// It takes another number of parameters.
     LengthMismatch {
         /// The provider's signature.
         signature: String,
     },
-    /// It takes or gives other types.
-    TypeMismatch {
+    /// It takes no encoding that the caller can give.
+    NoEncoding {
         /// The provider's signature.
         signature: String,
+        /// What it takes.
+        takes: Encodings,
+    },
+    /// It takes or gives other types. Whether values of the one can become values of the other, the
+    /// caller's library says.
+    Differs {
+        /// The provider's schema ([`SchemaToBroker::Fetch`](super::SchemaToBroker)).
+        schema: u64,
+        /// The provider's signature.
+        signature: String,
+        /// Whether calls can go as JSON; else there is no way to call it.
+        json: bool,
     },
 }
 
@@ -136,7 +164,7 @@ pub struct GateState {
     pub function: Availability,
     /// The half that gives none.
     pub action: Availability,
-    /// The way there, if at least one half is ready.
+    /// The way there, if at least one half is ready, or differs and can be called as JSON.
     pub route: Option<Route>,
 }
 

@@ -28,6 +28,13 @@
 //! loses the right to provide a gate while it is in line is answered with `Answer` and a failure, and is
 //! out of it.
 //!
+//! # Prefixes
+//!
+//! A prefix is provided, withdrawn, in line and alive like a gate, and stands for every longer name that begins
+//! with it. The broker resolves a name that is opened: an exact gate, or else the longest prefix. What begins
+//! with a prefix belongs to its owner: an exact gate or a prefix of another plugin under it, and a prefix
+//! over such, are refused (`ALREADY_PROVIDED`). A name under a prefix has the life of the prefix.
+//!
 //! # What returned is visible
 //!
 //! `State` takes its time, and a program may learn from others, sooner than from the broker, that a gate
@@ -62,6 +69,8 @@
 //! | plugin | provides or opens more than its limits allow, or against its policy | `Answer` or `OpenFailed`; what is in line counts as provided |
 //! | plugin | names a life that it did not have | watchers of its own gate take it for one that stayed; a life of this broker's time is not taken |
 //! | plugin | stands in line for a gate that it never had | it may be given that gate, as it might by asking again and again |
+//! | plugin | provides a prefix that does not end in `.`, or a gate that does | `Answer` with a failure |
+//! | plugin | provides with a schema that cannot be | as [schemas](super::SchemaToBroker) say |
 //! | plugin | stands in line for a half of a gate already | `Answer` with a failure |
 //! | plugin | opens two gates under one number | its session ends (`PROTOCOL`) |
 //! | plugin | closes a number that it did not open | nothing: the close and an `OpenFailed` may have crossed |
@@ -80,7 +89,8 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::facts::{Failure, GateState, Shape};
+use super::facts::{Failure, GateState, SchemaSource, Shape};
+use crate::encoding::Encodings;
 use crate::envelope::CallKind;
 
 /// About gates, from a plugin to the broker.
@@ -91,12 +101,18 @@ pub enum GateToBroker {
     Provide {
         /// The plugin's number for this request.
         request: u32,
-        /// The gate.
+        /// The gate, or the prefix.
         gate: String,
+        /// Whether that is a prefix, which stands for all names under it ([`check_prefix`](super::check_prefix)).
+        prefix: bool,
         /// Which half of it.
         kind: CallKind,
         /// What it takes and gives.
-        shape: Shape,
+        schema: SchemaSource,
+        /// The same for people: `(String, u32) -> i32`.
+        signature: String,
+        /// How it takes calls.
+        encodings: Encodings,
         /// The gate's record in the plugin's status page ([`crate::stats`]), if it has one.
         record: Option<u16>,
         /// Which life of the gate it was, where this plugin comes back; 0 where it was told `Lost` since,
@@ -107,7 +123,7 @@ pub enum GateToBroker {
     Withdraw {
         /// The plugin's number for this request.
         request: u32,
-        /// The gate.
+        /// The gate, or the prefix.
         gate: String,
         /// Which half of it.
         kind: CallKind,

@@ -32,6 +32,23 @@
 //! certainly does not run any more must not depend on how busy a provider is. The caller is told as well
 //! (`OpenFailed`), and not waited for: the provider does not rely on it.
 //!
+//! # Names under a prefix
+//!
+//! Each name under a prefix that somebody has open is granted by itself, with an index of its own. The
+//! provider may have a rule of which names there are, and says for each grant whether that name is one:
+//!
+//! ```text
+//! caller               broker                              provider
+//!   | Open{a.b} -------> |   Grant{a.b} -----------------> |   provides `a.`, and there is no a.b
+//!   | <---- State{absent} | <----------------- NotProvided |   the index is free again
+//! ```
+//!
+//! # When nobody has a name open any more
+//!
+//! An index is free again when the last open gate of its name on its link was closed and the provider has
+//! said that it refuses it: `Close`, then `Revoke` and `Revoked`. Nobody waits for that but who wants an
+//! index where all are taken. An open that comes meanwhile gets another index.
+//!
 //! # Links of an older broker
 //!
 //! They go on without any broker, so a new one is told of them by the plugin that takes calls over them
@@ -71,6 +88,9 @@
 //! | provider | does not acknowledge `Revoke` in a step's time | the link ends, as with any step; who changed the policy is told its name |
 //! | provider | acknowledges `Revoke` late, or after its link has ended | nothing: it is taken |
 //! | provider | acknowledges and does not refuse | nobody can tell: it runs its own handlers |
+//! | provider | says `NotProvided` of a gate that it provides itself, and not under a prefix | nothing but that: the gate is absent to that caller until it opens it again |
+//! | caller | calls under an index after its close | refused; or, where the index was given away meanwhile, that other gate, which it may call |
+//! | caller | opens and closes names faster than its provider says `Revoked` | when 65,536 indexes are taken, opening fails (`OVERLOADED`) |
 //! | provider | dies | nothing is left that could be called: it is not waited for any more |
 //! | either | answers twice, for the other side, or what it was not asked | its session ends (`PROTOCOL`) |
 //! | either | names a link that there never was, or of which it has no end | its session ends (`PROTOCOL`) |
@@ -92,6 +112,14 @@ use crate::geometry::Geometry;
 pub enum LinkToBroker {
     /// A grant is in force: calls for it are answered.
     GrantInstalled {
+        /// This side.
+        end: LinkEnd,
+        /// The grant.
+        index: u16,
+    },
+    /// In place of `GrantInstalled`: the plugin provides no gate of that name under its prefix. Nothing is
+    /// under this index.
+    NotProvided {
         /// This side.
         end: LinkEnd,
         /// The grant.
@@ -143,20 +171,21 @@ pub enum LinkToPlugin {
         geometry: Geometry,
     },
     /// The other side may call a gate of this plugin under this index, with the types named here and
-    /// no others: a half that has none may not be called under it. Answered by `GrantInstalled`.
+    /// no others in archives: a half that has none may not be called under it. What comes as JSON says
+    /// itself what it is. Answered by `GrantInstalled`, or by `NotProvided`.
     Grant {
         /// This side.
         end: LinkEnd,
         /// What envelopes name the gate by.
         index: u16,
-        /// The gate.
+        /// The gate; under a prefix, the name that was opened.
         gate: String,
         /// The fingerprint of its function, if it has one.
         function: Option<u128>,
         /// The fingerprint of its action, if it has one.
         action: Option<u128>,
     },
-    /// The other side may not call some gates any more: what it calls under these indexes is refused
+    /// The other side may not call some gates any more, or has closed them: what it calls under these indexes is refused
     /// from now on. Answered by `Revoked`, also where this side has let the link go.
     Revoke {
         /// This side.

@@ -7,9 +7,23 @@ pub fn check_plugin_name(name: &str) -> Result<(), String> {
     check_name("a plugin's name", name, MAX_PLUGIN_NAME)
 }
 
-/// What is wrong with a gate's name, if anything is.
+/// What is wrong with a gate's name, if anything is. A name that ends in `.` is a prefix's.
 pub fn check_gate_name(name: &str) -> Result<(), String> {
-    check_name("a gate's name", name, MAX_GATE_NAME)
+    check_name("a gate's name", name, MAX_GATE_NAME)?;
+    match name.ends_with('.') {
+        true => Err("a gate's name ends in `.`, as prefixes do".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// What is wrong with a prefix of gates' names, if anything is. It ends in `.` and stands for every longer
+/// name that begins with it.
+pub fn check_prefix(prefix: &str) -> Result<(), String> {
+    check_name("a prefix", prefix, MAX_GATE_NAME)?;
+    match prefix.ends_with('.') {
+        true => Ok(()),
+        false => Err("a prefix does not end in `.`".to_owned()),
+    }
 }
 
 fn check_name(what: &str, name: &str, max: usize) -> Result<(), String> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::encoding::{Encoding, Encodings};
 use crate::envelope::CallKind;
 use proptest::prelude::*;
 
@@ -6,12 +7,11 @@ fn provide() -> ToBroker {
     let provide = GateToBroker::Provide {
         request: 7,
         gate: "Rack.Filter".into(),
+        prefix: false,
         kind: CallKind::Function,
-        shape: Shape {
-            params: 2,
-            fingerprint: 1 << 99,
-            signature: "(Block, f32) -> Block".into(),
-        },
+        schema: SchemaSource::Inline(vec![1, 2, 3]),
+        signature: "(Block, f32) -> Block".into(),
+        encodings: Encodings::BOTH,
         record: None,
         life: Some(1 << 52),
     };
@@ -25,6 +25,22 @@ fn records_survive_the_wire() {
     let ended = SessionToPlugin::Ended(Failure::new(crate::Code::NameTaken, "taken"));
     let ended = ToPlugin::from(ended);
     assert_eq!(ToPlugin::decode(&ended.encode().unwrap()), Ok(ended));
+}
+
+fn state_of_two_halves() -> GateState {
+    GateState {
+        owner: Some("b".into()),
+        generation: 3,
+        function: Availability::Differs {
+            schema: u64::MAX,
+            signature: "(Block)".into(),
+            json: true,
+        },
+        action: Availability::Ready {
+            encoding: Encoding::Json,
+        },
+        route: None,
+    }
 }
 
 /// Of each subject one record that has a part of every kind.
@@ -43,7 +59,7 @@ fn records_of_all_subjects_survive_the_wire() {
             clock: Clock::default(),
         },
     };
-    let to_broker: [ToBroker; 7] = [
+    let to_broker: [ToBroker; 10] = [
         SessionToBroker::Hello(peer.identity.clone()).into(),
         GateToBroker::Close { open: 9 }.into(),
         LinkToBroker::GrantInstalled { end, index: 2 }.into(),
@@ -54,6 +70,21 @@ fn records_of_all_subjects_survive_the_wire() {
         }
         .into(),
         LinkToBroker::Refused { number: 6 }.into(),
+        LinkToBroker::NotProvided { end, index: 3 }.into(),
+        SchemaToBroker::Part {
+            upload: 1,
+            total: MAX_SCHEMA,
+            offset: 2,
+            bytes: vec![7; MAX_INLINE_SCHEMA],
+        }
+        .into(),
+        SchemaToBroker::Fetch {
+            request: 1,
+            open: 2,
+            schema: u64::MAX,
+            offset: 4,
+        }
+        .into(),
         SessionToBroker::Drained.into(),
         MemoryToBroker::Failed {
             memory,
@@ -66,8 +97,19 @@ fn records_of_all_subjects_survive_the_wire() {
         assert_eq!(ToBroker::decode(&record.encode().unwrap()), Ok(record));
     }
     let geometry = crate::Geometry::DEFAULT;
-    let to_plugin: [ToPlugin; 8] = [
+    let to_plugin: [ToPlugin; 10] = [
         SessionToPlugin::Listing { request: 1 }.into(),
+        SchemaToPlugin::Part {
+            request: 1,
+            total: MAX_SCHEMA,
+            bytes: vec![7; MAX_INLINE_SCHEMA],
+        }
+        .into(),
+        GateToPlugin::State {
+            open: 1,
+            state: state_of_two_halves(),
+        }
+        .into(),
         GateToPlugin::OpenFailed { open: 2, failure }.into(),
         GateToPlugin::Provided {
             request: 3,
@@ -147,9 +189,23 @@ fn names_have_a_length_and_no_control_characters() {
     ] {
         assert_eq!(check("Größe.Ü"), Ok(()));
         assert_eq!(check(&"x".repeat(most)), Ok(()));
+        assert!(check("Größe.").is_ok() == (most == MAX_PLUGIN_NAME));
         for wrong in ["", "a\nb", "\u{7f}", &"x".repeat(most + 1)] {
             assert!(check(wrong).is_err(), "{wrong:?}");
         }
+    }
+}
+
+/// A prefix that stands for names which do not begin with it and a dot would take other plugins' gates.
+#[test]
+fn a_prefix_ends_in_a_dot() {
+    let longest = format!("{}.", "x".repeat(MAX_GATE_NAME - 1));
+    for prefix in [".", "a.", "a.b.", "Größe.", &longest] {
+        assert_eq!(check_prefix(prefix), Ok(()));
+        assert!(check_gate_name(prefix).is_err(), "{prefix}");
+    }
+    for wrong in ["", "a", "a.b", "a\n.", &format!("x{longest}")] {
+        assert!(check_prefix(wrong).is_err(), "{wrong:?}");
     }
 }
 
@@ -197,10 +253,10 @@ fn a_hello_names_the_doorbells_of_its_group() {
 #[test]
 fn another_version_says_which() {
     let mut bytes = provide().encode().unwrap();
-    bytes[8] = 9;
+    bytes[8] = 200;
     assert_eq!(
         ToBroker::decode(&bytes),
-        Err(DecodeError::Version { theirs: 9 })
+        Err(DecodeError::Version { theirs: 200 })
     );
 }
 

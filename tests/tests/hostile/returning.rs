@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use callgate_layout::Code;
 use callgate_layout::control::{
-    GateToBroker, GateToPlugin, LinkToBroker, LinkToPlugin, SessionToBroker, Shape, ToBroker,
-    ToPlugin,
+    GateToBroker, GateToPlugin, LinkToBroker, LinkToPlugin, SchemaSource, SessionToBroker,
+    ToBroker, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, Encodings};
 use callgate_tests::random::Random;
 use callgate_tests::raw::Raw;
 
@@ -32,12 +32,11 @@ fn provide(gate: &str, life: Option<u64>) -> ToBroker {
     let record = GateToBroker::Provide {
         request: 1,
         gate: gate.into(),
+        prefix: false,
         kind: CallKind::Function,
-        shape: Shape {
-            params: 0,
-            fingerprint: 0,
-            signature: String::new(),
-        },
+        schema: SchemaSource::Inline(vec![0; 12]),
+        signature: String::new(),
+        encodings: Encodings::ARCHIVE,
         record: None,
         life,
     };

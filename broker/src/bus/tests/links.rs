@@ -15,7 +15,7 @@ fn an_open_gate_follows_its_provider() {
     assert_eq!(told.len(), 1, "{told:?}");
     let (to, state) = &told[0];
     assert_eq!((*to, &state.owner), (A, &Some("b".into())));
-    assert_eq!(state.function, Availability::Ready);
+    assert_eq!(state.function, READY);
     let route = state.route.unwrap();
     assert_eq!((route.end, route.index), (LinkEnd { link: 1, side: 0 }, 0));
     world.withdraw(B, "g");

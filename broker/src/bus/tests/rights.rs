@@ -6,16 +6,15 @@ use super::*;
 use crate::policy::Policy;
 
 impl World {
-    fn provide_type(&mut self, from: PluginId, gate: &str, fingerprint: u128) {
-        let shape = Shape {
-            fingerprint,
-            ..shape()
-        };
+    fn provide_type(&mut self, from: PluginId, gate: &str, number: u8) {
         let provide = GateToBroker::Provide {
             request: 3,
             gate: gate.into(),
+            prefix: false,
             kind: CallKind::Function,
-            shape,
+            schema: SchemaSource::Inline(schema_of(number)),
+            signature: "(u8)".into(),
+            encodings: Encodings::ARCHIVE,
             record: None,
             life: None,
         };
@@ -105,15 +104,12 @@ fn every_index_that_a_gate_ever_had_is_revoked() {
     let other = GateToBroker::Open {
         open: 6,
         gate: "g".into(),
-        function: Shape {
-            fingerprint: 8,
-            ..shape()
-        },
+        function: shape_of(8),
         action: shape(),
     };
     world.ok(A, other);
-    for fingerprint in [7, 8, 7] {
-        world.provide_type(B, "g", fingerprint);
+    for number in [7, 8, 7] {
+        world.provide_type(B, "g", number);
         let told = world.obedient();
         assert!(told.iter().any(|(_, state)| state.route.is_some()));
         world.withdraw(B, "g");

@@ -6,13 +6,14 @@ use std::time::Instant;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Signature};
 
-use super::{Plugin, check_gate, shape};
+use super::{Plugin, check_gate};
 use crate::api::provider::Provider;
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
 use crate::link::Link;
 use crate::serve::member::{Member, Report};
+use crate::serve::offered::Types;
 use crate::serve::owners::Identity;
 use crate::serve::provided::Offer;
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
@@ -35,7 +36,7 @@ impl Plugin {
         let offer = self
             .state
             .provided
-            .insert(&name, kind, shape(signature)?, handler)?;
+            .insert(&name, kind, Types::of(signature)?, handler)?;
         match self.ask_to_provide(&offer) {
             Ok(()) => Ok(Provider {
                 state: self.state.clone(),

@@ -11,9 +11,10 @@ use serde::de::{MapAccess, Visitor};
 
 use super::builtin::assert_sized;
 use super::{GateType, Plain};
+use crate::base::json::{self, JsonKey, JsonType, Reader, Writer};
 
 /// What can be the key of a [`SortedMap`]: what JSON can write as the name of a member.
-pub trait MapKey: GateType + Ord {}
+pub trait MapKey: GateType + JsonKey + Ord {}
 
 macro_rules! keys {
     ($($type:ty)*) => {$(impl MapKey for $type {})*};
@@ -183,6 +184,17 @@ impl<K: MapKey, V: GateType> GateType for SortedMap<K, V> {
     }
 }
 impl<K: MapKey, V: GateType> Plain for SortedMap<K, V> {}
+
+impl<K: JsonKey + Ord, V: JsonType> JsonType for SortedMap<K, V> {
+    fn write(&self, writer: &mut Writer<'_>) -> json::Result<()> {
+        json::write_pairs(self.iter(), writer)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> json::Result<SortedMap<K, V>> {
+        let pairs = json::read_sorted(reader)?;
+        Ok(SortedMap { pairs })
+    }
+}
 
 impl<K: serde::Serialize, V: serde::Serialize> serde::Serialize for SortedMap<K, V> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

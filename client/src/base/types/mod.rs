@@ -28,6 +28,8 @@ pub(crate) use direct::take as take_direct;
 pub use map::{MapKey, SortedMap};
 pub(crate) use output::{Failed, Output};
 
+use crate::base::json::{JsonType, Parameters};
+
 /// Checks an archive's bytes. No shared pointers are on the list, so none are looked for.
 pub(crate) type Validation<'a> = Strategy<ArchiveValidator<'a>, rancor::Error>;
 /// Takes a value out of its archive.
@@ -71,6 +73,7 @@ pub trait GateType:
     Archive<Archived: for<'a> CheckBytes<Validation<'a>> + Deserialize<Self, Deserialization>>
     + for<'w, 'a> Serialize<IntoBuffer<'w, 'a>>
     + for<'w, 'a> Serialize<IntoOutput<'w, 'a>>
+    + JsonType
     + Send
     + Sized
     + 'static
@@ -113,7 +116,7 @@ mod sealed {
     label = "expected a tuple of up to eight gate types",
     note = "a single parameter is a tuple too: `(u32,)`"
 )]
-pub trait Arguments: GateType + sealed::Sealed {
+pub trait Arguments: GateType + Parameters + sealed::Sealed {
     /// The schema of each parameter, in order.
     fn schemas(describer: &mut Describer) -> Vec<Schema>;
 }

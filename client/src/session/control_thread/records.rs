@@ -81,6 +81,8 @@ impl PluginWork<'_> {
             ToPlugin::Link(record) => self.link_record(record, descriptors),
             ToPlugin::Memory(record) => self.memory_record(record, descriptors),
             ToPlugin::Wait(record) => self.wait_record(record),
+            // This plugin asks for none.
+            ToPlugin::Schema(_) => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use callgate_layout::Code;
+use callgate_layout::Encoding;
 use callgate_layout::control::Availability;
 use callgate_layout::envelope::CallKind;
 
@@ -61,6 +62,11 @@ pub(crate) struct State {
     pub(super) is_closed: bool,
 }
 
+/// How a half stands that can be called.
+pub(super) const READY: Availability = Availability::Ready {
+    encoding: Encoding::Archive,
+};
+
 impl State {
     pub(super) fn absent() -> State {
         State {
@@ -109,7 +115,7 @@ impl State {
     }
 
     pub(super) fn is_mismatch(&self) -> bool {
-        let good = [&Availability::Absent, &Availability::Ready];
+        let good = [&Availability::Absent, &READY];
         [&self.function, &self.action]
             .into_iter()
             .any(|kind| !good.contains(&kind))
@@ -134,7 +140,7 @@ impl State {
     #[inline]
     pub(crate) fn way(&self, kind: CallKind, gate: &Arc<str>) -> Result<&Way> {
         match (self.kind(kind), &self.way) {
-            (Availability::Ready, Some(way)) => Ok(way),
+            (&READY, Some(way)) => Ok(way),
             (state, _) => Err(self.error(state, name(kind), gate)),
         }
     }
@@ -147,7 +153,7 @@ impl State {
         let owner = self.owner.as_deref().unwrap_or("nobody");
         let error = match state {
             _ if self.is_closed => Error::new(Code::Closed, "this plugin has closed"),
-            Availability::Absent | Availability::Ready => {
+            &Availability::Absent | &READY => {
                 let text = match &self.owner {
                     Some(owner) => format!("plugin `{owner}` provides no {what} here"),
                     None => "nobody provides the gate now".to_owned(),
@@ -158,7 +164,18 @@ impl State {
                 Code::LengthMismatch,
                 format!("plugin `{owner}` provides {signature}, with another number of parameters"),
             ),
-            Availability::TypeMismatch { signature } => Error::new(
+            Availability::Ready { .. } => Error::new(
+                Code::TypeMismatch,
+                format!("plugin `{owner}` takes no archives"),
+            ),
+            Availability::NoEncoding { signature, takes } => Error::new(
+                Code::TypeMismatch,
+                format!(
+                    "plugin `{owner}` provides {signature}, and takes {}",
+                    takes.as_str()
+                ),
+            ),
+            Availability::Differs { signature, .. } => Error::new(
                 Code::TypeMismatch,
                 format!(
                     "plugin `{owner}` provides {signature}, which differs in types, field names or their order"

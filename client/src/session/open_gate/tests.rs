@@ -3,6 +3,8 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::control::Availability;
 
+use super::state::READY;
+
 use crate::base::error::Result;
 
 fn by(number: u64) -> MembershipId {
@@ -19,22 +21,25 @@ fn gate_state(function: Availability) -> GateState {
     }
 }
 
+fn differs() -> GateState {
+    gate_state(Availability::Differs {
+        schema: 1,
+        signature: String::new(),
+        json: false,
+    })
+}
+
 /// The provider's end was noticed before the news that it was ready was read: who waited for
 /// the next provider was told at once that there was none.
 #[test]
 fn a_ready_gate_without_a_link_is_waited_for() {
     let opened = OpenGate::new("A.B".into());
-    opened.stand(by(1), gate_state(Availability::Ready), None);
+    opened.stand(by(1), gate_state(READY), None);
     let start = Instant::now();
     let error = opened.wait_ready(start + Duration::from_millis(20));
     assert_eq!(error.map_err(|error| error.code()), Err(Code::NotReady));
     assert!(start.elapsed() >= Duration::from_millis(20));
-    let signature = String::new();
-    opened.stand(
-        by(1),
-        gate_state(Availability::TypeMismatch { signature }),
-        None,
-    );
+    opened.stand(by(1), differs(), None);
     let error = opened.wait_ready(Instant::now() + Duration::from_secs(60));
     assert_eq!(error.map_err(|error| error.code()), Err(Code::TypeMismatch));
 }
@@ -81,12 +86,7 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
     );
     drop(state);
     let other = OpenGate::new("A.C".into());
-    let signature = String::new();
-    other.stand(
-        by(1),
-        gate_state(Availability::TypeMismatch { signature }),
-        None,
-    );
+    other.stand(by(1), differs(), None);
     other.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
     assert_eq!(other.state().owner(), Some("A"), "it is there as before");
     // A plugin that closes says that, whatever comes later.
@@ -121,10 +121,9 @@ fn one_wait_hears_of_a_start_that_failed() {
 
 /// How the gate of plugin `A` stands in one of its lives, to a watcher.
 fn present(life: u64) -> GateState {
-    let signature = String::new();
     GateState {
         generation: life,
-        ..gate_state(Availability::TypeMismatch { signature })
+        ..differs()
     }
 }
 

@@ -9,6 +9,7 @@ use callgate_layout::control::Availability;
 use callgate_layout::sys::futex::{self, Awaited};
 
 use super::event::GateEvent;
+use super::state::READY;
 use super::{OpenGate, State, Waited};
 use crate::base::cancel::CancelToken;
 use crate::base::error::{Error, Result};
@@ -99,14 +100,14 @@ impl OpenGate {
             let state = self.state();
             let kinds = [&state.function, &state.action];
             let ended = match &state.way {
-                Some(way) if kinds.contains(&&Availability::Ready) => match way.ended() {
+                Some(way) if kinds.contains(&&READY) => match way.ended() {
                     None => return Ok(Waited::Ready),
                     // Its host may know already, and wait for the one that it has started since.
                     ended => ended,
                 },
                 _ => None,
             };
-            let good = [&Availability::Absent, &Availability::Ready];
+            let good = [&Availability::Absent, &READY];
             let mismatch = kinds.into_iter().find(|kind| !good.contains(kind));
             let kind = mismatch.unwrap_or(&Availability::Absent);
             let error = match ended {
@@ -114,7 +115,7 @@ impl OpenGate {
                 None => state.error(kind, "function or action", &self.gate),
             };
             // Where a half is ready and only the link is gone, news of it is on its way.
-            if mismatch.is_some() && !kinds.contains(&&Availability::Ready) {
+            if mismatch.is_some() && !kinds.contains(&&READY) {
                 return Err(error);
             }
             if let Some(failure) = progress.is_final() {

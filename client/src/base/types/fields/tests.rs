@@ -10,6 +10,7 @@ use crate::{Code, dynamic, gate_type};
 
 #[gate_type]
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::type_complexity, reason = "that is what is tested")]
 struct Foreign {
     hash: HashMap<String, u32>,
     tree: BTreeMap<u8, PathBuf>,
@@ -29,6 +30,8 @@ struct Foreign {
 /// The same with gate types alone.
 #[gate_type]
 #[derive(Debug, PartialEq)]
+#[allow(clippy::type_complexity, reason = "that is what is tested")]
+#[allow(clippy::box_collection, reason = "as above")]
 struct Plain {
     hash: SortedMap<String, u32>,
     tree: SortedMap<u8, String>,

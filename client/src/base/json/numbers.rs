@@ -1,0 +1,262 @@
+//! Numbers from their literals, exactly: nothing is rounded that has not the type's own precision.
+
+use core::fmt::{self, Write};
+
+use super::fault::{Fault, Result, excerpt};
+use super::reader::Reader;
+
+/// The most digits that a `u128` has.
+const MOST_DIGITS: i64 = 39;
+/// Beyond this exponent all floats are zero or infinite.
+const FAR_EXPONENT: i64 = 1000;
+/// Integers of up to so many digits are floats of 64 bits.
+const EXACT_DIGITS: usize = 15;
+
+impl<'a> Reader<'a> {
+    /// Reads a number as it is written.
+    #[inline]
+    pub(super) fn literal(&mut self) -> Result<&'a str> {
+        self.next();
+        let start = self.place();
+        if self.peek() == Some(b'-') {
+            self.advance(1);
+        }
+        match self.peek() {
+            Some(b'0') => self.advance(1),
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(self.syntax("a value")),
+        }
+        if self.peek() == Some(b'.') {
+            self.advance(1);
+            self.some_digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.advance(1);
+            if let Some(b'+' | b'-') = self.peek() {
+                self.advance(1);
+            }
+            self.some_digits()?;
+        }
+        Ok(self.slice(start, self.place()))
+    }
+
+    #[inline]
+    fn digits(&mut self) {
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.advance(1);
+        }
+    }
+
+    fn some_digits(&mut self) -> Result<()> {
+        match self.peek() {
+            Some(b'0'..=b'9') => self.digits(),
+            _ => return Err(self.syntax("a digit")),
+        }
+        Ok(())
+    }
+
+    /// Reads a number, or refuses anything else.
+    #[inline]
+    pub(super) fn number(&mut self, expected: &str) -> Result<&'a str> {
+        match self.next() {
+            Some(b'-' | b'0'..=b'9') => self.literal(),
+            _ => Err(self.wrong(expected)),
+        }
+    }
+}
+
+/// The parts of a literal.
+struct Parts<'a> {
+    is_negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+    exponent: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(literal: &'a str) -> Parts<'a> {
+        let (is_negative, rest) = match literal.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, literal),
+        };
+        let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, ""));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        Parts {
+            is_negative,
+            whole,
+            fraction,
+            exponent,
+        }
+    }
+
+    fn digits(&self) -> impl DoubleEndedIterator<Item = u8> {
+        self.whole.bytes().chain(self.fraction.bytes())
+    }
+
+    fn is_zero(&self) -> bool {
+        self.digits().all(|digit| digit == b'0')
+    }
+
+    /// How many zeros come first, and how many digits then, up to the last that is no zero.
+    fn significant(&self) -> (usize, usize) {
+        let is_zero = |digit: &u8| *digit == b'0';
+        let all = self.whole.len() + self.fraction.len();
+        let leading = self.digits().take_while(is_zero).count();
+        let trailing = self.digits().rev().take_while(is_zero).count();
+        (leading, all.saturating_sub(leading + trailing))
+    }
+
+    /// By how many places the digits, taken as one integer, are to be shifted to the left. An exponent that no
+    /// literal can make up for is as good as the largest.
+    fn shift(&self) -> i64 {
+        const FAR: i64 = 1 << 60;
+        let (is_negative, digits) = match self.exponent.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, self.exponent.trim_start_matches('+')),
+        };
+        let size = digits.bytes().fold(0_i64, |size, digit| {
+            let more = size.saturating_mul(10);
+            more.saturating_add(i64::from(digit - b'0')).min(FAR)
+        });
+        let exponent = if is_negative { -size } else { size };
+        exponent - self.fraction.len() as i64
+    }
+
+    /// The number without its sign; `None` where it is no integer, or one of more than 128 bits.
+    fn magnitude(&self) -> Option<u128> {
+        if self.is_zero() {
+            return Some(0);
+        }
+        let (leading, count) = self.significant();
+        let zeros = self.whole.len() + self.fraction.len() - leading - count;
+        let shift = self.shift() + zeros as i64;
+        if shift < 0 || count as i64 + shift > MOST_DIGITS {
+            return None;
+        }
+        let mut significant = self.digits().skip(leading).take(count);
+        let number = significant.try_fold(0_u128, |number, digit| {
+            let tenfold = number.checked_mul(10)?;
+            tenfold.checked_add(u128::from(digit - b'0'))
+        });
+        number?.checked_mul(10_u128.checked_pow(u32::try_from(shift).ok()?)?)
+    }
+}
+
+/// An integer from any literal of its value.
+#[cold]
+fn signed_magnitude(literal: &str) -> Option<(bool, u128)> {
+    let parts = Parts::of(literal);
+    Some((parts.is_negative, parts.magnitude()?))
+}
+
+fn is_plain(literal: &str) -> bool {
+    !literal
+        .bytes()
+        .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+}
+
+/// The fault of a literal that the type cannot hold.
+#[cold]
+pub(super) fn out_of_range(expected: &str, literal: &str) -> Fault {
+    Fault::mismatch(expected, excerpt(literal))
+}
+
+/// An integer type.
+pub(super) trait Integer: Sized {
+    /// The integer of this value, if the type holds it.
+    fn of_literal(literal: &str) -> Option<Self>;
+}
+
+macro_rules! integers {
+    ($($type:ty)*) => {$(
+        impl Integer for $type {
+            #[inline]
+            fn of_literal(literal: &str) -> Option<$type> {
+                // What this refuses may still be `1.0`, `1e2` or `-0`.
+                if let Ok(number) = literal.parse() {
+                    return Some(number);
+                }
+                let (is_negative, magnitude) = signed_magnitude(literal)?;
+                match is_negative {
+                    false => magnitude.try_into().ok(),
+                    true => 0_i128.checked_sub_unsigned(magnitude)?.try_into().ok(),
+                }
+            }
+        }
+    )*};
+}
+integers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
+
+/// A float type.
+pub(super) trait Float: Sized {
+    /// The float for this literal: exactly its value where it is written as an integer, else the nearest.
+    fn of_literal(literal: &str) -> Option<Self>;
+}
+
+macro_rules! floats {
+    ($($type:ty: $exact:expr,)*) => {$(
+        impl Float for $type {
+            #[inline]
+            fn of_literal(literal: &str) -> Option<$type> {
+                let number: $type = match literal.len() < SHORT {
+                    true => literal.parse().ok()?,
+                    false => normal(literal)?.parse().ok()?,
+                };
+                if !number.is_finite() || (number == 0.0 && !Parts::of(literal).is_zero()) {
+                    return None;
+                }
+                let is_exact = literal.len() <= $exact
+                    || !is_plain(literal)
+                    || has_digits(format_args!("{number:.0}"), literal);
+                is_exact.then_some(number)
+            }
+        }
+    )*};
+}
+floats! { f32: F32_DIGITS, f64: EXACT_DIGITS, }
+
+/// Integers of up to so many digits are floats of 32 bits.
+const F32_DIGITS: usize = 7;
+
+/// Literals of this length may have an exponent of so many digits that the standard library does not look at all
+/// of them.
+const SHORT: usize = 1000;
+
+/// A long literal in another form, with an exponent that floats have; `None` if they have none.
+#[cold]
+fn normal(literal: &str) -> Option<String> {
+    let parts = Parts::of(literal);
+    let (leading, count) = parts.significant();
+    let sign = if parts.is_negative { "-" } else { "" };
+    if count == 0 {
+        return Some(format!("{sign}0"));
+    }
+    let place = parts.whole.len() as i64 + parts.fraction.len() as i64 + parts.shift();
+    let exponent = place - leading as i64;
+    if exponent.abs() > FAR_EXPONENT {
+        return None;
+    }
+    let mut text = String::new();
+    text.try_reserve(count + 32).ok()?;
+    text.push_str(sign);
+    text.push_str("0.");
+    text.extend(parts.digits().skip(leading).take(count).map(char::from));
+    write!(text, "e{exponent}").ok()?;
+    Some(text)
+}
+
+/// Whether a float's digits are those of a literal.
+fn has_digits(number: fmt::Arguments<'_>, literal: &str) -> bool {
+    let mut expected = Expected(literal.as_bytes());
+    expected.write_fmt(number).is_ok() && expected.0.is_empty()
+}
+
+/// Text that is written must be this.
+struct Expected<'a>(&'a [u8]);
+
+impl Write for Expected<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(text.as_bytes()).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! A pull reader of JSON (RFC 8259): what is asked for is read, or refused.
+
+use core::str;
+
+use super::LEVELS;
+use super::fault::{Fault, Result, Why, excerpt};
+
+/// JSON that is read from its beginning to its end.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    text: &'a str,
+    /// Where the next byte is.
+    at: usize,
+    /// How many levels may still begin.
+    levels: u32,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads a text from its beginning; an error where it is not UTF-8.
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Reader<'a>> {
+        let text = str::from_utf8(bytes).map_err(|why| {
+            let at = why.valid_up_to();
+            Fault::new(Why::Syntax {
+                expected: "UTF-8",
+                at,
+            })
+        })?;
+        Ok(Reader::of_text(text))
+    }
+
+    pub(super) fn of_text(text: &'a str) -> Reader<'a> {
+        Reader {
+            text,
+            at: 0,
+            levels: LEVELS,
+        }
+    }
+
+    /// Reads another text, with as many levels left.
+    pub(super) fn at_same_level<'b>(&self, text: &'b str) -> Reader<'b> {
+        Reader {
+            text,
+            at: 0,
+            levels: self.levels,
+        }
+    }
+
+    /// Lets the list of parameters be a level of its own.
+    pub(crate) fn for_arguments(mut self) -> Reader<'a> {
+        self.levels += 1;
+        self
+    }
+
+    /// Where it is.
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// What comes next, from the present place on.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or(&[])
+    }
+
+    /// The text between two places; empty where one of them is inside of a character.
+    #[inline]
+    pub(super) fn slice(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).unwrap_or("")
+    }
+
+    #[inline]
+    pub(super) fn advance(&mut self, by: usize) {
+        self.at += by;
+    }
+
+    /// The next byte, without taking it.
+    #[inline]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// The first byte of what comes after white space.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
+                other => return other,
+            }
+        }
+    }
+
+    /// Takes this byte, if it is what comes after white space.
+    #[inline]
+    pub(super) fn take(&mut self, byte: u8) -> bool {
+        let is_next = self.next() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// Takes a word of which the first byte has been seen.
+    pub(super) fn word(&mut self, word: &'static str) -> Result<()> {
+        if !self.rest().starts_with(word.as_bytes()) {
+            return Err(self.syntax(word));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Refuses anything but white space behind the value.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        match self.next() {
+            None => Ok(()),
+            Some(_) => Err(self.syntax("the end")),
+        }
+    }
+
+    /// Begins a level.
+    #[inline]
+    pub(super) fn enter(&mut self) -> Result<()> {
+        match self.levels.checked_sub(1) {
+            Some(left) => self.levels = left,
+            None => return Err(Fault::new(Why::TooDeep)),
+        }
+        Ok(())
+    }
+
+    /// Ends a level.
+    #[inline]
+    pub(super) fn leave(&mut self) {
+        self.levels += 1;
+    }
+
+    pub(super) fn levels(&self) -> u32 {
+        self.levels
+    }
+
+    /// Reads what is in a newtype.
+    #[inline]
+    pub fn newtype<T: super::JsonType>(&mut self) -> Result<T> {
+        self.enter()?;
+        let value = T::read(self)?;
+        self.leave();
+        Ok(value)
+    }
+
+    /// The text is no JSON here.
+    #[cold]
+    pub(super) fn syntax(&self, expected: &'static str) -> Fault {
+        Fault::new(Why::Syntax {
+            expected,
+            at: self.at,
+        })
+    }
+
+    /// What comes next is something else.
+    #[cold]
+    pub(super) fn wrong(&mut self, expected: &str) -> Fault {
+        let found = match self.next() {
+            Some(b'n') => {
+                let expected = expected.to_owned();
+                return Fault::new(Why::Null { expected });
+            }
+            Some(b't' | b'f') => "a truth value".to_owned(),
+            Some(b'"') => "a text".to_owned(),
+            Some(b'[') => "a list".to_owned(),
+            Some(b'{') => "an object".to_owned(),
+            Some(b'-' | b'0'..=b'9') => match self.literal() {
+                Ok(literal) => excerpt(literal),
+                Err(fault) => return fault,
+            },
+            _ => return self.syntax("a value"),
+        };
+        Fault::mismatch(expected, found)
+    }
+}

@@ -1,0 +1,178 @@
+//! Numbers, truth values, characters, text and nothing.
+
+use serde_json::Number;
+use serde_json::ser::Formatter;
+
+use super::fault::{Fault, Result};
+use super::numbers::{Float, Integer, out_of_range};
+use super::strings::append;
+use super::{JsonType, Reader, Writer};
+
+macro_rules! integers {
+    ($($type:ident $write:ident,)*) => {$(
+        impl JsonType for $type {
+            #[inline]
+            fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
+                writer.scalar(|formatter, out| formatter.$write(out, *self))
+            }
+
+            #[inline]
+            fn read(reader: &mut Reader<'_>) -> Result<$type> {
+                let literal = reader.number(stringify!($type))?;
+                let number = <$type as Integer>::of_literal(literal);
+                number.ok_or_else(|| out_of_range(stringify!($type), literal))
+            }
+        }
+    )*};
+}
+
+integers! {
+    u8 write_u8, u16 write_u16, u32 write_u32, u64 write_u64,
+    i8 write_i8, i16 write_i16, i32 write_i32, i64 write_i64,
+}
+
+// Beyond 64 bits many readers would round, so it is text there.
+macro_rules! wide {
+    ($($type:ident: $min:expr;)*) => {$(
+        impl JsonType for $type {
+            fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
+                match ($min..=u64::MAX as $type).contains(self) {
+                    true => writer.put(&self.to_string()),
+                    false => writer.put(&format!("\"{self}\"")),
+                }
+            }
+
+            fn read(reader: &mut Reader<'_>) -> Result<$type> {
+                let number = match reader.next() {
+                    Some(b'"') => {
+                        let text = reader.string()?;
+                        return whole(&text)
+                            .then(|| <$type as Integer>::of_literal(&text))
+                            .flatten()
+                            .ok_or_else(|| out_of_range(stringify!($type), &format!("{text:?}")));
+                    }
+                    _ => reader.number(stringify!($type))?,
+                };
+                <$type as Integer>::of_literal(number)
+                    .ok_or_else(|| out_of_range(stringify!($type), number))
+            }
+        }
+    )*};
+}
+
+wide! {
+    u128: 0;
+    i128: i64::MIN as i128;
+}
+
+/// Whether a text is an integer as JSON would have it, without fraction and exponent.
+fn whole(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let starts_well = digits == "0" || !digits.starts_with('0');
+    starts_well && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+macro_rules! floats {
+    ($($type:ident $write:ident,)*) => {$(
+        impl JsonType for $type {
+            #[inline]
+            fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
+                if !self.is_finite() {
+                    return Err(Fault::mismatch("a finite number", self.to_string()));
+                }
+                writer.scalar(|formatter, out| formatter.$write(out, *self))
+            }
+
+            #[inline]
+            fn read(reader: &mut Reader<'_>) -> Result<$type> {
+                let literal = reader.number(stringify!($type))?;
+                let number = <$type as Float>::of_literal(literal);
+                number.ok_or_else(|| out_of_range(stringify!($type), literal))
+            }
+        }
+    )*};
+}
+
+floats! { f32 write_f32, f64 write_f64, }
+
+impl JsonType for bool {
+    #[inline]
+    fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
+        writer.put(if *self { "true" } else { "false" })
+    }
+
+    #[inline]
+    fn read(reader: &mut Reader<'_>) -> Result<bool> {
+        match reader.next() {
+            Some(b't') => reader.word("true").map(|()| true),
+            Some(b'f') => reader.word("false").map(|()| false),
+            _ => Err(reader.wrong("bool")),
+        }
+    }
+}
+
+impl JsonType for char {
+    fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
+        writer.text(self.encode_utf8(&mut [0; 4]))
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<char> {
+        if reader.next() != Some(b'"') {
+            return Err(reader.wrong("char"));
+        }
+        let text = reader.string()?;
+        only_char(&text).ok_or_else(|| Fault::mismatch("char", "a text of another length"))
+    }
+}
+
+/// The character of a text that has one.
+pub(super) fn only_char(text: &str) -> Option<char> {
+    let mut chars = text.chars();
+    chars.next().filter(|_| chars.next().is_none())
+}
+
+impl JsonType for String {
+    #[inline]
+    fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
+        writer.text(self)
+    }
+
+    #[inline]
+    fn read(reader: &mut Reader<'_>) -> Result<String> {
+        if reader.next() != Some(b'"') {
+            return Err(reader.wrong("String"));
+        }
+        match reader.string()? {
+            std::borrow::Cow::Owned(text) => Ok(text),
+            std::borrow::Cow::Borrowed(part) => {
+                let mut text = String::new();
+                append(&mut text, part)?;
+                Ok(text)
+            }
+        }
+    }
+}
+
+impl JsonType for () {
+    fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
+        writer.put("null")
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<()> {
+        reader.no_fields("null")
+    }
+}
+
+/// The number of a literal in a value of any type: an integer of 64 bits, or else a float.
+pub(super) fn number(literal: &str) -> Option<Number> {
+    // The sign of zero is kept by a float alone.
+    if literal != "-0" {
+        if let Ok(number) = literal.parse::<u64>() {
+            return Some(number.into());
+        }
+        if let Ok(number) = literal.parse::<i64>() {
+            return Some(number.into());
+        }
+    }
+    Number::from_f64(<f64 as Float>::of_literal(literal)?)
+}

@@ -1,0 +1,37 @@
+//! The rules of decision 22, row by row, and texts of every kind.
+
+use callgate_layout::Code;
+use callgate_layout::buffer::Buffer;
+use serde_json::json;
+
+use super::*;
+use crate::base::error::Error;
+
+mod calls;
+mod numbers;
+mod shapes;
+mod types;
+
+/// A value's text.
+fn text<T: JsonType>(value: &T) -> String {
+    try_text(value).unwrap()
+}
+
+fn try_text<T: JsonType>(value: &T) -> Result<String, Error> {
+    let mut buffer = Buffer::new();
+    write_result(value, &mut buffer, None, 1 << 20)?;
+    Ok(String::from_utf8(buffer.to_vec()).unwrap())
+}
+
+fn read<T: JsonType>(text: &str) -> Result<T, Error> {
+    read_result(text.as_bytes())
+}
+
+/// Code and message of what was refused.
+fn refused<T: JsonType>(text: &str) -> String {
+    said(read::<T>(text).err().unwrap())
+}
+
+fn said(error: Error) -> String {
+    format!("{}: {}", error.code(), error.message())
+}

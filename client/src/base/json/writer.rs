@@ -1,0 +1,222 @@
+//! Where JSON is written: into a buffer, up to a length.
+
+use core::fmt;
+use std::io;
+
+use callgate_layout::buffer::Buffer;
+use serde_json::ser::CompactFormatter;
+
+use super::fault::{Fault, Result, Why};
+use super::{JsonType, LEVELS};
+use crate::base::buffers::Pool;
+
+/// JSON that grows at the end of a buffer.
+#[derive(Debug)]
+pub struct Writer<'w> {
+    out: &'w mut Buffer,
+    /// Where larger buffers come from.
+    pool: Option<&'w Pool>,
+    /// The longest text.
+    most: usize,
+    /// How many levels may still begin.
+    levels: u32,
+    /// Why serde_json's writers failed, which say it in a type of their own.
+    failed: Option<Fault>,
+}
+
+impl<'w> Writer<'w> {
+    /// Writes into a buffer in place of what was there, which grows to `most` bytes.
+    pub(crate) fn new(out: &'w mut Buffer, pool: Option<&'w Pool>, most: usize) -> Writer<'w> {
+        out.clear();
+        Writer {
+            out,
+            pool,
+            most,
+            levels: LEVELS,
+            failed: None,
+        }
+    }
+
+    /// Lets the list of parameters be a level of its own.
+    pub(crate) fn for_arguments(mut self) -> Writer<'w> {
+        self.levels += 1;
+        self
+    }
+
+    /// Appends text that is JSON already.
+    #[inline]
+    pub fn put(&mut self, text: &str) -> Result<()> {
+        self.put_bytes(text.as_bytes())
+    }
+
+    #[inline]
+    fn put_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        let end = self.out.len() + bytes.len();
+        if end > self.out.capacity() || end > self.most {
+            self.make_room(end)?;
+        }
+        self.out
+            .extend(bytes)
+            .map_err(|why| Fault::new(Why::OutOfMemory(why.0)))
+    }
+
+    #[cold]
+    fn make_room(&mut self, end: usize) -> Result<()> {
+        if end > self.most {
+            return Err(Fault::new(Why::TooLong { most: self.most }));
+        }
+        if let Some(pool) = self.pool {
+            pool.enlarge(self.out, end);
+        }
+        Ok(())
+    }
+
+    /// Begins an array, an object or a newtype.
+    #[inline]
+    pub fn open(&mut self, text: &str) -> Result<()> {
+        self.enter()?;
+        self.put(text)
+    }
+
+    /// Ends what [`open`](Self::open) has begun.
+    #[inline]
+    pub fn close(&mut self, text: &str) -> Result<()> {
+        self.levels += 1;
+        self.put(text)
+    }
+
+    #[inline]
+    pub(super) fn enter(&mut self) -> Result<()> {
+        match self.levels.checked_sub(1) {
+            Some(left) => self.levels = left,
+            None => return Err(Fault::new(Why::TooDeep)),
+        }
+        Ok(())
+    }
+
+    /// Writes a member: what stands before its value, and that.
+    #[inline]
+    pub fn field<T: JsonType>(
+        &mut self,
+        before: &str,
+        name: &'static str,
+        value: &T,
+    ) -> Result<()> {
+        self.put(before)?;
+        value.write(self).map_err(|fault| fault.within(name))
+    }
+
+    /// Writes a variant with something in it: what stands before that, and that.
+    #[inline]
+    pub fn variant(
+        &mut self,
+        before: &str,
+        name: &'static str,
+        write: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        self.open(before)?;
+        write(self).map_err(|fault| fault.within(name))?;
+        self.close("}")
+    }
+
+    /// Writes what is in a newtype.
+    #[inline]
+    pub fn newtype<T: JsonType>(&mut self, value: &T) -> Result<()> {
+        self.open("")?;
+        value.write(self)?;
+        self.close("")
+    }
+
+    /// Writes a list.
+    #[inline]
+    pub(super) fn list<'t, T: JsonType + 't>(
+        &mut self,
+        elements: impl Iterator<Item = &'t T>,
+    ) -> Result<()> {
+        self.open("[")?;
+        for (index, element) in elements.enumerate() {
+            if index > 0 {
+                self.put(",")?;
+            }
+            element.write(self).map_err(|fault| fault.at(index))?;
+        }
+        self.close("]")
+    }
+
+    /// Writes one element of a tuple.
+    #[inline]
+    pub fn element<T: JsonType>(&mut self, index: usize, value: &T) -> Result<()> {
+        if index > 0 {
+            self.put(",")?;
+        }
+        value.write(self).map_err(|fault| fault.at(index))
+    }
+
+    /// How long the text is by now.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// What was written from there on.
+    #[inline]
+    pub(super) fn since(&self, start: usize) -> &[u8] {
+        &self.out[start..]
+    }
+
+    /// Writes a number, or what else has no parts, by serde_json's writer.
+    #[inline]
+    pub(super) fn scalar(
+        &mut self,
+        write: impl FnOnce(&mut CompactFormatter, &mut Self) -> io::Result<()>,
+    ) -> Result<()> {
+        write(&mut CompactFormatter, self).map_err(|why| self.cause(&why))
+    }
+
+    /// Writes a text, by serde_json's writer.
+    #[inline]
+    pub(super) fn text(&mut self, text: &str) -> Result<()> {
+        serde_json::to_writer(&mut *self, text).map_err(|why| self.cause(&why))
+    }
+
+    /// Writes a number of serde_json's.
+    pub(super) fn number(&mut self, number: &serde_json::Number) -> Result<()> {
+        serde_json::to_writer(&mut *self, number).map_err(|why| self.cause(&why))
+    }
+
+    /// How many levels may still begin.
+    pub(super) fn levels(&self) -> u32 {
+        self.levels
+    }
+
+    /// Why this writer made one of serde_json's fail, if it did.
+    #[cold]
+    pub(super) fn take_failed(&mut self) -> Option<Fault> {
+        self.failed.take()
+    }
+
+    #[cold]
+    fn cause(&mut self, why: &dyn fmt::Display) -> Fault {
+        let other = || Fault::mismatch("what JSON can say", why.to_string());
+        self.take_failed().unwrap_or_else(other)
+    }
+}
+
+impl io::Write for Writer<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.put_bytes(bytes).map_err(|fault| {
+            self.failed = Some(fault);
+            io::ErrorKind::Other.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

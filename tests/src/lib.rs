@@ -27,6 +27,7 @@ pub mod spans;
 pub mod storm;
 pub mod stress;
 pub mod suite;
+pub mod types;
 pub mod visible;
 pub mod workspace;
 

@@ -68,8 +68,8 @@ mod sent;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, Encodings};
 
 use super::plugin::Plugin;
 use super::provider::Provider;
@@ -93,7 +93,7 @@ use crate::link::extents::too_large;
 pub use crate::base::bytes::Bytes;
 pub use crate::handler::responder::Responder;
 pub use callgate_layout::schema::{Body, Field, Primitive, SchemaError, TypeDef, Variant};
-pub use callgate_layout::{Fingerprint, Schema, Signature};
+pub use callgate_layout::{Encoding, Fingerprint, Schema, Signature};
 pub use sent::Sent;
 
 /// Archives a value: a tuple of parameters, or a result.
@@ -142,7 +142,12 @@ pub fn provide(
     handler: impl Fn(Context<'_>, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync + 'static,
 ) -> Result<Provider> {
     let handler = handlers::untyped(handler);
-    plugin.offer(gate, kind_of(signature), signature, handler)
+    plugin.offer(
+        gate,
+        kind_of(signature),
+        (signature, Encodings::ARCHIVE),
+        handler,
+    )
 }
 
 /// Provides a gate whose handler answers later, through a [`Responder`], from any thread.
@@ -171,7 +176,12 @@ pub fn provide_later(
     handler: impl Fn(Context<'_>, &[u8], Responder) + Send + Sync + 'static,
 ) -> Result<Provider> {
     let handler = handlers::later(handler);
-    plugin.offer(gate, kind_of(signature), signature, handler)
+    plugin.offer(
+        gate,
+        kind_of(signature),
+        (signature, Encodings::ARCHIVE),
+        handler,
+    )
 }
 
 /// Opens a gate to call its function, where the signature has a result, or else its action.
@@ -185,7 +195,7 @@ pub fn open(plugin: &Plugin, gate: &str, signature: &Signature) -> Result<Gate> 
         ..signature.clone()
     };
     let result = signature.result.clone().unwrap_or(Schema::Unit);
-    let shared = plugin.open(gate, &with(Some(result)), &with(None))?;
+    let shared = plugin.open(gate, [with(Some(result)), with(None)], Encodings::ARCHIVE)?;
     Ok(Gate {
         shared: Arc::new(shared),
         kind: kind_of(signature),
@@ -279,7 +289,9 @@ impl Gate {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(self.kind, gate).map_err(no_way)?;
+        let way = state
+            .way_in(Encoding::Archive, (self.kind, gate))
+            .map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         let deadline = call_due(limit).map_err(|error| no_time(error, gate))?;
         let target = Target {
@@ -287,7 +299,7 @@ impl Gate {
             by: &shared.origin,
             cancel: self.cancel.as_ref(),
         };
-        let outcome = untyped::call(&target, request);
+        let outcome = untyped::call(&target, Encoding::Archive, request);
         outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
@@ -330,13 +342,14 @@ impl Gate {
         let mut call = Outbound {
             index: 0,
             kind: self.kind,
+            encoding: Encoding::Archive,
             deadline,
             bytes,
             gate: Some(standing),
         };
         let (completion, sender) = (Arc::<Completion>::default(), &shared.state.sent);
         let state = shared.gate.state();
-        let number = match state.way(self.kind, gate) {
+        let number = match state.way_in(Encoding::Archive, (self.kind, gate)) {
             Ok(way) => {
                 call.index = way.index;
                 let sent = sender.send(&way.link, call, completion.clone());

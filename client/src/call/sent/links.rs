@@ -337,6 +337,7 @@ fn try_send(
         let entry = Entry {
             ticket,
             chain: None,
+            encoding: call.encoding,
             place: Place::Inline,
             length,
         };
@@ -352,7 +353,7 @@ fn try_send(
                 held,
                 length,
             };
-            let flight = bytes::send_held(&to, None, &mut cell, written)?;
+            let flight = bytes::send_held(&to, (None, call.encoding), &mut cell, written)?;
             look_at_late(link, flight)
         }
         Some(Err(refused)) => {

@@ -158,7 +158,7 @@ impl Grants {
         if let Some(old) = old {
             self.retire(old);
         }
-        if self.grants.len() >= TIDY_AT.max(2 * self.left) {
+        if self.grants.len() - self.revoking >= TIDY_AT.max(2 * self.left) {
             self.tidy();
         }
         let index = self.free_index().ok_or(())?;
@@ -265,7 +265,7 @@ impl Grants {
         for index in withdrawn {
             self.take_back(index);
         }
-        self.left = self.grants.len();
+        self.left = self.grants.len() - self.revoking;
     }
 
     fn send(&mut self, index: u16, due: Instant) -> Option<Granted> {

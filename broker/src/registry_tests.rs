@@ -1,8 +1,8 @@
 //! Tests of the registry.
 
 use callgate_layout::control::{Availability, GateState, MAX_TEXT, Shape};
-use callgate_layout::schema::{Fingerprint, Head};
-use callgate_layout::{Encoding, Encodings};
+use callgate_layout::schema::Head;
+use callgate_layout::{Encoding, Encodings, Fingerprint};
 
 use super::*;
 use crate::schemas::Held;

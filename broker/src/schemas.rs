@@ -14,7 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Weak};
 
 use callgate_layout::control::{MAX_INLINE_SCHEMA, MAX_SCHEMA, SchemaSource};
-use callgate_layout::schema::Head;
+use callgate_layout::schema::{Head, SchemaError};
 
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
@@ -84,21 +84,21 @@ impl Known {
         }
     }
 
-    /// The schema of these bytes; `None` where their header does not fit.
-    fn keep(&mut self, bytes: Vec<u8>) -> Option<Arc<Schema>> {
+    /// The schema of these bytes.
+    fn keep(&mut self, bytes: Vec<u8>) -> Result<Arc<Schema>, SchemaError> {
         let key = self.hasher.hash_one(&bytes);
         let known = self.schemas.get(key);
         if let Some(known) = known.filter(|known| *known.bytes == bytes[..]) {
-            return Some(known);
+            return Ok(known);
         }
         let schema = Arc::new(Schema {
             number: self.next,
-            head: Head::of(&bytes).ok()?,
+            head: Head::of(&bytes)?,
             bytes: bytes.into(),
         });
         self.next += 1;
         self.schemas.insert(key, &schema);
-        Some(schema)
+        Ok(schema)
     }
 }
 
@@ -194,9 +194,8 @@ impl Own {
             SchemaSource::Upload(number) => self.take_upload(number)?,
         };
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let no_header = "the header of a schema does not fit its bytes";
         let schema = known.keep(bytes);
-        let schema = schema.ok_or_else(|| Refused::Invalid(no_header.into()))?;
+        let schema = schema.map_err(|error| Refused::Invalid(error.to_string()))?;
         if let Some(held) = self.held.get(schema.number) {
             return Ok(held);
         }

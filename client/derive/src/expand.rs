@@ -38,7 +38,7 @@ fn derive(input: &mut DeriveInput) {
     input.attrs.splice(0..0, attributes);
     // serde knows arrays of up to 32 elements only.
     for_each_field(input, |field| {
-        if matches!(field.ty, Type::Array(_)) && !check::has_serde_with(&field.attrs) {
+        if matches!(field.ty, Type::Array(_)) {
             field
                 .attrs
                 .push(parse_quote!(#[serde(with = "::callgate_client::__private::array")]));

@@ -105,6 +105,7 @@ pub fn encode<T: GateType>(value: &T) -> Result<Bytes> {
     let mut buffer = Scratch::take();
     archive::serialize_vec(value, &mut buffer, None, MAX_LEN).map_err(|why| match why {
         Failed::OutOfMemory(why) => no_memory(why, "archive"),
+        Failed::Unfit(why) => why.error("archive's values"),
         _ => too_large(Code::RequestTooLarge, "archive's bytes", MAX_LEN),
     })?;
     Ok(Bytes::copy(&buffer))
@@ -323,7 +324,8 @@ impl Gate {
     /// Whatever is known before it is sent: no time is left, the token is cancelled, the plugin has closed, its
     /// broker has ended and the gate is absent. The future tells of everything else: `NOT_READY`; a call that
     /// found no slot until its deadline is `OVERLOADED` and certainly did not run, one that was sent and not
-    /// answered is `TIMEOUT`. Also `OVERLOADED` where all 63 bells of the
+    /// answered is `TIMEOUT`, as is one whose provider did not map the memory for it, which certainly did not run
+    /// either. Also `OVERLOADED` where all 63 bells of the
     /// plugin, or of its group, are in use when the first call is sent.
     pub fn send(&self, request: &[u8]) -> Result<Sent> {
         let shared = &self.shared;

@@ -216,10 +216,8 @@ impl Plugin {
     /// As [`Plugin::subscriber`].
     pub fn raw_subscriber<R: GateType>(&self, gate: &str) -> Result<RawSubscriber<R>> {
         let signature = raw_signature::<R>();
-        let action = Signature {
-            result: None,
-            ..signature.clone()
-        };
+        let mut action = signature.clone();
+        action.result = None;
         let shared = self.open(gate, [signature, action], Encodings::ARCHIVE)?;
         Ok(RawSubscriber::new(shared))
     }

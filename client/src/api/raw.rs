@@ -102,8 +102,8 @@ impl<R: GateType> RawSubscriber<R> {
     /// # Errors
     ///
     /// `NOT_READY` without a provider, `REQUEST_TOO_LARGE`, `OVERLOADED` over a limit (of this plugin,
-    /// of the bus, or of this process's memory cgroup) or when no memory comes free before the deadline,
-    /// `SYSTEM` where it cannot be made.
+    /// of the bus, or of this process's memory cgroup) or when no memory comes free before the deadline, `TIMEOUT`
+    /// where the provider has not mapped it by then (it may be stopped), `SYSTEM` where it cannot be made.
     ///
     /// Payloads to one plugin may take half of this plugin's limit (`extent_mib`), and memory comes in
     /// powers of two: with the limit of 256 MiB, two loans of 40 MiB to one plugin are all that fit.

@@ -3,6 +3,8 @@
 #[doc(hidden)]
 pub mod array;
 mod builtin;
+#[doc(hidden)]
+pub mod by_json;
 mod direct;
 #[doc(hidden)]
 pub mod fields;

@@ -7,8 +7,9 @@
 //! installed    calls are answered                               withdrawn, with the gate
 //! withdrawn    the gate is gone; the index stays its own        sent, when the gate is back
 //! replaced     the gate has another index, for other shapes     revoked
-//! revoked      `Revoke` went; forgotten once nothing is to be   -
-//!              acknowledged any more
+//! closed       the peer has the gate open no more               revoked, when no `Revoke` is out
+//! revoked      `Revoke` went; forgotten once it and all grants  -
+//!              are acknowledged
 //! ```
 //!
 //! A gate that comes back with the shapes it had gets its index again, and `Grant` is sent and
@@ -20,15 +21,21 @@
 //! meanwhile: should the gate come back as it was, the index serves again. So no index is
 //! forgotten here before it was revoked there.
 //!
+//! What is closed is revoked together, one record at a time: whoever opens and closes names all the time has a
+//! provider sent no more than it acknowledges. An index is given away again when the provider has
+//! acknowledged that it refuses it, and of those that are free the one that was freed first.
+//!
 //! Acknowledgements are counted, because a gate can be withdrawn, provided and granted again
 //! before the first one comes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::control::{LinkEnd, LinkToPlugin};
 
+use crate::registry::is_prefix;
 use crate::shape::Prints;
 
 /// Withdrawn gates are forgotten when a side has this many grants, and twice as many as were left
@@ -59,12 +66,16 @@ impl Granted {
 #[derive(Debug)]
 struct Grant {
     gate: Arc<str>,
+    /// What provided it when it was wanted last: the gate, or a prefix.
+    by: Arc<str>,
     prints: Prints,
     wanted: bool,
     sent: bool,
     /// Whether the provider was sent it, and nothing since that takes it back.
     held: bool,
     unacknowledged: u32,
+    /// Whether the provider was sent a `Revoke` of it and has not acknowledged that.
+    revoking: bool,
 }
 
 impl Grant {
@@ -87,6 +98,11 @@ impl Grant {
         true
     }
 
+    /// Whether the provider neither holds it nor will say anything more of it.
+    fn is_over(&self) -> bool {
+        !self.held && !self.revoking && self.unacknowledged == 0
+    }
+
     fn is_installed(&self) -> bool {
         self.wanted && self.sent && self.unacknowledged == 0
     }
@@ -96,13 +112,20 @@ impl Grant {
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
     grants: BTreeMap<u16, Grant>,
-    current: HashMap<Arc<str>, u16>,
+    current: BTreeMap<Arc<str>, u16>,
     due: BTreeMap<u16, Instant>,
     /// What the provider is to be told to refuse from now on.
     revoked: Vec<u16>,
+    /// Indexes of gates that the peer has closed, which are to be revoked in their turn.
+    closed: Vec<u16>,
+    /// How many indexes were revoked and not acknowledged.
+    revoking: usize,
     /// How many were left when withdrawn gates were forgotten last.
     left: usize,
-    next: u16,
+    /// The first index that was never given.
+    fresh: u32,
+    /// Indexes that were given and are free again, in that order.
+    freed: VecDeque<u16>,
     peer_known: bool,
 }
 
@@ -111,7 +134,7 @@ impl Grants {
     /// any. `Err` when there is no index left.
     pub(crate) fn want(
         &mut self,
-        gate: &Arc<str>,
+        (gate, by): (&Arc<str>, &Arc<str>),
         prints: Prints,
         due: Instant,
     ) -> Result<Option<Granted>, ()> {
@@ -126,6 +149,7 @@ impl Grants {
         };
         if let Some(grant) = self.grants.get_mut(&index) {
             grant.wanted = true;
+            grant.by = by.clone();
         }
         Ok(self.send(index, due))
     }
@@ -134,17 +158,19 @@ impl Grants {
         if let Some(old) = old {
             self.retire(old);
         }
-        if self.grants.len() >= TIDY_AT.max(2 * self.left) {
+        if self.grants.len() - self.revoking >= TIDY_AT.max(2 * self.left) {
             self.tidy();
         }
         let index = self.free_index().ok_or(())?;
         let grant = Grant {
             gate: gate.clone(),
+            by: gate.clone(),
             prints,
             wanted: false,
             sent: false,
             held: false,
             unacknowledged: 0,
+            revoking: false,
         };
         self.grants.insert(index, grant);
         self.current.insert(gate.clone(), index);
@@ -153,14 +179,21 @@ impl Grants {
 
     /// An index rests as long as it can before it is used again.
     fn free_index(&mut self) -> Option<u16> {
-        for _ in 0..=u16::MAX {
-            let index = self.next;
-            self.next = self.next.wrapping_add(1);
-            if !self.grants.contains_key(&index) {
-                return Some(index);
+        match u16::try_from(self.fresh) {
+            Ok(index) => {
+                self.fresh += 1;
+                Some(index)
             }
+            Err(_) => self.freed.pop_front(),
         }
-        None
+    }
+
+    /// Forgets a grant, unless the provider still holds it or has to say something of it.
+    fn forget(&mut self, index: u16) {
+        if self.grants.get(&index).is_some_and(Grant::is_over) {
+            self.grants.remove(&index);
+            self.freed.push_back(index);
+        }
     }
 
     /// The index is its gate's current one no more. What the provider holds, or still has to
@@ -173,18 +206,51 @@ impl Grants {
         if self.current.get(&grant.gate) == Some(&index) {
             self.current.remove(&grant.gate);
         }
-        if !grant.held && grant.unacknowledged == 0 {
-            self.grants.remove(&index);
-        }
+        self.forget(index);
     }
 
     /// The provider is to refuse what comes under the index.
     fn take_back(&mut self, index: u16) {
-        let grant = self.grants.get_mut(&index);
-        if grant.is_some_and(|grant| std::mem::take(&mut grant.held)) {
+        let grant = self.grants.get_mut(&index).filter(|grant| grant.held);
+        if let Some(grant) = grant {
+            (grant.held, grant.revoking) = (false, true);
+            self.revoking += 1;
             self.revoked.push(index);
         }
         self.retire(index);
+    }
+
+    /// The peer has a gate open no more: its index is to be free again.
+    pub(crate) fn close(&mut self, gate: &str) {
+        let Some(index) = self.current.get(gate).copied() else {
+            return;
+        };
+        self.retire(index);
+        if self.grants.contains_key(&index) {
+            self.closed.push(index);
+        }
+        self.take_back_closed();
+    }
+
+    /// Revokes what is closed, if nothing is being revoked.
+    fn take_back_closed(&mut self) {
+        if self.revoking == 0 {
+            for index in std::mem::take(&mut self.closed) {
+                self.take_back(index);
+            }
+        }
+    }
+
+    /// The provider refuses what comes under some indexes.
+    pub(crate) fn refused(&mut self, indexes: &[u16]) {
+        for index in indexes {
+            let grant = self.grants.get_mut(index);
+            if grant.is_some_and(|grant| std::mem::take(&mut grant.revoking)) {
+                self.revoking -= 1;
+                self.forget(*index);
+            }
+        }
+        self.take_back_closed();
     }
 
     /// The indexes that the provider has to be told to refuse, each once.
@@ -199,7 +265,7 @@ impl Grants {
         for index in withdrawn {
             self.take_back(index);
         }
-        self.left = self.grants.len();
+        self.left = self.grants.len() - self.revoking;
     }
 
     fn send(&mut self, index: u16, due: Instant) -> Option<Granted> {
@@ -233,20 +299,25 @@ impl Grants {
         sent.filter_map(|index| self.send(index, due)).collect()
     }
 
-    /// The gate is no longer provided.
-    pub(crate) fn withdraw(&mut self, gate: &str) {
-        let index = self.current.get(gate);
-        if let Some(grant) = index.and_then(|index| self.grants.get_mut(index)) {
-            grant.wanted = false;
-            grant.sent = false;
+    /// A gate or a prefix is no longer provided.
+    pub(crate) fn withdraw(&mut self, gone: &str) {
+        let exact = self.current.get(gone).into_iter();
+        let longer = self.current.range::<str, _>((Excluded(gone), Unbounded));
+        let below = longer.take_while(|(name, _)| is_prefix(gone) && name.starts_with(gone));
+        for index in exact.chain(below.map(|(_, index)| index)) {
+            let grant = self.grants.get_mut(index);
+            if let Some(grant) = grant.filter(|grant| *grant.by == *gone) {
+                grant.wanted = false;
+                grant.sent = false;
+            }
         }
     }
 
     /// The peer may not call some gates any more, under none of the indexes that they ever had;
     /// see [`Grants::take_revoked`]. A new grant gets another index, so that what is said of these
     /// stays true.
-    pub(crate) fn revoke(&mut self, is_forbidden: impl Fn(&str) -> bool) {
-        let forbidden = |(_, grant): &(_, &Grant)| is_forbidden(&grant.gate);
+    pub(crate) fn revoke(&mut self, is_forbidden: impl Fn(&str, &str) -> bool) {
+        let forbidden = |(_, grant): &(_, &Grant)| is_forbidden(&grant.gate, &grant.by);
         let forbidden = self.grants.iter().filter(forbidden);
         let indexes: Vec<u16> = forbidden.map(|(index, _)| *index).collect();
         for index in indexes {
@@ -272,6 +343,27 @@ impl Grants {
             self.retire(index);
         }
         Ok(None)
+    }
+
+    /// Counts an acknowledgement that says that the provider has no such gate, and holds nothing under the
+    /// index; gives back the gate. `Err` when no such grant was sent.
+    pub(crate) fn not_provided(
+        &mut self,
+        index: u16,
+        due: Instant,
+    ) -> Result<Option<Arc<str>>, ()> {
+        let grant = self.grants.get_mut(&index).ok_or(())?;
+        grant.unacknowledged = grant.unacknowledged.checked_sub(1).ok_or(())?;
+        if grant.unacknowledged > 0 {
+            self.due.insert(index, due);
+            return Ok(None);
+        }
+        self.due.remove(&index);
+        grant.held = false;
+        let gate = grant.gate.clone();
+        let is_news = grant.is_installed();
+        self.retire(index);
+        Ok(is_news.then_some(gate))
     }
 
     /// Waits no longer for the acknowledgements that are due by now; gives back their gates. They

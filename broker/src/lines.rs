@@ -4,6 +4,10 @@
 //! they had the gate, and another plugin was quicker. There is a line only while somebody provides its
 //! gate: whoever takes a gate away gives it to the next one in line before anybody else can ask for it.
 //!
+//! Also a plugin that comes back with a prefix waits while another one has a gate under it, and with a gate while
+//! another one has a prefix over it. There is a line for each name and for each prefix; of two that wait for
+//! what cannot be provided side by side, who came first is first.
+//!
 //! A place in line is charged like a gate that is provided, and turns into one.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,10 +18,11 @@ use callgate_layout::envelope::CallKind;
 use crate::id::PluginId;
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
+use crate::registry::{is_prefix, prefixes, under};
 use crate::shape::Provided;
 
 /// One half of a gate that a plugin offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Offer {
     pub(crate) kind: CallKind,
     pub(crate) provided: Provided,
@@ -32,11 +37,16 @@ pub(crate) struct InLine {
     /// What it offers, each half once, with the number of its request.
     pub(crate) offers: Vec<(u32, Offer)>,
     pub(crate) charge: Charge,
+    /// Who has a smaller number has stood in line longer, in whichever line.
+    since: u64,
 }
 
 /// All lines, by gates. None is empty.
 #[derive(Debug, Default)]
-pub(crate) struct Lines(BTreeMap<Arc<str>, VecDeque<InLine>>);
+pub(crate) struct Lines {
+    lines: BTreeMap<Arc<str>, VecDeque<InLine>>,
+    came: u64,
+}
 
 impl Lines {
     /// A plugin that provides nothing of a gate comes to the end of the line for it, or has one half
@@ -64,11 +74,13 @@ impl Lines {
             plugin,
             offers: vec![(request, offer)],
             charge,
+            since: self.came,
         };
-        match self.0.get_mut(gate) {
+        self.came += 1;
+        match self.lines.get_mut(gate) {
             Some(line) => line.push_back(place),
             None => {
-                self.0.insert(gate.into(), VecDeque::from([place]));
+                self.lines.insert(gate.into(), VecDeque::from([place]));
             }
         }
         Ok(())
@@ -90,24 +102,39 @@ impl Lines {
 
     /// Takes a plugin out of the line for a gate.
     pub(crate) fn take(&mut self, plugin: PluginId, gate: &str) -> Option<InLine> {
-        let line = self.0.get_mut(gate)?;
+        let line = self.lines.get_mut(gate)?;
         let at = line.iter().position(|place| place.plugin == plugin)?;
         let taken = line.remove(at);
         if line.is_empty() {
-            self.0.remove(gate);
+            self.lines.remove(gate);
         }
         taken
     }
 
     /// Takes out whoever has stood in line longest.
     pub(crate) fn next(&mut self, gate: &str) -> Option<InLine> {
-        let plugin = self.0.get(gate)?.front()?.plugin;
+        let plugin = self.lines.get(gate)?.front()?.plugin;
         self.take(plugin, gate)
+    }
+
+    /// The lines for what cannot be provided beside another plugin's gate or prefix: the same, the prefixes that it is
+    /// under, and what is under it. Each with its first, and since when that stands there.
+    pub(crate) fn about<'l>(
+        &'l self,
+        gone: &'l str,
+    ) -> impl Iterator<Item = (&'l Arc<str>, PluginId, u64)> {
+        let same_or_over = std::iter::once(gone).chain(prefixes(gone));
+        let same_or_over = same_or_over.filter_map(|name| self.lines.get_key_value(name));
+        let below = under(&self.lines, gone).take_while(move |_| is_prefix(gone));
+        same_or_over.chain(below).filter_map(|(name, line)| {
+            let first = line.front()?;
+            Some((name, first.plugin, first.since))
+        })
     }
 
     /// Everybody in line, with the gate.
     pub(crate) fn all(&self) -> Vec<(PluginId, Arc<str>)> {
-        let lines = self.0.iter();
+        let lines = self.lines.iter();
         let all = lines.flat_map(|(gate, line)| {
             let places = line.iter();
             places.map(|place| (place.plugin, gate.clone()))
@@ -117,14 +144,14 @@ impl Lines {
 
     /// Forgets a plugin that is gone.
     pub(crate) fn forget(&mut self, plugin: PluginId) {
-        for line in self.0.values_mut() {
+        for line in self.lines.values_mut() {
             line.retain(|place| place.plugin != plugin);
         }
-        self.0.retain(|_, line| !line.is_empty());
+        self.lines.retain(|_, line| !line.is_empty());
     }
 
     fn place(&mut self, plugin: PluginId, gate: &str) -> Option<&mut InLine> {
-        let line = self.0.get_mut(gate)?;
+        let line = self.lines.get_mut(gate)?;
         line.iter_mut().find(|place| place.plugin == plugin)
     }
 }

@@ -167,17 +167,17 @@ impl Link {
         self.introduce(0, now)
     }
 
-    /// Makes a gate of one side callable for the other, if it is not. `None` when the side has
-    /// no index left.
+    /// Makes a gate of one side callable for the other, if it is not; named with what provides it. `None`
+    /// when the side has no index left.
     pub(crate) fn want(
         &mut self,
         side: u8,
-        gate: &Arc<str>,
+        names: (&Arc<str>, &Arc<str>),
         prints: Prints,
         now: Instant,
     ) -> Option<Vec<Step>> {
         let due = now + self.step;
-        let granted = self.grants_mut(side).want(gate, prints, due).ok()?;
+        let granted = self.grants_mut(side).want(names, prints, due).ok()?;
         let mut steps = self.revoked(side);
         steps.extend(granted.map(|granted| Step::Grant(side, granted)));
         Some(steps)
@@ -206,13 +206,42 @@ impl Link {
         Ok(steps)
     }
 
+    /// A side says that it has no gate of the name that it was granted; gives back that name with the steps.
+    pub(crate) fn not_provided(
+        &mut self,
+        side: u8,
+        index: u16,
+        now: Instant,
+    ) -> Result<(Option<Arc<str>>, Vec<Step>), OutOfOrder> {
+        let due = now + self.step;
+        let said = self.grants_mut(side).not_provided(index, due);
+        let gate = said.map_err(|()| OutOfOrder)?;
+        Ok((gate, self.provider_ready(now)))
+    }
+
+    /// The other side has a gate of this one open no more.
+    pub(crate) fn close(&mut self, side: u8, gate: &str) -> Vec<Step> {
+        self.grants_mut(side).close(gate);
+        self.revoked(side)
+    }
+
+    /// A side refuses what it was told to refuse.
+    pub(crate) fn refused(&mut self, side: u8, indexes: &[u16]) -> Vec<Step> {
+        self.grants_mut(side).refused(indexes);
+        self.revoked(side)
+    }
+
     /// A gate of one side is no longer provided.
     pub(crate) fn withdraw(&mut self, side: u8, gate: &str) {
         self.grants_mut(side).withdraw(gate);
     }
 
     /// Takes back from the other side all grants of gates that it may not call any more.
-    pub(crate) fn revoke(&mut self, side: u8, is_forbidden: impl Fn(&str) -> bool) -> Vec<Step> {
+    pub(crate) fn revoke(
+        &mut self,
+        side: u8,
+        is_forbidden: impl Fn(&str, &str) -> bool,
+    ) -> Vec<Step> {
         self.grants_mut(side).revoke(is_forbidden);
         self.revoked(side)
     }

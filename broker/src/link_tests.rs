@@ -50,7 +50,10 @@ fn seal_both(link: &mut Link, now: Instant) -> Vec<Step> {
 
 fn up(now: Instant) -> Link {
     let mut link = new_link(now);
-    assert_eq!(link.want(1, &gate("g"), SHAPES, now), Some(vec![]));
+    assert_eq!(
+        link.want(1, (&gate("g"), &gate("g")), SHAPES, now),
+        Some(vec![])
+    );
     let steps = seal_both(&mut link, now);
     assert_eq!(steps, [Step::Peer(1), grant(1, 0, "g")]);
     assert_eq!(link.peer_mapped(1, now), Ok(vec![]));
@@ -77,7 +80,7 @@ fn the_caller_is_told_last() {
 fn the_grant_may_be_installed_before_the_peer_is_mapped() {
     let now = Instant::now();
     let mut link = new_link(now);
-    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    link.want(1, (&gate("g"), &gate("g")), SHAPES, now).unwrap();
     seal_both(&mut link, now);
     let callable = vec![Step::Callable(1, gate("g"))];
     assert_eq!(link.grant_installed(1, 0, now), Ok(callable));
@@ -89,8 +92,11 @@ fn the_grant_may_be_installed_before_the_peer_is_mapped() {
 fn gates_of_the_opener_are_granted_once_it_knows_its_peer() {
     let now = Instant::now();
     let mut link = new_link(now);
-    link.want(1, &gate("g"), SHAPES, now).unwrap();
-    assert_eq!(link.want(0, &gate("back"), SHAPES, now), Some(vec![]));
+    link.want(1, (&gate("g"), &gate("g")), SHAPES, now).unwrap();
+    assert_eq!(
+        link.want(0, (&gate("back"), &gate("back")), SHAPES, now),
+        Some(vec![])
+    );
     seal_both(&mut link, now);
     link.peer_mapped(1, now).unwrap();
     let steps = link.grant_installed(1, 0, now).unwrap();
@@ -100,7 +106,7 @@ fn gates_of_the_opener_are_granted_once_it_knows_its_peer() {
     let callable = vec![Step::Callable(0, gate("back"))];
     assert_eq!(link.grant_installed(0, 0, now), Ok(callable));
     assert_eq!(link.callable(0, "back"), Some(0));
-    let later = link.want(0, &gate("later"), SHAPES, now);
+    let later = link.want(0, (&gate("later"), &gate("later")), SHAPES, now);
     assert_eq!(later, Some(vec![grant(0, 1, "later")]));
 }
 
@@ -109,14 +115,14 @@ fn gates_of_the_opener_are_granted_once_it_knows_its_peer() {
 fn a_withdrawn_gate_does_not_stop_the_link() {
     let now = Instant::now();
     let mut link = new_link(now);
-    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    link.want(1, (&gate("g"), &gate("g")), SHAPES, now).unwrap();
     seal_both(&mut link, now);
     link.withdraw(1, "g");
     assert_eq!(link.peer_mapped(1, now), Ok(vec![]));
     assert_eq!(link.grant_installed(1, 0, now), Ok(vec![Step::Peer(0)]));
     assert_eq!(link.peer_mapped(0, now), Ok(vec![Step::Up]));
     assert_eq!(link.callable(1, "g"), None);
-    let again = link.want(1, &gate("g"), SHAPES, now);
+    let again = link.want(1, (&gate("g"), &gate("g")), SHAPES, now);
     assert_eq!(again, Some(vec![grant(1, 0, "g")]));
 }
 
@@ -149,7 +155,7 @@ fn the_late_side_is_at_fault() {
     link.outbox_mapped(0).unwrap();
     assert_eq!(link.overdue(late), [(1, "map its outbox")]);
     link.sealed(0, now);
-    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    link.want(1, (&gate("g"), &gate("g")), SHAPES, now).unwrap();
     link.outbox_mapped(1).unwrap();
     link.sealed(1, now);
     let both = [(1, "map its peer's outbox"), (1, "install a grant")];
@@ -176,9 +182,10 @@ fn a_provider_that_mapped_its_peer_owes_only_its_grants() {
     let now = Instant::now();
     let later = now + STEP / 2;
     let mut link = new_link(now);
-    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    link.want(1, (&gate("g"), &gate("g")), SHAPES, now).unwrap();
     seal_both(&mut link, now);
-    link.want(1, &gate("h"), SHAPES, later).unwrap();
+    link.want(1, (&gate("h"), &gate("h")), SHAPES, later)
+        .unwrap();
     link.grant_installed(1, 0, now).unwrap();
     link.peer_mapped(1, now).unwrap();
     assert_eq!(link.due(), Some(later + STEP));
@@ -192,9 +199,9 @@ fn a_great_revocation_goes_in_several_records() {
     let mut link = up(now);
     for number in 1..40_000_u32 {
         let name = gate(&number.to_string());
-        assert!(link.want(1, &name, SHAPES, now).is_some());
+        assert!(link.want(1, (&name, &name), SHAPES, now).is_some());
     }
-    let steps = link.revoke(1, |_| true);
+    let steps = link.revoke(1, |_, _| true);
     let mut all: Vec<u16> = Vec::new();
     for step in &steps {
         let Step::Revoke(1, indexes) = step else {
@@ -210,7 +217,7 @@ fn a_great_revocation_goes_in_several_records() {
     }
     assert_eq!(steps.len(), 3, "no more than it takes");
     assert!(all.into_iter().eq(0..40_000), "each once");
-    assert_eq!(link.revoke(1, |_| true), [], "said once");
+    assert_eq!(link.revoke(1, |_, _| true), [], "said once");
 }
 
 /// What is done for one side must not be done for the other.
@@ -227,9 +234,9 @@ fn each_side_is_the_plugin_that_it_was_made_for() {
     assert_eq!(link.callable(0, "g"), None);
     link.withdraw(0, "g");
     assert_eq!(link.callable(1, "g"), Some(0));
-    assert_eq!(link.revoke(0, |_| true), []);
-    assert_eq!(link.revoke(1, |gate| gate == "other"), []);
-    let revoked = link.revoke(1, |gate| gate == "g");
+    assert_eq!(link.revoke(0, |_, _| true), []);
+    assert_eq!(link.revoke(1, |gate, _| gate == "other"), []);
+    let revoked = link.revoke(1, |gate, _| gate == "g");
     assert_eq!(revoked, [Step::Revoke(1, vec![0])]);
     assert_eq!(link.callable(1, "g"), None);
 }
@@ -239,7 +246,7 @@ fn each_side_is_the_plugin_that_it_was_made_for() {
 fn a_late_grant_is_given_up_and_taken_all_the_same() {
     let now = Instant::now();
     let mut link = up(now);
-    let steps = link.want(0, &gate("back"), SHAPES, now);
+    let steps = link.want(0, (&gate("back"), &gate("back")), SHAPES, now);
     assert_eq!(steps, Some(vec![grant(0, 0, "back")]));
     let (due, early) = (now + STEP, now + STEP / 2);
     assert_eq!(link.due(), Some(due));
@@ -262,9 +269,10 @@ fn a_second_grant_has_a_step_of_its_own() {
     let (later, much_later) = (now + STEP / 4, now + STEP / 2);
     let mut link = up(now);
     link.withdraw(1, "g");
-    link.want(1, &gate("g"), SHAPES, now).unwrap();
+    link.want(1, (&gate("g"), &gate("g")), SHAPES, now).unwrap();
     link.withdraw(1, "g");
-    link.want(1, &gate("g"), SHAPES, later).unwrap();
+    link.want(1, (&gate("g"), &gate("g")), SHAPES, later)
+        .unwrap();
     assert_eq!(link.due(), Some(now + STEP));
     assert_eq!(link.grant_installed(1, 0, much_later), Ok(vec![]));
     assert_eq!(link.due(), Some(much_later + STEP));

@@ -89,6 +89,9 @@ pub struct PluginEntry {
     pub calls: u64,
     /// Those of them that failed.
     pub errors: u64,
+    /// Calls that it made as JSON since it came to this broker, because its types are not those of what it calls.
+    #[serde(default)]
+    pub json_calls: u64,
 }
 
 /// A program that is no plugin any more, or never became one.
@@ -102,11 +105,25 @@ pub struct EndedEntry {
     pub why: String,
 }
 
-/// A gate.
+/// How calls are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Encoding {
+    /// As archives, which both sides lay out alike.
+    Archive,
+    /// As JSON.
+    Json,
+}
+
+/// A gate, or a prefix of gates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateEntry {
-    /// Its name.
+    /// Its name; a prefix ends in `.`.
     pub name: String,
+    /// Whether it is a prefix, which stands for all gates under it.
+    #[serde(default)]
+    pub prefix: bool,
     /// The plugin that provides it.
     pub owner: String,
     /// The signature of its function, or of its action where it has only that.
@@ -116,20 +133,26 @@ pub struct GateEntry {
     pub action_signature: Option<String>,
     /// The fingerprint that belongs to `signature`, as 32 hexadecimal digits.
     pub fingerprint: String,
+    /// How that takes calls.
+    #[serde(default)]
+    pub encodings: Vec<Encoding>,
     /// Whether it answers with results.
     pub has_function: bool,
     /// Whether it answers without.
     pub has_action: bool,
     /// Plugins that have it open.
     pub subscribers: u64,
-    /// Subscribers whose calls are converted by way of JSON, because their types differ: 0 as long as
-    /// types cannot differ.
+    /// How many times it is open so that calls go as JSON, because types differ or one side does not take
+    /// archives. Whether they can be converted the caller knows, and not the broker.
     #[serde(default)]
     pub json_fallbacks: u64,
     /// Calls that its handlers ran since the owner came to this broker, as the owner counts them; 0 beyond a plugin's first 128 gates.
     pub calls: u64,
     /// Those of them that failed.
     pub errors: u64,
+    /// Calls that came as JSON, as the owner counts them.
+    #[serde(default)]
+    pub json_calls: u64,
     /// How long half of its calls took at most, to within a half: one call in 64 is timed. 0 where
     /// none was.
     pub p50_ns: u64,

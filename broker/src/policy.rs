@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use callgate_layout::control::PluginLimits;
 
+use crate::registry::is_prefix;
+
 /// What a plugin may provide, call and listen to, and how much it may have. Nothing that is not
 /// said.
 ///
@@ -29,6 +31,7 @@ pub struct Policy {
     opens: Option<u32>,
     links: Option<u32>,
     extent_mib: Option<u32>,
+    schema_mib: Option<u32>,
     requests_per_second: Option<u32>,
 }
 
@@ -115,6 +118,13 @@ impl Policy {
         self
     }
 
+    /// At most so many MiB of schemas, in place of the bus's limit.
+    #[must_use]
+    pub fn schema_mib(mut self, most: u32) -> Policy {
+        self.schema_mib = Some(most);
+        self
+    }
+
     /// At most so many control requests a second (opening and providing gates, and the like; never
     /// calls) in the long run, and twice as many at once after a quiet time, in place of the bus's
     /// limit. A plugin that makes more is ended. Not counted are those with which it comes to
@@ -126,9 +136,12 @@ impl Policy {
         self
     }
 
-    /// Whether a gate may be provided.
+    /// Whether a gate may be provided, or a prefix of gates, which ends in `.`: that takes a pattern which
+    /// ends in `*`, so that it matches all names under the prefix, too.
     pub fn may_provide(&self, gate: &str) -> bool {
-        self.provide.iter().any(|pattern| pattern.matches(gate))
+        let covers = |pattern: &Pattern| !is_prefix(gate) || pattern.is_open_ended();
+        let mut patterns = self.provide.iter();
+        patterns.any(|pattern| pattern.matches(gate) && covers(pattern))
     }
 
     /// Whether a gate may be called.
@@ -147,6 +160,7 @@ impl Policy {
             opens: self.opens.unwrap_or(all.opens),
             links: self.links.unwrap_or(all.links),
             extent_mib: self.extent_mib.unwrap_or(all.extent_mib),
+            schema_mib: self.schema_mib.unwrap_or(all.schema_mib),
         }
     }
 }
@@ -200,16 +214,16 @@ impl Policies {
     }
 
     /// Which gates of one plugin another one may call: those that it may call, and that one may
-    /// provide.
+    /// provide, by themselves or by the prefix that is said.
     pub(crate) fn between<'a>(
         &'a self,
         caller: &str,
         owner: &str,
-    ) -> impl Fn(&str) -> bool + use<'a> {
+    ) -> impl Fn(&str, &str) -> bool + use<'a> {
         let (caller, owner, strict) = (self.of(caller), self.of(owner), self.strict);
-        move |gate| {
+        move |gate, by| {
             let may_call = caller.map_or(!strict, |policy| policy.may_call(gate));
-            may_call && owner.map_or(!strict, |policy| policy.may_provide(gate))
+            may_call && owner.map_or(!strict, |policy| policy.may_provide(by))
         }
     }
 
@@ -239,6 +253,11 @@ impl Pattern {
     /// Whether it can match more than one name.
     fn is_open(&self) -> bool {
         self.parts.len() > 1
+    }
+
+    /// Whether it matches whatever begins with what it matches.
+    fn is_open_ended(&self) -> bool {
+        self.is_open() && self.parts.last().is_some_and(String::is_empty)
     }
 
     /// Each part is looked for once, from where the one before ended: taking the first place is

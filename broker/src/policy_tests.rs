@@ -85,6 +85,7 @@ fn limits_are_the_bus_s_where_a_policy_says_nothing() {
         opens: 2,
         links: 3,
         extent_mib: 4,
+        schema_mib: 1,
     };
     let mut policies = Policies::default();
     policies.set("A", Some(Policy::new().opens(7)));
@@ -100,6 +101,7 @@ fn each_limit_is_the_one_that_is_said() {
         opens: 2,
         links: 3,
         extent_mib: 4,
+        schema_mib: 1,
     };
     let mut policies = Policies::default();
     let mut limits = |policy: Policy| {
@@ -122,6 +124,11 @@ fn each_limit_is_the_one_that_is_said() {
         ..all
     };
     assert_eq!(limits(policy().extent_mib(9)), (expected, None));
+    let expected = PluginLimits {
+        schema_mib: 9,
+        ..all
+    };
+    assert_eq!(limits(policy().schema_mib(9)), (expected, None));
     assert_eq!(limits(policy().requests_per_second(9)), (all, Some(9)));
 }
 
@@ -140,4 +147,30 @@ fn a_strict_bus_allows_what_is_said_alone() {
         assert_eq!(policies.may_provide("B", "P"), !strict);
         assert_eq!(policies.may_call("B", "C"), !strict);
     }
+}
+
+/// With a right to some names under it, a plugin took all of them by a prefix.
+#[test]
+fn a_prefix_takes_a_pattern_for_all_that_is_under_it() {
+    for (pattern, prefix, may) in [
+        ("*", "a.", true),
+        ("a.*", "a.", true),
+        ("a.*", "a.b.", true),
+        ("a*", "a.", true),
+        ("*.b.*", "a.b.", true),
+        ("a.b*", "a.", false),
+        ("a.*.c", "a.b.", false),
+        ("*.", "a.", false),
+        ("a.", "a.", false),
+        ("b.*", "a.", false),
+    ] {
+        let policy = Policy::new().provide(pattern);
+        assert_eq!(policy.may_provide(prefix), may, "{pattern} {prefix}");
+        let name = format!("{prefix}x");
+        assert!(!may || policy.may_provide(&name), "{pattern} {name}");
+    }
+    let mut policies = Policies::default();
+    policies.set("P", Some(Policy::new().provide("a.b")));
+    let is_granted = policies.between("C", "P");
+    assert!(is_granted("a.b", "a.b") && !is_granted("a.b", "a."));
 }

@@ -1,12 +1,14 @@
 //! Why requests about gates are refused.
 
+use std::sync::Arc;
+
 use crate::id::PluginId;
 
 /// Why a request about a gate was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The gate has another owner.
-    Owned(PluginId),
+    /// Another plugin provides this: the same, a prefix that it is under, or what is under it.
+    Owned(PluginId, Arc<str>),
     /// The plugin provides this half already.
     Twice,
     /// The plugin is in line for this half already.
@@ -17,7 +19,9 @@ pub(crate) enum Refused {
     TooManyGates(u32),
     /// The plugin has as many gates open as it may.
     TooManyOpens(u32),
-    /// A name or a shape is not acceptable.
+    /// The plugin has as many bytes of schemas as it may.
+    TooMuchSchema(u32),
+    /// A name, a schema or a shape is not acceptable.
     Invalid(String),
     /// The number is that of a gate which is open already.
     NumberInUse,

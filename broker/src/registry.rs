@@ -1,12 +1,16 @@
 //! Who provides which gate, who has which gate open, and how the one stands to the other.
 //!
-//! A gate exists while at least one of its two halves is provided; all its halves have one owner.
-//! An open gate exists from `Open` to `Close`, whether the gate does or not.
+//! A gate exists while at least one of its two halves is provided; all its halves have one owner. A prefix is
+//! provided like a gate, and provides each name under it for which there is nothing longer. What
+//! is under a prefix belongs to its owner. An open gate exists from `Open` to `Close`, whether the gate does or
+//! not.
+
+mod names;
+mod opens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use callgate_layout::control::{Availability, GateState, Shape, check_gate_name};
 use callgate_layout::envelope::CallKind;
 
 use crate::id::PluginId;
@@ -14,9 +18,14 @@ use crate::lines::{InLine, Offer};
 use crate::lives::Lives;
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
-use crate::shape::{Prints, Provided, check, check_provided, compare};
+use crate::shape::{Provided, check_provided};
+use names::{check_provided_name, over, resolve, under_mut};
+use opens::{Open, Watched};
 
-/// A gate that is provided.
+pub(crate) use names::{is_prefix, prefixes, under};
+pub(crate) use opens::Standing;
+
+/// A gate that is provided, or a prefix.
 #[derive(Debug)]
 pub(crate) struct Gate {
     pub(crate) owner: PluginId,
@@ -39,54 +48,25 @@ impl Gate {
     }
 }
 
-/// A gate that a plugin has open.
+/// A gate or prefix as a listing shows it.
 #[derive(Debug)]
-struct Open {
-    gate: Arc<str>,
-    function: Shape,
-    action: Shape,
-    /// What the plugin was told last.
-    told: Option<GateState>,
-    /// Its link failed; no other is made before the gate changes or is opened again.
-    blocked: bool,
-    /// Its plugin waits for `Synced`.
-    asked: bool,
-    _charge: Charge,
-}
-
-/// How an open gate stands now, as far as the registry knows.
-#[derive(Debug)]
-pub(crate) struct Standing {
-    pub(crate) gate: Arc<str>,
-    pub(crate) owner: Option<PluginId>,
-    /// Which life of the gate this is; 0 while nobody provides it.
-    pub(crate) generation: u64,
-    pub(crate) function: Availability,
-    pub(crate) action: Availability,
-    /// The fingerprints of what is provided now: function, action.
-    pub(crate) prints: Prints,
-    pub(crate) blocked: bool,
-}
-
-impl Standing {
-    /// Whether a call could be made if there were a link.
-    pub(crate) fn is_ready(&self) -> bool {
-        [&self.function, &self.action].into_iter().any(|half| {
-            matches!(
-                half,
-                Availability::Ready { .. } | Availability::Differs { json: true, .. }
-            )
-        })
-    }
+pub(crate) struct Shown<'r> {
+    pub(crate) name: &'r str,
+    pub(crate) gate: &'r Gate,
+    /// How many plugins have it open, or a name under it that it provides.
+    pub(crate) users: usize,
+    /// How many of those opens make their calls as JSON.
+    pub(crate) json: usize,
 }
 
 /// All gates and all opens of a bus.
 #[derive(Debug)]
 pub(crate) struct Registry {
+    /// By name, and by prefix, which ends in `.`.
     gates: BTreeMap<Arc<str>, Gate>,
     lives: Lives,
     opens: HashMap<PluginId, BTreeMap<u32, Open>>,
-    watchers: HashMap<Arc<str>, BTreeSet<(PluginId, u32)>>,
+    watched: BTreeMap<Arc<str>, Watched>,
 }
 
 impl Registry {
@@ -96,11 +76,11 @@ impl Registry {
             gates: BTreeMap::new(),
             lives: Lives::new(first_life),
             opens: HashMap::new(),
-            watchers: HashMap::new(),
+            watched: BTreeMap::new(),
         }
     }
 
-    /// Adds a half to a gate, and the gate if it is new; gives back which life of the gate this is. `had`
+    /// Adds a half to a gate or a prefix, and that if it is new; gives back which life of it this is. `had`
     /// is the life that the plugin says it was.
     pub(crate) fn provide(
         &mut self,
@@ -109,12 +89,12 @@ impl Registry {
         (offer, had): (&Offer, Option<u64>),
         quota: &Quota,
     ) -> Result<u64, Refused> {
-        check_gate_name(name).map_err(Refused::Invalid)?;
+        check_provided_name(name).map_err(Refused::Invalid)?;
         check_provided(&offer.provided).map_err(Refused::Invalid)?;
+        if let Some((owner, what)) = self.in_the_way(plugin, name) {
+            return Err(Refused::Owned(owner, what));
+        }
         if let Some(gate) = self.gates.get_mut(name) {
-            if gate.owner != plugin {
-                return Err(Refused::Owned(gate.owner));
-            }
             if gate.kind(offer.kind).is_some() {
                 return Err(Refused::Twice);
             }
@@ -123,6 +103,17 @@ impl Registry {
             self.begin(plugin, name, had, charge);
         }
         Ok(self.add(name, offer))
+    }
+
+    /// What another plugin provides that keeps this one from providing a gate or a prefix: the same, a prefix that
+    /// it is under, or what is under it.
+    pub(crate) fn in_the_way(&self, plugin: PluginId, name: &str) -> Option<(PluginId, Arc<str>)> {
+        let same_or_over = std::iter::once(name).chain(prefixes(name));
+        let same_or_over = same_or_over.filter_map(|name| self.gates.get_key_value(name));
+        let below = under(&self.gates, name).take_while(|_| is_prefix(name));
+        let mut others = same_or_over.chain(below);
+        let other = others.find(|(_, gate)| gate.owner != plugin);
+        other.map(|(name, gate)| (gate.owner, name.clone()))
     }
 
     /// Gives a gate that nobody provides any more to a plugin that was in line for it; gives back
@@ -143,13 +134,26 @@ impl Registry {
             action: None,
             _charge: charge,
         };
-        self.gates.insert(name.into(), gate);
+        let name: Arc<str> = name.into();
+        self.gates.insert(name.clone(), gate);
+        if !is_prefix(&name) {
+            if let Some(watched) = self.watched.get_mut(&name) {
+                watched.by = Some(name);
+            }
+            return;
+        }
+        for (_, watched) in under_mut(&mut self.watched, &name) {
+            let by = watched.by.as_ref();
+            if by.is_none_or(|by| by.len() < name.len()) {
+                watched.by = Some(name.clone());
+            }
+        }
     }
 
     /// Adds a half that its gate has not got.
     fn add(&mut self, name: &str, offer: &Offer) -> u64 {
-        for (plugin, number) in self.watchers(name) {
-            self.unblock(plugin, number);
+        for (plugin, number) in self.provides(name) {
+            self.renew(plugin, number);
         }
         let Some(gate) = self.gates.get_mut(name) else {
             return 0;
@@ -157,6 +161,16 @@ impl Registry {
         *gate.kind(offer.kind) = Some(offer.provided.clone());
         gate.record = offer.record;
         gate.generation
+    }
+
+    /// The opens of all names that a gate or a prefix provides.
+    fn provides(&self, by: &str) -> Vec<(PluginId, u32)> {
+        let exact = self.watched.get(by).into_iter();
+        let below = under(&self.watched, by).take_while(|_| is_prefix(by));
+        let all = exact.chain(below.map(|(_, watched)| watched));
+        let its = all.filter(|watched| watched.by.as_deref() == Some(by));
+        its.flat_map(|watched| watched.opens.iter().copied())
+            .collect()
     }
 
     /// Takes a half from a gate, and the gate away with its last; says whether it did that.
@@ -176,57 +190,6 @@ impl Registry {
         Ok(gone)
     }
 
-    /// Notes that a plugin wants to call a gate.
-    pub(crate) fn open(
-        &mut self,
-        plugin: PluginId,
-        number: u32,
-        name: &str,
-        [function, action]: [Shape; 2],
-        quota: &Quota,
-    ) -> Result<(), Refused> {
-        check_gate_name(name).map_err(Refused::Invalid)?;
-        check(&function).map_err(Refused::Invalid)?;
-        check(&action).map_err(Refused::Invalid)?;
-        let opens = self.opens.entry(plugin).or_default();
-        if opens.contains_key(&number) {
-            return Err(Refused::NumberInUse);
-        }
-        let charge = quota.charge().ok_or(Refused::TooManyOpens(quota.limit()))?;
-        let gate: Arc<str> = match self.watchers.get_key_value(name) {
-            Some((known, _)) => known.clone(),
-            None => name.into(),
-        };
-        let watchers = self.watchers.entry(gate.clone()).or_default();
-        watchers.insert((plugin, number));
-        let open = Open {
-            gate,
-            function,
-            action,
-            told: None,
-            blocked: false,
-            asked: false,
-            _charge: charge,
-        };
-        opens.insert(number, open);
-        Ok(())
-    }
-
-    /// Forgets an open gate; a number that is not known is left alone, because a refusal may
-    /// have crossed the request.
-    pub(crate) fn close(&mut self, plugin: PluginId, number: u32) {
-        let Some(opens) = self.opens.get_mut(&plugin) else {
-            return;
-        };
-        let Some(open) = opens.remove(&number) else {
-            return;
-        };
-        if opens.is_empty() {
-            self.opens.remove(&plugin);
-        }
-        self.unwatch(&open.gate, plugin, number);
-    }
-
     /// Forgets all of a plugin; gives back the gates that went with it.
     pub(crate) fn remove(&mut self, plugin: PluginId) -> Vec<Arc<str>> {
         for (number, open) in self.opens.remove(&plugin).unwrap_or_default() {
@@ -239,135 +202,65 @@ impl Registry {
         gone
     }
 
-    /// The name of a gate, if a plugin provides it.
+    fn forget_gate(&mut self, name: &str) {
+        let Some((name, _)) = self.gates.remove_entry(name) else {
+            return;
+        };
+        self.lives.end(&name);
+        // What was under this prefix is under the same one now as the prefix itself.
+        let next = over(&self.gates, &name).cloned();
+        if !is_prefix(&name) {
+            if let Some(watched) = self.watched.get_mut(&name) {
+                watched.by = next;
+            }
+            return;
+        }
+        for (_, watched) in under_mut(&mut self.watched, &name) {
+            if watched.by.as_ref() == Some(&name) {
+                watched.by = next.clone();
+            }
+        }
+    }
+
+    /// The name of a gate or prefix, if a plugin provides it.
     pub(crate) fn provided(&self, owner: PluginId, name: &str) -> Option<Arc<str>> {
         let (name, gate) = self.gates.get_key_value(name)?;
         (gate.owner == owner).then(|| name.clone())
     }
 
-    fn forget_gate(&mut self, name: &str) {
-        if let Some((name, _)) = self.gates.remove_entry(name) {
-            self.lives.end(&name);
-        }
+    /// What a plugin provides a name by: the gate of that name, or else the longest prefix.
+    pub(crate) fn provided_by(&self, owner: PluginId, name: &str) -> Option<Arc<str>> {
+        let by = resolve(&self.gates, name)?;
+        self.provided(owner, by)
     }
 
-    /// The gates of a plugin.
+    /// The gates and prefixes of a plugin.
     pub(crate) fn owned_by(&self, plugin: PluginId) -> Vec<Arc<str>> {
         let owned = self.gates.iter().filter(|(_, gate)| gate.owner == plugin);
         owned.map(|(name, _)| name.clone()).collect()
     }
 
-    /// The numbers of the gates that a plugin has open.
-    pub(crate) fn opens_of(&self, plugin: PluginId) -> Vec<u32> {
-        let opens = self.opens.get(&plugin).into_iter().flatten();
-        opens.map(|(number, _)| *number).collect()
-    }
-
-    fn unwatch(&mut self, gate: &Arc<str>, plugin: PluginId, number: u32) {
-        if let Some(watchers) = self.watchers.get_mut(gate) {
-            watchers.remove(&(plugin, number));
-            if watchers.is_empty() {
-                self.watchers.remove(gate);
+    /// All gates and prefixes by name.
+    pub(crate) fn shown(&self) -> Vec<Shown<'_>> {
+        let mut opens: HashMap<&str, (BTreeSet<PluginId>, usize)> = HashMap::new();
+        for watched in self.watched.values() {
+            let Some(by) = &watched.by else {
+                continue;
+            };
+            let (plugins, json) = opens.entry(by).or_default();
+            plugins.extend(watched.opens.iter().map(|(plugin, _)| *plugin));
+            *json += self.count_json(&watched.opens);
+        }
+        let shown = self.gates.iter().map(|(name, gate)| {
+            let opens = opens.get(&**name);
+            Shown {
+                name,
+                gate,
+                users: opens.map_or(0, |(plugins, _)| plugins.len()),
+                json: opens.map_or(0, |(_, json)| *json),
             }
-        }
-    }
-
-    /// How an open gate stands; `None` if it is not open.
-    pub(crate) fn standing(&self, plugin: PluginId, number: u32) -> Option<Standing> {
-        let open = self.opens.get(&plugin)?.get(&number)?;
-        let gate = self.gates.get(&open.gate);
-        let function = gate.and_then(|gate| gate.function.as_ref());
-        let action = gate.and_then(|gate| gate.action.as_ref());
-        let print = |provided: &Provided| provided.head.fingerprint.0;
-        Some(Standing {
-            gate: open.gate.clone(),
-            owner: gate.map(|gate| gate.owner),
-            generation: gate.map_or(0, |gate| gate.generation),
-            function: compare(function, &open.function),
-            action: compare(action, &open.action),
-            prints: [function.map(print), action.map(print)],
-            blocked: open.blocked,
-        })
-    }
-
-    /// Notes what a plugin is told of an open gate; `false` if that is nothing new to it.
-    pub(crate) fn tell(&mut self, plugin: PluginId, number: u32, state: &GateState) -> bool {
-        let Some(open) = self.open_mut(plugin, number) else {
-            return false;
-        };
-        let news = open.told.as_ref() != Some(state);
-        open.told = Some(state.clone());
-        news
-    }
-
-    /// Makes no link for this open gate until its gate is provided anew.
-    pub(crate) fn block(&mut self, plugin: PluginId, number: u32) {
-        if let Some(open) = self.open_mut(plugin, number) {
-            open.blocked = true;
-            open.told = None;
-        }
-    }
-
-    /// There is reason to try again.
-    pub(crate) fn unblock(&mut self, plugin: PluginId, number: u32) {
-        if let Some(open) = self.open_mut(plugin, number) {
-            open.blocked = false;
-        }
-    }
-
-    /// Notes that a plugin waits to be told how an open gate stands: whether it did not so before;
-    /// `None` if the gate is not open.
-    pub(crate) fn ask(&mut self, plugin: PluginId, number: u32) -> Option<bool> {
-        let open = self.open_mut(plugin, number)?;
-        Some(!std::mem::replace(&mut open.asked, true))
-    }
-
-    /// Notes that it was told; whether it waited.
-    pub(crate) fn answer(&mut self, plugin: PluginId, number: u32) -> bool {
-        let open = self.open_mut(plugin, number);
-        open.is_some_and(|open| std::mem::take(&mut open.asked))
-    }
-
-    fn open_mut(&mut self, plugin: PluginId, number: u32) -> Option<&mut Open> {
-        self.opens.get_mut(&plugin)?.get_mut(&number)
-    }
-
-    /// Everyone who has a gate open, with their numbers for it.
-    pub(crate) fn watchers(&self, name: &str) -> Vec<(PluginId, u32)> {
-        let watchers = self.watchers.get(name);
-        watchers.into_iter().flatten().copied().collect()
-    }
-
-    /// All open gates that nobody provides.
-    pub(crate) fn absent_opens(&self) -> Vec<(PluginId, u32, Arc<str>)> {
-        let absent = self
-            .watchers
-            .iter()
-            .filter(|(gate, _)| !self.gates.contains_key(*gate));
-        let opens = absent.flat_map(|(gate, watchers)| {
-            let open = |(plugin, number): &(PluginId, u32)| (*plugin, *number, gate.clone());
-            watchers.iter().map(open)
         });
-        opens.collect()
-    }
-
-    /// A plugin's numbers for those of its open gates that somebody else owns now.
-    pub(crate) fn opens_between(&self, plugin: PluginId, owner: PluginId) -> Vec<u32> {
-        let opens = self.opens.get(&plugin).into_iter().flatten();
-        let owned = opens.filter(|(_, open)| {
-            let gate = self.gates.get(&open.gate);
-            gate.is_some_and(|gate| gate.owner == owner)
-        });
-        owned.map(|(number, _)| *number).collect()
-    }
-
-    /// All gates by name, each with the number of plugins that have it open.
-    pub(crate) fn gates(&self) -> impl Iterator<Item = (&str, &Gate, usize)> {
-        self.gates.iter().map(|(name, gate)| {
-            let watchers = self.watchers.get(name).into_iter().flatten();
-            let plugins: BTreeSet<PluginId> = watchers.map(|(plugin, _)| *plugin).collect();
-            (&**name, gate, plugins.len())
-        })
+        shown.collect()
     }
 }
 

@@ -1,10 +1,11 @@
 //! Tests of the registry.
 
-use callgate_layout::control::MAX_TEXT;
-use callgate_layout::schema::{Fingerprint, Head};
-use callgate_layout::{Encoding, Encodings};
+use callgate_layout::control::{Availability, GateState, MAX_TEXT, Shape};
+use callgate_layout::schema::Head;
+use callgate_layout::{Encoding, Encodings, Fingerprint};
 
 use super::*;
+use crate::schemas::Held;
 
 const A: PluginId = PluginId(1);
 const B: PluginId = PluginId(2);
@@ -31,7 +32,7 @@ fn offer(kind: CallKind, shape: Shape) -> Offer {
     Offer {
         kind,
         provided: Provided {
-            head,
+            held: Held::of(head, shape.fingerprint as u64),
             encodings: shape.encodings,
             signature: shape.signature,
         },
@@ -63,7 +64,10 @@ fn a_gate_has_one_owner() {
     let mut provide =
         |plugin, kind| provide(&mut registry, (plugin, GATE, kind), shape(1, 1), &quota);
     assert_eq!(provide(A, CallKind::Function), Ok(()));
-    assert_eq!(provide(B, CallKind::Action), Err(Refused::Owned(A)));
+    assert_eq!(
+        provide(B, CallKind::Action),
+        Err(Refused::Owned(A, GATE.into()))
+    );
     assert_eq!(provide(A, CallKind::Function), Err(Refused::Twice));
     assert_eq!(provide(A, CallKind::Action), Ok(()));
 }
@@ -114,7 +118,7 @@ fn shapes_are_compared_by_parameters_and_then_by_fingerprint() {
     assert_eq!(provided, Ok(()));
     let signature = shape(2, 7).signature;
     let other = Availability::Differs {
-        schema: 0,
+        schema: 7,
         signature: signature.clone(),
         json: false,
     };
@@ -142,12 +146,12 @@ fn nothing_of_a_removed_plugin_stays() {
     assert_eq!(registry.opens_between(B, A), [1]);
     assert_eq!(registry.remove(A), [GATE.into()]);
     assert_eq!(registry.watchers(GATE), [(B, 1)]);
-    assert_eq!(registry.gates().count(), 0);
+    assert_eq!(registry.shown().len(), 0);
     assert!(registry.standing(A, 1).is_none());
     assert!(quota.charge().is_some());
     registry.close(B, 1);
     registry.close(B, 1);
-    assert!(registry.opens.is_empty() && registry.watchers.is_empty());
+    assert!(registry.opens.is_empty() && registry.watched.is_empty());
 }
 
 /// A plugin must not be able to fill the broker's memory.
@@ -273,8 +277,8 @@ fn gates_are_listed_with_those_who_have_them_open() {
         let provided = registry.provide(A, name, (&offer, None), &quota);
         assert!(provided.is_ok());
     }
-    let listed = registry.gates();
-    let listed = listed.map(|(name, gate, opens)| (name, gate.record, opens));
+    let listed = registry.shown().into_iter();
+    let listed = listed.map(|shown| (shown.name, shown.gate.record, shown.users));
     assert!(listed.eq([("Other", None, 0), (GATE, Some(7), 2)]));
     assert_eq!(registry.opens_of(B), [1, 2]);
     assert_eq!(registry.owned_by(A), ["Other".into(), Arc::from(GATE)]);

@@ -24,6 +24,8 @@ pub struct BusLimits {
     /// MiB of extents of all plugins together. Also what was left behind by plugins that have gone
     /// counts, as long as somebody holds it.
     pub bus_extent_mib: u32,
+    /// MiB of the schemas of gates that a plugin provides. Equal ones count once.
+    pub schema_mib: u32,
     /// Connections at once.
     pub connections: u32,
     /// Connections over the socket at once from one process.
@@ -48,6 +50,7 @@ impl Default for BusLimits {
             links: 1024,
             extent_mib: 256,
             bus_extent_mib: 4096,
+            schema_mib: 8,
             connections: 4096,
             connections_per_process: 256,
             requests_per_second: 4096,
@@ -66,6 +69,7 @@ impl BusLimits {
             opens: self.opens,
             links: self.links,
             extent_mib: self.extent_mib,
+            schema_mib: self.schema_mib,
         }
     }
 }

@@ -1,18 +1,31 @@
 //! What a gate takes and gives, held against what a caller expects.
 
+use std::sync::Arc;
+
 use callgate_layout::control::{Availability, MAX_PARAMS, MAX_TEXT, Shape};
-use callgate_layout::schema::Head;
 use callgate_layout::{Encoding, Encodings};
+
+use crate::schemas::Held;
 
 /// The fingerprint of each half, as far as they are provided: function, action.
 pub(crate) type Prints = [Option<u128>; 2];
 
 /// What one half of a gate takes and gives, as its provider says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Provided {
-    pub(crate) head: Head,
+    pub(crate) held: Arc<Held>,
     pub(crate) encodings: Encodings,
     pub(crate) signature: String,
+}
+
+impl Provided {
+    fn params(&self) -> Option<u8> {
+        self.held.schema.head.params
+    }
+
+    pub(crate) fn fingerprint(&self) -> u128 {
+        self.held.schema.head.fingerprint.0
+    }
 }
 
 /// What is not acceptable about what a caller wants, if anything is.
@@ -22,7 +35,7 @@ pub(crate) fn check(shape: &Shape) -> Result<(), String> {
 
 /// What is not acceptable about what is provided, if anything is.
 pub(crate) fn check_provided(provided: &Provided) -> Result<(), String> {
-    check_texts(provided.head.params, &provided.signature)
+    check_texts(provided.params(), &provided.signature)
 }
 
 fn check_texts(params: Option<u8>, signature: &str) -> Result<(), String> {
@@ -60,12 +73,12 @@ pub(crate) fn compare(provided: Option<&Provided>, wanted: &Shape) -> Availabili
     let signature = provided.signature.clone();
     let takes = provided.encodings;
     let json = common.has(Encoding::Json);
-    let counts = provided.head.params.zip(wanted.params);
+    let counts = provided.params().zip(wanted.params);
     if counts.is_some_and(|(provided, wanted)| provided != wanted) {
         Availability::LengthMismatch { signature }
     } else if common.is_empty() {
         Availability::NoEncoding { signature, takes }
-    } else if provided.head.fingerprint.0 == wanted.fingerprint {
+    } else if provided.fingerprint() == wanted.fingerprint {
         let encoding = match common.has(Encoding::Archive) {
             true => Encoding::Archive,
             false => Encoding::Json,
@@ -73,7 +86,7 @@ pub(crate) fn compare(provided: Option<&Provided>, wanted: &Shape) -> Availabili
         Availability::Ready { encoding }
     } else {
         Availability::Differs {
-            schema: 0,
+            schema: provided.held.schema.number,
             signature,
             json,
         }

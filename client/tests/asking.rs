@@ -123,6 +123,7 @@ fn connect() -> (Plugin, Broker) {
         opens: 9,
         links: 9,
         extent_mib: 9,
+        schema_mib: 1,
     };
     let welcome = SessionToPlugin::Welcome {
         bus: 1,

@@ -89,6 +89,7 @@ fn welcome(broker: &Broker) {
         opens: 9,
         links: 9,
         extent_mib: 9,
+        schema_mib: 1,
     };
     let record = ToPlugin::Session(SessionToPlugin::Welcome {
         bus: 1,

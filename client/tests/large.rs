@@ -90,6 +90,7 @@ fn without_time_no_loan_is_waited_for_and_none_is_passed_on() {
 fn over_the_quota_is_overloaded() {
     let limits = callgate::BusLimits {
         extent_mib: 4,
+        schema_mib: 1,
         ..callgate::BusLimits::default()
     };
     let broker = Broker::builder()

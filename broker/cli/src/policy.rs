@@ -34,6 +34,7 @@ struct LimitsSection {
     opens: Option<u32>,
     links: Option<u32>,
     extent_mib: Option<u32>,
+    schema_mib: Option<u32>,
     requests_per_second: Option<u32>,
 }
 
@@ -69,6 +70,7 @@ impl Entry {
         let policy = limited(policy, self.limits.opens, Policy::opens);
         let policy = limited(policy, self.limits.links, Policy::links);
         let policy = limited(policy, self.limits.extent_mib, Policy::extent_mib);
+        let policy = limited(policy, self.limits.schema_mib, Policy::schema_mib);
         let rate = self.limits.requests_per_second;
         Ok(limited(policy, rate, Policy::requests_per_second))
     }

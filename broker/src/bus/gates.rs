@@ -1,21 +1,19 @@
 //! Requests about gates, and telling everybody what became of them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, Route, SchemaSource, SessionToPlugin,
-    Shape,
+    Failure, GateState, GateToBroker, GateToPlugin, LinkEnd, Route, Shape,
 };
-use callgate_layout::schema::Head;
 
+use super::provided::Offered;
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
 use crate::id::PluginId;
-use crate::lines::Offer;
 use crate::refused::Refused;
-use crate::registry::Standing;
-use crate::shape::Provided;
+use crate::registry::{Standing, is_prefix};
 
 impl Bus {
     pub(super) fn gate_record(
@@ -36,25 +34,15 @@ impl Bus {
                 record,
                 life,
             } => {
-                match head(prefix, &schema) {
-                    Ok(head) => {
-                        let provided = Provided {
-                            head,
-                            encodings,
-                            signature,
-                        };
-                        let offer = Offer {
-                            kind,
-                            provided,
-                            record,
-                        };
-                        self.provide(from, request, (&gate, life), offer, now);
-                    }
-                    Err(why) => {
-                        let failure = Some(Failure::new(Code::InvalidArgument, why));
-                        self.send(from, SessionToPlugin::Answer { request, failure });
-                    }
-                }
+                let offered = Offered {
+                    kind,
+                    schema,
+                    signature,
+                    encodings,
+                    record,
+                };
+                let names = (&*gate, prefix);
+                self.provide(from, request, (names, life), offered, now);
                 return Ok(self.weigh_provide(from, life.is_some()));
             }
             GateToBroker::Withdraw {
@@ -73,8 +61,10 @@ impl Bus {
             }
             GateToBroker::Sync { open } => return self.sync(from, open, now),
             GateToBroker::Close { open } => {
-                self.registry.close(from, open);
                 self.asked.remove(from, open);
+                if let Some(gate) = self.registry.close(from, open) {
+                    self.closed(from, &gate, now);
+                }
             }
             GateToBroker::WhyAbsent { request, gate } => {
                 let effect = Effect::WhyAbsent(from, request, gate);
@@ -98,9 +88,16 @@ impl Bus {
     /// What it weighs to have opened a gate.
     fn weigh_open(&mut self, from: PluginId) -> Weight {
         let member = self.members.get_mut(&from);
-        match member.is_some_and(|member| member.first_opens.is_one(member.opens.used())) {
-            true => Weight::Expected,
-            false => Weight::Charged,
+        let first = member.and_then(|member| {
+            let is_first = member.first_opens.is_one(member.opens.used());
+            is_first.then_some(member)
+        });
+        match first {
+            Some(member) => {
+                member.schemas.may_fetch();
+                Weight::Expected
+            }
+            None => Weight::Charged,
         }
     }
 
@@ -156,11 +153,12 @@ impl Bus {
             };
         }
         let mut route = None;
-        if let Some(owner) = standing.owner.filter(|_| standing.is_ready()) {
+        let provider = standing.owner.zip(standing.by.as_ref());
+        if let Some(provider) = provider.filter(|_| standing.is_ready()) {
             if standing.blocked {
                 return self.answer_sync(plugin, open);
             }
-            match self.route(plugin, owner, &standing, now) {
+            match self.route(plugin, provider, &standing, now) {
                 Ok(Some(found)) => route = Some(found),
                 // The next step of the link, or its failure, leads back here or to `refuse_open`.
                 Ok(None) => return,
@@ -185,7 +183,7 @@ impl Bus {
     fn route(
         &mut self,
         caller: PluginId,
-        owner: PluginId,
+        (owner, by): (PluginId, &Arc<str>),
         standing: &Standing,
         now: Instant,
     ) -> Result<Option<Route>, Failure> {
@@ -194,7 +192,7 @@ impl Bus {
             return Ok(None);
         };
         let side = link.side_of_provider(owner);
-        let steps = link.want(side, &standing.gate, standing.prints, now);
+        let steps = link.want(side, (&standing.gate, by), standing.prints, now);
         let index = link.callable(side, &standing.gate);
         let steps = steps.ok_or_else(|| {
             let owner = self.label_of(owner);
@@ -224,9 +222,12 @@ impl Bus {
 
     pub(super) fn explain(&self, refused: &Refused, gate: &str) -> Failure {
         let (code, message) = match refused {
-            Refused::Owned(owner) => {
+            Refused::Owned(owner, what) => {
                 let owner = self.label_of(*owner);
-                let message = format!("{owner} provides the gate {gate} already");
+                let message = match is_prefix(what) {
+                    true => format!("{owner} provides all gates under {what} already"),
+                    false => format!("{owner} provides the gate {what} already"),
+                };
                 (Code::AlreadyProvided, message)
             }
             Refused::Twice => {
@@ -252,19 +253,15 @@ impl Bus {
                 let message = format!("this plugin has {limit} gates open already, its limit");
                 (Code::Overloaded, message)
             }
+            Refused::TooMuchSchema(limit) => {
+                let message = format!(
+                    "the schemas of this plugin's gates would have more than {limit} bytes together, its limit"
+                );
+                (Code::Overloaded, message)
+            }
             Refused::Invalid(message) => (Code::InvalidArgument, message.clone()),
             Refused::NumberInUse => (Code::Protocol, "the number is in use".into()),
         };
         Failure::new(code, message)
-    }
-}
-
-fn head(prefix: bool, schema: &SchemaSource) -> Result<Head, &'static str> {
-    match schema {
-        SchemaSource::Inline(bytes) if !prefix => {
-            Head::of(bytes).map_err(|_| "the header of a schema does not fit its bytes")
-        }
-        SchemaSource::Inline(_) => Err("this broker has no prefixes"),
-        SchemaSource::Upload(_) => Err("there is no such upload"),
     }
 }

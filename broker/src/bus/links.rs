@@ -23,8 +23,8 @@ impl Bus {
             LinkToBroker::GrantInstalled { end, index } => {
                 self.grant_installed(from, end, index, now)
             }
-            LinkToBroker::NotProvided { .. } => Err(protocol("it has no prefix")),
-            LinkToBroker::Revoked { end, number } => self.revoked(from, end, number),
+            LinkToBroker::NotProvided { end, index } => self.not_provided(from, end, index, now),
+            LinkToBroker::Revoked { end, number } => self.revoked(from, (end, number), now),
             LinkToBroker::Standing {
                 number,
                 peer,
@@ -199,6 +199,54 @@ impl Bus {
             self.run(end.link, steps, now);
         }
         self.acknowledged(from)
+    }
+
+    /// A plugin has no gate of a name that it was granted.
+    fn not_provided(
+        &mut self,
+        from: PluginId,
+        end: LinkEnd,
+        index: u16,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        if let Some(link) = self.own_link(from, end)? {
+            let said = link.not_provided(end.side, index, now);
+            let (gate, steps) = said
+                .map_err(|OutOfOrder| protocol("it acknowledged a grant that was not awaited"))?;
+            let caller = link.plugin(1 - (end.side & 1));
+            self.run(end.link, steps, now);
+            if let Some(gate) = gate {
+                self.deny(caller, &gate, now);
+            }
+        }
+        self.acknowledged(from)
+    }
+
+    /// A plugin is told that nobody provides a name that it has open.
+    fn deny(&mut self, caller: PluginId, gate: &str, now: Instant) {
+        let opens = self.registry.opens_of_name(caller, gate);
+        for open in &opens {
+            self.registry.deny(caller, *open);
+        }
+        for open in opens {
+            self.refresh(caller, open, now);
+        }
+    }
+
+    /// A plugin has a name open no more: its indexes are to be free again.
+    pub(super) fn closed(&mut self, caller: PluginId, gate: &str, now: Instant) {
+        let links = self.of_plugin.get(&caller).cloned().unwrap_or_default();
+        for id in links {
+            let Some(link) = self.links.get_mut(&id) else {
+                continue;
+            };
+            // A plugin that calls itself does so from side 0.
+            let provider = u8::from(link.plugin(0) == caller);
+            let steps = link.close(provider, gate);
+            if !steps.is_empty() {
+                self.run(id, steps, now);
+            }
+        }
     }
 
     /// A plugin gives a link up, or cannot map an outbox of it.

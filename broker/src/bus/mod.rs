@@ -3,7 +3,7 @@
 //!
 //! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
-//! policies forbid, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
+//! policies forbid, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
 //! of an older broker, `syncs` who asks how a gate stands.
 
 mod charges;
@@ -16,6 +16,7 @@ mod old_links;
 mod provided;
 mod revoked;
 mod rights;
+mod schemas;
 mod session;
 mod syncs;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::link::Link;
 use crate::policy::Policies;
 use crate::quota::{FirstTimes, Quota, TokenBucket};
 use crate::registry::Registry;
+use crate::schemas::{Known, Own};
 use crate::waits::Waits;
 use charges::Charges;
 use extents::Extent;
@@ -57,6 +59,7 @@ pub(crate) struct Member {
     opens: Quota,
     links: Quota,
     extents: Quota,
+    schemas: Own,
     /// The parts of the waits that were reported and are not over.
     waits: Quota,
     /// The first plugin of those that share its dispatcher.
@@ -129,6 +132,7 @@ pub(crate) struct Bus {
     members: BTreeMap<PluginId, Member>,
     names: HashMap<String, PluginId>,
     registry: Registry,
+    schemas: Known,
     lines: Lines,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
@@ -170,6 +174,7 @@ impl Bus {
             members: BTreeMap::new(),
             names: HashMap::new(),
             registry: Registry::new(first.life),
+            schemas: Known::new(),
             lines: Lines::default(),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
@@ -253,7 +258,7 @@ impl Bus {
             ToBroker::Link(record) => self.link_record(from, record, now),
             ToBroker::Memory(record) => self.memory_record(from, record, now),
             ToBroker::Wait(record) => self.wait_record(from, record, now),
-            ToBroker::Schema(_) => Err(protocol("this broker keeps no schemas")),
+            ToBroker::Schema(record) => self.schema_record(from, record),
         }?;
         if answers {
             self.answers(from, now);

@@ -135,14 +135,15 @@ impl Bus {
         };
         let policies = &self.policies;
         let is_granted = policies.between(&link.peer, &member.identity.name);
-        link.refuse(|gate| takes_part && is_granted(gate))
+        link.refuse(|gate| takes_part && is_granted(gate, gate))
     }
 
     /// Tells a plugin what to refuse, which it acknowledges. Nobody needs to wait for that where it is
     /// nothing.
     fn refuse(&mut self, to: PluginId, number: u32, gates: Vec<u16>, now: Instant) {
         let is_something = !gates.is_empty();
-        let awaited = is_something.then(|| self.await_refusal(to, Over::OldLink, now));
+        let awaited =
+            is_something.then(|| self.await_refusal(to, (Over::OldLink, Vec::new()), now));
         if let Some(member) = self.members.get_mut(&to) {
             let owed = member.old_links.owed.entry(number).or_default();
             owed.push_back(awaited);

@@ -1,29 +1,57 @@
 //! Gates that begin and end to be provided, and who provides them next.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::{Failure, GateToPlugin, SessionToPlugin};
+use callgate_layout::Encodings;
+use callgate_layout::control::{Failure, GateToPlugin, SchemaSource, SessionToPlugin};
 use callgate_layout::envelope::CallKind;
 
 use super::Bus;
 use crate::id::PluginId;
 use crate::lines::Offer;
 use crate::refused::Refused;
+use crate::registry::is_prefix;
+use crate::shape::Provided;
+
+/// One half of a gate as its `Provide` says.
+pub(super) struct Offered {
+    pub(super) kind: CallKind,
+    pub(super) schema: SchemaSource,
+    pub(super) signature: String,
+    pub(super) encodings: Encodings,
+    pub(super) record: Option<u16>,
+}
 
 impl Bus {
-    /// A plugin offers one half of a gate. `had` is which life of the gate it was, where it comes back:
-    /// then it stands in line for a gate of another plugin.
+    /// A plugin offers one half of a gate or a prefix. `had` is which life of it it was, where the plugin comes
+    /// back: then it stands in line for what is another plugin's.
     pub(super) fn provide(
         &mut self,
         from: PluginId,
         request: u32,
-        (gate, had): (&str, Option<u64>),
-        offer: Offer,
+        ((gate, prefix), had): ((&str, bool), Option<u64>),
+        offered: Offered,
         now: Instant,
     ) {
+        // First of all, because that takes an upload.
+        let offer = self.take_offer(from, offered);
         if let Err(failure) = self.check_provide(from, gate) {
             return self.answer(from, request, Some(failure));
         }
+        let named = match prefix == is_prefix(gate) {
+            true => Ok(()),
+            false => Err(Refused::Invalid(
+                "a prefix ends in `.`, and no gate's name does".into(),
+            )),
+        };
+        let offer = match named.and(offer) {
+            Ok(offer) => offer,
+            Err(refused) => {
+                let failure = self.explain(&refused, gate);
+                return self.answer(from, request, Some(failure));
+            }
+        };
         let Some(member) = self.members.get(&from) else {
             return;
         };
@@ -35,7 +63,7 @@ impl Bus {
                 self.send(from, GateToPlugin::Provided { request, life });
                 return self.refresh_gate(gate, now);
             }
-            Err(Refused::Owned(owner)) if had.is_some() => {
+            Err(Refused::Owned(owner, _)) if had.is_some() => {
                 let joined = self.lines.join(from, gate, (request, offer), &member.gates);
                 let Err(refused) = joined else {
                     let owner = self.name_of(owner);
@@ -47,6 +75,22 @@ impl Bus {
         };
         let failure = self.explain(&refused, gate);
         self.answer(from, request, Some(failure));
+    }
+
+    /// What a plugin offers, with its schema as the broker keeps it.
+    fn take_offer(&mut self, from: PluginId, offered: Offered) -> Result<Offer, Refused> {
+        let member = self.members.get_mut(&from).ok_or(Refused::NotProvided)?;
+        let held = member.schemas.hold(offered.schema, &mut self.schemas)?;
+        let provided = Provided {
+            held,
+            encodings: offered.encodings,
+            signature: offered.signature,
+        };
+        Ok(Offer {
+            kind: offered.kind,
+            provided,
+            record: offered.record,
+        })
     }
 
     /// A plugin offers one half of a gate no longer, or stands in line for it no longer.
@@ -85,18 +129,35 @@ impl Bus {
         self.hand_on(gate, now);
     }
 
-    /// Gives a gate that nobody provides any more to whoever has stood in line for it longest, and tells
-    /// everyone who has it open how it stands.
-    pub(super) fn hand_on(&mut self, gate: &str, now: Instant) {
-        if let Some(next) = self.lines.next(gate) {
+    /// Something is provided no more: gives it, and what it was in the way of, to those who have stood in line longest,
+    /// and tells everyone who has any of that open how it stands.
+    pub(super) fn hand_on(&mut self, gone: &str, now: Instant) {
+        let mut names = vec![Arc::from(gone)];
+        while let Some(name) = self.next_in_line(gone) {
+            let Some(next) = self.lines.next(&name) else {
+                break;
+            };
             let plugin = next.plugin;
             let requests: Vec<u32> = next.offers.iter().map(|(request, _)| *request).collect();
-            let life = self.registry.hand_on(gate, next);
+            let life = self.registry.hand_on(&name, next);
             for request in requests {
                 self.send(plugin, GateToPlugin::Provided { request, life });
             }
+            names.push(name);
         }
-        self.refresh_gate(gate, now);
+        for name in names {
+            self.refresh_gate(&name, now);
+        }
+    }
+
+    /// The line whose first has stood longest, of those that something may have kept waiting and nothing
+    /// does now.
+    fn next_in_line(&self, gone: &str) -> Option<Arc<str>> {
+        let lines = self.lines.about(gone);
+        let free =
+            lines.filter(|(name, plugin, _)| self.registry.in_the_way(*plugin, name).is_none());
+        let longest = free.min_by_key(|(_, _, since)| *since);
+        longest.map(|(name, _, _)| name.clone())
     }
 
     /// Takes plugins out of the lines for gates that they may not provide any more.

@@ -39,6 +39,8 @@ pub(super) struct Revocations {
 struct Revocation {
     provider: PluginId,
     over: Over,
+    /// The indexes that it names, on a link of this bus.
+    indexes: Vec<u16>,
     is_late: bool,
 }
 
@@ -65,7 +67,7 @@ struct Change {
 impl Bus {
     /// Tells a provider to refuse what comes under some indexes.
     pub(super) fn revoke(&mut self, to: PluginId, end: LinkEnd, indexes: Vec<u16>, now: Instant) {
-        let number = self.await_refusal(to, Over::Link(end), now);
+        let number = self.await_refusal(to, (Over::Link(end), indexes.clone()), now);
         let record = LinkToPlugin::Revoke {
             end,
             number,
@@ -75,12 +77,18 @@ impl Bus {
     }
 
     /// Notes that a provider is told to refuse something, by the number that this gives back.
-    pub(super) fn await_refusal(&mut self, provider: PluginId, over: Over, now: Instant) -> u64 {
+    pub(super) fn await_refusal(
+        &mut self,
+        provider: PluginId,
+        (over, indexes): (Over, Vec<u16>),
+        now: Instant,
+    ) -> u64 {
         self.revocations.last += 1;
         let number = self.revocations.last;
         let revocation = Revocation {
             provider,
             over,
+            indexes,
             is_late: false,
         };
         self.revocations.sent.insert(number, revocation);
@@ -100,16 +108,21 @@ impl Bus {
     pub(super) fn revoked(
         &mut self,
         from: PluginId,
-        end: LinkEnd,
-        number: u64,
+        (end, number): (LinkEnd, u64),
+        now: Instant,
     ) -> Result<Weight, Failure> {
         self.own_link(from, end)?;
-        let sent = self.revocations.sent.get(&number);
-        let is_it = |sent: &Revocation| sent.provider == from && sent.over == Over::Link(end);
-        if !sent.is_some_and(is_it) {
+        let sent = self.revocations.sent.get_mut(&number);
+        let is_it = |sent: &&mut Revocation| sent.provider == from && sent.over == Over::Link(end);
+        let Some(sent) = sent.filter(is_it) else {
             return Err(protocol("it refuses what nobody told it to refuse"));
-        }
+        };
+        let indexes = std::mem::take(&mut sent.indexes);
         self.refuses(number);
+        if let Some(link) = self.links.get_mut(&end.link) {
+            let steps = link.refused(end.side, &indexes);
+            self.run(end.link, steps, now);
+        }
         self.acknowledged(from)
     }
 

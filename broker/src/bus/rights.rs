@@ -102,7 +102,7 @@ impl Bus {
             };
             let steps = {
                 let is_granted = self.policies.between(&caller, &owner);
-                link.revoke(side, |gate| !is_granted(gate))
+                link.revoke(side, |gate, by| !is_granted(gate, by))
             };
             self.run(id, steps, now);
         }

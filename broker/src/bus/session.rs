@@ -12,6 +12,7 @@ use crate::clocks::SeenClock;
 use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::quota::{FirstTimes, Quota};
+use crate::schemas::Own;
 
 impl Bus {
     /// Takes in a plugin whose name is free.
@@ -33,6 +34,7 @@ impl Bus {
             opens: Quota::new(limits.opens),
             links: Quota::new(limits.links),
             extents: Quota::new(limits.extent_mib),
+            schemas: Own::new(limits.schema_mib),
             waits: Quota::new(MOST_PARTS),
             dispatcher: plugin,
             inspects: false,

@@ -106,6 +106,7 @@ impl World {
             opens: 8,
             links,
             extent_mib: 8,
+            schema_mib: 1,
         };
         let mut world = World {
             bus: Bus::new(limits, STEP, first),

@@ -108,8 +108,9 @@ impl Bus {
         let charge = member.waits.charge_many(parts as u32)?;
         let held = report.holds.iter();
         let holds: Option<Vec<_>> = held.map(|held| self.check_held(member, held)).collect();
-        let provided = self.registry.provided(report.callee, &report.gate);
-        let permit = provided.clone();
+        let permit = self.registry.provided_by(report.callee, &report.gate);
+        // The name under a prefix says more than the prefix.
+        let named = permit.clone().filter(|gate| **gate == *report.gate);
         let permit = permit.map(|gate| Resource::Permit(report.callee, gate));
         let turn = (report.needs != Needs::Permit).then_some(Resource::Turn(callee.dispatcher));
         let wait = Wait {
@@ -117,7 +118,7 @@ impl Bus {
             process: member.pid,
             callee_process: callee.pid,
             callee: report.callee,
-            gate: provided.unwrap_or_else(|| report.gate.into()),
+            gate: named.unwrap_or_else(|| report.gate.into()),
             call,
             is_sent: matches!(report.needs, Needs::Outcome { .. }),
             needs: turn.into_iter().chain(permit).collect(),

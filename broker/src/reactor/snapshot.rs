@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use callgate_layout::Encodings;
 use callgate_layout::control::BrokerFacts;
 use callgate_layout::pages::counters;
 use callgate_layout::stats;
@@ -11,9 +12,9 @@ use super::session::Pages;
 use crate::child::Tracked;
 use crate::id::PluginId;
 use crate::listing::{
-    BrokerEntry, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
+    BrokerEntry, Encoding, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
 };
-use crate::registry::Gate;
+use crate::registry::{Shown, is_prefix};
 use crate::socket::Listener;
 
 /// A listing without what is counted in status pages.
@@ -42,10 +43,12 @@ impl Snapshot {
             };
             let all = counters(&page);
             (plugin.calls, plugin.errors) = (all.calls, all.errors);
+            plugin.json_calls = all.json_calls;
             for (at, record) in own {
                 let tally = stats::read(&page, record).unwrap_or_default();
                 if let Some(gate) = listing.gates.get_mut(at) {
                     (gate.calls, gate.errors) = (tally.calls, tally.errors);
+                    gate.json_calls = tally.json;
                     (gate.p50_ns, gate.p99_ns) = (tally.p50, tally.p99);
                 }
             }
@@ -79,11 +82,12 @@ impl Reactor {
         let places: HashMap<PluginId, usize> = members().map(|(at, (id, _))| (id, at)).collect();
         let mut records = vec![Vec::new(); places.len()];
         let mut gates = Vec::new();
-        for (name, gate, users) in self.bus.registry().gates() {
+        for shown in self.bus.registry().shown() {
+            let gate = shown.gate;
             if let (Some(owner), Some(record)) = (places.get(&gate.owner), gate.record) {
                 records[*owner].push((gates.len(), record));
             }
-            gates.push(self.gate_entry(name, gate, users));
+            gates.push(self.gate_entry(&shown));
         }
         let pages_of = |id| self.sessions.get(&id)?.pages.clone();
         Snapshot {
@@ -119,6 +123,7 @@ impl Reactor {
             restarts: self.restarts_of(id),
             calls: 0,
             errors: 0,
+            json_calls: 0,
         });
         entries.chain(self.starting_entries()).collect()
     }
@@ -145,26 +150,30 @@ impl Reactor {
                 restarts: self.restarts_of(session.id),
                 calls: 0,
                 errors: 0,
+                json_calls: 0,
             })
         })
     }
 
-    fn gate_entry(&self, name: &str, gate: &Gate, users: usize) -> GateEntry {
+    fn gate_entry(&self, of: &Shown<'_>) -> GateEntry {
+        let gate = of.gate;
         let shown = gate.function.as_ref().or(gate.action.as_ref());
         GateEntry {
-            name: name.to_owned(),
+            name: of.name.to_owned(),
+            prefix: is_prefix(of.name),
             owner: self.name_of(gate.owner),
             signature: shown.map_or_else(String::new, |shape| shape.signature.clone()),
             action_signature: gate.action.as_ref().map(|shape| shape.signature.clone()),
-            fingerprint: shown.map_or_else(String::new, |half| {
-                format!("{:032x}", half.head.fingerprint.0)
-            }),
+            fingerprint: shown
+                .map_or_else(String::new, |half| format!("{:032x}", half.fingerprint())),
+            encodings: shown.map_or_else(Vec::new, |half| encodings(half.encodings)),
             has_function: gate.function.is_some(),
             has_action: gate.action.is_some(),
-            subscribers: users as u64,
-            json_fallbacks: 0,
+            subscribers: of.users as u64,
+            json_fallbacks: of.json as u64,
             calls: 0,
             errors: 0,
+            json_calls: 0,
             p50_ns: 0,
             p99_ns: 0,
         }
@@ -186,4 +195,13 @@ impl Reactor {
         let member = self.bus.member(plugin);
         member.map_or_else(String::new, |member| member.identity.name.clone())
     }
+}
+
+fn encodings(of: Encodings) -> Vec<Encoding> {
+    let all = [
+        (callgate_layout::Encoding::Archive, Encoding::Archive),
+        (callgate_layout::Encoding::Json, Encoding::Json),
+    ];
+    let taken = all.into_iter().filter(|(encoding, _)| of.has(*encoding));
+    taken.map(|(_, shown)| shown).collect()
 }

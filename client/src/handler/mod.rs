@@ -21,7 +21,9 @@ use crate::base::error::Result;
 use crate::base::types::{Arguments, GateType, Plain, action_signature_of, signature_of};
 use context::Context;
 
-pub(crate) use erased::{ErasedHandler, HandlerKind, InPlaceHandler, LaterHandler, erase};
+pub(crate) use erased::{
+    ErasedHandler, HandlerKind, InPlaceHandler, LaterHandler, erase, takes_only,
+};
 pub use error::HandlerError;
 pub(crate) use reply::ReplyBuffer;
 

@@ -15,6 +15,7 @@ use crate::scene::{GATE, PATIENCE, Scene, deferring, scene_with};
 fn scarce() -> Scene {
     let limits = BusLimits {
         extent_mib: 0,
+        schema_mib: 1,
         ..BusLimits::default()
     };
     scene_with(Dispatch::Thread, WaitPolicy::Park, limits)

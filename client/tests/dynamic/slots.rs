@@ -144,6 +144,7 @@ fn gates_that_wait_for_slots_take_turns() {
 fn waiting_for_space_uses_no_processor() {
     let limits = BusLimits {
         extent_mib: 4,
+        schema_mib: 1,
         ..BusLimits::default()
     };
     let scene = scene_with(Dispatch::Thread, WaitPolicy::Park, limits);

@@ -87,6 +87,7 @@ impl Broker {
             opens: 9,
             links: 9,
             extent_mib: 9,
+            schema_mib: 1,
         };
         let (pid, generation) = (1, 1);
         let welcome = SessionToPlugin::Welcome {

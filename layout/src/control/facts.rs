@@ -197,4 +197,6 @@ pub struct PluginLimits {
     pub links: u32,
     /// MiB of extents that it writes.
     pub extent_mib: u32,
+    /// MiB of the schemas of gates that it provides, each counted once.
+    pub schema_mib: u32,
 }

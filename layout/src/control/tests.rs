@@ -134,6 +134,7 @@ fn records_of_all_subjects_survive_the_wire() {
                 opens: 2,
                 links: 3,
                 extent_mib: 4,
+                schema_mib: 1,
             },
             broker: BrokerFacts {
                 pid: 7,

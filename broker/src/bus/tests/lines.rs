@@ -153,7 +153,7 @@ fn a_gate_is_given_to_nobody_who_lost_the_right_with_its_owner() {
     let provided = |(.., said): &(PluginId, u32, Said)| matches!(said, Said::Provided(_));
     assert!(!said.iter().any(provided), "{said:?}");
     assert_eq!(said.len(), 3, "all who waited are told: {said:?}");
-    assert_eq!(world.bus.registry.gates().count(), 0);
+    assert_eq!(world.bus.registry.shown().len(), 0);
 }
 
 #[test]
@@ -375,7 +375,7 @@ proptest! {
             said.sort();
             expected.sort();
             prop_assert_eq!(said, expected);
-            let owners: Vec<_> = world.bus.registry.gates().map(|(_, gate, _)| gate.owner).collect();
+            let owners: Vec<_> = world.bus.registry.shown().iter().map(|shown| shown.gate.owner).collect();
             let owner = model.owner.as_ref().map(|(owner, _)| ids[*owner]);
             prop_assert_eq!(owners, Vec::from_iter(owner));
             if let Act::Die(plugin) = act {

@@ -1,0 +1,101 @@
+//! Records about schemas: parts that are uploaded, and parts that are asked for.
+
+use callgate_layout::Code;
+use callgate_layout::control::{
+    Failure, MAX_INLINE_SCHEMA, SchemaToBroker, SchemaToPlugin, SessionToPlugin,
+};
+
+use super::{Bus, Weight, protocol};
+use crate::id::PluginId;
+use crate::schemas::Part;
+
+impl Bus {
+    pub(super) fn schema_record(
+        &mut self,
+        from: PluginId,
+        record: SchemaToBroker,
+    ) -> Result<Weight, Failure> {
+        let is_free = match record {
+            SchemaToBroker::Part {
+                upload,
+                total,
+                offset,
+                bytes,
+            } => {
+                let part = Part {
+                    upload,
+                    total,
+                    offset,
+                    bytes,
+                };
+                self.take_part(from, &part)?
+            }
+            SchemaToBroker::Fetch {
+                request,
+                open,
+                schema,
+                offset,
+            } => {
+                match self.part_of(from, (open, schema), offset) {
+                    Ok((total, bytes)) => {
+                        let part = SchemaToPlugin::Part {
+                            request,
+                            total,
+                            bytes,
+                        };
+                        self.send(from, part);
+                    }
+                    Err(failure) => {
+                        let failure = Some(failure);
+                        self.send(from, SessionToPlugin::Answer { request, failure });
+                    }
+                }
+                let member = self.members.get_mut(&from);
+                member.is_some_and(|member| member.schemas.fetches())
+            }
+        };
+        Ok(match is_free {
+            true => Weight::Expected,
+            false => Weight::Charged,
+        })
+    }
+
+    fn take_part(&mut self, from: PluginId, part: &Part) -> Result<bool, Failure> {
+        // Who came only for listings provides nothing: what it uploads is not kept.
+        if self.check_takes_part(from).is_err() {
+            return Ok(false);
+        }
+        let Some(member) = self.members.get_mut(&from) else {
+            return Ok(false);
+        };
+        member.schemas.take_part(part).map_err(protocol)
+    }
+
+    /// A part of the schema that a gate has which a plugin has open, and the length of all of it.
+    fn part_of(
+        &self,
+        plugin: PluginId,
+        (open, schema): (u32, u64),
+        offset: u32,
+    ) -> Result<(u32, Vec<u8>), Failure> {
+        let standing = self.registry.standing(plugin, open);
+        let standing = standing.ok_or_else(|| invalid("no gate is open under this number"))?;
+        self.check_call(plugin, &standing.gate)?;
+        let gone = || Failure::new(Code::NotReady, "the gate has no such schema now");
+        let schema = self
+            .registry
+            .schema_of(&standing, schema)
+            .ok_or_else(gone)?;
+        let rest = schema.bytes.get(offset as usize..).unwrap_or_default();
+        if rest.is_empty() {
+            return Err(invalid("the schema is not as long as that"));
+        }
+        let part = &rest[..rest.len().min(MAX_INLINE_SCHEMA)];
+        let total = u32::try_from(schema.bytes.len()).unwrap_or(u32::MAX);
+        Ok((total, part.to_vec()))
+    }
+}
+
+fn invalid(what: &str) -> Failure {
+    Failure::new(Code::InvalidArgument, what)
+}

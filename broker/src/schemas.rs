@@ -1,0 +1,261 @@
+//! The schemas that somebody provides a gate with: kept once, charged to each who does.
+//!
+//! ```text
+//! Known     the schemas of the bus, by their bytes: equal ones have one number
+//! Own       those of one plugin: each is charged once, for however many halves of gates it is
+//! Upload    one that is being sent in parts
+//! ```
+//!
+//! A half that is provided, or waits in line, holds its schema ([`Held`]). With the last half of a plugin that has it
+//! its charge goes, and with the last of all plugins the schema.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Weak};
+
+use callgate_layout::control::{MAX_INLINE_SCHEMA, MAX_SCHEMA, SchemaSource};
+use callgate_layout::schema::{Head, SchemaError};
+
+use crate::quota::{Charge, Quota};
+use crate::refused::Refused;
+
+/// As many entries of things that are gone may be left in a map before it is looked through.
+const SWEEP_AT: usize = 64;
+
+/// A schema as the broker keeps it.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    /// Never used again on this bus.
+    pub(crate) number: u64,
+    pub(crate) head: Head,
+    pub(crate) bytes: Box<[u8]>,
+}
+
+/// A schema that a plugin is charged for.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) schema: Arc<Schema>,
+    _charge: Charge,
+}
+
+/// Things by keys for as long as somebody else has them.
+#[derive(Debug)]
+struct Living<T> {
+    by_key: HashMap<u64, Weak<T>>,
+    sweep_at: usize,
+}
+
+impl<T> Living<T> {
+    fn new() -> Living<T> {
+        Living {
+            by_key: HashMap::new(),
+            sweep_at: SWEEP_AT,
+        }
+    }
+
+    fn get(&self, key: u64) -> Option<Arc<T>> {
+        self.by_key.get(&key)?.upgrade()
+    }
+
+    fn insert(&mut self, key: u64, thing: &Arc<T>) {
+        if self.by_key.len() >= self.sweep_at {
+            self.by_key.retain(|_, thing| thing.strong_count() > 0);
+            self.sweep_at = SWEEP_AT.max(2 * self.by_key.len());
+        }
+        self.by_key.insert(key, Arc::downgrade(thing));
+    }
+}
+
+/// The schemas of a bus.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// By a hash that no plugin can foresee.
+    schemas: Living<Schema>,
+    hasher: RandomState,
+    next: u64,
+}
+
+impl Known {
+    pub(crate) fn new() -> Known {
+        Known {
+            schemas: Living::new(),
+            hasher: RandomState::new(),
+            next: 1,
+        }
+    }
+
+    /// The schema of these bytes.
+    fn keep(&mut self, bytes: Vec<u8>) -> Result<Arc<Schema>, SchemaError> {
+        let key = self.hasher.hash_one(&bytes);
+        let known = self.schemas.get(key);
+        if let Some(known) = known.filter(|known| *known.bytes == bytes[..]) {
+            return Ok(known);
+        }
+        let schema = Arc::new(Schema {
+            number: self.next,
+            head: Head::of(&bytes)?,
+            bytes: bytes.into(),
+        });
+        self.next += 1;
+        self.schemas.insert(key, &schema);
+        Ok(schema)
+    }
+}
+
+/// A schema that is being uploaded.
+#[derive(Debug)]
+struct Upload {
+    number: u32,
+    total: u32,
+    received: u32,
+    bytes: Vec<u8>,
+    /// `None` where it is more than the plugin may have: then its bytes are dropped.
+    charge: Option<Charge>,
+}
+
+/// A part of an upload.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) upload: u32,
+    pub(crate) total: u32,
+    pub(crate) offset: u32,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The schemas of one plugin.
+#[derive(Debug)]
+pub(crate) struct Own {
+    /// In bytes.
+    quota: Quota,
+    held: Living<Held>,
+    upload: Option<Upload>,
+    /// Parts that are not charged as requests, so that it can come back with all that it may have.
+    parts_left: u32,
+    /// Fetches that are not charged, because they follow opens that are not.
+    fetches_left: u32,
+}
+
+impl Own {
+    pub(crate) fn new(limit_mib: u32) -> Own {
+        let limit = limit_mib.saturating_mul(1 << 20);
+        Own {
+            quota: Quota::new(limit),
+            held: Living::new(),
+            upload: None,
+            // What goes in parts has more than fits one, so at most half of its parts' room is empty.
+            parts_left: (limit / MAX_INLINE_SCHEMA as u32).saturating_mul(2),
+            fetches_left: 0,
+        }
+    }
+
+    /// Takes a part of an upload. `Err` where no plugin would send it; else whether it is not charged as a request.
+    pub(crate) fn take_part(&mut self, part: &Part) -> Result<bool, &'static str> {
+        let Part { total, offset, .. } = *part;
+        let len = u32::try_from(part.bytes.len()).unwrap_or(u32::MAX);
+        if total > MAX_SCHEMA || len == 0 || len > total {
+            return Err("a part of a schema has an impossible length");
+        }
+        if offset == 0 {
+            // The charge of the one before is free first.
+            self.upload = None;
+            self.upload = Some(Upload {
+                number: part.upload,
+                total,
+                received: 0,
+                bytes: Vec::new(),
+                charge: self.quota.charge_many(total),
+            });
+        }
+        let is_next = |upload: &&mut Upload| {
+            (upload.number, upload.total, upload.received) == (part.upload, total, offset)
+        };
+        let upload = self.upload.as_mut().filter(is_next);
+        let upload = upload.ok_or("a part of a schema came out of order")?;
+        if len > total - upload.received {
+            return Err("a schema is longer than its parts say");
+        }
+        upload.received += len;
+        if upload.charge.is_some() {
+            upload.bytes.extend_from_slice(&part.bytes);
+        }
+        let is_free = self.parts_left > 0;
+        self.parts_left = self.parts_left.saturating_sub(1);
+        Ok(is_free)
+    }
+
+    /// The schema that the plugin provides a half of a gate with.
+    pub(crate) fn hold(
+        &mut self,
+        source: SchemaSource,
+        known: &mut Known,
+    ) -> Result<Arc<Held>, Refused> {
+        let (bytes, charge) = match source {
+            SchemaSource::Inline(bytes) => (bytes, None),
+            SchemaSource::Upload(number) => self.take_upload(number)?,
+        };
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let schema = known.keep(bytes);
+        let schema = schema.map_err(|error| Refused::Invalid(error.to_string()))?;
+        if let Some(held) = self.held.get(schema.number) {
+            return Ok(held);
+        }
+        let charge = charge.or_else(|| self.quota.charge_many(len));
+        let charge = charge.ok_or_else(|| self.too_much())?;
+        let number = schema.number;
+        let held = Arc::new(Held {
+            schema,
+            _charge: charge,
+        });
+        self.held.insert(number, &held);
+        Ok(held)
+    }
+
+    /// Takes an upload out, with its charge.
+    fn take_upload(&mut self, number: u32) -> Result<(Vec<u8>, Option<Charge>), Refused> {
+        let upload = self.upload.take_if(|upload| upload.number == number);
+        let upload = upload.filter(|upload| upload.received == upload.total);
+        let missing = || Refused::Invalid("there is no complete upload of this number".into());
+        let upload = upload.ok_or_else(missing)?;
+        match upload.charge {
+            Some(charge) => Ok((upload.bytes, Some(charge))),
+            None => Err(self.too_much()),
+        }
+    }
+
+    fn too_much(&self) -> Refused {
+        Refused::TooMuchSchema(self.quota.limit())
+    }
+
+    /// The plugin has opened a gate without being charged for it: nor is it for the schemas of its halves.
+    pub(crate) fn may_fetch(&mut self) {
+        self.fetches_left = self.fetches_left.saturating_add(2);
+    }
+
+    /// Counts a fetch: whether it is not charged as a request.
+    pub(crate) fn fetches(&mut self) -> bool {
+        let is_free = self.fetches_left > 0;
+        self.fetches_left = self.fetches_left.saturating_sub(1);
+        is_free
+    }
+}
+
+#[cfg(test)]
+impl Held {
+    /// One of this head and number, without bytes.
+    pub(crate) fn of(head: Head, number: u64) -> Arc<Held> {
+        let schema = Schema {
+            number,
+            head,
+            bytes: Box::default(),
+        };
+        let charge = Quota::new(0).charge_many(0);
+        Arc::new(Held {
+            schema: Arc::new(schema),
+            _charge: charge.unwrap(),
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "schemas_tests.rs"]
+mod tests;

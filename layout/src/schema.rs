@@ -51,6 +51,7 @@ mod error;
 mod head;
 mod refine;
 mod text;
+mod write;
 
 pub use describer::Describer;
 pub use error::SchemaError;

@@ -105,6 +105,7 @@ pub fn encode<T: GateType>(value: &T) -> Result<Bytes> {
     let mut buffer = Scratch::take();
     archive::serialize_vec(value, &mut buffer, None, MAX_LEN).map_err(|why| match why {
         Failed::OutOfMemory(why) => no_memory(why, "archive"),
+        Failed::Unfit(why) => why.error("archive's values"),
         _ => too_large(Code::RequestTooLarge, "archive's bytes", MAX_LEN),
     })?;
     Ok(Bytes::copy(&buffer))

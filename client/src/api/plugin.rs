@@ -215,10 +215,8 @@ impl Plugin {
     /// As [`Plugin::subscriber`].
     pub fn raw_subscriber<R: GateType>(&self, gate: &str) -> Result<RawSubscriber<R>> {
         let signature = raw_signature::<R>();
-        let action = Signature {
-            result: None,
-            ..signature.clone()
-        };
+        let mut action = signature.clone();
+        action.result = None;
         Ok(RawSubscriber::new(self.open(gate, &signature, &action)?))
     }
 
@@ -231,10 +229,9 @@ impl Plugin {
         check_gate(gate)?;
         let gate = Arc::new(OpenGate::new(gate.into()));
         gate.watch();
-        let types = [signature_of::<(), ()>(), action_signature_of::<()>()];
-        let number = self
-            .state
-            .add_open_gate(&gate, [shape(&types[0])?, shape(&types[1])?]);
+        let [function, action] = [signature_of::<(), ()>(), action_signature_of::<()>()];
+        let shapes = [shape(&function)?, shape(&action)?];
+        let number = self.state.add_open_gate(&gate, shapes);
         // From here on dropping the watch closes the gate again.
         let watch = Watch::new(self.state.clone(), number, gate.clone());
         self.ask_to_open(&gate, number)?;

@@ -307,6 +307,7 @@ impl Visit<'_> {
                 archive::serialize_vec(arguments, &mut request, None, MAX_LEN_HERE).map_err(
                     |why| match why {
                         Failed::OutOfMemory(why) => no_memory(why, "arguments"),
+                        Failed::Unfit(why) => why.error("arguments"),
                         _ => too_large(Code::RequestTooLarge, "arguments", MAX_LEN_HERE),
                     },
                 )?;

@@ -83,6 +83,7 @@ fn copy(target: &Target<'_>, archive: &[u8]) -> Result<(Held, usize)> {
 fn failed(why: Failed) -> Error {
     match why {
         Failed::OutOfMemory(why) => no_memory(why, "arguments"),
+        Failed::Unfit(why) => why.error("arguments"),
         Failed::TooLong | Failed::SmallPieces | Failed::LargePiece => {
             too_large(Code::RequestTooLarge, "arguments", MAX_LEN)
         }

@@ -133,6 +133,7 @@ impl ReplyBuffer {
     fn failed(&self, why: Failed) -> Error {
         match why {
             Failed::OutOfMemory(why) => no_memory(why, "result"),
+            Failed::Unfit(why) => why.error("results"),
             Failed::TooLong | Failed::SmallPieces | Failed::LargePiece => {
                 too_large(Code::ResponseTooLarge, "results", self.most)
             }

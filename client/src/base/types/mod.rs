@@ -10,7 +10,7 @@ mod direct;
 pub mod fields;
 mod map;
 mod output;
-mod unfit;
+pub(crate) mod unfit;
 
 use callgate_layout::schema::SchemaError;
 use callgate_layout::{Code, Describer, Fingerprint, Schema, Signature};

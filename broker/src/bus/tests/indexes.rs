@@ -1,6 +1,7 @@
 //! Indexes of names that are closed: free again, however that crosses with what else happens.
 
 use super::*;
+use crate::link::Link;
 
 impl World {
     fn close(&mut self, from: PluginId, open: u32) {
@@ -148,7 +149,7 @@ fn a_close_crosses_with_the_end_of_a_gate() {
         .bus
         .links
         .values()
-        .map(crate::link::Link::grants_known);
+        .map(Link::grants_known);
     assert_eq!(known.sum::<usize>(), 0);
 }
 

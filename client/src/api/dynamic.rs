@@ -82,6 +82,7 @@ use crate::link::extents::too_large;
 use crate::session::wanted::anything;
 
 pub use crate::base::bytes::Bytes;
+pub use crate::base::types::json_schema;
 pub use crate::handler::responder::Responder;
 pub use callgate_layout::schema::{Body, Field, Primitive, SchemaError, TypeDef, Variant};
 pub use callgate_layout::{Encoding, Fingerprint, Schema, Signature};

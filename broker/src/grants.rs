@@ -384,6 +384,12 @@ impl Grants {
         self.grants.get(&index)?.is_installed().then_some(index)
     }
 
+    /// How many are known.
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> usize {
+        self.grants.len()
+    }
+
     /// Whether every grant that was sent is acknowledged.
     pub(crate) fn is_settled(&self) -> bool {
         self.due.is_empty()

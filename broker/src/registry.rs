@@ -267,3 +267,5 @@ impl Registry {
 #[cfg(test)]
 #[path = "registry_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod tests_of_prefixes;

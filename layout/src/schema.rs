@@ -48,6 +48,7 @@ mod decode;
 mod describer;
 mod encode;
 mod error;
+mod format;
 mod head;
 mod refine;
 mod text;

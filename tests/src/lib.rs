@@ -8,6 +8,7 @@ pub mod counted;
 pub mod cramped;
 pub mod crossing;
 pub mod filter;
+pub mod fuzzed;
 pub mod graph;
 pub mod groups;
 pub mod hosts;

@@ -1,6 +1,7 @@
 //! The attribute macro behind `callgate_client::gate_type`; use it from there.
 #![forbid(unsafe_code)]
 
+mod arrays;
 mod check;
 mod expand;
 mod fields;

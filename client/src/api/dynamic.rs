@@ -91,6 +91,7 @@ use crate::handler::{HandlerError, untyped as handlers};
 use crate::link::extents::too_large;
 
 pub use crate::base::bytes::Bytes;
+pub use crate::base::types::json_schema;
 pub use crate::handler::responder::Responder;
 pub use callgate_layout::schema::{Body, Field, Primitive, SchemaError, TypeDef, Variant};
 pub use callgate_layout::{Encoding, Fingerprint, Schema, Signature};

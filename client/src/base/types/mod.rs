@@ -3,12 +3,15 @@
 #[doc(hidden)]
 pub mod array;
 mod builtin;
+#[doc(hidden)]
+pub mod by_json;
 mod direct;
 #[doc(hidden)]
 pub mod fields;
+mod json_schema;
 mod map;
 mod output;
-mod unfit;
+pub(crate) mod unfit;
 
 use callgate_layout::schema::SchemaError;
 use callgate_layout::{Code, Describer, Fingerprint, Schema, Signature};
@@ -25,6 +28,7 @@ use super::error::{Error, Result};
 
 pub use direct::Direct;
 pub(crate) use direct::take as take_direct;
+pub use json_schema::json_schema;
 pub use map::{MapKey, SortedMap};
 pub(crate) use output::{Failed, Output};
 

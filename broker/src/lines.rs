@@ -16,9 +16,9 @@ use std::sync::Arc;
 use callgate_layout::envelope::CallKind;
 
 use crate::id::PluginId;
+use crate::names::{is_prefix, prefixes, under};
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
-use crate::registry::{is_prefix, prefixes, under};
 use crate::shape::Provided;
 
 /// One half of a gate that a plugin offers.

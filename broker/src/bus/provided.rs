@@ -10,8 +10,8 @@ use callgate_layout::envelope::CallKind;
 use super::Bus;
 use crate::id::PluginId;
 use crate::lines::Offer;
+use crate::names::is_prefix;
 use crate::refused::Refused;
-use crate::registry::is_prefix;
 use crate::shape::Provided;
 
 /// One half of a gate as its `Provide` says.

@@ -14,6 +14,8 @@ use callgate_layout::control::{
     GateToBroker, GateToPlugin, SchemaSource, SessionToBroker, SessionToPlugin, Shape, ToPlugin,
 };
 use callgate_layout::envelope::CallKind;
+use callgate_layout::pages::Status;
+use callgate_layout::view::WriteView;
 
 use crate::support::{Peer, bus, fingerprint, link, schema, shape};
 
@@ -63,6 +65,11 @@ fn a_listing_names_what_is_there() {
     assert_eq!(bus.broker.snapshot().unwrap().gates, listing.gates);
 }
 
+fn counters(peer: &mut Peer) -> Status {
+    let page = peer.status.take().expect("a status page");
+    Status::new(WriteView::new(page).expect("it is writable"))
+}
+
 /// A prefix was not to be told from a gate, nor who calls as JSON from who does not.
 #[test]
 fn prefixes_and_what_goes_as_json_are_listed() {
@@ -108,8 +115,8 @@ fn prefixes_and_what_goes_as_json_are_listed() {
     provider.install_grant();
     caller.meet(&mut ours);
     assert!(caller.state().route.is_some() && caller.state().route.is_some());
-    provider.counters().count_gate_json(3, true);
-    caller.counters().count_json_call();
+    counters(&mut provider).count_gate_json(3, true);
+    counters(&mut caller).count_json_call();
     let listing = bus.broker.snapshot().unwrap();
     let [prefix, gate] = &listing.gates[..] else {
         panic!("{listing:?}");

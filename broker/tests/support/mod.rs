@@ -17,11 +17,10 @@ use callgate_layout::control::{
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::geometry::Geometry;
-use callgate_layout::pages::{STATUS_LEN, Status};
+use callgate_layout::pages::STATUS_LEN;
 use callgate_layout::schema::Head;
 use callgate_layout::sys::fdpass;
 use callgate_layout::sys::mapping::Mapping;
-use callgate_layout::view::WriteView;
 use callgate_layout::{Code, Encodings};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
@@ -272,12 +271,6 @@ impl Peer {
             life: None,
         });
         self.answer()
-    }
-
-    /// What it counts in its status page.
-    pub(crate) fn counters(&mut self) -> Status {
-        let page = self.status.take().expect("a status page");
-        Status::new(WriteView::new(page).unwrap())
     }
 
     pub(crate) fn withdraw(&mut self, gate: &str, kind: CallKind) -> Option<Failure> {

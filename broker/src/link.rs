@@ -283,6 +283,12 @@ impl Link {
         self.grants_mut(side).give_up(now)
     }
 
+    /// How many grants are known, of both sides.
+    #[cfg(test)]
+    pub(crate) fn grants_known(&self) -> usize {
+        self.grants.iter().map(Grants::known).sum()
+    }
+
     fn grants_mut(&mut self, side: u8) -> &mut Grants {
         &mut self.grants[usize::from(side & 1)]
     }

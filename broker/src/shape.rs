@@ -96,6 +96,91 @@ pub(crate) fn compare(provided: Option<&Provided>, wanted: &Shape) -> Availabili
 #[cfg(test)]
 mod tests {
     use super::*;
+    use callgate_layout::Fingerprint;
+    use callgate_layout::schema::Head;
+
+    const ENCODINGS: [Encodings; 4] = [
+        Encodings::NONE,
+        Encodings::ARCHIVE,
+        Encodings::JSON,
+        Encodings::BOTH,
+    ];
+
+    fn provided(params: Option<u8>, fingerprint: u128, encodings: Encodings) -> Provided {
+        let head = Head {
+            params,
+            has_result: true,
+            fingerprint: Fingerprint(fingerprint),
+        };
+        Provided {
+            held: Held::of(head, 9),
+            encodings,
+            signature: "(u32)".into(),
+        }
+    }
+
+    fn wanted(params: Option<u8>, fingerprint: u128, encodings: Encodings) -> Shape {
+        Shape {
+            params,
+            fingerprint,
+            encodings,
+            signature: String::new(),
+        }
+    }
+
+    /// Each row of the table, with all encodings that are in it.
+    #[test]
+    fn what_is_provided_is_held_against_what_is_wanted() {
+        let signature = || String::from("(u32)");
+        let pairs = ENCODINGS
+            .into_iter()
+            .flat_map(|takes| ENCODINGS.map(|gives| (takes, gives)));
+        for (takes, gives) in pairs {
+            let common = takes.common(gives);
+            let of = |params, fingerprint, wants| {
+                let provided = provided(params, 1, takes);
+                compare(Some(&provided), &wanted(wants, fingerprint, gives))
+            };
+            let longer = Availability::LengthMismatch {
+                signature: signature(),
+            };
+            for fingerprint in [1, 2] {
+                assert_eq!(of(Some(1), fingerprint, Some(2)), longer);
+                assert_eq!(
+                    compare(None, &wanted(Some(1), fingerprint, gives)),
+                    Availability::Absent
+                );
+            }
+            // Any number equals each.
+            for (params, wants) in [
+                (Some(1), Some(1)),
+                (None, Some(8)),
+                (Some(0), None),
+                (None, None),
+            ] {
+                let (same, other) = (of(params, 1, wants), of(params, 2, wants));
+                if common.is_empty() {
+                    let none = Availability::NoEncoding {
+                        signature: signature(),
+                        takes,
+                    };
+                    assert_eq!((&same, &other), (&none, &none));
+                    continue;
+                }
+                let encoding = match common.has(Encoding::Archive) {
+                    true => Encoding::Archive,
+                    false => Encoding::Json,
+                };
+                assert_eq!(same, Availability::Ready { encoding });
+                let differs = Availability::Differs {
+                    schema: 9,
+                    signature: signature(),
+                    json: common.has(Encoding::Json),
+                };
+                assert_eq!(other, differs, "{takes:?} {gives:?}");
+            }
+        }
+    }
 
     /// A line break in a signature would forge lines wherever a listing is printed, and control
     /// characters make it many times as long.

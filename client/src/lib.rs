@@ -24,6 +24,7 @@ pub use api::provider::Provider;
 pub use api::raw::{Loan, RawSubscriber};
 pub use api::subscriber::{DEFAULT_TIMEOUT, Subscriber};
 pub use api::watch::Watch;
+pub use base::any::Json;
 pub use base::backoff::WaitPolicy;
 pub use base::cancel::CancelToken;
 pub use base::error::{Error, Result};

@@ -180,6 +180,11 @@ impl Bus {
         self.revocations.last_change
     }
 
+    #[cfg(test)]
+    pub(super) fn revocations_under_way(&self) -> usize {
+        self.revocations.sent.len()
+    }
+
     /// A revocation is awaited no longer; `late` is the name of a provider that was.
     fn settle_change(&mut self, number: u64, late: Option<&str>) {
         for change in &mut self.revocations.changes {

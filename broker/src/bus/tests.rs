@@ -11,6 +11,7 @@ use callgate_layout::{Encoding, Encodings};
 use super::*;
 
 mod extents;
+mod indexes;
 mod late;
 mod limits;
 mod lines;
@@ -18,9 +19,11 @@ mod links;
 mod lives;
 mod memory;
 mod old_links;
+mod prefixes;
 mod returning;
 mod revoked;
 mod rights;
+mod schemas;
 mod syncs;
 mod waits;
 
@@ -74,12 +77,27 @@ fn extent_of(end: LinkEnd, number: u8) -> MemoryId {
     MemoryId::Extent { end, number }
 }
 
+/// The offer of a function, or of one for each name under a prefix.
+fn offer_of(gate: &str, schema: SchemaSource, encodings: Encodings) -> GateToBroker {
+    GateToBroker::Provide {
+        request: 1,
+        gate: gate.into(),
+        prefix: gate.ends_with('.'),
+        kind: CallKind::Function,
+        schema,
+        signature: "(u8)".into(),
+        encodings,
+        record: None,
+        life: None,
+    }
+}
+
 /// The offer of one half of a gate, by a plugin that comes back where it names a life.
 fn offer(request: u32, gate: &str, kind: CallKind, life: Option<u64>) -> GateToBroker {
     GateToBroker::Provide {
         request,
         gate: gate.into(),
-        prefix: false,
+        prefix: gate.ends_with('.'),
         kind,
         schema: SchemaSource::Inline(schema_of(7)),
         signature: "(u8)".into(),

@@ -1,5 +1,6 @@
 //! Closures as the handlers of gates: how parameters come out of an archive and results go in.
 
+mod any;
 mod closure;
 pub(crate) mod context;
 mod erased;

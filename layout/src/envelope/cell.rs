@@ -198,36 +198,6 @@ impl Cell {
         if u32::from(claim.slot) >= geometry.entries() {
             return Err(Violation("a slot beyond the last one"));
         }
-        // What most calls are: an archive in its entry, outside of a chain.
-        if claim.kind <= CallKind::Action as u8 && claim.length as usize <= INLINE_LEN {
-            return Ok(Call {
-                kind: match claim.kind {
-                    0 => CallKind::Function,
-                    _ => CallKind::Action,
-                },
-                ..Cell::plain(claim)
-            });
-        }
-        self.other_call(claim, geometry)
-    }
-
-    /// A function's call as if it lay in its entry as an archive.
-    #[inline(always)]
-    fn plain(claim: CallClaim) -> Call {
-        Call {
-            gate: claim.gate,
-            slot: claim.slot,
-            kind: CallKind::Function,
-            encoding: Encoding::Archive,
-            place: Place::Inline,
-            length: claim.length,
-            deadline: claim.deadline,
-            chain: None,
-        }
-    }
-
-    /// Checks a call that is in a chain, is JSON or has its payload elsewhere.
-    fn other_call(&self, claim: CallClaim, geometry: Geometry) -> Result<Call, Violation> {
         let kind = match claim.kind & 3 {
             0 => CallKind::Function,
             1 => CallKind::Action,
@@ -243,11 +213,14 @@ impl Cell {
         };
         let at = payload_at(chain.is_some());
         Ok(Call {
+            gate: claim.gate,
+            slot: claim.slot,
             kind,
             encoding,
             place: self.place(at, (claim.kind >> 4, claim.length), geometry)?,
+            length: claim.length,
+            deadline: claim.deadline,
             chain,
-            ..Cell::plain(claim)
         })
     }
 

@@ -41,6 +41,6 @@ fn who_gives_exact_types_alone_does_not_call_in_json() {
     let own = open::<(u32,), u32>(&exact, "S.Wide");
     assert_eq!(own.invoke((1,)).unwrap(), 1);
     // Others go on converting.
-    let other = open::<(u8,), u64>(&bus.plugin("U"), "S.Wide");
-    assert!(other.is_converted());
+    let other = bus.plugin("U");
+    assert!(open::<(u8,), u64>(&other, "S.Wide").is_converted());
 }

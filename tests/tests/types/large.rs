@@ -13,7 +13,7 @@ fn large_payloads_pass_in_both_directions() {
         let echo = scene.open::<(Vec<u32>,), Vec<u32>>("S.Echo");
         assert!(echo.is_converted());
         // As JSON: some bytes, more than a cell, 64 KiB, more than the outbox's blocks, 4 MiB.
-        for count in [0, 10, 100, 10_000, 60_000, 400_000] {
+        for count in [0, 10, 100, 6_000, 10_000, 400_000] {
             let numbers: Vec<u32> = (0..count).map(|n| n * 7 + 1_000_000_000).collect();
             assert_eq!(
                 echo.invoke_ref(&(numbers.clone(),)).unwrap(),
@@ -44,13 +44,13 @@ fn what_is_too_large_is_told_and_the_link_goes_on() {
     assert_eq!(echo.invoke((vec![1, 2],)).unwrap(), [1, 2]);
 }
 
-/// Their space came back, or the hundredth would find none.
+/// Kept space would have filled what a link may have long before the last of them.
 #[test]
 fn space_comes_back() {
     let scene = Scene::new("pool");
     let echo = scene.open::<(Vec<u32>,), Vec<u32>>("S.Echo");
-    for n in 0..60 {
-        let numbers = vec![n; 700_000];
+    for n in 0..40 {
+        let numbers = vec![n; 200_000];
         assert_eq!(echo.invoke((numbers.clone(),)).unwrap(), numbers);
     }
 }

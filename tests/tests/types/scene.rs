@@ -17,7 +17,11 @@ pub(crate) struct Scene {
 
 enum Provider {
     There(Process),
-    Here(Stage, Plugin),
+    /// Withdrawn before the plugin closes.
+    Here(
+        Stage,
+        #[expect(dead_code, reason = "it is kept open")] Plugin,
+    ),
 }
 
 impl Scene {
@@ -63,6 +67,8 @@ impl Scene {
             .iter()
             .find(|one| one["name"] == gate)
             .expect("the gate");
-        found["json"].as_u64().unwrap_or_else(|| panic!("{found}"))
+        found["json_calls"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{found}"))
     }
 }

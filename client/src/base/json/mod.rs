@@ -17,6 +17,7 @@ mod objects;
 mod reader;
 mod scalars;
 mod strings;
+mod texts;
 mod tuples;
 mod value;
 mod variants;
@@ -30,6 +31,7 @@ pub use maps::JsonKey;
 pub(crate) use maps::{read_sorted, write_pairs};
 pub use objects::Object;
 pub use reader::Reader;
+pub(crate) use texts::{check_arguments, check_result, read_values, write_values, wrong_number};
 pub use tuples::Parameters;
 pub use variants::Variant;
 pub use writer::Writer;
@@ -39,6 +41,10 @@ pub use writer::Writer;
 pub(crate) const LEVELS: u32 = 64;
 
 /// A type that writes itself as JSON and reads itself from it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel through a gate",
+    label = "not a gate type, and nothing that fields may be besides"
+)]
 pub trait JsonType: Sized {
     /// Appends the value.
     fn write(&self, writer: &mut Writer<'_>) -> Result<()>;

@@ -164,7 +164,7 @@ impl JsonType for () {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<()> {
-        reader.no_fields("null")
+        reader.nothing()
     }
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::base::error::Error;
 
 mod calls;
+mod compared;
 mod depth;
 mod numbers;
 mod random;

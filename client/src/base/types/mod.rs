@@ -11,7 +11,7 @@ pub mod fields;
 mod json_schema;
 mod map;
 mod output;
-mod unfit;
+pub(crate) mod unfit;
 
 use callgate_layout::schema::SchemaError;
 use callgate_layout::{Code, Describer, Fingerprint, Schema, Signature};

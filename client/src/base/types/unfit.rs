@@ -16,6 +16,9 @@ pub(crate) enum Unfit {
     /// A time is what has passed since 1970.
     #[error("a time before 1970")]
     Time,
+    /// A value of any type is its JSON.
+    #[error("a JSON value that is nested more than 64 deep, or longer than texts may be")]
+    Json,
 }
 
 impl Unfit {
@@ -35,7 +38,7 @@ thread_local! {
 
 /// The error for a value that has no archive.
 #[cold]
-pub(super) fn refuse<E: Source>(why: Unfit) -> E {
+pub(crate) fn refuse<E: Source>(why: Unfit) -> E {
     LAST.set(Some(why));
     E::new(why)
 }

@@ -14,7 +14,7 @@ use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use callgate_layout::view::{ReadView, WriteView};
-use callgate_layout::{Geometry, clock, slot};
+use callgate_layout::{Encoding, Geometry, clock, slot};
 use rkyv::api::{access_with_context, deserialize_using, serialize_using};
 use rkyv::rancor::Error;
 use rkyv::ser::Serializer;
@@ -77,6 +77,7 @@ pub(crate) fn memory(wanted: Option<&str>) -> Result<(), Box<dyn std::error::Err
         gate: 0,
         slot: 0,
         kind: CallKind::Function,
+        encoding: Encoding::Archive,
         place,
         length,
         deadline: 0,

@@ -8,7 +8,6 @@
 //! Sealed     closed, and all there that must be        its turn to be handed over
 //! Reader     `Map` or `Peer` to its reader             `Mapped` of the reader
 //! Ready      `Mapped` of the reader                    `Return`, or the end of the link
-//! Late       a deadline has passed (an extent)         the answer, or the end of the link
 //! ```
 //!
 //! In `Writer` and `Reader` the plugin may say `Failed` instead. What then happens, what a deadline
@@ -26,8 +25,6 @@ pub(crate) enum Stage {
     Sealed,
     Reader,
     Ready,
-    /// Given up because who has this role did not answer in time.
-    Late(Role),
 }
 
 /// A plugin acknowledged what nobody asked it for.
@@ -85,15 +82,13 @@ impl Stage {
 mod tests {
     use super::*;
 
-    const ALL: [Stage; 8] = [
+    const ALL: [Stage; 6] = [
         Stage::Waiting,
         Stage::Writer,
         Stage::Sealing,
         Stage::Sealed,
         Stage::Reader,
         Stage::Ready,
-        Stage::Late(Role::Writer),
-        Stage::Late(Role::Reader),
     ];
 
     /// Memory that skipped a stage would be read before it is sealed, or sealed before it is there.

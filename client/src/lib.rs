@@ -24,12 +24,13 @@ pub use api::provider::Provider;
 pub use api::raw::{Loan, RawSubscriber};
 pub use api::subscriber::{DEFAULT_TIMEOUT, Subscriber};
 pub use api::watch::Watch;
+pub use base::any::Json;
 pub use base::backoff::WaitPolicy;
 pub use base::cancel::CancelToken;
 pub use base::error::{Error, Result};
 pub use base::types::{
-    Arguments, GateType, MapKey, SortedMap, action_signature_of, fingerprint_of, schema_of,
-    signature_of,
+    Arguments, GateType, MapKey, SortedMap, action_signature_of, fingerprint_of, json_schema,
+    schema_of, signature_of,
 };
 pub use callgate_derive::gate_type;
 pub use callgate_layout::control::PluginLimits;
@@ -51,5 +52,5 @@ pub mod __private {
     pub use {rkyv, serde};
 
     pub use crate::base::json;
-    pub use crate::base::types::{Direct, GateType, Plain, array};
+    pub use crate::base::types::{Direct, GateType, Plain, array, by_json, fields};
 }

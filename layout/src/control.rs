@@ -72,7 +72,7 @@ pub const MAX_GATE_NAME: usize = 256;
 /// The longest text that describes something: a signature, a display name, a version, a message.
 pub const MAX_TEXT: usize = 4096;
 /// The longest schema, in bytes.
-pub const MAX_SCHEMA: u32 = 1 << 20;
+pub const MAX_SCHEMA: u32 = crate::schema::MAX_SCHEMA as u32;
 /// The longest schema that goes within the record by which a gate is provided, and the longest part of a
 /// longer one, in bytes.
 pub const MAX_INLINE_SCHEMA: usize = 32 << 10;

@@ -7,7 +7,8 @@
 //!           8 length u32    12 zero u32                16 inline payload, 112 bytes
 //! ```
 //!
-//! All little-endian. `kind` is the call's kind in its low four bits and the place in its high four. A
+//! All little-endian. `kind` has the call's kind in its lowest two bits, then a bit for JSON and one for a
+//! nested call, and the place in its high four. The answer has its call's encoding; an error is an archive. A
 //! payload elsewhere has, in the place of the inline payload, its first block's number u8, its
 //! extent's number u8 (0 in blocks), and zeros up to 8 bytes.
 //! A call's reply slot names its caller's pending call; the *generation* of a slot, which
@@ -23,6 +24,7 @@ mod claim;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::blocks::Region;
+use crate::encoding::Encoding;
 
 pub use cell::Cell;
 pub use chain::{Chain, ChainNames, MAX_DEPTH};
@@ -86,6 +88,8 @@ pub struct Call {
     pub slot: u8,
     /// Function or action.
     pub kind: CallKind,
+    /// How the payload is written, and that of the answer where it is a result.
+    pub encoding: Encoding,
     /// Where the payload lies.
     pub place: Place,
     /// Bytes of payload.

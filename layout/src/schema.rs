@@ -48,9 +48,11 @@ mod decode;
 mod describer;
 mod encode;
 mod error;
+mod format;
 mod head;
 mod refine;
 mod text;
+mod write;
 
 pub use describer::Describer;
 pub use error::SchemaError;

@@ -19,7 +19,7 @@ use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{futex, memfd};
 use callgate_layout::view::{ReadView, WriteView};
-use callgate_layout::{Geometry, clock, slot};
+use callgate_layout::{Encoding, Geometry, clock, slot};
 
 const G: Geometry = Geometry::DEFAULT;
 const SECOND: u64 = 1_000_000_000;
@@ -37,6 +37,7 @@ fn call(slot: u8, place: Place, length: usize, chain: Option<Chain>) -> Call {
         gate: 700,
         slot,
         kind: CallKind::Action,
+        encoding: Encoding::Archive,
         place,
         length: length as u32,
         deadline: 5,

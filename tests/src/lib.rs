@@ -8,6 +8,7 @@ pub mod counted;
 pub mod cramped;
 pub mod crossing;
 pub mod filter;
+pub mod fuzzed;
 pub mod graph;
 pub mod groups;
 pub mod hosts;
@@ -27,6 +28,7 @@ pub mod spans;
 pub mod storm;
 pub mod stress;
 pub mod suite;
+pub mod types;
 pub mod visible;
 pub mod workspace;
 
@@ -40,6 +42,9 @@ pub use process::Process;
 
 /// How long a test waits for what ought to happen at once, on a machine that is busy.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Settings of the GNU C library, with which a process has no more maps than it uses.
+const FEW_MAPS: &str = "glibc.pthread.stack_cache_size=0:glibc.malloc.arena_max=1";
 
 /// Set for a peer whose plugin is not to wait for another broker.
 pub const ENDS_WITH_BROKER: &str = "PEER_ENDS_WITH_BROKER";
@@ -84,7 +89,8 @@ impl Bus {
     }
 
     /// As [`Bus::start`], with a broker whose descriptors and maps can be looked at: that of
-    /// `callgate serve` is closed to everyone but root.
+    /// `callgate serve` is closed to everyone but root. Its C library keeps no stacks of threads that have
+    /// ended, and has one heap: else the number of its maps would depend on how many of its threads ran at a time.
     pub fn start_open(programs: Programs) -> Bus {
         Bus::start_by(programs, (programs.peer, &["broker", "broker"]))
     }
@@ -127,6 +133,9 @@ impl Bus {
         command
             .args(arguments)
             .env("CALLGATE_SOCKET", self.socket());
+        if program == self.programs.peer {
+            command.env("GLIBC_TUNABLES", FEW_MAPS);
+        }
         command.stderr(
             File::options()
                 .create(true)

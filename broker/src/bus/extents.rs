@@ -12,7 +12,6 @@
 //! Reader    Map to its reader              Mapped of the reader
 //! Ready     Ready to the writer            Return, or the end of the link
 //! (held)    let go, still charged          the shell has found that nobody holds the memory
-//! Late      a deadline has passed          the answer, or the end of the link
 //! ```
 //!
 //! A few writers allocate at a time, in turn, so that they do not take all processors: each for as long
@@ -22,24 +21,21 @@
 //! What has left the last stage has no number any more and belongs to no link; how it stays charged
 //! stands in [`charges`](super::charges).
 //!
-//! Where a side cannot use an extent, or does not answer in time, only that extent is refused to its
-//! writer: link and sessions stay.
+//! Where a side cannot use an extent, only that extent is refused to its writer: link and sessions stay.
 //!
 //! ```text
 //! event                        what happens
 //! Failed of the writer         let go; the writer's library tells who waits for it
 //! Failed of the reader         let go; Refused to the writer, which names the reader
-//! no answer in time            Refused to the writer, and the stage is Late: the extent keeps
-//!                              charge and number, because the one who is late may have the
-//!                              memory, and may answer yet
-//! the late answer              let go; a reader is told Unmap
+//! a side does not answer       nothing: the extent keeps charge and number until the answer comes or the
+//!                              link ends. Each caller that waits for it has a deadline of its own
 //! cannot be sealed in time     the writer's session ends: only it can keep the kernel from sealing
 //! ```
 //!
-//! A number may be used again once it was given back or refused; while an extent of this number is
-//! late, another one is refused.
-
-mod late;
+//! So a reader that is stopped for longer than a step ends no call that has more time than that, and as
+//! a writer's library wants one extent of a link at a time, such a reader lets the writer's charge grow by one.
+//!
+//! A number may be used again once it was given back or refused.
 
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
@@ -61,9 +57,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MAX_WAITING: usize = 256;
 /// How long an allocation keeps others waiting: longer than one takes where nobody is in its way.
 const TURN: Duration = Duration::from_millis(100);
-/// In how many of a step's times a writer must have allocated an extent: the kernel may have to make
-/// room for it first.
-const ALLOCATING: u32 = 5;
+/// In how many of a step's times an extent must be sealed: the kernel waits for who is allocating or
+/// writing in it.
+const SEALING: u32 = 5;
 
 /// An extent in some stage.
 #[derive(Debug)]
@@ -100,11 +96,6 @@ impl Bus {
                 return Ok(Weight::Charged);
             }
             Some(_) => {}
-        }
-        if let Some(Stage::Late(role)) = self.extent_stage(memory).copied() {
-            let failure = self.does_not_map(memory, role);
-            self.refuse_extent(from, memory, failure);
-            return Ok(Weight::Charged);
         }
         if number >= MAX_EXTENTS || !is_extent_len(len) || self.extents.contains_key(&memory) {
             return Err(protocol("it wanted an extent that cannot be"));
@@ -159,15 +150,10 @@ impl Bus {
         extent.stage = Stage::Writer;
         let (to, len) = (users[0], extent.len);
         self.allocating.push((memory, now + TURN));
-        self.await_writer(memory, now);
+        // It waits no longer.
+        self.deadlines.set(Awaited::Memory(memory), None);
         self.ask(to, Effect::Make { to, memory, len });
         Ok(())
-    }
-
-    /// Gives the writer its time to allocate an extent, or to let it be sealed.
-    fn await_writer(&mut self, memory: MemoryId, now: Instant) {
-        let due = now + self.step.saturating_mul(ALLOCATING);
-        self.deadlines.set(Awaited::Memory(memory), Some(due));
     }
 
     /// Nobody holds any more what is numbered so: others may have its place.
@@ -203,29 +189,56 @@ impl Bus {
 
     /// The writer has allocated and mapped an extent, which is sealed now.
     pub(super) fn extent_allocated(&mut self, memory: MemoryId, now: Instant) {
-        self.await_writer(memory, now);
+        let due = now + self.sealing_time();
+        self.deadlines.set(Awaited::Memory(memory), Some(due));
         self.end_turn(memory, now);
     }
 
     /// An extent is sealed, and all of it is allocated: its reader gets it.
-    pub(super) fn extent_sealed(&mut self, memory: MemoryId, now: Instant) {
+    pub(super) fn extent_sealed(&mut self, memory: MemoryId) {
         let Some([_, reader]) = self.users(memory) else {
             return;
         };
         let stage = self.extent_stage(memory);
         if stage.is_some_and(|stage| stage.sealed() && stage.hand_over()) {
-            let due = Some(now + self.step);
-            self.deadlines.set(Awaited::Memory(memory), due);
+            self.deadlines.set(Awaited::Memory(memory), None);
             self.ask(reader, Effect::HandOver(reader, memory));
         }
     }
 
     /// The reader has mapped an extent: its writer may use it.
     pub(super) fn extent_ready(&mut self, memory: MemoryId) {
-        self.deadlines.set(Awaited::Memory(memory), None);
         if let Some([writer, _]) = self.users(memory) {
             self.send(writer, MemoryToPlugin::Ready { memory });
         }
+    }
+
+    /// Refuses an extent to its writer because it waits for room in vain, or ends the session of a
+    /// writer that keeps it from being sealed.
+    pub(super) fn extent_is_late(&mut self, memory: MemoryId, now: Instant) {
+        let (Some([writer, _]), Some(stage)) = (self.users(memory), self.extent_stage(memory))
+        else {
+            return;
+        };
+        match *stage {
+            Stage::Waiting => {
+                // Others may have had more than their turns.
+                self.waiting.retain(|other| *other != memory);
+                if let Err(short) = self.begin_extent(memory, now, false) {
+                    self.extent_not_made(writer, memory, overloaded(short));
+                }
+            }
+            Stage::Sealing => {
+                let time = self.sealing_time();
+                self.late_within(writer, "let its extent be sealed", time);
+            }
+            // Those have no deadline.
+            Stage::Writer | Stage::Sealed | Stage::Reader | Stage::Ready => {}
+        }
+    }
+
+    fn sealing_time(&self) -> Duration {
+        self.step.saturating_mul(SEALING)
     }
 
     /// A side says that it cannot use an extent.

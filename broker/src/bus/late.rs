@@ -10,7 +10,7 @@
 //! a grant on a link in use  the opens that wait for it are refused, the link stays
 //! a `Revoke`                the link is dropped as if it were new; see `revoked.rs`
 //! a `Refuse`                that is logged: the link is an older broker's
-//! an extent                 it is refused to its writer; see `extents.rs`
+//! an extent                 nothing: who waits for it has a deadline; see `extents.rs`
 //! ```
 //!
 //! Its acknowledgements may still come, and are taken then (`Bus::acknowledged`). Until the first

@@ -35,7 +35,7 @@ impl Bus {
     }
 
     /// Whether what a plugin says of memory decides anything: not where it has crossed with the end of
-    /// the link, nor where it comes late, which is taken here.
+    /// the link.
     fn is_decisive(
         &mut self,
         from: PluginId,
@@ -43,8 +43,7 @@ impl Bus {
     ) -> Result<bool, Failure> {
         // First as it came: the other end of one that cannot be would be one that can.
         self.check_end(memory.end(Role::Writer))?;
-        let is_there = self.own_link(from, memory.end(role))?.is_some();
-        Ok(is_there && !self.was_late(from, memory, role))
+        Ok(self.own_link(from, memory.end(role))?.is_some())
     }
 
     fn mapped(
@@ -120,7 +119,7 @@ impl Bus {
                     self.run(end.link, steps, now);
                 }
             }
-            MemoryId::Extent { .. } => self.extent_sealed(memory, now),
+            MemoryId::Extent { .. } => self.extent_sealed(memory),
         }
     }
 

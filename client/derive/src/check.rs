@@ -1,6 +1,6 @@
 //! What the macro refuses itself, with a better sentence than the compiler's.
 
-use proc_macro2::Span;
+use proc_macro2::{Span, TokenStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{
@@ -8,10 +8,14 @@ use syn::{
     PathArguments, Result, Token, Type,
 };
 
+use crate::fields;
+
 /// What a field's `#[gate(…)]` and `#[serde(…)]` attributes say.
 pub(crate) struct Marks {
     /// The name and version that stand for a foreign type.
     pub(crate) opaque: Option<LitStr>,
+    /// What archives the field in rkyv's place, where its type does not do so itself.
+    pub(crate) archived_by: Option<TokenStream>,
     /// Whether serde fills the field in where it is missing.
     pub(crate) default: bool,
 }
@@ -27,6 +31,7 @@ pub(crate) fn item(input: &DeriveInput) -> Result<()> {
         return Err(Error::new(span, format!("gate types cannot {what}")));
     }
     no_rkyv(&input.attrs)?;
+    only_default(&input.attrs)?;
     match &input.data {
         Data::Struct(_) => Ok(()),
         Data::Union(union) => Err(Error::new(
@@ -35,6 +40,7 @@ pub(crate) fn item(input: &DeriveInput) -> Result<()> {
         )),
         Data::Enum(data) => data.variants.iter().try_for_each(|variant| {
             no_rkyv(&variant.attrs)?;
+            only_default(&variant.attrs)?;
             match &variant.discriminant {
                 None => Ok(()),
                 Some((_, value)) => Err(Error::new(
@@ -65,12 +71,16 @@ pub(crate) fn field(field: &mut Field) -> Result<Marks> {
     field
         .attrs
         .retain(|attribute| !attribute.path().is_ident("gate"));
+    only_default(&field.attrs)?;
+    let mut archived_by = None;
     if opaque.is_none() {
         no_rkyv(&field.attrs)?;
         travels(&field.ty)?;
+        archived_by = fields::archived_by(&field.ty)?;
     }
     Ok(Marks {
         opaque,
+        archived_by,
         default: serde_default(&field.attrs),
     })
 }
@@ -87,27 +97,33 @@ fn opaque_name(name: LitStr) -> Result<LitStr> {
 
 /// Whether `#[serde(default)]` or `#[serde(default = "…")]` is among the attributes.
 pub(crate) fn serde_default(attributes: &[Attribute]) -> bool {
-    has_serde(attributes, &["default"])
+    serde(attributes).any(|metas| metas.is_ok_and(|metas| metas.iter().any(is_default)))
 }
 
-/// Whether the attributes say already how serde is to treat the field.
-pub(crate) fn has_serde_with(attributes: &[Attribute]) -> bool {
-    has_serde(
-        attributes,
-        &["with", "serialize_with", "deserialize_with", "skip"],
-    )
+fn is_default(meta: &Meta) -> bool {
+    meta.path().is_ident("default")
 }
 
-fn has_serde(attributes: &[Attribute], names: &[&str]) -> bool {
-    let is_named = |meta: &Meta| names.iter().any(|name| meta.path().is_ident(name));
+/// What stands in each of serde's attributes.
+fn serde(attributes: &[Attribute]) -> impl Iterator<Item = Result<Punctuated<Meta, Token![,]>>> {
     attributes
         .iter()
         .filter(|attribute| attribute.path().is_ident("serde"))
-        .any(|attribute| {
-            attribute
-                .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
-                .is_ok_and(|metas| metas.iter().any(is_named))
-        })
+        .map(|attribute| attribute.parse_args_with(Punctuated::parse_terminated))
+}
+
+/// Refuses serde's other attributes.
+fn only_default(attributes: &[Attribute]) -> Result<()> {
+    for metas in serde(attributes) {
+        if let Some(other) = metas?.iter().find(|meta| !is_default(meta)) {
+            return Err(Error::new(
+                other.span(),
+                "of serde's attributes a gate type may have `default` only: others change its JSON, and peers \
+                 with other types would not know",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn no_rkyv(attributes: &[Attribute]) -> Result<()> {
@@ -140,14 +156,11 @@ fn travels(ty: &Type) -> Result<()> {
         Type::Tuple(tuple) => tuple.elems.iter().try_for_each(travels),
         Type::Path(path) => path.path.segments.iter().try_for_each(|segment| {
             match segment.ident.to_string().as_str() {
-                "HashMap" | "BTreeMap" | "IndexMap" => {
+                "IndexMap" => {
                     return refuse(
                         segment.span(),
-                        "maps travel sorted: use callgate_client::SortedMap",
+                        "maps travel sorted: use a HashMap, a BTreeMap or callgate_client::SortedMap",
                     );
-                }
-                "HashSet" | "BTreeSet" => {
-                    return refuse(segment.span(), "sets do not travel: use a Vec");
                 }
                 "Rc" | "Arc" | "Weak" => {
                     return refuse(segment.span(), "shared pointers do not travel: use a Box");

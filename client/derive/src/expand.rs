@@ -3,9 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt;
-use syn::{Data, DeriveInput, Error, Field, Result, Type, parse_quote};
+use syn::{Attribute, Data, DeriveInput, Error, Field, Result, parse_quote};
 
-use crate::{check, json, schema};
+use crate::{arrays, check, json, schema};
 
 /// The item with its derives, and the implementation of `GateType`.
 pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Result<TokenStream> {
@@ -24,7 +24,7 @@ pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Resul
 }
 
 fn derive(input: &mut DeriveInput) {
-    let attributes: [syn::Attribute; 3] = [
+    let attributes: [Attribute; 3] = [
         parse_quote!(#[derive(
             ::callgate_client::__private::rkyv::Archive,
             ::callgate_client::__private::rkyv::Serialize,
@@ -36,33 +36,45 @@ fn derive(input: &mut DeriveInput) {
         parse_quote!(#[serde(crate = "::callgate_client::__private::serde")]),
     ];
     input.attrs.splice(0..0, attributes);
-    // serde knows arrays of up to 32 elements only.
+    let has_parameters = input.generics.type_params().next().is_some();
     for_each_field(input, |field| {
-        if matches!(field.ty, Type::Array(_)) && !check::has_serde_with(&field.attrs) {
-            field
-                .attrs
-                .push(parse_quote!(#[serde(with = "::callgate_client::__private::array")]));
+        if let Some(serde) = arrays::of_serde(&field.ty, has_parameters) {
+            field.attrs.push(serde);
         }
     });
-    // A type with parameters needs rkyv's own bounds on its fields; one without has them on the
-    // serializer instead of the fields, which is what lets it contain itself.
-    if input.generics.type_params().next().is_none() {
-        input.attrs.push(parse_quote!(#[rkyv(
-            serialize_bounds(
-                __S: ::callgate_client::__private::rkyv::ser::Writer
-                    + ::callgate_client::__private::rkyv::ser::Allocator,
-                __S::Error: ::callgate_client::__private::rkyv::rancor::Source,
-            ),
-            deserialize_bounds(__D::Error: ::callgate_client::__private::rkyv::rancor::Source),
-            bytecheck(bounds(
-                __C: ::callgate_client::__private::rkyv::validation::ArchiveContext,
-                __C::Error: ::callgate_client::__private::rkyv::rancor::Source,
-            )),
-        )]));
-        for_each_field(input, |field| {
-            field.attrs.push(parse_quote!(#[rkyv(omit_bounds)]));
-        });
-    }
+    input.attrs.push(bounds(input));
+    for_each_field(input, |field| {
+        field.attrs.push(parse_quote!(#[rkyv(omit_bounds)]));
+    });
+}
+
+/// What rkyv's implementations demand: of what archives, and of the type's parameters. By itself rkyv demands
+/// something of each field, and a type that contains itself can demand nothing of itself.
+fn bounds(input: &DeriveInput) -> Attribute {
+    let rkyv = quote!(::callgate_client::__private::rkyv);
+    let parameters = input.generics.type_params();
+    let parameters: Vec<_> = parameters.map(|parameter| &parameter.ident).collect();
+    let archived = parameters
+        .iter()
+        .map(|parameter| quote!(<#parameter as #rkyv::Archive>::Archived));
+    let archived: Vec<TokenStream> = archived.collect();
+    parse_quote!(#[rkyv(
+        archive_bounds(#(#parameters: #rkyv::Archive,)*),
+        serialize_bounds(
+            __S: #rkyv::ser::Writer + #rkyv::ser::Allocator,
+            __S::Error: #rkyv::rancor::Source,
+            #(#parameters: #rkyv::Serialize<__S>,)*
+        ),
+        deserialize_bounds(
+            __D::Error: #rkyv::rancor::Source,
+            #(#archived: #rkyv::Deserialize<#parameters, __D>,)*
+        ),
+        bytecheck(bounds(
+            __C: #rkyv::validation::ArchiveContext,
+            __C::Error: #rkyv::rancor::Source,
+            #(#archived: #rkyv::bytecheck::CheckBytes<__C>,)*
+        )),
+    )])
 }
 
 fn for_each_field(input: &mut DeriveInput, mut change: impl FnMut(&mut Field)) {

@@ -1,8 +1,10 @@
 //! The attribute macro behind `callgate_client::gate_type`; use it from there.
 #![forbid(unsafe_code)]
 
+mod arrays;
 mod check;
 mod expand;
+mod fields;
 mod json;
 mod schema;
 
@@ -37,6 +39,28 @@ use syn::{DeriveInput, parse_macro_input};
 /// assert_eq!(schema_of::<Node>().text(), "(Node)");
 /// ```
 ///
+/// Fields may also be, or contain in `Option`, `Vec`, `Box`, arrays, tuples and each other, `HashMap`, `BTreeMap`,
+/// `HashSet`, `BTreeSet`, `PathBuf` and `SystemTime`. They are written out where they stand, not by another
+/// name, and travel as `SortedMap`, as a sorted `Vec`, as `String`, and as seconds and nanoseconds since 1970.
+/// A path that is not UTF-8 or a time before 1970 makes the call fail (`TYPE_MISMATCH`).
+///
+/// ```
+/// use callgate_client::gate_type;
+/// use std::collections::{BTreeSet, HashMap};
+/// use std::path::PathBuf;
+///
+/// #[gate_type]
+/// pub struct Library {
+///     pub roots: Vec<PathBuf>,
+///     pub plays: HashMap<String, u32>,
+///     pub by_tag: HashMap<String, Option<BTreeSet<PathBuf>>>,
+///     pub scanned: Option<std::time::SystemTime>,
+/// }
+/// ```
+///
+/// Of serde's attributes only `#[serde(default)]` may stand at a gate type, because the others change its JSON, and
+/// a peer with other types would not know.
+///
 /// A field of a foreign type, which must itself derive rkyv's and serde's traits, is marked with
 /// a name and version of your choosing; these stand for it in the fingerprint:
 ///
@@ -67,8 +91,23 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// ```compile_fail
 /// #[callgate_client::gate_type]
-/// struct Hashed {
-///     names: std::collections::HashMap<String, u32>,
+/// struct Keyed {
+///     names: std::collections::HashMap<Vec<u8>, u32>,
+/// }
+/// ```
+///
+/// ```compile_fail
+/// #[callgate_client::gate_type]
+/// struct Outcome {
+///     path: Result<std::path::PathBuf, u32>,
+/// }
+/// ```
+///
+/// ```compile_fail
+/// #[callgate_client::gate_type]
+/// struct Renamed {
+///     #[serde(rename = "type")]
+///     kind: u32,
 /// }
 /// ```
 ///
@@ -82,8 +121,8 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// ```compile_fail
 /// #[callgate_client::gate_type]
-/// struct File {
-///     path: std::path::PathBuf,
+/// struct Shared {
+///     name: std::sync::Arc<String>,
 /// }
 /// ```
 #[proc_macro_attribute]

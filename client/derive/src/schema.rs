@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Fields, Result};
+use syn::{Data, DeriveInput, Fields, Result, parse_quote};
 
 use crate::check;
 
@@ -40,15 +40,19 @@ fn fields(fields: &mut Fields, all_default: bool) -> Result<TokenStream> {
         };
         let default = marks.default || all_default;
         let ty = &field.ty;
-        let schema = match marks.opaque {
-            Some(opaque) => quote!(__gate::Schema::Opaque(#opaque.into())),
-            // Errors point at the field's type; hygiene keeps lints about it out of the user's code.
-            None => {
-                let span = Span::mixed_site().located_at(ty.span());
-                let describer = quote!(describer);
-                quote_spanned!(span=> <#ty as __gate::GateType>::schema(#describer))
+        // Errors point at the field's type; hygiene keeps lints about it out of the user's code.
+        let span = Span::mixed_site().located_at(ty.span());
+        let describer = quote!(describer);
+        let schema = match (marks.opaque, &marks.archived_by) {
+            (Some(opaque), _) => quote!(__gate::Schema::Opaque(#opaque.into())),
+            (None, Some(by)) => {
+                quote_spanned!(span=> <#by as __gate::fields::FieldAs<#ty>>::schema(#describer))
             }
+            (None, None) => quote_spanned!(span=> <#ty as __gate::GateType>::schema(#describer)),
         };
+        if let Some(by) = marks.archived_by {
+            field.attrs.push(parse_quote!(#[rkyv(with = #by)]));
+        }
         Ok(quote!(__gate::Field { name: #name.into(), schema: #schema, default: #default }))
     });
     let described = described.collect::<Result<Vec<_>>>()?;

@@ -68,8 +68,8 @@ mod sent;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, Encodings};
 
 use super::plugin::Plugin;
 use super::provider::Provider;
@@ -91,9 +91,10 @@ use crate::handler::{HandlerError, untyped as handlers};
 use crate::link::extents::too_large;
 
 pub use crate::base::bytes::Bytes;
+pub use crate::base::types::json_schema;
 pub use crate::handler::responder::Responder;
 pub use callgate_layout::schema::{Body, Field, Primitive, SchemaError, TypeDef, Variant};
-pub use callgate_layout::{Fingerprint, Schema, Signature};
+pub use callgate_layout::{Encoding, Fingerprint, Schema, Signature};
 pub use sent::Sent;
 
 /// Archives a value: a tuple of parameters, or a result.
@@ -105,6 +106,7 @@ pub fn encode<T: GateType>(value: &T) -> Result<Bytes> {
     let mut buffer = Scratch::take();
     archive::serialize_vec(value, &mut buffer, None, MAX_LEN).map_err(|why| match why {
         Failed::OutOfMemory(why) => no_memory(why, "archive"),
+        Failed::Unfit(why) => why.error("archive's values"),
         _ => too_large(Code::RequestTooLarge, "archive's bytes", MAX_LEN),
     })?;
     Ok(Bytes::copy(&buffer))
@@ -141,7 +143,12 @@ pub fn provide(
     handler: impl Fn(Context<'_>, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync + 'static,
 ) -> Result<Provider> {
     let handler = handlers::untyped(handler);
-    plugin.offer(gate, kind_of(signature), signature, handler)
+    plugin.offer(
+        gate,
+        kind_of(signature),
+        (signature, Encodings::ARCHIVE),
+        handler,
+    )
 }
 
 /// Provides a gate whose handler answers later, through a [`Responder`], from any thread.
@@ -170,7 +177,12 @@ pub fn provide_later(
     handler: impl Fn(Context<'_>, &[u8], Responder) + Send + Sync + 'static,
 ) -> Result<Provider> {
     let handler = handlers::later(handler);
-    plugin.offer(gate, kind_of(signature), signature, handler)
+    plugin.offer(
+        gate,
+        kind_of(signature),
+        (signature, Encodings::ARCHIVE),
+        handler,
+    )
 }
 
 /// Opens a gate to call its function, where the signature has a result, or else its action.
@@ -184,7 +196,7 @@ pub fn open(plugin: &Plugin, gate: &str, signature: &Signature) -> Result<Gate> 
         ..signature.clone()
     };
     let result = signature.result.clone().unwrap_or(Schema::Unit);
-    let shared = plugin.open(gate, &with(Some(result)), &with(None))?;
+    let shared = plugin.open(gate, [with(Some(result)), with(None)], Encodings::ARCHIVE)?;
     Ok(Gate {
         shared: Arc::new(shared),
         kind: kind_of(signature),
@@ -278,7 +290,9 @@ impl Gate {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(self.kind, gate).map_err(no_way)?;
+        let way = state
+            .way_in(Encoding::Archive, (self.kind, gate))
+            .map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         let deadline = call_due(limit).map_err(|error| no_time(error, gate))?;
         let target = Target {
@@ -286,7 +300,7 @@ impl Gate {
             by: &shared.origin,
             cancel: self.cancel.as_ref(),
         };
-        let outcome = untyped::call(&target, request);
+        let outcome = untyped::call(&target, Encoding::Archive, request);
         outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
 
@@ -311,7 +325,8 @@ impl Gate {
     /// Whatever is known before it is sent: no time is left, the token is cancelled, the plugin has closed, its
     /// broker has ended and the gate is absent. The future tells of everything else: `NOT_READY`; a call that
     /// found no slot until its deadline is `OVERLOADED` and certainly did not run, one that was sent and not
-    /// answered is `TIMEOUT`. Also `OVERLOADED` where all 63 bells of the
+    /// answered is `TIMEOUT`, as is one whose provider did not map the memory for it, which certainly did not run
+    /// either. Also `OVERLOADED` where all 63 bells of the
     /// plugin, or of its group, are in use when the first call is sent.
     pub fn send(&self, request: &[u8]) -> Result<Sent> {
         let shared = &self.shared;
@@ -328,13 +343,14 @@ impl Gate {
         let mut call = Outbound {
             index: 0,
             kind: self.kind,
+            encoding: Encoding::Archive,
             deadline,
             bytes,
             gate: Some(standing),
         };
         let (completion, sender) = (Arc::<Completion>::default(), &shared.state.sent);
         let state = shared.gate.state();
-        let number = match state.way(self.kind, gate) {
+        let number = match state.way_in(Encoding::Archive, (self.kind, gate)) {
             Ok(way) => {
                 call.index = way.index;
                 let sent = sender.send(&way.link, call, completion.clone());

@@ -10,9 +10,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::control::{PluginLimits, SessionToBroker, Shape};
+use callgate_layout::control::{PluginLimits, SessionToBroker};
 use callgate_layout::envelope::CallKind;
-use callgate_layout::{Code, Signature, control};
+use callgate_layout::{Code, Encodings, Signature, control};
 use parking_lot::Mutex;
 
 use self::core::{CoreParts, PluginCore};
@@ -32,13 +32,13 @@ use crate::handler::raw::{erase_raw, raw_signature};
 use crate::handler::{Handler, Reply, erase};
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::serving_thread;
-use crate::serve::offered::Types;
 use crate::serve::options::GateOptions;
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
 use crate::session::handshake::Reached;
 use crate::session::notices::BrokerEvent;
 use crate::session::open_gate::OpenGate;
 use crate::session::plugin_state::PluginState;
+use crate::session::wanted::Wanted;
 use builder::PluginBuilder;
 
 /// How long a plugin that closes waits for the broker to hear that its gates are withdrawn.
@@ -134,7 +134,7 @@ impl Plugin {
         self.offer(
             gate,
             CallKind::Function,
-            &H::function_signature(),
+            (&H::function_signature(), self.state.encodings),
             erase(handler),
         )
     }
@@ -152,7 +152,7 @@ impl Plugin {
         self.offer(
             gate,
             CallKind::Action,
-            &H::action_signature(),
+            (&H::action_signature(), self.state.encodings),
             erase(handler),
         )
     }
@@ -171,7 +171,7 @@ impl Plugin {
         self.offer(
             gate,
             CallKind::Function,
-            &raw_signature::<O::Output>(),
+            (&raw_signature::<O::Output>(), Encodings::ARCHIVE),
             erase_raw(handler),
         )
     }
@@ -204,7 +204,8 @@ impl Plugin {
     /// `TIMEOUT` where the provider does not answer the broker, [`SYSTEM`](Code::System) where one
     /// of both processes lacks descriptors or address space, `BROKER_GONE`.
     pub fn subscriber<A: Arguments, R: GateType>(&self, gate: &str) -> Result<Subscriber<A, R>> {
-        let shared = self.open(gate, &signature_of::<A, R>(), &action_signature_of::<A>())?;
+        let signatures = [signature_of::<A, R>(), action_signature_of::<A>()];
+        let shared = self.open(gate, signatures, self.state.encodings)?;
         Ok(Subscriber::new(shared))
     }
 
@@ -215,11 +216,10 @@ impl Plugin {
     /// As [`Plugin::subscriber`].
     pub fn raw_subscriber<R: GateType>(&self, gate: &str) -> Result<RawSubscriber<R>> {
         let signature = raw_signature::<R>();
-        let action = Signature {
-            result: None,
-            ..signature.clone()
-        };
-        Ok(RawSubscriber::new(self.open(gate, &signature, &action)?))
+        let mut action = signature.clone();
+        action.result = None;
+        let shared = self.open(gate, [signature, action], Encodings::ARCHIVE)?;
+        Ok(RawSubscriber::new(shared))
     }
 
     /// Watches a gate come and go, whatever its types; see [`Watch`].
@@ -229,12 +229,9 @@ impl Plugin {
     /// As [`Plugin::subscriber`].
     pub fn watch(&self, gate: &str) -> Result<Watch> {
         check_gate(gate)?;
-        let gate = Arc::new(OpenGate::new(gate.into()));
+        let gate = Arc::new(OpenGate::new(gate.into(), Wanted::nothing()?));
         gate.watch();
-        let types = [signature_of::<(), ()>(), action_signature_of::<()>()];
-        let number = self
-            .state
-            .add_open_gate(&gate, [shape(&types[0])?, shape(&types[1])?]);
+        let number = self.state.add_open_gate(&gate);
         // From here on dropping the watch closes the gate again.
         let watch = Watch::new(self.state.clone(), number, gate.clone());
         self.ask_to_open(&gate, number)?;
@@ -257,17 +254,21 @@ impl Plugin {
         gate.wait_known(late, until)
     }
 
-    /// Opens a gate for a handle that calls it.
+    /// Opens a gate for a handle that calls it, with these types for its function and its action, in these encodings.
     pub(crate) fn open(
         &self,
         gate: &str,
-        function: &Signature,
-        action: &Signature,
+        [function, action]: [Signature; 2],
+        encodings: Encodings,
     ) -> Result<Shared> {
         check_gate(gate)?;
-        let gate = Arc::new(OpenGate::new(gate.into()));
-        let shapes = [shape(function)?, shape(action)?];
-        let number = self.state.add_open_gate(&gate, shapes);
+        let wanted = |signature| {
+            let wanted = Wanted::new(signature, encodings);
+            wanted.map_err(|error| error.at_gate(gate))
+        };
+        let wanted = [wanted(function)?, wanted(action)?];
+        let gate = Arc::new(OpenGate::new(gate.into(), wanted));
+        let number = self.state.add_open_gate(&gate);
         // From here on dropping `shared` closes the gate again.
         let origin = Origin {
             gate: gate.name().clone(),
@@ -387,10 +388,6 @@ impl std::fmt::Debug for Plugin {
 
 fn check_gate(name: &str) -> Result<()> {
     control::check_gate_name(name).map_err(|text| Error::new(Code::InvalidArgument, text))
-}
-
-fn shape(signature: &Signature) -> Result<Shape> {
-    Ok(Types::of(signature)?.shape)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::Guard;
-use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::Space;
+use callgate_layout::{Code, Encoding};
 
 use super::shared::{Shared, no_time, no_way, nothing_sent};
 use super::subscriber::DEFAULT_TIMEOUT;
@@ -102,8 +102,8 @@ impl<R: GateType> RawSubscriber<R> {
     /// # Errors
     ///
     /// `NOT_READY` without a provider, `REQUEST_TOO_LARGE`, `OVERLOADED` over a limit (of this plugin,
-    /// of the bus, or of this process's memory cgroup) or when no memory comes free before the deadline,
-    /// `SYSTEM` where it cannot be made.
+    /// of the bus, or of this process's memory cgroup) or when no memory comes free before the deadline, `TIMEOUT`
+    /// where the provider has not mapped it by then (it may be stopped), `SYSTEM` where it cannot be made.
     ///
     /// Payloads to one plugin may take half of this plugin's limit (`extent_mib`), and memory comes in
     /// powers of two: with the limit of 256 MiB, two loans of 40 MiB to one plugin are all that fit.
@@ -118,7 +118,9 @@ impl<R: GateType> RawSubscriber<R> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(CallKind::Function, gate).map_err(no_way)?;
+        let way = state
+            .way_in(Encoding::Archive, (CallKind::Function, gate))
+            .map_err(no_way)?;
         let lent = space::loan(&way.link, len, || {
             self.target(way, call_due(limit).unwrap_or(NO_TIME))
         });
@@ -202,7 +204,10 @@ impl<R: GateType> Loan<R> {
     fn attempt(&mut self, limit: TimeLimit) -> Result<R> {
         let shared = &*self.subscriber.shared;
         let gate = shared.gate.name();
-        let way = self.state.way(CallKind::Function, gate).map_err(no_way)?;
+        let way = self
+            .state
+            .way_in(Encoding::Archive, (CallKind::Function, gate))
+            .map_err(no_way)?;
         let _span = trace::call(gate, way.link.peer().name());
         let deadline = call_due(limit).map_err(|error| no_time(error, gate))?;
         let Some(space) = self.space.take() else {
@@ -237,7 +242,7 @@ impl<R: GateType> Loan<R> {
         let gate = to.shared.gate.name();
         let state = to.shared.gate.state();
         let [now, before] = [&state, &self.state].map(|state| {
-            let way = state.way(CallKind::Function, gate);
+            let way = state.way_in(Encoding::Archive, (CallKind::Function, gate));
             way.map(|way| way.link.clone()).map_err(no_way)
         });
         let is_there = Arc::ptr_eq(&now?, &before?);
@@ -260,9 +265,10 @@ impl<R: GateType> Drop for Loan<R> {
         let is_here = self.subscriber.shared.state.is_here();
         if self.space.take().is_some()
             && is_here
-            && let Ok(way) = self
-                .state
-                .way(CallKind::Function, self.subscriber.shared.gate.name())
+            && let Ok(way) = self.state.way_in(
+                Encoding::Archive,
+                (CallKind::Function, self.subscriber.shared.gate.name()),
+            )
         {
             way.link.freed();
         }

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use callgate_layout::control::GateToBroker;
 use callgate_layout::envelope::CallKind;
-use callgate_layout::{Code, clock};
+use callgate_layout::{Code, Encoding, clock};
 
 use crate::base::cancel::CancelToken;
 use crate::base::deadline::{call_due, instant_after};
 use crate::base::due::TimeLimit;
 use crate::base::error::{Again, Error, Result};
 use crate::call::sent::{Asks, Standing};
-use crate::call::target::Origin;
+use crate::call::target::{Origin, Target};
 use crate::link::Link;
 use crate::session::here::has_here;
 use crate::session::numbers::MembershipId;
-use crate::session::open_gate::{Asked, OpenGate, Question, Waited};
+use crate::session::open_gate::{Asked, OpenGate, Question, Waited, Way};
 use crate::session::plugin_state::PluginState;
 
 /// A wait that is shorter is a look, and is not worth a question why nobody has come.
@@ -85,13 +85,13 @@ impl Asks for Shared {
         }
     }
 
-    fn look(&self, question: u64, kind: CallKind) -> Standing {
+    fn look(&self, question: u64, (kind, encoding): (CallKind, Encoding)) -> Standing {
         let asked = Question::of(question);
         match self.gate.look_at(asked) {
             Asked::Waiting => Standing::Asked(question),
             Asked::Told => {
                 let state = self.gate.state();
-                let way = state.way(kind, self.gate.name());
+                let way = state.way_in(encoding, (kind, self.gate.name()));
                 Standing::Told(way.map(|way| (way.link.clone(), way.index)))
             }
             Asked::Untold | Asked::Cancelled | Asked::NoBroker => self.unasked(None),
@@ -108,6 +108,20 @@ impl Asks for Shared {
 }
 
 impl Shared {
+    /// Where a call of this gate goes.
+    #[inline(always)]
+    pub(crate) fn target<'a>(
+        &'a self,
+        (way, kind, deadline): (&'a Way, CallKind, u64),
+        cancel: Option<&'a CancelToken>,
+    ) -> Target<'a> {
+        Target {
+            to: way.destination(kind, deadline),
+            by: &self.origin,
+            cancel,
+        }
+    }
+
     /// What is to be done about a question of a sent call that was not answered, or could not be sent.
     fn unasked(&self, error: Option<&Error>) -> Standing {
         match error.map(Error::code) {

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, Encoding};
 
 use super::shared::{Shared, missed_here, no_time, no_way};
 use crate::base::cancel::CancelToken;
@@ -16,8 +16,8 @@ use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::base::types::{Arguments, GateType};
 use crate::call::in_process::{Given, Local, Visit};
-use crate::call::target::Target;
-use crate::call::typed;
+use crate::call::{json, typed};
+use crate::session::open_gate::State;
 
 /// How long a call may take where nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -123,6 +123,12 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// Whether the gate has an action now; otherwise as [`Subscriber::has_function`].
     pub fn has_action(&self) -> bool {
         self.shared.has(CallKind::Action)
+    }
+
+    /// Whether calls go as JSON now, because the provider has other types. It costs some times as much as a call with the
+    /// provider's own types, and values that its types cannot hold are errors.
+    pub fn is_converted(&self) -> bool {
+        self.shared.gate.state().is_converted()
     }
 
     /// Waits until the gate can be called: its function or its action. Of a gate that may have only one of them,
@@ -231,22 +237,49 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         let shared = &*self.shared;
         let gate = shared.gate.name();
         let state = shared.gate.state();
-        let way = state.way(kind, gate).map_err(no_way)?;
+        let Some(way) = state.way_of_archives(kind) else {
+            return self.attempt_converted(&state, limit, kind, given);
+        };
         let _span = trace::call(gate, way.link.peer().name());
         if let Some(local) = &way.local
-            && let Some(outcome) = self.call_here(local, limit, kind, given)
+            && let Some(outcome) = self.call_here(local, limit, (kind, Encoding::Archive), given)
         {
             return outcome;
         }
         let deadline = call_due(limit).map_err(|error| no_time(error, gate))?;
-        let target = Target {
-            to: way.destination(kind, deadline),
-            by: &shared.origin,
-            cancel: self.cancel.as_ref(),
-        };
+        let target = shared.target((way, kind, deadline), self.cancel.as_ref());
         let outcome = match given.get() {
             Some(arguments) => typed::call(&target, arguments),
-            None => Err(Error::new(Code::InvalidArgument, "the arguments are gone")),
+            None => Err(moved()),
+        };
+        outcome.map_err(|error| shared.missed(&way.link, error, deadline))
+    }
+
+    /// Makes a call whose types differ from the provider's, if it can be made.
+    #[cold]
+    #[inline(never)]
+    fn attempt_converted<T: GateType>(
+        &self,
+        state: &State,
+        limit: TimeLimit,
+        kind: CallKind,
+        given: &mut Given<'_, A>,
+    ) -> Result<T> {
+        let shared = &*self.shared;
+        let gate = shared.gate.name();
+        let (way, _) = state.way(kind, gate).map_err(no_way)?;
+        let _span = trace::call(gate, way.link.peer().name());
+        shared.state.membership().memory.status.count_json_call();
+        if let Some(local) = &way.local
+            && let Some(outcome) = self.call_here(local, limit, (kind, Encoding::Json), given)
+        {
+            return outcome;
+        }
+        let deadline = call_due(limit).map_err(|error| no_time(error, gate))?;
+        let target = shared.target((way, kind, deadline), self.cancel.as_ref());
+        let outcome = match given.get() {
+            Some(arguments) => json::call(&target, arguments),
+            None => Err(moved()),
         };
         outcome.map_err(|error| shared.missed(&way.link, error, deadline))
     }
@@ -258,7 +291,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         &self,
         local: &Local,
         limit: TimeLimit,
-        kind: CallKind,
+        call: (CallKind, Encoding),
         given: &mut Given<'_, A>,
     ) -> Option<Result<T>> {
         if !local.is_current() {
@@ -266,9 +299,9 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             self.shared.gate.renew();
             let state = self.shared.gate.state();
             let local = state.way.as_ref()?.local.as_ref()?;
-            return self.visit(local, limit, kind, given);
+            return self.visit(local, limit, call, given);
         }
-        self.visit(local, limit, kind, given)
+        self.visit(local, limit, call, given)
     }
 
     #[inline]
@@ -276,7 +309,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         &self,
         local: &Local,
         limit: TimeLimit,
-        kind: CallKind,
+        call: (CallKind, Encoding),
         given: &mut Given<'_, A>,
     ) -> Option<Result<T>> {
         if !local.is_for_here() {
@@ -288,7 +321,8 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         }
         let visit = Visit {
             local,
-            kind,
+            kind: call.0,
+            encoding: call.1,
             limit,
             cancel: self.cancel.as_ref(),
             by: &self.shared.origin,
@@ -297,6 +331,12 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
         let outcome = visit.call(given);
         Some(outcome.map_err(|error| missed_here(error.at_gate(name.clone()), visit.due.get())))
     }
+}
+
+/// The error for arguments that were moved into a handler.
+#[cold]
+fn moved() -> Error {
+    Error::new(Code::InvalidArgument, "the arguments are gone")
 }
 
 impl<A: Arguments, R: GateType> Clone for Subscriber<A, R> {

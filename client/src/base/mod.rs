@@ -1,6 +1,7 @@
 //! What every other part of the client stands on: errors, waiting, buffers, types and archives. Nothing
 //! here knows a link, a handler or a broker.
 
+pub(crate) mod any;
 pub(crate) mod archive;
 pub(crate) mod backoff;
 pub(crate) mod buffers;

@@ -6,7 +6,7 @@ use callgate_layout::pages::Activity;
 use callgate_layout::payload::Space;
 use callgate_layout::pending::Ticket;
 use callgate_layout::ring::RingWriter;
-use callgate_layout::{Code, clock, slot};
+use callgate_layout::{Code, Encoding, clock, slot};
 
 use super::space::{check_here, take_ticket};
 use super::target::{Destination, Target, buried, cancelled, unavailable};
@@ -20,6 +20,9 @@ use crate::serve::stack;
 
 /// What travels with a call.
 pub(crate) trait Request {
+    /// How it is written.
+    fn encoding(&self) -> Encoding;
+
     /// Writes it into the entry and says how long it is, if it fits.
     fn write_inline(&self, into: &mut [u8]) -> Option<usize>;
 
@@ -57,7 +60,7 @@ fn send(
     target.to.link.prepare();
     let inline = cell.payload_mut(chain.is_some());
     match request.write_inline(inline) {
-        Some(length) => send_inline(target, chain, cell, length),
+        Some(length) => send_inline(target, chain, cell, (request.encoding(), length)),
         None => send_elsewhere(target, chain, request, cell),
     }
 }
@@ -72,7 +75,7 @@ fn send_elsewhere(
     // Writing inline failed half-way; clear the cell so that those bytes are not sent.
     *cell = Cell::default();
     let written = request.write_elsewhere(target, chain)?;
-    send_held(&target.to, chain, cell, written)
+    send_held(&target.to, (chain, request.encoding()), cell, written)
 }
 
 /// Calls a gate with a payload that was filled in place, and waits for the answer. Gives the payload back where
@@ -88,6 +91,7 @@ pub(crate) fn call_loaned<'a>(
         let entry = Entry {
             ticket: take_ticket(target, chain)?,
             chain,
+            encoding: Encoding::Archive,
             place: Place::Extent(space.place()),
             length: space.len(),
         };
@@ -152,12 +156,13 @@ fn send_inline(
     target: &Target<'_>,
     chain: Option<Chain>,
     cell: &mut Cell,
-    length: usize,
+    (encoding, length): (Encoding, usize),
 ) -> Result<Flight> {
     let ticket = take_ticket(target, chain)?;
     let entry = Entry {
         ticket,
         chain,
+        encoding,
         place: Place::Inline,
         length,
     };
@@ -168,7 +173,7 @@ fn send_inline(
 /// Publishes a call whose payload is in place.
 pub(super) fn send_held(
     to: &Destination<'_>,
-    chain: Option<Chain>,
+    (chain, encoding): (Option<Chain>, Encoding),
     cell: &mut Cell,
     written: Written,
 ) -> Result<Flight> {
@@ -180,6 +185,7 @@ pub(super) fn send_held(
     let entry = Entry {
         ticket,
         chain,
+        encoding,
         place: held.place(),
         length,
     };
@@ -199,6 +205,7 @@ pub(super) fn send_held(
 pub(super) struct Entry {
     pub(super) ticket: Ticket,
     pub(super) chain: Option<Chain>,
+    pub(super) encoding: Encoding,
     pub(super) place: Place,
     /// Bytes of the payload.
     pub(super) length: usize,
@@ -217,6 +224,7 @@ pub(super) fn publish(to: &Destination<'_>, entry: &Entry, cell: &mut Cell) -> R
         gate: to.index,
         slot: ticket.slot,
         kind: to.kind,
+        encoding: entry.encoding,
         place: entry.place,
         // A payload is no longer than the largest extent.
         length: entry.length as u32,

@@ -7,12 +7,13 @@ use std::any::Any;
 use std::cell;
 use std::sync::{Arc, Weak};
 
-use callgate_layout::Code;
 use callgate_layout::control::LinkEnd;
 use callgate_layout::envelope::{CallKind, Cell, Chain, MAX_DEPTH};
+use callgate_layout::{Code, Encoding};
 use parking_lot::Mutex;
 
 use super::decode::decode;
+use super::json;
 use super::target::{Origin, buried};
 use crate::base::archive::{self, MAX_LEN_HERE};
 use crate::base::buffers::{Scratch, no_memory};
@@ -21,9 +22,10 @@ use crate::base::chain::{self, too_deep};
 use crate::base::deadline::{call_due, no_time};
 use crate::base::due::{Due, TimeLimit};
 use crate::base::error::Result;
+use crate::base::json as base_json;
 use crate::base::thread::discard;
 use crate::base::trace;
-use crate::base::types::{Failed, GateType};
+use crate::base::types::{Arguments, Failed, GateType};
 use crate::handler::context::Context;
 use crate::handler::{ErasedHandler, ReplyBuffer};
 use crate::link::Link;
@@ -32,7 +34,8 @@ use crate::link::peer::Caller;
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::Dispatcher;
 use crate::serve::frame::closed;
-use crate::serve::grants::{Callable, not_provided};
+use crate::serve::gate::not_provided;
+use crate::serve::grants::Callable;
 use crate::serve::limits::Limit;
 use crate::serve::member::Member;
 use crate::serve::stack;
@@ -180,6 +183,8 @@ impl<A> Given<'_, A> {
 pub(crate) struct Visit<'a> {
     pub(crate) local: &'a Local,
     pub(crate) kind: CallKind,
+    /// As JSON where the types differ.
+    pub(crate) encoding: Encoding,
     /// Outside of handlers its time is only counted from when somebody asks for its end: that takes no clock.
     pub(crate) limit: TimeLimit,
     pub(crate) cancel: Option<&'a CancelToken>,
@@ -191,7 +196,7 @@ pub(crate) struct Visit<'a> {
 impl Visit<'_> {
     /// Runs the gate's handler on this thread.
     #[inline]
-    pub(crate) fn call<A: GateType, R: GateType>(&self, given: &mut Given<'_, A>) -> Result<R> {
+    pub(crate) fn call<A: Arguments, R: GateType>(&self, given: &mut Given<'_, A>) -> Result<R> {
         let (before, mut due) = match chain::current() {
             Some(chain) if stack::is_on_top(chain.id) => return Err(buried()),
             Some(chain) => (chain, Due::at(call_due(self.limit)?)),
@@ -245,7 +250,7 @@ impl Visit<'_> {
 
     /// Runs the gate as it is now, which is `renewed` if it is not as it was.
     #[inline]
-    fn run<A: GateType, R: GateType>(
+    fn run<A: Arguments, R: GateType>(
         &self,
         renewed: Option<&Local>,
         call: (Chain, Due),
@@ -259,13 +264,16 @@ impl Visit<'_> {
     }
 
     #[inline]
-    fn run_on<A: GateType, R: GateType>(
+    fn run_on<A: Arguments, R: GateType>(
         &self,
         local: &Local,
         (chain, mut due): (Chain, Due),
         given: &mut Given<'_, A>,
     ) -> Result<R> {
-        let (gate, handler) = local.callable.handler(self.kind)?;
+        let (gate, handler) = match self.encoding {
+            Encoding::Archive => local.callable.handler(self.kind)?,
+            Encoding::Json => local.callable.json_handler(self.kind)?,
+        };
         let deadline = match handler.looks() {
             true => due.end(),
             false => 0,
@@ -277,7 +285,12 @@ impl Visit<'_> {
         let _span = trace::handle(gate.name(), local.caller.name());
         let context = Context::here(&local.caller, gate.name(), deadline, self.cancel);
         let status = &local.provider.memory.status;
-        local.dispatcher.counter(status).counted(gate, || {
+        let counter = local.dispatcher.counter(status);
+        if self.encoding == Encoding::Json {
+            counter.note_json(gate, local.caller.name());
+            return counter.counted(gate, || self.call_json(handler, &context, given));
+        }
+        counter.counted(gate, || {
             let mut result: Option<R> = None;
             let wanted = (self.kind == CallKind::Function).then_some(&mut result as &mut dyn Any);
             if let Given::Owned(given) = given
@@ -307,6 +320,7 @@ impl Visit<'_> {
                 archive::serialize_vec(arguments, &mut request, None, MAX_LEN_HERE).map_err(
                     |why| match why {
                         Failed::OutOfMemory(why) => no_memory(why, "arguments"),
+                        Failed::Unfit(why) => why.error("arguments"),
                         _ => too_large(Code::RequestTooLarge, "arguments", MAX_LEN_HERE),
                     },
                 )?;
@@ -314,5 +328,21 @@ impl Visit<'_> {
             }
         }
         decode(true, reply.bytes())
+    }
+
+    /// Where the types differ: through JSON in private memory.
+    #[cold]
+    fn call_json<A: Arguments, R: GateType>(
+        &self,
+        handler: &dyn ErasedHandler,
+        context: &Context<'_>,
+        given: &Given<'_, A>,
+    ) -> Result<R> {
+        let arguments = given.get().ok_or_else(|| not_provided(self.kind))?;
+        let (mut request, mut reply) = (Scratch::take(), ReplyBuffer::here());
+        base_json::write_arguments(arguments, &mut request, None, MAX_LEN_HERE)?;
+        let wanted = (self.kind == CallKind::Function).then_some(&mut reply);
+        handler.call_json(context, &request, wanted)?;
+        json::decode(true, reply.bytes())
     }
 }

@@ -62,7 +62,7 @@ fn write_in_place<A: GateType>(
 ) -> Result<(Held, usize)> {
     let link = target.to.link;
     let space = wait_for(target, || link.take_space(length))
-        .unwrap_or_else(|| Err(no_space_for(target, Short::Payload)))?;
+        .unwrap_or_else(|| Err(no_space_for(target, Short::Extent)))?;
     match link.fill(space, arguments) {
         Ok((space, length)) => Ok((Held::Extent(space), length)),
         // It became longer than it was counted a moment ago.
@@ -75,14 +75,16 @@ fn write_in_place<A: GateType>(
 
 /// Copies an archive to where it travels.
 fn copy(target: &Target<'_>, archive: &[u8]) -> Result<(Held, usize)> {
-    let held = wait_for(target, || target.to.link.write_payload(archive))
-        .unwrap_or_else(|| Err(no_space_for(target, Short::Payload)))?;
+    let link = target.to.link;
+    let held = wait_for(target, || link.write_payload(archive))
+        .unwrap_or_else(|| Err(no_space_for(target, Short::of(link, archive.len()))))?;
     Ok((held, archive.len()))
 }
 
 fn failed(why: Failed) -> Error {
     match why {
         Failed::OutOfMemory(why) => no_memory(why, "arguments"),
+        Failed::Unfit(why) => why.error("arguments"),
         Failed::TooLong | Failed::SmallPieces | Failed::LargePiece => {
             too_large(Code::RequestTooLarge, "arguments", MAX_LEN)
         }

@@ -5,6 +5,7 @@ mod admission;
 pub(crate) mod bytes;
 mod decode;
 pub(crate) mod in_process;
+pub(crate) mod json;
 mod large;
 mod lasting;
 mod nested;

@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
-use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::futex;
+use callgate_layout::{Code, Encoding};
 use parking_lot::Mutex;
 
 use super::space::check_here;
@@ -48,6 +48,8 @@ use state::{Outcomes, State, closed};
 pub(crate) struct Outbound {
     pub(crate) index: u16,
     pub(crate) kind: CallKind,
+    /// How the bytes are written.
+    pub(crate) encoding: Encoding,
     /// Nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
     pub(crate) bytes: Box<[u8]>,

@@ -1,6 +1,8 @@
 //! What a call needs of its link before it is sent: a slot, and space for its payload. Waiting for them
 //! where there is none.
 
+use std::time::{Duration, Instant};
+
 use callgate_layout::Code;
 use callgate_layout::clock;
 use callgate_layout::envelope::Chain;
@@ -12,7 +14,7 @@ use crate::base::archive::MAX_LEN;
 use crate::base::deadline::NO_TIME;
 use crate::base::error::{Error, Result, forked};
 use crate::link::Link;
-use crate::link::extents::too_large;
+use crate::link::extents::{Late, too_large};
 
 #[inline(always)]
 pub(super) fn take_ticket(target: &Target<'_>, chain: Option<Chain>) -> Result<Ticket> {
@@ -75,8 +77,10 @@ pub(super) fn wait_for<T>(
 /// What a call found none of.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Short {
-    /// Memory for its payload.
+    /// Memory for its payload, in the outbox or in an extent.
     Payload,
+    /// Memory in an extent, which alone can have its payload.
+    Extent,
     /// A pending call.
     Pending,
 }
@@ -89,14 +93,29 @@ pub(super) fn no_space_for(target: &Target<'_>, what: Short) -> Error {
     }
 }
 
+impl Short {
+    /// That no memory was found for a payload of so many bytes.
+    pub(super) fn of(link: &Link, len: usize) -> Short {
+        match len > link.blocks_len() {
+            true => Short::Extent,
+            false => Short::Payload,
+        }
+    }
+}
+
 /// Why nothing could be sent on a link.
 pub(super) fn no_space(link: &Link, what: Short) -> Error {
     if !link.is_open() {
         return unavailable(link);
     }
+    if let Short::Extent = what
+        && let Some(late) = link.extents().late(Instant::now())
+    {
+        return not_mapped(link, late);
+    }
     let (peer, under_way) = (link.peer().name(), link.pending().in_flight());
     let text = match what {
-        Short::Payload => {
+        Short::Payload | Short::Extent => {
             let (taken, most) = link.taken_mib();
             format!(
                 "no payload memory for plugin `{peer}` came free before the deadline: {taken} MiB are taken \
@@ -112,6 +131,29 @@ pub(super) fn no_space(link: &Link, what: Short) -> Error {
         ),
     };
     Error::new(Code::Overloaded, text)
+}
+
+/// Why a call that waits for an extent could not be sent by its deadline, where that is because somebody
+/// does not answer. Who waits does so until then: they may go on in the next moment.
+fn not_mapped(link: &Link, late: Late) -> Error {
+    let within = |time: Duration| format!("within {:.1} s", time.as_secs_f64());
+    let text = match late {
+        Late::Peer(time) => {
+            let (peer, within) = (link.peer(), within(time));
+            format!(
+                "plugin `{}` (pid {}) did not map the memory for this payload {within}; it, or the broker, may be \
+                 stopped or too busy; nothing was sent",
+                peer.name(),
+                peer.pid,
+            )
+        }
+        Late::Here(time) => format!(
+            "the memory for this payload was not made and allocated {}; the broker or this process may be \
+             stopped or too busy; nothing was sent",
+            within(time)
+        ),
+    };
+    Error::new(Code::Timeout, text)
 }
 
 /// Takes space for a payload, to be filled in place. Only where there is none yet it is asked until
@@ -134,7 +176,7 @@ pub(crate) fn loan<'a>(
         NO_TIME => link.take_space(len),
         _ => wait_for(&target, || link.take_space(len)),
     };
-    found.unwrap_or_else(|| Err(no_space_for(&target, Short::Payload)))
+    found.unwrap_or_else(|| Err(no_space_for(&target, Short::Extent)))
 }
 
 /// An error in a forked child, whose parent the link belongs to.

@@ -1,5 +1,6 @@
 //! A call with typed arguments and a typed result: a layer of archives over a call of bytes.
 
+use callgate_layout::Encoding;
 use callgate_layout::envelope::{Cell, Chain};
 use callgate_layout::payload::Space;
 
@@ -16,6 +17,11 @@ use crate::base::types::GateType;
 struct Arguments<'a, A>(&'a A);
 
 impl<A: GateType> Request for Arguments<'_, A> {
+    #[inline(always)]
+    fn encoding(&self) -> Encoding {
+        Encoding::Archive
+    }
+
     #[inline(always)]
     fn write_inline(&self, into: &mut [u8]) -> Option<usize> {
         archive::serialize_into(self.0, into)

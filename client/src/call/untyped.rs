@@ -1,7 +1,7 @@
 //! A call of bytes that nobody here looks into: what travels is what is given.
 
-use callgate_layout::Code;
 use callgate_layout::envelope::{Cell, Chain};
+use callgate_layout::{Code, Encoding};
 
 use super::bytes::{self, Answer, Request, Written};
 use super::decode::{check_memory, decode_error};
@@ -14,20 +14,32 @@ use crate::base::error::{Error, Result};
 use crate::link::Link;
 use crate::link::extents::too_large;
 
-impl Request for &[u8] {
+/// Bytes that travel as they are.
+struct AsTheyAre<'a> {
+    encoding: Encoding,
+    bytes: &'a [u8],
+}
+
+impl Request for AsTheyAre<'_> {
+    fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
     fn write_inline(&self, into: &mut [u8]) -> Option<usize> {
-        into.get_mut(..self.len())?.copy_from_slice(self);
-        Some(self.len())
+        let length = self.bytes.len();
+        into.get_mut(..length)?.copy_from_slice(self.bytes);
+        Some(length)
     }
 
     fn write_elsewhere(&self, target: &Target<'_>, chain: Option<Chain>) -> Result<Written> {
-        large::write_bytes(target, chain, self)
+        large::write_bytes(target, chain, self.bytes)
     }
 }
 
 /// Calls a gate and waits for the result.
-pub(crate) fn call(target: &Target<'_>, request: &[u8]) -> Result<Bytes> {
+pub(crate) fn call(target: &Target<'_>, encoding: Encoding, bytes: &[u8]) -> Result<Bytes> {
     let mut cell = Cell::default();
+    let request = AsTheyAre { encoding, bytes };
     let answer = bytes::call(target, &request, &mut cell)?;
     into_bytes(target.to.link, answer, &cell)
 }

@@ -5,15 +5,19 @@ use core::marker::PhantomData;
 use std::sync::Arc;
 
 use callgate_layout::envelope::{Place, Violation};
+use callgate_layout::{Code, Encodings};
 
 use super::context::Context;
 use super::payload::Payload;
 use super::responder::Responder;
 use super::{Handler, ReplyBuffer};
-use crate::base::archive;
-use crate::base::buffers::{KEEP, no_memory, probe};
-use crate::base::error::Result;
+use crate::base::archive::{self, MAX_LEN_HERE};
+use crate::base::buffers::{KEEP, Scratch, no_memory, probe};
+use crate::base::error::{Error, Result};
+use crate::base::json;
+use crate::base::types::Failed;
 use crate::link::Link;
+use crate::link::extents::too_large;
 
 /// A handler whose types have been forgotten: archived request in, archived reply out.
 pub(crate) trait ErasedHandler: Send + Sync {
@@ -25,6 +29,16 @@ pub(crate) trait ErasedHandler: Send + Sync {
         request: &[u8],
         reply: Option<&mut ReplyBuffer>,
     ) -> Result<()>;
+
+    /// The same for a request in JSON, whose answer is JSON, too.
+    fn call_json(
+        &self,
+        _context: &Context<'_>,
+        _request: &[u8],
+        _reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()> {
+        Err(takes_only(Encodings::ARCHIVE))
+    }
 
     /// Whether it looks at its context.
     fn looks(&self) -> bool {
@@ -59,6 +73,16 @@ pub(crate) trait ErasedHandler: Send + Sync {
     fn kind(&self) -> HandlerKind<'_> {
         HandlerKind::Archived
     }
+}
+
+/// The error for a call in an encoding that its gate does not take.
+#[cold]
+pub(crate) fn takes_only(takes: Encodings) -> Error {
+    let text = format!(
+        "the gate takes {} alone, and this call is written otherwise; it was not run",
+        takes.as_str()
+    );
+    Error::new(Code::TypeMismatch, text)
 }
 
 /// How a handler takes its payload and gives its answer.
@@ -106,6 +130,23 @@ struct Erased<H, M> {
     marker: PhantomData<fn() -> M>,
 }
 
+impl<M, H: Handler<M>> Erased<H, M> {
+    /// Runs a handler on values that it wants to see as an archive.
+    #[cold]
+    fn run_archived(&self, context: &Context<'_>, arguments: H::Args) -> Result<H::Output> {
+        let mut request = Scratch::take();
+        archive::serialize_vec(&arguments, &mut request, None, MAX_LEN_HERE).map_err(|why| {
+            match why {
+                Failed::OutOfMemory(why) => no_memory(why, "parameters; the handler did not run"),
+                _ => too_large(Code::RequestTooLarge, "parameters", MAX_LEN_HERE),
+            }
+        })?;
+        drop(arguments);
+        self.handler
+            .run(context, archive::access::<H::Args>(&request)?)
+    }
+}
+
 impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
     fn call(
         &self,
@@ -121,6 +162,28 @@ impl<M, H: Handler<M>> ErasedHandler for Erased<H, M> {
         }
         let output = self.handler.run(context, request)?;
         reply.map_or(Ok(()), |reply| reply.put_result(&output, context))
+    }
+
+    fn call_json(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()> {
+        if request.len() > KEEP {
+            let what = "parameters; the handler did not run";
+            probe(request.len()).map_err(|why| no_memory(why, what))?;
+        }
+        let arguments = json::read_arguments::<H::Args>(request)?;
+        let output = match H::MOVES {
+            true => self.handler.run_moved(context, arguments).transpose()?,
+            false => Some(self.run_archived(context, arguments)?),
+        };
+        match (output, reply) {
+            (Some(output), Some(reply)) => reply.put_json(&output, context),
+            // Nobody looks at it.
+            _ => Ok(()),
+        }
     }
 
     fn take_direct(

@@ -1,5 +1,6 @@
 //! Closures as the handlers of gates: how parameters come out of an archive and results go in.
 
+mod any;
 mod closure;
 pub(crate) mod context;
 mod erased;
@@ -21,7 +22,9 @@ use crate::base::error::Result;
 use crate::base::types::{Arguments, GateType, Plain, action_signature_of, signature_of};
 use context::Context;
 
-pub(crate) use erased::{ErasedHandler, HandlerKind, InPlaceHandler, LaterHandler, erase};
+pub(crate) use erased::{
+    ErasedHandler, HandlerKind, InPlaceHandler, LaterHandler, erase, takes_only,
+};
 pub use error::HandlerError;
 pub(crate) use reply::ReplyBuffer;
 

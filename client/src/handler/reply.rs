@@ -8,6 +8,7 @@ use super::context::Context;
 use crate::base::archive::{self, MAX_LEN, MAX_LEN_HERE};
 use crate::base::buffers::{KEEP, Scratch, no_memory};
 use crate::base::error::{Error, Result};
+use crate::base::json;
 use crate::base::types::{Failed, GateType};
 use crate::link::Link;
 use crate::link::extents::too_large;
@@ -62,6 +63,28 @@ impl ReplyBuffer {
         context: &Context<'_>,
     ) -> Result<()> {
         self.put_or(value, || context.link())
+    }
+
+    /// Writes what the handler of a call returns as JSON, in place of what was there.
+    #[cold]
+    pub(crate) fn put_json<T: GateType>(&mut self, value: &T, context: &Context<'_>) -> Result<()> {
+        self.clear(None);
+        let pool = context.link().map(Link::pool);
+        let written = json::write_result(value, &mut self.overflow, pool, self.most);
+        if let Err(error) = written {
+            self.recycle(None);
+            // It was the handler that made it, so that ran.
+            return Err(error.maybe_run());
+        }
+        let length = self.overflow.len();
+        self.inline_length = match self.cell.inline_mut().get_mut(..length) {
+            Some(inline) => {
+                inline.copy_from_slice(&self.overflow);
+                Some(length)
+            }
+            None => None,
+        };
+        Ok(())
     }
 
     /// Puts bytes in place of what was there, as they are.
@@ -133,6 +156,7 @@ impl ReplyBuffer {
     fn failed(&self, why: Failed) -> Error {
         match why {
             Failed::OutOfMemory(why) => no_memory(why, "result"),
+            Failed::Unfit(why) => why.error("results"),
             Failed::TooLong | Failed::SmallPieces | Failed::LargePiece => {
                 too_large(Code::ResponseTooLarge, "results", self.most)
             }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Weak;
 use std::time::Duration;
 
-use callgate_layout::Code;
 use callgate_layout::clock::coarse_now;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::pending::Ticket;
+use callgate_layout::{Code, Encoding};
 
 use super::{HandlerError, ReplyBuffer};
 use crate::base::error::{Error, Result};
@@ -31,6 +31,8 @@ pub(crate) trait AnswerLater: Send + Sync {
 pub(crate) struct Deferred {
     pub(crate) ticket: Ticket,
     pub(crate) kind: CallKind,
+    /// How its answer is to be written, as it is itself.
+    pub(crate) encoding: Encoding,
     /// Nanoseconds of the monotonic clock.
     pub(crate) deadline: u64,
 }
@@ -52,7 +54,13 @@ impl Responder {
         Responder { to: Some(to), call }
     }
 
-    /// Answers with a result: its archive, as the gate's signature has it. That the caller has given up
+    /// How the call is written, and how its result is to be.
+    pub fn encoding(&self) -> Encoding {
+        self.call.encoding
+    }
+
+    /// Answers with a result: its archive, as the gate's signature has it, or its JSON, as the call has come
+    /// ([`Responder::encoding`]). That the caller has given up
     /// meanwhile is no error ([`Responder::is_cancelled`] tells it); nor is it that the gate was withdrawn. An action's bytes are left
     /// out.
     ///

@@ -20,6 +20,11 @@ use crate::base::error::Error;
 
 /// After a refusal the broker is not asked again for this long.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// A peer that has not mapped an extent for so long may be stopped: as long as a broker gives a plugin for
+/// a step, unless its host says otherwise.
+const MAPPING: Duration = Duration::from_secs(2);
+/// The same for what comes before: there may be much to allocate, and the broker may have it wait for room.
+const ALLOCATING: Duration = Duration::from_secs(10);
 
 /// What looking for space came to.
 pub(crate) enum Found {
@@ -35,6 +40,15 @@ pub(crate) enum Found {
     Refused(Error),
 }
 
+/// Whose turn it is for long with an extent that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// The broker is to make it, or this process to allocate it.
+    Here(Duration),
+    /// The peer is to map it.
+    Peer(Duration),
+}
+
 /// The extents of both sides of a link.
 #[derive(Debug, Default)]
 pub(crate) struct Extents {
@@ -48,14 +62,23 @@ pub(crate) struct Extents {
 struct Own {
     /// In use, with whether each was used since the last look.
     ready: Vec<(Extent, bool)>,
-    /// The one that was asked for, and its memory once it is mapped.
-    wanted: Option<(u8, Option<Mapping>)>,
+    wanted: Option<Wanted>,
     /// One bit for each number that is being given back: the broker still knows it.
     returning: u16,
     /// The size of what was asked for last.
     asked: u32,
     /// Why the last one that was asked for was refused, and when.
     refused: Option<(Error, Instant)>,
+}
+
+/// An extent that was asked for.
+#[derive(Debug)]
+struct Wanted {
+    number: u8,
+    /// Its memory once it is mapped.
+    memory: Option<Mapping>,
+    /// When it was asked for, or was mapped.
+    since: Instant,
 }
 
 impl Extents {
@@ -101,7 +124,11 @@ impl Extents {
         let total = own.taken_mib();
         match (0..MAX_EXTENTS).find(|number| own.is_free(*number)) {
             Some(number) if total == 0 || total + charged_mib(wanted) <= share => {
-                own.wanted = Some((number, None));
+                own.wanted = Some(Wanted {
+                    number,
+                    memory: None,
+                    since: Instant::now(),
+                });
                 own.asked = wanted;
                 own.refused = None;
                 Found::Want(number, wanted)
@@ -118,17 +145,32 @@ impl Extents {
     /// The extent that was asked for is allocated and mapped; false where it is not wanted any more.
     pub(crate) fn mapped(&self, number: u8, memory: Mapping) -> bool {
         let mut own = self.own.lock();
-        let is_wanted = matches!(&own.wanted, Some((wanted, None)) if *wanted == number);
-        if is_wanted {
-            own.wanted = Some((number, Some(memory)));
+        let wanted = own.wanted.as_mut();
+        let wanted = wanted.filter(|wanted| wanted.number == number && wanted.memory.is_none());
+        let is_wanted = wanted.is_some();
+        if let Some(wanted) = wanted {
+            wanted.memory = Some(memory);
+            wanted.since = Instant::now();
         }
         is_wanted
+    }
+
+    /// Whether who waits for an extent has had to do so for long by then.
+    pub(crate) fn late(&self, now: Instant) -> Option<Late> {
+        let own = self.own.lock();
+        let wanted = own.wanted.as_ref()?;
+        let time = now.saturating_duration_since(wanted.since);
+        match wanted.memory {
+            Some(_) => (time >= MAPPING).then_some(Late::Peer(time)),
+            None => (time >= ALLOCATING).then_some(Late::Here(time)),
+        }
     }
 
     /// The peer has mapped it, too: it can be used.
     pub(crate) fn ready(&self, number: u8) {
         let mut own = self.own.lock();
-        if let Some((_, Some(memory))) = own.wanted.take_if(|(wanted, _)| *wanted == number)
+        let wanted = own.wanted.take_if(|wanted| wanted.number == number);
+        if let Some(memory) = wanted.and_then(|wanted| wanted.memory)
             && let Some(extent) = Extent::new(number, memory)
         {
             own.ready.push((extent, true));

@@ -3,7 +3,7 @@
 use callgate_layout::clock;
 use callgate_layout::pages::Status;
 
-use super::grants::Gate;
+use super::gate::Gate;
 use super::guard::guarded;
 use crate::base::error::Result;
 
@@ -16,6 +16,15 @@ pub(crate) struct Counter<'a> {
 }
 
 impl Counter<'_> {
+    /// Notes that a call of a gate came as JSON.
+    #[cold]
+    pub(crate) fn note_json(&self, gate: &Gate, caller: &str) {
+        gate.note_json(caller);
+        if let Some(record) = gate.record() {
+            self.status.count_gate_json(record, self.together);
+        }
+    }
+
     /// Runs a handler, and counts it for its gate: a load and a store before it, and for one call
     /// in 64 two reads of the precise clock around it.
     #[inline]

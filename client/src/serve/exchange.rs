@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use callgate_layout::Encoding;
 use callgate_layout::buffer::Buffer;
 use callgate_layout::envelope::{Call, CallKind, Cell, Chain, Place};
 use callgate_layout::pending::Ticket;
@@ -44,6 +45,7 @@ impl IncomingCall {
                 gate: 0,
                 slot: 0,
                 kind: CallKind::Function,
+                encoding: Encoding::Archive,
                 place: Place::Inline,
                 length: 0,
                 deadline: 0,

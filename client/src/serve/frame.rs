@@ -1,21 +1,20 @@
 //! Running the handler of a call that was taken from a ring.
 
+mod elsewhere;
+
 use std::sync::Arc;
 
-use callgate_layout::buffer::Buffer;
 use callgate_layout::envelope::{Call, CallKind, Place, Violation};
 use callgate_layout::pages::Status;
-use callgate_layout::{Code, clock};
+use callgate_layout::{Code, Encoding, Encodings, clock};
 
 use super::answers::Answers;
 use super::counter::Counter;
-use super::exchange::{Exchange, IncomingCall};
-use super::grants::{Callable, Gate, not_granted};
+use super::exchange::Exchange;
+use super::gate::Gate;
+use super::grants::{Callable, not_granted};
 use super::incoming::Incoming;
-use super::limits::Permit;
 use super::member::Member;
-use super::stack;
-use crate::base::buffers::no_memory;
 use crate::base::chain::{self, too_deep};
 use crate::base::debug;
 use crate::base::due::Due;
@@ -23,10 +22,10 @@ use crate::base::error::{Error, Result};
 use crate::base::trace;
 use crate::handler::context::Context;
 use crate::handler::payload::Payload;
-use crate::handler::responder::{Deferred, Responder};
-use crate::handler::{ErasedHandler, HandlerKind, ReplyBuffer};
+use crate::handler::{ErasedHandler, HandlerKind, takes_only};
 use crate::link::Link;
 use crate::link::own_memory::OwnMemory;
+use elsewhere::Large;
 
 /// What serving one call at a time needs: one for each call that is under way on a stack.
 ///
@@ -223,7 +222,12 @@ impl Table {
         count: impl FnOnce(&Status, bool),
     ) -> Result<Served, Violation> {
         let status = &self.memory.status;
-        match self.run(exchange, Counter { status, together })? {
+        let counter = Counter { status, together };
+        let outcome = match exchange.call.envelope.encoding {
+            Encoding::Archive => self.run::<false>(exchange, counter)?,
+            Encoding::Json => self.run_json(exchange, counter)?,
+        };
+        match outcome {
             Outcome::Answer(outcome) => {
                 count(status, outcome.is_err());
                 self.answers.answer(outcome, exchange);
@@ -237,8 +241,23 @@ impl Table {
         Ok(Served::Here)
     }
 
+    /// Runs a call in JSON. Out of the way of others, whose code is the same but for what is constant.
+    #[cold]
+    #[inline(never)]
+    fn run_json(
+        &self,
+        exchange: &mut Exchange,
+        counter: Counter<'_>,
+    ) -> Result<Outcome, Violation> {
+        self.run::<true>(exchange, counter)
+    }
+
     #[inline(always)]
-    fn run(&self, exchange: &mut Exchange, counter: Counter<'_>) -> Result<Outcome, Violation> {
+    fn run<const JSON: bool>(
+        &self,
+        exchange: &mut Exchange,
+        counter: Counter<'_>,
+    ) -> Result<Outcome, Violation> {
         let call = &exchange.call;
         let now = clock::coarse_now();
         let deadline = clock::from_tick(call.envelope.deadline, now);
@@ -246,7 +265,7 @@ impl Table {
             let text = "the call's deadline had passed when it was its turn; it was not run";
             return refused(Error::new(Code::Timeout, text));
         }
-        let (gate, handler) = match self.handler(&call.envelope) {
+        let (gate, handler) = match self.handler::<JSON>(&call.envelope) {
             Ok(found) => found,
             Err(error) => return refused(error),
         };
@@ -255,7 +274,7 @@ impl Table {
         {
             return Ok(Outcome::Full);
         }
-        let outcome = self.run_handler((gate, handler), exchange, (counter, deadline));
+        let outcome = self.run_handler::<JSON>((gate, handler), exchange, (counter, deadline));
         if let Some(limit) = gate.limit() {
             // Before the answer, so that who has it finds room for its next call.
             exchange.leave(limit);
@@ -264,7 +283,7 @@ impl Table {
     }
 
     #[inline(always)]
-    fn run_handler(
+    fn run_handler<const JSON: bool>(
         &self,
         (gate, handler): (&Gate, &dyn ErasedHandler),
         exchange: &mut Exchange,
@@ -286,8 +305,12 @@ impl Table {
         let is_nested = envelope.chain.is_some();
         // Nobody looks at what an action returns.
         let reply = (envelope.kind == CallKind::Function).then_some(reply);
+        if JSON {
+            counter.note_json(gate, link.peer().name());
+        }
         match handler.kind() {
             HandlerKind::Archived => {}
+            HandlerKind::InPlace(_) if JSON => return refused(takes_only(Encodings::ARCHIVE)),
             HandlerKind::InPlace(handler) => {
                 let inline = call.cell.payload(is_nested);
                 let inline = &inline[..(envelope.length as usize).min(inline.len())];
@@ -311,75 +334,33 @@ impl Table {
         }
         if envelope.place != Place::Inline {
             let memory = (request, reply);
-            let outcome = self.run_large((gate, handler), envelope, &context, memory, counter);
+            let large = Large {
+                gate,
+                handler,
+                context: &context,
+                counter,
+            };
+            let outcome = match JSON {
+                true => self.run_large_json(large, envelope, memory),
+                false => self.run_large(large, envelope, memory),
+            };
             return outcome.map(Outcome::Answer);
         }
         let bytes = &call.cell.payload(is_nested)[..envelope.length as usize];
-        let outcome = counter.counted(gate, || handler.call(&context, bytes, reply));
+        let outcome = counter.counted(gate, || match JSON {
+            true => handler.call_json(&context, bytes, reply),
+            false => handler.call(&context, bytes, reply),
+        });
         Ok(Outcome::Answer(outcome))
     }
 
-    /// Runs a handler that answers later.
-    #[cold]
-    fn run_later(
-        &self,
-        call: &IncomingCall,
-        (deadline, permit): (u64, Option<Permit>),
-        request: &mut Buffer,
-        run: impl FnOnce(Responder, &[u8]) -> Result<()>,
-    ) -> Result<Outcome, Violation> {
-        let envelope = &call.envelope;
-        let (place, length) = (envelope.place, envelope.length);
-        let bytes = match place {
-            Place::Inline => {
-                &call.cell.payload(envelope.chain.is_some())[..envelope.length as usize]
-            }
-            _ => match self.link.read_payload(place, length, request)? {
-                Ok(()) => &request[..],
-                Err(why) => return refused(no_memory(why, "arguments; the call was not run")),
-            },
-        };
-        let deferred = Deferred {
-            ticket: call.ticket,
-            kind: envelope.kind,
-            deadline,
-        };
-        stack::leave_for_later();
-        // Until the handler has ended and the call was answered, whichever comes last.
-        let permit = permit.map(Arc::new);
-        self.answers.defer(call.ticket, permit.clone());
-        let answers = Arc::downgrade(&self.answers);
-        let responder = Responder::new(answers, deferred);
-        let failed = run(responder, bytes).is_err();
-        if let Some(permit) = permit {
-            permit.leave();
-        }
-        // What it failed with, its responder has told.
-        Ok(Outcome::Later(failed))
-    }
-
-    /// Runs a handler whose parameters do not lie inline.
-    #[cold]
-    fn run_large(
-        &self,
-        (gate, handler): (&Gate, &dyn ErasedHandler),
-        call: &Call,
-        context: &Context<'_>,
-        (request, reply): (&mut Buffer, Option<&mut ReplyBuffer>),
-        counter: Counter<'_>,
-    ) -> Result<Result<()>, Violation> {
-        if let Some(run) = handler.take_direct(&self.link, (call.place, call.length))? {
-            return Ok(counter.counted(gate, || run(context, reply)));
-        }
-        if let Err(why) = self.link.read_payload(call.place, call.length, request)? {
-            return Ok(Err(no_memory(why, "arguments; the call was not run")));
-        }
-        Ok(counter.counted(gate, || handler.call(context, request, reply)))
-    }
-
     #[inline(always)]
-    fn handler(&self, call: &Call) -> Result<(&Gate, &dyn ErasedHandler)> {
+    fn handler<const JSON: bool>(&self, call: &Call) -> Result<(&Gate, &dyn ErasedHandler)> {
         let callable = self.gates.get(usize::from(call.gate));
-        callable.ok_or_else(not_granted)?.handler(call.kind)
+        let callable = callable.ok_or_else(not_granted)?;
+        match JSON {
+            true => callable.json_handler(call.kind),
+            false => callable.handler(call.kind),
+        }
     }
 }

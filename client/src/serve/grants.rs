@@ -1,36 +1,20 @@
-//! What peers may call here: grants, and the gates that they lead to now.
+//! What peers may call here: grants, and what they lead to now.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, Encoding};
 use parking_lot::Mutex;
 
-use super::limits::Limit;
-use super::offered::Types;
-use super::options::GateOptions;
+use super::gate::{Gate, Half, not_provided};
 use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, HandlerKind};
 use crate::link::Link;
 
-/// One half of a provided gate.
-#[derive(Clone)]
-pub(crate) struct Half {
-    /// So that a late withdrawal does not remove its successor.
-    pub(super) registration: u64,
-    /// What it takes and gives.
-    pub(super) types: Arc<Types>,
-    pub(super) handler: Arc<dyn ErasedHandler>,
-    /// Whether a broker has agreed, so that the next one is asked as well.
-    pub(super) is_offered: bool,
-    /// Another plugin provides the gate, as the broker says: nobody may call it here.
-    pub(super) is_lost: bool,
-}
-
 /// What a peer was granted under an index: a gate, with the types of its halves as the broker knew
-/// them. A call that was laid out for those may still be on its way when the gate comes back with
-/// others, and must not be read as if it were one of theirs.
+/// them. An archive that was laid out for those may still be on its way when the gate comes back with
+/// others, and must not be read as if it were one of theirs. JSON says itself what it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) gate: Arc<str>,
@@ -39,128 +23,21 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// The gate as it may be called under this index: without the halves that have other types
-    /// now, or that it did not have yet.
+    /// The gate as it may be called under this index by archives: without the halves that have other types
+    /// now, or that it did not have yet, or that take none.
     fn pin(&self, mut gate: Gate) -> Gate {
-        for (pinned, half) in [
-            (self.function, &mut gate.function),
-            (self.action, &mut gate.action),
+        for (kind, pinned) in [
+            (CallKind::Function, self.function),
+            (CallKind::Action, self.action),
         ] {
+            let takes = |half: &Half| half.takes().has(Encoding::Archive);
+            let is_same = |half: &Half| pinned == Some(half.types.shape.fingerprint);
+            let is_other = |half: &mut Half| half.is_lost || !takes(half) || !is_same(half);
             // Not dropped here: it may be the last one by now, and locks are held.
-            let is_other =
-                |half: &mut Half| half.is_lost || pinned != Some(half.types.shape.fingerprint);
-            let other = half.take_if(is_other);
-            gate.unseen.extend(other);
+            let other = gate.half(kind).take_if(is_other);
+            gate.unseen.extend(other.map(|half| (kind, half)));
         }
         gate
-    }
-}
-
-/// A gate's handlers as the dispatcher holds them.
-#[derive(Clone)]
-pub(crate) struct Gate {
-    name: Arc<str>,
-    /// Where its calls are counted, if the status page has room for it.
-    record: Option<u16>,
-    options: GateOptions,
-    limit: Option<Arc<Limit>>,
-    /// Which life of the gate brokers have said that this is.
-    life: Option<u64>,
-    pub(super) function: Option<Half>,
-    pub(super) action: Option<Half>,
-    /// Halves that may not be called here.
-    unseen: Vec<Half>,
-}
-
-impl Gate {
-    /// A gate without halves.
-    pub(super) fn new(
-        name: Arc<str>,
-        record: Option<u16>,
-        (options, limit): (GateOptions, Option<Arc<Limit>>),
-    ) -> Gate {
-        Gate {
-            name,
-            record,
-            options,
-            limit,
-            life: None,
-            function: None,
-            action: None,
-            unseen: Vec::new(),
-        }
-    }
-
-    pub(super) fn half(&mut self, kind: CallKind) -> &mut Option<Half> {
-        match kind {
-            CallKind::Function => &mut self.function,
-            CallKind::Action => &mut self.action,
-        }
-    }
-
-    /// One half, and which life of the gate it is.
-    pub(super) fn life_and_half(
-        &mut self,
-        kind: CallKind,
-    ) -> (&mut Option<u64>, &mut Option<Half>) {
-        let half = match kind {
-            CallKind::Function => &mut self.function,
-            CallKind::Action => &mut self.action,
-        };
-        (&mut self.life, half)
-    }
-
-    /// Whether one of its halves is another plugin's now.
-    pub(super) fn is_lost(&self) -> bool {
-        let mut halves = [&self.function, &self.action].into_iter().flatten();
-        halves.any(|half| half.is_lost)
-    }
-
-    /// The halves that it has.
-    pub(crate) fn kinds(&self) -> impl Iterator<Item = CallKind> {
-        let kinds = [CallKind::Function, CallKind::Action].into_iter();
-        kinds.filter(|kind| self.handler(*kind).is_some())
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// How its calls are run.
-    pub(crate) fn options(&self) -> GateOptions {
-        self.options
-    }
-
-    /// How many of its calls are handled at a time, if that is limited.
-    #[inline]
-    pub(crate) fn limit(&self) -> Option<&Arc<Limit>> {
-        self.limit.as_ref()
-    }
-
-    /// The same if it is about calls because the provider has said it, and not about a pool's threads. Then
-    /// it holds for visitors, too, and until a call was answered.
-    #[inline]
-    pub(crate) fn limit_of_calls(&self) -> Option<&Arc<Limit>> {
-        let is_said = self.options().calls_at_a_time().is_some();
-        self.limit().filter(|_| is_said)
-    }
-
-    pub(super) fn set_options(&mut self, options: GateOptions, limit: Option<Arc<Limit>>) {
-        (self.options, self.limit) = (options, limit);
-    }
-
-    #[inline]
-    pub(crate) fn record(&self) -> Option<u16> {
-        self.record
-    }
-
-    #[inline]
-    pub(crate) fn handler(&self, kind: CallKind) -> Option<&dyn ErasedHandler> {
-        let half = match kind {
-            CallKind::Function => &self.function,
-            CallKind::Action => &self.action,
-        };
-        half.as_ref().map(|half| &*half.handler)
     }
 }
 
@@ -213,8 +90,18 @@ impl Callable {
             Callable::Absent => return Err(not_provided(kind)),
             Callable::Refused => return Err(not_granted()),
         };
-        let handler = gate.handler(kind).ok_or_else(|| not_provided(kind))?;
+        let handler = gate.handler(kind).ok_or_else(|| gate.no_handler(kind))?;
         Ok((gate, handler))
+    }
+
+    /// The same for a call in JSON.
+    #[cold]
+    pub(crate) fn json_handler(&self, kind: CallKind) -> Result<(&Gate, &dyn ErasedHandler)> {
+        match self {
+            Callable::Here(gate) => Ok((gate, gate.json_handler(kind)?)),
+            Callable::Absent => Err(not_provided(kind)),
+            Callable::Refused => Err(not_granted()),
+        }
     }
 }
 
@@ -316,43 +203,39 @@ pub(super) fn not_granted() -> Error {
     Error::new(Code::PermissionDenied, text)
 }
 
-/// The error for a half of a gate that is not there.
-#[cold]
-pub(crate) fn not_provided(kind: CallKind) -> Error {
-    let half = match kind {
-        CallKind::Function => "function",
-        CallKind::Action => "action",
-    };
-    Error::new(Code::NotReady, format!("the gate has no {half} now"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::handler::erase;
+    use crate::serve::offered::Types;
+    use crate::serve::options::GateOptions;
     use callgate_layout::Encodings;
     use callgate_layout::control::Shape;
 
     fn gate(fingerprint: u128) -> Gate {
+        gate_that_takes(Encodings::BOTH, fingerprint)
+    }
+
+    fn gate_that_takes(encodings: Encodings, fingerprint: u128) -> Gate {
+        let shape = Shape {
+            params: Some(1),
+            fingerprint,
+            encodings,
+            signature: String::new(),
+        };
         let half = Half {
             registration: 0,
             types: Arc::new(Types {
-                shape: Shape {
-                    params: Some(1),
-                    fingerprint,
-                    encodings: Encodings::ARCHIVE,
-                    signature: String::new(),
-                },
+                shape,
                 schema: Vec::new(),
             }),
             handler: erase(|n: u32| n),
             is_offered: true,
             is_lost: false,
         };
-        Gate {
-            function: Some(half),
-            ..Gate::new("A.B".into(), None, (GateOptions::new(), None))
-        }
+        let mut gate = Gate::new("A.B".into(), None, (GateOptions::new(), None));
+        gate.function = Some(half);
+        gate
     }
 
     /// A gate came back with other types; a call made for the old ones was still in the ring, and
@@ -368,5 +251,37 @@ mod tests {
         assert!(leads(grant(Some(1)), 1));
         assert!(!leads(grant(Some(1)), 2));
         assert!(!leads(grant(None), 2), "a half that nobody grant");
+    }
+
+    /// Whose types differ was refused as absent; who takes no JSON, or JSON alone, would have been given what it cannot read.
+    #[test]
+    fn json_leads_to_whatever_types_there_are_if_these_take_it() {
+        let grant = Grant {
+            gate: "A.B".into(),
+            function: Some(1),
+            action: None,
+        };
+        let outcomes = |fingerprint, takes| {
+            let callable = Callable::Here(grant.pin(gate_that_takes(takes, fingerprint)));
+            let code = |outcome: Result<_>| outcome.err().map(|error: Error| error.code());
+            let archive = code(callable.handler(CallKind::Function).map(drop));
+            (
+                archive,
+                code(callable.json_handler(CallKind::Function).map(drop)),
+            )
+        };
+        let (absent, other) = (Some(Code::NotReady), Some(Code::TypeMismatch));
+        assert_eq!(outcomes(1, Encodings::BOTH), (None, None));
+        assert_eq!(outcomes(2, Encodings::BOTH), (absent, None));
+        assert_eq!(outcomes(1, Encodings::ARCHIVE), (None, other));
+        assert_eq!(outcomes(2, Encodings::ARCHIVE), (absent, other));
+        assert_eq!(outcomes(1, Encodings::JSON), (other, None));
+        let mut lost = gate(1);
+        if let Some(half) = &mut lost.function {
+            half.is_lost = true;
+        }
+        let lost = Callable::Here(grant.pin(lost));
+        let refused = lost.json_handler(CallKind::Function).map(drop);
+        assert_eq!(refused.map_err(|error| error.code()), Err(Code::NotReady));
     }
 }

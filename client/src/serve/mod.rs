@@ -7,6 +7,7 @@ pub(crate) mod dispatch;
 pub(crate) mod dispatcher;
 mod exchange;
 pub(crate) mod frame;
+pub(crate) mod gate;
 pub(crate) mod grants;
 mod guard;
 mod incoming;

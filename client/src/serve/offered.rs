@@ -17,17 +17,20 @@ pub(crate) struct Types {
 }
 
 impl Types {
-    pub(crate) fn of(signature: &Signature) -> Result<Types> {
+    /// What has this signature, in these encodings.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` for types that have no schema.
+    pub(crate) fn of(signature: &Signature, encodings: Encodings) -> Result<Types> {
         let schema = signature.to_bytes().map_err(no_schema)?;
         let head = Head::of(&schema).map_err(no_schema)?;
-        Ok(Types {
-            shape: Shape {
-                params: head.params,
-                fingerprint: head.fingerprint.0,
-                encodings: Encodings::ARCHIVE,
-                signature: cut(signature.text(), MAX_TEXT),
-            },
-            schema,
-        })
+        let shape = Shape {
+            params: head.params,
+            fingerprint: head.fingerprint.0,
+            encodings,
+            signature: cut(signature.text(), MAX_TEXT),
+        };
+        Ok(Types { shape, schema })
     }
 }

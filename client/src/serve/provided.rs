@@ -16,7 +16,7 @@ use callgate_layout::stats::RECORDS;
 use parking_lot::Mutex;
 
 use super::dispatch::Dispatch;
-use super::grants::{Gate, Half};
+use super::gate::{Gate, Half};
 use super::limits::{Limit, Limits, Owner, OwnerNow, at_a_time};
 use super::offered::Types;
 use super::options::GateOptions;
@@ -37,15 +37,20 @@ pub(crate) struct Offer {
 
 impl Offer {
     /// The record by which the gate is provided, by a plugin that had it in that life or comes anew.
-    pub(crate) fn record(&self, request: u32, life: Option<u64>) -> GateToBroker {
+    pub(crate) fn record(
+        &self,
+        (request, life): (u32, Option<u64>),
+        schema: SchemaSource,
+    ) -> GateToBroker {
+        let shape = &self.types.shape;
         GateToBroker::Provide {
             request,
             gate: self.gate.to_string(),
             prefix: false,
             kind: self.kind,
-            schema: SchemaSource::Inline(self.types.schema.clone()),
-            signature: self.types.shape.signature.clone(),
-            encodings: self.types.shape.encodings,
+            schema,
+            signature: shape.signature.clone(),
+            encodings: shape.encodings,
             record: self.record,
             life,
         }

@@ -95,9 +95,9 @@ fn settle(membership: &Membership, link: &Link, number: u8, made: Result<Mapping
     let (record, failed) = match made {
         Ok(mapping) => {
             if !link.extents().mapped(number, mapping) {
-                // The broker has refused it meanwhile, because it took so long, and keeps its number
+                // The broker has refused it meanwhile, or did not hear that it is wanted, and keeps its number
                 // and its charge until it hears what came of it. Or the session is over.
-                return report_late(membership, memory);
+                return report_unwanted(membership, memory);
             }
             (MemoryToBroker::Mapped { memory, role }, None)
         }
@@ -119,7 +119,7 @@ fn settle(membership: &Membership, link: &Link, number: u8, made: Result<Mapping
 }
 
 /// Tells the broker that nobody wants an extent any more, whose memory is free again.
-fn report_late(membership: &Membership, memory: MemoryId) {
+fn report_unwanted(membership: &Membership, memory: MemoryId) {
     let why = "the memory for a payload was there too late";
     let failed = MemoryToBroker::Failed {
         memory,

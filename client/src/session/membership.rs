@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use callgate_layout::control::{
-    Failure, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, ToBroker,
+    Failure, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, SchemaSource, ToBroker,
 };
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
@@ -212,9 +212,14 @@ impl Membership {
 
     /// Provides one half of a gate again, which had this life, if the broker's socket has room for that. The answer is
     /// heard by the control thread.
-    pub(super) fn provide_again(&self, offer: &Offer, life: u64) -> Result<bool> {
+    pub(super) fn provide_again(
+        &self,
+        (offer, life): (&Offer, u64),
+        schema: SchemaSource,
+    ) -> Result<bool> {
         let request = self.connection.number_of_return(offer.clone());
-        let sent = self.send_if_room(&offer.record(request, Some(life)).into())?;
+        let record = offer.record((request, Some(life)), schema);
+        let sent = self.send_if_room(&record.into())?;
         if !sent {
             self.connection.forget_return(request);
         }

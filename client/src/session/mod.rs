@@ -18,3 +18,6 @@ pub(crate) mod place;
 pub(crate) mod plugin_state;
 pub(crate) mod presence;
 pub(crate) mod retry;
+mod schemas;
+mod verdict;
+pub(crate) mod wanted;

@@ -1,13 +1,14 @@
 //! An open gate: how it stands now, and where its calls go.
 
 mod event;
+mod half;
 mod questions;
 mod state;
 mod waits;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use callgate_layout::Code;
@@ -22,8 +23,11 @@ use crate::call::in_process::Local;
 use crate::link::Link;
 use crate::link::peer::Caller;
 use crate::session::numbers::MembershipId;
+use crate::session::verdict::{Verdict, Verdicts};
+use crate::session::wanted::Wanted;
 
 pub use event::GateEvent;
+use half::Half;
 use questions::Questions;
 pub(crate) use questions::{Asked, Question};
 pub(crate) use state::{State, Way};
@@ -43,6 +47,8 @@ struct Progress {
     told: Option<GateEvent>,
     /// A program has ended that was to provide the gate; for one wait to look into.
     start_failed: bool,
+    /// Whether the broker has said how it stands, and its types are still to be compared.
+    is_compared: bool,
     /// What the new broker says, while the way of an old one goes on.
     held: Option<State>,
     questions: Questions,
@@ -104,21 +110,27 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) struct OpenGate {
     gate: Arc<str>,
+    /// What this plugin means to give to its function and its action, and to get from them.
+    wanted: [Wanted; 2],
     state: ArcSwap<State>,
     progress: Mutex<Progress>,
     change: Condvar,
     /// Changes with each answer of the broker to a question about the gate, and with the gate.
     answers: AtomicU32,
+    /// Whether it was logged that its calls go as JSON.
+    is_logged: AtomicBool,
 }
 
 impl OpenGate {
-    pub(crate) fn new(gate: Arc<str>) -> OpenGate {
+    pub(crate) fn new(gate: Arc<str>, wanted: [Wanted; 2]) -> OpenGate {
         OpenGate {
             gate,
+            wanted,
             state: ArcSwap::from_pointee(State::absent()),
             progress: Mutex::default(),
             change: Condvar::new(),
             answers: AtomicU32::new(0),
+            is_logged: AtomicBool::new(false),
         }
     }
 
@@ -131,12 +143,21 @@ impl OpenGate {
         self.state.load()
     }
 
-    /// The broker says how the gate stands.
+    /// What this plugin means to give to one half, and to get from it.
+    pub(crate) fn wanted(&self, kind: CallKind) -> &Wanted {
+        let [function, action] = &self.wanted;
+        match kind {
+            CallKind::Function => function,
+            CallKind::Action => action,
+        }
+    }
+
+    /// The broker says how the gate stands, whose types have been compared where they differ.
     pub(crate) fn set(
         &self,
         by: MembershipId,
         me: &Arc<Caller>,
-        state: GateState,
+        (state, verdicts): (GateState, Verdicts),
         link: Option<Arc<Link>>,
     ) {
         let way = state.route.zip(link).map(|(route, link)| Way {
@@ -144,27 +165,34 @@ impl OpenGate {
             link,
             index: route.index,
         });
-        self.stand(by, state, way);
+        self.log_differences(state.owner.as_deref(), &verdicts);
+        self.stand(by, (state, verdicts), way);
     }
 
-    fn stand(&self, by: MembershipId, state: GateState, way: Option<Way>) {
-        let GateState {
-            owner,
-            generation,
-            function,
-            action,
-            ..
-        } = state;
-        self.replace(State {
-            by,
-            owner,
-            generation,
-            function,
-            action,
-            way,
-            refused: None,
-            is_closed: false,
-        });
+    fn stand(&self, by: MembershipId, (state, verdicts): (GateState, Verdicts), way: Option<Way>) {
+        self.replace(State::new(by, state, (&self.wanted, verdicts), way));
+    }
+
+    /// The broker says how the gate stands, and its types are still to be compared.
+    pub(crate) fn begin_comparing(&self) {
+        self.progress.lock().is_compared = true;
+    }
+
+    /// Tells the log, once, that the gate's calls are converted: whoever develops either plugin is to see it.
+    fn log_differences(&self, owner: Option<&str>, verdicts: &Verdicts) {
+        for verdict in verdicts.iter().flatten() {
+            if let Verdict::Converts { difference } = verdict
+                && !self.is_logged.swap(true, Ordering::Relaxed)
+            {
+                let (gate, provider) = (&*self.gate, owner.unwrap_or("nobody"));
+                tracing::warn!(
+                    gate,
+                    provider,
+                    difference,
+                    "the types of a gate differ from those of its provider, so that its calls are converted"
+                );
+            }
+        }
     }
 
     /// Looks the gate up anew, where its provider is in this process and has changed something.
@@ -259,8 +287,10 @@ impl OpenGate {
     /// The broker has ended, and another one is to come, which is asked again.
     pub(super) fn lost(&self) {
         self.forget_questions();
+        let mut progress = self.progress.lock();
         // What it did not grant, the next one may.
-        self.progress.lock().failure = None;
+        progress.failure = None;
+        progress.is_compared = false;
     }
 
     /// The broker refuses to open the gate.
@@ -289,6 +319,7 @@ impl OpenGate {
         }
         drop(state);
         progress.is_known = true;
+        progress.is_compared = false;
         progress.is_tried_again = is_tried_again;
         progress.failure = Some(reason);
         self.notify();
@@ -331,6 +362,7 @@ impl OpenGate {
             progress.start_failed &= self.state().owner.is_none();
         }
         progress.is_known = true;
+        progress.is_compared = false;
         self.notify();
         drop(progress);
         // What the new one leads to may be the last of a handler, too, where it changes nothing.

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use callgate_layout::control::{GateToBroker, Shape};
+use callgate_layout::control::GateToBroker;
+use callgate_layout::envelope::CallKind;
 use parking_lot::Mutex;
 
 use super::numbers::MembershipId;
@@ -20,8 +21,6 @@ pub(crate) struct OpenGates {
 #[derive(Debug)]
 struct Entry {
     gate: Weak<OpenGate>,
-    /// What it is to take and give: its function, its action.
-    shapes: [Shape; 2],
     /// The membership whose broker was asked to open it.
     opened_by: Option<MembershipId>,
 }
@@ -35,10 +34,9 @@ impl OpenGates {
     }
 
     /// Takes in a gate that is about to be opened; gives back its number.
-    pub(super) fn add(&self, gate: &Arc<OpenGate>, shapes: [Shape; 2]) -> u32 {
+    pub(super) fn add(&self, gate: &Arc<OpenGate>) -> u32 {
         let entry = Entry {
             gate: Arc::downgrade(gate),
-            shapes,
             opened_by: None,
         };
         self.numbers.insert(&mut self.gates.lock(), entry)
@@ -61,12 +59,12 @@ impl OpenGates {
             return None;
         }
         let gate = entry.gate.upgrade()?;
-        let [function, action] = entry.shapes.clone();
+        let shape = |kind| gate.wanted(kind).shape.clone();
         Some(GateToBroker::Open {
             open: number,
             gate: gate.name().to_string(),
-            function,
-            action,
+            function: shape(CallKind::Function),
+            action: shape(CallKind::Action),
         })
     }
 

@@ -1,17 +1,18 @@
 //! What a plugin is beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
 
 mod asking;
+mod providing;
 mod returning;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use callgate_layout::Code;
-use callgate_layout::control::{GateToBroker, Shape, ToBroker, WaitToBroker};
+use callgate_layout::control::{GateToBroker, ToBroker, WaitToBroker};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::{Code, Encodings};
 use parking_lot::Mutex;
 
 use super::connection::{Answer, REQUEST_TIMEOUT};
@@ -38,6 +39,8 @@ pub(crate) struct PluginState {
     pub(crate) trust: Option<TrustPeers>,
     /// How long an extent, or a buffer for large payloads, may lie idle.
     pub(crate) keep_idle: Duration,
+    /// How its typed calls may be written, in both directions.
+    pub(crate) encodings: Encodings,
     pub(crate) provided: Arc<ProvidedGates>,
     /// Calls that no thread waits for.
     pub(crate) sent: Sender,
@@ -52,6 +55,8 @@ pub(crate) struct PluginState {
     older: Mutex<Vec<Arc<Membership>>>,
     /// Held while a record is sent that says of a gate what must be said once, or must come after another.
     saying: Mutex<()>,
+    /// Held while a long schema goes to the broker, until it was taken.
+    uploading: Mutex<()>,
     /// Has the plugin come back when its broker has ended; unless that is for good.
     comes_back: OnceLock<ComesBack>,
     fork: ForkMark,
@@ -65,6 +70,7 @@ pub(crate) struct PluginParts {
     pub(crate) policy: WaitPolicy,
     pub(crate) trust: Option<TrustPeers>,
     pub(crate) keep_idle: Duration,
+    pub(crate) encodings: Encodings,
     pub(crate) sent: Sender,
     pub(crate) dispatch: Dispatch,
     pub(crate) membership: MembershipParts,
@@ -79,6 +85,7 @@ impl PluginState {
             policy: parts.policy,
             trust: parts.trust,
             keep_idle: parts.keep_idle,
+            encodings: parts.encodings,
             sent: parts.sent,
             provided,
             presence: Presence::default(),
@@ -88,6 +95,7 @@ impl PluginState {
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
             saying: Mutex::new(()),
+            uploading: Mutex::new(()),
             comes_back: OnceLock::new(),
             fork: ForkMark::here(),
         }
@@ -166,9 +174,9 @@ impl PluginState {
         self.presence.over().is_some()
     }
 
-    /// Takes in a gate that is about to be opened, with the shapes of function and action; gives back its number.
-    pub(crate) fn add_open_gate(&self, gate: &Arc<OpenGate>, shapes: [Shape; 2]) -> u32 {
-        self.gates.add(gate, shapes)
+    /// Takes in a gate that is about to be opened; gives back its number.
+    pub(crate) fn add_open_gate(&self, gate: &Arc<OpenGate>) -> u32 {
+        self.gates.add(gate)
     }
 
     pub(crate) fn open_gate(&self, number: u32) -> Option<Arc<OpenGate>> {

@@ -27,7 +27,7 @@
 //! | sealed | at once | on a thread of its own: the kernel waits for who is writing or allocating. Then the broker demands that all of it is allocated |
 //! | handed over | inside of [`Peer`](super::LinkToPlugin::Peer), when its turn comes in the link's set-up | at once, by `Map` |
 //! | ready | said by the state of the gates that can be called over the link | `Ready` |
-//! | an answer is late | the link ends (`TIMEOUT`) | it alone is `Refused` (`TIMEOUT`) |
+//! | an answer is late | the link ends (`TIMEOUT`) | nothing: it keeps its number and its charge until the answer comes, and who waits for it has a deadline |
 //! | `Failed` | the link ends | it alone is let go of, and `Refused` to its writer where the reader failed |
 //! | ends | with its link | `Return`, answered by nothing; `Unmap` to the reader; or with its link |
 //!
@@ -36,7 +36,7 @@
 //! | who | does | what happens |
 //! |---|---|---|
 //! | writer | dies before `Mapped` | the broker closes its descriptors; with the writer's the memory goes |
-//! | either | never answers | as the table says. A late extent keeps its number and its charge until the answer comes after all, which the broker follows by `Unmap` where it is the reader's |
+//! | either | never answers | as the table says. A writer's library wants one extent of a link at a time, so a reader that never answers has its writer charged for one |
 //! | writer | says `Mapped` of an extent and has not allocated all | its session ends (`PROTOCOL`): a reader must never have to allocate, nor read what its writer can take away |
 //! | writer | allocates beyond the end, punches holes, shrinks | the kernel refuses: the size is sealed from the start, the rest before the broker looks |
 //! | writer | seals the file before the broker does | its session ends (`PROTOCOL`) |

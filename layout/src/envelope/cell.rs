@@ -6,6 +6,7 @@ use rkyv::ser::writer::Buffer;
 use super::claim::{ArchivedChainClaim, CallClaim, ChainClaim, ReplyClaim};
 use super::{Call, CallKind, Chain, ExtentPlace, Place, Reply, Violation};
 use crate::blocks::Region;
+use crate::encoding::Encoding;
 use crate::geometry::{CELL_LEN, CHAIN_LEN, ENVELOPE_LEN, Geometry, INLINE_LEN, LINE_LEN};
 use crate::view::{ReadView, WriteView};
 
@@ -147,7 +148,8 @@ impl Cell {
     #[inline(always)]
     pub(crate) fn set_call(&mut self, call: &Call, sequence: u32) {
         let place = self.set_place(payload_at(call.chain.is_some()), call.place);
-        let mut kind = call.kind as u8 | place << 4;
+        let mut kind =
+            call.kind as u8 | (call.encoding as u8) << JSON.trailing_zeros() | place << 4;
         if let Some(chain) = call.chain {
             self.set_chain(chain);
             kind |= NESTED;
@@ -196,10 +198,14 @@ impl Cell {
         if u32::from(claim.slot) >= geometry.entries() {
             return Err(Violation("a slot beyond the last one"));
         }
-        let kind = match claim.kind & 7 {
+        let kind = match claim.kind & 3 {
             0 => CallKind::Function,
             1 => CallKind::Action,
             _ => return Err(Violation("a kind that no gate has")),
+        };
+        let encoding = match claim.kind & JSON {
+            0 => Encoding::Archive,
+            _ => Encoding::Json,
         };
         let chain = match claim.kind & NESTED {
             0 => None,
@@ -210,6 +216,7 @@ impl Cell {
             gate: claim.gate,
             slot: claim.slot,
             kind,
+            encoding,
             place: self.place(at, (claim.kind >> 4, claim.length), geometry)?,
             length: claim.length,
             deadline: claim.deadline,
@@ -243,6 +250,9 @@ impl Cell {
     }
 }
 
+/// Set in a call's kind where its payload is JSON.
+const JSON: u8 = 4;
+
 /// Set in a call's kind where a [`ChainClaim`] follows.
 const NESTED: u8 = 8;
 
@@ -256,6 +266,8 @@ const fn payload_at(is_nested: bool) -> usize {
 }
 
 const _: () = {
+    assert!(CallKind::Function as u8 == 0 && CallKind::Action as u8 == 1);
+    assert!(Encoding::Archive as u8 == 0 && Encoding::Json as u8 == 1);
     assert!(size_of::<Cell>() == CELL_LEN);
     assert!(core::mem::offset_of!(Cell, payload) == ENVELOPE_LEN);
 };

@@ -17,7 +17,8 @@ pub struct CallClaim {
     pub gate: u16,
     /// The caller's pending call, and so the reply slot.
     pub slot: u8,
-    /// CallKind (3 bits), whether a [`ChainClaim`] follows (1 bit), and place (4 bits).
+    /// CallKind (2 bits), whether the payload is JSON, whether a [`ChainClaim`] follows (1 bit each), and
+    /// place (4 bits).
     pub kind: u8,
     /// Bytes of payload.
     pub length: u32,

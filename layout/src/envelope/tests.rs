@@ -31,11 +31,16 @@ fn calls() -> impl proptest::strategy::Strategy<Value = Call> {
             depth,
         })
     });
+    let kinds = (
+        kinds,
+        prop_oneof![Just(Encoding::Archive), Just(Encoding::Json)],
+    );
     (any::<u16>(), 0u8..64, kinds, places(), any::<u32>(), chain).prop_map(
-        |(gate, slot, kind, (place, length), deadline, chain)| Call {
+        |(gate, slot, (kind, encoding), (place, length), deadline, chain)| Call {
             gate,
             slot,
             kind,
+            encoding,
             place,
             length: match (place, chain) {
                 (Place::Inline, Some(_)) => length.min((INLINE_LEN - CHAIN_LEN) as u32),
@@ -101,6 +106,41 @@ proptest! {
         let claim = ReplyClaim::of(words);
         prop_assert_eq!(claim.words(), words);
         is_archive(&claim, words);
+    }
+}
+
+/// Golden bytes: whoever changes these changes the protocol's version.
+#[test]
+fn a_call_s_kind_has_its_encoding_in_bit_2() {
+    let kind = |kind, encoding, chain| {
+        let mut cell = Cell::default();
+        let call = Call {
+            gate: 0,
+            slot: 0,
+            kind,
+            encoding,
+            place: Place::Blocks { block: 0 },
+            length: 0,
+            deadline: 0,
+            chain,
+        };
+        cell.set_call(&call, 1);
+        assert_eq!(cell.call(G), Ok(call));
+        cell.head[0] >> 56
+    };
+    let chain = Some(Chain {
+        id: 1 << 63,
+        depth: 1,
+    });
+    assert_eq!(kind(CallKind::Function, Encoding::Archive, None), 0x10);
+    assert_eq!(kind(CallKind::Action, Encoding::Archive, None), 0x11);
+    assert_eq!(kind(CallKind::Function, Encoding::Json, None), 0x14);
+    assert_eq!(kind(CallKind::Action, Encoding::Json, chain), 0x1d);
+    for none in [2, 3, 6, 7] {
+        let mut cell = Cell::default();
+        cell.head = [1 | none << 56, 0];
+        let refused = Violation("a kind that no gate has");
+        assert_eq!(cell.call(G), Err(refused), "{none}");
     }
 }
 

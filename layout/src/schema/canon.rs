@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::encode::outline;
 use super::refine::refine;
+use super::write::outline;
 use super::{MAX_DEPTH, Schema, SchemaError, Signature};
 
 /// The types of a signature in the order in which they are written.

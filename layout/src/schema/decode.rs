@@ -1,7 +1,7 @@
 //! Signatures out of bytes that anybody may have written.
 
-use super::encode::check_name;
 use super::head::Parts;
+use super::write::check_name;
 use super::{
     Body, Field, MAX_DEPTH, MAX_NAME, MAX_PARAMS, Primitive, Schema, SchemaError, Signature,
     TypeDef, Variant,
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
         let count = body.fields().count();
         let bits = self.bytes(count.div_ceil(8))?;
         if let Some(last) = bits.last()
-            && count % 8 != 0
+            && !count.is_multiple_of(8)
             && last >> (count % 8) != 0
         {
             return Err(SchemaError::BadByte(*last));

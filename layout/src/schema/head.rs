@@ -4,6 +4,7 @@ use core::fmt;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::format::FORMAT;
 use super::{MAX_PARAMS, MAX_SCHEMA, SchemaError};
 
 /// Bytes of a head.
@@ -12,10 +13,6 @@ pub(super) const HEAD: usize = 12;
 /// What stands for any number of parameters.
 pub(super) const ANY_PARAMS: u8 = 255;
 const _: () = assert!(MAX_PARAMS < ANY_PARAMS as usize);
-
-/// Everything outside the schema that changes archived bytes. The crate's dependency on rkyv
-/// names the same features; whoever changes one changes the other.
-const FORMAT: &[u8] = b"callgate fingerprint 2; rkyv 0.8 little_endian aligned pointer_width_32\0";
 
 /// 128 bits that stand for everything which decides the bytes of a signature's archives.
 ///

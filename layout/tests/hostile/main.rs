@@ -26,7 +26,7 @@ use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use callgate_layout::view::{ReadView, WriteView};
-use callgate_layout::{Geometry, clock, flags, slot};
+use callgate_layout::{Encoding, Geometry, clock, flags, slot};
 use proptest::prelude::*;
 
 use outbox::{Outbox, read_all, read_payload, read_slots};

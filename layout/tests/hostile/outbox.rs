@@ -38,6 +38,7 @@ impl Outbox {
                 gate: 0,
                 slot,
                 kind: CallKind::Function,
+                encoding: Encoding::Archive,
                 place,
                 length: 20,
                 deadline: 0,

@@ -18,7 +18,7 @@ use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::view::{ReadView, Use, WriteView};
 use callgate_layout::waiters::Waiters;
 use callgate_layout::words::{WordSleeper, Words};
-use callgate_layout::{Geometry, flags, slot};
+use callgate_layout::{Encoding, Geometry, flags, slot};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
@@ -216,6 +216,7 @@ impl Link {
             gate: 0,
             slot: ticket.slot,
             kind: CallKind::Function,
+            encoding: Encoding::Archive,
             place,
             length: 8,
             deadline: 0,

@@ -18,7 +18,7 @@ use callgate_client::{Plugin, Subscriber, View, gate_type};
 use callgate_layout::clock;
 use callgate_layout::envelope::{Call, CallKind, Cell, Place, Reply};
 use callgate_layout::ring::RingWriter;
-use callgate_layout::slot;
+use callgate_layout::{Encoding, slot};
 use callgate_tests::raw::{Link, Raw};
 use callgate_tests::{Bus, PATIENCE};
 
@@ -239,6 +239,7 @@ impl Calls {
             gate,
             slot,
             kind: CallKind::Function,
+            encoding: Encoding::Archive,
             place: Place::Inline,
             length: 64,
             deadline: clock::to_tick(clock::now() + PATIENCE.as_nanos() as u64),

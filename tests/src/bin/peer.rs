@@ -14,7 +14,8 @@ use callgate_client::{Code, Context, Group, HandlerError, Plugin, Result, View, 
 use callgate_tests::restart::worker;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{
-    ENDS_WITH_BROKER, PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite, visible,
+    ENDS_WITH_BROKER, PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite, types,
+    visible,
 };
 use nix::sys::socket::{Backlog, listen};
 
@@ -67,6 +68,7 @@ fn main() {
     if hosts::play(role, name, more)
         || storm::play(role, name, more)
         || groups::play(role, name, more)
+        || types::play(role, name, more)
         || visible::play(role, name, more)
         || worker::play(role, name, more)
     {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use callgate_client::{CancelToken, Code, Context, Plugin, RawSubscriber, Result, Subscriber};
 
 use super::judge::{self, Begun};
-use super::tally::{LONG, Tally};
+use super::tally::{LONG, Tally, WITHOUT_BROKER};
 use super::{Book, DEEPEST, Link, MOST, pass_on, sum};
 use crate::random::Random;
 
@@ -192,6 +192,10 @@ impl<'a> One<'a> {
         let most = [21, 14][random.below(2)];
         let span = random.below(most);
         let short = Duration::from_micros(200 + random.number() % 60_000);
+        let long = match scene.tally.may_lack_broker() {
+            true => WITHOUT_BROKER,
+            false => LONG,
+        };
         let cancelled = Arc::new(OnceLock::new());
         let token = (random.below(4) == 0).then(CancelToken::new);
         // Half of the tokens are cancelled.
@@ -209,7 +213,7 @@ impl<'a> One<'a> {
             len: (8 + random.below(8 << span)).min(MOST),
             pause: random.number() % [1, 1, 1, 20_000][random.below(4)],
             depth: 1 + random.below(DEEPEST as usize - 1) as u32,
-            timeout: if random.below(3) == 0 { short } else { LONG },
+            timeout: if random.below(3) == 0 { short } else { long },
             kind: random.below(3),
             token,
             cancelled,

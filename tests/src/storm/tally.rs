@@ -12,6 +12,12 @@ use serde_json::{Value, json};
 /// What is long for a timeout: no stop is.
 pub(super) const LONG: Duration = Duration::from_secs(10);
 
+/// What is long where there is no broker, and nobody is stopped any more. Nothing but a deadline ends some waits
+/// then: those of handlers that wait for each other, left of chains that were cancelled, which a broker
+/// would tell of the deadlock; and that of a chain for memory which its own outer calls hold, where a broker
+/// would make more.
+pub(super) const WITHOUT_BROKER: Duration = Duration::from_secs(2);
+
 /// A clock that stands still while the process is stopped, or has no processor for long.
 ///
 /// A thread looks every few milliseconds; a longer pause between two looks counts only as much as the
@@ -83,7 +89,11 @@ impl Tally {
     pub(super) fn count(&self, error: Option<&Error>, timeout: Duration) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let Some(error) = error else { return };
-        let long = if timeout >= LONG { " (long)" } else { "" };
+        let long = if timeout >= WITHOUT_BROKER {
+            " (long)"
+        } else {
+            ""
+        };
         let run = if error.may_have_run() {
             ""
         } else {

@@ -30,8 +30,8 @@ fn differing_types_are_told_when_a_gate_is_opened() {
         assert!(wrong.has_function(), "it has one, of whatever types");
     }
     for n in 0..20 {
-        refused::<(u32, u64), u64>(&caller, (1, 2), Code::TypeMismatch);
-        refused::<(u64, u64), i64>(&caller, (1, 2), Code::TypeMismatch);
+        refused::<(bool, u64), u64>(&caller, (true, 2), Code::TypeMismatch);
+        refused::<(u64, u64), String>(&caller, (1, 2), Code::TypeMismatch);
         refused::<((u64, u64),), u64>(&caller, ((1, 2),), Code::LengthMismatch);
         refused::<(u64,), u64>(&caller, (1,), Code::LengthMismatch);
         refused::<(), u64>(&caller, (), Code::LengthMismatch);
@@ -39,10 +39,10 @@ fn differing_types_are_told_when_a_gate_is_opened() {
         assert_eq!(right.invoke((n, 2)).unwrap(), n + 2);
     }
     // A subscriber of the right types works beside those of wrong ones, in one plugin.
-    let wrong = caller.subscriber::<(u32, u32), u64>("P.Add").unwrap();
+    let wrong = caller.subscriber::<(char, u32), u64>("P.Add").unwrap();
     let again = open::<(u64, u64), u64>(&caller, "P.Add");
     assert_eq!(again.invoke((1, 2)).unwrap(), 3);
-    assert_eq!(code(wrong.invoke((1, 2))), Code::TypeMismatch);
+    assert_eq!(code(wrong.invoke(('1', 2))), Code::TypeMismatch);
 }
 
 /// Fields that were renamed or swapped, which look the same as bytes.
@@ -61,6 +61,11 @@ fn types_are_compared_field_by_field() {
         x: f32,
         y: f32,
     }
+    #[gate_type]
+    struct Renamed {
+        x: f32,
+        z: f32,
+    }
     let bus = Bus::start(programs!());
     let provider = bus.plugin("Provider");
     let _kept = provider
@@ -71,14 +76,17 @@ fn types_are_compared_field_by_field() {
     let caller = bus.plugin("Caller");
     let right = open::<(Point,), f32>(&caller, "P.X");
     assert_eq!(right.invoke((Point { x: 3.0, y: 1.0 },)).unwrap(), 2.0);
-    let wrong = caller.subscriber::<(other::Point,), f32>("P.X").unwrap();
-    let error = wrong.wait_ready(PATIENCE).unwrap_err();
+    // They go by their names, and so as JSON.
+    let swapped = open::<(other::Point,), f32>(&caller, "P.X");
+    assert!(swapped.is_converted() && !right.is_converted());
+    let point = other::Point { y: 1.0, x: 3.0 };
+    assert_eq!(swapped.invoke((point,)).unwrap(), 2.0);
+    let renamed = caller.subscriber::<(Renamed,), f32>("P.X").unwrap();
+    let error = renamed.wait_ready(PATIENCE).unwrap_err();
     assert_eq!(error.code(), Code::TypeMismatch);
-    assert!(error.message().contains("Point"), "{error}");
-    assert_eq!(
-        code(wrong.invoke((other::Point { y: 1.0, x: 3.0 },))),
-        Code::TypeMismatch
-    );
+    assert!(error.message().contains("arguments[0].y"), "{error}");
+    let renamed = renamed.invoke((Renamed { x: 3.0, z: 1.0 },));
+    assert_eq!(code(renamed), Code::TypeMismatch);
 }
 
 /// A provider that comes back with other types and is called with the old ones.

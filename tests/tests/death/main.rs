@@ -4,6 +4,7 @@
 mod brokers;
 mod callers;
 mod embedded;
+mod extents;
 mod leaving;
 mod providers;
 mod stopped;

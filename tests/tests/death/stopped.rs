@@ -111,7 +111,9 @@ fn a_stopped_provider_keeps_its_session_when_a_payload_waits_for_it() {
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo");
     let large = pattern(3, 1 << 20);
     provider.stop();
-    let error = echo.invoke((large.clone(),)).unwrap_err();
+    // Longer than it has for a step.
+    let hasty = echo.with_timeout(Duration::from_secs(3));
+    let error = hasty.invoke((large.clone(),)).unwrap_err();
     assert_eq!(error.code(), Code::Timeout, "{error}");
     assert!(!error.may_have_run(), "{error}");
     let named = format!("plugin `P` (pid {}) did not map", provider.id());

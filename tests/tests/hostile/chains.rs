@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use callgate_client::{Context, Dispatch, Payload, Plugin};
 use callgate_layout::envelope::{Call, CallKind, Cell, Chain, Place};
 use callgate_layout::ring::{RingReader, RingWriter};
-use callgate_layout::{clock, slot};
+use callgate_layout::{Encoding, clock, slot};
 use callgate_tests::raw::{Link, Raw};
 use callgate_tests::shorthand::{await_that, open};
 use callgate_tests::{Bus, PATIENCE, proc, programs};
@@ -48,6 +48,7 @@ impl Flood {
                 gate: self.back,
                 slot: slot as u8,
                 kind: CallKind::Function,
+                encoding: Encoding::Archive,
                 place: Place::Inline,
                 length: 16,
                 deadline: clock::to_tick(clock::now() + 20_000_000_000),

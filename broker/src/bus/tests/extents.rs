@@ -65,6 +65,12 @@ impl World {
         serial(&self.effects())
     }
 
+    /// Longer than anything has to be acknowledged in.
+    fn wait_long(&mut self) {
+        self.now += STEP * 100;
+        self.bus.expire(self.now);
+    }
+
     fn used(&self) -> (u32, u32) {
         let plugin = self.bus.members.get(&A).map_or(0, |a| a.extents.used());
         (plugin, self.bus.charges.used())
@@ -229,30 +235,27 @@ fn the_bus_is_charged_in_what_the_kernel_gives() {
     assert_eq!(world.used(), (2, 2));
 }
 
-/// A writer that stood still in the middle lost its session. Its memory stays charged, because it may
-/// have some of it.
+/// A side that stood still lost its session, and later on ended calls of the writer that had time
+/// left. What is asked for stays charged, and is there when the side goes on.
 #[test]
-fn who_never_allocates_is_refused_and_charged() {
+fn who_stands_still_is_waited_for() {
     let mut world = linked();
-    world.want(0, 1);
-    world.bus.expire(world.now + STEP);
-    assert_eq!(world.effects(), []);
-    let used = world.used();
-    world.bus.expire(world.now + STEP * 5);
-    let effects = world.effects();
-    let failure = refused(&effects).unwrap();
-    assert_eq!(failure.code, Code::Timeout as u16);
-    assert!(
-        failure.message.contains("plugin `a` (pid 1) did not map"),
-        "{failure:?}"
-    );
-    assert_eq!((world.used(), effects.len()), (used, 1), "{effects:?}");
-    let effects = world.want(0, 1);
-    assert!(refused(&effects).is_some(), "the number is in use");
+    world.want(0, 2);
+    world.wait_long();
+    assert_eq!((world.effects(), world.used()), (vec![], (2, 2)));
     world.ok(A, written(0));
-    let effects = world.effects();
-    let let_go = |effect: &Effect| matches!(effect, Effect::LetGo { .. });
-    assert!(effects.iter().any(let_go), "{effects:?}");
+    world.effects();
+    world.bus.memory_sealed(own(0), world.now);
+    world.effects();
+    world.wait_long();
+    assert_eq!((world.effects(), world.used()), (vec![], (2, 2)));
+    assert_eq!(world.bus.next_deadline(), None, "nobody is late");
+    let memory = own(0);
+    world.ok(B, mapped(memory, Role::Reader));
+    let ready = MemoryToPlugin::Ready { memory }.into();
+    let effects = [Effect::Read(B, memory), Effect::Send(A, ready)];
+    assert_eq!(world.effects(), effects);
+    assert_eq!(world.used(), (2, 2));
 }
 
 /// A writer that keeps the kernel from sealing its extent hurts itself alone.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::Code;
 use callgate_layout::control::{self, Clock, Identity, MAX_TEXT};
 use callgate_layout::payload::TrustPeers;
 use callgate_layout::sys::futex;
+use callgate_layout::{Code, Encodings};
 
 use super::Plugin;
 use super::core::CoreParts;
@@ -52,6 +52,7 @@ pub struct PluginBuilder {
     keep_idle: Duration,
     inspects: bool,
     outlives: bool,
+    encodings: Encodings,
 }
 
 /// The least that [`PluginBuilder::keep_idle`] can be: looking for idle memory takes time.
@@ -83,6 +84,7 @@ impl PluginBuilder {
             keep_idle: KEEP_IDLE,
             inspects: false,
             outlives: true,
+            encodings: Encodings::BOTH,
         }
     }
 
@@ -224,6 +226,14 @@ impl PluginBuilder {
         self
     }
 
+    /// Has nothing converted: neither the calls of this plugin nor those that it serves. Where the types of the two
+    /// sides differ, also in what could be converted, its typed gates and subscribers are
+    /// [`TYPE_MISMATCH`](Code::TypeMismatch), which says what differs; otherwise such calls go as JSON.
+    pub fn exact_only(mut self) -> PluginBuilder {
+        self.encodings = Encodings::ARCHIVE;
+        self
+    }
+
     /// Connects, and starts the thread that listens to the broker.
     ///
     /// # Errors
@@ -259,6 +269,7 @@ impl PluginBuilder {
             policy: self.policy,
             trust: self.trust,
             keep_idle: self.keep_idle,
+            encodings: self.encodings,
             sent,
             dispatch: group.dispatcher.dispatch(),
             membership: introduction.membership(welcome, reached, &group),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::envelope::CallKind;
-use callgate_layout::{Code, Signature};
+use callgate_layout::{Code, Encodings, Signature};
 
 use super::{Plugin, check_gate};
 use crate::api::provider::Provider;
@@ -25,7 +25,7 @@ impl Plugin {
         &self,
         gate: &str,
         kind: CallKind,
-        signature: &Signature,
+        (signature, takes): (&Signature, Encodings),
         handler: Arc<dyn ErasedHandler>,
     ) -> Result<Provider> {
         check_gate(gate)?;
@@ -33,10 +33,8 @@ impl Plugin {
         self.core.group.start_serving()?;
         let name: Arc<str> = gate.into();
         // The handler is in place before the broker lets anybody call it.
-        let offer = self
-            .state
-            .provided
-            .insert(&name, kind, Types::of(signature)?, handler)?;
+        let types = Types::of(signature, takes).map_err(|error| error.at_gate(gate))?;
+        let offer = self.state.provided.insert(&name, kind, types, handler)?;
         match self.ask_to_provide(&offer) {
             Ok(()) => Ok(Provider {
                 state: self.state.clone(),
@@ -59,9 +57,7 @@ impl Plugin {
         let until = answer_due(REQUEST_TIMEOUT);
         loop {
             let membership = self.state.await_membership(until)?;
-            let provide = |request| offer.record(request, None);
-            let connection = &membership.connection;
-            match connection.request_until(until, |request| provide(request).into()) {
+            match self.state.request_to_provide(&membership, offer, until) {
                 Ok(Answered::Provided(life)) => {
                     if self.state.offered(offer, life, membership.id) {
                         return Ok(());

@@ -10,7 +10,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn open_array(&mut self, expected: &str) -> Result<()> {
         if !self.take(b'[') {
-            return Err(self.wrong(expected));
+            return Err(self.clone().wrong(expected));
         }
         self.enter()
     }
@@ -26,7 +26,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn open_object(&mut self, expected: &str) -> Result<()> {
         if !self.take(b'{') {
-            return Err(self.wrong(expected));
+            return Err(self.clone().wrong(expected));
         }
         self.enter()
     }

@@ -1,6 +1,6 @@
 //! Maps and sets.
 
-use core::hash::Hash;
+use core::hash::{BuildHasher, Hash};
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map};
@@ -137,15 +137,20 @@ fn sorted<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>> {
     Ok(all)
 }
 
-impl<K: JsonKey + Ord + Hash, V: JsonType> JsonType for HashMap<K, V> {
+impl<K, V, S> JsonType for HashMap<K, V, S>
+where
+    K: JsonKey + Ord + Hash,
+    V: JsonType,
+    S: BuildHasher + Default,
+{
     fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
         let mut pairs = sorted(self.iter())?;
         pairs.sort_unstable_by(|a, b| a.0.cmp(b.0));
         write_pairs(pairs.into_iter(), writer)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<HashMap<K, V>> {
-        let mut map = HashMap::new();
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let mut map = HashMap::with_hasher(S::default());
         read_pairs(reader, |key, value| {
             let reserved = map.try_reserve(1);
             reserved.map_err(|_| Fault::new(Why::OutOfMemory(map.len())))?;
@@ -198,15 +203,19 @@ fn read_set<T: JsonType>(
     Ok(())
 }
 
-impl<T: JsonType + Ord + Hash> JsonType for HashSet<T> {
+impl<T, S> JsonType for HashSet<T, S>
+where
+    T: JsonType + Ord + Hash,
+    S: BuildHasher + Default,
+{
     fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
         let mut elements = sorted(self.iter())?;
         elements.sort_unstable();
         writer.list(elements.into_iter())
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<HashSet<T>> {
-        let mut set = HashSet::new();
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let mut set = HashSet::with_hasher(S::default());
         read_set(reader, |element| {
             let reserved = set.try_reserve(1);
             reserved.map_err(|_| Fault::new(Why::OutOfMemory(set.len())))?;

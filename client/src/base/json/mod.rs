@@ -39,6 +39,10 @@ pub use writer::Writer;
 pub(crate) const LEVELS: u32 = 64;
 
 /// A type that writes itself as JSON and reads itself from it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel through a gate",
+    label = "not a gate type, and nothing that fields may be besides"
+)]
 pub trait JsonType: Sized {
     /// Appends the value.
     fn write(&self, writer: &mut Writer<'_>) -> Result<()>;

@@ -5,6 +5,8 @@ use core::fmt::{self, Write};
 use super::fault::{Fault, Result, excerpt};
 use super::reader::Reader;
 
+/// Integers of so many digits have 64 bits.
+const SHORT_DIGITS: usize = 18;
 /// The most digits that a `u128` has.
 const MOST_DIGITS: i64 = 39;
 /// Beyond this exponent all floats are zero or infinite.
@@ -23,36 +25,62 @@ impl<'a> Reader<'a> {
         }
         match self.peek() {
             Some(b'0') => self.advance(1),
-            Some(b'1'..=b'9') => self.digits(),
-            _ => return Err(self.syntax("a value")),
+            _ => self.digits("a value")?,
         }
         if self.peek() == Some(b'.') {
             self.advance(1);
-            self.some_digits()?;
+            self.digits("a digit")?;
         }
         if let Some(b'e' | b'E') = self.peek() {
             self.advance(1);
             if let Some(b'+' | b'-') = self.peek() {
                 self.advance(1);
             }
-            self.some_digits()?;
+            self.digits("a digit")?;
         }
         Ok(self.slice(start, self.place()))
     }
 
+    /// Takes as many digits as there are, but at least one.
     #[inline]
-    fn digits(&mut self) {
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.advance(1);
+    fn digits(&mut self, expected: &'static str) -> Result<()> {
+        let rest = self.rest();
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
+            return Err(self.syntax(expected));
         }
+        self.advance(count);
+        Ok(())
     }
 
-    fn some_digits(&mut self) -> Result<()> {
-        match self.peek() {
-            Some(b'0'..=b'9') => self.digits(),
-            _ => return Err(self.syntax("a digit")),
+    /// Takes an integer that is written as one and has few digits, as most have: its sign and the rest.
+    #[inline]
+    pub(super) fn short_integer(&mut self) -> Option<(bool, u64)> {
+        self.next();
+        let bytes = self.rest();
+        let (is_negative, digits) = match bytes {
+            [b'-', digits @ ..] => (true, digits),
+            _ => (false, bytes),
+        };
+        let mut number = 0;
+        let mut count = 0;
+        while let Some(digit @ b'0'..=b'9') = digits.get(count) {
+            if count == SHORT_DIGITS {
+                return None;
+            }
+            number = number * 10 + u64::from(digit - b'0');
+            count += 1;
         }
-        Ok(())
+        let is_whole = match digits.get(count) {
+            Some(b'.' | b'e' | b'E') => false,
+            // No other number begins with zero.
+            _ => count == 1 || (count > 1 && digits.first() != Some(&b'0')),
+        };
+        if !is_whole {
+            return None;
+        }
+        self.advance(count + usize::from(is_negative));
+        Some((is_negative, number))
     }
 
     /// Reads a number, or refuses anything else.
@@ -60,7 +88,7 @@ impl<'a> Reader<'a> {
     pub(super) fn number(&mut self, expected: &str) -> Result<&'a str> {
         match self.next() {
             Some(b'-' | b'0'..=b'9') => self.literal(),
-            _ => Err(self.wrong(expected)),
+            _ => Err(self.clone().wrong(expected)),
         }
     }
 }
@@ -165,6 +193,9 @@ pub(super) fn out_of_range(expected: &str, literal: &str) -> Fault {
 pub(super) trait Integer: Sized {
     /// The integer of this value, if the type holds it.
     fn of_literal(literal: &str) -> Option<Self>;
+
+    /// The integer of this sign and magnitude, if the type holds it.
+    fn of_short(is_negative: bool, magnitude: u64) -> Option<Self>;
 }
 
 macro_rules! integers {
@@ -180,6 +211,14 @@ macro_rules! integers {
                 match is_negative {
                     false => magnitude.try_into().ok(),
                     true => 0_i128.checked_sub_unsigned(magnitude)?.try_into().ok(),
+                }
+            }
+
+            #[inline]
+            fn of_short(is_negative: bool, magnitude: u64) -> Option<$type> {
+                match is_negative {
+                    false => magnitude.try_into().ok(),
+                    true => 0_i64.checked_sub_unsigned(magnitude)?.try_into().ok(),
                 }
             }
         }

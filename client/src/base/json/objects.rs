@@ -46,6 +46,19 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads what is nothing at all: null, an empty list, or an empty object.
+    pub(super) fn nothing(&mut self) -> Result<()> {
+        if self.next() != Some(b'{') {
+            return self.no_fields("null");
+        }
+        let start = self.clone();
+        self.open_object("null")?;
+        match self.member(true)? {
+            None => Ok(()),
+            Some(_) => Err(start.wrong("null")),
+        }
+    }
+
     /// Which field comes next, of which the value is to be read; `None` where the object has ended. Members
     /// that are no field are passed over.
     #[inline]

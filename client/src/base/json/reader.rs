@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
 
     /// What comes next is something else.
     #[cold]
-    pub(super) fn wrong(&mut self, expected: &str) -> Fault {
+    pub(super) fn wrong(mut self, expected: &str) -> Fault {
         let found = match self.next() {
             Some(b'n') => {
                 let expected = expected.to_owned();

@@ -18,6 +18,11 @@ macro_rules! integers {
 
             #[inline]
             fn read(reader: &mut Reader<'_>) -> Result<$type> {
+                let start = reader.clone();
+                if let Some((is_negative, magnitude)) = reader.short_integer() {
+                    let number = <$type as Integer>::of_short(is_negative, magnitude);
+                    return number.ok_or_else(|| start.wrong(stringify!($type)));
+                }
                 let literal = reader.number(stringify!($type))?;
                 let number = <$type as Integer>::of_literal(literal);
                 number.ok_or_else(|| out_of_range(stringify!($type), literal))
@@ -106,7 +111,7 @@ impl JsonType for bool {
         match reader.next() {
             Some(b't') => reader.word("true").map(|()| true),
             Some(b'f') => reader.word("false").map(|()| false),
-            _ => Err(reader.wrong("bool")),
+            _ => Err(reader.clone().wrong("bool")),
         }
     }
 }
@@ -118,7 +123,7 @@ impl JsonType for char {
 
     fn read(reader: &mut Reader<'_>) -> Result<char> {
         if reader.next() != Some(b'"') {
-            return Err(reader.wrong("char"));
+            return Err(reader.clone().wrong("char"));
         }
         let text = reader.string()?;
         only_char(&text).ok_or_else(|| Fault::mismatch("char", "a text of another length"))
@@ -140,7 +145,7 @@ impl JsonType for String {
     #[inline]
     fn read(reader: &mut Reader<'_>) -> Result<String> {
         if reader.next() != Some(b'"') {
-            return Err(reader.wrong("String"));
+            return Err(reader.clone().wrong("String"));
         }
         match reader.string()? {
             std::borrow::Cow::Owned(text) => Ok(text),
@@ -159,7 +164,7 @@ impl JsonType for () {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<()> {
-        reader.no_fields("null")
+        reader.nothing()
     }
 }
 

@@ -8,8 +8,12 @@ use super::*;
 use crate::base::error::Error;
 
 mod calls;
+mod compared;
+mod depth;
 mod numbers;
+mod random;
 mod shapes;
+mod texts;
 mod types;
 
 /// A value's text.

@@ -41,7 +41,7 @@ impl Reader<'_> {
                 let name = self.member(true)?;
                 (name.ok_or_else(|| unknown(names, "none"))?, true)
             }
-            _ => return Err(self.wrong(expected)),
+            _ => return Err(self.clone().wrong(expected)),
         };
         let found = names.iter().enumerate().find(|(_, known)| **known == name);
         let (index, name) = found.ok_or_else(|| unknown(names, &name))?;

@@ -3,9 +3,15 @@
 #[doc(hidden)]
 pub mod array;
 mod builtin;
+#[doc(hidden)]
+pub mod by_json;
 mod direct;
+#[doc(hidden)]
+pub mod fields;
+mod json_schema;
 mod map;
 mod output;
+pub(crate) mod unfit;
 
 use callgate_layout::schema::SchemaError;
 use callgate_layout::{Code, Describer, Fingerprint, Schema, Signature};
@@ -22,6 +28,7 @@ use super::error::{Error, Result};
 
 pub use direct::Direct;
 pub(crate) use direct::take as take_direct;
+pub use json_schema::json_schema;
 pub use map::{MapKey, SortedMap};
 pub(crate) use output::{Failed, Output};
 
@@ -41,7 +48,7 @@ pub(crate) type IntoOutput<'w, 'a> = Strategy<Serializer<Output<'w>, ArenaHandle
 ///
 /// The list is closed: numbers of fixed width, `bool`, `char`, `String`, `()`, [`Vec`],
 /// [`Option`], [`Result`], [`Box`], arrays, tuples of up to eight,
-/// [`SortedMap`], and structs and enums marked with [`gate_type`](macro@crate::gate_type).
+/// [`SortedMap`], [`Duration`](std::time::Duration), and structs and enums marked with [`gate_type`](macro@crate::gate_type).
 /// Do not implement it by hand: the attribute also derives what makes an archive safe to read.
 ///
 /// Elements without a size are refused, because a forged archive could claim billions of them:
@@ -51,7 +58,8 @@ pub(crate) type IntoOutput<'w, 'a> = Strategy<Serializer<Output<'w>, ArenaHandle
 /// signature_of::<(Vec<()>,), ()>();
 /// ```
 ///
-/// and so are hash maps, whose archives a peer could forge:
+/// Maps, sets, paths and times of the standard library may be fields of such a struct or enum, but no parameter or
+/// result by themselves:
 ///
 /// ```compile_fail
 /// use callgate_client::signature_of;
@@ -61,8 +69,9 @@ pub(crate) type IntoOutput<'w, 'a> = Strategy<Serializer<Output<'w>, ArenaHandle
     message = "`{Self}` cannot travel through a gate",
     label = "not a gate type",
     note = "gate types are u8..u128, i8..i128, f32, f64, bool, char, String, (), Vec, Option, Result, Box, \
-            arrays, tuples up to 8, SortedMap (instead of hash maps), \
-            and structs and enums marked with #[gate_type]"
+            arrays, tuples up to 8, SortedMap, Duration, and structs and enums marked with #[gate_type]; \
+            within their fields also HashMap, BTreeMap, HashSet, BTreeSet, PathBuf and SystemTime, \
+            written out and not by another name"
 )]
 pub trait GateType:
     Archive<Archived: for<'a> CheckBytes<Validation<'a>> + Deserialize<Self, Deserialization>>

@@ -4,6 +4,7 @@ use callgate_layout::buffer::{Buffer, OutOfMemory};
 use rkyv::rancor::{Source, fail};
 use rkyv::ser::{Positional, Writer};
 
+use super::unfit::{self, Unfit};
 use crate::base::buffers::Pool;
 
 /// After so many pieces it is looked at how large they are.
@@ -45,6 +46,8 @@ pub(crate) enum Failed {
     SmallPieces,
     #[error("made of large pieces")]
     LargePiece,
+    #[error("it has {0}, which cannot travel")]
+    Unfit(Unfit),
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
 }
@@ -94,8 +97,7 @@ impl<'w> Output<'w> {
         match (is_written, self.failed) {
             (true, _) => Ok(self.len),
             (false, Some(why)) => Err(why),
-            // What else fails is what a value may not be, and only lengths are limited.
-            (false, None) => Err(Failed::TooLong),
+            (false, None) => Err(unfit::take().map_or(Failed::TooLong, Failed::Unfit)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Shapes of every kind under the macro, and what their fingerprints tell apart.
 
+use std::collections::HashMap;
+
 use super::*;
 use crate::gate_type;
 
@@ -206,4 +208,122 @@ fn long_arrays_travel_and_have_a_json_form() {
     assert_eq!(serde_json::from_str::<Block>(&json).unwrap(), block);
     assert!(serde_json::from_str::<Block>(r#"{"left":[1,2]}"#).is_err());
     assert_eq!(schema_of::<Block>().text(), "(Block)");
+}
+
+#[gate_type]
+#[derive(Clone, Debug, PartialEq)]
+struct Frame<T> {
+    rows: [[T; 40]; 2],
+    last: T,
+}
+
+#[gate_type]
+#[derive(Clone, Debug, PartialEq)]
+struct Frames {
+    list: Vec<[f32; 64]>,
+    maybe: Option<Box<[[u8; 33]; 2]>>,
+    pair: ([u16; 40], SortedMap<u8, [bool; 34]>),
+    of_hash: HashMap<String, [i8; 50]>,
+    frame: Frame<u8>,
+}
+
+/// serde knows arrays of up to 32 elements, and by itself none in other types.
+#[test]
+fn arrays_travel_wherever_they_stand() {
+    let frames = Frames {
+        list: vec![std::array::from_fn(|n| n as f32); 3],
+        maybe: Some(Box::new([[7; 33], [8; 33]])),
+        pair: ([9; 40], [(1, [true; 34])].into()),
+        of_hash: [("a".to_owned(), [-1; 50])].into(),
+        frame: Frame {
+            rows: [[1; 40], [2; 40]],
+            last: 3,
+        },
+    };
+    let archive = crate::dynamic::encode(&frames).unwrap();
+    assert_eq!(crate::dynamic::decode::<Frames>(&archive).unwrap(), frames);
+    let json = serde_json::to_string(&frames).unwrap();
+    assert_eq!(serde_json::from_str::<Frames>(&json).unwrap(), frames);
+    let short = json.replace("[7,7,", "[7,");
+    assert!(serde_json::from_str::<Frames>(&short).is_err());
+}
+
+mod circle {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[gate_type]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(super) struct First {
+        pub(super) next: Vec<Second>,
+        pub(super) by_name: HashMap<String, Second>,
+    }
+
+    #[gate_type]
+    #[derive(Clone, Debug, PartialEq)]
+    pub(super) enum Second {
+        None,
+        Third {
+            third: Box<Third>,
+            more: Option<Vec<(u8, Third)>>,
+        },
+    }
+
+    #[gate_type]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(super) struct Third {
+        pub(super) first: Option<Box<First>>,
+        pub(super) map: SortedMap<u8, First>,
+        pub(super) tree: BTreeMap<String, Vec<Second>>,
+    }
+
+    #[gate_type]
+    #[derive(Clone, Debug, PartialEq)]
+    pub(super) struct Tree<T> {
+        pub(super) value: T,
+        pub(super) children: Vec<Tree<T>>,
+        pub(super) by_name: HashMap<String, Tree<T>>,
+    }
+}
+
+/// Each of three types contains the two others, through everything in which a type can stand.
+#[test]
+fn types_that_contain_each_other_travel() {
+    use circle::{First, Second, Third};
+    let leaf = Third::default();
+    let second = |third: Third| Second::Third {
+        more: Some(vec![(1, third.clone())]),
+        third: Box::new(third),
+    };
+    let first = First {
+        next: vec![Second::None, second(leaf)],
+        by_name: [("a".to_owned(), Second::None)].into(),
+    };
+    let third = Third {
+        first: Some(Box::new(first.clone())),
+        map: [(3, first.clone())].into(),
+        tree: [("b".to_owned(), first.next.clone())].into(),
+    };
+    let first = First {
+        next: vec![second(third)],
+        ..first
+    };
+    let archive = crate::dynamic::encode(&first).unwrap();
+    assert_eq!(crate::dynamic::decode::<First>(&archive).unwrap(), first);
+    assert_eq!(schema_of::<First>().types.len(), 3);
+    let tree = circle::Tree {
+        value: 1_u8,
+        children: vec![],
+        by_name: HashMap::new(),
+    };
+    let tree = circle::Tree {
+        value: 2,
+        children: vec![tree.clone()],
+        by_name: [("c".to_owned(), tree)].into(),
+    };
+    let archive = crate::dynamic::encode(&tree).unwrap();
+    assert_eq!(
+        crate::dynamic::decode::<circle::Tree<u8>>(&archive).unwrap(),
+        tree
+    );
 }

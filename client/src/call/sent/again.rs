@@ -24,20 +24,20 @@ impl Shared {
                     *number,
                     asking.gate.clone(),
                     asking.question,
-                    asking.call.kind,
+                    (asking.call.kind, asking.call.encoding),
                 )
             };
             calls.map(parts).collect()
         };
         let mut asks_later = false;
-        for (number, gate, question, kind) in asking {
+        for (number, gate, question, call) in asking {
             let gate = gate.and_then(|gate| gate.upgrade());
             let stands = match (&gate, question) {
                 (None, _) => Standing::Unknown,
                 // One that has no room is enough for a look: each waits a moment for it.
                 _ if asks_later => continue,
                 (Some(gate), None) => gate.ask(),
-                (Some(gate), Some(question)) => gate.look(question, kind),
+                (Some(gate), Some(question)) => gate.look(question, call),
             };
             let mut state = self.state.lock();
             let ended = match stands {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
+use callgate_layout::Encoding;
 use callgate_layout::envelope::CallKind;
 
 use super::Outbound;
@@ -18,7 +19,7 @@ pub(crate) trait Asks: Send + Sync {
     fn ask(&self) -> Standing;
 
     /// Looks what became of a question.
-    fn look(&self, question: u64, kind: CallKind) -> Standing;
+    fn look(&self, question: u64, call: (CallKind, Encoding)) -> Standing;
 }
 
 /// What is known of how a gate stands.

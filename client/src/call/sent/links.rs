@@ -177,10 +177,15 @@ impl LinkCalls {
             };
         }
         let waiting = self.waiting.values().find_map(|of| of.calls.get(&number));
-        match waiting.is_some_and(|waiting| waiting.ticket.is_some()) {
-            true => no_space(&self.link, Short::Payload),
-            false => no_space(&self.link, Short::Pending),
-        }
+        let short = match waiting {
+            Some(Waiting {
+                call,
+                ticket: Some(_),
+                ..
+            }) => Short::of(&self.link, call.bytes.len()),
+            _ => Short::Pending,
+        };
+        no_space(&self.link, short)
     }
 
     /// Takes the answers that are there; all calls, where the link has ended, and those that a provider that has
@@ -332,6 +337,7 @@ fn try_send(
         let entry = Entry {
             ticket,
             chain: None,
+            encoding: call.encoding,
             place: Place::Inline,
             length,
         };
@@ -347,7 +353,7 @@ fn try_send(
                 held,
                 length,
             };
-            let flight = bytes::send_held(&to, None, &mut cell, written)?;
+            let flight = bytes::send_held(&to, (None, call.encoding), &mut cell, written)?;
             look_at_late(link, flight)
         }
         Some(Err(refused)) => {

@@ -85,6 +85,22 @@ fn what_is_not_wanted_any_more_is_not_taken() {
     assert!(extents.are_any());
 }
 
+/// Who waits for an extent in vain is told at its deadline who keeps it waiting.
+#[test]
+fn who_is_late_with_an_extent_is_known() {
+    let extents = Extents::default();
+    let after = |time| extents.late(Instant::now() + time);
+    assert_eq!(after(ALLOCATING), None, "nothing is asked for");
+    let (number, len) = want(extents.find(MIB, Ok(1)));
+    assert_eq!(after(ALLOCATING / 2), None);
+    assert!(matches!(after(ALLOCATING), Some(Late::Here(time)) if time >= ALLOCATING));
+    assert!(extents.mapped(number, memory(len)));
+    assert_eq!(after(MAPPING / 2), None);
+    assert!(matches!(after(MAPPING), Some(Late::Peer(time)) if time >= MAPPING));
+    extents.ready(number);
+    assert_eq!(after(ALLOCATING), None, "it is there");
+}
+
 #[test]
 fn a_refusal_holds_for_what_is_as_large_and_does_not_fit() {
     let extents = Extents::default();

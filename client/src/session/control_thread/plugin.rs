@@ -20,6 +20,7 @@ use super::poller::Poller;
 use crate::base::error::{Error, Result};
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
+use crate::session::schemas::Schemas;
 
 /// Records that are read for one plugin before it is the turn of the others.
 const BATCH: u32 = 64;
@@ -41,6 +42,7 @@ pub(super) struct WatchedPlugin {
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
     pub(super) next_tidy: Option<Instant>,
     pub(super) is_connected: bool,
+    pub(super) schemas: Schemas,
     /// Whether the poll says when the socket has room.
     watches_writable: bool,
 }
@@ -76,6 +78,7 @@ impl WatchedPlugin {
             peers: HashMap::new(),
             next_tidy: None,
             is_connected: true,
+            schemas: Schemas::default(),
             watches_writable: false,
         })
     }
@@ -180,6 +183,7 @@ impl PluginWork<'_> {
         let plugin = &mut *self.plugin;
         plugin.is_connected = false;
         plugin.outboxes.clear();
+        plugin.schemas.clear();
         let connection = &plugin.membership.connection;
         connection.outgoing().clear();
         self.poller.unwatch(plugin.socket, connection.socket());

@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId,
-    MemoryToPlugin, Role, SessionToBroker, SessionToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
+    Failure, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role, SessionToBroker,
+    SessionToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 
@@ -81,8 +81,7 @@ impl PluginWork<'_> {
             ToPlugin::Link(record) => self.link_record(record, descriptors),
             ToPlugin::Memory(record) => self.memory_record(record, descriptors),
             ToPlugin::Wait(record) => self.wait_record(record),
-            // This plugin asks for none.
-            ToPlugin::Schema(_) => {}
+            ToPlugin::Schema(record) => self.schema_record(record),
         }
     }
 
@@ -117,6 +116,12 @@ impl PluginWork<'_> {
                 };
                 self.over(&reason);
             }
+            SessionToPlugin::Answer {
+                request,
+                failure: Some(failure),
+            } if self.plugin.schemas.is_fetch(request) => {
+                self.fetch_refused(&error_of(failure));
+            }
             SessionToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(Answered::Done), |failure| Err(error_of(failure)));
                 self.answer(request, answer);
@@ -129,7 +134,7 @@ impl PluginWork<'_> {
     }
 
     /// Hands an answer to whoever asked. Of a gate that is provided again nobody waits for it.
-    fn answer(&mut self, request: u32, answer: Answer) {
+    pub(super) fn answer(&mut self, request: u32, answer: Answer) {
         let plugin = &self.plugin;
         let returned = plugin.membership.connection.answer(request, answer);
         let Some((offer, answer)) = returned else {
@@ -152,72 +157,6 @@ impl PluginWork<'_> {
                     .state
                     .notices
                     .tell(BrokerEvent::GateRefused { gate, error });
-            }
-        }
-    }
-
-    /// Another plugin has provided a gate of this one before it was back.
-    fn gate_lost(&self, request: u32, owner: String) {
-        let plugin = &self.plugin;
-        let Some(offer) = plugin.membership.connection.returning(request) else {
-            return;
-        };
-        if plugin.state.provided.lost(&offer) {
-            let gate = offer.gate.to_string();
-            tracing::warn!(%gate, %owner, "another plugin provides a gate of this one now");
-            plugin
-                .state
-                .notices
-                .tell(BrokerEvent::GateLost { gate, owner });
-        }
-    }
-
-    fn gate_record(&mut self, record: GateToPlugin) {
-        if self.plugin.state.membership().id != self.plugin.membership.id {
-            // It came before the plugin went on to another broker, which has said how its gates stand.
-            return;
-        }
-        match record {
-            GateToPlugin::Provided { request, life } => {
-                self.answer(request, Ok(Answered::Provided(life)));
-            }
-            GateToPlugin::Lost { request, owner } => self.gate_lost(request, owner),
-            GateToPlugin::State { open, state } => {
-                if let Some(gate) = self.plugin.state.open_gate(open) {
-                    let link = state
-                        .route
-                        .and_then(|route| self.plugin.membership.link(route.end));
-                    gate.set(
-                        self.plugin.membership.id,
-                        &self.plugin.membership.me,
-                        state,
-                        link.clone(),
-                    );
-                    // It may have ended since it was looked up.
-                    if let Some(link) =
-                        link.filter(|link| self.plugin.membership.link(link.end()).is_none())
-                    {
-                        gate.lose(&link, self.plugin.membership.id);
-                    }
-                }
-            }
-            GateToPlugin::OpenFailed { open, failure } => {
-                if let Some(gate) = self.plugin.state.open_gate(open) {
-                    gate.fail(error_of(failure));
-                }
-            }
-            GateToPlugin::Synced { open } => {
-                let state = &self.plugin.state;
-                let is_more = state.open_gate(open).is_some_and(|gate| gate.answered());
-                state.sent.look_again();
-                if is_more {
-                    self.send(&GateToBroker::Sync { open }.into());
-                }
-            }
-            GateToPlugin::StartFailed { open } => {
-                if let Some(gate) = self.plugin.state.open_gate(open) {
-                    gate.start_failed();
-                }
             }
         }
     }

@@ -196,7 +196,7 @@ mod tests {
     use crate::base::error::Error;
 
     fn gate() -> OpenGate {
-        OpenGate::new("A.B".into())
+        OpenGate::in_tests("A.B")
     }
 
     /// Calls that began while an answer was on its way would go by knowledge from before they began.

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use callgate_layout::Code;
-use callgate_layout::Encoding;
-use callgate_layout::control::Availability;
+use callgate_layout::control::GateState;
 use callgate_layout::envelope::CallKind;
+use callgate_layout::{Code, Encoding};
 
+use super::Half;
 use crate::base::error::{Error, Result};
 use crate::call::in_process::Local;
 use crate::call::target::Destination;
 use crate::link::Link;
 use crate::session::numbers::MembershipId;
+use crate::session::verdict::Verdicts;
+use crate::session::wanted::Wanted;
 
 /// The way to a gate's provider.
 #[derive(Clone, Debug)]
@@ -53,8 +55,8 @@ pub(crate) struct State {
     pub(super) owner: Option<String>,
     /// Which of the gate's lives this is; 0 while nobody provides it.
     pub(super) generation: u64,
-    pub(super) function: Availability,
-    pub(super) action: Availability,
+    pub(super) function: Half,
+    pub(super) action: Half,
     pub(crate) way: Option<Way>,
     /// Why it cannot be called, where the broker or the end of the session says so.
     pub(super) refused: Option<Error>,
@@ -62,19 +64,44 @@ pub(crate) struct State {
     pub(super) is_closed: bool,
 }
 
-/// How a half stands that can be called.
-pub(super) const READY: Availability = Availability::Ready {
-    encoding: Encoding::Archive,
-};
-
 impl State {
+    /// What the broker of a membership says, of what this plugin wants from both halves, and what came of comparing
+    /// types.
+    pub(super) fn new(
+        by: MembershipId,
+        said: GateState,
+        (wanted, verdicts): (&[Wanted; 2], Verdicts),
+        way: Option<Way>,
+    ) -> State {
+        let GateState {
+            owner,
+            generation,
+            function,
+            action,
+            ..
+        } = said;
+        let name = owner.as_deref().unwrap_or("nobody");
+        let [for_function, for_action] = wanted.each_ref().map(|wanted| wanted.shape.encodings);
+        let [of_function, of_action] = verdicts;
+        State {
+            by,
+            function: Half::new((name, function), of_function, for_function),
+            action: Half::new((name, action), of_action, for_action),
+            owner,
+            generation,
+            way,
+            refused: None,
+            is_closed: false,
+        }
+    }
+
     pub(super) fn absent() -> State {
         State {
             by: MembershipId::default(),
             owner: None,
             generation: 0,
-            function: Availability::Absent,
-            action: Availability::Absent,
+            function: Half::Absent,
+            action: Half::Absent,
             way: None,
             refused: None,
             is_closed: false,
@@ -115,10 +142,14 @@ impl State {
     }
 
     pub(super) fn is_mismatch(&self) -> bool {
-        let good = [&Availability::Absent, &READY];
-        [&self.function, &self.action]
-            .into_iter()
-            .any(|kind| !good.contains(&kind))
+        let mut halves = [&self.function, &self.action].into_iter();
+        halves.any(|half| half.mismatch().is_some())
+    }
+
+    /// Whether a half is called as JSON.
+    pub(crate) fn is_converted(&self) -> bool {
+        let mut halves = [&self.function, &self.action].into_iter();
+        halves.any(|half| matches!(half, Half::Ready(Encoding::Json)))
     }
 
     pub(crate) fn owner(&self) -> Option<&str> {
@@ -126,61 +157,66 @@ impl State {
     }
 
     pub(crate) fn has(&self, kind: CallKind) -> bool {
-        *self.kind(kind) != Availability::Absent
+        !matches!(self.half(kind), Half::Absent)
     }
 
-    fn kind(&self, kind: CallKind) -> &Availability {
+    fn half(&self, kind: CallKind) -> &Half {
         match kind {
             CallKind::Function => &self.function,
             CallKind::Action => &self.action,
         }
     }
 
-    /// The way that a call of this kind takes.
+    /// The way that a call of this kind takes as an archive; `None` where it takes another one, or none.
     #[inline]
-    pub(crate) fn way(&self, kind: CallKind, gate: &Arc<str>) -> Result<&Way> {
-        match (self.kind(kind), &self.way) {
-            (&READY, Some(way)) => Ok(way),
-            (state, _) => Err(self.error(state, name(kind), gate)),
+    pub(crate) fn way_of_archives(&self, kind: CallKind) -> Option<&Way> {
+        match self.half(kind) {
+            Half::Ready(Encoding::Archive) => self.way.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The way that a call of this kind takes, and in which encoding.
+    pub(crate) fn way(&self, kind: CallKind, gate: &Arc<str>) -> Result<(&Way, Encoding)> {
+        match (self.half(kind), &self.way) {
+            (Half::Ready(encoding), Some(way)) => Ok((way, *encoding)),
+            (half, _) => Err(self.error(half, name(kind), gate)),
+        }
+    }
+
+    /// The way of a call whose bytes are written already.
+    #[inline]
+    pub(crate) fn way_in(
+        &self,
+        encoding: Encoding,
+        (kind, gate): (CallKind, &Arc<str>),
+    ) -> Result<&Way> {
+        match (self.half(kind), &self.way) {
+            (Half::Ready(ready), Some(way)) if *ready == encoding => Ok(way),
+            (half, _) => Err(self.error(half, name(kind), gate)),
         }
     }
 
     #[cold]
-    pub(super) fn error(&self, state: &Availability, what: &str, gate: &Arc<str>) -> Error {
+    pub(super) fn error(&self, half: &Half, what: &str, gate: &Arc<str>) -> Error {
         if let Some(refused) = &self.refused {
             return refused.clone().at_gate(gate.clone());
         }
-        let owner = self.owner.as_deref().unwrap_or("nobody");
-        let error = match state {
+        let error = match half {
             _ if self.is_closed => Error::new(Code::Closed, "this plugin has closed"),
-            &Availability::Absent | &READY => {
+            Half::Refused(error) => error.clone(),
+            Half::Ready(encoding) if self.way.is_some() => {
+                let text =
+                    format!("the gate takes {encoding:?} now, and this call is written otherwise");
+                Error::new(Code::TypeMismatch, text)
+            }
+            Half::Absent | Half::Ready(_) => {
                 let text = match &self.owner {
                     Some(owner) => format!("plugin `{owner}` provides no {what} here"),
                     None => "nobody provides the gate now".to_owned(),
                 };
                 Error::new(Code::NotReady, text)
             }
-            Availability::LengthMismatch { signature } => Error::new(
-                Code::LengthMismatch,
-                format!("plugin `{owner}` provides {signature}, with another number of parameters"),
-            ),
-            Availability::Ready { .. } => Error::new(
-                Code::TypeMismatch,
-                format!("plugin `{owner}` takes no archives"),
-            ),
-            Availability::NoEncoding { signature, takes } => Error::new(
-                Code::TypeMismatch,
-                format!(
-                    "plugin `{owner}` provides {signature}, and takes {}",
-                    takes.as_str()
-                ),
-            ),
-            Availability::Differs { signature, .. } => Error::new(
-                Code::TypeMismatch,
-                format!(
-                    "plugin `{owner}` provides {signature}, which differs in types, field names or their order"
-                ),
-            ),
         };
         error.at_gate(gate.clone())
     }

@@ -2,13 +2,32 @@ use super::*;
 use std::time::{Duration, Instant};
 
 use callgate_layout::control::Availability;
-
-use super::state::READY;
+use callgate_layout::{Encoding, Encodings};
 
 use crate::base::error::Result;
+use crate::base::types::{action_signature_of, signature_of};
 
 fn by(number: u64) -> MembershipId {
     MembershipId::of(number)
+}
+
+impl OpenGate {
+    /// One whose types are no matter.
+    pub(in crate::session) fn in_tests(name: &str) -> OpenGate {
+        let signatures = [signature_of::<(), ()>(), action_signature_of::<()>()];
+        let wanted = signatures.map(|signature| Wanted::new(signature, Encodings::BOTH));
+        OpenGate::new(name.into(), wanted.map(|wanted| wanted.expect("a schema")))
+    }
+}
+
+/// How a half stands that can be called.
+const READY: Availability = Availability::Ready {
+    encoding: Encoding::Archive,
+};
+
+/// The broker says how a gate stands, to which it knows no way.
+fn stand(gate: &OpenGate, by: MembershipId, state: GateState) {
+    gate.stand(by, (state, [None, None]), None);
 }
 
 fn gate_state(function: Availability) -> GateState {
@@ -33,13 +52,13 @@ fn differs() -> GateState {
 /// the next provider was told at once that there was none.
 #[test]
 fn a_ready_gate_without_a_link_is_waited_for() {
-    let opened = OpenGate::new("A.B".into());
-    opened.stand(by(1), gate_state(READY), None);
+    let opened = OpenGate::in_tests("A.B");
+    stand(&opened, by(1), gate_state(READY));
     let start = Instant::now();
     let error = opened.wait_ready(start + Duration::from_millis(20));
     assert_eq!(error.map_err(|error| error.code()), Err(Code::NotReady));
     assert!(start.elapsed() >= Duration::from_millis(20));
-    opened.stand(by(1), differs(), None);
+    stand(&opened, by(1), differs());
     let error = opened.wait_ready(Instant::now() + Duration::from_secs(60));
     assert_eq!(error.map_err(|error| error.code()), Err(Code::TypeMismatch));
 }
@@ -47,7 +66,7 @@ fn a_ready_gate_without_a_link_is_waited_for() {
 /// A gate that could once not be opened was refused with that old reason for ever after.
 #[test]
 fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
-    let opened = OpenGate::new("A.B".into());
+    let opened = OpenGate::in_tests("A.B");
     opened.fail(Error::new(
         Code::Protocol,
         "the provider broke the protocol",
@@ -58,7 +77,7 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
         code(opened.wait_ready(soon()).map(drop)),
         Err(Code::Protocol)
     );
-    opened.stand(by(1), gate_state(Availability::Absent), None);
+    stand(&opened, by(1), gate_state(Availability::Absent));
     assert_eq!(
         code(opened.wait_ready(soon()).map(drop)),
         Err(Code::NotReady)
@@ -73,8 +92,8 @@ fn a_refusal_is_forgotten_when_the_gate_is_there_after_all() {
 /// come, and waiting for it `BROKER_GONE`.
 #[test]
 fn an_absent_gate_has_one_answer_once_the_session_is_over() {
-    let opened = OpenGate::new("A.B".into());
-    opened.stand(by(1), gate_state(Availability::Absent), None);
+    let opened = OpenGate::in_tests("A.B");
+    stand(&opened, by(1), gate_state(Availability::Absent));
     opened.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
     let waited = opened.wait_ready(Instant::now() + Duration::from_secs(60));
     assert_eq!(waited.map_err(|error| error.code()), Err(Code::BrokerGone));
@@ -85,8 +104,8 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
         Err(Code::BrokerGone)
     );
     drop(state);
-    let other = OpenGate::new("A.C".into());
-    other.stand(by(1), differs(), None);
+    let other = OpenGate::in_tests("A.C");
+    stand(&other, by(1), differs());
     other.session_ended(&Error::new(Code::BrokerGone, "the broker has ended"));
     assert_eq!(other.state().owner(), Some("A"), "it is there as before");
     // A plugin that closes says that, whatever comes later.
@@ -103,7 +122,7 @@ fn an_absent_gate_has_one_answer_once_the_session_is_over() {
 /// A program that was to provide the gate ended, and who waited for it was not told.
 #[test]
 fn one_wait_hears_of_a_start_that_failed() {
-    let opened = OpenGate::new("A.B".into());
+    let opened = OpenGate::in_tests("A.B");
     let long = || Instant::now() + Duration::from_secs(60);
     let soon = || Instant::now() + Duration::from_millis(5);
     let nobody = |at| opened.wait_ready(at).map_err(|error| error.code()) == Err(Code::NotReady);
@@ -115,7 +134,7 @@ fn one_wait_hears_of_a_start_that_failed() {
     });
     assert!(nobody(soon()), "who waits next waits for another start");
     opened.start_failed();
-    opened.stand(by(1), gate_state(Availability::Absent), None);
+    stand(&opened, by(1), gate_state(Availability::Absent));
     assert!(nobody(soon()), "somebody owns it by now");
 }
 
@@ -149,29 +168,29 @@ fn told(opened: &OpenGate) -> Vec<u64> {
 /// Watchers were told that a gate was gone and back whose provider had only come back later than they had.
 #[test]
 fn a_new_broker_that_does_not_know_the_provider_yet_is_no_news() {
-    let opened = OpenGate::new("A.B".into());
+    let opened = OpenGate::in_tests("A.B");
     opened.watch();
-    opened.stand(by(1), present(7), None);
+    stand(&opened, by(1), present(7));
     assert_eq!(told(&opened), [7]);
     opened.lost();
-    opened.stand(by(2), nobody(), None);
+    stand(&opened, by(2), nobody());
     assert_eq!(opened.state().owner(), Some("A"));
-    opened.stand(by(2), present(7), None);
+    stand(&opened, by(2), present(7));
     opened.settle(by(2));
     assert!(told(&opened).is_empty());
     // From then on the new broker's word holds at once.
-    opened.stand(by(2), nobody(), None);
+    stand(&opened, by(2), nobody());
     assert_eq!(told(&opened), [0]);
-    opened.stand(by(2), present(9), None);
+    stand(&opened, by(2), present(9));
     assert_eq!(told(&opened), [9]);
 }
 
 #[test]
 fn a_provider_that_does_not_come_back_is_gone_when_the_old_links_are() {
-    let opened = OpenGate::new("A.B".into());
+    let opened = OpenGate::in_tests("A.B");
     opened.watch();
-    opened.stand(by(1), present(7), None);
-    opened.stand(by(2), nobody(), None);
+    stand(&opened, by(1), present(7));
+    stand(&opened, by(2), nobody());
     opened.left(by(1));
     assert_eq!(told(&opened), [7]);
     assert!(opened.is_awaited(by(2)));
@@ -179,7 +198,7 @@ fn a_provider_that_does_not_come_back_is_gone_when_the_old_links_are() {
     assert_eq!(told(&opened), [0]);
     assert_eq!(opened.state().owner(), None);
     // Also where a third broker has not said anything yet.
-    opened.stand(by(2), present(8), None);
+    stand(&opened, by(2), present(8));
     opened.settle(by(3));
     assert_eq!(told(&opened), [8, 0]);
 }
@@ -187,19 +206,19 @@ fn a_provider_that_does_not_come_back_is_gone_when_the_old_links_are() {
 /// One that was another one all along, which has begun while there was no broker.
 #[test]
 fn another_life_of_the_gate_is_told() {
-    let opened = OpenGate::new("A.B".into());
+    let opened = OpenGate::in_tests("A.B");
     opened.watch();
-    opened.stand(by(1), present(7), None);
-    opened.stand(by(2), present(9), None);
+    stand(&opened, by(1), present(7));
+    stand(&opened, by(2), present(9));
     assert_eq!(told(&opened), [7, 9]);
 }
 
 /// A right that the new broker does not grant was used until the old links had drained.
 #[test]
 fn what_the_new_broker_forbids_ends_at_once() {
-    let opened = OpenGate::new("A.B".into());
-    opened.stand(by(1), present(7), None);
-    opened.stand(by(2), nobody(), None);
+    let opened = OpenGate::in_tests("A.B");
+    stand(&opened, by(1), present(7));
+    stand(&opened, by(2), nobody());
     opened.fail(Error::new(
         Code::PermissionDenied,
         "the policy lacks gate.call",

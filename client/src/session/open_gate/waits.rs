@@ -4,13 +4,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use callgate_layout::clock;
-use callgate_layout::control::Availability;
 use callgate_layout::sys::futex::{self, Awaited};
+use callgate_layout::{Code, clock};
 
 use super::event::GateEvent;
-use super::state::READY;
-use super::{OpenGate, State, Waited};
+use super::{Half, OpenGate, State, Waited};
 use crate::base::cancel::CancelToken;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
@@ -98,24 +96,29 @@ impl OpenGate {
         let mut progress = self.progress.lock();
         loop {
             let state = self.state();
-            let kinds = [&state.function, &state.action];
+            let halves = [&state.function, &state.action];
+            let is_ready = halves.into_iter().any(Half::is_ready);
             let ended = match &state.way {
-                Some(way) if kinds.contains(&&READY) => match way.ended() {
+                Some(way) if is_ready => match way.ended() {
                     None => return Ok(Waited::Ready),
                     // Its host may know already, and wait for the one that it has started since.
                     ended => ended,
                 },
                 _ => None,
             };
-            let good = [&Availability::Absent, &READY];
-            let mismatch = kinds.into_iter().find(|kind| !good.contains(kind));
-            let kind = mismatch.unwrap_or(&Availability::Absent);
+            let mismatch = halves.into_iter().find(|half| half.mismatch().is_some());
+            let refused = || {
+                halves
+                    .into_iter()
+                    .find(|half| matches!(half, Half::Refused(_)))
+            };
+            let half = mismatch.or_else(refused).unwrap_or(&Half::Absent);
             let error = match ended {
                 Some(ended) => ended.at_gate(self.gate.clone()),
-                None => state.error(kind, "function or action", &self.gate),
+                None => state.error(half, "function or action", &self.gate),
             };
             // Where a half is ready and only the link is gone, news of it is on its way.
-            if mismatch.is_some() && !kinds.contains(&&READY) {
+            if mismatch.is_some() && !is_ready {
                 return Err(error);
             }
             if let Some(failure) = progress.is_final() {
@@ -125,10 +128,18 @@ impl OpenGate {
                 return Ok(Waited::StartFailed);
             }
             if self.change.wait_until(&mut progress, until).timed_out() && Instant::now() >= until {
-                let failure = progress.failure.clone();
+                let late = progress.is_compared.then(not_compared);
+                let failure = progress.failure.clone().or(late);
                 let failure = failure.map(|failure| failure.at_gate(self.gate.clone()));
                 return Err(failure.unwrap_or(error));
             }
         }
     }
+}
+
+/// The error for a gate whose types are still to be compared when the time is up.
+#[cold]
+fn not_compared() -> Error {
+    let text = "the provider has other types, and the broker has not sent in time what it takes";
+    Error::new(Code::Timeout, text)
 }

@@ -129,10 +129,7 @@ impl PluginState {
             membership.tell_standing(&older)?;
         }
         for (offer, life) in self.provided.offered_before() {
-            self.say(membership, || match self.provided.has(&offer) {
-                true => membership.provide_again(&offer, life),
-                false => Ok(true),
-            })?;
+            self.provide_again(membership, (&offer, life))?;
         }
         for (number, _) in self.gates.all() {
             self.open_on(membership, number)?;

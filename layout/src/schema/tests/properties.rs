@@ -68,7 +68,7 @@ proptest! {
     fn bytes_of_what_was_read_are_the_same(signature in signature()) {
         let bytes = signature.to_bytes().unwrap();
         let back = Signature::from_bytes(&bytes).unwrap();
-        prop_assert_eq!(back.to_bytes().unwrap(), bytes.clone());
+        prop_assert_eq!(&back.to_bytes().unwrap()[..], &bytes[..]);
         let head = Head::of(&bytes).unwrap();
         prop_assert_eq!(head.params.map(usize::from), back.params.as_ref().map(Vec::len));
         prop_assert_eq!(head.has_result, back.result.is_some());

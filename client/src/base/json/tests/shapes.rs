@@ -1,7 +1,9 @@
 //! Structs and enums under the macro.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
 use crate::gate_type;
@@ -225,7 +227,8 @@ fn what_has_no_fields_is_read_from_whatever_has_none() {
         assert_eq!(read::<Unit>(text).unwrap(), Unit);
         assert_eq!(read::<Empty>(text).unwrap(), Empty {});
         assert_eq!(read::<NoTuple>(text).unwrap(), NoTuple());
-        read::<()>(text).unwrap();
+        // A parameter `()` is no struct that has lost its fields.
+        assert_eq!(read::<()>(text).is_ok(), !text.contains('a'));
         let in_variant = |name: &str| read::<Shape>(&format!(r#"{{"{name}":{text}}}"#)).unwrap();
         assert_eq!(in_variant("Unit"), Shape::Unit);
         assert_eq!(in_variant("None"), Shape::None());
@@ -320,6 +323,42 @@ fn foreign_types_are_read_and_written_by_serde() {
         refused::<Event>(r#"{"at":1}"#),
         "TYPE_MISMATCH: result.note: expected a value, found none"
     );
+}
+
+#[gate_type]
+#[derive(Debug, PartialEq)]
+struct Library {
+    by_name: HashMap<String, Vec<Option<PathBuf>>>,
+    by_number: BTreeMap<i16, Box<SystemTime>>,
+    #[serde(default)]
+    names: HashSet<String>,
+    since: Option<SystemTime>,
+    size: (u8, BTreeSet<char>),
+}
+
+/// They are no gate types by themselves, but may be fields.
+#[test]
+fn maps_sets_paths_and_times_are_fields_too() {
+    let time = UNIX_EPOCH + Duration::new(1, 2);
+    let library = Library {
+        by_name: HashMap::from([("a".to_owned(), vec![Some("/b".into()), None])]),
+        by_number: BTreeMap::from([(-7, Box::new(time))]),
+        names: HashSet::from(["x".to_owned()]),
+        since: None,
+        size: (1, BTreeSet::from(['b', 'a'])),
+    };
+    let text = concat!(
+        r#"{"by_name":{"a":["/b",null]},"#,
+        r#""by_number":{"-7":{"secs_since_epoch":1,"nanos_since_epoch":2}},"#,
+        r#""names":["x"],"since":null,"size":[1,["a","b"]]}"#
+    );
+    is(library, text);
+    assert_eq!(
+        refused::<Library>(r#"{"by_name":{"a":[3]}}"#),
+        "TYPE_MISMATCH: result.by_name.a[0]: expected String, found 3"
+    );
+    let least = r#"{"by_name":{},"by_number":{},"size":[1,[]]}"#;
+    assert_eq!(read::<Library>(least).unwrap().since, None);
 }
 
 #[test]

@@ -1,0 +1,146 @@
+//! Values that contain themselves, and texts without end.
+
+use serde_json::Value;
+
+use super::*;
+use crate::gate_type;
+
+#[gate_type]
+#[derive(Debug, PartialEq)]
+struct Tree {
+    next: Vec<Tree>,
+}
+
+#[gate_type]
+struct Endless(Box<Endless>);
+
+#[gate_type]
+struct Wrapped(Option<Box<Wrapped>>);
+
+#[gate_type]
+enum Chain {
+    End,
+    Next(Box<Chain>),
+}
+
+fn nested(levels: usize) -> String {
+    format!("{}{}", "[".repeat(levels), "]".repeat(levels))
+}
+
+const TOO_DEEP: &str = "expected at most 64 levels, found more";
+
+#[test]
+fn values_are_64_levels_deep_at_most() {
+    let tree = |levels: u32| {
+        (0..levels / 2).fold(Tree { next: vec![] }, |tree, _| Tree { next: vec![tree] })
+    };
+    // Each is an object and a list.
+    let deepest = tree(62);
+    assert_eq!(read::<Tree>(&text(&deepest)).unwrap(), deepest);
+    let error = try_text(&tree(64)).unwrap_err();
+    assert_eq!(error.code(), Code::TypeMismatch);
+    assert!(error.message().ends_with(TOO_DEEP), "{error}");
+    assert!(
+        error.message().starts_with("result.next[0].next[0]."),
+        "{error}"
+    );
+    let text = (0..33).fold("{\"next\":[]}".to_owned(), |text, _| {
+        format!("{{\"next\":[{text}]}}")
+    });
+    assert!(refused::<Tree>(&text).ends_with(TOO_DEEP));
+}
+
+#[test]
+fn texts_are_64_levels_deep_at_most() {
+    read::<Value>(&nested(64)).unwrap();
+    assert!(refused::<Value>(&nested(65)).ends_with(TOO_DEEP));
+    // Also where they are passed over, and in the list of parameters.
+    read::<Tree>(&format!("{{\"next\":[],\"more\":{}}}", nested(63))).unwrap();
+    assert!(
+        refused::<Tree>(&format!("{{\"next\":[],\"more\":{}}}", nested(64))).ends_with(TOO_DEEP)
+    );
+    let arguments = |text: &str| read_arguments::<(Value,)>(text.as_bytes());
+    arguments(&nested(65)).unwrap();
+    assert_eq!(
+        arguments(&nested(66)).unwrap_err().code(),
+        Code::TypeMismatch
+    );
+    let mut buffer = Buffer::new();
+    let (value,) = arguments(&nested(65)).unwrap();
+    write_arguments(&(value,), &mut buffer, None, 1 << 20).unwrap();
+    assert_eq!(&buffer[..], nested(65).as_bytes());
+}
+
+/// Without a bound each level took some of the stack.
+#[test]
+fn what_never_ends_is_refused_in_time() {
+    for text in [
+        "[".repeat(1 << 20),
+        "{\"a\":".repeat(1 << 20),
+        nested(1 << 20),
+    ] {
+        assert!(read::<Value>(&text).is_err());
+        assert!(read::<Tree>(&text).is_err());
+        assert!(read_arguments::<(u8, u8)>(text.as_bytes()).is_err());
+        assert!(read::<Tree>(&format!("{{\"more\":{text}}}")).is_err());
+    }
+    // These take no text at all for a level.
+    assert!(read::<Endless>("7").is_err());
+    assert!(read::<Wrapped>("7").is_err());
+    let arguments = read_arguments::<(Endless, u8)>(b"[null,null]");
+    assert!(arguments.is_err());
+    let chain = (0..1000).fold(Chain::End, |chain, _| Chain::Next(Box::new(chain)));
+    assert!(try_text(&chain).unwrap_err().message().ends_with(TOO_DEEP));
+    let value = (0..1000).fold(Value::Null, |value, _| Value::Array(vec![value]));
+    assert!(try_text(&value).unwrap_err().message().ends_with(TOO_DEEP));
+    let wrapped = (0..100).fold(Wrapped(None), |inner, _| Wrapped(Some(Box::new(inner))));
+    assert!(try_text(&wrapped).is_err());
+}
+
+mod foreign {
+    use crate::__private::{rkyv, serde};
+
+    #[derive(
+        rkyv::Archive,
+        rkyv::Serialize,
+        rkyv::Deserialize,
+        Debug,
+        PartialEq,
+        serde::Serialize,
+        serde::Deserialize,
+    )]
+    #[rkyv(serialize_bounds(__S: rkyv::ser::Writer + rkyv::ser::Allocator, __S::Error: rkyv::rancor::Source))]
+    #[rkyv(deserialize_bounds(__D::Error: rkyv::rancor::Source))]
+    #[rkyv(bytecheck(bounds(__C: rkyv::validation::ArchiveContext, __C::Error: rkyv::rancor::Source)))]
+    pub(super) struct Deep {
+        #[rkyv(omit_bounds)]
+        pub(super) next: Option<Box<Deep>>,
+    }
+}
+
+#[gate_type]
+struct Holder {
+    #[gate(opaque = "deep/1")]
+    deep: foreign::Deep,
+}
+
+/// serde's traits have no bound of their own.
+#[test]
+fn foreign_values_are_bounded_too() {
+    let deep = |levels: usize| {
+        (1..levels).fold(foreign::Deep { next: None }, |deep, _| foreign::Deep {
+            next: Some(Box::new(deep)),
+        })
+    };
+    let most = text(&Holder { deep: deep(63) });
+    assert_eq!(read::<Holder>(&most).unwrap().deep, deep(63));
+    let error = try_text(&Holder { deep: deep(64) }).unwrap_err();
+    assert!(error.message().ends_with(TOO_DEEP), "{error}");
+    assert!(try_text(&Holder { deep: deep(1000) }).is_err());
+    let text = format!(
+        "{{\"deep\":{}null{}}}",
+        "{\"next\":".repeat(1000),
+        "}".repeat(1000)
+    );
+    assert!(refused::<Holder>(&text).ends_with(TOO_DEEP));
+}

@@ -1,0 +1,83 @@
+//! Times: a `Duration` is a gate type by itself, a `SystemTime` is one since 1970.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use callgate_layout::schema::{Body, Describer, Field, Primitive, Schema};
+use rkyv::rancor::{Fallible, Source, fail};
+use rkyv::time::ArchivedDuration;
+use rkyv::with::{ArchiveWith, DeserializeWith, SerializeWith};
+use rkyv::{Archive, Place};
+
+use super::FieldAs;
+use crate::base::types::unfit::{self, Unfit};
+use crate::base::types::{GateType, Plain};
+
+/// A struct of seconds and nanoseconds, as serde names them.
+fn schema<T: 'static>(describer: &mut Describer, name: &str, fields: [&str; 2]) -> Schema {
+    describer.named::<T>(name, |_| {
+        let types = [Primitive::U64, Primitive::U32];
+        let fields = fields.into_iter().zip(types).map(|(name, number)| Field {
+            name: name.to_owned(),
+            schema: Schema::Primitive(number),
+            default: false,
+        });
+        Body::Struct(fields.collect())
+    })
+}
+
+// bytecheck refuses nanoseconds of a second or more, so that a duration of them is never made.
+impl GateType for Duration {
+    fn schema(describer: &mut Describer) -> Schema {
+        schema::<Duration>(describer, "Duration", ["secs", "nanos"])
+    }
+}
+impl Plain for Duration {}
+
+/// A time as its distance from 1970. Earlier ones have no archive.
+#[derive(Debug)]
+pub struct SinceEpoch;
+
+impl ArchiveWith<SystemTime> for SinceEpoch {
+    type Archived = ArchivedDuration;
+    type Resolver = ();
+
+    fn resolve_with(time: &SystemTime, (): (), out: Place<ArchivedDuration>) {
+        // Serializing failed where there is none.
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        since.resolve((), out);
+    }
+}
+
+impl<S: Fallible<Error: Source> + ?Sized> SerializeWith<SystemTime, S> for SinceEpoch {
+    fn serialize_with(time: &SystemTime, _: &mut S) -> Result<(), S::Error> {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(unfit::refuse(Unfit::Time)),
+        }
+    }
+}
+
+/// A time that is too far away for the system.
+#[derive(Debug, thiserror::Error)]
+#[error("a time later than the system knows")]
+struct TooLate;
+
+impl<D> DeserializeWith<ArchivedDuration, SystemTime, D> for SinceEpoch
+where
+    D: Fallible<Error: Source> + ?Sized,
+{
+    fn deserialize_with(archived: &ArchivedDuration, _: &mut D) -> Result<SystemTime, D::Error> {
+        let since = Duration::new(archived.as_secs(), archived.subsec_nanos());
+        match UNIX_EPOCH.checked_add(since) {
+            Some(time) => Ok(time),
+            None => fail!(TooLate),
+        }
+    }
+}
+
+impl FieldAs<SystemTime> for SinceEpoch {
+    fn schema(describer: &mut Describer) -> Schema {
+        let fields = ["secs_since_epoch", "nanos_since_epoch"];
+        schema::<SystemTime>(describer, "SystemTime", fields)
+    }
+}

@@ -1,0 +1,146 @@
+//! The broker's records about gates, and about the schemas with which they are compared before they are shown.
+
+use callgate_layout::control::{GateToBroker, GateToPlugin, SchemaToPlugin, ToBroker};
+
+use super::plugin::PluginWork;
+use crate::base::error::Error;
+use crate::session::connection::{Answered, failure as error_of};
+use crate::session::notices::BrokerEvent;
+use crate::session::schemas::News;
+
+impl PluginWork<'_> {
+    /// Another plugin has provided a gate of this one before it was back.
+    fn gate_lost(&self, request: u32, owner: String) {
+        let plugin = &self.plugin;
+        let Some(offer) = plugin.membership.connection.returning(request) else {
+            return;
+        };
+        if plugin.state.provided.lost(&offer) {
+            let gate = offer.gate.to_string();
+            tracing::warn!(%gate, %owner, "another plugin provides a gate of this one now");
+            plugin
+                .state
+                .notices
+                .tell(BrokerEvent::GateLost { gate, owner });
+        }
+    }
+
+    pub(super) fn gate_record(&mut self, record: GateToPlugin) {
+        if self.is_past() {
+            return;
+        }
+        match record {
+            GateToPlugin::Provided { request, life } => {
+                self.answer(request, Ok(Answered::Provided(life)));
+            }
+            GateToPlugin::Lost { request, owner } => self.gate_lost(request, owner),
+            GateToPlugin::State { open, state } => {
+                if let Some(gate) = self.plugin.state.open_gate(open) {
+                    let news = self.plugin.schemas.take_in(open, gate, state);
+                    self.show(news);
+                }
+            }
+            GateToPlugin::OpenFailed { open, failure } => {
+                let is_synced = self.plugin.schemas.forget(open);
+                if let Some(gate) = self.plugin.state.open_gate(open) {
+                    gate.fail(error_of(failure));
+                }
+                if is_synced {
+                    self.synced(open);
+                }
+                self.fetch_next();
+            }
+            GateToPlugin::Synced { open } => {
+                if !self.plugin.schemas.hold_synced(open) {
+                    self.synced(open);
+                }
+            }
+            GateToPlugin::StartFailed { open } => {
+                if let Some(gate) = self.plugin.state.open_gate(open) {
+                    gate.start_failed();
+                }
+            }
+        }
+    }
+
+    /// Whether the plugin has gone on to another broker, which says how its gates stand.
+    fn is_past(&self) -> bool {
+        self.plugin.state.membership().id != self.plugin.membership.id
+    }
+
+    /// The broker has answered a question about a gate, and everything that it had said before is shown.
+    fn synced(&mut self, open: u32) {
+        let state = &self.plugin.state;
+        let is_more = state.open_gate(open).is_some_and(|gate| gate.answered());
+        state.sent.look_again();
+        if is_more {
+            self.send(&GateToBroker::Sync { open }.into());
+        }
+    }
+
+    /// Shows how gates stand, and then has the next schema fetched that is wanted.
+    fn show(&mut self, all: impl IntoIterator<Item = News>) {
+        if self.is_past() {
+            return self.plugin.schemas.clear();
+        }
+        for news in all {
+            self.show_one(news);
+        }
+        self.fetch_next();
+    }
+
+    fn show_one(&mut self, news: News) {
+        let News {
+            open,
+            gate,
+            state,
+            verdicts,
+            is_synced,
+        } = news;
+        let membership = &self.plugin.membership;
+        // Looked up now: it may have ended since the broker said that it leads there.
+        let link = state.route.and_then(|route| membership.link(route.end));
+        gate.set(
+            membership.id,
+            &membership.me,
+            (state, verdicts),
+            link.clone(),
+        );
+        // And since it was looked up.
+        if let Some(link) = link.filter(|link| membership.link(link.end()).is_none()) {
+            gate.lose(&link, membership.id);
+        }
+        drop(gate);
+        if is_synced {
+            self.synced(open);
+        }
+    }
+
+    fn fetch_next(&mut self) {
+        let plugin = &mut *self.plugin;
+        let number = || plugin.membership.connection.next_number();
+        if let Some(fetch) = plugin.schemas.next(number) {
+            self.send(&fetch.into());
+        }
+    }
+
+    pub(super) fn schema_record(&mut self, record: SchemaToPlugin) {
+        let SchemaToPlugin::Part {
+            request,
+            total,
+            bytes,
+        } = record;
+        let plugin = &mut *self.plugin;
+        let number = || plugin.membership.connection.next_number();
+        let (next, news) = plugin.schemas.part((request, total), &bytes, number);
+        match next {
+            Some(next) => self.send(&ToBroker::from(next)),
+            None => self.show(news),
+        }
+    }
+
+    pub(super) fn fetch_refused(&mut self, error: &Error) {
+        let news = self.plugin.schemas.refused(error);
+        self.show(news);
+    }
+}

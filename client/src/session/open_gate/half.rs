@@ -1,0 +1,190 @@
+//! How one half of a gate stands to this plugin, and why it cannot be called where that is so.
+
+use callgate_layout::control::Availability;
+use callgate_layout::schema::compare::Mismatch;
+use callgate_layout::{Code, Encoding, Encodings};
+use serde_json::json;
+
+use crate::base::error::Error;
+use crate::session::verdict::Verdict;
+
+/// How one half of a gate stands to a plugin that has opened it.
+#[derive(Clone, Debug)]
+pub(crate) enum Half {
+    /// Nobody provides it.
+    Absent,
+    /// It can be called in this encoding.
+    Ready(Encoding),
+    /// It is there, and cannot be called with the types, or in the encodings, that this plugin has for it.
+    Refused(Error),
+}
+
+impl Half {
+    /// What the broker says, and what came of comparing types where these differ. `gives` are the encodings that this
+    /// plugin has for it.
+    pub(super) fn new(
+        (owner, said): (&str, Availability),
+        verdict: Option<Verdict>,
+        gives: Encodings,
+    ) -> Half {
+        match said {
+            Availability::Absent => Half::Absent,
+            Availability::Ready { encoding } => Half::Ready(encoding),
+            Availability::LengthMismatch { signature } => Half::Refused(Error::new(
+                Code::LengthMismatch,
+                format!("plugin `{owner}` provides {signature}, with another number of parameters"),
+            )),
+            Availability::NoEncoding { signature, takes } => Half::Refused(Error::new(
+                Code::TypeMismatch,
+                format!(
+                    "plugin `{owner}` provides {signature} and takes {}, of which this plugin, which gives {}, has none",
+                    takes.as_str(),
+                    gives.as_str()
+                ),
+            )),
+            Availability::Differs {
+                signature, json, ..
+            } => Half::differing((owner, &signature), json, verdict),
+        }
+    }
+
+    /// A half whose types differ; `json` says whether calls could go as JSON.
+    fn differing((owner, signature): (&str, &str), json: bool, verdict: Option<Verdict>) -> Half {
+        let what = format!("plugin `{owner}` provides {signature}");
+        let mismatch = |text: String| Half::Refused(Error::new(Code::TypeMismatch, text));
+        match verdict {
+            Some(Verdict::Converts { .. }) if json => Half::Ready(Encoding::Json),
+            Some(Verdict::Converts { difference }) => mismatch(format!(
+                "{what}, which differs: {difference}; one of both sides takes archives alone, so that nothing is \
+                 converted"
+            )),
+            Some(Verdict::Never(why)) => Half::Refused(never(owner, &what, &why)),
+            Some(Verdict::Failed(error)) => {
+                let text = format!("{what}, with other types: {}", error.message());
+                Half::Refused(Error::new(error.code(), text))
+            }
+            // It is not shown before there is one.
+            None => mismatch(format!(
+                "{what}, which differs in types, field names or their order"
+            )),
+        }
+    }
+
+    /// Whether it is there and cannot be called, for as long as its provider and this plugin are what they are.
+    pub(super) fn mismatch(&self) -> Option<&Error> {
+        let lasts = |error: &&Error| {
+            let codes = [Code::TypeMismatch, Code::LengthMismatch];
+            codes.contains(&error.code())
+        };
+        match self {
+            Half::Refused(error) => Some(error).filter(lasts),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self, Half::Ready(_))
+    }
+}
+
+/// The error for types of which no value can become one of the others.
+fn never(owner: &str, what: &str, why: &Mismatch) -> Error {
+    let Mismatch {
+        code,
+        path,
+        expected,
+        found,
+    } = why;
+    // Arguments are this plugin's, and a result the provider's.
+    let whose = match path.starts_with("result") {
+        true => ("this plugin", owner),
+        false => (owner, "this plugin"),
+    };
+    let text = format!(
+        "{what}, which cannot be converted: {path}: {} expects {expected}, {} has {found}",
+        quoted(whose.0),
+        quoted(whose.1)
+    );
+    let context = json!({
+        "path": path, "expected": expected, "found": found, "plugin": owner,
+    });
+    Error::new(*code, text).with_context(context)
+}
+
+fn quoted(whose: &str) -> String {
+    match whose {
+        "this plugin" => whose.to_owned(),
+        name => format!("plugin `{name}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn half(said: Availability, verdict: Option<Verdict>) -> Half {
+        Half::new(("Amp", said), verdict, Encodings::BOTH)
+    }
+
+    fn differs(json: bool) -> Availability {
+        Availability::Differs {
+            schema: 1,
+            signature: "(u8)".to_owned(),
+            json,
+        }
+    }
+
+    fn converts() -> Option<Verdict> {
+        let difference = "arguments[0]: expected u8, found u16".to_owned();
+        Some(Verdict::Converts { difference })
+    }
+
+    #[test]
+    fn what_converts_is_json_unless_somebody_takes_archives_alone() {
+        assert!(matches!(
+            half(differs(true), converts()),
+            Half::Ready(Encoding::Json)
+        ));
+        let exact = half(differs(false), converts());
+        let error = exact.mismatch().expect("a mismatch");
+        assert_eq!(error.code(), Code::TypeMismatch);
+        assert!(
+            error
+                .message()
+                .contains("arguments[0]: expected u8, found u16"),
+            "{error}"
+        );
+    }
+
+    /// An error that does not say whose types are which is read the wrong way round.
+    #[test]
+    fn a_mismatch_says_whose_types_are_which() {
+        let text = |path: &str| {
+            let why = Mismatch {
+                code: Code::TypeMismatch,
+                path: path.to_owned(),
+                expected: "u8".to_owned(),
+                found: "String".to_owned(),
+            };
+            let half = half(differs(true), Some(Verdict::Never(why)));
+            let error = half.mismatch().expect("a mismatch").clone();
+            assert_eq!(error.context().unwrap()["path"], path);
+            assert_eq!(error.context().unwrap()["plugin"], "Amp");
+            error.message().to_owned()
+        };
+        let of_arguments = text("arguments[1].gain");
+        let is_of = "arguments[1].gain: plugin `Amp` expects u8, this plugin has String";
+        assert!(of_arguments.ends_with(is_of), "{of_arguments}");
+        let of_result = text("result.gain");
+        let is_of = "result.gain: this plugin expects u8, plugin `Amp` has String";
+        assert!(of_result.ends_with(is_of), "{of_result}");
+    }
+
+    /// What the broker could not say now may be known in a moment: who waits for the gate goes on waiting.
+    #[test]
+    fn what_could_not_be_found_out_is_no_mismatch() {
+        let failed = Verdict::Failed(Error::new(Code::NotReady, "it is gone"));
+        let half = half(differs(true), Some(failed));
+        assert!(half.mismatch().is_none() && !half.is_ready());
+    }
+}

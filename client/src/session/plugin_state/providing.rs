@@ -1,0 +1,89 @@
+//! Providing gates: a schema that is too long for the record by which that is done goes to the broker before it, in
+//! parts. There is one such upload at a time.
+
+use std::time::Instant;
+
+use callgate_layout::control::{MAX_INLINE_SCHEMA, SchemaSource, SchemaToBroker};
+use parking_lot::MutexGuard;
+
+use super::PluginState;
+use crate::base::deadline::answer_due;
+use crate::base::error::Result;
+use crate::serve::provided::Offer;
+use crate::session::connection::{Answer, REQUEST_TIMEOUT};
+use crate::session::membership::Membership;
+
+/// A schema that a broker can take from where it is.
+struct Ready<'a> {
+    source: SchemaSource,
+    /// Keeps others from beginning an upload before this one was taken.
+    _alone: Option<MutexGuard<'a, ()>>,
+}
+
+impl PluginState {
+    /// Asks a membership's broker to let others call a gate, and waits for its answer.
+    pub(crate) fn request_to_provide(
+        &self,
+        membership: &Membership,
+        offer: &Offer,
+        until: Instant,
+    ) -> Answer {
+        let ready = self.ready_schema(membership, offer, until)?;
+        let provide = |request| offer.record((request, None), ready.source.clone());
+        let connection = &membership.connection;
+        connection.request_until(until, |request| provide(request).into())
+    }
+
+    /// Has a new broker let others call a gate again, which had this life, if it is still to be provided. The answer is
+    /// heard by the control thread.
+    pub(super) fn provide_again(
+        &self,
+        membership: &Membership,
+        (offer, life): (&Offer, u64),
+    ) -> Result<()> {
+        if !self.provided.has(offer) {
+            return Ok(());
+        }
+        let ready = self.ready_schema(membership, offer, answer_due(REQUEST_TIMEOUT))?;
+        self.say(membership, || match self.provided.has(offer) {
+            true => membership.provide_again((offer, life), ready.source.clone()),
+            false => Ok(true),
+        })
+    }
+
+    /// Where the broker finds the schema of an offer. Uploads a long one.
+    fn ready_schema(
+        &self,
+        membership: &Membership,
+        offer: &Offer,
+        until: Instant,
+    ) -> Result<Ready<'_>> {
+        let (schema, connection) = (&offer.types.schema, &membership.connection);
+        // The control thread is not let in, and must not wait for who waits for what it hears.
+        if schema.len() <= MAX_INLINE_SCHEMA || connection.is_control_thread() {
+            let source = SchemaSource::Inline(schema.clone());
+            return Ok(Ready {
+                source,
+                _alone: None,
+            });
+        }
+        let alone = self.uploading.try_lock_until(until);
+        let late = || connection.broker().is_late("did not take other schemas");
+        let alone = alone.ok_or_else(late)?;
+        let upload = connection.next_number();
+        for (index, part) in schema.chunks(MAX_INLINE_SCHEMA).enumerate() {
+            let part = SchemaToBroker::Part {
+                upload,
+                // No schema is longer than a record can say.
+                total: schema.len() as u32,
+                offset: (index * MAX_INLINE_SCHEMA) as u32,
+                bytes: part.to_vec(),
+            };
+            connection.send_until(&part.into(), until)?;
+        }
+        Ok(Ready {
+            source: SchemaSource::Upload(upload),
+            _alone: Some(alone),
+        })
+    }
+}

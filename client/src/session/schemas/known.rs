@@ -1,0 +1,94 @@
+//! Schemas that were fetched, and what came of comparing them.
+
+use std::collections::VecDeque;
+
+use callgate_layout::control::MAX_SCHEMA;
+use callgate_layout::{Code, Signature};
+
+use crate::base::error::{Error, Result};
+use crate::session::verdict::Verdict;
+use crate::session::wanted::Wanted;
+
+/// How many schemas are kept: there is little use of them once they have been compared.
+pub(super) const MOST_KEPT: usize = 16;
+/// How many outcomes are kept.
+const MOST_VERDICTS: usize = 1024;
+
+/// What is known, the latest last.
+#[derive(Default)]
+pub(super) struct Known {
+    schemas: VecDeque<(u64, Result<Signature>)>,
+    verdicts: VecDeque<(u128, u64, Verdict)>,
+}
+
+impl Known {
+    /// Takes in a schema that was fetched.
+    pub(super) fn add(&mut self, number: u64, whole: Parts) {
+        let schema = Signature::from_bytes(&whole.bytes).map_err(|why| {
+            let text = format!("what its provider says that it takes cannot be read: {why}");
+            Error::new(Code::TypeMismatch, text)
+        });
+        if self.schemas.len() == MOST_KEPT {
+            self.schemas.pop_front();
+        }
+        self.schemas.push_back((number, schema));
+    }
+
+    /// What comes of comparing an opener's types with a schema; `None` where that is not here.
+    pub(super) fn verdict(&mut self, wanted: &Wanted, number: u64) -> Option<Verdict> {
+        let of = (wanted.shape.fingerprint, number);
+        let mut known = self.verdicts.iter();
+        if let Some((.., verdict)) = known.find(|(wanted, schema, _)| (*wanted, *schema) == of) {
+            return Some(verdict.clone());
+        }
+        let mut schemas = self.schemas.iter();
+        let (_, schema) = schemas.find(|(known, _)| *known == number)?;
+        let verdict = match schema {
+            Err(error) => Verdict::Failed(error.clone()),
+            Ok(provided) => Verdict::of(wanted, provided),
+        };
+        if self.verdicts.len() == MOST_VERDICTS {
+            self.verdicts.pop_front();
+        }
+        self.verdicts.push_back((of.0, of.1, verdict.clone()));
+        Some(verdict)
+    }
+}
+
+#[cfg(test)]
+impl Known {
+    /// How many schemas there are.
+    pub(super) fn kept(&self) -> usize {
+        self.schemas.len()
+    }
+}
+
+/// The parts of a schema that have come, in order.
+#[derive(Default)]
+pub(super) struct Parts {
+    /// Bytes of the whole.
+    total: u32,
+    bytes: Vec<u8>,
+}
+
+impl Parts {
+    /// Bytes that are there.
+    pub(super) fn len(&self) -> u32 {
+        // No more than the longest schema has.
+        self.bytes.len() as u32
+    }
+
+    /// Adds a part; whether all is there.
+    pub(super) fn add(&mut self, total: u32, part: &[u8]) -> Result<bool> {
+        if self.bytes.is_empty() {
+            self.total = total;
+        }
+        let len = self.bytes.len() + part.len();
+        if total != self.total || total > MAX_SCHEMA || part.is_empty() || len > total as usize {
+            let text = "the broker has sent parts of a schema that do not fit each other";
+            return Err(Error::new(Code::Protocol, text));
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(len == total as usize)
+    }
+}

@@ -1,0 +1,284 @@
+use super::*;
+use std::cell::Cell;
+
+use callgate_layout::control::SchemaToBroker;
+use callgate_layout::{Code, Encodings, Signature};
+
+use crate::base::types::{action_signature_of, signature_of};
+use crate::session::wanted::Wanted;
+
+const OPEN: u32 = 7;
+
+fn gate() -> Arc<OpenGate> {
+    let wanted = [
+        signature_of::<(u32,), u32>(),
+        action_signature_of::<(u32,)>(),
+    ];
+    let wanted = wanted.map(|signature| Wanted::new(signature, Encodings::BOTH).unwrap());
+    Arc::new(OpenGate::new("A.B".into(), wanted))
+}
+
+fn state(function: Availability) -> GateState {
+    GateState {
+        owner: Some("A".to_owned()),
+        generation: 1,
+        function,
+        action: Availability::Absent,
+        route: None,
+    }
+}
+
+fn differs(schema: u64) -> GateState {
+    state(Availability::Differs {
+        schema,
+        signature: "(u64) -> u64".to_owned(),
+        json: true,
+    })
+}
+
+/// What the control thread does, with numbers that count from 1.
+#[derive(Default)]
+struct Scene {
+    schemas: Schemas,
+    last: Cell<u32>,
+}
+
+impl Scene {
+    fn number(last: &Cell<u32>) -> u32 {
+        last.set(last.get() + 1);
+        last.get()
+    }
+
+    /// The schema and the offset that are asked for next.
+    fn next(&mut self) -> Option<(u64, u32)> {
+        let last = &self.last;
+        asked(self.schemas.next(|| Scene::number(last)))
+    }
+
+    fn part(&mut self, total: usize, bytes: &[u8]) -> (Option<(u64, u32)>, Vec<News>) {
+        let (request, last) = (self.last.get(), &self.last);
+        let whole = (request, total as u32);
+        let (next, news) = self.schemas.part(whole, bytes, || Scene::number(last));
+        (asked(next), news)
+    }
+
+    fn whole(&mut self, signature: &Signature) -> Vec<News> {
+        let bytes = signature.to_bytes().unwrap();
+        let (next, news) = self.part(bytes.len(), &bytes);
+        assert_eq!(next, None);
+        news
+    }
+}
+
+fn asked(next: Option<SchemaToBroker>) -> Option<(u64, u32)> {
+    next.map(|next| match next {
+        SchemaToBroker::Fetch { schema, offset, .. } => (schema, offset),
+        SchemaToBroker::Part { .. } => panic!("no part of a fetch"),
+    })
+}
+
+fn converts(news: &News) -> bool {
+    matches!(news.verdicts, [Some(Verdict::Converts { .. }), None])
+}
+
+/// Who had asked how a gate stands was told before its types had been compared, and found it absent.
+#[test]
+fn an_answer_waits_for_the_types_that_it_leads_to() {
+    let (mut scene, gate) = (Scene::default(), gate());
+    assert!(!scene.schemas.hold_synced(OPEN), "nothing is held");
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN, gate.clone(), differs(3))
+            .is_none()
+    );
+    assert_eq!(scene.next(), Some((3, 0)));
+    assert!(scene.schemas.hold_synced(OPEN));
+    let news = scene.whole(&signature_of::<(u64,), u64>());
+    assert!(news.len() == 1 && converts(&news[0]) && news[0].is_synced);
+    assert!(!scene.schemas.hold_synced(OPEN), "it was told");
+    assert_eq!(scene.next(), None);
+}
+
+#[test]
+fn a_schema_comes_in_parts_and_is_fetched_once() {
+    let (mut scene, gate) = (Scene::default(), gate());
+    let other = self::gate();
+    let bytes = signature_of::<(u64,), u64>().to_bytes().unwrap();
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN, gate.clone(), differs(3))
+            .is_none()
+    );
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN + 1, other.clone(), differs(3))
+            .is_none()
+    );
+    assert_eq!(scene.next(), Some((3, 0)));
+    assert_eq!(scene.next(), None, "one at a time");
+    let (next, news) = scene.part(bytes.len(), &bytes[..5]);
+    assert!(next == Some((3, 5)) && news.is_empty());
+    let (next, news) = scene.part(bytes.len(), &bytes[5..]);
+    assert!(next.is_none() && news.len() == 2 && news.iter().all(converts));
+    // From here on it is known.
+    let news = scene.schemas.take_in(OPEN, gate, differs(3));
+    assert!(news.is_some_and(|news| converts(&news)));
+}
+
+#[test]
+fn newer_news_take_the_place_of_those_that_are_held() {
+    let (mut scene, gate) = (Scene::default(), gate());
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN, gate.clone(), differs(3))
+            .is_none()
+    );
+    assert_eq!(scene.next(), Some((3, 0)));
+    assert!(scene.schemas.hold_synced(OPEN));
+    let news = scene
+        .schemas
+        .take_in(OPEN, gate.clone(), state(Availability::Absent));
+    let news = news.expect("there is nothing to compare");
+    assert!(news.is_synced && news.state.function == Availability::Absent);
+    assert!(scene.whole(&signature_of::<(u64,), u64>()).is_empty());
+    // Other types meanwhile: the answer to the old fetch is none for them.
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN, gate.clone(), differs(4))
+            .is_none()
+    );
+    assert_eq!(scene.next(), Some((4, 0)));
+    assert!(scene.schemas.take_in(OPEN, gate, differs(5)).is_none());
+    assert_eq!(scene.next(), Some((5, 0)));
+    let news = scene.whole(&signature_of::<(String,), u64>());
+    assert!(matches!(news[0].verdicts[0], Some(Verdict::Never(_))));
+}
+
+#[test]
+fn what_cannot_be_opened_or_is_closed_is_not_compared() {
+    let (mut scene, gate) = (Scene::default(), gate());
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN, gate.clone(), differs(3))
+            .is_none()
+    );
+    assert!(scene.schemas.hold_synced(OPEN));
+    assert!(scene.schemas.forget(OPEN), "its answer is told");
+    assert_eq!(scene.next(), None);
+    assert!(scene.schemas.take_in(OPEN, gate, differs(3)).is_none());
+    // The last handle is gone, and with it the gate.
+    assert_eq!(scene.next(), None);
+}
+
+/// A number was given to another gate, to which the answer belonged that the first one had been waiting for.
+#[test]
+fn an_answer_to_another_gate_of_the_same_number_is_not_held() {
+    let (mut scene, first, second) = (Scene::default(), gate(), gate());
+    assert!(scene.schemas.take_in(OPEN, first, differs(3)).is_none());
+    assert!(scene.schemas.hold_synced(OPEN));
+    let news = scene
+        .schemas
+        .take_in(OPEN, second, state(Availability::Absent));
+    assert!(!news.expect("news").is_synced);
+}
+
+#[test]
+fn what_a_broker_refuses_or_sends_wrongly_fails_the_half_that_needs_it() {
+    let (mut scene, gate) = (Scene::default(), gate());
+    let failed = |news: News| match &news.verdicts[0] {
+        Some(Verdict::Failed(error)) => error.code(),
+        other => panic!("{other:?}"),
+    };
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN, gate.clone(), differs(3))
+            .is_none()
+    );
+    assert_eq!(scene.next(), Some((3, 0)));
+    assert!(scene.schemas.is_fetch(1) && !scene.schemas.is_fetch(2));
+    let news = scene
+        .schemas
+        .refused(&Error::new(Code::NotReady, "it is gone"));
+    assert_eq!(news.map(failed), Some(Code::NotReady));
+    // It may be there again.
+    for (total, bytes) in [(8, &b""[..]), (2, b"abc"), (2 << 20, b"a")] {
+        assert!(
+            scene
+                .schemas
+                .take_in(OPEN, gate.clone(), differs(3))
+                .is_none()
+        );
+        assert_eq!(scene.next(), Some((3, 0)));
+        let (next, mut news) = scene.part(total, bytes);
+        assert_eq!((next, news.len()), (None, 1));
+        assert_eq!(news.pop().map(failed), Some(Code::Protocol));
+    }
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN, gate.clone(), differs(3))
+            .is_none()
+    );
+    assert_eq!(scene.next(), Some((3, 0)));
+    assert_eq!(scene.part(9, b"abc").0, Some((3, 3)));
+    let (next, news) = scene.part(8, b"abc");
+    assert!(next.is_none() && news.len() == 1, "another length");
+    // What is no schema is its provider's.
+    assert!(scene.schemas.take_in(OPEN, gate, differs(3)).is_none());
+    assert_eq!(scene.next(), Some((3, 0)));
+    let (_, mut news) = scene.part(3, b"abc");
+    assert_eq!(news.pop().map(failed), Some(Code::TypeMismatch));
+}
+
+#[test]
+fn what_comes_unasked_is_nothing() {
+    let mut scene = Scene::default();
+    let (next, news) = scene.part(3, b"abc");
+    assert!(next.is_none() && news.is_empty());
+    assert!(
+        scene
+            .schemas
+            .refused(&Error::new(Code::NotReady, ""))
+            .is_none()
+    );
+}
+
+#[test]
+fn nothing_is_left_when_the_connection_is_over() {
+    let (mut scene, gate) = (Scene::default(), gate());
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN, gate.clone(), differs(3))
+            .is_none()
+    );
+    assert_eq!(scene.next(), Some((3, 0)));
+    scene.schemas.clear();
+    assert!(!scene.schemas.is_fetch(1) && !scene.schemas.forget(OPEN));
+}
+
+/// One schema after the other, and one opener after the other, would otherwise fill the memory.
+#[test]
+fn what_is_kept_is_bounded() {
+    let (mut scene, gate) = (Scene::default(), gate());
+    for number in 0..100 {
+        assert!(
+            scene
+                .schemas
+                .take_in(OPEN, gate.clone(), differs(number))
+                .is_none()
+        );
+        assert_eq!(scene.next(), Some((number, 0)));
+        assert_eq!(scene.whole(&signature_of::<(u64,), u64>()).len(), 1);
+    }
+    assert_eq!(scene.schemas.known.kept(), known::MOST_KEPT);
+    // The outcomes of comparing last longer than the schemas.
+    assert!(scene.schemas.take_in(OPEN, gate, differs(0)).is_some());
+}

@@ -1,0 +1,5 @@
+//! Two signatures of peers that are compared.
+#![no_main]
+#![forbid(unsafe_code)]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| callgate_tests::fuzzed::run("compare", bytes));

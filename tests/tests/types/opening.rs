@@ -1,0 +1,109 @@
+//! Gates that cannot be converted: that is told when they are opened, with what differs.
+
+use std::time::Duration;
+
+use callgate_client::{Code, Error};
+use callgate_tests::shorthand::code;
+use callgate_tests::types::caller::{Bare, Odd, Summary};
+use callgate_tests::types::{self};
+
+use crate::scene::Scene;
+
+fn has(error: &Error, parts: &[&str]) {
+    let text = error.to_string();
+    for part in parts {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn what_can_never_be_converted_is_told_with_its_path() {
+    for mode in ["thread", "direct"] {
+        let scene = Scene::new(mode);
+        let odd = scene
+            .caller
+            .subscriber::<(Odd,), types::Summary>("S.Sum")
+            .unwrap();
+        assert!(odd.has_function() && !odd.is_converted());
+        let long = Duration::from_secs(60);
+        let waited = odd.wait_ready(long).unwrap_err();
+        let given = Odd {
+            title: 1,
+            gain: 1.0,
+            samples: vec![],
+        };
+        let called = odd.invoke((given,)).unwrap_err();
+        for error in [waited, called] {
+            assert_eq!(error.code(), Code::TypeMismatch);
+            assert!(!error.may_have_run());
+            has(
+                &error,
+                &["arguments[0].title", "`S`", "String", "u32", "S.Sum"],
+            );
+            let context = error.context().unwrap();
+            assert_eq!(context["path"], "arguments[0].title");
+            assert_eq!(context["plugin"], "S");
+        }
+        let bare = scene
+            .caller
+            .subscriber::<(Bare,), types::Summary>("S.Sum")
+            .unwrap();
+        let error = bare.wait_ready(long).unwrap_err();
+        assert_eq!(error.code(), Code::TypeMismatch);
+        has(&error, &["arguments[0].", "`S`"]);
+        let result = scene
+            .caller
+            .subscriber::<(u32,), Vec<u32>>("S.Wide")
+            .unwrap();
+        let error = result.wait_ready(long).unwrap_err();
+        assert_eq!(error.context().unwrap()["path"], "result");
+    }
+}
+
+#[test]
+fn another_number_of_parameters_is_told_as_such() {
+    let scene = Scene::new("thread");
+    let more = scene
+        .caller
+        .subscriber::<(u32, u32), u32>("S.Wide")
+        .unwrap();
+    let waited = more.wait_ready(Duration::from_secs(60));
+    assert_eq!(code(waited), Code::LengthMismatch);
+    assert_eq!(code(more.invoke((1, 2))), Code::LengthMismatch);
+}
+
+/// A half that is absent is not in the way of the one that is converted.
+#[test]
+fn each_half_stands_for_itself() {
+    let scene = Scene::new("thread");
+    let note = scene.open::<(u8,), Summary>("S.Note");
+    assert!(note.has_action() && !note.has_function());
+    note.invoke_action((1,)).unwrap();
+    assert_eq!(code(note.invoke((1,))), Code::NotReady);
+}
+
+/// Bytes are archives of one layout, and stay so.
+#[test]
+fn gates_of_bytes_are_not_converted() {
+    let scene = Scene::new("thread");
+    let later = scene.caller.subscriber::<(u8,), u8>("S.Later").unwrap();
+    let error = later.wait_ready(Duration::from_secs(60)).unwrap_err();
+    assert_eq!(error.code(), Code::TypeMismatch);
+    has(&error, &["archives", "`S`"]);
+    let own = scene.open::<(u32,), u32>("S.Later");
+    assert_eq!(own.invoke((5,)).unwrap(), 5);
+    let signature = callgate_client::signature_of::<(u8,), u8>();
+    let bytes = callgate_client::dynamic::open(&scene.caller, "S.Wide", &signature).unwrap();
+    assert_eq!(code(bytes.call(&[1])), Code::TypeMismatch);
+    let sent = bytes.send(&[1]).and_then(|sent| sent.wait().map(drop));
+    assert_eq!(code(sent), Code::TypeMismatch);
+}
+
+/// Who only watches has no types, and is told of gates whatever theirs.
+#[test]
+fn watchers_see_gates_of_all_types() {
+    let scene = Scene::new("thread");
+    let watch = scene.caller.watch("S.Sum").unwrap();
+    let event = watch.next(Duration::from_secs(20)).unwrap().expect("news");
+    assert!(event.is_present() && event.has_function && !event.has_action);
+}

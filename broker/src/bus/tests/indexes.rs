@@ -1,6 +1,7 @@
 //! Indexes of names that are closed: free again, however that crosses with what else happens.
 
 use super::*;
+use crate::link::Link;
 
 impl World {
     fn close(&mut self, from: PluginId, open: u32) {
@@ -144,11 +145,7 @@ fn a_close_crosses_with_the_end_of_a_gate() {
     world.obedient();
     world.close(A, 1);
     assert_eq!(world.counted(), (0, 2));
-    let known = world
-        .bus
-        .links
-        .values()
-        .map(crate::link::Link::grants_known);
+    let known = world.bus.links.values().map(Link::grants_known);
     assert_eq!(known.sum::<usize>(), 0);
 }
 

@@ -1,7 +1,38 @@
-//! Gates of bytes, for those who build on Callgate: runtimes, bindings to other languages, bridges, interfaces for
-//! `async` code.
+//! Gates without types, for those who build on Callgate: runtimes, bindings to other languages, bridges, command lines,
+//! interfaces for `async` code.
 //!
-//! What travels through a gate is an archive of its parameters, as its [`Signature`] says. Here it is
+//! | who | uses |
+//! |---|---|
+//! | calls a gate whose types it does not have | [`open_json`]: JSON in, JSON out; the provider converts |
+//! | has to know first what a gate takes | [`Gate::signature`], [`describe`] |
+//! | makes archives itself | [`open`], with a [`Signature`] of its own or one that was asked for |
+//! | provides a gate whose types are known at run time | [`provide_with`]: JSON, archives or both, at once or later ([`Takes`]) |
+//! | carries bytes that it does not look into | [`provide`], [`provide_later`], [`open`] |
+//! | has types in Rust, and one parameter that may be anything | a handler with a `serde_json::Value` among its parameters, and no module at all |
+//!
+//! # JSON
+//!
+//! A call's parameters are an array, one element a parameter, its result is one value, and both are what serde_json would
+//! write for the types. The side with types converts, and says with a path what it cannot take:
+//!
+//! ```no_run
+//! use callgate_client::{Plugin, dynamic};
+//! use serde_json::json;
+//!
+//! # fn main() -> callgate_client::Result<()> {
+//! let plugin = Plugin::connect("Script")?;
+//! let filter = dynamic::open_json(&plugin, "Rack.Filter")?;
+//! println!("{}", filter.signature()?); // (Track, f64) -> Track
+//! let track = json!({ "title": "Intro", "samples": [1, 2, 3] });
+//! let louder = filter.call_values(&[track, json!(2)])?;
+//! println!("{louder}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Archives
+//!
+//! What travels through a gate between equal types is an archive of its parameters, as its [`Signature`] says. Here it is
 //! given and taken as bytes that nobody looks into; who uses this answers for them. A peer with types
 //! checks every archive that it reads, so bytes that are none fail that call (`PROTOCOL`, whoever made
 //! them) and nothing else.
@@ -32,9 +63,11 @@
 //!
 //! What has no types in Rust says them by a [`Signature`] that it makes of [`Schema`]s.
 //!
+//! # Without waiting
+//!
 //! Calls need not be waited for: [`Gate::send`] gives a future, and one thread of the plugin looks after
-//! all that are under way. Handlers need not answer when they return: [`provide_later`] hands them a
-//! [`Responder`].
+//! all that are under way. Handlers need not answer when they return: [`provide_later`], and the
+//! `later` ones of [`Takes`], hand them a [`Responder`].
 //!
 //! ```no_run
 //! use callgate_client::{Plugin, dynamic, signature_of};

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod dynamic;
+#[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod hostile;

@@ -12,6 +12,9 @@ use crate::PATIENCE;
 /// Where an error is that says no place in a value.
 const NOWHERE: &str = "nowhere";
 
+/// How many characters of a path stand in the guide.
+const LONGEST_PATH: usize = 48;
+
 /// A type that occurs in the table.
 pub(super) trait Value: GateType + Clone + Debug + Sync {}
 
@@ -75,6 +78,11 @@ pub(super) fn archive<T: Value, O: Debug>(value: T, arrives: O) -> Sent<T> {
 /// A value that arrives as JSON.
 pub(super) fn json<T: Value, O: Debug>(value: T, arrives: O) -> Sent<T> {
     Sent::new(Way::Json, value, Outcome::Arrives(format!("{arrives:?}")))
+}
+
+/// A value that cannot be converted, of a form that could be as far as its schema goes.
+pub(super) fn fails<T: Value>(value: T, code: Code, at: &'static str) -> Sent<T> {
+    Sent::new(Way::Json, value, Outcome::Fails(code, at)).noting("each value")
 }
 
 /// A form that can never be converted, because of this place.
@@ -210,7 +218,10 @@ impl<T: Value> Form for Sent<T> {
     fn cell(&self) -> String {
         let fails = |code: Code, path: &str| match path {
             "" => format!("`{code}`"),
-            path => format!("`{code}` at `{}`", path.strip_prefix('.').unwrap_or(path)),
+            path => format!(
+                "`{code}` at `{}`",
+                short(path.strip_prefix('.').unwrap_or(path))
+            ),
         };
         let mut cell = match self.way {
             Way::Closed(code, path) => return format!("**closed**: {}", fails(code, path)),
@@ -228,6 +239,14 @@ impl<T: Value> Form for Sent<T> {
             cell.push_str(&more);
         }
         cell
+    }
+}
+
+/// A path that fits a table.
+fn short(path: &str) -> String {
+    match path.char_indices().nth(LONGEST_PATH) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
     }
 }
 

@@ -143,16 +143,11 @@ fn types_with_and_without_a_default_are_compared_each_by_itself() {
     let needs = gate_of([signature_of::<(u32,), Needs>(), action()]);
     let defaults = gate_of([signature_of::<(u32,), Defaults>(), action()]);
     let mut scene = Scene::default();
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN, needs.clone(), differs(3))
-            .is_none()
-    );
+    assert!(scene.schemas.take_in(OPEN, &needs, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
     let news = scene.whole(&signature_of::<(u32,), Plain>());
     assert!(matches!(news[0].verdicts, [Some(Verdict::Never(_)), None]));
-    let news = scene.schemas.take_in(OPEN + 1, defaults, differs(3));
+    let news = scene.schemas.take_in(OPEN + 1, &defaults, differs(3));
     assert!(news.is_some_and(|news| converts(&news)));
 }
 

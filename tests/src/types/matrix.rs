@@ -1,6 +1,7 @@
 //! Changes of types: an older form and a newer one, values of both, and what becomes of each value that is sent from one to
 //! the other. `tests/tests/types/matrix.rs` runs all of them between processes, and docs/evolving.md prints them.
 
+mod any;
 mod containers;
 mod fields;
 mod form;
@@ -119,6 +120,7 @@ fn changes() -> Vec<Change> {
         containers::changes(),
         shapes::changes(),
         nested::changes(),
+        any::changes(),
     ];
     let mut all: Vec<Change> = subjects.into_iter().flatten().collect();
     all.push(Change {

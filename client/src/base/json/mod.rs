@@ -5,7 +5,6 @@
 //! peer sends is bounded: texts nest at most [`LEVELS`] deep, values too, and memory is asked for as
 //! elements are read, not as they are announced.
 
-#[allow(dead_code, reason = "the path of a call is what calls these")]
 mod calls;
 mod compound;
 mod fault;
@@ -23,7 +22,6 @@ mod value;
 mod variants;
 mod writer;
 
-#[allow(unused_imports, reason = "as above")]
 pub(crate) use calls::{read_arguments, read_result, write_arguments, write_result};
 pub use fault::{Fault, Result};
 pub use foreign::{read_opaque, write_opaque};

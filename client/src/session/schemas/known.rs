@@ -19,7 +19,24 @@ const MOST_VERDICTS: usize = 1024;
 #[derive(Default)]
 pub(super) struct Known {
     schemas: VecDeque<(u64, Result<Arc<Signature>>)>,
-    verdicts: VecDeque<(u128, u64, Verdict)>,
+    verdicts: VecDeque<Compared>,
+}
+
+/// What came of comparing an opener's types with a schema.
+struct Compared {
+    fingerprint: u128,
+    /// Beside its fingerprint, which does not say which fields have a default.
+    wanted: Arc<Signature>,
+    schema: u64,
+    verdict: Verdict,
+}
+
+impl Compared {
+    fn is_of(&self, wanted: &Wanted, schema: u64) -> bool {
+        self.schema == schema
+            && self.fingerprint == wanted.shape.fingerprint
+            && self.wanted == wanted.signature
+    }
 }
 
 impl Known {
@@ -38,10 +55,9 @@ impl Known {
 
     /// What comes of comparing an opener's types with a schema; `None` where that is not here.
     pub(super) fn verdict(&mut self, wanted: &Wanted, number: u64) -> Option<Verdict> {
-        let of = (wanted.shape.fingerprint, number);
         let mut known = self.verdicts.iter();
-        if let Some((.., verdict)) = known.find(|(wanted, schema, _)| (*wanted, *schema) == of) {
-            return Some(verdict.clone());
+        if let Some(compared) = known.find(|compared| compared.is_of(wanted, number)) {
+            return Some(compared.verdict.clone());
         }
         let mut schemas = self.schemas.iter();
         let (_, schema) = schemas.find(|(known, _)| *known == number)?;
@@ -54,7 +70,12 @@ impl Known {
         if self.verdicts.len() == MOST_VERDICTS {
             self.verdicts.pop_front();
         }
-        self.verdicts.push_back((of.0, of.1, verdict.clone()));
+        self.verdicts.push_back(Compared {
+            fingerprint: wanted.shape.fingerprint,
+            wanted: wanted.signature.clone(),
+            schema: number,
+            verdict: verdict.clone(),
+        });
         Some(verdict)
     }
 }

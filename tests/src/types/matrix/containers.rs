@@ -153,6 +153,12 @@ fn maps() -> Vec<Change> {
             archive(set.clone(), of(vec![1_u32, 2])),
         ),
         Change::of(
+            "ListAsOtherSet",
+            "A `Vec` becomes a set of wider elements",
+            json(of(vec![1_u32, 2]), wider(2)).but("two equal elements", of(vec![2, 2]), ".all[1]"),
+            json(wider(2), of(vec![1_u32, 2])),
+        ),
+        Change::of(
             "SetWidened",
             "The elements of a set are widened",
             json(set.clone(), wider(2)),

@@ -9,6 +9,12 @@ use callgate_client::{
 use super::{Outcome, Way};
 use crate::PATIENCE;
 
+/// Where an error is that says no place in a value.
+const NOWHERE: &str = "nowhere";
+
+/// How many characters of a path stand in the guide.
+const LONGEST_PATH: usize = 48;
+
 /// A type that occurs in the table.
 pub(super) trait Value: GateType + Clone + Debug + Sync {}
 
@@ -48,6 +54,8 @@ struct Sample<T> {
     note: &'static str,
     value: T,
     outcome: Outcome,
+    /// What is said where it is sent to its own form, if that fails, too.
+    unfit: Option<Code>,
 }
 
 /// Values of one form, and what becomes of them where the other one is received.
@@ -72,6 +80,11 @@ pub(super) fn json<T: Value, O: Debug>(value: T, arrives: O) -> Sent<T> {
     Sent::new(Way::Json, value, Outcome::Arrives(format!("{arrives:?}")))
 }
 
+/// A value that cannot be converted, of a form that could be as far as its schema goes.
+pub(super) fn fails<T: Value>(value: T, code: Code, at: &'static str) -> Sent<T> {
+    Sent::new(Way::Json, value, Outcome::Fails(code, at)).noting("each value")
+}
+
 /// A form that can never be converted, because of this place.
 pub(super) fn never<T: Value>(value: T, at: &'static str) -> Sent<T> {
     closed(value, Code::TypeMismatch, at)
@@ -90,6 +103,7 @@ impl<T: Value> Sent<T> {
                 note: "",
                 value,
                 outcome,
+                unfit: None,
             }],
             is_given: true,
         }
@@ -122,8 +136,17 @@ impl<T: Value> Sent<T> {
             note,
             value,
             outcome,
+            unfit: None,
         });
         self
+    }
+
+    /// Another value, which no archive holds either.
+    pub(super) fn but_unfit(self, note: &'static str, value: T, at: &'static str) -> Sent<T> {
+        let mut sent = self.but(note, value, at);
+        let last = sent.samples.last_mut();
+        last.expect("it was added").unfit = Some(Code::Protocol);
+        sent
     }
 
     /// Without a gate that gives values.
@@ -171,13 +194,14 @@ impl<T: Value> Form for Sent<T> {
         let has_run = root == "result";
         let gate = if has_run { "Give" } else { "Take" };
         let at = |path: &str| match path {
-            "" if matches!(self.way, Way::Closed(Code::LengthMismatch, _)) => {
-                "arguments".to_owned()
-            }
+            "" if matches!(self.way, Way::Closed(Code::LengthMismatch, _)) => NOWHERE.to_owned(),
             path => format!("{root}{path}"),
         };
         let told = |sample: &Sample<T>| match (&self.way, &sample.outcome) {
-            _ if is_same => format!("archive {:?}", sample.value),
+            _ if is_same => match sample.unfit {
+                Some(code) => format!("fails {code} {NOWHERE} {}", ran(has_run)),
+                None => format!("archive {:?}", sample.value),
+            },
             (Way::Closed(code, path), _) => format!("closed {code} {}", at(path)),
             (_, Outcome::Fails(code, path)) => {
                 format!("fails {code} {} {}", at(path), ran(has_run))
@@ -194,7 +218,10 @@ impl<T: Value> Form for Sent<T> {
     fn cell(&self) -> String {
         let fails = |code: Code, path: &str| match path {
             "" => format!("`{code}`"),
-            path => format!("`{code}` at `{}`", path.strip_prefix('.').unwrap_or(path)),
+            path => format!(
+                "`{code}` at `{}`",
+                short(path.strip_prefix('.').unwrap_or(path))
+            ),
         };
         let mut cell = match self.way {
             Way::Closed(code, path) => return format!("**closed**: {}", fails(code, path)),
@@ -212,6 +239,14 @@ impl<T: Value> Form for Sent<T> {
             cell.push_str(&more);
         }
         cell
+    }
+}
+
+/// A path that fits a table.
+fn short(path: &str) -> String {
+    match path.char_indices().nth(LONGEST_PATH) {
+        Some((end, _)) => format!("{}…", &path[..end]),
+        None => path.to_owned(),
     }
 }
 
@@ -273,9 +308,7 @@ fn outcome<A: Arguments, R: GateType>(
 
 fn shown(error: &Error) -> String {
     let path = error.context().and_then(|context| context["path"].as_str());
-    // Whoever reads the report wants to know what else it could be.
-    let path = path.map_or_else(|| error.message().to_owned(), str::to_owned);
-    format!("{} {path}", error.code())
+    format!("{} {}", error.code(), path.unwrap_or(NOWHERE))
 }
 
 fn told(
@@ -315,8 +348,8 @@ impl Form for Two {
 
     fn expected(&self, key: &str, _: &str, is_same: bool) -> Vec<String> {
         let told = match is_same {
-            true => "archive (1, 2)",
-            false => "closed LENGTH_MISMATCH arguments",
+            true => "archive (1, 2)".to_owned(),
+            false => format!("closed LENGTH_MISMATCH {NOWHERE}"),
         };
         vec![format!("{key}.Take 0: {told}")]
     }

@@ -205,8 +205,12 @@ fn recursive() -> Vec<Change> {
         Change::of(
             "Deep",
             "A field with a default is added to one, where values are deep",
-            json(deep(60), deep_with_default(60)).but("more than 64 levels", deep(66), too_deep),
-            json(deep_with_default(60), deep(60)).but(
+            json(deep(60), deep_with_default(60)).but_unfit(
+                "more than 64 levels",
+                deep(66),
+                too_deep,
+            ),
+            json(deep_with_default(60), deep(60)).but_unfit(
                 "more than 64 levels",
                 deep_with_default(66),
                 too_deep,

@@ -1,9 +1,9 @@
 //! Structs that become tuples, newtypes and nothing.
 
-use callgate_client::gate_type;
+use callgate_client::{Code, gate_type};
 
 use super::Change;
-use super::form::{archive, json, never};
+use super::form::{archive, fails, json, never};
 
 #[gate_type]
 #[derive(Clone, Debug)]
@@ -27,6 +27,17 @@ struct Other(u64);
 #[gate_type]
 #[derive(Clone, Debug)]
 struct Nothing;
+
+#[gate_type]
+#[derive(Clone, Debug)]
+struct Empty {}
+
+#[gate_type]
+#[derive(Clone, Debug)]
+struct Something {
+    #[serde(default)]
+    n: u8,
+}
 
 pub(super) fn changes() -> Vec<Change> {
     vec![
@@ -73,6 +84,18 @@ pub(super) fn changes() -> Vec<Change> {
             "`()` becomes a unit struct",
             json((), Nothing),
             json(Nothing, ()),
+        ),
+        Change::of(
+            "UnitGetsField",
+            "A unit struct (`struct X;`) gets a field with a default",
+            fails(Nothing, Code::ValueNull, ""),
+            json(Something { n: 7 }, Nothing),
+        ),
+        Change::of(
+            "EmptyGetsField",
+            "A struct without fields (`struct X {}`) gets one with a default",
+            json(Empty {}, Something { n: 0 }),
+            json(Something { n: 7 }, Empty {}),
         ),
     ]
 }

@@ -8,7 +8,8 @@ use callgate_tests::{Bus, PATIENCE, Process, programs, workspace};
 
 use Age::{New, Old};
 
-const BEGIN: &str = "<!-- The table: written by the command that the test names when it is out of date. -->\n";
+const BEGIN: &str =
+    "<!-- The table: written by the command that the test names when it is out of date. -->\n";
 const END: &str = "<!-- The end of the table. -->\n";
 const GUIDE: &str = "docs/evolving.md";
 const REWRITE: &str = "CALLGATE_REWRITE";
@@ -37,7 +38,10 @@ fn compare(what: &str, told: &[String], expected: &[String]) {
         wrong.push_str(&format!("  told     {line}\n"));
     }
     assert!(wrong.is_empty(), "{what}:\n{wrong}");
-    assert_eq!(told, expected, "{what}: in another order, or more than once");
+    assert_eq!(
+        told, expected,
+        "{what}: in another order, or more than once"
+    );
 }
 
 #[test]
@@ -48,7 +52,11 @@ fn each_value_comes_to_what_the_table_says() {
         for (provider, name) in [(Old, "O"), (New, "N")] {
             let mut process = start(&bus, "C", caller, &[name]);
             let what = format!("{} caller, {} provider", caller.as_str(), provider.as_str());
-            compare(&what, &told(&mut process, provider), &expected(caller, provider));
+            compare(
+                &what,
+                &told(&mut process, provider),
+                &expected(caller, provider),
+            );
         }
     }
 }
@@ -62,7 +70,11 @@ fn comes_to(what: &str, callers: &mut [(Process, Age)], provider: Age) {
         loop {
             let told = told(process, provider);
             if told == expected || Instant::now() > until {
-                compare(&format!("{what}, {} caller", age.as_str()), &told, &expected);
+                compare(
+                    &format!("{what}, {} caller", age.as_str()),
+                    &told,
+                    &expected,
+                );
                 break;
             }
         }

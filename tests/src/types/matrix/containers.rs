@@ -67,7 +67,11 @@ fn lists() -> Vec<Change> {
             "ElementOptional",
             "The elements of a `Vec` become `Option`s",
             json(of(vec![1_u8]), of(vec![Some(1_u8)])),
-            json(of(vec![Some(1_u8)]), of(vec![1_u8])).but_null("`None`", of(vec![Some(1), None]), ".all[1]"),
+            json(of(vec![Some(1_u8)]), of(vec![1_u8])).but_null(
+                "`None`",
+                of(vec![Some(1), None]),
+                ".all[1]",
+            ),
         ),
         Change::of(
             "ArrayLonger",
@@ -99,7 +103,11 @@ fn maps() -> Vec<Change> {
         all: BTreeMap::from([("a".to_owned(), 1)]),
     };
     let map = |n: u64| -> SortedMap<String, u64> { [("a".to_owned(), n)].into_iter().collect() };
-    let narrow: SortedMap<String, u32> = pairs().into_iter().take(0).chain([("a".to_owned(), 1)]).collect();
+    let narrow: SortedMap<String, u32> = pairs()
+        .into_iter()
+        .take(0)
+        .chain([("a".to_owned(), 1)])
+        .collect();
     let by_small: SortedMap<u8, bool> = [(7, true)].into_iter().collect();
     let by_large = |n: u32| -> SortedMap<u32, bool> { [(n, true)].into_iter().collect() };
     let by_text: SortedMap<String, bool> = [("7".to_owned(), true)].into_iter().collect();
@@ -137,7 +145,11 @@ fn maps() -> Vec<Change> {
         Change::of(
             "ListAsSet",
             "A `Vec` becomes a set",
-            archive(of(vec![1_u32, 2]), set.clone()).and("of two equal elements one is left", of(vec![2, 1, 2]), set.clone()),
+            archive(of(vec![1_u32, 2]), set.clone()).and(
+                "of two equal elements one is left",
+                of(vec![2, 1, 2]),
+                set.clone(),
+            ),
             archive(set.clone(), of(vec![1_u32, 2])),
         ),
         Change::of(
@@ -157,7 +169,11 @@ fn others() -> Vec<Change> {
         Change::of(
             "ResultWidened",
             "What a `Result` holds is widened",
-            json::<Narrow, Wide>(of(Ok(7)), of(Ok(7))).and::<Wide>("", of(Err(error())), of(Err(error()))),
+            json::<Narrow, Wide>(of(Ok(7)), of(Ok(7))).and::<Wide>(
+                "",
+                of(Err(error())),
+                of(Err(error())),
+            ),
             json::<Wide, Narrow>(of(Ok(7)), of(Ok(7)))
                 .and::<Narrow>("", of(Err(error())), of(Err(error())))
                 .but("300", of(Ok(300)), ".all.Ok"),
@@ -165,8 +181,16 @@ fn others() -> Vec<Change> {
         Change::of(
             "ErrorOther",
             "The error of a `Result` becomes a number",
-            json::<Narrow, Of<Result<u8, u32>>>(of(Ok(7)), of(Ok(7))).but("an error", of(Err(error())), ".all.Err"),
-            json::<Of<Result<u8, u32>>, Narrow>(of(Ok(7)), of(Ok(7))).but("an error", of(Err(1)), ".all.Err"),
+            json::<Narrow, Of<Result<u8, u32>>>(of(Ok(7)), of(Ok(7))).but(
+                "an error",
+                of(Err(error())),
+                ".all.Err",
+            ),
+            json::<Of<Result<u8, u32>>, Narrow>(of(Ok(7)), of(Ok(7))).but(
+                "an error",
+                of(Err(1)),
+                ".all.Err",
+            ),
         ),
         Change::of(
             "Boxed",
@@ -177,7 +201,11 @@ fn others() -> Vec<Change> {
         Change::of(
             "OptionTwice",
             "An `Option` becomes one of an `Option`",
-            json(of(Some(7_u8)), of(Some(Some(7_u8)))).and::<Of<Option<Option<u8>>>>("", of(None), of(None)),
+            json(of(Some(7_u8)), of(Some(Some(7_u8)))).and::<Of<Option<Option<u8>>>>(
+                "",
+                of(None),
+                of(None),
+            ),
             json(of(Some(Some(7_u8))), of(Some(7_u8))).but("`Some(None)`", of(Some(None)), ".all"),
         ),
     ]

@@ -60,7 +60,11 @@ pub(super) struct Sent<T> {
 
 /// A value that arrives as an archive.
 pub(super) fn archive<T: Value, O: Debug>(value: T, arrives: O) -> Sent<T> {
-    Sent::new(Way::Archive, value, Outcome::Arrives(format!("{arrives:?}")))
+    Sent::new(
+        Way::Archive,
+        value,
+        Outcome::Arrives(format!("{arrives:?}")),
+    )
 }
 
 /// A value that arrives as JSON.
@@ -146,7 +150,9 @@ impl<T: Value> Form for Sent<T> {
     fn open(&self, plugin: &Plugin, take: &str, give: &str) -> Result<Box<dyn Opened>> {
         Ok(Box::new(Both {
             values: self.samples.iter().map(|one| one.value.clone()).collect(),
-            take: plugin.subscriber::<(T,), String>(take)?.with_timeout(PATIENCE),
+            take: plugin
+                .subscriber::<(T,), String>(take)?
+                .with_timeout(PATIENCE),
             give: plugin.subscriber::<(u32,), T>(give)?.with_timeout(PATIENCE),
             take_name: take.to_owned(),
             give_name: give.to_owned(),
@@ -165,7 +171,9 @@ impl<T: Value> Form for Sent<T> {
         let has_run = root == "result";
         let gate = if has_run { "Give" } else { "Take" };
         let at = |path: &str| match path {
-            "" if matches!(self.way, Way::Closed(Code::LengthMismatch, _)) => "arguments".to_owned(),
+            "" if matches!(self.way, Way::Closed(Code::LengthMismatch, _)) => {
+                "arguments".to_owned()
+            }
             path => format!("{root}{path}"),
         };
         let told = |sample: &Sample<T>| match (&self.way, &sample.outcome) {
@@ -247,10 +255,12 @@ fn outcome<A: Arguments, R: GateType>(
         // Calling says the same.
         let called = gate.invoke(arguments).err().map(|error| shown(&error));
         let text = shown(&error);
-        return Err(match called.as_ref() == Some(&text) && !error.may_have_run() {
-            true => format!("closed {text}"),
-            false => format!("closed {text}, but a call gave {called:?}"),
-        });
+        return Err(
+            match called.as_ref() == Some(&text) && !error.may_have_run() {
+                true => format!("closed {text}"),
+                false => format!("closed {text}, but a call gave {called:?}"),
+            },
+        );
     }
     let way = match gate.is_converted() {
         true => "json",

@@ -12,8 +12,16 @@ mod midi {
     use callgate_client::__private::{rkyv, serde};
 
     /// A foreign type.
-    #[derive(Clone, Copy, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-    #[derive(serde::Serialize, serde::Deserialize)]
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        rkyv::Archive,
+        rkyv::Serialize,
+        rkyv::Deserialize,
+        serde::Serialize,
+        serde::Deserialize,
+    )]
     #[rkyv(crate = rkyv)]
     #[serde(crate = "serde")]
     pub struct Note {

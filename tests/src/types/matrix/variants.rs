@@ -50,7 +50,11 @@ fn sets_of_variants() -> Vec<Change> {
         Change::of(
             "VariantAdded",
             "A variant is added",
-            json(two::Shape::Circle(7), three::Shape::Circle(7)).and("", two::Shape::Dot, three::Shape::Dot),
+            json(two::Shape::Circle(7), three::Shape::Circle(7)).and(
+                "",
+                two::Shape::Dot,
+                three::Shape::Dot,
+            ),
             json(three::Shape::Circle(7), two::Shape::Circle(7)).but(
                 "the new one",
                 three::Shape::Square { side: 1 },
@@ -76,8 +80,16 @@ fn sets_of_variants() -> Vec<Change> {
         Change::of(
             "VariantsReordered",
             "Variants are reordered",
-            json(two::Shape::Circle(7), moved::Shape::Circle(7)).and("", two::Shape::Dot, moved::Shape::Dot),
-            json(moved::Shape::Dot, two::Shape::Dot).and("", moved::Shape::Circle(7), two::Shape::Circle(7)),
+            json(two::Shape::Circle(7), moved::Shape::Circle(7)).and(
+                "",
+                two::Shape::Dot,
+                moved::Shape::Dot,
+            ),
+            json(moved::Shape::Dot, two::Shape::Dot).and(
+                "",
+                moved::Shape::Circle(7),
+                two::Shape::Circle(7),
+            ),
         ),
         Change::of(
             "AllVariantsOther",
@@ -88,11 +100,17 @@ fn sets_of_variants() -> Vec<Change> {
         Change::of(
             "EnumInOption",
             "A variant is added to an enum in an `Option`",
-            json::<Option<two::Shape>, Option<three::Shape>>(Some(two::Shape::Dot), Some(three::Shape::Dot))
-                .and::<Option<three::Shape>>("", None, None),
-            json::<Option<three::Shape>, Option<two::Shape>>(Some(three::Shape::Dot), Some(two::Shape::Dot))
-                .and::<Option<two::Shape>>("", None, None)
-                .but("the new one", Some(three::Shape::Square { side: 1 }), ""),
+            json::<Option<two::Shape>, Option<three::Shape>>(
+                Some(two::Shape::Dot),
+                Some(three::Shape::Dot),
+            )
+            .and::<Option<three::Shape>>("", None, None),
+            json::<Option<three::Shape>, Option<two::Shape>>(
+                Some(three::Shape::Dot),
+                Some(two::Shape::Dot),
+            )
+            .and::<Option<two::Shape>>("", None, None)
+            .but("the new one", Some(three::Shape::Square { side: 1 }), ""),
         ),
     ]
 }
@@ -104,19 +122,31 @@ fn contents() -> Vec<Change> {
             "PayloadWidened",
             "What a variant holds is widened",
             json(Circle(7), wider::Shape::Circle(7)).and("", Dot, wider::Shape::Dot),
-            json(wider::Shape::Circle(7), Circle(7)).but("300", wider::Shape::Circle(300), ".Circle"),
+            json(wider::Shape::Circle(7), Circle(7)).but(
+                "300",
+                wider::Shape::Circle(300),
+                ".Circle",
+            ),
         ),
         Change::of(
             "PayloadNamed",
             "A tuple variant becomes one with names",
             json(Dot, named::Shape::Dot).but("this one", Circle(7), ".Circle"),
-            json(named::Shape::Dot, Dot).but("this one", named::Shape::Circle { radius: 7 }, ".Circle"),
+            json(named::Shape::Dot, Dot).but(
+                "this one",
+                named::Shape::Circle { radius: 7 },
+                ".Circle",
+            ),
         ),
         Change::of(
             "PayloadAdded",
             "A unit variant gets a field",
             json(Circle(7), filled::Shape::Circle(7)).but_null("this one", Dot, ".Dot"),
-            json(filled::Shape::Circle(7), Circle(7)).but("this one", filled::Shape::Dot(7), ".Dot"),
+            json(filled::Shape::Circle(7), Circle(7)).but(
+                "this one",
+                filled::Shape::Dot(7),
+                ".Dot",
+            ),
         ),
         Change::of(
             "OptionInVariant",

@@ -70,6 +70,8 @@ impl Callable {
             return false;
         };
         let halves = [&gate.function, &gate.action].into_iter().flatten();
+        // Those that take JSON alone, too.
+        let halves = halves.chain(gate.unseen.iter().map(|(_, half)| half));
         let mut handlers = halves.map(|half| half.handler.kind());
         handlers.any(|kind| matches!(kind, HandlerKind::Later(_)))
     }

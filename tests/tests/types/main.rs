@@ -5,11 +5,15 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod dynamic;
+#[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod large;
+#[cfg(test)]
+mod matrix;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]

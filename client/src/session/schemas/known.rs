@@ -1,6 +1,7 @@
 //! Schemas that were fetched, and what came of comparing them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use callgate_layout::control::MAX_SCHEMA;
 use callgate_layout::{Code, Signature};
@@ -17,14 +18,32 @@ const MOST_VERDICTS: usize = 1024;
 /// What is known, the latest last.
 #[derive(Default)]
 pub(super) struct Known {
-    schemas: VecDeque<(u64, Result<Signature>)>,
-    verdicts: VecDeque<(u128, u64, Verdict)>,
+    schemas: VecDeque<(u64, Result<Arc<Signature>>)>,
+    verdicts: VecDeque<Compared>,
+}
+
+/// What came of comparing an opener's types with a schema.
+struct Compared {
+    fingerprint: u128,
+    /// Beside its fingerprint, which does not say which fields have a default.
+    wanted: Arc<Signature>,
+    schema: u64,
+    verdict: Verdict,
+}
+
+impl Compared {
+    fn is_of(&self, wanted: &Wanted, schema: u64) -> bool {
+        self.schema == schema
+            && self.fingerprint == wanted.shape.fingerprint
+            && self.wanted == wanted.signature
+    }
 }
 
 impl Known {
     /// Takes in a schema that was fetched.
     pub(super) fn add(&mut self, number: u64, whole: Parts) {
-        let schema = Signature::from_bytes(&whole.bytes).map_err(|why| {
+        let schema = Signature::from_bytes(&whole.bytes).map(Arc::new);
+        let schema = schema.map_err(|why| {
             let text = format!("what its provider says that it takes cannot be read: {why}");
             Error::new(Code::TypeMismatch, text)
         });
@@ -36,21 +55,27 @@ impl Known {
 
     /// What comes of comparing an opener's types with a schema; `None` where that is not here.
     pub(super) fn verdict(&mut self, wanted: &Wanted, number: u64) -> Option<Verdict> {
-        let of = (wanted.shape.fingerprint, number);
         let mut known = self.verdicts.iter();
-        if let Some((.., verdict)) = known.find(|(wanted, schema, _)| (*wanted, *schema) == of) {
-            return Some(verdict.clone());
+        if let Some(compared) = known.find(|compared| compared.is_of(wanted, number)) {
+            return Some(compared.verdict.clone());
         }
         let mut schemas = self.schemas.iter();
         let (_, schema) = schemas.find(|(known, _)| *known == number)?;
         let verdict = match schema {
             Err(error) => Verdict::Failed(error.clone()),
+            // Not kept as a verdict: there are many of these, and schemas may be large.
+            Ok(provided) if wanted.is_untyped() => return Some(Verdict::Untyped(provided.clone())),
             Ok(provided) => Verdict::of(wanted, provided),
         };
         if self.verdicts.len() == MOST_VERDICTS {
             self.verdicts.pop_front();
         }
-        self.verdicts.push_back((of.0, of.1, verdict.clone()));
+        self.verdicts.push_back(Compared {
+            fingerprint: wanted.shape.fingerprint,
+            wanted: wanted.signature.clone(),
+            schema: number,
+            verdict: verdict.clone(),
+        });
         Some(verdict)
     }
 }

@@ -10,10 +10,13 @@ use crate::session::wanted::Wanted;
 const OPEN: u32 = 7;
 
 fn gate() -> Arc<OpenGate> {
-    let wanted = [
+    gate_of([
         signature_of::<(u32,), u32>(),
         action_signature_of::<(u32,)>(),
-    ];
+    ])
+}
+
+fn gate_of(wanted: [Signature; 2]) -> Arc<OpenGate> {
     let wanted = wanted.map(|signature| Wanted::new(signature, Encodings::BOTH).unwrap());
     Arc::new(OpenGate::new("A.B".into(), wanted))
 }
@@ -115,6 +118,36 @@ fn a_schema_comes_in_parts_and_is_fetched_once() {
     assert!(next.is_none() && news.len() == 2 && news.iter().all(converts));
     // From here on it is known.
     let news = scene.schemas.take_in(OPEN, &gate, differs(3));
+    assert!(news.is_some_and(|news| converts(&news)));
+}
+
+/// The types of two openers may differ in nothing but a default: one can do without what the other needs.
+#[test]
+fn types_with_and_without_a_default_are_compared_each_by_itself() {
+    #[crate::gate_type]
+    struct Needs {
+        title: String,
+        gain: f32,
+    }
+    #[crate::gate_type]
+    struct Defaults {
+        title: String,
+        #[serde(default)]
+        gain: f32,
+    }
+    #[crate::gate_type]
+    struct Plain {
+        title: String,
+    }
+    let action = action_signature_of::<(u32,)>;
+    let needs = gate_of([signature_of::<(u32,), Needs>(), action()]);
+    let defaults = gate_of([signature_of::<(u32,), Defaults>(), action()]);
+    let mut scene = Scene::default();
+    assert!(scene.schemas.take_in(OPEN, &needs, differs(3)).is_none());
+    assert_eq!(scene.next(), Some((3, 0)));
+    let news = scene.whole(&signature_of::<(u32,), Plain>());
+    assert!(matches!(news[0].verdicts, [Some(Verdict::Never(_)), None]));
+    let news = scene.schemas.take_in(OPEN + 1, &defaults, differs(3));
     assert!(news.is_some_and(|news| converts(&news)));
 }
 

@@ -1,14 +1,16 @@
 //! A plugin whose gates have no types of Rust: they take JSON, archives or both, at once or later.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use callgate_client::dynamic::{
-    self, Body, Encoding, Field, Primitive, Responder, Schema, Signature, Takes, TypeDef,
+    self, Body, Encoding, Field, Prefix, Primitive, Responder, Schema, Signature, Takes, TypeDef,
 };
 use callgate_client::{
-    Context, HandlerError, Plugin, Provider, Result, action_signature_of, signature_of,
+    Context, GateOptions, HandlerError, Plugin, Provider, Result, action_signature_of, signature_of,
 };
 use serde_json::{Value, json};
 
@@ -162,6 +164,98 @@ pub fn provide(plugin: &Plugin, name: &str) -> Result<Vec<Provider>> {
             "Archives",
             &of_number,
             Takes::archives(|_, bytes| Ok(bytes.to_vec())),
+        )?,
+    ])
+}
+
+/// Plays `prefixes NAME MODE`: provides what [`provide_prefixes`] does, and does as the lines of its input say: `provide GATE`
+/// provides a gate, or a prefix, and says with what that failed; `withdraw` withdraws what was provided last.
+pub fn play_prefixes(role: &str, name: &str, more: &[String]) -> bool {
+    if role != "prefixes" {
+        return false;
+    }
+    let builder = Plugin::builder(name).dispatch(crate::suite::dispatch(&more[0]));
+    let plugin = builder.connect().expect("the bus");
+    let mut all = provide_prefixes(&plugin, name).expect("the prefixes are free");
+    println!("ready");
+    for line in std::io::stdin().lines() {
+        let line = line.expect("a line");
+        match line.split_once(' ') {
+            Some((_, gate)) => println!("{}", provide_one(&plugin, gate, &mut all)),
+            None => {
+                drop(all.pop());
+                println!("withdrawn");
+            }
+        }
+    }
+    true
+}
+
+fn provide_one(plugin: &Plugin, gate: &str, all: &mut Vec<Provider>) -> String {
+    let named = || Takes::values(|context, _| Ok(json!(context.gate())));
+    let provided = match gate.ends_with('.') {
+        true => dynamic::provide_prefix(plugin, gate, named()),
+        false => dynamic::provide_with(plugin, gate, &signature_of::<(), String>(), named()),
+    };
+    match provided {
+        Ok(provider) => {
+            all.push(provider);
+            "provided".to_owned()
+        }
+        Err(error) => error.code().as_str().to_owned(),
+    }
+}
+
+/// Provides prefixes of all kinds under the name of a plugin.
+///
+/// # Errors
+///
+/// As [`dynamic::provide_prefix`].
+pub fn provide_prefixes(plugin: &Plugin, name: &str) -> Result<Vec<Provider>> {
+    let under = |what: &str| Prefix::new(format!("{name}.{what}."));
+    let told = || Takes::values(|context: Context<'_>, values| Ok(json!([context.gate(), values])));
+    let some = |name: &str| match name.rsplit('.').next() {
+        Some("no") => false,
+        Some("panic") => panic!("a predicate that was to panic"),
+        _ => true,
+    };
+    let jobs = elsewhere();
+    let later = Takes::json_later(move |context, text, responder| {
+        let answer = json!([context.gate(), text]).to_string();
+        let answer = move || {
+            let _ = responder.reply(answer.as_bytes());
+        };
+        let _ = jobs.lock().expect("no panic").send(Box::new(answer));
+    });
+    let numbers = || signature_of::<(u32,), u32>();
+    let busy = Arc::new(AtomicU32::new(0));
+    let one = under("one");
+    plugin.set_gate_options(&format!("{name}.one."), GateOptions::new().limit(1))?;
+    Ok(vec![
+        dynamic::provide_prefix(plugin, under("all"), told())?,
+        dynamic::provide_prefix(
+            plugin,
+            under("all.deep"),
+            Takes::values(|_, _| Ok(json!("deep"))),
+        )?,
+        plugin.provide(&format!("{name}.all.exact"), |n: u32| n + 1)?,
+        dynamic::provide_prefix(plugin, under("some").only(some), told())?,
+        dynamic::provide_prefix(plugin, under("later"), later)?,
+        dynamic::provide_prefix(
+            plugin,
+            under("typed").with_signature(numbers()),
+            Takes::either(|_, encoding, bytes| either(encoding, bytes)),
+        )?,
+        dynamic::provide_prefix(plugin, under("done").actions(), told())?,
+        dynamic::provide_prefix(
+            plugin,
+            one,
+            Takes::values(move |_, _| {
+                let others = busy.fetch_add(1, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(5));
+                busy.fetch_sub(1, Ordering::SeqCst);
+                Ok(json!(others))
+            }),
         )?,
     ])
 }

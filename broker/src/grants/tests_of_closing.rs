@@ -1,5 +1,6 @@
 //! Tests of names that are closed, and of names under a prefix.
 
+use super::indexes::RESTING;
 use super::tests::{ONE, known, names, numbered};
 use super::*;
 
@@ -45,7 +46,8 @@ fn nothing_is_left_of_names_that_were_closed() {
     let mut revokes = 0;
     for number in 0..200_000 {
         let index = granted_index(&mut grants, number);
-        assert_eq!(index, Some(number as u16));
+        // It rests for as long as it can without the provider's tables growing.
+        assert_eq!(index, Some((number as usize % RESTING) as u16));
         grants.close(&number.to_string());
         let revoked = grants.take_revoked();
         revokes += revoked.len();

@@ -97,6 +97,7 @@
 //! ```
 
 mod gate;
+mod prefix;
 mod provide;
 mod sent;
 mod takes;
@@ -120,6 +121,7 @@ pub use crate::handler::responder::Responder;
 pub use callgate_layout::schema::{Body, Field, Primitive, SchemaError, TypeDef, Variant};
 pub use callgate_layout::{Encoding, Fingerprint, Schema, Signature};
 pub use gate::Gate;
+pub use prefix::{Prefix, provide_prefix};
 pub use provide::{provide, provide_later, provide_with};
 pub use sent::Sent;
 pub use takes::Takes;

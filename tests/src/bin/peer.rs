@@ -70,6 +70,7 @@ fn main() {
         || groups::play(role, name, more)
         || types::play(role, name, more)
         || untyped::play(role, name, more)
+        || untyped::play_prefixes(role, name, more)
         || visible::play(role, name, more)
         || worker::play(role, name, more)
     {

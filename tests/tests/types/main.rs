@@ -17,6 +17,8 @@ mod matrix;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod prefixes;
+#[cfg(test)]
 mod restart;
 #[cfg(test)]
 mod returning;

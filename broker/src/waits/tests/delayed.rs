@@ -10,6 +10,9 @@ use super::property::{Allowed, Choice, GIVE_UP, cases, choices, setup, small_set
 use super::schedules::{begin, number_of};
 use super::setup::{Dispatcher, Gate, Mode, Plugin, Setup, Target};
 
+/// So often each thread reports, answers and is heard until all is said: many times as often as there are calls.
+const MOST_TURNS: usize = 1000;
+
 enum Record {
     Waiting(WaitId, Wait),
     Over(WaitId),
@@ -142,9 +145,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// All goes on until nothing is left to be done.
+    /// All goes on until nothing is left to be done. Nobody may ask and be told the same for ever.
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        loop {
+        for _ in 0..MOST_TURNS {
             self.world.settle(self.setup, 0);
             let mut found = false;
             for thread in 0..self.setup.threads.len() {
@@ -156,6 +159,7 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         }
+        Err(TestCaseError::fail(format!("no end of {:?}", self.world)))
     }
 
     /// All handlers return that can.
@@ -226,6 +230,44 @@ fn a_circle_below_a_wait_that_will_be_over_is_told_after_it() -> Result<(), Test
     prop_assert!(run.begun.is_empty(), "nobody was asked");
     run.return_all()?;
     prop_assert_eq!(run.begun.len(), 1);
+    prop_assert_eq!(run.world.standing(), BTreeSet::new());
+    Ok(())
+}
+
+/// The model's thread reported a wait that had its answer and only waited for a turn that it lent, said when it was
+/// asked that it was over, and reported it again, for ever. A plugin's says that it is over, and waits for the turn then.
+#[test]
+fn a_wait_for_a_turn_that_was_lent_is_not_reported() -> Result<(), TestCaseError> {
+    let gate = || Gate {
+        limit: None,
+        reentrant: false,
+    };
+    let plugin = |dispatcher| Plugin {
+        dispatcher,
+        gates: vec![gate()],
+    };
+    let dispatcher = || Dispatcher {
+        mode: Mode::Thread,
+        process: 0,
+    };
+    let target = |plugin| Target { plugin, gate: 0 };
+    let dispatchers = (0..3).map(|_| dispatcher()).collect();
+    let setup = Setup::new(dispatchers, (0..3).map(plugin).collect(), &[]);
+    let mut run = Run::new(&setup);
+    run.make(Move::Begin(target(0)));
+    run.finish()?;
+    run.make(Move::Call(0, target(1)));
+    run.finish()?;
+    // The handler goes on after its caller has given it up, and visits the turn that the caller lends again.
+    run.make(Move::GiveUp(0));
+    run.make(Move::Call(0, target(2)));
+    run.finish()?;
+    run.make(Move::Visit(1, target(0)));
+    run.make(Move::Return(2, false));
+    run.finish()?;
+    prop_assert!(run.world.wait(0).is_some(), "it waits for its turn");
+    prop_assert_eq!(&run.reported, &[None, None, None]);
+    run.return_all()?;
     prop_assert_eq!(run.world.standing(), BTreeSet::new());
     Ok(())
 }

@@ -96,9 +96,13 @@ impl World {
         }
     }
 
-    /// What the thread of a plugin reports of its wait; nothing where it holds nothing.
+    /// What the thread of a plugin reports of its wait; nothing where it holds nothing, nor where it has its answer
+    /// and only waits for the turns that it lent.
     pub(super) fn report(&self, setup: &Setup, thread: usize) -> Option<(WaitId, Wait)> {
-        let wait = self.wait(thread).filter(|wait| !wait.is_given_up)?;
+        let is_answered = |call: usize| self.calls[call].stage == Stage::Answered;
+        let has_ended =
+            |wait: &&model::Wait| wait.is_given_up || wait.call.is_some_and(is_answered);
+        let wait = self.wait(thread).filter(|wait| !has_ended(wait))?;
         if self.has_guests(thread) || self.keeps_reentrant_waiting(setup, thread) {
             return None;
         }

@@ -2,11 +2,15 @@
 //!
 //! Each function takes any bytes, and panics where something is wrong.
 
+mod json;
 mod schemas;
 
 /// The targets: their names, which are also those of their folders in `tests/fuzz/corpus`.
-pub const TARGETS: [(&str, fn(&[u8])); 2] =
-    [("schema", schemas::decode), ("compare", schemas::compare)];
+pub const TARGETS: [(&str, fn(&[u8])); 3] = [
+    ("schema", schemas::decode),
+    ("compare", schemas::compare),
+    ("json", json::convert),
+];
 
 /// Runs the target of a name.
 ///

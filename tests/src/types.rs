@@ -3,6 +3,7 @@
 
 pub mod caller;
 mod gates;
+pub mod matrix;
 
 use std::io::BufRead;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -14,8 +15,13 @@ use crate::suite;
 
 pub use gates::{Ends, Settings, Stage, Summary, Track, provide, provide_other};
 
-/// Plays `types NAME MODE` or `exact-types NAME MODE`: provides the gates until its input ends.
+/// Plays `types NAME MODE` or `exact-types NAME MODE`: provides the gates until its input ends. Or plays `matrix`, as
+/// [`matrix::run`] says.
 pub fn play(role: &str, name: &str, more: &[String]) -> bool {
+    if role == "matrix" {
+        matrix::run(name, more).expect("providing all gates");
+        return true;
+    }
     let is_exact = match role {
         "types" => false,
         "exact-types" => true,

@@ -298,7 +298,13 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
             // How it stands now decides, too, whether it can be called here.
             self.shared.gate.renew();
             let state = self.shared.gate.state();
-            let local = state.way.as_ref()?.local.as_ref()?;
+            let (kind, encoding) = call;
+            // With the types that it has by then, this call may have to be written otherwise: over the link it
+            // is refused, and the gate looked at anew.
+            let way = state
+                .way_in(encoding, (kind, self.shared.gate.name()))
+                .ok()?;
+            let local = way.local.as_ref()?;
             return self.visit(local, limit, call, given);
         }
         self.visit(local, limit, call, given)

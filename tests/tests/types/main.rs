@@ -11,6 +11,8 @@ mod hostile;
 #[cfg(test)]
 mod large;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod restart;

@@ -145,11 +145,7 @@ fn a_close_crosses_with_the_end_of_a_gate() {
     world.obedient();
     world.close(A, 1);
     assert_eq!(world.counted(), (0, 2));
-    let known = world
-        .bus
-        .links
-        .values()
-        .map(Link::grants_known);
+    let known = world.bus.links.values().map(Link::grants_known);
     assert_eq!(known.sum::<usize>(), 0);
 }
 

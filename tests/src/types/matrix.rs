@@ -1,0 +1,146 @@
+//! Changes of types: an older form and a newer one, values of both, and what becomes of each value that is sent from one to
+//! the other. `tests/tests/types/matrix.rs` runs all of them between processes, and docs/evolving.md prints them.
+
+mod containers;
+mod fields;
+mod form;
+mod guide;
+mod nested;
+mod numbers;
+mod play;
+mod shapes;
+mod texts;
+mod variants;
+
+use callgate_client::Code;
+
+use form::{Form, Sent, Two, Value};
+
+pub use guide::table;
+pub use play::run;
+
+/// Which form of a type a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// The form from before the change.
+    Old,
+    /// The form from after it.
+    New,
+}
+
+impl Age {
+    /// Its name on a command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Age::Old => "old",
+            Age::New => "new",
+        }
+    }
+
+    fn of(name: &str) -> Age {
+        match name {
+            "old" => Age::Old,
+            "new" => Age::New,
+            other => panic!("{other} is neither old nor new"),
+        }
+    }
+}
+
+/// What becomes of a value that is sent to a receiver of the other form.
+#[derive(Clone, Debug)]
+enum Outcome {
+    /// This arrives, as it debugs itself.
+    Arrives(String),
+    /// The call fails, at this place in the value.
+    Fails(Code, &'static str),
+}
+
+/// What becomes of sending one form to the other.
+#[derive(Clone, Debug)]
+enum Way {
+    /// Opening the gate fails, at this place.
+    Closed(Code, &'static str),
+    /// Calls go as archives.
+    Archive,
+    /// Calls go as JSON.
+    Json,
+}
+
+/// A change, with what it comes to.
+#[derive(Debug)]
+struct Change {
+    /// What its gates are called.
+    key: &'static str,
+    /// For people.
+    text: &'static str,
+    old: Box<dyn Form>,
+    new: Box<dyn Form>,
+}
+
+impl Change {
+    fn of<O: Value, N: Value>(
+        key: &'static str,
+        text: &'static str,
+        old: Sent<O>,
+        new: Sent<N>,
+    ) -> Change {
+        Change {
+            key,
+            text,
+            old: Box::new(old),
+            new: Box::new(new),
+        }
+    }
+
+    fn form(&self, age: Age) -> &dyn Form {
+        match age {
+            Age::Old => &*self.old,
+            Age::New => &*self.new,
+        }
+    }
+
+    fn take(&self, plugin: &str) -> String {
+        format!("{plugin}.{}.Take", self.key)
+    }
+
+    fn give(&self, plugin: &str) -> String {
+        format!("{plugin}.{}.Give", self.key)
+    }
+}
+
+/// All changes, in the order in which the guide has them.
+fn changes() -> Vec<Change> {
+    let subjects = [
+        fields::changes(),
+        numbers::changes(),
+        texts::changes(),
+        variants::changes(),
+        containers::changes(),
+        shapes::changes(),
+        nested::changes(),
+    ];
+    let mut all: Vec<Change> = subjects.into_iter().flatten().collect();
+    all.push(Change {
+        key: "ParameterAdded",
+        text: "A parameter is added",
+        old: Box::new(form::closed(1_u32, Code::LengthMismatch, "").only_taken()),
+        new: Box::new(Two),
+    });
+    all
+}
+
+/// What a caller of one age says of a provider of some age: a line for each value, as [`run`] says them.
+#[must_use]
+pub fn expected(caller: Age, provider: Age) -> Vec<String> {
+    let mut lines = Vec::new();
+    for change in changes() {
+        let (from, to) = (change.form(caller), change.form(provider));
+        let is_same = caller == provider;
+        lines.extend(from.expected(change.key, "arguments[0]", is_same));
+        if from.is_given() && to.is_given() {
+            lines.extend(to.expected(change.key, "result", is_same));
+        }
+    }
+    lines
+}

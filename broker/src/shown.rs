@@ -36,13 +36,20 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 /// A JSON document without such characters. Those outside of ASCII, which JSON leaves as they are,
 /// can only stand in strings, where they may be written as escapes.
 pub fn shown_json(document: &serde_json::Value) -> String {
-    let text = document.to_string();
+    shown_json_text(&document.to_string())
+}
+
+/// The same of the text of a document, on one line.
+pub fn shown_json_text(text: &str) -> String {
     if !text.contains(is_hidden) {
-        return text;
+        return text.to_owned();
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if is_hidden(c) {
+        if matches!(c, '\n' | '\r' | '\t') {
+            // In a string they are escapes, so these stand between values.
+            shown.push(' ');
+        } else if is_hidden(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 // Writing to a string cannot fail.
                 let _ = write!(shown, "\\u{unit:04x}");

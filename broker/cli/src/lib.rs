@@ -5,6 +5,7 @@
 //! command line needs.
 #![forbid(unsafe_code)]
 
+mod call;
 mod completions;
 mod echo;
 mod ls;
@@ -61,12 +62,17 @@ enum Command {
         /// Only this
         #[arg(value_enum)]
         what: Option<ls::What>,
+        /// Print the JSON Schema of what this gate takes and gives: of its function, or of its action where it has only that
+        #[arg(long, value_name = "GATE")]
+        schema: Option<String>,
     },
-    /// Provide a gate that answers with the bytes it was called with
-    Echo {
-        /// The gate, by convention Owner.Name
-        gate: String,
-    },
+    /// Call a gate with JSON, and print its result as JSON
+    ///
+    /// The gate's types are its provider's, which converts the parameters and says which it cannot take. What it takes shows
+    /// `callgate ls gates --schema GATE`.
+    Call(call::Options),
+    /// Provide a gate that answers with what it was called with: its one parameter, or an array of all
+    Echo(echo::Options),
     /// Call a gate that takes and gives bytes, and print how long it took
     Ping(ping::Options),
     /// Print a script that lets a shell complete this command line
@@ -95,8 +101,12 @@ impl CommandLine {
         let common = &self.common;
         let outcome = match &self.command {
             Command::Serve(options) => serve::run(common, options),
-            Command::Ls { what } => ls::run(common, *what),
-            Command::Echo { gate } => echo::run(common, gate),
+            Command::Ls {
+                schema: Some(gate), ..
+            } => ls::schema(common, gate),
+            Command::Ls { what, schema: None } => ls::run(common, *what),
+            Command::Call(options) => call::run(common, options),
+            Command::Echo(options) => echo::run(common, options),
             Command::Ping(options) => ping::run(common, options),
             Command::Completions { shell } => completions::run(*shell),
         };

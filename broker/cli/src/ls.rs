@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 
+use callgate_client::{dynamic, json_schema};
 use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::output::table;
 use crate::{Common, Outcome};
-use callgate::shown::{shown, shown_json};
+use callgate::shown::{shown, shown_json, shown_json_text};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
@@ -31,6 +32,7 @@ const LISTS: [(What, &str, &[&str]); 5] = [
             "state",
             "calls",
             "errors",
+            "json_calls",
         ],
     ),
     (
@@ -41,9 +43,12 @@ const LISTS: [(What, &str, &[&str]); 5] = [
             "owner",
             "signature",
             "action_signature",
+            "encodings",
             "subscribers",
+            "json_fallbacks",
             "calls",
             "errors",
+            "json_calls",
             "p50_ns",
             "p99_ns",
         ],
@@ -101,6 +106,27 @@ pub(crate) fn run(common: &Common, what: Option<What>) -> Outcome {
     Ok(())
 }
 
+/// Prints what a gate takes and gives.
+pub(crate) fn schema(common: &Common, gate: &str) -> Outcome {
+    let plugin = common.builder("ls").connect()?;
+    let described = dynamic::describe(&plugin, gate)?;
+    // It has one of both.
+    let signature = described.function.or(described.action);
+    let schema = signature.map_or(Value::Null, |signature| json_schema(&signature));
+    let mut out = io::stdout().lock();
+    match common.json {
+        true => writeln!(out, "{}", shown_json(&schema))?,
+        false => {
+            let text = serde_json::to_string_pretty(&schema).map_err(io::Error::from)?;
+            for line in text.lines() {
+                writeln!(out, "{}", shown_json_text(line))?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
 fn key(what: What) -> Option<&'static str> {
     LISTS.iter().find(|list| list.0 == what).map(|list| list.1)
 }
@@ -126,6 +152,7 @@ fn rows(document: &Value, key: &str, columns: &[&str]) -> Vec<Vec<String>> {
     let row = |item: &Value| {
         let cells = columns.iter().map(|column| match *column {
             "state" if item["draining"] == true => format!("{}, draining", cell(&item["state"])),
+            "name" if item["prefix"] == true => format!("{}*", cell(&item["name"])),
             column => cell(&item[column]),
         });
         cells.collect()
@@ -138,6 +165,7 @@ fn cell(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         // A plugin's own words: a terminal is to show them, not to obey them.
         Value::String(text) => shown(text).into_owned(),
+        Value::Array(all) => all.iter().map(cell).collect::<Vec<_>>().join("+"),
         other => shown_json(other),
     }
 }

@@ -188,7 +188,12 @@ impl Gate {
     /// Notes a call in JSON: whoever develops either plugin is to see that there are such, once a gate.
     #[cold]
     pub(crate) fn note_json(&self, caller: &str) {
-        if !self.is_logged.swap(true, Ordering::Relaxed) {
+        let halves = [&self.function, &self.action].into_iter().flatten();
+        let mut all = halves.chain(self.unseen.iter().map(|(_, half)| half));
+        // One that takes JSON alone, or anything, means it so.
+        let is_meant =
+            all.all(|half| half.takes() == Encodings::JSON || half.types.shape.params.is_none());
+        if !is_meant && !self.is_logged.swap(true, Ordering::Relaxed) {
             let gate = self.name();
             tracing::info!(
                 gate,

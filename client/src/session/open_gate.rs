@@ -183,7 +183,10 @@ impl OpenGate {
         let halves = [&state.function, &state.action].into_iter().zip(verdicts);
         for (half, verdict) in halves {
             if let Availability::Differs { json: true, .. } = half
-                && let Some(Verdict::Converts { difference }) = verdict
+                && let Some(Verdict::Converts {
+                    difference,
+                    is_meant: false,
+                }) = verdict
                 && !self.is_logged.swap(true, Ordering::Relaxed)
             {
                 let (gate, provider) = (&*self.gate, state.owner.as_deref());

@@ -15,6 +15,8 @@ pub(crate) enum Verdict {
     Converts {
         /// The first difference.
         difference: String,
+        /// The provider takes anything, so that nobody has to change a type.
+        is_meant: bool,
     },
     /// The opener has no types of its own; these are the provider's.
     Untyped(Arc<Signature>),
@@ -31,10 +33,14 @@ impl Verdict {
     /// Compares what an opener wants with what a provider has.
     pub(super) fn of(wanted: &Wanted, provided: &Signature) -> Verdict {
         match suits(&wanted.signature, provided) {
-            Ok(Suits::Convertible { difference }) => Verdict::Converts { difference },
+            Ok(Suits::Convertible { difference }) => Verdict::Converts {
+                difference,
+                is_meant: provided.params.is_none(),
+            },
             // The broker saw bytes that are not canonical.
             Ok(Suits::Equal) => Verdict::Converts {
                 difference: "none but in how the types are described".to_owned(),
+                is_meant: false,
             },
             Err(mismatch) => Verdict::Never(mismatch),
         }

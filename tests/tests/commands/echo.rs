@@ -29,6 +29,34 @@ fn what_goes_in_comes_out() {
     assert_eq!(gate.invoke((vec![1],)).unwrap(), [1]);
 }
 
+/// An echo took bytes, and nothing else.
+#[test]
+fn it_takes_and_gives_any_types() {
+    let bus = Bus::start(programs!());
+    let mut echo = Process::spawn(bus.command(&["echo", "Demo.Echo"]));
+    echo.expect_line();
+    let caller = bus.plugin("Caller");
+    let text = open::<(String,), String>(&caller, "Demo.Echo");
+    assert_eq!(text.invoke(("Größe".to_owned(),)).unwrap(), "Größe");
+    let two = open::<(f64, Option<u8>), (f64, Option<u8>)>(&caller, "Demo.Echo");
+    assert_eq!(two.invoke((0.1, None)).unwrap(), (0.1, None));
+    let none = open::<(), Vec<u8>>(&caller, "Demo.Echo");
+    assert!(none.invoke(()).unwrap().is_empty());
+}
+
+/// Bytes in archives, for measuring.
+#[test]
+fn with_bytes_it_takes_archives() {
+    let bus = Bus::start(programs!());
+    let mut echo = Process::spawn(bus.command(&["echo", "Demo.Echo", "--bytes"]));
+    assert_eq!(echo.expect_line(), "echoing at Demo.Echo");
+    let caller = bus.plugin("Caller");
+    let gate = open::<(Vec<u8>,), Vec<u8>>(&caller, "Demo.Echo");
+    assert!(!gate.is_converted());
+    let outcome = run(&bus.socket(), &["ping", "Demo.Echo", "--count", "50"]);
+    assert_eq!(outcome.exit, Some(0), "{outcome:?}");
+}
+
 /// Two echoes that take turns, or one that waits for a gate it cannot have.
 #[test]
 fn a_gate_that_is_taken_is_refused() {

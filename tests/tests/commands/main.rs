@@ -1,6 +1,7 @@
 //! The command line, as people and programs use it: what it prints, and how it ends.
 #![forbid(unsafe_code)]
 
+mod call;
 mod echo;
 mod listing;
 mod output;

@@ -8,7 +8,13 @@ use crate::support::{command, finish, run, start};
 
 const NOWHERE: &str = "/nowhere/bus.sock";
 /// The commands that need a broker.
-const CLIENTS: [&[&str]; 3] = [&["ls"], &["echo", "A.Gate"], &["ping", "A.Gate"]];
+const CLIENTS: [&[&str]; 5] = [
+    &["ls"],
+    &["ls", "--schema", "A.Gate"],
+    &["call", "A.Gate", "1"],
+    &["echo", "A.Gate"],
+    &["ping", "A.Gate"],
+];
 
 /// A script that completes another program's commands, or none.
 #[test]
@@ -43,6 +49,7 @@ fn help_and_version_are_printed() {
     for word in [
         "serve",
         "ls",
+        "call",
         "echo",
         "ping",
         "completions",

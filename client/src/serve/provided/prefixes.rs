@@ -80,3 +80,36 @@ impl ProvidedGates {
         (grant.function.is_some() || grant.action.is_some()).then_some(grant)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::options::GateOptions;
+
+    #[test]
+    fn the_exact_name_comes_first_and_then_the_longest_prefix() {
+        let gate = |name: &str| {
+            let name: Arc<str> = name.into();
+            let gate = Gate::new(name.clone(), None, (GateOptions::new(), None));
+            (name, gate)
+        };
+        let gates = ["a.", "a.b", "a.b.", ".", "Größe."].map(gate);
+        let gates = HashMap::from(gates);
+        let found = |name| resolve(&gates, name).map(|gate| gate.name().to_owned());
+        for (name, expected) in [
+            ("a.b", "a.b"),
+            ("a.b.c", "a.b."),
+            ("a.b.c.d", "a.b."),
+            ("a.c", "a."),
+            ("a.bc", "a."),
+            (".x", "."),
+            ("Größe.ü", "Größe."),
+        ] {
+            assert_eq!(found(name).as_deref(), Some(expected), "{name}");
+        }
+        assert_eq!([found("a"), found("b.a"), found("")], [None, None, None]);
+        let name: Arc<str> = "a.c".into();
+        let named = resolve(&gates, &name).map(|gate| gate.named(&name));
+        assert_eq!(named.as_ref().map(Gate::name), Some("a.c"));
+    }
+}

@@ -59,7 +59,7 @@ impl Half {
             Some(Verdict::Untyped(_)) => mismatch(format!(
                 "{what} and takes archives alone: open it with its signature"
             )),
-            Some(Verdict::Converts { difference }) => mismatch(format!(
+            Some(Verdict::Converts { difference, .. }) => mismatch(format!(
                 "{what}, which differs: {difference}; one of both sides takes archives alone, so that nothing is \
                  converted"
             )),
@@ -141,7 +141,10 @@ mod tests {
 
     fn converts() -> Option<Verdict> {
         let difference = "arguments[0]: expected u8, found u16".to_owned();
-        Some(Verdict::Converts { difference })
+        Some(Verdict::Converts {
+            difference,
+            is_meant: false,
+        })
     }
 
     #[test]

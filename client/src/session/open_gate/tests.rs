@@ -260,7 +260,13 @@ fn that_calls_are_converted_is_logged_once_a_gate() {
     tracing::subscriber::with_default(warnings.clone(), || {
         let difference = || {
             let difference = "arguments[0]: expected u8, found u16".to_owned();
-            [Some(Verdict::Converts { difference }), None]
+            [
+                Some(Verdict::Converts {
+                    difference,
+                    is_meant: false,
+                }),
+                None,
+            ]
         };
         let converted = gate_state(Availability::Differs {
             schema: 1,

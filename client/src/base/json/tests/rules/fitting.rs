@@ -67,35 +67,42 @@ pub(super) fn fitting(from: Of<'_>, to: Of<'_>, depth: usize) -> Made {
         (Bare::Fields(a), Bare::Fields(b)) => fields((from.0, a), (to.0, b), depth + 1),
         (Bare::Fields([]), Bare::Schema(Schema::Unit))
         | (Bare::Schema(Schema::Unit), Bare::Fields([])) => Ok(Wire::Null),
-        (
-            Bare::Schema(Schema::Result { ok, err }),
-            Bare::Schema(Schema::Result { ok: o, err: e }),
-        ) => {
-            let within = |name: &str, value| Wire::Object(vec![(name.to_owned(), value)]);
-            let ok = fitting((from.0, ok), (to.0, o), depth + 1).map(|value| within("Ok", value));
-            let err =
-                fitting((from.0, err), (to.0, e), depth + 1).map(|value| within("Err", value));
-            first([ok, err])
+        (Bare::Schema(a @ Schema::Result { .. }), Bare::Schema(b)) => {
+            results((from.0, a), (to.0, b), depth + 1)
         }
-        (
-            Bare::Schema(Schema::Map { key, value }),
-            Bare::Schema(Schema::Map { key: k, value: v }),
-        ) => {
-            let name = match (class(key), class(k)) {
-                (Some(a), Some(b)) if a == b => a,
-                _ => return Err(Why::Never),
-            };
-            match fitting((from.0, value), (to.0, v), depth + 1) {
-                Ok(value) => Ok(Wire::Object(vec![(name.to_owned(), value)])),
-                Err(Why::Deep) => Ok(Wire::Object(Vec::new())),
-                Err(why) => Err(why),
-            }
+        (Bare::Schema(a @ Schema::Map { .. }), Bare::Schema(b)) => {
+            maps((from.0, a), (to.0, b), depth + 1)
         }
         (a, b) => match (elements(&a), elements(&b)) {
             (Some(a), Some(b)) => lists((from.0, a), (to.0, b), depth + 1),
             (None, None) => scalars(&a, &b),
             _ => Err(Why::Never),
         },
+    }
+}
+
+fn results(from: Of<'_>, to: Of<'_>, depth: usize) -> Made {
+    let (Schema::Result { ok: a, err: b }, Schema::Result { ok, err }) = (from.1, to.1) else {
+        return Err(Why::Never);
+    };
+    let within = |name: &str, value| Wire::Object(vec![(name.to_owned(), value)]);
+    let ok = fitting((from.0, a), (to.0, ok), depth).map(|value| within("Ok", value));
+    let err = fitting((from.0, b), (to.0, err), depth).map(|value| within("Err", value));
+    first([ok, err])
+}
+
+fn maps(from: Of<'_>, to: Of<'_>, depth: usize) -> Made {
+    let (Schema::Map { key: a, value: b }, Schema::Map { key, value }) = (from.1, to.1) else {
+        return Err(Why::Never);
+    };
+    let name = match (class(a), class(key)) {
+        (Some(a), Some(b)) if a == b => a,
+        _ => return Err(Why::Never),
+    };
+    match fitting((from.0, b), (to.0, value), depth) {
+        Ok(value) => Ok(Wire::Object(vec![(name.to_owned(), value)])),
+        Err(Why::Deep) => Ok(Wire::Object(Vec::new())),
+        Err(why) => Err(why),
     }
 }
 

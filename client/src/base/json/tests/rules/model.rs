@@ -46,7 +46,6 @@ pub(super) type Outcome = Result<Wire, Code>;
 
 /// What the type `to` makes of a value, as it writes it itself.
 pub(super) fn convert(value: &Wire, signature: &Signature, to: &Schema) -> Outcome {
-    let types = &signature.types;
     let each = |value: &Wire, to: &Schema| convert(value, signature, to);
     match to {
         Schema::Any => Ok(value.clone()),
@@ -58,47 +57,21 @@ pub(super) fn convert(value: &Wire, signature: &Signature, to: &Schema) -> Outco
             Wire::Object(all) if all.is_empty() => Ok(Wire::Null),
             _ => Err(TypeMismatch),
         },
-        Schema::Named(index) => match &types[*index as usize].body {
+        Schema::Named(index) => match &signature.types[*index as usize].body {
             Body::Struct(fields) => of_fields(value, signature, fields),
             Body::Enum(variants) => of_variants(value, signature, variants),
         },
         _ if value.is_null() => Err(ValueNull),
-        Schema::Primitive(Primitive::Bool) => match value {
-            Wire::Bool(_) => Ok(value.clone()),
-            _ => Err(TypeMismatch),
-        },
-        Schema::Primitive(Primitive::Char) => match value {
-            Wire::Text(text) if text.chars().count() == 1 => Ok(value.clone()),
-            _ => Err(TypeMismatch),
-        },
-        Schema::String => match value {
-            Wire::Text(_) => Ok(value.clone()),
-            _ => Err(TypeMismatch),
-        },
-        Schema::Primitive(number) => super::numbers::convert(value, *number).ok_or(TypeMismatch),
         Schema::Vec(element) => list(value, None, |_, value| each(value, element)),
-        Schema::Array { element, length } => list(value, Some(*length as usize), |_, value| {
-            each(value, element)
-        }),
+        Schema::Array { element, length } => {
+            let length = Some(*length as usize);
+            list(value, length, |_, value| each(value, element))
+        }
         Schema::Tuple(elements) => {
             let element = |index: usize, value: &Wire| each(value, &elements[index]);
             list(value, Some(elements.len()), element)
         }
-        Schema::Map { key, value: to } => {
-            let Wire::Object(all) = value else {
-                return Err(TypeMismatch);
-            };
-            let pair = |(name, value): &(String, Wire)| {
-                Ok((
-                    super::numbers::key(name, key).ok_or(TypeMismatch)?,
-                    each(value, to)?,
-                ))
-            };
-            all.iter()
-                .map(pair)
-                .collect::<Result<_, Code>>()
-                .map(Wire::Object)
-        }
+        Schema::Map { key, value: to } => pairs(value, key, |value| each(value, to)),
         Schema::Result { ok, err } => match value {
             Wire::Object(all) => match all.as_slice() {
                 [(name, value)] if name == "Ok" => Ok(within("Ok", each(value, ok)?)),
@@ -107,8 +80,31 @@ pub(super) fn convert(value: &Wire, signature: &Signature, to: &Schema) -> Outco
             },
             _ => Err(TypeMismatch),
         },
-        Schema::Opaque(_) => Err(TypeMismatch),
+        _ => scalar(value, to).ok_or(TypeMismatch),
     }
+}
+
+fn scalar(value: &Wire, to: &Schema) -> Option<Wire> {
+    let is_one = match (value, to) {
+        (Wire::Bool(_), Schema::Primitive(Primitive::Bool)) => true,
+        (Wire::Text(text), Schema::Primitive(Primitive::Char)) => text.chars().count() == 1,
+        (Wire::Text(_), Schema::String) => true,
+        (_, Schema::Primitive(number)) => return super::numbers::convert(value, *number),
+        _ => false,
+    };
+    is_one.then(|| value.clone())
+}
+
+fn pairs(value: &Wire, key: &Schema, each: impl Fn(&Wire) -> Outcome) -> Outcome {
+    let Wire::Object(all) = value else {
+        return Err(TypeMismatch);
+    };
+    let pair = |(name, value): &(String, Wire)| {
+        let name = super::numbers::key(name, key).ok_or(TypeMismatch)?;
+        Ok((name, each(value)?))
+    };
+    let all = all.iter().map(pair);
+    all.collect::<Result<_, Code>>().map(Wire::Object)
 }
 
 fn within(name: &str, value: Wire) -> Wire {

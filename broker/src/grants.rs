@@ -28,85 +28,24 @@
 //! Acknowledgements are counted, because a gate can be withdrawn, provided and granted again
 //! before the first one comes.
 
-use std::collections::{BTreeMap, VecDeque};
+mod grant;
+mod indexes;
+
+use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate_layout::control::{LinkEnd, LinkToPlugin};
-
-use crate::registry::is_prefix;
+use crate::names::is_prefix;
 use crate::shape::Prints;
+use grant::Grant;
+use indexes::Indexes;
+
+pub(crate) use grant::Granted;
 
 /// Withdrawn gates are forgotten when a side has this many grants, and twice as many as were left
 /// the last time: else each new grant beyond these many would have all looked through.
 const TIDY_AT: usize = 1024;
-
-/// A `Grant` record to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Granted {
-    pub(crate) index: u16,
-    pub(crate) gate: Arc<str>,
-    pub(crate) prints: Prints,
-}
-
-impl Granted {
-    pub(crate) fn record(&self, end: LinkEnd) -> LinkToPlugin {
-        let [function, action] = self.prints;
-        LinkToPlugin::Grant {
-            end,
-            index: self.index,
-            gate: self.gate.to_string(),
-            function,
-            action,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Grant {
-    gate: Arc<str>,
-    /// What provided it when it was wanted last: the gate, or a prefix.
-    by: Arc<str>,
-    prints: Prints,
-    wanted: bool,
-    sent: bool,
-    /// Whether the provider was sent it, and nothing since that takes it back.
-    held: bool,
-    unacknowledged: u32,
-    /// Whether the provider was sent a `Revoke` of it and has not acknowledged that.
-    revoking: bool,
-}
-
-impl Grant {
-    /// Whether shapes that are provided now can go by the index of those before: a half may come
-    /// or go, but not change. Notes the ones that came, for which the grant is sent again: the
-    /// provider serves under it what it had when the grant came.
-    fn take_prints(&mut self, now: Prints) -> bool {
-        let changed = |(known, now): (&Option<_>, &Option<_>)| {
-            known.is_some() && now.is_some() && known != now
-        };
-        if self.prints.iter().zip(&now).any(changed) {
-            return false;
-        }
-        for (known, now) in self.prints.iter_mut().zip(now) {
-            if known.is_none() && now.is_some() {
-                *known = now;
-                self.sent = false;
-            }
-        }
-        true
-    }
-
-    /// Whether the provider neither holds it nor will say anything more of it.
-    fn is_over(&self) -> bool {
-        !self.held && !self.revoking && self.unacknowledged == 0
-    }
-
-    fn is_installed(&self) -> bool {
-        self.wanted && self.sent && self.unacknowledged == 0
-    }
-}
 
 /// The grants of one side.
 #[derive(Debug, Default)]
@@ -122,10 +61,7 @@ pub(crate) struct Grants {
     revoking: usize,
     /// How many were left when withdrawn gates were forgotten last.
     left: usize,
-    /// The first index that was never given.
-    fresh: u32,
-    /// Indexes that were given and are free again, in that order.
-    freed: VecDeque<u16>,
+    indexes: Indexes,
     peer_known: bool,
 }
 
@@ -161,38 +97,17 @@ impl Grants {
         if self.grants.len() - self.revoking >= TIDY_AT.max(2 * self.left) {
             self.tidy();
         }
-        let index = self.free_index().ok_or(())?;
-        let grant = Grant {
-            gate: gate.clone(),
-            by: gate.clone(),
-            prints,
-            wanted: false,
-            sent: false,
-            held: false,
-            unacknowledged: 0,
-            revoking: false,
-        };
-        self.grants.insert(index, grant);
+        let index = self.indexes.take().ok_or(())?;
+        self.grants.insert(index, Grant::new(gate, prints));
         self.current.insert(gate.clone(), index);
         Ok(index)
-    }
-
-    /// An index rests as long as it can before it is used again.
-    fn free_index(&mut self) -> Option<u16> {
-        match u16::try_from(self.fresh) {
-            Ok(index) => {
-                self.fresh += 1;
-                Some(index)
-            }
-            Err(_) => self.freed.pop_front(),
-        }
     }
 
     /// Forgets a grant, unless the provider still holds it or has to say something of it.
     fn forget(&mut self, index: u16) {
         if self.grants.get(&index).is_some_and(Grant::is_over) {
             self.grants.remove(&index);
-            self.freed.push_back(index);
+            self.indexes.give_back(index);
         }
     }
 
@@ -404,3 +319,5 @@ impl Grants {
 #[cfg(test)]
 #[path = "grants_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod tests_of_closing;

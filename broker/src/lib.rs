@@ -29,6 +29,7 @@ mod lines;
 mod link;
 pub mod listing;
 mod lives;
+mod names;
 mod policy;
 mod quota;
 mod reactor;

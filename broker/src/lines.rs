@@ -16,9 +16,9 @@ use std::sync::Arc;
 use callgate_layout::envelope::CallKind;
 
 use crate::id::PluginId;
+use crate::names::{is_prefix, prefixes, under};
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
-use crate::registry::{is_prefix, prefixes, under};
 use crate::shape::Provided;
 
 /// One half of a gate that a plugin offers.
@@ -39,6 +39,15 @@ pub(crate) struct InLine {
     pub(crate) charge: Charge,
     /// Who has a smaller number has stood in line longer, in whichever line.
     since: u64,
+}
+
+/// The first plugin of a line.
+#[derive(Debug)]
+pub(crate) struct First {
+    /// What the line is for.
+    pub(crate) name: Arc<str>,
+    pub(crate) plugin: PluginId,
+    pub(crate) since: u64,
 }
 
 /// All lines, by gates. None is empty.
@@ -118,18 +127,20 @@ impl Lines {
     }
 
     /// The lines for what cannot be provided beside another plugin's gate or prefix: the same, the prefixes that it is
-    /// under, and what is under it. Each with its first, and since when that stands there.
-    pub(crate) fn about<'l>(
-        &'l self,
-        gone: &'l str,
-    ) -> impl Iterator<Item = (&'l Arc<str>, PluginId, u64)> {
+    /// under, and what is under it.
+    pub(crate) fn about(&self, gone: &str) -> Vec<First> {
         let same_or_over = std::iter::once(gone).chain(prefixes(gone));
         let same_or_over = same_or_over.filter_map(|name| self.lines.get_key_value(name));
         let below = under(&self.lines, gone).take_while(move |_| is_prefix(gone));
-        same_or_over.chain(below).filter_map(|(name, line)| {
+        let firsts = same_or_over.chain(below).filter_map(|(name, line)| {
             let first = line.front()?;
-            Some((name, first.plugin, first.since))
-        })
+            Some(First {
+                name: name.clone(),
+                plugin: first.plugin,
+                since: first.since,
+            })
+        });
+        firsts.collect()
     }
 
     /// Everybody in line, with the gate.

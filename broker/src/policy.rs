@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use callgate_layout::control::PluginLimits;
 
-use crate::registry::is_prefix;
+use crate::names::is_prefix;
 
 /// What a plugin may provide, call and listen to, and how much it may have. Nothing that is not
 /// said.

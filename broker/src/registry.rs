@@ -5,7 +5,6 @@
 //! is under a prefix belongs to its owner. An open gate exists from `Open` to `Close`, whether the gate does or
 //! not.
 
-mod names;
 mod opens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,13 +15,12 @@ use callgate_layout::envelope::CallKind;
 use crate::id::PluginId;
 use crate::lines::{InLine, Offer};
 use crate::lives::Lives;
+use crate::names::{check_provided_name, is_prefix, over, prefixes, resolve, under, under_mut};
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
 use crate::shape::{Provided, check_provided};
-use names::{check_provided_name, over, resolve, under_mut};
 use opens::{Open, Watched};
 
-pub(crate) use names::{is_prefix, prefixes, under};
 pub(crate) use opens::Standing;
 
 /// A gate that is provided, or a prefix.

@@ -4,9 +4,11 @@
 
 mod schemas;
 
-/// The targets: their names, which are also those of their folders in `tests/fuzz/corpus`.
-pub const TARGETS: [(&str, fn(&[u8])); 2] =
-    [("schema", schemas::decode), ("compare", schemas::compare)];
+/// A target's name, which is also that of its folder in `tests/fuzz/corpus`, and what it runs.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 2] = [("schema", schemas::decode), ("compare", schemas::compare)];
 
 /// Runs the target of a name.
 ///

@@ -29,6 +29,7 @@ pub mod storm;
 pub mod stress;
 pub mod suite;
 pub mod types;
+pub mod untyped;
 pub mod visible;
 pub mod workspace;
 

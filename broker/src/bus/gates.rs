@@ -12,8 +12,9 @@ use super::provided::Offered;
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
 use crate::id::PluginId;
+use crate::names::is_prefix;
 use crate::refused::Refused;
-use crate::registry::{Standing, is_prefix};
+use crate::registry::Standing;
 
 impl Bus {
     pub(super) fn gate_record(

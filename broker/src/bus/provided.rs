@@ -10,8 +10,8 @@ use callgate_layout::envelope::CallKind;
 use super::Bus;
 use crate::id::PluginId;
 use crate::lines::Offer;
+use crate::names::is_prefix;
 use crate::refused::Refused;
-use crate::registry::is_prefix;
 use crate::shape::Provided;
 
 /// One half of a gate as its `Provide` says.
@@ -132,32 +132,31 @@ impl Bus {
     /// Something is provided no more: gives it, and what it was in the way of, to those who have stood in line longest,
     /// and tells everyone who has any of that open how it stands.
     pub(super) fn hand_on(&mut self, gone: &str, now: Instant) {
+        let mut waiting = self.lines.about(gone);
+        waiting.sort_unstable_by_key(|first| first.since);
         let mut names = vec![Arc::from(gone)];
-        while let Some(name) = self.next_in_line(gone) {
-            let Some(next) = self.lines.next(&name) else {
-                break;
+        for first in waiting {
+            // Also what was handed on just now may be in the way.
+            let is_free = self
+                .registry
+                .in_the_way(first.plugin, &first.name)
+                .is_none();
+            let next = is_free.then(|| self.lines.next(&first.name));
+            let Some(next) = next.flatten() else {
+                continue;
             };
-            let plugin = next.plugin;
             let requests: Vec<u32> = next.offers.iter().map(|(request, _)| *request).collect();
-            let life = self.registry.hand_on(&name, next);
+            let life = self.registry.hand_on(&first.name, next);
             for request in requests {
-                self.send(plugin, GateToPlugin::Provided { request, life });
+                self.send(first.plugin, GateToPlugin::Provided { request, life });
             }
-            names.push(name);
+            if *first.name != *gone {
+                names.push(first.name);
+            }
         }
         for name in names {
             self.refresh_gate(&name, now);
         }
-    }
-
-    /// The line whose first has stood longest, of those that something may have kept waiting and nothing
-    /// does now.
-    fn next_in_line(&self, gone: &str) -> Option<Arc<str>> {
-        let lines = self.lines.about(gone);
-        let free =
-            lines.filter(|(name, plugin, _)| self.registry.in_the_way(*plugin, name).is_none());
-        let longest = free.min_by_key(|(_, _, since)| *since);
-        longest.map(|(name, _, _)| name.clone())
     }
 
     /// Takes plugins out of the lines for gates that they may not provide any more.

@@ -14,7 +14,8 @@ use crate::id::PluginId;
 use crate::listing::{
     BrokerEntry, Encoding, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
 };
-use crate::registry::{Shown, is_prefix};
+use crate::names::is_prefix;
+use crate::registry::Shown;
 use crate::socket::Listener;
 
 /// A listing without what is counted in status pages.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use callgate_layout::Encoding;
 use callgate_layout::control::{Availability, GateState, Shape, check_gate_name};
 
-use super::names::{is_prefix, resolve, under};
 use super::{Gate, Registry};
 use crate::id::PluginId;
+use crate::names::{is_prefix, resolve, under};
 use crate::quota::{Charge, Quota};
 use crate::refused::Refused;
 use crate::schemas::Schema;

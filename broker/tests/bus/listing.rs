@@ -8,11 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate::listing::{Listing, PluginState, Transport};
-use callgate_layout::control::{SessionToBroker, SessionToPlugin, ToPlugin};
+use callgate::listing::{Encoding, Listing, PluginState, Transport};
+use callgate_layout::Encodings;
+use callgate_layout::control::{
+    GateToBroker, GateToPlugin, SchemaSource, SessionToBroker, SessionToPlugin, Shape, ToPlugin,
+};
 use callgate_layout::envelope::CallKind;
+use callgate_layout::pages::Status;
+use callgate_layout::view::WriteView;
 
-use crate::support::{Peer, bus, fingerprint, link};
+use crate::support::{Peer, bus, fingerprint, link, schema, shape};
 
 /// Programs read this: a key that goes missing breaks them.
 #[test]
@@ -58,6 +63,74 @@ fn a_listing_names_what_is_there() {
     assert_eq!(value["gates"][1]["action_signature"], "(u32) -> T9");
     assert_eq!(value["gates"][0].get("action_signature"), None);
     assert_eq!(bus.broker.snapshot().unwrap().gates, listing.gates);
+}
+
+fn counters(peer: &mut Peer) -> Status {
+    let page = peer.status.take().expect("a status page");
+    Status::new(WriteView::new(page).expect("it is writable"))
+}
+
+/// A prefix was not to be told from a gate, nor who calls as JSON from who does not.
+#[test]
+fn prefixes_and_what_goes_as_json_are_listed() {
+    let bus = bus();
+    let (mut caller, mut provider) = (bus.plugin("caller"), bus.plugin("provider"));
+    for (gate, encodings) in [("a.", Encodings::BOTH), ("g", Encodings::ARCHIVE)] {
+        provider.send(GateToBroker::Provide {
+            request: 1,
+            gate: gate.into(),
+            prefix: gate.ends_with('.'),
+            kind: CallKind::Function,
+            schema: SchemaSource::Inline(schema(7)),
+            signature: "(u32)".into(),
+            encodings,
+            record: (gate == "a.").then_some(3),
+            life: None,
+        });
+        let provided = provider.record();
+        assert!(matches!(
+            provided,
+            ToPlugin::Gate(GateToPlugin::Provided { .. })
+        ));
+    }
+    let wanted = || Shape {
+        encodings: Encodings::BOTH,
+        ..shape(9)
+    };
+    for (open, gate) in [(1, "a.x"), (2, "a.x"), (3, "g")] {
+        caller.send(GateToBroker::Open {
+            open,
+            gate: gate.into(),
+            function: wanted(),
+            action: wanted(),
+        });
+    }
+    let mut theirs = provider.mapped_outbox();
+    let mut ours = caller.mapped_outbox();
+    assert!(
+        caller.state().route.is_none(),
+        "of `g`, which takes no JSON"
+    );
+    provider.meet(&mut theirs);
+    provider.install_grant();
+    caller.meet(&mut ours);
+    assert!(caller.state().route.is_some() && caller.state().route.is_some());
+    counters(&mut provider).count_gate_json(3, true);
+    counters(&mut caller).count_json_call();
+    let listing = bus.broker.snapshot().unwrap();
+    let [prefix, gate] = &listing.gates[..] else {
+        panic!("{listing:?}");
+    };
+    assert_eq!((prefix.name.as_str(), prefix.prefix), ("a.", true));
+    assert_eq!(prefix.encodings, [Encoding::Archive, Encoding::Json]);
+    let counts = (prefix.subscribers, prefix.json_fallbacks, prefix.json_calls);
+    assert_eq!(counts, (1, 2, 1));
+    assert!(!gate.prefix && gate.encodings == [Encoding::Archive]);
+    assert_eq!((gate.subscribers, gate.json_fallbacks), (1, 0));
+    let made = listing.plugins.iter().map(|plugin| plugin.json_calls);
+    assert_eq!(Vec::from_iter(made), [1, 0]);
+    let value = serde_json::to_value(prefix).unwrap();
+    assert_eq!(value["encodings"], serde_json::json!(["archive", "json"]));
 }
 
 /// Asks for a listing, and gives back which file it came in.

@@ -33,6 +33,7 @@ use crate::handler::{Handler, Reply, erase};
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::serving_thread;
 use crate::serve::options::GateOptions;
+use crate::serve::provided::is_prefix;
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
 use crate::session::handshake::Reached;
 use crate::session::notices::BrokerEvent;
@@ -177,13 +178,17 @@ impl Plugin {
     }
 
     /// Says how calls of a gate are run, by the gate's name: from the next call on, whether it is provided
-    /// already or will be. For a name that this plugin never provides it has no effect.
+    /// already or will be. For a name that this plugin never provides it has no effect. Options of a
+    /// [prefix](crate::dynamic::provide_prefix) are those of all names together for which it stands.
     ///
     /// # Errors
     ///
     /// `INVALID_ARGUMENT` for a name that cannot be.
     pub fn set_gate_options(&self, gate: &str, options: GateOptions) -> Result<()> {
-        check_gate(gate)?;
+        match is_prefix(gate) {
+            true => check_prefix(gate)?,
+            false => check_gate(gate)?,
+        }
         self.state.provided.set_options(&gate.into(), options);
         Ok(())
     }
@@ -192,6 +197,11 @@ impl Plugin {
     ///
     /// Returns when the broker has said how the gate stands; where somebody provides it, it can
     /// be called at once. Where nobody does, calls are `NOT_READY` until somebody comes.
+    ///
+    /// The provider's types may be others: then values are converted, by the names of fields and variants, and
+    /// calls go as JSON ([`Subscriber::is_converted`]). What can never be converted is `TYPE_MISMATCH`, with what
+    /// differs ([`Subscriber::wait_ready`]). So it is with what a plugin provides, whose callers may have other types.
+    /// [`PluginBuilder::exact_only`] has nothing converted.
     ///
     /// Where there can be no link to the provider at the moment, opening and calling say why. A
     /// subscriber that is kept can be called as soon as there is one: a link that failed for want of
@@ -384,6 +394,10 @@ impl std::fmt::Debug for Plugin {
             .field("id", &self.id())
             .finish_non_exhaustive()
     }
+}
+
+fn check_prefix(name: &str) -> Result<()> {
+    control::check_prefix(name).map_err(|text| Error::new(Code::InvalidArgument, text))
 }
 
 fn check_gate(name: &str) -> Result<()> {

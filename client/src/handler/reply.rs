@@ -3,12 +3,13 @@
 use callgate_layout::Code;
 use callgate_layout::envelope::Cell;
 use callgate_layout::payload::Space;
+use serde_json::Value;
 
 use super::context::Context;
 use crate::base::archive::{self, MAX_LEN, MAX_LEN_HERE};
-use crate::base::buffers::{KEEP, Scratch, no_memory};
+use crate::base::buffers::{KEEP, Pool, Scratch, no_memory};
 use crate::base::error::{Error, Result};
-use crate::base::json;
+use crate::base::json::{self, JsonType};
 use crate::base::types::{Failed, GateType};
 use crate::link::Link;
 use crate::link::extents::too_large;
@@ -67,9 +68,17 @@ impl ReplyBuffer {
 
     /// Writes what the handler of a call returns as JSON, in place of what was there.
     #[cold]
-    pub(crate) fn put_json<T: GateType>(&mut self, value: &T, context: &Context<'_>) -> Result<()> {
+    pub(crate) fn put_json<T: JsonType>(&mut self, value: &T, context: &Context<'_>) -> Result<()> {
+        self.put_text(value, context.link().map(Link::pool))
+    }
+
+    /// The same outside of a handler.
+    pub(super) fn put_value(&mut self, value: &Value) -> Result<()> {
+        self.put_text(value, None)
+    }
+
+    fn put_text<T: JsonType>(&mut self, value: &T, pool: Option<&Pool>) -> Result<()> {
         self.clear(None);
-        let pool = context.link().map(Link::pool);
         let written = json::write_result(value, &mut self.overflow, pool, self.most);
         if let Err(error) = written {
             self.recycle(None);

@@ -8,7 +8,9 @@ use callgate_layout::clock::coarse_now;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::pending::Ticket;
 use callgate_layout::{Code, Encoding};
+use serde_json::Value;
 
+use super::untyped::check_result;
 use super::{HandlerError, ReplyBuffer};
 use crate::base::error::{Error, Result};
 
@@ -67,16 +69,48 @@ impl Responder {
     /// # Errors
     ///
     /// Where nobody can see the answer any more: `CLOSED` where this plugin has closed, or why the link
-    /// has ended; `RESPONSE_TOO_LARGE`, and [`SYSTEM`](Code::System) without memory, which the caller is
-    /// told, too.
-    pub fn reply(mut self, result: &[u8]) -> Result<()> {
+    /// has ended; `RESPONSE_TOO_LARGE`, [`SYSTEM`](Code::System) without memory, and `HANDLER_ERROR` where a call that
+    /// came as JSON is answered with what is none, which the caller is told, too.
+    pub fn reply(self, result: &[u8]) -> Result<()> {
+        let encoding = self.call.encoding;
+        self.put(|reply| {
+            if encoding == Encoding::Json {
+                check_result(result)?;
+            }
+            reply.put_bytes(result)
+        })
+    }
+
+    /// Answers a call that has come as JSON with a value.
+    ///
+    /// # Errors
+    ///
+    /// As [`Responder::reply`]; `TYPE_MISMATCH` for a value that nests more than 64 deep, which the caller is told, too;
+    /// and `INVALID_ARGUMENT` for a call that has come as an archive, which is then answered as if the responder had been
+    /// dropped.
+    pub fn reply_value(self, result: &Value) -> Result<()> {
+        if self.call.encoding == Encoding::Archive {
+            let text = "the call has come as an archive, and its answer is to be one";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        self.put(|reply| reply.put_value(result))
+    }
+
+    /// Answers with what is put, which an action's answer does not have.
+    fn put(mut self, put: impl FnOnce(&mut ReplyBuffer) -> Result<()>) -> Result<()> {
         let mut reply = ReplyBuffer::new();
         let put = match self.call.kind {
-            CallKind::Function => reply.put_bytes(result),
+            CallKind::Function => put(&mut reply),
             CallKind::Action => Ok(()),
         };
         self.answer(put.as_ref().copied(), reply)?;
         put
+    }
+
+    /// Answers a call whose handler is not run.
+    pub(super) fn refuse(mut self, error: &Error) {
+        // Where nobody can see it, nobody waits for it either.
+        let _ = self.answer(Err(error), ReplyBuffer::new());
     }
 
     /// Answers with an error.

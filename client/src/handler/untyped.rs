@@ -1,34 +1,115 @@
-//! Handlers of bytes that nobody here looks into: one that answers when it returns, and one that
-//! answers later.
+//! Handlers without types: those that answer when they return, and those that answer later. Bytes are given to them
+//! as they are; JSON is looked at before, and what is given back as JSON, too.
 
 use std::sync::Arc;
+
+use callgate_layout::{Code, Encoding};
+use serde_json::Value;
 
 use super::context::Context;
 use super::responder::Responder;
 use super::{ErasedHandler, HandlerError, HandlerKind, LaterHandler, ReplyBuffer};
+use crate::base::buffers::{KEEP, no_memory, probe};
 use crate::base::error::{Error, Result};
+use crate::base::json;
 
-/// A handler of bytes that answers when it returns.
-pub(crate) fn untyped<F>(handler: F) -> Arc<dyn ErasedHandler>
+/// A handler that answers when it returns. In JSON it takes so many parameters, if that is known.
+pub(crate) fn at_once<F>(handler: F, params: Option<usize>) -> Arc<dyn ErasedHandler>
 where
-    F: Fn(Context<'_>, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync + 'static,
+    F: Fn(Context<'_>, Encoding, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync + 'static,
 {
-    Arc::new(Untyped(handler))
+    Arc::new(AtOnce { handler, params })
 }
 
-/// A handler of bytes that answers later.
-pub(crate) fn later<F>(handler: F) -> Arc<dyn ErasedHandler>
+/// A handler that answers later.
+pub(crate) fn later<F>(handler: F, params: Option<usize>) -> Arc<dyn ErasedHandler>
 where
     F: Fn(Context<'_>, &[u8], Responder) + Send + Sync + 'static,
 {
-    Arc::new(Later(handler))
+    let check = move |bytes: &[u8], responder: &Responder| match responder.encoding() {
+        Encoding::Archive => Ok(()),
+        Encoding::Json => check_number(json::check_arguments(bytes)?.1, params),
+    };
+    Arc::new(Later(
+        move |context: Context<'_>, bytes: &[u8], responder: Responder| match check(
+            bytes, &responder,
+        ) {
+            Ok(()) => handler(context, bytes, responder),
+            Err(error) => responder.refuse(&error),
+        },
+    ))
 }
 
-struct Untyped<F>(F);
-
-impl<F> ErasedHandler for Untyped<F>
+/// A handler of values that answers when it returns.
+pub(crate) fn values<F>(handler: F, params: Option<usize>) -> Arc<dyn ErasedHandler>
 where
-    F: Fn(Context<'_>, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync,
+    F: Fn(Context<'_>, Vec<Value>) -> Result<Value, HandlerError> + Send + Sync + 'static,
+{
+    Arc::new(Values { handler, params })
+}
+
+/// A handler of values that answers later.
+pub(crate) fn values_later<F>(handler: F, params: Option<usize>) -> Arc<dyn ErasedHandler>
+where
+    F: Fn(Context<'_>, Vec<Value>, Responder) + Send + Sync + 'static,
+{
+    Arc::new(Later(
+        move |context: Context<'_>, bytes: &[u8], responder: Responder| match read_values(
+            bytes, params,
+        ) {
+            Ok(values) => handler(context, values, responder),
+            Err(error) => responder.refuse(&error),
+        },
+    ))
+}
+
+/// A call's JSON, which has been checked.
+pub(crate) fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Refuses a handler's result that is no JSON: no peer would take it.
+pub(super) fn check_result(result: &[u8]) -> Result<()> {
+    json::check_result(result).map_err(|error| {
+        let text = format!(
+            "what the handler gave back cannot travel as JSON: {}",
+            error.message()
+        );
+        Error::from(HandlerError::new("NOT_JSON", text))
+    })
+}
+
+fn check_number(found: usize, params: Option<usize>) -> Result<()> {
+    match params {
+        Some(expected) if expected != found => Err(json::wrong_number(expected, found)),
+        _ => Ok(()),
+    }
+}
+
+fn read_values(bytes: &[u8], params: Option<usize>) -> Result<Vec<Value>> {
+    if bytes.len() > KEEP {
+        let what = "parameters; the handler did not run";
+        probe(bytes.len()).map_err(|why| no_memory(why, what))?;
+    }
+    let values = json::read_values(bytes)?;
+    check_number(values.len(), params)?;
+    Ok(values)
+}
+
+/// The error for a call of a handler that does not take archives: its gate says so, and none comes.
+#[cold]
+fn takes_json() -> Error {
+    super::takes_only(callgate_layout::Encodings::JSON)
+}
+
+struct AtOnce<F> {
+    handler: F,
+    params: Option<usize>,
+}
+
+impl<F> ErasedHandler for AtOnce<F>
+where
+    F: Fn(Context<'_>, Encoding, &[u8]) -> Result<Vec<u8>, HandlerError> + Send + Sync,
 {
     fn call(
         &self,
@@ -36,22 +117,70 @@ where
         request: &[u8],
         reply: Option<&mut ReplyBuffer>,
     ) -> Result<()> {
-        let result = (self.0)(*context, request).map_err(Error::from)?;
+        let result = (self.handler)(*context, Encoding::Archive, request).map_err(Error::from)?;
         reply.map_or(Ok(()), |reply| reply.put_bytes(&result))
+    }
+
+    fn call_json(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()> {
+        check_number(json::check_arguments(request)?.1, self.params)?;
+        let result = (self.handler)(*context, Encoding::Json, request).map_err(Error::from)?;
+        let Some(reply) = reply else {
+            return Ok(());
+        };
+        check_result(&result)?;
+        reply.put_bytes(&result)
+    }
+}
+
+struct Values<F> {
+    handler: F,
+    params: Option<usize>,
+}
+
+impl<F> ErasedHandler for Values<F>
+where
+    F: Fn(Context<'_>, Vec<Value>) -> Result<Value, HandlerError> + Send + Sync,
+{
+    fn call(&self, _: &Context<'_>, _: &[u8], _: Option<&mut ReplyBuffer>) -> Result<()> {
+        Err(takes_json())
+    }
+
+    fn call_json(
+        &self,
+        context: &Context<'_>,
+        request: &[u8],
+        reply: Option<&mut ReplyBuffer>,
+    ) -> Result<()> {
+        let values = read_values(request, self.params)?;
+        let result = (self.handler)(*context, values).map_err(Error::from)?;
+        reply.map_or(Ok(()), |reply| reply.put_json(&result, context))
     }
 }
 
 struct Later<F>(F);
 
+/// A thread of this process has found another handler here a moment ago: without a slot there is nothing that
+/// could be answered later.
+fn comes_back() -> Error {
+    let text = "the gate came back with a handler that answers later; call again";
+    Error::new(Code::NotReady, text)
+}
+
 impl<F> ErasedHandler for Later<F>
 where
     F: Fn(Context<'_>, &[u8], Responder) + Send + Sync,
 {
-    /// Called by a thread of this process that has found another handler here a moment ago: without a
-    /// slot there is nothing that could be answered later.
     fn call(&self, _: &Context<'_>, _: &[u8], _: Option<&mut ReplyBuffer>) -> Result<()> {
-        let text = "the gate came back with a handler that answers later; call again";
-        Err(Error::new(callgate_layout::Code::NotReady, text))
+        Err(comes_back())
+    }
+
+    fn call_json(&self, _: &Context<'_>, _: &[u8], _: Option<&mut ReplyBuffer>) -> Result<()> {
+        Err(comes_back())
     }
 
     fn kind(&self) -> HandlerKind<'_> {

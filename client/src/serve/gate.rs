@@ -9,6 +9,7 @@ use callgate_layout::{Code, Encoding, Encodings};
 use super::limits::Limit;
 use super::offered::Types;
 use super::options::GateOptions;
+use super::provided::Names;
 use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, takes_only};
 
@@ -20,6 +21,8 @@ pub(crate) struct Half {
     /// What it takes and gives.
     pub(super) types: Arc<Types>,
     pub(super) handler: Arc<dyn ErasedHandler>,
+    /// Which names it has under a prefix; all, where nothing is said.
+    pub(super) names: Option<Names>,
     /// Whether a broker has agreed, so that the next one is asked as well.
     pub(super) is_offered: bool,
     /// Another plugin provides the gate, as the broker says: nobody may call it here.
@@ -36,6 +39,7 @@ impl Half {
 /// A gate's handlers as the dispatcher holds them.
 #[derive(Clone)]
 pub(crate) struct Gate {
+    /// Under a prefix, the name that is called.
     name: Arc<str>,
     /// Where its calls are counted, if the status page has room for it.
     record: Option<u16>,
@@ -75,6 +79,22 @@ impl Gate {
         match kind {
             CallKind::Function => &mut self.function,
             CallKind::Action => &mut self.action,
+        }
+    }
+
+    /// The same gate by the name that is called.
+    pub(super) fn named(&self, name: &Arc<str>) -> Gate {
+        Gate {
+            name: name.clone(),
+            ..self.clone()
+        }
+    }
+
+    #[inline]
+    pub(super) fn half_of(&self, kind: CallKind) -> Option<&Half> {
+        match kind {
+            CallKind::Function => self.function.as_ref(),
+            CallKind::Action => self.action.as_ref(),
         }
     }
 
@@ -136,21 +156,13 @@ impl Gate {
 
     #[inline]
     pub(crate) fn handler(&self, kind: CallKind) -> Option<&dyn ErasedHandler> {
-        let half = match kind {
-            CallKind::Function => &self.function,
-            CallKind::Action => &self.action,
-        };
-        half.as_ref().map(|half| &*half.handler)
+        self.half_of(kind).map(|half| &*half.handler)
     }
 
     /// The same for calls in JSON, of which the types are no matter.
     #[cold]
     pub(super) fn json_handler(&self, kind: CallKind) -> Result<&dyn ErasedHandler> {
-        let seen = match kind {
-            CallKind::Function => &self.function,
-            CallKind::Action => &self.action,
-        };
-        let half = seen.as_ref().or_else(|| self.unseen(kind));
+        let half = self.half_of(kind).or_else(|| self.unseen(kind));
         let half = half.ok_or_else(|| not_provided(kind))?;
         match half.takes().has(Encoding::Json) {
             true => Ok(&*half.handler),

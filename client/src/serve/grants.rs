@@ -54,7 +54,7 @@ pub(crate) enum Callable {
 
 impl Callable {
     /// What lies behind a grant now.
-    fn behind(grant: Option<&Grant>, look_up: impl Fn(&str) -> Option<Gate>) -> Callable {
+    fn behind(grant: Option<&Grant>, look_up: impl Fn(&Arc<str>) -> Option<Gate>) -> Callable {
         match grant {
             None => Callable::Refused,
             Some(grant) => match look_up(&grant.gate) {
@@ -70,6 +70,8 @@ impl Callable {
             return false;
         };
         let halves = [&gate.function, &gate.action].into_iter().flatten();
+        // Those that take JSON alone, too.
+        let halves = halves.chain(gate.unseen.iter().map(|(_, half)| half));
         let mut handlers = halves.map(|half| half.handler.kind());
         handlers.any(|kind| matches!(kind, HandlerKind::Later(_)))
     }
@@ -149,6 +151,9 @@ impl PeerGrants {
                 *grant = None;
             }
         }
+        // Whoever copies the table copies no more than there is.
+        let last = grants.iter().rposition(Option::is_some);
+        grants.truncate(last.map_or(0, |last| last + 1));
     }
 
     /// The peer may not call some gates any more, whatever their indexes.
@@ -174,7 +179,7 @@ impl PeerGrants {
     }
 
     /// What the peer may call, by index, as `look_up` has the gates now.
-    pub(super) fn callable(&self, look_up: impl Fn(&str) -> Option<Gate>) -> Vec<Callable> {
+    pub(super) fn callable(&self, look_up: impl Fn(&Arc<str>) -> Option<Gate>) -> Vec<Callable> {
         let grants = self.grants.lock();
         let pinned = grants
             .iter()
@@ -186,7 +191,7 @@ impl PeerGrants {
     pub(super) fn callable_as(
         &self,
         index: u16,
-        look_up: impl Fn(&str) -> Option<Gate>,
+        look_up: impl Fn(&Arc<str>) -> Option<Gate>,
     ) -> Callable {
         let grants = self.grants.lock();
         let grant = grants.get(usize::from(index));
@@ -230,6 +235,7 @@ mod tests {
                 schema: Vec::new(),
             }),
             handler: erase(|n: u32| n),
+            names: None,
             is_offered: true,
             is_lost: false,
         };

@@ -115,11 +115,9 @@ impl LinkedGates {
 
     /// Which of the gates that a peer may call are re-entrant, by index; empty where none of this plugin's is.
     pub(crate) fn reentrant(&self, peer: &PeerGrants) -> Vec<bool> {
-        // Not locked while grants are: who holds these looks gates up, and that takes the options.
-        let reentrant = self.gates.reentrant();
-        match reentrant.is_empty() {
-            true => Vec::new(),
-            false => peer.which(|name| reentrant.contains(name)),
+        match self.gates.any_reentrant() {
+            true => peer.which(|name| self.gates.is_reentrant(name)),
+            false => Vec::new(),
         }
     }
 

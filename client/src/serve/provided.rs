@@ -5,7 +5,9 @@
 //! membership. The dispatcher works on private copies and takes new ones when a version has moved, so that no call
 //! takes a lock.
 
-use std::collections::{HashMap, HashSet};
+mod prefixes;
+
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -22,6 +24,7 @@ use super::offered::Types;
 use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
+pub(crate) use prefixes::{Names, is_prefix};
 
 /// One half of a gate that a plugin provides, as brokers are told of it.
 #[derive(Clone, Debug)]
@@ -46,7 +49,7 @@ impl Offer {
         GateToBroker::Provide {
             request,
             gate: self.gate.to_string(),
-            prefix: false,
+            prefix: is_prefix(&self.gate),
             kind: self.kind,
             schema,
             signature: shape.signature.clone(),
@@ -55,6 +58,13 @@ impl Offer {
             life,
         }
     }
+}
+
+/// What runs the calls of one half of a gate or a prefix.
+pub(crate) struct Serving {
+    pub(crate) handler: Arc<dyn ErasedHandler>,
+    /// Which names there are under a prefix; all, where nothing is said.
+    pub(crate) names: Option<Names>,
 }
 
 /// A membership through whose links gates are called.
@@ -121,7 +131,7 @@ impl ProvidedGates {
         name: &Arc<str>,
         kind: CallKind,
         types: Types,
-        handler: Arc<dyn ErasedHandler>,
+        serving: Serving,
     ) -> Result<Offer> {
         let mut gates = self.gates.lock();
         let free = free_record(&gates);
@@ -144,7 +154,8 @@ impl ProvidedGates {
         *half = Some(Half {
             registration,
             types: types.clone(),
-            handler,
+            handler: serving.handler,
+            names: serving.names,
             is_offered: false,
             is_lost: false,
         });
@@ -241,15 +252,6 @@ impl ProvidedGates {
         all
     }
 
-    /// Whether others can call one half of a gate, as far as this plugin is concerned.
-    pub(crate) fn offers(&self, name: &str, kind: CallKind) -> bool {
-        let mut gates = self.gates.lock();
-        let half = gates
-            .get_mut(name)
-            .and_then(|gate| gate.half(kind).as_ref());
-        half.is_some_and(|half| half.is_offered && !half.is_lost)
-    }
-
     /// Takes a handler out. It may still be running.
     #[must_use = "what a handler has captured may come back here when it is dropped, or panic"]
     pub(crate) fn remove(&self, offer: &Offer) -> Option<Half> {
@@ -315,15 +317,10 @@ impl ProvidedGates {
         std::mem::take(&mut *self.gates.lock())
     }
 
-    pub(super) fn look_up(&self, name: &str) -> Option<Gate> {
-        self.gates.lock().get(name).cloned()
-    }
-
-    /// Which gates are re-entrant.
-    pub(super) fn reentrant(&self) -> HashSet<Arc<str>> {
+    /// Whether any gate is re-entrant, or will be when it is provided.
+    pub(super) fn any_reentrant(&self) -> bool {
         let options = self.options.lock();
-        let reentrant = options.iter().filter(|(_, options)| options.is_reentrant());
-        reentrant.map(|(name, _)| name.clone()).collect()
+        options.values().any(|options| options.is_reentrant())
     }
 
     /// Has everybody look again who waits for a permit, because the plugin closes.

@@ -64,6 +64,7 @@ pub(crate) fn has_here(bus: u64, gate: &str, kind: CallKind, owner: Option<&str>
         providers.extend(entry.provided.upgrade());
     }
     // The list is not locked any more: the last of a plugin's handlers may be dropped with `providers`.
-    let is_provided = providers.iter().any(|provided| provided.offers(gate, kind));
+    let mut offers = providers.iter().map(|provided| provided.offers(gate, kind));
+    let is_provided = offers.try_fold(false, |any, offers| Some(any | offers?))?;
     (is_provided || is_owner_here).then_some(is_provided)
 }

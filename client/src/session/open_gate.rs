@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use callgate_layout::Code;
-use callgate_layout::control::GateState;
+use callgate_layout::control::{Availability, GateState};
 use callgate_layout::envelope::CallKind;
 use callgate_layout::sys::futex;
 use parking_lot::{Condvar, Mutex};
@@ -165,7 +165,7 @@ impl OpenGate {
             link,
             index: route.index,
         });
-        self.log_differences(state.owner.as_deref(), &verdicts);
+        self.log_differences(&state, &verdicts);
         self.stand(by, (state, verdicts), way);
     }
 
@@ -179,12 +179,14 @@ impl OpenGate {
     }
 
     /// Tells the log, once, that the gate's calls are converted: whoever develops either plugin is to see it.
-    fn log_differences(&self, owner: Option<&str>, verdicts: &Verdicts) {
-        for verdict in verdicts.iter().flatten() {
-            if let Verdict::Converts { difference } = verdict
+    fn log_differences(&self, state: &GateState, verdicts: &Verdicts) {
+        let halves = [&state.function, &state.action].into_iter().zip(verdicts);
+        for (half, verdict) in halves {
+            if let Availability::Differs { json: true, .. } = half
+                && let Some(Verdict::Converts { difference }) = verdict
                 && !self.is_logged.swap(true, Ordering::Relaxed)
             {
-                let (gate, provider) = (&*self.gate, owner.unwrap_or("nobody"));
+                let (gate, provider) = (&*self.gate, state.owner.as_deref());
                 tracing::warn!(
                     gate,
                     provider,

@@ -104,13 +104,13 @@ impl Schemas {
     pub(crate) fn take_in(
         &mut self,
         open: u32,
-        gate: Arc<OpenGate>,
+        gate: &Arc<OpenGate>,
         state: GateState,
     ) -> Option<News> {
         let before = self.held.remove(&open);
         let held = Held {
-            is_synced: before.is_some_and(|before| before.is_synced && before.is_of(&gate)),
-            gate: Arc::downgrade(&gate),
+            is_synced: before.is_some_and(|before| before.is_synced && before.is_of(gate)),
+            gate: Arc::downgrade(gate),
             state,
             verdicts: [None, None],
         };

@@ -1,10 +1,12 @@
 //! Whether a gate's calls can be converted, where its provider has other types than its opener.
 
+use std::sync::Arc;
+
+use callgate_layout::Signature;
 use callgate_layout::schema::compare::{Mismatch, Suits, suits};
 
 use super::wanted::Wanted;
 use crate::base::error::Error;
-use callgate_layout::Signature;
 
 /// Whether values of an opener's types can become values of a provider's, and back.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub(crate) enum Verdict {
         /// The first difference.
         difference: String,
     },
+    /// The opener has no types of its own; these are the provider's.
+    Untyped(Arc<Signature>),
     /// They never can.
     Never(Mismatch),
     /// It could not be found out.

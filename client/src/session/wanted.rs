@@ -3,10 +3,19 @@
 use std::sync::Arc;
 
 use callgate_layout::control::Shape;
-use callgate_layout::{Encodings, Signature};
+use callgate_layout::{Encodings, Schema, Signature};
 
 use crate::base::error::Result;
 use crate::serve::offered::Types;
+
+/// Any parameters, with this result.
+pub(crate) fn anything(result: Option<Schema>) -> Signature {
+    Signature {
+        params: None,
+        result,
+        types: Vec::new(),
+    }
+}
 
 /// What a plugin means to give to one half of a gate, and to get from it.
 #[derive(Clone, Debug)]
@@ -29,14 +38,14 @@ impl Wanted {
         Ok(Wanted { shape, signature })
     }
 
+    /// Whether it says nothing of types, so that what the provider says of them is kept.
+    pub(super) fn is_untyped(&self) -> bool {
+        self.signature.params.is_none()
+    }
+
     /// Of both halves, what does not mean to call them.
     pub(crate) fn nothing() -> Result<[Wanted; 2]> {
-        let any = Signature {
-            params: None,
-            result: None,
-            types: Vec::new(),
-        };
-        let nothing = Wanted::new(any, Encodings::NONE)?;
+        let nothing = Wanted::new(anything(None), Encodings::NONE)?;
         Ok([nothing.clone(), nothing])
     }
 }

@@ -5,6 +5,7 @@
 
 mod closing;
 mod fake;
+mod types;
 
 use std::os::fd::AsRawFd;
 use std::thread;

@@ -158,7 +158,8 @@ pub struct GateState {
     pub owner: Option<String>,
     /// Which of the gate's lives this is: each is a larger number than the one before, also across
     /// brokers, except that a provider that stays while its broker is replaced goes on with the one
-    /// that it has. 0 while nobody provides it.
+    /// that it has, and that a name under a prefix has the life of the prefix, also again, when a gate of just
+    /// that name has come and gone. 0 while nobody provides it.
     pub generation: u64,
     /// The half that gives results.
     pub function: Availability,

@@ -56,7 +56,7 @@ pub struct Held {
     /// Whose it is. Of a group, any plugin of it that is on this bus.
     pub plugin: u64,
     /// `None` for the plugin's turn or one of its threads; else a permit of
-    /// this gate of it.
+    /// this gate of it; of a name under a prefix, the prefix.
     pub gate: Option<String>,
     /// How many of these there are: 1 for a turn. 0, of a turn as of a gate, where others than those who
     /// hold them may answer calls, because the plugin's dispatcher had some left to be answered later when
@@ -98,7 +98,7 @@ pub enum WaitToBroker {
         chain: u64,
         /// The plugin that it waits for.
         callee: u64,
-        /// The gate that it called.
+        /// The gate that it called, by the name under which it is open.
         gate: String,
         /// What ends it.
         needs: Needs,

@@ -137,8 +137,10 @@ fn a_call_s_kind_has_its_encoding_in_bit_2() {
     assert_eq!(kind(CallKind::Function, Encoding::Json, None), 0x14);
     assert_eq!(kind(CallKind::Action, Encoding::Json, chain), 0x1d);
     for none in [2, 3, 6, 7] {
-        let mut cell = Cell::default();
-        cell.head = [1 | none << 56, 0];
+        let cell = Cell {
+            head: [1 | none << 56, 0],
+            ..Cell::default()
+        };
         let refused = Violation("a kind that no gate has");
         assert_eq!(cell.call(G), Err(refused), "{none}");
     }

@@ -15,7 +15,7 @@ use callgate_tests::restart::worker;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{
     ENDS_WITH_BROKER, PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite, types,
-    visible,
+    untyped, visible,
 };
 use nix::sys::socket::{Backlog, listen};
 
@@ -69,6 +69,8 @@ fn main() {
         || storm::play(role, name, more)
         || groups::play(role, name, more)
         || types::play(role, name, more)
+        || untyped::play(role, name, more)
+        || untyped::play_prefixes(role, name, more)
         || visible::play(role, name, more)
         || worker::play(role, name, more)
     {

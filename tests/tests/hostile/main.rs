@@ -12,10 +12,12 @@ mod control;
 mod later;
 #[cfg(test)]
 mod logs;
+mod names;
 mod provider;
 mod returning;
 mod revoked;
 mod scene;
+mod schemas;
 #[cfg(test)]
 mod waits;
 mod words;

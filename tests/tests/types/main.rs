@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod dynamic;
+#[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod hostile;
@@ -14,6 +16,8 @@ mod large;
 mod matrix;
 #[cfg(test)]
 mod opening;
+#[cfg(test)]
+mod prefixes;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use callgate_client::dynamic::{self, Body, Field, Primitive, Schema, Signature, TypeDef};
 use callgate_client::{Code, Error};
-use callgate_tests::shorthand::code;
+use callgate_layout::control::MAX_INLINE_SCHEMA;
+use callgate_tests::restart::Told;
+use callgate_tests::shorthand::{await_that, code};
 use callgate_tests::types::caller::{Bare, Odd, Summary};
 use callgate_tests::types::{self};
+use callgate_tests::{Bus, PATIENCE, programs};
 
 use crate::scene::Scene;
 
@@ -93,7 +97,7 @@ fn gates_of_bytes_are_not_converted() {
     let own = scene.open::<(u32,), u32>("S.Later");
     assert_eq!(own.invoke((5,)).unwrap(), 5);
     let signature = callgate_client::signature_of::<(u8,), u8>();
-    let bytes = callgate_client::dynamic::open(&scene.caller, "S.Wide", &signature).unwrap();
+    let bytes = dynamic::open(&scene.caller, "S.Wide", &signature).unwrap();
     assert_eq!(code(bytes.call(&[1])), Code::TypeMismatch);
     let sent = bytes.send(&[1]).and_then(|sent| sent.wait().map(drop));
     assert_eq!(code(sent), Code::TypeMismatch);
@@ -106,4 +110,58 @@ fn watchers_see_gates_of_all_types() {
     let watch = scene.caller.watch("S.Sum").unwrap();
     let event = watch.next(Duration::from_secs(20)).unwrap().expect("news");
     assert!(event.is_present() && event.has_function && !event.has_action);
+}
+
+/// A signature whose schema takes several records.
+fn long(last: Primitive) -> Signature {
+    let field = |name: String, schema| Field {
+        name,
+        schema,
+        default: false,
+    };
+    let name = |n: usize| format!("{}{n}", "a_rather_long_name_".repeat(10));
+    let numbers = (0..500).map(|n| field(name(n), Schema::Primitive(Primitive::U32)));
+    let last = field("last".to_owned(), Schema::Primitive(last));
+    Signature {
+        params: Some(vec![Schema::Named(0)]),
+        result: Some(Schema::Unit),
+        types: vec![TypeDef {
+            name: "Long".to_owned(),
+            body: Body::Struct(numbers.chain([last]).collect()),
+        }],
+    }
+}
+
+/// What takes several records is uploaded and fetched in parts, and again at the next broker.
+#[test]
+fn long_schemas_pass_in_parts() {
+    let mut bus = Bus::start(programs!());
+    let (provider, caller) = (bus.plugin("S"), bus.plugin("T"));
+    let signature = long(Primitive::U8);
+    assert!(signature.to_bytes().unwrap().len() > 3 * MAX_INLINE_SCHEMA);
+    let answer = |_: callgate_client::Context<'_>, _: &[u8]| Ok(Vec::new());
+    let gates = ["S.A", "S.B"].map(|gate| dynamic::provide(&provider, gate, &signature, answer));
+    let _gates = gates.map(|gate| gate.unwrap());
+    let same = dynamic::open(&caller, "S.A", &signature).unwrap();
+    let other = long(Primitive::Bool);
+    let other = dynamic::open(&caller, "S.B", &other).unwrap();
+    let told = [&provider, &caller].map(Told::by);
+    for _ in 0..2 {
+        same.wait_ready(PATIENCE).unwrap();
+        assert!(same.call(&[0; 2004]).unwrap().is_empty());
+        let error = other.wait_ready(PATIENCE).unwrap_err();
+        assert_eq!(error.code(), Code::TypeMismatch);
+        has(&error, &["arguments[0].last", "`S`"]);
+        bus.restart_broker();
+        for told in &told {
+            told.lost();
+            told.back();
+        }
+        // What is there again is shown when it has been compared again.
+        let late = bus.plugin("Late");
+        await_that("the gates are back", || {
+            let opened = dynamic::open(&late, "S.B", &signature);
+            opened.is_ok_and(|gate| gate.wait_ready(Duration::ZERO).is_ok())
+        });
+    }
 }

@@ -74,7 +74,7 @@ fn callers_go_on_while_the_types_change_under_them() {
                         Err(error) => {
                             let code = error.code();
                             let gone = [Code::NotReady, Code::ProviderGone];
-                            assert!(gone.contains(&code), "{error}");
+                            assert!(gone.contains(&code), "direct: {direct}: {error:?}");
                         }
                     }
                 }

@@ -1,7 +1,6 @@
 //! Indexes of names that are closed: free again, however that crosses with what else happens.
 
 use super::*;
-use crate::link::Link;
 
 impl World {
     fn close(&mut self, from: PluginId, open: u32) {

@@ -7,6 +7,7 @@ use crate::policy::Policy;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 const GATES: [&str; 2] = ["g", "h"];
+const PROVIDED: [&str; 6] = ["g", "h", "p.", "p.x", "p.x.", "p.x.y"];
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -21,7 +22,7 @@ enum Act {
 
 fn record() -> impl Strategy<Value = ToBroker> {
     let kind = || prop_oneof![Just(CallKind::Function), Just(CallKind::Action)];
-    let gate = || prop_oneof![Just(GATES[0]), Just(GATES[1])];
+    let gate = || proptest::sample::select(PROVIDED.to_vec());
     let standing = (0..3u32, 0..3usize, 0..3usize).prop_map(|(number, peer, gates)| {
         let gates = GATES.iter().take(gates).map(|gate| (*gate).into());
         LinkToBroker::Standing {

@@ -48,11 +48,11 @@ impl World {
     /// The code with which the last request was refused, if it was.
     fn refusal(&mut self) -> Option<Code> {
         let said = self.obeyed().into_iter();
-        let refusals = said.filter_map(|(_, record)| match record {
+        let mut refusals = said.rev().filter_map(|(_, record)| match record {
             ToPlugin::Session(SessionToPlugin::Answer { failure, .. }) => failure,
             _ => None,
         });
-        let last = refusals.last()?;
+        let last = refusals.next()?;
         Code::from_u16(last.code)
     }
 

@@ -12,19 +12,34 @@ use crate::quota::Quota;
 const MOST_STATES: usize = 4_000;
 
 impl World {
-    /// Whether a handler runs on top of a wait, or another chain's in a turn that it lends: its thread does
-    /// not report it meanwhile.
-    pub(super) fn hides_a_wait(&self, setup: &Setup) -> bool {
-        self.stacks.iter().any(|stack| {
-            let runs = matches!(stack.last(), Some(Item::Handler { .. }));
-            runs && stack.iter().any(|item| matches!(item, Item::Waits(_)))
-        }) || (0..self.stacks.len())
-            .any(|thread| self.has_guests(thread) || self.keeps_reentrant_waiting(setup, thread))
+    /// The waits that stand still, as far as anybody can tell who knows what the threads report: those that no
+    /// schedule ends, if those of the threads that report none of theirs end. `None` as of [`World::stuck`].
+    ///
+    /// A thread reports the top of its stack alone, and no wait while a guest is in its turn or a call waits to be
+    /// one. So a wait that stands still is not reported below a handler that runs, nor below a wait that will be
+    /// over.
+    pub(super) fn known_stuck(&self, setup: &Setup) -> Option<BTreeSet<usize>> {
+        let mut world = self.clone();
+        loop {
+            let stuck = world.stuck(setup)?;
+            let top = |thread| {
+                let (id, _) = world.report(setup, thread)?;
+                Some(number_of(id)).filter(|number| stuck.contains(number))
+            };
+            let tops: Vec<Option<usize>> = (0..world.stacks.len()).map(top).collect();
+            let stacks = world.stacks.iter_mut().zip(&tops);
+            let unknown = stacks.filter(|(_, top)| top.is_none());
+            let items = unknown.flat_map(|(stack, _)| stack);
+            let ended = items.map(|item| item.end(&stuck));
+            if ended.filter(|has_ended| *has_ended).count() == 0 {
+                return Some(tops.into_iter().flatten().collect());
+            }
+        }
     }
 
     /// Whether a call of a re-entrant gate waits to be run on top of a thread's wait: the thread does not report
     /// that wait meanwhile.
-    fn keeps_reentrant_waiting(&self, setup: &Setup, thread: usize) -> bool {
+    pub(super) fn keeps_reentrant_waiting(&self, setup: &Setup, thread: usize) -> bool {
         let is_on = |dispatcher: usize| {
             let mut holders = self.turns[dispatcher].iter();
             let has_turn = holders.any(|(holder, _)| *holder == thread);
@@ -81,9 +96,13 @@ impl World {
         }
     }
 
-    /// What the thread of a plugin reports of its wait; nothing where it holds nothing.
+    /// What the thread of a plugin reports of its wait; nothing where it holds nothing, nor where it has its answer
+    /// and only waits for the turns that it lent.
     pub(super) fn report(&self, setup: &Setup, thread: usize) -> Option<(WaitId, Wait)> {
-        let wait = self.wait(thread).filter(|wait| !wait.is_given_up)?;
+        let is_answered = |call: usize| self.calls[call].stage == Stage::Answered;
+        let has_ended =
+            |wait: &&model::Wait| wait.is_given_up || wait.call.is_some_and(is_answered);
+        let wait = self.wait(thread).filter(|wait| !has_ended(wait))?;
         if self.has_guests(thread) || self.keeps_reentrant_waiting(setup, thread) {
             return None;
         }
@@ -164,6 +183,18 @@ impl World {
             && report_number(wait) == id.number
         {
             wait.is_given_up = true;
+        }
+    }
+}
+
+impl Item {
+    /// Has a wait end that is one of these; whether it did not before.
+    fn end(&mut self, of: &BTreeSet<usize>) -> bool {
+        match self {
+            Item::Waits(wait) if of.contains(&wait.number) => {
+                !std::mem::replace(&mut wait.is_given_up, true)
+            }
+            _ => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use callgate_layout::Code;
 
+use super::gate::value_of;
 use crate::api::shared::Shared;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
@@ -48,6 +49,15 @@ impl Sent {
             completion: &completion,
         });
         self.outcome(outcome)
+    }
+
+    /// The same of a call in JSON, as a value; null for an action's result.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sent::wait`]; `PROTOCOL` where what has come is no JSON.
+    pub fn wait_value(self) -> Result<serde_json::Value> {
+        value_of(&self.wait()?)
     }
 
     fn outcome(&self, outcome: Outcome) -> Result<Bytes> {

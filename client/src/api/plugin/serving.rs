@@ -6,7 +6,7 @@ use std::time::Instant;
 use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Encodings, Signature};
 
-use super::{Plugin, check_gate};
+use super::{Plugin, check_gate, check_prefix};
 use crate::api::provider::Provider;
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::link::Link;
 use crate::serve::member::{Member, Report};
 use crate::serve::offered::Types;
 use crate::serve::owners::Identity;
-use crate::serve::provided::Offer;
+use crate::serve::provided::{Offer, Serving};
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
 use crate::session::membership::Membership;
 
@@ -29,12 +29,38 @@ impl Plugin {
         handler: Arc<dyn ErasedHandler>,
     ) -> Result<Provider> {
         check_gate(gate)?;
+        let serving = Serving {
+            handler,
+            names: None,
+        };
+        self.offer_name(gate, kind, (signature, takes), serving)
+    }
+
+    /// Provides one half of all gates under a prefix.
+    pub(crate) fn offer_prefix(
+        &self,
+        prefix: &str,
+        kind: CallKind,
+        types: (&Signature, Encodings),
+        serving: Serving,
+    ) -> Result<Provider> {
+        check_prefix(prefix)?;
+        self.offer_name(prefix, kind, types, serving)
+    }
+
+    fn offer_name(
+        &self,
+        gate: &str,
+        kind: CallKind,
+        (signature, takes): (&Signature, Encodings),
+        serving: Serving,
+    ) -> Result<Provider> {
         self.state.check_here()?;
         self.core.group.start_serving()?;
         let name: Arc<str> = gate.into();
         // The handler is in place before the broker lets anybody call it.
         let types = Types::of(signature, takes).map_err(|error| error.at_gate(gate))?;
-        let offer = self.state.provided.insert(&name, kind, types, handler)?;
+        let offer = self.state.provided.insert(&name, kind, types, serving)?;
         match self.ask_to_provide(&offer) {
             Ok(()) => Ok(Provider {
                 state: self.state.clone(),

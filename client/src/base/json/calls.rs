@@ -1,9 +1,9 @@
 //! The parameters and the result of a call.
 
-use callgate_layout::Code;
 use callgate_layout::buffer::Buffer;
 
 use super::fault::{Fault, Part, Result as Outcome};
+use super::texts::wrong_number;
 use super::{JsonType, Parameters, Reader, Writer};
 use crate::base::buffers::Pool;
 use crate::base::error::{Error, Result};
@@ -70,15 +70,14 @@ fn judge<A: Parameters>(start: &Reader<'_>, first: Fault) -> Error {
     };
     let expected = A::COUNT;
     if found != expected {
-        let text = format!("the gate takes {expected} parameters, and the call has {found}");
-        return Error::new(Code::LengthMismatch, text);
+        return wrong_number(expected, found);
     }
     let null = first_null::<A>(start.clone());
     null.unwrap_or(first).into_error(Part::Arguments)
 }
 
 /// How many elements a list has that is the whole text.
-fn count_whole(reader: Reader<'_>) -> Outcome<usize> {
+pub(super) fn count_whole(reader: Reader<'_>) -> Outcome<usize> {
     // First as a text: what is wrong in it counts more than what it is.
     let mut all = reader.clone();
     all.skip()?;

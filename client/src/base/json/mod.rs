@@ -5,7 +5,6 @@
 //! peer sends is bounded: texts nest at most [`LEVELS`] deep, values too, and memory is asked for as
 //! elements are read, not as they are announced.
 
-#[allow(dead_code, reason = "the path of a call is what calls these")]
 mod calls;
 mod compound;
 mod fault;
@@ -17,12 +16,12 @@ mod objects;
 mod reader;
 mod scalars;
 mod strings;
+mod texts;
 mod tuples;
 mod value;
 mod variants;
 mod writer;
 
-#[allow(unused_imports, reason = "as above")]
 pub(crate) use calls::{read_arguments, read_result, write_arguments, write_result};
 pub use fault::{Fault, Result};
 pub use foreign::{read_opaque, write_opaque};
@@ -30,6 +29,7 @@ pub use maps::JsonKey;
 pub(crate) use maps::{read_sorted, write_pairs};
 pub use objects::Object;
 pub use reader::Reader;
+pub(crate) use texts::{check_arguments, check_result, read_values, write_values, wrong_number};
 pub use tuples::Parameters;
 pub use variants::Variant;
 pub use writer::Writer;

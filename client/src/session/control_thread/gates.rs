@@ -36,7 +36,7 @@ impl PluginWork<'_> {
             GateToPlugin::Lost { request, owner } => self.gate_lost(request, owner),
             GateToPlugin::State { open, state } => {
                 if let Some(gate) = self.plugin.state.open_gate(open) {
-                    let news = self.plugin.schemas.take_in(open, gate, state);
+                    let news = self.plugin.schemas.take_in(open, &gate, state);
                     self.show(news);
                 }
             }

@@ -205,7 +205,13 @@ impl PluginWork<'_> {
     }
 
     fn grant(&mut self, end: LinkEnd, index: u16, grant: Grant) {
-        if !self.plugin.membership.provided.grant(end, index, grant) {
+        let provided = &self.plugin.membership.provided;
+        let Some(grant) = provided.gates().named(grant) else {
+            // It may have had that name before.
+            provided.revoke(end, &[index]);
+            return self.send(&LinkToBroker::NotProvided { end, index }.into());
+        };
+        if !provided.grant(end, index, grant) {
             // This side found the peer closed; the broker may not know.
             let failure = Failure::new(Code::ProviderGone, "this side has let the link go");
             return self.send(&LinkToBroker::Failed { end, failure }.into());

@@ -53,7 +53,12 @@ impl Half {
         let what = format!("plugin `{owner}` provides {signature}");
         let mismatch = |text: String| Half::Refused(Error::new(Code::TypeMismatch, text));
         match verdict {
-            Some(Verdict::Converts { .. }) if json => Half::Ready(Encoding::Json),
+            Some(Verdict::Converts { .. } | Verdict::Untyped(_)) if json => {
+                Half::Ready(Encoding::Json)
+            }
+            Some(Verdict::Untyped(_)) => mismatch(format!(
+                "{what} and takes archives alone: open it with its signature"
+            )),
             Some(Verdict::Converts { difference }) => mismatch(format!(
                 "{what}, which differs: {difference}; one of both sides takes archives alone, so that nothing is \
                  converted"

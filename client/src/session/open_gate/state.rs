@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use callgate_layout::control::GateState;
 use callgate_layout::envelope::CallKind;
-use callgate_layout::{Code, Encoding};
+use callgate_layout::{Code, Encoding, Signature};
 
 use super::Half;
 use crate::base::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::call::in_process::Local;
 use crate::call::target::Destination;
 use crate::link::Link;
 use crate::session::numbers::MembershipId;
-use crate::session::verdict::Verdicts;
+use crate::session::verdict::{Verdict, Verdicts};
 use crate::session::wanted::Wanted;
 
 /// The way to a gate's provider.
@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(super) generation: u64,
     pub(super) function: Half,
     pub(super) action: Half,
+    /// What the provider says of the types of both halves, where this plugin has none of its own for them.
+    pub(super) described: [Option<Arc<Signature>>; 2],
     pub(crate) way: Option<Way>,
     /// Why it cannot be called, where the broker or the end of the session says so.
     pub(super) refused: Option<Error>,
@@ -82,9 +84,14 @@ impl State {
         } = said;
         let name = owner.as_deref().unwrap_or("nobody");
         let [for_function, for_action] = wanted.each_ref().map(|wanted| wanted.shape.encodings);
+        let described = verdicts.each_ref().map(|verdict| match verdict {
+            Some(Verdict::Untyped(provided)) => Some(provided.clone()),
+            _ => None,
+        });
         let [of_function, of_action] = verdicts;
         State {
             by,
+            described,
             function: Half::new((name, function), of_function, for_function),
             action: Half::new((name, action), of_action, for_action),
             owner,
@@ -102,6 +109,7 @@ impl State {
             generation: 0,
             function: Half::Absent,
             action: Half::Absent,
+            described: [None, None],
             way: None,
             refused: None,
             is_closed: false,
@@ -158,6 +166,30 @@ impl State {
 
     pub(crate) fn has(&self, kind: CallKind) -> bool {
         !matches!(self.half(kind), Half::Absent)
+    }
+
+    /// What the provider says of the types of one half, where this plugin has none of its own for it and they differ.
+    #[inline]
+    pub(crate) fn described(&self, kind: CallKind) -> Option<&Arc<Signature>> {
+        let [function, action] = &self.described;
+        match kind {
+            CallKind::Function => function.as_ref(),
+            CallKind::Action => action.as_ref(),
+        }
+    }
+
+    /// The types of one half, of which `wanted` are this plugin's own.
+    pub(crate) fn signature(
+        &self,
+        (wanted, kind): (&Wanted, CallKind),
+        gate: &Arc<str>,
+    ) -> Result<Arc<Signature>> {
+        match (self.described(kind), self.half(kind)) {
+            (Some(described), _) => Ok(described.clone()),
+            // They are the same.
+            (None, Half::Ready(_)) => Ok(wanted.signature.clone()),
+            (None, half) => Err(self.error(half, name(kind), gate)),
+        }
     }
 
     fn half(&self, kind: CallKind) -> &Half {

@@ -229,3 +229,54 @@ fn what_the_new_broker_forbids_ends_at_once() {
     let error = state.way(CallKind::Function, opened.name()).unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied);
 }
+
+/// Counts warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicU32>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Each change of how a gate stands would fill the log with what its first one had said.
+#[test]
+fn that_calls_are_converted_is_logged_once_a_gate() {
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        let difference = || {
+            let difference = "arguments[0]: expected u8, found u16".to_owned();
+            [Some(Verdict::Converts { difference }), None]
+        };
+        let converted = gate_state(Availability::Differs {
+            schema: 1,
+            signature: String::new(),
+            json: true,
+        });
+        let opened = OpenGate::in_tests("A.B");
+        opened.log_differences(&gate_state(READY), &[None, None]);
+        opened.log_differences(&differs(), &difference());
+        let none = "nothing differs, or is converted";
+        assert_eq!(warnings.0.load(Ordering::Relaxed), 0, "{none}");
+        for _ in 0..3 {
+            opened.log_differences(&converted, &difference());
+            assert_eq!(warnings.0.load(Ordering::Relaxed), 1);
+        }
+        OpenGate::in_tests("A.C").log_differences(&converted, &difference());
+        assert_eq!(warnings.0.load(Ordering::Relaxed), 2);
+    });
+}

@@ -18,7 +18,7 @@ const MOST_VERDICTS: usize = 1024;
 /// What is known, the latest last.
 #[derive(Default)]
 pub(super) struct Known {
-    schemas: VecDeque<(u64, Result<Signature>)>,
+    schemas: VecDeque<(u64, Result<Arc<Signature>>)>,
     verdicts: VecDeque<Compared>,
 }
 
@@ -42,7 +42,8 @@ impl Compared {
 impl Known {
     /// Takes in a schema that was fetched.
     pub(super) fn add(&mut self, number: u64, whole: Parts) {
-        let schema = Signature::from_bytes(&whole.bytes).map_err(|why| {
+        let schema = Signature::from_bytes(&whole.bytes).map(Arc::new);
+        let schema = schema.map_err(|why| {
             let text = format!("what its provider says that it takes cannot be read: {why}");
             Error::new(Code::TypeMismatch, text)
         });
@@ -62,6 +63,8 @@ impl Known {
         let (_, schema) = schemas.find(|(known, _)| *known == number)?;
         let verdict = match schema {
             Err(error) => Verdict::Failed(error.clone()),
+            // Not kept as a verdict: there are many of these, and schemas may be large.
+            Ok(provided) if wanted.is_untyped() => return Some(Verdict::Untyped(provided.clone())),
             Ok(provided) => Verdict::of(wanted, provided),
         };
         if self.verdicts.len() == MOST_VERDICTS {

@@ -89,12 +89,7 @@ fn converts(news: &News) -> bool {
 fn an_answer_waits_for_the_types_that_it_leads_to() {
     let (mut scene, gate) = (Scene::default(), gate());
     assert!(!scene.schemas.hold_synced(OPEN), "nothing is held");
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN, gate.clone(), differs(3))
-            .is_none()
-    );
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
     assert!(scene.schemas.hold_synced(OPEN));
     let news = scene.whole(&signature_of::<(u64,), u64>());
@@ -108,16 +103,11 @@ fn a_schema_comes_in_parts_and_is_fetched_once() {
     let (mut scene, gate) = (Scene::default(), gate());
     let other = self::gate();
     let bytes = signature_of::<(u64,), u64>().to_bytes().unwrap();
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert!(
         scene
             .schemas
-            .take_in(OPEN, gate.clone(), differs(3))
-            .is_none()
-    );
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN + 1, other.clone(), differs(3))
+            .take_in(OPEN + 1, &other, differs(3))
             .is_none()
     );
     assert_eq!(scene.next(), Some((3, 0)));
@@ -127,7 +117,7 @@ fn a_schema_comes_in_parts_and_is_fetched_once() {
     let (next, news) = scene.part(bytes.len(), &bytes[5..]);
     assert!(next.is_none() && news.len() == 2 && news.iter().all(converts));
     // From here on it is known.
-    let news = scene.schemas.take_in(OPEN, gate, differs(3));
+    let news = scene.schemas.take_in(OPEN, &gate, differs(3));
     assert!(news.is_some_and(|news| converts(&news)));
 }
 
@@ -153,45 +143,30 @@ fn types_with_and_without_a_default_are_compared_each_by_itself() {
     let needs = gate_of([signature_of::<(u32,), Needs>(), action()]);
     let defaults = gate_of([signature_of::<(u32,), Defaults>(), action()]);
     let mut scene = Scene::default();
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN, needs.clone(), differs(3))
-            .is_none()
-    );
+    assert!(scene.schemas.take_in(OPEN, &needs, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
     let news = scene.whole(&signature_of::<(u32,), Plain>());
     assert!(matches!(news[0].verdicts, [Some(Verdict::Never(_)), None]));
-    let news = scene.schemas.take_in(OPEN + 1, defaults, differs(3));
+    let news = scene.schemas.take_in(OPEN + 1, &defaults, differs(3));
     assert!(news.is_some_and(|news| converts(&news)));
 }
 
 #[test]
 fn newer_news_take_the_place_of_those_that_are_held() {
     let (mut scene, gate) = (Scene::default(), gate());
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN, gate.clone(), differs(3))
-            .is_none()
-    );
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
     assert!(scene.schemas.hold_synced(OPEN));
     let news = scene
         .schemas
-        .take_in(OPEN, gate.clone(), state(Availability::Absent));
+        .take_in(OPEN, &gate, state(Availability::Absent));
     let news = news.expect("there is nothing to compare");
     assert!(news.is_synced && news.state.function == Availability::Absent);
     assert!(scene.whole(&signature_of::<(u64,), u64>()).is_empty());
     // Other types meanwhile: the answer to the old fetch is none for them.
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN, gate.clone(), differs(4))
-            .is_none()
-    );
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(4)).is_none());
     assert_eq!(scene.next(), Some((4, 0)));
-    assert!(scene.schemas.take_in(OPEN, gate, differs(5)).is_none());
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(5)).is_none());
     assert_eq!(scene.next(), Some((5, 0)));
     let news = scene.whole(&signature_of::<(String,), u64>());
     assert!(matches!(news[0].verdicts[0], Some(Verdict::Never(_))));
@@ -200,17 +175,13 @@ fn newer_news_take_the_place_of_those_that_are_held() {
 #[test]
 fn what_cannot_be_opened_or_is_closed_is_not_compared() {
     let (mut scene, gate) = (Scene::default(), gate());
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN, gate.clone(), differs(3))
-            .is_none()
-    );
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert!(scene.schemas.hold_synced(OPEN));
     assert!(scene.schemas.forget(OPEN), "its answer is told");
     assert_eq!(scene.next(), None);
-    assert!(scene.schemas.take_in(OPEN, gate, differs(3)).is_none());
-    // The last handle is gone, and with it the gate.
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
+    // With the last handle.
+    drop(gate);
     assert_eq!(scene.next(), None);
 }
 
@@ -218,11 +189,11 @@ fn what_cannot_be_opened_or_is_closed_is_not_compared() {
 #[test]
 fn an_answer_to_another_gate_of_the_same_number_is_not_held() {
     let (mut scene, first, second) = (Scene::default(), gate(), gate());
-    assert!(scene.schemas.take_in(OPEN, first, differs(3)).is_none());
+    assert!(scene.schemas.take_in(OPEN, &first, differs(3)).is_none());
     assert!(scene.schemas.hold_synced(OPEN));
     let news = scene
         .schemas
-        .take_in(OPEN, second, state(Availability::Absent));
+        .take_in(OPEN, &second, state(Availability::Absent));
     assert!(!news.expect("news").is_synced);
 }
 
@@ -233,12 +204,7 @@ fn what_a_broker_refuses_or_sends_wrongly_fails_the_half_that_needs_it() {
         Some(Verdict::Failed(error)) => error.code(),
         other => panic!("{other:?}"),
     };
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN, gate.clone(), differs(3))
-            .is_none()
-    );
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
     assert!(scene.schemas.is_fetch(1) && !scene.schemas.is_fetch(2));
     let news = scene
@@ -247,29 +213,19 @@ fn what_a_broker_refuses_or_sends_wrongly_fails_the_half_that_needs_it() {
     assert_eq!(news.map(failed), Some(Code::NotReady));
     // It may be there again.
     for (total, bytes) in [(8, &b""[..]), (2, b"abc"), (2 << 20, b"a")] {
-        assert!(
-            scene
-                .schemas
-                .take_in(OPEN, gate.clone(), differs(3))
-                .is_none()
-        );
+        assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
         assert_eq!(scene.next(), Some((3, 0)));
         let (next, mut news) = scene.part(total, bytes);
         assert_eq!((next, news.len()), (None, 1));
         assert_eq!(news.pop().map(failed), Some(Code::Protocol));
     }
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN, gate.clone(), differs(3))
-            .is_none()
-    );
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
     assert_eq!(scene.part(9, b"abc").0, Some((3, 3)));
     let (next, news) = scene.part(8, b"abc");
     assert!(next.is_none() && news.len() == 1, "another length");
     // What is no schema is its provider's.
-    assert!(scene.schemas.take_in(OPEN, gate, differs(3)).is_none());
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
     let (_, mut news) = scene.part(3, b"abc");
     assert_eq!(news.pop().map(failed), Some(Code::TypeMismatch));
@@ -291,12 +247,7 @@ fn what_comes_unasked_is_nothing() {
 #[test]
 fn nothing_is_left_when_the_connection_is_over() {
     let (mut scene, gate) = (Scene::default(), gate());
-    assert!(
-        scene
-            .schemas
-            .take_in(OPEN, gate.clone(), differs(3))
-            .is_none()
-    );
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
     scene.schemas.clear();
     assert!(!scene.schemas.is_fetch(1) && !scene.schemas.forget(OPEN));
@@ -310,7 +261,7 @@ fn what_is_kept_is_bounded() {
         assert!(
             scene
                 .schemas
-                .take_in(OPEN, gate.clone(), differs(number))
+                .take_in(OPEN, &gate, differs(number))
                 .is_none()
         );
         assert_eq!(scene.next(), Some((number, 0)));
@@ -318,5 +269,5 @@ fn what_is_kept_is_bounded() {
     }
     assert_eq!(scene.schemas.known.kept(), known::MOST_KEPT);
     // The outcomes of comparing last longer than the schemas.
-    assert!(scene.schemas.take_in(OPEN, gate, differs(0)).is_some());
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(0)).is_some());
 }

@@ -1,0 +1,120 @@
+//! Providing all gates under a prefix.
+
+use std::sync::Arc;
+
+use callgate_layout::{Schema, Signature};
+
+use super::{Takes, kind_of};
+use crate::api::plugin::Plugin;
+use crate::api::provider::Provider;
+use crate::base::error::{Error, Result};
+use crate::serve::provided::{Names, Serving};
+use crate::session::wanted::anything;
+
+/// A prefix of gates' names, and what is said of all gates under it. It ends in `.`.
+#[derive(Clone)]
+pub struct Prefix {
+    prefix: String,
+    signature: Signature,
+    names: Option<Names>,
+}
+
+impl Prefix {
+    /// All names under a prefix, as functions that take any parameters and give any result.
+    pub fn new(prefix: impl Into<String>) -> Prefix {
+        Prefix {
+            prefix: prefix.into(),
+            signature: anything(Some(Schema::Any)),
+            names: None,
+        }
+    }
+
+    /// As actions that take any parameters.
+    #[must_use]
+    pub fn actions(self) -> Prefix {
+        self.with_signature(anything(None))
+    }
+
+    /// With the types of one signature, which all of them have: functions where it has a result, else actions.
+    #[must_use]
+    pub fn with_signature(mut self, signature: Signature) -> Prefix {
+        self.signature = signature;
+        self
+    }
+
+    /// Only those names of which this is true; it is given the whole name. A name of which it is false is absent to who
+    /// opens it, and `has_function` is false.
+    ///
+    /// It is asked whenever a plugin opens a name that it has not open, on the thread that hears the broker: it has to be
+    /// quick, and cannot wait for anything of Callgate's. One that panics says no. Who was told that there is no such
+    /// name is told otherwise when it opens it again.
+    #[must_use]
+    pub fn only(mut self, names: impl Fn(&str) -> bool + Send + Sync + 'static) -> Prefix {
+        self.names = Some(Arc::new(names));
+        self
+    }
+}
+
+impl From<&str> for Prefix {
+    fn from(prefix: &str) -> Prefix {
+        Prefix::new(prefix)
+    }
+}
+
+impl std::fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prefix")
+            .field("prefix", &self.prefix)
+            .field("signature", &self.signature.to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Provides all gates whose names begin with a prefix, by one handler, to which [`Context::gate`](crate::Context::gate) says
+/// the name that was called.
+///
+/// A gate that this plugin provides by its exact name comes before the prefix, and so does a longer prefix. What begins with a
+/// prefix is its owner's: gates and prefixes of other plugins under it are `ALREADY_PROVIDED`, as is a prefix over theirs.
+///
+/// [Options](Plugin::set_gate_options), statistics and limits are those of the prefix, for all of its names together.
+/// Dropping the [`Provider`] withdraws all of them. A name that nobody has open any more takes nothing, so that there is no end
+/// to how many are called one after the other.
+///
+/// ```no_run
+/// use callgate_client::dynamic::{self, Prefix, Takes};
+/// use callgate_client::{HandlerError, Plugin};
+/// use serde_json::json;
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::connect("Chat")?;
+/// let channels = Prefix::new("text-channels.").only(|name| !name.ends_with(".secret"));
+/// let post = Takes::values(|context, values| {
+///     let channel = context.gate().trim_start_matches("text-channels.");
+///     let text = values.first().and_then(|text| text.as_str());
+///     let text = text.ok_or_else(|| HandlerError::new("NO_TEXT", "a text is missing"))?;
+///     Ok(json!(format!("{} in {channel}: {text}", context.caller().name())))
+/// });
+/// let _channels = dynamic::provide_prefix(&plugin, channels, post)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// `ALREADY_PROVIDED`; `INVALID_ARGUMENT` for a prefix that does not end in `.`; otherwise as [`Plugin::provide`].
+pub fn provide_prefix(
+    plugin: &Plugin,
+    prefix: impl Into<Prefix>,
+    takes: Takes,
+) -> Result<Provider> {
+    let Prefix {
+        prefix,
+        signature,
+        names,
+    } = prefix.into();
+    let (encodings, handler) = takes.of(&signature);
+    let types = (&signature, encodings);
+    let serving = Serving { handler, names };
+    let provided = plugin.offer_prefix(&prefix, kind_of(&signature), types, serving);
+    provided.map_err(|error: Error| error.at_gate(prefix))
+}

@@ -1,0 +1,68 @@
+//! The parameters and results of calls where no types are known: whether a text is JSON, and values of any type.
+
+use callgate_layout::Code;
+use callgate_layout::buffer::Buffer;
+use serde_json::Value;
+
+use super::calls::count_whole;
+use super::fault::Part;
+use super::{JsonType, Reader, Writer};
+use crate::base::buffers::Pool;
+use crate::base::error::{Error, Result};
+
+/// Looks whether bytes are a call's parameters, which are a list: the text, and how many there are.
+pub(crate) fn check_arguments(bytes: &[u8]) -> Result<(&str, usize)> {
+    let start = Reader::new(bytes).map_err(|fault| fault.into_error(Part::Arguments))?;
+    let start = start.for_arguments();
+    let mut reader = start.clone();
+    let counted = reader
+        .count()
+        .and_then(|count| reader.end().map(|()| count));
+    // Where it is none, what is wrong with the whole text is said.
+    let count = counted.or_else(|_| count_whole(start.clone()));
+    let count = count.map_err(|fault| fault.into_error(Part::Arguments))?;
+    Ok((start.slice(0, bytes.len()), count))
+}
+
+/// Looks whether a call's result is JSON.
+pub(crate) fn check_result(bytes: &[u8]) -> Result<()> {
+    let checked = Reader::new(bytes).and_then(|mut reader| {
+        reader.skip()?;
+        reader.end()
+    });
+    checked.map_err(|fault| fault.into_error(Part::Result))
+}
+
+/// Reads a call's parameters, whatever they are.
+pub(crate) fn read_values(bytes: &[u8]) -> Result<Vec<Value>> {
+    let read = Reader::new(bytes).and_then(|reader| {
+        let mut reader = reader.for_arguments();
+        let values = Vec::read(&mut reader)?;
+        reader.end()?;
+        Ok(values)
+    });
+    // Here, too, what is wrong with the text counts more than what it is.
+    read.map_err(|fault| match check_arguments(bytes) {
+        Ok(_) => fault.into_error(Part::Arguments),
+        Err(error) => error,
+    })
+}
+
+/// Writes a call's parameters in place of what was in the buffer, in at most `most` bytes.
+pub(crate) fn write_values(
+    values: &[Value],
+    out: &mut Buffer,
+    pool: Option<&Pool>,
+    most: usize,
+) -> Result<()> {
+    let mut writer = Writer::new(out, pool, most).for_arguments();
+    let written = writer.list(values.iter());
+    written.map_err(|fault| fault.into_error(Part::Arguments))
+}
+
+/// The error for a call with another number of parameters than its gate takes.
+#[cold]
+pub(crate) fn wrong_number(expected: usize, found: usize) -> Error {
+    let text = format!("the gate takes {expected} parameters, and the call has {found}");
+    Error::new(Code::LengthMismatch, text)
+}

@@ -1,0 +1,82 @@
+//! Prefixes: what stands behind all names under one, unless the plugin provides a gate of that very name.
+//!
+//! A prefix ends in `.`, and no gate's name does, so both are keys of one map. The gate behind a name is the one
+//! of the longest prefix, by that name: its calls are counted, limited and run as those of the prefix.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use callgate_layout::envelope::CallKind;
+
+use super::ProvidedGates;
+use crate::serve::gate::Gate;
+use crate::serve::grants::Grant;
+use crate::serve::guard::guarded;
+
+/// Says which names there are under a prefix.
+pub(crate) type Names = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Whether this is the name of a prefix.
+pub(crate) fn is_prefix(name: &str) -> bool {
+    name.ends_with('.')
+}
+
+/// The gate of that name, or else the longest prefix over it.
+fn resolve<'g>(gates: &'g HashMap<Arc<str>, Gate>, name: &str) -> Option<&'g Gate> {
+    let prefixes = name.rmatch_indices('.').map(|(at, _)| &name[..=at]);
+    let mut all = std::iter::once(name).chain(prefixes);
+    all.find_map(|name| gates.get(name))
+}
+
+impl ProvidedGates {
+    /// The gate of that name, also where a prefix stands for it.
+    pub(crate) fn look_up(&self, name: &Arc<str>) -> Option<Gate> {
+        let gates = self.gates.lock();
+        resolve(&gates, name).map(|gate| gate.named(name))
+    }
+
+    /// Whether the gate of that name is re-entrant.
+    pub(crate) fn is_reentrant(&self, name: &str) -> bool {
+        let gates = self.gates.lock();
+        resolve(&gates, name).is_some_and(|gate| gate.options().is_reentrant())
+    }
+
+    /// Whether others can call one half of a gate, as far as this plugin is concerned; `None` where it is for a predicate to
+    /// say, which has said it to the broker.
+    pub(crate) fn offers(&self, name: &str, kind: CallKind) -> Option<bool> {
+        let gates = self.gates.lock();
+        let Some(gate) = resolve(&gates, name) else {
+            return Some(false);
+        };
+        let half = gate.half_of(kind);
+        match half.filter(|half| half.is_offered && !half.is_lost) {
+            Some(half) if half.names.is_some() && gate.name() != name => None,
+            half => Some(half.is_some()),
+        }
+    }
+
+    /// A grant without the halves of a prefix that have no such name; `None` where neither has. Runs code of the
+    /// program's, with nothing locked.
+    pub(crate) fn named(&self, grant: Grant) -> Option<Grant> {
+        let names = {
+            let gates = self.gates.lock();
+            let gate = resolve(&gates, &grant.gate).filter(|gate| *gate.name() != *grant.gate);
+            let of = |kind| gate.and_then(|gate| gate.half_of(kind)?.names.clone());
+            [of(CallKind::Function), of(CallKind::Action)]
+        };
+        let has = |names: &Option<Names>| {
+            let names = names.as_ref();
+            // One that panics says no.
+            names.is_none_or(|names| {
+                guarded(&grant.gate, || Ok(names(&grant.gate))).unwrap_or(false)
+            })
+        };
+        let [function, action] = names.each_ref().map(has);
+        let grant = Grant {
+            function: grant.function.filter(|_| function),
+            action: grant.action.filter(|_| action),
+            ..grant
+        };
+        (grant.function.is_some() || grant.action.is_some()).then_some(grant)
+    }
+}

@@ -226,7 +226,7 @@ fn a_circle_below_a_wait_that_will_be_over_is_told_after_it() -> Result<(), Test
     let stuck = run.world.stuck(&setup).unwrap_or_default();
     prop_assert!(stuck.is_superset(&numbers(&[outer, other])));
     prop_assert!(stuck.is_disjoint(&numbers(&[single])));
-    prop_assert_eq!(run.world.known_stuck(&setup), Some(BTreeSet::new()));
+    prop_assert!(run.world.hides_one(&setup, &stuck));
     prop_assert!(run.begun.is_empty(), "nobody was asked");
     run.return_all()?;
     prop_assert_eq!(run.begun.len(), 1);
@@ -300,11 +300,12 @@ proptest! {
         run.finish()?;
     }
 
-    /// However the records crossed: when all have arrived, no wait stands still that the broker can know to do so,
-    /// and when the handlers that still ran have returned, none at all. Between the two, a wait may stand
-    /// still below one of the same thread that does not: its thread reports that one instead, so the circle is
-    /// told when that one is over. A call of a re-entrant gate that waits to be run on top of a wait keeps that
-    /// from being reported for ever.
+    /// However the records crossed: when all have arrived, waits stand still only where one of them is not reported;
+    /// and when the handlers that still ran have returned, none does at all. Between the two, a wait may
+    /// stand still below one of the same thread that does not. The thread reports the upper one alone, so nobody
+    /// can know of the circle before that one is over; then the lower one is reported anew.
+    ///
+    /// A call of a re-entrant gate that waits to be run on top of a wait keeps that from being reported for ever.
     #[test]
     fn in_the_end_nobody_stands_still(setup in setup(false), choices in choices()) {
         let allowed = Allowed { given_up: true, ..Allowed::default() };
@@ -313,8 +314,10 @@ proptest! {
             run.next(*choice, allowed)?;
         }
         run.finish()?;
-        let known = run.world.known_stuck(&setup);
-        prop_assert!(known.is_none_or(|known| known.is_empty()), "{:?}", run.world);
+        let stuck = run.world.stuck(&setup).unwrap_or_default();
+        if !run.world.hides_one(&setup, &stuck) {
+            prop_assert!(stuck.is_empty(), "{stuck:?} of {:?}", run.world);
+        }
         run.return_all()?;
         let mut threads = 0..setup.threads.len();
         if !threads.any(|thread| run.world.keeps_reentrant_waiting(&setup, thread)) {

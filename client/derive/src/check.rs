@@ -1,6 +1,7 @@
 //! What the macro refuses itself, with a better sentence than the compiler's.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{
@@ -32,6 +33,7 @@ pub(crate) fn item(input: &DeriveInput) -> Result<()> {
     }
     no_rkyv(&input.attrs)?;
     only_default(&input.attrs)?;
+    nothing_hidden(&input.attrs)?;
     match &input.data {
         Data::Struct(_) => Ok(()),
         Data::Union(union) => Err(Error::new(
@@ -41,6 +43,7 @@ pub(crate) fn item(input: &DeriveInput) -> Result<()> {
         Data::Enum(data) => data.variants.iter().try_for_each(|variant| {
             no_rkyv(&variant.attrs)?;
             only_default(&variant.attrs)?;
+            nothing_hidden(&variant.attrs)?;
             match &variant.discriminant {
                 None => Ok(()),
                 Some((_, value)) => Err(Error::new(
@@ -72,6 +75,7 @@ pub(crate) fn field(field: &mut Field) -> Result<Marks> {
         .attrs
         .retain(|attribute| !attribute.path().is_ident("gate"));
     only_default(&field.attrs)?;
+    nothing_hidden(&field.attrs)?;
     let mut archived_by = None;
     if opaque.is_none() {
         no_rkyv(&field.attrs)?;
@@ -137,6 +141,30 @@ fn no_rkyv(attributes: &[Attribute]) -> Result<()> {
             "rkyv's attributes change the archive behind the fingerprint's back; on a field marked `#[gate(opaque = \"name/version\")]` they are allowed",
         )),
     }
+}
+
+/// Refuses attributes of serde, rkyv and ours within `cfg_attr`: the compiler takes them out for the derives only after
+/// this macro has looked at the item.
+fn nothing_hidden(attributes: &[Attribute]) -> Result<()> {
+    let hidden = attributes.iter().find(|attribute| {
+        let is_conditional = attribute.path().is_ident("cfg_attr");
+        is_conditional && names_derives(attribute.meta.to_token_stream())
+    });
+    match hidden {
+        None => Ok(()),
+        Some(attribute) => Err(Error::new(
+            attribute.span(),
+            "a gate type's attributes of serde, rkyv and gate cannot be conditional: its fingerprint would not know",
+        )),
+    }
+}
+
+fn names_derives(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ["serde", "rkyv", "gate"].iter().any(|name| ident == name),
+        TokenTree::Group(group) => names_derives(group.stream()),
+        _ => false,
+    })
 }
 
 /// Refuses what is known by its look not to travel; the rest is left to the `GateType` bound.

@@ -113,6 +113,14 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// ```compile_fail
 /// #[callgate_client::gate_type]
+/// struct Hidden {
+///     #[cfg_attr(all(), rkyv(with = callgate_client::__private::rkyv::with::Skip))]
+///     kind: u32,
+/// }
+/// ```
+///
+/// ```compile_fail
+/// #[callgate_client::gate_type]
 /// union Bits {
 ///     float: f32,
 ///     bits: u32,
@@ -132,3 +140,6 @@ pub fn gate_type(arguments: TokenStream, item: TokenStream) -> TokenStream {
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,46 @@
 //! Signatures for people.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use super::{Schema, Signature, TypeDef};
+
+/// How much of a name is shown: one of a peer's may be long, and stand in a schema very often.
+const MOST_OF_NAME: usize = 64;
+
+/// How much is shown of what stands in a message.
+const MOST_OF_ALL: usize = 512;
+
+/// The beginning of a name, with a mark where that is not all of it.
+pub(super) fn short(name: &str) -> (&str, &'static str) {
+    match name.len() > MOST_OF_NAME {
+        true => (&name[..name.floor_char_boundary(MOST_OF_NAME)], "…"),
+        false => (name, ""),
+    }
+}
+
+/// The beginning of what is to be shown. No more is ever made: all of a peer's schema may be a thousand times as
+/// long as its bytes.
+pub(super) fn brief(shown: fmt::Arguments<'_>) -> String {
+    let mut beginning = Beginning(String::new());
+    if beginning.write_fmt(shown).is_err() {
+        beginning.0.push('…');
+    }
+    beginning.0
+}
+
+/// A text that takes no more than [`MOST_OF_ALL`] bytes.
+struct Beginning(String);
+
+impl fmt::Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MOST_OF_ALL - self.0.len();
+        self.0.push_str(&text[..text.floor_char_boundary(room)]);
+        match text.len() > room {
+            true => Err(fmt::Error),
+            false => Ok(()),
+        }
+    }
+}
 
 /// A schema as text; see [`Signature::show`].
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +77,10 @@ impl fmt::Display for Shown<'_> {
             },
             Schema::Map { key, value } => write!(f, "SortedMap<{}, {}>", of(key), of(value)),
             Schema::Named(index) => match self.types.get(*index as usize) {
-                Some(def) => f.write_str(&def.name),
+                Some(def) => {
+                    let (name, mark) = short(&def.name);
+                    write!(f, "{name}{mark}")
+                }
                 None => write!(f, "type {index}"),
             },
             Schema::Opaque(name) => write!(f, "opaque {name:?}"),

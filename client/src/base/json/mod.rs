@@ -22,7 +22,8 @@ mod value;
 mod variants;
 mod writer;
 
-pub(crate) use calls::{read_arguments, read_result, write_arguments, write_result, wrong_number};
+pub use calls::{read_arguments, read_result, to_text};
+pub(crate) use calls::{write_arguments, write_result, wrong_number};
 pub use fault::{Fault, Result};
 pub use foreign::{read_opaque, write_opaque};
 pub use maps::JsonKey;

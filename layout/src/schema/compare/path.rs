@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::schema::text::short;
+
 /// One step from a type into what it consists of.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step<'a> {
@@ -43,7 +45,10 @@ fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[Step<'_>]) -> fmt::Result {
     steps.iter().try_for_each(|step| match step {
         Step::Argument(index) => write!(f, "arguments[{index}]"),
         Step::Result => f.write_str("result"),
-        Step::Name(name) => write!(f, ".{name}"),
+        Step::Name(name) => {
+            let (name, mark) = short(name);
+            write!(f, ".{name}{mark}")
+        }
         Step::Element(index) => write!(f, "[{index}]"),
         Step::Each => f.write_str("[]"),
         Step::Key => f.write_str("{key}"),

@@ -1,6 +1,6 @@
 //! One side of a pair of types that are compared.
 
-use crate::schema::text::Shown;
+use crate::schema::text::{Shown, brief, short};
 use crate::schema::{Body, Field, Primitive, Schema, TypeDef, Variant};
 
 /// The tables of both signatures.
@@ -121,7 +121,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The side as a message names it.
+    /// The side as a message names it, or the beginning of that.
     pub(super) fn describe(self, types: &[TypeDef]) -> String {
         match self {
             Side::Nothing => "nothing".to_owned(),
@@ -129,15 +129,19 @@ impl<'a> Side<'a> {
                 Some(def) => Side::Def(def).describe(types),
                 None => "a type that is not in the schema".to_owned(),
             },
-            Side::Schema(schema) => Shown::new(schema, types).to_string(),
+            Side::Schema(schema) => brief(format_args!("{}", Shown::new(schema, types))),
             Side::Variant(variant) => match variant.fields.as_slice() {
                 [only] if only.name == "0" => Side::Schema(&only.schema).describe(types),
-                _ => format!("variant {}", variant.name),
+                _ => brief(format_args!("variant {}", variant.name)),
             },
             Side::Def(def) => match &def.body {
-                Body::Struct(fields) if is_tuple(fields) => format!("tuple struct {}", def.name),
-                Body::Struct(_) => format!("struct {}", def.name),
-                Body::Enum(variants) => format!("enum {} of {}", def.name, names(variants)),
+                Body::Struct(fields) if is_tuple(fields) => {
+                    brief(format_args!("tuple struct {}", def.name))
+                }
+                Body::Struct(_) => brief(format_args!("struct {}", def.name)),
+                Body::Enum(variants) => {
+                    brief(format_args!("enum {} of {}", def.name, names(variants)))
+                }
             },
         }
     }
@@ -148,9 +152,10 @@ const MOST_NAMES: usize = 8;
 
 fn names(variants: &[Variant]) -> String {
     let names = variants.iter().take(MOST_NAMES);
-    let mut names: Vec<&str> = names.map(|variant| variant.name.as_str()).collect();
+    let names = names.map(|variant| short(&variant.name));
+    let mut names: Vec<String> = names.map(|(name, mark)| format!("{name}{mark}")).collect();
     if variants.len() > MOST_NAMES {
-        names.push("…");
+        names.push("…".to_owned());
     }
     names.join(", ")
 }

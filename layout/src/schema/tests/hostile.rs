@@ -1,9 +1,10 @@
 //! What is no signature, and bytes that are none.
 
 use super::{
-    Head, MAX_DEPTH, MAX_NAME, MAX_PARAMS, MAX_SCHEMA, Schema, SchemaError, Signature, U32, action,
-    list, record,
+    Body, Head, MAX_DEPTH, MAX_NAME, MAX_PARAMS, MAX_SCHEMA, Schema, SchemaError, Signature,
+    TypeDef, U32, Variant, action, list, record,
 };
+use crate::schema::compare::suits;
 
 #[test]
 fn what_is_no_signature_has_no_bytes() {
@@ -87,6 +88,41 @@ fn hostile_bytes_are_no_signature() {
         assert!(Signature::from_bytes(&forged(1, 0, &shape, &[])).is_err());
         assert!(Signature::from_bytes(&forged(1, 0, count, &[])).is_err());
     }
+}
+
+/// A type is named wherever it occurs. A provider's schema of one megabyte made a message of 500, which every opener of its
+/// gate kept.
+#[test]
+fn what_is_said_of_a_schema_is_short() {
+    let long = "ß".repeat(MAX_NAME / 2);
+    let names = |count| Schema::Tuple(vec![Schema::Named(0); count]);
+    let of = |schema, types: &[TypeDef]| action(schema, types);
+    let fields = of(names(300_000), &[record(&long, &[])]);
+    let variants = (0..100).map(|number| Variant {
+        name: format!("{number}{}", &long[..MAX_NAME - 4]),
+        fields: Vec::new(),
+    });
+    let choice = TypeDef {
+        name: long.clone(),
+        body: Body::Enum(variants.collect()),
+    };
+    let inner = (0..40).fold(Schema::Named(0), |inner, _| list(inner));
+    for hostile in [
+        fields.clone(),
+        of(Schema::Named(0), &[choice]),
+        of(Schema::Named(0), &[record(&long, &[(&long, inner)])]),
+    ] {
+        for (a, b) in [(U32, &hostile), (list(list(U32)), &hostile)] {
+            let own = of(a, &[]);
+            for mismatch in [suits(&own, b).unwrap_err(), suits(b, &own).unwrap_err()] {
+                let said = mismatch.to_string().len();
+                assert!(said < 4096, "{said} bytes: {:.200}", mismatch.expected);
+            }
+        }
+    }
+    assert!(fields.to_bytes().is_ok());
+    let text = fields.text().len();
+    assert!(text < 100 * 300_000, "{text} bytes");
 }
 
 /// The broker trusts the head, which says nothing of what comes after it.

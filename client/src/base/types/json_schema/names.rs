@@ -4,6 +4,9 @@ use std::collections::HashSet;
 
 use callgate_layout::schema::TypeDef;
 
+/// How much of a type's own name is used: it stands wherever the type is named.
+const MOST: usize = 64;
+
 /// For each type of a signature's table its name.
 pub(super) struct Names(Vec<String>);
 
@@ -13,7 +16,7 @@ impl Names {
     pub(super) fn new(types: &[TypeDef]) -> Names {
         let mut taken = HashSet::new();
         let names = types.iter().enumerate().map(|(index, def)| {
-            let plain = def.name.chars().map(|c| match c {
+            let plain = def.name.chars().take(MOST).map(|c| match c {
                 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' => c,
                 _ => '_',
             });

@@ -46,6 +46,7 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
             Scenario::Cold => ratio("callgate", "limit", "at most 0.75"),
             Scenario::Unpinned => ratio("callgate-park", "pipe", "both sleep at once"),
             Scenario::Typed(values) => ratio("uds", "callgate", values.wanted),
+            Scenario::Json(_) => ratio("callgate-json", "uds-json", "at most 1"),
             // Of times a call, so this is what four do together over what one does alone.
             Scenario::FourCallers => {
                 ratio(ONE_CALLER, "callgate", "at least 0.8");
@@ -53,8 +54,10 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
             Scenario::InProcess => ratio("callgate", "limit", "at most 30"),
             _ => {}
         }
-        if outcome.scenario == Scenario::SmallHot {
-            beyond(outcome, random);
+        match outcome.scenario {
+            Scenario::SmallHot => beyond(outcome, random, &OF_CALLS),
+            Scenario::Json(64) => beyond(outcome, random, &OF_JSON),
+            _ => {}
         }
     }
     across(rows);
@@ -65,13 +68,21 @@ fn say(scenario: &str, what: &str, estimate: Estimate, note: &str) {
     println!("  {scenario:24} {what:46} {median:.2} ({low:.2} to {high:.2}){note}");
 }
 
-/// What the call costs beyond the limit, in nanoseconds, and which part of that is the exchange.
-fn beyond(outcome: &Outcome, random: &mut StdRng) {
-    for (over, under, wanted) in [
-        ("callgate", "limit", "at most 100"),
-        ("exchange", "limit", "one writer a byte"),
-        ("callgate", "exchange", "the rest"),
-    ] {
+/// Which system less which, and what is wanted of that in nanoseconds.
+type Beyond = (&'static str, &'static str, &'static str);
+
+/// What the call costs beyond the limit, and which part of that is the exchange.
+const OF_CALLS: [Beyond; 3] = [
+    ("callgate", "limit", "at most 100"),
+    ("exchange", "limit", "one writer a byte"),
+    ("callgate", "exchange", "the rest"),
+];
+
+/// What JSON costs beyond archives.
+const OF_JSON: [Beyond; 1] = [("callgate-json", "callgate-exact", "at most 2000")];
+
+fn beyond(outcome: &Outcome, random: &mut StdRng, wanted: &[Beyond]) {
+    for (over, under, wanted) in wanted {
         if let (Some(over), Some(under)) = (outcome.of(over), outcome.of(under)) {
             let differences = report::differences(over, under);
             let what = format!("{} − {}, ns ({wanted})", over.system, under.system);

@@ -49,6 +49,9 @@
 //! **Typed payloads** (`systems/typed.rs`) go to and fro as vectors that both sides have as values; they
 //! are compared with a Unix socket that does the same.
 //!
+//! **JSON** (`systems/json.rs`): records between sides whose types differ. `callgate-json` converts them, `callgate-exact` is the same
+//! call between equal types, and `uds-json` the same JSON over a Unix socket, by serde_json.
+//!
 //! **Other arrangements.** `call/callers-4` (`callers.rs`) and `call/in-process` (`inside.rs`) are no
 //! pairs and have only Callgate in them: four callers beside one caller, and calls inside a process
 //! beside a virtual call. What a row's ratio is to stands in it as `reference`.

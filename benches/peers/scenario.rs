@@ -23,6 +23,8 @@ pub(crate) enum Scenario {
     Connect,
     /// Calls that give a vector and get it back, as values, back to back.
     Typed(Values),
+    /// Calls that give a record of so many bytes and get it back, between sides whose types differ.
+    Json(usize),
     /// Four processes that call one, hot.
     FourCallers,
     /// Calls between two plugins of one process.
@@ -63,7 +65,7 @@ impl Values {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 13] = [
+    pub(crate) const ALL: [Scenario; 16] = [
         Scenario::SmallHot,
         Scenario::LargeHot,
         Scenario::OneCore,
@@ -75,6 +77,9 @@ impl Scenario {
         Scenario::Typed(Values::new("call/1MiB/bytes", Element::Byte, 1 << 20)),
         Scenario::Typed(Values::new("call/1MiB/floats", Element::Float, 1 << 20)),
         Scenario::Typed(Values::new("call/16MiB/bytes", Element::Byte, 16 << 20)),
+        Scenario::Json(64),
+        Scenario::Json(64 << 10),
+        Scenario::Json(1 << 20),
         Scenario::FourCallers,
         Scenario::InProcess,
     ];
@@ -88,6 +93,9 @@ impl Scenario {
             Scenario::Unpinned => "call/64B/cold/unpinned",
             Scenario::Connect => "connect/first-call",
             Scenario::Typed(values) => values.name,
+            Scenario::Json(64) => "call/json/64B",
+            Scenario::Json(len) if len < 1 << 20 => "call/json/64KiB",
+            Scenario::Json(_) => "call/json/1MiB",
             Scenario::FourCallers => "call/callers-4",
             Scenario::InProcess => "call/in-process",
         }
@@ -96,9 +104,11 @@ impl Scenario {
     /// The core of the caller and that of the callee, where they are pinned.
     pub(crate) fn cores(self) -> Option<(usize, usize)> {
         match self {
-            Scenario::SmallHot | Scenario::LargeHot | Scenario::Cold | Scenario::Typed(_) => {
-                Some((0, 1))
-            }
+            Scenario::SmallHot
+            | Scenario::LargeHot
+            | Scenario::Cold
+            | Scenario::Typed(_)
+            | Scenario::Json(_) => Some((0, 1)),
             Scenario::OneCore => Some((0, 0)),
             _ => None,
         }
@@ -107,9 +117,11 @@ impl Scenario {
     /// Where the parties run, in words.
     pub(crate) fn placement(self) -> &'static str {
         match self {
-            Scenario::SmallHot | Scenario::LargeHot | Scenario::Cold | Scenario::Typed(_) => {
-                "caller on core 0, callee on core 1"
-            }
+            Scenario::SmallHot
+            | Scenario::LargeHot
+            | Scenario::Cold
+            | Scenario::Typed(_)
+            | Scenario::Json(_) => "caller on core 0, callee on core 1",
             Scenario::OneCore => "both on core 0",
             Scenario::Unpinned | Scenario::Connect => "not pinned",
             Scenario::FourCallers => "a provider and each caller a process, not pinned",
@@ -127,6 +139,7 @@ impl Scenario {
         match self {
             Scenario::FourCallers => ONE_CALLER,
             Scenario::Typed(_) => "uds",
+            Scenario::Json(_) => "callgate-exact",
             _ => "limit",
         }
     }
@@ -145,13 +158,30 @@ impl Scenario {
 
     /// Whether calls follow each other at once, so that many are timed together.
     pub(crate) fn is_hot(self) -> bool {
-        self.is_awake() || matches!(self, Scenario::OneCore | Scenario::Typed(_))
+        self.is_awake()
+            || matches!(
+                self,
+                Scenario::OneCore | Scenario::Typed(_) | Scenario::Json(_)
+            )
     }
 
     /// The vector that is passed to and fro, where one is.
     pub(crate) fn values(self) -> Option<Values> {
         match self {
             Scenario::Typed(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// Whether values are passed to and fro, and not a payload that each system has.
+    pub(crate) fn passes_values(self) -> bool {
+        self.values().is_some() || self.json().is_some()
+    }
+
+    /// The bytes of the record that is passed to and fro, where one is.
+    pub(crate) fn json(self) -> Option<usize> {
+        match self {
+            Scenario::Json(len) => Some(len),
             _ => None,
         }
     }

@@ -2,13 +2,18 @@
 //!
 //! Each function takes any bytes, and panics where something is wrong.
 
+mod json;
 mod schemas;
 
 /// A target's name, which is also that of its folder in `tests/fuzz/corpus`, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 2] = [("schema", schemas::decode), ("compare", schemas::compare)];
+pub const TARGETS: [Target; 3] = [
+    ("schema", schemas::decode),
+    ("compare", schemas::compare),
+    ("json", json::convert),
+];
 
 /// Runs the target of a name.
 ///

@@ -27,7 +27,7 @@ impl super::System for Iceoryx2Event {
     }
 
     fn takes_part(&self, scenario: Scenario) -> bool {
-        !scenario.is_awake() && scenario != Scenario::Connect && scenario.values().is_none()
+        !scenario.is_awake() && scenario != Scenario::Connect && !scenario.passes_values()
     }
 
     fn host(&self, setup: &Setup) -> Result<Box<dyn Any>> {

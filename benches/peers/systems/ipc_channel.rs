@@ -27,7 +27,7 @@ impl System for IpcChannel {
     }
 
     fn takes_part(&self, scenario: Scenario) -> bool {
-        scenario.values().is_none()
+        !scenario.passes_values()
     }
 
     fn server(&self, setup: &Setup) -> Result<Box<dyn Server>> {

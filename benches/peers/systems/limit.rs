@@ -138,7 +138,7 @@ impl System for Futex {
     }
 
     fn takes_part(&self, scenario: Scenario) -> bool {
-        !scenario.is_awake() && scenario.values().is_none()
+        !scenario.is_awake() && !scenario.passes_values()
     }
 
     fn server(&self, setup: &Setup) -> Result<Box<dyn Server>> {

@@ -1,4 +1,4 @@
-//! Messages over a Unix stream socket: rkyv archives, each with its length in front.
+//! Messages over a Unix stream socket: rkyv archives, or JSON, each with its length in front.
 //!
 //! One `write` and, but for large payloads, one `read` a message: the prefix travels in the
 //! archive's buffer. Buffers are kept.
@@ -58,7 +58,23 @@ impl Messages {
         let mut buffer = std::mem::take(&mut self.output);
         buffer.clear();
         buffer.extend_from_slice(&[0; PREFIX]);
-        let mut buffer = to_bytes_in::<_, Error>(value, buffer)?;
+        let buffer = to_bytes_in::<_, Error>(value, buffer)?;
+        self.send_buffer(buffer)
+    }
+
+    /// Sends what is written by a function.
+    pub(super) fn send_by(
+        &mut self,
+        write: impl FnOnce(&mut AlignedVec) -> Result<()>,
+    ) -> Result<()> {
+        let mut buffer = std::mem::take(&mut self.output);
+        buffer.clear();
+        buffer.extend_from_slice(&[0; PREFIX]);
+        write(&mut buffer)?;
+        self.send_buffer(buffer)
+    }
+
+    fn send_buffer(&mut self, mut buffer: AlignedVec) -> Result<()> {
         let len = (buffer.len() - PREFIX) as u64;
         buffer[..PREFIX].copy_from_slice(&len.to_le_bytes());
         let mut rest = &buffer[..];
@@ -73,7 +89,7 @@ impl Messages {
         Ok(())
     }
 
-    /// Reads a message and shows its archive; `None` when the other side has closed.
+    /// Reads a message and shows its bytes; `None` when the other side has closed.
     pub(super) fn receive(&mut self) -> Result<Option<&[u8]>> {
         self.filled = 0;
         if !self.fill(PREFIX)? {

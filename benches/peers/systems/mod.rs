@@ -8,6 +8,7 @@ mod exchange;
 mod iceoryx2;
 mod iceoryx2_event;
 mod ipc_channel;
+mod json;
 mod limit;
 mod messages;
 mod pipe;
@@ -102,6 +103,9 @@ pub(crate) fn all() -> &'static [&'static dyn System] {
         &callgate::Callgate::PARKED,
         &callgate::WithoutLoan,
         &callgate_loan::SmallLoan,
+        &json::Records::EXACT,
+        &json::Records::JSON,
+        &json::UdsJson,
         &iceoryx2::Iceoryx2,
         &iceoryx2_event::Iceoryx2Event,
         &ipc_channel::IpcChannel,

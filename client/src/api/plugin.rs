@@ -198,6 +198,11 @@ impl Plugin {
     /// Returns when the broker has said how the gate stands; where somebody provides it, it can
     /// be called at once. Where nobody does, calls are `NOT_READY` until somebody comes.
     ///
+    /// The provider's types may be others: then values are converted, by the names of fields and variants, and
+    /// calls go as JSON ([`Subscriber::is_converted`]). What can never be converted is `TYPE_MISMATCH`, with what
+    /// differs ([`Subscriber::wait_ready`]). So it is with what a plugin provides, whose callers may have other types.
+    /// [`PluginBuilder::exact_only`] has nothing converted.
+    ///
     /// Where there can be no link to the provider at the moment, opening and calling say why. A
     /// subscriber that is kept can be called as soon as there is one: a link that failed for want of
     /// descriptors or address space is tried again within half a minute, and one whose provider

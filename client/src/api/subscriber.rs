@@ -138,7 +138,7 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     /// # Errors
     ///
     /// [`NOT_READY`](crate::Code::NotReady) when the time is up, `TYPE_MISMATCH` or
-    /// `LENGTH_MISMATCH` as soon as a provider is there whose types differ, `BROKER_GONE` when there is no
+    /// `LENGTH_MISMATCH` as soon as a provider is there whose types can never be converted, `BROKER_GONE` when there is no
     /// broker that could announce one, at the end of the time. Where there is a provider and no link to it when the
     /// time is up, the error says why: `TIMEOUT`, [`SYSTEM`](crate::Code::System).
     ///
@@ -162,6 +162,10 @@ impl<A: Arguments, R: GateType> Subscriber<A, R> {
     ///
     /// Any code of a call; [`Error::may_have_run`](crate::Error::may_have_run) says whether the
     /// handler may have run nevertheless.
+    ///
+    /// Where the call [is converted](Subscriber::is_converted), a value that the other side's types cannot hold is
+    /// `TYPE_MISMATCH`, and null for what takes none `VALUE_NULL`; the error's context names the `path` in arguments or
+    /// result, and what was `expected` and `found` there. Of arguments the handler did not run, of a result it did.
     ///
     /// Where nobody provides the gate, it is `NOT_READY` at once while there is a broker. While there is none, the call
     /// waits for the next one until its deadline, and is `BROKER_GONE` then.

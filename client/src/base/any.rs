@@ -10,10 +10,8 @@ use rkyv::string::{ArchivedString, StringResolver};
 use rkyv::{Archive, Deserialize, Place, Serialize};
 use serde_json::Value;
 
-use super::archive::MAX_LEN_HERE;
-use super::buffers::Scratch;
 use super::error::Error;
-use super::json::{self, JsonType, Reader, Writer, read_result, write_result};
+use super::json::{self, JsonType, Reader, Writer, read_result, to_text};
 use super::types::unfit::{Unfit, refuse};
 use super::types::{GateType, Plain};
 
@@ -105,19 +103,10 @@ where
     S: Fallible<Error: Source> + RkyvWriter + ?Sized,
 {
     fn serialize(&self, serializer: &mut S) -> Result<JsonResolver, S::Error> {
-        let text = text_of(&self.0).ok_or_else(|| refuse(Unfit::Json))?;
+        let text = to_text(&self.0).map_err(|_| refuse(Unfit::Json))?;
         let place = ArchivedString::serialize_from_str(&text, serializer)?;
         Ok(JsonResolver { text, place })
     }
-}
-
-fn text_of(value: &Value) -> Option<String> {
-    let mut scratch = Scratch::take();
-    write_result(value, &mut scratch, None, MAX_LEN_HERE).ok()?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(scratch.len()).ok()?;
-    bytes.extend_from_slice(&scratch);
-    String::from_utf8(bytes).ok()
 }
 
 impl<D> Deserialize<Json, D> for ArchivedString

@@ -80,7 +80,7 @@ impl Broker {
 type Gate = Subscriber<(u32,), u32>;
 
 /// A gate that is opened while nobody provides it.
-fn opened<'a>(plugin: &'a Plugin, broker: &Broker) -> (Gate, u32) {
+fn opened(plugin: &Plugin, broker: &Broker) -> (Gate, u32) {
     thread::scope(|scope| {
         let gate = scope.spawn(|| plugin.subscriber::<(u32,), u32>("S.G").unwrap());
         let open = broker.opens();

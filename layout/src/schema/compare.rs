@@ -2,9 +2,9 @@
 //!
 //! What is compared are pairs of types, each pair once, so that types which contain themselves come to an end
 //! and types which contain each other often do not take exponentially long. First all pairs are found that
-//! matter, level by level ([`pairs`]); what two types demand of the types in them stands in [`rules`]. Then
+//! matter, level by level (`pairs`); what two types demand of the types in them stands in `rules`. Then
 //! it is worked out, from the pairs that can never be converted, which others can therefore not
-//! ([`verdict`]); the rest can. So a type that contains itself can be converted unless something says no.
+//! (`verdict`); the rest can. So a type that contains itself can be converted unless something says no.
 
 mod pairs;
 mod path;

@@ -30,8 +30,11 @@ fn who_has_no_types_calls_every_typed_gate() {
         assert_eq!(sum.encoding(), Encoding::Json);
         let track = json!({ "title": "Ouverture", "gain": 1, "samples": [1, 2, 3] });
         let summary = json!({ "title": "Ouverture", "total": 6, "count": 3 });
-        assert_eq!(sum.call_values(&[track.clone()]).unwrap(), summary);
-        let sent = sum.send_values(&[track.clone()]).unwrap();
+        assert_eq!(
+            sum.call_values(std::slice::from_ref(&track)).unwrap(),
+            summary
+        );
+        let sent = sum.send_values(std::slice::from_ref(&track)).unwrap();
         assert_eq!(sent.wait_value().unwrap(), summary);
         let text = sum.call(json!([track]).to_string().as_bytes()).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), summary);
@@ -279,5 +282,29 @@ fn calls_without_types_go_on_after_a_restart() {
         assert_eq!(call(&other).unwrap(), json!("abab"));
         let text = other.signature().unwrap().to_string();
         assert_eq!(text, "(String, u32) -> String");
+    }
+}
+
+/// A handler with one parameter of any type, and one that has a type.
+#[test]
+fn values_stand_among_typed_parameters() {
+    for direct in [false, true] {
+        let bus = Bus::start(programs!());
+        let provider = bus.builder("V").direct_calls(direct).connect().unwrap();
+        let nth = |value: Value, n: u32| value[n as usize].clone();
+        let _nth = provider.provide("V.Nth", nth).unwrap();
+        let caller = bus.builder("T").direct_calls(true).connect().unwrap();
+        let json = dynamic::open_json(&caller, "V.Nth").unwrap();
+        assert_eq!(json.signature().unwrap().to_string(), "(any, u32) -> any");
+        let list = json!([1, { "a": null }]);
+        let second = json.call_values(&[list.clone(), json!(1)]).unwrap();
+        assert_eq!(second, list[1]);
+        let error = json.call_values(&[list.clone(), json!(-1)]).unwrap_err();
+        assert_eq!(path(&error), "arguments[1]");
+        let typed = open::<(Vec<u8>, u8), u64>(&caller, "V.Nth");
+        assert_eq!(typed.invoke((vec![4, 5], 1)).unwrap(), 5);
+        let same = open::<(Json, u32), Json>(&caller, "V.Nth");
+        assert!(!same.is_converted());
+        assert_eq!(same.invoke((list.clone().into(), 0)).unwrap().0, json!(1));
     }
 }

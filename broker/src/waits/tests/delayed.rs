@@ -10,6 +10,9 @@ use super::property::{Allowed, Choice, GIVE_UP, cases, choices, setup, small_set
 use super::schedules::{begin, number_of};
 use super::setup::{Dispatcher, Gate, Mode, Plugin, Setup, Target};
 
+/// So often each thread reports, answers and is heard until all is said: many times as often as there are calls.
+const MOST_TURNS: usize = 1000;
+
 enum Record {
     Waiting(WaitId, Wait),
     Over(WaitId),
@@ -119,6 +122,12 @@ impl<'a> Run<'a> {
         self.world.make(self.setup, step);
     }
 
+    /// Makes these moves, and then all goes on.
+    fn play(&mut self, moves: &[Move]) -> Result<(), TestCaseError> {
+        moves.iter().for_each(|step| self.make(*step));
+        self.finish()
+    }
+
     fn next(&mut self, choice: Choice, allowed: Allowed) -> Result<(), TestCaseError> {
         let (kind, pick) = choice;
         let thread = usize::from(pick) % self.setup.threads.len();
@@ -142,9 +151,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// All goes on until nothing is left to be done.
+    /// All goes on until nothing is left to be done. Nobody may ask and be told the same for ever.
     fn finish(&mut self) -> Result<(), TestCaseError> {
-        loop {
+        for _ in 0..MOST_TURNS {
             self.world.settle(self.setup, 0);
             let mut found = false;
             for thread in 0..self.setup.threads.len() {
@@ -156,6 +165,7 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         }
+        Err(TestCaseError::fail(format!("no end of {:?}", self.world)))
     }
 
     /// All handlers return that can.
@@ -172,60 +182,88 @@ impl<'a> Run<'a> {
     }
 }
 
+/// A dispatcher and its plugin for each of these, which has gates with these limits.
+fn plugins(all: &[(Mode, &[Option<usize>])]) -> Setup {
+    let dispatchers = all
+        .iter()
+        .map(|(mode, _)| Dispatcher {
+            mode: *mode,
+            process: 0,
+        })
+        .collect();
+    let gate = |limit: &Option<usize>| Gate {
+        limit: *limit,
+        reentrant: false,
+    };
+    let plugins = all
+        .iter()
+        .enumerate()
+        .map(|(dispatcher, (_, limits))| Plugin {
+            dispatcher,
+            gates: limits.iter().map(gate).collect(),
+        });
+    Setup::new(dispatchers, plugins.collect(), &[])
+}
+
 /// A pool's thread gave up a call whose handler went on, on top of the wait of the call that the pool's thread
 /// handles. That wait stands still, and the handler on top waits for one that only runs for long: the property
 /// took the circle for one that the broker misses. It is told when the handlers on top have returned.
 #[test]
 fn a_circle_below_a_wait_that_will_be_over_is_told_after_it() -> Result<(), TestCaseError> {
-    let gate = |limit| Gate {
-        limit,
-        reentrant: false,
-    };
-    let plugin = |dispatcher, gates| Plugin { dispatcher, gates };
-    let dispatcher = |mode, process| Dispatcher { mode, process };
+    let setup = plugins(&[(Mode::Pool(3), &[None, Some(1)]), (Mode::Thread, &[None])]);
     let target = |plugin, gate| Target { plugin, gate };
-    let setup = Setup::new(
-        vec![dispatcher(Mode::Pool(3), 0), dispatcher(Mode::Thread, 1)],
-        vec![
-            plugin(0, vec![gate(None), gate(Some(1))]),
-            plugin(1, vec![gate(None)]),
-        ],
-        &[],
-    );
     let (pool, pool_alone, turn) = (target(0, 0), target(0, 1), target(1, 0));
-    // The threads of the pool take calls in this order; the last thread has the turn.
+    // Three threads of the pool, and the one of the other plugin.
     let [inner, outer, other, single] = [0, 1, 2, 3];
     let mut run = Run::new(&setup);
-    let serve = |run: &mut Run<'_>, thread, call| {
-        run.make(Move::Serve(thread, call));
-        run.finish()
-    };
-    run.make(Move::Begin(turn));
-    serve(&mut run, single, 0)?;
-    run.make(Move::Call(single, pool));
-    serve(&mut run, outer, 1)?;
-    run.make(Move::Call(outer, turn));
-    serve(&mut run, single, 2)?;
-    run.make(Move::Call(single, pool));
-    serve(&mut run, inner, 3)?;
-    run.make(Move::GiveUp(outer));
-    run.make(Move::Begin(pool_alone));
-    serve(&mut run, other, 4)?;
-    run.make(Move::Call(other, turn));
-    run.make(Move::Call(outer, pool_alone));
-    run.finish()?;
-
-    let numbers = |threads: &[usize]| -> BTreeSet<usize> {
-        let waits = threads.iter().filter_map(|thread| run.world.wait(*thread));
-        waits.map(|wait| wait.number).collect()
-    };
+    run.play(&[
+        Move::Begin(turn),
+        Move::Serve(single, 0),
+        Move::Call(single, pool),
+        Move::Serve(outer, 1),
+        Move::Call(outer, turn),
+        Move::Serve(single, 2),
+        Move::Call(single, pool),
+        Move::Serve(inner, 3),
+        Move::GiveUp(outer),
+        Move::Begin(pool_alone),
+        Move::Serve(other, 4),
+        Move::Call(other, turn),
+        Move::Call(outer, pool_alone),
+    ])?;
     let stuck = run.world.stuck(&setup).unwrap_or_default();
-    prop_assert!(stuck.is_superset(&numbers(&[outer, other])));
-    prop_assert!(stuck.is_disjoint(&numbers(&[single])));
-    prop_assert_eq!(run.world.known_stuck(&setup), Some(BTreeSet::new()));
+    let number = |thread| run.world.wait(thread).map_or(0, |wait| wait.number);
+    prop_assert!(stuck.contains(&number(outer)) && stuck.contains(&number(other)));
+    prop_assert!(!stuck.contains(&number(single)), "it hides one that is");
     prop_assert!(run.begun.is_empty(), "nobody was asked");
     run.return_all()?;
     prop_assert_eq!(run.begun.len(), 1);
+    prop_assert_eq!(run.world.standing(), BTreeSet::new());
+    Ok(())
+}
+
+/// The model's thread reported a wait that had its answer and only waited for a turn that it lent, said when it was
+/// asked that it was over, and reported it again, for ever. A plugin's says that it is over, and waits for the turn then.
+#[test]
+fn a_wait_for_a_turn_that_was_lent_is_not_reported() -> Result<(), TestCaseError> {
+    let setup = plugins(&[(Mode::Thread, &[None][..]); 3]);
+    let target = |plugin| Target { plugin, gate: 0 };
+    let mut run = Run::new(&setup);
+    // A handler goes on when its caller has given it up, and visits the turn that the caller lends again.
+    run.play(&[
+        Move::Begin(target(0)),
+        Move::Serve(0, 0),
+        Move::Call(0, target(1)),
+        Move::Serve(1, 1),
+        Move::GiveUp(0),
+        Move::Call(0, target(2)),
+        Move::Serve(2, 2),
+        Move::Visit(1, target(0)),
+        Move::Return(2, false),
+    ])?;
+    prop_assert!(run.world.wait(0).is_some(), "it waits for its turn");
+    prop_assert_eq!(&run.reported, &[None, None, None]);
+    run.return_all()?;
     prop_assert_eq!(run.world.standing(), BTreeSet::new());
     Ok(())
 }
@@ -258,11 +296,12 @@ proptest! {
         run.finish()?;
     }
 
-    /// However the records crossed: when all have arrived, no wait stands still that the broker can know to do so,
-    /// and when the handlers that still ran have returned, none at all. Between the two, a wait may stand
-    /// still below one of the same thread that does not: its thread reports that one instead, so the circle is
-    /// told when that one is over. A call of a re-entrant gate that waits to be run on top of a wait keeps that
-    /// from being reported for ever.
+    /// However the records crossed: when all have arrived, waits stand still only where one of them is not reported;
+    /// and when the handlers that still ran have returned, none does at all. Between the two, a wait may
+    /// stand still below one of the same thread that does not. The thread reports the upper one alone, so nobody
+    /// can know of the circle before that one is over; then the lower one is reported anew.
+    ///
+    /// A call of a re-entrant gate that waits to be run on top of a wait keeps that from being reported for ever.
     #[test]
     fn in_the_end_nobody_stands_still(setup in setup(false), choices in choices()) {
         let allowed = Allowed { given_up: true, ..Allowed::default() };
@@ -271,8 +310,10 @@ proptest! {
             run.next(*choice, allowed)?;
         }
         run.finish()?;
-        let known = run.world.known_stuck(&setup);
-        prop_assert!(known.is_none_or(|known| known.is_empty()), "{:?}", run.world);
+        let stuck = run.world.stuck(&setup).unwrap_or_default();
+        if !run.world.hides_one(&setup, &stuck) {
+            prop_assert!(stuck.is_empty(), "{stuck:?} of {:?}", run.world);
+        }
         run.return_all()?;
         let mut threads = 0..setup.threads.len();
         if !threads.any(|thread| run.world.keeps_reentrant_waiting(&setup, thread)) {

@@ -12,29 +12,22 @@ use crate::quota::Quota;
 const MOST_STATES: usize = 4_000;
 
 impl World {
-    /// The waits that stand still, as far as anybody can tell who knows what the threads report: those that no
-    /// schedule ends, if those of the threads that report none of theirs end. `None` as of [`World::stuck`].
+    /// Whether a thread does not report a wait that stands still, of those that do.
     ///
-    /// A thread reports the top of its stack alone, and no wait while a guest is in its turn or a call waits to be
-    /// one. So a wait that stands still is not reported below a handler that runs, nor below a wait that will be
-    /// over.
-    pub(super) fn known_stuck(&self, setup: &Setup) -> Option<BTreeSet<usize>> {
-        let mut world = self.clone();
-        loop {
-            let stuck = world.stuck(setup)?;
-            let top = |thread| {
-                let (id, _) = world.report(setup, thread)?;
-                Some(number_of(id)).filter(|number| stuck.contains(number))
-            };
-            let tops: Vec<Option<usize>> = (0..world.stacks.len()).map(top).collect();
-            let stacks = world.stacks.iter_mut().zip(&tops);
-            let unknown = stacks.filter(|(_, top)| top.is_none());
-            let items = unknown.flat_map(|(stack, _)| stack);
-            let ended = items.map(|item| item.end(&stuck));
-            if ended.filter(|has_ended| *has_ended).count() == 0 {
-                return Some(tops.into_iter().flatten().collect());
-            }
-        }
+    /// A thread reports the top of its stack alone, and nothing while a guest is in its turn or a call waits to be
+    /// one. So what stands still is not reported below a handler that runs, nor below a wait that will be over.
+    pub(super) fn hides_one(&self, setup: &Setup, stuck: &BTreeSet<usize>) -> bool {
+        let is_stuck = |wait: &model::Wait| stuck.contains(&wait.number);
+        (0..self.stacks.len()).any(|thread| {
+            let has_some = self.stacks[thread].iter().any(|item| match item {
+                Item::Waits(wait) => is_stuck(wait),
+                Item::Handler { .. } => false,
+            });
+            let shows_one = self.wait(thread).is_some_and(is_stuck)
+                && !self.has_guests(thread)
+                && !self.keeps_reentrant_waiting(setup, thread);
+            has_some && !shows_one
+        })
     }
 
     /// Whether a call of a re-entrant gate waits to be run on top of a thread's wait: the thread does not report
@@ -96,9 +89,13 @@ impl World {
         }
     }
 
-    /// What the thread of a plugin reports of its wait; nothing where it holds nothing.
+    /// What the thread of a plugin reports of its wait; nothing where it holds nothing, nor where it has its answer
+    /// and only waits for the turns that it lent.
     pub(super) fn report(&self, setup: &Setup, thread: usize) -> Option<(WaitId, Wait)> {
-        let wait = self.wait(thread).filter(|wait| !wait.is_given_up)?;
+        let is_answered = |call: usize| self.calls[call].stage == Stage::Answered;
+        let has_ended =
+            |wait: &&model::Wait| wait.is_given_up || wait.call.is_some_and(is_answered);
+        let wait = self.wait(thread).filter(|wait| !has_ended(wait))?;
         if self.has_guests(thread) || self.keeps_reentrant_waiting(setup, thread) {
             return None;
         }
@@ -179,18 +176,6 @@ impl World {
             && report_number(wait) == id.number
         {
             wait.is_given_up = true;
-        }
-    }
-}
-
-impl Item {
-    /// Has a wait end that is one of these; whether it did not before.
-    fn end(&mut self, of: &BTreeSet<usize>) -> bool {
-        match self {
-            Item::Waits(wait) if of.contains(&wait.number) => {
-                !std::mem::replace(&mut wait.is_given_up, true)
-            }
-            _ => false,
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The parameters and the result of a call.
 
+use callgate_layout::Code;
 use callgate_layout::buffer::Buffer;
 
 use super::fault::{Fault, Part, Result as Outcome};
-use super::texts::wrong_number;
+use super::strings::append;
 use super::{JsonType, Parameters, Reader, Writer};
-use crate::base::buffers::Pool;
+use crate::base::buffers::{Pool, Scratch};
 use crate::base::error::{Error, Result};
+
+/// The longest text that there is.
+const MOST: usize = i32::MAX as usize;
 
 /// Writes a call's parameters in place of what was in the buffer, as an array of at most `most` bytes.
 pub(crate) fn write_arguments<A: Parameters>(
@@ -35,12 +39,25 @@ pub(crate) fn write_result<R: JsonType>(
     outcome.map_err(|fault| fault.into_error(Part::Result))
 }
 
+/// A value's text.
+pub fn to_text<T: JsonType>(value: &T) -> Result<String> {
+    let mut scratch = Scratch::take();
+    write_result(value, &mut scratch, None, MOST)?;
+    let mut text = String::new();
+    let copied = str::from_utf8(&scratch).map(|written| append(&mut text, written));
+    // What was written is text.
+    copied
+        .unwrap_or(Ok(()))
+        .map_err(|fault| fault.into_error(Part::Result))?;
+    Ok(text)
+}
+
 /// Reads a call's parameters.
 ///
 /// A text that is no JSON is `PROTOCOL`. Then the number of parameters is judged, then whether null came
 /// for one that takes none, then the values, from left to right. All of that is looked at only where
 /// reading them one after the other has failed.
-pub(crate) fn read_arguments<A: Parameters>(bytes: &[u8]) -> Result<A> {
+pub fn read_arguments<A: Parameters>(bytes: &[u8]) -> Result<A> {
     let start = Reader::new(bytes).map_err(|fault| fault.into_error(Part::Arguments))?;
     let start = start.for_arguments();
     read_all::<A>(start.clone()).map_err(|first| judge::<A>(&start, first))
@@ -101,7 +118,7 @@ fn first_null<A: Parameters>(mut reader: Reader<'_>) -> Option<Fault> {
 }
 
 /// Reads a call's result.
-pub(crate) fn read_result<R: JsonType>(bytes: &[u8]) -> Result<R> {
+pub fn read_result<R: JsonType>(bytes: &[u8]) -> Result<R> {
     let in_result = |fault: Fault| fault.into_error(Part::Result);
     let start = Reader::new(bytes).map_err(in_result)?;
     let mut reader = start.clone();
@@ -113,4 +130,11 @@ pub(crate) fn read_result<R: JsonType>(bytes: &[u8]) -> Result<R> {
             Err(fault) => in_result(fault),
         }
     })
+}
+
+/// The error for a call with another number of parameters than its gate takes.
+#[cold]
+pub(crate) fn wrong_number(expected: usize, found: usize) -> Error {
+    let text = format!("the gate takes {expected} parameters, and the call has {found}");
+    Error::new(Code::LengthMismatch, text)
 }

@@ -12,6 +12,7 @@ mod compared;
 mod depth;
 mod numbers;
 mod random;
+mod rules;
 mod shapes;
 mod texts;
 mod types;

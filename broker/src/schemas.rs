@@ -9,7 +9,7 @@
 //! A half that is provided, or waits in line, holds its schema ([`Held`]). With the last half of a plugin that has it
 //! its charge goes, and with the last of all plugins the schema.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Weak};
 
@@ -21,6 +21,9 @@ use crate::refused::Refused;
 
 /// As many entries of things that are gone may be left in a map before it is looked through.
 const SWEEP_AT: usize = 64;
+
+/// Of so many schemas that a plugin was told of is known that it was: as many as it may have gates open.
+const MOST_TOLD: usize = 4096;
 
 /// A schema as the broker keeps it.
 #[derive(Debug)]
@@ -131,8 +134,10 @@ pub(crate) struct Own {
     upload: Option<Upload>,
     /// Parts that are not charged as requests, so that it can come back with all that it may have.
     parts_left: u32,
-    /// Fetches that are not charged, because they follow opens that are not.
+    /// Fetches that are not charged, because they follow what the plugin was told.
     fetches_left: u32,
+    /// The schemas that it was told of, the numbers of so many.
+    told: HashSet<u64>,
 }
 
 impl Own {
@@ -145,6 +150,7 @@ impl Own {
             // What goes in parts has more than fits one, so at most half of its parts' room is empty.
             parts_left: (limit / MAX_INLINE_SCHEMA as u32).saturating_mul(2),
             fetches_left: 0,
+            told: HashSet::new(),
         }
     }
 
@@ -226,9 +232,17 @@ impl Own {
         Refused::TooMuchSchema(self.quota.limit())
     }
 
-    /// The plugin has opened a gate without being charged for it: nor is it for the schemas of its halves.
-    pub(crate) fn may_fetch(&mut self) {
-        self.fetches_left = self.fetches_left.saturating_add(2);
+    /// The plugin is told of a schema of this length. Of a new one it will ask for all parts; what it was told of before it has,
+    /// as a rule.
+    pub(crate) fn may_fetch(&mut self, number: u64, length: usize) {
+        if self.told.len() == MOST_TOLD {
+            self.told.clear();
+        }
+        let parts = match self.told.insert(number) {
+            true => length.div_ceil(MAX_INLINE_SCHEMA) as u32,
+            false => 1,
+        };
+        self.fetches_left = self.fetches_left.saturating_add(parts);
     }
 
     /// Counts a fetch: whether it is not charged as a request.

@@ -89,16 +89,10 @@ impl Bus {
     /// What it weighs to have opened a gate.
     fn weigh_open(&mut self, from: PluginId) -> Weight {
         let member = self.members.get_mut(&from);
-        let first = member.and_then(|member| {
-            let is_first = member.first_opens.is_one(member.opens.used());
-            is_first.then_some(member)
-        });
+        let first = member.is_some_and(|member| member.first_opens.is_one(member.opens.used()));
         match first {
-            Some(member) => {
-                member.schemas.may_fetch();
-                Weight::Expected
-            }
-            None => Weight::Charged,
+            true => Weight::Expected,
+            false => Weight::Charged,
         }
     }
 
@@ -166,6 +160,7 @@ impl Bus {
                 Err(failure) => return self.refuse_open(plugin, open, failure),
             }
         }
+        let schemas = self.differing(&standing);
         let state = GateState {
             owner: standing.owner.map(|owner| self.name_of(owner)),
             generation: standing.generation,
@@ -174,6 +169,7 @@ impl Bus {
             route,
         };
         if self.registry.tell(plugin, open, &state) {
+            self.let_fetch(plugin, schemas);
             self.send(plugin, GateToPlugin::State { open, state });
         }
         self.answer_sync(plugin, open);

@@ -2,11 +2,12 @@
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, MAX_INLINE_SCHEMA, SchemaToBroker, SchemaToPlugin, SessionToPlugin,
+    Availability, Failure, MAX_INLINE_SCHEMA, SchemaToBroker, SchemaToPlugin, SessionToPlugin,
 };
 
 use super::{Bus, Weight, protocol};
 use crate::id::PluginId;
+use crate::registry::Standing;
 use crate::schemas::Part;
 
 impl Bus {
@@ -69,6 +70,27 @@ impl Bus {
             return Ok(false);
         };
         member.schemas.take_part(part).map_err(protocol)
+    }
+
+    /// The schemas that a plugin is about to be told of because they are not those that it wants: number and length.
+    pub(super) fn differing(&self, standing: &Standing) -> [Option<(u64, usize)>; 2] {
+        [&standing.function, &standing.action].map(|half| match half {
+            Availability::Differs { schema, .. } => {
+                let found = self.registry.schema_of(standing, *schema)?;
+                Some((*schema, found.bytes.len()))
+            }
+            _ => None,
+        })
+    }
+
+    /// A plugin is told of schemas, and will ask for those that it does not know. How often it is told, others decide: what
+    /// it asks for then is not charged to it.
+    pub(super) fn let_fetch(&mut self, plugin: PluginId, schemas: [Option<(u64, usize)>; 2]) {
+        if let Some(member) = self.members.get_mut(&plugin) {
+            for (number, length) in schemas.into_iter().flatten() {
+                member.schemas.may_fetch(number, length);
+            }
+        }
     }
 
     /// A part of the schema that a gate has which a plugin has open, and the length of all of it.

@@ -53,7 +53,7 @@
 //! | plugin | provides a shape that is not canonical | its fingerprint equals nobody's; JSON goes on |
 //! | opener | says another fingerprint than its types have | the same, for itself alone |
 //! | opener | fetches beyond the end, or of a gate that it has not open or may not call, or what that gate has not | `Answer` with a failure |
-//! | opener | fetches without end | charged like all requests; what it does not read ends its session, as with all records |
+//! | opener | fetches without end | charged like all requests, but for the parts of what it was just told of; what it does not read ends its session, as with all records |
 //! | broker | sends parts that do not fit, of another length, or none | the gate stays unknown until the deadline |
 //! | broker | dies | who fetched asks the next one; numbers are of one broker |
 

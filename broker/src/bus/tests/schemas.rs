@@ -253,17 +253,29 @@ fn schemas_are_charged_while_they_wait_in_line() {
     assert_eq!(other, None, "its place is free");
 }
 
-/// Who comes back opens all that it had without being charged, and is then not sent away for fetching.
+/// Who comes back opens all that it had without being charged, and was then sent away for fetching; and who had a gate open
+/// whose provider gave it other types again and again.
 #[test]
-fn fetches_of_first_opens_are_not_charged() {
+fn fetches_of_what_a_plugin_is_told_are_not_charged() {
     let mut world = World::new(8);
     world.provide_with(B, "g", SchemaSource::Inline(schema_of(8)));
     world.open_json(A, 5, "g", Encodings::BOTH);
     world.obedient();
-    let mut weigh = || world.bus.record(A, fetch(5, 1, 0).into(), world.now);
-    let weights = [weigh(), weigh(), weigh()].map(|weight| weight.unwrap());
     let (free, charged) = (Weight::Expected, Weight::Charged);
-    assert_eq!(weights, [free, free, charged]);
+    let mut weigh = |world: &mut World, schema| {
+        let record = fetch(5, schema, 0);
+        world.bus.record(A, record.into(), world.now).unwrap()
+    };
+    assert_eq!(weigh(&mut world, 1), free);
+    assert_eq!(weigh(&mut world, 1), charged);
+    for number in 2..20 {
+        world.withdraw(B, "g");
+        world.upload(B, number, &long(8, 2 * MAX_INLINE_SCHEMA));
+        world.provide_with(B, "g", SchemaSource::Upload(number));
+        world.obedient();
+        let weights = [(); 3].map(|()| weigh(&mut world, u64::from(number)));
+        assert_eq!(weights, [free, free, charged], "{number}");
+    }
 }
 
 #[test]

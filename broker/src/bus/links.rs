@@ -224,11 +224,7 @@ impl Bus {
 
     /// A plugin is told that nobody provides a name that it has open.
     fn deny(&mut self, caller: PluginId, gate: &str, now: Instant) {
-        let opens = self.registry.opens_of_name(caller, gate);
-        for open in &opens {
-            self.registry.deny(caller, *open);
-        }
-        for open in opens {
+        for open in self.registry.deny(caller, gate) {
             self.refresh(caller, open, now);
         }
     }

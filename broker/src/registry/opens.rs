@@ -124,15 +124,25 @@ impl Registry {
             return gate;
         };
         let gate = known.clone();
-        for open in self.opens_of_name(plugin, &gate) {
-            if let Some(open) = self.open_mut(plugin, open) {
-                open.denied = false;
+        // All of them are, or none.
+        if self.is_denied(plugin, &gate) {
+            for open in self.opens_of_name(plugin, &gate) {
+                if let Some(open) = self.open_mut(plugin, open) {
+                    open.denied = false;
+                }
             }
         }
         if let Some(watched) = self.watched.get_mut(&gate) {
             watched.opens.insert((plugin, number));
         }
         gate
+    }
+
+    /// Whether a plugin was told that there is no gate of a name that it has open.
+    fn is_denied(&self, plugin: PluginId, name: &str) -> bool {
+        let first = self.first_of_name(plugin, name);
+        let open = first.and_then(|number| self.opens.get(&plugin)?.get(&number));
+        open.is_some_and(|open| open.denied)
     }
 
     /// Forgets an open gate; a number that is not known is left alone, because a refusal may
@@ -144,7 +154,7 @@ impl Registry {
             self.opens.remove(&plugin);
         }
         self.unwatch(&open.gate, plugin, number);
-        let is_last = self.opens_of_name(plugin, &open.gate).is_empty();
+        let is_last = self.first_of_name(plugin, &open.gate).is_none();
         is_last.then_some(open.gate)
     }
 
@@ -164,12 +174,18 @@ impl Registry {
     }
 
     /// A plugin's numbers for a name that it has open.
-    pub(crate) fn opens_of_name(&self, plugin: PluginId, name: &str) -> Vec<u32> {
+    fn opens_of_name(&self, plugin: PluginId, name: &str) -> Vec<u32> {
         let Some(watched) = self.watched.get(name) else {
             return Vec::new();
         };
         let own = watched.opens.range((plugin, 0)..=(plugin, u32::MAX));
         own.map(|(_, number)| *number).collect()
+    }
+
+    fn first_of_name(&self, plugin: PluginId, name: &str) -> Option<u32> {
+        let opens = &self.watched.get(name)?.opens;
+        let mut own = opens.range((plugin, 0)..=(plugin, u32::MAX));
+        own.next().map(|(_, number)| *number)
     }
 
     /// How an open gate stands; `None` if it is not open.
@@ -230,11 +246,15 @@ impl Registry {
         }
     }
 
-    /// Its provider says that it has no gate of this name.
-    pub(crate) fn deny(&mut self, plugin: PluginId, number: u32) {
-        if let Some(open) = self.open_mut(plugin, number) {
-            open.denied = true;
+    /// The provider of a name says to one plugin that it has no gate of this name; gives back what that has open of it.
+    pub(crate) fn deny(&mut self, plugin: PluginId, name: &str) -> Vec<u32> {
+        let opens = self.opens_of_name(plugin, name);
+        for number in &opens {
+            if let Some(open) = self.open_mut(plugin, *number) {
+                open.denied = true;
+            }
         }
+        opens
     }
 
     /// Something provides it anew: what was said of that before counts no more.

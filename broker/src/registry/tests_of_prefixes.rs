@@ -173,9 +173,11 @@ proptest! {
                     prop_assert_eq!(closed.as_deref(), last);
                 }
                 Act::Deny(plugin, open) => {
-                    registry.deny(PluginId(plugin), open);
-                    if let Some((_, denied)) = model.opens.get_mut(&(plugin, open)) {
-                        *denied = true;
+                    if let Some((name, _)) = model.opens.get(&(plugin, open)).copied() {
+                        registry.deny(PluginId(plugin), name);
+                        let opens = model.opens.iter_mut();
+                        let same = opens.filter(|((by, _), (other, _))| *by == plugin && *other == name);
+                        same.for_each(|(_, (_, denied))| *denied = true);
                     }
                 }
                 Act::Remove(plugin) => {

@@ -1,6 +1,7 @@
 //! Running the handler of a call that was taken from a ring.
 
 mod elsewhere;
+mod tables;
 
 use std::sync::Arc;
 
@@ -14,7 +15,6 @@ use super::exchange::Exchange;
 use super::gate::Gate;
 use super::grants::{Callable, not_granted};
 use super::incoming::Incoming;
-use super::member::Member;
 use crate::base::chain::{self, too_deep};
 use crate::base::debug;
 use crate::base::due::Due;
@@ -26,6 +26,7 @@ use crate::handler::{ErasedHandler, HandlerKind, takes_only};
 use crate::link::Link;
 use crate::link::own_memory::OwnMemory;
 use elsewhere::Large;
+use tables::renewed;
 
 /// What serving one call at a time needs: one for each call that is under way on a stack.
 ///
@@ -49,6 +50,8 @@ pub(crate) struct Table {
     memory: Arc<OwnMemory>,
     /// The plugin's version when this was copied.
     version: u64,
+    /// How often gates had changed then, and the peer's grants.
+    changes: (u64, u64),
     gates: Vec<Callable>,
 }
 
@@ -151,19 +154,6 @@ impl Frame {
     }
 }
 
-/// What is copied of a link now: what was `known`, where that has not changed since. Puts it with what is gone
-/// where it has.
-fn renewed(side: &Incoming, known: Option<Table>, gone: &mut Vec<Table>) -> Table {
-    let now = side.member().provided.version();
-    match known {
-        Some(table) if table.version == now => table,
-        known => {
-            gone.extend(known);
-            Table::new(side, now)
-        }
-    }
-}
-
 /// What running a handler came to.
 enum Outcome {
     /// An answer, of which a result stands in the exchange's reply.
@@ -199,20 +189,6 @@ pub(crate) enum Served {
 }
 
 impl Table {
-    fn new(side: &Incoming, version: u64) -> Table {
-        let Member {
-            provided, memory, ..
-        } = &**side.member();
-        Table {
-            key: side.key(),
-            link: side.link().clone(),
-            answers: side.answers().clone(),
-            memory: memory.clone(),
-            version,
-            gates: provided.callable(side.peer()),
-        }
-    }
-
     /// Runs the handler of the call in the exchange and answers it.
     #[inline(always)]
     fn serve(

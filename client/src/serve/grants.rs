@@ -8,6 +8,7 @@ use callgate_layout::{Code, Encoding};
 use parking_lot::Mutex;
 
 use super::gate::{Gate, Half, not_provided};
+use super::latest::Latest;
 use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, HandlerKind};
 use crate::link::Link;
@@ -115,11 +116,33 @@ impl Callable {
     }
 }
 
+/// Grants by their indexes.
+#[derive(Debug, Default)]
+struct Granted {
+    by_index: Vec<Option<Grant>>,
+    latest: Latest,
+}
+
+/// What a peer may call, as it was when there were so many changes of its grants.
+pub(crate) struct Copied {
+    pub(crate) changes: u64,
+    /// By index.
+    pub(crate) callable: Vec<Callable>,
+}
+
+/// What a peer may call that it did not before, or may no more.
+pub(crate) struct Changed {
+    pub(crate) changes: u64,
+    /// How many indexes there are now.
+    pub(crate) len: usize,
+    pub(crate) callable: Vec<(u16, Callable)>,
+}
+
 /// What the peer at the other end of a link may call here, by the index in its calls.
 #[derive(Debug)]
 pub(crate) struct PeerGrants {
     link: Arc<Link>,
-    grants: Mutex<Vec<Option<Grant>>>,
+    grants: Mutex<Granted>,
 }
 
 impl PeerGrants {
@@ -137,14 +160,15 @@ impl PeerGrants {
     /// The gate that the peer calls under an index.
     pub(super) fn gate(&self, index: u16) -> Option<Arc<str>> {
         let grants = self.grants.lock();
-        let grant = grants.get(usize::from(index))?.as_ref();
+        let grant = grants.by_index.get(usize::from(index))?.as_ref();
         grant.map(|grant| grant.gate.clone())
     }
 
     /// Lets the peer call a gate under an index.
     pub(super) fn grant(&self, index: u16, grant: Grant) {
         let mut grants = self.grants.lock();
-        let index = usize::from(index);
+        grants.latest.note(index);
+        let (grants, index) = (&mut grants.by_index, usize::from(index));
         if grants.len() <= index {
             grants.resize(index + 1, None);
         }
@@ -155,26 +179,32 @@ impl PeerGrants {
     pub(super) fn revoke(&self, indexes: &[u16]) {
         let mut grants = self.grants.lock();
         for index in indexes {
-            if let Some(grant) = grants.get_mut(usize::from(*index)) {
+            grants.latest.note(*index);
+            if let Some(grant) = grants.by_index.get_mut(usize::from(*index)) {
                 *grant = None;
             }
         }
         // Whoever copies the table copies no more than there is.
-        let last = grants.iter().rposition(Option::is_some);
-        grants.truncate(last.map_or(0, |last| last + 1));
+        let last = grants.by_index.iter().rposition(Option::is_some);
+        grants.by_index.truncate(last.map_or(0, |last| last + 1));
     }
 
     /// The peer may not call some gates any more, whatever their indexes.
     pub(super) fn revoke_gates(&self, gates: &[Arc<str>]) {
-        for grant in self.grants.lock().iter_mut() {
-            grant.take_if(|grant| gates.contains(&grant.gate));
+        let mut grants = self.grants.lock();
+        for index in 0..grants.by_index.len() {
+            let grant = &mut grants.by_index[index];
+            if grant.take_if(|grant| gates.contains(&grant.gate)).is_some() {
+                grants.latest.note(index as u16);
+            }
         }
     }
 
     /// The gates that the peer may call.
     pub(crate) fn gates(&self) -> Vec<Arc<str>> {
         let grants = self.grants.lock();
-        let granted = grants.iter().flatten().map(|grant| grant.gate.clone());
+        let granted = grants.by_index.iter().flatten();
+        let granted = granted.map(|grant| grant.gate.clone());
         let gates: BTreeSet<Arc<str>> = granted.collect();
         gates.into_iter().collect()
     }
@@ -183,16 +213,37 @@ impl PeerGrants {
     pub(super) fn which(&self, holds: impl Fn(&str) -> bool) -> Vec<bool> {
         let grants = self.grants.lock();
         let of = |grant: &Option<Grant>| grant.as_ref().is_some_and(|grant| holds(&grant.gate));
-        grants.iter().map(of).collect()
+        grants.by_index.iter().map(of).collect()
     }
 
     /// What the peer may call, by index, as `look_up` has the gates now.
-    pub(super) fn callable(&self, look_up: impl Fn(&Arc<str>) -> Option<Gate>) -> Vec<Callable> {
+    pub(super) fn callable(&self, look_up: impl Fn(&Arc<str>) -> Option<Gate>) -> Copied {
         let grants = self.grants.lock();
-        let pinned = grants
-            .iter()
-            .map(|grant| Callable::behind(grant.as_ref(), &look_up));
-        pinned.collect()
+        let all = grants.by_index.iter();
+        let callable = all.map(|grant| Callable::behind(grant.as_ref(), &look_up));
+        Copied {
+            changes: grants.latest.changes(),
+            callable: callable.collect(),
+        }
+    }
+
+    /// What of that has changed since there were so many changes; `None` where that is not known.
+    pub(super) fn changed(
+        &self,
+        changes: u64,
+        look_up: impl Fn(&Arc<str>) -> Option<Gate>,
+    ) -> Option<Changed> {
+        let grants = self.grants.lock();
+        let of = |index: u16| {
+            let grant = grants.by_index.get(usize::from(index));
+            let callable = Callable::behind(grant.and_then(Option::as_ref), &look_up);
+            (index, callable)
+        };
+        Some(Changed {
+            callable: grants.latest.since(changes)?.map(of).collect(),
+            changes: grants.latest.changes(),
+            len: grants.by_index.len(),
+        })
     }
 
     /// The same of one index.
@@ -202,7 +253,7 @@ impl PeerGrants {
         look_up: impl Fn(&Arc<str>) -> Option<Gate>,
     ) -> Callable {
         let grants = self.grants.lock();
-        let grant = grants.get(usize::from(index));
+        let grant = grants.by_index.get(usize::from(index));
         grant.map_or(Callable::Refused, |grant| {
             Callable::behind(grant.as_ref(), look_up)
         })

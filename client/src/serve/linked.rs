@@ -7,7 +7,7 @@ use callgate_layout::version::Version;
 use parking_lot::Mutex;
 
 use super::changes::Changes;
-use super::grants::{Callable, Grant, PeerGrants};
+use super::grants::{Callable, Changed, Copied, Grant, PeerGrants};
 use super::limits::Owner;
 use super::provided::{Follows, ProvidedGates};
 use crate::link::Link;
@@ -109,8 +109,14 @@ impl LinkedGates {
     }
 
     /// What a peer may call now, by index.
-    pub(crate) fn callable(&self, peer: &PeerGrants) -> Vec<Callable> {
+    pub(crate) fn callable(&self, peer: &PeerGrants) -> Copied {
         peer.callable(|name| self.gates.look_up(name))
+    }
+
+    /// What of that has changed, where the gates have not, since there were so many changes of the peer's grants;
+    /// `None` where that is not known.
+    pub(crate) fn changes(&self, peer: &PeerGrants, changes: u64) -> Option<Changed> {
+        peer.changed(changes, |name| self.gates.look_up(name))
     }
 
     /// Which of the gates that a peer may call are re-entrant, by index; empty where none of this plugin's is.

@@ -11,6 +11,7 @@ pub(crate) mod gate;
 pub(crate) mod grants;
 mod guard;
 mod incoming;
+mod latest;
 pub(crate) mod lending;
 pub(crate) mod limits;
 pub(crate) mod linked;

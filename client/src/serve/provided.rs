@@ -85,6 +85,8 @@ pub(crate) struct ProvidedGates {
     limits: Limits,
     /// The memberships through whose links they are called, the latest last.
     followers: Mutex<Vec<Weak<dyn Follows>>>,
+    /// How often gates changed. Counted after that and before followers hear of it.
+    changes: Mutex<u64>,
     next_registration: AtomicU64,
     dispatch: Dispatch,
     owner: OwnerNow,
@@ -98,6 +100,7 @@ impl ProvidedGates {
             options: Mutex::default(),
             limits: Limits::default(),
             followers: Mutex::default(),
+            changes: Mutex::default(),
             next_registration: AtomicU64::new(0),
             dispatch,
             owner: OwnerNow::new(owner),
@@ -119,9 +122,15 @@ impl ProvidedGates {
 
     /// Makes the dispatcher take new copies, and direct callers look again.
     fn changed(&self) {
+        *self.changes.lock() += 1;
         for follower in self.followers() {
             follower.changed();
         }
+    }
+
+    /// How often gates changed, at least as far as this thread has heard of it.
+    pub(crate) fn changes(&self) -> u64 {
+        *self.changes.lock()
     }
 
     /// Puts a handler behind one half of a gate. Gives the number of this registration, which takes it away
@@ -314,7 +323,9 @@ impl ProvidedGates {
 
     /// Takes all handlers out.
     pub(crate) fn take_gates(&self) -> HashMap<Arc<str>, Gate> {
-        std::mem::take(&mut *self.gates.lock())
+        let gates = std::mem::take(&mut *self.gates.lock());
+        *self.changes.lock() += 1;
+        gates
     }
 
     /// Whether any gate is re-entrant, or will be when it is provided.

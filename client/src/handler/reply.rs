@@ -5,6 +5,7 @@ use callgate_layout::envelope::Cell;
 use callgate_layout::payload::Space;
 use serde_json::Value;
 
+use super::HandlerError;
 use super::context::Context;
 use crate::base::archive::{self, MAX_LEN, MAX_LEN_HERE};
 use crate::base::buffers::{KEEP, Pool, Scratch, no_memory};
@@ -94,6 +95,18 @@ impl ReplyBuffer {
             None => None,
         };
         Ok(())
+    }
+
+    /// Puts a text in place of what was there that a handler says is JSON: no peer would take anything else.
+    pub(crate) fn put_json_text(&mut self, text: &[u8]) -> Result<()> {
+        json::check_result(text).map_err(|error| {
+            let text = format!(
+                "what the handler gave back cannot travel as JSON: {}",
+                error.message()
+            );
+            Error::from(HandlerError::new("NOT_JSON", text))
+        })?;
+        self.put_bytes(text)
     }
 
     /// Puts bytes in place of what was there, as they are.

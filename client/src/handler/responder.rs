@@ -10,7 +10,6 @@ use callgate_layout::pending::Ticket;
 use callgate_layout::{Code, Encoding};
 use serde_json::Value;
 
-use super::untyped::check_result;
 use super::{HandlerError, ReplyBuffer};
 use crate::base::error::{Error, Result};
 
@@ -73,11 +72,9 @@ impl Responder {
     /// came as JSON is answered with what is none, which the caller is told, too.
     pub fn reply(self, result: &[u8]) -> Result<()> {
         let encoding = self.call.encoding;
-        self.put(|reply| {
-            if encoding == Encoding::Json {
-                check_result(result)?;
-            }
-            reply.put_bytes(result)
+        self.put(|reply| match encoding {
+            Encoding::Archive => reply.put_bytes(result),
+            Encoding::Json => reply.put_json_text(result),
         })
     }
 

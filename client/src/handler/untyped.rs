@@ -68,17 +68,6 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Refuses a handler's result that is no JSON: no peer would take it.
-pub(super) fn check_result(result: &[u8]) -> Result<()> {
-    json::check_result(result).map_err(|error| {
-        let text = format!(
-            "what the handler gave back cannot travel as JSON: {}",
-            error.message()
-        );
-        Error::from(HandlerError::new("NOT_JSON", text))
-    })
-}
-
 fn check_number(found: usize, params: Option<usize>) -> Result<()> {
     match params {
         Some(expected) if expected != found => Err(json::wrong_number(expected, found)),
@@ -132,8 +121,7 @@ where
         let Some(reply) = reply else {
             return Ok(());
         };
-        check_result(&result)?;
-        reply.put_bytes(&result)
+        reply.put_json_text(&result)
     }
 }
 

@@ -9,9 +9,11 @@ use callgate_layout::{Code, Encoding, Encodings};
 use super::limits::Limit;
 use super::offered::Types;
 use super::options::GateOptions;
-use super::provided::Names;
 use crate::base::error::{Error, Result};
 use crate::handler::{ErasedHandler, takes_only};
+
+/// Says which names there are under a prefix.
+pub(crate) type Names = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// One half of a provided gate.
 #[derive(Clone)]

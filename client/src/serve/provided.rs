@@ -18,13 +18,13 @@ use callgate_layout::stats::RECORDS;
 use parking_lot::Mutex;
 
 use super::dispatch::Dispatch;
-use super::gate::{Gate, Half};
+use super::gate::{Gate, Half, Names};
 use super::limits::{Limit, Limits, Owner, OwnerNow, at_a_time};
 use super::offered::Types;
 use super::options::GateOptions;
 use crate::base::error::{Error, Result};
 use crate::handler::ErasedHandler;
-pub(crate) use prefixes::{Names, is_prefix};
+pub(crate) use prefixes::is_prefix;
 
 /// One half of a gate that a plugin provides, as brokers are told of it.
 #[derive(Clone, Debug)]

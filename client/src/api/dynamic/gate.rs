@@ -7,7 +7,7 @@ use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Encoding, Signature};
 use serde_json::Value;
 
-use super::Sent;
+use super::sent::{Sent, value_of};
 use crate::api::shared::{Shared, no_time, no_way};
 use crate::api::subscriber::DEFAULT_TIMEOUT;
 use crate::base::archive::MAX_LEN;
@@ -308,15 +308,6 @@ impl Gate {
             deadline,
             completion: Some(completion),
         })
-    }
-}
-
-/// The value of a result's JSON. An action's has no bytes.
-pub(super) fn value_of(result: &[u8]) -> Result<Value> {
-    match result.is_empty() {
-        true => Ok(Value::Null),
-        // The handler did run, even where its result cannot be read.
-        false => json::read_result(result).map_err(Error::maybe_run),
     }
 }
 

@@ -8,7 +8,8 @@ use super::{Takes, kind_of};
 use crate::api::plugin::Plugin;
 use crate::api::provider::Provider;
 use crate::base::error::{Error, Result};
-use crate::serve::provided::{Names, Serving};
+use crate::serve::gate::Names;
+use crate::serve::provided::Serving;
 use crate::session::wanted::anything;
 
 /// A prefix of gates' names, and what is said of all gates under it. It ends in `.`.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use callgate_layout::Code;
+use serde_json::Value;
 
-use super::gate::value_of;
 use crate::api::shared::Shared;
 use crate::base::bytes::Bytes;
 use crate::base::error::{Error, Result};
+use crate::base::json;
 use crate::call::sent::{Awaited, Completion, Lost, Outcome};
 
 /// A call that was sent: a future of its result. Dropping it gives the call up; its handler is not
@@ -56,7 +57,7 @@ impl Sent {
     /// # Errors
     ///
     /// As [`Sent::wait`]; `PROTOCOL` where what has come is no JSON.
-    pub fn wait_value(self) -> Result<serde_json::Value> {
+    pub fn wait_value(self) -> Result<Value> {
         value_of(&self.wait()?)
     }
 
@@ -65,6 +66,15 @@ impl Sent {
             Some(link) => self.shared.failed(&link, error),
             None => error.at_gate(self.shared.gate.name().clone()),
         })
+    }
+}
+
+/// The value of a result's JSON. An action's has no bytes.
+pub(super) fn value_of(result: &[u8]) -> Result<Value> {
+    match result.is_empty() {
+        true => Ok(Value::Null),
+        // The handler did run, even where its result cannot be read.
+        false => json::read_result(result).map_err(Error::maybe_run),
     }
 }
 

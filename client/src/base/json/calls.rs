@@ -1,10 +1,10 @@
 //! The parameters and the result of a call.
 
+use callgate_layout::Code;
 use callgate_layout::buffer::Buffer;
 
 use super::fault::{Fault, Part, Result as Outcome};
 use super::strings::append;
-use super::texts::wrong_number;
 use super::{JsonType, Parameters, Reader, Writer};
 use crate::base::buffers::{Pool, Scratch};
 use crate::base::error::{Error, Result};
@@ -130,4 +130,11 @@ pub fn read_result<R: JsonType>(bytes: &[u8]) -> Result<R> {
             Err(fault) => in_result(fault),
         }
     })
+}
+
+/// The error for a call with another number of parameters than its gate takes.
+#[cold]
+pub(crate) fn wrong_number(expected: usize, found: usize) -> Error {
+    let text = format!("the gate takes {expected} parameters, and the call has {found}");
+    Error::new(Code::LengthMismatch, text)
 }

@@ -23,14 +23,14 @@ mod variants;
 mod writer;
 
 pub use calls::{read_arguments, read_result, to_text};
-pub(crate) use calls::{write_arguments, write_result};
+pub(crate) use calls::{write_arguments, write_result, wrong_number};
 pub use fault::{Fault, Result};
 pub use foreign::{read_opaque, write_opaque};
 pub use maps::JsonKey;
 pub(crate) use maps::{read_sorted, write_pairs};
 pub use objects::Object;
 pub use reader::Reader;
-pub(crate) use texts::{check_arguments, check_result, read_values, write_values, wrong_number};
+pub(crate) use texts::{check_arguments, check_result, read_values, write_values};
 pub use tuples::Parameters;
 pub use variants::Variant;
 pub use writer::Writer;

@@ -1,6 +1,5 @@
 //! The parameters and results of calls where no types are known: whether a text is JSON, and values of any type.
 
-use callgate_layout::Code;
 use callgate_layout::buffer::Buffer;
 use serde_json::Value;
 
@@ -8,7 +7,7 @@ use super::calls::count_whole;
 use super::fault::Part;
 use super::{JsonType, Reader, Writer};
 use crate::base::buffers::Pool;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 
 /// Looks whether bytes are a call's parameters, which are a list: the text, and how many there are.
 pub(crate) fn check_arguments(bytes: &[u8]) -> Result<(&str, usize)> {
@@ -58,11 +57,4 @@ pub(crate) fn write_values(
     let mut writer = Writer::new(out, pool, most).for_arguments();
     let written = writer.list(values.iter());
     written.map_err(|fault| fault.into_error(Part::Arguments))
-}
-
-/// The error for a call with another number of parameters than its gate takes.
-#[cold]
-pub(crate) fn wrong_number(expected: usize, found: usize) -> Error {
-    let text = format!("the gate takes {expected} parameters, and the call has {found}");
-    Error::new(Code::LengthMismatch, text)
 }

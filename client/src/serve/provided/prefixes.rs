@@ -9,12 +9,9 @@ use std::sync::Arc;
 use callgate_layout::envelope::CallKind;
 
 use super::ProvidedGates;
-use crate::serve::gate::Gate;
+use crate::serve::gate::{Gate, Names};
 use crate::serve::grants::Grant;
 use crate::serve::guard::guarded;
-
-/// Says which names there are under a prefix.
-pub(crate) type Names = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// Whether this is the name of a prefix.
 pub(crate) fn is_prefix(name: &str) -> bool {

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A gate that comes back with the shapes it had gets its index again, and `Grant` is sent and
-//! acknowledged again; so it is when a half is added. If a half has *another* shape, the gate gets
+//! acknowledged again; so it is when a half is added, and when a name is provided by another prefix. If a half has *another* shape, the gate gets
 //! a new index: a call that was laid out for the old shape may still be on its way, and it names
 //! the old index, under which the provider answers only what has the old shape.
 //!
@@ -85,6 +85,8 @@ impl Grants {
         };
         if let Some(grant) = self.grants.get_mut(&index) {
             grant.wanted = true;
+            // What provides it now has not said whether it has a gate of this name.
+            grant.sent &= grant.by == *by;
             grant.by = by.clone();
         }
         Ok(self.send(index, due))
@@ -149,8 +151,13 @@ impl Grants {
 
     /// Revokes what is closed, if nothing is being revoked.
     fn take_back_closed(&mut self) {
-        if self.revoking == 0 {
-            for index in std::mem::take(&mut self.closed) {
+        if self.revoking > 0 {
+            return;
+        }
+        for index in std::mem::take(&mut self.closed) {
+            // Where the provider said meanwhile that it has no such gate, the index may be another one's by now.
+            let grant = self.grants.get(&index);
+            if grant.is_some_and(|grant| self.current.get(&grant.gate) != Some(&index)) {
                 self.take_back(index);
             }
         }

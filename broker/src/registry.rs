@@ -201,6 +201,10 @@ impl Registry {
     }
 
     fn forget_gate(&mut self, name: &str) {
+        // What is under this prefix next was not asked yet whether there is a gate of these names.
+        for (plugin, number) in self.provides(name) {
+            self.renew(plugin, number);
+        }
         let Some((name, _)) = self.gates.remove_entry(name) else {
             return;
         };

@@ -182,3 +182,42 @@ fn a_prefix_that_is_gone_takes_its_names_along() {
     grants.revoke(|_, by| by == "a.b.");
     assert_eq!(grants.take_revoked(), [1]);
 }
+
+/// A longer prefix came, which has no gate of a name that was open by the shorter one: it was never asked.
+#[test]
+fn who_provides_a_name_by_another_prefix_is_asked_for_it() {
+    let due = Instant::now();
+    let (name, short, long): (Arc<str>, Arc<str>, Arc<str>) =
+        ("a.b.c".into(), "a.".into(), "a.b.".into());
+    let mut grants = known(due);
+    for by in [&short, &long] {
+        let sent = grants.want((&name, by), ONE, due);
+        assert_eq!(sent.unwrap().unwrap().index, 0);
+        assert_eq!(grants.installed(0, due), Ok(Some(name.clone())));
+        assert_eq!(grants.want((&name, by), ONE, due), Ok(None));
+    }
+}
+
+/// What was closed is taken back later; meanwhile its index was free, and another gate got it.
+#[test]
+fn an_index_that_is_another_gate_s_by_now_is_not_taken_back() {
+    let due = Instant::now();
+    let mut grants = known(due);
+    let sent = grants.want(names(&numbered(0)), ONE, due).unwrap();
+    let closed = sent.unwrap().index;
+    let late = granted_index(&mut grants, 1).unwrap();
+    grants.close("1");
+    assert_eq!(grants.take_revoked(), [late]);
+    grants.close("0");
+    assert_eq!(grants.not_provided(closed, due), Ok(None));
+    // Until enough others are free that its turn comes.
+    for number in 2..1 + RESTING as u32 {
+        let sent = grants.want(names(&numbered(number)), ONE, due).unwrap();
+        let index = sent.unwrap().index;
+        assert_eq!(grants.not_provided(index, due), Ok(Some(numbered(number))));
+    }
+    assert_eq!(granted_index(&mut grants, 9999), Some(closed));
+    grants.refused(&[late]);
+    assert!(grants.take_revoked().is_empty());
+    assert_eq!(grants.index_of("9999"), Some(closed));
+}

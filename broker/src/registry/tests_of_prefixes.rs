@@ -89,7 +89,7 @@ impl Model {
         !others.any(|(gate, _)| covers(gate, name) || covers(name, gate))
     }
 
-    /// Something provides a name anew: nobody was denied it.
+    /// Something provides a name anew, or does so no more: nobody was denied it.
     fn renew(&mut self, gate: &str) {
         for at in self.opens.keys().copied().collect::<Vec<_>>() {
             let name = self.opens[&at].0;
@@ -109,6 +109,7 @@ impl Model {
     }
 
     fn drop_half(&mut self, plugin: u64, name: &'static str, kind: CallKind) -> bool {
+        let before = self.gates.clone();
         let Some((_, halves)) = self
             .gates
             .get_mut(name)
@@ -119,6 +120,9 @@ impl Model {
         let had = halves.remove(&(kind as u8));
         if halves.is_empty() {
             self.gates.remove(name);
+            let after = std::mem::replace(&mut self.gates, before);
+            self.renew(name);
+            self.gates = after;
         }
         had
     }
@@ -176,6 +180,9 @@ proptest! {
                 }
                 Act::Remove(plugin) => {
                     registry.remove(PluginId(plugin));
+                    let owned = model.gates.iter().filter(|(_, (owner, _))| *owner == plugin);
+                    let owned: Vec<_> = owned.map(|(name, _)| *name).collect();
+                    owned.into_iter().for_each(|name| model.renew(name));
                     model.gates.retain(|_, (owner, _)| *owner != plugin);
                     model.opens.retain(|(opener, _), _| *opener != plugin);
                 }

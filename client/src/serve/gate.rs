@@ -53,6 +53,9 @@ pub(crate) struct Gate {
     pub(super) action: Option<Half>,
     /// Halves that may not be called here by archives.
     pub(super) unseen: Vec<(CallKind, Half)>,
+    /// Halves of a prefix that have no gate of this name. Here only because they are not to be dropped where
+    /// locks are held.
+    pub(super) absent: Vec<Half>,
     /// Whether it was logged that the gate's calls come as JSON.
     is_logged: Arc<AtomicBool>,
 }
@@ -73,6 +76,7 @@ impl Gate {
             function: None,
             action: None,
             unseen: Vec::new(),
+            absent: Vec::new(),
             is_logged: Arc::default(),
         }
     }

@@ -20,16 +20,24 @@ pub(crate) struct Grant {
     pub(crate) gate: Arc<str>,
     pub(crate) function: Option<u128>,
     pub(crate) action: Option<u128>,
+    /// The registrations of those halves of a prefix, function and action, whose predicate has said that there is a gate
+    /// of this name. What stands for it later, and has a predicate of its own, was not asked.
+    pub(crate) said: [Option<u64>; 2],
 }
 
 impl Grant {
     /// The gate as it may be called under this index by archives: without the halves that have other types
-    /// now, or that it did not have yet, or that take none.
+    /// now, or that it did not have yet, or that take none. Halves that have no gate of this name may not be called at all.
     fn pin(&self, mut gate: Gate) -> Gate {
-        for (kind, pinned) in [
-            (CallKind::Function, self.function),
-            (CallKind::Action, self.action),
+        let [of_function, of_action] = self.said;
+        for (kind, pinned, said) in [
+            (CallKind::Function, self.function, of_function),
+            (CallKind::Action, self.action, of_action),
         ] {
+            let is_absent =
+                |half: &mut Half| half.names.is_some() && said != Some(half.registration);
+            let absent = gate.half(kind).take_if(is_absent);
+            gate.absent.extend(absent);
             let takes = |half: &Half| half.takes().has(Encoding::Archive);
             let is_same = |half: &Half| pinned == Some(half.types.shape.fingerprint);
             let is_other = |half: &mut Half| half.is_lost || !takes(half) || !is_same(half);
@@ -252,11 +260,37 @@ mod tests {
             gate: "A.B".into(),
             function,
             action: Some(2),
+            said: [None; 2],
         };
         let leads = |grant: Grant, now| grant.pin(gate(now)).handler(CallKind::Function).is_some();
         assert!(leads(grant(Some(1)), 1));
         assert!(!leads(grant(Some(1)), 2));
         assert!(!leads(grant(None), 2), "a half that nobody grant");
+    }
+
+    /// A gate was withdrawn whose owner has a prefix over it, which has no gate of that name: its handler was called by that
+    /// name. And in JSON also where the predicate had said no.
+    #[test]
+    fn a_half_with_a_predicate_is_called_only_where_that_said_yes() {
+        let leads = |said| {
+            let mut gate = gate(1);
+            if let Some(half) = &mut gate.function {
+                half.names = Some(Arc::new(|_| true));
+                half.registration = 7;
+            }
+            let grant = Grant {
+                gate: "A.B".into(),
+                function: Some(1),
+                action: None,
+                said: [said, None],
+            };
+            let callable = Callable::Here(grant.pin(gate));
+            let json = callable.json_handler(CallKind::Function).is_ok();
+            [json, callable.handler(CallKind::Function).is_ok()]
+        };
+        assert_eq!(leads(Some(7)), [true; 2]);
+        assert_eq!(leads(Some(6)), [false; 2], "another one did");
+        assert_eq!(leads(None), [false; 2]);
     }
 
     /// Whose types differ was refused as absent; who takes no JSON, or JSON alone, would have been given what it cannot read.
@@ -266,6 +300,7 @@ mod tests {
             gate: "A.B".into(),
             function: Some(1),
             action: None,
+            said: [None; 2],
         };
         let outcomes = |fingerprint, takes| {
             let callable = Callable::Here(grant.pin(gate_that_takes(takes, fingerprint)));

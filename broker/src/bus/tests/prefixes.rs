@@ -257,6 +257,13 @@ fn a_name_is_asked_for_again_when_something_else_provides_it() {
         world.ok(A, GateToBroker::Close { open });
         world.obedient();
     }
+    // And when what was asked goes, and there is a shorter prefix.
+    world.open(A, 9, "a.b.y");
+    let (end, index) = world.granted();
+    world.ok(B, LinkToBroker::NotProvided { end, index });
+    assert_eq!(world.last_told().owner, None);
+    world.withdraw(B, "a.b.y");
+    assert_eq!(world.last_told().owner.as_deref(), Some("b"));
 }
 
 /// An acknowledgement of a grant that nobody sent, or of another's.

@@ -58,20 +58,28 @@ impl ProvidedGates {
         let names = {
             let gates = self.gates.lock();
             let gate = resolve(&gates, &grant.gate).filter(|gate| *gate.name() != *grant.gate);
-            let of = |kind| gate.and_then(|gate| gate.half_of(kind)?.names.clone());
+            let of = |kind| {
+                let half = gate?.half_of(kind)?;
+                Some((half.registration, half.names.clone()?))
+            };
             [of(CallKind::Function), of(CallKind::Action)]
         };
-        let has = |names: &Option<Names>| {
-            let names = names.as_ref();
+        let has = |half: &Option<(u64, Names)>| {
+            let half = half.as_ref();
             // One that panics says no.
-            names.is_none_or(|names| {
+            half.is_none_or(|(_, names)| {
                 guarded(&grant.gate, || Ok(names(&grant.gate))).unwrap_or(false)
             })
         };
         let [function, action] = names.each_ref().map(has);
+        let [of_function, of_action] = names.map(|half| Some(half?.0));
         let grant = Grant {
             function: grant.function.filter(|_| function),
             action: grant.action.filter(|_| action),
+            said: [
+                of_function.filter(|_| function),
+                of_action.filter(|_| action),
+            ],
             ..grant
         };
         (grant.function.is_some() || grant.action.is_some()).then_some(grant)

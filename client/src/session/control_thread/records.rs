@@ -183,6 +183,7 @@ impl PluginWork<'_> {
                     gate: gate.into(),
                     function,
                     action,
+                    said: [None; 2],
                 };
                 self.grant(end, index, grant);
             }

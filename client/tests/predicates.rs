@@ -1,0 +1,71 @@
+//! Prefixes with a predicate, whose names may be open already.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used)]
+
+use std::time::{Duration, Instant};
+
+use callgate::Broker;
+use callgate_client::dynamic::{self, Gate, Prefix, Takes};
+use callgate_client::{Code, Plugin};
+use serde_json::json;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn bus() -> (Broker, [Plugin; 2]) {
+    let broker = Broker::builder().without_socket().start().unwrap();
+    let join = |name| {
+        let descriptor = broker.connect().unwrap();
+        let builder = Plugin::builder(name).direct_calls(false);
+        builder.descriptor(descriptor).connect().unwrap()
+    };
+    let plugins = ["provider", "caller"].map(join);
+    (broker, plugins)
+}
+
+fn told() -> Takes {
+    Takes::values(|context, _| Ok(json!(context.gate())))
+}
+
+fn outcome(gate: &Gate) -> Result<(), Code> {
+    let told = gate.call_values(&[]).map_err(|error| error.code())?;
+    assert_eq!(told, json!(gate.name()));
+    Ok(())
+}
+
+/// JSON was given to a half whose predicate had said no, because the other half's had said yes.
+#[test]
+fn each_half_has_its_own_names() {
+    let (_broker, [provider, caller]) = bus();
+    let some = Prefix::new("p.").only(|name| name == "p.yes");
+    let _function = dynamic::provide_prefix(&provider, some, told()).unwrap();
+    let _action = dynamic::provide_prefix(&provider, Prefix::new("p.").actions(), told()).unwrap();
+    for (name, expected) in [("p.yes", Ok(())), ("p.no", Err(Code::NotReady))] {
+        let gate = dynamic::open_json(&caller, name).unwrap();
+        assert_eq!(outcome(&gate), expected, "{name}");
+        gate.action().call_values(&[]).unwrap();
+    }
+}
+
+/// A longer prefix was not asked for what was open when it came.
+#[test]
+fn a_longer_prefix_is_asked_for_names_that_are_open() {
+    let (_broker, [provider, caller]) = bus();
+    let _all = dynamic::provide_prefix(&provider, "p.", told()).unwrap();
+    let open = |name| dynamic::open_json(&caller, name).unwrap();
+    let [yes, no] = ["p.q.yes", "p.q.no"].map(open);
+    assert_eq!([&yes, &no].map(outcome), [Ok(()), Ok(())]);
+    let some = Prefix::new("p.q.").only(|name| name == "p.q.yes");
+    let longer = dynamic::provide_prefix(&provider, some, told()).unwrap();
+    // From here on: nothing runs for the one, and the other may be on its way from one to the other.
+    assert_eq!(outcome(&no), Err(Code::NotReady));
+    assert_eq!(outcome(&yes), Ok(()));
+    drop(longer);
+    let deadline = Instant::now() + PATIENCE;
+    while outcome(&no) != Ok(()) {
+        assert!(
+            Instant::now() < deadline,
+            "it is the shorter prefix's again"
+        );
+    }
+    assert_eq!(outcome(&yes), Ok(()));
+}

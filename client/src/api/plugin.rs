@@ -32,8 +32,6 @@ use crate::handler::raw::{erase_raw, raw_signature};
 use crate::handler::{Handler, Reply, erase};
 use crate::serve::dispatch::Dispatch;
 use crate::serve::dispatcher::serving_thread;
-use crate::serve::options::GateOptions;
-use crate::serve::provided::is_prefix;
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
 use crate::session::handshake::Reached;
 use crate::session::notices::BrokerEvent;
@@ -175,22 +173,6 @@ impl Plugin {
             (&raw_signature::<O::Output>(), Encodings::ARCHIVE),
             erase_raw(handler),
         )
-    }
-
-    /// Says how calls of a gate are run, by the gate's name: from the next call on, whether it is provided
-    /// already or will be. For a name that this plugin never provides it has no effect. Options of a
-    /// [prefix](crate::dynamic::provide_prefix) are those of all names together for which it stands.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_ARGUMENT` for a name that cannot be.
-    pub fn set_gate_options(&self, gate: &str, options: GateOptions) -> Result<()> {
-        match is_prefix(gate) {
-            true => check_prefix(gate)?,
-            false => check_gate(gate)?,
-        }
-        self.state.provided.set_options(&gate.into(), options);
-        Ok(())
     }
 
     /// Opens a gate to call it. Types are `A`, a tuple of the parameters, and `R`, the result.
@@ -394,10 +376,6 @@ impl std::fmt::Debug for Plugin {
             .field("id", &self.id())
             .finish_non_exhaustive()
     }
-}
-
-fn check_prefix(name: &str) -> Result<()> {
-    control::check_prefix(name).map_err(|text| Error::new(Code::InvalidArgument, text))
 }
 
 fn check_gate(name: &str) -> Result<()> {

@@ -52,6 +52,10 @@ impl Grant {
 
 /// What lies behind an index of a link.
 #[derive(Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all are gates, which each call looks at where they lie"
+)]
 pub(crate) enum Callable {
     /// Nothing that the peer may call.
     Refused,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::envelope::CallKind;
-use callgate_layout::{Code, Encodings, Signature};
+use callgate_layout::{Code, Encodings, Signature, control};
 
-use super::{Plugin, check_gate, check_prefix};
+use super::{Plugin, check_gate};
 use crate::api::provider::Provider;
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
@@ -14,8 +14,9 @@ use crate::handler::ErasedHandler;
 use crate::link::Link;
 use crate::serve::member::{Member, Report};
 use crate::serve::offered::Types;
+use crate::serve::options::GateOptions;
 use crate::serve::owners::Identity;
-use crate::serve::provided::{Offer, Serving};
+use crate::serve::provided::{Offer, Serving, is_prefix};
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
 use crate::session::membership::Membership;
 
@@ -46,6 +47,22 @@ impl Plugin {
     ) -> Result<Provider> {
         check_prefix(prefix)?;
         self.offer_name(prefix, kind, types, serving)
+    }
+
+    /// Says how calls of a gate are run, by the gate's name: from the next call on, whether it is provided
+    /// already or will be. For a name that this plugin never provides it has no effect. Options of a
+    /// [prefix](crate::dynamic::provide_prefix) are those of all names together for which it stands.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` for a name that cannot be.
+    pub fn set_gate_options(&self, gate: &str, options: GateOptions) -> Result<()> {
+        match is_prefix(gate) {
+            true => check_prefix(gate)?,
+            false => check_gate(gate)?,
+        }
+        self.state.provided.set_options(&gate.into(), options);
+        Ok(())
     }
 
     fn offer_name(
@@ -135,6 +152,10 @@ impl Plugin {
         self.state.check_here()?;
         self.core.group.dispatcher.pump(deadline)
     }
+}
+
+fn check_prefix(name: &str) -> Result<()> {
+    control::check_prefix(name).map_err(|text| Error::new(Code::InvalidArgument, text))
 }
 
 /// What the dispatcher has of a plugin. It closes the links of peers that break the protocol.

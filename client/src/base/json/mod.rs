@@ -2,7 +2,7 @@
 //!
 //! Each type writes and reads itself ([`JsonType`]; the attribute macro makes the implementations of
 //! structs and enums) by a [`Writer`] and a [`Reader`] of our own. There is no tree in between. What a
-//! peer sends is bounded: texts nest at most [`LEVELS`] deep, values too, and memory is asked for as
+//! peer sends is bounded: texts nest at most `LEVELS` deep, values too, and memory is asked for as
 //! elements are read, not as they are announced.
 
 mod calls;

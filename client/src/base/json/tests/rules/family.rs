@@ -44,7 +44,7 @@ structs! {
     AbOptional { a: Option<u16>, b: Option<String> }
     AbDefault { #[serde(default)] a: u8, #[serde(default)] b: String, #[serde(default)] c: Vec<u8> }
     Abc { a: u8, b: String, c: Vec<u16> }
-    AbBoxed { a: Box<u128>, b: Box<Option<Box<String>>> }
+    AbBoxed { a: Box<u128>, b: Box<Option<String>> }
     Other { #[serde(default)] z: bool, y: Option<f64> }
     InList { all: Vec<Ab>, last: Option<Ab> }
     InWideList { all: Vec<AbOptional>, last: Option<Abc> }

@@ -183,7 +183,7 @@ fn lists(from: (&Signature, Elements<'_>), to: (&Signature, Elements<'_>), depth
 
 /// What none of them can be is worse than what they can only be further down.
 fn all(made: &[Made]) -> Result<(), Why> {
-    match made.iter().any(|one| *one == Err(Why::Never)) {
+    match made.contains(&Err(Why::Never)) {
         true => Err(Why::Never),
         false => made
             .iter()

@@ -203,8 +203,8 @@ fn replaced_grants_are_forgotten_in_time() {
     for print in 0..5000 {
         let prints = [Some(print), None];
         let sent = grants.want(names(&gate()), prints, due).unwrap().unwrap();
-        // One is in use while the others rest.
-        assert_eq!(usize::from(sent.index), print as usize % (RESTING + 1));
+        // As many rest as are to, and as many are not tidied up yet; and one is in use.
+        assert!(usize::from(sent.index) <= RESTING + TIDY_AT);
         assert_eq!(grants.installed(sent.index, due), Ok(Some(gate())));
         let more = grants.take_revoked();
         grants.refused(&more);
@@ -212,8 +212,7 @@ fn replaced_grants_are_forgotten_in_time() {
         assert!(grants.grants.len() <= TIDY_AT);
     }
     assert_eq!(revoked.len() + grants.grants.len(), 5000);
-    let last = (4999 % (RESTING + 1)) as u16;
-    assert_eq!(grants.index_of("Rack.Filter"), Some(last));
+    assert!(grants.index_of("Rack.Filter").is_some());
 }
 
 /// Two grants of one index are out: the first acknowledgement says nothing of the second, which has

@@ -161,7 +161,7 @@ fn fill(broker: &Broker) -> u32 {
         end: STRANGE,
         index: 0,
         gate: "G".into(),
-        function: None,
+        function: Some(1),
         action: None,
     });
     let (mut asked, until) = (0, Instant::now() + Duration::from_millis(500));

@@ -1,6 +1,10 @@
 //! Waits that end while others stand.
 
+use proptest::prelude::*;
+
+use super::super::suspects::Suspects;
 use super::super::*;
+use super::property::cases;
 use super::schedules::begin;
 use super::units::{asked, decisions, hold, id, permit, turn, wait};
 
@@ -54,6 +58,52 @@ fn a_circle_is_found_when_it_is_known_that_there_is_less() {
         let (asked, _) = asked(&decisions(&mut waits));
         assert_eq!(asked, [id(1, 1), id(2, 1)], "{of}");
     }
+}
+
+/// As many as a look takes into account from a new wait.
+#[test]
+fn a_circle_of_many_is_found_when_one_ends() {
+    let mut waits = Waits::default();
+    let count = MOST as u64 - 10;
+    let threads = |chain, of| Wait {
+        chain,
+        holds: vec![hold(turn(2), of)],
+        ..wait(2, 1)
+    };
+    for number in 0..count {
+        let of = count as u32;
+        begin(&mut waits, id(2, number), threads(100 + number, of));
+    }
+    begin(&mut waits, id(7, 1), threads(5, 2 * MOST as u32));
+    assert_eq!(decisions(&mut waits), []);
+    begin(&mut waits, id(1, 1), wait(1, 2));
+    assert_eq!(decisions(&mut waits), [], "nobody stands still yet");
+    waits.end(id(7, 1));
+    assert_eq!(asked(&decisions(&mut waits)).0.len() as u64, count + 1);
+}
+
+/// The wait that the circle goes through was being asked because of another circle.
+#[test]
+fn a_circle_that_an_end_closes_behind_a_round_is_looked_at_when_that_is_over() {
+    let mut waits = Waits::default();
+    let calls = Wait {
+        needs: vec![turn(2), turn(3)],
+        ..wait(1, 2)
+    };
+    let free = Wait {
+        chain: 1,
+        ..wait(3, 9)
+    };
+    begin(&mut waits, id(1, 1), calls);
+    begin(&mut waits, id(7, 1), free);
+    begin(&mut waits, id(3, 1), wait(3, 1));
+    assert_eq!(decisions(&mut waits), [], "nobody stands still yet");
+    begin(&mut waits, id(2, 1), wait(2, 1));
+    assert_eq!(asked(&decisions(&mut waits)).0, [id(1, 1), id(2, 1)]);
+    waits.end(id(7, 1));
+    assert_eq!(decisions(&mut waits), [], "one of them is being asked");
+    waits.end(id(2, 1));
+    assert_eq!(asked(&decisions(&mut waits)).0, [id(1, 1), id(3, 1)]);
 }
 
 /// One that does not answer counts no longer, and the circle that it hid is found.
@@ -112,4 +162,84 @@ fn nothing_is_looked_at_where_one_of_a_pool_goes_on() {
     assert_eq!(decisions(&mut waits), []);
     waits.end(id(2, 4));
     assert!(!waits.has_work());
+}
+
+/// What happens to a graph.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A wait of a chain needs some of the resources and holds others, of which there are so many.
+    Begin(u64, Vec<usize>, Vec<(usize, u32)>),
+    /// One of the waits that stand is over.
+    End(usize),
+    /// One of those that are asked answers.
+    Confirm(usize),
+    /// The first round that is under way is late.
+    Late,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let needs = prop::collection::vec(0..6usize, 1..3);
+    let holds = prop::collection::vec((0..6usize, 0..4u32), 1..4);
+    prop_oneof![
+        4 => (0..5u64, needs, holds).prop_map(|(chain, needs, holds)| Event::Begin(chain, needs, holds)),
+        2 => any::<usize>().prop_map(Event::End),
+        2 => any::<usize>().prop_map(Event::Confirm),
+        1 => Just(Event::Late),
+    ]
+}
+
+fn resource(number: usize) -> Resource {
+    let plugin = number as u64 / 2;
+    [turn(plugin), permit(plugin)][number % 2].clone()
+}
+
+fn happens(waits: &mut Waits, number: u64, event: Event) {
+    let pick = |all: Vec<WaitId>, pick: usize| (!all.is_empty()).then(|| all[pick % all.len()]);
+    match event {
+        Event::Begin(chain, needs, holds) => {
+            let holds = holds.into_iter().map(|(what, of)| hold(resource(what), of));
+            let new = Wait {
+                chain,
+                needs: needs.into_iter().map(resource).collect(),
+                holds: holds.collect(),
+                ..wait(1, 2)
+            };
+            begin(waits, id(1, number), new);
+        }
+        Event::End(at) => {
+            let over = pick(waits.waits.keys().copied().collect(), at);
+            over.into_iter().for_each(|id| waits.end(id));
+        }
+        Event::Confirm(at) => {
+            let asked = waits.waits.iter().filter(|(_, wait)| wait.asked.is_some());
+            let stands = pick(asked.map(|(id, _)| *id).collect(), at);
+            if let Some((id, Some(round))) = stands.map(|id| (id, waits.waits[&id].asked)) {
+                waits.confirm(id, round);
+            }
+        }
+        Event::Late => {
+            let first = waits.rounds.keys().next().copied();
+            first.into_iter().for_each(|round| waits.late(round));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    /// In whatever order waits begin and end: when all looks are made, who stands still depends on a wait that is asked.
+    #[test]
+    fn who_stands_still_is_looked_at(events in prop::collection::vec(event(), 1..40)) {
+        let mut waits = Waits::default();
+        for (number, event) in (0..).zip(events) {
+            happens(&mut waits, number, event);
+            while waits.work().is_some() {}
+            for id in waits.waits.keys() {
+                let around = Suspects::around(&waits, &Start::Wait(*id));
+                let behind = around.behind(vec![*id]);
+                let mut rounds = behind.iter().map(|id| waits.waits[id].round);
+                prop_assert!(behind.is_empty() || rounds.any(|round| round.is_some()), "{id:?} {waits:?}");
+            }
+        }
+    }
 }

@@ -33,19 +33,38 @@
 //! round smaller, and what was confirmed stays so; and where several circles were in one round, each loses one
 //! wait, one after the other, without further questions.
 //!
+//! # When waits are looked at
+//!
+//! A circle can be closed by a wait, and by the end of one.
+//!
+//! - A wait is new, or counts again. Each circle that it closes goes through it, so the look begins with it.
+//! - A wait is over, or counts no longer, and others still hold all that there is of a resource that it held. It may
+//!   have been the last of its chain to hold that: then a wait of this chain that needs it is blocked by the
+//!   others now. Or it said that there is more of it than the others say (or 0). Each circle that is closed so goes
+//!   through one of the others, and on to one that needs the resource and so depends on all of them. So one look that
+//!   begins with all of them finds what a look at each would.
+//!
+//! For those who wait for a call that a thread serves, the end of that thread's wait closes none: the thread goes on, and
+//! has what the call needs.
+//!
 //! # What a look costs
 //!
-//! From a new wait, only waits are looked at that it may depend on: at most [`MOST`], each once for each thing that
+//! Only waits are looked at on which those that it begins with may depend: at most [`MOST`], each once for each thing that
 //! it holds and another one needs, and once for every few things that nobody needs. So many take about a
-//! millisecond, also where each holds as much as a thread can. A wait that may depend on more is not told of a
-//! circle, and ends with its deadline. Each wait is in one round at most; one that depends on waits of a round that
-//! is under way is looked at again when that round is over. A round ends at least one wait, or consists of
-//! ones that are over; so each report makes at most one look and one more for each round that it waits for.
+//! millisecond, also where each holds as much as a thread can. Those that may depend on more are not told of a
+//! circle, and end with their deadlines. Each wait is in one round at most; a look that finds waits of a round that
+//! is under way is made again when that round is over. A round ends at least one wait, or consists of
+//! ones that are over. So a report makes at most one look, the end of a wait one for each thing that it held, and
+//! either one more for each round that it waits for.
+//!
+//! A look that is queued already is not queued again. So however often waits begin and end, no more looks are queued
+//! that cost anything than there are waits and things that they hold, which is what plugins are charged for.
 
 mod circle;
 mod holders;
 mod rounds;
 mod suspects;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -55,7 +74,8 @@ use std::sync::Arc;
 use crate::id::PluginId;
 use crate::quota::Charge;
 use holders::Holders;
-use rounds::{Round, Task};
+use rounds::Round;
+use tasks::{Start, Task, Tasks};
 
 /// How many waits one look takes into account at most.
 pub(crate) const MOST: usize = 1024;
@@ -151,7 +171,7 @@ pub(crate) struct Waits {
     rounds: BTreeMap<u64, Round>,
     last_round: u64,
     last_age: u64,
-    tasks: VecDeque<Task>,
+    tasks: Tasks,
     decisions: VecDeque<Decision>,
 }
 
@@ -224,11 +244,15 @@ impl Waits {
         for call in &wait.serves {
             self.serving.insert((wait.process, *call), id);
         }
-        self.tasks.push_back(Task::Look(id));
+        self.tasks.push(Task::Look(Start::Wait(id)));
     }
 
-    /// Counts a wait no longer.
+    /// Counts a wait no longer. Where others still hold all that there is of what it held, they are looked at.
     fn leave_out(&mut self, id: WaitId) {
+        let standing = self.waits.get_mut(&id);
+        if let Some(round) = standing.and_then(|standing| standing.round.take()) {
+            self.leave_round(id, round);
+        }
         let Some(standing) = self.waits.get_mut(&id) else {
             return;
         };
@@ -236,7 +260,10 @@ impl Waits {
         let wait = &standing.wait;
         for hold in &wait.holds {
             if let Some(holders) = self.holders.get_mut(&hold.what) {
-                holders.take(id);
+                if holders.take(id) && holders.hold_all(&hold.what) {
+                    let start = Start::Holders(hold.what.clone());
+                    self.tasks.push(Task::Look(start));
+                }
                 if holders.is_empty() {
                     self.holders.remove(&hold.what);
                 }
@@ -247,9 +274,6 @@ impl Waits {
             if self.serving.get(&key) == Some(&id) {
                 self.serving.remove(&key);
             }
-        }
-        if let Some(round) = standing.round.take() {
-            self.leave_round(id, round);
         }
     }
 

@@ -15,13 +15,17 @@ struct Reached {
 }
 
 impl Suspects<'_> {
-    /// A wait and all that it depends on; nothing where it is not blocked.
-    pub(super) fn behind(&self, first: WaitId) -> Vec<WaitId> {
-        if !self.has(first) {
-            return Vec::new();
+    /// The blocked ones of some waits, and all that these depend on.
+    pub(super) fn behind(&self, first: Vec<WaitId>) -> HashSet<WaitId> {
+        let (mut seen, mut found) = (HashSet::new(), HashSet::new());
+        let mut next = first;
+        next.retain(|id| self.has(*id));
+        while let Some(id) = next.pop() {
+            if found.insert(id) {
+                next.extend(self.blockers(id, &mut seen));
+            }
         }
-        let Reached { by, .. } = self.reach(first);
-        std::iter::once(first).chain(by.into_keys()).collect()
+        found
     }
 
     /// A circle, from the wait on that is to be ended: the youngest of those whose call nobody has begun to

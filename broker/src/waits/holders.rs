@@ -10,6 +10,8 @@ pub(super) struct Holders {
     waits: BTreeMap<WaitId, Holder>,
     /// How many of them each chain has.
     chains: BTreeMap<u64, usize>,
+    /// How many of them say each number of how much there is.
+    said: BTreeMap<u32, usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -23,19 +25,18 @@ impl Holders {
     pub(super) fn add(&mut self, id: WaitId, chain: u64, of: u32) {
         if self.waits.len() <= MOST && self.waits.insert(id, Holder { chain, of }).is_none() {
             *self.chains.entry(chain).or_default() += 1;
+            *self.said.entry(of).or_default() += 1;
         }
     }
 
-    pub(super) fn take(&mut self, id: WaitId) {
-        let Some(Holder { chain, .. }) = self.waits.remove(&id) else {
-            return;
+    /// Takes one away; whether it was there.
+    pub(super) fn take(&mut self, id: WaitId) -> bool {
+        let Some(Holder { chain, of }) = self.waits.remove(&id) else {
+            return false;
         };
-        if let Some(count) = self.chains.get_mut(&chain) {
-            *count -= 1;
-            if *count == 0 {
-                self.chains.remove(&chain);
-            }
-        }
+        take_one(&mut self.chains, chain);
+        take_one(&mut self.said, of);
+        true
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -57,11 +58,19 @@ impl Holders {
     /// The least number of holders that leave nothing of the resource; `None` where no number does. Those
     /// who hold it say how much there is, and the largest number counts.
     pub(super) fn capacity(&self) -> Option<usize> {
-        let said = || self.waits.values().map(|holder| holder.of);
-        if said().any(|of| of == 0) {
+        if self.said.contains_key(&0) {
             return None;
         }
-        said().max().map(|of| of as usize)
+        self.said.keys().last().map(|of| *of as usize)
+    }
+
+    /// Whether nothing of the resource would be left if all who hold it were blocked.
+    pub(super) fn hold_all(&self, of: &Resource) -> bool {
+        let count = match of {
+            Resource::Turn(_) => self.waits.len(),
+            Resource::Permit(..) => self.chains.len(),
+        };
+        self.capacity().is_some_and(|capacity| count >= capacity)
     }
 
     /// Adds up those holders that are meant.
@@ -102,14 +111,7 @@ impl Count {
     pub(super) fn take(&mut self, chain: u64) {
         match self {
             Count::Threads(count) => *count = count.saturating_sub(1),
-            Count::Chains(chains) => {
-                if let Some(count) = chains.get_mut(&chain) {
-                    *count -= 1;
-                    if *count == 0 {
-                        chains.remove(&chain);
-                    }
-                }
-            }
+            Count::Chains(chains) => take_one(chains, chain),
         }
     }
 
@@ -117,6 +119,16 @@ impl Count {
         match self {
             Count::Threads(count) => *count,
             Count::Chains(chains) => chains.len(),
+        }
+    }
+}
+
+/// Counts one less, and none no longer.
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) {
+    if let Some(count) = counts.get_mut(&key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&key);
         }
     }
 }

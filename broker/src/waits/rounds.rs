@@ -1,9 +1,10 @@
 //! Rounds: waits that seem to stand still for ever are asked whether they stand, and one of each circle
 //! is ended.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::suspects::Suspects;
+use super::tasks::{Start, Task};
 use super::{Decision, WaitId, Waits};
 
 /// Waits that are asked together.
@@ -11,26 +12,15 @@ use super::{Decision, WaitId, Waits};
 pub(super) struct Round {
     /// Each with whether it was confirmed.
     members: BTreeMap<WaitId, bool>,
-    /// Waits that depend on it, to be looked at when it is over.
-    behind: Vec<WaitId>,
-    /// Whether it is to be settled.
-    is_due: bool,
-}
-
-/// What is to be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Task {
-    /// Whether a wait stands still for ever.
-    Look(WaitId),
-    /// What is left of a round.
-    Settle(u64),
+    /// Looks that found something which depends on it, to be made again when it is over.
+    behind: BTreeSet<Start>,
 }
 
 impl Waits {
     /// Does the next of what there is to do, if there is anything: how many waits were looked at.
     pub(crate) fn work(&mut self) -> Option<usize> {
-        match self.tasks.pop_front()? {
-            Task::Look(id) => Some(self.look(id)),
+        match self.tasks.pop()? {
+            Task::Look(start) => Some(self.look(start)),
             Task::Settle(round) => Some(self.settle(round)),
         }
     }
@@ -56,7 +46,7 @@ impl Waits {
         {
             asked.members.insert(id, true);
             if asked.members.values().all(|confirmed| *confirmed) {
-                self.settle_soon(round);
+                self.tasks.push(Task::Settle(round));
             }
         }
         true
@@ -75,29 +65,34 @@ impl Waits {
     pub(super) fn leave_round(&mut self, id: WaitId, round: u64) {
         if let Some(left) = self.rounds.get_mut(&round) {
             left.members.remove(&id);
-            self.settle_soon(round);
+            self.tasks.push(Task::Settle(round));
         }
     }
 
-    fn settle_soon(&mut self, round: u64) {
-        if let Some(due) = self.rounds.get_mut(&round)
-            && !std::mem::replace(&mut due.is_due, true)
+    /// The waits at which a look begins.
+    pub(super) fn first(&self, start: &Start) -> Vec<WaitId> {
+        match start {
+            Start::Wait(id) => vec![*id],
+            Start::Holders(resource) => {
+                let holders = self.holders.get(resource).into_iter();
+                holders.flat_map(|holders| holders.waits()).collect()
+            }
+        }
+    }
+
+    /// Begins a round with those first waits that stand still for ever, and all that they depend on.
+    fn look(&mut self, start: Start) -> usize {
+        if let Start::Wait(id) = &start
+            && self.waits.get(id).is_none_or(|wait| wait.round.is_some())
         {
-            self.tasks.push_back(Task::Settle(round));
-        }
-    }
-
-    /// Begins a round with a wait, and all that it depends on, if it stands still for ever.
-    fn look(&mut self, id: WaitId) -> usize {
-        if self.waits.get(&id).is_none_or(|wait| wait.round.is_some()) {
             return 0;
         }
-        let suspects = Suspects::around(self, id);
-        let (members, cost) = (suspects.behind(id), suspects.cost);
+        let suspects = Suspects::around(self, &start);
+        let (members, cost) = (suspects.behind(self.first(&start)), suspects.cost);
         let rounds = members.iter().map(|id| self.waits.get(id)?.round);
         if let Some(under_way) = rounds.flatten().next() {
             if let Some(round) = self.rounds.get_mut(&under_way) {
-                round.behind.push(id);
+                round.behind.insert(start);
             }
         } else if !members.is_empty() {
             self.begin_round(&members);
@@ -105,7 +100,7 @@ impl Waits {
         cost
     }
 
-    fn begin_round(&mut self, members: &[WaitId]) {
+    fn begin_round(&mut self, members: &HashSet<WaitId>) {
         self.last_round += 1;
         let round = self.last_round;
         for wait in members.iter().copied() {
@@ -125,10 +120,9 @@ impl Waits {
     /// Takes out of a round who is not blocked by others of it any more; where all that are left stand, ends
     /// one wait of a circle.
     fn settle(&mut self, number: u64) -> usize {
-        let Some(round) = self.rounds.get_mut(&number) else {
+        let Some(round) = self.rounds.get(&number) else {
             return 0;
         };
-        round.is_due = false;
         let before: HashSet<WaitId> = round.members.keys().copied().collect();
         let left: HashSet<WaitId> = Suspects::among(self, before.clone()).all().collect();
         for id in before.difference(&left) {
@@ -165,7 +159,8 @@ impl Waits {
         let Some(round) = self.rounds.remove(&number) else {
             return;
         };
-        self.tasks.extend(round.behind.into_iter().map(Task::Look));
+        let behind = round.behind.into_iter().map(Task::Look);
+        behind.for_each(|look| self.tasks.push(look));
         self.decisions.push_back(Decision::Done(number));
     }
 }

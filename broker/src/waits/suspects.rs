@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::holders::{Count, Holders};
+use super::tasks::Start;
 use super::{MOST, Resource, Wait, WaitId, Waits};
 
 /// So many times cheaper than to go to a wait is it to find that nobody needs what it holds.
@@ -38,10 +39,14 @@ impl Load<'_> {
 }
 
 impl<'a> Suspects<'a> {
-    /// Of those that a wait may depend on, and itself. None where there are too many of them.
-    pub(super) fn around(waits: &'a Waits, first: WaitId) -> Suspects<'a> {
+    /// Of those that the first waits may depend on, and themselves. None where there are too many of them.
+    pub(super) fn around(waits: &'a Waits, start: &Start) -> Suspects<'a> {
         let (mut found, mut resources) = (HashSet::new(), HashSet::new());
-        let (mut next, mut visits) = (vec![first], 1);
+        if let Start::Holders(resource) = start {
+            resources.insert(resource);
+        }
+        let mut next = waits.first(start);
+        let mut visits = next.len();
         while let Some(id) = next.pop() {
             let Some(wait) = waits.get(id) else {
                 continue;

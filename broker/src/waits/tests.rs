@@ -1,6 +1,7 @@
 //! The graph by itself, and held against a plain model of plugins.
 
 mod delayed;
+mod ends;
 mod guests;
 mod model;
 mod property;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::super::suspects::Suspects;
+use super::super::tasks::Start;
 use super::super::{Decision, WaitId, Waits};
 use super::model::{Move, Stage, World};
 use super::schedules::{begin, number_of};
@@ -151,7 +152,7 @@ fn reports(setup: &Setup, world: &World) -> (Waits, Vec<WaitId>) {
 fn blocked(waits: &Waits, all: &[WaitId]) -> BTreeSet<usize> {
     let blocked = all
         .iter()
-        .filter(|id| Suspects::around(waits, **id).has(**id));
+        .filter(|id| Suspects::around(waits, &Start::Wait(**id)).has(**id));
     blocked.map(|id| number_of(*id)).collect()
 }
 

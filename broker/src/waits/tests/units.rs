@@ -4,7 +4,7 @@ use super::super::*;
 use super::schedules::begin;
 
 /// A wait of the plugin with this number, which holds its turn.
-fn wait(plugin: u64, callee: u64) -> Wait {
+pub(super) fn wait(plugin: u64, callee: u64) -> Wait {
     Wait {
         chain: plugin,
         process: plugin as u32,
@@ -19,31 +19,31 @@ fn wait(plugin: u64, callee: u64) -> Wait {
     }
 }
 
-fn turn(plugin: u64) -> Resource {
+pub(super) fn turn(plugin: u64) -> Resource {
     Resource::Turn(PluginId(plugin))
 }
 
-fn permit(plugin: u64) -> Resource {
+pub(super) fn permit(plugin: u64) -> Resource {
     Resource::Permit(PluginId(plugin), "gate".into())
 }
 
-fn hold(what: Resource, of: u32) -> Hold {
+pub(super) fn hold(what: Resource, of: u32) -> Hold {
     Hold { what, of }
 }
 
-fn id(from: u64, number: u64) -> WaitId {
+pub(super) fn id(from: u64, number: u64) -> WaitId {
     let from = PluginId(from);
     WaitId { from, number }
 }
 
 /// What a graph decides next.
-fn decisions(waits: &mut Waits) -> Vec<Decision> {
+pub(super) fn decisions(waits: &mut Waits) -> Vec<Decision> {
     while waits.work().is_some() {}
     std::iter::from_fn(|| waits.next_decision()).collect()
 }
 
 /// The questions among decisions, which are about one round, and that round.
-fn asked(decisions: &[Decision]) -> (Vec<WaitId>, u64) {
+pub(super) fn asked(decisions: &[Decision]) -> (Vec<WaitId>, u64) {
     let asked = decisions.iter().filter_map(|decision| match decision {
         Decision::Ask { wait, round } => Some((*wait, *round)),
         _ => None,
@@ -315,7 +315,7 @@ fn what_ends_takes_its_waits_along() {
     let empty = format!("{:?}", Waits::default());
     let left = Waits {
         last_age: 0,
-        tasks: VecDeque::new(),
+        tasks: Tasks::default(),
         ..waits
     };
     assert_eq!(format!("{left:?}"), empty, "nothing is left of it");
@@ -357,7 +357,7 @@ fn a_look_takes_a_bounded_number_of_waits_into_account() {
             begin(&mut waits, id(plugin, number), in_turn);
         }
         // Only the last, which sees all the others.
-        waits.tasks.drain(..count as usize - 1);
+        (1..count).for_each(|_| drop(waits.tasks.pop()));
         let (mut asked, mut ended) = (0, 0);
         for _ in 0..4 {
             let cost = waits.work().unwrap_or(0);

@@ -22,8 +22,9 @@
 //! forgotten here before it was revoked there.
 //!
 //! What is closed is revoked together, one record at a time: whoever opens and closes names all the time has a
-//! provider sent no more than it acknowledges. An index is given away again when the provider has
-//! acknowledged that it refuses it, and of those that are free the one that was freed first.
+//! provider sent no more than it acknowledges. Where that is stopped and acknowledges nothing, what is closed
+//! stays out until it goes on. An index is given away again when the provider has acknowledged that it refuses
+//! it, and of those that are free the one that was freed first.
 //!
 //! Acknowledgements are counted, because a gate can be withdrawn, provided and granted again
 //! before the first one comes.
@@ -31,7 +32,7 @@
 mod grant;
 mod indexes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,8 +56,8 @@ pub(crate) struct Grants {
     due: BTreeMap<u16, Instant>,
     /// What the provider is to be told to refuse from now on.
     revoked: Vec<u16>,
-    /// Indexes of gates that the peer has closed, which are to be revoked in their turn.
-    closed: Vec<u16>,
+    /// Indexes of gates that the peer has closed, which are to be revoked in their turn. They are still known.
+    closed: BTreeSet<u16>,
     /// How many indexes were revoked and not acknowledged.
     revoking: usize,
     /// How many were left when withdrawn gates were forgotten last.
@@ -96,7 +97,7 @@ impl Grants {
         if let Some(old) = old {
             self.retire(old);
         }
-        if self.grants.len() - self.revoking >= TIDY_AT.max(2 * self.left) {
+        if self.in_use() >= TIDY_AT.max(2 * self.left) {
             self.tidy();
         }
         let index = self.indexes.take().ok_or(())?;
@@ -109,6 +110,7 @@ impl Grants {
     fn forget(&mut self, index: u16) {
         if self.grants.get(&index).is_some_and(Grant::is_over) {
             self.grants.remove(&index);
+            self.closed.remove(&index);
             self.indexes.give_back(index);
         }
     }
@@ -134,6 +136,7 @@ impl Grants {
             self.revoking += 1;
             self.revoked.push(index);
         }
+        self.closed.remove(&index);
         self.retire(index);
     }
 
@@ -144,7 +147,7 @@ impl Grants {
         };
         self.retire(index);
         if self.grants.contains_key(&index) {
-            self.closed.push(index);
+            self.closed.insert(index);
         }
         self.take_back_closed();
     }
@@ -155,11 +158,7 @@ impl Grants {
             return;
         }
         for index in std::mem::take(&mut self.closed) {
-            // Where the provider said meanwhile that it has no such gate, the index may be another one's by now.
-            let grant = self.grants.get(&index);
-            if grant.is_some_and(|grant| self.current.get(&grant.gate) != Some(&index)) {
-                self.take_back(index);
-            }
+            self.take_back(index);
         }
     }
 
@@ -183,11 +182,18 @@ impl Grants {
     fn tidy(&mut self) {
         let idle = |grant: &Grant| !grant.wanted && grant.unacknowledged == 0;
         let withdrawn = self.grants.iter().filter(|(_, grant)| idle(grant));
-        let withdrawn: Vec<u16> = withdrawn.map(|(index, _)| *index).collect();
-        for index in withdrawn {
+        let withdrawn = withdrawn.map(|(index, _)| *index);
+        // What is closed has its turn.
+        let withdrawn = withdrawn.filter(|index| !self.closed.contains(index));
+        for index in withdrawn.collect::<Vec<u16>>() {
             self.take_back(index);
         }
-        self.left = self.grants.len() - self.revoking;
+        self.left = self.in_use();
+    }
+
+    /// How many are neither being revoked nor closed.
+    fn in_use(&self) -> usize {
+        self.grants.len() - self.revoking - self.closed.len()
     }
 
     fn send(&mut self, index: u16, due: Instant) -> Option<Granted> {
@@ -237,14 +243,21 @@ impl Grants {
 
     /// The peer may not call some gates any more, under none of the indexes that they ever had;
     /// see [`Grants::take_revoked`]. A new grant gets another index, so that what is said of these
-    /// stays true.
-    pub(crate) fn revoke(&mut self, is_forbidden: impl Fn(&str, &str) -> bool) {
-        let forbidden = |(_, grant): &(_, &Grant)| is_forbidden(&grant.gate, &grant.by);
-        let forbidden = self.grants.iter().filter(forbidden);
-        let indexes: Vec<u16> = forbidden.map(|(index, _)| *index).collect();
-        for index in indexes {
+    /// stays true. Gives back those of these indexes that are being revoked already because they were unused.
+    pub(crate) fn revoke(&mut self, is_forbidden: impl Fn(&str, &str) -> bool) -> Vec<u16> {
+        let is_news = |(_, grant): &(_, &mut Grant)| {
+            !grant.is_forbidden && is_forbidden(&grant.gate, &grant.by)
+        };
+        let forbidden = self.grants.iter_mut().filter(is_news);
+        let forbidden = forbidden.map(|(index, grant)| {
+            grant.is_forbidden = true;
+            (*index, grant.revoking)
+        });
+        let (under_way, rest): (Vec<_>, Vec<_>) = forbidden.partition(|(_, revoking)| *revoking);
+        for (index, _) in rest {
             self.take_back(index);
         }
+        under_way.into_iter().map(|(index, _)| index).collect()
     }
 
     /// Counts an acknowledgement; gives back the gate that can be called now, if it was the

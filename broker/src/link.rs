@@ -55,13 +55,24 @@ pub(crate) enum Step {
     /// Tell a side of its peer, and hand the peer's outbox over to it.
     Peer(u8),
     /// Tell a side to refuse what its peer calls under some indexes.
-    Revoke(u8, Vec<u16>),
+    Revoke(u8, Cause, Vec<u16>),
+    /// A side was told to refuse these indexes because they were unused, and now the policy forbids them.
+    Forbid(u8, Vec<u16>),
     /// Tell a side of a gate that its peer may call.
     Grant(u8, Granted),
     /// The link can be used.
     Up,
     /// A gate of this side can be called, as soon as the link is up.
     Callable(u8, Arc<str>),
+}
+
+/// Why indexes are taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The policy forbids what they stand for: that must not be called any more.
+    Policy,
+    /// Nobody has it open, or it was withdrawn: they are to be free again.
+    Unused,
 }
 
 /// A link, being set up or in use.
@@ -178,16 +189,16 @@ impl Link {
     ) -> Option<Vec<Step>> {
         let due = now + self.step;
         let granted = self.grants_mut(side).want(names, prints, due).ok()?;
-        let mut steps = self.revoked(side);
+        let mut steps = self.revoked(side, Cause::Unused);
         steps.extend(granted.map(|granted| Step::Grant(side, granted)));
         Some(steps)
     }
 
     /// What a side is to be told to refuse from now on.
-    fn revoked(&mut self, side: u8) -> Vec<Step> {
+    fn revoked(&mut self, side: u8, cause: Cause) -> Vec<Step> {
         let revoked = self.grants_mut(side).take_revoked();
         let records = revoked.chunks(MOST_REVOKED);
-        let steps = records.map(|indexes| Step::Revoke(side, indexes.to_vec()));
+        let steps = records.map(|indexes| Step::Revoke(side, cause, indexes.to_vec()));
         steps.collect()
     }
 
@@ -222,13 +233,13 @@ impl Link {
     /// The other side has a gate of this one open no more.
     pub(crate) fn close(&mut self, side: u8, gate: &str) -> Vec<Step> {
         self.grants_mut(side).close(gate);
-        self.revoked(side)
+        self.revoked(side, Cause::Unused)
     }
 
     /// A side refuses what it was told to refuse.
     pub(crate) fn refused(&mut self, side: u8, indexes: &[u16]) -> Vec<Step> {
         self.grants_mut(side).refused(indexes);
-        self.revoked(side)
+        self.revoked(side, Cause::Unused)
     }
 
     /// A gate of one side is no longer provided.
@@ -242,8 +253,12 @@ impl Link {
         side: u8,
         is_forbidden: impl Fn(&str, &str) -> bool,
     ) -> Vec<Step> {
-        self.grants_mut(side).revoke(is_forbidden);
-        self.revoked(side)
+        let under_way = self.grants_mut(side).revoke(is_forbidden);
+        let mut steps = self.revoked(side, Cause::Policy);
+        if !under_way.is_empty() {
+            steps.push(Step::Forbid(side, under_way));
+        }
+        steps
     }
 
     /// The index by which a gate of one side can be called by the other now.

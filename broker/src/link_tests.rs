@@ -204,7 +204,7 @@ fn a_great_revocation_goes_in_several_records() {
     let steps = link.revoke(1, |_, _| true);
     let mut all: Vec<u16> = Vec::new();
     for step in &steps {
-        let Step::Revoke(1, indexes) = step else {
+        let Step::Revoke(1, Cause::Policy, indexes) = step else {
             panic!("{step:?}");
         };
         let record = ToPlugin::from(LinkToPlugin::Revoke {
@@ -237,7 +237,7 @@ fn each_side_is_the_plugin_that_it_was_made_for() {
     assert_eq!(link.revoke(0, |_, _| true), []);
     assert_eq!(link.revoke(1, |gate, _| gate == "other"), []);
     let revoked = link.revoke(1, |gate, _| gate == "g");
-    assert_eq!(revoked, [Step::Revoke(1, vec![0])]);
+    assert_eq!(revoked, [Step::Revoke(1, Cause::Policy, vec![0])]);
     assert_eq!(link.callable(1, "g"), None);
 }
 

@@ -8,7 +8,8 @@
 //! hello, status page        the session ends: nothing hangs on it yet
 //! a step of a new link      the link is dropped, what was open over it is refused (TIMEOUT)
 //! a grant on a link in use  the opens that wait for it are refused, the link stays
-//! a `Revoke`                the link is dropped as if it were new; see `revoked.rs`
+//! a `Revoke` by a policy    the link is dropped as if it were new; see `revoked.rs`
+//! one of unused indexes     nothing: they stay out
 //! a `Refuse`                that is logged: the link is an older broker's
 //! an extent                 nothing: who waits for it has a deadline; see `extents.rs`
 //! ```

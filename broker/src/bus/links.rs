@@ -126,9 +126,13 @@ impl Bus {
                 let ((to, end), (peer, _)) = (of(side), of(1 - side));
                 self.ask(to, Effect::Peer { to, end, peer });
             }
-            Step::Revoke(side, indexes) => {
+            Step::Revoke(side, cause, indexes) => {
                 let (to, end) = of(side);
-                self.revoke(to, end, indexes, now);
+                self.revoke(to, end, (cause, indexes), now);
+            }
+            Step::Forbid(side, indexes) => {
+                let (_, end) = of(side);
+                self.forbid(end, indexes, now);
             }
             Step::Grant(side, granted) => {
                 let (to, end) = of(side);

@@ -89,8 +89,8 @@ impl Member {
 /// What a record counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Weight {
-    /// An acknowledgement that was asked for, a question that waits for its turn, or what a plugin says when
-    /// it comes back: nobody can send more of these than there are.
+    /// An acknowledgement that was asked for, a question that waits for its turn, the close of what is open, or
+    /// what a plugin says when it comes back: nobody can send more of these than there are.
     Expected,
     /// A request.
     Charged,

@@ -23,6 +23,7 @@ use super::revoked::Over;
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
 use crate::id::PluginId;
+use crate::link::Cause;
 
 /// The most gates that a plugin may say may be called over its old links. A link without any counts as one.
 pub(super) const MOST: usize = 65_536;
@@ -142,8 +143,8 @@ impl Bus {
     /// nothing.
     fn refuse(&mut self, to: PluginId, number: u32, gates: Vec<u16>, now: Instant) {
         let is_something = !gates.is_empty();
-        let awaited =
-            is_something.then(|| self.await_refusal(to, (Over::OldLink, Vec::new()), now));
+        let awaited = is_something
+            .then(|| self.await_refusal(to, Over::OldLink, (Cause::Policy, Vec::new()), now));
         if let Some(member) = self.members.get_mut(&to) {
             let owed = member.old_links.owed.entry(number).or_default();
             owed.push_back(awaited);

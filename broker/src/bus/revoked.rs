@@ -7,8 +7,12 @@
 //! `Revoked` or `Refused` comes          whoever waits goes on
 //! the provider's session ends, or it    the same: nothing is left that could be called
 //!   says `Drained` (old links)
-//! a step's time passes                  its link is dropped (an old one is none of the broker's, so
-//!                                       that is only logged), and whoever waits is told its name
+//! a step's time passes, and the policy  its link is dropped (an old one is none of the broker's, so
+//!   forbids what is to be refused       that is only logged), and whoever waits is told its name
+//! the same, and its indexes are only    nothing: they are not given again before `Revoked` comes
+//!   unused
+//! the policy forbids what was only      whoever changes it waits for that one, too, and a step's time
+//!   unused when `Revoke` went           begins
 //! either comes after that, or when      it is taken, and is a sign that the provider goes on
 //!   the link has ended
 //! either for what was not sent,         the provider's session ends (`PROTOCOL`)
@@ -24,6 +28,7 @@ use super::links::pair;
 use super::{Awaited, Bus, Weight, protocol};
 use crate::effect::Effect;
 use crate::id::PluginId;
+use crate::link::Cause;
 
 /// What was sent and not acknowledged, and what waits for that.
 #[derive(Debug, Default)]
@@ -39,6 +44,9 @@ pub(super) struct Revocations {
 struct Revocation {
     provider: PluginId,
     over: Over,
+    /// Nobody waits for one of unused indexes, so it has no deadline: for a provider that is stopped, calls
+    /// under way on its link would be lost only because somebody had closed a gate.
+    cause: Cause,
     /// The indexes that it names, on a link of this bus.
     indexes: Vec<u16>,
     is_late: bool,
@@ -66,8 +74,15 @@ struct Change {
 
 impl Bus {
     /// Tells a provider to refuse what comes under some indexes.
-    pub(super) fn revoke(&mut self, to: PluginId, end: LinkEnd, indexes: Vec<u16>, now: Instant) {
-        let number = self.await_refusal(to, (Over::Link(end), indexes.clone()), now);
+    pub(super) fn revoke(
+        &mut self,
+        to: PluginId,
+        end: LinkEnd,
+        (cause, indexes): (Cause, Vec<u16>),
+        now: Instant,
+    ) {
+        let what = (cause, indexes.clone());
+        let number = self.await_refusal(to, Over::Link(end), what, now);
         let record = LinkToPlugin::Revoke {
             end,
             number,
@@ -80,7 +95,8 @@ impl Bus {
     pub(super) fn await_refusal(
         &mut self,
         provider: PluginId,
-        (over, indexes): (Over, Vec<u16>),
+        over: Over,
+        (cause, indexes): (Cause, Vec<u16>),
         now: Instant,
     ) -> u64 {
         self.revocations.last += 1;
@@ -88,13 +104,30 @@ impl Bus {
         let revocation = Revocation {
             provider,
             over,
+            cause,
             indexes,
             is_late: false,
         };
         self.revocations.sent.insert(number, revocation);
-        let due = now + self.step;
-        self.deadlines.set(Awaited::Revoked(number), Some(due));
+        if cause == Cause::Policy {
+            let due = now + self.step;
+            self.deadlines.set(Awaited::Revoked(number), Some(due));
+        }
         number
+    }
+
+    /// The policy forbids what a provider was told to refuse because it was unused: it has a step's time for
+    /// that from now on.
+    pub(super) fn forbid(&mut self, end: LinkEnd, indexes: Vec<u16>, now: Instant) {
+        let forbidden = BTreeSet::from_iter(indexes);
+        for (number, sent) in &mut self.revocations.sent {
+            let is_over = sent.over == Over::Link(end) && sent.cause == Cause::Unused;
+            if is_over && sent.indexes.iter().any(|index| forbidden.contains(index)) {
+                sent.cause = Cause::Policy;
+                let due = now + self.step;
+                self.deadlines.set(Awaited::Revoked(*number), Some(due));
+            }
+        }
     }
 
     /// A provider refuses what it was told to refuse, or there is nothing left that it could.
@@ -163,12 +196,14 @@ impl Bus {
         }
     }
 
-    /// Has a change of policy wait for all revocations under way, also those of an earlier one: it may
-    /// rely on them. Gives back the change's number.
+    /// Has a change of policy wait for all revocations under way of what is forbidden, also those of an
+    /// earlier one: it may rely on them. Gives back the change's number.
     pub(super) fn await_revocations(&mut self, ending: Vec<PluginId>) -> u64 {
         let revocations = &mut self.revocations;
         revocations.last_change += 1;
-        let sent = revocations.sent.iter().filter(|(_, sent)| !sent.is_late);
+        let is_awaited = |sent: &Revocation| sent.cause == Cause::Policy && !sent.is_late;
+        let sent = revocations.sent.iter();
+        let sent = sent.filter(|(_, sent)| is_awaited(sent));
         let change = Change {
             number: revocations.last_change,
             awaited: sent.map(|(number, _)| *number).collect(),

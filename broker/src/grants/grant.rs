@@ -41,6 +41,8 @@ pub(super) struct Grant {
     pub(super) unacknowledged: u32,
     /// Whether the provider was sent a `Revoke` of it and has not acknowledged that.
     pub(super) revoking: bool,
+    /// Whether the policy forbids it; another grant takes its place where that allows the gate again.
+    pub(super) is_forbidden: bool,
 }
 
 impl Grant {
@@ -55,6 +57,7 @@ impl Grant {
             held: false,
             unacknowledged: 0,
             revoking: false,
+            is_forbidden: false,
         }
     }
 

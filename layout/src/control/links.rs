@@ -28,9 +28,9 @@
 //!   | <----------------------- Revoked |   is taken from a ring or made directly from here on
 //! ```
 //!
-//! Whoever changed the policy waits for `Revoked` ([`LinkToBroker::Revoked`]), at most a step's time: what
-//! certainly does not run any more must not depend on how busy a provider is. The caller is told as well
-//! (`OpenFailed`), and not waited for: the provider does not rely on it.
+//! Whoever changed the policy waits for `Revoked` ([`LinkToBroker::Revoked`]), at most a step's time, after
+//! which the link ends: what certainly does not run any more must not depend on how busy a provider is. The
+//! caller is told as well (`OpenFailed`), and not waited for: the provider does not rely on it.
 //!
 //! # Names under a prefix
 //!
@@ -46,8 +46,11 @@
 //! # When nobody has a name open any more
 //!
 //! An index is free again when the last open gate of its name on its link was closed and the provider has
-//! said that it refuses it: `Close`, then `Revoke` and `Revoked`. Nobody waits for that but who wants an
-//! index where all are taken. An open that comes meanwhile gets another index.
+//! said that it refuses it: `Close`, then `Revoke` and `Revoked`. Nobody waits for that, so it has no
+//! deadline: while the provider is stopped these indexes are not given again, and what else is called over the
+//! link goes on. A side is sent one such `Revoke` at a time; what is closed meanwhile goes with the next. An open
+//! that comes meanwhile gets another index, and fails where all are taken. If the policy forbids a gate whose index
+//! is being taken back so, a step's time begins, as if `Revoke` went then.
 //!
 //! # Links of an older broker
 //!
@@ -85,7 +88,8 @@
 //! | either | does not answer a step in its time | the link ends, what was open over it is refused (`TIMEOUT`); sessions and other links stay |
 //! | either | cannot map what it was sent | `Failed` ([memory](super::MemoryToBroker::Failed)); the link ends, and is tried again later |
 //! | provider | does not install a grant on a link in use | who waits for that grant is refused; the link stays, and a late answer is taken |
-//! | provider | does not acknowledge `Revoke` in a step's time | the link ends, as with any step; who changed the policy is told its name |
+//! | provider | does not acknowledge `Revoke` of what the policy forbids in a step's time | the link ends, as with any step; who changed the policy is told its name |
+//! | provider | does not acknowledge `Revoke` of what was closed | its indexes are not given again on that link, and nothing more of what is closed is revoked |
 //! | provider | acknowledges `Revoke` late, or after its link has ended | nothing: it is taken |
 //! | provider | acknowledges and does not refuse | nobody can tell: it runs its own handlers |
 //! | provider | says `NotProvided` of a gate that it provides itself, and not under a prefix | nothing but that: the gate is absent to that caller until it opens it again |

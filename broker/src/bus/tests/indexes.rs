@@ -1,6 +1,7 @@
 //! Indexes of names that are closed: free again, however that crosses with what else happens.
 
 use super::*;
+use crate::policy::Policy;
 
 impl World {
     fn close(&mut self, from: PluginId, open: u32) {
@@ -148,19 +149,177 @@ fn a_close_crosses_with_the_end_of_a_gate() {
     assert_eq!(known.sum::<usize>(), 0);
 }
 
-/// A stopped provider keeps its indexes until its link ends, as with any step.
-#[test]
-fn a_provider_that_does_not_refuse_what_is_closed_loses_the_link() {
+/// Two gates of B that A has open, of which it closes `g`; B is stopped, and its `Revoke` is late.
+fn with_late_revoke() -> (World, LinkEnd, u64) {
     let mut world = World::new(8);
-    world.provide(B, "g");
-    world.open(A, 1, "g");
+    for (open, gate) in [(1, "g"), (2, "h")] {
+        world.provide(B, gate);
+        world.open(A, open, gate);
+    }
     world.obedient();
     world.close(A, 1);
     let (end, number, _) = world.revokes()[0];
-    world.now += STEP;
+    world.now += 3 * STEP;
     world.bus.expire(world.now);
-    assert!(world.bus.links.is_empty());
-    world.effects();
-    world.ok(B, LinkToBroker::Revoked { end, number });
+    (world, end, number)
+}
+
+/// Who only closed a gate of a stopped provider lost all other calls under way on that link.
+#[test]
+fn a_provider_that_does_not_refuse_what_is_closed_keeps_the_link() {
+    let (mut world, end, number) = with_late_revoke();
+    assert!(world.effects().is_empty(), "nobody is told anything");
+    assert_eq!(world.bus.links.len(), 1);
     assert_eq!(world.bus.next_deadline(), None);
+    assert!(world.bus.silent.is_empty(), "new links may be made with it");
+    // The name gets another index, and what is closed then waits for its turn.
+    assert_eq!(world.index_of(A, 1, "g"), 2);
+    world.close(A, 1);
+    assert!(world.revokes().is_empty(), "one is out");
+    world.ok(B, LinkToBroker::Revoked { end, number });
+    let revokes = world.revokes();
+    assert_eq!(revokes.len(), 1);
+    assert_eq!(revokes[0].2, [2]);
+    let number = revokes[0].1;
+    world.ok(B, LinkToBroker::Revoked { end, number });
+    let link = world.bus.links.values().next().unwrap();
+    assert_eq!(link.grants_known(), 1);
+    assert_eq!(link.callable(1, "h"), Some(1));
+    assert_eq!(world.bus.revocations_under_way(), 0);
+}
+
+/// A change of policy relies on a `Revoke` that is out because its gate was closed.
+#[test]
+fn what_was_closed_and_is_forbidden_then_has_a_step_s_time() {
+    let (mut world, end, number) = with_late_revoke();
+    let change = world.set_policy("a", Policy::new().call("h"));
+    let is_set = |effects: &[Effect], missing: &[&str]| {
+        let missing = missing.iter().map(|name| (*name).into()).collect();
+        effects.contains(&Effect::PolicySet(change, missing))
+    };
+    let revokes = |effect: &Effect| {
+        let revoke =
+            |record: &ToPlugin| matches!(record, ToPlugin::Link(LinkToPlugin::Revoke { .. }));
+        matches!(effect, Effect::Send(_, record) if revoke(record))
+    };
+    let effects = world.effects();
+    assert!(!is_set(&effects, &[]), "{effects:?}");
+    assert!(!effects.iter().any(revokes), "it is out already");
+    // Another change does not give it more time.
+    world.now += STEP / 2;
+    let again = world.set_policy("a", Policy::new().call("h"));
+    world.now += STEP / 2 - Duration::from_nanos(1);
+    world.bus.expire(world.now);
+    assert!(world.effects().is_empty());
+    world.now += Duration::from_nanos(1);
+    world.bus.expire(world.now);
+    let effects = world.effects();
+    assert!(is_set(&effects, &["b"]), "{effects:?}");
+    assert!(effects.contains(&Effect::PolicySet(again, vec!["b".into()])));
+    assert!(world.bus.links.is_empty());
+    world.ok(B, LinkToBroker::Revoked { end, number });
+    assert!(world.bus.silent.is_empty(), "it goes on");
+}
+
+/// The same, where it is acknowledged in that time.
+#[test]
+fn what_was_closed_and_is_forbidden_then_may_be_acknowledged() {
+    let (mut world, end, number) = with_late_revoke();
+    let change = world.set_policy("a", Policy::new().call("h"));
+    world.now += STEP / 2;
+    world.ok(B, LinkToBroker::Revoked { end, number });
+    let effects = world.effects();
+    assert!(effects.contains(&Effect::PolicySet(change, vec![])));
+    assert_eq!(world.bus.next_deadline(), None);
+    assert_eq!(world.bus.links.len(), 1);
+}
+
+/// Whoever changes what has nothing to do with a stopped provider does not wait for it, nor end its link.
+#[test]
+fn a_change_does_not_wait_for_what_is_only_closed() {
+    let (mut world, ..) = with_late_revoke();
+    let change = world.set_policy("a", Policy::new().call("g").call("h"));
+    let effects = world.effects();
+    assert!(effects.contains(&Effect::PolicySet(change, vec![])));
+    // What it does forbid goes at once, beside the one that is out.
+    let change = world.set_policy("a", Policy::new().call("g"));
+    let revokes = world.revokes();
+    assert_eq!(revokes.len(), 1);
+    let (end, number, ref indexes) = revokes[0];
+    assert_eq!(*indexes, [1]);
+    world.ok(B, LinkToBroker::Revoked { end, number });
+    let effects = world.effects();
+    assert!(effects.contains(&Effect::PolicySet(change, vec![])));
+    assert_eq!(world.bus.next_deadline(), None);
+    assert_eq!(world.bus.links.len(), 1);
+}
+
+/// A provider installs grants and never says that it refuses anything.
+#[test]
+fn where_all_indexes_are_out_opening_fails() {
+    let mut world = World::new(8);
+    for gate in ["a.", "h"] {
+        world.provide(B, gate);
+    }
+    let kept = world.index_of(A, 1, "h");
+    let mut out = None;
+    for number in 0..65_535_u32 {
+        world.open(A, 2, &format!("a.{number}"));
+        while let Some(effect) = world.bus.next_effect() {
+            if let Effect::Send(B, ToPlugin::Link(LinkToPlugin::Grant { end, index, .. })) = effect
+            {
+                world.ok(B, LinkToBroker::GrantInstalled { end, index });
+            } else if let Effect::Send(B, ToPlugin::Link(LinkToPlugin::Revoke { .. })) = effect {
+                panic!("a second one is out");
+            }
+        }
+        world.close(A, 2);
+        if number == 0 {
+            out = world.revokes().pop();
+        }
+    }
+    let refused = |world: &mut World| {
+        world.open(A, 2, "a.more");
+        world.effects().into_iter().any(|effect| {
+            let failed = |failure: &Failure| failure.code == Code::Overloaded as u16;
+            matches!(
+                effect,
+                Effect::Send(A, ToPlugin::Gate(GateToPlugin::OpenFailed { open: 2, failure }))
+                    if failed(&failure)
+            )
+        })
+    };
+    assert!(refused(&mut world));
+    let link = world.bus.links.values().next().unwrap();
+    assert_eq!(link.callable(1, "h"), Some(kept), "others are not touched");
+    assert_eq!(world.bus.revocations_under_way(), 1);
+    // The provider goes on.
+    world.close(A, 2);
+    let (end, number, _) = out.expect("the first one was revoked");
+    world.ok(B, LinkToBroker::Revoked { end, number });
+    world.obedient();
+    assert_eq!(world.index_of(A, 2, "a.more"), 1, "freed first");
+    let link = world.bus.links.values().next().unwrap();
+    assert_eq!(link.grants_known(), 2);
+}
+
+/// A bridge that opened and closed names in turn had half of its rate for opening.
+#[test]
+fn closing_what_is_open_is_not_charged() {
+    let mut world = World::new(8);
+    let weigh = |world: &mut World, record: GateToBroker| {
+        world.bus.record(A, record.into(), world.now).unwrap()
+    };
+    for open in 0..3 {
+        world.open(A, open, "g");
+    }
+    for open in 0..3 {
+        let close = GateToBroker::Close { open };
+        assert_eq!(weigh(&mut world, close.clone()), Weight::Expected);
+        assert_eq!(weigh(&mut world, close), Weight::Charged, "it is not open");
+    }
+    // One that was refused was never open.
+    world.open(A, 3, "no gate..name\n");
+    let close = GateToBroker::Close { open: 3 };
+    assert_eq!(weigh(&mut world, close), Weight::Charged);
 }

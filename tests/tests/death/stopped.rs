@@ -102,6 +102,32 @@ fn a_stopped_provider_keeps_its_session_when_its_gate_is_opened() {
     assert_eq!(echo.invoke((vec![2],)).unwrap(), [2]);
 }
 
+/// Whoever dropped a subscriber while its provider was stopped lost all other calls that were under way on that
+/// link, because the provider did not say in time that it refuses the closed gate.
+#[test]
+fn a_stopped_provider_is_not_lost_by_who_closes_a_gate_of_it() {
+    let bus = Bus::start(programs!());
+    let provider = bus.peer("provider", "P", &[]);
+    let caller = bus.plugin("Caller");
+    let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo").with_timeout(PATIENCE);
+    let add = open::<(u64, u64), u64>(&caller, "P.Add");
+    assert_eq!(add.invoke((20, 22)).unwrap(), 42);
+    provider.stop();
+    let sent = echo.send((vec![1],)).unwrap();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| echo.invoke((vec![2],)));
+        drop(add);
+        // Longer than it would have for a step.
+        thread::sleep(Duration::from_secs(7));
+        assert!(!waiting.is_finished(), "its link is gone");
+        provider.signal(Signal::SIGCONT);
+        assert_eq!(waiting.join().unwrap().unwrap(), [2]);
+    });
+    assert_eq!(sent.wait().unwrap(), [1]);
+    let add = open::<(u64, u64), u64>(&caller, "P.Add");
+    assert_eq!(add.invoke((1, 2)).unwrap(), 3);
+}
+
 /// A provider that stood still lost its session when somebody had a large payload for it.
 #[test]
 fn a_stopped_provider_keeps_its_session_when_a_payload_waits_for_it() {

@@ -298,8 +298,8 @@ fn a_prefix_may_be_re_entrant() {
     assert_eq!(outer.invoke(()).unwrap(), "\"a.x\"");
 }
 
-/// So many names are called in turn, each of which nobody has open afterwards. Opening and closing are requests, of which
-/// a plugin has 4,096 a second.
+/// So many names are called in turn, each of which nobody has open afterwards. Opening is a request, of which a plugin
+/// has 4,096 a second.
 fn call_in_turn(names: std::ops::Range<u32>, caller: &Plugin) {
     let mut begun = Instant::now();
     for number in names {

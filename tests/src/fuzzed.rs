@@ -2,6 +2,7 @@
 //!
 //! Each function takes any bytes, and panics where something is wrong.
 
+mod archives;
 mod json;
 mod schemas;
 
@@ -9,10 +10,11 @@ mod schemas;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
     ("schema", schemas::decode),
     ("compare", schemas::compare),
     ("json", json::convert),
+    ("archive", archives::access),
 ];
 
 /// Runs the target of a name.

@@ -262,7 +262,7 @@ fn fetches_of_what_a_plugin_is_told_are_not_charged() {
     world.open_json(A, 5, "g", Encodings::BOTH);
     world.obedient();
     let (free, charged) = (Weight::Expected, Weight::Charged);
-    let mut weigh = |world: &mut World, schema| {
+    let weigh = |world: &mut World, schema| {
         let record = fetch(5, schema, 0);
         world.bus.record(A, record.into(), world.now).unwrap()
     };

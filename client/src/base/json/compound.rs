@@ -38,6 +38,7 @@ impl<T: JsonType> JsonType for Box<T> {
 
     #[inline]
     fn read(reader: &mut Reader<'_>) -> Result<Box<T>> {
+        reader.hold(size_of::<T>())?;
         T::read(reader).map(Box::new)
     }
 }
@@ -91,6 +92,7 @@ impl<T: JsonType> JsonType for Vec<T> {
 #[inline]
 pub(super) fn push<T: JsonType>(elements: &mut Vec<T>, reader: &mut Reader<'_>) -> Result<()> {
     let element = T::read(reader).map_err(|fault| fault.at(elements.len()))?;
+    reader.hold(size_of::<T>())?;
     grow(elements)?;
     elements.push(element);
     Ok(())

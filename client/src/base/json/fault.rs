@@ -47,6 +47,8 @@ pub(crate) enum Why {
     Null { expected: String },
     /// Nested deeper than [`LEVELS`].
     TooDeep,
+    /// Takes more memory than its text may.
+    TooMuch,
     /// Longer than a call of this kind carries.
     TooLong { most: usize },
     /// The system refused so many bytes.
@@ -123,6 +125,12 @@ impl Fault {
             Why::TooLong { most } => {
                 let what = part.name();
                 let text = format!("the JSON of the {what} is longer than {most} bytes");
+                return Error::new(part.too_large(), text);
+            }
+            Why::TooMuch => {
+                let text = format!(
+                    "{path}: the values take far more memory than their text (beyond 256 MiB, 16 times as much)"
+                );
                 return Error::new(part.too_large(), text);
             }
             Why::OutOfMemory(len) => {

@@ -14,6 +14,9 @@ use super::objects::twice;
 use super::scalars::only_char;
 use super::{JsonType, Reader, Writer};
 
+/// What a map takes for an entry besides its key and value: a tree has room for eleven where it may have one.
+const ENTRY: usize = 64;
+
 /// A type whose values can be the names of members.
 pub trait JsonKey: Sized {
     /// Appends the name.
@@ -120,6 +123,7 @@ pub(crate) fn read_pairs<K: JsonKey, V: JsonType>(
         is_first = false;
         let wrong = || Fault::mismatch(format!("{} as a key", K::EXPECTED), excerpt(&name));
         let key = K::of_key(&name).ok_or_else(wrong)?;
+        reader.hold(ENTRY + size_of::<(K, V)>())?;
         let value = V::read(reader).map_err(|fault| fault.under(&name))?;
         if !insert(key, value)? {
             return Err(twice(&name));
@@ -195,6 +199,7 @@ fn read_set<T: JsonType>(
     let mut index = 0;
     while reader.has_element(index)? {
         let element = T::read(reader).map_err(|fault| fault.at(index))?;
+        reader.hold(ENTRY + size_of::<T>())?;
         if !insert(element)? {
             return Err(Fault::mismatch("another element", "one that was there").at(index));
         }

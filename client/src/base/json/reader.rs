@@ -5,6 +5,11 @@ use core::str;
 use super::LEVELS;
 use super::fault::{Fault, Result, Why, excerpt};
 
+/// How much memory values may take in any case, and how many times their text's length: a few bytes of text can
+/// stand for a large value (`{}` for a struct of defaults, `null` for an `Option` of an array).
+const MEMORY: usize = 256 << 20;
+const TIMES: usize = 16;
+
 /// JSON that is read from its beginning to its end.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
@@ -13,6 +18,8 @@ pub struct Reader<'a> {
     at: usize,
     /// How many levels may still begin.
     levels: u32,
+    /// How many bytes of memory its values may still take.
+    memory: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -33,6 +40,7 @@ impl<'a> Reader<'a> {
             text,
             at: 0,
             levels: LEVELS,
+            memory: MEMORY.max(text.len().saturating_mul(TIMES)),
         }
     }
 
@@ -42,12 +50,20 @@ impl<'a> Reader<'a> {
             text,
             at: 0,
             levels: self.levels,
+            memory: self.memory,
         }
     }
 
     /// Lets the list of parameters be a level of its own.
     pub(crate) fn for_arguments(mut self) -> Reader<'a> {
         self.levels += 1;
+        self
+    }
+
+    /// Lets values take no more memory than this.
+    #[cfg(test)]
+    pub(super) fn with_memory(mut self, memory: usize) -> Reader<'a> {
+        self.memory = memory;
         self
     }
 
@@ -129,6 +145,16 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(super) fn leave(&mut self) {
         self.levels += 1;
+    }
+
+    /// Counts memory that a value takes elsewhere than where it is read; an error where it is too much.
+    #[inline]
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<()> {
+        match self.memory.checked_sub(bytes) {
+            Some(left) => self.memory = left,
+            None => return Err(Fault::new(Why::TooMuch)),
+        }
+        Ok(())
     }
 
     pub(super) fn levels(&self) -> u32 {

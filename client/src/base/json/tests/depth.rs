@@ -1,9 +1,12 @@
 //! Values that contain themselves, and texts without end.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde_json::Value;
 
 use super::*;
-use crate::gate_type;
+use crate::base::json::fault::Part;
+use crate::{SortedMap, gate_type};
 
 #[gate_type]
 #[derive(Debug, PartialEq)]
@@ -143,4 +146,38 @@ fn foreign_values_are_bounded_too() {
         "}".repeat(1000)
     );
     assert!(refused::<Holder>(&text).ends_with(TOO_DEEP));
+}
+
+/// A few bytes of text stood for a value of hundreds, and a text of 64 MiB for gigabytes.
+#[test]
+fn values_take_a_bounded_multiple_of_their_text() {
+    fn takes<T: JsonType>(text: &str, memory: usize) -> bool {
+        let mut reader = Reader::of_text(text).with_memory(memory);
+        match T::read(&mut reader) {
+            Ok(_) => true,
+            Err(fault) => {
+                let error = fault.into_error(Part::Result);
+                assert_eq!(error.code(), Code::ResponseTooLarge, "{error}");
+                false
+            }
+        }
+    }
+    type Large = Option<[u64; 32]>;
+    let cases: [fn(usize) -> bool; 5] = [
+        |memory| takes::<Vec<Large>>("[null,null,null,null]", memory),
+        |memory| takes::<[Large; 4]>("[null,null,null,null]", memory),
+        |memory| {
+            takes::<SortedMap<char, Large>>(r#"{"a":null,"b":null,"c":null,"d":null}"#, memory)
+        },
+        |memory| takes::<[Box<Large>; 4]>("[null,null,null,null]", memory),
+        |memory| takes::<HashMap<char, Large>>(r#"{"a":null,"b":null,"c":null,"d":null}"#, memory),
+    ];
+    for (case, takes) in cases.iter().enumerate() {
+        assert!(takes(2_000), "{case}");
+        assert!(!takes(1_000), "{case}");
+    }
+    let value = |memory| takes::<Value>(r#"[{"a":1},{"a":1},{"a":1},{"a":1}]"#, memory);
+    assert!(value(2_000) && !value(500));
+    let set = |memory| takes::<BTreeSet<u8>>("[1,2,3,4]", memory);
+    assert!(set(500) && !set(200));
 }

@@ -1,0 +1,5 @@
+//! Archives that a peer sends.
+#![no_main]
+#![forbid(unsafe_code)]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| callgate_tests::fuzzed::run("archive", bytes));

@@ -27,7 +27,13 @@ use output::Failed;
 
 /// A shared-memory IPC broker for local plugin hosts.
 #[derive(Debug, Parser)]
-#[command(name = "callgate", version, about, infer_subcommands = true)]
+#[command(
+    name = "callgate",
+    version,
+    about,
+    infer_subcommands = true,
+    after_help = "Exit codes: 0 done, 1 an error of the bus, of a gate or of its handler, 2 wrong arguments, 3 no broker."
+)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,

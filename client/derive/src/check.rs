@@ -5,8 +5,8 @@ use quote::ToTokens;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Data, DeriveInput, Error, Field, GenericArgument, GenericParam, LitStr, Meta,
-    PathArguments, Result, Token, Type,
+    Attribute, Data, DeriveInput, Error, Field, GenericArgument, GenericParam, LitStr, Meta, Path,
+    PathArguments, PathSegment, Result, Token, Type,
 };
 
 use crate::fields;
@@ -34,6 +34,7 @@ pub(crate) fn item(input: &DeriveInput) -> Result<()> {
     no_rkyv(&input.attrs)?;
     only_default(&input.attrs)?;
     nothing_hidden(&input.attrs)?;
+    nothing_derived_twice(&input.attrs)?;
     match &input.data {
         Data::Struct(_) => Ok(()),
         Data::Union(union) => Err(Error::new(
@@ -53,6 +54,37 @@ pub(crate) fn item(input: &DeriveInput) -> Result<()> {
             }
         }),
     }
+}
+
+/// Refuses derives below the macro of what it derives itself; those above it have been expanded before.
+fn nothing_derived_twice(attributes: &[Attribute]) -> Result<()> {
+    let derives = attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("derive"));
+    for attribute in derives {
+        // What cannot be parsed the compiler refuses.
+        let paths = attribute
+            .parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated)
+            .unwrap_or_default();
+        let twice = |path: &&Path| {
+            let names: Vec<_> = path
+                .segments
+                .iter()
+                .map(|segment| segment.ident.to_string())
+                .collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            let ours = ["Serialize", "Deserialize", "Archive"];
+            match names.as_slice() {
+                [name] | ["serde" | "rkyv", name] => ours.contains(name),
+                _ => false,
+            }
+        };
+        if let Some(path) = paths.iter().find(twice) {
+            let text = "`#[gate_type]` derives the traits of serde and rkyv itself: leave this out";
+            return Err(Error::new(path.span(), text));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a field's marks, takes `#[gate(…)]` off it and refuses types that cannot travel.
@@ -182,7 +214,12 @@ fn travels(ty: &Type) -> Result<()> {
         Type::Paren(inner) => travels(&inner.elem),
         Type::Group(inner) => travels(&inner.elem),
         Type::Tuple(tuple) => tuple.elems.iter().try_for_each(travels),
+        Type::Path(path) if is_json_value(&path.path) => refuse(
+            ty.span(),
+            "within a gate type JSON is `callgate_client::Json`, which holds a `serde_json::Value`",
+        ),
         Type::Path(path) => path.path.segments.iter().try_for_each(|segment| {
+            key_travels(segment)?;
             match segment.ident.to_string().as_str() {
                 "IndexMap" => {
                     return refuse(
@@ -214,4 +251,26 @@ fn travels(ty: &Type) -> Result<()> {
         }),
         _ => Ok(()),
     }
+}
+
+fn is_json_value(path: &Path) -> bool {
+    let names = path
+        .segments
+        .iter()
+        .map(|segment| segment.ident.to_string());
+    names.eq(["serde_json", "Value"])
+}
+
+/// Refuses floats as keys, which have no order.
+fn key_travels(segment: &PathSegment) -> Result<()> {
+    let kinds = ["HashMap", "BTreeMap", "SortedMap", "HashSet", "BTreeSet"];
+    if let PathArguments::AngleBracketed(arguments) = &segment.arguments
+        && kinds.iter().any(|kind| segment.ident == kind)
+        && let Some(GenericArgument::Type(Type::Path(key))) = arguments.args.first()
+        && (key.path.is_ident("f32") || key.path.is_ident("f64"))
+    {
+        let text = "floats have no order, so they cannot be keys or elements of a set";
+        return Err(Error::new(key.span(), text));
+    }
+    Ok(())
 }

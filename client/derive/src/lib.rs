@@ -80,6 +80,11 @@ use syn::{DeriveInput, parse_macro_input};
 /// }
 /// ```
 ///
+/// A struct or an enum that is the type of a field needs `#[gate_type]` as well. Where it is forgotten, the compiler says
+/// that this type "cannot travel through a gate", among errors about traits of rkyv and serde. Other derives may stand
+/// beside the macro, but not those of serde and rkyv, which it makes itself. A field that may be any JSON is a
+/// `callgate_client::Json`.
+///
 /// What cannot travel is refused where it stands:
 ///
 /// ```compile_fail

@@ -38,6 +38,14 @@ fn what_a_field_cannot_be_is_said() {
         ("(u8, usize)", "its width depends on the machine"),
         ("&'static str", "owns what it holds"),
         ("Box<dyn Fn()>", "code cannot travel"),
+        ("serde_json::Value", "JSON is `callgate_client::Json`"),
+        (
+            "Vec<Option<serde_json::Value>>",
+            "JSON is `callgate_client::Json`",
+        ),
+        ("HashMap<u8, f32>", "fine"),
+        ("HashMap<f32, u8>", "floats have no order"),
+        ("Option<BTreeSet<f64>>", "floats have no order"),
     ] {
         let said = said(&format!("struct Item {{ field: {field} }}"));
         assert!(said.contains(expected), "{field}: {said}");
@@ -69,5 +77,20 @@ fn attributes_of_serde_are_refused_but_one() {
             "of serde's attributes"
         };
         assert!(said.starts_with(expected), "{item}: {said}");
+    }
+}
+
+/// The compiler would only say that there are two implementations.
+#[test]
+fn derives_of_serde_and_rkyv_are_refused() {
+    for (derives, expected) in [
+        ("Debug, Clone, PartialEq", "fine"),
+        ("other::Serialize", "fine"),
+        ("Serialize", "derives the traits"),
+        ("Debug, serde::Deserialize", "derives the traits"),
+        ("rkyv::Archive", "derives the traits"),
+    ] {
+        let said = said(&format!("#[derive({derives})] struct Item {{ a: u8 }}"));
+        assert!(said.contains(expected), "{derives}: {said}");
     }
 }

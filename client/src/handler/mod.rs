@@ -225,7 +225,7 @@ impl<T: GateType, E: Into<HandlerError>> Reply for Result<T, E> {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the handler of a gate",
-    note = "a handler is a `Fn + Send + Sync + 'static` with up to 8 annotated parameters: gate types or `View<T>`, after an optional `Context<'_>`; it returns a gate type or a `Result` of one"
+    note = "a handler is a `Fn + Send + Sync + 'static` with up to 8 annotated parameters: gate types, `serde_json::Value` or `View<T>`, after an optional `Context<'_>`; it returns a gate type or a `Result` of one; HashMap, BTreeMap, their sets, PathBuf and SystemTime are no gate types by themselves, but may be fields of one"
 )]
 pub trait Handler<Marker>: Send + Sync + Sized + 'static {
     /// The parameters as they travel: a tuple, `()` for none.

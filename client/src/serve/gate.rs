@@ -204,7 +204,7 @@ impl Gate {
             tracing::info!(
                 gate,
                 caller,
-                "calls of this gate come as JSON: its caller has other types"
+                "calls of this gate come as JSON: its caller has other types, or none"
             );
         }
     }

@@ -21,7 +21,7 @@ fn who_takes_exact_types_alone_is_not_called_in_json() {
         for error in [waited, wide.invoke((1,)).unwrap_err()] {
             assert_eq!(error.code(), Code::TypeMismatch);
             assert!(error.message().contains("arguments[0]"), "{error}");
-            assert!(error.message().contains("archives"), "{error}");
+            assert!(error.message().contains("`exact_only`"), "{error}");
         }
         let own = open::<(u32,), u32>(&caller, "S.Wide");
         assert_eq!(own.invoke((1,)).unwrap(), 1);

@@ -54,7 +54,10 @@ fn what_can_never_be_converted_is_told_with_its_path() {
             .unwrap();
         let error = bare.wait_ready(long).unwrap_err();
         assert_eq!(error.code(), Code::TypeMismatch);
-        has(&error, &["arguments[0].", "`S`"]);
+        has(
+            &error,
+            &["arguments[0].", "`S` needs this field", "serde(default)"],
+        );
         let result = scene
             .caller
             .subscriber::<(u32,), Vec<u32>>("S.Wide")

@@ -119,7 +119,7 @@ impl Reader<'_> {
 
 #[cold]
 fn absent(name: &'static str) -> Fault {
-    Fault::mismatch("a value", "none").within(name)
+    Fault::mismatch("a field of this name", "none").within(name)
 }
 
 /// The fault of a name that came before.

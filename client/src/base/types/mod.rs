@@ -69,7 +69,8 @@ pub(crate) type IntoOutput<'w, 'a> = Strategy<Serializer<Output<'w>, ArenaHandle
     message = "`{Self}` cannot travel through a gate",
     label = "not a gate type",
     note = "gate types are u8..u128, i8..i128, f32, f64, bool, char, String, (), Vec, Option, Result, Box, \
-            arrays, tuples up to 8, SortedMap, Duration, and structs and enums marked with #[gate_type]; \
+            arrays, tuples up to 8, SortedMap, Duration, callgate_client::Json for any JSON (in handlers also serde_json::Value), \
+            and structs and enums marked with #[gate_type]; \
             within their fields also HashMap, BTreeMap, HashSet, BTreeSet, PathBuf and SystemTime, \
             written out and not by another name"
 )]

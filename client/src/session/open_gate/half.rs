@@ -37,7 +37,7 @@ impl Half {
             Availability::NoEncoding { signature, takes } => Half::Refused(Error::new(
                 Code::TypeMismatch,
                 format!(
-                    "plugin `{owner}` provides {signature} and takes {}, of which this plugin, which gives {}, has none",
+                    "plugin `{owner}` provides {signature} and takes {} only, but this plugin gives {} only",
                     takes.as_str(),
                     gives.as_str()
                 ),
@@ -60,8 +60,8 @@ impl Half {
                 "{what} and takes archives alone: open it with its signature"
             )),
             Some(Verdict::Converts { difference, .. }) => mismatch(format!(
-                "{what}, which differs: {difference}; one of both sides takes archives alone, so that nothing is \
-                 converted"
+                "{what}, which differs: {difference}; nothing is converted, because one of both sides takes archives \
+                 alone, as with `exact_only`"
             )),
             Some(Verdict::Never(why)) => Half::Refused(never(owner, &what, &why)),
             Some(Verdict::Failed(error)) => {
@@ -105,11 +105,16 @@ fn never(owner: &str, what: &str, why: &Mismatch) -> Error {
         true => ("this plugin", owner),
         false => (owner, "this plugin"),
     };
-    let text = format!(
-        "{what}, which cannot be converted: {path}: {} expects {expected}, {} has {found}",
-        quoted(whose.0),
-        quoted(whose.1)
-    );
+    let (takes, gives) = (quoted(whose.0), quoted(whose.1));
+    // Only a field that is not there is compared with nothing.
+    let why = match found.as_str() {
+        "nothing" => format!(
+            "{takes} needs this field ({expected}), and {gives} does not have it; it could do without, if the field \
+             were an `Option` or had `#[serde(default)]` there"
+        ),
+        _ => format!("{takes} expects {expected}, {gives} has {found}"),
+    };
+    let text = format!("{what}, which cannot be converted: {path}: {why}");
     let context = json!({
         "path": path, "expected": expected, "found": found, "plugin": owner,
     });

@@ -134,7 +134,7 @@ fn missing_fields_have_their_defaults() {
     assert_eq!(read::<Named>(r#"{"id":3}"#).unwrap(), expected);
     assert_eq!(
         refused::<Named>("{}"),
-        "TYPE_MISMATCH: result.id: expected a value, found none"
+        "TYPE_MISMATCH: result.id: expected a field of this name, found none"
     );
     // The field's own default counts more than that of the whole.
     let filled = read::<Filled>("{}").unwrap();
@@ -321,7 +321,7 @@ fn foreign_types_are_read_and_written_by_serde() {
     );
     assert_eq!(
         refused::<Event>(r#"{"at":1}"#),
-        "TYPE_MISMATCH: result.note: expected a value, found none"
+        "TYPE_MISMATCH: result.note: expected a field of this name, found none"
     );
 }
 

@@ -3,10 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Code, Subscriber};
+use callgate_client::{Code, Subscriber, dynamic};
 use callgate_tests::shorthand::{await_that, open, pattern};
 use callgate_tests::{Bus, PATIENCE, programs};
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 type Echo = Subscriber<(Vec<u8>,), Vec<u8>>;
 
@@ -110,10 +111,12 @@ fn a_stopped_provider_is_not_lost_by_who_closes_a_gate_of_it() {
     let provider = bus.peer("provider", "P", &[]);
     let caller = bus.plugin("Caller");
     let echo = open::<(Vec<u8>,), Vec<u8>>(&caller, "P.Echo").with_timeout(PATIENCE);
+    let untyped = dynamic::open_json(&caller, "P.Echo").unwrap();
+    let untyped = untyped.with_timeout(PATIENCE);
     let add = open::<(u64, u64), u64>(&caller, "P.Add");
     assert_eq!(add.invoke((20, 22)).unwrap(), 42);
     provider.stop();
-    let sent = echo.send((vec![1],)).unwrap();
+    let sent = untyped.send_values(&[json!([1])]).unwrap();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| echo.invoke((vec![2],)));
         drop(add);
@@ -123,7 +126,7 @@ fn a_stopped_provider_is_not_lost_by_who_closes_a_gate_of_it() {
         provider.signal(Signal::SIGCONT);
         assert_eq!(waiting.join().unwrap().unwrap(), [2]);
     });
-    assert_eq!(sent.wait().unwrap(), [1]);
+    assert_eq!(sent.wait_value().unwrap(), json!([1]));
     let add = open::<(u64, u64), u64>(&caller, "P.Add");
     assert_eq!(add.invoke((1, 2)).unwrap(), 3);
 }

@@ -131,7 +131,7 @@ fn deaths_are_heard_of_while_schemas_are_compared() {
         let error = call.join().unwrap().unwrap_err();
         assert_eq!(error.code(), Code::ProviderGone, "{error}");
         let early = shown.try_iter().count();
-        assert!(early < opens.len(), "it waited for all comparisons");
+        assert!(early <= 6, "it waited for {early} comparisons");
         // None is forgotten.
         for _ in early..opens.len() {
             shown.recv_timeout(PATIENCE).unwrap();

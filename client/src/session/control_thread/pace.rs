@@ -36,7 +36,7 @@ impl Pace {
     pub(super) fn spend(&mut self, begun: Instant, ended: Instant) {
         // Longer ones have the longest pause anyway.
         let took = ended.saturating_duration_since(begun).min(MOST_PAUSE);
-        let from = self.even_at.map_or(begun, |at| at.max(begun));
+        let from = self.even_at.map_or(ended, |at| at.max(ended));
         let latest = ended + MOST_PAUSE + FREE * PAUSES;
         self.even_at = Some((from + took * PAUSES).min(latest));
     }
@@ -107,6 +107,6 @@ mod tests {
         // What was not spent for a while is not saved up.
         let later = begin + Duration::from_secs(60);
         pace.spend(later, later + 50 * MS);
-        assert!(!pace.allows(later + 299 * MS) && pace.allows(later + 300 * MS));
+        assert!(!pace.allows(later + 349 * MS) && pace.allows(later + 350 * MS));
     }
 }

@@ -3,6 +3,7 @@
 
 mod gates;
 mod memory;
+mod pace;
 mod plugin;
 mod poller;
 mod records;

@@ -13,11 +13,16 @@
 //! | broker | refuses a fetch | the half that it was fetched for fails as the broker says, until there are news of the gate |
 //! | broker | does not answer | the gate stays as it is; who opens it or waits for it fails at the deadline |
 //! | provider | has a schema that is none | its gate is a `TYPE_MISMATCH`, which says whose it is |
-//! | provider | has one schema after the other | one is fetched at a time; a few are kept |
+//! | provider | has one schema after the other | one is fetched at a time; a few are kept; the control thread spends a tenth of its time on them |
+//! | provider | has another schema before the last was compared | its gate stands behind the others that wait |
+//! | provider | has a schema that takes long to compare with many gates | one gate is compared at a time, and the thread does other things in between |
+//!
+//! What takes long (decoding a schema, comparing the types of one half) is a [`step`](Schemas::step), which is made when the
+//! control thread has time for it.
 
 mod known;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use callgate_layout::control::{Availability, GateState, SchemaToBroker};
@@ -37,6 +42,10 @@ pub(crate) struct Schemas {
     known: Known,
     /// Gates whose news are held back, by their numbers.
     held: HashMap<u32, Held>,
+    /// Their numbers, in the order in which they are compared.
+    order: BTreeMap<u64, u32>,
+    /// Places in that order that were given.
+    placed: u64,
     fetch: Option<Fetch>,
 }
 
@@ -44,19 +53,32 @@ pub(crate) struct Schemas {
 struct Held {
     /// Not the number alone: that may be another gate's by now.
     gate: Weak<OpenGate>,
+    /// Its place in the order.
+    place: u64,
     state: GateState,
     verdicts: Verdicts,
     /// Whether the broker has answered a question about the gate since.
     is_synced: bool,
 }
 
-/// A schema that is being fetched.
+/// A schema that is being fetched, or was and is not decoded yet.
 struct Fetch {
     request: u32,
     /// The gate for which it is.
     open: u32,
     schema: u64,
     parts: Parts,
+    is_whole: bool,
+}
+
+/// What a step has led to.
+pub(crate) enum Step {
+    /// A schema is to be asked for.
+    Ask(SchemaToBroker),
+    /// A gate can be shown.
+    Show(News),
+    /// Something was decoded or compared, and more is to be done.
+    More,
 }
 
 /// News of a gate that can be shown.
@@ -70,20 +92,38 @@ pub(crate) struct News {
 }
 
 impl Held {
-    /// The schema that a half waits for.
-    fn wants(&self) -> Option<u64> {
-        let each = KINDS.iter().zip(&self.verdicts);
-        let mut open = each.filter(|(_, verdict)| verdict.is_none());
-        open.find_map(|(kind, _)| schema_of(&self.state, *kind))
+    /// The half that waits for a schema, and for which one.
+    fn wants(&self) -> Option<(usize, u64)> {
+        let mut halves = (0..KINDS.len()).filter(|half| self.verdicts[*half].is_none());
+        halves.find_map(|half| Some((half, schema_of(&self.state, KINDS[half])?)))
     }
 
-    /// Fails the half that waits for a schema.
+    fn wants_schema(&self, schema: u64) -> bool {
+        self.wants().is_some_and(|(_, wanted)| wanted == schema)
+    }
+
+    /// Fails the halves that wait for a schema.
     fn fail(&mut self, schema: u64, error: &Error) {
         for (kind, verdict) in KINDS.iter().zip(&mut self.verdicts) {
             if verdict.is_none() && schema_of(&self.state, *kind) == Some(schema) {
                 *verdict = Some(Verdict::Failed(error.clone()));
             }
         }
+    }
+
+    fn is_of(&self, gate: &Arc<OpenGate>) -> bool {
+        std::ptr::eq(self.gate.as_ptr(), Arc::as_ptr(gate))
+    }
+
+    /// What is shown of the gate, if somebody has it open.
+    fn shown(self, open: u32) -> Option<News> {
+        Some(News {
+            open,
+            gate: self.gate.upgrade()?,
+            state: self.state,
+            verdicts: self.verdicts,
+            is_synced: self.is_synced,
+        })
     }
 }
 
@@ -107,25 +147,52 @@ impl Schemas {
         gate: &Arc<OpenGate>,
         state: GateState,
     ) -> Option<News> {
-        let before = self.held.remove(&open);
+        let before = self.remove(open).filter(|before| before.is_of(gate));
+        let mut verdicts = [None, None];
+        for (verdict, kind) in verdicts.iter_mut().zip(KINDS) {
+            if let Some(schema) = schema_of(&state, kind) {
+                *verdict = self.known.verdict_there(gate.wanted(kind), schema);
+            }
+        }
         let held = Held {
-            is_synced: before.is_some_and(|before| before.is_synced && before.is_of(gate)),
+            is_synced: before.as_ref().is_some_and(|before| before.is_synced),
+            place: self.place(before.as_ref(), &state),
             gate: Arc::downgrade(gate),
             state,
-            verdicts: [None, None],
+            verdicts,
         };
-        self.held.insert(open, held);
-        let news = self.compared(open);
-        if news.is_none() {
-            gate.begin_comparing();
+        if held.wants().is_none() {
+            return held.shown(open);
         }
-        news
+        self.order.insert(held.place, open);
+        self.held.insert(open, held);
+        gate.begin_comparing();
+        None
+    }
+
+    /// The place of a gate in the order: the last, unless it waited for the same schemas before. So who provides a gate
+    /// again and again does not keep others from being compared.
+    fn place(&mut self, before: Option<&Held>, state: &GateState) -> u64 {
+        let schemas = |state| KINDS.map(|kind| schema_of(state, kind));
+        if let Some(before) = before
+            && schemas(&before.state) == schemas(state)
+        {
+            return before.place;
+        }
+        self.placed += 1;
+        self.placed
+    }
+
+    fn remove(&mut self, open: u32) -> Option<Held> {
+        let held = self.held.remove(&open)?;
+        self.order.remove(&held.place);
+        Some(held)
     }
 
     /// The broker says of a gate that it cannot be opened: what is held of it is not shown any more. Whether an answer
     /// to a question was.
     pub(crate) fn forget(&mut self, open: u32) -> bool {
-        self.held.remove(&open).is_some_and(|held| held.is_synced)
+        self.remove(open).is_some_and(|held| held.is_synced)
     }
 
     /// The broker has answered a question about a gate; whether that is held back.
@@ -134,43 +201,99 @@ impl Schemas {
         held.map(|held| held.is_synced = true).is_some()
     }
 
-    /// What is to be asked next, if a schema is wanted and none is being fetched; `number` gives a number for the request.
-    pub(crate) fn next(&mut self, number: impl FnOnce() -> u32) -> Option<SchemaToBroker> {
-        self.held.retain(|_, held| held.gate.strong_count() > 0);
-        match &self.fetch {
-            Some(fetch) if self.is_wanted(fetch.schema) => return None,
-            // Its answer is one that nobody waits for.
-            _ => self.fetch = None,
+    /// Whether there is something to do before the broker says more.
+    pub(crate) fn is_step_due(&self) -> bool {
+        let fetch = self.fetch.as_ref();
+        fetch.map_or(!self.order.is_empty(), |fetch| {
+            fetch.is_whole || !self.is_wanted_by(fetch.open, fetch.schema)
+        })
+    }
+
+    /// Does what is to be done next, if anything is: decodes a schema, compares one half of a gate, or says what to fetch;
+    /// `number` gives a number for that request.
+    pub(crate) fn step(&mut self, number: impl FnOnce() -> u32) -> Option<Step> {
+        self.keep_fetch_if_wanted();
+        if let Some(fetch) = self.fetch.take_if(|fetch| fetch.is_whole) {
+            self.known.add(fetch.schema, fetch.parts);
+            return Some(Step::More);
         }
-        let mut wanted = self.held.iter();
-        let (open, schema) = wanted.find_map(|(open, held)| Some((*open, held.wants()?)))?;
-        let request = number();
+        if self.fetch.is_some() {
+            return None;
+        }
+        let (open, gate) = self.first()?;
+        let held = self.held.get_mut(&open)?;
+        if let Some((half, schema)) = held.wants() {
+            let wanted = gate.wanted(KINDS[half]);
+            let Some(verdict) = self.known.verdict(wanted, schema) else {
+                return Some(Step::Ask(self.fetch(open, schema, number())));
+            };
+            held.verdicts[half] = Some(verdict);
+        }
+        if held.wants().is_some() {
+            return Some(Step::More);
+        }
+        self.remove(open)?.shown(open).map(Step::Show)
+    }
+
+    /// The gate that is the first in the order. Those that nobody has open any more are dropped.
+    fn first(&mut self) -> Option<(u32, Arc<OpenGate>)> {
+        loop {
+            let open = *self.order.first_key_value()?.1;
+            let gate = self.held.get(&open).and_then(|held| held.gate.upgrade());
+            match gate {
+                Some(gate) => return Some((open, gate)),
+                None => drop(self.remove(open)),
+            }
+        }
+    }
+
+    fn fetch(&mut self, open: u32, schema: u64, request: u32) -> SchemaToBroker {
         self.fetch = Some(Fetch {
             request,
             open,
             schema,
             parts: Parts::default(),
+            is_whole: false,
         });
-        Some(SchemaToBroker::Fetch {
+        SchemaToBroker::Fetch {
             request,
             open,
             schema,
             offset: 0,
-        })
+        }
     }
 
-    fn is_wanted(&self, schema: u64) -> bool {
-        self.held.values().any(|held| held.wants() == Some(schema))
+    /// Gives a fetch up that nobody waits for any more: its answer is nothing then.
+    fn keep_fetch_if_wanted(&mut self) {
+        let Some(Fetch { open, schema, .. }) = self.fetch else {
+            return;
+        };
+        if self.is_wanted_by(open, schema) {
+            return;
+        }
+        let mut all = self.held.keys().copied();
+        let other = all.find(|open| self.is_wanted_by(*open, schema));
+        self.fetch = self.fetch.take().and_then(|fetch| {
+            let open = other?;
+            Some(Fetch { open, ..fetch })
+        });
     }
 
-    /// Takes in a part: what is to be asked for next, or which gates can be shown now.
+    fn is_wanted_by(&self, open: u32, schema: u64) -> bool {
+        self.held
+            .get(&open)
+            .is_some_and(|held| held.gate.strong_count() > 0 && held.wants_schema(schema))
+    }
+
+    /// Takes in a part: what is to be asked for next, or which gates can be shown now because the parts do not fit.
     pub(crate) fn part(
         &mut self,
         (request, total): (u32, u32),
         bytes: &[u8],
         number: impl FnOnce() -> u32,
     ) -> (Option<SchemaToBroker>, Vec<News>) {
-        let Some(fetch) = self.fetch.as_mut().filter(|fetch| fetch.request == request) else {
+        let fetch = self.fetch.as_mut();
+        let Some(fetch) = fetch.filter(|fetch| fetch.request == request && !fetch.is_whole) else {
             return (None, Vec::new());
         };
         let (open, schema) = (fetch.open, fetch.schema);
@@ -186,32 +309,26 @@ impl Schemas {
                 (Some(next), Vec::new())
             }
             Ok(true) => {
-                let whole = std::mem::take(&mut fetch.parts);
-                self.fetch = None;
-                self.known.add(schema, whole);
-                (None, self.all_compared(schema))
+                fetch.is_whole = true;
+                (None, Vec::new())
             }
             Err(misfit) => {
                 self.fetch = None;
-                let waiting = self.held.values_mut();
-                waiting.for_each(|held| held.fail(schema, &misfit));
-                (None, self.all_compared(schema))
+                (None, self.all_failed(schema, &misfit))
             }
         }
     }
 
     /// Whether a request was for a part.
     pub(crate) fn is_fetch(&self, request: u32) -> bool {
-        self.fetch
-            .as_ref()
-            .is_some_and(|fetch| fetch.request == request)
+        let mut fetch = self.fetch.iter();
+        fetch.any(|fetch| fetch.request == request && !fetch.is_whole)
     }
 
     /// The broker refuses what was asked for: the gate for which it was, if it can be shown now.
     pub(crate) fn refused(&mut self, error: &Error) -> Option<News> {
         let Fetch { open, schema, .. } = self.fetch.take()?;
-        self.held.get_mut(&open)?.fail(schema, error);
-        self.compared(open)
+        self.failed(open, schema, error)
     }
 
     /// The connection is over.
@@ -219,56 +336,22 @@ impl Schemas {
         *self = Schemas::default();
     }
 
-    /// The gates that can be shown now that a schema is there, or will not be.
-    fn all_compared(&mut self, schema: u64) -> Vec<News> {
-        let waiting = self
-            .held
-            .iter()
-            .filter(|(_, held)| held.wants() == Some(schema) || held.wants().is_none());
-        let waiting: Vec<u32> = waiting.map(|(open, _)| *open).collect();
-        waiting
-            .into_iter()
-            .filter_map(|open| self.compared(open))
+    /// Fails whatever waits for a schema; the gates that can be shown now.
+    fn all_failed(&mut self, schema: u64, error: &Error) -> Vec<News> {
+        let all: Vec<u32> = self.held.keys().copied().collect();
+        all.into_iter()
+            .filter_map(|open| self.failed(open, schema, error))
             .collect()
     }
 
-    /// Compares what can be compared of a gate; gives its news back where nothing of it waits any more.
-    fn compared(&mut self, open: u32) -> Option<News> {
+    /// The same of one gate.
+    fn failed(&mut self, open: u32, schema: u64, error: &Error) -> Option<News> {
         let held = self.held.get_mut(&open)?;
-        // Nobody has it open any more.
-        let Some(gate) = held.gate.upgrade() else {
-            self.held.remove(&open);
-            return None;
-        };
-        for (index, kind) in KINDS.into_iter().enumerate() {
-            if held.verdicts[index].is_none()
-                && let Some(schema) = schema_of(&held.state, kind)
-            {
-                held.verdicts[index] = self.known.verdict(gate.wanted(kind), schema);
-            }
+        held.fail(schema, error);
+        match held.wants() {
+            Some(_) => None,
+            None => self.remove(open)?.shown(open),
         }
-        if held.wants().is_some() {
-            return None;
-        }
-        let Held {
-            state,
-            verdicts,
-            is_synced,
-            ..
-        } = self.held.remove(&open)?;
-        Some(News {
-            open,
-            gate,
-            state,
-            verdicts,
-            is_synced,
-        })
-    }
-}
-
-impl Held {
-    fn is_of(&self, gate: &Arc<OpenGate>) -> bool {
-        std::ptr::eq(self.gate.as_ptr(), Arc::as_ptr(gate))
     }
 }
 

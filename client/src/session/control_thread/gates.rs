@@ -1,12 +1,14 @@
 //! The broker's records about gates, and about the schemas with which they are compared before they are shown.
 
+use std::time::Instant;
+
 use callgate_layout::control::{GateToBroker, GateToPlugin, SchemaToPlugin, ToBroker};
 
 use super::plugin::PluginWork;
 use crate::base::error::Error;
 use crate::session::connection::{Answered, failure as error_of};
 use crate::session::notices::BrokerEvent;
-use crate::session::schemas::News;
+use crate::session::schemas::{News, Step};
 
 impl PluginWork<'_> {
     /// Another plugin has provided a gate of this one before it was back.
@@ -48,7 +50,7 @@ impl PluginWork<'_> {
                 if is_synced {
                     self.synced(open);
                 }
-                self.fetch_next();
+                self.go_on_with_schemas();
             }
             GateToPlugin::Synced { open } => {
                 if !self.plugin.schemas.hold_synced(open) {
@@ -78,7 +80,7 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Shows how gates stand, and then has the next schema fetched that is wanted.
+    /// Shows how gates stand, and then goes on with schemas.
     fn show(&mut self, all: impl IntoIterator<Item = News>) {
         if self.is_past() {
             return self.plugin.schemas.clear();
@@ -86,7 +88,7 @@ impl PluginWork<'_> {
         for news in all {
             self.show_one(news);
         }
-        self.fetch_next();
+        self.go_on_with_schemas();
     }
 
     fn show_one(&mut self, news: News) {
@@ -116,11 +118,34 @@ impl PluginWork<'_> {
         }
     }
 
-    fn fetch_next(&mut self) {
-        let plugin = &mut *self.plugin;
-        let number = || plugin.membership.connection.next_number();
-        if let Some(fetch) = plugin.schemas.next(number) {
-            self.send(&fetch.into());
+    /// Decodes, compares and fetches what waits for that, unless other plugins of this thread wait for their turn.
+    fn go_on_with_schemas(&mut self) {
+        if !self.pace.is_awaited {
+            self.take_turn_with_schemas();
+        }
+    }
+
+    /// The same, as long as there is time for it.
+    pub(super) fn take_turn_with_schemas(&mut self) {
+        if self.is_past() {
+            return self.plugin.schemas.clear();
+        }
+        while self.plugin.schemas.is_step_due() {
+            let begun = Instant::now();
+            if !self.pace.allows(begun) {
+                self.pace.is_awaited = true;
+                return;
+            }
+            let plugin = &mut *self.plugin;
+            let number = || plugin.membership.connection.next_number();
+            let step = plugin.schemas.step(number);
+            self.pace.spend(begun, Instant::now());
+            match step {
+                Some(Step::Ask(fetch)) => self.send(&fetch.into()),
+                Some(Step::Show(news)) => self.show_one(news),
+                Some(Step::More) => {}
+                None => return,
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use mio::event::Event;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::pace::Pace;
 use super::poller::Poller;
 use crate::base::error::{Error, Result};
 use crate::session::membership::Membership;
@@ -105,6 +106,8 @@ fn end_with_host() {
 pub(super) struct PluginWork<'a> {
     pub(super) plugin: &'a mut WatchedPlugin,
     pub(super) poller: &'a mut Poller,
+    /// Of this thread, for all its plugins.
+    pub(super) pace: &'a mut Pace,
     pub(super) buffer: &'a mut [u8],
 }
 

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use mio::Events;
 use mio::event::Event;
 
+use super::pace::Pace;
 use super::plugin::{PluginWork, WatchedPlugin};
 use super::poller::{Poller, WAKER};
 use crate::base::error::{Error, Result};
@@ -44,6 +45,10 @@ pub(super) struct Work {
     buffer: Vec<u8>,
     /// Plugins for which there may be records that were not read yet.
     readable: Vec<u64>,
+    /// How much time goes into schemas.
+    pace: Pace,
+    /// The plugin that had the last turn with its schemas.
+    last_turn: u64,
 }
 
 impl Work {
@@ -54,6 +59,8 @@ impl Work {
             plugins: HashMap::new(),
             buffer: vec![0; MAX_RECORD],
             readable: Vec::new(),
+            pace: Pace::default(),
+            last_turn: 0,
         }
     }
 
@@ -83,6 +90,7 @@ impl Work {
             }
             self.read_more();
             self.tidy();
+            self.go_on_with_schemas();
         }
     }
 
@@ -92,7 +100,8 @@ impl Work {
             return Some(Duration::ZERO);
         }
         let next = self.plugins.values().filter_map(|plugin| plugin.next_tidy);
-        let next = next.min()?;
+        let turn = self.pace.next().filter(|_| self.pace.is_awaited);
+        let next = next.chain(turn).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -130,6 +139,7 @@ impl Work {
         Some(PluginWork {
             plugin: self.plugins.get_mut(&number)?,
             poller: &mut self.poller,
+            pace: &mut self.pace,
             buffer: &mut self.buffer,
         })
     }
@@ -171,6 +181,28 @@ impl Work {
         for number in due {
             if let Some(mut work) = self.work(number) {
                 work.tidy();
+                work.watch_writable();
+            }
+        }
+    }
+
+    /// Gives those that wait for it a turn with their schemas when there is time, beginning behind the one that had
+    /// the last.
+    fn go_on_with_schemas(&mut self) {
+        if !self.pace.is_awaited || !self.pace.allows(Instant::now()) {
+            return;
+        }
+        self.pace.is_awaited = false;
+        let waiting = self.plugins.iter();
+        let waiting = waiting.filter(|(_, plugin)| plugin.schemas.is_step_due());
+        let mut waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
+        waiting.sort_unstable_by_key(|number| (*number <= self.last_turn, *number));
+        for number in waiting {
+            if self.pace.allows(Instant::now()) {
+                self.last_turn = number;
+            }
+            if let Some(mut work) = self.work(number) {
+                work.take_turn_with_schemas();
                 work.watch_writable();
             }
         }

@@ -53,20 +53,28 @@ impl Known {
         self.schemas.push_back((number, schema));
     }
 
-    /// What comes of comparing an opener's types with a schema; `None` where that is not here.
-    pub(super) fn verdict(&mut self, wanted: &Wanted, number: u64) -> Option<Verdict> {
+    /// What comes of comparing an opener's types with a schema, where that needs no comparison.
+    pub(super) fn verdict_there(&self, wanted: &Wanted, number: u64) -> Option<Verdict> {
         let mut known = self.verdicts.iter();
         if let Some(compared) = known.find(|compared| compared.is_of(wanted, number)) {
             return Some(compared.verdict.clone());
         }
-        let mut schemas = self.schemas.iter();
-        let (_, schema) = schemas.find(|(known, _)| *known == number)?;
-        let verdict = match schema {
-            Err(error) => Verdict::Failed(error.clone()),
+        match self.schema(number)? {
+            Err(error) => Some(Verdict::Failed(error.clone())),
             // Not kept as a verdict: there are many of these, and schemas may be large.
-            Ok(provided) if wanted.is_untyped() => return Some(Verdict::Untyped(provided.clone())),
-            Ok(provided) => Verdict::of(wanted, provided),
-        };
+            Ok(provided) => wanted
+                .is_untyped()
+                .then(|| Verdict::Untyped(provided.clone())),
+        }
+    }
+
+    /// What comes of comparing an opener's types with a schema; `None` where that is not here.
+    pub(super) fn verdict(&mut self, wanted: &Wanted, number: u64) -> Option<Verdict> {
+        if let Some(verdict) = self.verdict_there(wanted, number) {
+            return Some(verdict);
+        }
+        let provided = self.schema(number)?.as_ref().ok()?;
+        let verdict = Verdict::of(wanted, provided);
         if self.verdicts.len() == MOST_VERDICTS {
             self.verdicts.pop_front();
         }
@@ -77,6 +85,12 @@ impl Known {
             verdict: verdict.clone(),
         });
         Some(verdict)
+    }
+
+    fn schema(&self, number: u64) -> Option<&Result<Arc<Signature>>> {
+        let mut schemas = self.schemas.iter();
+        let (_, schema) = schemas.find(|(known, _)| *known == number)?;
+        Some(schema)
     }
 }
 

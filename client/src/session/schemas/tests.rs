@@ -52,32 +52,52 @@ impl Scene {
         last.get()
     }
 
-    /// The schema and the offset that are asked for next.
+    /// The schema and the offset that are asked for next, where nothing is left to compare.
     fn next(&mut self) -> Option<(u64, u32)> {
+        match self.step()? {
+            Step::Ask(fetch) => Some(asked(&fetch)),
+            _ => panic!("it compares"),
+        }
+    }
+
+    fn step(&mut self) -> Option<Step> {
         let last = &self.last;
-        asked(self.schemas.next(|| Scene::number(last)))
+        self.schemas.step(|| Scene::number(last))
+    }
+
+    /// Compares what can be compared; what can be shown then.
+    fn compare(&mut self) -> Vec<News> {
+        let mut all = Vec::new();
+        while self.schemas.is_step_due() {
+            match self.step() {
+                Some(Step::Show(news)) => all.push(news),
+                Some(Step::More) => {}
+                Some(Step::Ask(_)) | None => break,
+            }
+        }
+        all
     }
 
     fn part(&mut self, total: usize, bytes: &[u8]) -> (Option<(u64, u32)>, Vec<News>) {
         let (request, last) = (self.last.get(), &self.last);
         let whole = (request, total as u32);
         let (next, news) = self.schemas.part(whole, bytes, || Scene::number(last));
-        (asked(next), news)
+        (next.as_ref().map(asked), news)
     }
 
     fn whole(&mut self, signature: &Signature) -> Vec<News> {
         let bytes = signature.to_bytes().unwrap();
         let (next, news) = self.part(bytes.len(), &bytes);
-        assert_eq!(next, None);
-        news
+        assert!(next.is_none() && news.is_empty());
+        self.compare()
     }
 }
 
-fn asked(next: Option<SchemaToBroker>) -> Option<(u64, u32)> {
-    next.map(|next| match next {
-        SchemaToBroker::Fetch { schema, offset, .. } => (schema, offset),
+fn asked(next: &SchemaToBroker) -> (u64, u32) {
+    match next {
+        SchemaToBroker::Fetch { schema, offset, .. } => (*schema, *offset),
         SchemaToBroker::Part { .. } => panic!("no part of a fetch"),
-    })
+    }
 }
 
 fn converts(news: &News) -> bool {
@@ -115,7 +135,9 @@ fn a_schema_comes_in_parts_and_is_fetched_once() {
     let (next, news) = scene.part(bytes.len(), &bytes[..5]);
     assert!(next == Some((3, 5)) && news.is_empty());
     let (next, news) = scene.part(bytes.len(), &bytes[5..]);
-    assert!(next.is_none() && news.len() == 2 && news.iter().all(converts));
+    assert!(next.is_none() && news.is_empty());
+    let news = scene.compare();
+    assert!(news.len() == 2 && news.iter().all(converts));
     // From here on it is known.
     let news = scene.schemas.take_in(OPEN, &gate, differs(3));
     assert!(news.is_some_and(|news| converts(&news)));
@@ -148,7 +170,9 @@ fn types_with_and_without_a_default_are_compared_each_by_itself() {
     let news = scene.whole(&signature_of::<(u32,), Plain>());
     assert!(matches!(news[0].verdicts, [Some(Verdict::Never(_)), None]));
     let news = scene.schemas.take_in(OPEN + 1, &defaults, differs(3));
-    assert!(news.is_some_and(|news| converts(&news)));
+    assert!(news.is_none(), "its types were not compared yet");
+    let news = scene.compare();
+    assert!(news.len() == 1 && converts(&news[0]));
 }
 
 #[test]
@@ -227,7 +251,8 @@ fn what_a_broker_refuses_or_sends_wrongly_fails_the_half_that_needs_it() {
     // What is no schema is its provider's.
     assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
     assert_eq!(scene.next(), Some((3, 0)));
-    let (_, mut news) = scene.part(3, b"abc");
+    scene.part(3, b"abc");
+    let mut news = scene.compare();
     assert_eq!(news.pop().map(failed), Some(Code::TypeMismatch));
 }
 
@@ -270,4 +295,89 @@ fn what_is_kept_is_bounded() {
     assert_eq!(scene.schemas.known.kept(), known::MOST_KEPT);
     // The outcomes of comparing last longer than the schemas.
     assert!(scene.schemas.take_in(OPEN, &gate, differs(0)).is_some());
+}
+
+/// A thousand gates that waited for one schema were compared in one go, and everything else waited that long.
+#[test]
+fn one_gate_is_compared_in_a_step() {
+    let of = |wanted: Signature| gate_of([wanted, action_signature_of::<(u32,)>()]);
+    let gates = [
+        of(signature_of::<(u32,), u32>()),
+        of(signature_of::<(u16,), u32>()),
+        of(signature_of::<(u8,), u32>()),
+    ];
+    let mut scene = Scene::default();
+    for (open, gate) in (OPEN..).zip(&gates) {
+        assert!(scene.schemas.take_in(open, gate, differs(3)).is_none());
+    }
+    assert_eq!(scene.next(), Some((3, 0)));
+    assert!(!scene.schemas.is_step_due(), "the broker is to answer");
+    let bytes = signature_of::<(u64,), u64>().to_bytes().unwrap();
+    scene.part(bytes.len(), &bytes);
+    assert!(scene.schemas.is_step_due());
+    assert!(matches!(scene.step(), Some(Step::More)), "it is decoded");
+    for open in OPEN..OPEN + 3 {
+        let shown = scene.step();
+        assert!(matches!(shown, Some(Step::Show(news)) if news.open == open));
+    }
+    assert!(!scene.schemas.is_step_due() && scene.step().is_none());
+}
+
+/// Whoever provided a gate again and again could have kept others' gates from ever being compared.
+#[test]
+fn a_gate_with_another_schema_stands_behind_those_that_wait() {
+    let (mut scene, first, second) = (Scene::default(), gate(), gate());
+    assert!(scene.schemas.take_in(OPEN, &first, differs(3)).is_none());
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN + 1, &second, differs(4))
+            .is_none()
+    );
+    assert_eq!(scene.next(), Some((3, 0)));
+    assert!(scene.schemas.take_in(OPEN, &first, differs(5)).is_none());
+    assert_eq!(scene.next(), Some((4, 0)), "it is nobody's any more");
+    // Who waits for the same schema as before keeps its place.
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN + 1, &second, differs(4))
+            .is_none()
+    );
+    let bytes = signature_of::<(u64,), u64>().to_bytes().unwrap();
+    scene.part(bytes.len(), &bytes);
+    assert!(matches!(scene.step(), Some(Step::More)));
+    assert!(matches!(scene.step(), Some(Step::Show(news)) if news.open == OPEN + 1));
+    assert_eq!(scene.next(), Some((5, 0)));
+}
+
+/// A schema that came in vain costs nothing but its parts.
+#[test]
+fn what_nobody_waits_for_any_more_is_not_decoded() {
+    let (mut scene, gate) = (Scene::default(), gate());
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(3)).is_none());
+    assert_eq!(scene.next(), Some((3, 0)));
+    let bytes = signature_of::<(u64,), u64>().to_bytes().unwrap();
+    scene.part(bytes.len(), &bytes);
+    assert!(scene.schemas.take_in(OPEN, &gate, differs(4)).is_none());
+    assert_eq!(scene.next(), Some((4, 0)));
+    assert_eq!(scene.schemas.known.kept(), 0);
+}
+
+/// The gate for which a schema was asked is closed before it is there: others need it as well.
+#[test]
+fn a_schema_is_fetched_on_for_others() {
+    let (mut scene, first, second) = (Scene::default(), gate(), gate());
+    assert!(scene.schemas.take_in(OPEN, &first, differs(3)).is_none());
+    assert!(
+        scene
+            .schemas
+            .take_in(OPEN + 1, &second, differs(3))
+            .is_none()
+    );
+    assert_eq!(scene.next(), Some((3, 0)));
+    drop(first);
+    assert!(scene.step().is_none());
+    assert!(!scene.schemas.is_step_due());
+    assert_eq!(scene.whole(&signature_of::<(u64,), u64>()).len(), 1);
 }

@@ -10,7 +10,7 @@ use super::side::{Side, Types, Wrapper};
 use crate::schema::{Body, TypeDef};
 
 /// How many steps a comparison takes at most.
-const MOST_STEPS: usize = 1_000_000;
+const MOST_STEPS: usize = 200_000;
 
 /// How many steps a pair's member takes: it is what takes memory.
 const STEPS_OF_MEMBER: usize = 4;

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod schemas;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::thread;

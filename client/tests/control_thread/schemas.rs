@@ -1,0 +1,141 @@
+//! What the control thread does while it decodes and compares schemas.
+
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use callgate_client::{Code, Plugin};
+use callgate_layout::control::{
+    Availability, GateState, GateToBroker, GateToPlugin, SchemaToBroker, SchemaToPlugin, ToBroker,
+    ToPlugin,
+};
+use callgate_layout::schema::{Body, Field, TypeDef};
+use callgate_layout::sys::fdpass;
+use callgate_layout::{Schema, Signature};
+
+use crate::{Broker, PATIENCE, link, welcome};
+
+/// Reads that a gate is opened; its number.
+fn opened(broker: &Broker) -> u32 {
+    broker.await_record(|record| match record {
+        ToBroker::Gate(GateToBroker::Open { open, .. }) => Some(open),
+        _ => None,
+    })
+}
+
+/// Says that a gate is provided with other types than its opener has.
+fn differs(broker: &Broker, open: u32, schema: u64) {
+    let state = GateState {
+        owner: Some("S".into()),
+        generation: schema,
+        function: Availability::Differs {
+            schema,
+            signature: "(..)".into(),
+            json: true,
+        },
+        action: Availability::Absent,
+        route: None,
+    };
+    assert!(broker.send(&ToPlugin::Gate(GateToPlugin::State { open, state }), &[]));
+}
+
+/// A schema that takes long to compare: thousands of types, and none is like another.
+fn laborious() -> Vec<u8> {
+    let count = 20_000_u32;
+    let field = |name: &str, schema| Field {
+        name: name.to_owned(),
+        schema,
+        default: false,
+    };
+    let types = (0..count).map(|me| {
+        let next = match me {
+            0 => Schema::Unit,
+            _ => Schema::Named((me * 7 + 1) % count),
+        };
+        let fields = vec![
+            field("n", Schema::Named((me + 1) % count)),
+            field("m", next),
+        ];
+        TypeDef {
+            name: String::new(),
+            body: Body::Struct(fields),
+        }
+    });
+    let signature = Signature {
+        params: Some(vec![Schema::Named(0)]),
+        result: Some(Schema::Unit),
+        types: types.collect(),
+    };
+    signature.to_bytes().unwrap()
+}
+
+/// Answers fetches until a whole schema was sent.
+fn give(broker: &Broker, bytes: &[u8]) {
+    loop {
+        let (request, offset) = broker.await_record(|record| match record {
+            ToBroker::Schema(SchemaToBroker::Fetch {
+                request, offset, ..
+            }) => Some((request, offset as usize)),
+            _ => None,
+        });
+        let end = bytes.len().min(offset + (16 << 10));
+        let part = SchemaToPlugin::Part {
+            request,
+            total: bytes.len() as u32,
+            bytes: bytes[offset..end].to_vec(),
+        };
+        assert!(broker.send(&ToPlugin::Schema(part), &[]));
+        if end == bytes.len() {
+            return;
+        }
+    }
+}
+
+/// A provider whose schema takes long to compare kept the control threads of its openers: with several gates each, and
+/// with one schema after the other. Calls to a killed plugin hung meanwhile.
+#[test]
+fn deaths_are_heard_of_while_schemas_are_compared() {
+    let (ours, theirs) = fdpass::pair().unwrap();
+    let broker = Broker(ours);
+    let mut peer = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+    let plugin = thread::spawn(|| Plugin::builder("P").descriptor(theirs).connect());
+    welcome(&broker);
+    let plugin = plugin.join().unwrap().unwrap();
+    let gate = thread::scope(|scope| {
+        let gate = scope.spawn(|| plugin.subscriber::<(), u64>("Peer.Gate"));
+        link(&broker, peer.id());
+        gate.join().unwrap().unwrap()
+    });
+    let gate = gate.with_timeout(PATIENCE);
+    let (told, shown) = channel();
+    thread::scope(|scope| {
+        macro_rules! open {
+            ($($argument:ty)*) => {
+                [$({
+                    let (told, plugin) = (told.clone(), &plugin);
+                    scope.spawn(move || {
+                        let gate = plugin.subscriber::<($argument,), ()>("S.G").unwrap();
+                        told.send(gate.has_function()).unwrap();
+                    });
+                    opened(&broker)
+                }),*]
+            };
+        }
+        let opens = open!(u8 u16 u32 u64 i8 i16 i32 i64 f32 f64);
+        let call = scope.spawn(|| gate.invoke(()));
+        opens.iter().for_each(|open| differs(&broker, *open, 5));
+        give(&broker, &laborious());
+        peer.kill().unwrap();
+        peer.wait().unwrap();
+        let error = call.join().unwrap().unwrap_err();
+        assert_eq!(error.code(), Code::ProviderGone, "{error}");
+        let early = shown.try_iter().count();
+        assert!(early <= 6, "it waited for {early} comparisons");
+        // None is forgotten.
+        for _ in early..opens.len() {
+            shown.recv_timeout(PATIENCE).unwrap();
+        }
+    });
+    assert!(plugin.wait_closed_for(Duration::ZERO).is_none());
+}

@@ -4,11 +4,12 @@ mod event;
 mod half;
 mod questions;
 mod state;
+mod told;
 mod waits;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 use callgate_layout::Code;
@@ -117,8 +118,6 @@ pub(crate) struct OpenGate {
     change: Condvar,
     /// Changes with each answer of the broker to a question about the gate, and with the gate.
     answers: AtomicU32,
-    /// Whether it was logged that its calls go as JSON.
-    is_logged: AtomicBool,
 }
 
 impl OpenGate {
@@ -130,7 +129,6 @@ impl OpenGate {
             progress: Mutex::default(),
             change: Condvar::new(),
             answers: AtomicU32::new(0),
-            is_logged: AtomicBool::new(false),
         }
     }
 
@@ -178,7 +176,7 @@ impl OpenGate {
         self.progress.lock().is_compared = true;
     }
 
-    /// Tells the log, once, that the gate's calls are converted: whoever develops either plugin is to see it.
+    /// Tells the log, once in a process, that the gate's calls are converted: whoever develops either plugin is to see it.
     fn log_differences(&self, state: &GateState, verdicts: &Verdicts) {
         let halves = [&state.function, &state.action].into_iter().zip(verdicts);
         for (half, verdict) in halves {
@@ -187,7 +185,7 @@ impl OpenGate {
                     difference,
                     is_meant: false,
                 }) = verdict
-                && !self.is_logged.swap(true, Ordering::Relaxed)
+                && told::is_news(&self.gate, difference)
             {
                 let (gate, provider) = (&*self.gate, state.owner.as_deref());
                 tracing::warn!(

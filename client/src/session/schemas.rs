@@ -72,6 +72,10 @@ struct Fetch {
 }
 
 /// What a step has led to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is made and taken apart in one place, one at a time"
+)]
 pub(crate) enum Step {
     /// A schema is to be asked for.
     Ask(SchemaToBroker),

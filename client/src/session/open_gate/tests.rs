@@ -282,6 +282,9 @@ fn that_calls_are_converted_is_logged_once_a_gate() {
             opened.log_differences(&converted, &difference());
             assert_eq!(warnings.0.load(Ordering::Relaxed), 1);
         }
+        OpenGate::in_tests("A.B").log_differences(&converted, &difference());
+        let again = "a gate that is opened again";
+        assert_eq!(warnings.0.load(Ordering::Relaxed), 1, "{again}");
         OpenGate::in_tests("A.C").log_differences(&converted, &difference());
         assert_eq!(warnings.0.load(Ordering::Relaxed), 2);
     });

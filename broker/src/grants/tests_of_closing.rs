@@ -221,3 +221,62 @@ fn an_index_that_is_another_gate_s_by_now_is_not_taken_back() {
     assert!(grants.take_revoked().is_empty());
     assert_eq!(grants.index_of("9999"), Some(closed));
 }
+
+/// A provider that says of each name that there is none, and never that it refuses what was closed before.
+#[test]
+fn nothing_grows_while_a_provider_does_not_refuse() {
+    let due = Instant::now();
+    let mut grants = known(due);
+    granted_index(&mut grants, 0);
+    grants.close("0");
+    assert_eq!(grants.take_revoked(), [0]);
+    for number in 1..10_000 {
+        let sent = grants.want(names(&numbered(number)), ONE, due).unwrap();
+        grants.close(&number.to_string());
+        assert_eq!(grants.closed.len(), 1);
+        let index = sent.unwrap().index;
+        assert_eq!(grants.not_provided(index, due), Ok(None));
+        assert!(grants.closed.is_empty() && grants.grants.len() == 1);
+    }
+    assert!(grants.take_revoked().is_empty());
+}
+
+/// What was closed waits for its turn, also when withdrawn gates are forgotten.
+#[test]
+fn what_is_closed_is_not_revoked_with_what_was_withdrawn() {
+    let due = Instant::now();
+    let mut grants = known(due);
+    for number in 0..100 {
+        granted_index(&mut grants, number);
+        grants.close(&number.to_string());
+    }
+    assert_eq!(grants.take_revoked(), [0]);
+    for number in 100..100 + TIDY_AT as u32 {
+        granted_index(&mut grants, number);
+        grants.withdraw(&number.to_string());
+    }
+    assert!(grants.take_revoked().is_empty(), "closed ones do not count");
+    granted_index(&mut grants, 9999);
+    let withdrawn = Vec::from_iter(100..100 + TIDY_AT as u16);
+    assert_eq!(grants.take_revoked(), withdrawn);
+    grants.refused(&withdrawn);
+    assert!(grants.take_revoked().is_empty(), "the first one is out");
+    grants.refused(&[0]);
+    assert_eq!(grants.take_revoked(), Vec::from_iter(1..100));
+}
+
+/// Who relies on a revocation that is under way is told of it once.
+#[test]
+fn what_is_being_revoked_and_is_forbidden_then_is_said_once() {
+    let mut grants = known(Instant::now());
+    for number in 0..2 {
+        granted_index(&mut grants, number);
+        grants.close(&number.to_string());
+    }
+    assert_eq!(grants.take_revoked(), [0]);
+    assert!(grants.revoke(|_, _| false).is_empty());
+    assert_eq!(grants.revoke(|_, _| true), [0_u16]);
+    assert_eq!(grants.take_revoked(), [1]);
+    assert!(grants.revoke(|_, _| true).is_empty());
+    assert!(grants.take_revoked().is_empty());
+}

@@ -80,7 +80,7 @@ pub(crate) enum Step {
     /// A schema is to be asked for.
     Ask(SchemaToBroker),
     /// A gate can be shown.
-    Show(News),
+    Show(Box<News>),
     /// Something was decoded or compared, and more is to be done.
     More,
 }
@@ -236,7 +236,8 @@ impl Schemas {
         if held.wants().is_some() {
             return Some(Step::More);
         }
-        self.remove(open)?.shown(open).map(Step::Show)
+        let news = self.remove(open)?.shown(open)?;
+        Some(Step::Show(Box::new(news)))
     }
 
     /// The gate that is the first in the order. Those that nobody has open any more are dropped.

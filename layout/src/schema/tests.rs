@@ -5,6 +5,7 @@ mod hostile;
 mod model;
 mod pairs;
 mod properties;
+mod sizes;
 
 use super::*;
 

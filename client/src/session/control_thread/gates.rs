@@ -142,7 +142,7 @@ impl PluginWork<'_> {
             self.pace.spend(begun, Instant::now());
             match step {
                 Some(Step::Ask(fetch)) => self.send(&fetch.into()),
-                Some(Step::Show(news)) => self.show_one(news),
+                Some(Step::Show(news)) => self.show_one(*news),
                 Some(Step::More) => {}
                 None => return,
             }

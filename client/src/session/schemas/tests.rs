@@ -70,7 +70,7 @@ impl Scene {
         let mut all = Vec::new();
         while self.schemas.is_step_due() {
             match self.step() {
-                Some(Step::Show(news)) => all.push(news),
+                Some(Step::Show(news)) => all.push(*news),
                 Some(Step::More) => {}
                 Some(Step::Ask(_)) | None => break,
             }

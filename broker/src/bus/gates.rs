@@ -61,7 +61,7 @@ impl Bus {
                 return Ok(self.weigh_open(from));
             }
             GateToBroker::Sync { open } => return self.sync(from, open, now),
-            GateToBroker::Close { open } => return Ok(self.close(from, open, now)),
+            GateToBroker::Close { open } => self.close(from, open, now),
             GateToBroker::WhyAbsent { request, gate } => {
                 let effect = Effect::WhyAbsent(from, request, gate);
                 self.effects.push_back(effect);
@@ -91,17 +91,13 @@ impl Bus {
         }
     }
 
-    /// A plugin closes a gate. Not charged where that was open: nobody can close more than was opened, and
-    /// who opens and closes names in turn has the whole rate for opening.
-    fn close(&mut self, from: PluginId, open: u32, now: Instant) -> Weight {
+    /// A plugin closes a gate. Charged, as opening it was: each of both may make the provider a record, and the burst of
+    /// one plugin is to fit the queue of one that does not read for a moment.
+    fn close(&mut self, from: PluginId, open: u32, now: Instant) {
         self.asked.remove(from, open);
-        let Some((gate, is_last)) = self.registry.close(from, open) else {
-            return Weight::Charged;
-        };
-        if is_last {
+        if let Some(gate) = self.registry.close(from, open) {
             self.closed(from, &gate, now);
         }
-        Weight::Expected
     }
 
     fn open(

@@ -146,8 +146,8 @@ impl Registry {
     }
 
     /// Forgets an open gate; a number that is not known is left alone, because a refusal may
-    /// have crossed the request. Gives back the name, and whether it was the last one that the plugin had of it.
-    pub(crate) fn close(&mut self, plugin: PluginId, number: u32) -> Option<(Arc<str>, bool)> {
+    /// have crossed the request. Gives back the name if it was the last one that the plugin had of it.
+    pub(crate) fn close(&mut self, plugin: PluginId, number: u32) -> Option<Arc<str>> {
         let opens = self.opens.get_mut(&plugin)?;
         let open = opens.remove(&number)?;
         if opens.is_empty() {
@@ -155,7 +155,7 @@ impl Registry {
         }
         self.unwatch(&open.gate, plugin, number);
         let is_last = self.first_of_name(plugin, &open.gate).is_none();
-        Some((open.gate, is_last))
+        is_last.then_some(open.gate)
     }
 
     pub(super) fn unwatch(&mut self, gate: &Arc<str>, plugin: PluginId, number: u32) {

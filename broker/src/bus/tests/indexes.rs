@@ -302,24 +302,3 @@ fn where_all_indexes_are_out_opening_fails() {
     let link = world.bus.links.values().next().unwrap();
     assert_eq!(link.grants_known(), 2);
 }
-
-/// A bridge that opened and closed names in turn had half of its rate for opening.
-#[test]
-fn closing_what_is_open_is_not_charged() {
-    let mut world = World::new(8);
-    let weigh = |world: &mut World, record: GateToBroker| {
-        world.bus.record(A, record.into(), world.now).unwrap()
-    };
-    for open in 0..3 {
-        world.open(A, open, "g");
-    }
-    for open in 0..3 {
-        let close = GateToBroker::Close { open };
-        assert_eq!(weigh(&mut world, close.clone()), Weight::Expected);
-        assert_eq!(weigh(&mut world, close), Weight::Charged, "it is not open");
-    }
-    // One that was refused was never open.
-    world.open(A, 3, "no gate..name\n");
-    let close = GateToBroker::Close { open: 3 };
-    assert_eq!(weigh(&mut world, close), Weight::Charged);
-}

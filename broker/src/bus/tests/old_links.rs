@@ -302,14 +302,12 @@ fn coming_back_is_not_charged() {
         gate: "g7".into(),
         kind: CallKind::Action,
     };
-    let close = GateToBroker::Close { open: 0 };
-    assert_eq!(weight(close.clone().into()), Weight::Expected);
     for record in [
         SessionToBroker::Drained.into(),
         withdraw.into(),
         offer(1, "g7", CallKind::Action, Some(1)).into(),
         offer(1, "g7", CallKind::Function, None).into(),
-        close.into(),
+        GateToBroker::Close { open: 0 }.into(),
         open(9).into(),
         open(10).into(),
     ] {

@@ -20,6 +20,8 @@
 //! | memory | [`MemoryToBroker`] | [`MemoryToPlugin`] | outboxes and extents: mapped, handed over, returned |
 //! | waits | [`WaitToBroker`] | [`WaitToPlugin`] | who stands still because of whom |
 //! | schemas | [`SchemaToBroker`] | [`SchemaToPlugin`] | what gates take and give, in parts |
+//! | sources | [`SourceToBroker`] | [`SourceToPlugin`] | who sends events, and who listens to it |
+//! | feeds | [`FeedToBroker`] | [`FeedToPlugin`] | what events a plugin hears, and where |
 //!
 //! The order is that of one socket: what either side sends first, the other reads first. A record of
 //! one subject may therefore rely on an earlier one of another: a grant on the link that came before
@@ -32,12 +34,14 @@
 #![allow(missing_docs)]
 
 mod facts;
+mod feeds;
 mod gates;
 mod links;
 mod memory;
 mod names;
 mod schemas;
 mod session;
+mod sources;
 mod waits;
 mod wire;
 
@@ -51,18 +55,20 @@ pub use facts::{
     Availability, BrokerFacts, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd,
     PeerInfo, PluginLimits, Route, SchemaSource, Shape,
 };
+pub use feeds::{FeedToBroker, FeedToPlugin, Fit};
 pub use gates::{GateToBroker, GateToPlugin};
 pub use links::{LinkToBroker, LinkToPlugin};
 pub use memory::{MemoryId, MemoryToBroker, MemoryToPlugin, Role};
 pub use names::{check_gate_name, check_plugin_name, check_prefix};
 pub use schemas::{SchemaToBroker, SchemaToPlugin};
 pub use session::{SessionToBroker, SessionToPlugin};
+pub use sources::{SourceToBroker, SourceToPlugin};
 pub use waits::{Held, Needs, WaitToBroker, WaitToPlugin};
 pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.
@@ -94,6 +100,10 @@ pub enum ToBroker {
     Wait(WaitToBroker),
     /// About schemas.
     Schema(SchemaToBroker),
+    /// About events that the plugin sends.
+    Source(SourceToBroker),
+    /// About events that it hears.
+    Feed(FeedToBroker),
 }
 
 /// From the broker to a plugin.
@@ -111,6 +121,10 @@ pub enum ToPlugin {
     Wait(WaitToPlugin),
     /// About schemas.
     Schema(SchemaToPlugin),
+    /// About events that the plugin sends.
+    Source(SourceToPlugin),
+    /// About events that it hears.
+    Feed(FeedToPlugin),
 }
 
 macro_rules! from_subjects {
@@ -125,11 +139,11 @@ macro_rules! from_subjects {
 
 from_subjects!(
     ToBroker: Session(SessionToBroker), Gate(GateToBroker), Link(LinkToBroker), Memory(MemoryToBroker),
-    Wait(WaitToBroker), Schema(SchemaToBroker)
+    Wait(WaitToBroker), Schema(SchemaToBroker), Source(SourceToBroker), Feed(FeedToBroker)
 );
 from_subjects!(
     ToPlugin: Session(SessionToPlugin), Gate(GateToPlugin), Link(LinkToPlugin), Memory(MemoryToPlugin),
-    Wait(WaitToPlugin), Schema(SchemaToPlugin)
+    Wait(WaitToPlugin), Schema(SchemaToPlugin), Source(SourceToPlugin), Feed(FeedToPlugin)
 );
 
 impl Failure {

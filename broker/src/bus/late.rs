@@ -166,6 +166,8 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
         | ToBroker::Session(_)
         | ToBroker::Gate(_)
         | ToBroker::Wait(_)
-        | ToBroker::Schema(_) => false,
+        | ToBroker::Schema(_)
+        | ToBroker::Source(_)
+        | ToBroker::Feed(_) => false,
     }
 }

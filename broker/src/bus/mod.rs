@@ -259,6 +259,9 @@ impl Bus {
             ToBroker::Memory(record) => self.memory_record(from, record, now),
             ToBroker::Wait(record) => self.wait_record(from, record, now),
             ToBroker::Schema(record) => self.schema_record(from, record),
+            ToBroker::Source(_) | ToBroker::Feed(_) => {
+                Err(protocol("it sent a record about events"))
+            }
         }?;
         if answers {
             self.answers(from, now);

@@ -82,6 +82,7 @@ impl PluginWork<'_> {
             ToPlugin::Memory(record) => self.memory_record(record, descriptors),
             ToPlugin::Wait(record) => self.wait_record(record),
             ToPlugin::Schema(record) => self.schema_record(record),
+            ToPlugin::Source(_) | ToPlugin::Feed(_) => {}
         }
     }
 

@@ -1,0 +1,180 @@
+//! Records about feeds: what plugins have asked to hear, and where they hear it.
+//!
+//! ```text
+//! listener             broker                 sender
+//!   | Subscribe -------> |
+//!   | <----------- Found |                      |   for each source that matches, now or later
+//!   | Take ------------> |                      |   the listener's library has compared the types; or Leave
+//!   |                    |  (MakeRing, RingMade)|   where the source has no ring of that encoding
+//!   | <---------- Follow |                      |   the ring, the sender's doorbell and process; a cursor
+//!   | Following -------> |                      |   all mapped, and the cursor's line is zero; or Leave
+//!   |                    |  Listen -----------> |
+//!   |                    | <------------- Heard |
+//!   | <----------- Start |                      |   from here on no event is missed
+//!   | <------ Subscribed |                      |   when no source of the time of `Subscribe` is on its way any more
+//!   |                    |                      |
+//!   | <----------- Ended |                      |   the source has ended, or the right to hear it was taken away
+//!   | Leave -----------> |                      |   this feed alone; needs no answer
+//!   | Unsubscribe -----> |                      |   all its feeds have ended; needs no answer
+//! ```
+//!
+//! How the sender sees the same is drawn in [sources](super::SourceToBroker).
+//!
+//! A name that nobody sends on is no error: `Subscribed` comes at once, and `Found` when there is a source. A prefix ends in
+//! `.`, and stands for every topic whose name begins with it.
+//!
+//! What each side can do wrong:
+//!
+//! | who | does | what happens |
+//! |---|---|---|
+//! | listener | subscribes without the right, to what is no name, or beyond its limits | `Answer` with a failure |
+//! | listener | subscribes under a number that it uses already | its session ends (`PROTOCOL`) |
+//! | listener | does not answer `Found` or `Follow` | that feed waits; the sender's `Offered` waits a step's time at most |
+//! | listener | takes an encoding that `Found` did not offer, answers twice, or what it was not asked | its session ends (`PROTOCOL`) |
+//! | listener | answers for, or leaves, a feed that has ended meanwhile; unsubscribes twice | nothing: they have crossed |
+//! | listener | has 1,024 feeds | the next one is `Ended` with `OVERLOADED` in the place of `Follow` |
+//! | listener | says `Following` and has not zeroed its cursor | its source takes the old value for its word: it bounds no more, or is dropped |
+//! | listener | dies | `Unlisten` to each source |
+//! | broker | says `Found` twice, `Follow` or `Start` of what was not taken | the library ignores it |
+//! | broker | dies | feeds that have started go on |
+
+// The fields of archived enum variants are made by a derive that leaves them undocumented.
+#![allow(missing_docs)]
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::facts::{Failure, PeerInfo, Shape};
+use crate::encoding::Encoding;
+
+/// How a source stands to a subscription.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// The types are the same, and it can be heard in this encoding.
+    Same {
+        /// How its events come.
+        encoding: Encoding,
+    },
+    /// The types differ. Whether events of the one can become values of the other, the listener's library says.
+    Differs {
+        /// The source's schema ([`FeedToBroker::Fetch`]).
+        schema: u64,
+        /// Whether events can come as JSON; else there is no way to hear it.
+        json: bool,
+    },
+    /// There is no encoding that both sides have, or the number of parameters differs.
+    Unfit {
+        /// `TYPE_MISMATCH` or `LENGTH_MISMATCH`, in words.
+        failure: Failure,
+    },
+}
+
+/// About feeds, from their listener to the broker.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum FeedToBroker {
+    /// Hear a topic, or all topics under a prefix. A request, answered by `Subscribed` or by
+    /// [`Answer`](super::SessionToPlugin::Answer) with a failure.
+    Subscribe {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The plugin's number for this subscription.
+        subscription: u32,
+        /// The topic, or the prefix.
+        topic: String,
+        /// Whether that is a prefix.
+        prefix: bool,
+        /// What the handlers take: parameters alone, and in which encodings.
+        shape: Shape,
+        /// Whether a thread of its own takes from its feeds, and not the plugin's dispatcher.
+        pulled: bool,
+    },
+    /// Hear it no longer.
+    Unsubscribe {
+        /// The subscription.
+        subscription: u32,
+    },
+    /// Set a feed up.
+    Take {
+        /// The feed, from `Found`.
+        feed: u64,
+        /// How its events are to come.
+        encoding: Encoding,
+    },
+    /// Do not, or no longer.
+    Leave {
+        /// The feed.
+        feed: u64,
+    },
+    /// Everything that came with `Follow` is mapped, and the cursor's line is zero.
+    Following {
+        /// The feed.
+        feed: u64,
+    },
+    /// Send a part of the schema of a source that was `Found` to differ. Answered by
+    /// [`Part`](super::SchemaToPlugin::Part), or by `Answer` with a failure.
+    Fetch {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The feed.
+        feed: u64,
+        /// The schema, from `Found`.
+        schema: u64,
+        /// Bytes that are not wanted.
+        offset: u32,
+    },
+}
+
+/// About feeds, from the broker to their listener.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum FeedToPlugin {
+    /// Every source that there was has started, was left, or has failed.
+    Subscribed {
+        /// The number from `Subscribe`.
+        request: u32,
+    },
+    /// There is a source that a subscription matches. Answered by `Take` or `Leave`.
+    Found {
+        /// The subscription.
+        subscription: u32,
+        /// The feed; never used again by this broker.
+        feed: u64,
+        /// The topic.
+        topic: String,
+        /// Who sends on it.
+        peer: PeerInfo,
+        /// The number that its source has across brokers.
+        incarnation: u64,
+        /// Its signature.
+        signature: String,
+        /// How it stands to what is wanted.
+        fit: Fit,
+    },
+    /// Where a feed lies. Descriptors: its ring, to be mapped for reading; the sender's doorbell, to be mapped for
+    /// writing; its process. Answered by `Following`, or by `Leave`.
+    Follow {
+        /// The feed.
+        feed: u64,
+        /// Its cursor in this plugin's status page.
+        cursor: u16,
+        /// Bytes of the ring's memory.
+        len: u32,
+        /// The source's topic word in the sender's doorbell page.
+        word: u16,
+    },
+    /// The source has noted the listener.
+    Start {
+        /// The feed.
+        feed: u64,
+        /// Where it begins in the ring.
+        position: u64,
+        /// The number of the event that lies there, or is next.
+        number: u64,
+    },
+    /// A feed has ended: its source has, or it may not be heard any more, or could not be set up. What was published
+    /// may be taken. Its cursor may be given to another feed.
+    Ended {
+        /// The feed.
+        feed: u64,
+        /// Why.
+        failure: Failure,
+    },
+}

@@ -2,11 +2,12 @@
 
 use core::fmt::{self, Write};
 
+use super::JsonType;
+use super::compound::push;
+use super::digits;
 use super::fault::{Fault, Result, excerpt};
 use super::reader::Reader;
 
-/// Integers of so many digits have 64 bits.
-const SHORT_DIGITS: usize = 18;
 /// The most digits that a `u128` has.
 const MOST_DIGITS: i64 = 39;
 /// Beyond this exponent all floats are zero or infinite.
@@ -53,34 +54,56 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Takes an integer that is written as one and has few digits, as most have: its sign and the rest.
+    /// Reads an integer.
     #[inline]
-    pub(super) fn short_integer(&mut self) -> Option<(bool, u64)> {
+    pub(super) fn integer<T: Integer>(&mut self, expected: &'static str) -> Result<T> {
         self.next();
-        let bytes = self.rest();
-        let (is_negative, digits) = match bytes {
-            [b'-', digits @ ..] => (true, digits),
-            _ => (false, bytes),
-        };
-        let mut number = 0;
-        let mut count = 0;
-        while let Some(digit @ b'0'..=b'9') = digits.get(count) {
-            if count == SHORT_DIGITS {
-                return None;
+        match T::short(self.rest()) {
+            Some((number, len)) => {
+                self.advance(len);
+                Ok(number)
             }
-            number = number * 10 + u64::from(digit - b'0');
-            count += 1;
+            None => self.any_integer(expected),
         }
-        let is_whole = match digits.get(count) {
-            Some(b'.' | b'e' | b'E') => false,
-            // No other number begins with zero.
-            _ => count == 1 || (count > 1 && digits.first() != Some(&b'0')),
-        };
-        if !is_whole {
-            return None;
+    }
+
+    /// Reads a list of numbers.
+    #[inline]
+    pub(super) fn numbers<T: JsonType + Short>(&mut self) -> Result<Vec<T>> {
+        self.open_array("a list")?;
+        let mut elements = Vec::new();
+        while self.has_element(elements.len())? {
+            // What is not as usual is seen to here.
+            push(&mut elements, self)?;
+            self.more_numbers(&mut elements);
         }
-        self.advance(count + usize::from(is_negative));
-        Some((is_negative, number))
+        Ok(elements)
+    }
+
+    /// Appends the numbers that come next, as long as they are short, nothing but a comma stands in front of
+    /// each, and there is room for them.
+    #[inline]
+    fn more_numbers<T: Short>(&mut self, elements: &mut Vec<T>) {
+        let most = (elements.capacity() - elements.len()).min(self.memory() / size_of::<T>());
+        let (before, start) = (elements.len(), self.rest());
+        let mut rest = start;
+        while let [b',', after @ ..] = rest
+            && elements.len() - before < most
+            && let Some((number, len)) = T::short(after)
+        {
+            elements.push(number);
+            rest = after.get(len..).unwrap_or(&[]);
+        }
+        self.advance(start.len() - rest.len());
+        self.held((elements.len() - before) * size_of::<T>());
+    }
+
+    /// The same for an integer that is written in any way, and what is wrong with any other value.
+    #[cold]
+    fn any_integer<T: Integer>(&mut self, expected: &'static str) -> Result<T> {
+        let literal = self.number(expected)?;
+        let number = T::of_literal(literal);
+        number.ok_or_else(|| out_of_range(expected, literal))
     }
 
     /// Reads a number, or refuses anything else.
@@ -91,6 +114,30 @@ impl<'a> Reader<'a> {
             _ => Err(self.clone().wrong(expected)),
         }
     }
+}
+
+/// A number that may be short.
+pub(super) trait Short: Sized {
+    /// The number with which the bytes begin, and how many of them it takes, where it is one of few digits,
+    /// written without an exponent, that the type holds, as most are.
+    fn short(bytes: &[u8]) -> Option<(Self, usize)>;
+}
+
+/// An integer of few digits, with its sign and its length.
+#[inline]
+fn short_integer(bytes: &[u8]) -> Option<(bool, u64, usize)> {
+    let (is_negative, bytes) = match bytes {
+        [b'-', digits @ ..] => (true, digits),
+        _ => (false, bytes),
+    };
+    let (number, count) = digits::leading(bytes);
+    let is_whole = match bytes.get(count) {
+        Some(b'.' | b'e' | b'E') => false,
+        // No other number begins with zero.
+        _ => count == 1 || (count > 1 && bytes.first() != Some(&b'0')),
+    };
+    let len = count + usize::from(is_negative);
+    (is_whole && count <= digits::MOST).then_some((is_negative, number, len))
 }
 
 /// The parts of a literal.
@@ -190,7 +237,7 @@ pub(super) fn out_of_range(expected: &str, literal: &str) -> Fault {
 }
 
 /// An integer type.
-pub(super) trait Integer: Sized {
+pub(super) trait Integer: Short {
     /// The integer of this value, if the type holds it.
     fn of_literal(literal: &str) -> Option<Self>;
 
@@ -200,6 +247,14 @@ pub(super) trait Integer: Sized {
 
 macro_rules! integers {
     ($($type:ty)*) => {$(
+        impl Short for $type {
+            #[inline]
+            fn short(bytes: &[u8]) -> Option<($type, usize)> {
+                let (is_negative, magnitude, len) = short_integer(bytes)?;
+                Some((<$type>::of_short(is_negative, magnitude)?, len))
+            }
+        }
+
         impl Integer for $type {
             #[inline]
             fn of_literal(literal: &str) -> Option<$type> {

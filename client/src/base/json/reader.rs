@@ -157,6 +157,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// How much memory values may still take.
+    #[inline]
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Counts memory that is no more than there may be.
+    #[inline]
+    pub(super) fn held(&mut self, bytes: usize) {
+        self.memory = self.memory.saturating_sub(bytes);
+    }
+
     pub(super) fn levels(&self) -> u32 {
         self.levels
     }

@@ -6,6 +6,7 @@ use std::io;
 use callgate_layout::buffer::Buffer;
 use serde_json::ser::CompactFormatter;
 
+use super::digits::{Digits, MANY, ONE};
 use super::fault::{Fault, Result, Why};
 use super::{JsonType, LEVELS};
 use crate::base::buffers::Pool;
@@ -140,6 +141,33 @@ impl<'w> Writer<'w> {
             }
             element.write(self).map_err(|fault| fault.at(index))?;
         }
+        self.close("]")
+    }
+
+    /// Writes an integer.
+    #[inline]
+    pub(super) fn integer(&mut self, (is_negative, magnitude): (bool, u64)) -> Result<()> {
+        let mut text = Digits::<ONE>::new();
+        text.integer(is_negative, magnitude);
+        self.put_bytes(text.bytes())
+    }
+
+    /// Writes a list of integers, of which each is its sign and its magnitude.
+    #[inline]
+    pub(super) fn integers(&mut self, list: impl Iterator<Item = (bool, u64)>) -> Result<()> {
+        self.open("[")?;
+        let mut text = Digits::<MANY>::new();
+        for (index, (is_negative, magnitude)) in list.enumerate() {
+            if !text.has_room() {
+                self.put_bytes(text.bytes())?;
+                text.clear();
+            }
+            if index > 0 {
+                text.push(*b",       ", 1);
+            }
+            text.integer(is_negative, magnitude);
+        }
+        self.put_bytes(text.bytes())?;
         self.close("]")
     }
 

@@ -47,6 +47,22 @@ pub(super) fn leading(mut bytes: &[u8]) -> (u64, usize) {
     (number, count)
 }
 
+/// How many digits there are at the beginning of some bytes.
+#[inline]
+pub(super) fn count(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut count = 0;
+    for word in words {
+        let more = digits_in(u64::from_le_bytes(*word));
+        count += more;
+        if more < 8 {
+            return count;
+        }
+    }
+    let rest = bytes.get(count..).unwrap_or(&[]);
+    count + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
 /// How many digits there are before a byte that is none.
 #[inline]
 fn digits_in(word: u64) -> usize {

@@ -16,6 +16,7 @@ mod numbers;
 mod objects;
 mod reader;
 mod scalars;
+mod short;
 mod strings;
 mod texts;
 mod tuples;

@@ -2,11 +2,10 @@
 
 use core::fmt::{self, Write};
 
-use super::JsonType;
-use super::compound::push;
 use super::digits;
 use super::fault::{Fault, Result, excerpt};
 use super::reader::Reader;
+use super::short::Short;
 
 /// The most digits that a `u128` has.
 const MOST_DIGITS: i64 = 39;
@@ -46,7 +45,7 @@ impl<'a> Reader<'a> {
     #[inline]
     fn digits(&mut self, expected: &'static str) -> Result<()> {
         let rest = self.rest();
-        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let count = digits::count(rest);
         if count == 0 {
             return Err(self.syntax(expected));
         }
@@ -67,35 +66,23 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a list of numbers.
+    /// Reads a float.
     #[inline]
-    pub(super) fn numbers<T: JsonType + Short>(&mut self) -> Result<Vec<T>> {
-        self.open_array("a list")?;
-        let mut elements = Vec::new();
-        while self.has_element(elements.len())? {
-            // What is not as usual is seen to here.
-            push(&mut elements, self)?;
-            self.more_numbers(&mut elements);
+    pub(super) fn float<T: Float>(&mut self, expected: &'static str) -> Result<T> {
+        self.next();
+        match T::short(self.rest()) {
+            Some((number, len)) => {
+                self.advance(len);
+                Ok(number)
+            }
+            None => self.any_float(expected),
         }
-        Ok(elements)
     }
 
-    /// Appends the numbers that come next, as long as they are short, nothing but a comma stands in front of
-    /// each, and there is room for them.
-    #[inline]
-    fn more_numbers<T: Short>(&mut self, elements: &mut Vec<T>) {
-        let most = (elements.capacity() - elements.len()).min(self.memory() / size_of::<T>());
-        let (before, start) = (elements.len(), self.rest());
-        let mut rest = start;
-        while let [b',', after @ ..] = rest
-            && elements.len() - before < most
-            && let Some((number, len)) = T::short(after)
-        {
-            elements.push(number);
-            rest = after.get(len..).unwrap_or(&[]);
-        }
-        self.advance(start.len() - rest.len());
-        self.held((elements.len() - before) * size_of::<T>());
+    fn any_float<T: Float>(&mut self, expected: &'static str) -> Result<T> {
+        let literal = self.number(expected)?;
+        let number = T::of_literal(literal);
+        number.ok_or_else(|| out_of_range(expected, literal))
     }
 
     /// The same for an integer that is written in any way, and what is wrong with any other value.
@@ -114,30 +101,6 @@ impl<'a> Reader<'a> {
             _ => Err(self.clone().wrong(expected)),
         }
     }
-}
-
-/// A number that may be short.
-pub(super) trait Short: Sized {
-    /// The number with which the bytes begin, and how many of them it takes, where it is one of few digits,
-    /// written without an exponent, that the type holds, as most are.
-    fn short(bytes: &[u8]) -> Option<(Self, usize)>;
-}
-
-/// An integer of few digits, with its sign and its length.
-#[inline]
-fn short_integer(bytes: &[u8]) -> Option<(bool, u64, usize)> {
-    let (is_negative, bytes) = match bytes {
-        [b'-', digits @ ..] => (true, digits),
-        _ => (false, bytes),
-    };
-    let (number, count) = digits::leading(bytes);
-    let is_whole = match bytes.get(count) {
-        Some(b'.' | b'e' | b'E') => false,
-        // No other number begins with zero.
-        _ => count == 1 || (count > 1 && bytes.first() != Some(&b'0')),
-    };
-    let len = count + usize::from(is_negative);
-    (is_whole && count <= digits::MOST).then_some((is_negative, number, len))
 }
 
 /// The parts of a literal.
@@ -247,14 +210,6 @@ pub(super) trait Integer: Short {
 
 macro_rules! integers {
     ($($type:ty)*) => {$(
-        impl Short for $type {
-            #[inline]
-            fn short(bytes: &[u8]) -> Option<($type, usize)> {
-                let (is_negative, magnitude, len) = short_integer(bytes)?;
-                Some((<$type>::of_short(is_negative, magnitude)?, len))
-            }
-        }
-
         impl Integer for $type {
             #[inline]
             fn of_literal(literal: &str) -> Option<$type> {
@@ -282,7 +237,7 @@ macro_rules! integers {
 integers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 
 /// A float type.
-pub(super) trait Float: Sized {
+pub(super) trait Float: Short {
     /// The float for this literal: exactly its value where it is written as an integer, else the nearest.
     fn of_literal(literal: &str) -> Option<Self>;
 }

@@ -115,6 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a word of which the first byte has been seen.
+    #[inline]
     pub(super) fn word(&mut self, word: &'static str) -> Result<()> {
         if !self.rest().starts_with(word.as_bytes()) {
             return Err(self.syntax(word));

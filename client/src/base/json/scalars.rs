@@ -102,9 +102,11 @@ macro_rules! floats {
 
             #[inline]
             fn read(reader: &mut Reader<'_>) -> Result<$type> {
-                let literal = reader.number(stringify!($type))?;
-                let number = <$type as Float>::of_literal(literal);
-                number.ok_or_else(|| out_of_range(stringify!($type), literal))
+                reader.float(stringify!($type))
+            }
+
+            fn read_list(reader: &mut Reader<'_>) -> Result<Vec<$type>> {
+                reader.numbers()
             }
         }
     )*};

@@ -142,3 +142,72 @@ fn lists_of_numbers_are_as_long_as_they_may_be() {
     let error = write_result(&list, &mut buffer, None, len - 1).unwrap_err();
     assert_eq!(error.code(), Code::ResponseTooLarge);
 }
+
+/// The nearest float is found however few steps that takes. The literals are what is in the middle between two
+/// floats of 32 bits, and what is a little beside it.
+#[test]
+fn floats_are_the_nearest() {
+    let mut literals = Vec::new();
+    for numerator in numbers().into_iter().filter(|number| *number > 0) {
+        let float = numerator as f32 / 37.0;
+        let next = f64::from(float.next_up());
+        let middle = f64::from(float).midpoint(next);
+        for number in [
+            f64::from(float),
+            middle,
+            middle.next_up(),
+            middle.next_down(),
+        ] {
+            for places in [1, 2, 7, 12, 17] {
+                literals.push(format!("{number:.places$}"));
+                literals.push(format!("-{number:.places$}"));
+            }
+            literals.push(format!("{:?}", number / 1e9));
+        }
+        literals.push(format!("0.{numerator}"));
+        literals.push(format!("{}.{numerator:019}", numerator % 1000));
+    }
+    // Between 2^24 and 2^25 every second integer is in the middle.
+    literals.extend((0..64).map(|more| format!("{}.000000000001", (1 << 24) + more)));
+    literals.extend((0..64).map(|more| format!("{}.0", (1 << 24) + more)));
+    let list = format!("[{}]", literals.join(","));
+    let wide: Vec<f64> = read(&list).unwrap();
+    let narrow: Vec<f32> = read(&list).unwrap();
+    for (index, literal) in literals.iter().enumerate() {
+        let expected: f64 = literal.parse().unwrap();
+        assert_eq!(wide[index].to_bits(), expected.to_bits(), "{literal}");
+        let expected: f32 = literal.parse().unwrap();
+        assert_eq!(narrow[index].to_bits(), expected.to_bits(), "{literal}");
+    }
+}
+
+/// In a list, too, an integer is no float that is another number.
+#[test]
+fn floats_in_lists_take_integers_that_they_have() {
+    let numbers = "[1.5,16777216,-0,9007199254740992]";
+    assert_eq!(read::<Vec<f64>>(numbers).unwrap()[1..2], [16_777_216.0]);
+    assert!(read::<Vec<f32>>(numbers).unwrap()[2].is_sign_negative());
+    for (text, index) in [("[1.5,16777217]", 1), ("[1.5,2.5,-16777219]", 2)] {
+        let said = refused::<Vec<f32>>(text);
+        assert!(
+            said.contains(&format!("result[{index}]: expected f32")),
+            "{said}"
+        );
+        assert!(read::<Vec<f64>>(text).is_ok());
+    }
+    assert!(read::<Vec<f64>>("[1.5,9007199254740993]").is_err());
+}
+
+/// Texts with something to escape are those of serde_json.
+#[test]
+fn every_character_is_escaped_as_by_serde_json() {
+    for c in (0..0x300).filter_map(char::from_u32) {
+        for value in [
+            c.to_string(),
+            format!("before{c}"),
+            format!("{c}{c} a longer text{c}\u{1f600}"),
+        ] {
+            assert_eq!(text(&value), serde_json::to_string(&value).unwrap());
+        }
+    }
+}

@@ -53,41 +53,21 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads an integer.
+    /// Reads a number of a type.
     #[inline]
-    pub(super) fn integer<T: Integer>(&mut self, expected: &'static str) -> Result<T> {
+    pub(super) fn number_of<T: Literal>(&mut self, expected: &'static str) -> Result<T> {
         self.next();
         match T::short(self.rest()) {
             Some((number, len)) => {
                 self.advance(len);
                 Ok(number)
             }
-            None => self.any_integer(expected),
+            None => self.any_number(expected),
         }
     }
 
-    /// Reads a float.
-    #[inline]
-    pub(super) fn float<T: Float>(&mut self, expected: &'static str) -> Result<T> {
-        self.next();
-        match T::short(self.rest()) {
-            Some((number, len)) => {
-                self.advance(len);
-                Ok(number)
-            }
-            None => self.any_float(expected),
-        }
-    }
-
-    fn any_float<T: Float>(&mut self, expected: &'static str) -> Result<T> {
-        let literal = self.number(expected)?;
-        let number = T::of_literal(literal);
-        number.ok_or_else(|| out_of_range(expected, literal))
-    }
-
-    /// The same for an integer that is written in any way, and what is wrong with any other value.
-    #[cold]
-    fn any_integer<T: Integer>(&mut self, expected: &'static str) -> Result<T> {
+    /// The same for a number that is written in any way, and what is wrong with any other value.
+    fn any_number<T: Literal>(&mut self, expected: &'static str) -> Result<T> {
         let literal = self.number(expected)?;
         let number = T::of_literal(literal);
         number.ok_or_else(|| out_of_range(expected, literal))
@@ -199,18 +179,22 @@ pub(super) fn out_of_range(expected: &str, literal: &str) -> Fault {
     Fault::mismatch(expected, excerpt(literal))
 }
 
-/// An integer type.
-pub(super) trait Integer: Short {
-    /// The integer of this value, if the type holds it.
+/// A type of numbers.
+pub(super) trait Literal: Short {
+    /// The number for this literal, if the type has it: exactly its value where it is written as an integer or
+    /// the type is one of integers, else the nearest.
     fn of_literal(literal: &str) -> Option<Self>;
+}
 
+/// An integer type.
+pub(super) trait Integer: Literal {
     /// The integer of this sign and magnitude, if the type holds it.
     fn of_short(is_negative: bool, magnitude: u64) -> Option<Self>;
 }
 
 macro_rules! integers {
     ($($type:ty)*) => {$(
-        impl Integer for $type {
+        impl Literal for $type {
             #[inline]
             fn of_literal(literal: &str) -> Option<$type> {
                 // What this refuses may still be `1.0`, `1e2` or `-0`.
@@ -223,7 +207,9 @@ macro_rules! integers {
                     true => 0_i128.checked_sub_unsigned(magnitude)?.try_into().ok(),
                 }
             }
+        }
 
+        impl Integer for $type {
             #[inline]
             fn of_short(is_negative: bool, magnitude: u64) -> Option<$type> {
                 match is_negative {
@@ -236,15 +222,9 @@ macro_rules! integers {
 }
 integers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 
-/// A float type.
-pub(super) trait Float: Short {
-    /// The float for this literal: exactly its value where it is written as an integer, else the nearest.
-    fn of_literal(literal: &str) -> Option<Self>;
-}
-
 macro_rules! floats {
     ($($type:ty: $exact:expr,)*) => {$(
-        impl Float for $type {
+        impl Literal for $type {
             #[inline]
             fn of_literal(literal: &str) -> Option<$type> {
                 let number: $type = match literal.len() < SHORT {

@@ -4,7 +4,7 @@ use serde_json::Number;
 use serde_json::ser::Formatter;
 
 use super::fault::{Fault, Result};
-use super::numbers::{Float, Integer, out_of_range};
+use super::numbers::{Literal, out_of_range};
 use super::strings::append;
 use super::{JsonType, Reader, Writer};
 
@@ -18,7 +18,7 @@ macro_rules! integers {
 
             #[inline]
             fn read(reader: &mut Reader<'_>) -> Result<$type> {
-                reader.integer(stringify!($type))
+                reader.number_of(stringify!($type))
             }
 
             fn write_list(list: &[$type], writer: &mut Writer<'_>) -> Result<()> {
@@ -64,13 +64,13 @@ macro_rules! wide {
                     Some(b'"') => {
                         let text = reader.string()?;
                         return whole(&text)
-                            .then(|| <$type as Integer>::of_literal(&text))
+                            .then(|| <$type as Literal>::of_literal(&text))
                             .flatten()
                             .ok_or_else(|| out_of_range(stringify!($type), &format!("{text:?}")));
                     }
                     _ => reader.number(stringify!($type))?,
                 };
-                <$type as Integer>::of_literal(number)
+                <$type as Literal>::of_literal(number)
                     .ok_or_else(|| out_of_range(stringify!($type), number))
             }
         }
@@ -102,7 +102,7 @@ macro_rules! floats {
 
             #[inline]
             fn read(reader: &mut Reader<'_>) -> Result<$type> {
-                reader.float(stringify!($type))
+                reader.number_of(stringify!($type))
             }
 
             fn read_list(reader: &mut Reader<'_>) -> Result<Vec<$type>> {
@@ -196,5 +196,5 @@ pub(super) fn number(literal: &str) -> Option<Number> {
             return Some(number.into());
         }
     }
-    Number::from_f64(<f64 as Float>::of_literal(literal)?)
+    Number::from_f64(<f64 as Literal>::of_literal(literal)?)
 }

@@ -186,12 +186,6 @@ pub(super) trait Literal: Short {
     fn of_literal(literal: &str) -> Option<Self>;
 }
 
-/// An integer type.
-pub(super) trait Integer: Literal {
-    /// The integer of this sign and magnitude, if the type holds it.
-    fn of_short(is_negative: bool, magnitude: u64) -> Option<Self>;
-}
-
 macro_rules! integers {
     ($($type:ty)*) => {$(
         impl Literal for $type {
@@ -205,16 +199,6 @@ macro_rules! integers {
                 match is_negative {
                     false => magnitude.try_into().ok(),
                     true => 0_i128.checked_sub_unsigned(magnitude)?.try_into().ok(),
-                }
-            }
-        }
-
-        impl Integer for $type {
-            #[inline]
-            fn of_short(is_negative: bool, magnitude: u64) -> Option<$type> {
-                match is_negative {
-                    false => magnitude.try_into().ok(),
-                    true => 0_i64.checked_sub_unsigned(magnitude)?.try_into().ok(),
                 }
             }
         }

@@ -4,7 +4,6 @@
 
 use super::compound::push;
 use super::fault::Result;
-use super::numbers::Integer;
 use super::{JsonType, Reader, digits};
 
 /// Integers up to this are floats of 64 bits, and so are powers of ten of 64 bits.
@@ -73,7 +72,11 @@ macro_rules! short_integers {
             #[inline]
             fn short(bytes: &[u8]) -> Option<($type, usize)> {
                 let (is_negative, magnitude, len) = short_integer(bytes)?;
-                Some((<$type>::of_short(is_negative, magnitude)?, len))
+                let number = match is_negative {
+                    false => magnitude.try_into().ok(),
+                    true => 0_i64.checked_sub_unsigned(magnitude)?.try_into().ok(),
+                };
+                Some((number?, len))
             }
         }
     )*};

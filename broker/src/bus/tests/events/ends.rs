@@ -56,7 +56,7 @@ fn the_end_of_a_listener_is_told_to_who_knows_it() {
             world.ok(B, FeedToBroker::Unsubscribe { subscription: 1 });
         }),
         ("leaves", |world| {
-            world.ok(B, FeedToBroker::Leave { feed: FEED })
+            world.ok(B, FeedToBroker::Leave { feed: FEED });
         }),
     ];
     for (step, (what, end)) in (0..STEPS).flat_map(|step| ends.map(|end| (step, end))) {

@@ -2,6 +2,8 @@
 
 use super::*;
 
+type Step = fn(&mut World);
+
 /// A feed in each of its stages.
 fn stages() -> Vec<(&'static str, World)> {
     let mut worlds = Vec::new();
@@ -11,11 +13,11 @@ fn stages() -> Vec<(&'static str, World)> {
         world.ok(B, subscribe(1, TOPIC));
         world
     };
-    let steps: [(&str, fn(&mut World)); 6] = [
+    let steps: [(&str, Step); 6] = [
         ("found", |_| {}),
         ("taken", |world| world.ok(B, take(FEED, Encoding::Archive))),
         ("made", |world| {
-            world.ok(A, SourceToBroker::RingMade { ring: RING })
+            world.ok(A, SourceToBroker::RingMade { ring: RING });
         }),
         ("followed", |world| {
             world.bus.memory_sealed(AnyMemory::Ring(RING), world.now);
@@ -275,7 +277,8 @@ fn nobody_is_sent_away_for_being_slow() {
 #[test]
 fn a_source_is_found_with_how_it_fits() {
     let json = Encoding::Json;
-    let cases: [(&str, fn(&mut Shape), Option<Encoding>); 5] = [
+    type Change = fn(&mut Shape);
+    let cases: [(&str, Change, Option<Encoding>); 5] = [
         ("same", |_| {}, Some(Encoding::Archive)),
         (
             "JSON",

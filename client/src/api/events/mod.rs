@@ -1,0 +1,1 @@
+//! What programs hold of events: topics that they send on, subscriptions that they hear.

@@ -1,0 +1,1 @@
+//! Records about events to sources and feeds, and back; what is said again to the next broker.

@@ -18,6 +18,8 @@ mod serve;
 mod session;
 
 pub use api::dynamic;
+pub use api::events::options::TopicOptions;
+pub use api::events::topic::{Topic, TopicState};
 pub use api::group::Group;
 pub use api::plugin::Plugin;
 pub use api::plugin::builder::PluginBuilder;

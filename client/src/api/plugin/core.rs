@@ -77,6 +77,10 @@ impl Used for Joined {
         !self.membership.links().is_empty()
     }
 
+    fn is_heard(&self) -> bool {
+        self.membership.sources.are_heard(self.membership.id)
+    }
+
     fn is_let_go(&self) -> bool {
         self.member.is_let_go()
     }

@@ -18,6 +18,7 @@ use nix::unistd::Pid;
 
 use super::pace::Pace;
 use super::poller::Poller;
+use super::sources::Listeners;
 use crate::base::error::{Error, Result};
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
@@ -40,6 +41,8 @@ pub(super) struct WatchedPlugin {
     pub(super) outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
+    /// Those that listen to the plugin's events.
+    pub(super) listeners: Listeners,
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
     pub(super) next_tidy: Option<Instant>,
     pub(super) is_connected: bool,
@@ -77,6 +80,7 @@ impl WatchedPlugin {
             host,
             outboxes: HashMap::new(),
             peers: HashMap::new(),
+            listeners: Listeners::new(),
             next_tidy: None,
             is_connected: true,
             schemas: Schemas::default(),
@@ -91,6 +95,9 @@ impl WatchedPlugin {
             poller.unwatch(*token, host);
         }
         for (token, (_, process)) in &self.peers {
+            poller.unwatch(*token, process);
+        }
+        for (token, (_, process)) in &self.listeners {
             poller.unwatch(*token, process);
         }
     }
@@ -128,7 +135,7 @@ impl PluginWork<'_> {
             .is_some_and(|host| host.0 == token)
         {
             end_with_host();
-        } else {
+        } else if !self.listener_ended(token) {
             self.peer_ended(token);
         }
         false

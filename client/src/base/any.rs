@@ -4,15 +4,14 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 
 use callgate_layout::{Describer, Schema};
-use rkyv::rancor::{Fallible, Source, fail};
+use rkyv::rancor::{Fallible, Source};
 use rkyv::ser::Writer as RkyvWriter;
 use rkyv::string::{ArchivedString, StringResolver};
 use rkyv::{Archive, Deserialize, Place, Serialize};
 use serde_json::Value;
 
-use super::error::Error;
 use super::json::{self, JsonType, Reader, Writer, read_result, to_text};
-use super::types::unfit::{Unfit, refuse};
+use super::types::unfit::{Hollow, Unfit, refuse, stand_in};
 use super::types::{GateType, Plain};
 
 /// A JSON value that travels as a parameter, a result, or a field: it takes and gives values of every type.
@@ -111,20 +110,14 @@ where
 
 impl<D> Deserialize<Json, D> for ArchivedString
 where
-    D: Fallible<Error: Source> + ?Sized,
+    D: Fallible + ?Sized,
 {
     fn deserialize(&self, _: &mut D) -> Result<Json, D::Error> {
-        match read_result(self.as_bytes()) {
-            Ok(value) => Ok(Json(value)),
-            Err(why) => fail!(NoJson(why)),
-        }
+        let value = read_result(self.as_bytes());
+        let value = value.unwrap_or_else(|_| stand_in(Hollow::Json, Value::Null));
+        Ok(Json(value))
     }
 }
-
-/// Why an archived text is no value.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.message())]
-struct NoJson(Error);
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ use rkyv::validation::archive::ArchiveValidator;
 
 use super::buffers::Pool;
 use super::error::{Error, Result};
-use super::types::{Failed, GateType, Output};
+use super::types::{Failed, GateType, Output, unfit};
 
 pub(crate) use record::ErrorRecord;
 
@@ -116,12 +116,13 @@ pub(crate) fn access<T: GateType>(bytes: &[u8]) -> Result<&T::Archived> {
 /// Takes a value out of its archive.
 #[inline]
 pub(crate) fn deserialize<T: GateType>(archived: &<T as Archive>::Archived) -> Result<T> {
-    deserialize_using::<T, _, rkyv::rancor::Error>(archived, &mut ()).map_err(|reason| {
-        Error::new(
-            Code::Protocol,
-            format!("the archive holds no value: {reason}"),
-        )
-    })
+    let no_value = |reason: &dyn std::fmt::Display| {
+        let text = format!("the archive holds no value: {reason}");
+        Error::new(Code::Protocol, text)
+    };
+    unfit::reading(|| deserialize_using::<T, _, rkyv::rancor::Error>(archived, &mut ()))
+        .map_err(|why| no_value(&why))?
+        .map_err(|reason| no_value(&reason))
 }
 
 #[cfg(test)]

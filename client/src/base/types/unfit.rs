@@ -1,4 +1,4 @@
-//! Values of gate types that have no archive.
+//! Values of gate types that have no archive, and archives that hold no value.
 
 use core::cell::Cell;
 
@@ -46,4 +46,40 @@ pub(crate) fn refuse<E: Source>(why: Unfit) -> E {
 /// Why a value had none, if that is what was wrong.
 pub(super) fn take() -> Option<Unfit> {
     LAST.take()
+}
+
+/// Why an archive that is valid holds no value all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Hollow {
+    /// A time is what has passed since 1970.
+    #[error("a time later than the system knows")]
+    Time,
+    /// A value of any type is its JSON.
+    #[error("a text that is no JSON, or nested more than 64 deep")]
+    Json,
+}
+
+thread_local! {
+    /// What was wrong with the value that this thread is reading.
+    static HOLLOW: Cell<Option<Hollow>> = const { Cell::new(None) };
+}
+
+/// Says that a part of the value that is being read is none, and gives back what stands in its place until the
+/// value is thrown away. An error in its place would leave memory behind: rkyv does not free a vector or box of which an
+/// element cannot be read, and a peer can send such archives as often as it likes.
+#[cold]
+pub(crate) fn stand_in<T>(why: Hollow, value: T) -> T {
+    HOLLOW.set(Some(why));
+    value
+}
+
+/// Reads a value that may say so; the error is what it said.
+#[inline]
+pub(crate) fn reading<T>(read: impl FnOnce() -> T) -> Result<T, Hollow> {
+    let outer = HOLLOW.take();
+    let value = read();
+    match HOLLOW.replace(outer) {
+        None => Ok(value),
+        Some(why) => Err(why),
+    }
 }

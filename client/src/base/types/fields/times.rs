@@ -3,13 +3,13 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use callgate_layout::schema::{Body, Describer, Field, Primitive, Schema};
-use rkyv::rancor::{Fallible, Source, fail};
+use rkyv::rancor::{Fallible, Source};
 use rkyv::time::ArchivedDuration;
 use rkyv::with::{ArchiveWith, DeserializeWith, SerializeWith};
 use rkyv::{Archive, Place};
 
 use super::FieldAs;
-use crate::base::types::unfit::{self, Unfit};
+use crate::base::types::unfit::{self, Hollow, Unfit};
 use crate::base::types::{GateType, Plain};
 
 /// A struct of seconds and nanoseconds, as serde names them.
@@ -57,21 +57,14 @@ impl<S: Fallible<Error: Source> + ?Sized> SerializeWith<SystemTime, S> for Since
     }
 }
 
-/// A time that is too far away for the system.
-#[derive(Debug, thiserror::Error)]
-#[error("a time later than the system knows")]
-struct TooLate;
-
 impl<D> DeserializeWith<ArchivedDuration, SystemTime, D> for SinceEpoch
 where
-    D: Fallible<Error: Source> + ?Sized,
+    D: Fallible + ?Sized,
 {
     fn deserialize_with(archived: &ArchivedDuration, _: &mut D) -> Result<SystemTime, D::Error> {
         let since = Duration::new(archived.as_secs(), archived.subsec_nanos());
-        match UNIX_EPOCH.checked_add(since) {
-            Some(time) => Ok(time),
-            None => fail!(TooLate),
-        }
+        let time = UNIX_EPOCH.checked_add(since);
+        Ok(time.unwrap_or_else(|| unfit::stand_in(Hollow::Time, UNIX_EPOCH)))
     }
 }
 

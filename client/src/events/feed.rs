@@ -11,8 +11,7 @@
 
 mod place;
 mod taking;
-#[cfg(test)]
-mod tests;
+mod wakes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -29,12 +28,8 @@ use crate::base::chain;
 use crate::base::thread::discard;
 
 pub(crate) use place::{End, Place, PlaceParts, Sender};
+pub(crate) use wakes::{SleepBells, Wakes};
 use taking::{Item, Taking};
-
-/// Has whoever takes from feeds look again.
-pub(crate) trait Wakes: Send + Sync {
-    fn wake(&self);
-}
 
 /// A feed.
 pub(crate) struct Feed {
@@ -249,9 +244,9 @@ impl Feed {
         Some(taken)
     }
 
-    /// Says that a thread sleeps until something comes, on a bell or, where there is none, on a feed word.
-    pub(crate) fn announce(&self, bell: Option<u8>) {
-        self.taking.lock().announce(bell);
+    /// Has its source ring a bell of a thread's that sleeps; false where none is free.
+    pub(crate) fn announce(&self, bells: &mut SleepBells) -> bool {
+        self.taking.lock().announce(bells)
     }
 
     /// Says that none does.

@@ -9,11 +9,10 @@ use std::task::Waker;
 
 use arc_swap::ArcSwapOption;
 use callgate_layout::Code;
-use callgate_layout::bells::{Bells, KeptBell};
 use callgate_layout::sys::futex::{self, Awaited};
 use parking_lot::Mutex;
 
-use super::feed::{Feed, Next, Wakes};
+use super::feed::{Feed, Next, SleepBells, Wakes};
 use crate::base::error::{Error, Result};
 use crate::base::thread;
 
@@ -34,31 +33,6 @@ struct Turns {
     all: Vec<Arc<Feed>>,
     /// Whose turn it is.
     next: usize,
-}
-
-/// The bells on which one thread sleeps.
-#[derive(Default)]
-pub(crate) struct SleepBells {
-    all: Vec<(Arc<Bells>, KeptBell, u32)>,
-}
-
-impl SleepBells {
-    /// The bell of a page that is rung for this thread; `None` where all are in use.
-    pub(crate) fn of(&mut self, bells: &Arc<Bells>) -> Option<u8> {
-        let known = self.all.iter().find(|(of, ..)| Arc::ptr_eq(of, bells));
-        if let Some((_, kept, _)) = known {
-            return Some(kept.number());
-        }
-        let kept = KeptBell::take(bells)?;
-        // Read before the look that comes after this.
-        let (number, seen) = (kept.number(), kept.value());
-        self.all.push((bells.clone(), kept, seen));
-        Some(number)
-    }
-
-    fn words(&self) -> impl Iterator<Item = Awaited<'_>> {
-        self.all.iter().map(|(_, kept, seen)| kept.word(*seen))
-    }
 }
 
 impl Puller {

@@ -12,6 +12,7 @@ use super::handlers::Sending;
 use super::notice::EventNotice;
 use super::pulled::Puller;
 use super::registered::Handlers;
+use crate::base::error::Error;
 
 /// Sources that were heard and are not any more, of which it is kept how far they were.
 const MOST_HAD: usize = 64;
@@ -171,6 +172,21 @@ impl Hearing {
             Takes::Puller(puller) => puller.wake(),
         }
         feeds
+    }
+
+    /// Has whoever takes from its feeds look at them.
+    pub(crate) fn wake(&self) {
+        match &self.takes {
+            Takes::Dispatcher(feeds) => feeds.wake(),
+            Takes::Puller(puller) => puller.wake(),
+        }
+    }
+
+    /// There is nothing more to come.
+    pub(crate) fn end(&self, reason: &Error) {
+        if let Takes::Puller(puller) = &self.takes {
+            puller.end(reason);
+        }
     }
 
     /// Counts a source whose events are converted.

@@ -3,6 +3,7 @@
 mod asking;
 mod providing;
 mod returning;
+mod subscribing;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use callgate_layout::{Code, Encodings};
 use parking_lot::Mutex;
 
 use super::connection::{Answer, REQUEST_TIMEOUT};
+use super::events::feeds::Subscriptions;
 use super::membership::{Membership, MembershipParts};
 use super::notices::Notices;
 use super::numbers::MembershipId;
@@ -50,6 +52,8 @@ pub(crate) struct PluginState {
     pub(crate) notices: Notices,
     waits: ReportedWaits,
     gates: Arc<OpenGates>,
+    /// What it has asked to hear.
+    pub(crate) subscriptions: Subscriptions,
     current: ArcSwap<Membership>,
     /// Those before it whose links are still used.
     older: Mutex<Vec<Arc<Membership>>>,
@@ -81,6 +85,8 @@ impl PluginState {
         let provided = Arc::new(ProvidedGates::new(parts.dispatch, parts.membership.owner()));
         let gates = Arc::new(OpenGates::new());
         let membership = Membership::new(parts.membership, (&provided, &gates));
+        let subscriptions = Subscriptions::new();
+        subscriptions.feeds.set_tell(membership.tell_of_feeds());
         PluginState {
             policy: parts.policy,
             trust: parts.trust,
@@ -92,6 +98,7 @@ impl PluginState {
             notices: Notices::default(),
             waits: ReportedWaits::default(),
             gates,
+            subscriptions,
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
             saying: Mutex::new(()),
@@ -267,6 +274,11 @@ impl PluginState {
         }
     }
 
+    /// Memberships before the current one whose links are still used.
+    fn older_memberships(&self) -> Vec<Arc<Membership>> {
+        self.older.lock().clone()
+    }
+
     /// The membership to which a link belongs, as long as it has not ended.
     fn membership_of(&self, link: &Link) -> Option<Arc<Membership>> {
         let older = self.older.lock().clone();
@@ -328,6 +340,7 @@ impl PluginState {
         for (_, gate) in self.gates.all() {
             gate.close(&reason);
         }
+        self.subscriptions.close(&reason);
         drop(std::mem::take(&mut *self.older.lock()));
         for membership in memberships.clone() {
             membership.ended(&reason);

@@ -20,8 +20,8 @@ const LINGERING: Duration = Duration::from_millis(200);
 
 /// What is asked of a membership.
 pub(super) trait Used {
-    /// Whether it has links.
-    fn has_links(&self) -> bool;
+    /// Whether it has links, or events are taken from rings of its broker.
+    fn is_used(&self) -> bool;
 
     /// Whether its dispatcher answers none of its calls any more.
     fn is_let_go(&self) -> bool;
@@ -89,9 +89,9 @@ impl<T: Used + Clone> Course<T> {
         }
         let before = std::mem::replace(&mut self.current, joined);
         // One without links is of no use, and closes at the next look.
-        let is_one_too_many = before.has_links();
+        let is_one_too_many = before.is_used();
         let is_used =
-            |older: &&mut Older<T>| older.stage != Stage::Closing && older.membership.has_links();
+            |older: &&mut Older<T>| older.stage != Stage::Closing && older.membership.is_used();
         let mut used = self.older.iter_mut().filter(|_| is_one_too_many);
         let oldest = used.find(is_used);
         let closed = oldest.map(|older| {
@@ -116,7 +116,7 @@ impl<T: Used + Clone> Course<T> {
             let membership = &older.membership;
             if let Stage::Used(until) = older.stage {
                 let is_over = !is_away && until <= now;
-                if membership.has_links() && !is_over {
+                if membership.is_used() && !is_over {
                     // While there is no broker, the next look is when it is back.
                     due.wake((!is_away).then_some(until));
                     return true;

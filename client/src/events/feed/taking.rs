@@ -8,6 +8,7 @@ use callgate_layout::buffer::Buffer;
 use callgate_layout::{Code, Encoding};
 
 use super::place::{Place, Read, Record};
+use super::wakes::SleepBells;
 use super::{Feed, Incoming};
 use crate::base::error::Error;
 use crate::events::handlers::{EventContext, Sending};
@@ -251,8 +252,8 @@ impl Taking {
         self.places.iter().for_each(Place::arm);
     }
 
-    pub(super) fn announce(&self, bell: Option<u8>) {
-        self.places.iter().for_each(|place| place.announce(bell));
+    pub(super) fn announce(&self, bells: &mut SleepBells) -> bool {
+        self.places.iter().all(|place| place.announce(bells))
     }
 
     pub(super) fn take_back(&self) {

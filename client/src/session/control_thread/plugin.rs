@@ -16,11 +16,13 @@ use mio::event::Event;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::feeds::Senders;
 use super::pace::Pace;
 use super::poller::Poller;
 use crate::base::error::{Error, Result};
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
+use crate::session::events::feeds::FeedSchemas;
 use crate::session::schemas::Schemas;
 
 /// Records that are read for one plugin before it is the turn of the others.
@@ -40,10 +42,13 @@ pub(super) struct WatchedPlugin {
     pub(super) outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
+    /// Those whose events are heard.
+    pub(super) senders: Senders,
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
     pub(super) next_tidy: Option<Instant>,
     pub(super) is_connected: bool,
     pub(super) schemas: Schemas,
+    pub(super) feed_schemas: FeedSchemas,
     /// Whether the poll says when the socket has room.
     watches_writable: bool,
 }
@@ -77,9 +82,11 @@ impl WatchedPlugin {
             host,
             outboxes: HashMap::new(),
             peers: HashMap::new(),
+            senders: Senders::new(),
             next_tidy: None,
             is_connected: true,
             schemas: Schemas::default(),
+            feed_schemas: FeedSchemas::default(),
             watches_writable: false,
         })
     }
@@ -91,6 +98,9 @@ impl WatchedPlugin {
             poller.unwatch(*token, host);
         }
         for (token, (_, process)) in &self.peers {
+            poller.unwatch(*token, process);
+        }
+        for (token, (_, _, process)) in &self.senders {
             poller.unwatch(*token, process);
         }
     }
@@ -128,7 +138,7 @@ impl PluginWork<'_> {
             .is_some_and(|host| host.0 == token)
         {
             end_with_host();
-        } else {
+        } else if !self.sender_ended(token) {
             self.peer_ended(token);
         }
         false

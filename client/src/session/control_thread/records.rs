@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role, SessionToBroker,
+    Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role, SessionToBroker,
     SessionToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
@@ -69,6 +69,9 @@ impl PluginWork<'_> {
             ToPlugin::Session(SessionToPlugin::Listing { request }) => {
                 self.answer(request, Err(short("a listing")));
             }
+            ToPlugin::Feed(FeedToPlugin::Follow { feed, .. }) => {
+                self.feed_failed(feed, &short("memory for events"));
+            }
             // Nothing else brings descriptors.
             record => self.handle(record, Vec::new()),
         }
@@ -82,7 +85,8 @@ impl PluginWork<'_> {
             ToPlugin::Memory(record) => self.memory_record(record, descriptors),
             ToPlugin::Wait(record) => self.wait_record(record),
             ToPlugin::Schema(record) => self.schema_record(record),
-            ToPlugin::Source(_) | ToPlugin::Feed(_) => {}
+            ToPlugin::Source(_) => {}
+            ToPlugin::Feed(record) => self.feed_record(record, descriptors),
         }
     }
 
@@ -122,6 +126,18 @@ impl PluginWork<'_> {
                 failure: Some(failure),
             } if self.plugin.schemas.is_fetch(request) => {
                 self.fetch_refused(&error_of(failure));
+            }
+            SessionToPlugin::Answer {
+                request,
+                failure: Some(failure),
+            } if self.plugin.feed_schemas.is_fetch(request) => {
+                self.feed_fetch_refused(&error_of(failure));
+            }
+            SessionToPlugin::Answer {
+                request,
+                failure: Some(failure),
+            } if self.plugin.membership.followed.has_asked(request) => {
+                self.subscribed(request, Err(error_of(failure)));
             }
             SessionToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(Answered::Done), |failure| Err(error_of(failure)));

@@ -1,1 +1,3 @@
 //! Records about events to sources and feeds, and back; what is said again to the next broker.
+
+pub(crate) mod feeds;

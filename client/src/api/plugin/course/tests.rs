@@ -26,7 +26,7 @@ struct Facts {
 }
 
 impl Used for Fake {
-    fn has_links(&self) -> bool {
+    fn is_used(&self) -> bool {
         self.0.links.get()
     }
 

@@ -12,6 +12,7 @@
 mod cursors;
 mod feed;
 mod lines;
+mod listens;
 mod sources;
 mod subscriptions;
 
@@ -23,6 +24,7 @@ use cursors::Cursors;
 
 pub(crate) use feed::{Feed, Progress, Settled};
 pub(crate) use lines::{InLine, SourceLines};
+pub(crate) use listens::Listens;
 pub(crate) use sources::{Source, Wanted};
 pub(crate) use subscriptions::Subscription;
 

@@ -1,7 +1,7 @@
 //! The bus as a state machine without I/O: plugins, gates, links and their memory. Records and
 //! deadlines go in, [`Effect`]s come out.
 //!
-//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`. `extents` and `charges` have
+//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`; `subscriptions` says which feeds there are. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
 //! policies forbid, `rings` the memory of events, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
 //! of an older broker, `syncs` who asks how a gate stands.
@@ -21,6 +21,7 @@ mod rings;
 mod schemas;
 mod session;
 mod sources;
+mod subscriptions;
 mod syncs;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,7 @@ use crate::policy::Policies;
 use crate::quota::{FirstTimes, Quota, TokenBucket};
 use crate::registry::Registry;
 use crate::schemas::{Known, Own};
-use crate::topics::{SourceLines, Topics};
+use crate::topics::{Listens, SourceLines, Topics};
 use crate::waits::Waits;
 use charges::Charges;
 use extents::Extent;
@@ -150,6 +151,7 @@ pub(crate) struct Bus {
     lines: Lines,
     topics: Topics,
     source_lines: SourceLines,
+    listens: Listens,
     rings: BTreeMap<u64, Ring>,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
@@ -195,6 +197,7 @@ impl Bus {
             lines: Lines::default(),
             topics: Topics::new(first.event),
             source_lines: SourceLines::default(),
+            listens: Listens::default(),
             rings: BTreeMap::new(),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,

@@ -246,8 +246,11 @@ impl Bus {
         let source = self.topics.remove_source(number)?;
         self.let_rings_go(source.rings);
         for feed in &source.feeds {
+            self.listens.forget_feed(source.plugin, *feed);
             self.end_feed(*feed, Some(failure));
         }
+        self.listens.forget_source(source.plugin, number);
+        self.listen_next(source.plugin);
         Some(source)
     }
 
@@ -291,6 +294,7 @@ impl Bus {
     /// Forgets all that a plugin which is gone has sent and heard; gives back the topics that it has no more.
     pub(super) fn forget_events(&mut self, plugin: PluginId, failure: &Failure) -> Vec<Arc<str>> {
         self.source_lines.forget(plugin);
+        self.listens.forget(plugin);
         for number in self.topics.subscriptions_of(plugin) {
             self.unsubscribe(plugin, number);
         }
@@ -317,6 +321,8 @@ impl Bus {
             return Err(protocol("it named a feed that there never was"));
         }
         let Some(feed) = self.topics.feed(number) else {
+            self.listens.noted(from, number);
+            self.listen_next(from);
             return self.acknowledged(from);
         };
         let source = self.topics.source(feed.source);
@@ -325,7 +331,9 @@ impl Bus {
         if !is_own || feed.progress != Progress::Listening {
             return Err(protocol("it heard of a listener of which it was not told"));
         }
+        self.listens.noted(from, number);
         self.start_feed(number, (to, position, event));
+        self.listen_next(from);
         self.acknowledged(from)
     }
 }

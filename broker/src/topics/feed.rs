@@ -5,7 +5,8 @@
 //! Found       `Found` to the listener               its `Take`
 //! Taken       `Take`                                 there is a ring of its encoding
 //! Following   `Follow` to the listener              its `Following`
-//! Listening   `Listen` to the source                its `Heard`
+//! Mapped      `Following`                           the sender may be told of one more
+//! Listening   `Listen` to the sender                its `Heard`
 //! Started     `Start` to the listener               its end
 //! ```
 //!
@@ -23,6 +24,7 @@ pub(crate) enum Progress {
     Found,
     Taken,
     Following,
+    Mapped,
     Listening,
     Started,
 }

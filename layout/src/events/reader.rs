@@ -1,0 +1,231 @@
+//! A listener's side of a ring. Everything in it is a stranger's word: it is read once, and checked.
+
+use super::{
+    HEAD, Kind, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload, place,
+    record_len,
+};
+use crate::atomic::{Ordering, fence};
+use crate::view::ReadView;
+
+/// One place in a ring, from which events are taken in order.
+#[derive(Debug)]
+pub struct RingReader {
+    ring: ReadView,
+    capacity: u64,
+    position: u64,
+    /// The number that the record there must have.
+    number: u64,
+    /// The head as it was read last: until it is reached it is not read again, so that the sender keeps its line.
+    head: u64,
+}
+
+/// What came of looking for an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// There is none.
+    Nothing,
+    /// There is none, and there will be none.
+    Closed,
+    /// One, whose payload is in the buffer.
+    Event {
+        /// What it is.
+        kind: Kind,
+        /// Its number.
+        number: u64,
+        /// When it was sent, in nanoseconds since 1970.
+        time: u64,
+    },
+    /// So many were written over before they were taken; the next look goes on behind them.
+    Lost(u64),
+    /// The sender was writing over what was read. To be tried again, when everything else was looked at.
+    Again,
+    /// The sender wrote what no correct sender writes. Nothing is to be taken from this ring any more.
+    Broken(&'static str),
+}
+
+/// The words of a record before its payload.
+struct Header {
+    len: usize,
+    kind: u64,
+    number: u64,
+    time: u64,
+}
+
+impl RingReader {
+    /// A place in a ring, where the record lies, or will, that has this number.
+    pub fn new(ring: ReadView, position: u64, number: u64) -> RingReader {
+        let capacity = (ring.len() - RING_HEADER) as u64;
+        assert!(
+            capacity.is_power_of_two(),
+            "a ring's capacity is a power of two"
+        );
+        RingReader {
+            ring,
+            capacity,
+            position,
+            number,
+            head: position,
+        }
+    }
+
+    /// Up to where it was read.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The number of the event that is expected next.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether a look would find anything: to be asked before sleeping, and in every round.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        // EVENT-PUBLISHED, acquire.
+        self.head != self.position
+            || self.ring.load64(HEAD, Ordering::Acquire) != self.position
+            || self.is_closed()
+    }
+
+    fn is_closed(&self) -> bool {
+        // EVENT-PUBLISHED, acquire.
+        self.ring.load32(STATE, Ordering::Acquire) != 0
+    }
+
+    /// Takes the next event: its payload in the place of what was in the buffer.
+    #[inline]
+    pub fn take(&mut self, into: &mut Vec<u8>) -> Taken {
+        if self.head == self.position
+            && let Some(taken) = self.look()
+        {
+            return taken;
+        }
+        let header = self.header();
+        // A length that cannot be is looked into below: it may have been written over.
+        let len = header.len.min(most_payload(self.capacity));
+        self.copy(len, into);
+        // OLDEST-MOVED, the reader's side.
+        fence(Ordering::Acquire);
+        let oldest = self.ring.load64(OLDEST, Ordering::Relaxed);
+        if oldest > self.position {
+            return self.overtaken(oldest);
+        }
+        let end = self.position + record_len(len);
+        if header.len != len || end > self.head || header.kind > 1 || header.number != self.number {
+            return Taken::Broken("a record that no sender writes");
+        }
+        self.position = end;
+        self.number += 1;
+        Taken::Event {
+            kind: if header.kind == 0 {
+                Kind::Event
+            } else {
+                Kind::Unfit
+            },
+            number: header.number,
+            time: header.time,
+        }
+    }
+
+    /// Reads the head anew; something where there is no event.
+    fn look(&mut self) -> Option<Taken> {
+        // Before the head: what was published before the ring was closed is taken first.
+        let is_closed = self.is_closed();
+        // EVENT-PUBLISHED, acquire.
+        let head = self.ring.load64(HEAD, Ordering::Acquire);
+        if head == self.position {
+            return Some(if is_closed {
+                Taken::Closed
+            } else {
+                Taken::Nothing
+            });
+        }
+        if head < self.position || !head.is_multiple_of(8) || head > u64::MAX / 2 {
+            return Some(Taken::Broken(
+                "an end of its records that lies before what was read, or nowhere",
+            ));
+        }
+        self.head = head;
+        None
+    }
+
+    fn word(&self, position: u64) -> u64 {
+        let (at, _) = place(position, self.capacity);
+        self.ring.load64(at, Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn header(&self) -> Header {
+        let first = self.word(self.position);
+        Header {
+            len: first as u32 as usize,
+            kind: first >> 32,
+            number: self.word(self.position + 8),
+            time: self.word(self.position + 16),
+        }
+    }
+
+    #[inline]
+    fn copy(&self, len: usize, into: &mut Vec<u8>) {
+        // What is overwritten next need not be zero; only what the buffer has never had is.
+        if into.len() < len {
+            into.resize(len, 0);
+        } else {
+            into.truncate(len);
+        }
+        let (at, left) = place(self.position + RECORD_HEADER, self.capacity);
+        let (first, rest) = into.split_at_mut(left.min(len));
+        self.ring.copy_out(at, first);
+        if !rest.is_empty() {
+            self.ring.copy_out(RING_HEADER, rest);
+        }
+    }
+
+    /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were lost.
+    #[cold]
+    fn overtaken(&mut self, oldest: u64) -> Taken {
+        // EVENT-PUBLISHED, acquire: the oldest record was published before it became the oldest, which was
+        // seen before the fence in `take`.
+        let head = self.ring.load64(HEAD, Ordering::Acquire);
+        if oldest > head || !oldest.is_multiple_of(8) || head > u64::MAX / 2 {
+            return Taken::Broken(
+                "an oldest record that lies behind all of its records, or nowhere",
+            );
+        }
+        if oldest == head {
+            // Nothing is left: the number of the next event is not known before it is there.
+            return Taken::Again;
+        }
+        let number = self.word(oldest + 8);
+        // OLDEST-MOVED, the reader's side.
+        fence(Ordering::Acquire);
+        if self.ring.load64(OLDEST, Ordering::Relaxed) != oldest {
+            return Taken::Again;
+        }
+        let Some(lost) = number.checked_sub(self.number).filter(|lost| *lost > 0) else {
+            return Taken::Broken("an event that has the number of an earlier one");
+        };
+        (self.position, self.number, self.head) = (oldest, number, head);
+        Taken::Lost(lost)
+    }
+
+    /// Whether a thread of the sender waits for cursors: to be asked after a cursor has moved, before the listener turns to
+    /// something else.
+    pub fn is_starving(&self) -> bool {
+        // CURSOR-OR-STARVING, the listener's side.
+        fence(Ordering::SeqCst);
+        self.seems_starving()
+    }
+
+    /// The same without the fence, as it may have been a moment ago.
+    #[inline]
+    pub fn seems_starving(&self) -> bool {
+        self.ring.load32(STARVING, Ordering::Relaxed) != 0
+    }
+}
+
+/// Where a ring ends, and the number of its next event, as its sender says.
+pub fn shown(ring: &ReadView) -> (u64, u64) {
+    let head = ring.load64(HEAD, Ordering::Acquire);
+    (head, ring.load64(super::NEXT, Ordering::Relaxed))
+}

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use arc_swap::ArcSwapOption;
-use callgate_layout::Code;
+use callgate_layout::{Code, clock, events};
 use callgate_layout::sys::futex::{self, Awaited};
 use parking_lot::Mutex;
 
@@ -83,7 +83,7 @@ impl Puller {
             if let Some(over) = self.over.load_full() {
                 return Err(Error::clone(&over));
             }
-            if callgate_layout::clock::now() >= until {
+            if clock::now() >= until {
                 return Ok(None);
             }
             self.sleep(seen, until)?;
@@ -102,6 +102,9 @@ impl Puller {
                 "all 63 bells of this plugin, or of its group, are taken by callers that sleep",
             )),
         };
+        events::about_to_sleep();
+        feeds.iter().for_each(|feed| feed.arm());
+        events::all_armed();
         if is_announced && !feeds.iter().any(|feed| feed.has_next()) {
             let words: Vec<_> = bells
                 .words()

@@ -3,13 +3,13 @@
 use std::sync::{Arc, OnceLock};
 
 use callgate_layout::buffer::Buffer;
-use callgate_layout::events::{Kind, RingReader, Taken, fence_all};
+use callgate_layout::events::cursor::Waiter;
+use callgate_layout::events::{Kind, RingReader, Taken};
 use callgate_layout::pages::Doorbell;
 use callgate_layout::view::ReadView;
 use callgate_layout::{Code, Encoding};
 
 use super::wakes::SleepBells;
-use crate::base::buffers::no_memory;
 use crate::base::error::Error;
 use crate::link::own_memory::OwnMemory;
 use crate::link::peer::Caller;
@@ -57,24 +57,12 @@ pub(crate) struct Place {
     start: u64,
 }
 
-/// What a look at a ring has found.
-pub(super) enum Read {
-    Nothing,
-    /// A record, which is in the buffer.
-    Record(Record),
-    /// Records were overwritten meanwhile: others are looked at before this ring is again.
-    Later,
-    /// What no correct source writes.
-    Broken(String),
-}
-
-/// A record that was copied.
+/// An event that was copied.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub(super) number: u64,
     pub(super) time: u64,
-    /// The source could not write it in this encoding; its bytes say why.
-    pub(super) is_unwritable: bool,
+    pub(super) kind: Kind,
 }
 
 impl Place {
@@ -85,12 +73,13 @@ impl Place {
         (position, number): (u64, u64),
     ) -> Option<Place> {
         let reader = RingReader::new(ring, position, number)?;
-        parts.memory.status.set_cursor(parts.cursor, position, number);
-        Some(Place {
+        let place = Place {
             parts,
             reader,
             start: number,
-        })
+        };
+        place.handled();
+        Some(place)
     }
 
     pub(crate) fn membership(&self) -> u64 {
@@ -110,79 +99,57 @@ impl Place {
         self.parts.is_converted
     }
 
+    /// The number of the event that is next in the ring.
+    pub(super) fn number(&self) -> u64 {
+        self.reader.number()
+    }
+
+    /// Whether a look would find anything.
     #[inline]
-    pub(super) fn has_record(&mut self) -> bool {
-        self.reader.has_record()
+    pub(super) fn has_news(&self) -> bool {
+        self.reader.has_news() || self.parts.end.0.get().is_some()
     }
 
-    /// Whether nothing more comes, beside what lies in the ring.
-    pub(super) fn has_ended(&self) -> bool {
-        self.parts.end.0.get().is_some() || self.reader.is_closed()
+    /// Takes the next event; its payload in the place of what was in the buffer.
+    #[inline]
+    pub(super) fn take(&mut self, buffer: &mut Buffer) -> Taken {
+        self.reader.take(buffer)
     }
 
-    /// Why nothing comes any more, if that is so and everything that lay in the ring was taken.
+    /// Why nothing comes any more, where that is so: everything that lay in the ring was taken.
     #[cold]
-    pub(super) fn why_ended(&mut self) -> Option<Error> {
-        let why = match self.parts.end.0.get() {
-            Some(why) => why.clone(),
-            None if self.reader.is_closed() => {
-                let name = self.parts.sender.who.name();
-                let text = format!("plugin `{name}` sends on the topic no more");
-                Error::new(Code::ProviderGone, text)
-            }
-            None => return None,
-        };
-        // It may have been published since the look, and before the end.
-        (!self.reader.has_record()).then_some(why)
-    }
-
-    /// Copies the next record.
-    #[inline]
-    pub(super) fn read(&mut self, buffer: &mut Buffer) -> Read {
-        match self.reader.take(buffer) {
-            Taken::Record(record) => Read::Record(Record {
-                number: record.number,
-                time: record.time,
-                is_unwritable: record.kind == Kind::Unfit,
-            }),
-            Taken::Nothing => Read::Nothing,
-            taken => self.not_read(&taken),
+    pub(super) fn why_ended(&self, is_closed: bool) -> Option<Error> {
+        if let Some(why) = self.parts.end.0.get() {
+            // It may have been published since the look, and before the end.
+            return (!self.reader.has_news() || is_closed).then(|| why.clone());
         }
+        is_closed.then(|| {
+            let name = self.parts.sender.who.name();
+            let text = format!("plugin `{name}` sends on the topic no more");
+            Error::new(Code::ProviderGone, text)
+        })
     }
 
-    #[cold]
-    fn not_read(&mut self, taken: &Taken) -> Read {
-        match taken {
-            Taken::Broken(text) => Read::Broken((*text).to_owned()),
-            Taken::OutOfMemory(why) => {
-                let why = no_memory(*why, "an event");
-                tracing::warn!(%why, "an event is taken later");
-                Read::Later
-            }
-            _ => Read::Later,
-        }
-    }
-
-    /// The record that was copied last is handled. The number of the next one.
+    /// Everything that was taken is handled.
     #[inline]
-    pub(super) fn handled(&mut self) -> u64 {
-        let (position, next) = self.reader.advance();
+    pub(super) fn handled(&self) {
         if self.has_cursor() {
-            let status = &self.parts.memory.status;
-            status.set_cursor(self.parts.cursor, position, next);
+            let cursor = self.parts.memory.status.cursor(self.parts.cursor);
+            cursor.handled(self.reader.position(), self.reader.number());
         }
-        if self.reader.is_starving() {
+        if self.reader.seems_starving() {
             self.tell_starving();
         }
-        next
     }
 
     /// Events were overwritten before they were taken.
     #[cold]
     pub(super) fn lost(&self, count: u64) {
         if self.has_cursor() {
-            self.parts.memory.status.count_lost(self.parts.cursor, count);
+            let status = &self.parts.memory.status;
+            status.cursor(self.parts.cursor).count_lost(count);
         }
+        self.handled();
     }
 
     /// Whether its line is still its own: the broker gives it to another feed once it has said that this one has ended.
@@ -192,8 +159,7 @@ impl Place {
     }
 
     /// Whoever takes from it looks at others.
-    pub(super) fn leave(&mut self) {
-        fence_all();
+    pub(super) fn leave(&self) {
         if self.reader.is_starving() {
             self.tell_starving();
         }
@@ -209,25 +175,24 @@ impl Place {
         self.parts.sender.bell.arm(self.parts.word);
     }
 
-    /// Has the source ring a bell of a thread's that sleeps; false where none is free.
+    /// Says that a thread is about to sleep, and on which bell; false where none is free.
     pub(super) fn announce(&self, bells: &mut SleepBells) -> bool {
         let Some(bell) = bells.of(&self.parts.memory.bells) else {
             return false;
         };
-        if self.has_cursor() {
-            let status = &self.parts.memory.status;
-            status.set_cursor_waiter(self.parts.cursor, u32::from(bell) + 1);
-        }
-        fence_all();
-        self.arm();
-        fence_all();
+        self.set_waiter(Waiter::Bell(bell));
         true
     }
 
     /// It sleeps no more.
     pub(super) fn take_back(&self) {
+        self.set_waiter(Waiter::Nobody);
+    }
+
+    fn set_waiter(&self, waiter: Waiter) {
         if self.has_cursor() {
-            self.parts.memory.status.set_cursor_waiter(self.parts.cursor, 0);
+            let status = &self.parts.memory.status;
+            status.cursor(self.parts.cursor).set_waiter(waiter);
         }
     }
 }
@@ -235,11 +200,8 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if self.has_cursor() {
-            self.parts.memory.status.leave_cursor(self.parts.cursor);
-            fence_all();
-            if self.reader.is_starving() {
-                self.tell_starving();
-            }
+            self.parts.memory.status.cursor(self.parts.cursor).leave();
+            self.leave();
         }
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use callgate_layout::buffer::Buffer;
+use callgate_layout::events::{Kind, Taken};
 use callgate_layout::{Code, Encoding};
 
-use super::place::{Place, Read, Record};
+use super::place::{Place, Record};
 use super::wakes::SleepBells;
 use super::{Feed, Incoming};
+use crate::base::buffers::no_memory;
 use crate::base::error::Error;
 use crate::events::handlers::{EventContext, Sending};
 use crate::events::notice::EventNotice;
@@ -76,8 +78,8 @@ impl Taking {
             return true;
         }
         let is_replaced = self.is_replaced();
-        match self.places.front_mut() {
-            Some(place) => is_replaced || place.has_record() || place.has_ended(),
+        match self.places.front() {
+            Some(place) => is_replaced || place.has_news(),
             None => {
                 feed.end_if_nothing_came();
                 false
@@ -100,34 +102,30 @@ impl Taking {
                 continue;
             }
             let place = self.places.front_mut()?;
-            match place.read(buffer) {
-                Read::Record(record) => {
-                    if let Some(item) = self.record(feed, record, buffer) {
+            match place.take(buffer) {
+                Taken::Event { kind, number, time } => {
+                    let record = Record { number, time, kind };
+                    if let Some(item) = self.event(feed, record, buffer) {
                         return Some(item);
                     }
                 }
-                Read::Nothing => {
-                    let why = place.why_ended()?;
-                    self.why = Some(why);
-                    self.drop_first(feed);
-                }
-                Read::Later => return None,
-                Read::Broken(text) => self.broke(feed, text),
+                taken => self.no_event(feed, taken)?,
             }
         }
         None
     }
 
-    /// What to do with a record that was copied.
+    /// What to do with an event that was copied.
     #[inline]
-    fn record(&mut self, feed: &Feed, record: Record, buffer: &Buffer) -> Option<Item> {
-        let next = self.next.unwrap_or(record.number);
-        if record.number != next {
-            return self.out_of_order(feed, (record, next));
-        }
+    fn event(&mut self, feed: &Feed, record: Record, buffer: &Buffer) -> Option<Item> {
         let place = self.places.front()?;
-        if record.is_unwritable {
-            return self.unwritable(feed, &record, buffer);
+        if self.next.is_some_and(|next| record.number < next) {
+            // It was had in another ring.
+            place.handled();
+            return None;
+        }
+        if record.kind == Kind::Unfit {
+            return Some(self.unwritable(feed, record, buffer));
         }
         Some(Item::Event(Event {
             record,
@@ -136,34 +134,54 @@ impl Taking {
         }))
     }
 
+    /// A look at a ring has found no event; `None` where it is of no use to look again at once.
     #[cold]
-    fn out_of_order(&mut self, feed: &Feed, (record, next): (Record, u64)) -> Option<Item> {
-        let place = self.places.front_mut()?;
-        if record.number < next {
-            // It was had in another ring.
-            place.handled();
-            return None;
+    fn no_event(&mut self, feed: &Feed, taken: Taken) -> Option<()> {
+        match taken {
+            Taken::Lost(_) => self.lost(feed),
+            Taken::Nothing | Taken::Closed => {
+                let is_closed = taken == Taken::Closed;
+                self.why = Some(self.places.front()?.why_ended(is_closed)?);
+                self.drop_first(feed);
+            }
+            Taken::Broken(text) => self.broke(feed, text),
+            Taken::OutOfMemory(why) => {
+                let why = no_memory(why, "event, which is taken later");
+                tracing::warn!(%why, topic = %feed.about.topic, "an event cannot be taken");
+                return None;
+            }
+            Taken::Again | Taken::Event { .. } => return None,
         }
-        // It is read again after that.
-        self.next = Some(record.number);
-        let count = record.number - next;
-        place.lost(count);
-        Some(Item::Notice(EventNotice::lost(&feed.about, count)))
+        Some(())
+    }
+
+    /// Events were written over in the oldest ring, or lie before the beginning of the one that is the oldest now.
+    fn lost(&mut self, feed: &Feed) {
+        let Some(place) = self.places.front() else {
+            return;
+        };
+        let (number, next) = (place.number(), self.next.unwrap_or(0));
+        if let Some(count) = number.checked_sub(next).filter(|count| *count > 0) {
+            place.lost(count);
+            self.next = Some(number);
+            self.notices.push_back(EventNotice::lost(&feed.about, count));
+        }
     }
 
     #[cold]
-    fn unwritable(&mut self, feed: &Feed, record: &Record, buffer: &Buffer) -> Option<Item> {
+    fn unwritable(&mut self, feed: &Feed, record: Record, buffer: &Buffer) -> Item {
         let text = String::from_utf8_lossy(buffer).into_owned();
         let notice = EventNotice::unwritable(&feed.about, record.number, text);
         self.handled();
-        Some(Item::Notice(notice))
+        Item::Notice(notice)
     }
 
     /// The event that was copied last is handled.
     #[inline]
     pub(super) fn handled(&mut self) {
-        if let Some(place) = self.places.front_mut() {
-            self.next = Some(place.handled());
+        if let Some(place) = self.places.front() {
+            place.handled();
+            self.next = Some(place.number());
         }
     }
 
@@ -200,13 +218,24 @@ impl Taking {
         }
         self.why = None;
         self.places.push_back(place);
+        self.look_at_start(feed);
+    }
+
+    /// Where the oldest ring there is now begins behind the next event, what lies between is lost.
+    fn look_at_start(&mut self, feed: &Feed) {
+        if self.places.len() == 1 {
+            self.lost(feed);
+        }
     }
 
     /// Lets the oldest place go. When it was the last, the sender is gone.
     #[cold]
     fn drop_first(&mut self, feed: &Feed) {
         self.places.pop_front();
-        if !self.places.is_empty() || feed.has_incoming.load(Ordering::Acquire) {
+        if !self.places.is_empty() {
+            return self.look_at_start(feed);
+        }
+        if feed.has_incoming.load(Ordering::Acquire) {
             return;
         }
         if let Some(why) = self.why.take() {
@@ -216,9 +245,9 @@ impl Taking {
 
     /// The source writes what no correct one does.
     #[cold]
-    fn broke(&mut self, feed: &Feed, text: String) {
+    fn broke(&mut self, feed: &Feed, text: &str) {
         let name = feed.about.sender.name();
-        let text = format!("plugin `{name}`: {text}; its events are not heard any more");
+        let text = format!("plugin `{name}` has written {text}; its events are not heard any more");
         let why = Error::new(Code::Protocol, text).at_gate(feed.about.topic.clone());
         tracing::warn!(%why, "a feed is closed");
         self.why = Some(why);
@@ -243,8 +272,8 @@ impl Taking {
     }
 
     /// Others are looked at: who waits for room in the rings is told what was handled.
-    pub(super) fn leave(&mut self) {
-        self.places.iter_mut().for_each(Place::leave);
+    pub(super) fn leave(&self) {
+        self.places.iter().for_each(Place::leave);
     }
 
     /// Has the sources ring whoever sleeps.

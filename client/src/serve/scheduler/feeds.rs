@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use callgate_layout::events;
+
 use super::fairness::Fairness;
 use super::Scheduler;
 use crate::events::feed::Feed;
@@ -126,7 +128,7 @@ impl Scheduler {
     /// For a thread that has said that it sleeps: has all sources ring it, and looks once more whether any feed has something.
     pub(crate) fn arm_feeds(&mut self) -> bool {
         self.feeds.all.iter().for_each(|feed| feed.arm());
-        callgate_layout::events::fence_all();
+        events::all_armed();
         let all = self.feeds.all.iter();
         let found = { all }.any(|feed| feed.has_next_armed());
         self.feeds.is_missing |= found;

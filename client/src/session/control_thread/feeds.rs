@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use callgate_layout::control::{FeedToBroker, FeedToPlugin, Fit, PeerInfo};
-use callgate_layout::events::is_ring_len;
+use callgate_layout::events::capacity_of;
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell};
 use callgate_layout::view::ReadView;
 use callgate_layout::{Code, Encoding};
@@ -177,13 +177,13 @@ impl PluginWork<'_> {
             return Ok(false);
         };
         let [ring, bell, process] = expect(descriptors)?;
-        if !is_ring_len(place.len) {
+        if capacity_of(place.len).is_none() {
             let text = "the broker sent a ring of an impossible size";
             return Err(Error::new(Code::Protocol, text));
         }
         let ring: ReadView = map_read_only(ring, place.len as usize)?;
         let sender = self.sender_of((plugin, who), bell, process)?;
-        membership.memory.status.clear_cursor(place.cursor);
+        membership.memory.status.cursor(place.cursor).clear();
         let parts = PlaceParts {
             membership: membership.id.number(),
             memory: membership.memory.clone(),

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// How many cursors a status page has.
-pub(crate) const MOST: u16 = 1024;
+use callgate_layout::events::cursor::CURSORS;
 
 /// The cursors of one plugin. The lowest that is free is given first, so that few lines of the page are touched.
 #[derive(Debug, Default)]
@@ -20,7 +19,7 @@ impl Cursors {
             return Some(cursor);
         }
         let cursor = self.fresh;
-        (cursor < MOST).then(|| {
+        (cursor < CURSORS).then(|| {
             self.fresh += 1;
             cursor
         })
@@ -42,7 +41,7 @@ mod tests {
     fn each_is_given_once_until_it_is_given_back() {
         let mut cursors = Cursors::default();
         let all: Vec<u16> = std::iter::from_fn(|| cursors.take()).collect();
-        assert_eq!(all, Vec::from_iter(0..MOST));
+        assert_eq!(all, Vec::from_iter(0..CURSORS));
         assert!(!cursors.give_back(700) && !cursors.give_back(3));
         assert_eq!([cursors.take(), cursors.take()], [Some(3), Some(700)]);
         assert_eq!(cursors.take(), None);

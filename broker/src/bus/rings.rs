@@ -65,7 +65,7 @@ impl Bus {
         };
         let len = ring_len(capacity);
         let member = self.members.get(&sender).ok_or_else(gone)?;
-        let charged = self.charges.charge_ring(&member.extents, sender, capacity);
+        let charged = self.charges.charge_ring(&member.extents, sender, len);
         let charged = charged.map_err(|short| {
             let message = format!(
                 "{} cannot have memory for its events: {}",

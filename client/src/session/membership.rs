@@ -11,11 +11,13 @@ use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
 use super::connection::{Connection, Returned};
+use super::events::feeds::Followed;
 use super::events::sources::{Offered, Placed};
 use super::here::Here;
 use super::numbers::MembershipId;
 use super::open_gates::OpenGates;
 use crate::base::error::{Error, Result, forked};
+use crate::events::feeds::Tell;
 use crate::link::Link;
 use crate::link::own_memory::{ExtentSource, OwnMemory};
 use crate::link::peer::Caller;
@@ -42,6 +44,8 @@ pub(crate) struct Membership {
     pub(crate) connection: Connection,
     /// What its broker has of the topics on which the plugin sends.
     pub(crate) sources: Placed,
+    /// What its broker has said of the events that the plugin hears.
+    pub(crate) followed: Followed,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
     gates: Arc<OpenGates>,
     /// What the broker was told of links of older brokers, by number.
@@ -100,11 +104,22 @@ impl Membership {
             provided,
             connection: parts.connection,
             sources: Placed::default(),
+            followed: Followed::default(),
             links: Mutex::default(),
             gates: gates.clone(),
             standing: Mutex::default(),
             fork: ForkMark::here(),
         }
+    }
+
+    /// What has the plugin's dispatcher look at its feeds.
+    pub(super) fn tell_of_feeds(&self) -> Tell {
+        let provided = Arc::downgrade(&self.provided);
+        Box::new(move || {
+            if let Some(provided) = provided.upgrade() {
+                provided.feeds_changed();
+            }
+        })
     }
 
     /// Sends a record; see [`Connection::send`].
@@ -266,6 +281,7 @@ impl Membership {
     /// The same before the broker sees it.
     pub(super) fn ended(&self, reason: &Error) {
         self.connection.end(reason);
+        self.followed.disconnected();
         // Who waits for an extent that is not made any more.
         for link in self.links() {
             link.extents().forget_wanted();

@@ -4,6 +4,7 @@ mod asking;
 mod offering;
 mod providing;
 mod returning;
+mod subscribing;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use callgate_layout::{Code, Encodings};
 use parking_lot::Mutex;
 
 use super::connection::{Answer, REQUEST_TIMEOUT, Returned};
+use super::events::feeds::Subscriptions;
 use super::events::sources::Offers;
 use super::membership::{Membership, MembershipParts};
 use super::notices::Notices;
@@ -54,6 +56,8 @@ pub(crate) struct PluginState {
     gates: Arc<OpenGates>,
     /// The topics on which it sends.
     offers: Offers,
+    /// What it has asked to hear.
+    pub(crate) subscriptions: Subscriptions,
     current: ArcSwap<Membership>,
     /// Those before it whose links are still used.
     older: Mutex<Vec<Arc<Membership>>>,
@@ -85,6 +89,8 @@ impl PluginState {
         let provided = Arc::new(ProvidedGates::new(parts.dispatch, parts.membership.owner()));
         let gates = Arc::new(OpenGates::new());
         let membership = Membership::new(parts.membership, (&provided, &gates));
+        let subscriptions = Subscriptions::new();
+        subscriptions.feeds.set_tell(membership.tell_of_feeds());
         PluginState {
             policy: parts.policy,
             trust: parts.trust,
@@ -97,6 +103,7 @@ impl PluginState {
             waits: ReportedWaits::default(),
             gates,
             offers: Offers::default(),
+            subscriptions,
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
             saying: Mutex::new(()),
@@ -275,6 +282,11 @@ impl PluginState {
         }
     }
 
+    /// Memberships before the current one whose links are still used.
+    fn older_memberships(&self) -> Vec<Arc<Membership>> {
+        self.older.lock().clone()
+    }
+
     /// The membership to which a link belongs, as long as it has not ended.
     fn membership_of(&self, link: &Link) -> Option<Arc<Membership>> {
         let older = self.older.lock().clone();
@@ -339,6 +351,7 @@ impl PluginState {
         for offered in self.offers.all() {
             offered.end(&reason);
         }
+        self.subscriptions.close(&reason);
         drop(std::mem::take(&mut *self.older.lock()));
         for membership in memberships.clone() {
             membership.ended(&reason);

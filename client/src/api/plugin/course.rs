@@ -21,7 +21,7 @@ const LINGERING: Duration = Duration::from_millis(200);
 
 /// What is asked of a membership.
 pub(super) trait Used {
-    /// Whether it has links.
+    /// Whether it has links, or events are taken from rings of its broker.
     fn has_links(&self) -> bool;
 
     /// Whether anybody listens there to events of the plugin. Who has left does not say so.

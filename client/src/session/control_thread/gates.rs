@@ -127,6 +127,7 @@ impl PluginWork<'_> {
 
     /// The same, as long as there is time for it.
     pub(super) fn take_turn_with_schemas(&mut self) {
+        self.go_on_with_feed_schemas();
         if self.is_past() {
             return self.plugin.schemas.clear();
         }
@@ -155,6 +156,9 @@ impl PluginWork<'_> {
             total,
             bytes,
         } = record;
+        if self.plugin.feed_schemas.is_fetch(request) {
+            return self.feed_schema_part(total, &bytes);
+        }
         let plugin = &mut *self.plugin;
         let number = || plugin.membership.connection.next_number();
         let (next, news) = plugin.schemas.part((request, total), &bytes, number);

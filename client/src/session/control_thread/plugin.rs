@@ -16,10 +16,12 @@ use mio::event::Event;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::feeds::Senders;
 use super::pace::Pace;
 use super::poller::Poller;
 use crate::base::error::{Error, Result};
 use crate::events::peers::Peer;
+use crate::session::events::feeds::FeedSchemas;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
 use crate::session::schemas::Schemas;
@@ -43,10 +45,13 @@ pub(super) struct WatchedPlugin {
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
     /// Those that listen to the plugin's events, and their processes.
     pub(super) listeners: HashMap<Token, (Weak<Peer>, Arc<OwnedFd>)>,
+    /// Those whose events are heard.
+    pub(super) senders: Senders,
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
     pub(super) next_tidy: Option<Instant>,
     pub(super) is_connected: bool,
     pub(super) schemas: Schemas,
+    pub(super) feed_schemas: FeedSchemas,
     /// Whether the poll says when the socket has room.
     watches_writable: bool,
 }
@@ -81,9 +86,11 @@ impl WatchedPlugin {
             outboxes: HashMap::new(),
             peers: HashMap::new(),
             listeners: HashMap::new(),
+            senders: Senders::new(),
             next_tidy: None,
             is_connected: true,
             schemas: Schemas::default(),
+            feed_schemas: FeedSchemas::default(),
             watches_writable: false,
         })
     }
@@ -98,6 +105,9 @@ impl WatchedPlugin {
             poller.unwatch(*token, process);
         }
         for (token, (_, process)) in &self.listeners {
+            poller.unwatch(*token, process);
+        }
+        for (token, (_, _, process)) in &self.senders {
             poller.unwatch(*token, process);
         }
     }
@@ -135,7 +145,7 @@ impl PluginWork<'_> {
             .is_some_and(|host| host.0 == token)
         {
             end_with_host();
-        } else if !self.listener_ended(token) {
+        } else if !self.listener_ended(token) && !self.sender_ended(token) {
             self.peer_ended(token);
         }
         false

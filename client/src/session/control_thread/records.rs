@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role, SessionToBroker,
-    SessionToPlugin, SourceToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
+    Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role,
+    SessionToBroker, SessionToPlugin, SourceToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 
@@ -77,6 +77,9 @@ impl PluginWork<'_> {
                 let peer = peer.identity.name;
                 tracing::warn!(%error, %peer, "a plugin cannot listen to this one");
             }
+            ToPlugin::Feed(FeedToPlugin::Follow { feed, .. }) => {
+                self.feed_failed(feed, &short("memory for events"));
+            }
             // Nothing else brings descriptors.
             record => self.handle(record, Vec::new()),
         }
@@ -91,7 +94,7 @@ impl PluginWork<'_> {
             ToPlugin::Wait(record) => self.wait_record(record),
             ToPlugin::Schema(record) => self.schema_record(record),
             ToPlugin::Source(record) => self.source_record(record, descriptors),
-            ToPlugin::Feed(_) => {}
+            ToPlugin::Feed(record) => self.feed_record(record, descriptors),
         }
     }
 
@@ -131,6 +134,18 @@ impl PluginWork<'_> {
                 failure: Some(failure),
             } if self.plugin.schemas.is_fetch(request) => {
                 self.fetch_refused(&error_of(failure));
+            }
+            SessionToPlugin::Answer {
+                request,
+                failure: Some(failure),
+            } if self.plugin.feed_schemas.is_fetch(request) => {
+                self.feed_fetch_refused(&error_of(failure));
+            }
+            SessionToPlugin::Answer {
+                request,
+                failure: Some(failure),
+            } if self.plugin.membership.followed.has_asked(request) => {
+                self.subscribed(request, Err(error_of(failure)));
             }
             SessionToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(Answered::Done), |failure| Err(error_of(failure)));

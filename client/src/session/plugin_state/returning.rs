@@ -64,6 +64,9 @@ impl PluginState {
             for (_, gate) in self.gates.all() {
                 gate.session_ended(reason);
             }
+            for subscribed in self.subscriptions.all() {
+                subscribed.fail_if_asked(reason);
+            }
         };
         // Before that is told, so that who hears of it finds the gates so; and then those that were opened meanwhile.
         end_all();
@@ -87,6 +90,9 @@ impl PluginState {
         heard(&membership)?;
         {
             let _alone = self.saying.lock();
+            self.subscriptions
+                .feeds
+                .set_tell(membership.tell_of_feeds());
             let before = self.current.swap(membership.clone());
             self.older.lock().push(before);
         }
@@ -113,6 +119,7 @@ impl PluginState {
         for (_, gate) in self.gates.all() {
             gate.left(membership.id);
         }
+        self.subscriptions.cut(membership.id);
     }
 
     /// Providers have had time to come back: those that have not are gone.
@@ -136,6 +143,9 @@ impl PluginState {
         }
         for (number, _) in self.gates.all() {
             self.open_on(membership, number)?;
+        }
+        for subscribed in self.subscriptions.all() {
+            self.subscribe_on(membership, &subscribed)?;
         }
         Ok(())
     }

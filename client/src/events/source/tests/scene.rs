@@ -12,7 +12,7 @@ use callgate_layout::sys::memfd;
 use callgate_layout::view::{ReadView, WriteView};
 
 use super::super::event::Typed;
-use super::super::{Convert, NewRing, RingKey, Settings, Source};
+use super::super::{NewRing, RingKey, Settings, Source, SourceParts};
 use crate::base::archive;
 use crate::base::error::Result;
 use crate::base::json;
@@ -25,6 +25,9 @@ pub(super) type Event = (u32, String);
 
 /// The membership that a source begins in.
 pub(super) const HERE: u64 = 1;
+
+/// The number of a plugin whose handlers cannot run while the test's threads wait.
+pub(super) const STANDS_STILL: u64 = 99;
 
 pub(super) fn file(len: usize) -> (OwnedFd, OwnedFd) {
     let file = memfd::create("test", len).unwrap();
@@ -63,8 +66,13 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn new(settings: Settings) -> Scene {
-        let convert: Convert = convert;
-        let source = Source::new("Weather.Changed".into(), settings, (7, Some(convert)));
+        let source = Source::new(SourceParts {
+            name: "Weather.Changed".into(),
+            settings,
+            incarnation: 7,
+            convert: Some(convert),
+            stands_still: |peer| peer.who.plugin == STANDS_STILL,
+        });
         let (page, _) = file(DOORBELL_LEN);
         let doorbell = Arc::new(Doorbell::new(writable(page, DOORBELL_LEN)));
         let scene = Scene {

@@ -8,7 +8,7 @@ use callgate_layout::events::cursor::Waiter;
 use callgate_layout::{Code, Encoding, clock};
 
 use super::super::Settings;
-use super::scene::{Ear, HERE, Heard, Ring, Scene, settings};
+use super::scene::{Ear, HERE, Heard, Ring, STANDS_STILL, Scene, settings};
 
 const TEXT: &str = "a text that is as long as all the others";
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -180,6 +180,27 @@ fn several_threads_wait_and_lose_nothing() {
     numbers.extend(ears[0].take_all().iter().map(|_| 0));
     assert_eq!(numbers.len() as u64, ears[0].reader.number() - before);
     assert!(numbers.len() > 15_000);
+}
+
+/// A handler that sent to a plugin of its own thread waited for itself, until that had no budget left.
+#[test]
+fn nobody_waits_for_who_waits_for_this_thread() {
+    let scene = Scene::new(Settings {
+        send_timeout: Duration::from_secs(3_600),
+        ..settings()
+    });
+    let ring = scene.ring((HERE, 1), Encoding::Archive);
+    let mut own = Ear::new(&scene, &ring, (STANDS_STILL, false));
+    let mut other = Ear::new(&scene, &ring, (1, false));
+    scene.fill(TEXT);
+    let error = scene.source.flush(u64::MAX).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("`Listener99`"), "{error}");
+    other.take_all();
+    let took = time_of(&scene, 1);
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    assert!(is_lost(&mut own));
+    assert_eq!(other.take_all().len(), 1);
 }
 
 #[test]

@@ -44,7 +44,11 @@ pub const RING_HEADER: usize = 4096;
 pub const RING_HEADER: usize = 136;
 
 /// The smallest capacity of a ring, in bytes of records.
+#[cfg(not(callgate_loom))]
 pub const MIN_CAPACITY: u32 = 64 << 10;
+/// Loom has to see every word.
+#[cfg(callgate_loom)]
+pub const MIN_CAPACITY: u32 = 128;
 /// The largest capacity that a program may ask for.
 pub const MAX_CAPACITY: u32 = 16 << 20;
 /// The capacity where a program says nothing.
@@ -104,11 +108,13 @@ pub const fn most_payload(capacity: u64) -> usize {
 }
 
 /// Bytes of a record with such a payload.
+#[inline]
 const fn record_len(payload: usize) -> u64 {
     (RECORD_HEADER + payload as u64).next_multiple_of(8)
 }
 
 /// Where a position lies in a ring's memory, and how many bytes there are from there to its end.
+#[inline]
 fn place(position: u64, capacity: u64) -> (usize, usize) {
     let at = position & (capacity - 1);
     (RING_HEADER + at as usize, (capacity - at) as usize)

@@ -1,10 +1,11 @@
 //! A listener's side of a ring. Everything in it is a stranger's word: it is read once, and checked.
 
 use super::{
-    HEAD, Kind, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload, place,
-    record_len,
+    HEAD, Kind, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, capacity_of, most_payload,
+    place, record_len,
 };
 use crate::atomic::{Ordering, fence};
+use crate::buffer::{Buffer, OutOfMemory};
 use crate::view::ReadView;
 
 /// One place in a ring, from which events are taken in order.
@@ -41,7 +42,12 @@ pub enum Taken {
     Again,
     /// The sender wrote what no correct sender writes. Nothing is to be taken from this ring any more.
     Broken(&'static str),
+    /// There is one, and no memory for its payload.
+    OutOfMemory(OutOfMemory),
 }
+
+/// Positions are less than this, so that a record's length can be added. No sender gets so far.
+const END_OF_POSITIONS: u64 = u64::MAX / 2;
 
 /// The words of a record before its payload.
 struct Header {
@@ -52,20 +58,18 @@ struct Header {
 }
 
 impl RingReader {
-    /// A place in a ring, where the record lies, or will, that has this number.
-    pub fn new(ring: ReadView, position: u64, number: u64) -> RingReader {
-        let capacity = (ring.len() - RING_HEADER) as u64;
-        assert!(
-            capacity.is_power_of_two(),
-            "a ring's capacity is a power of two"
-        );
-        RingReader {
+    /// A place in a ring, where the record lies, or will, that has this number; `None` where the memory is no ring, or
+    /// there can be no record.
+    pub fn new(ring: ReadView, position: u64, number: u64) -> Option<RingReader> {
+        let capacity = u32::try_from(ring.len()).ok().and_then(capacity_of)?;
+        let can_be = position.is_multiple_of(8) && position < END_OF_POSITIONS;
+        can_be.then(|| RingReader {
             ring,
-            capacity,
+            capacity: u64::from(capacity),
             position,
             number,
             head: position,
-        }
+        })
     }
 
     /// Up to where it was read.
@@ -94,34 +98,47 @@ impl RingReader {
 
     /// Takes the next event: its payload in the place of what was in the buffer.
     #[inline]
-    pub fn take(&mut self, into: &mut Vec<u8>) -> Taken {
+    pub fn take(&mut self, into: &mut Buffer) -> Taken {
         if self.head == self.position
             && let Some(taken) = self.look()
         {
             return taken;
         }
         let header = self.header();
-        // A length that cannot be is looked into below: it may have been written over.
-        let len = header.len.min(most_payload(self.capacity));
-        self.copy(len, into);
+        // A length that cannot be may be that of a record which was written over meanwhile.
+        let len = (header.len <= most_payload(self.capacity)).then(|| record_len(header.len));
+        let len = len.filter(|len| *len <= self.head - self.position);
+        if len.is_some()
+            && let Err(why) = self.copy(header.len, into)
+        {
+            return Taken::OutOfMemory(why);
+        }
         // OLDEST-MOVED, the reader's side.
         fence(Ordering::Acquire);
-        let oldest = self.ring.load64(OLDEST, Ordering::Relaxed);
+        // OLDEST-MOVED, acquire.
+        let oldest = self.ring.load64(OLDEST, Ordering::Acquire);
         if oldest > self.position {
             return self.overtaken(oldest);
         }
-        let end = self.position + record_len(len);
-        if header.len != len || end > self.head || header.kind > 1 || header.number != self.number {
-            return Taken::Broken("a record that no sender writes");
+        match len {
+            Some(len) if self.is_next(&header, oldest) => self.step(len, header),
+            _ => Taken::Broken("a record that no sender writes"),
         }
-        self.position = end;
-        self.number += 1;
+    }
+
+    /// Whether a record that was not written over is the one that comes next.
+    #[inline]
+    fn is_next(&self, header: &Header, oldest: u64) -> bool {
+        header.kind <= 1 && header.number == self.number && self.head - oldest <= self.capacity
+    }
+
+    /// Goes on behind a record.
+    #[inline]
+    fn step(&mut self, len: u64, header: Header) -> Taken {
+        self.position += len;
+        self.number = self.number.wrapping_add(1);
         Taken::Event {
-            kind: if header.kind == 0 {
-                Kind::Event
-            } else {
-                Kind::Unfit
-            },
+            kind: if header.kind == 0 { Kind::Event } else { Kind::Unfit },
             number: header.number,
             time: header.time,
         }
@@ -140,7 +157,7 @@ impl RingReader {
                 Taken::Nothing
             });
         }
-        if head < self.position || !head.is_multiple_of(8) || head > u64::MAX / 2 {
+        if head < self.position || !head.is_multiple_of(8) || head >= END_OF_POSITIONS {
             return Some(Taken::Broken(
                 "an end of its records that lies before what was read, or nowhere",
             ));
@@ -166,28 +183,26 @@ impl RingReader {
     }
 
     #[inline]
-    fn copy(&self, len: usize, into: &mut Vec<u8>) {
-        // What is overwritten next need not be zero; only what the buffer has never had is.
-        if into.len() < len {
-            into.resize(len, 0);
-        } else {
-            into.truncate(len);
-        }
+    fn copy(&self, len: usize, into: &mut Buffer) -> Result<(), OutOfMemory> {
+        let into = into.renew(len)?;
         let (at, left) = place(self.position + RECORD_HEADER, self.capacity);
-        let (first, rest) = into.split_at_mut(left.min(len));
-        self.ring.copy_out(at, first);
-        if !rest.is_empty() {
+        if len <= left {
+            self.ring.copy_out(at, into);
+        } else {
+            let (first, rest) = into.split_at_mut(left);
+            self.ring.copy_out(at, first);
             self.ring.copy_out(RING_HEADER, rest);
         }
+        Ok(())
     }
 
     /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were lost.
     #[cold]
     fn overtaken(&mut self, oldest: u64) -> Taken {
-        // EVENT-PUBLISHED, acquire: the oldest record was published before it became the oldest, which was
-        // seen before the fence in `take`.
+        // EVENT-PUBLISHED, acquire. The oldest record was published before it became the oldest (OLDEST-MOVED), so
+        // no head that is read now lies before it.
         let head = self.ring.load64(HEAD, Ordering::Acquire);
-        if oldest > head || !oldest.is_multiple_of(8) || head > u64::MAX / 2 {
+        if oldest > head || !oldest.is_multiple_of(8) || head >= END_OF_POSITIONS {
             return Taken::Broken(
                 "an oldest record that lies behind all of its records, or nowhere",
             );
@@ -202,9 +217,11 @@ impl RingReader {
         if self.ring.load64(OLDEST, Ordering::Relaxed) != oldest {
             return Taken::Again;
         }
-        let Some(lost) = number.checked_sub(self.number).filter(|lost| *lost > 0) else {
-            return Taken::Broken("an event that has the number of an earlier one");
-        };
+        let lost = number.wrapping_sub(self.number);
+        let most = (oldest - self.position) / RECORD_HEADER;
+        if lost == 0 || lost > most || head - oldest > self.capacity {
+            return Taken::Broken("an oldest record whose number or place cannot be");
+        }
         (self.position, self.number, self.head) = (oldest, number, head);
         Taken::Lost(lost)
     }

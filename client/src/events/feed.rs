@@ -28,8 +28,8 @@ use crate::base::chain;
 use crate::base::thread::discard;
 
 pub(crate) use place::{End, Place, PlaceParts, Sender};
-pub(crate) use wakes::{SleepBells, Wakes};
 use taking::{Item, Taking};
+pub(crate) use wakes::{SleepBells, Wakes};
 
 /// A feed.
 pub(crate) struct Feed {
@@ -257,17 +257,6 @@ impl Feed {
     /// The number of the event after the last that was handled, once that is known.
     pub(crate) fn reached(&self) -> Option<u64> {
         self.taking.try_lock()?.reached()
-    }
-
-    /// Whether it has a place in a ring of a membership.
-    pub(crate) fn is_of(&self, membership: u64) -> bool {
-        let has_taken = match self.taking.try_lock() {
-            Some(taking) => taking.is_of(membership),
-            // Whoever takes from it does so from one of its places.
-            None => true,
-        };
-        let is_it = |what: &Incoming| matches!(what, Incoming::Place(place) if place.membership() == membership);
-        has_taken || self.incoming.lock().iter().any(is_it)
     }
 
     /// Waits until no handler runs that began before this. Not to be called by who runs one.

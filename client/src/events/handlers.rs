@@ -112,7 +112,8 @@ impl<M, H: EventHandler<M>> Erased<H, M> {
             },
         )?;
         drop(arguments);
-        self.handler.run(context, archive::access::<H::Args>(&event)?)
+        self.handler
+            .run(context, archive::access::<H::Args>(&event)?)
     }
 }
 
@@ -184,7 +185,10 @@ where
 /// The values of an event that came as JSON.
 pub(crate) fn read_values(encoding: Encoding, event: &[u8]) -> Result<Vec<Value>> {
     if encoding != Encoding::Json {
-        return Err(Error::new(Code::Protocol, "an event that was to come as JSON did not"));
+        return Err(Error::new(
+            Code::Protocol,
+            "an event that was to come as JSON did not",
+        ));
     }
     if event.len() > KEEP {
         probe(event.len()).map_err(|why| no_memory(why, WHAT))?;

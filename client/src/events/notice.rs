@@ -5,8 +5,8 @@ use std::sync::Arc;
 use callgate_layout::clock;
 use parking_lot::Mutex;
 
-use crate::base::error::Error;
 use super::handlers::Sending;
+use crate::base::error::Error;
 use crate::link::peer::Caller;
 
 /// What a subscription is told beside events: see

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use arc_swap::ArcSwapOption;
-use callgate_layout::{Code, clock, events};
 use callgate_layout::sys::futex::{self, Awaited};
+use callgate_layout::{Code, clock, events};
 use parking_lot::Mutex;
 
 use super::feed::{Feed, Next, SleepBells, Wakes};

@@ -115,7 +115,9 @@ impl Hearing {
         };
         known.forget_over();
         let had = known.had.iter().position(|(of, _)| *of == incarnation);
-        let next = had.and_then(|at| known.had.remove(at)).map(|(_, next)| next);
+        let next = had
+            .and_then(|at| known.had.remove(at))
+            .map(|(_, next)| next);
         let feed = self.feed(about, (incarnation, next));
         feed.bring(what);
         self.add(&mut known, feed);
@@ -145,11 +147,6 @@ impl Hearing {
     /// Drops what it has of rings of memberships up to this number.
     pub(crate) fn cut(&self, membership: u64) {
         self.feeds().iter().for_each(|feed| feed.cut(membership));
-    }
-
-    /// Whether it has a place in a ring of a membership.
-    pub(crate) fn is_of(&self, membership: u64) -> bool {
-        self.feeds().iter().any(|feed| feed.is_of(membership))
     }
 
     /// Its feeds that are not over.

@@ -138,7 +138,11 @@ impl RingReader {
         self.position += len;
         self.number = self.number.wrapping_add(1);
         Taken::Event {
-            kind: if header.kind == 0 { Kind::Event } else { Kind::Unfit },
+            kind: if header.kind == 0 {
+                Kind::Event
+            } else {
+                Kind::Unfit
+            },
             number: header.number,
             time: header.time,
         }

@@ -162,7 +162,8 @@ impl RingWriter {
     fn write(&self, at: usize, bytes: &[u8]) {
         if !bytes.len().is_multiple_of(8) {
             // What is copied at once does not fill up its last word.
-            self.ring.store64(at + (bytes.len() & !7), 0, Ordering::Relaxed);
+            self.ring
+                .store64(at + (bytes.len() & !7), 0, Ordering::Relaxed);
         }
         self.ring.copy_in(at, bytes);
     }

@@ -1,1 +1,5 @@
 //! What programs hold of events: topics that they send on, subscriptions that they hear.
+
+pub(crate) mod pull;
+pub(crate) mod received;
+pub(crate) mod subscription;

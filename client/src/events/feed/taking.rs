@@ -164,7 +164,8 @@ impl Taking {
         if let Some(count) = number.checked_sub(next).filter(|count| *count > 0) {
             place.lost(count);
             self.next = Some(number);
-            self.notices.push_back(EventNotice::lost(&feed.about, count));
+            self.notices
+                .push_back(EventNotice::lost(&feed.about, count));
         }
     }
 
@@ -189,7 +190,11 @@ impl Taking {
     #[inline]
     fn is_replaced(&self) -> bool {
         self.places.len() > 1
-            && self.places.get(1).zip(self.next).is_some_and(|(newer, next)| next >= newer.start())
+            && self
+                .places
+                .get(1)
+                .zip(self.next)
+                .is_some_and(|(newer, next)| next >= newer.start())
     }
 
     /// Takes in what the control thread has brought.
@@ -204,9 +209,14 @@ impl Taking {
             }
         }
         let cut = feed.cut.load(Ordering::Acquire);
-        while self.places.front().is_some_and(|place| place.membership() <= cut) {
+        while self
+            .places
+            .front()
+            .is_some_and(|place| place.membership() <= cut)
+        {
             let text = "its broker has ended, and it has not come to the next one in time";
-            self.why.get_or_insert_with(|| Error::new(Code::BrokerGone, text));
+            self.why
+                .get_or_insert_with(|| Error::new(Code::BrokerGone, text));
             self.drop_first(feed);
         }
     }
@@ -291,9 +301,5 @@ impl Taking {
 
     pub(super) fn reached(&self) -> Option<u64> {
         self.next
-    }
-
-    pub(super) fn is_of(&self, membership: u64) -> bool {
-        self.places.iter().any(|place| place.membership() == membership)
     }
 }

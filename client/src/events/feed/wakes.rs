@@ -35,4 +35,3 @@ impl SleepBells {
         self.all.iter().map(|(_, kept, seen)| kept.word(*seen))
     }
 }
-

@@ -62,5 +62,7 @@ impl<'a> EventContext<'a> {
 /// The time of a record, in nanoseconds since 1970.
 pub(crate) fn time_of(nanos: u64) -> SystemTime {
     let since = Duration::from_nanos(nanos);
-    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+    SystemTime::UNIX_EPOCH
+        .checked_add(since)
+        .unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -100,12 +100,7 @@ impl Dispatcher {
     }
 
     /// Serves calls until it is the turn of a feed. How many, and whether the round is over.
-    fn serve_batch(
-        &self,
-        door: &Door<'_>,
-        frame: &mut Frame,
-        until: Option<u64>,
-    ) -> (u32, bool) {
+    fn serve_batch(&self, door: &Door<'_>, frame: &mut Frame, until: Option<u64>) -> (u32, bool) {
         let most = door.with(|scheduler| scheduler.calls_before_feeds());
         let (mut calls, mut is_over) = (0, false);
         while calls < most && !is_over && self.serve_one(door, frame, Wanted::Any) {

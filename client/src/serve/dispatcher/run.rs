@@ -252,8 +252,7 @@ impl Dispatcher {
     /// Whether something else is to be looked at before the next call.
     #[inline]
     pub(super) fn is_round_over(&self, frame: &Frame, until: Option<u64>) -> bool {
-        self.changes.version() != frame.version
-            || until.is_some_and(|until| clock::now() >= until)
+        self.changes.version() != frame.version || until.is_some_and(|until| clock::now() >= until)
     }
 
     /// Serves the calls that are there, waiting for the first until the deadline at most, and

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use callgate_layout::events;
 
-use super::fairness::Fairness;
 use super::Scheduler;
+use super::fairness::Fairness;
 use crate::events::feed::Feed;
 use crate::events::feeds::Feeds;
 use crate::serve::member::Member;
@@ -49,7 +49,10 @@ impl FeedTurns {
     pub(super) fn refresh<'a>(&mut self, members: impl Iterator<Item = &'a Arc<Member>>) {
         let mut lists: Vec<(Arc<Feeds>, u64)> = Vec::new();
         for member in members {
-            if !lists.iter().any(|(list, _)| Arc::ptr_eq(list, &member.feeds)) {
+            if !lists
+                .iter()
+                .any(|(list, _)| Arc::ptr_eq(list, &member.feeds))
+            {
                 lists.push((member.feeds.clone(), member.feeds.version()));
             }
         }
@@ -137,7 +140,11 @@ impl Scheduler {
 
     /// The lists of the feeds.
     pub(crate) fn feed_lists(&self) -> Vec<Arc<Feeds>> {
-        self.feeds.lists.iter().map(|(list, _)| list.clone()).collect()
+        self.feeds
+            .lists
+            .iter()
+            .map(|(list, _)| list.clone())
+            .collect()
     }
 
     /// Feeds that are in no list any more.

@@ -141,12 +141,7 @@ impl PluginWork<'_> {
     }
 
     /// Has a feed set up.
-    fn take(
-        &mut self,
-        feed: u64,
-        mut told: Told,
-        (encoding, is_converted): (Encoding, bool),
-    ) {
+    fn take(&mut self, feed: u64, mut told: Told, (encoding, is_converted): (Encoding, bool)) {
         told.following = Following::Taken {
             encoding,
             is_converted,
@@ -170,7 +165,12 @@ impl PluginWork<'_> {
             Following::Taken {
                 encoding,
                 is_converted,
-            } => Some((told.plugin, told.about.sender.clone(), encoding, is_converted)),
+            } => Some((
+                told.plugin,
+                told.about.sender.clone(),
+                encoding,
+                is_converted,
+            )),
             _ => None,
         });
         let Some((plugin, who, encoding, is_converted)) = taken.flatten() else {
@@ -195,7 +195,9 @@ impl PluginWork<'_> {
             end: Arc::new(End::default()),
         };
         let mapped = Following::Mapped(Box::new(parts), ring);
-        membership.followed.with(feed, |told| told.following = mapped);
+        membership
+            .followed
+            .with(feed, |told| told.following = mapped);
         Ok(true)
     }
 
@@ -247,7 +249,11 @@ impl PluginWork<'_> {
     }
 
     fn start(&mut self, feed: u64, start: (u64, u64)) {
-        let started = self.plugin.membership.followed.with(feed, |told| told.start(start));
+        let started = self
+            .plugin
+            .membership
+            .followed
+            .with(feed, |told| told.start(start));
         if let Some(Err(error)) = started {
             self.over(&error);
         }
@@ -360,6 +366,8 @@ impl PluginWork<'_> {
     }
 
     fn no_schema(&mut self, feeds: Vec<u64>, error: &Error) {
-        feeds.into_iter().for_each(|feed| self.feed_failed(feed, error));
+        feeds
+            .into_iter()
+            .for_each(|feed| self.feed_failed(feed, error));
     }
 }

@@ -20,9 +20,9 @@ use super::feeds::Senders;
 use super::pace::Pace;
 use super::poller::Poller;
 use crate::base::error::{Error, Result};
+use crate::session::events::feeds::FeedSchemas;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
-use crate::session::events::feeds::FeedSchemas;
 use crate::session::schemas::Schemas;
 
 /// Records that are read for one plugin before it is the turn of the others.
@@ -197,6 +197,7 @@ impl PluginWork<'_> {
         plugin.is_connected = false;
         plugin.outboxes.clear();
         plugin.schemas.clear();
+        plugin.feed_schemas.clear();
         let connection = &plugin.membership.connection;
         connection.outgoing().clear();
         self.poller.unwatch(plugin.socket, connection.socket());

@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role, SessionToBroker,
-    SessionToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
+    Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role,
+    SessionToBroker, SessionToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 

@@ -185,11 +185,7 @@ impl Subscriptions {
         self.insert(&mut self.all.lock(), new)
     }
 
-    fn insert(
-        &self,
-        all: &mut HashMap<u32, Arc<Subscribed>>,
-        new: Subscribed,
-    ) -> Arc<Subscribed> {
+    fn insert(&self, all: &mut HashMap<u32, Arc<Subscribed>>, new: Subscribed) -> Arc<Subscribed> {
         let subscribed = Arc::new(new);
         let number = self.numbers.insert(all, subscribed.clone());
         subscribed.state.lock().number = number;

@@ -90,7 +90,9 @@ impl PluginState {
         heard(&membership)?;
         {
             let _alone = self.saying.lock();
-            self.subscriptions.feeds.set_tell(membership.tell_of_feeds());
+            self.subscriptions
+                .feeds
+                .set_tell(membership.tell_of_feeds());
             let before = self.current.swap(membership.clone());
             self.older.lock().push(before);
         }

@@ -54,7 +54,11 @@ impl Known {
     }
 
     /// What comes of comparing an opener's types with a schema, where that needs no comparison.
-    pub(in crate::session) fn verdict_there(&self, wanted: &Wanted, number: u64) -> Option<Verdict> {
+    pub(in crate::session) fn verdict_there(
+        &self,
+        wanted: &Wanted,
+        number: u64,
+    ) -> Option<Verdict> {
         let mut known = self.verdicts.iter();
         if let Some(compared) = known.find(|compared| compared.is_of(wanted, number)) {
             return Some(compared.verdict.clone());

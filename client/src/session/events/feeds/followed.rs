@@ -96,9 +96,9 @@ impl Followed {
     pub(crate) fn disconnected(&self) {
         let mut known = self.0.lock();
         known.asked.clear();
-        let over = known.feeds.extract_if(|_, told| {
-            !matches!(told.following, Following::Started(_))
-        });
+        let over = known
+            .feeds
+            .extract_if(|_, told| !matches!(told.following, Following::Started(_)));
         let over: Vec<_> = over.collect();
         drop(known);
         drop(over);
@@ -176,7 +176,10 @@ impl Told {
         };
         self.following = Following::Started(Arc::downgrade(&parts.end));
         let place = Place::new(*parts, ring, start).ok_or_else(|| {
-            Error::new(Code::Protocol, "the broker sent a ring of an impossible size")
+            Error::new(
+                Code::Protocol,
+                "the broker sent a ring of an impossible size",
+            )
         })?;
         let source = (&self.about, self.incarnation);
         self.subscribed.hearing.start(source, Box::new(place));

@@ -158,8 +158,9 @@ impl FeedSchemas {
             return Vec::new();
         };
         let all = std::mem::take(&mut self.waiting);
-        let (failed, waiting): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|(_, schema)| *schema == fetch.schema);
+        let (failed, waiting): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|(_, schema)| *schema == fetch.schema);
         self.waiting = waiting.into();
         failed.into_iter().map(|(feed, _)| feed).collect()
     }
@@ -167,7 +168,11 @@ impl FeedSchemas {
     /// A feed has ended. What was fetched for it is fetched for another one, or anew.
     pub(crate) fn forget(&mut self, feed: u64) {
         self.waiting.retain(|(waiting, _)| *waiting != feed);
-        if self.fetch.as_ref().is_some_and(|fetch| fetch.feed == feed && !fetch.is_whole) {
+        if self
+            .fetch
+            .as_ref()
+            .is_some_and(|fetch| fetch.feed == feed && !fetch.is_whole)
+        {
             self.fetch = None;
         }
     }

@@ -85,4 +85,14 @@ impl Topics {
 }
 
 #[cfg(test)]
-mod tests;
+impl Topics {
+    /// Whether nothing is left of anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+            && self.by_topic.is_empty()
+            && self.subscriptions.is_empty()
+            && self.wanted.is_empty()
+            && self.feeds.is_empty()
+            && self.cursors.is_empty()
+    }
+}

@@ -241,7 +241,7 @@ impl Bus {
         }
         let sender = ring.sender;
         if let Some(ring) = self.take_ring(number) {
-            self.send(sender, SourceToPlugin::DropRing { ring: number });
+            self.tell(sender, SourceToPlugin::DropRing { ring: number });
             self.let_ring_go(number, ring);
         }
     }

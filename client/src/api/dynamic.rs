@@ -9,6 +9,7 @@
 //! | provides a gate whose types are known at run time | [`provide_with`]: JSON, archives or both, at once or later ([`Takes`]) |
 //! | carries bytes that it does not look into | [`provide`], [`provide_later`], [`open`] |
 //! | hears events whose types it does not have | [`subscribe_json`], [`events_json`]; with types that are known at run time [`subscribe`], [`events`] |
+//! | sends events whose types are known at run time | [`topic_json`]: JSON; [`topic`]: archives |
 //! | has types in Rust, and one parameter that may be anything | a handler with a `serde_json::Value` among its parameters, and no module at all |
 //!
 //! # JSON
@@ -103,6 +104,7 @@ mod prefix;
 mod provide;
 mod sent;
 mod takes;
+mod topic;
 
 use std::sync::Arc;
 
@@ -129,6 +131,7 @@ pub use prefix::{Prefix, provide_prefix};
 pub use provide::{provide, provide_later, provide_with};
 pub use sent::Sent;
 pub use takes::Takes;
+pub use topic::{Topic, topic, topic_json};
 
 /// Archives a value: a tuple of parameters, or a result.
 ///

@@ -6,6 +6,7 @@ mod course;
 mod hearing;
 mod joining;
 mod serving;
+mod topics;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ mod pace;
 mod plugin;
 mod poller;
 mod records;
+mod sources;
 mod work;
 
 use std::os::fd::OwnedFd;

@@ -10,8 +10,9 @@ use callgate_layout::control::{
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
-use super::connection::Connection;
+use super::connection::{Connection, Returned};
 use super::events::feeds::Followed;
+use super::events::sources::{Offered, Placed};
 use super::here::Here;
 use super::numbers::MembershipId;
 use super::open_gates::OpenGates;
@@ -41,6 +42,8 @@ pub(crate) struct Membership {
     /// What its peers may call.
     pub(crate) provided: Arc<LinkedGates>,
     pub(crate) connection: Connection,
+    /// What its broker has of the topics on which the plugin sends.
+    pub(crate) sources: Placed,
     /// What its broker has said of the events that the plugin hears.
     pub(crate) followed: Followed,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
@@ -100,6 +103,7 @@ impl Membership {
             memory,
             provided,
             connection: parts.connection,
+            sources: Placed::default(),
             followed: Followed::default(),
             links: Mutex::default(),
             gates: gates.clone(),
@@ -232,11 +236,31 @@ impl Membership {
         (offer, life): (&Offer, u64),
         schema: SchemaSource,
     ) -> Result<bool> {
-        let request = self.connection.number_of_return(offer.clone());
+        let returned = Returned::Gate(offer.clone());
+        let request = self.connection.number_of_return(returned);
         let record = offer.record((request, Some(life)), schema);
         let sent = self.send_if_room(&record.into())?;
         if !sent {
             self.connection.forget_return(request);
+        }
+        Ok(sent)
+    }
+
+    /// Offers a topic again, if the broker's socket has room for that. The answer is heard by the control thread.
+    pub(super) fn offer_again(
+        &self,
+        (offered, word): (&Arc<Offered>, u16),
+        schema: SchemaSource,
+    ) -> Result<bool> {
+        let returned = Returned::Topic(offered.clone());
+        let request = self.connection.number_of_return(returned);
+        // The broker may ask for rings before it answers.
+        self.sources.offering(request, offered);
+        let record = offered.record((request, word), (schema, true));
+        let sent = self.send_if_room(&record.into())?;
+        if !sent {
+            self.connection.forget_return(request);
+            self.sources.remove(offered);
         }
         Ok(sent)
     }

@@ -1,6 +1,7 @@
 //! What a plugin is beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
 
 mod asking;
+mod offering;
 mod providing;
 mod returning;
 mod subscribing;
@@ -16,8 +17,9 @@ use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::{Code, Encodings};
 use parking_lot::Mutex;
 
-use super::connection::{Answer, REQUEST_TIMEOUT};
+use super::connection::{Answer, REQUEST_TIMEOUT, Returned};
 use super::events::feeds::Subscriptions;
+use super::events::sources::Offers;
 use super::membership::{Membership, MembershipParts};
 use super::notices::Notices;
 use super::numbers::MembershipId;
@@ -52,6 +54,8 @@ pub(crate) struct PluginState {
     pub(crate) notices: Notices,
     waits: ReportedWaits,
     gates: Arc<OpenGates>,
+    /// The topics on which it sends.
+    offers: Offers,
     /// What it has asked to hear.
     pub(crate) subscriptions: Subscriptions,
     current: ArcSwap<Membership>,
@@ -98,6 +102,7 @@ impl PluginState {
             notices: Notices::default(),
             waits: ReportedWaits::default(),
             gates,
+            offers: Offers::default(),
             subscriptions,
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
@@ -238,7 +243,10 @@ impl PluginState {
         drop(self.saying.lock());
         let membership = self.membership();
         let connection = &membership.connection;
-        connection.forget_returns(|offer| &*offer.gate == gate && offer.kind == kind);
+        connection.forget_returns(|returned| match returned {
+            Returned::Gate(offer) => &*offer.gate == gate && offer.kind == kind,
+            Returned::Topic(_) => false,
+        });
         connection.tell(until, |request| {
             let gate = gate.to_owned();
             let withdraw = GateToBroker::Withdraw {
@@ -339,6 +347,9 @@ impl PluginState {
         self.over(&reason);
         for (_, gate) in self.gates.all() {
             gate.close(&reason);
+        }
+        for offered in self.offers.all() {
+            offered.end(&reason);
         }
         self.subscriptions.close(&reason);
         drop(std::mem::take(&mut *self.older.lock()));

@@ -73,9 +73,13 @@ pub(super) struct Joined {
 }
 
 impl Used for Joined {
-    fn is_used(&self) -> bool {
+    fn has_links(&self) -> bool {
         let membership = &self.membership;
         !membership.links().is_empty() || membership.followed.is_heard()
+    }
+
+    fn is_heard(&self) -> bool {
+        self.membership.sources.are_heard(self.membership.id)
     }
 
     fn is_let_go(&self) -> bool {

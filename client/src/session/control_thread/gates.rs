@@ -6,7 +6,7 @@ use callgate_layout::control::{GateToBroker, GateToPlugin, SchemaToPlugin, ToBro
 
 use super::plugin::PluginWork;
 use crate::base::error::Error;
-use crate::session::connection::{Answered, failure as error_of};
+use crate::session::connection::{Answered, Returned, failure as error_of};
 use crate::session::notices::BrokerEvent;
 use crate::session::schemas::{News, Step};
 
@@ -14,7 +14,7 @@ impl PluginWork<'_> {
     /// Another plugin has provided a gate of this one before it was back.
     fn gate_lost(&self, request: u32, owner: String) {
         let plugin = &self.plugin;
-        let Some(offer) = plugin.membership.connection.returning(request) else {
+        let Some(Returned::Gate(offer)) = plugin.membership.connection.returning(request) else {
             return;
         };
         if plugin.state.provided.lost(&offer) {

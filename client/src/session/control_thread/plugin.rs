@@ -19,6 +19,7 @@ use nix::unistd::Pid;
 use super::feeds::Senders;
 use super::pace::Pace;
 use super::poller::Poller;
+use super::sources::Listeners;
 use crate::base::error::{Error, Result};
 use crate::session::events::feeds::FeedSchemas;
 use crate::session::membership::Membership;
@@ -42,6 +43,8 @@ pub(super) struct WatchedPlugin {
     pub(super) outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
+    /// Those that listen to the plugin's events.
+    pub(super) listeners: Listeners,
     /// Those whose events are heard.
     pub(super) senders: Senders,
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
@@ -82,6 +85,7 @@ impl WatchedPlugin {
             host,
             outboxes: HashMap::new(),
             peers: HashMap::new(),
+            listeners: Listeners::new(),
             senders: Senders::new(),
             next_tidy: None,
             is_connected: true,
@@ -98,6 +102,9 @@ impl WatchedPlugin {
             poller.unwatch(*token, host);
         }
         for (token, (_, process)) in &self.peers {
+            poller.unwatch(*token, process);
+        }
+        for (token, (_, process)) in &self.listeners {
             poller.unwatch(*token, process);
         }
         for (token, (_, _, process)) in &self.senders {
@@ -138,7 +145,7 @@ impl PluginWork<'_> {
             .is_some_and(|host| host.0 == token)
         {
             end_with_host();
-        } else if !self.sender_ended(token) {
+        } else if !self.listener_ended(token) && !self.sender_ended(token) {
             self.peer_ended(token);
         }
         false

@@ -138,6 +138,9 @@ impl PluginState {
         for (offer, life) in self.provided.offered_before() {
             self.provide_again(membership, (&offer, life))?;
         }
+        for offered in self.offers.all() {
+            self.offer_again(membership, &offered)?;
+        }
         for (number, _) in self.gates.all() {
             self.open_on(membership, number)?;
         }
@@ -158,6 +161,9 @@ impl PluginState {
         }
         let text = "the broker of this link has ended, and there is a new one";
         membership.end_links(&Error::new(Code::ProviderGone, text));
+        for offered in membership.sources.all() {
+            offered.source.leave(membership.id.number());
+        }
         membership.connection.shut_down();
         if is_last {
             let _ = self.membership().send(&SessionToBroker::Drained.into());

@@ -20,6 +20,7 @@ mod limit;
 mod looking;
 mod tally;
 mod uds;
+mod zbus;
 
 use std::any::Any;
 use std::ops::Range;
@@ -92,6 +93,7 @@ fn all() -> &'static [&'static dyn Bus] {
         &iceoryx2::Iceoryx2::POLLED,
         &iceoryx2::Iceoryx2::WOKEN,
         &uds::Uds,
+        &zbus::Zbus,
     ]
 }
 

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use callgate_layout::control::{Failure, LinkEnd, MemoryId, ToPlugin};
+use callgate_layout::control::{
+    Failure, FeedToPlugin, LinkEnd, MemoryId, SourceToPlugin, ToPlugin,
+};
 
 use crate::id::PluginId;
+use crate::memory::AnyMemory;
 
 /// One thing to be done; they are done in the order in which they came up.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +18,7 @@ pub(crate) enum Effect {
     Welcome(PluginId),
     /// Close the plugin's status page to further writers.
     SealStatus(PluginId),
-    /// Make memory, and send it to its writer to be mapped.
+    /// Make memory of a link, and send it to its writer to be mapped.
     Make {
         /// Its writer.
         to: PluginId,
@@ -26,7 +29,7 @@ pub(crate) enum Effect {
     },
     /// The writer has mapped it: close it to further writers, look whether all of it is allocated
     /// that has to be, and tell the bus.
-    Seal(PluginId, MemoryId),
+    Seal(PluginId, AnyMemory),
     /// Send an extent to its reader to be mapped.
     HandOver(PluginId, MemoryId),
     /// Send `Peer` to `to`, the plugin of this end, with what belongs to `peer`: its outbox, too, which
@@ -45,11 +48,42 @@ pub(crate) enum Effect {
     /// the bus by this number when nobody holds it any more.
     LetGo {
         /// Which.
-        memory: MemoryId,
-        /// Its writer and its reader.
+        memory: AnyMemory,
+        /// Its writer and its reader; of a ring, its writer twice.
         users: [PluginId; 2],
         /// The number under which it stays charged.
         serial: Option<u64>,
+    },
+    /// Make a ring of events, and send it to its source with this record.
+    MakeRing {
+        /// Whose source it is.
+        to: PluginId,
+        /// Which.
+        ring: u64,
+        /// Its size in bytes.
+        len: u32,
+        /// What comes with it.
+        record: SourceToPlugin,
+    },
+    /// Send a ring to a plugin that is to follow it, with what belongs to its source.
+    Follow {
+        /// Who is told.
+        to: PluginId,
+        /// Which.
+        ring: u64,
+        /// Whose source it is.
+        sender: PluginId,
+        /// What comes with it.
+        record: FeedToPlugin,
+    },
+    /// Tell a source that a plugin listens, with what belongs to that one.
+    Listen {
+        /// Whose source it is.
+        to: PluginId,
+        /// Who listens.
+        listener: PluginId,
+        /// What comes with it.
+        record: SourceToPlugin,
     },
     /// Note that a link was given up, in the words of whoever did.
     GaveUp(u64, String),

@@ -29,6 +29,7 @@ mod lines;
 mod link;
 pub mod listing;
 mod lives;
+mod memory;
 mod names;
 mod policy;
 mod quota;
@@ -43,6 +44,7 @@ mod socket;
 mod stages;
 mod supervised;
 pub mod systemd;
+mod topics;
 mod waits;
 
 pub use broker::Broker;

@@ -41,9 +41,9 @@ pub(crate) struct InLine {
     since: u64,
 }
 
-/// The first plugin of a line.
+/// A place in a line.
 #[derive(Debug)]
-pub(crate) struct First {
+pub(crate) struct Place {
     /// What the line is for.
     pub(crate) name: Arc<str>,
     pub(crate) plugin: PluginId,
@@ -83,9 +83,8 @@ impl Lines {
             plugin,
             offers: vec![(request, offer)],
             charge,
-            since: self.came,
+            since: self.draw(),
         };
-        self.came += 1;
         match self.lines.get_mut(gate) {
             Some(line) => line.push_back(place),
             None => {
@@ -93,6 +92,12 @@ impl Lines {
             }
         }
         Ok(())
+    }
+
+    /// A number that is larger than those of all who stand in line.
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.came += 1;
+        self.came - 1
     }
 
     /// Takes a half out of the line; says whether it was there.
@@ -120,27 +125,20 @@ impl Lines {
         taken
     }
 
-    /// Takes out whoever has stood in line longest.
-    pub(crate) fn next(&mut self, gate: &str) -> Option<InLine> {
-        let plugin = self.lines.get(gate)?.front()?.plugin;
-        self.take(plugin, gate)
-    }
-
-    /// The lines for what cannot be provided beside another plugin's gate or prefix: the same, the prefixes that it is
-    /// under, and what is under it.
-    pub(crate) fn about(&self, gone: &str) -> Vec<First> {
+    /// The places in the lines for what cannot be provided beside another plugin's gate or prefix: the same, the
+    /// prefixes that it is under, and what is under it.
+    pub(crate) fn about(&self, gone: &str) -> Vec<Place> {
         let same_or_over = std::iter::once(gone).chain(prefixes(gone));
         let same_or_over = same_or_over.filter_map(|name| self.lines.get_key_value(name));
         let below = under(&self.lines, gone).take_while(move |_| is_prefix(gone));
-        let firsts = same_or_over.chain(below).filter_map(|(name, line)| {
-            let first = line.front()?;
-            Some(First {
+        let places = same_or_over.chain(below).flat_map(|(name, line)| {
+            line.iter().map(|place| Place {
                 name: name.clone(),
-                plugin: first.plugin,
-                since: first.since,
+                plugin: place.plugin,
+                since: place.since,
             })
         });
-        firsts.collect()
+        places.collect()
     }
 
     /// Everybody in line, with the gate.

@@ -6,7 +6,7 @@ use callgate_layout::control::PluginLimits;
 
 use crate::names::is_prefix;
 
-/// What a plugin may provide, call and listen to, and how much it may have. Nothing that is not
+/// What a plugin may provide, call, listen to and send on, and how much it may have. Nothing that is not
 /// said.
 ///
 /// Gates are named by patterns, in which `*` stands for any run of characters and everything else
@@ -27,6 +27,7 @@ pub struct Policy {
     provide: Vec<Pattern>,
     call: Vec<Pattern>,
     subscribe: Vec<Pattern>,
+    send: Vec<Pattern>,
     gates: Option<u32>,
     opens: Option<u32>,
     links: Option<u32>,
@@ -38,7 +39,8 @@ pub struct Policy {
 /// A capability that this version does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no capability: there are gate.provide:PATTERN, gate.call:PATTERN and gate.subscribe:PATTERN"
+    "`{0}` is no capability: there are gate.provide:PATTERN, gate.call:PATTERN, gate.subscribe:PATTERN and \
+     topic.send:PATTERN"
 )]
 pub struct UnknownCapability(String);
 
@@ -49,7 +51,8 @@ impl Policy {
     }
 
     /// Allows what is listed, each as in a manifest: `gate.provide:PATTERN` (as [`Policy::provide`]),
-    /// `gate.call:PATTERN` ([`Policy::call`]) or `gate.subscribe:PATTERN` ([`Policy::subscribe`]).
+    /// `gate.call:PATTERN` ([`Policy::call`]), `gate.subscribe:PATTERN` ([`Policy::subscribe`]) or
+    /// `topic.send:PATTERN` ([`Policy::send`]).
     ///
     /// # Errors
     ///
@@ -63,13 +66,14 @@ impl Policy {
                 Some(("gate.provide", pattern)) => policy.provide(pattern),
                 Some(("gate.call", pattern)) => policy.call(pattern),
                 Some(("gate.subscribe", pattern)) => policy.subscribe(pattern),
+                Some(("topic.send", pattern)) => policy.send(pattern),
                 _ => return Err(UnknownCapability(capability.to_owned())),
             };
         }
         Ok(policy)
     }
 
-    /// Allows to provide gates.
+    /// Allows to provide gates, and to send their events.
     #[must_use]
     pub fn provide(mut self, pattern: &str) -> Policy {
         self.provide.push(Pattern::new(pattern));
@@ -83,10 +87,18 @@ impl Policy {
         self
     }
 
-    /// Allows to listen to gates' events. A bus without events has no use for it.
+    /// Allows to listen to the events of gates and of open topics.
     #[must_use]
     pub fn subscribe(mut self, pattern: &str) -> Policy {
         self.subscribe.push(Pattern::new(pattern));
+        self
+    }
+
+    /// Allows to send events on open topics: those that are no gate's. On the topics of gates that it provides a plugin
+    /// may send anyway.
+    #[must_use]
+    pub fn send(mut self, pattern: &str) -> Policy {
+        self.send.push(Pattern::new(pattern));
         self
     }
 
@@ -139,9 +151,7 @@ impl Policy {
     /// Whether a gate may be provided, or a prefix of gates, which ends in `.`: that takes a pattern which
     /// ends in `*`, so that it matches all names under the prefix, too.
     pub fn may_provide(&self, gate: &str) -> bool {
-        let covers = |pattern: &Pattern| !is_prefix(gate) || pattern.is_open_ended();
-        let mut patterns = self.provide.iter();
-        patterns.any(|pattern| pattern.matches(gate) && covers(pattern))
+        self.provide.iter().any(|pattern| pattern.covers(gate))
     }
 
     /// Whether a gate may be called.
@@ -149,9 +159,15 @@ impl Policy {
         self.call.iter().any(|pattern| pattern.matches(gate))
     }
 
-    /// Whether a gate's events may be listened to.
+    /// Whether the events of a gate or an open topic may be listened to, or all those under a prefix, which ends in `.`:
+    /// that takes a pattern which ends in `*`, so that none of them is left out.
     pub fn may_subscribe(&self, gate: &str) -> bool {
-        self.subscribe.iter().any(|pattern| pattern.matches(gate))
+        self.subscribe.iter().any(|pattern| pattern.covers(gate))
+    }
+
+    /// Whether events may be sent on an open topic.
+    pub fn may_send(&self, topic: &str) -> bool {
+        self.send.iter().any(|pattern| pattern.matches(topic))
     }
 
     fn limits(&self, all: PluginLimits) -> PluginLimits {
@@ -213,6 +229,20 @@ impl Policies {
         }
     }
 
+    pub(crate) fn may_subscribe(&self, plugin: &str, topic: &str) -> bool {
+        match self.of(plugin) {
+            Some(policy) => policy.may_subscribe(topic),
+            None => !self.strict,
+        }
+    }
+
+    pub(crate) fn may_send(&self, plugin: &str, topic: &str) -> bool {
+        match self.of(plugin) {
+            Some(policy) => policy.may_send(topic),
+            None => !self.strict,
+        }
+    }
+
     /// Which gates of one plugin another one may call: those that it may call, and that one may
     /// provide, by themselves or by the prefix that is said.
     pub(crate) fn between<'a>(
@@ -258,6 +288,11 @@ impl Pattern {
     /// Whether it matches whatever begins with what it matches.
     fn is_open_ended(&self) -> bool {
         self.is_open() && self.parts.last().is_some_and(String::is_empty)
+    }
+
+    /// Whether it matches a name, or a prefix and all names under it.
+    fn covers(&self, name: &str) -> bool {
+        self.matches(name) && (!is_prefix(name) || self.is_open_ended())
     }
 
     /// Each part is looked for once, from where the one before ended: taking the first place is

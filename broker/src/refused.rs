@@ -15,6 +15,14 @@ pub(crate) enum Refused {
     Waits,
     /// The plugin does not provide this half.
     NotProvided,
+    /// Another plugin sends the events of this topic.
+    Sends(PluginId, Arc<str>),
+    /// The plugin sends on this topic already, or is in line for it.
+    SendsTwice,
+    /// The plugin does not send on this topic.
+    SendsNot,
+    /// It is an open topic, on which plugins send.
+    OpenTopic,
     /// The plugin provides as many gates as it may.
     TooManyGates(u32),
     /// The plugin has as many gates open as it may.

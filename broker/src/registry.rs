@@ -114,6 +114,12 @@ impl Registry {
         other.map(|(name, gate)| (gate.owner, name.clone()))
     }
 
+    /// Who provides a gate of just this name.
+    pub(crate) fn gate_of(&self, name: &str) -> Option<(PluginId, Arc<str>)> {
+        let (name, gate) = self.gates.get_key_value(name)?;
+        Some((gate.owner, name.clone()))
+    }
+
     /// Gives a gate that nobody provides any more to a plugin that was in line for it; gives back
     /// which life of the gate this is.
     pub(crate) fn hand_on(&mut self, name: &str, next: InLine) -> u64 {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use callgate_layout::control::{Availability, MAX_PARAMS, MAX_TEXT, Shape};
-use callgate_layout::{Encoding, Encodings};
+use callgate_layout::control::{Availability, Failure, Fit, MAX_PARAMS, MAX_TEXT, Shape};
+use callgate_layout::{Code, Encoding, Encodings};
 
 use crate::schemas::Held;
 
@@ -90,6 +90,31 @@ pub(crate) fn compare(provided: Option<&Provided>, wanted: &Shape) -> Availabili
             signature,
             json,
         }
+    }
+}
+
+/// How the events of a source suit a subscription: as [`compare`] says for gates.
+pub(crate) fn fit(provided: &Provided, wanted: &Shape) -> Fit {
+    let (theirs, own) = (&provided.signature, &wanted.signature);
+    let (code, message) = match compare(Some(provided), wanted) {
+        Availability::Ready { encoding } => return Fit::Same { encoding },
+        Availability::Differs { schema, json, .. } => return Fit::Differs { schema, json },
+        Availability::LengthMismatch { .. } => {
+            let message = format!("its events are {theirs}, and the subscription takes {own}");
+            (Code::LengthMismatch, message)
+        }
+        Availability::NoEncoding { takes, .. } => {
+            let message = format!(
+                "its events, {theirs}, come as {}, and the subscription, {own}, takes {}",
+                takes.as_str(),
+                wanted.encodings.as_str()
+            );
+            (Code::TypeMismatch, message)
+        }
+        Availability::Absent => (Code::NotReady, "there is no such source".into()),
+    };
+    Fit::Unfit {
+        failure: Failure::new(code, message),
     }
 }
 

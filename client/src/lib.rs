@@ -1,7 +1,7 @@
 //! What a Callgate plugin links: connect to a bus, provide gates, call the gates of others.
 //!
 //! The folders are floors; each uses itself and those before it: `base` (errors, waiting, types and their
-//! archives), `link` (one end of a link), `handler` (closures behind gates), `serve` (calls that come
+//! archives), `link` (one end of a link), `handler` (closures behind gates), `events` (sources and feeds), `serve` (calls that come
 //! in), `call` (calls that go out), `session` (the connection to a broker), `api` (what programs hold).
 #![forbid(unsafe_code)]
 
@@ -11,12 +11,15 @@ extern crate self as callgate_client;
 mod api;
 mod base;
 mod call;
+mod events;
 mod handler;
 mod link;
 mod serve;
 mod session;
 
 pub use api::dynamic;
+pub use api::events::options::TopicOptions;
+pub use api::events::topic::{Topic, TopicState};
 pub use api::group::Group;
 pub use api::plugin::Plugin;
 pub use api::plugin::builder::PluginBuilder;

@@ -7,7 +7,8 @@
 //! The modules in the order in which a call meets them: [`pending`] → [`envelope`] → [`ring`] →
 //! [`pages`] (the provider's doorbell) → [`slot`] → [`flags`]; [`geometry`] says where these
 //! lie, [`blocks`] which blocks of payload are taken, [`turns`] whose handlers may run. [`control`]
-//! has the records that plugins and broker exchange to set all that up.
+//! has the records that plugins and broker exchange to set all that up. [`events`] is what one plugin sends and any
+//! number of others hear.
 //!
 //! How either side waits, without the system calls: for an answer ([`bells`], [`words`], [`late`],
 //! [`life`]), for slots and blocks ([`waiters`]), for the end of visits ([`visits`]); [`version`] says
@@ -36,6 +37,7 @@ pub mod code;
 pub mod control;
 pub mod encoding;
 pub mod envelope;
+pub mod events;
 pub mod flags;
 pub mod geometry;
 #[cfg(not(callgate_loom))]

@@ -3,6 +3,7 @@
 //! ```text
 //! doorbell page   0 bell u32            written by the plugin and its linked peers
 //!                64 …                   the bells of its callers: `bells`
+//!              4096 …                   topic words and feed words: `events::waking`
 //! status page     0 state u32           0 awake, 1 parked, 2 closed   written by the plugin
 //!                 4 starving u32        how many here wait for payload room
 //!               128 parks u64           how often it parked
@@ -10,6 +11,7 @@
 //!               144 errors u64          those that failed
 //!               152 json u64            calls that the plugin made as JSON
 //!              4096 …                   the same by gate: `stats`
+//!             69632 …                   cursors: `events::cursor`
 //! ```
 //!
 //! The bell carries no data: it is rung by adding to it, and waited on by its value.
@@ -29,6 +31,7 @@
 //! it closed, and so does whoever learns it from there.
 
 use crate::atomic::{Ordering, fence};
+use crate::events::{cursor, waking};
 use crate::geometry::LINE_LEN;
 use crate::stats;
 #[cfg(not(callgate_loom))]
@@ -36,9 +39,9 @@ use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
 
 /// Bytes of a doorbell page.
-pub const DOORBELL_LEN: usize = 4096;
+pub const DOORBELL_LEN: usize = waking::END;
 /// Bytes of a status page, of which few are ever touched.
-pub const STATUS_LEN: usize = stats::END;
+pub const STATUS_LEN: usize = cursor::END;
 
 /// Two cache lines apart from the state: processors fetch lines in pairs, and peers read the
 /// state with every call.
@@ -52,7 +55,7 @@ const STARVING: usize = 4;
 const _: () = {
     assert!(crate::control::VERSION == 10);
     assert!(STARVING == 4 && PARKS == 128 && CALLS == 136 && ERRORS == 144 && JSON_CALLS == 152);
-    assert!(STATUS_LEN == 4096 + 128 * 512);
+    assert!(STATUS_LEN == 4096 + 128 * 512 + 1024 * 64);
 };
 
 /// What a plugin is doing, as its peers see it.
@@ -89,6 +92,12 @@ impl Status {
     /// The writing side of a status page of [`STATUS_LEN`] bytes.
     pub fn new(page: WriteView) -> Status {
         Status { page }
+    }
+
+    /// The page.
+    #[inline]
+    pub(crate) fn page(&self) -> &WriteView {
+        &self.page
     }
 
     /// Announces that the plugin is about to wait, and gives back the bell's value from before that.
@@ -188,9 +197,9 @@ pub fn look_after_releasing(status: &ReadView) -> bool {
     is_waiting(status)
 }
 
-/// A value that no plugin writes counts as parked: ringing once too often hurts nobody.
+/// What the owner of a status page is doing. A value that no plugin writes counts as parked: ringing once too often hurts nobody.
 #[inline]
-fn activity(status: &ReadView) -> Activity {
+pub fn activity(status: &ReadView) -> Activity {
     // CLOSED, acquire.
     match status.load32(0, Ordering::Acquire) {
         0 => Activity::Awake,
@@ -224,6 +233,12 @@ impl Doorbell {
     /// A doorbell on a page of [`DOORBELL_LEN`] bytes.
     pub fn new(page: WriteView) -> Doorbell {
         Doorbell { page }
+    }
+
+    /// The page.
+    #[inline]
+    pub(crate) fn page(&self) -> &WriteView {
+        &self.page
     }
 
     /// The value to wait on; [`Status::park`] reads it, too. Acquire, so that what the bell was rung for is

@@ -75,6 +75,22 @@ impl Charges {
             // The headroom takes a huge page of its own.
             unit => len.div_ceil(1 << 20).next_multiple_of(unit),
         };
+        self.charge_mib(quota, users, mib)
+    }
+
+    /// Charges a ring that holds so many bytes of records to the plugin that writes it, whose quota this is, and to the
+    /// bus.
+    pub(super) fn charge_ring(
+        &self,
+        quota: &Quota,
+        sender: PluginId,
+        capacity: u32,
+    ) -> Result<Charged, Short> {
+        let mib = capacity.div_ceil(1 << 20).next_multiple_of(self.unit_mib);
+        self.charge_mib(quota, [sender; 2], mib)
+    }
+
+    fn charge_mib(&self, quota: &Quota, users: Users, mib: u32) -> Result<Charged, Short> {
         let limit = quota.limit();
         let kept = self.held_by(|held| held.users == users);
         if kept > 0 && kept + mib > limit / 2 {

@@ -119,7 +119,7 @@ impl Bus {
             Err(short) if short.may_pass && may_wait => {
                 self.waiting.push(memory);
                 let due = Some(now + PATIENCE);
-                self.deadlines.set(Awaited::Memory(memory), due);
+                self.deadlines.set(Awaited::Memory(memory.into()), due);
                 self.await_turns();
             }
             Err(short) => self.extent_not_made(from, memory, overloaded(short)),
@@ -151,7 +151,7 @@ impl Bus {
         let (to, len) = (users[0], extent.len);
         self.allocating.push((memory, now + TURN));
         // It waits no longer.
-        self.deadlines.set(Awaited::Memory(memory), None);
+        self.deadlines.set(Awaited::Memory(memory.into()), None);
         self.ask(to, Effect::Make { to, memory, len });
         Ok(())
     }
@@ -190,7 +190,8 @@ impl Bus {
     /// The writer has allocated and mapped an extent, which is sealed now.
     pub(super) fn extent_allocated(&mut self, memory: MemoryId, now: Instant) {
         let due = now + self.sealing_time();
-        self.deadlines.set(Awaited::Memory(memory), Some(due));
+        self.deadlines
+            .set(Awaited::Memory(memory.into()), Some(due));
         self.end_turn(memory, now);
     }
 
@@ -201,7 +202,7 @@ impl Bus {
         };
         let stage = self.extent_stage(memory);
         if stage.is_some_and(|stage| stage.sealed() && stage.hand_over()) {
-            self.deadlines.set(Awaited::Memory(memory), None);
+            self.deadlines.set(Awaited::Memory(memory.into()), None);
             self.ask(reader, Effect::HandOver(reader, memory));
         }
     }
@@ -237,7 +238,8 @@ impl Bus {
         }
     }
 
-    fn sealing_time(&self) -> Duration {
+    /// How long the kernel may keep the broker from sealing memory.
+    pub(super) fn sealing_time(&self) -> Duration {
         self.step.saturating_mul(SEALING)
     }
 
@@ -277,7 +279,7 @@ impl Bus {
     }
 
     /// The shell gives up an extent that its writer has.
-    pub(crate) fn extent_given_up(&mut self, to: PluginId, memory: MemoryId, failure: Failure) {
+    pub(super) fn extent_given_up(&mut self, to: PluginId, memory: MemoryId, failure: Failure) {
         self.let_go(memory, [to, to]);
         self.refuse_extent(to, memory, failure);
     }
@@ -288,7 +290,7 @@ impl Bus {
 
     /// Gives an extent's number up, and what is charged for it.
     pub(super) fn forget_extent(&mut self, memory: MemoryId) -> Option<Charged> {
-        self.deadlines.set(Awaited::Memory(memory), None);
+        self.deadlines.set(Awaited::Memory(memory.into()), None);
         self.waiting.retain(|other| *other != memory);
         self.extents.remove(&memory)?.charged
     }

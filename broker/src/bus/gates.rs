@@ -82,7 +82,7 @@ impl Bus {
     }
 
     /// What it weighs to have opened a gate.
-    fn weigh_open(&mut self, from: PluginId) -> Weight {
+    pub(super) fn weigh_open(&mut self, from: PluginId) -> Weight {
         let member = self.members.get_mut(&from);
         let first = member.is_some_and(|member| member.first_opens.is_one(member.opens.used()));
         match first {
@@ -242,6 +242,27 @@ impl Bus {
             Refused::NotProvided => {
                 let message = format!("this plugin does not provide this half of {gate}");
                 (Code::NotReady, message)
+            }
+            Refused::Sends(owner, topic) => {
+                let owner = self.label_of(*owner);
+                let message = format!("{owner} sends the events of {topic} already");
+                (Code::AlreadyProvided, message)
+            }
+            Refused::SendsTwice => {
+                let message =
+                    format!("this plugin sends events on {gate} already, or waits for it");
+                (Code::AlreadyProvided, message)
+            }
+            Refused::SendsNot => {
+                let message = format!("this plugin does not send events on {gate}");
+                (Code::NotReady, message)
+            }
+            Refused::OpenTopic => {
+                let message = format!(
+                    "{gate} is an open topic, on which any plugin may send: no gate has that name meanwhile, \
+                     and no plugin has it alone"
+                );
+                (Code::AlreadyProvided, message)
             }
             Refused::TooManyGates(limit) => {
                 let message = format!(

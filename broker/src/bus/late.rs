@@ -28,7 +28,9 @@
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, LinkToBroker, MemoryToBroker, ToBroker};
+use callgate_layout::control::{
+    Failure, FeedToBroker, LinkToBroker, MemoryToBroker, SourceToBroker, ToBroker,
+};
 
 use super::links::pair;
 use super::{Awaited, Bus};
@@ -162,6 +164,13 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
         ToBroker::Link(LinkToBroker::Standing { .. }) => false,
         ToBroker::Link(_) => true,
         ToBroker::Memory(MemoryToBroker::Mapped { .. } | MemoryToBroker::Failed { .. }) => true,
+        ToBroker::Source(
+            SourceToBroker::RingMade { .. }
+            | SourceToBroker::RingFailed { .. }
+            | SourceToBroker::Heard { .. },
+        ) => true,
+        ToBroker::Feed(FeedToBroker::Take { .. } | FeedToBroker::Following { .. }) => true,
+        // A program may leave or fetch whenever it likes.
         ToBroker::Memory(_)
         | ToBroker::Session(_)
         | ToBroker::Gate(_)

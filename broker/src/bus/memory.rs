@@ -13,6 +13,7 @@ use super::charges::Users;
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
 use crate::id::PluginId;
+use crate::memory::AnyMemory;
 use crate::stages::{OutOfOrder, Stage};
 
 impl Bus {
@@ -68,7 +69,7 @@ impl Bus {
         let steps = moved.unwrap_or(Err(OutOfOrder));
         let steps = steps.map_err(|OutOfOrder| not_awaited(memory, role))?;
         self.effects.push_back(match role {
-            Role::Writer => Effect::Seal(from, memory),
+            Role::Writer => Effect::Seal(from, memory.into()),
             Role::Reader => Effect::Read(from, memory),
         });
         match (memory, role) {
@@ -111,15 +112,32 @@ impl Bus {
     }
 
     /// The shell has closed memory to further writers, and all is there that must be.
-    pub(crate) fn memory_sealed(&mut self, memory: MemoryId, now: Instant) {
+    pub(crate) fn memory_sealed(&mut self, memory: AnyMemory, now: Instant) {
         match memory {
-            MemoryId::Outbox { end } => {
+            AnyMemory::Link(MemoryId::Outbox { end }) => {
                 if let Some(link) = self.links.get_mut(&end.link) {
                     let steps = link.sealed(end.side, now);
                     self.run(end.link, steps, now);
                 }
             }
-            MemoryId::Extent { .. } => self.extent_sealed(memory),
+            AnyMemory::Link(memory) => self.extent_sealed(memory),
+            AnyMemory::Ring(ring) => self.ring_sealed(ring),
+        }
+    }
+
+    /// The shell gives up memory that its writer has.
+    pub(crate) fn memory_given_up(&mut self, to: PluginId, memory: AnyMemory, failure: Failure) {
+        match memory {
+            AnyMemory::Link(memory) => self.extent_given_up(to, memory, failure),
+            AnyMemory::Ring(ring) => self.ring_given_up(ring, &failure),
+        }
+    }
+
+    /// The time of some memory is up.
+    pub(super) fn memory_is_late(&mut self, memory: AnyMemory, now: Instant) {
+        match memory {
+            AnyMemory::Link(memory) => self.extent_is_late(memory, now),
+            AnyMemory::Ring(ring) => self.ring_is_late(ring),
         }
     }
 
@@ -127,13 +145,14 @@ impl Bus {
     pub(crate) fn memory_not_made(
         &mut self,
         to: PluginId,
-        memory: MemoryId,
+        memory: AnyMemory,
         failure: Failure,
         now: Instant,
     ) {
         match memory {
-            MemoryId::Outbox { end } => self.try_later(end.link, &failure, now),
-            MemoryId::Extent { .. } => self.extent_not_made(to, memory, failure),
+            AnyMemory::Link(MemoryId::Outbox { end }) => self.try_later(end.link, &failure, now),
+            AnyMemory::Link(memory) => self.extent_not_made(to, memory, failure),
+            AnyMemory::Ring(ring) => self.ring_not_made(ring, &failure),
         }
     }
 
@@ -173,7 +192,7 @@ impl Bus {
             },
         };
         self.effects.push_back(Effect::LetGo {
-            memory,
+            memory: memory.into(),
             users,
             serial,
         });

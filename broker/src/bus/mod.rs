@@ -1,13 +1,14 @@
 //! The bus as a state machine without I/O: plugins, gates, links and their memory. Records and
 //! deadlines go in, [`Effect`]s come out.
 //!
-//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`. `extents` and `charges` have
+//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`; `subscriptions` says which feeds there are. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
-//! policies forbid, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
+//! policies forbid, `rings` the memory of events, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
 //! of an older broker, `syncs` who asks how a gate stands.
 
 mod charges;
 mod extents;
+mod feeds;
 mod gates;
 mod late;
 mod links;
@@ -16,8 +17,11 @@ mod old_links;
 mod provided;
 mod revoked;
 mod rights;
+mod rings;
 mod schemas;
 mod session;
+mod sources;
+mod subscriptions;
 mod syncs;
 #[cfg(test)]
 mod tests;
@@ -36,15 +40,18 @@ use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::lines::Lines;
 use crate::link::Link;
+use crate::memory::AnyMemory;
 use crate::policy::Policies;
 use crate::quota::{FirstTimes, Quota, TokenBucket};
 use crate::registry::Registry;
 use crate::schemas::{Known, Own};
+use crate::topics::{Listens, SourceLines, Topics};
 use crate::waits::Waits;
 use charges::Charges;
 use extents::Extent;
 use old_links::OldLinks;
 use revoked::Revocations;
+use rings::Ring;
 
 /// A plugin that said hello.
 #[derive(Debug)]
@@ -69,9 +76,13 @@ pub(crate) struct Member {
     old_links: OldLinks,
     /// How often it may still provide a gate that it had without its being charged.
     returns: u32,
+    /// The same for sources.
+    source_returns: u32,
     first_opens: FirstTimes,
     /// Records that it was or will be sent and has to acknowledge.
     owed: u32,
+    /// How many records about its feeds it may still send without their being charged.
+    feed_answers: u32,
 }
 
 impl Member {
@@ -100,8 +111,8 @@ pub(crate) enum Weight {
 enum Awaited {
     Status(PluginId),
     Link(u64),
-    /// Memory that has a deadline of its own: an extent.
-    Memory(MemoryId),
+    /// Memory that has a deadline of its own: an extent, or a ring of events.
+    Memory(AnyMemory),
     /// The next writer may allocate.
     Turn,
     /// The kernel may have memory again for a link between these two.
@@ -114,6 +125,8 @@ enum Awaited {
     Round(u64),
     /// The next looks at waits.
     Looks,
+    /// The listeners for which a source waits before its plugin may send.
+    Listeners(u64),
 }
 
 /// The first numbers that a bus gives. Those below it are of brokers before it.
@@ -122,6 +135,8 @@ pub(crate) struct First {
     pub(crate) link: u64,
     /// A life of a gate.
     pub(crate) life: u64,
+    /// A source, a feed or a ring of events.
+    pub(crate) event: u64,
 }
 
 /// Plugins, gates and links.
@@ -134,6 +149,10 @@ pub(crate) struct Bus {
     registry: Registry,
     schemas: Known,
     lines: Lines,
+    topics: Topics,
+    source_lines: SourceLines,
+    listens: Listens,
+    rings: BTreeMap<u64, Ring>,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
     outbox_len: u32,
@@ -176,6 +195,10 @@ impl Bus {
             registry: Registry::new(first.life),
             schemas: Known::new(),
             lines: Lines::default(),
+            topics: Topics::new(first.event),
+            source_lines: SourceLines::default(),
+            listens: Listens::default(),
+            rings: BTreeMap::new(),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
             extents: BTreeMap::new(),
@@ -259,9 +282,8 @@ impl Bus {
             ToBroker::Memory(record) => self.memory_record(from, record, now),
             ToBroker::Wait(record) => self.wait_record(from, record, now),
             ToBroker::Schema(record) => self.schema_record(from, record),
-            ToBroker::Source(_) | ToBroker::Feed(_) => {
-                Err(protocol("it sent a record about events"))
-            }
+            ToBroker::Source(record) => self.source_record(from, record, now),
+            ToBroker::Feed(record) => self.feed_record(from, record),
         }?;
         if answers {
             self.answers(from, now);
@@ -280,13 +302,14 @@ impl Bus {
             match awaited {
                 Awaited::Status(plugin) => self.late(plugin, "map its status page"),
                 Awaited::Link(link) => self.link_is_late(link, now),
-                Awaited::Memory(memory) => self.extent_is_late(memory, now),
+                Awaited::Memory(memory) => self.memory_is_late(memory, now),
                 Awaited::Turn => self.begin_waiting(now),
                 Awaited::Retry(a, b) => self.refresh_between([a, b], now),
                 Awaited::Sync => self.answer_next(now),
                 Awaited::Revoked(number) => self.revocation_is_late(number),
                 Awaited::Round(round) => self.round_is_late(round, now),
                 Awaited::Looks => self.look_at_waits(now),
+                Awaited::Listeners(source) => self.offered(source),
             }
         }
     }

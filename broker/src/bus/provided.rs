@@ -55,15 +55,17 @@ impl Bus {
         let Some(member) = self.members.get(&from) else {
             return;
         };
-        let provided = self
-            .registry
-            .provide(from, gate, (&offer, had), &member.gates);
+        let free = self.topics.check_gate(from, gate);
+        let provided = free.and_then(|()| {
+            self.registry
+                .provide(from, gate, (&offer, had), &member.gates)
+        });
         let refused = match provided {
             Ok(life) => {
                 self.send(from, GateToPlugin::Provided { request, life });
                 return self.refresh_gate(gate, now);
             }
-            Err(Refused::Owned(owner, _)) if had.is_some() => {
+            Err(Refused::Owned(owner, _) | Refused::Sends(owner, _)) if had.is_some() => {
                 let joined = self.lines.join(from, gate, (request, offer), &member.gates);
                 let Err(refused) = joined else {
                     let owner = self.name_of(owner);
@@ -132,31 +134,40 @@ impl Bus {
     /// Something is provided no more: gives it, and what it was in the way of, to those who have stood in line longest,
     /// and tells everyone who has any of that open how it stands.
     pub(super) fn hand_on(&mut self, gone: &str, now: Instant) {
-        let mut waiting = self.lines.about(gone);
-        waiting.sort_unstable_by_key(|first| first.since);
+        let gates = self.lines.about(gone).into_iter();
+        let gates = gates.map(|place| (place.since, place.name, place.plugin, false));
+        let topics = self.source_lines.about(gone).into_iter();
+        let topics = topics.map(|(since, topic, plugin)| (since, topic, plugin, true));
+        let mut waiting: Vec<_> = gates.chain(topics).collect();
+        waiting.sort_unstable_by_key(|(since, ..)| *since);
         let mut names = vec![Arc::from(gone)];
-        for first in waiting {
-            // Also what was handed on just now may be in the way.
-            let is_free = self
-                .registry
-                .in_the_way(first.plugin, &first.name)
-                .is_none();
-            let next = is_free.then(|| self.lines.next(&first.name));
-            let Some(next) = next.flatten() else {
-                continue;
-            };
-            let requests: Vec<u32> = next.offers.iter().map(|(request, _)| *request).collect();
-            let life = self.registry.hand_on(&first.name, next);
-            for request in requests {
-                self.send(first.plugin, GateToPlugin::Provided { request, life });
-            }
-            if *first.name != *gone {
-                names.push(first.name);
+        for (since, name, plugin, is_source) in waiting {
+            if is_source {
+                self.hand_topic_on(plugin, (&name, since), now);
+            } else if self.hand_gate_on(plugin, &name) && *name != *gone {
+                names.push(name);
             }
         }
         for name in names {
             self.refresh_gate(&name, now);
         }
+    }
+
+    /// Gives a gate or a prefix to a plugin in line for it; says whether that can be. Also what was handed on just now may
+    /// be in the way.
+    fn hand_gate_on(&mut self, plugin: PluginId, name: &str) -> bool {
+        let taken = self.registry.in_the_way(plugin, name).is_some()
+            || self.topics.check_gate(plugin, name).is_err();
+        let next = (!taken).then(|| self.lines.take(plugin, name));
+        let Some(next) = next.flatten() else {
+            return false;
+        };
+        let requests: Vec<u32> = next.offers.iter().map(|(request, _)| *request).collect();
+        let life = self.registry.hand_on(name, next);
+        for request in requests {
+            self.send(plugin, GateToPlugin::Provided { request, life });
+        }
+        true
     }
 
     /// Takes plugins out of the lines for gates that they may not provide any more.
@@ -170,9 +181,10 @@ impl Bus {
                 self.answer(plugin, request, Some(failure.clone()));
             }
         }
+        self.leave_forbidden_source_lines();
     }
 
-    fn answer(&mut self, to: PluginId, request: u32, failure: Option<Failure>) {
+    pub(super) fn answer(&mut self, to: PluginId, request: u32, failure: Option<Failure>) {
         self.send(to, SessionToPlugin::Answer { request, failure });
     }
 }

@@ -41,6 +41,34 @@ impl Bus {
         Err(denied(&name, "gate.provide", gate))
     }
 
+    /// Whether a plugin may send on a topic.
+    pub(super) fn check_offer(
+        &self,
+        plugin: PluginId,
+        topic: &str,
+        open: bool,
+    ) -> Result<(), Failure> {
+        if !open {
+            return self.check_provide(plugin, topic);
+        }
+        self.check_takes_part(plugin)?;
+        let name = self.name_of(plugin);
+        match self.policies.may_send(&name, topic) {
+            true => Ok(()),
+            false => Err(denied(&name, "topic.send", topic)),
+        }
+    }
+
+    /// Whether a plugin may hear a topic, or all under a prefix.
+    pub(super) fn check_subscribe(&self, plugin: PluginId, topic: &str) -> Result<(), Failure> {
+        self.check_takes_part(plugin)?;
+        let name = self.name_of(plugin);
+        match self.policies.may_subscribe(&name, topic) {
+            true => Ok(()),
+            false => Err(denied(&name, "gate.subscribe", topic)),
+        }
+    }
+
     /// Refuses what a plugin asks for that came only for listings.
     pub(super) fn check_takes_part(&self, plugin: PluginId) -> Result<(), Failure> {
         let member = self.members.get(&plugin);
@@ -78,10 +106,12 @@ impl Bus {
                 ending.push(plugin);
             }
             self.withdraw_forbidden(plugin, now);
+            self.close_forbidden(plugin, now);
             for open in self.registry.opens_of(plugin) {
                 self.registry.unblock(plugin, open);
                 self.refresh(plugin, open, now);
             }
+            self.review_subscriptions(plugin);
         }
         self.await_revocations(ending)
     }

@@ -2,13 +2,13 @@
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Availability, Failure, MAX_INLINE_SCHEMA, SchemaToBroker, SchemaToPlugin, SessionToPlugin,
+    Availability, Failure, MAX_INLINE_SCHEMA, SchemaToBroker, SchemaToPlugin,
 };
 
 use super::{Bus, Weight, protocol};
 use crate::id::PluginId;
 use crate::registry::Standing;
-use crate::schemas::Part;
+use crate::schemas::{Part, Schema};
 
 impl Bus {
     pub(super) fn schema_record(
@@ -37,28 +37,33 @@ impl Bus {
                 schema,
                 offset,
             } => {
-                match self.part_of(from, (open, schema), offset) {
-                    Ok((total, bytes)) => {
-                        let part = SchemaToPlugin::Part {
-                            request,
-                            total,
-                            bytes,
-                        };
-                        self.send(from, part);
-                    }
-                    Err(failure) => {
-                        let failure = Some(failure);
-                        self.send(from, SessionToPlugin::Answer { request, failure });
-                    }
-                }
-                let member = self.members.get_mut(&from);
-                member.is_some_and(|member| member.schemas.fetches())
+                let part = self.part_of(from, (open, schema), offset);
+                return Ok(self.answer_fetch(from, request, part));
             }
         };
-        Ok(match is_free {
-            true => Weight::Expected,
-            false => Weight::Charged,
-        })
+        Ok(weight(is_free))
+    }
+
+    /// Answers who asked for a part of a schema with that, and the length of all of it; says what the question weighs.
+    pub(super) fn answer_fetch(
+        &mut self,
+        from: PluginId,
+        request: u32,
+        part: Result<(u32, Vec<u8>), Failure>,
+    ) -> Weight {
+        match part {
+            Ok((total, bytes)) => {
+                let part = SchemaToPlugin::Part {
+                    request,
+                    total,
+                    bytes,
+                };
+                self.send(from, part);
+            }
+            Err(failure) => self.answer(from, request, Some(failure)),
+        }
+        let member = self.members.get_mut(&from);
+        weight(member.is_some_and(|member| member.schemas.fetches()))
     }
 
     fn take_part(&mut self, from: PluginId, part: &Part) -> Result<bool, Failure> {
@@ -108,13 +113,42 @@ impl Bus {
             .registry
             .schema_of(&standing, schema)
             .ok_or_else(gone)?;
-        let rest = schema.bytes.get(offset as usize..).unwrap_or_default();
-        if rest.is_empty() {
-            return Err(invalid("the schema is not as long as that"));
+        part(schema, offset)
+    }
+
+    /// A part of the schema of a source that a plugin was told of.
+    pub(super) fn part_of_feed(
+        &self,
+        plugin: PluginId,
+        (feed, schema): (u64, u64),
+        offset: u32,
+    ) -> Result<(u32, Vec<u8>), Failure> {
+        let feed = self.topics.feed(feed);
+        let feed = feed.filter(|feed| feed.plugin == plugin);
+        let gone = || Failure::new(Code::NotReady, "there is no such feed (any more)");
+        let source = feed.and_then(|feed| self.topics.source(feed.source));
+        let held = &source.ok_or_else(gone)?.wanted.provided.held.schema;
+        match held.number == schema {
+            true => part(held, offset),
+            false => Err(invalid("the source has no such schema")),
         }
-        let part = &rest[..rest.len().min(MAX_INLINE_SCHEMA)];
-        let total = u32::try_from(schema.bytes.len()).unwrap_or(u32::MAX);
-        Ok((total, part.to_vec()))
+    }
+}
+
+fn part(schema: &Schema, offset: u32) -> Result<(u32, Vec<u8>), Failure> {
+    let rest = schema.bytes.get(offset as usize..).unwrap_or_default();
+    if rest.is_empty() {
+        return Err(invalid("the schema is not as long as that"));
+    }
+    let part = &rest[..rest.len().min(MAX_INLINE_SCHEMA)];
+    let total = u32::try_from(schema.bytes.len()).unwrap_or(u32::MAX);
+    Ok((total, part.to_vec()))
+}
+
+fn weight(is_free: bool) -> Weight {
+    match is_free {
+        true => Weight::Expected,
+        false => Weight::Charged,
     }
 }
 

@@ -41,8 +41,10 @@ impl Bus {
             old_links: OldLinks::default(),
             // Both halves of each gate.
             returns: limits.gates.saturating_mul(2),
+            source_returns: limits.gates,
             first_opens: FirstTimes::default(),
             owed: 0,
+            feed_answers: 0,
         };
         self.members.insert(plugin, member);
         self.deadlines
@@ -113,8 +115,9 @@ impl Bus {
             self.drop_link(link, &failure);
         }
         self.lines.forget(plugin);
-        for gate in gone {
-            self.hand_on(&gate, now);
+        let topics = self.forget_events(plugin, &failure);
+        for name in gone.into_iter().chain(topics) {
+            self.hand_on(&name, now);
         }
         self.waits.remove(plugin);
         self.look_at_waits(now);

@@ -1,8 +1,9 @@
 //! Tests of the bus with plugins that are only numbers.
 
 use callgate_layout::control::{
-    Availability, Clock, GateState, GateToBroker, GateToPlugin, LinkEnd, LinkToBroker,
-    LinkToPlugin, MemoryToBroker, MemoryToPlugin, Role, SchemaSource, SessionToBroker, Shape,
+    Availability, Clock, FeedToBroker, FeedToPlugin, GateState, GateToBroker, GateToPlugin,
+    LinkEnd, LinkToBroker, LinkToPlugin, MemoryToBroker, MemoryToPlugin, Role, SchemaSource,
+    SessionToBroker, Shape, SourceToBroker, SourceToPlugin,
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::schema::Head;
@@ -10,6 +11,7 @@ use callgate_layout::{Encoding, Encodings};
 
 use super::*;
 
+mod events;
 mod extents;
 mod indexes;
 mod late;
@@ -114,7 +116,15 @@ struct World {
 
 impl World {
     fn new(links: u32) -> World {
-        World::of(["a", "b"], links, First { link: 1, life: 1 })
+        World::of(
+            ["a", "b"],
+            links,
+            First {
+                link: 1,
+                life: 1,
+                event: 1,
+            },
+        )
     }
 
     /// Plugins of these names, of which the first has number 1.

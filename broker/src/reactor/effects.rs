@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, LinkEnd, LinkToPlugin, MemoryId, PeerInfo, SessionToPlugin, ToPlugin,
+    Failure, LinkEnd, LinkToPlugin, MemoryId, PeerInfo, SessionToPlugin, SourceToPlugin, ToPlugin,
 };
 use callgate_layout::sys::{limits, memfd, process};
 
@@ -36,6 +36,23 @@ impl Reactor {
                 users,
                 serial,
             } => self.let_go(memory, (users, serial), now),
+            Effect::MakeRing {
+                to,
+                ring,
+                len,
+                record,
+            } => self.make_ring(to, (ring, len), record, now),
+            Effect::Follow {
+                to,
+                ring,
+                sender,
+                record,
+            } => self.follow(to, (ring, sender), record, now),
+            Effect::Listen {
+                to,
+                listener,
+                record,
+            } => self.introduce_listener(to, listener, record, now),
             Effect::GaveUp(link, why) => {
                 // As often as a plugin likes, and with any text: as little as of other warnings.
                 if self.warnings.take(now) {
@@ -175,6 +192,23 @@ impl Reactor {
         self.start_succeeded(plugin);
     }
 
+    /// Tells a source who listens, with what belongs to that plugin.
+    fn introduce_listener(
+        &mut self,
+        to: PluginId,
+        listener: PluginId,
+        record: SourceToPlugin,
+        now: Instant,
+    ) {
+        let session = self.sessions.get(&listener);
+        let pages = session.and_then(|session| session.pages.as_ref());
+        if let (Some(session), Some(pages)) = (session, pages) {
+            let (status, doorbell) = (pages.status.clone(), pages.doorbell.file.clone());
+            let descriptors = vec![status, doorbell, session.process.clone()];
+            self.send(to, record, descriptors, now);
+        }
+    }
+
     /// Tells a plugin who is on the other side of a link, and hands the outbox of that side over.
     fn introduce(&mut self, to: PluginId, end: LinkEnd, peer: PluginId, now: Instant) {
         let (Some(session), Some(member)) = (self.sessions.get(&peer), self.bus.member(peer))
@@ -182,7 +216,8 @@ impl Reactor {
             return;
         };
         let outbox = MemoryId::Outbox { end: end.other() };
-        let (Some(pages), Some(outbox)) = (&session.pages, self.memory.get_mut(&outbox)) else {
+        let (Some(pages), Some(outbox)) = (&session.pages, self.memory.get_mut(&outbox.into()))
+        else {
             return;
         };
         let Some(outbox) = outbox.take_reader() else {

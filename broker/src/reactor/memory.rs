@@ -1,4 +1,4 @@
-//! The life of memory in the shell, one for outboxes and extents: made, sealed, handed over, let go.
+//! The life of memory in the shell, one for outboxes, extents and rings of events: made, sealed, handed over, let go.
 //! The bus says when ([`Effect`](crate::effect::Effect)).
 //!
 //! The broker allocates none of it. It sets the size, so its own `RLIMIT_FSIZE` must allow that; who
@@ -6,14 +6,17 @@
 //!
 //! An outbox has one description, which both sides are sent and the broker closes when its reader has
 //! mapped it. An extent has one for each, and is kept in view until nobody else holds it
-//! ([`watches`](super::watches), [`held`](super::held)), because it stays charged until then.
+//! ([`watches`](super::watches), [`held`](super::held)), because it stays charged until then. So is a ring, of
+//! which the broker keeps the description for its readers: they come and go while it is written.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use callgate_layout::control::{Failure, MemoryId, MemoryToPlugin, Role};
+use callgate_layout::control::{
+    Failure, FeedToPlugin, MemoryId, MemoryToPlugin, Role, SourceToPlugin, ToPlugin,
+};
 use callgate_layout::sys::memfd;
 use nix::sys::inotify::WatchDescriptor;
 
@@ -21,20 +24,21 @@ use super::effects::no_memory;
 use super::{Outcome, Reactor};
 use crate::bus::protocol;
 use crate::id::PluginId;
+use crate::memory::AnyMemory;
 
 /// Some memory, as the broker has it.
 #[derive(Debug)]
 pub(super) struct Memory {
     len: u32,
-    /// The broker's own descriptor. Nobody else gets that of an extent; `None` once that is sealed
+    /// The broker's own descriptor. Nobody else gets that of an extent or a ring; `None` once that is sealed
     /// and watched.
     own: Option<Arc<OwnedFd>>,
-    /// The reader's, until it is sent. That of an extent was opened before the writer had any, who
-    /// could take away the permission to open the file.
+    /// The reader's, until it is sent; that of a ring for as long as that is of use. Other than that of an outbox it
+    /// was opened before the writer had any, who could take away the permission to open the file.
     reader: Option<Arc<OwnedFd>>,
     /// What was handed out last, while it waits in a queue.
     unsent: Weak<OwnedFd>,
-    /// What says when the memory of an extent is gone. Without one, the broker asks for leases on
+    /// What says when the memory of an extent or a ring is gone. Without one, the broker asks for leases on
     /// its own.
     watch: Option<WatchDescriptor>,
     /// Whether it is gone already, though the extent is not let go of yet.
@@ -46,7 +50,7 @@ pub(super) struct Memory {
 enum Flaw {
     /// It could not be sealed: the writer has forbidden that.
     Sealed(io::Error),
-    /// Only so many bytes of an extent are there.
+    /// Only so many bytes of it are there.
     Missing(u64),
 }
 
@@ -65,12 +69,13 @@ impl Memory {
         Ok((memory, made))
     }
 
-    /// Makes an extent without memory, which `watch` is told of; also the writer's descriptor.
-    fn extent(
+    /// Makes an extent or a ring without memory, which `watch` is told of; also the writer's descriptor.
+    fn watched(
+        name: &str,
         len: u32,
         watch: impl FnOnce(&OwnedFd) -> Option<WatchDescriptor>,
     ) -> io::Result<(Memory, Arc<OwnedFd>)> {
-        let made = memfd::create("callgate-extent", len as usize)?;
+        let made = memfd::create(name, len as usize)?;
         // The description that this made does not count where a lease is asked for, so nobody gets it.
         let open = |writable| memfd::reopen(made.as_fd(), writable).map(Arc::new);
         let (own, writer, reader) = (open(true)?, open(true)?, open(false)?);
@@ -101,13 +106,13 @@ impl Memory {
     }
 }
 
-/// Closes an extent to further writers, and then looks whether all of it is allocated: before, its
+/// Closes an extent or a ring to further writers, and then looks whether all of it is allocated: before, its
 /// writer could still free some.
 ///
 /// The kernel makes this wait for whoever writes or allocates at the moment. A hostile writer can make
-/// that last as long as it lives (by writing from memory whose pages never come), so each extent is sealed
+/// that last as long as it lives (by writing from memory whose pages never come), so each of them is sealed
 /// on a thread of its own: the writer's session ends when its time is up, and the thread with it.
-fn seal_extent(own: &OwnedFd, len: u32) -> Result<(), Flaw> {
+fn seal_allocated(own: &OwnedFd, len: u32) -> Result<(), Flaw> {
     memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed)?;
     let allocated = memfd::allocated(own.as_fd()).map_err(Flaw::Sealed)?;
     match allocated < u64::from(len) {
@@ -125,74 +130,107 @@ impl Reactor {
                 Memory::outbox(len).map_err(|error| no_memory("a link's outbox", &error))
             }),
             MemoryId::Extent { .. } => {
-                let made = self.make_extent(memory, len);
+                let made = self.make_watched("callgate-extent", memory.into(), len);
                 made.map_err(|error| no_memory("an extent", &error))
             }
         };
+        let role = Role::Writer;
+        let map = MemoryToPlugin::Map { memory, role, len };
+        self.hand_out_made(to, (memory.into(), made), map.into(), now);
+    }
+
+    /// Makes a ring of events, and sends it to its source.
+    pub(super) fn make_ring(
+        &mut self,
+        to: PluginId,
+        (ring, len): (u64, u32),
+        record: SourceToPlugin,
+        now: Instant,
+    ) {
+        let memory = AnyMemory::Ring(ring);
+        // As long as it is of use, the broker has a descriptor or two of it.
+        let made = self.check_link_room(2).and_then(|()| {
+            let made = self.make_watched("callgate-events", memory, len);
+            made.map_err(|error| no_memory("a ring of events", &error))
+        });
+        self.hand_out_made(to, (memory, made), record.into(), now);
+    }
+
+    /// Sends memory that was made to its writer; or tells the bus that it could not be.
+    fn hand_out_made(
+        &mut self,
+        to: PluginId,
+        (memory, made): (AnyMemory, Result<(Memory, Arc<OwnedFd>), Failure>),
+        record: ToPlugin,
+        now: Instant,
+    ) {
         match made {
             Ok((held, writer)) => {
                 self.memory.insert(memory, held);
-                let role = Role::Writer;
-                let map = MemoryToPlugin::Map { memory, role, len };
-                self.send(to, map, vec![writer], now);
+                self.send(to, record, vec![writer], now);
             }
             Err(failure) => self.bus.memory_not_made(to, memory, failure, now),
         }
     }
 
-    fn make_extent(&mut self, memory: MemoryId, len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
+    fn make_watched(
+        &mut self,
+        name: &str,
+        memory: AnyMemory,
+        len: u32,
+    ) -> io::Result<(Memory, Arc<OwnedFd>)> {
         self.start_memory_helper()?;
         let registry = self.poll.registry();
-        Memory::extent(len, |file| self.watches.add(registry, file, memory))
+        Memory::watched(name, len, |file| self.watches.add(registry, file, memory))
     }
 
     /// Closes memory to further writers, whose writer has mapped it.
-    pub(super) fn seal(&mut self, writer: PluginId, memory: MemoryId, now: Instant) {
+    pub(super) fn seal(&mut self, writer: PluginId, memory: AnyMemory, now: Instant) {
         let Some(held) = self.memory.get_mut(&memory) else {
             return;
         };
         if held.is_unsent() {
             return self.doomed.push_back((writer, unsent(memory)));
         }
-        let own = match (memory, held.watch) {
+        let own = match held.watch {
             // Only a lease needs it afterwards.
-            (MemoryId::Extent { .. }, Some(_)) => held.own.take(),
-            _ => held.own.clone(),
+            Some(_) => held.own.take(),
+            None => held.own.clone(),
         };
         let (Some(own), len) = (own, held.len) else {
             return;
         };
-        if let MemoryId::Outbox { .. } = memory {
+        if memory.is_outbox() {
             // It was just made, and is too small for the kernel to wait long for who writes.
             let sealed = memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed);
             return self.sealed(writer, (memory, len), sealed, now);
         }
         let sealing = self.way_back.once("callgate-seal", move || {
-            let sealed = seal_extent(&own, len);
+            let sealed = seal_allocated(&own, len);
             drop(own);
             Outcome::new(move |reactor, now| reactor.sealed(writer, (memory, len), sealed, now))
         });
         if let Err(error) = sealing {
-            let failure = no_memory("a thread that seals an extent", &error);
-            self.bus.extent_given_up(writer, memory, failure);
+            let failure = no_memory("a thread that seals memory", &error);
+            self.bus.memory_given_up(writer, memory, failure);
         }
     }
 
     fn sealed(
         &mut self,
         writer: PluginId,
-        (memory, len): (MemoryId, u32),
+        (memory, len): (AnyMemory, u32),
         sealed: Result<(), Flaw>,
         now: Instant,
     ) {
-        let noun = noun(memory);
+        let noun = memory.noun();
         let what = match sealed {
             Ok(()) => return self.bus.memory_sealed(memory, now),
             Err(Flaw::Sealed(error)) => {
                 format!("it sealed its {noun} before the broker did ({error})")
             }
             Err(Flaw::Missing(allocated)) => format!(
-                "it acknowledged an {noun} of {len} bytes of which it allocated {allocated}"
+                "it acknowledged memory ({noun}) of {len} bytes of which it allocated {allocated}"
             ),
         };
         self.doomed.push_back((writer, protocol(&what)));
@@ -200,7 +238,7 @@ impl Reactor {
 
     /// Sends an extent to its reader.
     pub(super) fn hand_over(&mut self, to: PluginId, memory: MemoryId, now: Instant) {
-        if let Some(held) = self.memory.get_mut(&memory)
+        if let Some(held) = self.memory.get_mut(&memory.into())
             && let Some(reader) = held.take_reader()
         {
             let (role, len) = (Role::Reader, held.len);
@@ -209,12 +247,32 @@ impl Reactor {
         }
     }
 
-    /// A reader says that it has mapped memory.
+    /// Sends a ring to a plugin that is to follow it, with the doorbell and the process of its source.
+    pub(super) fn follow(
+        &mut self,
+        to: PluginId,
+        (ring, sender): (u64, PluginId),
+        record: FeedToPlugin,
+        now: Instant,
+    ) {
+        let held = self.memory.get(&AnyMemory::Ring(ring));
+        let reader = held.and_then(|held| held.reader.clone());
+        let session = self.sessions.get(&sender);
+        let pages = session.and_then(|session| session.pages.as_ref());
+        if let (Some(reader), Some(session), Some(pages)) = (reader, session, pages) {
+            let doorbell = pages.doorbell.file.clone();
+            let descriptors = vec![reader, doorbell, session.process.clone()];
+            self.send(to, record, descriptors, now);
+        }
+    }
+
+    /// A reader says that it has mapped memory of a link.
     pub(super) fn read(&mut self, reader: PluginId, memory: MemoryId) {
+        let memory = AnyMemory::from(memory);
         if self.memory.get(&memory).is_some_and(Memory::is_unsent) {
             return self.doomed.push_back((reader, unsent(memory)));
         }
-        if let MemoryId::Outbox { .. } = memory {
+        if memory.is_outbox() {
             // Both sides have it, and nobody is told when it is gone.
             self.memory.remove(&memory);
         }
@@ -234,7 +292,7 @@ impl Reactor {
     /// is free.
     pub(super) fn let_go(
         &mut self,
-        memory: MemoryId,
+        memory: AnyMemory,
         (users, serial): ([PluginId; 2], Option<u64>),
         now: Instant,
     ) {
@@ -282,16 +340,9 @@ impl Reactor {
     }
 }
 
-fn noun(memory: MemoryId) -> &'static str {
-    match memory {
-        MemoryId::Outbox { .. } => "outbox",
-        MemoryId::Extent { .. } => "extent",
-    }
-}
-
-fn unsent(memory: MemoryId) -> Failure {
-    let noun = noun(memory);
+fn unsent(memory: AnyMemory) -> Failure {
+    let noun = memory.noun();
     protocol(&format!(
-        "it acknowledged an {noun} that it was not sent yet"
+        "it acknowledged memory ({noun}) that it was not sent yet"
     ))
 }

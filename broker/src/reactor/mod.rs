@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, MAX_RECORD, MemoryId, SessionToPlugin};
+use callgate_layout::control::{Failure, MAX_RECORD, SessionToPlugin};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll};
 
@@ -43,6 +43,7 @@ use crate::deadlines::Deadlines;
 use crate::helper::Helper;
 use crate::huge;
 use crate::id::PluginId;
+use crate::memory::AnyMemory;
 use crate::quota::TokenBucket;
 use crate::settings::Settings;
 use crate::shown::shown;
@@ -97,8 +98,8 @@ pub(crate) struct Reactor {
     way_back: WayBack,
     bus: Bus,
     sessions: HashMap<PluginId, Session>,
-    /// What is made of outboxes and extents.
-    memory: HashMap<MemoryId, Memory>,
+    /// What is made of outboxes, extents and rings.
+    memory: HashMap<AnyMemory, Memory>,
     watches: Watches,
     held: HeldMemory,
     /// Works on the memory of extents; `None` until there is one.

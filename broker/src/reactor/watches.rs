@@ -12,13 +12,13 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Instant;
 
-use callgate_layout::control::MemoryId;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
 use super::Reactor;
 use super::tokens::WATCHES;
+use crate::memory::AnyMemory;
 
 /// The most extents that are watched: the kernel's queue holds all that can be told of them.
 const MOST: usize = 4096;
@@ -26,8 +26,8 @@ const MOST: usize = 4096;
 /// What a watch is of.
 #[derive(Clone, Copy, Debug)]
 enum Watched {
-    /// An extent of a link.
-    Used(MemoryId),
+    /// An extent of a link, or a ring.
+    Used(AnyMemory),
     /// One of no more use, by the bus's number.
     LetGo(u64),
 }
@@ -55,7 +55,7 @@ impl Watches {
         &mut self,
         registry: &Registry,
         file: &OwnedFd,
-        id: MemoryId,
+        id: AnyMemory,
     ) -> Option<WatchDescriptor> {
         if self.watched.len() >= MOST {
             return None;

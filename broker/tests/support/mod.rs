@@ -3,6 +3,7 @@
 // Each test binary uses its own part; what is not there fails the test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub(crate) mod events;
 pub(crate) mod records;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -80,6 +80,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// }
 /// ```
 ///
+/// Such a type's `Deserialize` may not fail for an archive that its `CheckBytes` accepts: rkyv leaves behind the memory of a vector
+/// or box of which an element cannot be read, and a peer could send such archives again and again.
+///
 /// A struct or an enum that is the type of a field needs `#[gate_type]` as well. Where it is forgotten, the compiler says
 /// that this type "cannot travel through a gate", among errors about traits of rkyv and serde. Other derives may stand
 /// beside the macro, but not those of serde and rkyv, which it makes itself. A field that may be any JSON is a

@@ -8,6 +8,7 @@
 //! | makes archives itself | [`open`], with a [`Signature`] of its own or one that was asked for |
 //! | provides a gate whose types are known at run time | [`provide_with`]: JSON, archives or both, at once or later ([`Takes`]) |
 //! | carries bytes that it does not look into | [`provide`], [`provide_later`], [`open`] |
+//! | sends events whose types are known at run time | [`topic_json`]: JSON; [`topic`]: archives |
 //! | has types in Rust, and one parameter that may be anything | a handler with a `serde_json::Value` among its parameters, and no module at all |
 //!
 //! # JSON
@@ -101,6 +102,7 @@ mod prefix;
 mod provide;
 mod sent;
 mod takes;
+mod topic;
 
 use std::sync::Arc;
 
@@ -125,6 +127,7 @@ pub use prefix::{Prefix, provide_prefix};
 pub use provide::{provide, provide_later, provide_with};
 pub use sent::Sent;
 pub use takes::Takes;
+pub use topic::{Topic, topic, topic_json};
 
 /// Archives a value: a tuple of parameters, or a result.
 ///

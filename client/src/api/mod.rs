@@ -1,6 +1,7 @@
 //! The handles that programs hold: a plugin, its providers, subscribers and watches.
 
 pub mod dynamic;
+pub(crate) mod events;
 pub(crate) mod group;
 pub(crate) mod plugin;
 pub(crate) mod provider;

@@ -5,6 +5,7 @@ mod core;
 mod course;
 mod joining;
 mod serving;
+mod topics;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

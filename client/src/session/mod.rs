@@ -5,6 +5,7 @@ pub(crate) mod allocation;
 pub(crate) mod broker;
 pub(crate) mod connection;
 pub(crate) mod control_thread;
+pub(crate) mod events;
 pub(crate) mod handshake;
 pub(crate) mod here;
 mod mapping;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 
-use crate::atomic::{AtomicU32, AtomicU64};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What eight bytes are for, as the byte tables say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Use {
     Wide,
     /// Part of a payload.
     Data,
+    /// Part of a record that may be written over while it is read.
+    Overwritten,
 }
 
 /// Heap memory that loom watches. Each place allows no other use than the declared one.
@@ -28,6 +30,7 @@ enum Place {
     Narrow([AtomicU32; 2]),
     Wide(AtomicU64),
     Data(Data),
+    Overwritten(AtomicU64),
 }
 
 /// A payload word. The processor's is a relaxed atomic, because a peer may be hostile; but
@@ -43,19 +46,39 @@ pub(super) struct Data {
 // accesses, of which loom lets one thread run at a time. `value` is an atomic.
 unsafe impl Sync for Data {}
 
-/// A word of a payload: not ordered by itself, and watched for that.
-pub(super) struct Word<'a>(&'a Data);
+/// A word of a payload: not ordered by itself.
+pub(super) enum Word<'a> {
+    /// Watched for that.
+    Data(&'a Data),
+    /// Each load may see what was there before or after.
+    Overwritten(&'a AtomicU64),
+}
 
 impl Word<'_> {
     pub(super) fn get(&self) -> u64 {
-        self.0.watch.with(|_| ());
-        self.0.value.load(core::sync::atomic::Ordering::Relaxed)
+        match self {
+            Word::Data(data) => data.get(),
+            Word::Overwritten(word) => word.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn set(&self, value: u64) {
-        self.0.watch.with_mut(|_| ());
-        self.0
-            .value
+        match self {
+            Word::Data(data) => data.set(value),
+            Word::Overwritten(word) => word.store(value, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Data {
+    fn get(&self) -> u64 {
+        self.watch.with(|_| ());
+        self.value.load(core::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn set(&self, value: u64) {
+        self.watch.with_mut(|_| ());
+        self.value
             .store(value, core::sync::atomic::Ordering::Relaxed);
     }
 }
@@ -65,6 +88,7 @@ impl Memory {
         let place = |used| match used {
             Use::Narrow => Place::Narrow([AtomicU32::new(0), AtomicU32::new(0)]),
             Use::Wide => Place::Wide(AtomicU64::new(0)),
+            Use::Overwritten => Place::Overwritten(AtomicU64::new(0)),
             Use::Data => Place::Data(Data {
                 watch: UnsafeCell::new(()),
                 value: core::sync::atomic::AtomicU64::new(0),
@@ -90,7 +114,7 @@ impl Memory {
     pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {
-            Place::Wide(word) => word,
+            Place::Wide(word) | Place::Overwritten(word) => word,
             other => panic!("byte {at} as a 64-bit word, but it is {other:?}"),
         }
     }
@@ -112,13 +136,14 @@ impl Memory {
     }
 
     pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
-        (0..count).map(move |index| Word(self.payload(at + index * 8)))
+        (0..count).map(move |index| self.payload(at + index * 8))
     }
 
-    fn payload(&self, at: usize) -> &Data {
+    fn payload(&self, at: usize) -> Word<'_> {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {
-            Place::Data(data) => data,
+            Place::Data(data) => Word::Data(data),
+            Place::Overwritten(word) => Word::Overwritten(word),
             other => panic!("byte {at} as payload, but it is {other:?}"),
         }
     }

@@ -125,7 +125,8 @@ impl Memory {
         // `self` is borrowed; `WriteView` has it that they are mapped for writing. `from` is borrowed,
         // so nobody writes there. Nobody else of this process reads or writes through this map what
         // lies at `to`: blocks belong to the one run that they were taken for, until it is given
-        // back. Its reader may look meanwhile, by atomics, through a map of its own.
+        // back, and a ring of events to its `RingWriter`, which is borrowed mutably. Its readers may look
+        // meanwhile, through maps of their own.
         unsafe { bulk::copy(from.as_ptr(), to.as_ptr(), from.len()) };
         true
     }

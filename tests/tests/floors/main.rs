@@ -20,7 +20,9 @@ use modules::{Crate, read_crate};
 
 /// The folders of the client from the lowest on. A file imports from its own floor and from lower
 /// ones.
-const CLIENT_FLOORS: [&str; 7] = ["base", "link", "handler", "serve", "call", "session", "api"];
+const CLIENT_FLOORS: [&str; 8] = [
+    "base", "link", "handler", "events", "serve", "call", "session", "api",
+];
 
 /// A crate of the workspace from its root file on.
 fn of_workspace(root: &str) -> Crate {

@@ -49,8 +49,8 @@ impl World {
         let memory = own(number);
         assert_eq!(self.want(number, mib), [made(number, mib)]);
         self.ok(A, written(number));
-        assert_eq!(self.effects(), [Effect::Seal(A, memory)]);
-        self.bus.memory_sealed(memory, self.now);
+        assert_eq!(self.effects(), [Effect::Seal(A, memory.into())]);
+        self.bus.memory_sealed(memory.into(), self.now);
         assert_eq!(self.effects(), [Effect::HandOver(B, memory)]);
         self.ok(B, mapped(memory, Role::Reader));
         let ready = MemoryToPlugin::Ready { memory }.into();
@@ -71,7 +71,7 @@ impl World {
         self.bus.expire(self.now);
     }
 
-    fn used(&self) -> (u32, u32) {
+    pub(super) fn used(&self) -> (u32, u32) {
         let plugin = self.bus.members.get(&A).map_or(0, |a| a.extents.used());
         (plugin, self.bus.charges.used())
     }
@@ -177,7 +177,7 @@ fn the_end_of_a_link_lets_go_of_its_extents() {
     let effects = world.effects();
     let first = serial(&effects);
     assert!(effects.contains(&Effect::LetGo {
-        memory: own(0),
+        memory: own(0).into(),
         users: [A, B],
         serial: Some(first),
     }));
@@ -245,7 +245,7 @@ fn who_stands_still_is_waited_for() {
     assert_eq!((world.effects(), world.used()), (vec![], (2, 2)));
     world.ok(A, written(0));
     world.effects();
-    world.bus.memory_sealed(own(0), world.now);
+    world.bus.memory_sealed(own(0).into(), world.now);
     world.effects();
     world.wait_long();
     assert_eq!((world.effects(), world.used()), (vec![], (2, 2)));

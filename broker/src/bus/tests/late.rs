@@ -232,7 +232,7 @@ fn an_extent_that_one_side_cannot_use_is_only_refused() {
             Role::Reader => {
                 world.effects();
                 world.ok(A, mapped(memory, Role::Writer));
-                world.bus.memory_sealed(memory, world.now);
+                world.bus.memory_sealed(memory.into(), world.now);
                 B
             }
         };
@@ -270,7 +270,7 @@ fn a_late_reader_is_waited_for_and_the_extent_stays_charged_until_it_answers() {
     let mut world = World::new(8);
     let memory = extent(&mut world);
     world.ok(A, mapped(memory, Role::Writer));
-    world.bus.memory_sealed(memory, world.now);
+    world.bus.memory_sealed(memory.into(), world.now);
     world.effects();
     let used = |world: &World| world.bus.members.get(&A).map(|a| a.extents.used());
     let charged = used(&world);
@@ -292,7 +292,7 @@ fn a_number_whose_reader_is_late_is_not_wanted_again() {
     let mut world = World::new(8);
     let memory = extent(&mut world);
     world.ok(A, mapped(memory, Role::Writer));
-    world.bus.memory_sealed(memory, world.now);
+    world.bus.memory_sealed(memory.into(), world.now);
     world.wait_a_step();
     let len = MIN_EXTENT_LEN;
     let again = MemoryToBroker::Want { memory, len };

@@ -12,6 +12,7 @@ const C: PluginId = PluginId(3);
 const FIRST: First = First {
     link: 1,
     life: 1000,
+    event: 1,
 };
 
 /// What a plugin is told of one of its requests.

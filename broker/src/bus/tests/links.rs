@@ -83,8 +83,7 @@ fn the_death_of_a_plugin_is_told_and_cleaned_up() {
         end: LinkEnd { link: 1, side },
     });
     let dropped = |outbox: &MemoryId| {
-        let is_it =
-            |effect: &Effect| matches!(effect, Effect::LetGo { memory, .. } if memory == outbox);
+        let is_it = |effect: &Effect| matches!(effect, Effect::LetGo { memory, .. } if *memory == (*outbox).into());
         effects.iter().any(is_it)
     };
     assert!(effects.iter().any(absent) && outboxes.iter().all(dropped));

@@ -9,6 +9,7 @@ fn broker(number: u64) -> World {
     let first = First {
         link: number << 20,
         life: number << 20,
+        event: 1,
     };
     World::of(["a", "b"], 8, first)
 }

@@ -21,13 +21,13 @@ fn writer() -> World {
 fn sealing() -> World {
     let mut world = writer();
     world.ok(A, outbox_mapped(CALLER));
-    assert_eq!(world.effects(), [Effect::Seal(A, outbox(CALLER))]);
+    assert_eq!(world.effects(), [Effect::Seal(A, outbox(CALLER).into())]);
     world
 }
 
 fn sealed() -> World {
     let mut world = sealing();
-    world.bus.memory_sealed(outbox(CALLER), world.now);
+    world.bus.memory_sealed(outbox(CALLER).into(), world.now);
     assert_eq!(world.effects(), [], "its reader's is not there yet");
     world
 }
@@ -36,8 +36,8 @@ fn sealed() -> World {
 fn reader() -> World {
     let mut world = sealed();
     world.ok(B, outbox_mapped(PROVIDER));
-    assert_eq!(world.effects(), [Effect::Seal(B, outbox(PROVIDER))]);
-    world.bus.memory_sealed(outbox(PROVIDER), world.now);
+    assert_eq!(world.effects(), [Effect::Seal(B, outbox(PROVIDER).into())]);
+    world.bus.memory_sealed(outbox(PROVIDER).into(), world.now);
     let peer = |to, end, peer| Effect::Peer { to, end, peer };
     let effects = world.effects();
     assert_eq!(effects[0], peer(B, PROVIDER, A), "{effects:?}");
@@ -123,7 +123,7 @@ fn an_outbox_that_cannot_be_mapped_ends_its_link_alone() {
         let effects = world.effects();
         assert!(world.bus.links.is_empty());
         for end in [CALLER, PROVIDER] {
-            let is_it = |effect: &Effect| matches!(effect, Effect::LetGo { memory, serial: None, .. } if *memory == outbox(end));
+            let is_it = |effect: &Effect| matches!(effect, Effect::LetGo { memory, serial: None, .. } if *memory == outbox(end).into());
             assert!(effects.iter().any(is_it), "{effects:?}");
         }
         let refused = effects.iter().find_map(|effect| match effect {

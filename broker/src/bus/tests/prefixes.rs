@@ -8,7 +8,15 @@ use crate::policy::Policy;
 const C: PluginId = PluginId(3);
 
 fn world() -> World {
-    World::of(["a", "b", "c"], 8, First { link: 1, life: 1 })
+    World::of(
+        ["a", "b", "c"],
+        8,
+        First {
+            link: 1,
+            life: 1,
+            event: 1,
+        },
+    )
 }
 
 impl World {
@@ -357,6 +365,7 @@ fn a_prefix_has_a_life() {
         First {
             link: 1,
             life: 1000,
+            event: 1,
         },
     );
     world.open(A, 1, "a.x");

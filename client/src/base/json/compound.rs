@@ -74,15 +74,23 @@ impl<T: JsonType, E: JsonType> JsonType for core::result::Result<T, E> {
 impl<T: JsonType> JsonType for Vec<T> {
     #[inline]
     fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
-        writer.list(self.iter())
+        T::write_list(self, writer)
     }
 
     #[inline]
     fn read(reader: &mut Reader<'_>) -> Result<Vec<T>> {
-        reader.open_array("a list")?;
+        T::read_list(reader)
+    }
+}
+
+impl Reader<'_> {
+    /// Reads a list, one element after the other.
+    #[inline]
+    pub(super) fn list<T: JsonType>(&mut self) -> Result<Vec<T>> {
+        self.open_array("a list")?;
         let mut elements = Vec::new();
-        while reader.has_element(elements.len())? {
-            push(&mut elements, reader)?;
+        while self.has_element(elements.len())? {
+            push(&mut elements, self)?;
         }
         Ok(elements)
     }
@@ -112,7 +120,7 @@ pub(super) fn grow<T>(elements: &mut Vec<T>) -> Result<()> {
 impl<T: JsonType, const N: usize> JsonType for [T; N] {
     #[inline]
     fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
-        writer.list(self.iter())
+        T::write_list(self, writer)
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<[T; N]> {

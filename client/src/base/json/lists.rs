@@ -56,14 +56,17 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn goes_on(&mut self, has_some: bool, end: u8, expected: &'static str) -> Result<bool> {
-        if self.take(end) {
-            self.leave();
-            return Ok(false);
+        match self.next() {
+            Some(b',') if has_some => self.advance(1),
+            Some(byte) if byte == end => {
+                self.advance(1);
+                self.leave();
+                return Ok(false);
+            }
+            _ if has_some => return Err(self.syntax(expected)),
+            _ => {}
         }
-        match !has_some || self.take(b',') {
-            true => Ok(true),
-            false => Err(self.syntax(expected)),
-        }
+        Ok(true)
     }
 
     /// Passes over a value, and returns its text.

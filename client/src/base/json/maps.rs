@@ -9,7 +9,7 @@ use callgate_layout::buffer::Buffer;
 
 use super::compound::grow;
 use super::fault::{Fault, Result, Why, excerpt};
-use super::numbers::Integer;
+use super::numbers::Literal;
 use super::objects::twice;
 use super::scalars::only_char;
 use super::{JsonType, Reader, Writer};
@@ -54,7 +54,7 @@ keys! {
 }
 
 /// The integer of a name that is a number in JSON, and nothing besides.
-fn integer<T: Integer>(name: &str) -> Option<T> {
+fn integer<T: Literal>(name: &str) -> Option<T> {
     let mut reader = Reader::of_text(name);
     let literal = reader.literal().ok()?;
     (literal.len() == name.len()).then(|| T::of_literal(literal))?

@@ -7,6 +7,7 @@
 
 mod calls;
 mod compound;
+mod digits;
 mod fault;
 mod foreign;
 mod lists;
@@ -15,6 +16,7 @@ mod numbers;
 mod objects;
 mod reader;
 mod scalars;
+mod short;
 mod strings;
 mod texts;
 mod tuples;
@@ -50,6 +52,18 @@ pub trait JsonType: Sized {
 
     /// Reads the value that comes next.
     fn read(reader: &mut Reader<'_>) -> Result<Self>;
+
+    /// Appends a list of values. Numbers have a way of their own.
+    #[inline]
+    fn write_list(list: &[Self], writer: &mut Writer<'_>) -> Result<()> {
+        writer.list(list.iter())
+    }
+
+    /// Reads a list of values.
+    #[inline]
+    fn read_list(reader: &mut Reader<'_>) -> Result<Vec<Self>> {
+        reader.list()
+    }
 
     /// What a field of this type is when there is no member for it; `None` where it needs one.
     fn missing() -> Option<Self> {

@@ -2,11 +2,11 @@
 
 use core::fmt::{self, Write};
 
+use super::digits;
 use super::fault::{Fault, Result, excerpt};
 use super::reader::Reader;
+use super::short::Short;
 
-/// Integers of so many digits have 64 bits.
-const SHORT_DIGITS: usize = 18;
 /// The most digits that a `u128` has.
 const MOST_DIGITS: i64 = 39;
 /// Beyond this exponent all floats are zero or infinite.
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
     #[inline]
     fn digits(&mut self, expected: &'static str) -> Result<()> {
         let rest = self.rest();
-        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let count = digits::count(rest);
         if count == 0 {
             return Err(self.syntax(expected));
         }
@@ -53,34 +53,24 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Takes an integer that is written as one and has few digits, as most have: its sign and the rest.
+    /// Reads a number of a type.
     #[inline]
-    pub(super) fn short_integer(&mut self) -> Option<(bool, u64)> {
+    pub(super) fn number_of<T: Literal>(&mut self, expected: &'static str) -> Result<T> {
         self.next();
-        let bytes = self.rest();
-        let (is_negative, digits) = match bytes {
-            [b'-', digits @ ..] => (true, digits),
-            _ => (false, bytes),
-        };
-        let mut number = 0;
-        let mut count = 0;
-        while let Some(digit @ b'0'..=b'9') = digits.get(count) {
-            if count == SHORT_DIGITS {
-                return None;
+        match T::short(self.rest()) {
+            Some((number, len)) => {
+                self.advance(len);
+                Ok(number)
             }
-            number = number * 10 + u64::from(digit - b'0');
-            count += 1;
+            None => self.any_number(expected),
         }
-        let is_whole = match digits.get(count) {
-            Some(b'.' | b'e' | b'E') => false,
-            // No other number begins with zero.
-            _ => count == 1 || (count > 1 && digits.first() != Some(&b'0')),
-        };
-        if !is_whole {
-            return None;
-        }
-        self.advance(count + usize::from(is_negative));
-        Some((is_negative, number))
+    }
+
+    /// The same for a number that is written in any way, and what is wrong with any other value.
+    fn any_number<T: Literal>(&mut self, expected: &'static str) -> Result<T> {
+        let literal = self.number(expected)?;
+        let number = T::of_literal(literal);
+        number.ok_or_else(|| out_of_range(expected, literal))
     }
 
     /// Reads a number, or refuses anything else.
@@ -189,18 +179,16 @@ pub(super) fn out_of_range(expected: &str, literal: &str) -> Fault {
     Fault::mismatch(expected, excerpt(literal))
 }
 
-/// An integer type.
-pub(super) trait Integer: Sized {
-    /// The integer of this value, if the type holds it.
+/// A type of numbers.
+pub(super) trait Literal: Short {
+    /// The number for this literal, if the type has it: exactly its value where it is written as an integer or
+    /// the type is one of integers, else the nearest.
     fn of_literal(literal: &str) -> Option<Self>;
-
-    /// The integer of this sign and magnitude, if the type holds it.
-    fn of_short(is_negative: bool, magnitude: u64) -> Option<Self>;
 }
 
 macro_rules! integers {
     ($($type:ty)*) => {$(
-        impl Integer for $type {
+        impl Literal for $type {
             #[inline]
             fn of_literal(literal: &str) -> Option<$type> {
                 // What this refuses may still be `1.0`, `1e2` or `-0`.
@@ -213,28 +201,14 @@ macro_rules! integers {
                     true => 0_i128.checked_sub_unsigned(magnitude)?.try_into().ok(),
                 }
             }
-
-            #[inline]
-            fn of_short(is_negative: bool, magnitude: u64) -> Option<$type> {
-                match is_negative {
-                    false => magnitude.try_into().ok(),
-                    true => 0_i64.checked_sub_unsigned(magnitude)?.try_into().ok(),
-                }
-            }
         }
     )*};
 }
 integers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
 
-/// A float type.
-pub(super) trait Float: Sized {
-    /// The float for this literal: exactly its value where it is written as an integer, else the nearest.
-    fn of_literal(literal: &str) -> Option<Self>;
-}
-
 macro_rules! floats {
     ($($type:ty: $exact:expr,)*) => {$(
-        impl Float for $type {
+        impl Literal for $type {
             #[inline]
             fn of_literal(literal: &str) -> Option<$type> {
                 let number: $type = match literal.len() < SHORT {

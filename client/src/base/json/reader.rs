@@ -115,6 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a word of which the first byte has been seen.
+    #[inline]
     pub(super) fn word(&mut self, word: &'static str) -> Result<()> {
         if !self.rest().starts_with(word.as_bytes()) {
             return Err(self.syntax(word));
@@ -155,6 +156,18 @@ impl<'a> Reader<'a> {
             None => return Err(Fault::new(Why::TooMuch)),
         }
         Ok(())
+    }
+
+    /// How much memory values may still take.
+    #[inline]
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Counts memory that is no more than there may be.
+    #[inline]
+    pub(super) fn held(&mut self, bytes: usize) {
+        self.memory = self.memory.saturating_sub(bytes);
     }
 
     pub(super) fn levels(&self) -> u32 {

@@ -4,36 +4,48 @@ use serde_json::Number;
 use serde_json::ser::Formatter;
 
 use super::fault::{Fault, Result};
-use super::numbers::{Float, Integer, out_of_range};
+use super::numbers::{Literal, out_of_range};
 use super::strings::append;
 use super::{JsonType, Reader, Writer};
 
 macro_rules! integers {
-    ($($type:ident $write:ident,)*) => {$(
+    ($($type:ident: $parts:expr;)*) => {$(
         impl JsonType for $type {
             #[inline]
             fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
-                writer.scalar(|formatter, out| formatter.$write(out, *self))
+                writer.integer($parts(*self))
             }
 
             #[inline]
             fn read(reader: &mut Reader<'_>) -> Result<$type> {
-                let start = reader.clone();
-                if let Some((is_negative, magnitude)) = reader.short_integer() {
-                    let number = <$type as Integer>::of_short(is_negative, magnitude);
-                    return number.ok_or_else(|| start.wrong(stringify!($type)));
-                }
-                let literal = reader.number(stringify!($type))?;
-                let number = <$type as Integer>::of_literal(literal);
-                number.ok_or_else(|| out_of_range(stringify!($type), literal))
+                reader.number_of(stringify!($type))
+            }
+
+            fn write_list(list: &[$type], writer: &mut Writer<'_>) -> Result<()> {
+                writer.integers(list.iter().map(|number| $parts(*number)))
+            }
+
+            fn read_list(reader: &mut Reader<'_>) -> Result<Vec<$type>> {
+                reader.numbers()
             }
         }
     )*};
 }
 
+#[inline]
+fn unsigned(number: impl Into<u64>) -> (bool, u64) {
+    (false, number.into())
+}
+
+#[inline]
+fn signed(number: impl Into<i64>) -> (bool, u64) {
+    let number = number.into();
+    (number < 0, number.unsigned_abs())
+}
+
 integers! {
-    u8 write_u8, u16 write_u16, u32 write_u32, u64 write_u64,
-    i8 write_i8, i16 write_i16, i32 write_i32, i64 write_i64,
+    u8: unsigned; u16: unsigned; u32: unsigned; u64: unsigned;
+    i8: signed; i16: signed; i32: signed; i64: signed;
 }
 
 // Beyond 64 bits many readers would round, so it is text there.
@@ -52,13 +64,13 @@ macro_rules! wide {
                     Some(b'"') => {
                         let text = reader.string()?;
                         return whole(&text)
-                            .then(|| <$type as Integer>::of_literal(&text))
+                            .then(|| <$type as Literal>::of_literal(&text))
                             .flatten()
                             .ok_or_else(|| out_of_range(stringify!($type), &format!("{text:?}")));
                     }
                     _ => reader.number(stringify!($type))?,
                 };
-                <$type as Integer>::of_literal(number)
+                <$type as Literal>::of_literal(number)
                     .ok_or_else(|| out_of_range(stringify!($type), number))
             }
         }
@@ -90,9 +102,11 @@ macro_rules! floats {
 
             #[inline]
             fn read(reader: &mut Reader<'_>) -> Result<$type> {
-                let literal = reader.number(stringify!($type))?;
-                let number = <$type as Float>::of_literal(literal);
-                number.ok_or_else(|| out_of_range(stringify!($type), literal))
+                reader.number_of(stringify!($type))
+            }
+
+            fn read_list(reader: &mut Reader<'_>) -> Result<Vec<$type>> {
+                reader.numbers()
             }
         }
     )*};
@@ -103,7 +117,10 @@ floats! { f32 write_f32, f64 write_f64, }
 impl JsonType for bool {
     #[inline]
     fn write(&self, writer: &mut Writer<'_>) -> Result<()> {
-        writer.put(if *self { "true" } else { "false" })
+        match self {
+            true => writer.put("true"),
+            false => writer.put("false"),
+        }
     }
 
     #[inline]
@@ -179,5 +196,5 @@ pub(super) fn number(literal: &str) -> Option<Number> {
             return Some(number.into());
         }
     }
-    Number::from_f64(<f64 as Float>::of_literal(literal)?)
+    Number::from_f64(<f64 as Literal>::of_literal(literal)?)
 }

@@ -19,7 +19,7 @@ fn special(word: u64) -> u64 {
 
 /// How many plain characters there are before one that is not.
 #[inline]
-fn plain(bytes: &[u8]) -> usize {
+pub(super) fn plain(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let found = special(u64::from_le_bytes(*word));

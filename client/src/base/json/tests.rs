@@ -10,6 +10,7 @@ use crate::base::error::Error;
 mod calls;
 mod compared;
 mod depth;
+mod lists;
 mod numbers;
 mod random;
 mod rules;

@@ -6,8 +6,9 @@ use std::io;
 use callgate_layout::buffer::Buffer;
 use serde_json::ser::CompactFormatter;
 
+use super::digits::{Digits, MANY, ONE};
 use super::fault::{Fault, Result, Why};
-use super::{JsonType, LEVELS};
+use super::{JsonType, LEVELS, strings};
 use crate::base::buffers::Pool;
 
 /// JSON that grows at the end of a buffer.
@@ -44,12 +45,12 @@ impl<'w> Writer<'w> {
     }
 
     /// Appends text that is JSON already.
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, text: &str) -> Result<()> {
         self.put_bytes(text.as_bytes())
     }
 
-    #[inline]
+    #[inline(always)]
     fn put_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         let end = self.out.len() + bytes.len();
         if end > self.out.capacity() || end > self.most {
@@ -143,6 +144,33 @@ impl<'w> Writer<'w> {
         self.close("]")
     }
 
+    /// Writes an integer.
+    #[inline]
+    pub(super) fn integer(&mut self, (is_negative, magnitude): (bool, u64)) -> Result<()> {
+        let mut text = Digits::<ONE>::new();
+        text.integer(is_negative, magnitude);
+        self.put_bytes(text.bytes())
+    }
+
+    /// Writes a list of integers, of which each is its sign and its magnitude.
+    #[inline]
+    pub(super) fn integers(&mut self, list: impl Iterator<Item = (bool, u64)>) -> Result<()> {
+        self.open("[")?;
+        let mut text = Digits::<MANY>::new();
+        for (index, (is_negative, magnitude)) in list.enumerate() {
+            if !text.has_room() {
+                self.put_bytes(text.bytes())?;
+                text.clear();
+            }
+            if index > 0 {
+                text.push(*b",       ", 1);
+            }
+            text.integer(is_negative, magnitude);
+        }
+        self.put_bytes(text.bytes())?;
+        self.close("]")
+    }
+
     /// Writes one element of a tuple.
     #[inline]
     pub fn element<T: JsonType>(&mut self, index: usize, value: &T) -> Result<()> {
@@ -173,10 +201,40 @@ impl<'w> Writer<'w> {
         write(&mut CompactFormatter, self).map_err(|why| self.cause(&why))
     }
 
-    /// Writes a text, by serde_json's writer.
+    /// Writes a text.
     #[inline]
     pub(super) fn text(&mut self, text: &str) -> Result<()> {
-        serde_json::to_writer(&mut *self, text).map_err(|why| self.cause(&why))
+        let is_plain = strings::plain(text.as_bytes()) == text.len();
+        if !is_plain {
+            return self.escaped(text);
+        }
+        self.put("\"")?;
+        self.put(text)?;
+        self.put("\"")
+    }
+
+    /// Writes a text with something to escape, as serde_json does.
+    fn escaped(&mut self, text: &str) -> Result<()> {
+        self.put("\"")?;
+        let mut rest = text.as_bytes();
+        loop {
+            let (run, special) = rest.split_at(strings::plain(rest));
+            self.put_bytes(run)?;
+            let [byte, behind @ ..] = special else {
+                return self.put("\"");
+            };
+            match byte {
+                b'"' => self.put("\\\"")?,
+                b'\\' => self.put("\\\\")?,
+                b'\n' => self.put("\\n")?,
+                b'\t' => self.put("\\t")?,
+                b'\r' => self.put("\\r")?,
+                0x8 => self.put("\\b")?,
+                0xc => self.put("\\f")?,
+                _ => self.put(&format!("\\u{byte:04x}"))?,
+            }
+            rest = behind;
+        }
     }
 
     /// Writes a number of serde_json's.

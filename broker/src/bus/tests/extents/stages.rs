@@ -40,7 +40,7 @@ fn sealing() -> World {
 
 fn reader() -> World {
     let mut world = sealing();
-    world.bus.memory_sealed(own(0), world.now);
+    world.bus.memory_sealed(own(0).into(), world.now);
     world.effects();
     world
 }
@@ -60,7 +60,9 @@ fn returned() -> World {
 fn failed() -> World {
     let mut world = writer();
     let failure = Failure::new(Code::System, "no memory");
-    world.bus.memory_not_made(A, own(0), failure, world.now);
+    world
+        .bus
+        .memory_not_made(A, own(0).into(), failure, world.now);
     world.effects();
     world
 }
@@ -161,7 +163,7 @@ fn what_the_broker_cannot_make_is_given_back_and_told() {
     let memory = own(0);
     world
         .bus
-        .memory_not_made(A, memory, failure.clone(), world.now);
+        .memory_not_made(A, memory.into(), failure.clone(), world.now);
     let told = MemoryToPlugin::Refused { memory, failure };
     assert_eq!(world.effects(), [Effect::Send(A, told.into())]);
     assert_eq!(world.used(), (0, 0));
@@ -187,7 +189,8 @@ fn a_link_that_ends_leaves_charges_and_no_deadlines() {
         assert!(world.bus.links.is_empty() && world.bus.extents.is_empty());
         assert!(world.bus.waiting.is_empty(), "{stage}");
         let let_go = |effect: &&Effect| {
-            let is_extent = |memory: &MemoryId| matches!(memory, MemoryId::Extent { .. });
+            let is_extent =
+                |memory: &AnyMemory| matches!(memory, AnyMemory::Link(MemoryId::Extent { .. }));
             matches!(effect, Effect::LetGo { memory, users: [A, B], serial: Some(_) } if is_extent(memory))
         };
         let is_lost = held && !["waiting", "returned"].contains(&stage);
@@ -224,7 +227,7 @@ fn a_link_that_ends_takes_only_its_own_extents() {
     world.ok(A, failed);
     let users = |effect| match effect {
         Effect::LetGo {
-            memory: memory @ MemoryId::Extent { .. },
+            memory: AnyMemory::Link(memory @ MemoryId::Extent { .. }),
             users,
             ..
         } => Some((memory, users)),

@@ -1,0 +1,280 @@
+//! Records about feeds, and how each of them is set up and ends. Which there are stands in `subscriptions.rs`.
+
+use callgate_layout::control::{Failure, FeedToBroker, FeedToPlugin, PeerInfo, SourceToPlugin};
+use callgate_layout::{Code, Encoding};
+
+use super::{Bus, Weight, protocol};
+use crate::effect::Effect;
+use crate::id::PluginId;
+use crate::topics::{Feed, Progress, Settled};
+
+impl Bus {
+    pub(super) fn feed_record(
+        &mut self,
+        from: PluginId,
+        record: FeedToBroker,
+    ) -> Result<Weight, Failure> {
+        match record {
+            FeedToBroker::Subscribe {
+                request,
+                subscription,
+                topic,
+                prefix,
+                shape,
+                pulled,
+            } => {
+                let what = (&*topic, prefix);
+                self.subscribe(from, (request, subscription), what, (shape, pulled))?;
+                Ok(self.weigh_open(from))
+            }
+            FeedToBroker::Unsubscribe { subscription } => {
+                self.unsubscribe(from, subscription);
+                Ok(Weight::Charged)
+            }
+            FeedToBroker::Take { feed, encoding } => self.take(from, feed, encoding),
+            FeedToBroker::Leave { feed } => self.leave(from, feed),
+            FeedToBroker::Following { feed } => self.following(from, feed),
+            FeedToBroker::Fetch {
+                request,
+                feed,
+                schema,
+                offset,
+            } => {
+                let part = self.part_of_feed(from, (feed, schema), offset);
+                Ok(self.answer_fetch(from, request, part))
+            }
+        }
+    }
+
+    /// A plugin as others are told of it.
+    pub(super) fn peer_info(&self, plugin: PluginId) -> Option<PeerInfo> {
+        let member = self.members.get(&plugin)?;
+        Some(PeerInfo {
+            plugin: plugin.0,
+            pid: member.pid,
+            identity: member.identity.clone(),
+        })
+    }
+
+    /// The feed that a plugin means, if it is its own. `None` for one that has ended: the record and the news of that have
+    /// crossed.
+    fn own_feed(&mut self, from: PluginId, number: u64) -> Result<Option<&mut Feed>, Failure> {
+        if !self.topics.was_given(number) {
+            return Err(protocol("it named a feed that there never was"));
+        }
+        match self.topics.feed_mut(number) {
+            Some(feed) if feed.plugin != from => {
+                Err(protocol("it named a feed that is not its own"))
+            }
+            feed => Ok(feed),
+        }
+    }
+
+    /// A plugin wants a feed that it was told of.
+    fn take(&mut self, from: PluginId, number: u64, encoding: Encoding) -> Result<Weight, Failure> {
+        let Some(feed) = self.own_feed(from, number)? else {
+            return Ok(self.answered(from));
+        };
+        if feed.progress != Progress::Found || feed.offered != Some(encoding) {
+            return Err(protocol("it took a feed that was not offered so"));
+        }
+        feed.progress = Progress::Taken;
+        let source = feed.source;
+        match self.need_ring(source, encoding) {
+            Ok(ring) => {
+                if let Some(feed) = self.topics.feed_mut(number) {
+                    feed.ring = Some(ring);
+                }
+                if self.read_ring(ring, number) {
+                    self.follow(number);
+                }
+            }
+            Err(failure) => self.end_feed(number, Some(&failure)),
+        }
+        Ok(self.answered(from))
+    }
+
+    /// The ring of a feed is there: its plugin is told where.
+    pub(super) fn follow(&mut self, number: u64) {
+        let Some(feed) = self.topics.feed(number) else {
+            return;
+        };
+        let (to, source) = (feed.plugin, self.topics.source(feed.source));
+        let ring = feed
+            .ring
+            .and_then(|ring| Some((ring, self.rings.get(&ring)?)));
+        let (Some(source), Some((ring, of))) = (source, ring) else {
+            return;
+        };
+        let (sender, word, len) = (source.plugin, source.wanted.word, of.len());
+        let Some(cursor) = self.topics.take_cursor(to) else {
+            let message = "this plugin has as many feeds as its status page has cursors";
+            let failure = Failure::new(Code::Overloaded, message);
+            return self.end_feed(number, Some(&failure));
+        };
+        if let Some(feed) = self.topics.feed_mut(number) {
+            feed.cursor = Some(cursor);
+            feed.progress = Progress::Following;
+        }
+        self.let_answer(to);
+        let record = FeedToPlugin::Follow {
+            feed: number,
+            cursor,
+            len,
+            word,
+        };
+        self.effects.push_back(Effect::Follow {
+            to,
+            ring,
+            sender,
+            record,
+        });
+    }
+
+    /// A plugin has mapped what it needs: the source is told of it.
+    fn following(&mut self, from: PluginId, number: u64) -> Result<Weight, Failure> {
+        let Some(feed) = self.own_feed(from, number)? else {
+            return Ok(self.answered(from));
+        };
+        if feed.progress != Progress::Following {
+            return Err(protocol("it follows what it was not told to follow"));
+        }
+        feed.progress = Progress::Mapped;
+        self.listen(number);
+        Ok(self.answered(from))
+    }
+
+    /// Tells a source of a listener, now or when it has noted others.
+    fn listen(&mut self, number: u64) {
+        let Some(feed) = self.topics.feed_mut(number) else {
+            return;
+        };
+        let of = feed.source;
+        let Some(sender) = self.topics.source(of).map(|source| source.plugin) else {
+            return;
+        };
+        if self.listens.may_tell(sender, number, of)
+            && let Some(feed) = self.topics.feed_mut(number)
+        {
+            feed.progress = Progress::Listening;
+            self.introduce(number);
+        }
+    }
+
+    /// A plugin has noted a listener, or need not do that any more: it is told of the next ones.
+    pub(super) fn listen_next(&mut self, sender: PluginId) {
+        while let Some(feed) = self.listens.next(sender) {
+            self.listen(feed);
+        }
+    }
+
+    fn introduce(&mut self, number: u64) {
+        let Some(feed) = self.topics.feed(number) else {
+            return;
+        };
+        let (listener, subscription) = (feed.plugin, feed.subscription);
+        let subscription = self.topics.subscription(listener, subscription);
+        let (Some(subscription), Some(source), Some(ring), Some(cursor), Some(peer)) = (
+            subscription,
+            self.topics.source(feed.source),
+            feed.ring,
+            feed.cursor,
+            self.peer_info(listener),
+        ) else {
+            return;
+        };
+        let (to, pulled) = (source.plugin, subscription.pulled);
+        let record = SourceToPlugin::Listen {
+            ring,
+            feed: number,
+            cursor,
+            pulled,
+            peer,
+        };
+        let effect = Effect::Listen {
+            to,
+            listener,
+            record,
+        };
+        self.ask(to, effect);
+    }
+
+    /// The source has noted the listener: no event is missed from here on.
+    pub(super) fn start_feed(&mut self, feed: u64, (to, position, number): (PluginId, u64, u64)) {
+        if let Some(feed) = self.topics.feed_mut(feed) {
+            feed.progress = Progress::Started;
+        }
+        self.let_answer(to);
+        let start = FeedToPlugin::Start {
+            feed,
+            position,
+            number,
+        };
+        self.send(to, start);
+        let settled = self.topics.settle_feed(feed);
+        self.settled(to, settled);
+    }
+
+    /// A plugin does not want a feed, or no longer.
+    fn leave(&mut self, from: PluginId, number: u64) -> Result<Weight, Failure> {
+        if self.own_feed(from, number)?.is_some() {
+            self.end_feed(number, None);
+        }
+        Ok(self.answered(from))
+    }
+
+    /// Ends a feed. Its plugin is told why, unless it knows; its source, if that goes on.
+    pub(super) fn end_feed(&mut self, number: u64, why: Option<&Failure>) {
+        let Some(ended) = self.topics.end_feed(number) else {
+            return;
+        };
+        let feed = ended.feed;
+        if let Some(failure) = why {
+            let failure = failure.clone();
+            let record = FeedToPlugin::Ended {
+                feed: number,
+                failure,
+            };
+            self.send(feed.plugin, record);
+        }
+        if let Some(ring) = feed.ring {
+            let source = self.topics.source(feed.source);
+            let sender = source.map(|source| source.plugin);
+            match sender {
+                Some(sender) if feed.progress >= Progress::Listening => {
+                    let record = SourceToPlugin::Unlisten { ring, feed: number };
+                    self.tell(sender, record);
+                }
+                Some(sender) => self.listens.forget_feed(sender, number),
+                None => {}
+            }
+            self.leave_ring(ring, number);
+        }
+        self.settled(feed.plugin, ended.settled);
+    }
+
+    fn settled(&mut self, listener: PluginId, settled: Settled) {
+        self.subscribed(listener, settled.subscribed);
+        if let Some(source) = settled.offered {
+            self.offered(source);
+        }
+    }
+
+    /// A plugin is told what it may answer with one record about the feed: whoever else caused that, it is not charged
+    /// for it.
+    pub(super) fn let_answer(&mut self, plugin: PluginId) {
+        if let Some(member) = self.members.get_mut(&plugin) {
+            member.feed_answers = member.feed_answers.saturating_add(1);
+        }
+    }
+
+    /// What it weighs that a plugin has answered.
+    fn answered(&mut self, plugin: PluginId) -> Weight {
+        let member = self.members.get_mut(&plugin);
+        let left = member.and_then(|member| {
+            member.feed_answers = member.feed_answers.checked_sub(1)?;
+            Some(Weight::Expected)
+        });
+        left.unwrap_or(Weight::Charged)
+    }
+}

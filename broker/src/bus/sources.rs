@@ -1,0 +1,357 @@
+//! Records about sources: plugins that send events, and what they say of their listeners.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::control::{
+    Failure, SourceToBroker, SourceToPlugin, ToPlugin, check_gate_name,
+};
+
+use super::{Awaited, Bus, Weight, protocol};
+use crate::id::PluginId;
+use crate::quota::Charge;
+use crate::refused::Refused;
+use crate::shape::{Provided, check_provided};
+use crate::topics::{InLine, Progress, Source, Wanted};
+
+/// Bytes of records that a ring of archives can hold: powers of two from one of these to the other.
+const LEAST_CAPACITY: u32 = 64 << 10;
+const MOST_CAPACITY: u32 = 16 << 20;
+/// How many topic words a doorbell page has.
+const TOPIC_WORDS: u16 = 8192;
+
+impl Bus {
+    pub(super) fn source_record(
+        &mut self,
+        from: PluginId,
+        record: SourceToBroker,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        match record {
+            SourceToBroker::Offer { returning, .. } => {
+                self.offer(from, record, now);
+                Ok(self.weigh_offer(from, returning))
+            }
+            SourceToBroker::Close { request, topic } => {
+                self.close_source(from, request, &topic, now);
+                Ok(Weight::Charged)
+            }
+            SourceToBroker::RingMade { ring } => self.ring_made(from, ring, now),
+            SourceToBroker::RingFailed { ring, failure } => self.ring_failed(from, ring, &failure),
+            SourceToBroker::Heard {
+                feed,
+                position,
+                number,
+            } => self.heard(from, feed, (position, number)),
+        }
+    }
+
+    /// What it weighs to offer a topic. Who comes back is not charged for its own, as for gates.
+    fn weigh_offer(&mut self, from: PluginId, returning: bool) -> Weight {
+        let member = self.members.get_mut(&from).filter(|_| returning);
+        let left = member.and_then(|member| {
+            member.source_returns = member.source_returns.checked_sub(1)?;
+            Some(Weight::Expected)
+        });
+        left.unwrap_or(Weight::Charged)
+    }
+
+    /// A plugin offers a topic.
+    fn offer(&mut self, from: PluginId, record: SourceToBroker, now: Instant) {
+        let SourceToBroker::Offer {
+            request,
+            topic,
+            open,
+            schema,
+            signature,
+            encodings,
+            capacity,
+            history,
+            word,
+            incarnation,
+            returning,
+        } = record
+        else {
+            return;
+        };
+        let Some(member) = self.members.get_mut(&from) else {
+            return;
+        };
+        // First of all, because that takes an upload.
+        let held = member.schemas.hold(schema, &mut self.schemas);
+        if let Err(failure) = self.check_offer(from, &topic, open) {
+            return self.answer(from, request, Some(failure));
+        }
+        let wanted = held.map(|held| Wanted {
+            request,
+            open,
+            provided: Provided {
+                held,
+                encodings,
+                signature,
+            },
+            capacity,
+            history,
+            word,
+            incarnation,
+        });
+        let taken =
+            wanted.and_then(|wanted| self.take_source(from, &topic, wanted, returning, now));
+        if let Err(refused) = taken {
+            let failure = self.explain(&refused, &topic);
+            self.answer(from, request, Some(failure));
+        }
+    }
+
+    fn take_source(
+        &mut self,
+        from: PluginId,
+        topic: &str,
+        wanted: Wanted,
+        returning: bool,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        check_gate_name(topic).map_err(Refused::Invalid)?;
+        check_settings(&wanted).map_err(Refused::Invalid)?;
+        if self.source_lines.has(from, topic) {
+            return Err(Refused::SendsTwice);
+        }
+        let in_the_way = self.check_topic(from, topic, wanted.open);
+        let Some(member) = self.members.get(&from) else {
+            return Ok(());
+        };
+        let (charge, limit) = (member.gates.charge(), member.gates.limit());
+        let charge = charge.ok_or(Refused::TooManyGates(limit));
+        match in_the_way {
+            Ok(()) => self.begin_source(from, topic, (wanted, charge?), now),
+            Err(Refused::Owned(owner, _) | Refused::Sends(owner, _))
+                if returning && !wanted.open =>
+            {
+                let (request, since) = (wanted.request, self.lines.draw());
+                let place = InLine {
+                    plugin: from,
+                    wanted,
+                    charge: charge?,
+                };
+                self.source_lines.join(topic, since, place);
+                let owner = self.name_of(owner);
+                self.send(from, SourceToPlugin::Lost { request, owner });
+            }
+            Err(refused) => return Err(refused),
+        }
+        Ok(())
+    }
+
+    /// What keeps a plugin from offering a topic, if anything does: gates, and other sources.
+    pub(super) fn check_topic(
+        &self,
+        plugin: PluginId,
+        topic: &str,
+        open: bool,
+    ) -> Result<(), Refused> {
+        self.topics.check_topic(plugin, topic, open)?;
+        let gate = match open {
+            true => self.registry.gate_of(topic),
+            false => self.registry.in_the_way(plugin, topic),
+        };
+        match gate {
+            Some((owner, what)) => Err(Refused::Owned(owner, what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a topic to a plugin in line for it, if nothing is in the way.
+    pub(super) fn hand_topic_on(
+        &mut self,
+        plugin: PluginId,
+        (topic, since): (&str, u64),
+        now: Instant,
+    ) {
+        if self.check_topic(plugin, topic, false).is_err() {
+            return;
+        }
+        if let Some(place) = self.source_lines.take(topic, since) {
+            self.begin_source(plugin, topic, (place.wanted, place.charge), now);
+        }
+    }
+
+    /// A plugin has a source from now on. Who has asked to hear it is set up first, but no longer than a step's time.
+    pub(super) fn begin_source(
+        &mut self,
+        from: PluginId,
+        topic: &str,
+        (wanted, charge): (Wanted, Charge),
+        now: Instant,
+    ) {
+        let source = Source::new(from, topic, wanted, charge);
+        let (request, history) = (source.wanted.request, source.history_in());
+        let number = self.topics.add_source(source);
+        let ring = history.map(|encoding| self.need_ring(number, encoding));
+        if let Some(Err(failure)) = ring {
+            self.topics.remove_source(number);
+            return self.answer(from, request, Some(failure));
+        }
+        let mut awaited = BTreeSet::new();
+        for subscription in self.topics.subscriptions_to(topic) {
+            awaited.extend(self.find(subscription, number));
+        }
+        if awaited.is_empty() {
+            return self.offered(number);
+        }
+        if let Some(source) = self.topics.source_mut(number) {
+            source.awaited = awaited;
+        }
+        let due = Some(now + self.step);
+        self.deadlines.set(Awaited::Listeners(number), due);
+    }
+
+    /// Events of a source can be sent.
+    pub(super) fn offered(&mut self, number: u64) {
+        self.deadlines.set(Awaited::Listeners(number), None);
+        let Some(source) = self.topics.source_mut(number) else {
+            return;
+        };
+        source.awaited.clear();
+        if std::mem::replace(&mut source.is_offered, true) {
+            return;
+        }
+        let (to, request) = (source.plugin, source.wanted.request);
+        let offered = SourceToPlugin::Offered {
+            request,
+            source: number,
+        };
+        self.tell(to, offered);
+    }
+
+    /// A plugin closes its source, or leaves the line for it.
+    fn close_source(&mut self, from: PluginId, request: u32, topic: &str, now: Instant) {
+        if self.source_lines.leave(from, topic).is_some() {
+            return self.answer(from, request, None);
+        }
+        let Some(source) = self.topics.source_of(from, topic) else {
+            let failure = self.explain(&Refused::SendsNot, topic);
+            return self.answer(from, request, Some(failure));
+        };
+        let message = format!("{} sends no more events on {topic}", self.label_of(from));
+        let failure = Failure::new(callgate_layout::Code::ProviderGone, message);
+        self.end_source(source, &failure);
+        self.answer(from, request, None);
+        self.hand_on(topic, now);
+    }
+
+    /// Ends a source, with its feeds and rings; its plugin is not told.
+    pub(super) fn end_source(&mut self, number: u64, failure: &Failure) -> Option<Source> {
+        self.deadlines.set(Awaited::Listeners(number), None);
+        let source = self.topics.remove_source(number)?;
+        self.let_rings_go(source.rings);
+        for feed in &source.feeds {
+            self.listens.forget_feed(source.plugin, *feed);
+            self.end_feed(*feed, Some(failure));
+        }
+        self.listens.forget_source(source.plugin, number);
+        self.listen_next(source.plugin);
+        Some(source)
+    }
+
+    /// Ends the sources on whose topics a plugin may not send any more.
+    pub(super) fn close_forbidden(&mut self, plugin: PluginId, now: Instant) {
+        for number in self.topics.sources_of(plugin) {
+            let Some(source) = self.topics.source(number) else {
+                continue;
+            };
+            let (topic, open) = (source.topic.clone(), source.wanted.open);
+            let Err(failure) = self.check_offer(plugin, &topic, open) else {
+                continue;
+            };
+            let Some(source) = self.end_source(number, &failure) else {
+                continue;
+            };
+            match source.is_offered {
+                true => {
+                    let source = number;
+                    self.send(plugin, SourceToPlugin::Closed { source, failure });
+                }
+                // It was told no number.
+                false => self.answer(plugin, source.wanted.request, Some(failure)),
+            }
+            self.hand_on(&topic, now);
+        }
+    }
+
+    /// Takes plugins out of the lines for topics on which they may not send any more.
+    pub(super) fn leave_forbidden_source_lines(&mut self) {
+        for (since, topic, plugin) in self.source_lines.all() {
+            let Err(failure) = self.check_offer(plugin, &topic, false) else {
+                continue;
+            };
+            if let Some(place) = self.source_lines.take(&topic, since) {
+                self.answer(plugin, place.wanted.request, Some(failure));
+            }
+        }
+    }
+
+    /// Forgets all that a plugin which is gone has sent and heard; gives back the topics that it has no more.
+    pub(super) fn forget_events(&mut self, plugin: PluginId, failure: &Failure) -> Vec<Arc<str>> {
+        self.source_lines.forget(plugin);
+        self.listens.forget(plugin);
+        for number in self.topics.subscriptions_of(plugin) {
+            self.unsubscribe(plugin, number);
+        }
+        let sources = self.topics.sources_of(plugin).into_iter();
+        let ended = sources.filter_map(|source| self.end_source(source, failure));
+        ended.map(|source| source.topic).collect()
+    }
+
+    /// Sends a record to a plugin that may be gone.
+    pub(super) fn tell(&mut self, to: PluginId, record: impl Into<ToPlugin>) {
+        if self.members.contains_key(&to) {
+            self.send(to, record);
+        }
+    }
+
+    /// A source has noted a listener.
+    fn heard(
+        &mut self,
+        from: PluginId,
+        number: u64,
+        (position, event): (u64, u64),
+    ) -> Result<Weight, Failure> {
+        if !self.topics.was_given(number) {
+            return Err(protocol("it named a feed that there never was"));
+        }
+        let Some(feed) = self.topics.feed(number) else {
+            self.listens.noted(from, number);
+            self.listen_next(from);
+            return self.acknowledged(from);
+        };
+        let source = self.topics.source(feed.source);
+        let is_own = source.is_some_and(|source| source.plugin == from);
+        let to = feed.plugin;
+        if !is_own || feed.progress != Progress::Listening {
+            return Err(protocol("it heard of a listener of which it was not told"));
+        }
+        self.listens.noted(from, number);
+        self.start_feed(number, (to, position, event));
+        self.listen_next(from);
+        self.acknowledged(from)
+    }
+}
+
+/// What is not acceptable about a source, if anything is.
+fn check_settings(wanted: &Wanted) -> Result<(), String> {
+    check_provided(&wanted.provided)?;
+    let capacity = wanted.capacity;
+    if !capacity.is_power_of_two() || !(LEAST_CAPACITY..=MOST_CAPACITY).contains(&capacity) {
+        return Err(format!(
+            "a ring of events holds a power of two of bytes from {LEAST_CAPACITY} to {MOST_CAPACITY}, not {capacity}"
+        ));
+    }
+    if wanted.word >= TOPIC_WORDS {
+        let word = wanted.word;
+        return Err(format!(
+            "a doorbell page has {TOPIC_WORDS} topic words, and no number {word}"
+        ));
+    }
+    Ok(())
+}

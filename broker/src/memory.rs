@@ -1,0 +1,34 @@
+//! What the broker calls the memory that it has made.
+
+use callgate_layout::control::MemoryId;
+
+/// Some memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum AnyMemory {
+    /// An outbox or an extent of a link.
+    Link(MemoryId),
+    /// A ring of events, by its number.
+    Ring(u64),
+}
+
+impl From<MemoryId> for AnyMemory {
+    fn from(memory: MemoryId) -> AnyMemory {
+        AnyMemory::Link(memory)
+    }
+}
+
+impl AnyMemory {
+    /// What to call it in a sentence.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            AnyMemory::Link(MemoryId::Outbox { .. }) => "outbox",
+            AnyMemory::Link(MemoryId::Extent { .. }) => "extent",
+            AnyMemory::Ring(_) => "ring of events",
+        }
+    }
+
+    /// Whether a link has it without any charge: both sides have the one description, and nobody is told when it is gone.
+    pub(crate) fn is_outbox(self) -> bool {
+        matches!(self, AnyMemory::Link(MemoryId::Outbox { .. }))
+    }
+}

@@ -1,0 +1,98 @@
+//! Who sends events on which topic, and who has asked to hear what: pure state.
+//!
+//! ```text
+//! Source         a plugin as the sender of one topic
+//! Subscription   a name or a prefix that a plugin has asked to hear
+//! Feed           one subscription on one source, from `Found` to its end
+//! ```
+//!
+//! An owned topic has one source. An open one has one of each plugin that sends on it, and lasts as long as one of
+//! them. The rings of sources are memory, and stand in `bus/rings.rs`.
+
+mod cursors;
+mod feed;
+mod lines;
+mod listens;
+mod sources;
+mod subscriptions;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::id::PluginId;
+use cursors::Cursors;
+
+pub(crate) use feed::{Feed, Progress, Settled};
+pub(crate) use lines::{InLine, SourceLines};
+pub(crate) use listens::Listens;
+pub(crate) use sources::{Source, Wanted};
+pub(crate) use subscriptions::Subscription;
+
+/// All sources, subscriptions and feeds of a bus.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    sources: BTreeMap<u64, Source>,
+    /// The sources of each topic, by plugins. None is empty.
+    by_topic: BTreeMap<Arc<str>, BTreeMap<PluginId, u64>>,
+    subscriptions: BTreeMap<(PluginId, u32), Subscription>,
+    /// Who has asked for a name, or for a prefix. None is empty.
+    wanted: BTreeMap<Arc<str>, BTreeSet<(PluginId, u32)>>,
+    feeds: BTreeMap<u64, Feed>,
+    cursors: HashMap<PluginId, Cursors>,
+    first: u64,
+    next: u64,
+}
+
+impl Topics {
+    /// Without topics; the numbers of sources, rings and feeds begin with this one.
+    pub(crate) fn new(first: u64) -> Topics {
+        Topics {
+            sources: BTreeMap::new(),
+            by_topic: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            feeds: BTreeMap::new(),
+            cursors: HashMap::new(),
+            first,
+            next: first,
+        }
+    }
+
+    /// A number that nothing has had.
+    pub(crate) fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
+    /// Whether a number was given to something, which may have ended.
+    pub(crate) fn was_given(&self, number: u64) -> bool {
+        (self.first..self.next).contains(&number)
+    }
+
+    /// Takes a cursor of a plugin; `None` where all are in use.
+    pub(crate) fn take_cursor(&mut self, plugin: PluginId) -> Option<u16> {
+        self.cursors.entry(plugin).or_default().take()
+    }
+
+    fn give_cursor_back(&mut self, plugin: PluginId, cursor: u16) {
+        if let Some(cursors) = self.cursors.get_mut(&plugin)
+            && cursors.give_back(cursor)
+        {
+            self.cursors.remove(&plugin);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Topics {
+    /// Whether nothing is left of anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+            && self.by_topic.is_empty()
+            && self.subscriptions.is_empty()
+            && self.wanted.is_empty()
+            && self.feeds.is_empty()
+            && self.cursors.is_empty()
+    }
+}

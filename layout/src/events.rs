@@ -1,0 +1,121 @@
+//! Events: a ring that one plugin writes and any number read, and the words by which they wait for each other.
+//!
+//! ```text
+//! ring            0 head u64       end of the last whole record
+//!                 8 next u64       number of the next event
+//!                64 oldest u64     start of the oldest record that is whole
+//!               128 starving u32   how many of the sender's threads wait for cursors
+//!               132 state u32      0 open, 1 closed
+//!              4096 records, as many bytes as the ring's capacity
+//!
+//! record          0 length u32     bytes of payload
+//!                 4 kind u32       0 an event, 1 one that could not be written in this encoding: a text that says why
+//!                 8 number u64     counts the source's events from 0
+//!                16 time u64       nanoseconds since 1970
+//!                24 payload, filled up to a multiple of 8
+//! ```
+//!
+//! Positions count the bytes of records since the ring was made; where one lies is its remainder by the
+//! capacity. A record may go on at the ring's beginning, word by word. Zeroed memory is a valid empty ring.
+//!
+//! **Sync point** EVENT-PUBLISHED. The sender writes records and then `head` (release); who reads `head`
+//! (acquire) finds everything before it whole, or written over since.
+//!
+//! **Sync point** OLDEST-MOVED. Before the sender writes over records it moves `oldest` behind them, and fences
+//! (release). A reader copies a record, fences (acquire), and looks at `oldest` again: if it sees any word of what was written over it,
+//! it sees that `oldest` has moved, and throws its copy away.
+//!
+//! The other half of events is [`cursor`]: what listeners write, and [`waking`]: who sleeps.
+
+pub mod cursor;
+mod reader;
+pub mod waking;
+mod writer;
+
+pub use reader::{RingReader, Taken, shown};
+pub use waking::{TOPIC_WORDS, about_to_sleep, all_armed, is_armed};
+pub use writer::RingWriter;
+
+/// Bytes before the records of a ring.
+#[cfg(not(callgate_loom))]
+pub const RING_HEADER: usize = 4096;
+/// Loom's memory has no use for a page.
+#[cfg(callgate_loom)]
+pub const RING_HEADER: usize = 136;
+
+/// The smallest capacity of a ring, in bytes of records.
+#[cfg(not(callgate_loom))]
+pub const MIN_CAPACITY: u32 = 64 << 10;
+/// Loom has to see every word.
+#[cfg(callgate_loom)]
+pub const MIN_CAPACITY: u32 = 128;
+/// The largest capacity that a program may ask for.
+pub const MAX_CAPACITY: u32 = 16 << 20;
+/// The capacity where a program says nothing.
+pub const DEFAULT_CAPACITY: u32 = 256 << 10;
+/// How many times as large as the ring of archives its twin is, in which the same events are JSON.
+pub const TWIN_FACTOR: u32 = 4;
+
+pub(crate) const HEAD: usize = 0;
+pub(crate) const NEXT: usize = 8;
+pub(crate) const OLDEST: usize = 64;
+pub(crate) const STARVING: usize = 128;
+pub(crate) const STATE: usize = 132;
+/// Bytes of a record before its payload.
+pub(crate) const RECORD_HEADER: u64 = 24;
+
+// The byte tables above, held against the code: whoever changes them changes the version.
+const _: () = {
+    assert!(crate::control::VERSION == 10);
+    assert!(HEAD == 0 && NEXT == 8 && OLDEST == 64 && STARVING == 128 && STATE == 132);
+    assert!(RECORD_HEADER == 24);
+};
+
+/// What a record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An event.
+    Event,
+    /// An event that could not be written in the ring's encoding; the payload is a text that says why.
+    Unfit,
+}
+
+/// Between which positions the records of a ring lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Start of the oldest.
+    pub oldest: u64,
+    /// End of the newest.
+    pub head: u64,
+}
+
+/// Bytes of memory of a ring of this capacity.
+pub const fn ring_len(capacity: u32) -> u32 {
+    RING_HEADER as u32 + capacity
+}
+
+/// The capacity of a ring whose memory has so many bytes; `None` where no ring has.
+pub fn capacity_of(len: u32) -> Option<u32> {
+    let capacity = len.checked_sub(RING_HEADER as u32)?;
+    let most = MAX_CAPACITY * TWIN_FACTOR;
+    let is_one = capacity.is_power_of_two() && (MIN_CAPACITY..=most).contains(&capacity);
+    is_one.then_some(capacity)
+}
+
+/// The longest payload of an event in a ring of this capacity: a record takes a quarter of it at most.
+pub const fn most_payload(capacity: u64) -> usize {
+    (capacity / 4 - RECORD_HEADER) as usize
+}
+
+/// Bytes of a record with such a payload.
+#[inline]
+const fn record_len(payload: usize) -> u64 {
+    (RECORD_HEADER + payload as u64).next_multiple_of(8)
+}
+
+/// Where a position lies in a ring's memory, and how many bytes there are from there to its end.
+#[inline]
+fn place(position: u64, capacity: u64) -> (usize, usize) {
+    let at = position & (capacity - 1);
+    (RING_HEADER + at as usize, (capacity - at) as usize)
+}

@@ -1,0 +1,252 @@
+//! A listener's side of a ring. Everything in it is a stranger's word: it is read once, and checked.
+
+use super::{
+    HEAD, Kind, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, capacity_of, most_payload,
+    place, record_len,
+};
+use crate::atomic::{Ordering, fence};
+use crate::buffer::{Buffer, OutOfMemory};
+use crate::view::ReadView;
+
+/// One place in a ring, from which events are taken in order.
+#[derive(Debug)]
+pub struct RingReader {
+    ring: ReadView,
+    capacity: u64,
+    position: u64,
+    /// The number that the record there must have.
+    number: u64,
+    /// The head as it was read last: until it is reached it is not read again, so that the sender keeps its line.
+    head: u64,
+}
+
+/// What came of looking for an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// There is none.
+    Nothing,
+    /// There is none, and there will be none.
+    Closed,
+    /// One, whose payload is in the buffer.
+    Event {
+        /// What it is.
+        kind: Kind,
+        /// Its number.
+        number: u64,
+        /// When it was sent, in nanoseconds since 1970.
+        time: u64,
+    },
+    /// So many were written over before they were taken; the next look goes on behind them.
+    Lost(u64),
+    /// The sender was writing over what was read. To be tried again, when everything else was looked at.
+    Again,
+    /// The sender wrote what no correct sender writes. Nothing is to be taken from this ring any more.
+    Broken(&'static str),
+    /// There is one, and no memory for its payload.
+    OutOfMemory(OutOfMemory),
+}
+
+/// Positions are less than this, so that a record's length can be added. No sender gets so far.
+const END_OF_POSITIONS: u64 = u64::MAX / 2;
+
+/// The words of a record before its payload.
+struct Header {
+    len: usize,
+    kind: u64,
+    number: u64,
+    time: u64,
+}
+
+impl RingReader {
+    /// A place in a ring, where the record lies, or will, that has this number; `None` where the memory is no ring, or
+    /// there can be no record.
+    pub fn new(ring: ReadView, position: u64, number: u64) -> Option<RingReader> {
+        let capacity = u32::try_from(ring.len()).ok().and_then(capacity_of)?;
+        let can_be = position.is_multiple_of(8) && position < END_OF_POSITIONS;
+        can_be.then(|| RingReader {
+            ring,
+            capacity: u64::from(capacity),
+            position,
+            number,
+            head: position,
+        })
+    }
+
+    /// Up to where it was read.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The number of the event that is expected next.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether a look would find anything: to be asked before sleeping, and in every round.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        // EVENT-PUBLISHED, acquire.
+        self.head != self.position
+            || self.ring.load64(HEAD, Ordering::Acquire) != self.position
+            || self.is_closed()
+    }
+
+    fn is_closed(&self) -> bool {
+        // EVENT-PUBLISHED, acquire.
+        self.ring.load32(STATE, Ordering::Acquire) != 0
+    }
+
+    /// Takes the next event: its payload in the place of what was in the buffer.
+    #[inline]
+    pub fn take(&mut self, into: &mut Buffer) -> Taken {
+        if self.head == self.position
+            && let Some(taken) = self.look()
+        {
+            return taken;
+        }
+        let header = self.header();
+        // A length that cannot be may be that of a record which was written over meanwhile.
+        let len = (header.len <= most_payload(self.capacity)).then(|| record_len(header.len));
+        let len = len.filter(|len| *len <= self.head - self.position);
+        if len.is_some()
+            && let Err(why) = self.copy(header.len, into)
+        {
+            return Taken::OutOfMemory(why);
+        }
+        // OLDEST-MOVED, the reader's side.
+        fence(Ordering::Acquire);
+        // OLDEST-MOVED, acquire.
+        let oldest = self.ring.load64(OLDEST, Ordering::Acquire);
+        if oldest > self.position {
+            return self.overtaken(oldest);
+        }
+        match len {
+            Some(len) if self.is_next(&header, oldest) => self.step(len, header),
+            _ => Taken::Broken("a record that no sender writes"),
+        }
+    }
+
+    /// Whether a record that was not written over is the one that comes next.
+    #[inline]
+    fn is_next(&self, header: &Header, oldest: u64) -> bool {
+        header.kind <= 1 && header.number == self.number && self.head - oldest <= self.capacity
+    }
+
+    /// Goes on behind a record.
+    #[inline]
+    fn step(&mut self, len: u64, header: Header) -> Taken {
+        self.position += len;
+        self.number = self.number.wrapping_add(1);
+        Taken::Event {
+            kind: if header.kind == 0 {
+                Kind::Event
+            } else {
+                Kind::Unfit
+            },
+            number: header.number,
+            time: header.time,
+        }
+    }
+
+    /// Reads the head anew; something where there is no event.
+    fn look(&mut self) -> Option<Taken> {
+        // Before the head: what was published before the ring was closed is taken first.
+        let is_closed = self.is_closed();
+        // EVENT-PUBLISHED, acquire.
+        let head = self.ring.load64(HEAD, Ordering::Acquire);
+        if head == self.position {
+            return Some(if is_closed {
+                Taken::Closed
+            } else {
+                Taken::Nothing
+            });
+        }
+        if head < self.position || !head.is_multiple_of(8) || head >= END_OF_POSITIONS {
+            return Some(Taken::Broken(
+                "an end of its records that lies before what was read, or nowhere",
+            ));
+        }
+        self.head = head;
+        None
+    }
+
+    fn word(&self, position: u64) -> u64 {
+        let (at, _) = place(position, self.capacity);
+        self.ring.load64(at, Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn header(&self) -> Header {
+        let first = self.word(self.position);
+        Header {
+            len: first as u32 as usize,
+            kind: first >> 32,
+            number: self.word(self.position + 8),
+            time: self.word(self.position + 16),
+        }
+    }
+
+    #[inline]
+    fn copy(&self, len: usize, into: &mut Buffer) -> Result<(), OutOfMemory> {
+        let into = into.renew(len)?;
+        let (at, left) = place(self.position + RECORD_HEADER, self.capacity);
+        if len <= left {
+            self.ring.copy_out(at, into);
+        } else {
+            let (first, rest) = into.split_at_mut(left);
+            self.ring.copy_out(at, first);
+            self.ring.copy_out(RING_HEADER, rest);
+        }
+        Ok(())
+    }
+
+    /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were lost.
+    #[cold]
+    fn overtaken(&mut self, oldest: u64) -> Taken {
+        // EVENT-PUBLISHED, acquire. The oldest record was published before it became the oldest (OLDEST-MOVED), so
+        // no head that is read now lies before it.
+        let head = self.ring.load64(HEAD, Ordering::Acquire);
+        if oldest > head || !oldest.is_multiple_of(8) || head >= END_OF_POSITIONS {
+            return Taken::Broken(
+                "an oldest record that lies behind all of its records, or nowhere",
+            );
+        }
+        if oldest == head {
+            // Nothing is left: the number of the next event is not known before it is there.
+            return Taken::Again;
+        }
+        let number = self.word(oldest + 8);
+        // OLDEST-MOVED, the reader's side.
+        fence(Ordering::Acquire);
+        if self.ring.load64(OLDEST, Ordering::Relaxed) != oldest {
+            return Taken::Again;
+        }
+        let lost = number.wrapping_sub(self.number);
+        let most = (oldest - self.position) / RECORD_HEADER;
+        if lost == 0 || lost > most || head - oldest > self.capacity {
+            return Taken::Broken("an oldest record whose number or place cannot be");
+        }
+        (self.position, self.number, self.head) = (oldest, number, head);
+        Taken::Lost(lost)
+    }
+
+    /// Whether a thread of the sender waits for cursors: to be asked after a cursor has moved, before the listener turns to
+    /// something else.
+    pub fn is_starving(&self) -> bool {
+        // CURSOR-OR-STARVING, the listener's side.
+        fence(Ordering::SeqCst);
+        self.seems_starving()
+    }
+
+    /// The same without the fence, as it may have been a moment ago.
+    #[inline]
+    pub fn seems_starving(&self) -> bool {
+        self.ring.load32(STARVING, Ordering::Relaxed) != 0
+    }
+}
+
+/// Where a ring ends, and the number of its next event, as its sender says.
+pub fn shown(ring: &ReadView) -> (u64, u64) {
+    let head = ring.load64(HEAD, Ordering::Acquire);
+    (head, ring.load64(super::NEXT, Ordering::Relaxed))
+}

@@ -19,6 +19,9 @@ mod session;
 
 pub use api::dynamic;
 pub use api::events::options::TopicOptions;
+pub use api::events::pull::Events;
+pub use api::events::received::{Event, Received};
+pub use api::events::subscription::{Subscription, SubscriptionBuilder};
 pub use api::events::topic::{Topic, TopicState};
 pub use api::group::Group;
 pub use api::plugin::Plugin;
@@ -39,6 +42,8 @@ pub use callgate_derive::gate_type;
 pub use callgate_layout::control::PluginLimits;
 pub use callgate_layout::payload::TrustPeers;
 pub use callgate_layout::{Blame, Code};
+pub use events::handlers::{EventContext, EventHandler};
+pub use events::notice::EventNotice;
 pub use handler::context::Context;
 pub use handler::payload::Payload;
 pub use handler::{Handler, HandlerError, Param, Reply, View};

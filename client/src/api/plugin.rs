@@ -3,6 +3,7 @@
 pub(crate) mod builder;
 mod core;
 mod course;
+mod hearing;
 mod joining;
 mod serving;
 mod topics;

@@ -259,17 +259,6 @@ impl Feed {
         self.taking.try_lock()?.reached()
     }
 
-    /// Whether it has a place in a ring of a membership.
-    pub(crate) fn is_of(&self, membership: u64) -> bool {
-        let has_taken = match self.taking.try_lock() {
-            Some(taking) => taking.is_of(membership),
-            // Whoever takes from it does so from one of its places.
-            None => true,
-        };
-        let is_it = |what: &Incoming| matches!(what, Incoming::Place(place) if place.membership() == membership);
-        has_taken || self.incoming.lock().iter().any(is_it)
-    }
-
     /// Waits until no handler runs that began before this. Not to be called by who runs one.
     pub(crate) fn await_idle(&self) {
         self.wanted.fetch_add(1, Ordering::Relaxed);

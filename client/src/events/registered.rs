@@ -115,11 +115,6 @@ impl Handlers {
         is_empty
     }
 
-    pub(crate) fn has(&self, registered: &Arc<Registered>) -> bool {
-        let list = self.list.lock();
-        list.iter().any(|other| Arc::ptr_eq(other, registered))
-    }
-
     /// Whether a copy is as the list is.
     #[inline]
     pub(crate) fn are(&self, copy: &Copy) -> bool {

@@ -149,11 +149,6 @@ impl Hearing {
         self.feeds().iter().for_each(|feed| feed.cut(membership));
     }
 
-    /// Whether it has a place in a ring of a membership.
-    pub(crate) fn is_of(&self, membership: u64) -> bool {
-        self.feeds().iter().any(|feed| feed.is_of(membership))
-    }
-
     /// Its feeds that are not over.
     pub(crate) fn feeds(&self) -> Vec<Arc<Feed>> {
         let known = self.feeds.lock();

@@ -302,10 +302,4 @@ impl Taking {
     pub(super) fn reached(&self) -> Option<u64> {
         self.next
     }
-
-    pub(super) fn is_of(&self, membership: u64) -> bool {
-        self.places
-            .iter()
-            .any(|place| place.membership() == membership)
-    }
 }

@@ -204,6 +204,7 @@ impl PluginWork<'_> {
         plugin.is_connected = false;
         plugin.outboxes.clear();
         plugin.schemas.clear();
+        plugin.feed_schemas.clear();
         let connection = &plugin.membership.connection;
         connection.outgoing().clear();
         self.poller.unwatch(plugin.socket, connection.socket());

@@ -162,7 +162,8 @@ impl RingWriter {
     fn write(&self, at: usize, bytes: &[u8]) {
         if !bytes.len().is_multiple_of(8) {
             // What is copied at once does not fill up its last word.
-            self.ring.store64(at + (bytes.len() & !7), 0, Ordering::Relaxed);
+            self.ring
+                .store64(at + (bytes.len() & !7), 0, Ordering::Relaxed);
         }
         self.ring.copy_in(at, bytes);
     }
@@ -245,7 +246,7 @@ impl RingWriter {
 
     /// Says that there will be no more events.
     pub fn close(&self) {
-        // EVENT-PUBLISHED: who sees this sees every record.
+        // EVENT-PUBLISHED, release: who sees the end sees every record.
         self.ring.store32(STATE, 1, Ordering::Release);
     }
 }

@@ -5,7 +5,11 @@ use super::{
     record_len,
 };
 use crate::atomic::{Ordering, fence};
+use crate::buffer::{Buffer, OutOfMemory};
 use crate::view::ReadView;
+
+/// Positions and numbers beyond this are no correct sender's.
+const MOST: u64 = u64::MAX / 2;
 
 /// One place in a ring, from which events are taken in order.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub enum Taken {
     Lost(u64),
     /// The sender was writing over what was read. To be tried again, when everything else was looked at.
     Again,
+    /// There is no memory for a copy of the next one. To be tried again later.
+    OutOfMemory(OutOfMemory),
     /// The sender wrote what no correct sender writes. Nothing is to be taken from this ring any more.
     Broken(&'static str),
 }
@@ -78,13 +84,13 @@ impl RingReader {
         self.number
     }
 
-    /// Whether a look would find anything: to be asked before sleeping, and in every round.
+    /// Whether a look would find anything: to be asked before sleeping, and in every round. Relaxed: `take` reads the
+    /// same words once more.
     #[inline]
     pub fn has_news(&self) -> bool {
-        // EVENT-PUBLISHED, acquire.
         self.head != self.position
-            || self.ring.load64(HEAD, Ordering::Acquire) != self.position
-            || self.is_closed()
+            || self.ring.load64(HEAD, Ordering::Relaxed) != self.position
+            || self.ring.load32(STATE, Ordering::Relaxed) != 0
     }
 
     fn is_closed(&self) -> bool {
@@ -92,9 +98,9 @@ impl RingReader {
         self.ring.load32(STATE, Ordering::Acquire) != 0
     }
 
-    /// Takes the next event: its payload in the place of what was in the buffer.
+    /// Takes the next event: its payload in the place of what was in the buffer. Nothing else leaves anything there.
     #[inline]
-    pub fn take(&mut self, into: &mut Vec<u8>) -> Taken {
+    pub fn take(&mut self, into: &mut Buffer) -> Taken {
         if self.head == self.position
             && let Some(taken) = self.look()
         {
@@ -103,15 +109,21 @@ impl RingReader {
         let header = self.header();
         // A length that cannot be is looked into below: it may have been written over.
         let len = header.len.min(most_payload(self.capacity));
-        self.copy(len, into);
-        // OLDEST-MOVED, the reader's side.
+        if let Err(why) = self.copy(len, into) {
+            return Taken::OutOfMemory(why);
+        }
+        // OLDEST-MOVED, the reader's fence.
         fence(Ordering::Acquire);
         let oldest = self.ring.load64(OLDEST, Ordering::Relaxed);
         if oldest > self.position {
+            into.clear();
             return self.overtaken(oldest);
         }
         let end = self.position + record_len(len);
-        if header.len != len || end > self.head || header.kind > 1 || header.number != self.number {
+        let is_record = header.len == len && end <= self.head && header.kind <= 1;
+        let is_next = header.number == self.number && self.head - oldest <= self.capacity;
+        if !(is_record && is_next) {
+            into.clear();
             return Taken::Broken("a record that no sender writes");
         }
         self.position = end;
@@ -140,7 +152,9 @@ impl RingReader {
                 Taken::Nothing
             });
         }
-        if head < self.position || !head.is_multiple_of(8) || head > u64::MAX / 2 {
+        // The place where it begins, and the number there, are a stranger's word as well.
+        let are_whole = (head | self.position).is_multiple_of(8);
+        if head < self.position || !are_whole || head > MOST || self.number > MOST {
             return Some(Taken::Broken(
                 "an end of its records that lies before what was read, or nowhere",
             ));
@@ -166,47 +180,42 @@ impl RingReader {
     }
 
     #[inline]
-    fn copy(&self, len: usize, into: &mut Vec<u8>) {
-        // What is overwritten next need not be zero; only what the buffer has never had is.
-        if into.len() < len {
-            into.resize(len, 0);
-        } else {
-            into.truncate(len);
-        }
+    fn copy(&self, len: usize, into: &mut Buffer) -> Result<(), OutOfMemory> {
+        let into = into.renew(len)?;
         let (at, left) = place(self.position + RECORD_HEADER, self.capacity);
         let (first, rest) = into.split_at_mut(left.min(len));
         self.ring.copy_out(at, first);
         if !rest.is_empty() {
             self.ring.copy_out(RING_HEADER, rest);
         }
+        Ok(())
     }
 
-    /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were lost.
+    /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were
+    /// lost. There always is one, because a sender never forgets the newest.
     #[cold]
     fn overtaken(&mut self, oldest: u64) -> Taken {
-        // EVENT-PUBLISHED, acquire: the oldest record was published before it became the oldest, which was
-        // seen before the fence in `take`.
+        // OLDEST-MOVED, acquire, with the load before this: the oldest record was published when it became that.
+        fence(Ordering::Acquire);
+        // EVENT-PUBLISHED, acquire.
         let head = self.ring.load64(HEAD, Ordering::Acquire);
-        if oldest > head || !oldest.is_multiple_of(8) || head > u64::MAX / 2 {
-            return Taken::Broken(
-                "an oldest record that lies behind all of its records, or nowhere",
-            );
-        }
-        if oldest == head {
-            // Nothing is left: the number of the next event is not known before it is there.
-            return Taken::Again;
+        if oldest >= head || !(oldest | head).is_multiple_of(8) || head > MOST {
+            return Taken::Broken("an oldest record that lies behind the newest, or nowhere");
         }
         let number = self.word(oldest + 8);
-        // OLDEST-MOVED, the reader's side.
+        // OLDEST-MOVED, the reader's fence.
         fence(Ordering::Acquire);
         if self.ring.load64(OLDEST, Ordering::Relaxed) != oldest {
             return Taken::Again;
         }
-        let Some(lost) = number.checked_sub(self.number).filter(|lost| *lost > 0) else {
-            return Taken::Broken("an event that has the number of an earlier one");
-        };
-        (self.position, self.number, self.head) = (oldest, number, head);
-        Taken::Lost(lost)
+        let lost = number.checked_sub(self.number).filter(|lost| *lost > 0);
+        match lost {
+            Some(lost) if number <= MOST && head - oldest <= self.capacity => {
+                (self.position, self.number, self.head) = (oldest, number, head);
+                Taken::Lost(lost)
+            }
+            _ => Taken::Broken("an oldest record that no sender has"),
+        }
     }
 
     /// Whether a thread of the sender waits for cursors: to be asked after a cursor has moved, before the listener turns to

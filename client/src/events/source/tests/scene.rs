@@ -207,20 +207,16 @@ impl Ear {
 
     /// Takes an event, which it has not handled yet.
     pub(super) fn take(&mut self) -> Heard {
-        let mut bytes = Buffer::new();
-        match self.reader.take(&mut bytes) {
+        let mut buffer = Buffer::new();
+        let taken = self.reader.take(&mut buffer);
+        let bytes = buffer.to_vec();
+        match taken {
             Taken::Nothing | Taken::Again => Heard::Nothing,
             Taken::Closed => Heard::Closed,
             Taken::Lost(count) => Heard::Lost(count),
-            Taken::Broken(why) => panic!("{why}"),
-            Taken::OutOfMemory(why) => panic!("{why}"),
             Taken::Event { kind, number, .. } => match (kind, self.encoding) {
-                (Kind::Unfit, _) => {
-                    Heard::Unfit(number, String::from_utf8(bytes.to_vec()).unwrap())
-                }
-                (_, Encoding::Json) => {
-                    Heard::Text(number, String::from_utf8(bytes.to_vec()).unwrap())
-                }
+                (Kind::Unfit, _) => Heard::Unfit(number, String::from_utf8(bytes).unwrap()),
+                (_, Encoding::Json) => Heard::Text(number, String::from_utf8(bytes).unwrap()),
                 _ => {
                     let mut aligned = rkyv::util::AlignedVec::<16>::new();
                     aligned.extend_from_slice(&bytes);
@@ -228,6 +224,7 @@ impl Ear {
                     Heard::Event(number, archive::deserialize::<Event>(archived).unwrap())
                 }
             },
+            broken => panic!("{broken:?}"),
         }
     }
 

@@ -214,13 +214,16 @@ impl Feed {
                 taking.handlers().run(context, event.encoding, &buffer[..]);
                 taking.handled();
             }
-            Some(Item::Notice(notice)) => {
-                if !taking.handlers().tell(&notice) {
-                    self.log.write(&notice);
-                }
-            }
+            Some(Item::Notice(notice)) => self.tell(taking, &notice),
         }
         self.chain.store(0, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn tell(&self, taking: &Taking, notice: &EventNotice) {
+        if !taking.handlers().tell(notice) {
+            self.log.write(notice);
+        }
     }
 
     /// Takes one event or notice, if there is any, on a thread of the program's own.

@@ -7,7 +7,6 @@ use callgate_layout::{Encoding, Encodings, Signature, clock};
 
 use super::received::{Event, Received};
 use super::subscription::{encodings_of, name_of, wanted_of};
-use crate::api::plugin::Plugin;
 use crate::base::error::Result;
 use crate::events::feed::Next;
 use crate::events::pulled::Puller;
@@ -16,7 +15,7 @@ use crate::link::peer::Caller;
 use crate::session::events::feeds::Subscribed;
 use crate::session::plugin_state::PluginState;
 
-/// Events that the program takes one by one, on a thread of its own: [`Plugin::events`].
+/// Events that the program takes one by one, on a thread of its own: [`Plugin::events`](crate::Plugin::events).
 ///
 /// Events that are not taken hold their sender up, as a slow handler does.
 ///
@@ -54,12 +53,11 @@ pub(crate) struct Pulled {
 impl Pulled {
     /// Subscribes to events with these types.
     pub(crate) fn new(
-        plugin: &Plugin,
+        state: &Arc<PluginState>,
         topic: &str,
         (signature, encodings): (&Signature, Encodings),
     ) -> Result<Pulled> {
         let (name, is_prefix) = name_of(topic)?;
-        let (state, _) = plugin.parts();
         state.check_here()?;
         let encodings = encodings_of(encodings, (false, state));
         let wanted = wanted_of((signature, encodings), &name)?;
@@ -109,13 +107,13 @@ fn received<A>(next: Next<'_>, read: Read<A>) -> Result<Received<A>> {
 impl<A> Events<A> {
     /// Those of a topic, of which `read` makes values.
     pub(crate) fn new(
-        plugin: &Plugin,
+        state: &Arc<PluginState>,
         topic: &str,
         types: (&Signature, Encodings),
         read: Read<A>,
     ) -> Result<Events<A>> {
         Ok(Events {
-            pulled: Pulled::new(plugin, topic, types)?,
+            pulled: Pulled::new(state, topic, types)?,
             read,
         })
     }

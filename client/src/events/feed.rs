@@ -11,6 +11,8 @@
 
 mod place;
 mod taking;
+#[cfg(test)]
+mod tests;
 mod wakes;
 
 use std::sync::Arc;
@@ -29,7 +31,7 @@ use crate::base::thread::discard;
 
 pub(crate) use place::{End, Place, PlaceParts, Sender};
 use taking::{Item, Taking};
-pub(crate) use wakes::{SleepBells, Wakes};
+pub(crate) use wakes::{BellOf, SleepBells, Wakes};
 
 /// A feed.
 pub(crate) struct Feed {
@@ -248,8 +250,8 @@ impl Feed {
     }
 
     /// Has its source ring a bell of a thread's that sleeps; false where none is free.
-    pub(crate) fn announce(&self, bells: &mut SleepBells) -> bool {
-        self.taking.lock().announce(bells)
+    pub(crate) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
+        self.taking.lock().announce(bell)
     }
 
     /// Says that none does.

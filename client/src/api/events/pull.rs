@@ -1,6 +1,7 @@
 //! Subscriptions whose events the program takes one by one.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use callgate_layout::{Encoding, Encodings, Signature, clock};
@@ -128,6 +129,47 @@ impl<A> Events<A> {
         let until = Pulled::until(timeout);
         let with = |next: Next<'_>| received(next, self.read);
         self.pulled.puller.take_until(until, with)?.transpose()
+    }
+
+    /// The next event or notice, as a future: for tasks of any runtime. The plugin's thread that looks after [sent
+    /// calls](crate::dynamic::Gate::send) wakes the task.
+    ///
+    /// ```no_run
+    /// # async fn display(plugin: &callgate_client::Plugin) -> callgate_client::Result<()> {
+    /// let mut events = plugin.events::<(u32,)>("Weather.Changed")?;
+    /// loop {
+    ///     if let Some(event) = events.next_async().await?.event() {
+    ///         println!("{}", event.values.0);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Events::next`]; `OVERLOADED` where all bells of the plugin are taken.
+    pub fn next_async(&mut self) -> impl Future<Output = Result<Received<A>>> + use<'_, A> {
+        std::future::poll_fn(|context| self.poll_next(context))
+    }
+
+    fn poll_next(&mut self, context: &Context<'_>) -> Poll<Result<Received<A>>> {
+        let with = |next: Next<'_>| received(next, self.read);
+        let puller = &self.pulled.puller;
+        if let Some(taken) = puller.take(with) {
+            return Poll::Ready(taken);
+        }
+        let attended = puller
+            .await_by(context.waker())
+            .and_then(|pages| self.pulled.state.sent.attend_feeds(&pages, puller));
+        if let Err(error) = attended {
+            return Poll::Ready(Err(error));
+        }
+        // What has come meanwhile has woken nobody.
+        match (puller.take(with), puller.over()) {
+            (Some(taken), _) => Poll::Ready(taken),
+            (None, Some(over)) => Poll::Ready(Err(over)),
+            (None, None) => Poll::Pending,
+        }
     }
 
     /// Takes what there is, up to so many, without waiting.

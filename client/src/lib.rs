@@ -42,7 +42,7 @@ pub use callgate_derive::gate_type;
 pub use callgate_layout::control::PluginLimits;
 pub use callgate_layout::payload::TrustPeers;
 pub use callgate_layout::{Blame, Code};
-pub use events::handlers::{EventContext, EventHandler};
+pub use events::handlers::{EventContext, EventHandler, EventReply};
 pub use events::notice::EventNotice;
 pub use handler::context::Context;
 pub use handler::payload::Payload;

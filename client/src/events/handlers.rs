@@ -73,6 +73,31 @@ pub trait EventHandler<Marker>: Send + Sync + Sized + 'static {
     }
 }
 
+/// What a handler of events may return: nothing, or a `Result` whose error converts into [`HandlerError`].
+#[diagnostic::on_unimplemented(
+    message = "a handler of events cannot return `{Self}`",
+    note = "a handler of events returns nothing, or `Result<(), E>` whose error converts into HandlerError"
+)]
+pub trait EventReply {
+    /// Whether it has failed.
+    #[doc(hidden)]
+    fn into_outcome(self) -> Result<()>;
+}
+
+impl EventReply for () {
+    #[inline]
+    fn into_outcome(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<E: Into<HandlerError>> EventReply for Result<(), E> {
+    #[inline]
+    fn into_outcome(self) -> Result<()> {
+        self.map_err(|error| Error::from(error.into()))
+    }
+}
+
 /// A handler of events whose types have been forgotten. A panic passes through.
 pub(crate) trait ErasedEvents: Send + Sync {
     /// Checks an event and runs the handler.

@@ -85,14 +85,13 @@ impl RingReader {
     /// Whether a look would find anything: to be asked before sleeping, and in every round.
     #[inline]
     pub fn has_news(&self) -> bool {
-        // EVENT-PUBLISHED, acquire.
         self.head != self.position
-            || self.ring.load64(HEAD, Ordering::Acquire) != self.position
+            || self.ring.load64(HEAD, Ordering::Relaxed) != self.position
             || self.is_closed()
     }
 
     fn is_closed(&self) -> bool {
-        // EVENT-PUBLISHED, acquire.
+        // EVENT-PUBLISHED, acquire: of the end.
         self.ring.load32(STATE, Ordering::Acquire) != 0
     }
 
@@ -152,7 +151,7 @@ impl RingReader {
     fn look(&mut self) -> Option<Taken> {
         // Before the head: what was published before the ring was closed is taken first.
         let is_closed = self.is_closed();
-        // EVENT-PUBLISHED, acquire.
+        // EVENT-PUBLISHED, acquire: of the records.
         let head = self.ring.load64(HEAD, Ordering::Acquire);
         if head == self.position {
             return Some(if is_closed {
@@ -203,8 +202,8 @@ impl RingReader {
     /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were lost.
     #[cold]
     fn overtaken(&mut self, oldest: u64) -> Taken {
-        // EVENT-PUBLISHED, acquire. The oldest record was published before it became the oldest (OLDEST-MOVED), so
-        // no head that is read now lies before it.
+        // EVENT-PUBLISHED, acquire: of the oldest record, which lies
+        // behind *oldest*; and that is never stored beyond the head (OLDEST-MOVED), so no head that is read now is less.
         let head = self.ring.load64(HEAD, Ordering::Acquire);
         if oldest > head || !oldest.is_multiple_of(8) || head >= END_OF_POSITIONS {
             return Taken::Broken(

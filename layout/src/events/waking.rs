@@ -30,7 +30,10 @@ const TOPICS: usize = 4096;
 #[cfg(callgate_loom)]
 const TOPICS: usize = 64;
 const ROOM: usize = 4;
+#[cfg(not(callgate_loom))]
 const FEEDS: usize = TOPICS + 8 * TOPIC_WORDS as usize;
+#[cfg(callgate_loom)]
+const FEEDS: usize = TOPICS + 8;
 /// Where the words end.
 pub(crate) const END: usize = FEEDS + 4 * CURSORS as usize;
 
@@ -46,7 +49,6 @@ fn topic(word: u16) -> usize {
     TOPICS + 8 * usize::from(word % TOPIC_WORDS)
 }
 
-#[cfg(not(callgate_loom))]
 fn feed(cursor: u16) -> usize {
     FEEDS + 4 * usize::from(cursor % CURSORS)
 }
@@ -109,11 +111,14 @@ impl Doorbell {
     }
 
     /// The value of a feed word; to be read before the heads are looked at.
-    #[cfg(not(callgate_loom))]
     pub fn feed_value(&self, cursor: u16) -> u32 {
-        self.page()
-            .as_read()
-            .load32(feed(cursor), Ordering::Acquire)
+        let page = self.page().as_read();
+        page.load32(feed(cursor), Ordering::Acquire)
+    }
+
+    /// Changes it, so that nobody falls asleep on the old one.
+    pub fn touch_feed(&self, cursor: u16) {
+        self.page().add32(feed(cursor), 1, Ordering::Release);
     }
 }
 
@@ -144,7 +149,7 @@ mod futexes {
 
         /// Wakes the thread that takes from a feed. One system call.
         pub fn ring_feed(&self, cursor: u16) {
-            self.page().add32(feed(cursor), 1, Ordering::Release);
+            self.touch_feed(cursor);
             futex::wake(self.page().as_read().futex(feed(cursor)));
         }
     }

@@ -246,7 +246,7 @@ impl RingWriter {
 
     /// Says that there will be no more events.
     pub fn close(&self) {
-        // EVENT-PUBLISHED: who sees this sees every record.
+        // EVENT-PUBLISHED, release: who sees the end sees every record.
         self.ring.store32(STATE, 1, Ordering::Release);
     }
 }

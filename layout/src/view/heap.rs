@@ -73,13 +73,12 @@ impl Word<'_> {
 impl Data {
     fn get(&self) -> u64 {
         self.watch.with(|_| ());
-        self.value.load(core::sync::atomic::Ordering::Relaxed)
+        self.value.load(Ordering::Relaxed)
     }
 
     fn set(&self, value: u64) {
         self.watch.with_mut(|_| ());
-        self.value
-            .store(value, core::sync::atomic::Ordering::Relaxed);
+        self.value.store(value, Ordering::Relaxed);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use rkyv::Archive;
 
-use super::{EventContext, EventHandler};
-use crate::base::error::{Error, Result};
-use crate::handler::{Param, Reply};
+use super::{EventContext, EventHandler, EventReply};
+use crate::base::error::Result;
+use crate::handler::Param;
 
 /// Marks, among the closures' types, those that take the context first.
 #[doc(hidden)]
@@ -17,7 +17,7 @@ macro_rules! closures {
         impl<F, R, $($P),*> EventHandler<fn($($P),*) -> R> for F
         where
             F: Send + Sync + 'static,
-            R: Reply,
+            R: EventReply,
             $($P: Param,)*
             for<'a> &'a F: Fn($($P),*) -> R + Fn($($P::Item<'_>),*) -> R,
         {
@@ -38,7 +38,7 @@ macro_rules! closures {
                 }
                 $(let $P = $P::take(&_event.$index)?;)*
                 let reply = apply::<R, $($P::Item<'_>),*>(self, $($P),*);
-                reply.into_output().map(drop).map_err(Error::from)
+                reply.into_outcome()
             }
 
             #[inline]
@@ -53,7 +53,7 @@ macro_rules! closures {
                 }
                 $(let $P = $P::moved($P)?;)*
                 let reply = apply::<R, $($P::Item<'static>),*>(self, $($P),*);
-                Some(reply.into_output().map(drop).map_err(Error::from))
+                Some(reply.into_outcome())
             }
         }
 
@@ -61,7 +61,7 @@ macro_rules! closures {
         impl<F, R, $($P),*> EventHandler<fn(WithEvent, $($P),*) -> R> for F
         where
             F: Send + Sync + 'static,
-            R: Reply,
+            R: EventReply,
             $($P: Param,)*
             for<'a> &'a F:
                 Fn(EventContext<'_>, $($P),*) -> R + Fn(EventContext<'_>, $($P::Item<'_>),*) -> R,
@@ -87,7 +87,7 @@ macro_rules! closures {
                 }
                 $(let $P = $P::take(&_event.$index)?;)*
                 let reply = apply::<R, $($P::Item<'_>),*>(self, context, $($P),*);
-                reply.into_output().map(drop).map_err(Error::from)
+                reply.into_outcome()
             }
 
             #[inline]
@@ -106,7 +106,7 @@ macro_rules! closures {
                 }
                 $(let $P = $P::moved($P)?;)*
                 let reply = apply::<R, $($P::Item<'static>),*>(self, context, $($P),*);
-                Some(reply.into_output().map(drop).map_err(Error::from))
+                Some(reply.into_outcome())
             }
         }
     };

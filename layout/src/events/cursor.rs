@@ -26,8 +26,9 @@ pub const CURSORS: u16 = 1024;
 /// Where they begin in a status page.
 #[cfg(not(callgate_loom))]
 const BEGIN: usize = stats::END;
+/// Loom's pages have no gates.
 #[cfg(callgate_loom)]
-const BEGIN: usize = 64;
+const BEGIN: usize = 192;
 /// Where they end.
 pub(crate) const END: usize = stats::END + CURSORS as usize * LINE_LEN;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 
-use crate::atomic::{AtomicU32, AtomicU64};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// What eight bytes are for, as the byte tables say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub enum Use {
     Wide,
     /// Part of a payload.
     Data,
+    /// Part of a record of events: a 64-bit word that is read while it may be written over. Nothing orders those
+    /// accesses, and so loom watches its values instead.
+    Raced,
 }
 
 /// Heap memory that loom watches. Each place allows no other use than the declared one.
@@ -28,6 +31,7 @@ enum Place {
     Narrow([AtomicU32; 2]),
     Wide(AtomicU64),
     Data(Data),
+    Raced(AtomicU64),
 }
 
 /// A payload word. The processor's is a relaxed atomic, because a peer may be hostile; but
@@ -44,19 +48,30 @@ pub(super) struct Data {
 unsafe impl Sync for Data {}
 
 /// A word of a payload: not ordered by itself, and watched for that.
-pub(super) struct Word<'a>(&'a Data);
+pub(super) enum Word<'a> {
+    Ordered(&'a Data),
+    Raced(&'a AtomicU64),
+}
 
 impl Word<'_> {
     pub(super) fn get(&self) -> u64 {
-        self.0.watch.with(|_| ());
-        self.0.value.load(core::sync::atomic::Ordering::Relaxed)
+        match self {
+            Word::Ordered(data) => {
+                data.watch.with(|_| ());
+                data.value.load(Ordering::Relaxed)
+            }
+            Word::Raced(word) => word.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn set(&self, value: u64) {
-        self.0.watch.with_mut(|_| ());
-        self.0
-            .value
-            .store(value, core::sync::atomic::Ordering::Relaxed);
+        match self {
+            Word::Ordered(data) => {
+                data.watch.with_mut(|_| ());
+                data.value.store(value, Ordering::Relaxed);
+            }
+            Word::Raced(word) => word.store(value, Ordering::Relaxed),
+        }
     }
 }
 
@@ -69,6 +84,7 @@ impl Memory {
                 watch: UnsafeCell::new(()),
                 value: core::sync::atomic::AtomicU64::new(0),
             }),
+            Use::Raced => Place::Raced(AtomicU64::new(0)),
         };
         Memory {
             places: uses.into_iter().map(place).collect(),
@@ -90,7 +106,7 @@ impl Memory {
     pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {
-            Place::Wide(word) => word,
+            Place::Wide(word) | Place::Raced(word) => word,
             other => panic!("byte {at} as a 64-bit word, but it is {other:?}"),
         }
     }
@@ -112,13 +128,14 @@ impl Memory {
     }
 
     pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
-        (0..count).map(move |index| Word(self.payload(at + index * 8)))
+        (0..count).map(move |index| self.payload(at + index * 8))
     }
 
-    fn payload(&self, at: usize) -> &Data {
+    fn payload(&self, at: usize) -> Word<'_> {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {
-            Place::Data(data) => data,
+            Place::Data(data) => Word::Ordered(data),
+            Place::Raced(word) => Word::Raced(word),
             other => panic!("byte {at} as payload, but it is {other:?}"),
         }
     }

@@ -1,8 +1,8 @@
 //! A listener's side of a ring. Everything in it is a stranger's word: it is read once, and checked.
 
 use super::{
-    HEAD, Kind, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, capacity_of, most_payload,
-    place, record_len,
+    HEAD, Kind, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload, place,
+    record_len,
 };
 use crate::atomic::{Ordering, fence};
 use crate::buffer::{Buffer, OutOfMemory};
@@ -61,11 +61,11 @@ impl RingReader {
     /// A place in a ring, where the record lies, or will, that has this number; `None` where the memory is no ring, or
     /// there can be no record.
     pub fn new(ring: ReadView, position: u64, number: u64) -> Option<RingReader> {
-        let capacity = u32::try_from(ring.len()).ok().and_then(capacity_of)?;
+        let capacity = ring.len().checked_sub(RING_HEADER)? as u64;
         let can_be = position.is_multiple_of(8) && position <= MOST && number <= MOST;
-        can_be.then(|| RingReader {
+        (can_be && capacity.is_power_of_two()).then(|| RingReader {
             ring,
-            capacity: u64::from(capacity),
+            capacity,
             position,
             number,
             head: position,

@@ -5,7 +5,7 @@
 mod callgate;
 mod callgate_loan;
 mod exchange;
-mod iceoryx2;
+pub(crate) mod iceoryx2;
 mod iceoryx2_event;
 mod ipc_channel;
 mod json;

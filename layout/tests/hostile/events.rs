@@ -51,29 +51,30 @@ fn take_all(reader: &mut RingReader, looks: usize) -> Taken {
     last
 }
 
+/// Words that no sender writes, and where.
+const WRONG: &[(usize, u64)] = &[
+    // A head that is no record's end, goes too far, or lies where no position is.
+    (0, 129),
+    (0, 120),
+    (0, 1 << 40),
+    (0, u64::MAX - 7),
+    // An oldest record beyond the head, or none.
+    (64, 136),
+    (64, 1 << 63),
+    (64, 9),
+    // A record that is too long, goes beyond the head, has another kind or number.
+    (4096, 1 << 31),
+    (4096, 128),
+    (4096, most_payload(CAPACITY) as u64 + 1),
+    (4096, 2 << 32 | 8),
+    (4104, 1),
+    (4104, u64::MAX),
+];
+
 /// What is wrong with a ring ends the feed; and nothing else is taken for an event.
 #[test]
 fn what_no_sender_writes_is_broken() {
-    let broken: &[(usize, u64)] = &[
-        // A head that is no record's end, goes too far, or lies where no position is.
-        (0, 129),
-        (0, 120),
-        (0, 1 << 40),
-        (0, u64::MAX - 7),
-        // An oldest record beyond the head, or none.
-        (64, 136),
-        (64, 1 << 63),
-        (64, 9),
-        // An oldest one that is the second by its place, and another by its number, is made below.
-        // A record that is too long, goes beyond the head, has another kind or number.
-        (4096, 1 << 31),
-        (4096, 128),
-        (4096, most_payload(CAPACITY) as u64 + 1),
-        (4096, 2 << 32 | 8),
-        (4104, 1),
-        (4104, u64::MAX),
-    ];
-    for (at, word) in broken {
+    for (at, word) in WRONG {
         let outbox = honest();
         outbox.write(*at, &word.to_le_bytes());
         let mut reader = RingReader::new(outbox.inbox.clone(), 0, 0).unwrap();
@@ -83,6 +84,7 @@ fn what_no_sender_writes_is_broken() {
             "{word:#x} at {at}: {last:?}"
         );
     }
+    // The oldest record is the second one by its place, and another one by its number.
     for number in [0, 2, u64::MAX, 1 << 40] {
         let outbox = honest();
         outbox.write(64, &32_u64.to_le_bytes());
@@ -163,7 +165,7 @@ proptest! {
             outbox.write(4096 + nth * 32, &[len.to_le_bytes(), kind.to_le_bytes()].concat());
             outbox.write(4104 + nth * 32, &number.wrapping_add(nth as u64).to_le_bytes());
         }
-        if let Some(mut reader) = RingReader::new(outbox.inbox.clone(), start, number) {
+        if let Some(mut reader) = RingReader::new(outbox.inbox, start, number) {
             take_all(&mut reader, 200);
         }
     }

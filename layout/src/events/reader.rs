@@ -202,8 +202,8 @@ impl RingReader {
     /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were lost.
     #[cold]
     fn overtaken(&mut self, oldest: u64) -> Taken {
-        // EVENT-PUBLISHED, acquire: of the oldest record, which lies
-        // behind *oldest*; and that is never stored beyond the head (OLDEST-MOVED), so no head that is read now is less.
+        // EVENT-PUBLISHED, acquire: of the oldest record, which lies behind *oldest*. And *oldest* is never stored beyond
+        // the head (OLDEST-MOVED), so that no head that is read now is less.
         let head = self.ring.load64(HEAD, Ordering::Acquire);
         if oldest > head || !oldest.is_multiple_of(8) || head >= END_OF_POSITIONS {
             return Taken::Broken(

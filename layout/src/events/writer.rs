@@ -16,10 +16,11 @@ pub struct RingWriter {
     oldest: u64,
     /// End of the last record that was written, perhaps not published yet.
     end: u64,
-    /// What was published.
-    head: u64,
+    /// The number of the next event.
     next: u64,
-    first: u64,
+    /// End of the last record that was published, and the number of the event that follows it.
+    head: u64,
+    shown: u64,
 }
 
 impl RingWriter {
@@ -38,9 +39,9 @@ impl RingWriter {
             capacity,
             oldest: 0,
             end: 0,
-            head: 0,
             next: first,
-            first,
+            head: 0,
+            shown: first,
         }
     }
 
@@ -171,7 +172,7 @@ impl RingWriter {
     /// Shows everything that was written.
     #[inline]
     pub fn publish(&mut self) {
-        self.head = self.end;
+        (self.head, self.shown) = (self.end, self.next);
         self.ring.store64(NEXT, self.next, Ordering::Relaxed);
         // EVENT-PUBLISHED, release.
         self.ring.store64(HEAD, self.head, Ordering::Release);
@@ -180,9 +181,8 @@ impl RingWriter {
     /// Where the last so many events begin of those that are published and still there, and the number of the first of
     /// them. Looks through all of the ring.
     pub fn last(&self, events: u64) -> (u64, u64) {
-        let mut number = self.next;
         if events == 0 {
-            return (self.head, number);
+            return (self.head, self.shown);
         }
         let mut positions = Vec::new();
         let mut at = self.oldest;
@@ -190,18 +190,10 @@ impl RingWriter {
             positions.push(at);
             at += self.record_at(at);
         }
-        let wanted = usize::try_from(events)
-            .unwrap_or(usize::MAX)
-            .min(positions.len());
-        number -= wanted as u64;
-        let position = positions
-            .len()
-            .checked_sub(wanted)
-            .and_then(|at| positions.get(at));
-        (
-            position.copied().unwrap_or(self.head),
-            number.max(self.first),
-        )
+        let wanted = usize::try_from(events).unwrap_or(usize::MAX);
+        let from = positions.len().saturating_sub(wanted);
+        let position = positions.get(from).copied().unwrap_or(self.head);
+        (position, self.shown - (positions.len() - from) as u64)
     }
 
     /// Reads the published record at a position back into a buffer: its kind, its time, and the position of the next one.

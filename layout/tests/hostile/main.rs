@@ -7,6 +7,7 @@
 #![cfg(not(callgate_loom))]
 #![allow(clippy::unwrap_used)]
 
+mod events;
 mod outbox;
 
 use std::fs::File;

@@ -1,6 +1,7 @@
 //! What no plugin says that keeps to the protocol, and what each may have.
 
 use super::*;
+use crate::policy::Policy;
 
 type Step = fn(&mut World);
 
@@ -246,6 +247,32 @@ fn a_plugin_without_a_free_cursor_is_told() {
     let third = world.hears(B, 3, TOPIC);
     let cursor = world.bus.topics.feed(third).and_then(|feed| feed.cursor);
     assert_eq!(cursor, Some(0), "it is free at once");
+}
+
+/// Who subscribes to everything, and answers nothing, would fill the broker's memory.
+#[test]
+fn a_plugin_has_so_many_feeds_however_far_they_are() {
+    let mut world = World::events();
+    let policy = Policy::new().opens(2000).subscribe("*");
+    world.bus.set_policy("d", Some(policy), world.now);
+    let (sender, listener) = (A, PluginId(4));
+    world.join(listener, "d");
+    for name in ["p.1", "p.2", "p.3", "p.4", "p.5"] {
+        world.ok(sender, offer_topic(name));
+    }
+    for number in 0..819 {
+        world.ok(listener, subscribe(number, "p."));
+    }
+    world.effects();
+    world.ok(listener, subscribe(900, "p."));
+    let told = world.news();
+    let count = |what: &str| told.iter().filter(|(_, name)| name == what).count();
+    assert_eq!((count("Found"), count("Ended")), (5, 4), "{told:?}");
+    // Each that ends makes room.
+    world.ok(listener, FeedToBroker::Unsubscribe { subscription: 7 });
+    world.ok(listener, subscribe(901, "p."));
+    let told = world.news();
+    assert!(told.iter().all(|(_, name)| name == "Found"), "{told:?}");
 }
 
 /// A sender that keeps the kernel from sealing its ring keeps its listeners waiting, and a thread of the broker.

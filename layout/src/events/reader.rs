@@ -98,7 +98,7 @@ impl RingReader {
         self.ring.load32(STATE, Ordering::Acquire) != 0
     }
 
-    /// Takes the next event: its payload in the place of what was in the buffer. Nothing else leaves anything there.
+    /// Takes the next event: its payload in the place of what was in the buffer. Nothing of a torn copy is left there.
     #[inline]
     pub fn take(&mut self, into: &mut Buffer) -> Taken {
         if self.head == self.position
@@ -197,13 +197,12 @@ impl RingReader {
     fn overtaken(&mut self, oldest: u64) -> Taken {
         // OLDEST-MOVED, acquire, with the load before this: the oldest record was published when it became that.
         fence(Ordering::Acquire);
-        // EVENT-PUBLISHED, acquire.
-        let head = self.ring.load64(HEAD, Ordering::Acquire);
+        let head = self.ring.load64(HEAD, Ordering::Relaxed);
         if oldest >= head || !(oldest | head).is_multiple_of(8) || head > MOST {
             return Taken::Broken("an oldest record that lies behind the newest, or nowhere");
         }
         let number = self.word(oldest + 8);
-        // OLDEST-MOVED, the reader's fence.
+        // OLDEST-MOVED, the reader's fence. EVENT-PUBLISHED, acquire, with the load of the head.
         fence(Ordering::Acquire);
         if self.ring.load64(OLDEST, Ordering::Relaxed) != oldest {
             return Taken::Again;

@@ -19,8 +19,8 @@ pub struct Listing {
     pub gates: Vec<GateEntry>,
     /// Shares; none yet.
     pub shares: Vec<serde_json::Value>,
-    /// Topics; none yet.
-    pub topics: Vec<serde_json::Value>,
+    /// Every topic on which events are sent, by name; an open one as often as plugins send on it.
+    pub topics: Vec<TopicEntry>,
     /// Every link.
     pub links: Vec<LinkEntry>,
 }
@@ -140,7 +140,7 @@ pub struct GateEntry {
     pub has_function: bool,
     /// Whether it answers without.
     pub has_action: bool,
-    /// Plugins that have it open.
+    /// Plugins that have it open, or have asked to hear its events.
     pub subscribers: u64,
     /// How many times it is open so that calls go as JSON, because types differ or one side does not take
     /// archives. Whether they can be converted the caller knows, and not the broker.
@@ -158,6 +158,52 @@ pub struct GateEntry {
     pub p50_ns: u64,
     /// The same of 99 calls in a hundred.
     pub p99_ns: u64,
+}
+
+/// A plugin as the sender of a topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TopicEntry {
+    /// The topic: a gate's name, or that of an open topic.
+    pub gate: String,
+    /// The plugin that sends.
+    #[serde(default)]
+    pub sender: String,
+    /// Whether others may send on it as well.
+    #[serde(default)]
+    pub open: bool,
+    /// The signature of its events.
+    #[serde(default)]
+    pub signature: String,
+    /// Events that it has sent since it was offered. Those that nobody was there to hear are not counted, where it keeps
+    /// no history.
+    pub head: u64,
+    /// Bytes of events that it keeps at most for those who are slow.
+    pub capacity_bytes: u64,
+    /// How many of the last events it shows to a new listener.
+    #[serde(default)]
+    pub history: u64,
+    /// Whether it writes its events as JSON, too, because a listener needs that.
+    #[serde(default)]
+    pub json_twin: bool,
+    /// Events that its listeners have lost, all together.
+    #[serde(default)]
+    pub lost: u64,
+    /// Who hears it, each subscription once.
+    pub subscribers: Vec<SubscriberEntry>,
+}
+
+/// A subscription that hears a topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SubscriberEntry {
+    /// The plugin that listens.
+    pub plugin: String,
+    /// Events that were sent and that it has not handled.
+    pub lag: u64,
+    /// How often events were overwritten before it took them.
+    pub evictions: u64,
+    /// Events that it has lost so.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 /// A link between two plugins.

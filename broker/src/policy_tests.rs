@@ -35,17 +35,46 @@ fn each_part_takes_characters_of_its_own() {
     }
 }
 
-/// A capability that the bus has no use for yet took away what was said before it.
+/// A capability took away what was said before it.
 #[test]
 fn each_capability_keeps_what_stands_beside_it() {
-    let said = ["gate.subscribe:A", "gate.provide:B", "gate.call:C"];
-    for turn in 0..3 {
+    let said = [
+        "gate.subscribe:A",
+        "gate.provide:B",
+        "gate.call:C",
+        "topic.send:D",
+    ];
+    type May = fn(&Policy, &str) -> bool;
+    let rights: [(&str, May); 4] = [
+        ("A", Policy::may_subscribe),
+        ("B", Policy::may_provide),
+        ("C", Policy::may_call),
+        ("D", Policy::may_send),
+    ];
+    for turn in 0..said.len() {
         let mut said = said;
         said.rotate_left(turn);
         let policy = Policy::from_capabilities(said).unwrap();
-        assert!(policy.may_subscribe("A") && policy.may_provide("B") && policy.may_call("C"));
-        assert!(!policy.may_subscribe("B") && !policy.may_provide("A") && !policy.may_call("A"));
+        for (allowed, may) in rights {
+            for name in ["A", "B", "C", "D"] {
+                assert_eq!(may(&policy, name), name == allowed, "{name} of {said:?}");
+            }
+        }
     }
+}
+
+/// A prefix of which a pattern leaves out some names would be heard in part, and nobody would be told.
+#[test]
+fn a_prefix_takes_a_pattern_for_all_of_its_names() {
+    let policy = Policy::new()
+        .subscribe("p.*")
+        .subscribe("q.*.x")
+        .subscribe("r.");
+    assert!(policy.may_subscribe("p.") && policy.may_subscribe("p.q."));
+    for prefix in ["p", "q.", "q.a.x.", "r.", "."] {
+        assert!(!policy.may_subscribe(prefix), "{prefix}");
+    }
+    assert!(Policy::new().subscribe("*").may_subscribe("x.y."));
 }
 
 #[test]
@@ -55,7 +84,15 @@ fn nothing_is_allowed_that_is_not_said() {
     assert!(policy.may_provide("Rack.Filter") && !policy.may_provide("Rac.Filter"));
     assert!(policy.may_call("Mixer.Level") && !policy.may_call("Mixer.level"));
     assert!(!policy.may_call("Rack.Filter") && !policy.may_subscribe("Rack.Filter"));
-    for wrong in ["gate.provide", "gate.own:A", "", "call:A"] {
+    assert!(!policy.may_send("Rack.Filter") && !policy.may_send("Mixer.Level"));
+    for wrong in [
+        "gate.provide",
+        "gate.own:A",
+        "",
+        "call:A",
+        "topic.own:A",
+        "gate.send:A",
+    ] {
         let error = Policy::from_capabilities([wrong]).unwrap_err();
         assert!(error.to_string().contains(&format!("`{wrong}`")));
     }

@@ -51,8 +51,8 @@ impl Gate {
 pub(crate) struct Shown<'r> {
     pub(crate) name: &'r str,
     pub(crate) gate: &'r Gate,
-    /// How many plugins have it open, or a name under it that it provides.
-    pub(crate) users: usize,
+    /// The plugins that have it open, or a name under it that it provides.
+    pub(crate) users: BTreeSet<PluginId>,
     /// How many of those opens make their calls as JSON.
     pub(crate) json: usize,
 }
@@ -264,7 +264,7 @@ impl Registry {
             Shown {
                 name,
                 gate,
-                users: opens.map_or(0, |(plugins, _)| plugins.len()),
+                users: opens.map_or_else(BTreeSet::new, |(plugins, _)| plugins.clone()),
                 json: opens.map_or(0, |(_, json)| *json),
             }
         });

@@ -28,6 +28,16 @@ pub(crate) use listens::Listens;
 pub(crate) use sources::{Source, Wanted};
 pub(crate) use subscriptions::Subscription;
 
+/// The most feeds of one plugin, however far they are: more than it has cursors for, because some are left.
+const MOST_FEEDS: usize = 4096;
+
+/// A plugin that has feeds.
+#[derive(Debug, Default)]
+struct Listener {
+    cursors: Cursors,
+    feeds: usize,
+}
+
 /// All sources, subscriptions and feeds of a bus.
 #[derive(Debug)]
 pub(crate) struct Topics {
@@ -38,7 +48,7 @@ pub(crate) struct Topics {
     /// Who has asked for a name, or for a prefix. None is empty.
     wanted: BTreeMap<Arc<str>, BTreeSet<(PluginId, u32)>>,
     feeds: BTreeMap<u64, Feed>,
-    cursors: HashMap<PluginId, Cursors>,
+    listeners: HashMap<PluginId, Listener>,
     first: u64,
     next: u64,
 }
@@ -52,7 +62,7 @@ impl Topics {
             subscriptions: BTreeMap::new(),
             wanted: BTreeMap::new(),
             feeds: BTreeMap::new(),
-            cursors: HashMap::new(),
+            listeners: HashMap::new(),
             first,
             next: first,
         }
@@ -70,19 +80,21 @@ impl Topics {
         (self.first..self.next).contains(&number)
     }
 
-    /// Takes a cursor of a plugin; `None` where all are in use.
+    /// Takes a cursor of a plugin that has a feed; `None` where all are in use.
     pub(crate) fn take_cursor(&mut self, plugin: PluginId) -> Option<u16> {
-        self.cursors.entry(plugin).or_default().take()
-    }
-
-    fn give_cursor_back(&mut self, plugin: PluginId, cursor: u16) {
-        if let Some(cursors) = self.cursors.get_mut(&plugin)
-            && cursors.give_back(cursor)
-        {
-            self.cursors.remove(&plugin);
-        }
+        self.listeners.get_mut(&plugin)?.cursors.take()
     }
 }
 
 #[cfg(test)]
-mod tests;
+impl Topics {
+    /// Whether nothing is left of anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+            && self.by_topic.is_empty()
+            && self.subscriptions.is_empty()
+            && self.wanted.is_empty()
+            && self.feeds.is_empty()
+            && self.listeners.is_empty()
+    }
+}

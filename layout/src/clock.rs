@@ -26,6 +26,13 @@ pub fn coarse_now() -> u64 {
     time::read(libc::CLOCK_MONOTONIC_COARSE)
 }
 
+/// Nanoseconds since 1970 as of the last timer tick, as [`coarse_now`]; about 5 ns to read. It goes back where somebody
+/// sets the clock.
+#[inline]
+pub fn coarse_wall() -> u64 {
+    time::read(libc::CLOCK_REALTIME_COARSE)
+}
+
 /// What this process says of its monotonic clock in its hello.
 pub fn facts() -> Clock {
     Clock {
@@ -117,6 +124,14 @@ mod tests {
             Ok(text) => assert_eq!(facts().offset, offset_in(&text)),
             Err(_) => assert_eq!(facts().offset, Some(0)),
         }
+    }
+
+    #[test]
+    fn the_coarse_wall_clock_tells_the_time() {
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+        let coarse = std::time::Duration::from_nanos(coarse_wall());
+        assert!(now.abs_diff(coarse) < std::time::Duration::from_secs(60));
     }
 
     #[test]

@@ -90,6 +90,9 @@ pub struct Extent {
     pub head: u64,
 }
 
+/// The least with which a ring works: a quarter of it is a record with a payload of one word.
+const LEAST_CAPACITY: u64 = 128;
+
 /// Bytes of memory of a ring of this capacity.
 pub const fn ring_len(capacity: u32) -> u32 {
     RING_HEADER as u32 + capacity
@@ -109,11 +112,13 @@ pub const fn most_payload(capacity: u64) -> usize {
 }
 
 /// Bytes of a record with such a payload.
+#[inline]
 const fn record_len(payload: usize) -> u64 {
     (RECORD_HEADER + payload as u64).next_multiple_of(8)
 }
 
 /// Where a position lies in a ring's memory, and how many bytes there are from there to its end.
+#[inline]
 fn place(position: u64, capacity: u64) -> (usize, usize) {
     let at = position & (capacity - 1);
     (RING_HEADER + at as usize, (capacity - at) as usize)

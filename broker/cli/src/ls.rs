@@ -53,7 +53,22 @@ const LISTS: [(What, &str, &[&str]); 5] = [
             "p99_ns",
         ],
     ),
-    (What::Topics, "topics", &["gate", "head", "capacity_bytes"]),
+    (
+        What::Topics,
+        "topics",
+        &[
+            "gate",
+            "sender",
+            "open",
+            "signature",
+            "head",
+            "capacity_bytes",
+            "history",
+            "json_twin",
+            "lost",
+            "subscribers",
+        ],
+    ),
     (
         What::Shares,
         "shares",
@@ -166,6 +181,12 @@ fn cell(value: &Value) -> String {
         // A plugin's own words: a terminal is to show them, not to obey them.
         Value::String(text) => shown(text).into_owned(),
         Value::Array(all) => all.iter().map(cell).collect::<Vec<_>>().join("+"),
+        Value::Object(subscriber) if subscriber.contains_key("lag") => format!(
+            "{} (lag {}, lost {})",
+            cell(&value["plugin"]),
+            cell(&value["lag"]),
+            cell(&value["lost"])
+        ),
         other => shown_json(other),
     }
 }

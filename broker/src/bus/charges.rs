@@ -1,4 +1,4 @@
-//! Who is charged for the memory of extents, and until when.
+//! Who is charged for the memory of extents and of rings of events, and until when.
 //!
 //! An extent is charged twice: to the plugin that writes it, and to the bus. Both charges last until
 //! the kernel says that nobody holds the memory any more (`reactor/watches.rs`), which can be long
@@ -6,11 +6,14 @@
 //! gone goes with it, because its next incarnation begins with a quota of its own; that of the bus
 //! stays.
 //!
+//! A ring is charged in the same way to the plugin that sends, until neither that one nor a listener holds it.
+//!
 //! A peer that keeps what was returned can use up at most half of its writer's quota: further
 //! extents between these two are refused then, so that the writer's other links go on.
 
 use std::collections::BTreeMap;
 
+use callgate_layout::events::RING_HEADER;
 use callgate_layout::payload::charged_mib;
 
 use crate::id::PluginId;
@@ -78,15 +81,17 @@ impl Charges {
         self.charge_mib(quota, users, mib)
     }
 
-    /// Charges a ring that holds so many bytes of records to the plugin that writes it, whose quota this is, and to the
-    /// bus.
+    /// Charges a ring of so many bytes to the plugin that writes it, whose quota this is, and to the bus.
     pub(super) fn charge_ring(
         &self,
         quota: &Quota,
         sender: PluginId,
-        capacity: u32,
+        len: u32,
     ) -> Result<Charged, Short> {
-        let mib = capacity.div_ceil(1 << 20).next_multiple_of(self.unit_mib);
+        let mib = match self.unit_mib {
+            1 => (len - RING_HEADER as u32).div_ceil(1 << 20),
+            unit => len.div_ceil(1 << 20).next_multiple_of(unit),
+        };
         self.charge_mib(quota, [sender; 2], mib)
     }
 
@@ -96,7 +101,7 @@ impl Charges {
         if kept > 0 && kept + mib > limit / 2 {
             let why = format!(
                 "{kept} MiB that this plugin returned are still held by it or by the other plugin of \
-                 the link; more than half of the {limit} MiB that it may have for large payloads \
+                 the link, or by who listened; more than half of the {limit} MiB that it may have for large payloads \
                  cannot be kept that way"
             );
             let may_pass = mib <= limit;

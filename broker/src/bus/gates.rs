@@ -266,13 +266,15 @@ impl Bus {
             }
             Refused::TooManyGates(limit) => {
                 let message = format!(
-                    "this plugin provides {limit} gates already, its limit (those that it waits for \
+                    "this plugin provides {limit} gates and topics already, its limit (those that it waits for \
                      count, too)"
                 );
                 (Code::Overloaded, message)
             }
             Refused::TooManyOpens(limit) => {
-                let message = format!("this plugin has {limit} gates open already, its limit");
+                let message = format!(
+                    "this plugin has {limit} gates open or subscribed to already, its limit"
+                );
                 (Code::Overloaded, message)
             }
             Refused::TooMuchSchema(limit) => {

@@ -12,6 +12,8 @@
 //! one of unused indexes     nothing: they stay out
 //! a `Refuse`                that is logged: the link is an older broker's
 //! an extent                 nothing: who waits for it has a deadline; see `extents.rs`
+//! a step of a feed          nothing: its sender may send after a step's time, and who subscribes has a
+//!                           deadline; see `rings.rs`, `feeds.rs`
 //! ```
 //!
 //! Its acknowledgements may still come, and are taken then (`Bus::acknowledged`). Until the first

@@ -252,6 +252,10 @@ impl Bus {
         &self.registry
     }
 
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
     /// Each link with its two plugins.
     pub(crate) fn link_ends(&self) -> impl Iterator<Item = (u64, [PluginId; 2])> {
         self.links

@@ -17,6 +17,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use callgate_layout::control::{Failure, Role, SourceToPlugin};
+use callgate_layout::events::{TWIN_FACTOR, ring_len};
 use callgate_layout::{Code, Encoding};
 
 use super::charges::Charged;
@@ -25,11 +26,6 @@ use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::memory::AnyMemory;
 use crate::stages::{OutOfOrder, Stage};
-
-/// Bytes before the records.
-const HEAD: u32 = 4096;
-/// How many times as long as a ring of archives that of JSON is.
-const TWIN: u32 = 4;
 
 /// A ring in some stage.
 #[derive(Debug)]
@@ -63,11 +59,13 @@ impl Bus {
             return Ok(ring);
         }
         let (sender, request) = (of.plugin, of.wanted.request);
-        let len = ring_len(of.wanted.capacity, encoding);
+        let capacity = match encoding {
+            Encoding::Archive => of.wanted.capacity,
+            Encoding::Json => of.wanted.capacity * TWIN_FACTOR,
+        };
+        let len = ring_len(capacity);
         let member = self.members.get(&sender).ok_or_else(gone)?;
-        let charged = self
-            .charges
-            .charge_ring(&member.extents, sender, len - HEAD);
+        let charged = self.charges.charge_ring(&member.extents, sender, len);
         let charged = charged.map_err(|short| {
             let message = format!(
                 "{} cannot have memory for its events: {}",
@@ -104,6 +102,11 @@ impl Bus {
         };
         self.ask(sender, effect);
         Ok(ring)
+    }
+
+    /// Whether there is such a ring, sealed and with all of its memory.
+    pub(crate) fn has_ring(&self, ring: u64) -> bool {
+        self.rings.get(&ring).is_some_and(Ring::is_ready)
     }
 
     /// A feed reads a ring from now on, or waits for it; says whether it is there.
@@ -241,7 +244,7 @@ impl Bus {
         }
         let sender = ring.sender;
         if let Some(ring) = self.take_ring(number) {
-            self.send(sender, SourceToPlugin::DropRing { ring: number });
+            self.tell(sender, SourceToPlugin::DropRing { ring: number });
             self.let_ring_go(number, ring);
         }
     }
@@ -274,14 +277,6 @@ impl Bus {
             users,
             serial: Some(serial),
         });
-    }
-}
-
-/// Bytes of memory of a ring.
-fn ring_len(capacity: u32, encoding: Encoding) -> u32 {
-    match encoding {
-        Encoding::Archive => capacity + HEAD,
-        Encoding::Json => capacity * TWIN + HEAD,
     }
 }
 

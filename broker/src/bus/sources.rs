@@ -8,18 +8,15 @@ use callgate_layout::control::{
     Failure, SourceToBroker, SourceToPlugin, ToPlugin, check_gate_name,
 };
 
+use callgate_layout::Code;
+use callgate_layout::events::{MAX_CAPACITY, MIN_CAPACITY, TOPIC_WORDS};
+
 use super::{Awaited, Bus, Weight, protocol};
 use crate::id::PluginId;
 use crate::quota::Charge;
 use crate::refused::Refused;
 use crate::shape::{Provided, check_provided};
 use crate::topics::{InLine, Progress, Source, Wanted};
-
-/// Bytes of records that a ring of archives can hold: powers of two from one of these to the other.
-const LEAST_CAPACITY: u32 = 64 << 10;
-const MOST_CAPACITY: u32 = 16 << 20;
-/// How many topic words a doorbell page has.
-const TOPIC_WORDS: u16 = 8192;
 
 impl Bus {
     pub(super) fn source_record(
@@ -234,7 +231,7 @@ impl Bus {
             return self.answer(from, request, Some(failure));
         };
         let message = format!("{} sends no more events on {topic}", self.label_of(from));
-        let failure = Failure::new(callgate_layout::Code::ProviderGone, message);
+        let failure = Failure::new(Code::ProviderGone, message);
         self.end_source(source, &failure);
         self.answer(from, request, None);
         self.hand_on(topic, now);
@@ -342,9 +339,9 @@ impl Bus {
 fn check_settings(wanted: &Wanted) -> Result<(), String> {
     check_provided(&wanted.provided)?;
     let capacity = wanted.capacity;
-    if !capacity.is_power_of_two() || !(LEAST_CAPACITY..=MOST_CAPACITY).contains(&capacity) {
+    if !capacity.is_power_of_two() || !(MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity) {
         return Err(format!(
-            "a ring of events holds a power of two of bytes from {LEAST_CAPACITY} to {MOST_CAPACITY}, not {capacity}"
+            "a ring of events holds a power of two of bytes from {MIN_CAPACITY} to {MAX_CAPACITY}, not {capacity}"
         ));
     }
     if wanted.word >= TOPIC_WORDS {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use callgate_layout::Encoding;
 use callgate_layout::control::{Failure, FeedToPlugin, Fit, Shape};
+use callgate_layout::{Code, Encoding};
 
 use super::{Bus, protocol};
 use crate::id::PluginId;
@@ -84,7 +84,7 @@ impl Bus {
         };
         let (topic, incarnation) = (found.topic.to_string(), found.wanted.incarnation);
         let (signature, peer) = (provided.signature.clone(), self.peer_info(found.plugin)?);
-        let feed = self.topics.begin_feed((plugin, number), source, offered);
+        let feed = self.topics.number();
         self.let_fetch(plugin, [schema, None]);
         self.let_answer(plugin);
         let found = FeedToPlugin::Found {
@@ -97,6 +97,15 @@ impl Bus {
             fit,
         };
         self.send(plugin, found);
+        let has_room = self
+            .topics
+            .begin_feed(feed, (plugin, number), source, offered);
+        if !has_room {
+            let message = "this plugin has as many feeds as it may";
+            let failure = Failure::new(Code::Overloaded, message);
+            self.send(plugin, FeedToPlugin::Ended { feed, failure });
+            return None;
+        }
         Some(feed)
     }
 

@@ -98,6 +98,11 @@ impl Memory {
         self.unsent.strong_count() > ours.count()
     }
 
+    /// The reader's descriptor, while the broker has it.
+    pub(super) fn reader_file(&self) -> Option<Arc<OwnedFd>> {
+        self.reader.clone()
+    }
+
     /// What goes to the reader now.
     pub(super) fn take_reader(&mut self) -> Option<Arc<OwnedFd>> {
         let reader = self.reader.take()?;
@@ -256,7 +261,7 @@ impl Reactor {
         now: Instant,
     ) {
         let held = self.memory.get(&AnyMemory::Ring(ring));
-        let reader = held.and_then(|held| held.reader.clone());
+        let reader = held.and_then(Memory::reader_file);
         let session = self.sessions.get(&sender);
         let pages = session.and_then(|session| session.pages.as_ref());
         if let (Some(reader), Some(session), Some(pages)) = (reader, session, pages) {

@@ -8,6 +8,7 @@ mod commands;
 mod descriptors;
 mod effects;
 mod held;
+mod listed_topics;
 mod listing;
 mod memory;
 mod numbers;

@@ -8,6 +8,7 @@ use callgate_layout::pages::counters;
 use callgate_layout::stats;
 
 use super::Reactor;
+use super::listed_topics::ListedTopics;
 use super::session::Pages;
 use crate::child::Tracked;
 use crate::id::PluginId;
@@ -26,6 +27,7 @@ pub(super) struct Snapshot {
     pages: Vec<Option<Pages>>,
     /// For each plugin, which gates of the listing are its own, and their records in its status page.
     gates: Vec<Vec<(usize, u16)>>,
+    topics: ListedTopics,
 }
 
 impl Snapshot {
@@ -35,13 +37,16 @@ impl Snapshot {
             mut listing,
             pages,
             gates,
+            topics,
         } = self;
-        let plugins = listing.plugins.iter_mut();
-        for ((plugin, pages), own) in plugins.zip(pages).zip(gates) {
+        topics.read_heads(&mut listing.topics);
+        let plugins = listing.plugins.iter_mut().enumerate();
+        for (((at, plugin), pages), own) in plugins.zip(pages).zip(gates) {
             // One that cannot be mapped is shown without its counters.
             let Some(Ok(page)) = pages.map(|pages| pages.read_status()) else {
                 continue;
             };
+            topics.read_cursors(at, &page, &mut listing.topics);
             let all = counters(&page);
             (plugin.calls, plugin.errors) = (all.calls, all.errors);
             plugin.json_calls = all.json_calls;
@@ -90,17 +95,19 @@ impl Reactor {
             }
             gates.push(self.gate_entry(&shown));
         }
+        let (topics, listed) = self.list_topics(&places);
         let pages_of = |id| self.sessions.get(&id)?.pages.clone();
         Snapshot {
             pages: members().map(|(_, (id, _))| pages_of(id)).collect(),
             gates: records,
+            topics: listed,
             listing: Listing {
                 broker,
                 plugins: self.plugin_entries(pid),
                 ended: self.starts.entries(),
                 gates,
                 shares: Vec::new(),
-                topics: Vec::new(),
+                topics,
                 links: self.link_entries(),
             },
         }
@@ -159,6 +166,9 @@ impl Reactor {
     fn gate_entry(&self, of: &Shown<'_>) -> GateEntry {
         let gate = of.gate;
         let shown = gate.function.as_ref().or(gate.action.as_ref());
+        let mut users = of.users.clone();
+        let hear = self.bus.topics().subscriptions_to(of.name);
+        users.extend(hear.into_iter().map(|(plugin, _)| plugin));
         GateEntry {
             name: of.name.to_owned(),
             prefix: is_prefix(of.name),
@@ -170,7 +180,7 @@ impl Reactor {
             encodings: shown.map_or_else(Vec::new, |half| encodings(half.encodings)),
             has_function: gate.function.is_some(),
             has_action: gate.action.is_some(),
-            subscribers: of.users as u64,
+            subscribers: users.len() as u64,
             json_fallbacks: of.json as u64,
             calls: 0,
             errors: 0,
@@ -192,7 +202,7 @@ impl Reactor {
         entries.collect()
     }
 
-    fn name_of(&self, plugin: PluginId) -> String {
+    pub(super) fn name_of(&self, plugin: PluginId) -> String {
         let member = self.bus.member(plugin);
         member.map_or_else(String::new, |member| member.identity.name.clone())
     }

@@ -15,7 +15,7 @@
 
 use callgate_layout::Encoding;
 
-use super::Topics;
+use super::{MOST_FEEDS, Topics};
 use crate::id::PluginId;
 
 /// How far a feed is.
@@ -70,14 +70,19 @@ impl Topics {
         self.feeds.get_mut(&number)
     }
 
-    /// A subscription has a feed of a source now.
+    /// A subscription has a feed of a source now, under this number; `false` where its plugin has too many.
     pub(crate) fn begin_feed(
         &mut self,
+        number: u64,
         (plugin, subscription): (PluginId, u32),
         source: u64,
         offered: Option<Encoding>,
-    ) -> u64 {
-        let number = self.number();
+    ) -> bool {
+        let listener = self.listeners.entry(plugin).or_default();
+        if listener.feeds >= MOST_FEEDS {
+            return false;
+        }
+        listener.feeds += 1;
         let feed = Feed {
             plugin,
             subscription,
@@ -94,7 +99,7 @@ impl Topics {
         if let Some(source) = self.sources.get_mut(&source) {
             source.feeds.insert(number);
         }
-        number
+        true
     }
 
     /// A feed has started: who waits for that goes on.
@@ -119,9 +124,7 @@ impl Topics {
     pub(crate) fn end_feed(&mut self, number: u64) -> Option<Ended> {
         let settled = self.settle_feed(number);
         let feed = self.feeds.remove(&number)?;
-        if let Some(cursor) = feed.cursor {
-            self.give_cursor_back(feed.plugin, cursor);
-        }
+        self.forget_listening(&feed);
         let subscription = (feed.plugin, feed.subscription);
         if let Some(subscription) = self.subscriptions.get_mut(&subscription) {
             subscription.feeds.remove(&number);
@@ -130,5 +133,18 @@ impl Topics {
             source.feeds.remove(&number);
         }
         Some(Ended { feed, settled })
+    }
+
+    fn forget_listening(&mut self, feed: &Feed) {
+        let Some(listener) = self.listeners.get_mut(&feed.plugin) else {
+            return;
+        };
+        if let Some(cursor) = feed.cursor {
+            listener.cursors.give_back(cursor);
+        }
+        listener.feeds -= 1;
+        if listener.feeds == 0 {
+            self.listeners.remove(&feed.plugin);
+        }
     }
 }

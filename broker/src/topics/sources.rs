@@ -93,6 +93,12 @@ impl Topics {
         self.by_topic.get(topic)?.get(&plugin).copied()
     }
 
+    /// All sources, by topics.
+    pub(crate) fn all_sources(&self) -> impl Iterator<Item = &Source> {
+        let numbers = self.by_topic.values().flat_map(|of| of.values());
+        numbers.filter_map(|number| self.sources.get(number))
+    }
+
     /// All sources of a plugin.
     pub(crate) fn sources_of(&self, plugin: PluginId) -> Vec<u64> {
         let own = self

@@ -4,11 +4,16 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use callgate::BusLimits;
+use callgate::listing::{SubscriberEntry, TopicEntry};
 use callgate_layout::control::{
     Failure, FeedToBroker, FeedToPlugin, SourceToBroker, SourceToPlugin, ToPlugin,
 };
+use callgate_layout::envelope::CallKind;
+use callgate_layout::events::{Kind, RingWriter};
+use callgate_layout::pages::Status;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
+use callgate_layout::view::WriteView;
 use callgate_layout::{Code, Encoding, Encodings};
 
 use crate::support::events::{Feed, offer, set_up, subscribe};
@@ -41,7 +46,7 @@ fn unsubscribe(listener: &Peer) {
 fn each_side_gets_what_it_needs_and_no_more() {
     let bus = bus();
     let (sender, listener, mut feed) = listening(&bus);
-    let written = feed.written.take().unwrap();
+    let (written, _) = feed.written.take().unwrap();
     let [ring, doorbell, process] = &feed.read[..] else {
         panic!("{:?}", feed.read);
     };
@@ -212,4 +217,72 @@ fn peer_next(peer: &mut Peer, expected: u64) -> ToPlugin {
         other => panic!("{other:?}"),
     }
     record
+}
+
+/// Who is slow, and who loses events, is seen nowhere else.
+#[test]
+fn a_listing_shows_how_far_each_listener_is() {
+    let bus = bus();
+    let (mut sender, mut listener, mut feed) = listening(&bus);
+    assert_eq!(sender.provide("topic", CallKind::Function, 7), None);
+    let (_, ring) = feed.written.take().unwrap();
+    let mut ring = RingWriter::new(WriteView::new(ring).unwrap(), 0);
+    for time in 0..7 {
+        ring.push(Kind::Event, time, b"hello");
+    }
+    ring.publish();
+    let page = WriteView::new(listener.status.take().unwrap()).unwrap();
+    let status = Status::new(page);
+    status.cursor(0).handled(64, 3);
+    status.cursor(0).count_lost(2);
+    let mut other = bus.plugin("other");
+    other.offers({
+        let mut offer = with_history("open", 5);
+        if let SourceToBroker::Offer { open, history, .. } = &mut offer {
+            (*open, *history) = (true, 0);
+        }
+        offer
+    });
+    let listing = bus.broker.snapshot().unwrap();
+    let entry = |gate: &str, sender: &str, open| TopicEntry {
+        gate: gate.into(),
+        sender: sender.into(),
+        open,
+        signature: "(u32)".into(),
+        head: 0,
+        capacity_bytes: 1 << 20,
+        history: 0,
+        json_twin: false,
+        lost: 0,
+        subscribers: Vec::new(),
+    };
+    let heard = TopicEntry {
+        head: 7,
+        lost: 2,
+        subscribers: vec![SubscriberEntry {
+            plugin: "listener".into(),
+            lag: 4,
+            evictions: 1,
+            lost: 2,
+        }],
+        ..entry("topic", "sender", false)
+    };
+    assert_eq!(listing.topics, [entry("open", "other", true), heard]);
+    // The listener has not opened the gate, and has asked for its events.
+    assert_eq!(listing.gates[0].subscribers, 1);
+}
+
+/// A number that its listener may choose must not be more than a number.
+#[test]
+fn a_listing_takes_no_harm_from_what_it_reads() {
+    let bus = bus();
+    let (_sender, mut listener, _feed) = listening(&bus);
+    let page = WriteView::new(listener.status.take().unwrap()).unwrap();
+    let status = Status::new(page);
+    status.cursor(0).handled(u64::MAX, u64::MAX);
+    status.cursor(0).count_lost(u64::MAX);
+    let listing = bus.broker.snapshot().unwrap();
+    let topic = &listing.topics[0];
+    assert_eq!((topic.head, topic.lost), (0, u64::MAX));
+    assert_eq!(topic.subscribers[0].lag, 0);
 }

@@ -6,6 +6,7 @@ use callgate_layout::control::{
     Failure, FeedToBroker, FeedToPlugin, SchemaSource, Shape, SourceToBroker, SourceToPlugin,
     ToPlugin,
 };
+use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use callgate_layout::{Encoding, Encodings};
 
@@ -47,8 +48,9 @@ pub(crate) fn subscribe(subscription: u32, topic: &str, encodings: Encodings) ->
 pub(crate) struct Feed {
     pub(crate) feed: u64,
     pub(crate) ring: u64,
-    /// The sender's file and the listener's.
-    pub(crate) written: Option<OwnedFd>,
+    /// The sender's file with its map, where it made the ring for this feed.
+    pub(crate) written: Option<(OwnedFd, Mapping)>,
+    /// What the listener was sent.
     pub(crate) read: Vec<OwnedFd>,
     /// What the sender was sent of the listener.
     pub(crate) listener: Vec<OwnedFd>,
@@ -82,12 +84,13 @@ impl Peer {
         }
     }
 
-    /// The same, made as it should be.
-    pub(crate) fn makes_ring(&mut self) -> (u64, u32, OwnedFd) {
+    /// Makes a ring as it should be: its file, and its map.
+    pub(crate) fn makes_ring(&mut self) -> (OwnedFd, Mapping) {
         let (ring, len, file) = self.ring();
         memfd::allocate(file.as_fd(), len as usize).unwrap();
+        let map = Mapping::writable(file.try_clone().unwrap(), len as usize).unwrap();
         self.send(SourceToBroker::RingMade { ring });
-        (ring, len, file)
+        (file, map)
     }
 
     /// Why a feed has ended.
@@ -132,7 +135,7 @@ pub(crate) fn set_up(
     Feed {
         feed,
         ring,
-        written: made.map(|(_, _, file)| file),
+        written: made,
         read,
         listener: files,
     }

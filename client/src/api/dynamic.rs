@@ -8,6 +8,8 @@
 //! | makes archives itself | [`open`], with a [`Signature`] of its own or one that was asked for |
 //! | provides a gate whose types are known at run time | [`provide_with`]: JSON, archives or both, at once or later ([`Takes`]) |
 //! | carries bytes that it does not look into | [`provide`], [`provide_later`], [`open`] |
+//! | hears events whose types it does not have | [`subscribe_json`], [`events_json`]; with types that are known at run time [`subscribe`], [`events`] |
+//! | sends events whose types are known at run time | [`topic_json`]: JSON; [`topic`]: archives |
 //! | has types in Rust, and one parameter that may be anything | a handler with a `serde_json::Value` among its parameters, and no module at all |
 //!
 //! # JSON
@@ -97,15 +99,17 @@
 //! ```
 
 mod gate;
+mod hear;
 mod prefix;
 mod provide;
 mod sent;
 mod takes;
+mod topic;
 
 use std::sync::Arc;
 
+use callgate_layout::Code;
 use callgate_layout::envelope::CallKind;
-use callgate_layout::{Code, Encodings};
 
 use super::plugin::Plugin;
 use crate::base::archive::{self, ALIGNMENT, MAX_LEN};
@@ -118,13 +122,16 @@ use crate::session::wanted::anything;
 pub use crate::base::bytes::Bytes;
 pub use crate::base::types::json_schema;
 pub use crate::handler::responder::Responder;
+pub use callgate_layout::Encodings;
 pub use callgate_layout::schema::{Body, Field, Primitive, SchemaError, TypeDef, Variant};
 pub use callgate_layout::{Encoding, Fingerprint, Schema, Signature};
 pub use gate::Gate;
+pub use hear::{events, events_json, subscribe, subscribe_json};
 pub use prefix::{Prefix, provide_prefix};
 pub use provide::{provide, provide_later, provide_with};
 pub use sent::Sent;
 pub use takes::Takes;
+pub use topic::{Topic, topic, topic_json};
 
 /// Archives a value: a tuple of parameters, or a result.
 ///

@@ -135,7 +135,7 @@ impl GroupCore {
     }
 
     /// Starts the threads that serve, if there are to be any and it was not done.
-    pub(super) fn start_serving(&self) -> Result<()> {
+    pub(crate) fn start_serving(&self) -> Result<()> {
         let mut threads = self.threads.lock();
         if !threads.is_empty() {
             return Ok(());

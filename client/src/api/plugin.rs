@@ -3,8 +3,10 @@
 pub(crate) mod builder;
 mod core;
 mod course;
+mod hearing;
 mod joining;
 mod serving;
+mod topics;
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use rkyv::Archive;
 use rkyv::api::{access_with_context, deserialize_using, serialize_using};
 use rkyv::ser::allocator::SubAllocator;
 use rkyv::ser::{Serializer, writer};
+use rkyv::util::Align;
 use rkyv::validation::archive::ArchiveValidator;
 
 use super::buffers::Pool;
@@ -47,6 +48,28 @@ pub(crate) fn serialize_into<T: GateType>(value: &T, buffer: &mut [u8]) -> Optio
     let mut serializer = Serializer::new(writer::Buffer::from(buffer), allocator, ());
     serialize_using(value, &mut serializer).ok()?;
     Some(serializer.into_writer().len())
+}
+
+/// Memory on a stack for one small archive, aligned to 16. Nothing is written there but the archive.
+pub(crate) struct OnStack(Align<[MaybeUninit<u8>; Self::LEN]>);
+
+impl OnStack {
+    /// Bytes of the longest archive that fits.
+    pub(crate) const LEN: usize = 1024;
+
+    pub(crate) const fn new() -> OnStack {
+        OnStack(Align([const { MaybeUninit::uninit() }; Self::LEN]))
+    }
+
+    /// Archives a value; `None` where it does not fit, as in [`serialize_into`].
+    #[inline(always)]
+    pub(crate) fn serialize<T: GateType>(&mut self, value: &T) -> Option<writer::Buffer<'_>> {
+        let mut scratch = [const { MaybeUninit::uninit() }; SCRATCH];
+        let allocator = SubAllocator::new(&mut scratch);
+        let mut serializer = Serializer::new(writer::Buffer::from(&mut self.0.0), allocator, ());
+        serialize_using(value, &mut serializer).ok()?;
+        Some(serializer.into_writer())
+    }
 }
 
 /// The longest archive that travels through a link.

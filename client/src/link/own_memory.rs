@@ -7,6 +7,7 @@ use callgate_layout::control::LinkEnd;
 use callgate_layout::pages::{Doorbell, Status};
 use callgate_layout::view::WriteView;
 
+use super::topic_words::TopicWords;
 use crate::base::buffers::Pool;
 use crate::base::error::Result;
 
@@ -16,6 +17,7 @@ pub(crate) struct OwnDoorbell {
     pub(crate) bell: Arc<Doorbell>,
     pub(crate) bells: Arc<Bells>,
     pub(crate) sent: Arc<SentBell>,
+    pub(crate) topics: Arc<TopicWords>,
 }
 
 /// The bell of a page that is rung for calls which no thread waits for.
@@ -57,7 +59,13 @@ impl OwnDoorbell {
             bells: bells.clone(),
             kept: OnceLock::new(),
         });
-        OwnDoorbell { bell, bells, sent }
+        let topics = Arc::new(TopicWords::new(bell.clone()));
+        OwnDoorbell {
+            bell,
+            bells,
+            sent,
+            topics,
+        }
     }
 }
 
@@ -70,17 +78,25 @@ pub(crate) struct OwnMemory {
     pub(crate) bells: Arc<Bells>,
     /// For calls that no thread waits for.
     pub(crate) sent: Arc<SentBell>,
+    /// For the topics on which it sends.
+    pub(crate) topics: Arc<TopicWords>,
     pub(crate) status: Status,
     pub(crate) pool: Pool,
 }
 
 impl OwnMemory {
     pub(crate) fn new(doorbell: OwnDoorbell, status: Status) -> OwnMemory {
-        let OwnDoorbell { bell, bells, sent } = doorbell;
+        let OwnDoorbell {
+            bell,
+            bells,
+            sent,
+            topics,
+        } = doorbell;
         OwnMemory {
             bell,
             bells,
             sent,
+            topics,
             status,
             pool: Pool::default(),
         }

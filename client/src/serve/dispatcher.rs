@@ -5,6 +5,7 @@ mod copies;
 mod crowd;
 mod draining;
 mod ending;
+mod events;
 mod inside;
 mod members;
 mod resting;
@@ -14,7 +15,7 @@ mod turns;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use callgate_layout::Code;
 use callgate_layout::envelope::Violation;
@@ -50,6 +51,8 @@ pub(crate) struct Dispatcher {
     /// moments. Re-entrant: a thread that waits inside a handler looks for calls of its chain.
     scheduler: ReentrantMutex<RefCell<Scheduler>>,
     outstanding: Arc<Outstanding>,
+    /// Whether there are feeds to take events from, as far as the scheduler has taken note.
+    has_feeds: AtomicBool,
     /// In a pool, held by the one thread that looks for calls.
     leader: Mutex<()>,
     parked: Mutex<Parked>,
@@ -107,6 +110,7 @@ impl Dispatcher {
             backoff,
             scheduler: ReentrantMutex::new(RefCell::new(scheduler)),
             outstanding,
+            has_feeds: AtomicBool::new(false),
             leader: Mutex::new(()),
             parked: Mutex::default(),
             bells: Doorbells::default(),

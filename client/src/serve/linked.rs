@@ -55,6 +55,12 @@ impl LinkedGates {
         linked
     }
 
+    /// The plugin's feeds have changed, or one of them is to be looked at.
+    pub(crate) fn feeds_changed(&self) {
+        self.changes.changed();
+        self.memory.bell.ring();
+    }
+
     /// The gates themselves.
     pub(crate) fn gates(&self) -> &Arc<ProvidedGates> {
         &self.gates

@@ -8,6 +8,7 @@ use callgate_layout::sys::futex::{self, Awaited};
 use super::linked::LinkedGates;
 use super::owners::Identity;
 use crate::base::error::Error;
+use crate::events::feeds::Feeds;
 use crate::link::Link;
 use crate::link::own_memory::OwnMemory;
 
@@ -21,6 +22,8 @@ pub(crate) type OnLetGo = Box<dyn Fn() + Send + Sync>;
 pub(crate) struct Member {
     pub(crate) provided: Arc<LinkedGates>,
     pub(crate) memory: Arc<OwnMemory>,
+    /// Those of the plugin, also at its other brokers.
+    pub(crate) feeds: Arc<Feeds>,
     pub(crate) identity: Identity,
     report: Report,
     /// Its version of which the scheduler has taken note. Written behind the scheduler's lock.
@@ -35,13 +38,14 @@ pub(crate) struct Member {
 impl Member {
     pub(crate) fn new(
         provided: Arc<LinkedGates>,
-        memory: Arc<OwnMemory>,
+        (memory, feeds): (Arc<OwnMemory>, Arc<Feeds>),
         (identity, report): (Identity, Report),
     ) -> Member {
         Member {
             identity,
             provided,
             memory,
+            feeds,
             report,
             noted: AtomicU64::new(0),
             has_ended: AtomicBool::new(false),

@@ -63,6 +63,11 @@ impl Owners {
         state.outstanding = outstanding.clone();
     }
 
+    /// Whether a plugin is one of them.
+    pub(crate) fn are(&self, plugin: Identity) -> bool {
+        self.state.lock().plugins.contains(&plugin)
+    }
+
     pub(super) fn set_reentrant(&self, has_reentrant: bool) {
         self.has_reentrant.store(has_reentrant, Ordering::Relaxed);
     }

@@ -5,6 +5,7 @@
 
 mod closing;
 mod fairness;
+mod feeds;
 mod links;
 mod queues;
 mod wanted;
@@ -25,8 +26,10 @@ use crate::base::error::{Error, Result};
 use crate::link::Link;
 
 use fairness::Fairness;
+use feeds::FeedTurns;
 use queues::{GateId, Queues};
 
+pub(crate) use feeds::BATCH as FEED_BATCH;
 pub(crate) use links::Members;
 pub(crate) use wanted::Wanted;
 
@@ -47,6 +50,7 @@ pub(crate) struct Scheduler {
     /// Calls that were taken and could not run.
     queues: Queues,
     fairness: Fairness,
+    feeds: FeedTurns,
     /// Whether calls are looked for once in a while only.
     is_pumped: bool,
     /// Whether there is a call that the last look did not come by.
@@ -75,6 +79,7 @@ impl Scheduler {
             closed: Vec::new(),
             queues: Queues::default(),
             fairness: Fairness::new(),
+            feeds: FeedTurns::new(),
             is_pumped: dispatch == Dispatch::Pump,
             is_missing: false,
             together: matches!(dispatch, Dispatch::Pool(_)),
@@ -135,6 +140,7 @@ impl Scheduler {
     /// Has the next look find what there is, wherever it is, because this thread was woken for it.
     pub(crate) fn miss_nothing(&mut self) {
         self.is_missing = true;
+        self.feeds.miss_nothing();
     }
 
     /// Whether a call that was taken before can run, unless it has to wait for its turn.

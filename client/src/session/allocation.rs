@@ -1,4 +1,4 @@
-//! Allocating the extents that this plugin writes.
+//! Allocating the extents and the rings of events that this plugin writes.
 //!
 //! The broker only sets an extent's size; the kernel charges its memory to the cgroup of the process
 //! that allocates it, which is the one that writes. That takes 7 to 22 ms for 64 MiB, so it happens on
@@ -20,18 +20,21 @@ mod cgroup;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use callgate_layout::Code;
-use callgate_layout::control::{Failure, MemoryId, MemoryToBroker, Role};
+use callgate_layout::control::{Failure, MemoryId, MemoryToBroker, Role, SourceToBroker, ToBroker};
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
+use callgate_layout::view::WriteView;
+use callgate_layout::{Code, Encoding};
 use nix::sys::signal::SigSet;
 use parking_lot::Mutex;
 
+use super::events::sources::Offered;
 use super::mapping::unmapped;
 use super::membership::Membership;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::thread;
+use crate::events::source::{self, RingKey};
 use crate::link::Link;
 
 /// A lock, and the process that it is of.
@@ -70,7 +73,7 @@ pub(crate) fn allocate(membership: &Arc<Membership>, link: &Arc<Link>, extent: N
         let (membership, link) = work;
         // Signals are the program's; they go to its other threads.
         let _ = SigSet::all().thread_block();
-        let made = make(extent);
+        let made = make(extent.len, extent.file);
         settle(&membership, &link, number, made);
     });
     if let Err(error) = started {
@@ -78,8 +81,77 @@ pub(crate) fn allocate(membership: &Arc<Membership>, link: &Arc<Link>, extent: N
     }
 }
 
-fn make(extent: NewExtent) -> Result<Mapping> {
-    let NewExtent { len, file, .. } = extent;
+/// A ring of events that the broker has made for this plugin.
+pub(crate) struct NewRing {
+    /// The request by which its source was offered.
+    pub(crate) request: u32,
+    /// The broker's number.
+    pub(crate) ring: u64,
+    pub(crate) encoding: Encoding,
+    pub(crate) len: usize,
+    /// Its file, which has that size and no memory.
+    pub(crate) file: OwnedFd,
+}
+
+/// Allocates and maps a ring on a thread of its own, has its source write it, and tells the broker.
+pub(crate) fn allocate_ring(membership: &Arc<Membership>, new: NewRing) {
+    let ring = new.ring;
+    let Some(offered) = membership.sources.add_ring(new.request, ring) else {
+        return settle_ring(membership, ring, &Err(no_source()));
+    };
+    let (theirs, failing) = (membership.clone(), offered.clone());
+    let started = thread::spawn("callgate-memory", move || {
+        let _ = SigSet::all().thread_block();
+        let made = make_ring(&theirs, &offered, new);
+        settle_ring(&theirs, ring, &made);
+        offered.ring_settled(&made);
+    });
+    if let Err(error) = started {
+        settle_ring(membership, ring, &Err(error.clone()));
+        failing.ring_settled(&Err(error));
+    }
+}
+
+fn make_ring(membership: &Membership, offered: &Offered, new: NewRing) -> Result<()> {
+    let NewRing {
+        ring,
+        encoding,
+        len,
+        file,
+        ..
+    } = new;
+    let mapping = make(len, file)?;
+    let memory = WriteView::new(mapping).ok_or_else(|| {
+        let text = format!("{len} bytes of memory for events are not mapped for writing");
+        Error::new(Code::System, text)
+    })?;
+    let of = membership.id.number();
+    offered.source.add_ring(source::NewRing {
+        key: RingKey { of, ring },
+        encoding,
+        memory,
+    })
+}
+
+fn settle_ring(membership: &Membership, ring: u64, made: &Result<()>) {
+    let record = match made {
+        Ok(()) => SourceToBroker::RingMade { ring },
+        Err(error) => {
+            tracing::warn!(%error, "a ring of events cannot be made");
+            membership.sources.remove_ring(ring);
+            let failure = Failure::new(error.code(), error.message());
+            SourceToBroker::RingFailed { ring, failure }
+        }
+    };
+    // A broker that is gone needs no answer: the next one asks for rings of its own.
+    let _ = acknowledge(membership, record);
+}
+
+fn no_source() -> Error {
+    Error::new(Code::Closed, "this plugin sends on the topic no more")
+}
+
+fn make(len: usize, file: OwnedFd) -> Result<Mapping> {
     let turn = turn();
     let _alone = turn.lock();
     cgroup::check_room(len as u64)?;
@@ -132,7 +204,7 @@ fn report_unwanted(membership: &Membership, memory: MemoryId) {
 
 /// Tells the broker, however long it does not read: without an acknowledgement it would keep number and
 /// charge of the extent for as long as the link lives.
-fn acknowledge(membership: &Membership, record: MemoryToBroker) -> Result<()> {
+fn acknowledge(membership: &Membership, record: impl Into<ToBroker>) -> Result<()> {
     let record = record.into();
     loop {
         match membership.send(&record) {

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use rkyv::util::AlignedVec;
 
 use super::broker::BrokerName;
+use super::events::sources::Offered;
 use super::numbers::Numbers;
 use super::outgoing::{self, Outgoing};
 use crate::base::deadline::answer_due;
@@ -36,17 +37,26 @@ pub(crate) enum Answered {
     Listing(Option<OwnedFd>),
     /// In this life of the gate.
     Provided(u64),
+    /// Whoever has subscribed to the topic is set up.
+    Offered,
 }
 
 /// The broker's answer to a request.
 pub(crate) type Answer = Result<Answered>;
 
+/// What a plugin that has come back says again.
+#[derive(Clone, Debug)]
+pub(crate) enum Returned {
+    Gate(Offer),
+    Topic(Arc<Offered>),
+}
+
 /// Who waits for an answer.
 #[derive(Debug)]
 enum Asker {
     Thread(Sender<Answer>),
-    /// Nobody: a gate is provided again by a plugin that has come back.
-    Return(Offer),
+    /// Nobody: something is said again by a plugin that has come back.
+    Return(Returned),
 }
 
 /// A connection to a broker.
@@ -197,12 +207,12 @@ impl Connection {
         }
     }
 
-    /// Hands the broker's answer to whoever asked. Gives it back, with what it is about, where a gate was
-    /// provided again.
-    pub(crate) fn answer(&self, request: u32, answer: Answer) -> Option<(Offer, Answer)> {
+    /// Hands the broker's answer to whoever asked. Gives it back, with what it is about, where something was
+    /// said again.
+    pub(crate) fn answer(&self, request: u32, answer: Answer) -> Option<(Returned, Answer)> {
         self.is_silent.store(false, Ordering::Relaxed);
         match self.requests.lock().remove(&request)? {
-            Asker::Return(offer) => Some((offer, answer)),
+            Asker::Return(returned) => Some((returned, answer)),
             Asker::Thread(sender) => {
                 // Who asked may have given up meanwhile; then nobody misses the answer.
                 let _ = sender.try_send(answer);
@@ -211,28 +221,29 @@ impl Connection {
         }
     }
 
-    /// A number for a request whose answer is about a gate that is provided again.
-    pub(super) fn number_of_return(&self, offer: Offer) -> u32 {
+    /// A number for a request whose answer is about something that is said again.
+    pub(super) fn number_of_return(&self, returned: Returned) -> u32 {
         let mut requests = self.requests.lock();
-        self.numbers.insert(&mut requests, Asker::Return(offer))
+        self.numbers.insert(&mut requests, Asker::Return(returned))
     }
 
-    /// The gate that was provided again by this request, which is not answered for good.
-    pub(crate) fn returning(&self, request: u32) -> Option<Offer> {
+    /// What was said again by this request, which is not answered for good.
+    pub(crate) fn returning(&self, request: u32) -> Option<Returned> {
         match self.requests.lock().get(&request)? {
-            Asker::Return(offer) => Some(offer.clone()),
+            Asker::Return(returned) => Some(returned.clone()),
             Asker::Thread(_) => None,
         }
     }
 
-    /// Forgets a gate that could not be provided again yet.
+    /// Forgets what could not be said again yet.
     pub(super) fn forget_return(&self, request: u32) {
         self.requests.lock().remove(&request);
     }
 
-    /// Forgets that gates are provided again which are not to be any more.
-    pub(super) fn forget_returns(&self, is_over: impl Fn(&Offer) -> bool) {
-        let is_kept = |asker: &Asker| !matches!(asker, Asker::Return(offer) if is_over(offer));
+    /// Forgets that something is said again which is not to be any more.
+    pub(super) fn forget_returns(&self, is_over: impl Fn(&Returned) -> bool) {
+        let is_kept =
+            |asker: &Asker| !matches!(asker, Asker::Return(returned) if is_over(returned));
         self.requests.lock().retain(|_, asker| is_kept(asker));
     }
 

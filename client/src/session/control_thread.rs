@@ -1,12 +1,14 @@
 //! The control thread: hears the broker, sets links up, and watches the peers' processes, so
 //! that a death is noticed without the broker too. Plugins of a group have one together.
 
+mod feeds;
 mod gates;
 mod memory;
 mod pace;
 mod plugin;
 mod poller;
 mod records;
+mod sources;
 mod work;
 
 use std::os::fd::OwnedFd;

@@ -10,11 +10,14 @@ use callgate_layout::control::{
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
-use super::connection::Connection;
+use super::connection::{Connection, Returned};
+use super::events::feeds::Followed;
+use super::events::sources::{Offered, Placed};
 use super::here::Here;
 use super::numbers::MembershipId;
 use super::open_gates::OpenGates;
 use crate::base::error::{Error, Result, forked};
+use crate::events::feeds::Tell;
 use crate::link::Link;
 use crate::link::own_memory::{ExtentSource, OwnMemory};
 use crate::link::peer::Caller;
@@ -39,6 +42,10 @@ pub(crate) struct Membership {
     /// What its peers may call.
     pub(crate) provided: Arc<LinkedGates>,
     pub(crate) connection: Connection,
+    /// What its broker has of the topics on which the plugin sends.
+    pub(crate) sources: Placed,
+    /// What its broker has said of the events that the plugin hears.
+    pub(crate) followed: Followed,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
     gates: Arc<OpenGates>,
     /// What the broker was told of links of older brokers, by number.
@@ -96,11 +103,23 @@ impl Membership {
             memory,
             provided,
             connection: parts.connection,
+            sources: Placed::default(),
+            followed: Followed::default(),
             links: Mutex::default(),
             gates: gates.clone(),
             standing: Mutex::default(),
             fork: ForkMark::here(),
         }
+    }
+
+    /// What has the plugin's dispatcher look at its feeds.
+    pub(super) fn tell_of_feeds(&self) -> Tell {
+        let provided = Arc::downgrade(&self.provided);
+        Box::new(move || {
+            if let Some(provided) = provided.upgrade() {
+                provided.feeds_changed();
+            }
+        })
     }
 
     /// Sends a record; see [`Connection::send`].
@@ -217,11 +236,31 @@ impl Membership {
         (offer, life): (&Offer, u64),
         schema: SchemaSource,
     ) -> Result<bool> {
-        let request = self.connection.number_of_return(offer.clone());
+        let returned = Returned::Gate(offer.clone());
+        let request = self.connection.number_of_return(returned);
         let record = offer.record((request, Some(life)), schema);
         let sent = self.send_if_room(&record.into())?;
         if !sent {
             self.connection.forget_return(request);
+        }
+        Ok(sent)
+    }
+
+    /// Offers a topic again, if the broker's socket has room for that. The answer is heard by the control thread.
+    pub(super) fn offer_again(
+        &self,
+        (offered, word): (&Arc<Offered>, u16),
+        schema: SchemaSource,
+    ) -> Result<bool> {
+        let returned = Returned::Topic(offered.clone());
+        let request = self.connection.number_of_return(returned);
+        // The broker may ask for rings before it answers.
+        self.sources.offering(request, offered);
+        let record = offered.record((request, word), (schema, true));
+        let sent = self.send_if_room(&record.into())?;
+        if !sent {
+            self.connection.forget_return(request);
+            self.sources.remove(offered);
         }
         Ok(sent)
     }
@@ -242,6 +281,7 @@ impl Membership {
     /// The same before the broker sees it.
     pub(super) fn ended(&self, reason: &Error) {
         self.connection.end(reason);
+        self.followed.disconnected();
         // Who waits for an extent that is not made any more.
         for link in self.links() {
             link.extents().forget_wanted();

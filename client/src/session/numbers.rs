@@ -51,6 +51,11 @@ impl MembershipId {
         MembershipId(LAST.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
+    /// The number, for those who know no memberships.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
     /// One in tests.
     #[cfg(test)]
     pub(crate) fn of(number: u64) -> MembershipId {

@@ -1,8 +1,10 @@
 //! What a plugin is beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
 
 mod asking;
+mod offering;
 mod providing;
 mod returning;
+mod subscribing;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,7 +17,9 @@ use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::{Code, Encodings};
 use parking_lot::Mutex;
 
-use super::connection::{Answer, REQUEST_TIMEOUT};
+use super::connection::{Answer, REQUEST_TIMEOUT, Returned};
+use super::events::feeds::Subscriptions;
+use super::events::sources::Offers;
 use super::membership::{Membership, MembershipParts};
 use super::notices::Notices;
 use super::numbers::MembershipId;
@@ -50,6 +54,10 @@ pub(crate) struct PluginState {
     pub(crate) notices: Notices,
     waits: ReportedWaits,
     gates: Arc<OpenGates>,
+    /// The topics on which it sends.
+    offers: Offers,
+    /// What it has asked to hear.
+    pub(crate) subscriptions: Subscriptions,
     current: ArcSwap<Membership>,
     /// Those before it whose links are still used.
     older: Mutex<Vec<Arc<Membership>>>,
@@ -81,6 +89,8 @@ impl PluginState {
         let provided = Arc::new(ProvidedGates::new(parts.dispatch, parts.membership.owner()));
         let gates = Arc::new(OpenGates::new());
         let membership = Membership::new(parts.membership, (&provided, &gates));
+        let subscriptions = Subscriptions::new();
+        subscriptions.feeds.set_tell(membership.tell_of_feeds());
         PluginState {
             policy: parts.policy,
             trust: parts.trust,
@@ -92,6 +102,8 @@ impl PluginState {
             notices: Notices::default(),
             waits: ReportedWaits::default(),
             gates,
+            offers: Offers::default(),
+            subscriptions,
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
             saying: Mutex::new(()),
@@ -231,7 +243,10 @@ impl PluginState {
         drop(self.saying.lock());
         let membership = self.membership();
         let connection = &membership.connection;
-        connection.forget_returns(|offer| &*offer.gate == gate && offer.kind == kind);
+        connection.forget_returns(|returned| match returned {
+            Returned::Gate(offer) => &*offer.gate == gate && offer.kind == kind,
+            Returned::Topic(_) => false,
+        });
         connection.tell(until, |request| {
             let gate = gate.to_owned();
             let withdraw = GateToBroker::Withdraw {
@@ -265,6 +280,11 @@ impl PluginState {
             // A broker that is gone has forgotten it anyway.
             let _ = membership.send(&GateToBroker::Close { open: number }.into());
         }
+    }
+
+    /// Memberships before the current one whose links are still used.
+    fn older_memberships(&self) -> Vec<Arc<Membership>> {
+        self.older.lock().clone()
     }
 
     /// The membership to which a link belongs, as long as it has not ended.
@@ -328,6 +348,10 @@ impl PluginState {
         for (_, gate) in self.gates.all() {
             gate.close(&reason);
         }
+        for offered in self.offers.all() {
+            offered.end(&reason);
+        }
+        self.subscriptions.close(&reason);
         drop(std::mem::take(&mut *self.older.lock()));
         for membership in memberships.clone() {
             membership.ended(&reason);

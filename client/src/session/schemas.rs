@@ -20,7 +20,7 @@
 //! What takes long (decoding a schema, comparing the types of one half) is a [`step`](Schemas::step), which is made when the
 //! control thread has time for it.
 
-mod known;
+pub(super) mod known;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};

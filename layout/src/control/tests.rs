@@ -161,6 +161,102 @@ fn records_of_all_subjects_survive_the_wire() {
 }
 
 /// Each side of a link would take the other's memory for its own.
+/// A plugin with the longest texts that there can be.
+fn long_peer() -> PeerInfo {
+    PeerInfo {
+        plugin: 1 << 53,
+        pid: u32::MAX,
+        identity: Identity {
+            name: "n".repeat(MAX_PLUGIN_NAME),
+            display_name: "d".repeat(MAX_TEXT),
+            version: "v".repeat(MAX_TEXT),
+            clock: Clock::default(),
+        },
+    }
+}
+
+/// One that does not fit would be lost, and with it the feed.
+#[test]
+fn the_longest_records_about_events_survive_the_wire() {
+    let (topic, signature) = ("t".repeat(MAX_GATE_NAME), "s".repeat(MAX_TEXT));
+    let shape = Shape {
+        params: None,
+        fingerprint: u128::MAX,
+        encodings: Encodings::BOTH,
+        signature: signature.clone(),
+    };
+    let failure = Failure::new(crate::Code::TypeMismatch, "f".repeat(MAX_TEXT));
+    let to_broker: [ToBroker; 5] = [
+        SourceToBroker::Offer {
+            request: u32::MAX,
+            topic: topic.clone(),
+            open: true,
+            schema: SchemaSource::Inline(vec![7; MAX_INLINE_SCHEMA]),
+            signature: signature.clone(),
+            encodings: Encodings::BOTH,
+            capacity: 16 << 20,
+            history: u32::MAX,
+            word: u16::MAX,
+            incarnation: u64::MAX,
+            returning: true,
+        }
+        .into(),
+        SourceToBroker::RingFailed {
+            ring: u64::MAX,
+            failure: failure.clone(),
+        }
+        .into(),
+        SourceToBroker::Heard {
+            feed: 1,
+            position: u64::MAX,
+            number: u64::MAX,
+        }
+        .into(),
+        FeedToBroker::Subscribe {
+            request: 1,
+            subscription: u32::MAX,
+            topic: topic.clone(),
+            prefix: true,
+            shape,
+            pulled: true,
+        }
+        .into(),
+        FeedToBroker::Take {
+            feed: u64::MAX,
+            encoding: Encoding::Json,
+        }
+        .into(),
+    ];
+    for record in to_broker {
+        assert_eq!(ToBroker::decode(&record.encode().unwrap()), Ok(record));
+    }
+    let found = FeedToPlugin::Found {
+        subscription: u32::MAX,
+        feed: u64::MAX,
+        topic,
+        peer: long_peer(),
+        incarnation: u64::MAX,
+        signature,
+        fit: Fit::Unfit { failure },
+    };
+    let listen = SourceToPlugin::Listen {
+        ring: 1,
+        feed: 2,
+        cursor: u16::MAX,
+        pulled: true,
+        peer: long_peer(),
+    };
+    let make = SourceToPlugin::MakeRing {
+        request: 1,
+        ring: 2,
+        encoding: Encoding::Json,
+        len: u32::MAX,
+    };
+    for record in [found.into(), listen.into(), ToPlugin::from(make)] {
+        assert_eq!(ToPlugin::decode(&record.encode().unwrap()), Ok(record));
+    }
+}
+
 #[test]
 fn memory_belongs_to_the_end_that_writes_it() {
     let end = LinkEnd { link: 3, side: 1 };

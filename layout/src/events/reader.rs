@@ -1,8 +1,8 @@
 //! A listener's side of a ring. Everything in it is a stranger's word: it is read once, and checked.
 
 use super::{
-    HEAD, Kind, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload, place,
-    record_len,
+    HEAD, Kind, LEAST_CAPACITY, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload,
+    place, record_len,
 };
 use crate::atomic::{Ordering, fence};
 use crate::buffer::{Buffer, OutOfMemory};
@@ -58,20 +58,19 @@ struct Header {
 }
 
 impl RingReader {
-    /// A place in a ring, where the record lies, or will, that has this number.
-    pub fn new(ring: ReadView, position: u64, number: u64) -> RingReader {
-        let capacity = (ring.len() - RING_HEADER) as u64;
-        assert!(
-            capacity.is_power_of_two(),
-            "a ring's capacity is a power of two"
-        );
-        RingReader {
+    /// A place in a ring, where the record lies, or will, that has this number; `None` where the memory is no ring, or
+    /// there can be no record. Which capacities a source may have is asked elsewhere.
+    pub fn new(ring: ReadView, position: u64, number: u64) -> Option<RingReader> {
+        let capacity = ring.len().checked_sub(RING_HEADER)? as u64;
+        let is_ring = capacity.is_power_of_two() && capacity >= LEAST_CAPACITY;
+        let can_be = position.is_multiple_of(8) && position <= MOST && number <= MOST;
+        (is_ring && can_be).then(|| RingReader {
             ring,
             capacity,
             position,
             number,
             head: position,
-        }
+        })
     }
 
     /// Up to where it was read.
@@ -152,9 +151,7 @@ impl RingReader {
                 Taken::Nothing
             });
         }
-        // The place where it begins, and the number there, are a stranger's word as well.
-        let are_whole = (head | self.position).is_multiple_of(8);
-        if head < self.position || !are_whole || head > MOST || self.number > MOST {
+        if head < self.position || !head.is_multiple_of(8) || head > MOST {
             return Some(Taken::Broken(
                 "an end of its records that lies before what was read, or nowhere",
             ));

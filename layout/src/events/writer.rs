@@ -155,7 +155,7 @@ impl RingWriter {
                 .store64(at, kind | payload.len() as u64, Ordering::Relaxed);
             self.ring.store64(at + 8, next, Ordering::Relaxed);
             self.ring.store64(at + 16, time, Ordering::Relaxed);
-            self.ring.copy_in(at + RECORD_HEADER as usize, payload);
+            self.write(at + RECORD_HEADER as usize, payload);
         }
         self.written = Mark {
             newest: end,
@@ -175,10 +175,19 @@ impl RingWriter {
         }
         let (at, left) = place(end + RECORD_HEADER, self.capacity);
         let (first, rest) = payload.split_at(left.min(payload.len()));
-        self.ring.copy_in(at, first);
-        if !rest.is_empty() {
-            self.ring.copy_in(RING_HEADER, rest);
+        self.write(at, first);
+        self.write(RING_HEADER, rest);
+    }
+
+    /// Writes a payload or a part of it, and zeros up to a multiple of eight bytes.
+    #[inline]
+    fn write(&self, at: usize, bytes: &[u8]) {
+        if !bytes.len().is_multiple_of(8) {
+            // What is copied at once does not fill up its last word.
+            self.ring
+                .store64(at + (bytes.len() & !7), 0, Ordering::Relaxed);
         }
+        self.ring.copy_in(at, bytes);
     }
 
     /// Shows everything that was written.
@@ -249,7 +258,7 @@ impl RingWriter {
 
     /// Says that there will be no more events.
     pub fn close(&self) {
-        // EVENT-PUBLISHED: who sees this sees every record.
+        // EVENT-PUBLISHED, release: who sees the end sees every record.
         self.ring.store32(STATE, 1, Ordering::Release);
     }
 }

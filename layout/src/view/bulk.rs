@@ -24,7 +24,9 @@ pub(super) fn is_fast() -> bool {
 /// processor promises that the bytes are copied one by one, each of them whole, in an order of its
 /// own. Memory accesses before and after it stay where they are: the block is said to read and
 /// write memory, so the compiler moves none across it, and the processor lets every later store be
-/// seen after the stores of the string instruction, and does its loads after earlier loads.
+/// seen after the stores of the string instruction, and does its loads after earlier loads and before
+/// later ones (Intel's manual, volume 3, "Memory Ordering": only the *stores* of string instructions are
+/// an exception to the order of ordinary memory, and only among themselves).
 ///
 /// # Safety
 ///

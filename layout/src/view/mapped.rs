@@ -108,7 +108,7 @@ impl Memory {
         // private memory, which no mapping of a memory file overlaps: a slice of such memory is only
         // ever made of an own extent's room (`payload.rs`), which is not what a peer writes and is
         // reached through another map. What lies at `from` this process only reads through this map; a ring of
-        // events is read back through the map by which it is written, but not while its writer writes.
+        // events is read back through the map by which it is written, but not while its `RingWriter` writes.
         unsafe { bulk::copy(from.as_ptr(), into.as_mut_ptr(), into.len()) };
         true
     }
@@ -126,8 +126,8 @@ impl Memory {
         // `self` is borrowed; `WriteView` has it that they are mapped for writing. `from` is borrowed,
         // so nobody writes there. Nobody else of this process reads or writes through this map what
         // lies at `to`: blocks belong to the one run that they were taken for, until it is given
-        // back, and a ring of events to its one writer, which is borrowed. Their readers may look
-        // meanwhile, by atomics or in the same way, through maps of their own.
+        // back, and a ring of events to its `RingWriter`, which is borrowed mutably. Its readers may look
+        // meanwhile, through maps of their own.
         unsafe { bulk::copy(from.as_ptr(), to.as_ptr(), from.len()) };
         true
     }

@@ -13,7 +13,7 @@ fn a_record_goes_on_at_the_beginning_after_any_of_its_words() {
     for len in [0_usize, 1, 7, 8, 9, 33, 232] {
         for before in (0..=24 + len.div_ceil(8) * 8).step_by(8) {
             let (shared, mut writer) = ring(1024, 0);
-            let mut reader = RingReader::new(shared.readable(), 0, 0);
+            let mut reader = RingReader::new(shared.readable(), 0, 0).unwrap();
             // Fillers up to so many bytes before the end.
             let (mut left, mut number) = (1024 - before, 0);
             while left > 0 {
@@ -41,7 +41,7 @@ fn a_record_goes_on_at_the_beginning_after_any_of_its_words() {
 fn long_payloads_come_through_as_they_were() {
     let capacity = 4 << 20;
     let (shared, mut writer) = ring(capacity, 0);
-    let mut reader = RingReader::new(shared.readable(), 0, 0);
+    let mut reader = RingReader::new(shared.readable(), 0, 0).unwrap();
     for number in 0..9 {
         let len = writer.most() - 3 * number as usize;
         send(&mut writer, &payload(number, len));
@@ -54,7 +54,7 @@ fn long_payloads_come_through_as_they_were() {
 #[test]
 fn who_was_overtaken_by_a_sender_that_died_knows_what_it_has_lost() {
     let (shared, mut writer) = ring(1024, 50);
-    let mut reader = RingReader::new(shared.readable(), 0, 50);
+    let mut reader = RingReader::new(shared.readable(), 0, 50).unwrap();
     for number in 0..4 {
         send(&mut writer, &payload(number, 232));
     }
@@ -75,7 +75,7 @@ fn who_was_overtaken_by_a_sender_that_died_knows_what_it_has_lost() {
 #[test]
 fn a_closed_ring_is_drained_before_it_is_found_closed() {
     let (shared, mut writer) = ring(1024, 0);
-    let mut reader = RingReader::new(shared.readable(), 0, 0);
+    let mut reader = RingReader::new(shared.readable(), 0, 0).unwrap();
     send(&mut writer, b"last");
     writer.close();
     assert_eq!(take(&mut reader), (0, b"last".to_vec()));
@@ -90,7 +90,7 @@ fn overwrite(capacity: usize, events: u64) {
     // The largest ones follow each other, so that many lie across the end.
     let event = move |number: u64| payload(number, (most - 1 - number * 37 % most) as usize);
     let readers = [0, 1, 7].map(|pause| {
-        let mut reader = RingReader::new(shared.readable(), 0, 0);
+        let mut reader = RingReader::new(shared.readable(), 0, 0).unwrap();
         thread::spawn(move || {
             let (mut buffer, mut next) = (Buffer::new(), 0);
             loop {

@@ -208,7 +208,8 @@ fn perform(step: &Step, real: &mut Real, model: &mut Model) {
         Step::Begin(reader, events) => {
             model.readers[reader] = model.last(events);
             let (position, number) = real.writer.last(events);
-            real.readers[reader] = RingReader::new(real.shared.readable(), position, number);
+            real.readers[reader] =
+                RingReader::new(real.shared.readable(), position, number).unwrap();
         }
         Step::Close => {
             // What was written is published before.
@@ -248,7 +249,7 @@ proptest! {
     #[test]
     fn a_ring_does_what_a_list_of_records_does(steps in steps(), first in 0..1_000_000_u64) {
         let (shared, writer) = ring(CAPACITY, first);
-        let readers = [(); 3].map(|()| RingReader::new(shared.readable(), 0, first));
+        let readers = [(); 3].map(|()| RingReader::new(shared.readable(), 0, first).unwrap());
         let mut real = Real { shared, writer, readers };
         let mut model = Model {
             first,

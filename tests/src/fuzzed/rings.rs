@@ -39,7 +39,9 @@ pub(super) fn take(mut input: &[u8]) {
     for at in WORDS.into_iter().chain(records) {
         poke(&ring, at, word(&mut input));
     }
-    let mut reader = RingReader::new(ring.as_read().clone(), position, number);
+    let Some(mut reader) = RingReader::new(ring.as_read().clone(), position, number) else {
+        return;
+    };
     let mut buffer = Buffer::new();
     // Each look takes at least one more record, or has others looked at first.
     for _ in 0..input.len() / 16 + 2 * CAPACITY / 24 {

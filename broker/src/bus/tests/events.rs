@@ -1,10 +1,23 @@
 //! Sources, subscriptions and feeds, from the offer of a topic to its end.
 
+use callgate_layout::control::{Fit, SchemaToPlugin, SessionToPlugin};
+
 use super::*;
+use crate::topics::Progress;
 
+mod ends;
+mod lines;
+mod model;
+mod names;
+mod rights;
 mod setup;
+mod wrong;
 
+const C: PluginId = PluginId(3);
 const TOPIC: &str = "weather";
+/// Numbers are given in this order where there is one of each: the source, the feed, its ring.
+const FEED: u64 = 2;
+const RING: u64 = 3;
 
 /// What a plugin says that offers an owned topic.
 fn offer_topic(topic: &str) -> SourceToBroker {
@@ -23,19 +36,78 @@ fn offer_topic(topic: &str) -> SourceToBroker {
     }
 }
 
+/// The same, on an open topic.
+fn offer_open(topic: &str) -> SourceToBroker {
+    let mut offer = offer_topic(topic);
+    if let SourceToBroker::Offer { open, .. } = &mut offer {
+        *open = true;
+    }
+    offer
+}
+
+/// The same, of a source that keeps some events.
+fn with_history(topic: &str) -> SourceToBroker {
+    let mut offer = offer_topic(topic);
+    if let SourceToBroker::Offer { history, .. } = &mut offer {
+        *history = 5;
+    }
+    offer
+}
+
+fn close(topic: &str) -> SourceToBroker {
+    let (request, topic) = (2, topic.into());
+    SourceToBroker::Close { request, topic }
+}
+
+fn take(feed: u64, encoding: Encoding) -> FeedToBroker {
+    FeedToBroker::Take { feed, encoding }
+}
+
+fn heard(feed: u64) -> SourceToBroker {
+    let (position, number) = (64, 3);
+    SourceToBroker::Heard {
+        feed,
+        position,
+        number,
+    }
+}
+
+/// The same, by a plugin that comes back with it.
+fn offer_again(request: u32, topic: &str) -> SourceToBroker {
+    let mut offer = offer_topic(topic);
+    if let SourceToBroker::Offer {
+        request: number,
+        returning,
+        ..
+    } = &mut offer
+    {
+        (*number, *returning) = (request, true);
+    }
+    offer
+}
+
 /// What a plugin says that asks to hear a name, or what is under a prefix.
 fn subscribe(subscription: u32, topic: &str) -> FeedToBroker {
+    subscribe_in(subscription, topic, Encodings::BOTH)
+}
+
+fn subscribe_in(subscription: u32, topic: &str, encodings: Encodings) -> FeedToBroker {
     FeedToBroker::Subscribe {
         request: 100 + subscription,
         subscription,
         topic: topic.into(),
         prefix: topic.ends_with('.'),
         shape: Shape {
-            encodings: Encodings::BOTH,
+            encodings,
             ..shape()
         },
         pulled: false,
     }
+}
+
+/// What a plugin's session ends with that is killed.
+fn gone() -> Failure {
+    Failure::new(Code::ProviderGone, "killed")
 }
 
 /// The records of some effects, in short.
@@ -51,31 +123,117 @@ fn short_one(effect: &Effect) -> Option<(PluginId, String)> {
         }
         Effect::Follow { to, record, .. } => (*to, record.clone().into()),
         Effect::Seal(to, _) => return Some((*to, "(seal)".into())),
-        Effect::LetGo { users, .. } => return Some((users[0], "(let".into())),
+        Effect::LetGo { users, .. } => return Some((users[0], "(let go)".into())),
         _ => return None,
     };
     let text = match record {
         ToPlugin::Source(record) => format!("{record:?}"),
         ToPlugin::Feed(record) => format!("{record:?}"),
+        ToPlugin::Gate(record) => format!("{record:?}"),
         ToPlugin::Session(record) => format!("{record:?}"),
         other => format!("{other:?}"),
     };
-    let name = text.split([' ', '(']).next().unwrap_or_default();
+    let name = text.split([' ', '(', '{']).next().unwrap_or_default();
     Some((to, name.into()))
 }
 
 impl World {
     /// Two plugins, of which none has done anything.
     fn events() -> World {
-        World::of(
-            ["a", "b", "c"],
-            8,
-            First {
-                link: 1,
-                life: 1,
-                event: 1,
-            },
-        )
+        World::of(["a", "b", "c"], 8, FROM_ONE)
+    }
+
+    /// The feeds of a subscription, the oldest first.
+    fn feeds_of(&self, plugin: PluginId, subscription: u32) -> Vec<u64> {
+        let subscription = self.bus.topics.subscription(plugin, subscription);
+        let feeds = subscription.into_iter().flat_map(|one| one.feeds.iter());
+        feeds.copied().collect()
+    }
+
+    /// The one feed of a subscription.
+    fn feed_of(&self, plugin: PluginId, subscription: u32) -> u64 {
+        let feeds = self.feeds_of(plugin, subscription);
+        assert_eq!(feeds.len(), 1);
+        feeds[0]
+    }
+
+    fn progress(&self, feed: u64) -> Option<Progress> {
+        self.bus.topics.feed(feed).map(|feed| feed.progress)
+    }
+
+    /// Has a plugin make the last of its rings, and the broker seal it.
+    fn make_ring(&mut self, plugin: PluginId) {
+        let sources = self.bus.topics.sources_of(plugin).into_iter();
+        let rings = sources.filter_map(|source| self.bus.topics.source(source));
+        let ring = rings.flat_map(|source| source.rings).flatten().max();
+        let ring = ring.expect("there is a ring");
+        self.ok(plugin, SourceToBroker::RingMade { ring });
+        let sealing = Effect::Seal(plugin, AnyMemory::Ring(ring));
+        assert_eq!(self.effects(), [sealing]);
+        self.bus.memory_sealed(AnyMemory::Ring(ring), self.now);
+    }
+
+    /// Sets a feed up that was found, as archives.
+    fn set_up(&mut self, feed: u64) {
+        self.set_up_in(feed, Encoding::Archive);
+    }
+
+    fn set_up_in(&mut self, feed: u64, encoding: Encoding) {
+        let of = self.bus.topics.feed(feed).expect("it is there");
+        let (listener, source) = (of.plugin, of.source);
+        let sender = self.bus.topics.source(source).expect("it is there").plugin;
+        self.effects();
+        self.ok(listener, take(feed, encoding));
+        if let [Effect::MakeRing { .. }] = self.effects().as_slice() {
+            self.make_ring(sender);
+        }
+        self.effects();
+        self.ok(listener, FeedToBroker::Following { feed });
+        assert_eq!(self.listens(), [feed]);
+        self.ok(sender, heard(feed));
+        assert_eq!(self.progress(feed), Some(Progress::Started));
+    }
+
+    /// Has a plugin hear a topic that has one source; gives back the feed.
+    fn hears(&mut self, plugin: PluginId, subscription: u32, topic: &str) -> u64 {
+        self.ok(plugin, subscribe(subscription, topic));
+        let feed = self.feed_of(plugin, subscription);
+        self.set_up(feed);
+        self.effects();
+        feed
+    }
+
+    /// Of which listeners sources were told since the last time.
+    fn listens(&mut self) -> Vec<u64> {
+        let told = self.effects().into_iter();
+        let told = told.filter_map(|effect| match effect {
+            Effect::Listen {
+                record: SourceToPlugin::Listen { feed, .. },
+                ..
+            } => Some(feed),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    /// Whether anybody was told this since the last time.
+    fn heard_of(&mut self, what: &str) -> bool {
+        self.news().iter().any(|(_, name)| name == what)
+    }
+
+    /// What a request was refused with, if the last effect is that.
+    fn refused_with(&mut self) -> Option<Failure> {
+        match self.effects().pop() {
+            Some(Effect::Send(_, ToPlugin::Session(SessionToPlugin::Answer { failure, .. }))) => {
+                failure
+            }
+            _ => None,
+        }
+    }
+
+    /// The code of that.
+    fn refused(&mut self) -> Option<Code> {
+        Code::from_u16(self.refused_with()?.code)
     }
 
     /// What was wanted since the last time, in short.

@@ -71,7 +71,7 @@ impl World {
         self.bus.expire(self.now);
     }
 
-    fn used(&self) -> (u32, u32) {
+    pub(super) fn used(&self) -> (u32, u32) {
         let plugin = self.bus.members.get(&A).map_or(0, |a| a.extents.used());
         (plugin, self.bus.charges.used())
     }

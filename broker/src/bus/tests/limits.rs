@@ -47,13 +47,19 @@ fn a_refusal_names_the_limit_that_was_reached() {
         assert_eq!(refusal(world.effects()), None);
     }
     world.provide(A, "a.3");
-    expect(world.effects(), "provides 2 gates already, its limit");
+    expect(
+        world.effects(),
+        "provides 2 gates and topics already, its limit",
+    );
     for open in 1..4 {
         world.open(A, open, "nobody's");
         assert_eq!(refusal(world.effects()), None);
     }
     world.open(A, 4, "nobody's");
-    expect(world.effects(), "has 3 gates open already, its limit");
+    expect(
+        world.effects(),
+        "has 3 gates open or subscribed to already, its limit",
+    );
 }
 
 /// The same of links and of memory for large payloads.

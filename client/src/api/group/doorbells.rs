@@ -10,6 +10,7 @@ use callgate_layout::pages::Doorbell;
 use crate::base::error::{Error, Result};
 use crate::call::sent::{Sender, SentCalls};
 use crate::link::own_memory::{OwnDoorbell, OwnMemory, SentBell};
+use crate::link::topic_words::TopicWords;
 use crate::session::handshake::SharedDoorbell;
 
 /// The most doorbells of one group. Its thread waits for all of them, and can wait for 128 words.
@@ -25,6 +26,7 @@ struct Known {
     bell: Weak<Doorbell>,
     bells: Weak<Bells>,
     sent_bell: Weak<SentBell>,
+    topics: Weak<TopicWords>,
     sent: Weak<SentCalls>,
 }
 
@@ -35,6 +37,7 @@ impl Known {
             bell: self.bell.upgrade()?,
             bells: self.bells.upgrade()?,
             sent: self.sent_bell.upgrade()?,
+            topics: self.topics.upgrade()?,
         })
     }
 
@@ -110,6 +113,7 @@ impl Doorbells {
             bell: Arc::downgrade(&memory.bell),
             bells: Arc::downgrade(&memory.bells),
             sent_bell: Arc::downgrade(&memory.sent),
+            topics: Arc::downgrade(&memory.topics),
             sent,
         });
         Ok(())

@@ -74,7 +74,12 @@ pub(super) struct Joined {
 
 impl Used for Joined {
     fn has_links(&self) -> bool {
-        !self.membership.links().is_empty()
+        let membership = &self.membership;
+        !membership.links().is_empty() || membership.followed.is_heard()
+    }
+
+    fn is_heard(&self) -> bool {
+        self.membership.sources.are_heard(self.membership.id)
     }
 
     fn is_let_go(&self) -> bool {
@@ -122,7 +127,7 @@ impl PluginCore {
         let membership = state.membership();
         let key = group.control_thread.add((&state, &membership), host)?;
         let core = Arc::new_cyclic(|core| {
-            let member = serve(core, (&group, direct), &membership);
+            let member = serve(core, (&group, direct), (&state, &membership));
             let current = Joined {
                 membership,
                 member,
@@ -271,11 +276,11 @@ fn look_after(core: &Weak<PluginCore>) {
 fn serve(
     core: &Weak<PluginCore>,
     (group, direct): (&Arc<GroupCore>, bool),
-    membership: &Arc<Membership>,
+    (state, membership): (&PluginState, &Arc<Membership>),
 ) -> Arc<Member> {
     let core = core.clone();
     let let_go = move || look_after(&core);
-    let member = serving::member(membership, Box::new(let_go));
+    let member = serving::member((state, membership), Box::new(let_go));
     let dispatcher = &group.dispatcher;
     dispatcher.join(member.clone());
     if direct {

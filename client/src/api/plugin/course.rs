@@ -3,8 +3,8 @@
 //! ```text
 //! stage      calls are made over its links        left when
 //! current    yes                                  the plugin has joined another bus
-//! used       where there is no other way yet      its time is up and there is a broker, a third membership with
-//!                                                 links begins, or no link is left
+//! used       where there is no other way yet      its time is up and there is a broker, a third membership that is used
+//!                                                 begins, or no link is left and nobody listens
 //! closing    those that were taken are answered   its dispatcher has let it go, and no call is under way from here
 //! ```
 
@@ -15,13 +15,22 @@ use std::time::{Duration, Instant};
 
 /// How long links of an older broker are used at most, once there is a new one.
 pub(super) const DRAINING: Duration = Duration::from_secs(5);
-/// After how long calls are looked for that still are under way over links of an older broker.
+/// After how long calls are looked for that still are under way over links of an older broker, and those who listen there
+/// to the plugin's events.
 const LINGERING: Duration = Duration::from_millis(200);
 
 /// What is asked of a membership.
 pub(super) trait Used {
-    /// Whether it has links.
+    /// Whether it has links, or events are taken from rings of its broker.
     fn has_links(&self) -> bool;
+
+    /// Whether anybody listens there to events of the plugin. Who has left does not say so.
+    fn is_heard(&self) -> bool;
+
+    /// Whether there is anything of it that is used.
+    fn is_used(&self) -> bool {
+        self.has_links() || self.is_heard()
+    }
 
     /// Whether its dispatcher answers none of its calls any more.
     fn is_let_go(&self) -> bool;
@@ -88,10 +97,10 @@ impl<T: Used + Clone> Course<T> {
             }
         }
         let before = std::mem::replace(&mut self.current, joined);
-        // One without links is of no use, and closes at the next look.
-        let is_one_too_many = before.has_links();
+        // One that is not used closes at the next look.
+        let is_one_too_many = before.is_used();
         let is_used =
-            |older: &&mut Older<T>| older.stage != Stage::Closing && older.membership.has_links();
+            |older: &&mut Older<T>| older.stage != Stage::Closing && older.membership.is_used();
         let mut used = self.older.iter_mut().filter(|_| is_one_too_many);
         let oldest = used.find(is_used);
         let closed = oldest.map(|older| {
@@ -116,9 +125,14 @@ impl<T: Used + Clone> Course<T> {
             let membership = &older.membership;
             if let Stage::Used(until) = older.stage {
                 let is_over = !is_away && until <= now;
-                if membership.has_links() && !is_over {
+                let has_links = membership.has_links();
+                if (has_links || membership.is_heard()) && !is_over {
+                    let next = match has_links {
+                        true => until,
+                        false => until.min(now + LINGERING),
+                    };
                     // While there is no broker, the next look is when it is back.
-                    due.wake((!is_away).then_some(until));
+                    due.wake((!is_away).then_some(next));
                     return true;
                 }
                 older.stage = Stage::Closing;

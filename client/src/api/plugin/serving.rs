@@ -19,6 +19,7 @@ use crate::serve::owners::Identity;
 use crate::serve::provided::{Offer, Serving, is_prefix};
 use crate::session::connection::{Answered, REQUEST_TIMEOUT};
 use crate::session::membership::Membership;
+use crate::session::plugin_state::PluginState;
 
 impl Plugin {
     /// Provides one half of a gate.
@@ -160,7 +161,7 @@ fn check_prefix(name: &str) -> Result<()> {
 
 /// What the dispatcher has of a plugin. It closes the links of peers that break the protocol.
 pub(super) fn member(
-    membership: &Arc<Membership>,
+    (state, membership): (&PluginState, &Arc<Membership>),
     on_let_go: Box<dyn Fn() + Send + Sync>,
 ) -> Arc<Member> {
     let (provided, memory) = (membership.provided.clone(), membership.memory.clone());
@@ -175,7 +176,8 @@ pub(super) fn member(
         }
     };
     let about = (identity, Box::new(report) as Report);
-    let member = Member::new(provided, memory, about);
+    let feeds = state.subscriptions.feeds.clone();
+    let member = Member::new(provided, (memory, feeds), about);
     member.on_let_go(on_let_go);
     Arc::new(member)
 }

@@ -2,9 +2,11 @@
 //! where nothing is borrowed or locked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Dispatcher, Door};
 use crate::base::chain;
+use crate::events::feed::Feed;
 use crate::serve::frame::{Frame, Table};
 use crate::serve::member::Member;
 use crate::serve::scheduler::{Notes, Scheduler};
@@ -14,6 +16,7 @@ use crate::serve::scheduler::{Notes, Scheduler};
 pub(crate) struct Old {
     tables: Vec<Table>,
     spare: Vec<Frame>,
+    feeds: Vec<Arc<Feed>>,
     /// Plugins of whose handlers none is under way here any more, once these copies are dropped, and
     /// what is to be said of their links.
     left: Vec<Arc<Member>>,
@@ -51,6 +54,7 @@ impl Dispatcher {
         Old {
             tables,
             spare: scheduler.take_spare(),
+            feeds: scheduler.take_old_feeds(),
             left: match chain::nesting() {
                 0 => scheduler.take_left(),
                 _ => Vec::new(),
@@ -75,11 +79,12 @@ impl Dispatcher {
         let Old {
             tables,
             spare,
+            feeds,
             left,
             notes,
         } = old;
         self.say(notes);
-        self.discard((tables, spare));
+        self.discard((tables, spare, feeds));
         left.iter().for_each(|member| member.let_go());
     }
 
@@ -115,5 +120,7 @@ impl Dispatcher {
         self.turn_lock
             .owners()
             .set_reentrant(scheduler.has_reentrant());
+        self.has_feeds
+            .store(scheduler.has_feeds(), Ordering::Relaxed);
     }
 }

@@ -13,6 +13,7 @@ use super::{Dispatch, Dispatcher, Door, Handled, serving_thread};
 use crate::base::chain;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
+use crate::events::feed::Feed;
 use crate::serve::frame::Frame;
 use crate::serve::scheduler::{Broken, Notes, Scheduler, Wanted};
 
@@ -24,6 +25,8 @@ pub(crate) const LATE_LOOK: u64 = 200_000;
 /// What the one thread of a pool found that looks for calls.
 enum Found {
     Call(Result<(), Broken>),
+    /// A feed that has events.
+    Feed(Arc<Feed>),
     /// Copies that are out of date, to be dropped.
     Old(Old),
     /// Something to log.
@@ -129,6 +132,7 @@ impl Dispatcher {
                 Found::Call(next) => {
                     self.handle_as_busy(&door, &mut frame, Some(next));
                 }
+                Found::Feed(feed) => self.take_events_as_busy(&door, &feed),
                 Found::Old(old) => self.discard_copies(old),
                 Found::Notes(notes) => self.say(notes),
                 Found::End => return self.discard(frame),
@@ -144,7 +148,7 @@ impl Dispatcher {
 
     /// Wakes the threads of a pool that wait inside chains, where no other one looks for calls any more and
     /// one is queued that may run on top of such a wait.
-    fn tell_waiting(&self, door: &Door<'_>) {
+    pub(super) fn tell_waiting(&self, door: &Door<'_>) {
         if self.turn_lock.owners().has_reentrant()
             && !self.has_free_thread()
             && door.with(|scheduler| scheduler.has_queued_reentrant())
@@ -193,17 +197,35 @@ impl Dispatcher {
             {
                 return Found::Notes(notes);
             }
+            if self.has_feeds()
+                && let Some(feed) = door.with(Scheduler::due_feed)
+            {
+                return Found::Feed(feed);
+            }
             let next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, Wanted::Any));
             if let Some(next) = next {
-                return Found::Call(next);
+                return self.found_call(door, next);
+            }
+            if self.has_feeds()
+                && let Some(feed) = door.with(Scheduler::next_feed)
+            {
+                return Found::Feed(feed);
             }
             match self.stay_awake(door, frame, u64::MAX) {
-                Seen::Call(next) => return Found::Call(next),
+                Seen::Call(next) => return self.found_call(door, next),
                 Seen::Change => {}
                 Seen::Nothing => self.park(door, frame, None),
             }
         }
         Found::End
+    }
+
+    /// A call was found while another thread looks.
+    fn found_call(&self, door: &Door<'_>, next: Result<(), Broken>) -> Found {
+        if self.has_feeds() {
+            door.with(|scheduler| scheduler.count_before_feeds(1));
+        }
+        Found::Call(next)
     }
 
     /// Serves calls that are there, up to a number; returns how many there were. In a pump not past
@@ -212,18 +234,25 @@ impl Dispatcher {
         self.settle_aloud(door);
         // Also where there was nothing to serve since the last time.
         self.turn_lock.offer();
+        if self.has_feeds() {
+            return self.serve_round_with_feeds(door, frame, until);
+        }
         let mut served = 0;
         // A call whose turn has not come ends the round, too.
         while served < ROUND && self.serve_one(door, frame, Wanted::Any) {
             served += 1;
             self.turn_lock.offer();
-            if self.changes.version() != frame.version
-                || until.is_some_and(|until| clock::now() >= until)
-            {
+            if self.is_round_over(frame, until) {
                 break;
             }
         }
         served
+    }
+
+    /// Whether something else is to be looked at before the next call.
+    #[inline]
+    pub(super) fn is_round_over(&self, frame: &Frame, until: Option<u64>) -> bool {
+        self.changes.version() != frame.version || until.is_some_and(|until| clock::now() >= until)
     }
 
     /// Serves the calls that are there, waiting for the first until the deadline at most, and
@@ -322,7 +351,7 @@ impl Dispatcher {
                 return true;
             }
             next = door.with(|scheduler| scheduler.next(&mut frame.exchange.call, Wanted::Any));
-            next.is_some()
+            next.is_some() || self.has_feeds() && door.with(Scheduler::has_event)
         };
         let is_over = self.backoff.stay_awake(until, is_over);
         match next {
@@ -382,7 +411,8 @@ impl Dispatcher {
             scheduler.settle();
             scheduler.late_deadline()
         });
-        if !self.has_work(door, frame) && !self.changes.is_closing() {
+        let has_event = self.has_feeds() && door.with(Scheduler::arm_feeds);
+        if !has_event && !self.has_work(door, frame) && !self.changes.is_closing() {
             wait(until.into_iter().chain(late).min());
             door.with(Scheduler::miss_nothing);
         }

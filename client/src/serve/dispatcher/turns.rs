@@ -37,7 +37,9 @@ impl Dispatcher {
 
 impl Dispatching for Waiting<'_> {
     fn has_work(&mut self) -> bool {
-        self.door.with(|scheduler| scheduler.has_work())
+        let has_feeds = self.dispatcher.has_feeds();
+        self.door
+            .with(|scheduler| scheduler.has_work() || has_feeds && scheduler.has_any_event())
     }
 
     fn serve(&mut self, holder: u64, is_over: impl Fn() -> bool) -> Then {
@@ -78,10 +80,14 @@ impl Dispatching for Waiting<'_> {
 
     fn run(&mut self) {
         let dispatcher = self.dispatcher;
-        if !dispatcher.changes.is_closing()
-            && dispatcher.serve_one(self.door, self.frame, Wanted::Any)
-        {
+        if dispatcher.changes.is_closing() {
+            return;
+        }
+        if dispatcher.serve_one(self.door, self.frame, Wanted::Any) {
             self.served += 1;
+        } else if dispatcher.has_feeds() {
+            let until = (self.until != u64::MAX).then_some(self.until);
+            self.served += dispatcher.serve_feed(self.door, until);
         }
     }
 }

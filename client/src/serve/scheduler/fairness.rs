@@ -140,6 +140,13 @@ impl Fairness {
         }
     }
 
+    /// What was found last has had its turn: of a few, the next look begins with the one behind it.
+    pub(crate) fn pass_on(&mut self, len: usize) {
+        if len <= FEW {
+            self.pass(len);
+        }
+    }
+
     fn remember(&mut self, at: usize) {
         if !self.recent.contains(&at) {
             self.recent[self.oldest] = at;

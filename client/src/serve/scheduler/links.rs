@@ -19,7 +19,12 @@ pub(crate) struct Members {
 impl Scheduler {
     /// Takes note of plugins and links that came and went, if anything changed.
     pub(crate) fn refresh(&mut self, members: Members, version: u64) {
-        for member in members.leaving {
+        let Members {
+            served,
+            draining,
+            leaving,
+        } = members;
+        for member in leaving {
             self.part_with(&member);
             self.left.push(member);
         }
@@ -27,15 +32,16 @@ impl Scheduler {
             return;
         }
         self.version = version;
-        for member in members.served.iter().chain(members.draining.iter()) {
+        self.feeds.refresh(served.iter().chain(draining.iter()));
+        for member in served.iter().chain(draining.iter()) {
             if member.has_changed() {
                 self.refresh_links(member);
             }
         }
-        for member in members.draining.iter() {
+        for member in draining.iter() {
             self.close(member);
         }
-        self.draining = members.draining;
+        self.draining = draining;
         self.note_drained();
         self.fairness.renumber(self.sides.len());
         let (sides, closed) = (&self.sides, &self.closed);

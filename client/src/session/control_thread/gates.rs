@@ -6,7 +6,7 @@ use callgate_layout::control::{GateToBroker, GateToPlugin, SchemaToPlugin, ToBro
 
 use super::plugin::PluginWork;
 use crate::base::error::Error;
-use crate::session::connection::{Answered, failure as error_of};
+use crate::session::connection::{Answered, Returned, failure as error_of};
 use crate::session::notices::BrokerEvent;
 use crate::session::schemas::{News, Step};
 
@@ -14,7 +14,7 @@ impl PluginWork<'_> {
     /// Another plugin has provided a gate of this one before it was back.
     fn gate_lost(&self, request: u32, owner: String) {
         let plugin = &self.plugin;
-        let Some(offer) = plugin.membership.connection.returning(request) else {
+        let Some(Returned::Gate(offer)) = plugin.membership.connection.returning(request) else {
             return;
         };
         if plugin.state.provided.lost(&offer) {
@@ -127,6 +127,7 @@ impl PluginWork<'_> {
 
     /// The same, as long as there is time for it.
     pub(super) fn take_turn_with_schemas(&mut self) {
+        self.go_on_with_feed_schemas();
         if self.is_past() {
             return self.plugin.schemas.clear();
         }
@@ -155,6 +156,9 @@ impl PluginWork<'_> {
             total,
             bytes,
         } = record;
+        if self.plugin.feed_schemas.is_fetch(request) {
+            return self.feed_schema_part(total, &bytes);
+        }
         let plugin = &mut *self.plugin;
         let number = || plugin.membership.connection.next_number();
         let (next, news) = plugin.schemas.part((request, total), &bytes, number);

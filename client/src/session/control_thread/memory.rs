@@ -258,7 +258,7 @@ impl PluginWork<'_> {
     }
 }
 
-fn expect<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N]> {
+pub(super) fn expect<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N]> {
     descriptors.try_into().map_err(|_| {
         Error::new(
             Code::Protocol,
@@ -277,7 +277,7 @@ fn check_extent(len: usize) -> Result<()> {
     ))
 }
 
-fn caller(peer: PeerInfo) -> Caller {
+pub(super) fn caller(peer: PeerInfo) -> Caller {
     Caller {
         name: peer.identity.name,
         display_name: peer.identity.display_name,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use callgate_layout::Code;
@@ -19,6 +19,9 @@ use nix::unistd::Pid;
 use super::pace::Pace;
 use super::poller::Poller;
 use crate::base::error::{Error, Result};
+use crate::events::feed::Sender;
+use crate::events::peers::Peer;
+use crate::session::events::feeds::FeedSchemas;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
 use crate::session::schemas::Schemas;
@@ -40,10 +43,15 @@ pub(super) struct WatchedPlugin {
     pub(super) outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
+    /// Those that listen to the plugin's events, and their processes.
+    pub(super) listeners: HashMap<Token, (Weak<Peer>, Arc<OwnedFd>)>,
+    /// Those whose events are heard, with their numbers.
+    pub(super) senders: HashMap<Token, (u64, Weak<Sender>, Arc<OwnedFd>)>,
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
     pub(super) next_tidy: Option<Instant>,
     pub(super) is_connected: bool,
     pub(super) schemas: Schemas,
+    pub(super) feed_schemas: FeedSchemas,
     /// Whether the poll says when the socket has room.
     watches_writable: bool,
 }
@@ -77,9 +85,12 @@ impl WatchedPlugin {
             host,
             outboxes: HashMap::new(),
             peers: HashMap::new(),
+            listeners: HashMap::new(),
+            senders: HashMap::new(),
             next_tidy: None,
             is_connected: true,
             schemas: Schemas::default(),
+            feed_schemas: FeedSchemas::default(),
             watches_writable: false,
         })
     }
@@ -91,6 +102,12 @@ impl WatchedPlugin {
             poller.unwatch(*token, host);
         }
         for (token, (_, process)) in &self.peers {
+            poller.unwatch(*token, process);
+        }
+        for (token, (_, process)) in &self.listeners {
+            poller.unwatch(*token, process);
+        }
+        for (token, (_, _, process)) in &self.senders {
             poller.unwatch(*token, process);
         }
     }
@@ -128,7 +145,7 @@ impl PluginWork<'_> {
             .is_some_and(|host| host.0 == token)
         {
             end_with_host();
-        } else {
+        } else if !self.listener_ended(token) && !self.sender_ended(token) {
             self.peer_ended(token);
         }
         false
@@ -187,6 +204,7 @@ impl PluginWork<'_> {
         plugin.is_connected = false;
         plugin.outboxes.clear();
         plugin.schemas.clear();
+        plugin.feed_schemas.clear();
         let connection = &plugin.membership.connection;
         connection.outgoing().clear();
         self.poller.unwatch(plugin.socket, connection.socket());

@@ -4,8 +4,8 @@ use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role, SessionToBroker,
-    SessionToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
+    Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role,
+    SessionToBroker, SessionToPlugin, SourceToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 
@@ -13,7 +13,7 @@ use super::plugin::PluginWork;
 use crate::base::error::Error;
 use crate::serve::grants::Grant;
 use crate::serve::waits::{Reporter, Word};
-use crate::session::connection::{Answer, Answered, failure as error_of};
+use crate::session::connection::{Answer, Answered, Returned, failure as error_of};
 use crate::session::notices::BrokerEvent;
 
 /// The error for descriptors that came and that this process had no room for.
@@ -69,6 +69,17 @@ impl PluginWork<'_> {
             ToPlugin::Session(SessionToPlugin::Listing { request }) => {
                 self.answer(request, Err(short("a listing")));
             }
+            ToPlugin::Source(SourceToPlugin::MakeRing { request, ring, .. }) => {
+                self.ring_failed((request, ring), short("memory for events"));
+            }
+            ToPlugin::Source(SourceToPlugin::Listen { peer, .. }) => {
+                let error = short("the pages of a plugin that listens");
+                let peer = peer.identity.name;
+                tracing::warn!(%error, %peer, "a plugin cannot listen to this one");
+            }
+            ToPlugin::Feed(FeedToPlugin::Follow { feed, .. }) => {
+                self.feed_failed(feed, &short("memory for events"));
+            }
             // Nothing else brings descriptors.
             record => self.handle(record, Vec::new()),
         }
@@ -82,7 +93,8 @@ impl PluginWork<'_> {
             ToPlugin::Memory(record) => self.memory_record(record, descriptors),
             ToPlugin::Wait(record) => self.wait_record(record),
             ToPlugin::Schema(record) => self.schema_record(record),
-            ToPlugin::Source(_) | ToPlugin::Feed(_) => {}
+            ToPlugin::Source(record) => self.source_record(record, descriptors),
+            ToPlugin::Feed(record) => self.feed_record(record, descriptors),
         }
     }
 
@@ -123,6 +135,18 @@ impl PluginWork<'_> {
             } if self.plugin.schemas.is_fetch(request) => {
                 self.fetch_refused(&error_of(failure));
             }
+            SessionToPlugin::Answer {
+                request,
+                failure: Some(failure),
+            } if self.plugin.feed_schemas.is_fetch(request) => {
+                self.feed_fetch_refused(&error_of(failure));
+            }
+            SessionToPlugin::Answer {
+                request,
+                failure: Some(failure),
+            } if self.plugin.membership.followed.has_asked(request) => {
+                self.subscribed(request, Err(error_of(failure)));
+            }
             SessionToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(Answered::Done), |failure| Err(error_of(failure)));
                 self.answer(request, answer);
@@ -138,8 +162,10 @@ impl PluginWork<'_> {
     pub(super) fn answer(&mut self, request: u32, answer: Answer) {
         let plugin = &self.plugin;
         let returned = plugin.membership.connection.answer(request, answer);
-        let Some((offer, answer)) = returned else {
-            return;
+        let (offer, answer) = match returned {
+            Some((Returned::Gate(offer), answer)) => (offer, answer),
+            Some((Returned::Topic(offered), answer)) => return self.topic_back(&offered, answer),
+            None => return,
         };
         let gate = offer.gate.to_string();
         match answer {

@@ -194,7 +194,9 @@ impl Work {
         }
         self.pace.is_awaited = false;
         let waiting = self.plugins.iter();
-        let waiting = waiting.filter(|(_, plugin)| plugin.schemas.is_step_due());
+        let waiting = waiting.filter(|(_, plugin)| {
+            plugin.schemas.is_step_due() || plugin.feed_schemas.is_step_due()
+        });
         let mut waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
         waiting.sort_unstable_by_key(|number| (*number <= self.last_turn, *number));
         for number in waiting {

@@ -14,8 +14,8 @@ use crate::session::connection::{Answer, REQUEST_TIMEOUT};
 use crate::session::membership::Membership;
 
 /// A schema that a broker can take from where it is.
-struct Ready<'a> {
-    source: SchemaSource,
+pub(super) struct Ready<'a> {
+    pub(super) source: SchemaSource,
     /// Keeps others from beginning an upload before this one was taken.
     _alone: Option<MutexGuard<'a, ()>>,
 }
@@ -28,7 +28,7 @@ impl PluginState {
         offer: &Offer,
         until: Instant,
     ) -> Answer {
-        let ready = self.ready_schema(membership, offer, until)?;
+        let ready = self.ready_schema(membership, &offer.types.schema, until)?;
         let provide = |request| offer.record((request, None), ready.source.clone());
         let connection = &membership.connection;
         connection.request_until(until, |request| provide(request).into())
@@ -44,7 +44,8 @@ impl PluginState {
         if !self.provided.has(offer) {
             return Ok(());
         }
-        let ready = self.ready_schema(membership, offer, answer_due(REQUEST_TIMEOUT))?;
+        let schema = &offer.types.schema;
+        let ready = self.ready_schema(membership, schema, answer_due(REQUEST_TIMEOUT))?;
         self.say(membership, || match self.provided.has(offer) {
             true => membership.provide_again((offer, life), ready.source.clone()),
             false => Ok(true),
@@ -52,16 +53,16 @@ impl PluginState {
     }
 
     /// Where the broker finds the schema of an offer. Uploads a long one.
-    fn ready_schema(
+    pub(super) fn ready_schema(
         &self,
         membership: &Membership,
-        offer: &Offer,
+        schema: &[u8],
         until: Instant,
     ) -> Result<Ready<'_>> {
-        let (schema, connection) = (&offer.types.schema, &membership.connection);
+        let connection = &membership.connection;
         // The control thread is not let in, and must not wait for who waits for what it hears.
         if schema.len() <= MAX_INLINE_SCHEMA || connection.is_control_thread() {
-            let source = SchemaSource::Inline(schema.clone());
+            let source = SchemaSource::Inline(schema.to_vec());
             return Ok(Ready {
                 source,
                 _alone: None,

@@ -64,6 +64,9 @@ impl PluginState {
             for (_, gate) in self.gates.all() {
                 gate.session_ended(reason);
             }
+            for subscribed in self.subscriptions.all() {
+                subscribed.fail_if_asked(reason);
+            }
         };
         // Before that is told, so that who hears of it finds the gates so; and then those that were opened meanwhile.
         end_all();
@@ -87,6 +90,9 @@ impl PluginState {
         heard(&membership)?;
         {
             let _alone = self.saying.lock();
+            self.subscriptions
+                .feeds
+                .set_tell(membership.tell_of_feeds());
             let before = self.current.swap(membership.clone());
             self.older.lock().push(before);
         }
@@ -113,6 +119,7 @@ impl PluginState {
         for (_, gate) in self.gates.all() {
             gate.left(membership.id);
         }
+        self.subscriptions.cut(membership.id);
     }
 
     /// Providers have had time to come back: those that have not are gone.
@@ -131,8 +138,14 @@ impl PluginState {
         for (offer, life) in self.provided.offered_before() {
             self.provide_again(membership, (&offer, life))?;
         }
+        for offered in self.offers.all() {
+            self.offer_again(membership, &offered)?;
+        }
         for (number, _) in self.gates.all() {
             self.open_on(membership, number)?;
+        }
+        for subscribed in self.subscriptions.all() {
+            self.subscribe_on(membership, &subscribed)?;
         }
         Ok(())
     }
@@ -148,6 +161,9 @@ impl PluginState {
         }
         let text = "the broker of this link has ended, and there is a new one";
         membership.end_links(&Error::new(Code::ProviderGone, text));
+        for offered in membership.sources.all() {
+            offered.source.leave(membership.id.number());
+        }
         membership.connection.shut_down();
         if is_last {
             let _ = self.membership().send(&SessionToBroker::Drained.into());

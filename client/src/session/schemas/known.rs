@@ -11,13 +11,13 @@ use crate::session::verdict::Verdict;
 use crate::session::wanted::Wanted;
 
 /// How many schemas are kept: there is little use of them once they have been compared.
-pub(super) const MOST_KEPT: usize = 16;
+pub(in crate::session) const MOST_KEPT: usize = 16;
 /// How many outcomes are kept.
 const MOST_VERDICTS: usize = 1024;
 
 /// What is known, the latest last.
 #[derive(Default)]
-pub(super) struct Known {
+pub(in crate::session) struct Known {
     schemas: VecDeque<(u64, Result<Arc<Signature>>)>,
     verdicts: VecDeque<Compared>,
 }
@@ -41,7 +41,7 @@ impl Compared {
 
 impl Known {
     /// Takes in a schema that was fetched.
-    pub(super) fn add(&mut self, number: u64, whole: Parts) {
+    pub(in crate::session) fn add(&mut self, number: u64, whole: Parts) {
         let schema = Signature::from_bytes(&whole.bytes).map(Arc::new);
         let schema = schema.map_err(|why| {
             let text = format!("what its provider says that it takes cannot be read: {why}");
@@ -54,7 +54,11 @@ impl Known {
     }
 
     /// What comes of comparing an opener's types with a schema, where that needs no comparison.
-    pub(super) fn verdict_there(&self, wanted: &Wanted, number: u64) -> Option<Verdict> {
+    pub(in crate::session) fn verdict_there(
+        &self,
+        wanted: &Wanted,
+        number: u64,
+    ) -> Option<Verdict> {
         let mut known = self.verdicts.iter();
         if let Some(compared) = known.find(|compared| compared.is_of(wanted, number)) {
             return Some(compared.verdict.clone());
@@ -69,7 +73,7 @@ impl Known {
     }
 
     /// What comes of comparing an opener's types with a schema; `None` where that is not here.
-    pub(super) fn verdict(&mut self, wanted: &Wanted, number: u64) -> Option<Verdict> {
+    pub(in crate::session) fn verdict(&mut self, wanted: &Wanted, number: u64) -> Option<Verdict> {
         if let Some(verdict) = self.verdict_there(wanted, number) {
             return Some(verdict);
         }
@@ -87,7 +91,8 @@ impl Known {
         Some(verdict)
     }
 
-    fn schema(&self, number: u64) -> Option<&Result<Arc<Signature>>> {
+    /// A schema that was fetched, if it is still here.
+    pub(in crate::session) fn schema(&self, number: u64) -> Option<&Result<Arc<Signature>>> {
         let mut schemas = self.schemas.iter();
         let (_, schema) = schemas.find(|(known, _)| *known == number)?;
         Some(schema)
@@ -97,14 +102,14 @@ impl Known {
 #[cfg(test)]
 impl Known {
     /// How many schemas there are.
-    pub(super) fn kept(&self) -> usize {
+    pub(in crate::session) fn kept(&self) -> usize {
         self.schemas.len()
     }
 }
 
 /// The parts of a schema that have come, in order.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(in crate::session) struct Parts {
     /// Bytes of the whole.
     total: u32,
     bytes: Vec<u8>,
@@ -112,13 +117,13 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Bytes that are there.
-    pub(super) fn len(&self) -> u32 {
+    pub(in crate::session) fn len(&self) -> u32 {
         // No more than the longest schema has.
         self.bytes.len() as u32
     }
 
     /// Adds a part; whether all is there.
-    pub(super) fn add(&mut self, total: u32, part: &[u8]) -> Result<bool> {
+    pub(in crate::session) fn add(&mut self, total: u32, part: &[u8]) -> Result<bool> {
         if self.bytes.is_empty() {
             self.total = total;
         }

@@ -12,7 +12,7 @@ fn full() -> (RingWriter, Place) {
     let ring = memory.as_read().clone();
     let mut writer = RingWriter::new(memory, 0);
     (0..4).for_each(|number| write(&mut writer, number));
-    let reader = RingReader::new(ring, 0, 0);
+    let reader = RingReader::new(ring, 0, 0).unwrap();
     (writer, Place::at(reader))
 }
 
@@ -105,6 +105,26 @@ fn who_is_overtaken_twice_counts_what_it_lost() {
         place.drain();
         assert_eq!(place.count, 6);
         assert!(place.taken >= 4);
+    });
+}
+
+/// A reader has read an old head, and then finds that `oldest` lies beyond that: the head that it reads then does not.
+#[test]
+fn no_oldest_event_lies_beyond_the_head() {
+    check(None, || {
+        let source = Source::new(Vec::new());
+        let mut place = Place::new(&source);
+        write(&mut source.writer.lock().unwrap(), 0);
+        let sender = thread::spawn(move || {
+            let mut writer = source.writer.lock().unwrap();
+            (1..4).for_each(|number| writer.push(Kind::Event, number, &number.to_ne_bytes()));
+            writer.publish();
+            assert!(writer.forget(writer.needed(8), 64));
+        });
+        place.take();
+        sender.join().unwrap();
+        place.drain();
+        assert_eq!(place.count, 4);
     });
 }
 

@@ -135,7 +135,7 @@ impl PluginCore {
         }
         let joined = Joined {
             membership: membership.clone(),
-            member: serve(&core, (&self.group, self.direct), membership),
+            member: serve(&core, (&self.group, self.direct), (&self.state, membership)),
             key,
         };
         opened.joined.push(joined.clone());

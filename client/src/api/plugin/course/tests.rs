@@ -21,6 +21,7 @@ struct Fake(Rc<Facts>);
 struct Facts {
     number: usize,
     links: Cell<bool>,
+    heard: Cell<bool>,
     let_go: Cell<bool>,
     idle: Cell<bool>,
 }
@@ -28,6 +29,10 @@ struct Facts {
 impl Used for Fake {
     fn has_links(&self) -> bool {
         self.0.links.get()
+    }
+
+    fn is_heard(&self) -> bool {
+        self.0.heard.get()
     }
 
     fn is_let_go(&self) -> bool {
@@ -39,10 +44,18 @@ impl Used for Fake {
     }
 }
 
+/// One that is used for all that there is.
+fn busy(number: usize) -> Fake {
+    let fake = fake(number);
+    fake.0.heard.set(true);
+    fake
+}
+
 fn fake(number: usize) -> Fake {
     Fake(Rc::new(Facts {
         number,
         links: Cell::new(true),
+        heard: Cell::new(false),
         let_go: Cell::new(false),
         idle: Cell::new(true),
     }))
@@ -106,11 +119,41 @@ fn a_membership_without_links_costs_no_other_its_own() {
     assert_eq!(numbers(&due.close), [1]);
 }
 
+/// A source went on at the new broker alone, and who had not come there yet missed what it sent.
+#[test]
+fn a_membership_without_links_is_used_while_somebody_listens() {
+    let now = Instant::now();
+    let before = fake(0);
+    before.0.links.set(false);
+    before.0.heard.set(true);
+    let mut course = Course::new(before.clone());
+    course.join(fake(1), now);
+    let due = course.look(now, false);
+    assert_eq!((due.close.len(), due.next), (0, Some(now + LINGERING)));
+    before.0.heard.set(false);
+    assert_eq!(numbers(&course.look(now + LINGERING, false).close), [0]);
+}
+
+#[test]
+fn who_listens_to_an_old_broker_does_so_for_five_seconds() {
+    let now = Instant::now();
+    let before = fake(0);
+    before.0.links.set(false);
+    before.0.heard.set(true);
+    let mut course = Course::new(before);
+    course.join(fake(1), now);
+    let late = now + DRAINING - LINGERING / 2;
+    let due = course.look(late, false);
+    assert_eq!((due.close.len(), due.next), (0, Some(now + DRAINING)));
+    assert_eq!(numbers(&course.look(now + DRAINING, false).close), [0]);
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Join,
     Look(u64, bool),
     LoseLinks(usize),
+    LoseListeners(usize),
     LetGo(usize),
     Idle(usize, bool),
 }
@@ -121,6 +164,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         Just(Event::Join),
         (0_u64..4_000, any::<bool>()).prop_map(|(wait, away)| Event::Look(wait, away)),
         which.clone().prop_map(Event::LoseLinks),
+        which.clone().prop_map(Event::LoseListeners),
         which.clone().prop_map(Event::LetGo),
         (which, any::<bool>()).prop_map(|(at, idle)| Event::Idle(at, idle)),
     ];
@@ -133,16 +177,16 @@ proptest! {
     #[test]
     fn each_membership_is_closed_once_and_let_go_once(events in events()) {
         let mut now = Instant::now();
-        let mut all = vec![fake(0)];
+        let mut all = vec![busy(0)];
         let mut course = Course::new(all[0].clone());
         let (mut closed, mut over) = (Vec::new(), Vec::new());
         for event in events {
             match event {
                 Event::Join => {
-                    all.push(fake(all.len()));
+                    all.push(busy(all.len()));
                     let joined = all[all.len() - 1].clone();
                     closed.extend(numbers(course.join(joined, now).as_slice()));
-                    let is_used = |number: &usize| all[*number].0.links.get() && !closed.contains(number);
+                    let is_used = |number: &usize| all[*number].is_used() && !closed.contains(number);
                     let used = numbers(&course.all()).iter().filter(|number| is_used(number)).count();
                     prop_assert!(used <= 2, "{used} are used");
                 }
@@ -158,6 +202,7 @@ proptest! {
                     }
                 }
                 Event::LoseLinks(at) => all[at % all.len()].0.links.set(false),
+                Event::LoseListeners(at) => all[at % all.len()].0.heard.set(false),
                 // A dispatcher lets go only what was closed.
                 Event::LetGo(at) if closed.contains(&(at % all.len())) => all[at % all.len()].0.let_go.set(true),
                 Event::LetGo(_) => {}

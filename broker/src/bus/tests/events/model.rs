@@ -1,0 +1,400 @@
+//! Plugins that offer, subscribe, leave and die at random, and whose records cross with those of the bus.
+//!
+//! Each plugin here keeps to the protocol: it reads what it is sent in order, now or later, and answers it. Whatever
+//! comes in whatever order, none of them is sent away, and when all is read, each hears what it has asked for.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::Policy;
+
+const PLUGINS: [PluginId; 3] = [A, B, C];
+const NAMES: [&str; 3] = ["p.x", "p.y", "z"];
+const WANTED: [&str; 3] = ["p.x", "p.", "z"];
+
+/// What may happen next.
+#[derive(Clone, Debug)]
+enum Act {
+    /// A plugin offers a topic, owned or open, with or without a history.
+    Offer(usize, usize, bool, bool),
+    Close(usize, usize),
+    Subscribe(usize, usize, bool),
+    Unsubscribe(usize, usize),
+    /// It leaves the first feed that it knows.
+    Leave(usize),
+    Dies(usize),
+    /// It reads some records.
+    Reads(usize, usize),
+    /// The shell has sealed all that is to be.
+    Sealed,
+    /// It may not hear, or send, or may again.
+    Policy(usize, usize),
+    Passes,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let plugin = || 0..PLUGINS.len();
+    prop_oneof![
+        4 => (plugin(), 0..3usize, any::<bool>(), any::<bool>())
+            .prop_map(|(who, name, open, history)| Act::Offer(who, name, open, history)),
+        3 => (plugin(), 0..3usize).prop_map(|(who, name)| Act::Close(who, name)),
+        4 => (plugin(), 0..3usize, any::<bool>())
+            .prop_map(|(who, name, json)| Act::Subscribe(who, name, json)),
+        2 => (plugin(), 0..3usize).prop_map(|(who, name)| Act::Unsubscribe(who, name)),
+        1 => plugin().prop_map(Act::Leave),
+        1 => plugin().prop_map(Act::Dies),
+        12 => (plugin(), 1..6usize).prop_map(|(who, count)| Act::Reads(who, count)),
+        4 => Just(Act::Sealed),
+        1 => (plugin(), 0..3usize).prop_map(|(who, what)| Act::Policy(who, what)),
+        1 => Just(Act::Passes),
+    ]
+}
+
+/// What a plugin knows from what it has read.
+#[derive(Default)]
+struct Plugin {
+    unread: VecDeque<ToPlugin>,
+    /// Its subscriptions, by the places of their names, and whether each takes JSON alone.
+    wants: BTreeMap<usize, bool>,
+    /// Of which places and numbers it was told `Subscribed`.
+    subscribed: BTreeSet<u32>,
+    /// Feeds that have started and not ended, with the incarnations of their sources.
+    hears: BTreeMap<u64, (u32, u64)>,
+    found: BTreeMap<u64, (u32, u64)>,
+    left: BTreeSet<(u32, u64)>,
+    /// The feeds that are listened to, by rings.
+    listeners: BTreeMap<u64, BTreeSet<u64>>,
+    next_request: u32,
+}
+
+struct Model {
+    world: World,
+    plugins: BTreeMap<PluginId, Plugin>,
+    /// Incarnations of sources are counted here.
+    incarnations: u64,
+    sealing: Vec<AnyMemory>,
+}
+
+impl Model {
+    fn new() -> Model {
+        let plugins = PLUGINS.map(|plugin| (plugin, Plugin::default()));
+        Model {
+            world: World::events(),
+            plugins: plugins.into(),
+            incarnations: 0,
+            sealing: Vec::new(),
+        }
+    }
+
+    /// Says something to the bus, and puts what comes of it where it belongs.
+    fn say(&mut self, from: PluginId, record: impl Into<ToBroker>) {
+        self.world.ok(from, record);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        for effect in self.world.effects() {
+            let (to, record) = match effect {
+                Effect::Send(to, record) => (to, record),
+                Effect::MakeRing { to, record, .. } | Effect::Listen { to, record, .. } => {
+                    (to, record.into())
+                }
+                Effect::Follow { to, record, .. } => (to, record.into()),
+                Effect::Seal(_, memory) => {
+                    self.sealing.push(memory);
+                    continue;
+                }
+                Effect::LetGo { serial, .. } => {
+                    // Nobody keeps anything here.
+                    let serials = Vec::from_iter(serial);
+                    self.world.bus.extents_freed(&serials, self.world.now);
+                    continue;
+                }
+                Effect::End(plugin, failure) => panic!("{plugin:?} is sent away: {failure:?}"),
+                _ => continue,
+            };
+            let Some(plugin) = self.plugins.get_mut(&to) else {
+                panic!("{to:?} is gone: {record:?}");
+            };
+            plugin.unread.push_back(record);
+        }
+    }
+
+    fn act(&mut self, act: &Act) {
+        match *act {
+            Act::Offer(who, name, open, history) => {
+                self.incarnations += 1;
+                let mut offer = offer_topic(NAMES[name]);
+                if let SourceToBroker::Offer {
+                    open: is_open,
+                    history: events,
+                    incarnation,
+                    ..
+                } = &mut offer
+                {
+                    (*is_open, *events) = (open, u32::from(history));
+                    *incarnation = self.incarnations;
+                }
+                self.say(PLUGINS[who], offer);
+            }
+            Act::Close(who, name) => self.say(PLUGINS[who], close(NAMES[name])),
+            Act::Subscribe(who, name, json) => self.subscribe(PLUGINS[who], name, json),
+            Act::Unsubscribe(who, name) => {
+                self.unsubscribe(PLUGINS[who], name);
+            }
+            Act::Leave(who) => {
+                let plugin = self.plugins.get_mut(&PLUGINS[who]).expect("it is there");
+                if let Some((feed, what)) = plugin.hears.pop_first() {
+                    plugin.left.insert(what);
+                    self.say(PLUGINS[who], FeedToBroker::Leave { feed });
+                }
+            }
+            Act::Dies(who) => self.dies(PLUGINS[who]),
+            Act::Reads(who, count) => {
+                for _ in 0..count {
+                    self.read(PLUGINS[who]);
+                }
+            }
+            Act::Sealed => {
+                for memory in std::mem::take(&mut self.sealing) {
+                    self.world.bus.memory_sealed(memory, self.world.now);
+                    self.sort();
+                }
+            }
+            Act::Policy(who, what) => {
+                let all = Policy::new()
+                    .provide("*")
+                    .send("*")
+                    .subscribe("*")
+                    .call("*");
+                let policy = match what {
+                    0 => None,
+                    1 => Some(Policy::new().provide("p.*").send("z").subscribe("z")),
+                    _ => Some(all),
+                };
+                let name = ["a", "b", "c"][who];
+                self.world.bus.set_policy(name, policy, self.world.now);
+                self.sort();
+            }
+            Act::Passes => {
+                self.world.now += STEP;
+                // Sealing has its time, and does not take it here.
+                self.act(&Act::Sealed);
+                self.world.bus.expire(self.world.now);
+                self.sort();
+            }
+        }
+    }
+
+    fn unsubscribe(&mut self, who: PluginId, name: usize) {
+        let Some(subscription) = self.number_of(who, name) else {
+            return;
+        };
+        let plugin = self.plugins.get_mut(&who).expect("it is there");
+        plugin.wants.remove(&name);
+        plugin.hears.retain(|_, (own, _)| *own != subscription);
+        plugin.found.retain(|_, (own, _)| *own != subscription);
+        self.say(who, FeedToBroker::Unsubscribe { subscription });
+    }
+
+    /// The number under which a plugin has subscribed to something.
+    fn number_of(&self, plugin: PluginId, name: usize) -> Option<u32> {
+        let numbers = self.world.bus.topics.subscriptions_of(plugin).into_iter();
+        let mut own = numbers.filter(|number| number % 3 == name as u32);
+        own.next()
+    }
+
+    fn subscribe(&mut self, who: PluginId, name: usize, json: bool) {
+        let plugin = self.plugins.get_mut(&who).expect("it is there");
+        if plugin.wants.contains_key(&name) {
+            return;
+        }
+        let encodings = match json {
+            true => Encodings::JSON,
+            false => Encodings::BOTH,
+        };
+        plugin.next_request += 1;
+        let number = plugin.next_request * 3 + name as u32;
+        plugin.wants.insert(name, json);
+        self.say(who, subscribe_in(number, WANTED[name], encodings));
+        if self.number_of(who, name).is_none() {
+            // It may not.
+            let plugin = self.plugins.get_mut(&who).expect("it is there");
+            plugin.wants.remove(&name);
+        }
+    }
+
+    /// A plugin is killed, and started again.
+    fn dies(&mut self, who: PluginId) {
+        // What is being sealed is sealed first: the next plugin has the same number, which it never has outside of tests.
+        self.act(&Act::Sealed);
+        self.plugins.remove(&who);
+        let name = ["a", "b", "c"][(who.0 - 1) as usize];
+        self.world.bus.remove(who, &gone(), self.world.now);
+        self.plugins.insert(who, Plugin::default());
+        self.sort();
+        self.world.join(who, name);
+    }
+
+    /// A plugin reads the next record, and answers it.
+    fn read(&mut self, who: PluginId) {
+        let plugin = self.plugins.get_mut(&who).expect("it is there");
+        let Some(record) = plugin.unread.pop_front() else {
+            return;
+        };
+        match record {
+            ToPlugin::Source(record) => self.read_of_source(who, record),
+            ToPlugin::Feed(record) => self.read_of_feed(who, record),
+            _ => {}
+        }
+    }
+
+    fn read_of_source(&mut self, who: PluginId, record: SourceToPlugin) {
+        let plugin = self.plugins.get_mut(&who).expect("it is there");
+        match record {
+            SourceToPlugin::MakeRing { ring, .. } => {
+                plugin.listeners.insert(ring, BTreeSet::new());
+                self.say(who, SourceToBroker::RingMade { ring });
+            }
+            SourceToPlugin::Listen { ring, feed, .. } => {
+                if let Some(listeners) = plugin.listeners.get_mut(&ring) {
+                    assert!(listeners.insert(feed), "twice");
+                }
+                self.say(who, heard(feed));
+            }
+            SourceToPlugin::Unlisten { ring, feed } => {
+                let listeners = plugin.listeners.get_mut(&ring);
+                assert!(listeners.is_some_and(|all| all.remove(&feed)), "{feed}");
+            }
+            SourceToPlugin::DropRing { ring } => {
+                let listeners = plugin.listeners.remove(&ring).expect("it had one");
+                assert!(listeners.is_empty(), "{listeners:?}");
+            }
+            _ => {}
+        }
+    }
+
+    fn read_of_feed(&mut self, who: PluginId, record: FeedToPlugin) {
+        let plugin = self.plugins.get_mut(&who).expect("it is there");
+        match record {
+            FeedToPlugin::Subscribed { request } => {
+                assert!(plugin.subscribed.insert(request), "told twice");
+            }
+            FeedToPlugin::Found {
+                subscription,
+                feed,
+                incarnation,
+                fit: Fit::Same { encoding },
+                ..
+            } => {
+                let is_wanted = plugin.wants.contains_key(&(subscription as usize % 3));
+                plugin.found.insert(feed, (subscription, incarnation));
+                match is_wanted {
+                    true => self.say(who, take(feed, encoding)),
+                    false => self.say(who, FeedToBroker::Leave { feed }),
+                }
+            }
+            FeedToPlugin::Follow { feed, .. } => {
+                self.say(who, FeedToBroker::Following { feed });
+            }
+            FeedToPlugin::Start { feed, .. } => {
+                if let Some(what) = plugin.found.get(&feed) {
+                    plugin.hears.insert(feed, *what);
+                }
+            }
+            FeedToPlugin::Ended { feed, .. } => {
+                plugin.found.remove(&feed);
+                plugin.hears.remove(&feed);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Everybody reads and answers until there is nothing more.
+    fn come_to_rest(&mut self) {
+        for _ in 0..10_000 {
+            self.act(&Act::Sealed);
+            for who in PLUGINS {
+                self.read(who);
+            }
+            if self.plugins.values().all(|plugin| plugin.unread.is_empty())
+                && self.sealing.is_empty()
+            {
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    /// Which incarnations each subscription matches and may hear.
+    fn expected(&self, who: PluginId, name: usize) -> BTreeSet<u64> {
+        let bus = &self.world.bus;
+        if bus.check_subscribe(who, WANTED[name]).is_err() {
+            return BTreeSet::new();
+        }
+        let sources = PLUGINS
+            .into_iter()
+            .flat_map(|sender| bus.topics.sources_of(sender));
+        let sources = sources.filter_map(|source| bus.topics.source(source));
+        let matches = |topic: &str| match WANTED[name].ends_with('.') {
+            true => topic.starts_with(WANTED[name]),
+            false => topic == WANTED[name],
+        };
+        let matching = sources.filter(|source| matches(&source.topic));
+        matching.map(|source| source.wanted.incarnation).collect()
+    }
+
+    /// Each subscription hears each source that it matches once, but those that it has left.
+    fn check_feeds(&self) {
+        for (who, plugin) in &self.plugins {
+            for name in plugin.wants.keys() {
+                let number = self.number_of(*who, *name).expect("it has subscribed");
+                let own = plugin.hears.values();
+                let own = own.filter(|(subscription, _)| *subscription == number);
+                let heard: Vec<u64> = own.map(|(_, incarnation)| *incarnation).collect();
+                let once: BTreeSet<u64> = heard.iter().copied().collect();
+                assert_eq!(heard.len(), once.len(), "{heard:?}");
+                let left = |one: &u64| plugin.left.contains(&(number, *one));
+                let expected = self.expected(*who, *name);
+                let missing: Vec<_> = expected
+                    .difference(&once)
+                    .filter(|one| !left(one))
+                    .collect();
+                assert!(missing.is_empty(), "{who:?} misses {missing:?} of {number}");
+                assert!(once.is_subset(&expected), "{once:?} of {expected:?}");
+                assert!(plugin.subscribed.contains(&(100 + number)));
+            }
+        }
+    }
+
+    /// When all are gone, nothing is left.
+    fn check_end(&mut self) {
+        for who in PLUGINS {
+            self.plugins.remove(&who);
+            self.world.bus.remove(who, &gone(), self.world.now);
+            self.sort();
+        }
+        assert!(self.world.bus.topics.is_empty());
+        assert!(self.world.bus.rings.is_empty());
+        assert_eq!(self.world.bus.charges.used(), 0);
+        assert_eq!(self.world.bus.next_deadline(), None);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn each_hears_what_it_has_asked_for(acts in proptest::collection::vec(act(), 1..80)) {
+        let mut model = Model::new();
+        for act in &acts {
+            model.act(act);
+        }
+        model.come_to_rest();
+        // What waits a step's time for who does not answer has waited.
+        model.check_feeds();
+        model.check_end();
+    }
+}

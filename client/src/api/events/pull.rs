@@ -1,0 +1,205 @@
+//! Subscriptions whose events the program takes one by one.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use callgate_layout::{Encoding, Encodings, Signature, clock};
+
+use super::received::{Event, Received};
+use super::subscription::{encodings_of, name_of, wanted_of};
+use crate::base::error::Result;
+use crate::events::feed::Next;
+use crate::events::pulled::Puller;
+use crate::events::subscription::Hearing;
+use crate::link::peer::Caller;
+use crate::session::events::feeds::Subscribed;
+use crate::session::plugin_state::PluginState;
+
+/// Events that the program takes one by one, on a thread of its own: [`Plugin::events`](crate::Plugin::events).
+///
+/// Events that are not taken hold their sender up, as a slow handler does.
+///
+/// ```no_run
+/// use callgate_client::{Plugin, Received};
+/// use std::time::Duration;
+///
+/// # fn main() -> callgate_client::Result<()> {
+/// let plugin = Plugin::connect("Display")?;
+/// let mut events = plugin.events::<(u32, String)>("Weather.Changed")?;
+/// while let Some(received) = events.next(Duration::from_secs(60))? {
+///     match received {
+///         Received::Event(event) => println!("{:?} of {}", event.values, event.sender().name()),
+///         Received::Notice(notice) => println!("{notice:?}"),
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Events<A> {
+    pulled: Pulled,
+    /// Makes values of an event's bytes.
+    read: Read<A>,
+}
+
+type Read<A> = fn(Encoding, &[u8]) -> Result<A>;
+
+/// A subscription from whose feeds the program takes.
+pub(crate) struct Pulled {
+    state: Arc<PluginState>,
+    subscribed: Arc<Subscribed>,
+    pub(crate) puller: Arc<Puller>,
+}
+
+impl Pulled {
+    /// Subscribes to events with these types.
+    pub(crate) fn new(
+        state: &Arc<PluginState>,
+        topic: &str,
+        (signature, encodings): (&Signature, Encodings),
+    ) -> Result<Pulled> {
+        let (name, is_prefix) = name_of(topic)?;
+        state.check_here()?;
+        let encodings = encodings_of(encodings, (false, state));
+        let wanted = wanted_of((signature, encodings), &name)?;
+        let puller = Arc::<Puller>::default();
+        let hearing = Hearing::pulled(name.clone(), is_prefix, puller.clone());
+        let subscribed = state.subscriptions.add(Subscribed::new(hearing, wanted));
+        // From here on dropping it unsubscribes.
+        let pulled = Pulled {
+            state: state.clone(),
+            subscribed,
+            puller,
+        };
+        let heard = state.subscribe(&pulled.subscribed);
+        heard.map_err(|error| error.at_gate(name))?;
+        Ok(pulled)
+    }
+
+    /// When a wait of so long is over, in nanoseconds of the monotonic clock.
+    pub(crate) fn until(timeout: Duration) -> u64 {
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        clock::now().saturating_add(nanos)
+    }
+}
+
+impl Drop for Pulled {
+    fn drop(&mut self) {
+        if self.state.is_here() {
+            self.state.subscriptions.remove(&self.subscribed);
+            // Nobody else takes from them.
+            drop(self.state.unsubscribe(&self.subscribed));
+        }
+    }
+}
+
+/// Makes values of what was taken.
+fn received<A>(next: Next<'_>, read: Read<A>) -> Result<Received<A>> {
+    match next {
+        Next::Notice(notice) => Ok(Received::Notice(notice)),
+        Next::Event(context, encoding, bytes) => {
+            let values = read(encoding, bytes);
+            let values = values.map_err(|error| error.at_gate(context.about.topic.clone()))?;
+            Ok(Received::Event(Event::new(context, values)))
+        }
+    }
+}
+
+impl<A> Events<A> {
+    /// Those of a topic, of which `read` makes values.
+    pub(crate) fn new(
+        state: &Arc<PluginState>,
+        topic: &str,
+        types: (&Signature, Encodings),
+        read: Read<A>,
+    ) -> Result<Events<A>> {
+        Ok(Events {
+            pulled: Pulled::new(state, topic, types)?,
+            read,
+        })
+    }
+
+    /// The next event or notice, waiting for it at most so long; `None` when there was none.
+    ///
+    /// # Errors
+    ///
+    /// Where the values of an event cannot be read: `PROTOCOL`, `TYPE_MISMATCH` of one that was converted; the next
+    /// call takes the one after it. `CLOSED` when the plugin has closed and everything was taken.
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<Received<A>>> {
+        let until = Pulled::until(timeout);
+        let with = |next: Next<'_>| received(next, self.read);
+        self.pulled.puller.take_until(until, with)?.transpose()
+    }
+
+    /// The next event or notice, as a future: for tasks of any runtime. The plugin's thread that looks after [sent
+    /// calls](crate::dynamic::Gate::send) wakes the task.
+    ///
+    /// ```no_run
+    /// # async fn display(plugin: &callgate_client::Plugin) -> callgate_client::Result<()> {
+    /// let mut events = plugin.events::<(u32,)>("Weather.Changed")?;
+    /// loop {
+    ///     if let Some(event) = events.next_async().await?.event() {
+    ///         println!("{}", event.values.0);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Events::next`]; `OVERLOADED` where all bells of the plugin are taken.
+    pub fn next_async(&mut self) -> impl Future<Output = Result<Received<A>>> + use<'_, A> {
+        std::future::poll_fn(|context| self.poll_next(context))
+    }
+
+    fn poll_next(&mut self, context: &Context<'_>) -> Poll<Result<Received<A>>> {
+        let with = |next: Next<'_>| received(next, self.read);
+        let puller = &self.pulled.puller;
+        if let Some(taken) = puller.take(with) {
+            return Poll::Ready(taken);
+        }
+        let attended = puller
+            .await_by(context.waker())
+            .and_then(|pages| self.pulled.state.sent.attend_feeds(&pages, puller));
+        if let Err(error) = attended {
+            return Poll::Ready(Err(error));
+        }
+        // What has come meanwhile has woken nobody.
+        match (puller.take(with), puller.over()) {
+            (Some(taken), _) => Poll::Ready(taken),
+            (None, Some(over)) => Poll::Ready(Err(over)),
+            (None, None) => Poll::Pending,
+        }
+    }
+
+    /// Takes what there is, up to so many, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`Events::next`]; what was taken before is lost with it.
+    pub fn drain(&mut self, most: usize) -> Result<Vec<Received<A>>> {
+        let with = |next: Next<'_>| received(next, self.read);
+        let all = std::iter::from_fn(|| self.pulled.puller.take(with));
+        all.take(most).collect()
+    }
+
+    /// The plugins that are heard now, one for each topic on which it sends.
+    pub fn senders(&self) -> Vec<Arc<Caller>> {
+        let feeds = self.pulled.subscribed.hearing.feeds();
+        let senders = feeds.iter().map(|feed| feed.about().sender.clone());
+        senders.collect()
+    }
+
+    /// Whether events of any sender so far were converted, because its types are others.
+    pub fn is_converted(&self) -> bool {
+        self.pulled.subscribed.hearing.converted() > 0
+    }
+}
+
+impl<A> std::fmt::Debug for Events<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events")
+            .field("topic", &self.pulled.subscribed.hearing.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,85 @@
+//! The topics on which a plugin sends.
+
+use std::sync::Arc;
+
+use callgate_layout::buffer::Buffer;
+use callgate_layout::{Encodings, Signature};
+
+use super::{Plugin, check_gate};
+use crate::api::events::options::TopicOptions;
+use crate::api::events::topic::{Handle, Topic, stands_still};
+use crate::base::archive;
+use crate::base::error::{Error, Result};
+use crate::base::json;
+use crate::base::types::{Arguments, action_signature_of};
+use crate::events::source::{Convert, Source, SourceParts};
+use crate::serve::offered::Types;
+use crate::session::events::sources::Offered;
+use crate::session::retry::random;
+
+impl Plugin {
+    /// Offers a topic, on which this plugin alone sends events; `A` is a tuple of what an event has. A topic is the third half of a gate: its name is a gate's, and nobody else
+    /// provides or offers it.
+    ///
+    /// Returns when everybody who has subscribed before hears what is sent from here on, or does not answer the broker in time.
+    ///
+    /// Listeners whose types differ get the same events as JSON, which is written besides only while somebody needs it.
+    ///
+    /// # Errors
+    ///
+    /// `ALREADY_PROVIDED` for a name that is another plugin's, or an open topic's; `INVALID_ARGUMENT` for one that cannot be,
+    /// `PERMISSION_DENIED`, `OVERLOADED` over the limit of topics, `BROKER_GONE`.
+    pub fn topic<A: Arguments>(&self, name: &str) -> Result<Topic<A>> {
+        self.topic_with(name, TopicOptions::new())
+    }
+
+    /// Offers an open topic: other plugins may send on it as well, each with events of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::topic`]; `ALREADY_PROVIDED` where there is a gate of that name.
+    pub fn open_topic<A: Arguments>(&self, name: &str) -> Result<Topic<A>> {
+        self.topic_with(name, TopicOptions::new().open())
+    }
+
+    /// Offers a topic, and says how.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::topic`]; `INVALID_ARGUMENT` for options that cannot be.
+    pub fn topic_with<A: Arguments>(&self, name: &str, options: TopicOptions) -> Result<Topic<A>> {
+        let types = (&action_signature_of::<A>(), self.state.encodings);
+        let handle = self.offer_topic(name, types, (&options, Some(convert::<A>)))?;
+        Ok(Topic::new(handle))
+    }
+
+    /// Offers a topic with a signature, whose events can be written in these encodings.
+    pub(crate) fn offer_topic(
+        &self,
+        name: &str,
+        (signature, encodings): (&Signature, Encodings),
+        (options, convert): (&TopicOptions, Option<Convert>),
+    ) -> Result<Handle> {
+        check_gate(name)?;
+        let at_topic = |error: Error| error.at_gate(name);
+        let settings = options.settings().map_err(at_topic)?;
+        let types = Types::of(signature, encodings).map_err(at_topic)?;
+        let source = Source::new(SourceParts {
+            name: name.into(),
+            settings,
+            incarnation: random(),
+            convert,
+            stands_still,
+        });
+        let offered = Arc::new(Offered::new(source, types, options.is_open));
+        self.state.offer_topic(&offered).map_err(at_topic)?;
+        let state = self.state.clone();
+        Ok(Handle { state, offered })
+    }
+}
+
+/// Makes JSON of an archive.
+fn convert<A: Arguments>(bytes: &[u8], out: &mut Buffer, most: usize) -> Result<()> {
+    let value = archive::deserialize::<A>(archive::access::<A>(bytes)?)?;
+    json::write_arguments(&value, out, None, most)
+}

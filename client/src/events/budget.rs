@@ -1,0 +1,134 @@
+//! How long a listener may still hold its source up.
+//!
+//! A budget is a second at the beginning and at most, and grows by a tenth of the time that passes: who stands still
+//! costs its source a second once, and who always catches up in the last moment a tenth of its time. One that was used up
+//! counts again when it has grown to a millisecond: otherwise who waits would wait once more for what grew meanwhile.
+
+/// The longest that a listener holds its source up at a time, in nanoseconds.
+pub(crate) const MOST: u64 = 1_000_000_000;
+/// One that was used up counts again from here on.
+const ANEW: u64 = 1_000_000;
+/// It grows by one part in so many of the time that passes.
+const SHARE: u64 = 10;
+
+/// What is left of one listener's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Nanoseconds.
+    left: u64,
+    is_used_up: bool,
+    /// Up to when time has been counted, in nanoseconds of the monotonic clock.
+    at: u64,
+}
+
+impl Budget {
+    /// A whole one.
+    pub(crate) fn new(now: u64) -> Budget {
+        Budget {
+            left: MOST,
+            is_used_up: false,
+            at: now,
+        }
+    }
+
+    /// What is left now; 0 where it was used up, until there is enough again.
+    pub(crate) fn left(&mut self, now: u64) -> u64 {
+        let grown = now.saturating_sub(self.at) / SHARE;
+        self.left = self.left.saturating_add(grown).min(MOST);
+        // What is too short to make it grow counts the next time.
+        self.at += grown * SHARE;
+        self.is_used_up &= self.left < ANEW;
+        match self.is_used_up {
+            true => 0,
+            false => self.left,
+        }
+    }
+
+    /// The listener was in the way since then, at which some thread of its source began to wait. Several may wait at the same time:
+    /// each moment is counted once.
+    pub(crate) fn spend(&mut self, since: u64, now: u64) {
+        self.left(since);
+        let from = self.at.max(since);
+        self.left = self.left.saturating_sub(now.saturating_sub(from));
+        self.is_used_up |= self.left == 0;
+        self.at = self.at.max(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn who_stands_still_costs_a_second_once() {
+        let mut budget = Budget::new(5);
+        budget.spend(5, 5 + 400 * MS);
+        assert_eq!(budget.left(5 + 400 * MS), 600 * MS);
+        budget.spend(5 + 400 * MS, 5 + 1_500 * MS);
+        assert_eq!(budget.left(5 + 1_500 * MS), 0);
+    }
+
+    /// Who waited for a listener without budget waited again and again for the little that it had got meanwhile.
+    #[test]
+    fn what_was_used_up_counts_again_when_there_is_enough() {
+        let mut budget = Budget::new(0);
+        budget.spend(0, 1_000 * MS);
+        assert_eq!(budget.left(1_009 * MS), 0);
+        assert_eq!(budget.left(1_010 * MS), MS);
+        budget.spend(1_010 * MS, 1_010 * MS + MS / 2);
+        assert_eq!(budget.left(1_011 * MS), MS / 2 + MS / 20);
+    }
+
+    #[test]
+    fn it_grows_by_a_tenth_of_the_time_up_to_a_second() {
+        let mut budget = Budget::new(0);
+        budget.spend(0, 1_000 * MS);
+        assert_eq!(budget.left(1_500 * MS), 50 * MS);
+        // However often somebody looks.
+        let mut often = Budget::new(0);
+        often.spend(0, 1_000 * MS);
+        for micros in 0..=500_000 {
+            often.left(1_000 * MS + micros * 1_000 + 7);
+        }
+        assert!(often.left(1_500 * MS + 7) >= 50 * MS - 1, "{often:?}");
+        assert_eq!(budget.left(60_000 * MS), MOST);
+    }
+
+    /// Three threads that waited for one listener at the same time took three times as much from its budget.
+    #[test]
+    fn what_several_threads_wait_is_counted_once() {
+        let mut budget = Budget::new(0);
+        budget.spend(0, 100 * MS);
+        budget.spend(50 * MS, 120 * MS);
+        budget.spend(110 * MS, 119 * MS);
+        assert_eq!(budget.left(120 * MS), 880 * MS);
+    }
+
+    /// A listener that catches up just before its budget is used up held its source up all the time.
+    #[test]
+    fn who_always_catches_up_late_costs_a_tenth_of_the_time() {
+        let (mut budget, mut now, mut waited) = (Budget::new(0), 0, 0);
+        while now < 100_000 * MS {
+            let left = budget.left(now);
+            let wait = left.min(20 * MS);
+            budget.spend(now, now + wait);
+            now += wait;
+            waited += wait;
+            // One event later it is in the way again.
+            now += MS;
+        }
+        assert!(waited < 12_000 * MS, "{waited}");
+    }
+
+    /// Clocks of two threads need not agree to the nanosecond.
+    #[test]
+    fn time_that_goes_back_does_no_harm() {
+        let mut budget = Budget::new(1_000 * MS);
+        budget.spend(900 * MS, 950 * MS);
+        assert_eq!(budget.left(900 * MS), MOST);
+        budget.spend(1_100 * MS, 1_050 * MS);
+        assert_eq!(budget.left(1_100 * MS), MOST);
+    }
+}

@@ -1,0 +1,338 @@
+//! One subscription on one source: takes its events in order, each once, wherever they lie.
+//!
+//! A feed has a place in a ring of each broker that has set it up. It drains the older ones first, skips in the newer one
+//! what it has had, and drops an older one when the newer has started and the older is drained up to that start.
+//!
+//! Whoever takes from a feed has it alone; handlers run meanwhile. So nobody else waits for that but who has to: the control
+//! thread leaves what it brings in a box (`incoming`), and ends of sources beside the places (`place::End`).
+//!
+//! **Missed.** A thread that finds the feed taken, and is about to sleep, says so and tries once more; who is done looks
+//! whether somebody did, and has the sleeper woken. Both change the same word, so at least one sees the other.
+
+mod place;
+mod taking;
+#[cfg(test)]
+mod tests;
+mod wakes;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use callgate_layout::Encoding;
+use callgate_layout::buffer::Buffer;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::handlers::{EventContext, Sending};
+use super::notice::{EventNotice, Log};
+use super::registered::Handlers;
+use crate::base::buffers::Scratch;
+use crate::base::chain;
+use crate::base::thread::discard;
+
+pub(crate) use place::{End, Place, PlaceParts, Sender};
+use taking::{Item, Taking};
+pub(crate) use wakes::{BellOf, SleepBells, Wakes};
+
+/// A feed.
+pub(crate) struct Feed {
+    /// Who sends on which topic.
+    about: Arc<Sending>,
+    /// Drawn by the source; the same across brokers.
+    incarnation: u64,
+    handlers: Arc<Handlers>,
+    wakes: Arc<dyn Wakes>,
+    taking: Mutex<Taking>,
+    incoming: Mutex<Vec<Incoming>>,
+    has_incoming: AtomicBool,
+    /// Places of memberships up to this number are dropped.
+    cut: AtomicU64,
+    /// How many threads wait for whoever takes from it.
+    wanted: AtomicU32,
+    /// Whether a thread has found it taken, and may sleep.
+    missed: AtomicBool,
+    /// The thread that takes from it, and the chain in which it runs handlers; 0 for none.
+    runner: AtomicU64,
+    chain: AtomicU64,
+    is_over: AtomicBool,
+    log: Log,
+}
+
+/// What the control thread brings.
+pub(crate) enum Incoming {
+    Place(Box<Place>),
+    Notice(EventNotice),
+}
+
+/// Where handlers run.
+pub(crate) trait Runner {
+    /// Runs the handlers of one event in a chain of its own, which `work` is told; false where it is not their turn.
+    fn run(&mut self, work: impl FnOnce(u64)) -> bool;
+
+    /// Whether others have waited long enough.
+    fn is_over(&mut self) -> bool;
+}
+
+/// What came of taking from a feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Events and notices.
+    pub(crate) events: u32,
+    /// Whether there is another one.
+    pub(crate) is_more: bool,
+}
+
+/// An event or a notice, for whoever takes them one by one.
+pub(crate) enum Next<'a> {
+    Event(EventContext<'a>, Encoding, &'a [u8]),
+    Notice(EventNotice),
+}
+
+impl Feed {
+    /// One on a source, whose next event has this number, if any was had before.
+    pub(crate) fn new(
+        (about, incarnation): (Arc<Sending>, u64),
+        (handlers, wakes): (Arc<Handlers>, Arc<dyn Wakes>),
+        next: Option<u64>,
+    ) -> Feed {
+        Feed {
+            about,
+            incarnation,
+            handlers,
+            wakes,
+            taking: Mutex::new(Taking::new(next)),
+            incoming: Mutex::default(),
+            has_incoming: AtomicBool::new(false),
+            cut: AtomicU64::new(0),
+            wanted: AtomicU32::new(0),
+            missed: AtomicBool::new(false),
+            runner: AtomicU64::new(0),
+            chain: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            log: Log::default(),
+        }
+    }
+
+    pub(crate) fn about(&self) -> &Arc<Sending> {
+        &self.about
+    }
+
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Has it taken in at the next look; gives it back where the feed is over.
+    pub(crate) fn bring(&self, what: Incoming) -> Option<Incoming> {
+        let mut incoming = self.incoming.lock();
+        if self.is_over() {
+            return Some(what);
+        }
+        incoming.push(what);
+        self.has_incoming.store(true, Ordering::Release);
+        drop(incoming);
+        self.wakes.wake();
+        None
+    }
+
+    /// There is nothing to take any more, unless the control thread has brought something.
+    #[cold]
+    fn end_if_nothing_came(&self) {
+        let incoming = self.incoming.lock();
+        if incoming.is_empty() {
+            self.end();
+        }
+    }
+
+    /// Drops the places in rings of memberships up to this number at the next look: what is left there is lost.
+    pub(crate) fn cut(&self, membership: u64) {
+        self.cut.fetch_max(membership, Ordering::Release);
+        self.has_incoming.store(true, Ordering::Release);
+        self.wakes.wake();
+    }
+
+    /// Takes no more: whoever takes from it stops after the event that it handles.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether there is nothing to take any more.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is anything to take, and nobody takes it.
+    pub(crate) fn has_next(&self) -> bool {
+        self.hold().is_some_and(|mut held| held.has_next())
+    }
+
+    /// The same for a thread that is about to sleep: has its source ring whoever sleeps when there is something. Where
+    /// another thread takes, that one does so if it leaves anything.
+    pub(crate) fn arm(&self) {
+        if let Some(held) = self.hold_or_miss() {
+            held.taking.arm();
+        }
+    }
+
+    /// Whether there is anything to take, for a thread that is about to sleep.
+    pub(crate) fn has_next_armed(&self) -> bool {
+        self.hold_or_miss().is_some_and(|mut held| held.has_next())
+    }
+
+    /// Takes up to so many events and runs their handlers.
+    pub(crate) fn take(&self, most: u32, runner: &mut impl Runner) -> Taken {
+        let Some(mut held) = self.hold_or_miss() else {
+            return Taken::default();
+        };
+        self.runner.store(chain::thread_number(), Ordering::Relaxed);
+        let (mut buffer, mut events) = (Scratch::take(), 0);
+        while events < most && held.has_next() {
+            let taking = &mut *held.taking;
+            let work = |chain| self.handle(taking, &mut buffer, chain);
+            if !runner.run(work) {
+                break;
+            }
+            events += 1;
+            if self.wanted.load(Ordering::Relaxed) != 0 || runner.is_over() {
+                break;
+            }
+        }
+        let is_more = held.has_next();
+        self.runner.store(0, Ordering::Relaxed);
+        held.taking.leave();
+        Taken { events, is_more }
+    }
+
+    /// Handles one event or notice.
+    #[inline]
+    fn handle(&self, taking: &mut Taking, buffer: &mut Buffer, chain: u64) {
+        self.chain.store(chain, Ordering::Relaxed);
+        if let Some(old) = taking.refresh(&self.handlers) {
+            discard(old);
+        }
+        match taking.next(self, buffer) {
+            None => {}
+            Some(Item::Event(event)) => {
+                let context = event.context(&self.about);
+                taking.handlers().run(context, event.encoding, &buffer[..]);
+                taking.handled();
+            }
+            Some(Item::Notice(notice)) => self.tell(taking, &notice),
+        }
+        self.chain.store(0, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn tell(&self, taking: &Taking, notice: &EventNotice) {
+        if !taking.handlers().tell(notice) {
+            self.log.write(notice);
+        }
+    }
+
+    /// Takes one event or notice, if there is any, on a thread of the program's own.
+    pub(crate) fn take_one<T>(&self, with: impl FnOnce(Next<'_>) -> T) -> Option<T> {
+        let mut held = self.hold()?;
+        if !held.has_next() {
+            return None;
+        }
+        let mut buffer = Scratch::take();
+        let taking = &mut *held.taking;
+        let taken = match taking.next(self, &mut buffer)? {
+            Item::Event(event) => {
+                let context = event.context(&self.about);
+                let taken = with(Next::Event(context, event.encoding, &buffer[..]));
+                taking.handled();
+                taken
+            }
+            Item::Notice(notice) => with(Next::Notice(notice)),
+        };
+        taking.leave();
+        Some(taken)
+    }
+
+    /// Has its source ring a bell of a thread's that sleeps; false where none is free.
+    pub(crate) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
+        self.taking.lock().announce(bell)
+    }
+
+    /// Says that none does.
+    pub(crate) fn take_back(&self) {
+        self.taking.lock().take_back();
+    }
+
+    /// The number of the event after the last that was handled, once that is known.
+    pub(crate) fn reached(&self) -> Option<u64> {
+        self.taking.try_lock()?.reached()
+    }
+
+    /// Waits until no handler runs that began before this. Not to be called by who runs one.
+    pub(crate) fn await_idle(&self) {
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        let missed = Missed(self);
+        let mut taking = self.taking.lock();
+        self.wanted.fetch_sub(1, Ordering::Relaxed);
+        // It may be the last to have a handler.
+        let old = taking.forget_handlers();
+        drop(taking);
+        drop(missed);
+        discard(old);
+    }
+
+    /// Whether this thread runs a handler of this feed, or is in the chain of one.
+    pub(crate) fn is_here(&self) -> bool {
+        let chain = chain::current().map_or(0, |chain| chain.id);
+        let its = self.chain.load(Ordering::Relaxed);
+        self.runner.load(Ordering::Relaxed) == chain::thread_number() || its != 0 && its == chain
+    }
+
+    /// The feed, where nobody else has it.
+    fn hold(&self) -> Option<Held<'_>> {
+        let taking = self.taking.try_lock()?;
+        Some(Held {
+            taking,
+            feed: self,
+            _missed: Missed(self),
+        })
+    }
+
+    /// The same; where somebody has it, that one tells whoever may sleep.
+    fn hold_or_miss(&self) -> Option<Held<'_>> {
+        self.hold().or_else(|| {
+            // Pairs with the swap of who has it.
+            self.missed.swap(true, Ordering::AcqRel);
+            self.hold()
+        })
+    }
+}
+
+/// A feed that this thread has alone. Fields are dropped in their order: first the lock.
+struct Held<'a> {
+    taking: MutexGuard<'a, Taking>,
+    feed: &'a Feed,
+    _missed: Missed<'a>,
+}
+
+impl Held<'_> {
+    #[inline]
+    fn has_next(&mut self) -> bool {
+        !self.feed.is_over() && self.taking.has_next(self.feed)
+    }
+}
+
+/// Has whoever missed the feed woken when this is dropped.
+struct Missed<'a>(&'a Feed);
+
+impl Drop for Missed<'_> {
+    fn drop(&mut self) {
+        if self.0.missed.swap(false, Ordering::AcqRel) {
+            self.0.wakes.wake();
+        }
+    }
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed")
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,305 @@
+//! What of a feed belongs to whoever takes from it: its places, and which event is next.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use callgate_layout::buffer::Buffer;
+use callgate_layout::events::{Kind, Taken};
+use callgate_layout::{Code, Encoding};
+
+use super::place::{Place, Record};
+use super::wakes::BellOf;
+use super::{Feed, Incoming};
+use crate::base::buffers::no_memory;
+use crate::base::error::Error;
+use crate::events::handlers::{EventContext, Sending};
+use crate::events::notice::EventNotice;
+use crate::events::registered::{Copy, Handlers};
+
+/// Events that were had before and are passed over at a time.
+const SKIPPED: u32 = 64;
+
+pub(super) struct Taking {
+    /// The oldest first.
+    places: VecDeque<Place>,
+    /// The number of the next event; `None` before the first place.
+    next: Option<u64>,
+    /// What is to be told before the next event.
+    notices: VecDeque<EventNotice>,
+    handlers: Copy,
+    /// Whether its listeners were told that there is a sender.
+    is_here: bool,
+    /// Why the last place that ended did.
+    why: Option<Error>,
+}
+
+/// What is next.
+pub(super) enum Item {
+    /// An event, whose bytes are in the buffer.
+    Event(Event),
+    Notice(EventNotice),
+}
+
+/// An event that was copied.
+pub(super) struct Event {
+    record: Record,
+    pub(super) encoding: Encoding,
+    is_converted: bool,
+}
+
+impl Event {
+    pub(super) fn context<'a>(&self, about: &'a Arc<Sending>) -> EventContext<'a> {
+        EventContext {
+            about,
+            number: self.record.number,
+            time: self.record.time,
+            is_converted: self.is_converted,
+        }
+    }
+}
+
+impl Taking {
+    pub(super) fn new(next: Option<u64>) -> Taking {
+        Taking {
+            places: VecDeque::new(),
+            next,
+            notices: VecDeque::new(),
+            handlers: Copy::none(),
+            is_here: false,
+            why: None,
+        }
+    }
+
+    /// Whether there is anything to take or to do.
+    #[inline]
+    pub(super) fn has_next(&mut self, feed: &Feed) -> bool {
+        if feed.has_incoming.load(Ordering::Relaxed) || !self.notices.is_empty() {
+            return true;
+        }
+        let is_replaced = self.is_replaced();
+        match self.places.front() {
+            Some(place) => is_replaced || place.has_news(),
+            None => {
+                feed.end_if_nothing_came();
+                false
+            }
+        }
+    }
+
+    /// The next event or notice; `None` where there is none, or others are looked at first.
+    #[inline]
+    pub(super) fn next(&mut self, feed: &Feed, buffer: &mut Buffer) -> Option<Item> {
+        if feed.has_incoming.load(Ordering::Relaxed) {
+            self.take_in(feed);
+        }
+        for _ in 0..SKIPPED {
+            if let Some(notice) = self.notices.pop_front() {
+                return Some(Item::Notice(notice));
+            }
+            if self.is_replaced() {
+                self.drop_first(feed);
+                continue;
+            }
+            let place = self.places.front_mut()?;
+            match place.take(buffer) {
+                Taken::Event { kind, number, time } => {
+                    let record = Record { number, time, kind };
+                    if let Some(item) = self.event(feed, record, buffer) {
+                        return Some(item);
+                    }
+                }
+                taken => self.no_event(feed, taken)?,
+            }
+        }
+        None
+    }
+
+    /// What to do with an event that was copied.
+    #[inline]
+    fn event(&mut self, feed: &Feed, record: Record, buffer: &Buffer) -> Option<Item> {
+        let place = self.places.front()?;
+        if self.next.is_some_and(|next| record.number < next) {
+            // It was had in another ring.
+            place.handled();
+            return None;
+        }
+        if record.kind == Kind::Unfit {
+            return Some(self.unwritable(feed, record, buffer));
+        }
+        Some(Item::Event(Event {
+            record,
+            encoding: place.encoding(),
+            is_converted: place.is_converted(),
+        }))
+    }
+
+    /// A look at a ring has found no event; `None` where it is of no use to look again at once.
+    #[cold]
+    fn no_event(&mut self, feed: &Feed, taken: Taken) -> Option<()> {
+        match taken {
+            Taken::Lost(_) => self.lost(feed),
+            Taken::Nothing | Taken::Closed => {
+                let is_closed = taken == Taken::Closed;
+                self.why = Some(self.places.front()?.why_ended(is_closed)?);
+                self.drop_first(feed);
+            }
+            Taken::Broken(text) => self.broke(feed, text),
+            Taken::OutOfMemory(why) => {
+                let why = no_memory(why, "event, which is taken later");
+                tracing::warn!(%why, topic = %feed.about.topic, "an event cannot be taken");
+                return None;
+            }
+            Taken::Again | Taken::Event { .. } => return None,
+        }
+        Some(())
+    }
+
+    /// Events were written over in the oldest ring, or lie before the beginning of the one that is the oldest now.
+    fn lost(&mut self, feed: &Feed) {
+        let Some(place) = self.places.front() else {
+            return;
+        };
+        let (number, next) = (place.number(), self.next.unwrap_or(0));
+        if let Some(count) = number.checked_sub(next).filter(|count| *count > 0) {
+            place.lost(count);
+            self.next = Some(number);
+            self.notices
+                .push_back(EventNotice::lost(&feed.about, count));
+        }
+    }
+
+    #[cold]
+    fn unwritable(&mut self, feed: &Feed, record: Record, buffer: &Buffer) -> Item {
+        let text = String::from_utf8_lossy(buffer).into_owned();
+        let notice = EventNotice::unwritable(&feed.about, record.number, text);
+        self.handled();
+        Item::Notice(notice)
+    }
+
+    /// The event that was copied last is handled.
+    #[inline]
+    pub(super) fn handled(&mut self) {
+        if let Some(place) = self.places.front() {
+            place.handled();
+            self.next = Some(place.number());
+        }
+    }
+
+    /// Whether the second place has started, and everything before its start was had.
+    #[inline]
+    fn is_replaced(&self) -> bool {
+        self.places.len() > 1
+            && self
+                .places
+                .get(1)
+                .zip(self.next)
+                .is_some_and(|(newer, next)| next >= newer.start())
+    }
+
+    /// Takes in what the control thread has brought.
+    #[cold]
+    fn take_in(&mut self, feed: &Feed) {
+        feed.has_incoming.store(false, Ordering::Relaxed);
+        let brought = std::mem::take(&mut *feed.incoming.lock());
+        for what in brought {
+            match what {
+                Incoming::Notice(notice) => self.notices.push_back(notice),
+                Incoming::Place(place) => self.add(feed, *place),
+            }
+        }
+        let cut = feed.cut.load(Ordering::Acquire);
+        while self
+            .places
+            .front()
+            .is_some_and(|place| place.membership() <= cut)
+        {
+            let text = "its broker has ended, and it has not come to the next one in time";
+            self.why
+                .get_or_insert_with(|| Error::new(Code::BrokerGone, text));
+            self.drop_first(feed);
+        }
+    }
+
+    fn add(&mut self, feed: &Feed, place: Place) {
+        self.next.get_or_insert(place.start());
+        if !std::mem::replace(&mut self.is_here, true) {
+            self.notices.push_back(EventNotice::here(&feed.about));
+        }
+        self.why = None;
+        self.places.push_back(place);
+        self.look_at_start(feed);
+    }
+
+    /// Where the oldest ring there is now begins behind the next event, what lies between is lost.
+    fn look_at_start(&mut self, feed: &Feed) {
+        if self.places.len() == 1 {
+            self.lost(feed);
+        }
+    }
+
+    /// Lets the oldest place go. When it was the last, the sender is gone.
+    #[cold]
+    fn drop_first(&mut self, feed: &Feed) {
+        self.places.pop_front();
+        if !self.places.is_empty() {
+            return self.look_at_start(feed);
+        }
+        if feed.has_incoming.load(Ordering::Acquire) {
+            return;
+        }
+        if let Some(why) = self.why.take() {
+            self.notices.push_back(EventNotice::gone(&feed.about, why));
+        }
+    }
+
+    /// The source writes what no correct one does.
+    #[cold]
+    fn broke(&mut self, feed: &Feed, text: &str) {
+        let name = feed.about.sender.name();
+        let text = format!("plugin `{name}` has written {text}; its events are not heard any more");
+        let why = Error::new(Code::Protocol, text).at_gate(feed.about.topic.clone());
+        tracing::warn!(%why, "a feed is closed");
+        self.why = Some(why);
+        self.drop_first(feed);
+    }
+
+    /// Has a current copy of the handlers.
+    #[inline]
+    pub(super) fn refresh(&mut self, handlers: &Handlers) -> Option<Copy> {
+        match handlers.are(&self.handlers) {
+            true => None,
+            false => Some(std::mem::replace(&mut self.handlers, handlers.copy())),
+        }
+    }
+
+    pub(super) fn handlers(&self) -> &Copy {
+        &self.handlers
+    }
+
+    pub(super) fn forget_handlers(&mut self) -> Copy {
+        std::mem::replace(&mut self.handlers, Copy::none())
+    }
+
+    /// Others are looked at: who waits for room in the rings is told what was handled.
+    pub(super) fn leave(&self) {
+        self.places.iter().for_each(Place::leave);
+    }
+
+    /// Has the sources ring whoever sleeps.
+    pub(super) fn arm(&self) {
+        self.places.iter().for_each(Place::arm);
+    }
+
+    pub(super) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
+        self.places.iter().all(|place| place.announce(bell))
+    }
+
+    pub(super) fn take_back(&self) {
+        self.places.iter().for_each(Place::take_back);
+    }
+
+    pub(super) fn reached(&self) -> Option<u64> {
+        self.next
+    }
+}

@@ -1,0 +1,142 @@
+//! Sending many events: up to 64 of them under one lock, and with one fence.
+
+use std::array;
+use std::sync::atomic::Ordering;
+
+use super::event::{Encoded, Event, not_offered};
+use super::sending::ARCHIVE;
+use super::{Convert, Source, most_archive};
+use crate::base::archive::ALIGNMENT;
+use crate::base::buffers::{KEEP, Scratch, no_memory};
+use crate::base::error::Result;
+
+/// The most events that go together.
+const MOST: usize = 64;
+
+/// Events that were archived and not sent yet.
+struct Batch {
+    bytes: Scratch,
+    /// Where each begins and ends.
+    places: [(usize, usize); MOST],
+    count: usize,
+}
+
+impl Batch {
+    fn new() -> Result<Batch> {
+        let mut bytes = Scratch::take();
+        bytes.renew(KEEP).map_err(|why| no_memory(why, "events"))?;
+        Ok(Batch {
+            bytes,
+            places: [(0, 0); MOST],
+            count: 0,
+        })
+    }
+
+    /// Archives an event behind the others; false where it does not fit there, or takes more than `most` bytes.
+    fn add(&mut self, event: &impl Event, most: usize) -> bool {
+        let end = self
+            .count
+            .checked_sub(1)
+            .map_or(0, |last| self.places[last].1);
+        let begin = end.next_multiple_of(ALIGNMENT);
+        let Ok(bytes) = self.bytes.renew(KEEP) else {
+            return false;
+        };
+        let room = bytes.get_mut(begin..).unwrap_or_default();
+        let most = most.min(room.len());
+        let Some(len) = event.archive_into(&mut room[..most]) else {
+            return false;
+        };
+        self.places[self.count] = (begin, begin + len);
+        self.count += 1;
+        true
+    }
+
+    fn archive(&self, at: usize) -> &[u8] {
+        let (begin, end) = self.places[at];
+        &self.bytes[begin..end]
+    }
+}
+
+/// An event of which there is only the archive any more.
+struct Archived<'a> {
+    archive: &'a [u8],
+    convert: Option<Convert>,
+}
+
+impl Event for Archived<'_> {
+    fn with_archive<R>(&self, _: usize, then: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        Ok(then(self.archive))
+    }
+
+    fn archive_into(&self, _: &mut [u8]) -> Option<usize> {
+        None
+    }
+
+    fn write_json(&self, out: &mut Scratch, most: usize) -> Result<()> {
+        let convert = self.convert.ok_or_else(|| not_offered("JSON"))?;
+        convert(self.archive, out, most)
+    }
+}
+
+impl Source {
+    /// Sends events one after the other. How many were sent, and what kept the next one from it.
+    pub(crate) fn send_all<V: Event>(
+        &self,
+        events: impl Iterator<Item = V>,
+    ) -> (usize, Result<()>) {
+        let mut sent = 0;
+        let outcome = self.send_batches(events, &mut sent);
+        (sent, outcome)
+    }
+
+    fn send_batches<V: Event>(
+        &self,
+        events: impl Iterator<Item = V>,
+        sent: &mut usize,
+    ) -> Result<()> {
+        let mut batch = None;
+        for event in events {
+            if self.wanted.load(Ordering::Acquire) == ARCHIVE {
+                let batch = match &mut batch {
+                    Some(batch) => batch,
+                    None => batch.insert(Batch::new()?),
+                };
+                if batch.count == MOST {
+                    self.send_batch(batch, sent)?;
+                }
+                if batch.add(&event, most_archive(self.settings.capacity)) {
+                    continue;
+                }
+            }
+            if let Some(batch) = &mut batch {
+                self.send_batch(batch, sent)?;
+            }
+            self.send(&event)?;
+            *sent += 1;
+        }
+        batch.map_or(Ok(()), |mut batch| self.send_batch(&mut batch, sent))
+    }
+
+    /// Sends what is in a batch, which is empty then.
+    fn send_batch(&self, batch: &mut Batch, sent: &mut usize) -> Result<()> {
+        let count = std::mem::take(&mut batch.count);
+        let events: [Encoded<'_>; MOST] = array::from_fn(|at| Encoded {
+            archive: (at < count).then(|| batch.archive(at)),
+            json: None,
+        });
+        let mut put = 0;
+        let outcome = self.put(&events[..count], &mut put);
+        *sent += put;
+        outcome?;
+        // From here on somebody needs JSON.
+        for at in put..count {
+            self.send(&Archived {
+                archive: batch.archive(at),
+                convert: self.convert,
+            })?;
+            *sent += 1;
+        }
+        Ok(())
+    }
+}

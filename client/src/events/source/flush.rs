@@ -1,0 +1,111 @@
+//! Waiting until everybody has handled what was sent.
+
+use std::sync::Arc;
+
+use callgate_layout::sys::futex::{self, Awaited};
+use callgate_layout::{Code, clock};
+use parking_lot::MutexGuard;
+
+use super::Source;
+use super::ring::RingKey;
+use super::sending::Sending;
+use crate::base::error::{Error, Result};
+use crate::events::peers::Peer;
+use crate::link::topic_words::TopicWord;
+
+/// Up to where the listeners of one ring are waited for.
+struct Goal {
+    key: RingKey,
+    head: u64,
+    feeds: Vec<u64>,
+    word: Arc<TopicWord>,
+}
+
+impl Source {
+    /// Waits until a time of the monotonic clock until each listener of this moment has handled what was sent before, has gone,
+    /// or has been overtaken.
+    ///
+    /// # Errors
+    ///
+    /// `TIMEOUT`, with the names of those that have not; `INVALID_ARGUMENT` at once where one of them cannot before this
+    /// thread goes on.
+    pub(crate) fn flush(&self, until: u64) -> Result<()> {
+        let mut sending = self.sending.lock();
+        let goals = goals(&sending);
+        loop {
+            let rooms: Vec<u32> = goals.iter().map(|goal| goal.word.room()).collect();
+            let behind = begin(&mut sending, &goals);
+            let stuck = behind.iter().find(|peer| (self.stands_still)(peer));
+            if stuck.is_some() || behind.is_empty() || clock::now() >= until {
+                end(&mut sending, &goals);
+                drop(sending);
+                return match (stuck, &behind[..]) {
+                    (Some(peer), _) => Err(self.in_vain(peer)),
+                    (None, []) => Ok(()),
+                    (None, behind) => Err(self.not_handled(behind)),
+                };
+            }
+            drop(sending);
+            let words = goals.iter().zip(&rooms);
+            let words: Vec<Awaited<'_>> =
+                words.map(|(goal, room)| goal.word.awaited(*room)).collect();
+            futex::wait_any_of(&words, until);
+            sending = self.sending.lock();
+            end(&mut sending, &goals);
+        }
+    }
+
+    fn in_vain(&self, peer: &Peer) -> Error {
+        let text = format!(
+            "the plugin `{}` listens, and its handlers cannot run before the one on this thread has returned",
+            peer.who.name()
+        );
+        Error::new(Code::InvalidArgument, text).at_gate(self.name().clone())
+    }
+
+    fn not_handled(&self, behind: &[Arc<Peer>]) -> Error {
+        let mut names: Vec<&str> = behind.iter().map(|peer| peer.who.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let names = names.join("`, `");
+        let text = format!(
+            "not everybody had handled what was sent when the time was up: `{names}`; they may do so later"
+        );
+        Error::new(Code::Timeout, text).at_gate(self.name().clone())
+    }
+}
+
+fn goals(sending: &Sending) -> Vec<Goal> {
+    let rings = sending.rings.iter();
+    let goals = rings.filter_map(|ring| {
+        Some(Goal {
+            key: ring.key,
+            head: ring.writer.head(),
+            feeds: ring.listeners.feeds(),
+            word: sending.word(ring.key.of)?,
+        })
+    });
+    goals.collect()
+}
+
+/// Says that this thread waits for cursors, and looks at them: who has not come to its goal.
+fn begin(sending: &mut MutexGuard<'_, Sending>, goals: &[Goal]) -> Vec<Arc<Peer>> {
+    let mut behind = Vec::new();
+    for goal in goals {
+        if let Some(ring) = sending.ring(goal.key) {
+            ring.writer.starve();
+            let extent = ring.writer.extent();
+            ring.listeners.look(extent, clock::now());
+            behind.extend(ring.listeners.behind(&goal.feeds, goal.head, extent.oldest));
+        }
+    }
+    behind
+}
+
+fn end(sending: &mut MutexGuard<'_, Sending>, goals: &[Goal]) {
+    for goal in goals {
+        if let Some(ring) = sending.ring(goal.key) {
+            ring.writer.sated();
+        }
+    }
+}

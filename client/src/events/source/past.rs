@@ -1,0 +1,115 @@
+//! What a new ring begins with where its source keeps a history: the last events, read back from a ring that has them.
+//!
+//! A ring of JSON that begins behind one of archives has them converted, which runs what the program has written for its
+//! types: without the source's lock. So more may have been sent by then, and is read back as well.
+
+use std::collections::VecDeque;
+
+use callgate_layout::Encoding;
+use callgate_layout::events::{Kind, RingWriter};
+use callgate_layout::view::WriteView;
+
+use super::Convert;
+use super::event::not_offered;
+use super::sending::Sending;
+use crate::base::buffers::{Scratch, no_memory};
+use crate::base::error::Result;
+
+/// Events as they lie in a ring, without a gap.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    /// The number behind the last one.
+    next: u64,
+    events: VecDeque<PastEvent>,
+}
+
+#[derive(Debug)]
+struct PastEvent {
+    kind: Kind,
+    time: u64,
+    payload: Vec<u8>,
+    /// Whether it is to be converted.
+    is_foreign: bool,
+}
+
+impl Past {
+    /// Copies what has been sent since the last time, at most the last `history` events. Whether anything of that has to be
+    /// converted before it is an event of this encoding.
+    pub(super) fn read(&mut self, sending: &Sending, encoding: Encoding, history: u64) -> bool {
+        let rings = || sending.rings.iter().rev();
+        let same = rings().find(|ring| ring.encoding == encoding);
+        let Some(ring) = same.or_else(|| rings().find(|ring| ring.encoding == Encoding::Archive))
+        else {
+            return false;
+        };
+        let (_, oldest) = ring.writer.last(history);
+        if self.next < oldest {
+            self.events.clear();
+            self.next = oldest;
+        }
+        let (mut at, _) = ring.writer.last(sending.next - self.next);
+        let is_foreign = ring.encoding != encoding;
+        let before = self.next;
+        let mut payload = Vec::new();
+        while let Some((kind, time, next)) = ring.writer.read_back(at, &mut payload) {
+            self.events.push_back(PastEvent {
+                kind,
+                time,
+                payload: std::mem::take(&mut payload),
+                is_foreign,
+            });
+            self.next += 1;
+            at = next;
+        }
+        while self.events.len() as u64 > history {
+            self.events.pop_front();
+        }
+        is_foreign && self.next > before
+    }
+
+    /// Makes JSON of what is an archive.
+    pub(super) fn convert(&mut self, convert: Option<Convert>, most: usize) {
+        let (mut archive, mut text) = (Scratch::take(), Scratch::take());
+        for event in self.events.iter_mut().filter(|event| event.is_foreign) {
+            let made = aligned(&event.payload, &mut archive)
+                .and_then(|()| convert.ok_or_else(|| not_offered("JSON")))
+                .and_then(|convert| convert(&archive, &mut text, most));
+            (event.kind, event.payload) = match made {
+                Ok(()) => (Kind::Event, text.to_vec()),
+                Err(why) => (Kind::Unfit, why.message().as_bytes().to_vec()),
+            };
+            event.is_foreign = false;
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.events.clear();
+    }
+
+    /// A ring that begins with these events.
+    pub(super) fn begin(self, memory: WriteView, next: u64) -> RingWriter {
+        let first = next.saturating_sub(self.events.len() as u64);
+        let mut writer = RingWriter::new(memory, first);
+        for PastEvent {
+            kind,
+            time,
+            payload,
+            ..
+        } in self.events
+        {
+            let len = payload.len();
+            if writer.has_room(len) || writer.forget(writer.needed(len), writer.head()) {
+                writer.push(kind, time, &payload);
+                writer.publish();
+            }
+        }
+        writer
+    }
+}
+
+/// Copies an archive to where its first byte is aligned to 16.
+fn aligned(archive: &[u8], into: &mut Scratch) -> Result<()> {
+    into.clear();
+    into.extend(archive).map_err(|why| no_memory(why, "event"))
+}

@@ -1,0 +1,86 @@
+//! Waiting for listeners: for room, by who sends, until a budget or the time of the event is used up.
+//!
+//! The order is that of `layout::events`: who waits reads *room* of its topic word, counts itself in `starving`, fences,
+//! looks at the cursors, and sleeps while *room* is as it was read.
+
+use std::time::Duration;
+
+use callgate_layout::clock;
+use callgate_layout::sys::futex;
+use parking_lot::MutexGuard;
+
+use super::Source;
+use super::ring::RingKey;
+use super::sending::Sending;
+use crate::base::debug;
+use crate::events::listeners;
+
+/// How long one event, or one batch, waits.
+pub(super) struct Wait {
+    /// Nanoseconds of the monotonic clock.
+    until: u64,
+    /// Whoever is in the way cannot move on before this thread does.
+    is_in_vain: bool,
+}
+
+impl Wait {
+    pub(super) fn new(timeout: Duration) -> Wait {
+        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        let until = match debug::is_on() {
+            true => u64::MAX,
+            false => clock::now().saturating_add(nanos),
+        };
+        Wait {
+            until,
+            is_in_vain: false,
+        }
+    }
+
+    /// Whether there is time left.
+    pub(super) fn is_left(&self) -> bool {
+        !self.is_in_vain && clock::now() < self.until
+    }
+}
+
+impl Source {
+    /// Waits once until one of the listeners that are in the way of a payload of some length has moved on, or until their
+    /// budgets or the time are used up. Whether there is room then is to be looked at.
+    #[cold]
+    pub(super) fn await_room<'a>(
+        &'a self,
+        mut sending: MutexGuard<'a, Sending>,
+        (key, len): (RingKey, usize),
+        wait: &mut Wait,
+    ) -> MutexGuard<'a, Sending> {
+        let sleepers = sending.sleepers();
+        let Some(word) = sending.word(key.of) else {
+            return sending;
+        };
+        let Some(ring) = sending.ring(key) else {
+            return sending;
+        };
+        let room = word.room();
+        ring.writer.starve();
+        let now = clock::now();
+        let extent = ring.writer.extent();
+        ring.listeners.look(extent, now);
+        let needed = ring.writer.needed(len);
+        let waits_for = (ring.listeners).in_the_way(needed, (extent, now), self.stands_still);
+        if waits_for.is_none() {
+            // Either nobody is in the way any more, or whoever is waits for this thread.
+            wait.is_in_vain = waits_for.is_in_vain;
+            ring.writer.sated();
+            return sending;
+        }
+        drop(sending);
+        listeners::wake(sleepers);
+        let until = wait.until.min(now.saturating_add(waits_for.least));
+        futex::wait_any(&[word.awaited(room)], until);
+        let mut sending = self.sending.lock();
+        if let Some(ring) = sending.ring(key) {
+            ring.writer.sated();
+            ring.listeners.spend(&waits_for, now, clock::now());
+        }
+        sending
+    }
+}

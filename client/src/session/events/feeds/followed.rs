@@ -1,0 +1,188 @@
+//! What the broker of one membership has said of feeds.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use callgate_layout::view::ReadView;
+use callgate_layout::{Code, Encoding};
+use parking_lot::Mutex;
+
+use super::Subscribed;
+use crate::base::error::{Error, Result};
+use crate::events::feed::{End, Place, PlaceParts, Sender};
+use crate::events::handlers::Sending;
+use crate::link::peer::Caller;
+
+/// What there is of feeds in one membership.
+#[derive(Debug, Default)]
+pub(crate) struct Followed(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Subscriptions of which the broker was told, by those requests, and that it has not answered.
+    asked: HashMap<u32, Weak<Subscribed>>,
+    feeds: HashMap<u64, Told>,
+    /// By plugins.
+    senders: HashMap<u64, Weak<Sender>>,
+}
+
+/// A feed, as far as it is set up.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) subscribed: Arc<Subscribed>,
+    pub(crate) about: Arc<Sending>,
+    /// The plugin's number.
+    pub(crate) plugin: u64,
+    pub(crate) incarnation: u64,
+    pub(crate) following: Following,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(crate) enum Following {
+    /// The types are compared.
+    Found,
+    Taken {
+        encoding: Encoding,
+        is_converted: bool,
+    },
+    /// All is mapped.
+    Mapped(Box<PlaceParts>, ReadView),
+    /// Events are taken, as long as there is whoever takes them.
+    Started(Weak<End>),
+}
+
+impl Followed {
+    /// The broker is about to be told of a subscription.
+    pub(crate) fn asking(&self, request: u32, subscribed: &Arc<Subscribed>) {
+        let mut known = self.0.lock();
+        known.asked.insert(request, Arc::downgrade(subscribed));
+    }
+
+    /// Whether it was, by this request, and has not answered.
+    pub(crate) fn has_asked(&self, request: u32) -> bool {
+        self.0.lock().asked.contains_key(&request)
+    }
+
+    /// It has answered, or was not told.
+    pub(crate) fn answered(&self, request: u32) -> Option<Weak<Subscribed>> {
+        self.0.lock().asked.remove(&request)
+    }
+
+    pub(crate) fn add(&self, feed: u64, told: Told) {
+        self.0.lock().feeds.insert(feed, told);
+    }
+
+    /// Does something with a feed, if it is there.
+    pub(crate) fn with<T>(&self, feed: u64, work: impl FnOnce(&mut Told) -> T) -> Option<T> {
+        self.0.lock().feeds.get_mut(&feed).map(work)
+    }
+
+    pub(crate) fn remove(&self, feed: u64) -> Option<Told> {
+        self.0.lock().feeds.remove(&feed)
+    }
+
+    /// Whether events are taken from any.
+    pub(crate) fn is_heard(&self) -> bool {
+        let known = self.0.lock();
+        let mut all = known.feeds.values();
+        all.any(|told| match &told.following {
+            Following::Started(end) => end.strong_count() > 0,
+            _ => false,
+        })
+    }
+
+    /// The broker is gone: what it has not set up is dropped.
+    pub(crate) fn disconnected(&self) {
+        let mut known = self.0.lock();
+        known.asked.clear();
+        let over = known
+            .feeds
+            .extract_if(|_, told| !matches!(told.following, Following::Started(_)));
+        let over: Vec<_> = over.collect();
+        drop(known);
+        drop(over);
+    }
+
+    /// The feeds of a subscription that is over.
+    pub(crate) fn forget(&self, subscribed: &Arc<Subscribed>) {
+        let mut known = self.0.lock();
+        let is_its = |_: &u64, told: &mut Told| Arc::ptr_eq(&told.subscribed, subscribed);
+        let over: Vec<_> = known.feeds.extract_if(is_its).collect();
+        drop(known);
+        drop(over);
+    }
+
+    /// A plugin's process has ended.
+    pub(crate) fn sender_ended(&self, plugin: u64, why: &Error) {
+        let mut known = self.0.lock();
+        let is_its = |_: &u64, told: &mut Told| told.plugin == plugin;
+        let over: Vec<_> = known.feeds.extract_if(is_its).collect();
+        drop(known);
+        over.into_iter().for_each(|(_, told)| told.end(why));
+    }
+
+    /// What is mapped of a plugin; where nothing is, what `map` makes.
+    pub(crate) fn sender(
+        &self,
+        plugin: u64,
+        map: impl FnOnce() -> Result<Arc<Sender>>,
+    ) -> Result<Arc<Sender>> {
+        let mut known = self.0.lock();
+        if let Some(sender) = known.senders.get(&plugin).and_then(Weak::upgrade) {
+            return Ok(sender);
+        }
+        let sender = map()?;
+        known.senders.retain(|_, sender| sender.strong_count() > 0);
+        known.senders.insert(plugin, Arc::downgrade(&sender));
+        Ok(sender)
+    }
+}
+
+impl Told {
+    pub(crate) fn new(
+        subscribed: Arc<Subscribed>,
+        (topic, sender): (String, Caller),
+        incarnation: u64,
+    ) -> Told {
+        Told {
+            subscribed,
+            plugin: sender.plugin(),
+            about: Arc::new(Sending {
+                topic: topic.into(),
+                sender: Arc::new(sender),
+            }),
+            incarnation,
+            following: Following::Found,
+        }
+    }
+
+    /// It has ended, and whoever takes from it finds that when it has taken everything.
+    pub(crate) fn end(&self, why: &Error) {
+        if let Following::Started(end) = &self.following
+            && let Some(end) = end.upgrade()
+        {
+            end.set(why);
+            self.subscribed.hearing.wake();
+        }
+    }
+
+    /// The source has noted this listener: events are taken from here on.
+    pub(crate) fn start(&mut self, start: (u64, u64)) -> Result<()> {
+        let before = std::mem::replace(&mut self.following, Following::Found);
+        let Following::Mapped(parts, ring) = before else {
+            self.following = before;
+            return Ok(());
+        };
+        self.following = Following::Started(Arc::downgrade(&parts.end));
+        let place = Place::new(*parts, ring, start).ok_or_else(|| {
+            Error::new(
+                Code::Protocol,
+                "the broker sent a ring of an impossible size",
+            )
+        })?;
+        let source = (&self.about, self.incarnation);
+        self.subscribed.hearing.start(source, Box::new(place));
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! Offering topics: to the broker that there is, and to each one after it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::SourceToBroker;
+
+use super::PluginState;
+use crate::base::deadline::answer_due;
+use crate::base::error::{Error, Result};
+use crate::session::connection::{Answer, REQUEST_TIMEOUT, Returned};
+use crate::session::events::sources::{Offered, Standing};
+use crate::session::membership::Membership;
+
+impl PluginState {
+    /// Asks the broker to let the plugin send on a topic, and each one after it. Returns when whoever has subscribed to it
+    /// is set up.
+    pub(crate) fn offer_topic(&self, offered: &Arc<Offered>) -> Result<()> {
+        // The broker itself waits for listeners that do not answer.
+        let until = answer_due(REQUEST_TIMEOUT * 2);
+        loop {
+            let membership = self.await_membership(until)?;
+            let Err(error) = self.request_to_offer(&membership, offered, until) else {
+                if !self.topic_offered(offered, &membership) {
+                    continue;
+                }
+                let kept = offered.await_history(until);
+                return kept.inspect_err(|_| self.close_topic(offered, until));
+            };
+            membership.sources.remove(offered);
+            offered.source.leave(membership.id.number());
+            if error.code() == Code::Timeout {
+                // The broker may agree later, and would keep the topic for a plugin that knows nothing of it.
+                let request = membership.connection.next_number();
+                let topic = offered.source.name().to_string();
+                let _ = membership.send(&SourceToBroker::Close { request, topic }.into());
+            }
+            if !self.has_ended(&membership, Some(&error), until) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn request_to_offer(
+        &self,
+        membership: &Membership,
+        offered: &Arc<Offered>,
+        until: Instant,
+    ) -> Answer {
+        let ready = self.ready_schema(membership, &offered.types.schema, until)?;
+        let word = offered.place((membership.id, &membership.memory))?;
+        let offer = |request| {
+            // The broker may ask for rings before it answers.
+            membership.sources.offering(request, offered);
+            let record = offered.record((request, word), (ready.source.clone(), false));
+            record.into()
+        };
+        membership.connection.request_until(until, offer)
+    }
+
+    /// A broker has agreed; false where that is not the one that there is now, which has to be asked as well.
+    fn topic_offered(&self, offered: &Arc<Offered>, by: &Membership) -> bool {
+        let _alone = self.saying.lock();
+        let is_current = self.membership().id == by.id;
+        if is_current {
+            self.offers.add(offered);
+            offered.stands(Standing::Offered);
+        }
+        is_current
+    }
+
+    /// Offers a topic again to a new broker, if the plugin still sends on it. The answer is heard by the control thread.
+    pub(super) fn offer_again(
+        &self,
+        membership: &Membership,
+        offered: &Arc<Offered>,
+    ) -> Result<()> {
+        if !self.offers.has(offered) {
+            return Ok(());
+        }
+        offered.asked_again();
+        let schema = &offered.types.schema;
+        let ready = self.ready_schema(membership, schema, answer_due(REQUEST_TIMEOUT))?;
+        let word = match offered.place((membership.id, &membership.memory)) {
+            Ok(word) => word,
+            Err(error) => {
+                // Everything else goes on.
+                self.topic_ended(membership, offered, &error);
+                return Ok(());
+            }
+        };
+        self.say(membership, || match self.offers.has(offered) {
+            true => membership.offer_again((offered, word), ready.source.clone()),
+            false => Ok(true),
+        })
+    }
+
+    /// A source has ended by itself: the broker does not let the plugin send any more.
+    pub(crate) fn topic_ended(
+        &self,
+        membership: &Membership,
+        offered: &Arc<Offered>,
+        reason: &Error,
+    ) {
+        offered.end(&reason.clone().at_gate(offered.source.name().clone()));
+        self.offers.remove(offered);
+        membership.sources.remove(offered);
+    }
+
+    /// The program sends on a topic no more: its source ends, and the broker hears of it, until then at most.
+    pub(crate) fn close_topic(&self, offered: &Arc<Offered>, until: Instant) {
+        let reason = Error::new(Code::Closed, "this plugin sends on the topic no more");
+        offered.end(&reason.at_gate(offered.source.name().clone()));
+        let was_offered = {
+            // Who comes back at this moment has offered it before this, or finds it gone.
+            let _alone = self.saying.lock();
+            self.offers.remove(offered)
+        };
+        let membership = self.membership();
+        membership.sources.remove(offered);
+        if !was_offered || membership.connection.check_alive().is_err() {
+            return;
+        }
+        let is_it = |other: &Arc<Offered>| Arc::ptr_eq(other, offered);
+        let connection = &membership.connection;
+        connection
+            .forget_returns(|returned| matches!(returned, Returned::Topic(other) if is_it(other)));
+        connection.tell(until, |request| {
+            let topic = offered.source.name().to_string();
+            SourceToBroker::Close { request, topic }.into()
+        });
+    }
+}

@@ -131,7 +131,6 @@ impl Doorbell {
 #[cfg(not(callgate_loom))]
 mod futexes {
     use super::{ROOM, feed, topic};
-    use crate::atomic::Ordering;
     use crate::pages::Doorbell;
     use crate::sys::futex::{self, Awaited};
 

@@ -45,6 +45,11 @@ impl Effort {
         cold: 60,
         connects: 10,
     };
+
+    /// How long a block lasts whose calls or events follow each other.
+    pub(crate) fn hot(self) -> Duration {
+        self.hot
+    }
 }
 
 /// A block that takes longer than this hangs, and ends the program.

@@ -32,13 +32,22 @@ pub(crate) fn be(system: &dyn System, setup: &Setup) -> Result<()> {
     if let Some(core) = core {
         place::pin_process(core)?;
     }
+    obey(|| {
+        server.serve()?;
+        Ok(String::new())
+    })
+}
+
+/// Says that this process is ready, and from then on does what it is for as often as it is told to, and
+/// says what that gave.
+pub(crate) fn obey(mut serve: impl FnMut() -> Result<String>) -> Result<()> {
     say(READY)?;
     for line in io::stdin().lines() {
         if line? != GO {
             return Err("told something that nobody says".into());
         }
-        server.serve()?;
-        say(DONE)?;
+        let gave = serve()?;
+        say(&format!("{DONE} {gave}"))?;
     }
     Ok(())
 }
@@ -62,13 +71,22 @@ pub(crate) struct Callee {
 impl Callee {
     /// Starts one and waits until it can be called.
     pub(crate) fn start(system: &dyn System, scenario: Scenario, place: &Path) -> Result<Callee> {
+        let mut callee = Callee::begin(system.id(), scenario, place, 0)?;
+        callee.wait_ready()?;
+        Ok(callee)
+    }
+
+    /// Starts one of several, and does not wait for it.
+    pub(crate) fn begin(id: &str, scenario: Scenario, place: &Path, nth: usize) -> Result<Callee> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(
                 [
                     "--serve",
-                    system.id(),
+                    id,
                     "--scenario",
                     scenario.name(),
+                    "--nth",
+                    &nth.to_string(),
                     "--place",
                 ]
                 .map(OsStr::new),
@@ -79,15 +97,19 @@ impl Callee {
             .spawn()?;
         let (orders, words) = (child.stdin.take(), child.stdout.take());
         let words = BufReader::new(words.ok_or("no pipe")?);
-        let mut callee = Callee {
+        Ok(Callee {
             child,
             orders,
             words,
             rests: false,
-        };
-        callee.expect(READY)?;
-        callee.rests = true;
-        Ok(callee)
+        })
+    }
+
+    /// Waits until it can be called.
+    pub(crate) fn wait_ready(&mut self) -> Result<()> {
+        self.expect(READY)?;
+        self.rests = true;
+        Ok(())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -101,20 +123,21 @@ impl Callee {
         Ok(writeln!(orders, "{GO}")?)
     }
 
-    /// Waits until it has stopped.
-    pub(crate) fn rest(&mut self) -> Result<()> {
-        self.expect(DONE)?;
+    /// Waits until it has stopped, and returns what it says that it gave.
+    pub(crate) fn rest(&mut self) -> Result<String> {
+        let gave = self.expect(DONE)?;
         self.rests = true;
-        Ok(())
+        Ok(gave)
     }
 
-    fn expect(&mut self, word: &str) -> Result<()> {
+    /// What follows the word that it is to say.
+    fn expect(&mut self, word: &str) -> Result<String> {
         let mut line = String::new();
         self.words.read_line(&mut line)?;
-        if line.trim_end() == word {
-            return Ok(());
+        match line.strip_prefix(word) {
+            Some(rest) => Ok(rest.trim().to_owned()),
+            None => Err(format!("the callee said {line:?} in the place of {word}").into()),
         }
-        Err(format!("the callee said {line:?} in the place of {word}").into())
     }
 }
 

@@ -56,6 +56,9 @@
 //! pairs and have only Callgate in them: four callers beside one caller, and calls inside a process
 //! beside a virtual call. What a row's ratio is to stands in it as `reference`.
 //!
+//! **Events** (`notify/`) have a sender and any number of listeners, and systems of their own; the limit there is bare
+//! entries in a ring.
+//!
 //! **Checked.** Every answer is computed from the request and compared.
 #![deny(unsafe_code)]
 
@@ -64,6 +67,7 @@ mod callers;
 mod child;
 mod claims;
 mod inside;
+mod notify;
 mod outcome;
 mod payload;
 mod place;
@@ -84,7 +88,7 @@ use rand::rngs::StdRng;
 
 use block::Effort;
 use scenario::Scenario;
-use systems::{Setup, System};
+use systems::Setup;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -107,6 +111,9 @@ struct Arguments {
     /// Be the callee of this system.
     #[arg(long, hide = true, requires = "place")]
     serve: Option<String>,
+    /// Which of several listeners to be.
+    #[arg(long, hide = true, default_value_t = 0)]
+    nth: usize,
     /// Where the two meet.
     #[arg(long, hide = true)]
     place: Option<PathBuf>,
@@ -139,6 +146,9 @@ fn serve(id: &str, arguments: &Arguments) -> Result<()> {
     if id == callers::CALLER {
         return callers::be(&setup);
     }
+    if let Scenario::Events(events) = setup.scenario {
+        return notify::listen(id, &setup, events, arguments.nth);
+    }
     let system = systems::all().iter().find(|system| system.id() == id);
     child::be(*system.ok_or("no such system")?, &setup)
 }
@@ -162,11 +172,10 @@ fn compare(arguments: &Arguments) -> Result<()> {
             println!("\n{}: skipped, it needs the cores 0 and 1", scenario.name());
             continue;
         }
-        let wanted = wanted(scenario, &arguments.system);
-        if wanted.is_empty() {
+        let outcome = run::scenario(scenario, &arguments.system, effort, &mut random)?;
+        let Some(outcome) = outcome else {
             continue;
-        }
-        let outcome = run::scenario(scenario, &wanted, effort, &mut random)?;
+        };
         let its = report::rows(&outcome, &mut random)?;
         report::print(&outcome, &its);
         rows.extend(its);
@@ -177,26 +186,8 @@ fn compare(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The systems that take part, always with the limit. Arrangements of Callgate's own are Callgate's
-/// alone.
-fn wanted(scenario: Scenario, names: &[String]) -> Vec<&'static dyn System> {
-    let is_pair = scenario.is_pair();
-    let is_wanted = |name: &str| {
-        let is_named = names.is_empty() || names.iter().any(|wanted| wanted == name);
-        match is_pair {
-            true => is_named || name == scenario.reference(),
-            false => is_named && name == "callgate",
-        }
-    };
-    let systems = systems::all().iter().copied();
-    systems
-        .filter(|system| system.takes_part(scenario) && is_wanted(system.name()))
-        .collect()
-}
-
 fn check_names(names: &[String]) -> Result<()> {
-    let mut known: Vec<_> = systems::all().iter().map(|system| system.name()).collect();
-    known.dedup();
+    let known = run::names();
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
         Some(name) => {

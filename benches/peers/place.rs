@@ -98,17 +98,22 @@ impl CpuClocks {
         Ok(sum)
     }
 
-    /// How often the callee's threads have gone to sleep, as the kernel counts it. Giving way
-    /// to somebody else does not count.
+    /// How often the callee's threads have gone to sleep.
     pub(crate) fn callee_sleeps(&self) -> Result<u64> {
-        let mut sum = 0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.callee))? {
-            let status = fs::read_to_string(thread?.path().join("status"))?;
-            let count = status
-                .lines()
-                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-            sum += count.map_or(Ok(0), |count| count.trim().parse::<u64>())?;
-        }
-        Ok(sum)
+        sleeps(u32::try_from(self.callee.as_raw())?)
     }
+}
+
+/// How often a process's threads have gone to sleep, as the kernel counts it. Giving way to somebody else does
+/// not count.
+pub(crate) fn sleeps(process: u32) -> Result<u64> {
+    let mut sum = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let status = fs::read_to_string(thread?.path().join("status"))?;
+        let count = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sum += count.map_or(Ok(0), |count| count.trim().parse::<u64>())?;
+    }
+    Ok(sum)
 }

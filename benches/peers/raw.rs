@@ -1,11 +1,12 @@
 //! Everything of the benchmarks that is `unsafe`: words in shared memory and the kernel's wait
-//! on them for the limit, and two doors of peers that have no safe form.
+//! on them for the limits, and two doors of peers that have no safe form.
 
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::ptr;
-use std::sync::atomic::AtomicU32;
+use std::slice;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use iceoryx2::request_mut::RequestMut;
 use iceoryx2::request_mut_uninit::RequestMutUninit;
@@ -16,16 +17,17 @@ use memmap2::MmapRaw;
 use crate::Result;
 use crate::payload::Small;
 
-/// Bytes of the limit's memory.
-const LEN: usize = 4096;
+/// Bytes of the lines of 32-bit words in a limit's memory.
+pub(crate) const LEN: usize = 4096;
 /// From one word to the next line: far enough that fetching two lines at once does no harm.
 const LINE: usize = 256;
 
-/// Zeroed memory for the limit, to be passed on and mapped by both sides.
-pub(crate) fn memory() -> Result<OwnedFd> {
+/// Zeroed memory for a limit, to be passed on and mapped by both sides: lines of 32-bit words, and behind
+/// them so many 64-bit ones.
+pub(crate) fn memory(words: usize) -> Result<OwnedFd> {
     use nix::sys::memfd::{MFdFlags, memfd_create};
     let memory = memfd_create("callgate-limit", MFdFlags::MFD_CLOEXEC)?;
-    nix::unistd::ftruncate(&memory, LEN as i64)?;
+    nix::unistd::ftruncate(&memory, (LEN + words * 8) as i64)?;
     Ok(memory)
 }
 
@@ -39,10 +41,21 @@ impl Words {
     /// Maps what [`memory`] made.
     pub(crate) fn map(memory: OwnedFd) -> Result<Words> {
         let map = MmapRaw::map_raw(&File::from(memory))?;
-        if map.len() != LEN {
+        if map.len() < LEN || map.len() % 8 != 0 {
             return Err("the limit's memory has another size".into());
         }
         Ok(Words { map })
+    }
+
+    /// The 64-bit words behind the lines.
+    #[inline]
+    pub(crate) fn wide(&self) -> &[AtomicU64] {
+        let count = (self.map.len() - LEN) / 8;
+        // SAFETY: the map is at least `LEN` bytes long, as was checked when it was made.
+        let first = unsafe { self.map.as_mut_ptr().add(LEN) };
+        // SAFETY: the map begins on a page, so the words are aligned; they end where it does, and live
+        // as long as it, which is borrowed; both processes access them by 64-bit atomics alone.
+        unsafe { slice::from_raw_parts(first.cast(), count) }
     }
 
     /// The `nth` word of a line.
@@ -73,10 +86,10 @@ pub(crate) fn wait(word: &AtomicU32, value: u32) {
     };
 }
 
-/// Wakes whoever sleeps on a shared word.
+/// Wakes all who sleep on a shared word.
 pub(crate) fn wake(word: &AtomicU32) {
     // SAFETY: the word is live; the kernel neither reads nor writes it.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1) };
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
 }
 
 /// Calls the words of a loan that were not written written, too: iceoryx2 can only be filled

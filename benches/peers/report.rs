@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use crate::Result;
 use crate::outcome::{Outcome, Series};
+use crate::run;
 use crate::scenario::ONE_CALLER;
 use crate::stats::{Estimate, median};
-use crate::systems;
 
 /// Above this, in nanoseconds, a spinning limit shows that something was not as it can be: such
 /// rounds count for differences and not for ratios.
@@ -178,8 +178,7 @@ pub(crate) fn rows(outcome: &Outcome, random: &mut StdRng) -> Result<Vec<Row>> {
 
 /// The series in the order in which the systems stand in their list, not in which they ran.
 fn in_order(outcome: &Outcome) -> Vec<&Series> {
-    let mut names: Vec<_> = systems::all().iter().map(|system| system.name()).collect();
-    names.dedup();
+    let mut names = run::names();
     // One caller alone stands in the place of the limit.
     names.insert(0, ONE_CALLER);
     let found = names.into_iter().map(|name| outcome.of(name));

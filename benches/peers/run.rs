@@ -1,5 +1,7 @@
 //! Rounds of blocks: in each, every system has one, in an order drawn anew.
 
+use std::collections::HashSet;
+
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
@@ -7,21 +9,64 @@ use crate::Result;
 use crate::block::{self, Block, Effort, Pair};
 use crate::outcome::Outcome;
 use crate::scenario::Scenario;
-use crate::systems::System;
-use crate::{callers, inside, place};
+use crate::systems::{self, System};
+use crate::{callers, inside, notify, place};
 
-/// Measures a scenario.
+/// The names of all systems, in the order of the report.
+pub(crate) fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = systems::all().iter().map(|system| system.name()).collect();
+    names.extend(notify::names());
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(*name));
+    names
+}
+
+/// Measures a scenario; nothing where none of the wanted systems takes part in it. None is named means all.
 pub(crate) fn scenario(
+    scenario: Scenario,
+    names: &[String],
+    effort: Effort,
+    random: &mut StdRng,
+) -> Result<Option<Outcome>> {
+    if let Scenario::Events(events) = scenario {
+        return notify::measure(scenario, events, names, effort, random);
+    }
+    let systems = wanted(scenario, names);
+    if systems.is_empty() {
+        return Ok(None);
+    }
+    let outcome = match scenario {
+        Scenario::FourCallers => callers::measure(effort, random),
+        Scenario::InProcess => inside::measure(effort, random),
+        _ => pairs(scenario, &systems, effort, random),
+    };
+    outcome.map(Some)
+}
+
+/// The systems that take part, always with the limit. Arrangements of Callgate's own are Callgate's
+/// alone.
+fn wanted(scenario: Scenario, names: &[String]) -> Vec<&'static dyn System> {
+    let is_pair = scenario.is_pair();
+    let is_wanted = |name: &str| {
+        let is_named = names.is_empty() || names.iter().any(|wanted| wanted == name);
+        match is_pair {
+            true => is_named || name == scenario.reference(),
+            false => is_named && name == "callgate",
+        }
+    };
+    let systems = systems::all().iter().copied();
+    systems
+        .filter(|system| system.takes_part(scenario) && is_wanted(system.name()))
+        .collect()
+}
+
+/// Measures a scenario of pairs.
+fn pairs(
     scenario: Scenario,
     systems: &[&'static dyn System],
     effort: Effort,
     random: &mut StdRng,
 ) -> Result<Outcome> {
-    match scenario {
-        Scenario::FourCallers => return callers::measure(effort, random),
-        Scenario::InProcess => return inside::measure(effort, random),
-        _ => {}
-    }
     let clock_ns = block::clock_cost();
     let cores = place::cores()?;
     let mut outcome = Outcome::new(scenario);

@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::notify::Events;
+
 /// One caller alone; the system that four are compared with.
 pub(crate) const ONE_CALLER: &str = "callgate-one-caller";
 
@@ -29,6 +31,8 @@ pub(crate) enum Scenario {
     FourCallers,
     /// Calls between two plugins of one process.
     InProcess,
+    /// No calls, but events.
+    Events(Events),
 }
 
 /// A vector that is passed to and fro.
@@ -65,7 +69,7 @@ impl Values {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 16] = [
+    pub(crate) const ALL: [Scenario; 26] = [
         Scenario::SmallHot,
         Scenario::LargeHot,
         Scenario::OneCore,
@@ -82,6 +86,16 @@ impl Scenario {
         Scenario::Json(1 << 20),
         Scenario::FourCallers,
         Scenario::InProcess,
+        Scenario::Events(Events::Stream),
+        Scenario::Events(Events::Batch),
+        Scenario::Events(Events::Awake(1)),
+        Scenario::Events(Events::Awake(10)),
+        Scenario::Events(Events::Awake(100)),
+        Scenario::Events(Events::Asleep(1)),
+        Scenario::Events(Events::Asleep(10)),
+        Scenario::Events(Events::Asleep(100)),
+        Scenario::Events(Events::Wake),
+        Scenario::Events(Events::Slow),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -98,6 +112,7 @@ impl Scenario {
             Scenario::Json(_) => "call/json/1MiB",
             Scenario::FourCallers => "call/callers-4",
             Scenario::InProcess => "call/in-process",
+            Scenario::Events(events) => events.name(),
         }
     }
 
@@ -108,7 +123,8 @@ impl Scenario {
             | Scenario::LargeHot
             | Scenario::Cold
             | Scenario::Typed(_)
-            | Scenario::Json(_) => Some((0, 1)),
+            | Scenario::Json(_)
+            | Scenario::Events(_) => Some((0, 1)),
             Scenario::OneCore => Some((0, 0)),
             _ => None,
         }
@@ -126,12 +142,16 @@ impl Scenario {
             Scenario::Unpinned | Scenario::Connect => "not pinned",
             Scenario::FourCallers => "a provider and each caller a process, not pinned",
             Scenario::InProcess => "one thread, not pinned",
+            Scenario::Events(events) => events.placement(),
         }
     }
 
-    /// Whether it is a pair of processes, of any system. The others are arrangements of their own.
+    /// Whether it is calls between a pair of processes, of any system. The others are arrangements of their own.
     pub(crate) fn is_pair(self) -> bool {
-        !matches!(self, Scenario::FourCallers | Scenario::InProcess)
+        !matches!(
+            self,
+            Scenario::FourCallers | Scenario::InProcess | Scenario::Events(_)
+        )
     }
 
     /// The system that the others are compared with.

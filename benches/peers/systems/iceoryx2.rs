@@ -71,12 +71,12 @@ impl super::System for Iceoryx2 {
 
 /// Removes what nodes leave behind for others of their kind, when both processes are done.
 #[derive(Debug)]
-pub(super) struct Leftovers {
+pub(crate) struct Leftovers {
     prefix: String,
 }
 
 impl Leftovers {
-    pub(super) fn of(setup: &Setup) -> Leftovers {
+    pub(crate) fn of(setup: &Setup) -> Leftovers {
         let prefix = setup.unique_name();
         Leftovers { prefix }
     }
@@ -95,7 +95,7 @@ impl Drop for Leftovers {
 
 /// A node whose files bear a name of their own, so that nothing else on this machine is found
 /// or disturbed.
-pub(super) fn node(setup: &Setup) -> Result<Node<ipc::Service>> {
+pub(crate) fn node(setup: &Setup) -> Result<Node<ipc::Service>> {
     set_log_level(LogLevel::Error);
     let mut config = Config::global_config().clone();
     let place = setup.place.to_string_lossy();

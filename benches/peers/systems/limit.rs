@@ -175,7 +175,7 @@ impl<W: Wait> Callee<W> {
 
     fn accept(&mut self) -> Result<()> {
         let (socket, _) = self.listener.accept()?;
-        let memory = raw::memory()?;
+        let memory = raw::memory(0)?;
         fdpass::send(socket.as_fd(), b"!", &[memory.as_fd()])?;
         self.words = Some(Words::map(memory)?);
         self.answered = 0;

@@ -5,14 +5,14 @@
 mod callgate;
 mod callgate_loan;
 mod exchange;
-mod iceoryx2;
+pub(crate) mod iceoryx2;
 mod iceoryx2_event;
 mod ipc_channel;
 mod json;
 mod limit;
 mod messages;
 mod pipe;
-mod plugins;
+pub(crate) mod plugins;
 mod typed;
 mod uds;
 

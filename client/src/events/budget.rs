@@ -1,10 +1,13 @@
 //! How long a listener may still hold its source up.
 //!
 //! A budget is a second at the beginning and at most, and grows by a tenth of the time that passes: who stands still
-//! costs its source a second once, and who always catches up in the last moment a tenth of its time.
+//! costs its source a second once, and who always catches up in the last moment a tenth of its time. One that was used up
+//! counts again when it has grown to a millisecond: otherwise who waits would wait once more for what grew meanwhile.
 
 /// The longest that a listener holds its source up at a time, in nanoseconds.
 pub(crate) const MOST: u64 = 1_000_000_000;
+/// One that was used up counts again from here on.
+const ANEW: u64 = 1_000_000;
 /// It grows by one part in so many of the time that passes.
 const SHARE: u64 = 10;
 
@@ -13,6 +16,7 @@ const SHARE: u64 = 10;
 pub(crate) struct Budget {
     /// Nanoseconds.
     left: u64,
+    is_used_up: bool,
     /// Up to when time has been counted, in nanoseconds of the monotonic clock.
     at: u64,
 }
@@ -22,17 +26,22 @@ impl Budget {
     pub(crate) fn new(now: u64) -> Budget {
         Budget {
             left: MOST,
+            is_used_up: false,
             at: now,
         }
     }
 
-    /// What is left now.
+    /// What is left now; 0 where it was used up, until there is enough again.
     pub(crate) fn left(&mut self, now: u64) -> u64 {
         let grown = now.saturating_sub(self.at) / SHARE;
         self.left = self.left.saturating_add(grown).min(MOST);
         // What is too short to make it grow counts the next time.
         self.at += grown * SHARE;
-        self.left
+        self.is_used_up &= self.left < ANEW;
+        match self.is_used_up {
+            true => 0,
+            false => self.left,
+        }
     }
 
     /// The listener was in the way since then, at which some thread of its source began to wait. Several may wait at the same time:
@@ -41,6 +50,7 @@ impl Budget {
         self.left(since);
         let from = self.at.max(since);
         self.left = self.left.saturating_sub(now.saturating_sub(from));
+        self.is_used_up |= self.left == 0;
         self.at = self.at.max(now);
     }
 }
@@ -58,6 +68,17 @@ mod tests {
         assert_eq!(budget.left(5 + 400 * MS), 600 * MS);
         budget.spend(5 + 400 * MS, 5 + 1_500 * MS);
         assert_eq!(budget.left(5 + 1_500 * MS), 0);
+    }
+
+    /// Who waited for a listener without budget waited again and again for the little that it had got meanwhile.
+    #[test]
+    fn what_was_used_up_counts_again_when_there_is_enough() {
+        let mut budget = Budget::new(0);
+        budget.spend(0, 1_000 * MS);
+        assert_eq!(budget.left(1_009 * MS), 0);
+        assert_eq!(budget.left(1_010 * MS), MS);
+        budget.spend(1_010 * MS, 1_010 * MS + MS / 2);
+        assert_eq!(budget.left(1_011 * MS), MS / 2 + MS / 20);
     }
 
     #[test]

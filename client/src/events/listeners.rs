@@ -52,6 +52,8 @@ pub(crate) struct InTheWay {
     feeds: Vec<u64>,
     /// The least of their budgets, in nanoseconds.
     pub(crate) least: u64,
+    /// Whether there are others that cannot move on before this thread does.
+    pub(crate) is_in_vain: bool,
 }
 
 impl InTheWay {
@@ -140,13 +142,24 @@ impl Listeners {
     }
 
     /// Those that bound and keep a ring from being overwritten up to a position, as far as the last look goes.
-    pub(crate) fn in_the_way(&mut self, of: u64, ring: Extent, now: u64) -> InTheWay {
+    pub(crate) fn in_the_way(
+        &mut self,
+        of: u64,
+        (ring, now): (Extent, u64),
+        stands_still: impl Fn(&Peer) -> bool,
+    ) -> InTheWay {
         let mut found = InTheWay {
             feeds: Vec::new(),
             least: u64::MAX,
+            is_in_vain: false,
         };
         for listener in &mut self.all {
-            if listener.bounds(ring, now).is_some_and(|at| at < of) {
+            if listener.bounds(ring, now).is_none_or(|at| at >= of) {
+                continue;
+            }
+            if stands_still(&listener.by.peer) {
+                found.is_in_vain = true;
+            } else {
                 found.feeds.push(listener.by.feed);
                 found.least = found.least.min(listener.budget.left(now));
             }
@@ -180,11 +193,6 @@ impl Listeners {
         };
         let behind = self.all.iter().filter(is_behind);
         behind.map(|listener| listener.by.peer.clone()).collect()
-    }
-
-    /// The plugins that listen.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
-        self.all.iter().map(|listener| &listener.by.peer)
     }
 
     /// Adds those that sleep: a plugin's dispatcher once, however many of its feeds there are.

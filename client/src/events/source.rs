@@ -33,6 +33,7 @@ pub(crate) use self::rings::NewRing;
 use self::sending::{ARCHIVE, ENDED, JSON, Sending, Stop};
 use self::waiting::Wait;
 use super::listeners;
+use super::peers::Peer;
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::error::{Error, Result, forked};
 
@@ -62,6 +63,20 @@ fn most_json(capacity: u32) -> usize {
     most_payload(u64::from(capacity) * u64::from(TWIN_FACTOR))
 }
 
+/// Whether a plugin's handlers cannot run before the one that runs on this thread has returned: it is not waited for there.
+pub(crate) type StandsStill = fn(&Peer) -> bool;
+
+/// What [`Source::new`] takes.
+pub(crate) struct SourceParts {
+    pub(crate) name: Arc<str>,
+    pub(crate) settings: Settings,
+    /// A number drawn at random.
+    pub(crate) incarnation: u64,
+    /// For the history, where both encodings are written.
+    pub(crate) convert: Option<Convert>,
+    pub(crate) stands_still: StandsStill,
+}
+
 /// The sender of one topic.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -71,6 +86,7 @@ pub(crate) struct Source {
     incarnation: u64,
     /// For its history, where it writes both encodings.
     convert: Option<Convert>,
+    stands_still: StandsStill,
     /// In which encodings events are wanted: a copy of what is behind the lock, for those who are about to send.
     wanted: AtomicU32,
     sending: Mutex<Sending>,
@@ -78,16 +94,13 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(
-        name: Arc<str>,
-        settings: Settings,
-        (incarnation, convert): (u64, Option<Convert>),
-    ) -> Source {
+    pub(crate) fn new(parts: SourceParts) -> Source {
         Source {
-            name,
-            settings,
-            incarnation,
-            convert,
+            name: parts.name,
+            settings: parts.settings,
+            incarnation: parts.incarnation,
+            convert: parts.convert,
+            stands_still: parts.stands_still,
             wanted: AtomicU32::new(0),
             sending: Mutex::default(),
             fork: ForkMark::here(),

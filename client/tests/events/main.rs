@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod later;
 mod scene;
 
 use std::sync::Arc;

@@ -15,8 +15,9 @@ pub enum Use {
     Wide,
     /// Part of a payload.
     Data,
-    /// Part of a record that may be written over while it is read.
-    Overwritten,
+    /// Part of a record of events: a 64-bit word that is read while it may be written over. Nothing orders those
+    /// accesses, and so loom watches its values instead.
+    Raced,
 }
 
 /// Heap memory that loom watches. Each place allows no other use than the declared one.
@@ -30,7 +31,7 @@ enum Place {
     Narrow([AtomicU32; 2]),
     Wide(AtomicU64),
     Data(Data),
-    Overwritten(AtomicU64),
+    Raced(AtomicU64),
 }
 
 /// A payload word. The processor's is a relaxed atomic, because a peer may be hostile; but
@@ -46,40 +47,31 @@ pub(super) struct Data {
 // accesses, of which loom lets one thread run at a time. `value` is an atomic.
 unsafe impl Sync for Data {}
 
-/// A word of a payload: not ordered by itself.
+/// A word of a payload: not ordered by itself, and watched for that.
 pub(super) enum Word<'a> {
-    /// Watched for that.
-    Data(&'a Data),
-    /// Each load may see what was there before or after.
-    Overwritten(&'a AtomicU64),
+    Ordered(&'a Data),
+    Raced(&'a AtomicU64),
 }
 
 impl Word<'_> {
     pub(super) fn get(&self) -> u64 {
         match self {
-            Word::Data(data) => data.get(),
-            Word::Overwritten(word) => word.load(Ordering::Relaxed),
+            Word::Ordered(data) => {
+                data.watch.with(|_| ());
+                data.value.load(Ordering::Relaxed)
+            }
+            Word::Raced(word) => word.load(Ordering::Relaxed),
         }
     }
 
     pub(super) fn set(&self, value: u64) {
         match self {
-            Word::Data(data) => data.set(value),
-            Word::Overwritten(word) => word.store(value, Ordering::Relaxed),
+            Word::Ordered(data) => {
+                data.watch.with_mut(|_| ());
+                data.value.store(value, Ordering::Relaxed);
+            }
+            Word::Raced(word) => word.store(value, Ordering::Relaxed),
         }
-    }
-}
-
-impl Data {
-    fn get(&self) -> u64 {
-        self.watch.with(|_| ());
-        self.value.load(core::sync::atomic::Ordering::Relaxed)
-    }
-
-    fn set(&self, value: u64) {
-        self.watch.with_mut(|_| ());
-        self.value
-            .store(value, core::sync::atomic::Ordering::Relaxed);
     }
 }
 
@@ -88,11 +80,11 @@ impl Memory {
         let place = |used| match used {
             Use::Narrow => Place::Narrow([AtomicU32::new(0), AtomicU32::new(0)]),
             Use::Wide => Place::Wide(AtomicU64::new(0)),
-            Use::Overwritten => Place::Overwritten(AtomicU64::new(0)),
             Use::Data => Place::Data(Data {
                 watch: UnsafeCell::new(()),
                 value: core::sync::atomic::AtomicU64::new(0),
             }),
+            Use::Raced => Place::Raced(AtomicU64::new(0)),
         };
         Memory {
             places: uses.into_iter().map(place).collect(),
@@ -114,7 +106,7 @@ impl Memory {
     pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {
-            Place::Wide(word) | Place::Overwritten(word) => word,
+            Place::Wide(word) | Place::Raced(word) => word,
             other => panic!("byte {at} as a 64-bit word, but it is {other:?}"),
         }
     }
@@ -142,8 +134,8 @@ impl Memory {
     fn payload(&self, at: usize) -> Word<'_> {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {
-            Place::Data(data) => Word::Data(data),
-            Place::Overwritten(word) => Word::Overwritten(word),
+            Place::Data(data) => Word::Ordered(data),
+            Place::Raced(word) => Word::Raced(word),
             other => panic!("byte {at} as payload, but it is {other:?}"),
         }
     }

@@ -27,6 +27,7 @@ mod blocks;
 mod closing;
 mod death;
 mod doorbell;
+mod events;
 mod gates;
 mod kept;
 mod late;

@@ -5,12 +5,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::{Code, clock};
+use callgate_layout::clock;
 
 use crate::base::deadline::answer_due;
 use crate::base::debug;
 use crate::base::error::{Error, Result};
 use crate::base::types::Arguments;
+use crate::events::peers::Peer;
 use crate::events::source::event::{Kept, Typed};
 use crate::serve::owners::Identity;
 use crate::serve::stack;
@@ -24,7 +25,7 @@ use crate::session::plugin_state::PluginState;
 pub enum TopicState {
     /// The broker has it: who subscribes hears it.
     Offered,
-    /// The next broker was not told of it yet, or has not answered. Those who have listened before still do.
+    /// There is no broker, or it was not told of the topic yet. Those who have listened before still do.
     Away,
     /// Another plugin has the topic since the broker was started again. It is this one's as soon as it is free.
     InLine {
@@ -49,7 +50,7 @@ impl Handle {
     pub(crate) fn state(&self) -> TopicState {
         match self.offered.standing() {
             Standing::Ended(error) => TopicState::Ended(error),
-            _ if self.state.presence.is_away() => TopicState::Away,
+            _ if self.state.presence.is_away() || self.state.is_over() => TopicState::Away,
             Standing::Asked => TopicState::Away,
             Standing::Offered => TopicState::Offered,
             Standing::InLine { owner } => TopicState::InLine { owner },
@@ -57,30 +58,21 @@ impl Handle {
     }
 
     pub(crate) fn flush(&self, timeout: Duration) -> Result<()> {
-        let source = &self.offered.source;
-        if let Some(peer) = source
-            .peers()
-            .iter()
-            .find(|peer| waits_for_this_thread(peer.bus, peer.who.plugin))
-        {
-            let text = format!(
-                "the plugin `{}` listens, and its handlers cannot run before the one on this thread has returned",
-                peer.who.name()
-            );
-            return Err(Error::new(Code::InvalidArgument, text).at_gate(source.name().clone()));
-        }
         let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        source.flush(match debug::is_on() {
+        self.offered.source.flush(match debug::is_on() {
             true => u64::MAX,
             false => clock::now().saturating_add(nanos),
         })
     }
 }
 
-/// Whether a handler on this thread's stack keeps a plugin's handlers from running.
-fn waits_for_this_thread(bus: u64, plugin: u64) -> bool {
+/// Whether a handler on this thread's stack has the turn of a plugin, and so keeps its other handlers from running.
+pub(crate) fn stands_still(peer: &Peer) -> bool {
     let mut is_it = false;
-    let identity = Identity { bus, plugin };
+    let identity = Identity {
+        bus: peer.bus,
+        plugin: peer.who.plugin(),
+    };
     stack::each_turn_lock(|turn_lock| is_it |= turn_lock.owners().are(identity));
     is_it
 }

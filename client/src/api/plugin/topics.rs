@@ -7,12 +7,12 @@ use callgate_layout::{Encodings, Signature};
 
 use super::{Plugin, check_gate};
 use crate::api::events::options::TopicOptions;
-use crate::api::events::topic::{Handle, Topic};
+use crate::api::events::topic::{Handle, Topic, stands_still};
 use crate::base::archive;
 use crate::base::error::{Error, Result};
 use crate::base::json;
 use crate::base::types::{Arguments, action_signature_of};
-use crate::events::source::{Convert, Source};
+use crate::events::source::{Convert, Source, SourceParts};
 use crate::serve::offered::Types;
 use crate::session::events::sources::Offered;
 use crate::session::retry::random;
@@ -64,7 +64,13 @@ impl Plugin {
         let at_topic = |error: Error| error.at_gate(name);
         let settings = options.settings().map_err(at_topic)?;
         let types = Types::of(signature, encodings).map_err(at_topic)?;
-        let source = Source::new(name.into(), settings, (random(), convert));
+        let source = Source::new(SourceParts {
+            name: name.into(),
+            settings,
+            incarnation: random(),
+            convert,
+            stands_still,
+        });
         let offered = Arc::new(Offered::new(source, types, options.is_open));
         self.state.offer_topic(&offered).map_err(at_topic)?;
         let state = self.state.clone();

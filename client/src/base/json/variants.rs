@@ -52,9 +52,23 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads what is in a variant. Its name alone is as good as null in it.
+    /// Reads what is in a variant. Its name alone is as good as null in it, or as an object without members
+    /// where that takes no null.
     pub fn content<T: JsonType>(&mut self, variant: &Variant) -> Result<T> {
-        self.content_by(variant, "null", T::read)
+        let outcome = match variant.is_object {
+            true => T::read(self),
+            false => self.alone(),
+        };
+        outcome.map_err(|fault| fault.within(variant.name))
+    }
+
+    /// Reads what a name alone stands for. A sender that has no fields in the variant did not say null, so
+    /// a struct of which all fields may be missing can stand in the variant as its fields could.
+    fn alone<T: JsonType>(&mut self) -> Result<T> {
+        match self.within("null", T::read) {
+            Err(fault) if fault.is_null() => self.within("{}", T::read).map_err(|_| fault),
+            outcome => outcome,
+        }
     }
 
     /// Reads what is in a variant, by a function; its name alone is as good as `alone` in it.
@@ -73,12 +87,14 @@ impl Reader<'_> {
 
     /// Reads a text that stands for a value at this place.
     fn within<T>(
-        &self,
+        &mut self,
         text: &'static str,
         read: impl FnOnce(&mut Reader<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut reader = self.at_same_level(text);
-        read(&mut reader)
+        let value = read(&mut reader)?;
+        self.held(self.memory().saturating_sub(reader.memory()));
+        Ok(value)
     }
 
     /// Ends the variant.

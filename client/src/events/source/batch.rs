@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::event::{Encoded, Event, not_offered};
 use super::sending::ARCHIVE;
-use super::{Convert, Source};
+use super::{Convert, Source, most_archive};
 use crate::base::archive::ALIGNMENT;
 use crate::base::buffers::{KEEP, Scratch, no_memory};
 use crate::base::error::Result;
@@ -32,8 +32,8 @@ impl Batch {
         })
     }
 
-    /// Archives an event behind the others; false where it does not fit there.
-    fn add(&mut self, event: &impl Event) -> bool {
+    /// Archives an event behind the others; false where it does not fit there, or takes more than `most` bytes.
+    fn add(&mut self, event: &impl Event, most: usize) -> bool {
         let end = self
             .count
             .checked_sub(1)
@@ -43,7 +43,8 @@ impl Batch {
             return false;
         };
         let room = bytes.get_mut(begin..).unwrap_or_default();
-        let Some(len) = event.archive_into(room) else {
+        let most = most.min(room.len());
+        let Some(len) = event.archive_into(&mut room[..most]) else {
             return false;
         };
         self.places[self.count] = (begin, begin + len);
@@ -104,7 +105,7 @@ impl Source {
                 if batch.count == MOST {
                     self.send_batch(batch, sent)?;
                 }
-                if batch.add(&event) {
+                if batch.add(&event, most_archive(self.settings.capacity)) {
                     continue;
                 }
             }

@@ -27,20 +27,22 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// `TIMEOUT`, with the names of those that have not.
+    /// `TIMEOUT`, with the names of those that have not; `INVALID_ARGUMENT` at once where one of them cannot before this
+    /// thread goes on.
     pub(crate) fn flush(&self, until: u64) -> Result<()> {
         let mut sending = self.sending.lock();
         let goals = goals(&sending);
         loop {
             let rooms: Vec<u32> = goals.iter().map(|goal| goal.word.room()).collect();
             let behind = begin(&mut sending, &goals);
-            let is_over = clock::now() >= until;
-            if behind.is_empty() || is_over {
+            let stuck = behind.iter().find(|peer| (self.stands_still)(peer));
+            if stuck.is_some() || behind.is_empty() || clock::now() >= until {
                 end(&mut sending, &goals);
                 drop(sending);
-                return match behind.is_empty() {
-                    true => Ok(()),
-                    false => Err(self.not_handled(&behind)),
+                return match (stuck, &behind[..]) {
+                    (Some(peer), _) => Err(self.in_vain(peer)),
+                    (None, []) => Ok(()),
+                    (None, behind) => Err(self.not_handled(behind)),
                 };
             }
             drop(sending);
@@ -53,6 +55,14 @@ impl Source {
         }
     }
 
+    fn in_vain(&self, peer: &Peer) -> Error {
+        let text = format!(
+            "the plugin `{}` listens, and its handlers cannot run before the one on this thread has returned",
+            peer.who.name()
+        );
+        Error::new(Code::InvalidArgument, text).at_gate(self.name().clone())
+    }
+
     fn not_handled(&self, behind: &[Arc<Peer>]) -> Error {
         let mut names: Vec<&str> = behind.iter().map(|peer| peer.who.name()).collect();
         names.sort_unstable();
@@ -62,15 +72,6 @@ impl Source {
             "not everybody had handled what was sent when the time was up: `{names}`; they may do so later"
         );
         Error::new(Code::Timeout, text).at_gate(self.name().clone())
-    }
-
-    /// The plugins that listen.
-    pub(crate) fn peers(&self) -> Vec<Arc<Peer>> {
-        let sending = self.sending.lock();
-        let rings = sending.rings.iter();
-        rings
-            .flat_map(|ring| ring.listeners.peers().cloned())
-            .collect()
     }
 }
 

@@ -101,6 +101,7 @@ impl Past {
             let len = payload.len();
             if writer.has_room(len) || writer.forget(writer.needed(len), writer.head()) {
                 writer.push(kind, time, &payload);
+                writer.publish();
             }
         }
         writer

@@ -19,6 +19,8 @@ use crate::events::listeners;
 pub(super) struct Wait {
     /// Nanoseconds of the monotonic clock.
     until: u64,
+    /// Whoever is in the way cannot move on before this thread does.
+    is_in_vain: bool,
 }
 
 impl Wait {
@@ -28,12 +30,15 @@ impl Wait {
             true => u64::MAX,
             false => clock::now().saturating_add(nanos),
         };
-        Wait { until }
+        Wait {
+            until,
+            is_in_vain: false,
+        }
     }
 
     /// Whether there is time left.
     pub(super) fn is_left(&self) -> bool {
-        clock::now() < self.until
+        !self.is_in_vain && clock::now() < self.until
     }
 }
 
@@ -45,7 +50,7 @@ impl Source {
         &'a self,
         mut sending: MutexGuard<'a, Sending>,
         (key, len): (RingKey, usize),
-        wait: &Wait,
+        wait: &mut Wait,
     ) -> MutexGuard<'a, Sending> {
         let sleepers = sending.sleepers();
         let Some(word) = sending.word(key.of) else {
@@ -60,8 +65,10 @@ impl Source {
         let extent = ring.writer.extent();
         ring.listeners.look(extent, now);
         let needed = ring.writer.needed(len);
-        let waits_for = ring.listeners.in_the_way(needed, extent, now);
+        let waits_for = (ring.listeners).in_the_way(needed, (extent, now), self.stands_still);
         if waits_for.is_none() {
+            // Either nobody is in the way any more, or whoever is waits for this thread.
+            wait.is_in_vain = waits_for.is_in_vain;
             ring.writer.sated();
             return sending;
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use callgate_layout::Code;
@@ -16,11 +16,11 @@ use mio::event::Event;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::feeds::Senders;
 use super::pace::Pace;
 use super::poller::Poller;
-use super::sources::Listeners;
 use crate::base::error::{Error, Result};
+use crate::events::feed::Sender;
+use crate::events::peers::Peer;
 use crate::session::events::feeds::FeedSchemas;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
@@ -43,10 +43,10 @@ pub(super) struct WatchedPlugin {
     pub(super) outboxes: HashMap<LinkEnd, WriteView>,
     /// The processes of linked peers.
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
-    /// Those that listen to the plugin's events.
-    pub(super) listeners: Listeners,
-    /// Those whose events are heard.
-    pub(super) senders: Senders,
+    /// Those that listen to the plugin's events, and their processes.
+    pub(super) listeners: HashMap<Token, (Weak<Peer>, Arc<OwnedFd>)>,
+    /// Those whose events are heard, with their numbers.
+    pub(super) senders: HashMap<Token, (u64, Weak<Sender>, Arc<OwnedFd>)>,
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
     pub(super) next_tidy: Option<Instant>,
     pub(super) is_connected: bool,
@@ -85,8 +85,8 @@ impl WatchedPlugin {
             host,
             outboxes: HashMap::new(),
             peers: HashMap::new(),
-            listeners: Listeners::new(),
-            senders: Senders::new(),
+            listeners: HashMap::new(),
+            senders: HashMap::new(),
             next_tidy: None,
             is_connected: true,
             schemas: Schemas::default(),

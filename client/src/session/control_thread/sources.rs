@@ -1,6 +1,5 @@
 //! The broker's records about sources: what was offered, rings that are to be made, and who listens.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 
@@ -22,9 +21,6 @@ use crate::session::events::sources::{Offered, Standing};
 use crate::session::here;
 use crate::session::mapping::{map_read_only, map_writable, system};
 use crate::session::notices::BrokerEvent;
-
-/// Plugins that listen, by the tokens of their processes.
-pub(super) type Listeners = HashMap<Token, (Weak<Peer>, Arc<OwnedFd>)>;
 
 /// A plugin that listens, as the broker says.
 struct NewListener {

@@ -64,6 +64,14 @@ impl Offered {
         std::mem::replace(&mut *self.standing.lock(), now)
     }
 
+    /// The next broker is asked. A topic that was another plugin's may still be.
+    pub(crate) fn asked_again(&self) {
+        let mut standing = self.standing.lock();
+        if !matches!(*standing, Standing::InLine { .. }) {
+            *standing = Standing::Asked;
+        }
+    }
+
     /// A ring was made, or cannot be.
     pub(crate) fn ring_settled(&self, made: &Result<()>) {
         self.first_ring.lock().get_or_insert_with(|| made.clone());

@@ -30,6 +30,12 @@ impl PluginState {
             };
             membership.sources.remove(offered);
             offered.source.leave(membership.id.number());
+            if error.code() == Code::Timeout {
+                // The broker may agree later, and would keep the topic for a plugin that knows nothing of it.
+                let request = membership.connection.next_number();
+                let topic = offered.source.name().to_string();
+                let _ = membership.send(&SourceToBroker::Close { request, topic }.into());
+            }
             if !self.has_ended(&membership, Some(&error), until) {
                 return Err(error);
             }
@@ -73,7 +79,7 @@ impl PluginState {
         if !self.offers.has(offered) {
             return Ok(());
         }
-        offered.stands(Standing::Asked);
+        offered.asked_again();
         let schema = &offered.types.schema;
         let ready = self.ready_schema(membership, schema, answer_due(REQUEST_TIMEOUT))?;
         let word = match offered.place((membership.id, &membership.memory)) {

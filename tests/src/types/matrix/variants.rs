@@ -24,8 +24,17 @@ shape! { wider { Dot, Circle(u32) } }
 shape! { named { Dot, Circle { radius: u8 } } }
 shape! { filled { Dot(u8), Circle(u8) } }
 shape! { fillable { Dot { size: Option<u8> }, Circle(u8) } }
+shape! { held { Dot(super::Look), Circle(u8) } }
 shape! { others { Line, Arc } }
 shape! { pair { Dot, Circle(u8, u8) } }
+
+/// A struct of defaults.
+#[gate_type]
+#[derive(Clone, Debug)]
+struct Look {
+    #[serde(default)]
+    size: u8,
+}
 
 /// A struct with an enum.
 #[gate_type]
@@ -157,6 +166,12 @@ fn contents() -> Vec<Change> {
                 fillable::Shape::Dot { size: Some(7) },
                 Dot,
             ),
+        ),
+        Change::of(
+            "DefaultsInVariant",
+            "A unit variant gets a struct of which all fields have defaults",
+            json(Dot, held::Shape::Dot(Look { size: 0 })),
+            json(held::Shape::Dot(Look { size: 7 }), Dot),
         ),
         Change::of(
             "PayloadDoubled",

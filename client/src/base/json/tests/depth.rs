@@ -148,6 +148,12 @@ fn foreign_values_are_bounded_too() {
     assert!(refused::<Holder>(&text).ends_with(TOO_DEEP));
 }
 
+/// What a variant's name alone stands for.
+#[gate_type]
+enum Alone {
+    A(Box<Option<[u64; 32]>>),
+}
+
 /// A few bytes of text stood for a value of hundreds, and a text of 64 MiB for gigabytes.
 #[test]
 fn values_take_a_bounded_multiple_of_their_text() {
@@ -163,13 +169,14 @@ fn values_take_a_bounded_multiple_of_their_text() {
         }
     }
     type Large = Option<[u64; 32]>;
-    let cases: [fn(usize) -> bool; 5] = [
+    let cases: [fn(usize) -> bool; 6] = [
         |memory| takes::<Vec<Large>>("[null,null,null,null]", memory),
         |memory| takes::<[Large; 4]>("[null,null,null,null]", memory),
         |memory| {
             takes::<SortedMap<char, Large>>(r#"{"a":null,"b":null,"c":null,"d":null}"#, memory)
         },
         |memory| takes::<[Box<Large>; 4]>("[null,null,null,null]", memory),
+        |memory| takes::<Vec<Alone>>(r#"["A","A","A","A"]"#, memory),
         |memory| takes::<HashMap<char, Large>>(r#"{"a":null,"b":null,"c":null,"d":null}"#, memory),
     ];
     for (case, takes) in cases.iter().enumerate() {

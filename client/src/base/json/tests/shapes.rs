@@ -254,10 +254,26 @@ fn a_variants_name_alone_is_as_good_as_nothing_in_it() {
             a: u8,
         },
         Tuple(u8, u8),
+        Defaults(Filled),
+        Boxed(Box<Filled>),
+        Needs(Event),
     }
     assert_eq!(read::<Later>("\"Option\"").unwrap(), Later::Option(None));
     assert_eq!(read::<Later>("\"Unit\"").unwrap(), Later::Unit(()));
     assert_eq!(read::<Later>("\"Struct\"").unwrap(), Later::Struct { a: 0 });
+    let filled = || read::<Filled>("{}").unwrap();
+    assert_eq!(
+        read::<Later>("\"Defaults\"").unwrap(),
+        Later::Defaults(filled())
+    );
+    assert_eq!(
+        read::<Later>("\"Boxed\"").unwrap(),
+        Later::Boxed(Box::new(filled()))
+    );
+    assert_eq!(
+        refused::<Later>("\"Needs\""),
+        "VALUE_NULL: result.Needs: expected Event, found null"
+    );
     assert!(read::<Later>("\"Tuple\"").is_err());
     assert!(read::<Shape>("\"Struct\"").is_err());
 }

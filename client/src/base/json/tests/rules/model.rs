@@ -190,18 +190,26 @@ fn of_variants(value: &Wire, signature: &Signature, variants: &[Variant]) -> Out
     };
     let variant = variants.iter().find(|variant| variant.name == *name);
     let variant = variant.ok_or(TypeMismatch)?;
-    let is_named = !variant.fields.is_empty() && !is_tuple(&variant.fields);
-    // A variant's name alone is one that holds nothing.
-    let content = match (content, is_named) {
-        (Some(content), _) => content,
-        (None, true) => &Wire::Object(Vec::new()),
-        (None, false) => &Wire::Null,
+    let content = match content {
+        Some(content) => of_fields(content, signature, &variant.fields)?,
+        None => of_name_alone(signature, &variant.fields)?,
     };
-    let content = of_fields(content, signature, &variant.fields)?;
     Ok(match variant.fields.is_empty() {
         true => Wire::Text(name.clone()),
         false => within(name, content),
     })
+}
+
+/// A variant's name alone is one that holds nothing: no members, or null where it has one field without a name, or
+/// no members in that one.
+fn of_name_alone(signature: &Signature, fields: &[Field]) -> Outcome {
+    let empty = Wire::Object(Vec::new());
+    let is_newtype = fields.len() == 1 && is_tuple(fields);
+    match of_fields(&Wire::Null, signature, fields) {
+        Err(ValueNull) if is_newtype => of_fields(&empty, signature, fields).map_err(|_| ValueNull),
+        outcome if is_newtype => outcome,
+        _ => of_fields(&empty, signature, fields),
+    }
 }
 
 /// The value of a field that is missing and has a default.

@@ -1,0 +1,171 @@
+//! A sender that writes nonsense into its ring, and one that tells nonsense of where a listener begins.
+
+use super::*;
+use callgate_layout::buffer::Buffer;
+use callgate_layout::events::{self, Kind, RING_HEADER, Taken};
+
+const CAPACITY: usize = 256;
+const MOST: usize = CAPACITY / 4 - 24;
+const WIDE: [u64; 16] = [
+    0,
+    1,
+    7,
+    8,
+    24,
+    MOST as u64 + 1,
+    CAPACITY as u64,
+    CAPACITY as u64 + 8,
+    1 << 32,
+    2 << 32,
+    u32::MAX as u64,
+    u64::MAX / 2 - 7,
+    u64::MAX / 2 + 1,
+    u64::MAX - 7,
+    u64::MAX - 1,
+    u64::MAX,
+];
+
+/// A ring that was written over more than once, and has three events.
+fn honest() -> Outbox {
+    let ring = Outbox::new(RING_HEADER + CAPACITY);
+    let mut writer = events::RingWriter::new(ring.writer(), 0);
+    for number in 0..20_usize {
+        let payload = vec![number as u8; number * 7 % (MOST + 1)];
+        if !writer.has_room(payload.len()) {
+            let needed = writer.needed(payload.len());
+            assert!(writer.forget(needed, needed + CAPACITY as u64 / 4));
+        }
+        writer.push(Kind::Event, number as u64, &payload);
+        writer.publish();
+    }
+    ring
+}
+
+/// Takes as a dispatcher does. What is taken has to be what an honest sender could have written.
+fn take_all(ring: &ReadView, (position, number): (u64, u64)) {
+    let Some(mut reader) = events::RingReader::new(ring.clone(), position, number) else {
+        return;
+    };
+    let mut buffer = Buffer::new();
+    for _ in 0..40 {
+        let (before, at) = (reader.position(), reader.number());
+        let _ = (reader.has_news(), reader.is_starving());
+        match reader.take(&mut buffer) {
+            Taken::Event { number, .. } => {
+                assert!(buffer.len() <= MOST && number == at);
+                let record = (buffer.len() as u64 + 24).div_ceil(8) * 8;
+                let place = (before + record, at + 1);
+                assert_eq!((reader.position(), reader.number()), place);
+            }
+            Taken::Lost(lost) => {
+                assert!(lost > 0 && reader.position() > before);
+                assert_eq!(reader.number(), at + lost);
+            }
+            Taken::Again => assert_eq!((reader.position(), reader.number()), (before, at)),
+            Taken::Nothing | Taken::Closed | Taken::Broken(_) => return,
+            Taken::OutOfMemory(why) => panic!("{why}"),
+        }
+    }
+}
+
+fn places() -> impl Iterator<Item = usize> {
+    let head = [0, 8, 64, 128];
+    head.into_iter()
+        .chain((RING_HEADER..RING_HEADER + CAPACITY).step_by(8))
+}
+
+/// A wrong word anywhere in a ring that is otherwise as it should be.
+#[test]
+fn one_wrong_word_of_a_ring_does_no_harm() {
+    let ring = honest();
+    let (head, next) = events::shown(&ring.inbox);
+    let begin: Vec<(u64, u64)> = [
+        (0, 0),
+        (32, 1),
+        (head - 64, next - 2),
+        (head, next),
+        (head, next - 1),
+    ]
+    .into();
+    for at in places() {
+        let mut honest = [0; 8];
+        ring.file.read_exact_at(&mut honest, at as u64).unwrap();
+        for word in WIDE {
+            ring.write(at, &word.to_le_bytes());
+            for place in &begin {
+                take_all(&ring.inbox, *place);
+            }
+        }
+        ring.write(at, &honest);
+    }
+}
+
+/// The places where a feed begins come from the sender as well.
+#[test]
+fn a_place_that_cannot_be_does_no_harm() {
+    let ring = honest();
+    for position in WIDE {
+        for number in WIDE {
+            take_all(&ring.inbox, (position, number));
+        }
+    }
+}
+
+proptest! {
+    /// Nothing but nonsense, of which some words are tame enough to get further.
+    #[test]
+    fn a_whole_ring_of_nonsense_does_no_harm(
+        mut bytes in proptest::collection::vec(any::<u8>(), CAPACITY),
+        tame in any::<[bool; CAPACITY / 8]>(),
+        head in 0..600_u64,
+        oldest in 0..600_u64,
+        wild in any::<[u64; 2]>(),
+        is_wild in any::<[bool; 2]>(),
+        place in (0..600_u64, 0..40_u64),
+    ) {
+        for (word, tame) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(tame) {
+            if tame {
+                *word = (u64::from(word[0]) % 41).to_le_bytes();
+            }
+        }
+        let ring = Outbox::new(RING_HEADER + CAPACITY);
+        ring.write(RING_HEADER, &bytes);
+        let words = [(0, head), (64, oldest)];
+        for (((at, tame), wild), is_wild) in words.into_iter().zip(wild).zip(is_wild) {
+            let word = if is_wild { wild } else { tame / 8 * 8 };
+            ring.write(at, &word.to_le_bytes());
+        }
+        take_all(&ring.inbox, (place.0 / 8 * 8, place.1));
+    }
+}
+
+/// Words that change while they are read.
+#[test]
+fn a_ring_that_changes_all_the_time_does_no_harm() {
+    let ring = honest();
+    let writer = ring.writer();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let liar = thread::spawn({
+        let is_over = is_over.clone();
+        let file = ring.file.try_clone().unwrap();
+        move || {
+            let places: Vec<usize> = places().collect();
+            let mut turn = 0_usize;
+            while !is_over.load(Ordering::Relaxed) {
+                turn = turn.wrapping_mul(25_214_903_917).wrapping_add(11);
+                let at = places[(turn >> 16) % places.len()];
+                let word = match turn >> 8 & 3 {
+                    0 => WIDE[(turn >> 24) % WIDE.len()],
+                    1 => (turn >> 24) as u64 % 41,
+                    _ => (turn >> 24) as u64 % 128 * 8,
+                };
+                file.write_all_at(&word.to_le_bytes(), at as u64).unwrap();
+            }
+        }
+    });
+    for turn in 0..30_000_u64 {
+        take_all(writer.as_read(), (turn % 128 * 8, turn % 41));
+    }
+    is_over.store(true, Ordering::Relaxed);
+    liar.join().unwrap();
+}

@@ -1,0 +1,7 @@
+//! Events between processes: one sends, many listen, and each of them may be killed, stopped or started anew.
+#![forbid(unsafe_code)]
+
+mod crowd;
+mod killed;
+mod scene;
+mod slow;

@@ -1,12 +1,14 @@
 //! The role `numbers-listener`: `numbers-listener NAME handler|pull MILLIS` counts, and takes so long for each event.
 //!
-//! It answers `heard PROCESS` with what it has heard of that process.
+//! It answers `heard PROCESS` with what it has heard of that process, and `broker` with the process of the broker that has
+//! taken it in again: 0 as long as none has.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use callgate_client::{Code, Plugin, Received, Result, View};
+use callgate_client::{BrokerEvent, Code, Plugin, Received, Result, View};
 
 use super::{Numbered, TOPIC, Tally, answer, number};
 use crate::PATIENCE;
@@ -23,7 +25,17 @@ pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
         "handler" => _subscription = Some(hear(&plugin, &tally, pause)?),
         _ => pull(&plugin, &tally, pause)?,
     }
-    answer(|words| lock(&tally).line(number(words, 1) as u32));
+    let broker = Arc::<AtomicU32>::default();
+    let back = broker.clone();
+    plugin.on_broker(move |event| {
+        if let BrokerEvent::Back { pid, .. } = event {
+            back.store(pid, Ordering::Relaxed);
+        }
+    });
+    answer(|words| match words[0] {
+        "broker" => broker.load(Ordering::Relaxed).to_string(),
+        _ => lock(&tally).line(number(words, 1) as u32),
+    });
     Ok(())
 }
 

@@ -3,5 +3,6 @@
 
 mod crowd;
 mod killed;
+mod restarts;
 mod scene;
 mod slow;

@@ -14,7 +14,7 @@ const TOPIC: &str = "Weather.Changed";
 fn hear(plugin: &Plugin) -> (Subscription, Receiver<(u64, String)>) {
     let (heard, events) = channel();
     let told = move |n: u64, text: String| drop(heard.send((n, text)));
-    (plugin.subscribe(TOPIC, told).unwrap(), events)
+    (plugin.subscribe(TOPIC, told).expect("subscribing"), events)
 }
 
 /// A script that went on before what it had announced was known.

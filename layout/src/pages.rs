@@ -31,17 +31,16 @@
 //! it closed, and so does whoever learns it from there.
 
 use crate::atomic::{Ordering, fence};
-use crate::events::{cursor, waking};
 use crate::geometry::LINE_LEN;
 use crate::stats;
 #[cfg(not(callgate_loom))]
 use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
 
-/// Bytes of a doorbell page.
-pub const DOORBELL_LEN: usize = waking::END;
-/// Bytes of a status page, of which few are ever touched.
-pub const STATUS_LEN: usize = cursor::END;
+/// Bytes of a doorbell page, to the end of what `events::waking` has there.
+pub const DOORBELL_LEN: usize = 4096 + 8 * 8192 + 4 * 1024;
+/// Bytes of a status page, to the end of what `events::cursor` has there. Few are ever touched.
+pub const STATUS_LEN: usize = stats::END + 1024 * LINE_LEN;
 
 /// Two cache lines apart from the state: processors fetch lines in pairs, and peers read the
 /// state with every call.

@@ -37,9 +37,9 @@ use crate::stats;
 use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
 
-/// Bytes of a doorbell page, to the end of what `events::waking` has there.
-pub const DOORBELL_LEN: usize = 4096 + 8 * 8192 + 4 * 1024;
-/// Bytes of a status page, to the end of what `events::cursor` has there. Few are ever touched.
+/// Bytes of a doorbell page.
+pub const DOORBELL_LEN: usize = 73_728;
+/// Bytes of a status page, of which few are ever touched.
 pub const STATUS_LEN: usize = stats::END + 1024 * LINE_LEN;
 
 /// Two cache lines apart from the state: processors fetch lines in pairs, and peers read the

@@ -180,7 +180,7 @@ impl Hearing {
         feeds.iter().for_each(|feed| feed.end());
         match &self.takes {
             Takes::Dispatcher(feeds) => feeds.forget_over(),
-            Takes::Puller(puller) => puller.wake(),
+            Takes::Puller(puller) => puller.forget_over(),
         }
         feeds
     }

@@ -90,6 +90,9 @@ pub struct Extent {
     pub head: u64,
 }
 
+/// The least with which a ring works: a quarter of it is a record with a payload of one word.
+const LEAST_CAPACITY: u64 = 128;
+
 /// Bytes of memory of a ring of this capacity.
 pub const fn ring_len(capacity: u32) -> u32 {
     RING_HEADER as u32 + capacity

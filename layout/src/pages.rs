@@ -31,7 +31,6 @@
 //! it closed, and so does whoever learns it from there.
 
 use crate::atomic::{Ordering, fence};
-use crate::events::{cursor, waking};
 use crate::geometry::LINE_LEN;
 use crate::stats;
 #[cfg(not(callgate_loom))]
@@ -39,9 +38,9 @@ use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
 
 /// Bytes of a doorbell page.
-pub const DOORBELL_LEN: usize = waking::END;
+pub const DOORBELL_LEN: usize = 73_728;
 /// Bytes of a status page, of which few are ever touched.
-pub const STATUS_LEN: usize = cursor::END;
+pub const STATUS_LEN: usize = stats::END + 1024 * LINE_LEN;
 
 /// Two cache lines apart from the state: processors fetch lines in pairs, and peers read the
 /// state with every call.
@@ -106,7 +105,7 @@ impl Status {
         let seen = bell.value();
         self.page.store32(0, 1, Ordering::Relaxed);
         self.add(PARKS);
-        // WORK-OR-PARKED, the plugin's side.
+        // WORK-OR-PARKED, the plugin's side; ARMED-OR-PARKED, the listener's first fence.
         fence(Ordering::SeqCst);
         seen
     }

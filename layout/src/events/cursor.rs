@@ -18,6 +18,7 @@
 
 use crate::atomic::Ordering;
 use crate::geometry::LINE_LEN;
+use crate::pages::STATUS_LEN;
 use crate::stats;
 use crate::view::{ReadView, WriteView};
 
@@ -30,7 +31,7 @@ const BEGIN: usize = stats::END;
 #[cfg(callgate_loom)]
 const BEGIN: usize = 192;
 /// Where they end.
-pub(crate) const END: usize = stats::END + CURSORS as usize * LINE_LEN;
+const END: usize = stats::END + CURSORS as usize * LINE_LEN;
 
 const POSITION: usize = 0;
 const NEXT: usize = 8;
@@ -42,7 +43,7 @@ const TIMES: usize = 32;
 // The byte table above, held against the code: whoever changes it changes the version.
 const _: () = {
     assert!(crate::control::VERSION == 10);
-    assert!(stats::END == 69_632 && END == 135_168 && LINE_LEN == 64);
+    assert!(stats::END == 69_632 && END == 135_168 && END == STATUS_LEN && LINE_LEN == 64);
 };
 
 /// Who is woken for a feed from which a thread of its own takes.

@@ -1,8 +1,8 @@
 //! A listener's side of a ring. Everything in it is a stranger's word: it is read once, and checked.
 
 use super::{
-    HEAD, Kind, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload, place,
-    record_len,
+    HEAD, Kind, LEAST_CAPACITY, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload,
+    place, record_len,
 };
 use crate::atomic::{Ordering, fence};
 use crate::buffer::{Buffer, OutOfMemory};
@@ -59,11 +59,12 @@ struct Header {
 
 impl RingReader {
     /// A place in a ring, where the record lies, or will, that has this number; `None` where the memory is no ring, or
-    /// there can be no record.
+    /// there can be no record. Which capacities a source may have is asked elsewhere.
     pub fn new(ring: ReadView, position: u64, number: u64) -> Option<RingReader> {
         let capacity = ring.len().checked_sub(RING_HEADER)? as u64;
+        let is_ring = capacity.is_power_of_two() && capacity >= LEAST_CAPACITY;
         let can_be = position.is_multiple_of(8) && position <= MOST && number <= MOST;
-        (can_be && capacity.is_power_of_two()).then(|| RingReader {
+        (is_ring && can_be).then(|| RingReader {
             ring,
             capacity,
             position,
@@ -96,7 +97,7 @@ impl RingReader {
         self.ring.load32(STATE, Ordering::Acquire) != 0
     }
 
-    /// Takes the next event: its payload in the place of what was in the buffer. Nothing else leaves anything there.
+    /// Takes the next event: its payload in the place of what was in the buffer. Nothing of a torn copy is left there.
     #[inline]
     pub fn take(&mut self, into: &mut Buffer) -> Taken {
         if self.head == self.position
@@ -150,9 +151,7 @@ impl RingReader {
                 Taken::Nothing
             });
         }
-        // The place where it begins, and the number there, are a stranger's word as well.
-        let are_whole = (head | self.position).is_multiple_of(8);
-        if head < self.position || !are_whole || head > MOST || self.number > MOST {
+        if head < self.position || !head.is_multiple_of(8) || head > MOST {
             return Some(Taken::Broken(
                 "an end of its records that lies before what was read, or nowhere",
             ));
@@ -195,13 +194,12 @@ impl RingReader {
     fn overtaken(&mut self, oldest: u64) -> Taken {
         // OLDEST-MOVED, acquire, with the load before this: the oldest record was published when it became that.
         fence(Ordering::Acquire);
-        // EVENT-PUBLISHED, acquire.
-        let head = self.ring.load64(HEAD, Ordering::Acquire);
+        let head = self.ring.load64(HEAD, Ordering::Relaxed);
         if oldest >= head || !(oldest | head).is_multiple_of(8) || head > MOST {
             return Taken::Broken("an oldest record that lies behind the newest, or nowhere");
         }
         let number = self.word(oldest + 8);
-        // OLDEST-MOVED, the reader's fence.
+        // OLDEST-MOVED, the reader's fence. EVENT-PUBLISHED, acquire, with the load of the head.
         fence(Ordering::Acquire);
         if self.ring.load64(OLDEST, Ordering::Relaxed) != oldest {
             return Taken::Again;

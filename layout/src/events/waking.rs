@@ -20,6 +20,8 @@
 
 use crate::atomic::{Ordering, fence};
 use crate::events::cursor::{CURSORS, Cursor};
+#[cfg(not(callgate_loom))]
+use crate::pages;
 use crate::pages::{Doorbell, Status};
 
 /// Topic words of a doorbell page.
@@ -36,14 +38,15 @@ const TOPICS: usize = 4096;
 const TOPICS: usize = 192;
 const ROOM: usize = 4;
 const FEEDS: usize = TOPICS + 8 * TOPIC_WORDS as usize;
-/// Where the words end.
-pub(crate) const END: usize = FEEDS + 4 * CURSORS as usize;
+/// Where the words end, and the page.
+#[cfg(not(callgate_loom))]
+const END: usize = FEEDS + 4 * CURSORS as usize;
 
 // The byte table above, held against the code: whoever changes it changes the version.
 #[cfg(not(callgate_loom))]
 const _: () = {
     assert!(crate::control::VERSION == 10);
-    assert!(TOPICS == 4096 && FEEDS == 69_632 && END == 73_728);
+    assert!(TOPICS == 4096 && FEEDS == 69_632 && END == pages::DOORBELL_LEN);
 };
 
 /// Where a topic word lies; one that cannot be is another one's.

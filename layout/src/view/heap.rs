@@ -15,9 +15,8 @@ pub enum Use {
     Wide,
     /// Part of a payload.
     Data,
-    /// Part of a record of events: a 64-bit word that is read while it may be written over. Nothing orders those
-    /// accesses, and so loom watches its values instead.
-    Raced,
+    /// Part of a record that may be written over while it is read.
+    Overwritten,
 }
 
 /// Heap memory that loom watches. Each place allows no other use than the declared one.
@@ -31,7 +30,7 @@ enum Place {
     Narrow([AtomicU32; 2]),
     Wide(AtomicU64),
     Data(Data),
-    Raced(AtomicU64),
+    Overwritten(AtomicU64),
 }
 
 /// A payload word. The processor's is a relaxed atomic, because a peer may be hostile; but
@@ -47,31 +46,39 @@ pub(super) struct Data {
 // accesses, of which loom lets one thread run at a time. `value` is an atomic.
 unsafe impl Sync for Data {}
 
-/// A word of a payload: not ordered by itself, and watched for that.
+/// A word of a payload: not ordered by itself.
 pub(super) enum Word<'a> {
-    Ordered(&'a Data),
-    Raced(&'a AtomicU64),
+    /// Watched for that.
+    Data(&'a Data),
+    /// Each load may see what was there before or after.
+    Overwritten(&'a AtomicU64),
 }
 
 impl Word<'_> {
     pub(super) fn get(&self) -> u64 {
         match self {
-            Word::Ordered(data) => {
-                data.watch.with(|_| ());
-                data.value.load(Ordering::Relaxed)
-            }
-            Word::Raced(word) => word.load(Ordering::Relaxed),
+            Word::Data(data) => data.get(),
+            Word::Overwritten(word) => word.load(Ordering::Relaxed),
         }
     }
 
     pub(super) fn set(&self, value: u64) {
         match self {
-            Word::Ordered(data) => {
-                data.watch.with_mut(|_| ());
-                data.value.store(value, Ordering::Relaxed);
-            }
-            Word::Raced(word) => word.store(value, Ordering::Relaxed),
+            Word::Data(data) => data.set(value),
+            Word::Overwritten(word) => word.store(value, Ordering::Relaxed),
         }
+    }
+}
+
+impl Data {
+    fn get(&self) -> u64 {
+        self.watch.with(|_| ());
+        self.value.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, value: u64) {
+        self.watch.with_mut(|_| ());
+        self.value.store(value, Ordering::Relaxed);
     }
 }
 
@@ -80,11 +87,11 @@ impl Memory {
         let place = |used| match used {
             Use::Narrow => Place::Narrow([AtomicU32::new(0), AtomicU32::new(0)]),
             Use::Wide => Place::Wide(AtomicU64::new(0)),
+            Use::Overwritten => Place::Overwritten(AtomicU64::new(0)),
             Use::Data => Place::Data(Data {
                 watch: UnsafeCell::new(()),
                 value: core::sync::atomic::AtomicU64::new(0),
             }),
-            Use::Raced => Place::Raced(AtomicU64::new(0)),
         };
         Memory {
             places: uses.into_iter().map(place).collect(),
@@ -106,7 +113,7 @@ impl Memory {
     pub(super) fn word64(&self, at: usize) -> &AtomicU64 {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {
-            Place::Wide(word) | Place::Raced(word) => word,
+            Place::Wide(word) | Place::Overwritten(word) => word,
             other => panic!("byte {at} as a 64-bit word, but it is {other:?}"),
         }
     }
@@ -134,8 +141,8 @@ impl Memory {
     fn payload(&self, at: usize) -> Word<'_> {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {
-            Place::Data(data) => Word::Ordered(data),
-            Place::Raced(word) => Word::Raced(word),
+            Place::Data(data) => Word::Data(data),
+            Place::Overwritten(word) => Word::Overwritten(word),
             other => panic!("byte {at} as payload, but it is {other:?}"),
         }
     }

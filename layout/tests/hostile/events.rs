@@ -25,6 +25,15 @@ const WIDE: [u64; 16] = [
     u64::MAX,
 ];
 
+/// What is no ring, although it is mapped as one.
+#[test]
+fn memory_that_is_no_ring_has_no_reader() {
+    for len in [8, RING_HEADER, RING_HEADER + 64, RING_HEADER + 384] {
+        let memory = Outbox::new(len);
+        assert!(events::RingReader::new(memory.inbox, 0, 0).is_none());
+    }
+}
+
 /// A ring that was written over more than once, and has three events.
 fn honest() -> Outbox {
     let ring = Outbox::new(RING_HEADER + CAPACITY);
@@ -105,6 +114,9 @@ fn one_wrong_word_of_a_ring_does_no_harm() {
 fn a_place_that_cannot_be_does_no_harm() {
     let ring = honest();
     for position in WIDE {
+        let reader = events::RingReader::new(ring.inbox.clone(), position, 0);
+        let can_be = position % 8 == 0 && position <= u64::MAX / 2;
+        assert_eq!(reader.is_some(), can_be, "{position}");
         for number in WIDE {
             take_all(&ring.inbox, (position, number));
         }

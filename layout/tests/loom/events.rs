@@ -25,7 +25,7 @@ fn memory() -> WriteView {
     let numbers = repeat_n(Use::Wide, 2).chain(repeat_n(Use::Data, 6));
     let oldest = once(Use::Wide).chain(repeat_n(Use::Data, 7));
     let header = numbers.chain(oldest).chain(once(Use::Narrow));
-    WriteView::heap(header.chain(repeat_n(Use::Raced, 16)))
+    WriteView::heap(header.chain(repeat_n(Use::Overwritten, 16)))
 }
 
 /// A doorbell page with three bells, two topic words and two feed words.

@@ -156,9 +156,9 @@ impl Scene {
 fn send(rings: &mut [&mut Ring], text: &str) {
     for ring in rings {
         let needed = ring.writer.needed(text.len());
-        let head = ring.writer.head();
-        assert!(ring.writer.has_room(text.len()) || ring.writer.forget(needed, head));
+        assert!(ring.writer.has_room(text.len()) || ring.writer.forget(needed, needed + 4096));
         ring.writer.push(Kind::Event, 1, text.as_bytes());
+        ring.writer.publish();
     }
 }
 

@@ -108,6 +108,27 @@ fn who_is_overtaken_twice_counts_what_it_lost() {
     });
 }
 
+/// A reader has read an old head, and then finds that `oldest` lies beyond that: the head that it reads then does not.
+#[test]
+fn no_oldest_event_lies_beyond_the_head() {
+    check(None, || {
+        let source = Source::new(Vec::new());
+        let mut place = Place::new(&source);
+        write(&mut source.writer.lock().unwrap(), 0);
+        let sender = thread::spawn(move || {
+            let mut writer = source.writer.lock().unwrap();
+            (1..4).for_each(|number| writer.push(Kind::Event, number, &number.to_ne_bytes()));
+            writer.publish();
+            let needed = writer.needed(8);
+            assert!(writer.forget(needed, 64));
+        });
+        place.take();
+        sender.join().unwrap();
+        place.drain();
+        assert_eq!(place.count, 4);
+    });
+}
+
 /// What was published before the ring was closed is taken before it is found closed.
 #[test]
 fn what_was_sent_before_the_end_is_taken() {

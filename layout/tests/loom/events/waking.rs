@@ -76,17 +76,18 @@ fn pull_two(listener: &Listener, sources: &[Arc<Source>; 2], events: u64) {
     }
 }
 
-/// One event, and one listener.
-fn one(by: By, without: Without) {
+/// So many events, and one listener. The word is armed by somebody who is awake by now.
+fn one(by: By, events: u64, without: Without) {
     let listener = Listener::new();
     let source = Source::heard_by(std::slice::from_ref(&listener), by);
+    source.bell.arm(WORD);
     let sender = thread::spawn({
         let source = source.clone();
-        move || source.send(0)
+        move || (0..events).for_each(|number| source.send(number))
     });
     match by {
-        By::Dispatcher => dispatch(&listener, &[source], 1, without),
-        By::Pulled => pull(&listener, &source, 1, without),
+        By::Dispatcher => dispatch(&listener, &[source], events, without),
+        By::Pulled => pull(&listener, &source, events, without),
     }
     sender.join().unwrap();
 }
@@ -138,12 +139,19 @@ fn of_two_sources(by: By) {
 
 #[test]
 fn no_event_is_slept_through_by_a_dispatcher() {
-    check(None, || one(By::Dispatcher, Without::Nothing));
+    check(None, || one(By::Dispatcher, 1, Without::Nothing));
 }
 
 #[test]
 fn no_event_is_slept_through_by_who_pulls() {
-    check(None, || one(By::Pulled, Without::Nothing));
+    check(None, || one(By::Pulled, 1, Without::Nothing));
+}
+
+/// At most three preemptions.
+#[test]
+fn no_second_event_is_slept_through() {
+    check(Some(3), || one(By::Dispatcher, 2, Without::Nothing));
+    check(Some(3), || one(By::Pulled, 2, Without::Nothing));
 }
 
 /// At most two preemptions.
@@ -223,11 +231,11 @@ fn what_a_feed_word_is_rung_for_is_seen() {
 #[test]
 #[should_panic(expected = "deadlock")]
 fn without_the_second_look_a_dispatcher_sleeps_through_an_event() {
-    check(None, || one(By::Dispatcher, Without::SecondLook));
+    check(None, || one(By::Dispatcher, 1, Without::SecondLook));
 }
 
 #[test]
 #[should_panic(expected = "deadlock")]
 fn without_the_second_look_who_pulls_sleeps_through_an_event() {
-    check(None, || one(By::Pulled, Without::SecondLook));
+    check(None, || one(By::Pulled, 1, Without::SecondLook));
 }

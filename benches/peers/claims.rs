@@ -3,10 +3,9 @@
 
 use rand::rngs::StdRng;
 
-use crate::notify::Events;
 use crate::outcome::Outcome;
 use crate::report::{self, Rounds, Row};
-use crate::scenario::{ONE_CALLER, Scenario};
+use crate::scenario::{Events, ONE_CALLER, Scenario};
 use crate::stats::Estimate;
 
 /// Prints what the outcomes say to each claim that they have the systems for.

@@ -46,6 +46,14 @@ impl Effort {
         connects: 10,
     };
 
+    /// Blocks of each system, where there are a hundred processes.
+    pub(crate) fn blocks_of_many(self) -> usize {
+        match self.blocks {
+            40.. => 30,
+            _ => 1,
+        }
+    }
+
     /// How long a block lasts whose calls or events follow each other.
     pub(crate) fn hot(self) -> Duration {
         self.hot

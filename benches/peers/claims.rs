@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use crate::outcome::Outcome;
 use crate::report::{self, Rounds, Row};
-use crate::scenario::{ONE_CALLER, Scenario};
+use crate::scenario::{Events, ONE_CALLER, Scenario};
 use crate::stats::Estimate;
 
 /// Prints what the outcomes say to each claim that they have the systems for.
@@ -52,6 +52,7 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
                 ratio(ONE_CALLER, "callgate", "at least 0.8");
             }
             Scenario::InProcess => ratio("callgate", "limit", "at most 30"),
+            Scenario::Events(events) => of_events(events, &mut ratio),
             _ => {}
         }
         match outcome.scenario {
@@ -61,6 +62,24 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
         }
     }
     across(rows);
+}
+
+/// Claims about events.
+fn of_events(events: Events, ratio: &mut impl FnMut(&str, &str, &str)) {
+    match events {
+        Events::Stream => {
+            ratio("callgate", "limit", "at most 1.5");
+            ratio("iceoryx2", "callgate", "more than 1");
+            ratio("uds", "callgate", "more than 1");
+        }
+        Events::Batch => ratio("uds", "callgate", "more than 1"),
+        Events::Awake(_) => ratio("iceoryx2", "callgate", "more than 1"),
+        Events::Asleep(_) | Events::Wake => {
+            ratio("callgate", "limit", "beside a bare wake");
+            ratio("iceoryx2-event", "callgate", "more than 1");
+        }
+        Events::Slow => ratio("callgate", "callgate-unheard", "at most 1.2"),
+    }
 }
 
 fn say(scenario: &str, what: &str, estimate: Estimate, note: &str) {
@@ -104,6 +123,28 @@ fn across(rows: &[Row]) {
         }
     };
     let cpu = |system| find(Scenario::Cold, system).map(|row| row.cpu_ns_per_op);
+    let mean = |events, system| find(Scenario::Events(events), system).map(|row| row.mean_ns);
+    compare(
+        "notify: events a second of callgate in batches ÷ one by one (at least 2)",
+        mean(Events::Stream, "callgate"),
+        mean(Events::Batch, "callgate"),
+    );
+    for count in [10, 100] {
+        let further = |system| {
+            let (many, one) = (
+                mean(Events::Awake(count), system),
+                mean(Events::Awake(1), system),
+            );
+            many.zip(one).map(|(many, one)| many - one)
+        };
+        compare(
+            &format!(
+                "notify/{count}: ns of the sender's CPU for each further listener (at most 3)"
+            ),
+            further("callgate"),
+            Some(count as f64 - 1.0),
+        );
+    }
     compare(
         "cold, two cores: CPU of callgate ÷ limit (at most 2)",
         cpu("callgate"),

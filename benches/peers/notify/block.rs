@@ -9,7 +9,7 @@ use nix::unistd::alarm;
 use tempfile::TempDir;
 
 use super::tally::{Counted, LAST, SLOW_FOR, now};
-use super::{BATCH, Bus, Events, Sender};
+use super::{BATCH, Bus, Events, MANY, Sender};
 use crate::Result;
 use crate::block::{Block, Effort, HANGS_AFTER_S};
 use crate::child::Callee;
@@ -185,7 +185,7 @@ impl Scene {
     /// Events with a pause before each.
     fn paused(&mut self) -> Result<Block> {
         let count = match self.listeners.len() {
-            many if many >= 100 => PAUSED_WITH_MANY,
+            many if many >= MANY => PAUSED_WITH_MANY,
             _ => PAUSED,
         };
         self.go()?;

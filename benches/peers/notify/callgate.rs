@@ -2,7 +2,8 @@
 //!
 //! `callgate` is what each scenario is about: handlers, which the dispatcher runs; in batches and where listeners look all the time
 //! a plugin that takes events itself (`drain`). The other of both is `callgate-drain` or `callgate-handler`, where each event is sent
-//! by itself and in batches. `callgate-json` has a handler whose types are others, so its events are JSON.
+//! by itself and in batches. `callgate-json` has a handler whose types are others, so its events are JSON. `callgate-unheard` keeps a
+//! history and has no listener: what sending takes where nobody is slow.
 
 use std::any::Any;
 use std::ops::Range;
@@ -14,13 +15,16 @@ use callgate_client::{
     gate_type,
 };
 
-use super::{Bus, Events, Listener, Looking, Sender, Tally};
+use super::tally::LAST;
+use super::{BATCH, Bus, Events, Listener, Looking, Sender, Tally};
 use crate::Result;
 use crate::payload::{self, Small};
 use crate::systems::Setup;
 use crate::systems::plugins::{Payload64, connect, start_broker};
 
 const TOPIC: &str = "Bench.Events";
+/// The topic that says the end of events that nobody hears.
+const END: &str = "Bench.End";
 /// How many events are taken at once, by who takes them itself.
 const MOST: usize = 256;
 
@@ -35,6 +39,8 @@ enum How {
     Handler,
     Drain,
     Json,
+    /// Nobody does.
+    Not,
 }
 
 /// Callgate, with such listeners.
@@ -45,12 +51,13 @@ pub(super) struct Callgate {
 }
 
 impl Callgate {
-    pub(super) const ALL: [Callgate; 5] = [
+    pub(super) const ALL: [Callgate; 6] = [
         Callgate::new("callgate", "callgate-by-handler", How::Handler),
         Callgate::new("callgate", "callgate-by-drain", How::Drain),
         Callgate::new("callgate-drain", "callgate-drain", How::Drain),
         Callgate::new("callgate-handler", "callgate-handler", How::Handler),
         Callgate::new("callgate-json", "callgate-json", How::Json),
+        Callgate::new("callgate-unheard", "callgate-unheard", How::Not),
     ];
 
     const fn new(name: &'static str, id: &'static str, how: How) -> Callgate {
@@ -76,6 +83,7 @@ impl Bus for Callgate {
             "callgate" => self.how == of_the_scenario,
             "callgate-drain" => events == Events::Stream,
             "callgate-handler" => events == Events::Batch,
+            "callgate-unheard" => events == Events::Slow,
             _ => !events.gives_way() && !events.drops_the_oldest(),
         }
     }
@@ -108,12 +116,19 @@ impl Bus for Callgate {
             true => TopicOptions::new().drop_oldest(),
             false => TopicOptions::new(),
         };
-        let topic = plugin.topic_with(TOPIC, options)?;
-        if topic.subscription_count() != events.listeners() {
+        let (topic, end) = match self.how {
+            How::Not => {
+                let topic = plugin.topic_with(TOPIC, options.history(1))?;
+                (topic, Some(plugin.topic(END)?))
+            }
+            _ => (plugin.topic_with(TOPIC, options)?, None),
+        };
+        if end.as_ref().unwrap_or(&topic).subscription_count() != events.listeners() {
             return Err("not every listener listens".into());
         }
         Ok(Box::new(Giver {
             topic,
+            end,
             _plugin: plugin,
         }))
     }
@@ -121,6 +136,8 @@ impl Bus for Callgate {
 
 struct Giver {
     topic: Topic<(Payload64,)>,
+    /// Where the end is said, if not there.
+    end: Option<Topic<(Payload64,)>>,
     _plugin: Plugin,
 }
 
@@ -133,15 +150,19 @@ fn event(number: u64) -> (Payload64,) {
 
 impl Sender for Giver {
     fn send(&mut self, numbers: Range<u64>) -> Result<()> {
+        let topic = match &self.end {
+            Some(end) if numbers.start == LAST => end,
+            _ => &self.topic,
+        };
         for number in numbers {
-            self.topic.send(&event(number))?;
+            topic.send(&event(number))?;
         }
         Ok(())
     }
 
     fn send_batches(&mut self, numbers: Range<u64>) -> Result<()> {
-        for first in numbers.clone().step_by(super::BATCH) {
-            let batch = first..numbers.end.min(first + super::BATCH as u64);
+        for first in numbers.clone().step_by(BATCH) {
+            let batch = first..numbers.end.min(first + BATCH as u64);
             self.topic.send_all(batch.map(event))?;
         }
         Ok(())
@@ -159,7 +180,8 @@ impl Hearer {
     fn new(plugin: Plugin, tally: &Arc<Tally>, how: How) -> Result<Hearer> {
         let (end, ended) = channel();
         let (tally, told) = (tally.clone(), tally.clone());
-        let subscription = plugin.subscription(TOPIC).on_notice(move |notice| {
+        let topic = if how == How::Not { END } else { TOPIC };
+        let subscription = plugin.subscription(topic).on_notice(move |notice| {
             if let EventNotice::Lost { count, .. } = notice {
                 told.told(*count);
             }

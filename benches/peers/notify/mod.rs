@@ -87,6 +87,8 @@ trait Sender {
     }
 }
 
+/// So many listeners take a while to start.
+const MANY: usize = 100;
 /// How many events are sent at once, where it is so many at a time.
 const BATCH: usize = 64;
 
@@ -101,6 +103,7 @@ fn all() -> &'static [&'static dyn Bus] {
         &callgate::Callgate::ALL[2],
         &callgate::Callgate::ALL[3],
         &callgate::Callgate::ALL[4],
+        &callgate::Callgate::ALL[5],
         &iceoryx2::Iceoryx2::POLLED,
         &iceoryx2::Iceoryx2::WOKEN,
         &uds::Uds,
@@ -148,7 +151,11 @@ pub(crate) fn measure(
     let mut outcome = Outcome::new(scenario);
     let mut counts = vec![None; systems.len()];
     let mut order: Vec<usize> = (0..systems.len()).collect();
-    for round in 0..effort.blocks {
+    let blocks = match events.listeners() {
+        many if many >= MANY => effort.blocks_of_many(),
+        _ => effort.blocks,
+    };
+    for round in 0..blocks {
         order.shuffle(random);
         for &at in &order {
             let bus = systems[at];

@@ -9,12 +9,14 @@
 //! **Missed.** A thread that finds the feed taken, and is about to sleep, says so and tries once more; who is done looks
 //! whether somebody did, and has the sleeper woken. Both change the same word, so at least one sees the other.
 
+mod pace;
 mod place;
 mod taking;
 #[cfg(test)]
 mod tests;
 mod wakes;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -165,6 +167,12 @@ impl Feed {
         self.hold().is_some_and(|mut held| held.has_next())
     }
 
+    /// The same for a thread that looks again and again, before it sleeps: not each time where events follow each other.
+    pub(crate) fn has_next_by_and_by(&self) -> bool {
+        self.hold()
+            .is_some_and(|mut held| held.taking.looks() && held.has_next())
+    }
+
     /// The same for a thread that is about to sleep: has its source ring whoever sleeps when there is something. Where
     /// another thread takes, that one does so if it leaves anything.
     pub(crate) fn arm(&self) {
@@ -184,19 +192,22 @@ impl Feed {
             return Taken::default();
         };
         self.runner.store(chain::thread_number(), Ordering::Relaxed);
-        let (mut buffer, mut events) = (Scratch::take(), 0);
-        while events < most && held.has_next() {
+        let (mut buffer, mut events, mut is_more) = (Scratch::take(), 0, held.has_next());
+        while events < most && is_more {
             let taking = &mut *held.taking;
             let work = |chain| self.handle(taking, &mut buffer, chain);
             if !runner.run(work) {
                 break;
             }
             events += 1;
+            is_more = held.has_next();
             if self.wanted.load(Ordering::Relaxed) != 0 || runner.is_over() {
                 break;
             }
         }
-        let is_more = held.has_next();
+        if !is_more {
+            held.taking.was_drained();
+        }
         self.runner.store(0, Ordering::Relaxed);
         held.taking.leave();
         Taken { events, is_more }
@@ -228,30 +239,35 @@ impl Feed {
         }
     }
 
-    /// Takes one event or notice, if there is any, on a thread of the program's own.
-    pub(crate) fn take_one<T>(&self, with: impl FnOnce(Next<'_>) -> T) -> Option<T> {
-        let mut held = self.hold()?;
-        if !held.has_next() {
-            return None;
-        }
-        let mut buffer = Scratch::take();
-        let taking = &mut *held.taking;
-        let Some(item) = taking.next(self, &mut buffer) else {
-            // Some may have been passed over.
-            taking.leave();
-            return None;
+    /// Takes up to so many events and notices, on a thread of the program's own, as long as it is to go on; returns how many.
+    pub(crate) fn take_some(
+        &self,
+        most: usize,
+        mut with: impl FnMut(Next<'_>) -> ControlFlow<()>,
+    ) -> usize {
+        let Some(mut held) = self.hold() else {
+            return 0;
         };
-        let taken = match item {
-            Item::Event(event) => {
-                let context = event.context(&self.about);
-                let taken = with(Next::Event(context, event.encoding, &buffer[..]));
-                taking.handled();
-                taken
+        let (mut buffer, mut taken) = (Scratch::take(), 0);
+        while taken < most && held.has_next() {
+            let taking = &mut *held.taking;
+            let goes_on = match taking.next(self, &mut buffer) {
+                None => break,
+                Some(Item::Event(event)) => {
+                    let context = event.context(&self.about);
+                    let goes_on = with(Next::Event(context, event.encoding, &buffer[..]));
+                    taking.handled();
+                    goes_on
+                }
+                Some(Item::Notice(notice)) => with(Next::Notice(notice)),
+            };
+            taken += 1;
+            if goes_on.is_break() {
+                break;
             }
-            Item::Notice(notice) => with(Next::Notice(notice)),
-        };
-        taking.leave();
-        Some(taken)
+        }
+        held.taking.leave();
+        taken
     }
 
     /// Has its source ring a bell of a thread's that sleeps; false where none is free.

@@ -3,6 +3,7 @@
 //! Who sleeps has each of its sources ring a bell of this plugin's, one for each doorbell page; what happens in this
 //! process (a feed more, the end of one, of the subscription) changes a private word.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
@@ -60,9 +61,23 @@ impl Puller {
     }
 
     /// Takes an event or a notice, from each feed in turn.
-    pub(crate) fn take<T>(&self, with: impl FnOnce(Next<'_>) -> T) -> Option<T> {
-        let feed = self.next_feed()?;
-        feed.take_one(with)
+    pub(crate) fn take<T>(&self, mut with: impl FnMut(Next<'_>) -> T) -> Option<T> {
+        let mut taken = None;
+        self.take_some(1, |next| {
+            taken = Some(with(next));
+            ControlFlow::Break(())
+        });
+        taken
+    }
+
+    /// Takes up to so many events and notices of the feed whose turn it is, as long as it is to go on; returns how many.
+    pub(crate) fn take_some(
+        &self,
+        most: usize,
+        with: impl FnMut(Next<'_>) -> ControlFlow<()>,
+    ) -> usize {
+        self.next_feed()
+            .map_or(0, |feed| feed.take_some(most, with))
     }
 
     /// The feed whose turn it is, of those that have something.

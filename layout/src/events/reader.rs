@@ -73,6 +73,11 @@ impl RingReader {
         })
     }
 
+    /// Bytes of records that the ring holds.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
     /// Up to where it was read.
     pub fn position(&self) -> u64 {
         self.position

@@ -1,5 +1,6 @@
 //! Subscriptions whose events the program takes one by one.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,6 +16,9 @@ use crate::events::subscription::Hearing;
 use crate::link::peer::Caller;
 use crate::session::events::feeds::Subscribed;
 use crate::session::plugin_state::PluginState;
+
+/// Events of one sender that are taken before it is the turn of the next one.
+const BATCH: usize = 64;
 
 /// Events that the program takes one by one, on a thread of its own: [`Plugin::events`](crate::Plugin::events).
 ///
@@ -183,9 +187,24 @@ impl<A> Events<A> {
     /// As [`Events::next`]; what was taken before is lost with it.
     pub fn drain(&mut self, most: usize) -> Result<Vec<Received<A>>> {
         self.pulled.state.check_here()?;
-        let with = |next: Next<'_>| received(next, self.read);
-        let all = std::iter::from_fn(|| self.pulled.puller.take(with));
-        all.take(most).collect()
+        let (mut all, mut failed) = (Vec::new(), None);
+        while all.len() < most && failed.is_none() {
+            let batch = BATCH.min(most - all.len());
+            let with = |next: Next<'_>| match received(next, self.read) {
+                Ok(received) => {
+                    all.push(received);
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
+            };
+            if self.pulled.puller.take_some(batch, with) == 0 {
+                break;
+            }
+        }
+        failed.map_or(Ok(all), Err)
     }
 
     /// The plugins that are heard now, one for each topic on which it sends.

@@ -55,7 +55,12 @@ pub(crate) struct Place {
     parts: PlaceParts,
     reader: RingReader,
     start: u64,
+    /// Where it was when the sender was last told of room.
+    told: u64,
 }
+
+/// A sender that waits for room is told when this part of the ring was handled, or there is nothing left.
+const TELL_EVERY: u64 = 16;
 
 /// An event that was copied.
 #[derive(Clone, Copy, Debug)]
@@ -73,10 +78,11 @@ impl Place {
         (position, number): (u64, u64),
     ) -> Option<Place> {
         let reader = RingReader::new(ring, position, number)?;
-        let place = Place {
+        let mut place = Place {
             parts,
             reader,
             start: number,
+            told: position,
         };
         place.handled();
         Some(place)
@@ -132,19 +138,19 @@ impl Place {
 
     /// Everything that was taken is handled.
     #[inline]
-    pub(super) fn handled(&self) {
+    pub(super) fn handled(&mut self) {
         if self.has_cursor() {
             let cursor = self.parts.memory.status.cursor(self.parts.cursor);
             cursor.handled(self.reader.position(), self.reader.number());
         }
-        if self.reader.seems_starving() {
+        if self.reader.seems_starving() && self.has_made_room() {
             self.tell_starving();
         }
     }
 
     /// Events were overwritten before they were taken.
     #[cold]
-    pub(super) fn lost(&self, count: u64) {
+    pub(super) fn lost(&mut self, count: u64) {
         if self.has_cursor() {
             let status = &self.parts.memory.status;
             status.cursor(self.parts.cursor).count_lost(count);
@@ -159,14 +165,22 @@ impl Place {
     }
 
     /// Whoever takes from it looks at others.
-    pub(super) fn leave(&self) {
-        if self.reader.is_starving() {
+    pub(super) fn leave(&mut self) {
+        if self.reader.is_starving() && (self.has_made_room() || !self.reader.has_news()) {
             self.tell_starving();
         }
     }
 
+    /// Whether telling a sender that waits is worth a system call: told after each event, it writes one more and
+    /// waits again. It looks by itself now and then.
+    #[inline]
+    fn has_made_room(&self) -> bool {
+        self.reader.position().wrapping_sub(self.told) >= self.reader.capacity() / TELL_EVERY
+    }
+
     #[cold]
-    fn tell_starving(&self) {
+    fn tell_starving(&mut self) {
+        self.told = self.reader.position();
         self.parts.sender.bell.wake_room(self.parts.word);
     }
 

@@ -8,6 +8,7 @@ use callgate_layout::buffer::Buffer;
 use callgate_layout::events::{Kind, Taken};
 use callgate_layout::{Code, Encoding};
 
+use super::pace::Pace;
 use super::place::{Place, Record};
 use super::wakes::BellOf;
 use super::{Feed, Incoming};
@@ -32,6 +33,7 @@ pub(super) struct Taking {
     is_here: bool,
     /// Why the last place that ended did.
     why: Option<Error>,
+    pace: Pace,
 }
 
 /// What is next.
@@ -68,7 +70,20 @@ impl Taking {
             handlers: Copy::none(),
             is_here: false,
             why: None,
+            pace: Pace::default(),
         }
+    }
+
+    /// Whether a thread that looks again and again looks now.
+    #[inline]
+    pub(super) fn looks(&mut self) -> bool {
+        self.pace.looks()
+    }
+
+    /// There was nothing any more.
+    #[inline]
+    pub(super) fn was_drained(&mut self) {
+        self.pace.was_drained();
     }
 
     /// Whether there is anything to take or to do.
@@ -118,7 +133,7 @@ impl Taking {
     /// What to do with an event that was copied.
     #[inline]
     fn event(&mut self, feed: &Feed, record: Record, buffer: &Buffer) -> Option<Item> {
-        let place = self.places.front()?;
+        let place = self.places.front_mut()?;
         if self.next.is_some_and(|next| record.number < next) {
             // It was had in another ring.
             place.handled();
@@ -157,7 +172,7 @@ impl Taking {
 
     /// Events were written over in the oldest ring, or lie before the beginning of the one that is the oldest now.
     fn lost(&mut self, feed: &Feed) {
-        let Some(place) = self.places.front() else {
+        let Some(place) = self.places.front_mut() else {
             return;
         };
         let (number, next) = (place.number(), self.next.unwrap_or(0));
@@ -180,7 +195,7 @@ impl Taking {
     /// The event that was copied last is handled.
     #[inline]
     pub(super) fn handled(&mut self) {
-        if let Some(place) = self.places.front() {
+        if let Some(place) = self.places.front_mut() {
             place.handled();
             self.next = Some(place.number());
         }
@@ -277,8 +292,8 @@ impl Taking {
     }
 
     /// Others are looked at: who waits for room in the rings is told what was handled.
-    pub(super) fn leave(&self) {
-        self.places.iter().for_each(Place::leave);
+    pub(super) fn leave(&mut self) {
+        self.places.iter_mut().for_each(Place::leave);
     }
 
     /// Has the sources ring whoever sleeps.

@@ -9,6 +9,7 @@ use parking_lot::MutexGuard;
 use super::Source;
 use super::ring::RingKey;
 use super::sending::Sending;
+use super::waiting::LOOK_EVERY;
 use crate::base::error::{Error, Result, forked};
 use crate::events::peers::Peer;
 use crate::link::topic_words::TopicWord;
@@ -52,7 +53,7 @@ impl Source {
             let words = goals.iter().zip(&rooms);
             let words: Vec<Awaited<'_>> =
                 words.map(|(goal, room)| goal.word.awaited(*room)).collect();
-            futex::wait_any_of(&words, until);
+            futex::wait_any_of(&words, until.min(clock::now().saturating_add(LOOK_EVERY)));
             sending = self.sending.lock();
             end(&mut sending, &goals);
         }

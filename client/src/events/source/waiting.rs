@@ -15,6 +15,10 @@ use super::sending::Sending;
 use crate::base::debug;
 use crate::events::listeners;
 
+/// Nanoseconds after which a thread that waits looks at the cursors by itself: listeners that handle few events in that time tell
+/// it only of larger pieces of room.
+pub(super) const LOOK_EVERY: u64 = 1_000_000;
+
 /// How long one event, or one batch, waits.
 pub(super) struct Wait {
     /// Nanoseconds of the monotonic clock.
@@ -75,7 +79,9 @@ impl Source {
         let sleepers = sending.sleepers();
         drop(sending);
         listeners::wake(sleepers);
-        let until = wait.until.min(now.saturating_add(waits_for.least));
+        let until = wait
+            .until
+            .min(now.saturating_add(waits_for.least.min(LOOK_EVERY)));
         futex::wait_any(&[word.awaited(room)], until);
         let mut sending = self.sending.lock();
         if let Some(ring) = sending.ring(key) {

@@ -79,7 +79,11 @@ impl FeedTurns {
         self.calls = 0;
         let thorough = std::mem::take(&mut self.is_missing) || thorough;
         let (all, len) = (&self.all, self.all.len());
-        let look = |at: usize| all.get(at).filter(|feed| feed.has_next()).cloned();
+        let has_next = |feed: &&Arc<Feed>| match thorough {
+            true => feed.has_next(),
+            false => feed.has_next_by_and_by(),
+        };
+        let look = |at: usize| all.get(at).filter(has_next).cloned();
         let found = self.fairness.look(len, thorough, look);
         if found.is_some() {
             self.fairness.pass_on(len);
@@ -120,7 +124,12 @@ impl Scheduler {
     /// Whether this look finds a feed that has something.
     pub(crate) fn has_event(&mut self) -> bool {
         let all = &self.feeds.all;
-        let look = |at: usize| all.get(at).filter(|feed| feed.has_next()).map(drop);
+        let is_pumped = self.is_pumped;
+        let has_next = |feed: &&Arc<Feed>| match is_pumped {
+            true => feed.has_next(),
+            false => feed.has_next_by_and_by(),
+        };
+        let look = |at: usize| all.get(at).filter(has_next).map(drop);
         self.feeds.fairness.look(all.len(), false, look).is_some()
     }
 

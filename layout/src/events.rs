@@ -3,7 +3,7 @@
 //! ```text
 //! ring            0 head u64       end of the last whole record
 //!                 8 next u64       number of the next event
-//!                64 oldest u64     start of the oldest record that is whole
+//!                64 oldest u64     start of the oldest record that is whole, the newest at most
 //!               128 starving u32   how many of the sender's threads wait for cursors
 //!               132 state u32      0 open, 1 closed
 //!              4096 records, as many bytes as the ring's capacity
@@ -22,8 +22,13 @@
 //! (acquire) finds everything before it whole, or written over since.
 //!
 //! **Sync point** OLDEST-MOVED. Before the sender writes over records it moves `oldest` behind them, and fences
-//! (release). A reader copies a record, fences (acquire), and looks at `oldest` again: if it sees any word of what was written over it,
-//! it sees that `oldest` has moved, and throws its copy away.
+//! (release). A reader copies a record, fences (acquire), and looks at `oldest` again: if it sees any word of what was written
+//! over it, it sees that `oldest` has moved, and throws its copy away. The store of `oldest` is a release as well: who sees it,
+//! and fences (acquire), finds the record that is the oldest now, and a head behind that. It reads the record's number, fences, and
+//! looks again, because that one may be written over by then.
+//!
+//! The newest record that was published is never written over. So `oldest` lies before `head` once there was a record, and who
+//! was overtaken always finds how many it has lost, even where the sender died in the middle of a write.
 //!
 //! The other half of events is [`cursor`]: what listeners write, and [`waking`]: who sleeps.
 
@@ -44,11 +49,7 @@ pub const RING_HEADER: usize = 4096;
 pub const RING_HEADER: usize = 136;
 
 /// The smallest capacity of a ring, in bytes of records.
-#[cfg(not(callgate_loom))]
 pub const MIN_CAPACITY: u32 = 64 << 10;
-/// Loom has to see every word.
-#[cfg(callgate_loom)]
-pub const MIN_CAPACITY: u32 = 128;
 /// The largest capacity that a program may ask for.
 pub const MAX_CAPACITY: u32 = 16 << 20;
 /// The capacity where a program says nothing.
@@ -88,6 +89,9 @@ pub struct Extent {
     /// End of the newest.
     pub head: u64,
 }
+
+/// The least with which a ring works: a quarter of it is a record with a payload of one word.
+const LEAST_CAPACITY: u64 = 128;
 
 /// Bytes of memory of a ring of this capacity.
 pub const fn ring_len(capacity: u32) -> u32 {

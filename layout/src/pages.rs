@@ -106,7 +106,7 @@ impl Status {
         let seen = bell.value();
         self.page.store32(0, 1, Ordering::Relaxed);
         self.add(PARKS);
-        // WORK-OR-PARKED, the plugin's side.
+        // WORK-OR-PARKED, the plugin's side; ARMED-OR-PARKED, the listener's first fence.
         fence(Ordering::SeqCst);
         seen
     }

@@ -4,17 +4,19 @@
 
 mod archives;
 mod json;
+mod rings;
 mod schemas;
 
 /// A target's name, which is also that of its folder in `tests/fuzz/corpus`, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     ("schema", schemas::decode),
     ("compare", schemas::compare),
     ("json", json::convert),
     ("archive", archives::access),
+    ("ring", rings::take),
 ];
 
 /// Runs the target of a name.

@@ -151,7 +151,7 @@ impl Scene {
         let ended = counted.iter().map(|counted| counted.ended).max();
         let mean_ns = (ended.unwrap_or(start) - start) as f64 / count as f64;
         let after = Counters::read(&self.listeners)?;
-        Ok(before.block(&after, count, mean_ns, used, Vec::new()))
+        Ok(before.block(&after, count, mean_ns, used, vec![mean_ns as u64]))
     }
 
     /// Events that nobody waits for, several times.

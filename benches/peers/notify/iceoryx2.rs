@@ -8,6 +8,7 @@
 
 use std::any::Any;
 use std::ops::Range;
+use std::sync::Arc;
 
 use iceoryx2::port::listener::Listener as Bell;
 use iceoryx2::port::notifier::Notifier;
@@ -52,7 +53,13 @@ impl Bus for Iceoryx2 {
         Ok(Box::new(Leftovers::of(setup)))
     }
 
-    fn listener(&self, setup: &Setup, events: Events, _: usize) -> Result<Box<dyn Listener>> {
+    fn listener(
+        &self,
+        setup: &Setup,
+        events: Events,
+        _: usize,
+        _: &Arc<Tally>,
+    ) -> Result<Box<dyn Listener>> {
         let node = node(setup)?;
         let bell = match self.woken {
             true => Some(bells(&node, events)?.listener_builder().create()?),

@@ -18,6 +18,7 @@ use std::hint::spin_loop;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use super::{BATCH, Bus, Events, Listener, Looking, Sender, Tally};
@@ -94,7 +95,13 @@ impl Bus for Limit {
         Ok(Box::new(memory))
     }
 
-    fn listener(&self, setup: &Setup, events: Events, nth: usize) -> Result<Box<dyn Listener>> {
+    fn listener(
+        &self,
+        setup: &Setup,
+        events: Events,
+        nth: usize,
+        _: &Arc<Tally>,
+    ) -> Result<Box<dyn Listener>> {
         Ok(Box::new(Reader {
             ring: self.ring(setup)?,
             events,

@@ -14,6 +14,7 @@
 //! In all of them CPU is the sender's process alone, and `sleeps` is how often listeners went to sleep, all together, an event.
 
 mod block;
+mod callgate;
 mod events;
 mod iceoryx2;
 mod limit;
@@ -24,6 +25,7 @@ mod zbus;
 
 use std::any::Any;
 use std::ops::Range;
+use std::sync::Arc;
 
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -60,14 +62,20 @@ trait Bus: Sync {
     }
 
     /// A listener's end; made in its process.
-    fn listener(&self, setup: &Setup, events: Events, nth: usize) -> Result<Box<dyn Listener>>;
+    fn listener(
+        &self,
+        setup: &Setup,
+        events: Events,
+        nth: usize,
+        tally: &Arc<Tally>,
+    ) -> Result<Box<dyn Listener>>;
 
     /// The sender's end; made when all listeners stand.
     fn sender(&self, setup: &Setup, events: Events, host: &mut dyn Any) -> Result<Box<dyn Sender>>;
 }
 
 trait Listener {
-    /// Shows the tally each event until it says that this was the last.
+    /// Shows the tally, which is that of its making, each event until it says that this was the last.
     fn listen(&mut self, tally: &Tally) -> Result<()>;
 }
 
@@ -90,6 +98,11 @@ fn all() -> &'static [&'static dyn Bus] {
         &limit::Limit::ALL[1],
         &limit::Limit::ALL[2],
         &limit::Limit::ALL[3],
+        &callgate::Callgate::ALL[0],
+        &callgate::Callgate::ALL[1],
+        &callgate::Callgate::ALL[2],
+        &callgate::Callgate::ALL[3],
+        &callgate::Callgate::ALL[4],
         &iceoryx2::Iceoryx2::POLLED,
         &iceoryx2::Iceoryx2::WOKEN,
         &uds::Uds,
@@ -107,9 +120,9 @@ pub(crate) fn listen(id: &str, setup: &Setup, events: Events, nth: usize) -> Res
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     let bus = all().iter().find(|bus| bus.id() == id);
     let bus = bus.ok_or("no such system")?;
-    let mut listener = bus.listener(setup, events, nth)?;
+    let tally = Arc::new(Tally::new(events));
+    let mut listener = bus.listener(setup, events, nth, &tally)?;
     place::pin_process(1)?;
-    let tally = Tally::new(events);
     obey(|| {
         tally.begin()?;
         listener.listen(&tally)?;

@@ -7,6 +7,7 @@ use std::any::Any;
 use std::io::{Read, Write};
 use std::ops::Range;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
 
 use rkyv::api::high::to_bytes_in;
 use rkyv::rancor::Error;
@@ -44,7 +45,13 @@ impl Bus for Uds {
         Ok(Box::new(UnixListener::bind(setup.place.join("socket"))?))
     }
 
-    fn listener(&self, setup: &Setup, events: Events, _: usize) -> Result<Box<dyn Listener>> {
+    fn listener(
+        &self,
+        setup: &Setup,
+        events: Events,
+        _: usize,
+        _: &Arc<Tally>,
+    ) -> Result<Box<dyn Listener>> {
         let stream = UnixStream::connect(setup.place.join("socket"))?;
         stream.set_nonblocking(events.gives_way())?;
         let mut input = AlignedVec::new();

@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use ::zbus::connection::Builder;
@@ -50,7 +51,13 @@ impl Bus for Zbus {
         Ok(Box::new(Some(connecting)))
     }
 
-    fn listener(&self, setup: &Setup, _: Events, _: usize) -> Result<Box<dyn Listener>> {
+    fn listener(
+        &self,
+        setup: &Setup,
+        _: Events,
+        _: usize,
+        _: &Arc<Tally>,
+    ) -> Result<Box<dyn Listener>> {
         let stream = UnixStream::connect(setup.place.join("socket"))?;
         let connection = block_on(Builder::unix_stream(stream).p2p().build())?;
         Ok(Box::new(Hearer {

@@ -12,7 +12,7 @@ mod json;
 mod limit;
 mod messages;
 mod pipe;
-mod plugins;
+pub(crate) mod plugins;
 mod typed;
 mod uds;
 

@@ -12,18 +12,18 @@ use crate::payload::Small;
 
 /// 64 bytes, as argument and as result.
 #[gate_type]
-pub(super) struct Payload64 {
-    pub(super) words: Small,
+pub(crate) struct Payload64 {
+    pub(crate) words: Small,
 }
 
 /// The broker, in this process.
-pub(super) fn start_broker(setup: &Setup) -> Result<Box<dyn Any>> {
+pub(crate) fn start_broker(setup: &Setup) -> Result<Box<dyn Any>> {
     let broker = Broker::builder().socket(setup.place.join("bus"));
     Ok(Box::new(broker.start()?))
 }
 
 /// A plugin of that name.
-pub(super) fn connect(setup: &Setup, name: &str) -> Result<Plugin> {
+pub(crate) fn connect(setup: &Setup, name: &str) -> Result<Plugin> {
     connect_as(setup, name, WaitPolicy::Adaptive)
 }
 

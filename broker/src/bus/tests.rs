@@ -35,6 +35,12 @@ const READY: Availability = Availability::Ready {
     encoding: Encoding::Archive,
 };
 const STEP: Duration = Duration::from_secs(2);
+/// All numbers begin with one.
+const FROM_ONE: First = First {
+    link: 1,
+    life: 1,
+    event: 1,
+};
 
 fn shape() -> Shape {
     shape_of(7)
@@ -116,15 +122,7 @@ struct World {
 
 impl World {
     fn new(links: u32) -> World {
-        World::of(
-            ["a", "b"],
-            links,
-            First {
-                link: 1,
-                life: 1,
-                event: 1,
-            },
-        )
+        World::of(["a", "b"], links, FROM_ONE)
     }
 
     /// Plugins of these names, of which the first has number 1.

@@ -13,6 +13,7 @@
 mod again;
 mod asking;
 mod completion;
+mod feeds;
 mod links;
 mod outcome;
 mod pages;
@@ -33,6 +34,7 @@ use super::space::check_here;
 use crate::base::error::{Error, Result};
 use crate::base::futex_refused;
 use crate::base::thread::{discard, join, spawn, wake};
+use crate::events::pulled::Puller;
 use crate::link::Link;
 use crate::link::own_memory::SentBell;
 
@@ -84,6 +86,9 @@ struct Shared {
     changes: AtomicU32,
     /// Whether any call waits for an answer of the broker's.
     asks: AtomicBool,
+    /// Tasks that wait for events, and whether there are any.
+    pulled: Mutex<Vec<Weak<Puller>>>,
+    has_pulled: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -99,6 +104,8 @@ impl SentCalls {
                 pages: Mutex::default(),
                 changes: AtomicU32::new(0),
                 asks: AtomicBool::new(false),
+                pulled: Mutex::default(),
+                has_pulled: AtomicBool::new(false),
                 state: Mutex::new(state),
             }),
             thread: Mutex::new(None),
@@ -242,17 +249,21 @@ impl Shared {
             Error::new(Code::Overloaded, text)
         })?;
         link.set_late_bell(bell.number());
-        let mut pages = self.pages.lock();
-        if pages
-            .iter()
-            .any(|known| known.as_ptr() == Arc::as_ptr(page))
-        {
-            return Ok(());
+        if self.add_page(page) {
+            self.ring();
         }
-        pages.push(Arc::downgrade(page));
-        drop(pages);
-        self.ring();
         Ok(())
+    }
+
+    /// Has the thread sleep on the bell of a page; whether it did not before.
+    fn add_page(&self, page: &Arc<SentBell>) -> bool {
+        let mut pages = self.pages.lock();
+        let mut known = pages.iter();
+        let is_new = !known.any(|known| known.as_ptr() == Arc::as_ptr(page));
+        if is_new {
+            pages.push(Arc::downgrade(page));
+        }
+        is_new
     }
 
     /// Has the thread look again.
@@ -298,6 +309,7 @@ impl Shared {
         };
         let found = !outcomes.is_empty() || asks_later;
         tell(outcomes);
+        self.look_at_feeds();
         futex_refused::log();
         if !is_over && !found {
             pages.sleep(&self.changes, waits, until);

@@ -11,6 +11,8 @@
 
 mod place;
 mod taking;
+#[cfg(test)]
+mod tests;
 mod wakes;
 
 use std::sync::Arc;
@@ -29,7 +31,7 @@ use crate::base::thread::discard;
 
 pub(crate) use place::{End, Place, PlaceParts, Sender};
 use taking::{Item, Taking};
-pub(crate) use wakes::{SleepBells, Wakes};
+pub(crate) use wakes::{BellOf, SleepBells, Wakes};
 
 /// A feed.
 pub(crate) struct Feed {
@@ -214,13 +216,16 @@ impl Feed {
                 taking.handlers().run(context, event.encoding, &buffer[..]);
                 taking.handled();
             }
-            Some(Item::Notice(notice)) => {
-                if !taking.handlers().tell(&notice) {
-                    self.log.write(&notice);
-                }
-            }
+            Some(Item::Notice(notice)) => self.tell(taking, &notice),
         }
         self.chain.store(0, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn tell(&self, taking: &Taking, notice: &EventNotice) {
+        if !taking.handlers().tell(notice) {
+            self.log.write(notice);
+        }
     }
 
     /// Takes one event or notice, if there is any, on a thread of the program's own.
@@ -245,8 +250,8 @@ impl Feed {
     }
 
     /// Has its source ring a bell of a thread's that sleeps; false where none is free.
-    pub(crate) fn announce(&self, bells: &mut SleepBells) -> bool {
-        self.taking.lock().announce(bells)
+    pub(crate) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
+        self.taking.lock().announce(bell)
     }
 
     /// Says that none does.

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::feed::{Feed, Next, SleepBells, Wakes};
 use crate::base::error::{Error, Result};
 use crate::base::thread;
+use crate::link::own_memory::{OwnMemory, SentBell};
 
 /// The feeds of one subscription.
 #[derive(Default)]
@@ -80,8 +81,8 @@ impl Puller {
             if let Some(taken) = self.take(&mut with) {
                 return Ok(Some(taken));
             }
-            if let Some(over) = self.over.load_full() {
-                return Err(Error::clone(&over));
+            if let Some(over) = self.over() {
+                return Err(over);
             }
             if clock::now() >= until {
                 return Ok(None);
@@ -90,17 +91,52 @@ impl Puller {
         }
     }
 
+    /// Has a task woken when there may be something. The pages on whose bells for sent calls the sources ring: who
+    /// sleeps on these [looks](Puller::look_for_task).
+    pub(crate) fn await_by(&self, waker: &Waker) -> Result<Vec<Arc<SentBell>>> {
+        *self.waker.lock() = Some(waker.clone());
+        let mut pages: Vec<Arc<SentBell>> = Vec::new();
+        let mut bell = |memory: &OwnMemory| {
+            if !pages.iter().any(|page| Arc::ptr_eq(page, &memory.sent)) {
+                pages.push(memory.sent.clone());
+            }
+            Some(memory.sent.take()?.number())
+        };
+        let feeds = self.feeds.lock().all.clone();
+        match feeds.iter().all(|feed| feed.announce(&mut bell)) {
+            true => Ok(pages),
+            false => Err(no_bell()),
+        }
+    }
+
+    /// Wakes the task that waits, if there is something; else has the sources ring.
+    pub(crate) fn look_for_task(&self) {
+        if self.waker.lock().is_none() {
+            return;
+        }
+        let feeds = self.feeds.lock().all.clone();
+        events::about_to_sleep();
+        feeds.iter().for_each(|feed| feed.arm());
+        events::all_armed();
+        if feeds.iter().any(|feed| feed.has_next()) {
+            self.wake();
+        }
+    }
+
+    /// Why there is nothing more to come, if that is so.
+    pub(crate) fn over(&self) -> Option<Error> {
+        self.over.load_full().map(|over| Error::clone(&over))
+    }
+
     /// Sleeps until there may be something.
     fn sleep(&self, seen: u32, until: u64) -> Result<()> {
         let feeds = self.feeds.lock().all.clone();
         let mut bells = SleepBells::default();
-        let is_announced = feeds.iter().all(|feed| feed.announce(&mut bells));
+        let mut bell = |memory: &OwnMemory| bells.of(&memory.bells);
+        let is_announced = feeds.iter().all(|feed| feed.announce(&mut bell));
         let outcome = match is_announced {
             true => Ok(()),
-            false => Err(Error::new(
-                Code::Overloaded,
-                "all 63 bells of this plugin, or of its group, are taken by callers that sleep",
-            )),
+            false => Err(no_bell()),
         };
         events::about_to_sleep();
         feeds.iter().for_each(|feed| feed.arm());
@@ -115,6 +151,12 @@ impl Puller {
         feeds.iter().for_each(|feed| feed.take_back());
         outcome
     }
+}
+
+#[cold]
+fn no_bell() -> Error {
+    let text = "all 63 bells of this plugin, or of its group, are taken by callers that sleep";
+    Error::new(Code::Overloaded, text)
 }
 
 impl Wakes for Puller {

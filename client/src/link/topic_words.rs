@@ -101,3 +101,42 @@ impl Drop for TopicWord {
         self.words.taken.lock().bits[index / BITS] &= !(1 << (index % BITS));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use callgate_layout::pages::DOORBELL_LEN;
+    use callgate_layout::sys::mapping::Mapping;
+    use callgate_layout::sys::memfd;
+    use callgate_layout::view::WriteView;
+
+    use super::*;
+
+    fn words() -> Arc<TopicWords> {
+        let page = memfd::create("test", DOORBELL_LEN).unwrap();
+        let page = WriteView::new(Mapping::writable(page, DOORBELL_LEN).unwrap()).unwrap();
+        Arc::new(TopicWords::new(Arc::new(Doorbell::new(page))))
+    }
+
+    /// Two sources with one word are woken for each other, and one may take the other's wake-up away.
+    #[test]
+    fn each_source_has_a_word_of_its_own_as_long_as_there_are_any() {
+        let words = words();
+        let taken: Vec<_> = std::iter::from_fn(|| words.take()).collect();
+        let indexes: HashSet<_> = taken.iter().map(TopicWord::index).collect();
+        assert_eq!((taken.len(), indexes.len()), (WORDS, WORDS));
+        drop(taken);
+        assert!(words.take().is_some());
+    }
+
+    /// A listener that had not heard of the end yet armed the next source.
+    #[test]
+    fn a_word_that_was_given_back_is_the_last_to_be_taken_again() {
+        let words = words();
+        let next = |_| words.take().unwrap().index();
+        assert!((0..100).map(next).eq(0..100));
+        let _kept = words.take();
+        assert!((0..WORDS - 1).map(next).all(|index| index != 100));
+    }
+}

@@ -41,8 +41,9 @@
 //! ```
 //!
 //! Who comes back is not sent away for asking at once for all that it had. Not charged are `Standing`,
-//! `Drained`, a `Provide` that names a life, as many in a session as the plugin may provide halves of gates,
-//! and an `Open` with which it comes to have more gates open than before in its session.
+//! `Drained`, a `Provide` that names a life, as many in a session as the plugin may provide halves of gates, an
+//! `Offer` that says `returning`, as many as it may provide gates, and an `Open` or `Subscribe` with which it comes to
+//! have more gates open and subscribed to than before in its session.
 //!
 //! From its first `Standing` to `Drained` the plugin *drains*. Meanwhile each change of policy is answered
 //! for with further `Refuse`s. `Standing`, `Refuse` and `Refused` are records about

@@ -13,8 +13,8 @@
 //! The sender keeps the largest position that it has seen, so that one which goes back changes nothing, and drops a
 //! listener whose position lies beyond what was sent.
 //!
-//! **Sync point** EVENT-HANDLED. A position is stored (release) after the handlers have run; who reads it (acquire), as a
-//! `flush` does, sees what they did in its own process.
+//! **Sync point** EVENT-HANDLED. A position is stored (release) after the handlers have run, and so is that a feed has left;
+//! who reads them (acquire), as a `flush` does, sees what the handlers did.
 
 use crate::atomic::Ordering;
 use crate::geometry::LINE_LEN;
@@ -26,8 +26,9 @@ pub const CURSORS: u16 = 1024;
 /// Where they begin in a status page.
 #[cfg(not(callgate_loom))]
 const BEGIN: usize = stats::END;
+/// Loom's pages have no gates.
 #[cfg(callgate_loom)]
-const BEGIN: usize = 64;
+const BEGIN: usize = 192;
 /// Where they end.
 pub(crate) const END: usize = stats::END + CURSORS as usize * LINE_LEN;
 
@@ -120,8 +121,10 @@ impl<'a> Cursor<'a> {
         self.status.count(self.line + TIMES, false);
     }
 
-    /// The feed takes no more.
+    /// The feed takes no more. Afterwards it looks whether the sender [starves](super::RingReader::is_starving), as after the
+    /// last event.
     pub fn leave(&self) {
+        // EVENT-HANDLED, release.
         self.status.store32(self.line + LEFT, 1, Ordering::Release);
     }
 
@@ -141,9 +144,10 @@ impl<'a> Cursor<'a> {
 pub fn read(status: &ReadView, index: u16) -> Seen {
     let line = line(index);
     Seen {
-        // EVENT-HANDLED, acquire.
+        // EVENT-HANDLED, acquire: the number is no older than this.
         position: status.load64(line + POSITION, Ordering::Acquire),
         next: status.load64(line + NEXT, Ordering::Relaxed),
+        // EVENT-HANDLED, acquire.
         has_left: status.load32(line + LEFT, Ordering::Acquire) != 0,
         lost: status.load64(line + LOST, Ordering::Relaxed),
         times: status.load64(line + TIMES, Ordering::Relaxed),

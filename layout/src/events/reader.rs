@@ -1,12 +1,15 @@
 //! A listener's side of a ring. Everything in it is a stranger's word: it is read once, and checked.
 
 use super::{
-    HEAD, Kind, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, capacity_of, most_payload,
+    HEAD, Kind, LEAST_CAPACITY, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload,
     place, record_len,
 };
 use crate::atomic::{Ordering, fence};
 use crate::buffer::{Buffer, OutOfMemory};
 use crate::view::ReadView;
+
+/// Positions and numbers beyond this are no correct sender's.
+const MOST: u64 = u64::MAX / 2;
 
 /// One place in a ring, from which events are taken in order.
 #[derive(Debug)]
@@ -40,14 +43,11 @@ pub enum Taken {
     Lost(u64),
     /// The sender was writing over what was read. To be tried again, when everything else was looked at.
     Again,
+    /// There is no memory for a copy of the next one. To be tried again later.
+    OutOfMemory(OutOfMemory),
     /// The sender wrote what no correct sender writes. Nothing is to be taken from this ring any more.
     Broken(&'static str),
-    /// There is one, and no memory for its payload.
-    OutOfMemory(OutOfMemory),
 }
-
-/// Positions are less than this, so that a record's length can be added. No sender gets so far.
-const END_OF_POSITIONS: u64 = u64::MAX / 2;
 
 /// The words of a record before its payload.
 struct Header {
@@ -59,13 +59,14 @@ struct Header {
 
 impl RingReader {
     /// A place in a ring, where the record lies, or will, that has this number; `None` where the memory is no ring, or
-    /// there can be no record.
+    /// there can be no record. Which capacities a source may have is asked elsewhere.
     pub fn new(ring: ReadView, position: u64, number: u64) -> Option<RingReader> {
-        let capacity = u32::try_from(ring.len()).ok().and_then(capacity_of)?;
-        let can_be = position.is_multiple_of(8) && position < END_OF_POSITIONS;
-        can_be.then(|| RingReader {
+        let capacity = ring.len().checked_sub(RING_HEADER)? as u64;
+        let is_ring = capacity.is_power_of_two() && capacity >= LEAST_CAPACITY;
+        let can_be = position.is_multiple_of(8) && position <= MOST && number <= MOST;
+        (is_ring && can_be).then(|| RingReader {
             ring,
-            capacity: u64::from(capacity),
+            capacity,
             position,
             number,
             head: position,
@@ -82,20 +83,21 @@ impl RingReader {
         self.number
     }
 
-    /// Whether a look would find anything: to be asked before sleeping, and in every round.
+    /// Whether a look would find anything: to be asked before sleeping, and in every round. Relaxed: `take` reads the
+    /// same words once more.
     #[inline]
     pub fn has_news(&self) -> bool {
         self.head != self.position
             || self.ring.load64(HEAD, Ordering::Relaxed) != self.position
-            || self.is_closed()
+            || self.ring.load32(STATE, Ordering::Relaxed) != 0
     }
 
     fn is_closed(&self) -> bool {
-        // EVENT-PUBLISHED, acquire: of the end.
+        // EVENT-PUBLISHED, acquire.
         self.ring.load32(STATE, Ordering::Acquire) != 0
     }
 
-    /// Takes the next event: its payload in the place of what was in the buffer.
+    /// Takes the next event: its payload in the place of what was in the buffer. Nothing of a torn copy is left there.
     #[inline]
     pub fn take(&mut self, into: &mut Buffer) -> Taken {
         if self.head == self.position
@@ -104,38 +106,27 @@ impl RingReader {
             return taken;
         }
         let header = self.header();
-        // A length that cannot be may be that of a record which was written over meanwhile.
-        let len = (header.len <= most_payload(self.capacity)).then(|| record_len(header.len));
-        let len = len.filter(|len| *len <= self.head - self.position);
-        if len.is_some()
-            && let Err(why) = self.copy(header.len, into)
-        {
+        // A length that cannot be is looked into below: it may have been written over.
+        let len = header.len.min(most_payload(self.capacity));
+        if let Err(why) = self.copy(len, into) {
             return Taken::OutOfMemory(why);
         }
-        // OLDEST-MOVED, the reader's side.
+        // OLDEST-MOVED, the reader's fence.
         fence(Ordering::Acquire);
-        // OLDEST-MOVED, acquire.
-        let oldest = self.ring.load64(OLDEST, Ordering::Acquire);
+        let oldest = self.ring.load64(OLDEST, Ordering::Relaxed);
         if oldest > self.position {
+            into.clear();
             return self.overtaken(oldest);
         }
-        match len {
-            Some(len) if self.is_next(&header, oldest) => self.step(len, header),
-            _ => Taken::Broken("a record that no sender writes"),
+        let end = self.position + record_len(len);
+        let is_record = header.len == len && end <= self.head && header.kind <= 1;
+        let is_next = header.number == self.number && self.head - oldest <= self.capacity;
+        if !(is_record && is_next) {
+            into.clear();
+            return Taken::Broken("a record that no sender writes");
         }
-    }
-
-    /// Whether a record that was not written over is the one that comes next.
-    #[inline]
-    fn is_next(&self, header: &Header, oldest: u64) -> bool {
-        header.kind <= 1 && header.number == self.number && self.head - oldest <= self.capacity
-    }
-
-    /// Goes on behind a record.
-    #[inline]
-    fn step(&mut self, len: u64, header: Header) -> Taken {
-        self.position += len;
-        self.number = self.number.wrapping_add(1);
+        self.position = end;
+        self.number += 1;
         Taken::Event {
             kind: if header.kind == 0 {
                 Kind::Event
@@ -151,7 +142,7 @@ impl RingReader {
     fn look(&mut self) -> Option<Taken> {
         // Before the head: what was published before the ring was closed is taken first.
         let is_closed = self.is_closed();
-        // EVENT-PUBLISHED, acquire: of the records.
+        // EVENT-PUBLISHED, acquire.
         let head = self.ring.load64(HEAD, Ordering::Acquire);
         if head == self.position {
             return Some(if is_closed {
@@ -160,7 +151,7 @@ impl RingReader {
                 Taken::Nothing
             });
         }
-        if head < self.position || !head.is_multiple_of(8) || head >= END_OF_POSITIONS {
+        if head < self.position || !head.is_multiple_of(8) || head > MOST {
             return Some(Taken::Broken(
                 "an end of its records that lies before what was read, or nowhere",
             ));
@@ -189,44 +180,38 @@ impl RingReader {
     fn copy(&self, len: usize, into: &mut Buffer) -> Result<(), OutOfMemory> {
         let into = into.renew(len)?;
         let (at, left) = place(self.position + RECORD_HEADER, self.capacity);
-        if len <= left {
-            self.ring.copy_out(at, into);
-        } else {
-            let (first, rest) = into.split_at_mut(left);
-            self.ring.copy_out(at, first);
+        let (first, rest) = into.split_at_mut(left.min(len));
+        self.ring.copy_out(at, first);
+        if !rest.is_empty() {
             self.ring.copy_out(RING_HEADER, rest);
         }
         Ok(())
     }
 
-    /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were lost.
+    /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were
+    /// lost. There always is one, because a sender never forgets the newest.
     #[cold]
     fn overtaken(&mut self, oldest: u64) -> Taken {
-        // EVENT-PUBLISHED, acquire: of the oldest record, which lies behind *oldest*. And *oldest* is never stored beyond
-        // the head (OLDEST-MOVED), so that no head that is read now is less.
-        let head = self.ring.load64(HEAD, Ordering::Acquire);
-        if oldest > head || !oldest.is_multiple_of(8) || head >= END_OF_POSITIONS {
-            return Taken::Broken(
-                "an oldest record that lies behind all of its records, or nowhere",
-            );
-        }
-        if oldest == head {
-            // Nothing is left: the number of the next event is not known before it is there.
-            return Taken::Again;
+        // OLDEST-MOVED, acquire, with the load before this: the oldest record was published when it became that.
+        fence(Ordering::Acquire);
+        let head = self.ring.load64(HEAD, Ordering::Relaxed);
+        if oldest >= head || !(oldest | head).is_multiple_of(8) || head > MOST {
+            return Taken::Broken("an oldest record that lies behind the newest, or nowhere");
         }
         let number = self.word(oldest + 8);
-        // OLDEST-MOVED, the reader's side.
+        // OLDEST-MOVED, the reader's fence. EVENT-PUBLISHED, acquire, with the load of the head.
         fence(Ordering::Acquire);
         if self.ring.load64(OLDEST, Ordering::Relaxed) != oldest {
             return Taken::Again;
         }
-        let lost = number.wrapping_sub(self.number);
-        let most = (oldest - self.position) / RECORD_HEADER;
-        if lost == 0 || lost > most || head - oldest > self.capacity {
-            return Taken::Broken("an oldest record whose number or place cannot be");
+        let lost = number.checked_sub(self.number).filter(|lost| *lost > 0);
+        match lost {
+            Some(lost) if number <= MOST && head - oldest <= self.capacity => {
+                (self.position, self.number, self.head) = (oldest, number, head);
+                Taken::Lost(lost)
+            }
+            _ => Taken::Broken("an oldest record that no sender has"),
         }
-        (self.position, self.number, self.head) = (oldest, number, head);
-        Taken::Lost(lost)
     }
 
     /// Whether a thread of the sender waits for cursors: to be asked after a cursor has moved, before the listener turns to

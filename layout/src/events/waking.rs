@@ -23,17 +23,19 @@ use crate::events::cursor::{CURSORS, Cursor};
 use crate::pages::{Doorbell, Status};
 
 /// Topic words of a doorbell page.
+#[cfg(not(callgate_loom))]
 pub const TOPIC_WORDS: u16 = 8192;
+/// Loom's pages have few.
+#[cfg(callgate_loom)]
+pub const TOPIC_WORDS: u16 = 2;
 
 #[cfg(not(callgate_loom))]
 const TOPICS: usize = 4096;
+/// Loom's pages have three bells.
 #[cfg(callgate_loom)]
-const TOPICS: usize = 64;
+const TOPICS: usize = 192;
 const ROOM: usize = 4;
-#[cfg(not(callgate_loom))]
 const FEEDS: usize = TOPICS + 8 * TOPIC_WORDS as usize;
-#[cfg(callgate_loom)]
-const FEEDS: usize = TOPICS + 8;
 /// Where the words end.
 pub(crate) const END: usize = FEEDS + 4 * CURSORS as usize;
 
@@ -99,24 +101,28 @@ impl Doorbell {
         fence(Ordering::SeqCst);
     }
 
-    /// The value on which the sender sleeps that waits for cursors; to be read before they are looked at.
+    /// The value on which the sender sleeps that waits for cursors; to be read before it counts itself as starving, which
+    /// orders this before its look.
     pub fn room(&self, word: u16) -> u32 {
         let page = self.page().as_read();
-        page.load32(topic(word) + ROOM, Ordering::Acquire)
+        page.load32(topic(word) + ROOM, Ordering::Relaxed)
     }
 
-    /// Changes it, so that nobody falls asleep on the old one.
+    /// Changes it, so that nobody falls asleep on the old one. Release, so that what it is rung for is seen by who looks
+    /// after that.
     pub fn touch_room(&self, word: u16) {
         self.page().add32(topic(word) + ROOM, 1, Ordering::Release);
     }
 
-    /// The value of a feed word; to be read before the heads are looked at.
+    /// The value of a feed word; to be read before [`about_to_sleep`], whose fence orders it.
     pub fn feed_value(&self, cursor: u16) -> u32 {
-        let page = self.page().as_read();
-        page.load32(feed(cursor), Ordering::Acquire)
+        self.page()
+            .as_read()
+            .load32(feed(cursor), Ordering::Relaxed)
     }
 
-    /// Changes it, so that nobody falls asleep on the old one.
+    /// Changes a feed word, so that nobody falls asleep on the old one. Release, so that what it is rung for is seen by who
+    /// looks after that.
     pub fn touch_feed(&self, cursor: u16) {
         self.page().add32(feed(cursor), 1, Ordering::Release);
     }
@@ -125,6 +131,7 @@ impl Doorbell {
 #[cfg(not(callgate_loom))]
 mod futexes {
     use super::{ROOM, feed, topic};
+    use crate::atomic::Ordering;
     use crate::pages::Doorbell;
     use crate::sys::futex::{self, Awaited};
 

@@ -7,20 +7,28 @@ use super::{
 use crate::atomic::{Ordering, fence};
 use crate::view::WriteView;
 
-/// The one who writes a ring. What is needed for that is private: nothing in the ring is believed, though only this
-/// process writes there.
+/// The one who writes a ring. Where records begin and end is private. Their lengths are read back from the ring, which
+/// only this process can write: the memory was sealed before anybody else had it.
 #[derive(Debug)]
 pub struct RingWriter {
     ring: WriteView,
     capacity: u64,
+    /// Start of the oldest record, and its number.
     oldest: u64,
-    /// End of the last record that was written, perhaps not published yet.
+    first: u64,
+    written: Mark,
+    published: Mark,
+}
+
+/// Up to where there are records.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// Start of the newest.
+    newest: u64,
+    /// Its end.
     end: u64,
-    /// The number of the next event.
+    /// The number of the one after it.
     next: u64,
-    /// End of the last record that was published, and the number of the event that follows it.
-    head: u64,
-    shown: u64,
 }
 
 impl RingWriter {
@@ -34,14 +42,18 @@ impl RingWriter {
         );
         // Ordered by the record that tells anybody of the ring.
         ring.store64(NEXT, first, Ordering::Relaxed);
+        let empty = Mark {
+            newest: 0,
+            end: 0,
+            next: first,
+        };
         RingWriter {
             ring,
             capacity,
             oldest: 0,
-            end: 0,
-            next: first,
-            head: 0,
-            shown: first,
+            first,
+            written: empty,
+            published: empty,
         }
     }
 
@@ -54,7 +66,7 @@ impl RingWriter {
     pub fn extent(&self) -> Extent {
         Extent {
             oldest: self.oldest,
-            head: self.head,
+            head: self.published.end,
         }
     }
 
@@ -65,12 +77,12 @@ impl RingWriter {
 
     /// End of the newest that is published.
     pub fn head(&self) -> u64 {
-        self.head
+        self.published.end
     }
 
     /// The number of the next event.
     pub fn next(&self) -> u64 {
-        self.next
+        self.written.next
     }
 
     /// The longest payload.
@@ -81,34 +93,38 @@ impl RingWriter {
     /// Whether a payload of so many bytes can be written without writing over anything.
     #[inline]
     pub fn has_room(&self, payload: usize) -> bool {
-        self.end + record_len(payload) <= self.oldest + self.capacity
+        self.written.end + record_len(payload) <= self.oldest + self.capacity
     }
 
     /// Up to where records are written over by one with such a payload: `oldest` has to be there, or beyond.
     #[inline]
     pub fn needed(&self, payload: usize) -> u64 {
-        (self.end + record_len(payload)).saturating_sub(self.capacity)
+        (self.written.end + record_len(payload)).saturating_sub(self.capacity)
     }
 
-    /// Moves `oldest` forward by whole records, at least to `needed` and then on as long as it stays at or before `limit`
-    /// and before what is not published; false, and nothing is moved, where there is no such record.
+    /// Moves `oldest` forward by whole records, at least to `needed` and then on as long as it stays at or before `limit`;
+    /// false, and nothing is moved, where there is no such record.
+    ///
+    /// The newest record that is published stays: who finds itself overtaken finds there how many it has lost, even where the
+    /// sender dies before it publishes the next one. So a batch that needs more room is published first; once everything is,
+    /// a limit of a quarter of the capacity beyond `needed` is enough for any event.
     pub fn forget(&mut self, needed: u64, limit: u64) -> bool {
-        let limit = limit.min(self.head);
-        let mut oldest = self.oldest;
+        let limit = limit.min(self.published.newest);
+        let (mut oldest, mut first) = (self.oldest, self.first);
         while oldest < limit {
             let next = oldest + self.record_at(oldest);
             if next > limit {
                 break;
             }
-            oldest = next;
+            (oldest, first) = (next, first + 1);
         }
         if oldest < needed {
             return false;
         }
-        self.oldest = oldest;
-        // OLDEST-MOVED, release: who sees it sees a head that is no older.
+        (self.oldest, self.first) = (oldest, first);
+        // OLDEST-MOVED, release: who sees it finds the record there, and a head behind that.
         self.ring.store64(OLDEST, oldest, Ordering::Release);
-        // OLDEST-MOVED, the sender's side.
+        // OLDEST-MOVED, the sender's fence.
         fence(Ordering::Release);
         true
     }
@@ -130,29 +146,34 @@ impl RingWriter {
             Kind::Unfit => 1_u64 << 32,
         };
         let len = record_len(payload.len());
-        let (at, left) = place(self.end, self.capacity);
+        let Mark { end, next, .. } = self.written;
+        let (at, left) = place(end, self.capacity);
         if (left as u64) < len {
             self.push_around(kind, time, payload);
         } else {
             self.ring
                 .store64(at, kind | payload.len() as u64, Ordering::Relaxed);
-            self.ring.store64(at + 8, self.next, Ordering::Relaxed);
+            self.ring.store64(at + 8, next, Ordering::Relaxed);
             self.ring.store64(at + 16, time, Ordering::Relaxed);
             self.write(at + RECORD_HEADER as usize, payload);
         }
-        self.end += len;
-        self.next += 1;
+        self.written = Mark {
+            newest: end,
+            end: end + len,
+            next: next + 1,
+        };
     }
 
     /// Writes a record that goes on at the ring's beginning.
     #[cold]
     fn push_around(&mut self, kind: u64, time: u64, payload: &[u8]) {
-        let head = [kind | payload.len() as u64, self.next, time];
-        for (word, position) in head.into_iter().zip((self.end..).step_by(8)) {
+        let Mark { end, next, .. } = self.written;
+        let head = [kind | payload.len() as u64, next, time];
+        for (word, position) in head.into_iter().zip((end..).step_by(8)) {
             let (at, _) = place(position, self.capacity);
             self.ring.store64(at, word, Ordering::Relaxed);
         }
-        let (at, left) = place(self.end + RECORD_HEADER, self.capacity);
+        let (at, left) = place(end + RECORD_HEADER, self.capacity);
         let (first, rest) = payload.split_at(left.min(payload.len()));
         self.write(at, first);
         self.write(RING_HEADER, rest);
@@ -172,33 +193,32 @@ impl RingWriter {
     /// Shows everything that was written.
     #[inline]
     pub fn publish(&mut self) {
-        (self.head, self.shown) = (self.end, self.next);
-        self.ring.store64(NEXT, self.next, Ordering::Relaxed);
+        self.published = self.written;
+        self.ring
+            .store64(NEXT, self.published.next, Ordering::Relaxed);
         // EVENT-PUBLISHED, release.
-        self.ring.store64(HEAD, self.head, Ordering::Release);
+        self.ring
+            .store64(HEAD, self.published.end, Ordering::Release);
     }
 
     /// Where the last so many events begin of those that are published and still there, and the number of the first of
-    /// them. Looks through all of the ring.
+    /// them. Passes over all that are older.
     pub fn last(&self, events: u64) -> (u64, u64) {
         if events == 0 {
-            return (self.head, self.shown);
+            return (self.published.end, self.published.next);
         }
-        let mut positions = Vec::new();
+        let number = self.published.next.saturating_sub(events);
+        let number = number.max(self.first);
         let mut at = self.oldest;
-        while at < self.head {
-            positions.push(at);
+        for _ in self.first..number {
             at += self.record_at(at);
         }
-        let wanted = usize::try_from(events).unwrap_or(usize::MAX);
-        let from = positions.len().saturating_sub(wanted);
-        let position = positions.get(from).copied().unwrap_or(self.head);
-        (position, self.shown - (positions.len() - from) as u64)
+        (at, number)
     }
 
     /// Reads the published record at a position back into a buffer: its kind, its time, and the position of the next one.
     pub fn read_back(&self, position: u64, into: &mut Vec<u8>) -> Option<(Kind, u64, u64)> {
-        if position < self.oldest || position >= self.head {
+        if position < self.oldest || position >= self.published.end {
             return None;
         }
         let word = |position| {

@@ -107,7 +107,8 @@ impl Memory {
         // `self` is borrowed. `into` is borrowed mutably, so nobody else looks at it, and it is
         // private memory, which no mapping of a memory file overlaps: a slice of such memory is only
         // ever made of an own extent's room (`payload.rs`), which is not what a peer writes and is
-        // reached through another map. What lies at `from` this process only reads through this map.
+        // reached through another map. What lies at `from` this process only reads through this map; a ring of
+        // events is read back through the map by which it is written, but not while its `RingWriter` writes.
         unsafe { bulk::copy(from.as_ptr(), into.as_mut_ptr(), into.len()) };
         true
     }

@@ -1,230 +1,183 @@
-//! A sender that writes nonsense into its ring, and listeners that write it into their cursors.
-
-use std::sync::atomic::AtomicBool;
-
-use callgate_layout::buffer::Buffer;
-use callgate_layout::events::cursor::{self, Waiter};
-use callgate_layout::events::{
-    Kind, MIN_CAPACITY, RingReader, RingWriter, Taken, most_payload, ring_len,
-};
+//! A sender that writes nonsense into its ring, and one that tells nonsense of where a listener begins.
 
 use super::*;
+use callgate_layout::buffer::Buffer;
+use callgate_layout::events::{self, Kind, RING_HEADER, Taken};
 
-const LEN: usize = ring_len(MIN_CAPACITY) as usize;
-const CAPACITY: u64 = MIN_CAPACITY as u64;
-/// Where the words of a ring lie.
-const RING_WORDS: [usize; 5] = [0, 8, 64, 128, 132];
-
-/// A ring with four events of eight bytes.
-fn honest() -> Outbox {
-    let outbox = Outbox::new(LEN);
-    let mut writer = RingWriter::new(outbox.writer(), 0);
-    for number in 0..4 {
-        writer.push(Kind::Event, number, &number.to_le_bytes());
-    }
-    writer.publish();
-    outbox
-}
-
-/// Takes what there is, at most so many times; what came last.
-fn take_all(reader: &mut RingReader, looks: usize) -> Taken {
-    let mut buffer = Buffer::new();
-    let mut last = Taken::Nothing;
-    for _ in 0..looks {
-        let before = (reader.position(), reader.number());
-        let _ = (reader.has_news(), reader.is_starving());
-        last = reader.take(&mut buffer);
-        let is_same = before == (reader.position(), reader.number());
-        match last {
-            Taken::Event { number, .. } => {
-                assert!(buffer.len() <= most_payload(CAPACITY) && number == before.1);
-                assert!(reader.position() > before.0);
-            }
-            // Each took bytes that are behind the reader now.
-            Taken::Lost(lost) => assert!(lost > 0 && lost <= (reader.position() - before.0) / 24),
-            _ => {
-                assert!(is_same);
-                break;
-            }
-        }
-    }
-    last
-}
-
-/// Words that no sender writes, and where.
-const WRONG: &[(usize, u64)] = &[
-    // A head that is no record's end, goes too far, or lies where no position is.
-    (0, 129),
-    (0, 120),
-    (0, 1 << 40),
-    (0, u64::MAX - 7),
-    // An oldest record beyond the head, or none.
-    (64, 136),
-    (64, 1 << 63),
-    (64, 9),
-    // A record that is too long, goes beyond the head, has another kind or number.
-    (4096, 1 << 31),
-    (4096, 128),
-    (4096, most_payload(CAPACITY) as u64 + 1),
-    (4096, 2 << 32 | 8),
-    (4104, 1),
-    (4104, u64::MAX),
+const CAPACITY: usize = 256;
+const MOST: usize = CAPACITY / 4 - 24;
+const WIDE: [u64; 16] = [
+    0,
+    1,
+    7,
+    8,
+    24,
+    MOST as u64 + 1,
+    CAPACITY as u64,
+    CAPACITY as u64 + 8,
+    1 << 32,
+    2 << 32,
+    u32::MAX as u64,
+    u64::MAX / 2 - 7,
+    u64::MAX / 2 + 1,
+    u64::MAX - 7,
+    u64::MAX - 1,
+    u64::MAX,
 ];
 
-/// What is wrong with a ring ends the feed; and nothing else is taken for an event.
+/// What is no ring, although it is mapped as one.
 #[test]
-fn what_no_sender_writes_is_broken() {
-    for (at, word) in WRONG {
-        let outbox = honest();
-        outbox.write(*at, &word.to_le_bytes());
-        let mut reader = RingReader::new(outbox.inbox.clone(), 0, 0).unwrap();
-        let last = take_all(&mut reader, 10);
-        assert!(
-            matches!(last, Taken::Broken(_)),
-            "{word:#x} at {at}: {last:?}"
-        );
+fn memory_that_is_no_ring_has_no_reader() {
+    for len in [8, RING_HEADER, RING_HEADER + 64, RING_HEADER + 384] {
+        let memory = Outbox::new(len);
+        assert!(events::RingReader::new(memory.inbox, 0, 0).is_none());
     }
-    // The oldest record is the second one by its place, and another one by its number.
-    for number in [0, 2, u64::MAX, 1 << 40] {
-        let outbox = honest();
-        outbox.write(64, &32_u64.to_le_bytes());
-        outbox.write(4096 + 32 + 8, &u64::to_le_bytes(number));
-        let mut reader = RingReader::new(outbox.inbox.clone(), 0, 0).unwrap();
-        assert!(
-            matches!(take_all(&mut reader, 10), Taken::Broken(_)),
-            "{number}"
-        );
-    }
-    // A head that goes back.
-    let outbox = honest();
-    let mut reader = RingReader::new(outbox.inbox.clone(), 0, 0).unwrap();
-    assert_eq!(take_all(&mut reader, 10), Taken::Nothing);
-    outbox.write(0, &96_u64.to_le_bytes());
-    assert!(matches!(take_all(&mut reader, 1), Taken::Broken(_)));
 }
 
-/// More than the ring holds, of which each record is as it should be.
-#[test]
-fn more_records_than_fit_are_broken() {
-    let outbox = honest();
-    // The head moves on although *oldest* does not.
-    let mut reader = RingReader::new(outbox.inbox.clone(), 0, 0).unwrap();
-    outbox.write(0, &(CAPACITY + 32).to_le_bytes());
-    assert!(matches!(take_all(&mut reader, 1), Taken::Broken(_)));
+/// A ring that was written over more than once, and has three events.
+fn honest() -> Outbox {
+    let ring = Outbox::new(RING_HEADER + CAPACITY);
+    let mut writer = events::RingWriter::new(ring.writer(), 0);
+    for number in 0..20_usize {
+        let payload = vec![number as u8; number * 7 % (MOST + 1)];
+        if !writer.has_room(payload.len()) {
+            let needed = writer.needed(payload.len());
+            assert!(writer.forget(needed, needed + CAPACITY as u64 / 4));
+        }
+        writer.push(Kind::Event, number as u64, &payload);
+        writer.publish();
+    }
+    ring
 }
 
-/// A wrong word in the page, or in any of the first records.
+/// Takes as a dispatcher does. What is taken has to be what an honest sender could have written.
+fn take_all(ring: &ReadView, (position, number): (u64, u64)) {
+    let Some(mut reader) = events::RingReader::new(ring.clone(), position, number) else {
+        return;
+    };
+    let mut buffer = Buffer::new();
+    for _ in 0..40 {
+        let (before, at) = (reader.position(), reader.number());
+        let _ = (reader.has_news(), reader.is_starving());
+        match reader.take(&mut buffer) {
+            Taken::Event { number, .. } => {
+                assert!(buffer.len() <= MOST && number == at);
+                let record = (buffer.len() as u64 + 24).div_ceil(8) * 8;
+                let place = (before + record, at + 1);
+                assert_eq!((reader.position(), reader.number()), place);
+            }
+            Taken::Lost(lost) => {
+                assert!(lost > 0 && reader.position() > before);
+                assert_eq!(reader.number(), at + lost);
+            }
+            Taken::Again => assert_eq!((reader.position(), reader.number()), (before, at)),
+            Taken::Nothing | Taken::Closed | Taken::Broken(_) => return,
+            Taken::OutOfMemory(why) => panic!("{why}"),
+        }
+    }
+}
+
+fn places() -> impl Iterator<Item = usize> {
+    let head = [0, 8, 64, 128];
+    head.into_iter()
+        .chain((RING_HEADER..RING_HEADER + CAPACITY).step_by(8))
+}
+
+/// A wrong word anywhere in a ring that is otherwise as it should be.
 #[test]
-fn one_wrong_word_in_a_ring_does_no_harm() {
-    let outbox = honest();
-    let mut honest = vec![0; LEN];
-    outbox.file.read_exact_at(&mut honest, 0).unwrap();
-    for at in RING_WORDS.into_iter().chain((4096..4096 + 136).step_by(4)) {
-        for word in WORDS {
-            outbox.write(at, &word.to_le_bytes());
-            for position in [0, 32, 128, CAPACITY] {
-                let mut reader = RingReader::new(outbox.inbox.clone(), position, position / 32);
-                take_all(reader.as_mut().unwrap(), 100);
+fn one_wrong_word_of_a_ring_does_no_harm() {
+    let ring = honest();
+    let (head, next) = events::shown(&ring.inbox);
+    let begin: Vec<(u64, u64)> = [
+        (0, 0),
+        (32, 1),
+        (head - 64, next - 2),
+        (head, next),
+        (head, next - 1),
+    ]
+    .into();
+    for at in places() {
+        let mut honest = [0; 8];
+        ring.file.read_exact_at(&mut honest, at as u64).unwrap();
+        for word in WIDE {
+            ring.write(at, &word.to_le_bytes());
+            for place in &begin {
+                take_all(&ring.inbox, *place);
             }
         }
-        outbox.write(at, &honest[at..at + 4]);
+        ring.write(at, &honest);
     }
 }
 
-/// A number near what the page's words usually are.
-fn position() -> impl Strategy<Value = u64> {
-    let near = |of: u64| (0..64_u64).prop_map(move |by| of.wrapping_add(by * 8).wrapping_sub(256));
-    prop_oneof![
-        near(256),
-        near(CAPACITY),
-        near(CAPACITY * 1000),
-        near(u64::MAX / 2),
-        any::<u64>()
-    ]
+/// The places where a feed begins come from the sender as well.
+#[test]
+fn a_place_that_cannot_be_does_no_harm() {
+    let ring = honest();
+    for position in WIDE {
+        let reader = events::RingReader::new(ring.inbox.clone(), position, 0);
+        let can_be = position % 8 == 0 && position <= u64::MAX / 2;
+        assert_eq!(reader.is_some(), can_be, "{position}");
+        for number in WIDE {
+            take_all(&ring.inbox, (position, number));
+        }
+    }
 }
 
 proptest! {
-    /// Nothing but nonsense.
+    /// Nothing but nonsense, of which some words are tame enough to get further.
     #[test]
     fn a_whole_ring_of_nonsense_does_no_harm(
-        words in [position(), position(), position()],
-        start in position(),
-        number: u64,
-        lengths in prop::collection::vec((0..70_u32, 0..3_u32), 64),
-        bytes in prop::collection::vec(any::<u8>(), 4096),
+        mut bytes in proptest::collection::vec(any::<u8>(), CAPACITY),
+        tame in any::<[bool; CAPACITY / 8]>(),
+        head in 0..600_u64,
+        oldest in 0..600_u64,
+        wild in any::<[u64; 2]>(),
+        is_wild in any::<[bool; 2]>(),
+        place in (0..600_u64, 0..40_u64),
     ) {
-        let outbox = Outbox::new(LEN);
-        for (at, word) in [0, 8, 64].into_iter().zip(words) {
-            outbox.write(at, &word.to_le_bytes());
+        for (word, tame) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(tame) {
+            if tame {
+                *word = (u64::from(word[0]) % 41).to_le_bytes();
+            }
         }
-        for at in (4096..LEN).step_by(4096) {
-            outbox.write(at, &bytes);
+        let ring = Outbox::new(RING_HEADER + CAPACITY);
+        ring.write(RING_HEADER, &bytes);
+        let words = [(0, head), (64, oldest)];
+        for (((at, tame), wild), is_wild) in words.into_iter().zip(wild).zip(is_wild) {
+            let word = if is_wild { wild } else { tame / 8 * 8 };
+            ring.write(at, &word.to_le_bytes());
         }
-        // Some that look like records.
-        for (nth, (len, kind)) in lengths.into_iter().enumerate() {
-            outbox.write(4096 + nth * 32, &[len.to_le_bytes(), kind.to_le_bytes()].concat());
-            outbox.write(4104 + nth * 32, &number.wrapping_add(nth as u64).to_le_bytes());
-        }
-        if let Some(mut reader) = RingReader::new(outbox.inbox, start, number) {
-            take_all(&mut reader, 200);
-        }
+        take_all(&ring.inbox, (place.0 / 8 * 8, place.1));
     }
 }
 
-/// Words that change between two looks at them.
+/// Words that change while they are read.
 #[test]
-fn a_ring_that_changes_while_it_is_read_does_no_harm() {
-    let (outbox, is_over) = (honest(), AtomicBool::new(false));
-    let (mut taken, mut broken) = (0, 0);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+fn a_ring_that_changes_all_the_time_does_no_harm() {
+    let ring = honest();
+    let writer = ring.writer();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let liar = thread::spawn({
+        let is_over = is_over.clone();
+        let file = ring.file.try_clone().unwrap();
+        move || {
+            let places: Vec<usize> = places().collect();
+            let mut turn = 0_usize;
             while !is_over.load(Ordering::Relaxed) {
-                random = random
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                let places = [0, 64, 4096, 4100, 4104, 4128, 4132, 4136, 4160];
-                let values = [0, 1, 2, 3, 8, 32, 64, 128, 160, CAPACITY, u64::MAX];
-                let (place, value) = ((random >> 33) as usize, (random >> 45) as usize);
-                let value = values[value % values.len()];
-                outbox.write(places[place % places.len()], &value.to_le_bytes()[..4]);
-            }
-        });
-        for look in 0..2_000_000 {
-            let mut reader = RingReader::new(outbox.inbox.clone(), 0, 0).unwrap();
-            match take_all(&mut reader, 8) {
-                Taken::Broken(_) => broken += 1,
-                _ => taken += reader.number(),
-            }
-            if look > 20_000 && taken > 100 && broken > 100 {
-                break;
+                turn = turn.wrapping_mul(25_214_903_917).wrapping_add(11);
+                let at = places[(turn >> 16) % places.len()];
+                let word = match turn >> 8 & 3 {
+                    0 => WIDE[(turn >> 24) % WIDE.len()],
+                    1 => (turn >> 24) as u64 % 41,
+                    _ => (turn >> 24) as u64 % 128 * 8,
+                };
+                file.write_all_at(&word.to_le_bytes(), at as u64).unwrap();
             }
         }
-        is_over.store(true, Ordering::Relaxed);
     });
-    assert!(taken > 0 && broken > 0, "{taken} {broken}");
-}
-
-/// What a listener's cursor says is one of few things; and a listener that claims an index or a word that cannot be gets
-/// one of those that there are.
-#[test]
-fn cursors_and_words_of_nonsense_do_no_harm() {
-    let (status, bell) = (Outbox::new(STATUS_LEN), Outbox::new(DOORBELL_LEN));
-    let doorbell = Doorbell::new(bell.writer());
-    for index in [0, 1, 1023, 1024, u16::MAX] {
-        for word in WORDS {
-            for at in (69_632..69_632 + 64).chain(135_104..135_168).step_by(4) {
-                status.write(at, &word.to_le_bytes());
-            }
-            let seen = cursor::read(&status.inbox, index);
-            assert_eq!(seen.has_left, seen.position != 0);
-            if let Waiter::Bell(bell) = cursor::waiter(&status.inbox, index) {
-                assert!((1..=63).contains(&bell));
-            }
-        }
-        doorbell.arm(index);
-        doorbell.wake_room(index);
-        doorbell.ring_feed(index);
-        assert!(callgate_layout::events::is_armed(&doorbell, index));
+    for turn in 0..30_000_u64 {
+        take_all(writer.as_read(), (turn % 128 * 8, turn % 41));
     }
+    is_over.store(true, Ordering::Relaxed);
+    liar.join().unwrap();
 }

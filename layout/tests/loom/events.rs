@@ -1,198 +1,222 @@
-//! EVENT-PUBLISHED and OLDEST-MOVED: a ring of events that is written over while it is read.
+//! Rings of events, with what the client does around the layout's steps: sources that wake, and listeners that sleep.
 
+mod cursors;
+mod ring;
 mod waking;
 
-use std::iter::{once, repeat_n};
+use std::sync::Arc;
 
+use callgate_layout::bells::Bells;
 use callgate_layout::buffer::Buffer;
-use callgate_layout::events::{Kind, RingReader, RingWriter, Taken};
+use callgate_layout::events::cursor::{self, Waiter};
+use callgate_layout::events::{Kind, RingReader, RingWriter, Taken, all_armed, is_armed};
+use callgate_layout::pages::{self, Activity, Doorbell, Status};
 use callgate_layout::view::{ReadView, Use, WriteView};
-use loom::thread;
+use loom::sync::Mutex;
 
-use crate::bench::check;
+use crate::bench::{Futex, Without};
 
-/// Bytes of a record with one word of payload.
-const RECORD: u64 = 32;
+/// The source's topic word.
+const WORD: u16 = 1;
 
-/// A ring by the byte table in `events`, with room for four records.
+/// A ring of four events with a payload of one word, by the byte table in `events`.
 fn memory() -> WriteView {
-    let end = repeat_n(Use::Wide, 2).chain(repeat_n(Use::Data, 6));
+    use std::iter::{once, repeat_n};
+    let numbers = repeat_n(Use::Wide, 2).chain(repeat_n(Use::Data, 6));
     let oldest = once(Use::Wide).chain(repeat_n(Use::Data, 7));
-    let page = end.chain(oldest).chain(once(Use::Narrow));
-    WriteView::heap(page.chain(repeat_n(Use::Overwritten, 16)))
+    let header = numbers.chain(oldest).chain(once(Use::Narrow));
+    WriteView::heap(header.chain(repeat_n(Use::Overwritten, 16)))
 }
 
-/// A ring in which so many events are published.
-fn ring(events: u64) -> (RingWriter, ReadView) {
-    let memory = memory();
-    let view = memory.as_read().clone();
-    let mut writer = RingWriter::new(memory, 0);
-    push(&mut writer, events);
-    writer.publish();
-    (writer, view)
+/// A doorbell page with three bells, two topic words and two feed words.
+fn doorbell() -> Doorbell {
+    use std::iter::{once, repeat_n};
+    let line = || once(Use::Narrow).chain(repeat_n(Use::Data, 7));
+    let bells = (0..3).flat_map(|_| line());
+    Doorbell::new(WriteView::heap(bells.chain(repeat_n(Use::Narrow, 3))))
 }
 
-fn payload(number: u64) -> u64 {
-    2000 + number
+/// A status page with two cursors.
+fn status() -> WriteView {
+    use std::iter::{once, repeat_n};
+    let state = once(Use::Narrow).chain(repeat_n(Use::Data, 15));
+    let counters = repeat_n(Use::Wide, 3).chain(repeat_n(Use::Data, 5));
+    let line = || {
+        let position = repeat_n(Use::Wide, 2).chain(once(Use::Narrow));
+        let lost = repeat_n(Use::Wide, 2).chain(repeat_n(Use::Data, 3));
+        position.chain(lost)
+    };
+    let cursors = (0..2).flat_map(|_| line());
+    WriteView::heap(state.chain(counters).chain(cursors))
 }
 
-/// Writes events for which there is room.
-fn push(writer: &mut RingWriter, events: u64) {
-    for _ in 0..events {
-        let number = writer.next();
-        writer.push(Kind::Event, 1000 + number, &payload(number).to_ne_bytes());
-    }
-}
-
-/// Sends one event, and writes over the oldest one where there is no room.
-fn send(writer: &mut RingWriter) {
-    if !writer.has_room(8) {
-        let needed = writer.needed(8);
-        assert!(writer.forget(needed, needed));
-    }
-    push(writer, 1);
-    writer.publish();
-}
-
-/// A listener that checks what it takes.
+/// A plugin that listens: its pages, and who sleeps on words of them.
+#[derive(Debug)]
 struct Listener {
-    reader: RingReader,
-    buffer: Buffer,
-    /// Events that it has had, or knows to be lost.
-    next: u64,
+    status: Status,
+    seen: ReadView,
+    bell: Arc<Doorbell>,
+    bells: Arc<Bells>,
+    queue: Futex,
 }
 
 impl Listener {
-    fn new(ring: ReadView) -> Listener {
-        Listener {
-            reader: RingReader::new(ring, 0, 0).unwrap(),
-            buffer: Buffer::new(),
-            next: 0,
+    fn new() -> Arc<Listener> {
+        let (status, bell) = (status(), Arc::new(doorbell()));
+        Arc::new(Listener {
+            seen: status.as_read().clone(),
+            status: Status::new(status),
+            bells: Arc::new(Bells::new(bell.clone())),
+            bell,
+            queue: Futex::new(),
+        })
+    }
+}
+
+/// Who takes from a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Dispatcher,
+    /// A thread of its own, which sleeps as its cursor says.
+    Pulled,
+}
+
+/// One feed on a source, as that knows it.
+#[derive(Debug)]
+struct Feed {
+    listener: Arc<Listener>,
+    cursor: u16,
+    by: By,
+}
+
+/// A plugin that sends on one topic.
+#[derive(Debug)]
+struct Source {
+    writer: Mutex<RingWriter>,
+    ring: ReadView,
+    bell: Doorbell,
+    /// Threads asleep on *room*.
+    queue: Futex,
+    feeds: Vec<Feed>,
+}
+
+impl Source {
+    fn new(feeds: Vec<Feed>) -> Arc<Source> {
+        let memory = memory();
+        Arc::new(Source {
+            ring: memory.as_read().clone(),
+            writer: Mutex::new(RingWriter::new(memory, 0)),
+            bell: doorbell(),
+            queue: Futex::new(),
+            feeds,
+        })
+    }
+
+    /// One that listeners hear at their first cursors.
+    fn heard_by(listeners: &[Arc<Listener>], by: By) -> Arc<Source> {
+        let feed = |listener: &Arc<Listener>| Feed {
+            listener: listener.clone(),
+            cursor: 0,
+            by,
+        };
+        Source::new(listeners.iter().map(feed).collect())
+    }
+
+    fn reader(&self) -> RingReader {
+        RingReader::new(self.ring.clone(), 0, 0).unwrap()
+    }
+
+    /// Sends an event, for which there is room.
+    fn send(&self, number: u64) {
+        write(&mut self.writer.lock().unwrap(), number);
+        self.wake();
+    }
+
+    /// Sends no more.
+    fn close(&self) {
+        self.writer.lock().unwrap().close();
+        self.wake();
+    }
+
+    /// Wakes who sleeps.
+    fn wake(&self) {
+        if is_armed(&self.bell, WORD) {
+            self.bell.disarm(WORD);
+            self.feeds.iter().for_each(Feed::wake);
         }
     }
 
+    /// Has the threads look again that wait for cursors.
+    fn ring_room(&self) {
+        self.bell.touch_room(WORD);
+        self.queue.wake();
+    }
+}
+
+impl Feed {
+    fn wake(&self) {
+        let listener = &self.listener;
+        match (self.by, cursor::waiter(&listener.seen, self.cursor)) {
+            (By::Dispatcher, _) if pages::activity(&listener.seen) == Activity::Parked => {
+                listener.bell.touch();
+            }
+            (By::Pulled, Waiter::Feed) => listener.bell.touch_feed(self.cursor),
+            (By::Pulled, Waiter::Bell(bell)) => listener.bell.touch_callers(bell),
+            _ => return,
+        }
+        listener.queue.wake();
+    }
+}
+
+/// Writes and publishes an event whose payload is its number.
+fn write(writer: &mut RingWriter, number: u64) {
+    writer.push(Kind::Event, number, &number.to_ne_bytes());
+    writer.publish();
+}
+
+/// What a feed has had.
+#[derive(Debug)]
+struct Place {
+    reader: RingReader,
+    buffer: Buffer,
+    /// Events that were taken or lost.
+    count: u64,
+    taken: u64,
+}
+
+impl Place {
+    fn new(source: &Source) -> Place {
+        Place::at(source.reader())
+    }
+
+    fn at(reader: RingReader) -> Place {
+        Place {
+            reader,
+            buffer: Buffer::new(),
+            count: 0,
+            taken: 0,
+        }
+    }
+
+    /// Takes what is next; an event has to be whole, and the one that is expected.
     fn take(&mut self) -> Taken {
         let taken = self.reader.take(&mut self.buffer);
         match taken {
-            Taken::Event { kind, number, time } => {
-                assert_eq!((kind, number), (Kind::Event, self.next));
-                assert_eq!(time, 1000 + number);
-                assert_eq!(self.buffer[..], payload(number).to_ne_bytes());
-                self.next += 1;
+            Taken::Event { number, time, .. } => {
+                assert_eq!((number, time), (self.count, self.count));
+                assert_eq!(*self.buffer, number.to_ne_bytes());
+                self.count += 1;
+                self.taken += 1;
             }
-            Taken::Lost(lost) => self.next += lost,
-            Taken::Nothing | Taken::Again | Taken::Closed => {}
-            Taken::Broken(why) => panic!("{why}"),
-            Taken::OutOfMemory(why) => panic!("{why}"),
+            Taken::Lost(lost) => self.count += lost,
+            Taken::Nothing | Taken::Closed | Taken::Again => {}
+            broken => panic!("{broken:?}"),
         }
-        assert_eq!(self.next, self.reader.number());
-        // Each record is as long as the next one.
-        assert_eq!(self.next * RECORD, self.reader.position());
         taken
     }
 
-    /// Takes what there is.
-    fn take_all(&mut self) {
-        while self.take() != Taken::Nothing {}
+    /// Takes everything that is there.
+    fn drain(&mut self) {
+        while !matches!(self.take(), Taken::Nothing | Taken::Closed) {}
     }
-}
-
-/// The sender does something, while a listener looks so many times; then the listener takes what is left.
-fn beside(
-    (mut writer, view): (RingWriter, ReadView),
-    looks: usize,
-    act: impl Fn(&mut RingWriter) + Send + 'static,
-) {
-    let sender = thread::spawn(move || {
-        act(&mut writer);
-        writer
-    });
-    let mut listener = Listener::new(view);
-    for _ in 0..looks {
-        listener.take();
-    }
-    let writer = sender.join().unwrap();
-    listener.take_all();
-    assert_eq!(listener.next, writer.next());
-}
-
-/// The head is stored after the record, and read before it.
-#[test]
-fn an_event_is_seen_whole() {
-    check(None, || beside(ring(0), 2, send));
-}
-
-/// Several are published by one head, and no head says that a record is there which is not.
-#[test]
-fn events_of_a_batch_are_seen_whole() {
-    check(None, || {
-        beside(ring(0), 2, |writer| {
-            push(writer, 2);
-            writer.publish();
-            send(writer);
-        });
-    });
-}
-
-/// The sender stores *oldest* before it writes over a record, and the reader looks at it after it has copied: a copy of
-/// which a part is of another record is never shown. Without either fence it is.
-#[test]
-fn no_copy_is_shown_that_was_written_over() {
-    check(None, || beside(ring(4), 1, send));
-}
-
-/// A reader that was overtaken takes the number of the oldest record, which may be written over as well.
-#[test]
-fn the_number_of_what_was_lost_is_no_newer_record_s() {
-    check(Some(2), || {
-        beside(ring(4), 2, |writer| {
-            send(writer);
-            send(writer);
-        });
-    });
-}
-
-/// A reader has read an old head; *oldest* lies beyond that. The head that it reads then does not.
-#[test]
-fn no_oldest_record_lies_beyond_the_head() {
-    check(None, || {
-        beside(ring(1), 1, |writer| {
-            push(writer, 3);
-            writer.publish();
-            let needed = writer.needed(8);
-            assert!(writer.forget(needed, 2 * RECORD));
-        });
-    });
-}
-
-/// The sender forgets all it has, and then writes another event: *oldest* is where that lies before it is there.
-#[test]
-fn a_ring_of_which_all_was_forgotten_goes_on() {
-    check(Some(3), || {
-        beside(ring(4), 2, |writer| {
-            assert!(writer.forget(writer.head(), writer.head()));
-            send(writer);
-        });
-    });
-}
-
-/// What was published before the end is taken before it.
-#[test]
-fn every_event_is_taken_before_the_end() {
-    check(None, || {
-        let (mut writer, view) = ring(0);
-        let sender = thread::spawn(move || {
-            send(&mut writer);
-            writer.close();
-        });
-        let mut listener = Listener::new(view);
-        for _ in 0..2 {
-            if listener.take() == Taken::Closed {
-                assert_eq!(listener.next, 1);
-            }
-        }
-        sender.join().unwrap();
-        while listener.take() != Taken::Closed {}
-        assert_eq!(listener.next, 1);
-    });
 }

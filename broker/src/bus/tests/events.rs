@@ -140,15 +140,7 @@ fn short_one(effect: &Effect) -> Option<(PluginId, String)> {
 impl World {
     /// Two plugins, of which none has done anything.
     fn events() -> World {
-        World::of(
-            ["a", "b", "c"],
-            8,
-            First {
-                link: 1,
-                life: 1,
-                event: 1,
-            },
-        )
+        World::of(["a", "b", "c"], 8, FROM_ONE)
     }
 
     /// The feeds of a subscription, the oldest first.

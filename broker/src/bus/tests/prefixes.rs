@@ -8,15 +8,7 @@ use crate::policy::Policy;
 const C: PluginId = PluginId(3);
 
 fn world() -> World {
-    World::of(
-        ["a", "b", "c"],
-        8,
-        First {
-            link: 1,
-            life: 1,
-            event: 1,
-        },
-    )
+    World::of(["a", "b", "c"], 8, FROM_ONE)
 }
 
 impl World {

@@ -1,5 +1,7 @@
 //! Hearing events without types: as archives, as JSON, or as whichever the sender writes.
 
+use std::sync::Arc;
+
 use callgate_layout::{Encoding, Encodings, Signature};
 use serde_json::Value;
 
@@ -33,10 +35,10 @@ use crate::session::wanted::anything;
 ///
 /// As [`Plugin::subscribe`].
 pub fn subscribe_json(
-    subscription: SubscriptionBuilder<'_>,
+    subscription: SubscriptionBuilder,
     handler: impl Fn(EventContext<'_>, Vec<Value>) -> Result<(), HandlerError> + Send + Sync + 'static,
 ) -> Result<Subscription> {
-    let handler = std::sync::Arc::new(OfValues(handler));
+    let handler = Arc::new(OfValues(handler));
     subscription.with(&anything(None), Encodings::JSON, handler)
 }
 
@@ -47,14 +49,14 @@ pub fn subscribe_json(
 ///
 /// As [`Plugin::subscribe`].
 pub fn subscribe(
-    subscription: SubscriptionBuilder<'_>,
+    subscription: SubscriptionBuilder,
     (signature, encodings): (&Signature, Encodings),
     handler: impl Fn(EventContext<'_>, Encoding, &[u8]) -> Result<(), HandlerError>
     + Send
     + Sync
     + 'static,
 ) -> Result<Subscription> {
-    let handler = std::sync::Arc::new(OfBytes(handler));
+    let handler = Arc::new(OfBytes(handler));
     let signature = Signature {
         result: None,
         ..signature.clone()
@@ -69,7 +71,7 @@ pub fn subscribe(
 /// As [`Plugin::subscribe`].
 pub fn events_json(plugin: &Plugin, topic: &str) -> Result<Events<Vec<Value>>> {
     Events::new(
-        plugin,
+        plugin.state(),
         topic,
         (&anything(None), Encodings::JSON),
         read_values,
@@ -91,7 +93,7 @@ pub fn events(
         result: None,
         ..signature.clone()
     };
-    Events::new(plugin, topic, (&signature, encodings), read_bytes)
+    Events::new(plugin.state(), topic, (&signature, encodings), read_bytes)
 }
 
 fn read_bytes(encoding: Encoding, event: &[u8]) -> Result<(Encoding, Bytes)> {

@@ -1,13 +1,13 @@
 //! Subscriptions whose events the program takes one by one.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use callgate_layout::{Encoding, Encodings, Signature, clock};
 
 use super::received::{Event, Received};
 use super::subscription::{encodings_of, name_of, wanted_of};
-use crate::api::plugin::Plugin;
 use crate::base::error::Result;
 use crate::events::feed::Next;
 use crate::events::pulled::Puller;
@@ -16,7 +16,7 @@ use crate::link::peer::Caller;
 use crate::session::events::feeds::Subscribed;
 use crate::session::plugin_state::PluginState;
 
-/// Events that the program takes one by one, on a thread of its own: [`Plugin::events`].
+/// Events that the program takes one by one, on a thread of its own: [`Plugin::events`](crate::Plugin::events).
 ///
 /// Events that are not taken hold their sender up, as a slow handler does.
 ///
@@ -54,12 +54,11 @@ pub(crate) struct Pulled {
 impl Pulled {
     /// Subscribes to events with these types.
     pub(crate) fn new(
-        plugin: &Plugin,
+        state: &Arc<PluginState>,
         topic: &str,
         (signature, encodings): (&Signature, Encodings),
     ) -> Result<Pulled> {
         let (name, is_prefix) = name_of(topic)?;
-        let (state, _) = plugin.parts();
         state.check_here()?;
         let encodings = encodings_of(encodings, (false, state));
         let wanted = wanted_of((signature, encodings), &name)?;
@@ -109,13 +108,13 @@ fn received<A>(next: Next<'_>, read: Read<A>) -> Result<Received<A>> {
 impl<A> Events<A> {
     /// Those of a topic, of which `read` makes values.
     pub(crate) fn new(
-        plugin: &Plugin,
+        state: &Arc<PluginState>,
         topic: &str,
         types: (&Signature, Encodings),
         read: Read<A>,
     ) -> Result<Events<A>> {
         Ok(Events {
-            pulled: Pulled::new(plugin, topic, types)?,
+            pulled: Pulled::new(state, topic, types)?,
             read,
         })
     }
@@ -130,6 +129,47 @@ impl<A> Events<A> {
         let until = Pulled::until(timeout);
         let with = |next: Next<'_>| received(next, self.read);
         self.pulled.puller.take_until(until, with)?.transpose()
+    }
+
+    /// The next event or notice, as a future: for tasks of any runtime. The plugin's thread that looks after [sent
+    /// calls](crate::dynamic::Gate::send) wakes the task.
+    ///
+    /// ```no_run
+    /// # async fn display(plugin: &callgate_client::Plugin) -> callgate_client::Result<()> {
+    /// let mut events = plugin.events::<(u32,)>("Weather.Changed")?;
+    /// loop {
+    ///     if let Some(event) = events.next_async().await?.event() {
+    ///         println!("{}", event.values.0);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Events::next`]; `OVERLOADED` where all bells of the plugin are taken.
+    pub fn next_async(&mut self) -> impl Future<Output = Result<Received<A>>> + use<'_, A> {
+        std::future::poll_fn(|context| self.poll_next(context))
+    }
+
+    fn poll_next(&mut self, context: &Context<'_>) -> Poll<Result<Received<A>>> {
+        let with = |next: Next<'_>| received(next, self.read);
+        let puller = &self.pulled.puller;
+        if let Some(taken) = puller.take(with) {
+            return Poll::Ready(taken);
+        }
+        let attended = puller
+            .await_by(context.waker())
+            .and_then(|pages| self.pulled.state.sent.attend_feeds(&pages, puller));
+        if let Err(error) = attended {
+            return Poll::Ready(Err(error));
+        }
+        // What has come meanwhile has woken nobody.
+        match (puller.take(with), puller.over()) {
+            (Some(taken), _) => Poll::Ready(taken),
+            (None, Some(over)) => Poll::Ready(Err(over)),
+            (None, None) => Poll::Pending,
+        }
     }
 
     /// Takes what there is, up to so many, without waiting.

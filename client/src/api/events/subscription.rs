@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use callgate_layout::{Code, Encodings, Signature, control};
 
-use crate::api::plugin::Plugin;
+use crate::api::group::GroupCore;
 use crate::base::error::{Error, Result};
 use crate::events::feed::Feed;
 use crate::events::handlers::{ErasedEvents, EventHandler, erase};
@@ -28,10 +28,11 @@ pub struct Subscription {
     registered: Arc<Registered>,
 }
 
-/// Says more about a subscription before it is made: [`Plugin::subscription`].
+/// Says more about a subscription before it is made: [`Plugin::subscription`](crate::Plugin::subscription).
 #[must_use = "nothing is heard before `subscribe`"]
-pub struct SubscriptionBuilder<'p> {
-    plugin: &'p Plugin,
+pub struct SubscriptionBuilder {
+    state: Arc<PluginState>,
+    group: Arc<GroupCore>,
     topic: String,
     on_notice: Option<OnNotice>,
     exact_only: bool,
@@ -55,10 +56,14 @@ pub(crate) fn name_of(topic: &str) -> Result<(Arc<str>, bool)> {
     }
 }
 
-impl<'p> SubscriptionBuilder<'p> {
-    pub(crate) fn new(plugin: &'p Plugin, topic: &str) -> SubscriptionBuilder<'p> {
+impl SubscriptionBuilder {
+    pub(in crate::api) fn new(
+        (state, group): (&Arc<PluginState>, &Arc<GroupCore>),
+        topic: &str,
+    ) -> SubscriptionBuilder {
         SubscriptionBuilder {
-            plugin,
+            state: state.clone(),
+            group: group.clone(),
             topic: topic.to_owned(),
             on_notice: None,
             exact_only: false,
@@ -79,11 +84,11 @@ impl<'p> SubscriptionBuilder<'p> {
         self
     }
 
-    /// Subscribes; otherwise as [`Plugin::subscribe`].
+    /// Subscribes; otherwise as [`Plugin::subscribe`](crate::Plugin::subscribe).
     ///
     /// # Errors
     ///
-    /// As [`Plugin::subscribe`].
+    /// As [`Plugin::subscribe`](crate::Plugin::subscribe).
     pub fn subscribe<M: 'static, H: EventHandler<M>>(self, handler: H) -> Result<Subscription> {
         self.with(&H::event_signature(), Encodings::BOTH, erase(handler))
     }
@@ -96,7 +101,7 @@ impl<'p> SubscriptionBuilder<'p> {
         handler: Arc<dyn ErasedEvents>,
     ) -> Result<Subscription> {
         let (name, is_prefix) = name_of(&self.topic)?;
-        let (state, group) = self.plugin.parts();
+        let (state, group) = (&self.state, &self.group);
         state.check_here()?;
         let encodings = encodings_of(encodings, (self.exact_only, state));
         let wanted = wanted_of((signature, encodings), &name)?;

@@ -7,7 +7,6 @@ use callgate_layout::Encodings;
 use super::Plugin;
 use crate::api::events::pull::Events;
 use crate::api::events::subscription::{Subscription, SubscriptionBuilder};
-use crate::api::group::GroupCore;
 use crate::base::error::Result;
 use crate::base::types::{Arguments, action_signature_of};
 use crate::events::handlers::{EventHandler, read};
@@ -57,8 +56,8 @@ impl Plugin {
     ///     .subscribe(|degrees: u32, text: String| println!("{degrees}: {text}"))?;
     /// # Ok(()) }
     /// ```
-    pub fn subscription(&self, topic: &str) -> SubscriptionBuilder<'_> {
-        SubscriptionBuilder::new(self, topic)
+    pub fn subscription(&self, topic: &str) -> SubscriptionBuilder {
+        SubscriptionBuilder::new((&self.state, &self.core.group), topic)
     }
 
     /// Hears the events of a topic, or of all topics under a prefix, to be taken one by one; `A` is a tuple of their
@@ -69,11 +68,11 @@ impl Plugin {
     /// As [`Plugin::subscribe`].
     pub fn events<A: Arguments>(&self, topic: &str) -> Result<Events<A>> {
         let types = (&action_signature_of::<A>(), Encodings::BOTH);
-        Events::new(self, topic, types, read::<A>)
+        Events::new(&self.state, topic, types, read::<A>)
     }
 
-    /// What all handles of the plugin share, and who serves it.
-    pub(in crate::api) fn parts(&self) -> (&Arc<PluginState>, &Arc<GroupCore>) {
-        (&self.state, &self.core.group)
+    /// What all handles of the plugin share.
+    pub(in crate::api) fn state(&self) -> &Arc<PluginState> {
+        &self.state
     }
 }

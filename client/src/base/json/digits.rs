@@ -93,7 +93,7 @@ pub(super) const ONE: usize = LONGEST;
 /// Text of many integers, which are then copied at once.
 pub(super) const MANY: usize = 256;
 
-/// Integers that are being written.
+/// Integers that are being written, or other elements of a list that are as short.
 pub(super) struct Digits<const N: usize> {
     text: [u8; N],
     len: usize,

@@ -53,7 +53,7 @@ pub trait JsonType: Sized {
     /// Reads the value that comes next.
     fn read(reader: &mut Reader<'_>) -> Result<Self>;
 
-    /// Appends a list of values. Numbers have a way of their own.
+    /// Appends a list of values. Numbers and truth values have a way of their own.
     #[inline]
     fn write_list(list: &[Self], writer: &mut Writer<'_>) -> Result<()> {
         writer.list(list.iter())

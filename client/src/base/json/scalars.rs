@@ -22,7 +22,10 @@ macro_rules! integers {
             }
 
             fn write_list(list: &[$type], writer: &mut Writer<'_>) -> Result<()> {
-                writer.integers(list.iter().map(|number| $parts(*number)))
+                writer.short_list(list.iter(), |text, number| {
+                    let (is_negative, magnitude) = $parts(*number);
+                    text.integer(is_negative, magnitude);
+                })
             }
 
             fn read_list(reader: &mut Reader<'_>) -> Result<Vec<$type>> {
@@ -130,6 +133,13 @@ impl JsonType for bool {
             Some(b'f') => reader.word("false").map(|()| false),
             _ => Err(reader.clone().wrong("bool")),
         }
+    }
+
+    fn write_list(list: &[bool], writer: &mut Writer<'_>) -> Result<()> {
+        writer.short_list(list.iter(), |text, is_true| match is_true {
+            true => text.push(*b"true    ", 4),
+            false => text.push(*b"false   ", 5),
+        })
     }
 }
 

@@ -152,12 +152,16 @@ impl<'w> Writer<'w> {
         self.put_bytes(text.bytes())
     }
 
-    /// Writes a list of integers, of which each is its sign and its magnitude.
+    /// Writes a list of short elements: many are written beside, and copied at once.
     #[inline]
-    pub(super) fn integers(&mut self, list: impl Iterator<Item = (bool, u64)>) -> Result<()> {
+    pub(super) fn short_list<T>(
+        &mut self,
+        list: impl Iterator<Item = T>,
+        write: impl Fn(&mut Digits<MANY>, T),
+    ) -> Result<()> {
         self.open("[")?;
         let mut text = Digits::<MANY>::new();
-        for (index, (is_negative, magnitude)) in list.enumerate() {
+        for (index, element) in list.enumerate() {
             if !text.has_room() {
                 self.put_bytes(text.bytes())?;
                 text.clear();
@@ -165,7 +169,7 @@ impl<'w> Writer<'w> {
             if index > 0 {
                 text.push(*b",       ", 1);
             }
-            text.integer(is_negative, magnitude);
+            write(&mut text, element);
         }
         self.put_bytes(text.bytes())?;
         self.close("]")

@@ -9,7 +9,7 @@ use callgate_layout::pages::Doorbell;
 use callgate_layout::view::ReadView;
 use callgate_layout::{Code, Encoding};
 
-use super::wakes::SleepBells;
+use super::wakes::BellOf;
 use crate::base::error::Error;
 use crate::link::own_memory::OwnMemory;
 use crate::link::peer::Caller;
@@ -175,13 +175,13 @@ impl Place {
         self.parts.sender.bell.arm(self.parts.word);
     }
 
-    /// Says that a thread is about to sleep, and on which bell; false where none is free.
-    pub(super) fn announce(&self, bells: &mut SleepBells) -> bool {
-        let Some(bell) = bells.of(&self.parts.memory.bells) else {
-            return false;
-        };
-        self.set_waiter(Waiter::Bell(bell));
-        true
+    /// Says that a thread is about to sleep, and on which bell of this plugin's; false where none is free.
+    pub(super) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
+        let bell = bell(&self.parts.memory);
+        if let Some(bell) = bell {
+            self.set_waiter(Waiter::Bell(bell));
+        }
+        bell.is_some()
     }
 
     /// It sleeps no more.

@@ -9,7 +9,7 @@ use callgate_layout::events::{Kind, Taken};
 use callgate_layout::{Code, Encoding};
 
 use super::place::{Place, Record};
-use super::wakes::SleepBells;
+use super::wakes::BellOf;
 use super::{Feed, Incoming};
 use crate::base::buffers::no_memory;
 use crate::base::error::Error;
@@ -291,8 +291,8 @@ impl Taking {
         self.places.iter().for_each(Place::arm);
     }
 
-    pub(super) fn announce(&self, bells: &mut SleepBells) -> bool {
-        self.places.iter().all(|place| place.announce(bells))
+    pub(super) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
+        self.places.iter().all(|place| place.announce(bell))
     }
 
     pub(super) fn take_back(&self) {

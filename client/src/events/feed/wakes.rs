@@ -5,10 +5,15 @@ use std::sync::Arc;
 use callgate_layout::bells::{Bells, KeptBell};
 use callgate_layout::sys::futex::Awaited;
 
+use crate::link::own_memory::OwnMemory;
+
 /// Has whoever takes from feeds look again.
 pub(crate) trait Wakes: Send + Sync {
     fn wake(&self);
 }
+
+/// Which bell of a plugin's page is rung for a thread; `None` where all are in use.
+pub(crate) type BellOf<'a> = dyn FnMut(&OwnMemory) -> Option<u8> + 'a;
 
 /// The bells on which one thread sleeps.
 #[derive(Default)]

@@ -149,9 +149,14 @@ impl Source {
         }
     }
 
-    /// Whether anybody listens in a membership: looks at the cursors for those who have left.
+    /// Whether anybody listens in a membership: looks at the cursors for those who have left. A history that no later
+    /// membership has yet is kept for those who come.
     pub(crate) fn is_heard(&self, of: u64) -> bool {
         let mut sending = self.sending.lock();
+        let keeps_history = self.settings.history > 0;
+        if keeps_history && sending.rings.last().is_some_and(|ring| ring.key.of == of) {
+            return true;
+        }
         let its = |ring: &&mut Ring| ring.key.of == of;
         sending.rings.iter_mut().filter(its).any(|ring| {
             ring.listeners.look(ring.writer.extent(), clock::now());

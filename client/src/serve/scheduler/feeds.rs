@@ -56,10 +56,11 @@ impl FeedTurns {
                 lists.push((member.feeds.clone(), member.feeds.version()));
             }
         }
-        let is_same = |(a, b): (&(Arc<Feeds>, u64), &(Arc<Feeds>, u64))| {
-            Arc::ptr_eq(&a.0, &b.0) && a.1 == b.1
+        let is_known = |(list, version): &(Arc<Feeds>, u64)| {
+            let mut known = self.lists.iter();
+            known.any(|(known, its)| Arc::ptr_eq(known, list) && its == version)
         };
-        if lists.len() == self.lists.len() && lists.iter().zip(&self.lists).all(is_same) {
+        if lists.len() == self.lists.len() && lists.iter().all(is_known) {
             return;
         }
         let all = lists.iter_mut().flat_map(|(list, version)| {

@@ -1,6 +1,5 @@
 //! The broker's records about feeds: sources that subscriptions match, and how they are set up.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -23,9 +22,6 @@ use crate::session::events::feeds::{FeedStep, Following, Told};
 use crate::session::here;
 use crate::session::mapping::{map_read_only, map_writable, system};
 use crate::session::notices::BrokerEvent;
-
-/// Plugins that are heard, by the tokens of their processes: with their numbers.
-pub(super) type Senders = HashMap<Token, (u64, Weak<Sender>, Arc<OwnedFd>)>;
 
 /// A source that a subscription matches, as the broker says.
 struct Found {

@@ -16,10 +16,10 @@ use mio::event::Event;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::feeds::Senders;
 use super::pace::Pace;
 use super::poller::Poller;
 use crate::base::error::{Error, Result};
+use crate::events::feed::Sender;
 use crate::events::peers::Peer;
 use crate::session::events::feeds::FeedSchemas;
 use crate::session::membership::Membership;
@@ -45,8 +45,8 @@ pub(super) struct WatchedPlugin {
     pub(super) peers: HashMap<Token, (LinkEnd, Arc<OwnedFd>)>,
     /// Those that listen to the plugin's events, and their processes.
     pub(super) listeners: HashMap<Token, (Weak<Peer>, Arc<OwnedFd>)>,
-    /// Those whose events are heard.
-    pub(super) senders: Senders,
+    /// Those whose events are heard, with their numbers.
+    pub(super) senders: HashMap<Token, (u64, Weak<Sender>, Arc<OwnedFd>)>,
     /// When extents and buffers are looked through for idle ones; `None` while there are none.
     pub(super) next_tidy: Option<Instant>,
     pub(super) is_connected: bool,
@@ -86,7 +86,7 @@ impl WatchedPlugin {
             outboxes: HashMap::new(),
             peers: HashMap::new(),
             listeners: HashMap::new(),
-            senders: Senders::new(),
+            senders: HashMap::new(),
             next_tidy: None,
             is_connected: true,
             schemas: Schemas::default(),

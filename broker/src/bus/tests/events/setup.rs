@@ -221,6 +221,31 @@ fn few_listeners_are_told_at_once() {
     assert_eq!(world.progress(last), Some(Progress::Started));
 }
 
+/// A sender that has closed a topic says nothing of its listeners any more, and others wait for it in vain.
+#[test]
+fn what_a_closed_source_was_told_is_not_waited_for() {
+    let mut world = World::events();
+    for topic in ["closed", "kept"] {
+        world.ok(A, offer_topic(topic));
+        world.hears(C, topic.len() as u32, topic);
+    }
+    for _ in 0..64 {
+        world.ok(B, subscribe(1, "closed"));
+        let feed = world.feed_of(B, 1);
+        world.ok(B, take(feed, Encoding::Archive));
+        world.ok(B, FeedToBroker::Following { feed });
+        world.ok(B, FeedToBroker::Unsubscribe { subscription: 1 });
+    }
+    world.ok(B, subscribe(1, "kept"));
+    let feed = world.feed_of(B, 1);
+    world.ok(B, take(feed, Encoding::Archive));
+    world.effects();
+    world.ok(B, FeedToBroker::Following { feed });
+    assert!(world.listens().is_empty());
+    world.ok(A, close("closed"));
+    assert_eq!(world.listens(), [feed]);
+}
+
 /// A history that begins with the first listener is none.
 #[test]
 fn a_source_with_history_has_its_ring_at_once_and_keeps_it() {

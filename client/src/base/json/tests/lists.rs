@@ -32,6 +32,16 @@ where
 }
 
 #[test]
+fn lists_of_truth_values_are_those_of_their_elements() {
+    for len in 0..200 {
+        let list: Vec<bool> = (0..len).map(|index| index % 3 != len % 2).collect();
+        travels(&list);
+    }
+    travels(&[true; 100]);
+    travels(&[false; 100]);
+}
+
+#[test]
 fn lists_of_numbers_are_those_of_their_elements() {
     let numbers = numbers();
     let rotated = (0..numbers.len()).step_by(37).map(|start| {

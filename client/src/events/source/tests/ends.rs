@@ -73,7 +73,9 @@ fn a_history_goes_on_at_the_next_broker() {
     scene.ring((HERE, 1), Encoding::Archive);
     (0..5).for_each(|number| scene.send(number, "kept").unwrap());
     scene.place(NEXT);
+    assert!(scene.source.is_heard(HERE), "it has the history");
     let new = scene.ring((NEXT, 1), Encoding::Archive);
+    assert!(!scene.source.is_heard(HERE));
     scene.source.leave(HERE);
     let mut ear = Ear::new(&scene, &new, (1, false));
     scene.send(5, "new").unwrap();

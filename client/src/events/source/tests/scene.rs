@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callgate_layout::Encoding;
+use callgate_layout::buffer::Buffer;
 use callgate_layout::events::{Kind, RingReader, Taken, ring_len};
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::sys::mapping::Mapping;
@@ -52,7 +53,7 @@ pub(super) fn settings() -> Settings {
     }
 }
 
-fn convert(bytes: &[u8], out: &mut callgate_layout::buffer::Buffer, most: usize) -> Result<()> {
+fn convert(bytes: &[u8], out: &mut Buffer, most: usize) -> Result<()> {
     let value = archive::deserialize::<Event>(archive::access::<Event>(bytes)?)?;
     json::write_arguments(&value, out, None, most)
 }
@@ -135,7 +136,7 @@ impl Scene {
 }
 
 pub(super) fn archive_of(event: &Event) -> Vec<u8> {
-    let mut bytes = callgate_layout::buffer::Buffer::new();
+    let mut bytes = Buffer::new();
     archive::serialize_vec(event, &mut bytes, None, 1 << 20).unwrap();
     bytes.to_vec()
 }
@@ -198,7 +199,7 @@ impl Ear {
             peer,
             status: Status::new(writable(status, STATUS_LEN)),
             bell: Doorbell::new(writable(bell, DOORBELL_LEN)),
-            reader: RingReader::new(ring.memory.clone(), start.position, start.number),
+            reader: RingReader::new(ring.memory.clone(), start.position, start.number).unwrap(),
             start: (start.position, start.number),
             encoding: ring.encoding,
         }
@@ -206,12 +207,13 @@ impl Ear {
 
     /// Takes an event, which it has not handled yet.
     pub(super) fn take(&mut self) -> Heard {
-        let mut bytes = Vec::new();
-        match self.reader.take(&mut bytes) {
+        let mut buffer = Buffer::new();
+        let taken = self.reader.take(&mut buffer);
+        let bytes = buffer.to_vec();
+        match taken {
             Taken::Nothing | Taken::Again => Heard::Nothing,
             Taken::Closed => Heard::Closed,
             Taken::Lost(count) => Heard::Lost(count),
-            Taken::Broken(why) => panic!("{why}"),
             Taken::Event { kind, number, .. } => match (kind, self.encoding) {
                 (Kind::Unfit, _) => Heard::Unfit(number, String::from_utf8(bytes).unwrap()),
                 (_, Encoding::Json) => Heard::Text(number, String::from_utf8(bytes).unwrap()),
@@ -222,6 +224,7 @@ impl Ear {
                     Heard::Event(number, archive::deserialize::<Event>(archived).unwrap())
                 }
             },
+            broken => panic!("{broken:?}"),
         }
     }
 

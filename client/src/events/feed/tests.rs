@@ -1,0 +1,240 @@
+//! Feeds on rings that a test writes.
+
+use std::sync::Arc;
+
+use callgate_layout::events::{Kind, RingWriter, ring_len};
+use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::memfd;
+use callgate_layout::view::{ReadView, WriteView};
+use callgate_layout::{Code, Encoding};
+use parking_lot::Mutex;
+
+use super::*;
+use crate::base::error::Error;
+use crate::events::handlers::OfBytes;
+use crate::events::registered::Registered;
+use crate::link::own_memory::{OwnDoorbell, OwnMemory};
+use crate::link::peer::Caller;
+
+const CAPACITY: u32 = 64 << 10;
+
+fn page(len: usize) -> (WriteView, ReadView) {
+    let file = memfd::create("test", len).unwrap();
+    let read = ReadView::new(Mapping::read_only(file.try_clone().unwrap(), len).unwrap());
+    (
+        WriteView::new(Mapping::writable(file, len).unwrap()).unwrap(),
+        read,
+    )
+}
+
+struct Nobody;
+
+impl Wakes for Nobody {
+    fn wake(&self) {}
+}
+
+/// Runs handlers as if it always were their turn.
+struct Free;
+
+impl Runner for Free {
+    fn run(&mut self, work: impl FnOnce(u64)) -> bool {
+        work(1);
+        true
+    }
+
+    fn is_over(&mut self) -> bool {
+        false
+    }
+}
+
+/// A source's ring at one broker, and what the feed has of it.
+struct Ring {
+    writer: RingWriter,
+    memory: ReadView,
+    end: Arc<End>,
+}
+
+fn ring(first: u64) -> Ring {
+    let (write, memory) = page(ring_len(CAPACITY) as usize);
+    Ring {
+        writer: RingWriter::new(write, first),
+        memory,
+        end: Arc::default(),
+    }
+}
+
+struct Scene {
+    feed: Feed,
+    memory: Arc<OwnMemory>,
+    told: Arc<Mutex<Vec<String>>>,
+    next: u16,
+}
+
+fn scene() -> Scene {
+    let who = Caller {
+        name: "Sender".to_owned(),
+        display_name: String::new(),
+        version: String::new(),
+        pid: 1,
+        plugin: 2,
+    };
+    let about = Arc::new(Sending {
+        topic: "T".into(),
+        sender: Arc::new(who),
+    });
+    let (told, handlers) = (
+        Arc::<Mutex<Vec<String>>>::default(),
+        Arc::new(Handlers::new()),
+    );
+    let (events, notices) = (told.clone(), told.clone());
+    let handler = move |event: EventContext<'_>, _, bytes: &[u8]| {
+        events.lock().push(format!(
+            "{}:{}",
+            event.number(),
+            String::from_utf8_lossy(bytes)
+        ));
+        Ok(())
+    };
+    let on_notice = move |notice: &EventNotice| {
+        let note = match notice {
+            EventNotice::Here { .. } => "here".to_owned(),
+            EventNotice::Lost { count, .. } => format!("lost {count}"),
+            EventNotice::Gone { why, .. } => format!("gone {}", why.code()),
+            other => format!("{other:?}"),
+        };
+        notices.lock().push(note);
+    };
+    handlers.add(&Registered::new(
+        Arc::new(OfBytes(handler)),
+        Some(Arc::new(on_notice)),
+    ));
+    let (doorbell, status) = (page(DOORBELL_LEN).0, page(STATUS_LEN).0);
+    Scene {
+        feed: Feed::new((about, 7), (handlers, Arc::new(Nobody)), None),
+        memory: Arc::new(OwnMemory::new(
+            OwnDoorbell::new(doorbell),
+            Status::new(status),
+        )),
+        told,
+        next: 0,
+    }
+}
+
+impl Scene {
+    /// Has the feed begin at a place in a ring.
+    fn start(&mut self, ring: &Ring, membership: u64, (position, number): (u64, u64)) {
+        self.next += 1;
+        let parts = PlaceParts {
+            membership,
+            memory: self.memory.clone(),
+            cursor: self.next,
+            sender: Arc::new(Sender {
+                who: self.feed.about.sender.clone(),
+                bell: Doorbell::new(page(DOORBELL_LEN).0),
+            }),
+            word: 0,
+            encoding: Encoding::Archive,
+            is_converted: false,
+            end: ring.end.clone(),
+        };
+        let place = Place::new(parts, ring.memory.clone(), (position, number)).unwrap();
+        assert!(self.feed.bring(Incoming::Place(Box::new(place))).is_none());
+    }
+
+    /// Takes all there is; what was told since the last time.
+    fn take(&self) -> Vec<String> {
+        for _ in 0..1000 {
+            if !self.feed.take(16, &mut Free).is_more {
+                break;
+            }
+        }
+        std::mem::take(&mut self.told.lock())
+    }
+}
+
+fn send(rings: &mut [&mut Ring], text: &str) {
+    for ring in rings {
+        let needed = ring.writer.needed(text.len());
+        let head = ring.writer.head();
+        assert!(ring.writer.has_room(text.len()) || ring.writer.forget(needed, head));
+        ring.writer.push(Kind::Event, 1, text.as_bytes());
+    }
+}
+
+#[test]
+fn events_of_two_brokers_are_had_once_and_the_older_ring_is_dropped() {
+    let (mut scene, mut old) = (scene(), ring(0));
+    scene.start(&old, 1, (0, 0));
+    send(&mut [&mut old], "a");
+    assert_eq!(scene.take(), ["here", "0:a"]);
+    let mut new = ring(1);
+    send(&mut [&mut old, &mut new], "b");
+    scene.start(&new, 2, (0, 1));
+    send(&mut [&mut old, &mut new], "c");
+    assert_eq!(scene.take(), ["1:b", "2:c"]);
+    // The first look at the newer ring passes over what was had.
+    send(&mut [&mut new], "d");
+    assert_eq!(scene.take(), ["3:d"]);
+    assert_eq!(Arc::strong_count(&old.end), 1, "the older place is kept");
+}
+
+#[test]
+fn what_lies_between_two_rings_is_told() {
+    let (mut scene, mut old) = (scene(), ring(0));
+    scene.start(&old, 1, (0, 0));
+    send(&mut [&mut old], "a");
+    assert_eq!(scene.take(), ["here", "0:a"]);
+    let mut new = ring(5);
+    send(&mut [&mut new], "f");
+    scene.start(&new, 2, (0, 5));
+    old.end
+        .set(&Error::new(Code::BrokerGone, "the test says so"));
+    assert_eq!(scene.take(), ["lost 4", "5:f"]);
+}
+
+#[test]
+fn a_feed_that_is_too_slow_is_told_how_much_it_has_lost() {
+    let (mut scene, mut one) = (scene(), ring(0));
+    scene.start(&one, 1, (0, 0));
+    assert_eq!(scene.take(), ["here"]);
+    let text = "x".repeat(1000);
+    (0..200).for_each(|_| send(&mut [&mut one], &text));
+    let told = scene.take();
+    let lost: usize = told[0].strip_prefix("lost ").unwrap().parse().unwrap();
+    assert_eq!(lost + told.len() - 1, 200);
+    assert!(told[1].starts_with(&format!("{lost}:")));
+}
+
+#[test]
+fn what_was_published_is_taken_before_the_end_is_told() {
+    let (mut scene, mut one) = (scene(), ring(0));
+    scene.start(&one, 1, (0, 0));
+    (0..40).for_each(|_| send(&mut [&mut one], "a"));
+    one.end
+        .set(&Error::new(Code::ProviderGone, "the test says so"));
+    let told = scene.take();
+    assert_eq!((told.len(), told[40].as_str()), (42, "39:a"));
+    assert_eq!(told[41], "gone PROVIDER_GONE");
+    assert!(!scene.feed.has_next() && scene.feed.is_over());
+}
+
+#[test]
+fn a_source_that_lies_is_heard_no_more() {
+    let (mut scene, mut one) = (scene(), ring(0));
+    scene.start(&one, 1, (0, 3));
+    send(&mut [&mut one], "a");
+    assert_eq!(scene.take(), ["here", "gone PROTOCOL"]);
+    assert!(scene.feed.is_over());
+}
+
+#[test]
+fn places_of_a_membership_that_is_over_are_dropped() {
+    let (mut scene, mut one) = (scene(), ring(0));
+    scene.start(&one, 1, (0, 0));
+    send(&mut [&mut one], "a");
+    assert_eq!(scene.take(), ["here", "0:a"]);
+    scene.feed.cut(1);
+    send(&mut [&mut one], "b");
+    assert_eq!(scene.take(), ["gone BROKER_GONE"]);
+}

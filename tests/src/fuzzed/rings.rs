@@ -1,0 +1,88 @@
+//! Rings of events of a sender that lies.
+
+use callgate_layout::buffer::Buffer;
+use callgate_layout::events::{RING_HEADER, RingReader, Taken};
+use callgate_layout::hostile::poke;
+use callgate_layout::sys::mapping::Mapping;
+use callgate_layout::sys::memfd;
+use callgate_layout::view::WriteView;
+
+const CAPACITY: usize = 256;
+/// The longest payload.
+const MOST: usize = CAPACITY / 4 - 24;
+/// Where an input's words go before its records: head, next, oldest, state.
+const WORDS: [usize; 4] = [0, 8, 64, 128];
+
+fn memory() -> Option<WriteView> {
+    let len = RING_HEADER + CAPACITY;
+    let file = memfd::create("fuzzed", len).ok()?;
+    WriteView::new(Mapping::writable(file, len).ok()?)
+}
+
+/// The next word of an input; zeros where it ends.
+fn word(input: &mut &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    let (now, later) = input.split_at(input.len().min(8));
+    bytes[..now.len()].copy_from_slice(now);
+    *input = later;
+    u64::from_le_bytes(bytes)
+}
+
+/// Takes events from a ring whose words are the input's: where the listener begins, the ring, and then what is changed
+/// between two looks.
+pub(super) fn take(mut input: &[u8]) {
+    let Some(ring) = memory() else {
+        return;
+    };
+    let (position, number) = (word(&mut input), word(&mut input));
+    let records = (RING_HEADER..RING_HEADER + CAPACITY).step_by(8);
+    for at in WORDS.into_iter().chain(records) {
+        poke(&ring, at, word(&mut input));
+    }
+    let Some(mut reader) = RingReader::new(ring.as_read().clone(), position, number) else {
+        return;
+    };
+    let mut buffer = Buffer::new();
+    // Each look takes at least one more record, or has others looked at first.
+    for _ in 0..input.len() / 16 + 2 * CAPACITY / 24 {
+        let before = (reader.position(), reader.number());
+        let has_news = reader.has_news();
+        let taken = reader.take(&mut buffer);
+        assert_eq!(has_news, taken != Taken::Nothing);
+        if !check(taken, &reader, before, buffer.len()) {
+            return;
+        }
+        if input.is_empty() {
+            continue;
+        }
+        let at = word(&mut input) as usize % (WORDS.len() + CAPACITY / 8);
+        let at = match WORDS.get(at) {
+            Some(at) => *at,
+            None => RING_HEADER + 8 * (at - WORDS.len()),
+        };
+        poke(&ring, at, word(&mut input));
+    }
+}
+
+/// Whether more may be taken; panics where the reader has done what it may not.
+fn check(taken: Taken, reader: &RingReader, before: (u64, u64), len: usize) -> bool {
+    let (position, number) = (reader.position(), reader.number());
+    match taken {
+        Taken::Event { number: of, .. } => {
+            assert!(len <= MOST && of == before.1);
+            let record = (len as u64 + 24).next_multiple_of(8);
+            assert_eq!((position, number), (before.0 + record, before.1 + 1));
+            true
+        }
+        Taken::Lost(lost) => {
+            assert!(lost > 0 && position > before.0);
+            assert_eq!(number, before.1 + lost);
+            true
+        }
+        Taken::Nothing | Taken::Again => {
+            assert_eq!((position, number), before);
+            true
+        }
+        Taken::Closed | Taken::Broken(_) | Taken::OutOfMemory(_) => false,
+    }
+}

@@ -19,32 +19,13 @@
 //! *room*. A listener stores its position, fences, and looks whether the sender starves; then it adds to *room* and wakes.
 
 use crate::atomic::{Ordering, fence};
-use crate::events::cursor::{CURSORS, Cursor};
-use crate::pages::{Doorbell, Status};
+use crate::events::cursor::Cursor;
+use crate::pages::{CURSORS, Doorbell, FEEDS, Status, TOPICS};
 
-/// Topic words of a doorbell page.
-#[cfg(not(callgate_loom))]
-pub const TOPIC_WORDS: u16 = 8192;
-/// Loom's pages have few.
-#[cfg(callgate_loom)]
-pub const TOPIC_WORDS: u16 = 2;
+pub use crate::pages::TOPIC_WORDS;
 
-#[cfg(not(callgate_loom))]
-const TOPICS: usize = 4096;
-/// Loom's pages have three bells.
-#[cfg(callgate_loom)]
-const TOPICS: usize = 192;
+/// Where *room* lies in a topic word.
 const ROOM: usize = 4;
-const FEEDS: usize = TOPICS + 8 * TOPIC_WORDS as usize;
-/// Where the words end.
-pub(crate) const END: usize = FEEDS + 4 * CURSORS as usize;
-
-// The byte table above, held against the code: whoever changes it changes the version.
-#[cfg(not(callgate_loom))]
-const _: () = {
-    assert!(crate::control::VERSION == 10);
-    assert!(TOPICS == 4096 && FEEDS == 69_632 && END == 73_728);
-};
 
 /// Where a topic word lies; one that cannot be is another one's.
 fn topic(word: u16) -> usize {
@@ -131,7 +112,6 @@ impl Doorbell {
 #[cfg(not(callgate_loom))]
 mod futexes {
     use super::{ROOM, feed, topic};
-    use crate::atomic::Ordering;
     use crate::pages::Doorbell;
     use crate::sys::futex::{self, Awaited};
 

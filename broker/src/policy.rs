@@ -102,14 +102,14 @@ impl Policy {
         self
     }
 
-    /// At most so many gates provided, in place of the bus's limit.
+    /// At most so many gates provided and topics sent on, in place of the bus's limit.
     #[must_use]
     pub fn gates(mut self, most: u32) -> Policy {
         self.gates = Some(most);
         self
     }
 
-    /// At most so many gates open, in place of the bus's limit.
+    /// At most so many gates open and subscriptions, in place of the bus's limit.
     #[must_use]
     pub fn opens(mut self, most: u32) -> Policy {
         self.opens = Some(most);
@@ -123,7 +123,7 @@ impl Policy {
         self
     }
 
-    /// At most so many MiB of extents, in place of the bus's limit.
+    /// At most so many MiB of extents and of rings of events, in place of the bus's limit.
     #[must_use]
     pub fn extent_mib(mut self, most: u32) -> Policy {
         self.extent_mib = Some(most);

@@ -12,13 +12,13 @@ use crate::policy::Policies;
 /// How much of everything a bus has, and each plugin on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BusLimits {
-    /// Gates that a plugin provides.
+    /// Gates that a plugin provides, and topics on which it sends.
     pub gates: u32,
-    /// Gates that a plugin has open.
+    /// Gates that a plugin has open, and its subscriptions.
     pub opens: u32,
     /// Links that a plugin has an end of.
     pub links: u32,
-    /// MiB of extents, for payloads that do not fit an outbox, that a plugin writes. What it
+    /// MiB of extents, for payloads that do not fit an outbox, and of rings of events that a plugin writes. What it
     /// returned counts until nobody, neither it nor its peer, has it mapped or open any more.
     pub extent_mib: u32,
     /// MiB of extents of all plugins together. Also what was left behind by plugins that have gone

@@ -8,6 +8,7 @@ mod ending;
 mod events;
 mod inside;
 mod members;
+mod pool;
 mod resting;
 mod run;
 pub(crate) mod serving_thread;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod later;
 mod scene;
 
 use std::sync::Arc;
@@ -332,92 +333,4 @@ fn json_is_heard_without_types() {
         event.values,
         [serde_json::json!(1), serde_json::json!("one")]
     );
-}
-
-/// Runs a future on this thread.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let mut context = std::task::Context::from_waker(&waker);
-    let mut future = std::pin::pin!(future);
-    let until = Instant::now() + PATIENCE;
-    loop {
-        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        assert!(Instant::now() < until, "nobody wakes the task");
-        thread::park_timeout(PATIENCE);
-    }
-}
-
-#[test]
-fn a_task_is_woken_for_events() {
-    let scene = Scene::new();
-    let (sender, listener) = scene.two(Dispatch::Thread);
-    let topic = numbers(&sender);
-    let mut events = listener.events::<(u32,)>(TOPIC).unwrap();
-    let here = block_on(events.next_async()).unwrap();
-    assert!(matches!(here, Received::Notice(EventNotice::Here { .. })));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 0..20 {
-                thread::sleep(Duration::from_millis(5));
-                topic.send(&(n,)).unwrap();
-            }
-        });
-        for n in 0..20 {
-            let event = block_on(events.next_async()).unwrap().event().unwrap();
-            assert_eq!(event.values, (n,));
-        }
-    });
-}
-
-/// Both go to another broker, one after the other, while the sender sends.
-#[test]
-fn each_event_is_had_once_also_where_the_broker_is_replaced() {
-    for listener_first in [true, false] {
-        let (scene, next) = (Scene::new(), Scene::new());
-        let (sender, listener) = scene.two(Dispatch::Thread);
-        let topic = numbers(&sender);
-        let notes = Notes::new();
-        let seen = notes.clone();
-        let _subscription = listener
-            .subscribe(TOPIC, move |n: u32| seen.add(n))
-            .unwrap();
-        let is_over = std::sync::atomic::AtomicBool::new(false);
-        let sent = thread::scope(|scope| {
-            let sending = scope.spawn(|| {
-                let mut n = 0;
-                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-                    topic.send(&(n,)).unwrap();
-                    n += 1;
-                    if n % 100 == 0 {
-                        thread::sleep(Duration::from_millis(1));
-                    }
-                }
-                n
-            });
-            notes.wait(500);
-            let mut order = [&sender, &listener];
-            if listener_first {
-                order.reverse();
-            }
-            for plugin in order {
-                plugin.rejoin(next.broker.connect().unwrap()).unwrap();
-                notes.wait(notes.all().len() + 500);
-            }
-            // Longer than the older memberships are used.
-            thread::sleep(Duration::from_millis(5500));
-            notes.wait(notes.all().len() + 500);
-            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
-            sending.join().unwrap()
-        });
-        let all = notes.wait(sent as usize);
-        assert!(all.iter().copied().eq(0..sent), "{} of {sent}", all.len());
-    }
 }

@@ -57,7 +57,7 @@ fn who_is_slow_loses_nothing_while_it_is_waited_for() {
     let seen = notes.clone();
     let _heard = listener
         .subscribe(TOPIC, move |n: u32| {
-            if n % 500 == 0 {
+            if n.is_multiple_of(500) {
                 thread::sleep(Duration::from_millis(5));
             }
             seen.add(n);

@@ -23,9 +23,13 @@ fn every_event_is_heard_once_across_brokers() {
         });
         // Once the listener is the first to go, once the sender.
         thread::sleep(Duration::from_millis(50));
-        [&listener, &sender].map(|plugin| buses[1].takes(plugin));
+        [&listener, &sender]
+            .iter()
+            .for_each(|plugin| buses[1].takes(plugin));
         thread::sleep(Duration::from_millis(50));
-        [&sender, &listener].map(|plugin| buses[2].takes(plugin));
+        [&sender, &listener]
+            .iter()
+            .for_each(|plugin| buses[2].takes(plugin));
         sending.join().unwrap();
     });
     let expected: Vec<u32> = (0..3_000).collect();
@@ -57,7 +61,9 @@ fn who_listens_goes_on_while_there_is_no_broker() {
     topic.flush(PATIENCE).unwrap();
     assert_eq!(notes.all(), (0..1_000).collect::<Vec<_>>());
     let next = Bus::new();
-    [&sender, &listener].map(|plugin| next.takes(plugin));
+    [&sender, &listener]
+        .iter()
+        .for_each(|plugin| next.takes(plugin));
     await_that("it is offered again", || topic.is_offered());
     (1_000..2_000).for_each(|n| topic.send(&(n,)).unwrap());
     assert_eq!(notes.wait(2_000), (0..2_000).collect::<Vec<_>>());

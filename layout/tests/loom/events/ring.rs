@@ -119,7 +119,8 @@ fn no_oldest_event_lies_beyond_the_head() {
             let mut writer = source.writer.lock().unwrap();
             (1..4).for_each(|number| writer.push(Kind::Event, number, &number.to_ne_bytes()));
             writer.publish();
-            assert!(writer.forget(writer.needed(8), 64));
+            let needed = writer.needed(8);
+            assert!(writer.forget(needed, 64));
         });
         place.take();
         sender.join().unwrap();

@@ -1,9 +1,11 @@
 //! What is measured: which payload, how often, and where the two processes run.
 
+mod events;
+
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::notify::Events;
+pub(crate) use events::Events;
 
 /// One caller alone; the system that four are compared with.
 pub(crate) const ONE_CALLER: &str = "callgate-one-caller";

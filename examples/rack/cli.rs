@@ -82,6 +82,16 @@ impl Role {
             Role::Meter => "Rack.Meter",
         }
     }
+
+    /// The topic on which the plugin says that a parameter has changed.
+    pub(crate) fn changed(self) -> &'static str {
+        match self {
+            Role::Instrument => "Rack.Instrument.Changed",
+            Role::Filter => "Rack.Filter.Changed",
+            Role::Delay => "Rack.Delay.Changed",
+            Role::Meter => "Rack.Meter.Changed",
+        }
+    }
 }
 
 impl Args {

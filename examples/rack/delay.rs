@@ -6,7 +6,7 @@ use crate::math::hush;
 /// Frames until the echo: three sixteenth notes at 120 beats a minute.
 const TIME: usize = RATE as usize * 3 / 8;
 /// How much of an echo comes back in the next one.
-const FEEDBACK: f32 = 0.45;
+pub(crate) const FEEDBACK: f32 = 0.45;
 /// How loud the first echo is.
 const WET: f32 = 0.35;
 

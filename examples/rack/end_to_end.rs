@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use callgate_client::{EventNotice, Received};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -41,6 +42,8 @@ fn it_renders_what_its_plugins_are_and_loses_no_block() {
         "         started again at block 219, ready in ",
         "         32 blocks passed it over, none was lost",
         &format!("levels   {levels}"),
+        // The filter that was started again says anew where it is, and moves on.
+        "changes  instrument 1, filter 3 (2 processes), delay 1",
         "output   rack.wav",
         "         0.50 s in 375 blocks, rendered in ",
     ] {
@@ -57,7 +60,9 @@ fn it_renders_what_its_plugins_are_and_loses_no_block() {
         assert_eq!(row.split_whitespace().nth(1), Some("375"), "{row}");
         assert!(row.ends_with(rest), "{row}");
     }
-    assert!(rack.stderr.contains("rendering 100.0 %  block 375 of 375"));
+    let last = rack.stderr.lines().last().unwrap();
+    let rendered = "rendering 100.0 %  block 375 of 375, peak -";
+    assert!(last.starts_with(rendered), "{last}");
     assert_eq!(rack.files(), ["rack.wav"]);
 }
 
@@ -86,6 +91,8 @@ fn without_an_accident_nothing_is_passed_over() {
     let rack = Outcome::run(&["--seconds", "0.2", "--no-kill"]);
     assert!(rack.audio() == wav);
     assert!(!rack.stdout.contains("killed"));
+    let changes = "\nchanges  instrument 1, filter 1, delay 1\n";
+    assert!(rack.stdout.contains(changes), "{}", rack.stdout);
 }
 
 #[test]
@@ -222,4 +229,40 @@ fn gates_on(socket: &Path) -> Option<Vec<String>> {
         .collect();
     names.sort();
     Some(names).filter(|names| names.len() == 4)
+}
+
+/// Whoever comes to the bus is shown the last change of each parameter, and hears the meter: also what is sent by a
+/// filter that was killed and started again meanwhile.
+#[test]
+fn others_hear_the_rack_as_well() {
+    let rack = Run::start(&["--seconds", "10", "--realtime", "--socket", "bus.sock"]);
+    let socket = rack.folder.path().join("bus.sock");
+    wait_for("all gates", || gates_on(&socket));
+    let onlooker = callgate_client::Plugin::builder("onlooker").socket(socket);
+    let onlooker = onlooker.outlives_broker(false).connect().unwrap();
+    let mut levels = onlooker.events::<(Levels,)>("Rack.Meter").unwrap();
+    let mut changes = onlooker
+        .events::<(String, f32)>("Rack.Filter.Changed")
+        .unwrap();
+    let (mut heard, mut gone) = (Vec::new(), 0);
+    while heard.last() != Some(&2) {
+        match changes.next(Duration::from_secs(60)).unwrap().unwrap() {
+            Received::Event(event) => {
+                assert_eq!(event.values.0, "cutoff");
+                heard.push(1 + gone);
+            }
+            Received::Notice(EventNotice::Gone { .. }) => gone += 1,
+            Received::Notice(_) => {}
+        }
+    }
+    assert_eq!((heard[0], gone), (1, 1), "{heard:?}");
+    let blocks = std::iter::from_fn(|| levels.next(Duration::from_secs(60)).unwrap());
+    let mut numbers = blocks
+        .filter_map(Received::event)
+        .map(|event| event.number());
+    let first = numbers.next().unwrap();
+    // The filter's end was no matter to the meter.
+    assert!(numbers.take(1000).eq(first + 1..first + 1001));
+    rack.signal(Signal::SIGINT);
+    rack.finish();
 }

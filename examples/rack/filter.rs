@@ -53,6 +53,12 @@ fn cutoff(number: u64) -> f32 {
     CUTOFF[0] + (CUTOFF[1] - CUTOFF[0]) * height * height
 }
 
+/// The same in steps of a third of an octave, for those who only want to know where it is.
+pub(crate) fn cutoff_in_steps(number: u64) -> f32 {
+    let step = (3.0 * (cutoff(number) / CUTOFF[0]).log2()).floor();
+    CUTOFF[0] * (step / 3.0).exp2()
+}
+
 /// What the cutoff makes of the circuit (Simper's trapezoidal state-variable filter).
 struct Gains([f32; 3]);
 
@@ -113,6 +119,17 @@ mod tests {
         assert_eq!(cutoff(SWEEP / 2), CUTOFF[1]);
         assert_eq!(cutoff(SWEEP), CUTOFF[0]);
         assert!((0..SWEEP / 2).all(|n| cutoff(n) < cutoff(n + 1)));
+    }
+
+    #[test]
+    fn the_steps_are_few_and_no_higher_than_the_cutoff() {
+        let steps: Vec<_> = (0..SWEEP / 2).map(cutoff_in_steps).collect();
+        assert!((0..SWEEP / 2).all(|n| steps[n as usize] <= cutoff(n) * 1.001));
+        let mut changes = steps;
+        changes.dedup();
+        // 250 Hz to 6 kHz are four octaves and a half.
+        assert_eq!(changes.len(), 14);
+        assert_eq!(changes[0], CUTOFF[0]);
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::report::{Accident, Report};
 use crate::stats::Stats;
 use crate::wav::{Clip, WavFile};
 
+/// How long the meter's last event may take.
+const LEVELS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Renders the piece as the command line says; `interrupted` ends it early.
 pub(crate) fn run<'a>(args: &'a Args, interrupted: &AtomicBool) -> Result<Report<'a>, Error> {
     let input = args.input.as_deref().map(Clip::open).transpose()?;
@@ -35,14 +38,17 @@ pub(crate) fn run<'a>(args: &'a Args, interrupted: &AtomicBool) -> Result<Report
             return Err(Error::Interrupted);
         }
         output.write(&block?)?;
-        host.progress.update(number + 1);
+        let heard = &host.rack.heard;
+        host.progress.update(number + 1, || heard.levels());
     }
     output.finish()?;
+    let levels = host.last_levels()?;
     Ok(Report {
         output: &args.output,
         plan,
         took: begun.elapsed(),
-        levels: host.levels,
+        levels,
+        changes: host.rack.heard.changes(),
         stats: host.stats,
         accident: host.accident,
     })
@@ -54,7 +60,6 @@ struct Host {
     plan: Plan,
     progress: Progress,
     stats: Stats,
-    levels: Levels,
     accident: Option<Accident>,
 }
 
@@ -72,7 +77,6 @@ impl Host {
             plan,
             progress,
             stats: Stats::new(),
-            levels: Levels::default(),
             accident: None,
         })
     }
@@ -96,8 +100,18 @@ impl Host {
         let block = self.filter(number, block)?;
         let block = self.call(Role::Delay, |rack| rack.delay.invoke((block,)))?;
         let heard = (block,);
-        self.levels = self.call(Role::Meter, |rack| rack.meter.invoke_ref(&heard))?;
+        self.call(Role::Meter, |rack| rack.meter.invoke_ref(&heard))?;
         Ok(heard.0)
+    }
+
+    /// The levels of the whole piece: the meter has sent them before it answered its last call, and they may still be on
+    /// their way.
+    fn last_levels(&self) -> Result<Levels, Error> {
+        let levels = self
+            .rack
+            .heard
+            .levels_after(self.plan.blocks, LEVELS_TIMEOUT);
+        levels.ok_or(Error::Unheard)
     }
 
     /// Takes a block through the filter, or past it where there is none.

@@ -41,6 +41,12 @@ pub(crate) fn render(number: u64) -> Block {
     Block::from_fn(|i| frame(start.wrapping_add(i as u64)))
 }
 
+/// The lowest note of the chord with which block number `number` begins, as a MIDI note number.
+pub(crate) fn root(number: u64) -> f32 {
+    let [root, ..] = chord(number.wrapping_mul(FRAMES as u64) / CHORD);
+    root as f32
+}
+
 fn frame(at: u64) -> [f32; 2] {
     let voices = [pad(at), bass(at), pluck(at, 0), pluck(at, 1)];
     voices.iter().fold([0.0, 0.0], |sum, voice| {

@@ -2,21 +2,21 @@
 //!
 //! Each is a process of its own that connects to the bus, stands behind one gate and answers
 //! calls to it until the bus ends. It is found by the gate's name, and its handler's parameters
-//! and result are all there is to the interface. Calls come one after the other, on a thread of
+//! and result are all there is to the interface; what it has to say unasked, it sends as events. Calls come one after the other, on a thread of
 //! the library's; a handler that keeps state between them puts it into a mutex.
 
 use std::path::Path;
 
-use callgate_client::{Plugin, View};
+use callgate_client::{HandlerError, Plugin, Result, Topic, TopicOptions, View};
 use parking_lot::Mutex;
 
 use crate::block::Block;
 use crate::cli::Role;
-use crate::delay::Delay;
+use crate::delay::{self, Delay};
 use crate::error::Error;
-use crate::filter::Filter;
+use crate::filter::{self, Filter};
 use crate::instrument;
-use crate::meter::Meter;
+use crate::meter::{Levels, Meter};
 use crate::wav::Clip;
 
 /// Is one of the plugins, until the host's bus ends.
@@ -32,15 +32,20 @@ pub(crate) fn run(role: Role, input: Option<&Path>) -> Result<(), Error> {
 }
 
 /// Makes a block of music out of nothing but the block's number.
-fn instrument() -> callgate_client::Result<()> {
+fn instrument() -> Result<()> {
     let plugin = Plugin::connect("instrument")?;
-    let _gate = plugin.provide("Rack.Instrument", instrument::render)?;
+    let chord = Parameter::new(&plugin, Role::Instrument, "chord")?;
+    let handler = move |number: u64| {
+        chord.is(instrument::root(number))?;
+        Ok::<_, HandlerError>(instrument::render(number))
+    };
+    let _gate = plugin.provide("Rack.Instrument", handler)?;
     plugin.wait_closed();
     Ok(())
 }
 
 /// Stands in for the instrument and plays a recording. The host cannot tell the difference.
-fn player(clip: Clip) -> callgate_client::Result<()> {
+fn player(clip: Clip) -> Result<()> {
     let plugin = Plugin::connect("instrument")?;
     let _gate = plugin.provide("Rack.Instrument", move |number: u64| clip.block(number))?;
     plugin.wait_closed();
@@ -49,18 +54,25 @@ fn player(clip: Clip) -> callgate_client::Result<()> {
 
 /// Takes a block and gives it back filtered. What it remembers dies with it: when it is killed
 /// and started again, it begins from rest.
-fn filter() -> callgate_client::Result<()> {
+fn filter() -> Result<()> {
     let plugin = Plugin::connect("filter")?;
+    let cutoff = Parameter::new(&plugin, Role::Filter, "cutoff")?;
     let filter = Mutex::new(Filter::new());
-    let handler = move |number: u64, input: Block| filter.lock().process(number, &input);
+    let handler = move |number: u64, input: Block| {
+        cutoff.is(filter::cutoff_in_steps(number))?;
+        Ok::<_, HandlerError>(filter.lock().process(number, &input))
+    };
     let _gate = plugin.provide("Rack.Filter", handler)?;
     plugin.wait_closed();
     Ok(())
 }
 
 /// Takes a block and gives it back with echoes.
-fn delay() -> callgate_client::Result<()> {
+fn delay() -> Result<()> {
     let plugin = Plugin::connect("delay")?;
+    let feedback = Parameter::new(&plugin, Role::Delay, "feedback")?;
+    // It has no knobs, so this is said once.
+    feedback.is(delay::FEEDBACK)?;
     let delay = Mutex::new(Delay::new());
     let handler = move |input: Block| delay.lock().process(&input);
     let _gate = plugin.provide("Rack.Delay", handler)?;
@@ -68,13 +80,42 @@ fn delay() -> callgate_client::Result<()> {
     Ok(())
 }
 
-/// Takes a block and tells how loud it has been so far. It only looks at the block, so it takes
-/// a view, and no `Block` is ever made.
-fn meter() -> callgate_client::Result<()> {
+/// Takes a block and tells whoever listens how loud it has been so far: its events have the name of its gate, as its
+/// function has. It only looks at the block, so it takes a view, and no `Block` is ever made.
+fn meter() -> Result<()> {
     let plugin = Plugin::connect("meter")?;
+    let levels = plugin.topic::<(Levels,)>("Rack.Meter")?;
     let meter = Mutex::new(Meter::new());
-    let handler = move |input: View<'_, Block>| meter.lock().process(input.frames());
+    let handler =
+        move |input: View<'_, Block>| levels.send(&(meter.lock().process(input.frames()),));
     let _gate = plugin.provide("Rack.Meter", handler)?;
     plugin.wait_closed();
     Ok(())
+}
+
+/// A parameter, whose changes are sent as events of its name and value. Sending costs next to nothing while nobody
+/// listens; who begins to listen later is shown the last change.
+struct Parameter {
+    name: &'static str,
+    value: Mutex<Option<f32>>,
+    changed: Topic<(String, f32)>,
+}
+
+impl Parameter {
+    fn new(plugin: &Plugin, of: Role, name: &'static str) -> Result<Parameter> {
+        let options = TopicOptions::new().history(1);
+        Ok(Parameter {
+            name,
+            value: Mutex::new(None),
+            changed: plugin.topic_with(of.changed(), options)?,
+        })
+    }
+
+    /// Says so if that is another value than it was.
+    fn is(&self, value: f32) -> Result<()> {
+        match self.value.lock().replace(value) {
+            Some(before) if before == value => Ok(()),
+            _ => self.changed.send(&(self.name.to_owned(), value)),
+        }
+    }
 }

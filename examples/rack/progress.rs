@@ -4,6 +4,8 @@
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Stderr, Write};
 
+use crate::meter::Levels;
+
 /// Where the progress goes, and how it looks there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
@@ -55,15 +57,15 @@ impl<W: Write> Progress<W> {
         }
     }
 
-    /// `done` blocks are done. Cheap where nothing new is to be shown.
-    pub(crate) fn update(&mut self, done: u64) {
+    /// `done` blocks are done, and as loud as the meter says. Cheap where nothing new is to be shown.
+    pub(crate) fn update(&mut self, done: u64, levels: impl FnOnce() -> Levels) {
         let parts = if self.look == Look::Lines { 10 } else { 1_000 };
         let part = (u128::from(done) * parts / u128::from(self.total)) as u64;
         if self.shown == Some(part) || (self.look == Look::Lines && part == 0) {
             return;
         }
         self.shown = Some(part);
-        self.show(done);
+        self.show(done, levels());
     }
 
     /// Says something in between, on a line of its own.
@@ -74,9 +76,13 @@ impl<W: Write> Progress<W> {
         self.put(&format!("{clear}{}\n", text.as_ref()));
     }
 
-    fn show(&mut self, done: u64) {
+    fn show(&mut self, done: u64, levels: Levels) {
         let share = 100.0 * done as f64 / self.total as f64;
-        let text = format!("rendering {share:5.1} %  block {done} of {}", self.total);
+        let [left, right] = levels.peak_dbfs();
+        let total = self.total;
+        let text = format!(
+            "rendering {share:5.1} %  block {done} of {total}, peak {left:.1} / {right:.1} dBFS"
+        );
         let filled = (share / 4.0) as usize;
         let bar = format!(
             "{}{}",
@@ -116,8 +122,15 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
+    fn half() -> Levels {
+        Levels {
+            peak: [1.0, 0.5],
+            rms: [0.5, 0.25],
+        }
+    }
+
     fn render(progress: &mut Progress<&mut Vec<u8>>) {
-        (1..=7_500).for_each(|done| progress.update(done));
+        (1..=7_500).for_each(|done| progress.update(done, half));
     }
 
     #[test]
@@ -126,11 +139,11 @@ mod tests {
         assert_eq!(text.lines().count(), 10);
         assert_eq!(
             text.lines().next(),
-            Some("rendering  10.0 %  block 750 of 7500")
+            Some("rendering  10.0 %  block 750 of 7500, peak 0.0 / -6.0 dBFS")
         );
         assert_eq!(
             text.lines().last(),
-            Some("rendering 100.0 %  block 7500 of 7500")
+            Some("rendering 100.0 %  block 7500 of 7500, peak 0.0 / -6.0 dBFS")
         );
         assert!(!text.contains(['\r', '\x1b']));
     }
@@ -139,7 +152,7 @@ mod tests {
     fn a_terminal_gets_one_line_that_changes() {
         let text = shown(Look::Line, render);
         assert_eq!(text.matches('\n').count(), 1);
-        assert!(text.ends_with("block 7500 of 7500\n"));
+        assert!(text.ends_with("block 7500 of 7500, peak 0.0 / -6.0 dBFS\n"));
         assert!(text.matches('\r').count() <= 1_001);
         assert!(!text.contains("\x1b[36m"));
     }
@@ -147,9 +160,9 @@ mod tests {
     #[test]
     fn a_note_has_a_line_of_its_own() {
         let act = |p: &mut Progress<&mut Vec<u8>>| {
-            p.update(75);
+            p.update(75, half);
             p.note("the filter is gone");
-            p.update(75);
+            p.update(75, half);
         };
         let text = shown(Look::Line, act);
         assert!(text.contains("\r\x1b[Kthe filter is gone\n\r"));

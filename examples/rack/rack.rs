@@ -12,8 +12,8 @@ use callgate_client::{Arguments, Code, GateType, Plugin, Subscriber};
 use crate::block::Block;
 use crate::cli::{Args, Role};
 use crate::error::Error;
+use crate::heard::Heard;
 use crate::kill;
-use crate::meter::Levels;
 
 /// How long a plugin may take from its start to its gate: a long recording is read first.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -23,10 +23,11 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A running rack. Fields are dropped from top to bottom: the host leaves the bus, then the
 /// broker ends, and the plugins' processes with it.
 pub(crate) struct Rack {
+    pub(crate) heard: Heard,
     pub(crate) instrument: Subscriber<(u64,), Block>,
     pub(crate) filter: Subscriber<(u64, Block), Block>,
     pub(crate) delay: Subscriber<(Block,), Block>,
-    pub(crate) meter: Subscriber<(Block,), Levels>,
+    pub(crate) meter: Subscriber<(Block,), ()>,
     _host: Plugin,
     processes: [Child; Role::ALL.len()],
     broker: Broker,
@@ -46,8 +47,9 @@ impl Rack {
             .display_name("The rack")
             .descriptor(socket)
             .connect()?;
-        // A gate can be opened before anybody stands behind it.
+        // A gate can be opened before anybody stands behind it, and events can be subscribed to.
         let rack = Rack {
+            heard: Heard::subscribe(&host)?,
             instrument: host.subscriber(Role::Instrument.gate())?,
             filter: host.subscriber(Role::Filter.gate())?,
             delay: host.subscriber(Role::Delay.gate())?,

@@ -8,6 +8,7 @@ use callgate_client::Code;
 
 use crate::block::{FRAMES, RATE};
 use crate::cli::Role;
+use crate::heard::Changes;
 use crate::meter::Levels;
 use crate::plan::Plan;
 use crate::stats::{Stats, Time};
@@ -23,6 +24,8 @@ pub(crate) struct Report<'a> {
     pub(crate) took: Duration,
     /// What the meter said last.
     pub(crate) levels: Levels,
+    /// What each plugin said of its parameters.
+    pub(crate) changes: [Changes; Role::ALL.len()],
     /// How long the calls took.
     pub(crate) stats: Stats,
     /// What happened to the filter, if anything did.
@@ -56,11 +59,30 @@ impl fmt::Display for Report<'_> {
         let length = (blocks * FRAMES as u64) as f64 / f64::from(RATE);
         let took = self.took.as_secs_f64();
         writeln!(f, "levels   {}", self.levels)?;
+        writeln!(f, "changes  {}", self.changes().join(", "))?;
         writeln!(f, "output   {}", self.output.display())?;
         write!(
             f,
             "         {length:.2} s in {blocks} blocks, rendered in {took:.2} s"
         )
+    }
+}
+
+impl Report<'_> {
+    /// How often which plugin said that a parameter had changed.
+    fn changes(&self) -> Vec<String> {
+        let all = Role::ALL.iter().zip(&self.changes);
+        let heard = all.filter(|(_, changes)| changes.count > 0);
+        let text = |(role, changes): (&Role, &Changes)| match changes.processes {
+            2.. => format!(
+                "{} {} ({} processes)",
+                role.name(),
+                changes.count,
+                changes.processes
+            ),
+            _ => format!("{} {}", role.name(), changes.count),
+        };
+        heard.map(text).collect()
     }
 }
 
@@ -99,6 +121,8 @@ mod tests {
                 peak: [1.0, 0.5],
                 rms: [0.5, 0.5],
             },
+            changes: [(1, 1), (3, 2), (2, 1), (0, 0)]
+                .map(|(count, processes)| Changes { count, processes }),
             stats,
             accident: Some(Accident {
                 block: 3_750,
@@ -113,6 +137,7 @@ filter   killed at block 3750, PROVIDER_GONE after 150.00 µs;
          32 blocks passed it over, none was lost
 
 levels   peak 0.0 / -6.0 dBFS, RMS -6.0 / -6.0 dBFS
+changes  instrument 1, filter 3 (2 processes), delay 2
 output   out.wav
          10.00 s in 7500 blocks, rendered in 0.25 s";
         let text = report.to_string();

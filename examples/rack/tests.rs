@@ -9,6 +9,7 @@ mod delay;
 mod end_to_end;
 mod error;
 mod filter;
+mod heard;
 mod instrument;
 mod math;
 mod meter;

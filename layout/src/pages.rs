@@ -37,33 +37,10 @@ use crate::stats;
 use crate::sys::futex;
 use crate::view::{ReadView, WriteView};
 
-/// Where the topic words begin in a doorbell page.
-#[cfg(not(callgate_loom))]
-pub(crate) const TOPICS: usize = 4096;
-/// Loom's pages have three bells.
-#[cfg(callgate_loom)]
-pub(crate) const TOPICS: usize = 3 * LINE_LEN;
-/// Topic words of a doorbell page.
-#[cfg(not(callgate_loom))]
-pub const TOPIC_WORDS: u16 = 8192;
-/// Loom's pages have few.
-#[cfg(callgate_loom)]
-pub const TOPIC_WORDS: u16 = 2;
-/// Where the feed words begin.
-pub(crate) const FEEDS: usize = TOPICS + 8 * TOPIC_WORDS as usize;
-/// Cursors of a status page, and feed words of a doorbell page.
-pub const CURSORS: u16 = 1024;
-/// Where the cursors begin in a status page.
-#[cfg(not(callgate_loom))]
-pub(crate) const CURSORS_AT: usize = stats::END;
-/// Loom's pages have no gates.
-#[cfg(callgate_loom)]
-pub(crate) const CURSORS_AT: usize = 3 * LINE_LEN;
-
 /// Bytes of a doorbell page.
-pub const DOORBELL_LEN: usize = FEEDS + 4 * CURSORS as usize;
+pub const DOORBELL_LEN: usize = 73_728;
 /// Bytes of a status page, of which few are ever touched.
-pub const STATUS_LEN: usize = CURSORS_AT + LINE_LEN * CURSORS as usize;
+pub const STATUS_LEN: usize = stats::END + 1024 * LINE_LEN;
 
 /// Two cache lines apart from the state: processors fetch lines in pairs, and peers read the
 /// state with every call.
@@ -77,11 +54,7 @@ const STARVING: usize = 4;
 const _: () = {
     assert!(crate::control::VERSION == 10);
     assert!(STARVING == 4 && PARKS == 128 && CALLS == 136 && ERRORS == 144 && JSON_CALLS == 152);
-};
-#[cfg(not(callgate_loom))]
-const _: () = {
-    assert!(TOPICS == 4096 && FEEDS == 69_632 && DOORBELL_LEN == 73_728);
-    assert!(CURSORS_AT == 69_632 && STATUS_LEN == 135_168);
+    assert!(STATUS_LEN == 4096 + 128 * 512 + 1024 * 64);
 };
 
 /// What a plugin is doing, as its peers see it.

@@ -15,7 +15,6 @@
 
 mod block;
 mod callgate;
-mod events;
 mod iceoryx2;
 mod limit;
 mod looking;
@@ -37,10 +36,9 @@ use crate::block::Effort;
 use crate::child::obey;
 use crate::outcome::Outcome;
 use crate::place;
-use crate::scenario::Scenario;
+use crate::scenario::{Events, Scenario};
 use crate::systems::Setup;
 
-pub(crate) use events::Events;
 use looking::Looking;
 use tally::Tally;
 

@@ -8,9 +8,12 @@
 mod call;
 mod completions;
 mod echo;
+mod emit;
+mod listen;
 mod ls;
 mod notify;
 mod output;
+mod parameters;
 mod ping;
 mod policy;
 mod serve;
@@ -47,9 +50,10 @@ struct Common {
     /// The bus's socket [default: $CALLGATE_SOCKET, or bus.sock in the user's runtime directory]
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// How long to wait for a gate or an answer, such as 200ms or 5s; where no broker listens, a command fails at once
-    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
-    timeout: Duration,
+    /// How long to wait for a gate, an answer or a listener, such as 200ms or 5s; where no broker listens, a command fails
+    /// at once [default: 5s; `listen` has no end]
+    #[arg(long, global = true, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -63,7 +67,9 @@ enum Command {
     ///
     /// Calls are counted since a plugin came to this broker. One that is "draining" came from the broker before it, less
     /// than five seconds ago, and still has links from there. The broker's generation says how many brokers in a row were
-    /// killed at this socket, plus one.
+    /// killed at this socket, plus one. A topic is listed once for each plugin that sends on it, with how many events it has sent
+    /// ("head"; those that nobody could have heard are not counted), and with those who hear it: how many events each has
+    /// still to handle ("lag"), how often it was too slow ("evictions"), and how many events it has lost.
     Ls {
         /// Only this
         #[arg(value_enum)]
@@ -77,6 +83,18 @@ enum Command {
     /// The gate's types are its provider's, which converts the parameters and says which it cannot take. What it takes shows
     /// `callgate ls gates --schema GATE`.
     Call(call::Options),
+    /// Send an event
+    ///
+    /// Anybody may send on an open topic and on a name that nobody has; on a gate's own topic only the gate's owner does.
+    /// The command ends when all who listened have handled the event. Whoever begins to listen later does not get it.
+    Emit(emit::Options),
+    /// Print events as they come: of each one the JSON array of its parameters, on a line
+    ///
+    /// It goes on when senders or the broker end and come again, until it has printed --count events. With --json, each line
+    /// is an object: an event has "topic", "sender", "number", "time" and "values"; one with "notice" says what else has happened
+    /// ("listening", "here", "gone", "lost", "unfit", "failed", "unwritable", "unreadable", "broker-lost", "broker-back",
+    /// "broker-refused"). Otherwise such lines go to standard error.
+    Listen(listen::Options),
     /// Provide a gate that answers with what it was called with: its one parameter, or an array of all
     Echo(echo::Options),
     /// Call a gate that takes and gives bytes, and print how long it took
@@ -112,6 +130,8 @@ impl CommandLine {
             } => ls::schema(common, gate),
             Command::Ls { what, schema: None } => ls::run(common, *what),
             Command::Call(options) => call::run(common, options),
+            Command::Emit(options) => emit::run(common, options),
+            Command::Listen(options) => listen::run(common, options),
             Command::Echo(options) => echo::run(common, options),
             Command::Ping(options) => ping::run(common, options),
             Command::Completions { shell } => completions::run(*shell),
@@ -124,6 +144,11 @@ impl CommandLine {
 }
 
 impl Common {
+    /// How long a command waits, unless it says otherwise.
+    fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(Duration::from_secs(5))
+    }
+
     /// Joins the bus under a name that no other process has.
     fn connect(&self, role: &str) -> Result<Plugin> {
         self.builder(role).connect()
@@ -133,7 +158,7 @@ impl Common {
         let builder = Plugin::builder(&format!("callgate-{role}-{}", std::process::id()))
             .display_name(format!("callgate {role}"))
             .version(env!("CARGO_PKG_VERSION"))
-            .timeout(self.timeout)
+            .timeout(self.timeout())
             // What a host has left to this process is for the plugin that this one may be run by, or
             // before.
             .inherits_connection(false);

@@ -180,13 +180,22 @@ fn cell(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         // A plugin's own words: a terminal is to show them, not to obey them.
         Value::String(text) => shown(text).into_owned(),
+        Value::Array(all) if all.first().is_some_and(Value::is_object) => {
+            all.iter().map(subscriber).collect::<Vec<_>>().join(", ")
+        }
         Value::Array(all) => all.iter().map(cell).collect::<Vec<_>>().join("+"),
-        Value::Object(subscriber) if subscriber.contains_key("lag") => format!(
-            "{} (lag {}, lost {})",
-            cell(&value["plugin"]),
-            cell(&value["lag"]),
-            cell(&value["lost"])
-        ),
         other => shown_json(other),
     }
+}
+
+/// Who hears a topic, and how far it is behind.
+fn subscriber(of: &Value) -> String {
+    let of = |key| cell(&of[key]);
+    format!(
+        "{} (lag {}, evictions {}, lost {})",
+        of("plugin"),
+        of("lag"),
+        of("evictions"),
+        of("lost")
+    )
 }

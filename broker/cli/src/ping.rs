@@ -33,8 +33,8 @@ type Echo = Subscriber<(Vec<u8>,), Vec<u8>>;
 pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
     let plugin = common.connect("ping")?;
     let echo: Echo = plugin.subscriber(&options.gate)?;
-    echo.wait_ready(common.timeout)?;
-    let echo = echo.with_timeout(common.timeout);
+    echo.wait_ready(common.timeout())?;
+    let echo = echo.with_timeout(common.timeout());
     let report = measure(&echo, options)?;
     let mut out = io::stdout().lock();
     if common.json {

@@ -236,7 +236,12 @@ impl Feed {
         }
         let mut buffer = Scratch::take();
         let taking = &mut *held.taking;
-        let taken = match taking.next(self, &mut buffer)? {
+        let Some(item) = taking.next(self, &mut buffer) else {
+            // Some may have been passed over.
+            taking.leave();
+            return None;
+        };
+        let taken = match item {
             Item::Event(event) => {
                 let context = event.context(&self.about);
                 let taken = with(Next::Event(context, event.encoding, &buffer[..]));

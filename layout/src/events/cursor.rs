@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! status page      0 position u64   events before here are handled
-//! + 69632          8 next u64       number of the next event that the feed expects
+//! + CURSORS        8 next u64       number of the next event that the feed expects
 //! + 64 × index    16 waiter u32     how a thread that sleeps on this feed is woken: 0 there is none, 1 by the feed
 //!                                   word, 2 to 64 by bell 1 to 63
 //!                 20 left u32       1: the feed has ended on this side
@@ -18,10 +18,20 @@
 
 use crate::atomic::Ordering;
 use crate::geometry::LINE_LEN;
-use crate::pages::CURSORS_AT;
+use crate::pages::STATUS_LEN;
+use crate::stats;
 use crate::view::{ReadView, WriteView};
 
-pub use crate::pages::CURSORS;
+/// Cursors of a status page.
+pub const CURSORS: u16 = 1024;
+/// Where they begin in a status page.
+#[cfg(not(callgate_loom))]
+const BEGIN: usize = stats::END;
+/// Loom's pages have no gates.
+#[cfg(callgate_loom)]
+const BEGIN: usize = 192;
+/// Where they end.
+const END: usize = stats::END + CURSORS as usize * LINE_LEN;
 
 const POSITION: usize = 0;
 const NEXT: usize = 8;
@@ -33,8 +43,7 @@ const TIMES: usize = 32;
 // The byte table above, held against the code: whoever changes it changes the version.
 const _: () = {
     assert!(crate::control::VERSION == 10);
-    assert!(POSITION == 0 && NEXT == 8 && WAITER == 16 && LEFT == 20 && LOST == 24 && TIMES == 32);
-    assert!(TIMES + 8 <= LINE_LEN && LINE_LEN == 64);
+    assert!(stats::END == 69_632 && END == 135_168 && END == STATUS_LEN && LINE_LEN == 64);
 };
 
 /// Who is woken for a feed from which a thread of its own takes.
@@ -65,7 +74,7 @@ pub struct Seen {
 
 /// Where the line of a cursor begins; an index that cannot be is the first one's.
 fn line(index: u16) -> usize {
-    CURSORS_AT + LINE_LEN * usize::from(index % CURSORS)
+    BEGIN + LINE_LEN * usize::from(index % CURSORS)
 }
 
 /// A listener's own cursor.

@@ -19,13 +19,35 @@
 //! *room*. A listener stores its position, fences, and looks whether the sender starves; then it adds to *room* and wakes.
 
 use crate::atomic::{Ordering, fence};
-use crate::events::cursor::Cursor;
-use crate::pages::{CURSORS, Doorbell, FEEDS, Status, TOPICS};
+use crate::events::cursor::{CURSORS, Cursor};
+#[cfg(not(callgate_loom))]
+use crate::pages;
+use crate::pages::{Doorbell, Status};
 
-pub use crate::pages::TOPIC_WORDS;
+/// Topic words of a doorbell page.
+#[cfg(not(callgate_loom))]
+pub const TOPIC_WORDS: u16 = 8192;
+/// Loom's pages have few.
+#[cfg(callgate_loom)]
+pub const TOPIC_WORDS: u16 = 2;
 
-/// Where *room* lies in a topic word.
+#[cfg(not(callgate_loom))]
+const TOPICS: usize = 4096;
+/// Loom's pages have three bells.
+#[cfg(callgate_loom)]
+const TOPICS: usize = 192;
 const ROOM: usize = 4;
+const FEEDS: usize = TOPICS + 8 * TOPIC_WORDS as usize;
+/// Where the words end, and the page.
+#[cfg(not(callgate_loom))]
+const END: usize = FEEDS + 4 * CURSORS as usize;
+
+// The byte table above, held against the code: whoever changes it changes the version.
+#[cfg(not(callgate_loom))]
+const _: () = {
+    assert!(crate::control::VERSION == 10);
+    assert!(TOPICS == 4096 && FEEDS == 69_632 && END == pages::DOORBELL_LEN);
+};
 
 /// Where a topic word lies; one that cannot be is another one's.
 fn topic(word: u16) -> usize {

@@ -3,10 +3,13 @@
 
 mod call;
 mod echo;
+mod emit;
+mod listen;
 mod listing;
 mod output;
 mod ping;
 mod service;
 mod serving;
 mod support;
+mod topics;
 mod usage;

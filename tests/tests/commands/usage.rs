@@ -8,12 +8,14 @@ use crate::support::{command, finish, run, start};
 
 const NOWHERE: &str = "/nowhere/bus.sock";
 /// The commands that need a broker.
-const CLIENTS: [&[&str]; 5] = [
+const CLIENTS: [&[&str]; 7] = [
     &["ls"],
     &["ls", "--schema", "A.Gate"],
     &["call", "A.Gate", "1"],
     &["echo", "A.Gate"],
     &["ping", "A.Gate"],
+    &["emit", "A.Gate", "1"],
+    &["listen", "A.*"],
 ];
 
 /// A script that completes another program's commands, or none.
@@ -22,7 +24,7 @@ fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let outcome = run(Path::new(NOWHERE), &["completions", shell]);
         assert_eq!(outcome.exit, Some(0), "{outcome:?}");
-        for word in ["callgate", "serve", "ping"] {
+        for word in ["callgate", "serve", "ping", "emit", "listen"] {
             assert!(outcome.stdout.contains(word), "{word} for {shell}");
         }
     }
@@ -52,6 +54,8 @@ fn help_and_version_are_printed() {
         "call",
         "echo",
         "ping",
+        "emit",
+        "listen",
         "completions",
         "--socket",
         "--timeout",
@@ -72,7 +76,7 @@ fn help_and_version_are_printed() {
 /// A mistake in a script that looks like a failure of the bus.
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let wrong: [&[&str]; 13] = [
+    let wrong: [&[&str]; 17] = [
         &[],
         &["no-such-command"],
         &["serve", "extra"],
@@ -84,6 +88,10 @@ fn wrong_usage_is_exit_code_2() {
         &["ping", "A.Gate", "--count", "-1"],
         &["ping", "A.Gate", "--size", "many"],
         &["ping", "A.Gate", "--interval", "often"],
+        &["emit"],
+        &["listen"],
+        &["listen", "A.Gate", "--count", "0"],
+        &["listen", "A.Gate", "B.Gate"],
         &["ls", "--timeout", "soon"],
         &["ls", "--socket"],
     ];
@@ -185,7 +193,12 @@ fn an_impossible_gate_is_wrong_usage() {
     let bus = Bus::start(programs!());
     let long = "g".repeat(1000);
     for gate in ["", "line\nbreak", &long] {
-        for arguments in [["echo", gate], ["ping", gate]] {
+        for arguments in [
+            ["echo", gate],
+            ["ping", gate],
+            ["emit", gate],
+            ["listen", gate],
+        ] {
             run(&bus.socket(), &arguments).assert_failed(2, "INVALID_ARGUMENT");
         }
     }

@@ -156,9 +156,9 @@ impl Scene {
 fn send(rings: &mut [&mut Ring], text: &str) {
     for ring in rings {
         let needed = ring.writer.needed(text.len());
-        let head = ring.writer.head();
-        assert!(ring.writer.has_room(text.len()) || ring.writer.forget(needed, head));
+        assert!(ring.writer.has_room(text.len()) || ring.writer.forget(needed, needed + 4096));
         ring.writer.push(Kind::Event, 1, text.as_bytes());
+        ring.writer.publish();
     }
 }
 
@@ -237,4 +237,18 @@ fn places_of_a_membership_that_is_over_are_dropped() {
     scene.feed.cut(1);
     send(&mut [&mut one], "b");
     assert_eq!(scene.take(), ["gone BROKER_GONE"]);
+}
+
+/// With three brokers in a row, what lay between the second ring and the first was lost in silence.
+#[test]
+fn what_lies_before_the_second_of_three_rings_is_told() {
+    let (mut scene, old) = (scene(), ring(0));
+    scene.start(&old, 1, (0, 0));
+    assert_eq!(scene.take(), ["here"]);
+    let (mut second, third) = (ring(5), ring(6));
+    send(&mut [&mut second], "f");
+    scene.start(&second, 2, (0, 5));
+    scene.start(&third, 3, (0, 6));
+    scene.feed.cut(1);
+    assert_eq!(scene.take(), ["lost 5", "5:f"]);
 }

@@ -52,7 +52,6 @@ impl Source {
         (key, len): (RingKey, usize),
         wait: &mut Wait,
     ) -> MutexGuard<'a, Sending> {
-        let sleepers = sending.sleepers();
         let Some(word) = sending.word(key.of) else {
             return sending;
         };
@@ -72,6 +71,8 @@ impl Source {
             ring.writer.sated();
             return sending;
         }
+        // Not before it is clear that this thread waits: who is taken note of here is not found again.
+        let sleepers = sending.sleepers();
         drop(sending);
         listeners::wake(sleepers);
         let until = wait.until.min(now.saturating_add(waits_for.least));

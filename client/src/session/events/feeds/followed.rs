@@ -104,13 +104,12 @@ impl Followed {
         drop(over);
     }
 
-    /// The feeds of a subscription that is over.
-    pub(crate) fn forget(&self, subscribed: &Arc<Subscribed>) {
-        let mut known = self.0.lock();
+    /// Takes out the feeds of a subscription that is over.
+    pub(crate) fn forget(&self, subscribed: &Arc<Subscribed>) -> Vec<Told> {
         let is_its = |_: &u64, told: &mut Told| Arc::ptr_eq(&told.subscribed, subscribed);
-        let over: Vec<_> = known.feeds.extract_if(is_its).collect();
-        drop(known);
-        drop(over);
+        let mut known = self.0.lock();
+        let over = known.feeds.extract_if(is_its);
+        over.map(|(_, told)| told).collect()
     }
 
     /// A plugin's process has ended.

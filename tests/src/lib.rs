@@ -7,6 +7,7 @@ pub mod closed;
 pub mod counted;
 pub mod cramped;
 pub mod crossing;
+pub mod events;
 pub mod filter;
 pub mod fuzzed;
 pub mod graph;

@@ -137,7 +137,8 @@ impl Process {
         }
     }
 
-    fn end(&mut self) {
+    /// As [`Process::kill`], where it is not to be given away.
+    pub fn end(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -11,7 +11,7 @@ use rkyv::{Archive, Deserialize, Place, Serialize};
 use serde_json::Value;
 
 use super::json::{self, JsonType, Reader, Writer, read_result, to_text};
-use super::types::unfit::{Hollow, Unfit, refuse, stand_in};
+use super::types::unfit::{Unfit, refuse, stand_in};
 use super::types::{GateType, Plain};
 
 /// A JSON value that travels as a parameter, a result, or a field: it takes and gives values of every type.
@@ -114,7 +114,7 @@ where
 {
     fn deserialize(&self, _: &mut D) -> Result<Json, D::Error> {
         let value = read_result(self.as_bytes());
-        let value = value.unwrap_or_else(|_| stand_in(Hollow::Json, Value::Null));
+        let value = value.unwrap_or_else(|why| stand_in(why.message(), Value::Null));
         Ok(Json(value))
     }
 }

@@ -44,6 +44,16 @@ impl Puller {
         self.wake();
     }
 
+    /// Forgets those that are over. A feed wakes this, and so keeps it: nobody else would let go of both.
+    pub(crate) fn forget_over(&self) {
+        let over: Vec<_> = {
+            let mut turns = self.feeds.lock();
+            turns.all.extract_if(.., |feed| feed.is_over()).collect()
+        };
+        drop(over);
+        self.wake();
+    }
+
     /// There is nothing more to come.
     pub(crate) fn end(&self, reason: &Error) {
         self.over.store(Some(Arc::new(reason.clone())));

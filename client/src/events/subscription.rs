@@ -13,6 +13,7 @@ use super::notice::EventNotice;
 use super::pulled::Puller;
 use super::registered::Handlers;
 use crate::base::error::Error;
+use crate::base::thread::discard;
 
 /// Sources that were heard and are not any more, of which it is kept how far they were.
 const MOST_HAD: usize = 64;
@@ -44,15 +45,19 @@ struct Known {
 }
 
 impl Known {
-    /// Forgets feeds that are over, but not how far they were.
-    fn forget_over(&mut self) {
-        for feed in self.feeds.extract_if(.., |feed| feed.is_over()) {
+    /// Forgets feeds that are over, but not how far they were. They may have the last of a handler, and are given back to be
+    /// dropped where nothing is locked.
+    fn forget_over(&mut self) -> Vec<Arc<Feed>> {
+        let over = self.feeds.extract_if(.., |feed| feed.is_over());
+        let over: Vec<_> = over.collect();
+        for feed in &over {
             if let Some(next) = feed.reached() {
                 self.had.push_back((feed.incarnation(), next));
             }
         }
         let too_many = self.had.len().saturating_sub(MOST_HAD);
         self.had.drain(..too_many);
+        over
     }
 }
 
@@ -97,7 +102,8 @@ impl Hearing {
         // A feed that ends when that was told.
         let feed = self.feed(about, (0, None));
         feed.bring(Incoming::Notice(notice));
-        self.add(&mut self.feeds.lock(), feed);
+        let over = self.add(&mut self.feeds.lock(), feed);
+        discard(over);
     }
 
     fn bring(&self, about: &Arc<Sending>, incarnation: u64, what: Incoming) {
@@ -113,14 +119,16 @@ impl Hearing {
         let Some(what) = what else {
             return;
         };
-        known.forget_over();
+        let mut over = known.forget_over();
         let had = known.had.iter().position(|(of, _)| *of == incarnation);
         let next = had
             .and_then(|at| known.had.remove(at))
             .map(|(_, next)| next);
         let feed = self.feed(about, (incarnation, next));
         feed.bring(what);
-        self.add(&mut known, feed);
+        over.append(&mut self.add(&mut known, feed));
+        drop(known);
+        discard(over);
     }
 
     fn feed(&self, about: &Arc<Sending>, (incarnation, next): (u64, Option<u64>)) -> Arc<Feed> {
@@ -132,16 +140,17 @@ impl Hearing {
         Arc::new(Feed::new(of, (self.handlers.clone(), wakes), next))
     }
 
-    fn add(&self, known: &mut Known, feed: Arc<Feed>) {
+    fn add(&self, known: &mut Known, feed: Arc<Feed>) -> Vec<Arc<Feed>> {
         if known.is_closed {
-            return;
+            return Vec::new();
         }
-        known.forget_over();
+        let over = known.forget_over();
         match &self.takes {
             Takes::Dispatcher(feeds) => feeds.add(&feed),
             Takes::Puller(puller) => puller.add(&feed),
         }
         known.feeds.push(feed);
+        over
     }
 
     /// Drops what it has of rings of memberships up to this number.
@@ -156,6 +165,11 @@ impl Hearing {
         living.cloned().collect()
     }
 
+    /// The same with those that are over and may still have a copy of the handlers.
+    pub(crate) fn known_feeds(&self) -> Vec<Arc<Feed>> {
+        self.feeds.lock().feeds.clone()
+    }
+
     /// Ends all its feeds, for good; they are given back.
     pub(crate) fn close(&self) -> Vec<Arc<Feed>> {
         let feeds = {
@@ -166,7 +180,7 @@ impl Hearing {
         feeds.iter().for_each(|feed| feed.end());
         match &self.takes {
             Takes::Dispatcher(feeds) => feeds.forget_over(),
-            Takes::Puller(puller) => puller.wake(),
+            Takes::Puller(puller) => puller.forget_over(),
         }
         feeds
     }

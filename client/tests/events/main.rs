@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cursors;
 mod later;
 mod scene;
 

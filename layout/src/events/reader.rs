@@ -209,7 +209,10 @@ impl RingReader {
         if self.ring.load64(OLDEST, Ordering::Relaxed) != oldest {
             return Taken::Again;
         }
-        let lost = number.checked_sub(self.number).filter(|lost| *lost > 0);
+        // Each of them took the bytes of a record at least.
+        let most = (oldest - self.position) / RECORD_HEADER;
+        let lost = number.checked_sub(self.number);
+        let lost = lost.filter(|lost| (1..=most).contains(lost));
         match lost {
             Some(lost) if number <= MOST && head - oldest <= self.capacity => {
                 (self.position, self.number, self.head) = (oldest, number, head);

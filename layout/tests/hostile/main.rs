@@ -9,6 +9,7 @@
 
 mod events;
 mod outbox;
+mod wrong_rings;
 
 use std::fs::File;
 use std::os::fd::AsFd;

@@ -14,8 +14,8 @@ use callgate_client::{Code, Context, Group, HandlerError, Plugin, Result, View, 
 use callgate_tests::restart::worker;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{
-    ENDS_WITH_BROKER, PATIENCE, filter, groups, hosts, lending, proc, spans, storm, suite, types,
-    untyped, visible,
+    ENDS_WITH_BROKER, PATIENCE, events, filter, groups, hosts, lending, proc, spans, storm, suite,
+    types, untyped, visible,
 };
 use nix::sys::socket::{Backlog, listen};
 
@@ -73,6 +73,7 @@ fn main() {
         || untyped::play_prefixes(role, name, more)
         || visible::play(role, name, more)
         || worker::play(role, name, more)
+        || events::play(role, name, more)
     {
         return;
     }

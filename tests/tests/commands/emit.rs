@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, channel};
 
+use callgate::{Broker, Policy};
 use callgate_client::{Plugin, Subscription};
 use callgate_tests::{Bus, programs};
 use serde_json::json;
@@ -14,7 +15,7 @@ const TOPIC: &str = "Weather.Changed";
 fn hear(plugin: &Plugin) -> (Subscription, Receiver<(u64, String)>) {
     let (heard, events) = channel();
     let told = move |n: u64, text: String| drop(heard.send((n, text)));
-    (plugin.subscribe(TOPIC, told).unwrap(), events)
+    (plugin.subscribe(TOPIC, told).expect("subscribing"), events)
 }
 
 /// A script that went on before what it had announced was known.
@@ -138,4 +139,34 @@ fn what_is_no_json_is_wrong_usage() {
     }
     let outcome = run(&bus.socket(), &["emit", TOPIC, "@/nowhere/file"]);
     assert_eq!(outcome.exit, Some(1), "{outcome:?}");
+}
+
+/// A policy that the commands got round, or one that they could not be given.
+#[test]
+fn the_policy_says_where_events_are_sent_and_heard() {
+    let place = tempfile::tempdir().unwrap();
+    let socket = place.path().join("bus.sock");
+    let emits = Policy::new().send("Open.*").provide("Own.*");
+    let _broker = Broker::builder()
+        .socket(&socket)
+        .plugin("callgate-emit-*", emits)
+        .plugin("callgate-listen-*", Policy::new().subscribe("Open.*"))
+        .start()
+        .unwrap();
+    for topic in ["Open.Topic", "Own.Topic"] {
+        let outcome = run(&socket, &["emit", topic, "1"]);
+        assert_eq!(outcome.exit, Some(0), "{outcome:?}");
+    }
+    let outcome = run(&socket, &["emit", "Other.Topic", "1"]);
+    outcome.assert_failed(1, "PERMISSION_DENIED");
+    assert!(outcome.stderr.contains("topic.send"), "{outcome:?}");
+    for topic in ["Open.*", "Open.Topic"] {
+        let outcome = run(&socket, &["listen", topic, "--timeout", "100ms"]);
+        assert!(outcome.stderr.contains("TIMEOUT: 0 events"), "{outcome:?}");
+    }
+    for topic in ["Op.*", "Own.Topic"] {
+        let outcome = run(&socket, &["listen", topic]);
+        outcome.assert_failed(1, "PERMISSION_DENIED");
+        assert!(outcome.stderr.contains("gate.subscribe"), "{outcome:?}");
+    }
 }

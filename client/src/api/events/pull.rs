@@ -130,6 +130,7 @@ impl<A> Events<A> {
     /// Where the values of an event cannot be read: `PROTOCOL`, `TYPE_MISMATCH` of one that was converted; the next
     /// call takes the one after it. `CLOSED` when the plugin has closed and everything was taken.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Received<A>>> {
+        self.pulled.state.check_here()?;
         let until = Pulled::until(timeout);
         let with = |next: Next<'_>| received(next, self.read);
         self.pulled.puller.take_until(until, with)?.transpose()
@@ -157,6 +158,9 @@ impl<A> Events<A> {
     }
 
     fn poll_next(&mut self, context: &Context<'_>) -> Poll<Result<Received<A>>> {
+        if let Err(forked) = self.pulled.state.check_here() {
+            return Poll::Ready(Err(forked));
+        }
         let with = |next: Next<'_>| received(next, self.read);
         let puller = &self.pulled.puller;
         if let Some(taken) = puller.take(with) {
@@ -182,6 +186,7 @@ impl<A> Events<A> {
     ///
     /// As [`Events::next`]; what was taken before is lost with it.
     pub fn drain(&mut self, most: usize) -> Result<Vec<Received<A>>> {
+        self.pulled.state.check_here()?;
         let (mut all, mut failed) = (Vec::new(), None);
         while all.len() < most && failed.is_none() {
             let batch = BATCH.min(most - all.len());

@@ -185,7 +185,7 @@ impl Subscription {
             .unregister(&self.subscribed, &self.registered);
         match is_over {
             true => self.state.unsubscribe(&self.subscribed),
-            false => self.subscribed.hearing.feeds(),
+            false => self.subscribed.hearing.known_feeds(),
         }
     }
 }

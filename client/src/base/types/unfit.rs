@@ -1,6 +1,7 @@
 //! Values of gate types that have no archive, and archives that hold no value.
 
 use core::cell::Cell;
+use core::fmt::Display;
 
 use callgate_layout::Code;
 use rkyv::rancor::Source;
@@ -48,38 +49,31 @@ pub(super) fn take() -> Option<Unfit> {
     LAST.take()
 }
 
-/// Why an archive that is valid holds no value all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Hollow {
-    /// A time is what has passed since 1970.
-    #[error("a time later than the system knows")]
-    Time,
-    /// A value of any type is its JSON.
-    #[error("a text that is no JSON, or nested more than 64 deep")]
-    Json,
-}
-
 thread_local! {
-    /// What was wrong with the value that this thread is reading.
-    static HOLLOW: Cell<Option<Hollow>> = const { Cell::new(None) };
+    /// Whether a part of the value that this thread is reading is none.
+    static IS_HOLLOW: Cell<bool> = const { Cell::new(false) };
+    /// Why.
+    static WHY: Cell<Option<String>> = const { Cell::new(None) };
 }
 
 /// Says that a part of the value that is being read is none, and gives back what stands in its place until the
 /// value is thrown away. An error in its place would leave memory behind: rkyv does not free a vector or box of which an
 /// element cannot be read, and a peer can send such archives as often as it likes.
 #[cold]
-pub(crate) fn stand_in<T>(why: Hollow, value: T) -> T {
-    HOLLOW.set(Some(why));
+pub(crate) fn stand_in<T>(why: impl Display, value: T) -> T {
+    if !IS_HOLLOW.replace(true) {
+        WHY.set(Some(why.to_string()));
+    }
     value
 }
 
-/// Reads a value that may say so; the error is what it said.
+/// Reads a value of which a part may be none; the error is why.
 #[inline]
-pub(crate) fn reading<T>(read: impl FnOnce() -> T) -> Result<T, Hollow> {
-    let outer = HOLLOW.take();
+pub(crate) fn reading<T>(read: impl FnOnce() -> T) -> Result<T, String> {
+    let outer = IS_HOLLOW.replace(false);
     let value = read();
-    match HOLLOW.replace(outer) {
-        None => Ok(value),
-        Some(why) => Err(why),
+    match IS_HOLLOW.replace(outer) {
+        false => Ok(value),
+        true => Err(WHY.take().unwrap_or_default()),
     }
 }

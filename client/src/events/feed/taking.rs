@@ -250,11 +250,6 @@ impl Taking {
         }
         self.why = None;
         self.places.push_back(place);
-        self.look_at_start(feed);
-    }
-
-    /// Where the oldest ring there is now begins behind the next event, what lies between is lost.
-    fn look_at_start(&mut self, feed: &Feed) {
         if self.places.len() == 1 {
             self.lost(feed);
         }
@@ -265,7 +260,7 @@ impl Taking {
     fn drop_first(&mut self, feed: &Feed) {
         self.places.pop_front();
         if !self.places.is_empty() {
-            return self.look_at_start(feed);
+            return self.lost(feed);
         }
         if feed.has_incoming.load(Ordering::Acquire) {
             return;

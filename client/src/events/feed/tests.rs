@@ -238,3 +238,17 @@ fn places_of_a_membership_that_is_over_are_dropped() {
     send(&mut [&mut one], "b");
     assert_eq!(scene.take(), ["gone BROKER_GONE"]);
 }
+
+/// With three brokers in a row, what lay between the second ring and the first was lost in silence.
+#[test]
+fn what_lies_before_the_second_of_three_rings_is_told() {
+    let (mut scene, old) = (scene(), ring(0));
+    scene.start(&old, 1, (0, 0));
+    assert_eq!(scene.take(), ["here"]);
+    let (mut second, third) = (ring(5), ring(6));
+    send(&mut [&mut second], "f");
+    scene.start(&second, 2, (0, 5));
+    scene.start(&third, 3, (0, 6));
+    scene.feed.cut(1);
+    assert_eq!(scene.take(), ["lost 5", "5:f"]);
+}

@@ -10,7 +10,7 @@ use super::Source;
 use super::ring::RingKey;
 use super::sending::Sending;
 use super::waiting::LOOK_EVERY;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, forked};
 use crate::events::peers::Peer;
 use crate::link::topic_words::TopicWord;
 
@@ -31,6 +31,9 @@ impl Source {
     /// `TIMEOUT`, with the names of those that have not; `INVALID_ARGUMENT` at once where one of them cannot before this
     /// thread goes on.
     pub(crate) fn flush(&self, until: u64) -> Result<()> {
+        if !self.fork.is_here() {
+            return Err(forked());
+        }
         let mut sending = self.sending.lock();
         let goals = goals(&sending);
         loop {

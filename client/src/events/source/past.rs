@@ -99,7 +99,10 @@ impl Past {
         } in self.events
         {
             let len = payload.len();
-            if writer.has_room(len) || writer.forget(writer.needed(len), writer.head()) {
+            // As few as will do: the rest of the history stays.
+            let needed = writer.needed(len);
+            let limit = needed + writer.capacity() / 4;
+            if writer.has_room(len) || writer.forget(needed, limit) {
                 writer.push(kind, time, &payload);
                 writer.publish();
             }

@@ -56,7 +56,6 @@ impl Source {
         (key, len): (RingKey, usize),
         wait: &mut Wait,
     ) -> MutexGuard<'a, Sending> {
-        let sleepers = sending.sleepers();
         let Some(word) = sending.word(key.of) else {
             return sending;
         };
@@ -76,6 +75,8 @@ impl Source {
             ring.writer.sated();
             return sending;
         }
+        // Not before it is clear that this thread waits: who is taken note of here is not found again.
+        let sleepers = sending.sleepers();
         drop(sending);
         listeners::wake(sleepers);
         let until = wait

@@ -9,7 +9,7 @@ use rkyv::with::{ArchiveWith, DeserializeWith, SerializeWith};
 use rkyv::{Archive, Place};
 
 use super::FieldAs;
-use crate::base::types::unfit::{self, Hollow, Unfit};
+use crate::base::types::unfit::{self, Unfit};
 use crate::base::types::{GateType, Plain};
 
 /// A struct of seconds and nanoseconds, as serde names them.
@@ -64,7 +64,8 @@ where
     fn deserialize_with(archived: &ArchivedDuration, _: &mut D) -> Result<SystemTime, D::Error> {
         let since = Duration::new(archived.as_secs(), archived.subsec_nanos());
         let time = UNIX_EPOCH.checked_add(since);
-        Ok(time.unwrap_or_else(|| unfit::stand_in(Hollow::Time, UNIX_EPOCH)))
+        Ok(time
+            .unwrap_or_else(|| unfit::stand_in("a time later than the system knows", UNIX_EPOCH)))
     }
 }
 

@@ -281,3 +281,20 @@ fn who_sleeps_is_woken_and_nobody_else() {
     scene.send(5, TEXT).unwrap();
     assert_eq!(rings(), ([1, 0, 0], 1));
 }
+
+/// Who slept was taken note of, and then not woken where nobody could be waited for.
+#[test]
+fn who_sleeps_is_woken_where_a_wait_would_be_in_vain() {
+    let scene = Scene::new(settings());
+    let ring = scene.ring((HERE, 1), Encoding::Archive);
+    let _stands_still = Ear::new(&scene, &ring, (STANDS_STILL, false));
+    let mut sleeps = Ear::new(&scene, &ring, (2, false));
+    scene.fill(TEXT);
+    sleeps.take_all();
+    sleeps.status.park(&sleeps.bell);
+    scene.doorbell.arm(0);
+    let before = sleeps.bell.value();
+    scene.send(99, TEXT).unwrap();
+    assert_ne!(sleeps.bell.value(), before);
+    assert!(matches!(sleeps.take(), Heard::Event(_, (99, _))));
+}

@@ -22,6 +22,8 @@ struct Known {
     /// Subscriptions of which the broker was told, by those requests, and that it has not answered.
     asked: HashMap<u32, Weak<Subscribed>>,
     feeds: HashMap<u64, Told>,
+    /// Of those that have ended, as long as not everything that they have was taken.
+    ending: Vec<Weak<End>>,
     /// By plugins.
     senders: HashMap<u64, Weak<Sender>>,
 }
@@ -79,17 +81,22 @@ impl Followed {
     }
 
     pub(crate) fn remove(&self, feed: u64) -> Option<Told> {
-        self.0.lock().feeds.remove(&feed)
+        let mut known = self.0.lock();
+        let told = known.feeds.remove(&feed)?;
+        known.keep(&told);
+        Some(told)
     }
 
     /// Whether events are taken from any.
     pub(crate) fn is_heard(&self) -> bool {
         let known = self.0.lock();
+        let is_taken = |end: &Weak<End>| end.strong_count() > 0;
         let mut all = known.feeds.values();
-        all.any(|told| match &told.following {
-            Following::Started(end) => end.strong_count() > 0,
+        let is_any = all.any(|told| match &told.following {
+            Following::Started(end) => is_taken(end),
             _ => false,
-        })
+        });
+        is_any || known.ending.iter().any(is_taken)
     }
 
     /// The broker is gone: what it has not set up is dropped.
@@ -104,13 +111,12 @@ impl Followed {
         drop(over);
     }
 
-    /// The feeds of a subscription that is over.
-    pub(crate) fn forget(&self, subscribed: &Arc<Subscribed>) {
-        let mut known = self.0.lock();
+    /// Takes out the feeds of a subscription that is over.
+    pub(crate) fn forget(&self, subscribed: &Arc<Subscribed>) -> Vec<Told> {
         let is_its = |_: &u64, told: &mut Told| Arc::ptr_eq(&told.subscribed, subscribed);
-        let over: Vec<_> = known.feeds.extract_if(is_its).collect();
-        drop(known);
-        drop(over);
+        let mut known = self.0.lock();
+        let over = known.feeds.extract_if(is_its);
+        over.map(|(_, told)| told).collect()
     }
 
     /// A plugin's process has ended.
@@ -118,6 +124,7 @@ impl Followed {
         let mut known = self.0.lock();
         let is_its = |_: &u64, told: &mut Told| told.plugin == plugin;
         let over: Vec<_> = known.feeds.extract_if(is_its).collect();
+        over.iter().for_each(|(_, told)| known.keep(told));
         drop(known);
         over.into_iter().for_each(|(_, told)| told.end(why));
     }
@@ -136,6 +143,16 @@ impl Followed {
         known.senders.retain(|_, sender| sender.strong_count() > 0);
         known.senders.insert(plugin, Arc::downgrade(&sender));
         Ok(sender)
+    }
+}
+
+impl Known {
+    /// A feed ends, and its membership is used until what it has was taken.
+    fn keep(&mut self, told: &Told) {
+        self.ending.retain(|end| end.strong_count() > 0);
+        if let Following::Started(end) = &told.following {
+            self.ending.push(end.clone());
+        }
     }
 }
 

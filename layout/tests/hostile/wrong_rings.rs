@@ -1,0 +1,127 @@
+//! Words in a ring that no sender writes: each ends the feed, and is taken for no event. And words that listeners write.
+
+use callgate_layout::buffer::Buffer;
+use callgate_layout::events::cursor::{self, Waiter};
+use callgate_layout::events::{
+    self, Kind, MIN_CAPACITY, RingReader, Taken, most_payload, ring_len,
+};
+
+use super::*;
+
+const CAPACITY: u64 = MIN_CAPACITY as u64;
+/// Bytes of a record with one word of payload.
+const RECORD: u64 = 32;
+
+/// Wrong words, and where.
+const WRONG: [(usize, u64); 13] = [
+    // A head that is no record's end, goes too far, or lies where no position is.
+    (0, 129),
+    (0, 120),
+    (0, CAPACITY + RECORD),
+    (0, 1 << 40),
+    (0, u64::MAX - 7),
+    // An oldest record behind all, or nowhere.
+    (64, 136),
+    (64, 1 << 63),
+    (64, 9),
+    // A record that is too long, goes beyond the head, has another kind or number.
+    (4096, 1 << 31),
+    (4096, 128),
+    (4096, most_payload(CAPACITY) as u64 + 1),
+    (4096, 2 << 32 | 8),
+    (4104, 1),
+];
+
+/// A ring with four events of eight bytes.
+fn honest() -> Outbox {
+    let outbox = Outbox::new(ring_len(MIN_CAPACITY) as usize);
+    let mut writer = events::RingWriter::new(outbox.writer(), 0);
+    for number in 0..4_u64 {
+        writer.push(Kind::Event, number, &number.to_le_bytes());
+    }
+    writer.publish();
+    outbox
+}
+
+fn reader(outbox: &Outbox) -> RingReader {
+    RingReader::new(outbox.inbox.clone(), 0, 0).unwrap()
+}
+
+/// Takes what there is; what came last.
+fn take_all(reader: &mut RingReader) -> Taken {
+    let mut buffer = Buffer::new();
+    for _ in 0..10 {
+        match reader.take(&mut buffer) {
+            Taken::Event { number, .. } => assert_eq!(number + 1, reader.number()),
+            Taken::Lost(lost) => assert!(lost > 0),
+            last => return last,
+        }
+    }
+    panic!("it takes more than there is");
+}
+
+fn is_broken(reader: &mut RingReader) -> bool {
+    matches!(take_all(reader), Taken::Broken(_))
+}
+
+/// Were one of them passed over, a listener would be shown what nobody sent, or wait for ever.
+#[test]
+fn what_no_sender_writes_ends_the_feed() {
+    for (at, word) in WRONG {
+        let outbox = honest();
+        outbox.write(at, &word.to_le_bytes());
+        assert!(is_broken(&mut reader(&outbox)), "{word:#x} at {at}");
+    }
+    let outbox = honest();
+    let mut reader = reader(&outbox);
+    assert_eq!(take_all(&mut reader), Taken::Nothing);
+    outbox.write(0, &(3 * RECORD).to_le_bytes());
+    assert!(is_broken(&mut reader), "a head that goes back");
+}
+
+/// A sender claimed that 2^62 events were lost in 32 bytes; a program that adds up what it lost overflows.
+#[test]
+fn no_more_events_are_lost_than_there_was_room_for() {
+    for (number, is_honest) in [
+        (0, false),
+        (1, true),
+        (2, false),
+        (1 << 62, false),
+        (u64::MAX, false),
+    ] {
+        let outbox = honest();
+        outbox.write(64, &RECORD.to_le_bytes());
+        let second = 4096 + RECORD as usize;
+        outbox.write(second + 8, &u64::to_le_bytes(number));
+        let mut reader = reader(&outbox);
+        let taken = reader.take(&mut Buffer::new());
+        match is_honest {
+            true => assert_eq!(taken, Taken::Lost(number)),
+            false => assert!(matches!(taken, Taken::Broken(_)), "{number}: {taken:?}"),
+        }
+    }
+}
+
+/// What a cursor says is one of few things; an index that cannot be is that of one that there is.
+#[test]
+fn cursors_and_words_of_nonsense_do_no_harm() {
+    let (status, bell) = (Outbox::new(STATUS_LEN), Outbox::new(DOORBELL_LEN));
+    let doorbell = Doorbell::new(bell.writer());
+    for index in [0, 1023, 1024, 8192, u16::MAX] {
+        for word in WORDS {
+            for at in (69_632..69_632 + 64).chain(135_104..135_168).step_by(4) {
+                status.write(at, &word.to_le_bytes());
+            }
+            let seen = cursor::read(&status.inbox, index);
+            assert_eq!(seen.position, u64::from(word) << 32 | u64::from(word));
+            assert_eq!(seen.has_left, word != 0);
+            if let Waiter::Bell(bell) = cursor::waiter(&status.inbox, index) {
+                assert!((1..=63).contains(&bell));
+            }
+        }
+        doorbell.arm(index);
+        doorbell.wake_room(index);
+        doorbell.ring_feed(index);
+        assert!(events::is_armed(&doorbell, index));
+    }
+}

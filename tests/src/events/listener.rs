@@ -1,0 +1,79 @@
+//! The role `numbers-listener`: `numbers-listener NAME handler|pull MILLIS` counts, and takes so long for each event.
+//!
+//! It answers `heard PROCESS` with what it has heard of that process, and `broker` with the process of the broker that has
+//! taken it in again: 0 as long as none has.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use callgate_client::{BrokerEvent, Code, Plugin, Received, Result, View};
+
+use super::{Numbered, TOPIC, Tally, answer, number};
+use crate::PATIENCE;
+
+pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
+    let [mode, millis] = more else {
+        panic!("usage: callgate-peer numbers-listener NAME handler|pull MILLIS");
+    };
+    let pause = Duration::from_millis(millis.parse().expect("a number"));
+    let plugin = Plugin::connect(name)?;
+    let tally = Arc::<Mutex<Tally>>::default();
+    let mut _subscription = None;
+    match mode.as_str() {
+        "handler" => _subscription = Some(hear(&plugin, &tally, pause)?),
+        _ => pull(&plugin, &tally, pause)?,
+    }
+    let broker = Arc::<AtomicU32>::default();
+    let back = broker.clone();
+    plugin.on_broker(move |event| {
+        if let BrokerEvent::Back { pid, .. } = event {
+            back.store(pid, Ordering::Relaxed);
+        }
+    });
+    answer(|words| match words[0] {
+        "broker" => broker.load(Ordering::Relaxed).to_string(),
+        _ => lock(&tally).line(number(words, 1) as u32),
+    });
+    Ok(())
+}
+
+fn hear(
+    plugin: &Plugin,
+    tally: &Arc<Mutex<Tally>>,
+    pause: Duration,
+) -> Result<callgate_client::Subscription> {
+    let (events, notices) = (tally.clone(), tally.clone());
+    plugin
+        .subscription(TOPIC)
+        .on_notice(move |notice| lock(&notices).notice(notice))
+        .subscribe(move |process: u32, n: u64, _: View<'_, Vec<u8>>| {
+            thread::sleep(pause);
+            lock(&events).event(process, n);
+        })
+}
+
+fn pull(plugin: &Plugin, tally: &Arc<Mutex<Tally>>, pause: Duration) -> Result<()> {
+    let mut events = plugin.events::<Numbered>(TOPIC)?;
+    let tally = tally.clone();
+    thread::spawn(move || {
+        loop {
+            match events.next(PATIENCE) {
+                Ok(Some(Received::Event(event))) => {
+                    thread::sleep(pause);
+                    lock(&tally).event(event.values.0, event.values.1);
+                }
+                Ok(Some(Received::Notice(notice))) => lock(&tally).notice(&notice),
+                Ok(None) => {}
+                Err(error) if error.code() == Code::Closed => return,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+fn lock(tally: &Mutex<Tally>) -> std::sync::MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,115 @@
+//! The role `numbers-sender`: `numbers-sender NAME lossless|oldest CAPACITY LENGTH` sends events with so many bytes more.
+//!
+//! It answers `send COUNT` and `paced COUNT EVERY` (which waits for those who listen after so many events, but not for
+//! long) with how many it has sent in all and for how many milliseconds the sends took that took more than ten;
+//! `flush` with `OK` or an error's code; `listeners` with their number; and `stream MICROS`, after which it sends all the
+//! time with such pauses, until `stop`; `mark` sends one event. The number of events that it has sent is what these answer.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use callgate_client::{Plugin, Result, Topic, TopicOptions};
+
+use super::{Numbered, TOPIC, answer, number};
+use crate::PATIENCE;
+
+/// A send that takes longer has waited for somebody.
+const LONG: Duration = Duration::from_millis(10);
+/// How long a paced sender waits for those who listen.
+const PACE: Duration = Duration::from_millis(300);
+
+struct Sender {
+    topic: Topic<Numbered>,
+    bytes: Vec<u8>,
+    /// How many were sent; held while one is, so that they are sent in the order of their numbers.
+    sent: Mutex<u64>,
+    /// How long the sends took that took long, in nanoseconds.
+    waited: AtomicU64,
+    is_over: AtomicBool,
+}
+
+pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
+    let [loss, capacity, length] = more else {
+        panic!("usage: callgate-peer numbers-sender NAME lossless|oldest CAPACITY LENGTH");
+    };
+    let plugin = Plugin::connect(name)?;
+    let mut options = TopicOptions::new().capacity(capacity.parse().expect("a number"));
+    if loss == "oldest" {
+        options = options.drop_oldest();
+    }
+    let sender = Arc::new(Sender {
+        topic: plugin.topic_with(TOPIC, options)?,
+        bytes: vec![7; length.parse().expect("a number")],
+        sent: Mutex::default(),
+        waited: AtomicU64::default(),
+        is_over: AtomicBool::default(),
+    });
+    let mut stream = None;
+    answer(|words| sender.obey(words, &mut stream));
+    Ok(())
+}
+
+impl Sender {
+    fn obey(self: &Arc<Sender>, words: &[&str], stream: &mut Option<JoinHandle<()>>) -> String {
+        match words[0] {
+            "send" => self.send(number(words, 1), u64::MAX),
+            "paced" => self.send(number(words, 1), number(words, 2)),
+            "mark" => self.send(1, u64::MAX),
+            "stream" => {
+                let (sender, pause) = (self.clone(), Duration::from_micros(number(words, 1)));
+                *stream = Some(thread::spawn(move || sender.stream(pause)));
+            }
+            "stop" => {
+                self.is_over.store(true, Ordering::Relaxed);
+                stream
+                    .take()
+                    .into_iter()
+                    .for_each(|stream| stream.join().expect("no panic"));
+                self.is_over.store(false, Ordering::Relaxed);
+            }
+            "flush" => {
+                let flushed = self.topic.flush(PATIENCE);
+                return flushed.map_or_else(|error| error.to_string(), |()| "OK".to_owned());
+            }
+            "listeners" => return self.topic.subscription_count().to_string(),
+            other => panic!("{other}"),
+        }
+        let sent = *self.sent.lock().expect("no panic");
+        format!("{sent} {}", self.waited.load(Ordering::Relaxed) / 1_000_000)
+    }
+
+    fn send(&self, count: u64, every: u64) {
+        for n in 1..=count {
+            self.one();
+            if n % every == 0 {
+                // Who stands still is not waited for longer.
+                let _ = self.topic.flush(PACE);
+            }
+        }
+    }
+
+    fn one(&self) {
+        let mut sent = self.sent.lock().expect("no panic");
+        let begun = Instant::now();
+        let event = (std::process::id(), *sent, self.bytes.clone());
+        self.topic.send(&event).expect("it is sent");
+        *sent += 1;
+        let took = begun.elapsed();
+        if took > LONG {
+            self.waited
+                .fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+        }
+    }
+
+    fn stream(&self, pause: Duration) {
+        while !self.is_over.load(Ordering::Relaxed) {
+            self.one();
+            match pause.is_zero() {
+                true => thread::yield_now(),
+                false => thread::sleep(pause),
+            }
+        }
+    }
+}

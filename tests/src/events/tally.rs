@@ -1,0 +1,142 @@
+//! What one listener has heard of each process that sends.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+use callgate_client::{Code, EventNotice};
+
+/// What a listener has heard of all senders, by their processes.
+#[derive(Debug, Default)]
+pub struct Tally {
+    senders: BTreeMap<u32, Heard>,
+    /// The first thing that went wrong.
+    wrong: Option<String>,
+}
+
+/// What a listener has heard of one process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The number of the first event that it took or was told to have lost.
+    pub first: u64,
+    /// The number that comes next.
+    pub next: u64,
+    /// Events that it took.
+    pub received: u64,
+    /// Events that it was told to have lost.
+    pub lost: u64,
+    /// How often it was told that the sender is there.
+    pub here: u64,
+    /// How often it was told that the sender has gone.
+    pub gone: u64,
+    /// Events that it was told to have lost since the last one that it took.
+    pending: u64,
+    has_begun: bool,
+}
+
+impl Tally {
+    /// Counts an event: it has the number that follows those that were taken and lost before.
+    pub fn event(&mut self, process: u32, number: u64) {
+        let heard = self.senders.entry(process).or_default();
+        if !heard.has_begun {
+            heard.has_begun = true;
+            heard.first = number.saturating_sub(heard.pending);
+            heard.next = heard.first;
+        }
+        let expected = heard.next + heard.pending;
+        if number != expected {
+            let text =
+                format!("{process}: number {number} where {expected} was to come: {heard:?}");
+            self.wrong.get_or_insert(text);
+        }
+        heard.pending = 0;
+        heard.received += 1;
+        heard.next = number + 1;
+    }
+
+    /// Counts a notice.
+    pub fn notice(&mut self, notice: &EventNotice) {
+        match notice {
+            EventNotice::Here { sender, .. } => self.of(sender.pid()).here += 1,
+            EventNotice::Lost { sender, count, .. } => {
+                let heard = self.of(sender.pid());
+                heard.lost += count;
+                heard.pending += count;
+            }
+            EventNotice::Gone { sender, why, .. } => {
+                self.of(sender.pid()).gone += 1;
+                if !matches!(why.code(), Code::ProviderGone | Code::NotReady) {
+                    self.wrong.get_or_insert(format!("gone: {why}"));
+                }
+            }
+            other => {
+                self.wrong.get_or_insert(format!("{other:?}"));
+            }
+        }
+    }
+
+    fn of(&mut self, process: u32) -> &mut Heard {
+        self.senders.entry(process).or_default()
+    }
+}
+
+/// What was heard of one process as a line, or what went wrong.
+impl Tally {
+    /// The line that tells what was heard of a process; [`Heard::read`] reads it.
+    #[must_use]
+    pub fn line(&self, process: u32) -> String {
+        match &self.wrong {
+            Some(wrong) => wrong.clone(),
+            None => self
+                .senders
+                .get(&process)
+                .copied()
+                .unwrap_or_default()
+                .to_string(),
+        }
+    }
+}
+
+impl Display for Heard {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Heard {
+            first,
+            next,
+            received,
+            lost,
+            here,
+            gone,
+            ..
+        } = self;
+        write!(f, "heard {first} {next} {received} {lost} {here} {gone}")
+    }
+}
+
+impl Heard {
+    /// What a line says.
+    ///
+    /// # Panics
+    ///
+    /// Where it says what went wrong.
+    #[must_use]
+    pub fn read(line: &str) -> Heard {
+        let numbers = line
+            .strip_prefix("heard ")
+            .unwrap_or_else(|| panic!("{line}"));
+        let numbers: Vec<u64> = numbers
+            .split(' ')
+            .map(|word| word.parse().expect("a number"))
+            .collect();
+        let [first, next, received, lost, here, gone] = numbers[..] else {
+            panic!("{line}");
+        };
+        Heard {
+            first,
+            next,
+            received,
+            lost,
+            here,
+            gone,
+            ..Heard::default()
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Many processes listen to one.
+
+use std::time::Instant;
+
+use callgate_tests::random::Random;
+use callgate_tests::{Bus, programs};
+use nix::sys::signal::Signal;
+
+use crate::scene::{Listener, Sender};
+
+/// A ring for 6,553 events of ours.
+const LOSSLESS: [&str; 3] = ["lossless", "262144", "0"];
+/// After so many events the sender looks after those who are behind, so that who only has to share the processors with all
+/// the others is never a laggard.
+const EVERY: u64 = 2_000;
+
+fn crowd(bus: &Bus, size: usize) -> Vec<Listener> {
+    let mode = |n: usize| if n % 4 == 3 { "pull" } else { "handler" };
+    let start = |n| Listener::start(bus, &format!("Listener{n}"), (mode(n), 0));
+    (0..size).map(start).collect()
+}
+
+fn each_hears_all(size: usize, events: u64) {
+    let bus = Bus::start(programs!());
+    let mut listeners = crowd(&bus, size);
+    let mut sender = Sender::start(&bus, LOSSLESS);
+    sender.ask(&format!("paced {events} {EVERY}"));
+    sender.flush();
+    expect_all(&mut listeners, &sender, events);
+}
+
+/// Each of these has heard every event once and in order.
+fn expect_all(listeners: &mut [Listener], sender: &Sender, events: u64) {
+    for listener in listeners {
+        let heard = listener.await_heard(sender.id(), |heard| heard.next == events);
+        let (first, received, lost) = (heard.first, heard.received, heard.lost);
+        assert_eq!((first, received, lost), (0, events, 0), "{}", listener.name);
+    }
+}
+
+/// As [`each_hears_all`], while some are killed and some stand still for longer than a send waits.
+fn others_hear_all(size: usize, few: usize, events: u64) {
+    let bus = Bus::start(programs!());
+    let mut random = Random::new("crowd");
+    let mut listeners = crowd(&bus, size);
+    let mut sender = Sender::start(&bus, LOSSLESS);
+    sender.ask(&format!("paced {EVERY} {EVERY}"));
+    let mut stopped = listeners.split_off(size - few);
+    let killed = listeners.split_off(size - 2 * few);
+    let begun = Instant::now();
+    stopped.iter().for_each(|listener| listener.process.stop());
+    sender.process.say(&format!("paced {events} {EVERY}"));
+    for listener in killed {
+        random.pause(200);
+        listener.process.kill();
+    }
+    let answer = sender.process.line(std::time::Duration::from_secs(600));
+    let elapsed = begun.elapsed().as_millis() as u64;
+    let waited: u64 = answer
+        .ok()
+        .and_then(|line| line.split_once(' ')?.1.parse().ok())
+        .expect("numbers");
+    // A budget is a second, and a tenth of the time. Twice that, for processors that do something else.
+    let budgets = few as u64 * (1_000 + elapsed / 10);
+    assert!(waited < 2 * budgets + 5_000, "{waited} ms of {elapsed}");
+    for listener in &stopped {
+        listener.process.signal(Signal::SIGCONT);
+    }
+    sender.flush();
+    let sent = EVERY + events;
+    expect_all(&mut listeners, &sender, sent);
+    for listener in &mut stopped {
+        let heard = listener.await_heard(sender.id(), |heard| heard.next == sent);
+        assert_eq!(
+            (heard.first, heard.received + heard.lost),
+            (0, sent),
+            "{heard:?}"
+        );
+        assert!(heard.lost > events / 2, "{}: {heard:?}", listener.name);
+    }
+}
+
+#[test]
+fn each_of_many_processes_hears_every_event_once_and_in_order() {
+    each_hears_all(20, 30_000);
+}
+
+#[test]
+#[ignore = "a hundred processes and a million events: some minutes"]
+fn each_of_a_hundred_processes_hears_a_million_events() {
+    each_hears_all(100, 1_000_000);
+}
+
+#[test]
+fn who_is_killed_or_stopped_costs_the_others_nothing() {
+    others_hear_all(20, 3, 30_000);
+}
+
+#[test]
+#[ignore = "a hundred processes and a million events: some minutes"]
+fn five_killed_and_five_stopped_of_a_hundred_cost_the_others_nothing() {
+    others_hear_all(100, 5, 1_000_000);
+}

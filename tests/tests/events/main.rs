@@ -1,0 +1,8 @@
+//! Events between processes: one sends, many listen, and each of them may be killed, stopped or started anew.
+#![forbid(unsafe_code)]
+
+mod crowd;
+mod killed;
+mod restarts;
+mod scene;
+mod slow;

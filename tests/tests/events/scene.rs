@@ -1,0 +1,80 @@
+//! Processes that send and listen, and what they answer.
+
+use std::time::{Duration, Instant};
+
+use callgate_tests::events::Heard;
+use callgate_tests::{Bus, PATIENCE, Process};
+
+/// Listeners: in processes of their own.
+pub(crate) struct Listener {
+    pub(crate) name: String,
+    pub(crate) process: Process,
+}
+
+impl Listener {
+    /// One that counts in a handler or pulls, and takes so many milliseconds for each event.
+    pub(crate) fn start(bus: &Bus, name: &str, (mode, millis): (&str, u64)) -> Listener {
+        Listener {
+            name: name.to_owned(),
+            process: bus.peer("numbers-listener", name, &[mode, &millis.to_string()]),
+        }
+    }
+
+    /// What it has heard of a process.
+    pub(crate) fn heard(&mut self, sender: u32) -> Heard {
+        let line = self.process.ask(&format!("heard {sender}"));
+        assert!(line.starts_with("heard "), "{}: {line}", self.name);
+        Heard::read(&line)
+    }
+
+    /// What it has heard of a process, once that is so.
+    #[track_caller]
+    pub(crate) fn await_heard(&mut self, sender: u32, is_so: impl Fn(&Heard) -> bool) -> Heard {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let heard = self.heard(sender);
+            if is_so(&heard) {
+                return heard;
+            }
+            assert!(
+                Instant::now() < until,
+                "{} of {sender}: {heard:?}",
+                self.name
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// A process that sends.
+pub(crate) struct Sender {
+    pub(crate) process: Process,
+}
+
+impl Sender {
+    /// One with such options; see the role.
+    pub(crate) fn start(bus: &Bus, options: [&str; 3]) -> Sender {
+        Sender {
+            process: bus.peer("numbers-sender", "Sender", &options),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Says a line: how many events it has sent, and how many milliseconds it has waited in sends that took long.
+    pub(crate) fn ask(&mut self, line: &str) -> (u64, u64) {
+        self.process.say(line);
+        let answer = self.process.line(6 * PATIENCE).expect("an answer");
+        let numbers = answer
+            .split_once(' ')
+            .and_then(|(sent, waited)| Some((sent.parse().ok()?, waited.parse().ok()?)));
+        numbers.unwrap_or_else(|| panic!("{answer}"))
+    }
+
+    pub(crate) fn flush(&mut self) {
+        self.process.say("flush");
+        assert_eq!(self.process.line(2 * PATIENCE).as_deref(), Ok("OK"));
+    }
+}

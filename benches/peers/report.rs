@@ -11,12 +11,9 @@ use serde::Serialize;
 use crate::Result;
 use crate::outcome::{Outcome, Series};
 use crate::run;
-use crate::scenario::ONE_CALLER;
+use crate::scenario::{ONE_CALLER, Scenario};
 use crate::stats::{Estimate, median};
 
-/// Above this, in nanoseconds, a spinning limit shows that something was not as it can be: such
-/// rounds count for differences and not for ratios.
-const QUIET_BELOW_NS: f64 = 130.0;
 /// Where less than this share of the rounds was quiet, ratios are over all of them, which is then
 /// said: a few quiet ones are those in which the host moved the cores about.
 const ENOUGH_QUIET: f64 = 0.5;
@@ -86,14 +83,14 @@ impl Rounds {
         let reference = outcome.of(outcome.scenario.reference());
         let blocks = reference.map_or(&[][..], |series| &series.blocks);
         let all = 0..blocks.len();
-        if !outcome.scenario.is_awake() {
+        let Some(can_be) = outcome.scenario.limit_ns() else {
             return Rounds {
                 quiet: all.len(),
                 all: all.len(),
                 counted: all.collect(),
             };
-        }
-        let is_quiet = |round: &usize| blocks[*round].mean_ns <= QUIET_BELOW_NS;
+        };
+        let is_quiet = |round: &usize| can_be.contains(&blocks[*round].mean_ns);
         let quiet: Vec<usize> = all.clone().filter(is_quiet).collect();
         Rounds {
             quiet: quiet.len(),
@@ -110,16 +107,17 @@ impl Rounds {
         self.counted.len() > self.quiet
     }
 
-    fn say(&self) {
-        let Rounds { quiet, all, .. } = self;
+    fn say(&self, scenario: Scenario) {
+        let (Rounds { quiet, all, .. }, Some(can_be)) = (self, scenario.limit_ns()) else {
+            return;
+        };
+        let can_be = format!("a limit of {} to {} ns", can_be.start(), can_be.end());
         if self.are_disturbed() {
             println!(
-                "  DISTURBED: only {quiet} of {all} rounds had a limit of at most {QUIET_BELOW_NS} ns; ratios are over all of them, and as good as callgate-again says"
+                "  DISTURBED: only {quiet} of {all} rounds had {can_be}; ratios are over all of them, and as good as callgate-again says"
             );
         } else if quiet < all {
-            println!(
-                "  ratios over the {quiet} of {all} rounds with a limit of at most {QUIET_BELOW_NS} ns"
-            );
+            println!("  ratios over the {quiet} of {all} rounds with {can_be}");
         }
     }
 }
@@ -225,7 +223,7 @@ pub(crate) fn print(outcome: &Outcome, rows: &[Row]) {
             row.ratio_ci[1],
         );
     }
-    Rounds::of(outcome).say();
+    Rounds::of(outcome).say(scenario);
 }
 
 /// A time in a readable unit.

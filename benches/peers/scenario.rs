@@ -2,6 +2,7 @@
 
 mod events;
 
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -176,6 +177,17 @@ impl Scenario {
     /// Whether both sides can be awake all the time: then the limit spins, else it sleeps.
     pub(crate) fn is_awake(self) -> bool {
         matches!(self, Scenario::SmallHot | Scenario::LargeHot)
+    }
+
+    /// What a limit that looks all the time takes where nothing is disturbed, in nanoseconds: rounds in which it takes
+    /// something else count for differences and not for ratios. Events take more on two cores than on two threads of one, and so
+    /// show where the host had both processors share a core.
+    pub(crate) fn limit_ns(self) -> Option<RangeInclusive<f64>> {
+        match self {
+            Scenario::Events(Events::Stream) => Some(15.0..=130.0),
+            Scenario::Events(Events::Batch) => Some(5.0..=130.0),
+            _ => self.is_awake().then_some(0.0..=130.0),
+        }
     }
 
     /// Whether calls follow each other at once, so that many are timed together.

@@ -170,7 +170,7 @@ impl Feed {
     /// The same for a thread that looks again and again, before it sleeps: not each time where events follow each other.
     pub(crate) fn has_next_by_and_by(&self) -> bool {
         self.hold()
-            .is_some_and(|mut held| held.taking.looks() && held.has_next())
+            .is_some_and(|mut held| !self.is_over() && held.taking.has_next_by_and_by(self))
     }
 
     /// The same for a thread that is about to sleep: has its source ring whoever sleeps when there is something. Where
@@ -205,9 +205,7 @@ impl Feed {
                 break;
             }
         }
-        if !is_more {
-            held.taking.was_drained();
-        }
+        held.taking.took(is_more);
         self.runner.store(0, Ordering::Relaxed);
         held.taking.leave();
         Taken { events, is_more }

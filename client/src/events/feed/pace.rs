@@ -4,36 +4,40 @@
 //! a listener that looks all the time finds each by itself, and each costs the sender the way from core to core. So
 //! after such events it leaves out some looks, and finds many.
 
-/// Events follow each other closely where one came within so many looks: an answer to what a handler has sent takes longer.
+/// Events follow each other closely where one came after so many looks in vain at most: an answer to what a handler has
+/// sent takes longer.
 const SOON: u32 = 4;
 /// So many looks are left out then: some 3 microseconds. With half as many an event took half as long again.
 const REST: u32 = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Looks since there was nothing any more.
-    looks: u32,
+    /// Looks in vain since events were taken.
+    in_vain: u32,
     /// Looks to be left out.
     rest: u32,
 }
 
 impl Pace {
-    /// Whether to look; counts that.
+    /// Whether to look; counts looks that are left out.
     #[inline]
     pub(super) fn looks(&mut self) -> bool {
-        if self.rest > 0 {
-            self.rest -= 1;
-            return false;
-        }
-        self.looks = self.looks.saturating_add(1);
-        true
+        let looks = self.rest == 0;
+        self.rest = self.rest.saturating_sub(1);
+        looks
     }
 
-    /// There was nothing any more.
+    /// A look has found nothing.
     #[inline]
-    pub(super) fn was_drained(&mut self) {
-        self.rest = if self.looks <= SOON { REST } else { 0 };
-        self.looks = 0;
+    pub(super) fn found_nothing(&mut self) {
+        self.in_vain = self.in_vain.saturating_add(1);
+    }
+
+    /// Events were taken, and whether there is any left.
+    #[inline]
+    pub(super) fn took(&mut self, is_more: bool) {
+        let came_soon = std::mem::take(&mut self.in_vain) <= SOON;
+        self.rest = if came_soon && !is_more { REST } else { 0 };
     }
 }
 
@@ -41,20 +45,24 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn left_out(pace: &mut Pace) -> u32 {
-        (0..).take_while(|_| !pace.looks()).count() as u32
+    fn left_out(pace: &mut Pace) -> usize {
+        (0..).take_while(|_| !pace.looks()).count()
     }
 
     #[test]
     fn looks_are_left_out_after_events_that_came_soon() {
         let mut pace = Pace::default();
-        (0..100).for_each(|_| assert!(pace.looks()));
-        pace.was_drained();
+        let in_vain = |pace: &mut Pace, looks| (0..looks).for_each(|_| pace.found_nothing());
+        in_vain(&mut pace, SOON + 1);
+        pace.took(false);
         assert_eq!(left_out(&mut pace), 0, "the first event came late");
-        pace.was_drained();
-        assert_eq!(left_out(&mut pace), REST);
-        (0..SOON).for_each(|_| assert!(pace.looks()));
-        pace.was_drained();
-        assert_eq!(left_out(&mut pace), 0, "that one came after more looks");
+        in_vain(&mut pace, SOON);
+        pace.took(false);
+        assert_eq!(left_out(&mut pace), REST as usize);
+        pace.took(true);
+        assert_eq!(left_out(&mut pace), 0, "there is more");
+        in_vain(&mut pace, SOON + 1);
+        pace.took(false);
+        assert_eq!(left_out(&mut pace), 0, "that one came late again");
     }
 }

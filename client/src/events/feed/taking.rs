@@ -74,16 +74,23 @@ impl Taking {
         }
     }
 
-    /// Whether a thread that looks again and again looks now.
+    /// As [`Taking::has_next`], for a thread that looks again and again: not each time where events follow each other.
     #[inline]
-    pub(super) fn looks(&mut self) -> bool {
-        self.pace.looks()
+    pub(super) fn has_next_by_and_by(&mut self, feed: &Feed) -> bool {
+        if !self.pace.looks() {
+            return false;
+        }
+        let found = self.has_next(feed);
+        if !found {
+            self.pace.found_nothing();
+        }
+        found
     }
 
-    /// There was nothing any more.
+    /// Events were taken, and whether there is any left.
     #[inline]
-    pub(super) fn was_drained(&mut self) {
-        self.pace.was_drained();
+    pub(super) fn took(&mut self, is_more: bool) {
+        self.pace.took(is_more);
     }
 
     /// Whether there is anything to take or to do.

@@ -64,7 +64,13 @@ impl Tally {
             }
             EventNotice::Gone { sender, why, .. } => {
                 self.of(sender.pid()).gone += 1;
-                if !matches!(why.code(), Code::ProviderGone | Code::NotReady) {
+                // A plugin has two memberships at most: where brokers are replaced faster than every five seconds, a third
+                // closes the oldest one, and a sender that was heard there alone has gone with it.
+                let is_known = matches!(
+                    why.code(),
+                    Code::ProviderGone | Code::NotReady | Code::BrokerGone
+                );
+                if !is_known {
                     self.wrong.get_or_insert(format!("gone: {why}"));
                 }
             }

@@ -25,16 +25,18 @@ pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
         "handler" => _subscription = Some(hear(&plugin, &tally, pause)?),
         _ => pull(&plugin, &tally, pause)?,
     }
-    let broker = Arc::<AtomicU32>::default();
-    let back = broker.clone();
-    plugin.on_broker(move |event| {
-        if let BrokerEvent::Back { pid, .. } = event {
-            back.store(pid, Ordering::Relaxed);
+    let (broker, lost) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
+    let told = (broker.clone(), lost.clone());
+    plugin.on_broker(move |event| match event {
+        BrokerEvent::Back { pid, .. } => told.0.store(pid, Ordering::Relaxed),
+        BrokerEvent::Lost(_) => {
+            told.1.fetch_add(1, Ordering::Relaxed);
         }
+        _ => {}
     });
     answer(|words| match words[0] {
         "broker" => broker.load(Ordering::Relaxed).to_string(),
-        _ => lock(&tally).line(number(words, 1) as u32),
+        _ => lock(&tally).line(number(words, 1) as u32, lost.load(Ordering::Relaxed)),
     });
     Ok(())
 }

@@ -11,6 +11,8 @@ pub struct Tally {
     senders: BTreeMap<u32, Heard>,
     /// The first thing that went wrong.
     wrong: Option<String>,
+    /// The first sender that was told to have gone because its broker had ended.
+    cut: Option<String>,
 }
 
 /// What a listener has heard of one process.
@@ -64,14 +66,14 @@ impl Tally {
             }
             EventNotice::Gone { sender, why, .. } => {
                 self.of(sender.pid()).gone += 1;
-                // A plugin has two memberships at most: where brokers are replaced faster than every five seconds, a third
-                // closes the oldest one, and a sender that was heard there alone has gone with it.
-                let is_known = matches!(
-                    why.code(),
-                    Code::ProviderGone | Code::NotReady | Code::BrokerGone
-                );
-                if !is_known {
-                    self.wrong.get_or_insert(format!("gone: {why}"));
+                match why.code() {
+                    Code::ProviderGone | Code::NotReady => {}
+                    Code::BrokerGone => {
+                        self.cut.get_or_insert(format!("gone: {why}"));
+                    }
+                    _ => {
+                        self.wrong.get_or_insert(format!("gone: {why}"));
+                    }
                 }
             }
             other => {
@@ -87,10 +89,14 @@ impl Tally {
 
 /// What was heard of one process as a line, or what went wrong.
 impl Tally {
-    /// The line that tells what was heard of a process; [`Heard::read`] reads it.
+    /// The line that tells what was heard of a process, by a plugin that has lost so many brokers; [`Heard::read`] reads it.
+    ///
+    /// A plugin has two memberships at most. Only where a third one closes the oldest has a sender gone that was heard over that
+    /// one alone.
     #[must_use]
-    pub fn line(&self, process: u32) -> String {
-        match &self.wrong {
+    pub fn line(&self, process: u32, brokers_lost: u32) -> String {
+        let cut = self.cut.as_ref().filter(|_| brokers_lost < 2);
+        match self.wrong.as_ref().or(cut) {
             Some(wrong) => wrong.clone(),
             None => self
                 .senders

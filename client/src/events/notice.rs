@@ -62,8 +62,8 @@ pub enum EventNotice {
         /// What the sender says about that.
         text: String,
     },
-    /// A plugin sends on the topic, and could not be heard for want of memory or descriptors, for example. Whoever
-    /// subscribes anew tries again.
+    /// A plugin sends on the topic, and could not be heard for want of memory or descriptors, for example. That is tried again after a
+    /// second, and then after twice the time each, up to half a minute; each failure is told.
     Failed {
         /// The topic.
         topic: Arc<str>,

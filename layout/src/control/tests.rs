@@ -212,6 +212,12 @@ fn the_longest_records_about_events_survive_the_wire() {
             number: u64::MAX,
         }
         .into(),
+        SourceToBroker::ListenFailed {
+            feed: u64::MAX,
+            failure: failure.clone(),
+        }
+        .into(),
+        FeedToBroker::FollowFailed { feed: u64::MAX }.into(),
         FeedToBroker::Subscribe {
             request: 1,
             subscription: u32::MAX,

@@ -209,13 +209,14 @@ impl PluginWork<'_> {
         let membership = &plugin.membership;
         let is_here = here::is_here(membership.bus, peer.plugin);
         let (poller, number, listeners) = (&mut *self.poller, plugin.number, &mut plugin.listeners);
-        membership.sources.peers.get(peer.plugin, || {
+        membership.sources.peers.get(peer.plugin, |budget| {
             let process = Arc::new(process);
             let peer = Arc::new(Peer {
                 who: caller(peer),
                 bus: membership.bus,
                 status: map_read_only(status, STATUS_LEN)?,
                 bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
+                budget,
             });
             // A peer in this process does not end without it, and the broker tells when it leaves.
             if !is_here {

@@ -39,8 +39,8 @@ pub(crate) use wakes::{BellOf, SleepBells, Wakes};
 pub(crate) struct Feed {
     /// Who sends on which topic.
     about: Arc<Sending>,
-    /// Drawn by the source; the same across brokers.
-    incarnation: u64,
+    /// Drawn by the source; the same across brokers. `None` of a source that cannot be heard: then this only tells of that.
+    incarnation: Option<u64>,
     handlers: Arc<Handlers>,
     wakes: Arc<dyn Wakes>,
     taking: Mutex<Taking>,
@@ -92,7 +92,7 @@ pub(crate) enum Next<'a> {
 impl Feed {
     /// One on a source, whose next event has this number, if any was had before.
     pub(crate) fn new(
-        (about, incarnation): (Arc<Sending>, u64),
+        (about, incarnation): (Arc<Sending>, Option<u64>),
         (handlers, wakes): (Arc<Handlers>, Arc<dyn Wakes>),
         next: Option<u64>,
     ) -> Feed {
@@ -118,7 +118,7 @@ impl Feed {
         &self.about
     }
 
-    pub(crate) fn incarnation(&self) -> u64 {
+    pub(crate) fn incarnation(&self) -> Option<u64> {
         self.incarnation
     }
 

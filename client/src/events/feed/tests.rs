@@ -111,7 +111,7 @@ fn scene() -> Scene {
     ));
     let (doorbell, status) = (page(DOORBELL_LEN).0, page(STATUS_LEN).0);
     Scene {
-        feed: Feed::new((about, 7), (handlers, Arc::new(Nobody)), None),
+        feed: Feed::new((about, Some(7)), (handlers, Arc::new(Nobody)), None),
         memory: Arc::new(OwnMemory::new(
             OwnDoorbell::new(doorbell),
             Status::new(status),

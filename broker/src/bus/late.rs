@@ -184,6 +184,8 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
         | ToBroker::Wait(_)
         | ToBroker::Schema(_)
         | ToBroker::Source(_)
-        | ToBroker::Feed(_) => false,
+        | ToBroker::Feed(_)
+        | ToBroker::Share(_)
+        | ToBroker::Cell(_) => false,
     }
 }

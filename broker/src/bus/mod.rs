@@ -294,6 +294,7 @@ impl Bus {
             ToBroker::Schema(record) => self.schema_record(from, record),
             ToBroker::Source(record) => self.source_record(from, record, now),
             ToBroker::Feed(record) => self.feed_record(from, record, now),
+            ToBroker::Share(_) | ToBroker::Cell(_) => Err(protocol("it spoke of shares")),
         }?;
         if answers {
             self.answers(from, now);

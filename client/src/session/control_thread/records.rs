@@ -94,6 +94,7 @@ impl PluginWork<'_> {
             ToPlugin::Schema(record) => self.schema_record(record),
             ToPlugin::Source(record) => self.source_record(record, descriptors),
             ToPlugin::Feed(record) => self.feed_record(record, descriptors),
+            ToPlugin::Share(_) | ToPlugin::Cell(_) => {}
         }
     }
 

@@ -156,6 +156,13 @@ impl Feed {
         self.is_over.store(true, Ordering::SeqCst);
     }
 
+    /// Lets go of what it reads, unless somebody is taking from it: then that is let go when the feed is dropped.
+    pub(crate) fn let_go(&self) {
+        let brought = std::mem::take(&mut *self.incoming.lock());
+        let places = self.taking.try_lock().map(|mut taking| taking.let_go());
+        drop((brought, places));
+    }
+
     /// Whether there is nothing to take any more.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {

@@ -216,7 +216,10 @@ impl Hearing {
             known.is_closed = true;
             std::mem::take(&mut known.feeds)
         };
-        feeds.iter().for_each(|feed| feed.end());
+        for feed in &feeds {
+            feed.end();
+            feed.let_go();
+        }
         self.forget_over();
         feeds
     }

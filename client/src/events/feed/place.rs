@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use callgate_layout::buffer::Buffer;
-use callgate_layout::events::cursor::Waiter;
+use callgate_layout::events::cursor::{Cursor, Waiter};
 use callgate_layout::events::{Kind, RingReader, Taken};
 use callgate_layout::pages::Doorbell;
 use callgate_layout::view::ReadView;
@@ -11,6 +11,7 @@ use callgate_layout::{Code, Encoding};
 
 use super::wakes::BellOf;
 use crate::base::error::Error;
+use crate::link::cursor_lines::CursorLine;
 use crate::link::own_memory::OwnMemory;
 use crate::link::peer::Caller;
 
@@ -39,8 +40,8 @@ pub(crate) struct PlaceParts {
     /// The membership's number.
     pub(crate) membership: u64,
     pub(crate) memory: Arc<OwnMemory>,
-    /// Its line in the status page.
-    pub(crate) cursor: u16,
+    /// Its line in the status page, where nobody else writes.
+    pub(crate) cursor: CursorLine,
     pub(crate) sender: Arc<Sender>,
     /// The source's topic word in the sender's doorbell page.
     pub(crate) word: u16,
@@ -139,10 +140,8 @@ impl Place {
     /// Everything that was taken is handled.
     #[inline]
     pub(super) fn handled(&mut self) {
-        if self.has_cursor() {
-            let cursor = self.parts.memory.status.cursor(self.parts.cursor);
-            cursor.handled(self.reader.position(), self.reader.number());
-        }
+        let (position, number) = (self.reader.position(), self.reader.number());
+        self.cursor().handled(position, number);
         if self.reader.seems_starving() && self.has_made_room() {
             self.tell_starving();
         }
@@ -151,17 +150,15 @@ impl Place {
     /// Events were overwritten before they were taken.
     #[cold]
     pub(super) fn lost(&mut self, count: u64) {
-        if self.has_cursor() {
-            let status = &self.parts.memory.status;
-            status.cursor(self.parts.cursor).count_lost(count);
-        }
+        self.cursor().count_lost(count);
         self.handled();
     }
 
-    /// Whether its line is still its own: the broker gives it to another feed once it has said that this one has ended.
+    /// Its own also when the broker has said that the feed has ended.
     #[inline]
-    fn has_cursor(&self) -> bool {
-        self.parts.end.0.get().is_none()
+    fn cursor(&self) -> Cursor<'_> {
+        let status = &self.parts.memory.status;
+        status.cursor(self.parts.cursor.index())
     }
 
     /// Whoever takes from it looks at others.
@@ -204,18 +201,13 @@ impl Place {
     }
 
     fn set_waiter(&self, waiter: Waiter) {
-        if self.has_cursor() {
-            let status = &self.parts.memory.status;
-            status.cursor(self.parts.cursor).set_waiter(waiter);
-        }
+        self.cursor().set_waiter(waiter);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.has_cursor() {
-            self.parts.memory.status.cursor(self.parts.cursor).leave();
-            self.leave();
-        }
+        self.cursor().leave();
+        self.leave();
     }
 }

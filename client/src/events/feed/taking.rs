@@ -316,6 +316,11 @@ impl Taking {
         self.places.iter().for_each(Place::take_back);
     }
 
+    /// Gives back its places; the feed is over.
+    pub(super) fn let_go(&mut self) -> VecDeque<Place> {
+        std::mem::take(&mut self.places)
+    }
+
     pub(super) fn reached(&self) -> Option<u64> {
         self.next
     }

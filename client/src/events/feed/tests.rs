@@ -128,7 +128,7 @@ impl Scene {
         let parts = PlaceParts {
             membership,
             memory: self.memory.clone(),
-            cursor: self.next,
+            cursor: self.memory.cursors.take(self.next).unwrap(),
             sender: Arc::new(Sender {
                 who: self.feed.about.sender.clone(),
                 bell: Doorbell::new(page(DOORBELL_LEN).0),

@@ -179,11 +179,16 @@ impl PluginWork<'_> {
         }
         let ring: ReadView = map_read_only(ring, place.len as usize)?;
         let sender = self.sender_of((plugin, who), bell, process)?;
+        let cursor = membership.memory.cursors.take(place.cursor);
+        let cursor = cursor.ok_or_else(|| {
+            let text = "a feed that has ended still has the cursor that the broker gave; this one is set up later";
+            Error::new(Code::Overloaded, text)
+        })?;
         membership.memory.status.cursor(place.cursor).clear();
         let parts = PlaceParts {
             membership: membership.id.number(),
             memory: membership.memory.clone(),
-            cursor: place.cursor,
+            cursor,
             sender,
             word: place.word,
             encoding,

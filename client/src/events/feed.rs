@@ -17,8 +17,8 @@ mod tests;
 mod wakes;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use callgate_layout::Encoding;
 use callgate_layout::buffer::Buffer;
@@ -55,6 +55,8 @@ pub(crate) struct Feed {
     /// The thread that takes from it, and the chain in which it runs handlers; 0 for none.
     runner: AtomicU64,
     chain: AtomicU64,
+    /// The number of its next event, when there is nothing to take any more.
+    reached: OnceLock<u64>,
     is_over: AtomicBool,
     log: Log,
 }
@@ -109,6 +111,7 @@ impl Feed {
             missed: AtomicBool::new(false),
             runner: AtomicU64::new(0),
             chain: AtomicU64::new(0),
+            reached: OnceLock::new(),
             is_over: AtomicBool::new(false),
             log: Log::default(),
         }
@@ -135,15 +138,6 @@ impl Feed {
         None
     }
 
-    /// There is nothing to take any more, unless the control thread has brought something.
-    #[cold]
-    fn end_if_nothing_came(&self) {
-        let incoming = self.incoming.lock();
-        if incoming.is_empty() {
-            self.end();
-        }
-    }
-
     /// Drops the places in rings of memberships up to this number at the next look: what is left there is lost.
     pub(crate) fn cut(&self, membership: u64) {
         self.cut.fetch_max(membership, Ordering::Release);
@@ -166,7 +160,8 @@ impl Feed {
     /// Whether there is nothing to take any more.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
+        // What it has reached is known then.
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// Whether there is anything to take, and nobody takes it.
@@ -285,9 +280,9 @@ impl Feed {
         self.taking.lock().take_back();
     }
 
-    /// The number of the event after the last that was handled, once that is known.
+    /// The number of the event after the last that was handled, of a feed that has nothing to take any more.
     pub(crate) fn reached(&self) -> Option<u64> {
-        self.taking.try_lock()?.reached()
+        self.reached.get().copied()
     }
 
     /// Waits until no handler runs that began before this. Not to be called by who runs one.

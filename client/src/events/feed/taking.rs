@@ -102,11 +102,27 @@ impl Taking {
         let is_replaced = self.is_replaced();
         match self.places.front() {
             Some(place) => is_replaced || place.has_news(),
-            None => {
-                feed.end_if_nothing_came();
-                false
-            }
+            None => self.tell_end(feed),
         }
+    }
+
+    /// There is no place any more: why, is to be told, and then the feed is over; unless the control thread has brought
+    /// something. Whether there is anything to tell.
+    #[cold]
+    fn tell_end(&mut self, feed: &Feed) -> bool {
+        let incoming = feed.incoming.lock();
+        if !incoming.is_empty() {
+            return false;
+        }
+        if let Some(why) = self.why.take() {
+            self.notices.push_back(EventNotice::gone(&feed.about, why));
+            return true;
+        }
+        if let Some(next) = self.next {
+            let _ = feed.reached.set(next);
+        }
+        feed.end();
+        false
     }
 
     /// The next event or notice; `None` where there is none, or others are looked at first.
@@ -123,7 +139,12 @@ impl Taking {
                 self.drop_first(feed);
                 continue;
             }
-            let place = self.places.front_mut()?;
+            let Some(place) = self.places.front_mut() else {
+                match self.tell_end(feed) {
+                    true => continue,
+                    false => return None,
+                }
+            };
             match place.take(buffer) {
                 Taken::Event { kind, number, time } => {
                     let record = Record { number, time, kind };
@@ -255,18 +276,12 @@ impl Taking {
         }
     }
 
-    /// Lets the oldest place go. When it was the last, the sender is gone.
+    /// Lets the oldest place go.
     #[cold]
     fn drop_first(&mut self, feed: &Feed) {
         self.places.pop_front();
         if !self.places.is_empty() {
-            return self.lost(feed);
-        }
-        if feed.has_incoming.load(Ordering::Acquire) {
-            return;
-        }
-        if let Some(why) = self.why.take() {
-            self.notices.push_back(EventNotice::gone(&feed.about, why));
+            self.lost(feed);
         }
     }
 
@@ -319,9 +334,5 @@ impl Taking {
     /// Gives back its places; the feed is over.
     pub(super) fn let_go(&mut self) -> VecDeque<Place> {
         std::mem::take(&mut self.places)
-    }
-
-    pub(super) fn reached(&self) -> Option<u64> {
-        self.next
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use callgate::{Broker, Child};
 use callgate_client::{
-    Payload, Plugin, Provider, RawSubscriber, Subscriber, Subscription, Topic, TopicOptions,
+    Payload, Plugin, Provider, RawSubscriber, Subscriber, Subscription, Topic, TopicOptions, View,
 };
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use tracing::field::{Field, Visit};
@@ -152,6 +152,7 @@ impl Cramped {
                     .topic_with(name, TopicOptions::new().history(3));
                 ok(offered.map(|topic| self.topic = Some(topic)))
             }
+            ["listen-bytes", name] => self.listen_to_bytes(name),
             ["heard"] => Ok(self.heard.load(Ordering::Acquire).to_string()),
             ["list"] => said(self.plugin().list().map(|_| "listed")),
             ["spare", count] => self.spare(count.parse().expect("a number")),
@@ -228,6 +229,15 @@ impl Cramped {
     fn listen(&mut self, name: &str) -> Answer {
         let heard = self.heard.clone();
         let hear = move |event: u32| heard.store(event, Ordering::Release);
+        let subscribed = self.plugin().subscribe(name, hear);
+        ok(subscribed.map(|subscription| self.subscription = Some(subscription)))
+    }
+
+    /// Hears events of bytes, each by its length.
+    fn listen_to_bytes(&mut self, name: &str) -> Answer {
+        let heard = self.heard.clone();
+        let hear =
+            move |event: View<'_, Vec<u8>>| heard.store(event.len() as u32, Ordering::Release);
         let subscribed = self.plugin().subscribe(name, hear);
         ok(subscribed.map(|subscription| self.subscription = Some(subscription)))
     }

@@ -203,7 +203,10 @@ impl Feed {
             }
             events += 1;
             is_more = held.has_next();
-            if self.wanted.load(Ordering::Relaxed) != 0 || runner.is_over() {
+            if self.wanted.load(Ordering::Relaxed) != 0
+                || held.taking.is_short()
+                || runner.is_over()
+            {
                 break;
             }
         }

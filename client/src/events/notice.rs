@@ -133,7 +133,7 @@ pub(crate) struct Log {
 
 /// What happens often, and has one line in a second.
 #[derive(Debug, Default)]
-pub(super) struct Unsaid {
+pub(crate) struct Unsaid {
     /// When the next line may be written.
     next: u64,
     /// How often it happened without a line.
@@ -185,7 +185,7 @@ impl Log {
 
 impl Unsaid {
     /// Adds some; how many a line is to say, if there is to be one now.
-    pub(super) fn add(&mut self, count: u64) -> Option<u64> {
+    pub(crate) fn add(&mut self, count: u64) -> Option<u64> {
         self.count += count;
         let now = clock::coarse_now();
         if now < self.next {

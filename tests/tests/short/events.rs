@@ -1,8 +1,9 @@
 //! Senders and listeners of events that have no descriptors for each other for a moment.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{EventNotice, Events, Received};
+use callgate_client::{EventNotice, Events, Received, TopicOptions};
 use callgate_tests::shorthand::await_that;
 use callgate_tests::{PATIENCE, proc};
 
@@ -47,7 +48,7 @@ fn a_sender_without_descriptors_is_heard_when_it_has_some() {
     }
     // Nobody spins meanwhile, though the broker tries again.
     let before = proc::ticks(sender.id());
-    std::thread::sleep(Duration::from_millis(1500));
+    thread::sleep(Duration::from_millis(1500));
     let ticks = proc::ticks(sender.id()) - before;
     assert!(ticks < 50, "it used {ticks} hundredths of a second");
     tell(&mut sender, "send 1");
@@ -100,4 +101,30 @@ fn a_topic_that_keeps_a_history_needs_a_descriptor() {
     expect_short(&answer, sender.id());
     tell(&mut sender, "free");
     tell(&mut sender, "history S.Changed");
+}
+
+/// The dispatcher looked at the event again and again without a pause, and wrote a line each time.
+#[test]
+fn an_event_for_which_there_is_no_memory_is_taken_when_there_is_some() {
+    const MOST: usize = 3 << 20;
+    let bus = bus();
+    let mut listener = cramped(&bus);
+    tell(&mut listener, "connect L");
+    let sender = bus.plugin("Sender");
+    let options = TopicOptions::new().capacity(16 << 20);
+    let topic = sender
+        .topic_with::<(Vec<u8>,)>("Sender.Bytes", options)
+        .unwrap();
+    tell(&mut listener, "listen-bytes Sender.Bytes");
+    topic.send(&(vec![1; 100],)).unwrap();
+    await_that("it hears", || listener.ask("heard") == "100");
+    tell(&mut listener, "space 0");
+    let before = proc::ticks(listener.id());
+    topic.send(&(vec![1; MOST],)).unwrap();
+    thread::sleep(Duration::from_millis(1500));
+    let ticks = proc::ticks(listener.id()) - before;
+    assert!(ticks < 25, "it used {ticks} hundredths of a second");
+    assert_eq!(listener.ask("heard"), "100");
+    tell(&mut listener, "space all");
+    await_that("it hears", || listener.ask("heard") == MOST.to_string());
 }

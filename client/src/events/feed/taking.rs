@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use callgate_layout::buffer::Buffer;
 use callgate_layout::events::{Kind, Taken};
@@ -15,11 +17,14 @@ use super::{Feed, Incoming};
 use crate::base::buffers::no_memory;
 use crate::base::error::Error;
 use crate::events::handlers::{EventContext, Sending};
-use crate::events::notice::EventNotice;
+use crate::events::notice::{EventNotice, Unsaid};
 use crate::events::registered::{Copy, Handlers};
 
 /// Events that were had before and are passed over at a time.
 const SKIPPED: u32 = 64;
+
+/// How long whoever takes from a feed rests when there is no memory for an event.
+const REST: Duration = Duration::from_millis(1);
 
 pub(super) struct Taking {
     /// The oldest first.
@@ -34,6 +39,9 @@ pub(super) struct Taking {
     /// Why the last place that ended did.
     why: Option<Error>,
     pace: Pace,
+    /// There was no memory for the event that is next.
+    is_short: bool,
+    short: Unsaid,
 }
 
 /// What is next.
@@ -71,6 +79,8 @@ impl Taking {
             is_here: false,
             why: None,
             pace: Pace::default(),
+            is_short: false,
+            short: Unsaid::default(),
         }
     }
 
@@ -91,6 +101,12 @@ impl Taking {
     #[inline]
     pub(super) fn took(&mut self, is_more: bool) {
         self.pace.took(is_more);
+    }
+
+    /// Whether there was no memory for the event that is next: it is taken after a rest.
+    #[inline]
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short
     }
 
     /// Whether there is anything to take or to do.
@@ -189,8 +205,11 @@ impl Taking {
             }
             Taken::Broken(text) => self.broke(feed, text),
             Taken::OutOfMemory(why) => {
-                let why = no_memory(why, "event, which is taken later");
-                tracing::warn!(%why, topic = %feed.about.topic, "an event cannot be taken");
+                self.is_short = true;
+                if self.short.add(1).is_some() {
+                    let why = no_memory(why, "event, which is taken later");
+                    tracing::warn!(%why, topic = %feed.about.topic, "an event cannot be taken");
+                }
                 return None;
             }
             Taken::Again | Taken::Event { .. } => return None,
@@ -314,8 +333,19 @@ impl Taking {
     }
 
     /// Others are looked at: who waits for room in the rings is told what was handled.
+    #[inline]
     pub(super) fn leave(&mut self) {
         self.places.iter_mut().for_each(Place::leave);
+        if self.is_short {
+            self.rest();
+        }
+    }
+
+    /// Nobody tells when there is memory again, so this is looked at again and again; no turn is held meanwhile.
+    #[cold]
+    fn rest(&mut self) {
+        self.is_short = false;
+        thread::sleep(REST);
     }
 
     /// Has the sources ring whoever sleeps.

@@ -225,6 +225,7 @@ impl Taking {
         let (number, next) = (place.number(), self.next.unwrap_or(0));
         if let Some(count) = number.checked_sub(next).filter(|count| *count > 0) {
             place.lost(count);
+            feed.handlers.count_lost(count);
             self.next = Some(number);
             self.notices
                 .push_back(EventNotice::lost(&feed.about, count));

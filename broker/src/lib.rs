@@ -29,6 +29,7 @@ mod lines;
 mod link;
 pub mod listing;
 mod lives;
+mod lock;
 mod memory;
 mod names;
 mod policy;

@@ -53,6 +53,7 @@ pub mod pending;
 pub mod permits;
 pub mod ring;
 pub mod schema;
+pub mod shares;
 pub mod slot;
 pub mod socket;
 pub mod stats;

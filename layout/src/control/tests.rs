@@ -186,7 +186,7 @@ fn the_longest_records_about_events_survive_the_wire() {
         signature: signature.clone(),
     };
     let failure = Failure::new(crate::Code::TypeMismatch, "f".repeat(MAX_TEXT));
-    let to_broker: [ToBroker; 5] = [
+    let to_broker: [ToBroker; 7] = [
         SourceToBroker::Offer {
             request: u32::MAX,
             topic: topic.clone(),

@@ -172,6 +172,21 @@ fn who_lies_about_its_position_holds_nobody_up() {
     assert_eq!(scene.source.listeners(), 0);
 }
 
+/// For one whose position is in the middle of an event, a quarter of the ring was given up at once, also what others had not handled.
+#[test]
+fn who_lies_about_its_position_makes_nobody_else_lose() {
+    let (scene, _ring, mut ears) = full(settings(), 2);
+    let first = ears[1].take();
+    assert!(matches!(first, Heard::Event(0, _)));
+    ears[1].handled();
+    ears[0].handled_up_to(ears[1].reader.position() - 8);
+    let took = time_of(&scene, 1);
+    assert!(took < Duration::from_millis(900), "nobody is in the way");
+    let rest = ears[1].take_all();
+    let is_event = |heard: &Heard| matches!(heard, Heard::Event(..));
+    assert!(rest.iter().all(is_event), "{:?}", &rest[..2]);
+}
+
 #[test]
 fn several_threads_wait_and_lose_nothing() {
     let (scene, _ring, mut ears) = full(settings(), 1);

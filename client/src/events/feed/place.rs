@@ -58,6 +58,8 @@ pub(crate) struct Place {
     start: u64,
     /// Where it was when the sender was last told of room.
     told: u64,
+    /// Up to where is taken what had been published when it was seen that the feed has ended.
+    rest: Option<u64>,
 }
 
 /// A sender that waits for room is told when this part of the ring was handled, or there is nothing left.
@@ -84,6 +86,7 @@ impl Place {
             reader,
             start: number,
             told: position,
+            rest: None,
         };
         place.handled();
         Some(place)
@@ -120,7 +123,24 @@ impl Place {
     /// Takes the next event; its payload in the place of what was in the buffer.
     #[inline]
     pub(super) fn take(&mut self, buffer: &mut Buffer) -> Taken {
-        self.reader.take(buffer)
+        match self.parts.end.0.get() {
+            None => self.reader.take(buffer),
+            Some(_) => self.take_rest(buffer),
+        }
+    }
+
+    /// What had been published when the feed ended: its source may go on, and this plugin may not be let hear that.
+    #[cold]
+    fn take_rest(&mut self, buffer: &mut Buffer) -> Taken {
+        let reader = &mut self.reader;
+        let most = reader.position().saturating_add(reader.capacity());
+        let rest = *self
+            .rest
+            .get_or_insert_with(|| reader.published().min(most));
+        match reader.position() < rest {
+            true => reader.take(buffer),
+            false => Taken::Nothing,
+        }
     }
 
     /// Why nothing comes any more, where that is so: everything that lay in the ring was taken.
@@ -128,7 +148,8 @@ impl Place {
     pub(super) fn why_ended(&self, is_closed: bool) -> Option<Error> {
         if let Some(why) = self.parts.end.0.get() {
             // It may have been published since the look, and before the end.
-            return (!self.reader.has_news() || is_closed).then(|| why.clone());
+            let is_taken = self.rest.is_some_and(|rest| self.reader.position() >= rest);
+            return (is_taken || !self.reader.has_news() || is_closed).then(|| why.clone());
         }
         is_closed.then(|| {
             let name = self.parts.sender.who.name();

@@ -297,3 +297,30 @@ fn the_end_is_told_whatever_the_control_thread_does_meanwhile() {
         assert_eq!(told, ["gone PROVIDER_GONE"]);
     }
 }
+
+/// Whoever was not let hear a source any more went on as long as that always had another event.
+#[test]
+fn a_feed_that_has_ended_takes_nothing_that_is_sent_after_that() {
+    struct Sends<'a>(&'a mut Ring);
+    impl Runner for Sends<'_> {
+        fn run(&mut self, work: impl FnOnce(u64)) -> bool {
+            send(&mut [self.0], "x");
+            work(1);
+            true
+        }
+
+        fn is_over(&mut self) -> bool {
+            false
+        }
+    }
+    let (mut scene, mut one) = (scene(), ring(0));
+    scene.start(&one, 1, (0, 0));
+    assert_eq!(scene.take(), ["here"]);
+    send(&mut [&mut one], "a");
+    one.end
+        .set(&Error::new(Code::PermissionDenied, "the test says so"));
+    scene.feed.take(16, &mut Sends(&mut one));
+    assert_eq!(scene.take(), ["0:a", "1:x", "gone PERMISSION_DENIED"]);
+    assert!(scene.feed.is_over());
+    assert_eq!(Arc::strong_count(&one.end), 1, "the ring is kept");
+}

@@ -33,7 +33,7 @@ use crate::base::thread::discard;
 
 pub(crate) use place::{End, Place, PlaceParts, Sender};
 use taking::{Item, Taking};
-pub(crate) use wakes::{BellOf, SleepBells, Wakes};
+pub(crate) use wakes::{Sleeps, WaiterOf, Wakes};
 
 /// A feed.
 pub(crate) struct Feed {
@@ -273,9 +273,9 @@ impl Feed {
         taken
     }
 
-    /// Has its source ring a bell of a thread's that sleeps; false where none is free.
-    pub(crate) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
-        self.taking.lock().announce(bell)
+    /// Has its source wake a thread that sleeps; false where that cannot be woken.
+    pub(crate) fn announce(&self, waiter: &mut WaiterOf<'_>) -> bool {
+        self.taking.lock().announce(waiter)
     }
 
     /// Says that none does.

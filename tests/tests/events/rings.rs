@@ -232,12 +232,7 @@ fn an_event_of_other_types_than_were_said_is_passed_over() {
     voice.send(Archive, &text(0));
     // No bytes, too few, one text that lies elsewhere, and one that is not UTF-8.
     let elsewhere = [0x80 | 5, 0, 0, 0, 0, 0, 0, 0x7f];
-    let nonsense: [&[u8]; 4] = [
-        &[],
-        &[7; 5],
-        &elsewhere,
-        &[0xc3, 0x28, 1, 1, 1, 1, 1, 2],
-    ];
+    let nonsense: [&[u8]; 4] = [&[], &[7; 5], &elsewhere, &[0xc3, 0x28, 1, 1, 1, 1, 1, 2]];
     nonsense.iter().for_each(|bytes| voice.send(Archive, bytes));
     voice.send(Archive, &text(5));
     for listener in [&mut reader, &mut puller] {

@@ -9,7 +9,7 @@ use callgate_layout::pages::Doorbell;
 use callgate_layout::view::ReadView;
 use callgate_layout::{Code, Encoding};
 
-use super::wakes::BellOf;
+use super::wakes::WaiterOf;
 use crate::base::error::Error;
 use crate::link::cursor_lines::CursorLine;
 use crate::link::own_memory::OwnMemory;
@@ -207,13 +207,13 @@ impl Place {
         self.parts.sender.bell.arm(self.parts.word);
     }
 
-    /// Says that a thread is about to sleep, and on which bell of this plugin's; false where none is free.
-    pub(super) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
-        let bell = bell(&self.parts.memory);
-        if let Some(bell) = bell {
-            self.set_waiter(Waiter::Bell(bell));
+    /// Says that a thread is about to sleep, and how it is woken; false where it cannot be.
+    pub(super) fn announce(&self, waiter: &mut WaiterOf<'_>) -> bool {
+        let waiter = waiter(&self.parts.memory, self.parts.cursor.index());
+        if let Some(waiter) = waiter {
+            self.set_waiter(waiter);
         }
-        bell.is_some()
+        waiter.is_some()
     }
 
     /// It sleeps no more.

@@ -12,7 +12,7 @@ use callgate_layout::{Code, Encoding};
 
 use super::pace::Pace;
 use super::place::{Place, Record};
-use super::wakes::BellOf;
+use super::wakes::WaiterOf;
 use super::{Feed, Incoming};
 use crate::base::buffers::no_memory;
 use crate::base::error::Error;
@@ -354,8 +354,8 @@ impl Taking {
         self.places.iter().for_each(Place::arm);
     }
 
-    pub(super) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
-        self.places.iter().all(|place| place.announce(bell))
+    pub(super) fn announce(&self, waiter: &mut WaiterOf<'_>) -> bool {
+        self.places.iter().all(|place| place.announce(waiter))
     }
 
     pub(super) fn take_back(&self) {

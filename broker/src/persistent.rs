@@ -31,6 +31,8 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, Form};
@@ -49,6 +51,11 @@ pub(crate) use trailer::Facts;
 /// Where shared memory has names.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
 
+/// How long the kernel may take to end a broker that was killed.
+const ENDING: Duration = Duration::from_secs(1);
+/// From one look at a lock that is taken to the next.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The files of one bus.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -56,6 +63,8 @@ pub(crate) struct Store {
     bus: BusName,
     /// Bytes of all its files together.
     most: u64,
+    /// How long somebody else may have the lock: a broker that was just killed has it until the kernel has ended it.
+    patience: Duration,
     /// Taken with the first file that there is. Who has locked this works alone.
     lock: Mutex<Option<Lock>>,
 }
@@ -95,6 +104,7 @@ impl Store {
             directory: directory.into(),
             bus,
             most,
+            patience: ENDING,
             lock: Mutex::new(None),
         }
     }
@@ -108,13 +118,13 @@ impl Store {
             .is_empty()
         {
             true => Ok(()),
-            false => self.alone().map(drop),
+            false => self.alone(Duration::ZERO).map(drop),
         }
     }
 
     /// Keeps a version of a share in the place of the one before. `value` is sealed memory.
     pub(crate) fn save(&self, facts: &Facts, value: BorrowedFd<'_>) -> Result<(), Failure> {
-        let _alone = self.alone()?;
+        let _alone = self.alone(self.patience)?;
         let size = facts.len.saturating_add(trailer::length(&facts));
         self.check_limit(&facts.tag, size)?;
         let failed = |error: io::Error| self.not_saved(&facts.tag, size, &error);
@@ -138,7 +148,7 @@ impl Store {
         if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok(None);
         }
-        let _alone = self.alone()?;
+        let _alone = self.alone(self.patience)?;
         match self.look(&path, tag, wish) {
             Ok(found) => Ok(found),
             Err(Trouble::Flaw(what)) => {
@@ -184,7 +194,7 @@ impl Store {
         if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok(false);
         }
-        let _alone = self.alone()?;
+        let _alone = self.alone(self.patience)?;
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -238,7 +248,12 @@ impl Store {
     /// The files of this bus but its lock.
     fn entries(&self) -> io::Result<Vec<(Kind, DirEntry)>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
+        let entries = match fs::read_dir(&self.directory) {
+            // As in a container without shared memory: there is nothing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             let kind = entry
                 .file_name()
@@ -250,21 +265,21 @@ impl Store {
     }
 
     /// Works with the files while no other thread and no other broker does.
-    fn alone(&self) -> Result<MappedMutexGuard<'_, Lock>, Failure> {
+    fn alone(&self, patience: Duration) -> Result<MappedMutexGuard<'_, Lock>, Failure> {
         let mut lock = self.lock.lock();
         // Somebody may have removed it; then another broker can have taken it.
         if lock.as_ref().is_some_and(|lock| !lock.is_in_place()) {
             *lock = None;
         }
         if lock.is_none() {
-            *lock = Some(self.take_lock()?);
+            *lock = Some(self.take_lock(Instant::now() + patience)?);
             self.remove_unfinished()?;
         }
         MutexGuard::try_map(lock, Option::as_mut)
             .map_err(|_| Failure::new(Code::System, "the lock of persistent shares is gone"))
     }
 
-    fn take_lock(&self) -> Result<Lock, Failure> {
+    fn take_lock(&self, until: Instant) -> Result<Lock, Failure> {
         let path = self.directory.join(self.bus.lock());
         let refused = |why: String| {
             let what = format!(
@@ -282,10 +297,17 @@ impl Store {
                 "it belongs to user {owner}, not to user {user}"
             )));
         }
-        Lock::take(path.clone()).map_err(|why| match why {
-            NotTaken::Held(who) => refused(format!("{who} has it, a broker of the same name")),
-            NotTaken::Io(error) => refused(error.to_string()),
-        })
+        loop {
+            let who = match Lock::take(path.clone()) {
+                Ok(lock) => return Ok(lock),
+                Err(NotTaken::Held(who)) => who,
+                Err(NotTaken::Io(error)) => return Err(refused(error.to_string())),
+            };
+            if Instant::now() >= until {
+                return Err(refused(format!("{who} has it, a broker of the same name")));
+            }
+            thread::sleep(LOOK);
+        }
     }
 
     /// Removes files that were not completed. This broker writes none at the moment.

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use callgate_layout::control::{Form, VersionName};
 use callgate_layout::sys::memfd;
@@ -20,7 +21,9 @@ const MIB: u64 = 1 << 20;
 
 /// A store that may keep 64 MiB, of the bus `test`.
 pub(super) fn store(directory: &TempDir) -> Store {
-    Store::new(directory.path(), BusName::said("test"), 64 * MIB)
+    let mut store = Store::new(directory.path(), BusName::said("test"), 64 * MIB);
+    store.patience = Duration::ZERO;
+    store
 }
 
 pub(super) fn scene() -> (TempDir, Store) {

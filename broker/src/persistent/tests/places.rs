@@ -125,6 +125,7 @@ fn a_directory_that_is_missing_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::new(directory.path().join("shm"), BusName::said("test"), MIB);
     assert!(found(&store, TAG, Wish::Sealed).is_none());
+    assert_eq!(store.list().unwrap(), []);
     let failure = try_save(&store).unwrap_err();
     assert_eq!(failure.code, Code::System as u16);
     assert!(failure.message.contains("/shm/"), "{failure:?}");

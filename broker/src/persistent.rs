@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, Form};
+use callgate_layout::sys::limits;
 use nix::unistd::geteuid;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
@@ -156,9 +157,9 @@ impl Store {
                 Ok(None)
             }
             Err(Trouble::System(error)) => {
-                let error = callgate_layout::sys::limits::explain(&error);
-                let what = format!("the persistent share {tag} could not be read: {error}");
-                Err(Failure::new(Code::System, what))
+                let why = limits::explain(&error);
+                let what = format!("the persistent share {tag} could not be read: {why}");
+                Err(Failure::new(code(&error), what))
             }
         }
     }
@@ -345,15 +346,14 @@ impl Store {
 
     fn not_saved(&self, tag: &str, size: u64, error: &io::Error) -> Failure {
         let directory = self.directory.display();
-        let (code, why) = match error.kind() {
-            io::ErrorKind::StorageFull => (
-                Code::Overloaded,
-                format!("{directory} has no {size} bytes left (df -h {directory})"),
-            ),
-            _ => (Code::System, callgate_layout::sys::limits::explain(error)),
+        let why = match error.kind() {
+            io::ErrorKind::StorageFull => {
+                format!("{directory} has no {size} bytes left (df -h {directory})")
+            }
+            _ => limits::explain(error),
         };
         let what = format!("the persistent share {tag} could not be written: {why}");
-        Failure::new(code, what)
+        Failure::new(code(error), what)
     }
 
     fn unreadable(&self, error: &io::Error) -> Failure {
@@ -361,6 +361,14 @@ impl Store {
         let what =
             format!("{directory}, where persistent shares are kept, cannot be read: {error}");
         Failure::new(Code::System, what)
+    }
+}
+
+/// What programs are to do about an error.
+fn code(error: &io::Error) -> Code {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::Overloaded,
+        _ => Code::System,
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use callgate_layout::cgroup;
 use callgate_layout::sys::{memfd, standard};
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
@@ -76,6 +77,7 @@ impl Unfinished {
     pub(super) fn make(path: PathBuf, size: u64) -> io::Result<Unfinished> {
         let size = usize::try_from(size).map_err(io::Error::other)?;
         memfd::check_limit(size)?;
+        check_room(size)?;
         // Nobody else makes files of this name while the lock is held, so this one was left behind.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -150,10 +152,16 @@ fn read_through(
     Ok(hasher.digest128())
 }
 
+/// Whether this process may have so many bytes: the kernel would not refuse them, but kill.
+fn check_room(size: usize) -> io::Result<()> {
+    cgroup::check_room(size as u64).map_err(|why| io::Error::new(io::ErrorKind::QuotaExceeded, why))
+}
+
 /// Copies the first so many bytes of a file into sealed memory; also the hash of them.
 pub(super) fn into_memory(from: &File, len: u64) -> io::Result<(OwnedFd, u128)> {
     let size = usize::try_from(len).map_err(io::Error::other)?;
     let memory = File::from(memfd::create("callgate-share", size)?);
+    check_room(size)?;
     memfd::allocate(memory.as_fd(), size)?;
     let hash = copy(from, &memory, len)?;
     memfd::seal_for_good(memory.as_fd())?;

@@ -32,6 +32,7 @@ mod lives;
 mod lock;
 mod memory;
 mod names;
+mod persistent;
 mod policy;
 mod quota;
 mod reactor;

@@ -17,7 +17,7 @@ pub struct Listing {
     pub ended: Vec<EndedEntry>,
     /// Every gate that is provided, by name.
     pub gates: Vec<GateEntry>,
-    /// Shares; none yet.
+    /// Cells, and shares; none of those yet.
     pub shares: Vec<serde_json::Value>,
     /// Every topic on which events are sent, by name; an open one as often as plugins send on it.
     pub topics: Vec<TopicEntry>,

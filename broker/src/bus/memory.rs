@@ -122,6 +122,7 @@ impl Bus {
             }
             AnyMemory::Link(memory) => self.extent_sealed(memory),
             AnyMemory::Ring(ring) => self.ring_sealed(ring),
+            AnyMemory::Cell(memory) => self.cell_sealed(memory),
         }
     }
 
@@ -130,6 +131,7 @@ impl Bus {
         match memory {
             AnyMemory::Link(memory) => self.extent_given_up(to, memory, failure),
             AnyMemory::Ring(ring) => self.ring_given_up(ring, &failure),
+            AnyMemory::Cell(memory) => self.cell_given_up(memory, failure),
         }
     }
 
@@ -138,6 +140,7 @@ impl Bus {
         match memory {
             AnyMemory::Link(memory) => self.extent_is_late(memory, now),
             AnyMemory::Ring(ring) => self.ring_is_late(ring),
+            AnyMemory::Cell(memory) => self.cell_is_late(memory),
         }
     }
 
@@ -153,6 +156,7 @@ impl Bus {
             AnyMemory::Link(MemoryId::Outbox { end }) => self.try_later(end.link, &failure, now),
             AnyMemory::Link(memory) => self.extent_not_made(to, memory, failure),
             AnyMemory::Ring(ring) => self.ring_not_made(ring, &failure),
+            AnyMemory::Cell(memory) => self.cell_not_made(memory, failure),
         }
     }
 

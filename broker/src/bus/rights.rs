@@ -112,6 +112,7 @@ impl Bus {
                 self.refresh(plugin, open, now);
             }
             self.review_subscriptions(plugin, now);
+            self.review_cells(plugin);
         }
         self.await_revocations(ending)
     }

@@ -9,6 +9,8 @@ pub(crate) enum AnyMemory {
     Link(MemoryId),
     /// A ring of events, by its number.
     Ring(u64),
+    /// What a cell lies in, by its number.
+    Cell(u64),
 }
 
 impl From<MemoryId> for AnyMemory {
@@ -24,6 +26,7 @@ impl AnyMemory {
             AnyMemory::Link(MemoryId::Outbox { .. }) => "outbox",
             AnyMemory::Link(MemoryId::Extent { .. }) => "extent",
             AnyMemory::Ring(_) => "ring of events",
+            AnyMemory::Cell(_) => "cell",
         }
     }
 

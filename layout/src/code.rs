@@ -95,6 +95,10 @@ codes! {
     Deadlock = 22, "DEADLOCK", Nobody;
     /// Null came for a parameter, a field or a result that takes none.
     ValueNull = 23, "VALUE_NULL", Caller;
+    /// A share, or a cell, has another type, and there is nobody who could convert it, or it was not to be converted.
+    ShareTypeMismatch = 24, "SHARE_TYPE_MISMATCH", Caller;
+    /// A cell was written so often that no whole value could be copied.
+    Busy = 25, "BUSY", Nobody;
 }
 
 impl fmt::Display for Code {

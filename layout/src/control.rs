@@ -22,17 +22,20 @@
 //! | schemas | [`SchemaToBroker`] | [`SchemaToPlugin`] | what gates take and give, in parts |
 //! | sources | [`SourceToBroker`] | [`SourceToPlugin`] | who sends events, and who listens to it |
 //! | feeds | [`FeedToBroker`] | [`FeedToPlugin`] | what events a plugin hears, and where |
+//! | shares | [`ShareToBroker`] | [`ShareToPlugin`] | values in sealed memory, found by their tags |
+//! | cells | [`CellToBroker`] | [`CellToPlugin`] | plain values that one plugin writes and others copy |
 //!
 //! The order is that of one socket: what either side sends first, the other reads first. A record of
 //! one subject may therefore rely on an earlier one of another: a grant on the link that came before
 //! it, a link on its outbox.
 //!
-//! Descriptors come along only from the broker, and the plugin answers each datagram that brought some
-//! with [`SessionToBroker::Took`].
+//! Descriptors come along from the broker, and the plugin answers each datagram that brought some
+//! with [`SessionToBroker::Took`]. A plugin sends one with [`ShareToBroker::Return`] alone.
 
 // The fields of archived enum variants are made by a derive that leaves them undocumented.
 #![allow(missing_docs)]
 
+mod cells;
 mod facts;
 mod feeds;
 mod gates;
@@ -41,6 +44,7 @@ mod memory;
 mod names;
 mod schemas;
 mod session;
+mod shares;
 mod sources;
 mod waits;
 mod wire;
@@ -51,6 +55,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::text::cut;
 
+pub use cells::{CellToBroker, CellToPlugin};
 pub use facts::{
     Availability, BrokerFacts, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd,
     PeerInfo, PluginLimits, Route, SchemaSource, Shape,
@@ -62,13 +67,16 @@ pub use memory::{MemoryId, MemoryToBroker, MemoryToPlugin, Role};
 pub use names::{check_gate_name, check_plugin_name, check_prefix};
 pub use schemas::{SchemaToBroker, SchemaToPlugin};
 pub use session::{SessionToBroker, SessionToPlugin};
+pub use shares::{
+    Form, Making, ShareFit, ShareToBroker, ShareToPlugin, VersionFacts, VersionName, Wanted,
+};
 pub use sources::{SourceToBroker, SourceToPlugin};
 pub use waits::{Held, Needs, WaitToBroker, WaitToPlugin};
 pub use wire::{DecodeError, header};
 
 /// The version of everything that two sides must agree on: records, geometry, envelopes,
 /// protocols in shared memory.
-pub const VERSION: u32 = 10;
+pub const VERSION: u32 = 11;
 /// The longest datagram.
 pub const MAX_RECORD: usize = 64 << 10;
 /// The longest name of a plugin, in bytes.
@@ -104,6 +112,10 @@ pub enum ToBroker {
     Source(SourceToBroker),
     /// About events that it hears.
     Feed(FeedToBroker),
+    /// About shares.
+    Share(ShareToBroker),
+    /// About cells.
+    Cell(CellToBroker),
 }
 
 /// From the broker to a plugin.
@@ -125,6 +137,10 @@ pub enum ToPlugin {
     Source(SourceToPlugin),
     /// About events that it hears.
     Feed(FeedToPlugin),
+    /// About shares.
+    Share(ShareToPlugin),
+    /// About cells.
+    Cell(CellToPlugin),
 }
 
 macro_rules! from_subjects {
@@ -139,11 +155,13 @@ macro_rules! from_subjects {
 
 from_subjects!(
     ToBroker: Session(SessionToBroker), Gate(GateToBroker), Link(LinkToBroker), Memory(MemoryToBroker),
-    Wait(WaitToBroker), Schema(SchemaToBroker), Source(SourceToBroker), Feed(FeedToBroker)
+    Wait(WaitToBroker), Schema(SchemaToBroker), Source(SourceToBroker), Feed(FeedToBroker),
+    Share(ShareToBroker), Cell(CellToBroker)
 );
 from_subjects!(
     ToPlugin: Session(SessionToPlugin), Gate(GateToPlugin), Link(LinkToPlugin), Memory(MemoryToPlugin),
-    Wait(WaitToPlugin), Schema(SchemaToPlugin), Source(SourceToPlugin), Feed(FeedToPlugin)
+    Wait(WaitToPlugin), Schema(SchemaToPlugin), Source(SourceToPlugin), Feed(FeedToPlugin),
+    Share(ShareToPlugin), Cell(CellToPlugin)
 );
 
 impl Failure {

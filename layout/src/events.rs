@@ -67,7 +67,7 @@ pub(crate) const RECORD_HEADER: u64 = 24;
 
 // The byte tables above, held against the code: whoever changes them changes the version.
 const _: () = {
-    assert!(crate::control::VERSION == 10);
+    assert!(crate::control::VERSION == 11);
     assert!(HEAD == 0 && NEXT == 8 && OLDEST == 64 && STARVING == 128 && STATE == 132);
     assert!(RECORD_HEADER == 24);
 };

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, FeedToBroker, LinkToBroker, MemoryToBroker, SourceToBroker, ToBroker,
+    CellToBroker, Failure, FeedToBroker, LinkToBroker, MemoryToBroker, SourceToBroker, ToBroker,
 };
 
 use super::links::pair;
@@ -39,9 +39,9 @@ use super::{Awaited, Bus};
 use crate::id::PluginId;
 
 /// How long after the first failure of a link it is tried again.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+pub(super) const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How long at most after a later one.
-const LAST_RETRY: Duration = Duration::from_secs(30);
+pub(super) const LAST_RETRY: Duration = Duration::from_secs(30);
 
 impl Bus {
     /// Gives up what waits for a plugin that let a deadline of a link pass.
@@ -169,9 +169,15 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
         ToBroker::Source(
             SourceToBroker::RingMade { .. }
             | SourceToBroker::RingFailed { .. }
-            | SourceToBroker::Heard { .. },
+            | SourceToBroker::Heard { .. }
+            | SourceToBroker::ListenFailed { .. },
         ) => true,
-        ToBroker::Feed(FeedToBroker::Take { .. } | FeedToBroker::Following { .. }) => true,
+        ToBroker::Feed(
+            FeedToBroker::Take { .. }
+            | FeedToBroker::Following { .. }
+            | FeedToBroker::FollowFailed { .. },
+        ) => true,
+        ToBroker::Cell(CellToBroker::Written { .. }) => true,
         // A program may leave or fetch whenever it likes.
         ToBroker::Memory(_)
         | ToBroker::Session(_)
@@ -179,6 +185,8 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
         | ToBroker::Wait(_)
         | ToBroker::Schema(_)
         | ToBroker::Source(_)
-        | ToBroker::Feed(_) => false,
+        | ToBroker::Feed(_)
+        | ToBroker::Share(_)
+        | ToBroker::Cell(_) => false,
     }
 }

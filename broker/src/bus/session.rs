@@ -5,6 +5,7 @@ use std::time::Instant;
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, Identity, SessionToBroker, ToBroker};
 
+use super::cells::MOST_SHARES;
 use super::old_links::OldLinks;
 use super::waits::MOST_PARTS;
 use super::{Awaited, Bus, Member, Weight, protocol};
@@ -34,6 +35,7 @@ impl Bus {
             opens: Quota::new(limits.opens),
             links: Quota::new(limits.links),
             extents: Quota::new(limits.extent_mib),
+            shares: Quota::new(MOST_SHARES),
             schemas: Own::new(limits.schema_mib),
             waits: Quota::new(MOST_PARTS),
             dispatcher: plugin,
@@ -115,6 +117,7 @@ impl Bus {
             self.drop_link(link, &failure);
         }
         self.lines.forget(plugin);
+        self.forget_cells(plugin);
         let topics = self.forget_events(plugin, &failure);
         for name in gone.into_iter().chain(topics) {
             self.hand_on(&name, now);

@@ -11,6 +11,7 @@ use callgate_layout::{Encoding, Encodings};
 
 use super::*;
 
+mod cells;
 mod events;
 mod extents;
 mod indexes;
@@ -133,6 +134,8 @@ impl World {
             links,
             extent_mib: 8,
             schema_mib: 1,
+            share_mib: 8,
+            shares: 8,
         };
         let mut world = World {
             bus: Bus::new(limits, STEP, first),

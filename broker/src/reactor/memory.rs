@@ -1,5 +1,5 @@
-//! The life of memory in the shell, one for outboxes, extents and rings of events: made, sealed, handed over, let go.
-//! The bus says when ([`Effect`](crate::effect::Effect)).
+//! The life of memory in the shell, one for outboxes, extents and rings of events: made, sealed, handed over, let go; of
+//! cells, what is the same. The bus says when ([`Effect`](crate::effect::Effect)).
 //!
 //! The broker allocates none of it. It sets the size, so its own `RLIMIT_FSIZE` must allow that; who
 //! writes an extent allocates it, and its memory cgroup is charged. An outbox is two dozen pages.
@@ -7,7 +7,8 @@
 //! An outbox has one description, which both sides are sent and the broker closes when its reader has
 //! mapped it. An extent has one for each, and is kept in view until nobody else holds it
 //! ([`watches`](super::watches), [`held`](super::held)), because it stays charged until then. So is a ring, of
-//! which the broker keeps the description for its readers: they come and go while it is written.
+//! which the broker keeps the description for its readers: they come and go while it is written. What a cell lies in has one
+//! description, which the broker keeps for its readers.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -55,9 +56,9 @@ enum Flaw {
 }
 
 impl Memory {
-    /// Makes an outbox; also the writer's descriptor.
-    fn outbox(len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
-        let made = Arc::new(memfd::create("callgate-outbox", len as usize)?);
+    /// Makes an outbox or a cell, of which all have one description; also the writer's descriptor.
+    pub(super) fn shared(name: &str, len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
+        let made = Arc::new(memfd::create(name, len as usize)?);
         let memory = Memory {
             len,
             own: Some(made.clone()),
@@ -132,7 +133,8 @@ impl Reactor {
         let made = match memory {
             // The last descriptors are not for links.
             MemoryId::Outbox { .. } => self.check_link_room(1).and_then(|()| {
-                Memory::outbox(len).map_err(|error| no_memory("a link's outbox", &error))
+                let made = Memory::shared("callgate-outbox", len);
+                made.map_err(|error| no_memory("a link's outbox", &error))
             }),
             MemoryId::Extent { .. } => {
                 let made = self.make_watched("callgate-extent", memory.into(), len);
@@ -141,7 +143,7 @@ impl Reactor {
         };
         let role = Role::Writer;
         let map = MemoryToPlugin::Map { memory, role, len };
-        self.hand_out_made(to, (memory.into(), made), map.into(), now);
+        self.hand_out_made(to, (memory.into(), made), (map.into(), None), now);
     }
 
     /// Makes a ring of events, and sends it to its source.
@@ -158,21 +160,22 @@ impl Reactor {
             let made = self.make_watched("callgate-events", memory, len);
             made.map_err(|error| no_memory("a ring of events", &error))
         });
-        self.hand_out_made(to, (memory, made), record.into(), now);
+        self.hand_out_made(to, (memory, made), (record.into(), None), now);
     }
 
-    /// Sends memory that was made to its writer; or tells the bus that it could not be.
-    fn hand_out_made(
+    /// Sends memory that was made to its writer, perhaps with another descriptor behind it; or tells the bus that it could not be.
+    pub(super) fn hand_out_made(
         &mut self,
         to: PluginId,
         (memory, made): (AnyMemory, Result<(Memory, Arc<OwnedFd>), Failure>),
-        record: ToPlugin,
+        (record, other): (ToPlugin, Option<Arc<OwnedFd>>),
         now: Instant,
     ) {
         match made {
             Ok((held, writer)) => {
                 self.memory.insert(memory, held);
-                self.send(to, record, vec![writer], now);
+                let descriptors = [writer].into_iter().chain(other).collect();
+                self.send(to, record, descriptors, now);
             }
             Err(failure) => self.bus.memory_not_made(to, memory, failure, now),
         }
@@ -217,7 +220,7 @@ impl Reactor {
         });
         if let Err(error) = sealing {
             let failure = no_memory("a thread that seals memory", &error);
-            self.bus.memory_given_up(writer, memory, failure);
+            self.bus.memory_given_up(writer, memory, failure, now);
         }
     }
 

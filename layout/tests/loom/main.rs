@@ -24,6 +24,7 @@
 
 mod bench;
 mod blocks;
+mod cells;
 mod closing;
 mod death;
 mod doorbell;
@@ -34,6 +35,7 @@ mod late;
 mod permits;
 mod release;
 mod ring;
+mod shares;
 mod slots;
 mod starving;
 mod turns;

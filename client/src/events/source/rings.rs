@@ -125,7 +125,7 @@ impl Source {
         let mut sending = self.sending.lock();
         let ring = sending.ring(key)?;
         let (position, number) = ring.writer.last(u64::from(self.settings().history));
-        ring.listeners.add(by, position, clock::now());
+        ring.listeners.add(by, position);
         Some(Start { position, number })
     }
 

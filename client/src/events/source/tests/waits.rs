@@ -83,6 +83,28 @@ fn who_stands_still_costs_a_second_once() {
     assert!(took < PATIENCE, "{took:?}");
 }
 
+/// Each feed had a second of its own: a plugin with ten of them, or that subscribed anew each time, held its sender up for ten.
+#[test]
+fn a_plugin_costs_a_second_however_many_feeds_it_has() {
+    let (scene, ring, mut ears) = full(settings(), 1);
+    let took = time_of(&scene, 1);
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    let begun = Instant::now();
+    for feed in 2..8 {
+        let ear = ears[0].another(&scene, &ring, feed);
+        if feed % 2 == 0 {
+            scene.source.unlisten(ring.key, feed - 1);
+        }
+        scene.fill(TEXT);
+        time_of(&scene, 100);
+        ears.push(ear);
+    }
+    // A tenth of the time that passes, and no more.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(ears.iter_mut().all(is_lost));
+}
+
 #[test]
 fn an_event_waits_no_longer_than_it_may() {
     let (scene, _ring, mut ears) = full(

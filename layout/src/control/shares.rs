@@ -1,0 +1,349 @@
+//! Records about shares: values in sealed memory, which plugins find by a tag and read where they lie.
+//!
+//! ```text
+//! user                 broker                              maker
+//!   | Want ------------> |                                   |   a tag, what type it is to have, whether to make it
+//!   |                    |                                   |
+//!   |                    |   there is none, and it may be made: one of those that want it makes it, the others wait
+//!   |                    | ------------------------ Create > |   its factory runs, outside of every lock
+//!   |                    | <-------------------------- Make  |   how long the value is; or GaveUp: the next one makes it
+//!   |                    | ------------------------- Write > |   memory of just that size, writable, the size sealed
+//!   |                    | <----------------------- Written  |   all of it allocated and written, its map gone; or GaveUp
+//!   |                    |   sealed against every change, then looked at: all of it is there
+//!   | <------------ Have |                                   |   to all that waited, the maker too
+//!   |                    |                                   |
+//!   |                    | <----------------------- Publish  |   a new version of it: Write, Written, Have as above;
+//!   |                    |   the number of the newest version stands on the share's page, which the broker alone writes
+//!   | Fetch -----------> |                                   |   the newest version; or a version as JSON, its twin:
+//!   |                    | ----------------------- Convert > |   the twin's maker is the plugin that made the version:
+//!   |                    | <--- Make, Written, or GaveUp --- |   Write between them, as above
+//!   | <--------- Version |                                   |
+//!   | Done ------------> |                                   |   no guard of a superseded version, or of a twin, is left
+//!   | Relinquish ------> |                                   |   no guard of the share is left, and nobody follows it
+//! ```
+//!
+//! A *making* is one run of Make, Write and Written; the broker numbers them. A share is gone when its last user is: a plugin
+//! is a user from `Have` until `Relinquish` or its end, and so is the maker of a version from `Write` until its `Have`.
+//!
+//! `Watch` is answered once, when a tag does not stand as it was seen to: news for who waits for a share, for its end, or for
+//! its next version without a thread that sleeps on the page.
+//!
+//! **The broker is replaced.** The plugin that made the newest version says `Return` to the next one, with the descriptor of the memory,
+//! which that broker looks at: all four seals, the length, all of it allocated. Users say `Want` with what they had; a `Have` of the
+//! same incarnation and number brings no memory, only the new page.
+//!
+//! What each side can do wrong:
+//!
+//! | who | does | what happens |
+//! |---|---|---|
+//! | maker | never answers `Create` | after the time that it gave itself the next one in the row makes it; what comes later is answered by `Dropped` |
+//! | maker | never answers `Write` | its making ends after a step's time and the time it takes to write (below), by `Dropped` |
+//! | maker | dies, at any step | the making ends, and with it its memory; the next one makes it |
+//! | maker | says `Written` and still maps the memory for writing, has left pages out, or has added seals of its own | the making ends (`PROTOCOL`), the next one makes it |
+//! | maker | keeps the kernel from sealing | the making ends (`TIMEOUT`) after five times a step's time; its session, too |
+//! | maker | writes what is no value of the type | each user's library finds that when it validates: `PROTOCOL`, naming the maker |
+//! | maker | names a type that the value does not have | the same |
+//! | maker | wants a length beyond its quota, or 0 | `Dropped` (`OVERLOADED`, `INVALID_ARGUMENT`) |
+//! | maker | publishes without the right, another type, or while a publication of its own is under way | `Answer` with a failure |
+//! | user | wants a share without the right, or to make it without that | `Answer` with a failure |
+//! | user | does not say `Done` | the version stays charged to it; from a limit on its `Fetch` is refused (`OVERLOADED`) |
+//! | user | says `Done` and keeps the map | the version stays charged to the bus until nobody holds it |
+//! | user | fetches again and again | each is a request, charged to its rate |
+//! | either | names a share, version or making that there never was, or is another's | its session ends (`PROTOCOL`) |
+//! | either | answers what has ended meanwhile | nothing: the two have crossed |
+//! | maker | returns memory that is not sealed in full, is no memory file, or has another length | `Answer` with a failure (`PROTOCOL`): it is as if there had been no share |
+//! | maker | returns other content under the same number | users that had it go on with their own map; new ones see the other: as if it had published |
+//! | broker | dies | guards stay valid: maps need no broker. What is being made is dropped, and wanted again of the next broker |
+
+// The fields of archived enum variants are made by a derive that leaves them undocumented.
+#![allow(missing_docs)]
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::facts::{Failure, SchemaSource};
+use crate::encoding::Encoding;
+
+/// How the bytes of a share are its value.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// An archive, its root at the end.
+    Archive,
+    /// Plain numbers in a row, from the first byte on: a slice.
+    Slice,
+    /// The text of a JSON value: a twin, for users of another type.
+    Json,
+}
+
+/// What a share is to be for one who wants it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Archive or slice.
+    pub form: Form,
+    /// The fingerprint of a signature with the type as its only parameter, of a slice the vector of its
+    /// numbers; see [`crate::schema`].
+    pub fingerprint: u128,
+    /// The same for people.
+    pub signature: String,
+    /// Whether another type will not do, even where it could be converted.
+    pub exact: bool,
+}
+
+/// What a maker says of the share that it makes.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Making {
+    /// Archive or slice.
+    pub form: Form,
+    /// A signature with the type as its only parameter.
+    pub schema: SchemaSource,
+    /// The same for people.
+    pub signature: String,
+    /// Whether its maker can write it as JSON.
+    pub json: bool,
+    /// Whether it outlives all plugins and brokers.
+    pub persistent: bool,
+    /// Whether the kernel is asked for huge pages.
+    pub huge: bool,
+}
+
+/// A version of a share, the same across brokers.
+#[derive(
+    Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord,
+)]
+pub struct VersionName {
+    /// A random number of the broker that first had the share.
+    pub incarnation: u64,
+    /// Counts its versions from 1.
+    pub number: u64,
+}
+
+/// Some version, as a user is told of it.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct VersionFacts {
+    /// The broker's number for this memory, never used again by it. A twin has one of its own.
+    pub version: u64,
+    /// The same across brokers.
+    pub name: VersionName,
+    /// Bytes of the value, all of the file.
+    pub len: u64,
+    /// How they are the value.
+    pub form: Form,
+    /// The plugin that made it; of a persistent share that was found, the name it had.
+    pub maker: String,
+    /// Whether the memory is the persistent file itself, which has no seals: only for who trusts its peers.
+    pub in_place: bool,
+}
+
+/// How a share stands to what is wanted.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum ShareFit {
+    /// Type and form are the same.
+    Same,
+    /// They differ. Whether the one can become the other, the user's library says; then it fetches the version as JSON.
+    Differs {
+        /// The maker's schema ([`ShareToBroker::FetchSchema`]).
+        schema: u64,
+        /// The maker's form.
+        form: Form,
+    },
+}
+
+/// About shares, from a plugin to the broker.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum ShareToBroker {
+    /// Use a share. A request, answered by `Have`; by `Create`, where there is none and it may be made; or by
+    /// [`Answer`](super::SessionToPlugin::Answer) with a failure: `NOT_READY` where there is none and it is not to be made.
+    Want {
+        /// The plugin's number for this request. One at a time of a tag.
+        request: u32,
+        /// The tag: a gate's name as for [`check_gate_name`](super::check_gate_name).
+        tag: String,
+        /// What it is to be.
+        wanted: Wanted,
+        /// To make it where there is none.
+        make: Option<Making>,
+        /// Milliseconds that making it may take, beyond which another one makes it. 0 where it is not to be made.
+        within: u32,
+        /// The version that the plugin has already, of an earlier broker.
+        had: Option<VersionName>,
+        /// Whether the plugin reads persistent shares in the file itself.
+        trusts: bool,
+    },
+    /// No longer wait for the answer to `Want`. Where it has crossed with `Have`, it is a `Relinquish`.
+    Forgo {
+        /// The number from `Want`.
+        request: u32,
+    },
+    /// The value is there, and is so long. Answered by `Write`, or by `Dropped`.
+    Make {
+        /// The making, from `Create` or `Convert`.
+        making: u64,
+        /// Bytes of the value, 1 at least.
+        len: u64,
+    },
+    /// All of the memory is allocated and written, and no longer mapped. Answered by `Have`, or by `Dropped`; of a twin by nothing but
+    /// `Dropped`.
+    Written {
+        /// The making.
+        making: u64,
+    },
+    /// The making has failed. Answered by nothing.
+    GaveUp {
+        /// The making.
+        making: u64,
+        /// What went wrong.
+        failure: Failure,
+    },
+    /// Make a new version of a share, or the first one. A request, answered by `Write`, or by
+    /// [`Answer`](super::SessionToPlugin::Answer) with a failure. After `Written` it is answered by `Have`.
+    Publish {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The tag.
+        tag: String,
+        /// Its type, and how it is kept.
+        make: Making,
+        /// Bytes of the value, 1 at least.
+        len: u64,
+    },
+    /// Send the newest version. A request, answered by `Version`, or by
+    /// [`Answer`](super::SessionToPlugin::Answer) with a failure.
+    Fetch {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The share, from `Have`.
+        share: u64,
+        /// Whether it is to come as JSON.
+        encoding: Encoding,
+    },
+    /// Send a part of the schema of a share that was found to differ. Answered by [`Part`](super::SchemaToPlugin::Part), or by `Answer`
+    /// with a failure.
+    FetchSchema {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The share.
+        share: u64,
+        /// The schema, from `Have`.
+        schema: u64,
+        /// Bytes that are not wanted.
+        offset: u32,
+    },
+    /// Nothing of a version that is not the newest, or of a twin, is used any more, and it is not mapped.
+    Done {
+        /// The version.
+        version: u64,
+    },
+    /// Nothing of a share is used any more, and none of its versions is mapped.
+    Relinquish {
+        /// The share.
+        share: u64,
+    },
+    /// Tell when a tag does not stand as it was seen. A request, answered by `Changed`, once, or by
+    /// [`Answer`](super::SessionToPlugin::Answer) with a failure.
+    Watch {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The tag.
+        tag: String,
+        /// What was seen: a version, or that there is no share.
+        seen: Option<VersionName>,
+    },
+    /// Do not tell it any more.
+    Unwatch {
+        /// The number from `Watch`.
+        request: u32,
+    },
+    /// The plugin has made the newest version of a share of the broker before. Descriptor: its memory. A request, answered by `Have` without memory,
+    /// or by [`Answer`](super::SessionToPlugin::Answer) with a failure: `ALREADY_PROVIDED` where the tag is taken by now.
+    Return {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The tag.
+        tag: String,
+        /// Its type, and how it is kept.
+        make: Making,
+        /// Which version it is.
+        name: VersionName,
+        /// Bytes of the value.
+        len: u64,
+    },
+    /// Remove a persistent share: who uses it keeps it, nobody finds it again. A request, answered by
+    /// [`Answer`](super::SessionToPlugin::Answer).
+    Remove {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The tag.
+        tag: String,
+    },
+}
+
+/// About shares, from the broker to a plugin.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub enum ShareToPlugin {
+    /// The plugin is a user of a share. Descriptors: its page, to be mapped for reading; then, where the types are the same and it is not the
+    /// version that the plugin had, the version's memory, to be mapped for reading.
+    Have {
+        /// The number from `Want`, `Publish` or `Return`.
+        request: u32,
+        /// The share; never used again by this broker.
+        share: u64,
+        /// Its newest version.
+        version: VersionFacts,
+        /// How it stands to what is wanted.
+        fit: ShareFit,
+        /// Whether the version's memory comes along.
+        has_memory: bool,
+        /// Whether it outlives all plugins and brokers.
+        persistent: bool,
+    },
+    /// The plugin is to make the share that it wants. Answered by `Make`, or by `GaveUp`.
+    Create {
+        /// The number from `Want`.
+        request: u32,
+        /// The making; never used again by this broker.
+        making: u64,
+    },
+    /// The plugin is to write a version that it has made as JSON. Answered by `Make`, or by `GaveUp`.
+    Convert {
+        /// The making; never used again by this broker.
+        making: u64,
+        /// The version.
+        version: u64,
+    },
+    /// Memory for the value. Descriptor: its file, of just that size, writable, without memory. Answered by `Written`, or by `GaveUp`.
+    Write {
+        /// The making.
+        making: u64,
+        /// The number from `Publish`, which has a making from here on; 0 otherwise.
+        request: u32,
+        /// Bytes of the value.
+        len: u64,
+    },
+    /// A making has ended without a version. Needs no answer.
+    Dropped {
+        /// The making.
+        making: u64,
+        /// Why.
+        failure: Failure,
+    },
+    /// A version. Descriptor: its memory, to be mapped for reading.
+    Version {
+        /// The number from `Fetch`.
+        request: u32,
+        /// Which.
+        version: VersionFacts,
+    },
+    /// How a watched tag stands now. The watch has ended.
+    Changed {
+        /// The number from `Watch`.
+        request: u32,
+        /// The newest version; `None` where there is no share.
+        now: Option<VersionName>,
+    },
+    /// A share is the plugin's no longer, because it may not read it any more. Its guards stay valid.
+    Revoked {
+        /// The share.
+        share: u64,
+        /// Why.
+        failure: Failure,
+    },
+}

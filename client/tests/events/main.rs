@@ -5,6 +5,7 @@
 mod bounds;
 mod cursors;
 mod later;
+mod many;
 mod scene;
 
 use std::sync::Arc;

@@ -10,6 +10,8 @@ use crate::scene::{Listener, Sender, expect_all};
 
 /// A ring for 6,553 events of ours.
 const LOSSLESS: [&str; 3] = ["lossless", "262144", "0"];
+/// The same, and listeners may hold the sender up as often as they need to. A small ring, so that each is in the way all the time.
+const PATIENT: [&str; 3] = ["patient", "65536", "0"];
 /// After so many events the sender looks after those who are behind, so that who only has to share the processors with all
 /// the others is never a laggard.
 const EVERY: u64 = 2_000;
@@ -25,6 +27,18 @@ fn each_hears_all(size: usize, events: u64) {
     let mut listeners = crowd(&bus, size);
     let mut sender = Sender::start(&bus, LOSSLESS);
     sender.ask(&format!("paced {events} {EVERY}"));
+    sender.flush();
+    expect_all(&mut listeners, &sender, events);
+}
+
+/// As [`each_hears_all`], where the sender waits for whoever is behind, without a pause.
+fn each_is_waited_for(size: usize, events: u64) {
+    let bus = Bus::start(programs!());
+    let mut listeners = crowd(&bus, size);
+    let mut sender = Sender::start(&bus, PATIENT);
+    let begun = Instant::now();
+    sender.ask(&format!("send {events}"));
+    println!("{events} to {size} in {:.1?}", begun.elapsed());
     sender.flush();
     expect_all(&mut listeners, &sender, events);
 }
@@ -80,6 +94,18 @@ fn each_of_many_processes_hears_every_event_once_and_in_order() {
 #[ignore = "a hundred processes and a million events: some minutes"]
 fn each_of_a_hundred_processes_hears_a_million_events() {
     each_hears_all(100, 1_000_000);
+}
+
+/// At full rate each of them had too little of the processors, used up its budget, and lost events.
+#[test]
+fn each_of_a_crowd_is_waited_for_where_there_is_no_budget() {
+    each_is_waited_for(20, 40_000);
+}
+
+#[test]
+#[ignore = "a hundred processes and a million events at full rate: some minutes"]
+fn each_of_a_hundred_is_waited_for_at_full_rate() {
+    each_is_waited_for(100, 1_000_000);
 }
 
 #[test]

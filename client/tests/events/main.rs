@@ -4,6 +4,7 @@
 
 mod bounds;
 mod cursors;
+mod groups;
 mod later;
 mod many;
 mod scene;

@@ -1,9 +1,9 @@
 //! Many processes listen to one.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use callgate_tests::random::Random;
-use callgate_tests::{Bus, programs};
+use callgate_tests::{Bus, PATIENCE, programs};
 use nix::sys::signal::Signal;
 
 use crate::scene::{Listener, Sender, expect_all};
@@ -22,11 +22,17 @@ fn crowd(bus: &Bus, size: usize) -> Vec<Listener> {
     (0..size).map(start).collect()
 }
 
+/// How long so many events to so many listeners may take, on two processors that do something else.
+fn patience(size: usize, events: u64) -> Duration {
+    let handled = size as u64 * events;
+    6 * PATIENCE + Duration::from_micros(20 * handled)
+}
+
 fn each_hears_all(size: usize, events: u64) {
     let bus = Bus::start(programs!());
     let mut listeners = crowd(&bus, size);
     let mut sender = Sender::start(&bus, LOSSLESS);
-    sender.ask(&format!("paced {events} {EVERY}"));
+    sender.ask_within(&format!("paced {events} {EVERY}"), patience(size, events));
     sender.flush();
     expect_all(&mut listeners, &sender, events);
 }
@@ -37,7 +43,7 @@ fn each_is_waited_for(size: usize, events: u64) {
     let mut listeners = crowd(&bus, size);
     let mut sender = Sender::start(&bus, PATIENT);
     let begun = Instant::now();
-    sender.ask(&format!("send {events}"));
+    sender.ask_within(&format!("send {events}"), patience(size, events));
     println!("{events} to {size} in {:.1?}", begun.elapsed());
     sender.flush();
     expect_all(&mut listeners, &sender, events);
@@ -59,7 +65,7 @@ fn others_hear_all(size: usize, few: usize, events: u64) {
         random.pause(200);
         listener.process.kill();
     }
-    let answer = sender.process.line(std::time::Duration::from_secs(600));
+    let answer = sender.process.line(patience(size, events));
     let elapsed = begun.elapsed().as_millis() as u64;
     let waited: u64 = answer
         .ok()

@@ -34,6 +34,7 @@ mod late;
 mod permits;
 mod release;
 mod ring;
+mod shares;
 mod slots;
 mod starving;
 mod turns;

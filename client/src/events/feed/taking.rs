@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use callgate_layout::buffer::Buffer;
 use callgate_layout::events::{Kind, Run, Taken};
@@ -9,16 +11,19 @@ use callgate_layout::{Code, Encoding};
 
 use super::pace::Pace;
 use super::place::Place;
-use super::wakes::BellOf;
+use super::wakes::WaiterOf;
 use super::{Feed, Incoming};
 use crate::base::buffers::no_memory;
 use crate::base::error::Error;
 use crate::events::handlers::EventContext;
-use crate::events::notice::EventNotice;
+use crate::events::notice::{EventNotice, Unsaid};
 use crate::events::registered::{Copy, Handlers};
 
 /// Events that were had before and are passed over at a time.
 const SKIPPED: u32 = 64;
+
+/// How long whoever takes from a feed rests when there is no memory for an event.
+const REST: Duration = Duration::from_millis(1);
 
 pub(super) struct Taking {
     /// The oldest first.
@@ -35,6 +40,9 @@ pub(super) struct Taking {
     /// Why the last place that ended did.
     why: Option<Error>,
     pace: Pace,
+    /// There was no memory for the event that is next.
+    is_short: bool,
+    short: Unsaid,
 }
 
 /// What is next.
@@ -57,6 +65,8 @@ impl Taking {
             is_here: false,
             why: None,
             pace: Pace::default(),
+            is_short: false,
+            short: Unsaid::default(),
         }
     }
 
@@ -84,6 +94,12 @@ impl Taking {
         self.pace.took(is_more);
     }
 
+    /// Whether there was no memory for the event that is next: it is taken after a rest.
+    #[inline]
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// Whether there is anything to take or to do.
     #[inline]
     pub(super) fn has_next(&mut self, feed: &Feed) -> bool {
@@ -94,11 +110,27 @@ impl Taking {
         let is_replaced = self.is_replaced();
         match self.places.first() {
             Some(place) => is_replaced || place.has_news(),
-            None => {
-                feed.end_if_nothing_came();
-                false
-            }
+            None => self.tell_end(feed),
         }
+    }
+
+    /// There is no place any more: why, is to be told, and then the feed is over; unless the control thread has brought
+    /// something. Whether there is anything to tell.
+    #[cold]
+    fn tell_end(&mut self, feed: &Feed) -> bool {
+        let incoming = feed.incoming.lock();
+        if !incoming.is_empty() {
+            return false;
+        }
+        if let Some(why) = self.why.take() {
+            self.notices.push_back(EventNotice::gone(&feed.about, why));
+            return true;
+        }
+        if let Some(next) = self.next {
+            let _ = feed.reached.set(next);
+        }
+        feed.end();
+        false
     }
 
     /// Looks for the next event or notice.
@@ -116,7 +148,10 @@ impl Taking {
                 continue;
             }
             let Some(place) = self.places.first_mut() else {
-                return Found::Nothing;
+                match self.tell_end(feed) {
+                    true => continue,
+                    false => return Found::Nothing,
+                }
             };
             match place.take(&mut self.run) {
                 Taken::Event if self.is_new(feed) => return Found::Event,
@@ -187,8 +222,11 @@ impl Taking {
             }
             Taken::Broken(text) => self.broke(feed, text),
             Taken::OutOfMemory(why) => {
-                let why = no_memory(why, "event, which is taken later");
-                tracing::warn!(%why, topic = %feed.about.topic, "an event cannot be taken");
+                self.is_short = true;
+                if self.short.add(1).is_some() {
+                    let why = no_memory(why, "event, which is taken later");
+                    tracing::warn!(%why, topic = %feed.about.topic, "an event cannot be taken");
+                }
                 return false;
             }
             Taken::Again | Taken::Event => return false,
@@ -204,6 +242,7 @@ impl Taking {
         let (number, next) = (place.number(), self.next.unwrap_or(0));
         if let Some(count) = number.checked_sub(next).filter(|count| *count > 0) {
             place.lost(count);
+            feed.handlers.count_lost(count);
             self.next = Some(number);
             self.notices
                 .push_back(EventNotice::lost(&feed.about, count));
@@ -275,7 +314,7 @@ impl Taking {
         }
     }
 
-    /// Lets the oldest place go. When it was the last, the sender is gone.
+    /// Lets the oldest place go.
     #[cold]
     fn drop_first(&mut self, feed: &Feed) {
         if !self.places.is_empty() {
@@ -283,13 +322,7 @@ impl Taking {
         }
         self.run.clear();
         if !self.places.is_empty() {
-            return self.lost(feed);
-        }
-        if feed.has_incoming.load(Ordering::Acquire) {
-            return;
-        }
-        if let Some(why) = self.why.take() {
-            self.notices.push_back(EventNotice::gone(&feed.about, why));
+            self.lost(feed);
         }
     }
 
@@ -322,9 +355,20 @@ impl Taking {
     }
 
     /// Others are looked at: who waits for room in the rings is told what was handled. Gives the memory back.
+    #[inline]
     pub(super) fn leave(&mut self) -> Buffer {
         self.places.iter_mut().for_each(Place::leave);
+        if self.is_short {
+            self.rest();
+        }
         std::mem::take(&mut self.run).into_buffer()
+    }
+
+    /// Nobody tells when there is memory again, so this is looked at again and again; no turn is held meanwhile.
+    #[cold]
+    fn rest(&mut self) {
+        self.is_short = false;
+        thread::sleep(REST);
     }
 
     /// Has the sources ring whoever sleeps.
@@ -332,15 +376,16 @@ impl Taking {
         self.places.iter().for_each(Place::arm);
     }
 
-    pub(super) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
-        self.places.iter().all(|place| place.announce(bell))
+    pub(super) fn announce(&self, waiter: &mut WaiterOf<'_>) -> bool {
+        self.places.iter().all(|place| place.announce(waiter))
     }
 
     pub(super) fn take_back(&self) {
         self.places.iter().for_each(Place::take_back);
     }
 
-    pub(super) fn reached(&self) -> Option<u64> {
-        self.next
+    /// Gives back its places; the feed is over.
+    pub(super) fn let_go(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.places)
     }
 }

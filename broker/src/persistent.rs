@@ -348,7 +348,9 @@ impl Store {
         let directory = self.directory.display();
         let why = match error.kind() {
             io::ErrorKind::StorageFull => {
-                format!("{directory} has no {size} bytes left (df -h {directory})")
+                format!(
+                    "{directory} has no {size} bytes left (df -h {directory}; in a container, docker run --shm-size)"
+                )
             }
             _ => limits::explain(error),
         };

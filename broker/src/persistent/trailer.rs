@@ -22,6 +22,7 @@
 //! Both checksums are XXH3 of 128 bits: they tell what was damaged, not what somebody has forged, who could write the whole file.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use callgate_layout::control::{
@@ -36,7 +37,7 @@ use super::trouble::{Trouble, flaw};
 /// Bytes of the footer.
 pub(super) const FOOTER: usize = 112;
 /// Where the trailer's checksum stands in the footer.
-const CHECKSUM: std::ops::Range<usize> = 80..96;
+pub(super) const CHECKSUM: Range<usize> = 80..96;
 /// The version of this format.
 const FORMAT: u64 = 1;
 const MAGIC: u64 = u64::from_le_bytes(*b"CGshare\n");
@@ -120,7 +121,7 @@ pub(super) fn encode(of: &Trailer) -> Vec<u8> {
 }
 
 /// The checksum of a trailer, in which its own place counts as zeros.
-fn checksum(texts: &[&[u8]], footer: &[u8; FOOTER]) -> u128 {
+pub(super) fn checksum(texts: &[&[u8]], footer: &[u8; FOOTER]) -> u128 {
     let mut hasher = Xxh3::new();
     for text in texts {
         hasher.update(text);

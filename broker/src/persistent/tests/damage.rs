@@ -83,6 +83,41 @@ fn a_trailer_that_lies_is_no_share() {
     }
 }
 
+/// A file of a later broker, or of another program, whose checksums are right: its fields may mean anything.
+#[test]
+fn a_trailer_of_another_format_is_no_share() {
+    let (directory, store, bytes) = saved();
+    let footer = bytes.len() - trailer::FOOTER;
+    let form = 40;
+    let number = 8;
+    let (format, magic) = (96, 104);
+    for (at, value) in [(form, 2_u64), (number, 0), (format, 2), (magic, 7)] {
+        let mut other = bytes.clone();
+        other[footer + at..footer + at + 8].copy_from_slice(&value.to_le_bytes());
+        put(&store, &with_checksum(other));
+        assert_removed(&directory, &store, &format!("{value} at {at}"));
+    }
+    // Names that no plugin can have said.
+    for wrong in [b'\n', 0xff] {
+        let mut other = bytes.clone();
+        other[LEN] = wrong;
+        put(&store, &with_checksum(other));
+        assert_removed(&directory, &store, "a name");
+    }
+    put(&store, &with_checksum(bytes));
+    assert!(found(&store, TAG, Wish::Sealed).is_some(), "the same again");
+}
+
+/// A file with the checksum of its trailer put right.
+fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.len() - trailer::FOOTER;
+    let (before, footer) = bytes.split_at_mut(end);
+    let footer: &mut [u8; trailer::FOOTER] = footer.try_into().unwrap();
+    let sum = trailer::checksum(&[&before[LEN..]], footer);
+    footer[trailer::CHECKSUM].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
 /// A file that was renamed by hand, or copied from another bus: a reader would get a value of another tag.
 #[test]
 fn a_file_of_another_tag_or_bus_is_no_share() {

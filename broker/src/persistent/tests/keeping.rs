@@ -10,6 +10,7 @@ use callgate_layout::sys::memfd;
 
 use super::*;
 use crate::persistent::Kept;
+use crate::persistent::files::Unfinished;
 
 /// All of it, at lengths around those in which it is copied, and by a store that knows nothing of the one that saved it.
 #[test]
@@ -122,6 +123,24 @@ fn more_than_the_bus_may_keep_is_refused_and_the_rest_stays() {
     assert_eq!(names(&directory).len(), 1);
     assert!(store.remove(TAG).unwrap());
     save(&store, "Other", 1, &bytes);
+}
+
+/// Later, a write could fail in the middle, or the kernel kill for want of memory.
+#[test]
+fn what_is_begun_has_all_its_memory() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = directory.path().join("new");
+    // Of one who was killed.
+    std::fs::write(&path, "half").unwrap();
+    let unfinished = Unfinished::make(path.clone(), MIB).unwrap();
+    let file = unfinished.file();
+    assert_eq!(file.metadata().unwrap().len(), MIB);
+    assert_eq!(memfd::allocated(file.as_fd()).unwrap(), MIB);
+    drop(unfinished);
+    assert!(!path.exists());
+    let more = u64::MAX >> 1;
+    assert!(Unfinished::make(path.clone(), more).is_err());
+    assert!(!path.exists());
 }
 
 /// What is not there in full must not be named; and what was begun must not stay.

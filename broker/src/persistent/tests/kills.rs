@@ -4,6 +4,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::stat::Mode;
+
 use super::*;
 
 const TAGS: [&str; 2] = ["Osc.Table", "Reverb.Ir"];
@@ -22,9 +24,12 @@ fn save_for_ever(directory: &str) -> ! {
     let store = Store::new(directory, BusName::said("test"), 64 * MIB);
     let first =
         TAGS.map(|tag| found(&store, tag, Wish::Sealed).map_or(0, |(of, _)| of.name.number));
+    let mut umask = Some(Mode::all());
     for number in first[0].max(first[1]) + 1.. {
         for tag in TAGS {
             save(&store, tag, number, &bytes(number));
+            // From the second one on, files are made for nobody; the lock is there by then.
+            umask.take().map(nix::sys::stat::umask);
         }
     }
     unreachable!("there are more numbers than time")

@@ -209,7 +209,9 @@ impl Policy {
 
     /// Whether a share or a cell of this tag may be made.
     pub fn may_create_share(&self, tag: &str) -> bool {
-        self.create_shares.iter().any(|pattern| pattern.matches(tag))
+        self.create_shares
+            .iter()
+            .any(|pattern| pattern.matches(tag))
     }
 
     /// Whether a share or a cell of this tag may be read.

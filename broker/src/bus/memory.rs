@@ -122,6 +122,7 @@ impl Bus {
             }
             AnyMemory::Link(memory) => self.extent_sealed(memory),
             AnyMemory::Ring(ring) => self.ring_sealed(ring, now),
+            AnyMemory::Version(version) => self.version_sealed(version, now),
         }
     }
 
@@ -136,6 +137,7 @@ impl Bus {
         match memory {
             AnyMemory::Link(memory) => self.extent_given_up(to, memory, failure),
             AnyMemory::Ring(ring) => self.ring_given_up(ring, &failure, now),
+            AnyMemory::Version(version) => self.version_not_sealed(version, &failure, now),
         }
     }
 
@@ -144,6 +146,7 @@ impl Bus {
         match memory {
             AnyMemory::Link(memory) => self.extent_is_late(memory, now),
             AnyMemory::Ring(ring) => self.ring_is_late(ring),
+            AnyMemory::Version(version) => self.sealing_is_late(version, now),
         }
     }
 
@@ -159,6 +162,7 @@ impl Bus {
             AnyMemory::Link(MemoryId::Outbox { end }) => self.try_later(end.link, &failure, now),
             AnyMemory::Link(memory) => self.extent_not_made(to, memory, failure),
             AnyMemory::Ring(ring) => self.ring_not_made(ring, &failure, now),
+            AnyMemory::Version(version) => self.version_not_made(version, &failure, now),
         }
     }
 

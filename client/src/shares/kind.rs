@@ -40,7 +40,7 @@ pub(crate) mod sealed {
     impl<N: Number> Kind for [N] {
         fn write(&self, _: &Pool, write: &mut Write<'_>) -> Result<()> {
             write(&mut InPlace::new(self.len(), |slice: &mut [N]| {
-                slice.copy_from_slice(self)
+                slice.copy_from_slice(self);
             })?)
         }
     }

@@ -65,7 +65,7 @@ impl PluginWork<'_> {
             },
             ShareToPlugin::Changed { request, now: _ } => self.share_changed(request),
             ShareToPlugin::Revoked { share, failure } => {
-                self.share_revoked(share, &error_of(failure))
+                self.share_revoked(share, &error_of(failure));
             }
         }
     }

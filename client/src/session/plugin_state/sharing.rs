@@ -59,7 +59,7 @@ impl PluginState {
         let record = ShareToBroker::Return {
             request,
             tag: used.tag.to_string(),
-            make: made.what.making(ready.source.clone(), (false, false)),
+            make: made.what.making(ready.source, (false, false)),
             name: made.facts.name,
             len: made.facts.len,
         };

@@ -9,6 +9,8 @@ pub(crate) enum AnyMemory {
     Link(MemoryId),
     /// A ring of events, by its number.
     Ring(u64),
+    /// A version of a share, by its number.
+    Version(u64),
 }
 
 impl From<MemoryId> for AnyMemory {
@@ -24,6 +26,7 @@ impl AnyMemory {
             AnyMemory::Link(MemoryId::Outbox { .. }) => "outbox",
             AnyMemory::Link(MemoryId::Extent { .. }) => "extent",
             AnyMemory::Ring(_) => "ring of events",
+            AnyMemory::Version(_) => "share",
         }
     }
 

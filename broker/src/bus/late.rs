@@ -172,7 +172,7 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
             | SourceToBroker::Heard { .. },
         ) => true,
         ToBroker::Feed(FeedToBroker::Take { .. } | FeedToBroker::Following { .. }) => true,
-        // A program may leave or fetch whenever it likes.
+        // A program may leave, fetch or share whenever it likes, on any of its threads.
         ToBroker::Memory(_)
         | ToBroker::Session(_)
         | ToBroker::Gate(_)

@@ -122,14 +122,22 @@ impl Bus {
             }
             AnyMemory::Link(memory) => self.extent_sealed(memory),
             AnyMemory::Ring(ring) => self.ring_sealed(ring),
+            AnyMemory::Version(version) => self.version_sealed(version, now),
         }
     }
 
     /// The shell gives up memory that its writer has.
-    pub(crate) fn memory_given_up(&mut self, to: PluginId, memory: AnyMemory, failure: Failure) {
+    pub(crate) fn memory_given_up(
+        &mut self,
+        to: PluginId,
+        memory: AnyMemory,
+        failure: Failure,
+        now: Instant,
+    ) {
         match memory {
             AnyMemory::Link(memory) => self.extent_given_up(to, memory, failure),
             AnyMemory::Ring(ring) => self.ring_given_up(ring, &failure),
+            AnyMemory::Version(version) => self.version_not_sealed(version, &failure, now),
         }
     }
 
@@ -138,6 +146,7 @@ impl Bus {
         match memory {
             AnyMemory::Link(memory) => self.extent_is_late(memory, now),
             AnyMemory::Ring(ring) => self.ring_is_late(ring),
+            AnyMemory::Version(version) => self.sealing_is_late(version, now),
         }
     }
 
@@ -153,6 +162,7 @@ impl Bus {
             AnyMemory::Link(MemoryId::Outbox { end }) => self.try_later(end.link, &failure, now),
             AnyMemory::Link(memory) => self.extent_not_made(to, memory, failure),
             AnyMemory::Ring(ring) => self.ring_not_made(ring, &failure),
+            AnyMemory::Version(version) => self.version_not_made(version, &failure, now),
         }
     }
 

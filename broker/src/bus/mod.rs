@@ -20,6 +20,7 @@ mod rights;
 mod rings;
 mod schemas;
 mod session;
+mod shares;
 mod sources;
 mod subscriptions;
 mod syncs;
@@ -45,6 +46,7 @@ use crate::policy::Policies;
 use crate::quota::{FirstTimes, Quota, TokenBucket};
 use crate::registry::Registry;
 use crate::schemas::{Known, Own};
+use crate::shares::Shares;
 use crate::topics::{Listens, SourceLines, Topics};
 use crate::waits::Waits;
 use charges::Charges;
@@ -67,6 +69,10 @@ pub(crate) struct Member {
     links: Quota,
     extents: Quota,
     schemas: Own,
+    /// MiB of versions of shares that it is charged for.
+    share_mib: Quota,
+    /// Shares that it has, makes, waits for and watches.
+    shares: Quota,
     /// The parts of the waits that were reported and are not over.
     waits: Quota,
     /// The first plugin of those that share its dispatcher.
@@ -78,6 +84,10 @@ pub(crate) struct Member {
     returns: u32,
     /// The same for sources.
     source_returns: u32,
+    /// The same for shares.
+    share_returns: u32,
+    /// How often it was told that a tag does not stand as it had seen, and may watch it anew without being charged.
+    share_news: u32,
     first_opens: FirstTimes,
     /// Records that it was or will be sent and has to acknowledge.
     owed: u32,
@@ -111,8 +121,10 @@ pub(crate) enum Weight {
 enum Awaited {
     Status(PluginId),
     Link(u64),
-    /// Memory that has a deadline of its own: an extent, or a ring of events.
+    /// Memory that has a deadline of its own: an extent, a ring of events, or a version of a share that is sealed.
     Memory(AnyMemory),
+    /// The maker of a version has to go on.
+    Making(u64),
     /// The next writer may allocate.
     Turn,
     /// The kernel may have memory again for a link between these two.
@@ -137,6 +149,8 @@ pub(crate) struct First {
     pub(crate) life: u64,
     /// A source, a feed or a ring of events.
     pub(crate) event: u64,
+    /// A share or a version.
+    pub(crate) share: u64,
 }
 
 /// Plugins, gates and links.
@@ -153,6 +167,9 @@ pub(crate) struct Bus {
     source_lines: SourceLines,
     listens: Listens,
     rings: BTreeMap<u64, Ring>,
+    shares: Shares,
+    /// Why no share can be persistent here, if it is so.
+    no_files: Option<String>,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
     outbox_len: u32,
@@ -199,6 +216,8 @@ impl Bus {
             source_lines: SourceLines::default(),
             listens: Listens::default(),
             rings: BTreeMap::new(),
+            shares: Shares::new(first.share),
+            no_files: Some("nobody keeps files".into()),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
             extents: BTreeMap::new(),
@@ -288,7 +307,8 @@ impl Bus {
             ToBroker::Schema(record) => self.schema_record(from, record),
             ToBroker::Source(record) => self.source_record(from, record, now),
             ToBroker::Feed(record) => self.feed_record(from, record),
-            ToBroker::Share(_) | ToBroker::Cell(_) => Err(protocol("it spoke of shares")),
+            ToBroker::Share(record) => self.share_record(from, record, now),
+            ToBroker::Cell(_) => Err(protocol("it spoke of cells")),
         }?;
         if answers {
             self.answers(from, now);
@@ -315,6 +335,7 @@ impl Bus {
                 Awaited::Round(round) => self.round_is_late(round, now),
                 Awaited::Looks => self.look_at_waits(now),
                 Awaited::Listeners(source) => self.offered(source),
+                Awaited::Making(making) => self.maker_is_late(making, now),
             }
         }
     }

@@ -53,6 +53,52 @@ impl Reactor {
                 listener,
                 record,
             } => self.introduce_listener(to, listener, record, now),
+            Effect::MakeVersion {
+                to,
+                version,
+                share,
+                len,
+                record,
+            } => self.make_share_version(to, (version, share, len), record, now),
+            Effect::Keep { from, version } => self.keep_returned(from, version, now),
+            Effect::Examine {
+                from,
+                version,
+                share,
+                len,
+            } => self.examine_returned(from, (version, share, len), now),
+            Effect::Published { share, number } => self.published(share, number),
+            Effect::Retired(version) => self.retired(version),
+            Effect::Have {
+                to,
+                share,
+                version,
+                record,
+            } => self.send_share(to, (share, version), record, now),
+            Effect::SendVersion {
+                to,
+                version,
+                record,
+            } => self.send_share_version(to, version, record, now),
+            Effect::Hidden(share) => self.hide_share(share),
+            Effect::EndShare(share) => self.end_share(share),
+            Effect::Save { version, .. } => {
+                let failure = no_files();
+                self.bus.version_saved(version, Err(failure), now);
+            }
+            Effect::Load {
+                version,
+                share,
+                tag,
+                ..
+            } => self
+                .bus
+                .version_loaded((version, share), &tag, Ok(None), now),
+            Effect::RemoveFile { from, request, tag } => {
+                let failure = no_files();
+                self.bus
+                    .file_removed((from, request), &tag, Err(failure), now);
+            }
             Effect::GaveUp(link, why) => {
                 // As often as a plugin likes, and with any text: as little as of other warnings.
                 if self.warnings.take(now) {
@@ -242,6 +288,11 @@ impl Reactor {
         };
         self.send(to, record, descriptors, now);
     }
+}
+
+/// What keeps a share from being persistent here.
+fn no_files() -> Failure {
+    Failure::new(Code::InvalidArgument, "this broker keeps no files")
 }
 
 pub(super) fn no_memory(what: &str, error: &io::Error) -> Failure {

@@ -14,7 +14,7 @@
 //! [`life`]), for slots and blocks ([`waiters`]), for the end of visits ([`visits`]); [`version`] says
 //! that what a plugin serves has changed; [`closing`] how a plugin stops taking calls.
 //!
-//! `unsafe` stands in [`view`], [`payload`] and [`sys`] alone.
+//! `unsafe` stands in [`view`], [`payload`], [`shares`] and [`sys`] alone.
 
 #[cfg(not(all(
     target_os = "linux",
@@ -31,6 +31,7 @@ mod atomic;
 pub mod bells;
 pub mod blocks;
 pub mod buffer;
+pub mod cgroup;
 pub mod clock;
 pub mod closing;
 pub mod code;

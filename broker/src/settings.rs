@@ -30,6 +30,8 @@ pub struct BusLimits {
     pub share_mib: u32,
     /// MiB of shares of all plugins together. Also what nobody uses any more counts, as long as somebody holds its memory.
     pub bus_share_mib: u32,
+    /// MiB of the files of persistent shares of all plugins together.
+    pub persistent_mib: u32,
     /// Shares and cells that a plugin has in use, makes, waits for and watches.
     pub shares: u32,
     /// Connections at once.
@@ -59,6 +61,7 @@ impl Default for BusLimits {
             schema_mib: 8,
             share_mib: 2048,
             bus_share_mib: 8192,
+            persistent_mib: 4096,
             shares: 4096,
             connections: 4096,
             connections_per_process: 256,

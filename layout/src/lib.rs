@@ -31,6 +31,7 @@ mod atomic;
 pub mod bells;
 pub mod blocks;
 pub mod buffer;
+pub mod cgroup;
 pub mod clock;
 pub mod closing;
 pub mod code;

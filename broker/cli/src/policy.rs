@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use callgate::{Builder, Policy, UnknownCapability};
+use callgate::{Builder, BusLimits, Policy, UnknownCapability};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -17,6 +17,8 @@ struct Document {
     bus_extent_mib: Option<u32>,
     /// MiB of shares of all plugins together.
     bus_share_mib: Option<u32>,
+    /// MiB of the files of persistent shares.
+    persistent_mib: Option<u32>,
     plugins: BTreeMap<String, Entry>,
 }
 
@@ -51,14 +53,13 @@ pub(crate) fn read(path: &Path, mut builder: Builder) -> Result<Builder, String>
     if document.strict {
         builder = builder.strict(true);
     }
-    if document.bus_extent_mib.or(document.bus_share_mib).is_some() {
-        let usual = callgate::BusLimits::default();
-        builder = builder.limits(callgate::BusLimits {
-            bus_extent_mib: document.bus_extent_mib.unwrap_or(usual.bus_extent_mib),
-            bus_share_mib: document.bus_share_mib.unwrap_or(usual.bus_share_mib),
-            ..usual
-        });
-    }
+    let usual = BusLimits::default();
+    builder = builder.limits(BusLimits {
+        bus_extent_mib: document.bus_extent_mib.unwrap_or(usual.bus_extent_mib),
+        bus_share_mib: document.bus_share_mib.unwrap_or(usual.bus_share_mib),
+        persistent_mib: document.persistent_mib.unwrap_or(usual.persistent_mib),
+        ..usual
+    });
     for (name, entry) in document.plugins {
         let policy = entry
             .policy()

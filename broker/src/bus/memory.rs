@@ -121,7 +121,7 @@ impl Bus {
                 }
             }
             AnyMemory::Link(memory) => self.extent_sealed(memory),
-            AnyMemory::Ring(ring) => self.ring_sealed(ring),
+            AnyMemory::Ring(ring) => self.ring_sealed(ring, now),
             AnyMemory::Version(version) => self.version_sealed(version, now),
         }
     }
@@ -136,7 +136,7 @@ impl Bus {
     ) {
         match memory {
             AnyMemory::Link(memory) => self.extent_given_up(to, memory, failure),
-            AnyMemory::Ring(ring) => self.ring_given_up(ring, &failure),
+            AnyMemory::Ring(ring) => self.ring_given_up(ring, &failure, now),
             AnyMemory::Version(version) => self.version_not_sealed(version, &failure, now),
         }
     }
@@ -161,7 +161,7 @@ impl Bus {
         match memory {
             AnyMemory::Link(MemoryId::Outbox { end }) => self.try_later(end.link, &failure, now),
             AnyMemory::Link(memory) => self.extent_not_made(to, memory, failure),
-            AnyMemory::Ring(ring) => self.ring_not_made(ring, &failure),
+            AnyMemory::Ring(ring) => self.ring_not_made(ring, &failure, now),
             AnyMemory::Version(version) => self.version_not_made(version, &failure, now),
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`; `subscriptions` says which feeds there are. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
-//! policies forbid, `rings` the memory of events, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
+//! policies forbid, `rings` the memory of events, `retries` feeds that could not be set up, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
 //! of an older broker, `syncs` who asks how a gate stands.
 
 mod charges;
@@ -15,6 +15,7 @@ mod links;
 mod memory;
 mod old_links;
 mod provided;
+mod retries;
 mod revoked;
 mod rights;
 mod rings;
@@ -52,6 +53,7 @@ use crate::waits::Waits;
 use charges::Charges;
 use extents::Extent;
 use old_links::OldLinks;
+use retries::{Pair, Retries};
 use revoked::Revocations;
 use rings::Ring;
 
@@ -139,6 +141,8 @@ enum Awaited {
     Looks,
     /// The listeners for which a source waits before its plugin may send.
     Listeners(u64),
+    /// A feed that could not be set up may be tried again.
+    Feed(Pair),
 }
 
 /// The first numbers that a bus gives. Those below it are of brokers before it.
@@ -167,6 +171,7 @@ pub(crate) struct Bus {
     source_lines: SourceLines,
     listens: Listens,
     rings: BTreeMap<u64, Ring>,
+    feed_retries: Retries,
     shares: Shares,
     /// Why no share can be persistent here, if it is so.
     no_files: Option<String>,
@@ -216,6 +221,7 @@ impl Bus {
             source_lines: SourceLines::default(),
             listens: Listens::default(),
             rings: BTreeMap::new(),
+            feed_retries: Retries::default(),
             shares: Shares::new(first.share),
             no_files: Some("nobody keeps files".into()),
             links: BTreeMap::new(),
@@ -306,7 +312,7 @@ impl Bus {
             ToBroker::Wait(record) => self.wait_record(from, record, now),
             ToBroker::Schema(record) => self.schema_record(from, record),
             ToBroker::Source(record) => self.source_record(from, record, now),
-            ToBroker::Feed(record) => self.feed_record(from, record),
+            ToBroker::Feed(record) => self.feed_record(from, record, now),
             ToBroker::Share(record) => self.share_record(from, record, now),
             ToBroker::Cell(_) => Err(protocol("it spoke of cells")),
         }?;
@@ -335,6 +341,7 @@ impl Bus {
                 Awaited::Round(round) => self.round_is_late(round, now),
                 Awaited::Looks => self.look_at_waits(now),
                 Awaited::Listeners(source) => self.offered(source),
+                Awaited::Feed(pair) => self.find_anew(pair, now),
                 Awaited::Making(making) => self.maker_is_late(making, now),
             }
         }

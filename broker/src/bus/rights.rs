@@ -131,7 +131,7 @@ impl Bus {
                 self.registry.unblock(plugin, open);
                 self.refresh(plugin, open, now);
             }
-            self.review_subscriptions(plugin);
+            self.review_subscriptions(plugin, now);
         }
         self.review_shares(now);
         self.await_revocations(ending)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod brokers;
 mod making;
 mod scene;
 mod types;

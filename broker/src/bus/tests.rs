@@ -11,6 +11,7 @@ use callgate_layout::{Encoding, Encodings};
 
 use super::*;
 
+mod cells;
 mod events;
 mod extents;
 mod indexes;
@@ -40,6 +41,7 @@ const FROM_ONE: First = First {
     link: 1,
     life: 1,
     event: 1,
+    share: 1,
 };
 
 fn shape() -> Shape {
@@ -133,6 +135,8 @@ impl World {
             links,
             extent_mib: 8,
             schema_mib: 1,
+            share_mib: 8,
+            shares: 8,
         };
         let mut world = World {
             bus: Bus::new(limits, STEP, first),

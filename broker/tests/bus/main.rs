@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cells;
 mod events;
 mod given;
 mod hello;
@@ -15,6 +16,7 @@ mod links;
 mod listing;
 mod memory;
 mod returning;
+mod shares;
 mod socket;
 mod spawn;
 mod visible;

@@ -135,6 +135,8 @@ fn records_of_all_subjects_survive_the_wire() {
                 links: 3,
                 extent_mib: 4,
                 schema_mib: 1,
+                share_mib: 8,
+                shares: 8,
             },
             broker: BrokerFacts {
                 pid: 7,

@@ -135,8 +135,9 @@ fn unsealed(name: &str, len: usize) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Setting a size beyond this process's limit would not fail, but end the process by `SIGXFSZ`.
-fn check_limit(len: usize) -> io::Result<()> {
+/// Whether this process may make a file of so many bytes. Setting a size beyond its limit would not fail, but end
+/// the process by `SIGXFSZ`.
+pub fn check_limit(len: usize) -> io::Result<()> {
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
     if len as u64 <= limit {
         return Ok(());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callgate_layout::buffer::Buffer;
-use callgate_layout::events::{Kind, RingReader, Taken, ring_len};
+use callgate_layout::events::{Kind, RingReader, Run, Taken, ring_len};
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
@@ -241,14 +241,15 @@ impl Ear {
 
     /// Takes an event, which it has not handled yet.
     pub(super) fn take(&mut self) -> Heard {
-        let mut buffer = Buffer::new();
-        let taken = self.reader.take(&mut buffer);
-        let bytes = buffer.to_vec();
+        let mut run = Run::default();
+        let taken = self.reader.take(&mut run);
+        let (number, bytes) = (self.reader.number(), run.payload().to_vec());
+        let number = number.saturating_sub(1);
         match taken {
             Taken::Nothing | Taken::Again => Heard::Nothing,
             Taken::Closed => Heard::Closed,
             Taken::Lost(count) => Heard::Lost(count),
-            Taken::Event { kind, number, .. } => match (kind, self.encoding) {
+            Taken::Event => match (run.kind(), self.encoding) {
                 (Kind::Unfit, _) => Heard::Unfit(number, String::from_utf8(bytes).unwrap()),
                 (_, Encoding::Json) => Heard::Text(number, String::from_utf8(bytes).unwrap()),
                 _ => {

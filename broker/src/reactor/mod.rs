@@ -4,11 +4,13 @@
 //! read in bounded batches, so that none of them starves the others. Nothing here blocks.
 
 mod accept;
+mod cells;
 mod commands;
 mod descriptors;
 mod effects;
 mod files;
 mod held;
+mod listed_shares;
 mod listed_topics;
 mod listing;
 mod memory;

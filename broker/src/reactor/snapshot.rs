@@ -116,7 +116,7 @@ impl Reactor {
                 plugins: self.plugin_entries(pid),
                 ended: self.starts.entries(),
                 gates,
-                shares: Vec::new(),
+                shares: self.share_entries(),
                 topics,
                 links: self.link_entries(),
             },
@@ -240,6 +240,8 @@ fn add_kept(shares: &mut Vec<ShareEntry>, store: &Store) {
                 version: number,
                 persistent: true,
                 form: share_form(form),
+                signature: String::new(),
+                others: Vec::new(),
                 users: Vec::new(),
             };
             shares.insert(place, entry);

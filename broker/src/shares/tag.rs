@@ -62,6 +62,12 @@ impl Tag {
             && self.watches.is_empty()
     }
 
+    /// Whether somebody has it, makes it or waits for it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let is_made = self.creation.is_some() || !self.publishing.is_empty();
+        self.share.is_some() || is_made || !self.row.is_empty()
+    }
+
     /// Whether a plugin is in the row.
     pub(crate) fn has_wish_of(&self, plugin: PluginId) -> bool {
         self.row.iter().any(|wish| wish.plugin == plugin)

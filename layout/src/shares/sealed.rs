@@ -3,7 +3,7 @@
 use core::ops::Deref;
 use core::ptr::NonNull;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use memmap2::{Advice, Mmap, MmapOptions};

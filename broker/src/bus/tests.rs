@@ -28,6 +28,7 @@ mod returning;
 mod revoked;
 mod rights;
 mod schemas;
+mod shares;
 mod syncs;
 mod waits;
 

@@ -140,11 +140,6 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    /// Whether there is a cell of this tag.
-    pub(crate) fn has(&self, tag: &str) -> bool {
-        self.all.contains_key(tag)
-    }
-
     /// All of them by tag, each with the plugin that writes it and those that read it.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Cell)> {
         self.all.iter()
@@ -190,6 +185,11 @@ impl Cells {
         };
         self.opens.insert(place, open);
         Ok(opened)
+    }
+
+    /// Whether there is a cell of this tag.
+    pub(crate) fn is_open(&self, tag: &str) -> bool {
+        self.all.contains_key(tag)
     }
 
     fn entry(&mut self, tag: &str, kind: Kind) -> (Arc<str>, &mut Cell) {

@@ -11,6 +11,7 @@ use crate::cells::{Kind, Left, Moved, Opened, Place, Refused, Sealed, Wish, Wron
 use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::memory::AnyMemory;
+use crate::shares::Tag;
 
 impl Bus {
     pub(super) fn cell_record(
@@ -144,9 +145,9 @@ impl Bus {
     /// Whether a plugin may write a cell, or read it. Who writes it may also read it.
     fn check_cell(&self, plugin: PluginId, tag: &str, writes: bool) -> Result<(), Failure> {
         if writes {
-            return self.check_share(plugin, tag, true);
+            return self.check_create_share(plugin, tag);
         }
-        match self.check_share(plugin, tag, false) {
+        match self.check_read_share(plugin, tag) {
             Err(failure) if !self.cells.is_written_by(plugin, tag) => Err(failure),
             _ => self.check_takes_part(plugin),
         }
@@ -296,17 +297,9 @@ impl Bus {
         self.cells.forget(plugin);
     }
 
-    /// Whether a plugin has a right to what bears this tag: to make it, or to read it.
-    fn check_share(&self, plugin: PluginId, tag: &str, creates: bool) -> Result<(), Failure> {
-        match creates {
-            true => self.check_create_share(plugin, tag),
-            false => self.check_read_share(plugin, tag),
-        }
-    }
-
     /// Whether there is a share of this tag, which no cell may have then.
     fn has_share(&self, tag: &str) -> bool {
-        self.shares.tag(tag).is_some_and(|of| of.is_in_use())
+        self.shares.tag(tag).is_some_and(Tag::is_taken)
     }
 }
 

@@ -122,10 +122,10 @@ pub(crate) struct Bus {
     listens: Listens,
     rings: BTreeMap<u64, Ring>,
     feed_retries: Retries,
+    cells: Cells,
     shares: Shares,
     /// Why no share can be persistent here, if it is so.
     no_files: Option<String>,
-    cells: Cells,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
     outbox_len: u32,
@@ -173,9 +173,9 @@ impl Bus {
             listens: Listens::default(),
             rings: BTreeMap::new(),
             feed_retries: Retries::default(),
+            cells: Cells::default(),
             shares: Shares::new(first.share),
             no_files: Some("nobody keeps files".into()),
-            cells: Cells::default(),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
             extents: BTreeMap::new(),
@@ -269,8 +269,8 @@ impl Bus {
             ToBroker::Schema(record) => self.schema_record(from, record),
             ToBroker::Source(record) => self.source_record(from, record, now),
             ToBroker::Feed(record) => self.feed_record(from, record, now),
-            ToBroker::Share(record) => self.share_record(from, record, now),
             ToBroker::Cell(record) => self.cell_record(from, record, now),
+            ToBroker::Share(record) => self.share_record(from, record, now),
         }?;
         if answers {
             self.answers(from, now);

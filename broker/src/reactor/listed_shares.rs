@@ -4,6 +4,7 @@ use callgate_layout::control::Form;
 
 use super::Reactor;
 use crate::listing::{OtherVersionEntry, ShareEntry, ShareForm};
+use crate::persistent::{Listed, Store};
 use crate::shares::{Share, Version};
 
 impl Reactor {
@@ -27,10 +28,7 @@ impl Reactor {
             bytes: newest.len,
             version: newest.name.number,
             persistent: newest.facts.persistent,
-            form: match newest.facts.form {
-                Form::Slice => ShareForm::Slice,
-                Form::Archive | Form::Json => ShareForm::Archive,
-            },
+            form: share_form(newest.facts.form),
             signature: newest.facts.signature.clone(),
             users: share.users.keys().map(|user| self.name_of(*user)).collect(),
             others: others.map(|other| self.other_version(other)).collect(),
@@ -45,5 +43,44 @@ impl Reactor {
             json: version.form() == Form::Json,
             users: holders.map(|holder| self.name_of(*holder)).collect(),
         }
+    }
+}
+
+/// Lists the persistent shares, too, that nobody uses. `shares` is in the order of tags, and stays so.
+pub(super) fn add_kept(shares: &mut Vec<ShareEntry>, store: &Store) {
+    let kept = store.list().unwrap_or_else(|error| {
+        tracing::warn!("persistent shares cannot be listed: {error}");
+        Vec::new()
+    });
+    for Listed {
+        tag,
+        number,
+        len,
+        form,
+        maker,
+    } in kept
+    {
+        if let Err(place) = shares.binary_search_by(|share| share.tag.cmp(&tag)) {
+            let entry = ShareEntry {
+                tag,
+                owner: maker,
+                bytes: len,
+                version: number,
+                persistent: true,
+                form: share_form(form),
+                signature: String::new(),
+                others: Vec::new(),
+                users: Vec::new(),
+            };
+            shares.insert(place, entry);
+        }
+    }
+}
+
+fn share_form(form: Form) -> ShareForm {
+    match form {
+        Form::Slice => ShareForm::Slice,
+        // Nobody finds a twin by its tag, so the newest version is none.
+        Form::Archive | Form::Json => ShareForm::Archive,
     }
 }

@@ -226,6 +226,13 @@ impl Reactor {
             self.discard(unsent, users);
         }
         let Some(serial) = serial else {
+            if let AnyMemory::Version(_) = memory {
+                // A file that was looked for in vain: this may be the last descriptor of much memory.
+                self.help_with_memory(move || {
+                    drop((held, unsent));
+                    Outcome::new(|_, _| {})
+                });
+            }
             return;
         };
         match held {
@@ -259,7 +266,13 @@ impl Reactor {
                 drop((reader, unsent));
                 self.keep_held(serial, own, now);
             }
-            (None, None) => self.bus.extents_freed(&[serial], now),
+            (None, None) => {
+                self.help_with_memory(move || {
+                    drop((reader, unsent));
+                    Outcome::new(|_, _| {})
+                });
+                self.bus.extents_freed(&[serial], now);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ mod asking;
 mod offering;
 mod providing;
 mod returning;
+mod sharing;
 mod subscribing;
 
 use std::sync::{Arc, OnceLock};
@@ -34,6 +35,7 @@ use crate::link::Link;
 use crate::serve::dispatch::Dispatch;
 use crate::serve::provided::{Offer, ProvidedGates};
 use crate::serve::waits::{ReportedWaits, Reporter};
+use crate::shares::table::Table;
 
 pub(crate) use returning::is_final;
 
@@ -58,6 +60,8 @@ pub(crate) struct PluginState {
     offers: Offers,
     /// What it has asked to hear.
     pub(crate) subscriptions: Subscriptions,
+    /// What it uses of shares.
+    pub(crate) shares: Arc<Table>,
     current: ArcSwap<Membership>,
     /// Those before it whose links are still used.
     older: Mutex<Vec<Arc<Membership>>>,
@@ -104,6 +108,7 @@ impl PluginState {
             gates,
             offers: Offers::default(),
             subscriptions,
+            shares: Arc::default(),
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
             saying: Mutex::new(()),
@@ -352,6 +357,7 @@ impl PluginState {
             offered.end(&reason);
         }
         self.subscriptions.close(&reason);
+        self.shares.clear();
         drop(std::mem::take(&mut *self.older.lock()));
         for membership in memberships.clone() {
             membership.ended(&reason);

@@ -72,6 +72,7 @@ impl PluginState {
         end_all();
         self.presence.end(reason);
         end_all();
+        self.shares.follows.changed();
         self.sent.look_again();
         if is_news {
             self.notices.tell(BrokerEvent::Ended(reason.clone()));
@@ -106,6 +107,7 @@ impl PluginState {
         self.notices.tell(BrokerEvent::Back { pid, generation });
         self.presence.back();
         self.sent.look_again();
+        self.shares.follows.changed();
         if let Err(ended) = membership.connection.check_alive() {
             // It was over before, of which nobody was told.
             self.disconnected(&membership, &ended);
@@ -147,7 +149,7 @@ impl PluginState {
         for subscribed in self.subscriptions.all() {
             self.subscribe_on(membership, &subscribed)?;
         }
-        Ok(())
+        self.use_shares_again(membership)
     }
 
     /// Lets a membership go whose links are not used any more.

@@ -108,21 +108,29 @@ fn who_waits_for_a_twin_that_cannot_be_is_told() {
     }
 }
 
+/// An archive: other than a slice of numbers, nobody but its maker can make something else of it.
+fn archive(json: bool) -> Making {
+    Making {
+        form: Form::Archive,
+        json,
+        ..making(7)
+    }
+}
+
 /// Without anybody who could convert it, a plugin would become a user of what it cannot read.
 #[test]
 fn what_cannot_be_converted_is_refused() {
     let mut world = World::shares();
-    let make = Making {
-        json: false,
-        ..making(7)
-    };
-    world.ok(A, want(1, Some(make)));
-    world.ok(A, ShareToBroker::Make { making: 2, len: 1 });
-    world.writes_all(A, 2);
+    world.ok(A, publish(1, archive(false), 1));
+    world.writes_all(A, 1);
     world.effects();
     world.ok(B, want_of(1, (TAG, 8), None));
     world.happens([(B, "1: SHARE_TYPE_MISMATCH")]);
-    let mut world = differing();
+    let mut world = World::shares();
+    world.ok(A, publish(1, archive(true), 1));
+    world.writes_all(A, 1);
+    world.ok(B, want_of(1, (TAG, 8), None));
+    world.effects();
     let mut exact = want_of(1, (TAG, 8), None);
     if let ShareToBroker::Want { wanted, .. } = &mut exact {
         wanted.exact = true;
@@ -130,10 +138,21 @@ fn what_cannot_be_converted_is_refused() {
     world.ok(C, exact);
     world.happens([(C, "1: SHARE_TYPE_MISMATCH")]);
     // A maker that has let go of it has nothing to write it from.
+    world.ok(A, ShareToBroker::Relinquish { share: 2 });
+    world.ok(C, want_of(1, (TAG, 8), None));
+    world.ok(B, fetch(2, 2, Encoding::Json));
+    world.happens([(C, "1: SHARE_TYPE_MISMATCH"), (B, "2: SHARE_TYPE_MISMATCH")]);
+}
+
+/// The numbers of a slice are read as they are by whoever wants other ones, without its maker.
+#[test]
+fn a_slice_is_had_without_anybody_who_converts_it() {
+    let mut world = differing();
     world.ok(A, ShareToBroker::Relinquish { share: 1 });
     world.ok(C, want_of(1, (TAG, 8), None));
-    world.ok(B, fetch(2, 1, Encoding::Json));
-    world.happens([(C, "1: SHARE_TYPE_MISMATCH"), (B, "2: SHARE_TYPE_MISMATCH")]);
+    world.happens([(C, "1: has 1 with nothing, which differs")]);
+    world.ok(C, fetch(2, 1, Encoding::Archive));
+    world.happens([(C, "2: version 2")]);
 }
 
 /// A user could not compare the types, or would get those of a share that it may not read.

@@ -18,7 +18,7 @@ use crate::listing::{
     ShareForm, Transport,
 };
 use crate::names::is_prefix;
-use crate::persistent::{Listed, Store};
+use crate::persistent::Store;
 use crate::registry::Shown;
 use crate::socket::Listener;
 
@@ -224,22 +224,15 @@ fn add_kept(shares: &mut Vec<ShareEntry>, store: &Store) {
         tracing::warn!("persistent shares cannot be listed: {error}");
         Vec::new()
     });
-    for Listed {
-        tag,
-        number,
-        len,
-        form,
-        maker,
-    } in kept
-    {
-        if let Err(place) = shares.binary_search_by(|share| share.tag.cmp(&tag)) {
+    for kept in kept {
+        if let Err(place) = shares.binary_search_by(|share| share.tag.as_str().cmp(&kept.tag)) {
             let entry = ShareEntry {
-                tag,
-                owner: maker,
-                bytes: len,
-                version: number,
+                tag: kept.tag.to_string(),
+                owner: kept.maker,
+                bytes: kept.len,
+                version: kept.name.number,
                 persistent: true,
-                form: share_form(form),
+                form: share_form(kept.form),
                 users: Vec::new(),
             };
             shares.insert(place, entry);

@@ -50,6 +50,19 @@ impl Reactor {
                 sender,
                 record,
             } => self.follow(to, (ring, sender), record, now),
+            Effect::MakeCell {
+                to,
+                memory,
+                last,
+                len,
+                record,
+            } => self.make_cell(to, (memory, len, last), record, now),
+            Effect::ReadCell { to, memory, record } => self.read_cell(to, memory, record, now),
+            Effect::DropCell {
+                memory,
+                writer,
+                users,
+            } => self.drop_cell(memory, writer, &users),
             Effect::Listen {
                 to,
                 listener,

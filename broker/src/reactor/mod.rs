@@ -4,6 +4,7 @@
 //! read in bounded batches, so that none of them starves the others. Nothing here blocks.
 
 mod accept;
+mod cells;
 mod commands;
 mod descriptors;
 mod effects;

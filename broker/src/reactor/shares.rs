@@ -155,7 +155,7 @@ impl Reactor {
             let made = self.make_watched("callgate-share", memory, len);
             made.map_err(|error| no_memory("a share", &error))
         });
-        self.hand_out_made(to, (memory, made), record.into(), now);
+        self.hand_out_made(to, (memory, made), (record.into(), None), now);
     }
 
     pub(super) fn make_share_page(&mut self, share: u64) -> Result<(), Failure> {

@@ -116,7 +116,7 @@ impl Reactor {
                 plugins: self.plugin_entries(pid),
                 ended: self.starts.entries(),
                 gates,
-                shares: Vec::new(),
+                shares: self.cell_entries(),
                 topics,
                 links: self.link_entries(),
             },

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use callgate_layout::control::{Failure, ShareFit, ShareToPlugin, Wanted};
+use callgate_layout::control::{Failure, Form, ShareFit, ShareToPlugin, Wanted};
 use callgate_layout::{Code, Encoding};
 
 use super::never_was;
@@ -102,9 +102,10 @@ impl Bus {
             return Ok(ShareFit::Same);
         }
         let why = match self.can_be_converted(newest) {
-            Err(why) => why,
-            Ok(()) if wanted.exact => "it was not to be converted",
-            Ok(()) => {
+            // A slice of numbers is read by whoever wants it as something else: its maker is not needed.
+            Err(why) if newest.facts.form != Form::Slice => why,
+            _ if wanted.exact => "it was not to be converted",
+            _ => {
                 return Ok(ShareFit::Differs {
                     schema: newest.facts.held.schema.number,
                     form: newest.facts.form,

@@ -15,6 +15,7 @@ use self::options::Options;
 use self::publisher::Publisher;
 use self::share::Share;
 use self::versions::Versions;
+use crate::base::any::Json;
 use crate::base::buffers::Pool;
 use crate::base::error::{Error, Result};
 use crate::base::types::GateType;
@@ -199,6 +200,16 @@ impl Shares {
             Err(error) if error.code() == Code::NotReady => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// A share of whatever type as JSON: its maker writes it so; slices of numbers are read by this plugin itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shares::get`].
+    pub fn get_json(&self, tag: &str) -> Result<serde_json::Value> {
+        let share: Share<Json> = self.get(tag)?;
+        share.to_value().map(Json::into)
     }
 
     /// A new version of a share, or the first one: those who follow it are told, and who asks for it finds it. Guards of older versions

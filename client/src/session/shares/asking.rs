@@ -64,7 +64,7 @@ impl PluginState {
             Got::Version(version) => Held::of(&version)?,
             Got::Json(twin) => {
                 let memory = T::read_json(twin.text())?;
-                Held::converted(&twin.used, (twin.name(), twin.maker()), memory)?
+                Held::converted(&twin.used, (twin.name, &twin.maker), memory)?
             }
         };
         Ok(self.shares.put(Arc::new(held)))

@@ -30,10 +30,12 @@ const CONVERTING: Duration = Duration::from_secs(30);
 /// The text of a version, for one of another type.
 pub(crate) struct Twin {
     pub(crate) used: Arc<Used>,
-    facts: VersionFacts,
+    pub(crate) name: VersionName,
+    pub(crate) maker: String,
     /// There until it is dropped.
     text: Option<Text>,
-    membership: Arc<Membership>,
+    /// What the broker has sent for it.
+    sent: Option<(Arc<Membership>, u64)>,
 }
 
 enum Text {
@@ -43,6 +45,23 @@ enum Text {
 }
 
 impl Twin {
+    fn new(used: &Arc<Used>, facts: &VersionFacts) -> Twin {
+        Twin {
+            used: used.clone(),
+            name: facts.name,
+            maker: facts.maker.clone(),
+            text: None,
+            sent: None,
+        }
+    }
+
+    /// Of a version that was sent, which is let go with this.
+    fn sent(used: &Arc<Used>, facts: &VersionFacts, membership: &Arc<Membership>) -> Twin {
+        let mut twin = Twin::new(used, facts);
+        twin.sent = Some((membership.clone(), facts.version));
+        twin
+    }
+
     pub(crate) fn text(&self) -> &[u8] {
         match &self.text {
             Some(Text::Sent(memory)) => memory.bytes(),
@@ -50,22 +69,14 @@ impl Twin {
             None => &[],
         }
     }
-
-    pub(crate) fn name(&self) -> VersionName {
-        self.facts.name
-    }
-
-    pub(crate) fn maker(&self) -> &str {
-        &self.facts.maker
-    }
 }
 
 impl Drop for Twin {
     fn drop(&mut self) {
         drop(self.text.take());
-        // A twin is let go at once; so is a slice that was only read.
-        let version = self.facts.version;
-        self.membership.tell(ShareToBroker::Done { version });
+        if let Some((membership, version)) = self.sent.take() {
+            membership.tell(ShareToBroker::Done { version });
+        }
     }
 }
 
@@ -107,13 +118,8 @@ impl PluginState {
         until: u64,
     ) -> Result<Got> {
         let (facts, file) = self.fetch(membership, used, (Encoding::Json, until))?;
-        let mut twin = Twin {
-            used: used.clone(),
-            facts,
-            text: None,
-            membership: membership.clone(),
-        };
-        twin.text = Some(Text::Sent(mapping::map(&twin.facts, &file, self.trust)?));
+        let mut twin = Twin::sent(used, &facts, membership);
+        twin.text = Some(Text::Sent(mapping::map(&facts, &file, self.trust)?));
         Ok(Got::Json(Box::new(twin)))
     }
 
@@ -124,16 +130,20 @@ impl PluginState {
         (used, number): (&Arc<Used>, Primitive),
         until: u64,
     ) -> Result<Got> {
-        let (facts, file) = self.fetch(membership, used, (Encoding::Archive, until))?;
-        let mut twin = Twin {
-            used: used.clone(),
-            facts,
-            text: None,
-            membership: membership.clone(),
-        };
-        let memory = mapping::map(&twin.facts, &file, self.trust)?;
+        let held = used.newest();
         let mut text = Scratch::take();
-        write_numbers(number, &memory, &mut text)?;
+        let mut twin = match held.as_ref().and_then(|held| Some((held, held.memory()?))) {
+            Some((held, memory)) => {
+                write_numbers(number, memory, &mut text)?;
+                Twin::new(used, &held.facts)
+            }
+            None => {
+                let (facts, file) = self.fetch(membership, used, (Encoding::Archive, until))?;
+                let twin = Twin::sent(used, &facts, membership);
+                write_numbers(number, &mapping::map(&facts, &file, self.trust)?, &mut text)?;
+                twin
+            }
+        };
         twin.text = Some(Text::Own(text));
         Ok(Got::Json(Box::new(twin)))
     }

@@ -215,6 +215,8 @@ pub enum ShareForm {
     Archive,
     /// Plain numbers in a row.
     Slice,
+    /// No share but a cell, which one plugin writes again and again.
+    Cell,
 }
 
 /// A share: its newest version.
@@ -222,11 +224,11 @@ pub enum ShareForm {
 pub struct ShareEntry {
     /// Its tag.
     pub tag: String,
-    /// The plugin that made it, which may have ended.
+    /// The plugin that made it, which may have ended; of a cell the one that writes it, empty where there is none.
     pub owner: String,
     /// Bytes of the value.
     pub bytes: u64,
-    /// Counts its versions from 1.
+    /// Counts its versions from 1; 0 for a cell.
     pub version: u64,
     /// Whether it outlives all plugins and brokers.
     pub persistent: bool,

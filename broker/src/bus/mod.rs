@@ -1,11 +1,12 @@
 //! The bus as a state machine without I/O: plugins, gates, links and their memory. Records and
 //! deadlines go in, [`Effect`]s come out.
 //!
-//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`; `subscriptions` says which feeds there are. `extents` and `charges` have
+//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`; `subscriptions` says which feeds there are; `cells`. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
 //! policies forbid, `rings` the memory of events, `retries` feeds that could not be set up, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
 //! of an older broker, `syncs` who asks how a gate stands.
 
+mod cells;
 mod charges;
 mod extents;
 mod feeds;
@@ -36,6 +37,7 @@ use callgate_layout::control::{Failure, Identity, MemoryId, PluginLimits, ToBrok
 use callgate_layout::{Code, Geometry};
 
 use crate::asked::Asked;
+use crate::cells::Cells;
 use crate::clocks::SeenClock;
 use crate::deadlines::Deadlines;
 use crate::effect::Effect;
@@ -73,7 +75,7 @@ pub(crate) struct Member {
     schemas: Own,
     /// MiB of versions of shares that it is charged for.
     share_mib: Quota,
-    /// Shares that it has, makes, waits for and watches.
+    /// Shares that it has, makes, waits for and watches, and cells that it has open.
     shares: Quota,
     /// The parts of the waits that were reported and are not over.
     waits: Quota,
@@ -172,6 +174,7 @@ pub(crate) struct Bus {
     listens: Listens,
     rings: BTreeMap<u64, Ring>,
     feed_retries: Retries,
+    cells: Cells,
     shares: Shares,
     /// Why no share can be persistent here, if it is so.
     no_files: Option<String>,
@@ -222,6 +225,7 @@ impl Bus {
             listens: Listens::default(),
             rings: BTreeMap::new(),
             feed_retries: Retries::default(),
+            cells: Cells::default(),
             shares: Shares::new(first.share),
             no_files: Some("nobody keeps files".into()),
             links: BTreeMap::new(),
@@ -281,6 +285,10 @@ impl Bus {
         &self.topics
     }
 
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
     /// Each link with its two plugins.
     pub(crate) fn link_ends(&self) -> impl Iterator<Item = (u64, [PluginId; 2])> {
         self.links
@@ -313,8 +321,8 @@ impl Bus {
             ToBroker::Schema(record) => self.schema_record(from, record),
             ToBroker::Source(record) => self.source_record(from, record, now),
             ToBroker::Feed(record) => self.feed_record(from, record, now),
+            ToBroker::Cell(record) => self.cell_record(from, record, now),
             ToBroker::Share(record) => self.share_record(from, record, now),
-            ToBroker::Cell(_) => Err(protocol("it spoke of cells")),
         }?;
         if answers {
             self.answers(from, now);

@@ -132,6 +132,7 @@ impl Bus {
                 self.refresh(plugin, open, now);
             }
             self.review_subscriptions(plugin, now);
+            self.review_cells(plugin);
         }
         self.review_shares(now);
         self.await_revocations(ending)

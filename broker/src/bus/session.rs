@@ -120,6 +120,7 @@ impl Bus {
             self.drop_link(link, &failure);
         }
         self.lines.forget(plugin);
+        self.forget_cells(plugin);
         let topics = self.forget_events(plugin, &failure);
         self.forget_shares(plugin, &failure, now);
         for name in gone.into_iter().chain(topics) {

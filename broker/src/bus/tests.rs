@@ -11,6 +11,7 @@ use callgate_layout::{Encoding, Encodings};
 
 use super::*;
 
+mod cells;
 mod events;
 mod extents;
 mod indexes;

@@ -11,12 +11,14 @@ use callgate_layout::control::{
 };
 use callgate_layout::sys::{limits, memfd, process};
 
+use super::files::Wanted;
 use super::outgoing::{Descriptors, Flushed, Overflow};
 use super::session::{DoorbellPage, Pages, Session};
 use super::{Reactor, SCARCITY, Timer};
 use crate::bus::protocol;
 use crate::effect::Effect;
 use crate::id::PluginId;
+use crate::persistent::Way;
 use crate::quota::Charge;
 use crate::shown::shown;
 
@@ -48,6 +50,19 @@ impl Reactor {
                 sender,
                 record,
             } => self.follow(to, (ring, sender), record, now),
+            Effect::MakeCell {
+                to,
+                memory,
+                last,
+                len,
+                record,
+            } => self.make_cell(to, (memory, len, last), record, now),
+            Effect::ReadCell { to, memory, record } => self.read_cell(to, memory, record, now),
+            Effect::DropCell {
+                memory,
+                writer,
+                users,
+            } => self.drop_cell(memory, writer, &users),
             Effect::Listen {
                 to,
                 listener,
@@ -82,22 +97,23 @@ impl Reactor {
             } => self.send_share_version(to, version, record, now),
             Effect::Hidden(share) => self.hide_share(share),
             Effect::EndShare(share) => self.end_share(share),
-            Effect::Save { version, .. } => {
-                let failure = no_files();
-                self.bus.version_saved(version, Err(failure), now);
-            }
+            Effect::Save { version, kept } => self.save(version, kept, now),
             Effect::Load {
                 version,
                 share,
                 tag,
-                ..
-            } => self
-                .bus
-                .version_loaded((version, share), &tag, Ok(None), now),
+                in_place,
+            } => {
+                let way = if in_place { Way::InPlace } else { Way::Copied };
+                let wanted = Wanted {
+                    version,
+                    share,
+                    tag,
+                };
+                self.load(wanted, way, now);
+            }
             Effect::RemoveFile { from, request, tag } => {
-                let failure = no_files();
-                self.bus
-                    .file_removed((from, request), &tag, Err(failure), now);
+                self.remove_file((from, request), tag, now)
             }
             Effect::GaveUp(link, why) => {
                 // As often as a plugin likes, and with any text: as little as of other warnings.
@@ -288,11 +304,6 @@ impl Reactor {
         };
         self.send(to, record, descriptors, now);
     }
-}
-
-/// What keeps a share from being persistent here.
-fn no_files() -> Failure {
-    Failure::new(Code::InvalidArgument, "this broker keeps no files")
 }
 
 pub(super) fn no_memory(what: &str, error: &io::Error) -> Failure {

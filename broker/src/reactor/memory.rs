@@ -1,5 +1,5 @@
-//! The life of memory in the shell, one for outboxes, extents, rings of events and versions of shares: made, sealed, handed over, let go.
-//! The bus says when ([`Effect`](crate::effect::Effect)).
+//! The life of memory in the shell, one for outboxes, extents, rings of events and versions of shares: made, sealed, handed over, let go; of
+//! cells, what is the same. The bus says when ([`Effect`](crate::effect::Effect)).
 //!
 //! The broker allocates none of it. It sets the size, so its own `RLIMIT_FSIZE` must allow that; who
 //! writes an extent allocates it, and its memory cgroup is charged. An outbox is two dozen pages.
@@ -9,6 +9,7 @@
 //! ([`watches`](super::watches), [`held`](super::held)), because it stays charged until then. So is a ring, of
 //! which the broker keeps the description for its readers: they come and go while it is written. So has a version, as long as
 //! it is the newest one; it is sealed against all writers, the one that made it included.
+//! What a cell lies in has one description, which the broker keeps for its readers.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -72,9 +73,9 @@ impl Flaw {
 }
 
 impl Memory {
-    /// Makes an outbox; also the writer's descriptor.
-    fn outbox(len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
-        let made = Arc::new(memfd::create("callgate-outbox", len as usize)?);
+    /// Makes an outbox or a cell, of which all have one description; also the writer's descriptor.
+    pub(super) fn shared(name: &str, len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
+        let made = Arc::new(memfd::create(name, len as usize)?);
         let memory = Memory {
             len: len.into(),
             own: Some(made.clone()),
@@ -181,7 +182,8 @@ impl Reactor {
         let made = match memory {
             // The last descriptors are not for links.
             MemoryId::Outbox { .. } => self.check_link_room(1).and_then(|()| {
-                Memory::outbox(len).map_err(|error| no_memory("a link's outbox", &error))
+                let made = Memory::shared("callgate-outbox", len);
+                made.map_err(|error| no_memory("a link's outbox", &error))
             }),
             MemoryId::Extent { .. } => {
                 let made = self.make_watched("callgate-extent", memory.into(), len.into());
@@ -190,7 +192,7 @@ impl Reactor {
         };
         let role = Role::Writer;
         let map = MemoryToPlugin::Map { memory, role, len };
-        self.hand_out_made(to, (memory.into(), made), map.into(), now);
+        self.hand_out_made(to, (memory.into(), made), (map.into(), None), now);
     }
 
     /// Makes a ring of events, and sends it to its source.
@@ -207,21 +209,22 @@ impl Reactor {
             let made = self.make_watched("callgate-events", memory, len.into());
             made.map_err(|error| no_memory("a ring of events", &error))
         });
-        self.hand_out_made(to, (memory, made), record.into(), now);
+        self.hand_out_made(to, (memory, made), (record.into(), None), now);
     }
 
-    /// Sends memory that was made to its writer; or tells the bus that it could not be.
+    /// Sends memory that was made to its writer, perhaps with another descriptor behind it; or tells the bus that it could not be.
     pub(super) fn hand_out_made(
         &mut self,
         to: PluginId,
         (memory, made): (AnyMemory, Result<(Memory, Arc<OwnedFd>), Failure>),
-        record: ToPlugin,
+        (record, other): (ToPlugin, Option<Arc<OwnedFd>>),
         now: Instant,
     ) {
         match made {
             Ok((held, writer)) => {
                 self.memory.insert(memory, held);
-                self.send(to, record, vec![writer], now);
+                let descriptors = [writer].into_iter().chain(other).collect();
+                self.send(to, record, descriptors, now);
             }
             Err(failure) => self.bus.memory_not_made(to, memory, failure, now),
         }
@@ -365,6 +368,13 @@ impl Reactor {
             self.discard(unsent, users);
         }
         let Some(serial) = serial else {
+            if let AnyMemory::Version(_) = memory {
+                // A file that was looked for in vain: this may be the last descriptor of much memory.
+                self.help_with_memory(move || {
+                    drop((held, unsent));
+                    Outcome::new(|_, _| {})
+                });
+            }
             return;
         };
         match held {
@@ -398,7 +408,13 @@ impl Reactor {
                 drop((reader, unsent));
                 self.keep_held(serial, own, now);
             }
-            (None, None) => self.bus.extents_freed(&[serial], now),
+            (None, None) => {
+                self.help_with_memory(move || {
+                    drop((reader, unsent));
+                    Outcome::new(|_, _| {})
+                });
+                self.bus.extents_freed(&[serial], now);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! read in bounded batches, so that none of them starves the others. Nothing here blocks.
 
 mod accept;
+mod cells;
 mod commands;
 mod descriptors;
 mod effects;
@@ -165,7 +166,8 @@ impl Reactor {
         let most = settings.limits.bus_extent_mib;
         bus.limit_extents(most, huge::unit_mib(), processors / 2);
         bus.limit_shares(settings.limits.bus_share_mib);
-        bus.keep_files(Err("this broker keeps no files".into()));
+        let files = Files::new(store);
+        bus.keep_files(files.keeps());
         bus.lay_out_outboxes(settings.limits.geometry);
         bus.set_policies(settings.policies.clone());
         let mut reactor = Reactor {
@@ -184,7 +186,7 @@ impl Reactor {
             watches: Watches::new(),
             held: HeldMemory::new(),
             memory_helper: None,
-            files: Files::new(store),
+            files,
             policy_changes: HashMap::new(),
             children: HashMap::new(),
             half_accepted: None,

@@ -155,10 +155,10 @@ impl Reactor {
             let made = self.make_watched("callgate-share", memory, len);
             made.map_err(|error| no_memory("a share", &error))
         });
-        self.hand_out_made(to, (memory, made), record.into(), now);
+        self.hand_out_made(to, (memory, made), (record.into(), None), now);
     }
 
-    fn make_share_page(&mut self, share: u64) -> Result<(), Failure> {
+    pub(super) fn make_share_page(&mut self, share: u64) -> Result<(), Failure> {
         if !self.share_pages.contains_key(&share) {
             let page =
                 SharePage::new().map_err(|error| no_memory("the page of a share", &error))?;
@@ -234,7 +234,7 @@ impl Reactor {
     }
 
     /// Keeps sealed memory that the broker has not made, and makes the page of its share.
-    fn keep_found(
+    pub(super) fn keep_found(
         &mut self,
         (version, share, len): (u64, u64, u64),
         [file, own]: [OwnedFd; 2],

@@ -51,15 +51,19 @@ pub(crate) struct Watch {
 }
 
 impl Tag {
-    /// Whether there is nothing to keep.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.share.is_none()
+    /// Whether there is a share, or somebody makes or waits for one, so that no cell may have the tag.
+    pub(crate) fn is_taken(&self) -> bool {
+        !(self.share.is_none()
             && self.row.is_empty()
             && self.creation.is_none()
             && self.loading.is_none()
             && self.saving.is_empty()
-            && self.publishing.is_empty()
-            && self.watches.is_empty()
+            && self.publishing.is_empty())
+    }
+
+    /// Whether there is nothing to keep.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.is_taken() && self.watches.is_empty()
     }
 
     /// Whether a plugin is in the row.

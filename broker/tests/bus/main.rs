@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cells;
 mod events;
 mod given;
 mod hello;

@@ -28,7 +28,9 @@
 //! | writer | says `Written` and has not mapped it | its readers read zeros: no value was written |
 //! | writer | writes what is no value, or counts wrongly | a reader copies, looks again, and validates: `BUSY` or `PROTOCOL`, naming the writer |
 //! | writer | dies, at any step | the last value that was published stays; `Left` to the readers |
-//! | reader | never answers | nothing waits for it |
+//! | writer | says `Written` and has not allocated all of it | its session ends (`PROTOCOL`) |
+//! | writer | keeps the kernel from sealing its memory | its session ends after five times a step's time (`TIMEOUT`) |
+//! | reader | never answers | nothing waits for it; of memory that it was not sent yet it is sent the newest |
 //! | either | names a cell that there never was, or is another's | its session ends (`PROTOCOL`) |
 //! | either | answers for what has ended meanwhile | nothing: the two have crossed |
 
@@ -57,8 +59,11 @@ pub enum CellToBroker {
         len: u32,
         /// Whether to write.
         writes: bool,
+        /// Whether who wants to read waits for the first writer, where there has been none; otherwise that is
+        /// `NOT_READY`.
+        waits: bool,
     },
-    /// Everything that came with `Write` is mapped, and the last value is in it.
+    /// Everything that came with `Write` is mapped, all of the memory is allocated, and the last value is in it.
     Written {
         /// The number from `Open`.
         request: u32,

@@ -93,7 +93,7 @@ impl News {
 struct NoEvents;
 
 impl ErasedEvents for NoEvents {
-    fn run(&self, _: EventContext<'_>, _: Encoding, _: &[u8]) -> Result<()> {
+    fn run(&self, _: &EventContext<'_>, _: Encoding, _: &[u8]) -> Result<()> {
         Ok(())
     }
 }

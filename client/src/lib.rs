@@ -1,7 +1,7 @@
 //! What a Callgate plugin links: connect to a bus, provide gates, call the gates of others.
 //!
 //! The folders are floors; each uses itself and those before it: `base` (errors, waiting, types and their
-//! archives), `link` (one end of a link), `handler` (closures behind gates), `events` (sources and feeds), `serve` (calls that come
+//! archives), `link` (one end of a link), `handler` (closures behind gates), `events` (sources and feeds), `shares` (cells), `serve` (calls that come
 //! in), `call` (calls that go out), `session` (the connection to a broker), `api` (what programs hold).
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ mod handler;
 mod link;
 mod serve;
 mod session;
+mod shares;
 
 pub use api::dynamic;
 pub use api::events::options::TopicOptions;
@@ -28,6 +29,7 @@ pub use api::plugin::Plugin;
 pub use api::plugin::builder::PluginBuilder;
 pub use api::provider::Provider;
 pub use api::raw::{Loan, RawSubscriber};
+pub use api::shares::cells::{Cell, CellWriter};
 pub use api::subscriber::{DEFAULT_TIMEOUT, Subscriber};
 pub use api::watch::Watch;
 pub use base::any::Json;

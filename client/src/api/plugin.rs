@@ -1,6 +1,7 @@
 //! A plugin's own handle: everything begins here.
 
 pub(crate) mod builder;
+mod cells;
 mod core;
 mod course;
 mod hearing;

@@ -16,6 +16,7 @@ use super::events::sources::{Offered, Placed};
 use super::here::Here;
 use super::numbers::MembershipId;
 use super::open_gates::OpenGates;
+use super::shares::cells::ToldCells;
 use crate::base::error::{Error, Result, forked};
 use crate::events::feeds::Tell;
 use crate::link::Link;
@@ -46,6 +47,8 @@ pub(crate) struct Membership {
     pub(crate) sources: Placed,
     /// What its broker has said of the events that the plugin hears.
     pub(crate) followed: Followed,
+    /// The cells that its broker was told of.
+    pub(crate) cells: ToldCells,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
     gates: Arc<OpenGates>,
     /// What the broker was told of links of older brokers, by number.
@@ -105,6 +108,7 @@ impl Membership {
             connection: parts.connection,
             sources: Placed::default(),
             followed: Followed::default(),
+            cells: ToldCells::default(),
             links: Mutex::default(),
             gates: gates.clone(),
             standing: Mutex::default(),

@@ -4,8 +4,9 @@ use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role,
-    SessionToBroker, SessionToPlugin, SourceToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
+    CellToPlugin, Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId,
+    MemoryToPlugin, Role, SessionToBroker, SessionToPlugin, SourceToPlugin, ToPlugin, WaitToBroker,
+    WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 
@@ -80,6 +81,11 @@ impl PluginWork<'_> {
             ToPlugin::Feed(FeedToPlugin::Follow { feed, .. }) => {
                 self.feed_failed(feed, &short("memory for events"));
             }
+            ToPlugin::Cell(
+                CellToPlugin::Write { request, .. } | CellToPlugin::Read { request, .. },
+            ) => {
+                self.cell_failed(request, &short("the memory of a cell"));
+            }
             // Nothing else brings descriptors.
             record => self.handle(record, Vec::new()),
         }
@@ -95,7 +101,8 @@ impl PluginWork<'_> {
             ToPlugin::Schema(record) => self.schema_record(record),
             ToPlugin::Source(record) => self.source_record(record, descriptors),
             ToPlugin::Feed(record) => self.feed_record(record, descriptors),
-            ToPlugin::Share(_) | ToPlugin::Cell(_) => {}
+            ToPlugin::Cell(record) => self.cell_record(record, descriptors),
+            ToPlugin::Share(_) => {}
         }
     }
 
@@ -166,6 +173,9 @@ impl PluginWork<'_> {
         let (offer, answer) = match returned {
             Some((Returned::Gate(offer), answer)) => (offer, answer),
             Some((Returned::Topic(offered), answer)) => return self.topic_back(&offered, answer),
+            Some((Returned::Cell, Err(error))) => return self.cell_refused(request, &error),
+            // It is not what the broker answers such a request with.
+            Some((Returned::Cell, Ok(_))) => return,
             None => return,
         };
         let gate = offer.gate.to_string();

@@ -1,0 +1,3 @@
+//! What programs hold of shares: cells that they write and read.
+
+pub(crate) mod cells;

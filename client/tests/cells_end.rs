@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 #[path = "cells/scene.rs"]
+#[allow(dead_code, reason = "it has what the other tests of cells use, too")]
 mod scene;
 
 use std::sync::Mutex;

@@ -1,0 +1,74 @@
+//! Reading a cell, beside the least that a seqlock of the same bytes costs: `cell/read`.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use callgate::Broker;
+use callgate_client::{GateType, Plugin};
+
+use crate::measure;
+
+/// A value between two looks at a counter, by one writer and in memory that nobody else changes: with nothing to check.
+struct Seqlock<const WORDS: usize> {
+    sequence: AtomicU64,
+    words: [AtomicU64; WORDS],
+}
+
+impl<const WORDS: usize> Seqlock<WORDS> {
+    fn new() -> Seqlock<WORDS> {
+        Seqlock {
+            sequence: AtomicU64::new(2),
+            words: [const { AtomicU64::new(0) }; WORDS],
+        }
+    }
+
+    #[inline]
+    fn read(&self) -> [u64; WORDS] {
+        loop {
+            let before = self.sequence.load(Ordering::Acquire);
+            let value = std::array::from_fn(|at| self.words[at].load(Ordering::Relaxed));
+            fence(Ordering::Acquire);
+            if before & 1 == 0 && self.sequence.load(Ordering::Relaxed) == before {
+                return value;
+            }
+            std::hint::spin_loop();
+        }
+    }
+}
+
+/// Values of one length: `cell/read`, and its limit.
+fn read<T: GateType, const WORDS: usize>(
+    wanted: Option<&str>,
+    plugin: &Plugin,
+    value: &T,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let bytes = 8 * WORDS;
+    let limit = Seqlock::<WORDS>::new();
+    let limit = black_box(&limit);
+    measure(wanted, &format!("cell/read/{bytes}: limit"), || {
+        limit.read()
+    });
+    let tag = format!("Parts.Cell{bytes}");
+    let cell = plugin.cell_writer::<T>(&tag)?;
+    cell.set(value)?;
+    let meter = plugin.cell::<T>(&tag)?;
+    measure(wanted, &format!("cell/read/{bytes}: callgate"), || {
+        meter.get().ok()
+    });
+    measure(wanted, &format!("cell/write/{bytes}: callgate"), || {
+        cell.set(black_box(value)).is_ok()
+    });
+    Ok(())
+}
+
+pub(crate) fn cells(wanted: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
+    let broker = Broker::builder().without_socket().start()?;
+    let plugin = Plugin::builder("Parts")
+        .descriptor(broker.connect()?)
+        .connect()?;
+    read::<f64, 1>(wanted, &plugin, &1.0)?;
+    read::<[f32; 16], 8>(wanted, &plugin, &[1.0; 16])?;
+    read::<[f32; 128], 64>(wanted, &plugin, &[1.0; 128])?;
+    read::<[f32; 1024], 512>(wanted, &plugin, &[1.0; 1024])?;
+    Ok(())
+}

@@ -13,6 +13,7 @@ use mio::{Poll, Waker};
 
 use crate::broker::Broker;
 use crate::error::StartError;
+use crate::persistent::{self, BusName, Store};
 use crate::policy::{Policies, Policy};
 use crate::reactor::{Reactor, WAKER, WayBack};
 use crate::settings::{BusLimits, Settings, SignsOfLife};
@@ -35,6 +36,7 @@ enum Place {
 pub struct Builder {
     place: Place,
     settings: Settings,
+    persistent_name: Option<String>,
     dumpable: bool,
     raises_limit: bool,
 }
@@ -59,6 +61,7 @@ impl Builder {
                 children_soft: None,
                 signs_of_life: None,
             },
+            persistent_name: None,
             dumpable: true,
             raises_limit: true,
         }
@@ -91,6 +94,16 @@ impl Builder {
     /// No socket: only plugins that this broker starts, or that live in its process, take part.
     pub fn without_socket(mut self) -> Builder {
         self.place = Place::Nowhere;
+        self
+    }
+
+    /// The name under which this broker keeps persistent shares, and finds those that it, or the one before, has kept under
+    /// this name; any text. By default that is the path of its socket: only a broker [without one](Builder::without_socket) needs a name
+    /// for its plugins to have persistent shares.
+    ///
+    /// Of brokers that run at the same time only one can have a name; the others have no persistent shares meanwhile.
+    pub fn persistent_name(mut self, name: impl Into<String>) -> Builder {
+        self.persistent_name = Some(name.into());
         self
     }
 
@@ -195,18 +208,34 @@ impl Builder {
         let socket = listener
             .as_ref()
             .map(|listener| listener.address().to_owned());
+        let name = match &self.persistent_name {
+            Some(name) => Some(BusName::said(name)),
+            None => socket.as_deref().map(BusName::of_socket),
+        };
+        let store = name.map(|name| open_store(name, &self.settings.limits));
         let poll = Poll::new().map_err(|error| system("make a poll set", error))?;
         let waker = Waker::new(poll.registry(), WAKER);
         let waker = Arc::new(waker.map_err(|error| system("make a waker", error))?);
         let (sender, commands) = crossbeam_channel::unbounded();
         let way_back = WayBack::new(sender.clone(), waker.clone());
-        let reactor = Reactor::new(poll, self.settings, listener, commands, way_back);
+        let reactor = Reactor::new(poll, self.settings, (listener, store), commands, way_back);
         let reactor = reactor.map_err(|error| system("watch the socket", error))?;
         let thread = thread::Builder::new().name("callgate-broker".into());
         let thread = thread.spawn(move || reactor.run());
         let thread = thread.map_err(|error| system("start the broker's thread", error))?;
         Ok(Broker::new(sender, waker, thread, socket))
     }
+}
+
+/// The files of persistent shares, without what an earlier broker has left unfinished.
+fn open_store(name: BusName, limits: &BusLimits) -> Store {
+    let most = u64::from(limits.persistent_mib) << 20;
+    let store = Store::new(persistent::DIRECTORY, name, most);
+    if let Err(failure) = store.sweep() {
+        // It is tried again when a plugin wants a persistent share.
+        tracing::warn!("{}", failure.message);
+    }
+    store
 }
 
 fn system(what: &'static str, source: io::Error) -> StartError {

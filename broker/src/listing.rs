@@ -17,8 +17,8 @@ pub struct Listing {
     pub ended: Vec<EndedEntry>,
     /// Every gate that is provided, by name.
     pub gates: Vec<GateEntry>,
-    /// Cells, and shares; none of those yet.
-    pub shares: Vec<serde_json::Value>,
+    /// Every share, by tag, and persistent ones that nobody uses.
+    pub shares: Vec<ShareEntry>,
     /// Every topic on which events are sent, by name; an open one as often as plugins send on it.
     pub topics: Vec<TopicEntry>,
     /// Every link.
@@ -204,6 +204,38 @@ pub struct SubscriberEntry {
     /// Events that it has lost so.
     #[serde(default)]
     pub lost: u64,
+}
+
+/// How the bytes of a share are its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ShareForm {
+    /// An archive of one value.
+    Archive,
+    /// Plain numbers in a row.
+    Slice,
+    /// No share but a cell, which one plugin writes again and again.
+    Cell,
+}
+
+/// A share: its newest version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShareEntry {
+    /// Its tag.
+    pub tag: String,
+    /// The plugin that made it, which may have ended; of a cell the one that writes it, empty where there is none.
+    pub owner: String,
+    /// Bytes of the value.
+    pub bytes: u64,
+    /// Counts its versions from 1; 0 for a cell.
+    pub version: u64,
+    /// Whether it outlives all plugins and brokers.
+    pub persistent: bool,
+    /// How the bytes are the value.
+    pub form: ShareForm,
+    /// Plugins that use it. A persistent one may have none.
+    pub users: Vec<String>,
 }
 
 /// A link between two plugins.

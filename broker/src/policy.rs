@@ -6,7 +6,7 @@ use callgate_layout::control::PluginLimits;
 
 use crate::names::is_prefix;
 
-/// What a plugin may provide, call, listen to and send on, and how much it may have. Nothing that is not
+/// What a plugin may provide, call, listen to, send on, share and read, and how much it may have. Nothing that is not
 /// said.
 ///
 /// Gates are named by patterns, in which `*` stands for any run of characters and everything else
@@ -28,19 +28,23 @@ pub struct Policy {
     call: Vec<Pattern>,
     subscribe: Vec<Pattern>,
     send: Vec<Pattern>,
+    create_shares: Vec<Pattern>,
+    read_shares: Vec<Pattern>,
     gates: Option<u32>,
     opens: Option<u32>,
     links: Option<u32>,
     extent_mib: Option<u32>,
     schema_mib: Option<u32>,
+    share_mib: Option<u32>,
+    shares: Option<u32>,
     requests_per_second: Option<u32>,
 }
 
 /// A capability that this version does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no capability: there are gate.provide:PATTERN, gate.call:PATTERN, gate.subscribe:PATTERN and \
-     topic.send:PATTERN"
+    "`{0}` is no capability: there are gate.provide:PATTERN, gate.call:PATTERN, gate.subscribe:PATTERN, \
+     topic.send:PATTERN, share.create:PATTERN and share.read:PATTERN"
 )]
 pub struct UnknownCapability(String);
 
@@ -51,8 +55,9 @@ impl Policy {
     }
 
     /// Allows what is listed, each as in a manifest: `gate.provide:PATTERN` (as [`Policy::provide`]),
-    /// `gate.call:PATTERN` ([`Policy::call`]), `gate.subscribe:PATTERN` ([`Policy::subscribe`]) or
-    /// `topic.send:PATTERN` ([`Policy::send`]).
+    /// `gate.call:PATTERN` ([`Policy::call`]), `gate.subscribe:PATTERN` ([`Policy::subscribe`]),
+    /// `topic.send:PATTERN` ([`Policy::send`]), `share.create:PATTERN` ([`Policy::create_shares`]) or `share.read:PATTERN`
+    /// ([`Policy::read_shares`]).
     ///
     /// # Errors
     ///
@@ -67,6 +72,8 @@ impl Policy {
                 Some(("gate.call", pattern)) => policy.call(pattern),
                 Some(("gate.subscribe", pattern)) => policy.subscribe(pattern),
                 Some(("topic.send", pattern)) => policy.send(pattern),
+                Some(("share.create", pattern)) => policy.create_shares(pattern),
+                Some(("share.read", pattern)) => policy.read_shares(pattern),
                 _ => return Err(UnknownCapability(capability.to_owned())),
             };
         }
@@ -99,6 +106,21 @@ impl Policy {
     #[must_use]
     pub fn send(mut self, pattern: &str) -> Policy {
         self.send.push(Pattern::new(pattern));
+        self
+    }
+
+    /// Allows to make shares and their versions, to remove persistent ones, and to write cells: under these tags. What a plugin makes
+    /// it may also read.
+    #[must_use]
+    pub fn create_shares(mut self, pattern: &str) -> Policy {
+        self.create_shares.push(Pattern::new(pattern));
+        self
+    }
+
+    /// Allows to read shares and cells, and to watch them: under these tags.
+    #[must_use]
+    pub fn read_shares(mut self, pattern: &str) -> Policy {
+        self.read_shares.push(Pattern::new(pattern));
         self
     }
 
@@ -137,6 +159,21 @@ impl Policy {
         self
     }
 
+    /// At most so many MiB of shares: of the newest versions that it has made, and of older ones that it keeps; in place of the bus's
+    /// limit.
+    #[must_use]
+    pub fn share_mib(mut self, most: u32) -> Policy {
+        self.share_mib = Some(most);
+        self
+    }
+
+    /// At most so many shares and cells in use, made, waited for and watched, in place of the bus's limit.
+    #[must_use]
+    pub fn shares(mut self, most: u32) -> Policy {
+        self.shares = Some(most);
+        self
+    }
+
     /// At most so many control requests a second (opening and providing gates, and the like; never
     /// calls) in the long run, and twice as many at once after a quiet time, in place of the bus's
     /// limit. A plugin that makes more is ended. Not counted are those with which it comes to
@@ -170,6 +207,18 @@ impl Policy {
         self.send.iter().any(|pattern| pattern.matches(topic))
     }
 
+    /// Whether a share or a cell of this tag may be made.
+    pub fn may_create_share(&self, tag: &str) -> bool {
+        self.create_shares
+            .iter()
+            .any(|pattern| pattern.matches(tag))
+    }
+
+    /// Whether a share or a cell of this tag may be read.
+    pub fn may_read_share(&self, tag: &str) -> bool {
+        self.read_shares.iter().any(|pattern| pattern.matches(tag))
+    }
+
     fn limits(&self, all: PluginLimits) -> PluginLimits {
         PluginLimits {
             gates: self.gates.unwrap_or(all.gates),
@@ -177,6 +226,8 @@ impl Policy {
             links: self.links.unwrap_or(all.links),
             extent_mib: self.extent_mib.unwrap_or(all.extent_mib),
             schema_mib: self.schema_mib.unwrap_or(all.schema_mib),
+            share_mib: self.share_mib.unwrap_or(all.share_mib),
+            shares: self.shares.unwrap_or(all.shares),
         }
     }
 }
@@ -239,6 +290,20 @@ impl Policies {
     pub(crate) fn may_send(&self, plugin: &str, topic: &str) -> bool {
         match self.of(plugin) {
             Some(policy) => policy.may_send(topic),
+            None => !self.strict,
+        }
+    }
+
+    pub(crate) fn may_create_share(&self, plugin: &str, tag: &str) -> bool {
+        match self.of(plugin) {
+            Some(policy) => policy.may_create_share(tag),
+            None => !self.strict,
+        }
+    }
+
+    pub(crate) fn may_read_share(&self, plugin: &str, tag: &str) -> bool {
+        match self.of(plugin) {
+            Some(policy) => policy.may_read_share(tag),
             None => !self.strict,
         }
     }

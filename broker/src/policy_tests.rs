@@ -43,20 +43,24 @@ fn each_capability_keeps_what_stands_beside_it() {
         "gate.provide:B",
         "gate.call:C",
         "topic.send:D",
+        "share.create:E",
+        "share.read:F",
     ];
     type May = fn(&Policy, &str) -> bool;
-    let rights: [(&str, May); 4] = [
+    let rights: [(&str, May); 6] = [
         ("A", Policy::may_subscribe),
         ("B", Policy::may_provide),
         ("C", Policy::may_call),
         ("D", Policy::may_send),
+        ("E", Policy::may_create_share),
+        ("F", Policy::may_read_share),
     ];
     for turn in 0..said.len() {
         let mut said = said;
         said.rotate_left(turn);
         let policy = Policy::from_capabilities(said).unwrap();
         for (allowed, may) in rights {
-            for name in ["A", "B", "C", "D"] {
+            for name in ["A", "B", "C", "D", "E", "F"] {
                 assert_eq!(may(&policy, name), name == allowed, "{name} of {said:?}");
             }
         }
@@ -123,6 +127,8 @@ fn limits_are_the_bus_s_where_a_policy_says_nothing() {
         links: 3,
         extent_mib: 4,
         schema_mib: 1,
+        share_mib: 8,
+        shares: 8,
     };
     let mut policies = Policies::default();
     policies.set("A", Some(Policy::new().opens(7)));
@@ -139,6 +145,8 @@ fn each_limit_is_the_one_that_is_said() {
         links: 3,
         extent_mib: 4,
         schema_mib: 1,
+        share_mib: 8,
+        shares: 8,
     };
     let mut policies = Policies::default();
     let mut limits = |policy: Policy| {

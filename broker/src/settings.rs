@@ -26,6 +26,14 @@ pub struct BusLimits {
     pub bus_extent_mib: u32,
     /// MiB of the schemas of gates that a plugin provides. Equal ones count once.
     pub schema_mib: u32,
+    /// MiB of shares of a plugin: of the newest versions that it has made, and of older ones that it still uses.
+    pub share_mib: u32,
+    /// MiB of shares of all plugins together. Also what nobody uses any more counts, as long as somebody holds its memory.
+    pub bus_share_mib: u32,
+    /// MiB of the files of persistent shares of all plugins together.
+    pub persistent_mib: u32,
+    /// Shares and cells that a plugin has in use, makes, waits for and watches.
+    pub shares: u32,
     /// Connections at once.
     pub connections: u32,
     /// Connections over the socket at once from one process.
@@ -51,6 +59,10 @@ impl Default for BusLimits {
             extent_mib: 256,
             bus_extent_mib: 4096,
             schema_mib: 8,
+            share_mib: 2048,
+            bus_share_mib: 8192,
+            persistent_mib: 4096,
+            shares: 4096,
             connections: 4096,
             connections_per_process: 256,
             requests_per_second: 4096,
@@ -70,6 +82,8 @@ impl BusLimits {
             links: self.links,
             extent_mib: self.extent_mib,
             schema_mib: self.schema_mib,
+            share_mib: self.share_mib,
+            shares: self.shares,
         }
     }
 }

@@ -4,9 +4,9 @@
 //! replace a socket that a killed broker left behind.
 
 mod given;
-mod lock;
 mod watch;
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -28,8 +28,8 @@ use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::geteuid;
 
 use crate::error::StartError;
+use crate::lock::{Lock, NotTaken};
 
-pub(crate) use lock::Lock;
 pub(crate) use watch::DirectoryWatch;
 
 /// The socket that plugins connect to. Dropping it removes it from its path, and the lock beside it,
@@ -77,7 +77,7 @@ impl Listener {
             return Err(StartError::PathTooLong { socket, len });
         }
         prepare_directory(path, parents)?;
-        let lock = Lock::take(path)?;
+        let lock = take_lock(path)?;
         let (socket, file) = make_at(path)?;
         Ok(Listener {
             _withheld: Withheld::new(socket.as_fd()),
@@ -93,7 +93,7 @@ impl Listener {
     pub(crate) fn adopt(socket: OwnedFd) -> Result<Listener, StartError> {
         let path = given::check(&socket)?;
         check_trusted(&path)?;
-        let mut lock = Lock::take(&path)?;
+        let mut lock = take_lock(&path)?;
         // As the socket does.
         lock.stay();
         given::prepare(&socket)
@@ -144,7 +144,7 @@ impl Listener {
         };
         prepare_directory(&self.path, parents)?;
         if let Some(lock) = self.lock.as_mut().filter(|lock| !lock.is_in_place()) {
-            lock.renew(&self.path)?;
+            lock.renew().map_err(|why| not_taken(&self.path, why))?;
         }
         if !self.has_socket() {
             let (socket, file) = make_at(&self.path)?;
@@ -187,6 +187,23 @@ impl Drop for Listener {
         if self.has_socket() {
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Takes the lock beside a socket, unless a living broker has it.
+fn take_lock(socket: &Path) -> Result<Lock, StartError> {
+    let mut path = OsString::from(socket);
+    path.push(".lock");
+    Lock::take(path.into()).map_err(|why| not_taken(socket, why))
+}
+
+fn not_taken(socket: &Path, why: NotTaken) -> StartError {
+    match why {
+        NotTaken::Held(who) => StartError::AlreadyRunning {
+            socket: socket.to_owned(),
+            who,
+        },
+        NotTaken::Io(error) => StartError::io("make the lock of the socket", socket, error),
     }
 }
 

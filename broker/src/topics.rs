@@ -29,7 +29,7 @@ pub(crate) use sources::{Source, Wanted};
 pub(crate) use subscriptions::Subscription;
 
 /// The most feeds of one plugin, however far they are: more than it has cursors for, because some are left.
-const MOST_FEEDS: usize = 4096;
+pub(crate) const MOST_FEEDS: usize = 4096;
 
 /// A plugin that has feeds.
 #[derive(Debug, Default)]
@@ -78,6 +78,11 @@ impl Topics {
     /// Whether a number was given to something, which may have ended.
     pub(crate) fn was_given(&self, number: u64) -> bool {
         (self.first..self.next).contains(&number)
+    }
+
+    /// Forgets a plugin that is gone, and which cursors it had.
+    pub(crate) fn forget_listener(&mut self, plugin: PluginId) {
+        self.listeners.remove(&plugin);
     }
 
     /// Takes a cursor of a plugin that has a feed; `None` where all are in use.

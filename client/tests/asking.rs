@@ -124,6 +124,8 @@ fn connect() -> (Plugin, Broker) {
         links: 9,
         extent_mib: 9,
         schema_mib: 1,
+        share_mib: 8,
+        shares: 8,
     };
     let welcome = SessionToPlugin::Welcome {
         bus: 1,

@@ -91,6 +91,8 @@ fn over_the_quota_is_overloaded() {
     let limits = callgate::BusLimits {
         extent_mib: 4,
         schema_mib: 1,
+        share_mib: 8,
+        shares: 8,
         ..callgate::BusLimits::default()
     };
     let broker = Broker::builder()

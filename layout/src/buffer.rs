@@ -80,6 +80,13 @@ impl Buffer {
         Ok(memory.map_or(&mut [], |memory| &mut memory[..len]))
     }
 
+    /// All bytes, to be changed.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        let len = self.len;
+        let memory = self.memory.as_deref_mut();
+        memory.map_or(&mut [], |memory| &mut memory[..len])
+    }
+
     /// Appends bytes, and doubles the memory where it is too small.
     ///
     /// # Errors

@@ -14,7 +14,7 @@
 //! [`life`]), for slots and blocks ([`waiters`]), for the end of visits ([`visits`]); [`version`] says
 //! that what a plugin serves has changed; [`closing`] how a plugin stops taking calls.
 //!
-//! `unsafe` stands in [`view`], [`payload`] and [`sys`] alone.
+//! `unsafe` stands in [`view`], [`payload`], [`shares`] and [`sys`] alone.
 
 #[cfg(not(all(
     target_os = "linux",
@@ -32,6 +32,7 @@ pub mod bells;
 pub mod blocks;
 pub mod buffer;
 pub mod cells;
+pub mod cgroup;
 pub mod clock;
 pub mod closing;
 pub mod code;
@@ -54,6 +55,7 @@ pub mod pending;
 pub mod permits;
 pub mod ring;
 pub mod schema;
+pub mod shares;
 pub mod slot;
 pub mod socket;
 pub mod stats;

@@ -183,6 +183,9 @@ impl TrustPeers {
     /// moment it makes the call until it has the answer, or for ever if none comes. A peer that does
     /// otherwise, by mistake or malice, makes this process read values that change under its
     /// feet, which is undefined behaviour.
+    ///
+    /// And whoever may write the files of persistent shares, every process of the same user, neither changes nor shortens
+    /// one while this process has it mapped; the broker does not. (Removing one, or putting another in its place, changes none.)
     #[allow(clippy::multiple_unsafe_ops_per_block, reason = "there is none in it")]
     pub const unsafe fn assume() -> TrustPeers {
         TrustPeers(())
@@ -190,7 +193,7 @@ impl TrustPeers {
 
     /// The promise of a test, to whose memory nobody else writes.
     #[cfg(test)]
-    fn of_this_test() -> TrustPeers {
+    pub(crate) fn of_this_test() -> TrustPeers {
         TrustPeers(())
     }
 }

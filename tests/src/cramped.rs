@@ -6,9 +6,13 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io::BufRead;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use callgate::{Broker, Child};
-use callgate_client::{Payload, Plugin, Provider, RawSubscriber, Subscriber};
+use callgate_client::{
+    Payload, Plugin, Provider, RawSubscriber, Subscriber, Subscription, Topic, TopicOptions, View,
+};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -25,6 +29,10 @@ struct Cramped {
     providers: Vec<Provider>,
     sums: HashMap<String, Subscriber<(u64, u64), u64>>,
     raw: HashMap<String, RawSubscriber<u64>>,
+    topic: Option<Topic<(u32,)>>,
+    subscription: Option<Subscription>,
+    /// The last event that it has heard.
+    heard: Arc<AtomicU32>,
     /// Descriptors that are in the way.
     fillers: Vec<File>,
     /// The limit before it was lowered.
@@ -100,6 +108,8 @@ impl Cramped {
             ["close"] => {
                 self.sums.clear();
                 self.raw.clear();
+                self.subscription = None;
+                self.topic = None;
                 self.providers.clear();
                 self.plugins.clear();
                 Ok("ok".to_owned())
@@ -126,6 +136,24 @@ impl Cramped {
                 None => Err("not open".to_owned()),
             },
             ["loan", gate, mib] => self.loan(gate, mib.parse().expect("a number")),
+            ["topic", name] => ok(self
+                .plugin()
+                .topic(name)
+                .map(|topic| self.topic = Some(topic))),
+            ["send", event] => self.send(event.parse().expect("a number")),
+            ["listen", name] => self.listen(name),
+            ["deaf"] => {
+                self.subscription = None;
+                Ok("ok".to_owned())
+            }
+            ["history", name] => {
+                let offered = self
+                    .plugin()
+                    .topic_with(name, TopicOptions::new().history(3));
+                ok(offered.map(|topic| self.topic = Some(topic)))
+            }
+            ["listen-bytes", name] => self.listen_to_bytes(name),
+            ["heard"] => Ok(self.heard.load(Ordering::Acquire).to_string()),
             ["list"] => said(self.plugin().list().map(|_| "listed")),
             ["spare", count] => self.spare(count.parse().expect("a number")),
             ["free"] => {
@@ -192,6 +220,26 @@ impl Cramped {
             self.sums
                 .insert(gate.to_owned(), sum.with_timeout(PATIENCE));
         }))
+    }
+
+    fn send(&self, event: u32) -> Answer {
+        ok(self.topic.as_ref().expect("a topic").send(&(event,)))
+    }
+
+    fn listen(&mut self, name: &str) -> Answer {
+        let heard = self.heard.clone();
+        let hear = move |event: u32| heard.store(event, Ordering::Release);
+        let subscribed = self.plugin().subscribe(name, hear);
+        ok(subscribed.map(|subscription| self.subscription = Some(subscription)))
+    }
+
+    /// Hears events of bytes, each by its length.
+    fn listen_to_bytes(&mut self, name: &str) -> Answer {
+        let heard = self.heard.clone();
+        let hear =
+            move |event: View<'_, Vec<u8>>| heard.store(event.len() as u32, Ordering::Release);
+        let subscribed = self.plugin().subscribe(name, hear);
+        ok(subscribed.map(|subscription| self.subscription = Some(subscription)))
     }
 
     fn loan(&mut self, gate: &str, mib: usize) -> Answer {

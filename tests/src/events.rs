@@ -1,7 +1,10 @@
-//! Roles of `callgate-peer`: a plugin that sends numbered events, and one that counts what it hears of them.
+//! Roles of `callgate-peer`: a plugin that sends numbered events, one that counts what it hears of them, and one that sends and hears
+//! on any topics.
 
 mod listener;
+mod notes;
 mod sender;
+mod talker;
 mod tally;
 
 use std::io::BufRead;
@@ -23,6 +26,7 @@ pub fn play(role: &str, name: &str, more: &[String]) -> bool {
     match role {
         "numbers-sender" => sender::run(name, more).expect("sending"),
         "numbers-listener" => listener::run(name, more).expect("subscribing"),
+        "talker" => talker::run(name, &more[0]).expect("connecting"),
         _ => return false,
     }
     true

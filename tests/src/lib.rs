@@ -32,6 +32,7 @@ pub mod suite;
 pub mod types;
 pub mod untyped;
 pub mod visible;
+pub mod warned;
 pub mod workspace;
 
 use std::fs::File;

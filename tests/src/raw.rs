@@ -1,5 +1,6 @@
 //! A plugin made of control records and words in memory, which does what no client does.
 
+mod events;
 mod records;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::{Bus, PATIENCE};
+pub use events::{Ear, Voice};
 pub use records::{hello, hello_in_group, outbox_mapped, peer_mapped};
 
 /// A connection to the broker.

@@ -54,11 +54,6 @@ pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
 }
 
 fn subscribe(plugin: &Plugin, topic: &str) -> Result<Events> {
-    if topic.ends_with('*') && !topic.ends_with(".*") {
-        // It could be a name, which nobody means.
-        let text = "a prefix ends in a dot, as in weather.*";
-        return Err(Error::new(Code::InvalidArgument, text).at_gate(topic));
-    }
     let anything = Signature {
         params: None,
         result: None,

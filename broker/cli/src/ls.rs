@@ -72,7 +72,15 @@ const LISTS: [(What, &str, &[&str]); 5] = [
     (
         What::Shares,
         "shares",
-        &["tag", "owner", "bytes", "version", "persistent"],
+        &[
+            "tag",
+            "owner",
+            "users",
+            "bytes",
+            "version",
+            "persistent",
+            "form",
+        ],
     ),
     (
         What::Links,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use callgate::{Builder, Policy, UnknownCapability};
+use callgate::{Builder, BusLimits, Policy, UnknownCapability};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -15,6 +15,10 @@ struct Document {
     strict: bool,
     /// MiB of extents of all plugins together.
     bus_extent_mib: Option<u32>,
+    /// MiB of shares of all plugins together.
+    bus_share_mib: Option<u32>,
+    /// MiB of the files of persistent shares.
+    persistent_mib: Option<u32>,
     plugins: BTreeMap<String, Entry>,
 }
 
@@ -35,6 +39,8 @@ struct LimitsSection {
     links: Option<u32>,
     extent_mib: Option<u32>,
     schema_mib: Option<u32>,
+    share_mib: Option<u32>,
+    shares: Option<u32>,
     requests_per_second: Option<u32>,
 }
 
@@ -47,12 +53,13 @@ pub(crate) fn read(path: &Path, mut builder: Builder) -> Result<Builder, String>
     if document.strict {
         builder = builder.strict(true);
     }
-    if let Some(most) = document.bus_extent_mib {
-        builder = builder.limits(callgate::BusLimits {
-            bus_extent_mib: most,
-            ..callgate::BusLimits::default()
-        });
-    }
+    let usual = BusLimits::default();
+    builder = builder.limits(BusLimits {
+        bus_extent_mib: document.bus_extent_mib.unwrap_or(usual.bus_extent_mib),
+        bus_share_mib: document.bus_share_mib.unwrap_or(usual.bus_share_mib),
+        persistent_mib: document.persistent_mib.unwrap_or(usual.persistent_mib),
+        ..usual
+    });
     for (name, entry) in document.plugins {
         let policy = entry
             .policy()
@@ -71,6 +78,8 @@ impl Entry {
         let policy = limited(policy, self.limits.links, Policy::links);
         let policy = limited(policy, self.limits.extent_mib, Policy::extent_mib);
         let policy = limited(policy, self.limits.schema_mib, Policy::schema_mib);
+        let policy = limited(policy, self.limits.share_mib, Policy::share_mib);
+        let policy = limited(policy, self.limits.shares, Policy::shares);
         let rate = self.limits.requests_per_second;
         Ok(limited(policy, rate, Policy::requests_per_second))
     }

@@ -1,8 +1,11 @@
 //! Records about feeds, and how each of them is set up and ends. Which there are stands in `subscriptions.rs`.
 
+use std::time::Instant;
+
 use callgate_layout::control::{Failure, FeedToBroker, FeedToPlugin, PeerInfo, SourceToPlugin};
 use callgate_layout::{Code, Encoding};
 
+use super::retries::Pair;
 use super::{Bus, Weight, protocol};
 use crate::effect::Effect;
 use crate::id::PluginId;
@@ -13,6 +16,7 @@ impl Bus {
         &mut self,
         from: PluginId,
         record: FeedToBroker,
+        now: Instant,
     ) -> Result<Weight, Failure> {
         match record {
             FeedToBroker::Subscribe {
@@ -24,16 +28,17 @@ impl Bus {
                 pulled,
             } => {
                 let what = (&*topic, prefix);
-                self.subscribe(from, (request, subscription), what, (shape, pulled))?;
+                self.subscribe(from, (request, subscription), what, (shape, pulled), now)?;
                 Ok(self.weigh_open(from))
             }
             FeedToBroker::Unsubscribe { subscription } => {
                 self.unsubscribe(from, subscription);
                 Ok(Weight::Charged)
             }
-            FeedToBroker::Take { feed, encoding } => self.take(from, feed, encoding),
+            FeedToBroker::Take { feed, encoding } => self.take(from, (feed, encoding), now),
             FeedToBroker::Leave { feed } => self.leave(from, feed),
             FeedToBroker::Following { feed } => self.following(from, feed),
+            FeedToBroker::FollowFailed { feed } => self.follow_failed(from, feed, now),
             FeedToBroker::Fetch {
                 request,
                 feed,
@@ -71,7 +76,12 @@ impl Bus {
     }
 
     /// A plugin wants a feed that it was told of.
-    fn take(&mut self, from: PluginId, number: u64, encoding: Encoding) -> Result<Weight, Failure> {
+    fn take(
+        &mut self,
+        from: PluginId,
+        (number, encoding): (u64, Encoding),
+        now: Instant,
+    ) -> Result<Weight, Failure> {
         let Some(feed) = self.own_feed(from, number)? else {
             return Ok(self.answered(from));
         };
@@ -86,16 +96,16 @@ impl Bus {
                     feed.ring = Some(ring);
                 }
                 if self.read_ring(ring, number) {
-                    self.follow(number);
+                    self.follow(number, now);
                 }
             }
-            Err(failure) => self.end_feed(number, Some(&failure)),
+            Err(failure) => self.feed_failed(number, Some(&failure), now),
         }
         Ok(self.answered(from))
     }
 
     /// The ring of a feed is there: its plugin is told where.
-    pub(super) fn follow(&mut self, number: u64) {
+    pub(super) fn follow(&mut self, number: u64, now: Instant) {
         let Some(feed) = self.topics.feed(number) else {
             return;
         };
@@ -110,7 +120,7 @@ impl Bus {
         let Some(cursor) = self.topics.take_cursor(to) else {
             let message = "this plugin has as many feeds as its status page has cursors";
             let failure = Failure::new(Code::Overloaded, message);
-            return self.end_feed(number, Some(&failure));
+            return self.feed_failed(number, Some(&failure), now);
         };
         if let Some(feed) = self.topics.feed_mut(number) {
             feed.cursor = Some(cursor);
@@ -141,6 +151,25 @@ impl Bus {
         }
         feed.progress = Progress::Mapped;
         self.listen(number);
+        Ok(self.answered(from))
+    }
+
+    /// A plugin cannot map what it was told to follow.
+    fn follow_failed(
+        &mut self,
+        from: PluginId,
+        number: u64,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        let Some(feed) = self.own_feed(from, number)? else {
+            return Ok(self.answered(from));
+        };
+        if feed.progress != Progress::Following {
+            return Err(protocol(
+                "it failed to follow what it was not told to follow",
+            ));
+        }
+        self.feed_failed(number, None, now);
         Ok(self.answered(from))
     }
 
@@ -203,6 +232,12 @@ impl Bus {
     pub(super) fn start_feed(&mut self, feed: u64, (to, position, number): (PluginId, u64, u64)) {
         if let Some(feed) = self.topics.feed_mut(feed) {
             feed.progress = Progress::Started;
+            let pair = Pair {
+                source: feed.source,
+                plugin: feed.plugin,
+                subscription: feed.subscription,
+            };
+            self.forget_retry(pair);
         }
         self.let_answer(to);
         let start = FeedToPlugin::Start {

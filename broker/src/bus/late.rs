@@ -39,9 +39,9 @@ use super::{Awaited, Bus};
 use crate::id::PluginId;
 
 /// How long after the first failure of a link it is tried again.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
+pub(super) const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// How long at most after a later one.
-const LAST_RETRY: Duration = Duration::from_secs(30);
+pub(super) const LAST_RETRY: Duration = Duration::from_secs(30);
 
 impl Bus {
     /// Gives up what waits for a plugin that let a deadline of a link pass.
@@ -169,9 +169,14 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
         ToBroker::Source(
             SourceToBroker::RingMade { .. }
             | SourceToBroker::RingFailed { .. }
-            | SourceToBroker::Heard { .. },
+            | SourceToBroker::Heard { .. }
+            | SourceToBroker::ListenFailed { .. },
         ) => true,
-        ToBroker::Feed(FeedToBroker::Take { .. } | FeedToBroker::Following { .. }) => true,
+        ToBroker::Feed(
+            FeedToBroker::Take { .. }
+            | FeedToBroker::Following { .. }
+            | FeedToBroker::FollowFailed { .. },
+        ) => true,
         ToBroker::Cell(CellToBroker::Written { .. }) => true,
         // A program may leave or fetch whenever it likes.
         ToBroker::Memory(_)

@@ -121,16 +121,22 @@ impl Bus {
                 }
             }
             AnyMemory::Link(memory) => self.extent_sealed(memory),
-            AnyMemory::Ring(ring) => self.ring_sealed(ring),
+            AnyMemory::Ring(ring) => self.ring_sealed(ring, now),
             AnyMemory::Cell(memory) => self.cell_sealed(memory),
         }
     }
 
     /// The shell gives up memory that its writer has.
-    pub(crate) fn memory_given_up(&mut self, to: PluginId, memory: AnyMemory, failure: Failure) {
+    pub(crate) fn memory_given_up(
+        &mut self,
+        to: PluginId,
+        memory: AnyMemory,
+        failure: Failure,
+        now: Instant,
+    ) {
         match memory {
             AnyMemory::Link(memory) => self.extent_given_up(to, memory, failure),
-            AnyMemory::Ring(ring) => self.ring_given_up(ring, &failure),
+            AnyMemory::Ring(ring) => self.ring_given_up(ring, &failure, now),
             AnyMemory::Cell(memory) => self.cell_given_up(memory, failure),
         }
     }
@@ -155,7 +161,7 @@ impl Bus {
         match memory {
             AnyMemory::Link(MemoryId::Outbox { end }) => self.try_later(end.link, &failure, now),
             AnyMemory::Link(memory) => self.extent_not_made(to, memory, failure),
-            AnyMemory::Ring(ring) => self.ring_not_made(ring, &failure),
+            AnyMemory::Ring(ring) => self.ring_not_made(ring, &failure, now),
             AnyMemory::Cell(memory) => self.cell_not_made(memory, failure),
         }
     }

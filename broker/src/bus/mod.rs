@@ -3,7 +3,7 @@
 //!
 //! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`; `subscriptions` says which feeds there are; `cells`. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
-//! policies forbid, `rings` the memory of events, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
+//! policies forbid, `rings` the memory of events, `retries` feeds that could not be set up, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
 //! of an older broker, `syncs` who asks how a gate stands.
 
 mod cells;
@@ -16,6 +16,7 @@ mod links;
 mod memory;
 mod old_links;
 mod provided;
+mod retries;
 mod revoked;
 mod rights;
 mod rings;
@@ -52,6 +53,7 @@ use crate::waits::Waits;
 use charges::Charges;
 use extents::Extent;
 use old_links::OldLinks;
+use retries::{Pair, Retries};
 use revoked::Revocations;
 use rings::Ring;
 
@@ -131,6 +133,8 @@ enum Awaited {
     Looks,
     /// The listeners for which a source waits before its plugin may send.
     Listeners(u64),
+    /// A feed that could not be set up may be tried again.
+    Feed(Pair),
 }
 
 /// The first numbers that a bus gives. Those below it are of brokers before it.
@@ -157,6 +161,7 @@ pub(crate) struct Bus {
     source_lines: SourceLines,
     listens: Listens,
     rings: BTreeMap<u64, Ring>,
+    feed_retries: Retries,
     cells: Cells,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
@@ -204,6 +209,7 @@ impl Bus {
             source_lines: SourceLines::default(),
             listens: Listens::default(),
             rings: BTreeMap::new(),
+            feed_retries: Retries::default(),
             cells: Cells::default(),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
@@ -297,7 +303,7 @@ impl Bus {
             ToBroker::Wait(record) => self.wait_record(from, record, now),
             ToBroker::Schema(record) => self.schema_record(from, record),
             ToBroker::Source(record) => self.source_record(from, record, now),
-            ToBroker::Feed(record) => self.feed_record(from, record),
+            ToBroker::Feed(record) => self.feed_record(from, record, now),
             ToBroker::Cell(record) => self.cell_record(from, record, now),
             ToBroker::Share(_) => Err(protocol("it spoke of shares")),
         }?;
@@ -326,6 +332,7 @@ impl Bus {
                 Awaited::Round(round) => self.round_is_late(round, now),
                 Awaited::Looks => self.look_at_waits(now),
                 Awaited::Listeners(source) => self.offered(source),
+                Awaited::Feed(pair) => self.find_anew(pair, now),
             }
         }
     }

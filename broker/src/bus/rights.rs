@@ -111,7 +111,7 @@ impl Bus {
                 self.registry.unblock(plugin, open);
                 self.refresh(plugin, open, now);
             }
-            self.review_subscriptions(plugin);
+            self.review_subscriptions(plugin, now);
             self.review_cells(plugin);
         }
         self.await_revocations(ending)

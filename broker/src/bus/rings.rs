@@ -163,6 +163,7 @@ impl Bus {
         from: PluginId,
         ring: u64,
         failure: &Failure,
+        now: Instant,
     ) -> Result<Weight, Failure> {
         let Some(failed) = self.own_ring(from, ring)? else {
             return self.acknowledged(from);
@@ -175,12 +176,12 @@ impl Bus {
             self.label_of(from),
             failure.message
         );
-        self.lose_ring(ring, &Failure::new(code, message), true);
+        self.lose_ring(ring, &Failure::new(code, message), true, now);
         Ok(weight)
     }
 
     /// A ring is sealed, and all of it is there: who waits for it is told where it lies.
-    pub(super) fn ring_sealed(&mut self, ring: u64) {
+    pub(super) fn ring_sealed(&mut self, ring: u64, now: Instant) {
         let Some(sealed) = self.rings.get_mut(&ring) else {
             return;
         };
@@ -191,22 +192,22 @@ impl Bus {
         let memory = AnyMemory::Ring(ring);
         self.deadlines.set(Awaited::Memory(memory), None);
         for feed in feeds {
-            self.follow(feed);
+            self.follow(feed, now);
         }
         self.drop_unused_ring(ring);
     }
 
     /// A ring could not be made: nobody has it.
-    pub(super) fn ring_not_made(&mut self, ring: u64, failure: &Failure) {
-        self.lose_ring(ring, failure, false);
+    pub(super) fn ring_not_made(&mut self, ring: u64, failure: &Failure, now: Instant) {
+        self.lose_ring(ring, failure, false, now);
     }
 
     /// The shell gives up a ring that its source has.
-    pub(super) fn ring_given_up(&mut self, ring: u64, failure: &Failure) {
+    pub(super) fn ring_given_up(&mut self, ring: u64, failure: &Failure, now: Instant) {
         let Some(sender) = self.rings.get(&ring).map(|ring| ring.sender) else {
             return;
         };
-        self.lose_ring(ring, failure, true);
+        self.lose_ring(ring, failure, true, now);
         self.send(sender, SourceToPlugin::DropRing { ring });
     }
 
@@ -218,8 +219,8 @@ impl Bus {
         }
     }
 
-    /// Ends the feeds of a ring that cannot be had. Who asks anew has it tried again.
-    fn lose_ring(&mut self, number: u64, failure: &Failure, was_made: bool) {
+    /// Ends the feeds of a ring that cannot be had; that is tried again.
+    fn lose_ring(&mut self, number: u64, failure: &Failure, was_made: bool, now: Instant) {
         let Some(ring) = self.take_ring(number) else {
             return;
         };
@@ -228,7 +229,7 @@ impl Bus {
             self.let_ring_go(number, ring);
         }
         for feed in feeds {
-            self.end_feed(feed, Some(failure));
+            self.feed_failed(feed, Some(failure), now);
         }
     }
 

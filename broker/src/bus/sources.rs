@@ -35,12 +35,17 @@ impl Bus {
                 Ok(Weight::Charged)
             }
             SourceToBroker::RingMade { ring } => self.ring_made(from, ring, now),
-            SourceToBroker::RingFailed { ring, failure } => self.ring_failed(from, ring, &failure),
+            SourceToBroker::RingFailed { ring, failure } => {
+                self.ring_failed(from, ring, &failure, now)
+            }
             SourceToBroker::Heard {
                 feed,
                 position,
                 number,
             } => self.heard(from, feed, (position, number)),
+            SourceToBroker::ListenFailed { feed, failure } => {
+                self.listen_failed(from, feed, &failure, now)
+            }
         }
     }
 
@@ -191,7 +196,7 @@ impl Bus {
         }
         let mut awaited = BTreeSet::new();
         for subscription in self.topics.subscriptions_to(topic) {
-            awaited.extend(self.find(subscription, number));
+            awaited.extend(self.find(subscription, number, now));
         }
         if awaited.is_empty() {
             return self.offered(number);
@@ -241,6 +246,7 @@ impl Bus {
     pub(super) fn end_source(&mut self, number: u64, failure: &Failure) -> Option<Source> {
         self.deadlines.set(Awaited::Listeners(number), None);
         let source = self.topics.remove_source(number)?;
+        self.forget_retries_of_source(number);
         self.let_rings_go(source.rings);
         for feed in &source.feeds {
             self.listens.forget_feed(source.plugin, *feed);
@@ -295,6 +301,7 @@ impl Bus {
         for number in self.topics.subscriptions_of(plugin) {
             self.unsubscribe(plugin, number);
         }
+        self.topics.forget_listener(plugin);
         let sources = self.topics.sources_of(plugin).into_iter();
         let ended = sources.filter_map(|source| self.end_source(source, failure));
         ended.map(|source| source.topic).collect()
@@ -311,27 +318,59 @@ impl Bus {
     fn heard(
         &mut self,
         from: PluginId,
-        number: u64,
-        (position, event): (u64, u64),
+        feed: u64,
+        (position, number): (u64, u64),
     ) -> Result<Weight, Failure> {
+        if let Some(to) = self.listened(from, feed)? {
+            self.start_feed(feed, (to, position, number));
+        }
+        self.listen_next(from);
+        self.acknowledged(from)
+    }
+
+    /// A plugin cannot have a listener.
+    fn listen_failed(
+        &mut self,
+        from: PluginId,
+        number: u64,
+        failure: &Failure,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        if self.listened(from, number)?.is_some() {
+            if let Some(feed) = self.topics.feed_mut(number) {
+                // It has not noted what it would have to be told the end of.
+                feed.progress = Progress::Mapped;
+            }
+            let code = Code::from_u16(failure.code).unwrap_or(Code::System);
+            let message = format!(
+                "{} cannot take note of this listener: {}",
+                self.label_of(from),
+                failure.message
+            );
+            self.feed_failed(number, Some(&Failure::new(code, message)), now);
+        }
+        self.listen_next(from);
+        self.acknowledged(from)
+    }
+
+    /// A plugin answers for a listener of which it was told: whose feed it is, unless that has ended meanwhile.
+    fn listened(&mut self, from: PluginId, number: u64) -> Result<Option<PluginId>, Failure> {
         if !self.topics.was_given(number) {
             return Err(protocol("it named a feed that there never was"));
         }
-        let Some(feed) = self.topics.feed(number) else {
-            self.listens.noted(from, number);
-            self.listen_next(from);
-            return self.acknowledged(from);
+        let listener = match self.topics.feed(number) {
+            None => None,
+            Some(feed) => {
+                let source = self.topics.source(feed.source);
+                let is_own = source.is_some_and(|source| source.plugin == from);
+                if !is_own || feed.progress != Progress::Listening {
+                    return Err(protocol("it heard of a listener of which it was not told"));
+                }
+                Some(feed.plugin)
+            }
         };
-        let source = self.topics.source(feed.source);
-        let is_own = source.is_some_and(|source| source.plugin == from);
-        let to = feed.plugin;
-        if !is_own || feed.progress != Progress::Listening {
-            return Err(protocol("it heard of a listener of which it was not told"));
-        }
         self.listens.noted(from, number);
-        self.start_feed(number, (to, position, event));
-        self.listen_next(from);
-        self.acknowledged(from)
+        Ok(listener)
     }
 }
 

@@ -1,10 +1,12 @@
 //! What plugins ask to hear, and the sources that are found for that.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use callgate_layout::control::{Failure, FeedToPlugin, Fit, Shape};
 use callgate_layout::{Code, Encoding};
 
+use super::retries::Pair;
 use super::{Bus, protocol};
 use crate::id::PluginId;
 use crate::refused::Refused;
@@ -17,6 +19,7 @@ impl Bus {
         (request, number): (u32, u32),
         (topic, prefix): (&str, bool),
         (shape, pulled): (Shape, bool),
+        now: Instant,
     ) -> Result<(), Failure> {
         if let Err(failure) = self.check_subscribe(from, topic) {
             self.answer(from, request, Some(failure));
@@ -33,7 +36,7 @@ impl Bus {
         );
         match subscribed {
             Ok(()) => {
-                let feeds = self.find_all(from, number);
+                let feeds = self.find_all(from, number, now);
                 let request = self.topics.await_feeds(from, number, feeds);
                 self.subscribed(from, request);
             }
@@ -56,18 +59,28 @@ impl Bus {
     }
 
     /// Tells a plugin of all sources that a subscription of its matches; gives back the feeds.
-    pub(super) fn find_all(&mut self, plugin: PluginId, number: u32) -> BTreeSet<u64> {
+    pub(super) fn find_all(
+        &mut self,
+        plugin: PluginId,
+        number: u32,
+        now: Instant,
+    ) -> BTreeSet<u64> {
         let subscription = self.topics.subscription(plugin, number);
         let sources = subscription.map(|wanted| self.topics.sources_for(&wanted.topic));
         let mut feeds = BTreeSet::new();
         for source in sources.into_iter().flatten() {
-            feeds.extend(self.find((plugin, number), source));
+            feeds.extend(self.find((plugin, number), source, now));
         }
         feeds
     }
 
     /// Tells a plugin of a source that a subscription of its matches, unless it may not hear that.
-    pub(super) fn find(&mut self, (plugin, number): (PluginId, u32), source: u64) -> Option<u64> {
+    pub(super) fn find(
+        &mut self,
+        (plugin, number): (PluginId, u32),
+        source: u64,
+        now: Instant,
+    ) -> Option<u64> {
         let subscription = self.topics.subscription(plugin, number)?;
         self.check_subscribe(plugin, &subscription.topic).ok()?;
         let found = self.topics.source(source)?;
@@ -104,6 +117,12 @@ impl Bus {
             let message = "this plugin has as many feeds as it may";
             let failure = Failure::new(Code::Overloaded, message);
             self.send(plugin, FeedToPlugin::Ended { feed, failure });
+            let pair = Pair {
+                source,
+                plugin,
+                subscription: number,
+            };
+            self.find_later(pair, now);
             return None;
         }
         Some(feed)
@@ -113,6 +132,7 @@ impl Bus {
     pub(super) fn unsubscribe(&mut self, from: PluginId, number: u32) {
         let subscription = self.topics.subscription(from, number);
         let feeds = subscription.map(|subscription| subscription.feeds.clone());
+        self.forget_retries_of_subscription(from, number);
         // First of all: nobody is told `Subscribed` for it.
         self.topics.unsubscribe(from, number);
         for feed in feeds.into_iter().flatten() {
@@ -122,7 +142,7 @@ impl Bus {
 
     /// Ends the feeds of subscriptions that a plugin may not have any more, and finds the sources of those that it may
     /// have again.
-    pub(super) fn review_subscriptions(&mut self, plugin: PluginId) {
+    pub(super) fn review_subscriptions(&mut self, plugin: PluginId, now: Instant) {
         for number in self.topics.subscriptions_of(plugin) {
             let Some(subscription) = self.topics.subscription(plugin, number) else {
                 continue;
@@ -132,7 +152,7 @@ impl Bus {
             let is_new = self.topics.allow(plugin, number, allowed.is_ok());
             match allowed {
                 Ok(()) if is_new => {
-                    self.find_all(plugin, number);
+                    self.find_all(plugin, number, now);
                 }
                 Ok(()) => {}
                 Err(failure) => {

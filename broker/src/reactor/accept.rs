@@ -219,7 +219,7 @@ mod tests {
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), super::super::WAKER).unwrap();
         let way_back = super::super::WayBack::new(sender, waker.into());
-        Reactor::new(poll, settings, Some(listener), commands, way_back).unwrap()
+        Reactor::new(poll, settings, (Some(listener), None), commands, way_back).unwrap()
     }
 
     fn knock(path: &Path) -> OwnedFd {

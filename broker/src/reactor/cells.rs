@@ -3,14 +3,13 @@
 
 use std::time::Instant;
 
-use callgate_layout::cells::cell_len;
 use callgate_layout::control::CellToPlugin;
-use serde_json::json;
 
 use super::Reactor;
 use super::effects::no_memory;
 use super::memory::Memory;
 use crate::id::PluginId;
+use crate::listing::{ShareEntry, ShareForm};
 use crate::memory::AnyMemory;
 
 impl Reactor {
@@ -63,18 +62,18 @@ impl Reactor {
     }
 
     /// All cells, as they stand among the shares of a listing.
-    pub(super) fn cell_entries(&self) -> Vec<serde_json::Value> {
+    pub(super) fn cell_entries(&self) -> Vec<ShareEntry> {
         let cells = self.bus.cells().all();
-        let entries = cells.map(|(tag, cell)| {
-            let readers: Vec<String> = cell.readers().map(|reader| self.name_of(reader)).collect();
-            json!({
-                "tag": **tag,
-                "form": "cell",
-                "owner": cell.writer().map(|writer| self.name_of(writer)),
-                "users": readers,
-                "signature": cell.kind.signature,
-                "bytes": cell_len(cell.kind.len),
-            })
+        let entries = cells.map(|(tag, cell)| ShareEntry {
+            tag: (**tag).to_owned(),
+            owner: cell
+                .writer()
+                .map_or_else(String::new, |writer| self.name_of(writer)),
+            bytes: u64::from(cell.kind.len),
+            version: 0,
+            persistent: false,
+            form: ShareForm::Cell,
+            users: cell.readers().map(|reader| self.name_of(reader)).collect(),
         });
         entries.collect()
     }

@@ -220,7 +220,7 @@ impl Reactor {
         });
         if let Err(error) = sealing {
             let failure = no_memory("a thread that seals memory", &error);
-            self.bus.memory_given_up(writer, memory, failure);
+            self.bus.memory_given_up(writer, memory, failure, now);
         }
     }
 

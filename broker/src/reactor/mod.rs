@@ -8,6 +8,7 @@ mod cells;
 mod commands;
 mod descriptors;
 mod effects;
+mod files;
 mod held;
 mod listed_topics;
 mod listing;
@@ -46,10 +47,12 @@ use crate::helper::Helper;
 use crate::huge;
 use crate::id::PluginId;
 use crate::memory::AnyMemory;
+use crate::persistent::Store;
 use crate::quota::TokenBucket;
 use crate::settings::Settings;
 use crate::shown::shown;
 use crate::socket::{DirectoryWatch, Listener};
+use files::Files;
 use held::HeldMemory;
 use listing::Listings;
 use memory::Memory;
@@ -106,6 +109,8 @@ pub(crate) struct Reactor {
     held: HeldMemory,
     /// Works on the memory of extents; `None` until there is one.
     memory_helper: Option<Helper<Outcome>>,
+    /// Of persistent shares.
+    files: Files,
     /// Who waits for a change of policy to be in force.
     policy_changes: HashMap<u64, Sender<Vec<String>>>,
     children: HashMap<u64, Tracked>,
@@ -137,7 +142,7 @@ impl Reactor {
     pub(crate) fn new(
         poll: Poll,
         settings: Settings,
-        listener: Option<Listener>,
+        (listener, store): (Option<Listener>, Option<Store>),
         commands: Receiver<Command>,
         way_back: WayBack,
     ) -> io::Result<Reactor> {
@@ -167,6 +172,7 @@ impl Reactor {
             watches: Watches::new(),
             held: HeldMemory::new(),
             memory_helper: None,
+            files: Files::new(store),
             policy_changes: HashMap::new(),
             children: HashMap::new(),
             half_accepted: None,

@@ -1,9 +1,10 @@
 //! What is on the bus at a moment, and what its plugins have counted.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use callgate_layout::Encodings;
-use callgate_layout::control::BrokerFacts;
+use callgate_layout::control::{BrokerFacts, Form};
 use callgate_layout::pages::counters;
 use callgate_layout::stats;
 
@@ -13,9 +14,11 @@ use super::session::Pages;
 use crate::child::Tracked;
 use crate::id::PluginId;
 use crate::listing::{
-    BrokerEntry, Encoding, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
+    BrokerEntry, Encoding, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, ShareEntry,
+    ShareForm, Transport,
 };
 use crate::names::is_prefix;
+use crate::persistent::{Kept, Store};
 use crate::registry::Shown;
 use crate::socket::Listener;
 
@@ -28,6 +31,8 @@ pub(super) struct Snapshot {
     /// For each plugin, which gates of the listing are its own, and their records in its status page.
     gates: Vec<Vec<(usize, u16)>>,
     topics: ListedTopics,
+    /// Has the persistent shares that nobody uses.
+    store: Option<Arc<Store>>,
 }
 
 impl Snapshot {
@@ -38,7 +43,11 @@ impl Snapshot {
             pages,
             gates,
             topics,
+            store,
         } = self;
+        if let Some(store) = store {
+            add_kept(&mut listing.shares, &store);
+        }
         topics.read_heads(&mut listing.topics);
         let plugins = listing.plugins.iter_mut().enumerate();
         for (((at, plugin), pages), own) in plugins.zip(pages).zip(gates) {
@@ -101,6 +110,7 @@ impl Reactor {
             pages: members().map(|(_, (id, _))| pages_of(id)).collect(),
             gates: records,
             topics: listed,
+            store: self.files.store(),
             listing: Listing {
                 broker,
                 plugins: self.plugin_entries(pid),
@@ -205,6 +215,43 @@ impl Reactor {
     pub(super) fn name_of(&self, plugin: PluginId) -> String {
         let member = self.bus.member(plugin);
         member.map_or_else(String::new, |member| member.identity.name.clone())
+    }
+}
+
+/// Lists the persistent shares, too, that nobody uses. `shares` is in the order of tags, and stays so.
+fn add_kept(shares: &mut Vec<ShareEntry>, store: &Store) {
+    let kept = store.list().unwrap_or_else(|error| {
+        tracing::warn!("persistent shares cannot be listed: {error}");
+        Vec::new()
+    });
+    for Kept {
+        tag,
+        number,
+        len,
+        form,
+        maker,
+    } in kept
+    {
+        if let Err(place) = shares.binary_search_by(|share| share.tag.cmp(&tag)) {
+            let entry = ShareEntry {
+                tag,
+                owner: maker,
+                bytes: len,
+                version: number,
+                persistent: true,
+                form: share_form(form),
+                users: Vec::new(),
+            };
+            shares.insert(place, entry);
+        }
+    }
+}
+
+fn share_form(form: Form) -> ShareForm {
+    match form {
+        Form::Slice => ShareForm::Slice,
+        // Nobody finds a twin by its tag, so the newest version is none.
+        Form::Archive | Form::Json => ShareForm::Archive,
     }
 }
 

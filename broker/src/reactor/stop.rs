@@ -44,6 +44,8 @@ impl Reactor {
             tracked.kill();
         }
         self.await_children(events, Instant::now() + KILL_GRACE);
+        // The next broker begins where it gets the lock of the socket, and wants that of the files then.
+        self.files.close();
         drop(lock);
     }
 

@@ -1,32 +1,30 @@
 //! Which cursors of a plugin's status page are free.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use callgate_layout::events::cursor::CURSORS;
 
-/// The cursors of one plugin. The lowest that is free is given first, so that few lines of the page are touched.
+/// The cursors of one plugin. One that comes back is the last to be given again: its plugin may not have heard yet that its feed has
+/// ended, or has a thread that still writes to it, and would refuse to use it for another one.
 #[derive(Debug, Default)]
 pub(super) struct Cursors {
-    /// Those below `fresh` that are free.
-    free: BTreeSet<u16>,
+    /// Those below `fresh` that are free, in the order in which they came back.
+    free: VecDeque<u16>,
     /// The first one that was never given.
     fresh: u16,
 }
 
 impl Cursors {
     pub(super) fn take(&mut self) -> Option<u16> {
-        if let Some(cursor) = self.free.pop_first() {
-            return Some(cursor);
-        }
-        let cursor = self.fresh;
-        (cursor < CURSORS).then(|| {
+        if self.fresh < CURSORS {
             self.fresh += 1;
-            cursor
-        })
+            return Some(self.fresh - 1);
+        }
+        self.free.pop_front()
     }
 
     pub(super) fn give_back(&mut self, cursor: u16) {
-        self.free.insert(cursor);
+        self.free.push_back(cursor);
     }
 }
 
@@ -43,7 +41,17 @@ mod tests {
         for cursor in [700, 3] {
             cursors.give_back(cursor);
         }
-        assert_eq!([cursors.take(), cursors.take()], [Some(3), Some(700)]);
+        assert_eq!([cursors.take(), cursors.take()], [Some(700), Some(3)]);
         assert_eq!(cursors.take(), None);
+    }
+
+    /// Whose plugin had not heard of the end yet lost its cursor to the next feed at once.
+    #[test]
+    fn one_that_came_back_is_the_last_to_be_given_again() {
+        let mut cursors = Cursors::default();
+        for cursor in 0..3 * CURSORS {
+            assert_eq!(cursors.take(), Some(cursor % CURSORS));
+            cursors.give_back(cursor % CURSORS);
+        }
     }
 }

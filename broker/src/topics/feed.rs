@@ -143,8 +143,5 @@ impl Topics {
             listener.cursors.give_back(cursor);
         }
         listener.feeds -= 1;
-        if listener.feeds == 0 {
-            self.listeners.remove(&feed.plugin);
-        }
     }
 }

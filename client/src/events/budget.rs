@@ -1,10 +1,12 @@
-//! How long a listener may still hold its source up.
+//! How long a plugin that listens may still hold up the one that sends.
+//!
+//! It is the plugin's, for all its feeds on all topics of the one that sends: who subscribes often, or anew, holds nobody up for longer.
 //!
 //! A budget is a second at the beginning and at most, and grows by a tenth of the time that passes: who stands still
-//! costs its source a second once, and who always catches up in the last moment a tenth of its time. One that was used up
+//! costs its sender a second once, and who always catches up in the last moment a tenth of its time. One that was used up
 //! counts again when it has grown to a millisecond: otherwise who waits would wait once more for what grew meanwhile.
 
-/// The longest that a listener holds its source up at a time, in nanoseconds.
+/// The longest that a listener holds a sender up at a time, in nanoseconds.
 pub(crate) const MOST: u64 = 1_000_000_000;
 /// One that was used up counts again from here on.
 const ANEW: u64 = 1_000_000;
@@ -17,8 +19,10 @@ pub(crate) struct Budget {
     /// Nanoseconds.
     left: u64,
     is_used_up: bool,
-    /// Up to when time has been counted, in nanoseconds of the monotonic clock.
-    at: u64,
+    /// Up to when it has grown, in nanoseconds of the monotonic clock.
+    grown: u64,
+    /// Up to when time was spent.
+    spent: u64,
 }
 
 impl Budget {
@@ -27,16 +31,17 @@ impl Budget {
         Budget {
             left: MOST,
             is_used_up: false,
-            at: now,
+            grown: now,
+            spent: now,
         }
     }
 
     /// What is left now; 0 where it was used up, until there is enough again.
     pub(crate) fn left(&mut self, now: u64) -> u64 {
-        let grown = now.saturating_sub(self.at) / SHARE;
+        let grown = now.saturating_sub(self.grown) / SHARE;
         self.left = self.left.saturating_add(grown).min(MOST);
         // What is too short to make it grow counts the next time.
-        self.at += grown * SHARE;
+        self.grown += grown * SHARE;
         self.is_used_up &= self.left < ANEW;
         match self.is_used_up {
             true => 0,
@@ -44,14 +49,23 @@ impl Budget {
         }
     }
 
-    /// The listener was in the way since then, at which some thread of its source began to wait. Several may wait at the same time:
-    /// each moment is counted once.
+    /// The listener was in the way since then, at which some thread of the sender began to wait. Several may wait at the same time, for
+    /// one topic or for several: each moment is counted once.
     pub(crate) fn spend(&mut self, since: u64, now: u64) {
         self.left(since);
-        let from = self.at.max(since);
-        self.left = self.left.saturating_sub(now.saturating_sub(from));
+        let from = self.spent.max(since);
+        // It does not grow while it is spent, however often others have looked at it meanwhile.
+        let grown = self.grown.min(now).saturating_sub(from) / SHARE;
+        let spent = now.saturating_sub(from);
+        self.left = self.left.saturating_sub(spent.saturating_add(grown));
         self.is_used_up |= self.left == 0;
-        self.at = self.at.max(now);
+        self.spent = self.spent.max(now);
+        self.grown = self.grown.max(now);
+    }
+
+    /// Whether it is as it was at first.
+    pub(crate) fn is_whole(&mut self, now: u64) -> bool {
+        self.left(now) == MOST
     }
 }
 
@@ -104,6 +118,22 @@ mod tests {
         budget.spend(50 * MS, 120 * MS);
         budget.spend(110 * MS, 119 * MS);
         assert_eq!(budget.left(120 * MS), 880 * MS);
+    }
+
+    /// Another topic of the sender's goes on meanwhile, and looks at the budget for each piece of its ring.
+    #[test]
+    fn what_others_look_at_is_spent_all_the_same() {
+        let (mut budget, mut now) = (Budget::new(0), 0);
+        while budget.left(now) > 0 {
+            let since = now;
+            for _ in 0..100 {
+                now += MS / 100;
+                budget.left(now);
+            }
+            budget.spend(since, now);
+            assert!(now <= 1_001 * MS, "{now}");
+        }
+        assert!(now >= 999 * MS, "{now}");
     }
 
     /// A listener that catches up just before its budget is used up held its source up all the time.

@@ -17,8 +17,8 @@ mod tests;
 mod wakes;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use callgate_layout::Encoding;
 use callgate_layout::buffer::Buffer;
@@ -33,14 +33,14 @@ use crate::base::thread::discard;
 
 pub(crate) use place::{End, Place, PlaceParts, Sender};
 use taking::{Item, Taking};
-pub(crate) use wakes::{BellOf, SleepBells, Wakes};
+pub(crate) use wakes::{Sleeps, WaiterOf, Wakes};
 
 /// A feed.
 pub(crate) struct Feed {
     /// Who sends on which topic.
     about: Arc<Sending>,
-    /// Drawn by the source; the same across brokers.
-    incarnation: u64,
+    /// Drawn by the source; the same across brokers. `None` of a source that cannot be heard: then this only tells of that.
+    incarnation: Option<u64>,
     handlers: Arc<Handlers>,
     wakes: Arc<dyn Wakes>,
     taking: Mutex<Taking>,
@@ -55,6 +55,8 @@ pub(crate) struct Feed {
     /// The thread that takes from it, and the chain in which it runs handlers; 0 for none.
     runner: AtomicU64,
     chain: AtomicU64,
+    /// The number of its next event, when there is nothing to take any more.
+    reached: OnceLock<u64>,
     is_over: AtomicBool,
     log: Log,
 }
@@ -92,7 +94,7 @@ pub(crate) enum Next<'a> {
 impl Feed {
     /// One on a source, whose next event has this number, if any was had before.
     pub(crate) fn new(
-        (about, incarnation): (Arc<Sending>, u64),
+        (about, incarnation): (Arc<Sending>, Option<u64>),
         (handlers, wakes): (Arc<Handlers>, Arc<dyn Wakes>),
         next: Option<u64>,
     ) -> Feed {
@@ -109,6 +111,7 @@ impl Feed {
             missed: AtomicBool::new(false),
             runner: AtomicU64::new(0),
             chain: AtomicU64::new(0),
+            reached: OnceLock::new(),
             is_over: AtomicBool::new(false),
             log: Log::default(),
         }
@@ -118,7 +121,7 @@ impl Feed {
         &self.about
     }
 
-    pub(crate) fn incarnation(&self) -> u64 {
+    pub(crate) fn incarnation(&self) -> Option<u64> {
         self.incarnation
     }
 
@@ -135,15 +138,6 @@ impl Feed {
         None
     }
 
-    /// There is nothing to take any more, unless the control thread has brought something.
-    #[cold]
-    fn end_if_nothing_came(&self) {
-        let incoming = self.incoming.lock();
-        if incoming.is_empty() {
-            self.end();
-        }
-    }
-
     /// Drops the places in rings of memberships up to this number at the next look: what is left there is lost.
     pub(crate) fn cut(&self, membership: u64) {
         self.cut.fetch_max(membership, Ordering::Release);
@@ -156,10 +150,18 @@ impl Feed {
         self.is_over.store(true, Ordering::SeqCst);
     }
 
+    /// Lets go of what it reads, unless somebody is taking from it: then that is let go when the feed is dropped.
+    pub(crate) fn let_go(&self) {
+        let brought = std::mem::take(&mut *self.incoming.lock());
+        let places = self.taking.try_lock().map(|mut taking| taking.let_go());
+        drop((brought, places));
+    }
+
     /// Whether there is nothing to take any more.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
+        // What it has reached is known then.
+        self.is_over.load(Ordering::Acquire)
     }
 
     /// Whether there is anything to take, and nobody takes it.
@@ -201,7 +203,10 @@ impl Feed {
             }
             events += 1;
             is_more = held.has_next();
-            if self.wanted.load(Ordering::Relaxed) != 0 || runner.is_over() {
+            if self.wanted.load(Ordering::Relaxed) != 0
+                || held.taking.is_short()
+                || runner.is_over()
+            {
                 break;
             }
         }
@@ -268,9 +273,9 @@ impl Feed {
         taken
     }
 
-    /// Has its source ring a bell of a thread's that sleeps; false where none is free.
-    pub(crate) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
-        self.taking.lock().announce(bell)
+    /// Has its source wake a thread that sleeps; false where that cannot be woken.
+    pub(crate) fn announce(&self, waiter: &mut WaiterOf<'_>) -> bool {
+        self.taking.lock().announce(waiter)
     }
 
     /// Says that none does.
@@ -278,9 +283,9 @@ impl Feed {
         self.taking.lock().take_back();
     }
 
-    /// The number of the event after the last that was handled, once that is known.
+    /// The number of the event after the last that was handled, of a feed that has nothing to take any more.
     pub(crate) fn reached(&self) -> Option<u64> {
-        self.taking.try_lock()?.reached()
+        self.reached.get().copied()
     }
 
     /// Waits until no handler runs that began before this. Not to be called by who runs one.

@@ -29,10 +29,13 @@ impl Feeds {
 
     /// One more.
     pub(crate) fn add(&self, feed: &Arc<Feed>) {
-        if self.is_closed.load(Ordering::Relaxed) {
-            return;
+        {
+            let mut all = self.all.lock();
+            if self.is_closed.load(Ordering::Relaxed) {
+                return;
+            }
+            all.push(feed.clone());
         }
-        self.all.lock().push(feed.clone());
         self.changed();
     }
 
@@ -49,8 +52,12 @@ impl Feeds {
 
     /// Forgets all, because the plugin closes.
     pub(crate) fn close(&self) {
-        self.is_closed.store(true, Ordering::Relaxed);
-        let all = std::mem::take(&mut *self.all.lock());
+        let all = {
+            let mut all = self.all.lock();
+            // Whoever adds one looks at it behind the lock.
+            self.is_closed.store(true, Ordering::Relaxed);
+            std::mem::take(&mut *all)
+        };
         all.iter().for_each(|feed| feed.end());
         self.changed();
     }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a position that goes back | keeps the highest that it has seen |
 //! | one beyond the end of what was written | drops it: it is not waited for and not woken any more |
-//! | the same one for ever | waits until its budget is used up, and then overwrites what it has not handled |
+//! | the same one for ever | waits until its plugin's budget is used up, and then overwrites what it has not handled |
 //! | that it has left | drops it |
 
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use callgate_layout::events::Extent;
 use callgate_layout::events::cursor::{self, Waiter};
 use callgate_layout::pages::{self, Activity};
 
-use super::budget::Budget;
 use super::peers::Peer;
 use crate::base::debug;
 
@@ -34,7 +33,6 @@ struct Listener {
     by: Listening,
     /// The highest position that its cursor has had.
     position: u64,
-    budget: Budget,
 }
 
 /// Who listens to one ring.
@@ -96,12 +94,8 @@ impl Listeners {
     }
 
     /// One listens from a position on.
-    pub(crate) fn add(&mut self, by: Listening, position: u64, now: u64) {
-        self.all.push(Listener {
-            by,
-            position,
-            budget: Budget::new(now),
-        });
+    pub(crate) fn add(&mut self, by: Listening, position: u64) {
+        self.all.push(Listener { by, position });
         self.bound = self.bound.min(position);
     }
 
@@ -126,7 +120,7 @@ impl Listeners {
     pub(crate) fn look(&mut self, ring: Extent, now: u64) -> u64 {
         self.all.retain_mut(|listener| listener.look(ring));
         let (mut bound, mut do_all) = (u64::MAX, true);
-        for listener in &mut self.all {
+        for listener in &self.all {
             match listener.bounds(ring, now) {
                 Some(position) => bound = bound.min(position),
                 None => do_all = false,
@@ -143,7 +137,7 @@ impl Listeners {
 
     /// Those that bound and keep a ring from being overwritten up to a position, as far as the last look goes.
     pub(crate) fn in_the_way(
-        &mut self,
+        &self,
         of: u64,
         (ring, now): (Extent, u64),
         stands_still: impl Fn(&Peer) -> bool,
@@ -153,7 +147,7 @@ impl Listeners {
             least: u64::MAX,
             is_in_vain: false,
         };
-        for listener in &mut self.all {
+        for listener in &self.all {
             if listener.bounds(ring, now).is_none_or(|at| at >= of) {
                 continue;
             }
@@ -161,7 +155,7 @@ impl Listeners {
                 found.is_in_vain = true;
             } else {
                 found.feeds.push(listener.by.feed);
-                found.least = found.least.min(listener.budget.left(now));
+                found.least = found.least.min(listener.by.peer.budget.lock().left(now));
             }
         }
         found.feeds.sort_unstable();
@@ -169,13 +163,13 @@ impl Listeners {
     }
 
     /// A thread has waited for those that were in the way.
-    pub(crate) fn spend(&mut self, waited_for: &InTheWay, since: u64, now: u64) {
+    pub(crate) fn spend(&self, waited_for: &InTheWay, since: u64, now: u64) {
         if debug::is_on() {
             return;
         }
-        for listener in &mut self.all {
+        for listener in &self.all {
             if waited_for.feeds.binary_search(&listener.by.feed).is_ok() {
-                listener.budget.spend(since, now);
+                listener.by.peer.budget.lock().spend(since, now);
             }
         }
     }
@@ -219,8 +213,8 @@ impl Listener {
     }
 
     /// From where on it keeps the ring from being overwritten, if it does.
-    fn bounds(&mut self, ring: Extent, now: u64) -> Option<u64> {
-        let mut has_budget = || debug::is_on() || self.budget.left(now) > 0;
+    fn bounds(&self, ring: Extent, now: u64) -> Option<u64> {
+        let has_budget = || debug::is_on() || self.by.peer.budget.lock().left(now) > 0;
         (self.position >= ring.oldest && has_budget()).then_some(self.position)
     }
 

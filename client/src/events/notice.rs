@@ -10,7 +10,8 @@ use crate::base::error::Error;
 use crate::link::peer::Caller;
 
 /// What a subscription is told beside events: see
-/// [`SubscriptionBuilder::on_notice`](crate::SubscriptionBuilder::on_notice). In the order of the events that it is about.
+/// [`SubscriptionBuilder::on_notice`](crate::SubscriptionBuilder::on_notice). In the order of the events that it is about. Of senders
+/// that cannot be heard, a subscription keeps the last 64 notices for a program that does not take.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EventNotice {
@@ -62,8 +63,8 @@ pub enum EventNotice {
         /// What the sender says about that.
         text: String,
     },
-    /// A plugin sends on the topic, and could not be heard for want of memory or descriptors, for example. Whoever
-    /// subscribes anew tries again.
+    /// A plugin sends on the topic, and could not be heard for want of memory or descriptors, for example. That is tried again after a
+    /// second, and then after twice the time each, up to half a minute; each failure is told.
     Failed {
         /// The topic.
         topic: Arc<str>,
@@ -127,18 +128,19 @@ impl Sending {
 /// What is logged of one feed, where nobody asked to be told: of losses, one line a second.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    lost: Mutex<Losses>,
+    lost: Mutex<Unsaid>,
 }
 
+/// What happens often, and has one line in a second.
 #[derive(Debug, Default)]
-struct Losses {
+pub(crate) struct Unsaid {
     /// When the next line may be written.
     next: u64,
-    /// Those of which nothing was written.
-    unsaid: u64,
+    /// How often it happened without a line.
+    count: u64,
 }
 
-/// The time between two lines about losses of one feed, in nanoseconds.
+/// The time between two lines, in nanoseconds.
 const PAUSE: u64 = 1_000_000_000;
 
 impl Log {
@@ -181,15 +183,15 @@ impl Log {
     }
 }
 
-impl Losses {
+impl Unsaid {
     /// Adds some; how many a line is to say, if there is to be one now.
-    fn add(&mut self, count: u64) -> Option<u64> {
-        self.unsaid += count;
+    pub(crate) fn add(&mut self, count: u64) -> Option<u64> {
+        self.count += count;
         let now = clock::coarse_now();
         if now < self.next {
             return None;
         }
         self.next = now + PAUSE;
-        Some(std::mem::take(&mut self.unsaid))
+        Some(std::mem::take(&mut self.count))
     }
 }

@@ -1,7 +1,7 @@
 //! Feeds from which a thread of the program's own takes, or a task.
 //!
-//! Who sleeps has each of its sources ring a bell of this plugin's, one for each doorbell page; what happens in this
-//! process (a feed more, the end of one, of the subscription) changes a private word.
+//! Who sleeps has each of its sources ring a bell of this plugin's, one for each doorbell page, or change a word of the feed; what
+//! happens in this process (a feed more, the end of one, of the subscription) changes a private word.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Waker;
 
 use arc_swap::ArcSwapOption;
+use callgate_layout::events::cursor::Waiter;
 use callgate_layout::sys::futex::{self, Awaited};
 use callgate_layout::{Code, clock, events};
 use parking_lot::Mutex;
 
-use super::feed::{Feed, Next, SleepBells, Wakes};
+use super::feed::{Feed, Next, Sleeps, Wakes};
 use crate::base::error::{Error, Result};
 use crate::base::thread;
 use crate::link::own_memory::{OwnMemory, SentBell};
@@ -121,11 +122,11 @@ impl Puller {
     pub(crate) fn await_by(&self, waker: &Waker) -> Result<Vec<Arc<SentBell>>> {
         *self.waker.lock() = Some(waker.clone());
         let mut pages: Vec<Arc<SentBell>> = Vec::new();
-        let mut bell = |memory: &OwnMemory| {
+        let mut bell = |memory: &Arc<OwnMemory>, _| {
             if !pages.iter().any(|page| Arc::ptr_eq(page, &memory.sent)) {
                 pages.push(memory.sent.clone());
             }
-            Some(memory.sent.take()?.number())
+            Some(Waiter::Bell(memory.sent.take()?.number()))
         };
         let feeds = self.feeds.lock().all.clone();
         match feeds.iter().all(|feed| feed.announce(&mut bell)) {
@@ -156,9 +157,9 @@ impl Puller {
     /// Sleeps until there may be something.
     fn sleep(&self, seen: u32, until: u64) -> Result<()> {
         let feeds = self.feeds.lock().all.clone();
-        let mut bells = SleepBells::default();
-        let mut bell = |memory: &OwnMemory| bells.of(&memory.bells);
-        let is_announced = feeds.iter().all(|feed| feed.announce(&mut bell));
+        let mut sleeps = Sleeps::default();
+        let mut waiter = |memory: &Arc<OwnMemory>, cursor| sleeps.of(memory, cursor);
+        let is_announced = feeds.iter().all(|feed| feed.announce(&mut waiter));
         let outcome = match is_announced {
             true => Ok(()),
             false => Err(no_bell()),
@@ -167,7 +168,7 @@ impl Puller {
         feeds.iter().for_each(|feed| feed.arm());
         events::all_armed();
         if is_announced && !feeds.iter().any(|feed| feed.has_next()) {
-            let words: Vec<_> = bells
+            let words: Vec<_> = sleeps
                 .words()
                 .chain([Awaited::private(&self.changes, seen)])
                 .collect();

@@ -19,6 +19,8 @@ pub(crate) struct Registered {
     /// It is not to be run any more.
     is_over: AtomicBool,
     failed: AtomicU64,
+    /// What the subscription had lost when this was added.
+    lost_before: AtomicU64,
 }
 
 pub(crate) type List = Arc<[Arc<Registered>]>;
@@ -28,6 +30,8 @@ pub(crate) struct Handlers {
     list: Mutex<List>,
     /// Changes after the list has.
     version: AtomicU64,
+    /// Events that were overwritten before they were taken.
+    lost: AtomicU64,
 }
 
 /// A copy of the list.
@@ -47,6 +51,7 @@ impl Registered {
             on_notice,
             is_over: AtomicBool::new(false),
             failed: AtomicU64::new(0),
+            lost_before: AtomicU64::new(0),
         })
     }
 
@@ -88,12 +93,30 @@ impl Handlers {
         Handlers {
             list: Mutex::new(Arc::new([])),
             version: AtomicU64::new(1),
+            lost: AtomicU64::new(0),
         }
     }
 
     /// Adds one behind the others. It sees the next event of each feed.
     pub(crate) fn add(&self, registered: &Arc<Registered>) {
+        registered.lost_before.store(self.lost(), Ordering::Relaxed);
         self.change(|list| list.push(registered.clone()));
+    }
+
+    /// Events were lost.
+    pub(crate) fn count_lost(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How many events were.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// How many were since a handler was added.
+    pub(crate) fn lost_of(&self, registered: &Registered) -> u64 {
+        let before = registered.lost_before.load(Ordering::Relaxed);
+        self.lost().saturating_sub(before)
     }
 
     /// Takes one out; whether none is left.

@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 
 use self::event::{Encoded, Event};
 pub(crate) use self::ring::RingKey;
-pub(crate) use self::rings::NewRing;
+pub(crate) use self::rings::{NewRing, Start};
 use self::sending::{ARCHIVE, ENDED, JSON, Sending, Stop};
 use self::waiting::Wait;
 use super::listeners;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::feed::{Feed, Incoming, Place, Wakes};
 use super::feeds::Feeds;
 use super::handlers::Sending;
-use super::notice::EventNotice;
+use super::notice::{EventNotice, Unsaid};
 use super::pulled::Puller;
 use super::registered::Handlers;
 use crate::base::error::Error;
@@ -17,6 +17,10 @@ use crate::base::thread::discard;
 
 /// Sources that were heard and are not any more, of which it is kept how far they were.
 const MOST_HAD: usize = 64;
+
+/// Sources that cannot be heard, of which the program is told when it takes: a peer may offer what is unfit again and again, while
+/// the program does not.
+const MOST_TOLD: usize = 64;
 
 /// One subscription.
 pub(crate) struct Hearing {
@@ -41,6 +45,8 @@ struct Known {
     feeds: Vec<Arc<Feed>>,
     /// By incarnation, the number of the next event of sources that are not heard any more.
     had: VecDeque<(u64, u64)>,
+    /// Notices of sources that cannot be heard, which were left out.
+    untold: Unsaid,
     is_closed: bool,
 }
 
@@ -51,13 +57,29 @@ impl Known {
         let over = self.feeds.extract_if(.., |feed| feed.is_over());
         let over: Vec<_> = over.collect();
         for feed in &over {
-            if let Some(next) = feed.reached() {
-                self.had.push_back((feed.incarnation(), next));
+            if let (Some(of), Some(next)) = (feed.incarnation(), feed.reached()) {
+                self.had.push_back((of, next));
             }
         }
         let too_many = self.had.len().saturating_sub(MOST_HAD);
         self.had.drain(..too_many);
         over
+    }
+}
+
+impl Known {
+    /// Ends the oldest feed that only tells of a source, if there are as many as may be; whether it did.
+    fn make_room_to_tell(&self) -> bool {
+        let tells = |feed: &&Arc<Feed>| feed.incarnation().is_none() && !feed.is_over();
+        let mut telling = self.feeds.iter().filter(tells);
+        let oldest = telling.next();
+        match oldest.filter(|_| telling.count() + 1 >= MOST_TOLD) {
+            Some(oldest) => {
+                oldest.end();
+                true
+            }
+            None => false,
+        }
     }
 }
 
@@ -94,16 +116,27 @@ impl Hearing {
         self.bring(about, incarnation, Incoming::Place(place));
     }
 
-    /// Tells of a source that is not heard.
+    /// Tells of a source that is not heard. Where the program has not taken earlier ones, the oldest makes room.
     pub(crate) fn tell(&self, about: &Arc<Sending>, notice: EventNotice) {
         if matches!(notice, EventNotice::Unfit { .. }) {
             self.unfit.fetch_add(1, Ordering::Relaxed);
         }
         // A feed that ends when that was told.
-        let feed = self.feed(about, (0, None));
+        let feed = self.feed(about, (None, None));
         feed.bring(Incoming::Notice(notice));
-        let over = self.add(&mut self.feeds.lock(), feed);
+        let mut known = self.feeds.lock();
+        let is_left_out = known.make_room_to_tell();
+        let over = self.add(&mut known, feed);
+        let left_out = is_left_out.then(|| known.untold.add(1)).flatten();
+        drop(known);
+        if is_left_out {
+            self.forget_over();
+        }
         discard(over);
+        if let Some(count) = left_out {
+            let topic = &self.name;
+            tracing::warn!(%topic, count, "nobody takes from a subscription: notices of senders that are not heard were left out");
+        }
     }
 
     fn bring(&self, about: &Arc<Sending>, incarnation: u64, what: Incoming) {
@@ -113,7 +146,9 @@ impl Hearing {
         }
         let mut what = Some(what);
         let mut all = known.feeds.iter();
-        if let Some(feed) = all.find(|feed| feed.incarnation() == incarnation && !feed.is_over()) {
+        if let Some(feed) =
+            all.find(|feed| feed.incarnation() == Some(incarnation) && !feed.is_over())
+        {
             what = what.and_then(|what| feed.bring(what));
         }
         let Some(what) = what else {
@@ -124,14 +159,18 @@ impl Hearing {
         let next = had
             .and_then(|at| known.had.remove(at))
             .map(|(_, next)| next);
-        let feed = self.feed(about, (incarnation, next));
+        let feed = self.feed(about, (Some(incarnation), next));
         feed.bring(what);
         over.append(&mut self.add(&mut known, feed));
         drop(known);
         discard(over);
     }
 
-    fn feed(&self, about: &Arc<Sending>, (incarnation, next): (u64, Option<u64>)) -> Arc<Feed> {
+    fn feed(
+        &self,
+        about: &Arc<Sending>,
+        (incarnation, next): (Option<u64>, Option<u64>),
+    ) -> Arc<Feed> {
         let wakes: Arc<dyn Wakes> = match &self.takes {
             Takes::Dispatcher(feeds) => feeds.clone(),
             Takes::Puller(puller) => puller.clone(),
@@ -177,12 +216,20 @@ impl Hearing {
             known.is_closed = true;
             std::mem::take(&mut known.feeds)
         };
-        feeds.iter().for_each(|feed| feed.end());
+        for feed in &feeds {
+            feed.end();
+            feed.let_go();
+        }
+        self.forget_over();
+        feeds
+    }
+
+    /// Has whoever takes from its feeds forget those that are over.
+    fn forget_over(&self) {
         match &self.takes {
             Takes::Dispatcher(feeds) => feeds.forget_over(),
             Takes::Puller(puller) => puller.forget_over(),
         }
-        feeds
     }
 
     /// Has whoever takes from its feeds look at them.

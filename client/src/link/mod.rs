@@ -7,6 +7,7 @@
 mod abandoned;
 mod archives;
 mod closing;
+pub(crate) mod cursor_lines;
 pub(crate) mod extents;
 pub(crate) mod own_memory;
 mod payloads;

@@ -7,6 +7,7 @@ use callgate_layout::control::LinkEnd;
 use callgate_layout::pages::{Doorbell, Status};
 use callgate_layout::view::WriteView;
 
+use super::cursor_lines::CursorLines;
 use super::topic_words::TopicWords;
 use crate::base::buffers::Pool;
 use crate::base::error::Result;
@@ -81,6 +82,8 @@ pub(crate) struct OwnMemory {
     /// For the topics on which it sends.
     pub(crate) topics: Arc<TopicWords>,
     pub(crate) status: Status,
+    /// For the feeds that it hears.
+    pub(crate) cursors: Arc<CursorLines>,
     pub(crate) pool: Pool,
 }
 
@@ -98,6 +101,7 @@ impl OwnMemory {
             sent,
             topics,
             status,
+            cursors: Arc::default(),
             pool: Pool::default(),
         }
     }

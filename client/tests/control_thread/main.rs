@@ -92,6 +92,8 @@ fn welcome(broker: &Broker) {
         links: 9,
         extent_mib: 9,
         schema_mib: 1,
+        share_mib: 8,
+        shares: 8,
     };
     let record = ToPlugin::Session(SessionToPlugin::Welcome {
         bus: 1,

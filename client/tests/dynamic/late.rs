@@ -16,6 +16,8 @@ fn scarce() -> Scene {
     let limits = BusLimits {
         extent_mib: 0,
         schema_mib: 1,
+        share_mib: 8,
+        shares: 8,
         ..BusLimits::default()
     };
     scene_with(Dispatch::Thread, WaitPolicy::Park, limits)

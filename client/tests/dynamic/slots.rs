@@ -145,6 +145,8 @@ fn waiting_for_space_uses_no_processor() {
     let limits = BusLimits {
         extent_mib: 4,
         schema_mib: 1,
+        share_mib: 8,
+        shares: 8,
         ..BusLimits::default()
     };
     let scene = scene_with(Dispatch::Thread, WaitPolicy::Park, limits);

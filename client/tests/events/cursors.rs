@@ -1,6 +1,6 @@
 //! Cursors that go from one feed to the next.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use callgate_client::{Code, Dispatch};
@@ -64,4 +64,76 @@ fn unsubscribing_drops_a_handler_whose_sender_has_gone() {
     }
     subscription.unsubscribe();
     assert_eq!(Arc::strong_count(&captured), 1);
+}
+
+/// Whoever took from a feed at the end of it wrote its position into the line of the next feed with its cursor, and that
+/// the feed had left.
+#[test]
+fn a_cursor_is_not_given_to_another_feed_while_somebody_writes_to_it() {
+    // As many as a plugin has.
+    const CURSORS: usize = 1024;
+    let scene = Scene::new();
+    let (sender, listener) = scene.two(Dispatch::Thread);
+    let (first, second) = (numbers(&sender), sender.topic::<(u32,)>("Second").unwrap());
+    let (second, listener) = (Arc::new(second), Arc::new(listener));
+    let own = Arc::new(Mutex::new(None));
+    let (notes, last) = (Notes::new(), Notes::new());
+    let handler = {
+        let (counts, seen, own) = (notes.clone(), last.clone(), own.clone());
+        let (plugin, second) = (Arc::downgrade(&listener), second.clone());
+        move |_: u32| {
+            // This one's place is in use until the handler has returned.
+            drop(own.lock().unwrap().take());
+            let plugin = plugin.upgrade().unwrap();
+            for _ in 0..CURSORS {
+                let subscription = plugin.subscribe("Second", |_: u32| ()).unwrap();
+                counts.add(second.subscription_count());
+                drop(subscription);
+            }
+            let seen = seen.clone();
+            let hear = move |n: u32| seen.add(n);
+            *own.lock().unwrap() = Some(plugin.subscribe("Second", hear).unwrap());
+        }
+    };
+    *own.lock().unwrap() = Some(listener.subscribe(TOPIC, handler).unwrap());
+    first.send(&(1,)).unwrap();
+    let mut counts = notes.wait(CURSORS);
+    assert_eq!(counts.pop(), Some(0), "it came round to the first one");
+    assert!(counts.iter().all(|count| *count == 1));
+    await_that(|| second.subscription_count() == 1);
+    second.send(&(2,)).unwrap();
+    assert_eq!(last.wait(1), [2]);
+    second.flush(PATIENCE).unwrap();
+    drop(own.lock().unwrap().take());
+}
+
+/// Where the broker had died, or did so at that moment, the sender heard of the end only when the plugin pumped again.
+#[test]
+fn unsubscribing_is_seen_by_the_sender_without_a_broker_and_without_a_pump() {
+    let scene = Scene::new();
+    let (sender, listener) = scene.two(Dispatch::Pump);
+    let topic = numbers(&sender);
+    let notes = Notes::new();
+    let seen = notes.clone();
+    let subscription = listener
+        .subscribe(TOPIC, move |n: u32| seen.add(n))
+        .unwrap();
+    topic.send(&(1,)).unwrap();
+    drop(listener.pump(Instant::now() + Duration::from_millis(20)));
+    assert_eq!(notes.all(), [1]);
+    drop(scene);
+    topic.send(&(2,)).unwrap();
+    let error = topic.flush(Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.code(), Code::Timeout, "nobody pumps");
+    subscription.unsubscribe();
+    topic.flush(Duration::from_millis(20)).unwrap();
+    assert_eq!(notes.all(), [1]);
+}
+
+fn await_that(mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "it does not come about");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

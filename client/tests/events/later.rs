@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Dispatch, EventNotice, Received};
+use callgate_client::{Dispatch, EventNotice, Plugin, Received};
 
 use super::scene::{Notes, PATIENCE, Scene, TOPIC, numbers};
 
@@ -95,4 +95,50 @@ fn each_event_is_had_once_also_where_the_broker_is_replaced() {
         let all = notes.wait(sent as usize);
         assert!(all.iter().copied().eq(0..sent), "{} of {sent}", all.len());
     }
+}
+
+/// Where 63 callers slept, taking an event failed with `OVERLOADED`.
+#[test]
+fn events_are_taken_also_where_callers_sleep_on_all_bells() {
+    let scene = Scene::new();
+    let sender = scene.connect("Sender", Dispatch::Thread);
+    let listener = Plugin::builder("Listener")
+        .descriptor(scene.broker.connect().unwrap())
+        .direct_calls(false)
+        .connect()
+        .unwrap();
+    let topic = numbers(&sender);
+    let mut events = listener.events::<(u32,)>(TOPIC).unwrap();
+    assert!(events.next(PATIENCE).unwrap().is_some(), "it is here");
+    // Nobody pumps them, and each takes half of a link's slots at most.
+    let providers: Vec<_> = ["A", "B", "C"]
+        .map(|name| {
+            let plugin = scene.connect(name, Dispatch::Pump);
+            let provider = plugin.provide(&format!("{name}.Wait"), || ()).unwrap();
+            (plugin, provider)
+        })
+        .into();
+    let gates: Vec<_> = ["A.Wait", "B.Wait", "C.Wait"]
+        .map(|gate| listener.subscriber::<(), ()>(gate).unwrap())
+        .into();
+    gates
+        .iter()
+        .for_each(|gate| gate.wait_ready(PATIENCE).unwrap());
+    thread::scope(|scope| {
+        for number in 0..75 {
+            let gate = &gates[number % 3];
+            scope.spawn(move || gate.with_timeout(2 * PATIENCE).invoke(()).unwrap_err());
+        }
+        // They sleep within less than a millisecond.
+        thread::sleep(Duration::from_millis(500));
+        for number in 0..3 {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(100));
+                topic.send(&(7,)).unwrap();
+            });
+            let event = events.next(PATIENCE).unwrap().unwrap().event().unwrap();
+            assert_eq!((event.number(), event.values), (number, (7,)));
+        }
+        drop(providers);
+    });
 }

@@ -88,6 +88,8 @@ impl Broker {
             links: 9,
             extent_mib: 9,
             schema_mib: 1,
+            share_mib: 8,
+            shares: 8,
         };
         let (pid, generation) = (1, 1);
         let welcome = SessionToPlugin::Welcome {

@@ -200,4 +200,8 @@ pub struct PluginLimits {
     pub extent_mib: u32,
     /// MiB of the schemas of gates that it provides, each counted once.
     pub schema_mib: u32,
+    /// MiB of shares that it has made, and of older versions that it keeps.
+    pub share_mib: u32,
+    /// Shares and cells that it has in use, makes, waits for and watches.
+    pub shares: u32,
 }

@@ -7,7 +7,7 @@
 //!   | Take ------------> |                      |   the listener's library has compared the types; or Leave
 //!   |                    |  (MakeRing, RingMade)|   where the source has no ring of that encoding
 //!   | <---------- Follow |                      |   the ring, the sender's doorbell and process; a cursor
-//!   | Following -------> |                      |   all mapped, and the cursor's line is zero; or Leave
+//!   | Following -------> |                      |   all mapped, and the cursor's line is zero; or FollowFailed, or Leave
 //!   |                    |  Listen -----------> |
 //!   |                    | <------------- Heard |
 //!   | <----------- Start |                      |   from here on no event is missed
@@ -32,9 +32,11 @@
 //! | listener | does not answer `Found` or `Follow` | that feed waits; the sender's `Offered` waits a step's time at most |
 //! | listener | takes an encoding that `Found` did not offer, answers twice, or what it was not asked | its session ends (`PROTOCOL`) |
 //! | listener | answers for, or leaves, a feed that has ended meanwhile; unsubscribes twice | nothing: they have crossed |
-//! | listener | has 1,024 feeds | the next one is `Ended` with `OVERLOADED` in the place of `Follow` |
+//! | listener | has 1,024 feeds | the next one is `Ended` with `OVERLOADED` in the place of `Follow`, and found anew as below |
+//! | listener | cannot map what a feed lies in, or still uses the cursor | `FollowFailed`: the feed has ended |
 //! | listener | says `Following` and has not zeroed its cursor | its source takes the old value for its word: it bounds no more, or is dropped |
 //! | listener | dies | `Unlisten` to each source |
+//! | both | a feed could not be set up, here or there | its source is `Found` anew, under another number, after 1, 2, 4 … 30 s |
 //! | broker | says `Found` twice, `Follow` or `Start` of what was not taken | the library ignores it |
 //! | broker | dies | feeds that have started go on |
 
@@ -109,6 +111,11 @@ pub enum FeedToBroker {
         /// The feed.
         feed: u64,
     },
+    /// In the place of `Following`: it cannot be mapped now. The feed has ended, and its source is `Found` anew later.
+    FollowFailed {
+        /// The feed.
+        feed: u64,
+    },
     /// Send a part of the schema of a source that was `Found` to differ. Answered by
     /// [`Part`](super::SchemaToPlugin::Part), or by `Answer` with a failure.
     Fetch {
@@ -149,7 +156,7 @@ pub enum FeedToPlugin {
         fit: Fit,
     },
     /// Where a feed lies. Descriptors: its ring, to be mapped for reading; the sender's doorbell, to be mapped for
-    /// writing; its process. Answered by `Following`, or by `Leave`.
+    /// writing; its process. Answered by `Following`, by `FollowFailed`, or by `Leave`.
     Follow {
         /// The feed.
         feed: u64,

@@ -10,7 +10,7 @@
 //!   | <-------- MakeRing |   its memory, writable, its size sealed
 //!   | RingMade --------> |   all of it allocated and mapped. The broker seals it, and looks whether all is there
 //!   | <---------- Listen |   the listener's status page, doorbell and process
-//!   | Heard -----------> |   noted under the send lock: where the feed begins
+//!   | Heard -----------> |   noted under the send lock: where the feed begins; or ListenFailed
 //!   |                    |
 //!   | <-------- Unlisten |   a feed has ended; needs no answer
 //!   | <-------- DropRing |   nobody reads it any more; needs no answer
@@ -35,7 +35,8 @@
 //! | sender | names a topic word that is not its own | peers that it has anyway are woken in vain, or too late |
 //! | sender | says `RingMade` and has not allocated all, or sealed it first | its session ends (`PROTOCOL`) |
 //! | sender | keeps the kernel from sealing a ring | its session ends (`TIMEOUT`) |
-//! | sender | cannot have a ring | `RingFailed`: the feeds that need it are ended with that failure, and tried again by who subscribes anew |
+//! | sender | cannot have a ring | `RingFailed`: the feeds that need it are ended with that failure, and set up anew after 1, 2, 4 … 30 s |
+//! | sender | cannot map what a listener lies in | `ListenFailed`: the same for that feed |
 //! | sender | does not answer | the feeds wait; whoever subscribes has a deadline of its own |
 //! | sender | answers twice, or what it was not asked | its session ends (`PROTOCOL`) |
 //! | sender | answers for a ring or feed that has ended meanwhile | nothing: the two have crossed |
@@ -109,6 +110,13 @@ pub enum SourceToBroker {
         /// The number of the event that lies there, or is next.
         number: u64,
     },
+    /// In the place of `Heard`: this plugin has no room for what the listener lies in. It is not told that the feed has ended.
+    ListenFailed {
+        /// The feed.
+        feed: u64,
+        /// What went wrong.
+        failure: Failure,
+    },
 }
 
 /// About sources, from the broker to their sender.
@@ -141,7 +149,7 @@ pub enum SourceToPlugin {
         len: u32,
     },
     /// A plugin listens. Descriptors: its status page, to be mapped for reading; its doorbell, to be mapped for writing; its
-    /// process. Answered by `Heard`.
+    /// process. Answered by `Heard` or `ListenFailed`.
     Listen {
         /// The ring.
         ring: u64,

@@ -135,6 +135,8 @@ fn records_of_all_subjects_survive_the_wire() {
                 links: 3,
                 extent_mib: 4,
                 schema_mib: 1,
+                share_mib: 8,
+                shares: 8,
             },
             broker: BrokerFacts {
                 pid: 7,
@@ -186,7 +188,7 @@ fn the_longest_records_about_events_survive_the_wire() {
         signature: signature.clone(),
     };
     let failure = Failure::new(crate::Code::TypeMismatch, "f".repeat(MAX_TEXT));
-    let to_broker: [ToBroker; 5] = [
+    let to_broker: [ToBroker; 7] = [
         SourceToBroker::Offer {
             request: u32::MAX,
             topic: topic.clone(),
@@ -212,6 +214,12 @@ fn the_longest_records_about_events_survive_the_wire() {
             number: u64::MAX,
         }
         .into(),
+        SourceToBroker::ListenFailed {
+            feed: u64::MAX,
+            failure: failure.clone(),
+        }
+        .into(),
+        FeedToBroker::FollowFailed { feed: u64::MAX }.into(),
         FeedToBroker::Subscribe {
             request: 1,
             subscription: u32::MAX,

@@ -83,6 +83,11 @@ impl RingReader {
         self.position
     }
 
+    /// Up to where there are records now, as the sender says.
+    pub fn published(&self) -> u64 {
+        self.ring.load64(HEAD, Ordering::Acquire)
+    }
+
     /// The number of the event that is expected next.
     pub fn number(&self) -> u64 {
         self.number

@@ -107,18 +107,17 @@ impl RingWriter {
         (self.written.end + record_len(payload)).saturating_sub(self.capacity)
     }
 
-    /// Moves `oldest` forward by whole records, at least to `needed` and then on as long as it stays at or before `limit`;
-    /// false, and nothing is moved, where there is no such record.
+    /// Moves `oldest` forward by whole records: to the first that begins at `needed` or behind it, and then on as long as it stays at or
+    /// before `limit`. False, and nothing is moved, where there is no such record.
     ///
     /// The newest record that is published stays: who finds itself overtaken finds there how many it has lost, even where the
     /// sender dies before it publishes the next one. So a batch that needs more room is published first; once everything is,
-    /// a limit of a quarter of the capacity beyond `needed` is enough for any event.
+    /// there is room for any event.
     pub fn forget(&mut self, needed: u64, limit: u64) -> bool {
-        let limit = limit.min(self.published.newest);
         let (mut oldest, mut first) = (self.oldest, self.first);
-        while oldest < limit {
+        while oldest < self.published.newest {
             let next = oldest + self.record_at(oldest);
-            if next > limit {
+            if oldest >= needed && next > limit {
                 break;
             }
             (oldest, first) = (next, first + 1);

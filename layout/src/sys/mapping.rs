@@ -48,6 +48,21 @@ impl Mapping {
         })
     }
 
+    /// Has memory behind all of it, charged to this process, so that no page fault ever has to (and can fail to). Where the
+    /// memory is to be `huge`, the kernel is asked for huge pages; it need not have any.
+    pub fn populate(&self, huge: bool) -> io::Result<()> {
+        if huge {
+            // A kernel without huge pages has others.
+            let _ = self.map.advise(Advice::HugePage);
+        }
+        loop {
+            match self.map.advise(Advice::PopulateWrite) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// The number of bytes mapped.
     pub fn len(&self) -> usize {
         self.map.len()

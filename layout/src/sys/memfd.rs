@@ -4,7 +4,8 @@
 //! the start, so that nobody can truncate it under another's feet), mapped by its one writer,
 //! and then closed to all further writers by [`seal_writer`]. The memory of an extent is besides
 //! [allocated](allocate) by its writer, whom the kernel charges for it, and looked at by the broker
-//! ([`allocated`]) once nobody can free any of it.
+//! ([`allocated`]) once nobody can free any of it. A version of a share is sealed against every change
+//! ([`seal_for_good`]) once its maker has no map of it any more.
 
 use std::fs::File;
 use std::io;
@@ -15,6 +16,7 @@ use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::fstat;
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::unistd::ftruncate;
 
 use super::standard;
@@ -33,13 +35,7 @@ pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     let mut file = File::from(fd);
     io::Write::write_all(&mut file, bytes)?;
     let fd = OwnedFd::from(file);
-    add(
-        fd.as_fd(),
-        SealFlag::F_SEAL_SHRINK
-            | SealFlag::F_SEAL_GROW
-            | SealFlag::F_SEAL_WRITE
-            | SealFlag::F_SEAL_SEAL,
-    )?;
+    add(fd.as_fd(), for_good())?;
     Ok(fd)
 }
 
@@ -86,6 +82,31 @@ pub fn seal_writer(fd: BorrowedFd<'_>) -> io::Result<()> {
     add(fd, SealFlag::F_SEAL_FUTURE_WRITE | SealFlag::F_SEAL_SEAL)
 }
 
+/// Keeps everybody from changing the memory ever again: who maps it afterwards sees what is in it now.
+///
+/// # Errors
+///
+/// [`ResourceBusy`](io::ErrorKind::ResourceBusy) while somebody has it mapped for writing, or the kernel writes to it for
+/// somebody; others where somebody else has sealed the file against sealing, or the descriptor is none for writing.
+pub fn seal_for_good(fd: BorrowedFd<'_>) -> io::Result<()> {
+    add(fd, SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL)
+}
+
+/// Whether nobody can change a file any more, nor its size: of the memory that somebody else sends, which may be no memory file.
+pub fn is_sealed_for_good(fd: BorrowedFd<'_>) -> bool {
+    has_seals(fd, for_good())
+}
+
+/// Whether the file lies in ordinary pages of memory: not on a disk, nor in huge pages that are set aside.
+pub fn is_in_memory(fd: BorrowedFd<'_>) -> bool {
+    fstatfs(fd).is_ok_and(|system| system.filesystem_type() == TMPFS_MAGIC)
+}
+
+/// Bytes of a file.
+pub fn len(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(u64::try_from(fstat(fd)?.st_size).unwrap_or(0))
+}
+
 /// Keeps a file's seals as they are, for memory that stays writable: doorbells.
 pub fn seal_seals(fd: BorrowedFd<'_>) -> io::Result<()> {
     add(fd, SealFlag::F_SEAL_SEAL)
@@ -93,9 +114,17 @@ pub fn seal_seals(fd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Whether the file's size is sealed, so that a map of it stays whole.
 pub fn has_sealed_size(fd: BorrowedFd<'_>) -> bool {
-    let wanted = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW;
+    has_seals(fd, SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW)
+}
+
+/// What is no memory file has no seals.
+fn has_seals(fd: BorrowedFd<'_>, wanted: SealFlag) -> bool {
     fcntl(fd, FcntlArg::F_GET_SEALS)
         .is_ok_and(|seals| SealFlag::from_bits_truncate(seals).contains(wanted))
+}
+
+fn for_good() -> SealFlag {
+    SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL
 }
 
 fn unsealed(name: &str, len: usize) -> io::Result<OwnedFd> {
@@ -106,8 +135,9 @@ fn unsealed(name: &str, len: usize) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Setting a size beyond this process's limit would not fail, but end the process by `SIGXFSZ`.
-fn check_limit(len: usize) -> io::Result<()> {
+/// Whether this process may make a file of so many bytes. Setting a size beyond its limit would not fail, but end
+/// the process by `SIGXFSZ`.
+pub fn check_limit(len: usize) -> io::Result<()> {
     let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
     if len as u64 <= limit {
         return Ok(());

@@ -35,6 +35,7 @@ mod late;
 mod permits;
 mod release;
 mod ring;
+mod shares;
 mod slots;
 mod starving;
 mod turns;

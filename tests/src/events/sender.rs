@@ -4,6 +4,7 @@
 //! long) with how many it has sent in all and for how many milliseconds the sends took that took more than ten;
 //! `flush` with `OK` or an error's code; `listeners` with their number; and `stream MICROS`, after which it sends all the
 //! time with such pauses, until `stop`; `mark` sends one event. The number of events that it has sent is what these answer.
+//! `warnings` answers what its client has warned of.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use callgate_client::{Plugin, Result, Topic, TopicOptions};
 
 use super::{Numbered, TOPIC, answer, number};
-use crate::PATIENCE;
+use crate::{PATIENCE, warned};
 
 /// A send that takes longer has waited for somebody.
 const LONG: Duration = Duration::from_millis(10);
@@ -34,6 +35,7 @@ pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
     let [loss, capacity, length] = more else {
         panic!("usage: callgate-peer numbers-sender NAME lossless|oldest CAPACITY LENGTH");
     };
+    warned::collect_here();
     let plugin = Plugin::connect(name)?;
     let mut options = TopicOptions::new().capacity(capacity.parse().expect("a number"));
     if loss == "oldest" {
@@ -74,6 +76,7 @@ impl Sender {
                 return flushed.map_or_else(|error| error.to_string(), |()| "OK".to_owned());
             }
             "listeners" => return self.topic.subscription_count().to_string(),
+            "warnings" => return warned::seen_here().join("; "),
             other => panic!("{other}"),
         }
         let sent = *self.sent.lock().expect("no panic");

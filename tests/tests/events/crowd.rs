@@ -6,7 +6,7 @@ use callgate_tests::random::Random;
 use callgate_tests::{Bus, programs};
 use nix::sys::signal::Signal;
 
-use crate::scene::{Listener, Sender};
+use crate::scene::{Listener, Sender, expect_all};
 
 /// A ring for 6,553 events of ours.
 const LOSSLESS: [&str; 3] = ["lossless", "262144", "0"];
@@ -27,15 +27,6 @@ fn each_hears_all(size: usize, events: u64) {
     sender.ask(&format!("paced {events} {EVERY}"));
     sender.flush();
     expect_all(&mut listeners, &sender, events);
-}
-
-/// Each of these has heard every event once and in order.
-fn expect_all(listeners: &mut [Listener], sender: &Sender, events: u64) {
-    for listener in listeners {
-        let heard = listener.await_heard(sender.id(), |heard| heard.next == events);
-        let (first, received, lost) = (heard.first, heard.received, heard.lost);
-        assert_eq!((first, received, lost), (0, events, 0), "{}", listener.name);
-    }
 }
 
 /// As [`each_hears_all`], while some are killed and some stand still for longer than a send waits.

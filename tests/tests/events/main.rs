@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod crowd;
+mod cursors;
 mod killed;
 mod restarts;
+mod rings;
 mod scene;
 mod slow;

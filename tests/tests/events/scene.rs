@@ -73,8 +73,85 @@ impl Sender {
         numbers.unwrap_or_else(|| panic!("{answer}"))
     }
 
+    /// How many listeners it has.
+    pub(crate) fn listeners(&mut self) -> String {
+        self.process.ask("listeners")
+    }
+
+    /// What its client has warned of.
+    pub(crate) fn warnings(&mut self) -> String {
+        self.process.ask("warnings")
+    }
+
     pub(crate) fn flush(&mut self) {
         self.process.say("flush");
         assert_eq!(self.process.line(2 * PATIENCE).as_deref(), Ok("OK"));
+    }
+}
+
+/// A process that sends and hears on any topics; what it understands stands in its role.
+pub(crate) struct Talker {
+    pub(crate) name: String,
+    pub(crate) process: Process,
+}
+
+impl Talker {
+    /// One that runs handlers on a thread, in a pool, or as one of a group.
+    pub(crate) fn start(bus: &Bus, name: &str, mode: &str) -> Talker {
+        Talker {
+            name: name.to_owned(),
+            process: bus.peer("talker", name, &[mode]),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        self.process.ask(line)
+    }
+
+    /// Says a line, which is done without an error.
+    #[track_caller]
+    pub(crate) fn does(&mut self, line: &str) {
+        let answer = self.ask(line);
+        assert_eq!(answer, "OK", "{}: {line}", self.name);
+    }
+
+    /// What it has heard of a sender on a topic, once that is so.
+    #[track_caller]
+    pub(crate) fn await_heard(
+        &mut self,
+        (sender, topic): (&str, &str),
+        is_so: impl Fn(&str) -> bool,
+    ) -> String {
+        self.await_answer(&format!("heard {sender} {topic}"), is_so)
+    }
+
+    /// The answer to a line that is said until it is this one.
+    #[track_caller]
+    pub(crate) fn await_answer(&mut self, line: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.ask(line);
+            if is_so(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < until, "{}: {line}: {answer}", self.name);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until it has heard this of a sender on a topic.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, of: (&str, &str), expected: &str) {
+        self.await_heard(of, |heard| heard == expected);
+    }
+}
+
+/// Each of these has heard every event once and in order.
+#[track_caller]
+pub(crate) fn expect_all(listeners: &mut [Listener], sender: &Sender, events: u64) {
+    for listener in listeners {
+        let heard = listener.await_heard(sender.id(), |heard| heard.next == events);
+        let (first, received, lost) = (heard.first, heard.received, heard.lost);
+        assert_eq!((first, received, lost), (0, events, 0), "{}", listener.name);
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod descriptors;
+mod events;
 mod host;
 mod limits;
 mod space;

@@ -376,7 +376,9 @@ fn what_cannot_be_made_is_refused() {
     world.ok(A, open(2, true));
     world.ok(A, written(2));
     world.effects();
-    world.bus.memory_given_up(A, AnyMemory::Cell(1), failure);
+    world
+        .bus
+        .memory_given_up(A, AnyMemory::Cell(1), failure, now);
     world.wants([(A, "drop 1"), (A, "2 closed: SYSTEM")]);
 }
 

@@ -9,6 +9,7 @@ mod ends;
 mod lines;
 mod model;
 mod names;
+mod retries;
 mod rights;
 mod setup;
 mod wrong;

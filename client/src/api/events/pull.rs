@@ -214,6 +214,11 @@ impl<A> Events<A> {
         senders.collect()
     }
 
+    /// How many events were lost so far, of all senders; see [`Subscription::lost`](crate::Subscription::lost).
+    pub fn lost(&self) -> u64 {
+        self.pulled.subscribed.hearing.handlers.lost()
+    }
+
     /// Whether events of any sender so far were converted, because its types are others.
     pub fn is_converted(&self) -> bool {
         self.pulled.subscribed.hearing.converted() > 0

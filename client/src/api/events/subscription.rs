@@ -38,7 +38,8 @@ pub struct SubscriptionBuilder {
     exact_only: bool,
 }
 
-/// A name that is subscribed to, without the `*`; whether it is a prefix.
+/// A name that is subscribed to, without the `*`; whether it is a prefix. A star stands at the end of a prefix and nowhere else: a name
+/// may have others, but whoever writes one here means a pattern, and would hear nothing.
 pub(crate) fn name_of(topic: &str) -> Result<(Arc<str>, bool)> {
     let invalid = |text| Error::new(Code::InvalidArgument, text);
     match topic
@@ -48,6 +49,10 @@ pub(crate) fn name_of(topic: &str) -> Result<(Arc<str>, bool)> {
         Some(prefix) => {
             control::check_prefix(prefix).map_err(invalid)?;
             Ok((prefix.into(), true))
+        }
+        None if topic.contains('*') => {
+            let text = "a star stands at the end, after a dot, as in `Weather.*`: it hears all topics under that prefix";
+            Err(Error::new(Code::InvalidArgument, text).at_gate(topic))
         }
         None => {
             control::check_gate_name(topic).map_err(invalid)?;
@@ -171,6 +176,13 @@ impl Subscription {
     /// How many events the handler has failed at, by an error, a panic, or values that cannot be read.
     pub fn failed(&self) -> u64 {
         self.registered.failed()
+    }
+
+    /// How many events were lost since the handler was registered, of all senders: overwritten before they were taken, because this
+    /// plugin was too slow for too long, or not taken from a broker that had gone before it closed. Each loss is told by
+    /// [`EventNotice::Lost`] as well.
+    pub fn lost(&self) -> u64 {
+        self.subscribed.hearing.handlers.lost_of(&self.registered)
     }
 
     /// Hears no more. When this has returned, the handler runs no more, and what it has captured is dropped, unless this is

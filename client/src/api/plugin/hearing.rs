@@ -23,14 +23,14 @@ impl Plugin {
     ///
     /// Handlers run where those of gates do ([`Dispatch`](crate::Dispatch)), each event in a chain of its own. A handler that is slower
     /// than the sender holds it up for a while; then events are lost, which is told
-    /// ([`SubscriptionBuilder::on_notice`]). Of a sender that shows its last events to new listeners (its history),
+    /// ([`SubscriptionBuilder::on_notice`]) and counted ([`Subscription::lost`]). Of a sender that shows its last events to new listeners (its history),
     /// the first of several handlers that share a subscription sees them.
     ///
     /// Where the sender's types are others, events are converted as calls are ([`Plugin::subscriber`]).
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a name that cannot be, `PERMISSION_DENIED`, `OVERLOADED` over the limit of
+    /// `INVALID_ARGUMENT` for a name that cannot be, or that has a star elsewhere than behind its last dot; `PERMISSION_DENIED`, `OVERLOADED` over the limit of
     /// subscriptions, `TIMEOUT` where a sender does not answer the broker in five seconds, `BROKER_GONE`.
     pub fn subscribe<M: 'static, H: EventHandler<M>>(
         &self,

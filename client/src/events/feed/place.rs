@@ -3,14 +3,15 @@
 use std::sync::{Arc, OnceLock};
 
 use callgate_layout::buffer::Buffer;
-use callgate_layout::events::cursor::Waiter;
+use callgate_layout::events::cursor::{Cursor, Waiter};
 use callgate_layout::events::{Kind, RingReader, Taken};
 use callgate_layout::pages::Doorbell;
 use callgate_layout::view::ReadView;
 use callgate_layout::{Code, Encoding};
 
-use super::wakes::BellOf;
+use super::wakes::WaiterOf;
 use crate::base::error::Error;
+use crate::link::cursor_lines::CursorLine;
 use crate::link::own_memory::OwnMemory;
 use crate::link::peer::Caller;
 
@@ -39,8 +40,8 @@ pub(crate) struct PlaceParts {
     /// The membership's number.
     pub(crate) membership: u64,
     pub(crate) memory: Arc<OwnMemory>,
-    /// Its line in the status page.
-    pub(crate) cursor: u16,
+    /// Its line in the status page, where nobody else writes.
+    pub(crate) cursor: CursorLine,
     pub(crate) sender: Arc<Sender>,
     /// The source's topic word in the sender's doorbell page.
     pub(crate) word: u16,
@@ -57,6 +58,8 @@ pub(crate) struct Place {
     start: u64,
     /// Where it was when the sender was last told of room.
     told: u64,
+    /// Up to where is taken what had been published when it was seen that the feed has ended.
+    rest: Option<u64>,
 }
 
 /// A sender that waits for room is told when this part of the ring was handled, or there is nothing left.
@@ -83,6 +86,7 @@ impl Place {
             reader,
             start: number,
             told: position,
+            rest: None,
         };
         place.handled();
         Some(place)
@@ -119,7 +123,24 @@ impl Place {
     /// Takes the next event; its payload in the place of what was in the buffer.
     #[inline]
     pub(super) fn take(&mut self, buffer: &mut Buffer) -> Taken {
-        self.reader.take(buffer)
+        match self.parts.end.0.get() {
+            None => self.reader.take(buffer),
+            Some(_) => self.take_rest(buffer),
+        }
+    }
+
+    /// What had been published when the feed ended: its source may go on, and this plugin may not be let hear that.
+    #[cold]
+    fn take_rest(&mut self, buffer: &mut Buffer) -> Taken {
+        let reader = &mut self.reader;
+        let most = reader.position().saturating_add(reader.capacity());
+        let rest = *self
+            .rest
+            .get_or_insert_with(|| reader.published().min(most));
+        match reader.position() < rest {
+            true => reader.take(buffer),
+            false => Taken::Nothing,
+        }
     }
 
     /// Why nothing comes any more, where that is so: everything that lay in the ring was taken.
@@ -127,7 +148,8 @@ impl Place {
     pub(super) fn why_ended(&self, is_closed: bool) -> Option<Error> {
         if let Some(why) = self.parts.end.0.get() {
             // It may have been published since the look, and before the end.
-            return (!self.reader.has_news() || is_closed).then(|| why.clone());
+            let is_taken = self.rest.is_some_and(|rest| self.reader.position() >= rest);
+            return (is_taken || !self.reader.has_news() || is_closed).then(|| why.clone());
         }
         is_closed.then(|| {
             let name = self.parts.sender.who.name();
@@ -139,10 +161,8 @@ impl Place {
     /// Everything that was taken is handled.
     #[inline]
     pub(super) fn handled(&mut self) {
-        if self.has_cursor() {
-            let cursor = self.parts.memory.status.cursor(self.parts.cursor);
-            cursor.handled(self.reader.position(), self.reader.number());
-        }
+        let (position, number) = (self.reader.position(), self.reader.number());
+        self.cursor().handled(position, number);
         if self.reader.seems_starving() && self.has_made_room() {
             self.tell_starving();
         }
@@ -151,17 +171,15 @@ impl Place {
     /// Events were overwritten before they were taken.
     #[cold]
     pub(super) fn lost(&mut self, count: u64) {
-        if self.has_cursor() {
-            let status = &self.parts.memory.status;
-            status.cursor(self.parts.cursor).count_lost(count);
-        }
+        self.cursor().count_lost(count);
         self.handled();
     }
 
-    /// Whether its line is still its own: the broker gives it to another feed once it has said that this one has ended.
+    /// Its own also when the broker has said that the feed has ended.
     #[inline]
-    fn has_cursor(&self) -> bool {
-        self.parts.end.0.get().is_none()
+    fn cursor(&self) -> Cursor<'_> {
+        let status = &self.parts.memory.status;
+        status.cursor(self.parts.cursor.index())
     }
 
     /// Whoever takes from it looks at others.
@@ -189,13 +207,13 @@ impl Place {
         self.parts.sender.bell.arm(self.parts.word);
     }
 
-    /// Says that a thread is about to sleep, and on which bell of this plugin's; false where none is free.
-    pub(super) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
-        let bell = bell(&self.parts.memory);
-        if let Some(bell) = bell {
-            self.set_waiter(Waiter::Bell(bell));
+    /// Says that a thread is about to sleep, and how it is woken; false where it cannot be.
+    pub(super) fn announce(&self, waiter: &mut WaiterOf<'_>) -> bool {
+        let waiter = waiter(&self.parts.memory, self.parts.cursor.index());
+        if let Some(waiter) = waiter {
+            self.set_waiter(waiter);
         }
-        bell.is_some()
+        waiter.is_some()
     }
 
     /// It sleeps no more.
@@ -204,18 +222,13 @@ impl Place {
     }
 
     fn set_waiter(&self, waiter: Waiter) {
-        if self.has_cursor() {
-            let status = &self.parts.memory.status;
-            status.cursor(self.parts.cursor).set_waiter(waiter);
-        }
+        self.cursor().set_waiter(waiter);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.has_cursor() {
-            self.parts.memory.status.cursor(self.parts.cursor).leave();
-            self.leave();
-        }
+        self.cursor().leave();
+        self.leave();
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use callgate_layout::buffer::Buffer;
 use callgate_layout::events::{Kind, Taken};
@@ -10,16 +12,19 @@ use callgate_layout::{Code, Encoding};
 
 use super::pace::Pace;
 use super::place::{Place, Record};
-use super::wakes::BellOf;
+use super::wakes::WaiterOf;
 use super::{Feed, Incoming};
 use crate::base::buffers::no_memory;
 use crate::base::error::Error;
 use crate::events::handlers::{EventContext, Sending};
-use crate::events::notice::EventNotice;
+use crate::events::notice::{EventNotice, Unsaid};
 use crate::events::registered::{Copy, Handlers};
 
 /// Events that were had before and are passed over at a time.
 const SKIPPED: u32 = 64;
+
+/// How long whoever takes from a feed rests when there is no memory for an event.
+const REST: Duration = Duration::from_millis(1);
 
 pub(super) struct Taking {
     /// The oldest first.
@@ -34,6 +39,9 @@ pub(super) struct Taking {
     /// Why the last place that ended did.
     why: Option<Error>,
     pace: Pace,
+    /// There was no memory for the event that is next.
+    is_short: bool,
+    short: Unsaid,
 }
 
 /// What is next.
@@ -71,6 +79,8 @@ impl Taking {
             is_here: false,
             why: None,
             pace: Pace::default(),
+            is_short: false,
+            short: Unsaid::default(),
         }
     }
 
@@ -93,6 +103,12 @@ impl Taking {
         self.pace.took(is_more);
     }
 
+    /// Whether there was no memory for the event that is next: it is taken after a rest.
+    #[inline]
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// Whether there is anything to take or to do.
     #[inline]
     pub(super) fn has_next(&mut self, feed: &Feed) -> bool {
@@ -102,11 +118,27 @@ impl Taking {
         let is_replaced = self.is_replaced();
         match self.places.front() {
             Some(place) => is_replaced || place.has_news(),
-            None => {
-                feed.end_if_nothing_came();
-                false
-            }
+            None => self.tell_end(feed),
         }
+    }
+
+    /// There is no place any more: why, is to be told, and then the feed is over; unless the control thread has brought
+    /// something. Whether there is anything to tell.
+    #[cold]
+    fn tell_end(&mut self, feed: &Feed) -> bool {
+        let incoming = feed.incoming.lock();
+        if !incoming.is_empty() {
+            return false;
+        }
+        if let Some(why) = self.why.take() {
+            self.notices.push_back(EventNotice::gone(&feed.about, why));
+            return true;
+        }
+        if let Some(next) = self.next {
+            let _ = feed.reached.set(next);
+        }
+        feed.end();
+        false
     }
 
     /// The next event or notice; `None` where there is none, or others are looked at first.
@@ -123,7 +155,12 @@ impl Taking {
                 self.drop_first(feed);
                 continue;
             }
-            let place = self.places.front_mut()?;
+            let Some(place) = self.places.front_mut() else {
+                match self.tell_end(feed) {
+                    true => continue,
+                    false => return None,
+                }
+            };
             match place.take(buffer) {
                 Taken::Event { kind, number, time } => {
                     let record = Record { number, time, kind };
@@ -168,8 +205,11 @@ impl Taking {
             }
             Taken::Broken(text) => self.broke(feed, text),
             Taken::OutOfMemory(why) => {
-                let why = no_memory(why, "event, which is taken later");
-                tracing::warn!(%why, topic = %feed.about.topic, "an event cannot be taken");
+                self.is_short = true;
+                if self.short.add(1).is_some() {
+                    let why = no_memory(why, "event, which is taken later");
+                    tracing::warn!(%why, topic = %feed.about.topic, "an event cannot be taken");
+                }
                 return None;
             }
             Taken::Again | Taken::Event { .. } => return None,
@@ -185,6 +225,7 @@ impl Taking {
         let (number, next) = (place.number(), self.next.unwrap_or(0));
         if let Some(count) = number.checked_sub(next).filter(|count| *count > 0) {
             place.lost(count);
+            feed.handlers.count_lost(count);
             self.next = Some(number);
             self.notices
                 .push_back(EventNotice::lost(&feed.about, count));
@@ -255,18 +296,12 @@ impl Taking {
         }
     }
 
-    /// Lets the oldest place go. When it was the last, the sender is gone.
+    /// Lets the oldest place go.
     #[cold]
     fn drop_first(&mut self, feed: &Feed) {
         self.places.pop_front();
         if !self.places.is_empty() {
-            return self.lost(feed);
-        }
-        if feed.has_incoming.load(Ordering::Acquire) {
-            return;
-        }
-        if let Some(why) = self.why.take() {
-            self.notices.push_back(EventNotice::gone(&feed.about, why));
+            self.lost(feed);
         }
     }
 
@@ -299,8 +334,19 @@ impl Taking {
     }
 
     /// Others are looked at: who waits for room in the rings is told what was handled.
+    #[inline]
     pub(super) fn leave(&mut self) {
         self.places.iter_mut().for_each(Place::leave);
+        if self.is_short {
+            self.rest();
+        }
+    }
+
+    /// Nobody tells when there is memory again, so this is looked at again and again; no turn is held meanwhile.
+    #[cold]
+    fn rest(&mut self) {
+        self.is_short = false;
+        thread::sleep(REST);
     }
 
     /// Has the sources ring whoever sleeps.
@@ -308,15 +354,16 @@ impl Taking {
         self.places.iter().for_each(Place::arm);
     }
 
-    pub(super) fn announce(&self, bell: &mut BellOf<'_>) -> bool {
-        self.places.iter().all(|place| place.announce(bell))
+    pub(super) fn announce(&self, waiter: &mut WaiterOf<'_>) -> bool {
+        self.places.iter().all(|place| place.announce(waiter))
     }
 
     pub(super) fn take_back(&self) {
         self.places.iter().for_each(Place::take_back);
     }
 
-    pub(super) fn reached(&self) -> Option<u64> {
-        self.next
+    /// Gives back its places; the feed is over.
+    pub(super) fn let_go(&mut self) -> VecDeque<Place> {
+        std::mem::take(&mut self.places)
     }
 }

@@ -111,7 +111,7 @@ fn scene() -> Scene {
     ));
     let (doorbell, status) = (page(DOORBELL_LEN).0, page(STATUS_LEN).0);
     Scene {
-        feed: Feed::new((about, 7), (handlers, Arc::new(Nobody)), None),
+        feed: Feed::new((about, Some(7)), (handlers, Arc::new(Nobody)), None),
         memory: Arc::new(OwnMemory::new(
             OwnDoorbell::new(doorbell),
             Status::new(status),
@@ -128,7 +128,7 @@ impl Scene {
         let parts = PlaceParts {
             membership,
             memory: self.memory.clone(),
-            cursor: self.next,
+            cursor: self.memory.cursors.take(self.next).unwrap(),
             sender: Arc::new(Sender {
                 who: self.feed.about.sender.clone(),
                 bell: Doorbell::new(page(DOORBELL_LEN).0),
@@ -251,4 +251,76 @@ fn what_lies_before_the_second_of_three_rings_is_told() {
     scene.start(&third, 3, (0, 6));
     scene.feed.cut(1);
     assert_eq!(scene.take(), ["lost 5", "5:f"]);
+}
+
+/// Where the dispatcher looked at a feed at that moment, how far it had come was forgotten, and a source that came back with a
+/// history was heard twice.
+#[test]
+fn how_far_a_feed_came_is_known_also_while_somebody_looks_at_it() {
+    let (mut scene, mut one) = (scene(), ring(3));
+    scene.start(&one, 1, (0, 3));
+    send(&mut [&mut one], "a");
+    one.end
+        .set(&Error::new(Code::ProviderGone, "the test says so"));
+    assert_eq!(scene.feed.reached(), None);
+    assert_eq!(scene.take(), ["here", "3:a", "gone PROVIDER_GONE"]);
+    let held = scene.feed.hold();
+    assert!(held.is_some() && scene.feed.is_over());
+    assert_eq!(scene.feed.reached(), Some(4));
+}
+
+/// Where the control thread said something at that moment, the end was not told.
+#[test]
+fn the_end_is_told_whatever_the_control_thread_does_meanwhile() {
+    for _ in 0..300 {
+        let (mut scene, mut one) = (scene(), ring(0));
+        scene.start(&one, 1, (0, 0));
+        send(&mut [&mut one], "a");
+        assert_eq!(scene.take(), ["here", "0:a"]);
+        one.end
+            .set(&Error::new(Code::ProviderGone, "the test says so"));
+        let is_over = AtomicBool::new(false);
+        let told = std::thread::scope(|scope| {
+            let (feed, is_over) = (&scene.feed, &is_over);
+            scope.spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    feed.cut(0);
+                }
+            });
+            let mut told = Vec::new();
+            while !feed.is_over() {
+                told.extend(scene.take());
+            }
+            is_over.store(true, Ordering::Relaxed);
+            told
+        });
+        assert_eq!(told, ["gone PROVIDER_GONE"]);
+    }
+}
+
+/// Whoever was not let hear a source any more went on as long as that always had another event.
+#[test]
+fn a_feed_that_has_ended_takes_nothing_that_is_sent_after_that() {
+    struct Sends<'a>(&'a mut Ring);
+    impl Runner for Sends<'_> {
+        fn run(&mut self, work: impl FnOnce(u64)) -> bool {
+            send(&mut [self.0], "x");
+            work(1);
+            true
+        }
+
+        fn is_over(&mut self) -> bool {
+            false
+        }
+    }
+    let (mut scene, mut one) = (scene(), ring(0));
+    scene.start(&one, 1, (0, 0));
+    assert_eq!(scene.take(), ["here"]);
+    send(&mut [&mut one], "a");
+    one.end
+        .set(&Error::new(Code::PermissionDenied, "the test says so"));
+    scene.feed.take(16, &mut Sends(&mut one));
+    assert_eq!(scene.take(), ["0:a", "1:x", "gone PERMISSION_DENIED"]);
+    assert!(scene.feed.is_over());
+    assert_eq!(Arc::strong_count(&one.end), 1, "the ring is kept");
 }

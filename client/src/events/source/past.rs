@@ -101,8 +101,7 @@ impl Past {
             let len = payload.len();
             // As few as will do: the rest of the history stays.
             let needed = writer.needed(len);
-            let limit = needed + writer.capacity() / 4;
-            if writer.has_room(len) || writer.forget(needed, limit) {
+            if writer.has_room(len) || writer.forget(needed, needed) {
                 writer.push(kind, time, &payload);
                 writer.publish();
             }

@@ -122,7 +122,7 @@ impl Source {
         let mut sending = self.sending.lock();
         let ring = sending.ring(key)?;
         let (position, number) = ring.writer.last(u64::from(self.settings().history));
-        ring.listeners.add(by, position, clock::now());
+        ring.listeners.add(by, position);
         Some(Start { position, number })
     }
 
@@ -184,10 +184,13 @@ fn close(sending: &Sending, ended: Vec<Ring>) {
         let Some(word) = sending.word(ring.key.of) else {
             continue;
         };
-        // Who sleeps is looked at after this.
+        // Who sleeps is looked at after this; also those at the other ring of this membership, who have the same word armed.
         word.disarm();
         let mut sleepers = Vec::new();
         ring.listeners.sleepers(&mut sleepers);
+        let others = sending.rings.iter();
+        let others = others.filter(|other| other.key.of == ring.key.of);
+        others.for_each(|other| other.listeners.sleepers(&mut sleepers));
         listeners::wake(sleepers);
         word.wake();
     }

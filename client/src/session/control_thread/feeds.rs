@@ -179,11 +179,16 @@ impl PluginWork<'_> {
         }
         let ring: ReadView = map_read_only(ring, place.len as usize)?;
         let sender = self.sender_of((plugin, who), bell, process)?;
+        let cursor = membership.memory.cursors.take(place.cursor);
+        let cursor = cursor.ok_or_else(|| {
+            let text = "a feed that has ended still has the cursor that the broker gave; this one is set up later";
+            Error::new(Code::Overloaded, text)
+        })?;
         membership.memory.status.cursor(place.cursor).clear();
         let parts = PlaceParts {
             membership: membership.id.number(),
             memory: membership.memory.clone(),
-            cursor: place.cursor,
+            cursor,
             sender,
             word: place.word,
             encoding,
@@ -198,23 +203,28 @@ impl PluginWork<'_> {
     }
 
     /// Answers for a feed that is to be followed.
-    fn followed(&mut self, feed: u64, outcome: Result<bool>) {
+    pub(super) fn followed(&mut self, feed: u64, outcome: Result<bool>) {
         match outcome {
             Ok(true) => self.send(&FeedToBroker::Following { feed }.into()),
             // Nobody asked for it, or it has ended.
             Ok(false) => {}
-            Err(error) => self.feed_failed(feed, &error),
+            Err(error) => {
+                if self.feed_failed(feed, &error) {
+                    self.send(&FeedToBroker::FollowFailed { feed }.into());
+                }
+            }
         }
     }
 
-    /// This side cannot use what a feed lies in.
-    pub(super) fn feed_failed(&mut self, feed: u64, error: &Error) {
-        if let Some(told) = self.plugin.membership.followed.remove(feed) {
-            let error = error.clone().at_gate(told.about.topic.clone());
-            let notice = EventNotice::failed(&told.about, error);
-            told.subscribed.hearing.tell(&told.about, notice);
-            self.send(&FeedToBroker::Leave { feed }.into());
-        }
+    /// A feed cannot be set up, which the program is told; false where it has ended before.
+    fn feed_failed(&mut self, feed: u64, error: &Error) -> bool {
+        let Some(told) = self.plugin.membership.followed.remove(feed) else {
+            return false;
+        };
+        let error = error.clone().at_gate(told.about.topic.clone());
+        let notice = EventNotice::failed(&told.about, error);
+        told.subscribed.hearing.tell(&told.about, notice);
+        true
     }
 
     /// What is mapped of a plugin that is heard; its process is watched.
@@ -362,8 +372,10 @@ impl PluginWork<'_> {
     }
 
     fn no_schema(&mut self, feeds: Vec<u64>, error: &Error) {
-        feeds
-            .into_iter()
-            .for_each(|feed| self.feed_failed(feed, error));
+        for feed in feeds {
+            if self.feed_failed(feed, error) {
+                self.send(&FeedToBroker::Leave { feed }.into());
+            }
+        }
     }
 }

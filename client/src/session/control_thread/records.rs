@@ -73,13 +73,12 @@ impl PluginWork<'_> {
             ToPlugin::Source(SourceToPlugin::MakeRing { request, ring, .. }) => {
                 self.ring_failed((request, ring), short("memory for events"));
             }
-            ToPlugin::Source(SourceToPlugin::Listen { peer, .. }) => {
+            ToPlugin::Source(SourceToPlugin::Listen { feed, peer, .. }) => {
                 let error = short("the pages of a plugin that listens");
-                let peer = peer.identity.name;
-                tracing::warn!(%error, %peer, "a plugin cannot listen to this one");
+                self.listen_failed((feed, &peer.identity.name), &error);
             }
             ToPlugin::Feed(FeedToPlugin::Follow { feed, .. }) => {
-                self.feed_failed(feed, &short("memory for events"));
+                self.followed(feed, Err(short("memory for events")));
             }
             ToPlugin::Cell(
                 CellToPlugin::Write { request, .. } | CellToPlugin::Read { request, .. },

@@ -14,7 +14,7 @@ use super::plugin::PluginWork;
 use crate::base::error::{Error, Result};
 use crate::events::listeners::Listening;
 use crate::events::peers::Peer;
-use crate::events::source::RingKey;
+use crate::events::source::{RingKey, Start};
 use crate::session::allocation::{self, NewRing};
 use crate::session::connection::{Answer, Answered, Returned, failure as error_of};
 use crate::session::events::sources::{Offered, Standing};
@@ -153,14 +153,31 @@ impl PluginWork<'_> {
 
     /// Has a source take note of a listener.
     fn listen(&mut self, new: NewListener, descriptors: Vec<OwnedFd>) {
-        let name = new.peer.identity.name.clone();
-        if let Err(error) = self.note_listener(new, descriptors) {
-            // Whoever subscribes hears at its deadline that this plugin does not answer.
-            tracing::warn!(%error, peer = name, "a plugin cannot listen to this one");
+        let (feed, name) = (new.feed, new.peer.identity.name.clone());
+        match self.note_listener(new, descriptors) {
+            Ok(Start { position, number }) => {
+                let heard = SourceToBroker::Heard {
+                    feed,
+                    position,
+                    number,
+                };
+                self.send(&heard.into());
+            }
+            Err(error) => self.listen_failed((feed, &name), &error),
         }
     }
 
-    fn note_listener(&mut self, new: NewListener, descriptors: Vec<OwnedFd>) -> Result<()> {
+    /// Tells the broker that a plugin cannot listen. The broker sends no more than a few listeners for which it has no answer.
+    pub(super) fn listen_failed(&mut self, (feed, peer): (u64, &str), error: &Error) {
+        // Where the ring has ended meanwhile, the two have crossed.
+        if error.code() != Code::ProviderGone {
+            tracing::warn!(%error, peer, "a plugin cannot listen to this one");
+        }
+        let failure = Failure::new(error.code(), error.message());
+        self.send(&SourceToBroker::ListenFailed { feed, failure }.into());
+    }
+
+    fn note_listener(&mut self, new: NewListener, descriptors: Vec<OwnedFd>) -> Result<Start> {
         let NewListener {
             ring,
             feed,
@@ -182,16 +199,7 @@ impl PluginWork<'_> {
         };
         let offered = membership.sources.ring(ring);
         let start = offered.and_then(|offered| offered.source.listen(key, listening));
-        // Where the ring has ended meanwhile, the two have crossed.
-        if let Some(start) = start {
-            let heard = SourceToBroker::Heard {
-                feed,
-                position: start.position,
-                number: start.number,
-            };
-            self.send(&heard.into());
-        }
-        Ok(())
+        start.ok_or_else(|| Error::new(Code::ProviderGone, "the ring of events has ended"))
     }
 
     /// What is mapped of a plugin that listens; its process is watched.
@@ -201,13 +209,14 @@ impl PluginWork<'_> {
         let membership = &plugin.membership;
         let is_here = here::is_here(membership.bus, peer.plugin);
         let (poller, number, listeners) = (&mut *self.poller, plugin.number, &mut plugin.listeners);
-        membership.sources.peers.get(peer.plugin, || {
+        membership.sources.peers.get(peer.plugin, |budget| {
             let process = Arc::new(process);
             let peer = Arc::new(Peer {
                 who: caller(peer),
                 bus: membership.bus,
                 status: map_read_only(status, STATUS_LEN)?,
                 bell: Doorbell::new(map_writable(bell, DOORBELL_LEN)?),
+                budget,
             });
             // A peer in this process does not end without it, and the broker tells when it leaves.
             if !is_here {

@@ -85,12 +85,9 @@ impl PluginState {
         for older in self.older_memberships() {
             drop(older.followed.forget(subscribed));
         }
-        let told = membership.followed.forget(subscribed);
+        drop(membership.followed.forget(subscribed));
         if said == membership.id && membership.connection.check_alive().is_ok() {
-            // A broker that is gone has forgotten it anyway. This one gives the cursors to other feeds as soon as it has
-            // heard of it: whoever still has a place must not write there after that.
-            let reason = Error::new(Code::Closed, "this plugin hears the topic no more");
-            told.iter().for_each(|told| told.end(&reason));
+            // A broker that is gone has forgotten it anyway: senders see in the cursors that it has left.
             let subscription = subscribed.number();
             let _ = membership.send(&FeedToBroker::Unsubscribe { subscription }.into());
         }

@@ -119,3 +119,44 @@ fn a_map_is_this_process_s_alone_and_goes() {
     drop(map);
     assert_eq!(flags(), None);
 }
+
+/// A reader takes the memory of a share for a plain slice: whoever could still change it would change what nothing guards.
+#[test]
+fn what_is_sealed_for_good_nobody_changes() {
+    const LEN: usize = 64 << 10;
+    let file = create("test", LEN).unwrap();
+    let map = Mapping::writable(file.try_clone().unwrap(), LEN).unwrap();
+    let busy = seal_for_good(file.as_fd()).unwrap_err();
+    assert_eq!(busy.kind(), ErrorKind::ResourceBusy);
+    assert!(!is_sealed_for_good(file.as_fd()));
+    drop(map);
+    seal_for_good(file.as_fd()).unwrap();
+    assert!(is_sealed_for_good(file.as_fd()) && is_in_memory(file.as_fd()));
+    assert_eq!(len(file.as_fd()).unwrap(), LEN as u64);
+    assert!(File::from(file.try_clone().unwrap()).write(b"x").is_err());
+    assert!(Mapping::writable(file.try_clone().unwrap(), LEN).is_err());
+    assert!(Mapping::read_only(file, LEN).is_ok());
+}
+
+/// What a plugin sends may be anything.
+#[test]
+fn what_could_change_is_not_sealed_for_good() {
+    let (pipe, _) = io::pipe().unwrap();
+    let disk = File::open("/proc/self/exe").unwrap();
+    for other in [pipe.as_fd(), disk.as_fd()] {
+        assert!(!is_sealed_for_good(other) && !is_in_memory(other));
+    }
+    let all = [
+        SealFlag::F_SEAL_SHRINK,
+        SealFlag::F_SEAL_GROW,
+        SealFlag::F_SEAL_WRITE,
+        SealFlag::F_SEAL_SEAL,
+    ];
+    for missing in all {
+        let file = unsealed("test", 4096).unwrap();
+        let seals = all.iter().filter(|seal| **seal != missing);
+        seals.for_each(|seal| add(file.as_fd(), *seal).unwrap());
+        assert!(has_seals(file.as_fd(), for_good().difference(missing)));
+        assert!(!is_sealed_for_good(file.as_fd()), "{missing:?}");
+    }
+}

@@ -184,7 +184,9 @@ fn a_ring_that_cannot_be_had_ends_its_feeds_alone() {
                 let ring = world.bus.rings.last_key_value().map(|(ring, _)| *ring);
                 let ring = ring.expect("it is asked for");
                 world.ok(A, SourceToBroker::RingMade { ring });
-                world.bus.memory_given_up(A, AnyMemory::Ring(ring), failure);
+                world
+                    .bus
+                    .memory_given_up(A, AnyMemory::Ring(ring), failure, world.now);
             },
             &["(seal)", "(let go)", "DropRing"],
         ),

@@ -3,6 +3,8 @@
 //! Each plugin here keeps to the protocol: it reads what it is sent in order, now or later, and answers it. Whatever
 //! comes in whatever order, none of them is sent away, and when all is read, each hears what it has asked for.
 
+mod answers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
@@ -25,6 +27,8 @@ enum Act {
     /// It leaves the first feed that it knows.
     Leave(usize),
     Dies(usize),
+    /// The next so many things that it is to map it cannot.
+    Fails(usize, u32),
     /// It reads some records.
     Reads(usize, usize),
     /// The shell has sealed all that is to be.
@@ -46,6 +50,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => plugin().prop_map(Act::Leave),
         1 => plugin().prop_map(Act::Dies),
         12 => (plugin(), 1..6usize).prop_map(|(who, count)| Act::Reads(who, count)),
+        1 => (plugin(), 1..4u32).prop_map(|(who, count)| Act::Fails(who, count)),
         4 => Just(Act::Sealed),
         1 => (plugin(), 0..3usize).prop_map(|(who, what)| Act::Policy(who, what)),
         1 => Just(Act::Passes),
@@ -66,7 +71,20 @@ struct Plugin {
     left: BTreeSet<(u32, u64)>,
     /// The feeds that are listened to, by rings.
     listeners: BTreeMap<u64, BTreeSet<u64>>,
+    /// Feeds that it could not listen to.
+    unheard: BTreeSet<u64>,
     next_request: u32,
+    /// How many of the next things that it is to map it cannot.
+    fails: u32,
+}
+
+impl Plugin {
+    /// Whether it cannot map what it is to map now.
+    fn cannot(&mut self) -> bool {
+        let cannot = self.fails > 0;
+        self.fails = self.fails.saturating_sub(1);
+        cannot
+    }
 }
 
 struct Model {
@@ -152,6 +170,12 @@ impl Model {
                 }
             }
             Act::Dies(who) => self.dies(PLUGINS[who]),
+            Act::Fails(who, count) => {
+                self.plugins
+                    .get_mut(&PLUGINS[who])
+                    .expect("it is there")
+                    .fails = count;
+            }
             Act::Reads(who, count) => {
                 for _ in 0..count {
                     self.read(PLUGINS[who]);
@@ -238,77 +262,17 @@ impl Model {
         self.world.join(who, name);
     }
 
-    /// A plugin reads the next record, and answers it.
-    fn read(&mut self, who: PluginId) {
-        let plugin = self.plugins.get_mut(&who).expect("it is there");
-        let Some(record) = plugin.unread.pop_front() else {
-            return;
-        };
-        match record {
-            ToPlugin::Source(record) => self.read_of_source(who, record),
-            ToPlugin::Feed(record) => self.read_of_feed(who, record),
-            _ => {}
+    /// Everybody reads and answers, and what could not be set up is tried again, until there is nothing more.
+    fn settle(&mut self) {
+        self.come_to_rest();
+        for plugin in self.plugins.values_mut() {
+            plugin.fails = 0;
         }
-    }
-
-    fn read_of_source(&mut self, who: PluginId, record: SourceToPlugin) {
-        let plugin = self.plugins.get_mut(&who).expect("it is there");
-        match record {
-            SourceToPlugin::MakeRing { ring, .. } => {
-                plugin.listeners.insert(ring, BTreeSet::new());
-                self.say(who, SourceToBroker::RingMade { ring });
-            }
-            SourceToPlugin::Listen { ring, feed, .. } => {
-                if let Some(listeners) = plugin.listeners.get_mut(&ring) {
-                    assert!(listeners.insert(feed), "twice");
-                }
-                self.say(who, heard(feed));
-            }
-            SourceToPlugin::Unlisten { ring, feed } => {
-                let listeners = plugin.listeners.get_mut(&ring);
-                assert!(listeners.is_some_and(|all| all.remove(&feed)), "{feed}");
-            }
-            SourceToPlugin::DropRing { ring } => {
-                let listeners = plugin.listeners.remove(&ring).expect("it had one");
-                assert!(listeners.is_empty(), "{listeners:?}");
-            }
-            _ => {}
-        }
-    }
-
-    fn read_of_feed(&mut self, who: PluginId, record: FeedToPlugin) {
-        let plugin = self.plugins.get_mut(&who).expect("it is there");
-        match record {
-            FeedToPlugin::Subscribed { request } => {
-                assert!(plugin.subscribed.insert(request), "told twice");
-            }
-            FeedToPlugin::Found {
-                subscription,
-                feed,
-                incarnation,
-                fit: Fit::Same { encoding },
-                ..
-            } => {
-                let is_wanted = plugin.wants.contains_key(&(subscription as usize % 3));
-                plugin.found.insert(feed, (subscription, incarnation));
-                match is_wanted {
-                    true => self.say(who, take(feed, encoding)),
-                    false => self.say(who, FeedToBroker::Leave { feed }),
-                }
-            }
-            FeedToPlugin::Follow { feed, .. } => {
-                self.say(who, FeedToBroker::Following { feed });
-            }
-            FeedToPlugin::Start { feed, .. } => {
-                if let Some(what) = plugin.found.get(&feed) {
-                    plugin.hears.insert(feed, *what);
-                }
-            }
-            FeedToPlugin::Ended { feed, .. } => {
-                plugin.found.remove(&feed);
-                plugin.hears.remove(&feed);
-            }
-            other => panic!("{other:?}"),
+        while let Some(due) = self.world.bus.next_deadline() {
+            self.world.now = self.world.now.max(due);
+            self.world.bus.expire(self.world.now);
+            self.sort();
+            self.come_to_rest();
         }
     }
 
@@ -392,8 +356,7 @@ proptest! {
         for act in &acts {
             model.act(act);
         }
-        model.come_to_rest();
-        // What waits a step's time for who does not answer has waited.
+        model.settle();
         model.check_feeds();
         model.check_end();
     }

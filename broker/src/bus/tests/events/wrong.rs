@@ -39,6 +39,11 @@ fn stages() -> Vec<(&'static str, World)> {
     worlds
 }
 
+fn listen_failed(feed: u64) -> SourceToBroker {
+    let failure = Failure::new(Code::System, "no");
+    SourceToBroker::ListenFailed { feed, failure }
+}
+
 fn ring_failed() -> SourceToBroker {
     SourceToBroker::RingFailed {
         ring: RING,
@@ -51,7 +56,7 @@ fn ring_failed() -> SourceToBroker {
 #[test]
 fn only_what_is_asked_is_answered() {
     let archive = Encoding::Archive;
-    let answers: [(&str, PluginId, ToBroker, &[&str]); 6] = [
+    let answers: [(&str, PluginId, ToBroker, &[&str]); 8] = [
         ("take", B, take(FEED, archive).into(), &["found"]),
         ("take as JSON", B, take(FEED, Encoding::Json).into(), &[]),
         (
@@ -67,7 +72,14 @@ fn only_what_is_asked_is_answered() {
             FeedToBroker::Following { feed: FEED }.into(),
             &["followed"],
         ),
+        (
+            "follow failed",
+            B,
+            FeedToBroker::FollowFailed { feed: FEED }.into(),
+            &["followed"],
+        ),
         ("heard", A, heard(FEED).into(), &["mapped"]),
+        ("listen failed", A, listen_failed(FEED).into(), &["mapped"]),
     ];
     for (what, from, record, may) in answers {
         for (stage, mut world) in stages() {
@@ -100,11 +112,13 @@ fn feeds_and_rings_of_others_and_of_nobody_break_the_protocol() {
         assert_eq!(world.code_of(C, leave), Some(Code::Protocol), "{stage}");
     }
     for number in [0, 99] {
-        let records: [ToBroker; 6] = [
+        let records: [ToBroker; 8] = [
             take(number, Encoding::Archive).into(),
             FeedToBroker::Leave { feed: number }.into(),
             FeedToBroker::Following { feed: number }.into(),
+            FeedToBroker::FollowFailed { feed: number }.into(),
             heard(number).into(),
+            listen_failed(number).into(),
             SourceToBroker::RingMade { ring: number }.into(),
             SourceToBroker::RingFailed {
                 ring: number,
@@ -228,25 +242,6 @@ fn each_plugin_has_so_much() {
     world.ok(B, FeedToBroker::Unsubscribe { subscription: 2 });
     world.open(B, 1, "g");
     assert!(!world.heard_of("OpenFailed"));
-}
-
-/// Two feeds with one cursor would each take the other's events for handled.
-#[test]
-fn a_plugin_without_a_free_cursor_is_told() {
-    let mut world = World::events();
-    world.ok(A, offer_topic(TOPIC));
-    let first = world.hears(B, 1, TOPIC);
-    while world.bus.topics.take_cursor(B).is_some() {}
-    world.ok(B, subscribe(2, TOPIC));
-    let feed = world.feed_of(B, 2);
-    world.effects();
-    world.ok(B, take(feed, Encoding::Archive));
-    assert_eq!(world.news(), of([(B, "Ended"), (B, "Subscribed")]));
-    world.ok(B, FeedToBroker::Leave { feed: first });
-    world.effects();
-    let third = world.hears(B, 3, TOPIC);
-    let cursor = world.bus.topics.feed(third).and_then(|feed| feed.cursor);
-    assert_eq!(cursor, Some(0), "it is free at once");
 }
 
 /// Who subscribes to everything, and answers nothing, would fill the broker's memory.

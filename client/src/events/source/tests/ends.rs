@@ -97,3 +97,20 @@ fn a_ring_that_nobody_reads_is_written_no_more() {
     let ring = scene.ring((HERE, 2), Encoding::Archive);
     assert_eq!(Ear::new(&scene, &ring, (2, false)).start, (0, 1));
 }
+
+/// Both rings have one topic word: dropping the one took the arming of those away who slept at the other, and they slept for ever.
+#[test]
+fn who_sleeps_at_one_ring_hears_events_after_the_other_one_was_dropped() {
+    let scene = Scene::new(settings());
+    let ring = scene.ring((HERE, 1), Encoding::Archive);
+    let twin = scene.ring((HERE, 2), Encoding::Json);
+    let mut sleeps = Ear::new(&scene, &ring, (1, false));
+    scene.send(0, "both").unwrap();
+    assert_eq!(sleeps.take_all().len(), 1);
+    sleeps.status.park(&sleeps.bell);
+    scene.doorbell.arm(0);
+    scene.source.drop_ring(twin.key);
+    scene.send(1, "one").unwrap();
+    assert_ne!(sleeps.peer.bell.value(), 0, "nobody wakes it");
+    assert_eq!(sleeps.take_all(), [Heard::Event(1, event(1, "one"))]);
+}

@@ -4,19 +4,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::Encoding;
 use callgate_layout::buffer::Buffer;
 use callgate_layout::events::{Kind, RingReader, Taken, ring_len};
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use callgate_layout::view::{ReadView, WriteView};
+use callgate_layout::{Encoding, clock};
+
+use parking_lot::Mutex;
 
 use super::super::event::Typed;
 use super::super::{NewRing, RingKey, Settings, Source, SourceParts};
 use crate::base::archive;
 use crate::base::error::Result;
 use crate::base::json;
+use crate::events::budget::Budget;
 use crate::events::listeners::Listening;
 use crate::events::peers::Peer;
 use crate::link::peer::Caller;
@@ -172,7 +175,22 @@ pub(super) enum Heard {
 
 impl Ear {
     /// A plugin of this number that listens to a ring, by its dispatcher or by a thread of its own.
-    pub(super) fn new(scene: &Scene, ring: &Ring, (feed, pulled): (u64, bool)) -> Ear {
+    pub(super) fn new(scene: &Scene, ring: &Ring, listens: (u64, bool)) -> Ear {
+        let budget = Arc::new(Mutex::new(Budget::new(clock::now())));
+        Ear::with(scene, ring, listens, budget)
+    }
+
+    /// Another feed of the same plugin.
+    pub(super) fn another(&self, scene: &Scene, ring: &Ring, feed: u64) -> Ear {
+        Ear::with(scene, ring, (feed, false), self.peer.budget.clone())
+    }
+
+    fn with(
+        scene: &Scene,
+        ring: &Ring,
+        (feed, pulled): (u64, bool),
+        budget: Arc<Mutex<Budget>>,
+    ) -> Ear {
         let (status, same_status) = file(STATUS_LEN);
         let (bell, same_bell) = file(DOORBELL_LEN);
         let peer = Arc::new(Peer {
@@ -186,6 +204,7 @@ impl Ear {
             bus: 1,
             status: readable(same_status, STATUS_LEN),
             bell: Doorbell::new(writable(same_bell, DOORBELL_LEN)),
+            budget,
         });
         let listening = Listening {
             feed,

@@ -83,6 +83,28 @@ fn who_stands_still_costs_a_second_once() {
     assert!(took < PATIENCE, "{took:?}");
 }
 
+/// Each feed had a second of its own: a plugin with ten of them, or that subscribed anew each time, held its sender up for ten.
+#[test]
+fn a_plugin_costs_a_second_however_many_feeds_it_has() {
+    let (scene, ring, mut ears) = full(settings(), 1);
+    let took = time_of(&scene, 1);
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    let begun = Instant::now();
+    for feed in 2..8 {
+        let ear = ears[0].another(&scene, &ring, feed);
+        if feed % 2 == 0 {
+            scene.source.unlisten(ring.key, feed - 1);
+        }
+        scene.fill(TEXT);
+        time_of(&scene, 100);
+        ears.push(ear);
+    }
+    // A tenth of the time that passes, and no more.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(ears.iter_mut().all(is_lost));
+}
+
 #[test]
 fn an_event_waits_no_longer_than_it_may() {
     let (scene, _ring, mut ears) = full(
@@ -148,6 +170,21 @@ fn who_lies_about_its_position_holds_nobody_up() {
     ears[0].handled_up_to(u64::MAX);
     time_of(&scene, 2_000);
     assert_eq!(scene.source.listeners(), 0);
+}
+
+/// For one whose position is in the middle of an event, a quarter of the ring was given up at once, also what others had not handled.
+#[test]
+fn who_lies_about_its_position_makes_nobody_else_lose() {
+    let (scene, _ring, mut ears) = full(settings(), 2);
+    let first = ears[1].take();
+    assert!(matches!(first, Heard::Event(0, _)));
+    ears[1].handled();
+    ears[0].handled_up_to(ears[1].reader.position() - 8);
+    let took = time_of(&scene, 1);
+    assert!(took < Duration::from_millis(900), "nobody is in the way");
+    let rest = ears[1].take_all();
+    let is_event = |heard: &Heard| matches!(heard, Heard::Event(..));
+    assert!(rest.iter().all(is_event), "{:?}", &rest[..2]);
 }
 
 #[test]

@@ -1,6 +1,5 @@
-//! The lock beside a socket, which says who is its broker.
+//! A lock file, which says who is the broker of something: of a socket, or of a bus's persistent shares.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsFd;
@@ -11,9 +10,7 @@ use callgate_layout::sys::fork::Withheld;
 use callgate_layout::sys::standard;
 use nix::fcntl::OFlag;
 
-use crate::error::StartError;
-
-/// The lock on a socket's path. Dropping it removes the lock file, if that is still this one and is not to stay.
+/// The lock of a path. Dropping it removes the lock file, if that is still this one and is not to stay.
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
@@ -25,19 +22,30 @@ pub(crate) struct Lock {
     file: File,
 }
 
+/// Why a lock was not taken.
+#[derive(Debug)]
+pub(crate) enum NotTaken {
+    /// A living process has it, which is named.
+    Held(String),
+    /// The operating system refused something.
+    Io(io::Error),
+}
+
+impl From<io::Error> for NotTaken {
+    fn from(error: io::Error) -> NotTaken {
+        NotTaken::Io(error)
+    }
+}
+
 impl Lock {
-    /// Takes the lock of a socket, unless a living broker has it.
-    pub(super) fn take(socket: &Path) -> Result<Lock, StartError> {
-        let mut path = OsString::from(socket);
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        let io = |error| StartError::io("make the lock of the socket", socket, error);
+    /// Takes the lock whose file is at this path, unless a living process has it.
+    pub(crate) fn take(path: PathBuf) -> Result<Lock, NotTaken> {
         loop {
-            let mut file = open_lock(&path).map_err(io)?;
+            let mut file = open_lock(&path)?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(held_by_another(socket, &mut file)),
-                Err(TryLockError::Error(error)) => return Err(io(error)),
+                Err(TryLockError::WouldBlock) => return Err(NotTaken::Held(holder(&mut file))),
+                Err(TryLockError::Error(error)) => return Err(error.into()),
             }
             // The one before may have removed the file after it was opened here: then this is
             // the lock of nothing.
@@ -46,7 +54,7 @@ impl Lock {
             }
             let generation =
                 read_owner(&mut file).map_or(1, |(_, before)| before.saturating_add(1));
-            note_owner(&mut file, generation).map_err(io)?;
+            note_owner(&mut file, generation)?;
             return Ok(Lock {
                 path,
                 generation,
@@ -57,26 +65,25 @@ impl Lock {
         }
     }
 
-    /// Which broker in a row this is on its socket.
-    pub(super) fn generation(&self) -> u64 {
+    /// Which broker in a row this is with this lock.
+    pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 
     /// Leaves the file where it is when this is dropped: it says which broker in a row the next one is.
-    pub(super) fn stay(&mut self) {
+    pub(crate) fn stay(&mut self) {
         self.stays = true;
     }
 
     /// Whether the lock file is where it was made.
-    pub(super) fn is_in_place(&self) -> bool {
+    pub(crate) fn is_in_place(&self) -> bool {
         is_at(&self.file, &self.path)
     }
 
     /// Takes the lock once more whose file was removed. It stays the same broker in the row.
-    pub(super) fn renew(&mut self, socket: &Path) -> Result<(), StartError> {
-        let mut new = Lock::take(socket)?;
-        note_owner(&mut new.file, self.generation)
-            .map_err(|error| StartError::io("write the lock of the socket", socket, error))?;
+    pub(crate) fn renew(&mut self) -> Result<(), NotTaken> {
+        let mut new = Lock::take(self.path.clone())?;
+        note_owner(&mut new.file, self.generation)?;
         (new.generation, new.stays) = (self.generation, self.stays);
         // The old one's file is not at the path any more, and so is not removed.
         *self = new;
@@ -113,14 +120,11 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-fn held_by_another(socket: &Path, file: &mut File) -> StartError {
-    let who = match read_owner(file) {
+/// Who has a lock that is taken.
+fn holder(file: &mut File) -> String {
+    match read_owner(file) {
         Some((pid, _)) => format!("the process {pid}"),
         None => "another process".into(),
-    };
-    StartError::AlreadyRunning {
-        socket: socket.to_owned(),
-        who,
     }
 }
 

@@ -1,0 +1,92 @@
+//! The store over a directory of its own in the place of `/dev/shm`.
+
+mod damage;
+mod keeping;
+mod kills;
+mod places;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use callgate_layout::control::{Form, VersionName};
+use callgate_layout::sys::memfd;
+use tempfile::TempDir;
+
+use super::{BusName, Facts, Store, Wish};
+
+pub(super) const TAG: &str = "Osc.Table";
+const MIB: u64 = 1 << 20;
+
+/// A store that may keep 64 MiB, of the bus `test`.
+pub(super) fn store(directory: &TempDir) -> Store {
+    let mut store = Store::new(directory.path(), BusName::said("test"), 64 * MIB);
+    store.patience = Duration::ZERO;
+    store
+}
+
+pub(super) fn scene() -> (TempDir, Store) {
+    // Files of other systems have blocks in other sizes.
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let store = store(&directory);
+    (directory, store)
+}
+
+pub(super) fn facts(tag: &str, number: u64, value: &[u8]) -> Facts {
+    Facts {
+        tag: tag.to_owned(),
+        name: VersionName {
+            incarnation: 0x1234_5678_9abc_def0,
+            number,
+        },
+        len: value.len() as u64,
+        form: Form::Archive,
+        maker: "Maker".to_owned(),
+        signature: "(Table)".to_owned(),
+        schema: (0..200).collect(),
+    }
+}
+
+/// Bytes that are not the same for another number.
+pub(super) fn value(number: u64, len: usize) -> Vec<u8> {
+    let mix = |at: usize| (at as u64 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+    (0..len).map(|at| mix(at) as u8).collect()
+}
+
+#[track_caller]
+pub(super) fn save(store: &Store, tag: &str, number: u64, value: &[u8]) {
+    let memory = memfd::sealed("test", value).unwrap();
+    store
+        .save(&facts(tag, number, value), memory.as_fd())
+        .unwrap();
+}
+
+/// The value that is found, with its facts.
+pub(super) fn found(store: &Store, tag: &str, wish: Wish) -> Option<(Facts, Vec<u8>)> {
+    let found = store.find(tag, wish).unwrap()?;
+    let len = found.facts.len;
+    Some((found.facts, read(found.file, len)))
+}
+
+pub(super) fn read(file: OwnedFd, len: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    File::from(file).take(len).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// The file of a share.
+pub(super) fn path(store: &Store, tag: &str) -> PathBuf {
+    store.path(tag)
+}
+
+/// Names of all files in the directory, but the lock.
+pub(super) fn names(directory: &TempDir) -> Vec<String> {
+    let lock = BusName::said("test").lock();
+    let entries = std::fs::read_dir(directory.path()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| *name != lock).collect();
+    names.sort();
+    names
+}

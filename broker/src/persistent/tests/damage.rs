@@ -1,0 +1,163 @@
+//! Files that are cut, changed, or somebody else's.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+
+use super::*;
+use crate::persistent::trailer;
+
+const LEN: usize = 5000;
+
+/// A share that is saved, and the bytes of its file.
+fn saved() -> (TempDir, Store, Vec<u8>) {
+    let (directory, store) = scene();
+    save(&store, TAG, 1, &value(1, LEN));
+    let bytes = fs::read(path(&store, TAG)).unwrap();
+    (directory, store, bytes)
+}
+
+/// Puts a file in the place of the share's.
+fn put(store: &Store, bytes: &[u8]) {
+    let path = path(store, TAG);
+    let _ = fs::remove_file(&path);
+    fs::write(&path, bytes).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Asserts that nothing is found, that it was removed, and that the share can be made anew.
+#[track_caller]
+fn assert_removed(directory: &TempDir, store: &Store, what: &str) {
+    assert!(found(store, TAG, Wish::Sealed).is_none(), "{what}");
+    assert_eq!(names(directory), [""; 0], "{what}");
+}
+
+/// Whoever was killed while it wrote would have left one of these, were the file not named at the very end.
+#[test]
+fn a_file_that_is_cut_anywhere_is_no_share() {
+    let (directory, store, bytes) = saved();
+    let trailer = trailer::length(&facts(TAG, 1, &value(1, LEN))) as usize;
+    assert_eq!(bytes.len(), LEN + trailer);
+    let ends = (LEN - 2..bytes.len()).chain((0..LEN).step_by(61));
+    for len in ends {
+        put(&store, &bytes[..len]);
+        assert_removed(&directory, &store, &format!("{len} bytes"));
+    }
+    put(&store, &[&bytes[..], b"x"].concat());
+    assert_removed(&directory, &store, "a byte more");
+    put(&store, &bytes);
+    assert!(found(&store, TAG, Wish::Sealed).is_some(), "all of it");
+}
+
+/// A wrong length or name in the trailer must not be believed, nor a value with a wrong byte be read.
+#[test]
+fn a_file_of_which_a_byte_is_changed_is_no_share() {
+    let (directory, store, bytes) = saved();
+    let places = (LEN - 3..bytes.len()).chain((0..LEN).step_by(61));
+    for (turn, at) in places.enumerate() {
+        let wish = [Wish::Sealed, Wish::InPlace][turn % 2];
+        for bit in [0, 7] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << bit;
+            put(&store, &changed);
+            assert!(found(&store, TAG, wish).is_none(), "byte {at}, bit {bit}");
+            assert_eq!(names(&directory), [""; 0], "byte {at}, bit {bit}");
+        }
+    }
+}
+
+/// Lengths that add up beyond what a number holds, or ask for more memory than there is.
+#[test]
+fn a_trailer_that_lies_is_no_share() {
+    let (directory, store, bytes) = saved();
+    let footer = bytes.len() - trailer::FOOTER;
+    for at in [0, 8, 16, 24, 28, 32, 36, 40, 48, 64, 80, 96, 104] {
+        for lie in [[0; 8], [0xff; 8], [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]] {
+            let mut lying = bytes.clone();
+            lying[footer + at..footer + at + 8].copy_from_slice(&lie);
+            put(&store, &lying);
+            let expected = lying == bytes;
+            let found = found(&store, TAG, Wish::Sealed).is_some();
+            assert_eq!(found, expected, "{lie:?} at {at}");
+            assert_eq!(names(&directory).len(), usize::from(expected));
+        }
+    }
+}
+
+/// A file that was renamed by hand, or copied from another bus: a reader would get a value of another tag.
+#[test]
+fn a_file_of_another_tag_or_bus_is_no_share() {
+    let (directory, store, bytes) = saved();
+    let other = path(&store, "Other");
+    fs::rename(path(&store, TAG), &other).unwrap();
+    assert!(found(&store, "Other", Wish::Sealed).is_none());
+    assert_eq!(names(&directory), [""; 0]);
+    let bus = Store::new(directory.path(), BusName::said("other"), 64 * MIB);
+    fs::write(path(&bus, TAG), &bytes).unwrap();
+    fs::set_permissions(path(&bus, TAG), Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(bus.list().unwrap(), []);
+    assert!(found(&bus, TAG, Wish::Sealed).is_none());
+    assert!(!path(&bus, TAG).exists());
+}
+
+/// Others could have written, or still write, what has another mode.
+#[test]
+fn a_file_that_others_may_use_is_no_share() {
+    let (directory, store, bytes) = saved();
+    for mode in [0o644, 0o660, 0o602, 0o400, 0o000, 0o4600] {
+        put(&store, &bytes);
+        fs::set_permissions(path(&store, TAG), Permissions::from_mode(mode)).unwrap();
+        assert_removed(&directory, &store, &format!("{mode:o}"));
+    }
+}
+
+/// Through a link, the broker would read, and map for plugins, any file of its user.
+#[test]
+fn a_link_is_no_share_and_what_it_leads_to_stays() {
+    let (directory, store, bytes) = saved();
+    let elsewhere = directory.path().join("elsewhere");
+    fs::write(&elsewhere, &bytes).unwrap();
+    fs::set_permissions(&elsewhere, Permissions::from_mode(0o600)).unwrap();
+    fs::remove_file(path(&store, TAG)).unwrap();
+    symlink(&elsewhere, path(&store, TAG)).unwrap();
+    assert!(found(&store, TAG, Wish::InPlace).is_none());
+    assert_eq!(names(&directory), ["elsewhere"]);
+    assert_eq!(fs::read(&elsewhere).unwrap(), bytes);
+}
+
+/// Opening a pipe waits for who writes into it.
+#[test]
+fn a_pipe_is_no_share() {
+    let (directory, store, _) = saved();
+    fs::remove_file(path(&store, TAG)).unwrap();
+    let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
+    nix::unistd::mkfifo(&path(&store, TAG), mode).unwrap();
+    assert_removed(&directory, &store, "a pipe");
+}
+
+/// Whoever maps a file with holes is killed where the kernel has no memory for them.
+#[test]
+fn a_file_with_holes_is_no_share() {
+    let (directory, store) = scene();
+    save(&store, TAG, 1, &vec![0; 64 << 10]);
+    let bytes = fs::read(path(&store, TAG)).unwrap();
+    fs::remove_file(path(&store, TAG)).unwrap();
+    let file = File::create_new(path(&store, TAG)).unwrap();
+    file.set_permissions(Permissions::from_mode(0o600)).unwrap();
+    // The same bytes, of which zeros were never written.
+    file.write_all_at(&bytes[64 << 10..], 64 << 10).unwrap();
+    assert_eq!(fs::read(path(&store, TAG)).unwrap(), bytes);
+    assert_removed(&directory, &store, "holes");
+}
+
+/// What cannot be removed must not be used, nor end the broker.
+#[test]
+fn a_directory_in_the_place_of_a_file_is_no_share() {
+    let (_directory, store, _) = saved();
+    fs::remove_file(path(&store, TAG)).unwrap();
+    fs::create_dir(path(&store, TAG)).unwrap();
+    assert!(found(&store, TAG, Wish::Sealed).is_none());
+    assert!(store.list().unwrap().is_empty());
+    let memory = memfd::sealed("test", &value(1, LEN)).unwrap();
+    let failure = store.save(&facts(TAG, 1, &value(1, LEN)), memory.as_fd());
+    assert!(failure.unwrap_err().message.contains(TAG));
+}

@@ -1,0 +1,140 @@
+//! What is saved is found.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use callgate_layout::Code;
+use callgate_layout::control::Form;
+use callgate_layout::sys::memfd;
+
+use super::*;
+use crate::persistent::Kept;
+
+/// All of it, at lengths around those in which it is copied, and by a store that knows nothing of the one that saved it.
+#[test]
+fn what_is_saved_is_found_by_the_next_store() {
+    let (directory, mut keeper) = scene();
+    for len in [1, 7, 4096, 256 << 10, (256 << 10) + 1, 3 << 20] {
+        let bytes = value(3, len);
+        save(&keeper, TAG, 3, &bytes);
+        drop(keeper);
+        keeper = store(&directory);
+        for wish in [Wish::Sealed, Wish::InPlace] {
+            let (found, read) = found(&keeper, TAG, wish).unwrap();
+            assert_eq!(found, facts(TAG, 3, &bytes));
+            assert!(read == bytes, "{len} bytes differ");
+        }
+    }
+}
+
+/// A plugin that could change what others read as a plain slice.
+#[test]
+fn a_copy_is_sealed_for_good_and_the_file_is_for_reading() {
+    let (_directory, store) = scene();
+    save(&store, TAG, 1, &value(1, 9000));
+    let sealed = store.find(TAG, Wish::Sealed).unwrap().unwrap().file;
+    assert!(memfd::is_sealed_for_good(sealed.as_fd()));
+    assert_eq!(memfd::len(sealed.as_fd()).unwrap(), 9000);
+    let in_place = store.find(TAG, Wish::InPlace).unwrap().unwrap().file;
+    for file in [sealed, in_place] {
+        assert!(File::from(file).write(b"x").is_err());
+    }
+}
+
+/// A reader that keeps the old file mapped must neither see the new one nor keep it from coming.
+#[test]
+fn a_new_version_takes_the_place_of_the_one_before() {
+    let (directory, store) = scene();
+    let (old, new) = (value(1, 9000), value(2, 5000));
+    save(&store, TAG, 1, &old);
+    let reader = store.find(TAG, Wish::InPlace).unwrap().unwrap();
+    save(&store, TAG, 2, &new);
+    assert_eq!(names(&directory).len(), 1);
+    let (facts, bytes) = found(&store, TAG, Wish::Sealed).unwrap();
+    assert!(facts.name.number == 2 && bytes == new);
+    assert!(read(reader.file, reader.facts.len) == old);
+}
+
+#[test]
+fn a_removed_share_is_found_no_more_and_its_readers_keep_it() {
+    let (directory, store) = scene();
+    let bytes = value(1, 9000);
+    save(&store, TAG, 1, &bytes);
+    save(&store, "Other", 1, &bytes);
+    let reader = store.find(TAG, Wish::InPlace).unwrap().unwrap();
+    assert!(store.remove(TAG).unwrap());
+    assert!(!store.remove(TAG).unwrap());
+    assert!(found(&store, TAG, Wish::Sealed).is_none());
+    assert!(found(&store, "Other", Wish::Sealed).is_some());
+    assert_eq!(names(&directory).len(), 1);
+    assert!(read(reader.file, reader.facts.len) == bytes);
+}
+
+/// Nobody uses them, and they take memory all the same.
+#[test]
+fn all_that_is_kept_is_listed_by_tag() {
+    let (directory, keeper) = scene();
+    assert_eq!(keeper.list().unwrap(), []);
+    save(&keeper, "B", 7, &value(7, 300));
+    let memory = memfd::sealed("test", &value(1, 400)).unwrap();
+    let mut slice = facts("A", 1, &value(1, 400));
+    slice.form = Form::Slice;
+    keeper.save(&slice, memory.as_fd()).unwrap();
+    let other = Store::new(directory.path(), BusName::said("other"), 64 * MIB);
+    save(&other, "C", 1, &value(1, 300));
+    drop(other);
+    let kept = |tag: &str, number, len, form| Kept {
+        tag: tag.to_owned(),
+        number,
+        len,
+        form,
+        maker: "Maker".to_owned(),
+    };
+    let all = [
+        kept("A", 1, 400, Form::Slice),
+        kept("B", 7, 300, Form::Archive),
+    ];
+    assert_eq!(keeper.list().unwrap(), all);
+    // Of a broken one nothing is said, and nothing that is listed changes anything.
+    std::fs::write(path(&keeper, "A"), "x").unwrap();
+    assert_eq!(keeper.list().unwrap(), all[1..]);
+    assert_eq!(names(&directory).len(), 3);
+}
+
+/// One plugin could fill the machine's memory for as long as it runs.
+#[test]
+fn more_than_the_bus_may_keep_is_refused_and_the_rest_stays() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let store = Store::new(directory.path(), BusName::said("test"), MIB);
+    let bytes = value(1, 600 << 10);
+    save(&store, TAG, 1, &bytes);
+    // In its own place, it counts once.
+    save(&store, TAG, 2, &bytes);
+    let memory = memfd::sealed("test", &bytes).unwrap();
+    let failure = store.save(&facts("Other", 1, &bytes), memory.as_fd());
+    let failure = failure.unwrap_err();
+    assert_eq!(failure.code, Code::Overloaded as u16);
+    for part in ["Other", "1 MiB", "persistent_mib", "callgate share rm"] {
+        assert!(failure.message.contains(part), "{failure:?}");
+    }
+    assert_eq!(found(&store, TAG, Wish::Sealed).unwrap().0.name.number, 2);
+    assert_eq!(names(&directory).len(), 1);
+    assert!(store.remove(TAG).unwrap());
+    save(&store, "Other", 1, &bytes);
+}
+
+/// What is not there in full must not be named; and what was begun must not stay.
+#[test]
+fn a_value_that_cannot_be_copied_leaves_the_last_version() {
+    let (directory, store) = scene();
+    save(&store, TAG, 1, &value(1, 5000));
+    let memory = memfd::sealed("test", &value(2, 5000)).unwrap();
+    let mut long = facts(TAG, 2, &value(2, 5000));
+    long.len = 9000;
+    let failure = store.save(&long, memory.as_fd()).unwrap_err();
+    assert_eq!(failure.code, Code::System as u16, "{failure:?}");
+    assert!(failure.message.contains(TAG), "{failure:?}");
+    assert_eq!(found(&store, TAG, Wish::Sealed).unwrap().0.name.number, 1);
+    assert_eq!(names(&directory).len(), 1);
+}

@@ -1,0 +1,147 @@
+//! The page of a share: the number of its newest version, in memory that the broker alone writes.
+//!
+//! ```text
+//! 0 number u64    of the newest version; 0: the share is gone. Its low half is a futex
+//! ```
+//!
+//! A number is published when the version is registered, so whoever asks the broker after it has seen the number gets that version or a
+//! newer one.
+//!
+//! **Sync point** VERSION-PUBLISHED. The broker registers a version, stores its number (release), and wakes who sleeps. A reader loads
+//! the number (acquire), and sleeps only while its low half is as it was: the kernel compares the two when it puts the thread to sleep.
+//! A number whose low half is the same comes 2^32 versions later.
+
+use crate::atomic::Ordering;
+use crate::view::{ReadView, WriteView};
+
+/// Bytes of a page.
+#[cfg(not(callgate_loom))]
+pub const PAGE_LEN: usize = 4096;
+
+const NUMBER: usize = 0;
+
+// The byte table above, held against the code: whoever changes it changes the version.
+#[cfg(not(callgate_loom))]
+const _: () = assert!(crate::control::VERSION == 11 && NUMBER == 0);
+
+/// The broker's side of a page.
+#[derive(Debug)]
+pub struct PageWriter {
+    page: WriteView,
+}
+
+impl PageWriter {
+    /// The writing side of a page; zeroed memory is one of a share that is gone.
+    pub fn new(page: WriteView) -> PageWriter {
+        PageWriter { page }
+    }
+
+    /// Says that this is the number of the newest version, which is registered by now; 0 that the share is gone. Afterwards who
+    /// sleeps is woken.
+    pub fn store(&self, number: u64) {
+        // VERSION-PUBLISHED, release.
+        self.page.store64(NUMBER, number, Ordering::Release);
+    }
+}
+
+/// A user's side of a page.
+#[derive(Clone, Debug)]
+pub struct PageReader {
+    page: ReadView,
+}
+
+impl PageReader {
+    /// The reading side of a page.
+    pub fn new(page: ReadView) -> PageReader {
+        PageReader { page }
+    }
+
+    /// The number of the newest version; 0 where the share is gone. Who sleeps reads it before.
+    #[inline]
+    pub fn number(&self) -> u64 {
+        // VERSION-PUBLISHED, acquire.
+        self.page.load64(NUMBER, Ordering::Acquire)
+    }
+}
+
+#[cfg(not(callgate_loom))]
+mod futexes {
+    use super::{NUMBER, PageReader, PageWriter};
+    use crate::sys::futex::{self, Awaited};
+
+    impl PageWriter {
+        /// As [`PageWriter::store`], and wakes who sleeps. One system call.
+        pub fn publish(&self, number: u64) {
+            self.store(number);
+            futex::wake(self.page.as_read().futex(NUMBER));
+        }
+    }
+
+    impl PageReader {
+        /// What a user waits for, while the number is as it was `seen`; to be waited for together with a word of its own that is
+        /// changed when the page is of no more use ([`futex::wait_any`]).
+        pub fn awaited(&self, seen: u64) -> Awaited<'_> {
+            // The futex is the low half of a little-endian number.
+            Awaited::shared(self.page.futex(NUMBER), seen as u32)
+        }
+    }
+}
+
+#[cfg(all(test, not(callgate_loom)))]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::sync::atomic::AtomicU32;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::clock;
+    use crate::sys::futex::{Awaited, wait_any, wake_private};
+    use crate::sys::mapping::Mapping;
+    use crate::sys::memfd;
+
+    fn page() -> (PageWriter, PageReader) {
+        let file = memfd::create("test-page", PAGE_LEN).unwrap();
+        let map = Mapping::writable(file.try_clone().unwrap(), PAGE_LEN).unwrap();
+        memfd::seal_writer(file.as_fd()).unwrap();
+        let read = Mapping::read_only(file, PAGE_LEN).unwrap();
+        let writer = PageWriter::new(WriteView::new(map).unwrap());
+        (writer, PageReader::new(ReadView::new(read)))
+    }
+
+    /// A user that sleeps until its deadline though there is a version would be late for each.
+    #[test]
+    fn a_sleeper_wakes_for_a_version_and_for_its_own_word() {
+        let far = || clock::now() + 60_000_000_000;
+        let (writer, reader) = page();
+        assert_eq!(reader.number(), 0);
+        writer.publish(7);
+        assert_eq!(reader.number(), 7);
+        let own = AtomicU32::new(0);
+        let start = Instant::now();
+        // What was published before is not slept through.
+        wait_any(&[reader.awaited(6), Awaited::private(&own, 0)], far());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(10));
+                writer.publish(u64::MAX);
+            });
+            while reader.number() == 7 {
+                wait_any(&[reader.awaited(7), Awaited::private(&own, 0)], far());
+            }
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(10));
+                own.store(1, Ordering::Relaxed);
+                wake_private(&own);
+            });
+            while own.load(Ordering::Relaxed) == 0 {
+                wait_any(
+                    &[reader.awaited(u64::MAX), Awaited::private(&own, 0)],
+                    far(),
+                );
+            }
+        });
+        assert_eq!(reader.number(), u64::MAX);
+        assert!(start.elapsed() < Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,174 @@
+//! A listener that lives, and writes into its cursor what no correct one writes: it hurts itself alone.
+//!
+//! It is a session that the test speaks by itself; sender and honest listeners are processes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use callgate_tests::events::{Numbered, TOPIC};
+use callgate_tests::raw::{Ear, Raw};
+use callgate_tests::{Bus, programs};
+
+use crate::scene::{Listener, Sender, expect_all};
+
+/// A ring for 63 events of ours.
+const OPTIONS: [&str; 3] = ["lossless", "65536", "1000"];
+/// Bytes of such an event, or a few less.
+const EVENT: u64 = 1_000;
+
+struct Scene {
+    bus: Bus,
+    sender: Sender,
+    listeners: Vec<Listener>,
+    villain: Raw,
+    ear: Ear,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let bus = Bus::start(programs!());
+        let sender = Sender::start(&bus, OPTIONS);
+        let start = |mode| Listener::start(&bus, mode, (mode, 0));
+        let listeners = ["handler", "pull"].map(start).into();
+        let mut villain = Raw::join(&bus, "Villain");
+        let ear = villain.hear::<Numbered>(TOPIC);
+        Scene {
+            bus,
+            sender,
+            listeners,
+            villain,
+            ear,
+        }
+    }
+
+    fn says(&self, position: u64) {
+        self.ear.handled(&self.villain, position);
+    }
+
+    /// Sends while the villain does something again and again; how long the sends waited that waited, and how long all took.
+    fn send(
+        &mut self,
+        events: u64,
+        mut meanwhile: impl FnMut(&Raw, &mut Ear) + Send,
+    ) -> [Duration; 2] {
+        let begun = Instant::now();
+        let is_over = AtomicBool::new(false);
+        let (villain, ear, sender) = (&self.villain, &mut self.ear, &mut self.sender);
+        let waited = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    meanwhile(villain, ear);
+                }
+            });
+            let (_, waited) = sender.ask(&format!("send {events}"));
+            is_over.store(true, Ordering::Relaxed);
+            waited
+        });
+        [Duration::from_millis(waited), begun.elapsed()]
+    }
+
+    /// The others have heard each event that was sent once and in order.
+    fn others_heard(&mut self, events: u64) {
+        expect_all(&mut self.listeners, &self.sender, events);
+    }
+}
+
+fn nothing(_: &Raw, _: &mut Ear) {
+    thread::sleep(Duration::from_millis(1));
+}
+
+/// One that says it has handled what was not sent yet was waited for no more, and nobody was told; or its position was taken
+/// for a place in the ring.
+#[test]
+fn who_runs_ahead_is_dropped_and_named() {
+    for ahead in [8, 1 << 20, u64::MAX / 2] {
+        let mut scene = Scene::new();
+        let (sent, _) = scene.sender.ask("send 20");
+        assert_eq!(scene.sender.listeners(), "3");
+        scene.says(scene.ear.head() + ahead);
+        scene.sender.flush();
+        assert_eq!(scene.sender.listeners(), "2");
+        let warnings = scene.sender.warnings();
+        let is_named = warnings.contains("Villain") && warnings.contains("not sent yet");
+        assert!(is_named, "{warnings}");
+        // Whatever it says now, it is not listened to.
+        scene.says(scene.ear.head());
+        let [waited, _] = scene.send(500, nothing);
+        assert!(waited < Duration::from_millis(900), "{waited:?}");
+        scene.others_heard(sent + 500);
+        // It may come again.
+        scene.villain = Raw::join(&scene.bus, "Villain again");
+        scene.ear = scene.villain.hear::<Numbered>(TOPIC);
+        assert_eq!(scene.sender.listeners(), "3");
+    }
+}
+
+/// A position that went back made a sender wait anew for events that it had seen handled.
+#[test]
+fn who_runs_back_is_where_it_was() {
+    let mut scene = Scene::new();
+    let mut sent = 0;
+    for _ in 0..20 {
+        sent = scene.sender.ask("send 30").0;
+        scene.says(scene.ear.head());
+        scene.sender.flush();
+        for back in [8, 10 * EVENT, 25 * EVENT, scene.ear.head()] {
+            scene.says(scene.ear.head().saturating_sub(back));
+            scene.sender.flush();
+        }
+    }
+    assert_eq!(scene.sender.listeners(), "3");
+    scene.others_heard(sent);
+}
+
+/// A budget is a second at first, and a tenth of the time. Three times that, for processors that do something else.
+fn most([_, elapsed]: [Duration; 2]) -> Duration {
+    3 * (Duration::from_secs(1) + elapsed / 10)
+}
+
+/// One that was alive and took nothing held its sender up as long as it liked.
+#[test]
+fn who_stands_still_costs_its_budget_and_no_more() {
+    let mut scene = Scene::new();
+    let times = scene.send(3_000, nothing);
+    assert!(times[0] < most(times), "{times:?}");
+    assert!(times[0] > Duration::from_millis(500), "{times:?}");
+    scene.others_heard(3_000);
+    // It was not taken for one that has gone.
+    assert_eq!(scene.sender.listeners(), "3");
+}
+
+/// One that took a little whenever its sender had waited for some milliseconds was never the laggard of a moment, and its
+/// sender was as slow as it liked: 15 seconds for this.
+#[test]
+fn who_catches_up_just_often_enough_costs_its_budget_and_no_more() {
+    let mut scene = Scene::new();
+    let times = scene.send(4_000, |villain, ear| {
+        if !ear.is_starving() {
+            return thread::sleep(Duration::from_micros(100));
+        }
+        thread::sleep(Duration::from_millis(15));
+        // What it was made to lose it passes over, and so is in the way again.
+        let position = ear.take(4);
+        ear.handled(villain, position);
+    });
+    assert!(times[0] < most(times), "{times:?}");
+    assert!(times[0] > Duration::from_millis(500), "{times:?}");
+    scene.others_heard(4_000);
+    assert_eq!(scene.sender.listeners(), "3");
+}
+
+/// For a position in the middle of an event a sender gave up a quarter of its ring, also what others had not handled yet.
+#[test]
+fn who_says_a_place_in_the_middle_of_an_event_makes_nobody_else_lose() {
+    let mut scene = Scene::new();
+    scene.send(4_000, |villain, ear| {
+        if !ear.is_starving() {
+            return thread::yield_now();
+        }
+        let position = ear.take(4);
+        ear.handled(villain, position - 8);
+    });
+    scene.others_heard(4_000);
+}

@@ -1,0 +1,2 @@
+//! Shares between processes: made, read, published, killed, restarted and lied about.
+#![forbid(unsafe_code)]

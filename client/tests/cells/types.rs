@@ -120,3 +120,53 @@ fn another_type_is_refused() {
         (1, 2)
     );
 }
+
+#[gate_type]
+#[derive(Clone, Debug, PartialEq)]
+struct Meter {
+    peak: f32,
+    channels: [i16; 5],
+    at: u64,
+    gain: (u8, f64),
+    wide: u128,
+}
+
+#[gate_type]
+#[derive(Clone, Debug, PartialEq)]
+struct Stereo(f32, [f32; 2], Inner);
+
+#[gate_type]
+#[derive(Clone, Debug, PartialEq)]
+struct Inner {
+    a: u8,
+    b: u16,
+    c: [u8; 3],
+}
+
+/// Numbers are read without a check, each from its own place in the archive: one that is taken from elsewhere is another number.
+#[test]
+fn numbers_keep_their_places() {
+    let meter = |n: u8| Meter {
+        peak: f32::from(n) + 0.5,
+        channels: [1, -2, i16::from(n), i16::MIN, i16::MAX],
+        at: u64::MAX - u64::from(n),
+        gain: (n, -0.25),
+        wide: u128::MAX / 3 - u128::from(n),
+    };
+    passes(&[meter(1), meter(200)]);
+    let stereo = |n: u8| {
+        let c = [n, 7, 255 - n];
+        let b = 0x1234 + u16::from(n);
+        Stereo(f32::from(n), [1.5, -2.5], Inner { a: n, b, c })
+    };
+    passes(&[stereo(1), stereo(255)]);
+    passes(&[(1_u8, 2_u16, 3_u32, 4_u64, -1_i8, 2.5_f32, [9_u16; 7], 8_i64)]);
+    passes(&[[u128::MAX - 1; 5]]);
+    passes(&[u128::MAX / 7]);
+    passes(&[7_u8]);
+    passes(&[i16::MIN, -1, 5]);
+    passes(&[[1_u8, 2, 3]]);
+    passes(&[std::array::from_fn::<u8, 131, _>(|n| n as u8)]);
+    passes(&[std::array::from_fn::<f32, 1000, _>(|n| n as f32)]);
+    passes(&[((1.0_f32, [2_i32; 3]), [3_u64; 20])]);
+}

@@ -135,6 +135,19 @@ impl Copier {
         if self.cell.changes.load(Ordering::Acquire) != self.seen {
             self.look()?;
         }
+        let Some(memory) = &self.memory else {
+            return Err(self.no_value(Copied::Nothing));
+        };
+        match T::copy_from(memory) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(copied)) => Err(self.no_value(copied)),
+            None => self.get_checked(),
+        }
+    }
+
+    /// Copies it where it is checked, because not all bytes are a value.
+    #[inline]
+    fn get_checked<T: GateType>(&mut self) -> Result<T> {
         let copied = match &self.memory {
             Some(memory) => memory.read(&mut self.buffer),
             None => Copied::Nothing,

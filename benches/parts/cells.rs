@@ -64,9 +64,9 @@ fn read<T: GateType + Sync, const WORDS: usize>(
         limit.read()
     });
     let tag = format!("Parts.Cell{bytes}");
-    let cell = plugin.cell_writer::<T>(&tag)?;
+    let cell = plugin.shares().cell_writer::<T>(&tag)?;
     cell.set(value)?;
-    let meter = plugin.cell::<T>(&tag)?;
+    let meter = plugin.shares().cell::<T>(&tag)?;
     measure(wanted, &format!("cell/read/{bytes}: callgate"), || {
         meter.get().ok()
     });

@@ -41,13 +41,13 @@ use nix::unistd::geteuid;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::lock::{Lock, NotTaken};
+use crate::shares::Kept;
 use files::Unfinished;
 use names::Kind;
 use trailer::Trailer;
 use trouble::{Trouble, flaw};
 
 pub(crate) use names::BusName;
-pub(crate) use trailer::Facts;
 
 /// Where shared memory has names.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
@@ -72,9 +72,9 @@ pub(crate) struct Store {
 
 /// How a version is to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum Way {
     /// In sealed memory, a copy of the file.
-    Sealed,
+    Copied,
     /// The file itself, which has no seals.
     InPlace,
 }
@@ -82,14 +82,14 @@ pub(crate) enum Wish {
 /// A version that was found.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) facts: Facts,
+    pub(crate) kept: Kept,
     /// For reading: the value lies at the beginning.
     pub(crate) file: OwnedFd,
 }
 
 /// A version that is kept, as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct Listed {
     pub(crate) tag: String,
     pub(crate) number: u64,
     /// Bytes of the value.
@@ -123,34 +123,39 @@ impl Store {
         }
     }
 
+    /// Whether a tag has a file; what is in it, nobody has looked at. This takes no time.
+    pub(crate) fn has(&self, tag: &str) -> bool {
+        fs::symlink_metadata(self.path(tag)).is_ok()
+    }
+
     /// Keeps a version of a share in the place of the one before. `value` is sealed memory.
-    pub(crate) fn save(&self, facts: &Facts, value: BorrowedFd<'_>) -> Result<(), Failure> {
+    pub(crate) fn save(&self, kept: &Kept, value: BorrowedFd<'_>) -> Result<(), Failure> {
         let _alone = self.alone(self.patience)?;
-        let size = facts.len.saturating_add(trailer::length(&facts));
-        self.check_limit(&facts.tag, size)?;
-        let failed = |error: io::Error| self.not_saved(&facts.tag, size, &error);
-        let path = self.directory.join(self.bus.unfinished(&facts.tag));
+        let size = kept.len.saturating_add(trailer::length(&kept));
+        self.check_limit(&kept.tag, size)?;
+        let failed = |error: io::Error| self.not_saved(&kept.tag, size, &error);
+        let path = self.directory.join(self.bus.unfinished(&kept.tag));
         let unfinished = Unfinished::make(path, size).map_err(failed)?;
         let value = value.try_clone_to_owned().map(File::from).map_err(failed)?;
-        let written = files::copy(&value, unfinished.file(), facts.len);
+        let written = files::copy(&value, unfinished.file(), kept.len);
         let trailer = Trailer {
             checksum: written.map_err(failed)?,
-            facts: facts.clone(),
+            kept: kept.clone(),
             bus: self.bus,
         };
-        let written = files::append(&trailer::encode(&trailer), unfinished.file(), facts.len);
+        let written = files::append(&trailer::encode(&trailer), unfinished.file(), kept.len);
         written.map_err(failed)?;
-        unfinished.name(&self.path(&facts.tag)).map_err(failed)
+        unfinished.name(&self.path(&kept.tag)).map_err(failed)
     }
 
     /// The version of a share that is kept, checked in full. One that is damaged or foreign is removed, and there is none.
-    pub(crate) fn find(&self, tag: &str, wish: Wish) -> Result<Option<Found>, Failure> {
+    pub(crate) fn find(&self, tag: &str, way: Way) -> Result<Option<Found>, Failure> {
         let path = self.path(tag);
-        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        if !self.has(tag) {
             return Ok(None);
         }
         let _alone = self.alone(self.patience)?;
-        match self.look(&path, tag, wish) {
+        match self.look(&path, tag, way) {
             Ok(found) => Ok(found),
             Err(Trouble::Flaw(what)) => {
                 discard(&path, tag, &what);
@@ -164,27 +169,27 @@ impl Store {
         }
     }
 
-    fn look(&self, path: &Path, tag: &str, wish: Wish) -> Result<Option<Found>, Trouble> {
+    fn look(&self, path: &Path, tag: &str, way: Way) -> Result<Option<Found>, Trouble> {
         let Some((file, size)) = files::open(path)? else {
             return Ok(None);
         };
         let Trailer {
-            facts,
+            kept,
             bus,
             checksum,
         } = trailer::read(&file, size)?;
-        if bus != self.bus || facts.tag != tag {
-            return flaw(format!("it is the share {} of some bus", facts.tag));
+        if bus != self.bus || *kept.tag != *tag {
+            return flaw(format!("it is the share {} of some bus", kept.tag));
         }
-        let (file, hash) = match wish {
-            Wish::Sealed => files::into_memory(&file, facts.len)?,
-            Wish::InPlace => {
-                let hash = files::hash(&file, facts.len)?;
+        let (file, hash) = match way {
+            Way::Copied => files::into_memory(&file, kept.len)?,
+            Way::InPlace => {
+                let hash = files::hash(&file, kept.len)?;
                 (file.into(), hash)
             }
         };
         match hash == checksum {
-            true => Ok(Some(Found { facts, file })),
+            true => Ok(Some(Found { kept, file })),
             false => flaw("the checksum of its value is wrong"),
         }
     }
@@ -192,7 +197,7 @@ impl Store {
     /// Keeps a share no longer; whether it was kept. Who has the file mapped has it still.
     pub(crate) fn remove(&self, tag: &str) -> Result<bool, Failure> {
         let path = self.path(tag);
-        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        if !self.has(tag) {
             return Ok(false);
         }
         let _alone = self.alone(self.patience)?;
@@ -207,10 +212,10 @@ impl Store {
     }
 
     /// What is kept, by tag. Of each file only the trailer is read.
-    pub(crate) fn list(&self) -> io::Result<Vec<Kept>> {
+    pub(crate) fn list(&self) -> io::Result<Vec<Listed>> {
         let shares = self.entries()?.into_iter();
         let shares = shares.filter(|(kind, _)| *kind == Kind::Share);
-        let mut kept: Vec<Kept> = shares
+        let mut kept: Vec<Listed> = shares
             .filter_map(|(_, entry)| self.kept(&entry.path()))
             .collect();
         kept.sort_by(|one, other| one.tag.cmp(&other.tag));
@@ -218,23 +223,23 @@ impl Store {
     }
 
     /// What a file keeps, if it is in order.
-    fn kept(&self, path: &Path) -> Option<Kept> {
+    fn kept(&self, path: &Path) -> Option<Listed> {
         // Who looks for it will say what is wrong, and removes it.
         let (file, size) = files::open(path).ok()??;
-        let Trailer { facts, bus, .. } = trailer::read(&file, size).ok()?;
-        if bus != self.bus || self.path(&facts.tag) != path {
+        let Trailer { kept, bus, .. } = trailer::read(&file, size).ok()?;
+        if bus != self.bus || self.path(&kept.tag) != path {
             return None;
         }
-        let Facts {
+        let Kept {
             tag,
             name,
             len,
             form,
             maker,
             ..
-        } = facts;
-        Some(Kept {
-            tag,
+        } = kept;
+        Some(Listed {
+            tag: tag.to_string(),
             number: name.number,
             len,
             form,
@@ -348,7 +353,9 @@ impl Store {
         let directory = self.directory.display();
         let why = match error.kind() {
             io::ErrorKind::StorageFull => {
-                format!("{directory} has no {size} bytes left (df -h {directory})")
+                format!(
+                    "{directory} has no {size} bytes left (df -h {directory}; in a container, docker run --shm-size)"
+                )
             }
             _ => limits::explain(error),
         };

@@ -60,5 +60,8 @@ fn many_brokers_leave_one_memory() {
         get(&read) == 20 && maps() <= 2
     });
     let late = buses[0].connect("Late");
-    assert_eq!(late.cell::<Level>(TAG).unwrap().get().unwrap(), [20; 8]);
+    assert_eq!(
+        late.shares().cell::<Level>(TAG).unwrap().get().unwrap(),
+        [20; 8]
+    );
 }

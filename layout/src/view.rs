@@ -74,12 +74,10 @@ impl ReadView {
     /// The same, also of many bytes: up to some thousand of them that lie in this core's caches, that is as fast.
     #[inline(always)]
     pub(crate) fn copy_out_by_words(&self, at: usize, into: &mut [u8]) {
-        let mut words = self.memory.data(at, into.len().div_ceil(8));
         let (whole, rest) = into.as_chunks_mut::<8>();
-        for (bytes, word) in whole.iter_mut().zip(&mut words) {
-            *bytes = word.get().to_ne_bytes();
-        }
-        if let Some(word) = words.next() {
+        self.memory.copy_words_out(at, whole);
+        if !rest.is_empty() {
+            let word = self.memory.data_word(at + 8 * whole.len());
             rest.copy_from_slice(&word.get().to_ne_bytes()[..rest.len()]);
         }
     }
@@ -173,14 +171,12 @@ impl WriteView {
         if self.read.memory.copy_in_at_once(at, from) {
             return;
         }
-        let mut words = self.read.memory.data(at, from.len().div_ceil(8));
         let (whole, rest) = from.as_chunks::<8>();
-        for (bytes, word) in whole.iter().zip(&mut words) {
-            word.set(u64::from_ne_bytes(*bytes));
-        }
-        if let Some(word) = words.next() {
+        self.read.memory.copy_words_in(at, whole);
+        if !rest.is_empty() {
             let mut bytes = [0; 8];
             bytes[..rest.len()].copy_from_slice(rest);
+            let word = self.read.memory.data_word(at + 8 * whole.len());
             word.set(u64::from_ne_bytes(bytes));
         }
     }

@@ -22,6 +22,7 @@ mod rights;
 mod rings;
 mod schemas;
 mod session;
+mod shares;
 mod sources;
 mod subscriptions;
 mod syncs;
@@ -48,6 +49,7 @@ use crate::policy::Policies;
 use crate::quota::{FirstTimes, Quota, TokenBucket};
 use crate::registry::Registry;
 use crate::schemas::{Known, Own};
+use crate::shares::Shares;
 use crate::topics::{Listens, SourceLines, Topics};
 use crate::waits::Waits;
 use charges::Charges;
@@ -70,9 +72,11 @@ pub(crate) struct Member {
     opens: Quota,
     links: Quota,
     extents: Quota,
-    /// Shares and cells that it has, together.
-    shares: Quota,
     schemas: Own,
+    /// MiB of versions of shares that it is charged for.
+    share_mib: Quota,
+    /// Shares that it has, makes, waits for and watches, and cells that it has open.
+    shares: Quota,
     /// The parts of the waits that were reported and are not over.
     waits: Quota,
     /// The first plugin of those that share its dispatcher.
@@ -84,6 +88,10 @@ pub(crate) struct Member {
     returns: u32,
     /// The same for sources.
     source_returns: u32,
+    /// The same for shares.
+    share_returns: u32,
+    /// How often it was told that a tag does not stand as it had seen, and may watch it anew without being charged.
+    share_news: u32,
     first_opens: FirstTimes,
     /// Records that it was or will be sent and has to acknowledge.
     owed: u32,
@@ -117,8 +125,10 @@ pub(crate) enum Weight {
 enum Awaited {
     Status(PluginId),
     Link(u64),
-    /// Memory that has a deadline of its own: an extent, or a ring of events.
+    /// Memory that has a deadline of its own: an extent, a ring of events, or a version of a share that is sealed.
     Memory(AnyMemory),
+    /// The maker of a version has to go on.
+    Making(u64),
     /// The next writer may allocate.
     Turn,
     /// The kernel may have memory again for a link between these two.
@@ -145,6 +155,8 @@ pub(crate) struct First {
     pub(crate) life: u64,
     /// A source, a feed or a ring of events.
     pub(crate) event: u64,
+    /// A share or a version.
+    pub(crate) share: u64,
 }
 
 /// Plugins, gates and links.
@@ -163,6 +175,9 @@ pub(crate) struct Bus {
     rings: BTreeMap<u64, Ring>,
     feed_retries: Retries,
     cells: Cells,
+    shares: Shares,
+    /// Why no share can be persistent here, if it is so.
+    no_files: Option<String>,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
     outbox_len: u32,
@@ -211,6 +226,8 @@ impl Bus {
             rings: BTreeMap::new(),
             feed_retries: Retries::default(),
             cells: Cells::default(),
+            shares: Shares::new(first.share),
+            no_files: Some("nobody keeps files".into()),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
             extents: BTreeMap::new(),
@@ -305,7 +322,7 @@ impl Bus {
             ToBroker::Source(record) => self.source_record(from, record, now),
             ToBroker::Feed(record) => self.feed_record(from, record, now),
             ToBroker::Cell(record) => self.cell_record(from, record, now),
-            ToBroker::Share(_) => Err(protocol("it spoke of shares")),
+            ToBroker::Share(record) => self.share_record(from, record, now),
         }?;
         if answers {
             self.answers(from, now);
@@ -333,6 +350,7 @@ impl Bus {
                 Awaited::Looks => self.look_at_waits(now),
                 Awaited::Listeners(source) => self.offered(source),
                 Awaited::Feed(pair) => self.find_anew(pair, now),
+                Awaited::Making(making) => self.maker_is_late(making, now),
             }
         }
     }

@@ -41,6 +41,7 @@ const FROM_ONE: First = First {
     link: 1,
     life: 1,
     event: 1,
+    share: 1,
 };
 
 fn shape() -> Shape {

@@ -1,4 +1,4 @@
-//! The life of memory in the shell, one for outboxes, extents and rings of events: made, sealed, handed over, let go; of
+//! The life of memory in the shell, one for outboxes, extents, rings of events and versions of shares: made, sealed, handed over, let go; of
 //! cells, what is the same. The bus says when ([`Effect`](crate::effect::Effect)).
 //!
 //! The broker allocates none of it. It sets the size, so its own `RLIMIT_FSIZE` must allow that; who
@@ -7,14 +7,16 @@
 //! An outbox has one description, which both sides are sent and the broker closes when its reader has
 //! mapped it. An extent has one for each, and is kept in view until nobody else holds it
 //! ([`watches`](super::watches), [`held`](super::held)), because it stays charged until then. So is a ring, of
-//! which the broker keeps the description for its readers: they come and go while it is written. What a cell lies in has one
-//! description, which the broker keeps for its readers.
+//! which the broker keeps the description for its readers: they come and go while it is written. So has a version, as long as
+//! it is the newest one; it is sealed against all writers, the one that made it included.
+//! What a cell lies in has one description, which the broker keeps for its readers.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use callgate_layout::Code;
 use callgate_layout::control::{
     Failure, FeedToPlugin, MemoryId, MemoryToPlugin, Role, SourceToPlugin, ToPlugin,
 };
@@ -30,7 +32,7 @@ use crate::memory::AnyMemory;
 /// Some memory, as the broker has it.
 #[derive(Debug)]
 pub(super) struct Memory {
-    len: u32,
+    len: u64,
     /// The broker's own descriptor. Nobody else gets that of an extent or a ring; `None` once that is sealed
     /// and watched.
     own: Option<Arc<OwnedFd>>,
@@ -48,11 +50,26 @@ pub(super) struct Memory {
 
 /// What is wrong with memory that its writer says it has mapped.
 #[derive(Debug)]
-enum Flaw {
+pub(super) enum Flaw {
     /// It could not be sealed: the writer has forbidden that.
     Sealed(io::Error),
     /// Only so many bytes of it are there.
     Missing(u64),
+}
+
+impl Flaw {
+    /// What is wrong with memory of a share of so many bytes.
+    pub(super) fn of_share(&self, len: u64) -> String {
+        match self {
+            Flaw::Sealed(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                "it wrote a share, and the memory is mapped for writing still, or a device writes to it".into()
+            }
+            Flaw::Sealed(error) => format!("the memory of its share cannot be sealed: {error}"),
+            Flaw::Missing(allocated) => {
+                format!("it wrote a share of {len} bytes, of which only {allocated} are allocated")
+            }
+        }
+    }
 }
 
 impl Memory {
@@ -60,7 +77,7 @@ impl Memory {
     pub(super) fn shared(name: &str, len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
         let made = Arc::new(memfd::create(name, len as usize)?);
         let memory = Memory {
-            len,
+            len: len.into(),
             own: Some(made.clone()),
             reader: Some(made.clone()),
             unsent: Arc::downgrade(&made),
@@ -73,10 +90,11 @@ impl Memory {
     /// Makes an extent or a ring without memory, which `watch` is told of; also the writer's descriptor.
     fn watched(
         name: &str,
-        len: u32,
+        len: u64,
         watch: impl FnOnce(&OwnedFd) -> Option<WatchDescriptor>,
     ) -> io::Result<(Memory, Arc<OwnedFd>)> {
-        let made = memfd::create(name, len as usize)?;
+        let size = usize::try_from(len).map_err(io::Error::other)?;
+        let made = memfd::create(name, size)?;
         // The description that this made does not count where a lease is asked for, so nobody gets it.
         let open = |writable| memfd::reopen(made.as_fd(), writable).map(Arc::new);
         let (own, writer, reader) = (open(true)?, open(true)?, open(false)?);
@@ -89,6 +107,28 @@ impl Memory {
             is_gone: false,
         };
         Ok((memory, writer))
+    }
+
+    /// Memory that a plugin had, and that nobody can change any more.
+    pub(super) fn found(
+        len: u64,
+        file: OwnedFd,
+        own: Option<OwnedFd>,
+        watch: Option<WatchDescriptor>,
+    ) -> Memory {
+        Memory {
+            len,
+            own: own.map(Arc::new),
+            reader: Some(Arc::new(file)),
+            unsent: Weak::new(),
+            watch,
+            is_gone: false,
+        }
+    }
+
+    /// Takes what would go to readers, where there are no more of them.
+    pub(super) fn retire(&mut self) -> Option<Arc<OwnedFd>> {
+        self.reader.take()
     }
 
     /// Whether what was handed out last has not left its queue. A plugin that could have it counted
@@ -118,10 +158,19 @@ impl Memory {
 /// The kernel makes this wait for whoever writes or allocates at the moment. A hostile writer can make
 /// that last as long as it lives (by writing from memory whose pages never come), so each of them is sealed
 /// on a thread of its own: the writer's session ends when its time is up, and the thread with it.
-fn seal_allocated(own: &OwnedFd, len: u32) -> Result<(), Flaw> {
-    memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed)?;
+fn seal_allocated(own: &OwnedFd, len: u64, is_for_good: bool) -> Result<(), Flaw> {
+    let sealed = match is_for_good {
+        true => memfd::seal_for_good(own.as_fd()),
+        false => memfd::seal_writer(own.as_fd()),
+    };
+    sealed.map_err(Flaw::Sealed)?;
+    check_allocated(own, len)
+}
+
+/// Whether all of some memory is there that nobody can free any more.
+pub(super) fn check_allocated(own: &OwnedFd, len: u64) -> Result<(), Flaw> {
     let allocated = memfd::allocated(own.as_fd()).map_err(Flaw::Sealed)?;
-    match allocated < u64::from(len) {
+    match allocated < len {
         true => Err(Flaw::Missing(allocated)),
         false => Ok(()),
     }
@@ -137,7 +186,7 @@ impl Reactor {
                 made.map_err(|error| no_memory("a link's outbox", &error))
             }),
             MemoryId::Extent { .. } => {
-                let made = self.make_watched("callgate-extent", memory.into(), len);
+                let made = self.make_watched("callgate-extent", memory.into(), len.into());
                 made.map_err(|error| no_memory("an extent", &error))
             }
         };
@@ -157,7 +206,7 @@ impl Reactor {
         let memory = AnyMemory::Ring(ring);
         // As long as it is of use, the broker has a descriptor or two of it.
         let made = self.check_link_room(2).and_then(|()| {
-            let made = self.make_watched("callgate-events", memory, len);
+            let made = self.make_watched("callgate-events", memory, len.into());
             made.map_err(|error| no_memory("a ring of events", &error))
         });
         self.hand_out_made(to, (memory, made), (record.into(), None), now);
@@ -181,11 +230,11 @@ impl Reactor {
         }
     }
 
-    fn make_watched(
+    pub(super) fn make_watched(
         &mut self,
         name: &str,
         memory: AnyMemory,
-        len: u32,
+        len: u64,
     ) -> io::Result<(Memory, Arc<OwnedFd>)> {
         self.start_memory_helper()?;
         let registry = self.poll.registry();
@@ -213,8 +262,9 @@ impl Reactor {
             let sealed = memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed);
             return self.sealed(writer, (memory, len), sealed, now);
         }
+        let is_for_good = matches!(memory, AnyMemory::Version(_));
         let sealing = self.way_back.once("callgate-seal", move || {
-            let sealed = seal_allocated(&own, len);
+            let sealed = seal_allocated(&own, len, is_for_good);
             drop(own);
             Outcome::new(move |reactor, now| reactor.sealed(writer, (memory, len), sealed, now))
         });
@@ -227,13 +277,18 @@ impl Reactor {
     fn sealed(
         &mut self,
         writer: PluginId,
-        (memory, len): (AnyMemory, u32),
+        (memory, len): (AnyMemory, u64),
         sealed: Result<(), Flaw>,
         now: Instant,
     ) {
         let noun = memory.noun();
         let what = match sealed {
             Ok(()) => return self.bus.memory_sealed(memory, now),
+            Err(flaw) if matches!(memory, AnyMemory::Version(_)) => {
+                // It may be a mistake, and nothing else of the plugin's hangs on it.
+                let failure = Failure::new(Code::Protocol, flaw.of_share(len));
+                return self.bus.memory_given_up(writer, memory, failure, now);
+            }
             Err(Flaw::Sealed(error)) => {
                 format!("it sealed its {noun} before the broker did ({error})")
             }
@@ -249,7 +304,7 @@ impl Reactor {
         if let Some(held) = self.memory.get_mut(&memory.into())
             && let Some(reader) = held.take_reader()
         {
-            let (role, len) = (Role::Reader, held.len);
+            let (role, len) = (Role::Reader, held.len as u32);
             let map = MemoryToPlugin::Map { memory, role, len };
             self.send(to, map, vec![reader], now);
         }
@@ -304,12 +359,22 @@ impl Reactor {
         (users, serial): ([PluginId; 2], Option<u64>),
         now: Instant,
     ) {
+        if let AnyMemory::Version(version) = memory {
+            self.forget_returned(version);
+        }
         let held = self.memory.remove(&memory);
         let unsent = held.as_ref().and_then(|held| held.unsent.upgrade());
         if let Some(unsent) = &unsent {
             self.discard(unsent, users);
         }
         let Some(serial) = serial else {
+            if let AnyMemory::Version(_) = memory {
+                // A file that was looked for in vain: this may be the last descriptor of much memory.
+                self.help_with_memory(move || {
+                    drop((held, unsent));
+                    Outcome::new(|_, _| {})
+                });
+            }
             return;
         };
         match held {
@@ -343,7 +408,13 @@ impl Reactor {
                 drop((reader, unsent));
                 self.keep_held(serial, own, now);
             }
-            (None, None) => self.bus.extents_freed(&[serial], now),
+            (None, None) => {
+                self.help_with_memory(move || {
+                    drop((reader, unsent));
+                    Outcome::new(|_, _| {})
+                });
+                self.bus.extents_freed(&[serial], now);
+            }
         }
     }
 }

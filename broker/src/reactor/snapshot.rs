@@ -18,7 +18,7 @@ use crate::listing::{
     ShareForm, Transport,
 };
 use crate::names::is_prefix;
-use crate::persistent::{Kept, Store};
+use crate::persistent::{Listed, Store};
 use crate::registry::Shown;
 use crate::socket::Listener;
 
@@ -224,7 +224,7 @@ fn add_kept(shares: &mut Vec<ShareEntry>, store: &Store) {
         tracing::warn!("persistent shares cannot be listed: {error}");
         Vec::new()
     });
-    for Kept {
+    for Listed {
         tag,
         number,
         len,

@@ -9,6 +9,7 @@ mod pace;
 mod plugin;
 mod poller;
 mod records;
+mod shares;
 mod sources;
 mod work;
 
@@ -31,7 +32,7 @@ use work::{Command, Work};
 
 /// The control thread, as its plugins hold it.
 pub(crate) struct ControlThread {
-    waker: Waker,
+    waker: Arc<Waker>,
     commands: Sender<Command>,
     /// The number of the next plugin.
     next: AtomicU64,

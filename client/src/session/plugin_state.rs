@@ -5,6 +5,7 @@ mod cells;
 mod offering;
 mod providing;
 mod returning;
+mod sharing;
 mod subscribing;
 
 use std::sync::{Arc, OnceLock};
@@ -36,6 +37,7 @@ use crate::link::Link;
 use crate::serve::dispatch::Dispatch;
 use crate::serve::provided::{Offer, ProvidedGates};
 use crate::serve::waits::{ReportedWaits, Reporter};
+use crate::shares::table::Table;
 
 pub(crate) use returning::is_final;
 
@@ -62,6 +64,8 @@ pub(crate) struct PluginState {
     pub(crate) subscriptions: Subscriptions,
     /// The cells that it has open.
     cells: OpenCells,
+    /// What it uses of shares.
+    pub(crate) shares: Arc<Table>,
     current: ArcSwap<Membership>,
     /// Those before it whose links are still used.
     older: Mutex<Vec<Arc<Membership>>>,
@@ -109,6 +113,7 @@ impl PluginState {
             offers: Offers::default(),
             subscriptions,
             cells: OpenCells::new(),
+            shares: Arc::default(),
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
             saying: Mutex::new(()),
@@ -360,6 +365,7 @@ impl PluginState {
         for cell in self.cells.all() {
             cell.failed(&reason);
         }
+        self.shares.clear();
         drop(std::mem::take(&mut *self.older.lock()));
         for membership in memberships.clone() {
             membership.ended(&reason);

@@ -84,10 +84,10 @@ fn handles_go_to_other_threads() {
 fn a_reader_may_come_first() {
     let bus = Bus::new();
     let (one, other) = (bus.connect("Writer"), bus.connect("Reader"));
-    assert!(other.try_cell::<Level>(TAG).unwrap().is_none());
+    assert!(other.shares().try_cell::<Level>(TAG).unwrap().is_none());
     let begun = Instant::now();
     let short = Duration::from_millis(30);
-    let late = other.cell_within::<Level>(TAG, short).map(drop);
+    let late = other.shares().timeout(short).cell::<Level>(TAG).map(drop);
     let late = late.unwrap_err();
     assert_eq!((late.code(), late.gate()), (Code::NotReady, Some(TAG)));
     assert!(begun.elapsed() >= short);
@@ -103,7 +103,7 @@ fn a_reader_may_come_first() {
         let read = waiting.join().unwrap();
         await_that("the value is there", || read.get().is_ok());
         assert_eq!(get(&read), 5);
-        assert_eq!(get(&other.try_cell(TAG).unwrap().unwrap()), 5);
+        assert_eq!(get(&other.shares().try_cell(TAG).unwrap().unwrap()), 5);
     });
 }
 
@@ -124,7 +124,11 @@ fn writers_come_and_go() {
     set(&cell, 1);
     let read = reader(&listener);
     let second = bus.connect("Second");
-    let taken = second.cell_writer::<Level>(TAG).map(drop).unwrap_err();
+    let taken = second
+        .shares()
+        .cell_writer::<Level>(TAG)
+        .map(drop)
+        .unwrap_err();
     assert_eq!(
         (taken.code(), taken.gate()),
         (Code::AlreadyProvided, Some(TAG))
@@ -155,12 +159,15 @@ fn the_last_handle_closes_the_cell() {
     let other = read.clone();
     drop((cell, read));
     assert!(bus_has_cell(&plugin));
-    assert_eq!(code(plugin.cell::<u32>(TAG)), Code::ShareTypeMismatch);
+    assert_eq!(
+        code(plugin.shares().cell::<u32>(TAG)),
+        Code::ShareTypeMismatch
+    );
     drop(other);
     await_that("it is gone", || !bus_has_cell(&plugin));
-    let cell: CellWriter<u32> = plugin.cell_writer(TAG).unwrap();
+    let cell: CellWriter<u32> = plugin.shares().cell_writer(TAG).unwrap();
     cell.set(&7).unwrap();
-    assert_eq!(plugin.cell::<u32>(TAG).unwrap().get().unwrap(), 7);
+    assert_eq!(plugin.shares().cell::<u32>(TAG).unwrap().get().unwrap(), 7);
 }
 
 /// A reader in a plugin that has closed would show old values for ever.

@@ -33,11 +33,11 @@ impl Bus {
 }
 
 pub(crate) fn writer(plugin: &Plugin) -> CellWriter<Level> {
-    plugin.cell_writer(TAG).unwrap()
+    plugin.shares().cell_writer(TAG).unwrap()
 }
 
 pub(crate) fn reader(plugin: &Plugin) -> Cell<Level> {
-    plugin.cell(TAG).unwrap()
+    plugin.shares().cell(TAG).unwrap()
 }
 
 /// What a cell holds, which has to be whole.

@@ -24,8 +24,8 @@ enum Mode {
 fn passes<T: GateType + Clone + std::fmt::Debug + PartialEq>(values: &[T]) {
     let bus = Bus::new();
     let plugin = bus.connect("Both");
-    let cell = plugin.cell_writer::<T>(TAG).unwrap();
-    let read = plugin.cell::<T>(TAG).unwrap();
+    let cell = plugin.shares().cell_writer::<T>(TAG).unwrap();
+    let read = plugin.shares().cell::<T>(TAG).unwrap();
     for value in values {
         cell.set(value).unwrap();
         assert_eq!(read.get().unwrap(), *value);
@@ -71,13 +71,16 @@ fn others_are_refused() {
     fn refused<T: GateType>() {
         let bus = Bus::new();
         let plugin = bus.connect("Both");
-        let error = plugin.cell_writer::<T>(TAG).map(drop).unwrap_err();
+        let error = plugin.shares().cell_writer::<T>(TAG).map(drop).unwrap_err();
         assert_eq!(
             (error.code(), error.gate()),
             (Code::InvalidArgument, Some(TAG))
         );
-        assert_eq!(code(plugin.cell::<T>(TAG)), Code::InvalidArgument);
-        assert_eq!(code(plugin.try_cell::<T>(TAG)), Code::InvalidArgument);
+        assert_eq!(code(plugin.shares().cell::<T>(TAG)), Code::InvalidArgument);
+        assert_eq!(
+            code(plugin.shares().try_cell::<T>(TAG)),
+            Code::InvalidArgument
+        );
     }
     refused::<String>();
     refused::<Named>();
@@ -90,8 +93,11 @@ fn others_are_refused() {
     let bus = Bus::new();
     let plugin = bus.connect("Both");
     for tag in ["", "a.", &"x".repeat(257), "line\n"] {
-        assert_eq!(code(plugin.cell_writer::<u8>(tag)), Code::InvalidArgument);
-        assert_eq!(code(plugin.cell::<u8>(tag)), Code::InvalidArgument);
+        assert_eq!(
+            code(plugin.shares().cell_writer::<u8>(tag)),
+            Code::InvalidArgument
+        );
+        assert_eq!(code(plugin.shares().cell::<u8>(tag)), Code::InvalidArgument);
     }
 }
 
@@ -100,13 +106,13 @@ fn others_are_refused() {
 fn another_type_is_refused() {
     let bus = Bus::new();
     let plugin = bus.connect("Both");
-    let cell = plugin.cell_writer::<(u32, u32)>(TAG).unwrap();
+    let cell = plugin.shares().cell_writer::<(u32, u32)>(TAG).unwrap();
     cell.set(&(1, 2)).unwrap();
     for outcome in [
-        plugin.cell::<u64>(TAG).map(drop),
-        plugin.cell::<[u32; 2]>(TAG).map(drop),
-        plugin.cell::<(u32, u32, u32)>(TAG).map(drop),
-        plugin.try_cell::<u64>(TAG).map(drop),
+        plugin.shares().cell::<u64>(TAG).map(drop),
+        plugin.shares().cell::<[u32; 2]>(TAG).map(drop),
+        plugin.shares().cell::<(u32, u32, u32)>(TAG).map(drop),
+        plugin.shares().try_cell::<u64>(TAG).map(drop),
     ] {
         let error = outcome.unwrap_err();
         assert_eq!(
@@ -116,7 +122,12 @@ fn another_type_is_refused() {
         assert!(error.message().contains("((u32, u32))"), "{error}");
     }
     assert_eq!(
-        plugin.cell::<(u32, u32)>(TAG).unwrap().get().unwrap(),
+        plugin
+            .shares()
+            .cell::<(u32, u32)>(TAG)
+            .unwrap()
+            .get()
+            .unwrap(),
         (1, 2)
     );
 }

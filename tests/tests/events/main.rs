@@ -4,7 +4,11 @@
 mod crowd;
 mod cursors;
 mod killed;
+mod open;
+mod patterns;
 mod restarts;
+mod rights;
 mod rings;
 mod scene;
 mod slow;
+mod twins;

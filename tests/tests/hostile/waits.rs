@@ -288,6 +288,7 @@ fn lie(random: &mut Random, own: u64, others: &[u64]) -> WaitToBroker {
                 Needs::Permit,
                 Needs::Answer { call: wait },
                 Needs::Outcome { call: wait },
+                Needs::Handled,
             ][random.below(4)],
             holds: (0..random.below(5))
                 .map(|_| Held {

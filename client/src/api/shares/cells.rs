@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use callgate_layout::cells::MAX_VALUE;
 use callgate_layout::{Code, Encodings};
 
+use super::{Shares, check_tag};
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
 use crate::base::types::{GateType, schema_of};
@@ -81,6 +82,50 @@ fn values_of<T: GateType>(tag: &str) -> Result<Values> {
     })
 }
 
+impl Shares {
+    /// Writes a cell: a value of a fixed size that changes all the time, and that other plugins copy ([`Shares::cell`]). It comes to be where
+    /// there is none, and begins with the value of the writer before, if there was one and somebody has had the cell open since.
+    ///
+    /// Of the options only the [timeout](Shares::timeout) concerns cells. A cell has a tag of its own, as a share has.
+    ///
+    /// `T` is a type whose values have all the same size: numbers, `bool`, `char`, arrays, tuples, structs, enums and options of such;
+    /// 4,096 bytes at most.
+    ///
+    /// # Errors
+    ///
+    /// `ALREADY_PROVIDED` where it is written already, by whatever plugin; `SHARE_TYPE_MISMATCH` where the cell has another type, or there
+    /// is a share of that tag; `INVALID_ARGUMENT` for a tag or a type that cannot be; `PERMISSION_DENIED`, `OVERLOADED` over the limit of
+    /// shares, `SYSTEM`, `BROKER_GONE`.
+    pub fn cell_writer<T: GateType>(&self, tag: &str) -> Result<CellWriter<T>> {
+        check_tag(tag).map_err(|error| error.at_gate(tag))?;
+        CellWriter::open(&self.state, tag, self.options.timeout)
+    }
+
+    /// Reads a cell. Where nobody has written it yet, the first writer is waited for.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_READY` where nobody has come in time to write it; the others as of [`Shares::cell_writer`], but for `ALREADY_PROVIDED`.
+    pub fn cell<T: GateType>(&self, tag: &str) -> Result<Cell<T>> {
+        check_tag(tag).map_err(|error| error.at_gate(tag))?;
+        Cell::open(&self.state, tag, (self.options.timeout, true))
+    }
+
+    /// Reads a cell, unless nobody has written it yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shares::cell`], without `NOT_READY`.
+    pub fn try_cell<T: GateType>(&self, tag: &str) -> Result<Option<Cell<T>>> {
+        check_tag(tag).map_err(|error| error.at_gate(tag))?;
+        match Cell::open(&self.state, tag, (self.options.timeout, false)) {
+            Ok(cell) => Ok(Some(cell)),
+            Err(error) if error.code() == Code::NotReady => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Writes a cell: a value of a fixed size that changes all the time, and that other plugins copy with [`Cell`]. One plugin at a time
 /// writes it, as long as this lives.
 ///
@@ -90,7 +135,7 @@ fn values_of<T: GateType>(tag: &str) -> Result<Values> {
 /// ```no_run
 /// # fn main() -> callgate_client::Result<()> {
 /// let plugin = callgate_client::Plugin::connect("Rack")?;
-/// let meter = plugin.cell_writer::<[f32; 2]>("Rack.Level")?;
+/// let meter = plugin.shares().cell_writer::<[f32; 2]>("Rack.Level")?;
 /// meter.set(&[0.25, 0.5])?;
 /// # Ok(()) }
 /// ```
@@ -101,11 +146,7 @@ pub struct CellWriter<T> {
 }
 
 impl<T: GateType> CellWriter<T> {
-    pub(crate) fn open(
-        state: &Arc<PluginState>,
-        tag: &str,
-        timeout: Duration,
-    ) -> Result<CellWriter<T>> {
+    fn open(state: &Arc<PluginState>, tag: &str, timeout: Duration) -> Result<CellWriter<T>> {
         let values = values_of::<T>(tag)?;
         let side = Side::Writes(WrittenCell::new(values.len as usize));
         let handle = Handle::open(state, (tag, values), (side, true), answer_due(timeout));
@@ -160,7 +201,7 @@ impl<T: GateType> CellWriter<T> {
 /// ```no_run
 /// # fn main() -> callgate_client::Result<()> {
 /// let plugin = callgate_client::Plugin::connect("Display")?;
-/// let meter = plugin.cell::<[f32; 2]>("Rack.Level")?;
+/// let meter = plugin.shares().cell::<[f32; 2]>("Rack.Level")?;
 /// let [left, right] = meter.get()?;
 /// # Ok(()) }
 /// ```
@@ -172,7 +213,7 @@ pub struct Cell<T> {
 }
 
 impl<T: GateType> Cell<T> {
-    pub(crate) fn open(
+    fn open(
         state: &Arc<PluginState>,
         tag: &str,
         (timeout, waits): (Duration, bool),

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use callgate_layout::Code;
 use callgate_layout::control::{
     CellToPlugin, Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId,
-    MemoryToPlugin, Role, SessionToBroker, SessionToPlugin, SourceToPlugin, ToPlugin, WaitToBroker,
-    WaitToPlugin,
+    MemoryToPlugin, Role, SessionToBroker, SessionToPlugin, ShareToPlugin, SourceToPlugin,
+    ToPlugin, WaitToBroker, WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 
@@ -16,6 +16,7 @@ use crate::serve::grants::Grant;
 use crate::serve::waits::{Reporter, Word};
 use crate::session::connection::{Answer, Answered, Returned, failure as error_of};
 use crate::session::notices::BrokerEvent;
+use crate::session::shares::desk::News;
 
 /// The error for descriptors that came and that this process had no room for.
 fn short(what: &str) -> Error {
@@ -85,6 +86,18 @@ impl PluginWork<'_> {
             ) => {
                 self.cell_failed(request, &short("the memory of a cell"));
             }
+            ToPlugin::Share(ShareToPlugin::Have { request, share, .. }) => {
+                self.have_cut((request, share), short("the memory of a share"));
+            }
+            ToPlugin::Share(ShareToPlugin::Version { request, .. }) => {
+                self.share_failed(request, short("the memory of a share"));
+            }
+            ToPlugin::Share(ShareToPlugin::Write {
+                making, request, ..
+            }) => {
+                let failed = News::Failed(short("the memory of a share"));
+                self.tell_maker((making, request), failed);
+            }
             // Nothing else brings descriptors.
             record => self.handle(record, Vec::new()),
         }
@@ -101,7 +114,7 @@ impl PluginWork<'_> {
             ToPlugin::Source(record) => self.source_record(record, descriptors),
             ToPlugin::Feed(record) => self.feed_record(record, descriptors),
             ToPlugin::Cell(record) => self.cell_record(record, descriptors),
-            ToPlugin::Share(_) => {}
+            ToPlugin::Share(record) => self.share_record(record, descriptors),
         }
     }
 
@@ -153,6 +166,14 @@ impl PluginWork<'_> {
                 failure: Some(failure),
             } if self.plugin.membership.followed.has_asked(request) => {
                 self.subscribed(request, Err(error_of(failure)));
+            }
+            SessionToPlugin::Answer { request, failure }
+                if self.plugin.membership.shares.has(request) =>
+            {
+                match failure {
+                    Some(failure) => self.share_failed(request, error_of(failure)),
+                    None => self.share_done(request),
+                }
             }
             SessionToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(Answered::Done), |failure| Err(error_of(failure)));

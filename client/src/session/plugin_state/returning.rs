@@ -75,6 +75,7 @@ impl PluginState {
         end_all();
         self.presence.end(reason);
         end_all();
+        self.shares.follows.changed();
         self.sent.look_again();
         if is_news {
             self.notices.tell(BrokerEvent::Ended(reason.clone()));
@@ -109,6 +110,7 @@ impl PluginState {
         self.notices.tell(BrokerEvent::Back { pid, generation });
         self.presence.back();
         self.sent.look_again();
+        self.shares.follows.changed();
         if let Err(ended) = membership.connection.check_alive() {
             // It was over before, of which nobody was told.
             self.disconnected(&membership, &ended);
@@ -156,7 +158,7 @@ impl PluginState {
         for cell in self.cells.all() {
             self.open_cell_on(membership, &cell)?;
         }
-        Ok(())
+        self.use_shares_again(membership)
     }
 
     /// Lets a membership go whose links are not used any more.

@@ -187,6 +187,11 @@ impl Cells {
         Ok(opened)
     }
 
+    /// Whether there is a cell of this tag.
+    pub(crate) fn is_open(&self, tag: &str) -> bool {
+        self.all.contains_key(tag)
+    }
+
     fn entry(&mut self, tag: &str, kind: Kind) -> (Arc<str>, &mut Cell) {
         let known = self.all.get_key_value(tag).map(|(tag, _)| tag.clone());
         let tag = known.unwrap_or_else(|| tag.into());

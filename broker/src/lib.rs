@@ -42,6 +42,7 @@ mod registry;
 mod schemas;
 mod settings;
 mod shape;
+mod shares;
 pub mod shown;
 mod socket;
 mod stages;

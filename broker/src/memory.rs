@@ -11,6 +11,8 @@ pub(crate) enum AnyMemory {
     Ring(u64),
     /// What a cell lies in, by its number.
     Cell(u64),
+    /// A version of a share, by its number.
+    Version(u64),
 }
 
 impl From<MemoryId> for AnyMemory {
@@ -27,6 +29,7 @@ impl AnyMemory {
             AnyMemory::Link(MemoryId::Extent { .. }) => "extent",
             AnyMemory::Ring(_) => "ring of events",
             AnyMemory::Cell(_) => "cell",
+            AnyMemory::Version(_) => "share",
         }
     }
 

@@ -35,19 +35,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, Form};
+use callgate_layout::control::{Failure, VersionName};
+use callgate_layout::schema::Head;
 use callgate_layout::sys::limits;
 use nix::unistd::geteuid;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::lock::{Lock, NotTaken};
+use crate::shares::Kept;
 use files::Unfinished;
 use names::Kind;
 use trailer::Trailer;
 use trouble::{Trouble, flaw};
 
 pub(crate) use names::BusName;
-pub(crate) use trailer::Facts;
 
 /// Where shared memory has names.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
@@ -72,9 +73,9 @@ pub(crate) struct Store {
 
 /// How a version is to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum Way {
     /// In sealed memory, a copy of the file.
-    Sealed,
+    Copied,
     /// The file itself, which has no seals.
     InPlace,
 }
@@ -82,20 +83,9 @@ pub(crate) enum Wish {
 /// A version that was found.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) facts: Facts,
+    pub(crate) kept: Kept,
     /// For reading: the value lies at the beginning.
     pub(crate) file: OwnedFd,
-}
-
-/// A version that is kept, as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
-    pub(crate) tag: String,
-    pub(crate) number: u64,
-    /// Bytes of the value.
-    pub(crate) len: u64,
-    pub(crate) form: Form,
-    pub(crate) maker: String,
 }
 
 impl Store {
@@ -123,34 +113,49 @@ impl Store {
         }
     }
 
-    /// Keeps a version of a share in the place of the one before. `value` is sealed memory.
-    pub(crate) fn save(&self, facts: &Facts, value: BorrowedFd<'_>) -> Result<(), Failure> {
+    /// Whether a tag has a file; what is in it, nobody has looked at. This takes no time.
+    pub(crate) fn has(&self, tag: &str) -> bool {
+        fs::symlink_metadata(self.path(tag)).is_ok()
+    }
+
+    /// Keeps a version of a share in the place of the one before. `value` is sealed memory. Gives the version's name, which is another one
+    /// where the share that is kept was not known ([`follow`]).
+    pub(crate) fn save(&self, kept: &Kept, value: BorrowedFd<'_>) -> Result<VersionName, Failure> {
         let _alone = self.alone(self.patience)?;
-        let size = facts.len.saturating_add(trailer::length(&facts));
-        self.check_limit(&facts.tag, size)?;
-        let failed = |error: io::Error| self.not_saved(&facts.tag, size, &error);
-        let path = self.directory.join(self.bus.unfinished(&facts.tag));
+        let mut kept = kept.clone();
+        if let Some(before) = self.kept(&self.path(&kept.tag)) {
+            kept.name = follow(&before, &kept)?;
+        }
+        let size = kept.len.saturating_add(trailer::length(&kept));
+        self.check_limit(&kept.tag, size)?;
+        self.write(&kept, size, value)?;
+        Ok(kept.name)
+    }
+
+    fn write(&self, kept: &Kept, size: u64, value: BorrowedFd<'_>) -> Result<(), Failure> {
+        let failed = |error: io::Error| self.not_saved(&kept.tag, size, &error);
+        let path = self.directory.join(self.bus.unfinished(&kept.tag));
         let unfinished = Unfinished::make(path, size).map_err(failed)?;
         let value = value.try_clone_to_owned().map(File::from).map_err(failed)?;
-        let written = files::copy(&value, unfinished.file(), facts.len);
+        let written = files::copy(&value, unfinished.file(), kept.len);
         let trailer = Trailer {
             checksum: written.map_err(failed)?,
-            facts: facts.clone(),
+            kept: kept.clone(),
             bus: self.bus,
         };
-        let written = files::append(&trailer::encode(&trailer), unfinished.file(), facts.len);
+        let written = files::append(&trailer::encode(&trailer), unfinished.file(), kept.len);
         written.map_err(failed)?;
-        unfinished.name(&self.path(&facts.tag)).map_err(failed)
+        unfinished.name(&self.path(&kept.tag)).map_err(failed)
     }
 
     /// The version of a share that is kept, checked in full. One that is damaged or foreign is removed, and there is none.
-    pub(crate) fn find(&self, tag: &str, wish: Wish) -> Result<Option<Found>, Failure> {
+    pub(crate) fn find(&self, tag: &str, way: Way) -> Result<Option<Found>, Failure> {
         let path = self.path(tag);
-        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        if !self.has(tag) {
             return Ok(None);
         }
         let _alone = self.alone(self.patience)?;
-        match self.look(&path, tag, wish) {
+        match self.look(&path, tag, way) {
             Ok(found) => Ok(found),
             Err(Trouble::Flaw(what)) => {
                 discard(&path, tag, &what);
@@ -164,27 +169,27 @@ impl Store {
         }
     }
 
-    fn look(&self, path: &Path, tag: &str, wish: Wish) -> Result<Option<Found>, Trouble> {
+    fn look(&self, path: &Path, tag: &str, way: Way) -> Result<Option<Found>, Trouble> {
         let Some((file, size)) = files::open(path)? else {
             return Ok(None);
         };
         let Trailer {
-            facts,
+            kept,
             bus,
             checksum,
         } = trailer::read(&file, size)?;
-        if bus != self.bus || facts.tag != tag {
-            return flaw(format!("it is the share {} of some bus", facts.tag));
+        if bus != self.bus || *kept.tag != *tag {
+            return flaw(format!("it is the share {} of some bus", kept.tag));
         }
-        let (file, hash) = match wish {
-            Wish::Sealed => files::into_memory(&file, facts.len)?,
-            Wish::InPlace => {
-                let hash = files::hash(&file, facts.len)?;
+        let (file, hash) = match way {
+            Way::Copied => files::into_memory(&file, kept.len)?,
+            Way::InPlace => {
+                let hash = files::hash(&file, kept.len)?;
                 (file.into(), hash)
             }
         };
         match hash == checksum {
-            true => Ok(Some(Found { facts, file })),
+            true => Ok(Some(Found { kept, file })),
             false => flaw("the checksum of its value is wrong"),
         }
     }
@@ -192,7 +197,7 @@ impl Store {
     /// Keeps a share no longer; whether it was kept. Who has the file mapped has it still.
     pub(crate) fn remove(&self, tag: &str) -> Result<bool, Failure> {
         let path = self.path(tag);
-        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        if !self.has(tag) {
             return Ok(false);
         }
         let _alone = self.alone(self.patience)?;
@@ -221,25 +226,8 @@ impl Store {
     fn kept(&self, path: &Path) -> Option<Kept> {
         // Who looks for it will say what is wrong, and removes it.
         let (file, size) = files::open(path).ok()??;
-        let Trailer { facts, bus, .. } = trailer::read(&file, size).ok()?;
-        if bus != self.bus || self.path(&facts.tag) != path {
-            return None;
-        }
-        let Facts {
-            tag,
-            name,
-            len,
-            form,
-            maker,
-            ..
-        } = facts;
-        Some(Kept {
-            tag,
-            number: name.number,
-            len,
-            form,
-            maker,
-        })
+        let Trailer { kept, bus, .. } = trailer::read(&file, size).ok()?;
+        (bus == self.bus && self.path(&kept.tag) == path).then_some(kept)
     }
 
     fn path(&self, tag: &str) -> PathBuf {
@@ -348,7 +336,9 @@ impl Store {
         let directory = self.directory.display();
         let why = match error.kind() {
             io::ErrorKind::StorageFull => {
-                format!("{directory} has no {size} bytes left (df -h {directory})")
+                format!(
+                    "{directory} has no {size} bytes left (df -h {directory}; in a container, docker run --shm-size)"
+                )
             }
             _ => limits::explain(error),
         };
@@ -362,6 +352,31 @@ impl Store {
             format!("{directory}, where persistent shares are kept, cannot be read: {error}");
         Failure::new(Code::System, what)
     }
+}
+
+/// The name of a version in the place of the one before. Of a share that nobody used the broker that publishes on it has not read the file;
+/// its numbers go on all the same.
+fn follow(before: &Kept, new: &Kept) -> Result<VersionName, Failure> {
+    let is_first = new.name.number == 1;
+    if before.name.incarnation == new.name.incarnation || !is_first {
+        return Ok(new.name);
+    }
+    let kind = |kept: &Kept| {
+        let head = Head::of(&kept.schema).ok();
+        (kept.form, head.map(|head| head.fingerprint))
+    };
+    if kind(before) != kind(new) {
+        let what = format!(
+            "the share {} is kept as {} by {}, and a new version of {} is of another type: each version of a share has \
+             the type of the first one; remove it before (callgate share rm {0})",
+            new.tag, before.signature, before.maker, new.signature
+        );
+        return Err(Failure::new(Code::ShareTypeMismatch, what));
+    }
+    Ok(VersionName {
+        incarnation: before.name.incarnation,
+        number: before.name.number.saturating_add(1),
+    })
 }
 
 /// What programs are to do about an error.

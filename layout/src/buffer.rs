@@ -5,7 +5,7 @@
 //! with zeros, so that a peer's bytes can be copied in without being preceded by zeros; and
 //! dropping it gives it back to the kernel at once.
 
-use core::ops::Deref;
+use core::ops::{Deref, DerefMut};
 
 use memmap2::{MmapMut, MmapOptions};
 
@@ -122,6 +122,16 @@ impl Deref for Buffer {
         match &self.memory {
             Some(memory) => &memory[..self.len],
             None => &[],
+        }
+    }
+}
+
+impl DerefMut for Buffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &mut self.memory {
+            Some(memory) => &mut memory[..self.len],
+            None => &mut [],
         }
     }
 }

@@ -34,10 +34,12 @@
 
 pub mod cursor;
 mod reader;
+mod run;
 pub mod waking;
 mod writer;
 
 pub use reader::{RingReader, Taken, shown};
+pub use run::Run;
 pub use waking::{TOPIC_WORDS, about_to_sleep, all_armed, is_armed};
 pub use writer::RingWriter;
 

@@ -11,9 +11,7 @@ use crate::cells::{Kind, Left, Moved, Opened, Place, Refused, Sealed, Wish, Wron
 use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::memory::AnyMemory;
-
-/// How many shares and cells a plugin may have.
-pub(super) const MOST_SHARES: u32 = 4096;
+use crate::shares::Tag;
 
 impl Bus {
     pub(super) fn cell_record(
@@ -147,9 +145,9 @@ impl Bus {
     /// Whether a plugin may write a cell, or read it. Who writes it may also read it.
     fn check_cell(&self, plugin: PluginId, tag: &str, writes: bool) -> Result<(), Failure> {
         if writes {
-            return self.check_share(plugin, tag, true);
+            return self.check_create_share(plugin, tag);
         }
-        match self.check_share(plugin, tag, false) {
+        match self.check_read_share(plugin, tag) {
             Err(failure) if !self.cells.is_written_by(plugin, tag) => Err(failure),
             _ => self.check_takes_part(plugin),
         }
@@ -299,14 +297,9 @@ impl Bus {
         self.cells.forget(plugin);
     }
 
-    /// Whether a plugin has a right to what bears this tag: to make it, or to read it.
-    fn check_share(&self, plugin: PluginId, _tag: &str, _creates: bool) -> Result<(), Failure> {
-        self.check_takes_part(plugin)
-    }
-
     /// Whether there is a share of this tag, which no cell may have then.
-    fn has_share(&self, _tag: &str) -> bool {
-        false
+    fn has_share(&self, tag: &str) -> bool {
+        self.shares.tag(tag).is_some_and(Tag::is_taken)
     }
 }
 

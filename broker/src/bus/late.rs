@@ -178,7 +178,7 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
             | FeedToBroker::FollowFailed { .. },
         ) => true,
         ToBroker::Cell(CellToBroker::Written { .. }) => true,
-        // A program may leave or fetch whenever it likes.
+        // A program may leave, fetch or share whenever it likes, on any of its threads.
         ToBroker::Memory(_)
         | ToBroker::Session(_)
         | ToBroker::Gate(_)

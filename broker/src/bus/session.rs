@@ -5,7 +5,6 @@ use std::time::Instant;
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, Identity, SessionToBroker, ToBroker};
 
-use super::cells::MOST_SHARES;
 use super::old_links::OldLinks;
 use super::waits::MOST_PARTS;
 use super::{Awaited, Bus, Member, Weight, protocol};
@@ -35,8 +34,9 @@ impl Bus {
             opens: Quota::new(limits.opens),
             links: Quota::new(limits.links),
             extents: Quota::new(limits.extent_mib),
-            shares: Quota::new(MOST_SHARES),
             schemas: Own::new(limits.schema_mib),
+            share_mib: Quota::new(limits.share_mib),
+            shares: Quota::new(limits.shares),
             waits: Quota::new(MOST_PARTS),
             dispatcher: plugin,
             inspects: false,
@@ -44,6 +44,9 @@ impl Bus {
             // Both halves of each gate.
             returns: limits.gates.saturating_mul(2),
             source_returns: limits.gates,
+            // What it has made, and what it uses.
+            share_returns: limits.shares.saturating_mul(2),
+            share_news: 0,
             first_opens: FirstTimes::default(),
             owed: 0,
             feed_answers: 0,
@@ -119,6 +122,7 @@ impl Bus {
         self.lines.forget(plugin);
         self.forget_cells(plugin);
         let topics = self.forget_events(plugin, &failure);
+        self.forget_shares(plugin, &failure, now);
         for name in gone.into_iter().chain(topics) {
             self.hand_on(&name, now);
         }

@@ -16,6 +16,7 @@ mod links;
 mod listing;
 mod memory;
 mod returning;
+mod shares;
 mod socket;
 mod spawn;
 mod visible;

@@ -21,7 +21,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use callgate_layout::Encoding;
-use callgate_layout::buffer::Buffer;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::handlers::{EventContext, Sending};
@@ -32,7 +31,7 @@ use crate::base::chain;
 use crate::base::thread::discard;
 
 pub(crate) use place::{End, Place, PlaceParts, Sender};
-use taking::{Item, Taking};
+use taking::{Found, Taking};
 pub(crate) use wakes::{Sleeps, WaiterOf, Wakes};
 
 /// A feed.
@@ -87,7 +86,7 @@ pub(crate) struct Taken {
 
 /// An event or a notice, for whoever takes them one by one.
 pub(crate) enum Next<'a> {
-    Event(EventContext<'a>, Encoding, &'a [u8]),
+    Event(&'a EventContext<'a>, Encoding, &'a [u8]),
     Notice(EventNotice),
 }
 
@@ -194,11 +193,12 @@ impl Feed {
             return Taken::default();
         };
         self.runner.store(chain::thread_number(), Ordering::Relaxed);
-        let (mut buffer, mut events, mut is_more) = (Scratch::take(), 0, held.has_next());
+        let mut memory = Scratch::take();
+        held.taking.begin(std::mem::take(&mut memory));
+        let (mut events, mut is_more) = (0, held.has_next());
         while events < most && is_more {
             let taking = &mut *held.taking;
-            let work = |chain| self.handle(taking, &mut buffer, chain);
-            if !runner.run(work) {
+            if !runner.run(|chain| self.handle(taking, chain)) {
                 break;
             }
             events += 1;
@@ -212,33 +212,37 @@ impl Feed {
         }
         held.taking.took(is_more);
         self.runner.store(0, Ordering::Relaxed);
-        held.taking.leave();
+        *memory = held.taking.leave();
         Taken { events, is_more }
     }
 
     /// Handles one event or notice.
     #[inline]
-    fn handle(&self, taking: &mut Taking, buffer: &mut Buffer, chain: u64) {
+    fn handle(&self, taking: &mut Taking, chain: u64) {
         self.chain.store(chain, Ordering::Relaxed);
         if let Some(old) = taking.refresh(&self.handlers) {
             discard(old);
         }
-        match taking.next(self, buffer) {
-            None => {}
-            Some(Item::Event(event)) => {
-                let context = event.context(&self.about);
-                taking.handlers().run(context, event.encoding, &buffer[..]);
+        match taking.next(self) {
+            Found::Nothing => {}
+            Found::Event => {
+                if let Some((context, encoding)) = taking.event(self) {
+                    let handlers = taking.handlers();
+                    handlers.run(&context, encoding, taking.bytes());
+                }
                 taking.handled();
             }
-            Some(Item::Notice(notice)) => self.tell(taking, &notice),
+            Found::Notice => self.tell(taking),
         }
         self.chain.store(0, Ordering::Relaxed);
     }
 
     #[cold]
-    fn tell(&self, taking: &Taking, notice: &EventNotice) {
-        if !taking.handlers().tell(notice) {
-            self.log.write(notice);
+    fn tell(&self, taking: &mut Taking) {
+        if let Some(notice) = taking.notice()
+            && !taking.handlers().tell(&notice)
+        {
+            self.log.write(&notice);
         }
     }
 
@@ -251,25 +255,32 @@ impl Feed {
         let Some(mut held) = self.hold() else {
             return 0;
         };
-        let (mut buffer, mut taken) = (Scratch::take(), 0);
+        let mut memory = Scratch::take();
+        held.taking.begin(std::mem::take(&mut memory));
+        let mut taken = 0;
         while taken < most && held.has_next() {
             let taking = &mut *held.taking;
-            let goes_on = match taking.next(self, &mut buffer) {
-                None => break,
-                Some(Item::Event(event)) => {
-                    let context = event.context(&self.about);
-                    let goes_on = with(Next::Event(context, event.encoding, &buffer[..]));
+            let goes_on = match taking.next(self) {
+                Found::Nothing => break,
+                Found::Event => {
+                    let Some((context, encoding)) = taking.event(self) else {
+                        break;
+                    };
+                    let goes_on = with(Next::Event(&context, encoding, taking.bytes()));
                     taking.handled();
                     goes_on
                 }
-                Some(Item::Notice(notice)) => with(Next::Notice(notice)),
+                Found::Notice => match taking.notice() {
+                    Some(notice) => with(Next::Notice(notice)),
+                    None => break,
+                },
             };
             taken += 1;
             if goes_on.is_break() {
                 break;
             }
         }
-        held.taking.leave();
+        *memory = held.taking.leave();
         taken
     }
 

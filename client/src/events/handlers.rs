@@ -51,7 +51,7 @@ pub trait EventHandler<Marker>: Send + Sync + Sized + 'static {
     #[doc(hidden)]
     fn run(
         &self,
-        context: EventContext<'_>,
+        context: &EventContext<'_>,
         event: &<Self::Args as Archive>::Archived,
     ) -> Result<()>;
 
@@ -65,7 +65,7 @@ pub trait EventHandler<Marker>: Send + Sync + Sized + 'static {
 
     /// Runs the handler on values; `None` where it needs an archive.
     #[doc(hidden)]
-    fn run_moved(&self, context: EventContext<'_>, arguments: Self::Args) -> Option<Result<()>>;
+    fn run_moved(&self, context: &EventContext<'_>, arguments: Self::Args) -> Option<Result<()>>;
 
     /// The types of the events.
     fn event_signature() -> Signature {
@@ -101,7 +101,7 @@ impl<E: Into<HandlerError>> EventReply for Result<(), E> {
 /// A handler of events whose types have been forgotten. A panic passes through.
 pub(crate) trait ErasedEvents: Send + Sync {
     /// Checks an event and runs the handler.
-    fn run(&self, context: EventContext<'_>, encoding: Encoding, event: &[u8]) -> Result<()>;
+    fn run(&self, context: &EventContext<'_>, encoding: Encoding, event: &[u8]) -> Result<()>;
 }
 
 /// Forgets a handler's types.
@@ -119,7 +119,7 @@ struct Erased<H, M> {
 
 impl<M, H: EventHandler<M>> Erased<H, M> {
     #[cold]
-    fn run_json(&self, context: EventContext<'_>, event: &[u8]) -> Result<()> {
+    fn run_json(&self, context: &EventContext<'_>, event: &[u8]) -> Result<()> {
         let arguments = read_json::<H::Args>(event)?;
         match H::MOVES {
             true => self.handler.run_moved(context, arguments).unwrap_or(Ok(())),
@@ -128,7 +128,7 @@ impl<M, H: EventHandler<M>> Erased<H, M> {
     }
 
     /// Runs a handler on values that it wants to see as an archive.
-    fn run_archived(&self, context: EventContext<'_>, arguments: H::Args) -> Result<()> {
+    fn run_archived(&self, context: &EventContext<'_>, arguments: H::Args) -> Result<()> {
         let mut event = Scratch::take();
         archive::serialize_vec(&arguments, &mut event, None, MAX_LEN_HERE).map_err(
             |why| match why {
@@ -147,7 +147,7 @@ const WHAT: &str = "event's parameters; the handler did not run";
 
 impl<M, H: EventHandler<M>> ErasedEvents for Erased<H, M> {
     #[inline]
-    fn run(&self, context: EventContext<'_>, encoding: Encoding, event: &[u8]) -> Result<()> {
+    fn run(&self, context: &EventContext<'_>, encoding: Encoding, event: &[u8]) -> Result<()> {
         if encoding == Encoding::Json {
             return self.run_json(context, event);
         }
@@ -187,11 +187,11 @@ impl<F> ErasedEvents for OfBytes<F>
 where
     F: Fn(EventContext<'_>, Encoding, &[u8]) -> Result<(), HandlerError> + Send + Sync,
 {
-    fn run(&self, context: EventContext<'_>, encoding: Encoding, event: &[u8]) -> Result<()> {
+    fn run(&self, context: &EventContext<'_>, encoding: Encoding, event: &[u8]) -> Result<()> {
         if encoding == Encoding::Json {
             json::check_arguments(event)?;
         }
-        (self.0)(context, encoding, event).map_err(Error::from)
+        (self.0)(*context, encoding, event).map_err(Error::from)
     }
 }
 
@@ -202,8 +202,8 @@ impl<F> ErasedEvents for OfValues<F>
 where
     F: Fn(EventContext<'_>, Vec<Value>) -> Result<(), HandlerError> + Send + Sync,
 {
-    fn run(&self, context: EventContext<'_>, encoding: Encoding, event: &[u8]) -> Result<()> {
-        (self.0)(context, read_values(encoding, event)?).map_err(Error::from)
+    fn run(&self, context: &EventContext<'_>, encoding: Encoding, event: &[u8]) -> Result<()> {
+        (self.0)(*context, read_values(encoding, event)?).map_err(Error::from)
     }
 }
 

@@ -54,12 +54,37 @@ pub(crate) struct InTheWay {
     pub(crate) least: u64,
     /// Whether there are others that cannot move on before this thread does.
     pub(crate) is_in_vain: bool,
+    /// The one that is farthest behind of those from whose feeds a dispatcher takes, and its position.
+    slowest: Option<(u64, Arc<Peer>)>,
 }
 
 impl InTheWay {
     pub(crate) fn is_none(&self) -> bool {
         self.feeds.is_empty()
     }
+
+    /// The plugin that is farthest behind, of those whose dispatcher takes.
+    pub(crate) fn slowest(&self) -> Option<&Arc<Peer>> {
+        self.slowest.as_ref().map(|(_, peer)| peer)
+    }
+
+    fn add(&mut self, listener: &Listener, left: u64) {
+        let by = &listener.by;
+        self.feeds.push(by.feed);
+        self.least = self.least.min(left);
+        let at = listener.position;
+        if !by.pulled && self.slowest.as_ref().is_none_or(|(least, _)| at < *least) {
+            self.slowest = Some((at, by.peer.clone()));
+        }
+    }
+}
+
+/// A listener that has not handled everything.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    pub(crate) peer: Arc<Peer>,
+    /// Whether a thread of its own takes, and not its dispatcher.
+    pub(crate) pulled: bool,
 }
 
 /// A listener that sleeps, and what it sleeps on.
@@ -149,6 +174,7 @@ impl Listeners {
             feeds: Vec::new(),
             least: u64::MAX,
             is_in_vain: false,
+            slowest: None,
         };
         for listener in &self.all {
             if self.bounds(listener, ring, now).is_none_or(|at| at >= of) {
@@ -157,8 +183,8 @@ impl Listeners {
             if stands_still(&listener.by.peer) {
                 found.is_in_vain = true;
             } else {
-                found.feeds.push(listener.by.feed);
-                found.least = found.least.min(self.left(listener, now));
+                let left = self.left(listener, now);
+                found.add(listener, left);
             }
         }
         found.feeds.sort_unstable();
@@ -202,13 +228,17 @@ impl Listeners {
     }
 
     /// Which of these have not handled everything before a position, nor been overtaken, as far as the last look goes.
-    pub(crate) fn behind(&self, feeds: &[u64], goal: u64, oldest: u64) -> Vec<Arc<Peer>> {
+    pub(crate) fn behind(&self, feeds: &[u64], goal: u64, oldest: u64) -> Vec<Behind> {
         let is_behind = |listener: &&Listener| {
             let at = listener.position;
             feeds.contains(&listener.by.feed) && at < goal && at >= oldest
         };
         let behind = self.all.iter().filter(is_behind);
-        behind.map(|listener| listener.by.peer.clone()).collect()
+        let behind = behind.map(|listener| Behind {
+            peer: listener.by.peer.clone(),
+            pulled: listener.by.pulled,
+        });
+        behind.collect()
     }
 
     /// Adds those that sleep: a plugin's dispatcher once, however many of its feeds there are.

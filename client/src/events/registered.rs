@@ -62,7 +62,7 @@ impl Registered {
 
     /// Runs it, unless it is not to be run any more. Neither an error nor a panic goes further.
     #[inline]
-    fn run(&self, context: EventContext<'_>, encoding: Encoding, event: &[u8]) {
+    fn run(&self, context: &EventContext<'_>, encoding: Encoding, event: &[u8]) {
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }
@@ -81,7 +81,7 @@ impl Registered {
     }
 
     #[cold]
-    fn has_failed(&self, context: EventContext<'_>, error: &Error) {
+    fn has_failed(&self, context: &EventContext<'_>, error: &Error) {
         let (topic, sender, number) = (context.topic(), context.sender().name(), context.number());
         tracing::warn!(topic, sender, number, %error, "a handler of events failed");
         self.failed.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +166,7 @@ impl Copy {
 
     /// Runs all of them on one event.
     #[inline]
-    pub(crate) fn run(&self, context: EventContext<'_>, encoding: Encoding, event: &[u8]) {
+    pub(crate) fn run(&self, context: &EventContext<'_>, encoding: Encoding, event: &[u8]) {
         for registered in self.list.iter() {
             registered.run(context, encoding, event);
         }

@@ -20,5 +20,6 @@ pub(crate) mod plugin_state;
 pub(crate) mod presence;
 pub(crate) mod retry;
 mod schemas;
+pub(crate) mod shares;
 mod verdict;
 pub(crate) mod wanted;

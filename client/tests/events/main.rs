@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod circles;
 mod cursors;
 mod groups;
 mod later;

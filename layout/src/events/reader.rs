@@ -1,15 +1,20 @@
 //! A listener's side of a ring. Everything in it is a stranger's word: it is read once, and checked.
 
+use super::run::Run;
 use super::{
-    HEAD, Kind, LEAST_CAPACITY, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload,
-    place, record_len,
+    HEAD, LEAST_CAPACITY, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload, place,
+    record_len,
 };
 use crate::atomic::{Ordering, fence};
-use crate::buffer::{Buffer, OutOfMemory};
+use crate::buffer::OutOfMemory;
 use crate::view::ReadView;
 
 /// Positions and numbers beyond this are no correct sender's.
 const MOST: u64 = u64::MAX / 2;
+
+/// How much is copied at a time: as many events as a dispatcher takes, and no more bytes than this, unless one event has.
+const MOST_EVENTS: u64 = 16;
+const MOST_BYTES: u64 = 4096;
 
 /// One place in a ring, from which events are taken in order.
 #[derive(Debug)]
@@ -30,15 +35,8 @@ pub enum Taken {
     Nothing,
     /// There is none, and there will be none.
     Closed,
-    /// One, whose payload is in the buffer.
-    Event {
-        /// What it is.
-        kind: Kind,
-        /// Its number.
-        number: u64,
-        /// When it was sent, in nanoseconds since 1970.
-        time: u64,
-    },
+    /// One, which the run has now. Its number is the one before that of the [next](RingReader::number).
+    Event,
     /// So many were written over before they were taken; the next look goes on behind them.
     Lost(u64),
     /// The sender was writing over what was read. To be tried again, when everything else was looked at.
@@ -47,14 +45,6 @@ pub enum Taken {
     OutOfMemory(OutOfMemory),
     /// The sender wrote what no correct sender writes. Nothing is to be taken from this ring any more.
     Broken(&'static str),
-}
-
-/// The words of a record before its payload.
-struct Header {
-    len: usize,
-    kind: u64,
-    number: u64,
-    time: u64,
 }
 
 impl RingReader {
@@ -107,45 +97,91 @@ impl RingReader {
         self.ring.load32(STATE, Ordering::Acquire) != 0
     }
 
-    /// Takes the next event: its payload in the place of what was in the buffer. Nothing of a torn copy is left there.
+    /// Takes the next event, of a run of this reader's; where all of that was taken, it copies more first. What was copied and not
+    /// taken is still in the ring, as far as anybody can see.
     #[inline]
-    pub fn take(&mut self, into: &mut Buffer) -> Taken {
-        if self.head == self.position
-            && let Some(taken) = self.look()
+    pub fn take(&mut self, run: &mut Run) -> Taken {
+        if run.is_over()
+            && let Some(taken) = self.fill(run)
         {
             return taken;
         }
-        let header = self.header();
-        // A length that cannot be is looked into below: it may have been written over.
-        let len = header.len.min(most_payload(self.capacity));
-        if let Err(why) = self.copy(len, into) {
-            return Taken::OutOfMemory(why);
+        match self.step(run) {
+            true => Taken::Event,
+            false => self.go_on(run),
+        }
+    }
+
+    /// Takes the next record of the run, if it is all there and what it must be.
+    #[inline]
+    fn step(&mut self, run: &mut Run) -> bool {
+        let Some(header) = run.header() else {
+            return false;
+        };
+        let can_be = header.len <= most_payload(self.capacity) && header.kind <= 1;
+        if !can_be || header.number != self.number {
+            return false;
+        }
+        let len = run.take(&header);
+        self.position += len.unwrap_or(0);
+        self.number += u64::from(len.is_some());
+        len.is_some()
+    }
+
+    /// The next record is not whole in the run, or is none.
+    #[cold]
+    fn go_on(&mut self, run: &mut Run) -> Taken {
+        if !run.is_whole() {
+            if let Some(taken) = self.fill(run) {
+                return taken;
+            }
+            if self.step(run) {
+                return Taken::Event;
+            }
+        }
+        run.clear();
+        Taken::Broken("a record that no sender writes")
+    }
+
+    /// Copies the next records; something where there are none. Of a torn copy nothing is taken.
+    fn fill(&mut self, run: &mut Run) -> Option<Taken> {
+        if self.head == self.position
+            && let Some(taken) = self.look()
+        {
+            return Some(taken);
+        }
+        if let Err(why) = self.copy(run) {
+            return Some(Taken::OutOfMemory(why));
         }
         // OLDEST-MOVED, the reader's fence.
         fence(Ordering::Acquire);
         let oldest = self.ring.load64(OLDEST, Ordering::Relaxed);
         if oldest > self.position {
-            into.clear();
-            return self.overtaken(oldest);
+            return Some(self.overtaken(oldest));
         }
-        let end = self.position + record_len(len);
-        let is_record = header.len == len && end <= self.head && header.kind <= 1;
-        let is_next = header.number == self.number && self.head - oldest <= self.capacity;
-        if !(is_record && is_next) {
-            into.clear();
-            return Taken::Broken("a record that no sender writes");
+        if self.head - oldest > self.capacity {
+            return Some(Taken::Broken("more records than the ring holds"));
         }
-        self.position = end;
-        self.number += 1;
-        Taken::Event {
-            kind: if header.kind == 0 {
-                Kind::Event
-            } else {
-                Kind::Unfit
-            },
-            number: header.number,
-            time: header.time,
+        run.show();
+        None
+    }
+
+    /// Copies about as many records as are taken at a time, if all are as long as the first. Whether that length can be is seen
+    /// later: it may have been written over.
+    #[inline]
+    fn copy(&self, run: &mut Run) -> Result<(), OutOfMemory> {
+        let (at, left) = place(self.position, self.capacity);
+        let first = self.ring.load64(at, Ordering::Relaxed) as u32 as usize;
+        let first = record_len(first.min(most_payload(self.capacity)));
+        let most = MOST_BYTES.min(self.capacity);
+        let len = (MOST_EVENTS * first).min(most).max(first);
+        let len = len.min(self.head - self.position) as usize;
+        let (before, behind) = run.room(len)?.split_at_mut(left.min(len));
+        self.ring.copy_out(at, before);
+        if !behind.is_empty() {
+            self.ring.copy_out(RING_HEADER, behind);
         }
+        Ok(())
     }
 
     /// Reads the head anew; something where there is no event.
@@ -173,29 +209,6 @@ impl RingReader {
     fn word(&self, position: u64) -> u64 {
         let (at, _) = place(position, self.capacity);
         self.ring.load64(at, Ordering::Relaxed)
-    }
-
-    #[inline]
-    fn header(&self) -> Header {
-        let first = self.word(self.position);
-        Header {
-            len: first as u32 as usize,
-            kind: first >> 32,
-            number: self.word(self.position + 8),
-            time: self.word(self.position + 16),
-        }
-    }
-
-    #[inline]
-    fn copy(&self, len: usize, into: &mut Buffer) -> Result<(), OutOfMemory> {
-        let into = into.renew(len)?;
-        let (at, left) = place(self.position + RECORD_HEADER, self.capacity);
-        let (first, rest) = into.split_at_mut(left.min(len));
-        self.ring.copy_out(at, first);
-        if !rest.is_empty() {
-            self.ring.copy_out(RING_HEADER, rest);
-        }
-        Ok(())
     }
 
     /// The record at the reader's place was written over. Goes on at the oldest one; the number there says how many were

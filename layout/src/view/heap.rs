@@ -134,11 +134,19 @@ impl Memory {
         false
     }
 
-    pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
-        (0..count).map(move |index| self.payload(at + index * 8))
+    pub(super) fn copy_words_out(&self, at: usize, into: &mut [[u8; 8]]) {
+        for (into, at) in into.iter_mut().zip((at..).step_by(8)) {
+            *into = self.data_word(at).get().to_ne_bytes();
+        }
     }
 
-    fn payload(&self, at: usize) -> Word<'_> {
+    pub(super) fn copy_words_in(&self, at: usize, from: &[[u8; 8]]) {
+        for (from, at) in from.iter().zip((at..).step_by(8)) {
+            self.data_word(at).set(u64::from_ne_bytes(*from));
+        }
+    }
+
+    pub(super) fn data_word(&self, at: usize) -> Word<'_> {
         assert!(at.is_multiple_of(8));
         match &self.places[at / 8] {
             Place::Data(data) => Word::Data(data),

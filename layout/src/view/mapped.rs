@@ -171,10 +171,40 @@ impl Memory {
         false
     }
 
-    /// Some words of a payload, whose place is checked once for all of them.
+    /// A word of a payload.
     #[inline]
-    pub(super) fn data(&self, at: usize, count: usize) -> impl Iterator<Item = Word<'_>> {
-        self.words(at, count).iter().map(Word)
+    pub(super) fn data_word(&self, at: usize) -> Word<'_> {
+        Word(self.word64(at))
+    }
+
+    /// Copies words of a payload out. Four at a time: the compiler does not unroll loops over atomics.
+    #[inline]
+    pub(super) fn copy_words_out(&self, at: usize, into: &mut [[u8; 8]]) {
+        let (fours, rest) = self.words(at, into.len()).as_chunks::<4>();
+        let (into_fours, into_rest) = into.as_chunks_mut::<4>();
+        for (words, into) in fours.iter().zip(into_fours) {
+            for (word, into) in words.iter().zip(into) {
+                *into = Word(word).get().to_ne_bytes();
+            }
+        }
+        for (word, into) in rest.iter().zip(into_rest) {
+            *into = Word(word).get().to_ne_bytes();
+        }
+    }
+
+    /// Copies words of a payload in.
+    #[inline]
+    pub(super) fn copy_words_in(&self, at: usize, from: &[[u8; 8]]) {
+        let (fours, rest) = self.words(at, from.len()).as_chunks::<4>();
+        let (from_fours, from_rest) = from.as_chunks::<4>();
+        for (words, from) in fours.iter().zip(from_fours) {
+            for (word, from) in words.iter().zip(from) {
+                Word(word).set(u64::from_ne_bytes(*from));
+            }
+        }
+        for (word, from) in rest.iter().zip(from_rest) {
+            Word(word).set(u64::from_ne_bytes(*from));
+        }
     }
 
     /// The same as they are.

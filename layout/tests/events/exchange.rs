@@ -2,8 +2,7 @@
 
 use std::thread;
 
-use callgate_layout::buffer::Buffer;
-use callgate_layout::events::{Kind, RingReader, Taken};
+use callgate_layout::events::{Kind, RingReader, Run, Taken};
 
 use super::{payload, ring, send, take};
 
@@ -63,11 +62,11 @@ fn who_was_overtaken_by_a_sender_that_died_knows_what_it_has_lost() {
         writer.push(Kind::Event, 0, &payload(9, 232));
     }
     drop(writer);
-    let mut buffer = Buffer::new();
-    assert_eq!(reader.take(&mut buffer), Taken::Lost(3));
-    assert_eq!(buffer.len(), 0, "nothing is left of what was torn");
+    let mut run = Run::default();
+    assert_eq!(reader.take(&mut run), Taken::Lost(3));
+    assert_eq!(run.payload().len(), 0, "nothing is left of what was torn");
     assert_eq!(take(&mut reader), (53, payload(3, 232)));
-    assert_eq!(reader.take(&mut buffer), Taken::Nothing);
+    assert_eq!(reader.take(&mut run), Taken::Nothing);
     assert!(!reader.has_news());
 }
 
@@ -80,7 +79,7 @@ fn a_closed_ring_is_drained_before_it_is_found_closed() {
     writer.close();
     assert_eq!(take(&mut reader), (0, b"last".to_vec()));
     assert!(reader.has_news());
-    assert_eq!(reader.take(&mut Buffer::new()), Taken::Closed);
+    assert_eq!(reader.take(&mut Run::default()), Taken::Closed);
 }
 
 /// A sender that waits for nobody, and readers of different haste: each event is whole or lost, and counted once.
@@ -92,12 +91,12 @@ fn overwrite(capacity: usize, events: u64) {
     let readers = [0, 1, 7].map(|pause| {
         let mut reader = RingReader::new(shared.readable(), 0, 0).unwrap();
         thread::spawn(move || {
-            let (mut buffer, mut next) = (Buffer::new(), 0);
+            let (mut run, mut next) = (Run::default(), 0);
             loop {
-                match reader.take(&mut buffer) {
-                    Taken::Event { number, time, .. } => {
-                        assert_eq!((number, time), (next, next));
-                        assert!(*buffer == event(next), "event {next} is torn");
+                match reader.take(&mut run) {
+                    Taken::Event => {
+                        assert_eq!((reader.number() - 1, run.time()), (next, next));
+                        assert!(run.payload() == event(next), "event {next} is torn");
                         next += 1;
                         (0..pause).for_each(|_| thread::yield_now());
                     }

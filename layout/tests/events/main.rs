@@ -11,8 +11,7 @@ mod properties;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use callgate_layout::buffer::Buffer;
-use callgate_layout::events::{Kind, RING_HEADER, RingReader, RingWriter, Taken};
+use callgate_layout::events::{Kind, RING_HEADER, RingReader, RingWriter, Run, Taken};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use callgate_layout::view::{ReadView, WriteView};
@@ -72,9 +71,9 @@ fn send(writer: &mut RingWriter, payload: &[u8]) {
 
 /// Takes an event that has to be there: its number and its payload.
 fn take(reader: &mut RingReader) -> (u64, Vec<u8>) {
-    let mut buffer = Buffer::new();
-    match reader.take(&mut buffer) {
-        Taken::Event { number, .. } => (number, buffer.to_vec()),
+    let mut run = Run::default();
+    match reader.take(&mut run) {
+        Taken::Event => (reader.number() - 1, run.payload().to_vec()),
         other => panic!("no event, but {other:?}"),
     }
 }

@@ -1,7 +1,6 @@
 //! The ring against a model: a list of records.
 
-use callgate_layout::buffer::Buffer;
-use callgate_layout::events::{Extent, Kind, RingReader, RingWriter, Taken, shown};
+use callgate_layout::events::{Extent, Kind, RingReader, RingWriter, Run, Taken, shown};
 use proptest::prelude::*;
 
 use super::{Shared, payload, ring};
@@ -54,9 +53,14 @@ struct Model {
     published: usize,
     oldest: usize,
     is_closed: bool,
-    /// Which record each reader takes next.
+    /// Which record each reader takes next, up to where it has copied, and which head it has seen last.
     readers: [usize; 3],
+    copied: [u64; 3],
+    heads: [u64; 3],
 }
+
+/// What came of a look, and of an event its number, kind, time and payload.
+type Found = (Taken, Option<(u64, Kind, u64, Vec<u8>)>);
 
 fn len_of(payload: usize) -> u64 {
     (payload as u64 + 24).div_ceil(8) * 8
@@ -114,28 +118,37 @@ impl Model {
         from.max(self.oldest)
     }
 
-    /// What a reader finds.
-    fn take(&mut self, reader: usize) -> (Taken, Vec<u8>) {
+    /// What a reader finds. What it has copied it has, even if that was written over since.
+    fn take(&mut self, reader: usize) -> Found {
         let at = self.readers[reader];
         if at == self.published {
             let taken = match self.is_closed {
                 true => Taken::Closed,
                 false => Taken::Nothing,
             };
-            return (taken, Vec::new());
+            return (taken, None);
         }
-        if at < self.oldest {
-            self.readers[reader] = self.oldest;
-            return (Taken::Lost((self.oldest - at) as u64), Vec::new());
+        let Record { start, end, .. } = self.records[at];
+        if self.copied[reader] < end {
+            if self.heads[reader] <= start || at < self.oldest {
+                self.heads[reader] = self.head();
+            }
+            if at < self.oldest {
+                self.readers[reader] = self.oldest;
+                return (Taken::Lost((self.oldest - at) as u64), None);
+            }
+            let len = (16 * (end - start)).min(CAPACITY as u64);
+            self.copied[reader] = self.heads[reader].min(start + len);
         }
         self.readers[reader] += 1;
-        let record = &self.records[at];
-        let taken = Taken::Event {
-            kind: record.kind,
-            number: self.first + at as u64,
-            time: record.time,
-        };
-        (taken, record.payload.clone())
+        let Record {
+            kind,
+            time,
+            payload,
+            ..
+        } = self.records[at].clone();
+        let number = self.first + at as u64;
+        (Taken::Event, Some((number, kind, time, payload)))
     }
 }
 
@@ -143,16 +156,20 @@ impl Model {
 struct Real {
     shared: Shared,
     writer: RingWriter,
-    readers: [RingReader; 3],
+    readers: [(RingReader, Run); 3],
 }
 
 impl Real {
-    fn take(&mut self, reader: usize, expected: &Taken) -> (Taken, Vec<u8>) {
-        let has_news = self.readers[reader].has_news();
-        assert_eq!(has_news, *expected != Taken::Nothing);
-        let mut buffer = Buffer::new();
-        let taken = self.readers[reader].take(&mut buffer);
-        (taken, buffer.to_vec())
+    fn take(&mut self, reader: usize, expected: &Taken) -> Found {
+        let (reader, run) = &mut self.readers[reader];
+        assert_eq!(reader.has_news(), *expected != Taken::Nothing);
+        let taken = reader.take(run);
+        let event = (taken == Taken::Event).then(|| {
+            assert!(run.payload().as_ptr().addr().is_multiple_of(16));
+            let payload = run.payload().to_vec();
+            (reader.number() - 1, run.kind(), run.time(), payload)
+        });
+        (taken, event)
     }
 
     fn last(&self, model: &Model, events: u64) {
@@ -201,16 +218,17 @@ fn perform(step: &Step, real: &mut Real, model: &mut Model) {
         }
         Step::Take(reader, times) => {
             for _ in 0..times {
-                let (taken, bytes) = model.take(reader);
-                assert_eq!(real.take(reader, &taken), (taken, bytes));
+                let expected = model.take(reader);
+                assert_eq!(real.take(reader, &expected.0), expected);
             }
         }
         Step::Last(events) => real.last(model, events),
         Step::Begin(reader, events) => {
             model.readers[reader] = model.last(events);
+            (model.copied[reader], model.heads[reader]) = (0, 0);
             let (position, number) = real.writer.last(events);
-            real.readers[reader] =
-                RingReader::new(real.shared.readable(), position, number).unwrap();
+            let anew = RingReader::new(real.shared.readable(), position, number).unwrap();
+            real.readers[reader] = (anew, Run::default());
         }
         Step::Close => {
             // What was written is published before.
@@ -236,7 +254,7 @@ fn check(real: &Real, model: &Model) {
     assert_eq!(real.writer.next(), numbers[0]);
     let ring = real.shared.readable();
     assert_eq!(shown(&ring), (extent.head, numbers[1]));
-    for (reader, at) in real.readers.iter().zip(model.readers) {
+    for ((reader, _), at) in real.readers.iter().zip(model.readers) {
         let place = (model.start(at), model.first + at as u64);
         assert_eq!((reader.position(), reader.number()), place);
     }
@@ -250,7 +268,10 @@ proptest! {
     #[test]
     fn a_ring_does_what_a_list_of_records_does(steps in steps(), first in 0..1_000_000_u64) {
         let (shared, writer) = ring(CAPACITY, first);
-        let readers = [(); 3].map(|()| RingReader::new(shared.readable(), 0, first).unwrap());
+        let readers = [(); 3].map(|()| {
+            let reader = RingReader::new(shared.readable(), 0, first).unwrap();
+            (reader, Run::default())
+        });
         let mut real = Real { shared, writer, readers };
         let mut model = Model {
             first,
@@ -259,6 +280,8 @@ proptest! {
             oldest: 0,
             is_closed: false,
             readers: [0; 3],
+            copied: [0; 3],
+            heads: [0; 3],
         };
         for step in &steps {
             perform(step, &mut real, &mut model);

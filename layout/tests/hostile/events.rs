@@ -1,8 +1,7 @@
 //! A sender that writes nonsense into its ring, and one that tells nonsense of where a listener begins.
 
 use super::*;
-use callgate_layout::buffer::Buffer;
-use callgate_layout::events::{self, Kind, RING_HEADER, Taken};
+use callgate_layout::events::{self, Kind, RING_HEADER, Run, Taken};
 
 const CAPACITY: usize = 256;
 const MOST: usize = CAPACITY / 4 - 24;
@@ -55,14 +54,15 @@ fn take_all(ring: &ReadView, (position, number): (u64, u64)) {
     let Some(mut reader) = events::RingReader::new(ring.clone(), position, number) else {
         return;
     };
-    let mut buffer = Buffer::new();
+    let mut run = Run::default();
     for _ in 0..40 {
         let (before, at) = (reader.position(), reader.number());
         let _ = (reader.has_news(), reader.is_starving());
-        match reader.take(&mut buffer) {
-            Taken::Event { number, .. } => {
-                assert!(buffer.len() <= MOST && number == at);
-                let record = (buffer.len() as u64 + 24).div_ceil(8) * 8;
+        match reader.take(&mut run) {
+            Taken::Event => {
+                let len = run.payload().len();
+                assert!(len <= MOST);
+                let record = (len as u64 + 24).div_ceil(8) * 8;
                 let place = (before + record, at + 1);
                 assert_eq!((reader.position(), reader.number()), place);
             }

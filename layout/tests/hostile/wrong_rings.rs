@@ -1,9 +1,8 @@
 //! Words in a ring that no sender writes: each ends the feed, and is taken for no event. And words that listeners write.
 
-use callgate_layout::buffer::Buffer;
 use callgate_layout::events::cursor::{self, Waiter};
 use callgate_layout::events::{
-    self, Kind, MIN_CAPACITY, RingReader, Taken, most_payload, ring_len,
+    self, Kind, MIN_CAPACITY, RingReader, Run, Taken, most_payload, ring_len,
 };
 
 use super::*;
@@ -49,10 +48,11 @@ fn reader(outbox: &Outbox) -> RingReader {
 
 /// Takes what there is; what came last.
 fn take_all(reader: &mut RingReader) -> Taken {
-    let mut buffer = Buffer::new();
+    let mut run = Run::default();
     for _ in 0..10 {
-        match reader.take(&mut buffer) {
-            Taken::Event { number, .. } => assert_eq!(number + 1, reader.number()),
+        let number = reader.number();
+        match reader.take(&mut run) {
+            Taken::Event => assert_eq!(number + 1, reader.number()),
             Taken::Lost(lost) => assert!(lost > 0),
             last => return last,
         }
@@ -94,7 +94,7 @@ fn no_more_events_are_lost_than_there_was_room_for() {
         let second = 4096 + RECORD as usize;
         outbox.write(second + 8, &u64::to_le_bytes(number));
         let mut reader = reader(&outbox);
-        let taken = reader.take(&mut Buffer::new());
+        let taken = reader.take(&mut Run::default());
         match is_honest {
             true => assert_eq!(taken, Taken::Lost(number)),
             false => assert!(matches!(taken, Taken::Broken(_)), "{number}: {taken:?}"),

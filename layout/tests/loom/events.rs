@@ -7,9 +7,8 @@ mod waking;
 use std::sync::Arc;
 
 use callgate_layout::bells::Bells;
-use callgate_layout::buffer::Buffer;
 use callgate_layout::events::cursor::{self, Waiter};
-use callgate_layout::events::{Kind, RingReader, RingWriter, Taken, all_armed, is_armed};
+use callgate_layout::events::{Kind, RingReader, RingWriter, Run, Taken, all_armed, is_armed};
 use callgate_layout::pages::{self, Activity, Doorbell, Status};
 use callgate_layout::view::{ReadView, Use, WriteView};
 use loom::sync::Mutex;
@@ -178,7 +177,7 @@ fn write(writer: &mut RingWriter, number: u64) {
 #[derive(Debug)]
 struct Place {
     reader: RingReader,
-    buffer: Buffer,
+    run: Run,
     /// Events that were taken or lost.
     count: u64,
     taken: u64,
@@ -192,7 +191,7 @@ impl Place {
     fn at(reader: RingReader) -> Place {
         Place {
             reader,
-            buffer: Buffer::new(),
+            run: Run::default(),
             count: 0,
             taken: 0,
         }
@@ -200,11 +199,12 @@ impl Place {
 
     /// Takes what is next; an event has to be whole, and the one that is expected.
     fn take(&mut self) -> Taken {
-        let taken = self.reader.take(&mut self.buffer);
+        let taken = self.reader.take(&mut self.run);
         match taken {
-            Taken::Event { number, time, .. } => {
-                assert_eq!((number, time), (self.count, self.count));
-                assert_eq!(*self.buffer, number.to_ne_bytes());
+            Taken::Event => {
+                let number = self.reader.number() - 1;
+                assert_eq!((number, self.run.time()), (self.count, self.count));
+                assert_eq!(self.run.payload(), number.to_ne_bytes());
                 self.count += 1;
                 self.taken += 1;
             }

@@ -38,7 +38,7 @@ pub struct Event<A> {
 }
 
 impl<A> Event<A> {
-    pub(crate) fn new(context: EventContext<'_>, values: A) -> Event<A> {
+    pub(crate) fn new(context: &EventContext<'_>, values: A) -> Event<A> {
         Event {
             values,
             about: context.about.clone(),

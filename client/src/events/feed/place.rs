@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use callgate_layout::buffer::Buffer;
 use callgate_layout::events::cursor::{Cursor, Waiter};
-use callgate_layout::events::{Kind, RingReader, Taken};
+use callgate_layout::events::{RingReader, Run, Taken};
 use callgate_layout::pages::Doorbell;
 use callgate_layout::view::ReadView;
 use callgate_layout::{Code, Encoding};
@@ -65,14 +64,6 @@ pub(crate) struct Place {
 /// A sender that waits for room is told when this part of the ring was handled, or there is nothing left.
 const TELL_EVERY: u64 = 16;
 
-/// An event that was copied.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Record {
-    pub(super) number: u64,
-    pub(super) time: u64,
-    pub(super) kind: Kind,
-}
-
 impl Place {
     /// One that begins where the source has noted it; `None` where the ring is none.
     pub(crate) fn new(
@@ -109,7 +100,8 @@ impl Place {
         self.parts.is_converted
     }
 
-    /// The number of the event that is next in the ring.
+    /// The number of the event behind the one that was taken last.
+    #[inline]
     pub(super) fn number(&self) -> u64 {
         self.reader.number()
     }
@@ -120,25 +112,25 @@ impl Place {
         self.reader.has_news() || self.parts.end.0.get().is_some()
     }
 
-    /// Takes the next event; its payload in the place of what was in the buffer.
+    /// Takes the next event of a run of this ring.
     #[inline]
-    pub(super) fn take(&mut self, buffer: &mut Buffer) -> Taken {
+    pub(super) fn take(&mut self, run: &mut Run) -> Taken {
         match self.parts.end.0.get() {
-            None => self.reader.take(buffer),
-            Some(_) => self.take_rest(buffer),
+            None => self.reader.take(run),
+            Some(_) => self.take_rest(run),
         }
     }
 
     /// What had been published when the feed ended: its source may go on, and this plugin may not be let hear that.
     #[cold]
-    fn take_rest(&mut self, buffer: &mut Buffer) -> Taken {
+    fn take_rest(&mut self, run: &mut Run) -> Taken {
         let reader = &mut self.reader;
         let most = reader.position().saturating_add(reader.capacity());
         let rest = *self
             .rest
             .get_or_insert_with(|| reader.published().min(most));
         match reader.position() < rest {
-            true => reader.take(buffer),
+            true => reader.take(run),
             false => Taken::Nothing,
         }
     }

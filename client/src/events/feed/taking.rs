@@ -1,22 +1,21 @@
 //! What of a feed belongs to whoever takes from it: its places, and which event is next.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use callgate_layout::buffer::Buffer;
-use callgate_layout::events::{Kind, Taken};
+use callgate_layout::events::{Kind, Run, Taken};
 use callgate_layout::{Code, Encoding};
 
 use super::pace::Pace;
-use super::place::{Place, Record};
+use super::place::Place;
 use super::wakes::WaiterOf;
 use super::{Feed, Incoming};
 use crate::base::buffers::no_memory;
 use crate::base::error::Error;
-use crate::events::handlers::{EventContext, Sending};
+use crate::events::handlers::EventContext;
 use crate::events::notice::{EventNotice, Unsaid};
 use crate::events::registered::{Copy, Handlers};
 
@@ -28,7 +27,9 @@ const REST: Duration = Duration::from_millis(1);
 
 pub(super) struct Taking {
     /// The oldest first.
-    places: VecDeque<Place>,
+    places: Vec<Place>,
+    /// What was copied out of the first one's ring.
+    run: Run,
     /// The number of the next event; `None` before the first place.
     next: Option<u64>,
     /// What is to be told before the next event.
@@ -45,34 +46,19 @@ pub(super) struct Taking {
 }
 
 /// What is next.
-pub(super) enum Item {
-    /// An event, whose bytes are in the buffer.
-    Event(Event),
-    Notice(EventNotice),
-}
-
-/// An event that was copied.
-pub(super) struct Event {
-    record: Record,
-    pub(super) encoding: Encoding,
-    is_converted: bool,
-}
-
-impl Event {
-    pub(super) fn context<'a>(&self, about: &'a Arc<Sending>) -> EventContext<'a> {
-        EventContext {
-            about,
-            number: self.record.number,
-            time: self.record.time,
-            is_converted: self.is_converted,
-        }
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing, or others are looked at first.
+    Nothing,
+    Event,
+    Notice,
 }
 
 impl Taking {
     pub(super) fn new(next: Option<u64>) -> Taking {
         Taking {
-            places: VecDeque::new(),
+            places: Vec::new(),
+            run: Run::default(),
             next,
             notices: VecDeque::new(),
             handlers: Copy::none(),
@@ -82,6 +68,11 @@ impl Taking {
             is_short: false,
             short: Unsaid::default(),
         }
+    }
+
+    /// Whoever takes from it lends it this memory, until it leaves.
+    pub(super) fn begin(&mut self, memory: Buffer) {
+        self.run = Run::new(memory);
     }
 
     /// As [`Taking::has_next`], for a thread that looks again and again: not each time where events follow each other.
@@ -112,11 +103,12 @@ impl Taking {
     /// Whether there is anything to take or to do.
     #[inline]
     pub(super) fn has_next(&mut self, feed: &Feed) -> bool {
-        if feed.has_incoming.load(Ordering::Relaxed) || !self.notices.is_empty() {
+        let is_told = feed.has_incoming.load(Ordering::Relaxed) || !self.notices.is_empty();
+        if is_told || !self.run.is_over() {
             return true;
         }
         let is_replaced = self.is_replaced();
-        match self.places.front() {
+        match self.places.first() {
             Some(place) => is_replaced || place.has_news(),
             None => self.tell_end(feed),
         }
@@ -141,66 +133,91 @@ impl Taking {
         false
     }
 
-    /// The next event or notice; `None` where there is none, or others are looked at first.
+    /// Looks for the next event or notice.
     #[inline]
-    pub(super) fn next(&mut self, feed: &Feed, buffer: &mut Buffer) -> Option<Item> {
+    pub(super) fn next(&mut self, feed: &Feed) -> Found {
         if feed.has_incoming.load(Ordering::Relaxed) {
             self.take_in(feed);
         }
         for _ in 0..SKIPPED {
-            if let Some(notice) = self.notices.pop_front() {
-                return Some(Item::Notice(notice));
+            if !self.notices.is_empty() {
+                return Found::Notice;
             }
             if self.is_replaced() {
                 self.drop_first(feed);
                 continue;
             }
-            let Some(place) = self.places.front_mut() else {
+            let Some(place) = self.places.first_mut() else {
                 match self.tell_end(feed) {
                     true => continue,
-                    false => return None,
+                    false => return Found::Nothing,
                 }
             };
-            match place.take(buffer) {
-                Taken::Event { kind, number, time } => {
-                    let record = Record { number, time, kind };
-                    if let Some(item) = self.event(feed, record, buffer) {
-                        return Some(item);
-                    }
-                }
-                taken => self.no_event(feed, taken)?,
+            match place.take(&mut self.run) {
+                Taken::Event if self.is_new(feed) => return Found::Event,
+                Taken::Event => {}
+                taken if self.no_event(feed, taken) => {}
+                _ => return Found::Nothing,
             }
         }
-        None
+        Found::Nothing
     }
 
-    /// What to do with an event that was copied.
+    /// Whether an event that was taken is one for the handlers.
     #[inline]
-    fn event(&mut self, feed: &Feed, record: Record, buffer: &Buffer) -> Option<Item> {
-        let place = self.places.front_mut()?;
-        if self.next.is_some_and(|next| record.number < next) {
+    fn is_new(&mut self, feed: &Feed) -> bool {
+        let Some(place) = self.places.first_mut() else {
+            return false;
+        };
+        if self.next.is_some_and(|next| place.number() <= next) {
             // It was had in another ring.
             place.handled();
-            return None;
+            return false;
         }
-        if record.kind == Kind::Unfit {
-            return Some(self.unwritable(feed, record, buffer));
+        let is_one = self.run.kind() == Kind::Event;
+        if !is_one {
+            self.unwritable(feed);
         }
-        Some(Item::Event(Event {
-            record,
-            encoding: place.encoding(),
-            is_converted: place.is_converted(),
-        }))
+        is_one
     }
 
-    /// A look at a ring has found no event; `None` where it is of no use to look again at once.
+    /// The event that was found.
+    #[inline]
+    pub(super) fn event<'a>(&'a self, feed: &'a Feed) -> Option<(EventContext<'a>, Encoding)> {
+        let place = self.places.first()?;
+        let context = EventContext {
+            about: &feed.about,
+            number: place.number() - 1,
+            time: self.run.time(),
+            is_converted: place.is_converted(),
+        };
+        Some((context, place.encoding()))
+    }
+
+    /// Its bytes.
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.run.payload()
+    }
+
+    /// The notice that was found.
     #[cold]
-    fn no_event(&mut self, feed: &Feed, taken: Taken) -> Option<()> {
+    pub(super) fn notice(&mut self) -> Option<EventNotice> {
+        self.notices.pop_front()
+    }
+
+    /// A look at a ring has found no event; whether it is of use to look again at once.
+    #[cold]
+    fn no_event(&mut self, feed: &Feed, taken: Taken) -> bool {
         match taken {
             Taken::Lost(_) => self.lost(feed),
             Taken::Nothing | Taken::Closed => {
                 let is_closed = taken == Taken::Closed;
-                self.why = Some(self.places.front()?.why_ended(is_closed)?);
+                let first = self.places.first();
+                let Some(why) = first.and_then(|place| place.why_ended(is_closed)) else {
+                    return false;
+                };
+                self.why = Some(why);
                 self.drop_first(feed);
             }
             Taken::Broken(text) => self.broke(feed, text),
@@ -210,16 +227,16 @@ impl Taking {
                     let why = no_memory(why, "event, which is taken later");
                     tracing::warn!(%why, topic = %feed.about.topic, "an event cannot be taken");
                 }
-                return None;
+                return false;
             }
-            Taken::Again | Taken::Event { .. } => return None,
+            Taken::Again | Taken::Event => return false,
         }
-        Some(())
+        true
     }
 
     /// Events were written over in the oldest ring, or lie before the beginning of the one that is the oldest now.
     fn lost(&mut self, feed: &Feed) {
-        let Some(place) = self.places.front_mut() else {
+        let Some(place) = self.places.first_mut() else {
             return;
         };
         let (number, next) = (place.number(), self.next.unwrap_or(0));
@@ -233,17 +250,18 @@ impl Taking {
     }
 
     #[cold]
-    fn unwritable(&mut self, feed: &Feed, record: Record, buffer: &Buffer) -> Item {
-        let text = String::from_utf8_lossy(buffer).into_owned();
-        let notice = EventNotice::unwritable(&feed.about, record.number, text);
+    fn unwritable(&mut self, feed: &Feed) {
+        let text = String::from_utf8_lossy(self.run.payload()).into_owned();
         self.handled();
-        Item::Notice(notice)
+        let number = self.next.map_or(0, |next| next - 1);
+        self.notices
+            .push_back(EventNotice::unwritable(&feed.about, number, text));
     }
 
-    /// The event that was copied last is handled.
+    /// The event that was found is handled.
     #[inline]
     pub(super) fn handled(&mut self) {
-        if let Some(place) = self.places.front_mut() {
+        if let Some(place) = self.places.first_mut() {
             place.handled();
             self.next = Some(place.number());
         }
@@ -274,7 +292,7 @@ impl Taking {
         let cut = feed.cut.load(Ordering::Acquire);
         while self
             .places
-            .front()
+            .first()
             .is_some_and(|place| place.membership() <= cut)
         {
             let text = "its broker has ended, and it has not come to the next one in time";
@@ -290,7 +308,7 @@ impl Taking {
             self.notices.push_back(EventNotice::here(&feed.about));
         }
         self.why = None;
-        self.places.push_back(place);
+        self.places.push(place);
         if self.places.len() == 1 {
             self.lost(feed);
         }
@@ -299,7 +317,10 @@ impl Taking {
     /// Lets the oldest place go.
     #[cold]
     fn drop_first(&mut self, feed: &Feed) {
-        self.places.pop_front();
+        if !self.places.is_empty() {
+            self.places.remove(0);
+        }
+        self.run.clear();
         if !self.places.is_empty() {
             self.lost(feed);
         }
@@ -333,13 +354,14 @@ impl Taking {
         std::mem::replace(&mut self.handlers, Copy::none())
     }
 
-    /// Others are looked at: who waits for room in the rings is told what was handled.
+    /// Others are looked at: who waits for room in the rings is told what was handled. Gives the memory back.
     #[inline]
-    pub(super) fn leave(&mut self) {
+    pub(super) fn leave(&mut self) -> Buffer {
         self.places.iter_mut().for_each(Place::leave);
         if self.is_short {
             self.rest();
         }
+        std::mem::take(&mut self.run).into_buffer()
     }
 
     /// Nobody tells when there is memory again, so this is looked at again and again; no turn is held meanwhile.
@@ -363,7 +385,7 @@ impl Taking {
     }
 
     /// Gives back its places; the feed is over.
-    pub(super) fn let_go(&mut self) -> VecDeque<Place> {
+    pub(super) fn let_go(&mut self) -> Vec<Place> {
         std::mem::take(&mut self.places)
     }
 }

@@ -29,7 +29,7 @@ macro_rules! closures {
             #[inline]
             fn run(
                 &self,
-                _: EventContext<'_>,
+                _: &EventContext<'_>,
                 _event: &<Self::Args as Archive>::Archived,
             ) -> Result<()> {
                 #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
@@ -44,7 +44,7 @@ macro_rules! closures {
             #[inline]
             fn run_moved(
                 &self,
-                _: EventContext<'_>,
+                _: &EventContext<'_>,
                 ($($P,)*): Self::Args,
             ) -> Option<Result<()>> {
                 #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
@@ -74,7 +74,7 @@ macro_rules! closures {
             #[inline]
             fn run(
                 &self,
-                context: EventContext<'_>,
+                context: &EventContext<'_>,
                 _event: &<Self::Args as Archive>::Archived,
             ) -> Result<()> {
                 #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
@@ -86,14 +86,14 @@ macro_rules! closures {
                     f(context, $($P),*)
                 }
                 $(let $P = $P::take(&_event.$index)?;)*
-                let reply = apply::<R, $($P::Item<'_>),*>(self, context, $($P),*);
+                let reply = apply::<R, $($P::Item<'_>),*>(self, *context, $($P),*);
                 reply.into_outcome()
             }
 
             #[inline]
             fn run_moved(
                 &self,
-                context: EventContext<'_>,
+                context: &EventContext<'_>,
                 ($($P,)*): Self::Args,
             ) -> Option<Result<()>> {
                 #[allow(clippy::too_many_arguments, reason = "one for each parameter")]
@@ -105,7 +105,7 @@ macro_rules! closures {
                     f(context, $($P),*)
                 }
                 $(let $P = $P::moved($P)?;)*
-                let reply = apply::<R, $($P::Item<'static>),*>(self, context, $($P),*);
+                let reply = apply::<R, $($P::Item<'static>),*>(self, *context, $($P),*);
                 Some(reply.into_outcome())
             }
         }

@@ -61,7 +61,7 @@ impl Source {
 fn listen(listener: &Listener, source: &Source, events: u64, effects: &AtomicU64) -> Place {
     let (mut place, cursor) = (Place::new(source), listener.status.cursor(0));
     for _ in 0..events {
-        assert!(matches!(place.take(), Taken::Event { .. }));
+        assert_eq!(place.take(), Taken::Event);
         effects.store(place.count, Ordering::Relaxed);
         cursor.handled(place.reader.position(), place.reader.number());
         if place.reader.seems_starving() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callgate_layout::buffer::Buffer;
-use callgate_layout::events::{Kind, RingReader, Taken, ring_len};
+use callgate_layout::events::{Kind, RingReader, Run, Taken, ring_len};
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN, Status};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
@@ -20,6 +20,7 @@ use crate::base::archive;
 use crate::base::error::Result;
 use crate::base::json;
 use crate::events::budget::Budget;
+use crate::events::inside::{Inside, Lasting};
 use crate::events::listeners::Listening;
 use crate::events::peers::Peer;
 use crate::link::peer::Caller;
@@ -62,6 +63,20 @@ fn convert(bytes: &[u8], out: &mut Buffer, most: usize) -> Result<()> {
     json::write_arguments(&value, out, None, most)
 }
 
+/// Threads that run no handlers.
+#[derive(Debug)]
+struct Outside;
+
+impl Inside for Outside {
+    fn stands_still(&self, peer: &Peer) -> bool {
+        peer.who.plugin == STANDS_STILL
+    }
+
+    fn begin(&self) -> Option<Box<dyn Lasting>> {
+        None
+    }
+}
+
 /// A source and the doorbell page of its plugin.
 pub(super) struct Scene {
     pub(super) source: Arc<Source>,
@@ -76,7 +91,7 @@ impl Scene {
             settings,
             incarnation: 7,
             convert: Some(convert),
-            stands_still: |peer| peer.who.plugin == STANDS_STILL,
+            inside: Box::new(Outside),
         });
         let (page, _) = file(DOORBELL_LEN);
         let doorbell = Arc::new(Doorbell::new(writable(page, DOORBELL_LEN)));
@@ -227,14 +242,15 @@ impl Ear {
 
     /// Takes an event, which it has not handled yet.
     pub(super) fn take(&mut self) -> Heard {
-        let mut buffer = Buffer::new();
-        let taken = self.reader.take(&mut buffer);
-        let bytes = buffer.to_vec();
+        let mut run = Run::default();
+        let taken = self.reader.take(&mut run);
+        let (number, bytes) = (self.reader.number(), run.payload().to_vec());
+        let number = number.saturating_sub(1);
         match taken {
             Taken::Nothing | Taken::Again => Heard::Nothing,
             Taken::Closed => Heard::Closed,
             Taken::Lost(count) => Heard::Lost(count),
-            Taken::Event { kind, number, .. } => match (kind, self.encoding) {
+            Taken::Event => match (run.kind(), self.encoding) {
                 (Kind::Unfit, _) => Heard::Unfit(number, String::from_utf8(bytes).unwrap()),
                 (_, Encoding::Json) => Heard::Text(number, String::from_utf8(bytes).unwrap()),
                 _ => {

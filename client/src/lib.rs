@@ -2,7 +2,7 @@
 //!
 //! The folders are floors; each uses itself and those before it: `base` (errors, waiting, types and their
 //! archives), `link` (one end of a link), `handler` (closures behind gates), `events` (sources and feeds),
-//! `shares` (values in sealed memory), `serve` (calls that come
+//! `shares` (values in sealed memory, cells), `serve` (calls that come
 //! in), `call` (calls that go out), `session` (the connection to a broker), `api` (what programs hold).
 #![forbid(unsafe_code)]
 
@@ -31,6 +31,7 @@ pub use api::plugin::builder::PluginBuilder;
 pub use api::provider::Provider;
 pub use api::raw::{Loan, RawSubscriber};
 pub use api::shares::Shares;
+pub use api::shares::cells::{Cell, CellWriter};
 pub use api::shares::publisher::Publisher;
 pub use api::shares::share::Share;
 pub use api::shares::versions::Versions;
@@ -69,5 +70,5 @@ pub mod __private {
     pub use {rkyv, serde};
 
     pub use crate::base::json;
-    pub use crate::base::types::{Direct, GateType, Plain, array, by_json, fields};
+    pub use crate::base::types::{Direct, GateType, Plain, array, by_json, fields, plain};
 }

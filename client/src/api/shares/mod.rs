@@ -1,5 +1,6 @@
-//! What programs hold of shares: the door to them, guards, publishers, and what follows versions.
+//! What programs hold of shares: the door to them, guards, publishers, what follows versions, and cells.
 
+pub(crate) mod cells;
 mod options;
 pub(crate) mod publisher;
 pub(crate) mod share;

@@ -212,6 +212,15 @@ impl Shares {
             .map(|(number, making)| (*number, making))
     }
 
+    /// A plugin that has gone waits for no twin.
+    pub(crate) fn forget_waiting(&mut self, plugin: PluginId) {
+        for making in self.makings.values_mut() {
+            if let Kind::Twin { waiting, .. } = &mut making.kind {
+                waiting.retain(|(to, _)| *to != plugin);
+            }
+        }
+    }
+
     pub(crate) fn add_making(&mut self, number: u64, making: Making) {
         self.makings.insert(number, making);
     }

@@ -232,7 +232,8 @@ pub enum ShareToBroker {
         /// The version.
         version: u64,
     },
-    /// Nothing of a share is used any more, and none of its versions is mapped.
+    /// Nothing of a share is used any more, and none of its versions is mapped. Not while a request of the plugin's about its tag is
+    /// under way that is answered by `Have`: that would cross with this.
     Relinquish {
         /// The share.
         share: u64,

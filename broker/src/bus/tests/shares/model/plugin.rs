@@ -115,8 +115,12 @@ impl Plugin {
         Some(ShareToBroker::Done { version })
     }
 
-    /// A request is answered; whether it was given up.
+    /// A request is answered, or given up; gives what it was for.
     fn answered(&mut self, request: u32) -> Option<Ask> {
+        if request == 0 {
+            // Twins are asked for by others.
+            return None;
+        }
         self.makings.retain(|_, making| making.request != request);
         self.asked.remove(&request)
     }

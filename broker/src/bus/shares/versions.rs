@@ -250,15 +250,11 @@ impl Bus {
             of.share.take_if(|found| *found == number);
         }
         self.effects.push_back(Effect::EndShare(number));
+        for twin in self.shares.twins_made_of(number) {
+            let failure = Failure::new(Code::Cancelled, "nobody uses the share any more");
+            self.lose_making(twin, (&failure, true), now);
+        }
         for version in share.versions() {
-            let twin = self
-                .shares
-                .version(version)
-                .and_then(|version| version.twin);
-            if let Some(Twin::Made(making)) = twin {
-                let failure = Failure::new(Code::Cancelled, "nobody uses the share any more");
-                self.lose_making(making, (&failure, true), now);
-            }
             self.let_version_go(version);
         }
         self.tell_watches(&tag);

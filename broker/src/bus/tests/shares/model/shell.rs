@@ -154,8 +154,9 @@ impl Model {
                     self.world.bus.memory_given_up(A, memory, failure, now);
                 }
                 Job::Save(version, kept) if succeeds => {
+                    let name = kept.name;
                     self.shell.files.insert(kept.tag.clone(), kept);
-                    self.world.bus.version_saved(version, Ok(()), now);
+                    self.world.bus.version_saved(version, Ok(name), now);
                 }
                 Job::Save(version, _) => {
                     let failure = Failure::new(Code::System, "no room");

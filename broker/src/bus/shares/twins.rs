@@ -96,8 +96,10 @@ impl Bus {
             saved_as: None,
         };
         self.shares.add_making(making, twin);
-        self.deadlines
-            .set(Awaited::Making(making), Some(now + CONVERSION));
+        self.deadlines.set(
+            Awaited::Making(making),
+            Some(now + CONVERSION.max(self.step)),
+        );
         let convert = ShareToPlugin::Convert {
             making,
             version: of,

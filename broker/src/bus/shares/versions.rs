@@ -70,6 +70,12 @@ impl Bus {
         self.check_like(found, &making.facts, &making.tag)
     }
 
+    /// Whether it would be registered now, as far as that can be told.
+    pub(super) fn may_be_registered(&self, making: &Making) -> bool {
+        let is_overtaken = making.is_creation() && self.shares.found(&making.tag).is_some();
+        !is_overtaken && self.check_registered(making).is_ok()
+    }
+
     /// Which version it becomes.
     pub(super) fn name_for(&self, making: &Making) -> VersionName {
         if let Kind::Return { name, .. } = making.kind {

@@ -161,7 +161,14 @@ impl Bus {
             None => return Weight::Charged,
             // The two have crossed.
             Some(Asked::Share(share)) => {
-                self.leave_share(from, share, now);
+                self.shares.over(from, request);
+                let user = self
+                    .shares
+                    .share(share)
+                    .and_then(|share| share.users.get(&from));
+                if user.is_some_and(|user| !user.has_more) {
+                    self.leave_share(from, share, now);
+                }
                 return Weight::Expected;
             }
             Some(Asked::Tag(tag)) => tag,

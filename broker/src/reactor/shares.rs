@@ -203,7 +203,7 @@ impl Reactor {
             let found = look_at(&file, len);
             drop(file);
             Outcome::new(move |reactor, now| {
-                reactor.examined(from, (version, share, len), found, now)
+                reactor.examined(from, (version, share, len), found, now);
             })
         });
         if let Err(error) = looking {

@@ -77,6 +77,7 @@ impl Bus {
         }
         let user = User {
             request,
+            first: of.newest,
             has_more: false,
             _charge: wish.charge,
         };

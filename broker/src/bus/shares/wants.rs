@@ -162,13 +162,7 @@ impl Bus {
             // The two have crossed.
             Some(Asked::Share(share)) => {
                 self.shares.over(from, request);
-                let user = self
-                    .shares
-                    .share(share)
-                    .and_then(|share| share.users.get(&from));
-                if user.is_some_and(|user| !user.has_more) {
-                    self.leave_share(from, share, now);
-                }
+                self.forgo_share(from, share, now);
                 return Weight::Expected;
             }
             Some(Asked::Tag(tag)) => tag,
@@ -195,6 +189,25 @@ impl Bus {
             return Weight::Expected;
         }
         Weight::Charged
+    }
+
+    /// A plugin has given up the wish by which it came to have a share, without having read that.
+    fn forgo_share(&mut self, from: PluginId, share: u64, now: Instant) {
+        let Some(of) = self.shares.share(share) else {
+            return;
+        };
+        match of.users.get(&from) {
+            Some(user) if user.has_more => {
+                // What came with that answer it has closed.
+                if user.first != of.newest {
+                    self.let_go_of(from, user.first);
+                }
+            }
+            Some(_) => {
+                self.leave_share(from, share, now);
+            }
+            None => {}
+        }
     }
 }
 

@@ -277,8 +277,11 @@ fn a_wish_that_is_given_up_takes_nothing_else_away() {
     world.writes_all(B, 2);
     world.publishes(B, 3);
     world.effects();
+    assert_eq!(world.shares_mib(B), 2);
     world.ok(B, ShareToBroker::Forgo { request: 5 });
-    world.happens([]);
+    // What it was sent in answer to the wish it has closed.
+    world.happens([(PluginId(0), "let 2 go")]);
+    assert_eq!(world.shares_mib(B), 1);
     assert!(
         world
             .bus

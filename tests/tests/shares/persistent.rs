@@ -107,7 +107,7 @@ fn a_persistent_share_is_found_again_after_everything_was_stopped() {
         let reader = bus.mortal_plugin("Reader");
         let unused = json!({
             "tag": TAG, "owner": "Maker", "bytes": 8 * COUNT, "version": version, "persistent": true,
-            "form": "slice", "signature": "([u64])", "users": [], "others": [],
+            "form": "slice", "signature": "(Vec<u64>)", "users": [],
         });
         assert_eq!(listed(&reader), [unused]);
         let (share, is_made) = table(&reader, TAG);

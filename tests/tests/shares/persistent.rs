@@ -150,7 +150,7 @@ fn a_removed_share_stays_with_its_users_and_nobody_finds_it_again() {
     let files = Files::of(&bus);
     let read = patient(&reader).get::<[u64]>(TAG).unwrap();
     reader.shares().remove(TAG).unwrap();
-    assert_eq!(files.shares(), [PathBuf::new(); 0]);
+    assert!(files.shares().is_empty());
     let again = reader.shares().remove(TAG).unwrap_err();
     assert_eq!(again.code(), Code::NotReady, "{again}");
     assert_eq!((check(TAG, &share), check(TAG, &read)), (7, 7));

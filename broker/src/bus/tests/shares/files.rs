@@ -9,6 +9,14 @@ fn persistent() -> Making {
     }
 }
 
+/// The name under which a file has a version.
+fn named(number: u64) -> VersionName {
+    VersionName {
+        incarnation: 9,
+        number,
+    }
+}
+
 /// A bus whose shell keeps files.
 fn world() -> World {
     let mut world = World::shares();
@@ -35,13 +43,6 @@ fn none(world: &mut World, version: u64) {
     let tag = TAG.into();
     let numbers = (version, version + 1);
     world.bus.version_loaded(numbers, &tag, Ok(None), world.now);
-}
-
-/// It is kept under the name that the bus has given it.
-fn saved(world: &mut World, version: u64) {
-    let making = world.bus.shares.making(version).unwrap();
-    let name = making.saved_as.unwrap();
-    world.bus.version_saved(version, Ok(name), world.now);
 }
 
 fn found(world: &mut World, version: u64, in_place: bool) {
@@ -73,7 +74,7 @@ fn a_version_is_kept_before_it_is_there() {
         (A, "seal 4"),
         (PluginId(0), "save 4"),
     ]);
-    saved(&mut world, 4);
+    world.bus.version_saved(4, Ok(named(1)), world.now);
     world.happens([(PluginId(0), "3 is at 1"), (A, "1: has 3 with 4")]);
     // Two that are published at once are kept one after the other, under numbers in that order.
     world.ok(A, publish(3, persistent(), 1));
@@ -82,7 +83,7 @@ fn a_version_is_kept_before_it_is_there() {
     world.writes_all(B, 6);
     world.writes_all(A, 5);
     world.happens([(B, "seal 6"), (PluginId(0), "save 6"), (A, "seal 5")]);
-    saved(&mut world, 6);
+    world.bus.version_saved(6, Ok(named(2)), world.now);
     world.happens([
         (PluginId(0), "3 is at 2"),
         (B, "3: has 3 with 6"),

@@ -94,6 +94,20 @@ fn a_version_is_kept_before_it_is_there() {
     world.happens([(PluginId(0), "let 5 go"), (A, "5 dropped: SYSTEM")]);
 }
 
+/// Numbers began anew where nobody had used the share, so that a version was told under the name of an earlier one.
+#[test]
+fn a_version_has_the_name_that_it_is_kept_under() {
+    let mut world = world();
+    world.ok(A, publish(3, persistent(), 1));
+    world.effects();
+    world.writes_all(A, 1);
+    world.happens([(A, "seal 1"), (PluginId(0), "save 1")]);
+    let name = kept(8).name;
+    world.bus.version_saved(1, Ok(name), world.now);
+    world.happens([(PluginId(0), "2 is at 8"), (A, "3: has 2 with 1")]);
+    assert_eq!(world.bus.shares.newest(2).unwrap().1.name, name);
+}
+
 /// A share that has outlived everybody would be made anew.
 #[test]
 fn what_is_kept_is_found() {

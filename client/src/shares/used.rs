@@ -139,12 +139,19 @@ impl Used {
 
     /// The next broker knows this use: there, and with this newest version, whose memory has come along where it is not the one that
     /// is held here.
-    pub(crate) fn attach(&self, place: Place, facts: VersionFacts, memory: Option<OwnedFd>) {
+    pub(crate) fn attach(
+        &self,
+        (place, known): (Place, Option<Known>),
+        facts: VersionFacts,
+        memory: Option<OwnedFd>,
+    ) {
         let of = place.of;
         let held = self.held();
         let held = held.filter(|held| held.facts.name == facts.name);
         let mut state = self.state.lock();
         state.place = Some(place);
+        // It may be another share, of another type.
+        state.known = known;
         state.owed.clear();
         let before = state.parcel.take();
         match (&held, memory) {
@@ -233,10 +240,12 @@ impl Used {
     }
 
     /// A version of which no guard is left, and that is not mapped any more.
-    fn let_go(&self, name: VersionName, (of, version): (u64, u64)) {
+    fn let_go(&self, name: VersionName, number: &Mutex<(u64, u64)>) {
+        // In a forked child others may have held the locks.
         if !self.fork.is_here() {
             return;
         }
+        let (of, version) = *number.lock();
         let place = {
             let mut state = self.state.lock();
             match &state.place {
@@ -293,7 +302,6 @@ impl Version {
 impl Drop for Version {
     fn drop(&mut self) {
         drop(self.memory.take());
-        let number = *self.number.lock();
-        self.used.let_go(self.facts.name, number);
+        self.used.let_go(self.facts.name, &self.number);
     }
 }

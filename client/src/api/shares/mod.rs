@@ -62,7 +62,7 @@ pub struct Shares {
 }
 
 impl Shares {
-    pub(crate) fn new(state: &Arc<PluginState>, group: &Arc<GroupCore>) -> Shares {
+    pub(in crate::api) fn new(state: &Arc<PluginState>, group: &Arc<GroupCore>) -> Shares {
         Shares {
             state: state.clone(),
             group: Arc::downgrade(group),

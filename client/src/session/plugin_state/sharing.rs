@@ -66,7 +66,8 @@ impl PluginState {
             name: made.facts.name,
             len: made.facts.len,
         };
-        membership.shares.ask(request, Asker::Return(used.clone()));
+        let asker = Asker::Return(used.clone(), made.what.as_type());
+        membership.shares.ask(request, asker);
         let connection = &membership.connection;
         connection.send_file(&record.into(), &made.file, until)
     }
@@ -83,7 +84,8 @@ impl PluginState {
             had: used.held().map(|held| held.facts.name),
             trusts: self.trust.is_some(),
         };
-        membership.shares.ask(request, Asker::Return(used.clone()));
+        let asker = Asker::Return(used.clone(), used.what.as_type());
+        membership.shares.ask(request, asker);
         membership.send(&record.into())
     }
 }

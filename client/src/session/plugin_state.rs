@@ -4,7 +4,7 @@ mod asking;
 mod offering;
 mod providing;
 mod returning;
-mod sharing;
+pub(crate) mod sharing;
 mod subscribing;
 
 use std::sync::{Arc, OnceLock};

@@ -61,7 +61,7 @@ impl Scene {
 
     fn used(&self) -> Arc<Used> {
         let what = Arc::new(What::of::<u32>().unwrap());
-        let used = Used::new((&TAG.into(), &what), &self.table, self.place(1));
+        let used = Used::new((&TAG.into(), &what), self.table.finds(), self.place(1));
         self.table.put_used(&used);
         used
     }
@@ -195,7 +195,7 @@ fn nobody_is_told_where_no_broker_knows_the_use() {
     let gone: Weak<Broker> = Weak::new();
     place.broker = gone;
     let what = Arc::new(What::of::<u32>().unwrap());
-    drop(Used::new((&TAG.into(), &what), &scene.table, place));
+    drop(Used::new((&TAG.into(), &what), scene.table.finds(), place));
     assert_eq!(scene.told(), []);
 }
 

@@ -8,18 +8,23 @@
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 
-use callgate_layout::control::{Form, ShareToBroker, VersionFacts, VersionName};
+use callgate_layout::control::{ShareToBroker, VersionFacts, VersionName};
 use callgate_layout::shares::page::PageReader;
 use callgate_layout::shares::sealed::Sealed;
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
-use super::made::What;
-use super::table::Table;
+use super::made::{Type, What};
 
 /// Tells a broker something about shares, without waiting for it.
 pub(crate) trait TellsBroker: Send + Sync {
     fn tell(&self, record: ShareToBroker);
+}
+
+/// Where uses are found by their tags.
+pub(crate) trait Finds: Send + Sync {
+    /// A use has ended, of which the broker was told.
+    fn left(&self, tag: &str, used: &Used);
 }
 
 /// A share as the broker of one membership knows it.
@@ -56,19 +61,13 @@ pub(crate) enum Known {
     Converts(Type),
 }
 
-/// A type and how values of it are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Type {
-    pub(crate) form: Form,
-    pub(crate) fingerprint: u128,
-}
-
 /// A share that this plugin uses.
 pub(crate) struct Used {
     pub(crate) tag: Arc<str>,
     /// The type in which it was wanted first.
     pub(crate) what: Arc<What>,
-    table: Weak<Table>,
+    /// Where it is found by its tag.
+    found: Weak<dyn Finds>,
     fork: ForkMark,
     state: Mutex<State>,
 }
@@ -99,13 +98,13 @@ pub(crate) struct Made {
 impl Used {
     pub(crate) fn new(
         (tag, what): (&Arc<str>, &Arc<What>),
-        table: &Arc<Table>,
+        found: Weak<dyn Finds>,
         place: Place,
     ) -> Arc<Used> {
         Arc::new(Used {
             tag: tag.clone(),
             what: what.clone(),
-            table: Arc::downgrade(table),
+            found,
             fork: ForkMark::here(),
             state: Mutex::new(State {
                 place: Some(place),
@@ -276,8 +275,8 @@ impl Drop for Used {
             place.tell(ShareToBroker::Relinquish { share: place.share });
         }
         // Only now may it be wanted again: the broker is to hear of the end first.
-        if let Some(table) = self.table.upgrade() {
-            table.left(&self.tag, self);
+        if let Some(found) = self.found.upgrade() {
+            found.left(&self.tag, self);
         }
     }
 }

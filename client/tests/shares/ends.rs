@@ -73,7 +73,7 @@ fn rights_that_are_taken_away_leave_the_guards() {
     let versions: Versions<Table> = reader.shares().versions(TAG).unwrap();
     let read = versions.latest().unwrap().unwrap();
     let none = Policy::new().read_shares("Other.*");
-    scene.broker.set_policy("Reader", Some(none));
+    scene.broker.set_policy("Reader", Some(none)).unwrap();
     let denied = |shares: Shares| shares.get::<Table>(TAG).err().map(|error| error.code());
     eventually(|| denied(reader.shares()) == Some(Code::PermissionDenied));
     assert_eq!(
@@ -86,7 +86,7 @@ fn rights_that_are_taken_away_leave_the_guards() {
     assert_eq!(publish.code(), Code::PermissionDenied);
     assert_eq!(read.name, "mine");
     // And given back.
-    scene.broker.set_policy("Reader", None);
+    scene.broker.set_policy("Reader", None).unwrap();
     eventually(|| denied(reader.shares()).is_none());
     assert_eq!(versions.latest().unwrap().unwrap().name, "mine");
     drop(made);
@@ -98,7 +98,7 @@ fn who_may_only_make_has_its_own() {
     let scene = Scene::new();
     let maker = scene.plugin("Maker");
     let policy = Policy::new().create_shares("Osc.*");
-    scene.broker.set_policy("Maker", Some(policy));
+    scene.broker.set_policy("Maker", Some(policy)).unwrap();
     let publisher = maker.shares().publisher::<Table>(TAG).unwrap();
     let made = publisher.publish(&Table::named("mine")).unwrap();
     assert_eq!(made.name, "mine");

@@ -13,10 +13,11 @@ use super::plugin::PluginWork;
 use crate::base::error::{Error, Result};
 use crate::session::connection::failure as error_of;
 use crate::session::mapping::map_read_only;
+use crate::session::plugin_state::sharing::using::place_of;
 use crate::session::shares::asked::Asker;
 use crate::session::shares::desk::{Have, News};
-use crate::session::shares::using::place_of;
-use crate::shares::used::{Known, Type, Used};
+use crate::shares::made::Type;
+use crate::shares::used::{Known, Used};
 use crate::shares::watched::ShareEvent;
 
 /// What the broker says of a share that the plugin is a user of.

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use super::desk::{Desk, News};
 use crate::base::error::Error;
 use crate::shares::follow::Follow;
-use crate::shares::used::{Made, Type, Used};
+use crate::shares::made::Type;
+use crate::shares::used::{Made, Used};
 use crate::shares::watched::Watched;
 
 /// Who hears the answer to a request.

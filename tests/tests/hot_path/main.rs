@@ -1,4 +1,4 @@
-//! What a call, or an event, does not do while both sides are awake: allocate, go to sleep, ask the kernel.
+//! What a call, an event, or using a share, does not do while both sides are awake: allocate, go to sleep, ask the kernel.
 //!
 //! Both sides and the broker are in this process, so that the counts are of all three. A
 //! machine that is busy takes the sides their cores away and so makes them yield and sleep:
@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod events;
+mod shares;
 
 use std::alloc::System;
 use std::process::Command;

@@ -54,7 +54,11 @@ impl Sample {
 }
 
 fn sum(number: u64, body: &[u64; 60]) -> u64 {
-    let mix = |sum: u64, word: &u64| (sum ^ word).rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mix = |sum: u64, word: &u64| {
+        (sum ^ word)
+            .rotate_left(7)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    };
     body.iter().fold(number, mix)
 }
 
@@ -183,7 +187,8 @@ fn read_all_the_time(name: &str) -> Result<()> {
             }
         });
         for _ in std::io::stdin().lock().lines().map_while(|line| line.ok()) {
-            let [reads, busy, last] = [reads, busy, last].map(|count| count.load(Ordering::Relaxed));
+            let [reads, busy, last] =
+                [reads, busy, last].map(|count| count.load(Ordering::Relaxed));
             println!("{reads} {busy} {last}");
         }
         is_over.store(true, Ordering::Relaxed);

@@ -73,7 +73,12 @@ fn a_writer_that_is_killed_leaves_its_last_value() {
     }
     process.ask("stream 50");
     await_that("the reader has had it", || {
-        let last: u64 = reader.ask("").rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let last: u64 = reader
+            .ask("")
+            .rsplit(' ')
+            .next()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0);
         last > number(&done).saturating_sub(1_000) && last > 0
     });
 }

@@ -76,6 +76,7 @@ impl WrittenCell {
             has_value,
             next,
             ended,
+            ..
         } = &mut *state;
         if let Some(error) = ended {
             return Err(error.clone());

@@ -35,6 +35,7 @@ pub use api::shares::cells::{Cell, CellWriter};
 pub use api::shares::publisher::Publisher;
 pub use api::shares::share::Share;
 pub use api::shares::versions::Versions;
+pub use api::shares::watch::ShareWatch;
 pub use api::subscriber::{DEFAULT_TIMEOUT, Subscriber};
 pub use api::watch::Watch;
 pub use base::any::Json;
@@ -60,6 +61,7 @@ pub use serve::options::GateOptions;
 pub use session::notices::BrokerEvent;
 pub use session::open_gate::GateEvent;
 pub use shares::kind::ShareType;
+pub use shares::watched::ShareEvent;
 
 /// What the attribute macro writes into other crates; not for people.
 #[doc(hidden)]

@@ -216,6 +216,7 @@ fn cells_are_listed_with_the_shares() {
         "form": "cell",
         "owner": "writer",
         "users": ["reader"],
+        "signature": "([f32; 4])",
         "bytes": LEN,
         "version": 0,
         "persistent": false,

@@ -10,3 +10,4 @@ pub(crate) mod made;
 pub(crate) mod table;
 pub(crate) mod turns;
 pub(crate) mod used;
+pub(crate) mod watched;

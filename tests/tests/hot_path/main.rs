@@ -1,18 +1,19 @@
-//! What a call does not do while both sides are awake: allocate, go to sleep, ask the kernel.
+//! What a call, an event, or a cell, does not do while both sides are awake: allocate, go to sleep, ask the kernel.
 //!
-//! Caller, provider and broker are in this process, so that the counts are of all three. A
+//! Both sides and the broker are in this process, so that the counts are of all three. A
 //! machine that is busy takes the sides their cores away and so makes them yield and sleep:
 //! hence several attempts, of which the best counts.
 #![forbid(unsafe_code)]
+
+mod cells;
+mod events;
 
 use std::alloc::System;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use callgate::Broker;
-use callgate_client::{
-    Cell, CellWriter, Context, Payload, Plugin, Provider, RawSubscriber, Subscriber,
-};
+use callgate_client::{Context, Payload, Plugin, Provider, RawSubscriber, Subscriber};
 use callgate_tests::shorthand::open;
 use callgate_tests::{PATIENCE, proc};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -107,52 +108,6 @@ impl Scene {
     }
 }
 
-/// A cell of numbers, and one whose values are checked, which one plugin writes and another one reads.
-struct Cells {
-    numbers: (CellWriter<[f32; 16]>, Cell<[f32; 16]>),
-    checked: (CellWriter<Option<u64>>, Cell<Option<u64>>),
-    _plugins: [Plugin; 2],
-    _broker: Broker,
-}
-
-impl Cells {
-    fn new() -> Cells {
-        let broker = Broker::builder().without_socket();
-        let broker = broker.start().expect("a broker");
-        let plugins = ["Writer", "Reader"].map(|name| {
-            let connection = broker.connect().expect("a connection");
-            let plugin = Plugin::builder(name).descriptor(connection).connect();
-            plugin.expect("a plugin on this bus")
-        });
-        let [writes, reads] = [0, 1].map(|at: usize| plugins[at].shares());
-        let cells = Cells {
-            numbers: (
-                writes.cell_writer("Hot.Numbers").expect("it is free"),
-                reads.cell("Hot.Numbers").expect("it is there"),
-            ),
-            checked: (
-                writes.cell_writer("Hot.Checked").expect("it is free"),
-                reads.cell("Hot.Checked").expect("it is there"),
-            ),
-            _plugins: plugins,
-            _broker: broker,
-        };
-        cells.exchange(CALLS);
-        cells
-    }
-
-    fn exchange(&self, values: u64) {
-        for n in 0..values {
-            let numbers = [n as f32; 16];
-            self.numbers.0.set(&numbers).expect("it is written");
-            assert_eq!(self.numbers.1.get().expect("a value"), numbers);
-            let value = (n % 2 == 0).then_some(n);
-            self.checked.0.set(&value).expect("it is written");
-            assert_eq!(self.checked.1.get().expect("a value"), value);
-        }
-    }
-}
-
 /// Whether two sides can be awake at the same time; says so where they cannot.
 fn has_two_cpus() -> bool {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
@@ -225,15 +180,6 @@ fn loans_allocate_nothing() {
     assert_eq!(made, 0, "in {LOANS} calls with a megabyte, on all threads");
 }
 
-/// A meter is written by a thread that may never wait for memory.
-#[test]
-fn cells_allocate_nothing() {
-    let _alone = alone();
-    let cells = Cells::new();
-    let made = allocations(|| cells.exchange(CALLS));
-    assert_eq!(made, 0, "in {CALLS} values that were written and read");
-}
-
 /// The same count sees what is allocated: else the test above would show nothing.
 #[test]
 fn allocations_are_counted_on_all_threads() {
@@ -276,27 +222,6 @@ fn sixty_thousand_calls() {
     Scene::new().call(CALLS + MORE);
 }
 
-/// What the test of cells runs under `strace`.
-#[test]
-#[ignore = "does nothing but write and read"]
-fn ten_thousand_values() {
-    Cells::new().exchange(CALLS);
-}
-
-/// The same with more values.
-#[test]
-#[ignore = "does nothing but write and read"]
-fn sixty_thousand_values() {
-    Cells::new().exchange(CALLS + MORE);
-}
-
-/// Nor may that thread go to the kernel.
-#[test]
-fn cells_ask_the_kernel_for_nothing() {
-    let _alone = alone();
-    asks_for_little(["ten_thousand_values", "sixty_thousand_values"]);
-}
-
 /// The calls asked the kernel for the time, for a wake-up that nobody waited for, or for both: one
 /// call in five could, and the count of a whole program, with its start and its end, did not show
 /// it.
@@ -307,17 +232,22 @@ fn cells_ask_the_kernel_for_nothing() {
 /// Sleeps, each with the one call that ends it, have a test of their own above.
 #[test]
 fn calls_ask_the_kernel_for_next_to_nothing() {
-    let _alone = alone();
-    if has_two_cpus() {
-        asks_for_little(["ten_thousand_calls", "sixty_thousand_calls"]);
+    let enough = MORE * 2 / 1_000;
+    if let Some(more) = more_system_calls(["ten_thousand_calls", "sixty_thousand_calls"], enough) {
+        assert!(more < enough, "{more} system calls for {MORE} more calls");
     }
 }
 
-/// Counts the system calls of two tests, of which the second does so much more.
-fn asks_for_little([less, more]: [&str; 2]) {
+/// How many more system calls the second of two tests makes than the first, which does the same less often; no further attempts once
+/// it is below `enough`. `None` where that cannot be said.
+fn more_system_calls([few, many]: [&str; 2], enough: u64) -> Option<u64> {
+    let _alone = alone();
+    if !has_two_cpus() {
+        return None;
+    }
     if traced(&["true"]).is_none() {
         println!("skipped: there is no strace here that filters calls and may trace");
-        return;
+        return None;
     }
     let program = std::env::current_exe().expect("this program");
     let program = program.to_str().expect("a path that is a text");
@@ -326,12 +256,9 @@ fn asks_for_little([less, more]: [&str; 2]) {
         traced(&run).expect("it is traced and succeeds")
     };
     // Too many here would hide what is looked for, so that one count does not do.
-    let few = (0..3).map(|_| count(less)).min();
-    let few = few.unwrap_or_default();
-    println!("{few} system calls with {CALLS} of them");
-    let enough = MORE * 2 / 1_000;
-    let many = least(enough, || count(more).saturating_sub(few));
-    assert!(many < enough, "{many} system calls for {MORE} more");
+    let before = (0..3).map(|_| count(few)).min().unwrap_or_default();
+    println!("{before} system calls in {few}");
+    Some(least(enough, || count(many).saturating_sub(before)))
 }
 
 /// Runs a program to its end; how many system calls other than yields, sleeps and their ends its

@@ -1,10 +1,10 @@
 //! Cells between processes: values that tell whether they are whole, and the plugins that write and read them.
 //!
-//! `cell-writer NAME` writes [`SAMPLE`] from the number on that it finds there. It says `ready` and that number; `stream MICROS` has it write
+//! `cell-writer NAME` writes [`SAMPLE`] from the number on that it finds there, which it says after `ready`; `stream MICROS` has it write
 //! all the time, with such pauses, until it is killed or told `stop`. Before and after each write it says in cells of its own ([`BEGUN`], [`DONE`])
 //! which number that is. What it answers is how many it has written.
 //!
-//! `cell-reader NAME` reads all the time, and ends with an error where a value is not whole, or older than the one before. It answers each line with how
+//! `cell-reader NAME` says `ready`, waits for the cell, reads all the time, and ends with an error where a value is not whole, or older than the one before. It answers each line with how
 //! often it has read, was told `BUSY`, and the number that it read last.
 
 use std::io::BufRead;
@@ -123,7 +123,8 @@ fn write(name: &str) -> Result<()> {
         number: Mutex::new(found),
         is_over: AtomicBool::new(false),
     };
-    println!("ready {found}");
+    println!("ready");
+    println!("{found}");
     thread::scope(|scope| {
         for line in std::io::stdin().lock().lines().map_while(|line| line.ok()) {
             match line.strip_prefix("stream ") {
@@ -164,10 +165,10 @@ impl Writer {
 
 fn read_all_the_time(name: &str) -> Result<()> {
     let plugin = Plugin::connect(name)?;
+    println!("ready");
     let cell = plugin.shares().timeout(PATIENCE).cell::<Sample>(SAMPLE)?;
     let (reads, busy, last) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let is_over = AtomicBool::new(false);
-    println!("ready");
     thread::scope(|scope| {
         let (reads, busy, last, is_over) = (&reads, &busy, &last, &is_over);
         scope.spawn(move || {

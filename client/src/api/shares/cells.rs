@@ -86,6 +86,8 @@ impl Shares {
     /// Writes a cell: a value of a fixed size that changes all the time, and that other plugins copy ([`Shares::cell`]). It comes to be where
     /// there is none, and begins with the value of the writer before, if there was one and somebody has had the cell open since.
     ///
+    /// What is written when this has returned is read by who reads the cell, whatever becomes of this plugin.
+    ///
     /// Of the options only the [timeout](Shares::timeout) concerns cells. A cell has a tag of its own, as a share has.
     ///
     /// `T` is a type whose values have all the same size: numbers, `bool`, `char`, arrays, tuples, structs, enums and options of such;

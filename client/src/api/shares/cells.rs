@@ -221,7 +221,7 @@ impl<T: GateType> Cell<T> {
         (timeout, waits): (Duration, bool),
     ) -> Result<Cell<T>> {
         let values = values_of::<T>(tag)?;
-        let cell = Arc::new(ReadCell::new(values.len as usize));
+        let cell = Arc::new(ReadCell::new(tag.into(), values.len as usize));
         let side = Side::Reads(cell.clone());
         let handle = Handle::open(state, (tag, values), (side, waits), answer_due(timeout));
         Ok(Cell {
@@ -251,7 +251,7 @@ impl<T: GateType> Cell<T> {
         let Ok(mut copier) = self.copier.try_borrow_mut() else {
             return Err(within());
         };
-        copier.get().map_err(|error| self.handle.at_tag(error))
+        copier.get()
     }
 
     /// Whether the plugin that writes the cell is there, as far as the broker has said. Where the broker has ended, that is as it

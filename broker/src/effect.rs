@@ -86,37 +86,6 @@ pub(crate) enum Effect {
         /// What comes with it.
         record: SourceToPlugin,
     },
-    /// Make memory for a cell, and send it to its writer with this record, and with that of the writer before, if there is any.
-    MakeCell {
-        /// Its writer.
-        to: PluginId,
-        /// Which.
-        memory: u64,
-        /// That of the writer before.
-        last: Option<u64>,
-        /// Its size in bytes.
-        len: u32,
-        /// What comes with it.
-        record: CellToPlugin,
-    },
-    /// Send what a cell lies in to one of its readers.
-    ReadCell {
-        /// Who is told.
-        to: PluginId,
-        /// Which.
-        memory: u64,
-        /// What comes with it.
-        record: CellToPlugin,
-    },
-    /// What a cell lay in is of no more use: send it to nobody.
-    DropCell {
-        /// Which.
-        memory: u64,
-        /// Who was to map it for writing and has not said so.
-        writer: Option<PluginId>,
-        /// Who may have been sent it.
-        users: Vec<PluginId>,
-    },
     /// Make memory for a version of a share, and send it to its maker with this record; and the share's page, where it has none yet.
     MakeVersion {
         /// Its maker.
@@ -210,6 +179,37 @@ pub(crate) enum Effect {
         request: u32,
         /// The tag.
         tag: Arc<str>,
+    },
+    /// Make memory for a cell, and send it to its writer with this record, and with that of the writer before, if there is any.
+    MakeCell {
+        /// Its writer.
+        to: PluginId,
+        /// Which.
+        memory: u64,
+        /// That of the writer before.
+        last: Option<u64>,
+        /// Its size in bytes.
+        len: u32,
+        /// What comes with it.
+        record: CellToPlugin,
+    },
+    /// Send what a cell lies in to one of its readers.
+    ReadCell {
+        /// Who is told.
+        to: PluginId,
+        /// Which.
+        memory: u64,
+        /// What comes with it.
+        record: CellToPlugin,
+    },
+    /// What a cell lay in is of no more use: send it to nobody.
+    DropCell {
+        /// Which.
+        memory: u64,
+        /// Who was to map it for writing and has not said so.
+        writer: Option<PluginId>,
+        /// Who may have been sent it.
+        users: Vec<PluginId>,
     },
     /// Note that a link was given up, in the words of whoever did.
     GaveUp(u64, String),

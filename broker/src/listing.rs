@@ -234,7 +234,26 @@ pub struct ShareEntry {
     pub persistent: bool,
     /// How the bytes are the value.
     pub form: ShareForm,
+    /// What its values are.
+    #[serde(default)]
+    pub signature: String,
     /// Plugins that use it. A persistent one may have none.
+    pub users: Vec<String>,
+    /// Versions before the newest one that somebody uses still, and those that were written as JSON for users of another type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherVersionEntry>,
+}
+
+/// A version of a share that is not the newest one, or that is one as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OtherVersionEntry {
+    /// Its number.
+    pub version: u64,
+    /// Bytes of the value.
+    pub bytes: u64,
+    /// Whether it is JSON.
+    pub json: bool,
+    /// Plugins that use it.
     pub users: Vec<String>,
 }
 

@@ -13,6 +13,7 @@ mod feeds;
 mod gates;
 mod late;
 mod links;
+mod member;
 mod memory;
 mod old_links;
 mod provided;
@@ -33,12 +34,11 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use callgate_layout::control::{Failure, Identity, MemoryId, PluginLimits, ToBroker, ToPlugin};
+use callgate_layout::control::{Failure, MemoryId, PluginLimits, ToBroker, ToPlugin};
 use callgate_layout::{Code, Geometry};
 
 use crate::asked::Asked;
 use crate::cells::Cells;
-use crate::clocks::SeenClock;
 use crate::deadlines::Deadlines;
 use crate::effect::Effect;
 use crate::id::PluginId;
@@ -46,70 +46,18 @@ use crate::lines::Lines;
 use crate::link::Link;
 use crate::memory::AnyMemory;
 use crate::policy::Policies;
-use crate::quota::{FirstTimes, Quota, TokenBucket};
+use crate::quota::TokenBucket;
 use crate::registry::Registry;
-use crate::schemas::{Known, Own};
+use crate::schemas::Known;
 use crate::shares::Shares;
 use crate::topics::{Listens, SourceLines, Topics};
 use crate::waits::Waits;
 use charges::Charges;
 use extents::Extent;
-use old_links::OldLinks;
+pub(crate) use member::Member;
 use retries::{Pair, Retries};
 use revoked::Revocations;
 use rings::Ring;
-
-/// A plugin that said hello.
-#[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) identity: Identity,
-    pub(crate) pid: u32,
-    /// By which its calls have their deadlines.
-    clock: SeenClock,
-    /// Whether its status page is in order; only then may it ask for anything.
-    pub(crate) ready: bool,
-    gates: Quota,
-    opens: Quota,
-    links: Quota,
-    extents: Quota,
-    schemas: Own,
-    /// MiB of versions of shares that it is charged for.
-    share_mib: Quota,
-    /// Shares that it has, makes, waits for and watches, and cells that it has open.
-    shares: Quota,
-    /// The parts of the waits that were reported and are not over.
-    waits: Quota,
-    /// The first plugin of those that share its dispatcher.
-    dispatcher: PluginId,
-    /// Whether it came only for listings.
-    pub(crate) inspects: bool,
-    old_links: OldLinks,
-    /// How often it may still provide a gate that it had without its being charged.
-    returns: u32,
-    /// The same for sources.
-    source_returns: u32,
-    /// The same for shares.
-    share_returns: u32,
-    /// How often it was told that a tag does not stand as it had seen, and may watch it anew without being charged.
-    share_news: u32,
-    first_opens: FirstTimes,
-    /// Records that it was or will be sent and has to acknowledge.
-    owed: u32,
-    /// How many records about its feeds it may still send without their being charged.
-    feed_answers: u32,
-}
-
-impl Member {
-    /// Whether it still takes calls over links of an older broker.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.old_links.is_draining()
-    }
-
-    /// The plugin in a sentence.
-    pub(crate) fn label(&self) -> String {
-        format!("plugin `{}` (pid {})", self.identity.name, self.pid)
-    }
-}
 
 /// What a record counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

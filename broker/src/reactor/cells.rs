@@ -73,6 +73,8 @@ impl Reactor {
             version: 0,
             persistent: false,
             form: ShareForm::Cell,
+            signature: cell.kind.signature.clone(),
+            others: Vec::new(),
             users: cell.readers().map(|reader| self.name_of(reader)).collect(),
         });
         entries.collect()

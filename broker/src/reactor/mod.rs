@@ -10,6 +10,7 @@ mod descriptors;
 mod effects;
 mod files;
 mod held;
+mod listed_shares;
 mod listed_topics;
 mod listing;
 mod memory;

@@ -217,7 +217,9 @@ fn cells_are_listed_with_the_shares() {
         "owner": "writer",
         "users": ["reader"],
         "signature": "([f32; 4])",
-        "bytes": MEMORY,
+        "bytes": 16,
+        "version": 0,
+        "persistent": false,
     }]);
     assert_eq!(serde_json::to_value(&shares).unwrap(), expected);
     drop((listener, peer));

@@ -6,6 +6,7 @@ mod bounds;
 mod circles;
 mod cursors;
 mod later;
+mod many;
 mod scene;
 
 use std::sync::Arc;

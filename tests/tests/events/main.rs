@@ -3,6 +3,7 @@
 
 mod crowd;
 mod cursors;
+mod forks;
 mod killed;
 mod open;
 mod patterns;

@@ -289,7 +289,7 @@ fn lie(random: &mut Random, own: u64, others: &[u64]) -> WaitToBroker {
                 Needs::Answer { call: wait },
                 Needs::Outcome { call: wait },
                 Needs::Handled,
-            ][random.below(4)],
+            ][random.below(5)],
             holds: (0..random.below(5))
                 .map(|_| Held {
                     plugin: if random.below(2) == 0 {

@@ -16,14 +16,15 @@ impl Bus {
         request: u32,
         (tag, seen): (&str, Option<VersionName>),
     ) -> Weight {
-        if let Err(failure) = self.begin_watch(from, request, (tag, seen)) {
-            self.answer(from, request, Some(failure));
-        }
         let member = self.members.get_mut(&from);
+        // How often there is news, its makers decide.
         let left = member.and_then(|member| {
             member.share_news = member.share_news.checked_sub(1)?;
             Some(Weight::Expected)
         });
+        if let Err(failure) = self.begin_watch(from, request, (tag, seen)) {
+            self.answer(from, request, Some(failure));
+        }
         left.unwrap_or(Weight::Charged)
     }
 

@@ -51,7 +51,8 @@ pub(super) struct Making<'a> {
     /// Where its memory comes, or why there is none.
     desk: Arc<Desk>,
     how: HowMade,
-    is_told: bool,
+    /// Whether the broker waits for a word about it: from `Create`, `Convert` or `Write` until it has one.
+    is_awaited: bool,
 }
 
 impl<'a> Making<'a> {
@@ -67,7 +68,7 @@ impl<'a> Making<'a> {
             number,
             desk: desk.clone(),
             how,
-            is_told: false,
+            is_awaited: true,
         }
     }
 
@@ -90,9 +91,14 @@ impl<'a> Making<'a> {
             len: content.len(),
         };
         self.membership.tell(make);
+        self.is_awaited = false;
         match self.desk.take(self.how.step_due())? {
-            Some(News::Write { len, file, .. }) if len == content.len() => {
-                self.write(file, content)
+            Some(News::Write { len, file, .. }) => {
+                self.is_awaited = true;
+                match len == content.len() {
+                    true => self.write(file, content),
+                    false => Err(super::out_of_turn()),
+                }
             }
             Some(_) => Err(super::out_of_turn()),
             None => {
@@ -110,7 +116,7 @@ impl<'a> Making<'a> {
         drop(filling);
         let making = self.number;
         self.membership.tell(ShareToBroker::Written { making });
-        self.is_told = true;
+        self.is_awaited = false;
         Ok(())
     }
 
@@ -119,8 +125,9 @@ impl<'a> Making<'a> {
         made.inspect_err(|error| self.give_up(error))
     }
 
+    /// Says so where the broker waits for a word. Where it has ended the making instead of answering `Make`, it does not.
     fn give_up(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.is_told, true) {
+        if std::mem::take(&mut self.is_awaited) {
             let failure = Failure::new(error.code(), error.message());
             let making = self.number;
             self.membership

@@ -1,2 +1,11 @@
 //! Shares between processes: made, read, published, killed, restarted and lied about.
 #![forbid(unsafe_code)]
+
+mod hostile;
+mod idle;
+mod large;
+mod liar;
+mod restarts;
+mod scene;
+mod semantics;
+mod versions;

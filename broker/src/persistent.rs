@@ -35,7 +35,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, Form};
+use callgate_layout::control::{Failure, VersionName};
+use callgate_layout::schema::Head;
 use callgate_layout::sys::limits;
 use nix::unistd::geteuid;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
@@ -87,17 +88,6 @@ pub(crate) struct Found {
     pub(crate) file: OwnedFd,
 }
 
-/// A version that is kept, as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(crate) tag: String,
-    pub(crate) number: u64,
-    /// Bytes of the value.
-    pub(crate) len: u64,
-    pub(crate) form: Form,
-    pub(crate) maker: String,
-}
-
 impl Store {
     /// The files of a bus in this directory, which may have so many bytes. Nothing is done yet.
     pub(crate) fn new(directory: impl Into<PathBuf>, bus: BusName, most: u64) -> Store {
@@ -128,11 +118,21 @@ impl Store {
         fs::symlink_metadata(self.path(tag)).is_ok()
     }
 
-    /// Keeps a version of a share in the place of the one before. `value` is sealed memory.
-    pub(crate) fn save(&self, kept: &Kept, value: BorrowedFd<'_>) -> Result<(), Failure> {
+    /// Keeps a version of a share in the place of the one before. `value` is sealed memory. Gives the version's name, which is another one
+    /// where the share that is kept was not known ([`follow`]).
+    pub(crate) fn save(&self, kept: &Kept, value: BorrowedFd<'_>) -> Result<VersionName, Failure> {
         let _alone = self.alone(self.patience)?;
+        let mut kept = kept.clone();
+        if let Some(before) = self.kept(&self.path(&kept.tag)) {
+            kept.name = follow(&before, &kept)?;
+        }
         let size = kept.len.saturating_add(trailer::length(&kept));
         self.check_limit(&kept.tag, size)?;
+        self.write(&kept, size, value)?;
+        Ok(kept.name)
+    }
+
+    fn write(&self, kept: &Kept, size: u64, value: BorrowedFd<'_>) -> Result<(), Failure> {
         let failed = |error: io::Error| self.not_saved(&kept.tag, size, &error);
         let path = self.directory.join(self.bus.unfinished(&kept.tag));
         let unfinished = Unfinished::make(path, size).map_err(failed)?;
@@ -212,10 +212,10 @@ impl Store {
     }
 
     /// What is kept, by tag. Of each file only the trailer is read.
-    pub(crate) fn list(&self) -> io::Result<Vec<Listed>> {
+    pub(crate) fn list(&self) -> io::Result<Vec<Kept>> {
         let shares = self.entries()?.into_iter();
         let shares = shares.filter(|(kind, _)| *kind == Kind::Share);
-        let mut kept: Vec<Listed> = shares
+        let mut kept: Vec<Kept> = shares
             .filter_map(|(_, entry)| self.kept(&entry.path()))
             .collect();
         kept.sort_by(|one, other| one.tag.cmp(&other.tag));
@@ -223,28 +223,11 @@ impl Store {
     }
 
     /// What a file keeps, if it is in order.
-    fn kept(&self, path: &Path) -> Option<Listed> {
+    fn kept(&self, path: &Path) -> Option<Kept> {
         // Who looks for it will say what is wrong, and removes it.
         let (file, size) = files::open(path).ok()??;
         let Trailer { kept, bus, .. } = trailer::read(&file, size).ok()?;
-        if bus != self.bus || self.path(&kept.tag) != path {
-            return None;
-        }
-        let Kept {
-            tag,
-            name,
-            len,
-            form,
-            maker,
-            ..
-        } = kept;
-        Some(Listed {
-            tag: tag.to_string(),
-            number: name.number,
-            len,
-            form,
-            maker,
-        })
+        (bus == self.bus && self.path(&kept.tag) == path).then_some(kept)
     }
 
     fn path(&self, tag: &str) -> PathBuf {
@@ -369,6 +352,31 @@ impl Store {
             format!("{directory}, where persistent shares are kept, cannot be read: {error}");
         Failure::new(Code::System, what)
     }
+}
+
+/// The name of a version in the place of the one before. Of a share that nobody used the broker that publishes on it has not read the file;
+/// its numbers go on all the same.
+fn follow(before: &Kept, new: &Kept) -> Result<VersionName, Failure> {
+    let is_first = new.name.number == 1;
+    if before.name.incarnation == new.name.incarnation || !is_first {
+        return Ok(new.name);
+    }
+    let kind = |kept: &Kept| {
+        let head = Head::of(&kept.schema).ok();
+        (kept.form, head.map(|head| head.fingerprint))
+    };
+    if kind(before) != kind(new) {
+        let what = format!(
+            "the share {} is kept as {} by {}, and a new version of {} is of another type: each version of a share has \
+             the type of the first one; remove it before (callgate share rm {0})",
+            new.tag, before.signature, before.maker, new.signature
+        );
+        return Err(Failure::new(Code::ShareTypeMismatch, what));
+    }
+    Ok(VersionName {
+        incarnation: before.name.incarnation,
+        number: before.name.number.saturating_add(1),
+    })
 }
 
 /// What programs are to do about an error.

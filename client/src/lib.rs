@@ -2,7 +2,7 @@
 //!
 //! The folders are floors; each uses itself and those before it: `base` (errors, waiting, types and their
 //! archives), `link` (one end of a link), `handler` (closures behind gates), `events` (sources and feeds),
-//! `shares` (values in sealed memory), `serve` (calls that come
+//! `shares` (values in sealed memory, cells), `serve` (calls that come
 //! in), `call` (calls that go out), `session` (the connection to a broker), `api` (what programs hold).
 #![forbid(unsafe_code)]
 
@@ -31,9 +31,11 @@ pub use api::plugin::builder::PluginBuilder;
 pub use api::provider::Provider;
 pub use api::raw::{Loan, RawSubscriber};
 pub use api::shares::Shares;
+pub use api::shares::cells::{Cell, CellWriter};
 pub use api::shares::publisher::Publisher;
 pub use api::shares::share::Share;
 pub use api::shares::versions::Versions;
+pub use api::shares::watch::ShareWatch;
 pub use api::subscriber::{DEFAULT_TIMEOUT, Subscriber};
 pub use api::watch::Watch;
 pub use base::any::Json;
@@ -59,6 +61,7 @@ pub use serve::options::GateOptions;
 pub use session::notices::BrokerEvent;
 pub use session::open_gate::GateEvent;
 pub use shares::kind::ShareType;
+pub use shares::watched::ShareEvent;
 
 /// What the attribute macro writes into other crates; not for people.
 #[doc(hidden)]
@@ -67,5 +70,5 @@ pub mod __private {
     pub use {rkyv, serde};
 
     pub use crate::base::json;
-    pub use crate::base::types::{Direct, GateType, Plain, array, by_json, fields};
+    pub use crate::base::types::{Direct, GateType, Plain, array, by_json, fields, plain};
 }

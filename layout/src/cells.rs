@@ -48,8 +48,8 @@ const fn buffer_len(value: usize) -> usize {
 
 /// Where the value lies that is, or will be, the one with this number.
 #[inline]
-fn place(number: u64, len: usize) -> usize {
-    BUFFERS + (number & 1) as usize * buffer_len(len)
+fn place(number: u64, stride: usize) -> usize {
+    BUFFERS + (number & 1) as usize * stride
 }
 
 /// Whether memory of so many bytes has cells with such values.
@@ -62,6 +62,8 @@ fn has_room(memory: usize, len: usize) -> bool {
 pub struct CellWriter {
     cell: WriteView,
     len: usize,
+    /// Bytes from one buffer to the other.
+    stride: usize,
     count: u64,
 }
 
@@ -71,6 +73,7 @@ impl CellWriter {
         has_room(cell.as_read().len(), len).then_some(CellWriter {
             cell,
             len,
+            stride: buffer_len(len),
             count: 0,
         })
     }
@@ -82,7 +85,7 @@ impl CellWriter {
         // CELL-MOVED, the writer's fence: the count of the value before is seen by who sees a word of this one.
         fence(Ordering::Release);
         let number = self.count.wrapping_add(1);
-        self.cell.copy_in(place(number, self.len), value);
+        self.cell.copy_in(place(number, self.stride), value);
         self.count = number;
         // CELL-WRITTEN, release.
         self.cell.store64(COUNT, number, Ordering::Release);
@@ -95,6 +98,8 @@ impl CellWriter {
 pub struct CellReader {
     cell: ReadView,
     len: usize,
+    /// Bytes from one buffer to the other.
+    stride: usize,
 }
 
 /// What came of reading a cell.
@@ -111,7 +116,11 @@ pub enum Copied {
 impl CellReader {
     /// The reader of a cell whose values have so many bytes; `None` where the memory is no such cell.
     pub fn new(cell: ReadView, len: usize) -> Option<CellReader> {
-        has_room(cell.len(), len).then_some(CellReader { cell, len })
+        has_room(cell.len(), len).then_some(CellReader {
+            cell,
+            len,
+            stride: buffer_len(len),
+        })
     }
 
     /// Bytes of a value.
@@ -121,7 +130,7 @@ impl CellReader {
 
     /// Copies the newest value, into as many bytes as it has; tries that [`TRIES`] times where it is written over meanwhile. What
     /// is there afterwards means something only where this is [`Copied::Value`].
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, into: &mut [u8]) -> Copied {
         debug_assert_eq!(into.len(), self.len);
         for _ in 0..TRIES {
@@ -130,7 +139,7 @@ impl CellReader {
             if count == 0 {
                 return Copied::Nothing;
             }
-            self.cell.copy_out(place(count, self.len), into);
+            self.cell.copy_out_by_words(place(count, self.stride), into);
             // CELL-MOVED, the reader's fence.
             fence(Ordering::Acquire);
             if self.cell.load64(COUNT, Ordering::Relaxed) == count {

@@ -13,6 +13,7 @@ pub mod fuzzed;
 pub mod graph;
 pub mod groups;
 pub mod hosts;
+pub mod keeping;
 pub mod large;
 pub mod later;
 pub mod lending;

@@ -4,7 +4,7 @@ use callgate_layout::control::Form;
 
 use super::Reactor;
 use crate::listing::{OtherVersionEntry, ShareEntry, ShareForm};
-use crate::persistent::{Listed, Store};
+use crate::persistent::Store;
 use crate::shares::{Share, Version};
 
 impl Reactor {
@@ -52,23 +52,16 @@ pub(super) fn add_kept(shares: &mut Vec<ShareEntry>, store: &Store) {
         tracing::warn!("persistent shares cannot be listed: {error}");
         Vec::new()
     });
-    for Listed {
-        tag,
-        number,
-        len,
-        form,
-        maker,
-    } in kept
-    {
-        if let Err(place) = shares.binary_search_by(|share| share.tag.cmp(&tag)) {
+    for kept in kept {
+        if let Err(place) = shares.binary_search_by(|share| share.tag.as_str().cmp(&kept.tag)) {
             let entry = ShareEntry {
-                tag,
-                owner: maker,
-                bytes: len,
-                version: number,
+                tag: kept.tag.to_string(),
+                owner: kept.maker,
+                bytes: kept.len,
+                version: kept.name.number,
                 persistent: true,
-                form: share_form(form),
-                signature: String::new(),
+                form: share_form(kept.form),
+                signature: kept.signature,
                 others: Vec::new(),
                 users: Vec::new(),
             };

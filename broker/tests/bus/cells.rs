@@ -217,7 +217,7 @@ fn cells_are_listed_with_the_shares() {
         "owner": "writer",
         "users": ["reader"],
         "signature": "([f32; 4])",
-        "bytes": 16,
+        "bytes": LEN,
         "version": 0,
         "persistent": false,
     }]);

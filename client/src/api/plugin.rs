@@ -282,7 +282,7 @@ impl Plugin {
 
     /// The door to values that plugins have in common; see [`Shares`].
     pub fn shares(&self) -> Shares {
-        Shares::new(&self.state)
+        Shares::new(&self.state, &self.core.group)
     }
 
     /// What is on the bus, as the JSON document that `callgate ls --json` prints.

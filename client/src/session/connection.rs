@@ -45,18 +45,20 @@ pub(crate) enum Answered {
 /// The broker's answer to a request.
 pub(crate) type Answer = Result<Answered>;
 
-/// What a plugin that has come back says again.
+/// What is asked, or said again by a plugin that has come back, without a thread that waits for the answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Returned {
     Gate(Offer),
     Topic(Arc<Offered>),
+    /// A cell, of which the number is that until it is closed.
+    Cell,
 }
 
 /// Who waits for an answer.
 #[derive(Debug)]
 enum Asker {
     Thread(Sender<Answer>),
-    /// Nobody: something is said again by a plugin that has come back.
+    /// Nobody.
     Return(Returned),
 }
 

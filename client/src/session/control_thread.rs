@@ -1,6 +1,7 @@
 //! The control thread: hears the broker, sets links up, and watches the peers' processes, so
 //! that a death is noticed without the broker too. Plugins of a group have one together.
 
+mod cells;
 mod feeds;
 mod gates;
 mod memory;

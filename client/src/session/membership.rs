@@ -18,6 +18,7 @@ use super::here::Here;
 use super::numbers::MembershipId;
 use super::open_gates::OpenGates;
 use super::shares::asked::Asked;
+use super::shares::cells::ToldCells;
 use crate::base::error::{Error, Result, forked};
 use crate::events::feeds::Tell;
 use crate::link::Link;
@@ -49,6 +50,8 @@ pub(crate) struct Membership {
     pub(crate) sources: Placed,
     /// What its broker has said of the events that the plugin hears.
     pub(crate) followed: Followed,
+    /// The cells that its broker was told of.
+    pub(crate) cells: ToldCells,
     /// What its broker was asked about shares.
     pub(crate) shares: Asked,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
@@ -110,6 +113,7 @@ impl Membership {
             connection: parts.connection,
             sources: Placed::default(),
             followed: Followed::default(),
+            cells: ToldCells::default(),
             shares: Asked::default(),
             links: Mutex::default(),
             gates: gates.clone(),

@@ -1,6 +1,7 @@
 //! What a plugin is beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
 
 mod asking;
+mod cells;
 mod offering;
 mod providing;
 mod returning;
@@ -27,6 +28,7 @@ use super::numbers::MembershipId;
 use super::open_gate::OpenGate;
 use super::open_gates::OpenGates;
 use super::presence::{self, Presence, Wait};
+use super::shares::cells::OpenCells;
 use crate::base::backoff::WaitPolicy;
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result, forked};
@@ -60,6 +62,8 @@ pub(crate) struct PluginState {
     offers: Offers,
     /// What it has asked to hear.
     pub(crate) subscriptions: Subscriptions,
+    /// The cells that it has open.
+    cells: OpenCells,
     /// What it uses of shares.
     pub(crate) shares: Arc<Table>,
     current: ArcSwap<Membership>,
@@ -108,6 +112,7 @@ impl PluginState {
             gates,
             offers: Offers::default(),
             subscriptions,
+            cells: OpenCells::new(),
             shares: Arc::default(),
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
@@ -250,7 +255,7 @@ impl PluginState {
         let connection = &membership.connection;
         connection.forget_returns(|returned| match returned {
             Returned::Gate(offer) => &*offer.gate == gate && offer.kind == kind,
-            Returned::Topic(_) => false,
+            Returned::Topic(_) | Returned::Cell => false,
         });
         connection.tell(until, |request| {
             let gate = gate.to_owned();
@@ -357,6 +362,9 @@ impl PluginState {
             offered.end(&reason);
         }
         self.subscriptions.close(&reason);
+        for cell in self.cells.all() {
+            cell.failed(&reason);
+        }
         self.shares.clear();
         drop(std::mem::take(&mut *self.older.lock()));
         for membership in memberships.clone() {

@@ -14,6 +14,7 @@ use super::held::Held;
 use super::kind::ShareType;
 use super::turns::Turns;
 use super::used::Used;
+use super::watched::Watches;
 
 /// The shares that a plugin uses.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Table {
     pub(crate) turns: Turns,
     /// Who follows versions.
     pub(crate) follows: Follows,
+    /// Tags that the program is told of.
+    pub(crate) watches: Watches,
 }
 
 /// What is held of one share.

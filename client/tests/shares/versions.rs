@@ -1,10 +1,11 @@
 //! Versions of a share: published, followed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use callgate_client::{Code, Publisher, Share, Versions};
+use callgate_client::{Code, Dispatch, Publisher, Share, ShareEvent, ShareWatch, Versions};
 
 use crate::scene::{PATIENCE, Scene, TAG, Table, eventually, is_there};
 
@@ -175,11 +176,11 @@ fn who_waits_hears_that_its_plugin_closes() {
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     struct Thread(thread::Thread);
     impl std::task::Wake for Thread {
-        fn wake(self: std::sync::Arc<Self>) {
+        fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
-    let waker = std::sync::Arc::new(Thread(thread::current())).into();
+    let waker = Arc::new(Thread(thread::current())).into();
     let mut context = std::task::Context::from_waker(&waker);
     let mut future = std::pin::pin!(future);
     loop {
@@ -188,4 +189,104 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
             std::task::Poll::Pending => thread::park(),
         }
     }
+}
+
+/// What a watch has told, in order.
+fn noted() -> (
+    Arc<Mutex<Vec<String>>>,
+    impl Fn(ShareEvent) + Send + Sync + 'static,
+) {
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let told = notes.clone();
+    let note = move |event| {
+        told.lock().unwrap().push(match event {
+            ShareEvent::Here { version } => format!("here {version}"),
+            ShareEvent::Gone => "gone".to_owned(),
+            other => format!("{other:?}"),
+        });
+    };
+    (notes, note)
+}
+
+#[test]
+fn a_watch_tells_how_a_tag_stands() {
+    for dispatch in [Dispatch::Thread, Dispatch::Pool(3)] {
+        let scene = Scene::new();
+        let (maker, watcher) = (scene.plugin("Maker"), scene.connect("Watcher", dispatch));
+        let (notes, told) = noted();
+        let watch = watcher.shares().watch(TAG, told).unwrap();
+        let publisher: Publisher<Table> = maker.shares().publisher(TAG).unwrap();
+        publisher.publish(&Table::named("1")).unwrap();
+        eventually(|| *notes.lock().unwrap() == ["here 1"]);
+        publisher.publish(&Table::named("2")).unwrap();
+        eventually(|| *notes.lock().unwrap() == ["here 1", "here 2"]);
+        drop(publisher);
+        eventually(|| *notes.lock().unwrap() == ["here 1", "here 2", "gone"]);
+        assert_eq!(watch.tag(), TAG);
+        drop(watch);
+        let made = maker.shares().publish(TAG, &Table::named("3")).unwrap();
+        // A second one hears what there is.
+        let (others, told) = noted();
+        let other = watcher.shares().watch(TAG, told).unwrap();
+        eventually(|| *others.lock().unwrap() == ["here 1"]);
+        assert_eq!(notes.lock().unwrap().len(), 3);
+        drop((made, other));
+    }
+}
+
+/// It runs as a handler does: not while another one of the plugin runs.
+#[test]
+fn a_watch_is_told_in_the_plugin_s_turn() {
+    let scene = Scene::new();
+    let (maker, watcher) = (scene.plugin("Maker"), scene.plugin("Watcher"));
+    let is_running = Arc::new(AtomicBool::new(false));
+    let (running, seen) = (is_running.clone(), Arc::new(AtomicBool::new(false)));
+    let slow = watcher
+        .provide("Watcher.Slow", move || {
+            running.store(true, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(100));
+            running.store(false, Ordering::SeqCst);
+        })
+        .unwrap();
+    let (running, told) = (is_running.clone(), seen.clone());
+    let watch = watcher.shares().watch(TAG, move |_| {
+        assert!(!running.load(Ordering::SeqCst));
+        told.store(true, Ordering::SeqCst);
+    });
+    let caller = scene.plugin("Caller");
+    let to_slow = caller.subscriber::<(), ()>("Watcher.Slow").unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| to_slow.invoke(()).unwrap());
+        eventually(|| is_running.load(Ordering::SeqCst));
+        let made = maker.shares().publish(TAG, &Table::named("1")).unwrap();
+        eventually(|| seen.load(Ordering::SeqCst));
+        drop(made);
+    });
+    drop((watch, slow));
+}
+
+/// A watch that drops itself waited for itself.
+#[test]
+fn what_is_told_may_use_shares_and_end_the_watch() {
+    let scene = Scene::new();
+    let (maker, watcher) = (scene.plugin("Maker"), scene.plugin("Watcher"));
+    let own: Arc<Mutex<Option<ShareWatch>>> = Arc::default();
+    let (place, shares, read) = (
+        own.clone(),
+        watcher.shares(),
+        Arc::new(Mutex::new(String::new())),
+    );
+    let name = read.clone();
+    let watch = watcher.shares().watch(TAG, move |event| {
+        if let ShareEvent::Here { .. } = event {
+            let share: Share<Table> = shares.get(TAG).unwrap();
+            *name.lock().unwrap() = share.name.to_string();
+            drop(place.lock().unwrap().take());
+        }
+    });
+    *own.lock().unwrap() = Some(watch.unwrap());
+    let made = maker.shares().publish(TAG, &Table::named("told")).unwrap();
+    eventually(|| *read.lock().unwrap() == "told");
+    eventually(|| own.lock().unwrap().is_none());
+    drop(made);
 }

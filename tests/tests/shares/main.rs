@@ -5,6 +5,7 @@ mod hostile;
 mod idle;
 mod large;
 mod liar;
+mod persistent;
 mod restarts;
 mod scene;
 mod semantics;

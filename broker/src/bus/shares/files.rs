@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callgate_layout::Code;
-use callgate_layout::control::Failure;
+use callgate_layout::control::{Failure, VersionName};
 
 use super::wants::no_share;
 use crate::bus::{Bus, Weight};
@@ -78,13 +78,22 @@ impl Bus {
     }
 
     /// The shell has kept a version in a file, or could not.
-    pub(crate) fn version_saved(&mut self, number: u64, saved: Result<(), Failure>, now: Instant) {
-        let making = self.shares.making(number);
-        if making.is_none_or(|making| making.progress != Progress::Saving) {
+    pub(crate) fn version_saved(
+        &mut self,
+        number: u64,
+        saved: Result<VersionName, Failure>,
+        now: Instant,
+    ) {
+        let making = self.shares.making_mut(number);
+        let Some(making) = making.filter(|making| making.progress == Progress::Saving) else {
             return;
-        }
+        };
         match saved {
-            Ok(()) => self.saved(number, now),
+            Ok(name) => {
+                // The file knows which version the one before was, where no plugin has the share.
+                making.saved_as = Some(name);
+                self.saved(number, now);
+            }
             Err(failure) => self.lose_making(number, (&failure, true), now),
         }
     }

@@ -386,6 +386,7 @@ fn what_cannot_be_made_is_refused() {
 #[test]
 fn a_plugin_has_so_many_cells() {
     let mut world = World::cells();
+    // Of the limit of shares in these tests.
     for request in 1..=8 {
         world.ok(A, open(request, false));
     }

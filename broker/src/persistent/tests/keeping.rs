@@ -9,7 +9,6 @@ use callgate_layout::control::Form;
 use callgate_layout::sys::memfd;
 
 use super::*;
-use crate::persistent::Listed;
 use crate::persistent::files::Unfinished;
 
 /// All of it, at lengths around those in which it is copied, and by a store that knows nothing of the one that saved it.
@@ -85,22 +84,52 @@ fn all_that_is_kept_is_listed_by_tag() {
     let other = Store::new(directory.path(), BusName::said("other"), 64 * MIB);
     save(&other, "C", 1, &value(1, 300));
     drop(other);
-    let kept = |tag: &str, number, len, form| Listed {
-        tag: tag.to_owned(),
-        number,
-        len,
-        form,
-        maker: "Maker".to_owned(),
-    };
-    let all = [
-        kept("A", 1, 400, Form::Slice),
-        kept("B", 7, 300, Form::Archive),
-    ];
+    let all = [slice, facts("B", 7, &value(7, 300))];
     assert_eq!(keeper.list().unwrap(), all);
     // Of a broken one nothing is said, and nothing that is listed changes anything.
     std::fs::write(path(&keeper, "A"), "x").unwrap();
     assert_eq!(keeper.list().unwrap(), all[1..]);
     assert_eq!(names(&directory).len(), 3);
+}
+
+/// A plugin that publishes on a share which nobody uses; a number that was told before would be another version then.
+#[test]
+fn numbers_go_on_where_the_file_is() {
+    let (_directory, store) = scene();
+    save(&store, TAG, 7, &value(7, 300));
+    let bytes = value(8, 400);
+    let memory = memfd::sealed("test", &bytes).unwrap();
+    let saved = |name, of: &Kept| {
+        let kept = Kept { name, ..of.clone() };
+        store.save(&kept, memory.as_fd())
+    };
+    let new = facts(TAG, 1, &bytes);
+    let unknown = VersionName {
+        incarnation: 99,
+        number: 1,
+    };
+    let incarnation = new.name.incarnation;
+    let next = |number| VersionName {
+        incarnation,
+        number,
+    };
+    assert_eq!(saved(unknown, &new).unwrap(), next(8));
+    assert_eq!(found(&store, TAG, Way::Copied).unwrap().0.name, next(8));
+    // A broker that knows the share has given it its number.
+    assert_eq!(saved(next(9), &new).unwrap(), next(9));
+    let returned = VersionName {
+        incarnation: 5,
+        number: 30,
+    };
+    assert_eq!(saved(returned, &new).unwrap(), returned);
+    // What is of another type is none of its versions.
+    let slice = Kept {
+        form: Form::Slice,
+        ..new.clone()
+    };
+    let failure = saved(unknown, &slice).unwrap_err();
+    assert_eq!(failure.code, Code::ShareTypeMismatch as u16, "{failure:?}");
+    assert_eq!(found(&store, TAG, Way::Copied).unwrap().0.name, returned);
 }
 
 /// One plugin could fill the machine's memory for as long as it runs.

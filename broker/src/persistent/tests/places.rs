@@ -11,7 +11,8 @@ use super::*;
 fn try_save(store: &Store) -> Result<(), Failure> {
     let bytes = value(1, 5000);
     let memory = memfd::sealed("test", &bytes).unwrap();
-    store.save(&facts(TAG, 1, &bytes), memory.as_fd())
+    let saved = store.save(&facts(TAG, 1, &bytes), memory.as_fd());
+    saved.map(drop)
 }
 
 /// Two brokers of one name would write into each other's files, and sweep them.

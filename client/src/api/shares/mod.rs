@@ -1,11 +1,13 @@
-//! What programs hold of shares: the door to them, guards, publishers, and what follows versions.
+//! What programs hold of shares: the door to them, guards, publishers, what follows versions, and cells.
 
+pub(crate) mod cells;
 mod options;
 pub(crate) mod publisher;
 pub(crate) mod share;
 pub(crate) mod versions;
+pub(crate) mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use callgate_layout::view::Number;
@@ -15,6 +17,8 @@ use self::options::Options;
 use self::publisher::Publisher;
 use self::share::Share;
 use self::versions::Versions;
+use self::watch::ShareWatch;
+use crate::api::group::GroupCore;
 use crate::base::any::Json;
 use crate::base::buffers::Pool;
 use crate::base::error::{Error, Result};
@@ -27,6 +31,7 @@ use crate::session::shares::waiting;
 use crate::shares::content::{Archived, InPlace, Write};
 use crate::shares::kind::ShareType;
 use crate::shares::made::What;
+use crate::shares::watched::{ShareEvent, Watched};
 
 /// Values that plugins of a bus have in common: each under a *tag*, in memory that all read where it lies and nobody changes.
 ///
@@ -52,13 +57,16 @@ use crate::shares::made::What;
 #[derive(Clone)]
 pub struct Shares {
     state: Arc<PluginState>,
+    /// Where what watches is told.
+    group: Weak<GroupCore>,
     options: Options,
 }
 
 impl Shares {
-    pub(crate) fn new(state: &Arc<PluginState>) -> Shares {
+    pub(crate) fn new(state: &Arc<PluginState>, group: &Arc<GroupCore>) -> Shares {
         Shares {
             state: state.clone(),
+            group: Arc::downgrade(group),
             options: Options::default(),
         }
     }
@@ -285,6 +293,45 @@ impl Shares {
             let what = (want.tag.clone(), want.what.clone());
             Ok(Versions::new((&self.state, self.options), what))
         })
+    }
+
+    /// Has a function told how a tag stands: that there is a share, and each time there is a newer version, or none any more. The first
+    /// thing that it is told is that there is a share, if so.
+    ///
+    /// It runs where the plugin's handlers do ([`Dispatch`](crate::Dispatch)) and in their turn, one event after the other. What comes while
+    /// one is told is kept, up to 64 events; versions that follow each other fast may be told as one. It may use shares itself.
+    ///
+    /// ```no_run
+    /// # use callgate_client::{Plugin, ShareEvent};
+    /// # fn main() -> callgate_client::Result<()> {
+    /// let plugin = Plugin::connect("Display")?;
+    /// let _watch = plugin.shares().watch("Spectrum", |event| match event {
+    ///     ShareEvent::Here { version } => println!("version {version}"),
+    ///     ShareEvent::Gone => println!("gone"),
+    ///     _ => {}
+    /// })?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` for a name that cannot be, `SYSTEM` where there is no thread for handlers, `CLOSED`.
+    pub fn watch(
+        &self,
+        tag: &str,
+        told: impl Fn(ShareEvent) + Send + Sync + 'static,
+    ) -> Result<ShareWatch> {
+        self.state.check_here()?;
+        check_tag(tag)?;
+        let closed = || Error::new(Code::Closed, "this plugin has closed");
+        let group = self.group.upgrade().ok_or_else(closed)?;
+        group.start_serving()?;
+        let feeds = &self.state.subscriptions.feeds;
+        let me = self.state.membership().me.clone();
+        let watched = Watched::new(tag.into(), (feeds, &me), Box::new(told));
+        let watched = Arc::new(watched);
+        self.state.watch_tag(&watched);
+        Ok(ShareWatch::new(&self.state, &group.dispatcher, watched))
     }
 
     /// Removes a persistent share: who uses it keeps it, and nobody finds it again.

@@ -2,11 +2,12 @@
 
 use core::mem::offset_of;
 
+use callgate_layout::cells::CellReader;
 use callgate_layout::schema::{Describer, Primitive, Schema};
 use rkyv::Archive;
 
 use super::sealed::Sealed;
-use super::{Arguments, Direct, GateType, Plain};
+use super::{Arguments, Direct, GateType, Plain, plain};
 
 macro_rules! primitives {
     ($($type:ty: $name:ident,)*) => {$(
@@ -34,6 +35,29 @@ macro_rules! numbers {
             #[inline]
             fn take_vector(archive: &Direct<'_>, at: usize) -> Option<Vec<$type>> {
                 archive.numbers(at)
+            }
+
+            // Of words: numbers of more than one are read where there are only such.
+            const IS_NUMBER: bool = true;
+            const IS_PLAIN: bool = size_of::<$type>() <= 8;
+
+            #[inline]
+            fn of_words(words: &[u64], at: usize) -> Option<$type> {
+                plain::bytes(words, at).map(<$type>::from_le_bytes)
+            }
+
+            #[inline]
+            fn many_of_words<const N: usize>(words: &[u64], at: usize) -> Option<[$type; N]> {
+                let mut numbers = [0 as $type; N];
+                for (index, number) in numbers.iter_mut().enumerate() {
+                    *number = Self::of_words(words, at + index * size_of::<$type>())?;
+                }
+                Some(numbers)
+            }
+
+            #[inline]
+            fn copy_many_from<const N: usize>(cell: &CellReader) -> Option<plain::Read<[$type; N]>> {
+                Some(plain::read_many(cell, 0 as $type))
             }
         }
         impl Plain for $type {}
@@ -121,6 +145,18 @@ impl<T: GateType, const N: usize> GateType for [T; N] {
             length: N as u64,
         }
     }
+
+    const IS_PLAIN: bool = T::IS_NUMBER && T::IS_PLAIN;
+
+    #[inline]
+    fn of_words(words: &[u64], at: usize) -> Option<Self> {
+        T::many_of_words(words, at)
+    }
+
+    #[inline]
+    fn copy_from(cell: &CellReader) -> Option<plain::Read<Self>> {
+        T::copy_many_from(cell)
+    }
 }
 impl<T: GateType, const N: usize> Plain for [T; N] {}
 
@@ -135,6 +171,15 @@ macro_rules! tuples {
             fn take(archive: &Direct<'_>, at: usize) -> Option<Self> {
                 Some(($(
                     $T::take(archive, at + offset_of!(<Self as Archive>::Archived, $index))?,
+                )+))
+            }
+
+            const IS_PLAIN: bool = $($T::IS_PLAIN)&&+;
+
+            #[inline]
+            fn of_words(words: &[u64], at: usize) -> Option<Self> {
+                Some(($(
+                    $T::of_words(words, at + offset_of!(<Self as Archive>::Archived, $index))?,
                 )+))
             }
         }

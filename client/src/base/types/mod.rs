@@ -11,8 +11,11 @@ pub mod fields;
 mod json_schema;
 mod map;
 mod output;
+#[doc(hidden)]
+pub mod plain;
 pub(crate) mod unfit;
 
+use callgate_layout::cells::CellReader;
 use callgate_layout::schema::SchemaError;
 use callgate_layout::{Code, Describer, Fingerprint, Schema, Signature};
 use rkyv::api::low::LowDeserializer;
@@ -96,6 +99,39 @@ pub trait GateType:
     /// The same for a vector of these.
     #[doc(hidden)]
     fn take_vector(_archive: &Direct<'_>, _at: usize) -> Option<Vec<Self>> {
+        None
+    }
+
+    /// Whether it is a number.
+    #[doc(hidden)]
+    const IS_NUMBER: bool = false;
+
+    /// Whether any bytes are a value of the type, which is made of numbers that lie within words.
+    #[doc(hidden)]
+    const IS_PLAIN: bool = false;
+
+    /// Takes a plain value out of words, from byte `at` on.
+    #[doc(hidden)]
+    fn of_words(_words: &[u64], _at: usize) -> Option<Self> {
+        None
+    }
+
+    /// The same for an array of numbers.
+    #[doc(hidden)]
+    fn many_of_words<const N: usize>(_words: &[u64], _at: usize) -> Option<[Self; N]> {
+        None
+    }
+
+    /// Copies a value out of a cell, where any bytes are one; `None` where they have to be checked.
+    #[doc(hidden)]
+    #[inline]
+    fn copy_from(cell: &CellReader) -> Option<plain::Read<Self>> {
+        plain::read(cell)
+    }
+
+    /// The same for an array of these.
+    #[doc(hidden)]
+    fn copy_many_from<const N: usize>(_cell: &CellReader) -> Option<plain::Read<[Self; N]>> {
         None
     }
 }

@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role,
-    SessionToBroker, SessionToPlugin, ShareToPlugin, SourceToPlugin, ToPlugin, WaitToBroker,
-    WaitToPlugin,
+    CellToPlugin, Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId,
+    MemoryToPlugin, Role, SessionToBroker, SessionToPlugin, ShareToPlugin, SourceToPlugin,
+    ToPlugin, WaitToBroker, WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 
@@ -81,6 +81,11 @@ impl PluginWork<'_> {
             ToPlugin::Feed(FeedToPlugin::Follow { feed, .. }) => {
                 self.followed(feed, Err(short("memory for events")));
             }
+            ToPlugin::Cell(
+                CellToPlugin::Write { request, .. } | CellToPlugin::Read { request, .. },
+            ) => {
+                self.cell_failed(request, &short("the memory of a cell"));
+            }
             ToPlugin::Share(ShareToPlugin::Have { request, share, .. }) => {
                 self.have_cut((request, share), short("the memory of a share"));
             }
@@ -108,8 +113,8 @@ impl PluginWork<'_> {
             ToPlugin::Schema(record) => self.schema_record(record),
             ToPlugin::Source(record) => self.source_record(record, descriptors),
             ToPlugin::Feed(record) => self.feed_record(record, descriptors),
+            ToPlugin::Cell(record) => self.cell_record(record, descriptors),
             ToPlugin::Share(record) => self.share_record(record, descriptors),
-            ToPlugin::Cell(_) => {}
         }
     }
 
@@ -188,6 +193,9 @@ impl PluginWork<'_> {
         let (offer, answer) = match returned {
             Some((Returned::Gate(offer), answer)) => (offer, answer),
             Some((Returned::Topic(offered), answer)) => return self.topic_back(&offered, answer),
+            Some((Returned::Cell, Err(error))) => return self.cell_refused(request, &error),
+            // It is not what the broker answers such a request with.
+            Some((Returned::Cell, Ok(_))) => return,
             None => return,
         };
         let gate = offer.gate.to_string();

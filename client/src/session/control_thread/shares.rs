@@ -4,7 +4,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, ShareFit, ShareToBroker, ShareToPlugin, VersionFacts};
+use callgate_layout::control::{
+    Failure, ShareFit, ShareToBroker, ShareToPlugin, VersionFacts, VersionName,
+};
 use callgate_layout::shares::page::{PAGE_LEN, PageReader};
 
 use super::plugin::PluginWork;
@@ -15,6 +17,7 @@ use crate::session::shares::asked::Asker;
 use crate::session::shares::desk::{Have, News};
 use crate::session::shares::using::place_of;
 use crate::shares::used::Used;
+use crate::shares::watched::ShareEvent;
 
 /// What the broker says of a share that the plugin is a user of.
 struct Told {
@@ -63,7 +66,7 @@ impl PluginWork<'_> {
                 Some(file) => self.tell_asker(request, News::Version(Box::new((version, file)))),
                 None => self.share_failed(request, missing()),
             },
-            ShareToPlugin::Changed { request, now: _ } => self.share_changed(request),
+            ShareToPlugin::Changed { request, now } => self.share_changed(request, now),
             ShareToPlugin::Revoked { share, failure } => {
                 self.share_revoked(share, &error_of(failure));
             }
@@ -83,14 +86,26 @@ impl PluginWork<'_> {
             Some(Asker::Thread(desk)) => desk.put(News::Failed(error)),
             Some(Asker::Return(used)) => self.not_used_again(&used, &error),
             Some(Asker::Follow(follow)) => follow.answered(request, Some(error)),
+            Some(Asker::Watched(watched)) => {
+                // It stays asked, so that this broker is not asked again and again.
+                let why = error.at_gate(watched.tag.clone());
+                watched.tell(ShareEvent::Refused { why });
+            }
             None => {}
         }
     }
 
     /// A watched tag does not stand as it was.
-    fn share_changed(&mut self, request: u32) {
-        if let Some(Asker::Follow(follow)) = self.plugin.membership.shares.forget(request) {
-            follow.answered(request, None);
+    fn share_changed(&mut self, request: u32, now: Option<VersionName>) {
+        let (state, membership) = (&self.plugin.state, &self.plugin.membership);
+        match membership.shares.forget(request) {
+            Some(Asker::Follow(follow)) => follow.answered(request, None),
+            Some(Asker::Watched(watched)) => {
+                watched.stands(now);
+                // A watch is answered once.
+                state.ask_of_watched(membership, &watched);
+            }
+            _ => {}
         }
     }
 
@@ -140,13 +155,13 @@ impl PluginWork<'_> {
                 match asker {
                     Asker::Thread(desk) => desk.put(News::Failed(error)),
                     Asker::Return(used) => self.not_used_again(&used, &error),
-                    Asker::Follow(_) => {}
+                    Asker::Follow(_) | Asker::Watched(_) => {}
                 }
             }
             Ok(have) => match asker {
                 Asker::Thread(desk) => desk.put(News::Have(Box::new(have))),
                 Asker::Return(used) => self.used_again(&used, have),
-                Asker::Follow(_) => {}
+                Asker::Follow(_) | Asker::Watched(_) => {}
             },
         }
     }

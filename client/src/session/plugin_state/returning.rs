@@ -67,6 +67,9 @@ impl PluginState {
             for subscribed in self.subscriptions.all() {
                 subscribed.fail_if_asked(reason);
             }
+            for cell in self.cells.all() {
+                cell.fail_if_asked(reason);
+            }
         };
         // Before that is told, so that who hears of it finds the gates so; and then those that were opened meanwhile.
         end_all();
@@ -130,6 +133,9 @@ impl PluginState {
         for (_, gate) in self.gates.all() {
             gate.settle(by);
         }
+        for cell in self.cells.all() {
+            cell.settle(by);
+        }
     }
 
     /// Tells a new broker what stands, what is provided and what is open.
@@ -149,6 +155,9 @@ impl PluginState {
         for subscribed in self.subscriptions.all() {
             self.subscribe_on(membership, &subscribed)?;
         }
+        for cell in self.cells.all() {
+            self.open_cell_on(membership, &cell)?;
+        }
         self.use_shares_again(membership)
     }
 
@@ -165,6 +174,9 @@ impl PluginState {
         membership.end_links(&Error::new(Code::ProviderGone, text));
         for offered in membership.sources.all() {
             offered.source.leave(membership.id.number());
+        }
+        for cell in self.cells.all() {
+            cell.leave(membership.id);
         }
         membership.connection.shut_down();
         if is_last {

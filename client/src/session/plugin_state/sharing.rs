@@ -48,6 +48,9 @@ impl PluginState {
                 None => self.want_again(membership, &used)?,
             }
         }
+        for watched in self.shares.watches.all() {
+            self.ask_of_watched(membership, &watched);
+        }
         Ok(())
     }
 

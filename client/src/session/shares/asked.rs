@@ -9,6 +9,7 @@ use super::desk::{Desk, News};
 use crate::base::error::Error;
 use crate::shares::follow::Follow;
 use crate::shares::used::{Made, Used};
+use crate::shares::watched::Watched;
 
 /// Who hears the answer to a request.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub(crate) enum Asker {
     Return(Arc<Used>),
     /// Who follows a tag.
     Follow(Arc<Follow>),
+    /// Who watches one.
+    Watched(Arc<Watched>),
 }
 
 /// What was asked of one broker.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use callgate_layout::control::{Failure, ShareToBroker};
 use callgate_layout::{Code, clock};
 
-use super::desk::{Desk, News};
+use super::desk::{Desk, Have, News};
 use crate::base::buffers::Pool;
 use crate::base::error::{Error, Result};
 use crate::session::allocation;
@@ -53,6 +53,8 @@ pub(super) struct Making<'a> {
     how: HowMade,
     /// Whether the broker waits for a word about it: from `Create`, `Convert` or `Write` until it has one.
     is_awaited: bool,
+    /// The share, where there was one by the time that the value was there.
+    overtaken: Option<Box<Have>>,
 }
 
 impl<'a> Making<'a> {
@@ -69,14 +71,17 @@ impl<'a> Making<'a> {
             desk: desk.clone(),
             how,
             is_awaited: true,
+            overtaken: None,
         }
     }
 
-    /// Has a factory run, and its value written. Where it fails or panics, or the making ends, nothing is left of it.
-    pub(super) fn make(mut self, make: &mut Make<'_>) -> Result<()> {
+    /// Has a factory run, and its value written. Where it fails or panics, or the making ends, nothing is left of it. Where the
+    /// share is there by now, because somebody has published it, that is what there is, and nothing was written.
+    pub(super) fn make(mut self, make: &mut Make<'_>) -> Result<Option<Have>> {
         let pool = &self.membership.memory.pool;
         let made = make(pool, &mut |content| self.ask_and_write(content));
-        self.end(made)
+        self.end(made)?;
+        Ok(self.overtaken.take().map(|have| *have))
     }
 
     /// Writes a value to the memory that has come for it.
@@ -99,6 +104,10 @@ impl<'a> Making<'a> {
                     true => self.write(file, content),
                     false => Err(super::out_of_turn()),
                 }
+            }
+            Some(News::Have(have)) => {
+                self.overtaken = Some(have);
+                Ok(())
             }
             Some(_) => Err(super::out_of_turn()),
             None => {

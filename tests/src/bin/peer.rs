@@ -14,8 +14,8 @@ use callgate_client::{Code, Context, Group, HandlerError, Plugin, Result, View, 
 use callgate_tests::restart::worker;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{
-    ENDS_WITH_BROKER, PATIENCE, events, filter, groups, hosts, keeping, lending, proc, shares, spans,
-    storm, suite, types, untyped, visible,
+    ENDS_WITH_BROKER, PATIENCE, events, filter, groups, hosts, keeping, lending, proc, shares,
+    spans, storm, suite, types, untyped, visible,
 };
 use nix::sys::socket::{Backlog, listen};
 

@@ -13,6 +13,7 @@
 //! | `follow TAG` | follows its versions | `OK` |
 //! | `latest TAG` | the newest of what is followed | its number, or `none` |
 //! | `wait TAG` | waits for the next version on a thread of its own | `OK`, and later `changed NUMBER` |
+//! | `watch TAG` | watches it | `OK` |
 //! | `check TAG` | looks at what is held | its number |
 //! | `drop TAG` | lets go of what is held, and follows it no more | `OK` |
 //! | `broker` | | the process of the broker that has taken it in again, or 0 |
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use callgate_client::{BrokerEvent, Plugin, Result, Share, Shares, Versions};
+use callgate_client::{BrokerEvent, Plugin, Result, Share, ShareWatch, Shares, Versions};
 
 use super::{Content, answer, check_words, fill_words, number};
 use crate::PATIENCE;
@@ -36,6 +37,7 @@ struct Holder {
     shares: Shares,
     held: HashMap<String, Held>,
     followed: HashMap<String, Versions<Content>>,
+    watches: Vec<ShareWatch>,
 }
 
 pub(super) fn run(name: &str, _: &[String]) -> Result<()> {
@@ -51,6 +53,7 @@ pub(super) fn run(name: &str, _: &[String]) -> Result<()> {
         shares: plugin.shares().timeout(PATIENCE),
         held: HashMap::new(),
         followed: HashMap::new(),
+        watches: Vec::new(),
     };
     answer(|words| match words[0] {
         "broker" => broker.load(Ordering::Relaxed).to_string(),
@@ -114,6 +117,10 @@ impl Holder {
             }
             "wait" => {
                 self.wait(tag)?;
+                return Ok("OK".to_owned());
+            }
+            "watch" => {
+                self.watches.push(self.shares.watch(tag, |_| {})?);
                 return Ok("OK".to_owned());
             }
             "check" => {}

@@ -30,6 +30,7 @@ fn who_has_shares_and_follows_versions_uses_no_time() {
         );
         assert_eq!(process.ask("follow Idle.Table"), "OK");
         assert_eq!(process.ask("wait Idle.Table"), "OK");
+        assert_eq!(process.ask("watch Idle.Other"), "OK");
     }
     let mut pids: Vec<u32> = processes.iter().map(Process::id).collect();
     pids.extend(bus.broker.as_ref().map(Process::id));

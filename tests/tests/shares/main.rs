@@ -9,4 +9,6 @@ mod persistent;
 mod restarts;
 mod scene;
 mod semantics;
+mod storm;
 mod versions;
+mod watches;

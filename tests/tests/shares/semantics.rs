@@ -276,6 +276,36 @@ fn the_next_in_the_row_makes_it_when_the_first_takes_too_long() {
     assert_eq!(number(&patient(&first).get(TAG).expect("it is there")), 2);
 }
 
+/// Its maker was told that the broker had answered with something else.
+#[test]
+fn who_makes_what_another_one_has_published_meanwhile_has_that() {
+    let bus = Bus::start(programs!());
+    let (first, second) = (bus.plugin("first"), bus.plugin("second"));
+    let shares = patient(&first);
+    let made = shares.get_or_create(TAG, || {
+        let published = patient(&second)
+            .publish(TAG, &content(2))
+            .expect("published");
+        assert_eq!(published.version(), 1);
+        content(1)
+    });
+    // The other one has let go of it; it has not been gone since.
+    let made = made.expect("it is there");
+    assert!(matches!(
+        (number(&made), made.maker()),
+        (2, "second") | (1, "first")
+    ));
+    let published = patient(&second)
+        .publish(TAG, &content(3))
+        .expect("published");
+    let made = shares
+        .get_or_create(TAG, || content(4))
+        .expect("it is there");
+    assert_eq!((number(&made), made.maker()), (3, "second"));
+    assert_eq!(users(&first, TAG), ["first", "second"]);
+    drop(published);
+}
+
 /// What a plugin may not have is refused, and its session goes on.
 #[test]
 fn a_share_beyond_the_quota_is_refused_and_the_next_one_is_made() {

@@ -7,13 +7,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use callgate::{Broker, Child};
-use callgate_client::{Arguments, Code, GateType, Plugin, Subscriber};
+use callgate_client::{Arguments, Code, GateType, Plugin, Share, Subscriber};
 
 use crate::block::Block;
 use crate::cli::{Args, Role};
 use crate::error::Error;
 use crate::heard::Heard;
 use crate::kill;
+use crate::response;
 
 /// How long a plugin may take from its start to its gate: a long recording is read first.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -28,6 +29,8 @@ pub(crate) struct Rack {
     pub(crate) filter: Subscriber<(u64, Block), Block>,
     pub(crate) delay: Subscriber<(Block,), Block>,
     pub(crate) meter: Subscriber<(Block,), ()>,
+    /// What the delay reads; there as long as this or the delay is.
+    _response: Share<[f32]>,
     _host: Plugin,
     processes: [Child; Role::ALL.len()],
     broker: Broker,
@@ -54,6 +57,10 @@ impl Rack {
             filter: host.subscriber(Role::Filter.gate())?,
             delay: host.subscriber(Role::Delay.gate())?,
             meter: host.subscriber(Role::Meter.gate())?,
+            // Before the delay is started, so that it finds it.
+            _response: host
+                .shares()
+                .create_with(response::TAG, response::LEN, response::fill)?,
             processes: [
                 spawn(&broker, Role::Instrument, args.input.as_deref())?,
                 spawn(&broker, Role::Filter, None)?,

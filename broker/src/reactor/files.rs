@@ -195,8 +195,7 @@ impl Reactor {
         (version, share, len): (u64, u64, u64),
         file: OwnedFd,
     ) -> Result<(), Failure> {
-        self.check_link_room(1)?;
-        self.make_share_page(share)?;
+        self.make_share_page(share, 1)?;
         let started = self.start_memory_helper();
         started.map_err(|error| no_memory("a thread for memory", &error))?;
         let memory = Memory::found(len, file, None, None);

@@ -7,12 +7,13 @@ use std::time::Duration;
 use callgate_layout::control::{Failure, ShareToBroker};
 use callgate_layout::{Code, clock};
 
-use super::desk::{Desk, News};
 use crate::base::buffers::Pool;
 use crate::base::error::{Error, Result};
 use crate::session::allocation;
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::membership::Membership;
+use crate::session::shares::desk::{Desk, News};
+use crate::session::shares::failures::out_of_turn;
 use crate::shares::content::{Content, Write};
 use crate::shares::used::TellsBroker;
 
@@ -94,7 +95,7 @@ impl<'a> Making<'a> {
             Some(News::Write { len, file, .. }) if len == content.len() => {
                 self.write(file, content)
             }
-            Some(_) => Err(super::out_of_turn()),
+            Some(_) => Err(out_of_turn()),
             None => {
                 let broker = self.membership.connection.broker();
                 Err(broker.is_late("did not make memory for a share in time"))

@@ -107,6 +107,8 @@ pub(crate) enum Wrong {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
     pub(crate) sealed: Sealed,
+    /// Who writes it.
+    pub(crate) writer: Place,
     pub(crate) len: u32,
     pub(crate) readers: Vec<Place>,
     /// What it lay in before.
@@ -231,9 +233,11 @@ impl Cells {
             memory,
             writer: writer.name.clone(),
         };
+        let place = writer.place;
         let before = cell.memory.replace(sealed.clone());
         Some(Moved {
             sealed,
+            writer: place,
             len: cell.kind.len,
             readers: cell.readers.iter().copied().collect(),
             before: before.map(|before| before.memory),

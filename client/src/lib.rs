@@ -70,5 +70,5 @@ pub mod __private {
     pub use {rkyv, serde};
 
     pub use crate::base::json;
-    pub use crate::base::types::{Direct, GateType, Plain, array, by_json, fields, plain};
+    pub use crate::base::types::{Direct, GateType, Plain, array, by_json, fields};
 }

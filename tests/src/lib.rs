@@ -2,6 +2,7 @@
 //! kills them. Everything it started is gone when it is dropped.
 #![forbid(unsafe_code)]
 
+pub mod cells;
 pub mod cgroup;
 pub mod closed;
 pub mod counted;

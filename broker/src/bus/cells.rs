@@ -174,6 +174,7 @@ impl Bus {
         self.deadlines.set(of(memory), None);
         let Moved {
             sealed,
+            writer: (writer, request),
             len,
             readers,
             before,
@@ -187,6 +188,7 @@ impl Bus {
                 users: users.into_iter().collect(),
             });
         }
+        self.send(writer, CellToPlugin::Sealed { request });
         for reader in readers {
             self.tell_reader(reader, (&sealed, cell_len(len)));
         }

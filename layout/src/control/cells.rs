@@ -6,6 +6,7 @@
 //!   |                    | ------------------------- Write > |   its memory, writable; the memory of the writer before, if there was one
 //!   |                    | <----------------------- Written  |   mapped; it holds the last value of the writer before
 //!   |                    |   sealed against further writers
+//!   |                    | ----------------------- Sealed >  |   what is written from here on is read, whatever becomes of the writer
 //!   | Open ------------> |                                   |
 //!   | <------------ Read |                                   |   its memory, to be mapped for reading; where there is none yet, when there is
 //!   | Close -----------> | <------------------------- Close  |
@@ -87,6 +88,11 @@ pub enum CellToPlugin {
         len: u32,
         /// Whether the memory of the writer before comes along.
         has_last: bool,
+    },
+    /// The memory of a cell that the plugin writes is what the cell lies in from now on. Needs no answer.
+    Sealed {
+        /// The number from `Open`.
+        request: u32,
     },
     /// The plugin reads the cell, in this memory from now on. Descriptor: the memory, to be mapped for reading. Needs no answer.
     Read {

@@ -1,6 +1,7 @@
 //! Shares between processes: made, read, published, killed, restarted and lied about.
 #![forbid(unsafe_code)]
 
+mod cells;
 mod hostile;
 mod idle;
 mod large;

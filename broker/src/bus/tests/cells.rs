@@ -69,6 +69,9 @@ fn short(effect: Effect) -> Option<(PluginId, String)> {
             (user, format!("drop {memory}{unmapped}"))
         }
         Effect::Seal(to, AnyMemory::Cell(memory)) => (to, format!("seal {memory}")),
+        Effect::Send(to, ToPlugin::Cell(CellToPlugin::Sealed { request })) => {
+            (to, format!("{request} sealed"))
+        }
         Effect::Send(to, ToPlugin::Cell(CellToPlugin::Left { request })) => {
             (to, format!("{request} left"))
         }
@@ -131,7 +134,11 @@ fn a_cell_is_read_when_it_is_sealed() {
     world.ok(C, open(6, false));
     world.wants([]);
     world.seal_cell(0);
-    world.wants([(B, "5 reads 0 of a"), (C, "6 reads 0 of a")]);
+    world.wants([
+        (A, "1 sealed"),
+        (B, "5 reads 0 of a"),
+        (C, "6 reads 0 of a"),
+    ]);
     assert_eq!(world.bus.next_deadline(), None);
     world.ok(B, open(7, false));
     world.wants([(B, "7 reads 0 of a")]);
@@ -158,6 +165,7 @@ fn the_next_writer_begins_with_the_last_value() {
     world.seal_cell(1);
     world.wants([
         (B, "drop 0"),
+        (C, "2 sealed"),
         (B, "5 reads 1 of c"),
         (B, "8 reads 1 of c"),
         (C, "6 reads 1 of c"),

@@ -86,6 +86,8 @@ impl Shares {
     /// Writes a cell: a value of a fixed size that changes all the time, and that other plugins copy ([`Shares::cell`]). It comes to be where
     /// there is none, and begins with the value of the writer before, if there was one and somebody has had the cell open since.
     ///
+    /// What is written when this has returned is read by who reads the cell, whatever becomes of this plugin.
+    ///
     /// Of the options only the [timeout](Shares::timeout) concerns cells. A cell has a tag of its own, as a share has.
     ///
     /// `T` is a type whose values have all the same size: numbers, `bool`, `char`, arrays, tuples, structs, enums and options of such;
@@ -219,7 +221,7 @@ impl<T: GateType> Cell<T> {
         (timeout, waits): (Duration, bool),
     ) -> Result<Cell<T>> {
         let values = values_of::<T>(tag)?;
-        let cell = Arc::new(ReadCell::new(values.len as usize));
+        let cell = Arc::new(ReadCell::new(tag.into(), values.len as usize));
         let side = Side::Reads(cell.clone());
         let handle = Handle::open(state, (tag, values), (side, waits), answer_due(timeout));
         Ok(Cell {
@@ -249,7 +251,7 @@ impl<T: GateType> Cell<T> {
         let Ok(mut copier) = self.copier.try_borrow_mut() else {
             return Err(within());
         };
-        copier.get().map_err(|error| self.handle.at_tag(error))
+        copier.get()
     }
 
     /// Whether the plugin that writes the cell is there, as far as the broker has said. Where the broker has ended, that is as it

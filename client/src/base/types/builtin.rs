@@ -2,8 +2,8 @@
 
 use core::mem::offset_of;
 
-use callgate_layout::cells::CellReader;
 use callgate_layout::schema::{Describer, Primitive, Schema};
+use callgate_layout::view::bytes_mut;
 use rkyv::Archive;
 
 use super::sealed::Sealed;
@@ -56,8 +56,23 @@ macro_rules! numbers {
             }
 
             #[inline]
-            fn copy_many_from<const N: usize>(cell: &CellReader) -> Option<plain::Read<[$type; N]>> {
-                Some(plain::read_many(cell, 0 as $type))
+            fn zero() -> Option<$type> {
+                Some(0 as $type)
+            }
+
+            #[inline]
+            fn bytes_mut(&mut self) -> &mut [u8] {
+                bytes_mut(core::slice::from_mut(self))
+            }
+
+            #[inline]
+            fn zeros<const N: usize>() -> Option<[$type; N]> {
+                Some([0 as $type; N])
+            }
+
+            #[inline]
+            fn bytes_of(numbers: &mut [$type]) -> &mut [u8] {
+                bytes_mut(numbers)
             }
         }
         impl Plain for $type {}
@@ -154,8 +169,13 @@ impl<T: GateType, const N: usize> GateType for [T; N] {
     }
 
     #[inline]
-    fn copy_from(cell: &CellReader) -> Option<plain::Read<Self>> {
-        T::copy_many_from(cell)
+    fn zero() -> Option<Self> {
+        T::zeros()
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        T::bytes_of(self)
     }
 }
 impl<T: GateType, const N: usize> Plain for [T; N] {}

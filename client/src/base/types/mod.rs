@@ -11,11 +11,9 @@ pub mod fields;
 mod json_schema;
 mod map;
 mod output;
-#[doc(hidden)]
-pub mod plain;
+pub(crate) mod plain;
 pub(crate) mod unfit;
 
-use callgate_layout::cells::CellReader;
 use callgate_layout::schema::SchemaError;
 use callgate_layout::{Code, Describer, Fingerprint, Schema, Signature};
 use rkyv::api::low::LowDeserializer;
@@ -122,17 +120,28 @@ pub trait GateType:
         None
     }
 
-    /// Copies a value out of a cell, where any bytes are one; `None` where they have to be checked.
+    /// A value whose archive's bytes it is itself: a number, or an array of them.
     #[doc(hidden)]
-    #[inline]
-    fn copy_from(cell: &CellReader) -> Option<plain::Read<Self>> {
-        plain::read(cell)
+    fn zero() -> Option<Self> {
+        None
     }
 
-    /// The same for an array of these.
+    /// Its bytes; any may be written there.
     #[doc(hidden)]
-    fn copy_many_from<const N: usize>(_cell: &CellReader) -> Option<plain::Read<[Self; N]>> {
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut []
+    }
+
+    /// The same of numbers.
+    #[doc(hidden)]
+    fn zeros<const N: usize>() -> Option<[Self; N]> {
         None
+    }
+
+    /// The same of numbers.
+    #[doc(hidden)]
+    fn bytes_of(_numbers: &mut [Self]) -> &mut [u8] {
+        &mut []
     }
 }
 

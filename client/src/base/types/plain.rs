@@ -2,47 +2,38 @@
 //! that.
 
 use callgate_layout::cells::{CellReader, Copied};
-use callgate_layout::view::{Number, bytes_mut};
+use callgate_layout::view::bytes_mut;
 
 use super::GateType;
 
-/// A value, or why there was none.
-#[doc(hidden)]
-pub type Read<T> = Result<T, Copied>;
-
-/// Reads a value of a type that is made of numbers, by way of as many words; `None` where it is none, or long.
+/// Reads a value of a type that is made of numbers; `None` where it is none, or why there was no value.
 #[inline(always)]
-pub(super) fn read<T: GateType>(cell: &CellReader) -> Option<Read<T>> {
+pub(crate) fn read<T: GateType>(cell: &CellReader, copied: &mut Copied) -> Option<T> {
+    if let Some(mut numbers) = T::zero() {
+        *copied = cell.read(numbers.bytes_mut());
+        return (*copied == Copied::Value).then_some(numbers);
+    }
     if !T::IS_PLAIN {
         return None;
     }
     match size_of::<T::Archived>() {
-        0..=8 => by_words::<T, 1>(cell),
-        9..=16 => by_words::<T, 2>(cell),
-        17..=32 => by_words::<T, 4>(cell),
-        33..=64 => by_words::<T, 8>(cell),
-        65..=128 => by_words::<T, 16>(cell),
+        0..=8 => by_words::<T, 1>(cell, copied),
+        9..=16 => by_words::<T, 2>(cell, copied),
+        17..=32 => by_words::<T, 4>(cell, copied),
+        33..=64 => by_words::<T, 8>(cell, copied),
+        65..=128 => by_words::<T, 16>(cell, copied),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn by_words<T: GateType, const WORDS: usize>(cell: &CellReader) -> Option<Read<T>> {
+fn by_words<T: GateType, const WORDS: usize>(cell: &CellReader, copied: &mut Copied) -> Option<T> {
     let mut words = [0; WORDS];
     let bytes = bytes_mut(&mut words).get_mut(..size_of::<T::Archived>())?;
-    match cell.read(bytes) {
-        Copied::Value => T::of_words(&words, 0).map(Ok),
-        other => Some(Err(other)),
-    }
-}
-
-/// Reads numbers straight to where they are wanted.
-#[inline(always)]
-pub(super) fn read_many<T: Number, const N: usize>(cell: &CellReader, zero: T) -> Read<[T; N]> {
-    let mut numbers = [zero; N];
-    match cell.read(bytes_mut(&mut numbers)) {
-        Copied::Value => Ok(numbers),
-        other => Err(other),
+    *copied = cell.read(bytes);
+    match copied {
+        Copied::Value => T::of_words(&words, 0),
+        Copied::Nothing | Copied::Busy => None,
     }
 }
 

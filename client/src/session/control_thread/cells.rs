@@ -34,6 +34,11 @@ impl PluginWork<'_> {
                 let memory = (len, writer, descriptors);
                 self.use_cell(request, |cell, of| read(cell, of, memory));
             }
+            CellToPlugin::Sealed { request } => {
+                if let Some(cell) = self.plugin.membership.cells.get(request) {
+                    cell.opened();
+                }
+            }
             CellToPlugin::Left { request } => {
                 let cell = self.plugin.membership.cells.get(request);
                 if let Some(Side::Reads(read)) = cell.as_ref().map(|cell| &cell.side) {
@@ -54,12 +59,10 @@ impl PluginWork<'_> {
             return;
         };
         match take(&cell, membership.id.number()) {
-            Ok(()) => {
-                if matches!(cell.side, Side::Writes(_)) {
-                    self.send(&CellToBroker::Written { request }.into());
-                }
-                cell.opened();
-            }
+            Ok(()) => match cell.side {
+                Side::Writes(_) => self.send(&CellToBroker::Written { request }.into()),
+                Side::Reads(_) => cell.opened(),
+            },
             Err(error) if error.code() == Code::Protocol => self.over(&error),
             Err(error) => self.cell_failed(request, &error),
         }

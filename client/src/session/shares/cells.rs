@@ -106,7 +106,7 @@ impl OpenCell {
         }
     }
 
-    /// It has memory.
+    /// It has memory, which the broker has sealed.
     pub(crate) fn opened(&self) {
         let mut state = self.state.lock();
         if matches!(state.standing, Standing::Asked) {

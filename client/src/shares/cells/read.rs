@@ -13,10 +13,12 @@ use rkyv::util::AlignedVec;
 use super::no_cell;
 use crate::base::archive;
 use crate::base::error::{Error, Result, forked};
-use crate::base::types::GateType;
+use crate::base::types::{GateType, plain};
 
 /// A cell that this plugin reads.
 pub(crate) struct ReadCell {
+    /// For errors.
+    tag: Arc<str>,
     len: usize,
     /// Counts what has become of it, for those who keep a copy of where it lies.
     changes: AtomicU64,
@@ -40,8 +42,9 @@ pub(crate) struct Shown {
 
 impl ReadCell {
     /// One whose values have so many bytes, and that has no memory yet.
-    pub(crate) fn new(len: usize) -> ReadCell {
+    pub(crate) fn new(tag: Arc<str>, len: usize) -> ReadCell {
         ReadCell {
+            tag,
             len,
             changes: AtomicU64::new(0),
             shown: Mutex::default(),
@@ -130,7 +133,7 @@ impl Copier {
     #[inline]
     pub(crate) fn get<T: GateType>(&mut self) -> Result<T> {
         if !self.cell.fork.is_here() {
-            return Err(forked());
+            return Err(forked().at_gate(self.cell.tag.clone()));
         }
         if self.cell.changes.load(Ordering::Acquire) != self.seen {
             self.look()?;
@@ -138,10 +141,13 @@ impl Copier {
         let Some(memory) = &self.memory else {
             return Err(self.no_value(Copied::Nothing));
         };
-        match T::copy_from(memory) {
-            Some(Ok(value)) => Ok(value),
-            Some(Err(copied)) => Err(self.no_value(copied)),
-            None => self.get_checked(),
+        let mut copied = Copied::Value;
+        if let Some(value) = plain::read::<T>(memory, &mut copied) {
+            return Ok(value);
+        }
+        match copied {
+            Copied::Value => self.get_checked(),
+            Copied::Nothing | Copied::Busy => Err(self.no_value(copied)),
         }
     }
 
@@ -166,7 +172,7 @@ impl Copier {
         let shown = self.cell.shown.lock();
         let seen = self.cell.changes.load(Ordering::Relaxed);
         let memory = match &shown.ended {
-            Some(error) => Err(error.clone()),
+            Some(error) => Err(error.clone().at_gate(self.cell.tag.clone())),
             None => Ok(shown.memory.clone()),
         };
         drop(shown);
@@ -179,7 +185,7 @@ impl Copier {
     #[cold]
     fn no_value(&self, copied: Copied) -> Error {
         let writer = self.cell.shown().writer;
-        match copied {
+        let error = match copied {
             Copied::Busy => {
                 let text = format!(
                     "plugin `{writer}` wrote the cell each of the {TRIES} times that it was copied: read it again, or have it \
@@ -191,7 +197,8 @@ impl Copier {
                 let text = format!("plugin `{writer}` has not written the cell yet");
                 Error::new(Code::NotReady, text)
             }
-        }
+        };
+        error.at_gate(self.cell.tag.clone())
     }
 
     #[cold]
@@ -201,7 +208,7 @@ impl Copier {
             "plugin `{writer}` wrote what is no value of the cell's type: {}",
             error.message()
         );
-        Error::new(Code::Protocol, text)
+        Error::new(Code::Protocol, text).at_gate(self.cell.tag.clone())
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct WrittenCell {
 struct State {
     /// Those of older memberships first.
     places: Vec<Place>,
+    /// The newest membership that has ended.
+    left: u64,
     /// The archive of the last value, if there is one.
     last: AlignedVec<{ archive::ALIGNMENT }>,
     has_value: bool,
@@ -48,6 +50,7 @@ impl WrittenCell {
         };
         let state = State {
             places: Vec::new(),
+            left: 0,
             last: buffer(),
             has_value: false,
             next: buffer(),
@@ -73,6 +76,7 @@ impl WrittenCell {
             has_value,
             next,
             ended,
+            ..
         } = &mut *state;
         if let Some(error) = ended {
             return Err(error.clone());
@@ -108,20 +112,17 @@ impl WrittenCell {
             cell.write(&state.last);
         }
         state.places.push(Place { of, cell });
+        let left = state.take_left();
+        drop(state);
+        drop(left);
         Ok(())
     }
 
-    /// A membership has ended: who reads there reads elsewhere by now. The last memory stays.
+    /// A membership has ended: who has read there reads elsewhere by now. The newest memory stays until there is other.
     pub(crate) fn leave(&self, of: u64) {
         let mut state = self.state.lock();
-        let is_last = state.places.len() <= 1;
-        let left: Vec<Place> = match is_last {
-            true => Vec::new(),
-            false => state
-                .places
-                .extract_if(.., |place| place.of == of)
-                .collect(),
-        };
+        state.left = state.left.max(of);
+        let left = state.take_left();
         drop(state);
         // Unmapped where nobody waits for the lock.
         drop(left);
@@ -139,6 +140,16 @@ impl WrittenCell {
     /// Why nothing is written any more, where that is so.
     pub(crate) fn ended(&self) -> Option<Error> {
         self.state.lock().ended.clone()
+    }
+}
+
+impl State {
+    /// Takes out what lies in memberships that have ended, but for the newest.
+    fn take_left(&mut self) -> Vec<Place> {
+        let older = self.places.len().saturating_sub(1);
+        let left = self.left;
+        let is_left = |place: &mut Place| place.of <= left;
+        self.places.extract_if(..older, is_left).collect()
     }
 }
 

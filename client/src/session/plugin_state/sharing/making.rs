@@ -7,12 +7,13 @@ use std::time::Duration;
 use callgate_layout::control::{Failure, ShareToBroker};
 use callgate_layout::{Code, clock};
 
-use super::desk::{Desk, Have, News};
 use crate::base::buffers::Pool;
 use crate::base::error::{Error, Result};
 use crate::session::allocation;
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::membership::Membership;
+use crate::session::shares::desk::{Desk, Have, News};
+use crate::session::shares::failures::out_of_turn;
 use crate::shares::content::{Content, Write};
 use crate::shares::used::TellsBroker;
 
@@ -102,14 +103,14 @@ impl<'a> Making<'a> {
                 self.is_awaited = true;
                 match len == content.len() {
                     true => self.write(file, content),
-                    false => Err(super::out_of_turn()),
+                    false => Err(out_of_turn()),
                 }
             }
             Some(News::Have(have)) => {
                 self.overtaken = Some(have);
                 Ok(())
             }
-            Some(_) => Err(super::out_of_turn()),
+            Some(_) => Err(out_of_turn()),
             None => {
                 let broker = self.membership.connection.broker();
                 Err(broker.is_late("did not make memory for a share in time"))

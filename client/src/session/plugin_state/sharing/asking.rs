@@ -5,38 +5,20 @@ use std::time::Duration;
 
 use callgate_layout::control::ShareToBroker;
 
-use super::converting::Twin;
-use super::desk::{Have, News};
-use super::failures::{late, not_there, on_control_thread, out_of_turn, own};
 use super::making::{Maker, Making};
 use super::request::Request;
-use super::waiting;
+use super::want::{Got, Want};
 use crate::base::error::Result;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
+use crate::session::shares::desk::{Have, News};
+use crate::session::shares::failures::{late, not_there, on_control_thread, out_of_turn, own};
+use crate::session::shares::waiting;
 use crate::shares::held::Held;
 use crate::shares::kind::ShareType;
-use crate::shares::made::What;
 use crate::shares::table::Found;
 use crate::shares::turns::{Entry, Turn};
-use crate::shares::used::{TellsBroker, Version};
-
-/// A share that somebody wants.
-pub(crate) struct Want<'a> {
-    pub(crate) tag: &'a Arc<str>,
-    pub(crate) what: &'a Arc<What>,
-    /// Another type will not do.
-    pub(crate) exact: bool,
-    /// Nanoseconds of the monotonic clock.
-    pub(crate) until: u64,
-}
-
-/// What there is of a share for who wants it.
-pub(crate) enum Got {
-    Version(Arc<Version>),
-    /// Its text, where the maker has another type.
-    Json(Box<Twin>),
-}
+use crate::shares::used::TellsBroker;
 
 impl PluginState {
     /// What is held of a share in this type; asks the broker for it, and makes it where there is none and it may be.

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use callgate_layout::control::ShareToBroker;
 
-use super::asking::{Got, Want};
-use super::desk::News;
-use super::failures::on_control_thread;
 use super::making::{HowMade, Maker, Making};
-use super::out_of_turn;
 use super::request::Request;
-use super::waiting;
+use super::want::{Got, Want};
 use crate::base::error::Result;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
+use crate::session::shares::desk::News;
+use crate::session::shares::failures::{on_control_thread, out_of_turn};
+use crate::session::shares::waiting;
 use crate::shares::content::Content;
 use crate::shares::held::Held;
 use crate::shares::kind::ShareType;

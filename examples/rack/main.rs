@@ -3,7 +3,7 @@
 //!
 //! To write a plugin, read `plugins.rs`; to write a host, read `rack.rs` and `host.rs`. What
 //! travels between them is in `block.rs`, what the host hears of them besides in `heard.rs`, the cell of the meter in `meter.rs`,
-//! and what it shares with the delay in `response.rs`. The rest is audio, and knows nothing of a bus.
+//! and the share that the delay reads in `response.rs`. The rest is audio, and knows nothing of a bus.
 #![forbid(unsafe_code)]
 
 mod block;

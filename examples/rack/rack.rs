@@ -59,9 +59,8 @@ impl Rack {
         let delay = host.subscriber(Role::Delay.gate())?;
         let meter = host.subscriber(Role::Meter.gate())?;
         // Before the delay is started, so that it finds it.
-        let response = host
-            .shares()
-            .create_with(response::TAG, response::LEN, response::fill)?;
+        let shares = host.shares();
+        let response = shares.create_with(response::TAG, response::LEN, response::fill)?;
         let processes = [
             spawn(&broker, Role::Instrument, args.input.as_deref())?,
             spawn(&broker, Role::Filter, None)?,

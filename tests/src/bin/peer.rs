@@ -74,8 +74,8 @@ fn main() {
         || visible::play(role, name, more)
         || worker::play(role, name, more)
         || events::play(role, name, more)
-        || cells::play(role, name, more)
         || shares::play(role, name, more)
+        || cells::play(role, name, more)
         || keeping::play(role, name, more)
     {
         return;

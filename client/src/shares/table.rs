@@ -84,6 +84,14 @@ impl Table {
         }
     }
 
+    /// The use of a tag, if there is one.
+    pub(crate) fn used(&self, tag: &str) -> Option<Arc<Used>> {
+        match self.look(tag) {
+            Found::Used(used) => Some(used),
+            Found::Nothing | Found::Leaving => None,
+        }
+    }
+
     /// All that are used.
     pub(crate) fn all(&self) -> Vec<Arc<Used>> {
         let slots = self.slots.read();

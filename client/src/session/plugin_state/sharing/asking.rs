@@ -109,8 +109,10 @@ impl PluginState {
         mut maker: Option<&mut Maker<'_>>,
     ) -> Result<Got> {
         self.with_brokers((want.tag, want.until), |membership| {
-            if let Found::Used(used) = self.shares.look(want.tag)
-                && let Some(got) = self.renew_share(membership, &used, want)?
+            // Kept to the end: its `Relinquish` would cross with `Have`, and end the use that this asks for.
+            let used = self.shares.used(want.tag);
+            if let Some(used) = &used
+                && let Some(got) = self.renew_share(membership, used, want)?
             {
                 return Ok(got);
             }
@@ -158,20 +160,25 @@ fn await_have(
     want: &Want<'_>,
     (turn, mut maker): (&Turn<'_>, Option<&mut Maker<'_>>),
 ) -> Result<(Have, bool)> {
-    let (mut until, mut is_made) = (want.until, false);
+    let (mut until, mut made) = (want.until, None);
     loop {
         match request.desk.take(until)? {
-            Some(News::Have(have)) => return Ok((*have, is_made)),
+            Some(News::Have(have)) => {
+                // Else somebody has published it meanwhile.
+                let is_made = made == Some(have.facts.version);
+                return Ok((*have, is_made));
+            }
             Some(News::Create { making }) => {
                 let maker = maker.as_deref_mut().ok_or_else(out_of_turn)?;
                 let of = (request.membership, making);
-                let making = Making::new(of, &request.desk, maker.how);
                 turn.makes(true);
-                let made = making.make(maker.make);
+                let overtaken = Making::new(of, &request.desk, maker.how).make(maker.make);
                 turn.makes(false);
-                made?;
+                if let Some(have) = overtaken? {
+                    return Ok((have, false));
+                }
                 // It is written, and has only to be sealed: that is worth more than the caller's time.
-                (until, is_made) = (until.max(maker.how.step_due()), true);
+                (until, made) = (until.max(maker.how.step_due()), Some(making));
             }
             Some(_) => return Err(out_of_turn()),
             None => {

@@ -25,6 +25,8 @@ impl PluginState {
         maker: &mut Maker<'_>,
     ) -> Result<Arc<Held<T>>> {
         let _turn = self.take_share_turn(want, true)?;
+        // Kept to the end: its `Relinquish` would cross with `Have`, and end the use that publishing is.
+        let _used = self.shares.used(want.tag);
         let got = self.with_brokers((want.tag, want.until), |membership| {
             let mut got = None;
             let pool = &membership.memory.pool;

@@ -88,7 +88,7 @@ mod tests {
         for schema in [
             NUMBER,
             Schema::Option(Box::new(result)),
-            Schema::Tuple(vec![array.clone(), NUMBER]),
+            Schema::Tuple(vec![array, NUMBER]),
         ] {
             assert!(of(schema.clone(), Vec::new()), "{schema:?}");
             assert!(of(

@@ -3,7 +3,6 @@
 
 pub(crate) mod asked;
 pub(crate) mod asking;
-pub(crate) mod cells;
 pub(crate) mod converting;
 pub(crate) mod desk;
 mod failures;

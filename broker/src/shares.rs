@@ -212,6 +212,22 @@ impl Shares {
             .map(|(number, making)| (*number, making))
     }
 
+    /// The twins of versions of a share that are being made. Their versions may have gone.
+    pub(crate) fn twins_made_of(&self, share: u64) -> Vec<u64> {
+        let makings = self.makings.iter();
+        let twins = makings.filter(|(_, making)| making.is_twin() && making.share == share);
+        twins.map(|(number, _)| *number).collect()
+    }
+
+    /// A plugin that has gone waits for no twin.
+    pub(crate) fn forget_waiting(&mut self, plugin: PluginId) {
+        for making in self.makings.values_mut() {
+            if let Kind::Twin { waiting, .. } = &mut making.kind {
+                waiting.retain(|(to, _)| *to != plugin);
+            }
+        }
+    }
+
     pub(crate) fn add_making(&mut self, number: u64, making: Making) {
         self.makings.insert(number, making);
     }

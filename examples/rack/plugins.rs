@@ -13,11 +13,12 @@ use parking_lot::Mutex;
 
 use crate::block::Block;
 use crate::cli::Role;
-use crate::delay::{self, Delay};
+use crate::delay::Delay;
 use crate::error::Error;
 use crate::filter::{self, Filter};
 use crate::instrument;
 use crate::meter::{LEVEL, Levels, Meter};
+use crate::response;
 use crate::wav::Clip;
 
 /// Is one of the plugins, until the host's bus ends.
@@ -68,13 +69,15 @@ fn filter() -> Result<()> {
     Ok(())
 }
 
-/// Takes a block and gives it back with echoes.
+/// Takes a block and gives it back with echoes: as the host's impulse response says, which is read where it lies.
 fn delay() -> Result<()> {
     let plugin = Plugin::connect("delay")?;
     let feedback = Parameter::new(&plugin, Role::Delay, "feedback")?;
     // It has no knobs, so this is said once.
-    feedback.is(delay::FEEDBACK)?;
-    let delay = Mutex::new(Delay::new());
+    feedback.is(response::FEEDBACK)?;
+    // The guard lives in the delay, and the samples stay mapped as long as it does.
+    let response = plugin.shares().get::<[f32]>(response::TAG)?;
+    let delay = Mutex::new(Delay::new(response));
     let handler = move |input: Block| delay.lock().process(&input);
     let _gate = plugin.provide("Rack.Delay", handler)?;
     plugin.wait_closed();

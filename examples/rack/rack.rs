@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use callgate::{Broker, Child};
-use callgate_client::{Arguments, Cell, Code, GateType, Plugin, Subscriber};
+use callgate_client::{Arguments, Cell, Code, GateType, Plugin, Share, Subscriber};
 
 use crate::block::Block;
 use crate::cli::{Args, Role};
@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::heard::Heard;
 use crate::kill;
 use crate::meter::{LEVEL, Levels};
+use crate::response;
 
 /// How long a plugin may take from its start to its gate: a long recording is read first.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -30,6 +31,8 @@ pub(crate) struct Rack {
     pub(crate) filter: Subscriber<(u64, Block), Block>,
     pub(crate) delay: Subscriber<(Block,), Block>,
     pub(crate) meter: Subscriber<(Block,), ()>,
+    /// What the delay reads; there as long as this or the delay is.
+    _response: Share<[f32]>,
     _host: Plugin,
     processes: [Child; Role::ALL.len()],
     broker: Broker,
@@ -55,6 +58,10 @@ impl Rack {
         let filter = host.subscriber(Role::Filter.gate())?;
         let delay = host.subscriber(Role::Delay.gate())?;
         let meter = host.subscriber(Role::Meter.gate())?;
+        // Before the delay is started, so that it finds it.
+        let response = host
+            .shares()
+            .create_with(response::TAG, response::LEN, response::fill)?;
         let processes = [
             spawn(&broker, Role::Instrument, args.input.as_deref())?,
             spawn(&broker, Role::Filter, None)?,
@@ -74,6 +81,7 @@ impl Rack {
             filter,
             delay,
             meter,
+            _response: response,
             _host: host,
             processes,
             broker,

@@ -33,6 +33,7 @@
 //! The other half of events is [`cursor`]: what listeners write, and [`waking`]: who sleeps.
 
 pub mod cursor;
+mod marks;
 mod reader;
 mod run;
 pub mod waking;

@@ -86,6 +86,7 @@ impl Version {
     }
 
     /// Whether the plugin closes.
+    #[inline]
     pub fn is_closing(&self) -> bool {
         self.seen() & CLOSING != 0
     }

@@ -146,6 +146,13 @@ impl WriteView {
         self.read.memory.word64(at).store(value, order);
     }
 
+    /// Stores words that follow each other, by relaxed stores; they are parts of a payload.
+    #[inline(always)]
+    pub(crate) fn store_words<const N: usize>(&self, at: usize, words: [u64; N]) {
+        let words = words.map(u64::to_ne_bytes);
+        self.read.memory.copy_words_in(at, &words);
+    }
+
     /// Adds one to the 64-bit word at byte `at` and returns what it was; by a locked instruction
     /// only where other threads do the same.
     #[inline]

@@ -24,6 +24,7 @@ pub mod pumped;
 pub mod random;
 pub mod raw;
 pub mod restart;
+pub mod shares;
 pub mod shorthand;
 pub mod slots;
 pub mod soak;

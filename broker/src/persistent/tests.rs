@@ -9,7 +9,6 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use callgate_layout::control::{Form, VersionName};
 use callgate_layout::sys::memfd;
@@ -23,9 +22,7 @@ const MIB: u64 = 1 << 20;
 
 /// A store that may keep 64 MiB, of the bus `test`.
 pub(super) fn store(directory: &TempDir) -> Store {
-    let mut store = Store::new(directory.path(), BusName::said("test"), 64 * MIB);
-    store.patience = Duration::ZERO;
-    store
+    Store::new(directory.path(), BusName::said("test"), 64 * MIB)
 }
 
 pub(super) fn scene() -> (TempDir, Store) {
@@ -79,7 +76,7 @@ pub(super) fn read(file: OwnedFd, len: u64) -> Vec<u8> {
 
 /// The file of a share.
 pub(super) fn path(store: &Store, tag: &str) -> PathBuf {
-    store.path(tag)
+    store.folder.path(tag)
 }
 
 /// Names of all files in the directory, but the lock.

@@ -113,7 +113,7 @@ impl Reactor {
                 self.load(wanted, way, now);
             }
             Effect::RemoveFile { from, request, tag } => {
-                self.remove_file((from, request), tag, now)
+                self.remove_file((from, request), tag, now);
             }
             Effect::GaveUp(link, why) => {
                 // As often as a plugin likes, and with any text: as little as of other warnings.

@@ -11,6 +11,7 @@ use callgate_layout::sys::memfd;
 use super::effects::no_memory;
 use super::memory::Memory;
 use super::{Outcome, Reactor};
+use crate::bus::Bus;
 use crate::helper::Helper;
 use crate::id::PluginId;
 use crate::memory::AnyMemory;
@@ -27,11 +28,14 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(store: Option<Store>) -> Files {
-        Files {
+    /// The files of the store, if there is one, as the bus is told.
+    pub(super) fn new(store: Option<Store>, bus: &mut Bus) -> Files {
+        let files = Files {
             store: store.map(Arc::new),
             helper: None,
-        }
+        };
+        bus.keep_files(files.keeps());
+        files
     }
 
     pub(super) fn store(&self) -> Option<Arc<Store>> {
@@ -39,7 +43,7 @@ impl Files {
     }
 
     /// Why this broker keeps nothing, if it is so.
-    pub(super) fn keeps(&self) -> Result<(), String> {
+    fn keeps(&self) -> Result<(), String> {
         match self.store {
             Some(_) => Ok(()),
             None => Err(
@@ -180,8 +184,7 @@ impl Reactor {
         (version, share, len): (u64, u64, u64),
         file: OwnedFd,
     ) -> Result<(), Failure> {
-        self.check_link_room(1)?;
-        self.make_share_page(share)?;
+        self.make_share_page(share, 1)?;
         let started = self.start_memory_helper();
         started.map_err(|error| no_memory("a thread for memory", &error))?;
         let memory = Memory::found(len, file, None, None);

@@ -167,8 +167,7 @@ impl Reactor {
         let most = settings.limits.bus_extent_mib;
         bus.limit_extents(most, huge::unit_mib(), processors / 2);
         bus.limit_shares(settings.limits.bus_share_mib);
-        let files = Files::new(store);
-        bus.keep_files(files.keeps());
+        let files = Files::new(store, &mut bus);
         bus.lay_out_outboxes(settings.limits.geometry);
         bus.set_policies(settings.policies.clone());
         let mut reactor = Reactor {

@@ -150,16 +150,18 @@ impl Reactor {
         now: Instant,
     ) {
         let memory = AnyMemory::Version(version);
-        let made = self.check_link_room(3).and_then(|()| {
-            self.make_share_page(share)?;
+        let made = self.make_share_page(share, 3).and_then(|()| {
             let made = self.make_watched("callgate-share", memory, len);
             made.map_err(|error| no_memory("a share", &error))
         });
         self.hand_out_made(to, (memory, made), (record.into(), None), now);
     }
 
-    pub(super) fn make_share_page(&mut self, share: u64) -> Result<(), Failure> {
+    /// Makes the page of a share, if it has none, where there is room for so many descriptors of it. A further version takes the place of
+    /// the one before.
+    pub(super) fn make_share_page(&mut self, share: u64, descriptors: u64) -> Result<(), Failure> {
         if !self.share_pages.contains_key(&share) {
+            self.check_link_room(descriptors)?;
             let page =
                 SharePage::new().map_err(|error| no_memory("the page of a share", &error))?;
             self.share_pages.insert(share, page);
@@ -201,7 +203,7 @@ impl Reactor {
             let found = look_at(&file, len);
             drop(file);
             Outcome::new(move |reactor, now| {
-                reactor.examined(from, (version, share, len), found, now)
+                reactor.examined(from, (version, share, len), found, now);
             })
         });
         if let Err(error) = looking {
@@ -239,8 +241,7 @@ impl Reactor {
         (version, share, len): (u64, u64, u64),
         [file, own]: [OwnedFd; 2],
     ) -> Result<(), Failure> {
-        self.check_link_room(1)?;
-        self.make_share_page(share)?;
+        self.make_share_page(share, 1)?;
         let started = self.start_memory_helper();
         started.map_err(|error| no_memory("a thread for memory", &error))?;
         let memory = AnyMemory::Version(version);

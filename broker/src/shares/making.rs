@@ -89,6 +89,11 @@ impl Making {
         }
     }
 
+    /// Whether it is to make what was absent.
+    pub(crate) fn is_creation(&self) -> bool {
+        matches!(self.kind, Kind::Create(_))
+    }
+
     pub(crate) fn is_twin(&self) -> bool {
         matches!(self.kind, Kind::Twin { .. })
     }

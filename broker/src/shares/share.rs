@@ -25,6 +25,10 @@ pub(crate) struct Share {
 pub(crate) struct User {
     /// The request by which it came to have it.
     pub(crate) request: u32,
+    /// What was the newest version then.
+    pub(crate) first: u64,
+    /// Whether it was told of it in answer to others since: then it has the share also where that request was given up.
+    pub(crate) has_more: bool,
     pub(crate) _charge: Charge,
 }
 

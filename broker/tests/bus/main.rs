@@ -15,6 +15,7 @@ mod late;
 mod links;
 mod listing;
 mod memory;
+mod persistent;
 mod returning;
 mod shares;
 mod socket;

@@ -1,5 +1,9 @@
 //! Shares over real sockets: memory that is made once, sealed for good, and read by many.
 
+mod hostile;
+mod memory;
+mod returned;
+
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;

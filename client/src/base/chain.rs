@@ -60,8 +60,9 @@ thread_local! {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         NEXT.fetch_add(1, Ordering::Relaxed)
     };
-    /// The name of the next chain that this thread begins, and the process that drew it.
-    static NEXT_NAME: Cell<Option<(ForkMark, u64)>> = const { Cell::new(None) };
+    /// The name of the next chain that this thread begins, and the process in which it was drawn.
+    static NEXT_NAME: Cell<u64> = const { Cell::new(0) };
+    static DRAWN_IN: Cell<Option<ForkMark>> = const { Cell::new(None) };
 }
 
 /// The chain of the handler that runs on this thread; `None` outside of handlers.
@@ -124,6 +125,15 @@ pub(crate) struct Entered {
     before: Position,
 }
 
+impl Entered {
+    /// The thread is done with this chain and begins the next one, which is as deep.
+    #[inline]
+    pub(crate) fn begin_next(&self, id: u64) {
+        let position = POSITION.get();
+        POSITION.set(Position { id, ..position });
+    }
+}
+
 impl Drop for Entered {
     fn drop(&mut self) {
         POSITION.set(self.before);
@@ -160,11 +170,11 @@ pub(crate) fn nesting() -> usize {
 /// the last one, which its caller gave up, is not to be taken for a part of it.
 #[inline]
 pub(crate) fn fresh() -> Chain {
-    let (process, name) = match NEXT_NAME.get() {
-        Some((process, name)) if process.is_here() => (process, name),
-        _ => (ForkMark::here(), draw()),
+    let name = match DRAWN_IN.get().is_some_and(ForkMark::is_here) {
+        true => NEXT_NAME.get(),
+        false => draw(),
     };
-    NEXT_NAME.set(Some((process, name.wrapping_add(1))));
+    NEXT_NAME.set(name.wrapping_add(1));
     Chain::begun_here(name)
 }
 
@@ -172,6 +182,7 @@ pub(crate) fn fresh() -> Chain {
 /// forked ones, which share keys and may share numbers.
 #[cold]
 fn draw() -> u64 {
+    DRAWN_IN.set(Some(ForkMark::here()));
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());
     hasher.write_u64(clock::now());

@@ -68,11 +68,9 @@ pub(crate) enum Incoming {
 
 /// Where handlers run.
 pub(crate) trait Runner {
-    /// Runs the handlers of one event in a chain of its own, which `work` is told; false where it is not their turn.
-    fn run(&mut self, work: impl FnOnce(u64)) -> bool;
-
-    /// Whether others have waited long enough.
-    fn is_over(&mut self) -> bool;
+    /// Runs the handlers of events, of each in a chain of its own, which `work` is told; as long as that wants to go on, it is their
+    /// turn, and others have not waited long enough.
+    fn run(&mut self, work: impl FnMut(u64) -> bool);
 }
 
 /// What came of taking from a feed.
@@ -196,19 +194,14 @@ impl Feed {
         let mut memory = Scratch::take();
         held.taking.begin(std::mem::take(&mut memory));
         let (mut events, mut is_more) = (0, held.has_next());
-        while events < most && is_more {
-            let taking = &mut *held.taking;
-            if !runner.run(|chain| self.handle(taking, chain)) {
-                break;
-            }
-            events += 1;
-            is_more = held.has_next();
-            if self.wanted.load(Ordering::Relaxed) != 0
-                || held.taking.is_short()
-                || runner.is_over()
-            {
-                break;
-            }
+        if is_more {
+            runner.run(|chain| {
+                self.handle(&mut held.taking, chain);
+                events += 1;
+                is_more = held.has_next();
+                let is_waited_for = self.wanted.load(Ordering::Relaxed) != 0;
+                is_more && events < most && !is_waited_for && !held.taking.is_short()
+            });
         }
         held.taking.took(is_more);
         self.runner.store(0, Ordering::Relaxed);

@@ -4,7 +4,6 @@ mod closure;
 mod context;
 
 use core::marker::PhantomData;
-use std::sync::Arc;
 
 use callgate_layout::{Code, Encoding, Signature};
 use rkyv::Archive;
@@ -105,8 +104,8 @@ pub(crate) trait ErasedEvents: Send + Sync {
 }
 
 /// Forgets a handler's types.
-pub(crate) fn erase<M: 'static, H: EventHandler<M>>(handler: H) -> Arc<dyn ErasedEvents> {
-    Arc::new(Erased {
+pub(crate) fn erase<M: 'static, H: EventHandler<M>>(handler: H) -> Box<dyn ErasedEvents> {
+    Box::new(Erased {
         handler,
         marker: PhantomData,
     })

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a position that goes back | keeps the highest that it has seen |
 //! | one beyond the end of what was written | drops it: it is not waited for and not woken any more |
-//! | the same one for ever | waits until its plugin's budget is used up, and then overwrites what it has not handled |
+//! | the same one for ever | waits until its plugin's budget is used up, if the topic counts that, or the event's time; then overwrites what it has not handled |
 //! | that it has left | drops it |
 
 use std::sync::Arc;
@@ -39,6 +39,8 @@ struct Listener {
 #[derive(Debug)]
 pub(crate) struct Listeners {
     all: Vec<Listener>,
+    /// Whether what they hold the source up is counted.
+    has_budgets: bool,
     /// Up to where nobody was in the way when they were last looked at. Positions do not go back, so it may be further by now.
     bound: u64,
 }
@@ -66,10 +68,10 @@ impl InTheWay {
         self.slowest.as_ref().map(|(_, peer)| peer)
     }
 
-    fn add(&mut self, listener: &Listener, now: u64) {
+    fn add(&mut self, listener: &Listener, left: u64) {
         let by = &listener.by;
         self.feeds.push(by.feed);
-        self.least = self.least.min(by.peer.budget.lock().left(now));
+        self.least = self.least.min(left);
         let at = listener.position;
         if !by.pulled && self.slowest.as_ref().is_none_or(|(least, _)| at < *least) {
             self.slowest = Some((at, by.peer.clone()));
@@ -96,10 +98,11 @@ pub(crate) enum Sleeper {
 }
 
 impl Listeners {
-    /// Nobody.
-    pub(crate) fn new() -> Listeners {
+    /// Nobody. Whether those that come are waited for only while they have budget.
+    pub(crate) fn new(has_budgets: bool) -> Listeners {
         Listeners {
             all: Vec::new(),
+            has_budgets,
             bound: u64::MAX,
         }
     }
@@ -146,7 +149,7 @@ impl Listeners {
         self.all.retain_mut(|listener| listener.look(ring));
         let (mut bound, mut do_all) = (u64::MAX, true);
         for listener in &self.all {
-            match listener.bounds(ring, now) {
+            match self.bounds(listener, ring, now) {
                 Some(position) => bound = bound.min(position),
                 None => do_all = false,
             }
@@ -174,13 +177,14 @@ impl Listeners {
             slowest: None,
         };
         for listener in &self.all {
-            if listener.bounds(ring, now).is_none_or(|at| at >= of) {
+            if self.bounds(listener, ring, now).is_none_or(|at| at >= of) {
                 continue;
             }
             if stands_still(&listener.by.peer) {
                 found.is_in_vain = true;
             } else {
-                found.add(listener, now);
+                let left = self.left(listener, now);
+                found.add(listener, left);
             }
         }
         found.feeds.sort_unstable();
@@ -189,7 +193,7 @@ impl Listeners {
 
     /// A thread has waited for those that were in the way.
     pub(crate) fn spend(&self, waited_for: &InTheWay, since: u64, now: u64) {
-        if debug::is_on() {
+        if self.waits_for_ever() {
             return;
         }
         for listener in &self.all {
@@ -197,6 +201,25 @@ impl Listeners {
                 listener.by.peer.budget.lock().spend(since, now);
             }
         }
+    }
+
+    /// Whether nothing is counted: on such a topic, and while somebody looks at the program with a debugger.
+    fn waits_for_ever(&self) -> bool {
+        !self.has_budgets || debug::is_on()
+    }
+
+    /// How long a listener may still hold the source up, in nanoseconds.
+    fn left(&self, listener: &Listener, now: u64) -> u64 {
+        match self.waits_for_ever() {
+            true => u64::MAX,
+            false => listener.by.peer.budget.lock().left(now),
+        }
+    }
+
+    /// From where on a listener keeps the ring from being overwritten, if it does.
+    fn bounds(&self, listener: &Listener, ring: Extent, now: u64) -> Option<u64> {
+        let at = listener.position;
+        (at >= ring.oldest && self.left(listener, now) > 0).then_some(at)
     }
 
     /// The feeds that there are.
@@ -239,12 +262,6 @@ impl Listener {
             );
         }
         !seen.has_left && !is_liar
-    }
-
-    /// From where on it keeps the ring from being overwritten, if it does.
-    fn bounds(&self, ring: Extent, now: u64) -> Option<u64> {
-        let has_budget = || debug::is_on() || self.by.peer.budget.lock().left(now) > 0;
-        (self.position >= ring.oldest && has_budget()).then_some(self.position)
     }
 
     /// What it sleeps on, if it does.

@@ -14,7 +14,7 @@ use crate::base::thread::{contain, discard, panic_text};
 
 /// One handler.
 pub(crate) struct Registered {
-    handler: Arc<dyn ErasedEvents>,
+    handler: Box<dyn ErasedEvents>,
     on_notice: Option<OnNotice>,
     /// It is not to be run any more.
     is_over: AtomicBool,
@@ -43,7 +43,7 @@ pub(crate) struct Copy {
 
 impl Registered {
     pub(crate) fn new(
-        handler: Arc<dyn ErasedEvents>,
+        handler: Box<dyn ErasedEvents>,
         on_notice: Option<OnNotice>,
     ) -> Arc<Registered> {
         Arc::new(Registered {

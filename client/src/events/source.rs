@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) history: u32,
     /// Whether it waits for those who listen too slowly.
     pub(crate) lossless: bool,
+    /// Whether listeners have budgets; else nothing but the next limits how long they hold it up.
+    pub(crate) budgets: bool,
     /// How long an event waits at most.
     pub(crate) send_timeout: Duration,
 }

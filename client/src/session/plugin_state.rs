@@ -5,7 +5,7 @@ mod cells;
 mod offering;
 mod providing;
 mod returning;
-mod sharing;
+pub(crate) mod sharing;
 mod subscribing;
 
 use std::sync::{Arc, OnceLock};

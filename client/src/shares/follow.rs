@@ -43,7 +43,8 @@ struct State {
     watch: Option<(u64, u32)>,
     /// The broker does not.
     refused: Option<Error>,
-    waker: Option<Waker>,
+    /// Of the tasks that wait.
+    wakers: Vec<Waker>,
 }
 
 impl Follow {
@@ -61,8 +62,8 @@ impl Follow {
     pub(crate) fn changed(&self) {
         self.word.fetch_add(1, Ordering::Release);
         futex::wake_private(&self.word);
-        let waker = self.state.lock().waker.take();
-        waker.into_iter().for_each(thread::wake);
+        let wakers = std::mem::take(&mut self.state.lock().wakers);
+        wakers.into_iter().for_each(thread::wake);
     }
 
     /// The broker has said how the tag stands, or that it does not.
@@ -98,9 +99,11 @@ impl Follow {
 
     /// The waker is to be called when there is something to look at.
     pub(crate) fn wake(&self, waker: &Waker) {
-        // Cloned before anything is locked, and the one before it dropped when nothing is any more: both run code of the program's.
+        // Cloned before anything is locked: that runs code of the program's.
         let waker = waker.clone();
-        let before = self.state.lock().waker.replace(waker);
-        drop(before);
+        let mut state = self.state.lock();
+        if !state.wakers.iter().any(|other| other.will_wake(&waker)) {
+            state.wakers.push(waker);
+        }
     }
 }

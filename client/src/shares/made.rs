@@ -8,9 +8,15 @@ use callgate_layout::shares::sealed::Sealed;
 use callgate_layout::text::cut;
 
 use super::kind::ShareType;
-use super::used::Type;
 use crate::base::error::Result;
 use crate::base::types::no_schema;
+
+/// A type and how values of it are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Type {
+    pub(crate) form: Form,
+    pub(crate) fingerprint: u128,
+}
 
 /// A type as it is shared: what brokers are told of it, and how it becomes JSON.
 pub(crate) struct What {

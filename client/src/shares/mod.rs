@@ -11,3 +11,6 @@ pub(crate) mod table;
 pub(crate) mod turns;
 pub(crate) mod used;
 pub(crate) mod watched;
+
+#[cfg(test)]
+mod tests;

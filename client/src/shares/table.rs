@@ -13,7 +13,7 @@ use super::follow::Follows;
 use super::held::Held;
 use super::kind::ShareType;
 use super::turns::Turns;
-use super::used::Used;
+use super::used::{Finds, Used};
 use super::watched::Watches;
 
 /// The shares that a plugin uses.
@@ -70,11 +70,25 @@ impl Table {
         (!exact || !held.is_converted).then_some(held)
     }
 
+    /// The same as those that are found have it.
+    pub(crate) fn finds(self: &Arc<Table>) -> Weak<dyn Finds> {
+        let finds: Arc<dyn Finds> = self.clone();
+        Arc::downgrade(&finds)
+    }
+
     /// What there is of a tag.
     pub(crate) fn look(&self, tag: &str) -> Found {
         match self.slots.read().get(tag) {
             None => Found::Nothing,
             Some(slot) => slot.used.upgrade().map_or(Found::Leaving, Found::Used),
+        }
+    }
+
+    /// The use of a tag, if there is one.
+    pub(crate) fn used(&self, tag: &str) -> Option<Arc<Used>> {
+        match self.look(tag) {
+            Found::Used(used) => Some(used),
+            Found::Nothing | Found::Leaving => None,
         }
     }
 
@@ -171,8 +185,17 @@ impl Table {
         self.left(&used.tag, used);
     }
 
-    /// A use has ended, of which the broker was told.
-    pub(super) fn left(&self, tag: &str, used: &Used) {
+    /// The plugin has closed: nothing is found any more.
+    pub(crate) fn clear(&self) {
+        let before = std::mem::take(&mut *self.slots.write());
+        drop(before);
+        self.turns.changed();
+        self.follows.changed();
+    }
+}
+
+impl Finds for Table {
+    fn left(&self, tag: &str, used: &Used) {
         let mut slots = self.slots.write();
         if slots
             .get(tag)
@@ -182,14 +205,6 @@ impl Table {
         }
         drop(slots);
         self.turns.changed();
-    }
-
-    /// The plugin has closed: nothing is found any more.
-    pub(crate) fn clear(&self) {
-        let before = std::mem::take(&mut *self.slots.write());
-        drop(before);
-        self.turns.changed();
-        self.follows.changed();
     }
 }
 

@@ -8,18 +8,23 @@
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 
-use callgate_layout::control::{Form, ShareToBroker, VersionFacts, VersionName};
+use callgate_layout::control::{ShareToBroker, VersionFacts, VersionName};
 use callgate_layout::shares::page::PageReader;
 use callgate_layout::shares::sealed::Sealed;
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
-use super::made::What;
-use super::table::Table;
+use super::made::{Type, What};
 
 /// Tells a broker something about shares, without waiting for it.
 pub(crate) trait TellsBroker: Send + Sync {
     fn tell(&self, record: ShareToBroker);
+}
+
+/// Where uses are found by their tags.
+pub(crate) trait Finds: Send + Sync {
+    /// A use has ended, of which the broker was told.
+    fn left(&self, tag: &str, used: &Used);
 }
 
 /// A share as the broker of one membership knows it.
@@ -56,19 +61,13 @@ pub(crate) enum Known {
     Converts(Type),
 }
 
-/// A type and how values of it are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Type {
-    pub(crate) form: Form,
-    pub(crate) fingerprint: u128,
-}
-
 /// A share that this plugin uses.
 pub(crate) struct Used {
     pub(crate) tag: Arc<str>,
     /// The type in which it was wanted first.
     pub(crate) what: Arc<What>,
-    table: Weak<Table>,
+    /// Where it is found by its tag.
+    found: Weak<dyn Finds>,
     fork: ForkMark,
     state: Mutex<State>,
 }
@@ -99,13 +98,13 @@ pub(crate) struct Made {
 impl Used {
     pub(crate) fn new(
         (tag, what): (&Arc<str>, &Arc<What>),
-        table: &Arc<Table>,
+        found: Weak<dyn Finds>,
         place: Place,
     ) -> Arc<Used> {
         Arc::new(Used {
             tag: tag.clone(),
             what: what.clone(),
-            table: Arc::downgrade(table),
+            found,
             fork: ForkMark::here(),
             state: Mutex::new(State {
                 place: Some(place),
@@ -139,12 +138,19 @@ impl Used {
 
     /// The next broker knows this use: there, and with this newest version, whose memory has come along where it is not the one that
     /// is held here.
-    pub(crate) fn attach(&self, place: Place, facts: VersionFacts, memory: Option<OwnedFd>) {
+    pub(crate) fn attach(
+        &self,
+        (place, known): (Place, Option<Known>),
+        facts: VersionFacts,
+        memory: Option<OwnedFd>,
+    ) {
         let of = place.of;
         let held = self.held();
         let held = held.filter(|held| held.facts.name == facts.name);
         let mut state = self.state.lock();
         state.place = Some(place);
+        // It may be another share, of another type.
+        state.known = known;
         state.owed.clear();
         let before = state.parcel.take();
         match (&held, memory) {
@@ -233,10 +239,12 @@ impl Used {
     }
 
     /// A version of which no guard is left, and that is not mapped any more.
-    fn let_go(&self, name: VersionName, (of, version): (u64, u64)) {
+    fn let_go(&self, name: VersionName, number: &Mutex<(u64, u64)>) {
+        // In a forked child others may have held the locks.
         if !self.fork.is_here() {
             return;
         }
+        let (of, version) = *number.lock();
         let place = {
             let mut state = self.state.lock();
             match &state.place {
@@ -267,8 +275,8 @@ impl Drop for Used {
             place.tell(ShareToBroker::Relinquish { share: place.share });
         }
         // Only now may it be wanted again: the broker is to hear of the end first.
-        if let Some(table) = self.table.upgrade() {
-            table.left(&self.tag, self);
+        if let Some(found) = self.found.upgrade() {
+            found.left(&self.tag, self);
         }
     }
 }
@@ -293,7 +301,6 @@ impl Version {
 impl Drop for Version {
     fn drop(&mut self) {
         drop(self.memory.take());
-        let number = *self.number.lock();
-        self.used.let_go(self.facts.name, number);
+        self.used.let_go(self.facts.name, &self.number);
     }
 }

@@ -113,7 +113,7 @@ impl Watched {
             let news = news.clone();
             Arc::new(move |_: &EventNotice| news.tell())
         };
-        let registered = Registered::new(Arc::new(NoEvents), Some(on_notice));
+        let registered = Registered::new(Box::new(NoEvents), Some(on_notice));
         hearing.handlers.add(&registered);
         let about = Arc::new(Sending {
             topic: tag.clone(),

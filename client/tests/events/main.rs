@@ -5,6 +5,7 @@
 mod bounds;
 mod circles;
 mod cursors;
+mod groups;
 mod later;
 mod many;
 mod scene;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod brokers;
+mod ends;
 mod making;
 mod scene;
 mod types;

@@ -1,5 +1,6 @@
 //! The sender's side of a ring.
 
+use super::marks::{At, Marks};
 use super::{
     Extent, HEAD, Kind, NEXT, OLDEST, RECORD_HEADER, RING_HEADER, STARVING, STATE, most_payload,
     place, record_len,
@@ -21,13 +22,14 @@ pub struct RingWriter {
     /// Start of the oldest record, and its number.
     oldest: u64,
     first: u64,
-    written: Mark,
-    published: Mark,
+    marks: Marks,
+    written: End,
+    published: End,
 }
 
 /// Up to where there are records.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+struct End {
     /// Start of the newest.
     newest: u64,
     /// Its end.
@@ -47,7 +49,7 @@ impl RingWriter {
         );
         // Ordered by the record that tells anybody of the ring.
         ring.store64(NEXT, first, Ordering::Relaxed);
-        let empty = Mark {
+        let empty = End {
             newest: 0,
             end: 0,
             next: first,
@@ -57,6 +59,7 @@ impl RingWriter {
             capacity,
             oldest: 0,
             first,
+            marks: Marks::new(capacity, first),
             written: empty,
             published: empty,
         }
@@ -114,8 +117,13 @@ impl RingWriter {
     /// sender dies before it publishes the next one. So a batch that needs more room is published first; once everything is,
     /// there is room for any event.
     pub fn forget(&mut self, needed: u64, limit: u64) -> bool {
-        let (mut oldest, mut first) = (self.oldest, self.first);
-        while oldest < self.published.newest {
+        let newest = self.published.newest;
+        let far = self.marks.before(limit.min(newest), self.oldest);
+        let (mut oldest, mut first) = match far {
+            Some(At { position, number }) => (position, number),
+            None => (self.oldest, self.first),
+        };
+        while oldest < newest {
             let next = oldest + self.record_at(oldest);
             if oldest >= needed && next > limit {
                 break;
@@ -150,18 +158,21 @@ impl RingWriter {
             Kind::Unfit => 1_u64 << 32,
         };
         let len = record_len(payload.len());
-        let Mark { end, next, .. } = self.written;
+        let End { end, next, .. } = self.written;
         let (at, left) = place(end, self.capacity);
         if (left as u64) < len {
             self.push_around(kind, time, payload);
         } else {
-            self.ring
-                .store64(at, kind | payload.len() as u64, Ordering::Relaxed);
-            self.ring.store64(at + 8, next, Ordering::Relaxed);
-            self.ring.store64(at + 16, time, Ordering::Relaxed);
+            let header = [kind | payload.len() as u64, next, time];
+            self.ring.store_words(at, header);
             self.write(at + RECORD_HEADER as usize, payload);
         }
-        self.written = Mark {
+        let at = At {
+            position: end,
+            number: next,
+        };
+        self.marks.note(at, len);
+        self.written = End {
             newest: end,
             end: end + len,
             next: next + 1,
@@ -183,7 +194,7 @@ impl RingWriter {
     /// Writes a record that goes on at the ring's beginning.
     #[cold]
     fn push_around(&mut self, kind: u64, time: u64, payload: &[u8]) {
-        let Mark { end, next, .. } = self.written;
+        let End { end, next, .. } = self.written;
         let head = [kind | payload.len() as u64, next, time];
         for (word, position) in head.into_iter().zip((end..).step_by(8)) {
             let (at, _) = place(position, self.capacity);

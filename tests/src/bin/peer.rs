@@ -15,7 +15,7 @@ use callgate_tests::restart::worker;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{
     ENDS_WITH_BROKER, PATIENCE, cells, events, filter, groups, hosts, keeping, lending, proc,
-    spans, storm, suite, types, untyped, visible,
+    shares, spans, storm, suite, types, untyped, visible,
 };
 use nix::sys::socket::{Backlog, listen};
 
@@ -75,6 +75,7 @@ fn main() {
         || worker::play(role, name, more)
         || events::play(role, name, more)
         || cells::play(role, name, more)
+        || shares::play(role, name, more)
         || keeping::play(role, name, more)
     {
         return;

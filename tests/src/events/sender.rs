@@ -1,4 +1,4 @@
-//! The role `numbers-sender`: `numbers-sender NAME lossless|oldest CAPACITY LENGTH` sends events with so many bytes more.
+//! The role `numbers-sender`: `numbers-sender NAME lossless|patient|oldest CAPACITY LENGTH` sends events with so many bytes more.
 //!
 //! It answers `send COUNT` and `paced COUNT EVERY` (which waits for those who listen after so many events, but not for
 //! long) with how many it has sent in all and for how many milliseconds the sends took that took more than ten;
@@ -33,14 +33,16 @@ struct Sender {
 
 pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
     let [loss, capacity, length] = more else {
-        panic!("usage: callgate-peer numbers-sender NAME lossless|oldest CAPACITY LENGTH");
+        panic!("usage: callgate-peer numbers-sender NAME lossless|patient|oldest CAPACITY LENGTH");
     };
     warned::collect_here();
     let plugin = Plugin::connect(name)?;
     let mut options = TopicOptions::new().capacity(capacity.parse().expect("a number"));
-    if loss == "oldest" {
-        options = options.drop_oldest();
-    }
+    options = match loss.as_str() {
+        "oldest" => options.drop_oldest(),
+        "patient" => options.unlimited_budget().send_timeout(PATIENCE),
+        _ => options,
+    };
     let sender = Arc::new(Sender {
         topic: plugin.topic_with(TOPIC, options)?,
         bytes: vec![7; length.parse().expect("a number")],

@@ -65,8 +65,13 @@ impl Sender {
 
     /// Says a line: how many events it has sent, and how many milliseconds it has waited in sends that took long.
     pub(crate) fn ask(&mut self, line: &str) -> (u64, u64) {
+        self.ask_within(line, 6 * PATIENCE)
+    }
+
+    /// The same, where that may take long.
+    pub(crate) fn ask_within(&mut self, line: &str, patience: Duration) -> (u64, u64) {
         self.process.say(line);
-        let answer = self.process.line(6 * PATIENCE).expect("an answer");
+        let answer = self.process.line(patience).expect("an answer");
         let numbers = answer
             .split_once(' ')
             .and_then(|(sent, waited)| Some((sent.parse().ok()?, waited.parse().ok()?)));

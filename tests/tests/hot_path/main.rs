@@ -1,4 +1,4 @@
-//! What a call, an event, or a cell, does not do while both sides are awake: allocate, go to sleep, ask the kernel.
+//! What a call, an event, using a share, or a cell, does not do while both sides are awake: allocate, go to sleep, ask the kernel.
 //!
 //! Both sides and the broker are in this process, so that the counts are of all three. A
 //! machine that is busy takes the sides their cores away and so makes them yield and sleep:
@@ -7,6 +7,7 @@
 
 mod cells;
 mod events;
+mod shares;
 
 use std::alloc::System;
 use std::process::Command;

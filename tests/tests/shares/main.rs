@@ -2,4 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod cells;
+mod hostile;
+mod idle;
+mod large;
+mod liar;
 mod persistent;
+mod restarts;
+mod scene;
+mod semantics;
+mod storm;
+mod versions;
+mod watches;

@@ -17,6 +17,7 @@ impl Bus {
         now: Instant,
     ) {
         self.shares.all_over(plugin);
+        self.shares.forget_waiting(plugin);
         // First, so that it is not its turn again.
         for tag in self.shares.tags() {
             if let Some(of) = self.shares.known_tag_mut(&tag) {

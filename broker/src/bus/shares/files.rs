@@ -13,7 +13,7 @@ use crate::bus::{Bus, Weight};
 use crate::effect::Effect;
 use crate::id::PluginId;
 use crate::memory::AnyMemory;
-use crate::shares::{Facts, Kept, Maker, Progress, Version, Wish, invalid};
+use crate::shares::{Facts, Kept, Maker, Making, Progress, Version, Wish, invalid};
 
 impl Bus {
     /// Says whether this broker keeps files, or why not.
@@ -23,11 +23,20 @@ impl Bus {
 
     /// Whether a version that is sealed has to be kept in a file first, or at least has to wait for one of the same tag that is.
     pub(super) fn must_be_saved(&self, number: u64) -> bool {
-        self.shares.making(number).is_some_and(|making| {
-            let of = self.shares.tag(&making.tag);
-            making.facts.persistent && !making.is_twin()
-                || of.is_some_and(|of| !of.saving.is_empty())
-        })
+        let making = self.shares.making(number);
+        making
+            .filter(|making| !making.is_twin())
+            .is_some_and(|making| {
+                let of = self.shares.tag(&making.tag);
+                self.is_persistent(making) || of.is_some_and(|of| !of.saving.is_empty())
+            })
+    }
+
+    /// Whether a version outlives all plugins and brokers: its maker wants that, or has published it on a share that does.
+    fn is_persistent(&self, making: &Making) -> bool {
+        let found = self.shares.found(&making.tag);
+        let newest = found.and_then(|share| self.shares.newest(share));
+        making.facts.persistent || newest.is_some_and(|(_, newest)| newest.facts.persistent)
     }
 
     pub(super) fn wait_to_be_saved(&mut self, number: u64, now: Instant) {
@@ -55,7 +64,8 @@ impl Bus {
         if making.saved_as.is_some() {
             return;
         }
-        if !making.facts.persistent || making.is_twin() {
+        // What will not be registered must not take the place of the file that is there.
+        if !self.is_persistent(making) || !self.may_be_registered(making) {
             return self.saved(number, now);
         }
         let name = self.name_for(making);
@@ -70,6 +80,7 @@ impl Bus {
         };
         if let Some(making) = self.shares.making_mut(number) {
             making.saved_as = Some(name);
+            making.facts.persistent = true;
         }
         self.effects.push_back(Effect::Save {
             version: number,

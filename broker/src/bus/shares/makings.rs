@@ -123,7 +123,7 @@ impl Bus {
     /// Whether there is the share by now that was to be made: then its maker has that.
     pub(super) fn is_overtaken(&mut self, number: u64, now: Instant) -> bool {
         let making = self.shares.making(number);
-        let making = making.filter(|making| matches!(making.kind, Kind::Create(_)));
+        let making = making.filter(|making| making.is_creation());
         let Some(share) = making.and_then(|making| self.shares.found(&making.tag)) else {
             return false;
         };

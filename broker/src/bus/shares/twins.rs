@@ -96,8 +96,10 @@ impl Bus {
             saved_as: None,
         };
         self.shares.add_making(making, twin);
-        self.deadlines
-            .set(Awaited::Making(making), Some(now + CONVERSION));
+        self.deadlines.set(
+            Awaited::Making(making),
+            Some(now + CONVERSION.max(self.step)),
+        );
         let convert = ShareToPlugin::Convert {
             making,
             version: of,
@@ -163,7 +165,7 @@ impl Bus {
                 true => self.send_version(to, request, twin).map(drop),
                 false => Err(invalid("this plugin has no such share any more")),
             };
-            if let (Err(failure), true) = (sent, self.members.contains_key(&to)) {
+            if let Err(failure) = sent {
                 self.answer(to, request, Some(failure));
             }
         }
@@ -187,9 +189,7 @@ impl Bus {
         );
         let failure = Failure::new(code, message);
         for (to, request) in waiting {
-            if self.members.contains_key(&to) {
-                self.answer(to, request, Some(failure.clone()));
-            }
+            self.answer(to, request, Some(failure.clone()));
         }
     }
 }

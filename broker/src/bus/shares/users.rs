@@ -71,11 +71,14 @@ impl Bus {
         let Some(of) = self.shares.share_mut(share) else {
             return;
         };
-        if of.users.contains_key(&plugin) {
+        if let Some(user) = of.users.get_mut(&plugin) {
+            user.has_more = true;
             return;
         }
         let user = User {
             request,
+            first: of.newest,
+            has_more: false,
             _charge: wish.charge,
         };
         of.users.insert(plugin, user);

@@ -70,6 +70,12 @@ impl Bus {
         self.check_like(found, &making.facts, &making.tag)
     }
 
+    /// Whether it would be registered now, as far as that can be told.
+    pub(super) fn may_be_registered(&self, making: &Making) -> bool {
+        let is_overtaken = making.is_creation() && self.shares.found(&making.tag).is_some();
+        !is_overtaken && self.check_registered(making).is_ok()
+    }
+
     /// Which version it becomes.
     pub(super) fn name_for(&self, making: &Making) -> VersionName {
         if let Kind::Return { name, .. } = making.kind {
@@ -250,15 +256,11 @@ impl Bus {
             of.share.take_if(|found| *found == number);
         }
         self.effects.push_back(Effect::EndShare(number));
+        for twin in self.shares.twins_made_of(number) {
+            let failure = Failure::new(Code::Cancelled, "nobody uses the share any more");
+            self.lose_making(twin, (&failure, true), now);
+        }
         for version in share.versions() {
-            let twin = self
-                .shares
-                .version(version)
-                .and_then(|version| version.twin);
-            if let Some(Twin::Made(making)) = twin {
-                let failure = Failure::new(Code::Cancelled, "nobody uses the share any more");
-                self.lose_making(making, (&failure, true), now);
-            }
             self.let_version_go(version);
         }
         self.tell_watches(&tag);

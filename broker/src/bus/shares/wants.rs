@@ -161,7 +161,8 @@ impl Bus {
             None => return Weight::Charged,
             // The two have crossed.
             Some(Asked::Share(share)) => {
-                self.leave_share(from, share, now);
+                self.shares.over(from, request);
+                self.forgo_share(from, share, now);
                 return Weight::Expected;
             }
             Some(Asked::Tag(tag)) => tag,
@@ -188,6 +189,25 @@ impl Bus {
             return Weight::Expected;
         }
         Weight::Charged
+    }
+
+    /// A plugin has given up the wish by which it came to have a share, without having read that.
+    fn forgo_share(&mut self, from: PluginId, share: u64, now: Instant) {
+        let Some(of) = self.shares.share(share) else {
+            return;
+        };
+        match of.users.get(&from) {
+            Some(user) if user.has_more => {
+                // What came with that answer it has closed.
+                if user.first != of.newest {
+                    self.let_go_of(from, user.first);
+                }
+            }
+            Some(_) => {
+                self.leave_share(from, share, now);
+            }
+            None => {}
+        }
     }
 }
 

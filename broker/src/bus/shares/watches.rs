@@ -42,11 +42,22 @@ impl Bus {
             seen,
             _charge: self.charge_share(from)?,
         };
+        let now = self.seen_now(&tag);
+        if seen != now {
+            self.tell_watch(watch, now);
+            return Ok(());
+        }
         self.shares.ask(from, request, Asked::Tag(tag.clone()));
         self.shares.tag_mut(&tag).watches.push(watch);
-        self.tell_watches(&tag);
-        self.shares.tidy(&tag);
         Ok(())
+    }
+
+    fn tell_watch(&mut self, watch: Watch, now: Option<VersionName>) {
+        let (plugin, request) = (watch.plugin, watch.request);
+        if let Some(member) = self.members.get_mut(&plugin) {
+            member.share_news = member.share_news.saturating_add(1);
+        }
+        self.send(plugin, ShareToPlugin::Changed { request, now });
     }
 
     /// Which version a tag has now.
@@ -64,15 +75,9 @@ impl Bus {
         let all = std::mem::take(&mut of.watches);
         let (same, told): (Vec<_>, Vec<_>) = all.into_iter().partition(|watch| watch.seen == now);
         of.watches = same;
-        for Watch {
-            plugin, request, ..
-        } in told
-        {
-            self.shares.over(plugin, request);
-            if let Some(member) = self.members.get_mut(&plugin) {
-                member.share_news = member.share_news.saturating_add(1);
-            }
-            self.tell(plugin, ShareToPlugin::Changed { request, now });
+        for watch in told {
+            self.shares.over(watch.plugin, watch.request);
+            self.tell_watch(watch, now);
         }
     }
 

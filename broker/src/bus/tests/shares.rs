@@ -13,6 +13,7 @@ mod charges;
 mod ends;
 mod files;
 mod making;
+mod model;
 mod twins;
 mod versions;
 mod wrong;

@@ -1,7 +1,5 @@
 //! Hearing events without types: as archives, as JSON, or as whichever the sender writes.
 
-use std::sync::Arc;
-
 use callgate_layout::{Encoding, Encodings, Signature};
 use serde_json::Value;
 
@@ -38,7 +36,7 @@ pub fn subscribe_json(
     subscription: SubscriptionBuilder,
     handler: impl Fn(EventContext<'_>, Vec<Value>) -> Result<(), HandlerError> + Send + Sync + 'static,
 ) -> Result<Subscription> {
-    let handler = Arc::new(OfValues(handler));
+    let handler = Box::new(OfValues(handler));
     subscription.with(&anything(None), Encodings::JSON, handler)
 }
 
@@ -56,7 +54,7 @@ pub fn subscribe(
     + Sync
     + 'static,
 ) -> Result<Subscription> {
-    let handler = Arc::new(OfBytes(handler));
+    let handler = Box::new(OfBytes(handler));
     let signature = Signature {
         result: None,
         ..signature.clone()

@@ -103,7 +103,7 @@ impl SubscriptionBuilder {
         self,
         signature: &Signature,
         encodings: Encodings,
-        handler: Arc<dyn ErasedEvents>,
+        handler: Box<dyn ErasedEvents>,
     ) -> Result<Subscription> {
         let (name, is_prefix) = name_of(&self.topic)?;
         let (state, group) = (&self.state, &self.group);

@@ -25,8 +25,8 @@ use crate::base::error::{Error, Result};
 use crate::base::types::GateType;
 use crate::handler::HandlerError;
 use crate::session::plugin_state::PluginState;
-use crate::session::shares::asking::Want;
-use crate::session::shares::making::{Make, Maker};
+use crate::session::plugin_state::sharing::making::{Make, Maker};
+use crate::session::plugin_state::sharing::want::Want;
 use crate::session::shares::waiting;
 use crate::shares::content::{Archived, InPlace, Write};
 use crate::shares::kind::ShareType;
@@ -63,7 +63,7 @@ pub struct Shares {
 }
 
 impl Shares {
-    pub(crate) fn new(state: &Arc<PluginState>, group: &Arc<GroupCore>) -> Shares {
+    pub(in crate::api) fn new(state: &Arc<PluginState>, group: &Arc<GroupCore>) -> Shares {
         Shares {
             state: state.clone(),
             group: Arc::downgrade(group),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::session::shares::making::HowMade;
+use crate::session::plugin_state::sharing::making::HowMade;
 
 /// How long a thread waits for a share unless it is said otherwise.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);

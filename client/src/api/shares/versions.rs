@@ -15,7 +15,7 @@ use super::options::Options;
 use super::share::Share;
 use crate::base::error::{Error, Result};
 use crate::session::plugin_state::PluginState;
-use crate::session::shares::asking::Want;
+use crate::session::plugin_state::sharing::want::Want;
 use crate::session::shares::waiting;
 use crate::shares::follow::Follow;
 use crate::shares::kind::ShareType;

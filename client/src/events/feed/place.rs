@@ -151,7 +151,7 @@ impl Place {
     }
 
     /// Everything that was taken is handled.
-    #[inline]
+    #[inline(always)]
     pub(super) fn handled(&mut self) {
         let (position, number) = (self.reader.position(), self.reader.number());
         self.cursor().handled(position, number);

@@ -38,13 +38,8 @@ impl Wakes for Nobody {
 struct Free;
 
 impl Runner for Free {
-    fn run(&mut self, work: impl FnOnce(u64)) -> bool {
-        work(1);
-        true
-    }
-
-    fn is_over(&mut self) -> bool {
-        false
+    fn run(&mut self, mut work: impl FnMut(u64) -> bool) {
+        while work(1) {}
     }
 }
 
@@ -106,7 +101,7 @@ fn scene() -> Scene {
         notices.lock().push(note);
     };
     handlers.add(&Registered::new(
-        Arc::new(OfBytes(handler)),
+        Box::new(OfBytes(handler)),
         Some(Arc::new(on_notice)),
     ));
     let (doorbell, status) = (page(DOORBELL_LEN).0, page(STATUS_LEN).0);
@@ -303,14 +298,12 @@ fn the_end_is_told_whatever_the_control_thread_does_meanwhile() {
 fn a_feed_that_has_ended_takes_nothing_that_is_sent_after_that() {
     struct Sends<'a>(&'a mut Ring);
     impl Runner for Sends<'_> {
-        fn run(&mut self, work: impl FnOnce(u64)) -> bool {
-            send(&mut [self.0], "x");
-            work(1);
-            true
-        }
-
-        fn is_over(&mut self) -> bool {
-            false
+        fn run(&mut self, mut work: impl FnMut(u64) -> bool) {
+            let mut goes_on = true;
+            while goes_on {
+                send(&mut [self.0], "x");
+                goes_on = work(1);
+            }
         }
     }
     let (mut scene, mut one) = (scene(), ring(0));

@@ -39,10 +39,7 @@ impl Batch {
             .checked_sub(1)
             .map_or(0, |last| self.places[last].1);
         let begin = end.next_multiple_of(ALIGNMENT);
-        let Ok(bytes) = self.bytes.renew(KEEP) else {
-            return false;
-        };
-        let room = bytes.get_mut(begin..).unwrap_or_default();
+        let room = self.bytes.get_mut(begin..).unwrap_or_default();
         let most = most.min(room.len());
         let Some(len) = event.archive_into(&mut room[..most]) else {
             return false;

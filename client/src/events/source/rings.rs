@@ -109,7 +109,7 @@ impl Source {
             key,
             encoding,
             writer: past.begin(memory, sending.next),
-            listeners: Listeners::new(),
+            listeners: Listeners::new(self.settings.budgets),
         };
         // Older memberships have lower numbers.
         let place = sending

@@ -13,58 +13,57 @@ use crate::events::feed::{Feed, Runner};
 use crate::serve::frame::Frame;
 use crate::serve::scheduler::{FEED_BATCH, Scheduler, Wanted};
 use crate::serve::stack;
-use crate::serve::turn::Turn;
+use crate::serve::turn::{Turn, TurnLock};
 
 use super::run::ROUND;
 
 /// A thread that runs handlers of events.
 struct Running<'a> {
     dispatcher: &'a Dispatcher,
+    /// `None` in a pool, which has no turns.
+    turn_lock: Option<&'static TurnLock>,
     /// When a pump is to return.
     until: Option<u64>,
 }
 
 impl Running<'_> {
-    /// Begins the turn of an event; `None` while another chain has it.
+    /// Whether others have waited long enough.
     #[inline]
-    fn begin(&self, chain: Chain) -> Option<Option<Turn>> {
-        let dispatcher = self.dispatcher;
-        if dispatcher.is_pool() {
-            stack::hold(None, 0);
-            return Some(None);
-        }
-        stack::hold(Some(dispatcher.turn_lock.turn_lock()), 0);
-        dispatcher.turn_lock.begin(chain.id).map(Some)
+    fn is_over(&self) -> bool {
+        self.turn_lock.is_some_and(TurnLock::is_wanted)
+            || self.dispatcher.changes.is_closing()
+            || self.until.is_some_and(|until| clock::now() >= until)
     }
 }
 
 impl Runner for Running<'_> {
     #[inline]
-    fn run(&mut self, work: impl FnOnce(u64)) -> bool {
+    fn run(&mut self, mut work: impl FnMut(u64) -> bool) {
+        stack::hold(self.turn_lock, 0);
         let chain = Chain {
             depth: 1,
             ..chain::fresh()
         };
-        let Some(turn) = self.begin(chain) else {
-            return false;
+        let Some(entered) = chain::enter(chain, Due::NEVER) else {
+            return;
         };
-        let entered = chain::enter(chain, Due::NEVER);
-        if entered.is_some() {
-            work(chain.id);
+        let mut id = chain.id;
+        loop {
+            let turn: Option<Turn> = match self.turn_lock.map(|turn_lock| turn_lock.begin(id)) {
+                // Another chain has the turn.
+                Some(None) => break,
+                turn => turn.flatten(),
+            };
+            let goes_on = work(id);
+            if let (Some(turn_lock), Some(turn)) = (self.turn_lock, turn) {
+                turn_lock.end(turn);
+            }
+            if !goes_on || self.is_over() {
+                break;
+            }
+            id = chain::fresh().id;
+            entered.begin_next(id);
         }
-        drop(entered);
-        if let Some(turn) = turn {
-            self.dispatcher.turn_lock.end(turn);
-        }
-        true
-    }
-
-    #[inline]
-    fn is_over(&mut self) -> bool {
-        let dispatcher = self.dispatcher;
-        dispatcher.turn_lock.is_wanted()
-            || dispatcher.changes.is_closing()
-            || self.until.is_some_and(|until| clock::now() >= until)
     }
 }
 
@@ -123,8 +122,10 @@ impl Dispatcher {
     }
 
     fn take_events(&self, door: &Door<'_>, feed: &Arc<Feed>, until: Option<u64>) -> u32 {
+        let turn_lock = (!self.is_pool()).then(|| self.turn_lock.turn_lock());
         let mut running = Running {
             dispatcher: self,
+            turn_lock,
             until,
         };
         let taken = feed.take(FEED_BATCH, &mut running);

@@ -13,10 +13,11 @@ use super::plugin::PluginWork;
 use crate::base::error::{Error, Result};
 use crate::session::connection::failure as error_of;
 use crate::session::mapping::map_read_only;
+use crate::session::plugin_state::sharing::using::place_of;
 use crate::session::shares::asked::Asker;
 use crate::session::shares::desk::{Have, News};
-use crate::session::shares::using::place_of;
-use crate::shares::used::Used;
+use crate::shares::made::Type;
+use crate::shares::used::{Known, Used};
 use crate::shares::watched::ShareEvent;
 
 /// What the broker says of a share that the plugin is a user of.
@@ -84,7 +85,7 @@ impl PluginWork<'_> {
     pub(super) fn share_failed(&mut self, request: u32, error: Error) {
         match self.plugin.membership.shares.forget(request) {
             Some(Asker::Thread(desk)) => desk.put(News::Failed(error)),
-            Some(Asker::Return(used)) => self.not_used_again(&used, &error),
+            Some(Asker::Return(used, _)) => self.not_used_again(&used, &error),
             Some(Asker::Follow(follow)) => follow.answered(request, Some(error)),
             Some(Asker::Watched(watched)) => {
                 // It stays asked, so that this broker is not asked again and again.
@@ -110,19 +111,21 @@ impl PluginWork<'_> {
     }
 
     /// The next broker has a share that this plugin uses.
-    fn used_again(&mut self, used: &Arc<Used>, have: Have) {
+    fn used_again(&mut self, (used, of): (&Arc<Used>, Type), have: Have) {
         let (state, membership) = (&self.plugin.state, &self.plugin.membership);
         let place = place_of(membership, &have);
         let Have {
             share,
             facts,
+            fit,
             memory,
             ..
         } = have;
         if let Some(made) = used.made().filter(|made| made.facts.name == facts.name) {
             membership.shares.made(facts.version, &made);
         }
-        used.attach(place, facts, memory);
+        let known = (fit == ShareFit::Same).then_some(Known::Is(of));
+        used.attach((place, known), facts, memory);
         membership.shares.use_share(share, used);
         state.shares.moved(used);
         state.shares.turns.changed();
@@ -154,13 +157,13 @@ impl PluginWork<'_> {
                 self.send(&ShareToBroker::Relinquish { share }.into());
                 match asker {
                     Asker::Thread(desk) => desk.put(News::Failed(error)),
-                    Asker::Return(used) => self.not_used_again(&used, &error),
+                    Asker::Return(used, _) => self.not_used_again(&used, &error),
                     Asker::Follow(_) | Asker::Watched(_) => {}
                 }
             }
             Ok(have) => match asker {
                 Asker::Thread(desk) => desk.put(News::Have(Box::new(have))),
-                Asker::Return(used) => self.used_again(&used, have),
+                Asker::Return(used, of) => self.used_again((&used, of), have),
                 Asker::Follow(_) | Asker::Watched(_) => {}
             },
         }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use super::desk::{Desk, News};
 use crate::base::error::Error;
 use crate::shares::follow::Follow;
+use crate::shares::made::Type;
 use crate::shares::used::{Made, Used};
 use crate::shares::watched::Watched;
 
@@ -16,8 +17,8 @@ use crate::shares::watched::Watched;
 pub(crate) enum Asker {
     /// A thread that waits for it.
     Thread(Arc<Desk>),
-    /// Nobody: a use is taken up again by a plugin that has come back.
-    Return(Arc<Used>),
+    /// Nobody: a use is taken up again by a plugin that has come back, in this type.
+    Return(Arc<Used>, Type),
     /// Who follows a tag.
     Follow(Arc<Follow>),
     /// Who watches one.
@@ -49,7 +50,7 @@ impl Asked {
 
     /// Whether a use of a tag is about to be taken up again.
     pub(crate) fn is_returning(&self, tag: &str) -> bool {
-        let is_its = |asker: &Asker| matches!(asker, Asker::Return(used) if &*used.tag == tag);
+        let is_its = |asker: &Asker| matches!(asker, Asker::Return(used, _) if &*used.tag == tag);
         self.0.lock().requests.values().any(is_its)
     }
 

@@ -64,7 +64,7 @@ impl Desk {
     /// # Errors
     ///
     /// That of a failure.
-    pub(super) fn take(&self, until: u64) -> Result<Option<News>> {
+    pub(in crate::session) fn take(&self, until: u64) -> Result<Option<News>> {
         match waiting::wait(&self.word, until, || self.news.lock().pop_front()) {
             Some(News::Failed(error)) => Err(error),
             news => Ok(news),

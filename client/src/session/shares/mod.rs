@@ -1,17 +1,7 @@
-//! Shares, as far as a broker is needed for them: asking for one, making it, publishing versions, following them; what is said again to the
-//! next broker.
+//! Shares, as far as the broker of a membership is asked about them: what was asked, where the answers are put, how threads wait for
+//! them.
 
 pub(crate) mod asked;
-pub(crate) mod asking;
-pub(crate) mod converting;
 pub(crate) mod desk;
-mod failures;
-pub(crate) mod making;
-mod mapping;
-pub(crate) mod publishing;
-mod request;
-pub(crate) mod using;
-pub(crate) mod versions;
+pub(crate) mod failures;
 pub(crate) mod waiting;
-
-use failures::out_of_turn;

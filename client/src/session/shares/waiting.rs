@@ -28,12 +28,16 @@ pub(crate) fn due(timeout: Duration) -> Result<u64> {
 }
 
 /// The same as a time of the standard library.
-pub(super) fn instant(until: u64) -> Instant {
+pub(in crate::session) fn instant(until: u64) -> Instant {
     Instant::now() + Duration::from_nanos(until.saturating_sub(clock::now()))
 }
 
 /// Waits until `look` finds something; `None` where it has not by then. What it looks at changes with the word.
-pub(super) fn wait<T>(word: &AtomicU32, until: u64, look: impl FnMut() -> Option<T>) -> Option<T> {
+pub(in crate::session) fn wait<T>(
+    word: &AtomicU32,
+    until: u64,
+    look: impl FnMut() -> Option<T>,
+) -> Option<T> {
     let words = || vec![Awaited::private(word, word.load(Ordering::Acquire))];
     wait_for(words, until, look)
 }

@@ -94,6 +94,20 @@ fn a_version_is_kept_before_it_is_there() {
     world.happens([(PluginId(0), "let 5 go"), (A, "5 dropped: SYSTEM")]);
 }
 
+/// Numbers began anew where nobody had used the share, so that a version was told under the name of an earlier one.
+#[test]
+fn a_version_has_the_name_that_it_is_kept_under() {
+    let mut world = world();
+    world.ok(A, publish(3, persistent(), 1));
+    world.effects();
+    world.writes_all(A, 1);
+    world.happens([(A, "seal 1"), (PluginId(0), "save 1")]);
+    let name = kept(8).name;
+    world.bus.version_saved(1, Ok(name), world.now);
+    world.happens([(PluginId(0), "2 is at 8"), (A, "3: has 2 with 1")]);
+    assert_eq!(world.bus.shares.newest(2).unwrap().1.name, name);
+}
+
 /// A share that has outlived everybody would be made anew.
 #[test]
 fn what_is_kept_is_found() {
@@ -187,4 +201,64 @@ fn what_is_removed_is_found_no_more_and_stays_with_its_users() {
     world.happens([(PluginId(0), "end of 2"), (PluginId(0), "let 1 go")]);
     world.bus.file_removed((A, 8), &tag, Ok(false), world.now);
     world.happens([(A, "8: NOT_READY")]);
+}
+
+/// A file would keep an old version, or one that was never told of, in the place of the last one.
+#[test]
+fn the_file_has_the_version_that_is_there() {
+    let mut world = world();
+    world.ok(A, publish(1, persistent(), 1));
+    world.ok(
+        B,
+        publish(
+            1,
+            Making {
+                persistent: true,
+                ..making(8)
+            },
+            1,
+        ),
+    );
+    world.ok(C, want(1, Some(persistent())));
+    none(&mut world, 5);
+    world.effects();
+    let create = 8;
+    world.ok(
+        C,
+        ShareToBroker::Make {
+            making: create,
+            len: 1,
+        },
+    );
+    world.effects();
+    for (maker, making) in [(A, 1), (B, 3), (C, create)] {
+        world.writes_all(maker, making);
+    }
+    world.happens([
+        (A, "seal 1"),
+        (PluginId(0), "save 1"),
+        (B, "seal 3"),
+        (C, "seal 8"),
+    ]);
+    let name = VersionName {
+        incarnation: 1,
+        number: 1,
+    };
+    world.bus.version_saved(1, Ok(name), world.now);
+    // The others are not kept: one is of another type, and one has what is there.
+    world.happens([
+        (PluginId(0), "2 is at 1"),
+        (A, "1: has 2 with 1"),
+        (PluginId(0), "let 3 go"),
+        (PluginId(0), "end of 4"),
+        (B, "3 dropped: SHARE_TYPE_MISMATCH"),
+        (PluginId(0), "let 8 go"),
+        (PluginId(0), "end of 7"),
+        (C, "1: has 2 with 1"),
+    ]);
+    // Who publishes without saying so has its version kept as those before it.
+    world.ok(C, publish(9, making(7), 1));
+    world.effects();
+    world.writes_all(C, 9);
+    world.happens([(C, "seal 9"), (PluginId(0), "save 9")]);
 }

@@ -267,3 +267,26 @@ fn few_versions_of_a_maker_are_sealed_at_once() {
     world.sealed(2);
     assert_eq!(seals(&mut world), 1);
 }
+
+/// Who publishes and gives up its wish for the same tag would lose what it has published.
+#[test]
+fn a_wish_that_is_given_up_takes_nothing_else_away() {
+    let mut world = World::shares();
+    world.ok(B, want(5, Some(making(7))));
+    world.ok(B, ShareToBroker::Make { making: 2, len: 1 });
+    world.writes_all(B, 2);
+    world.publishes(B, 3);
+    world.effects();
+    assert_eq!(world.shares_mib(B), 2);
+    world.ok(B, ShareToBroker::Forgo { request: 5 });
+    // What it was sent in answer to the wish it has closed.
+    world.happens([(PluginId(0), "let 2 go")]);
+    assert_eq!(world.shares_mib(B), 1);
+    assert!(
+        world
+            .bus
+            .shares
+            .share(1)
+            .is_some_and(|share| share.users.contains_key(&B))
+    );
+}

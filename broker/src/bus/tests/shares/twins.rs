@@ -180,3 +180,24 @@ fn the_schema_of_a_share_is_sent_to_its_users() {
         (C, "4: INVALID_ARGUMENT"),
     ]);
 }
+
+/// A twin that is written when nobody has the share any more would have its page made anew, and left.
+#[test]
+fn a_twin_ends_with_its_share_even_where_its_version_has_gone() {
+    let mut world = differing();
+    world.ok(B, fetch(2, 1, Encoding::Json));
+    world.ok(C, publish(3, making(7), 1));
+    world.ok(A, ShareToBroker::Relinquish { share: 1 });
+    world.ok(B, ShareToBroker::Relinquish { share: 1 });
+    world.writes_all(C, 4);
+    world.effects();
+    world.ok(C, ShareToBroker::Relinquish { share: 1 });
+    world.happens([
+        (PluginId(0), "end of 1"),
+        (A, "3 dropped: CANCELLED"),
+        (B, "2: CANCELLED"),
+        (PluginId(0), "let 4 go"),
+    ]);
+    world.ok(A, ShareToBroker::Make { making: 3, len: 1 });
+    world.happens([]);
+}

@@ -53,6 +53,7 @@ pub(super) fn settings() -> Settings {
         capacity: 64 << 10,
         history: 0,
         lossless: true,
+        budgets: true,
         send_timeout: Duration::from_secs(20),
     }
 }

@@ -3,82 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::control::{Form, ShareToBroker, VersionFacts, VersionName};
+use callgate_layout::control::{Form, ShareToBroker, VersionFacts};
 use callgate_layout::schema::compare::suits;
 use callgate_layout::schema::{Primitive, Schema};
-use callgate_layout::shares::sealed::Sealed;
 use callgate_layout::{Code, Encoding, Signature};
 
-use super::asking::{Got, Want};
-use super::desk::{Desk, News};
 use super::making::{HowMade, Making};
 use super::mapping;
 use super::request::Request;
+use super::twin::{Text, Twin};
+use super::want::{Got, Want};
 use crate::base::buffers::Scratch;
 use crate::base::error::{Error, Result};
 use crate::base::thread;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
 use crate::session::schemas::known::Parts;
+use crate::session::shares::desk::{Desk, News};
+use crate::session::shares::failures::not_there;
 use crate::shares::content::Bytes;
 use crate::shares::kind::write_numbers;
-use crate::shares::used::{Known, Made, TellsBroker, Used};
+use crate::shares::used::{Known, Made, Used};
 
 /// How long writing a twin may take, beside the broker's own steps.
 const CONVERTING: Duration = Duration::from_secs(30);
-
-/// The text of a version, for one of another type.
-pub(crate) struct Twin {
-    pub(crate) used: Arc<Used>,
-    pub(crate) name: VersionName,
-    pub(crate) maker: String,
-    /// There until it is dropped.
-    text: Option<Text>,
-    /// What the broker has sent for it.
-    sent: Option<(Arc<Membership>, u64)>,
-}
-
-enum Text {
-    Sent(Sealed),
-    /// Written here, of a slice that lies in the version itself.
-    Own(Scratch),
-}
-
-impl Twin {
-    fn new(used: &Arc<Used>, facts: &VersionFacts) -> Twin {
-        Twin {
-            used: used.clone(),
-            name: facts.name,
-            maker: facts.maker.clone(),
-            text: None,
-            sent: None,
-        }
-    }
-
-    /// Of a version that was sent, which is let go with this.
-    fn sent(used: &Arc<Used>, facts: &VersionFacts, membership: &Arc<Membership>) -> Twin {
-        let mut twin = Twin::new(used, facts);
-        twin.sent = Some((membership.clone(), facts.version));
-        twin
-    }
-
-    pub(crate) fn text(&self) -> &[u8] {
-        match &self.text {
-            Some(Text::Sent(memory)) => memory.bytes(),
-            Some(Text::Own(text)) => text,
-            None => &[],
-        }
-    }
-}
-
-impl Drop for Twin {
-    fn drop(&mut self) {
-        drop(self.text.take());
-        if let Some((membership, version)) = self.sent.take() {
-            membership.tell(ShareToBroker::Done { version });
-        }
-    }
-}
 
 impl PluginState {
     /// What a user of another type has of a share.
@@ -155,7 +103,7 @@ impl PluginState {
         used: &Used,
         (schema, until): (u64, u64),
     ) -> Result<Signature> {
-        let share = used.place().ok_or_else(super::failures::not_there)?.share;
+        let share = used.place().ok_or_else(not_there)?.share;
         let mut parts = Parts::default();
         loop {
             let request = Request::new(membership);

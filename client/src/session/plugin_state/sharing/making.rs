@@ -7,12 +7,13 @@ use std::time::Duration;
 use callgate_layout::control::{Failure, ShareToBroker};
 use callgate_layout::{Code, clock};
 
-use super::desk::{Desk, News};
 use crate::base::buffers::Pool;
 use crate::base::error::{Error, Result};
 use crate::session::allocation;
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::membership::Membership;
+use crate::session::shares::desk::{Desk, Have, News};
+use crate::session::shares::failures::out_of_turn;
 use crate::shares::content::{Content, Write};
 use crate::shares::used::TellsBroker;
 
@@ -51,7 +52,10 @@ pub(super) struct Making<'a> {
     /// Where its memory comes, or why there is none.
     desk: Arc<Desk>,
     how: HowMade,
-    is_told: bool,
+    /// Whether the broker waits for a word about it: from `Create`, `Convert` or `Write` until it has one.
+    is_awaited: bool,
+    /// The share, where there was one by the time that the value was there.
+    overtaken: Option<Box<Have>>,
 }
 
 impl<'a> Making<'a> {
@@ -67,15 +71,18 @@ impl<'a> Making<'a> {
             number,
             desk: desk.clone(),
             how,
-            is_told: false,
+            is_awaited: true,
+            overtaken: None,
         }
     }
 
-    /// Has a factory run, and its value written. Where it fails or panics, or the making ends, nothing is left of it.
-    pub(super) fn make(mut self, make: &mut Make<'_>) -> Result<()> {
+    /// Has a factory run, and its value written. Where it fails or panics, or the making ends, nothing is left of it. Where the
+    /// share is there by now, because somebody has published it, that is what there is, and nothing was written.
+    pub(super) fn make(mut self, make: &mut Make<'_>) -> Result<Option<Have>> {
         let pool = &self.membership.memory.pool;
         let made = make(pool, &mut |content| self.ask_and_write(content));
-        self.end(made)
+        self.end(made)?;
+        Ok(self.overtaken.take().map(|have| *have))
     }
 
     /// Writes a value to the memory that has come for it.
@@ -90,11 +97,20 @@ impl<'a> Making<'a> {
             len: content.len(),
         };
         self.membership.tell(make);
+        self.is_awaited = false;
         match self.desk.take(self.how.step_due())? {
-            Some(News::Write { len, file, .. }) if len == content.len() => {
-                self.write(file, content)
+            Some(News::Write { len, file, .. }) => {
+                self.is_awaited = true;
+                match len == content.len() {
+                    true => self.write(file, content),
+                    false => Err(out_of_turn()),
+                }
             }
-            Some(_) => Err(super::out_of_turn()),
+            Some(News::Have(have)) => {
+                self.overtaken = Some(have);
+                Ok(())
+            }
+            Some(_) => Err(out_of_turn()),
             None => {
                 let broker = self.membership.connection.broker();
                 Err(broker.is_late("did not make memory for a share in time"))
@@ -110,7 +126,7 @@ impl<'a> Making<'a> {
         drop(filling);
         let making = self.number;
         self.membership.tell(ShareToBroker::Written { making });
-        self.is_told = true;
+        self.is_awaited = false;
         Ok(())
     }
 
@@ -119,8 +135,9 @@ impl<'a> Making<'a> {
         made.inspect_err(|error| self.give_up(error))
     }
 
+    /// Says so where the broker waits for a word. Where it has ended the making instead of answering `Make`, it does not.
     fn give_up(&mut self, error: &Error) {
-        if !std::mem::replace(&mut self.is_told, true) {
+        if std::mem::take(&mut self.is_awaited) {
             let failure = Failure::new(error.code(), error.message());
             let making = self.number;
             self.membership

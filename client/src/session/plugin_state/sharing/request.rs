@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use callgate_layout::control::ShareToBroker;
 
-use super::asked::Asker;
-use super::desk::{Desk, News};
-use super::{out_of_turn, waiting};
 use crate::base::error::{Error, Result};
 use crate::session::membership::Membership;
+use crate::session::shares::asked::Asker;
+use crate::session::shares::desk::{Desk, News};
+use crate::session::shares::failures::out_of_turn;
+use crate::session::shares::waiting;
 
 /// A request that a broker has not answered, until this is dropped.
 pub(super) struct Request<'a> {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use callgate_layout::Encoding;
 use callgate_layout::control::{ShareFit, ShareToBroker, VersionFacts};
 
-use super::asking::{Got, Want};
-use super::desk::{Have, News};
-use super::failures::not_there;
 use super::mapping;
 use super::request::Request;
+use super::want::{Got, Want};
 use crate::base::error::Result;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
+use crate::session::shares::desk::{Have, News};
+use crate::session::shares::failures::not_there;
 use crate::shares::table::Found;
 use crate::shares::used::{Known, Made, Place, TellsBroker, Used, Version};
 
@@ -150,7 +150,7 @@ impl PluginState {
             return Ok(used);
         }
         let place = place_of(membership, have);
-        let used = Used::new((want.tag, want.what), &self.shares, place);
+        let used = Used::new((want.tag, want.what), self.shares.finds(), place);
         self.note_use(membership, &used, have.share)?;
         Ok(used)
     }

@@ -5,38 +5,20 @@ use std::time::Duration;
 
 use callgate_layout::control::ShareToBroker;
 
-use super::converting::Twin;
-use super::desk::{Have, News};
-use super::failures::{late, not_there, on_control_thread, out_of_turn, own};
 use super::making::{Maker, Making};
 use super::request::Request;
-use super::waiting;
+use super::want::{Got, Want};
 use crate::base::error::Result;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
+use crate::session::shares::desk::{Have, News};
+use crate::session::shares::failures::{late, not_there, on_control_thread, out_of_turn, own};
+use crate::session::shares::waiting;
 use crate::shares::held::Held;
 use crate::shares::kind::ShareType;
-use crate::shares::made::What;
 use crate::shares::table::Found;
 use crate::shares::turns::{Entry, Turn};
-use crate::shares::used::{TellsBroker, Version};
-
-/// A share that somebody wants.
-pub(crate) struct Want<'a> {
-    pub(crate) tag: &'a Arc<str>,
-    pub(crate) what: &'a Arc<What>,
-    /// Another type will not do.
-    pub(crate) exact: bool,
-    /// Nanoseconds of the monotonic clock.
-    pub(crate) until: u64,
-}
-
-/// What there is of a share for who wants it.
-pub(crate) enum Got {
-    Version(Arc<Version>),
-    /// Its text, where the maker has another type.
-    Json(Box<Twin>),
-}
+use crate::shares::used::TellsBroker;
 
 impl PluginState {
     /// What is held of a share in this type; asks the broker for it, and makes it where there is none and it may be.
@@ -127,8 +109,10 @@ impl PluginState {
         mut maker: Option<&mut Maker<'_>>,
     ) -> Result<Got> {
         self.with_brokers((want.tag, want.until), |membership| {
-            if let Found::Used(used) = self.shares.look(want.tag)
-                && let Some(got) = self.renew_share(membership, &used, want)?
+            // Kept to the end: its `Relinquish` would cross with `Have`, and end the use that this asks for.
+            let used = self.shares.used(want.tag);
+            if let Some(used) = &used
+                && let Some(got) = self.renew_share(membership, used, want)?
             {
                 return Ok(got);
             }
@@ -176,20 +160,25 @@ fn await_have(
     want: &Want<'_>,
     (turn, mut maker): (&Turn<'_>, Option<&mut Maker<'_>>),
 ) -> Result<(Have, bool)> {
-    let (mut until, mut is_made) = (want.until, false);
+    let (mut until, mut made) = (want.until, None);
     loop {
         match request.desk.take(until)? {
-            Some(News::Have(have)) => return Ok((*have, is_made)),
+            Some(News::Have(have)) => {
+                // Else somebody has published it meanwhile.
+                let is_made = made == Some(have.facts.version);
+                return Ok((*have, is_made));
+            }
             Some(News::Create { making }) => {
                 let maker = maker.as_deref_mut().ok_or_else(out_of_turn)?;
                 let of = (request.membership, making);
-                let making = Making::new(of, &request.desk, maker.how);
                 turn.makes(true);
-                let made = making.make(maker.make);
+                let overtaken = Making::new(of, &request.desk, maker.how).make(maker.make);
                 turn.makes(false);
-                made?;
+                if let Some(have) = overtaken? {
+                    return Ok((have, false));
+                }
                 // It is written, and has only to be sealed: that is worth more than the caller's time.
-                (until, is_made) = (until.max(maker.how.step_due()), true);
+                (until, made) = (until.max(maker.how.step_due()), Some(making));
             }
             Some(_) => return Err(out_of_turn()),
             None => {

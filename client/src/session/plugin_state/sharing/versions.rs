@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use callgate_layout::control::{ShareToBroker, VersionName};
 
-use super::asked::Asker;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
+use crate::session::shares::asked::Asker;
 use crate::shares::follow::Follow;
 use crate::shares::used::TellsBroker;
 use crate::shares::watched::Watched;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use callgate_layout::Code;
 use callgate_layout::control::ShareToBroker;
 
-use super::PluginState;
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::membership::Membership;
+use crate::session::plugin_state::PluginState;
 use crate::session::shares::asked::Asker;
 use crate::shares::used::{Made, Used};
 
@@ -33,7 +33,10 @@ impl PluginState {
     }
 
     /// Tells a new broker of the shares that this plugin uses. The answers are heard by the control thread.
-    pub(super) fn use_shares_again(&self, membership: &Membership) -> Result<()> {
+    pub(in crate::session::plugin_state) fn use_shares_again(
+        &self,
+        membership: &Membership,
+    ) -> Result<()> {
         for used in self.shares.all() {
             let place = used.place();
             let Some(place) = place.filter(|place| place.of != membership.id.number()) else {
@@ -66,7 +69,8 @@ impl PluginState {
             name: made.facts.name,
             len: made.facts.len,
         };
-        membership.shares.ask(request, Asker::Return(used.clone()));
+        let asker = Asker::Return(used.clone(), made.what.as_type());
+        membership.shares.ask(request, asker);
         let connection = &membership.connection;
         connection.send_file(&record.into(), &made.file, until)
     }
@@ -83,7 +87,8 @@ impl PluginState {
             had: used.held().map(|held| held.facts.name),
             trusts: self.trust.is_some(),
         };
-        membership.shares.ask(request, Asker::Return(used.clone()));
+        let asker = Asker::Return(used.clone(), used.what.as_type());
+        membership.shares.ask(request, asker);
         membership.send(&record.into())
     }
 }

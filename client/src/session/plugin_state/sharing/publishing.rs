@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use callgate_layout::control::ShareToBroker;
 
-use super::asking::{Got, Want};
-use super::desk::News;
-use super::failures::on_control_thread;
 use super::making::{HowMade, Maker, Making};
-use super::out_of_turn;
 use super::request::Request;
-use super::waiting;
+use super::want::{Got, Want};
 use crate::base::error::Result;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
+use crate::session::shares::desk::News;
+use crate::session::shares::failures::{on_control_thread, out_of_turn};
+use crate::session::shares::waiting;
 use crate::shares::content::Content;
 use crate::shares::held::Held;
 use crate::shares::kind::ShareType;
@@ -26,6 +25,8 @@ impl PluginState {
         maker: &mut Maker<'_>,
     ) -> Result<Arc<Held<T>>> {
         let _turn = self.take_share_turn(want, true)?;
+        // Kept to the end: its `Relinquish` would cross with `Have`, and end the use that publishing is.
+        let _used = self.shares.used(want.tag);
         let got = self.with_brokers((want.tag, want.until), |membership| {
             let mut got = None;
             let pool = &membership.memory.pool;

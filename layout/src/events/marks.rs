@@ -1,0 +1,50 @@
+//! Which record lies at each sixty-fourth of a ring, so that its writer need not go from record to record through what it wrote long
+//! ago.
+
+const COUNT: u64 = 64;
+
+/// The record that begins at or before each sixty-fourth of a ring, and goes beyond it.
+#[derive(Debug)]
+pub(super) struct Marks {
+    all: Box<[At; COUNT as usize]>,
+    /// Bytes from one to the next.
+    apart: u64,
+}
+
+/// Where a record begins, and its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At {
+    pub(super) position: u64,
+    pub(super) number: u64,
+}
+
+impl Marks {
+    /// Those of a ring that is empty; its capacity is a multiple of their number.
+    pub(super) fn new(capacity: u64, first: u64) -> Marks {
+        let begin = At {
+            position: 0,
+            number: first,
+        };
+        Marks {
+            all: Box::new([begin; COUNT as usize]),
+            apart: capacity / COUNT,
+        }
+    }
+
+    /// A record was written that has so many bytes.
+    #[inline]
+    pub(super) fn note(&mut self, at: At, len: u64) {
+        let mut mark = at.position.next_multiple_of(self.apart);
+        while mark < at.position + len {
+            self.all[(mark / self.apart % COUNT) as usize] = at;
+            mark += self.apart;
+        }
+    }
+
+    /// A record that begins at or before the limit and behind another one, and not much before the limit; `None` where none is marked. Both
+    /// positions are of records that are there.
+    pub(super) fn before(&self, limit: u64, behind: u64) -> Option<At> {
+        let at = self.all[(limit / self.apart % COUNT) as usize];
+        (behind < at.position && at.position <= limit).then_some(at)
+    }
+}

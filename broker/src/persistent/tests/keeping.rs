@@ -125,7 +125,7 @@ fn numbers_go_on_where_the_file_is() {
     // What is of another type is none of its versions.
     let slice = Kept {
         form: Form::Slice,
-        ..new.clone()
+        ..new
     };
     let failure = saved(unknown, &slice).unwrap_err();
     assert_eq!(failure.code, Code::ShareTypeMismatch as u16, "{failure:?}");

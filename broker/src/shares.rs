@@ -137,6 +137,10 @@ impl Shares {
         self.shares.get_mut(&share)
     }
 
+    pub(crate) fn user_mut(&mut self, share: u64, plugin: PluginId) -> Option<&mut User> {
+        self.shares.get_mut(&share)?.users.get_mut(&plugin)
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &Share)> {
         self.shares.iter().map(|(number, share)| (*number, share))
     }

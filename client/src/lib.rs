@@ -22,7 +22,7 @@ mod shares;
 pub use api::dynamic;
 pub use api::events::options::TopicOptions;
 pub use api::events::pull::Events;
-pub use api::events::received::{Event, Received};
+pub use api::events::received::{Drained, Event, Received};
 pub use api::events::subscription::{Subscription, SubscriptionBuilder};
 pub use api::events::topic::{Topic, TopicState};
 pub use api::group::Group;

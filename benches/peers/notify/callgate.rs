@@ -1,8 +1,8 @@
 //! Callgate: a topic, and one plugin for each listener.
 //!
 //! `callgate` is what each scenario is about: handlers, which the dispatcher runs; in batches and where listeners look all the time
-//! a plugin that takes events itself (`drain`). The other of both is `callgate-drain` or `callgate-handler`, where each event is sent
-//! by itself and in batches. `callgate-json` has a handler whose types are others, so its events are JSON. `callgate-unheard` keeps a
+//! a plugin that takes events itself (`drain_with`). The other of both is `callgate-drain` or `callgate-handler`, where each event is sent
+//! by itself and in batches. `callgate-kept` keeps what it takes (`drain`). `callgate-json` has a handler whose types are others, so its events are JSON. `callgate-unheard` keeps a
 //! history and has no listener: what sending takes where nobody is slow.
 
 use std::any::Any;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use callgate_client::{
-    EventNotice, Events as Pulled, Plugin, Received, Subscription, Topic, TopicOptions, View,
-    gate_type,
+    Drained, EventNotice, Events as Pulled, Plugin, Received, Subscription, Topic, TopicOptions,
+    View, gate_type,
 };
 
 use super::tally::LAST;
@@ -38,6 +38,7 @@ struct Signed {
 enum How {
     Handler,
     Drain,
+    Keep,
     Json,
     /// Nobody does.
     Not,
@@ -51,11 +52,12 @@ pub(super) struct Callgate {
 }
 
 impl Callgate {
-    pub(super) const ALL: [Callgate; 6] = [
+    pub(super) const ALL: [Callgate; 7] = [
         Callgate::new("callgate", "callgate-by-handler", How::Handler),
         Callgate::new("callgate", "callgate-by-drain", How::Drain),
         Callgate::new("callgate-drain", "callgate-drain", How::Drain),
         Callgate::new("callgate-handler", "callgate-handler", How::Handler),
+        Callgate::new("callgate-kept", "callgate-kept", How::Keep),
         Callgate::new("callgate-json", "callgate-json", How::Json),
         Callgate::new("callgate-unheard", "callgate-unheard", How::Not),
     ];
@@ -82,7 +84,7 @@ impl Bus for Callgate {
         match self.name {
             "callgate" => self.how == of_the_scenario,
             "callgate-drain" => events == Events::Stream,
-            "callgate-handler" => events == Events::Batch,
+            "callgate-handler" | "callgate-kept" => events == Events::Batch,
             "callgate-unheard" => events == Events::Slow,
             _ => !events.gives_way() && !events.drops_the_oldest(),
         }
@@ -101,8 +103,9 @@ impl Bus for Callgate {
     ) -> Result<Box<dyn Listener>> {
         let plugin = connect(setup, &format!("Listener{nth}"))?;
         match self.how {
-            How::Drain => Ok(Box::new(Taker {
+            How::Drain | How::Keep => Ok(Box::new(Taker {
                 events: plugin.events(TOPIC)?,
+                keeps: self.how == How::Keep,
                 looking: Looking::new(events),
                 _plugin: plugin,
             })),
@@ -217,25 +220,47 @@ impl Listener for Hearer {
 /// Takes the events itself.
 struct Taker {
     events: Pulled<(Payload64,)>,
+    keeps: bool,
     looking: Looking,
     _plugin: Plugin,
+}
+
+impl Taker {
+    /// Takes what there is; how many events, and whether one of them was the last.
+    fn take(&mut self, tally: &Tally) -> Result<(usize, bool)> {
+        let mut is_over = false;
+        let taken = self.events.drain_with(MOST, |drained| {
+            if let Drained::Event(_, (event,)) = drained {
+                is_over |= tally.take(&event.words);
+            }
+        })?;
+        Ok((taken, is_over))
+    }
+
+    /// The same, where what was taken is kept first.
+    fn take_kept(&mut self, tally: &Tally) -> Result<(usize, bool)> {
+        let all = self.events.drain(MOST)?;
+        let taken = all.len();
+        let events = all.into_iter().filter_map(Received::event);
+        let is_over = events.fold(false, |is_over, event| {
+            tally.take(&event.values.0.words) | is_over
+        });
+        Ok((taken, is_over))
+    }
 }
 
 impl Listener for Taker {
     fn listen(&mut self, tally: &Tally) -> Result<()> {
         loop {
-            let all = self.events.drain(MOST)?;
-            if all.is_empty() {
-                self.looking.in_vain();
+            let (taken, is_over) = match self.keeps {
+                true => self.take_kept(tally)?,
+                false => self.take(tally)?,
+            };
+            if is_over {
+                return Ok(());
             }
-            for received in all {
-                let Received::Event(event) = received else {
-                    continue;
-                };
-                let (event,) = event.values;
-                if tally.take(&event.words) {
-                    return Ok(());
-                }
+            if taken == 0 {
+                self.looking.in_vain();
             }
         }
     }

@@ -11,7 +11,6 @@ use callgate_layout::control::{
 };
 use callgate_layout::sys::{limits, memfd, process};
 
-use super::files::Wanted;
 use super::outgoing::{Descriptors, Flushed, Overflow};
 use super::session::{DoorbellPage, Pages, Session};
 use super::{Reactor, SCARCITY, Timer};
@@ -105,12 +104,7 @@ impl Reactor {
                 in_place,
             } => {
                 let way = if in_place { Way::InPlace } else { Way::Copied };
-                let wanted = Wanted {
-                    version,
-                    share,
-                    tag,
-                };
-                self.load(wanted, way, now);
+                self.load((version, share), tag, way, now);
             }
             Effect::RemoveFile { from, request, tag } => {
                 self.remove_file((from, request), tag, now);

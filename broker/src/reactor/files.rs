@@ -62,10 +62,10 @@ impl Files {
 
 /// A share and the version that is looked for, by the numbers that they are to have.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    pub(super) version: u64,
-    pub(super) share: u64,
-    pub(super) tag: Arc<str>,
+struct Wanted {
+    version: u64,
+    share: u64,
+    tag: Arc<str>,
 }
 
 impl Reactor {
@@ -111,7 +111,18 @@ impl Reactor {
     }
 
     /// Looks for the file of a tag, and tells the bus.
-    pub(super) fn load(&mut self, wanted: Wanted, way: Way, now: Instant) {
+    pub(super) fn load(
+        &mut self,
+        (version, share): (u64, u64),
+        tag: Arc<str>,
+        way: Way,
+        now: Instant,
+    ) {
+        let wanted = Wanted {
+            version,
+            share,
+            tag,
+        };
         // Most tags have none, and whoever makes those does not wait for the files of others.
         let has_file = self
             .files

@@ -1,6 +1,6 @@
 //! A share: its versions and who uses it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::id::PluginId;
@@ -23,13 +23,55 @@ pub(crate) struct Share {
 /// A plugin that has a share.
 #[derive(Debug)]
 pub(crate) struct User {
-    /// The request by which it came to have it.
-    pub(crate) request: u32,
-    /// What was the newest version then.
-    pub(crate) first: u64,
-    /// Whether it was told of it in answer to others since: then it has the share also where that request was given up.
-    pub(crate) has_more: bool,
-    pub(crate) _charge: Charge,
+    /// How many of its requests were answered by this share and not given up since.
+    haves: u32,
+    /// The last of them, with the version that it was sent only then.
+    told: VecDeque<(u32, Option<u64>)>,
+    _charge: Charge,
+}
+
+/// A plugin has few requests under way for one tag at a time, and may give up no others.
+const MOST_TOLD: usize = 8;
+
+impl User {
+    pub(crate) fn new(charge: Charge) -> User {
+        User {
+            haves: 0,
+            told: VecDeque::new(),
+            _charge: charge,
+        }
+    }
+
+    /// A request is answered, by which the plugin was sent a version that it did not have. Gives an earlier request that it gives up no more.
+    pub(crate) fn is_told(&mut self, request: u32, brought: Option<u64>) -> Option<u32> {
+        self.haves = self.haves.saturating_add(1);
+        self.told.push_back((request, brought));
+        let is_full = self.told.len() > MOST_TOLD;
+        self.told.pop_front_if(|_| is_full).map(|(old, _)| old)
+    }
+
+    /// A version that the plugin has was sent to it once more: it has that whatever it gives up.
+    pub(crate) fn is_sent_again(&mut self, version: u64) {
+        let told = self.told.iter_mut();
+        for (_, brought) in told.filter(|(_, brought)| *brought == Some(version)) {
+            *brought = None;
+        }
+    }
+
+    /// A request was given up that had been answered: the version that came with that, and whether the plugin has the share by another one.
+    pub(crate) fn forgo(&mut self, request: u32) -> (Option<u64>, bool) {
+        let at = self.told.iter().position(|(told, _)| *told == request);
+        let forgone = at.and_then(|at| self.told.remove(at));
+        if forgone.is_some() {
+            self.haves = self.haves.saturating_sub(1);
+        }
+        (forgone.and_then(|(_, brought)| brought), self.haves > 0)
+    }
+
+    /// The requests that may be given up yet.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = u32> {
+        self.told.iter().map(|(request, _)| *request)
+    }
 }
 
 impl Share {

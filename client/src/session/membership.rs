@@ -11,6 +11,7 @@ use callgate_layout::control::{
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
+use super::cells::ToldCells;
 use super::connection::{Connection, Returned};
 use super::events::feeds::Followed;
 use super::events::sources::{Offered, Placed};
@@ -18,7 +19,6 @@ use super::here::Here;
 use super::numbers::MembershipId;
 use super::open_gates::OpenGates;
 use super::shares::asked::Asked;
-use super::shares::cells::ToldCells;
 use crate::base::error::{Error, Result, forked};
 use crate::events::feeds::Tell;
 use crate::link::Link;

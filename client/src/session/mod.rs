@@ -3,6 +3,7 @@
 
 pub(crate) mod allocation;
 pub(crate) mod broker;
+pub(crate) mod cells;
 pub(crate) mod connection;
 pub(crate) mod control_thread;
 pub(crate) mod events;

@@ -19,6 +19,7 @@ use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::{Code, Encodings};
 use parking_lot::Mutex;
 
+use super::cells::OpenCells;
 use super::connection::{Answer, REQUEST_TIMEOUT, Returned};
 use super::events::feeds::Subscriptions;
 use super::events::sources::Offers;
@@ -28,7 +29,6 @@ use super::numbers::MembershipId;
 use super::open_gate::OpenGate;
 use super::open_gates::OpenGates;
 use super::presence::{self, Presence, Wait};
-use super::shares::cells::OpenCells;
 use crate::base::backoff::WaitPolicy;
 use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result, forked};

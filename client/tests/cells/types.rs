@@ -42,11 +42,11 @@ fn every_type_of_fixed_size_is_a_value() {
     let mixed = Channel {
         level: None,
         mode: Mode::Mixed { share: (1.5, -3) },
-        ..channel.clone()
+        ..channel
     };
     let on = Channel {
         mode: Mode::On(true, 255),
-        ..channel.clone()
+        ..channel
     };
     passes(&[channel.clone(), mixed.clone(), on]);
     passes(&[[[1_u8; 4]; 1024], [[255; 4]; 1024]]);

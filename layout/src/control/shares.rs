@@ -233,7 +233,8 @@ pub enum ShareToBroker {
         /// Bytes that are not wanted.
         offset: u32,
     },
-    /// Nothing of a version that is not the newest, or of a twin, is used any more, and it is not mapped.
+    /// Nothing of a version that is not the newest, or of a twin, is used any more, and it is not mapped. Where the answer to a `Fetch` brings
+    /// the same version after that, the plugin has it at the bus's charge.
     Done {
         /// The version.
         version: u64,

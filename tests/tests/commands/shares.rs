@@ -107,6 +107,26 @@ fn a_share_is_printed_as_json() {
     assert_eq!(removed.json(), json!({ "removed": "Keep.Ir" }));
 }
 
+/// Nobody is there who could write it as JSON: it is there all the same, and that is said.
+#[test]
+fn a_value_whose_maker_has_gone_is_not_printed() {
+    let bus = Bus::start(programs!());
+    let maker = bus.plugin("Maker");
+    let shares = maker.shares().timeout(PATIENCE).persistent();
+    let made = shares.get_or_create("Keep.Name", || "sine".to_owned());
+    drop((made.unwrap(), shares, maker));
+    let printed = run(&bus.socket(), &["share", "get", "Keep.Name"]);
+    printed.assert_failed(1, "SHARE_TYPE_MISMATCH");
+    for part in ["Keep.Name", "Maker"] {
+        assert!(printed.stderr.contains(part), "{printed:?}");
+    }
+    println!("{}", printed.stderr);
+    assert_eq!(
+        run(&bus.socket(), &["share", "rm", "Keep.Name"]).exit,
+        Some(0)
+    );
+}
+
 /// A script that takes an absent share for one that is removed, or a mistake for a failure of the bus.
 #[test]
 fn what_is_not_there_is_neither_printed_nor_removed() {

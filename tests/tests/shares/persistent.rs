@@ -8,6 +8,7 @@ use std::process::Command;
 
 use callgate::Broker;
 use callgate_client::{Code, Plugin, Share, Shares};
+use callgate_tests::cgroup::Cgroup;
 use callgate_tests::keeping::{check, fill};
 use callgate_tests::{Bus, PATIENCE, programs};
 use nix::sys::signal::Signal;
@@ -281,6 +282,28 @@ fn without_room_in_shared_memory_nothing_is_kept_and_the_maker_is_told() {
     assert_eq!(listed(&maker), [json!(null); 0]);
     let less = patient(&maker).persistent().get_or_create(TAG, || 7_u64);
     assert_eq!(*less.expect("the share"), 7);
+}
+
+/// Over a cgroup's limit the kernel would kill the broker, and with it the bus.
+#[test]
+fn a_broker_whose_cgroup_has_no_room_keeps_nothing_and_lives() {
+    let cgroup = match Cgroup::new(48) {
+        Ok(cgroup) => cgroup,
+        Err(why) => return println!("skipped: no memory cgroup can be made: {why}"),
+    };
+    let bus = Bus::start(programs!());
+    cgroup.take(bus.broker.as_ref().expect("it runs").id());
+    let maker = bus.plugin("Maker");
+    let shares = patient(&maker).persistent();
+    let error = shares
+        .create_with::<u64>(TAG, 8 * COUNT, |_| {})
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Overloaded, "{error}");
+    let name = cgroup.directory.display().to_string();
+    assert!(error.message().contains(&name), "{error}");
+    let (share, _) = table(&maker, TAG);
+    let _files = Files::of(&bus);
+    assert_eq!(check(TAG, &share), 7);
 }
 
 /// The limit that an administrator had written down.

@@ -39,7 +39,8 @@ impl Bus {
         let fit = self.fit(&tag, newest, &wish.wanted)?;
         let is_same = fit == ShareFit::Same;
         let has_memory = is_same && wish.had != Some(newest.name);
-        if has_memory && !newest.holders.contains_key(&to) {
+        let is_held = newest.holders.contains_key(&to);
+        if has_memory && !is_held {
             self.check_room(to)?;
         }
         let schema = &newest.facts.held.schema;
@@ -53,10 +54,11 @@ impl Bus {
             persistent: newest.facts.persistent,
         };
         self.let_fetch(to, [differs, None]);
-        self.add_user(share, wish);
+        let brought = is_same && !is_held;
         if let Some(version) = self.shares.version_mut(number).filter(|_| is_same) {
             version.holders.entry(to).or_insert(None);
         }
+        self.add_user(share, wish, brought.then_some(number));
         self.effects.push_back(Effect::Have {
             to,
             share,
@@ -66,23 +68,21 @@ impl Bus {
         Ok(())
     }
 
-    fn add_user(&mut self, share: u64, wish: Wish) {
+    fn add_user(&mut self, share: u64, wish: Wish, brought: Option<u64>) {
         let (plugin, request) = (wish.plugin, wish.request);
         let Some(of) = self.shares.share_mut(share) else {
             return;
         };
-        if let Some(user) = of.users.get_mut(&plugin) {
-            user.has_more = true;
-            return;
+        let user = of.users.entry(plugin);
+        let user = user.or_insert_with(|| User::new(wish.charge));
+        if brought.is_none() {
+            user.is_sent_again(of.newest);
         }
-        let user = User {
-            request,
-            first: of.newest,
-            has_more: false,
-            _charge: wish.charge,
-        };
-        of.users.insert(plugin, user);
+        let over = user.is_told(request, brought);
         self.shares.ask(plugin, request, Asked::Share(share));
+        if let Some(old) = over {
+            self.shares.over(plugin, old);
+        }
     }
 
     /// Whether a plugin may have a version: its own, or with the right to read the tag.
@@ -192,11 +192,13 @@ impl Bus {
         let Some(version) = self.shares.version_mut(number) else {
             return Ok(false);
         };
-        let (mib, told) = (version.charged.mib, version.told(number));
+        let (mib, told, share) = (version.charged.mib, version.told(number), version.share);
         if is_new {
             let member = self.members.get(&to).filter(|_| version.is_superseded);
             let charge = member.map(|member| member.share_mib.charge_beyond(mib));
             version.holders.insert(to, charge);
+        } else if let Some(user) = self.shares.user_mut(share, to) {
+            user.is_sent_again(number);
         }
         self.effects.push_back(Effect::SendVersion {
             to,
@@ -264,7 +266,9 @@ impl Bus {
             return false;
         };
         let versions = of.versions();
-        self.shares.over(plugin, user.request);
+        for request in user.requests() {
+            self.shares.over(plugin, request);
+        }
         for version in versions {
             self.let_go_of(plugin, version);
         }

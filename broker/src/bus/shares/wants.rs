@@ -162,7 +162,7 @@ impl Bus {
             // The two have crossed.
             Some(Asked::Share(share)) => {
                 self.shares.over(from, request);
-                self.forgo_share(from, share, now);
+                self.forgo_share(from, (request, share), now);
                 return Weight::Expected;
             }
             Some(Asked::Tag(tag)) => tag,
@@ -191,22 +191,17 @@ impl Bus {
         Weight::Charged
     }
 
-    /// A plugin has given up the wish by which it came to have a share, without having read that.
-    fn forgo_share(&mut self, from: PluginId, share: u64, now: Instant) {
-        let Some(of) = self.shares.share(share) else {
+    /// A plugin has given up a wish that was answered, without having read that.
+    fn forgo_share(&mut self, from: PluginId, (request, share): (u32, u64), now: Instant) {
+        let Some(user) = self.shares.user_mut(share, from) else {
             return;
         };
-        match of.users.get(&from) {
-            Some(user) if user.has_more => {
-                // What came with that answer it has closed.
-                if user.first != of.newest {
-                    self.let_go_of(from, user.first);
-                }
-            }
-            Some(_) => {
-                self.leave_share(from, share, now);
-            }
-            None => {}
+        let (brought, has_more) = user.forgo(request);
+        if !has_more {
+            self.leave_share(from, share, now);
+        } else if let Some(version) = brought {
+            // It has closed what came along.
+            self.let_go_of(from, version);
         }
     }
 }

@@ -16,6 +16,25 @@ pub enum Received<A> {
     Notice(EventNotice),
 }
 
+/// What [`Events::drain_with`](crate::Events::drain_with) gives.
+#[derive(Clone, Debug)]
+pub enum Drained<'a, A> {
+    /// An event: what is known of it, and the values that were sent, a tuple of the parameters.
+    Event(&'a EventContext<'a>, A),
+    /// What else is to be told, in the order of the events.
+    Notice(EventNotice),
+}
+
+impl<A> From<Drained<'_, A>> for Received<A> {
+    #[inline]
+    fn from(drained: Drained<'_, A>) -> Received<A> {
+        match drained {
+            Drained::Event(context, values) => Received::Event(Event::new(context, values)),
+            Drained::Notice(notice) => Received::Notice(notice),
+        }
+    }
+}
+
 impl<A> Received<A> {
     /// The event, if it is one.
     pub fn event(self) -> Option<Event<A>> {

@@ -13,8 +13,8 @@ use crate::base::deadline::answer_due;
 use crate::base::error::{Error, Result};
 use crate::base::types::{GateType, schema_of};
 use crate::serve::offered::Types;
+use crate::session::cells::{OpenCell, Side, Values};
 use crate::session::plugin_state::PluginState;
-use crate::session::shares::cells::{OpenCell, Side, Values};
 use crate::shares::cells::{Copier, ReadCell, WrittenCell};
 
 /// A cell that a plugin has open, for as long as a handle of it lives.

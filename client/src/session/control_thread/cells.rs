@@ -10,10 +10,10 @@ use callgate_layout::sys::memfd;
 use super::memory::expect;
 use super::plugin::PluginWork;
 use crate::base::error::{Error, Result};
+use crate::session::cells::{OpenCell, Side};
 use crate::session::connection::failure as error_of;
 use crate::session::mapping::{map_read_only, map_writable, system};
 use crate::session::notices::BrokerEvent;
-use crate::session::shares::cells::{OpenCell, Side};
 
 impl PluginWork<'_> {
     pub(super) fn cell_record(&mut self, record: CellToPlugin, descriptors: Vec<OwnedFd>) {

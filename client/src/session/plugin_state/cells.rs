@@ -8,8 +8,8 @@ use callgate_layout::control::CellToBroker;
 
 use super::PluginState;
 use crate::base::error::{Error, Result};
+use crate::session::cells::OpenCell;
 use crate::session::membership::Membership;
-use crate::session::shares::cells::OpenCell;
 
 impl PluginState {
     /// Opens a cell at the broker that there is, and at each one after it. Returns when there is memory for it, or that time has

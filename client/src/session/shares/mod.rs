@@ -2,7 +2,6 @@
 //! them.
 
 pub(crate) mod asked;
-pub(crate) mod cells;
 pub(crate) mod desk;
 pub(crate) mod failures;
 pub(crate) mod waiting;

@@ -99,10 +99,14 @@ impl Plugin {
         Some(ShareToBroker::Relinquish { share })
     }
 
-    /// Lets go of a version that is not the newest one.
+    /// Lets go of a version that is not the newest one, of a share of which none is on its way: that could be the same.
     pub(super) fn done(&mut self) -> Option<ShareToBroker> {
-        let newest = &self.newest;
-        let all = self.has.iter_mut();
+        let (newest, asked) = (&self.newest, &self.asked);
+        let is_fetched = |share: u64| asked.values().any(|ask| *ask == Ask::Fetch(share));
+        let all = self
+            .has
+            .iter_mut()
+            .filter(|(share, _)| !is_fetched(**share));
         let mut old = all.filter_map(|(share, versions)| {
             let old = versions
                 .iter()

@@ -189,9 +189,16 @@ impl Cells {
         Ok(opened)
     }
 
-    /// Whether there is a cell of this tag.
-    pub(crate) fn is_open(&self, tag: &str) -> bool {
-        self.all.contains_key(tag)
+    /// Whether somebody writes a cell of this tag, or has written it. Who only waits for one keeps the tag from nobody.
+    pub(crate) fn is_taken(&self, tag: &str) -> bool {
+        self.all.get(tag).is_some_and(Cell::is_taken)
+    }
+
+    /// Those that wait for a cell of this tag with other values, of which none was written.
+    pub(crate) fn misled(&self, tag: &str, kind: &Kind) -> Vec<Place> {
+        let cell = self.all.get(tag).filter(|cell| !cell.is_taken());
+        let cell = cell.filter(|cell| !cell.has_kind(kind));
+        cell.map_or_else(Vec::new, |cell| cell.readers.iter().copied().collect())
     }
 
     fn entry(&mut self, tag: &str, kind: Kind) -> (Arc<str>, &mut Cell) {
@@ -334,6 +341,10 @@ impl Cell {
     /// Those that have it open to read it.
     pub(crate) fn readers(&self) -> impl Iterator<Item = PluginId> {
         self.readers.iter().map(|(plugin, _)| *plugin)
+    }
+
+    fn is_taken(&self) -> bool {
+        self.writer.is_some() || self.memory.is_some()
     }
 
     fn has_kind(&self, kind: &Kind) -> bool {

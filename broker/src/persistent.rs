@@ -270,7 +270,7 @@ fn follow(before: &Kept, new: &Kept) -> Result<VersionName, Failure> {
     }
     Ok(VersionName {
         incarnation: before.name.incarnation,
-        number: before.name.number.saturating_add(1),
+        number: before.name.number + 1,
     })
 }
 

@@ -28,7 +28,7 @@ use crate::id::PluginId;
 use crate::quota::{Charge, Quota};
 
 pub(crate) use facts::{Facts, check_wanted, invalid};
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Kept, LAST};
 pub(crate) use making::{Charged, Kind, Making, Progress, Sealing};
 pub(crate) use share::{Share, User};
 pub(crate) use tag::{Tag, Watch, Wish};
@@ -62,6 +62,8 @@ pub(crate) struct Shares {
     incarnations: RandomState,
     first: u64,
     next: u64,
+    /// How often a tag has come to stand otherwise.
+    changes: u64,
 }
 
 impl Shares {
@@ -79,7 +81,18 @@ impl Shares {
             incarnations: RandomState::new(),
             first,
             next: first,
+            changes: 0,
         }
+    }
+
+    /// How often a tag has come to stand otherwise, with a version more or without its share.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// One stands otherwise.
+    pub(crate) fn has_changed(&mut self) {
+        self.changes += 1;
     }
 
     /// A number that nothing has had.
@@ -94,9 +107,9 @@ impl Shares {
         (self.first..self.next).contains(&number)
     }
 
-    /// An incarnation for a new share.
-    pub(crate) fn incarnation(&self) -> u64 {
-        self.incarnations.hash_one(self.next)
+    /// An incarnation for a new share, whose first version has this number.
+    pub(crate) fn incarnation(&self, first: u64) -> u64 {
+        self.incarnations.hash_one(first)
     }
 
     pub(crate) fn tag(&self, tag: &str) -> Option<&Tag> {

@@ -114,6 +114,16 @@ impl Bus {
             let message = format!("this plugin has {limit} shares and cells already, its limit");
             Failure::new(Code::Overloaded, message)
         })?;
+        if wish.writes {
+            // What they wait for, nobody who may write has said.
+            for place in self.cells.misled(tag, &kind) {
+                let message = format!(
+                    "the cell {tag} has values of the type {} ({} bytes), which is not what was waited for",
+                    kind.signature, kind.len
+                );
+                self.take_cell(place, Failure::new(Code::ShareTypeMismatch, message));
+            }
+        }
         let wanted = kind.clone();
         let opened = self.cells.open(wish, (tag, kind), charge);
         opened.map_err(|refused| self.explain_cell(refused, (tag, &wanted)))

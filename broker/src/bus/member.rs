@@ -41,6 +41,8 @@ pub(crate) struct Member {
     pub(super) share_returns: u32,
     /// How often it was told that a tag does not stand as it had seen, and may watch it anew without being charged.
     pub(super) share_news: u32,
+    /// Up to which change of a tag that was counted for it, where it watched what had changed before.
+    pub(super) share_changes: u64,
     pub(super) first_opens: FirstTimes,
     /// Records that it was or will be sent and has to acknowledge.
     pub(super) owed: u32,

@@ -47,6 +47,7 @@ impl Bus {
             // What it has made, and what it uses.
             share_returns: limits.shares.saturating_mul(2),
             share_news: 0,
+            share_changes: self.shares.changes(),
             first_opens: FirstTimes::default(),
             owed: 0,
             feed_answers: 0,

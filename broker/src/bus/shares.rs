@@ -129,7 +129,7 @@ impl Bus {
     /// The tag of a request, if it can be one.
     fn share_tag(&self, tag: &str) -> Result<Arc<str>, Failure> {
         check_gate_name(tag).map_err(|why| Failure::new(Code::InvalidArgument, why))?;
-        if self.cells.is_open(tag) {
+        if self.cells.is_taken(tag) {
             let message = format!("{tag} is the tag of a cell: choose another one for the share");
             return Err(Failure::new(Code::ShareTypeMismatch, message));
         }

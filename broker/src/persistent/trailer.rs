@@ -33,7 +33,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::names::BusName;
 use super::trouble::{Trouble, flaw};
-use crate::shares::Kept;
+use crate::shares::{Kept, LAST};
 
 /// Bytes of the footer.
 pub(super) const FOOTER: usize = 112;
@@ -204,7 +204,8 @@ fn decode(fields: &Fields<'_>, texts: &[u8], lengths: [usize; 4]) -> Result<Trai
         1 => Form::Slice,
         _ => return flaw("it has a form that is not kept"),
     };
-    if check_gate_name(&tag).is_err() || check_plugin_name(&maker).is_err() || name.number == 0 {
+    let is_number = (1..LAST).contains(&name.number);
+    if check_gate_name(&tag).is_err() || check_plugin_name(&maker).is_err() || !is_number {
         return flaw("the names in its trailer are none that there can be");
     }
     let kept = Kept {

@@ -172,10 +172,17 @@ impl Reactor {
     /// Keeps the memory that came with the record which is read now.
     pub(super) fn keep_returned(&mut self, from: PluginId, version: u64, now: Instant) {
         let failure = match mem::replace(&mut self.came, Came::Nothing) {
-            Came::One(file) => {
-                self.returned.insert(version, file);
-                return;
-            }
+            // Many may wait until they are looked at.
+            Came::One(file) => match self.check_link_room(0) {
+                Ok(()) => {
+                    self.returned.insert(version, file);
+                    return;
+                }
+                Err(failure) => {
+                    self.close_elsewhere(vec![file]);
+                    failure
+                }
+            },
             Came::Nothing => Failure::new(
                 Code::Protocol,
                 "no memory came with a share that it returned",
@@ -222,7 +229,8 @@ impl Reactor {
     ) {
         let memory = AnyMemory::Version(version);
         if self.bus.shares().making(version).is_none() {
-            return;
+            // They may be the last ones of much memory.
+            return self.close_elsewhere(found.map(Vec::from).unwrap_or_default());
         }
         let kept = found.map_err(|wrong| match wrong {
             Wrong::Plugin(what) => protocol(&what),

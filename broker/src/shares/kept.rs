@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use callgate_layout::control::{Form, VersionName};
 
+/// No version of a share has a number beyond this, so that there is always a next one.
+pub(crate) const LAST: u64 = 1 << 62;
+
 /// A version of a persistent share, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {

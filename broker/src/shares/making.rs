@@ -141,6 +141,13 @@ impl Sealing {
         None
     }
 
+    /// None of those that wait is this plugin's any more, which has gone.
+    pub(crate) fn forget_plugin(&mut self, plugin: PluginId) {
+        if let Some(queue) = self.plugins.get_mut(&plugin) {
+            queue.waiting.clear();
+        }
+    }
+
     /// A version need not wait any more.
     pub(crate) fn forget_version(&mut self, plugin: PluginId, version: u64) {
         if let Some(queue) = self.plugins.get_mut(&plugin) {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use callgate_layout::Encoding;
+
 use crate::id::PluginId;
 use crate::quota::Charge;
 
@@ -27,6 +29,8 @@ pub(crate) struct User {
     haves: u32,
     /// The last of them, with the version that it was sent only then.
     told: VecDeque<(u32, Option<u64>)>,
+    /// The highest number of a version that it has fetched, and fetched as JSON.
+    fetched: [u64; 2],
     _charge: Charge,
 }
 
@@ -38,6 +42,7 @@ impl User {
         User {
             haves: 0,
             told: VecDeque::new(),
+            fetched: [0; 2],
             _charge: charge,
         }
     }
@@ -48,6 +53,18 @@ impl User {
         self.told.push_back((request, brought));
         let is_full = self.told.len() > MOST_TOLD;
         self.told.pop_front_if(|_| is_full).map(|(old, _)| old)
+    }
+
+    /// Whether a version of this number is fetched for the first time.
+    pub(crate) fn is_first_fetch(&mut self, number: u64, encoding: Encoding) -> bool {
+        let [archive, json] = &mut self.fetched;
+        let highest = match encoding {
+            Encoding::Archive => archive,
+            Encoding::Json => json,
+        };
+        let is_first = *highest < number;
+        *highest = number.max(*highest);
+        is_first
     }
 
     /// A version that the plugin has was sent to it once more: it has that whatever it gives up.

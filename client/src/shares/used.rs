@@ -79,8 +79,8 @@ struct State {
     /// The newest version that is mapped here.
     newest: Option<Weak<Version>>,
     known: Option<Known>,
-    /// Versions of this place's broker that were let go while they were the newest.
-    owed: Vec<u64>,
+    /// Versions of this place's broker that were let go while they were the newest, by their numbers there.
+    owed: Vec<(VersionName, u64)>,
     /// What has come and is not mapped yet.
     parcel: Option<(VersionFacts, OwnedFd)>,
     /// Of the plugin that has made the newest version, its memory.
@@ -157,7 +157,7 @@ impl Used {
             (Some(held), _) => *held.number.lock() = (of, facts.version),
             (None, Some(memory)) => state.parcel = Some((facts, memory)),
             // It was let go meanwhile.
-            (None, None) => state.owed.push(facts.version),
+            (None, None) => state.owed.push((facts.name, facts.version)),
         }
         drop(state);
         drop((before, held));
@@ -193,7 +193,7 @@ impl Used {
             return known;
         }
         let mut state = self.state.lock();
-        state.owed.retain(|owed| *owed != facts.version);
+        state.owed.retain(|(_, owed)| *owed != facts.version);
         let owed = std::mem::take(&mut state.owed);
         let version = Arc::new(Version {
             number: Mutex::new((of, facts.version)),
@@ -210,11 +210,29 @@ impl Used {
         // Somebody has made a newer one.
         drop(made);
         if let Some(place) = place.filter(|place| place.of == of) {
-            for version in owed {
+            for (_, version) in owed {
                 place.tell(ShareToBroker::Done { version });
             }
         }
         version
+    }
+
+    /// Has the broker told of what was let go while it was the newest version, or has come and was not mapped, where there is a newer one by
+    /// now: else that stays charged to this plugin.
+    pub(crate) fn settle(&self) {
+        let mut state = self.state.lock();
+        let Some(place) = state.place.clone() else {
+            return;
+        };
+        let is_old = |name: VersionName| !place.is_newest(name);
+        let parcel = state.parcel.take_if(|(facts, _)| is_old(facts.name));
+        let owed = state.owed.extract_if(.., |(name, _)| is_old(*name));
+        let mut versions: Vec<u64> = owed.map(|(_, version)| version).collect();
+        drop(state);
+        versions.extend(parcel.map(|(facts, _)| facts.version));
+        for version in versions {
+            place.tell(ShareToBroker::Done { version });
+        }
     }
 
     /// What has come and was not mapped yet.
@@ -250,7 +268,7 @@ impl Used {
             match &state.place {
                 Some(place) if place.of == of && place.is_newest(name) => {
                     // It may be asked for again.
-                    state.owed.push(version);
+                    state.owed.push((name, version));
                     None
                 }
                 place => place.clone().filter(|place| place.of == of),

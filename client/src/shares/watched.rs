@@ -65,6 +65,8 @@ struct State {
     events: VecDeque<ShareEvent>,
     /// A thread tells.
     is_told: bool,
+    /// It is watched no more.
+    is_over: bool,
 }
 
 impl News {
@@ -130,16 +132,23 @@ impl Watched {
     /// How the tag was seen last, where the broker of a membership is to be asked how it stands, by this request.
     pub(crate) fn ask(&self, of: u64, request: u32) -> Option<Option<VersionName>> {
         let mut state = self.news.state.lock();
-        if state.asked.is_some_and(|(other, _)| other == of) {
+        if state.is_over || state.asked.is_some_and(|(other, _)| other == of) {
             return None;
         }
         state.asked = Some((of, request));
         Some(state.seen)
     }
 
-    /// The question is not to be answered any more.
+    /// Nobody is to be asked any more, and the last question is not to be answered.
     pub(crate) fn end_asking(&self) -> Option<(u64, u32)> {
-        self.news.state.lock().asked.take()
+        let mut state = self.news.state.lock();
+        state.is_over = true;
+        state.asked.take()
+    }
+
+    /// Whether it is watched no more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.news.state.lock().is_over
     }
 
     /// The broker has said how the tag stands.

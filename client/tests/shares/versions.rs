@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use callgate::Policy;
 use callgate_client::{Code, Dispatch, Publisher, Share, ShareEvent, ShareWatch, Versions};
 
 use crate::scene::{PATIENCE, Scene, TAG, Table, eventually, is_there};
@@ -289,4 +290,25 @@ fn what_is_told_may_use_shares_and_end_the_watch() {
     eventually(|| *read.lock().unwrap() == "told");
     eventually(|| own.lock().unwrap().is_none());
     drop(made);
+}
+
+/// A plugin that may have little, and has let go of what is superseded, would be refused all that is newer.
+#[test]
+fn what_was_let_go_as_the_newest_is_not_kept_when_there_is_a_newer_one() {
+    let scene = Scene::new();
+    let little = Policy::new().read_shares("Osc.*").share_mib(1);
+    scene.broker.set_policy("Reader", Some(little)).unwrap();
+    let (maker, reader) = (scene.plugin("Maker"), scene.plugin("Reader"));
+    let publish = |byte: u8| {
+        let fill = |bytes: &mut [u8]| bytes.fill(byte);
+        maker.shares().publish_with(TAG, 2 << 20, fill).unwrap()
+    };
+    let _first = publish(1);
+    // It uses the share, and has no guard of it.
+    let _user: Publisher<[u8]> = reader.shares().publisher(TAG).unwrap();
+    for byte in 2..5 {
+        let _newest = publish(byte);
+        let share: Share<[u8]> = reader.shares().get(TAG).unwrap();
+        assert_eq!(share[0], byte);
+    }
 }

@@ -18,6 +18,8 @@ impl Bus {
     ) {
         self.shares.all_over(plugin);
         self.shares.forget_waiting(plugin);
+        // Else each that ends would let the next one begin.
+        self.shares.sealing.forget_plugin(plugin);
         // First, so that it is not its turn again.
         for tag in self.shares.tags() {
             if let Some(of) = self.shares.known_tag_mut(&tag) {

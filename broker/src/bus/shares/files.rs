@@ -68,7 +68,7 @@ impl Bus {
         if !self.is_persistent(making) || !self.may_be_registered(making) {
             return self.saved(number, now);
         }
-        let name = self.name_for(making);
+        let name = self.name_for(number, making);
         let kept = Kept {
             tag: tag.clone(),
             name,
@@ -337,7 +337,15 @@ impl Bus {
         let message = format!("the share {tag} was removed meanwhile");
         let failure = Failure::new(Code::Cancelled, message);
         for making in publications.into_iter().flatten() {
+            let saved_as = self.shares.making(making).map(|making| making.saved_as);
             self.lose_making(making, (&failure, true), now);
+            if let Some(Some(_)) = saved_as {
+                // The shell has kept it by now, or will: that goes, too.
+                let (from, request) = (PluginId(0), 0);
+                let tag = tag.clone();
+                self.effects
+                    .push_back(Effect::RemoveFile { from, request, tag });
+            }
         }
         self.tell_watches(tag);
         self.shares.tidy(tag);

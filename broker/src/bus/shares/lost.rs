@@ -57,9 +57,14 @@ impl Bus {
             making.charged = None;
             making.progress = Progress::Called;
             let (plugin, is_return) = (making.plugin, matches!(making.kind, Kind::Return { .. }));
+            let share = making.share;
             if !is_return {
                 // `Write` was never sent.
                 self.unsent(plugin, 1);
+            }
+            if self.shares.share(share).is_none() {
+                // Its page may be there.
+                self.effects.push_back(Effect::EndShare(share));
             }
         }
         self.lose_making(number, (failure, true), now);

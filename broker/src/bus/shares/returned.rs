@@ -8,10 +8,7 @@ use super::versions::is_taken;
 use crate::bus::{Bus, Weight};
 use crate::effect::Effect;
 use crate::id::PluginId;
-use crate::shares::{Facts, Kind, Making, Progress, invalid};
-
-/// Beyond this no share ever counts.
-const LAST: u64 = 1 << 62;
+use crate::shares::{Facts, Kind, LAST, Making, Progress, invalid};
 
 impl Bus {
     /// A plugin returns the newest version that it has made.

@@ -156,14 +156,22 @@ impl Bus {
             Encoding::Json => self.fetch_twin(from, request, share, now),
         });
         match fetched {
-            // How often there is news, its makers decide.
-            Ok(true) => Weight::Expected,
-            Ok(false) => Weight::Charged,
+            // How often there is news, its makers decide; how often it lets go of that and fetches it anew, the plugin.
+            Ok(true) if self.is_first_fetch(from, (share, encoding)) => Weight::Expected,
+            Ok(_) => Weight::Charged,
             Err(failure) => {
                 self.answer(from, request, Some(failure));
                 Weight::Charged
             }
         }
+    }
+
+    /// Whether a plugin fetches the newest version of a share for the first time.
+    fn is_first_fetch(&mut self, plugin: PluginId, (share, encoding): (u64, Encoding)) -> bool {
+        let newest = self.shares.newest(share);
+        let number = newest.map_or(0, |(_, newest)| newest.name.number);
+        let user = self.shares.user_mut(share, plugin);
+        user.is_some_and(|user| user.is_first_fetch(number, encoding))
     }
 
     /// Whether a plugin has a share, and may read it still.

@@ -36,7 +36,7 @@ impl Bus {
         let Some(charged) = making.charged.take() else {
             return;
         };
-        let name = self.name_for(&making);
+        let name = self.name_for(number, &making);
         let (tag, maker) = (making.tag.clone(), Some(making.plugin));
         let version = Version {
             share: making.share,
@@ -76,8 +76,8 @@ impl Bus {
         !is_overtaken && self.check_registered(making).is_ok()
     }
 
-    /// Which version it becomes.
-    pub(super) fn name_for(&self, making: &Making) -> VersionName {
+    /// Which version the making of this number becomes.
+    pub(super) fn name_for(&self, number: u64, making: &Making) -> VersionName {
         if let Kind::Return { name, .. } = making.kind {
             return name;
         }
@@ -88,7 +88,7 @@ impl Bus {
             number: newest.name.number + 1,
         });
         making.saved_as.or(next).unwrap_or_else(|| VersionName {
-            incarnation: self.shares.incarnation(),
+            incarnation: self.shares.incarnation(number),
             number: 1,
         })
     }

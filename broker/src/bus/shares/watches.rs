@@ -8,6 +8,9 @@ use crate::bus::{Bus, Weight};
 use crate::id::PluginId;
 use crate::shares::{Asked, Watch};
 
+/// So many changes one plugin may have missed.
+const MISSED: u64 = 1024;
+
 impl Bus {
     /// A plugin wants to be told.
     pub(super) fn watch(
@@ -44,7 +47,8 @@ impl Bus {
         };
         let now = self.seen_now(&tag);
         if seen != now {
-            self.tell_watch(watch, now);
+            let is_news = self.is_news(from);
+            self.tell_watch(watch, (now, is_news));
             return Ok(());
         }
         self.shares.ask(from, request, Asked::Tag(tag.clone()));
@@ -52,9 +56,23 @@ impl Bus {
         Ok(())
     }
 
-    fn tell_watch(&mut self, watch: Watch, now: Option<VersionName>) {
+    /// Whether a plugin that is told at once may have missed a change: as often as there were any. Else one that says it has seen what never
+    /// was could go on asking for nothing.
+    fn is_news(&mut self, plugin: PluginId) -> bool {
+        let changes = self.shares.changes();
+        let Some(member) = self.members.get_mut(&plugin) else {
+            return false;
+        };
+        // Those of long ago it has not missed just now.
+        let counted = member.share_changes.max(changes.saturating_sub(MISSED));
+        let is_news = counted < changes;
+        member.share_changes = counted + u64::from(is_news);
+        is_news
+    }
+
+    fn tell_watch(&mut self, watch: Watch, (now, is_news): (Option<VersionName>, bool)) {
         let (plugin, request) = (watch.plugin, watch.request);
-        if let Some(member) = self.members.get_mut(&plugin) {
+        if let Some(member) = self.members.get_mut(&plugin).filter(|_| is_news) {
             member.share_news = member.share_news.saturating_add(1);
         }
         self.send(plugin, ShareToPlugin::Changed { request, now });
@@ -68,6 +86,7 @@ impl Bus {
 
     /// Tells those that have seen a tag as it is not now.
     pub(super) fn tell_watches(&mut self, tag: &Arc<str>) {
+        self.shares.has_changed();
         let now = self.seen_now(tag);
         let Some(of) = self.shares.known_tag_mut(tag) else {
             return;
@@ -77,7 +96,7 @@ impl Bus {
         of.watches = same;
         for watch in told {
             self.shares.over(watch.plugin, watch.request);
-            self.tell_watch(watch, now);
+            self.tell_watch(watch, (now, true));
         }
     }
 

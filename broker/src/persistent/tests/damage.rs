@@ -91,7 +91,9 @@ fn a_trailer_of_another_format_is_no_share() {
     let form = 40;
     let number = 8;
     let (format, magic) = (96, 104);
-    for (at, value) in [(form, 2_u64), (number, 0), (format, 2), (magic, 7)] {
+    let cases = [(form, 2_u64), (number, 0), (format, 2), (magic, 7)];
+    // What comes after the last number there is has none.
+    for (at, value) in cases.into_iter().chain([(number, u64::MAX)]) {
         let mut other = bytes.clone();
         other[footer + at..footer + at + 8].copy_from_slice(&value.to_le_bytes());
         put(&store, &with_checksum(other));

@@ -127,3 +127,21 @@ fn records_that_have_crossed_do_no_harm() {
     world.ok(B, open(2, true));
     world.wants([(B, "write 1")]);
 }
+
+/// A plugin that may only read would keep others from a tag by waiting for something that nobody writes.
+#[test]
+fn who_only_waits_keeps_a_tag_from_nobody() {
+    let mut world = World::cells();
+    let mut other = open(5, false);
+    let CellToBroker::Open { fingerprint, .. } = &mut other else {
+        unreachable!();
+    };
+    *fingerprint = 8;
+    world.ok(B, other);
+    world.wants([]);
+    assert!(!world.bus.cells.is_taken(TAG));
+    world.ok(A, open(1, true));
+    world.wants([(B, "5 closed: SHARE_TYPE_MISMATCH"), (A, "write 0")]);
+    assert!(world.bus.cells.is_taken(TAG));
+    assert_eq!(world.charged(B), 0);
+}

@@ -111,6 +111,21 @@ fn each_limit_is_said() {
     world.happens([(C, "9: has 2 with 1")]);
 }
 
+/// A plugin that lets go of the newest version and fetches it anew could do so for ever.
+#[test]
+fn what_was_let_go_is_fetched_anew_at_a_charge() {
+    let mut world = World::shares();
+    world.makes(A, 2);
+    world.ok(B, want(1, None));
+    world.publishes(A, 3);
+    for expected in [Weight::Expected, Weight::Charged, Weight::Charged] {
+        let record = fetch(2, 1, Encoding::Archive);
+        let weight = world.bus.record(B, record.into(), world.now);
+        assert_eq!(weight.expect("no offence"), expected);
+        world.ok(B, ShareToBroker::Done { version: 3 });
+    }
+}
+
 /// A plugin that follows what others publish often would be sent away for their requests.
 #[test]
 fn news_is_not_charged_and_the_same_again_is() {
@@ -143,6 +158,10 @@ fn news_is_not_charged_and_the_same_again_is() {
         Weight::Expected,
         "it was told"
     );
+    // There were two versions: who says again and again that it has seen none is told no news.
+    assert_eq!(weigh(&mut world, watch(3, None)), Weight::Expected);
+    assert_eq!(weigh(&mut world, watch(3, None)), Weight::Charged);
+    assert_eq!(weigh(&mut world, watch(3, None)), Weight::Charged);
     assert_eq!(
         weigh(&mut world, ShareToBroker::Done { version: 2 }),
         Weight::Expected

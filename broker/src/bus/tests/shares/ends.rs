@@ -113,3 +113,24 @@ fn users_keep_what_a_dead_maker_has_made() {
     assert!(world.bus.shares.is_empty(), "{:?}", world.bus.shares);
     assert_eq!(world.bus.next_deadline(), None);
 }
+
+/// Each of many versions that wait would begin to be sealed, on a thread of its own, when the one before has ended.
+#[test]
+fn nothing_is_sealed_for_who_has_gone() {
+    let mut world = World::shares();
+    let member = world.bus.members.get_mut(&A).unwrap();
+    (member.shares, member.share_mib) = (Quota::new(20), Quota::new(20));
+    for turn in 0..20 {
+        let tag = format!("t{turn}");
+        world.ok(A, want_of(turn, (&tag, 7), Some(making(7))));
+        let making = 2 + 2 * u64::from(turn);
+        world.ok(A, ShareToBroker::Make { making, len: 1 });
+        world.ok(A, ShareToBroker::Written { making });
+    }
+    let is_seal = |effect: &Effect| matches!(effect, Effect::Seal(..));
+    assert_eq!(world.effects().iter().filter(|e| is_seal(e)).count(), 8);
+    let gone = Failure::new(Code::ProviderGone, "killed");
+    world.bus.remove(A, &gone, world.now);
+    assert!(!world.effects().iter().any(is_seal));
+    assert_eq!(world.bus.shares.makings().count(), 0);
+}

@@ -206,3 +206,23 @@ fn what_cannot_be_returned_is_refused() {
         (A, "3: ALREADY_PROVIDED"),
     ]);
 }
+
+/// Who has seen the first version of a share that is gone would not be told of another one.
+#[test]
+fn a_share_that_comes_after_another_one_has_a_name_of_its_own() {
+    let name = |world: &World| {
+        let share = world.bus.shares.found(TAG)?;
+        Some(world.bus.shares.newest(share)?.1.name)
+    };
+    let mut world = World::shares();
+    world.ok(A, publish(1, making(7), 1));
+    world.ok(B, publish(1, making(7), 1));
+    world.writes_all(A, 1);
+    let first = name(&world).unwrap();
+    world.ok(A, ShareToBroker::Relinquish { share: 2 });
+    assert_eq!(name(&world), None);
+    world.writes_all(B, 3);
+    let second = name(&world).unwrap();
+    assert_eq!((first.number, second.number), (1, 1));
+    assert_ne!(first.incarnation, second.incarnation);
+}

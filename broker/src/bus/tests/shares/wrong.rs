@@ -143,13 +143,14 @@ fn who_gets_no_memory_is_told() {
     world
         .bus
         .memory_not_made(A, AnyMemory::Version(2), failure(), world.now);
-    world.happens([(A, "2 dropped: SYSTEM")]);
+    // Its page may be there.
+    world.happens([(PluginId(0), "end of 1"), (A, "2 dropped: SYSTEM")]);
     world.ok(A, publish(4, making(7), 1));
     world.effects();
     world
         .bus
         .memory_not_made(A, AnyMemory::Version(3), failure(), world.now);
-    world.happens([(A, "4: SYSTEM")]);
+    world.happens([(PluginId(0), "end of 4"), (A, "4: SYSTEM")]);
     assert_eq!(world.bus.members[&A].owed, 0);
     assert_eq!(world.shares_mib(A), 0);
     assert!(world.bus.shares.is_empty(), "{:?}", world.bus.shares);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate_layout::control::{Form, ShareToBroker, VersionFacts};
+use callgate_layout::control::{Failure, Form, ShareToBroker, VersionFacts};
 use callgate_layout::schema::compare::suits;
 use callgate_layout::schema::{Primitive, Schema};
 use callgate_layout::{Code, Encoding, Signature};
@@ -23,7 +23,7 @@ use crate::session::shares::desk::{Desk, News};
 use crate::session::shares::failures::not_there;
 use crate::shares::content::Bytes;
 use crate::shares::kind::write_numbers;
-use crate::shares::used::{Known, Made, Used};
+use crate::shares::used::{Known, Made, TellsBroker, Used};
 
 /// How long writing a twin may take, beside the broker's own steps.
 const CONVERTING: Duration = Duration::from_secs(30);
@@ -156,6 +156,9 @@ impl PluginState {
         let started = thread::spawn("callgate-share", write);
         if let Err(error) = started {
             tracing::warn!(%error, "a share cannot be written as JSON");
+            let text = format!("there is no thread to write it on: {error}");
+            let failure = Failure::new(Code::System, text);
+            membership.tell(ShareToBroker::GaveUp { making, failure });
         }
     }
 }

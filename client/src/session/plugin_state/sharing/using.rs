@@ -67,6 +67,8 @@ impl PluginState {
         used: &Used,
         (encoding, until): (Encoding, u64),
     ) -> Result<(VersionFacts, OwnedFd)> {
+        // Who holds too much of what is superseded is sent nothing more.
+        used.settle();
         let place = used.place().ok_or_else(not_there)?;
         let request = Request::new(membership);
         let fetch = ShareToBroker::Fetch {

@@ -65,6 +65,10 @@ impl PluginState {
             // The next broker is asked.
             membership.shares.forget(request);
         }
+        // Who ended the watch at this moment may not have found the request.
+        if watched.is_over() && membership.shares.forget(request).is_some() {
+            membership.tell(ShareToBroker::Unwatch { request });
+        }
     }
 
     /// Watches a tag, at this broker and at each one after it.

@@ -53,6 +53,10 @@ parts:
 rack *arguments:
     cargo run --locked --release --example rack -- {{ arguments }}
 
+# The other example: an index of a file's words, which several plugins share: `just index README.md`.
+index *arguments:
+    cargo run --locked --release --example index -- {{ arguments }}
+
 # The callgate program: `just run serve`.
 run *arguments:
     cargo run --locked --release --bin callgate -- {{ arguments }}

@@ -1,4 +1,4 @@
-//! What the steps of a call cost, each by itself, on one thread.
+//! What the steps of a call cost, each by itself, on one thread; and what a cell costs.
 //!
 //! ```text
 //! cargo bench -p callgate-parts [-- NAME]
@@ -10,6 +10,7 @@
 //! adding up to a call, in which steps overlap and lines travel between cores.
 #![forbid(unsafe_code)]
 
+mod cells;
 mod steps;
 
 use std::hint::black_box;
@@ -46,5 +47,5 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     steps::memory(wanted)?;
     steps::clocks(wanted);
     steps::rest(wanted);
-    Ok(())
+    cells::cells(wanted)
 }

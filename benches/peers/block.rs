@@ -121,7 +121,7 @@ impl Pair {
     /// Finds out how many calls make a block.
     pub(crate) fn calibrate(&mut self, effort: Effort) -> Result<u64> {
         match self.scenario {
-            Scenario::Connect => return Ok(effort.connects),
+            Scenario::Connect | Scenario::Shares(_) => return Ok(effort.connects),
             scenario if !scenario.is_hot() => return Ok(effort.cold),
             _ => {}
         }

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use crate::outcome::Outcome;
 use crate::report::{self, Rounds, Row};
-use crate::scenario::{Events, ONE_CALLER, Scenario};
+use crate::scenario::{Events, ONE_CALLER, Scenario, Shares};
 use crate::stats::Estimate;
 
 /// Prints what the outcomes say to each claim that they have the systems for.
@@ -53,6 +53,7 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
             }
             Scenario::InProcess => ratio("callgate", "limit", "at most 30"),
             Scenario::Events(events) => of_events(events, &mut ratio),
+            Scenario::Shares(shares) => of_shares(shares, &mut ratio),
             _ => {}
         }
         match outcome.scenario {
@@ -62,6 +63,26 @@ pub(crate) fn print(outcomes: &[Outcome], rows: &[Row], random: &mut StdRng) {
         }
     }
     across(rows);
+}
+
+/// Claims about shares.
+fn of_shares(shares: Shares, ratio: &mut impl FnMut(&str, &str, &str)) {
+    match shares {
+        Shares::Get => {
+            ratio("callgate-latest", "limit", "at most 3");
+            ratio("callgate-clone", "limit", "at most 3");
+            ratio("callgate", "limit", "at most 10");
+        }
+        Shares::FirstGet => {
+            ratio("callgate", "limit", "beside a bare map");
+            ratio("uds", "callgate", "more than 1");
+        }
+        Shares::Publish(_) => {
+            ratio("callgate", "limit", "beside a bare memory file");
+            ratio("uds", "callgate", "64 MiB: more than 1");
+            ratio("iceoryx2", "callgate", "its blackboard");
+        }
+    }
 }
 
 /// Claims about events.

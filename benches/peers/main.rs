@@ -76,6 +76,7 @@ mod raw;
 mod report;
 mod run;
 mod scenario;
+mod share;
 mod stats;
 mod systems;
 
@@ -149,7 +150,9 @@ fn serve(id: &str, arguments: &Arguments) -> Result<()> {
     if let Scenario::Events(events) = setup.scenario {
         return notify::listen(id, &setup, events, arguments.nth);
     }
-    let system = systems::all().iter().find(|system| system.id() == id);
+    let system = run::of(setup.scenario)
+        .iter()
+        .find(|system| system.id() == id);
     child::be(*system.ok_or("no such system")?, &setup)
 }
 

@@ -12,7 +12,7 @@ use iceoryx2::request_mut::RequestMut;
 use iceoryx2::request_mut_uninit::RequestMutUninit;
 use iceoryx2::service::ipc;
 use ipc_channel::ipc::IpcSharedMemory;
-use memmap2::MmapRaw;
+use memmap2::{Mmap, MmapMut, MmapRaw};
 
 use crate::Result;
 use crate::payload::Small;
@@ -90,6 +90,18 @@ pub(crate) fn wait(word: &AtomicU32, value: u32) {
 pub(crate) fn wake(word: &AtomicU32) {
     // SAFETY: the word is live; the kernel neither reads nor writes it.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+/// Maps a memory file that nobody else has yet.
+pub(crate) fn map_new(memory: &File) -> Result<MmapMut> {
+    // SAFETY: the file was made by the caller, who has given it to nobody; so nobody changes or cuts it.
+    Ok(unsafe { MmapMut::map_mut(memory) }?)
+}
+
+/// Maps a memory file that the other process of this benchmark has sealed against changes.
+pub(crate) fn map_sealed(memory: &File) -> Result<Mmap> {
+    // SAFETY: it is sealed, its size, too, so nobody can change or cut it.
+    Ok(unsafe { Mmap::map(memory) }?)
 }
 
 /// Calls the words of a loan that were not written written, too: iceoryx2 can only be filled

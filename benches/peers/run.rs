@@ -8,17 +8,27 @@ use rand::seq::SliceRandom;
 use crate::Result;
 use crate::block::{self, Block, Effort, Pair};
 use crate::outcome::Outcome;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Shares};
 use crate::systems::{self, System};
-use crate::{callers, inside, notify, place};
+use crate::{callers, inside, notify, place, share};
 
 /// The names of all systems, in the order of the report.
 pub(crate) fn names() -> Vec<&'static str> {
     let mut names: Vec<_> = systems::all().iter().map(|system| system.name()).collect();
     names.extend(notify::names());
+    names.extend(share::all().iter().map(|system| system.name()));
+    names.extend(share::get::names());
     let mut seen = HashSet::new();
     names.retain(|name| seen.insert(*name));
     names
+}
+
+/// The systems of a kind of scenario.
+pub(crate) fn of(scenario: Scenario) -> &'static [&'static dyn System] {
+    match scenario {
+        Scenario::Shares(_) => share::all(),
+        _ => systems::all(),
+    }
 }
 
 /// Measures a scenario; nothing where none of the wanted systems takes part in it. None is named means all.
@@ -38,6 +48,7 @@ pub(crate) fn scenario(
     let outcome = match scenario {
         Scenario::FourCallers => callers::measure(effort, random),
         Scenario::InProcess => inside::measure(effort, random),
+        Scenario::Shares(Shares::Get) => share::get::measure(effort, random),
         _ => pairs(scenario, &systems, effort, random),
     };
     outcome.map(Some)
@@ -54,7 +65,7 @@ fn wanted(scenario: Scenario, names: &[String]) -> Vec<&'static dyn System> {
             false => is_named && name == "callgate",
         }
     };
-    let systems = systems::all().iter().copied();
+    let systems = of(scenario).iter().copied();
     systems
         .filter(|system| system.takes_part(scenario) && is_wanted(system.name()))
         .collect()

@@ -1,12 +1,14 @@
 //! What is measured: which payload, how often, and where the two processes run.
 
 mod events;
+mod shares;
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 pub(crate) use events::Events;
+pub(crate) use shares::Shares;
 
 /// One caller alone; the system that four are compared with.
 pub(crate) const ONE_CALLER: &str = "callgate-one-caller";
@@ -36,6 +38,8 @@ pub(crate) enum Scenario {
     InProcess,
     /// No calls, but events.
     Events(Events),
+    /// Shares.
+    Shares(Shares),
 }
 
 /// A vector that is passed to and fro.
@@ -72,7 +76,7 @@ impl Values {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 26] = [
+    pub(crate) const ALL: [Scenario; 30] = [
         Scenario::SmallHot,
         Scenario::LargeHot,
         Scenario::OneCore,
@@ -99,6 +103,10 @@ impl Scenario {
         Scenario::Events(Events::Asleep(100)),
         Scenario::Events(Events::Wake),
         Scenario::Events(Events::Slow),
+        Scenario::Shares(Shares::Get),
+        Scenario::Shares(Shares::FirstGet),
+        Scenario::Shares(Shares::Publish(4 << 10)),
+        Scenario::Shares(Shares::Publish(shares::LARGE)),
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -116,6 +124,7 @@ impl Scenario {
             Scenario::FourCallers => "call/callers-4",
             Scenario::InProcess => "call/in-process",
             Scenario::Events(events) => events.name(),
+            Scenario::Shares(shares) => shares.name(),
         }
     }
 
@@ -128,6 +137,7 @@ impl Scenario {
             | Scenario::Typed(_)
             | Scenario::Json(_)
             | Scenario::Events(_) => Some((0, 1)),
+            Scenario::Shares(shares) => shares.is_pair().then_some((0, 1)),
             Scenario::OneCore => Some((0, 0)),
             _ => None,
         }
@@ -146,15 +156,17 @@ impl Scenario {
             Scenario::FourCallers => "a provider and each caller a process, not pinned",
             Scenario::InProcess => "one thread, not pinned",
             Scenario::Events(events) => events.placement(),
+            Scenario::Shares(shares) => shares.placement(),
         }
     }
 
     /// Whether it is calls between a pair of processes, of any system. The others are arrangements of their own.
     pub(crate) fn is_pair(self) -> bool {
-        !matches!(
-            self,
-            Scenario::FourCallers | Scenario::InProcess | Scenario::Events(_)
-        )
+        match self {
+            Scenario::FourCallers | Scenario::InProcess | Scenario::Events(_) => false,
+            Scenario::Shares(shares) => shares.is_pair(),
+            _ => true,
+        }
     }
 
     /// The system that the others are compared with.
@@ -218,6 +230,19 @@ impl Scenario {
             Scenario::Json(len) => Some(len),
             _ => None,
         }
+    }
+
+    /// What is done with shares, where they are measured.
+    pub(crate) fn shares(self) -> Option<Shares> {
+        match self {
+            Scenario::Shares(shares) => Some(shares),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a share, where they are measured.
+    pub(crate) fn shares_len(self) -> usize {
+        self.shares().map_or(0, Shares::len)
     }
 
     /// How long the caller sleeps before each call.

@@ -7,7 +7,7 @@
 //!
 //! The pure core is `bus`, over `registry` (gates and opens), `lines` (who is to provide a gate next), `lives` (of
 //! gates), `link` and `grants` (one link's
-//! state machine), `stages` (of memory), `schemas` (what is provided takes and gives), `asked` (who waits for an answer), `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
+//! state machine), `stages` (of memory), `schemas` (what is provided takes and gives), `asked` (who waits for an answer), `cells`, `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
 //! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it.
 #![forbid(unsafe_code)]
 
@@ -15,6 +15,7 @@ mod asked;
 mod broker;
 mod builder;
 mod bus;
+mod cells;
 mod child;
 mod clocks;
 mod deadlines;
@@ -41,6 +42,7 @@ mod registry;
 mod schemas;
 mod settings;
 mod shape;
+mod shares;
 pub mod shown;
 mod socket;
 mod stages;

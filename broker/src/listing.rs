@@ -215,6 +215,8 @@ pub enum ShareForm {
     Archive,
     /// Plain numbers in a row.
     Slice,
+    /// No share but a cell, which one plugin writes again and again.
+    Cell,
 }
 
 /// A share: its newest version.
@@ -222,17 +224,36 @@ pub enum ShareForm {
 pub struct ShareEntry {
     /// Its tag.
     pub tag: String,
-    /// The plugin that made it, which may have ended.
+    /// The plugin that made it, which may have ended; of a cell the one that writes it, empty where there is none.
     pub owner: String,
     /// Bytes of the value.
     pub bytes: u64,
-    /// Counts its versions from 1.
+    /// Counts its versions from 1; 0 for a cell.
     pub version: u64,
     /// Whether it outlives all plugins and brokers.
     pub persistent: bool,
     /// How the bytes are the value.
     pub form: ShareForm,
+    /// What its values are.
+    #[serde(default)]
+    pub signature: String,
     /// Plugins that use it. A persistent one may have none.
+    pub users: Vec<String>,
+    /// Versions before the newest one that somebody uses still, and those that were written as JSON for users of another type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<OtherVersionEntry>,
+}
+
+/// A version of a share that is not the newest one, or that is one as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OtherVersionEntry {
+    /// Its number.
+    pub version: u64,
+    /// Bytes of the value.
+    pub bytes: u64,
+    /// Whether it is JSON.
+    pub json: bool,
+    /// Plugins that use it.
     pub users: Vec<String>,
 }
 

@@ -9,6 +9,10 @@ pub(crate) enum AnyMemory {
     Link(MemoryId),
     /// A ring of events, by its number.
     Ring(u64),
+    /// What a cell lies in, by its number.
+    Cell(u64),
+    /// A version of a share, by its number.
+    Version(u64),
 }
 
 impl From<MemoryId> for AnyMemory {
@@ -24,6 +28,8 @@ impl AnyMemory {
             AnyMemory::Link(MemoryId::Outbox { .. }) => "outbox",
             AnyMemory::Link(MemoryId::Extent { .. }) => "extent",
             AnyMemory::Ring(_) => "ring of events",
+            AnyMemory::Cell(_) => "cell",
+            AnyMemory::Version(_) => "share",
         }
     }
 

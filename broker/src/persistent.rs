@@ -3,7 +3,8 @@
 //! | file | [`names`] |
 //! |---|---|
 //! | what stands in it | the value, then the [`trailer`] |
-//! | how it is opened, copied and checked | [`files`] |
+//! | how it is opened and copied | [`files`] |
+//! | where it is, and who may work with it | [`folder`] |
 //!
 //! A version is written under a name of its own, in memory that is allocated before, and gets the name of its share when it is
 //! complete: whoever is killed when, a share has its last complete version or none. Nothing is synced: what a power cut takes,
@@ -22,59 +23,50 @@
 //! All of this can take as long as copying gigabytes does, so it runs on a helper thread.
 
 mod files;
+mod folder;
 mod names;
 mod trailer;
 mod trouble;
 
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, Form};
+use callgate_layout::control::{Failure, VersionName};
+use callgate_layout::schema::Head;
 use callgate_layout::sys::limits;
-use nix::unistd::geteuid;
-use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use crate::lock::{Lock, NotTaken};
+use crate::shares::Kept;
 use files::Unfinished;
+use folder::Folder;
 use names::Kind;
 use trailer::Trailer;
 use trouble::{Trouble, flaw};
 
 pub(crate) use names::BusName;
-pub(crate) use trailer::Facts;
 
 /// Where shared memory has names.
 pub(crate) const DIRECTORY: &str = "/dev/shm";
 
-/// How long the kernel may take to end a broker that was killed.
+/// How long somebody else may have the lock: a broker that was killed has it until the kernel has ended it.
 const ENDING: Duration = Duration::from_secs(1);
-/// From one look at a lock that is taken to the next.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// The files of one bus.
 #[derive(Debug)]
 pub(crate) struct Store {
-    directory: PathBuf,
-    bus: BusName,
+    folder: Folder,
     /// Bytes of all its files together.
     most: u64,
-    /// How long somebody else may have the lock: a broker that was just killed has it until the kernel has ended it.
-    patience: Duration,
-    /// Taken with the first file that there is. Who has locked this works alone.
-    lock: Mutex<Option<Lock>>,
 }
 
 /// How a version is to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum Way {
     /// In sealed memory, a copy of the file.
-    Sealed,
+    Copied,
     /// The file itself, which has no seals.
     InPlace,
 }
@@ -82,75 +74,74 @@ pub(crate) enum Wish {
 /// A version that was found.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) facts: Facts,
+    pub(crate) kept: Kept,
     /// For reading: the value lies at the beginning.
     pub(crate) file: OwnedFd,
-}
-
-/// A version that is kept, as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
-    pub(crate) tag: String,
-    pub(crate) number: u64,
-    /// Bytes of the value.
-    pub(crate) len: u64,
-    pub(crate) form: Form,
-    pub(crate) maker: String,
 }
 
 impl Store {
     /// The files of a bus in this directory, which may have so many bytes. Nothing is done yet.
     pub(crate) fn new(directory: impl Into<PathBuf>, bus: BusName, most: u64) -> Store {
         Store {
-            directory: directory.into(),
-            bus,
+            folder: Folder::new(directory.into(), bus),
             most,
-            patience: ENDING,
-            lock: Mutex::new(None),
         }
     }
 
     /// Removes what an earlier broker has left unfinished.
     pub(crate) fn sweep(&self) -> Result<(), Failure> {
         // A bus that keeps nothing needs no lock.
-        match self
-            .entries()
-            .map_err(|error| self.unreadable(&error))?
-            .is_empty()
-        {
+        match self.folder.read()?.is_empty() {
             true => Ok(()),
-            false => self.alone(Duration::ZERO).map(drop),
+            false => self.folder.alone(Duration::ZERO).map(drop),
         }
     }
 
-    /// Keeps a version of a share in the place of the one before. `value` is sealed memory.
-    pub(crate) fn save(&self, facts: &Facts, value: BorrowedFd<'_>) -> Result<(), Failure> {
-        let _alone = self.alone(self.patience)?;
-        let size = facts.len.saturating_add(trailer::length(&facts));
-        self.check_limit(&facts.tag, size)?;
-        let failed = |error: io::Error| self.not_saved(&facts.tag, size, &error);
-        let path = self.directory.join(self.bus.unfinished(&facts.tag));
+    /// Whether a tag has a file; what is in it, nobody has looked at. This takes no time.
+    pub(crate) fn has(&self, tag: &str) -> bool {
+        fs::symlink_metadata(self.folder.path(tag)).is_ok()
+    }
+
+    /// Keeps a version of a share in the place of the one before. `value` is sealed memory. Gives the version's name, which is another one
+    /// where the share that is kept was not known ([`follow`]).
+    pub(crate) fn save(&self, kept: &Kept, value: BorrowedFd<'_>) -> Result<VersionName, Failure> {
+        let _alone = self.folder.alone(ENDING)?;
+        let mut kept = kept.clone();
+        if let Some(before) = self.kept(&self.folder.path(&kept.tag)) {
+            kept.name = follow(&before, &kept)?;
+        }
+        let size = kept.len.saturating_add(trailer::length(&kept));
+        self.check_limit(&kept.tag, size)?;
+        self.write(&kept, size, value)?;
+        Ok(kept.name)
+    }
+
+    fn write(&self, kept: &Kept, size: u64, value: BorrowedFd<'_>) -> Result<(), Failure> {
+        let failed = |error: io::Error| self.not_saved(&kept.tag, size, &error);
+        let path = self.folder.unfinished(&kept.tag);
         let unfinished = Unfinished::make(path, size).map_err(failed)?;
         let value = value.try_clone_to_owned().map(File::from).map_err(failed)?;
-        let written = files::copy(&value, unfinished.file(), facts.len);
+        let written = files::copy(&value, unfinished.file(), kept.len);
         let trailer = Trailer {
             checksum: written.map_err(failed)?,
-            facts: facts.clone(),
-            bus: self.bus,
+            kept: kept.clone(),
+            bus: self.folder.bus,
         };
-        let written = files::append(&trailer::encode(&trailer), unfinished.file(), facts.len);
+        let written = files::append(&trailer::encode(&trailer), unfinished.file(), kept.len);
         written.map_err(failed)?;
-        unfinished.name(&self.path(&facts.tag)).map_err(failed)
+        unfinished
+            .name(&self.folder.path(&kept.tag))
+            .map_err(failed)
     }
 
     /// The version of a share that is kept, checked in full. One that is damaged or foreign is removed, and there is none.
-    pub(crate) fn find(&self, tag: &str, wish: Wish) -> Result<Option<Found>, Failure> {
-        let path = self.path(tag);
-        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+    pub(crate) fn find(&self, tag: &str, way: Way) -> Result<Option<Found>, Failure> {
+        let path = self.folder.path(tag);
+        if !self.has(tag) {
             return Ok(None);
         }
-        let _alone = self.alone(self.patience)?;
-        match self.look(&path, tag, wish) {
+        let _alone = self.folder.alone(ENDING)?;
+        match self.look(&path, tag, way) {
             Ok(found) => Ok(found),
             Err(Trouble::Flaw(what)) => {
                 discard(&path, tag, &what);
@@ -164,38 +155,38 @@ impl Store {
         }
     }
 
-    fn look(&self, path: &Path, tag: &str, wish: Wish) -> Result<Option<Found>, Trouble> {
+    fn look(&self, path: &Path, tag: &str, way: Way) -> Result<Option<Found>, Trouble> {
         let Some((file, size)) = files::open(path)? else {
             return Ok(None);
         };
         let Trailer {
-            facts,
+            kept,
             bus,
             checksum,
         } = trailer::read(&file, size)?;
-        if bus != self.bus || facts.tag != tag {
-            return flaw(format!("it is the share {} of some bus", facts.tag));
+        if bus != self.folder.bus || *kept.tag != *tag {
+            return flaw(format!("it is the share {} of some bus", kept.tag));
         }
-        let (file, hash) = match wish {
-            Wish::Sealed => files::into_memory(&file, facts.len)?,
-            Wish::InPlace => {
-                let hash = files::hash(&file, facts.len)?;
+        let (file, hash) = match way {
+            Way::Copied => files::into_memory(&file, kept.len)?,
+            Way::InPlace => {
+                let hash = files::hash(&file, kept.len)?;
                 (file.into(), hash)
             }
         };
         match hash == checksum {
-            true => Ok(Some(Found { facts, file })),
+            true => Ok(Some(Found { kept, file })),
             false => flaw("the checksum of its value is wrong"),
         }
     }
 
     /// Keeps a share no longer; whether it was kept. Who has the file mapped has it still.
     pub(crate) fn remove(&self, tag: &str) -> Result<bool, Failure> {
-        let path = self.path(tag);
-        if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        let path = self.folder.path(tag);
+        if !self.has(tag) {
             return Ok(false);
         }
-        let _alone = self.alone(self.patience)?;
+        let _alone = self.folder.alone(ENDING)?;
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -208,7 +199,7 @@ impl Store {
 
     /// What is kept, by tag. Of each file only the trailer is read.
     pub(crate) fn list(&self) -> io::Result<Vec<Kept>> {
-        let shares = self.entries()?.into_iter();
+        let shares = self.folder.entries()?.into_iter();
         let shares = shares.filter(|(kind, _)| *kind == Kind::Share);
         let mut kept: Vec<Kept> = shares
             .filter_map(|(_, entry)| self.kept(&entry.path()))
@@ -221,115 +212,14 @@ impl Store {
     fn kept(&self, path: &Path) -> Option<Kept> {
         // Who looks for it will say what is wrong, and removes it.
         let (file, size) = files::open(path).ok()??;
-        let Trailer { facts, bus, .. } = trailer::read(&file, size).ok()?;
-        if bus != self.bus || self.path(&facts.tag) != path {
-            return None;
-        }
-        let Facts {
-            tag,
-            name,
-            len,
-            form,
-            maker,
-            ..
-        } = facts;
-        Some(Kept {
-            tag,
-            number: name.number,
-            len,
-            form,
-            maker,
-        })
-    }
-
-    fn path(&self, tag: &str) -> PathBuf {
-        self.directory.join(self.bus.file(tag))
-    }
-
-    /// The files of this bus but its lock.
-    fn entries(&self) -> io::Result<Vec<(Kind, DirEntry)>> {
-        let mut found = Vec::new();
-        let entries = match fs::read_dir(&self.directory) {
-            // As in a container without shared memory: there is nothing.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            let kind = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| self.bus.kind(name));
-            found.extend(kind.map(|kind| (kind, entry)));
-        }
-        Ok(found)
-    }
-
-    /// Works with the files while no other thread and no other broker does.
-    fn alone(&self, patience: Duration) -> Result<MappedMutexGuard<'_, Lock>, Failure> {
-        let mut lock = self.lock.lock();
-        // Somebody may have removed it; then another broker can have taken it.
-        if lock.as_ref().is_some_and(|lock| !lock.is_in_place()) {
-            *lock = None;
-        }
-        if lock.is_none() {
-            *lock = Some(self.take_lock(Instant::now() + patience)?);
-            self.remove_unfinished()?;
-        }
-        MutexGuard::try_map(lock, Option::as_mut)
-            .map_err(|_| Failure::new(Code::System, "the lock of persistent shares is gone"))
-    }
-
-    fn take_lock(&self, until: Instant) -> Result<Lock, Failure> {
-        let path = self.directory.join(self.bus.lock());
-        let refused = |why: String| {
-            let what = format!(
-                "persistent shares cannot be used, because the lock {} cannot be taken: {why}",
-                path.display()
-            );
-            Failure::new(Code::System, what)
-        };
-        let (there, user) = (fs::symlink_metadata(&path), geteuid().as_raw());
-        if let Ok(there) = there
-            && there.uid() != user
-        {
-            let owner = there.uid();
-            return Err(refused(format!(
-                "it belongs to user {owner}, not to user {user}"
-            )));
-        }
-        loop {
-            let who = match Lock::take(path.clone()) {
-                Ok(lock) => return Ok(lock),
-                Err(NotTaken::Held(who)) => who,
-                Err(NotTaken::Io(error)) => return Err(refused(error.to_string())),
-            };
-            if Instant::now() >= until {
-                return Err(refused(format!("{who} has it, a broker of the same name")));
-            }
-            thread::sleep(LOOK);
-        }
-    }
-
-    /// Removes files that were not completed. This broker writes none at the moment.
-    fn remove_unfinished(&self) -> Result<(), Failure> {
-        let entries = self.entries().map_err(|error| self.unreadable(&error))?;
-        for (kind, entry) in entries {
-            if kind == Kind::Unfinished {
-                let path = entry.path();
-                tracing::info!("{} was left unfinished, and is removed", path.display());
-                if let Err(error) = fs::remove_file(&path) {
-                    tracing::warn!("{} cannot be removed: {error}", path.display());
-                }
-            }
-        }
-        Ok(())
+        let Trailer { kept, bus, .. } = trailer::read(&file, size).ok()?;
+        (bus == self.folder.bus && self.folder.path(&kept.tag) == path).then_some(kept)
     }
 
     /// Whether a share of so many bytes may be kept beside the others.
     fn check_limit(&self, tag: &str, size: u64) -> Result<(), Failure> {
-        let entries = self.entries().map_err(|error| self.unreadable(&error))?;
-        let path = self.path(tag);
+        let entries = self.folder.read()?;
+        let path = self.folder.path(tag);
         let others = entries.iter().filter(|(_, entry)| entry.path() != path);
         let sizes = others.filter_map(|(_, entry)| Some(entry.metadata().ok()?.len()));
         let used = sizes.fold(0_u64, u64::saturating_add);
@@ -345,23 +235,43 @@ impl Store {
     }
 
     fn not_saved(&self, tag: &str, size: u64, error: &io::Error) -> Failure {
-        let directory = self.directory.display();
+        let directory = self.folder.directory.display();
         let why = match error.kind() {
             io::ErrorKind::StorageFull => {
-                format!("{directory} has no {size} bytes left (df -h {directory})")
+                format!(
+                    "{directory} has no {size} bytes left (df -h {directory}; in a container, docker run --shm-size)"
+                )
             }
             _ => limits::explain(error),
         };
         let what = format!("the persistent share {tag} could not be written: {why}");
         Failure::new(code(error), what)
     }
+}
 
-    fn unreadable(&self, error: &io::Error) -> Failure {
-        let directory = self.directory.display();
-        let what =
-            format!("{directory}, where persistent shares are kept, cannot be read: {error}");
-        Failure::new(Code::System, what)
+/// The name of a version in the place of the one before. Of a share that nobody used the broker that publishes on it has not read the file;
+/// its numbers go on all the same.
+fn follow(before: &Kept, new: &Kept) -> Result<VersionName, Failure> {
+    let is_first = new.name.number == 1;
+    if before.name.incarnation == new.name.incarnation || !is_first {
+        return Ok(new.name);
     }
+    let kind = |kept: &Kept| {
+        let head = Head::of(&kept.schema).ok();
+        (kept.form, head.map(|head| head.fingerprint))
+    };
+    if kind(before) != kind(new) {
+        let what = format!(
+            "the share {} is kept as {} by {}, and a new version of {} is of another type: each version of a share has \
+             the type of the first one; remove it before (callgate share rm {0})",
+            new.tag, before.signature, before.maker, new.signature
+        );
+        return Err(Failure::new(Code::ShareTypeMismatch, what));
+    }
+    Ok(VersionName {
+        incarnation: before.name.incarnation,
+        number: before.name.number.saturating_add(1),
+    })
 }
 
 /// What programs are to do about an error.

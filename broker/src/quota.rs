@@ -47,6 +47,23 @@ impl Quota {
         })
     }
 
+    /// Takes so many places, whether there are as many or not.
+    pub(crate) fn charge_beyond(&self, count: u32) -> Charge {
+        let used = self.used.load(Ordering::Relaxed);
+        // What is given back is what was taken.
+        let count = count.min(u32::MAX - used);
+        self.used.store(used + count, Ordering::Relaxed);
+        Charge {
+            used: self.used.clone(),
+            count,
+        }
+    }
+
+    /// Whether more places are taken than there are.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.used() > self.limit
+    }
+
     pub(crate) fn limit(&self) -> u32 {
         self.limit
     }
@@ -210,6 +227,22 @@ mod tests {
         let three = quota.charge_many(3).unwrap();
         drop(seven);
         assert_eq!(quota.used(), 3);
+        drop(three);
+        assert_eq!(quota.used(), 0);
+    }
+
+    /// Who has to be charged is, beyond its limit, and then has nothing more until it gives back.
+    #[test]
+    fn what_must_be_charged_is_charged_beyond_the_limit() {
+        let quota = Quota::new(4);
+        let three = quota.charge_beyond(3);
+        assert!(!quota.is_exceeded());
+        let more = quota.charge_beyond(3);
+        assert!(quota.is_exceeded() && quota.charge().is_none());
+        let all = quota.charge_beyond(u32::MAX);
+        assert_eq!(quota.used(), u32::MAX);
+        drop((all, more));
+        assert!(!quota.is_exceeded() && quota.charge().is_some());
         drop(three);
         assert_eq!(quota.used(), 0);
     }

@@ -34,11 +34,11 @@ pub(crate) struct Schema {
     pub(crate) bytes: Box<[u8]>,
 }
 
-/// A schema that a plugin is charged for.
+/// A schema that a plugin is charged for, or a file is of.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) schema: Arc<Schema>,
-    _charge: Charge,
+    _charge: Option<Charge>,
 }
 
 /// Things by keys for as long as somebody else has them.
@@ -85,6 +85,15 @@ impl Known {
             hasher: RandomState::new(),
             next: 1,
         }
+    }
+
+    /// A schema that no plugin is charged for: that of a file.
+    pub(crate) fn hold(&mut self, bytes: &[u8]) -> Result<Arc<Held>, SchemaError> {
+        let schema = self.keep(bytes.to_vec())?;
+        Ok(Arc::new(Held {
+            schema,
+            _charge: None,
+        }))
     }
 
     /// The schema of these bytes.
@@ -210,7 +219,7 @@ impl Own {
         let number = schema.number;
         let held = Arc::new(Held {
             schema,
-            _charge: charge,
+            _charge: Some(charge),
         });
         self.held.insert(number, &held);
         Ok(held)
@@ -262,10 +271,9 @@ impl Held {
             head,
             bytes: Box::default(),
         };
-        let charge = Quota::new(0).charge_many(0);
         Arc::new(Held {
             schema: Arc::new(schema),
-            _charge: charge.unwrap(),
+            _charge: None,
         })
     }
 }

@@ -110,6 +110,8 @@ pub(crate) struct Stop {
     pub(crate) from: PluginId,
     pub(crate) callee: PluginId,
     pub(crate) gate: Arc<str>,
+    /// Whether that is a topic, of which the callee is to handle events.
+    pub(crate) is_for_events: bool,
 }
 
 /// A wait.
@@ -129,6 +131,13 @@ pub(crate) struct Wait {
     pub(crate) holds: Vec<Hold>,
     /// The names of the calls whose handlers are on its thread's stack.
     pub(crate) serves: Vec<u64>,
+}
+
+impl Wait {
+    /// Whether it is for events to be handled: each of these is a chain of its own, and none is a call.
+    pub(crate) fn is_for_events(&self) -> bool {
+        self.is_sent && self.call.is_none()
+    }
 }
 
 /// What is to be done about waits.
@@ -298,6 +307,7 @@ impl Waits {
             from: id.from,
             callee: wait.callee,
             gate: wait.gate.clone(),
+            is_for_events: wait.is_for_events(),
         })
     }
 }

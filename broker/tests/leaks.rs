@@ -12,9 +12,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use callgate_layout::control::{SessionToBroker, ToBroker};
+use callgate_layout::control::{SessionToBroker, ShareToBroker, ToBroker};
 use callgate_layout::sys::fdpass;
 
+use support::shares::{publish, returned as returned_share, sealed, want};
 use support::{Bus, Linked, Peer, bus, eventually, link};
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -156,4 +157,52 @@ fn an_idle_broker_does_not_run() {
         "it ran {} ns",
         after.1 - before.1
     );
+}
+
+/// What this process has of the memory of shares: descriptors and maps of versions and pages.
+fn shares() -> (usize, usize) {
+    let is_ours = |text: &str| text.contains("memfd:callgate-share");
+    let links = fs::read_dir("/proc/self/fd").unwrap();
+    let links = links.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    let open = links
+        .filter(|link| is_ours(&link.to_string_lossy()))
+        .count();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    (open, maps.lines().filter(|line| is_ours(line)).count())
+}
+
+/// A broker that kept versions that nobody uses would have all memory in the end.
+#[test]
+fn nothing_is_left_of_a_share() {
+    const LEN: u64 = 1 << 20;
+    let _alone = alone();
+    let bus = bus();
+    let (mut maker, mut reader) = (bus.plugin("maker"), bus.plugin("reader"));
+    let share = maker.makes("t", (LEN, 1)).share;
+    // The broker has the page, its map of it, and the newest version.
+    eventually("the peers' are closed", || shares() == (2, 1));
+    reader.send(want(1, "t", false));
+    let read = reader.have();
+    drop(maker.publishes("t", (LEN, 2)));
+    eventually(
+        "the reader has its page, its map and the old version",
+        || shares() == (4, 2),
+    );
+    reader.send(ShareToBroker::Done {
+        version: read.version.version,
+    });
+    drop(read);
+    // One that comes to nothing.
+    maker.send(publish(3, "other", LEN));
+    drop(maker.to_write());
+    assert!(shares().0 > 2);
+    let returned = sealed(LEN as usize);
+    reader.send_with(returned_share(4, "third", LEN), &[&returned]);
+    drop((reader.have(), returned));
+    maker.send(ShareToBroker::Relinquish { share });
+    drop(maker);
+    reader.send(ShareToBroker::Relinquish { share });
+    eventually("one share is left", || shares() == (1, 1));
+    drop(reader);
+    eventually("nothing is left", || shares() == (0, 0));
 }

@@ -1,7 +1,8 @@
 //! What a Callgate plugin links: connect to a bus, provide gates, call the gates of others.
 //!
 //! The folders are floors; each uses itself and those before it: `base` (errors, waiting, types and their
-//! archives), `link` (one end of a link), `handler` (closures behind gates), `events` (sources and feeds), `serve` (calls that come
+//! archives), `link` (one end of a link), `handler` (closures behind gates), `events` (sources and feeds),
+//! `shares` (values in sealed memory, cells), `serve` (calls that come
 //! in), `call` (calls that go out), `session` (the connection to a broker), `api` (what programs hold).
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ mod handler;
 mod link;
 mod serve;
 mod session;
+mod shares;
 
 pub use api::dynamic;
 pub use api::events::options::TopicOptions;
@@ -28,6 +30,12 @@ pub use api::plugin::Plugin;
 pub use api::plugin::builder::PluginBuilder;
 pub use api::provider::Provider;
 pub use api::raw::{Loan, RawSubscriber};
+pub use api::shares::Shares;
+pub use api::shares::cells::{Cell, CellWriter};
+pub use api::shares::publisher::Publisher;
+pub use api::shares::share::Share;
+pub use api::shares::versions::Versions;
+pub use api::shares::watch::ShareWatch;
 pub use api::subscriber::{DEFAULT_TIMEOUT, Subscriber};
 pub use api::watch::Watch;
 pub use base::any::Json;
@@ -52,6 +60,8 @@ pub use serve::dispatch::Dispatch;
 pub use serve::options::GateOptions;
 pub use session::notices::BrokerEvent;
 pub use session::open_gate::GateEvent;
+pub use shares::kind::ShareType;
+pub use shares::watched::ShareEvent;
 
 /// What the attribute macro writes into other crates; not for people.
 #[doc(hidden)]

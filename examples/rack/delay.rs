@@ -1,41 +1,52 @@
-//! The delay: echoes that bounce from left to right.
+//! The delay: what was heard, again as the impulse response says.
 
-use crate::block::{Block, RATE};
+use std::ops::Deref;
+
+use crate::block::Block;
 use crate::math::hush;
 
-/// Frames until the echo: three sixteenth notes at 120 beats a minute.
-const TIME: usize = RATE as usize * 3 / 8;
-/// How much of an echo comes back in the next one.
-pub(crate) const FEEDBACK: f32 = 0.45;
-/// How loud the first echo is.
-const WET: f32 = 0.35;
-
-/// A ping-pong delay. All its memory is taken when it is made; [`process`](Delay::process)
-/// allocates nothing, as it should be where every block has a deadline.
+/// Adds to each frame what earlier ones have left: their mono sum, as loud as the response is by now. Responses of which most is
+/// silent, as echoes are, take little time.
+///
+/// All its memory is taken when it is made; [`process`](Delay::process) allocates nothing, as it should be where every block
+/// has a deadline. The response is read where it lies, in whatever holds it.
 #[derive(Clone, Debug)]
-pub(crate) struct Delay {
-    line: Box<[[f32; 2]]>,
+pub(crate) struct Delay<R> {
+    /// Left and right in turn.
+    response: R,
+    /// The frames of the response in which it is not silent.
+    loud: Vec<usize>,
+    /// The mono sums of as many frames as the response has; a ring.
+    line: Box<[f32]>,
     at: usize,
 }
 
-impl Delay {
+impl<R: Deref<Target = [f32]>> Delay<R> {
     /// A delay that has heard nothing yet.
-    pub(crate) fn new() -> Delay {
+    pub(crate) fn new(response: R) -> Delay<R> {
+        let frames = response.len() / 2;
+        let is_loud = |frame: &usize| response[2 * frame..2 * frame + 2] != [0.0, 0.0];
         Delay {
-            line: vec![[0.0; 2]; TIME].into_boxed_slice(),
+            loud: (0..frames).filter(is_loud).collect(),
+            line: vec![0.0; frames.max(1)].into_boxed_slice(),
             at: 0,
+            response,
         }
     }
 
     /// Adds the echoes of all earlier blocks to this one.
     pub(crate) fn process(&mut self, input: &Block) -> Block {
         input.map(|[l, r]| {
-            let slot = &mut self.line[self.at];
-            let [echo_l, echo_r] = *slot;
-            // What comes in goes to the left, what was left to the right, what was right to the left.
-            *slot = [hush(0.5 * (l + r) + FEEDBACK * echo_r), hush(echo_l)];
-            self.at = (self.at + 1) % TIME;
-            [l + WET * echo_l, r + WET * echo_r]
+            let frames = self.line.len();
+            self.line[self.at] = hush(0.5 * (l + r));
+            let (mut left, mut right) = (l, r);
+            for &frame in &self.loud {
+                let heard = self.line[(self.at + frames - frame) % frames];
+                left += self.response[2 * frame] * heard;
+                right += self.response[2 * frame + 1] * heard;
+            }
+            self.at = (self.at + 1) % frames;
+            [left, right]
         })
     }
 }
@@ -43,11 +54,18 @@ impl Delay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::{FRAMES, blocks_for};
+    use crate::block::{FRAMES, RATE, blocks_for};
+    use crate::response::{self, FEEDBACK, TIME, WET};
+
+    fn delay() -> Delay<Vec<f32>> {
+        let mut response = vec![0.0; response::LEN];
+        response::fill(&mut response);
+        Delay::new(response)
+    }
 
     /// What comes out when one loud frame goes in.
     fn answer_to_a_click(blocks: u64) -> Vec<[f32; 2]> {
-        let mut delay = Delay::new();
+        let mut delay = delay();
         (0..blocks)
             .flat_map(|n| {
                 let click = Block::from_fn(|i| if n == 0 && i == 0 { [1.0; 2] } else { [0.0; 2] });
@@ -73,7 +91,7 @@ mod tests {
 
     #[test]
     fn it_comes_to_rest() {
-        let seconds = 60;
+        let seconds = 20;
         let out = answer_to_a_click(blocks_for(seconds * u64::from(RATE)));
         let tail = &out[out.len() - TIME..];
         assert!(tail.iter().all(|f| *f == [0.0, 0.0]));
@@ -81,10 +99,20 @@ mod tests {
 
     #[test]
     fn steady_input_does_not_grow_without_end() {
-        let mut delay = Delay::new();
+        let mut delay = delay();
         for _ in 0..20 * TIME / FRAMES {
             let out = delay.process(&Block::from_fn(|_| [1.0; 2]));
             assert!(out.frames().flatten().all(|x| x < 2.0));
         }
+    }
+
+    /// A response may be as short as one frame, and sound at once.
+    #[test]
+    fn any_response_will_do() {
+        let mut dry = Delay::new(&[][..]);
+        let mut double = Delay::new(&[1.0, 1.0, 0.0][..]);
+        let block = Block::from_fn(|_| [0.5, 0.5]);
+        assert_eq!(dry.process(&block), block);
+        assert_eq!(double.process(&block), Block::from_fn(|_| [1.0, 1.0]));
     }
 }

@@ -44,9 +44,6 @@ pub(crate) enum Error {
     /// A process answers a call although it was killed before it could.
     #[error("the {} was killed and still answers", .0.name())]
     Undead(Role),
-    /// The meter's events do not come.
-    #[error("the meter's levels did not come")]
-    Unheard,
     /// Somebody pressed Ctrl-C.
     #[error("interrupted; nothing was written")]
     Interrupted,

@@ -10,16 +10,12 @@ use callgate_client::Code;
 use crate::block::{Block, DEADLINE_NS};
 use crate::cli::{Args, Role};
 use crate::error::Error;
-use crate::meter::Levels;
 use crate::plan::{Plan, Step};
 use crate::progress::Progress;
 use crate::rack::Rack;
 use crate::report::{Accident, Report};
 use crate::stats::Stats;
 use crate::wav::{Clip, WavFile};
-
-/// How long the meter's last event may take.
-const LEVELS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Renders the piece as the command line says; `interrupted` ends it early.
 pub(crate) fn run<'a>(args: &'a Args, interrupted: &AtomicBool) -> Result<Report<'a>, Error> {
@@ -38,11 +34,12 @@ pub(crate) fn run<'a>(args: &'a Args, interrupted: &AtomicBool) -> Result<Report
             return Err(Error::Interrupted);
         }
         output.write(&block?)?;
-        let heard = &host.rack.heard;
-        host.progress.update(number + 1, || heard.levels());
+        host.rack.heard.look()?;
+        // The meter has written it before it answered.
+        host.progress.update(number + 1, host.rack.level.get()?);
     }
     output.finish()?;
-    let levels = host.last_levels()?;
+    let levels = host.rack.level.get()?;
     Ok(Report {
         output: &args.output,
         plan,
@@ -102,16 +99,6 @@ impl Host {
         let heard = (block,);
         self.call(Role::Meter, |rack| rack.meter.invoke_ref(&heard))?;
         Ok(heard.0)
-    }
-
-    /// The levels of the whole piece: the meter has sent them before it answered its last call, and they may still be on
-    /// their way.
-    fn last_levels(&self) -> Result<Levels, Error> {
-        let levels = self
-            .rack
-            .heard
-            .levels_after(self.plan.blocks, LEVELS_TIMEOUT);
-        levels.ok_or(Error::Unheard)
     }
 
     /// Takes a block through the filter, or past it where there is none.

@@ -2,7 +2,8 @@
 //! its own, called by a host that renders music through them and survives when one is killed.
 //!
 //! To write a plugin, read `plugins.rs`; to write a host, read `rack.rs` and `host.rs`. What
-//! travels between them is in `block.rs`, what the host hears of them besides in `heard.rs`. The rest is audio, and knows nothing of a bus.
+//! travels between them is in `block.rs`, what the host hears of them besides in `heard.rs`, the cell of the meter in `meter.rs`,
+//! and the share that the delay reads in `response.rs`. The rest is audio, and knows nothing of a bus.
 #![forbid(unsafe_code)]
 
 mod block;
@@ -21,6 +22,7 @@ mod plugins;
 mod progress;
 mod rack;
 mod report;
+mod response;
 mod stats;
 mod wav;
 

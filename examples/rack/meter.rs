@@ -4,6 +4,9 @@ use std::fmt;
 
 use callgate_client::gate_type;
 
+/// The cell in which the meter shows its levels.
+pub(crate) const LEVEL: &str = "Rack.Level";
+
 /// How loud each channel was since the meter was made; left, then right. Full scale is 1, so
 /// that silence is a number too, which it is not in decibels.
 #[gate_type]

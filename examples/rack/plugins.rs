@@ -2,7 +2,8 @@
 //!
 //! Each is a process of its own that connects to the bus, stands behind one gate and answers
 //! calls to it until the bus ends. It is found by the gate's name, and its handler's parameters
-//! and result are all there is to the interface; what it has to say unasked, it sends as events. Calls come one after the other, on a thread of
+//! and result are all there is to the interface; what it has to say unasked, it sends as events, and what changes all the time it shows in
+//! a cell. Calls come one after the other, on a thread of
 //! the library's; a handler that keeps state between them puts it into a mutex.
 
 use std::path::Path;
@@ -12,11 +13,12 @@ use parking_lot::Mutex;
 
 use crate::block::Block;
 use crate::cli::Role;
-use crate::delay::{self, Delay};
+use crate::delay::Delay;
 use crate::error::Error;
 use crate::filter::{self, Filter};
 use crate::instrument;
-use crate::meter::{Levels, Meter};
+use crate::meter::{LEVEL, Levels, Meter};
+use crate::response;
 use crate::wav::Clip;
 
 /// Is one of the plugins, until the host's bus ends.
@@ -67,27 +69,28 @@ fn filter() -> Result<()> {
     Ok(())
 }
 
-/// Takes a block and gives it back with echoes.
+/// Takes a block and gives it back with echoes: as the host's impulse response says, which is read where it lies.
 fn delay() -> Result<()> {
     let plugin = Plugin::connect("delay")?;
     let feedback = Parameter::new(&plugin, Role::Delay, "feedback")?;
     // It has no knobs, so this is said once.
-    feedback.is(delay::FEEDBACK)?;
-    let delay = Mutex::new(Delay::new());
+    feedback.is(response::FEEDBACK)?;
+    // The guard lives in the delay, and the samples stay mapped as long as it does.
+    let response = plugin.shares().get::<[f32]>(response::TAG)?;
+    let delay = Mutex::new(Delay::new(response));
     let handler = move |input: Block| delay.lock().process(&input);
     let _gate = plugin.provide("Rack.Delay", handler)?;
     plugin.wait_closed();
     Ok(())
 }
 
-/// Takes a block and tells whoever listens how loud it has been so far: its events have the name of its gate, as its
-/// function has. It only looks at the block, so it takes a view, and no `Block` is ever made.
+/// Takes a block and shows how loud it has been so far, in a cell that whoever likes reads when it likes. It only looks at the block, so it
+/// takes a view, and no `Block` is ever made.
 fn meter() -> Result<()> {
     let plugin = Plugin::connect("meter")?;
-    let levels = plugin.topic::<(Levels,)>("Rack.Meter")?;
+    let level = plugin.shares().cell_writer::<Levels>(LEVEL)?;
     let meter = Mutex::new(Meter::new());
-    let handler =
-        move |input: View<'_, Block>| levels.send(&(meter.lock().process(input.frames()),));
+    let handler = move |input: View<'_, Block>| level.set(&meter.lock().process(input.frames()));
     let _gate = plugin.provide("Rack.Meter", handler)?;
     plugin.wait_closed();
     Ok(())

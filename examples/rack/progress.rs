@@ -58,14 +58,14 @@ impl<W: Write> Progress<W> {
     }
 
     /// `done` blocks are done, and as loud as the meter says. Cheap where nothing new is to be shown.
-    pub(crate) fn update(&mut self, done: u64, levels: impl FnOnce() -> Levels) {
+    pub(crate) fn update(&mut self, done: u64, levels: Levels) {
         let parts = if self.look == Look::Lines { 10 } else { 1_000 };
         let part = (u128::from(done) * parts / u128::from(self.total)) as u64;
         if self.shown == Some(part) || (self.look == Look::Lines && part == 0) {
             return;
         }
         self.shown = Some(part);
-        self.show(done, levels());
+        self.show(done, levels);
     }
 
     /// Says something in between, on a line of its own.
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn render(progress: &mut Progress<&mut Vec<u8>>) {
-        (1..=7_500).for_each(|done| progress.update(done, half));
+        (1..=7_500).for_each(|done| progress.update(done, half()));
     }
 
     #[test]
@@ -160,9 +160,9 @@ mod tests {
     #[test]
     fn a_note_has_a_line_of_its_own() {
         let act = |p: &mut Progress<&mut Vec<u8>>| {
-            p.update(75, half);
+            p.update(75, half());
             p.note("the filter is gone");
-            p.update(75, half);
+            p.update(75, half());
         };
         let text = shown(Look::Line, act);
         assert!(text.contains("\r\x1b[Kthe filter is gone\n\r"));

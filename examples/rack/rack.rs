@@ -7,13 +7,15 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use callgate::{Broker, Child};
-use callgate_client::{Arguments, Code, GateType, Plugin, Subscriber};
+use callgate_client::{Arguments, Cell, Code, GateType, Plugin, Share, Subscriber};
 
 use crate::block::Block;
 use crate::cli::{Args, Role};
 use crate::error::Error;
 use crate::heard::Heard;
 use crate::kill;
+use crate::meter::{LEVEL, Levels};
+use crate::response;
 
 /// How long a plugin may take from its start to its gate: a long recording is read first.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -24,10 +26,13 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// broker ends, and the plugins' processes with it.
 pub(crate) struct Rack {
     pub(crate) heard: Heard,
+    pub(crate) level: Cell<Levels>,
     pub(crate) instrument: Subscriber<(u64,), Block>,
     pub(crate) filter: Subscriber<(u64, Block), Block>,
     pub(crate) delay: Subscriber<(Block,), Block>,
     pub(crate) meter: Subscriber<(Block,), ()>,
+    /// What the delay reads; there as long as this or the delay is.
+    _response: Share<[f32]>,
     _host: Plugin,
     processes: [Child; Role::ALL.len()],
     broker: Broker,
@@ -48,26 +53,38 @@ impl Rack {
             .descriptor(socket)
             .connect()?;
         // A gate can be opened before anybody stands behind it, and events can be subscribed to.
-        let rack = Rack {
-            heard: Heard::subscribe(&host)?,
-            instrument: host.subscriber(Role::Instrument.gate())?,
-            filter: host.subscriber(Role::Filter.gate())?,
-            delay: host.subscriber(Role::Delay.gate())?,
-            meter: host.subscriber(Role::Meter.gate())?,
-            processes: [
-                spawn(&broker, Role::Instrument, args.input.as_deref())?,
-                spawn(&broker, Role::Filter, None)?,
-                spawn(&broker, Role::Delay, None)?,
-                spawn(&broker, Role::Meter, None)?,
-            ],
+        let heard = Heard::subscribe(&host)?;
+        let instrument = host.subscriber(Role::Instrument.gate())?;
+        let filter = host.subscriber(Role::Filter.gate())?;
+        let delay = host.subscriber(Role::Delay.gate())?;
+        let meter = host.subscriber(Role::Meter.gate())?;
+        // Before the delay is started, so that it finds it.
+        let shares = host.shares();
+        let response = shares.create_with(response::TAG, response::LEN, response::fill)?;
+        let processes = [
+            spawn(&broker, Role::Instrument, args.input.as_deref())?,
+            spawn(&broker, Role::Filter, None)?,
+            spawn(&broker, Role::Delay, None)?,
+            spawn(&broker, Role::Meter, None)?,
+        ];
+        wait_ready(&processes, Role::Instrument, &instrument)?;
+        wait_ready(&processes, Role::Filter, &filter)?;
+        wait_ready(&processes, Role::Delay, &delay)?;
+        wait_ready(&processes, Role::Meter, &meter)?;
+        // The meter has opened its cell before its gate.
+        let level = host.shares().cell(LEVEL)?;
+        Ok(Rack {
+            heard,
+            level,
+            instrument,
+            filter,
+            delay,
+            meter,
+            _response: response,
             _host: host,
+            processes,
             broker,
-        };
-        rack.wait_ready(Role::Instrument, &rack.instrument)?;
-        rack.wait_ready(Role::Filter, &rack.filter)?;
-        rack.wait_ready(Role::Delay, &rack.delay)?;
-        rack.wait_ready(Role::Meter, &rack.meter)?;
-        Ok(rack)
+        })
     }
 
     /// The number of a plugin's process.
@@ -103,29 +120,29 @@ impl Rack {
             return Err(Error::Unkillable(Role::Filter));
         }
         self.processes[Role::Filter as usize] = spawn(&self.broker, Role::Filter, None)?;
-        self.wait_ready(Role::Filter, &self.filter)
+        wait_ready(&self.processes, Role::Filter, &self.filter)
     }
 
     fn process(&self, plugin: Role) -> &Child {
         &self.processes[plugin as usize]
     }
+}
 
-    /// Waits until a plugin's gate can be called, or its process has ended without.
-    fn wait_ready<A: Arguments, R: GateType>(
-        &self,
-        plugin: Role,
-        gate: &Subscriber<A, R>,
-    ) -> Result<(), Error> {
-        let until = Instant::now() + START_TIMEOUT;
-        loop {
-            match gate.wait_ready(Duration::from_millis(100)) {
-                Err(error) if error.code() == Code::NotReady && Instant::now() < until => {}
-                outcome => return Ok(outcome?),
-            }
-            let ended = self.process(plugin).try_wait();
-            if let Some(status) = ended.map_err(|e| Error::process(plugin, e))? {
-                return Err(Error::Ended { plugin, status });
-            }
+/// Waits until a plugin's gate can be called, or its process has ended without.
+fn wait_ready<A: Arguments, R: GateType>(
+    processes: &[Child],
+    plugin: Role,
+    gate: &Subscriber<A, R>,
+) -> Result<(), Error> {
+    let until = Instant::now() + START_TIMEOUT;
+    loop {
+        match gate.wait_ready(Duration::from_millis(100)) {
+            Err(error) if error.code() == Code::NotReady && Instant::now() < until => {}
+            outcome => return Ok(outcome?),
+        }
+        let ended = processes[plugin as usize].try_wait();
+        if let Some(status) = ended.map_err(|e| Error::process(plugin, e))? {
+            return Err(Error::Ended { plugin, status });
         }
     }
 }

@@ -18,5 +18,6 @@ mod progress;
 #[cfg(test)]
 mod reference;
 mod report;
+mod response;
 mod stats;
 mod wav;

@@ -8,7 +8,7 @@
 //! [`pages`] (the provider's doorbell) → [`slot`] → [`flags`]; [`geometry`] says where these
 //! lie, [`blocks`] which blocks of payload are taken, [`turns`] whose handlers may run. [`control`]
 //! has the records that plugins and broker exchange to set all that up. [`events`] is what one plugin sends and any
-//! number of others hear.
+//! number of others hear; [`cells`] what one plugin writes again and again and others copy.
 //!
 //! How either side waits, without the system calls: for an answer ([`bells`], [`words`], [`late`],
 //! [`life`]), for slots and blocks ([`waiters`]), for the end of visits ([`visits`]); [`version`] says
@@ -31,6 +31,7 @@ mod atomic;
 pub mod bells;
 pub mod blocks;
 pub mod buffer;
+pub mod cells;
 pub mod cgroup;
 pub mod clock;
 pub mod closing;

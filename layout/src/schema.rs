@@ -48,6 +48,7 @@ mod decode;
 mod describer;
 mod encode;
 mod error;
+mod fixed;
 mod format;
 mod head;
 mod refine;
@@ -239,6 +240,14 @@ pub struct Signature {
 }
 
 impl Signature {
+    /// Whether all values of its only parameter have archives of the same size, in which nothing points elsewhere.
+    pub fn is_of_fixed_size(&self) -> bool {
+        match self.params.as_deref() {
+            Some([param]) => fixed::is_fixed(param, &self.types),
+            _ => false,
+        }
+    }
+
     /// The parameters and the result, in order.
     fn roots(&self) -> impl Iterator<Item = &Schema> {
         self.params.iter().flatten().chain(&self.result)

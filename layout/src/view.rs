@@ -24,7 +24,7 @@ use mapped::Memory;
 
 #[cfg(callgate_loom)]
 pub use heap::Use;
-pub use number::Number;
+pub use number::{Number, bytes_mut};
 
 /// A part of shared memory that this process reads.
 #[derive(Clone, Debug)]
@@ -66,9 +66,14 @@ impl ReadView {
     /// `at` is a multiple of 8; the last word may be read whole where fewer bytes are wanted.
     #[inline(always)]
     pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
-        if self.memory.copy_out_at_once(at, into) {
-            return;
+        if !self.memory.copy_out_at_once(at, into) {
+            self.copy_out_by_words(at, into);
         }
+    }
+
+    /// The same, also of many bytes: up to some thousand of them that lie in this core's caches, that is as fast.
+    #[inline(always)]
+    pub(crate) fn copy_out_by_words(&self, at: usize, into: &mut [u8]) {
         let (whole, rest) = into.as_chunks_mut::<8>();
         self.memory.copy_words_out(at, whole);
         if !rest.is_empty() {

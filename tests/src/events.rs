@@ -1,6 +1,7 @@
 //! Roles of `callgate-peer`: a plugin that sends numbered events, one that counts what it hears of them, and one that sends and hears
 //! on any topics.
 
+pub mod forked;
 mod listener;
 mod notes;
 mod sender;
@@ -26,6 +27,7 @@ pub fn play(role: &str, name: &str, more: &[String]) -> bool {
     match role {
         "numbers-sender" => sender::run(name, more).expect("sending"),
         "numbers-listener" => listener::run(name, more).expect("subscribing"),
+        "forked-events" => forked::run(name).expect("sending and subscribing"),
         "talker" => talker::run(name, &more[0]).expect("connecting"),
         _ => return false,
     }

@@ -2,6 +2,7 @@
 //! kills them. Everything it started is gone when it is dropped.
 #![forbid(unsafe_code)]
 
+pub mod cells;
 pub mod cgroup;
 pub mod closed;
 pub mod counted;
@@ -13,6 +14,7 @@ pub mod fuzzed;
 pub mod graph;
 pub mod groups;
 pub mod hosts;
+pub mod keeping;
 pub mod large;
 pub mod later;
 pub mod lending;
@@ -22,6 +24,7 @@ pub mod pumped;
 pub mod random;
 pub mod raw;
 pub mod restart;
+pub mod shares;
 pub mod shorthand;
 pub mod slots;
 pub mod soak;

@@ -1,4 +1,4 @@
-//! A hundred plugins with nothing to do.
+//! A hundred plugins with nothing to do, and listeners of hundreds of feeds.
 //!
 //! Looks for 3 seconds by default; `CALLGATE_IDLE_SECS=10` for longer.
 #![forbid(unsafe_code)]
@@ -44,6 +44,19 @@ fn used(pids: &[u32]) -> Used {
     }
 }
 
+/// Those that had something to do last may still be on their way to sleep.
+fn await_rest(pids: &[u32]) {
+    let mut last = used(pids);
+    proc::eventually("all are at rest", || {
+        std::thread::sleep(Duration::from_millis(200));
+        let now = used(pids);
+        match std::mem::replace(&mut last, now).sleeps == now.sleeps {
+            true => Ok(()),
+            false => Err(format!("{now:?}")),
+        }
+    });
+}
+
 /// Somebody looked after his plugins or his rings again and again: a hundred of them kept a
 /// laptop from sleeping. And a broker whose plugins were all killed at once kept something of
 /// each.
@@ -76,16 +89,7 @@ fn idle_plugins_cost_nothing_and_leave_nothing() {
     );
 
     let pids: Vec<u32> = plugins.iter().map(Process::id).collect();
-    // Those that were called last may still be on their way to sleep.
-    let mut last = used(&pids);
-    proc::eventually("all are at rest", || {
-        std::thread::sleep(Duration::from_millis(200));
-        let now = used(&pids);
-        match std::mem::replace(&mut last, now).sleeps == now.sleeps {
-            true => Ok(()),
-            false => Err(format!("{now:?}")),
-        }
-    });
+    await_rest(&pids);
     let (brokers, theirs) = (used(&[broker]), used(&pids));
     std::thread::sleep(window());
     let (brokers_now, theirs_now) = (used(&[broker]), used(&pids));
@@ -135,4 +139,54 @@ fn expect_empty(bus: &Bus) {
 fn is_command(plugin: &serde_json::Value) -> bool {
     let name = plugin["name"].as_str();
     name.is_some_and(|name| name.starts_with("callgate-ls"))
+}
+
+const LISTENERS: usize = 8;
+const TOPICS: usize = 8;
+
+/// Who had a hundred topics to hear looked at each of them now and then, or one event woke everybody again and again.
+#[test]
+fn idle_listeners_cost_nothing() {
+    let bus = Bus::start(programs!());
+    let mode = |n: usize| ["thread", "pool", "group"][n % 3].to_owned();
+    let talker = |n: usize| ("talker", format!("talker-{n}"), vec![mode(n)]);
+    let mut talkers = start(&bus, (0..LISTENERS).map(talker));
+    let mut puller = bus.peer("numbers-listener", "puller", &["pull", "0"]);
+    let lossless = ["lossless", "65536", "0"];
+    let mut sender = bus.peer("numbers-sender", "sender", &lossless);
+    let topic = |n: usize, k: usize| format!("t{n}.Changed.{k}");
+    for (n, talker) in talkers.iter_mut().enumerate() {
+        for k in 0..TOPICS {
+            let offer = format!("offer {} owned 65536 0 u32", topic(n, k));
+            assert_eq!(talker.ask(&offer), "OK");
+        }
+    }
+    for talker in &mut talkers {
+        for n in 0..LISTENERS {
+            assert_eq!(talker.ask(&format!("hear t{n}.* handler u32")), "OK");
+        }
+    }
+    for (n, talker) in talkers.iter_mut().enumerate() {
+        for k in 0..TOPICS {
+            assert_eq!(talker.ask(&format!("send {} 3", topic(n, k))), "3");
+            assert_eq!(talker.ask(&format!("flush {}", topic(n, k))), "OK");
+        }
+    }
+    sender.ask("send 3");
+    assert_eq!(sender.ask("flush"), "OK");
+    let all = talkers.iter().chain([&puller, &sender]);
+    let pids: Vec<u32> = all.map(Process::id).collect();
+    await_rest(&pids);
+    let before = used(&pids);
+    std::thread::sleep(window());
+    let now = used(&pids);
+    println!("in {:?} {before:?} -> {now:?}", window());
+    assert!(now.ticks - before.ticks <= 5, "listeners use time");
+    assert!(now.sleeps - before.sleeps <= 5, "listeners wake up");
+    // They are not deaf.
+    let process = sender.id();
+    sender.ask("send 3");
+    assert_eq!(sender.ask("flush"), "OK");
+    let heard = puller.ask(&format!("heard {process}"));
+    assert!(heard.starts_with("heard 0 6 6 0 "), "{heard}");
 }

@@ -17,6 +17,7 @@ mod parameters;
 mod ping;
 mod policy;
 mod serve;
+mod share;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -69,7 +70,9 @@ enum Command {
     /// than five seconds ago, and still has links from there. The broker's generation says how many brokers in a row were
     /// killed at this socket, plus one. A topic is listed once for each plugin that sends on it, with how many events it has sent
     /// ("head"; those that nobody could have heard are not counted), and with those who hear it: how many events each has
-    /// still to handle ("lag"), how often it was too slow ("evictions"), and how many events it has lost.
+    /// still to handle ("lag"), how often it was too slow ("evictions"), and how many events it has lost. A share is listed with its
+    /// newest version, who made that, and who uses it; "others" are versions before it that somebody still has. A persistent one may
+    /// have no users. A cell is listed among the shares, with who writes it as its owner.
     Ls {
         /// Only this
         #[arg(value_enum)]
@@ -99,6 +102,11 @@ enum Command {
     Echo(echo::Options),
     /// Call a gate that takes and gives bytes, and print how long it took
     Ping(ping::Options),
+    /// Show shares, print one, or forget a persistent one
+    Share {
+        #[command(subcommand)]
+        action: share::Action,
+    },
     /// Print a script that lets a shell complete this command line
     Completions {
         /// The shell
@@ -134,6 +142,7 @@ impl CommandLine {
             Command::Listen(options) => listen::run(common, options),
             Command::Echo(options) => echo::run(common, options),
             Command::Ping(options) => ping::run(common, options),
+            Command::Share { action } => share::run(common, action),
             Command::Completions { shell } => completions::run(*shell),
         };
         match outcome {

@@ -74,12 +74,14 @@ const LISTS: [(What, &str, &[&str]); 5] = [
         "shares",
         &[
             "tag",
-            "owner",
-            "users",
+            "form",
+            "signature",
             "bytes",
             "version",
             "persistent",
-            "form",
+            "owner",
+            "users",
+            "others",
         ],
     ),
     (
@@ -176,6 +178,8 @@ fn rows(document: &Value, key: &str, columns: &[&str]) -> Vec<Vec<String>> {
         let cells = columns.iter().map(|column| match *column {
             "state" if item["draining"] == true => format!("{}, draining", cell(&item["state"])),
             "name" if item["prefix"] == true => format!("{}*", cell(&item["name"])),
+            "users" => names(&item["users"]),
+            "others" => others(&item["others"]),
             column => cell(&item[column]),
         });
         cells.collect()
@@ -193,6 +197,31 @@ fn cell(value: &Value) -> String {
         }
         Value::Array(all) => all.iter().map(cell).collect::<Vec<_>>().join("+"),
         other => shown_json(other),
+    }
+}
+
+/// Names of plugins.
+fn names(of: &Value) -> String {
+    let all = of.as_array().into_iter().flatten().map(cell);
+    let all: Vec<String> = all.collect();
+    match all.is_empty() {
+        true => cell(&Value::Null),
+        false => all.join(", "),
+    }
+}
+
+/// Versions of a share beside the newest one, and who has them.
+fn others(of: &Value) -> String {
+    let other = |of: &Value| {
+        let form = if of["json"] == true { " as JSON" } else { "" };
+        let (number, users) = (cell(&of["version"]), names(&of["users"]));
+        format!("{number}{form} ({users})")
+    };
+    let all = of.as_array().into_iter().flatten().map(other);
+    let all: Vec<String> = all.collect();
+    match all.is_empty() {
+        true => cell(&Value::Null),
+        false => all.join(", "),
     }
 }
 

@@ -128,10 +128,22 @@ impl Charges {
     /// Keeps an extent charged that is of no more use, under the number that this gives, until
     /// [`Charges::freed`] is told it.
     pub(super) fn keep(&mut self, users: Users, charged: Charged) -> u64 {
-        let serial = self.next;
-        self.next += 1;
+        let serial = self.serial();
         self.held.insert(serial, Held { users, charged });
         serial
+    }
+
+    /// A number for some memory that is of no more use.
+    pub(super) fn serial(&mut self) -> u64 {
+        let serial = self.next;
+        self.next += 1;
+        serial
+    }
+
+    /// MiB that the kernel gives for so many bytes, at least 1.
+    pub(super) fn whole_mib(&self, len: u64) -> u64 {
+        let mib = len.div_ceil(1 << 20).max(1);
+        mib.next_multiple_of(self.unit_mib.into())
     }
 
     /// Nobody holds the memory any more.

@@ -160,6 +160,7 @@ impl Bus {
     pub(crate) fn extents_freed(&mut self, serials: &[u64], now: Instant) {
         for serial in serials {
             self.charges.freed(*serial);
+            self.shares.freed(*serial);
         }
         self.begin_waiting(now);
     }

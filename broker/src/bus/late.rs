@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, FeedToBroker, LinkToBroker, MemoryToBroker, SourceToBroker, ToBroker,
+    CellToBroker, Failure, FeedToBroker, LinkToBroker, MemoryToBroker, SourceToBroker, ToBroker,
 };
 
 use super::links::pair;
@@ -177,7 +177,8 @@ pub(super) fn is_acknowledgement(record: &ToBroker) -> bool {
             | FeedToBroker::Following { .. }
             | FeedToBroker::FollowFailed { .. },
         ) => true,
-        // A program may leave or fetch whenever it likes.
+        ToBroker::Cell(CellToBroker::Written { .. }) => true,
+        // A program may leave, fetch or share whenever it likes, on any of its threads.
         ToBroker::Memory(_)
         | ToBroker::Session(_)
         | ToBroker::Gate(_)

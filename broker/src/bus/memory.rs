@@ -122,6 +122,8 @@ impl Bus {
             }
             AnyMemory::Link(memory) => self.extent_sealed(memory),
             AnyMemory::Ring(ring) => self.ring_sealed(ring, now),
+            AnyMemory::Cell(memory) => self.cell_sealed(memory),
+            AnyMemory::Version(version) => self.version_sealed(version, now),
         }
     }
 
@@ -136,6 +138,8 @@ impl Bus {
         match memory {
             AnyMemory::Link(memory) => self.extent_given_up(to, memory, failure),
             AnyMemory::Ring(ring) => self.ring_given_up(ring, &failure, now),
+            AnyMemory::Cell(memory) => self.cell_given_up(memory, failure),
+            AnyMemory::Version(version) => self.version_not_sealed(version, &failure, now),
         }
     }
 
@@ -144,6 +148,8 @@ impl Bus {
         match memory {
             AnyMemory::Link(memory) => self.extent_is_late(memory, now),
             AnyMemory::Ring(ring) => self.ring_is_late(ring),
+            AnyMemory::Cell(memory) => self.cell_is_late(memory),
+            AnyMemory::Version(version) => self.sealing_is_late(version, now),
         }
     }
 
@@ -159,6 +165,8 @@ impl Bus {
             AnyMemory::Link(MemoryId::Outbox { end }) => self.try_later(end.link, &failure, now),
             AnyMemory::Link(memory) => self.extent_not_made(to, memory, failure),
             AnyMemory::Ring(ring) => self.ring_not_made(ring, &failure, now),
+            AnyMemory::Cell(memory) => self.cell_not_made(memory, failure),
+            AnyMemory::Version(version) => self.version_not_made(version, &failure, now),
         }
     }
 

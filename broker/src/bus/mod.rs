@@ -1,17 +1,19 @@
 //! The bus as a state machine without I/O: plugins, gates, links and their memory. Records and
 //! deadlines go in, [`Effect`]s come out.
 //!
-//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`; `subscriptions` says which feeds there are. `extents` and `charges` have
+//! Records are taken by subject: `session`, `gates`, `links`, `memory`, `waits`, `sources`, `feeds`; `subscriptions` says which feeds there are; `cells`. `extents` and `charges` have
 //! what only extents have of the life of memory, `late` who does not acknowledge in time, `rights` what
 //! policies forbid, `rings` the memory of events, `retries` feeds that could not be set up, `schemas` what gates take and give, `revoked` which of that was not acknowledged yet, `old_links` what is called over links
 //! of an older broker, `syncs` who asks how a gate stands.
 
+mod cells;
 mod charges;
 mod extents;
 mod feeds;
 mod gates;
 mod late;
 mod links;
+mod member;
 mod memory;
 mod old_links;
 mod provided;
@@ -21,6 +23,7 @@ mod rights;
 mod rings;
 mod schemas;
 mod session;
+mod shares;
 mod sources;
 mod subscriptions;
 mod syncs;
@@ -31,11 +34,11 @@ mod waits;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use callgate_layout::control::{Failure, Identity, MemoryId, PluginLimits, ToBroker, ToPlugin};
+use callgate_layout::control::{Failure, MemoryId, PluginLimits, ToBroker, ToPlugin};
 use callgate_layout::{Code, Geometry};
 
 use crate::asked::Asked;
-use crate::clocks::SeenClock;
+use crate::cells::Cells;
 use crate::deadlines::Deadlines;
 use crate::effect::Effect;
 use crate::id::PluginId;
@@ -43,61 +46,18 @@ use crate::lines::Lines;
 use crate::link::Link;
 use crate::memory::AnyMemory;
 use crate::policy::Policies;
-use crate::quota::{FirstTimes, Quota, TokenBucket};
+use crate::quota::TokenBucket;
 use crate::registry::Registry;
-use crate::schemas::{Known, Own};
+use crate::schemas::Known;
+use crate::shares::Shares;
 use crate::topics::{Listens, SourceLines, Topics};
 use crate::waits::Waits;
 use charges::Charges;
 use extents::Extent;
-use old_links::OldLinks;
+pub(crate) use member::Member;
 use retries::{Pair, Retries};
 use revoked::Revocations;
 use rings::Ring;
-
-/// A plugin that said hello.
-#[derive(Debug)]
-pub(crate) struct Member {
-    pub(crate) identity: Identity,
-    pub(crate) pid: u32,
-    /// By which its calls have their deadlines.
-    clock: SeenClock,
-    /// Whether its status page is in order; only then may it ask for anything.
-    pub(crate) ready: bool,
-    gates: Quota,
-    opens: Quota,
-    links: Quota,
-    extents: Quota,
-    schemas: Own,
-    /// The parts of the waits that were reported and are not over.
-    waits: Quota,
-    /// The first plugin of those that share its dispatcher.
-    dispatcher: PluginId,
-    /// Whether it came only for listings.
-    pub(crate) inspects: bool,
-    old_links: OldLinks,
-    /// How often it may still provide a gate that it had without its being charged.
-    returns: u32,
-    /// The same for sources.
-    source_returns: u32,
-    first_opens: FirstTimes,
-    /// Records that it was or will be sent and has to acknowledge.
-    owed: u32,
-    /// How many records about its feeds it may still send without their being charged.
-    feed_answers: u32,
-}
-
-impl Member {
-    /// Whether it still takes calls over links of an older broker.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.old_links.is_draining()
-    }
-
-    /// The plugin in a sentence.
-    pub(crate) fn label(&self) -> String {
-        format!("plugin `{}` (pid {})", self.identity.name, self.pid)
-    }
-}
 
 /// What a record counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,8 +73,10 @@ pub(crate) enum Weight {
 enum Awaited {
     Status(PluginId),
     Link(u64),
-    /// Memory that has a deadline of its own: an extent, or a ring of events.
+    /// Memory that has a deadline of its own: an extent, a ring of events, or a version of a share that is sealed.
     Memory(AnyMemory),
+    /// The maker of a version has to go on.
+    Making(u64),
     /// The next writer may allocate.
     Turn,
     /// The kernel may have memory again for a link between these two.
@@ -141,6 +103,8 @@ pub(crate) struct First {
     pub(crate) life: u64,
     /// A source, a feed or a ring of events.
     pub(crate) event: u64,
+    /// A share or a version.
+    pub(crate) share: u64,
 }
 
 /// Plugins, gates and links.
@@ -158,6 +122,10 @@ pub(crate) struct Bus {
     listens: Listens,
     rings: BTreeMap<u64, Ring>,
     feed_retries: Retries,
+    cells: Cells,
+    shares: Shares,
+    /// Why no share can be persistent here, if it is so.
+    no_files: Option<String>,
     links: BTreeMap<u64, Link>,
     /// How long an outbox is.
     outbox_len: u32,
@@ -205,6 +173,9 @@ impl Bus {
             listens: Listens::default(),
             rings: BTreeMap::new(),
             feed_retries: Retries::default(),
+            cells: Cells::default(),
+            shares: Shares::new(first.share),
+            no_files: Some("nobody keeps files".into()),
             links: BTreeMap::new(),
             outbox_len: Geometry::DEFAULT.total_len() as u32,
             extents: BTreeMap::new(),
@@ -262,6 +233,10 @@ impl Bus {
         &self.topics
     }
 
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
     /// Each link with its two plugins.
     pub(crate) fn link_ends(&self) -> impl Iterator<Item = (u64, [PluginId; 2])> {
         self.links
@@ -294,7 +269,8 @@ impl Bus {
             ToBroker::Schema(record) => self.schema_record(from, record),
             ToBroker::Source(record) => self.source_record(from, record, now),
             ToBroker::Feed(record) => self.feed_record(from, record, now),
-            ToBroker::Share(_) | ToBroker::Cell(_) => Err(protocol("it spoke of shares")),
+            ToBroker::Cell(record) => self.cell_record(from, record, now),
+            ToBroker::Share(record) => self.share_record(from, record, now),
         }?;
         if answers {
             self.answers(from, now);
@@ -322,6 +298,7 @@ impl Bus {
                 Awaited::Looks => self.look_at_waits(now),
                 Awaited::Listeners(source) => self.offered(source),
                 Awaited::Feed(pair) => self.find_anew(pair, now),
+                Awaited::Making(making) => self.maker_is_late(making, now),
             }
         }
     }

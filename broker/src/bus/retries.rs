@@ -37,7 +37,7 @@ impl Retries {
             return Some(delay);
         }
         let count = self.counts.entry(pair.plugin).or_default();
-        if *count >= MOST_FEEDS {
+        if *count == MOST_FEEDS {
             return None;
         }
         *count += 1;
@@ -131,6 +131,9 @@ impl Bus {
 
     /// A subscription is about to be forgotten.
     pub(super) fn forget_retries_of_subscription(&mut self, plugin: PluginId, subscription: u32) {
+        if !self.feed_retries.counts.contains_key(&plugin) {
+            return;
+        }
         let Some(wanted) = self.topics.subscription(plugin, subscription) else {
             return;
         };

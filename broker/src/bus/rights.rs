@@ -69,6 +69,26 @@ impl Bus {
         }
     }
 
+    /// Whether a plugin may make shares or cells under a tag.
+    pub(super) fn check_create_share(&self, plugin: PluginId, tag: &str) -> Result<(), Failure> {
+        self.check_takes_part(plugin)?;
+        let name = self.name_of(plugin);
+        match self.policies.may_create_share(&name, tag) {
+            true => Ok(()),
+            false => Err(denied(&name, "share.create", tag)),
+        }
+    }
+
+    /// Whether a plugin may read the shares or cells of a tag.
+    pub(super) fn check_read_share(&self, plugin: PluginId, tag: &str) -> Result<(), Failure> {
+        self.check_takes_part(plugin)?;
+        let name = self.name_of(plugin);
+        match self.policies.may_read_share(&name, tag) {
+            true => Ok(()),
+            false => Err(denied(&name, "share.read", tag)),
+        }
+    }
+
     /// Refuses what a plugin asks for that came only for listings.
     pub(super) fn check_takes_part(&self, plugin: PluginId) -> Result<(), Failure> {
         let member = self.members.get(&plugin);
@@ -112,7 +132,9 @@ impl Bus {
                 self.refresh(plugin, open, now);
             }
             self.review_subscriptions(plugin, now);
+            self.review_cells(plugin);
         }
+        self.review_shares(now);
         self.await_revocations(ending)
     }
 

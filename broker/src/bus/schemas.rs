@@ -135,7 +135,7 @@ impl Bus {
     }
 }
 
-fn part(schema: &Schema, offset: u32) -> Result<(u32, Vec<u8>), Failure> {
+pub(super) fn part(schema: &Schema, offset: u32) -> Result<(u32, Vec<u8>), Failure> {
     let rest = schema.bytes.get(offset as usize..).unwrap_or_default();
     if rest.is_empty() {
         return Err(invalid("the schema is not as long as that"));

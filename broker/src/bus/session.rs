@@ -35,6 +35,8 @@ impl Bus {
             links: Quota::new(limits.links),
             extents: Quota::new(limits.extent_mib),
             schemas: Own::new(limits.schema_mib),
+            share_mib: Quota::new(limits.share_mib),
+            shares: Quota::new(limits.shares),
             waits: Quota::new(MOST_PARTS),
             dispatcher: plugin,
             inspects: false,
@@ -42,6 +44,9 @@ impl Bus {
             // Both halves of each gate.
             returns: limits.gates.saturating_mul(2),
             source_returns: limits.gates,
+            // What it has made, and what it uses.
+            share_returns: limits.shares.saturating_mul(2),
+            share_news: 0,
             first_opens: FirstTimes::default(),
             owed: 0,
             feed_answers: 0,
@@ -115,7 +120,9 @@ impl Bus {
             self.drop_link(link, &failure);
         }
         self.lines.forget(plugin);
+        self.forget_cells(plugin);
         let topics = self.forget_events(plugin, &failure);
+        self.forget_shares(plugin, &failure, now);
         for name in gone.into_iter().chain(topics) {
             self.hand_on(&name, now);
         }

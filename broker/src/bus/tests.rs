@@ -2,15 +2,17 @@
 
 use callgate_layout::control::{
     Availability, Clock, FeedToBroker, FeedToPlugin, GateState, GateToBroker, GateToPlugin,
-    LinkEnd, LinkToBroker, LinkToPlugin, MemoryToBroker, MemoryToPlugin, Role, SchemaSource,
-    SessionToBroker, Shape, SourceToBroker, SourceToPlugin,
+    Identity, LinkEnd, LinkToBroker, LinkToPlugin, MemoryToBroker, MemoryToPlugin, Role,
+    SchemaSource, SessionToBroker, Shape, SourceToBroker, SourceToPlugin,
 };
 use callgate_layout::envelope::CallKind;
 use callgate_layout::schema::Head;
 use callgate_layout::{Encoding, Encodings};
 
 use super::*;
+use crate::clocks::SeenClock;
 
+mod cells;
 mod events;
 mod extents;
 mod indexes;
@@ -26,6 +28,7 @@ mod returning;
 mod revoked;
 mod rights;
 mod schemas;
+mod shares;
 mod syncs;
 mod waits;
 
@@ -40,6 +43,7 @@ const FROM_ONE: First = First {
     link: 1,
     life: 1,
     event: 1,
+    share: 1,
 };
 
 fn shape() -> Shape {

@@ -27,6 +27,11 @@ const REST: Duration = Duration::from_micros(2);
 /// Waits of a circle that are named.
 const MOST_NAMED: usize = 8;
 
+/// What follows the names of a circle in which somebody sends events.
+const EVENTS: &str = ": this is a circle, in which none could go on before a time had passed. What is named first waits no longer: a \
+    flush ends, and who sends keeps nothing for that listener, which may lose events. If this recurs, send from a \
+    thread that runs no handler, let the topic drop the oldest, or have the listener send its call without waiting for it";
+
 /// What a plugin says of a wait.
 struct Report {
     chain: u64,
@@ -99,9 +104,14 @@ impl Bus {
         }
         let call = match report.needs {
             Needs::Answer { call } | Needs::Outcome { call } => Some(call),
-            Needs::Turn | Needs::Permit => None,
+            Needs::Turn | Needs::Permit | Needs::Handled => None,
         };
-        if !is_near && (call.is_none() || !is_linked()) {
+        let is_handled = report.needs == Needs::Handled;
+        let is_known = match report.needs {
+            Needs::Handled => self.topics.is_heard_by(from, &report.gate, report.callee),
+            _ => call.is_some() && is_linked(),
+        };
+        if !is_near && !is_known {
             return None;
         }
         let parts = 1 + report.holds.len() + report.serves.len();
@@ -109,6 +119,7 @@ impl Bus {
         let held = report.holds.iter();
         let holds: Option<Vec<_>> = held.map(|held| self.check_held(member, held)).collect();
         let permit = self.registry.provided_by(report.callee, &report.gate);
+        let permit = permit.filter(|_| !is_handled);
         // The name under a prefix says more than the prefix.
         let named = permit.clone().filter(|gate| **gate == *report.gate);
         let permit = permit.map(|gate| Resource::Permit(report.callee, gate));
@@ -120,7 +131,7 @@ impl Bus {
             callee: report.callee,
             gate: named.unwrap_or_else(|| report.gate.into()),
             call,
-            is_sent: matches!(report.needs, Needs::Outcome { .. }),
+            is_sent: is_handled || matches!(report.needs, Needs::Outcome { .. }),
             needs: turn.into_iter().chain(permit).collect(),
             holds: holds?.into_iter().flatten().collect(),
             serves: report.serves,
@@ -217,12 +228,18 @@ impl Bus {
                 Some(_) => format!(", where a call of plugin `{from}`"),
             };
             let (gate, callee) = (&stop.gate, self.name_of(stop.callee));
-            text += &format!(" waits for `{gate}` of plugin `{callee}`");
+            text += &match stop.is_for_events {
+                true => format!(" waits until plugin `{callee}` has handled events of `{gate}`"),
+                false => format!(" waits for `{gate}` of plugin `{callee}`"),
+            };
             before = Some(stop.callee);
         }
         let more = circle.len().saturating_sub(MOST_NAMED);
         if more > 0 {
             text += &format!(", and so on through {more} more waits back to the first");
+        }
+        if circle.first().is_some_and(|stop| stop.is_for_events) {
+            return text + EVENTS;
         }
         text + ": this is a circle, in which none could go on before a deadline passed. The call named first was \
                 given up so that the others go on: of those that no handler had begun, it began to wait last. \

@@ -9,22 +9,20 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use callgate_layout::control::{Form, VersionName};
 use callgate_layout::sys::memfd;
 use tempfile::TempDir;
 
-use super::{BusName, Facts, Store, Wish};
+use super::{BusName, Store, Way};
+use crate::shares::Kept;
 
 pub(super) const TAG: &str = "Osc.Table";
 const MIB: u64 = 1 << 20;
 
 /// A store that may keep 64 MiB, of the bus `test`.
 pub(super) fn store(directory: &TempDir) -> Store {
-    let mut store = Store::new(directory.path(), BusName::said("test"), 64 * MIB);
-    store.patience = Duration::ZERO;
-    store
+    Store::new(directory.path(), BusName::said("test"), 64 * MIB)
 }
 
 pub(super) fn scene() -> (TempDir, Store) {
@@ -34,9 +32,9 @@ pub(super) fn scene() -> (TempDir, Store) {
     (directory, store)
 }
 
-pub(super) fn facts(tag: &str, number: u64, value: &[u8]) -> Facts {
-    Facts {
-        tag: tag.to_owned(),
+pub(super) fn facts(tag: &str, number: u64, value: &[u8]) -> Kept {
+    Kept {
+        tag: tag.into(),
         name: VersionName {
             incarnation: 0x1234_5678_9abc_def0,
             number,
@@ -64,10 +62,10 @@ pub(super) fn save(store: &Store, tag: &str, number: u64, value: &[u8]) {
 }
 
 /// The value that is found, with its facts.
-pub(super) fn found(store: &Store, tag: &str, wish: Wish) -> Option<(Facts, Vec<u8>)> {
-    let found = store.find(tag, wish).unwrap()?;
-    let len = found.facts.len;
-    Some((found.facts, read(found.file, len)))
+pub(super) fn found(store: &Store, tag: &str, way: Way) -> Option<(Kept, Vec<u8>)> {
+    let found = store.find(tag, way).unwrap()?;
+    let len = found.kept.len;
+    Some((found.kept, read(found.file, len)))
 }
 
 pub(super) fn read(file: OwnedFd, len: u64) -> Vec<u8> {
@@ -78,7 +76,7 @@ pub(super) fn read(file: OwnedFd, len: u64) -> Vec<u8> {
 
 /// The file of a share.
 pub(super) fn path(store: &Store, tag: &str) -> PathBuf {
-    store.path(tag)
+    store.folder.path(tag)
 }
 
 /// Names of all files in the directory, but the lock.

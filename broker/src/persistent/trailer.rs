@@ -22,6 +22,7 @@
 //! Both checksums are XXH3 of 128 bits: they tell what was damaged, not what somebody has forged, who could write the whole file.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use callgate_layout::control::{
@@ -32,11 +33,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::names::BusName;
 use super::trouble::{Trouble, flaw};
+use crate::shares::Kept;
 
 /// Bytes of the footer.
 pub(super) const FOOTER: usize = 112;
 /// Where the trailer's checksum stands in the footer.
-const CHECKSUM: std::ops::Range<usize> = 80..96;
+pub(super) const CHECKSUM: Range<usize> = 80..96;
 /// The version of this format.
 const FORMAT: u64 = 1;
 const MAGIC: u64 = u64::from_le_bytes(*b"CGshare\n");
@@ -48,66 +50,47 @@ const MOST: [usize; 4] = [
     MAX_SCHEMA as usize,
 ];
 
-/// What is known of a version that is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Facts {
-    /// The share.
-    pub(crate) tag: String,
-    /// Which version.
-    pub(crate) name: VersionName,
-    /// Bytes of the value.
-    pub(crate) len: u64,
-    /// Archive or slice.
-    pub(crate) form: Form,
-    /// The plugin that made it.
-    pub(crate) maker: String,
-    /// Its type, for people.
-    pub(crate) signature: String,
-    /// The same, as its maker has described it.
-    pub(crate) schema: Vec<u8>,
-}
-
 /// What stands behind a value.
 #[derive(Debug)]
 pub(super) struct Trailer {
-    pub(super) facts: Facts,
+    pub(super) kept: Kept,
     pub(super) bus: BusName,
     /// Of the value.
     pub(super) checksum: u128,
 }
 
 /// Bytes of the trailer of a version.
-pub(super) fn length(facts: &Facts) -> u64 {
-    let texts = texts(facts).map(<[u8]>::len);
+pub(super) fn length(kept: &Kept) -> u64 {
+    let texts = texts(kept).map(<[u8]>::len);
     (texts.iter().sum::<usize>() + FOOTER) as u64
 }
 
-fn texts(facts: &Facts) -> [&[u8]; 4] {
+fn texts(kept: &Kept) -> [&[u8]; 4] {
     [
-        facts.tag.as_bytes(),
-        facts.maker.as_bytes(),
-        facts.signature.as_bytes(),
-        &facts.schema,
+        kept.tag.as_bytes(),
+        kept.maker.as_bytes(),
+        kept.signature.as_bytes(),
+        &kept.schema,
     ]
 }
 
 /// The bytes of a trailer.
 pub(super) fn encode(of: &Trailer) -> Vec<u8> {
-    let facts = &of.facts;
-    let texts = texts(facts);
+    let kept = &of.kept;
+    let texts = texts(kept);
     let mut footer = [0; FOOTER];
     let mut at = 0;
     let mut put = |bytes: &[u8]| {
         footer[at..at + bytes.len()].copy_from_slice(bytes);
         at += bytes.len();
     };
-    for number in [facts.name.incarnation, facts.name.number, facts.len] {
+    for number in [kept.name.incarnation, kept.name.number, kept.len] {
         put(&number.to_le_bytes());
     }
     for text in texts {
         put(&(text.len() as u32).to_le_bytes());
     }
-    put(&form_number(facts.form).to_le_bytes());
+    put(&form_number(kept.form).to_le_bytes());
     for number in [of.bus.0, of.checksum, 0] {
         put(&number.to_le_bytes());
     }
@@ -120,7 +103,7 @@ pub(super) fn encode(of: &Trailer) -> Vec<u8> {
 }
 
 /// The checksum of a trailer, in which its own place counts as zeros.
-fn checksum(texts: &[&[u8]], footer: &[u8; FOOTER]) -> u128 {
+pub(super) fn checksum(texts: &[&[u8]], footer: &[u8; FOOTER]) -> u128 {
     let mut hasher = Xxh3::new();
     for text in texts {
         hasher.update(text);
@@ -224,17 +207,17 @@ fn decode(fields: &Fields<'_>, texts: &[u8], lengths: [usize; 4]) -> Result<Trai
     if check_gate_name(&tag).is_err() || check_plugin_name(&maker).is_err() || name.number == 0 {
         return flaw("the names in its trailer are none that there can be");
     }
-    let facts = Facts {
-        tag,
+    let kept = Kept {
+        tag: tag.into(),
         name,
         len: fields.u64(16),
         form,
         maker,
         signature,
-        schema: schema.to_owned(),
+        schema: schema.into(),
     };
     Ok(Trailer {
-        facts,
+        kept,
         bus: BusName(fields.u128(48)),
         checksum: fields.u128(64),
     })

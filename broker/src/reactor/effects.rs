@@ -17,6 +17,7 @@ use super::{Reactor, SCARCITY, Timer};
 use crate::bus::protocol;
 use crate::effect::Effect;
 use crate::id::PluginId;
+use crate::persistent::Way;
 use crate::quota::Charge;
 use crate::shown::shown;
 
@@ -48,11 +49,66 @@ impl Reactor {
                 sender,
                 record,
             } => self.follow(to, (ring, sender), record, now),
+            Effect::MakeCell {
+                to,
+                memory,
+                last,
+                len,
+                record,
+            } => self.make_cell(to, (memory, len, last), record, now),
+            Effect::ReadCell { to, memory, record } => self.read_cell(to, memory, record, now),
+            Effect::DropCell {
+                memory,
+                writer,
+                users,
+            } => self.drop_cell(memory, writer, &users),
             Effect::Listen {
                 to,
                 listener,
                 record,
             } => self.introduce_listener(to, listener, record, now),
+            Effect::MakeVersion {
+                to,
+                version,
+                share,
+                len,
+                record,
+            } => self.make_share_version(to, (version, share, len), record, now),
+            Effect::Keep { from, version } => self.keep_returned(from, version, now),
+            Effect::Examine {
+                from,
+                version,
+                share,
+                len,
+            } => self.examine_returned(from, (version, share, len), now),
+            Effect::Published { share, number } => self.published(share, number),
+            Effect::Retired(version) => self.retired(version),
+            Effect::Have {
+                to,
+                share,
+                version,
+                record,
+            } => self.send_share(to, (share, version), record, now),
+            Effect::SendVersion {
+                to,
+                version,
+                record,
+            } => self.send_share_version(to, version, record, now),
+            Effect::Hidden(share) => self.hide_share(share),
+            Effect::EndShare(share) => self.end_share(share),
+            Effect::Save { version, kept } => self.save(version, kept, now),
+            Effect::Load {
+                version,
+                share,
+                tag,
+                in_place,
+            } => {
+                let way = if in_place { Way::InPlace } else { Way::Copied };
+                self.load((version, share), tag, way, now);
+            }
+            Effect::RemoveFile { from, request, tag } => {
+                self.remove_file((from, request), tag, now);
+            }
             Effect::GaveUp(link, why) => {
                 // As often as a plugin likes, and with any text: as little as of other warnings.
                 if self.warnings.take(now) {

@@ -1,5 +1,5 @@
-//! The life of memory in the shell, one for outboxes, extents and rings of events: made, sealed, handed over, let go.
-//! The bus says when ([`Effect`](crate::effect::Effect)).
+//! The life of memory in the shell, one for outboxes, extents, rings of events and versions of shares: made, sealed, handed over,
+//! let go; of cells, what is the same. The bus says when ([`Effect`](crate::effect::Effect)).
 //!
 //! The broker allocates none of it. It sets the size, so its own `RLIMIT_FSIZE` must allow that; who
 //! writes an extent allocates it, and its memory cgroup is charged. An outbox is two dozen pages.
@@ -7,18 +7,26 @@
 //! An outbox has one description, which both sides are sent and the broker closes when its reader has
 //! mapped it. An extent has one for each, and is kept in view until nobody else holds it
 //! ([`watches`](super::watches), [`held`](super::held)), because it stays charged until then. So is a ring, of
-//! which the broker keeps the description for its readers: they come and go while it is written.
+//! which the broker keeps the description for its readers: they come and go while it is written. So has a version, as long as
+//! it is the newest one; it is sealed against all writers, the one that made it included.
+//! What a cell lies in has one description, which the broker keeps for its readers.
+
+mod file;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Instant;
 
+use callgate_layout::Code;
 use callgate_layout::control::{
     Failure, FeedToPlugin, MemoryId, MemoryToPlugin, Role, SourceToPlugin, ToPlugin,
 };
 use callgate_layout::sys::memfd;
-use nix::sys::inotify::WatchDescriptor;
+
+pub(super) use file::{Flaw, Memory, check_allocated};
+
+use file::seal_allocated;
 
 use super::effects::no_memory;
 use super::{Outcome, Reactor};
@@ -26,122 +34,23 @@ use crate::bus::protocol;
 use crate::id::PluginId;
 use crate::memory::AnyMemory;
 
-/// Some memory, as the broker has it.
-#[derive(Debug)]
-pub(super) struct Memory {
-    len: u32,
-    /// The broker's own descriptor. Nobody else gets that of an extent or a ring; `None` once that is sealed
-    /// and watched.
-    own: Option<Arc<OwnedFd>>,
-    /// The reader's, until it is sent; that of a ring for as long as that is of use. Other than that of an outbox it
-    /// was opened before the writer had any, who could take away the permission to open the file.
-    reader: Option<Arc<OwnedFd>>,
-    /// What was handed out last, while it waits in a queue.
-    unsent: Weak<OwnedFd>,
-    /// What says when the memory of an extent or a ring is gone. Without one, the broker asks for leases on
-    /// its own.
-    watch: Option<WatchDescriptor>,
-    /// Whether it is gone already, though the extent is not let go of yet.
-    pub(super) is_gone: bool,
-}
-
-/// What is wrong with memory that its writer says it has mapped.
-#[derive(Debug)]
-enum Flaw {
-    /// It could not be sealed: the writer has forbidden that.
-    Sealed(io::Error),
-    /// Only so many bytes of it are there.
-    Missing(u64),
-}
-
-impl Memory {
-    /// Makes an outbox; also the writer's descriptor.
-    fn outbox(len: u32) -> io::Result<(Memory, Arc<OwnedFd>)> {
-        let made = Arc::new(memfd::create("callgate-outbox", len as usize)?);
-        let memory = Memory {
-            len,
-            own: Some(made.clone()),
-            reader: Some(made.clone()),
-            unsent: Arc::downgrade(&made),
-            watch: None,
-            is_gone: false,
-        };
-        Ok((memory, made))
-    }
-
-    /// Makes an extent or a ring without memory, which `watch` is told of; also the writer's descriptor.
-    fn watched(
-        name: &str,
-        len: u32,
-        watch: impl FnOnce(&OwnedFd) -> Option<WatchDescriptor>,
-    ) -> io::Result<(Memory, Arc<OwnedFd>)> {
-        let made = memfd::create(name, len as usize)?;
-        // The description that this made does not count where a lease is asked for, so nobody gets it.
-        let open = |writable| memfd::reopen(made.as_fd(), writable).map(Arc::new);
-        let (own, writer, reader) = (open(true)?, open(true)?, open(false)?);
-        let memory = Memory {
-            len,
-            own: Some(own),
-            reader: Some(reader),
-            unsent: Arc::downgrade(&writer),
-            watch: watch(&made),
-            is_gone: false,
-        };
-        Ok((memory, writer))
-    }
-
-    /// Whether what was handed out last has not left its queue. A plugin that could have it counted
-    /// as used and returned would fill the queues with what nobody is charged for.
-    fn is_unsent(&self) -> bool {
-        let ours = [&self.own, &self.reader].into_iter().flatten();
-        let ours = ours.filter(|fd| Arc::as_ptr(fd) == self.unsent.as_ptr());
-        self.unsent.strong_count() > ours.count()
-    }
-
-    /// The reader's descriptor, while the broker has it.
-    pub(super) fn reader_file(&self) -> Option<Arc<OwnedFd>> {
-        self.reader.clone()
-    }
-
-    /// What goes to the reader now.
-    pub(super) fn take_reader(&mut self) -> Option<Arc<OwnedFd>> {
-        let reader = self.reader.take()?;
-        self.unsent = Arc::downgrade(&reader);
-        Some(reader)
-    }
-}
-
-/// Closes an extent or a ring to further writers, and then looks whether all of it is allocated: before, its
-/// writer could still free some.
-///
-/// The kernel makes this wait for whoever writes or allocates at the moment. A hostile writer can make
-/// that last as long as it lives (by writing from memory whose pages never come), so each of them is sealed
-/// on a thread of its own: the writer's session ends when its time is up, and the thread with it.
-fn seal_allocated(own: &OwnedFd, len: u32) -> Result<(), Flaw> {
-    memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed)?;
-    let allocated = memfd::allocated(own.as_fd()).map_err(Flaw::Sealed)?;
-    match allocated < u64::from(len) {
-        true => Err(Flaw::Missing(allocated)),
-        false => Ok(()),
-    }
-}
-
 impl Reactor {
     /// Makes memory, and sends it to its writer.
     pub(super) fn make(&mut self, to: PluginId, memory: MemoryId, len: u32, now: Instant) {
         let made = match memory {
             // The last descriptors are not for links.
             MemoryId::Outbox { .. } => self.check_link_room(1).and_then(|()| {
-                Memory::outbox(len).map_err(|error| no_memory("a link's outbox", &error))
+                let made = Memory::shared("callgate-outbox", len);
+                made.map_err(|error| no_memory("a link's outbox", &error))
             }),
             MemoryId::Extent { .. } => {
-                let made = self.make_watched("callgate-extent", memory.into(), len);
+                let made = self.make_watched("callgate-extent", memory.into(), len.into());
                 made.map_err(|error| no_memory("an extent", &error))
             }
         };
         let role = Role::Writer;
         let map = MemoryToPlugin::Map { memory, role, len };
-        self.hand_out_made(to, (memory.into(), made), map.into(), now);
+        self.hand_out_made(to, (memory.into(), made), (map.into(), None), now);
     }
 
     /// Makes a ring of events, and sends it to its source.
@@ -155,34 +64,35 @@ impl Reactor {
         let memory = AnyMemory::Ring(ring);
         // As long as it is of use, the broker has a descriptor or two of it.
         let made = self.check_link_room(2).and_then(|()| {
-            let made = self.make_watched("callgate-events", memory, len);
+            let made = self.make_watched("callgate-events", memory, len.into());
             made.map_err(|error| no_memory("a ring of events", &error))
         });
-        self.hand_out_made(to, (memory, made), record.into(), now);
+        self.hand_out_made(to, (memory, made), (record.into(), None), now);
     }
 
-    /// Sends memory that was made to its writer; or tells the bus that it could not be.
-    fn hand_out_made(
+    /// Sends memory that was made to its writer, perhaps with another descriptor behind it; or tells the bus that it could not be.
+    pub(super) fn hand_out_made(
         &mut self,
         to: PluginId,
         (memory, made): (AnyMemory, Result<(Memory, Arc<OwnedFd>), Failure>),
-        record: ToPlugin,
+        (record, other): (ToPlugin, Option<Arc<OwnedFd>>),
         now: Instant,
     ) {
         match made {
             Ok((held, writer)) => {
                 self.memory.insert(memory, held);
-                self.send(to, record, vec![writer], now);
+                let descriptors = [writer].into_iter().chain(other).collect();
+                self.send(to, record, descriptors, now);
             }
             Err(failure) => self.bus.memory_not_made(to, memory, failure, now),
         }
     }
 
-    fn make_watched(
+    pub(super) fn make_watched(
         &mut self,
         name: &str,
         memory: AnyMemory,
-        len: u32,
+        len: u64,
     ) -> io::Result<(Memory, Arc<OwnedFd>)> {
         self.start_memory_helper()?;
         let registry = self.poll.registry();
@@ -210,8 +120,9 @@ impl Reactor {
             let sealed = memfd::seal_writer(own.as_fd()).map_err(Flaw::Sealed);
             return self.sealed(writer, (memory, len), sealed, now);
         }
+        let is_for_good = matches!(memory, AnyMemory::Version(_));
         let sealing = self.way_back.once("callgate-seal", move || {
-            let sealed = seal_allocated(&own, len);
+            let sealed = seal_allocated(&own, len, is_for_good);
             drop(own);
             Outcome::new(move |reactor, now| reactor.sealed(writer, (memory, len), sealed, now))
         });
@@ -224,13 +135,18 @@ impl Reactor {
     fn sealed(
         &mut self,
         writer: PluginId,
-        (memory, len): (AnyMemory, u32),
+        (memory, len): (AnyMemory, u64),
         sealed: Result<(), Flaw>,
         now: Instant,
     ) {
         let noun = memory.noun();
         let what = match sealed {
             Ok(()) => return self.bus.memory_sealed(memory, now),
+            Err(flaw) if matches!(memory, AnyMemory::Version(_)) => {
+                // It may be a mistake, and nothing else of the plugin's hangs on it.
+                let failure = Failure::new(Code::Protocol, flaw.of_share(len));
+                return self.bus.memory_given_up(writer, memory, failure, now);
+            }
             Err(Flaw::Sealed(error)) => {
                 format!("it sealed its {noun} before the broker did ({error})")
             }
@@ -246,7 +162,7 @@ impl Reactor {
         if let Some(held) = self.memory.get_mut(&memory.into())
             && let Some(reader) = held.take_reader()
         {
-            let (role, len) = (Role::Reader, held.len);
+            let (role, len) = (Role::Reader, held.len as u32);
             let map = MemoryToPlugin::Map { memory, role, len };
             self.send(to, map, vec![reader], now);
         }
@@ -301,12 +217,22 @@ impl Reactor {
         (users, serial): ([PluginId; 2], Option<u64>),
         now: Instant,
     ) {
+        if let AnyMemory::Version(version) = memory {
+            self.forget_returned(version);
+        }
         let held = self.memory.remove(&memory);
         let unsent = held.as_ref().and_then(|held| held.unsent.upgrade());
         if let Some(unsent) = &unsent {
             self.discard(unsent, users);
         }
         let Some(serial) = serial else {
+            if let AnyMemory::Version(_) = memory {
+                // A file that was looked for in vain: this may be the last descriptor of much memory.
+                self.help_with_memory(move || {
+                    drop((held, unsent));
+                    Outcome::new(|_, _| {})
+                });
+            }
             return;
         };
         match held {
@@ -340,7 +266,13 @@ impl Reactor {
                 drop((reader, unsent));
                 self.keep_held(serial, own, now);
             }
-            (None, None) => self.bus.extents_freed(&[serial], now),
+            (None, None) => {
+                self.help_with_memory(move || {
+                    drop((reader, unsent));
+                    Outcome::new(|_, _| {})
+                });
+                self.bus.extents_freed(&[serial], now);
+            }
         }
     }
 }

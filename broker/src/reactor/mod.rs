@@ -4,11 +4,13 @@
 //! read in bounded batches, so that none of them starves the others. Nothing here blocks.
 
 mod accept;
+mod cells;
 mod commands;
 mod descriptors;
 mod effects;
 mod files;
 mod held;
+mod listed_shares;
 mod listed_topics;
 mod listing;
 mod memory;
@@ -16,6 +18,7 @@ mod numbers;
 mod outgoing;
 mod records;
 mod session;
+mod shares;
 mod snapshot;
 mod socket;
 mod spawn;
@@ -57,6 +60,7 @@ use listing::Listings;
 use memory::Memory;
 use numbers::Numbers;
 use session::{Connection, Session};
+use shares::{Came, SharePage};
 use spawn::Exec;
 use spawners::Spawners;
 use starts::Starts;
@@ -102,8 +106,14 @@ pub(crate) struct Reactor {
     way_back: WayBack,
     bus: Bus,
     sessions: HashMap<PluginId, Session>,
-    /// What is made of outboxes, extents and rings.
+    /// What is made of outboxes, extents, rings and versions of shares.
     memory: HashMap<AnyMemory, Memory>,
+    /// The pages of shares.
+    share_pages: HashMap<u64, SharePage>,
+    /// The descriptor that came with the record which is read now.
+    came: Came,
+    /// Descriptors of plugins that are to be looked at, by the numbers of versions.
+    returned: HashMap<u64, OwnedFd>,
     watches: Watches,
     held: HeldMemory,
     /// Works on the memory of extents; `None` until there is one.
@@ -156,6 +166,8 @@ impl Reactor {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let most = settings.limits.bus_extent_mib;
         bus.limit_extents(most, huge::unit_mib(), processors / 2);
+        bus.limit_shares(settings.limits.bus_share_mib);
+        let files = Files::new(store, &mut bus);
         bus.lay_out_outboxes(settings.limits.geometry);
         bus.set_policies(settings.policies.clone());
         let mut reactor = Reactor {
@@ -168,10 +180,13 @@ impl Reactor {
             bus,
             sessions: HashMap::new(),
             memory: HashMap::new(),
+            share_pages: HashMap::new(),
+            came: Came::Nothing,
+            returned: HashMap::new(),
             watches: Watches::new(),
             held: HeldMemory::new(),
             memory_helper: None,
-            files: Files::new(store),
+            files,
             policy_changes: HashMap::new(),
             children: HashMap::new(),
             half_accepted: None,

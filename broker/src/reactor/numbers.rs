@@ -1,7 +1,7 @@
 //! Where a broker begins to count.
 //!
 //! A plugin may have a link of this broker and one of the broker before it. So that no number means
-//! something in both, those of buses, plugins, links and of what has to do with events begin at random: below 2^53, so that programs of any
+//! something in both, those of buses, plugins, links, shares and of what has to do with events begin at random: below 2^53, so that programs of any
 //! language can read them. The lives of gates begin at the time since boot, so that those of a later
 //! broker are larger: there are fewer lives than nanoseconds.
 
@@ -32,6 +32,7 @@ impl Numbers {
                 link: random("link"),
                 life: since_boot(),
                 event: random("event"),
+                share: random("share"),
             },
         }
     }

@@ -12,7 +12,7 @@ use callgate_layout::sys::fdpass::Received;
 use callgate_layout::sys::process::{has_ended, pidfd_open};
 use callgate_layout::{Code, clock};
 
-use super::{BATCH, Reactor, Timer};
+use super::{BATCH, Came, Reactor, Timer};
 use crate::bus::{Weight, protocol};
 use crate::clocks::SeenClock;
 use crate::descent::descends;
@@ -31,7 +31,7 @@ impl Reactor {
                     let message = "it closed its connection";
                     Err(Failure::new(Code::ProviderGone, message))
                 }
-                Ok(received) => self.datagram(id, &received, now),
+                Ok(received) => self.datagram(id, received, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
                 Err(error) => {
@@ -43,19 +43,25 @@ impl Reactor {
                 self.end(id, &failure, now);
             }
             self.settle(now);
+            self.close_what_came();
         }
         true
     }
 
-    fn datagram(&mut self, id: PluginId, received: &Received, now: Instant) -> Result<(), Failure> {
-        if received.truncated || received.cut {
-            let too_long = received.len >= self.buffer.len();
-            return Err(protocol(match too_long {
-                true => "it sent a datagram that is too long",
-                false => "it sent descriptors, which only the broker does",
-            }));
+    fn datagram(&mut self, id: PluginId, received: Received, now: Instant) -> Result<(), Failure> {
+        self.came = Came::with(&received);
+        let (sender_pid, descriptors) = (received.sender_pid, received.descriptors);
+        let has_more = self.keep_what_came(descriptors);
+        if received.truncated {
+            return Err(protocol("it sent a datagram that is too long"));
         }
-        let record = ToBroker::decode(&self.buffer[..received.len]).map_err(undecodable)?;
+        let record = ToBroker::decode(&self.buffer[..received.len]).map_err(undecodable);
+        if has_more || !self.came.may_come_with(record.as_ref().ok()) {
+            return Err(protocol(
+                "it sent descriptors, of which only a share that is returned has one",
+            ));
+        }
+        let record = record?;
         let Some(session) = self.sessions.get_mut(&id) else {
             return Ok(());
         };
@@ -70,7 +76,7 @@ impl Reactor {
         let is_new = self.bus.member(id).is_none();
         let record = match record {
             ToBroker::Session(SessionToBroker::Hello(identity)) if is_new => {
-                return self.hello(id, identity, (received.sender_pid, false), now);
+                return self.hello(id, identity, (sender_pid, false), now);
             }
             ToBroker::Session(SessionToBroker::HelloInGroup {
                 identity,
@@ -78,10 +84,10 @@ impl Reactor {
             }) if is_new => {
                 let of_bus = |doorbell: &DoorbellName| doorbell.bus == self.number;
                 session.shares = doorbells.into_iter().find(of_bus);
-                return self.hello(id, identity, (received.sender_pid, false), now);
+                return self.hello(id, identity, (sender_pid, false), now);
             }
             ToBroker::Session(SessionToBroker::Inspect(identity)) if is_new => {
-                return self.hello(id, identity, (received.sender_pid, true), now);
+                return self.hello(id, identity, (sender_pid, true), now);
             }
             record => record,
         };

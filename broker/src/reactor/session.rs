@@ -195,9 +195,9 @@ impl Session {
         )
     }
 
-    /// Receives one datagram.
+    /// Receives one datagram, with one descriptor at most.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<fdpass::Received> {
-        fdpass::receive_plain(self.socket.as_fd(), buffer)
+        fdpass::receive_one(self.socket.as_fd(), buffer)
     }
 
     /// Says a last word if the socket takes it, and closes.

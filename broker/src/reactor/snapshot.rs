@@ -4,21 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use callgate_layout::Encodings;
-use callgate_layout::control::{BrokerFacts, Form};
+use callgate_layout::control::BrokerFacts;
 use callgate_layout::pages::counters;
 use callgate_layout::stats;
 
 use super::Reactor;
+use super::listed_shares::add_kept;
 use super::listed_topics::ListedTopics;
 use super::session::Pages;
 use crate::child::Tracked;
 use crate::id::PluginId;
 use crate::listing::{
-    BrokerEntry, Encoding, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, ShareEntry,
-    ShareForm, Transport,
+    BrokerEntry, Encoding, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
 };
 use crate::names::is_prefix;
-use crate::persistent::{Kept, Store};
+use crate::persistent::Store;
 use crate::registry::Shown;
 use crate::socket::Listener;
 
@@ -116,7 +116,7 @@ impl Reactor {
                 plugins: self.plugin_entries(pid),
                 ended: self.starts.entries(),
                 gates,
-                shares: Vec::new(),
+                shares: self.share_entries(),
                 topics,
                 links: self.link_entries(),
             },
@@ -215,43 +215,6 @@ impl Reactor {
     pub(super) fn name_of(&self, plugin: PluginId) -> String {
         let member = self.bus.member(plugin);
         member.map_or_else(String::new, |member| member.identity.name.clone())
-    }
-}
-
-/// Lists the persistent shares, too, that nobody uses. `shares` is in the order of tags, and stays so.
-fn add_kept(shares: &mut Vec<ShareEntry>, store: &Store) {
-    let kept = store.list().unwrap_or_else(|error| {
-        tracing::warn!("persistent shares cannot be listed: {error}");
-        Vec::new()
-    });
-    for Kept {
-        tag,
-        number,
-        len,
-        form,
-        maker,
-    } in kept
-    {
-        if let Err(place) = shares.binary_search_by(|share| share.tag.cmp(&tag)) {
-            let entry = ShareEntry {
-                tag,
-                owner: maker,
-                bytes: len,
-                version: number,
-                persistent: true,
-                form: share_form(form),
-                users: Vec::new(),
-            };
-            shares.insert(place, entry);
-        }
-    }
-}
-
-fn share_form(form: Form) -> ShareForm {
-    match form {
-        Form::Slice => ShareForm::Slice,
-        // Nobody finds a twin by its tag, so the newest version is none.
-        Form::Archive | Form::Json => ShareForm::Archive,
     }
 }
 

@@ -93,6 +93,17 @@ impl Topics {
         self.by_topic.get(topic)?.get(&plugin).copied()
     }
 
+    /// Whether a plugin hears the source that another one has on a topic.
+    pub(crate) fn is_heard_by(&self, sender: PluginId, topic: &str, listener: PluginId) -> bool {
+        let source = self.source_of(sender, topic);
+        let source = source.and_then(|number| self.sources.get(&number));
+        let mut feeds = source.into_iter().flat_map(|source| source.feeds.iter());
+        feeds.any(|feed| {
+            let feed = self.feeds.get(feed);
+            feed.is_some_and(|feed| feed.plugin == listener)
+        })
+    }
+
     /// All sources, by topics.
     pub(crate) fn all_sources(&self) -> impl Iterator<Item = &Source> {
         let numbers = self.by_topic.values().flat_map(|of| of.values());

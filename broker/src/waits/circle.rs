@@ -3,8 +3,8 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::WaitId;
 use super::suspects::Suspects;
+use super::{Wait, WaitId};
 
 /// What is reached from a wait, going from each to those who block it.
 struct Reached {
@@ -29,7 +29,8 @@ impl Suspects<'_> {
     }
 
     /// A circle, from the wait on that is to be ended: the youngest of those whose call nobody has begun to
-    /// handle, in the whole circle and, if there is such a circle, of all.
+    /// handle, in the whole circle and, if there is such a circle, of all. Where it has waits for events to be handled, it is
+    /// the youngest of these: that undoes less than to end a call.
     ///
     /// Each circle has such a wait: along those that are served, a chain only gets deeper. To end it undoes
     /// the least, and its thread has back at once what it lent to the rest of its chain.
@@ -44,8 +45,10 @@ impl Suspects<'_> {
     }
 
     /// The wait of which this is largest is to be ended.
-    fn claim(&self, id: WaitId) -> (bool, u64) {
-        (!self.is_served(id), self.waits.age(id))
+    fn claim(&self, id: WaitId) -> (bool, bool, u64) {
+        let wait = self.waits.get(id);
+        let is_for_events = wait.is_some_and(Wait::is_for_events);
+        (!self.is_served(id), is_for_events, self.waits.age(id))
     }
 
     /// Goes, breadth first, to all on whom a wait depends.

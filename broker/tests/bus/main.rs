@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cells;
 mod events;
 mod given;
 mod hello;
@@ -14,7 +15,9 @@ mod late;
 mod links;
 mod listing;
 mod memory;
+mod persistent;
 mod returning;
+mod shares;
 mod socket;
 mod spawn;
 mod visible;

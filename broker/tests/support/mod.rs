@@ -5,6 +5,7 @@
 
 pub(crate) mod events;
 pub(crate) mod records;
+pub(crate) mod shares;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};

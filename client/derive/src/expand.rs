@@ -5,7 +5,7 @@ use quote::quote;
 use syn::ext::IdentExt;
 use syn::{Attribute, Data, DeriveInput, Error, Field, Result, parse_quote};
 
-use crate::{arrays, check, json, schema};
+use crate::{arrays, check, json, plain, schema};
 
 /// The item with its derives, and the implementation of `GateType`.
 pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Result<TokenStream> {
@@ -17,9 +17,11 @@ pub(crate) fn gate_type(arguments: TokenStream, mut input: DeriveInput) -> Resul
     }
     check::item(&input)?;
     let json = json::of(&input)?;
+    // Before marks are taken off the fields.
+    let plain = plain::of(&input)?;
     let schema = schema::of(&mut input)?;
     derive(&mut input);
-    let implementation = implementation(&input, &schema, &json);
+    let implementation = implementation(&input, (&schema, &plain), &json);
     Ok(quote!(#input #implementation))
 }
 
@@ -90,7 +92,11 @@ fn for_each_field(input: &mut DeriveInput, mut change: impl FnMut(&mut Field)) {
     }
 }
 
-fn implementation(input: &DeriveInput, schema: &TokenStream, json: &TokenStream) -> TokenStream {
+fn implementation(
+    input: &DeriveInput,
+    (schema, plain): (&TokenStream, &TokenStream),
+    json: &TokenStream,
+) -> TokenStream {
     let ident = &input.ident;
     let name = ident.unraw().to_string();
     let mut generics = input.generics.clone();
@@ -117,6 +123,8 @@ fn implementation(input: &DeriveInput, schema: &TokenStream, json: &TokenStream)
                         #schema
                     })
                 }
+
+                #plain
             }
 
             #[automatically_derived]

@@ -6,6 +6,7 @@ mod check;
 mod expand;
 mod fields;
 mod json;
+mod plain;
 mod schema;
 
 use proc_macro::TokenStream;

@@ -81,7 +81,7 @@ impl Group {
 }
 
 /// What the plugins of a group share. A plugin without a group has one for itself.
-pub(super) struct GroupCore {
+pub(crate) struct GroupCore {
     pub(super) dispatcher: Arc<Dispatcher>,
     pub(super) control_thread: ControlThread,
     /// Those that serve, started when the first gate is provided.

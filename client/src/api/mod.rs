@@ -8,5 +8,6 @@ pub(crate) mod provider;
 pub(crate) mod raw;
 mod returning;
 pub(crate) mod shared;
+pub(crate) mod shares;
 pub(crate) mod subscriber;
 pub(crate) mod watch;

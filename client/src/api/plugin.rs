@@ -21,6 +21,7 @@ use self::core::{CoreParts, PluginCore};
 use super::provider::Provider;
 use super::raw::RawSubscriber;
 use super::shared::Shared;
+use super::shares::Shares;
 use super::subscriber::Subscriber;
 use super::watch::Watch;
 use crate::base::backoff::Backoff;
@@ -277,6 +278,11 @@ impl Plugin {
         };
         self.ask_to_open(&gate, number)?;
         Ok(shared)
+    }
+
+    /// The door to values that plugins have in common; see [`Shares`].
+    pub fn shares(&self) -> Shares {
+        Shares::new(&self.state, &self.core.group)
     }
 
     /// What is on the bus, as the JSON document that `callgate ls --json` prints.

@@ -29,7 +29,7 @@ thread_local! {
 
 /// The large buffers of a plugin that are not in use.
 #[derive(Debug, Default)]
-pub(crate) struct Pool {
+pub struct Pool {
     /// With whether each was used since the last look.
     free: Mutex<Vec<(Buffer, bool)>>,
 }

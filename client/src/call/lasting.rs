@@ -6,13 +6,14 @@ use callgate_layout::envelope::Chain;
 use callgate_layout::pending::Ticket;
 
 use super::target::Origin;
+use crate::base::chain;
 use crate::link::Link;
 use crate::serve::dispatcher::{Dispatcher, serving_thread};
 use crate::serve::limits;
 use crate::serve::stack;
 use crate::serve::standstill::Standstill;
 use crate::serve::turn::TurnLock;
-use crate::serve::waits::About;
+use crate::serve::waits::{About, Reporter};
 
 /// The most that the broker takes of one wait.
 const MOST_HELD: usize = 128;
@@ -56,8 +57,28 @@ pub(super) fn outcome(
     )
 }
 
+/// A wait for a plugin of this bus to handle events of a topic.
+pub(crate) fn handled(
+    (reporter, topic): (&dyn Reporter, &str),
+    (bus, callee): (u64, u64),
+) -> Option<About> {
+    if bus != reporter.bus() {
+        return None;
+    }
+    let chain = chain::current().unwrap_or_else(chain::fresh);
+    about_one((reporter, topic), chain.id, (callee, Needs::Handled))
+}
+
 /// A wait for something of a plugin's.
-pub(super) fn about(origin: &Origin, chain: u64, (callee, needs): (u64, Needs)) -> Option<About> {
+pub(super) fn about(origin: &Origin, chain: u64, what: (u64, Needs)) -> Option<About> {
+    about_one((&*origin.reporter, &origin.gate), chain, what)
+}
+
+fn about_one(
+    (reporter, gate): (&dyn Reporter, &str),
+    chain: u64,
+    (callee, needs): (u64, Needs),
+) -> Option<About> {
     let dispatchers = serving_thread::dispatchers();
     let dispatchers = dispatchers.as_deref().unwrap_or_default();
     let mine = dispatchers.iter().filter(|dispatcher| dispatcher.is_mine());
@@ -67,11 +88,11 @@ pub(super) fn about(origin: &Origin, chain: u64, (callee, needs): (u64, Needs)) 
         .map(|dispatcher| dispatcher.turn_lock())
         .collect();
     let standstill = Standstill::here(&served);
-    let holds = held(origin.reporter.bus(), &mine);
+    let holds = held(reporter.bus(), &mine);
     (!holds.is_empty()).then(|| About {
         chain,
         callee,
-        gate: origin.gate.to_string(),
+        gate: gate.to_owned(),
         needs,
         holds,
         serves: stack::calls(),

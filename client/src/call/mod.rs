@@ -7,7 +7,7 @@ mod decode;
 pub(crate) mod in_process;
 pub(crate) mod json;
 mod large;
-mod lasting;
+pub(crate) mod lasting;
 mod nested;
 
 pub(crate) mod sent;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | a position that goes back | keeps the highest that it has seen |
 //! | one beyond the end of what was written | drops it: it is not waited for and not woken any more |
-//! | the same one for ever | waits until its plugin's budget is used up, and then overwrites what it has not handled |
+//! | the same one for ever | waits until its plugin's budget is used up, if the topic counts that, or the event's time; then overwrites what it has not handled |
 //! | that it has left | drops it |
 
 use std::sync::Arc;
@@ -39,6 +39,8 @@ struct Listener {
 #[derive(Debug)]
 pub(crate) struct Listeners {
     all: Vec<Listener>,
+    /// Whether what they hold the source up is counted.
+    has_budgets: bool,
     /// Up to where nobody was in the way when they were last looked at. Positions do not go back, so it may be further by now.
     bound: u64,
 }
@@ -52,12 +54,37 @@ pub(crate) struct InTheWay {
     pub(crate) least: u64,
     /// Whether there are others that cannot move on before this thread does.
     pub(crate) is_in_vain: bool,
+    /// The one that is farthest behind of those from whose feeds a dispatcher takes, and its position.
+    slowest: Option<(u64, Arc<Peer>)>,
 }
 
 impl InTheWay {
     pub(crate) fn is_none(&self) -> bool {
         self.feeds.is_empty()
     }
+
+    /// The plugin that is farthest behind, of those whose dispatcher takes.
+    pub(crate) fn slowest(&self) -> Option<&Arc<Peer>> {
+        self.slowest.as_ref().map(|(_, peer)| peer)
+    }
+
+    fn add(&mut self, listener: &Listener, left: u64) {
+        let by = &listener.by;
+        self.feeds.push(by.feed);
+        self.least = self.least.min(left);
+        let at = listener.position;
+        if !by.pulled && self.slowest.as_ref().is_none_or(|(least, _)| at < *least) {
+            self.slowest = Some((at, by.peer.clone()));
+        }
+    }
+}
+
+/// A listener that has not handled everything.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    pub(crate) peer: Arc<Peer>,
+    /// Whether a thread of its own takes, and not its dispatcher.
+    pub(crate) pulled: bool,
 }
 
 /// A listener that sleeps, and what it sleeps on.
@@ -71,10 +98,11 @@ pub(crate) enum Sleeper {
 }
 
 impl Listeners {
-    /// Nobody.
-    pub(crate) fn new() -> Listeners {
+    /// Nobody. Whether those that come are waited for only while they have budget.
+    pub(crate) fn new(has_budgets: bool) -> Listeners {
         Listeners {
             all: Vec::new(),
+            has_budgets,
             bound: u64::MAX,
         }
     }
@@ -121,7 +149,7 @@ impl Listeners {
         self.all.retain_mut(|listener| listener.look(ring));
         let (mut bound, mut do_all) = (u64::MAX, true);
         for listener in &self.all {
-            match listener.bounds(ring, now) {
+            match self.bounds(listener, ring, now) {
                 Some(position) => bound = bound.min(position),
                 None => do_all = false,
             }
@@ -146,16 +174,17 @@ impl Listeners {
             feeds: Vec::new(),
             least: u64::MAX,
             is_in_vain: false,
+            slowest: None,
         };
         for listener in &self.all {
-            if listener.bounds(ring, now).is_none_or(|at| at >= of) {
+            if self.bounds(listener, ring, now).is_none_or(|at| at >= of) {
                 continue;
             }
             if stands_still(&listener.by.peer) {
                 found.is_in_vain = true;
             } else {
-                found.feeds.push(listener.by.feed);
-                found.least = found.least.min(listener.by.peer.budget.lock().left(now));
+                let left = self.left(listener, now);
+                found.add(listener, left);
             }
         }
         found.feeds.sort_unstable();
@@ -164,7 +193,7 @@ impl Listeners {
 
     /// A thread has waited for those that were in the way.
     pub(crate) fn spend(&self, waited_for: &InTheWay, since: u64, now: u64) {
-        if debug::is_on() {
+        if self.waits_for_ever() {
             return;
         }
         for listener in &self.all {
@@ -174,19 +203,42 @@ impl Listeners {
         }
     }
 
+    /// Whether nothing is counted: on such a topic, and while somebody looks at the program with a debugger.
+    fn waits_for_ever(&self) -> bool {
+        !self.has_budgets || debug::is_on()
+    }
+
+    /// How long a listener may still hold the source up, in nanoseconds.
+    fn left(&self, listener: &Listener, now: u64) -> u64 {
+        match self.waits_for_ever() {
+            true => u64::MAX,
+            false => listener.by.peer.budget.lock().left(now),
+        }
+    }
+
+    /// From where on a listener keeps the ring from being overwritten, if it does.
+    fn bounds(&self, listener: &Listener, ring: Extent, now: u64) -> Option<u64> {
+        let at = listener.position;
+        (at >= ring.oldest && self.left(listener, now) > 0).then_some(at)
+    }
+
     /// The feeds that there are.
     pub(crate) fn feeds(&self) -> Vec<u64> {
         self.all.iter().map(|listener| listener.by.feed).collect()
     }
 
     /// Which of these have not handled everything before a position, nor been overtaken, as far as the last look goes.
-    pub(crate) fn behind(&self, feeds: &[u64], goal: u64, oldest: u64) -> Vec<Arc<Peer>> {
+    pub(crate) fn behind(&self, feeds: &[u64], goal: u64, oldest: u64) -> Vec<Behind> {
         let is_behind = |listener: &&Listener| {
             let at = listener.position;
             feeds.contains(&listener.by.feed) && at < goal && at >= oldest
         };
         let behind = self.all.iter().filter(is_behind);
-        behind.map(|listener| listener.by.peer.clone()).collect()
+        let behind = behind.map(|listener| Behind {
+            peer: listener.by.peer.clone(),
+            pulled: listener.by.pulled,
+        });
+        behind.collect()
     }
 
     /// Adds those that sleep: a plugin's dispatcher once, however many of its feeds there are.
@@ -210,12 +262,6 @@ impl Listener {
             );
         }
         !seen.has_left && !is_liar
-    }
-
-    /// From where on it keeps the ring from being overwritten, if it does.
-    fn bounds(&self, ring: Extent, now: u64) -> Option<u64> {
-        let has_budget = || debug::is_on() || self.by.peer.budget.lock().left(now) > 0;
-        (self.position >= ring.oldest && has_budget()).then_some(self.position)
     }
 
     /// What it sleeps on, if it does.

@@ -4,6 +4,7 @@ mod budget;
 pub(crate) mod feed;
 pub(crate) mod feeds;
 pub(crate) mod handlers;
+pub(crate) mod inside;
 pub(crate) mod listeners;
 pub(crate) mod notice;
 pub(crate) mod peers;

@@ -31,9 +31,8 @@ use self::event::{Encoded, Event};
 pub(crate) use self::ring::RingKey;
 pub(crate) use self::rings::{NewRing, Start};
 use self::sending::{ARCHIVE, ENDED, JSON, Sending, Stop};
-use self::waiting::Wait;
+use super::inside::Inside;
 use super::listeners;
-use super::peers::Peer;
 use crate::base::buffers::{Scratch, no_memory};
 use crate::base::error::{Error, Result, forked};
 
@@ -46,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) history: u32,
     /// Whether it waits for those who listen too slowly.
     pub(crate) lossless: bool,
+    /// Whether listeners have budgets; else nothing but the next limits how long they hold it up.
+    pub(crate) budgets: bool,
     /// How long an event waits at most.
     pub(crate) send_timeout: Duration,
 }
@@ -63,9 +64,6 @@ fn most_json(capacity: u32) -> usize {
     most_payload(u64::from(capacity) * u64::from(TWIN_FACTOR))
 }
 
-/// Whether a plugin's handlers cannot run before the one that runs on this thread has returned: it is not waited for there.
-pub(crate) type StandsStill = fn(&Peer) -> bool;
-
 /// What [`Source::new`] takes.
 pub(crate) struct SourceParts {
     pub(crate) name: Arc<str>,
@@ -74,7 +72,7 @@ pub(crate) struct SourceParts {
     pub(crate) incarnation: u64,
     /// For the history, where both encodings are written.
     pub(crate) convert: Option<Convert>,
-    pub(crate) stands_still: StandsStill,
+    pub(crate) inside: Box<dyn Inside>,
 }
 
 /// The sender of one topic.
@@ -86,7 +84,8 @@ pub(crate) struct Source {
     incarnation: u64,
     /// For its history, where it writes both encodings.
     convert: Option<Convert>,
-    stands_still: StandsStill,
+    /// Who stands still because of handlers on this thread's stack is not waited for.
+    inside: Box<dyn Inside>,
     /// In which encodings events are wanted: a copy of what is behind the lock, for those who are about to send.
     wanted: AtomicU32,
     sending: Mutex<Sending>,
@@ -100,7 +99,7 @@ impl Source {
             settings: parts.settings,
             incarnation: parts.incarnation,
             convert: parts.convert,
-            stands_still: parts.stands_still,
+            inside: parts.inside,
             wanted: AtomicU32::new(0),
             sending: Mutex::default(),
             fork: ForkMark::here(),
@@ -239,7 +238,7 @@ impl Source {
                 Err(Stop::Blocked(key, len)) => {
                     // It may be that alone.
                     sending.publish();
-                    let wait = wait.get_or_insert_with(|| Wait::new(self.settings.send_timeout));
+                    let wait = wait.get_or_insert_with(|| self.begin_wait());
                     lossless = lossless && wait.is_left();
                     if lossless {
                         sending = self.await_room(sending, (key, len), wait);

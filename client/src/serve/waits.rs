@@ -13,6 +13,7 @@
 //! does no harm but that the broker asks once in vain.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -204,9 +205,38 @@ impl About {
 
 /// A wait of this thread, of which the broker is told if it lasts.
 pub(crate) struct Wait<'a> {
-    reporter: &'a dyn Reporter,
+    reporter: Whose<'a>,
     at: At,
     report: Option<Report>,
+}
+
+/// Whose wait it is.
+enum Whose<'a> {
+    Borrowed(&'a dyn Reporter),
+    Kept(Arc<dyn Reporter>),
+}
+
+impl<'a> Deref for Whose<'a> {
+    type Target = dyn Reporter + 'a;
+
+    #[inline]
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Whose::Borrowed(reporter) => *reporter,
+            Whose::Kept(reporter) => &**reporter,
+        }
+    }
+}
+
+impl Wait<'static> {
+    /// One that keeps the plugin whose it is.
+    pub(crate) fn keeping(reporter: Arc<dyn Reporter>) -> Wait<'static> {
+        Wait {
+            reporter: Whose::Kept(reporter),
+            at: At::Later,
+            report: None,
+        }
+    }
 }
 
 /// When the broker is to be told.
@@ -230,7 +260,7 @@ struct Report {
 impl<'a> Wait<'a> {
     pub(crate) fn new(reporter: &'a dyn Reporter) -> Wait<'a> {
         Wait {
-            reporter,
+            reporter: Whose::Borrowed(reporter),
             at: At::Later,
             report: None,
         }
@@ -272,7 +302,7 @@ impl<'a> Wait<'a> {
             None => At::Never,
             // Something runs in a turn that this thread lent.
             Some(about) if !about.standstill.stands() => At::Time(now + LASTING),
-            Some(about) => match self.reporter.waits().report(self.reporter, &about, wake) {
+            Some(about) => match self.reporter.waits().report(&*self.reporter, &about, wake) {
                 Ok(report) => {
                     self.report = Some(report);
                     At::Later
@@ -333,7 +363,7 @@ impl<'a> Wait<'a> {
     pub(crate) fn over(&mut self) {
         self.at = At::Later;
         if let Some(report) = self.report.take() {
-            self.reporter.waits().end(self.reporter, report.number);
+            self.reporter.waits().end(&*self.reporter, report.number);
         }
     }
 }

@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use callgate_layout::control::{Failure, MemoryId, MemoryToBroker, Role, SourceToBroker, ToBroker};
+use callgate_layout::shares::filling::Filling;
 use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
@@ -158,6 +159,15 @@ fn make(len: usize, file: OwnedFd) -> Result<Mapping> {
     memfd::allocate(file.as_fd(), len)
         .and_then(|()| Mapping::writable(file, len))
         .map_err(|error| unmapped(len, &error))
+}
+
+/// Maps memory for a version of a share, all of which is there. That is done by the thread that fills it: it waits for nothing else, and
+/// a factory may take as long.
+pub(super) fn allocate_version(file: OwnedFd, len: usize, huge: bool) -> Result<Filling> {
+    let turn = turn();
+    let _alone = turn.lock();
+    cgroup::check_room(len as u64)?;
+    Filling::new(file, len, huge).map_err(|error| unmapped(len, &error))
 }
 
 /// Says what came of it: to the link, then to the broker.

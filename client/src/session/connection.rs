@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, ToBroker};
 use crossbeam_channel::Sender;
+use mio::Waker;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{Shutdown, shutdown};
 use parking_lot::{Condvar, Mutex};
@@ -44,18 +45,20 @@ pub(crate) enum Answered {
 /// The broker's answer to a request.
 pub(crate) type Answer = Result<Answered>;
 
-/// What a plugin that has come back says again.
+/// What is asked, or said again by a plugin that has come back, without a thread that waits for the answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Returned {
     Gate(Offer),
     Topic(Arc<Offered>),
+    /// A cell, of which the number is that until it is closed.
+    Cell,
 }
 
 /// Who waits for an answer.
 #[derive(Debug)]
 enum Asker {
     Thread(Sender<Answer>),
-    /// Nobody: something is said again by a plugin that has come back.
+    /// Nobody.
     Return(Returned),
 }
 
@@ -65,6 +68,8 @@ pub(crate) struct Connection {
     broker: BrokerName,
     /// The thread that hears the broker.
     control: OnceLock<ThreadId>,
+    /// Wakes that.
+    waker: OnceLock<Arc<Waker>>,
     outgoing: Outgoing,
     numbers: Numbers,
     requests: Mutex<HashMap<u32, Asker>>,
@@ -82,6 +87,7 @@ impl Connection {
             socket,
             broker,
             control: OnceLock::new(),
+            waker: OnceLock::new(),
             outgoing: Outgoing::default(),
             numbers: Numbers::new(),
             requests: Mutex::default(),
@@ -117,10 +123,41 @@ impl Connection {
         }
     }
 
-    /// From now on this thread is the one that hears the broker.
-    pub(crate) fn be_control_thread(&self) {
+    /// Sends a record behind all that waits, without waiting for the broker to read: what does not go now is sent by the control
+    /// thread.
+    pub(crate) fn send_in_order(&self, record: &ToBroker) -> Result<()> {
+        self.check_alive()?;
+        let record = encode(record)?;
+        self.outgoing.send(&self.socket, &self.broker, &record)?;
+        if !self.outgoing.is_empty()
+            && !self.is_control_thread()
+            && let Some(waker) = self.waker.get()
+        {
+            // Where it cannot be woken it is sent with the next record.
+            let _ = waker.wake();
+        }
+        Ok(())
+    }
+
+    /// As [`Connection::send_until`], with a descriptor.
+    pub(crate) fn send_file(
+        &self,
+        record: &ToBroker,
+        file: &OwnedFd,
+        until: Instant,
+    ) -> Result<()> {
+        let record = encode(record)?;
+        send_when((&self.socket, &self.broker), until, || {
+            let out = (&self.socket, &self.broker);
+            self.outgoing.send_file_now(out, &record, file)
+        })
+    }
+
+    /// From now on this thread is the one that hears the broker; by this it is woken.
+    pub(crate) fn be_control_thread(&self, waker: &Arc<Waker>) {
         // There is one, which says so once.
         let _ = self.control.set(thread::current().id());
+        let _ = self.waker.set(waker.clone());
     }
 
     /// Whether this is the thread that hears the broker, and so cannot wait for it.

@@ -1,6 +1,7 @@
 //! The control thread: hears the broker, sets links up, and watches the peers' processes, so
 //! that a death is noticed without the broker too. Plugins of a group have one together.
 
+mod cells;
 mod feeds;
 mod gates;
 mod memory;
@@ -8,6 +9,7 @@ mod pace;
 mod plugin;
 mod poller;
 mod records;
+mod shares;
 mod sources;
 mod work;
 
@@ -30,7 +32,7 @@ use work::{Command, Work};
 
 /// The control thread, as its plugins hold it.
 pub(crate) struct ControlThread {
-    waker: Waker,
+    waker: Arc<Waker>,
     commands: Sender<Command>,
     /// The number of the next plugin.
     next: AtomicU64,

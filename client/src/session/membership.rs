@@ -5,17 +5,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use callgate_layout::control::{
-    Failure, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, SchemaSource, ToBroker,
+    Failure, LinkEnd, LinkToBroker, MemoryId, MemoryToBroker, PluginLimits, SchemaSource,
+    ShareToBroker, ToBroker,
 };
 use callgate_layout::sys::fork::ForkMark;
 use parking_lot::Mutex;
 
+use super::cells::ToldCells;
 use super::connection::{Connection, Returned};
 use super::events::feeds::Followed;
 use super::events::sources::{Offered, Placed};
 use super::here::Here;
 use super::numbers::MembershipId;
 use super::open_gates::OpenGates;
+use super::shares::asked::Asked;
 use crate::base::error::{Error, Result, forked};
 use crate::events::feeds::Tell;
 use crate::link::Link;
@@ -26,6 +29,7 @@ use crate::serve::limits::Owner;
 use crate::serve::linked::LinkedGates;
 use crate::serve::outstanding::Outstanding;
 use crate::serve::provided::{Offer, ProvidedGates};
+use crate::shares::used::TellsBroker;
 
 /// Gates that one record says to stand, whose names are 256 bytes at most.
 const MOST_STANDING: usize = 200;
@@ -46,6 +50,10 @@ pub(crate) struct Membership {
     pub(crate) sources: Placed,
     /// What its broker has said of the events that the plugin hears.
     pub(crate) followed: Followed,
+    /// The cells that its broker was told of.
+    pub(crate) cells: ToldCells,
+    /// What its broker was asked about shares.
+    pub(crate) shares: Asked,
     pub(crate) links: Mutex<HashMap<LinkEnd, Arc<Link>>>,
     gates: Arc<OpenGates>,
     /// What the broker was told of links of older brokers, by number.
@@ -105,6 +113,8 @@ impl Membership {
             connection: parts.connection,
             sources: Placed::default(),
             followed: Followed::default(),
+            cells: ToldCells::default(),
+            shares: Asked::default(),
             links: Mutex::default(),
             gates: gates.clone(),
             standing: Mutex::default(),
@@ -281,6 +291,7 @@ impl Membership {
     /// The same before the broker sees it.
     pub(super) fn ended(&self, reason: &Error) {
         self.connection.end(reason);
+        self.shares.end(reason);
         self.followed.disconnected();
         // Who waits for an extent that is not made any more.
         for link in self.links() {
@@ -294,6 +305,15 @@ impl Membership {
         let ends: Vec<_> = self.links.lock().keys().copied().collect();
         for end in ends {
             self.end_link(end, reason);
+        }
+    }
+}
+
+impl TellsBroker for Membership {
+    fn tell(&self, record: ShareToBroker) {
+        if self.fork.is_here() {
+            // A broker that is gone has forgotten it anyway.
+            let _ = self.connection.send_in_order(&record.into());
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod allocation;
 pub(crate) mod broker;
+pub(crate) mod cells;
 pub(crate) mod connection;
 pub(crate) mod control_thread;
 pub(crate) mod events;
@@ -20,5 +21,6 @@ pub(crate) mod plugin_state;
 pub(crate) mod presence;
 pub(crate) mod retry;
 mod schemas;
+pub(crate) mod shares;
 mod verdict;
 pub(crate) mod wanted;

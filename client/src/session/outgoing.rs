@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use callgate_layout::sys::fdpass;
 use parking_lot::Mutex;
@@ -49,6 +49,18 @@ impl Outgoing {
         Ok(!flush(&mut queue, socket, broker)? && try_send(socket, broker, record)?)
     }
 
+    /// The same, with a descriptor.
+    pub(crate) fn send_file_now(
+        &self,
+        (socket, broker): (&OwnedFd, &BrokerName),
+        record: &[u8],
+        file: &OwnedFd,
+    ) -> Result<bool> {
+        let mut queue = self.queue.lock();
+        let with = [file.as_fd()];
+        Ok(!flush(&mut queue, socket, broker)? && attempt(socket, broker, (record, &with))?)
+    }
+
     /// Sends what goes; whether something is left.
     pub(crate) fn flush(&self, socket: &OwnedFd, broker: &BrokerName) -> Result<bool> {
         flush(&mut self.queue.lock(), socket, broker)
@@ -77,8 +89,16 @@ fn flush(queue: &mut VecDeque<Box<[u8]>>, socket: &OwnedFd, broker: &BrokerName)
 
 /// Sends a record if the socket has room for it.
 pub(crate) fn try_send(socket: &OwnedFd, broker: &BrokerName, record: &[u8]) -> Result<bool> {
+    attempt(socket, broker, (record, &[]))
+}
+
+fn attempt(
+    socket: &OwnedFd,
+    broker: &BrokerName,
+    (record, files): (&[u8], &[BorrowedFd<'_>]),
+) -> Result<bool> {
     loop {
-        match fdpass::send(socket.as_fd(), record, &[]) {
+        match fdpass::send(socket.as_fd(), record, files) {
             Ok(()) => return Ok(true),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock => return Ok(false),

@@ -1,9 +1,11 @@
 //! What a plugin is beyond its memberships: what it provides, has opened and has sent. It outlives brokers.
 
 mod asking;
+mod cells;
 mod offering;
 mod providing;
 mod returning;
+pub(crate) mod sharing;
 mod subscribing;
 
 use std::sync::{Arc, OnceLock};
@@ -17,6 +19,7 @@ use callgate_layout::sys::fork::ForkMark;
 use callgate_layout::{Code, Encodings};
 use parking_lot::Mutex;
 
+use super::cells::OpenCells;
 use super::connection::{Answer, REQUEST_TIMEOUT, Returned};
 use super::events::feeds::Subscriptions;
 use super::events::sources::Offers;
@@ -34,6 +37,7 @@ use crate::link::Link;
 use crate::serve::dispatch::Dispatch;
 use crate::serve::provided::{Offer, ProvidedGates};
 use crate::serve::waits::{ReportedWaits, Reporter};
+use crate::shares::table::Table;
 
 pub(crate) use returning::is_final;
 
@@ -58,6 +62,10 @@ pub(crate) struct PluginState {
     offers: Offers,
     /// What it has asked to hear.
     pub(crate) subscriptions: Subscriptions,
+    /// The cells that it has open.
+    cells: OpenCells,
+    /// What it uses of shares.
+    pub(crate) shares: Arc<Table>,
     current: ArcSwap<Membership>,
     /// Those before it whose links are still used.
     older: Mutex<Vec<Arc<Membership>>>,
@@ -104,6 +112,8 @@ impl PluginState {
             gates,
             offers: Offers::default(),
             subscriptions,
+            cells: OpenCells::new(),
+            shares: Arc::default(),
             current: ArcSwap::from_pointee(membership),
             older: Mutex::default(),
             saying: Mutex::new(()),
@@ -245,7 +255,7 @@ impl PluginState {
         let connection = &membership.connection;
         connection.forget_returns(|returned| match returned {
             Returned::Gate(offer) => &*offer.gate == gate && offer.kind == kind,
-            Returned::Topic(_) => false,
+            Returned::Topic(_) | Returned::Cell => false,
         });
         connection.tell(until, |request| {
             let gate = gate.to_owned();
@@ -352,6 +362,10 @@ impl PluginState {
             offered.end(&reason);
         }
         self.subscriptions.close(&reason);
+        for cell in self.cells.all() {
+            cell.failed(&reason);
+        }
+        self.shares.clear();
         drop(std::mem::take(&mut *self.older.lock()));
         for membership in memberships.clone() {
             membership.ended(&reason);

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
+mod circles;
 mod cursors;
+mod groups;
 mod later;
+mod many;
 mod scene;
 
 use std::sync::Arc;

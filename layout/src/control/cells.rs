@@ -6,6 +6,7 @@
 //!   |                    | ------------------------- Write > |   its memory, writable; the memory of the writer before, if there was one
 //!   |                    | <----------------------- Written  |   mapped; it holds the last value of the writer before
 //!   |                    |   sealed against further writers
+//!   |                    | ----------------------- Sealed >  |   what is written from here on is read, whatever becomes of the writer
 //!   | Open ------------> |                                   |
 //!   | <------------ Read |                                   |   its memory, to be mapped for reading; where there is none yet, when there is
 //!   | Close -----------> | <------------------------- Close  |
@@ -28,7 +29,9 @@
 //! | writer | says `Written` and has not mapped it | its readers read zeros: no value was written |
 //! | writer | writes what is no value, or counts wrongly | a reader copies, looks again, and validates: `BUSY` or `PROTOCOL`, naming the writer |
 //! | writer | dies, at any step | the last value that was published stays; `Left` to the readers |
-//! | reader | never answers | nothing waits for it |
+//! | writer | says `Written` and has not allocated all of it | its session ends (`PROTOCOL`) |
+//! | writer | keeps the kernel from sealing its memory | its session ends after five times a step's time (`TIMEOUT`) |
+//! | reader | never answers | nothing waits for it; of memory that it was not sent yet it is sent the newest |
 //! | either | names a cell that there never was, or is another's | its session ends (`PROTOCOL`) |
 //! | either | answers for what has ended meanwhile | nothing: the two have crossed |
 
@@ -57,8 +60,11 @@ pub enum CellToBroker {
         len: u32,
         /// Whether to write.
         writes: bool,
+        /// Whether who wants to read waits for the first writer, where there has been none; otherwise that is
+        /// `NOT_READY`.
+        waits: bool,
     },
-    /// Everything that came with `Write` is mapped, and the last value is in it.
+    /// Everything that came with `Write` is mapped, all of the memory is allocated, and the last value is in it.
     Written {
         /// The number from `Open`.
         request: u32,
@@ -82,6 +88,11 @@ pub enum CellToPlugin {
         len: u32,
         /// Whether the memory of the writer before comes along.
         has_last: bool,
+    },
+    /// The memory of a cell that the plugin writes is what the cell lies in from now on. Needs no answer.
+    Sealed {
+        /// The number from `Open`.
+        request: u32,
     },
     /// The plugin reads the cell, in this memory from now on. Descriptor: the memory, to be mapped for reading. Needs no answer.
     Read {

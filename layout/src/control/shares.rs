@@ -36,10 +36,11 @@
 //!
 //! | who | does | what happens |
 //! |---|---|---|
-//! | maker | never answers `Create` | after the time that it gave itself the next one in the row makes it; what comes later is answered by `Dropped` |
-//! | maker | never answers `Write` | its making ends after a step's time and the time it takes to write (below), by `Dropped` |
+//! | maker | never answers `Create` | after the time that it gave itself its making ends, by `Dropped`, and the next one in the row makes it |
+//! | maker | never answers `Convert` | after 30 s the making ends, by `Dropped`; who waits for the twin is refused (`TIMEOUT`) |
+//! | maker | never answers `Write` | its making ends after a step's time and a second for each 64 MiB, by `Dropped` |
 //! | maker | dies, at any step | the making ends, and with it its memory; the next one makes it |
-//! | maker | says `Written` and still maps the memory for writing, has left pages out, or has added seals of its own | the making ends (`PROTOCOL`), the next one makes it |
+//! | maker | says `Written` and still maps the memory for writing, has left pages out, or has added seals that keep the broker from its own | the making ends (`PROTOCOL`), the next one makes it |
 //! | maker | keeps the kernel from sealing | the making ends (`TIMEOUT`) after five times a step's time; its session, too |
 //! | maker | writes what is no value of the type | each user's library finds that when it validates: `PROTOCOL`, naming the maker |
 //! | maker | names a type that the value does not have | the same |
@@ -48,10 +49,13 @@
 //! | user | wants a share without the right, or to make it without that | `Answer` with a failure |
 //! | user | does not say `Done` | the version stays charged to it; from a limit on its `Fetch` is refused (`OVERLOADED`) |
 //! | user | says `Done` and keeps the map | the version stays charged to the bus until nobody holds it |
-//! | user | fetches again and again | each is a request, charged to its rate |
-//! | either | names a share, version or making that there never was, or is another's | its session ends (`PROTOCOL`) |
+//! | user | fetches again and again | each is a request, charged to its rate, but the first of each version, as often as others publish; so is `Watch`, but one for each `Changed` |
+//! | user | says `Done` or `Relinquish` of what it does not have (any more) | nothing; a request, charged to its rate |
+//! | either | names a share, version or making that there never was, or a making of another's | its session ends (`PROTOCOL`) |
 //! | either | answers what has ended meanwhile | nothing: the two have crossed |
 //! | maker | returns memory that is not sealed in full, is no memory file, or has another length | `Answer` with a failure (`PROTOCOL`): it is as if there had been no share |
+//! | maker | returns memory with several descriptors, or sends one with any other record | its session ends (`PROTOCOL`) |
+//! | maker | publishes on a persistent share what is to be none | the version is kept as those before it |
 //! | maker | returns other content under the same number | users that had it go on with their own map; new ones see the other: as if it had published |
 //! | broker | dies | guards stay valid: maps need no broker. What is being made is dropped, and wanted again of the next broker |
 
@@ -168,20 +172,22 @@ pub enum ShareToBroker {
         /// Whether the plugin reads persistent shares in the file itself.
         trusts: bool,
     },
-    /// No longer wait for the answer to `Want`. Where it has crossed with `Have`, it is a `Relinquish`.
+    /// No longer wait for the answer to `Want`, nor make what was to be made for it. Where it has crossed with `Have`, it is a `Relinquish`
+    /// of a share that the plugin has by that alone.
     Forgo {
         /// The number from `Want`.
         request: u32,
     },
-    /// The value is there, and is so long. Answered by `Write`, or by `Dropped`.
+    /// The value is there, and is so long. Answered by `Write`, or by `Dropped`; by `Have`, where another plugin has published on the tag
+    /// meanwhile: then that is the share, and the making has ended.
     Make {
         /// The making, from `Create` or `Convert`.
         making: u64,
         /// Bytes of the value, 1 at least.
         len: u64,
     },
-    /// All of the memory is allocated and written, and no longer mapped. Answered by `Have`, or by `Dropped`; of a twin by nothing but
-    /// `Dropped`.
+    /// All of the memory is allocated and written, and no longer mapped. Answered by `Have`, which
+    /// may bring what another plugin has published meanwhile, or by `Dropped`; of a twin by nothing but `Dropped`.
     Written {
         /// The making.
         making: u64,
@@ -227,12 +233,14 @@ pub enum ShareToBroker {
         /// Bytes that are not wanted.
         offset: u32,
     },
-    /// Nothing of a version that is not the newest, or of a twin, is used any more, and it is not mapped.
+    /// Nothing of a version that is not the newest, or of a twin, is used any more, and it is not mapped. Where the answer to a `Fetch` brings
+    /// the same version after that, the plugin has it at the bus's charge.
     Done {
         /// The version.
         version: u64,
     },
-    /// Nothing of a share is used any more, and none of its versions is mapped.
+    /// Nothing of a share is used any more, and none of its versions is mapped. Not while a request of the plugin's about its tag is
+    /// under way that is answered by `Have`: that would cross with this.
     Relinquish {
         /// The share.
         share: u64,

@@ -21,6 +21,9 @@
 //! - else as long as one of the resources that it needs is held, as often as there is of it, by waits that
 //!   are blocked. One that a wait of the same chain holds is free for it: it is served on top of that one.
 //!
+//! A wait of who sends events, for a plugin that is to handle some, needs a turn of that plugin. Where a circle has such a wait,
+//! that is the one which ends: the sender writes over what was not handled, as it does when the listener's budget is used up.
+//!
 //! *It stands* means that from `Waiting` to `Confirmed` the thread ran nothing on top of the wait, and that nothing of
 //! another chain (a call of a re-entrant gate) ran, or could have run, in a turn that the thread lent. A wait for
 //! which that does not hold is over, and what is waited for after that is a new wait with a number of its own.
@@ -31,7 +34,7 @@
 //! | who | does | what happens |
 //! |---|---|---|
 //! | plugin | says that it waits and does not | who waits for it may be told `DEADLOCK`; it could as well never answer them |
-//! | plugin | names resources of a process that is not its own, or a called plugin that it has no link with | that wait is ignored |
+//! | plugin | names resources of a process that is not its own, or a called plugin that it has no link with, or that does not hear it | that wait is ignored |
 //! | plugin | names a gate that is not provided | nobody is taken to need it or to hold it |
 //! | plugin | says that it serves calls to another process | nobody is taken to be served by it |
 //! | plugin | names a wait twice, or one that is over; answers a question that was not asked | nothing, but it counts as a request |
@@ -85,6 +88,10 @@ pub enum Needs {
     Turn,
     /// A permit of the gate alone: the handler needs no turn, or runs on top of another chain's.
     Permit,
+    /// That a plugin handles events of the topic that is named in the place of the gate, which this plugin sends: its dispatcher
+    /// takes them when it has a turn or a thread for that. Each is a chain of its own, so what the waiting chain holds is not free
+    /// for it.
+    Handled,
 }
 
 /// About waits, from a plugin to the broker.

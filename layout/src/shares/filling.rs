@@ -3,23 +3,13 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::sealed::Sealed;
-use crate::buffer::{Buffer, OutOfMemory};
 use crate::sys::mapping::Mapping;
 use crate::view::Number;
 
-/// Memory that its owner fills, and that nobody else in this process reaches.
+/// A memory file of the broker's, mapped for writing by this map alone.
 #[derive(Debug)]
 pub struct Filling {
-    memory: Memory,
-}
-
-#[derive(Debug)]
-enum Memory {
-    /// A memory file of the broker's, mapped for writing by this map alone.
-    Shared(Mapping),
-    /// Memory of this process's own, with so many bytes of use.
-    Private(Buffer),
+    mapping: Mapping,
 }
 
 impl Filling {
@@ -29,31 +19,15 @@ impl Filling {
     /// # Errors
     ///
     /// What the system says where there is not so much memory, or address space: nothing of it faults later.
-    pub fn shared(file: OwnedFd, len: usize, huge: bool) -> io::Result<Filling> {
+    pub fn new(file: OwnedFd, len: usize, huge: bool) -> io::Result<Filling> {
         let mapping = Mapping::writable(file, len)?;
         mapping.populate(huge)?;
-        let memory = Memory::Shared(mapping);
-        Ok(Filling { memory })
-    }
-
-    /// Memory of this process's own, for what nobody else is to read.
-    ///
-    /// # Errors
-    ///
-    /// Where there is not so much.
-    pub fn private(len: usize) -> Result<Filling, OutOfMemory> {
-        let mut buffer = Buffer::new();
-        buffer.renew(len)?;
-        let memory = Memory::Private(buffer);
-        Ok(Filling { memory })
+        Ok(Filling { mapping })
     }
 
     /// The number of bytes.
     pub fn len(&self) -> usize {
-        match &self.memory {
-            Memory::Shared(mapping) => mapping.len(),
-            Memory::Private(buffer) => buffer.len(),
-        }
+        self.mapping.len()
     }
 
     /// Whether it has no bytes.
@@ -63,18 +37,14 @@ impl Filling {
 
     /// All of it, zeros where nothing was written yet.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        match &mut self.memory {
-            // SAFETY: `base` is the address of `len` mapped bytes (`Mapping::writable` looks at the file's size, which is sealed),
-            // which stay mapped while the mapping lives, to which the slice is bound. They are mapped for writing, and there is memory
-            // behind each of them. Nobody else of this process reads or writes them: the mapping is private to this value, which alone gives
-            // out its address, `&mut self` keeps other slices away, and the descriptor by which it could be mapped again was closed by
-            // mapping it. Other processes do not: the broker made the file for this process, and maps it nowhere before it has sealed it, which the
-            // kernel refuses while this map lives. Bytes have no invalid values.
-            Memory::Shared(mapping) => unsafe {
-                std::slice::from_raw_parts_mut(mapping.base().as_ptr(), mapping.len())
-            },
-            Memory::Private(buffer) => buffer.as_mut_slice(),
-        }
+        let (start, len) = (self.mapping.base(), self.mapping.len());
+        // SAFETY: `start` is the address of `len` mapped bytes (`Mapping::writable` looks at the file's size, which is sealed), which stay
+        // mapped while the mapping lives, to which the slice is bound. They are mapped for writing, and `populate` has put memory behind each
+        // of them. Nobody else of this process reads or writes them: the mapping is private to this value, which alone gives out its
+        // address, `&mut self` keeps other slices away, and the descriptor by which it could be mapped again was closed by mapping it.
+        // Other processes do not: the broker made the file for this process, and gives it to others only after it has sealed it, which
+        // the kernel refuses while this map lives. Bytes have no invalid values.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
     }
 
     /// All of it as numbers, as many as are whole.
@@ -86,27 +56,20 @@ impl Filling {
         // beside it; the line above has it that they are aligned. Any bytes are a number, and any number is bytes: it has no padding.
         unsafe { std::slice::from_raw_parts_mut(start.cast::<N>(), count) }
     }
-
-    /// What was written to memory of this process's own, not to be written any more; `None` of a memory file, which the broker seals.
-    pub fn keep(self) -> Option<Sealed> {
-        match self.memory {
-            Memory::Private(buffer) => Some(Sealed::private(buffer)),
-            Memory::Shared(_) => None,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
 
+    use super::super::sealed::Sealed;
     use super::*;
     use crate::sys::memfd;
 
     #[test]
     fn what_is_filled_is_what_is_in_the_file() {
         let file = memfd::create("test-filling", 10_000).unwrap();
-        let mut filling = Filling::shared(file.try_clone().unwrap(), 10_000, true).unwrap();
+        let mut filling = Filling::new(file.try_clone().unwrap(), 10_000, true).unwrap();
         assert!(memfd::allocated(file.as_fd()).unwrap() >= 10_000);
         assert_eq!(filling.as_mut_slice(), [0; 10_000]);
         filling.numbers_mut::<u32>()[2499] = 0x0403_0201;
@@ -114,7 +77,7 @@ mod tests {
         assert_eq!(filling.as_mut_slice()[9996..], [1, 2, 3, 4]);
         // While it is mapped nobody can say that it does not change any more.
         assert!(memfd::seal_for_good(file.as_fd()).is_err());
-        assert!(filling.keep().is_none());
+        drop(filling);
         memfd::seal_for_good(file.as_fd()).unwrap();
         let sealed = Sealed::shared(file.as_fd(), 10_000).unwrap();
         assert_eq!(sealed.bytes()[9996..], [1, 2, 3, 4]);
@@ -124,16 +87,6 @@ mod tests {
     #[test]
     fn a_file_that_is_too_short_is_not_filled() {
         let file = memfd::create("test-filling", 4096).unwrap();
-        assert!(Filling::shared(file, 4097, false).is_err());
-    }
-
-    #[test]
-    fn private_memory_is_kept_as_it_was_written() {
-        let mut filling = Filling::private(12).unwrap();
-        assert_eq!((filling.len(), filling.is_empty()), (12, false));
-        filling.numbers_mut::<f32>().fill(0.5);
-        let sealed = filling.keep().unwrap();
-        assert_eq!(sealed.numbers::<f32>(), [0.5; 3]);
-        assert!(Filling::private(1 << 60).is_err());
+        assert!(Filling::new(file, 4097, false).is_err());
     }
 }

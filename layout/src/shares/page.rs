@@ -101,11 +101,12 @@ mod tests {
     use crate::sys::memfd;
 
     fn page() -> (PageWriter, PageReader) {
-        let file = memfd::create("test-page", PAGE_LEN).unwrap();
-        let map = Mapping::writable(file.try_clone().unwrap(), PAGE_LEN).unwrap();
-        memfd::seal_writer(file.as_fd()).unwrap();
-        let read = Mapping::read_only(file, PAGE_LEN).unwrap();
-        let writer = PageWriter::new(WriteView::new(map).unwrap());
+        let file = memfd::create("test-page", PAGE_LEN).expect("a memory file");
+        let other = file.try_clone().expect("a descriptor");
+        let map = Mapping::writable(other, PAGE_LEN).expect("a map");
+        memfd::seal_writer(file.as_fd()).expect("it is our own");
+        let read = Mapping::read_only(file, PAGE_LEN).expect("a map");
+        let writer = PageWriter::new(WriteView::new(map).expect("a writable one"));
         (writer, PageReader::new(ReadView::new(read)))
     }
 

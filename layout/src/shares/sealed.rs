@@ -3,12 +3,12 @@
 use core::ops::Deref;
 use core::ptr::NonNull;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use memmap2::{Advice, Mmap, MmapOptions};
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, OutOfMemory};
 use crate::payload::TrustPeers;
 use crate::sys::memfd;
 use crate::view::Number;
@@ -68,10 +68,25 @@ impl Sealed {
         Ok(Sealed { memory })
     }
 
-    /// Memory of this process's own.
-    pub(super) fn private(buffer: Buffer) -> Sealed {
+    /// Memory of this process's own, which is not written any more.
+    pub fn private(buffer: Buffer) -> Sealed {
         let memory = Memory::Private(buffer);
         Sealed { memory }
+    }
+
+    /// Numbers in memory of this process's own.
+    ///
+    /// # Errors
+    ///
+    /// Where there is not so much.
+    pub fn of_numbers<N: Number>(numbers: &[N]) -> Result<Sealed, OutOfMemory> {
+        // SAFETY: the bytes of the numbers, which are borrowed for as long; numbers have no padding, so that each byte is one.
+        let bytes = unsafe {
+            core::slice::from_raw_parts(numbers.as_ptr().cast::<u8>(), size_of_val(numbers))
+        };
+        let mut buffer = Buffer::new();
+        buffer.renew(bytes.len())?.copy_from_slice(bytes);
+        Ok(Sealed::private(buffer))
     }
 
     /// All bytes. The first lies on a page's beginning.
@@ -86,6 +101,9 @@ impl Sealed {
     pub fn numbers<N: Number>(&self) -> &[N] {
         let bytes = self.bytes();
         let (start, count) = (bytes.as_ptr().cast::<N>(), bytes.len() / size_of::<N>());
+        if count == 0 {
+            return &[];
+        }
         assert!(start.is_aligned());
         // SAFETY: the bytes of `count` numbers lie within `bytes`, to whose life the result is bound; they are aligned, as the line above
         // has it. Whatever stands in them is a number, and nobody changes them.
@@ -155,7 +173,7 @@ impl<T: ?Sized> Deref for Shown<T> {
 mod tests {
     use std::fs::File;
     use std::io::Write;
-    use std::os::fd::OwnedFd;
+    use std::os::fd::{AsFd, OwnedFd};
 
     use super::*;
 
@@ -192,6 +210,15 @@ mod tests {
         assert!(Sealed::shared(file.as_fd(), 257).is_err_and(refused));
         let pipe = nix::unistd::pipe().unwrap().0;
         assert!(Sealed::shared(pipe.as_fd(), 256).is_err_and(refused));
+    }
+
+    #[test]
+    fn private_memory_is_as_it_was_written() {
+        let sealed = Sealed::of_numbers(&[0.5_f32, -1.0]).unwrap();
+        assert_eq!(sealed.numbers::<f32>(), [0.5, -1.0]);
+        assert_eq!(sealed.bytes().len(), 8);
+        let none = Sealed::of_numbers::<u64>(&[]).unwrap();
+        assert!(none.numbers::<u64>().is_empty());
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub const MAX_DESCRIPTORS: usize = 8;
 const CONTROL_WORDS: usize = words(MAX_DESCRIPTORS * size_of::<RawFd>()) + PLAIN_WORDS;
 /// The same for the sender alone.
 const PLAIN_WORDS: usize = words(size_of::<libc::ucred>());
+/// The same for one descriptor and the sender. What it is rounded up to has room for two.
+const ONE_WORDS: usize = words(size_of::<RawFd>()) + PLAIN_WORDS;
 
 /// One datagram as it came.
 #[derive(Debug)]
@@ -60,7 +62,20 @@ pub fn send(
 /// Descriptors that this process has no room for are dropped by the kernel; the others are
 /// returned, and [`Received::cut`] says so. The datagram itself is received all the same.
 pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
-    let (mut received, messages) = receive_with::<CONTROL_WORDS>(socket, buffer)?;
+    receive_owned::<CONTROL_WORDS>(socket, buffer)
+}
+
+/// Receives one datagram without blocking from somebody who is to send one descriptor at most, over a socket that [`want_sender`] was
+/// called on. Of more, the second one may be returned, and the others are dropped by the kernel; then the datagram counts as cut.
+pub fn receive_one(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received> {
+    receive_owned::<ONE_WORDS>(socket, buffer)
+}
+
+fn receive_owned<const WORDS: usize>(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<Received> {
+    let (mut received, messages) = receive_with::<WORDS>(socket, buffer)?;
     for part in messages.parts() {
         match part {
             Part::Rights(numbers) => {

@@ -7,6 +7,7 @@
 #![cfg(not(callgate_loom))]
 #![allow(clippy::unwrap_used)]
 
+mod cells;
 mod events;
 mod outbox;
 mod wrong_rings;

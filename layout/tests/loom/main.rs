@@ -24,6 +24,7 @@
 
 mod bench;
 mod blocks;
+mod cells;
 mod closing;
 mod death;
 mod doorbell;

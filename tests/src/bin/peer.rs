@@ -14,8 +14,8 @@ use callgate_client::{Code, Context, Group, HandlerError, Plugin, Result, View, 
 use callgate_tests::restart::worker;
 use callgate_tests::shorthand::connect_early;
 use callgate_tests::{
-    ENDS_WITH_BROKER, PATIENCE, events, filter, groups, hosts, lending, proc, spans, storm, suite,
-    types, untyped, visible,
+    ENDS_WITH_BROKER, PATIENCE, cells, events, filter, groups, hosts, keeping, lending, proc,
+    shares, spans, storm, suite, types, untyped, visible,
 };
 use nix::sys::socket::{Backlog, listen};
 
@@ -74,6 +74,9 @@ fn main() {
         || visible::play(role, name, more)
         || worker::play(role, name, more)
         || events::play(role, name, more)
+        || shares::play(role, name, more)
+        || cells::play(role, name, more)
+        || keeping::play(role, name, more)
     {
         return;
     }

@@ -28,7 +28,7 @@ macro_rules! whole_numbers {
     };
 }
 
-whole_numbers!(u16, u32, u64);
+whole_numbers!(u32, u64);
 
 /// Every tenth is no number, which JSON cannot say.
 impl Value for f64 {
@@ -41,6 +41,17 @@ impl Value for f64 {
 
     fn is(&self, number: u64) -> bool {
         self.total_cmp(&f64::of(number)).is_eq()
+    }
+}
+
+/// Has no trouble with what is sent as `f64`: never more than it can tell apart.
+impl Value for f32 {
+    fn of(number: u64) -> f32 {
+        f64::of(number) as f32
+    }
+
+    fn is(&self, number: u64) -> bool {
+        f64::from(*self).is(number)
     }
 }
 
@@ -57,7 +68,10 @@ impl Value for String {
 /// What was heard of each sender on each topic: `here, 0..5, lost 2, 7..9 as JSON, gone PROVIDER_GONE: …`. Events whose numbers
 /// follow each other are a run.
 #[derive(Clone, Default)]
-pub(super) struct Notes(Arc<Mutex<BTreeMap<(String, String), Vec<Note>>>>);
+pub(super) struct Notes(Arc<Mutex<All>>);
+
+/// By senders and topics.
+type All = BTreeMap<(String, String), Vec<Note>>;
 
 enum Note {
     Run {

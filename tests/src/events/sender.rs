@@ -1,7 +1,6 @@
-//! The role `numbers-sender`: `numbers-sender NAME lossless|oldest CAPACITY LENGTH` sends events with so many bytes more.
+//! The role `numbers-sender`: `numbers-sender NAME lossless|patient|oldest CAPACITY LENGTH` sends events with so many bytes more.
 //!
-//! It answers `send COUNT` and `paced COUNT EVERY` (which waits for those who listen after so many events, but not for
-//! long) with how many it has sent in all and for how many milliseconds the sends took that took more than ten;
+//! It answers `send COUNT` and `paced COUNT EVERY MILLIS` (which waits for those who listen after so many events, for so long) with how many it has sent in all and for how many milliseconds the sends took that took more than ten;
 //! `flush` with `OK` or an error's code; `listeners` with their number; and `stream MICROS`, after which it sends all the
 //! time with such pauses, until `stop`; `mark` sends one event. The number of events that it has sent is what these answer.
 //! `warnings` answers what its client has warned of.
@@ -18,8 +17,6 @@ use crate::{PATIENCE, warned};
 
 /// A send that takes longer has waited for somebody.
 const LONG: Duration = Duration::from_millis(10);
-/// How long a paced sender waits for those who listen.
-const PACE: Duration = Duration::from_millis(300);
 
 struct Sender {
     topic: Topic<Numbered>,
@@ -33,14 +30,16 @@ struct Sender {
 
 pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
     let [loss, capacity, length] = more else {
-        panic!("usage: callgate-peer numbers-sender NAME lossless|oldest CAPACITY LENGTH");
+        panic!("usage: callgate-peer numbers-sender NAME lossless|patient|oldest CAPACITY LENGTH");
     };
     warned::collect_here();
     let plugin = Plugin::connect(name)?;
     let mut options = TopicOptions::new().capacity(capacity.parse().expect("a number"));
-    if loss == "oldest" {
-        options = options.drop_oldest();
-    }
+    options = match loss.as_str() {
+        "oldest" => options.drop_oldest(),
+        "patient" => options.unlimited_budget().send_timeout(PATIENCE),
+        _ => options,
+    };
     let sender = Arc::new(Sender {
         topic: plugin.topic_with(TOPIC, options)?,
         bytes: vec![7; length.parse().expect("a number")],
@@ -56,9 +55,9 @@ pub(super) fn run(name: &str, more: &[String]) -> Result<()> {
 impl Sender {
     fn obey(self: &Arc<Sender>, words: &[&str], stream: &mut Option<JoinHandle<()>>) -> String {
         match words[0] {
-            "send" => self.send(number(words, 1), u64::MAX),
-            "paced" => self.send(number(words, 1), number(words, 2)),
-            "mark" => self.send(1, u64::MAX),
+            "send" => self.send(number(words, 1), (u64::MAX, 0)),
+            "paced" => self.send(number(words, 1), (number(words, 2), number(words, 3))),
+            "mark" => self.send(1, (u64::MAX, 0)),
             "stream" => {
                 let (sender, pause) = (self.clone(), Duration::from_micros(number(words, 1)));
                 *stream = Some(thread::spawn(move || sender.stream(pause)));
@@ -83,12 +82,12 @@ impl Sender {
         format!("{sent} {}", self.waited.load(Ordering::Relaxed) / 1_000_000)
     }
 
-    fn send(&self, count: u64, every: u64) {
+    fn send(&self, count: u64, (every, millis): (u64, u64)) {
         for n in 1..=count {
             self.one();
             if n % every == 0 {
                 // Who stands still is not waited for longer.
-                let _ = self.topic.flush(PACE);
+                let _ = self.topic.flush(Duration::from_millis(millis));
             }
         }
     }

@@ -13,7 +13,7 @@
 //! | `heard SENDER TOPIC` | answers what it has heard of a sender on a topic, as `notes.rs` writes it |
 //! | `warnings` | answers what its client has warned of |
 //!
-//! Where nothing else is said, they answer `OK`, or an error's code. Types are `u16`, `u32`, `u64`, `f64` and `text`.
+//! Where nothing else is said, they answer `OK`, or an error's code. Types are `f32`, `f64`, `u32`, `u64` and `text`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,7 +49,7 @@ where
     }
 
     fn flush(&self) -> Result<()> {
-        Topic::flush(self, PATIENCE)
+        Topic::flush(self, PATIENCE / 2)
     }
 
     fn listeners(&self) -> usize {
@@ -139,7 +139,10 @@ impl Talker {
                 self.offer(topic, options, kind)
             }
             ["hear", topic, how, kind] => self.hear(topic, how, kind),
-            ["flush", topic] => self.topic(topic).topic.flush(),
+            ["flush", topic] => {
+                let flushed = self.topic(topic).topic.flush();
+                return Ok(flushed.map_or_else(|error| error.to_string(), |()| "OK".to_owned()));
+            }
             ["end", topic] => {
                 self.topics.remove(topic);
                 Ok(())
@@ -178,7 +181,7 @@ impl Talker {
     fn offer(&mut self, name: &str, options: TopicOptions, kind: &str) -> Result<()> {
         let plugin = &self.plugin;
         let topic: Box<dyn Speaks> = match kind {
-            "u16" => Box::new(plugin.topic_with::<(u16,)>(name, options)?),
+            "f32" => Box::new(plugin.topic_with::<(f32,)>(name, options)?),
             "u32" => Box::new(plugin.topic_with::<(u32,)>(name, options)?),
             "u64" => Box::new(plugin.topic_with::<(u64,)>(name, options)?),
             "f64" => Box::new(plugin.topic_with::<(f64,)>(name, options)?),
@@ -196,7 +199,7 @@ impl Talker {
     fn hear(&mut self, name: &str, how: &str, kind: &str) -> Result<()> {
         let heard = match (how, kind) {
             ("handler", _) => Heard::Handler(self.by_handler(name, kind)?),
-            (_, "u16") => self.by_thread::<u16>(name)?,
+            (_, "f32") => self.by_thread::<f32>(name)?,
             (_, "u32") => self.by_thread::<u32>(name)?,
             (_, "u64") => self.by_thread::<u64>(name)?,
             (_, "f64") => self.by_thread::<f64>(name)?,
@@ -219,7 +222,7 @@ impl Talker {
             };
         }
         match kind {
-            "u16" => by!(u16),
+            "f32" => by!(f32),
             "u32" => by!(u32),
             "u64" => by!(u64),
             "f64" => by!(f64),

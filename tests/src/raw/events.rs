@@ -4,13 +4,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use callgate_client::{Arguments, action_signature_of};
-use callgate_layout::buffer::Buffer;
 use callgate_layout::control::{
     FeedToBroker, FeedToPlugin, SchemaSource, SessionToPlugin, SourceToBroker, SourceToPlugin,
     ToPlugin,
 };
 use callgate_layout::events::cursor::{self, Waiter};
-use callgate_layout::events::{self, Kind, RingReader, RingWriter, Taken};
+use callgate_layout::events::{self, Kind, RingReader, RingWriter, Run, Taken};
 use callgate_layout::hostile::poke;
 use callgate_layout::pages::{DOORBELL_LEN, Doorbell, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
@@ -53,10 +52,10 @@ impl Ear {
 
     /// Takes up to so many events as it should be; the position behind them, which is not said to be handled yet.
     pub fn take(&mut self, most: usize) -> u64 {
-        let mut buffer = Buffer::new();
+        let mut run = Run::default();
         for _ in 0..most {
-            match self.reader.take(&mut buffer) {
-                Taken::Event { .. } | Taken::Lost(_) => {}
+            match self.reader.take(&mut run) {
+                Taken::Event | Taken::Lost(_) => {}
                 Taken::Nothing | Taken::Again => break,
                 other => panic!("{other:?}"),
             }

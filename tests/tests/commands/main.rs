@@ -10,6 +10,7 @@ mod output;
 mod ping;
 mod service;
 mod serving;
+mod shares;
 mod support;
 mod topics;
 mod usage;

@@ -8,7 +8,7 @@ use crate::support::{command, finish, run, start};
 
 const NOWHERE: &str = "/nowhere/bus.sock";
 /// The commands that need a broker.
-const CLIENTS: [&[&str]; 7] = [
+const CLIENTS: [&[&str]; 10] = [
     &["ls"],
     &["ls", "--schema", "A.Gate"],
     &["call", "A.Gate", "1"],
@@ -16,6 +16,9 @@ const CLIENTS: [&[&str]; 7] = [
     &["ping", "A.Gate"],
     &["emit", "A.Gate", "1"],
     &["listen", "A.*"],
+    &["share", "ls"],
+    &["share", "get", "A.Table"],
+    &["share", "rm", "A.Table"],
 ];
 
 /// A script that completes another program's commands, or none.
@@ -24,7 +27,7 @@ fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let outcome = run(Path::new(NOWHERE), &["completions", shell]);
         assert_eq!(outcome.exit, Some(0), "{outcome:?}");
-        for word in ["callgate", "serve", "ping", "emit", "listen"] {
+        for word in ["callgate", "serve", "ping", "emit", "listen", "share"] {
             assert!(outcome.stdout.contains(word), "{word} for {shell}");
         }
     }
@@ -56,6 +59,7 @@ fn help_and_version_are_printed() {
         "ping",
         "emit",
         "listen",
+        "share",
         "completions",
         "--socket",
         "--timeout",
@@ -76,7 +80,7 @@ fn help_and_version_are_printed() {
 /// A mistake in a script that looks like a failure of the bus.
 #[test]
 fn wrong_usage_is_exit_code_2() {
-    let wrong: [&[&str]; 17] = [
+    let wrong: [&[&str]; 20] = [
         &[],
         &["no-such-command"],
         &["serve", "extra"],
@@ -92,6 +96,9 @@ fn wrong_usage_is_exit_code_2() {
         &["listen"],
         &["listen", "A.Gate", "--count", "0"],
         &["listen", "A.Gate", "B.Gate"],
+        &["share"],
+        &["share", "get"],
+        &["share", "rm", "A.Table", "B.Table"],
         &["ls", "--timeout", "soon"],
         &["ls", "--socket"],
     ];

@@ -3,8 +3,13 @@
 
 mod crowd;
 mod cursors;
+mod forks;
 mod killed;
+mod open;
+mod patterns;
 mod restarts;
+mod rights;
 mod rings;
 mod scene;
 mod slow;
+mod twins;

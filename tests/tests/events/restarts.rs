@@ -111,8 +111,20 @@ impl Scene {
             await_that("it is taken in again", || {
                 self.stays.process.ask("broker") == broker
             });
+            // A plugin has two memberships at most: who hears a sender over the oldest alone loses it when a third one begins.
+            await_that("both hear it by the new broker", || self.heard_by() == 2);
         }
         self.is_new = false;
+    }
+}
+
+impl Scene {
+    /// How many hear the sender by way of the broker that there is.
+    fn heard_by(&self) -> usize {
+        let output = self.bus.command(&["ls", "topics", "--json"]).output();
+        let output = output.expect("it runs").stdout;
+        let topics: serde_json::Value = serde_json::from_slice(&output).expect("a document");
+        topics[0]["subscribers"].as_array().map_or(0, Vec::len)
     }
 }
 

@@ -65,8 +65,13 @@ impl Sender {
 
     /// Says a line: how many events it has sent, and how many milliseconds it has waited in sends that took long.
     pub(crate) fn ask(&mut self, line: &str) -> (u64, u64) {
+        self.ask_within(line, 6 * PATIENCE)
+    }
+
+    /// The same, where that may take long.
+    pub(crate) fn ask_within(&mut self, line: &str, patience: Duration) -> (u64, u64) {
         self.process.say(line);
-        let answer = self.process.line(6 * PATIENCE).expect("an answer");
+        let answer = self.process.line(patience).expect("an answer");
         let numbers = answer
             .split_once(' ')
             .and_then(|(sent, waited)| Some((sent.parse().ok()?, waited.parse().ok()?)));
@@ -154,4 +159,24 @@ pub(crate) fn expect_all(listeners: &mut [Listener], sender: &Sender, events: u6
         let (first, received, lost) = (heard.first, heard.received, heard.lost);
         assert_eq!((first, received, lost), (0, events, 0), "{}", listener.name);
     }
+}
+
+/// The number of the event that comes next, by what a [`Talker`] has heard of one source: nothing was left out that was not told as lost,
+/// and nothing came twice. One that begins anew counts from 0.
+#[track_caller]
+pub(crate) fn next(heard: &str) -> u64 {
+    let (mut next, mut lost) = (0, 0);
+    for note in heard.split(", ") {
+        if let Some(count) = note.strip_prefix("lost ") {
+            lost += count.parse::<u64>().expect("a number");
+        }
+        let run = note.strip_suffix(" as JSON").unwrap_or(note);
+        let Some((from, to)) = run.split_once("..") else {
+            continue;
+        };
+        let is_next = |from: u64| from == next + lost || from == 0;
+        assert!(from.parse().is_ok_and(is_next), "{heard}");
+        (next, lost) = (to.parse().expect("a number"), 0);
+    }
+    next + lost
 }

@@ -20,8 +20,8 @@ use modules::{Crate, read_crate};
 
 /// The folders of the client from the lowest on. A file imports from its own floor and from lower
 /// ones.
-const CLIENT_FLOORS: [&str; 8] = [
-    "base", "link", "handler", "events", "serve", "call", "session", "api",
+const CLIENT_FLOORS: [&str; 9] = [
+    "base", "link", "handler", "events", "shares", "serve", "call", "session", "api",
 ];
 
 /// A crate of the workspace from its root file on.

@@ -288,7 +288,8 @@ fn lie(random: &mut Random, own: u64, others: &[u64]) -> WaitToBroker {
                 Needs::Permit,
                 Needs::Answer { call: wait },
                 Needs::Outcome { call: wait },
-            ][random.below(4)],
+                Needs::Handled,
+            ][random.below(5)],
             holds: (0..random.below(5))
                 .map(|_| Held {
                     plugin: if random.below(2) == 0 {

@@ -13,7 +13,8 @@ type Pulled = Events<(u32,)>;
 
 /// The next thing that is told of a sender.
 fn next(events: &mut Pulled) -> Received<(u32,)> {
-    events.next(2 * PATIENCE).unwrap().expect("it is told")
+    let next = events.next(2 * PATIENCE).expect("the plugin is there");
+    next.expect("it is told")
 }
 
 /// The sender never said that it could not map a listener: whoever subscribed waited for five seconds, and after 64 of them the sender

@@ -5,6 +5,7 @@ use callgate_layout::control::{Fit, SchemaToPlugin, SessionToPlugin};
 use super::*;
 use crate::topics::Progress;
 
+mod circles;
 mod ends;
 mod lines;
 mod model;

@@ -13,6 +13,7 @@ const FIRST: First = First {
     link: 1,
     life: 1000,
     event: 1,
+    share: 1,
 };
 
 /// What a plugin is told of one of its requests.

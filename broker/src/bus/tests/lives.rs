@@ -10,6 +10,7 @@ fn broker(number: u64) -> World {
         link: number << 20,
         life: number << 20,
         event: 1,
+        share: 1,
     };
     World::of(["a", "b"], 8, first)
 }

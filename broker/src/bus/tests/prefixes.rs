@@ -358,6 +358,7 @@ fn a_prefix_has_a_life() {
             link: 1,
             life: 1000,
             event: 1,
+            share: 1,
         },
     );
     world.open(A, 1, "a.x");

@@ -61,7 +61,7 @@ proptest! {
     /// that have ended.
     #[test]
     fn nothing_hangs_and_nothing_stays(acts in proptest::collection::vec(act(), 1..120)) {
-        let mut world = World::of(NAMES, 8, First { link: 1, life: 5, event: 1 });
+        let mut world = World::of(NAMES, 8, First { life: 5, ..FROM_ONE });
         let (mut ids, mut next_id) = ([1, 2, 3].map(PluginId), 4);
         let (mut changes, mut in_force) = (Vec::new(), Vec::new());
         for act in acts {

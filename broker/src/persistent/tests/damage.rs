@@ -27,7 +27,7 @@ fn put(store: &Store, bytes: &[u8]) {
 /// Asserts that nothing is found, that it was removed, and that the share can be made anew.
 #[track_caller]
 fn assert_removed(directory: &TempDir, store: &Store, what: &str) {
-    assert!(found(store, TAG, Wish::Sealed).is_none(), "{what}");
+    assert!(found(store, TAG, Way::Copied).is_none(), "{what}");
     assert_eq!(names(directory), [""; 0], "{what}");
 }
 
@@ -45,7 +45,7 @@ fn a_file_that_is_cut_anywhere_is_no_share() {
     put(&store, &[&bytes[..], b"x"].concat());
     assert_removed(&directory, &store, "a byte more");
     put(&store, &bytes);
-    assert!(found(&store, TAG, Wish::Sealed).is_some(), "all of it");
+    assert!(found(&store, TAG, Way::Copied).is_some(), "all of it");
 }
 
 /// A wrong length or name in the trailer must not be believed, nor a value with a wrong byte be read.
@@ -54,12 +54,12 @@ fn a_file_of_which_a_byte_is_changed_is_no_share() {
     let (directory, store, bytes) = saved();
     let places = (LEN - 3..bytes.len()).chain((0..LEN).step_by(61));
     for (turn, at) in places.enumerate() {
-        let wish = [Wish::Sealed, Wish::InPlace][turn % 2];
+        let way = [Way::Copied, Way::InPlace][turn % 2];
         for bit in [0, 7] {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << bit;
             put(&store, &changed);
-            assert!(found(&store, TAG, wish).is_none(), "byte {at}, bit {bit}");
+            assert!(found(&store, TAG, way).is_none(), "byte {at}, bit {bit}");
             assert_eq!(names(&directory), [""; 0], "byte {at}, bit {bit}");
         }
     }
@@ -76,11 +76,46 @@ fn a_trailer_that_lies_is_no_share() {
             lying[footer + at..footer + at + 8].copy_from_slice(&lie);
             put(&store, &lying);
             let expected = lying == bytes;
-            let found = found(&store, TAG, Wish::Sealed).is_some();
+            let found = found(&store, TAG, Way::Copied).is_some();
             assert_eq!(found, expected, "{lie:?} at {at}");
             assert_eq!(names(&directory).len(), usize::from(expected));
         }
     }
+}
+
+/// A file of a later broker, or of another program, whose checksums are right: its fields may mean anything.
+#[test]
+fn a_trailer_of_another_format_is_no_share() {
+    let (directory, store, bytes) = saved();
+    let footer = bytes.len() - trailer::FOOTER;
+    let form = 40;
+    let number = 8;
+    let (format, magic) = (96, 104);
+    for (at, value) in [(form, 2_u64), (number, 0), (format, 2), (magic, 7)] {
+        let mut other = bytes.clone();
+        other[footer + at..footer + at + 8].copy_from_slice(&value.to_le_bytes());
+        put(&store, &with_checksum(other));
+        assert_removed(&directory, &store, &format!("{value} at {at}"));
+    }
+    // Names that no plugin can have said.
+    for wrong in [b'\n', 0xff] {
+        let mut other = bytes.clone();
+        other[LEN] = wrong;
+        put(&store, &with_checksum(other));
+        assert_removed(&directory, &store, "a name");
+    }
+    put(&store, &with_checksum(bytes));
+    assert!(found(&store, TAG, Way::Copied).is_some(), "the same again");
+}
+
+/// A file with the checksum of its trailer put right.
+fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.len() - trailer::FOOTER;
+    let (before, footer) = bytes.split_at_mut(end);
+    let footer: &mut [u8; trailer::FOOTER] = footer.try_into().unwrap();
+    let sum = trailer::checksum(&[&before[LEN..]], footer);
+    footer[trailer::CHECKSUM].copy_from_slice(&sum.to_le_bytes());
+    bytes
 }
 
 /// A file that was renamed by hand, or copied from another bus: a reader would get a value of another tag.
@@ -89,13 +124,13 @@ fn a_file_of_another_tag_or_bus_is_no_share() {
     let (directory, store, bytes) = saved();
     let other = path(&store, "Other");
     fs::rename(path(&store, TAG), &other).unwrap();
-    assert!(found(&store, "Other", Wish::Sealed).is_none());
+    assert!(found(&store, "Other", Way::Copied).is_none());
     assert_eq!(names(&directory), [""; 0]);
     let bus = Store::new(directory.path(), BusName::said("other"), 64 * MIB);
     fs::write(path(&bus, TAG), &bytes).unwrap();
     fs::set_permissions(path(&bus, TAG), Permissions::from_mode(0o600)).unwrap();
     assert_eq!(bus.list().unwrap(), []);
-    assert!(found(&bus, TAG, Wish::Sealed).is_none());
+    assert!(found(&bus, TAG, Way::Copied).is_none());
     assert!(!path(&bus, TAG).exists());
 }
 
@@ -119,7 +154,7 @@ fn a_link_is_no_share_and_what_it_leads_to_stays() {
     fs::set_permissions(&elsewhere, Permissions::from_mode(0o600)).unwrap();
     fs::remove_file(path(&store, TAG)).unwrap();
     symlink(&elsewhere, path(&store, TAG)).unwrap();
-    assert!(found(&store, TAG, Wish::InPlace).is_none());
+    assert!(found(&store, TAG, Way::InPlace).is_none());
     assert_eq!(names(&directory), ["elsewhere"]);
     assert_eq!(fs::read(&elsewhere).unwrap(), bytes);
 }
@@ -155,7 +190,7 @@ fn a_directory_in_the_place_of_a_file_is_no_share() {
     let (_directory, store, _) = saved();
     fs::remove_file(path(&store, TAG)).unwrap();
     fs::create_dir(path(&store, TAG)).unwrap();
-    assert!(found(&store, TAG, Wish::Sealed).is_none());
+    assert!(found(&store, TAG, Way::Copied).is_none());
     assert!(store.list().unwrap().is_empty());
     let memory = memfd::sealed("test", &value(1, LEN)).unwrap();
     let failure = store.save(&facts(TAG, 1, &value(1, LEN)), memory.as_fd());

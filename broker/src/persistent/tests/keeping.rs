@@ -9,7 +9,7 @@ use callgate_layout::control::Form;
 use callgate_layout::sys::memfd;
 
 use super::*;
-use crate::persistent::Kept;
+use crate::persistent::files::Unfinished;
 
 /// All of it, at lengths around those in which it is copied, and by a store that knows nothing of the one that saved it.
 #[test]
@@ -20,8 +20,8 @@ fn what_is_saved_is_found_by_the_next_store() {
         save(&keeper, TAG, 3, &bytes);
         drop(keeper);
         keeper = store(&directory);
-        for wish in [Wish::Sealed, Wish::InPlace] {
-            let (found, read) = found(&keeper, TAG, wish).unwrap();
+        for way in [Way::Copied, Way::InPlace] {
+            let (found, read) = found(&keeper, TAG, way).unwrap();
             assert_eq!(found, facts(TAG, 3, &bytes));
             assert!(read == bytes, "{len} bytes differ");
         }
@@ -33,10 +33,10 @@ fn what_is_saved_is_found_by_the_next_store() {
 fn a_copy_is_sealed_for_good_and_the_file_is_for_reading() {
     let (_directory, store) = scene();
     save(&store, TAG, 1, &value(1, 9000));
-    let sealed = store.find(TAG, Wish::Sealed).unwrap().unwrap().file;
+    let sealed = store.find(TAG, Way::Copied).unwrap().unwrap().file;
     assert!(memfd::is_sealed_for_good(sealed.as_fd()));
     assert_eq!(memfd::len(sealed.as_fd()).unwrap(), 9000);
-    let in_place = store.find(TAG, Wish::InPlace).unwrap().unwrap().file;
+    let in_place = store.find(TAG, Way::InPlace).unwrap().unwrap().file;
     for file in [sealed, in_place] {
         assert!(File::from(file).write(b"x").is_err());
     }
@@ -48,12 +48,12 @@ fn a_new_version_takes_the_place_of_the_one_before() {
     let (directory, store) = scene();
     let (old, new) = (value(1, 9000), value(2, 5000));
     save(&store, TAG, 1, &old);
-    let reader = store.find(TAG, Wish::InPlace).unwrap().unwrap();
+    let reader = store.find(TAG, Way::InPlace).unwrap().unwrap();
     save(&store, TAG, 2, &new);
     assert_eq!(names(&directory).len(), 1);
-    let (facts, bytes) = found(&store, TAG, Wish::Sealed).unwrap();
+    let (facts, bytes) = found(&store, TAG, Way::Copied).unwrap();
     assert!(facts.name.number == 2 && bytes == new);
-    assert!(read(reader.file, reader.facts.len) == old);
+    assert!(read(reader.file, reader.kept.len) == old);
 }
 
 #[test]
@@ -62,13 +62,13 @@ fn a_removed_share_is_found_no_more_and_its_readers_keep_it() {
     let bytes = value(1, 9000);
     save(&store, TAG, 1, &bytes);
     save(&store, "Other", 1, &bytes);
-    let reader = store.find(TAG, Wish::InPlace).unwrap().unwrap();
+    let reader = store.find(TAG, Way::InPlace).unwrap().unwrap();
     assert!(store.remove(TAG).unwrap());
     assert!(!store.remove(TAG).unwrap());
-    assert!(found(&store, TAG, Wish::Sealed).is_none());
-    assert!(found(&store, "Other", Wish::Sealed).is_some());
+    assert!(found(&store, TAG, Way::Copied).is_none());
+    assert!(found(&store, "Other", Way::Copied).is_some());
     assert_eq!(names(&directory).len(), 1);
-    assert!(read(reader.file, reader.facts.len) == bytes);
+    assert!(read(reader.file, reader.kept.len) == bytes);
 }
 
 /// Nobody uses them, and they take memory all the same.
@@ -84,22 +84,52 @@ fn all_that_is_kept_is_listed_by_tag() {
     let other = Store::new(directory.path(), BusName::said("other"), 64 * MIB);
     save(&other, "C", 1, &value(1, 300));
     drop(other);
-    let kept = |tag: &str, number, len, form| Kept {
-        tag: tag.to_owned(),
-        number,
-        len,
-        form,
-        maker: "Maker".to_owned(),
-    };
-    let all = [
-        kept("A", 1, 400, Form::Slice),
-        kept("B", 7, 300, Form::Archive),
-    ];
+    let all = [slice, facts("B", 7, &value(7, 300))];
     assert_eq!(keeper.list().unwrap(), all);
     // Of a broken one nothing is said, and nothing that is listed changes anything.
     std::fs::write(path(&keeper, "A"), "x").unwrap();
     assert_eq!(keeper.list().unwrap(), all[1..]);
     assert_eq!(names(&directory).len(), 3);
+}
+
+/// A plugin that publishes on a share which nobody uses; a number that was told before would be another version then.
+#[test]
+fn numbers_go_on_where_the_file_is() {
+    let (_directory, store) = scene();
+    save(&store, TAG, 7, &value(7, 300));
+    let bytes = value(8, 400);
+    let memory = memfd::sealed("test", &bytes).unwrap();
+    let saved = |name, of: &Kept| {
+        let kept = Kept { name, ..of.clone() };
+        store.save(&kept, memory.as_fd())
+    };
+    let new = facts(TAG, 1, &bytes);
+    let unknown = VersionName {
+        incarnation: 99,
+        number: 1,
+    };
+    let incarnation = new.name.incarnation;
+    let next = |number| VersionName {
+        incarnation,
+        number,
+    };
+    assert_eq!(saved(unknown, &new).unwrap(), next(8));
+    assert_eq!(found(&store, TAG, Way::Copied).unwrap().0.name, next(8));
+    // A broker that knows the share has given it its number.
+    assert_eq!(saved(next(9), &new).unwrap(), next(9));
+    let returned = VersionName {
+        incarnation: 5,
+        number: 30,
+    };
+    assert_eq!(saved(returned, &new).unwrap(), returned);
+    // What is of another type is none of its versions.
+    let slice = Kept {
+        form: Form::Slice,
+        ..new
+    };
+    let failure = saved(unknown, &slice).unwrap_err();
+    assert_eq!(failure.code, Code::ShareTypeMismatch as u16, "{failure:?}");
+    assert_eq!(found(&store, TAG, Way::Copied).unwrap().0.name, returned);
 }
 
 /// One plugin could fill the machine's memory for as long as it runs.
@@ -118,10 +148,28 @@ fn more_than_the_bus_may_keep_is_refused_and_the_rest_stays() {
     for part in ["Other", "1 MiB", "persistent_mib", "callgate share rm"] {
         assert!(failure.message.contains(part), "{failure:?}");
     }
-    assert_eq!(found(&store, TAG, Wish::Sealed).unwrap().0.name.number, 2);
+    assert_eq!(found(&store, TAG, Way::Copied).unwrap().0.name.number, 2);
     assert_eq!(names(&directory).len(), 1);
     assert!(store.remove(TAG).unwrap());
     save(&store, "Other", 1, &bytes);
+}
+
+/// Later, a write could fail in the middle, or the kernel kill for want of memory.
+#[test]
+fn what_is_begun_has_all_its_memory() {
+    let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let path = directory.path().join("new");
+    // Of one who was killed.
+    std::fs::write(&path, "half").unwrap();
+    let unfinished = Unfinished::make(path.clone(), MIB).unwrap();
+    let file = unfinished.file();
+    assert_eq!(file.metadata().unwrap().len(), MIB);
+    assert_eq!(memfd::allocated(file.as_fd()).unwrap(), MIB);
+    drop(unfinished);
+    assert!(!path.exists());
+    let more = u64::MAX >> 1;
+    assert!(Unfinished::make(path.clone(), more).is_err());
+    assert!(!path.exists());
 }
 
 /// What is not there in full must not be named; and what was begun must not stay.
@@ -135,6 +183,6 @@ fn a_value_that_cannot_be_copied_leaves_the_last_version() {
     let failure = store.save(&long, memory.as_fd()).unwrap_err();
     assert_eq!(failure.code, Code::System as u16, "{failure:?}");
     assert!(failure.message.contains(TAG), "{failure:?}");
-    assert_eq!(found(&store, TAG, Wish::Sealed).unwrap().0.name.number, 1);
+    assert_eq!(found(&store, TAG, Way::Copied).unwrap().0.name.number, 1);
     assert_eq!(names(&directory).len(), 1);
 }

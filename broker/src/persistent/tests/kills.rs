@@ -4,6 +4,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::stat::Mode;
+
 use super::*;
 
 const TAGS: [&str; 2] = ["Osc.Table", "Reverb.Ir"];
@@ -20,11 +22,13 @@ fn bytes(number: u64) -> Vec<u8> {
 /// Saves one version after the other, from those on that are there.
 fn save_for_ever(directory: &str) -> ! {
     let store = Store::new(directory, BusName::said("test"), 64 * MIB);
-    let first =
-        TAGS.map(|tag| found(&store, tag, Wish::Sealed).map_or(0, |(of, _)| of.name.number));
+    let first = TAGS.map(|tag| found(&store, tag, Way::Copied).map_or(0, |(of, _)| of.name.number));
+    let mut umask = Some(Mode::all());
     for number in first[0].max(first[1]) + 1.. {
         for tag in TAGS {
             save(&store, tag, number, &bytes(number));
+            // From the second one on, files are made for nobody; the lock is there by then.
+            umask.take().map(nix::sys::stat::umask);
         }
     }
     unreachable!("there are more numbers than time")
@@ -77,7 +81,7 @@ fn who_is_killed_while_it_saves_leaves_the_last_version_or_none() {
             "{names:?}"
         );
         for (tag, last) in TAGS.iter().zip(&mut last) {
-            let found = found(&store, tag, Wish::Sealed);
+            let found = found(&store, tag, Way::Copied);
             let number = found.as_ref().map_or(0, |(facts, _)| facts.name.number);
             assert!(
                 number >= *last,

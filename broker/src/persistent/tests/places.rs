@@ -11,7 +11,8 @@ use super::*;
 fn try_save(store: &Store) -> Result<(), Failure> {
     let bytes = value(1, 5000);
     let memory = memfd::sealed("test", &bytes).unwrap();
-    store.save(&facts(TAG, 1, &bytes), memory.as_fd())
+    let saved = store.save(&facts(TAG, 1, &bytes), memory.as_fd());
+    saved.map(drop)
 }
 
 /// Two brokers of one name would write into each other's files, and sweep them.
@@ -23,7 +24,7 @@ fn a_second_broker_of_a_name_has_no_persistent_shares() {
     let mine = format!("process {}", std::process::id());
     let refused = [
         try_save(&second),
-        second.find(TAG, Wish::Sealed).map(drop),
+        second.find(TAG, Way::Copied).map(drop),
         second.remove(TAG).map(drop),
         second.sweep(),
     ];
@@ -33,7 +34,7 @@ fn a_second_broker_of_a_name_has_no_persistent_shares() {
         assert!(failure.message.contains(&mine), "{failure:?}");
     }
     drop(first);
-    assert!(found(&second, TAG, Wish::Sealed).is_some());
+    assert!(found(&second, TAG, Way::Copied).is_some());
     assert!(second.remove(TAG).unwrap());
     // Of a bus that has nothing, nothing is left.
     drop(second);
@@ -45,7 +46,7 @@ fn a_second_broker_of_a_name_has_no_persistent_shares() {
 fn what_needs_no_file_takes_no_lock() {
     let (directory, store) = scene();
     store.sweep().unwrap();
-    assert!(found(&store, TAG, Wish::Sealed).is_none());
+    assert!(found(&store, TAG, Way::Copied).is_none());
     assert!(!store.remove(TAG).unwrap());
     assert_eq!(store.list().unwrap(), []);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
@@ -110,7 +111,7 @@ fn what_is_another_user_s_is_neither_used_nor_taken_for_a_lock() {
         println!("skipped: only the super-user gives files away");
         return;
     }
-    assert!(found(&first, TAG, Wish::Sealed).is_none());
+    assert!(found(&first, TAG, Way::Copied).is_none());
     drop(first);
     fs::write(&lock, "").unwrap();
     give_away(&lock).unwrap();
@@ -124,7 +125,7 @@ fn what_is_another_user_s_is_neither_used_nor_taken_for_a_lock() {
 fn a_directory_that_is_missing_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::new(directory.path().join("shm"), BusName::said("test"), MIB);
-    assert!(found(&store, TAG, Wish::Sealed).is_none());
+    assert!(found(&store, TAG, Way::Copied).is_none());
     assert_eq!(store.list().unwrap(), []);
     let failure = try_save(&store).unwrap_err();
     assert_eq!(failure.code, Code::System as u16);

@@ -110,6 +110,7 @@ fn a_circle_is_asked_and_its_youngest_wait_given_up() {
         from: PluginId(from),
         callee: PluginId(callee),
         gate: "gate".into(),
+        is_for_events: false,
     };
     let end = Decision::GiveUp {
         wait: id(3, 7),

@@ -23,6 +23,7 @@ pub struct TopicOptions {
     capacity: usize,
     history: u32,
     lossless: bool,
+    budgets: bool,
     send_timeout: Duration,
 }
 
@@ -33,6 +34,7 @@ impl Default for TopicOptions {
             capacity: DEFAULT_CAPACITY as usize,
             history: 0,
             lossless: true,
+            budgets: true,
             send_timeout: Duration::from_secs(1),
         }
     }
@@ -73,6 +75,18 @@ impl TopicOptions {
         self
     }
 
+    /// Listeners may hold who sends up as often as they need to: an event waits for the slowest one until its
+    /// [timeout](TopicOptions::send_timeout), however much that one was waited for before.
+    ///
+    /// Otherwise also listeners that do their best lose events where there are many of them, few processors, and more events than they
+    /// can handle all the time; a [`flush`](crate::Topic::flush) now and then prevents that as well. With this, a listener that
+    /// always catches up in the last moment makes the sender as slow as it likes, so it is for plugins that are trusted. One that
+    /// stands still costs a timeout once, and is waited for again when it has caught up.
+    pub fn unlimited_budget(mut self) -> TopicOptions {
+        self.budgets = false;
+        self
+    }
+
     /// How long an event waits for room at most; then the oldest events are dropped for it.
     pub fn send_timeout(mut self, timeout: Duration) -> TopicOptions {
         self.send_timeout = timeout;
@@ -95,6 +109,7 @@ impl TopicOptions {
             capacity,
             history: self.history,
             lossless: self.lossless,
+            budgets: self.budgets,
             send_timeout: self.send_timeout,
         })
     }

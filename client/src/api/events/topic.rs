@@ -11,10 +11,7 @@ use crate::base::deadline::answer_due;
 use crate::base::debug;
 use crate::base::error::{Error, Result};
 use crate::base::types::Arguments;
-use crate::events::peers::Peer;
 use crate::events::source::event::{Kept, Typed};
-use crate::serve::owners::Identity;
-use crate::serve::stack;
 use crate::session::connection::REQUEST_TIMEOUT;
 use crate::session::events::sources::{Offered, Standing};
 use crate::session::plugin_state::PluginState;
@@ -66,17 +63,6 @@ impl Handle {
     }
 }
 
-/// Whether a handler on this thread's stack has the turn of a plugin, and so keeps its other handlers from running.
-pub(crate) fn stands_still(peer: &Peer) -> bool {
-    let mut is_it = false;
-    let identity = Identity {
-        bus: peer.bus,
-        plugin: peer.who.plugin(),
-    };
-    stack::each_turn_lock(|turn_lock| is_it |= turn_lock.owners().are(identity));
-    is_it
-}
-
 impl Drop for Handle {
     fn drop(&mut self) {
         if self.state.is_here() {
@@ -126,7 +112,8 @@ impl<A: Arguments> Topic<A> {
     ///
     /// Returns when it is written where listeners read it; see [`Topic::flush`]. Where the slowest listener is so far behind
     /// that there is no room, it waits, unless the topic [drops the oldest](crate::TopicOptions::drop_oldest). No wait is longer than
-    /// the topic's [timeout](crate::TopicOptions::send_timeout); then that listener loses events. That is no error here.
+    /// the topic's [timeout](crate::TopicOptions::send_timeout); then that listener loses events. That is no error here. Inside a handler it
+    /// waits for no listener that waits for what this handler keeps from it, such as its plugin's turn.
     ///
     /// # Errors
     ///
@@ -175,7 +162,8 @@ impl<A: Arguments> Topic<A> {
     /// # Errors
     ///
     /// `TIMEOUT`, with the names of those that have not. `INVALID_ARGUMENT` at once inside a handler of a plugin that
-    /// listens itself, where its handlers cannot run meanwhile.
+    /// listens itself, where its handlers cannot run meanwhile; `DEADLOCK` with the names of the circle where one that listens waits
+    /// for what this handler keeps from it.
     pub fn flush(&self, timeout: Duration) -> Result<()> {
         self.handle.flush(timeout)
     }

@@ -79,7 +79,8 @@ impl Used for Joined {
     }
 
     fn is_heard(&self) -> bool {
-        self.membership.sources.are_heard(self.membership.id)
+        let membership = &self.membership;
+        membership.sources.are_heard(membership.id) || membership.cells.are_written()
     }
 
     fn is_let_go(&self) -> bool {

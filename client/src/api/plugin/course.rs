@@ -24,7 +24,7 @@ pub(super) trait Used {
     /// Whether it has links, or events are taken from rings of its broker.
     fn has_links(&self) -> bool;
 
-    /// Whether anybody listens there to events of the plugin. Who has left does not say so.
+    /// Whether anybody listens there to events of the plugin, or may read its cells. Who has left does not say so.
     fn is_heard(&self) -> bool;
 
     /// Whether there is anything of it that is used.

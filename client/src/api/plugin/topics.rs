@@ -6,8 +6,9 @@ use callgate_layout::buffer::Buffer;
 use callgate_layout::{Encodings, Signature};
 
 use super::{Plugin, check_gate};
+use crate::api::events::inside::InHandlers;
 use crate::api::events::options::TopicOptions;
-use crate::api::events::topic::{Handle, Topic, stands_still};
+use crate::api::events::topic::{Handle, Topic};
 use crate::base::archive;
 use crate::base::error::{Error, Result};
 use crate::base::json;
@@ -69,7 +70,7 @@ impl Plugin {
             settings,
             incarnation: random(),
             convert,
-            stands_still,
+            inside: Box::new(InHandlers::new(&self.state)),
         });
         let offered = Arc::new(Offered::new(source, types, options.is_open));
         self.state.offer_topic(&offered).map_err(at_topic)?;

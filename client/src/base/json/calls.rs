@@ -39,6 +39,12 @@ pub(crate) fn write_result<R: JsonType>(
     outcome.map_err(|fault| fault.into_error(Part::Result))
 }
 
+/// Writes a list of values in place of what was in the buffer, in at most `most` bytes.
+pub(crate) fn write_list<T: JsonType>(list: &[T], out: &mut Buffer, most: usize) -> Result<()> {
+    let mut writer = Writer::new(out, None, most);
+    T::write_list(list, &mut writer).map_err(|fault| fault.into_error(Part::Result))
+}
+
 /// A value's text.
 pub fn to_text<T: JsonType>(value: &T) -> Result<String> {
     let mut scratch = Scratch::take();

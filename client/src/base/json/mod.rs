@@ -25,7 +25,7 @@ mod variants;
 mod writer;
 
 pub use calls::{read_arguments, read_result, to_text};
-pub(crate) use calls::{write_arguments, write_result, wrong_number};
+pub(crate) use calls::{write_arguments, write_list, write_result, wrong_number};
 pub use fault::{Fault, Result};
 pub use foreign::{read_opaque, write_opaque};
 pub use maps::JsonKey;

@@ -3,10 +3,11 @@
 use core::mem::offset_of;
 
 use callgate_layout::schema::{Describer, Primitive, Schema};
+use callgate_layout::view::bytes_mut;
 use rkyv::Archive;
 
 use super::sealed::Sealed;
-use super::{Arguments, Direct, GateType, Plain};
+use super::{Arguments, Direct, GateType, Plain, plain};
 
 macro_rules! primitives {
     ($($type:ty: $name:ident,)*) => {$(
@@ -34,6 +35,44 @@ macro_rules! numbers {
             #[inline]
             fn take_vector(archive: &Direct<'_>, at: usize) -> Option<Vec<$type>> {
                 archive.numbers(at)
+            }
+
+            // Of words: numbers of more than one are read where there are only such.
+            const IS_NUMBER: bool = true;
+            const IS_PLAIN: bool = size_of::<$type>() <= 8;
+
+            #[inline]
+            fn of_words(words: &[u64], at: usize) -> Option<$type> {
+                plain::bytes(words, at).map(<$type>::from_le_bytes)
+            }
+
+            #[inline]
+            fn many_of_words<const N: usize>(words: &[u64], at: usize) -> Option<[$type; N]> {
+                let mut numbers = [0 as $type; N];
+                for (index, number) in numbers.iter_mut().enumerate() {
+                    *number = Self::of_words(words, at + index * size_of::<$type>())?;
+                }
+                Some(numbers)
+            }
+
+            #[inline]
+            fn zero() -> Option<$type> {
+                Some(0 as $type)
+            }
+
+            #[inline]
+            fn bytes_mut(&mut self) -> &mut [u8] {
+                bytes_mut(core::slice::from_mut(self))
+            }
+
+            #[inline]
+            fn zeros<const N: usize>() -> Option<[$type; N]> {
+                Some([0 as $type; N])
+            }
+
+            #[inline]
+            fn bytes_of(numbers: &mut [$type]) -> &mut [u8] {
+                bytes_mut(numbers)
             }
         }
         impl Plain for $type {}
@@ -121,6 +160,23 @@ impl<T: GateType, const N: usize> GateType for [T; N] {
             length: N as u64,
         }
     }
+
+    const IS_PLAIN: bool = T::IS_NUMBER && T::IS_PLAIN;
+
+    #[inline]
+    fn of_words(words: &[u64], at: usize) -> Option<Self> {
+        T::many_of_words(words, at)
+    }
+
+    #[inline]
+    fn zero() -> Option<Self> {
+        T::zeros()
+    }
+
+    #[inline]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        T::bytes_of(self)
+    }
 }
 impl<T: GateType, const N: usize> Plain for [T; N] {}
 
@@ -135,6 +191,15 @@ macro_rules! tuples {
             fn take(archive: &Direct<'_>, at: usize) -> Option<Self> {
                 Some(($(
                     $T::take(archive, at + offset_of!(<Self as Archive>::Archived, $index))?,
+                )+))
+            }
+
+            const IS_PLAIN: bool = $($T::IS_PLAIN)&&+;
+
+            #[inline]
+            fn of_words(words: &[u64], at: usize) -> Option<Self> {
+                Some(($(
+                    $T::of_words(words, at + offset_of!(<Self as Archive>::Archived, $index))?,
                 )+))
             }
         }

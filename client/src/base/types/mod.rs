@@ -11,6 +11,7 @@ pub mod fields;
 mod json_schema;
 mod map;
 mod output;
+pub(crate) mod plain;
 pub(crate) mod unfit;
 
 use callgate_layout::schema::SchemaError;
@@ -97,6 +98,50 @@ pub trait GateType:
     #[doc(hidden)]
     fn take_vector(_archive: &Direct<'_>, _at: usize) -> Option<Vec<Self>> {
         None
+    }
+
+    /// Whether it is a number.
+    #[doc(hidden)]
+    const IS_NUMBER: bool = false;
+
+    /// Whether any bytes are a value of the type, which is made of numbers that lie within words.
+    #[doc(hidden)]
+    const IS_PLAIN: bool = false;
+
+    /// Takes a plain value out of words, from byte `at` on.
+    #[doc(hidden)]
+    fn of_words(_words: &[u64], _at: usize) -> Option<Self> {
+        None
+    }
+
+    /// The same for an array of numbers.
+    #[doc(hidden)]
+    fn many_of_words<const N: usize>(_words: &[u64], _at: usize) -> Option<[Self; N]> {
+        None
+    }
+
+    /// A value whose archive's bytes it is itself: a number, or an array of them.
+    #[doc(hidden)]
+    fn zero() -> Option<Self> {
+        None
+    }
+
+    /// Its bytes; any may be written there.
+    #[doc(hidden)]
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut []
+    }
+
+    /// The same of numbers.
+    #[doc(hidden)]
+    fn zeros<const N: usize>() -> Option<[Self; N]> {
+        None
+    }
+
+    /// The same of numbers.
+    #[doc(hidden)]
+    fn bytes_of(_numbers: &mut [Self]) -> &mut [u8] {
+        &mut []
     }
 }
 

@@ -8,7 +8,7 @@ use super::sending::ARCHIVE;
 use super::{Convert, Source, most_archive};
 use crate::base::archive::ALIGNMENT;
 use crate::base::buffers::{KEEP, Scratch, no_memory};
-use crate::base::error::Result;
+use crate::base::error::{Result, forked};
 
 /// The most events that go together.
 const MOST: usize = 64;
@@ -92,6 +92,9 @@ impl Source {
         events: impl Iterator<Item = V>,
         sent: &mut usize,
     ) -> Result<()> {
+        if !self.fork.is_here() {
+            return Err(forked());
+        }
         let mut batch = None;
         for event in events {
             if self.wanted.load(Ordering::Acquire) == ARCHIVE {

@@ -11,6 +11,8 @@ use super::ring::RingKey;
 use super::sending::Sending;
 use super::waiting::LOOK_EVERY;
 use crate::base::error::{Error, Result, forked};
+use crate::events::inside::Waiting;
+use crate::events::listeners::Behind;
 use crate::events::peers::Peer;
 use crate::link::topic_words::TopicWord;
 
@@ -29,33 +31,55 @@ impl Source {
     /// # Errors
     ///
     /// `TIMEOUT`, with the names of those that have not; `INVALID_ARGUMENT` at once where one of them cannot before this
-    /// thread goes on.
+    /// thread goes on, and `DEADLOCK` where the broker finds that.
     pub(crate) fn flush(&self, until: u64) -> Result<()> {
         if !self.fork.is_here() {
             return Err(forked());
         }
         let mut sending = self.sending.lock();
         let goals = goals(&sending);
+        let mut waiting = Waiting::begin(&*self.inside);
         loop {
+            // Before the look at the cursors.
+            let asked = waiting.asked();
             let rooms: Vec<u32> = goals.iter().map(|goal| goal.word.room()).collect();
             let behind = begin(&mut sending, &goals);
-            let stuck = behind.iter().find(|peer| (self.stands_still)(peer));
-            if stuck.is_some() || behind.is_empty() || clock::now() >= until {
+            if let Some(outcome) = self.outcome(&behind, asked.in_vain.as_ref(), until) {
                 end(&mut sending, &goals);
                 drop(sending);
-                return match (stuck, &behind[..]) {
-                    (Some(peer), _) => Err(self.in_vain(peer)),
-                    (None, []) => Ok(()),
-                    (None, behind) => Err(self.not_handled(behind)),
-                };
+                return outcome;
             }
             drop(sending);
+            let mut dispatched = behind.iter().filter(|behind| !behind.pulled);
+            waiting.answer(&asked, dispatched.next().map(|behind| &behind.peer));
+            waiting.tell(clock::now(), &self.name);
             let words = goals.iter().zip(&rooms);
-            let words: Vec<Awaited<'_>> =
-                words.map(|(goal, room)| goal.word.awaited(*room)).collect();
+            let words = words.map(|(goal, room)| goal.word.awaited(*room));
+            let words: Vec<Awaited<'_>> = words.chain(waiting.word()).collect();
             futex::wait_any_of(&words, until.min(clock::now().saturating_add(LOOK_EVERY)));
             sending = self.sending.lock();
             end(&mut sending, &goals);
+        }
+    }
+
+    /// What a look at the cursors means, if it ends the wait.
+    fn outcome(
+        &self,
+        behind: &[Behind],
+        in_vain: Option<&(Arc<Peer>, Error)>,
+        until: u64,
+    ) -> Option<Result<()>> {
+        let is_behind = |peer: &Arc<Peer>| behind.iter().any(|one| Arc::ptr_eq(&one.peer, peer));
+        let mut all = behind.iter();
+        if let Some(stuck) = all.find(|behind| self.inside.stands_still(&behind.peer)) {
+            return Some(Err(self.in_vain(&stuck.peer)));
+        }
+        match in_vain {
+            _ if behind.is_empty() => Some(Ok(())),
+            Some((peer, why)) if is_behind(peer) => {
+                Some(Err(why.clone().at_gate(self.name().clone())))
+            }
+            _ => (clock::now() >= until).then(|| Err(self.not_handled(behind))),
         }
     }
 
@@ -67,8 +91,9 @@ impl Source {
         Error::new(Code::InvalidArgument, text).at_gate(self.name().clone())
     }
 
-    fn not_handled(&self, behind: &[Arc<Peer>]) -> Error {
-        let mut names: Vec<&str> = behind.iter().map(|peer| peer.who.name()).collect();
+    fn not_handled(&self, behind: &[Behind]) -> Error {
+        let names = behind.iter().map(|behind| behind.peer.who.name());
+        let mut names: Vec<&str> = names.collect();
         names.sort_unstable();
         names.dedup();
         let names = names.join("`, `");
@@ -93,7 +118,7 @@ fn goals(sending: &Sending) -> Vec<Goal> {
 }
 
 /// Says that this thread waits for cursors, and looks at them: who has not come to its goal.
-fn begin(sending: &mut MutexGuard<'_, Sending>, goals: &[Goal]) -> Vec<Arc<Peer>> {
+fn begin(sending: &mut MutexGuard<'_, Sending>, goals: &[Goal]) -> Vec<Behind> {
     let mut behind = Vec::new();
     for goal in goals {
         if let Some(ring) = sending.ring(goal.key) {

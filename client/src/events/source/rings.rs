@@ -62,12 +62,15 @@ impl Source {
         });
     }
 
-    /// Takes a ring away that nobody reads any more.
+    /// Takes a ring away that nobody reads any more. Nothing is said in it: its listeners are told by the broker why their feeds have
+    /// ended. Whoever sleeps at the other ring stays armed: both have one topic word.
     pub(crate) fn drop_ring(&self, key: RingKey) {
         self.change(|sending| {
-            let rings = &mut sending.rings;
-            let ended: Vec<Ring> = rings.extract_if(.., |ring| ring.key == key).collect();
-            close(sending, ended);
+            sending.rings.retain(|ring| ring.key != key);
+            // Who waits for room in it waits in vain.
+            if let Some(word) = sending.word(key.of) {
+                word.wake();
+            }
         });
     }
 
@@ -106,7 +109,7 @@ impl Source {
             key,
             encoding,
             writer: past.begin(memory, sending.next),
-            listeners: Listeners::new(),
+            listeners: Listeners::new(self.settings.budgets),
         };
         // Older memberships have lower numbers.
         let place = sending
@@ -177,20 +180,17 @@ impl Source {
     }
 }
 
-/// Says in rings that nothing follows, and wakes who waits for that, on both sides.
+/// Says in all rings of memberships that nothing follows, and wakes who waits for that, on both sides.
 fn close(sending: &Sending, ended: Vec<Ring>) {
     for ring in ended {
         ring.writer.close();
         let Some(word) = sending.word(ring.key.of) else {
             continue;
         };
-        // Who sleeps is looked at after this; also those at the other ring of this membership, who have the same word armed.
+        // Who sleeps is looked at after this.
         word.disarm();
         let mut sleepers = Vec::new();
         ring.listeners.sleepers(&mut sleepers);
-        let others = sending.rings.iter();
-        let others = others.filter(|other| other.key.of == ring.key.of);
-        others.for_each(|other| other.listeners.sleepers(&mut sleepers));
         listeners::wake(sleepers);
         word.wake();
     }

@@ -3,7 +3,7 @@
 //! The order is that of `layout::events`: who waits reads *room* of its topic word, counts itself in `starving`, fences,
 //! looks at the cursors, and sleeps while *room* is as it was read.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use callgate_layout::clock;
 use callgate_layout::sys::futex;
@@ -13,7 +13,9 @@ use super::Source;
 use super::ring::RingKey;
 use super::sending::Sending;
 use crate::base::debug;
+use crate::events::inside::Waiting;
 use crate::events::listeners;
+use crate::events::peers::Peer;
 
 /// Nanoseconds after which a thread that waits looks at the cursors by itself: listeners that handle few events in that time tell
 /// it only of larger pieces of room.
@@ -25,19 +27,16 @@ pub(super) struct Wait {
     until: u64,
     /// Whoever is in the way cannot move on before this thread does.
     is_in_vain: bool,
+    /// Whom this thread waits for, inside a handler.
+    waiting: Waiting,
+    /// Those that wait for what this thread keeps, as the broker has found.
+    given_up: Vec<Arc<Peer>>,
 }
 
 impl Wait {
-    pub(super) fn new(timeout: Duration) -> Wait {
-        let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        let until = match debug::is_on() {
-            true => u64::MAX,
-            false => clock::now().saturating_add(nanos),
-        };
-        Wait {
-            until,
-            is_in_vain: false,
-        }
+    fn has_given_up(&self, peer: &Peer) -> bool {
+        let mut all = self.given_up.iter();
+        all.any(|other| std::ptr::eq(&**other, peer))
     }
 
     /// Whether there is time left.
@@ -47,6 +46,23 @@ impl Wait {
 }
 
 impl Source {
+    /// An event begins to wait.
+    #[cold]
+    pub(super) fn begin_wait(&self) -> Wait {
+        let timeout = self.settings.send_timeout.as_nanos();
+        let nanos = u64::try_from(timeout).unwrap_or(u64::MAX);
+        let until = match debug::is_on() {
+            true => u64::MAX,
+            false => clock::now().saturating_add(nanos),
+        };
+        Wait {
+            until,
+            is_in_vain: false,
+            waiting: Waiting::begin(&*self.inside),
+            given_up: Vec::new(),
+        }
+    }
+
     /// Waits once until one of the listeners that are in the way of a payload of some length has moved on, or until their
     /// budgets or the time are used up. Whether there is room then is to be looked at.
     #[cold]
@@ -56,6 +72,10 @@ impl Source {
         (key, len): (RingKey, usize),
         wait: &mut Wait,
     ) -> MutexGuard<'a, Sending> {
+        // Before the look at the cursors.
+        let asked = wait.waiting.asked();
+        wait.given_up
+            .extend(asked.in_vain.as_ref().map(|(peer, _)| peer.clone()));
         let Some(word) = sending.word(key.of) else {
             return sending;
         };
@@ -68,7 +88,8 @@ impl Source {
         let extent = ring.writer.extent();
         ring.listeners.look(extent, now);
         let needed = ring.writer.needed(len);
-        let waits_for = (ring.listeners).in_the_way(needed, (extent, now), self.stands_still);
+        let stands_still = |peer: &Peer| wait.has_given_up(peer) || self.inside.stands_still(peer);
+        let waits_for = (ring.listeners).in_the_way(needed, (extent, now), stands_still);
         if waits_for.is_none() {
             // Either nobody is in the way any more, or whoever is waits for this thread.
             wait.is_in_vain = waits_for.is_in_vain;
@@ -79,10 +100,14 @@ impl Source {
         let sleepers = sending.sleepers();
         drop(sending);
         listeners::wake(sleepers);
+        wait.waiting.answer(&asked, waits_for.slowest());
+        wait.waiting.tell(now, &self.name);
         let until = wait
             .until
             .min(now.saturating_add(waits_for.least.min(LOOK_EVERY)));
-        futex::wait_any(&[word.awaited(room)], until);
+        let words = [Some(word.awaited(room)), wait.waiting.word()];
+        let words: Vec<_> = words.into_iter().flatten().collect();
+        futex::wait_any_of(&words, until);
         let mut sending = self.sending.lock();
         if let Some(ring) = sending.ring(key) {
             ring.writer.sated();

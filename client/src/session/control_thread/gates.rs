@@ -159,6 +159,9 @@ impl PluginWork<'_> {
         if self.plugin.feed_schemas.is_fetch(request) {
             return self.feed_schema_part(total, &bytes);
         }
+        if self.share_schema_part(request, (total, &bytes)) {
+            return;
+        }
         let plugin = &mut *self.plugin;
         let number = || plugin.membership.connection.next_number();
         let (next, news) = plugin.schemas.part((request, total), &bytes, number);

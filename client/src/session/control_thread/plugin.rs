@@ -65,7 +65,7 @@ impl WatchedPlugin {
     ) -> io::Result<WatchedPlugin> {
         // First, because what the poll says next is handled by this thread.
         let connection = &membership.connection;
-        connection.be_control_thread();
+        connection.be_control_thread(poller.waker());
         let socket = poller.watch(number, connection.socket())?;
         let host = match host {
             Some(host) => match poller.watch(number, &host) {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -13,21 +14,28 @@ pub(super) const WAKER: Token = Token(0);
 /// A poll, and for each of its tokens the number of the plugin for which it stands.
 pub(super) struct Poller {
     poll: Poll,
+    waker: Arc<Waker>,
     plugins: HashMap<Token, u64>,
     next: usize,
 }
 
 impl Poller {
     /// One for a thread, and what wakes that.
-    pub(super) fn new() -> io::Result<(Poller, Waker)> {
+    pub(super) fn new() -> io::Result<(Poller, Arc<Waker>)> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let poller = Poller {
             poll,
+            waker: waker.clone(),
             plugins: HashMap::new(),
             next: WAKER.0 + 1,
         };
         Ok((poller, waker))
+    }
+
+    /// What wakes it.
+    pub(super) fn waker(&self) -> &Arc<Waker> {
+        &self.waker
     }
 
     pub(super) fn wait(&mut self, events: &mut Events, time: Option<Duration>) -> io::Result<()> {

@@ -4,8 +4,9 @@ use std::os::fd::OwnedFd;
 
 use callgate_layout::Code;
 use callgate_layout::control::{
-    Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId, MemoryToPlugin, Role,
-    SessionToBroker, SessionToPlugin, SourceToPlugin, ToPlugin, WaitToBroker, WaitToPlugin,
+    CellToPlugin, Failure, FeedToPlugin, LinkEnd, LinkToBroker, LinkToPlugin, MemoryId,
+    MemoryToPlugin, Role, SessionToBroker, SessionToPlugin, ShareToPlugin, SourceToPlugin,
+    ToPlugin, WaitToBroker, WaitToPlugin,
 };
 use callgate_layout::sys::{fdpass, limits};
 
@@ -15,6 +16,7 @@ use crate::serve::grants::Grant;
 use crate::serve::waits::{Reporter, Word};
 use crate::session::connection::{Answer, Answered, Returned, failure as error_of};
 use crate::session::notices::BrokerEvent;
+use crate::session::shares::desk::News;
 
 /// The error for descriptors that came and that this process had no room for.
 fn short(what: &str) -> Error {
@@ -79,6 +81,23 @@ impl PluginWork<'_> {
             ToPlugin::Feed(FeedToPlugin::Follow { feed, .. }) => {
                 self.followed(feed, Err(short("memory for events")));
             }
+            ToPlugin::Cell(
+                CellToPlugin::Write { request, .. } | CellToPlugin::Read { request, .. },
+            ) => {
+                self.cell_failed(request, &short("the memory of a cell"));
+            }
+            ToPlugin::Share(ShareToPlugin::Have { request, share, .. }) => {
+                self.have_cut((request, share), short("the memory of a share"));
+            }
+            ToPlugin::Share(ShareToPlugin::Version { request, .. }) => {
+                self.share_failed(request, short("the memory of a share"));
+            }
+            ToPlugin::Share(ShareToPlugin::Write {
+                making, request, ..
+            }) => {
+                let failed = News::Failed(short("the memory of a share"));
+                self.tell_maker((making, request), failed);
+            }
             // Nothing else brings descriptors.
             record => self.handle(record, Vec::new()),
         }
@@ -94,7 +113,8 @@ impl PluginWork<'_> {
             ToPlugin::Schema(record) => self.schema_record(record),
             ToPlugin::Source(record) => self.source_record(record, descriptors),
             ToPlugin::Feed(record) => self.feed_record(record, descriptors),
-            ToPlugin::Share(_) | ToPlugin::Cell(_) => {}
+            ToPlugin::Cell(record) => self.cell_record(record, descriptors),
+            ToPlugin::Share(record) => self.share_record(record, descriptors),
         }
     }
 
@@ -147,6 +167,14 @@ impl PluginWork<'_> {
             } if self.plugin.membership.followed.has_asked(request) => {
                 self.subscribed(request, Err(error_of(failure)));
             }
+            SessionToPlugin::Answer { request, failure }
+                if self.plugin.membership.shares.has(request) =>
+            {
+                match failure {
+                    Some(failure) => self.share_failed(request, error_of(failure)),
+                    None => self.share_done(request),
+                }
+            }
             SessionToPlugin::Answer { request, failure } => {
                 let answer = failure.map_or(Ok(Answered::Done), |failure| Err(error_of(failure)));
                 self.answer(request, answer);
@@ -165,6 +193,9 @@ impl PluginWork<'_> {
         let (offer, answer) = match returned {
             Some((Returned::Gate(offer), answer)) => (offer, answer),
             Some((Returned::Topic(offered), answer)) => return self.topic_back(&offered, answer),
+            Some((Returned::Cell, Err(error))) => return self.cell_refused(request, &error),
+            // It is not what the broker answers such a request with.
+            Some((Returned::Cell, Ok(_))) => return,
             None => return,
         };
         let gate = offer.gate.to_string();

@@ -84,6 +84,7 @@ impl Work {
                         if self.run_commands() {
                             return;
                         }
+                        self.watch_writable();
                     }
                     _ => self.event(event),
                 }
@@ -133,6 +134,18 @@ impl Work {
             }
         }
         false
+    }
+
+    /// Has the poll say when there is room for what other threads have left to be sent.
+    fn watch_writable(&mut self) {
+        let waits = |plugin: &WatchedPlugin| !plugin.membership.connection.outgoing().is_empty();
+        let waiting = self.plugins.iter().filter(|(_, plugin)| waits(plugin));
+        let waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
+        for number in waiting {
+            if let Some(mut work) = self.work(number) {
+                work.watch_writable();
+            }
+        }
     }
 
     fn work(&mut self, number: u64) -> Option<PluginWork<'_>> {

@@ -14,8 +14,8 @@ use crate::session::connection::{Answer, REQUEST_TIMEOUT};
 use crate::session::membership::Membership;
 
 /// A schema that a broker can take from where it is.
-pub(super) struct Ready<'a> {
-    pub(super) source: SchemaSource,
+pub(in crate::session) struct Ready<'a> {
+    pub(in crate::session) source: SchemaSource,
     /// Keeps others from beginning an upload before this one was taken.
     _alone: Option<MutexGuard<'a, ()>>,
 }
@@ -53,7 +53,7 @@ impl PluginState {
     }
 
     /// Where the broker finds the schema of an offer. Uploads a long one.
-    pub(super) fn ready_schema(
+    pub(in crate::session) fn ready_schema(
         &self,
         membership: &Membership,
         schema: &[u8],

@@ -67,11 +67,15 @@ impl PluginState {
             for subscribed in self.subscriptions.all() {
                 subscribed.fail_if_asked(reason);
             }
+            for cell in self.cells.all() {
+                cell.fail_if_asked(reason);
+            }
         };
         // Before that is told, so that who hears of it finds the gates so; and then those that were opened meanwhile.
         end_all();
         self.presence.end(reason);
         end_all();
+        self.shares.follows.changed();
         self.sent.look_again();
         if is_news {
             self.notices.tell(BrokerEvent::Ended(reason.clone()));
@@ -106,6 +110,7 @@ impl PluginState {
         self.notices.tell(BrokerEvent::Back { pid, generation });
         self.presence.back();
         self.sent.look_again();
+        self.shares.follows.changed();
         if let Err(ended) = membership.connection.check_alive() {
             // It was over before, of which nobody was told.
             self.disconnected(&membership, &ended);
@@ -128,6 +133,9 @@ impl PluginState {
         for (_, gate) in self.gates.all() {
             gate.settle(by);
         }
+        for cell in self.cells.all() {
+            cell.settle(by);
+        }
     }
 
     /// Tells a new broker what stands, what is provided and what is open.
@@ -147,7 +155,10 @@ impl PluginState {
         for subscribed in self.subscriptions.all() {
             self.subscribe_on(membership, &subscribed)?;
         }
-        Ok(())
+        for cell in self.cells.all() {
+            self.open_cell_on(membership, &cell)?;
+        }
+        self.use_shares_again(membership)
     }
 
     /// Lets a membership go whose links are not used any more.
@@ -163,6 +174,9 @@ impl PluginState {
         membership.end_links(&Error::new(Code::ProviderGone, text));
         for offered in membership.sources.all() {
             offered.source.leave(membership.id.number());
+        }
+        for cell in self.cells.all() {
+            cell.leave(membership.id);
         }
         membership.connection.shut_down();
         if is_last {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use callgate_layout::control::MAX_SCHEMA;
+use callgate_layout::schema::SchemaError;
 use callgate_layout::{Code, Signature};
 
 use crate::base::error::{Error, Result};
@@ -42,7 +43,7 @@ impl Compared {
 impl Known {
     /// Takes in a schema that was fetched.
     pub(in crate::session) fn add(&mut self, number: u64, whole: Parts) {
-        let schema = Signature::from_bytes(&whole.bytes).map(Arc::new);
+        let schema = whole.signature().map(Arc::new);
         let schema = schema.map_err(|why| {
             let text = format!("what its provider says that it takes cannot be read: {why}");
             Error::new(Code::TypeMismatch, text)
@@ -120,6 +121,11 @@ impl Parts {
     pub(in crate::session) fn len(&self) -> u32 {
         // No more than the longest schema has.
         self.bytes.len() as u32
+    }
+
+    /// What they are together, when all are there.
+    pub(in crate::session) fn signature(&self) -> Result<Signature, SchemaError> {
+        Signature::from_bytes(&self.bytes)
     }
 
     /// Adds a part; whether all is there.

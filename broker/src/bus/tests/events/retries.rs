@@ -109,10 +109,10 @@ fn nothing_is_tried_again_for_who_is_gone() {
         }),
         ("closed", |world| world.ok(A, close(TOPIC))),
         ("the listener", |world| {
-            world.bus.remove(B, &gone(), world.now)
+            world.bus.remove(B, &gone(), world.now);
         }),
         ("the sender", |world| {
-            world.bus.remove(A, &gone(), world.now)
+            world.bus.remove(A, &gone(), world.now);
         }),
     ];
     for (who, end) in ends {

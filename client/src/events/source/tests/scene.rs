@@ -20,6 +20,7 @@ use crate::base::archive;
 use crate::base::error::Result;
 use crate::base::json;
 use crate::events::budget::Budget;
+use crate::events::inside::{Inside, Lasting};
 use crate::events::listeners::Listening;
 use crate::events::peers::Peer;
 use crate::link::peer::Caller;
@@ -52,6 +53,7 @@ pub(super) fn settings() -> Settings {
         capacity: 64 << 10,
         history: 0,
         lossless: true,
+        budgets: true,
         send_timeout: Duration::from_secs(20),
     }
 }
@@ -59,6 +61,20 @@ pub(super) fn settings() -> Settings {
 fn convert(bytes: &[u8], out: &mut Buffer, most: usize) -> Result<()> {
     let value = archive::deserialize::<Event>(archive::access::<Event>(bytes)?)?;
     json::write_arguments(&value, out, None, most)
+}
+
+/// Threads that run no handlers.
+#[derive(Debug)]
+struct Outside;
+
+impl Inside for Outside {
+    fn stands_still(&self, peer: &Peer) -> bool {
+        peer.who.plugin == STANDS_STILL
+    }
+
+    fn begin(&self) -> Option<Box<dyn Lasting>> {
+        None
+    }
 }
 
 /// A source and the doorbell page of its plugin.
@@ -75,7 +91,7 @@ impl Scene {
             settings,
             incarnation: 7,
             convert: Some(convert),
-            stands_still: |peer| peer.who.plugin == STANDS_STILL,
+            inside: Box::new(Outside),
         });
         let (page, _) = file(DOORBELL_LEN);
         let doorbell = Arc::new(Doorbell::new(writable(page, DOORBELL_LEN)));

@@ -172,6 +172,52 @@ fn who_lies_about_its_position_holds_nobody_up() {
     assert_eq!(scene.source.listeners(), 0);
 }
 
+/// Where there are more listeners than processors, each of them is in the way for most of the time, and does its best.
+#[test]
+fn who_is_waited_for_without_a_budget_loses_nothing_while_it_moves_on() {
+    let (scene, _ring, mut ears) = full(
+        Settings {
+            budgets: false,
+            ..settings()
+        },
+        1,
+    );
+    let mut heard = 0;
+    let begun = Instant::now();
+    // More than a budget, and what it grows by meanwhile.
+    for _ in 0..8 {
+        while_it_waits(&scene, &mut ears, |ears| {
+            thread::sleep(Duration::from_millis(200));
+            heard += 1;
+            assert!(matches!(ears[0].take(), Heard::Event(..)));
+            ears[0].handled();
+            scene.moved_on();
+        });
+    }
+    assert!(begun.elapsed() > Duration::from_millis(1_500));
+    let rest = ears[0].take_all();
+    let is_event = |heard: &Heard| matches!(heard, Heard::Event(..));
+    assert!(rest.iter().all(is_event), "{:?}", &rest[..2]);
+    assert_eq!(heard + rest.len() as u64, ears[0].reader.number());
+}
+
+/// It held its sender up for a timeout with each event.
+#[test]
+fn who_stands_still_without_a_budget_costs_a_timeout_once() {
+    let (scene, _ring, mut ears) = full(
+        Settings {
+            budgets: false,
+            send_timeout: Duration::from_millis(300),
+            ..settings()
+        },
+        1,
+    );
+    let took = time_of(&scene, 5_000);
+    assert!(took >= Duration::from_millis(300), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(is_lost(&mut ears[0]));
+}
+
 /// For one whose position is in the middle of an event, a quarter of the ring was given up at once, also what others had not handled.
 #[test]
 fn who_lies_about_its_position_makes_nobody_else_lose() {

@@ -1,0 +1,127 @@
+//! A plugin has gone, or may do less than before.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::control::{Failure, ShareToPlugin};
+
+use crate::bus::Bus;
+use crate::id::PluginId;
+
+impl Bus {
+    /// Forgets a plugin that has gone. What it has made others keep; what it was making the next one makes.
+    pub(in crate::bus) fn forget_shares(
+        &mut self,
+        plugin: PluginId,
+        failure: &Failure,
+        now: Instant,
+    ) {
+        self.shares.all_over(plugin);
+        self.shares.forget_waiting(plugin);
+        // First, so that it is not its turn again.
+        for tag in self.shares.tags() {
+            if let Some(of) = self.shares.known_tag_mut(&tag) {
+                of.row.retain(|wish| wish.plugin != plugin);
+                of.watches.retain(|watch| watch.plugin != plugin);
+            }
+            self.shares.tidy(&tag);
+        }
+        for making in self.makings_of(plugin) {
+            self.lose_making(making, (failure, false), now);
+        }
+        for version in self.shares.versions_of(plugin) {
+            if let Some(version) = self.shares.version_mut(version) {
+                version.maker.plugin = None;
+                version.charged.maker = None;
+            }
+        }
+        for share in self.shares_of(plugin) {
+            self.leave_share(plugin, share, now);
+        }
+    }
+
+    fn makings_of(&self, plugin: PluginId) -> Vec<u64> {
+        let makings = self.shares.makings();
+        let makings = makings.filter(|(_, making)| making.plugin == plugin);
+        makings.map(|(number, _)| number).collect()
+    }
+
+    fn shares_of(&self, plugin: PluginId) -> Vec<u64> {
+        let shares = self.shares.all();
+        let shares = shares.filter(|(_, share)| share.users.contains_key(&plugin));
+        shares.map(|(number, _)| number).collect()
+    }
+
+    /// Takes away what plugins may not have, make, wait for or watch any more.
+    pub(in crate::bus) fn review_shares(&mut self, now: Instant) {
+        for tag in self.shares.tags() {
+            self.review_row(&tag);
+            self.review_watches(&tag);
+            self.shares.tidy(&tag);
+        }
+        self.review_makings(now);
+        self.review_users(now);
+    }
+
+    fn review_row(&mut self, tag: &Arc<str>) {
+        let row = self.shares.known_tag_mut(tag).map(|of| &mut of.row);
+        for wish in row.map(std::mem::take).unwrap_or_default() {
+            let may = match wish.make {
+                Some(_) => self.check_create_share(wish.plugin, tag),
+                None => self.check_read_share(wish.plugin, tag),
+            };
+            match may {
+                Ok(()) => self.shares.tag_mut(tag).row.push_back(wish),
+                Err(failure) => {
+                    self.shares.over(wish.plugin, wish.request);
+                    self.answer(wish.plugin, wish.request, Some(failure));
+                }
+            }
+        }
+    }
+
+    fn review_watches(&mut self, tag: &Arc<str>) {
+        let watches = self.shares.known_tag_mut(tag).map(|of| &mut of.watches);
+        for watch in watches.map(std::mem::take).unwrap_or_default() {
+            match self.check_read_share(watch.plugin, tag) {
+                Ok(()) => self.shares.tag_mut(tag).watches.push(watch),
+                Err(failure) => {
+                    self.shares.over(watch.plugin, watch.request);
+                    self.answer(watch.plugin, watch.request, Some(failure));
+                }
+            }
+        }
+    }
+
+    fn review_makings(&mut self, now: Instant) {
+        // Who was asked to convert what it has made may still do so.
+        let makings = self.shares.makings();
+        let makings = makings.filter(|(_, making)| !making.is_twin());
+        let refused = makings.filter_map(|(number, making)| {
+            let may = self.check_create_share(making.plugin, &making.tag);
+            Some((number, may.err()?))
+        });
+        let refused: Vec<(u64, Failure)> = refused.collect();
+        for (making, failure) in refused {
+            self.lose_making(making, (&failure, true), now);
+        }
+    }
+
+    fn review_users(&mut self, now: Instant) {
+        let mut revoked = Vec::new();
+        for (number, share) in self.shares.all() {
+            let Some((_, newest)) = self.shares.newest(number) else {
+                continue;
+            };
+            for user in share.users.keys() {
+                if let Err(failure) = self.check_use(*user, &share.tag, newest) {
+                    revoked.push((*user, number, failure));
+                }
+            }
+        }
+        for (user, share, failure) in revoked {
+            self.leave_share(user, share, now);
+            self.tell(user, ShareToPlugin::Revoked { share, failure });
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Persistent shares: kept in a file before they are registered, looked for where a tag is absent, removed.
+//!
+//! The shell has the files, on a helper thread that does one thing after the other, so what is asked for in an order is done in it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, VersionName};
+
+use super::wants::no_share;
+use crate::bus::{Bus, Weight};
+use crate::effect::Effect;
+use crate::id::PluginId;
+use crate::memory::AnyMemory;
+use crate::shares::{Facts, Kept, Maker, Making, Progress, Version, Wish, invalid};
+
+impl Bus {
+    /// Says whether this broker keeps files, or why not.
+    pub(crate) fn keep_files(&mut self, keeps: Result<(), String>) {
+        self.no_files = keeps.err();
+    }
+
+    /// Whether a version that is sealed has to be kept in a file first, or at least has to wait for one of the same tag that is.
+    pub(super) fn must_be_saved(&self, number: u64) -> bool {
+        let making = self.shares.making(number);
+        making
+            .filter(|making| !making.is_twin())
+            .is_some_and(|making| {
+                let of = self.shares.tag(&making.tag);
+                self.is_persistent(making) || of.is_some_and(|of| !of.saving.is_empty())
+            })
+    }
+
+    /// Whether a version outlives all plugins and brokers: its maker wants that, or has published it on a share that does.
+    fn is_persistent(&self, making: &Making) -> bool {
+        let found = self.shares.found(&making.tag);
+        let newest = found.and_then(|share| self.shares.newest(share));
+        making.facts.persistent || newest.is_some_and(|(_, newest)| newest.facts.persistent)
+    }
+
+    pub(super) fn wait_to_be_saved(&mut self, number: u64, now: Instant) {
+        let Some(making) = self.shares.making_mut(number) else {
+            return;
+        };
+        making.progress = Progress::Saving;
+        let tag = making.tag.clone();
+        let saving = &mut self.shares.tag_mut(&tag).saving;
+        saving.push_back(number);
+        if saving.len() == 1 {
+            self.save_next(&tag, now);
+        }
+    }
+
+    /// Has the first of those that wait kept in a file.
+    pub(super) fn save_next(&mut self, tag: &Arc<str>, now: Instant) {
+        let first = self.shares.tag(tag).and_then(|of| of.saving.front());
+        let Some(number) = first.copied() else {
+            return;
+        };
+        let Some(making) = self.shares.making(number) else {
+            return;
+        };
+        if making.saved_as.is_some() {
+            return;
+        }
+        // What will not be registered must not take the place of the file that is there.
+        if !self.is_persistent(making) || !self.may_be_registered(making) {
+            return self.saved(number, now);
+        }
+        let name = self.name_for(making);
+        let kept = Kept {
+            tag: tag.clone(),
+            name,
+            len: making.len,
+            form: making.facts.form,
+            maker: self.name_of(making.plugin),
+            signature: making.facts.signature.clone(),
+            schema: making.facts.held.schema.bytes.clone(),
+        };
+        if let Some(making) = self.shares.making_mut(number) {
+            making.saved_as = Some(name);
+            making.facts.persistent = true;
+        }
+        self.effects.push_back(Effect::Save {
+            version: number,
+            kept,
+        });
+    }
+
+    /// The shell has kept a version in a file, or could not.
+    pub(crate) fn version_saved(
+        &mut self,
+        number: u64,
+        saved: Result<VersionName, Failure>,
+        now: Instant,
+    ) {
+        let making = self.shares.making_mut(number);
+        let Some(making) = making.filter(|making| making.progress == Progress::Saving) else {
+            return;
+        };
+        match saved {
+            Ok(name) => {
+                // The file knows which version the one before was, where no plugin has the share.
+                making.saved_as = Some(name);
+                self.saved(number, now);
+            }
+            Err(failure) => self.lose_making(number, (&failure, true), now),
+        }
+    }
+
+    fn saved(&mut self, number: u64, now: Instant) {
+        let Some(tag) = self.shares.making(number).map(|making| making.tag.clone()) else {
+            return;
+        };
+        self.register(number, now);
+        self.save_next(&tag, now);
+        self.shares.tidy(&tag);
+    }
+
+    /// Has a plugin wait until a file was looked for.
+    pub(super) fn wait_for_file(&mut self, tag: &Arc<str>, wish: Wish) {
+        let trusts = wish.trusts;
+        self.wait(tag, wish);
+        let (version, share) = (self.shares.number(), self.shares.number());
+        let of = self.shares.tag_mut(tag);
+        if of.loading.is_some() {
+            return;
+        }
+        of.loading = Some(version);
+        self.effects.push_back(Effect::Load {
+            version,
+            share,
+            tag: tag.clone(),
+            in_place: trusts && of.share.is_none(),
+        });
+    }
+
+    /// The shell has found the file of a tag, or that there is none.
+    pub(crate) fn version_loaded(
+        &mut self,
+        (version, share): (u64, u64),
+        tag: &Arc<str>,
+        found: Result<Option<(Kept, bool)>, Failure>,
+        now: Instant,
+    ) {
+        let Some(of) = self.shares.known_tag_mut(tag) else {
+            return self.drop_loaded((version, share), &found);
+        };
+        of.loading.take_if(|loading| *loading == version);
+        let is_awaited = !of.row.is_empty();
+        match found {
+            Ok(Some((kept, in_place))) if is_awaited && self.may_be_loaded(tag, &kept) => {
+                self.loaded((version, share), tag, (kept, in_place));
+            }
+            found => {
+                self.drop_loaded((version, share), &found);
+                if let Err(failure) = found {
+                    self.refuse_row(tag, &failure);
+                }
+            }
+        }
+        match self.shares.found(tag) {
+            Some(share) => {
+                self.serve_found(tag, share);
+                self.review_use(share, now);
+            }
+            None => self.next_in_row(tag, now),
+        }
+        self.shares.tidy(tag);
+    }
+
+    /// Whether what was found in a file is what the tag has: there is no share, or the same version, of which the file itself was given away.
+    fn may_be_loaded(&self, tag: &str, kept: &Kept) -> bool {
+        let share = self.shares.found(tag);
+        let newest = share.and_then(|share| self.shares.newest(share));
+        newest.is_none_or(|(_, newest)| newest.in_place && newest.name == kept.name)
+    }
+
+    fn loaded(
+        &mut self,
+        (version, share): (u64, u64),
+        tag: &Arc<str>,
+        (kept, in_place): (Kept, bool),
+    ) {
+        match self.loaded_version(share, kept, in_place) {
+            Ok(loaded) => {
+                self.add_newest(tag, (version, loaded));
+                self.tell_watches(tag);
+            }
+            Err(failure) => {
+                self.let_loaded_go((version, share));
+                self.refuse_row(tag, &failure);
+            }
+        }
+    }
+
+    fn loaded_version(
+        &mut self,
+        share: u64,
+        kept: Kept,
+        in_place: bool,
+    ) -> Result<Version, Failure> {
+        let held = self.schemas.hold(&kept.schema);
+        let held =
+            held.map_err(|error| invalid(&format!("the file's schema is wrong: {error}")))?;
+        let facts = Facts {
+            form: kept.form,
+            held,
+            signature: kept.signature,
+            json: false,
+            persistent: true,
+        };
+        facts.check()?;
+        // What lies in a file is charged as that.
+        let mut charged =
+            self.charge_version(None, if in_place { 1 } else { kept.len }, &kept.tag)?;
+        if in_place {
+            charged.mib = 0;
+        }
+        Ok(Version {
+            share,
+            name: kept.name,
+            len: kept.len,
+            facts,
+            maker: Maker {
+                plugin: None,
+                name: kept.maker,
+            },
+            in_place,
+            charged,
+            holders: Default::default(),
+            is_superseded: false,
+            twin_of: None,
+            twin: None,
+        })
+    }
+
+    fn drop_loaded(&mut self, numbers: (u64, u64), found: &Result<Option<(Kept, bool)>, Failure>) {
+        if let Ok(Some(_)) = found {
+            self.let_loaded_go(numbers);
+        }
+    }
+
+    fn let_loaded_go(&mut self, (version, share): (u64, u64)) {
+        self.effects.push_back(Effect::LetGo {
+            memory: AnyMemory::Version(version),
+            users: [PluginId(0); 2],
+            serial: None,
+        });
+        self.effects.push_back(Effect::EndShare(share));
+    }
+
+    /// Tells all that wait for a tag why they do not get it.
+    fn refuse_row(&mut self, tag: &Arc<str>, failure: &Failure) {
+        let row = self.shares.known_tag_mut(tag).map(|of| &mut of.row);
+        for wish in row.map(std::mem::take).unwrap_or_default() {
+            self.shares.over(wish.plugin, wish.request);
+            self.answer(wish.plugin, wish.request, Some(failure.clone()));
+        }
+    }
+
+    /// Gives all that wait for a tag the share. Those that may not be sent its file wait for a copy once, and not again.
+    fn serve_found(&mut self, tag: &Arc<str>, share: u64) {
+        let is_copy_missing = self
+            .shares
+            .newest(share)
+            .is_some_and(|(_, newest)| newest.in_place)
+            && self
+                .shares
+                .tag(tag)
+                .is_some_and(|of| of.row.iter().all(|wish| !wish.trusts));
+        match is_copy_missing {
+            true => self.refuse_row(tag, &no_share(tag)),
+            false => self.serve_row(tag, share),
+        }
+    }
+
+    /// A plugin removes a persistent share.
+    pub(super) fn remove_file(&mut self, from: PluginId, request: u32, tag: &str) -> Weight {
+        let removed = self.share_tag(tag).and_then(|tag| {
+            self.check_create_share(from, &tag)?;
+            match &self.no_files {
+                Some(why) => {
+                    let message = format!("there is no persistent share {tag}: {why}");
+                    Err(Failure::new(Code::NotReady, message))
+                }
+                None => Ok(tag),
+            }
+        });
+        match removed {
+            Ok(tag) => self
+                .effects
+                .push_back(Effect::RemoveFile { from, request, tag }),
+            Err(failure) => self.answer(from, request, Some(failure)),
+        }
+        Weight::Charged
+    }
+
+    /// The shell has removed the file of a tag, or there was none. Who uses the share keeps it; nobody finds it any more.
+    pub(crate) fn file_removed(
+        &mut self,
+        (from, request): (PluginId, u32),
+        tag: &Arc<str>,
+        removed: Result<bool, Failure>,
+        now: Instant,
+    ) {
+        let failure = match removed {
+            Ok(true) => {
+                self.hide(tag, now);
+                None
+            }
+            Ok(false) => {
+                let message = format!("there is no persistent share {tag}");
+                Some(Failure::new(Code::NotReady, message))
+            }
+            Err(failure) => Some(failure),
+        };
+        if self.members.contains_key(&from) {
+            self.answer(from, request, failure);
+        }
+    }
+
+    fn hide(&mut self, tag: &Arc<str>, now: Instant) {
+        let share = self.shares.found(tag);
+        let newest = share.and_then(|share| self.shares.newest(share));
+        let is_persistent = newest.is_some_and(|(_, newest)| newest.facts.persistent);
+        let (Some(share), true) = (share, is_persistent) else {
+            return;
+        };
+        self.shares.tag_mut(tag).share = None;
+        let publications = self.shares.share_mut(share).map(|share| {
+            share.is_removed = true;
+            share.publications.clone()
+        });
+        self.effects.push_back(Effect::Hidden(share));
+        let message = format!("the share {tag} was removed meanwhile");
+        let failure = Failure::new(Code::Cancelled, message);
+        for making in publications.into_iter().flatten() {
+            self.lose_making(making, (&failure, true), now);
+        }
+        self.tell_watches(tag);
+        self.shares.tidy(tag);
+    }
+}

@@ -1,0 +1,158 @@
+//! Makings that end without a version.
+
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::{Failure, ShareToPlugin};
+
+use crate::bus::{Awaited, Bus, Weight, protocol};
+use crate::effect::Effect;
+use crate::id::PluginId;
+use crate::memory::AnyMemory;
+use crate::shares::{Kind, Making, Progress, Twin};
+
+impl Bus {
+    /// A maker says that it makes nothing.
+    pub(super) fn maker_gave_up(
+        &mut self,
+        from: PluginId,
+        number: u64,
+        failure: &Failure,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        let Some(making) = self.own_making(from, number)? else {
+            return self.acknowledged(from);
+        };
+        if !matches!(making.progress, Progress::Called | Progress::Writing) {
+            return Err(protocol("it gave up a share that it had written"));
+        }
+        let weight = self.acknowledged(from)?;
+        self.lose_making(number, (failure, false), now);
+        Ok(weight)
+    }
+
+    /// A maker does not go on.
+    pub(in crate::bus) fn maker_is_late(&mut self, number: u64, now: Instant) {
+        let Some(making) = self.shares.making(number) else {
+            return;
+        };
+        let (label, tag) = (self.label_of(making.plugin), &making.tag);
+        let message = match making.progress {
+            Progress::Called => format!("{label} took too long to make the share {tag}"),
+            _ => format!("{label} took too long to write the share {tag}"),
+        };
+        let failure = Failure::new(Code::Timeout, message);
+        self.lose_making(number, (&failure, true), now);
+    }
+
+    /// There is no memory for a version, or no page for its share.
+    pub(in crate::bus) fn version_not_made(
+        &mut self,
+        number: u64,
+        failure: &Failure,
+        now: Instant,
+    ) {
+        if let Some(making) = self.shares.making_mut(number) {
+            // Nothing has to be let go, and its maker was not told of it.
+            making.charged = None;
+            making.progress = Progress::Called;
+            let (plugin, is_return) = (making.plugin, matches!(making.kind, Kind::Return { .. }));
+            if !is_return {
+                // `Write` was never sent.
+                self.unsent(plugin, 1);
+            }
+        }
+        self.lose_making(number, (failure, true), now);
+    }
+
+    /// Takes a making out; what was made for it is let go.
+    pub(super) fn take_making(&mut self, number: u64) -> Option<Making> {
+        self.deadlines.set(Awaited::Making(number), None);
+        self.deadlines
+            .set(Awaited::Memory(AnyMemory::Version(number)), None);
+        let mut making = self.shares.remove_making(number)?;
+        if let Some(charged) = making.charged.take() {
+            self.let_memory_go(number, making.plugin, charged.bus);
+            if self.shares.share(making.share).is_none() {
+                self.effects.push_back(Effect::EndShare(making.share));
+            }
+        }
+        self.unlink_making(number, &making);
+        Some(making)
+    }
+
+    /// Nothing leads to a making any more that has ended.
+    pub(super) fn unlink_making(&mut self, number: u64, making: &Making) {
+        self.shares.sealing.forget_version(making.plugin, number);
+        if let Some(tag) = self.shares.known_tag_mut(&making.tag) {
+            tag.creation.take_if(|creation| *creation == number);
+            tag.saving.retain(|saved| *saved != number);
+            if making.is_publication() {
+                tag.publishing.remove(&making.plugin);
+            }
+        }
+        if let Some(share) = self.shares.share_mut(making.share) {
+            share.publications.remove(&number);
+        }
+        if let Kind::Twin { of, .. } = making.kind
+            && let Some(of) = self.shares.version_mut(of)
+        {
+            of.twin.take_if(|twin| *twin == Twin::Made(number));
+        }
+        if let Kind::Create(wish) = &making.kind {
+            self.shares.over(wish.plugin, wish.request);
+        }
+    }
+
+    /// Ends a making without a version. Its maker is told where it does not know, and whoever waits for it goes on.
+    pub(super) fn lose_making(
+        &mut self,
+        number: u64,
+        (failure, is_told): (&Failure, bool),
+        now: Instant,
+    ) {
+        let Some(making) = self.shares.making(number) else {
+            return;
+        };
+        let (plugin, progress) = (making.plugin, making.progress);
+        let Some(making) = self.take_making(number) else {
+            return;
+        };
+        if progress == Progress::Sealing {
+            self.seal_next(plugin, now);
+        }
+        if is_told {
+            self.tell_lost(number, (&making, progress), failure);
+        }
+        if progress == Progress::Saving {
+            self.save_next(&making.tag, now);
+        }
+        self.next_in_row(&making.tag, now);
+        self.review_use(making.share, now);
+        self.shares.tidy(&making.tag);
+        if let Kind::Twin { waiting, .. } = making.kind {
+            self.refuse_twin(waiting, plugin, failure);
+        }
+    }
+
+    fn tell_lost(
+        &mut self,
+        number: u64,
+        (making, progress): (&Making, Progress),
+        failure: &Failure,
+    ) {
+        let failure = failure.clone();
+        match making.kind {
+            // It knows no number of a making.
+            Kind::Return { request, .. } => self.answer(making.plugin, request, Some(failure)),
+            Kind::Publish { request, .. } if progress == Progress::Called => {
+                self.answer(making.plugin, request, Some(failure));
+            }
+            _ => {
+                let (to, making) = (making.plugin, number);
+                let dropped = ShareToPlugin::Dropped { making, failure };
+                self.tell(to, dropped);
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Makings: a version is asked for or published, gets memory, and is written.
+
+use std::time::{Duration, Instant};
+
+use callgate_layout::Code;
+use callgate_layout::control::{self, Failure, ShareToPlugin};
+
+use super::never_was;
+use crate::bus::{Awaited, Bus, Weight, protocol};
+use crate::effect::Effect;
+use crate::id::PluginId;
+use crate::quota::Quota;
+use crate::shares::{Charged, Facts, Kind, Making, Progress, invalid};
+
+/// Each so many bytes give a maker a second more to write them.
+const BYTES_A_SECOND: u64 = 64 << 20;
+/// More than a day for a single version is no deadline.
+const LONGEST: u64 = 86_400;
+
+impl Bus {
+    /// The making that a plugin means, if it is its own. `None` for one that has ended: the two have crossed.
+    pub(super) fn own_making(
+        &mut self,
+        from: PluginId,
+        making: u64,
+    ) -> Result<Option<&mut Making>, Failure> {
+        if !self.shares.was_given(making) {
+            return Err(never_was("making"));
+        }
+        match self.shares.making_mut(making) {
+            Some(making) if making.plugin != from => {
+                Err(protocol("it named a making that is not its own"))
+            }
+            making => Ok(making),
+        }
+    }
+
+    /// A plugin publishes a version.
+    pub(super) fn publish(
+        &mut self,
+        from: PluginId,
+        request: u32,
+        (tag, make, len): (&str, control::Making, u64),
+        now: Instant,
+    ) -> Weight {
+        let begun = self.facts_of(from, tag, make).and_then(|facts| {
+            let tag = self.share_tag(tag)?;
+            self.check_create_share(from, &tag)?;
+            let of = self.shares.tag(&tag);
+            if of.is_some_and(|of| of.publishing.contains(&from)) {
+                return Err(invalid("this plugin publishes on this tag already"));
+            }
+            let found = self.shares.found(&tag);
+            self.check_like(found, &facts, &tag)?;
+            let charge = self.charge_share(from)?;
+            let number = self.shares.number();
+            let share = found.unwrap_or_else(|| self.shares.number());
+            let making = Making {
+                plugin: from,
+                tag: tag.clone(),
+                facts,
+                kind: Kind::Publish { request, charge },
+                progress: Progress::Called,
+                share,
+                len: 0,
+                charged: None,
+                saved_as: None,
+            };
+            self.shares.add_making(number, making);
+            self.shares.tag_mut(&tag).publishing.insert(from);
+            if let Some(share) = self.shares.share_mut(share) {
+                share.publications.insert(number);
+            }
+            Ok(number)
+        });
+        match begun {
+            Ok(making) => self.have_written(making, len, now),
+            Err(failure) => self.answer(from, request, Some(failure)),
+        }
+        Weight::Charged
+    }
+
+    /// Whether a new version is of the same type as a share.
+    pub(super) fn check_like(
+        &self,
+        share: Option<u64>,
+        facts: &Facts,
+        tag: &str,
+    ) -> Result<(), Failure> {
+        let newest = share.and_then(|share| self.shares.newest(share));
+        let Some((_, newest)) = newest.filter(|(_, newest)| !newest.facts.is_like(facts)) else {
+            return Ok(());
+        };
+        let message = format!(
+            "the share {tag} is {} by {}, and a new version of {} is of another type: each version of a share has \
+             the type of the first one",
+            newest.facts.signature, newest.maker.name, facts.signature
+        );
+        Err(Failure::new(Code::ShareTypeMismatch, message))
+    }
+
+    /// A maker says how long its value is.
+    pub(super) fn make_version(
+        &mut self,
+        from: PluginId,
+        number: u64,
+        len: u64,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        let Some(making) = self.own_making(from, number)? else {
+            return self.acknowledged(from);
+        };
+        if making.progress != Progress::Called {
+            return Err(protocol("it said twice how long a share is"));
+        }
+        let weight = self.acknowledged(from)?;
+        if !self.is_overtaken(number, now) {
+            self.have_written(number, len, now);
+        }
+        Ok(weight)
+    }
+
+    /// Whether there is the share by now that was to be made: then its maker has that.
+    pub(super) fn is_overtaken(&mut self, number: u64, now: Instant) -> bool {
+        let making = self.shares.making(number);
+        let making = making.filter(|making| making.is_creation());
+        let Some(share) = making.and_then(|making| self.shares.found(&making.tag)) else {
+            return false;
+        };
+        let Some(Making { tag, kind, .. }) = self.take_making(number) else {
+            return false;
+        };
+        if let Kind::Create(wish) = kind {
+            match self.may_be_sent(share, &wish) {
+                true => self.serve(share, wish),
+                false => self.serve_or_wait(&tag, wish, now),
+            }
+        }
+        true
+    }
+
+    /// Charges a version and has its maker write it.
+    fn have_written(&mut self, number: u64, len: u64, now: Instant) {
+        let Some(making) = self.shares.making(number) else {
+            return;
+        };
+        let (to, tag) = (making.plugin, making.tag.clone());
+        let charged = match len {
+            0 => Err(invalid(&format!("the share {tag} would have no bytes"))),
+            _ => self.charge_version(Some(to), len, &tag),
+        };
+        let charged = match charged {
+            Ok(charged) => charged,
+            Err(failure) => return self.lose_making(number, (&failure, true), now),
+        };
+        let Some(making) = self.shares.making_mut(number) else {
+            return;
+        };
+        making.progress = Progress::Writing;
+        making.len = len;
+        making.charged = Some(charged);
+        let (share, request) = (making.share, making.publication());
+        let due = Some(now + self.writing_time(len));
+        self.deadlines.set(Awaited::Making(number), due);
+        let making = number;
+        let effect = Effect::MakeVersion {
+            to,
+            version: number,
+            share,
+            len,
+            record: ShareToPlugin::Write {
+                making,
+                request,
+                len,
+            },
+        };
+        self.ask(to, effect);
+    }
+
+    /// How long a maker may take to write so many bytes.
+    fn writing_time(&self, len: u64) -> Duration {
+        self.step + Duration::from_secs((len / BYTES_A_SECOND).min(LONGEST))
+    }
+
+    /// Charges a version to its maker, if it has one, and to the bus.
+    pub(super) fn charge_version(
+        &self,
+        maker: Option<PluginId>,
+        len: u64,
+        tag: &str,
+    ) -> Result<Charged, Failure> {
+        let mib = self.charges.whole_mib(len);
+        let short = |quota: &Quota, whose: &str| {
+            let (limit, used) = (quota.limit(), quota.used());
+            let message = format!(
+                "{mib} MiB for the share {tag} would exceed the {limit} MiB that {whose} may have for shares: \
+                 {used} MiB are in use"
+            );
+            Failure::new(Code::Overloaded, message)
+        };
+        let places = u32::try_from(mib).unwrap_or(u32::MAX);
+        let own = maker.and_then(|maker| Some(&self.members.get(&maker)?.share_mib));
+        let maker = own.map(|own| {
+            let charge = own.charge_many(places);
+            charge.ok_or_else(|| short(own, "this plugin"))
+        });
+        let maker = maker.transpose()?;
+        let bus = self.shares.bus.charge_many(places);
+        let bus = bus.ok_or_else(|| short(&self.shares.bus, "all plugins of this bus together"))?;
+        Ok(Charged {
+            mib: places,
+            maker,
+            bus,
+        })
+    }
+
+    /// A maker has written a version, and has no map of it any more.
+    pub(super) fn version_written(
+        &mut self,
+        from: PluginId,
+        number: u64,
+        now: Instant,
+    ) -> Result<Weight, Failure> {
+        let Some(making) = self.own_making(from, number)? else {
+            return self.acknowledged(from);
+        };
+        if making.progress != Progress::Writing {
+            return Err(protocol("it wrote a share that was not awaited"));
+        }
+        let weight = self.acknowledged(from)?;
+        if !self.is_overtaken(number, now) {
+            self.wait_for_seal(number, now);
+        }
+        Ok(weight)
+    }
+}

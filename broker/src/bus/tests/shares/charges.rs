@@ -1,0 +1,172 @@
+//! Who is charged for which memory, and until when.
+
+use super::*;
+
+/// A reader that stands still would use up what its maker may have.
+#[test]
+fn a_superseded_version_is_charged_to_those_that_have_it() {
+    let mut world = World::shares();
+    world.makes(A, 2);
+    world.ok(B, want(1, None));
+    assert_eq!((world.shares_mib(A), world.shares_mib(B)), (1, 0));
+    world.publishes(A, 3);
+    assert_eq!(
+        (world.shares_mib(A), world.shares_mib(B)),
+        (2, 1),
+        "A has both, too"
+    );
+    world.ok(A, ShareToBroker::Done { version: 2 });
+    assert_eq!((world.shares_mib(A), world.shares_mib(B)), (1, 1));
+    assert_eq!(world.bus.shares.bus.used(), 2);
+    world.ok(B, ShareToBroker::Done { version: 2 });
+    assert_eq!((world.shares_mib(A), world.shares_mib(B)), (1, 0));
+    assert_eq!(world.bus.shares.bus.used(), 2, "somebody may hold it still");
+    world.all_freed();
+    assert_eq!(world.bus.shares.bus.used(), 1);
+    world.ok(B, ShareToBroker::Done { version: 2 });
+    assert_eq!(world.shares_mib(B), 0, "once is enough");
+}
+
+/// A reader that lets nothing go would have all memory of the bus in the end.
+#[test]
+fn who_keeps_too_much_is_sent_nothing_more() {
+    let mut world = World::shares();
+    world.bus.members.get_mut(&B).unwrap().share_mib = Quota::new(2);
+    world.makes(A, 2);
+    world.ok(B, want(1, None));
+    let mut newest = 2;
+    for kept in 1..=3 {
+        newest += 1;
+        world.publishes(A, newest);
+        world.ok(
+            A,
+            ShareToBroker::Done {
+                version: newest - 1,
+            },
+        );
+        world.effects();
+        assert_eq!(world.shares_mib(B), kept);
+        world.ok(B, fetch(5, 1, Encoding::Archive));
+        match kept {
+            3 => world.happens([(B, "5: OVERLOADED")]),
+            _ => world.happens([(B, &*format!("5: version {newest}"))]),
+        }
+    }
+    world.ok(B, ShareToBroker::Done { version: 2 });
+    world.effects();
+    world.ok(B, fetch(6, 1, Encoding::Archive));
+    world.happens([(B, "6: version 5")]);
+}
+
+/// What one plugin may have, and all together.
+#[test]
+fn each_limit_is_said() {
+    let mut world = World::shares();
+    world.bus.limit_shares(10);
+    world.ok(A, publish(1, making(7), 7 * MIB));
+    world.writes_all(A, 1);
+    world.effects();
+    let refusal = |world: &mut World, from: PluginId, len: u64| {
+        world.ok(from, publish(2, making(7), len));
+        let effects = world.effects();
+        let answer = effects.into_iter().find_map(|effect| match effect {
+            Effect::Send(_, ToPlugin::Session(SessionToPlugin::Answer { failure, .. })) => failure,
+            _ => None,
+        });
+        answer.expect("a refusal").message
+    };
+    let message = refusal(&mut world, A, 2 * MIB);
+    assert!(
+        message.contains("8 MiB that this plugin may have"),
+        "{message}"
+    );
+    let message = refusal(&mut world, B, 4 * MIB);
+    assert!(message.contains("10 MiB that all plugins"), "{message}");
+    let message = refusal(&mut world, C, u64::MAX);
+    assert!(
+        message.contains("8 MiB that this plugin may have"),
+        "{message}"
+    );
+    assert_eq!(
+        (world.shares_mib(B), world.shares_mib(C)),
+        (0, 0),
+        "what was refused takes nothing"
+    );
+    for request in 0..8 {
+        let tag = format!("t{request}");
+        world.ok(
+            C,
+            ShareToBroker::Watch {
+                request,
+                tag,
+                seen: None,
+            },
+        );
+    }
+    world.effects();
+    world.ok(C, want(9, None));
+    world.happens([(C, "9: OVERLOADED")]);
+    world.ok(C, ShareToBroker::Unwatch { request: 3 });
+    world.ok(C, want(9, None));
+    world.happens([(C, "9: has 2 with 1")]);
+}
+
+/// A plugin that follows what others publish often would be sent away for their requests.
+#[test]
+fn news_is_not_charged_and_the_same_again_is() {
+    let mut world = World::shares();
+    world.makes(A, 2);
+    world.effects();
+    let weigh = |world: &mut World, record: ShareToBroker| {
+        world
+            .bus
+            .record(B, record.into(), world.now)
+            .expect("no offence")
+    };
+    assert_eq!(weigh(&mut world, want(1, None)), Weight::Charged);
+    assert_eq!(
+        weigh(&mut world, fetch(2, 1, Encoding::Archive)),
+        Weight::Charged
+    );
+    world.publishes(A, 3);
+    assert_eq!(
+        weigh(&mut world, fetch(2, 1, Encoding::Archive)),
+        Weight::Expected
+    );
+    assert_eq!(
+        weigh(&mut world, fetch(2, 1, Encoding::Archive)),
+        Weight::Charged
+    );
+    assert_eq!(weigh(&mut world, watch(3, None)), Weight::Charged);
+    assert_eq!(
+        weigh(&mut world, watch(3, None)),
+        Weight::Expected,
+        "it was told"
+    );
+    assert_eq!(
+        weigh(&mut world, ShareToBroker::Done { version: 2 }),
+        Weight::Expected
+    );
+    assert_eq!(
+        weigh(&mut world, ShareToBroker::Done { version: 2 }),
+        Weight::Charged
+    );
+    assert_eq!(
+        weigh(&mut world, ShareToBroker::Relinquish { share: 1 }),
+        Weight::Expected
+    );
+    assert_eq!(
+        weigh(&mut world, ShareToBroker::Relinquish { share: 1 }),
+        Weight::Charged
+    );
+    for request in [2, 3, 77] {
+        assert_eq!(
+            weigh(&mut world, ShareToBroker::Forgo { request }),
+            Weight::Charged
+        );
+        assert_eq!(
+            weigh(&mut world, ShareToBroker::Unwatch { request }),
+            Weight::Charged
+        );
+    }
+}

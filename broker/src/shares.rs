@@ -1,0 +1,266 @@
+//! Shares: who wants which tag, who makes it, which versions there are and who has them. Pure state.
+//!
+//! ```text
+//! Tag        a name that somebody wants, makes, has or watches
+//! Wish       one plugin that wants a tag: in the row, or the maker whose turn it is
+//! Making     one run of making a version; when that is sealed and registered, it is the version of the same number
+//! Version    sealed memory: the newest of its share, a superseded one, or a twin
+//! Share      the versions of a tag, from the first one that was registered until its last user is gone
+//! User       a plugin that has a share
+//! ```
+//!
+//! **Who is charged.** The newest version is charged to the plugin that made it, and a twin like the version that it is the twin of. When that is superseded,
+//! each plugin that has it (a *holder*: it was sent, and has not said `Done`) is charged for it instead, beyond its limit if need be; the bus is
+//! charged until nobody holds the memory any more, whoever that is.
+
+mod facts;
+mod kept;
+mod making;
+mod share;
+mod tag;
+mod version;
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use crate::id::PluginId;
+use crate::quota::{Charge, Quota};
+
+pub(crate) use facts::{Facts, check_wanted, invalid};
+pub(crate) use kept::Kept;
+pub(crate) use making::{Charged, Kind, Making, Progress, Sealing};
+pub(crate) use share::{Share, User};
+pub(crate) use tag::{Tag, Watch, Wish};
+pub(crate) use version::{Maker, Twin, Version};
+
+/// What a request is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// It waits, or watches.
+    Tag(Arc<str>),
+    /// It has brought a share.
+    Share(u64),
+}
+
+/// All shares of a bus.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    /// Those of which there is anything.
+    tags: BTreeMap<Arc<str>, Tag>,
+    shares: BTreeMap<u64, Share>,
+    versions: BTreeMap<u64, Version>,
+    makings: BTreeMap<u64, Making>,
+    /// Versions that are sealed, or wait for that.
+    pub(crate) sealing: Sealing,
+    /// What all versions together may have.
+    pub(crate) bus: Quota,
+    /// Memory that is of no more use, and that somebody may still hold.
+    held: BTreeMap<u64, Charge>,
+    /// What came of requests that are not over: of wishes, watches, and of those by which plugins came to have shares.
+    asked: BTreeMap<(PluginId, u32), Asked>,
+    incarnations: RandomState,
+    first: u64,
+    next: u64,
+}
+
+impl Shares {
+    /// Without shares; the numbers of shares and versions begin with this one.
+    pub(crate) fn new(first: u64) -> Shares {
+        Shares {
+            tags: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            makings: BTreeMap::new(),
+            sealing: Sealing::default(),
+            bus: Quota::new(u32::MAX),
+            held: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            incarnations: RandomState::new(),
+            first,
+            next: first,
+        }
+    }
+
+    /// A number that nothing has had.
+    pub(crate) fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
+    /// Whether a number was given to something, which may have ended.
+    pub(crate) fn was_given(&self, number: u64) -> bool {
+        (self.first..self.next).contains(&number)
+    }
+
+    /// An incarnation for a new share.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.incarnations.hash_one(self.next)
+    }
+
+    pub(crate) fn tag(&self, tag: &str) -> Option<&Tag> {
+        self.tags.get(tag)
+    }
+
+    /// A tag, from now on.
+    pub(crate) fn tag_mut(&mut self, tag: &Arc<str>) -> &mut Tag {
+        self.tags.entry(tag.clone()).or_default()
+    }
+
+    /// A tag of which there is something.
+    pub(crate) fn known_tag_mut(&mut self, tag: &str) -> Option<&mut Tag> {
+        self.tags.get_mut(tag)
+    }
+
+    /// Forgets a tag of which there is nothing any more.
+    pub(crate) fn tidy(&mut self, tag: &str) {
+        if self.tags.get(tag).is_some_and(Tag::is_empty) {
+            self.tags.remove(tag);
+        }
+    }
+
+    pub(crate) fn tags(&self) -> Vec<Arc<str>> {
+        self.tags.keys().cloned().collect()
+    }
+
+    /// The share that is found by a tag.
+    pub(crate) fn found(&self, tag: &str) -> Option<u64> {
+        self.tags.get(tag)?.share
+    }
+
+    pub(crate) fn share(&self, share: u64) -> Option<&Share> {
+        self.shares.get(&share)
+    }
+
+    pub(crate) fn share_mut(&mut self, share: u64) -> Option<&mut Share> {
+        self.shares.get_mut(&share)
+    }
+
+    pub(crate) fn user_mut(&mut self, share: u64, plugin: PluginId) -> Option<&mut User> {
+        self.shares.get_mut(&share)?.users.get_mut(&plugin)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &Share)> {
+        self.shares.iter().map(|(number, share)| (*number, share))
+    }
+
+    pub(crate) fn add_share(&mut self, number: u64, share: Share) {
+        self.shares.insert(number, share);
+    }
+
+    pub(crate) fn remove_share(&mut self, number: u64) -> Option<Share> {
+        self.shares.remove(&number)
+    }
+
+    pub(crate) fn version(&self, version: u64) -> Option<&Version> {
+        self.versions.get(&version)
+    }
+
+    pub(crate) fn version_mut(&mut self, version: u64) -> Option<&mut Version> {
+        self.versions.get_mut(&version)
+    }
+
+    /// The newest version of a share, with its number.
+    pub(crate) fn newest(&self, share: u64) -> Option<(u64, &Version)> {
+        let newest = self.shares.get(&share)?.newest;
+        Some((newest, self.versions.get(&newest)?))
+    }
+
+    pub(crate) fn add_version(&mut self, number: u64, version: Version) {
+        self.versions.insert(number, version);
+    }
+
+    pub(crate) fn remove_version(&mut self, number: u64) -> Option<Version> {
+        self.versions.remove(&number)
+    }
+
+    /// The versions that a plugin has made and that are there.
+    pub(crate) fn versions_of(&self, maker: PluginId) -> Vec<u64> {
+        let is_its = |version: &Version| version.maker.plugin == Some(maker);
+        let versions = self.versions.iter();
+        let versions = versions.filter(|(_, version)| is_its(version));
+        versions.map(|(number, _)| *number).collect()
+    }
+
+    /// What a request is about, if it is not over.
+    pub(crate) fn asked(&self, plugin: PluginId, request: u32) -> Option<Asked> {
+        self.asked.get(&(plugin, request)).cloned()
+    }
+
+    pub(crate) fn ask(&mut self, plugin: PluginId, request: u32, about: Asked) {
+        self.asked.insert((plugin, request), about);
+    }
+
+    /// A request is over.
+    pub(crate) fn over(&mut self, plugin: PluginId, request: u32) {
+        self.asked.remove(&(plugin, request));
+    }
+
+    /// All requests of a plugin that is gone are over.
+    pub(crate) fn all_over(&mut self, plugin: PluginId) {
+        self.asked.retain(|(of, _), _| *of != plugin);
+    }
+
+    pub(crate) fn making(&self, making: u64) -> Option<&Making> {
+        self.makings.get(&making)
+    }
+
+    pub(crate) fn making_mut(&mut self, making: u64) -> Option<&mut Making> {
+        self.makings.get_mut(&making)
+    }
+
+    pub(crate) fn makings(&self) -> impl Iterator<Item = (u64, &Making)> {
+        self.makings
+            .iter()
+            .map(|(number, making)| (*number, making))
+    }
+
+    /// The twins of versions of a share that are being made. Their versions may have gone.
+    pub(crate) fn twins_made_of(&self, share: u64) -> Vec<u64> {
+        let makings = self.makings.iter();
+        let twins = makings.filter(|(_, making)| making.is_twin() && making.share == share);
+        twins.map(|(number, _)| *number).collect()
+    }
+
+    /// A plugin that has gone waits for no twin.
+    pub(crate) fn forget_waiting(&mut self, plugin: PluginId) {
+        for making in self.makings.values_mut() {
+            if let Kind::Twin { waiting, .. } = &mut making.kind {
+                waiting.retain(|(to, _)| *to != plugin);
+            }
+        }
+    }
+
+    pub(crate) fn add_making(&mut self, number: u64, making: Making) {
+        self.makings.insert(number, making);
+    }
+
+    pub(crate) fn remove_making(&mut self, number: u64) -> Option<Making> {
+        self.makings.remove(&number)
+    }
+
+    /// Keeps memory charged that is of no more use, under this number, until [`Shares::freed`] is told it.
+    pub(crate) fn keep(&mut self, serial: u64, bus: Charge) {
+        self.held.insert(serial, bus);
+    }
+
+    /// Nobody holds this memory any more.
+    pub(crate) fn freed(&mut self, serial: u64) {
+        self.held.remove(&serial);
+    }
+}
+
+#[cfg(test)]
+impl Shares {
+    /// Whether nothing is left of anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+            && self.shares.is_empty()
+            && self.versions.is_empty()
+            && self.makings.is_empty()
+            && self.held.is_empty()
+            && self.asked.is_empty()
+            && self.bus.used() == 0
+    }
+}

@@ -1,0 +1,262 @@
+//! The broker's records about shares: to the threads that ask for them, and what has changed of those that the plugin uses.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use callgate_layout::Code;
+use callgate_layout::control::{
+    Failure, ShareFit, ShareToBroker, ShareToPlugin, VersionFacts, VersionName,
+};
+use callgate_layout::shares::page::{PAGE_LEN, PageReader};
+
+use super::plugin::PluginWork;
+use crate::base::error::{Error, Result};
+use crate::session::connection::failure as error_of;
+use crate::session::mapping::map_read_only;
+use crate::session::plugin_state::sharing::using::place_of;
+use crate::session::shares::asked::Asker;
+use crate::session::shares::desk::{Have, News};
+use crate::shares::made::Type;
+use crate::shares::used::{Known, Used};
+use crate::shares::watched::ShareEvent;
+
+/// What the broker says of a share that the plugin is a user of.
+struct Told {
+    share: u64,
+    facts: VersionFacts,
+    fit: ShareFit,
+    has_memory: bool,
+    persistent: bool,
+}
+
+impl PluginWork<'_> {
+    pub(super) fn share_record(&mut self, record: ShareToPlugin, descriptors: Vec<OwnedFd>) {
+        match record {
+            ShareToPlugin::Have {
+                request,
+                share,
+                version: facts,
+                fit,
+                has_memory,
+                persistent,
+            } => {
+                let told = Told {
+                    share,
+                    facts,
+                    fit,
+                    has_memory,
+                    persistent,
+                };
+                self.have(request, told, descriptors);
+            }
+            ShareToPlugin::Create { request, making } => {
+                self.tell_asker(request, News::Create { making });
+            }
+            ShareToPlugin::Convert { making, version } => self.convert(making, version),
+            ShareToPlugin::Write {
+                making,
+                request,
+                len,
+            } => self.write((making, request), len, descriptors),
+            ShareToPlugin::Dropped { making, failure } => {
+                if let Some(desk) = self.plugin.membership.shares.making(making) {
+                    desk.put(News::Failed(error_of(failure)));
+                }
+            }
+            ShareToPlugin::Version { request, version } => match descriptors.into_iter().next() {
+                Some(file) => self.tell_asker(request, News::Version(Box::new((version, file)))),
+                None => self.share_failed(request, missing()),
+            },
+            ShareToPlugin::Changed { request, now } => self.share_changed(request, now),
+            ShareToPlugin::Revoked { share, failure } => {
+                self.share_revoked(share, &error_of(failure));
+            }
+        }
+    }
+
+    /// Puts something to the thread that waits for the answer to a request; where none does any more, the two have crossed.
+    fn tell_asker(&self, request: u32, news: News) {
+        if let Some(Asker::Thread(desk)) = self.plugin.membership.shares.asker(request) {
+            desk.put(news);
+        }
+    }
+
+    /// The broker refuses a request about shares, or what it has sent cannot be used.
+    pub(super) fn share_failed(&mut self, request: u32, error: Error) {
+        match self.plugin.membership.shares.forget(request) {
+            Some(Asker::Thread(desk)) => desk.put(News::Failed(error)),
+            Some(Asker::Return(used, _)) => self.not_used_again(&used, &error),
+            Some(Asker::Follow(follow)) => follow.answered(request, Some(error)),
+            Some(Asker::Watched(watched)) => {
+                // It stays asked, so that this broker is not asked again and again.
+                let why = error.at_gate(watched.tag.clone());
+                watched.tell(ShareEvent::Refused { why });
+            }
+            None => {}
+        }
+    }
+
+    /// A watched tag does not stand as it was.
+    fn share_changed(&mut self, request: u32, now: Option<VersionName>) {
+        let (state, membership) = (&self.plugin.state, &self.plugin.membership);
+        match membership.shares.forget(request) {
+            Some(Asker::Follow(follow)) => follow.answered(request, None),
+            Some(Asker::Watched(watched)) => {
+                watched.stands(now);
+                // A watch is answered once.
+                state.ask_of_watched(membership, &watched);
+            }
+            _ => {}
+        }
+    }
+
+    /// The next broker has a share that this plugin uses.
+    fn used_again(&mut self, (used, of): (&Arc<Used>, Type), have: Have) {
+        let (state, membership) = (&self.plugin.state, &self.plugin.membership);
+        let place = place_of(membership, &have);
+        let Have {
+            share,
+            facts,
+            fit,
+            memory,
+            ..
+        } = have;
+        if let Some(made) = used.made().filter(|made| made.facts.name == facts.name) {
+            membership.shares.made(facts.version, &made);
+        }
+        let known = (fit == ShareFit::Same).then_some(Known::Is(of));
+        used.attach((place, known), facts, memory);
+        membership.shares.use_share(share, used);
+        state.shares.moved(used);
+        state.shares.turns.changed();
+        state.shares.follows.changed();
+    }
+
+    /// The next broker has none: what is held stays valid, and is not found by its tag any more.
+    fn not_used_again(&mut self, used: &Arc<Used>, why: &Error) {
+        tracing::debug!(%why, tag = %used.tag, "the new broker has no such share");
+        used.detach();
+        let shares = &self.plugin.state.shares;
+        shares.remove(used);
+        shares.follows.changed();
+    }
+
+    /// A request about shares was granted.
+    pub(super) fn share_done(&self, request: u32) {
+        self.tell_asker(request, News::Done);
+    }
+
+    fn have(&mut self, request: u32, told: Told, descriptors: Vec<OwnedFd>) {
+        let share = told.share;
+        // Who does not wait any more has said so, and the broker knows of no use.
+        let Some(asker) = self.plugin.membership.shares.forget(request) else {
+            return;
+        };
+        match unpack(told, descriptors) {
+            Err(error) => {
+                self.send(&ShareToBroker::Relinquish { share }.into());
+                match asker {
+                    Asker::Thread(desk) => desk.put(News::Failed(error)),
+                    Asker::Return(used, _) => self.not_used_again(&used, &error),
+                    Asker::Follow(_) | Asker::Watched(_) => {}
+                }
+            }
+            Ok(have) => match asker {
+                Asker::Thread(desk) => desk.put(News::Have(Box::new(have))),
+                Asker::Return(used, of) => self.used_again((&used, of), have),
+                Asker::Follow(_) | Asker::Watched(_) => {}
+            },
+        }
+    }
+
+    /// A share was not received whole, because this process had no room for its descriptors.
+    pub(super) fn have_cut(&mut self, (request, share): (u32, u64), error: Error) {
+        if self.plugin.membership.shares.has(request) {
+            self.send(&ShareToBroker::Relinquish { share }.into());
+            self.share_failed(request, error);
+        }
+    }
+
+    fn write(&mut self, (making, request): (u64, u32), len: u64, descriptors: Vec<OwnedFd>) {
+        let news = match descriptors.into_iter().next() {
+            Some(file) => News::Write { making, len, file },
+            None => News::Failed(missing()),
+        };
+        self.tell_maker((making, request), news);
+    }
+
+    /// Puts something to the thread that makes a version: it publishes it, or makes a share.
+    pub(super) fn tell_maker(&self, (making, request): (u64, u32), news: News) {
+        let shares = &self.plugin.membership.shares;
+        match (request, shares.asker(request)) {
+            (1.., Some(Asker::Thread(desk))) => {
+                shares.begin_making(making, &desk);
+                desk.put(news);
+            }
+            _ => {
+                if let Some(desk) = shares.making(making) {
+                    desk.put(news);
+                }
+            }
+        }
+    }
+
+    /// Has a version written as JSON that this plugin has made; that takes long, so this thread only hands it on.
+    fn convert(&mut self, making: u64, version: u64) {
+        let membership = &self.plugin.membership;
+        match membership.shares.version_made(version) {
+            Some(made) => self.plugin.state.write_twin(membership, making, made),
+            None => {
+                let text = "its maker does not use the share any more";
+                let failure = Failure::new(Code::ShareTypeMismatch, text);
+                self.send(&ShareToBroker::GaveUp { making, failure }.into());
+            }
+        }
+    }
+
+    /// A part of the type of a share has come; whether one was asked for.
+    pub(super) fn share_schema_part(&self, request: u32, part: (u32, &[u8])) -> bool {
+        let is_asked = self.plugin.membership.shares.has(request);
+        if is_asked {
+            let (total, bytes) = (part.0, part.1.to_vec());
+            self.tell_asker(request, News::Part { total, bytes });
+        }
+        is_asked
+    }
+
+    /// The plugin may not read a share any more. Its guards stay valid.
+    fn share_revoked(&mut self, share: u64, error: &Error) {
+        let Some(used) = self.plugin.membership.shares.share(share) else {
+            return;
+        };
+        tracing::warn!(%error, tag = %used.tag, "this plugin may not use a share any more");
+        // The broker knows of the use no more.
+        used.detach();
+        let shares = &self.plugin.state.shares;
+        shares.remove(&used);
+        shares.follows.changed();
+    }
+}
+
+/// Takes a share apart that the plugin is a user of.
+fn unpack(told: Told, descriptors: Vec<OwnedFd>) -> Result<Have> {
+    let mut descriptors = descriptors.into_iter();
+    let page = descriptors.next().ok_or_else(missing)?;
+    let memory = match told.has_memory {
+        true => Some(descriptors.next().ok_or_else(missing)?),
+        false => None,
+    };
+    Ok(Have {
+        share: told.share,
+        facts: told.facts,
+        fit: told.fit,
+        page: PageReader::new(map_read_only(page, PAGE_LEN)?),
+        memory,
+        persistent: told.persistent,
+    })
+}
+
+fn missing() -> Error {
+    let text = "the broker has sent a record about a share without its descriptors";
+    Error::new(Code::Protocol, text)
+}

@@ -1,0 +1,81 @@
+//! Opening cells: at the broker that there is, and at each one after it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate_layout::Code;
+use callgate_layout::control::CellToBroker;
+
+use super::PluginState;
+use crate::base::error::{Error, Result};
+use crate::session::cells::OpenCell;
+use crate::session::membership::Membership;
+
+impl PluginState {
+    /// Opens a cell at the broker that there is, and at each one after it. Returns when there is memory for it, or that time has
+    /// come. Where it fails, it is closed again by whoever has it.
+    pub(crate) fn open_cell(&self, cell: &Arc<OpenCell>, until: Instant) -> Result<()> {
+        if self.membership().connection.is_control_thread() {
+            let text = "what is dropped together with a link cannot wait for the broker";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        self.cells.add(cell);
+        self.tell_of_cell(cell, until)?;
+        let opened = cell.await_opened(until);
+        opened.unwrap_or_else(|| {
+            self.presence.check()?;
+            Err(cell.is_late())
+        })
+    }
+
+    fn tell_of_cell(&self, cell: &Arc<OpenCell>, until: Instant) -> Result<()> {
+        loop {
+            let membership = self.await_membership(until)?;
+            let said = self.open_cell_on(&membership, cell);
+            if !self.has_ended(&membership, said.as_ref().err(), until) {
+                return said;
+            }
+        }
+    }
+
+    /// Tells a membership's broker of a cell, unless it was told.
+    pub(super) fn open_cell_on(&self, membership: &Membership, cell: &Arc<OpenCell>) -> Result<()> {
+        self.say(membership, || {
+            if !cell.is_to_say(membership.id) {
+                return Ok(true);
+            }
+            let connection = &membership.connection;
+            let request = membership.cells.telling(connection, cell);
+            let sent = membership.send_if_room(&cell.record(request).into());
+            match sent {
+                Ok(true) => cell.said(membership.id, request),
+                _ => drop(membership.cells.remove(connection, request)),
+            }
+            sent
+        })
+    }
+
+    /// A cell is used no more: it ends here and at the broker.
+    pub(crate) fn close_cell(&self, cell: &Arc<OpenCell>) {
+        let (said, request) = {
+            // Who comes back at this moment has told the next broker before this, or finds it over.
+            let _alone = self.saying.lock();
+            self.cells.remove(cell);
+            cell.close()
+        };
+        cell.end(&Error::new(Code::Closed, "this plugin has closed the cell"));
+        for older in self.older_memberships() {
+            older.cells.forget(cell);
+        }
+        let membership = self.membership();
+        let connection = &membership.connection;
+        // Where the broker has refused it, or taken it away, it knows nothing of it.
+        if said == membership.id
+            && membership.cells.remove(connection, request).is_some()
+            && connection.check_alive().is_ok()
+        {
+            // A broker that is gone has forgotten it anyway.
+            let _ = membership.send(&CellToBroker::Close { request }.into());
+        }
+    }
+}

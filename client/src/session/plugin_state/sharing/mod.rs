@@ -1,0 +1,13 @@
+//! Shares that a plugin asks for, makes, publishes and follows: at the broker that there is, and at each one after it.
+
+mod again;
+pub(crate) mod asking;
+mod converting;
+pub(crate) mod making;
+mod mapping;
+mod publishing;
+mod request;
+mod twin;
+pub(crate) mod using;
+mod versions;
+pub(crate) mod want;

@@ -1,0 +1,67 @@
+//! The text of a version, for one of another type.
+
+use std::sync::Arc;
+
+use callgate_layout::control::{ShareToBroker, VersionFacts, VersionName};
+use callgate_layout::shares::sealed::Sealed;
+
+use crate::base::buffers::Scratch;
+use crate::session::membership::Membership;
+use crate::shares::used::{TellsBroker, Used};
+
+/// The text of a version, for one of another type.
+pub(crate) struct Twin {
+    pub(crate) used: Arc<Used>,
+    pub(crate) name: VersionName,
+    pub(crate) maker: String,
+    /// There until it is dropped.
+    pub(super) text: Option<Text>,
+    /// What the broker has sent for it.
+    sent: Option<(Arc<Membership>, u64)>,
+}
+
+pub(super) enum Text {
+    Sent(Sealed),
+    /// Written here, of a slice that lies in the version itself.
+    Own(Scratch),
+}
+
+impl Twin {
+    pub(super) fn new(used: &Arc<Used>, facts: &VersionFacts) -> Twin {
+        Twin {
+            used: used.clone(),
+            name: facts.name,
+            maker: facts.maker.clone(),
+            text: None,
+            sent: None,
+        }
+    }
+
+    /// Of a version that was sent, which is let go with this.
+    pub(super) fn sent(
+        used: &Arc<Used>,
+        facts: &VersionFacts,
+        membership: &Arc<Membership>,
+    ) -> Twin {
+        let mut twin = Twin::new(used, facts);
+        twin.sent = Some((membership.clone(), facts.version));
+        twin
+    }
+
+    pub(crate) fn text(&self) -> &[u8] {
+        match &self.text {
+            Some(Text::Sent(memory)) => memory.bytes(),
+            Some(Text::Own(text)) => text,
+            None => &[],
+        }
+    }
+}
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        drop(self.text.take());
+        if let Some((membership, version)) = self.sent.take() {
+            membership.tell(ShareToBroker::Done { version });
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Waiting on a thread for what a word says. Inside a handler the thread serves its own chain meanwhile, as one that waits for a gate's
+//! answer does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use callgate_layout::clock;
+use callgate_layout::sys::futex::{self, Awaited};
+use callgate_layout::turns::Watch;
+
+use crate::base::chain;
+use crate::base::deadline::call_due;
+use crate::base::due::TimeLimit;
+use crate::base::error::Result;
+use crate::base::futex_refused;
+use crate::serve::dispatcher::{Dispatcher, LATE_LOOK, serving_thread};
+use crate::serve::lending;
+use crate::serve::turn::TurnLock;
+
+/// Calls served before the word is looked at again.
+const BATCH: u32 = 16;
+
+/// When a wait that begins now has to be over, in nanoseconds of the monotonic clock: as that of a call, which inside a handler is over
+/// with the call that this one serves.
+pub(crate) fn due(timeout: Duration) -> Result<u64> {
+    call_due(TimeLimit::new(timeout))
+}
+
+/// The same as a time of the standard library.
+pub(in crate::session) fn instant(until: u64) -> Instant {
+    Instant::now() + Duration::from_nanos(until.saturating_sub(clock::now()))
+}
+
+/// Waits until `look` finds something; `None` where it has not by then. What it looks at changes with the word.
+pub(in crate::session) fn wait<T>(
+    word: &AtomicU32,
+    until: u64,
+    look: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    let words = || vec![Awaited::private(word, word.load(Ordering::Acquire))];
+    wait_for(words, until, look)
+}
+
+/// The same with several words, as they are before each look.
+pub(crate) fn wait_for<'w, T>(
+    words: impl Fn() -> Vec<Awaited<'w>>,
+    until: u64,
+    mut look: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    if let Some(found) = look() {
+        return Some(found);
+    }
+    let found = match chain::current() {
+        Some(chain) => inside(words, (chain.id, until), look),
+        None => outside(words, until, look),
+    };
+    futex_refused::log();
+    found
+}
+
+fn outside<'w, T>(
+    words: impl Fn() -> Vec<Awaited<'w>>,
+    until: u64,
+    mut look: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    loop {
+        let words = words();
+        let found = look();
+        if found.is_some() || clock::now() >= until {
+            return found;
+        }
+        futex::wait_any_of(&words, until);
+    }
+}
+
+fn inside<'w, T>(
+    words: impl Fn() -> Vec<Awaited<'w>>,
+    (chain, until): (u64, u64),
+    mut look: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    // What comes back in the chain may run on other threads as long as this one waits.
+    let _lent = lending::lend();
+    let dispatchers = serving_thread::dispatchers().unwrap_or_default();
+    loop {
+        let words = words();
+        let found = look();
+        if found.is_some() || clock::now() >= until {
+            return found;
+        }
+        if !serve(&dispatchers, chain) {
+            sleep(&dispatchers, chain, (words, until));
+        }
+    }
+}
+
+/// The plugins whose handlers this thread may run right now.
+fn mine(dispatchers: &[Arc<Dispatcher>]) -> impl Iterator<Item = &Arc<Dispatcher>> {
+    dispatchers.iter().filter(|dispatcher| dispatcher.is_mine())
+}
+
+/// Serves a number of calls of a chain at most; whether there were any.
+fn serve(dispatchers: &[Arc<Dispatcher>], chain: u64) -> bool {
+    let mut found = false;
+    for dispatcher in mine(dispatchers) {
+        let mut left = BATCH;
+        while left > 0 && dispatcher.serve_chain(chain, || {}) {
+            (found, left) = (true, left - 1);
+        }
+    }
+    found
+}
+
+/// Sleeps until there is something to do, or until then.
+fn sleep(dispatchers: &[Arc<Dispatcher>], chain: u64, (mut words, until): (Vec<Awaited<'_>>, u64)) {
+    // The same ones to the end, although another thread may begin to pump meanwhile.
+    let mine: Vec<_> = mine(dispatchers).collect();
+    let bells: Vec<_> = mine.iter().map(|dispatcher| dispatcher.bells()).collect();
+    words.extend(bells.iter().flat_map(|bells| bells.words()));
+    mine.iter().for_each(|dispatcher| dispatcher.begin_park());
+    // Calls of the chain may be queued while another chain has their turn.
+    let turn_locks = mine.iter().map(|dispatcher| dispatcher.turn_lock());
+    let watches: Vec<_> = turn_locks.map(TurnLock::watch).collect();
+    words.extend(watches.iter().map(Watch::word));
+    // Before the look.
+    let each = mine.iter().zip(&bells);
+    let rests: Vec<_> = each.map(|(one, bells)| one.rest_inside(bells)).collect();
+    // Late answers have deadlines, and nobody else publishes them.
+    let late = mine.iter().filter_map(|one| one.settle()).min();
+    if !mine.iter().any(|one| one.may_have(chain)) {
+        let until = late.map_or(until, |late| late.min(clock::now() + LATE_LOOK).min(until));
+        let each = mine.iter().zip(rests);
+        let _at_rest: Vec<_> = each.map(|(one, rest)| one.sleep_at(rest)).collect();
+        futex::wait_any_of(&words, until);
+    }
+    drop(watches);
+    mine.iter().for_each(|dispatcher| dispatcher.end_park());
+}

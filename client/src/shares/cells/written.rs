@@ -1,0 +1,166 @@
+//! A cell that this plugin writes, in the memory of each membership that is used.
+
+use callgate_layout::Code;
+use callgate_layout::cells::{CellReader, CellWriter, Copied};
+use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::view::{ReadView, WriteView};
+use parking_lot::Mutex;
+use rkyv::util::AlignedVec;
+
+use super::no_cell;
+use crate::base::archive;
+use crate::base::error::{Error, Result, forked};
+use crate::base::types::{Failed, GateType};
+
+/// A cell that this plugin writes.
+pub(crate) struct WrittenCell {
+    len: usize,
+    state: Mutex<State>,
+    fork: ForkMark,
+}
+
+struct State {
+    /// Those of older memberships first.
+    places: Vec<Place>,
+    /// The newest membership that has ended.
+    left: u64,
+    /// The archive of the last value, if there is one.
+    last: AlignedVec<{ archive::ALIGNMENT }>,
+    has_value: bool,
+    /// Where the next one is archived.
+    next: AlignedVec<{ archive::ALIGNMENT }>,
+    /// Why nothing is written any more, where that is so.
+    ended: Option<Error>,
+}
+
+/// The cell in one membership.
+struct Place {
+    /// The membership's number.
+    of: u64,
+    cell: CellWriter,
+}
+
+impl WrittenCell {
+    /// One whose values have so many bytes, and that has no memory yet.
+    pub(crate) fn new(len: usize) -> WrittenCell {
+        let buffer = || {
+            let mut buffer = AlignedVec::with_capacity(len);
+            buffer.resize(len, 0);
+            buffer
+        };
+        let state = State {
+            places: Vec::new(),
+            left: 0,
+            last: buffer(),
+            has_value: false,
+            next: buffer(),
+            ended: None,
+        };
+        WrittenCell {
+            len,
+            state: Mutex::new(state),
+            fork: ForkMark::here(),
+        }
+    }
+
+    /// Writes a value wherever the cell lies.
+    #[inline]
+    pub(crate) fn set<T: GateType>(&self, value: &T) -> Result<()> {
+        if !self.fork.is_here() {
+            return Err(forked());
+        }
+        let mut state = self.state.lock();
+        let State {
+            places,
+            last,
+            has_value,
+            next,
+            ended,
+            ..
+        } = &mut *state;
+        if let Some(error) = ended {
+            return Err(error.clone());
+        }
+        if archive::serialize_into(value, next) != Some(self.len) {
+            return Err(unfit(value, next));
+        }
+        for place in places {
+            place.cell.write(next);
+        }
+        std::mem::swap(last, next);
+        *has_value = true;
+        Ok(())
+    }
+
+    /// The cell lies in this memory, too, from now on. It begins with the last value that was written here, or else with that
+    /// of the writer before.
+    pub(crate) fn add(&self, of: u64, memory: WriteView, before: Option<ReadView>) -> Result<()> {
+        let mut cell = CellWriter::new(memory, self.len).ok_or_else(no_cell)?;
+        let before = before.and_then(|memory| CellReader::new(memory, self.len));
+        let mut state = self.state.lock();
+        let State {
+            last, has_value, ..
+        } = &mut *state;
+        if let Some(before) = before.filter(|_| !*has_value) {
+            // One that was killed has left a whole value; one that writes on although it has gone, perhaps none.
+            *has_value = before.read(last) == Copied::Value;
+        }
+        if state.ended.is_some() {
+            return Ok(());
+        }
+        if state.has_value {
+            cell.write(&state.last);
+        }
+        state.places.push(Place { of, cell });
+        let left = state.take_left();
+        drop(state);
+        drop(left);
+        Ok(())
+    }
+
+    /// A membership has ended: who has read there reads elsewhere by now. The newest memory stays until there is other.
+    pub(crate) fn leave(&self, of: u64) {
+        let mut state = self.state.lock();
+        state.left = state.left.max(of);
+        let left = state.take_left();
+        drop(state);
+        // Unmapped where nobody waits for the lock.
+        drop(left);
+    }
+
+    /// Nothing is written any more.
+    pub(crate) fn end(&self, why: &Error) {
+        let mut state = self.state.lock();
+        state.ended.get_or_insert_with(|| why.clone());
+        let places = std::mem::take(&mut state.places);
+        drop(state);
+        drop(places);
+    }
+
+    /// Why nothing is written any more, where that is so.
+    pub(crate) fn ended(&self) -> Option<Error> {
+        self.state.lock().ended.clone()
+    }
+}
+
+impl State {
+    /// Takes out what lies in memberships that have ended, but for the newest.
+    fn take_left(&mut self) -> Vec<Place> {
+        let older = self.places.len().saturating_sub(1);
+        let left = self.left;
+        let is_left = |place: &mut Place| place.of <= left;
+        self.places.extract_if(..older, is_left).collect()
+    }
+}
+
+/// Why a value has no archive of its type's size.
+#[cold]
+fn unfit<T: GateType>(value: &T, space: &mut [u8]) -> Error {
+    match archive::serialize_in(value, space) {
+        Err(Failed::Unfit(why)) => why.error("values of a cell"),
+        _ => {
+            let text = "the archive of the value has not the size that those of its type have";
+            Error::new(Code::InvalidArgument, text)
+        }
+    }
+}

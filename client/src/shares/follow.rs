@@ -1,0 +1,109 @@
+//! Who follows the versions of a share, and is told of what its page does not say: that the share is there, that another broker has another
+//! page for it, that there will be none any more.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+use callgate_layout::sys::futex::{self, Awaited};
+use parking_lot::Mutex;
+
+use crate::base::error::Error;
+use crate::base::thread;
+
+/// All that follow something.
+#[derive(Default)]
+pub(crate) struct Follows(Mutex<Vec<Weak<Follow>>>);
+
+impl Follows {
+    pub(crate) fn add(&self, follow: &Arc<Follow>) {
+        let mut all = self.0.lock();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(follow));
+    }
+
+    /// Each is to look again.
+    pub(crate) fn changed(&self) {
+        let all: Vec<_> = self.0.lock().iter().filter_map(Weak::upgrade).collect();
+        all.iter().for_each(|follow| follow.changed());
+    }
+}
+
+/// One that follows the versions of a share.
+#[derive(Default)]
+pub(crate) struct Follow {
+    /// Changes when there is something to look at; private.
+    word: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The membership whose broker is to say when the tag does not stand as it was, and the request.
+    watch: Option<(u64, u32)>,
+    /// The broker does not.
+    refused: Option<Error>,
+    /// Of the tasks that wait.
+    wakers: Vec<Waker>,
+}
+
+impl Follow {
+    /// What it is by now, to be read before the look.
+    pub(crate) fn seen(&self) -> u32 {
+        self.word.load(Ordering::Acquire)
+    }
+
+    /// What a thread waits for that has seen it so.
+    pub(crate) fn awaited(&self, seen: u32) -> Awaited<'_> {
+        Awaited::private(&self.word, seen)
+    }
+
+    /// There is something to look at.
+    pub(crate) fn changed(&self) {
+        self.word.fetch_add(1, Ordering::Release);
+        futex::wake_private(&self.word);
+        let wakers = std::mem::take(&mut self.state.lock().wakers);
+        wakers.into_iter().for_each(thread::wake);
+    }
+
+    /// The broker has said how the tag stands, or that it does not.
+    pub(crate) fn answered(&self, request: u32, refused: Option<Error>) {
+        let mut state = self.state.lock();
+        if state.watch.is_some_and(|(_, other)| other == request) {
+            state.watch = None;
+            state.refused = refused;
+        }
+        drop(state);
+        self.changed();
+    }
+
+    /// Why the broker does not say how the tag stands, once.
+    pub(crate) fn refused(&self) -> Option<Error> {
+        self.state.lock().refused.take()
+    }
+
+    /// Whether the broker of a membership is to be asked, by this request.
+    pub(crate) fn begin_watch(&self, of: u64, request: u32) -> bool {
+        let mut state = self.state.lock();
+        let is_asked = state.watch.is_some_and(|(other, _)| other == of);
+        if !is_asked {
+            state.watch = Some((of, request));
+        }
+        !is_asked
+    }
+
+    /// The question is not to be answered any more.
+    pub(crate) fn end_watch(&self) -> Option<(u64, u32)> {
+        self.state.lock().watch.take()
+    }
+
+    /// The waker is to be called when there is something to look at.
+    pub(crate) fn wake(&self, waker: &Waker) {
+        // Cloned before anything is locked: that runs code of the program's.
+        let waker = waker.clone();
+        let mut state = self.state.lock();
+        if !state.wakers.iter().any(|other| other.will_wake(&waker)) {
+            state.wakers.push(waker);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A reader: answers look-ups in the newest index, where it lies.
+
+use callgate_client::{HandlerError, Plugin, View, gate_type};
+
+use crate::cli::Role;
+use crate::error::Error;
+use crate::words::{Index, TAG};
+
+/// Lines that an answer names at most.
+const LINES: usize = 8;
+
+/// What a reader says of a word.
+#[gate_type]
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Answer {
+    /// How often it stands in the file.
+    pub(crate) count: u64,
+    /// The first lines in which it does.
+    pub(crate) lines: Vec<u32>,
+    /// Whether there are more.
+    pub(crate) has_more: bool,
+    /// The version of the index in which it was looked up.
+    pub(crate) version: u64,
+}
+
+/// The gate of a reader.
+pub(crate) fn gate(nth: u32) -> String {
+    format!("Index.Reader{nth}")
+}
+
+/// Is a reader, until the bus ends.
+pub(crate) fn run(nth: u32) -> Result<(), Error> {
+    let plugin = Plugin::connect(&Role::Reader.plugin(nth))?;
+    // May be asked for before there is an index.
+    let versions = plugin.shares().versions::<Index>(TAG)?;
+    let handler = move |word: View<'_, String>| {
+        // Where nothing was published since the last call, this is one look at a word in shared memory. The guard keeps
+        // the version that it stands for, also when the next one comes while this handler runs.
+        let Some(index) = versions.latest()? else {
+            return Err(HandlerError::new("NO_INDEX", "there is no index yet"));
+        };
+        let found = index.find(word.as_str());
+        let lines = found.map_or(&[][..], |entry| &entry.lines);
+        Ok(Answer {
+            count: found.map_or(0, |entry| entry.count.to_native()),
+            lines: lines
+                .iter()
+                .take(LINES)
+                .map(|line| line.to_native())
+                .collect(),
+            has_more: lines.len() > LINES,
+            version: index.version(),
+        })
+    };
+    let _gate = plugin.provide(&gate(nth), handler)?;
+    plugin.wait_closed();
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Plugins that have shares and follow versions, and nothing to do.
+
+use std::time::Duration;
+
+use callgate_tests::proc::eventually;
+use callgate_tests::{Bus, Process, proc, programs};
+
+use crate::scene::holder;
+
+const PLUGINS: usize = 20;
+const WINDOW: Duration = Duration::from_secs(3);
+
+/// Clock ticks that processes have used, and how often their threads went to sleep.
+fn used(pids: &[u32]) -> (u64, u64) {
+    let ticks = pids.iter().map(|pid| proc::ticks(*pid)).sum();
+    (ticks, pids.iter().map(|pid| proc::sleeps(*pid)).sum())
+}
+
+/// Somebody looked again and again whether there was a new version.
+#[test]
+fn who_has_shares_and_follows_versions_uses_no_time() {
+    let bus = Bus::start_open(programs!());
+    let mut processes: Vec<Process> = (0..PLUGINS)
+        .map(|n| holder(&bus, &format!("holder-{n}")))
+        .collect();
+    for process in &mut processes {
+        assert_eq!(
+            process.ask("make Idle.Table 1 5000"),
+            process.ask("check Idle.Table")
+        );
+        assert_eq!(process.ask("follow Idle.Table"), "OK");
+        assert_eq!(process.ask("wait Idle.Table"), "OK");
+        assert_eq!(process.ask("watch Idle.Other"), "OK");
+    }
+    let mut pids: Vec<u32> = processes.iter().map(Process::id).collect();
+    pids.extend(bus.broker.as_ref().map(Process::id));
+    let mut last = used(&pids);
+    eventually("all are at rest", || {
+        std::thread::sleep(Duration::from_millis(200));
+        let now = used(&pids);
+        match std::mem::replace(&mut last, now) == now {
+            true => Ok(()),
+            false => Err(format!("{now:?}")),
+        }
+    });
+    let before = used(&pids);
+    std::thread::sleep(WINDOW);
+    let now = used(&pids);
+    println!("in {WINDOW:?} {before:?} -> {now:?}");
+    assert!(now.0 - before.0 <= 5, "they use time");
+    assert!(now.1 - before.1 <= 10, "they wake up");
+    // They were asleep and not deaf.
+    assert_eq!(processes[0].ask("publish Idle.Table 2 5000"), "2");
+    for process in &mut processes {
+        assert_eq!(process.expect_line(), "changed 2");
+    }
+}

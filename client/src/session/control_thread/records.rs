@@ -16,7 +16,6 @@ use crate::serve::grants::Grant;
 use crate::serve::waits::{Reporter, Word};
 use crate::session::connection::{Answer, Answered, Returned, failure as error_of};
 use crate::session::notices::BrokerEvent;
-use crate::session::shares::desk::News;
 
 /// The error for descriptors that came and that this process had no room for.
 fn short(what: &str) -> Error {
@@ -86,17 +85,17 @@ impl PluginWork<'_> {
             ) => {
                 self.cell_failed(request, &short("the memory of a cell"));
             }
-            ToPlugin::Share(ShareToPlugin::Have { request, share, .. }) => {
-                self.have_cut((request, share), short("the memory of a share"));
+            ToPlugin::Share(ShareToPlugin::Have { request, .. }) => {
+                self.have_cut(request, short("the memory of a share"));
             }
-            ToPlugin::Share(ShareToPlugin::Version { request, .. }) => {
-                self.share_failed(request, short("the memory of a share"));
+            ToPlugin::Share(ShareToPlugin::Version { request, version }) => {
+                let version = version.version;
+                self.version_failed((request, version), short("the memory of a share"));
             }
             ToPlugin::Share(ShareToPlugin::Write {
                 making, request, ..
             }) => {
-                let failed = News::Failed(short("the memory of a share"));
-                self.tell_maker((making, request), failed);
+                self.write_failed((making, request), short("the memory of a share"));
             }
             // Nothing else brings descriptors.
             record => self.handle(record, Vec::new()),

@@ -50,7 +50,9 @@ impl PluginWork<'_> {
                 self.have(request, told, descriptors);
             }
             ShareToPlugin::Create { request, making } => {
-                self.tell_asker(request, News::Create { making });
+                if !self.tell_asker(request, News::Create { making }) {
+                    self.give_up(making, &nobody());
+                }
             }
             ShareToPlugin::Convert { making, version } => self.convert(making, version),
             ShareToPlugin::Write {
@@ -63,10 +65,15 @@ impl PluginWork<'_> {
                     desk.put(News::Failed(error_of(failure)));
                 }
             }
-            ShareToPlugin::Version { request, version } => match descriptors.into_iter().next() {
-                Some(file) => self.tell_asker(request, News::Version(Box::new((version, file)))),
-                None => self.share_failed(request, missing()),
-            },
+            ShareToPlugin::Version { request, version } => {
+                let number = version.version;
+                let Some(file) = descriptors.into_iter().next() else {
+                    return self.version_failed((request, number), missing());
+                };
+                if !self.tell_asker(request, News::Version(Box::new((version, file)))) {
+                    self.send(&ShareToBroker::Done { version: number }.into());
+                }
+            }
             ShareToPlugin::Changed { request, now } => self.share_changed(request, now),
             ShareToPlugin::Revoked { share, failure } => {
                 self.share_revoked(share, &error_of(failure));
@@ -74,11 +81,22 @@ impl PluginWork<'_> {
         }
     }
 
-    /// Puts something to the thread that waits for the answer to a request; where none does any more, the two have crossed.
-    fn tell_asker(&self, request: u32, news: News) {
-        if let Some(Asker::Thread(desk)) = self.plugin.membership.shares.asker(request) {
-            desk.put(news);
+    /// Puts something to the thread that waits for the answer to a request; whether one does. Otherwise the two have crossed, and what has come is
+    /// given back here.
+    fn tell_asker(&self, request: u32, news: News) -> bool {
+        match self.plugin.membership.shares.asker(request) {
+            Some(Asker::Thread(desk)) => {
+                desk.put(news);
+                true
+            }
+            _ => false,
         }
+    }
+
+    /// Makes nothing, for who does not wait for it any more or cannot use the memory.
+    fn give_up(&mut self, making: u64, why: &Error) {
+        let failure = Failure::new(why.code(), why.message());
+        self.send(&ShareToBroker::GaveUp { making, failure }.into());
     }
 
     /// The broker refuses a request about shares, or what it has sent cannot be used.
@@ -147,14 +165,15 @@ impl PluginWork<'_> {
     }
 
     fn have(&mut self, request: u32, told: Told, descriptors: Vec<OwnedFd>) {
-        let share = told.share;
-        // Who does not wait any more has said so, and the broker knows of no use.
+        let forgo = ShareToBroker::Forgo { request };
         let Some(asker) = self.plugin.membership.shares.forget(request) else {
-            return;
+            // Who does not wait any more may have said so before the broker could know what of.
+            return self.send(&forgo.into());
         };
         match unpack(told, descriptors) {
             Err(error) => {
-                self.send(&ShareToBroker::Relinquish { share }.into());
+                // What else the plugin has of the share stays.
+                self.send(&forgo.into());
                 match asker {
                     Asker::Thread(desk) => desk.put(News::Failed(error)),
                     Asker::Return(used, _) => self.not_used_again(&used, &error),
@@ -170,35 +189,43 @@ impl PluginWork<'_> {
     }
 
     /// A share was not received whole, because this process had no room for its descriptors.
-    pub(super) fn have_cut(&mut self, (request, share): (u32, u64), error: Error) {
-        if self.plugin.membership.shares.has(request) {
-            self.send(&ShareToBroker::Relinquish { share }.into());
-            self.share_failed(request, error);
-        }
+    pub(super) fn have_cut(&mut self, request: u32, error: Error) {
+        self.send(&ShareToBroker::Forgo { request }.into());
+        self.share_failed(request, error);
+    }
+
+    /// A version was not received: it is not mapped.
+    pub(super) fn version_failed(&mut self, (request, version): (u32, u64), error: Error) {
+        self.send(&ShareToBroker::Done { version }.into());
+        self.share_failed(request, error);
     }
 
     fn write(&mut self, (making, request): (u64, u32), len: u64, descriptors: Vec<OwnedFd>) {
-        let news = match descriptors.into_iter().next() {
-            Some(file) => News::Write { making, len, file },
-            None => News::Failed(missing()),
+        let Some(file) = descriptors.into_iter().next() else {
+            return self.write_failed((making, request), missing());
         };
-        self.tell_maker((making, request), news);
+        if !self.tell_maker((making, request), News::Write { making, len, file }) {
+            self.give_up(making, &nobody());
+        }
     }
 
-    /// Puts something to the thread that makes a version: it publishes it, or makes a share.
-    pub(super) fn tell_maker(&self, (making, request): (u64, u32), news: News) {
+    /// Memory for a version was not received. The thread that makes it does not say so: it knows of none.
+    pub(super) fn write_failed(&mut self, (making, request): (u64, u32), error: Error) {
+        self.give_up(making, &error);
+        self.tell_maker((making, request), News::Failed(error));
+    }
+
+    /// Puts something to the thread that makes a version: it publishes it, or makes a share. Whether there is one.
+    fn tell_maker(&self, (making, request): (u64, u32), news: News) -> bool {
         let shares = &self.plugin.membership.shares;
-        match (request, shares.asker(request)) {
+        let desk = match (request, shares.asker(request)) {
             (1.., Some(Asker::Thread(desk))) => {
                 shares.begin_making(making, &desk);
-                desk.put(news);
+                Some(desk)
             }
-            _ => {
-                if let Some(desk) = shares.making(making) {
-                    desk.put(news);
-                }
-            }
-        }
+            _ => shares.making(making),
+        };
+        desk.map(|desk| desk.put(news)).is_some()
     }
 
     /// Has a version written as JSON that this plugin has made; that takes long, so this thread only hands it on.
@@ -254,6 +281,10 @@ fn unpack(told: Told, descriptors: Vec<OwnedFd>) -> Result<Have> {
         memory,
         persistent: told.persistent,
     })
+}
+
+fn nobody() -> Error {
+    Error::new(Code::Cancelled, "nobody waits for it any more")
 }
 
 fn missing() -> Error {

@@ -59,6 +59,11 @@ impl Desk {
         futex::wake_private(&self.word);
     }
 
+    /// What nobody has taken.
+    pub(in crate::session) fn rest(&self) -> VecDeque<News> {
+        std::mem::take(&mut *self.news.lock())
+    }
+
     /// Takes what comes next; `None` where nothing has by then.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use crate::session::shares::asked::Asker;
 use crate::session::shares::desk::{Desk, News};
 use crate::session::shares::failures::out_of_turn;
 use crate::session::shares::waiting;
+use crate::shares::used::TellsBroker;
 
 /// A request that a broker has not answered, until this is dropped.
 pub(super) struct Request<'a> {
@@ -60,7 +61,20 @@ impl<'a> Request<'a> {
 
 impl Drop for Request<'_> {
     fn drop(&mut self) {
-        self.membership.shares.forget(self.number);
-        self.membership.shares.close(&self.desk);
+        let (membership, request) = (self.membership, self.number);
+        membership.shares.forget(request);
+        membership.shares.close(&self.desk);
+        // What has come in the very last moment is given back.
+        for news in self.desk.rest() {
+            match news {
+                News::Have(_) => membership.tell(ShareToBroker::Forgo { request }),
+                News::Version(sent) => {
+                    let version = sent.0.version;
+                    drop(sent);
+                    membership.tell(ShareToBroker::Done { version });
+                }
+                _ => {}
+            }
+        }
     }
 }

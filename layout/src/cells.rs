@@ -70,7 +70,7 @@ pub struct CellWriter {
 impl CellWriter {
     /// The writer of a cell without a value, whose values have so many bytes; `None` where the memory is no such cell.
     pub fn new(cell: WriteView, len: usize) -> Option<CellWriter> {
-        has_room(cell.as_read().len(), len).then_some(CellWriter {
+        has_room(cell.as_read().len(), len).then(|| CellWriter {
             cell,
             len,
             stride: buffer_len(len),
@@ -116,7 +116,7 @@ pub enum Copied {
 impl CellReader {
     /// The reader of a cell whose values have so many bytes; `None` where the memory is no such cell.
     pub fn new(cell: ReadView, len: usize) -> Option<CellReader> {
-        has_room(cell.len(), len).then_some(CellReader {
+        has_room(cell.len(), len).then(|| CellReader {
             cell,
             len,
             stride: buffer_len(len),

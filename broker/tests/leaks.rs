@@ -194,7 +194,7 @@ fn nothing_is_left_of_a_share() {
     drop(read);
     // One that comes to nothing.
     maker.send(publish(3, "other", LEN));
-    drop(maker.to_write());
+    drop(maker.memory_to_write());
     assert!(shares().0 > 2);
     let returned = sealed(LEN as usize);
     reader.send_with(returned_share(4, "third", LEN), &[&returned]);

@@ -77,7 +77,9 @@ impl Index {
         let mut total = 0;
         for (number, line) in (1..).zip(text.lines()) {
             for word in split(line) {
-                let entry = words.entry(word).or_insert_with_key(Entry::new);
+                let entry = words
+                    .entry(word)
+                    .or_insert_with_key(|word| Entry::new(word));
                 entry.count += 1;
                 total += 1;
                 if entry.lines.last() != Some(&number) {
@@ -94,9 +96,9 @@ impl Index {
 }
 
 impl Entry {
-    fn new(word: &String) -> Entry {
+    fn new(word: &str) -> Entry {
         Entry {
-            word: word.clone(),
+            word: word.to_owned(),
             count: 0,
             lines: Vec::new(),
         }

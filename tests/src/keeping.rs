@@ -1,7 +1,10 @@
-//! Slices that tell whether they are whole, and the role `share-keeper NAME TAG…`, which makes persistent shares of them,
+//! Slices that tell whether they are whole, the files that persistent ones lie in, and the role `share-keeper NAME TAG…`, which makes persistent shares of them,
 //! publishes versions, and is killed meanwhile.
 //!
 //! It says `TAG VERSION` when it has been told that a version is there: from then on, none before it may be found.
+
+use std::fs;
+use std::path::PathBuf;
 
 use callgate_client::{Plugin, Result};
 
@@ -50,15 +53,58 @@ fn mix(sum: u64, word: u64) -> u64 {
     mixed.rotate_left(29)
 }
 
+/// The files of a bus in `/dev/shm`, which are removed with this.
+#[derive(Debug)]
+pub struct Files {
+    prefix: String,
+}
+
+impl Files {
+    /// Those of the broker in this process, if it keeps something.
+    #[must_use]
+    pub fn find(broker: u32) -> Option<Files> {
+        let lock = files().find(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_lock = name.is_some_and(|name| name.matches('.').count() == 1);
+            let owner = fs::read_to_string(path).unwrap_or_default();
+            is_lock && owner.starts_with(&format!("{broker} "))
+        });
+        let prefix = lock?.to_str()?.to_owned();
+        Some(Files { prefix })
+    }
+
+    /// Those of shares, also such as are being written.
+    #[must_use]
+    pub fn shares(&self) -> Vec<PathBuf> {
+        let prefix = format!("{}.", self.prefix);
+        let is_ours = |path: &PathBuf| path.to_str().is_some_and(|path| path.starts_with(&prefix));
+        files().filter(is_ours).collect()
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for path in self.shares().iter().chain([&PathBuf::from(&self.prefix)]) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn files() -> impl Iterator<Item = PathBuf> {
+    let all = fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    let all = all.map(|entry| entry.path());
+    all.filter(|path| {
+        path.to_str()
+            .is_some_and(|path| path.starts_with("/dev/shm/callgate."))
+    })
+}
+
 /// Whether this is the role; plays it if so.
-///
-/// # Panics
-///
-/// Where the plugin cannot connect.
 pub fn play(role: &str, name: &str, tags: &[String]) -> bool {
     let is_mine = role == "share-keeper";
-    if is_mine {
-        keep(name, tags).expect("the bus");
+    if is_mine && let Err(error) = keep(name, tags) {
+        // The broker may be killed before anybody has come.
+        println!("{error}");
     }
     is_mine
 }

@@ -230,6 +230,12 @@ impl Bus {
 
 impl Drop for Bus {
     fn drop(&mut self) {
+        // A broker that is killed leaves its files for the next one, which never comes.
+        drop(
+            self.broker
+                .as_ref()
+                .and_then(|broker| keeping::Files::find(broker.id())),
+        );
         if std::thread::panicking() {
             let log = std::fs::read_to_string(self.log()).unwrap_or_default();
             println!("the broker's log:\n{log}");

@@ -6,7 +6,7 @@ use std::time::Instant;
 use callgate_layout::control::CellToPlugin;
 
 use super::Reactor;
-use super::effects::no_memory;
+use super::failures::no_memory;
 use super::memory::Memory;
 use crate::id::PluginId;
 use crate::listing::{ShareEntry, ShareForm};

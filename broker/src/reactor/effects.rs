@@ -1,7 +1,6 @@
 //! Doing what the bus wants done: records are sent, pages and peers handed out. What is done with
 //! memory stands in `memory.rs`.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
@@ -9,8 +8,9 @@ use callgate_layout::Code;
 use callgate_layout::control::{
     Failure, LinkEnd, LinkToPlugin, MemoryId, PeerInfo, SessionToPlugin, SourceToPlugin, ToPlugin,
 };
-use callgate_layout::sys::{limits, memfd, process};
+use callgate_layout::sys::{memfd, process};
 
+use super::failures::no_memory;
 use super::outgoing::{Descriptors, Flushed, Overflow};
 use super::session::{DoorbellPage, Pages, Session};
 use super::{Reactor, SCARCITY, Timer};
@@ -298,10 +298,4 @@ impl Reactor {
         };
         self.send(to, record, descriptors, now);
     }
-}
-
-pub(super) fn no_memory(what: &str, error: &io::Error) -> Failure {
-    let error = limits::explain(error);
-    let message = format!("the broker could not make {what}: {error}");
-    Failure::new(Code::System, message)
 }

@@ -8,7 +8,7 @@ use callgate_layout::Code;
 use callgate_layout::control::Failure;
 use callgate_layout::sys::memfd;
 
-use super::effects::no_memory;
+use super::failures::no_memory;
 use super::memory::Memory;
 use super::{Outcome, Reactor};
 use crate::bus::Bus;

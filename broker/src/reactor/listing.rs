@@ -15,7 +15,7 @@ use callgate_layout::sys::memfd;
 use crossbeam_channel::Sender;
 
 use super::commands::Outcome;
-use super::effects::no_memory;
+use super::failures::no_memory;
 use super::snapshot::Snapshot;
 use super::{Reactor, Timer};
 use crate::helper::Helper;

@@ -28,7 +28,7 @@ pub(super) use file::{Flaw, Memory, check_allocated};
 
 use file::seal_allocated;
 
-use super::effects::no_memory;
+use super::failures::no_memory;
 use super::{Outcome, Reactor};
 use crate::bus::protocol;
 use crate::id::PluginId;

@@ -8,6 +8,7 @@ mod cells;
 mod commands;
 mod descriptors;
 mod effects;
+mod failures;
 mod files;
 mod held;
 mod listed_shares;
@@ -108,11 +109,9 @@ pub(crate) struct Reactor {
     sessions: HashMap<PluginId, Session>,
     /// What is made of outboxes, extents, rings and versions of shares.
     memory: HashMap<AnyMemory, Memory>,
-    /// The pages of shares.
     share_pages: HashMap<u64, SharePage>,
     /// The descriptor that came with the record which is read now.
     came: Came,
-    /// Descriptors of plugins that are to be looked at, by the numbers of versions.
     returned: HashMap<u64, OwnedFd>,
     watches: Watches,
     held: HeldMemory,

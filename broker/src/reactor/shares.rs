@@ -17,7 +17,7 @@ use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use callgate_layout::view::WriteView;
 
-use super::effects::no_memory;
+use super::failures::no_memory;
 use super::memory::{Flaw, Memory, check_allocated};
 use super::{Outcome, Reactor};
 use crate::bus::protocol;

@@ -35,7 +35,7 @@ fn a_share_is_made_once_and_read_by_all_that_waited() {
     reader.send(want(2, "Osc.Table", true));
     assert!(reader.is_quiet(), "one makes it, the others wait");
     maker.send(ShareToBroker::Make { making, len: LEN });
-    let memory = maker.to_write();
+    let memory = maker.memory_to_write();
     assert_eq!(
         (memory.making, memory.request, memory.len),
         (making, 0, LEN)
@@ -147,7 +147,7 @@ fn the_next_one_makes_it() {
     a.send(ShareToBroker::GaveUp { making, failure });
     let making = b.create();
     b.send(ShareToBroker::Make { making, len: LEN });
-    drop(b.to_write());
+    drop(b.memory_to_write());
     drop(b);
     let making = c.create();
     c.send(ShareToBroker::Make { making, len: LEN });

@@ -155,7 +155,7 @@ impl Peer {
     }
 
     /// The memory that it is sent next, to be written.
-    pub(crate) fn to_write(&mut self) -> ToWrite {
+    pub(crate) fn memory_to_write(&mut self) -> ToWrite {
         match self.share_record() {
             (
                 ShareToPlugin::Write {
@@ -179,7 +179,7 @@ impl Peer {
 
     /// Writes memory as it should be: all of it, without a map that is left.
     pub(crate) fn writes(&mut self, byte: u8) -> u64 {
-        let memory = self.to_write();
+        let memory = self.memory_to_write();
         memory.fill(byte);
         let making = memory.making;
         drop(memory);

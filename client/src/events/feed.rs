@@ -30,6 +30,7 @@ use crate::base::buffers::Scratch;
 use crate::base::chain;
 use crate::base::thread::discard;
 
+pub(crate) use pace::Pace;
 pub(crate) use place::{End, Place, PlaceParts, Sender};
 use taking::{Found, Taking};
 pub(crate) use wakes::{Sleeps, WaiterOf, Wakes};

@@ -362,9 +362,7 @@ impl PluginState {
             offered.end(&reason);
         }
         self.subscriptions.close(&reason);
-        for cell in self.cells.all() {
-            cell.failed(&reason);
-        }
+        self.end_cells(&reason);
         self.shares.clear();
         drop(std::mem::take(&mut *self.older.lock()));
         for membership in memberships.clone() {

@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Dispatch, EventContext, EventNotice, HandlerError, Received, View};
+use callgate_client::{Dispatch, Drained, EventContext, EventNotice, HandlerError, Received, View};
 
 use scene::{Notes, PATIENCE, Scene, TOPIC, numbers};
 
@@ -278,6 +278,37 @@ fn events_are_taken_one_by_one() {
         .collect();
     assert_eq!(values, [2, 3, 4, 5, 6]);
     assert_eq!(events.drain(100).unwrap().len(), 3);
+    topic.flush(PATIENCE).unwrap();
+}
+
+/// What a function is given that drains: the same, in the same order, and no more than it was to have. Events count as handled when it
+/// has returned.
+#[test]
+fn a_function_is_given_events_in_order() {
+    let scene = Scene::new();
+    let (sender, listener) = scene.two(Dispatch::Thread);
+    let topic = sender.topic::<(u32, String)>(TOPIC).unwrap();
+    let mut events = listener.events::<(u32, String)>(TOPIC).unwrap();
+    // More than are copied at a time, and more than one batch.
+    let sent = (0..200_u32).map(|n| (n, "x".repeat(n as usize)));
+    assert_eq!(topic.send_all(sent).unwrap(), 200);
+    let (mut numbers, mut is_here) = (Vec::new(), false);
+    let mut drain = |most| {
+        events.drain_with(most, |drained| match drained {
+            Drained::Event(event, (n, text)) => {
+                assert_eq!((event.number(), text.len()), (u64::from(n), n as usize));
+                assert_eq!(event.sender().name(), "Sender");
+                numbers.push(n);
+            }
+            Drained::Notice(notice) => is_here |= matches!(notice, EventNotice::Here { .. }),
+        })
+    };
+    // The notice is one of them.
+    assert_eq!(drain(71).unwrap(), 71);
+    assert!(topic.flush(Duration::ZERO).is_err(), "130 are left");
+    assert_eq!(drain(1000).unwrap(), 130);
+    assert_eq!(drain(1000).unwrap(), 0);
+    assert!(is_here && numbers.into_iter().eq(0..200));
     topic.flush(PATIENCE).unwrap();
 }
 

@@ -90,11 +90,11 @@ mod futexes {
 #[cfg(all(test, not(callgate_loom)))]
 mod tests {
     use std::os::fd::AsFd;
-    use std::sync::atomic::AtomicU32;
     use std::thread;
     use std::time::{Duration, Instant};
 
     use super::*;
+    use crate::atomic::AtomicU32;
     use crate::clock;
     use crate::sys::futex::{Awaited, wait_any, wake_private};
     use crate::sys::mapping::Mapping;

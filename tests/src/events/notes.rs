@@ -68,7 +68,10 @@ impl Value for String {
 /// What was heard of each sender on each topic: `here, 0..5, lost 2, 7..9 as JSON, gone PROVIDER_GONE: …`. Events whose numbers
 /// follow each other are a run.
 #[derive(Clone, Default)]
-pub(super) struct Notes(Arc<Mutex<BTreeMap<(String, String), Vec<Note>>>>);
+pub(super) struct Notes(Arc<Mutex<All>>);
+
+/// By senders and topics.
+type All = BTreeMap<(String, String), Vec<Note>>;
 
 enum Note {
     Run {

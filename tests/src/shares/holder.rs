@@ -78,7 +78,10 @@ impl Holder {
             "words" => {
                 let (n, len) = (number(words, 2), number(words, 3) as usize / 8);
                 let fill = |slice: &mut [u64]| fill_words(tag, n, slice);
-                let made = self.shares.create_with(tag, len, fill)?;
+                // A gigabyte takes long in a debug build.
+                let patient = self.shares.clone().timeout(10 * PATIENCE);
+                let patient = patient.make_within(10 * PATIENCE);
+                let made = patient.create_with(tag, len, fill)?;
                 self.hold(tag, Held::Slice(made));
             }
             "hang" => {

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use callgate_client::{Code, Error, HandlerError, Plugin, Result, Share, Shares, Versions};
+use callgate_client::{
+    Code, Error, HandlerError, Plugin, Result, Share, ShareType, Shares, Versions,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -129,10 +131,7 @@ impl Player {
         self.hold(tag, Held::Slice(made.expect("it is there or made")));
     }
 
-    fn get<T: ?Sized>(&mut self, tag: &str, held: impl Fn(Share<T>) -> Held)
-    where
-        T: callgate_client::ShareType,
-    {
+    fn get<T: ShareType + ?Sized>(&mut self, tag: &str, held: impl Fn(Share<T>) -> Held) {
         let found = match self.random.below(2) {
             0 => self.shares.try_get(tag).expect("it is there or not"),
             _ => match self.shares.get(tag) {
@@ -193,10 +192,7 @@ impl Player {
         }
     }
 
-    fn ask_for_another_type<T: ?Sized>(&mut self, tag: &str)
-    where
-        T: callgate_client::ShareType,
-    {
+    fn ask_for_another_type<T: ShareType + ?Sized>(&mut self, tag: &str) {
         match self.shares.get::<T>(tag) {
             Ok(_) => panic!("{tag} is of another type"),
             Err(error) => expect(&error, &[Code::NotReady, Code::ShareTypeMismatch]),

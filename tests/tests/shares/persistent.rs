@@ -3,13 +3,12 @@
 mod kills;
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use callgate::Broker;
 use callgate_client::{Code, Plugin, Share, Shares};
 use callgate_tests::cgroup::Cgroup;
-use callgate_tests::keeping::{check, fill};
+use callgate_tests::keeping::{Files, check, fill};
 use callgate_tests::{Bus, PATIENCE, programs};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -18,57 +17,10 @@ const TAG: &str = "Keep.Table";
 /// 8 MiB.
 const COUNT: usize = 1 << 20;
 
-/// The files of a bus, which are removed with this.
-struct Files {
-    prefix: String,
-}
-
-impl Files {
-    /// Those of the broker that runs, which keeps something.
-    fn of(bus: &Bus) -> Files {
-        let broker = bus.broker.as_ref().expect("it runs").id();
-        Files::of_process(broker)
-    }
-
-    fn of_process(broker: u32) -> Files {
-        Files::find(broker).expect("a broker that keeps something has a lock")
-    }
-
-    fn find(broker: u32) -> Option<Files> {
-        let lock = files().find(|path| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let is_lock = name.is_some_and(|name| name.matches('.').count() == 1);
-            let owner = fs::read_to_string(path).unwrap_or_default();
-            is_lock && owner.starts_with(&format!("{broker} "))
-        });
-        let prefix = lock?.to_str()?.to_owned();
-        Some(Files { prefix })
-    }
-
-    /// Files of shares, also such as are being written.
-    fn shares(&self) -> Vec<PathBuf> {
-        let prefix = format!("{}.", self.prefix);
-        let ours =
-            files().filter(|path| path.to_str().is_some_and(|path| path.starts_with(&prefix)));
-        ours.collect()
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        for path in self.shares().iter().chain([&PathBuf::from(&self.prefix)]) {
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
-fn files() -> impl Iterator<Item = PathBuf> {
-    let all = fs::read_dir("/dev/shm").expect("shared memory").flatten();
-    let all = all.map(|entry| entry.path());
-    all.filter(|path| {
-        path.to_str()
-            .is_some_and(|path| path.starts_with("/dev/shm/callgate."))
-    })
+/// The files of a bus that keeps something.
+fn files_of(bus: &Bus) -> Files {
+    let broker = bus.broker.as_ref().expect("it runs");
+    Files::find(broker.id()).expect("a broker that keeps something has a lock")
 }
 
 /// A persistent slice of 8 MiB; whether it had to be made.
@@ -97,7 +49,7 @@ fn a_persistent_share_is_found_again_after_everything_was_stopped() {
     let mut bus = Bus::start(programs!());
     let maker = bus.mortal_plugin("Maker");
     let (share, is_made) = table(&maker, TAG);
-    let files = Files::of(&bus);
+    let files = files_of(&bus);
     assert!(is_made);
     let version = share.version();
     drop((share, maker));
@@ -131,7 +83,7 @@ fn only_what_was_made_to_stay_stays() {
     let mut bus = Bus::start(programs!());
     let maker = bus.mortal_plugin("Maker");
     let _table = table(&maker, TAG);
-    let _files = Files::of(&bus);
+    let _files = files_of(&bus);
     let passing = patient(&maker).get_or_create("Keep.Passing", || 7_u64);
     assert_eq!(*passing.expect("the share"), 7);
     bus.restart_broker();
@@ -148,7 +100,7 @@ fn a_removed_share_stays_with_its_users_and_nobody_finds_it_again() {
     let mut bus = Bus::start(programs!());
     let (maker, reader) = (bus.mortal_plugin("Maker"), bus.mortal_plugin("Reader"));
     let (share, _) = table(&maker, TAG);
-    let files = Files::of(&bus);
+    let files = files_of(&bus);
     let read = patient(&reader).get::<[u64]>(TAG).unwrap();
     reader.shares().remove(TAG).unwrap();
     assert!(files.shares().is_empty());
@@ -169,7 +121,7 @@ fn a_damaged_file_is_removed_and_the_share_made_anew() {
     let mut bus = Bus::start(programs!());
     let maker = bus.mortal_plugin("Maker");
     drop(table(&maker, TAG));
-    let files = Files::of(&bus);
+    let files = files_of(&bus);
     drop(maker);
     let path = files.shares().remove(0);
     let bytes = fs::read(&path).expect("the file");
@@ -208,7 +160,7 @@ fn the_last_version_is_the_one_that_is_found() {
         let newest = publisher.publish_with(1000, |words| fill(TAG, number, words));
         assert_eq!(newest.unwrap().version(), number);
     }
-    let files = Files::of(&bus);
+    let files = files_of(&bus);
     assert_eq!(files.shares().len(), 1);
     drop((publisher, maker));
     bus.restart_broker();
@@ -247,7 +199,7 @@ fn a_broker_without_socket_keeps_them_under_its_name_or_not_at_all() {
     let name = format!("callgate-tests {}", std::process::id());
     let (broker, plugin) = embedded(Some(&name));
     drop(table(&plugin, TAG));
-    let _files = Files::of_process(std::process::id());
+    let _files = Files::find(std::process::id());
     let (second, other) = embedded(Some(&name));
     let error = patient(&other)
         .persistent()
@@ -302,7 +254,7 @@ fn a_broker_whose_cgroup_has_no_room_keeps_nothing_and_lives() {
     let name = cgroup.directory.display().to_string();
     assert!(error.message().contains(&name), "{error}");
     let (share, _) = table(&maker, TAG);
-    let _files = Files::of(&bus);
+    let _files = files_of(&bus);
     assert_eq!(check(TAG, &share), 7);
 }
 
@@ -315,7 +267,7 @@ fn what_the_bus_may_keep_stands_in_the_policy_file() {
     let maker = bus.plugin("Maker");
     let shares = patient(&maker).persistent();
     let _share = shares.get_or_create("Keep.Small", || 7_u64).unwrap();
-    let _files = Files::of(&bus);
+    let _files = files_of(&bus);
     let error = shares.create_with::<u64>(TAG, COUNT, |_| {}).unwrap_err();
     assert_eq!(error.code(), Code::Overloaded, "{error}");
     assert!(

@@ -12,9 +12,9 @@ const TAG: &str = "Versions.Newest";
 const READERS: usize = 8;
 const PER_SECOND: u64 = 1_000;
 const LEN: usize = 4096;
-/// What a broker or a plugin may have mapped, or opened, beside what it has at rest, while versions come and go: the page, the
-/// version that is read, the next one, and one that is on its way to be forgotten; of a writer also what it writes.
-const UNDER_WAY: usize = 8;
+/// What a broker or a plugin may have mapped, or opened, beside what it has at rest, while versions come and go: for each reader one
+/// version on its way to it and one that it has let go, and what is being written, sealed and forgotten.
+const UNDER_WAY: usize = 2 * READERS + 8;
 
 struct Scene {
     bus: Bus,

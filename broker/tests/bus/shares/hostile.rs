@@ -25,7 +25,7 @@ fn lies(lie: impl FnOnce(&mut Peer, &ToWrite)) -> (Code, String) {
     honest.send(want(1, "t", true));
     assert!(honest.is_quiet());
     liar.send(ShareToBroker::Make { making, len: LEN });
-    let memory = liar.to_write();
+    let memory = liar.memory_to_write();
     lie(&mut liar, &memory);
     liar.send(ShareToBroker::Written { making });
     let (dropped, failure) = liar.dropped();
@@ -101,7 +101,7 @@ fn a_maker_may_seal_what_it_has_written() {
     maker.send(want(1, "t", true));
     let making = maker.create();
     maker.send(ShareToBroker::Make { making, len: LEN });
-    let memory = maker.to_write();
+    let memory = maker.memory_to_write();
     memory.fill(1);
     let write = FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE);
     fcntl(memory.file.as_fd(), write).unwrap();
@@ -127,7 +127,7 @@ fn what_is_not_its_own_ends_its_session() {
         maker.send(publish(number + 10, &tag, LEN));
     }
     for _ in 0..8 {
-        drop(maker.to_write());
+        drop(maker.memory_to_write());
     }
     maker.send(ShareToBroker::Make { making, len: LEN });
     maker.send(ShareToBroker::Written { making });

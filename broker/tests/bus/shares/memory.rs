@@ -102,7 +102,7 @@ fn the_next_one_makes_it_whenever_the_maker_goes() {
         if step > 0 {
             maker.send(ShareToBroker::Make { making, len: MIB });
         }
-        let memory = (step > 1).then(|| maker.to_write());
+        let memory = (step > 1).then(|| maker.memory_to_write());
         if step > 2 {
             let memory = memory.as_ref().unwrap();
             memory.fill(1);

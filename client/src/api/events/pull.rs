@@ -10,7 +10,7 @@ use callgate_layout::{Encoding, Encodings, Signature, clock};
 use super::received::{Drained, Event, Received};
 use super::subscription::{encodings_of, name_of, wanted_of};
 use crate::base::error::{Error, Result};
-use crate::events::feed::Next;
+use crate::events::feed::{Next, Pace};
 use crate::events::handlers::EventContext;
 use crate::events::pulled::Puller;
 use crate::events::subscription::Hearing;
@@ -45,6 +45,8 @@ pub struct Events<A> {
     pulled: Pulled,
     /// Makes values of an event's bytes.
     read: Read<A>,
+    /// How often it is drained.
+    pace: Pace,
 }
 
 type Read<A> = fn(Encoding, &[u8]) -> Result<A>;
@@ -125,6 +127,7 @@ impl<A> Events<A> {
         Ok(Events {
             pulled: Pulled::new(state, topic, types)?,
             read,
+            pace: Pace::default(),
         })
     }
 
@@ -198,7 +201,7 @@ impl<A> Events<A> {
         Ok(all)
     }
 
-    /// Gives what there is, up to so many, to a function, without waiting; returns how many there were. An event counts as handled
+    /// Gives what there is, up to so many, to a function, without sleeping; returns how many there were. An event counts as handled
     /// when the function has returned, and is nowhere kept: this takes half the time of [`Events::drain`].
     ///
     /// ```no_run
@@ -240,12 +243,17 @@ impl<A> Events<A> {
             }
             ControlFlow::Continue(())
         };
+        self.pace.let_pass();
         while taken < most {
             let batch = BATCH.min(most - taken);
             match self.pulled.puller.take_some(batch, &mut with) {
                 0 => break,
                 some => taken += some,
             }
+        }
+        match taken {
+            0 => self.pace.found_nothing(),
+            _ => self.pace.took(taken >= most),
         }
         failed.map_or(Ok(taken), Err)
     }

@@ -11,7 +11,7 @@ const SOON: u32 = 4;
 const REST: u32 = 64;
 
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Looks in vain since events were taken.
     in_vain: u32,
     /// Looks to be left out.
@@ -27,15 +27,21 @@ impl Pace {
         looks
     }
 
+    /// For a thread that has nothing else to do: lets the time of the looks pass that are to be left out.
+    #[inline]
+    pub(crate) fn let_pass(&mut self) {
+        (0..std::mem::take(&mut self.rest)).for_each(|_| std::hint::spin_loop());
+    }
+
     /// A look has found nothing.
     #[inline]
-    pub(super) fn found_nothing(&mut self) {
+    pub(crate) fn found_nothing(&mut self) {
         self.in_vain = self.in_vain.saturating_add(1);
     }
 
     /// Events were taken, and whether there is any left.
     #[inline]
-    pub(super) fn took(&mut self, is_more: bool) {
+    pub(crate) fn took(&mut self, is_more: bool) {
         let came_soon = std::mem::take(&mut self.in_vain) <= SOON;
         self.rest = if came_soon && !is_more { REST } else { 0 };
     }

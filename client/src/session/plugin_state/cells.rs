@@ -55,6 +55,13 @@ impl PluginState {
         })
     }
 
+    /// The plugin closes: nothing is written or read any more.
+    pub(super) fn end_cells(&self, reason: &Error) {
+        for cell in self.cells.all() {
+            cell.failed(reason);
+        }
+    }
+
     /// A cell is used no more: it ends here and at the broker.
     pub(crate) fn close_cell(&self, cell: &Arc<OpenCell>) {
         let (said, request) = {

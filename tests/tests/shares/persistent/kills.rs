@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use callgate_tests::keeping::check;
+use callgate_tests::keeping::{Files, check};
 use callgate_tests::random::Random;
 use callgate_tests::{Bus, PATIENCE, Process, programs};
 use nix::sys::signal::Signal;
 
-use super::{Files, listed, patient};
+use super::{listed, patient};
 
 /// What the tags of one round begin with.
 const PASSING: &str = "Keep.New.";
@@ -59,12 +59,14 @@ fn kill_again_and_again(rounds: u64) {
 /// Notes what a process that has ended had been told is there.
 fn note(of: &mut Process, told: &mut HashMap<String, u64>) {
     while let Ok(line) = of.line(PATIENCE) {
-        let Some((tag, version)) = line.split_once(' ') else {
-            continue;
-        };
-        // The last line may have been cut off by the kill.
-        let newest = told.entry(tag.to_owned()).or_default();
-        *newest = (*newest).max(version.parse().unwrap_or(0));
+        let words = line.split_once(' ');
+        // It says other things, too.
+        if let Some((tag, version)) = words
+            && let Ok(version) = version.parse::<u64>()
+        {
+            let newest = told.entry(tag.to_owned()).or_default();
+            *newest = version.max(*newest);
+        }
     }
 }
 

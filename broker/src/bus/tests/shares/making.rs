@@ -128,13 +128,8 @@ fn a_maker_may_die_at_each_step() {
     type Step = fn(&mut World);
     let steps: [Step; 3] = [
         |world| {
-            world.ok(
-                A,
-                ShareToBroker::Make {
-                    making: 2,
-                    len: MIB,
-                },
-            )
+            let (making, len) = (2, MIB);
+            world.ok(A, ShareToBroker::Make { making, len });
         },
         |world| world.ok(A, ShareToBroker::Written { making: 2 }),
         |world| world.sealed(2),

@@ -9,9 +9,10 @@
 //! User       a plugin that has a share
 //! ```
 //!
-//! **Who is charged.** The newest version is charged to the plugin that made it, and a twin like the version that it is the twin of. When that is superseded,
-//! each plugin that has it (a *holder*: it was sent, and has not said `Done`) is charged for it instead, beyond its limit if need be; the bus is
-//! charged until nobody holds the memory any more, whoever that is.
+//! **Who is charged.** The newest version is charged to the plugin that made it. When it is superseded, each plugin that has it (a *holder*: it was sent,
+//! and has not said `Done`) is charged for it instead, beyond its limit if need be. A twin is charged to its maker while that writes it, and to its
+//! holders from then on: otherwise who may only read could use up what a maker may have. The bus is charged until nobody holds the memory any more,
+//! whoever that is.
 
 mod facts;
 mod kept;

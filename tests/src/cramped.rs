@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use callgate::{Broker, Child};
 use callgate_client::{
-    Payload, Plugin, Provider, RawSubscriber, Subscriber, Subscription, Topic, TopicOptions, View,
+    Payload, Plugin, Provider, RawSubscriber, Share, Subscriber, Subscription, Topic, TopicOptions,
+    View,
 };
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use tracing::field::{Field, Visit};
@@ -31,6 +32,7 @@ struct Cramped {
     raw: HashMap<String, RawSubscriber<u64>>,
     topic: Option<Topic<(u32,)>>,
     subscription: Option<Subscription>,
+    share: Option<Share<[u32]>>,
     /// The last event that it has heard.
     heard: Arc<AtomicU32>,
     /// Descriptors that are in the way.
@@ -153,6 +155,12 @@ impl Cramped {
                 ok(offered.map(|topic| self.topic = Some(topic)))
             }
             ["listen-bytes", name] => self.listen_to_bytes(name),
+            ["get", tag] => self.keep(self.plugin().shares().get(tag)),
+            ["publish", tag] => self.keep(self.plugin().shares().publish(tag, &[1, 2, 3][..])),
+            ["let-go"] => {
+                self.share = None;
+                Ok("ok".to_owned())
+            }
             ["heard"] => Ok(self.heard.load(Ordering::Acquire).to_string()),
             ["list"] => said(self.plugin().list().map(|_| "listed")),
             ["spare", count] => self.spare(count.parse().expect("a number")),
@@ -240,6 +248,11 @@ impl Cramped {
             move |event: View<'_, Vec<u8>>| heard.store(event.len() as u32, Ordering::Release);
         let subscribed = self.plugin().subscribe(name, hear);
         ok(subscribed.map(|subscription| self.subscription = Some(subscription)))
+    }
+
+    /// Has this share in the place of the one before.
+    fn keep(&mut self, share: callgate_client::Result<Share<[u32]>>) -> Answer {
+        ok(share.map(|share| self.share = Some(share)))
     }
 
     fn loan(&mut self, gate: &str, mib: usize) -> Answer {

@@ -35,9 +35,10 @@ pub(crate) struct Version {
     pub(crate) maker: Maker,
     /// Whether it is the file of a persistent share itself.
     pub(crate) in_place: bool,
-    /// The maker is charged while it is the newest, or the twin of that.
+    /// The maker is charged while it is the newest.
     pub(crate) charged: Charged,
-    /// Those that were sent it and have not said that they have let go of it; each is charged once it is superseded.
+    /// Those that were sent it and have not said that they have let go of it; each is charged once it is superseded, and for a twin at
+    /// once.
     pub(crate) holders: BTreeMap<PluginId, Option<Charge>>,
     /// Whether it is neither the newest, nor the twin of that.
     pub(crate) is_superseded: bool,
@@ -65,6 +66,11 @@ impl Version {
             maker: self.maker.name.clone(),
             in_place: self.in_place,
         }
+    }
+
+    /// Whether it is charged to those that have it, not to its maker.
+    pub(crate) fn is_charged_to_holders(&self) -> bool {
+        self.is_superseded || self.twin_of.is_some()
     }
 
     /// Whether nobody is to be sent it any more, and nobody has it.

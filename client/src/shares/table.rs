@@ -142,12 +142,12 @@ impl Table {
         let same = slot
             .value(of)
             .and_then(|same| same.downcast::<Held<T>>().ok());
-        if let Some(same) = same
+        if let Some(same) = &same
             && same.is_converted == held.is_converted
         {
             // What is dropped from here on may lock the table.
             drop(slots);
-            return same;
+            return same.clone();
         }
         slot.values.retain(|value| value.of != of);
         let any: Arc<dyn Any + Send + Sync> = held.clone();
@@ -156,6 +156,8 @@ impl Table {
             of,
             held: held_weak,
         });
+        drop(slots);
+        drop(same);
         held
     }
 

@@ -5,6 +5,7 @@ mod descriptors;
 mod events;
 mod host;
 mod limits;
+mod shares;
 mod space;
 mod standard;
 

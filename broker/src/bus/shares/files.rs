@@ -338,14 +338,14 @@ impl Bus {
         let failure = Failure::new(Code::Cancelled, message);
         for making in publications.into_iter().flatten() {
             let saved_as = self.shares.making(making).map(|making| making.saved_as);
-            self.lose_making(making, (&failure, true), now);
             if let Some(Some(_)) = saved_as {
-                // The shell has kept it by now, or will: that goes, too.
+                // The shell has kept it by now, or will: that goes, too, before the next one is kept.
                 let (from, request) = (PluginId(0), 0);
                 let tag = tag.clone();
                 self.effects
                     .push_back(Effect::RemoveFile { from, request, tag });
             }
+            self.lose_making(making, (&failure, true), now);
         }
         self.tell_watches(tag);
         self.shares.tidy(tag);

@@ -126,9 +126,8 @@ impl Bus {
         if let Some(original) = original {
             original.twin = Some(Twin::There(number));
         }
-        if is_superseded {
-            charged.maker = None;
-        }
+        // From here on those that have it are charged: they wanted it, and may keep it for as long as they like.
+        charged.maker = None;
         let twin = Version {
             share: making.share,
             name,

@@ -202,7 +202,10 @@ impl Bus {
         };
         let (mib, told, share) = (version.charged.mib, version.told(number), version.share);
         if is_new {
-            let member = self.members.get(&to).filter(|_| version.is_superseded);
+            let member = self
+                .members
+                .get(&to)
+                .filter(|_| version.is_charged_to_holders());
             let charge = member.map(|member| member.share_mib.charge_beyond(mib));
             version.holders.insert(to, charge);
         } else if let Some(user) = self.shares.user_mut(share, to) {

@@ -64,7 +64,9 @@ impl Bus {
     /// Whether what was made may be registered: not where the tag has become something else meanwhile.
     fn check_registered(&self, making: &Making) -> Result<(), Failure> {
         let found = self.shares.found(&making.tag);
-        if let (Kind::Return { .. }, Some(_)) = (&making.kind, found) {
+        // Of a return nothing kept the tag from others meanwhile.
+        let is_return = matches!(making.kind, Kind::Return { .. });
+        if is_return && (found.is_some() || self.cells.is_taken(&making.tag)) {
             return Err(is_taken(&making.tag));
         }
         self.check_like(found, &making.facts, &making.tag)
@@ -271,6 +273,7 @@ impl Bus {
 
 /// The refusal of who returns a share whose tag is taken by now.
 pub(super) fn is_taken(tag: &str) -> Failure {
-    let message = format!("there is another share {tag} by now, which was made meanwhile");
+    let message =
+        format!("there is another share, or a cell, {tag} by now, which was made meanwhile");
     Failure::new(Code::AlreadyProvided, message)
 }

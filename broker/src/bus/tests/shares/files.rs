@@ -1,5 +1,7 @@
 //! Persistent shares: kept before they are registered, looked for where a tag is absent, removed.
 
+use std::sync::Arc;
+
 use super::*;
 
 fn persistent() -> Making {
@@ -261,4 +263,42 @@ fn the_file_has_the_version_that_is_there() {
     world.effects();
     world.writes_all(C, 9);
     world.happens([(C, "seal 9"), (PluginId(0), "save 9")]);
+}
+
+/// A share that was removed came back, where a version of it was kept after that.
+#[test]
+fn what_is_kept_while_its_share_is_removed_is_removed_too() {
+    let mut world = world();
+    world.ok(B, want(2, None));
+    found(&mut world, 1, false);
+    world.effects();
+    world.ok(A, publish(3, persistent(), 1));
+    let tag: Arc<str> = TAG.into();
+    world.ok(
+        C,
+        ShareToBroker::Remove {
+            request: 6,
+            tag: TAG.into(),
+        },
+    );
+    world.writes_all(A, 3);
+    world.happens([
+        (A, "write 3 of 1"),
+        (PluginId(0), "remove Osc.Table"),
+        (A, "seal 3"),
+        (PluginId(0), "save 3"),
+    ]);
+    world.bus.file_removed((C, 6), &tag, Ok(true), world.now);
+    world.happens([
+        (PluginId(0), "2 hidden"),
+        (PluginId(0), "remove Osc.Table"),
+        (PluginId(0), "let 3 go"),
+        (A, "3 dropped: CANCELLED"),
+        (C, "6: done"),
+    ]);
+    world.bus.version_saved(3, Ok(kept(8).name), world.now);
+    world
+        .bus
+        .file_removed((PluginId(0), 0), &tag, Ok(true), world.now);
+    world.happens([]);
 }

@@ -222,7 +222,7 @@ impl Model {
                     if holds {
                         had.get_mut(&number).expect("a user").push(version);
                     }
-                    let pays = match of.is_superseded {
+                    let pays = match of.is_charged_to_holders() {
                         true => holds,
                         false => of.charged.maker.is_some() && of.maker.plugin == Some(*who),
                     };

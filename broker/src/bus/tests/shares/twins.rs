@@ -26,8 +26,10 @@ fn a_twin_serves_all_that_want_the_same_version() {
     world.happens([(A, "write 3 of 5")]);
     world.writes_all(A, 3);
     world.happens([(A, "seal 3"), (B, "2: version 3"), (C, "3: version 3")]);
-    assert_eq!(world.shares_mib(A), 2);
+    // A reader that keeps it would have its maker publish nothing any more.
+    assert_eq!([A, B, C].map(|who| world.shares_mib(who)), [1, 1, 1]);
     world.ok(B, ShareToBroker::Done { version: 3 });
+    assert_eq!(world.shares_mib(B), 0);
     world.happens([]);
     world.ok(B, fetch(4, 1, Encoding::Json));
     world.happens([(B, "4: version 3")]);

@@ -1,5 +1,7 @@
 //! Versions: published, superseded, watched, returned.
 
+use callgate_layout::control::CellToBroker;
+
 use super::*;
 
 /// The name of the newest version.
@@ -225,4 +227,30 @@ fn a_share_that_comes_after_another_one_has_a_name_of_its_own() {
     let second = name(&world).unwrap();
     assert_eq!((first.number, second.number), (1, 1));
     assert_ne!(first.incarnation, second.incarnation);
+}
+
+/// A tag would be that of a share and of a cell, and neither could be opened any more.
+#[test]
+fn what_is_returned_does_not_take_the_tag_of_a_cell() {
+    let mut world = World::shares();
+    world.ok(A, returns(2, 1, 1));
+    world.ok(
+        B,
+        CellToBroker::Open {
+            request: 1,
+            tag: TAG.into(),
+            fingerprint: 7,
+            signature: "u8".into(),
+            len: 1,
+            writes: true,
+            waits: false,
+        },
+    );
+    world.effects();
+    world.sealed(1);
+    world.happens([
+        (PluginId(0), "let 1 go"),
+        (PluginId(0), "end of 2"),
+        (A, "2: ALREADY_PROVIDED"),
+    ]);
 }

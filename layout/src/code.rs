@@ -48,7 +48,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Nobody provides the gate now.
+    /// Nobody provides the gate now; there is no such share, or no value in the cell yet.
     NotReady = 1, "NOT_READY", Nobody;
     /// The types of arguments or result differ between the two sides.
     TypeMismatch = 2, "TYPE_MISMATCH", Caller;

@@ -23,7 +23,8 @@ use callgate::{Broker, Builder, StartError, systemd};
 pub(crate) struct Options {
     /// A JSON file that says what plugins may do, each by its name or a pattern of names:
     /// {"plugins": {"Rack": {"capabilities": ["gate.provide:Rack.*", "gate.call:*"], "limits":
-    /// {"gates": 16}}}}. Limits are gates, opens, links, extent_mib, share_mib, shares and requests_per_second; "bus_extent_mib": 1024 and
+    /// {"gates": 16}}}}. Capabilities are gate.provide, gate.call, gate.subscribe, topic.send, share.create and share.read, each with a
+    /// pattern. Limits are gates, opens, links, extent_mib, schema_mib, share_mib, shares and requests_per_second; "bus_extent_mib": 1024 and
     /// "bus_share_mib": 4096, beside "plugins", are the most of extent_mib and of share_mib for all together, and "persistent_mib": 4096
     /// the most that is kept of persistent shares; "strict": true is as --strict. The file is read once:
     /// after a change, start the broker again. A gate that its plugin may not provide then stays away until the

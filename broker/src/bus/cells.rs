@@ -103,7 +103,9 @@ impl Bus {
         let from = wish.place.0;
         self.check_cell(from, tag, wish.writes)?;
         if self.has_share(tag) {
-            let message = format!("{tag} is the tag of a share: choose another one for the cell");
+            let message = format!(
+                "{tag} is the tag of a share: read it as one (Shares::get), or choose another one for the cell"
+            );
             return Err(Some(Failure::new(Code::ShareTypeMismatch, message)));
         }
         let Some(member) = self.members.get(&from) else {

@@ -171,9 +171,11 @@ impl Bus {
     }
 }
 
+/// A prefix, which ends in a dot, is named by the pattern that covers it.
 fn denied(plugin: &str, capability: &str, gate: &str) -> Failure {
+    let star = if gate.ends_with('.') { "*" } else { "" };
     let message = format!(
-        "the policy of plugin `{plugin}` lacks {capability}:{gate}; whoever runs the bus decides that"
+        "the policy of plugin `{plugin}` lacks {capability}:{gate}{star}; whoever runs the bus decides that"
     );
     Failure::new(Code::PermissionDenied, message)
 }

@@ -130,7 +130,9 @@ impl Bus {
     fn share_tag(&self, tag: &str) -> Result<Arc<str>, Failure> {
         check_gate_name(tag).map_err(|why| Failure::new(Code::InvalidArgument, why))?;
         if self.cells.is_taken(tag) {
-            let message = format!("{tag} is the tag of a cell: choose another one for the share");
+            let message = format!(
+                "{tag} is the tag of a cell: read it as one (Shares::cell), or choose another one for the share"
+            );
             return Err(Failure::new(Code::ShareTypeMismatch, message));
         }
         Ok(tag.into())

@@ -26,6 +26,9 @@ impl Bus {
         let maker = version.maker.plugin;
         match maker.is_some_and(|maker| share.is_none_or(|of| of.users.contains_key(&maker))) {
             true => Ok(()),
+            false if version.facts.persistent => Err(
+                "the plugin that made it does not have it any more, and so cannot convert it: where nobody needs it, remove it (Shares::remove)",
+            ),
             false => {
                 Err("the plugin that made it does not have it any more, and so cannot convert it")
             }

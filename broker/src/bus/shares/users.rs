@@ -115,10 +115,17 @@ impl Bus {
                 });
             }
         };
-        let message = format!(
-            "the share {tag} is {} by {}, and {} is wanted; {why}",
-            newest.facts.signature, newest.maker.name, wanted.signature
-        );
+        let (its, theirs) = (&newest.facts.signature, &wanted.signature);
+        // Types of one name look the same, and so do a slice and the vector of its numbers.
+        let differs = match its == theirs {
+            true if newest.facts.form == Form::Slice => " as a value, and not as a slice,",
+            true if wanted.form == Form::Slice => " as a slice, and not as a value,",
+            true => " with other fields or variants",
+            false => "",
+        };
+        let maker = &newest.maker.name;
+        let message =
+            format!("the share {tag} is {its} by {maker}, and {theirs}{differs} is wanted; {why}");
         Err(Failure::new(Code::ShareTypeMismatch, message))
     }
 

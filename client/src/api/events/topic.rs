@@ -117,6 +117,7 @@ impl<A: Arguments> Topic<A> {
     ///
     /// # Errors
     ///
+    /// Where nobody listens and there is no history, the event is not looked at, and there is no error about it. Else:
     /// `REQUEST_TOO_LARGE` for an event that takes more than a quarter of the capacity, `INVALID_ARGUMENT` for
     /// one that has no archive; `CLOSED` when the plugin has closed, `PERMISSION_DENIED` when it may send no more. Nothing was sent then.
     #[inline]

@@ -13,8 +13,8 @@ use crate::events::handlers::{EventHandler, read};
 use crate::session::plugin_state::PluginState;
 
 impl Plugin {
-    /// Hears the events of a topic, or of all topics under a prefix, which is written `weather.*`. From when this has
-    /// returned until the subscription is dropped, no event is missed.
+    /// Hears the events of a topic, or of all topics under a prefix, which is written `weather.*`; a `*` alone is no prefix. From when this
+    /// has returned until the subscription is dropped, no event is missed, but those whose [loss](Subscription::lost) is told.
     ///
     /// Nobody need send on the topic yet. Events of one sender come in the order in which they were sent, one after the
     /// other; those of several senders in no order, in a [pool](crate::Dispatch::Pool) at the same time. Several handlers of one plugin on

@@ -103,7 +103,8 @@ impl Shares {
         CellWriter::open(&self.state, tag, self.options.timeout)
     }
 
-    /// Reads a cell. Where nobody has written it yet, the first writer is waited for.
+    /// Reads a cell. Where there is no cell of that tag, a [`Shares::cell_writer`] is waited for, as long as the
+    /// [timeout](Shares::timeout) says; not for the first value, without which [`Cell::get`] is `NOT_READY`.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl Shares {
         Cell::open(&self.state, tag, (self.options.timeout, true))
     }
 
-    /// Reads a cell, unless nobody has written it yet.
+    /// Reads a cell, if there is one: `None` where nobody writes it and nobody else has it open.
     ///
     /// # Errors
     ///

@@ -36,7 +36,8 @@ use crate::shares::watched::{ShareEvent, Watched};
 /// Values that plugins of a bus have in common: each under a *tag*, in memory that all read where it lies and nobody changes.
 ///
 /// This is the door to them ([`Plugin::shares`](crate::Plugin::shares)), which is cheap and can be cloned. How shares are asked for and made
-/// is said on it: `plugin.shares().timeout(…).get("A")`.
+/// is said on it: `plugin.shares().timeout(…).get("A")`. Saying so takes it; one that is kept is cloned for it:
+/// `shares.clone().persistent().get_or_create(…)`.
 ///
 /// A tag is named as a gate is, and has nothing to do with a gate of the same name. A share is there for as long as any plugin uses it: holds
 /// a [`Share`] of it, publishes or follows it. Persistent ones ([`Shares::persistent`]) stay.
@@ -95,7 +96,7 @@ impl Shares {
         self
     }
 
-    /// What has another type is an error, also where it could be converted.
+    /// What has another type is an error, also where it could be [converted](Share::is_converted).
     #[must_use]
     pub fn exact_only(mut self) -> Shares {
         self.options.exact = true;
@@ -115,7 +116,8 @@ impl Shares {
     /// thread; nothing is locked meanwhile, so that it may use gates and other shares. It must not use its own tag (`DEADLOCK`). Where it
     /// panics nothing is left behind, and the next one that wants the share makes it.
     ///
-    /// A share that this plugin holds already is found without asking anybody: no system call is made then, and no memory taken.
+    /// A share that this plugin holds already is found without asking anybody: no system call is made then, and no memory taken. Else this takes
+    /// the right to make the share, also where there is one: who may only read it takes [`Shares::get`] or [`Shares::versions`].
     ///
     /// # Errors
     ///
@@ -192,7 +194,7 @@ impl Shares {
     ///
     /// # Errors
     ///
-    /// `NOT_READY` where there is none; else as [`Shares::get_or_create`].
+    /// `NOT_READY` where there is none; `TYPE_MISMATCH` for a value that cannot be converted; else as [`Shares::get_or_create`].
     pub fn get<T: ShareType + ?Sized>(&self, tag: &str) -> Result<Share<T>> {
         self.obtain(tag, None)
     }
@@ -210,7 +212,8 @@ impl Shares {
         }
     }
 
-    /// A share of whatever type as JSON: its maker writes it so; slices of numbers are read by this plugin itself.
+    /// A share of whatever type as JSON: its maker writes it so, as where a value is [converted](Share::is_converted); slices of numbers are
+    /// read by this plugin itself.
     ///
     /// # Errors
     ///
@@ -223,11 +226,12 @@ impl Shares {
     /// A new version of a share, or the first one: those who follow it are told, and who asks for it finds it. Guards of older versions
     /// keep these. The guard keeps the share in use; where nobody else uses it, the share is gone with the last guard.
     ///
-    /// Publications of one share come one after the other, whoever makes them.
+    /// Publications of one share come one after the other, whoever makes them. Of an array this is a share of an array, `[f32; 2]`; of
+    /// `&array[..]` one of a slice.
     ///
     /// # Errors
     ///
-    /// As [`Shares::get_or_create`]; `SHARE_TYPE_MISMATCH` where the share has another type.
+    /// As [`Shares::get_or_create`]; `SHARE_TYPE_MISMATCH` where the share has another type, also one that could be converted.
     pub fn publish<T: ShareType + ?Sized>(&self, tag: &str, value: &T) -> Result<Share<T>> {
         let make = &mut |pool: &Pool, write: &mut Write<'_>| value.write(pool, write);
         self.publish_made(tag, make)
@@ -287,7 +291,7 @@ impl Shares {
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a name that cannot be.
+    /// `INVALID_ARGUMENT` for a name that cannot be; everything else is told by the first look at a version.
     pub fn versions<T: ShareType + ?Sized>(&self, tag: &str) -> Result<Versions<T>> {
         self.with_want::<T, _>(tag, |want| {
             let what = (want.tag.clone(), want.what.clone());
@@ -315,7 +319,8 @@ impl Shares {
     ///
     /// # Errors
     ///
-    /// `INVALID_ARGUMENT` for a name that cannot be, `SYSTEM` where there is no thread for handlers, `CLOSED`.
+    /// `INVALID_ARGUMENT` for a name that cannot be, `SYSTEM` where there is no thread for handlers, `CLOSED`. That the tag may not be watched, or
+    /// is a cell's, is told by [`ShareEvent::Refused`].
     pub fn watch(
         &self,
         tag: &str,

@@ -68,6 +68,10 @@ impl<T: ShareType + ?Sized> Share<T> {
 
     /// Whether the plugin that made it has another type, from which the value was converted. Then it lies in memory of this process's
     /// own.
+    ///
+    /// The plugin that made the version writes it as JSON for that. So it has to be there and to use the share still, unless others have had it
+    /// converted before; else asking for the share is `SHARE_TYPE_MISMATCH`, also where the share is a persistent one. Slices of numbers are
+    /// converted without their maker.
     pub fn is_converted(&self) -> bool {
         self.held.is_converted
     }

@@ -57,8 +57,18 @@ pub(crate) struct Place {
     start: u64,
     /// Where it was when the sender was last told of room.
     told: u64,
-    /// Up to where is taken what had been published when it was seen that the feed has ended.
-    rest: Option<u64>,
+    /// What is still taken, once it was seen that the feed has ended.
+    rest: Option<Rest>,
+}
+
+/// What had been published when it was seen that a feed has ended: of a source that lies about that, a ring full at most.
+#[derive(Debug)]
+struct Rest {
+    published: u64,
+    /// Up to where it is taken.
+    until: u64,
+    /// It was seen that the ring had been written over before the end.
+    is_cut: bool,
 }
 
 /// A sender that waits for room is told when this part of the ring was handled, or there is nothing left.
@@ -125,14 +135,27 @@ impl Place {
     #[cold]
     fn take_rest(&mut self, run: &mut Run) -> Taken {
         let reader = &mut self.reader;
-        let most = reader.position().saturating_add(reader.capacity());
-        let rest = *self
-            .rest
-            .get_or_insert_with(|| reader.published().min(most));
-        match reader.position() < rest {
-            true => reader.take(run),
-            false => Taken::Nothing,
+        let capacity = reader.capacity();
+        let rest = self.rest.get_or_insert_with(|| {
+            let published = reader.published();
+            Rest {
+                published,
+                until: published.min(reader.position().saturating_add(capacity)),
+                is_cut: false,
+            }
+        });
+        if reader.position() >= rest.until {
+            return Taken::Nothing;
         }
+        let taken = reader.take(run);
+        // What is left of a ring that was written over begins further on. Once: it is not written over again after its end,
+        // unless the source goes on.
+        if matches!(taken, Taken::Lost(_)) && !std::mem::replace(&mut rest.is_cut, true) {
+            rest.until = rest
+                .published
+                .min(reader.position().saturating_add(capacity));
+        }
+        taken
     }
 
     /// Why nothing comes any more, where that is so: everything that lay in the ring was taken.
@@ -140,7 +163,8 @@ impl Place {
     pub(super) fn why_ended(&self, is_closed: bool) -> Option<Error> {
         if let Some(why) = self.parts.end.0.get() {
             // It may have been published since the look, and before the end.
-            let is_taken = self.rest.is_some_and(|rest| self.reader.position() >= rest);
+            let rest = self.rest.as_ref();
+            let is_taken = rest.is_some_and(|rest| self.reader.position() >= rest.until);
             return (is_taken || !self.reader.has_news() || is_closed).then(|| why.clone());
         }
         is_closed.then(|| {

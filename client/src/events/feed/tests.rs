@@ -214,6 +214,24 @@ fn what_was_published_is_taken_before_the_end_is_told() {
     assert!(!scene.feed.has_next() && scene.feed.is_over());
 }
 
+/// What was still there of a ring that had been written over was passed over, and not counted as lost.
+#[test]
+fn what_is_left_of_a_ring_that_was_written_over_is_taken_before_the_end_is_told() {
+    let (mut scene, mut one) = (scene(), ring(0));
+    scene.start(&one, 1, (0, 0));
+    let text = "x".repeat(1000);
+    (0..200).for_each(|_| send(&mut [&mut one], &text));
+    one.end
+        .set(&Error::new(Code::ProviderGone, "the test says so"));
+    let told = scene.take();
+    let lost: usize = told[1].strip_prefix("lost ").unwrap().parse().unwrap();
+    let taken = &told[2..told.len() - 1];
+    assert_eq!(lost + taken.len(), 200);
+    assert_eq!(taken.last().unwrap(), &format!("199:{text}"));
+    assert_eq!(told.last().unwrap(), "gone PROVIDER_GONE");
+    assert!(scene.feed.is_over());
+}
+
 #[test]
 fn a_source_that_lies_is_heard_no_more() {
     let (mut scene, mut one) = (scene(), ring(0));

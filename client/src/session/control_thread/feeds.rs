@@ -120,7 +120,8 @@ impl PluginWork<'_> {
         match fit {
             Fit::Unfit { failure } => self.unfit(feed, told, error_of(failure)),
             Fit::Differs { json: false, .. } => {
-                let text = "the types differ, and there is no JSON of its events by which they could be converted";
+                let text = "the types differ, and its events cannot come as JSON to be converted: this subscription or their sender is \
+                            exact_only, or a type of theirs has no JSON";
                 self.unfit(feed, told, Error::new(Code::TypeMismatch, text));
             }
             Fit::Differs { schema, .. } if !is_untyped => {

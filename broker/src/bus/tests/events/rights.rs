@@ -48,7 +48,10 @@ fn a_prefix_takes_a_pattern_that_covers_it() {
     world.ok(A, subscribe(1, "p."));
     let refusal = world.refused_with().expect("it is refused");
     assert_eq!(refusal.code, Code::PermissionDenied as u16);
-    assert!(refusal.message.contains("gate.subscribe:p."), "{refusal:?}");
+    assert!(
+        refusal.message.contains("gate.subscribe:p.*"),
+        "{refusal:?}"
+    );
     world.ok(A, subscribe(1, "p.x.n"));
     assert_eq!(world.refused(), None);
 }

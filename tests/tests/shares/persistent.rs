@@ -77,6 +77,23 @@ fn a_persistent_share_is_found_again_after_everything_was_stopped() {
     assert!(!table(&reader, TAG).1);
 }
 
+/// It was said of every type that it cannot be written as JSON.
+#[test]
+fn a_persistent_share_of_another_type_says_what_can_be_done() {
+    let mut bus = Bus::start(programs!());
+    let maker = bus.mortal_plugin("Maker");
+    let keeping = patient(&maker).persistent();
+    let share = keeping.get_or_create(TAG, || "a text".to_owned());
+    drop((share.expect("made"), keeping, maker));
+    bus.restart_broker();
+    let reader = bus.mortal_plugin("Reader");
+    let error = patient(&reader)
+        .get::<Vec<u32>>(TAG)
+        .expect_err("another type");
+    assert_eq!(error.code(), Code::ShareTypeMismatch);
+    assert!(error.to_string().contains("Shares::remove"), "{error}");
+}
+
 /// A share that is there for a moment must not become one that stays, nor the other way.
 #[test]
 fn only_what_was_made_to_stay_stays() {

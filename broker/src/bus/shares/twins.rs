@@ -19,17 +19,19 @@ impl Bus {
         if version.twin.is_some() {
             return Ok(());
         }
-        if !version.facts.json {
-            return Err("it cannot be written as JSON, and so not be converted");
-        }
         let share = self.shares.share(version.share);
         let maker = version.maker.plugin;
-        match maker.is_some_and(|maker| share.is_none_or(|of| of.users.contains_key(&maker))) {
-            true => Ok(()),
-            false if version.facts.persistent => Err(
-                "the plugin that made it does not have it any more, and so cannot convert it: where nobody needs it, remove it (Shares::remove)",
+        let has_it =
+            maker.is_some_and(|maker| share.is_none_or(|of| of.users.contains_key(&maker)));
+        // Of one that was found in a file it is not known whether there is JSON of its type, and nobody would write it.
+        match (has_it, version.facts.persistent) {
+            (true, _) if version.facts.json => Ok(()),
+            (true, _) => Err("it cannot be written as JSON, and so not be converted"),
+            (false, true) => Err(
+                "the plugin that made it does not have it any more, and so cannot convert it: it can be removed (Shares::remove) and \
+                 made anew",
             ),
-            false => {
+            (false, false) => {
                 Err("the plugin that made it does not have it any more, and so cannot convert it")
             }
         }

@@ -89,7 +89,7 @@ impl Shares {
     }
 
     /// What is made is kept in a file that outlives all plugins and the broker: until it is [removed](Shares::remove), or the machine
-    /// starts anew.
+    /// starts anew. When its maker has gone, it is read by plugins that have the same type, and [not converted](Share::is_converted).
     #[must_use]
     pub fn persistent(mut self) -> Shares {
         self.options.how.persistent = true;

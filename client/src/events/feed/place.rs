@@ -61,7 +61,7 @@ pub(crate) struct Place {
     rest: Option<Rest>,
 }
 
-/// What had been published when it was seen that a feed has ended: of a source that lies about that, a ring full at most.
+/// What had been published when it was seen that a feed has ended; of a source that lies about that, two rings full at most.
 #[derive(Debug)]
 struct Rest {
     published: u64,

@@ -233,6 +233,7 @@ impl Bus {
             is_superseded: false,
             twin_of: None,
             twin: None,
+            conversions: Default::default(),
         })
     }
 

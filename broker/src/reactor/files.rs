@@ -129,7 +129,10 @@ impl Reactor {
             let waiting = |load: &Load| bus.waiting_for(&load.wanted.tag);
             let job: Job = match self.files.queue.next(waiting) {
                 Some(Next::Job(job)) => job,
-                Some(Next::Load(load)) => Box::new(|store| find(load, store)),
+                Some(Next::Load(load)) => {
+                    let room = bus.shares().bus.left() << 20;
+                    Box::new(move |store| find(load, store, room))
+                }
                 Some(Next::Forgone(load)) => {
                     self.tell_loaded(&load.wanted, Ok(None), now);
                     continue;
@@ -285,8 +288,8 @@ impl Reactor {
     }
 }
 
-/// Looks for a file.
-fn find(load: Load, store: &Store) -> Outcome {
-    let found = store.find(&load.wanted.tag, load.way);
+/// Looks for a file, of which so many bytes may be copied.
+fn find(load: Load, store: &Store, room: u64) -> Outcome {
+    let found = store.find(&load.wanted.tag, load.way, room);
     Outcome::new(move |reactor, now| reactor.loaded(&load.wanted, found, load.way, now))
 }

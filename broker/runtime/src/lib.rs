@@ -1,3 +1,9 @@
 //! The runtime: starts plugins from folders with a manifest, supervises them, and makes those that speak JSON on their
 //! pipes ordinary members of the bus.
 #![forbid(unsafe_code)]
+
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the bridge uses it")
+)]
+mod frame;

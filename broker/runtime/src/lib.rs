@@ -4,6 +4,13 @@
 
 #[cfg_attr(
     not(test),
-    expect(dead_code, unused_imports, reason = "the bridge uses it")
+    allow(dead_code, unused_imports, reason = "the bridge uses it")
 )]
 mod frame;
+#[cfg_attr(not(test), allow(dead_code, reason = "the bridge checks frames"))]
+mod manifest;
+
+pub use manifest::{
+    API_VERSION, Backend, LaunchError, Launchers, Manifest, ManifestError, PluginType, Resources,
+    RestartTable, RestartWhen, Setting, Transport,
+};

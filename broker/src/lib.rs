@@ -8,7 +8,8 @@
 //! The pure core is `bus`, over `registry` (gates and opens), `lines` (who is to provide a gate next), `lives` (of
 //! gates), `link` and `grants` (one link's
 //! state machine), `stages` (of memory), `schemas` (what is provided takes and gives), `asked` (who waits for an answer), `cells`, `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
-//! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it.
+//! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it. [`supervision`] is as pure:
+//! the course of a program that is started again when it ends.
 #![forbid(unsafe_code)]
 
 mod asked;
@@ -47,6 +48,7 @@ pub mod shown;
 mod socket;
 mod stages;
 mod supervised;
+pub mod supervision;
 pub mod systemd;
 mod topics;
 mod waits;

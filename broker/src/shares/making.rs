@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! progress   entered by                              left by
+//! Resting    a twin is wanted again soon              its time: `Convert` to the maker
 //! Called     `Create`, or `Convert`, to the maker    its `Make`, or `GaveUp`; its time
 //! Writing    `Write` to the maker, charged           its `Written`, or `GaveUp`; its time
 //! Waiting    `Written`; `Return` begins here         its turn to be sealed
@@ -12,6 +13,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use callgate_layout::control::VersionName;
 
@@ -26,6 +28,7 @@ const SEALED_AT_ONCE: usize = 8;
 /// How far a making is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
+    Resting,
     Called,
     Writing,
     Waiting,
@@ -45,6 +48,8 @@ pub(crate) enum Kind {
         of: u64,
         name: VersionName,
         waiting: Vec<(PluginId, u32)>,
+        /// When its maker was asked for it.
+        since: Instant,
     },
     /// What was made for an earlier broker.
     Return {

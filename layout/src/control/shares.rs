@@ -50,6 +50,7 @@
 //! | user | does not say `Done` | the version stays charged to it; from a limit on its `Fetch` is refused (`OVERLOADED`) |
 //! | user | says `Done` and keeps the map | the version stays charged to the bus until nobody holds it |
 //! | user | fetches again and again | each is a request, charged to its rate, but the first of each version, as often as others publish; so is `Watch`, but one for each `Changed` |
+//! | user | fetches the same version as JSON again after `Done` | its maker rests before it writes that again, four times as long as it has taken, 30 s at most; the answer waits |
 //! | user | says `Done` or `Relinquish` of what it does not have (any more) | nothing; a request, charged to its rate |
 //! | either | names a share, version or making that there never was, or a making of another's | its session ends (`PROTOCOL`) |
 //! | either | answers what has ended meanwhile | nothing: the two have crossed |

@@ -182,7 +182,7 @@ impl Bus {
     }
 
     /// Whether a plugin has a share, and may read it still.
-    fn check_has(&self, plugin: PluginId, share: u64) -> Result<(), Failure> {
+    pub(super) fn check_has(&self, plugin: PluginId, share: u64) -> Result<(), Failure> {
         let of = self.shares.share(share);
         let of = of.filter(|of| of.users.contains_key(&plugin));
         let of = of.ok_or_else(|| invalid("this plugin has no such share (any more)"))?;

@@ -53,6 +53,7 @@ impl Bus {
             is_superseded: false,
             twin_of: None,
             twin: None,
+            conversions: Default::default(),
         };
         let share = self.add_newest(&tag, (number, version));
         self.serve_maker(share, making);

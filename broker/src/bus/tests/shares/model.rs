@@ -195,7 +195,13 @@ impl Model {
             }
             let is_idle = |plugin: &Plugin| plugin.unread.is_empty() && plugin.makings.is_empty();
             if self.plugins.values().all(is_idle) && self.shell.is_idle() {
-                return;
+                // Makers rest before they write the same as JSON again.
+                let Some(due) = self.world.bus.next_deadline() else {
+                    return;
+                };
+                self.world.now = due;
+                self.world.bus.expire(due);
+                self.sort();
             }
         }
         panic!("it never comes to rest");

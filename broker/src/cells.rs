@@ -143,7 +143,7 @@ pub(crate) struct Cells {
 
 impl Cells {
     /// All of them by tag, each with the plugin that writes it and those that read it.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Cell)> {
+    pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Cell)> {
         self.all.iter()
     }
 

@@ -63,7 +63,7 @@ impl Reactor {
     ) {
         let memory = AnyMemory::Ring(ring);
         // As long as it is of use, the broker has a descriptor or two of it.
-        let made = self.check_link_room(2).and_then(|()| {
+        let made = self.check_ring_room(2).and_then(|()| {
             let made = self.make_watched("callgate-events", memory, len.into());
             made.map_err(|error| no_memory("a ring of events", &error))
         });

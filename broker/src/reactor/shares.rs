@@ -184,7 +184,7 @@ impl Reactor {
     /// the one before.
     pub(super) fn make_share_page(&mut self, share: u64, descriptors: u64) -> Result<(), Failure> {
         if !self.share_pages.contains_key(&share) {
-            self.check_link_room(descriptors)?;
+            self.check_share_room(descriptors)?;
             let page =
                 SharePage::new().map_err(|error| no_memory("the page of a share", &error))?;
             self.share_pages.insert(share, page);
@@ -196,7 +196,7 @@ impl Reactor {
     pub(super) fn keep_returned(&mut self, from: PluginId, version: u64, now: Instant) {
         let failure = match mem::replace(&mut self.came, Came::Nothing) {
             // Many may wait until they are looked at.
-            Came::One(file) => match self.check_link_room(0) {
+            Came::One(file) => match self.check_share_room(0) {
                 Ok(()) => {
                     self.returned.insert(version, file);
                     return;

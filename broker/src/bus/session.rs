@@ -91,6 +91,7 @@ impl Bus {
     ) -> Result<Weight, Failure> {
         let why = match record {
             SessionToBroker::Drained => return Ok(self.drained(from)),
+            SessionToBroker::Farewell { .. } => return Ok(Weight::Charged),
             SessionToBroker::List { request } => {
                 self.effects.push_back(Effect::Listing(from, request));
                 return Ok(Weight::Charged);

@@ -86,6 +86,11 @@ fn records_of_all_subjects_survive_the_wire() {
         }
         .into(),
         SessionToBroker::Drained.into(),
+        SessionToBroker::Farewell {
+            message: "the child was killed".to_owned(),
+            context: r#"{"signal":9}"#.to_owned(),
+        }
+        .into(),
         MemoryToBroker::Failed {
             memory,
             role: Role::Reader,

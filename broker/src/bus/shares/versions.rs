@@ -53,6 +53,7 @@ impl Bus {
             is_superseded: false,
             twin_of: None,
             twin: None,
+            conversions: Default::default(),
         };
         let share = self.add_newest(&tag, (number, version));
         self.serve_maker(share, making);
@@ -148,7 +149,9 @@ impl Bus {
         };
         match making.kind {
             Kind::Create(wish) => self.serve(share, wish),
-            Kind::Publish { request, charge } => self.serve(share, wish(request, charge, None)),
+            Kind::Publish {
+                request, charge, ..
+            } => self.serve(share, wish(request, charge, None)),
             Kind::Return {
                 request,
                 name,

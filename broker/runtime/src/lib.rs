@@ -9,5 +9,5 @@ mod process;
 
 pub use manifest::{
     API_VERSION, Backend, LaunchError, Launchers, Manifest, ManifestError, PluginType, Resources,
-    RestartTable, RestartWhen, Setting, Transport,
+    RestartTable, Setting, Transport,
 };

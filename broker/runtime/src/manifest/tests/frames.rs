@@ -2,22 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::super::Denied;
+use super::super::{Capabilities, Denied};
 use super::cases::{Case, cases, service};
 use super::{declaring, read, wrong};
+use crate::frame::parse;
 
 /// What comes of a frame of a plugin with these capabilities.
 fn check(capabilities: &[&str], frame: &Value) -> Result<(), Denied> {
     let manifest = read(&declaring(capabilities)).expect("it is right");
-    let allowed = manifest.capabilities();
-    let kind = frame["type"].as_str().expect("a type");
-    let topic = frame["topic"].as_str().unwrap_or_default();
-    match kind {
-        "events.publish" => allowed.check_publish(topic),
-        "events.subscribe" => allowed.check_subscribe(topic),
-        "events.unsubscribe" => Ok(()),
-        _ => allowed.check_service(kind, &frame.to_string()),
-    }
+    check_by(manifest.capabilities(), frame)
+}
+
+pub(super) fn check_by(capabilities: &Capabilities, frame: &Value) -> Result<(), Denied> {
+    let text = frame.to_string();
+    capabilities.check(&parse(text.as_bytes()).expect("it is a frame"))
 }
 
 #[test]
@@ -57,6 +55,13 @@ fn each_frame_is_allowed_by_its_capability_and_by_no_other() {
 #[test]
 fn some_frames_need_nothing() {
     for frame in [
+        json!({ "type": "ready" }),
+        json!({ "type": "serve_ready" }),
+        json!({ "type": "pong", "nonce": 1 }),
+        json!({ "type": "response", "id": "1", "result": 1 }),
+        json!({ "type": "response", "id": "1", "error": { "code": "A", "message": "b" } }),
+        json!({ "type": "event.deliver.error", "id": "1", "error": "no" }),
+        json!({ "type": "something" }),
         json!({ "type": "events.unsubscribe", "topic": "chat.*" }),
         json!({ "type": "permissions.check", "id": "1" }),
         json!({ "type": "permissions.of.user", "id": "1" }),
@@ -78,7 +83,7 @@ fn names_beside_the_free_ones_are_not_free() {
         "corex.users",
         "data.configs",
         "data.config.get",
-        "event.deliver",
+        "event.delivered",
     ] {
         let denied = check(&[], &service(name)).expect_err(name);
         assert_eq!(denied.capability, format!("gate.call:{name}"));

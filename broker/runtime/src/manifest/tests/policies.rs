@@ -2,7 +2,9 @@
 
 use callgate::Policy;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
+use super::frames::check_by;
 use super::{declaring, read};
 
 fn policy(capabilities: &[&str]) -> Policy {
@@ -125,13 +127,17 @@ proptest! {
         let capabilities: Vec<&str> = capabilities.iter().map(String::as_str).collect();
         // Not all of them can be declared.
         if let Ok(manifest) = read(&declaring(&capabilities)) {
-            let (frames, broker) = (manifest.capabilities(), manifest.policy());
-            prop_assert_eq!(frames.check_publish(&name).is_ok(), broker.may_send(&name));
-            prop_assert_eq!(frames.check_subscribe(&name).is_ok(), broker.may_subscribe(&name));
+            let broker = manifest.policy();
+            let is_allowed = |frame: Value| check_by(manifest.capabilities(), &frame).is_ok();
+            let publish = json!({ "type": "events.publish", "topic": name });
+            prop_assert_eq!(is_allowed(publish), broker.may_send(&name));
+            let subscribe = |topic: &str| json!({ "type": "events.subscribe", "topic": topic });
+            prop_assert_eq!(is_allowed(subscribe(&name)), broker.may_subscribe(&name));
             let under = format!("{name}.");
-            prop_assert_eq!(frames.check_subscribe(&format!("{under}*")).is_ok(), broker.may_subscribe(&under));
+            prop_assert_eq!(is_allowed(subscribe(&format!("{under}*"))), broker.may_subscribe(&under));
             for gate in [&*name, "data.kv", "schedule.register", "data.config"] {
-                prop_assert_eq!(frames.check_service(gate, "{}").is_ok(), broker.may_call(gate));
+                let service = json!({ "type": gate, "id": "1" });
+                prop_assert_eq!(is_allowed(service), broker.may_call(gate));
             }
         }
     }
@@ -140,14 +146,11 @@ proptest! {
     #[test]
     fn what_is_named_is_what_is_missing(topic in "[ab.*]{0,6}") {
         let nothing = read(&declaring(&[])).expect("it is right");
-        for is_publish in [true, false] {
-            let check = |manifest: &crate::Manifest| match is_publish {
-                true => manifest.capabilities().check_publish(&topic),
-                false => manifest.capabilities().check_subscribe(&topic),
-            };
-            let denied = check(&nothing).expect_err("nothing is declared");
+        for kind in ["events.publish", "events.subscribe"] {
+            let frame = json!({ "type": kind, "topic": topic });
+            let denied = check_by(nothing.capabilities(), &frame).expect_err("nothing is declared");
             if let Ok(declared) = read(&declaring(&[&denied.capability])) {
-                prop_assert_eq!(check(&declared), Ok(()), "{}", topic);
+                prop_assert_eq!(check_by(declared.capabilities(), &frame), Ok(()), "{}", topic);
             }
         }
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use callgate::supervision::{Restart, When};
 use serde_json::json;
 
-use super::super::{Manifest, PluginType, RestartWhen, Transport};
+use super::super::{Manifest, PluginType, Transport};
 use super::{folder_with, read, with};
 
 #[test]
@@ -72,7 +73,7 @@ fn the_table_of_supervision_says_only_what_it_says() {
     .expect("it is right");
     let restart = manifest.restart();
     let ms = |ms| Some(Duration::from_millis(ms));
-    assert_eq!(restart.when, Some(RestartWhen::Always));
+    assert_eq!(restart.when, Some(When::Always));
     assert_eq!(restart.ready_within, ms(200));
     assert_eq!(restart.ask_every, ms(10));
     assert_eq!(restart.hung_after, Some(2));
@@ -83,10 +84,24 @@ fn the_table_of_supervision_says_only_what_it_says() {
     assert_eq!(restart.steady_after, ms(1000));
     assert_eq!(restart.quarantine_crashes, Some(0));
     assert_eq!(restart.quarantine_within, ms(5000));
+    let over = restart.over(&Restart::default());
+    let expected = Restart::default()
+        .ready_within(Duration::from_millis(200))
+        .ask_every(Duration::from_millis(10))
+        .hung_after(2)
+        .call_deadline(Duration::from_millis(300))
+        .stop_grace(Duration::ZERO)
+        .backoff([0, 20].map(Duration::from_millis))
+        .steady_after(Duration::from_secs(1))
+        .quarantine(0, Duration::from_secs(5));
+    assert_eq!(over, expected);
 
     let manifest = read(&with(json!({ "restart": "on-failure" }))).expect("it is right");
-    assert_eq!(manifest.restart().when, Some(RestartWhen::OnFailure));
+    assert_eq!(manifest.restart().when, Some(When::OnFailure));
     assert_eq!(manifest.restart().ready_within, None);
+    let usual = Restart::default().hung_after(7);
+    let expected = usual.clone().when(When::OnFailure);
+    assert_eq!(manifest.restart().over(&usual), expected);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod frame;
 mod log;
 mod manifest;
 mod process;
+pub mod template;
 
 pub use log::{Follower, LogLine, LogStream, PluginLog, Taken};
 pub use manifest::{

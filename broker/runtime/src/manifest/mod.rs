@@ -26,6 +26,7 @@ pub use backend::{Backend, Transport};
 pub(crate) use capabilities::{Capabilities, Denied};
 pub use error::ManifestError;
 pub use launchers::{LaunchError, Launchers};
+pub(crate) use names::check_name;
 pub use plugin::{Manifest, PluginType, Resources};
 pub use restart::RestartTable;
 pub use settings::Setting;

@@ -36,11 +36,11 @@ pub(super) struct Exec {
 }
 
 impl Reactor {
-    /// Has a program started, which was so often before; the answer goes to `reply` when that is done.
+    /// Has a program started; the answer goes to `reply` when that is done.
     pub(super) fn spawn(
         &mut self,
         name: String,
-        command: (Box<process::Command>, u64),
+        command: Box<process::Command>,
         reply: Sender<io::Result<Child>>,
         now: Instant,
     ) {
@@ -52,7 +52,7 @@ impl Reactor {
     fn try_spawn(
         &mut self,
         name: String,
-        (mut command, restarts): (Box<process::Command>, u64),
+        mut command: Box<process::Command>,
         reply: &Sender<io::Result<Child>>,
         now: Instant,
     ) -> io::Result<()> {
@@ -68,7 +68,7 @@ impl Reactor {
         self.next_id += 1;
         let plugin = name.clone();
         let job = Box::new(move |thread| {
-            let started = start((plugin, restarts), *command);
+            let started = start(plugin, *command);
             Outcome::new(move |reactor, now| reactor.spawned(id, thread, started, now))
         });
         self.spawners.run(&self.way_back, id, job)?;
@@ -154,6 +154,8 @@ impl Reactor {
     pub(super) fn reap(&mut self, id: u64, now: Instant) {
         let ended = self.children.get(&id).is_some_and(Tracked::reap);
         if ended && let Some(tracked) = self.children.remove(&id) {
+            // Also where nobody could take in how it ended.
+            tracked.has_ended();
             let pidfd = tracked.pidfd().as_raw_fd();
             let _ = self.poll.registry().deregister(&mut SourceFd(&pidfd));
             let how = tracked.how_it_ended();
@@ -208,7 +210,7 @@ fn prepare(command: &mut process::Command, theirs: OwnedFd) -> io::Result<()> {
 }
 
 /// Starts a program, on a thread that may wait for that.
-fn start((name, restarts): (String, u64), mut command: process::Command) -> io::Result<Fresh> {
+fn start(name: String, mut command: process::Command) -> io::Result<Fresh> {
     let program = command.get_program().to_owned();
     // The standard library panics where the exec fails and the kernel has reaped the child by itself.
     let started = catch_unwind(AssertUnwindSafe(|| command.spawn()));
@@ -224,5 +226,5 @@ fn start((name, restarts): (String, u64), mut command: process::Command) -> io::
     })?;
     // With the command goes this process's copy of the plugin's end.
     drop(command);
-    Ok(Fresh::new(Tracked::new((name, restarts), started)?))
+    Ok(Fresh::new(Tracked::new(name, started)?))
 }

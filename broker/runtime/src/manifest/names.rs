@@ -1,0 +1,59 @@
+//! Names of plugins.
+
+use super::error::Wrong;
+use super::fields::Node;
+
+/// The most bytes of a name, so that names of actions fit behind it.
+const MOST_BYTES: usize = 64;
+
+/// What the gates of services and of the runtime begin with. The prefix of a plugin with such a name would stand for
+/// gates that it is not to answer.
+const RESERVED: [&str; 16] = [
+    "broadcast",
+    "callgate",
+    "core",
+    "data",
+    "event",
+    "events",
+    "file",
+    "http",
+    "permissions",
+    "presence",
+    "resources",
+    "runtime",
+    "schedule",
+    "services",
+    "storage",
+    "voice",
+];
+
+/// Whether a text is a name: `^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$`.
+pub(super) fn is_name(text: &str) -> bool {
+    let is_word = |word: &str| {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        !word.is_empty() && word.chars().all(fits)
+    };
+    let begins_well = text.starts_with(|c: char| c.is_ascii_lowercase());
+    begins_well && text.len() <= MOST_BYTES && text.split('-').all(is_word)
+}
+
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
+/// The name of a plugin whose manifest this is.
+pub(super) fn own_name(node: &Node<'_>) -> Result<String, Wrong> {
+    let name = node.any_text()?;
+    if !is_name(name) {
+        return Err(node.wrong(format!(
+            "small letters and digits in words that `-` joins, the first one a letter, {MOST_BYTES} bytes at most"
+        )));
+    }
+    if is_reserved(name) {
+        let reserved = RESERVED.join(", ");
+        return Err(node.wrong(format!(
+            "any name but those that gates of services and of the runtime begin with ({reserved})"
+        )));
+    }
+    Ok(name.to_owned())
+}

@@ -135,18 +135,20 @@ impl Store {
     }
 
     /// The version of a share that is kept, checked in full. One that is damaged or foreign is removed, and there is none.
-    pub(crate) fn find(&self, tag: &str, way: Way) -> Result<Option<Found>, Failure> {
+    /// So many bytes may be copied.
+    pub(crate) fn find(&self, tag: &str, way: Way, room: u64) -> Result<Option<Found>, Failure> {
         let path = self.folder.path(tag);
         if !self.has(tag) {
             return Ok(None);
         }
         let _alone = self.folder.alone(ENDING)?;
-        match self.look(&path, tag, way) {
+        match self.look(&path, tag, (way, room)) {
             Ok(found) => Ok(found),
             Err(Trouble::Flaw(what)) => {
                 discard(&path, tag, &what);
                 Ok(None)
             }
+            Err(Trouble::TooLarge(failure)) => Err(failure),
             Err(Trouble::System(error)) => {
                 let why = limits::explain(&error);
                 let what = format!("the persistent share {tag} could not be read: {why}");
@@ -155,7 +157,12 @@ impl Store {
         }
     }
 
-    fn look(&self, path: &Path, tag: &str, way: Way) -> Result<Option<Found>, Trouble> {
+    fn look(
+        &self,
+        path: &Path,
+        tag: &str,
+        (way, room): (Way, u64),
+    ) -> Result<Option<Found>, Trouble> {
         let Some((file, size)) = files::open(path)? else {
             return Ok(None);
         };
@@ -167,6 +174,11 @@ impl Store {
         if bus != self.folder.bus || *kept.tag != *tag {
             return flaw(format!("it is the share {} of some bus", kept.tag));
         }
+        if !is_typed(&kept) {
+            return flaw("nobody can read of which type its value is");
+        }
+        // Before its bytes are read: a process of the same user can have put any file there.
+        self.check_length(&kept, (way, room))?;
         let (file, hash) = match way {
             Way::Copied => files::into_memory(&file, kept.len)?,
             Way::InPlace => {
@@ -178,6 +190,26 @@ impl Store {
             true => Ok(Some(Found { kept, file })),
             false => flaw("the checksum of its value is wrong"),
         }
+    }
+
+    fn check_length(&self, kept: &Kept, (way, room): (Way, u64)) -> Result<(), Trouble> {
+        let why = match way {
+            _ if kept.len > self.most => format!(
+                "more than the {} MiB that the bus may keep; remove it (callgate share rm {}), or raise persistent_mib",
+                self.most >> 20,
+                kept.tag
+            ),
+            Way::Copied if kept.len > room => format!(
+                "and all plugins of this bus together may have {} MiB more of shares; let some go, or raise bus_share_mib",
+                room >> 20
+            ),
+            _ => return Ok(()),
+        };
+        let what = format!(
+            "the persistent share {} has {} bytes, {why}",
+            kept.tag, kept.len
+        );
+        Err(Trouble::TooLarge(Failure::new(Code::Overloaded, what)))
     }
 
     /// Keeps a share no longer; whether it was kept. Who has the file mapped has it still.
@@ -272,6 +304,13 @@ fn follow(before: &Kept, new: &Kept) -> Result<VersionName, Failure> {
         incarnation: before.name.incarnation,
         number: before.name.number + 1,
     })
+}
+
+/// Whether a file says of which type its value is.
+fn is_typed(kept: &Kept) -> bool {
+    let head = Head::of(&kept.schema).ok();
+    let is_one = head.is_some_and(|head| head.params == Some(1));
+    is_one && !kept.signature.contains(char::is_control)
 }
 
 /// What programs are to do about an error.

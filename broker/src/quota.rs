@@ -68,6 +68,11 @@ impl Quota {
         self.limit
     }
 
+    /// How many places are not taken.
+    pub(crate) fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.used()).into()
+    }
+
     /// How many places are taken.
     pub(crate) fn used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)

@@ -14,6 +14,7 @@
 //! holders from then on: otherwise who may only read could use up what a maker may have. The bus is charged until nobody holds the memory any more,
 //! whoever that is.
 
+mod conversions;
 mod facts;
 mod kept;
 mod making;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use crate::id::PluginId;
 use crate::quota::{Charge, Quota};
 
+pub(crate) use conversions::Conversions;
 pub(crate) use facts::{Facts, check_wanted, invalid};
 pub(crate) use kept::{Kept, LAST};
 pub(crate) use making::{Charged, Kind, Making, Progress, Sealing};

@@ -43,7 +43,8 @@ pub(super) fn facts(tag: &str, number: u64, value: &[u8]) -> Kept {
         form: Form::Archive,
         maker: "Maker".to_owned(),
         signature: "(Table)".to_owned(),
-        schema: (0..200).collect(),
+        // With one parameter.
+        schema: [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 7].into(),
     }
 }
 
@@ -63,7 +64,7 @@ pub(super) fn save(store: &Store, tag: &str, number: u64, value: &[u8]) {
 
 /// The value that is found, with its facts.
 pub(super) fn found(store: &Store, tag: &str, way: Way) -> Option<(Kept, Vec<u8>)> {
-    let found = store.find(tag, way).unwrap()?;
+    let found = store.find(tag, way, u64::MAX).unwrap()?;
     let len = found.kept.len;
     Some((found.kept, read(found.file, len)))
 }

@@ -2,11 +2,15 @@
 
 use std::io;
 
+use callgate_layout::control::Failure;
+
 /// Why a file is not what was looked for.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// It is none, or a damaged one: of no use to anybody.
     Flaw(String),
+    /// It has more bytes than there may be.
+    TooLarge(Failure),
     /// The operating system refused something, which says nothing about the file.
     System(io::Error),
 }

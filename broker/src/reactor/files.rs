@@ -1,4 +1,7 @@
-//! The files of persistent shares: what the bus wants done with them is done on a thread of their own, one thing after the other.
+//! The files of persistent shares: what the bus wants done with them is done on a thread of their own, one thing after the other; in which
+//! order, the [`queue`] says.
+
+mod queue;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -17,14 +20,19 @@ use crate::id::PluginId;
 use crate::memory::AnyMemory;
 use crate::persistent::{Found, Store, Way};
 use crate::shares::Kept;
+use queue::{Next, Queue};
+
+type Job = Box<dyn FnOnce(&Store) -> Outcome + Send>;
 
 /// The files of a bus, and who works on them.
-#[derive(Debug)]
 pub(super) struct Files {
     /// `None` where the bus has no name to keep any under.
     store: Option<Arc<Store>>,
     /// `None` until there is something to do.
     helper: Option<Helper<Outcome>>,
+    queue: Queue<Job, Load>,
+    /// Whether something is being done: the next thing is begun when that is over.
+    is_busy: bool,
 }
 
 impl Files {
@@ -33,6 +41,8 @@ impl Files {
         let files = Files {
             store: store.map(Arc::new),
             helper: None,
+            queue: Queue::new(),
+            is_busy: false,
         };
         bus.keep_files(files.keeps());
         files
@@ -55,6 +65,12 @@ impl Files {
 
     /// Lets another broker have them, after what is under way.
     pub(super) fn close(&mut self) {
+        if let (Some(helper), Some(store)) = (self.helper.take(), self.store.take()) {
+            for job in self.queue.take_jobs() {
+                let store = store.clone();
+                helper.run(move || job(&store));
+            }
+        }
         self.helper = None;
         self.store = None;
     }
@@ -68,29 +84,74 @@ struct Wanted {
     tag: Arc<str>,
 }
 
+/// A file that is to be loaded.
+#[derive(Clone, Debug)]
+struct Load {
+    wanted: Wanted,
+    way: Way,
+}
+
 impl Reactor {
-    /// Works on the files, after all that was asked for before.
+    /// Saves or removes something, after all that was asked for before.
     fn with_files(
         &mut self,
         job: impl FnOnce(&Store) -> Outcome + Send + 'static,
+        now: Instant,
     ) -> Result<(), Failure> {
-        let why = self.files.keeps();
-        let Some(store) = self.files.store() else {
-            let message = format!(
-                "there is no persistent share: {}",
-                why.err().unwrap_or_default()
-            );
-            return Err(Failure::new(Code::InvalidArgument, message));
-        };
-        let helper = match self.files.helper.take() {
-            Some(helper) => helper,
-            None => {
-                let started = self.way_back.helper("callgate-files");
-                started.map_err(|error| no_memory("a thread for persistent shares", &error))?
-            }
-        };
-        self.files.helper.insert(helper).run(move || job(&store));
+        self.start_files()?;
+        self.files.queue.push(Box::new(job));
+        self.work_on_files(now);
         Ok(())
+    }
+
+    /// Whether there is a thread that works on the files, from now on.
+    fn start_files(&mut self) -> Result<(), Failure> {
+        if let Err(why) = self.files.keeps() {
+            let message = format!("there is no persistent share: {why}");
+            return Err(Failure::new(Code::InvalidArgument, message));
+        }
+        if self.files.helper.is_none() {
+            let started = self.way_back.helper("callgate-files");
+            let helper =
+                started.map_err(|error| no_memory("a thread for persistent shares", &error))?;
+            self.files.helper = Some(helper);
+        }
+        Ok(())
+    }
+
+    /// Begins with what is next, if nothing is being done.
+    fn work_on_files(&mut self, now: Instant) {
+        while !self.files.is_busy {
+            let Some(store) = self.files.store() else {
+                return;
+            };
+            let bus = &self.bus;
+            let waiting = |load: &Load| bus.waiting_for(&load.wanted.tag);
+            let job: Job = match self.files.queue.next(waiting) {
+                Some(Next::Job(job)) => job,
+                Some(Next::Load(load)) => {
+                    let room = bus.shares().bus.left() << 20;
+                    Box::new(move |store| find(load, store, room))
+                }
+                Some(Next::Forgone(load)) => {
+                    self.tell_loaded(&load.wanted, Ok(None), now);
+                    continue;
+                }
+                None => return self.files.queue.keep(|plugin| bus.member(plugin).is_some()),
+            };
+            let Some(helper) = &self.files.helper else {
+                return;
+            };
+            self.files.is_busy = true;
+            helper.run(move || {
+                let outcome = job(&store);
+                Outcome::new(move |reactor, now| {
+                    reactor.files.is_busy = false;
+                    outcome.run(reactor, now);
+                    reactor.work_on_files(now);
+                })
+            });
+        }
     }
 
     /// Keeps a version in a file, and tells the bus.
@@ -100,11 +161,12 @@ impl Reactor {
             let failure = Failure::new(Code::System, "the memory of a share is gone");
             return self.bus.version_saved(version, Err(failure), now);
         };
-        let queued = self.with_files(move |store| {
+        let save = move |store: &Store| {
             let saved = store.save(&kept, file.as_fd());
             drop(file);
             Outcome::new(move |reactor, now| reactor.bus.version_saved(version, saved, now))
-        });
+        };
+        let queued = self.with_files(save, now);
         if let Err(failure) = queued {
             self.bus.version_saved(version, Err(failure), now);
         }
@@ -132,13 +194,12 @@ impl Reactor {
         if has_file != Some(true) {
             return self.tell_loaded(&wanted, Ok(None), now);
         }
-        let theirs = wanted.clone();
-        let queued = self.with_files(move |store| {
-            let found = store.find(&theirs.tag, way);
-            Outcome::new(move |reactor, now| reactor.loaded(&theirs, found, way, now))
-        });
-        if let Err(failure) = queued {
-            self.tell_loaded(&wanted, Err(failure), now);
+        match self.start_files() {
+            Ok(()) => {
+                self.files.queue.push_load(Load { wanted, way });
+                self.work_on_files(now);
+            }
+            Err(failure) => self.tell_loaded(&wanted, Err(failure), now),
         }
     }
 
@@ -211,17 +272,24 @@ impl Reactor {
         now: Instant,
     ) {
         let theirs = tag.clone();
-        let queued = self.with_files(move |store| {
+        let remove = move |store: &Store| {
             let removed = store.remove(&theirs);
             Outcome::new(move |reactor, now| {
                 reactor
                     .bus
                     .file_removed((from, request), &theirs, removed, now);
             })
-        });
+        };
+        let queued = self.with_files(remove, now);
         if let Err(failure) = queued {
             self.bus
                 .file_removed((from, request), &tag, Err(failure), now);
         }
     }
+}
+
+/// Looks for a file, of which so many bytes may be copied.
+fn find(load: Load, store: &Store, room: u64) -> Outcome {
+    let found = store.find(&load.wanted.tag, load.way, room);
+    Outcome::new(move |reactor, now| reactor.loaded(&load.wanted, found, load.way, now))
 }

@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! progress   entered by                              left by
+//! Resting    a twin is wanted again soon              its time: `Convert` to the maker
 //! Called     `Create`, or `Convert`, to the maker    its `Make`, or `GaveUp`; its time
+//! Copying    `PublishShort`, charged                 the shell has put the bytes into sealed memory
 //! Writing    `Write` to the maker, charged           its `Written`, or `GaveUp`; its time
 //! Waiting    `Written`; `Return` begins here         its turn to be sealed
 //! Sealing    its turn                                the shell has sealed it, and found all of it there; its time
-//! Saving     the same, of a persistent share         the shell has kept it in a file
+//! Saving     sealed, of a persistent share           the shell has kept it in a file
 //! (Version)  registered
 //! ```
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use callgate_layout::control::VersionName;
 
@@ -26,7 +29,9 @@ const SEALED_AT_ONCE: usize = 8;
 /// How far a making is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
+    Resting,
     Called,
+    Copying,
     Writing,
     Waiting,
     Sealing,
@@ -39,12 +44,19 @@ pub(crate) enum Kind {
     /// A tag that was absent.
     Create(Wish),
     /// A new version.
-    Publish { request: u32, charge: Charge },
+    Publish {
+        request: u32,
+        charge: Charge,
+        /// Whether its bytes came along: then its maker knows no number of a making.
+        short: bool,
+    },
     /// The JSON of a version, for these users and requests.
     Twin {
         of: u64,
         name: VersionName,
         waiting: Vec<(PluginId, u32)>,
+        /// When its maker was asked for it.
+        since: Instant,
     },
     /// What was made for an earlier broker.
     Return {

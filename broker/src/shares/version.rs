@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use callgate_layout::control::{Form, VersionFacts, VersionName};
 
-use super::{Charged, Facts};
+use super::{Charged, Conversions, Facts};
 use crate::id::PluginId;
 use crate::quota::Charge;
 
@@ -45,6 +45,7 @@ pub(crate) struct Version {
     /// Of which version it is the twin.
     pub(crate) twin_of: Option<u64>,
     pub(crate) twin: Option<Twin>,
+    pub(crate) conversions: Conversions,
 }
 
 impl Version {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
 
 use callgate::Broker;
 use callgate_layout::Code;
@@ -28,9 +30,21 @@ fn persistent(request: u32, makes: bool, in_place: bool) -> ShareToBroker {
     want
 }
 
+/// The same of another tag.
+fn of_tag(mut want: ShareToBroker, name: &str) -> ShareToBroker {
+    if let ShareToBroker::Want { tag, .. } = &mut want {
+        *tag = name.into();
+    }
+    want
+}
+
 /// Makes it, and lets it go.
 fn make(peer: &mut Peer, byte: u8) -> Had {
-    peer.send(persistent(1, true, false));
+    make_tag(peer, TAG, byte)
+}
+
+fn make_tag(peer: &mut Peer, tag: &str, byte: u8) -> Had {
+    peer.send(of_tag(persistent(1, true, false), tag));
     let making = peer.create();
     peer.send(ShareToBroker::Make { making, len: LEN });
     peer.writes(byte);
@@ -54,7 +68,11 @@ fn value(had: &Had) -> Vec<u8> {
 
 /// Removes it; whether it was there.
 fn remove(peer: &mut Peer) -> Option<Code> {
-    let tag = TAG.into();
+    remove_tag(peer, TAG)
+}
+
+fn remove_tag(peer: &mut Peer, tag: &str) -> Option<Code> {
+    let tag = tag.into();
     peer.send(ShareToBroker::Remove { request: 99, tag });
     match peer.record() {
         ToPlugin::Session(SessionToPlugin::Answer { failure, .. }) => failure.as_ref().map(code_of),
@@ -185,4 +203,51 @@ fn who_must_not_make_a_share_cannot_remove_it() {
     other.send(persistent(1, false, false));
     assert_eq!(value(&other.have()), [5; LEN as usize]);
     assert_eq!(remove(&mut other), None);
+}
+
+/// Whoever may read has files loaded as often as it likes, and a version waited until all of these had been copied.
+#[test]
+fn what_is_kept_does_not_wait_for_all_that_is_loaded() {
+    let bus = bus();
+    let tags: Vec<String> = (0..3).map(|n| format!("Keep.{n}")).collect();
+    let mut maker = bus.plugin("maker");
+    for tag in &tags {
+        make_tag(&mut maker, tag, 1);
+    }
+    let mut reader = bus.plugin("reader");
+    reader.send(of_tag(persistent(1, false, true), &tags[0]));
+    let file = reader.have();
+    let path = path(file.memory.as_ref().unwrap());
+    let share = file.share;
+    reader.send(ShareToBroker::Relinquish { share });
+    // Somebody has taken the lock: each step with the files waits for that, and fails after a second.
+    let lock_path = path.with_extension("");
+    std::fs::remove_file(&lock_path).unwrap();
+    let lock = File::create(&lock_path).unwrap();
+    lock.lock().unwrap();
+    for (request, tag) in (2..).zip(&tags) {
+        reader.send(of_tag(persistent(request, false, false), tag));
+    }
+    let loaded = thread::spawn(move || {
+        (0..3).for_each(|_| drop(reader.refused()));
+        (Instant::now(), reader)
+    });
+    let mut make = making(7);
+    make.persistent = true;
+    maker.send(ShareToBroker::Publish {
+        request: 2,
+        tag: TAG.into(),
+        make,
+        len: LEN,
+    });
+    maker.writes(2);
+    assert_eq!(code_of(&maker.dropped().1), Code::System);
+    let saved = Instant::now();
+    let (loaded, mut reader) = loaded.join().unwrap();
+    assert!(saved < loaded, "it waited for all of them");
+    drop(lock);
+    std::fs::remove_file(&lock_path).unwrap();
+    for tag in &tags {
+        assert_eq!(remove_tag(&mut reader, tag), None);
+    }
 }

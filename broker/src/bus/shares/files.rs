@@ -1,6 +1,7 @@
 //! Persistent shares: kept in a file before they are registered, looked for where a tag is absent, removed.
 //!
-//! The shell has the files, on a helper thread that does one thing after the other, so what is asked for in an order is done in it.
+//! The shell has the files, on a helper thread that does one thing after the other. What is to be saved and removed is done in the order in
+//! which that is asked for, and before files that are to be loaded.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -136,6 +137,12 @@ impl Bus {
         });
     }
 
+    /// The plugins that wait for a tag.
+    pub(crate) fn waiting_for(&self, tag: &str) -> Vec<PluginId> {
+        let row = self.shares.tag(tag).into_iter().flat_map(|of| &of.row);
+        row.map(|wish| wish.plugin).collect()
+    }
+
     /// The shell has found the file of a tag, or that there is none.
     pub(crate) fn version_loaded(
         &mut self,
@@ -233,6 +240,7 @@ impl Bus {
             is_superseded: false,
             twin_of: None,
             twin: None,
+            conversions: Default::default(),
         })
     }
 

@@ -36,6 +36,9 @@ impl Bus {
         let Some(making) = self.shares.making(number) else {
             return;
         };
+        if making.progress == Progress::Resting {
+            return self.go_on_with_twin(number, now);
+        }
         let (label, tag) = (self.label_of(making.plugin), &making.tag);
         let message = match making.progress {
             Progress::Called => format!("{label} took too long to make the share {tag}"),
@@ -55,10 +58,9 @@ impl Bus {
         if let Some(making) = self.shares.making_mut(number) {
             // Nothing has to be let go, and its maker was not told of it.
             making.charged = None;
-            making.progress = Progress::Called;
-            let (plugin, is_return) = (making.plugin, matches!(making.kind, Kind::Return { .. }));
-            let share = making.share;
-            if !is_return {
+            let before = std::mem::replace(&mut making.progress, Progress::Called);
+            let (plugin, share) = (making.plugin, making.share);
+            if before == Progress::Writing {
                 // `Write` was never sent.
                 self.unsent(plugin, 1);
             }
@@ -126,7 +128,8 @@ impl Bus {
         if progress == Progress::Sealing {
             self.seal_next(plugin, now);
         }
-        if is_told {
+        // It knows nothing yet of a twin for which it was not asked.
+        if is_told && progress != Progress::Resting {
             self.tell_lost(number, (&making, progress), failure);
         }
         if progress == Progress::Saving {
@@ -135,7 +138,13 @@ impl Bus {
         self.next_in_row(&making.tag, now);
         self.review_use(making.share, now);
         self.shares.tidy(&making.tag);
-        if let Kind::Twin { waiting, .. } = making.kind {
+        if let Kind::Twin {
+            of, waiting, since, ..
+        } = making.kind
+        {
+            if progress != Progress::Resting {
+                self.has_converted(of, since, now);
+            }
             self.refuse_twin(waiting, plugin, failure);
         }
     }
@@ -150,7 +159,7 @@ impl Bus {
         match making.kind {
             // It knows no number of a making.
             Kind::Return { request, .. } => self.answer(making.plugin, request, Some(failure)),
-            Kind::Publish { request, .. } if progress == Progress::Called => {
+            Kind::Publish { request, short, .. } if short || progress == Progress::Called => {
                 self.answer(making.plugin, request, Some(failure));
             }
             _ => {

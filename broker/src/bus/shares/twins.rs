@@ -52,13 +52,7 @@ impl Bus {
             Some(Twin::There(twin)) => return self.send_version(from, request, twin),
             Some(Twin::Made(making)) => {
                 self.check_room(from)?;
-                let kind = self
-                    .shares
-                    .making_mut(making)
-                    .map(|making| &mut making.kind);
-                if let Some(Kind::Twin { waiting, .. }) = kind {
-                    waiting.push((from, request));
-                }
+                self.wait_for_twin((number, making), (from, request), now);
             }
             None => {
                 self.check_room(from)?;
@@ -74,8 +68,36 @@ impl Bus {
         Ok(false)
     }
 
-    /// Has a maker write a version as JSON.
+    /// Another plugin waits for the same twin. Its maker may have to begin with it sooner.
+    fn wait_for_twin(&mut self, (of, making): (u64, u64), who: (PluginId, u32), now: Instant) {
+        let rest = self.rest_for(of, who.0, now);
+        let Some(twin) = self.shares.making_mut(making) else {
+            return;
+        };
+        if let Kind::Twin { waiting, .. } = &mut twin.kind {
+            waiting.push(who);
+        }
+        if twin.progress == Progress::Resting && rest.is_none() {
+            self.begin_conversion(making, now);
+        }
+    }
+
+    fn rest_for(&mut self, of: u64, plugin: PluginId, now: Instant) -> Option<Instant> {
+        let name = self.name_of(plugin);
+        let version = self.shares.version_mut(of)?;
+        version.conversions.rest_for(&name, now)
+    }
+
+    /// A maker is no longer at work on the JSON of a version.
+    pub(super) fn has_converted(&mut self, of: u64, since: Instant, now: Instant) {
+        if let Some(of) = self.shares.version_mut(of) {
+            of.conversions.ended(since, now);
+        }
+    }
+
+    /// Has a maker write a version as JSON, perhaps after a rest.
     fn convert(&mut self, maker: PluginId, of: u64, first: (PluginId, u32), now: Instant) {
+        let rest = self.rest_for(of, first.0, now);
         let making = self.shares.number();
         let Some(version) = self.shares.version_mut(of) else {
             return;
@@ -93,23 +115,65 @@ impl Bus {
                 of,
                 name,
                 waiting: vec![first],
+                since: now,
             },
-            progress: Progress::Called,
+            progress: Progress::Resting,
             share,
             len: 0,
             charged: None,
             saved_as: None,
         };
         self.shares.add_making(making, twin);
-        self.deadlines.set(
-            Awaited::Making(making),
-            Some(now + CONVERSION.max(self.step)),
-        );
-        let convert = ShareToPlugin::Convert {
-            making,
-            version: of,
+        match rest {
+            Some(_) => self.deadlines.set(Awaited::Making(making), rest),
+            None => self.begin_conversion(making, now),
+        }
+    }
+
+    fn begin_conversion(&mut self, making: u64, now: Instant) {
+        let Some(twin) = self.shares.making_mut(making) else {
+            return;
         };
+        let Kind::Twin { of, since, .. } = &mut twin.kind else {
+            return;
+        };
+        *since = now;
+        twin.progress = Progress::Called;
+        let (maker, version) = (twin.plugin, *of);
+        let due = Some(now + CONVERSION.max(self.step));
+        self.deadlines.set(Awaited::Making(making), due);
+        let convert = ShareToPlugin::Convert { making, version };
         self.ask(maker, Effect::Send(maker, convert.into()));
+    }
+
+    /// A maker has rested. Those that waited meanwhile get what is the newest version by now.
+    pub(super) fn go_on_with_twin(&mut self, number: u64, now: Instant) {
+        let Some(twin) = self.shares.making(number) else {
+            return;
+        };
+        let (share, maker) = (twin.share, twin.plugin);
+        let Kind::Twin { of, waiting, .. } = &twin.kind else {
+            return;
+        };
+        let newest = self.shares.newest(share);
+        let is_newest = newest.is_some_and(|(newest, _)| newest == *of);
+        let has_it = self.shares.share(share);
+        let has_it = has_it.is_some_and(|share| share.users.contains_key(&maker));
+        if is_newest && has_it && !waiting.is_empty() {
+            return self.begin_conversion(number, now);
+        }
+        let Some(Making { kind, .. }) = self.take_making(number) else {
+            return;
+        };
+        if let Kind::Twin { waiting, .. } = kind {
+            for (to, request) in waiting {
+                let has = self.check_has(to, share);
+                let fetched = has.and_then(|()| self.fetch_twin(to, request, share, now));
+                if let Err(failure) = fetched {
+                    self.answer(to, request, Some(failure));
+                }
+            }
+        }
     }
 
     /// A twin is sealed: whoever waits for it is sent it.
@@ -119,11 +183,19 @@ impl Bus {
         };
         self.unlink_making(number, &making);
         self.deadlines.set(Awaited::Making(number), None);
-        let (Kind::Twin { of, name, waiting }, Some(mut charged)) =
-            (making.kind, making.charged.take())
+        let (
+            Kind::Twin {
+                of,
+                name,
+                waiting,
+                since,
+            },
+            Some(mut charged),
+        ) = (making.kind, making.charged.take())
         else {
             return;
         };
+        self.has_converted(of, since, now);
         let original = self.shares.version_mut(of);
         let is_superseded = original
             .as_ref()
@@ -148,6 +220,7 @@ impl Bus {
             is_superseded,
             twin_of: Some(of),
             twin: None,
+            conversions: Default::default(),
         };
         self.shares.add_version(number, twin);
         if let Some(share) = self.shares.share_mut(making.share) {

@@ -40,7 +40,9 @@ impl Bus {
         let is_same = fit == ShareFit::Same;
         let has_memory = is_same && wish.had != Some(newest.name);
         let is_held = newest.holders.contains_key(&to);
-        if has_memory && !is_held {
+        // Its maker has been charged for it before it was made.
+        let is_maker = newest.maker.plugin == Some(to);
+        if has_memory && !is_held && !is_maker {
             self.check_room(to)?;
         }
         let schema = &newest.facts.held.schema;
@@ -182,7 +184,7 @@ impl Bus {
     }
 
     /// Whether a plugin has a share, and may read it still.
-    fn check_has(&self, plugin: PluginId, share: u64) -> Result<(), Failure> {
+    pub(super) fn check_has(&self, plugin: PluginId, share: u64) -> Result<(), Failure> {
         let of = self.shares.share(share);
         let of = of.filter(|of| of.users.contains_key(&plugin));
         let of = of.ok_or_else(|| invalid("this plugin has no such share (any more)"))?;

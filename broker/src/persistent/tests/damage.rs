@@ -3,6 +3,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 
+use callgate_layout::Code;
+
 use super::*;
 use crate::persistent::trailer;
 
@@ -197,4 +199,46 @@ fn a_directory_in_the_place_of_a_file_is_no_share() {
     let memory = memfd::sealed("test", &value(1, LEN)).unwrap();
     let failure = store.save(&facts(TAG, 1, &value(1, LEN)), memory.as_fd());
     assert!(failure.unwrap_err().message.contains(TAG));
+}
+
+/// The broker copied the whole of a file, however large it was, and looked only then whether there was room for it.
+#[test]
+fn a_file_that_is_too_large_is_not_read() {
+    let (_directory, store, _) = saved();
+    let len = LEN as u64;
+    let refusal = |store: &Store, way: Way, room: u64| store.find(TAG, way, room).err();
+    assert_eq!(refusal(&store, Way::Copied, len), None);
+    assert_eq!(refusal(&store, Way::InPlace, 0), None, "nothing is copied");
+    // Were it read, it would be found damaged.
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(path(&store, TAG))
+        .unwrap();
+    file.write_all_at(b"x", 100).unwrap();
+    let failure = refusal(&store, Way::Copied, len - 1).unwrap();
+    assert_eq!(failure.code, Code::Overloaded as u16, "{failure:?}");
+    let small = Store::new(&store.folder.directory, store.folder.bus, len - 1);
+    drop(store);
+    let failure = refusal(&small, Way::InPlace, u64::MAX).unwrap();
+    assert!(failure.message.contains("persistent_mib"), "{failure:?}");
+    assert!(small.has(TAG), "its owner may have lowered the limit");
+}
+
+/// Such a file refused its tag to everybody until somebody removed it by hand.
+#[test]
+fn a_file_of_a_type_that_nobody_can_read_is_no_share() {
+    let (directory, store, _) = saved();
+    let bytes = value(1, LEN);
+    let memory = memfd::sealed("test", &bytes).unwrap();
+    let wrong: [fn(&mut Kept); 3] = [
+        |kept| kept.schema = b"none".as_slice().into(),
+        |kept| kept.schema[8] = 2,
+        |kept| kept.signature = "(a\nb)".into(),
+    ];
+    for (case, change) in wrong.into_iter().enumerate() {
+        let mut kept = facts(TAG, 1, &bytes);
+        change(&mut kept);
+        store.save(&kept, memory.as_fd()).unwrap();
+        assert_removed(&directory, &store, &format!("case {case}"));
+    }
 }

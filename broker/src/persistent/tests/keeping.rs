@@ -33,10 +33,18 @@ fn what_is_saved_is_found_by_the_next_store() {
 fn a_copy_is_sealed_for_good_and_the_file_is_for_reading() {
     let (_directory, store) = scene();
     save(&store, TAG, 1, &value(1, 9000));
-    let sealed = store.find(TAG, Way::Copied).unwrap().unwrap().file;
+    let sealed = store
+        .find(TAG, Way::Copied, u64::MAX)
+        .unwrap()
+        .unwrap()
+        .file;
     assert!(memfd::is_sealed_for_good(sealed.as_fd()));
     assert_eq!(memfd::len(sealed.as_fd()).unwrap(), 9000);
-    let in_place = store.find(TAG, Way::InPlace).unwrap().unwrap().file;
+    let in_place = store
+        .find(TAG, Way::InPlace, u64::MAX)
+        .unwrap()
+        .unwrap()
+        .file;
     for file in [sealed, in_place] {
         assert!(File::from(file).write(b"x").is_err());
     }
@@ -48,7 +56,7 @@ fn a_new_version_takes_the_place_of_the_one_before() {
     let (directory, store) = scene();
     let (old, new) = (value(1, 9000), value(2, 5000));
     save(&store, TAG, 1, &old);
-    let reader = store.find(TAG, Way::InPlace).unwrap().unwrap();
+    let reader = store.find(TAG, Way::InPlace, u64::MAX).unwrap().unwrap();
     save(&store, TAG, 2, &new);
     assert_eq!(names(&directory).len(), 1);
     let (facts, bytes) = found(&store, TAG, Way::Copied).unwrap();
@@ -62,7 +70,7 @@ fn a_removed_share_is_found_no_more_and_its_readers_keep_it() {
     let bytes = value(1, 9000);
     save(&store, TAG, 1, &bytes);
     save(&store, "Other", 1, &bytes);
-    let reader = store.find(TAG, Way::InPlace).unwrap().unwrap();
+    let reader = store.find(TAG, Way::InPlace, u64::MAX).unwrap().unwrap();
     assert!(store.remove(TAG).unwrap());
     assert!(!store.remove(TAG).unwrap());
     assert!(found(&store, TAG, Way::Copied).is_none());

@@ -24,7 +24,7 @@ fn a_second_broker_of_a_name_has_no_persistent_shares() {
     let mine = format!("process {}", std::process::id());
     let refused = [
         try_save(&second),
-        second.find(TAG, Way::Copied).map(drop),
+        second.find(TAG, Way::Copied, u64::MAX).map(drop),
         second.remove(TAG).map(drop),
         second.sweep(),
     ];

@@ -203,3 +203,94 @@ fn a_twin_ends_with_its_share_even_where_its_version_has_gone() {
     world.ok(A, ShareToBroker::Make { making: 3, len: 1 });
     world.happens([]);
 }
+
+impl World {
+    fn passes(&mut self, time: Duration) {
+        self.now += time;
+        self.bus.expire(self.now);
+    }
+
+    /// B and C use what A has made, as another type; B has had it converted, which took a second, and has let that go.
+    fn converted() -> World {
+        let mut world = differing();
+        world.ok(C, want_of(1, (TAG, 8), None));
+        world.ok(B, fetch(2, 1, Encoding::Json));
+        world.passes(Duration::from_secs(1));
+        world.ok(A, ShareToBroker::Make { making: 3, len: 5 });
+        world.writes_all(A, 3);
+        world.ok(B, ShareToBroker::Done { version: 3 });
+        world.effects();
+        world
+    }
+}
+
+/// Who reads it again and again, and lets it go each time, would have the maker do nothing but write it, at one request each.
+#[test]
+fn a_maker_rests_before_it_writes_the_same_again() {
+    let mut world = World::converted();
+    world.ok(B, fetch(3, 1, Encoding::Json));
+    world.passes(Duration::from_millis(3900));
+    world.happens([]);
+    // Also where it gives up, it has been at it.
+    world.passes(Duration::from_millis(100));
+    world.happens([(A, "convert 2 as 4")]);
+    world.passes(Duration::from_secs(2));
+    world.ok(A, gave_up(4));
+    world.happens([(B, "3: SHARE_TYPE_MISMATCH")]);
+    world.ok(B, fetch(4, 1, Encoding::Json));
+    world.passes(Duration::from_millis(7900));
+    world.happens([]);
+    world.passes(Duration::from_millis(100));
+    world.happens([(A, "convert 2 as 5")]);
+}
+
+/// Readers would wait for what others have done.
+#[test]
+fn who_asks_for_the_first_time_waits_for_no_rest() {
+    let mut world = World::converted();
+    world.ok(C, fetch(2, 1, Encoding::Json));
+    world.happens([(A, "convert 2 as 4")]);
+    let mut world = World::converted();
+    world.ok(B, fetch(3, 1, Encoding::Json));
+    world.happens([]);
+    world.ok(C, fetch(2, 1, Encoding::Json));
+    world.happens([(A, "convert 2 as 4")]);
+    world.ok(A, ShareToBroker::Make { making: 4, len: 5 });
+    world.effects();
+    world.writes_all(A, 4);
+    world.happens([(A, "seal 4"), (B, "3: version 4"), (C, "2: version 4")]);
+}
+
+/// What is converted after a rest would be of a version that has been superseded, or of one that its maker has no more.
+#[test]
+fn after_a_rest_the_newest_version_is_converted() {
+    let mut world = World::converted();
+    world.ok(B, fetch(3, 1, Encoding::Json));
+    world.publishes(A, 5);
+    world.effects();
+    world.passes(Duration::from_secs(4));
+    world.happens([(A, "convert 5 as 6")]);
+    let mut world = World::converted();
+    world.ok(B, fetch(3, 1, Encoding::Json));
+    world.ok(A, ShareToBroker::Relinquish { share: 1 });
+    world.passes(Duration::from_secs(4));
+    world.happens([(B, "3: SHARE_TYPE_MISMATCH")]);
+    // Nobody waits any more, or there is no share: its maker never hears of it.
+    let mut world = World::converted();
+    world.ok(B, fetch(3, 1, Encoding::Json));
+    let gone = Failure::new(Code::ProviderGone, "killed");
+    world.bus.remove(B, &gone, world.now);
+    world.effects();
+    world.passes(Duration::from_secs(4));
+    world.happens([]);
+    let mut world = World::converted();
+    world.ok(B, fetch(3, 1, Encoding::Json));
+    for plugin in [A, B, C] {
+        world.ok(plugin, ShareToBroker::Relinquish { share: 1 });
+    }
+    world.happens([
+        (PluginId(0), "end of 1"),
+        (B, "3: CANCELLED"),
+        (PluginId(0), "let 2 go"),
+    ]);
+}

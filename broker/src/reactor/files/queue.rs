@@ -1,0 +1,135 @@
+//! What waits for the thread of the files.
+//!
+//! A file can be gigabytes, and any plugin that may read it can have it loaded, again and again. So what saves and removes goes first, in
+//! the order in which it was asked for: a load finds the file as it is then. Loads go by the plugins that wait for them: next is one for
+//! whom nothing was loaded for the longest time. What nobody waits for any more is not loaded.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::id::PluginId;
+
+/// Jobs, and loads that are to be done.
+#[derive(Debug)]
+pub(super) struct Queue<J, L> {
+    jobs: VecDeque<J>,
+    loads: VecDeque<L>,
+    /// When something was loaded for each plugin last.
+    turns: HashMap<PluginId, u64>,
+    turn: u64,
+}
+
+/// What is to be done next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next<J, L> {
+    Job(J),
+    Load(L),
+    /// Nobody waits for it any more.
+    Forgone(L),
+}
+
+impl<J, L> Queue<J, L> {
+    pub(super) fn new() -> Queue<J, L> {
+        Queue {
+            jobs: VecDeque::new(),
+            loads: VecDeque::new(),
+            turns: HashMap::new(),
+            turn: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, job: J) {
+        self.jobs.push_back(job);
+    }
+
+    pub(super) fn push_load(&mut self, load: L) {
+        self.loads.push_back(load);
+    }
+
+    /// All that saves and removes.
+    pub(super) fn take_jobs(&mut self) -> VecDeque<J> {
+        std::mem::take(&mut self.jobs)
+    }
+
+    /// Takes what is to be done next. `waiting` says who waits for a load.
+    pub(super) fn next(&mut self, waiting: impl Fn(&L) -> Vec<PluginId>) -> Option<Next<J, L>> {
+        if let Some(job) = self.jobs.pop_front() {
+            return Some(Next::Job(job));
+        }
+        // The plugin of each load for which nothing was loaded for the longest time.
+        let first = |load: &L| {
+            let plugins = waiting(load).into_iter();
+            let plugins = plugins.map(|plugin| (self.turns.get(&plugin).copied(), plugin));
+            plugins.min_by_key(|(turn, _)| *turn)
+        };
+        let firsts = self.loads.iter().map(first).enumerate();
+        let (at, first) = firsts.min_by_key(|(_, first)| first.map(|(turn, _)| turn))?;
+        let load = self.loads.remove(at)?;
+        let Some((_, plugin)) = first else {
+            return Some(Next::Forgone(load));
+        };
+        self.turn += 1;
+        self.turns.insert(plugin, self.turn);
+        Some(Next::Load(load))
+    }
+
+    /// Forgets plugins that are not there any more.
+    pub(super) fn keep(&mut self, is_there: impl Fn(PluginId) -> bool) {
+        self.turns.retain(|plugin, _| is_there(*plugin));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: PluginId = PluginId(1);
+    const B: PluginId = PluginId(2);
+
+    fn drained(
+        queue: &mut Queue<u32, u32>,
+        waiting: impl Fn(&u32) -> Vec<PluginId>,
+    ) -> Vec<Next<u32, u32>> {
+        std::iter::from_fn(|| queue.next(&waiting)).collect()
+    }
+
+    /// A version was registered only when all files that a reader had wanted were copied.
+    #[test]
+    fn what_saves_goes_before_what_loads() {
+        let mut queue = Queue::new();
+        (0..3).for_each(|load| queue.push_load(load));
+        queue.push(7);
+        queue.push(8);
+        let found: Vec<_> = (0..3).filter_map(|_| queue.next(|_| vec![A])).collect();
+        assert_eq!(found, [Next::Job(7), Next::Job(8), Next::Load(0)]);
+        queue.push(9);
+        let found = drained(&mut queue, |_| vec![A]);
+        assert_eq!(found, [Next::Job(9), Next::Load(1), Next::Load(2)]);
+    }
+
+    /// Who wants many files would have others wait for all of them.
+    #[test]
+    fn loads_go_by_the_plugins_that_wait_for_them() {
+        let mut queue: Queue<u32, u32> = Queue::new();
+        (0..6).for_each(|load| queue.push_load(load));
+        // B wants the fourth, which A has wanted before, and the last one.
+        let waiting = |load: &u32| match load {
+            3 => vec![A, B],
+            5 => vec![B],
+            _ => vec![A],
+        };
+        let found = drained(&mut queue, waiting);
+        assert_eq!(found, [0, 3, 1, 5, 2, 4].map(Next::Load));
+        queue.keep(|plugin| plugin == B);
+        assert_eq!(queue.turns.len(), 1);
+    }
+
+    /// A reader that wants and forgoes would have files copied for nobody.
+    #[test]
+    fn what_nobody_waits_for_is_not_loaded() {
+        let mut queue: Queue<u32, u32> = Queue::new();
+        (0..3).for_each(|load| queue.push_load(load));
+        let waiting = |load: &u32| Vec::from_iter((*load == 1).then_some(A));
+        let found = drained(&mut queue, waiting);
+        assert_eq!(found, [Next::Forgone(0), Next::Forgone(2), Next::Load(1)]);
+    }
+}

@@ -16,3 +16,9 @@ pub use manifest::{
     API_VERSION, Backend, LaunchError, Launchers, Manifest, ManifestError, PluginType, Resources,
     RestartTable, Setting, Transport,
 };
+
+/// For the fuzzers alone.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::frame::told::{Told, told};
+}

@@ -58,7 +58,7 @@ use crate::socket::{DirectoryWatch, Listener};
 use files::Files;
 use held::HeldMemory;
 use listing::Listings;
-use memory::Memory;
+use memory::{Closing, Memory};
 use numbers::Numbers;
 use session::{Connection, Session};
 use shares::{Came, SharePage};
@@ -115,6 +115,7 @@ pub(crate) struct Reactor {
     returned: HashMap<u64, OwnedFd>,
     watches: Watches,
     held: HeldMemory,
+    closing: Closing,
     /// Works on the memory of extents; `None` until there is one.
     memory_helper: Option<Helper<Outcome>>,
     /// Of persistent shares.
@@ -184,6 +185,7 @@ impl Reactor {
             returned: HashMap::new(),
             watches: Watches::new(),
             held: HeldMemory::new(),
+            closing: Closing::default(),
             memory_helper: None,
             files,
             policy_changes: HashMap::new(),

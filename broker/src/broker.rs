@@ -7,15 +7,16 @@ use std::process::Command as Program;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use callgate_layout::sys::fork::ForkMark;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::Sender;
 use mio::Waker;
 
 use crate::child::Child;
+use crate::handle::BrokerHandle;
 use crate::listing::Listing;
 use crate::policy::Policy;
 use crate::reactor::Command;
 use crate::supervised::Supervised;
+use crate::supervision::Restart;
 
 /// A running broker: one thread that serves a bus until this handle is dropped or
 /// [stopped](Broker::stop).
@@ -32,42 +33,9 @@ use crate::supervised::Supervised;
 /// ```
 #[derive(Debug)]
 pub struct Broker {
-    asker: Asker,
+    handle: BrokerHandle,
     thread: Option<JoinHandle<()>>,
     socket: Option<PathBuf>,
-}
-
-/// How other threads ask the broker's.
-#[derive(Clone, Debug)]
-struct Asker {
-    commands: Sender<Command>,
-    waker: Arc<Waker>,
-    started: ForkMark,
-}
-
-impl Asker {
-    fn ask<T>(&self, command: Command, answer: &Receiver<T>) -> io::Result<T> {
-        if !self.started.is_here() {
-            return Err(io::Error::other(
-                "the broker is its parent's: this process is a forked child, which has none",
-            ));
-        }
-        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the broker has stopped");
-        self.commands.send(command).map_err(|_| gone())?;
-        self.waker.wake()?;
-        answer.recv().map_err(|_| gone())
-    }
-
-    fn spawn(&self, name: &str, program: Program, restarts: u64) -> io::Result<Child> {
-        let (reply, answer) = bounded(1);
-        let command = Command::Spawn {
-            name: name.to_owned(),
-            command: Box::new(program),
-            restarts,
-            reply,
-        };
-        self.ask(command, &answer)?
-    }
 }
 
 impl Broker {
@@ -78,14 +46,16 @@ impl Broker {
         socket: Option<PathBuf>,
     ) -> Broker {
         Broker {
-            asker: Asker {
-                commands,
-                waker,
-                started: ForkMark::here(),
-            },
+            handle: BrokerHandle::new(commands, waker),
             thread: Some(thread),
             socket,
         }
+    }
+
+    /// What other threads and libraries need of this broker: a handle that can be cloned, and that does not keep the
+    /// broker running.
+    pub fn handle(&self) -> BrokerHandle {
+        self.handle.clone()
     }
 
     /// Where plugins connect, unless the broker has no socket.
@@ -97,8 +67,7 @@ impl Broker {
     /// this broker takes the place of another one, for `Plugin::rejoin` of each plugin that is to go on here. Their calls
     /// go on meanwhile, also where the other broker is stopped only afterwards.
     pub fn connect(&self) -> io::Result<OwnedFd> {
-        let (reply, answer) = bounded(1);
-        self.asker.ask(Command::Connect(reply), &answer)?
+        self.handle.connect()
     }
 
     /// Starts a plugin, and returns when the kernel has loaded its program. It inherits a connection
@@ -124,21 +93,23 @@ impl Broker {
     /// [step deadline](crate::Builder::step_deadline) (10 s) it fails with `TimedOut`, and the program is killed
     /// should it be loaded after all. Of 8 such, others are not started until one is done.
     pub fn spawn(&self, name: &str, program: Program) -> io::Result<Child> {
-        self.asker.spawn(name, program, 0)
+        self.handle.spawn(name, program)
     }
 
-    /// Starts a plugin as [`Broker::spawn`] does, and again whenever it ends, whatever it ends by: at once where it
-    /// has run for ten seconds, and else after 100 ms, 200 ms and so on, up to ten seconds. `program` makes the
-    /// command for each start. Until the first start is done this waits, and fails where that does.
+    /// Starts a plugin as [`Broker::spawn`] does, and again when it ends, as `restart` says: by default whatever it ends
+    /// by, after 1 s, 2 s and so on, and not any more after five crashes within ten minutes. A program that is not on
+    /// the bus in time counts as crashed. `program` makes the command for each start. Until the
+    /// first start is done this waits, and fails where that does.
     ///
-    /// Plugins that have the gates of the program open find them again when it is back. The listing says how often it
-    /// was started again.
+    /// Plugins that have the gates of the program open find them again when it is back. The listing says how the
+    /// program stands, also while it does not run.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use std::process::Command;
+    /// use callgate::supervision::Restart;
     /// let broker = callgate::Broker::builder().without_socket().start()?;
-    /// let filter = broker.supervise("filter", || Command::new("./my-filter"))?;
+    /// let filter = broker.supervise("filter", || Command::new("./my-filter"), Restart::default())?;
     /// filter.child().wait_ready(std::time::Duration::from_secs(5))?;
     /// # Ok(())
     /// # }
@@ -150,17 +121,15 @@ impl Broker {
     pub fn supervise(
         &self,
         name: &str,
-        mut program: impl FnMut() -> Program + Send + 'static,
+        program: impl FnMut() -> Program + Send + 'static,
+        restart: Restart,
     ) -> io::Result<Supervised> {
-        let (asker, plugin) = (self.asker.clone(), name.to_owned());
-        let starter = move |restarts| asker.spawn(&plugin, program(), restarts);
-        Supervised::start(name, Box::new(starter))
+        Supervised::new(self.handle(), name, Box::new(program), restart)
     }
 
     /// What is on the bus now.
     pub fn snapshot(&self) -> io::Result<Listing> {
-        let (reply, answer) = bounded(1);
-        self.asker.ask(Command::Snapshot(reply), &answer)
+        self.handle.snapshot()
     }
 
     /// Gives plugins of a name, or of a pattern of names, another policy, or none; see
@@ -188,14 +157,7 @@ impl Broker {
     /// those in this process: it can be called from anywhere, from a handler too, except from what is
     /// dropped together with a link, which runs on such a thread and has this wait for itself.
     pub fn set_policy(&self, name: &str, policy: Option<Policy>) -> io::Result<Vec<String>> {
-        let (reply, answer) = bounded(1);
-        let name = name.to_owned();
-        let command = Command::SetPolicy {
-            name,
-            policy,
-            reply,
-        };
-        self.asker.ask(command, &answer)
+        self.handle.set_policy(name, policy)
     }
 
     /// Whether the broker's thread still serves; it ends by itself only where the operating
@@ -204,7 +166,7 @@ impl Broker {
         let thread = self
             .thread
             .as_ref()
-            .filter(|_| self.asker.started.is_here());
+            .filter(|_| self.handle.is_of_this_process());
         thread.is_some_and(|thread| !thread.is_finished())
     }
 
@@ -219,15 +181,13 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        if !self.asker.started.is_here() {
+        if !self.handle.is_of_this_process() {
             // A forked child has no such thread, and the parent's broker goes on.
             std::mem::forget(self.thread.take());
             return;
         }
         // Where the thread has ended already, there is nobody to be told or waited for.
-        if self.asker.commands.send(Command::Stop).is_ok() {
-            let _ = self.asker.waker.wake();
-        }
+        let _ = self.handle.tell(Command::Stop);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

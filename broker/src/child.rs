@@ -14,7 +14,20 @@ use nix::sys::signal::Signal;
 use parking_lot::{Condvar, Mutex};
 
 use crate::descent;
-use process::{End, Shared, Start, State};
+use crate::supervision::Exit;
+use process::{End, Shared, Start, State, Watch};
+
+/// How far a process is on its way to the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// It was started and has not connected yet.
+    Starting,
+    /// The plugin has connected; it may have gone since.
+    Connected,
+    /// It will not connect any more, for this reason. The process may still run.
+    Failed(String),
+}
 
 /// A plugin's process that [`Broker::spawn`](crate::Broker::spawn) started, and the group of
 /// processes that it leads.
@@ -38,6 +51,28 @@ impl Child {
     /// ended.
     pub fn kill(&self) -> io::Result<()> {
         self.process.kill()
+    }
+
+    /// Asks the process, and all others of its group, to end, with SIGTERM; does nothing when all have ended. When
+    /// the process ends that was started, what is left of the group is killed.
+    pub fn terminate(&self) -> io::Result<()> {
+        self.process.terminate()
+    }
+
+    /// How far the process is on its way to the bus.
+    pub fn progress(&self) -> Progress {
+        match &self.process.state.lock().start {
+            Start::UnderWay => Progress::Starting,
+            Start::Connected => Progress::Connected,
+            Start::Failed(why) => Progress::Failed(why.clone()),
+        }
+    }
+
+    /// Has a function called whenever the [progress](Child::progress) is another one and when the process has ended,
+    /// on whatever thread notices it. It takes the place of one that was given before, and must not block. What
+    /// happened before is not told: look after this call.
+    pub fn on_change(&self, call: impl Fn() + Send + Sync + 'static) {
+        self.process.state.lock().watch = Watch::new(call);
     }
 
     /// How the process ended; `None` while it runs.
@@ -110,10 +145,7 @@ pub(crate) struct Tracked {
 
 impl Tracked {
     /// Takes over a process that was just started as a leader of a group.
-    pub(crate) fn new(
-        (name, restarts): (String, u64),
-        mut child: std::process::Child,
-    ) -> io::Result<Tracked> {
+    pub(crate) fn new(name: String, mut child: std::process::Child) -> io::Result<Tracked> {
         let pid = child.id();
         // Its number is its own until it is reaped, which nobody can do but this process. Where that
         // ignores SIGCHLD, the kernel does, and then says that there is none of that number.
@@ -136,12 +168,12 @@ impl Tracked {
             pid,
             pidfd: Arc::new(pidfd),
             started: Instant::now(),
-            restarts,
             state: Mutex::new(State {
                 _child: child,
                 end: None,
                 start: Start::UnderWay,
                 stopping: false,
+                watch: Watch::default(),
             }),
             changed: Condvar::new(),
         };
@@ -164,11 +196,6 @@ impl Tracked {
         self.process.pid
     }
 
-    /// How often its program was started before.
-    pub(crate) fn restarts(&self) -> u64 {
-        self.process.restarts
-    }
-
     pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
         self.process.pidfd.as_fd()
     }
@@ -180,6 +207,19 @@ impl Tracked {
     /// Takes in the exit status; `true` when the process has ended.
     pub(crate) fn reap(&self) -> bool {
         matches!(self.process.look(), Ok(Some(_)) | Err(_))
+    }
+
+    /// How it has ended, where it has and that is known.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        match self.process.look() {
+            Ok(Some(End::Known(status))) => Some(status.into()),
+            Ok(Some(End::Unknown) | None) | Err(_) => None,
+        }
+    }
+
+    /// Has whoever waits for its end look.
+    pub(crate) fn has_ended(&self) {
+        self.process.tell_of_change();
     }
 
     /// The end of the process in a sentence, once it has ended.
@@ -214,7 +254,7 @@ impl Tracked {
 
     fn started_as(&self, start: Start) {
         self.process.state.lock().start = start;
-        self.process.changed.notify_all();
+        self.process.tell_of_change();
     }
 
     /// Asks the process and its group to end.
@@ -277,7 +317,7 @@ mod tests {
     fn start(script: &str) -> Tracked {
         let mut command = std::process::Command::new("/bin/sh");
         command.args(["-c", script]).process_group(0);
-        Tracked::new(("x".into(), 0), command.spawn().unwrap()).unwrap()
+        Tracked::new("x".into(), command.spawn().unwrap()).unwrap()
     }
 
     const PATIENCE: Duration = Duration::from_secs(20);

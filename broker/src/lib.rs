@@ -8,7 +8,8 @@
 //! The pure core is `bus`, over `registry` (gates and opens), `lines` (who is to provide a gate next), `lives` (of
 //! gates), `link` and `grants` (one link's
 //! state machine), `stages` (of memory), `schemas` (what is provided takes and gives), `asked` (who waits for an answer), `cells`, `policy` and `quota`; records go in and effects come out. The shell is `reactor`,
-//! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it.
+//! which owns sockets, descriptors and time, and `socket`, `child` and `builder` around it. [`supervision`] is as pure:
+//! the course of a program that is started again when it ends.
 #![forbid(unsafe_code)]
 
 mod asked;
@@ -23,6 +24,7 @@ mod descent;
 mod effect;
 mod error;
 mod grants;
+mod handle;
 mod helper;
 mod huge;
 mod id;
@@ -47,6 +49,7 @@ pub mod shown;
 mod socket;
 mod stages;
 mod supervised;
+pub mod supervision;
 pub mod systemd;
 mod topics;
 mod waits;
@@ -54,8 +57,9 @@ mod waits;
 pub use broker::Broker;
 pub use builder::Builder;
 pub use callgate_layout::socket::default_socket;
-pub use child::Child;
+pub use child::{Child, Progress};
 pub use error::StartError;
+pub use handle::BrokerHandle;
 pub use listing::Listing;
 pub use policy::{Policy, UnknownCapability};
 pub use settings::BusLimits;

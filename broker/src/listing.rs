@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Listing {
     /// The broker itself.
     pub broker: BrokerEntry,
-    /// Every plugin that said hello, and every program that the broker started and that has not.
+    /// Every plugin that said hello, every program that the broker started and that has not, and every supervised one,
+    /// whether it runs or not.
     pub plugins: Vec<PluginEntry>,
     /// Programs that the broker started and that have ended, or were refused; the last of each name,
     /// until a plugin of that name comes or is started again.
@@ -49,6 +50,8 @@ pub struct BrokerEntry {
 pub enum Transport {
     /// A process of its own, through shared memory.
     Shm,
+    /// A process of its own that speaks on its pipes with a runtime, which takes part in its place.
+    Stdio,
     /// A part of the broker's process.
     InProcess,
 }
@@ -62,6 +65,12 @@ pub enum PluginState {
     Starting,
     /// It takes part.
     Ready,
+    /// It is supervised, has crashed, and is started again after a while.
+    Backoff,
+    /// It is supervised, has crashed too often, and is started again only when somebody asks for it.
+    Quarantined,
+    /// It is supervised, and was asked to end.
+    Stopped,
 }
 
 /// A plugin.
@@ -71,10 +80,11 @@ pub struct PluginEntry {
     pub name: String,
     /// Its name for people.
     pub display_name: String,
-    /// Its version.
+    /// Its version; empty where it is not connected.
     pub version: String,
-    /// Its process.
-    pub pid: u32,
+    /// Its process, if it runs.
+    #[serde(default)]
+    pub pid: Option<u32>,
     /// How it is connected.
     pub transport: Transport,
     /// How far it is.
@@ -85,6 +95,12 @@ pub struct PluginEntry {
     pub draining: bool,
     /// How often it was started again.
     pub restarts: u64,
+    /// How its last process ended, where it is supervised: `code 3`, `signal 9`.
+    #[serde(default)]
+    pub last_exit: Option<String>,
+    /// How long it is until it is started again, where it [waits](PluginState::Backoff) for that.
+    #[serde(default)]
+    pub next_try_ms: Option<u64>,
     /// Calls that its handlers ran since it came to this broker.
     pub calls: u64,
     /// Those of them that failed.

@@ -1,74 +1,83 @@
 //! Programs that are started again whenever they end.
 
+mod driver;
+
 use std::io;
+use std::process::Command as Program;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use callgate_layout::sys::fork::ForkMark;
+use crossbeam_channel::{Sender, unbounded};
 use parking_lot::{Condvar, Mutex};
 
 use crate::child::Child;
+use crate::handle::BrokerHandle;
+use crate::supervision::{Course, Event, Restart, State, Status};
+use driver::{Driver, Order};
 
-/// How long the first start after an early end is waited with; twice as long after each other one.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// How long it is waited with at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// Who has run for so long has not ended early, and is started again at once.
-const LONG: Duration = Duration::from_secs(10);
+/// Makes the command for each start of a program.
+pub(crate) type MakeProgram = Box<dyn FnMut() -> Program + Send>;
 
-/// Starts a program; told how often it was started before.
-pub(crate) type Starter = Box<dyn FnMut(u64) -> io::Result<Child> + Send>;
-
-/// A plugin's program that is started again whenever it ends; see
-/// [`Broker::supervise`](crate::Broker::supervise).
+/// A plugin's program that is started again when it ends; see [`Broker::supervise`](crate::Broker::supervise).
 ///
-/// Dropping this ends the program. So does the end of the broker; a host that replaces its broker supervises the
-/// program anew with the next one.
+/// Dropping this kills the program, and waits for that: [`Supervised::stop`] before gives it the time to end in order.
+/// Also the end of the broker ends it; a host that replaces its broker supervises the program anew with the next one.
 #[derive(Debug)]
-#[must_use = "dropping it ends the program"]
+#[must_use = "dropping it kills the program"]
 pub struct Supervised {
     shared: Arc<Shared>,
+    orders: Sender<Order>,
     thread: Option<JoinHandle<()>>,
     fork: ForkMark,
 }
 
+/// What the thread of the driver tells.
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    seen: Mutex<Seen>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct Seen {
+    course: Course,
     /// The process that was started last.
     child: Child,
-    restarts: u64,
-    /// Nothing is started any more.
-    is_over: bool,
 }
 
 impl Supervised {
     /// Starts a program, and supervises it on a thread of its own.
-    pub(crate) fn start(name: &str, mut starter: Starter) -> io::Result<Supervised> {
-        let child = starter(0)?;
+    pub(crate) fn new(
+        handle: BrokerHandle,
+        name: &str,
+        mut program: MakeProgram,
+        restart: Restart,
+    ) -> io::Result<Supervised> {
+        let child = handle.spawn(name, program())?;
+        let mut course = Course::new(restart);
+        // That start is done.
+        course.on(Event::Start, Instant::now());
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+            seen: Mutex::new(Seen {
+                course,
                 child: child.clone(),
-                restarts: 0,
-                is_over: false,
             }),
             changed: Condvar::new(),
         });
-        let (its, name) = (shared.clone(), name.to_owned());
+        let (orders, taken) = unbounded();
+        let driver = Driver::new((name, program), handle, shared.clone(), taken);
+        let first = child.clone();
         let thread = std::thread::Builder::new().name("callgate-supervise".into());
-        let thread = thread.spawn(move || its.supervise(&name, starter));
+        let thread = thread.spawn(move || driver.run(first));
         let thread = thread.inspect_err(|_| {
             // Nobody would start it again.
             let _ = child.kill();
         })?;
         Ok(Supervised {
             shared,
+            orders,
             thread: Some(thread),
             fork: ForkMark::here(),
         })
@@ -76,17 +85,57 @@ impl Supervised {
 
     /// The process that was started last, which may have ended.
     pub fn child(&self) -> Child {
-        self.shared.state.lock().child.clone()
+        self.shared.seen.lock().child.clone()
+    }
+
+    /// How the program stands.
+    pub fn status(&self) -> Status {
+        self.shared.seen.lock().course.status(Instant::now())
     }
 
     /// How often the program was started again.
     pub fn restarts(&self) -> u64 {
-        self.shared.state.lock().restarts
+        self.status().restarts
     }
 
-    /// Ends the program, its group, and the supervision. The same as dropping it.
-    pub fn stop(self) {
-        drop(self);
+    /// Starts the program where it is stopped, waits or is in quarantine. Returns at once, as all of these:
+    /// [`Supervised::wait_for`] waits for what comes of it.
+    ///
+    /// # Errors
+    ///
+    /// Where the broker has stopped, for each of these.
+    pub fn start(&self) -> io::Result<()> {
+        self.order(Event::Start)
+    }
+
+    /// Ends the program, and starts it again at once.
+    pub fn restart(&self) -> io::Result<()> {
+        self.order(Event::Restart)
+    }
+
+    /// Ends the program and its group: with SIGTERM, and after the [grace](Restart::stop_grace) with SIGKILL. It stays
+    /// away until it is [started](Supervised::start).
+    pub fn stop(&self) -> io::Result<()> {
+        self.order(Event::Stop)
+    }
+
+    /// Waits until the program stands so, at most so long; says whether it does.
+    pub fn wait_for(&self, state: State, timeout: Duration) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut seen = self.shared.seen.lock();
+        while seen.course.state() != state {
+            match deadline {
+                None => self.shared.changed.wait(&mut seen),
+                Some(at) if Instant::now() >= at => return false,
+                Some(at) => drop(self.shared.changed.wait_until(&mut seen, at)),
+            }
+        }
+        true
+    }
+
+    fn order(&self, event: Event) -> io::Result<()> {
+        let order = self.orders.send(Order::Tell(event));
+        order.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the broker has stopped"))
     }
 }
 
@@ -97,65 +146,12 @@ impl Drop for Supervised {
             std::mem::forget(self.thread.take());
             return;
         }
-        {
-            let mut state = self.shared.state.lock();
-            state.is_over = true;
-            // It may have ended.
-            let _ = state.child.kill();
-        }
-        self.shared.changed.notify_all();
+        // Where the thread has ended, so has the broker with all that it had started.
+        let _ = self.orders.send(Order::End);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the thread that supervises a program has panicked");
         }
-    }
-}
-
-impl Shared {
-    /// Starts the program again whenever it has ended, until that is over.
-    fn supervise(&self, name: &str, mut starter: Starter) {
-        let (mut wait, mut begun) = (FIRST_WAIT, Instant::now());
-        loop {
-            let child = self.state.lock().child.clone();
-            // Where nobody can tell how it has ended, it has ended all the same.
-            let ended = child.wait(Duration::MAX);
-            match begun.elapsed() >= LONG {
-                true => wait = FIRST_WAIT,
-                false if self.sleep(wait) => return,
-                false => wait = LONGEST_WAIT.min(2 * wait),
-            }
-            let restarts = self.state.lock().restarts + 1;
-            tracing::warn!("plugin `{name}` has ended ({ended:?}) and is started again");
-            begun = Instant::now();
-            match starter(restarts) {
-                Ok(child) if self.took(&child, restarts) => {}
-                Ok(_) => return,
-                // The broker has stopped.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return,
-                Err(error) => tracing::warn!("{error}"),
-            }
-        }
-    }
-
-    /// Waits; true where it is over.
-    fn sleep(&self, wait: Duration) -> bool {
-        let until = Instant::now() + wait;
-        let mut state = self.state.lock();
-        while !state.is_over && Instant::now() < until {
-            self.changed.wait_until(&mut state, until);
-        }
-        state.is_over
-    }
-
-    /// Notes what was started; false where it is over, and ends that.
-    fn took(&self, child: &Child, restarts: u64) -> bool {
-        let mut state = self.state.lock();
-        if state.is_over {
-            let _ = child.kill();
-            return false;
-        }
-        (state.child, state.restarts) = (child.clone(), restarts);
-        true
     }
 }

@@ -44,6 +44,22 @@ fn closing_is_never_slept_through() {
     }
 }
 
+/// Last words of whatever length close a plugin as dropping it does: its name and its gates are free.
+#[test]
+fn a_plugin_that_leaves_last_words_has_closed() {
+    let broker = Broker::builder().without_socket().start().unwrap();
+    for words in ["", "killed by signal 9", &"x".repeat(70_000)] {
+        let builder = Plugin::builder("P").descriptor(broker.connect().unwrap());
+        let plugin = builder.connect().unwrap();
+        let gate = plugin.provide("P.Gate", |n: u32| n).unwrap();
+        plugin.close_with(words, serde_json::json!({ "words": words }));
+        let other = Plugin::builder("Other").descriptor(broker.connect().unwrap());
+        let other = other.connect().unwrap();
+        let again = other.provide("P.Gate", |n: u32| n).unwrap();
+        drop((gate, again));
+    }
+}
+
 /// A plugin that was dropped inside another one's handler was gone while one of its own handlers ran.
 #[test]
 fn a_plugin_that_is_dropped_inside_another_one_s_handler_is_waited_for() {

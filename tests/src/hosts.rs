@@ -76,7 +76,7 @@ fn reap(child: &Child) -> String {
 
 fn plugin_pid(broker: &Broker) -> String {
     let plugins = broker.snapshot().expect("it runs").plugins;
-    plugins[0].pid.to_string()
+    plugins[0].pid.expect("it runs").to_string()
 }
 
 /// Connects, says what came of it, and tries again.

@@ -8,11 +8,13 @@ use callgate_tests::workspace::{packages, root};
 use serde_json::Value;
 
 /// The packages that are published, in an order in which that is possible.
-const PUBLISHED: [&str; 5] = [
+const PUBLISHED: [&str; 7] = [
     "callgate-layout",
     "callgate-derive",
     "callgate-client",
     "callgate",
+    "callgate-runtime",
+    "callgate-services",
     "callgate-cli",
 ];
 

@@ -1,6 +1,7 @@
 //! What is known of a process that was started, and how it is reached: by its pidfd, never by a
 //! number that could be another's by then.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{self, ExitStatus};
@@ -24,8 +25,6 @@ pub(super) struct Shared {
     /// The broker's session has it, too, and gives it to the plugin's peers.
     pub(super) pidfd: Arc<OwnedFd>,
     pub(super) started: Instant,
-    /// How often its program was started before.
-    pub(super) restarts: u64,
     /// The process is reaped under this lock alone, by this broker.
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,
@@ -39,6 +38,30 @@ pub(super) struct State {
     pub(super) start: Start,
     /// The broker stops: the rest of the group has time to end by itself.
     pub(super) stopping: bool,
+    /// Called when any of this has changed.
+    pub(super) watch: Watch,
+}
+
+/// What somebody wants to be called when something about a process has changed.
+#[derive(Clone, Default)]
+pub(super) struct Watch(Option<Arc<dyn Fn() + Send + Sync>>);
+
+impl Watch {
+    pub(super) fn new(call: impl Fn() + Send + Sync + 'static) -> Watch {
+        Watch(Some(Arc::new(call)))
+    }
+
+    fn call(self) {
+        if let Watch(Some(call)) = self {
+            call();
+        }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watch").field(&self.0.is_some()).finish()
+    }
 }
 
 /// How a process ended.
@@ -58,11 +81,27 @@ pub(super) enum Start {
 }
 
 impl Shared {
+    /// Wakes whoever waits for a change, without a lock.
+    pub(super) fn tell_of_change(&self) {
+        self.changed.notify_all();
+        let watch = self.state.lock().watch.clone();
+        watch.call();
+    }
+
     /// Takes in the end of the process, if it has ended, and ends what is left of its group.
     pub(super) fn look(&self) -> io::Result<Option<End>> {
+        let (end, is_news) = self.take_end_in()?;
+        if is_news {
+            self.tell_of_change();
+        }
+        Ok(end)
+    }
+
+    /// The same without telling anybody; also says whether it was not known before.
+    fn take_end_in(&self) -> io::Result<(Option<End>, bool)> {
         let mut state = self.state.lock();
         if state.end.is_some() || !has_ended(self.pidfd.as_fd()) {
-            return Ok(state.end);
+            return Ok((state.end, false));
         }
         if !state.stopping {
             // Before it is reaped: until then its number, which is the group's, is its own.
@@ -70,14 +109,14 @@ impl Shared {
         }
         let end = match reap(self.pidfd.as_fd()) {
             Ok(Some(status)) => End::Known(status),
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok((None, false)),
             Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => {
                 exit_status(self.pidfd.as_fd()).map_or(End::Unknown, End::Known)
             }
             Err(error) => return Err(error),
         };
         state.end = Some(end);
-        Ok(state.end)
+        Ok((state.end, true))
     }
 
     /// Sends a signal to the group that the process leads, or led.
@@ -113,6 +152,12 @@ impl Shared {
         // Under the lock, so that it is not reaped meanwhile.
         let _state = self.state.lock();
         self.signal_all(Signal::SIGKILL)
+    }
+
+    pub(super) fn terminate(&self) -> io::Result<()> {
+        // Under the lock, so that it is not reaped meanwhile.
+        let _state = self.state.lock();
+        self.signal_all(Signal::SIGTERM)
     }
 
     pub(super) fn await_end(&self, timeout: Option<Duration>) -> io::Result<()> {

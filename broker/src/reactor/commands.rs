@@ -17,6 +17,7 @@ use crate::child::Child;
 use crate::helper::Helper;
 use crate::listing::Listing;
 use crate::policy::Policy;
+use crate::supervision::Status;
 
 /// A request of the handle, with the way back for the answer.
 #[derive(Debug)]
@@ -27,8 +28,6 @@ pub(crate) enum Command {
         name: String,
         /// The program.
         command: Box<process::Command>,
-        /// How often it was started before under this supervision.
-        restarts: u64,
         /// The way back.
         reply: Sender<io::Result<Child>>,
     },
@@ -45,6 +44,8 @@ pub(crate) enum Command {
         /// The way back, for the names of those that have not acknowledged it.
         reply: Sender<Vec<String>>,
     },
+    /// Say of a supervised program how it stands; `None` where it is not supervised any more.
+    SetStatus(String, Option<Box<Status>>),
     /// A helper thread has done a job.
     Done(Outcome),
     /// End everything.
@@ -124,10 +125,9 @@ impl Reactor {
                 Command::Spawn {
                     name,
                     command,
-                    restarts,
                     reply,
                 } => {
-                    self.spawn(name, (command, restarts), reply, now);
+                    self.spawn(name, command, reply, now);
                 }
                 Command::Connect(reply) => {
                     let _ = reply.send(self.connect(now));
@@ -142,6 +142,9 @@ impl Reactor {
                 } => {
                     let change = self.bus.set_policy(&name, policy, now);
                     self.policy_changes.insert(change, reply);
+                }
+                Command::SetStatus(name, status) => {
+                    self.set_status(name, status.map(|status| *status), now);
                 }
                 Command::Done(outcome) => outcome.run(self, now),
                 Command::Stop => self.stopping = true,

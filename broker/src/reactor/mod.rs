@@ -8,9 +8,11 @@ mod cells;
 mod commands;
 mod descriptors;
 mod effects;
+mod ends;
 mod failures;
 mod files;
 mod held;
+mod listed_plugins;
 mod listed_shares;
 mod listed_topics;
 mod listing;
@@ -36,14 +38,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, MAX_RECORD, SessionToPlugin};
+use callgate_layout::control::{Failure, MAX_RECORD};
 use crossbeam_channel::{Receiver, Sender};
 use mio::{Events, Poll};
 
 pub(crate) use commands::{Command, Outcome, WayBack};
 pub(crate) use tokens::WAKER;
 
-use crate::bus::{Bus, Member};
+use crate::bus::Bus;
 use crate::child::Tracked;
 use crate::deadlines::Deadlines;
 use crate::helper::Helper;
@@ -53,10 +55,10 @@ use crate::memory::AnyMemory;
 use crate::persistent::Store;
 use crate::quota::TokenBucket;
 use crate::settings::Settings;
-use crate::shown::shown;
 use crate::socket::{DirectoryWatch, Listener};
 use files::Files;
 use held::HeldMemory;
+use listed_plugins::AllSupervised;
 use listing::Listings;
 use memory::Memory;
 use numbers::Numbers;
@@ -122,6 +124,7 @@ pub(crate) struct Reactor {
     /// Who waits for a change of policy to be in force.
     policy_changes: HashMap<u64, Sender<Vec<String>>>,
     children: HashMap<u64, Tracked>,
+    supervised: AllSupervised,
     /// Somebody who connected and whose process could not be looked up for want of descriptors.
     half_accepted: Option<OwnedFd>,
     /// Whether somebody who connects waits for descriptors, and that was logged.
@@ -188,6 +191,7 @@ impl Reactor {
             files,
             policy_changes: HashMap::new(),
             children: HashMap::new(),
+            supervised: AllSupervised::new(),
             half_accepted: None,
             accepts_late: false,
             own_process: None,
@@ -276,11 +280,6 @@ impl Reactor {
         }
     }
 
-    fn process_ended(&mut self, id: PluginId, now: Instant) {
-        let failure = Failure::new(Code::ProviderGone, "its process has ended");
-        self.end(id, &failure, now);
-    }
-
     fn enqueue(&mut self, id: PluginId) {
         if let Some(session) = self.sessions.get_mut(&id)
             && !session.queued
@@ -361,39 +360,5 @@ impl Reactor {
         session.watch(self.poll.registry())?;
         self.sessions.insert(id, session);
         Ok(())
-    }
-
-    /// Ends a session: says why, forgets all that was the plugin's, and tells its peers.
-    fn end(&mut self, id: PluginId, failure: &Failure, now: Instant) {
-        let Some(session) = self.sessions.remove(&id) else {
-            return;
-        };
-        self.log_end(&session, failure, now);
-        let last = SessionToPlugin::Ended(failure.clone());
-        session.close(self.poll.registry(), last);
-        self.timers.set(Timer::Hello(id), None);
-        self.timers.set(Timer::Resend(id), None);
-        self.bus.remove(id, failure, now);
-        self.session_ended(id, failure, now);
-    }
-
-    fn log_end(&mut self, session: &Session, failure: &Failure, now: Instant) {
-        let code = Code::from_u16(failure.code).unwrap_or(Code::System);
-        let gone = matches!(code, Code::ProviderGone | Code::BrokerGone);
-        if !gone && !self.warnings.take(now) {
-            return;
-        }
-        // Names and reasons may be a plugin's own words.
-        let message = shown(&failure.message);
-        let label = self.bus.member(session.id).map(Member::label);
-        match label.as_deref().map(shown) {
-            Some(label) if gone => tracing::info!("{label} went: {message}"),
-            Some(label) => tracing::warn!("{label} is sent away: {code}: {message}"),
-            None if gone => tracing::debug!(pid = session.pid, "a connection went: {message}"),
-            None => tracing::warn!(
-                pid = session.pid,
-                "a connection is refused: {code}: {message}"
-            ),
-        }
     }
 }

@@ -12,11 +12,8 @@ use super::Reactor;
 use super::listed_shares::add_kept;
 use super::listed_topics::ListedTopics;
 use super::session::Pages;
-use crate::child::Tracked;
 use crate::id::PluginId;
-use crate::listing::{
-    BrokerEntry, Encoding, GateEntry, LinkEntry, Listing, PluginEntry, PluginState, Transport,
-};
+use crate::listing::{BrokerEntry, Encoding, GateEntry, LinkEntry, Listing};
 use crate::names::is_prefix;
 use crate::persistent::Store;
 use crate::registry::Shown;
@@ -121,56 +118,6 @@ impl Reactor {
                 links: self.link_entries(),
             },
         }
-    }
-
-    fn plugin_entries(&self, own_pid: u32) -> Vec<PluginEntry> {
-        let entries = self.bus.members().map(|(id, member)| PluginEntry {
-            name: member.identity.name.clone(),
-            display_name: member.identity.display_name.clone(),
-            version: member.identity.version.clone(),
-            pid: member.pid,
-            transport: match member.pid == own_pid {
-                true => Transport::InProcess,
-                false => Transport::Shm,
-            },
-            state: match member.ready {
-                true => PluginState::Ready,
-                false => PluginState::Starting,
-            },
-            draining: member.is_draining(),
-            restarts: self.restarts_of(id),
-            calls: 0,
-            errors: 0,
-            json_calls: 0,
-        });
-        entries.chain(self.starting_entries()).collect()
-    }
-
-    /// How often the program of a plugin was started before, if the broker has started it.
-    fn restarts_of(&self, plugin: PluginId) -> u64 {
-        self.children.get(&plugin.0).map_or(0, Tracked::restarts)
-    }
-
-    /// What the broker started and has not said hello.
-    fn starting_entries(&self) -> impl Iterator<Item = PluginEntry> {
-        let sessions = self.sessions.values();
-        let starting = sessions.filter(|session| self.bus.member(session.id).is_none());
-        starting.filter_map(|session| {
-            let name = session.expected.name.clone()?;
-            Some(PluginEntry {
-                display_name: name.clone(),
-                name,
-                version: String::new(),
-                pid: session.pid,
-                transport: Transport::Shm,
-                state: PluginState::Starting,
-                draining: false,
-                restarts: self.restarts_of(session.id),
-                calls: 0,
-                errors: 0,
-                json_calls: 0,
-            })
-        })
     }
 
     fn gate_entry(&self, of: &Shown<'_>) -> GateEntry {

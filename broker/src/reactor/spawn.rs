@@ -7,8 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::time::{Duration, Instant};
 
-use callgate_layout::Code;
-use callgate_layout::control::{Failure, check_plugin_name};
+use callgate_layout::control::check_plugin_name;
 use callgate_layout::invitation;
 use callgate_layout::sys::{inherit, limits, spawn};
 use command_fds::CommandFdExt;
@@ -17,6 +16,7 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use super::commands::Outcome;
+use super::ends::process_gone;
 use super::session::{Connection, Expected};
 use super::spawners::MOST;
 use super::tokens::{Kind, token};
@@ -36,11 +36,11 @@ pub(super) struct Exec {
 }
 
 impl Reactor {
-    /// Has a program started, which was so often before; the answer goes to `reply` when that is done.
+    /// Has a program started; the answer goes to `reply` when that is done.
     pub(super) fn spawn(
         &mut self,
         name: String,
-        command: (Box<process::Command>, u64),
+        command: Box<process::Command>,
         reply: Sender<io::Result<Child>>,
         now: Instant,
     ) {
@@ -52,7 +52,7 @@ impl Reactor {
     fn try_spawn(
         &mut self,
         name: String,
-        (mut command, restarts): (Box<process::Command>, u64),
+        mut command: Box<process::Command>,
         reply: &Sender<io::Result<Child>>,
         now: Instant,
     ) -> io::Result<()> {
@@ -68,7 +68,7 @@ impl Reactor {
         self.next_id += 1;
         let plugin = name.clone();
         let job = Box::new(move |thread| {
-            let started = start((plugin, restarts), *command);
+            let started = start(plugin, *command);
             Outcome::new(move |reactor, now| reactor.spawned(id, thread, started, now))
         });
         self.spawners.run(&self.way_back, id, job)?;
@@ -154,12 +154,16 @@ impl Reactor {
     pub(super) fn reap(&mut self, id: u64, now: Instant) {
         let ended = self.children.get(&id).is_some_and(Tracked::reap);
         if ended && let Some(tracked) = self.children.remove(&id) {
+            // Also where nobody could take in how it ended.
+            tracked.has_ended();
             let pidfd = tracked.pidfd().as_raw_fd();
             let _ = self.poll.registry().deregister(&mut SourceFd(&pidfd));
             let how = tracked.how_it_ended();
+            let session = self.sessions.get(&PluginId(id));
+            let is_plugin = session.is_some_and(|session| session.pid == tracked.id());
+            let exit = tracked.exit().filter(|_| is_plugin);
             // Also where the plugin is another process of its group, which has ended with it.
-            let failure = Failure::new(Code::ProviderGone, "its process has ended");
-            self.end(PluginId(id), &failure, now);
+            self.end(PluginId(id), &process_gone(exit), now);
             if tracked.has_connected() {
                 self.note_end(&tracked, how);
             } else if tracked.is_starting() {
@@ -208,7 +212,7 @@ fn prepare(command: &mut process::Command, theirs: OwnedFd) -> io::Result<()> {
 }
 
 /// Starts a program, on a thread that may wait for that.
-fn start((name, restarts): (String, u64), mut command: process::Command) -> io::Result<Fresh> {
+fn start(name: String, mut command: process::Command) -> io::Result<Fresh> {
     let program = command.get_program().to_owned();
     // The standard library panics where the exec fails and the kernel has reaped the child by itself.
     let started = catch_unwind(AssertUnwindSafe(|| command.spawn()));
@@ -224,5 +228,5 @@ fn start((name, restarts): (String, u64), mut command: process::Command) -> io::
     })?;
     // With the command goes this process's copy of the plugin's end.
     drop(command);
-    Ok(Fresh::new(Tracked::new((name, restarts), started)?))
+    Ok(Fresh::new(Tracked::new(name, started)?))
 }

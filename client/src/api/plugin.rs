@@ -3,6 +3,7 @@
 pub(crate) mod builder;
 mod core;
 mod course;
+mod farewell;
 mod hearing;
 mod joining;
 mod serving;

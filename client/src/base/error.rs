@@ -78,9 +78,9 @@ impl Error {
         self
     }
 
-    /// Marks that the handler may have run before the error came.
+    /// Marks that the handler may have run before the error came; see [`Error::may_have_run`].
     #[must_use]
-    pub(crate) fn maybe_run(mut self) -> Error {
+    pub fn maybe_run(mut self) -> Error {
         self.inner.may_have_run = true;
         self
     }

@@ -104,12 +104,6 @@ impl Responder {
         put
     }
 
-    /// Answers a call whose handler is not run.
-    pub(super) fn refuse(mut self, error: &Error) {
-        // Where nobody can see it, nobody waits for it either.
-        let _ = self.answer(Err(error), ReplyBuffer::new());
-    }
-
     /// Answers with an error.
     ///
     /// # Errors
@@ -117,6 +111,21 @@ impl Responder {
     /// As [`Responder::reply`].
     pub fn fail(mut self, error: impl Into<HandlerError>) -> Result<()> {
         let error = Error::from(error.into());
+        self.answer(Err(&error), ReplyBuffer::new())
+    }
+
+    /// Answers with an error of this library's, which the caller gets as it is: code, message and context. For what
+    /// stands between a caller and the one who does the work, such as a bridge to another system, and has to tell that the
+    /// other side is not ready ([`Code::NotReady`]), does not answer or has gone. A handler's own failures are
+    /// told by [`Responder::fail`].
+    ///
+    /// An error that says that the call certainly did not run may have the caller's library make it once more,
+    /// where somebody else serves the gate by then. Where it may have run, say so: [`Error::maybe_run`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Responder::reply`].
+    pub fn refuse(mut self, error: Error) -> Result<()> {
         self.answer(Err(&error), ReplyBuffer::new())
     }
 

@@ -35,7 +35,7 @@ where
             bytes, &responder,
         ) {
             Ok(()) => handler(context, bytes, responder),
-            Err(error) => responder.refuse(&error),
+            Err(error) => refuse(responder, error),
         },
     ))
 }
@@ -58,9 +58,15 @@ where
             bytes, params,
         ) {
             Ok(values) => handler(context, values, responder),
-            Err(error) => responder.refuse(&error),
+            Err(error) => refuse(responder, error),
         },
     ))
+}
+
+/// Answers a call whose handler is not run.
+fn refuse(responder: Responder, error: Error) {
+    // Where nobody can see it, nobody waits for it either.
+    let _ = responder.refuse(error);
 }
 
 /// A call's JSON, which has been checked.

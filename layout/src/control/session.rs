@@ -21,6 +21,8 @@
 //! | plugin | says `Took` more often than it was sent descriptors | its session ends (`PROTOCOL`) |
 //! | plugin | sends descriptors | its session ends (`PROTOCOL`) |
 //! | plugin | asks for a listing before it took the last one | `Answer` with `OVERLOADED` |
+//! | plugin | says `Farewell` twice | the later one counts |
+//! | plugin | says a `Farewell` that is too long, or whose context is no JSON | its session ends (`PROTOCOL`) |
 //! | either | dies | the socket closes, the session is over; links go on without the broker |
 //!
 //! # Coming back
@@ -94,6 +96,14 @@ pub enum SessionToBroker {
     /// The plugin takes no more calls over links of an older broker: what it said with
     /// [`Standing`](super::LinkToBroker::Standing) is over. Needs no answer.
     Drained,
+    /// The plugin is about to close, and leaves last words: what its peers are told when its session has ended.
+    /// Needs no answer, and may come at any time. Together at most [`MAX_TEXT`](super::MAX_TEXT) bytes.
+    Farewell {
+        /// For people.
+        message: String,
+        /// For programs: the text of a JSON value.
+        context: String,
+    },
     /// Say what is on the bus. Answered by `Listing`, or by `Answer` with a failure.
     List {
         /// The plugin's number for this request.

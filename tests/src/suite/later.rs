@@ -62,6 +62,16 @@ fn obey(own: &Own, request: &[u8], responder: Responder) {
             let error = error.with_context(json!({ "highest": 7 }));
             thread::spawn(move || responder.fail(error));
         }
+        // As a bridge does whose other side is not ready, or has gone.
+        Some(b'r') => {
+            let error = Error::new(Code::NotReady, "the other side is not ready");
+            thread::spawn(move || responder.refuse(error));
+        }
+        Some(b'g') => {
+            let error = Error::new(Code::ProviderGone, "the other side was killed");
+            let error = error.with_context(json!({ "signal": 9 })).maybe_run();
+            thread::spawn(move || responder.refuse(error));
+        }
         // Before the handler has returned.
         Some(b'n') => drop(responder.reply(request)),
         _ => {

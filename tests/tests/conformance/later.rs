@@ -78,6 +78,32 @@ pub(crate) fn results_failures_and_large_payloads_come_later(mode: Mode) {
     assert_eq!(*later.call(b"and after that").unwrap(), *b"and after that");
 }
 
+/// What a bridge had to tell of the system behind it came as a failure of its own handler, so that callers could not
+/// branch on it.
+pub(crate) fn a_responder_passes_on_an_error_of_the_library(mode: Mode) {
+    let setup = Setup::new(mode);
+    let later = later(&setup);
+    let failed = |what: &[u8]| {
+        let outcomes = [
+            later.call(what),
+            later.send(what).and_then(|sent| sent.wait()),
+        ];
+        outcomes.map(|outcome| outcome.expect_err("it is refused"))
+    };
+    for error in failed(b"r") {
+        assert_eq!(error.code(), Code::NotReady);
+        assert_eq!(error.message(), "the other side is not ready");
+        assert!(error.context().is_none() && !error.may_have_run());
+    }
+    for error in failed(b"g") {
+        assert_eq!(error.code(), Code::ProviderGone);
+        assert_eq!(error.context().unwrap()["signal"], 9);
+        assert!(error.may_have_run());
+        assert_eq!(error.gate(), Some("S.Later"));
+    }
+    assert_eq!(*later.call(b"and after that").unwrap(), *b"and after that");
+}
+
 /// A caller in the provider's process ran such a handler on its own thread, where there was no answer
 /// when it returned.
 pub(crate) fn a_caller_with_types_does_not_see_when_the_answer_was_made(mode: Mode) {

@@ -93,6 +93,7 @@ in_every_mode! {
     times::a_debugger_suspends_deadlines,
     slots::late_answers_are_dropped_and_give_slots_and_payloads_back,
     later::results_failures_and_large_payloads_come_later,
+    later::a_responder_passes_on_an_error_of_the_library,
     later::a_caller_with_types_does_not_see_when_the_answer_was_made,
     later::calls_that_wait_for_their_answers_hold_no_turn,
     later::a_responder_sees_that_nobody_waits_and_its_answer_gives_the_slot_back,

@@ -71,7 +71,11 @@ fn a_wrapped_plugin_is_the_plugin() {
     assert_eq!(add.invoke((2, 3)).unwrap(), 5);
     let plugins = broker.snapshot().unwrap().plugins;
     let plugin = plugins.iter().find(|plugin| plugin.name == "P").unwrap();
-    assert_ne!(plugin.pid, child.id(), "the plugin is the wrapper's child");
+    assert_ne!(
+        plugin.pid,
+        Some(child.id()),
+        "the plugin is the wrapper's child"
+    );
     child.kill().unwrap();
     assert!(child.wait(PATIENCE).unwrap().is_some());
     await_that("the wrapper takes the plugin along", || !add.has_function());

@@ -131,7 +131,10 @@ fn the_listing_shows_what_was_started() {
         .spawn("Slow", quiet("/bin/sleep", &["1000"]))
         .unwrap();
     let plugins = broker.snapshot().unwrap().plugins;
-    assert_eq!((plugins[0].pid, &*plugins[0].name), (starting.id(), "Slow"));
+    assert_eq!(
+        (plugins[0].pid, &*plugins[0].name),
+        (Some(starting.id()), "Slow")
+    );
     assert_eq!(plugins[0].state, PluginState::Starting);
     let ended = broker.spawn("Bad", shell("exit 3")).unwrap();
     assert!(ended.wait_ready(PATIENCE).is_err());

@@ -150,7 +150,9 @@ impl Bus {
         };
         match making.kind {
             Kind::Create(wish) => self.serve(share, wish),
-            Kind::Publish { request, charge } => self.serve(share, wish(request, charge, None)),
+            Kind::Publish {
+                request, charge, ..
+            } => self.serve(share, wish(request, charge, None)),
             Kind::Return {
                 request,
                 name,

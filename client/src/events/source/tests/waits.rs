@@ -235,7 +235,13 @@ fn who_lies_about_its_position_makes_nobody_else_lose() {
 
 #[test]
 fn several_threads_wait_and_lose_nothing() {
-    let (scene, _ring, mut ears) = full(settings(), 1);
+    // On a busy machine the thread that takes may be away for longer than a budget lasts.
+    let patient = Settings {
+        budgets: false,
+        send_timeout: Duration::from_secs(120),
+        ..settings()
+    };
+    let (scene, _ring, mut ears) = full(patient, 1);
     let ear = &mut ears[0];
     let before = ear.reader.number();
     let mut numbers = Vec::new();

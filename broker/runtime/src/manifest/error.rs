@@ -1,0 +1,82 @@
+//! What is wrong with a manifest.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a plugin's folder has no manifest that can be used. Each names the file, and of a value the key, what was found
+/// there, and what is allowed.
+///
+/// ```
+/// let folder = std::env::temp_dir().join("a-folder-that-is-not-there");
+/// let error = callgate_runtime::Manifest::read(&folder).unwrap_err();
+/// assert!(error.to_string().contains("has no manifest"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Neither file is there.
+    #[error(
+        "the folder {} has no manifest: write `manifest.json` or `plugin.toml`",
+        folder.display()
+    )]
+    Missing {
+        /// The plugin's folder.
+        folder: PathBuf,
+    },
+    /// Both files are there, and they could say different things.
+    #[error(
+        "the folder {} has both `manifest.json` and `plugin.toml`; remove one of them",
+        folder.display()
+    )]
+    Both {
+        /// The plugin's folder.
+        folder: PathBuf,
+    },
+    /// The operating system did not give the file.
+    #[error("cannot read {}: {source}", file.display())]
+    Unreadable {
+        /// The manifest.
+        file: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is no JSON or TOML, or too long.
+    #[error("{}: {why}", file.display())]
+    Syntax {
+        /// The manifest.
+        file: PathBuf,
+        /// What is wrong, and in which line where that is known.
+        why: String,
+    },
+    /// A key is missing or unknown, or has a value that is not allowed.
+    #[error("{}: `{key}` {found}; allowed: {allowed}", file.display())]
+    Key {
+        /// The manifest.
+        file: PathBuf,
+        /// Where in the document, such as `backend.command[0]`.
+        key: String,
+        /// What was found there: `is the number 5`, `is missing`.
+        found: String,
+        /// What may stand there.
+        allowed: String,
+    },
+}
+
+/// What is wrong at a key, before the file is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) key: String,
+    pub(super) found: String,
+    pub(super) allowed: String,
+}
+
+impl Wrong {
+    pub(super) fn in_file(self, file: &Path) -> ManifestError {
+        ManifestError::Key {
+            file: file.to_owned(),
+            key: self.key,
+            found: self.found,
+            allowed: self.allowed,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What a plugin's folder says of it: how it is started, and what it may do.
+//!
+//! Reading goes in two steps: `document` gives the file as a JSON value, whichever of the two languages it is written in, and
+//! `parse` checks it key by key with `fields`, which knows where each value stands. `capabilities` decides which frames are
+//! allowed, and gives the same decisions to the broker as a policy.
+
+mod backend;
+mod capabilities;
+mod capability;
+mod document;
+mod error;
+mod fields;
+mod hosts;
+mod launchers;
+mod names;
+mod parse;
+mod plugin;
+mod restart;
+mod settings;
+mod versions;
+
+#[cfg(test)]
+mod tests;
+
+pub use backend::{Backend, Transport};
+pub(crate) use capabilities::{Capabilities, Denied};
+pub use error::ManifestError;
+pub use launchers::{LaunchError, Launchers};
+pub(crate) use names::check_name;
+pub use plugin::{Manifest, PluginType, Resources};
+pub use restart::RestartTable;
+pub use settings::Setting;
+pub use versions::API_VERSION;

@@ -1,0 +1,193 @@
+//! A document as a manifest, key by key.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::capabilities::Capabilities;
+use super::error::{ManifestError, Wrong};
+use super::fields::{Node, Table};
+use super::plugin::{Manifest, PluginType, Resources};
+use super::{backend, document, names, restart, settings, versions};
+
+/// The keys that mean nothing to the runtime.
+const OTHERS: [&str; 9] = [
+    "author",
+    "frontend",
+    "icon",
+    "license",
+    "managed_services",
+    "permissions",
+    "proxy_mounts",
+    "public_schema",
+    "sidebar",
+];
+
+/// The keys that mean something.
+const KNOWN: [&str; 15] = [
+    "name",
+    "version",
+    "api_version",
+    "type",
+    "extends",
+    "description",
+    "backend",
+    "runtime_capabilities",
+    "client_capabilities",
+    "serve_ready_handshake",
+    "restart",
+    "trust",
+    "resources",
+    "settings",
+    "dependencies",
+];
+
+/// The most of any resource, in MiB: an exbibyte less one.
+const MOST_MB: u64 = (1 << 40) - 1;
+
+impl Manifest {
+    /// Reads the manifest of a plugin's folder.
+    ///
+    /// # Errors
+    ///
+    /// There is none or there are two, the file cannot be read, or what it says is not allowed; then the error names the
+    /// file, the key, what was found there and what is allowed.
+    pub fn read(folder: &Path) -> Result<Manifest, ManifestError> {
+        // The program is started in this folder, so its path must not depend on where the host runs.
+        let folder = std::path::absolute(folder).map_err(|source| ManifestError::Unreadable {
+            file: folder.to_owned(),
+            source,
+        })?;
+        let (file, document) = document::read(&folder)?;
+        match manifest(&folder, &file, &document) {
+            Ok(manifest) => Ok(manifest),
+            Err(wrong) => Err(wrong.in_file(&file)),
+        }
+    }
+}
+
+fn manifest(folder: &Path, file: &Path, document: &Value) -> Result<Manifest, Wrong> {
+    let keys = [&KNOWN[..], &OTHERS[..]].concat();
+    let table = Node::document(document).table(&keys)?;
+    let name = names::own_name(&table.required("name", "the plugin's name")?)?;
+    table.maybe("trust", trust)?;
+    let api_version = table.maybe("api_version", versions::api_version)?;
+    let (declared, capabilities) = capabilities(&table, &name)?;
+    Ok(Manifest {
+        folder: folder.to_owned(),
+        file: file.to_owned(),
+        version: versions::version(&table.required("version", "three numbers as in 1.0.2")?)?,
+        api_version: api_version.unwrap_or_else(|| "*".to_owned()),
+        plugin_type: table.maybe("type", plugin_type)?.unwrap_or_default(),
+        extends: table.maybe("extends", extends)?.unwrap_or_default(),
+        description: text(&table, "description")?,
+        backend: backend::backend(
+            &table.required("backend", "a table that has `entry` or `command`")?,
+        )?,
+        declared,
+        capabilities,
+        client_capabilities: list(&table, "client_capabilities")?,
+        has_serve_ready: table
+            .maybe("serve_ready_handshake", Node::flag)?
+            .unwrap_or(false),
+        restart: table
+            .maybe("restart", restart::restart)?
+            .unwrap_or_default(),
+        resources: table.maybe("resources", resources)?.unwrap_or_default(),
+        settings: table
+            .maybe("settings", settings::settings)?
+            .unwrap_or_default(),
+        dependencies: table
+            .maybe("dependencies", dependencies)?
+            .unwrap_or_default(),
+        others: others(&table),
+        name,
+    })
+}
+
+fn capabilities(table: &Table<'_>, name: &str) -> Result<(Vec<String>, Capabilities), Wrong> {
+    let mut capabilities = Capabilities::new(name);
+    let Some(list) = table.get("runtime_capabilities") else {
+        return Ok((Vec::new(), capabilities));
+    };
+    let mut declared = Vec::new();
+    for node in list.list()? {
+        let text = node.any_text()?;
+        let capability = text
+            .parse()
+            .map_err(|allowed: String| node.wrong(allowed))?;
+        capabilities.add(capability);
+        declared.push(text.to_owned());
+    }
+    Ok((declared, capabilities))
+}
+
+fn text(table: &Table<'_>, name: &str) -> Result<String, Wrong> {
+    let text = table.maybe(name, |node| node.any_text().map(str::to_owned))?;
+    Ok(text.unwrap_or_default())
+}
+
+fn list(table: &Table<'_>, name: &str) -> Result<Vec<String>, Wrong> {
+    Ok(table.maybe(name, Node::texts)?.unwrap_or_default())
+}
+
+fn trust(node: &Node<'_>) -> Result<(), Wrong> {
+    match node.value().as_str() {
+        Some("same-user") => Ok(()),
+        Some("isolated") => Err(node.wrong(
+            "`same-user`; this version cannot draw a kernel boundary around a plugin, and does not start one that demands it",
+        )),
+        _ => Err(node.wrong("`same-user`")),
+    }
+}
+
+fn plugin_type(node: &Node<'_>) -> Result<PluginType, Wrong> {
+    match node.value().as_str() {
+        Some("core") => Ok(PluginType::Core),
+        Some("standalone") => Ok(PluginType::Standalone),
+        Some("extension") => Ok(PluginType::Extension),
+        _ => Err(node.wrong("`core`, `standalone` or `extension`")),
+    }
+}
+
+fn extends(node: &Node<'_>) -> Result<Vec<String>, Wrong> {
+    match node.value() {
+        Value::String(_) => Ok(vec![node.text()?.to_owned()]),
+        Value::Array(_) => node.texts(),
+        _ => Err(node.wrong("the name of a plugin, or a list of names")),
+    }
+}
+
+fn resources(node: &Node<'_>) -> Result<Resources, Wrong> {
+    let table = node.table(&["memory_mb", "cpu_weight", "disk_mb"])?;
+    Ok(Resources {
+        memory_mb: table.maybe("memory_mb", |node| node.number(1..=MOST_MB))?,
+        cpu_weight: table.maybe("cpu_weight", |node| node.number(1..=10_000))?,
+        disk_mb: table.maybe("disk_mb", |node| node.number(1..=MOST_MB))?,
+    })
+}
+
+fn dependencies(node: &Node<'_>) -> Result<BTreeMap<String, String>, Wrong> {
+    if node.value().is_array() {
+        let names = node.texts()?.into_iter();
+        return Ok(names.map(|name| (name, "*".to_owned())).collect());
+    }
+    if !node.value().is_object() {
+        return Err(
+            node.wrong("a list of plugins' names, or a table of ranges of versions by name")
+        );
+    }
+    let entries = node.entries()?.into_iter();
+    entries
+        .map(|(name, node)| Ok((name.to_owned(), versions::range(&node)?.text)))
+        .collect()
+}
+
+fn others(table: &Table<'_>) -> BTreeMap<&'static str, Value> {
+    let found = OTHERS.iter().filter_map(|name| {
+        let node = table.get(name)?;
+        Some((*name, node.value().clone()))
+    });
+    found.collect()
+}

@@ -1,0 +1,141 @@
+//! How a plugin is supervised, as far as its manifest says so.
+
+use std::time::Duration;
+
+use callgate::supervision::{Restart, When};
+
+use super::error::Wrong;
+use super::fields::{Node, Table};
+
+/// The longest time that a manifest may set: a day.
+const MOST_MS: u64 = 86_400_000;
+const MOST_COUNT: u64 = 1_000_000;
+/// The most times of a back-off.
+const MOST_STEPS: usize = 64;
+
+const KEYS: [&str; 10] = [
+    "when",
+    "ready_within_ms",
+    "ask_every_ms",
+    "hung_after",
+    "call_deadline_ms",
+    "stop_grace_ms",
+    "backoff_ms",
+    "steady_after_ms",
+    "quarantine_crashes",
+    "quarantine_within_ms",
+];
+
+/// What a manifest says under `restart`: a text (`"on-failure"`), or a table with any of these keys. What it does not say
+/// is as the runtime's configuration says ([`RestartTable::over`]).
+///
+/// ```
+/// use std::time::Duration;
+/// use callgate::supervision::Restart;
+/// use callgate_runtime::RestartTable;
+///
+/// let mut table = RestartTable::default();
+/// table.stop_grace = Some(Duration::from_secs(1));
+/// let restart = table.over(&Restart::default());
+/// assert_eq!(restart.stop_grace, Duration::from_secs(1));
+/// assert_eq!(restart.ready_within, Duration::from_secs(30));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RestartTable {
+    /// `when`, or the text itself: `always` or `on-failure`.
+    pub when: Option<When>,
+    /// `ready_within_ms`: how long the plugin may take from its start until it says that it is ready.
+    pub ready_within: Option<Duration>,
+    /// `ask_every_ms`: how often it is asked whether it still serves.
+    pub ask_every: Option<Duration>,
+    /// `hung_after`: so many questions in a row without an answer, and it is killed.
+    pub hung_after: Option<u32>,
+    /// `call_deadline_ms`: how long a call to or of the plugin may take.
+    pub call_deadline: Option<Duration>,
+    /// `stop_grace_ms`: time from SIGTERM to SIGKILL.
+    pub stop_grace: Option<Duration>,
+    /// `backoff_ms`: how long the next start is waited with, crash by crash.
+    pub backoff: Option<Vec<Duration>>,
+    /// `steady_after_ms`: a run so long ends the counting of crashes for the back-off.
+    pub steady_after: Option<Duration>,
+    /// `quarantine_crashes`: so many crashes within `quarantine_within_ms`, and it is not started again by itself; 0 for no quarantine.
+    pub quarantine_crashes: Option<u32>,
+    /// `quarantine_within_ms`.
+    pub quarantine_within: Option<Duration>,
+}
+
+impl RestartTable {
+    /// How the plugin is supervised: as the manifest says, and as `usual` where it says nothing.
+    pub fn over(&self, usual: &Restart) -> Restart {
+        let usual = usual.clone();
+        let (crashes, within) = (usual.quarantine_crashes, usual.quarantine_within);
+        Restart::default()
+            .when(self.when.unwrap_or(usual.when))
+            .ready_within(self.ready_within.unwrap_or(usual.ready_within))
+            .ask_every(self.ask_every.unwrap_or(usual.ask_every))
+            .hung_after(self.hung_after.unwrap_or(usual.hung_after))
+            .call_deadline(self.call_deadline.unwrap_or(usual.call_deadline))
+            .stop_grace(self.stop_grace.unwrap_or(usual.stop_grace))
+            .backoff(self.backoff.clone().unwrap_or(usual.backoff))
+            .steady_after(self.steady_after.unwrap_or(usual.steady_after))
+            .quarantine(
+                self.quarantine_crashes.unwrap_or(crashes),
+                self.quarantine_within.unwrap_or(within),
+            )
+    }
+}
+
+pub(super) fn restart(node: &Node<'_>) -> Result<RestartTable, Wrong> {
+    if node.value().is_string() {
+        return Ok(RestartTable {
+            when: Some(when(node)?),
+            ..RestartTable::default()
+        });
+    }
+    if !node.value().is_object() {
+        return Err(node.wrong("`always`, `on-failure`, or a table"));
+    }
+    let table = node.table(&KEYS)?;
+    Ok(RestartTable {
+        when: table.maybe("when", when)?,
+        ready_within: time(&table, "ready_within_ms")?,
+        ask_every: time(&table, "ask_every_ms")?,
+        hung_after: table.maybe("hung_after", |node| count(node, 1))?,
+        call_deadline: time(&table, "call_deadline_ms")?,
+        stop_grace: table.maybe("stop_grace_ms", |node| milliseconds(node, 0))?,
+        backoff: table.maybe("backoff_ms", backoff)?,
+        steady_after: time(&table, "steady_after_ms")?,
+        quarantine_crashes: table.maybe("quarantine_crashes", |node| count(node, 0))?,
+        quarantine_within: time(&table, "quarantine_within_ms")?,
+    })
+}
+
+fn when(node: &Node<'_>) -> Result<When, Wrong> {
+    match node.value().as_str() {
+        Some("always") => Ok(When::Always),
+        Some("on-failure") => Ok(When::OnFailure),
+        _ => Err(node.wrong("`always` or `on-failure`")),
+    }
+}
+
+fn time(table: &Table<'_>, name: &str) -> Result<Option<Duration>, Wrong> {
+    table.maybe(name, |node| milliseconds(node, 1))
+}
+
+fn milliseconds(node: &Node<'_>, least: u64) -> Result<Duration, Wrong> {
+    node.number(least..=MOST_MS).map(Duration::from_millis)
+}
+
+fn count(node: &Node<'_>, least: u64) -> Result<u32, Wrong> {
+    let number = node.number(least..=MOST_COUNT)?;
+    Ok(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn backoff(node: &Node<'_>) -> Result<Vec<Duration>, Wrong> {
+    let times = node.list()?;
+    match times.len() {
+        1..=MOST_STEPS => times.iter().map(|time| milliseconds(time, 0)).collect(),
+        _ => Err(node.wrong(format!("a list of 1 to {MOST_STEPS} times"))),
+    }
+}

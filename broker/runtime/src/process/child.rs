@@ -1,0 +1,130 @@
+//! A child's process and its group: signals, and how it ended. It is reached by its pidfd, never by a number that could
+//! be another's by then.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::process::{self, ExitStatus};
+use std::time::Duration;
+
+use callgate_layout::sys::process::{
+    Whom, exit_status, has_ended, is_unreaped_child, pidfd_open, reap, signal,
+};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+/// How long a child that is given up is waited for after SIGKILL.
+const AFTER_KILL: Duration = Duration::from_millis(50);
+
+/// A child that leads its process group. Its loop alone owns it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: u32,
+    pidfd: OwnedFd,
+    end: Option<End>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Known(ExitStatus),
+    /// Somebody else took the exit status, and the kernel does not say it again.
+    Unknown,
+}
+
+impl Child {
+    /// Takes over a process that was just started as the leader of a group.
+    pub(super) fn new(mut child: process::Child) -> io::Result<Child> {
+        let pid = child.id();
+        match pidfd_open(pid) {
+            Ok(pidfd) => Ok(Child {
+                pid,
+                pidfd,
+                end: None,
+            }),
+            Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => {
+                Err(io::Error::other(format!(
+                    "its process {pid} ended as soon as it was started; how, nobody can tell, because this \
+                     program ignores SIGCHLD"
+                )))
+            }
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    pub(crate) fn raw(&self) -> RawFd {
+        self.pidfd.as_raw_fd()
+    }
+
+    /// How it ended; `None` while it runs. What is left of its group is killed when the end is first seen, before the leader is reaped:
+    /// until then its number, which is the group's, is its own.
+    pub(crate) fn look(&mut self) -> Option<End> {
+        if self.end.is_some() || !has_ended(self.pidfd.as_fd()) {
+            return self.end;
+        }
+        let _ = self.signal_group(Signal::SIGKILL);
+        self.end = match reap(self.pidfd.as_fd()) {
+            Ok(status) => status.map(End::Known),
+            Err(_) => Some(exit_status(self.pidfd.as_fd()).map_or(End::Unknown, End::Known)),
+        };
+        self.end
+    }
+
+    /// Asks the process and its group to end.
+    pub(crate) fn terminate(&self) {
+        self.signal_all(Signal::SIGTERM);
+    }
+
+    /// Ends the process and its group.
+    pub(crate) fn kill(&self) {
+        self.signal_all(Signal::SIGKILL);
+    }
+
+    /// Kills it and takes in its end: for a child that nobody supervises.
+    pub(crate) fn end_now(mut self) {
+        self.kill();
+        let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(AFTER_KILL).unwrap_or(PollTimeout::ZERO);
+        let _ = poll(&mut polled, patience);
+        self.look();
+    }
+
+    /// Those that have ended need no signal.
+    fn signal_all(&self, what: Signal) {
+        if self.end.is_some() {
+            return;
+        }
+        for outcome in [
+            self.signal_group(what),
+            signal(self.pidfd.as_fd(), what as i32, Whom::Process),
+        ] {
+            if let Err(error) = outcome
+                && error.raw_os_error() != Some(Errno::ESRCH as i32)
+            {
+                tracing::warn!("{what} does not reach the process {}: {error}", self.pid);
+            }
+        }
+    }
+
+    fn signal_group(&self, what: Signal) -> io::Result<()> {
+        match signal(self.pidfd.as_fd(), what as i32, Whom::Group) {
+            // A kernel before 6.9: by the number, which is the group's for as long as the leader is not reaped.
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
+                if is_unreaped_child(self.pidfd.as_fd()) {
+                    killpg(Pid::from_raw(self.pid as i32), what)?;
+                }
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+}

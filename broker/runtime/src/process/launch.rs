@@ -1,0 +1,99 @@
+//! Starting a child.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::process::{self, Command, Stdio};
+
+use callgate_layout::sys::{limits, spawn, standard};
+
+use super::child::Child;
+use super::pipe::Pipe;
+
+/// What is started, and with which environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Launch {
+    /// The program: an absolute path, or a name that is looked for in `PATH`.
+    pub(crate) program: OsString,
+    pub(crate) arguments: Vec<OsString>,
+    /// Where it begins to run: the plugin's folder.
+    pub(crate) folder: PathBuf,
+    /// All of its environment.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+}
+
+/// A child that runs, and this process's ends of its pipes.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) child: Child,
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: Pipe,
+    pub(crate) stderr: Pipe,
+}
+
+impl Launch {
+    /// The command, which is not started.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.folder);
+        command.env_clear().envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Starts the child as the leader of a process group. The kernel kills it when the calling thread ends, so that thread has to
+    /// live as long as the runtime.
+    pub(crate) fn start(&self) -> io::Result<Started> {
+        let mut command = self.command();
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        spawn::end_with_starter(&mut command);
+        // The standard library panics where the exec fails and the kernel has reaped the child by itself.
+        let spawned = catch_unwind(AssertUnwindSafe(|| command.spawn()));
+        let lost = || {
+            let why = "the reason is lost, because this program ignores SIGCHLD";
+            Err(io::Error::other(why))
+        };
+        let spawned = spawned.unwrap_or_else(|_| lost());
+        let mut spawned = spawned.map_err(|error| self.explain(&error))?;
+        let pipes = take_pipes(&mut spawned);
+        let child = Child::new(spawned)?;
+        let (stdin, stdout, stderr) = match pipes {
+            Ok(pipes) => pipes,
+            Err(error) => {
+                child.end_now();
+                return Err(error);
+            }
+        };
+        Ok(Started {
+            child,
+            stdin,
+            stdout,
+            stderr,
+        })
+    }
+
+    fn explain(&self, error: &io::Error) -> io::Error {
+        let (program, why) = (self.program.display(), limits::explain(error));
+        io::Error::new(
+            error.kind(),
+            format!("`{program}` cannot be started: {why}"),
+        )
+    }
+}
+
+/// This process's ends of the pipes, which never block.
+fn take_pipes(child: &mut process::Child) -> io::Result<(OwnedFd, Pipe, Pipe)> {
+    let missing = || io::Error::other("the standard library made no pipe");
+    let stdin: OwnedFd = child.stdin.take().ok_or_else(missing)?.into();
+    let stdout: OwnedFd = child.stdout.take().ok_or_else(missing)?.into();
+    let stderr: OwnedFd = child.stderr.take().ok_or_else(missing)?.into();
+    let stdin = standard::above(stdin)?;
+    super::pipe::never_block(&stdin)?;
+    Ok((stdin, Pipe::new(stdout)?, Pipe::new(stderr)?))
+}

@@ -1,0 +1,11 @@
+//! The process of a supervised plugin: how it is started, its pipes, signals to its group, and its end.
+
+mod child;
+mod launch;
+mod pipe;
+mod stdin;
+
+pub(crate) use child::{Child, End};
+pub(crate) use launch::{Launch, Started};
+pub(crate) use pipe::{Pipe, Progress};
+pub(crate) use stdin::{Refused, Stdin};

@@ -1,0 +1,189 @@
+//! The way to a child's stdin: any thread writes, and what does not fit the pipe is queued.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::unistd::write;
+use parking_lot::Mutex;
+
+/// Why a line was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The queue holds as much as it may.
+    Full,
+    /// The child has closed its stdin, or has ended.
+    Gone,
+}
+
+/// The way to a child's stdin. Lines of several threads never mix. What the pipe does not take is queued, and written by the
+/// loop when the kernel says that there is room: it is woken only then.
+#[derive(Clone)]
+pub(crate) struct Stdin {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// The most bytes that are queued.
+    quota: usize,
+    /// Tells the loop that the queue became full, or that the child reads no more.
+    tell: Box<dyn Fn() + Send + Sync>,
+}
+
+struct State {
+    /// `None` once nothing is written any more.
+    pipe: Option<OwnedFd>,
+    queue: VecDeque<u8>,
+    /// Since when lines have been refused for want of room.
+    full_since: Option<Instant>,
+}
+
+impl Stdin {
+    /// `tell` runs on a thread that writes and must not wait; it is called once each time the queue becomes full or the child is
+    /// found to read no more.
+    pub(crate) fn new(
+        pipe: OwnedFd,
+        quota: usize,
+        tell: impl Fn() + Send + Sync + 'static,
+    ) -> Stdin {
+        let state = State {
+            pipe: Some(pipe),
+            queue: VecDeque::new(),
+            full_since: None,
+        };
+        Stdin {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                quota,
+                tell: Box::new(tell),
+            }),
+        }
+    }
+
+    /// Writes a line, or queues what of it the pipe does not take.
+    pub(crate) fn write(&self, line: Vec<u8>) -> Result<(), Refused> {
+        let (outcome, is_news) = self.shared.state.lock().write(&line, self.shared.quota);
+        if is_news {
+            (self.shared.tell)();
+        }
+        outcome
+    }
+
+    /// Writes what is queued, as far as the pipe takes it.
+    pub(crate) fn flush(&self) {
+        let mut state = self.shared.state.lock();
+        state.flush();
+        if state.queue.len() < self.shared.quota / 2 {
+            state.full_since = None;
+        }
+    }
+
+    /// How many bytes the child has not taken from the queue.
+    pub(crate) fn queued(&self) -> usize {
+        self.shared.state.lock().queue.len()
+    }
+
+    /// Since when lines have been refused for want of room.
+    pub(crate) fn full_since(&self) -> Option<Instant> {
+        self.shared.state.lock().full_since
+    }
+
+    /// Whether nothing is written any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.shared.state.lock().pipe.is_none()
+    }
+
+    /// The pipe's number, while it is open.
+    pub(crate) fn raw(&self) -> Option<RawFd> {
+        self.shared
+            .state
+            .lock()
+            .pipe
+            .as_ref()
+            .map(AsRawFd::as_raw_fd)
+    }
+
+    /// Closes the pipe and forgets what is queued.
+    pub(crate) fn close(&self) {
+        self.shared.state.lock().close();
+    }
+}
+
+impl State {
+    /// Returns besides whether this is the first line that is refused for its reason.
+    fn write(&mut self, line: &[u8], quota: usize) -> (Result<(), Refused>, bool) {
+        if self.pipe.is_none() {
+            return (Err(Refused::Gone), false);
+        }
+        if self.queue.len() + line.len() > quota {
+            let is_first = self.full_since.is_none();
+            self.full_since.get_or_insert_with(Instant::now);
+            return (Err(Refused::Full), is_first);
+        }
+        // While there is a queue, the pipe is full, and the loop goes on with the queue in its order.
+        let written = match self.queue.is_empty() {
+            true => self.put(line),
+            false => Some(0),
+        };
+        match written {
+            Some(count) => {
+                self.queue.extend(&line[count..]);
+                (Ok(()), false)
+            }
+            None => {
+                self.close();
+                (Err(Refused::Gone), true)
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut queue = std::mem::take(&mut self.queue);
+        while !queue.is_empty() {
+            let part = queue.as_slices().0;
+            match self.put(part) {
+                Some(count) => {
+                    let is_full = count < part.len();
+                    drop(queue.drain(..count));
+                    if is_full {
+                        self.queue = queue;
+                        return;
+                    }
+                }
+                None => return self.close(),
+            }
+        }
+    }
+
+    /// Writes what the pipe takes, and returns how much that is; `None` where nobody reads any more. If it is less than all, the
+    /// pipe is full, and the kernel tells the loop when the child has read.
+    fn put(&self, bytes: &[u8]) -> Option<usize> {
+        let pipe = self.pipe.as_ref()?;
+        let mut written = 0;
+        while written < bytes.len() {
+            match write(pipe, &bytes[written..]) {
+                Ok(count) => written += count,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break,
+                Err(_) => return None,
+            }
+        }
+        Some(written)
+    }
+
+    fn close(&mut self) {
+        self.pipe = None;
+        self.queue = VecDeque::new();
+        self.full_since = None;
+    }
+}
+
+impl fmt::Debug for Stdin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stdin").finish_non_exhaustive()
+    }
+}

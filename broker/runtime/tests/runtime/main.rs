@@ -1,0 +1,2 @@
+//! The runtime with real children, which play scripts.
+#![forbid(unsafe_code)]

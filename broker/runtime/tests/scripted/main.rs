@@ -1,0 +1,52 @@
+//! A child that plays a script, for tests of the runtime: a machine need not have any other language.
+//!
+//! Each argument is a step; `@FILE` stands for the lines of a file. In a step, `${/POINTER}` stands for a part of the frame that was
+//! waited for last, as JSON; `${env:NAME}` for a variable, as JSON; `${pid}` for the own process; `${x:N}` for N letters.
+//!
+//! | step | |
+//! |---|---|
+//! | `send JSON` | writes a frame |
+//! | `raw TEXT`, `err TEXT` | writes to stdout, stderr: as it is but for the escapes `\n`, `\r`, `\t`, `\\` and `\xHH` |
+//! | `log TEXT`, `errlog TEXT` | writes a line to stdout, stderr |
+//! | `wait JSON` | waits for a frame that has these fields with these values, and answers pings; other frames are kept for later waits |
+//! | `serve` | answers requests with their action and parameters, and pings, until stdin ends |
+//! | `idle` | answers pings until stdin ends |
+//! | `drain` | reads until stdin ends, answers nothing |
+//! | `mute` | answers no pings from here on |
+//! | `hang` | does nothing, for ever |
+//! | `sleep MS` | |
+//! | `close stdin`, `stdout` or `stderr` | |
+//! | `exit CODE`, `die SIGNAL` | |
+//! | `ignore SIGNAL` | has it wait for ever |
+//! | `fork STEP` | starts a process in the own group that has the same pipes and plays one step |
+//! | `leave STEP` | the same in a group of its own |
+//! | `flood stdout`, `stderr` or `frames`, `COUNT SIZE` | writes so many lines of that size; for ever where COUNT is 0 |
+//! | `append FILE TEXT` | adds a line to a file |
+//! | `on N STEP`, `after N STEP` | plays it only in the Nth start, or in later ones; the file `starts` in the folder counts them |
+//! | `repeat N STEP` | |
+//! | `env` | writes all variables as log lines, `NAME=VALUE`, in order |
+#![forbid(unsafe_code)]
+
+mod frames;
+mod script;
+mod steps;
+
+fn main() {
+    let steps = match script::read(std::env::args().skip(1)) {
+        Ok(steps) => steps,
+        Err(why) => return fail(&why),
+    };
+    let mut player = steps::Player::new(script::count_start());
+    for step in steps {
+        if let Err(why) = player.play(&step) {
+            return fail(&why);
+        }
+    }
+}
+
+/// Ends with a code that says that the script itself went wrong.
+fn fail(why: &str) {
+    // Its reader may be gone.
+    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("script: {why}\n"));
+    std::process::exit(70);
+}

@@ -1,0 +1,116 @@
+//! How other threads ask a broker for something.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Command as Program;
+use std::sync::Arc;
+
+use callgate_layout::sys::fork::ForkMark;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use mio::Waker;
+
+use crate::child::Child;
+use crate::listing::Listing;
+use crate::policy::Policy;
+use crate::reactor::Command;
+use crate::supervision::Status;
+
+/// A way to a running broker, for any number of threads; from [`Broker::handle`](crate::Broker::handle).
+///
+/// It does not keep the broker running: once the [`Broker`](crate::Broker) is dropped, everything here fails with
+/// `BrokenPipe`.
+#[derive(Clone, Debug)]
+pub struct BrokerHandle {
+    commands: Sender<Command>,
+    waker: Arc<Waker>,
+    started: ForkMark,
+}
+
+impl BrokerHandle {
+    pub(crate) fn new(commands: Sender<Command>, waker: Arc<Waker>) -> BrokerHandle {
+        BrokerHandle {
+            commands,
+            waker,
+            started: ForkMark::here(),
+        }
+    }
+
+    /// The same as [`Broker::connect`](crate::Broker::connect).
+    pub fn connect(&self) -> io::Result<OwnedFd> {
+        self.ask(Command::Connect)?
+    }
+
+    /// The same as [`Broker::spawn`](crate::Broker::spawn).
+    pub fn spawn(&self, name: &str, program: Program) -> io::Result<Child> {
+        self.begin_spawn(name, program)?
+            .recv()
+            .map_err(|_| gone())?
+    }
+
+    /// The same without waiting. The receiver is disconnected where the broker ends before that.
+    pub(crate) fn begin_spawn(
+        &self,
+        name: &str,
+        program: Program,
+    ) -> io::Result<Receiver<io::Result<Child>>> {
+        self.request(|reply| Command::Spawn {
+            name: name.to_owned(),
+            command: Box::new(program),
+            reply,
+        })
+    }
+
+    /// The same as [`Broker::snapshot`](crate::Broker::snapshot).
+    pub fn snapshot(&self) -> io::Result<Listing> {
+        self.ask(Command::Snapshot)
+    }
+
+    /// The same as [`Broker::set_policy`](crate::Broker::set_policy).
+    pub fn set_policy(&self, name: &str, policy: Option<Policy>) -> io::Result<Vec<String>> {
+        self.ask(|reply| Command::SetPolicy {
+            name: name.to_owned(),
+            policy,
+            reply,
+        })
+    }
+
+    /// Says how a supervised program stands, for listings: they show it from then on also while it is not connected.
+    /// `None` takes that back. [`Broker::supervise`](crate::Broker::supervise) does this by itself.
+    ///
+    /// Returns at once; listings that are asked for afterwards have it.
+    pub fn set_status(&self, name: &str, status: Option<Status>) -> io::Result<()> {
+        self.tell(Command::SetStatus(name.to_owned(), status.map(Box::new)))
+    }
+
+    /// Has the broker do something, and waits for its answer.
+    fn ask<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> io::Result<T> {
+        self.request(command)?.recv().map_err(|_| gone())
+    }
+
+    /// Has the broker do something. Where the broker ends without an answer, its receiver is disconnected.
+    fn request<T>(&self, command: impl FnOnce(Sender<T>) -> Command) -> io::Result<Receiver<T>> {
+        let (reply, answer) = bounded(1);
+        self.tell(command(reply))?;
+        Ok(answer)
+    }
+
+    /// Has the broker do something that has no answer.
+    pub(crate) fn tell(&self, command: Command) -> io::Result<()> {
+        if !self.is_of_this_process() {
+            return Err(io::Error::other(
+                "the broker is its parent's: this process is a forked child, which has none",
+            ));
+        }
+        self.commands.send(command).map_err(|_| gone())?;
+        self.waker.wake()
+    }
+
+    /// Whether this process is the one that started the broker, and no forked child of it.
+    pub(crate) fn is_of_this_process(&self) -> bool {
+        self.started.is_here()
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the broker has stopped")
+}

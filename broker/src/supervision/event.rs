@@ -1,0 +1,112 @@
+//! What happens to a supervised program, and what is to be done about it.
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use serde_json::{Value, json};
+
+use super::status::State;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Exit {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// Somebody else took its exit status, and the kernel does not say it again.
+    Unknown,
+}
+
+impl Exit {
+    /// What errors carry as context of a process that has ended: `{"exit": {"code": 3}}`, `{"exit": {"signal": 9}}`,
+    /// or `{"exit": null}` where nobody knows.
+    pub fn to_context(self) -> Value {
+        match self {
+            Exit::Code(code) => json!({"exit": {"code": code}}),
+            Exit::Signal(signal) => json!({"exit": {"signal": signal}}),
+            Exit::Unknown => json!({"exit": null}),
+        }
+    }
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Exit {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, Some(signal)) => Exit::Signal(signal),
+            (None, None) => Exit::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "code {code}"),
+            Exit::Signal(signal) => write!(f, "signal {signal}"),
+            Exit::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// What happened to a supervised program, or what somebody wants of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The program is to run. Starts it at once where it is stopped, waits or is in quarantine; where it is
+    /// stopping, it is started again afterwards.
+    Start,
+    /// The program is to end, and not to be started again.
+    Stop,
+    /// The program is to end and to be started again at once; where no process runs, the same as [`Event::Start`].
+    Restart,
+    /// Answers [`Effect::Start`]: there is a process.
+    Started {
+        /// Its number.
+        pid: u32,
+    },
+    /// Answers [`Effect::Start`]: there is none. A crash.
+    NotStarted {
+        /// For people.
+        why: String,
+    },
+    /// The program can be called.
+    Ready,
+    /// The program has answered [`Effect::Ask`].
+    Answered,
+    /// The program has done what cannot go on: it is killed, which is a crash.
+    Fatal {
+        /// A code such as `FRAME_TOO_LARGE`.
+        code: &'static str,
+        /// For people.
+        why: String,
+    },
+    /// The program cannot be talked to any more, as where it has closed a pipe: it is asked to end, and killed after the
+    /// grace. Its exit says whether that is a crash.
+    Unreachable {
+        /// A code such as `PROVIDER_GONE`.
+        code: &'static str,
+        /// For people.
+        why: String,
+    },
+    /// The process has ended.
+    Exited(Exit),
+}
+
+/// What whoever drives a course is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Start the program; [`Event::Started`] or [`Event::NotStarted`] answers it.
+    Start,
+    /// Ask the program whether it still serves; [`Event::Answered`] answers it.
+    Ask,
+    /// Ask the process and its group to end (SIGTERM).
+    Terminate,
+    /// End the process and its group (SIGKILL).
+    Kill,
+    /// The state is another one; for those who watch. Comes last.
+    Became(State),
+}

@@ -1,0 +1,75 @@
+//! What others are told of a supervised program.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::event::Exit;
+use crate::listing::Transport;
+
+/// Where a supervised program is on its course.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It is being started, or has not said yet that it is ready.
+    Starting,
+    /// It can be called.
+    Ready,
+    /// It has crashed, and is started again after the back-off.
+    Waiting,
+    /// It has crashed too often, and is not started again until somebody asks for it.
+    Quarantined,
+    /// It is to end, and has not ended yet.
+    Stopping,
+    /// It does not run, and is not to.
+    Stopped,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Starting => "starting",
+            State::Ready => "ready",
+            State::Waiting => "waiting",
+            State::Quarantined => "quarantined",
+            State::Stopping => "stopping",
+            State::Stopped => "stopped",
+        })
+    }
+}
+
+/// Why a course counts the end of a life as a crash, besides how the process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// `HANDSHAKE_TIMEOUT`, `HUNG`, `NOT_STARTED`, or what the [event](super::Event::Fatal) said.
+    pub code: &'static str,
+    /// For people.
+    pub why: String,
+}
+
+/// How a supervised program stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Where it is on its course.
+    pub state: State,
+    /// The process that runs.
+    pub pid: Option<u32>,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// How its last process ended.
+    pub last_exit: Option<Exit>,
+    /// What was wrong with its last life, where more is known than how the process ended.
+    pub last_fault: Option<Fault>,
+    /// Time until it is started again, while it [waits](State::Waiting).
+    pub next_try: Option<Duration>,
+    /// How the program takes part in the bus; a course knows no better than [`Transport::Shm`].
+    pub transport: Transport,
+}
+
+impl Status {
+    /// The same of a program that takes part in the bus in this way.
+    pub fn with_transport(mut self, transport: Transport) -> Status {
+        self.transport = transport;
+        self
+    }
+}

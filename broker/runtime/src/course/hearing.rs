@@ -65,7 +65,8 @@ impl Manners {
     }
 
     fn is_too_bad(&self) -> bool {
-        self.window.is_some_and(|(_, count)| count > self.most_malformed)
+        self.window
+            .is_some_and(|(_, count)| count > self.most_malformed)
     }
 }
 

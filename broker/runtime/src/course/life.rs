@@ -79,8 +79,14 @@ impl Life {
 
     /// When it is to be looked at although nothing happens.
     pub(super) fn next(&self, limits: &Limits) -> Option<Instant> {
-        let full_until = self.stdin.full_since().and_then(|since| since.checked_add(limits.full_for));
+        let full_until = self
+            .stdin
+            .full_since()
+            .and_then(|since| since.checked_add(limits.full_for));
         let closed = self.closed.map(|closed| closed.at);
-        [full_until, closed, self.sweep_at].into_iter().flatten().min()
+        [full_until, closed, self.sweep_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

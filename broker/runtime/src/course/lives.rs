@@ -33,9 +33,17 @@ impl Beginning {
     /// Starts the child and makes it a member of the bus. On the worker.
     fn begin(self) -> Result<Box<Life>, String> {
         let data_dir = &self.plan.data_dir;
-        fs::create_dir_all(data_dir)
-            .map_err(|error| format!("cannot make its data folder {}: {error}", data_dir.display()))?;
-        let started = self.plan.launch.start().map_err(|error| error.to_string())?;
+        fs::create_dir_all(data_dir).map_err(|error| {
+            format!(
+                "cannot make its data folder {}: {error}",
+                data_dir.display()
+            )
+        })?;
+        let started = self
+            .plan
+            .launch
+            .start()
+            .map_err(|error| error.to_string())?;
         let Started {
             child,
             stdin,
@@ -43,8 +51,12 @@ impl Beginning {
             stderr,
         } = started;
         let way_back = self.way_back.clone();
-        let stdin = Stdin::new(stdin, self.limits.queued_bytes, move || way_back.stdin_changed());
-        let connected = self.outside.connect(&self.plan, stdin.clone(), self.way_back);
+        let stdin = Stdin::new(stdin, self.limits.queued_bytes, move || {
+            way_back.stdin_changed()
+        });
+        let connected = self
+            .outside
+            .connect(&self.plan, stdin.clone(), self.way_back);
         let member = match connected {
             Ok(member) => member,
             Err(why) => {
@@ -104,9 +116,9 @@ impl Supervisor {
     /// Takes over what the worker has begun.
     pub(super) fn begun(&mut self, name: &Name, number: u64, outcome: Result<Box<Life>, String>) {
         let now = Instant::now();
-        let is_expected = self.plugins.get(name).is_some_and(|plugin| {
-            matches!(plugin.present, Present::Launching(expected) if expected == number)
-        });
+        let is_expected = self.plugins.get(name).is_some_and(
+            |plugin| matches!(plugin.present, Present::Launching(expected) if expected == number),
+        );
         let watched = outcome.and_then(|life| match life.watch(self.poll.registry()) {
             Ok(()) => Ok(life),
             Err(error) => {

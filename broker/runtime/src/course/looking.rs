@@ -61,7 +61,9 @@ impl Supervisor {
         let status = plugin.supervision(now);
         match (state, &status.last_fault) {
             (State::Waiting | State::Quarantined, fault) => {
-                let why = fault.as_ref().map(|fault| format!("{}: {}", fault.code, fault.why));
+                let why = fault
+                    .as_ref()
+                    .map(|fault| format!("{}: {}", fault.code, fault.why));
                 let exit = status.last_exit.map(|exit| exit.to_string());
                 tracing::warn!("plugin `{name}` is {state} after {exit:?} {why:?}");
             }

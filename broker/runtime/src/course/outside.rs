@@ -14,7 +14,12 @@ use callgate::supervision::Status;
 /// What the loop does not do itself.
 pub(crate) trait Outside: Send + Sync {
     /// Makes a child a member of the bus that nobody can call yet. May wait for the broker.
-    fn connect(&self, plan: &Plan, stdin: Stdin, way_back: WayBack) -> Result<Arc<dyn Member>, String>;
+    fn connect(
+        &self,
+        plan: &Plan,
+        stdin: Stdin,
+        way_back: WayBack,
+    ) -> Result<Arc<dyn Member>, String>;
 
     /// Tells those who list plugins how one stands. Must not wait.
     fn publish(&self, name: &str, status: Status);

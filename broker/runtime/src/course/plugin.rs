@@ -101,8 +101,9 @@ impl Plugin {
     pub(super) fn tell_awaiting(&mut self, now: Instant) {
         let state = self.course.state();
         let awaited = std::mem::take(&mut self.awaited);
-        let (met, rest): (Vec<_>, Vec<_>) =
-            awaited.into_iter().partition(|awaited| awaited.states.contains(&state));
+        let (met, rest): (Vec<_>, Vec<_>) = awaited
+            .into_iter()
+            .partition(|awaited| awaited.states.contains(&state));
         self.awaited = rest;
         for awaited in met {
             // It may have given up.

@@ -58,10 +58,14 @@ impl<'a> Heard<'a> {
         let hearing = &mut self.hearing;
         if self.stderr.can_be_read() {
             // On stderr no line is too long.
-            let _ = self.stderr.read(buffer, SHARE, &mut |line| hearing.stderr(line));
+            let _ = self
+                .stderr
+                .read(buffer, SHARE, &mut |line| hearing.stderr(line));
         }
         if self.stdout.can_be_read() && self.is_heard {
-            let outcome = self.stdout.read(buffer, SHARE, &mut |line| hearing.stdout(line));
+            let outcome = self
+                .stdout
+                .read(buffer, SHARE, &mut |line| hearing.stdout(line));
             if let Err(error) = outcome {
                 hearing.news.push(News::Fatal {
                     code: "FRAME_TOO_LARGE",
@@ -75,8 +79,12 @@ impl<'a> Heard<'a> {
     /// Reads what is left after the child's end. What it did wrong before has no consequence any more.
     fn read_last(mut self, buffer: &mut [u8]) {
         let hearing = &mut self.hearing;
-        let _ = self.stdout.read_last(buffer, LAST, &mut |line| hearing.stdout(line));
-        let _ = self.stderr.read_last(buffer, LAST, &mut |line| hearing.stderr(line));
+        let _ = self
+            .stdout
+            .read_last(buffer, LAST, &mut |line| hearing.stdout(line));
+        let _ = self
+            .stderr
+            .read_last(buffer, LAST, &mut |line| hearing.stderr(line));
     }
 }
 
@@ -91,7 +99,9 @@ impl Supervisor {
         };
         life.is_in_line = false;
         let heard = Heard::of(plugin, &self.settings.limits);
-        let news = heard.map(|heard| heard.read(&mut self.buffer)).unwrap_or_default();
+        let news = heard
+            .map(|heard| heard.read(&mut self.buffer))
+            .unwrap_or_default();
         let is_fatal = news.iter().any(|news| matches!(news, News::Fatal { .. }));
         if let Some(life) = plugin.life_of(number)
             && life.stdout.has_ended()

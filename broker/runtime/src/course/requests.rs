@@ -82,7 +82,9 @@ impl Supervisor {
     fn find(&mut self, name: &Name) -> Option<Found> {
         let plugin = self.plugins.get_mut(name)?;
         let log = plugin.log.clone();
-        let alive = plugin.life().map(|life| (life.member.clone(), life.stdin.clone()));
+        let alive = plugin
+            .life()
+            .map(|life| (life.member.clone(), life.stdin.clone()));
         Some(Found { log, alive })
     }
 
@@ -125,9 +127,14 @@ impl Supervisor {
         if self.stops_at.is_some() {
             return;
         }
-        let graces = self.plugins.values().map(|plugin| plugin.plan.restart.stop_grace);
+        let graces = self
+            .plugins
+            .values()
+            .map(|plugin| plugin.plan.restart.stop_grace);
         let grace = graces.max().unwrap_or_default();
-        self.stops_at = now.checked_add(grace.saturating_add(AFTER_KILL)).or(Some(now + AFTER_KILL));
+        self.stops_at = now
+            .checked_add(grace.saturating_add(AFTER_KILL))
+            .or(Some(now + AFTER_KILL));
         let names: Vec<Name> = self.plugins.keys().cloned().collect();
         for name in names {
             self.feed(&name, Event::Stop, now);

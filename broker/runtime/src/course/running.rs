@@ -94,7 +94,8 @@ impl Teller {
 
     /// How all plugins stand, by name; none once the loop has ended.
     pub(crate) fn list(&self) -> Vec<PluginStatus> {
-        self.ask(|answer| Message::List { answer }).unwrap_or_default()
+        self.ask(|answer| Message::List { answer })
+            .unwrap_or_default()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Found> {

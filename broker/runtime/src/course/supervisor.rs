@@ -12,6 +12,7 @@ use crossbeam_channel::Receiver;
 use mio::event::Event;
 use mio::{Events, Poll};
 
+use super::Name;
 use super::mailbox::Mailbox;
 use super::message::Message;
 use super::outside::Outside;
@@ -20,7 +21,6 @@ use super::settings::Settings;
 use super::timers::Timers;
 use super::tokens::{Part, about};
 use super::worker::Worker;
-use super::Name;
 
 /// The most messages that are taken in before children are read from again.
 const MESSAGES: usize = 256;
@@ -83,7 +83,10 @@ impl Supervisor {
         if !self.line.is_empty() || !self.messages.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.timers.next(), self.stops_at].into_iter().flatten().min();
+        let next = [self.timers.next(), self.stops_at]
+            .into_iter()
+            .flatten()
+            .min();
         next.map(|at| at.saturating_duration_since(now))
     }
 
@@ -175,7 +178,8 @@ impl Supervisor {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        self.stops_at.is_some_and(|at| now >= at || self.plugins.values().all(Plugin::is_at_rest))
+        self.stops_at
+            .is_some_and(|at| now >= at || self.plugins.values().all(Plugin::is_at_rest))
     }
 
     /// Kills what still runs, and leaves it to the kernel.

@@ -179,7 +179,11 @@ impl Calls {
         let asker = count.and_then(|count| self.table.lock().table.take(count));
         let Some(asker) = asker else {
             self.counts.stray_responses.add(1);
-            tracing::debug!(plugin = self.name, id = &*response.id, "an answer to no open request");
+            tracing::debug!(
+                plugin = self.name,
+                id = &*response.id,
+                "an answer to no open request"
+            );
             return;
         };
         match &response.outcome {
@@ -228,7 +232,10 @@ impl Calls {
 
     #[cold]
     fn overloaded(&self) -> Error {
-        let text = format!("plugin {} does not read what it is told, or answers too slowly", self.name);
+        let text = format!(
+            "plugin {} does not read what it is told, or answers too slowly",
+            self.name
+        );
         Error::new(Code::Overloaded, text)
     }
 

@@ -50,7 +50,9 @@ impl Plan {
 }
 
 fn environment(manifest: &Manifest, data_dir: &Path) -> Vec<(OsString, OsString)> {
-    let passed_on = PASSED_ON.iter().filter_map(|name| Some((name.into(), env::var_os(name)?)));
+    let passed_on = PASSED_ON
+        .iter()
+        .filter_map(|name| Some((name.into(), env::var_os(name)?)));
     let mut all: Vec<(OsString, OsString)> = passed_on.collect();
     let own = manifest.backend().env.iter();
     all.extend(own.map(|(name, value)| (name.into(), value.into())));

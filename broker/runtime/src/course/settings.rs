@@ -23,10 +23,6 @@ pub struct Limits {
     pub unread_bytes: usize,
     /// The most malformed frames a second; 1,000 by default. Beyond, the plugin is killed (`PROTOCOL`).
     pub malformed_frames: u32,
-    /// The most log lines that are kept; 500 by default.
-    pub log_lines: usize,
-    /// The most bytes of log lines that are kept; 1 MiB by default.
-    pub log_bytes: usize,
 }
 
 impl Default for Limits {
@@ -38,8 +34,6 @@ impl Default for Limits {
             full_for: Duration::from_secs(10),
             unread_bytes: 1 << 20,
             malformed_frames: 1000,
-            log_lines: 500,
-            log_bytes: 1 << 20,
         }
     }
 }

@@ -30,14 +30,23 @@ pub(crate) struct Kind {
     pub(crate) len: u32,
 }
 
+impl Kind {
+    /// Whether values of the one are values of the other.
+    fn is_like(&self, other: &Kind) -> bool {
+        (self.fingerprint, self.len) == (other.fingerprint, other.len)
+    }
+}
+
 /// One cell.
 #[derive(Debug)]
 pub(crate) struct Cell {
+    /// Of who writes it, or has; of one that nobody has written, of who waited for it first.
     pub(crate) kind: Kind,
     writer: Option<Writer>,
     /// What it is read in.
     memory: Option<Sealed>,
-    readers: BTreeSet<Place>,
+    /// Those that read it, or wait for that, each with what it wants.
+    readers: BTreeMap<Place, Kind>,
 }
 
 /// Who writes a cell, or is about to.
@@ -143,7 +152,7 @@ pub(crate) struct Cells {
 
 impl Cells {
     /// All of them by tag, each with the plugin that writes it and those that read it.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Cell)> {
+    pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Cell)> {
         self.all.iter()
     }
 
@@ -161,7 +170,9 @@ impl Cells {
         let highest = self.highest.entry(place.0).or_insert(place.1);
         *highest = place.1.max(*highest);
         let found = self.all.get(tag);
-        if let Some(cell) = found.filter(|cell| !cell.has_kind(&kind)) {
+        // Who waits has written nothing: others may wait for something else.
+        let taken = found.filter(|cell| cell.is_taken());
+        if let Some(cell) = taken.filter(|cell| !cell.kind.is_like(&kind)) {
             return Err(Refused::Kind(cell.kind.clone()));
         }
         let memory = found.and_then(|cell| cell.memory.as_ref());
@@ -172,10 +183,10 @@ impl Cells {
             _ => {}
         }
         let number = self.made;
-        let (tag, cell) = self.entry(tag, kind);
+        let (tag, cell) = self.entry(tag, &kind);
         let opened = match wish.writes {
-            true => cell.write(wish, number),
-            false => cell.read(place),
+            true => cell.write((wish, kind), number),
+            false => cell.read(place, kind),
         };
         if let Opened::Write { memory, .. } = opened {
             self.made += 1;
@@ -197,18 +208,19 @@ impl Cells {
     /// Those that wait for a cell of this tag with other values, of which none was written.
     pub(crate) fn misled(&self, tag: &str, kind: &Kind) -> Vec<Place> {
         let cell = self.all.get(tag).filter(|cell| !cell.is_taken());
-        let cell = cell.filter(|cell| !cell.has_kind(kind));
-        cell.map_or_else(Vec::new, |cell| cell.readers.iter().copied().collect())
+        let readers = cell.into_iter().flat_map(|cell| &cell.readers);
+        let misled = readers.filter(|(_, wanted)| !wanted.is_like(kind));
+        misled.map(|(place, _)| *place).collect()
     }
 
-    fn entry(&mut self, tag: &str, kind: Kind) -> (Arc<str>, &mut Cell) {
+    fn entry(&mut self, tag: &str, kind: &Kind) -> (Arc<str>, &mut Cell) {
         let known = self.all.get_key_value(tag).map(|(tag, _)| tag.clone());
         let tag = known.unwrap_or_else(|| tag.into());
         let cell = self.all.entry(tag.clone()).or_insert_with(|| Cell {
-            kind,
+            kind: kind.clone(),
             writer: None,
             memory: None,
-            readers: BTreeSet::new(),
+            readers: BTreeMap::new(),
         });
         (tag, cell)
     }
@@ -246,7 +258,7 @@ impl Cells {
             sealed,
             writer: place,
             len: cell.kind.len,
-            readers: cell.readers.iter().copied().collect(),
+            readers: cell.readers.keys().copied().collect(),
             before: before.map(|before| before.memory),
             users: cell.users(),
         })
@@ -281,7 +293,7 @@ impl Cells {
         cell.readers.remove(&place);
         if let Some(writer) = cell.writer.take_if(|writer| writer.place == place) {
             match writer.stage {
-                Stage::Sealed => left.readers.extend(cell.readers.iter().copied()),
+                Stage::Sealed => left.readers.extend(cell.readers.keys().copied()),
                 // Nobody was told of it.
                 _ => {
                     self.making.remove(&writer.memory);
@@ -340,18 +352,15 @@ impl Cell {
 
     /// Those that have it open to read it.
     pub(crate) fn readers(&self) -> impl Iterator<Item = PluginId> {
-        self.readers.iter().map(|(plugin, _)| *plugin)
+        self.readers.keys().map(|(plugin, _)| *plugin)
     }
 
     fn is_taken(&self) -> bool {
         self.writer.is_some() || self.memory.is_some()
     }
 
-    fn has_kind(&self, kind: &Kind) -> bool {
-        self.kind.fingerprint == kind.fingerprint && self.kind.len == kind.len
-    }
-
-    fn write(&mut self, wish: Wish, memory: u64) -> Opened {
+    fn write(&mut self, (wish, kind): (Wish, Kind), memory: u64) -> Opened {
+        self.kind = kind;
         let last = self.memory.as_ref().map(|sealed| sealed.memory);
         self.writer = Some(Writer {
             place: wish.place,
@@ -362,8 +371,8 @@ impl Cell {
         Opened::Write { memory, last }
     }
 
-    fn read(&mut self, place: Place) -> Opened {
-        self.readers.insert(place);
+    fn read(&mut self, place: Place, kind: Kind) -> Opened {
+        self.readers.insert(place, kind);
         let is_written = |writer: &Writer| writer.stage == Stage::Sealed;
         match &self.memory {
             Some(sealed) => Opened::Read {

@@ -99,6 +99,18 @@ pub(crate) enum Effect {
         /// What comes with it.
         record: ShareToPlugin,
     },
+    /// Make sealed memory with these bytes for a version of a share; and the share's page, where it has none yet. The bus is told as after
+    /// `Seal`.
+    CopyVersion {
+        /// Its maker.
+        from: PluginId,
+        /// Which.
+        version: u64,
+        /// Of which share it is to be.
+        share: u64,
+        /// Its bytes.
+        value: Vec<u8>,
+    },
     /// Keep the descriptor that came with the record which is read now. Where there is none, the memory could not be made.
     Keep {
         /// Whose it is.

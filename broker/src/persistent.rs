@@ -174,6 +174,9 @@ impl Store {
         if bus != self.folder.bus || *kept.tag != *tag {
             return flaw(format!("it is the share {} of some bus", kept.tag));
         }
+        if !is_typed(&kept) {
+            return flaw("nobody can read of which type its value is");
+        }
         // Before its bytes are read: a process of the same user can have put any file there.
         self.check_length(&kept, (way, room))?;
         let (file, hash) = match way {
@@ -301,6 +304,13 @@ fn follow(before: &Kept, new: &Kept) -> Result<VersionName, Failure> {
         incarnation: before.name.incarnation,
         number: before.name.number + 1,
     })
+}
+
+/// Whether a file says of which type its value is.
+fn is_typed(kept: &Kept) -> bool {
+    let head = Head::of(&kept.schema).ok();
+    let is_one = head.is_some_and(|head| head.params == Some(1));
+    is_one && !kept.signature.contains(char::is_control)
 }
 
 /// What programs are to do about an error.

@@ -90,6 +90,9 @@ pub const MAX_SCHEMA: u32 = crate::schema::MAX_SCHEMA as u32;
 /// The longest schema that goes within the record by which a gate is provided, and the longest part of a
 /// longer one, in bytes.
 pub const MAX_INLINE_SCHEMA: usize = 32 << 10;
+/// The longest value of a share that goes within the record by which it is published, in bytes. The broker's process, and so its
+/// cgroup, is charged for the memory of such a version; of longer ones its maker's is.
+pub const MAX_SHORT: usize = 16 << 10;
 /// The most parameters that a gate can have.
 pub const MAX_PARAMS: u8 = 8;
 
@@ -170,7 +173,15 @@ impl Failure {
         Failure {
             code: code as u16,
             message: cut(message.to_string(), MAX_TEXT),
+            context: None,
         }
+    }
+
+    /// Adds the text of a JSON value. One of more than [`MAX_TEXT`] bytes is left out.
+    #[must_use]
+    pub fn with_context(mut self, context: String) -> Failure {
+        self.context = Some(context).filter(|context| context.len() <= MAX_TEXT);
+        self
     }
 }
 

@@ -75,6 +75,12 @@ impl Bus {
                 make,
                 len,
             } => self.publish(from, request, (&tag, make, len), now),
+            ShareToBroker::PublishShort {
+                request,
+                tag,
+                make,
+                value,
+            } => self.publish_short(from, request, (&tag, make, value), now),
             ShareToBroker::Fetch {
                 request,
                 share,

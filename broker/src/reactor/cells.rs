@@ -24,7 +24,7 @@ impl Reactor {
         let last = last.and_then(|last| self.memory.get(&AnyMemory::Cell(last)));
         let last = last.and_then(Memory::reader_file);
         let memory = AnyMemory::Cell(memory);
-        let made = self.check_link_room(1).and_then(|()| {
+        let made = self.check_share_room(1).and_then(|()| {
             let made = Memory::shared("callgate-cell", len);
             made.map_err(|error| no_memory("a cell", &error))
         });

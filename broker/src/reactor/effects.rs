@@ -74,6 +74,12 @@ impl Reactor {
                 len,
                 record,
             } => self.make_share_version(to, (version, share, len), record, now),
+            Effect::CopyVersion {
+                from,
+                version,
+                share,
+                value,
+            } => self.copy_share_version(from, (version, share), &value, now),
             Effect::Keep { from, version } => self.keep_returned(from, version, now),
             Effect::Examine {
                 from,

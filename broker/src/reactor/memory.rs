@@ -24,7 +24,7 @@ use callgate_layout::control::{
 };
 use callgate_layout::sys::memfd;
 
-pub(super) use file::{Flaw, Memory, check_allocated};
+pub(super) use file::{Flaw, Freeing, Memory, check_allocated};
 
 use file::seal_allocated;
 
@@ -63,7 +63,7 @@ impl Reactor {
     ) {
         let memory = AnyMemory::Ring(ring);
         // As long as it is of use, the broker has a descriptor or two of it.
-        let made = self.check_link_room(2).and_then(|()| {
+        let made = self.check_ring_room(2).and_then(|()| {
             let made = self.make_watched("callgate-events", memory, len.into());
             made.map_err(|error| no_memory("a ring of events", &error))
         });
@@ -99,6 +99,29 @@ impl Reactor {
         Memory::watched(name, len, |file| self.watches.add(registry, file, memory))
     }
 
+    /// Makes memory with these bytes that nobody can change.
+    pub(super) fn make_copied(
+        &mut self,
+        name: &str,
+        memory: AnyMemory,
+        bytes: &[u8],
+    ) -> io::Result<Memory> {
+        self.start_memory_helper()?;
+        let registry = self.poll.registry();
+        Memory::copied(name, bytes, |file| self.watches.add(registry, file, memory))
+    }
+
+    /// Closes descriptors of memory, of which one may be the last.
+    pub(super) fn close_memory<T: Send + 'static>(&self, files: T, freeing: Freeing) {
+        match freeing {
+            Freeing::Quick => drop(files),
+            Freeing::Slow => self.help_with_memory(move || {
+                drop(files);
+                Outcome::new(|_, _| {})
+            }),
+        }
+    }
+
     /// Closes memory to further writers, whose writer has mapped it.
     pub(super) fn seal(&mut self, writer: PluginId, memory: AnyMemory, now: Instant) {
         let Some(held) = self.memory.get_mut(&memory) else {
@@ -121,6 +144,11 @@ impl Reactor {
             return self.sealed(writer, (memory, len), sealed, now);
         }
         let is_for_good = matches!(memory, AnyMemory::Version(_));
+        if is_for_good && memfd::is_sealed_for_good(own.as_fd()) {
+            // By its maker. What is left to look at lies in the kernel's own tables: no writer delays that.
+            let looked_at = check_allocated(&own, len);
+            return self.sealed(writer, (memory, len), looked_at, now);
+        }
         let sealing = self.way_back.once("callgate-seal", move || {
             let sealed = seal_allocated(&own, len, is_for_good);
             drop(own);
@@ -228,10 +256,7 @@ impl Reactor {
         let Some(serial) = serial else {
             if let AnyMemory::Version(_) = memory {
                 // A file that was looked for in vain: this may be the last descriptor of much memory.
-                self.help_with_memory(move || {
-                    drop((held, unsent));
-                    Outcome::new(|_, _| {})
-                });
+                self.close_memory((held, unsent), Freeing::Slow);
             }
             return;
         };
@@ -250,27 +275,26 @@ impl Reactor {
         now: Instant,
     ) {
         let Memory {
-            own, reader, watch, ..
+            own,
+            reader,
+            watch,
+            freeing,
+            ..
         } = held;
         match (watch, own) {
             (Some(watch), own) => {
                 self.watches.let_go(watch, serial);
-                // Whoever closes the last one frees the memory.
-                let last = (own, reader, unsent);
-                self.help_with_memory(move || {
-                    drop(last);
-                    Outcome::new(|_, _| {})
-                });
+                // Whoever closes the last one frees the memory. Those of a version were closed when it was superseded.
+                if own.is_some() || reader.is_some() || unsent.is_some() {
+                    self.close_memory((own, reader, unsent), freeing);
+                }
             }
             (None, Some(own)) => {
                 drop((reader, unsent));
                 self.keep_held(serial, own, now);
             }
             (None, None) => {
-                self.help_with_memory(move || {
-                    drop((reader, unsent));
-                    Outcome::new(|_, _| {})
-                });
+                self.close_memory((reader, unsent), freeing);
                 self.bus.extents_freed(&[serial], now);
             }
         }

@@ -157,11 +157,34 @@ impl Reactor {
         self.hand_out_made(to, (memory, made), (record.into(), None), now);
     }
 
+    /// Makes sealed memory for a version of which the bytes came along, and its share's page where there is none yet. Nobody else has had
+    /// that memory, so that the kernel waits for nobody.
+    pub(super) fn copy_share_version(
+        &mut self,
+        from: PluginId,
+        (version, share): (u64, u64),
+        value: &[u8],
+        now: Instant,
+    ) {
+        let memory = AnyMemory::Version(version);
+        let made = self.make_share_page(share, 3).and_then(|()| {
+            let made = self.make_copied("callgate-share", memory, value);
+            made.map_err(|error| no_memory("a share", &error))
+        });
+        match made {
+            Ok(made) => {
+                self.memory.insert(memory, made);
+                self.bus.memory_sealed(memory, now);
+            }
+            Err(failure) => self.bus.memory_not_made(from, memory, failure, now),
+        }
+    }
+
     /// Makes the page of a share, if it has none, where there is room for so many descriptors of it. A further version takes the place of
     /// the one before.
     pub(super) fn make_share_page(&mut self, share: u64, descriptors: u64) -> Result<(), Failure> {
         if !self.share_pages.contains_key(&share) {
-            self.check_link_room(descriptors)?;
+            self.check_share_room(descriptors)?;
             let page =
                 SharePage::new().map_err(|error| no_memory("the page of a share", &error))?;
             self.share_pages.insert(share, page);
@@ -173,7 +196,7 @@ impl Reactor {
     pub(super) fn keep_returned(&mut self, from: PluginId, version: u64, now: Instant) {
         let failure = match mem::replace(&mut self.came, Came::Nothing) {
             // Many may wait until they are looked at.
-            Came::One(file) => match self.check_link_room(0) {
+            Came::One(file) => match self.check_share_room(0) {
                 Ok(()) => {
                     self.returned.insert(version, file);
                     return;
@@ -277,12 +300,8 @@ impl Reactor {
     /// A version is sent to nobody any more.
     pub(super) fn retired(&mut self, version: u64) {
         let old = self.memory.get_mut(&AnyMemory::Version(version));
-        if let Some(old) = old.and_then(Memory::retire) {
-            // It may be the last one.
-            self.help_with_memory(move || {
-                drop(old);
-                Outcome::new(|_, _| {})
-            });
+        if let Some((old, freeing)) = old.map(|old| (old.retire(), old.freeing)) {
+            self.close_memory(old, freeing);
         }
     }
 

@@ -4,10 +4,11 @@
 //! progress   entered by                              left by
 //! Resting    a twin is wanted again soon              its time: `Convert` to the maker
 //! Called     `Create`, or `Convert`, to the maker    its `Make`, or `GaveUp`; its time
+//! Copying    `PublishShort`, charged                 the shell has put the bytes into sealed memory
 //! Writing    `Write` to the maker, charged           its `Written`, or `GaveUp`; its time
 //! Waiting    `Written`; `Return` begins here         its turn to be sealed
 //! Sealing    its turn                                the shell has sealed it, and found all of it there; its time
-//! Saving     the same, of a persistent share         the shell has kept it in a file
+//! Saving     sealed, of a persistent share           the shell has kept it in a file
 //! (Version)  registered
 //! ```
 
@@ -30,6 +31,7 @@ const SEALED_AT_ONCE: usize = 8;
 pub(crate) enum Progress {
     Resting,
     Called,
+    Copying,
     Writing,
     Waiting,
     Sealing,
@@ -42,7 +44,12 @@ pub(crate) enum Kind {
     /// A tag that was absent.
     Create(Wish),
     /// A new version.
-    Publish { request: u32, charge: Charge },
+    Publish {
+        request: u32,
+        charge: Charge,
+        /// Whether its bytes came along: then its maker knows no number of a making.
+        short: bool,
+    },
     /// The JSON of a version, for these users and requests.
     Twin {
         of: u64,

@@ -9,12 +9,12 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
-use callgate_layout::control::{Failure, Form, ShareFit, ShareToBroker, ShareToPlugin};
+use callgate_layout::control::{Failure, Form, MAX_SHORT, ShareFit, ShareToBroker, ShareToPlugin};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::memfd;
 use callgate_layout::{Code, Encoding};
 
-use crate::support::shares::{bytes_of, fetch, want, wanted, watch};
+use crate::support::shares::{bytes_of, fetch, publish_short, want, wanted, watch};
 use crate::support::{bus, code_of, eventually};
 
 const LEN: u64 = 10_000;
@@ -78,6 +78,36 @@ fn a_share_is_made_once_and_read_by_all_that_waited() {
     }
     // Who has kept the descriptor that was for writing writes nothing any more.
     assert!(file.write_at(&[6], 0).is_err());
+}
+
+/// A short version goes along with the record by which it is published: what readers are sent of it cannot be changed either, and what the
+/// broker has of it goes with it.
+#[test]
+fn a_short_version_is_sealed_by_the_broker() {
+    let bus = bus();
+    let (mut maker, mut reader) = (bus.plugin("maker"), bus.plugin("reader"));
+    maker.send(publish_short(1, "t", b"a"));
+    let made = maker.have();
+    reader.send(want(1, "t", false));
+    let read = reader.have();
+    for had in [&made, &read] {
+        let memory = had.memory.as_ref().unwrap();
+        assert_eq!(bytes_of(memory), *b"a");
+        assert!(memfd::is_sealed_for_good(memory.as_fd()));
+        let file = File::from(memory.try_clone().unwrap());
+        assert!(file.write_at(b"b", 0).is_err());
+    }
+    let longest = [5; MAX_SHORT];
+    maker.send(publish_short(2, "t", &longest));
+    let newer = maker.have();
+    assert_eq!((newer.request, newer.version.name.number), (2, 2));
+    assert_eq!(read.page.number(), 2);
+    reader.send(fetch(3, read.share, Encoding::Archive));
+    let (version, memory) = reader.version();
+    assert_eq!(version, newer.version);
+    assert_eq!(bytes_of(&memory), longest);
+    maker.send(publish_short(3, "t", &[5; MAX_SHORT + 1]));
+    assert_eq!(code_of(&maker.refused()), Code::InvalidArgument);
 }
 
 /// The newest version stands on the page, and those who have the one before keep it.

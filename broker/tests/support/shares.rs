@@ -61,6 +61,16 @@ pub(crate) fn publish(request: u32, tag: &str, len: u64) -> ShareToBroker {
     }
 }
 
+/// The same, with its bytes.
+pub(crate) fn publish_short(request: u32, tag: &str, value: &[u8]) -> ShareToBroker {
+    ShareToBroker::PublishShort {
+        request,
+        tag: tag.into(),
+        make: making(7),
+        value: value.to_vec(),
+    }
+}
+
 /// To be told when a tag does not stand as it was seen.
 pub(crate) fn watch(request: u32, tag: &str, seen: Option<VersionName>) -> ShareToBroker {
     let tag = tag.into();

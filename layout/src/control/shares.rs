@@ -9,10 +9,11 @@
 //!   |                    | <-------------------------- Make  |   how long the value is; or GaveUp: the next one makes it
 //!   |                    | ------------------------- Write > |   memory of just that size, writable, the size sealed
 //!   |                    | <----------------------- Written  |   all of it allocated and written, its map gone; or GaveUp
-//!   |                    |   sealed against every change, then looked at: all of it is there
+//!   |                    |   sealed against every change, by its maker or by the broker, then looked at: all of it is there
 //!   | <------------ Have |                                   |   to all that waited, the maker too
 //!   |                    |                                   |
 //!   |                    | <----------------------- Publish  |   a new version of it: Write, Written, Have as above;
+//!   |                    | <------------------ PublishShort  |   or with its bytes, which the broker puts into sealed memory: Have;
 //!   |                    |   the number of the newest version stands on the share's page, which the broker alone writes
 //!   | Fetch -----------> |                                   |   the newest version; or a version as JSON, its twin:
 //!   |                    | ----------------------- Convert > |   the twin's maker is the plugin that made the version:
@@ -46,6 +47,7 @@
 //! | maker | names a type that the value does not have | the same |
 //! | maker | wants a length beyond its quota, or 0 | `Dropped` (`OVERLOADED`, `INVALID_ARGUMENT`) |
 //! | maker | publishes without the right, another type, or while a publication of its own is under way | `Answer` with a failure |
+//! | maker | sends no byte as a short value, or more than that has | `Answer` with a failure (`INVALID_ARGUMENT`) |
 //! | user | wants a share without the right, or to make it without that | `Answer` with a failure |
 //! | user | does not say `Done` | the version stays charged to it; from a limit on its `Fetch` is refused (`OVERLOADED`) |
 //! | user | says `Done` and keeps the map | the version stays charged to the bus until nobody holds it |
@@ -211,6 +213,18 @@ pub enum ShareToBroker {
         make: Making,
         /// Bytes of the value, 1 at least.
         len: u64,
+    },
+    /// The same with a short value, whose bytes come along: the broker puts them into sealed memory of its own making. A request, answered
+    /// by `Have`, or by [`Answer`](super::SessionToPlugin::Answer) with a failure.
+    PublishShort {
+        /// The plugin's number for this request.
+        request: u32,
+        /// The tag.
+        tag: String,
+        /// Its type, and how it is kept.
+        make: Making,
+        /// The value, 1 byte at least and [`MAX_SHORT`](super::MAX_SHORT) at most.
+        value: Vec<u8>,
     },
     /// Send the newest version. A request, answered by `Version`, or by
     /// [`Answer`](super::SessionToPlugin::Answer) with a failure.

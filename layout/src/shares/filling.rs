@@ -1,33 +1,56 @@
 //! The memory of a version before it is sealed: written by its maker, through a plain slice.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
+use crate::buffer::{Buffer, OutOfMemory};
 use crate::sys::mapping::Mapping;
+use crate::sys::memfd;
 use crate::view::Number;
 
-/// A memory file of the broker's, mapped for writing by this map alone.
+/// A memory file of the broker's, mapped for writing by this map alone; or for a short value memory of this process's own.
 #[derive(Debug)]
 pub struct Filling {
-    mapping: Mapping,
+    memory: Memory,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Mapped { mapping: Mapping, file: OwnedFd },
+    Private(Buffer),
 }
 
 impl Filling {
     /// Maps a memory file of `len` bytes that was made for this process to write, and has memory behind all of it, which is charged to
-    /// this process. Takes the descriptor and closes it, so that nobody can map the file a second time.
+    /// this process. Keeps the descriptor to itself, so that nobody can map the file a second time.
     ///
     /// # Errors
     ///
     /// What the system says where there is not so much memory, or address space: nothing of it faults later.
     pub fn new(file: OwnedFd, len: usize, huge: bool) -> io::Result<Filling> {
-        let mapping = Mapping::writable(file, len)?;
+        let mapping = Mapping::writable_of(file.as_fd(), len)?;
         mapping.populate(huge)?;
-        Ok(Filling { mapping })
+        let memory = Memory::Mapped { mapping, file };
+        Ok(Filling { memory })
+    }
+
+    /// A buffer of `len` bytes, for a value that the broker is sent. What was in it is overwritten with zeros.
+    ///
+    /// # Errors
+    ///
+    /// Where there is not so much memory.
+    pub fn private(mut buffer: Buffer, len: usize) -> Result<Filling, OutOfMemory> {
+        buffer.renew(len)?.fill(0);
+        let memory = Memory::Private(buffer);
+        Ok(Filling { memory })
     }
 
     /// The number of bytes.
     pub fn len(&self) -> usize {
-        self.mapping.len()
+        match &self.memory {
+            Memory::Mapped { mapping, .. } => mapping.len(),
+            Memory::Private(buffer) => buffer.len(),
+        }
     }
 
     /// Whether it has no bytes.
@@ -35,14 +58,43 @@ impl Filling {
         self.len() == 0
     }
 
+    /// Ends the writing of a memory file: unmaps it, and has the kernel keep everybody from changing it. Whoever reads it looks for
+    /// themselves whether that is so.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says where it refuses. The broker tries it again, and says what is wrong.
+    pub fn seal(self) -> io::Result<()> {
+        match self.memory {
+            Memory::Mapped { mapping, file } => {
+                drop(mapping);
+                memfd::seal_for_good(file.as_fd())
+            }
+            Memory::Private(_) => Ok(()),
+        }
+    }
+
+    /// The buffer, of one that lies in memory of this process's own.
+    pub fn into_private(self) -> Buffer {
+        match self.memory {
+            Memory::Mapped { .. } => Buffer::new(),
+            Memory::Private(buffer) => buffer,
+        }
+    }
+
     /// All of it, zeros where nothing was written yet.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        let (start, len) = (self.mapping.base(), self.mapping.len());
-        // SAFETY: `start` is the address of `len` mapped bytes (`Mapping::writable` looks at the file's size, which is sealed), which stay
+        let mapping = match &mut self.memory {
+            Memory::Mapped { mapping, .. } => mapping,
+            Memory::Private(buffer) => return buffer.as_mut_slice(),
+        };
+        let (start, len) = (mapping.base(), mapping.len());
+        // SAFETY: `start` is the address of `len` mapped bytes (`Mapping::writable_of` looks at the file's size, which is sealed), which stay
         // mapped while the mapping lives, to which the slice is bound. They are mapped for writing, and `populate` has put memory behind each
         // of them. Nobody else of this process reads or writes them: the mapping is private to this value, which alone gives out its
-        // address, `&mut self` keeps other slices away, and the descriptor by which it could be mapped again was closed by mapping it.
-        // Other processes do not: the broker made the file for this process, and gives it to others only after it has sealed it, which
+        // address, `&mut self` keeps other slices away, and the descriptor by which it could be mapped again is private to this value, too,
+        // which uses it to seal the file and for nothing else.
+        // Other processes do not: the broker made the file for this process, and gives it to others only after it was sealed, which
         // the kernel refuses while this map lives. Bytes have no invalid values.
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
     }
@@ -77,10 +129,28 @@ mod tests {
         assert_eq!(filling.as_mut_slice()[9996..], [1, 2, 3, 4]);
         // While it is mapped nobody can say that it does not change any more.
         assert!(memfd::seal_for_good(file.as_fd()).is_err());
-        drop(filling);
-        memfd::seal_for_good(file.as_fd()).unwrap();
+        filling.seal().unwrap();
+        assert!(memfd::is_sealed_for_good(file.as_fd()));
         let sealed = Sealed::shared(file.as_fd(), 10_000).unwrap();
         assert_eq!(sealed.bytes()[9996..], [1, 2, 3, 4]);
+    }
+
+    /// Who fills a slice of numbers is promised zeros, also where the buffer was used before.
+    #[test]
+    fn private_memory_is_zeros_and_is_given_back() {
+        let mut buffer = Buffer::new();
+        buffer.renew(100).unwrap().fill(7);
+        let mut filling = Filling::private(buffer, 64).unwrap();
+        assert_eq!(filling.as_mut_slice(), [0; 64]);
+        filling.numbers_mut::<u64>()[7] = u64::MAX;
+        assert_eq!(
+            (filling.len(), filling.numbers_mut::<u128>().len()),
+            (64, 4)
+        );
+        assert_eq!(
+            filling.into_private()[55..],
+            [0, 255, 255, 255, 255, 255, 255, 255, 255]
+        );
     }
 
     /// A file with less memory than agreed would fault where it ends.

@@ -3,9 +3,8 @@
 use core::mem::ManuallyDrop;
 #[cfg(not(callgate_loom))]
 use core::ptr::NonNull;
-use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
@@ -27,14 +26,23 @@ pub struct Mapping {
 impl Mapping {
     /// Maps `len` bytes for reading and writing.
     pub fn writable(fd: OwnedFd, len: usize) -> io::Result<Mapping> {
-        let file = sized_file(fd, len)?;
-        Mapping::new(MmapOptions::new().len(len).map_raw(&file)?, true)
+        Mapping::writable_of(fd.as_fd(), len)
+    }
+
+    /// The same of a descriptor that the caller keeps.
+    pub(crate) fn writable_of(fd: BorrowedFd<'_>, len: usize) -> io::Result<Mapping> {
+        check_size(fd, len)?;
+        let map = MmapOptions::new().len(len).map_raw(fd.as_raw_fd())?;
+        Mapping::new(map, true)
     }
 
     /// Maps `len` bytes for reading.
     pub fn read_only(fd: OwnedFd, len: usize) -> io::Result<Mapping> {
-        let file = sized_file(fd, len)?;
-        Mapping::new(MmapOptions::new().len(len).map_raw_read_only(&file)?, false)
+        check_size(fd.as_fd(), len)?;
+        let map = MmapOptions::new()
+            .len(len)
+            .map_raw_read_only(fd.as_raw_fd())?;
+        Mapping::new(map, false)
     }
 
     fn new(map: MmapRaw, writable: bool) -> io::Result<Mapping> {
@@ -98,20 +106,14 @@ impl Drop for Mapping {
     }
 }
 
-/// The file behind a descriptor, if it has `len` bytes and cannot lose any of them: a map of a
+/// Whether the file behind a descriptor has `len` bytes and cannot lose any of them: a map of a
 /// file that shrinks would fault.
-fn sized_file(fd: OwnedFd, len: usize) -> io::Result<File> {
-    let sealed = memfd::has_sealed_size(borrow(&fd));
-    let file = File::from(fd);
-    if !sealed || file.metadata()?.len() < len as u64 {
+fn check_size(fd: BorrowedFd<'_>, len: usize) -> io::Result<()> {
+    if !memfd::has_sealed_size(fd) || memfd::len(fd)? < len as u64 {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             "the memory file is shorter than agreed, or its size is not sealed",
         ));
     }
-    Ok(file)
-}
-
-fn borrow(fd: &OwnedFd) -> BorrowedFd<'_> {
-    std::os::fd::AsFd::as_fd(fd)
+    Ok(())
 }

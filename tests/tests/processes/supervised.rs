@@ -44,7 +44,9 @@ fn a_plugin_that_is_killed_is_there_again() {
     for restarts in 1..=2 {
         let child = supervised.child();
         child.kill().unwrap();
-        await_that("it was started again", || supervised.child().id() != child.id());
+        await_that("it was started again", || {
+            supervised.child().id() != child.id()
+        });
         supervised.child().wait_ready(PATIENCE).unwrap();
         add.wait_ready(PATIENCE).unwrap();
         assert_eq!(add.invoke((1, 2)).unwrap(), 3);

@@ -129,3 +129,41 @@ fn plugins_take_few_descriptors() {
     assert_eq!(links, 0);
     assert!(spawned <= 50, "{spawned}");
 }
+
+/// A plugin that had many shares left no descriptor for links: plugins that were there could not call each other.
+#[test]
+fn shares_leave_descriptors_for_links_and_plugins() {
+    let bus = Bus::without_broker(programs!());
+    let mut broker = limited(256, 256, programs!().program, &["serve"], &bus);
+    assert!(broker.expect_line().starts_with("listening on "));
+    let (maker, provider) = (bus.plugin("maker"), bus.plugin("provider"));
+    let _gate = provider.provide("G", |a: u64, b: u64| a + b).unwrap();
+    let mut shares = Vec::new();
+    let refused = loop {
+        match maker
+            .shares()
+            .get_or_create(&format!("s.{}", shares.len()), || 7_u64)
+        {
+            Ok(share) => shares.push(share),
+            Err(error) => break error,
+        }
+        assert!(shares.len() < 256, "there is no limit");
+    };
+    assert!(shares.len() > 50, "only {}", shares.len());
+    assert_eq!(refused.code(), Code::System, "{refused}");
+    assert!(refused.message().contains("RLIMIT_NOFILE"), "{refused}");
+    let cell = |n: u32| maker.shares().cell_writer::<u64>(&format!("c.{n}"));
+    let cells: Result<Vec<_>, _> = (0..5).map(cell).collect();
+    assert_eq!(cells.err().map(|error| error.code()), Some(Code::System));
+    for n in 0..10 {
+        let plugin = bus.plugin(&format!("plugin-{n}"));
+        let add = open::<(u64, u64), u64>(&plugin, "G");
+        assert_eq!(add.invoke((20, 22)).unwrap(), 42);
+    }
+    shares.truncate(10);
+    let again = std::iter::repeat_with(|| maker.shares().get_or_create("again", || 7_u64));
+    assert!(
+        again.take(1000).any(|share| share.is_ok()),
+        "there is room again"
+    );
+}

@@ -58,10 +58,9 @@ impl Bus {
         if let Some(making) = self.shares.making_mut(number) {
             // Nothing has to be let go, and its maker was not told of it.
             making.charged = None;
-            making.progress = Progress::Called;
-            let (plugin, is_return) = (making.plugin, matches!(making.kind, Kind::Return { .. }));
-            let share = making.share;
-            if !is_return {
+            let before = std::mem::replace(&mut making.progress, Progress::Called);
+            let (plugin, share) = (making.plugin, making.share);
+            if before == Progress::Writing {
                 // `Write` was never sent.
                 self.unsent(plugin, 1);
             }
@@ -160,7 +159,7 @@ impl Bus {
         match making.kind {
             // It knows no number of a making.
             Kind::Return { request, .. } => self.answer(making.plugin, request, Some(failure)),
-            Kind::Publish { request, .. } if progress == Progress::Called => {
+            Kind::Publish { request, short, .. } if short || progress == Progress::Called => {
                 self.answer(making.plugin, request, Some(failure));
             }
             _ => {

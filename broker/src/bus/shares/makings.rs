@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::{self, Failure, ShareToPlugin};
+use callgate_layout::control::{self, Failure, MAX_SHORT, ShareToPlugin};
 
 use super::never_was;
 use crate::bus::{Awaited, Bus, Weight, protocol};
@@ -43,41 +43,69 @@ impl Bus {
         (tag, make, len): (&str, control::Making, u64),
         now: Instant,
     ) -> Weight {
-        let begun = self.facts_of(from, tag, make).and_then(|facts| {
-            let tag = self.share_tag(tag)?;
-            self.check_create_share(from, &tag)?;
-            let of = self.shares.tag(&tag);
-            if of.is_some_and(|of| of.publishing.contains(&from)) {
-                return Err(invalid("this plugin publishes on this tag already"));
-            }
-            let found = self.shares.found(&tag);
-            self.check_like(found, &facts, &tag)?;
-            let charge = self.charge_share(from)?;
-            let number = self.shares.number();
-            let share = found.unwrap_or_else(|| self.shares.number());
-            let making = Making {
-                plugin: from,
-                tag: tag.clone(),
-                facts,
-                kind: Kind::Publish { request, charge },
-                progress: Progress::Called,
-                share,
-                len: 0,
-                charged: None,
-                saved_as: None,
-            };
-            self.shares.add_making(number, making);
-            self.shares.tag_mut(&tag).publishing.insert(from);
-            if let Some(share) = self.shares.share_mut(share) {
-                share.publications.insert(number);
-            }
-            Ok(number)
-        });
-        match begun {
+        match self.begin_publication(from, (request, false), (tag, make)) {
             Ok(making) => self.have_written(making, len, now),
             Err(failure) => self.answer(from, request, Some(failure)),
         }
         Weight::Charged
+    }
+
+    /// A plugin publishes a version whose bytes it sends along.
+    pub(super) fn publish_short(
+        &mut self,
+        from: PluginId,
+        request: u32,
+        (tag, make, value): (&str, control::Making, Vec<u8>),
+        now: Instant,
+    ) -> Weight {
+        let begun = check_short(tag, &value)
+            .and_then(|()| self.begin_publication(from, (request, true), (tag, make)));
+        match begun {
+            Ok(making) => self.have_copied(making, value, now),
+            Err(failure) => self.answer(from, request, Some(failure)),
+        }
+        Weight::Charged
+    }
+
+    fn begin_publication(
+        &mut self,
+        from: PluginId,
+        (request, short): (u32, bool),
+        (tag, make): (&str, control::Making),
+    ) -> Result<u64, Failure> {
+        let facts = self.facts_of(from, tag, make)?;
+        let tag = self.share_tag(tag)?;
+        self.check_create_share(from, &tag)?;
+        let of = self.shares.tag(&tag);
+        if of.is_some_and(|of| of.publishing.contains(&from)) {
+            return Err(invalid("this plugin publishes on this tag already"));
+        }
+        let found = self.shares.found(&tag);
+        self.check_like(found, &facts, &tag)?;
+        let charge = self.charge_share(from)?;
+        let number = self.shares.number();
+        let share = found.unwrap_or_else(|| self.shares.number());
+        let making = Making {
+            plugin: from,
+            tag: tag.clone(),
+            facts,
+            kind: Kind::Publish {
+                request,
+                charge,
+                short,
+            },
+            progress: Progress::Called,
+            share,
+            len: 0,
+            charged: None,
+            saved_as: None,
+        };
+        self.shares.add_making(number, making);
+        self.shares.tag_mut(&tag).publishing.insert(from);
+        if let Some(share) = self.shares.share_mut(share) {
+            share.publications.insert(number);
+        }
+        Ok(number)
     }
 
     /// Whether a new version is of the same type as a share.
@@ -139,26 +167,55 @@ impl Bus {
         true
     }
 
+    /// Charges a version that is to have so many bytes, and takes note of how far it is from there on; otherwise the making has ended.
+    fn charge_making(
+        &mut self,
+        number: u64,
+        (len, progress): (u64, Progress),
+        now: Instant,
+    ) -> Option<&mut Making> {
+        let making = self.shares.making(number)?;
+        let (plugin, tag) = (making.plugin, making.tag.clone());
+        let charged = match len {
+            0 => Err(no_bytes(&tag)),
+            _ => self.charge_version(Some(plugin), len, &tag),
+        };
+        match charged {
+            Ok(charged) => {
+                let making = self.shares.making_mut(number)?;
+                making.progress = progress;
+                making.len = len;
+                making.charged = Some(charged);
+                Some(making)
+            }
+            Err(failure) => {
+                self.lose_making(number, (&failure, true), now);
+                None
+            }
+        }
+    }
+
+    /// Charges a version and has the shell put its bytes into sealed memory.
+    fn have_copied(&mut self, number: u64, value: Vec<u8>, now: Instant) {
+        let charged = (value.len() as u64, Progress::Copying);
+        let Some(making) = self.charge_making(number, charged, now) else {
+            return;
+        };
+        let (from, share) = (making.plugin, making.share);
+        self.effects.push_back(Effect::CopyVersion {
+            from,
+            version: number,
+            share,
+            value,
+        });
+    }
+
     /// Charges a version and has its maker write it.
     fn have_written(&mut self, number: u64, len: u64, now: Instant) {
-        let Some(making) = self.shares.making(number) else {
+        let Some(making) = self.charge_making(number, (len, Progress::Writing), now) else {
             return;
         };
-        let (to, tag) = (making.plugin, making.tag.clone());
-        let charged = match len {
-            0 => Err(invalid(&format!("the share {tag} would have no bytes"))),
-            _ => self.charge_version(Some(to), len, &tag),
-        };
-        let charged = match charged {
-            Ok(charged) => charged,
-            Err(failure) => return self.lose_making(number, (&failure, true), now),
-        };
-        let Some(making) = self.shares.making_mut(number) else {
-            return;
-        };
-        making.progress = Progress::Writing;
-        making.len = len;
-        making.charged = Some(charged);
+        let to = making.plugin;
         let (share, request) = (making.share, making.publication());
         let due = Some(now + self.writing_time(len));
         self.deadlines.set(Awaited::Making(number), due);
@@ -233,4 +290,21 @@ impl Bus {
         }
         Ok(weight)
     }
+}
+
+fn check_short(tag: &str, value: &[u8]) -> Result<(), Failure> {
+    match value.len() {
+        0 => Err(no_bytes(tag)),
+        1..=MAX_SHORT => Ok(()),
+        len => {
+            let message = format!(
+                "the share {tag} has {len} bytes, of which {MAX_SHORT} at most go within a record"
+            );
+            Err(invalid(&message))
+        }
+    }
+}
+
+fn no_bytes(tag: &str) -> Failure {
+    invalid(&format!("the share {tag} would have no bytes"))
 }

@@ -1,4 +1,4 @@
-//! Versions are sealed: a few of each maker at once, on threads of the shell.
+//! Versions are sealed: a few of each maker at once, by their makers or on threads of the shell.
 
 use std::time::Instant;
 
@@ -68,7 +68,9 @@ impl Bus {
 
     /// A version is sealed, and all of it is there.
     pub(in crate::bus) fn version_sealed(&mut self, number: u64, now: Instant) {
-        if !self.is_sealing_over(number, now) {
+        let making = self.shares.making(number);
+        let is_copied = making.is_some_and(|making| making.progress == Progress::Copying);
+        if !is_copied && !self.is_sealing_over(number, now) {
             return;
         }
         match self.must_be_saved(number) {

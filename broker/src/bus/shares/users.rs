@@ -40,7 +40,9 @@ impl Bus {
         let is_same = fit == ShareFit::Same;
         let has_memory = is_same && wish.had != Some(newest.name);
         let is_held = newest.holders.contains_key(&to);
-        if has_memory && !is_held {
+        // Its maker has been charged for it before it was made.
+        let is_maker = newest.maker.plugin == Some(to);
+        if has_memory && !is_held && !is_maker {
             self.check_room(to)?;
         }
         let schema = &newest.facts.held.schema;

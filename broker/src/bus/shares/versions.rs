@@ -143,13 +143,16 @@ impl Bus {
                 exact: true,
             },
             make: None,
+            forbidden: None,
             had,
             trusts: false,
             charge,
         };
         match making.kind {
             Kind::Create(wish) => self.serve(share, wish),
-            Kind::Publish { request, charge } => self.serve(share, wish(request, charge, None)),
+            Kind::Publish {
+                request, charge, ..
+            } => self.serve(share, wish(request, charge, None)),
             Kind::Return {
                 request,
                 name,

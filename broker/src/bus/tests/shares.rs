@@ -14,6 +14,7 @@ mod ends;
 mod files;
 mod making;
 mod model;
+mod short;
 mod twins;
 mod versions;
 mod wrong;
@@ -69,6 +70,15 @@ fn publish(request: u32, make: Making, len: u64) -> ShareToBroker {
     }
 }
 
+fn publish_short(request: u32, make: Making, len: usize) -> ShareToBroker {
+    ShareToBroker::PublishShort {
+        request,
+        tag: TAG.into(),
+        make,
+        value: vec![7; len],
+    }
+}
+
 fn watch(request: u32, seen: Option<VersionName>) -> ShareToBroker {
     let tag = TAG.into();
     ShareToBroker::Watch { request, tag, seen }
@@ -117,6 +127,12 @@ fn short(effect: &Effect) -> Option<(PluginId, String)> {
         Effect::MakeVersion {
             to, version, len, ..
         } => (*to, format!("write {version} of {len}")),
+        Effect::CopyVersion {
+            from,
+            version,
+            value,
+            ..
+        } => (*from, format!("copy {version} of {}", value.len())),
         Effect::Have {
             to,
             share,

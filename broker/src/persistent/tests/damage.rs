@@ -223,3 +223,22 @@ fn a_file_that_is_too_large_is_not_read() {
     assert!(failure.message.contains("persistent_mib"), "{failure:?}");
     assert!(small.has(TAG), "its owner may have lowered the limit");
 }
+
+/// Such a file refused its tag to everybody until somebody removed it by hand.
+#[test]
+fn a_file_of_a_type_that_nobody_can_read_is_no_share() {
+    let (directory, store, _) = saved();
+    let bytes = value(1, LEN);
+    let memory = memfd::sealed("test", &bytes).unwrap();
+    let wrong: [fn(&mut Kept); 3] = [
+        |kept| kept.schema = b"none".as_slice().into(),
+        |kept| kept.schema[8] = 2,
+        |kept| kept.signature = "(a\nb)".into(),
+    ];
+    for (case, change) in wrong.into_iter().enumerate() {
+        let mut kept = facts(TAG, 1, &bytes);
+        change(&mut kept);
+        store.save(&kept, memory.as_fd()).unwrap();
+        assert_removed(&directory, &store, &format!("case {case}"));
+    }
+}

@@ -3,9 +3,42 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
 
 use callgate_layout::sys::memfd;
 use nix::sys::inotify::WatchDescriptor;
+
+/// The most bytes of memory that is freed in a moment: sixteen pages. Closing the last descriptor of a file frees its memory, which takes
+/// milliseconds for 64 MiB.
+const QUICK: u64 = 64 << 10;
+
+/// How long to wait before memory is sealed once more that the kernel says is in use. Whoever keeps a map for writing by mistake hears of
+/// it long before its time to be sealed is up, which would end its session.
+const SEAL_PAUSES: [Duration; 3] = [
+    Duration::from_millis(1),
+    Duration::from_millis(20),
+    Duration::from_millis(200),
+];
+
+/// How long it takes to free some memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::reactor) enum Freeing {
+    /// No longer than waking another thread that does it.
+    Quick,
+    /// Nobody knows how long.
+    Slow,
+}
+
+impl Freeing {
+    /// Of a file that this broker has made, so that no memory lies beyond its end.
+    fn of(len: u64) -> Freeing {
+        match len <= QUICK {
+            true => Freeing::Quick,
+            false => Freeing::Slow,
+        }
+    }
+}
 
 /// Some memory, as the broker has it.
 #[derive(Debug)]
@@ -24,6 +57,7 @@ pub(in crate::reactor) struct Memory {
     pub(super) watch: Option<WatchDescriptor>,
     /// Whether it is gone already, though the extent is not let go of yet.
     pub(in crate::reactor) is_gone: bool,
+    pub(in crate::reactor) freeing: Freeing,
 }
 
 /// What is wrong with memory that its writer says it has mapped.
@@ -61,6 +95,7 @@ impl Memory {
             unsent: Arc::downgrade(&made),
             watch: None,
             is_gone: false,
+            freeing: Freeing::Slow,
         };
         Ok((memory, made))
     }
@@ -83,8 +118,37 @@ impl Memory {
             unsent: Arc::downgrade(&writer),
             watch: watch(&made),
             is_gone: false,
+            freeing: Freeing::of(len),
         };
         Ok((memory, writer))
+    }
+
+    /// Makes sealed memory with these bytes, which `watch` is told of.
+    pub(super) fn copied(
+        name: &str,
+        bytes: &[u8],
+        watch: impl FnOnce(&OwnedFd) -> Option<WatchDescriptor>,
+    ) -> io::Result<Memory> {
+        let made = memfd::sealed(name, bytes)?;
+        // As for all that is handed out, not the description that this made.
+        let open = || memfd::reopen(made.as_fd(), false).map(Arc::new);
+        let reader = open()?;
+        let watch = watch(&made);
+        let own = match watch {
+            Some(_) => None,
+            // Only a lease needs it.
+            None => Some(open()?),
+        };
+        let len = bytes.len() as u64;
+        Ok(Memory {
+            len,
+            own,
+            reader: Some(reader),
+            unsent: Weak::new(),
+            watch,
+            is_gone: false,
+            freeing: Freeing::of(len),
+        })
     }
 
     /// Memory that a plugin had, and that nobody can change any more.
@@ -101,6 +165,8 @@ impl Memory {
             unsent: Weak::new(),
             watch,
             is_gone: false,
+            // What its maker has allocated beyond its end before that was sealed, nobody knows.
+            freeing: Freeing::Slow,
         }
     }
 
@@ -138,11 +204,23 @@ impl Memory {
 /// on a thread of its own: the writer's session ends when its time is up, and the thread with it.
 pub(super) fn seal_allocated(own: &OwnedFd, len: u64, is_for_good: bool) -> Result<(), Flaw> {
     let sealed = match is_for_good {
-        true => memfd::seal_for_good(own.as_fd()),
+        true => patiently(|| memfd::seal_for_good(own.as_fd())),
         false => memfd::seal_writer(own.as_fd()),
     };
     sealed.map_err(Flaw::Sealed)?;
     check_allocated(own, len)
+}
+
+/// Seals a version, a few times where the kernel says that it is in use. The kernel also says so while it uses a page itself, or for somebody
+/// who only reads it (it moves pages, and `process_vm_readv` pins them), which its writer cannot know of: that is over in a moment.
+fn patiently(seal: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    for pause in SEAL_PAUSES {
+        match seal() {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => thread::sleep(pause),
+            sealed => return sealed,
+        }
+    }
+    seal()
 }
 
 /// Whether all of some memory is there that nobody can free any more.
@@ -151,5 +229,34 @@ pub(in crate::reactor) fn check_allocated(own: &OwnedFd, len: u64) -> Result<(),
     match allocated < len {
         true => Err(Flaw::Missing(allocated)),
         false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use nix::errno::Errno;
+
+    use super::*;
+
+    /// Its maker was blamed for what the kernel, or somebody who looked at its memory, did at that moment.
+    #[test]
+    fn what_is_in_use_for_a_moment_is_sealed_and_what_stays_so_is_not() {
+        let (busy, done) = (io::ErrorKind::ResourceBusy, None);
+        let tries = |answers: [Option<Errno>; 4]| {
+            let count = Cell::new(0);
+            let sealed = patiently(|| {
+                count.set(count.get() + 1);
+                answers[count.get() - 1].map_or(Ok(()), |errno| Err(errno.into()))
+            });
+            (sealed.map_err(|error| error.kind()), count.get())
+        };
+        assert_eq!(tries([done; 4]), (Ok(()), 1));
+        let again = [Some(Errno::EBUSY), Some(Errno::EBUSY), done, done];
+        assert_eq!(tries(again), (Ok(()), 3));
+        assert_eq!(tries([Some(Errno::EBUSY); 4]), (Err(busy), 4));
+        let (_, count) = tries([Some(Errno::EPERM); 4]);
+        assert_eq!(count, 1, "others have sealed it");
     }
 }

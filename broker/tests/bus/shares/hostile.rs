@@ -80,6 +80,10 @@ fn pages_that_are_not_there_are_found() {
     });
     assert_eq!(code, Code::Protocol);
     assert!(message.contains("61440"), "{message}");
+    // Sealed by its maker, so that the broker has only to look.
+    let (code, message) = lies(|_, memory| memfd::seal_for_good(memory.file.as_fd()).unwrap());
+    assert_eq!(code, Code::Protocol);
+    assert!(message.contains("only 0 are allocated"), "{message}");
 }
 
 /// Who seals the seals would keep the broker from its own.

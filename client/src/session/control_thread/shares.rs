@@ -170,7 +170,8 @@ impl PluginWork<'_> {
             // Who does not wait any more may have said so before the broker could know what of.
             return self.send(&forgo.into());
         };
-        match unpack(told, descriptors) {
+        let page = self.known_page(told.share);
+        match unpack(told, page, descriptors) {
             Err(error) => {
                 // What else the plugin has of the share stays.
                 self.send(&forgo.into());
@@ -186,6 +187,14 @@ impl PluginWork<'_> {
                 Asker::Follow(_) | Asker::Watched(_) => {}
             },
         }
+    }
+
+    /// The page of a share of this broker, where it is mapped.
+    fn known_page(&self, share: u64) -> Option<PageReader> {
+        let membership = &self.plugin.membership;
+        let place = membership.shares.share(share)?.place()?;
+        let is_it = (place.of, place.share) == (membership.id.number(), share);
+        is_it.then_some(place.page)
     }
 
     /// A share was not received whole, because this process had no room for its descriptors.
@@ -265,10 +274,14 @@ impl PluginWork<'_> {
     }
 }
 
-/// Takes a share apart that the plugin is a user of.
-fn unpack(told: Told, descriptors: Vec<OwnedFd>) -> Result<Have> {
+/// Takes a share apart that the plugin is a user of. Its page is mapped only where that is not so yet.
+fn unpack(told: Told, known: Option<PageReader>, descriptors: Vec<OwnedFd>) -> Result<Have> {
     let mut descriptors = descriptors.into_iter();
-    let page = descriptors.next().ok_or_else(missing)?;
+    let sent = descriptors.next().ok_or_else(missing)?;
+    let page = match known {
+        Some(page) => page,
+        None => PageReader::new(map_read_only(sent, PAGE_LEN)?),
+    };
     let memory = match told.has_memory {
         true => Some(descriptors.next().ok_or_else(missing)?),
         false => None,
@@ -277,7 +290,7 @@ fn unpack(told: Told, descriptors: Vec<OwnedFd>) -> Result<Have> {
         share: told.share,
         facts: told.facts,
         fit: told.fit,
-        page: PageReader::new(map_read_only(page, PAGE_LEN)?),
+        page,
         memory,
         persistent: told.persistent,
     })

@@ -140,8 +140,13 @@ fn who_only_waits_keeps_a_tag_from_nobody() {
     world.ok(B, other);
     world.wants([]);
     assert!(!world.bus.cells.is_taken(TAG));
+    // Nor from others who wait, and are right.
+    world.ok(C, open(6, false));
+    world.wants([]);
     world.ok(A, open(1, true));
     world.wants([(B, "5 closed: SHARE_TYPE_MISMATCH"), (A, "write 0")]);
     assert!(world.bus.cells.is_taken(TAG));
-    assert_eq!(world.charged(B), 0);
+    assert_eq!((world.charged(B), world.charged(C)), (0, 1));
+    let cell = world.bus.cells.all().next().unwrap().1;
+    assert_eq!(cell.kind.fingerprint, 7, "its writer's");
 }

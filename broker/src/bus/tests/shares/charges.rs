@@ -189,3 +189,29 @@ fn news_is_not_charged_and_the_same_again_is() {
         );
     }
 }
+
+/// What others published while it wrote can have superseded what its maker holds. It had the version, of which everybody was told, and was
+/// told that there was none.
+#[test]
+fn a_maker_has_what_it_has_made_however_much_it_holds() {
+    let mut world = World::shares();
+    world.bus.members.get_mut(&A).unwrap().share_mib = Quota::new(2);
+    world.makes(B, 2);
+    world.ok(A, want(1, None));
+    world.ok(A, publish(2, making(7), 2 * MIB));
+    world.publishes(B, 4);
+    world.effects();
+    assert_eq!(
+        world.shares_mib(A),
+        3,
+        "it keeps a version that was superseded"
+    );
+    world.writes_all(A, 3);
+    world.happens([
+        (A, "seal 3"),
+        (PluginId(0), "1 is at 3"),
+        (A, "2: has 1 with 3"),
+    ]);
+    world.ok(A, publish(5, making(7), 1));
+    world.happens([(A, "5: OVERLOADED")]);
+}

@@ -25,7 +25,8 @@ enum Act {
     /// Whether to make it, and of which type.
     Want(usize, usize, bool, bool),
     Forgo(usize),
-    Publish(usize, usize),
+    /// Whether the bytes come along.
+    Publish(usize, usize, bool),
     Return(usize, usize),
     Remove(usize, usize),
     /// A maker goes on with its first making, or gives it up.
@@ -51,7 +52,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (who(), tag(), yes(), yes()).prop_map(|(who, tag, makes, other)| Act::Want(who, tag, makes, other)),
         1 => who().prop_map(Act::Forgo),
-        4 => (who(), tag()).prop_map(|(who, tag)| Act::Publish(who, tag)),
+        4 => (who(), tag(), yes()).prop_map(|(who, tag, short)| Act::Publish(who, tag, short)),
         1 => (who(), tag()).prop_map(|(who, tag)| Act::Return(who, tag)),
         1 => (who(), tag()).prop_map(|(who, tag)| Act::Remove(who, tag)),
         10 => (who(), prop::bool::weighted(0.8)).prop_map(|(who, goes)| Act::Goes(who, goes)),
@@ -114,7 +115,7 @@ impl Model {
     fn act(&mut self, act: &Act) {
         match *act {
             Act::Want(who, tag, makes, other) => self.want(PLUGINS[who], (tag, makes, other)),
-            Act::Publish(who, tag) => self.publish(PLUGINS[who], tag),
+            Act::Publish(who, tag, short) => self.publish(PLUGINS[who], (tag, short)),
             Act::Return(who, tag) => self.returns(PLUGINS[who], tag),
             Act::Goes(who, goes) => self.goes(PLUGINS[who], goes),
             Act::Reads(who, count) => (0..count).for_each(|_| self.read(PLUGINS[who])),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::types::{GateType, SortedMap, fingerprint_of, schema_of};
-use crate::{Code, Json, dynamic, gate_type};
+use crate::{Code, dynamic, gate_type};
 
 #[gate_type]
 #[derive(Clone, Debug, Default, PartialEq)]

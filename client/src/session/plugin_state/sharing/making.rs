@@ -122,8 +122,9 @@ impl<'a> Making<'a> {
         let len = usize::try_from(content.len()).unwrap_or(usize::MAX);
         let mut filling = allocation::allocate_version(file, len, self.how.huge)?;
         content.fill(&mut filling)?;
-        // It is sealed when nobody has it mapped for writing.
-        drop(filling);
+        // Here it is cheap: the kernel looks for who else uses a page, and the processor that has written them knows. Where it refuses, the
+        // broker tries it again, and says why it cannot be.
+        let _ = filling.seal();
         let making = self.number;
         self.membership.tell(ShareToBroker::Written { making });
         self.is_awaited = false;

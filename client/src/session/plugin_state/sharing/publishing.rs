@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use callgate_layout::control::ShareToBroker;
+use callgate_layout::control::{MAX_SHORT, ShareToBroker};
+use callgate_layout::shares::filling::Filling;
 
 use super::making::{HowMade, Maker, Making};
 use super::request::Request;
 use super::want::{Got, Want};
+use crate::base::buffers::{Scratch, no_memory};
 use crate::base::error::Result;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
@@ -47,18 +49,55 @@ impl PluginState {
         (content, how): (&mut dyn Content, HowMade),
     ) -> Result<Got> {
         let request = Request::new(membership);
+        match content.len() {
+            len if len <= MAX_SHORT as u64 => self.publish_short(&request, want, (content, how))?,
+            _ => self.publish_long(&request, want, (content, how))?,
+        }
+        match request.desk.take(how.step_due())? {
+            Some(News::Have(have)) => self.have_share(membership, want, (*have, true)),
+            Some(_) => Err(out_of_turn()),
+            None => Err(request.is_late("did not seal a share in time")),
+        }
+    }
+
+    /// Publishes a value whose bytes go along with the request.
+    fn publish_short(
+        &self,
+        request: &Request<'_>,
+        want: &Want<'_>,
+        (content, how): (&mut dyn Content, HowMade),
+    ) -> Result<()> {
+        // The program's own code runs before an upload is held, for which other threads may wait.
+        let value = bytes_of(content)?;
         let until = waiting::instant(want.until);
-        let ready = self.ready_schema(membership, &want.what.schema, until)?;
+        let ready = self.ready_schema(request.membership, &want.what.schema, until)?;
+        let kept = (how.persistent, how.huge);
+        let publish = ShareToBroker::PublishShort {
+            request: request.number,
+            tag: want.tag.to_string(),
+            make: want.what.making(ready.source.clone(), kept),
+            value,
+        };
+        request.send(publish, want.until)
+    }
+
+    /// Asks for memory for a value, and writes it there.
+    fn publish_long(
+        &self,
+        request: &Request<'_>,
+        want: &Want<'_>,
+        (content, how): (&mut dyn Content, HowMade),
+    ) -> Result<()> {
+        let until = waiting::instant(want.until);
+        let ready = self.ready_schema(request.membership, &want.what.schema, until)?;
+        let (len, kept) = (content.len(), (how.persistent, how.huge));
         let publish = ShareToBroker::Publish {
             request: request.number,
             tag: want.tag.to_string(),
-            make: want
-                .what
-                .making(ready.source.clone(), (how.persistent, how.huge)),
-            len: content.len(),
+            make: want.what.making(ready.source.clone(), kept),
+            len,
         };
         let what = "did not make memory for a share in time";
-        let len = content.len();
         let memory = request.ask((publish, want.until), what, |news| match news {
             News::Write {
                 making,
@@ -69,13 +108,8 @@ impl PluginState {
         });
         drop(ready);
         let (making, file) = memory?;
-        let making = Making::new((membership, making), &request.desk, how);
-        making.write_to(file, content)?;
-        match request.desk.take(how.step_due())? {
-            Some(News::Have(have)) => self.have_share(membership, want, (*have, true)),
-            Some(_) => Err(out_of_turn()),
-            None => Err(request.is_late("did not seal a share in time")),
-        }
+        let making = Making::new((request.membership, making), &request.desk, how);
+        making.write_to(file, content)
     }
 
     /// Has a persistent share removed: nobody finds it again.
@@ -96,4 +130,15 @@ impl PluginState {
             })
         })
     }
+}
+
+/// The bytes of a short value.
+fn bytes_of(content: &mut dyn Content) -> Result<Vec<u8>> {
+    let len = usize::try_from(content.len()).unwrap_or(usize::MAX);
+    let mut buffer = Scratch::take();
+    let filling = Filling::private(std::mem::take(&mut *buffer), len);
+    let mut filling = filling.map_err(|why| no_memory(why, "share"))?;
+    content.fill(&mut filling)?;
+    *buffer = filling.into_private();
+    Ok(buffer.to_vec())
 }

@@ -142,17 +142,26 @@ impl Model {
         self.say(who, want_of(request, (TAGS[tag], number), make));
     }
 
-    pub(super) fn publish(&mut self, who: PluginId, tag: usize) {
+    pub(super) fn publish(&mut self, who: PluginId, (tag, short): (usize, bool)) {
         let plugin = self.plugin(who);
         if plugin.first(|ask| *ask == Ask::Publish(tag)).is_some() {
             return;
         }
         let request = plugin.ask(Ask::Publish(tag));
-        let record = ShareToBroker::Publish {
-            request,
-            tag: TAGS[tag].into(),
-            make: made(tag, 7),
-            len: MIB,
+        let (tag, make) = (TAGS[tag].into(), made(tag, 7));
+        let record = match short {
+            true => ShareToBroker::PublishShort {
+                request,
+                tag,
+                make,
+                value: vec![1],
+            },
+            false => ShareToBroker::Publish {
+                request,
+                tag,
+                make,
+                len: MIB,
+            },
         };
         self.say(who, record);
     }

@@ -17,6 +17,7 @@ pub(super) struct Shell {
 }
 
 enum Job {
+    Copy(PluginId, u64),
     Seal(u64),
     Save(u64, Kept),
     Load((u64, u64), Arc<str>, bool),
@@ -38,6 +39,16 @@ impl Shell {
                 self.memory.insert(version, false);
                 self.pages.entry(share).or_insert(0);
                 return Some((to, record.into()));
+            }
+            Effect::CopyVersion {
+                from,
+                version,
+                share,
+                ..
+            } => {
+                self.memory.insert(version, false);
+                self.pages.entry(share).or_insert(0);
+                self.jobs.push_back(Job::Copy(from, version));
             }
             Effect::Keep { version, .. } => {
                 self.memory.insert(version, false);
@@ -147,7 +158,15 @@ impl Model {
         let now = self.world.now;
         for job in std::mem::take(&mut self.shell.jobs) {
             match job {
-                Job::Seal(version) if succeeds => self.world.sealed(version),
+                Job::Copy(_, version) | Job::Seal(version) if succeeds => {
+                    self.world.sealed(version);
+                }
+                Job::Copy(from, version) => {
+                    self.shell.memory.remove(&version);
+                    let failure = Failure::new(Code::System, "no descriptor");
+                    let memory = AnyMemory::Version(version);
+                    self.world.bus.memory_not_made(from, memory, failure, now);
+                }
                 Job::Seal(version) => {
                     let failure = Failure::new(Code::Protocol, "it is mapped still");
                     let memory = AnyMemory::Version(version);

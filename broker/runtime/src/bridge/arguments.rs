@@ -1,0 +1,99 @@
+//! What a call's or an event's arguments are to a child: the texts of JSON arrays, of which no value is made.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer as _, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The first elements of a JSON array, as they are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Elements<'a> {
+    pub(crate) first: Option<&'a RawValue>,
+    pub(crate) second: Option<&'a RawValue>,
+    pub(crate) count: usize,
+}
+
+impl<'a> Elements<'a> {
+    /// Those of a text; none where it is no array.
+    pub(crate) fn of(text: &'a str) -> Elements<'a> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        reader.deserialize_seq(First).unwrap_or_default()
+    }
+}
+
+struct First;
+
+impl<'de> Visitor<'de> for First {
+    type Value = Elements<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Elements<'de>, A::Error> {
+        let mut elements = Elements {
+            first: array.next_element()?,
+            second: array.next_element()?,
+            count: 0,
+        };
+        let seen = [elements.first, elements.second];
+        elements.count = seen.iter().flatten().count();
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            elements.count += 1;
+        }
+        Ok(elements)
+    }
+}
+
+/// The `params` of a request whose call has these arguments: one object is they, and none is an empty one.
+pub(crate) fn params(arguments: &str) -> Cow<'_, str> {
+    let elements = Elements::of(arguments);
+    match (elements.count, elements.first) {
+        (0, _) => Cow::Borrowed("{}"),
+        (1, Some(only)) if only.get().starts_with('{') => Cow::Borrowed(only.get()),
+        _ => Cow::Owned(format!("{{\"args\":{arguments}}}")),
+    }
+}
+
+/// The `payload` of an event that has these arguments.
+pub(crate) fn payload<'a>(arguments: &'a str, elements: &Elements<'a>) -> &'a str {
+    match (elements.count, elements.first) {
+        (0, _) => "null",
+        (1, Some(only)) => only.get(),
+        _ => arguments,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_object_is_the_params_and_anything_else_becomes_one() {
+        for (arguments, expected) in [
+            ("[]", "{}"),
+            (" [ ] ", "{}"),
+            (r#"[{"a":[1,2]}]"#, r#"{"a":[1,2]}"#),
+            (" [\n {\"a\": 1}\t] ", r#"{"a": 1}"#),
+            ("[1]", r#"{"args":[1]}"#),
+            ("[null]", r#"{"args":[null]}"#),
+            (r#"["{"]"#, r#"{"args":["{"]}"#),
+            ("[[{}]]", r#"{"args":[[{}]]}"#),
+            ("[{},{}]", r#"{"args":[{},{}]}"#),
+            (r#"[{"a":"]"},"b",3]"#, r#"{"args":[{"a":"]"},"b",3]}"#),
+        ] {
+            assert_eq!(params(arguments), expected);
+        }
+    }
+
+    #[test]
+    fn an_event_has_as_payload_its_only_argument_or_all() {
+        for (arguments, expected) in [("[]", "null"), ("[7]", "7"), ("[1, 2]", "[1, 2]")] {
+            assert_eq!(payload(arguments, &Elements::of(arguments)), expected);
+        }
+        let two = Elements::of(r#"[{"x":1},"2.0"]"#);
+        assert_eq!(two.second.map(RawValue::get), Some("\"2.0\""));
+        assert_eq!(two.count, 2);
+    }
+}

@@ -1,0 +1,268 @@
+//! Calls to a child: requests that are written into its pipe, and the answers to them.
+//!
+//! A handler, on the dispatcher of the bridges' group, notes who calls, writes the frame and returns. The loop finds the answer's caller by
+//! the id, and publishes the result as the child has written it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use callgate_client::dynamic::Responder;
+use callgate_client::{Code, Context, Error};
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::arguments::params;
+use super::bus::Tell;
+use super::counts::Counts;
+use super::failures::of_child;
+use super::ids::Ids;
+use super::table::{Asker, Full, Table};
+use crate::frame::{FRAME_CAP, Outgoing, Response, User};
+use crate::process::{Refused, Stdin};
+
+/// Calls to one life of a child.
+pub(crate) struct Calls {
+    /// The plugin's name.
+    name: String,
+    ids: Ids,
+    table: Mutex<Stands>,
+    stdin: Stdin,
+    tell: Arc<dyn Tell>,
+    counts: Arc<Counts>,
+    /// The longest time that a request has.
+    timeout: Duration,
+}
+
+/// How far the child is, with the requests that are open.
+struct Stands {
+    stage: Stage,
+    table: Table,
+}
+
+enum Stage {
+    /// It is not ready yet, or stops: why it takes no requests.
+    NotReady(&'static str),
+    Serves,
+    /// It has ended.
+    Gone(LastWords),
+}
+
+/// How a child has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct LastWords {
+    /// For people.
+    pub(crate) message: String,
+    /// For programs.
+    pub(crate) context: Value,
+}
+
+impl LastWords {
+    fn error(&self) -> Error {
+        Error::new(Code::ProviderGone, &self.message).with_context(self.context.clone())
+    }
+}
+
+/// A request.
+pub(crate) struct Request<'a> {
+    pub(crate) action: &'a str,
+    pub(crate) params: &'a RawValue,
+    pub(crate) user: User<'a>,
+    pub(crate) session_id: Option<&'a str>,
+    /// How long the answer may take; no longer than the bridge's own limit.
+    pub(crate) timeout: Duration,
+}
+
+impl Calls {
+    pub(super) fn new(
+        name: &str,
+        (stdin, tell): (&Stdin, &Arc<dyn Tell>),
+        (counts, timeout): (&Arc<Counts>, Duration),
+    ) -> Calls {
+        Calls {
+            name: name.to_owned(),
+            ids: Ids::new(),
+            table: Mutex::new(Stands {
+                stage: Stage::NotReady("it is not ready yet"),
+                table: Table::default(),
+            }),
+            stdin: stdin.clone(),
+            tell: tell.clone(),
+            counts: counts.clone(),
+            timeout,
+        }
+    }
+
+    /// Serves a call of a plugin's: the handler of all gates under the prefix.
+    pub(super) fn serve(&self, context: Context<'_>, arguments: &str, responder: Responder) {
+        let caller = context.caller();
+        let params = params(arguments);
+        let action = context.gate().get(self.name.len() + 1..).unwrap_or("");
+        let asker = Asker::Caller(responder);
+        // The arguments were checked to be JSON, and so is what was made of them.
+        let Ok(params) = serde_json::from_str(&params) else {
+            return asker.refuse(Error::new(Code::Protocol, "the arguments are no JSON"));
+        };
+        let request = Request {
+            action,
+            params,
+            user: User {
+                id: caller.name(),
+                display_name: caller.display_name(),
+                avatar_url: None,
+                role: "plugin",
+            },
+            session_id: None,
+            timeout: context.remaining(),
+        };
+        self.request(&request, asker);
+    }
+
+    /// Writes a request for the child. Whoever asks is answered once, whatever happens. Any thread may ask.
+    pub(crate) fn request(&self, request: &Request<'_>, asker: Asker) {
+        let count = self.ids.next();
+        let id = self.ids.text(count);
+        let frame = Outgoing::Request {
+            id: id.as_str(),
+            action: request.action,
+            params: request.params,
+            user: request.user,
+            session_id: request.session_id,
+        };
+        let line = match frame.to_line(FRAME_CAP) {
+            Ok(line) => line,
+            Err(_) => return asker.refuse(self.too_large()),
+        };
+        let now = Instant::now();
+        let deadline = now + request.timeout.min(self.timeout);
+        // Before it is written: the answer may come at once.
+        let inserted = {
+            let mut stands = self.table.lock();
+            match stands.refusal(&self.name) {
+                Some(why) => Err((asker, why)),
+                None => {
+                    let inserted = stands.table.insert(count, asker, (now, deadline));
+                    inserted.map_err(|Full(asker)| (asker, self.overloaded()))
+                }
+            }
+        };
+        match inserted {
+            Err((asker, why)) => return asker.refuse(why),
+            Ok(true) => self.tell.wake(),
+            Ok(false) => {}
+        }
+        match self.stdin.write(&line) {
+            Ok(()) => self.counts.requests.add(1),
+            Err(refused) => self.take_back(count, refused),
+        }
+    }
+
+    /// Answers a request that could not be written.
+    fn take_back(&self, count: u64, refused: Refused) {
+        let error = match refused {
+            Refused::Full => self.overloaded(),
+            Refused::Gone => {
+                let text = format!("plugin {} reads its stdin no more", self.name);
+                Error::new(Code::ProviderGone, text)
+            }
+        };
+        let asker = self.table.lock().table.take(count);
+        if let Some(asker) = asker {
+            asker.refuse(error);
+        }
+    }
+
+    /// Gives a child's answer to who asked, if the request is open.
+    pub(super) fn answer(&self, response: &Response<'_>) {
+        let count = self.ids.count(&response.id);
+        let asker = count.and_then(|count| self.table.lock().table.take(count));
+        let Some(asker) = asker else {
+            self.counts.stray_responses.add(1);
+            tracing::debug!(
+                plugin = self.name,
+                id = &*response.id,
+                "an answer to no open request"
+            );
+            return;
+        };
+        match &response.outcome {
+            Ok(result) => asker.result(result),
+            Err(failure) => asker.fail(of_child(failure)),
+        }
+    }
+
+    /// From here on the child takes requests.
+    pub(super) fn serves(&self) {
+        self.table.lock().change(Stage::Serves);
+    }
+
+    /// The child takes no more requests; those that are open may be answered.
+    pub(super) fn stops(&self) {
+        self.table.lock().change(Stage::NotReady("it is stopping"));
+    }
+
+    /// The child has ended: answers what is open, and what comes from here on.
+    pub(super) fn end(&self, words: &LastWords) {
+        let open = {
+            let mut stands = self.table.lock();
+            stands.change(Stage::Gone(words.clone()));
+            stands.table.take_all()
+        };
+        for asker in open {
+            // The child may have done what was asked.
+            asker.refuse(words.error().maybe_run());
+        }
+    }
+
+    /// Answers requests whose time is over. When to look next.
+    pub(super) fn sweep(&self, now: Instant) -> Option<Instant> {
+        let (over, next) = self.table.lock().table.overdue(now);
+        for asker in over {
+            let text = format!("plugin {} did not answer in time", self.name);
+            asker.refuse(Error::new(Code::Timeout, text).maybe_run());
+        }
+        next
+    }
+
+    /// How many requests are open.
+    pub(crate) fn open(&self) -> usize {
+        self.table.lock().table.len()
+    }
+
+    #[cold]
+    fn overloaded(&self) -> Error {
+        let text = format!(
+            "plugin {} does not read what it is told, or answers too slowly",
+            self.name
+        );
+        Error::new(Code::Overloaded, text)
+    }
+
+    #[cold]
+    fn too_large(&self) -> Error {
+        let text = format!("the request has more than the {FRAME_CAP} bytes that a frame may have");
+        Error::new(Code::RequestTooLarge, text)
+    }
+}
+
+impl Stands {
+    /// A child that has ended stays so.
+    fn change(&mut self, stage: Stage) {
+        if !matches!(self.stage, Stage::Gone(_)) {
+            self.stage = stage;
+        }
+    }
+
+    /// Why the child takes no requests, where that is so.
+    fn refusal(&self, name: &str) -> Option<Error> {
+        match &self.stage {
+            Stage::Serves => None,
+            Stage::NotReady(why) => {
+                let text = format!("plugin {name} cannot be called: {why}");
+                Some(Error::new(Code::NotReady, text))
+            }
+            Stage::Gone(words) => Some(words.error()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The requests that a child has not answered yet.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use callgate_client::dynamic::Responder;
+use callgate_client::{Error, HandlerError};
+use serde_json::value::RawValue;
+
+/// The most that are open at once.
+const MOST: usize = 4096;
+/// How often it is looked which callers have given up, while requests are open.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Who waits for a child's answer.
+pub(crate) enum Asker {
+    /// A plugin.
+    Caller(Responder),
+    /// The host; it is called on the loop, and must not wait.
+    Host(Box<dyn FnOnce(Result<&RawValue, Error>) + Send>),
+}
+
+impl Asker {
+    /// Gives the child's result.
+    pub(crate) fn result(self, result: &RawValue) {
+        match self {
+            // Where nobody waits any more nobody misses it. What is no JSON to the library the caller is told.
+            Asker::Caller(responder) => drop(responder.reply(result.get().as_bytes())),
+            Asker::Host(answer) => answer(Ok(result)),
+        }
+    }
+
+    /// Gives the child's own error.
+    pub(crate) fn fail(self, error: HandlerError) {
+        match self {
+            Asker::Caller(responder) => drop(responder.fail(error)),
+            Asker::Host(answer) => answer(Err(error.into())),
+        }
+    }
+
+    /// Gives an error of the library's.
+    pub(crate) fn refuse(self, error: Error) {
+        match self {
+            Asker::Caller(responder) => drop(responder.refuse(error)),
+            Asker::Host(answer) => answer(Err(error)),
+        }
+    }
+
+    fn has_given_up(&self) -> bool {
+        match self {
+            Asker::Caller(responder) => responder.is_cancelled(),
+            Asker::Host(_) => false,
+        }
+    }
+}
+
+/// A request that is open.
+struct Open {
+    asker: Asker,
+    deadline: Instant,
+}
+
+/// The requests that are open, by the counts of their ids.
+#[derive(Default)]
+pub(super) struct Table {
+    open: HashMap<u64, Open>,
+    /// When the loop looks next, as far as it knows.
+    look: Option<Instant>,
+}
+
+/// Too many requests are open; who asks is given back.
+pub(super) struct Full(pub(super) Asker);
+
+impl Table {
+    /// Takes in a request that is about to be written. Whether the loop has to look earlier than it means to.
+    pub(super) fn insert(
+        &mut self,
+        count: u64,
+        asker: Asker,
+        (now, deadline): (Instant, Instant),
+    ) -> Result<bool, Full> {
+        if self.open.len() >= MOST {
+            return Err(Full(asker));
+        }
+        self.open.insert(count, Open { asker, deadline });
+        let due = deadline.min(now + LOOK);
+        let is_earlier = self.look.is_none_or(|look| due < look);
+        if is_earlier {
+            self.look = Some(due);
+        }
+        Ok(is_earlier)
+    }
+
+    /// Takes a request out, which is answered now.
+    pub(super) fn take(&mut self, count: u64) -> Option<Asker> {
+        self.open.remove(&count).map(|open| open.asker)
+    }
+
+    /// Takes out those whose deadline has passed, or for which nobody waits. When to look next.
+    pub(super) fn overdue(&mut self, now: Instant) -> (Vec<Asker>, Option<Instant>) {
+        if self.look.is_some_and(|look| now < look) {
+            return (Vec::new(), self.look);
+        }
+        let is_over = |_: &u64, open: &mut Open| open.deadline <= now || open.asker.has_given_up();
+        let over = self.open.extract_if(is_over).map(|(_, open)| open.asker);
+        let over = over.collect();
+        let next = self.open.values().map(|open| open.deadline).min();
+        self.look = next.map(|next| next.min(now + LOOK));
+        (over, self.look)
+    }
+
+    /// Takes all out.
+    pub(super) fn take_all(&mut self) -> Vec<Asker> {
+        self.look = None;
+        self.open.drain().map(|(_, open)| open.asker).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+}

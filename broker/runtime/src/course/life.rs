@@ -117,16 +117,15 @@ impl Life {
         watch(self.stderr.raw(), Part::Stderr, Interest::READABLE)
     }
 
-    /// Whether its stdout is to be read from.
-    pub(super) fn is_heard(&self, limits: &Limits) -> bool {
-        self.speech
-            .as_ref()
-            .is_none_or(|speech| speech.is_heard(limits))
+    /// Whether its stdout is to be read from: not while answers wait for a child that does not read.
+    pub(super) fn is_heard(&self) -> bool {
+        let speech = self.speech.as_ref();
+        speech.is_none_or(|speech| !speech.bridge.is_busy())
     }
 
     /// Whether there is something to read.
-    pub(super) fn has_something(&self, limits: &Limits) -> bool {
-        self.stderr.can_be_read() || (self.stdout.can_be_read() && self.is_heard(limits))
+    pub(super) fn has_something(&self) -> bool {
+        self.stderr.can_be_read() || (self.stdout.can_be_read() && self.is_heard())
     }
 
     /// It has closed a pipe, unless it is just ending. One that does not speak needs none.
@@ -146,11 +145,6 @@ impl Life {
 }
 
 impl Speech {
-    /// Whether its child is listened to: not while that leaves answers unread, or has asked for as much as it may.
-    fn is_heard(&self, limits: &Limits) -> bool {
-        self.stdin.queued() < limits.unread_bytes && !self.bridge.is_busy()
-    }
-
     /// Gives the bridge its turn.
     pub(super) fn take_turn(&mut self, now: Instant) {
         self.way_back.begins_turn();
@@ -158,8 +152,8 @@ impl Speech {
     }
 
     fn next(&self, limits: &Limits) -> Option<Instant> {
-        let full_since = self.stdin.full_since();
-        let full_until = full_since.and_then(|since| since.checked_add(limits.full_for));
-        [full_until, self.turn_at].into_iter().flatten().min()
+        let stuck_since = self.stdin.stuck_since();
+        let stuck_until = stuck_since.and_then(|since| since.checked_add(limits.stuck_for));
+        [stuck_until, self.turn_at].into_iter().flatten().min()
     }
 }

@@ -51,18 +51,14 @@ impl Supervisor {
         }
     }
 
-    /// Asks the present process whether it still serves. A child that is not heard because of what it asked for could not
-    /// answer, and is not asked. Of one that links the client, its connection and its end are all that is known.
+    /// Asks the present process whether it still serves. Of one that links the client, its connection and its end are all that is
+    /// known.
     fn ask(&mut self, name: &Name, now: Instant) {
         let cap = self.settings.limits.frame_bytes;
         let Some(life) = self.plugins.get_mut(name).and_then(|plugin| plugin.life()) else {
             return;
         };
-        let speech = life
-            .speech
-            .as_mut()
-            .filter(|speech| !speech.bridge.is_busy());
-        let Some(speech) = speech else {
+        let Some(speech) = &mut life.speech else {
             return self.feed(name, Event::Answered, now);
         };
         speech.pings += 1;
@@ -70,8 +66,8 @@ impl Supervisor {
             nonce: speech.pings,
         };
         if let Ok(line) = ping.to_line(cap) {
-            // One that is not taken is not answered, which counts.
-            let _ = speech.stdin.write(&line);
+            // A child that reads no more does not answer, which counts.
+            let _ = speech.stdin.write_beyond(&line);
         }
     }
 
@@ -122,11 +118,11 @@ fn due(life: &mut Life, limits: &Limits, now: Instant) -> Option<Event> {
     if speech.turn_at.is_some_and(|at| at <= now) {
         speech.take_turn(now);
     }
-    let full_for = limits.full_for;
-    let since = speech.stdin.full_since()?;
-    let is_hung = now.saturating_duration_since(since) >= full_for;
+    let stuck_for = limits.stuck_for;
+    let since = speech.stdin.stuck_since()?;
+    let is_hung = now.saturating_duration_since(since) >= stuck_for;
     is_hung.then(|| Event::Fatal {
         code: "HUNG",
-        why: format!("it has left its stdin full for {full_for:?}"),
+        why: format!("it has left its stdin full for {stuck_for:?}"),
     })
 }

@@ -8,7 +8,6 @@ use super::Name;
 use super::hearing::{Hearing, News, Speaker};
 use super::life::Life;
 use super::plugin::{Plugin, Present};
-use super::settings::Limits;
 use super::source::Source;
 use super::supervisor::{SHARE, Supervisor};
 use crate::frame::Line;
@@ -27,11 +26,11 @@ struct Heard<'a> {
 }
 
 impl<'a> Heard<'a> {
-    fn of(plugin: &'a mut Plugin, limits: &Limits) -> Option<Heard<'a>> {
+    fn of(plugin: &'a mut Plugin) -> Option<Heard<'a>> {
         let Present::Alive(life) = &mut plugin.present else {
             return None;
         };
-        let is_heard = life.is_heard(limits);
+        let is_heard = life.is_heard();
         let Life {
             stdout,
             stderr,
@@ -96,7 +95,7 @@ impl Supervisor {
             return;
         };
         life.is_in_line = false;
-        let heard = Heard::of(plugin, &self.settings.limits);
+        let heard = Heard::of(plugin);
         let news = heard
             .map(|heard| heard.read(&mut self.buffer))
             .unwrap_or_default();
@@ -113,7 +112,7 @@ impl Supervisor {
     /// Reads what a child that has ended has left.
     pub(super) fn read_last(&mut self, name: &Name) {
         let plugin = self.plugins.get_mut(name);
-        if let Some(heard) = plugin.and_then(|plugin| Heard::of(plugin, &self.settings.limits)) {
+        if let Some(heard) = plugin.and_then(Heard::of) {
             heard.read_last(&mut self.buffer);
         }
     }

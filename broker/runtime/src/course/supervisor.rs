@@ -125,12 +125,11 @@ impl Supervisor {
 
     /// Puts a life in line to be read from, where there is something and it is not in line yet.
     pub(super) fn queue_up(&mut self, number: u64) {
-        let limits = &self.settings.limits;
         let name = self.lives.get(&number);
         let Some(life) = name.and_then(|name| self.plugins.get_mut(name)?.life_of(number)) else {
             return;
         };
-        if !life.is_in_line && life.has_something(limits) {
+        if !life.is_in_line && life.has_something() {
             life.is_in_line = true;
             self.line.push_back(number);
         }

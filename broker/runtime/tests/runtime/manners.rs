@@ -87,7 +87,7 @@ fn one_that_does_not_read_is_killed_when_its_queue_stays_full() {
     scene.plugin_with("deaf", &[READY, "hang"], &once());
     let mut limits = Limits::default();
     limits.queued_bytes = 1 << 20;
-    limits.full_for = Duration::from_millis(100);
+    limits.stuck_for = Duration::from_millis(100);
     let runtime = scene.builder().limits(limits).start().unwrap();
     reach(&runtime, "deaf", State::Ready);
     let value = json!("x".repeat(100_000));

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), allow(dead_code, unused_imports))]
 
+mod bridge;
 mod frame;
 mod manifest;
 mod process;

@@ -65,8 +65,11 @@ impl Stdin {
     }
 
     /// Writes a line, or queues what of it the pipe does not take.
-    pub(crate) fn write(&self, line: Vec<u8>) -> Result<(), Refused> {
-        let (outcome, is_news) = self.shared.state.lock().write(&line, self.shared.quota);
+    pub(crate) fn write(&self, line: impl AsRef<[u8]>) -> Result<(), Refused> {
+        let (outcome, is_news) = {
+            let mut state = self.shared.state.lock();
+            state.write(line.as_ref(), self.shared.quota)
+        };
         if is_news {
             (self.shared.tell)();
         }

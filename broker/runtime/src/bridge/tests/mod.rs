@@ -60,7 +60,11 @@ pub(super) struct Traits<'a> {
 impl Default for Traits<'_> {
     fn default() -> Self {
         Traits {
-            capabilities: &["gate.call:host.*", "events.publish:news.*", "events.subscribe:news.*"],
+            capabilities: &[
+                "gate.call:host.*",
+                "events.publish:news.*",
+                "events.subscribe:news.*",
+            ],
             limits: Limits::default(),
             quota: 8 << 20,
         }

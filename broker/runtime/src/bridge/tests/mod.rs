@@ -233,6 +233,17 @@ impl Child {
         self.heard = Some(hears);
     }
 
+    /// Reads a single frame.
+    pub(super) fn reads_one(&self) -> Value {
+        let pipe = self.pipe.as_ref().expect("it does not read yet");
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while byte != *b"\n" {
+            assert_eq!(nix::unistd::read(pipe, &mut byte), Ok(1));
+            line.extend(byte);
+        }
+        serde_json::from_slice(&line).unwrap()
+    }
+
     /// Closes its stdin without having read.
     pub(super) fn closes_stdin(&mut self) {
         self.pipe = None;

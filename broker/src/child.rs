@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use parking_lot::{Condvar, Mutex};
 
 use crate::descent;
+use crate::supervision::Exit;
 use process::{End, Shared, Start, State, Watch};
 
 /// How far a process is on its way to the bus.
@@ -206,6 +207,14 @@ impl Tracked {
     /// Takes in the exit status; `true` when the process has ended.
     pub(crate) fn reap(&self) -> bool {
         matches!(self.process.look(), Ok(Some(_)) | Err(_))
+    }
+
+    /// How it has ended, where it has and that is known.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        match self.process.look() {
+            Ok(Some(End::Known(status))) => Some(status.into()),
+            Ok(Some(End::Unknown) | None) | Err(_) => None,
+        }
     }
 
     /// Has whoever waits for its end look.

@@ -110,7 +110,7 @@ impl Policy {
     }
 
     /// Allows to make shares and their versions, to remove persistent ones, and to write cells: under these tags. What a plugin makes
-    /// it may also read; watching a tag takes the right to read it.
+    /// it may also read, and it may watch these tags.
     #[must_use]
     pub fn create_shares(mut self, pattern: &str) -> Policy {
         self.create_shares.push(Pattern::new(pattern));

@@ -173,7 +173,15 @@ impl Failure {
         Failure {
             code: code as u16,
             message: cut(message.to_string(), MAX_TEXT),
+            context: None,
         }
+    }
+
+    /// Adds the text of a JSON value. One of more than [`MAX_TEXT`] bytes is left out.
+    #[must_use]
+    pub fn with_context(mut self, context: String) -> Failure {
+        self.context = Some(context).filter(|context| context.len() <= MAX_TEXT);
+        self
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Member {
     /// Whether it came only for listings.
     pub(crate) inspects: bool,
     pub(super) old_links: OldLinks,
+    /// What its peers are told when it has gone.
+    pub(super) farewell: Option<Farewell>,
     /// How often it may still provide a gate that it had without its being charged.
     pub(super) returns: u32,
     /// The same for sources.
@@ -48,6 +50,14 @@ pub(crate) struct Member {
     pub(super) owed: u32,
     /// How many records about its feeds it may still send without their being charged.
     pub(super) feed_answers: u32,
+}
+
+/// The last words of a plugin.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    pub(super) message: String,
+    /// The text of a JSON value.
+    pub(super) context: String,
 }
 
 impl Member {

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use callgate_layout::Code;
-use callgate_layout::control::{Failure, Identity, SessionToBroker, ToBroker};
+use callgate_layout::control::{Failure, Identity, MAX_TEXT, SessionToBroker, ToBroker};
+use serde::de::IgnoredAny;
 
+use super::member::Farewell;
 use super::old_links::OldLinks;
 use super::waits::MOST_PARTS;
 use super::{Awaited, Bus, Member, Weight, protocol};
@@ -41,6 +43,7 @@ impl Bus {
             dispatcher: plugin,
             inspects: false,
             old_links: OldLinks::default(),
+            farewell: None,
             // Both halves of each gate.
             returns: limits.gates.saturating_mul(2),
             source_returns: limits.gates,
@@ -91,7 +94,9 @@ impl Bus {
     ) -> Result<Weight, Failure> {
         let why = match record {
             SessionToBroker::Drained => return Ok(self.drained(from)),
-            SessionToBroker::Farewell { .. } => return Ok(Weight::Charged),
+            SessionToBroker::Farewell { message, context } => {
+                return self.farewell(from, Farewell { message, context });
+            }
             SessionToBroker::List { request } => {
                 self.effects.push_back(Effect::Listing(from, request));
                 return Ok(Weight::Charged);
@@ -105,6 +110,20 @@ impl Bus {
         Err(protocol(why))
     }
 
+    fn farewell(&mut self, from: PluginId, farewell: Farewell) -> Result<Weight, Failure> {
+        let Farewell { message, context } = &farewell;
+        if message.len().saturating_add(context.len()) > MAX_TEXT {
+            return Err(protocol("its last words are too long"));
+        }
+        if serde_json::from_str::<IgnoredAny>(context).is_err() {
+            return Err(protocol("the context of its last words is no JSON"));
+        }
+        if let Some(member) = self.members.get_mut(&from) {
+            member.farewell = Some(farewell);
+        }
+        Ok(Weight::Charged)
+    }
+
     /// Forgets a plugin whose session has ended, and all that was its own.
     pub(crate) fn remove(&mut self, plugin: PluginId, why: &Failure, now: Instant) {
         let Some(member) = self.members.remove(&plugin) else {
@@ -116,8 +135,7 @@ impl Bus {
         self.asked.forget(plugin);
         self.forget_revocations(plugin);
         let gone = self.registry.remove(plugin);
-        let message = format!("{} is gone: {}", member.label(), why.message);
-        let failure = Failure::new(Code::ProviderGone, message);
+        let failure = told(&member, why);
         for link in self.of_plugin.remove(&plugin).unwrap_or_default() {
             self.drop_link(link, &failure);
         }
@@ -130,5 +148,20 @@ impl Bus {
         }
         self.waits.remove(plugin);
         self.look_at_waits(now);
+    }
+}
+
+/// What the peers of a plugin that has gone are told: its last words, unless it was sent away.
+fn told(member: &Member, why: &Failure) -> Failure {
+    let went = why.code == Code::ProviderGone as u16;
+    let (message, context) = match member.farewell.as_ref().filter(|_| went) {
+        Some(Farewell { message, context }) => (message, Some(context)),
+        None => (&why.message, why.context.as_ref()),
+    };
+    let message = format!("{} is gone: {message}", member.label());
+    let failure = Failure::new(Code::ProviderGone, message);
+    match context {
+        Some(context) => failure.with_context(context.clone()),
+        None => failure,
     }
 }

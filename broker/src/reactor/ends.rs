@@ -1,20 +1,22 @@
 //! The end of a session: of a plugin that went, was sent away, or whose process has ended.
 
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{Failure, SessionToPlugin};
+use callgate_layout::sys::process::exit_status;
 
 use super::session::Session;
 use super::{Reactor, Timer};
 use crate::bus::Member;
 use crate::id::PluginId;
 use crate::shown::shown;
+use crate::supervision::Exit;
 
 impl Reactor {
     pub(super) fn process_ended(&mut self, id: PluginId, now: Instant) {
-        let failure = Failure::new(Code::ProviderGone, "its process has ended");
-        self.end(id, &failure, now);
+        self.end(id, &process_gone(None), now);
     }
 
     /// Ends a session: says why, forgets all that was the plugin's, and tells its peers.
@@ -22,6 +24,7 @@ impl Reactor {
         let Some(session) = self.sessions.remove(&id) else {
             return;
         };
+        let failure = &self.with_exit(&session, failure);
         self.log_end(&session, failure, now);
         let last = SessionToPlugin::Ended(failure.clone());
         session.close(self.poll.registry(), last);
@@ -29,6 +32,21 @@ impl Reactor {
         self.timers.set(Timer::Resend(id), None);
         self.bus.remove(id, failure, now);
         self.session_ended(id, failure, now);
+    }
+
+    /// Adds how a plugin's process has ended, where it has and the broker knows by now. Nobody waits for that: the
+    /// connection closes a moment before the process is over.
+    fn with_exit(&self, session: &Session, failure: &Failure) -> Failure {
+        if failure.code != Code::ProviderGone as u16 || failure.context.is_some() {
+            return failure.clone();
+        }
+        let tracked = self.children.get(&session.id.0);
+        let exit = match tracked.filter(|tracked| tracked.id() == session.pid) {
+            Some(tracked) => tracked.exit(),
+            // Of another process the kernel tells it once its parent has taken it in.
+            None => exit_status(session.process.as_fd()).map(Exit::from),
+        };
+        exit.map_or_else(|| failure.clone(), |exit| process_gone(Some(exit)))
     }
 
     fn log_end(&mut self, session: &Session, failure: &Failure, now: Instant) {
@@ -49,5 +67,15 @@ impl Reactor {
                 "a connection is refused: {code}: {message}"
             ),
         }
+    }
+}
+
+/// Why a session ends whose process has, with how it did where that is known.
+pub(super) fn process_gone(exit: Option<Exit>) -> Failure {
+    let text = "its process has ended";
+    match exit {
+        Some(exit) => Failure::new(Code::ProviderGone, format!("{text} ({exit})"))
+            .with_context(exit.to_context().to_string()),
+        None => Failure::new(Code::ProviderGone, text),
     }
 }

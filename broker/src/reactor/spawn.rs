@@ -7,8 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
 use std::time::{Duration, Instant};
 
-use callgate_layout::Code;
-use callgate_layout::control::{Failure, check_plugin_name};
+use callgate_layout::control::check_plugin_name;
 use callgate_layout::invitation;
 use callgate_layout::sys::{inherit, limits, spawn};
 use command_fds::CommandFdExt;
@@ -17,6 +16,7 @@ use mio::Interest;
 use mio::unix::SourceFd;
 
 use super::commands::Outcome;
+use super::ends::process_gone;
 use super::session::{Connection, Expected};
 use super::spawners::MOST;
 use super::tokens::{Kind, token};
@@ -159,9 +159,11 @@ impl Reactor {
             let pidfd = tracked.pidfd().as_raw_fd();
             let _ = self.poll.registry().deregister(&mut SourceFd(&pidfd));
             let how = tracked.how_it_ended();
+            let session = self.sessions.get(&PluginId(id));
+            let is_plugin = session.is_some_and(|session| session.pid == tracked.id());
+            let exit = tracked.exit().filter(|_| is_plugin);
             // Also where the plugin is another process of its group, which has ended with it.
-            let failure = Failure::new(Code::ProviderGone, "its process has ended");
-            self.end(PluginId(id), &failure, now);
+            self.end(PluginId(id), &process_gone(exit), now);
             if tracked.has_connected() {
                 self.note_end(&tracked, how);
             } else if tracked.is_starting() {

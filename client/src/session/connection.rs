@@ -365,8 +365,11 @@ pub(crate) fn wait_for(socket: &OwnedFd, flags: PollFlags, until: Instant) -> bo
 
 /// A failure that came over the wire, as an error.
 pub(crate) fn failure(failure: Failure) -> Error {
-    Error::new(
-        Code::from_u16(failure.code).unwrap_or(Code::Protocol),
-        failure.message,
-    )
+    let code = Code::from_u16(failure.code).unwrap_or(Code::Protocol);
+    let error = Error::new(code, failure.message);
+    let context = failure.context.as_deref();
+    match context.and_then(|context| serde_json::from_str(context).ok()) {
+        Some(context) => error.with_context(context),
+        None => error,
+    }
 }

@@ -176,6 +176,8 @@ pub struct Failure {
     pub code: u16,
     /// What happened and what to do about it.
     pub message: String,
+    /// The same for programs: the text of a JSON value, of at most [`MAX_TEXT`](super::MAX_TEXT) bytes.
+    pub context: Option<String>,
 }
 
 /// Which broker this is.

@@ -22,7 +22,7 @@
 //! | plugin | sends descriptors | its session ends (`PROTOCOL`) |
 //! | plugin | asks for a listing before it took the last one | `Answer` with `OVERLOADED` |
 //! | plugin | says `Farewell` twice | the later one counts |
-//! | plugin | says a `Farewell` that is too long | its session ends (`PROTOCOL`) |
+//! | plugin | says a `Farewell` that is too long, or whose context is no JSON | its session ends (`PROTOCOL`) |
 //! | either | dies | the socket closes, the session is over; links go on without the broker |
 //!
 //! # Coming back

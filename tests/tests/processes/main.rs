@@ -6,6 +6,7 @@ mod endings;
 mod forks;
 mod hangs;
 mod inherited;
+mod last_words;
 mod orphans;
 mod starting;
 mod supervised;

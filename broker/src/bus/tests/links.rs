@@ -1,5 +1,7 @@
 //! Gates that are called over links, and what becomes of these.
 
+use callgate_layout::control::MAX_TEXT;
+
 use super::*;
 
 /// The whole way from a gate that nobody provides to one that can be called, and back.
@@ -95,6 +97,65 @@ fn the_death_of_a_plugin_is_told_and_cleaned_up() {
         Some(Code::Protocol),
         "nothing was owed"
     );
+}
+
+/// What A is told when B goes.
+fn told_of_the_end(world: &mut World, why: &Failure) -> Failure {
+    world.bus.remove(B, why, world.now);
+    let effects = world.effects();
+    let gone = effects.into_iter().find_map(|effect| match effect {
+        Effect::Send(A, ToPlugin::Link(LinkToPlugin::Gone { failure, .. })) => Some(failure),
+        _ => None,
+    });
+    gone.unwrap()
+}
+
+fn linked() -> World {
+    let mut world = World::new(8);
+    world.provide(B, "g");
+    world.open(A, 5, "g");
+    world.obedient();
+    world
+}
+
+/// How a program had ended stood in the broker's log alone.
+#[test]
+fn peers_are_told_how_a_process_has_ended() {
+    let why = Failure::new(Code::ProviderGone, "its process has ended (code 3)");
+    let why = why.with_context(r#"{"exit":{"code":3}}"#.into());
+    let told = told_of_the_end(&mut linked(), &why);
+    assert!(told.message.ends_with("has ended (code 3)"), "{told:?}");
+    assert_eq!(told.context, why.context);
+}
+
+/// Peers of a plugin that stands for another program were told that it had closed its connection.
+#[test]
+fn peers_are_told_the_last_words_of_a_plugin_that_goes() {
+    let farewell = |message: &str, context: &str| SessionToBroker::Farewell {
+        message: message.into(),
+        context: context.into(),
+    };
+    let closed = Failure::new(Code::ProviderGone, "it closed its connection");
+    let mut world = linked();
+    assert_eq!(world.code_of(B, farewell("first", "1")), None);
+    assert_eq!(
+        world.code_of(B, farewell("killed", r#"{"signal":9}"#)),
+        None
+    );
+    let told = told_of_the_end(&mut world, &closed);
+    assert!(told.message.ends_with("is gone: killed"), "{told:?}");
+    assert_eq!(told.context.as_deref(), Some(r#"{"signal":9}"#));
+    // Who is sent away has not the last word.
+    let mut world = linked();
+    assert_eq!(world.code_of(B, farewell("killed", "9")), None);
+    let told = told_of_the_end(&mut world, &Failure::new(Code::Protocol, "it lied"));
+    assert!(told.message.ends_with("it lied"), "{told:?}");
+    assert_eq!(told.context, None);
+    let long = "1".repeat(MAX_TEXT);
+    for (message, context) in [("", "{"), ("", ""), ("x", &long), (&long, "1")] {
+        let code = linked().code_of(B, farewell(message, context));
+        assert_eq!(code, Some(Code::Protocol), "{message:.9} {context:.9}");
+    }
 }
 
 /// Acknowledging what was never asked for must not pass for having done it.

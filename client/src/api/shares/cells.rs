@@ -151,7 +151,7 @@ pub struct CellWriter<T> {
 impl<T: GateType> CellWriter<T> {
     fn open(state: &Arc<PluginState>, tag: &str, timeout: Duration) -> Result<CellWriter<T>> {
         let values = values_of::<T>(tag)?;
-        let side = Side::Writes(WrittenCell::new(values.len as usize));
+        let side = Side::Writes(WrittenCell::new::<T>(values.len as usize));
         let handle = Handle::open(state, (tag, values), (side, true), answer_due(timeout));
         Ok(CellWriter {
             handle: handle.map_err(|error| error.at_gate(tag))?,

@@ -3,18 +3,22 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use callgate_layout::Code;
 use callgate_layout::control::{LinkEnd, ToBroker};
 use callgate_layout::sys::fdpass;
+use callgate_layout::sys::process::exit_status;
 use callgate_layout::view::WriteView;
 
 use mio::Token;
 use mio::event::Event;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 use super::pace::Pace;
 use super::poller::Poller;
@@ -146,7 +150,7 @@ impl PluginWork<'_> {
         {
             end_with_host();
         } else if !self.listener_ended(token) && !self.sender_ended(token) {
-            self.peer_ended(token);
+            return self.peer_ended(token);
         }
         false
     }
@@ -227,10 +231,14 @@ impl PluginWork<'_> {
         }
     }
 
-    fn peer_ended(&mut self, token: Token) {
-        let Some(&(end, _)) = self.plugin.peers.get(&token) else {
-            return;
+    /// The process at the other end of a link has ended; whether there may be more records than were read.
+    fn peer_ended(&mut self, token: Token) -> bool {
+        // The broker may have said already how it has ended.
+        let has_more = self.read_socket();
+        let Some((end, process)) = self.plugin.peers.get(&token) else {
+            return has_more;
         };
+        let (end, exit) = (*end, exit_status(process.as_fd()));
         let who = self
             .plugin
             .membership
@@ -240,7 +248,13 @@ impl PluginWork<'_> {
             Some((name, pid)) => format!("plugin `{name}` (pid {pid}) has ended"),
             None => "the plugin's process has ended".to_owned(),
         };
-        self.link_gone(end, &Error::new(Code::ProviderGone, text));
+        let error = Error::new(Code::ProviderGone, text);
+        let error = match exit {
+            Some(exit) => error.with_context(exit_context(exit)),
+            None => error,
+        };
+        self.link_gone(end, &error);
+        has_more
     }
 
     pub(super) fn link_gone(&mut self, end: LinkEnd, reason: &Error) {
@@ -251,5 +265,13 @@ impl PluginWork<'_> {
         for (token, (_, process)) in plugin.peers.extract_if(is_its) {
             self.poller.unwatch(token, &process);
         }
+    }
+}
+
+/// What the errors of a link carry whose peer's process has ended, as the broker says it.
+fn exit_context(exit: ExitStatus) -> Value {
+    match (exit.code(), exit.signal()) {
+        (Some(code), _) => json!({ "exit": { "code": code } }),
+        (None, signal) => json!({ "exit": { "signal": signal } }),
     }
 }

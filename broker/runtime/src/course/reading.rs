@@ -1,0 +1,124 @@
+//! Reading what children wrote.
+
+use std::time::Instant;
+
+use callgate::supervision::Event;
+
+use super::Name;
+use super::hearing::{Hearing, News};
+use super::life::Life;
+use super::plugin::{Plugin, Present};
+use super::settings::Limits;
+use super::source::Source;
+use super::supervisor::{SHARE, Supervisor};
+
+/// The most bytes of a stream that are read after a child's end: a pipe has 64 KiB unless its writer made it larger.
+const LAST: usize = 1 << 20;
+
+/// A child's streams, and what their lines lead to.
+struct Heard<'a> {
+    stdout: &'a mut Source,
+    stderr: &'a mut Source,
+    /// Whether its stdout is to be read from.
+    is_heard: bool,
+    hearing: Hearing<'a>,
+}
+
+impl<'a> Heard<'a> {
+    fn of(plugin: &'a mut Plugin, limits: &Limits) -> Option<Heard<'a>> {
+        let Present::Alive(life) = &mut plugin.present else {
+            return None;
+        };
+        let is_heard = life.is_heard(limits);
+        let Life {
+            stdout,
+            stderr,
+            member,
+            manners,
+            ..
+        } = &mut **life;
+        let hearing = Hearing {
+            name: &plugin.plan.name,
+            member: &**member,
+            log: &plugin.log,
+            manners,
+            counts: &mut plugin.counts,
+            news: Vec::new(),
+        };
+        Some(Heard {
+            stdout,
+            stderr,
+            is_heard,
+            hearing,
+        })
+    }
+
+    /// Reads a share of each stream.
+    fn read(mut self, buffer: &mut [u8]) -> Vec<News> {
+        let hearing = &mut self.hearing;
+        if self.stderr.can_be_read() {
+            // On stderr no line is too long.
+            let _ = self.stderr.read(buffer, SHARE, &mut |line| hearing.stderr(line));
+        }
+        if self.stdout.can_be_read() && self.is_heard {
+            let outcome = self.stdout.read(buffer, SHARE, &mut |line| hearing.stdout(line));
+            if let Err(error) = outcome {
+                hearing.news.push(News::Fatal {
+                    code: "FRAME_TOO_LARGE",
+                    why: error.to_string(),
+                });
+            }
+        }
+        self.hearing.news
+    }
+
+    /// Reads what is left after the child's end. What it did wrong before has no consequence any more.
+    fn read_last(mut self, buffer: &mut [u8]) {
+        let hearing = &mut self.hearing;
+        let _ = self.stdout.read_last(buffer, LAST, &mut |line| hearing.stdout(line));
+        let _ = self.stderr.read_last(buffer, LAST, &mut |line| hearing.stderr(line));
+    }
+}
+
+impl Supervisor {
+    /// Reads one share of a life's streams.
+    pub(super) fn read_share(&mut self, name: &Name, number: u64) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            return;
+        };
+        let Some(life) = plugin.life_of(number) else {
+            return;
+        };
+        life.is_in_line = false;
+        let heard = Heard::of(plugin, &self.settings.limits);
+        let news = heard.map(|heard| heard.read(&mut self.buffer)).unwrap_or_default();
+        let is_fatal = news.iter().any(|news| matches!(news, News::Fatal { .. }));
+        if let Some(life) = plugin.life_of(number)
+            && life.stdout.has_ended()
+            && !is_fatal
+        {
+            life.has_closed("it has closed its stdout", Instant::now());
+        }
+        self.act_on(name, number, news);
+    }
+
+    /// Reads what a child that has ended has left.
+    pub(super) fn read_last(&mut self, name: &Name) {
+        let plugin = self.plugins.get_mut(name);
+        if let Some(heard) = plugin.and_then(|plugin| Heard::of(plugin, &self.settings.limits)) {
+            heard.read_last(&mut self.buffer);
+        }
+    }
+
+    fn act_on(&mut self, name: &Name, number: u64, news: Vec<News>) {
+        let now = Instant::now();
+        for news in news {
+            match news {
+                News::Serves => self.offer(name, number),
+                News::Answered => self.feed(name, Event::Answered, now),
+                News::Fatal { code, why } => self.feed(name, Event::Fatal { code, why }, now),
+            }
+        }
+        self.set_timer(name);
+    }
+}

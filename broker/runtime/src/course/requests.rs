@@ -1,0 +1,136 @@
+//! What other threads tell the loop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use callgate::supervision::{Event, State};
+
+use super::Name;
+use super::message::{Found, Message, Refusal, Request};
+use super::plan::Plan;
+use super::plugin::{Awaited, Plugin};
+use super::supervisor::Supervisor;
+
+/// How long, after the longest grace, the end of the runtime waits for children that the kernel was told to kill.
+const AFTER_KILL: Duration = Duration::from_secs(2);
+/// The most who wait for the state of one plugin; who comes later is in nobody's way, and waits in vain.
+const MOST_AWAITED: usize = 1024;
+
+impl Supervisor {
+    pub(super) fn take(&mut self, message: Message) {
+        let now = Instant::now();
+        match message {
+            Message::Begun {
+                name,
+                life,
+                outcome,
+            } => self.begun(&name, life, outcome),
+            Message::Offered { life, outcome } => self.offered(life, outcome),
+            Message::Stdin { life } => self.stdin_changed(life, now),
+            Message::Nudge { life } => self.nudged(life, now),
+            Message::Request {
+                name,
+                request,
+                answer,
+            } => {
+                // Who asked may have gone.
+                let _ = answer.send(self.request(&name, request, now));
+            }
+            Message::Add { plan, log } => {
+                let name = plan.name.clone();
+                self.plugins.insert(name.clone(), Plugin::new(plan, log));
+                self.feed(&name, Event::Start, now);
+            }
+            Message::List { answer } => {
+                let all = self.plugins.values().map(|plugin| plugin.status(now));
+                let _ = answer.send(all.collect());
+            }
+            Message::Find { name, answer } => {
+                let _ = answer.send(self.find(&name));
+            }
+            Message::Await {
+                name,
+                states,
+                answer,
+            } => self.wait_for(&name, Awaited { states, answer }, now),
+            Message::Stop => self.stop(now),
+        }
+    }
+
+    fn request(&mut self, name: &Name, request: Request, now: Instant) -> Result<(), Refusal> {
+        if self.stops_at.is_some() {
+            return Err(Refusal::Stopping);
+        }
+        let plugin = self.plugins.get_mut(name).ok_or(Refusal::Unknown)?;
+        let event = match request {
+            Request::Start => Event::Start,
+            Request::Stop => Event::Stop,
+            Request::Restart => Event::Restart,
+            Request::Reload(plan) => {
+                plugin.course.set_restart(plan.restart.clone());
+                plugin.plan = Arc::new(plan);
+                match plugin.course.state() {
+                    State::Stopped | State::Stopping => return Ok(()),
+                    _ => Event::Restart,
+                }
+            }
+        };
+        self.feed(name, event, now);
+        Ok(())
+    }
+
+    fn find(&mut self, name: &Name) -> Option<Found> {
+        let plugin = self.plugins.get_mut(name)?;
+        let log = plugin.log.clone();
+        let alive = plugin.life().map(|life| (life.member.clone(), life.stdin.clone()));
+        Some(Found { log, alive })
+    }
+
+    fn wait_for(&mut self, name: &Name, awaited: Awaited, now: Instant) {
+        if let Some(plugin) = self.plugins.get_mut(name)
+            && plugin.awaited.len() < MOST_AWAITED
+        {
+            plugin.awaited.push(awaited);
+            plugin.tell_awaiting(now);
+        }
+    }
+
+    fn stdin_changed(&mut self, number: u64, now: Instant) {
+        let Some(name) = self.lives.get(&number).cloned() else {
+            return;
+        };
+        let plugin = self.plugins.get_mut(&name);
+        if let Some(life) = plugin.and_then(|plugin| plugin.life_of(number))
+            && life.stdin.is_gone()
+        {
+            life.has_closed("it has closed its stdin", now);
+        }
+        self.set_timer(&name);
+    }
+
+    fn nudged(&mut self, number: u64, now: Instant) {
+        let Some(name) = self.lives.get(&number).cloned() else {
+            return;
+        };
+        let plugin = self.plugins.get_mut(&name);
+        if let Some(life) = plugin.and_then(|plugin| plugin.life_of(number)) {
+            life.sweep_at = life.member.sweep(now);
+        }
+        self.queue_up(number);
+        self.set_timer(&name);
+    }
+
+    /// Ends all plugins, and after that the loop.
+    fn stop(&mut self, now: Instant) {
+        if self.stops_at.is_some() {
+            return;
+        }
+        let graces = self.plugins.values().map(|plugin| plugin.plan.restart.stop_grace);
+        let grace = graces.max().unwrap_or_default();
+        self.stops_at = now.checked_add(grace.saturating_add(AFTER_KILL)).or(Some(now + AFTER_KILL));
+        let names: Vec<Name> = self.plugins.keys().cloned().collect();
+        for name in names {
+            self.feed(&name, Event::Stop, now);
+        }
+    }
+}

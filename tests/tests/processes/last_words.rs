@@ -1,0 +1,67 @@
+//! What those who are linked with a plugin are told when it has ended: how its process did, or what it has left to be
+//! told.
+
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use callgate_client::{Code, EventNotice, Plugin};
+use callgate_tests::PATIENCE;
+use serde_json::json;
+
+use super::{PEER, host, quiet};
+
+/// A bridge knows how its child has ended, and those who heard its events were told that it had closed.
+#[test]
+fn peers_are_told_the_last_words_of_a_plugin_that_closes() {
+    let (broker, host) = host();
+    let builder = Plugin::builder("P").descriptor(broker.connect().unwrap());
+    let plugin = builder.direct_calls(false).connect().unwrap();
+    let topic = plugin.topic::<(u32,)>("P.Ticks").unwrap();
+    let (told, hears) = channel();
+    let told = Mutex::new(told);
+    let subscription = host.subscription("P.Ticks").on_notice(move |notice| {
+        let why = match notice {
+            EventNotice::Gone { why, .. } => Some(why.clone()),
+            _ => None,
+        };
+        told.lock().unwrap().send(why).unwrap();
+    });
+    let _heard = subscription.subscribe(|_: u32| {}).unwrap();
+    assert!(
+        hears.recv_timeout(PATIENCE).unwrap().is_none(),
+        "it is here"
+    );
+    let context = json!({ "exit": { "signal": 9 }, "stderr": ["no such file"] });
+    plugin.close_with("the child was killed", context.clone());
+    let why = hears.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(why.code(), Code::ProviderGone, "{why}");
+    assert!(why.message().contains("the child was killed"), "{why}");
+    assert_eq!(why.context(), Some(&context));
+    drop(topic);
+}
+
+/// Nobody waits for that: most of the callers are told before anybody knows how the process has ended.
+#[test]
+fn callers_are_told_how_a_program_has_ended_where_that_is_known_in_time() {
+    let (broker, host) = host();
+    let hang = host.subscriber::<(u64,), ()>("P.Hang").unwrap();
+    for _ in 0..200 {
+        let child = broker.spawn("P", quiet(PEER, &["provider", "P"])).unwrap();
+        child.wait_ready(PATIENCE).unwrap();
+        hang.wait_ready(PATIENCE).unwrap();
+        let error = std::thread::scope(|scope| {
+            let calling = scope.spawn(|| hang.invoke((60_000,)).unwrap_err());
+            std::thread::sleep(Duration::from_millis(5));
+            child.kill().unwrap();
+            calling.join().unwrap()
+        });
+        child.wait(PATIENCE).unwrap().unwrap();
+        if let Some(context) = error.context() {
+            assert_eq!(error.code(), Code::ProviderGone, "{error}");
+            assert_eq!(*context, json!({ "exit": { "signal": 9 } }), "{error}");
+            return;
+        }
+    }
+    panic!("nobody was told how it has ended");
+}

@@ -39,7 +39,7 @@ impl Hearing {
         if pushed.is_unhealthy {
             self.tell.unhealthy(&self.subscription);
         }
-        self.inbox.ring();
+        self.inbox.has_event();
     }
 
     fn line(&self, event: &EventContext<'_>, arguments: &str) -> Option<Vec<u8>> {
@@ -47,10 +47,7 @@ impl Hearing {
         let is_bridged = self.bus.is_bridged(event.sender().plugin());
         let (payload, version) = match (is_bridged, elements.first, elements.count) {
             (true, Some(first), 2) => (first, elements.second),
-            _ => (
-                serde_json::from_str(payload(arguments, &elements)).ok()?,
-                None,
-            ),
+            _ => (payload(arguments, &elements)?, None),
         };
         let since = event.time().duration_since(UNIX_EPOCH).unwrap_or_default();
         let frame = Outgoing::Deliver {

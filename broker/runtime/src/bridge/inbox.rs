@@ -16,6 +16,8 @@ pub(super) struct Inbox {
     came: Mutex<Came>,
     /// Whether the loop was woken for it.
     has_woken: AtomicBool,
+    /// Whether events may be in the queues of subscriptions.
+    has_events: AtomicBool,
     tell: Arc<dyn Tell>,
 }
 
@@ -51,6 +53,7 @@ impl Inbox {
         Arc::new(Inbox {
             came: Mutex::default(),
             has_woken: AtomicBool::new(false),
+            has_events: AtomicBool::new(false),
             tell: tell.clone(),
         })
     }
@@ -58,6 +61,22 @@ impl Inbox {
     pub(super) fn done(&self, done: Done) {
         self.came.lock().done.push(done);
         self.ring();
+    }
+
+    /// An event was put into a queue.
+    pub(super) fn has_event(&self) {
+        self.has_events.store(true, Ordering::Release);
+        self.ring();
+    }
+
+    /// Whether the queues are to be looked at. What comes after this says so again.
+    pub(super) fn takes_events(&self) -> bool {
+        self.has_events.swap(false, Ordering::AcqRel)
+    }
+
+    /// Events are left in the queues: they are looked at again by the next sweep.
+    pub(super) fn leaves_events(&self) {
+        self.has_events.store(true, Ordering::Release);
     }
 
     /// Has the loop look.

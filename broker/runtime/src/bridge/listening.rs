@@ -15,13 +15,15 @@ use super::hearing::Hearing;
 use super::inbox::Done;
 use super::outbox::Outbox;
 use super::queue::Queue;
-use super::shared::{Shared, denied};
+use super::shared::Shared;
 use super::types::anything;
 use crate::frame::{Subscribe, Unsubscribe};
 use crate::process::{Refused, Stdin};
 
 /// The most subscriptions of one child.
 const MOST: usize = 256;
+/// The most that waits for the worker when something is subscribed.
+const TASKS: usize = 2 * MOST;
 /// Events go into the pipe while no more than so many bytes wait there.
 const ROOM: usize = 64 << 10;
 /// Events that are moved before the loop looks at other plugins.
@@ -51,24 +53,26 @@ impl Listening {
         }
     }
 
-    /// Subscribes, if that is allowed. A second time on one topic only changes how its queue is.
+    /// Subscribes, which is allowed. A second time on one topic only changes how its queue is.
     pub(super) fn subscribe(
         &mut self,
         frame: &Subscribe<'_>,
         (shared, out): (&Shared, &mut Outbox),
     ) {
         let (topic, id) = (&*frame.topic, frame.id.as_deref());
-        if let Err(why) = shared.rights.check_subscribe(topic) {
-            return refuse((topic, id), &denied(&why), (shared, out));
-        }
         let size = frame.queue_size.unwrap_or(shared.limits.event_queue);
         let overflow = frame.overflow.unwrap_or(shared.limits.overflow);
+        if shared.session.waiting() >= TASKS {
+            let text = "too much is being subscribed and unsubscribed";
+            let told = Told::new(Code::Overloaded.as_str(), text);
+            return out.refuse_event((topic, id), &told, shared);
+        }
         if let Some(known) = self.all.get(topic) {
             known.hearing.queue.lock().set(size, overflow);
         } else if self.all.len() >= MOST {
             let text = format!("a plugin has at most {MOST} subscriptions");
             let told = Told::new(Code::Overloaded.as_str(), text);
-            return refuse((topic, id), &told, (shared, out));
+            return out.refuse_event((topic, id), &told, shared);
         } else {
             self.add(topic, Queue::new(size, overflow), shared);
         }
@@ -115,7 +119,7 @@ impl Listening {
                 {
                     self.all.remove(topic);
                 }
-                refuse((topic, id), &Told::of(&error), (shared, out));
+                out.refuse_event((topic, id), &Told::of(&error), shared);
             }
         }
     }
@@ -137,34 +141,36 @@ impl Listening {
         }
     }
 
-    /// Moves events into the child's pipe while that has room. Whether there are more, and room for them.
-    pub(super) fn deliver(&mut self, stdin: &Stdin, shared: &Shared) -> bool {
-        if self.all.is_empty() {
-            return false;
+    /// Moves events into the child's pipe while that has room.
+    pub(super) fn deliver(&mut self, stdin: &Stdin, shared: &Shared) {
+        if self.all.is_empty() || !shared.inbox.takes_events() {
+            return;
         }
-        let queues: Vec<_> = self
-            .all
-            .values()
-            .map(|known| known.hearing.clone())
-            .collect();
+        let queues: Vec<_> = self.all.values().map(|known| &*known.hearing).collect();
         let (mut at, mut left, mut empty) = (self.turn, BATCH, 0);
-        while left > 0 && empty < queues.len() {
-            if stdin.queued() > ROOM {
+        while empty < queues.len() {
+            if left == 0 || stdin.queued() > ROOM {
+                shared.inbox.leaves_events();
                 break;
             }
-            let hearing = &queues[at % queues.len()];
-            match deliver_one(hearing, stdin) {
+            match deliver_one(queues[at % queues.len()], stdin) {
                 Moved::Event => {
                     shared.counts.delivered.add(1);
                     (left, empty) = (left - 1, 0);
                 }
                 Moved::Nothing => empty += 1,
-                Moved::Full => break,
+                Moved::Full => {
+                    shared.inbox.leaves_events();
+                    break;
+                }
             }
             at += 1;
         }
         self.turn = at % queues.len();
-        left == 0
+        if left == 0 {
+            // There is room for more, after other plugins.
+            shared.inbox.ring();
+        }
     }
 }
 
@@ -220,13 +226,5 @@ fn deliver_one(hearing: &Hearing, stdin: &Stdin) -> Moved {
             Moved::Full
         }
         Err(Refused::Gone) => Moved::Full,
-    }
-}
-
-/// Tells a child why it does not hear something, if it waits for that.
-fn refuse((topic, id): (&str, Option<&str>), why: &Told, (shared, out): (&Shared, &mut Outbox)) {
-    match id {
-        Some(id) => out.ack(id, Err(why)),
-        None => shared.unheard(topic, why),
     }
 }

@@ -56,9 +56,6 @@ pub(crate) use self::counts::{Count, Counts};
 pub(crate) use self::shared::Limits;
 pub(crate) use self::table::Asker;
 
-/// So many bytes of answers may wait for a child before it is not listened to.
-const UNREAD: usize = 1 << 20;
-
 /// One life of a child, as a plugin of the bus.
 pub(crate) struct Bridge {
     shared: Shared,
@@ -172,9 +169,15 @@ impl Bridge {
             return self.calls.answer(response);
         }
         let own = &mut *self.own.lock();
+        if let Err(denied) = self.shared.rights.check(frame) {
+            return own.out.deny(frame, &denied, &self.shared);
+        }
         let with = (&self.shared, &mut own.out);
         match frame {
-            Incoming::Service(service) => own.services.call(service, with),
+            Incoming::Service(service) => {
+                self.shared.counts.service_calls.add(1);
+                own.services.call(service, with);
+            }
             Incoming::Publish(publish) => own.topics.publish(publish, with),
             Incoming::Subscribe(subscribe) => own.listening.subscribe(subscribe, with),
             Incoming::Unsubscribe(unsubscribe) => own.listening.unsubscribe(unsubscribe, with),
@@ -195,9 +198,9 @@ impl Bridge {
         }
     }
 
-    /// Whether the child is not to be listened to until it has read what it was told.
+    /// Whether answers wait that the queue of the child's stdin did not take: it is not to be listened to until it has read.
     pub(crate) fn is_busy(&self) -> bool {
-        self.own.lock().out.is_stuck() || self.stdin.queued() > UNREAD
+        self.own.lock().out.is_stuck()
     }
 
     /// Looks at what other threads have for it, at deadlines, and at events for which the pipe has room now. On the loop: when it was
@@ -212,9 +215,7 @@ impl Bridge {
         for number in woken {
             own.services.poll(number, (&self.shared, &mut own.out));
         }
-        if own.listening.deliver(&self.stdin, &self.shared) {
-            self.shared.inbox.ring();
-        }
+        own.listening.deliver(&self.stdin, &self.shared);
         self.calls.sweep(now)
     }
 

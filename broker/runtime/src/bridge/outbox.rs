@@ -2,10 +2,14 @@
 
 use std::collections::VecDeque;
 
+use callgate_client::Code;
+use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::failures::Told;
-use crate::frame::{FRAME_CAP, Failure, Outgoing, TooLarge};
+use super::shared::Shared;
+use crate::frame::{FRAME_CAP, Failure, Incoming, Outgoing, Publish, Subscribe, TooLarge};
+use crate::manifest::Denied;
 use crate::process::{Refused, Stdin};
 
 /// The answers that wait, and the way to the child. There are no more of them than the child has asked for things that are not
@@ -37,6 +41,50 @@ impl Outbox {
         // Its id was read from a frame, so that one is short.
         if let Ok(line) = line {
             self.put(line);
+        }
+    }
+
+    /// Tells why a service call fails, if the child waits for that.
+    pub(super) fn refuse_call(
+        &mut self,
+        (gate, id): (&str, Option<&str>),
+        why: &Told,
+        shared: &Shared,
+    ) {
+        match id {
+            Some(id) => self.respond(id, Err(why)),
+            None => shared.unheard(gate, why),
+        }
+    }
+
+    /// Tells why a frame about events fails, if the child waits for that.
+    pub(super) fn refuse_event(
+        &mut self,
+        (topic, id): (&str, Option<&str>),
+        why: &Told,
+        shared: &Shared,
+    ) {
+        match id {
+            Some(id) => self.ack(id, Err(why)),
+            None => shared.unheard(topic, why),
+        }
+    }
+
+    /// Tells that a frame is not allowed.
+    pub(super) fn deny(&mut self, frame: &Incoming<'_>, why: &Denied, shared: &Shared) {
+        let context = json!({ "capability": why.capability });
+        let told = Told::new(Code::PermissionDenied.as_str(), why.to_string()).with(&context);
+        match frame {
+            Incoming::Publish(Publish { topic, id, .. })
+            | Incoming::Subscribe(Subscribe { topic, id, .. }) => {
+                self.refuse_event((topic, id.as_deref()), &told, shared);
+            }
+            Incoming::Service(service) => {
+                let call = (&*service.kind, service.id.as_deref());
+                self.refuse_call(call, &told, shared);
+            }
+            // These are always allowed.
+            _ => {}
         }
     }
 

@@ -16,7 +16,7 @@ use super::cache::{Cache, Found, Full};
 use super::failures::Told;
 use super::inbox::Done;
 use super::outbox::Outbox;
-use super::shared::{Shared, denied};
+use super::shared::Shared;
 use crate::frame::Service;
 
 /// The most that are under way at once.
@@ -65,31 +65,20 @@ impl Services {
         }
     }
 
-    /// Calls what a frame says, if that is allowed.
+    /// Calls what a frame says, which is allowed.
     pub(super) fn call(&mut self, frame: &Service<'_>, (shared, out): (&Shared, &mut Outbox)) {
-        shared.counts.service_calls.add(1);
         let (gate, id) = (&*frame.kind, frame.id.as_deref());
-        let arguments = frame.arguments();
-        match self.check((gate, id), &arguments, shared) {
-            Err(told) => refuse((gate, id), &told, (shared, out)),
-            Ok(()) => {
-                self.under_way += 1;
-                self.ids.extend(id.map(Box::from));
-                let arguments = format!("[{arguments}]");
-                let id = id.map(Box::from);
-                self.go(gate, Waiting { id, arguments }, (shared, out));
-            }
+        if let Err(told) = self.check(id) {
+            return out.refuse_call((gate, id), &told, shared);
         }
+        self.under_way += 1;
+        self.ids.extend(id.map(Box::from));
+        let arguments = format!("[{}]", frame.arguments());
+        let id = id.map(Box::from);
+        self.go(gate, Waiting { id, arguments }, (shared, out));
     }
 
-    fn check(
-        &self,
-        (gate, id): (&str, Option<&str>),
-        arguments: &str,
-        shared: &Shared,
-    ) -> Result<(), Told> {
-        let allowed = shared.rights.check_service(gate, arguments);
-        allowed.map_err(|why| denied(&why))?;
+    fn check(&self, id: Option<&str>) -> Result<(), Told> {
         if id.is_some_and(|id| self.ids.contains(id)) {
             let text = "a service call with this id is still under way";
             return Err(Told::new("DUPLICATE_ID", text));
@@ -236,7 +225,7 @@ impl Services {
         match (id.as_deref(), result) {
             (Some(id), Ok(result)) => out.respond(id, Ok(result)),
             (None, Ok(_)) => {}
-            (id, Err(error)) => refuse((gate, id), &Told::of(&error), (shared, out)),
+            (id, Err(error)) => out.refuse_call((gate, id), &Told::of(&error), shared),
         }
     }
 }
@@ -250,12 +239,4 @@ fn read(result: &[u8]) -> Result<&RawValue> {
         let text = format!("what the gate's provider gave is no JSON: {error}");
         Error::new(Code::Protocol, text).maybe_run()
     })
-}
-
-/// Tells a child why its call fails, if it waits for that.
-fn refuse((gate, id): (&str, Option<&str>), why: &Told, (shared, out): (&Shared, &mut Outbox)) {
-    match id {
-        Some(id) => out.respond(id, Err(why)),
-        None => shared.unheard(gate, why),
-    }
 }

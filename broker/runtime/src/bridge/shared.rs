@@ -9,7 +9,7 @@ use super::failures::Told;
 use super::inbox::Inbox;
 use super::session::Session;
 use crate::frame::Overflow;
-use crate::manifest::{Capabilities, Denied};
+use crate::manifest::Capabilities;
 
 /// Limits of one bridge.
 #[derive(Clone, Debug)]
@@ -56,10 +56,4 @@ impl Shared {
             why.message()
         );
     }
-}
-
-/// What a child is told whose manifest does not allow something.
-pub(super) fn denied(denied: &Denied) -> Told {
-    let context = serde_json::json!({ "capability": denied.capability });
-    Told::new("PERMISSION_DENIED", denied.to_string()).with(&context)
 }

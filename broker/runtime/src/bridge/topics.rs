@@ -1,13 +1,13 @@
 //! Events of a child: sent on open topics, which the bridge keeps.
 
 use callgate_client::dynamic::{Topic, topic_json};
-use callgate_client::{Code, Error, Result, TopicOptions};
+use callgate_client::{Code, Error, Result, TopicOptions, TopicState};
 
 use super::cache::{Cache, Found, Full};
 use super::failures::Told;
 use super::inbox::Done;
 use super::outbox::Outbox;
-use super::shared::{Shared, denied};
+use super::shared::Shared;
 use super::types::anything;
 use crate::frame::Publish;
 
@@ -39,12 +39,9 @@ impl Topics {
         }
     }
 
-    /// Sends an event, if that is allowed. Nobody is waited for: listeners that are too slow lose events.
+    /// Sends an event, which is allowed. Nobody is waited for: listeners that are too slow lose events.
     pub(super) fn publish(&mut self, frame: &Publish<'_>, (shared, out): (&Shared, &mut Outbox)) {
         let (topic, id) = (&*frame.topic, frame.id.as_deref());
-        if let Err(why) = shared.rights.check_publish(topic) {
-            return refuse((topic, id), &denied(&why), (shared, out));
-        }
         let payload = frame.payload.get();
         let event = match frame.version {
             None => format!("[{payload}]"),
@@ -68,12 +65,12 @@ impl Topics {
             _ => {
                 let text = "too many events wait for topics that are being offered";
                 let told = Told::new(Code::Overloaded.as_str(), text);
-                return refuse((name, event.id.as_deref()), &told, (shared, out));
+                return out.refuse_event((name, event.id.as_deref()), &told, shared);
             }
         };
         if let Err(error) = send(topic, &event, (shared, out)) {
             let told = Told::of(&error);
-            refuse((name, event.id.as_deref()), &told, (shared, out));
+            out.refuse_event((name, event.id.as_deref()), &told, shared);
             self.look_at(name, shared);
         }
     }
@@ -92,7 +89,7 @@ impl Topics {
             Err(Full(event)) => {
                 let text = format!("{TOPICS} topics are being offered, as many as may be");
                 let told = Told::new(Code::Overloaded.as_str(), text);
-                return refuse((name, event.id.as_deref()), &told, (shared, out));
+                return out.refuse_event((name, event.id.as_deref()), &told, shared);
             }
         }
         let (inbox, name) = (shared.inbox.clone(), Box::<str>::from(name));
@@ -119,7 +116,7 @@ impl Topics {
             self.waiting = (events - 1, bytes - event.event.len());
             match &failed {
                 None => self.go(name, event, (shared, out)),
-                Some(told) => refuse((name, event.id.as_deref()), told, (shared, out)),
+                Some(told) => out.refuse_event((name, event.id.as_deref()), told, shared),
             }
         }
     }
@@ -127,7 +124,6 @@ impl Topics {
     /// Lets a topic go that has ended, because the broker does not let the plugin send on it any more: it is offered anew by
     /// the next event.
     fn look_at(&mut self, name: &str, shared: &Shared) {
-        use callgate_client::TopicState;
         if let Found::Open(topic) = self.open.find(name)
             && matches!(topic.state(), TopicState::Ended(_))
             && let (Some(ended), _) = self.open.remove(name)
@@ -149,12 +145,4 @@ fn send(
         out.ack(id, Ok(Some(event.as_str())));
     }
     Ok(())
-}
-
-/// Tells a child why its event was not sent, if it waits for that.
-fn refuse((topic, id): (&str, Option<&str>), why: &Told, (shared, out): (&Shared, &mut Outbox)) {
-    match id {
-        Some(id) => out.ack(id, Err(why)),
-        None => shared.unheard(topic, why),
-    }
 }

@@ -40,7 +40,8 @@ fn a_call_is_a_request_and_its_answer_the_result() {
 fn whatever_is_no_single_object_comes_as_args() {
     let scene = Scene::new();
     let child = scene.child("notes");
-    let gate = open(&scene.plugin("caller"), "notes.add");
+    let caller = scene.plugin("caller");
+    let gate = open(&caller, "notes.add");
     for (arguments, params) in [
         (vec![], json!({})),
         (vec![json!(1), json!("two")], json!({ "args": [1, "two"] })),
@@ -63,7 +64,8 @@ fn whatever_is_no_single_object_comes_as_args() {
 fn answers_come_in_whatever_order_the_child_gives_them() {
     let scene = Scene::new();
     let child = scene.child("notes");
-    let gate = open(&scene.plugin("caller"), "notes.get");
+    let caller = scene.plugin("caller");
+    let gate = open(&caller, "notes.get");
     let sent: Vec<_> = (0..20)
         .map(|n| gate.send_values(&[json!({ "n": n })]).unwrap())
         .collect();
@@ -81,7 +83,8 @@ fn answers_come_in_whatever_order_the_child_gives_them() {
 fn a_child_s_error_is_a_handler_s() {
     let scene = Scene::new();
     let child = scene.child("notes");
-    let gate = open(&scene.plugin("caller"), "notes.get");
+    let caller = scene.plugin("caller");
+    let gate = open(&caller, "notes.get");
     let sent = gate.send_values(&[]).unwrap();
     let request = child.hears();
     let error = json!({ "code": "NO_NOTE", "message": "there is none", "context": { "id": 7 } });
@@ -130,7 +133,8 @@ fn a_child_that_does_not_answer_in_time_is_a_timeout_and_its_answer_a_stray() {
     );
     child.bridge.offer().unwrap();
     child.reads();
-    let gate = open(&scene.plugin("caller"), "notes.get");
+    let caller = scene.plugin("caller");
+    let gate = open(&caller, "notes.get");
     let error = gate.call_values(&[]).unwrap_err();
     assert_eq!(error.code(), Code::Timeout);
     assert!(error.may_have_run());
@@ -145,7 +149,8 @@ fn a_child_that_does_not_answer_in_time_is_a_timeout_and_its_answer_a_stray() {
 fn a_request_for_which_nobody_waits_is_let_go() {
     let scene = Scene::new();
     let child = scene.child("notes");
-    let gate = open(&scene.plugin("caller"), "notes.get");
+    let caller = scene.plugin("caller");
+    let gate = open(&caller, "notes.get");
     let sent: Vec<_> = (0..20).map(|_| gate.send_values(&[]).unwrap()).collect();
     sent.iter().for_each(|_| drop(child.hears()));
     drop(sent);
@@ -183,7 +188,8 @@ fn a_child_that_does_not_read_is_overloaded_and_goes_on_when_it_does() {
         },
     );
     child.bridge.offer().unwrap();
-    let gate = open(&scene.plugin("caller"), "notes.get");
+    let caller = scene.plugin("caller");
+    let gate = open(&caller, "notes.get");
     let long = json!({ "text": "x".repeat(100_000) });
     let mut sent = Vec::new();
     let refused = loop {
@@ -216,7 +222,8 @@ fn a_child_that_does_not_read_is_overloaded_and_goes_on_when_it_does() {
 fn a_request_that_fits_no_frame_is_refused() {
     let scene = Scene::new();
     let child = scene.child("notes");
-    let gate = open(&scene.plugin("caller"), "notes.get");
+    let caller = scene.plugin("caller");
+    let gate = open(&caller, "notes.get");
     let error = gate.call_values(&[json!("x".repeat(4 << 20))]).unwrap_err();
     assert_eq!(error.code(), Code::RequestTooLarge);
     assert_eq!(child.bridge.calls().open(), 0);

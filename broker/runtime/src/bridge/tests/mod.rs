@@ -60,7 +60,11 @@ pub(super) struct Traits<'a> {
 impl Default for Traits<'_> {
     fn default() -> Self {
         Traits {
-            capabilities: &["gate.call:host.*", "events.publish:news.*", "events.subscribe:news.*"],
+            capabilities: &[
+                "gate.call:host.*",
+                "events.publish:news.*",
+                "events.subscribe:news.*",
+            ],
             limits: Limits::default(),
             quota: 8 << 20,
         }
@@ -227,6 +231,17 @@ impl Child {
             }
         });
         self.heard = Some(hears);
+    }
+
+    /// Reads a single frame.
+    pub(super) fn reads_one(&self) -> Value {
+        let pipe = self.pipe.as_ref().expect("it does not read yet");
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while byte != *b"\n" {
+            assert_eq!(nix::unistd::read(pipe, &mut byte), Ok(1));
+            line.extend(byte);
+        }
+        serde_json::from_slice(&line).unwrap()
     }
 
     /// Closes its stdin without having read.

@@ -44,7 +44,7 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no capability: there are gate.provide:PATTERN, gate.call:PATTERN, gate.subscribe:PATTERN, \
-     topic.send:PATTERN, share.create:PATTERN and share.read:PATTERN"
+     topic.send:PATTERN, share.create:PATTERN and share.read:PATTERN, none with an empty PATTERN"
 )]
 pub struct UnknownCapability(String);
 
@@ -67,7 +67,8 @@ impl Policy {
     ) -> Result<Policy, UnknownCapability> {
         let mut policy = Policy::new();
         for capability in capabilities {
-            policy = match capability.split_once(':') {
+            let parts = capability.split_once(':');
+            policy = match parts.filter(|(_, pattern)| !pattern.is_empty()) {
                 Some(("gate.provide", pattern)) => policy.provide(pattern),
                 Some(("gate.call", pattern)) => policy.call(pattern),
                 Some(("gate.subscribe", pattern)) => policy.subscribe(pattern),
@@ -110,7 +111,7 @@ impl Policy {
     }
 
     /// Allows to make shares and their versions, to remove persistent ones, and to write cells: under these tags. What a plugin makes
-    /// it may also read; watching a tag takes the right to read it.
+    /// it may also read, and it may watch these tags.
     #[must_use]
     pub fn create_shares(mut self, pattern: &str) -> Policy {
         self.create_shares.push(Pattern::new(pattern));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use callgate_layout::control::{VersionName, Wanted};
+use callgate_layout::control::{Failure, VersionName, Wanted};
 
 use super::Facts;
 use crate::id::PluginId;
@@ -35,6 +35,8 @@ pub(crate) struct Wish {
     pub(crate) wanted: Wanted,
     /// What it would make, where it does, and how long it gives itself.
     pub(crate) make: Option<(Facts, Duration)>,
+    /// Why it may not make it, where it would: what it is told if nobody does.
+    pub(crate) forbidden: Option<Failure>,
     pub(crate) had: Option<VersionName>,
     /// Whether a persistent share's file itself will do.
     pub(crate) trusts: bool,
@@ -48,6 +50,13 @@ pub(crate) struct Watch {
     pub(crate) request: u32,
     pub(crate) seen: Option<VersionName>,
     pub(crate) _charge: Charge,
+}
+
+impl Wish {
+    /// Whether it waits for what another plugin makes.
+    pub(crate) fn waits_for_maker(&self) -> bool {
+        self.make.is_some() || self.forbidden.is_some()
+    }
 }
 
 impl Tag {

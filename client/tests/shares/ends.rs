@@ -109,6 +109,26 @@ fn who_may_only_make_has_its_own() {
     drop(theirs);
 }
 
+/// It was refused, although the share was there and it might read that.
+#[test]
+fn who_may_only_read_has_what_is_there() {
+    let scene = Scene::new();
+    let (maker, reader) = (scene.plugin("Maker"), scene.plugin("Reader"));
+    let policy = Policy::new().read_shares("*");
+    scene.broker.set_policy("Reader", Some(policy)).unwrap();
+    let make = || {
+        reader
+            .shares()
+            .get_or_create(TAG, || Table::named("theirs"))
+    };
+    let refused = make().unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("share.create"), "{refused}");
+    let made = maker.shares().publish(TAG, &Table::named("mine")).unwrap();
+    assert_eq!(make().unwrap().name, "mine");
+    drop(made);
+}
+
 /// A plugin that ends with its broker hears that there will be no other.
 #[test]
 fn who_ends_with_its_broker_hears_so() {

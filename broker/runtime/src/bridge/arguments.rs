@@ -46,23 +46,30 @@ impl<'de> Visitor<'de> for First {
     }
 }
 
-/// The `params` of a request whose call has these arguments: one object is they, and none is an empty one.
-pub(crate) fn params(arguments: &str) -> Cow<'_, str> {
+/// The `params` of a request whose call has these arguments, a JSON array: one object is they, and none is an empty one.
+pub(crate) fn params(arguments: &str) -> Option<Cow<'_, RawValue>> {
     let elements = Elements::of(arguments);
     match (elements.count, elements.first) {
-        (0, _) => Cow::Borrowed("{}"),
-        (1, Some(only)) if only.get().starts_with('{') => Cow::Borrowed(only.get()),
-        _ => Cow::Owned(format!("{{\"args\":{arguments}}}")),
+        (0, _) => raw("{}").map(Cow::Borrowed),
+        (1, Some(only)) if only.get().starts_with('{') => Some(Cow::Borrowed(only)),
+        _ => {
+            let params = RawValue::from_string(format!("{{\"args\":{arguments}}}"));
+            params.ok().map(Cow::Owned)
+        }
     }
 }
 
 /// The `payload` of an event that has these arguments.
-pub(crate) fn payload<'a>(arguments: &'a str, elements: &Elements<'a>) -> &'a str {
+pub(crate) fn payload<'a>(arguments: &'a str, elements: &Elements<'a>) -> Option<&'a RawValue> {
     match (elements.count, elements.first) {
-        (0, _) => "null",
-        (1, Some(only)) => only.get(),
-        _ => arguments,
+        (0, _) => Some(RawValue::NULL),
+        (1, Some(only)) => Some(only),
+        _ => raw(arguments),
     }
+}
+
+fn raw(text: &str) -> Option<&RawValue> {
+    serde_json::from_str(text).ok()
 }
 
 #[cfg(test)]
@@ -83,14 +90,15 @@ mod tests {
             ("[{},{}]", r#"{"args":[{},{}]}"#),
             (r#"[{"a":"]"},"b",3]"#, r#"{"args":[{"a":"]"},"b",3]}"#),
         ] {
-            assert_eq!(params(arguments), expected);
+            assert_eq!(params(arguments).unwrap().get(), expected);
         }
     }
 
     #[test]
     fn an_event_has_as_payload_its_only_argument_or_all() {
         for (arguments, expected) in [("[]", "null"), ("[7]", "7"), ("[1, 2]", "[1, 2]")] {
-            assert_eq!(payload(arguments, &Elements::of(arguments)), expected);
+            let payload = payload(arguments, &Elements::of(arguments));
+            assert_eq!(payload.unwrap().get(), expected);
         }
         let two = Elements::of(r#"[{"x":1},"2.0"]"#);
         assert_eq!(two.second.map(RawValue::get), Some("\"2.0\""));

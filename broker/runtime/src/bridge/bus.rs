@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use callgate_client::{Error, Group, Plugin, Result};
+use callgate_client::{Group, Plugin, Result};
 use parking_lot::RwLock;
 
 use super::ids::Ids;
@@ -47,28 +47,14 @@ impl Bus {
 /// What the worker runs.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-/// How a bridge reaches the threads of the runtime. Called on any thread, with nothing locked.
+/// How a bridge reaches the threads of the runtime: from any thread, and without waiting. Nothing here calls the bridge back at once.
 pub(crate) trait Tell: Send + Sync {
-    /// Has the loop call [`Bridge::turn`](super::Bridge::turn) and [`Bridge::sweep`](super::Bridge::sweep) soon. Must not wait.
+    /// Has the loop call [`Bridge::sweep`](super::Bridge::sweep) soon.
     fn wake(&self);
 
-    /// Has the worker run this, which may wait, after everything that it was given before. Must not wait.
+    /// Has the worker run this, which may wait, after everything that it was given before.
     fn work(&self, job: Job);
 
-    /// Says what concerns the course of the plugin.
-    fn say(&self, what: Said);
-}
-
-/// What a bridge has to say of itself.
-#[derive(Debug)]
-pub(crate) enum Said {
-    /// The plugin's gates can be called.
-    Serves,
-    /// They cannot be provided.
-    ServesNot(Error),
-    /// A subscription with the policy `mark_unhealthy` has no room: the plugin is too slow.
-    Unhealthy {
-        /// The topic or pattern.
-        subscription: String,
-    },
+    /// A subscription with the policy `mark_unhealthy` has no room: the child is too slow.
+    fn unhealthy(&self, subscription: &str);
 }

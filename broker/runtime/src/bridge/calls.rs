@@ -100,13 +100,13 @@ impl Calls {
         let params = params(arguments);
         let action = context.gate().get(self.name.len() + 1..).unwrap_or("");
         let asker = Asker::Caller(responder);
-        // The arguments were checked to be JSON, and so is what was made of them.
-        let Ok(params) = serde_json::from_str(&params) else {
+        // The library has checked them.
+        let Some(params) = params else {
             return asker.refuse(Error::new(Code::Protocol, "the arguments are no JSON"));
         };
         let request = Request {
             action,
-            params,
+            params: &params,
             user: User {
                 id: caller.name(),
                 display_name: caller.display_name(),
@@ -179,7 +179,11 @@ impl Calls {
         let asker = count.and_then(|count| self.table.lock().table.take(count));
         let Some(asker) = asker else {
             self.counts.stray_responses.add(1);
-            tracing::debug!(plugin = self.name, id = &*response.id, "an answer to no open request");
+            tracing::debug!(
+                plugin = self.name,
+                id = &*response.id,
+                "an answer to no open request"
+            );
             return;
         };
         match &response.outcome {
@@ -228,7 +232,10 @@ impl Calls {
 
     #[cold]
     fn overloaded(&self) -> Error {
-        let text = format!("plugin {} does not read what it is told, or answers too slowly", self.name);
+        let text = format!(
+            "plugin {} does not read what it is told, or answers too slowly",
+            self.name
+        );
         Error::new(Code::Overloaded, text)
     }
 

@@ -9,7 +9,7 @@ pub(crate) struct Counts {
     pub(crate) requests: Count,
     /// Answers to requests that are not open: of an unknown id, a second one, or one that came too late.
     pub(crate) stray_responses: Count,
-    /// Service calls of the child, those that were refused included.
+    /// Service calls of the child, less those that were not allowed.
     pub(crate) service_calls: Count,
     /// Frames without an id that were not allowed, or failed: nobody was told.
     pub(crate) failed_unheard: Count,

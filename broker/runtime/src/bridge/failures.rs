@@ -42,9 +42,9 @@ impl Told {
     }
 
     /// An error of ours.
-    pub(crate) fn new(code: Code, message: impl Into<String>) -> Told {
+    pub(crate) fn new(code: &str, message: impl Into<String>) -> Told {
         Told {
-            code: code.as_str().to_owned(),
+            code: code.to_owned(),
             message: message.into(),
             context: None,
         }
@@ -76,7 +76,9 @@ fn of_handler(context: Option<&Value>) -> (String, Option<Value>) {
     let ours = Code::HandlerError.as_str();
     let mut members = match context {
         Some(Value::Object(members)) => members.clone(),
-        Some(other) => [("context".to_owned(), other.clone())].into_iter().collect(),
+        Some(other) => [("context".to_owned(), other.clone())]
+            .into_iter()
+            .collect(),
         None => serde_json::Map::new(),
     };
     let code = match members.remove("handler_code") {
@@ -126,7 +128,10 @@ mod tests {
         let handler = of_child(&failure("NO_ROW", Some(&context)));
         let told = Told::of(&Error::from(handler));
         let failure = told.as_failure();
-        assert_eq!((&*failure.code, &*failure.message), ("NO_ROW", "no such row"));
+        assert_eq!(
+            (&*failure.code, &*failure.message),
+            ("NO_ROW", "no such row")
+        );
         let context: Value = serde_json::from_str(failure.context.unwrap().get()).unwrap();
         let expected = json!({ "table": "users", "callgate_code": "HANDLER_ERROR" });
         assert_eq!(context, expected);
@@ -137,9 +142,17 @@ mod tests {
         let error = Error::new(Code::ProviderGone, "it was killed");
         let told = Told::of(&error.with_context(json!({ "signal": 9 })));
         let failure = told.as_failure();
-        assert_eq!((&*failure.code, &*failure.message), ("PROVIDER_GONE", "it was killed"));
+        assert_eq!(
+            (&*failure.code, &*failure.message),
+            ("PROVIDER_GONE", "it was killed")
+        );
         assert_eq!(failure.context.unwrap().get(), r#"{"signal":9}"#);
-        assert!(Told::new(Code::Timeout, "late").as_failure().context.is_none());
+        assert!(
+            Told::new("DUPLICATE_ID", "it is open")
+                .as_failure()
+                .context
+                .is_none()
+        );
     }
 
     #[test]
@@ -152,7 +165,10 @@ mod tests {
             context: Some(&context),
         });
         assert!(error.code().len() <= CODE && error.message().len() <= MESSAGE);
-        assert_eq!(error.context(), Some(&json!({ "left_out": long.len() + 2 })));
+        assert_eq!(
+            error.context(),
+            Some(&json!({ "left_out": long.len() + 2 }))
+        );
         // Deeper than values are read.
         let deep = raw(&format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)));
         let error = of_child(&failure("DEEP", Some(&deep)));

@@ -90,7 +90,12 @@ mod tests {
     fn what_is_no_id_of_ours_has_no_count() {
         let ids = Ids::new();
         let id = ids.next_text();
-        for other in ["", "1", "00000000-0000-4000-8000-000000000000", &id.as_str()[1..]] {
+        for other in [
+            "",
+            "1",
+            "00000000-0000-4000-8000-000000000000",
+            &id.as_str()[1..],
+        ] {
             assert_eq!(ids.count(other), None, "{other}");
         }
     }

@@ -16,13 +16,12 @@
 //! | `resources.*` otherwise, `permissions.*`, `core.*`, `data.config`, `events.unsubscribe`, answers | nothing |
 //! | any other service call | `gate.call:PATTERN` |
 
-use std::collections::BTreeSet;
-
-use callgate::Policy;
-use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::capability::{Capability, OF_SELF};
 use super::hosts::{Host, Target};
+use crate::frame::{Incoming, Service};
+use callgate::Policy;
 
 /// Gates that every plugin may call. What `resources.*` gives of other plugins is looked at frame by frame.
 const FREE: [&str; 4] = ["permissions.*", "core.*", "data.config", "resources.*"];
@@ -33,7 +32,8 @@ pub(crate) struct Capabilities {
     /// The plugin's own name.
     own: String,
     policy: Policy,
-    tables: BTreeSet<(String, String)>,
+    /// Tables that may be read, by the plugin that has them.
+    tables: BTreeMap<String, BTreeSet<String>>,
     hosts: BTreeSet<Host>,
     resources: BTreeSet<String>,
 }
@@ -47,15 +47,6 @@ pub(crate) struct Denied {
     pub(crate) capability: String,
 }
 
-/// What of a service call's arguments a capability goes by. A key that stands there twice is an error, because the service could
-/// take the other one.
-#[derive(Debug, Deserialize)]
-struct Scope {
-    plugin: Option<String>,
-    table: Option<String>,
-    url: Option<String>,
-}
-
 impl Capabilities {
     /// What a plugin may do that declares nothing: provide gates under its name, and use what is free.
     pub(super) fn new(own: &str) -> Capabilities {
@@ -63,7 +54,7 @@ impl Capabilities {
         Capabilities {
             own: own.to_owned(),
             policy: FREE.iter().fold(policy, |policy, gates| policy.call(gates)),
-            tables: BTreeSet::new(),
+            tables: BTreeMap::new(),
             hosts: BTreeSet::new(),
             resources: BTreeSet::new(),
         }
@@ -74,7 +65,7 @@ impl Capabilities {
         self.policy = match capability {
             Capability::OfSelf(name) => policy.call(name),
             Capability::Read { plugin, table } => {
-                self.tables.insert((plugin, table));
+                self.tables.entry(plugin).or_default().insert(table);
                 policy.call("data.read")
             }
             Capability::Fetch(host) => {
@@ -101,15 +92,30 @@ impl Capabilities {
         &self.policy
     }
 
-    /// Whether the plugin may publish on an open topic.
-    pub(crate) fn check_publish(&self, topic: &str) -> Result<(), Denied> {
+    /// Whether the plugin may send this frame.
+    pub(crate) fn check(&self, frame: &Incoming<'_>) -> Result<(), Denied> {
+        match frame {
+            Incoming::Publish(publish) => self.check_publish(&publish.topic),
+            Incoming::Subscribe(subscribe) => self.check_subscribe(&subscribe.topic),
+            Incoming::Service(service) => self.check_service(service),
+            Incoming::Ready
+            | Incoming::ServeReady
+            | Incoming::Pong { .. }
+            | Incoming::Response(_)
+            | Incoming::DeliverError(_)
+            | Incoming::Unsubscribe(_)
+            | Incoming::Unknown { .. } => Ok(()),
+        }
+    }
+
+    fn check_publish(&self, topic: &str) -> Result<(), Denied> {
         allow(self.policy.may_send(topic), || {
             format!("events.publish:{topic}")
         })
     }
 
-    /// Whether it may subscribe to a topic, or to all under a prefix (`x.*`).
-    pub(crate) fn check_subscribe(&self, topic: &str) -> Result<(), Denied> {
+    /// A topic is a name, or all names under a prefix (`x.*`).
+    fn check_subscribe(&self, topic: &str) -> Result<(), Denied> {
         let is_prefix = topic.ends_with(".*");
         let name = &topic[..topic.len() - usize::from(is_prefix)];
         allow(self.policy.may_subscribe(name), || {
@@ -117,15 +123,14 @@ impl Capabilities {
         })
     }
 
-    /// Whether it may make a service call of this name, with these arguments: the frame, or what the gate will get, as the text of a
-    /// JSON object.
-    pub(crate) fn check_service(&self, name: &str, arguments: &str) -> Result<(), Denied> {
+    fn check_service(&self, service: &Service<'_>) -> Result<(), Denied> {
+        let name = &*service.kind;
         let may_call = self.policy.may_call(name);
         let begins = |prefix: &str| name.starts_with(prefix);
         match name {
-            "data.read" => self.check_table(Scope::of(arguments)),
-            "http.fetch" => self.check_url(Scope::of(arguments)),
-            _ if begins("resources.") => self.check_resources(Scope::of(arguments)),
+            "data.read" => self.check_table(service),
+            "http.fetch" => self.check_url(service),
+            _ if begins("resources.") => self.check_resources(service),
             _ if OF_SELF.contains(&name) => allow(may_call, || format!("{name}:self")),
             _ if begins("schedule.") => allow(may_call, || "runtime.schedule".to_owned()),
             _ if begins("broadcast.") || begins("presence.") => {
@@ -135,17 +140,18 @@ impl Capabilities {
         }
     }
 
-    fn check_table(&self, scope: Option<Scope>) -> Result<(), Denied> {
-        let named = scope.and_then(|scope| Some((scope.plugin?, scope.table?)));
-        let Some(named) = named else {
+    fn check_table(&self, service: &Service<'_>) -> Result<(), Denied> {
+        let (plugin, table) = (service.text("plugin"), service.text("table"));
+        let (Some(plugin), Some(table)) = (plugin, table) else {
             return allow(false, || "data.read:<plugin>.<table>".to_owned());
         };
-        let is_declared = self.tables.contains(&named);
-        allow(is_declared, || format!("data.read:{}.{}", named.0, named.1))
+        let tables = self.tables.get(&*plugin);
+        let is_declared = tables.is_some_and(|tables| tables.contains(&*table));
+        allow(is_declared, || format!("data.read:{plugin}.{table}"))
     }
 
-    fn check_url(&self, scope: Option<Scope>) -> Result<(), Denied> {
-        let url = scope.and_then(|scope| scope.url);
+    fn check_url(&self, service: &Service<'_>) -> Result<(), Denied> {
+        let url = service.text("url");
         let Some(target) = url.as_deref().and_then(Target::of) else {
             return allow(false, || "http.fetch:<host[:port]>".to_owned());
         };
@@ -153,24 +159,16 @@ impl Capabilities {
         allow(is_declared, || format!("http.fetch:{}", target.host()))
     }
 
-    fn check_resources(&self, scope: Option<Scope>) -> Result<(), Denied> {
-        let Some(scope) = scope else {
+    fn check_resources(&self, service: &Service<'_>) -> Result<(), Denied> {
+        let field = service.field("plugin");
+        if field.is_none_or(|field| field.get() == "null") {
+            return Ok(());
+        }
+        let Some(plugin) = service.text("plugin") else {
             return allow(false, || "resources.read:<plugin>".to_owned());
         };
-        match scope.plugin {
-            None => Ok(()),
-            Some(plugin) => {
-                let is_declared = plugin == self.own || self.resources.contains(&plugin);
-                allow(is_declared, || format!("resources.read:{plugin}"))
-            }
-        }
-    }
-}
-
-impl Scope {
-    /// None where the arguments are no object, or say one of these keys twice or as something else than a text.
-    fn of(arguments: &str) -> Option<Scope> {
-        serde_json::from_str(arguments).ok()
+        let is_declared = *plugin == self.own || self.resources.contains(&*plugin);
+        allow(is_declared, || format!("resources.read:{plugin}"))
     }
 }
 

@@ -172,8 +172,7 @@ fn pattern(
 fn call(scope: &str) -> Result<Capability, String> {
     match GOVERNED.iter().find(|service| could_be(scope, service)) {
         Some(service) => Err(format!(
-            "gate.call:PATTERN for gates that have no capability of their own, as `{service}` does \
-             ({ALL})"
+            "gate.call:PATTERN that does not stand for `{service}`, which has a capability of its own: {ALL}"
         )),
         None => pattern("gate.call", scope, Capability::Call),
     }

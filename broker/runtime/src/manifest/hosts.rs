@@ -35,10 +35,10 @@ impl Host {
 }
 
 impl Target {
-    /// Of a URL with the scheme `http` or `https`. None for one with a user, with a character that is not allowed in a host, or
-    /// with one that some readers skip or take for another.
+    /// Of a URL with the scheme `http` or `https`. None for one with a user or with a character that is not allowed in a host, such
+    /// as `\`, which some readers take for `/`; and for one with control characters, which some readers skip.
     pub(super) fn of(url: &str) -> Option<Target> {
-        if url.chars().any(|c| c.is_control() || c == ' ' || c == '\\') {
+        if url.contains(char::is_control) {
             return None;
         }
         let (scheme, rest) = url.split_once("://")?;

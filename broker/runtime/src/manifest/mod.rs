@@ -23,11 +23,11 @@ mod versions;
 mod tests;
 
 pub use backend::{Backend, Transport};
-#[cfg_attr(not(test), expect(unused_imports, reason = "used by the bridge"))]
 pub(crate) use capabilities::{Capabilities, Denied};
 pub use error::ManifestError;
 pub use launchers::{LaunchError, Launchers};
+pub(crate) use names::check_name;
 pub use plugin::{Manifest, PluginType, Resources};
-pub use restart::{RestartTable, RestartWhen};
+pub use restart::RestartTable;
 pub use settings::Setting;
 pub use versions::API_VERSION;

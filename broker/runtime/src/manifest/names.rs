@@ -37,23 +37,27 @@ pub(super) fn is_name(text: &str) -> bool {
     begins_well && text.len() <= MOST_BYTES && text.split('-').all(is_word)
 }
 
-pub(super) fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
+/// What is allowed instead of a name that no plugin may have.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
+    if !is_name(name) {
+        return Err(format!(
+            "small letters and digits in words that `-` joins, the first one a letter, {MOST_BYTES} bytes at most"
+        ));
+    }
+    match RESERVED.contains(&name) {
+        true => Err(format!(
+            "any name but those that gates of services and of the runtime begin with ({})",
+            RESERVED.join(", ")
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The name of a plugin whose manifest this is.
 pub(super) fn own_name(node: &Node<'_>) -> Result<String, Wrong> {
     let name = node.any_text()?;
-    if !is_name(name) {
-        return Err(node.wrong(format!(
-            "small letters and digits in words that `-` joins, the first one a letter, {MOST_BYTES} bytes at most"
-        )));
+    match check_name(name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(allowed) => Err(node.wrong(allowed)),
     }
-    if is_reserved(name) {
-        let reserved = RESERVED.join(", ");
-        return Err(node.wrong(format!(
-            "any name but those that gates of services and of the runtime begin with ({reserved})"
-        )));
-    }
-    Ok(name.to_owned())
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use callgate::supervision::{Restart, When};
+
 use super::error::Wrong;
 use super::fields::{Node, Table};
 
@@ -24,22 +26,25 @@ const KEYS: [&str; 10] = [
     "quarantine_within_ms",
 ];
 
-/// After which ends a plugin is started again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RestartWhen {
-    /// `always`: after each end that nobody asked for.
-    Always,
-    /// `on-failure`: exit code 0 is a stop.
-    OnFailure,
-}
-
 /// What a manifest says under `restart`: a text (`"on-failure"`), or a table with any of these keys. What it does not say
-/// is as the runtime's configuration says.
+/// is as the runtime's configuration says ([`RestartTable::over`]).
+///
+/// ```
+/// use std::time::Duration;
+/// use callgate::supervision::Restart;
+/// use callgate_runtime::RestartTable;
+///
+/// let mut table = RestartTable::default();
+/// table.stop_grace = Some(Duration::from_secs(1));
+/// let restart = table.over(&Restart::default());
+/// assert_eq!(restart.stop_grace, Duration::from_secs(1));
+/// assert_eq!(restart.ready_within, Duration::from_secs(30));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RestartTable {
-    /// `when`, or the text itself.
-    pub when: Option<RestartWhen>,
+    /// `when`, or the text itself: `always` or `on-failure`.
+    pub when: Option<When>,
     /// `ready_within_ms`: how long the plugin may take from its start until it says that it is ready.
     pub ready_within: Option<Duration>,
     /// `ask_every_ms`: how often it is asked whether it still serves.
@@ -58,6 +63,27 @@ pub struct RestartTable {
     pub quarantine_crashes: Option<u32>,
     /// `quarantine_within_ms`.
     pub quarantine_within: Option<Duration>,
+}
+
+impl RestartTable {
+    /// How the plugin is supervised: as the manifest says, and as `usual` where it says nothing.
+    pub fn over(&self, usual: &Restart) -> Restart {
+        let usual = usual.clone();
+        let (crashes, within) = (usual.quarantine_crashes, usual.quarantine_within);
+        Restart::default()
+            .when(self.when.unwrap_or(usual.when))
+            .ready_within(self.ready_within.unwrap_or(usual.ready_within))
+            .ask_every(self.ask_every.unwrap_or(usual.ask_every))
+            .hung_after(self.hung_after.unwrap_or(usual.hung_after))
+            .call_deadline(self.call_deadline.unwrap_or(usual.call_deadline))
+            .stop_grace(self.stop_grace.unwrap_or(usual.stop_grace))
+            .backoff(self.backoff.clone().unwrap_or(usual.backoff))
+            .steady_after(self.steady_after.unwrap_or(usual.steady_after))
+            .quarantine(
+                self.quarantine_crashes.unwrap_or(crashes),
+                self.quarantine_within.unwrap_or(within),
+            )
+    }
 }
 
 pub(super) fn restart(node: &Node<'_>) -> Result<RestartTable, Wrong> {
@@ -85,10 +111,10 @@ pub(super) fn restart(node: &Node<'_>) -> Result<RestartTable, Wrong> {
     })
 }
 
-fn when(node: &Node<'_>) -> Result<RestartWhen, Wrong> {
+fn when(node: &Node<'_>) -> Result<When, Wrong> {
     match node.value().as_str() {
-        Some("always") => Ok(RestartWhen::Always),
-        Some("on-failure") => Ok(RestartWhen::OnFailure),
+        Some("always") => Ok(When::Always),
+        Some("on-failure") => Ok(When::OnFailure),
         _ => Err(node.wrong("`always` or `on-failure`")),
     }
 }

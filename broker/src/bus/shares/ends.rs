@@ -85,7 +85,7 @@ impl Bus {
     fn review_watches(&mut self, tag: &Arc<str>) {
         let watches = self.shares.known_tag_mut(tag).map(|of| &mut of.watches);
         for watch in watches.map(std::mem::take).unwrap_or_default() {
-            match self.check_read_share(watch.plugin, tag) {
+            match self.check_watch_share(watch.plugin, tag) {
                 Ok(()) => self.shares.tag_mut(tag).watches.push(watch),
                 Err(failure) => {
                     self.shares.over(watch.plugin, watch.request);

@@ -143,6 +143,7 @@ impl Bus {
                 exact: true,
             },
             make: None,
+            forbidden: None,
             had,
             trusts: false,
             charge,

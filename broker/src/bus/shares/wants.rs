@@ -38,13 +38,14 @@ impl Bus {
                 }
                 facts => facts.map(|facts| (facts, Duration::from_millis(within.into()))),
             };
-            self.check_want(from, &tag, make.is_some())?;
+            let forbidden = self.check_want(from, &tag, make.is_some())?;
             let charge = self.charge_share(from)?;
             let wish = Wish {
                 plugin: from,
                 request,
                 wanted,
-                make,
+                make: make.filter(|_| forbidden.is_none()),
+                forbidden,
                 had,
                 trusts,
                 charge,
@@ -58,25 +59,34 @@ impl Bus {
         weight
     }
 
-    /// Whether a plugin may want a tag now.
-    fn check_want(&self, from: PluginId, tag: &str, makes: bool) -> Result<(), Failure> {
-        match makes {
-            // What it makes it may read; what another one has made, only with the right to that.
-            true => self.check_create_share(from, tag)?,
-            false => self.check_read_share(from, tag)?,
+    /// Whether a plugin may want a tag now. Gives why it may not make it, where it would, but may have what others make.
+    fn check_want(
+        &self,
+        from: PluginId,
+        tag: &str,
+        makes: bool,
+    ) -> Result<Option<Failure>, Failure> {
+        // What it makes it may read; what another one has made, only with the right to that.
+        let create = match makes {
+            true => self.check_create_share(from, tag).err(),
+            false => None,
+        };
+        if !makes || create.is_some() {
+            let read = self.check_read_share(from, tag);
+            read.map_err(|read| create.clone().unwrap_or(read))?;
         }
         let of = self.shares.tag(tag);
         let creation = of.and_then(|of| self.shares.making(of.creation?));
         let waits = of.is_some_and(|of| of.has_wish_of(from));
         match waits || creation.is_some_and(|making| making.plugin == from) {
             true => Err(invalid("this plugin waits for this share already")),
-            false => Ok(()),
+            false => Ok(create),
         }
     }
 
     /// Gives a plugin the share that it wants, or has it wait for that.
     pub(super) fn serve_or_wait(&mut self, tag: &Arc<str>, wish: Wish, now: Instant) {
-        let makes = wish.make.is_some();
+        let (makes, waits) = (wish.make.is_some(), wish.waits_for_maker());
         let (of, no_files) = (self.shares.tag_mut(tag), self.no_files.is_some());
         let (share, is_loading) = (of.share, of.loading.is_some());
         let is_made = of.creation.is_some();
@@ -85,11 +95,8 @@ impl Bus {
             // Only its file is at hand, and this one does not trust it.
             Some(_) => self.wait_for_file(tag, wish),
             None if is_loading => self.wait(tag, wish),
-            None if is_made && makes => self.wait(tag, wish),
-            None if is_made || no_files && !makes => {
-                let (to, request) = (wish.plugin, wish.request);
-                self.answer(to, request, Some(no_share(tag)));
-            }
+            None if is_made && waits => self.wait(tag, wish),
+            None if is_made || no_files && !makes => self.tell_absent(tag, wish),
             None if no_files => {
                 self.wait(tag, wish);
                 self.next_in_row(tag, now);
@@ -97,6 +104,13 @@ impl Bus {
             None => self.wait_for_file(tag, wish),
         }
         self.shares.tidy(tag);
+    }
+
+    /// Tells a plugin that there is no share, and why it may not make it, if it would.
+    fn tell_absent(&mut self, tag: &str, wish: Wish) {
+        let (to, request) = (wish.plugin, wish.request);
+        let failure = wish.forbidden.unwrap_or_else(|| no_share(tag));
+        self.answer(to, request, Some(failure));
     }
 
     /// Puts a plugin at the end of the row.
@@ -117,11 +131,12 @@ impl Bus {
         }
         let maker = of.next_maker();
         let row = std::mem::take(&mut of.row).into_iter();
-        let (makers, readers): (Vec<Wish>, Vec<Wish>) = row.partition(|wish| wish.make.is_some());
-        of.row = makers.into();
+        let stays = |wish: &Wish| maker.is_some() && wish.waits_for_maker();
+        let (waiting, readers): (Vec<Wish>, Vec<Wish>) = row.partition(stays);
+        of.row = waiting.into();
         for wish in readers {
             self.shares.over(wish.plugin, wish.request);
-            self.answer(wish.plugin, wish.request, Some(no_share(tag)));
+            self.tell_absent(tag, wish);
         }
         if let Some(wish) = maker {
             self.call(tag, wish, now);

@@ -38,7 +38,7 @@ impl Bus {
         (tag, seen): (&str, Option<VersionName>),
     ) -> Result<(), Failure> {
         let tag = self.share_tag(tag)?;
-        self.check_read_share(from, &tag)?;
+        self.check_watch_share(from, &tag)?;
         let watch = Watch {
             plugin: from,
             request,
@@ -54,6 +54,12 @@ impl Bus {
         self.shares.ask(from, request, Asked::Tag(tag.clone()));
         self.shares.tag_mut(&tag).watches.push(watch);
         Ok(())
+    }
+
+    /// Whether a plugin may be told how a tag stands: also who may make shares there, and finds out by that.
+    pub(super) fn check_watch_share(&self, plugin: PluginId, tag: &str) -> Result<(), Failure> {
+        let reads = self.check_read_share(plugin, tag);
+        reads.or_else(|failure| self.check_create_share(plugin, tag).map_err(|_| failure))
     }
 
     /// Whether a plugin that is told at once may have missed a change: as often as there were any. Else one that says it has seen what never

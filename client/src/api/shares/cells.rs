@@ -151,7 +151,7 @@ pub struct CellWriter<T> {
 impl<T: GateType> CellWriter<T> {
     fn open(state: &Arc<PluginState>, tag: &str, timeout: Duration) -> Result<CellWriter<T>> {
         let values = values_of::<T>(tag)?;
-        let side = Side::Writes(WrittenCell::new(values.len as usize));
+        let side = Side::Writes(WrittenCell::new::<T>(values.len as usize));
         let handle = Handle::open(state, (tag, values), (side, true), answer_due(timeout));
         Ok(CellWriter {
             handle: handle.map_err(|error| error.at_gate(tag))?,
@@ -256,12 +256,12 @@ impl<T: GateType> Cell<T> {
     }
 
     /// Whether the plugin that writes the cell is there, as far as the broker has said. Where the broker has ended, that is as it
-    /// was, until writers have had time to come to the next one.
+    /// was, until writers have had time to come to the next one. In a forked child it is not.
     pub fn is_current(&self) -> bool {
         self.cell.shown().is_current
     }
 
-    /// The name of the plugin that writes the cell, or has written it last.
+    /// The name of the plugin that writes the cell, or has written it last; empty in a forked child.
     pub fn writer(&self) -> Arc<str> {
         self.cell.shown().writer
     }

@@ -116,8 +116,8 @@ impl Shares {
     /// thread; nothing is locked meanwhile, so that it may use gates and other shares. It must not use its own tag (`DEADLOCK`). Where it
     /// panics nothing is left behind, and the next one that wants the share makes it.
     ///
-    /// A share that this plugin holds already is found without asking anybody: no system call is made then, and no memory taken. Else this takes
-    /// the right to make the share, also where there is one: who may only read it takes [`Shares::get`] or [`Shares::versions`].
+    /// A share that this plugin holds already is found without asking anybody: no system call is made then, and no memory taken. Who may only
+    /// read it has what others have made, or are making; `PERMISSION_DENIED` then says that there is none.
     ///
     /// # Errors
     ///

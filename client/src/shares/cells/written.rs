@@ -15,6 +15,8 @@ use crate::base::types::{Failed, GateType};
 /// A cell that this plugin writes.
 pub(crate) struct WrittenCell {
     len: usize,
+    /// Whether these bytes are a value.
+    is_value: fn(&[u8]) -> bool,
     state: Mutex<State>,
     fork: ForkMark,
 }
@@ -42,7 +44,7 @@ struct Place {
 
 impl WrittenCell {
     /// One whose values have so many bytes, and that has no memory yet.
-    pub(crate) fn new(len: usize) -> WrittenCell {
+    pub(crate) fn new<T: GateType>(len: usize) -> WrittenCell {
         let buffer = || {
             let mut buffer = AlignedVec::with_capacity(len);
             buffer.resize(len, 0);
@@ -58,6 +60,7 @@ impl WrittenCell {
         };
         WrittenCell {
             len,
+            is_value: |bytes| archive::access::<T>(bytes).is_ok(),
             state: Mutex::new(state),
             fork: ForkMark::here(),
         }
@@ -102,8 +105,9 @@ impl WrittenCell {
             last, has_value, ..
         } = &mut *state;
         if let Some(before) = before.filter(|_| !*has_value) {
-            // One that was killed has left a whole value; one that writes on although it has gone, perhaps none.
-            *has_value = before.read(last) == Copied::Value;
+            // One that was killed has left a whole value; one that writes on although it has gone, perhaps none; a hostile one anything, which
+            // readers would blame this plugin for.
+            *has_value = before.read(last) == Copied::Value && (self.is_value)(last);
         }
         if state.ended.is_some() {
             return Ok(());
@@ -139,6 +143,9 @@ impl WrittenCell {
 
     /// Why nothing is written any more, where that is so.
     pub(crate) fn ended(&self) -> Option<Error> {
+        if !self.fork.is_here() {
+            return Some(forked());
+        }
         self.state.lock().ended.clone()
     }
 }
@@ -161,6 +168,37 @@ fn unfit<T: GateType>(value: &T, space: &mut [u8]) -> Error {
         _ => {
             let text = "the archive of the value has not the size that those of its type have";
             Error::new(Code::InvalidArgument, text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callgate_layout::cells::cell_len;
+    use callgate_layout::sys::{mapping::Mapping, memfd};
+
+    use super::*;
+
+    /// Memory of a cell: as its writer and its readers have it.
+    fn memory() -> (WriteView, ReadView) {
+        let len = cell_len(1) as usize;
+        let file = memfd::create("test-cell", len).unwrap();
+        let read = Mapping::read_only(file.try_clone().unwrap(), len).unwrap();
+        let write = Mapping::writable(file, len).unwrap();
+        (WriteView::new(write).unwrap(), ReadView::new(read))
+    }
+
+    /// What a hostile writer had left was copied as it was, and readers named the next writer, which had written nothing.
+    #[test]
+    fn what_the_writer_before_has_left_is_checked() {
+        for (left, copied) in [(1, Copied::Value), (7, Copied::Nothing)] {
+            let (write, before) = memory();
+            CellWriter::new(write, 1).unwrap().write(&[left]);
+            let (write, read) = memory();
+            let cell = WrittenCell::new::<bool>(1);
+            cell.add(1, write, Some(before)).unwrap();
+            let read = CellReader::new(read, 1).unwrap();
+            assert_eq!(read.read(&mut [0]), copied, "{left}");
         }
     }
 }

@@ -31,10 +31,15 @@ fn each_right_is_for_what_it_says() {
         (C, "1: PERMISSION_DENIED"),
         (C, "2: PERMISSION_DENIED"),
         (A, "1: PERMISSION_DENIED"),
-        (A, "2: PERMISSION_DENIED"),
     ]);
+    // Who may make it would find out anyway.
     world.publishes(A, 1);
-    world.effects();
+    let effects = world.effects();
+    let told: Vec<_> = effects.iter().filter_map(short).collect();
+    assert!(
+        told.contains(&(A, "2: changed to Some(1)".into())),
+        "{told:?}"
+    );
     world.ok(B, want(3, None));
     world.ok(B, watch(4, None));
     world.ok(C, fetch(3, 2, Encoding::Archive));
@@ -47,6 +52,59 @@ fn each_right_is_for_what_it_says() {
     world.bus.set_policy("c", Some(makes()), world.now);
     world.ok(C, want(5, Some(making(7))));
     world.happens([(C, "5: PERMISSION_DENIED")]);
+}
+
+/// Who may only read was refused by that which makes what is absent, although the share was there.
+#[test]
+fn who_may_only_read_has_what_others_make() {
+    let mut world = World::shares();
+    world.bus.set_policy("b", Some(reads()), world.now);
+    let refusal = |world: &mut World| {
+        let effects = world.effects();
+        let answer = effects.into_iter().find_map(|effect| match effect {
+            Effect::Send(B, ToPlugin::Session(SessionToPlugin::Answer { failure, .. })) => failure,
+            _ => None,
+        });
+        answer.expect("a refusal").message
+    };
+    world.ok(B, want(1, Some(making(7))));
+    let message = refusal(&mut world);
+    assert!(
+        message.contains("lacks share.create:Osc.Table"),
+        "{message}"
+    );
+    // It waits for who makes it, and is told when nobody does.
+    world.ok(A, want(1, Some(making(7))));
+    world.effects();
+    world.ok(B, want(2, Some(making(7))));
+    world.happens([]);
+    world.ok(A, gave_up(2));
+    let message = refusal(&mut world);
+    assert!(message.contains("lacks share.create"), "{message}");
+    world.makes(A, 4);
+    world.effects();
+    world.ok(B, want(3, Some(making(7))));
+    world.happens([(B, "3: has 3 with 4")]);
+    // Who waits for a file with others that make it waits for them, too.
+    let mut world = World::shares();
+    world.bus.keep_files(Ok(()));
+    world.bus.set_policy("b", Some(reads()), world.now);
+    world.ok(B, want(1, Some(making(7))));
+    world.ok(A, want(1, Some(making(7))));
+    world.happens([(PluginId(0), "load 1")]);
+    let tag = TAG.into();
+    world.bus.version_loaded((1, 2), &tag, Ok(None), world.now);
+    world.happens([(A, "1: create 4")]);
+    let making = 4;
+    world.ok(A, ShareToBroker::Make { making, len: 1 });
+    world.effects();
+    world.writes_all(A, 4);
+    world.happens([
+        (A, "seal 4"),
+        (PluginId(0), "3 is at 1"),
+        (A, "1: has 3 with 4"),
+        (B, "1: has 3 with 4"),
+    ]);
 }
 
 /// A plugin would go on to use what it may not have any more.

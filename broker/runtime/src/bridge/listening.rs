@@ -1,0 +1,230 @@
+//! What a child has subscribed to.
+//!
+//! The worker subscribes and unsubscribes, because the broker is waited for. The loop moves events from the queues into the child's pipe
+//! while that has room.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use callgate_client::dynamic::{Encodings, subscribe};
+use callgate_client::{Code, Result};
+use parking_lot::Mutex;
+
+use super::failures::Told;
+use super::hearing::Hearing;
+use super::inbox::Done;
+use super::outbox::Outbox;
+use super::queue::Queue;
+use super::shared::Shared;
+use super::types::anything;
+use crate::frame::{Subscribe, Unsubscribe};
+use crate::process::{Refused, Stdin};
+
+/// The most subscriptions of one child.
+const MOST: usize = 256;
+/// The most that waits for the worker when something is subscribed.
+const TASKS: usize = 2 * MOST;
+/// Events go into the pipe while no more than so many bytes wait there.
+const ROOM: usize = 64 << 10;
+/// Events that are moved before the loop looks at other plugins.
+const BATCH: usize = 256;
+
+/// The subscriptions of one life of a child.
+pub(super) struct Listening {
+    /// By topic or pattern.
+    all: HashMap<Box<str>, Listener>,
+    /// Their queues are looked at in turn, from here on.
+    turn: usize,
+    next: u64,
+}
+
+struct Listener {
+    /// Which one it is, of all that there were.
+    number: u64,
+    hearing: Arc<Hearing>,
+}
+
+impl Listening {
+    pub(super) fn new() -> Listening {
+        Listening {
+            all: HashMap::new(),
+            turn: 0,
+            next: 0,
+        }
+    }
+
+    /// Subscribes, which is allowed. A second time on one topic only changes how its queue is.
+    pub(super) fn subscribe(
+        &mut self,
+        frame: &Subscribe<'_>,
+        (shared, out): (&Shared, &mut Outbox),
+    ) {
+        let (topic, id) = (&*frame.topic, frame.id.as_deref());
+        let size = frame.queue_size.unwrap_or(shared.limits.event_queue);
+        let overflow = frame.overflow.unwrap_or(shared.limits.overflow);
+        if shared.session.waiting() >= TASKS {
+            let text = "too much is being subscribed and unsubscribed";
+            let told = Told::new(Code::Overloaded.as_str(), text);
+            return out.refuse_event((topic, id), &told, shared);
+        }
+        if let Some(known) = self.all.get(topic) {
+            known.hearing.queue.lock().set(size, overflow);
+        } else if self.all.len() >= MOST {
+            let text = format!("a plugin has at most {MOST} subscriptions");
+            let told = Told::new(Code::Overloaded.as_str(), text);
+            return out.refuse_event((topic, id), &told, shared);
+        } else {
+            self.add(topic, Queue::new(size, overflow), shared);
+        }
+        if let Some(known) = self.all.get(topic) {
+            known.subscribe(id, shared);
+        }
+    }
+
+    fn add(&mut self, topic: &str, queue: Queue, shared: &Shared) {
+        let hearing = Hearing {
+            subscription: topic.to_owned(),
+            queue: Mutex::new(queue),
+            bus: shared.bus.clone(),
+            inbox: shared.inbox.clone(),
+            counts: shared.counts.clone(),
+            tell: shared.tell.clone(),
+        };
+        let listener = Listener {
+            number: self.next,
+            hearing: Arc::new(hearing),
+        };
+        self.next += 1;
+        self.all.insert(topic.into(), listener);
+    }
+
+    /// The worker has subscribed, or has not.
+    pub(super) fn subscribed(
+        &mut self,
+        (topic, number): (&str, u64),
+        (id, outcome): (Option<&str>, Result<()>),
+        (shared, out): (&Shared, &mut Outbox),
+    ) {
+        match outcome {
+            Ok(()) => {
+                if let Some(id) = id {
+                    out.ack(id, Ok(None));
+                }
+            }
+            Err(error) => {
+                if self
+                    .all
+                    .get(topic)
+                    .is_some_and(|known| known.number == number)
+                {
+                    self.all.remove(topic);
+                }
+                out.refuse_event((topic, id), &Told::of(&error), shared);
+            }
+        }
+    }
+
+    /// Hears a topic no more: what is in its queue is forgotten.
+    pub(super) fn unsubscribe(
+        &mut self,
+        frame: &Unsubscribe<'_>,
+        (shared, out): (&Shared, &mut Outbox),
+    ) {
+        if self.all.remove(&*frame.topic).is_some() {
+            let topic = Box::<str>::from(&*frame.topic);
+            shared
+                .session
+                .later(move |opened| drop(opened.subscriptions.remove(&topic)));
+        }
+        if let Some(id) = &frame.id {
+            out.ack(id, Ok(None));
+        }
+    }
+
+    /// Moves events into the child's pipe while that has room.
+    pub(super) fn deliver(&mut self, stdin: &Stdin, shared: &Shared) {
+        if self.all.is_empty() || !shared.inbox.takes_events() {
+            return;
+        }
+        let queues: Vec<_> = self.all.values().map(|known| &*known.hearing).collect();
+        let (mut at, mut left, mut empty) = (self.turn, BATCH, 0);
+        while empty < queues.len() {
+            if left == 0 || stdin.queued() > ROOM {
+                shared.inbox.leaves_events();
+                break;
+            }
+            match deliver_one(queues[at % queues.len()], stdin) {
+                Moved::Event => {
+                    shared.counts.delivered.add(1);
+                    (left, empty) = (left - 1, 0);
+                }
+                Moved::Nothing => empty += 1,
+                Moved::Full => {
+                    shared.inbox.leaves_events();
+                    break;
+                }
+            }
+            at += 1;
+        }
+        self.turn = at % queues.len();
+        if left == 0 {
+            // There is room for more, after other plugins.
+            shared.inbox.ring();
+        }
+    }
+}
+
+impl Listener {
+    /// Has the worker subscribe, unless that is so.
+    fn subscribe(&self, id: Option<&str>, shared: &Shared) {
+        let (number, id) = (self.number, id.map(Box::from));
+        let topic = Box::<str>::from(&*self.hearing.subscription);
+        let (hearing, inbox) = (self.hearing.clone(), shared.inbox.clone());
+        shared.session.later(move |opened| {
+            let outcome = match opened.subscriptions.contains_key(&topic) {
+                true => Ok(()),
+                false => {
+                    let noting = hearing.clone();
+                    let builder = opened.plugin.subscription(&topic);
+                    let builder = builder.on_notice(move |notice| noting.note(notice));
+                    let types = (&anything(), Encodings::JSON);
+                    let made = subscribe(builder, types, move |event, _, arguments| {
+                        // It was checked to be JSON.
+                        let arguments = str::from_utf8(arguments).unwrap_or("[]");
+                        hearing.hear(&event, arguments);
+                        Ok(())
+                    });
+                    made.map(|made| drop(opened.subscriptions.insert(topic.clone(), made)))
+                }
+            };
+            inbox.done(Done::Subscribed {
+                topic,
+                number,
+                id,
+                outcome,
+            });
+        });
+    }
+}
+
+/// What was moved from a queue into the pipe.
+enum Moved {
+    Event,
+    Nothing,
+    Full,
+}
+
+fn deliver_one(hearing: &Hearing, stdin: &Stdin) -> Moved {
+    let line = hearing.queue.lock().pop();
+    let Some(line) = line else {
+        return Moved::Nothing;
+    };
+    match stdin.write(&line) {
+        Ok(()) => Moved::Event,
+        Err(Refused::Full) => {
+            hearing.queue.lock().put_back(line);
+            Moved::Full
+        }
+        Err(Refused::Gone) => Moved::Full,
+    }
+}

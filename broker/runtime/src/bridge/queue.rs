@@ -1,0 +1,149 @@
+//! The events of one subscription that a child has not been told yet.
+
+use std::collections::VecDeque;
+
+use crate::frame::Overflow;
+
+/// The most events that a queue can hold, whatever a child asks for.
+const MOST: u32 = 65_536;
+/// The most bytes of events in a queue.
+const MOST_BYTES: usize = 8 << 20;
+
+/// The events of one subscription that a child has not been told yet, as lines.
+#[derive(Debug)]
+pub(super) struct Queue {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    size: usize,
+    overflow: Overflow,
+}
+
+/// What has come of an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Pushed {
+    /// How many events were dropped, this one or older ones.
+    pub(super) dropped: u64,
+    /// Whether the child is too slow, by the queue's policy.
+    pub(super) is_unhealthy: bool,
+}
+
+impl Queue {
+    pub(super) fn new(size: u32, overflow: Overflow) -> Queue {
+        let mut queue = Queue {
+            lines: VecDeque::new(),
+            bytes: 0,
+            size: 0,
+            overflow,
+        };
+        queue.set(size, overflow);
+        queue
+    }
+
+    /// From here on it has another size and policy. What is in it stays.
+    pub(super) fn set(&mut self, size: u32, overflow: Overflow) {
+        self.size = size.clamp(1, MOST) as usize;
+        self.overflow = overflow;
+    }
+
+    /// Puts an event in, or does what the policy says.
+    pub(super) fn push(&mut self, line: Vec<u8>) -> Pushed {
+        let mut pushed = Pushed {
+            dropped: 0,
+            is_unhealthy: false,
+        };
+        while !self.has_room(line.len()) {
+            pushed.dropped += 1;
+            match self.overflow {
+                Overflow::DropOldest => drop(self.pop()),
+                Overflow::DropNewest => return pushed,
+                Overflow::MarkUnhealthy => {
+                    pushed.is_unhealthy = true;
+                    return pushed;
+                }
+            }
+        }
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        pushed
+    }
+
+    /// A single event always has room.
+    fn has_room(&self, length: usize) -> bool {
+        let is_full = self.lines.len() >= self.size || self.bytes + length > MOST_BYTES;
+        self.lines.is_empty() || !is_full
+    }
+
+    /// Takes the oldest event.
+    pub(super) fn pop(&mut self) -> Option<Vec<u8>> {
+        let line = self.lines.pop_front()?;
+        self.bytes -= line.len();
+        Some(line)
+    }
+
+    /// Puts the event back that was taken last.
+    pub(super) fn put_back(&mut self, line: Vec<u8>) {
+        self.bytes += line.len();
+        self.lines.push_front(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(overflow: Overflow) -> (Queue, Pushed) {
+        let mut queue = Queue::new(3, overflow);
+        for line in [b"1", b"2", b"3"] {
+            let pushed = queue.push(line.to_vec());
+            assert_eq!((pushed.dropped, pushed.is_unhealthy), (0, false));
+        }
+        let pushed = queue.push(b"4".to_vec());
+        (queue, pushed)
+    }
+
+    fn drained(mut queue: Queue) -> String {
+        let lines = std::iter::from_fn(|| queue.pop());
+        String::from_utf8(lines.flatten().collect()).unwrap()
+    }
+
+    #[test]
+    fn a_full_queue_does_what_its_policy_says() {
+        for (overflow, is_unhealthy, left) in [
+            (Overflow::DropOldest, false, "234"),
+            (Overflow::DropNewest, false, "123"),
+            (Overflow::MarkUnhealthy, true, "123"),
+        ] {
+            let (queue, pushed) = filled(overflow);
+            let expected = Pushed {
+                dropped: 1,
+                is_unhealthy,
+            };
+            assert_eq!(pushed, expected, "{overflow:?}");
+            assert_eq!(drained(queue), left);
+        }
+    }
+
+    /// A subscription whose events are large kept as many of them as there were small ones.
+    #[test]
+    fn a_queue_has_an_end_in_bytes_too() {
+        let mut queue = Queue::new(u32::MAX, Overflow::DropOldest);
+        let dropped: u64 = (0..40)
+            .map(|_| queue.push(vec![b'x'; 1 << 20]).dropped)
+            .sum();
+        assert_eq!((dropped, queue.lines.len()), (32, 8));
+        let huge = queue.push(vec![b'x'; MOST_BYTES + 1]);
+        assert_eq!((huge.dropped, queue.lines.len()), (8, 1));
+        assert_eq!(queue.push(vec![b'x']).dropped, 1);
+        assert_eq!((queue.lines.len(), queue.bytes), (1, 1));
+    }
+
+    #[test]
+    fn what_was_put_back_is_next() {
+        let (mut queue, _) = filled(Overflow::DropOldest);
+        let first = queue.pop().unwrap();
+        queue.put_back(first);
+        queue.set(1, Overflow::DropNewest);
+        assert_eq!(queue.push(b"5".to_vec()).dropped, 1);
+        assert_eq!(drained(queue), "234");
+    }
+}

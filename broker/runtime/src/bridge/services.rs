@@ -1,0 +1,242 @@
+//! Service calls: frames of a child that call the gate of their name.
+//!
+//! The first call of a gate has the worker open it, which may wait for the broker; those that come meanwhile wait in order. After that
+//! the loop sends them itself. It polls their futures when they are woken, and writes the results as they have come.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use callgate_client::dynamic::{Bytes, Gate, Sent, open_json};
+use callgate_client::{Code, Error, Result};
+use serde_json::value::RawValue;
+
+use super::cache::{Cache, Found, Full};
+use super::failures::Told;
+use super::inbox::Done;
+use super::outbox::Outbox;
+use super::shared::Shared;
+use crate::frame::Service;
+
+/// The most that are under way at once.
+const MOST: usize = 64;
+/// The most gates that are kept open; at least as many as calls can be under way.
+const GATES: usize = MOST;
+/// The most bytes of arguments that wait for gates that are being opened.
+const WAITING: usize = 8 << 20;
+
+/// The service calls of one life of a child.
+pub(super) struct Services {
+    gates: Cache<Gate, Waiting>,
+    /// Bytes of arguments in there.
+    waiting: usize,
+    /// The ids of calls that are under way.
+    ids: HashSet<Box<str>>,
+    under_way: usize,
+    sent: HashMap<u64, Call>,
+    next: u64,
+}
+
+/// A call that waits for its gate.
+struct Waiting {
+    id: Option<Box<str>>,
+    /// The text of a JSON array.
+    arguments: String,
+}
+
+/// A call that was sent.
+struct Call {
+    id: Option<Box<str>>,
+    gate: Box<str>,
+    future: Sent,
+    waker: Waker,
+}
+
+impl Services {
+    pub(super) fn new() -> Services {
+        Services {
+            gates: Cache::new(GATES),
+            waiting: 0,
+            ids: HashSet::new(),
+            under_way: 0,
+            sent: HashMap::new(),
+            next: 0,
+        }
+    }
+
+    /// Calls what a frame says, which is allowed.
+    pub(super) fn call(&mut self, frame: &Service<'_>, (shared, out): (&Shared, &mut Outbox)) {
+        let (gate, id) = (&*frame.kind, frame.id.as_deref());
+        if let Err(told) = self.check(id) {
+            return out.refuse_call((gate, id), &told, shared);
+        }
+        self.under_way += 1;
+        self.ids.extend(id.map(Box::from));
+        let arguments = format!("[{}]", frame.arguments());
+        let id = id.map(Box::from);
+        self.go(gate, Waiting { id, arguments }, (shared, out));
+    }
+
+    fn check(&self, id: Option<&str>) -> Result<(), Told> {
+        if id.is_some_and(|id| self.ids.contains(id)) {
+            let text = "a service call with this id is still under way";
+            return Err(Told::new("DUPLICATE_ID", text));
+        }
+        if self.under_way >= MOST {
+            let text = format!("{MOST} service calls are under way, as many as may be");
+            return Err(Told::new(Code::Overloaded.as_str(), text));
+        }
+        Ok(())
+    }
+
+    /// Sends a call, or has it wait for its gate.
+    fn go(&mut self, name: &str, call: Waiting, (shared, out): (&Shared, &mut Outbox)) {
+        let length = call.arguments.len();
+        let gate = match self.gates.find(name) {
+            Found::Open(gate) => gate.clone(),
+            Found::Opening(waiting) if self.waiting + length <= WAITING => {
+                self.waiting += length;
+                return waiting.push(call);
+            }
+            Found::Absent if self.waiting + length <= WAITING => {
+                return self.open(name, call, (shared, out));
+            }
+            _ => {
+                let text = "too much waits for gates that are being opened";
+                let error = Error::new(Code::Overloaded, text);
+                return self.finish((name, call.id), Err(error), (shared, out));
+            }
+        };
+        self.send((name, &gate), call, (shared, out));
+    }
+
+    /// Has the worker open a gate for a call.
+    fn open(&mut self, name: &str, call: Waiting, (shared, out): (&Shared, &mut Outbox)) {
+        let length = call.arguments.len();
+        match self.gates.opening(name, call) {
+            Ok(gone) => {
+                self.waiting += length;
+                if let Some(gone) = gone {
+                    shared.session.drop_later(gone);
+                }
+            }
+            Err(Full(call)) => {
+                let error = Error::new(Code::Overloaded, "all gates that are kept are in use");
+                return self.finish((name, call.id), Err(error), (shared, out));
+            }
+        }
+        let (inbox, timeout) = (shared.inbox.clone(), shared.limits.request);
+        let name: Box<str> = name.into();
+        shared.session.later(move |opened| {
+            let gate = open_json(&opened.plugin, &name);
+            let outcome = gate.map(|gate| gate.with_timeout(timeout));
+            inbox.done(Done::Gate { name, outcome });
+        });
+    }
+
+    /// Takes over a gate that the worker has opened, or tells why it has not.
+    pub(super) fn opened(
+        &mut self,
+        name: &str,
+        outcome: Result<Gate>,
+        (shared, out): (&Shared, &mut Outbox),
+    ) {
+        match outcome {
+            Ok(gate) => {
+                let waiting = self.gates.opened(name, gate.clone());
+                self.no_more_wait(&waiting);
+                for call in waiting {
+                    self.send((name, &gate), call, (shared, out));
+                }
+            }
+            Err(error) => {
+                let (_, waiting) = self.gates.remove(name);
+                self.no_more_wait(&waiting);
+                for call in waiting {
+                    self.finish((name, call.id), Err(error.clone()), (shared, out));
+                }
+            }
+        }
+    }
+
+    fn no_more_wait(&mut self, calls: &[Waiting]) {
+        let bytes: usize = calls.iter().map(|call| call.arguments.len()).sum();
+        self.waiting -= bytes;
+    }
+
+    fn send(
+        &mut self,
+        (name, gate): (&str, &Gate),
+        call: Waiting,
+        (shared, out): (&Shared, &mut Outbox),
+    ) {
+        let Waiting { id, arguments } = call;
+        let sent = match gate.has_action() && !gate.has_function() {
+            true => gate.action().send(arguments.as_bytes()),
+            false => gate.send(arguments.as_bytes()),
+        };
+        match sent {
+            Err(error) => self.finish((name, id), Err(error), (shared, out)),
+            Ok(future) => {
+                let number = self.next;
+                self.next += 1;
+                self.gates.enter(name);
+                let call = Call {
+                    id,
+                    gate: name.into(),
+                    future,
+                    waker: shared.inbox.waker(number),
+                };
+                self.sent.insert(number, call);
+                self.poll(number, (shared, out));
+            }
+        }
+    }
+
+    /// Looks at a call whose future was woken.
+    pub(super) fn poll(&mut self, number: u64, (shared, out): (&Shared, &mut Outbox)) {
+        // One that is over may be woken again.
+        let Some(call) = self.sent.get_mut(&number) else {
+            return;
+        };
+        let mut context = Context::from_waker(&call.waker);
+        let Poll::Ready(outcome) = Pin::new(&mut call.future).poll(&mut context) else {
+            return;
+        };
+        if let Some(Call { id, gate, .. }) = self.sent.remove(&number) {
+            self.gates.leave(&gate);
+            self.finish((&gate, id), outcome, (shared, out));
+        }
+    }
+
+    /// A call is over.
+    fn finish(
+        &mut self,
+        (gate, id): (&str, Option<Box<str>>),
+        outcome: Result<Bytes>,
+        (shared, out): (&Shared, &mut Outbox),
+    ) {
+        self.under_way -= 1;
+        if let Some(id) = &id {
+            self.ids.remove(id);
+        }
+        let result = outcome.as_deref().map_err(Clone::clone).and_then(read);
+        match (id.as_deref(), result) {
+            (Some(id), Ok(result)) => out.respond(id, Ok(result)),
+            (None, Ok(_)) => {}
+            (id, Err(error)) => out.refuse_call((gate, id), &Told::of(&error), shared),
+        }
+    }
+}
+
+/// The value of a result; an action's has no bytes.
+fn read(result: &[u8]) -> Result<&RawValue> {
+    if result.is_empty() {
+        return Ok(RawValue::NULL);
+    }
+    serde_json::from_slice(result).map_err(|error| {
+        let text = format!("what the gate's provider gave is no JSON: {error}");
+        Error::new(Code::Protocol, text).maybe_run()
+    })
+}

@@ -1,0 +1,35 @@
+//! How a child ended, for those who called it.
+
+use callgate::supervision::{Exit, Fault};
+use serde_json::json;
+
+use crate::bridge::LastWords;
+use crate::log::LogLine;
+
+/// The most lines that are told; the newest ones.
+pub(super) const MOST_LINES: usize = 8;
+/// The most bytes of each.
+const MOST_BYTES: usize = 200;
+
+/// How a child ended: its exit, what was wrong where more is known than that, and its last lines on stderr.
+pub(super) fn last_words(
+    name: &str,
+    (exit, fault): (Exit, Option<&Fault>),
+    stderr: &[LogLine],
+) -> LastWords {
+    let lines = stderr
+        .iter()
+        .map(|line| &line.text[..line.text.floor_char_boundary(MOST_BYTES)]);
+    let lines: Vec<&str> = lines.collect();
+    let mut message = format!("plugin `{name}` has ended ({exit})");
+    let mut context = exit.to_context();
+    if let Some(fault) = fault {
+        message.push_str(&format!(", {}: {}", fault.code, fault.why));
+        context["fault"] = json!({"code": fault.code, "why": fault.why});
+    }
+    if let Some(last) = lines.last() {
+        message.push_str(&format!("; its last line on stderr: {last}"));
+    }
+    context["stderr"] = json!(lines);
+    LastWords { message, context }
+}

@@ -1,0 +1,98 @@
+//! What the loop is told by other threads.
+
+use std::sync::Arc;
+
+use callgate::supervision::State;
+use crossbeam_channel::Sender;
+
+use super::Name;
+use super::life::Life;
+use super::plan::Plan;
+use super::status::PluginStatus;
+use crate::bridge::Bridge;
+use crate::log::PluginLog;
+use crate::process::Stdin;
+
+pub(super) enum Message {
+    /// The worker has begun this life, or failed to.
+    Begun {
+        name: Name,
+        life: u64,
+        outcome: Result<Box<Life>, String>,
+    },
+    /// The worker has let others call it, or failed to.
+    Offered {
+        life: u64,
+        outcome: Result<(), String>,
+    },
+    /// The queue to a child is full, or the child reads no more.
+    Stdin {
+        life: u64,
+    },
+    /// A process that the broker started has connected, or will not, or has ended.
+    Process {
+        life: u64,
+    },
+    /// It is a bridge's turn, and its child can perhaps be heard again.
+    Wake {
+        life: u64,
+    },
+    /// A child is too slow for this subscription.
+    Unhealthy {
+        life: u64,
+        subscription: String,
+    },
+    /// Somebody wants something of a plugin.
+    Request {
+        name: Name,
+        request: Request,
+        answer: Sender<Result<(), Refusal>>,
+    },
+    /// A plugin is to be supervised.
+    Add {
+        plan: Plan,
+    },
+    List {
+        answer: Sender<Vec<PluginStatus>>,
+    },
+    Find {
+        name: Name,
+        answer: Sender<Option<Found>>,
+    },
+    /// Is told when the plugin is in one of these states.
+    Await {
+        name: Name,
+        states: Vec<State>,
+        answer: Sender<PluginStatus>,
+    },
+    /// All plugins are to end, and then the loop.
+    Stop,
+}
+
+/// What can be asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Request {
+    Start,
+    Stop,
+    Restart,
+    /// From the next start on, which is now where it runs.
+    Reload(Box<Plan>),
+}
+
+/// Why a request was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// There is no plugin of this name.
+    Unknown,
+    /// The runtime is being stopped.
+    Stopping,
+}
+
+/// What others may use of a plugin.
+pub(crate) struct Found {
+    pub(crate) log: PluginLog,
+    /// Whether it links the client.
+    pub(crate) is_linked: bool,
+    /// How its present life is reached, if it has one that speaks.
+    pub(crate) alive: Option<(Arc<Bridge>, Stdin)>,
+}

@@ -1,0 +1,42 @@
+//! Driving the courses of all plugins: one loop for their pipes, ends and timers, one worker for what may block.
+//!
+//! The loop alone owns a child's course, the reading ends of its pipes and its pidfd. The worker gets jobs with the number of a life
+//! and gives back results with it; the result of a life that is over is dropped, and a child that was started too late is killed.
+
+mod beginning;
+mod counts;
+mod hearing;
+mod last_words;
+mod life;
+mod lives;
+mod looking;
+mod mailbox;
+mod message;
+mod plan;
+mod plugin;
+mod reading;
+mod requests;
+mod running;
+mod settings;
+mod source;
+mod status;
+mod supervisor;
+mod surroundings;
+mod timers;
+mod tokens;
+mod way_back;
+mod worker;
+
+use std::sync::Arc;
+
+pub use counts::Counts;
+pub(crate) use message::{Refusal, Request};
+pub(crate) use plan::Plan;
+pub(crate) use running::{Running, Teller};
+pub use settings::Limits;
+pub(crate) use settings::Settings;
+pub use status::PluginStatus;
+pub(crate) use surroundings::Surroundings;
+
+/// The name of a plugin.
+pub(crate) type Name = Arc<str>;

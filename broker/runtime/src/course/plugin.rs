@@ -1,0 +1,108 @@
+//! A supervised plugin, as the loop has it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use callgate::supervision::{Course, State};
+use crossbeam_channel::Sender;
+
+use super::counts::Counts;
+use super::life::Life;
+use super::plan::Plan;
+use super::settings::Limits;
+use super::status::PluginStatus;
+use crate::log::PluginLog;
+
+/// A supervised plugin.
+pub(super) struct Plugin {
+    pub(super) plan: Arc<Plan>,
+    pub(super) course: Course,
+    pub(super) log: PluginLog,
+    pub(super) counts: Counts,
+    /// A subscription that its present or last life was too slow for.
+    pub(super) unhealthy: Option<String>,
+    pub(super) present: Present,
+    pub(super) awaited: Vec<Awaited>,
+}
+
+/// What there is of a plugin's process.
+pub(super) enum Present {
+    Nobody,
+    /// The worker starts one, for the life of this number.
+    Launching(u64),
+    Alive(Box<Life>),
+}
+
+/// Somebody waits for the plugin to be in one of these states.
+pub(super) struct Awaited {
+    pub(super) states: Vec<State>,
+    pub(super) answer: Sender<PluginStatus>,
+}
+
+impl Plugin {
+    pub(super) fn new(plan: Plan) -> Plugin {
+        Plugin {
+            course: Course::new(plan.restart.clone()),
+            plan: Arc::new(plan),
+            log: PluginLog::new(),
+            unhealthy: None,
+            counts: Counts::default(),
+            present: Present::Nobody,
+            awaited: Vec::new(),
+        }
+    }
+
+    /// Whether nothing of it runs, and nothing is to be started.
+    pub(super) fn is_at_rest(&self) -> bool {
+        matches!(self.present, Present::Nobody)
+            && matches!(self.course.state(), State::Stopped | State::Quarantined)
+    }
+
+    pub(super) fn life(&mut self) -> Option<&mut Life> {
+        match &mut self.present {
+            Present::Alive(life) => Some(life),
+            _ => None,
+        }
+    }
+
+    /// The present life, where it is this one.
+    pub(super) fn life_of(&mut self, number: u64) -> Option<&mut Life> {
+        self.life().filter(|life| life.number == number)
+    }
+
+    pub(super) fn status(&self, now: Instant) -> PluginStatus {
+        let manifest = &self.plan.manifest;
+        PluginStatus {
+            name: manifest.name().to_owned(),
+            version: manifest.version().to_string(),
+            folder: manifest.folder().to_owned(),
+            transport: manifest.backend().transport,
+            supervision: self.course.status(now),
+            counts: self.counts,
+            unhealthy: self.unhealthy.clone(),
+        }
+    }
+
+    /// When it is to be looked at although nothing happens.
+    pub(super) fn next(&self, limits: &Limits) -> Option<Instant> {
+        let life = match &self.present {
+            Present::Alive(life) => life.next(limits),
+            _ => None,
+        };
+        [self.course.next(), life].into_iter().flatten().min()
+    }
+
+    /// Tells those who wait for the state that it is in.
+    pub(super) fn tell_awaiting(&mut self, now: Instant) {
+        let state = self.course.state();
+        let awaited = std::mem::take(&mut self.awaited);
+        let (met, rest): (Vec<_>, Vec<_>) = awaited
+            .into_iter()
+            .partition(|awaited| awaited.states.contains(&state));
+        self.awaited = rest;
+        for awaited in met {
+            // It may have given up.
+            let _ = awaited.answer.send(self.status(now));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Reading what children wrote.
+
+use std::time::Instant;
+
+use callgate::supervision::Event;
+
+use super::Name;
+use super::hearing::{Hearing, News, Speaker};
+use super::life::Life;
+use super::plugin::{Plugin, Present};
+use super::source::Source;
+use super::supervisor::{SHARE, Supervisor};
+use crate::frame::Line;
+use crate::log::LogStream;
+
+/// The most bytes of a stream that are read after a child's end: a pipe has 64 KiB unless its writer made it larger.
+const LAST: usize = 1 << 20;
+
+/// A child's streams, and what their lines lead to.
+struct Heard<'a> {
+    stdout: &'a mut Source,
+    stderr: &'a mut Source,
+    /// Whether its stdout is to be read from.
+    is_heard: bool,
+    hearing: Hearing<'a>,
+}
+
+impl<'a> Heard<'a> {
+    fn of(plugin: &'a mut Plugin) -> Option<Heard<'a>> {
+        let Present::Alive(life) = &mut plugin.present else {
+            return None;
+        };
+        let is_heard = life.is_heard();
+        let Life {
+            stdout,
+            stderr,
+            speech,
+            ..
+        } = &mut **life;
+        let speaker = speech.as_mut().map(|speech| Speaker {
+            bridge: &speech.bridge,
+            manners: &mut speech.manners,
+        });
+        let hearing = Hearing {
+            log: &plugin.log,
+            counts: &mut plugin.counts,
+            speaker,
+            news: Vec::new(),
+        };
+        Some(Heard {
+            stdout,
+            stderr,
+            is_heard,
+            hearing,
+        })
+    }
+
+    /// Reads a share of each stream.
+    fn read(mut self, buffer: &mut [u8]) -> Vec<News> {
+        let hearing = &mut self.hearing;
+        if self.stderr.can_be_read() {
+            let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stderr, line);
+            // On stderr no line is too long.
+            let _ = self.stderr.read(buffer, SHARE, sink);
+        }
+        if self.stdout.can_be_read() && self.is_heard {
+            let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stdout, line);
+            if let Err(error) = self.stdout.read(buffer, SHARE, sink) {
+                hearing.news.push(News::Fatal {
+                    code: "FRAME_TOO_LARGE",
+                    why: error.to_string(),
+                });
+            }
+        }
+        self.hearing.news
+    }
+
+    /// Reads what is left after the child's end. What it did wrong before has no consequence any more.
+    fn read_last(mut self, buffer: &mut [u8]) {
+        let hearing = &mut self.hearing;
+        let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stdout, line);
+        let _ = self.stdout.read_last(buffer, LAST, sink);
+        let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stderr, line);
+        let _ = self.stderr.read_last(buffer, LAST, sink);
+    }
+}
+
+impl Supervisor {
+    /// Reads one share of a life's streams.
+    pub(super) fn read_share(&mut self, name: &Name, number: u64) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            return;
+        };
+        let Some(life) = plugin.life_of(number) else {
+            return;
+        };
+        life.is_in_line = false;
+        let heard = Heard::of(plugin);
+        let news = heard
+            .map(|heard| heard.read(&mut self.buffer))
+            .unwrap_or_default();
+        let is_fatal = news.iter().any(|news| matches!(news, News::Fatal { .. }));
+        if let Some(life) = plugin.life_of(number)
+            && life.stdout.has_ended()
+            && !is_fatal
+        {
+            life.has_closed("it has closed its stdout", Instant::now());
+        }
+        self.act_on(name, number, news);
+    }
+
+    /// Reads what a child that has ended has left.
+    pub(super) fn read_last(&mut self, name: &Name) {
+        let plugin = self.plugins.get_mut(name);
+        if let Some(heard) = plugin.and_then(Heard::of) {
+            heard.read_last(&mut self.buffer);
+        }
+    }
+
+    fn act_on(&mut self, name: &Name, number: u64, news: Vec<News>) {
+        let now = Instant::now();
+        for news in news {
+            match news {
+                News::Serves => self.offer(name, number),
+                News::Answered => self.feed(name, Event::Answered, now),
+                News::Fatal { code, why } => self.feed(name, Event::Fatal { code, why }, now),
+            }
+        }
+        self.set_timer(name);
+    }
+}

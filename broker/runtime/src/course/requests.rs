@@ -1,0 +1,164 @@
+//! What other threads tell the loop.
+
+use std::time::{Duration, Instant};
+
+use callgate::supervision::{Event, State};
+
+use super::Name;
+use super::hearing::say;
+use super::message::{Found, Message, Refusal, Request};
+use super::plugin::{Awaited, Plugin};
+use super::supervisor::Supervisor;
+use crate::manifest::Transport;
+
+/// How long, after the longest grace, the end of the runtime waits for children that the kernel was told to kill.
+const AFTER_KILL: Duration = Duration::from_secs(2);
+/// The most who wait for the state of one plugin; who comes later is in nobody's way, and waits in vain.
+const MOST_AWAITED: usize = 1024;
+
+impl Supervisor {
+    pub(super) fn take(&mut self, message: Message) {
+        let now = Instant::now();
+        match message {
+            Message::Begun {
+                name,
+                life,
+                outcome,
+            } => self.begun(&name, life, outcome),
+            Message::Offered { life, outcome } => self.offered(life, outcome),
+            Message::Stdin { life } => self.stdin_changed(life, now),
+            Message::Process { life } => self.look_at_process(life),
+            Message::Unhealthy { life, subscription } => self.unhealthy(life, subscription),
+            Message::Wake { life } => self.woken(life, now),
+            Message::Request {
+                name,
+                request,
+                answer,
+            } => {
+                // Who asked may have gone.
+                let _ = answer.send(self.request(&name, request, now));
+            }
+            Message::Add { plan } => {
+                let name = plan.name.clone();
+                self.plugins.insert(name.clone(), Plugin::new(plan));
+                self.feed(&name, Event::Start, now);
+            }
+            Message::List { answer } => {
+                let all = self.plugins.values().map(|plugin| plugin.status(now));
+                let _ = answer.send(all.collect());
+            }
+            Message::Find { name, answer } => {
+                let _ = answer.send(self.find(&name));
+            }
+            Message::Await {
+                name,
+                states,
+                answer,
+            } => self.wait_for(&name, Awaited { states, answer }, now),
+            Message::Stop => self.stop(now),
+        }
+    }
+
+    fn request(&mut self, name: &Name, request: Request, now: Instant) -> Result<(), Refusal> {
+        if self.stops_at.is_some() {
+            return Err(Refusal::Stopping);
+        }
+        let plugin = self.plugins.get_mut(name).ok_or(Refusal::Unknown)?;
+        let event = match request {
+            Request::Start => Event::Start,
+            Request::Stop => Event::Stop,
+            Request::Restart => Event::Restart,
+            Request::Reload(plan) => {
+                plugin.course.set_restart(plan.restart.clone());
+                plugin.plan = plan.into();
+                match plugin.course.state() {
+                    State::Stopped | State::Stopping => return Ok(()),
+                    _ => Event::Restart,
+                }
+            }
+        };
+        self.feed(name, event, now);
+        Ok(())
+    }
+
+    fn find(&mut self, name: &Name) -> Option<Found> {
+        let plugin = self.plugins.get_mut(name)?;
+        let log = plugin.log.clone();
+        let speech = plugin.life().and_then(|life| life.speech.as_ref());
+        let alive = speech.map(|speech| (speech.bridge.clone(), speech.stdin.clone()));
+        let is_linked = plugin.plan.manifest.backend().transport == Transport::Shm;
+        Some(Found {
+            log,
+            is_linked,
+            alive,
+        })
+    }
+
+    fn wait_for(&mut self, name: &Name, awaited: Awaited, now: Instant) {
+        if let Some(plugin) = self.plugins.get_mut(name)
+            && plugin.awaited.len() < MOST_AWAITED
+        {
+            plugin.awaited.push(awaited);
+            plugin.tell_awaiting(now);
+        }
+    }
+
+    fn unhealthy(&mut self, number: u64, subscription: String) {
+        let name = self.lives.get(&number);
+        if let Some(plugin) = name.and_then(|name| self.plugins.get_mut(name)) {
+            say(
+                &plugin.log,
+                &format!("it is too slow for what it hears of {subscription}"),
+            );
+            plugin.unhealthy = Some(subscription);
+        }
+    }
+
+    fn stdin_changed(&mut self, number: u64, now: Instant) {
+        let Some(name) = self.lives.get(&number).cloned() else {
+            return;
+        };
+        let plugin = self.plugins.get_mut(&name);
+        if let Some(life) = plugin.and_then(|plugin| plugin.life_of(number))
+            && life
+                .speech
+                .as_ref()
+                .is_some_and(|speech| speech.stdin.is_gone())
+        {
+            life.has_closed("it has closed its stdin", now);
+        }
+        self.set_timer(&name);
+    }
+
+    fn woken(&mut self, number: u64, now: Instant) {
+        let Some(name) = self.lives.get(&number).cloned() else {
+            return;
+        };
+        let plugin = self.plugins.get_mut(&name);
+        let life = plugin.and_then(|plugin| plugin.life_of(number));
+        if let Some(speech) = life.and_then(|life| life.speech.as_mut()) {
+            speech.take_turn(now);
+        }
+        self.queue_up(number);
+        self.set_timer(&name);
+    }
+
+    /// Ends all plugins, and after that the loop.
+    fn stop(&mut self, now: Instant) {
+        if self.stops_at.is_some() {
+            return;
+        }
+        let graces = self
+            .plugins
+            .values()
+            .map(|plugin| plugin.plan.restart.stop_grace);
+        let grace = graces.max().unwrap_or_default();
+        self.stops_at = now
+            .checked_add(grace.saturating_add(AFTER_KILL))
+            .or(Some(now + AFTER_KILL));
+        let names: Vec<Name> = self.plugins.keys().cloned().collect();
+        for name in names {
+            self.feed(&name, Event::Stop, now);
+        }
+    }
+}

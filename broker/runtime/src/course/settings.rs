@@ -1,0 +1,46 @@
+//! What a runtime is told by its host.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use callgate::supervision::Restart;
+
+use crate::manifest::Launchers;
+
+/// How much of the runtime's memory and time one plugin may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The most bytes of a frame, both ways; 4 MiB by default. A longer line kills its plugin (`FRAME_TOO_LARGE`).
+    pub frame_bytes: usize,
+    /// The most bytes of a log line, which is cut there; 64 KiB by default.
+    pub log_line_bytes: usize,
+    /// The most bytes that are kept for a plugin that does not read; 8 MiB by default. Beyond, its callers get `OVERLOADED`.
+    pub queued_bytes: usize,
+    /// How long a plugin may leave that queue full without reading anything of it before it is killed as hung; 10 s by default.
+    pub stuck_for: Duration,
+    /// The most malformed frames a second; 1,000 by default. Beyond, the plugin is killed (`PROTOCOL`).
+    pub malformed_frames: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            frame_bytes: 4 << 20,
+            log_line_bytes: 64 << 10,
+            queued_bytes: 8 << 20,
+            stuck_for: Duration::from_secs(10),
+            malformed_frames: 1000,
+        }
+    }
+}
+
+/// What a runtime was told when it was built.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) launchers: Launchers,
+    /// Where each plugin gets a folder of its own; in the plugin's own folder without it.
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) limits: Limits,
+    pub(crate) restart: Restart,
+}

@@ -1,0 +1,201 @@
+//! The loop: one thread for the pipes, ends and timers of all plugins.
+//!
+//! In each turn it takes in what the kernel told, then what other threads said, then reads a part of what each child wrote, and last
+//! sees to the timers: an answer that lies in a pipe does not count as missing.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use mio::event::Event;
+use mio::{Events, Poll};
+
+use super::Name;
+use super::mailbox::Mailbox;
+use super::message::Message;
+use super::plugin::Plugin;
+use super::settings::Settings;
+use super::surroundings::Surroundings;
+use super::timers::Timers;
+use super::tokens::{Part, about};
+use super::worker::Worker;
+
+/// The most messages that are taken in before children are read from again.
+const MESSAGES: usize = 256;
+/// The most bytes that are read from a stream before it is another child's turn.
+pub(super) const SHARE: usize = 256 << 10;
+/// How much is read at once.
+const BUFFER: usize = 64 << 10;
+
+pub(super) struct Supervisor {
+    pub(super) poll: Poll,
+    pub(super) messages: Receiver<Message>,
+    pub(super) mailbox: Mailbox<Message>,
+    pub(super) worker: Worker,
+    pub(super) surroundings: Arc<Surroundings>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) plugins: BTreeMap<Name, Plugin>,
+    /// Whose life it is.
+    pub(super) lives: HashMap<u64, Name>,
+    pub(super) next_life: u64,
+    pub(super) timers: Timers,
+    /// Lives that have something to be read, in turn.
+    pub(super) line: VecDeque<u64>,
+    /// Lives of which the kernel has told that they have ended.
+    pub(super) ended: Vec<u64>,
+    pub(super) buffer: Vec<u8>,
+    /// When the loop ends at the latest, once it is being stopped.
+    pub(super) stops_at: Option<Instant>,
+}
+
+impl Supervisor {
+    pub(super) fn buffer() -> Vec<u8> {
+        vec![0; BUFFER]
+    }
+
+    /// Serves until all plugins have ended after [`Message::Stop`].
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(256);
+        while !self.is_over(Instant::now()) {
+            let patience = self.patience(Instant::now());
+            match self.poll.poll(&mut events, patience) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    tracing::error!("the runtime cannot wait for its plugins any more: {error}");
+                    break;
+                }
+            }
+            for event in &events {
+                self.note(event);
+            }
+            self.take_messages();
+            self.read_in_turn();
+            self.take_ends();
+            self.tick();
+        }
+        self.give_up();
+    }
+
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        if !self.line.is_empty() || !self.messages.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = [self.timers.next(), self.stops_at]
+            .into_iter()
+            .flatten()
+            .min();
+        next.map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Takes in what the kernel told.
+    fn note(&mut self, event: &Event) {
+        let Some((number, part)) = about(event.token()) else {
+            return;
+        };
+        let name = self.lives.get(&number);
+        let Some(life) = name.and_then(|name| self.plugins.get_mut(name)?.life_of(number)) else {
+            return;
+        };
+        match part {
+            Part::Process => return self.ended.push(number),
+            Part::Stdout => life.stdout.has_news(event.is_read_closed()),
+            Part::Stderr => life.stderr.has_news(event.is_read_closed()),
+            Part::Stdin => {
+                let Some(speech) = &mut life.speech else {
+                    return;
+                };
+                speech.stdin.flush();
+                if event.is_error() || event.is_write_closed() {
+                    speech.stdin.close();
+                }
+                // Events wait for room in the pipe.
+                speech.take_turn(Instant::now());
+                if speech.stdin.is_gone() {
+                    life.has_closed("it has closed its stdin", Instant::now());
+                }
+                let name = self.lives.get(&number).cloned();
+                name.into_iter().for_each(|name| self.set_timer(&name));
+            }
+        }
+        self.queue_up(number);
+    }
+
+    /// Puts a life in line to be read from, where there is something and it is not in line yet.
+    pub(super) fn queue_up(&mut self, number: u64) {
+        let name = self.lives.get(&number);
+        let Some(life) = name.and_then(|name| self.plugins.get_mut(name)?.life_of(number)) else {
+            return;
+        };
+        if !life.is_in_line && life.has_something() {
+            life.is_in_line = true;
+            self.line.push_back(number);
+        }
+    }
+
+    fn take_messages(&mut self) {
+        for _ in 0..MESSAGES {
+            match self.messages.try_recv() {
+                Ok(message) => self.take(message),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads a share of what each child in line wrote.
+    fn read_in_turn(&mut self) {
+        for _ in 0..self.line.len() {
+            let Some(number) = self.line.pop_front() else {
+                return;
+            };
+            if let Some(name) = self.lives.get(&number).cloned() {
+                self.read_share(&name, number);
+                self.queue_up(number);
+            }
+        }
+    }
+
+    fn take_ends(&mut self) {
+        for number in std::mem::take(&mut self.ended) {
+            if let Some(name) = self.lives.get(&number).cloned() {
+                self.take_end(&name, number);
+            }
+        }
+    }
+
+    /// Sees to whatever is due.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        // Those that are due again at once are looked at in the next turn.
+        let due: Vec<Name> = std::iter::from_fn(|| self.timers.due(now)).collect();
+        for name in due {
+            self.look_at(&name, now);
+            self.set_timer(&name);
+        }
+    }
+
+    /// Puts the time in order at which a plugin is to be looked at.
+    pub(super) fn set_timer(&mut self, name: &Name) {
+        let plugin = self.plugins.get(name);
+        let at = plugin.and_then(|plugin| plugin.next(&self.settings.limits));
+        self.timers.set(name, at);
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.stops_at
+            .is_some_and(|at| now >= at || self.plugins.values().all(Plugin::is_at_rest))
+    }
+
+    /// Kills what still runs and leaves it to the kernel; nobody is listed any more.
+    fn give_up(&mut self) {
+        for plugin in self.plugins.values_mut() {
+            self.surroundings.forget(&plugin.plan);
+            plugin.log.close();
+            if let Some(life) = plugin.life() {
+                life.process.kill();
+            }
+        }
+    }
+}

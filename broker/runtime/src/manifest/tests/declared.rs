@@ -1,0 +1,101 @@
+//! Which capabilities can be declared.
+
+use super::{declaring, read, wrong};
+
+#[test]
+fn capabilities_that_are_none_are_refused_with_what_is_allowed() {
+    for (capability, allowed) in [
+        ("data.sql", "data.sql:self"),
+        ("data.sql:*", "data.sql:self"),
+        ("data.sql:other", "data.sql:self"),
+        ("data.kv:", "data.kv:self"),
+        ("voice.tokens:all", "voice.tokens:self"),
+        ("storage.file:*", "storage.file:self"),
+        ("runtime.schedule:self", "without a scope"),
+        ("broadcast.clients:*", "without a scope"),
+        ("data.read", "PLUGIN.TABLE"),
+        ("data.read:chat", "PLUGIN.TABLE"),
+        ("data.read:chat.", "PLUGIN.TABLE"),
+        ("data.read:.messages", "PLUGIN.TABLE"),
+        ("data.read:chat.*", "without `*`"),
+        ("data.read:*.messages", "without `*`"),
+        ("data.read:*", "without `*`"),
+        ("http.fetch", "HOST"),
+        ("http.fetch:*", "without `*`"),
+        ("http.fetch:*.example.com", "without `*`"),
+        ("http.fetch:https://example.com", "HOST"),
+        ("http.fetch:example.com/", "HOST"),
+        ("http.fetch:example.com:", "HOST:PORT"),
+        ("events.publish", "PREFIX.*"),
+        ("events.publish:*", "not by itself"),
+        ("events.publish:.*", "PREFIX.*"),
+        ("events.publish:chat*", "at the end only"),
+        ("events.publish:*.message", "at the end only"),
+        ("events.publish:a.*.b.*", "at the end only"),
+        ("events.publish:chat.", "TOPIC"),
+        ("events.subscribe:*", "not by itself"),
+        ("events.subscribe:chat.**", "at the end only"),
+        ("events.unsubscribe:chat.*", "events.subscribe:TOPIC"),
+        ("resources.read", "PLUGIN"),
+        ("resources.read:*", "without `*`"),
+        ("resources.read:a.b", "the name of a plugin"),
+        ("gate.call", "PATTERN"),
+        ("gate.provide:", "PATTERN"),
+        ("gate.emit:a", "gate.subscribe:PATTERN"),
+        ("share.write:a", "share.create:PATTERN"),
+        ("permissions.check", "gate.call:PATTERN"),
+        (" data.kv:self", "data.kv:self"),
+        ("data.kv :self", "data.kv:self"),
+        ("Data.kv:self", "data.kv:self"),
+        ("*", "data.kv:self"),
+        ("", "data.kv:self"),
+    ] {
+        let (key, _, found) = wrong(&declaring(&["data.kv:self", capability]));
+        assert_eq!(key, "runtime_capabilities[1]", "{capability}");
+        assert!(found.contains(allowed), "{capability}: {found}");
+    }
+}
+
+/// `gate.call:*` was meant for plugins and opened every table and every host as well.
+#[test]
+fn no_pattern_of_gates_stands_for_a_service_with_capabilities_of_its_own() {
+    for pattern in [
+        "*",
+        "d*",
+        "data.*",
+        "*.kv",
+        "data.sql",
+        "data.kv",
+        "data.read",
+        "data.r*",
+        "http.fetch",
+        "http.*",
+        "*fetch",
+        "storage.file",
+        "voice.*",
+        "schedule.register",
+        "schedule.*",
+        "sched*",
+        "broadcast.a",
+        "presence.*",
+        "resources.*",
+        "*.register",
+    ] {
+        let (key, _, allowed) = wrong(&declaring(&[&format!("gate.call:{pattern}")]));
+        assert_eq!(key, "runtime_capabilities[0]", "{pattern}");
+        assert!(allowed.contains("a capability of its own"), "{allowed}");
+    }
+    for pattern in [
+        "chat.*",
+        "Rack.Filter",
+        "schedule-viewer.*",
+        "data.import",
+        "dat.*",
+        "callgate.runtime.list",
+    ] {
+        assert!(
+            read(&declaring(&[&format!("gate.call:{pattern}")])).is_ok(),
+            "{pattern}"
+        );
+    }
+}

@@ -52,11 +52,6 @@ impl Course {
         self.restart = restart;
     }
 
-    /// Goes by other times and numbers from here on. A time that runs already ends when it was to.
-    pub fn set_restart(&mut self, restart: Restart) {
-        self.restart = restart;
-    }
-
     /// What is to be done about what has happened. What cannot be about the present life is ignored.
     pub fn on(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         self.step(|course, effects| match event {

@@ -58,7 +58,7 @@ use crate::text::cut;
 pub use cells::{CellToBroker, CellToPlugin};
 pub use facts::{
     Availability, BrokerFacts, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd,
-    PeerInfo, PluginLimits, Route, SchemaSource, Shape,
+    PeerInfo, PluginLimits, Pulse, Route, SchemaSource, Shape,
 };
 pub use feeds::{FeedToBroker, FeedToPlugin, Fit};
 pub use gates::{GateToBroker, GateToPlugin};

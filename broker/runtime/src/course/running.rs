@@ -35,7 +35,7 @@ pub(crate) struct Teller(Mailbox<Message>);
 impl Running {
     pub(crate) fn start(
         settings: &Arc<Settings>,
-        surroundings: Surroundings,
+        surroundings: Arc<Surroundings>,
     ) -> io::Result<Running> {
         let poll = Poll::new()?;
         let (mailbox, messages) = Mailbox::new(poll.registry(), MAILBOX)?;
@@ -44,7 +44,7 @@ impl Running {
             messages,
             mailbox: mailbox.clone(),
             worker: Worker::start()?,
-            surroundings: Arc::new(surroundings),
+            surroundings,
             settings: settings.clone(),
             plugins: BTreeMap::new(),
             lives: HashMap::new(),

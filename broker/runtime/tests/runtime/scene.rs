@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use callgate::Broker;
 use callgate::supervision::{Restart, State};
+use callgate_client::Plugin;
 use callgate_runtime::{Builder, PluginStatus, Runtime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -38,6 +39,12 @@ impl Scene {
         fs::create_dir_all(&folder).unwrap();
         self.write(&folder, &manifest(name, steps, more));
         folder
+    }
+
+    /// A plugin like any other.
+    pub(crate) fn member(&self, name: &str) -> Plugin {
+        let builder = Plugin::builder(name).descriptor(self.broker.connect().unwrap());
+        builder.connect().unwrap()
     }
 
     pub(crate) fn folder(&self, name: &str) -> PathBuf {

@@ -181,6 +181,7 @@ impl Supervisor {
         let words = last_words(name, (exit, fault.as_ref()), &lines);
         plugin.journal.say(&words.message);
         if let Some(speech) = life.speech {
+            plugin.counts = plugin.counts.with(speech.bridge.counts());
             speech.bridge.end(&words);
             // Before the next life begins, which needs the name.
             self.worker.run(move || speech.bridge.close(&words));

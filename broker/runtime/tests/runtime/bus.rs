@@ -244,7 +244,14 @@ fn supervised_plugins_give_no_orders() {
 #[test]
 fn who_follows_gets_what_plugins_write() {
     let scene = Scene::new();
-    let steps = [READY, r#"wait {"type":"request"}"#, "log followed", "serve"];
+    let answer = r#"send {"type":"response","id":${/id},"result":1}"#;
+    let steps = [
+        READY,
+        r#"wait {"type":"request"}"#,
+        "log followed",
+        answer,
+        "serve",
+    ];
     scene.plugin("clock", &steps);
     let runtime = scene.start();
     reach(&runtime, "clock", State::Ready);
@@ -263,4 +270,70 @@ fn who_follows_gets_what_plugins_write() {
     assert_eq!(found.unwrap().0, "clock");
     drop(subscription);
     drop(runtime);
+}
+
+/// What one life answered was taken for the answer to another life's request.
+#[test]
+fn what_plugins_do_is_counted_through_all_their_lives() {
+    let scene = Scene::new();
+    let stray = r#"send {"type":"response","id":"nobody","result":1}"#;
+    let odd = r#"send {"type":"odd"}"#;
+    let steps = [stray, stray, odd, READY, "on 1 exit 1", "serve"];
+    scene.plugin("clock", &steps);
+    let runtime = scene.start();
+    await_that("it runs anew", || {
+        let status = runtime.plugins().remove(0).supervision;
+        (status.restarts == 1 && status.state == State::Ready).then_some(())
+    });
+    ask(&scene.member("host"), "clock.tell", json!({})).unwrap();
+    let counts = runtime.plugins().remove(0).counts;
+    assert_eq!(
+        (
+            counts.stray_responses,
+            counts.unknown_frames,
+            counts.requests
+        ),
+        (4, 2, 1)
+    );
+    assert!(counts.frames >= 9, "{counts:?}");
+}
+
+#[test]
+fn a_plugin_that_links_the_client_is_supervised_alike() {
+    let scene = Scene::new();
+    let steps = [
+        "errlog linking",
+        "provide linked.tell",
+        "on 1 sleep 100",
+        "on 1 exit 4",
+        "hang",
+    ];
+    scene.plugin_with("linked", &steps, &json!({"transport": "shm"}));
+    let runtime = scene.start();
+    await_that("it runs anew", || {
+        let status = runtime.plugins().remove(0).supervision;
+        (status.restarts == 1 && status.state == State::Ready).then_some(())
+    });
+    let said = crate::scene::told(&runtime, "linked", "has ended");
+    assert!(
+        said.contains("code 4") && said.contains("linking"),
+        "{said}"
+    );
+    let host = scene.member("host");
+    let gate = host.subscriber::<(u32,), u32>("linked.tell").unwrap();
+    gate.wait_ready(PATIENCE).unwrap();
+    assert_eq!(gate.invoke((7,)).unwrap(), 7);
+    let listing = scene.broker.snapshot().unwrap();
+    let entry = listing
+        .plugins
+        .iter()
+        .find(|plugin| plugin.name == "linked")
+        .unwrap();
+    assert_eq!(entry.transport, callgate::listing::Transport::Shm);
+    let error = runtime
+        .call_as("linked", "tell", &json!({}), (&user(), None))
+        .unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    runtime.stop_plugin("linked").unwrap();
+    reach(&runtime, "linked", State::Stopped);
 }

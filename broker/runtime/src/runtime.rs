@@ -149,10 +149,6 @@ impl Runtime {
         drop(self);
     }
 
-    pub(crate) fn frame_bytes(&self) -> usize {
-        self.settings.limits.frame_bytes
-    }
-
     pub(crate) fn teller(&self) -> &Teller {
         self.running.teller()
     }

@@ -64,7 +64,7 @@ impl Course {
             Event::Answered => course.answered(),
             Event::Fatal { code, why } => course.fatal(code, why, effects),
             Event::Unreachable { code, why } => {
-                course.unreachable(Fault { code, why }, now, effects)
+                course.unreachable(Fault { code, why }, now, effects);
             }
             Event::Exited(exit) => course.exited(exit, now, effects),
         })

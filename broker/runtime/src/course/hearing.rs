@@ -124,6 +124,11 @@ impl Speaker<'_> {
             },
             Incoming::ServeReady => self.manners.serve_ready().then_some(News::Serves),
             Incoming::Pong { .. } => Some(News::Answered),
+            Incoming::Unknown { kind } => {
+                tracing::debug!("a plugin sent a frame of the unknown type {kind:?}");
+                self.bridge.on_frame(frame);
+                None
+            }
             // It is being killed for what it wrote before.
             _ if self.manners.is_too_bad() => None,
             frame => {

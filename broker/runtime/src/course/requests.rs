@@ -1,5 +1,6 @@
 //! What other threads tell the loop.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate::supervision::{Event, State};
@@ -40,7 +41,7 @@ impl Supervisor {
             Message::Add { plan } => {
                 let name = plan.name.clone();
                 self.plugins
-                    .insert(name.clone(), Plugin::new(plan, self.surroundings.topic()));
+                    .insert(name.clone(), Plugin::new(*plan, self.surroundings.topic()));
                 self.feed(&name, Event::Start, now);
             }
             Message::List { answer } => {
@@ -70,7 +71,7 @@ impl Supervisor {
             Request::Restart => Event::Restart,
             Request::Reload(plan) => {
                 plugin.course.set_restart(plan.restart.clone());
-                plugin.plan = plan.into();
+                plugin.plan = Arc::from(plan);
                 match plugin.course.state() {
                     State::Stopped | State::Stopping => return Ok(()),
                     _ => Event::Restart,

@@ -82,7 +82,9 @@ impl Drop for Running {
 impl Teller {
     /// Has a plugin supervised, and started.
     pub(crate) fn add(&self, plan: Plan) {
-        self.0.tell(Message::Add { plan });
+        self.0.tell(Message::Add {
+            plan: Box::new(plan),
+        });
     }
 
     pub(crate) fn request(&self, name: &str, request: Request) -> Result<(), Refusal> {

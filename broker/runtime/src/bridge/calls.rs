@@ -3,15 +3,14 @@
 //! A handler, on the dispatcher of the bridges' group, notes who calls, writes the frame and returns. The loop finds the answer's caller by
 //! the id, and publishes the result as the child has written it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_client::dynamic::Responder;
 use callgate_client::{Code, Context, Error};
 use parking_lot::Mutex;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::arguments::params;
 use super::bus::Tell;
@@ -21,6 +20,9 @@ use super::ids::Ids;
 use super::table::{Asker, Full, Table};
 use crate::frame::{FRAME_CAP, Outgoing, Response, User};
 use crate::process::{Refused, Stdin};
+
+/// The longest time that a request can have: long before the clock ends.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Calls to one life of a child.
 pub(crate) struct Calls {
@@ -135,14 +137,14 @@ impl Calls {
             Err(_) => return asker.refuse(self.too_large()),
         };
         let now = Instant::now();
-        let deadline = now + request.timeout.min(self.timeout);
+        let timeout = request.timeout.min(self.timeout).min(LONGEST);
         // Before it is written: the answer may come at once.
         let inserted = {
             let mut stands = self.table.lock();
             match stands.refusal(&self.name) {
                 Some(why) => Err((asker, why)),
                 None => {
-                    let inserted = stands.table.insert(count, asker, (now, deadline));
+                    let inserted = stands.table.insert(count, asker, (now, now + timeout));
                     inserted.map_err(|Full(asker)| (asker, self.overloaded()))
                 }
             }

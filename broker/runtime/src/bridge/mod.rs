@@ -46,13 +46,13 @@ use self::services::Services;
 use self::session::Session;
 use self::shared::Shared;
 use self::topics::Topics;
-use crate::frame::{Incoming, Malformed};
+use crate::frame::Incoming;
 use crate::manifest::Manifest;
 use crate::process::Stdin;
 
 pub(crate) use self::bus::{Bus, Job, Tell};
 pub(crate) use self::calls::{Calls, LastWords, Request};
-pub(crate) use self::counts::{Count, Counts};
+pub(crate) use self::counts::Counts;
 pub(crate) use self::shared::Limits;
 pub(crate) use self::table::Asker;
 

@@ -4,11 +4,12 @@ mod calls;
 mod ends;
 mod events;
 mod services;
+mod worker;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 

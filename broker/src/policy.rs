@@ -44,7 +44,7 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no capability: there are gate.provide:PATTERN, gate.call:PATTERN, gate.subscribe:PATTERN, \
-     topic.send:PATTERN, share.create:PATTERN and share.read:PATTERN"
+     topic.send:PATTERN, share.create:PATTERN and share.read:PATTERN, none with an empty PATTERN"
 )]
 pub struct UnknownCapability(String);
 
@@ -67,7 +67,8 @@ impl Policy {
     ) -> Result<Policy, UnknownCapability> {
         let mut policy = Policy::new();
         for capability in capabilities {
-            policy = match capability.split_once(':') {
+            let parts = capability.split_once(':');
+            policy = match parts.filter(|(_, pattern)| !pattern.is_empty()) {
                 Some(("gate.provide", pattern)) => policy.provide(pattern),
                 Some(("gate.call", pattern)) => policy.call(pattern),
                 Some(("gate.subscribe", pattern)) => policy.subscribe(pattern),

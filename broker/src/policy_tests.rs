@@ -96,6 +96,9 @@ fn nothing_is_allowed_that_is_not_said() {
         "call:A",
         "topic.own:A",
         "gate.send:A",
+        // It allowed what has no name.
+        "topic.send:",
+        "share.read:",
     ] {
         let error = Policy::from_capabilities([wrong]).unwrap_err();
         assert!(error.to_string().contains(&format!("`{wrong}`")));

@@ -9,6 +9,14 @@ pub fn descriptors(pid: u32) -> usize {
     entries.map_or(0, |entries| entries.flatten().count())
 }
 
+/// What the descriptors of a process are of.
+pub fn names_of_descriptors(pid: u32) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+    let entries = entries.into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    names.map(|name| name.display().to_string()).collect()
+}
+
 /// Threads of a process.
 pub fn threads(pid: u32) -> usize {
     let entries = fs::read_dir(format!("/proc/{pid}/task"));

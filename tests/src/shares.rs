@@ -1,6 +1,7 @@
 //! Roles of `callgate-peer` that make, read and publish shares, whose contents tell whether they are whole.
 
 mod content;
+pub mod forked;
 mod holder;
 mod published;
 mod storm;
@@ -20,6 +21,7 @@ pub fn play(role: &str, name: &str, more: &[String]) -> bool {
         "share-writer" => published::write,
         "share-reader" => published::read,
         "share-storm" => storm::run,
+        "share-forked" => forked::run,
         _ => return false,
     };
     let before = std::panic::take_hook();

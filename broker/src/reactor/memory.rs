@@ -11,6 +11,7 @@
 //! it is the newest one; it is sealed against all writers, the one that made it included.
 //! What a cell lies in has one description, which the broker keeps for its readers.
 
+mod closing;
 mod file;
 
 use std::io;
@@ -24,6 +25,7 @@ use callgate_layout::control::{
 };
 use callgate_layout::sys::memfd;
 
+pub(super) use closing::Closing;
 pub(super) use file::{Flaw, Freeing, Memory, check_allocated};
 
 use file::seal_allocated;
@@ -112,13 +114,13 @@ impl Reactor {
     }
 
     /// Closes descriptors of memory, of which one may be the last.
-    pub(super) fn close_memory<T: Send + 'static>(&self, files: T, freeing: Freeing) {
-        match freeing {
-            Freeing::Quick => drop(files),
-            Freeing::Slow => self.help_with_memory(move || {
+    pub(super) fn close_memory<T: Send + 'static>(&mut self, files: T, freeing: Freeing) {
+        if freeing == Freeing::Slow && self.memory_helper.is_some() {
+            self.closing.begin();
+            self.help_with_memory(move || {
                 drop(files);
-                Outcome::new(|_, _| {})
-            }),
+                Outcome::new(|reactor, _| reactor.closing.end())
+            });
         }
     }
 

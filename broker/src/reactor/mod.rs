@@ -60,7 +60,7 @@ use files::Files;
 use held::HeldMemory;
 use listed_plugins::AllSupervised;
 use listing::Listings;
-use memory::Memory;
+use memory::{Closing, Memory};
 use numbers::Numbers;
 use session::{Connection, Session};
 use shares::{Came, SharePage};
@@ -117,6 +117,7 @@ pub(crate) struct Reactor {
     returned: HashMap<u64, OwnedFd>,
     watches: Watches,
     held: HeldMemory,
+    closing: Closing,
     /// Works on the memory of extents; `None` until there is one.
     memory_helper: Option<Helper<Outcome>>,
     /// Of persistent shares.
@@ -187,6 +188,7 @@ impl Reactor {
             returned: HashMap::new(),
             watches: Watches::new(),
             held: HeldMemory::new(),
+            closing: Closing::default(),
             memory_helper: None,
             files,
             policy_changes: HashMap::new(),

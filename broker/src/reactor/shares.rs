@@ -150,7 +150,9 @@ impl Reactor {
         now: Instant,
     ) {
         let memory = AnyMemory::Version(version);
-        let made = self.make_share_page(share, 3).and_then(|()| {
+        let room = self.closing.check();
+        let made = room.and_then(|()| self.make_share_page(share, 3));
+        let made = made.and_then(|()| {
             let made = self.make_watched("callgate-share", memory, len);
             made.map_err(|error| no_memory("a share", &error))
         });

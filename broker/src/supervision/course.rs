@@ -47,6 +47,11 @@ impl Course {
         }
     }
 
+    /// Has the course go by other times and numbers. A time that runs already stays as it is.
+    pub fn set_restart(&mut self, restart: Restart) {
+        self.restart = restart;
+    }
+
     /// What is to be done about what has happened. What cannot be about the present life is ignored.
     pub fn on(&mut self, event: Event, now: Instant) -> Vec<Effect> {
         self.step(|course, effects| match event {

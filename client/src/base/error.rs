@@ -1,6 +1,7 @@
 //! The one error type of the client.
 
 use core::fmt;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use callgate_layout::{Blame, Code};
@@ -148,9 +149,21 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.inner.code, self.inner.message)?;
         match &self.inner.gate {
-            Some(gate) => write!(f, " (gate {gate})"),
+            Some(gate) => write!(f, " (gate {})", OneLine(gate)),
             None => Ok(()),
         }
+    }
+}
+
+/// A name that a program has said, which may be none: control characters in it are written as escapes.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c.is_control() {
+            true => write!(f, "{}", c.escape_default()),
+            false => f.write_char(c),
+        })
     }
 }
 
@@ -188,6 +201,14 @@ pub(crate) fn forked() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A log of one line for each error had two.
+    #[test]
+    fn a_name_that_is_none_stays_on_its_line() {
+        let error = Error::new(Code::InvalidArgument, "no").at_gate("a\n\u{1b}ü \"b\"");
+        let text = "INVALID_ARGUMENT: no (gate a\\n\\u{1b}ü \"b\")";
+        assert_eq!(error.to_string(), text);
+    }
 
     /// A `main` that returned one ended with `Error: Inner { … }`.
     #[test]

@@ -120,6 +120,10 @@ impl Source {
 
     /// How many feeds there are on it.
     pub(crate) fn listeners(&self) -> usize {
+        // In a forked child another thread may have held the lock.
+        if !self.fork.is_here() {
+            return 0;
+        }
         let sending = self.sending.lock();
         // While a plugin goes from one broker to the next, it may listen at both.
         let at = |of| {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use callgate_client::{Code, Dispatch, EventNotice, Plugin, Received, TopicOptions};
+use callgate_client::{Code, Dispatch, EventNotice, GateOptions, Plugin, Received, TopicOptions};
 
 use super::scene::{Notes, PATIENCE, Scene, TOPIC};
 
@@ -127,4 +127,30 @@ fn a_star_that_follows_no_dot_is_refused() {
         }
     }
     let _all = listener.subscribe("Weather.*", |_: u32| ()).unwrap();
+}
+
+/// `topic("Weather.*")` made a topic to which nobody could subscribe by its name; so with gates and shares.
+#[test]
+fn no_name_has_a_star() {
+    let scene = Scene::new();
+    let plugin = scene.connect("Plugin", Dispatch::Thread);
+    let shares = plugin.shares();
+    for name in ["*", "Weather.*", "a*b"] {
+        let refused = [
+            plugin.topic::<(u32,)>(name).err(),
+            plugin.provide(name, |_: u32| ()).err(),
+            plugin
+                .set_gate_options(&format!("{name}."), GateOptions::default())
+                .err(),
+            plugin.subscriber::<(u32,), ()>(name).err(),
+            plugin.watch(name).err(),
+            shares.get_or_create(name, || 7_u32).err(),
+            shares.watch(name, |_| ()).err(),
+            shares.cell_writer::<u32>(name).err(),
+        ];
+        for (way, error) in refused.into_iter().enumerate() {
+            let error = error.unwrap_or_else(|| panic!("{name} by way {way}"));
+            assert_eq!(error.code(), Code::InvalidArgument, "{name} by way {way}");
+        }
+    }
 }

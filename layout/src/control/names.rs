@@ -1,4 +1,4 @@
-//! What plugins and gates may be called.
+//! What plugins, gates, topics and shares may be called.
 
 use super::{MAX_GATE_NAME, MAX_PLUGIN_NAME};
 
@@ -7,9 +7,10 @@ pub fn check_plugin_name(name: &str) -> Result<(), String> {
     check_name("a plugin's name", name, MAX_PLUGIN_NAME)
 }
 
-/// What is wrong with a gate's name, if anything is. A name that ends in `.` is a prefix's.
+/// What is wrong with the name of a gate, a topic or a share, if anything is. A name that ends in `.` is a prefix's.
 pub fn check_gate_name(name: &str) -> Result<(), String> {
     check_name("a gate's name", name, MAX_GATE_NAME)?;
+    check_star(name)?;
     match name.ends_with('.') {
         true => Err("a gate's name ends in `.`, as prefixes do".to_owned()),
         false => Ok(()),
@@ -20,9 +21,20 @@ pub fn check_gate_name(name: &str) -> Result<(), String> {
 /// name that begins with it.
 pub fn check_prefix(prefix: &str) -> Result<(), String> {
     check_name("a prefix", prefix, MAX_GATE_NAME)?;
+    check_star(prefix)?;
     match prefix.ends_with('.') {
         true => Ok(()),
         false => Err("a prefix does not end in `.`".to_owned()),
+    }
+}
+
+/// A name with a star could not be told from a pattern: nobody could subscribe to it, or have a policy for it alone.
+fn check_star(name: &str) -> Result<(), String> {
+    match name.contains('*') {
+        true => {
+            Err("`*` belongs to patterns: no gate, topic or share has it in its name".to_owned())
+        }
+        false => Ok(()),
     }
 }
 

@@ -304,6 +304,11 @@ fn names_have_a_length_and_no_control_characters() {
             assert!(check(wrong).is_err(), "{wrong:?}");
         }
     }
+    // Nobody could subscribe to it by its name.
+    for wrong in ["*", "a.*", "*.a", "a*b"] {
+        let why = check_gate_name(wrong).unwrap_err();
+        assert!(why.contains("patterns"), "{why}");
+    }
 }
 
 /// A prefix that stands for names which do not begin with it and a dot would take other plugins' gates.
@@ -314,7 +319,7 @@ fn a_prefix_ends_in_a_dot() {
         assert_eq!(check_prefix(prefix), Ok(()));
         assert!(check_gate_name(prefix).is_err(), "{prefix}");
     }
-    for wrong in ["", "a", "a.b", "a\n.", &format!("x{longest}")] {
+    for wrong in ["", "a", "a.b", "a\n.", "*.", "a.*.", &format!("x{longest}")] {
         assert!(check_prefix(wrong).is_err(), "{wrong:?}");
     }
 }

@@ -31,7 +31,7 @@ pub fn create(name: &str, len: usize) -> io::Result<OwnedFd> {
 /// Makes a memory file that holds `bytes` and that nobody can change any more.
 pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     check_limit(bytes.len())?;
-    let fd = unsealed(name, 0)?;
+    let fd = empty(name)?;
     let mut file = File::from(fd);
     io::Write::write_all(&mut file, bytes)?;
     let fd = OwnedFd::from(file);
@@ -129,10 +129,14 @@ fn for_good() -> SealFlag {
 
 fn unsealed(name: &str, len: usize) -> io::Result<OwnedFd> {
     check_limit(len)?;
-    let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-    let fd = standard::above(fd)?;
+    let fd = empty(name)?;
     ftruncate(&fd, len as i64)?;
     Ok(fd)
+}
+
+fn empty(name: &str) -> io::Result<OwnedFd> {
+    let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    Ok(standard::above(fd)?)
 }
 
 /// Whether this process may make a file of so many bytes. Setting a size beyond its limit would not fail, but end

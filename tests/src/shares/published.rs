@@ -22,6 +22,9 @@ use super::{Content, answer, number};
 /// How long a reader waits for the next version before it looks at the file again.
 const WAIT: Duration = Duration::from_millis(500);
 
+/// How far a writer that was held up catches up.
+const MOST_BEHIND: Duration = Duration::from_millis(200);
+
 /// The number of the newest version, in a file.
 struct Note(File);
 
@@ -97,12 +100,13 @@ impl Writer {
         self.count.load(Ordering::Relaxed).to_string()
     }
 
-    /// Publishes in such intervals; what takes longer is not made up for.
+    /// Publishes in such intervals, on average: what takes longer is made up for, up to a point.
     fn run(&self, interval: Duration, len: usize) {
         let mut next = Instant::now();
         while !self.is_over.load(Ordering::Relaxed) {
             self.publish(len);
-            next = (next + interval).max(Instant::now());
+            let earliest = Instant::now().checked_sub(MOST_BEHIND);
+            next = earliest.map_or(next, |earliest| next.max(earliest)) + interval;
             thread::sleep(next.saturating_duration_since(Instant::now()));
         }
     }

@@ -62,6 +62,10 @@ fn a_policy_file_is_obeyed_or_refused() {
             "{\"plugins\": {\"A\": {\"capabilities\": [\"call:*\"]}}}",
             "`call:*`",
         ),
+        (
+            "{\"plugins\": {\"A\": {\"capabilities\": [\"topic.send:\"]}}}",
+            "plugin `A`: `topic.send:`",
+        ),
         ("{\"plugins\": {}, \"strikt\": true}", "strikt"),
     ] {
         fs::write(&file, wrong).unwrap();

@@ -32,7 +32,7 @@ fn a_forked_child_sends_and_hears_nothing_and_leaves_what_is_its_parent_s() {
         assert_eq!(forked.expect_line(), format!("{what}: CLOSED"));
     }
     let dropped = forked.expect_line();
-    assert!(dropped.starts_with("dropped"), "{dropped}");
+    assert_eq!(dropped, "dropped (0, false)", "nobody hears what it says");
     // The parent has ended, and that is all that others have heard of it.
     let heard = other.await_heard(("Forked", SENT), |heard| heard.contains("gone"));
     assert!(

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod cells;
+mod forks;
 mod hostile;
 mod idle;
 mod large;

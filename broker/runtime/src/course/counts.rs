@@ -8,6 +8,4 @@ pub struct Counts {
     pub frames: u64,
     /// Frames that were no JSON object with a type, or whose fields were wrong; they are dropped.
     pub malformed_frames: u64,
-    /// Frames of a type that nobody knows, and without an id; they are dropped.
-    pub unknown_frames: u64,
 }

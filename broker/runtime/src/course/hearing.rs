@@ -1,11 +1,11 @@
 //! What a child's lines mean for its course.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::counts::Counts;
-use super::member::Member;
-use crate::frame::{Incoming, Line, parse};
-use crate::log::{Log, Source};
+use crate::bridge::Bridge;
+use crate::frame::{Incoming, Line, Malformed, parse};
+use crate::log::{LogStream, PluginLog};
 
 /// Malformed frames are counted for so long.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub(super) struct Manners {
     /// Whether it serves from `serve_ready` on, and not from `ready`.
     has_serve_ready: bool,
     is_ready: bool,
-    serves: bool,
+    is_serve_ready: bool,
     /// The malformed frames of the last second.
     window: Option<(Instant, u32)>,
     most_malformed: u32,
@@ -38,19 +38,22 @@ impl Manners {
         Manners {
             has_serve_ready,
             is_ready: false,
-            serves: false,
+            is_serve_ready: false,
             window: None,
             most_malformed,
         }
     }
 
-    /// Whether this is the frame from which on it serves.
-    fn begins_to_serve(&mut self, is_serve_ready: bool) -> bool {
-        let is_new = match is_serve_ready {
-            false => !std::mem::replace(&mut self.is_ready, true),
-            true => self.is_ready && !std::mem::replace(&mut self.serves, true),
-        };
-        is_new && is_serve_ready == self.has_serve_ready
+    /// Takes in a `ready`; true where the child serves from then on, `None` for one that is not the first.
+    fn ready(&mut self) -> Option<bool> {
+        let is_first = !std::mem::replace(&mut self.is_ready, true);
+        is_first.then_some(!self.has_serve_ready)
+    }
+
+    /// Takes in a `serve_ready`; true where the child serves from then on.
+    fn serve_ready(&mut self) -> bool {
+        let is_due = self.has_serve_ready && self.is_ready;
+        is_due && !std::mem::replace(&mut self.is_serve_ready, true)
     }
 
     /// Notes a malformed frame; true for the first of a second, and for the one that is too many.
@@ -61,86 +64,93 @@ impl Manners {
             false => (now, 1),
         };
         self.window = Some((since, count));
-        count == 1 || count == self.most_malformed + 1
+        count == 1 || self.is_too_bad()
     }
 
     fn is_too_bad(&self) -> bool {
-        self.window.is_some_and(|(_, count)| count > self.most_malformed)
+        self.window
+            .is_some_and(|(_, count)| count > self.most_malformed)
     }
 }
 
 /// What the lines of one child lead to.
 pub(super) struct Hearing<'a> {
-    pub(super) name: &'a str,
-    pub(super) member: &'a dyn Member,
-    pub(super) log: &'a Log,
-    pub(super) manners: &'a mut Manners,
+    pub(super) log: &'a PluginLog,
     pub(super) counts: &'a mut Counts,
+    /// `None` of a plugin that links the client, whose lines are all for the log.
+    pub(super) speaker: Option<Speaker<'a>>,
     pub(super) news: Vec<News>,
 }
 
+/// A child whose frames are heard.
+pub(super) struct Speaker<'a> {
+    pub(super) bridge: &'a Bridge,
+    pub(super) manners: &'a mut Manners,
+}
+
 impl Hearing<'_> {
-    pub(super) fn stdout(&mut self, line: Line<'_>) {
-        match line {
-            Line::Log { text, is_cut } => self.log.add(Source::Stdout, &text, is_cut),
-            Line::Frame(frame) => self.frame(frame),
-        }
-    }
-
-    pub(super) fn stderr(&mut self, line: Line<'_>) {
-        // On stderr no line is a frame.
-        if let Line::Log { text, is_cut } = line {
-            self.log.add(Source::Stderr, &text, is_cut);
-        }
-    }
-
-    fn frame(&mut self, frame: &[u8]) {
-        // It is being killed for what it wrote before.
-        if self.manners.is_too_bad() {
-            return;
-        }
-        self.counts.frames += 1;
-        match parse(frame) {
-            Ok(Incoming::Ready) => self.says_ready(false),
-            Ok(Incoming::ServeReady) => self.says_ready(true),
-            Ok(Incoming::Pong { .. }) => self.news.push(News::Answered),
-            Ok(Incoming::Unknown { kind }) => {
-                self.counts.unknown_frames += 1;
-                tracing::debug!("plugin `{}`: frame of unknown type {kind:?}", self.name);
+    pub(super) fn hear(&mut self, stream: LogStream, line: Line<'_>) {
+        match (line, &mut self.speaker) {
+            (Line::Log { text, is_cut }, _) => {
+                self.log.push(SystemTime::now(), stream, &text, is_cut);
             }
-            Ok(frame) => self.member.on_frame(frame),
-            Err(malformed) => {
-                self.counts.malformed_frames += 1;
-                if self.manners.is_notable(Instant::now()) {
-                    tracing::warn!("plugin `{}`: {malformed}; it is dropped", self.name);
+            (Line::Frame(frame), Some(speaker)) => {
+                self.counts.frames += 1;
+                match parse(frame) {
+                    Ok(frame) => self.news.extend(speaker.frame(&frame, self.log)),
+                    Err(malformed) => {
+                        self.counts.malformed_frames += 1;
+                        self.news.extend(speaker.malformed(&malformed, self.log));
+                    }
                 }
-                self.member.on_malformed(&malformed);
-                self.judge();
+            }
+            // Its splitter finds no frames.
+            (Line::Frame(_), None) => {}
+        }
+    }
+}
+
+impl Speaker<'_> {
+    fn frame(&mut self, frame: &Incoming<'_>, log: &PluginLog) -> Option<News> {
+        match frame {
+            Incoming::Ready => match self.manners.ready() {
+                Some(serves) => serves.then_some(News::Serves),
+                None => {
+                    say(log, "it said `ready` more than once; that is ignored");
+                    None
+                }
+            },
+            Incoming::ServeReady => self.manners.serve_ready().then_some(News::Serves),
+            Incoming::Pong { .. } => Some(News::Answered),
+            // It is being killed for what it wrote before.
+            _ if self.manners.is_too_bad() => None,
+            frame => {
+                self.bridge.on_frame(frame);
+                None
             }
         }
     }
 
-    fn says_ready(&mut self, is_serve_ready: bool) {
-        let was_known = self.manners.is_ready && !is_serve_ready;
-        match self.manners.begins_to_serve(is_serve_ready) {
-            true => self.news.push(News::Serves),
-            false if was_known => {
-                tracing::warn!("plugin `{}` said `ready` more than once", self.name);
-            }
-            false => {}
+    fn malformed(&mut self, malformed: &Malformed, log: &PluginLog) -> Option<News> {
+        let was_too_bad = self.manners.is_too_bad();
+        if self.manners.is_notable(Instant::now()) && !was_too_bad {
+            say(log, &format!("{malformed}; it is dropped"));
         }
-    }
-
-    fn judge(&mut self) {
-        if self.manners.is_too_bad() {
+        //MALFORMED
+        let is_new = self.manners.is_too_bad() && !was_too_bad;
+        is_new.then(|| {
             let most = self.manners.most_malformed;
-            let why = format!("it sent more than {most} malformed frames within a second");
-            self.news.push(News::Fatal {
+            News::Fatal {
                 code: "PROTOCOL",
-                why,
-            });
-        }
+                why: format!("it sent more than {most} malformed frames within a second"),
+            }
+        })
     }
+}
+
+/// Adds a line of the runtime's to a plugin's log.
+pub(super) fn say(log: &PluginLog, text: &str) {
+    log.push(SystemTime::now(), LogStream::Runtime, text, false);
 }
 
 #[cfg(test)]
@@ -151,11 +161,16 @@ mod tests {
     #[test]
     fn a_child_begins_to_serve_once() {
         let mut plain = Manners::new(false, 0);
-        let heard = [false, true, false, true].map(|frame| plain.begins_to_serve(frame));
-        assert_eq!(heard, [true, false, false, false]);
+        assert!(!plain.serve_ready());
+        assert_eq!(plain.ready(), Some(true));
+        assert!(!plain.serve_ready());
+        assert_eq!(plain.ready(), None);
         let mut warm = Manners::new(true, 0);
-        let heard = [true, false, true, false, true].map(|frame| warm.begins_to_serve(frame));
-        assert_eq!(heard, [false, false, true, false, false]);
+        assert!(!warm.serve_ready());
+        assert_eq!(warm.ready(), Some(false));
+        assert!(warm.serve_ready());
+        assert!(!warm.serve_ready());
+        assert_eq!(warm.ready(), None);
     }
 
     #[test]

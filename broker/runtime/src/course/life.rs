@@ -1,39 +1,57 @@
-//! One life of a child, as the loop has it.
+//! One life of a plugin, as the loop has it.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use callgate::Child as Linked;
+use callgate::supervision::Exit;
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry};
 
 use super::hearing::Manners;
-use super::member::Member;
 use super::settings::Limits;
 use super::source::Source;
 use super::tokens::{Part, token};
-use crate::process::{Child, Stdin};
+use super::way_back::WayBack;
+use crate::bridge::Bridge;
+use crate::process::{Child, End, Stdin};
 
 /// A child that has closed a pipe is given so long to end by itself before that counts: at its end the kernel closes
 /// its pipes first.
 const MAY_BE_ENDING: Duration = Duration::from_millis(200);
 
-/// A child that was started, with its place on the bus.
+/// A process of a plugin.
 pub(super) struct Life {
     pub(super) number: u64,
-    pub(super) child: Child,
-    pub(super) stdin: Stdin,
+    pub(super) process: Process,
+    /// `None` of a plugin that links the client.
+    pub(super) speech: Option<Speech>,
     pub(super) stdout: Source,
     pub(super) stderr: Source,
-    pub(super) member: Arc<dyn Member>,
-    pub(super) manners: Manners,
     /// When a pipe that it has closed counts, and what to say of it then.
     pub(super) closed: Option<Closed>,
     /// Whether it is in line to be read from.
     pub(super) is_in_line: bool,
-    /// When the member wants to be swept.
-    pub(super) sweep_at: Option<Instant>,
+}
+
+/// How a process is reached, by who started it.
+pub(super) enum Process {
+    /// The runtime.
+    Own(Child),
+    /// The broker, which takes in its end.
+    Linked(Linked),
+}
+
+/// What a child on pipes has besides: it speaks.
+pub(super) struct Speech {
+    pub(super) stdin: Stdin,
+    pub(super) bridge: Arc<Bridge>,
+    pub(super) way_back: Arc<WayBack>,
+    pub(super) manners: Manners,
+    /// When it is the bridge's turn.
+    pub(super) turn_at: Option<Instant>,
     pub(super) pings: u64,
 }
 
@@ -44,43 +62,98 @@ pub(super) struct Closed {
     pub(super) why: &'static str,
 }
 
+impl Process {
+    pub(super) fn pid(&self) -> u32 {
+        match self {
+            Process::Own(child) => child.pid(),
+            Process::Linked(child) => child.id(),
+        }
+    }
+
+    /// How it ended; `None` while it runs. What is left of its group is killed by this.
+    pub(super) fn look(&mut self) -> Option<Exit> {
+        match self {
+            Process::Own(child) => child.look().map(|end| match end {
+                End::Known(status) => status.into(),
+                End::Unknown => Exit::Unknown,
+            }),
+            Process::Linked(child) => match child.try_wait() {
+                Ok(status) => status.map(Exit::from),
+                Err(_) => Some(Exit::Unknown),
+            },
+        }
+    }
+
+    /// Asks it and its group to end. It may have ended, which is about to be noticed.
+    pub(super) fn terminate(&self) {
+        match self {
+            Process::Own(child) => child.terminate(),
+            Process::Linked(child) => drop(child.terminate()),
+        }
+    }
+
+    /// Ends it and its group.
+    pub(super) fn kill(&self) {
+        match self {
+            Process::Own(child) => child.kill(),
+            Process::Linked(child) => drop(child.kill()),
+        }
+    }
+}
+
 impl Life {
     /// Has the loop's poll tell of what happens to it.
     pub(super) fn watch(&self, registry: &Registry) -> io::Result<()> {
         let watch = |fd: Option<RawFd>, part, interest| match fd {
-            Some(fd) => registry.register(&mut SourceFd(&fd), self.token(part), interest),
+            Some(fd) => registry.register(&mut SourceFd(&fd), token(self.number, part), interest),
             None => Ok(()),
         };
-        watch(Some(self.child.raw()), Part::Process, Interest::READABLE)?;
-        watch(self.stdin.raw(), Part::Stdin, Interest::WRITABLE)?;
+        if let Process::Own(child) = &self.process {
+            watch(Some(child.raw()), Part::Process, Interest::READABLE)?;
+        }
+        let stdin = self.speech.as_ref().and_then(|speech| speech.stdin.raw());
+        watch(stdin, Part::Stdin, Interest::WRITABLE)?;
         watch(self.stdout.raw(), Part::Stdout, Interest::READABLE)?;
         watch(self.stderr.raw(), Part::Stderr, Interest::READABLE)
     }
 
-    fn token(&self, part: Part) -> Token {
-        token(self.number, part)
-    }
-
-    /// Whether its stdout is to be read from: not while it leaves answers unread or has asked for as much as it may.
-    pub(super) fn is_heard(&self, limits: &Limits) -> bool {
-        self.stdin.queued() < limits.unread_bytes && !self.member.is_busy()
+    /// Whether its stdout is to be read from: not while answers wait for a child that does not read.
+    pub(super) fn is_heard(&self) -> bool {
+        let speech = self.speech.as_ref();
+        speech.is_none_or(|speech| !speech.bridge.is_busy())
     }
 
     /// Whether there is something to read.
-    pub(super) fn has_something(&self, limits: &Limits) -> bool {
-        self.stderr.can_be_read() || (self.stdout.can_be_read() && self.is_heard(limits))
+    pub(super) fn has_something(&self) -> bool {
+        self.stderr.can_be_read() || (self.stdout.can_be_read() && self.is_heard())
     }
 
-    /// It has closed a pipe, unless it is just ending.
+    /// It has closed a pipe, unless it is just ending. One that does not speak needs none.
     pub(super) fn has_closed(&mut self, why: &'static str, now: Instant) {
-        let at = now + MAY_BE_ENDING;
-        self.closed.get_or_insert(Closed { at, why });
+        if self.speech.is_some() {
+            let at = now + MAY_BE_ENDING;
+            self.closed.get_or_insert(Closed { at, why });
+        }
     }
 
     /// When it is to be looked at although nothing happens.
     pub(super) fn next(&self, limits: &Limits) -> Option<Instant> {
-        let full_until = self.stdin.full_since().and_then(|since| since.checked_add(limits.full_for));
         let closed = self.closed.map(|closed| closed.at);
-        [full_until, closed, self.sweep_at].into_iter().flatten().min()
+        let speech = self.speech.as_ref().and_then(|speech| speech.next(limits));
+        [closed, speech].into_iter().flatten().min()
+    }
+}
+
+impl Speech {
+    /// Gives the bridge its turn.
+    pub(super) fn take_turn(&mut self, now: Instant) {
+        self.way_back.begins_turn();
+        self.turn_at = self.bridge.sweep(now);
+    }
+
+    fn next(&self, limits: &Limits) -> Option<Instant> {
+        let stuck_since = self.stdin.stuck_since();
+        let stuck_until = stuck_since.and_then(|since| since.checked_add(limits.stuck_for));
+        [stuck_until, self.turn_at].into_iter().flatten().min()
     }
 }

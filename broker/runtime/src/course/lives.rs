@@ -1,77 +1,21 @@
 //! Lives: begun by the worker, taken over by the loop, and their ends.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Instant;
 
+use callgate::Progress;
 use callgate::supervision::{Event, Exit};
 
 use super::Name;
-use super::hearing::Manners;
-use super::last_words::{LastWords, MOST_LINES};
-use super::life::Life;
+use super::beginning::Beginning;
+use super::hearing::say;
+use super::last_words::{MOST_LINES, last_words};
+use super::life::{Life, Process};
 use super::message::Message;
-use super::outside::{Outside, WayBack};
-use super::plan::Plan;
 use super::plugin::Present;
-use super::settings::Limits;
-use super::source::Source;
 use super::supervisor::Supervisor;
-use crate::frame::{self, Stream};
-use crate::process::{End, Started, Stdin};
-
-/// All that the worker needs to begin a life.
-struct Beginning {
-    number: u64,
-    plan: Arc<Plan>,
-    limits: Limits,
-    outside: Arc<dyn Outside>,
-    way_back: WayBack,
-}
-
-impl Beginning {
-    /// Starts the child and makes it a member of the bus. On the worker.
-    fn begin(self) -> Result<Box<Life>, String> {
-        let data_dir = &self.plan.data_dir;
-        fs::create_dir_all(data_dir)
-            .map_err(|error| format!("cannot make its data folder {}: {error}", data_dir.display()))?;
-        let started = self.plan.launch.start().map_err(|error| error.to_string())?;
-        let Started {
-            child,
-            stdin,
-            stdout,
-            stderr,
-        } = started;
-        let way_back = self.way_back.clone();
-        let stdin = Stdin::new(stdin, self.limits.queued_bytes, move || way_back.stdin_changed());
-        let connected = self.outside.connect(&self.plan, stdin.clone(), self.way_back);
-        let member = match connected {
-            Ok(member) => member,
-            Err(why) => {
-                child.end_now();
-                return Err(why);
-            }
-        };
-        let lines = frame::Limits {
-            frame: self.limits.frame_bytes,
-            log_line: self.limits.log_line_bytes,
-        };
-        let has_serve_ready = self.plan.manifest.has_serve_ready_handshake();
-        Ok(Box::new(Life {
-            number: self.number,
-            child,
-            stdin,
-            stdout: Source::new(stdout, Stream::Stdout, lines),
-            stderr: Source::new(stderr, Stream::Stderr, lines),
-            member,
-            manners: Manners::new(has_serve_ready, self.limits.malformed_frames),
-            closed: None,
-            is_in_line: false,
-            sweep_at: None,
-            pings: 0,
-        }))
-    }
-}
+use super::way_back::WayBack;
+use crate::log::LogStream;
 
 impl Supervisor {
     /// Has the worker begin a life.
@@ -87,8 +31,8 @@ impl Supervisor {
             number,
             plan: plugin.plan.clone(),
             limits: self.settings.limits.clone(),
-            outside: self.outside.clone(),
-            way_back: WayBack::new(number, self.mailbox.clone(), jobs),
+            surroundings: self.surroundings.clone(),
+            way_back: Arc::new(WayBack::new(number, self.mailbox.clone(), jobs)),
         };
         let (name, mailbox) = (name.clone(), self.mailbox.clone());
         self.worker.run(move || {
@@ -104,26 +48,30 @@ impl Supervisor {
     /// Takes over what the worker has begun.
     pub(super) fn begun(&mut self, name: &Name, number: u64, outcome: Result<Box<Life>, String>) {
         let now = Instant::now();
-        let is_expected = self.plugins.get(name).is_some_and(|plugin| {
-            matches!(plugin.present, Present::Launching(expected) if expected == number)
-        });
+        let is_expected = self.plugins.get(name).is_some_and(
+            |plugin| matches!(plugin.present, Present::Launching(expected) if expected == number),
+        );
         let watched = outcome.and_then(|life| match life.watch(self.poll.registry()) {
             Ok(()) => Ok(life),
             Err(error) => {
-                self.put_down(life, name);
+                self.put_down(life);
                 Err(format!("its pipes cannot be watched: {error}"))
             }
         });
         match (watched, self.plugins.get_mut(name)) {
             (Ok(life), Some(plugin)) if is_expected => {
-                let pid = life.child.pid();
+                let pid = life.process.pid();
+                say(&plugin.log, &format!("started as process {pid}"));
+                plugin.unhealthy = None;
                 plugin.present = Present::Alive(life);
                 self.lives.insert(number, name.clone());
                 self.feed(name, Event::Started { pid }, now);
+                self.look_at_process(number);
             }
-            (Ok(life), _) => self.put_down(life, name),
+            (Ok(life), _) => self.put_down(life),
             (Err(why), Some(plugin)) if is_expected => {
                 plugin.present = Present::Nobody;
+                say(&plugin.log, &format!("cannot be started: {why}"));
                 tracing::warn!("plugin `{name}` cannot be started: {why}");
                 self.feed(name, Event::NotStarted { why }, now);
             }
@@ -131,26 +79,34 @@ impl Supervisor {
         }
     }
 
-    /// Ends a child that nobody supervises.
-    fn put_down(&self, life: Box<Life>, name: &Name) {
-        tracing::warn!("plugin `{name}` was started and is not wanted any more");
+    /// Ends a process that nobody supervises.
+    fn put_down(&self, life: Box<Life>) {
         self.worker.run(move || {
-            let Life { child, member, .. } = *life;
-            child.end_now();
-            member.close(&LastWords::new(Exit::Unknown, None, Vec::new()));
+            let Life {
+                process, speech, ..
+            } = *life;
+            match process {
+                Process::Own(child) => child.end_now(),
+                Process::Linked(child) => drop(child.kill()),
+            }
+            if let Some(speech) = speech {
+                speech
+                    .bridge
+                    .close(&last_words("", (Exit::Unknown, None), &[]));
+            }
         });
     }
 
     /// Has the worker let others call a child that has said that it serves.
     pub(super) fn offer(&mut self, name: &Name, number: u64) {
         let plugin = self.plugins.get_mut(name);
-        let Some(life) = plugin.and_then(|plugin| plugin.life_of(number)) else {
+        let life = plugin.and_then(|plugin| plugin.life_of(number));
+        let Some(speech) = life.and_then(|life| life.speech.as_ref()) else {
             return;
         };
-        let (member, mailbox) = (life.member.clone(), self.mailbox.clone());
+        let (bridge, mailbox) = (speech.bridge.clone(), self.mailbox.clone());
         self.worker.run(move || {
-            let outcome = member.offer();
-            drop(member);
+            let outcome = bridge.offer().map_err(|error| error.to_string());
             mailbox.tell(Message::Offered {
                 life: number,
                 outcome,
@@ -160,9 +116,6 @@ impl Supervisor {
 
     /// Others can call the child, or cannot.
     pub(super) fn offered(&mut self, number: u64, outcome: Result<(), String>) {
-        let Some(name) = self.lives.get(&number).cloned() else {
-            return;
-        };
         let event = match outcome {
             Ok(()) => Event::Ready,
             Err(why) => Event::Fatal {
@@ -170,20 +123,50 @@ impl Supervisor {
                 why,
             },
         };
-        self.feed(&name, event, Instant::now());
+        if let Some(name) = self.lives.get(&number).cloned() {
+            self.feed(&name, event, Instant::now());
+        }
     }
 
-    /// A child has ended, if that is true.
+    /// Looks what has become of a process that the broker started.
+    pub(super) fn look_at_process(&mut self, number: u64) {
+        let Some(name) = self.lives.get(&number).cloned() else {
+            return;
+        };
+        let plugin = self.plugins.get_mut(&name);
+        let Some(life) = plugin.and_then(|plugin| plugin.life_of(number)) else {
+            return;
+        };
+        let Process::Linked(child) = &life.process else {
+            return;
+        };
+        let event = match child.progress() {
+            Progress::Connected => Event::Ready,
+            Progress::Failed(why) => Event::Fatal {
+                code: "HANDSHAKE_FAILED",
+                why,
+            },
+            _ => return self.take_end(&name, number),
+        };
+        // Where it has ended, that is all that counts.
+        self.take_end(&name, number);
+        if self.lives.contains_key(&number) {
+            self.feed(&name, event, Instant::now());
+        }
+    }
+
+    /// A process has ended, if that is true.
     pub(super) fn take_end(&mut self, name: &Name, number: u64) {
         let plugin = self.plugins.get_mut(name);
         let Some(life) = plugin.and_then(|plugin| plugin.life_of(number)) else {
             return;
         };
-        // What is left of its group is killed by this.
-        let Some(end) = life.child.look() else {
+        let Some(exit) = life.process.look() else {
             return;
         };
-        life.stdin.close();
+        if let Some(speech) = &life.speech {
+            speech.stdin.close();
+        }
         self.read_last(name);
         self.lives.remove(&number);
         let Some(plugin) = self.plugins.get_mut(name) else {
@@ -192,18 +175,17 @@ impl Supervisor {
         let Present::Alive(life) = std::mem::replace(&mut plugin.present, Present::Nobody) else {
             return;
         };
-        let exit = match end {
-            End::Known(status) => Exit::from(status),
-            End::Unknown => Exit::Unknown,
-        };
         let now = Instant::now();
         let effects = plugin.course.on(Event::Exited(exit), now);
         let fault = plugin.course.status(now).last_fault;
-        let words = LastWords::new(exit, fault, plugin.log.last_of_stderr(MOST_LINES));
-        tracing::info!("{}", words.message(name));
-        // Before the next life begins, which needs the name.
-        let member = life.member;
-        self.worker.run(move || member.close(&words));
+        let lines = plugin.log.last_of(LogStream::Stderr, MOST_LINES);
+        let words = last_words(name, (exit, fault.as_ref()), &lines);
+        say(&plugin.log, &words.message);
+        if let Some(speech) = life.speech {
+            speech.bridge.end(&words);
+            // Before the next life begins, which needs the name.
+            self.worker.run(move || speech.bridge.close(&words));
+        }
         self.carry_out(name, effects, now);
     }
 }

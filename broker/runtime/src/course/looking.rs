@@ -5,98 +5,98 @@ use std::time::Instant;
 use callgate::supervision::{Effect, Event, State};
 
 use super::Name;
+use super::life::Life;
+use super::life::Process;
+use super::settings::Limits;
 use super::supervisor::Supervisor;
 use crate::frame::Outgoing;
 
 impl Supervisor {
     /// Tells a plugin's course what has happened, and does what follows.
     pub(super) fn feed(&mut self, name: &Name, event: Event, now: Instant) {
-        let Some(plugin) = self.plugins.get_mut(name) else {
-            return;
-        };
-        let effects = plugin.course.on(event, now);
-        self.carry_out(name, effects, now);
+        if let Some(plugin) = self.plugins.get_mut(name) {
+            let effects = plugin.course.on(event, now);
+            self.carry_out(name, effects, now);
+        }
     }
 
     pub(super) fn carry_out(&mut self, name: &Name, effects: Vec<Effect>, now: Instant) {
+        // First, so that who hears of what is done finds no older status.
+        if effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Became(_)))
+        {
+            self.became(name, now);
+        }
         for effect in effects {
             match effect {
                 Effect::Start => self.launch(name),
                 Effect::Ask => self.ask(name, now),
-                Effect::Terminate => self.with_child(name, |child| child.terminate()),
-                Effect::Kill => self.with_child(name, |child| child.kill()),
-                Effect::Became(state) => self.became(name, state, now),
+                Effect::Terminate => self.end(name, Process::terminate),
+                Effect::Kill => self.end(name, Process::kill),
+                Effect::Became(_) => {}
                 other => tracing::error!("plugin `{name}`: the runtime does not know {other:?}"),
             }
         }
         self.set_timer(name);
     }
 
-    fn with_child(&mut self, name: &Name, act: impl FnOnce(&crate::process::Child)) {
+    /// Ends the present process, which takes no more requests from here on.
+    fn end(&mut self, name: &Name, end: fn(&Process)) {
         if let Some(life) = self.plugins.get_mut(name).and_then(|plugin| plugin.life()) {
-            act(&life.child);
+            if let Some(speech) = &life.speech {
+                speech.bridge.stops();
+            }
+            end(&life.process);
         }
     }
 
-    /// Sends a ping. Who is not heard because of what it asked for could not answer, and is not asked.
+    /// Asks the present process whether it still serves. Of one that links the client, its connection and its end are all that is
+    /// known.
     fn ask(&mut self, name: &Name, now: Instant) {
+        let cap = self.settings.limits.frame_bytes;
         let Some(life) = self.plugins.get_mut(name).and_then(|plugin| plugin.life()) else {
             return;
         };
-        if life.member.is_busy() {
+        let Some(speech) = &mut life.speech else {
             return self.feed(name, Event::Answered, now);
-        }
-        life.pings += 1;
-        let nonce = life.pings;
-        if let Ok(line) = (Outgoing::Ping { nonce }).to_line(self.settings.limits.frame_bytes) {
-            // One that is not taken is not answered, which counts.
-            let _ = life.stdin.write(line);
+        };
+        speech.pings += 1;
+        let ping = Outgoing::Ping {
+            nonce: speech.pings,
+        };
+        if let Ok(line) = ping.to_line(cap) {
+            // A child that reads no more does not answer, which counts.
+            let _ = speech.stdin.write_beyond(&line);
         }
     }
 
-    fn became(&mut self, name: &Name, state: State, now: Instant) {
+    fn became(&mut self, name: &Name, now: Instant) {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
         };
-        let status = plugin.supervision(now);
-        match (state, &status.last_fault) {
-            (State::Waiting | State::Quarantined, fault) => {
-                let why = fault.as_ref().map(|fault| format!("{}: {}", fault.code, fault.why));
-                let exit = status.last_exit.map(|exit| exit.to_string());
-                tracing::warn!("plugin `{name}` is {state} after {exit:?} {why:?}");
+        let status = plugin.course.status(now);
+        let state = status.state;
+        match (state, &status.last_fault, status.last_exit) {
+            (State::Waiting | State::Quarantined, Some(fault), _) => {
+                tracing::warn!("plugin `{name}` is {state}: {}: {}", fault.code, fault.why);
+            }
+            (State::Waiting | State::Quarantined, None, Some(exit)) => {
+                tracing::warn!("plugin `{name}` is {state}: it has ended ({exit})");
             }
             _ => tracing::debug!("plugin `{name}` is {state}"),
         }
-        self.outside.publish(name, status);
+        self.surroundings.publish(&plugin.plan, status);
         plugin.tell_awaiting(now);
     }
 
     /// A plugin's time has come.
     pub(super) fn look_at(&mut self, name: &Name, now: Instant) {
-        let full_for = self.settings.limits.full_for;
+        let limits = &self.settings.limits;
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
         };
-        let mut wrong = None;
-        if let Some(life) = plugin.life() {
-            if life.sweep_at.is_some_and(|at| at <= now) {
-                life.sweep_at = life.member.sweep(now);
-            }
-            if let Some(closed) = life.closed.take_if(|closed| closed.at <= now) {
-                wrong = Some(Event::Unreachable {
-                    code: "PROVIDER_GONE",
-                    why: closed.why.to_owned(),
-                });
-            }
-            let full_since = life.stdin.full_since();
-            if full_since.is_some_and(|since| now.saturating_duration_since(since) >= full_for) {
-                wrong = Some(Event::Fatal {
-                    code: "HUNG",
-                    why: format!("it has left its stdin full for {full_for:?}"),
-                });
-            }
-        }
-        if let Some(event) = wrong {
+        if let Some(event) = plugin.life().and_then(|life| due(life, limits, now)) {
             self.feed(name, event, now);
         }
         if let Some(plugin) = self.plugins.get_mut(name) {
@@ -104,4 +104,25 @@ impl Supervisor {
             self.carry_out(name, effects, now);
         }
     }
+}
+
+/// Sees to what is due in a life, and says what of it its course has to know.
+fn due(life: &mut Life, limits: &Limits, now: Instant) -> Option<Event> {
+    if let Some(closed) = life.closed.take_if(|closed| closed.at <= now) {
+        return Some(Event::Unreachable {
+            code: "PROVIDER_GONE",
+            why: closed.why.to_owned(),
+        });
+    }
+    let speech = life.speech.as_mut()?;
+    if speech.turn_at.is_some_and(|at| at <= now) {
+        speech.take_turn(now);
+    }
+    let stuck_for = limits.stuck_for;
+    let since = speech.stdin.stuck_since()?;
+    let is_hung = now.saturating_duration_since(since) >= stuck_for;
+    is_hung.then(|| Event::Fatal {
+        code: "HUNG",
+        why: format!("it has left its stdin full for {stuck_for:?}"),
+    })
 }

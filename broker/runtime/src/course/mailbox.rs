@@ -1,5 +1,6 @@
 //! How other threads tell the loop something.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -7,7 +8,6 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use mio::{Registry, Token, Waker};
 
 /// Puts messages where the loop takes them from, and wakes it.
-#[derive(Debug)]
 pub(crate) struct Mailbox<T> {
     messages: Sender<T>,
     waker: Arc<Waker>,
@@ -39,5 +39,11 @@ impl<T> Mailbox<T> {
             tracing::error!("the runtime's loop cannot be woken: {error}");
         }
         true
+    }
+}
+
+impl<T> fmt::Debug for Mailbox<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
     }
 }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use callgate::supervision::State;
 use crossbeam_channel::Sender;
 
+use super::Name;
 use super::life::Life;
-use super::member::Member;
-use super::{Name, Plan, PluginStatus};
-use crate::log::Log;
+use super::plan::Plan;
+use super::status::PluginStatus;
+use crate::bridge::Bridge;
+use crate::log::PluginLog;
 use crate::process::Stdin;
 
-pub(crate) enum Message {
-    /// The worker has started a child for this life, or failed to.
+pub(super) enum Message {
+    /// The worker has begun this life, or failed to.
     Begun {
         name: Name,
         life: u64,
@@ -27,9 +29,18 @@ pub(crate) enum Message {
     Stdin {
         life: u64,
     },
-    /// A member is to be swept, and can perhaps be heard again.
-    Nudge {
+    /// A process that the broker started has connected, or will not, or has ended.
+    Process {
         life: u64,
+    },
+    /// It is a bridge's turn, and its child can perhaps be heard again.
+    Wake {
+        life: u64,
+    },
+    /// A child is too slow for this subscription.
+    Unhealthy {
+        life: u64,
+        subscription: String,
     },
     /// Somebody wants something of a plugin.
     Request {
@@ -40,7 +51,6 @@ pub(crate) enum Message {
     /// A plugin is to be supervised.
     Add {
         plan: Plan,
-        log: Arc<Log>,
     },
     List {
         answer: Sender<Vec<PluginStatus>>,
@@ -66,7 +76,7 @@ pub(crate) enum Request {
     Stop,
     Restart,
     /// From the next start on, which is now where it runs.
-    Reload(Plan),
+    Reload(Box<Plan>),
 }
 
 /// Why a request was not taken.
@@ -80,7 +90,9 @@ pub(crate) enum Refusal {
 
 /// What others may use of a plugin.
 pub(crate) struct Found {
-    pub(crate) log: Arc<Log>,
-    /// How its present life is reached, if it has one.
-    pub(crate) alive: Option<(Arc<dyn Member>, Stdin)>,
+    pub(crate) log: PluginLog,
+    /// Whether it links the client.
+    pub(crate) is_linked: bool,
+    /// How its present life is reached, if it has one that speaks.
+    pub(crate) alive: Option<(Arc<Bridge>, Stdin)>,
 }

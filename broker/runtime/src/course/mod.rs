@@ -3,6 +3,7 @@
 //! The loop alone owns a child's course, the reading ends of its pipes and its pidfd. The worker gets jobs with the number of a life
 //! and gives back results with it; the result of a life that is over is dropped, and a child that was started too late is killed.
 
+mod beginning;
 mod counts;
 mod hearing;
 mod last_words;
@@ -10,9 +11,7 @@ mod life;
 mod lives;
 mod looking;
 mod mailbox;
-mod member;
 mod message;
-mod outside;
 mod plan;
 mod plugin;
 mod reading;
@@ -22,22 +21,22 @@ mod settings;
 mod source;
 mod status;
 mod supervisor;
+mod surroundings;
 mod timers;
 mod tokens;
+mod way_back;
 mod worker;
 
 use std::sync::Arc;
 
 pub use counts::Counts;
-pub(crate) use last_words::LastWords;
-pub(crate) use member::Member;
-pub(crate) use message::{Found, Refusal, Request};
-pub(crate) use outside::{Outside, WayBack};
+pub(crate) use message::{Refusal, Request};
 pub(crate) use plan::Plan;
-pub(crate) use running::Running;
+pub(crate) use running::{Running, Teller};
 pub use settings::Limits;
 pub(crate) use settings::Settings;
 pub use status::PluginStatus;
+pub(crate) use surroundings::Surroundings;
 
 /// The name of a plugin.
 pub(crate) type Name = Arc<str>;

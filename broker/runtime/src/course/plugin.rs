@@ -3,23 +3,24 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use callgate::supervision::{Course, State, Status};
+use callgate::supervision::{Course, State};
 use crossbeam_channel::Sender;
 
 use super::counts::Counts;
 use super::life::Life;
+use super::plan::Plan;
 use super::settings::Limits;
 use super::status::PluginStatus;
-use super::{Name, Plan};
-use crate::log::Log;
-use crate::manifest::Transport;
+use crate::log::PluginLog;
 
 /// A supervised plugin.
 pub(super) struct Plugin {
     pub(super) plan: Arc<Plan>,
     pub(super) course: Course,
-    pub(super) log: Arc<Log>,
+    pub(super) log: PluginLog,
     pub(super) counts: Counts,
+    /// A subscription that its present or last life was too slow for.
+    pub(super) unhealthy: Option<String>,
     pub(super) present: Present,
     pub(super) awaited: Vec<Awaited>,
 }
@@ -39,19 +40,16 @@ pub(super) struct Awaited {
 }
 
 impl Plugin {
-    pub(super) fn new(plan: Plan, log: Arc<Log>) -> Plugin {
+    pub(super) fn new(plan: Plan) -> Plugin {
         Plugin {
             course: Course::new(plan.restart.clone()),
             plan: Arc::new(plan),
-            log,
+            log: PluginLog::new(),
+            unhealthy: None,
             counts: Counts::default(),
             present: Present::Nobody,
             awaited: Vec::new(),
         }
-    }
-
-    pub(super) fn name(&self) -> &Name {
-        &self.plan.name
     }
 
     /// Whether nothing of it runs, and nothing is to be started.
@@ -72,10 +70,6 @@ impl Plugin {
         self.life().filter(|life| life.number == number)
     }
 
-    pub(super) fn supervision(&self, now: Instant) -> Status {
-        self.course.status(now)
-    }
-
     pub(super) fn status(&self, now: Instant) -> PluginStatus {
         let manifest = &self.plan.manifest;
         PluginStatus {
@@ -83,8 +77,9 @@ impl Plugin {
             version: manifest.version().to_string(),
             folder: manifest.folder().to_owned(),
             transport: manifest.backend().transport,
-            supervision: self.supervision(now),
+            supervision: self.course.status(now),
             counts: self.counts,
+            unhealthy: self.unhealthy.clone(),
         }
     }
 
@@ -101,8 +96,9 @@ impl Plugin {
     pub(super) fn tell_awaiting(&mut self, now: Instant) {
         let state = self.course.state();
         let awaited = std::mem::take(&mut self.awaited);
-        let (met, rest): (Vec<_>, Vec<_>) =
-            awaited.into_iter().partition(|awaited| awaited.states.contains(&state));
+        let (met, rest): (Vec<_>, Vec<_>) = awaited
+            .into_iter()
+            .partition(|awaited| awaited.states.contains(&state));
         self.awaited = rest;
         for awaited in met {
             // It may have given up.

@@ -5,12 +5,13 @@ use std::time::Instant;
 use callgate::supervision::Event;
 
 use super::Name;
-use super::hearing::{Hearing, News};
+use super::hearing::{Hearing, News, Speaker};
 use super::life::Life;
 use super::plugin::{Plugin, Present};
-use super::settings::Limits;
 use super::source::Source;
 use super::supervisor::{SHARE, Supervisor};
+use crate::frame::Line;
+use crate::log::LogStream;
 
 /// The most bytes of a stream that are read after a child's end: a pipe has 64 KiB unless its writer made it larger.
 const LAST: usize = 1 << 20;
@@ -25,24 +26,25 @@ struct Heard<'a> {
 }
 
 impl<'a> Heard<'a> {
-    fn of(plugin: &'a mut Plugin, limits: &Limits) -> Option<Heard<'a>> {
+    fn of(plugin: &'a mut Plugin) -> Option<Heard<'a>> {
         let Present::Alive(life) = &mut plugin.present else {
             return None;
         };
-        let is_heard = life.is_heard(limits);
+        let is_heard = life.is_heard();
         let Life {
             stdout,
             stderr,
-            member,
-            manners,
+            speech,
             ..
         } = &mut **life;
+        let speaker = speech.as_mut().map(|speech| Speaker {
+            bridge: &speech.bridge,
+            manners: &mut speech.manners,
+        });
         let hearing = Hearing {
-            name: &plugin.plan.name,
-            member: &**member,
             log: &plugin.log,
-            manners,
             counts: &mut plugin.counts,
+            speaker,
             news: Vec::new(),
         };
         Some(Heard {
@@ -57,12 +59,13 @@ impl<'a> Heard<'a> {
     fn read(mut self, buffer: &mut [u8]) -> Vec<News> {
         let hearing = &mut self.hearing;
         if self.stderr.can_be_read() {
+            let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stderr, line);
             // On stderr no line is too long.
-            let _ = self.stderr.read(buffer, SHARE, &mut |line| hearing.stderr(line));
+            let _ = self.stderr.read(buffer, SHARE, sink);
         }
         if self.stdout.can_be_read() && self.is_heard {
-            let outcome = self.stdout.read(buffer, SHARE, &mut |line| hearing.stdout(line));
-            if let Err(error) = outcome {
+            let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stdout, line);
+            if let Err(error) = self.stdout.read(buffer, SHARE, sink) {
                 hearing.news.push(News::Fatal {
                     code: "FRAME_TOO_LARGE",
                     why: error.to_string(),
@@ -75,8 +78,10 @@ impl<'a> Heard<'a> {
     /// Reads what is left after the child's end. What it did wrong before has no consequence any more.
     fn read_last(mut self, buffer: &mut [u8]) {
         let hearing = &mut self.hearing;
-        let _ = self.stdout.read_last(buffer, LAST, &mut |line| hearing.stdout(line));
-        let _ = self.stderr.read_last(buffer, LAST, &mut |line| hearing.stderr(line));
+        let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stdout, line);
+        let _ = self.stdout.read_last(buffer, LAST, sink);
+        let sink = &mut |line: Line<'_>| hearing.hear(LogStream::Stderr, line);
+        let _ = self.stderr.read_last(buffer, LAST, sink);
     }
 }
 
@@ -90,8 +95,10 @@ impl Supervisor {
             return;
         };
         life.is_in_line = false;
-        let heard = Heard::of(plugin, &self.settings.limits);
-        let news = heard.map(|heard| heard.read(&mut self.buffer)).unwrap_or_default();
+        let heard = Heard::of(plugin);
+        let news = heard
+            .map(|heard| heard.read(&mut self.buffer))
+            .unwrap_or_default();
         let is_fatal = news.iter().any(|news| matches!(news, News::Fatal { .. }));
         if let Some(life) = plugin.life_of(number)
             && life.stdout.has_ended()
@@ -105,7 +112,7 @@ impl Supervisor {
     /// Reads what a child that has ended has left.
     pub(super) fn read_last(&mut self, name: &Name) {
         let plugin = self.plugins.get_mut(name);
-        if let Some(heard) = plugin.and_then(|plugin| Heard::of(plugin, &self.settings.limits)) {
+        if let Some(heard) = plugin.and_then(Heard::of) {
             heard.read_last(&mut self.buffer);
         }
     }

@@ -1,15 +1,15 @@
 //! What other threads tell the loop.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate::supervision::{Event, State};
 
 use super::Name;
+use super::hearing::say;
 use super::message::{Found, Message, Refusal, Request};
-use super::plan::Plan;
 use super::plugin::{Awaited, Plugin};
 use super::supervisor::Supervisor;
+use crate::manifest::Transport;
 
 /// How long, after the longest grace, the end of the runtime waits for children that the kernel was told to kill.
 const AFTER_KILL: Duration = Duration::from_secs(2);
@@ -27,7 +27,9 @@ impl Supervisor {
             } => self.begun(&name, life, outcome),
             Message::Offered { life, outcome } => self.offered(life, outcome),
             Message::Stdin { life } => self.stdin_changed(life, now),
-            Message::Nudge { life } => self.nudged(life, now),
+            Message::Process { life } => self.look_at_process(life),
+            Message::Unhealthy { life, subscription } => self.unhealthy(life, subscription),
+            Message::Wake { life } => self.woken(life, now),
             Message::Request {
                 name,
                 request,
@@ -36,9 +38,9 @@ impl Supervisor {
                 // Who asked may have gone.
                 let _ = answer.send(self.request(&name, request, now));
             }
-            Message::Add { plan, log } => {
+            Message::Add { plan } => {
                 let name = plan.name.clone();
-                self.plugins.insert(name.clone(), Plugin::new(plan, log));
+                self.plugins.insert(name.clone(), Plugin::new(plan));
                 self.feed(&name, Event::Start, now);
             }
             Message::List { answer } => {
@@ -68,7 +70,7 @@ impl Supervisor {
             Request::Restart => Event::Restart,
             Request::Reload(plan) => {
                 plugin.course.set_restart(plan.restart.clone());
-                plugin.plan = Arc::new(plan);
+                plugin.plan = plan.into();
                 match plugin.course.state() {
                     State::Stopped | State::Stopping => return Ok(()),
                     _ => Event::Restart,
@@ -82,8 +84,14 @@ impl Supervisor {
     fn find(&mut self, name: &Name) -> Option<Found> {
         let plugin = self.plugins.get_mut(name)?;
         let log = plugin.log.clone();
-        let alive = plugin.life().map(|life| (life.member.clone(), life.stdin.clone()));
-        Some(Found { log, alive })
+        let speech = plugin.life().and_then(|life| life.speech.as_ref());
+        let alive = speech.map(|speech| (speech.bridge.clone(), speech.stdin.clone()));
+        let is_linked = plugin.plan.manifest.backend().transport == Transport::Shm;
+        Some(Found {
+            log,
+            is_linked,
+            alive,
+        })
     }
 
     fn wait_for(&mut self, name: &Name, awaited: Awaited, now: Instant) {
@@ -95,26 +103,41 @@ impl Supervisor {
         }
     }
 
+    fn unhealthy(&mut self, number: u64, subscription: String) {
+        let name = self.lives.get(&number);
+        if let Some(plugin) = name.and_then(|name| self.plugins.get_mut(name)) {
+            say(
+                &plugin.log,
+                &format!("it is too slow for what it hears of {subscription}"),
+            );
+            plugin.unhealthy = Some(subscription);
+        }
+    }
+
     fn stdin_changed(&mut self, number: u64, now: Instant) {
         let Some(name) = self.lives.get(&number).cloned() else {
             return;
         };
         let plugin = self.plugins.get_mut(&name);
         if let Some(life) = plugin.and_then(|plugin| plugin.life_of(number))
-            && life.stdin.is_gone()
+            && life
+                .speech
+                .as_ref()
+                .is_some_and(|speech| speech.stdin.is_gone())
         {
             life.has_closed("it has closed its stdin", now);
         }
         self.set_timer(&name);
     }
 
-    fn nudged(&mut self, number: u64, now: Instant) {
+    fn woken(&mut self, number: u64, now: Instant) {
         let Some(name) = self.lives.get(&number).cloned() else {
             return;
         };
         let plugin = self.plugins.get_mut(&name);
-        if let Some(life) = plugin.and_then(|plugin| plugin.life_of(number)) {
-            life.sweep_at = life.member.sweep(now);
+        let life = plugin.and_then(|plugin| plugin.life_of(number));
+        if let Some(speech) = life.and_then(|life| life.speech.as_mut()) {
+            speech.take_turn(now);
         }
         self.queue_up(number);
         self.set_timer(&name);
@@ -125,9 +148,14 @@ impl Supervisor {
         if self.stops_at.is_some() {
             return;
         }
-        let graces = self.plugins.values().map(|plugin| plugin.plan.restart.stop_grace);
+        let graces = self
+            .plugins
+            .values()
+            .map(|plugin| plugin.plan.restart.stop_grace);
         let grace = graces.max().unwrap_or_default();
-        self.stops_at = now.checked_add(grace.saturating_add(AFTER_KILL)).or(Some(now + AFTER_KILL));
+        self.stops_at = now
+            .checked_add(grace.saturating_add(AFTER_KILL))
+            .or(Some(now + AFTER_KILL));
         let names: Vec<Name> = self.plugins.keys().cloned().collect();
         for name in names {
             self.feed(&name, Event::Stop, now);

@@ -12,15 +12,14 @@ use mio::Poll;
 
 use super::mailbox::Mailbox;
 use super::message::{Found, Message, Refusal, Request};
-use super::outside::Outside;
 use super::plan::Plan;
 use super::settings::Settings;
 use super::status::PluginStatus;
 use super::supervisor::Supervisor;
+use super::surroundings::Surroundings;
 use super::timers::Timers;
 use super::tokens::MAILBOX;
 use super::worker::Worker;
-use crate::log::Log;
 
 /// The loop and its worker. Dropping this ends all plugins, and waits for it.
 #[derive(Debug)]
@@ -34,7 +33,10 @@ pub(crate) struct Running {
 pub(crate) struct Teller(Mailbox<Message>);
 
 impl Running {
-    pub(crate) fn start(settings: Settings, outside: Arc<dyn Outside>) -> io::Result<Running> {
+    pub(crate) fn start(
+        settings: &Arc<Settings>,
+        surroundings: Surroundings,
+    ) -> io::Result<Running> {
         let poll = Poll::new()?;
         let (mailbox, messages) = Mailbox::new(poll.registry(), MAILBOX)?;
         let supervisor = Supervisor {
@@ -42,8 +44,8 @@ impl Running {
             messages,
             mailbox: mailbox.clone(),
             worker: Worker::start()?,
-            outside,
-            settings,
+            surroundings: Arc::new(surroundings),
+            settings: settings.clone(),
             plugins: BTreeMap::new(),
             lives: HashMap::new(),
             next_life: 0,
@@ -79,8 +81,8 @@ impl Drop for Running {
 
 impl Teller {
     /// Has a plugin supervised, and started.
-    pub(crate) fn add(&self, plan: Plan, log: Arc<Log>) {
-        self.0.tell(Message::Add { plan, log });
+    pub(crate) fn add(&self, plan: Plan) {
+        self.0.tell(Message::Add { plan });
     }
 
     pub(crate) fn request(&self, name: &str, request: Request) -> Result<(), Refusal> {
@@ -94,7 +96,8 @@ impl Teller {
 
     /// How all plugins stand, by name; none once the loop has ended.
     pub(crate) fn list(&self) -> Vec<PluginStatus> {
-        self.ask(|answer| Message::List { answer }).unwrap_or_default()
+        self.ask(|answer| Message::List { answer })
+            .unwrap_or_default()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Found> {

@@ -17,16 +17,10 @@ pub struct Limits {
     pub log_line_bytes: usize,
     /// The most bytes that are kept for a plugin that does not read; 8 MiB by default. Beyond, its callers get `OVERLOADED`.
     pub queued_bytes: usize,
-    /// How long a plugin may leave that queue full before it is killed as hung; 10 s by default.
-    pub full_for: Duration,
-    /// A plugin that has left so many bytes unread is not read from, either; 1 MiB by default.
-    pub unread_bytes: usize,
+    /// How long a plugin may leave that queue full without reading anything of it before it is killed as hung; 10 s by default.
+    pub stuck_for: Duration,
     /// The most malformed frames a second; 1,000 by default. Beyond, the plugin is killed (`PROTOCOL`).
     pub malformed_frames: u32,
-    /// The most log lines that are kept; 500 by default.
-    pub log_lines: usize,
-    /// The most bytes of log lines that are kept; 1 MiB by default.
-    pub log_bytes: usize,
 }
 
 impl Default for Limits {
@@ -35,11 +29,8 @@ impl Default for Limits {
             frame_bytes: 4 << 20,
             log_line_bytes: 64 << 10,
             queued_bytes: 8 << 20,
-            full_for: Duration::from_secs(10),
-            unread_bytes: 1 << 20,
+            stuck_for: Duration::from_secs(10),
             malformed_frames: 1000,
-            log_lines: 500,
-            log_bytes: 1 << 20,
         }
     }
 }

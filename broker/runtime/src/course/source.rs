@@ -13,6 +13,8 @@ pub(super) struct Source {
     splitter: Splitter,
     /// Whether the kernel has told of something that was not read yet: it tells of each thing once.
     is_readable: bool,
+    /// Whether it has told that all writing ends are closed: it tells of that once, and with what was written last.
+    is_closed: bool,
 }
 
 impl Source {
@@ -21,6 +23,7 @@ impl Source {
             pipe: Some(pipe),
             splitter: Splitter::new(stream, limits),
             is_readable: false,
+            is_closed: false,
         }
     }
 
@@ -28,9 +31,10 @@ impl Source {
         self.pipe.as_ref().map(Pipe::raw)
     }
 
-    /// The kernel has told that there is something.
-    pub(super) fn has_news(&mut self) {
+    /// The kernel has told that there is something, and whether that is the last.
+    pub(super) fn has_news(&mut self, is_closed: bool) {
         self.is_readable = true;
+        self.is_closed |= is_closed;
     }
 
     pub(super) fn can_be_read(&self) -> bool {
@@ -60,7 +64,7 @@ impl Source {
                     }
                     left = left.saturating_sub(count);
                     // Then the pipe was empty, and the kernel tells of what came since.
-                    if count < buffer.len() {
+                    if count < buffer.len() && !self.is_closed {
                         self.is_readable = false;
                         break;
                     }

@@ -23,4 +23,6 @@ pub struct PluginStatus {
     pub supervision: Status,
     /// What was counted of it.
     pub counts: Counts,
+    /// The subscription that it was too slow for since its last start, if it asked to be marked then (`mark_unhealthy`).
+    pub unhealthy: Option<String>,
 }

@@ -12,15 +12,15 @@ use crossbeam_channel::Receiver;
 use mio::event::Event;
 use mio::{Events, Poll};
 
+use super::Name;
 use super::mailbox::Mailbox;
 use super::message::Message;
-use super::outside::Outside;
 use super::plugin::Plugin;
 use super::settings::Settings;
+use super::surroundings::Surroundings;
 use super::timers::Timers;
 use super::tokens::{Part, about};
 use super::worker::Worker;
-use super::Name;
 
 /// The most messages that are taken in before children are read from again.
 const MESSAGES: usize = 256;
@@ -34,8 +34,8 @@ pub(super) struct Supervisor {
     pub(super) messages: Receiver<Message>,
     pub(super) mailbox: Mailbox<Message>,
     pub(super) worker: Worker,
-    pub(super) outside: Arc<dyn Outside>,
-    pub(super) settings: Settings,
+    pub(super) surroundings: Arc<Surroundings>,
+    pub(super) settings: Arc<Settings>,
     pub(super) plugins: BTreeMap<Name, Plugin>,
     /// Whose life it is.
     pub(super) lives: HashMap<u64, Name>,
@@ -83,7 +83,10 @@ impl Supervisor {
         if !self.line.is_empty() || !self.messages.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.timers.next(), self.stops_at].into_iter().flatten().min();
+        let next = [self.timers.next(), self.stops_at]
+            .into_iter()
+            .flatten()
+            .min();
         next.map(|at| at.saturating_duration_since(now))
     }
 
@@ -98,16 +101,23 @@ impl Supervisor {
         };
         match part {
             Part::Process => return self.ended.push(number),
-            Part::Stdout => life.stdout.has_news(),
-            Part::Stderr => life.stderr.has_news(),
+            Part::Stdout => life.stdout.has_news(event.is_read_closed()),
+            Part::Stderr => life.stderr.has_news(event.is_read_closed()),
             Part::Stdin => {
-                life.stdin.flush();
+                let Some(speech) = &mut life.speech else {
+                    return;
+                };
+                speech.stdin.flush();
                 if event.is_error() || event.is_write_closed() {
-                    life.stdin.close();
-                    life.has_closed("it has closed its stdin", Instant::now());
-                    let name = self.lives.get(&number).cloned();
-                    return name.into_iter().for_each(|name| self.set_timer(&name));
+                    speech.stdin.close();
                 }
+                // Events wait for room in the pipe.
+                speech.take_turn(Instant::now());
+                if speech.stdin.is_gone() {
+                    life.has_closed("it has closed its stdin", Instant::now());
+                }
+                let name = self.lives.get(&number).cloned();
+                name.into_iter().for_each(|name| self.set_timer(&name));
             }
         }
         self.queue_up(number);
@@ -115,12 +125,11 @@ impl Supervisor {
 
     /// Puts a life in line to be read from, where there is something and it is not in line yet.
     pub(super) fn queue_up(&mut self, number: u64) {
-        let limits = &self.settings.limits;
         let name = self.lives.get(&number);
         let Some(life) = name.and_then(|name| self.plugins.get_mut(name)?.life_of(number)) else {
             return;
         };
-        if !life.is_in_line && life.has_something(limits) {
+        if !life.is_in_line && life.has_something() {
             life.is_in_line = true;
             self.line.push_back(number);
         }
@@ -175,14 +184,17 @@ impl Supervisor {
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        self.stops_at.is_some_and(|at| now >= at || self.plugins.values().all(Plugin::is_at_rest))
+        self.stops_at
+            .is_some_and(|at| now >= at || self.plugins.values().all(Plugin::is_at_rest))
     }
 
-    /// Kills what still runs, and leaves it to the kernel.
+    /// Kills what still runs and leaves it to the kernel; nobody is listed any more.
     fn give_up(&mut self) {
         for plugin in self.plugins.values_mut() {
+            self.surroundings.forget(&plugin.plan);
+            plugin.log.close();
             if let Some(life) = plugin.life() {
-                life.child.kill();
+                life.process.kill();
             }
         }
     }

@@ -23,12 +23,12 @@ pub(super) struct Worker {
 
 /// A way to give jobs to the worker, from any thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Jobs(Sender<Option<Job>>);
+pub(super) struct Jobs(Sender<Option<Job>>);
 
 impl Jobs {
     /// Queues a job; it is dropped where the worker has ended.
-    pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
-        let _ = self.0.send(Some(Box::new(job)));
+    pub(super) fn run(&self, job: Job) {
+        let _ = self.0.send(Some(job));
     }
 }
 
@@ -53,7 +53,7 @@ impl Worker {
     }
 
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
-        self.jobs.run(job);
+        self.jobs.run(Box::new(job));
     }
 }
 

@@ -2,6 +2,9 @@
 
 use memchr::memchr2;
 
+#[cfg(test)]
+mod tests;
+
 /// Whether brackets are nested deeper than `limit`. Right for JSON; for other texts it is one of both.
 pub(super) fn is_deeper(text: &[u8], limit: usize) -> bool {
     // Few brackets cannot be deep. Most frames end here, counted many bytes at once.

@@ -10,7 +10,10 @@ mod incoming;
 mod malformed;
 mod outgoing;
 mod parse;
+mod source;
 mod splitter;
+#[cfg(test)]
+mod testing;
 
 use std::borrow::Cow;
 

@@ -9,8 +9,11 @@ use serde_json::value::RawValue;
 
 use super::Failure;
 
+#[cfg(test)]
+mod tests;
+
 /// More bytes than any frame has beside its texts.
-const NAMES: usize = 192;
+const NAMES: usize = 160;
 
 /// A frame to a child.
 #[derive(Debug, Serialize)]

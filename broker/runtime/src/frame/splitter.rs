@@ -10,6 +10,9 @@ use memchr::memchr;
 
 use super::{FRAME_CAP, LOG_LINE_CAP};
 
+#[cfg(test)]
+mod tests;
+
 /// What begins the lines on stdout that are frames.
 const MARK: &[u8] = b"IPC:";
 /// What some programs write before all else.
@@ -27,9 +30,9 @@ pub(crate) enum Stream {
 /// The most bytes of lines; a CR before the LF does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Of a frame without the mark that begins its line, and of any other line on stdout.
+    /// Of a frame without the mark that begins its line, and of any other line on stdout. At least as many as the mark has.
     pub(crate) frame: usize,
-    /// Of a log line; what is longer is cut there.
+    /// Of a log line; what is longer is cut there. On stdout never more than `frame`.
     pub(crate) log_line: usize,
 }
 
@@ -176,30 +179,20 @@ fn cut(line: &[u8], most: usize) -> Line<'_> {
 
 /// Without the beginning of a code point at the end.
 fn whole_points(bytes: &[u8]) -> &[u8] {
-    let is_continuation = |byte: &u8| byte & 0xC0 == 0x80;
-    let back = bytes
-        .iter()
-        .rev()
-        .take(3)
-        .take_while(|byte| is_continuation(byte))
-        .count();
-    let Some(at) = bytes.len().checked_sub(back + 1) else {
-        return bytes;
-    };
-    let needed = match bytes[at] {
-        0xC0..=0xDF => 2,
-        0xE0..=0xEF => 3,
-        0xF0..=0xF7 => 4,
-        _ => 1,
-    };
-    match back + 1 < needed {
-        true => &bytes[..at],
-        false => bytes,
+    let is_continuation = |byte: &&u8| **byte & 0xC0 == 0x80;
+    let back = bytes.iter().rev().take_while(is_continuation).take(3);
+    let at = bytes.len().saturating_sub(back.count() + 1);
+    match str::from_utf8(&bytes[at..]) {
+        Err(error) if error.error_len().is_none() => &bytes[..at],
+        _ => bytes,
     }
 }
 
 impl Splitter {
-    pub(crate) fn new(stream: Stream, limits: Limits) -> Splitter {
+    pub(crate) fn new(stream: Stream, mut limits: Limits) -> Splitter {
+        if stream == Stream::Stdout {
+            limits.log_line = limits.log_line.min(limits.frame);
+        }
         Splitter {
             rules: Rules { stream, limits },
             kept: Vec::new(),

@@ -32,11 +32,17 @@ pub struct Follower {
     after: u64,
 }
 
-impl Follower {
-    pub(super) fn new(log: PluginLog, after: u64) -> Follower {
-        Follower { log, after }
+impl PluginLog {
+    /// Follows the log from its last lines on: so many that are there, and all that come.
+    pub fn follow(&self, last: usize) -> Follower {
+        Follower {
+            log: self.clone(),
+            after: self.before_last(last),
+        }
     }
+}
 
+impl Follower {
     /// The lines that have come since the last time, `most` of them at most. Does not wait.
     pub fn take(&mut self, most: usize) -> Taken {
         let taken = self.log.after(self.after, most);

@@ -5,7 +5,6 @@ use std::time::{Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::follower::Follower;
 use super::line::{LogLine, LogStream};
 use super::ring::{Ring, Taken};
 
@@ -71,10 +70,9 @@ impl PluginLog {
         self.shared.ring.lock().after(number, most)
     }
 
-    /// Follows the log from its last lines on: so many that are there, and all that come.
-    pub fn follow(&self, last: usize) -> Follower {
-        let after = self.shared.ring.lock().before_last(last);
-        Follower::new(self.clone(), after)
+    /// The number after which the last lines come.
+    pub(super) fn before_last(&self, most: usize) -> u64 {
+        self.shared.ring.lock().before_last(most)
     }
 
     /// Waits until there is a line after one with this number, or there will be none. False when the time has passed.

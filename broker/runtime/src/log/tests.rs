@@ -127,14 +127,11 @@ fn a_follower_waits_for_a_line_and_for_the_end() {
     writer.join().expect("it ends");
     let taken = follower.take(9);
     assert!(!taken.is_last && texts(&taken.lines) == ["line 2"]);
-    let closer = {
-        let log = log.clone();
-        thread::spawn(move || {
-            push(&log, "line 3");
-            push(&log, "line 4");
-            log.close();
-        })
-    };
+    let closer = thread::spawn(move || {
+        push(&log, "line 3");
+        push(&log, "line 4");
+        log.close();
+    });
     closer.join().expect("it ends");
     assert!(follower.wait(Instant::now() + PATIENCE));
     assert!(!follower.take(1).is_last);

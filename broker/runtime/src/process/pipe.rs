@@ -26,7 +26,7 @@ pub(crate) enum Progress {
 }
 
 impl Pipe {
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Pipe> {
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Pipe> {
         let fd = standard::above(fd)?;
         never_block(&fd)?;
         Ok(Pipe { fd })

@@ -38,8 +38,8 @@ struct State {
     /// `None` once nothing is written any more.
     pipe: Option<OwnedFd>,
     queue: VecDeque<u8>,
-    /// Since when lines have been refused for want of room.
-    full_since: Option<Instant>,
+    /// Since when lines have been refused for want of room, without anything read by the child meanwhile.
+    stuck_since: Option<Instant>,
 }
 
 impl Stdin {
@@ -53,7 +53,7 @@ impl Stdin {
         let state = State {
             pipe: Some(pipe),
             queue: VecDeque::new(),
-            full_since: None,
+            stuck_since: None,
         };
         Stdin {
             shared: Arc::new(Shared {
@@ -76,13 +76,18 @@ impl Stdin {
         outcome
     }
 
+    /// Writes a short line, also where the queue holds as much as it may.
+    pub(crate) fn write_beyond(&self, line: &[u8]) -> Result<(), Refused> {
+        let (outcome, is_news) = self.shared.state.lock().write(line, usize::MAX);
+        if is_news {
+            (self.shared.tell)();
+        }
+        outcome
+    }
+
     /// Writes what is queued, as far as the pipe takes it.
     pub(crate) fn flush(&self) {
-        let mut state = self.shared.state.lock();
-        state.flush();
-        if state.queue.len() < self.shared.quota / 2 {
-            state.full_since = None;
-        }
+        self.shared.state.lock().flush();
     }
 
     /// How many bytes the child has not taken from the queue.
@@ -90,9 +95,9 @@ impl Stdin {
         self.shared.state.lock().queue.len()
     }
 
-    /// Since when lines have been refused for want of room.
-    pub(crate) fn full_since(&self) -> Option<Instant> {
-        self.shared.state.lock().full_since
+    /// Since when lines have been refused for want of room, without anything read by the child meanwhile.
+    pub(crate) fn stuck_since(&self) -> Option<Instant> {
+        self.shared.state.lock().stuck_since
     }
 
     /// Whether nothing is written any more.
@@ -123,8 +128,8 @@ impl State {
             return (Err(Refused::Gone), false);
         }
         if self.queue.len() + line.len() > quota {
-            let is_first = self.full_since.is_none();
-            self.full_since.get_or_insert_with(Instant::now);
+            let is_first = self.stuck_since.is_none();
+            self.stuck_since.get_or_insert_with(Instant::now);
             return (Err(Refused::Full), is_first);
         }
         // While there is a queue, the pipe is full, and the loop goes on with the queue in its order.
@@ -152,6 +157,9 @@ impl State {
                 Some(count) => {
                     let is_full = count < part.len();
                     drop(queue.drain(..count));
+                    if count > 0 {
+                        self.stuck_since = None;
+                    }
                     if is_full {
                         self.queue = queue;
                         return;
@@ -181,7 +189,7 @@ impl State {
     fn close(&mut self) {
         self.pipe = None;
         self.queue = VecDeque::new();
-        self.full_since = None;
+        self.stuck_since = None;
     }
 }
 

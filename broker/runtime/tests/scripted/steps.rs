@@ -146,6 +146,7 @@ fn flood(what: &str) -> Result<(), String> {
     };
     let (count, size): (usize, usize) = (parse(count)?, parse(size)?);
     let line = match stream {
+        "line" => "x".repeat(size),
         "frames" => format!(
             "IPC:{}\n",
             json!({"type": "pong", "fill": "x".repeat(size)})

@@ -38,8 +38,7 @@ pub struct SubscriptionBuilder {
     exact_only: bool,
 }
 
-/// A name that is subscribed to, without the `*`; whether it is a prefix. A star stands at the end of a prefix and nowhere else: a name
-/// may have others, but whoever writes one here means a pattern, and would hear nothing.
+/// A name that is subscribed to, without the `*`; whether it is a prefix. A star stands at the end of a prefix and nowhere else.
 pub(crate) fn name_of(topic: &str) -> Result<(Arc<str>, bool)> {
     let invalid = |text| Error::new(Code::InvalidArgument, text);
     match topic

@@ -9,7 +9,7 @@ use callgate_layout::clock;
 
 use crate::base::deadline::answer_due;
 use crate::base::debug;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, forked};
 use crate::base::types::Arguments;
 use crate::events::source::event::{Kept, Typed};
 use crate::session::connection::REQUEST_TIMEOUT;
@@ -29,7 +29,7 @@ pub enum TopicState {
         /// The plugin that has it.
         owner: String,
     },
-    /// Nothing can be sent on it any more: the plugin has closed, or may not send. Sending fails with this.
+    /// Nothing can be sent on it any more: the plugin has closed, or may not send, or this is a forked child. Sending fails with this.
     Ended(Error),
 }
 
@@ -45,6 +45,10 @@ impl Handle {
     }
 
     pub(crate) fn state(&self) -> TopicState {
+        // In a forked child others may have held the locks, and nothing can be sent there.
+        if !self.state.is_here() {
+            return TopicState::Ended(forked());
+        }
         match self.offered.standing() {
             Standing::Ended(error) => TopicState::Ended(error),
             _ if self.state.presence.is_away() || self.state.is_over() => TopicState::Away,

@@ -20,8 +20,7 @@ use crate::session::retry::random;
 
 impl Plugin {
     /// Offers a topic, on which this plugin alone sends events; `A` is a tuple of what an event has. Gates and topics have their names in
-    /// common: nobody else provides a gate of this name or offers the topic, while this plugin may provide the gate as well. A name with a `*`
-    /// is heard by its prefix alone ([`Plugin::subscribe`]).
+    /// common: nobody else provides a gate of this name or offers the topic, while this plugin may provide the gate as well.
     ///
     /// Returns when everybody who has subscribed before hears what is sent from here on, or does not answer the broker in time.
     ///

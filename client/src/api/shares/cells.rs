@@ -256,12 +256,12 @@ impl<T: GateType> Cell<T> {
     }
 
     /// Whether the plugin that writes the cell is there, as far as the broker has said. Where the broker has ended, that is as it
-    /// was, until writers have had time to come to the next one.
+    /// was, until writers have had time to come to the next one. In a forked child it is not.
     pub fn is_current(&self) -> bool {
         self.cell.shown().is_current
     }
 
-    /// The name of the plugin that writes the cell, or has written it last.
+    /// The name of the plugin that writes the cell, or has written it last; empty in a forked child.
     pub fn writer(&self) -> Arc<str> {
         self.cell.shown().writer
     }

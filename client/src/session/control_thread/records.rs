@@ -42,13 +42,15 @@ impl PluginWork<'_> {
             }
         };
         // The broker counts what it sent, whether there was room for it here or not.
-        if received.cut || !received.descriptors.is_empty() {
-            self.send(&SessionToBroker::Took.into());
-        }
+        let took = received.cut || !received.descriptors.is_empty();
         match received.cut {
             // What did come is closed by dropping it.
             true => self.handle_cut(record),
             false => self.handle(record, received.descriptors),
+        }
+        // A thread that waits for what came runs meanwhile.
+        if took && self.plugin.is_connected {
+            self.send(&SessionToBroker::Took.into());
         }
     }
 

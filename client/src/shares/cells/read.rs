@@ -54,7 +54,11 @@ impl ReadCell {
 
     /// How it stands.
     pub(crate) fn shown(&self) -> Shown {
-        self.shown.lock().clone()
+        // In a forked child another thread may have held the lock.
+        match self.fork.is_here() {
+            true => self.shown.lock().clone(),
+            false => Shown::default(),
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Shown)) {

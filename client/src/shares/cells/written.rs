@@ -143,6 +143,9 @@ impl WrittenCell {
 
     /// Why nothing is written any more, where that is so.
     pub(crate) fn ended(&self) -> Option<Error> {
+        if !self.fork.is_here() {
+            return Some(forked());
+        }
         self.state.lock().ended.clone()
     }
 }

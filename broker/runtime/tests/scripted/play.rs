@@ -21,6 +21,7 @@
 //! | `fork STEP` | starts a process in the own group that has the same pipes and plays one step |
 //! | `leave STEP` | the same in a group of its own |
 //! | `flood stdout`, `stderr` or `frames`, `COUNT SIZE` | writes so many lines of that size; for ever where COUNT is 0 |
+//! | `flood line COUNT SIZE` | the same on stdout, without line breaks |
 //! | `append FILE TEXT` | adds a line to a file |
 //! | `on N STEP`, `after N STEP` | plays it only in the Nth start, or in later ones; the file `starts` in the folder counts them |
 //! | `repeat N STEP` | |

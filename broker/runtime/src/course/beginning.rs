@@ -1,0 +1,128 @@
+//! Beginning a life, on the worker: starting its process and giving it its place on the bus.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use callgate_layout::sys::limits;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use super::hearing::Manners;
+use super::life::{Life, Process, Speech};
+use super::plan::Plan;
+use super::settings::Limits;
+use super::source::Source;
+use super::surroundings::Surroundings;
+use super::way_back::WayBack;
+use crate::frame::{self, Stream};
+use crate::manifest::Transport;
+use crate::process::{Pipe, Started, Stdin};
+
+/// All that the worker needs to begin a life.
+pub(super) struct Beginning {
+    pub(super) number: u64,
+    pub(super) plan: Arc<Plan>,
+    pub(super) limits: Limits,
+    pub(super) surroundings: Arc<Surroundings>,
+    pub(super) way_back: Arc<WayBack>,
+}
+
+impl Beginning {
+    pub(super) fn begin(self) -> Result<Box<Life>, String> {
+        let data_dir = &self.plan.data_dir;
+        let made = fs::create_dir_all(data_dir);
+        made.map_err(|error| {
+            format!(
+                "its data folder {} cannot be made: {error}",
+                data_dir.display()
+            )
+        })?;
+        self.surroundings.admit(&self.plan)?;
+        match self.plan.manifest.backend().transport {
+            Transport::Stdio => self.begin_on_pipes(),
+            Transport::Shm => self.begin_linked(),
+        }
+    }
+
+    /// Starts a child, and makes it a member of the bus.
+    fn begin_on_pipes(self) -> Result<Box<Life>, String> {
+        let started = self
+            .plan
+            .launch
+            .start()
+            .map_err(|error| error.to_string())?;
+        let Started {
+            child,
+            stdin,
+            stdout,
+            stderr,
+        } = started;
+        let way_back = self.way_back.clone();
+        let stdin = Stdin::new(stdin, self.limits.queued_bytes, move || {
+            way_back.stdin_changed()
+        });
+        let way_back = self.way_back.clone();
+        let bridge = match self.surroundings.connect(&self.plan, &stdin, way_back) {
+            Ok(bridge) => Arc::new(bridge),
+            Err(why) => {
+                child.end_now();
+                return Err(why);
+            }
+        };
+        let has_serve_ready = self.plan.manifest.has_serve_ready_handshake();
+        let speech = Speech {
+            stdin,
+            bridge,
+            way_back: self.way_back.clone(),
+            manners: Manners::new(has_serve_ready, self.limits.malformed_frames),
+            turn_at: None,
+            pings: 0,
+        };
+        let streams = (Stream::Stdout, stdout, stderr);
+        Ok(self.life(Process::Own(child), Some(speech), streams))
+    }
+
+    /// Has the broker start a program that links the client. What it writes is for its log.
+    fn begin_linked(self) -> Result<Box<Life>, String> {
+        let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|errno| limits::explain(&errno.into()));
+        let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
+        let ours = |end: OwnedFd| Pipe::new(end).map_err(|error| error.to_string());
+        let (stdout, stderr) = (ours(stdout)?, ours(stderr)?);
+        let mut command = self.plan.launch.command();
+        command
+            .stdin(Stdio::null())
+            .stdout(stdout_end)
+            .stderr(stderr_end);
+        let spawned = self.surroundings.broker().spawn(&self.plan.name, command);
+        let child = spawned.map_err(|error| error.to_string())?;
+        let way_back = self.way_back.clone();
+        child.on_change(move || way_back.process_changed());
+        // What happened before is not told.
+        self.way_back.process_changed();
+        let streams = (Stream::Stderr, stdout, stderr);
+        Ok(self.life(Process::Linked(child), None, streams))
+    }
+
+    fn life(
+        &self,
+        process: Process,
+        speech: Option<Speech>,
+        (as_stream, stdout, stderr): (Stream, Pipe, Pipe),
+    ) -> Box<Life> {
+        let lines = frame::Limits {
+            frame: self.limits.frame_bytes,
+            log_line: self.limits.log_line_bytes,
+        };
+        Box::new(Life {
+            number: self.number,
+            process,
+            speech,
+            stdout: Source::new(stdout, as_stream, lines),
+            stderr: Source::new(stderr, Stream::Stderr, lines),
+            closed: None,
+            is_in_line: false,
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! Why the runtime does not do what its host wants.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::manifest::{LaunchError, ManifestError};
+
+/// Why the runtime does not do what its host wants.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// A folder of plugins cannot be listed.
+    #[error("cannot look for plugins in {}: {source}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The operating system refused a thread or descriptor.
+    #[error("the runtime cannot start: {0}")]
+    System(#[source] io::Error),
+    /// The runtime's own place on the bus could not be made.
+    #[error("the runtime cannot take part in the bus: {0}")]
+    Bus(#[source] callgate_client::Error),
+    /// No plugin of this name is supervised.
+    #[error("the runtime has no plugin `{name}`")]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// The plugin's manifest cannot be used. The plugin goes on as it was.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The plugin's program cannot be found. The plugin goes on as it was.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The manifest has another name than before. The plugin goes on as it was.
+    #[error("{} is now the plugin `{now}`, and was `{before}`; start the runtime anew to rename a plugin", folder.display())]
+    Renamed {
+        /// The plugin's folder.
+        folder: PathBuf,
+        /// Its name until now.
+        before: String,
+        /// Its name in the manifest.
+        now: String,
+    },
+    /// The runtime is being stopped.
+    #[error("the runtime is being stopped")]
+    Stopping,
+}

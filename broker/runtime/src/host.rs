@@ -1,0 +1,171 @@
+//! What a host does with a plugin on pipes: calls it in somebody's name, and tells it what has happened.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use callgate_client::{Code, Error, Result};
+use crossbeam_channel::bounded;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::bridge::{Asker, Bridge, Request};
+use crate::frame::{Outgoing, User as FrameUser};
+use crate::process::{Refused, Stdin};
+use crate::runtime::Runtime;
+
+/// In whose name a plugin is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Who it is, for programs.
+    pub id: String,
+    /// Who it is, for people.
+    pub display_name: String,
+    /// A picture.
+    pub avatar_url: Option<String>,
+    /// What the user is to the host, such as `admin`.
+    pub role: String,
+}
+
+/// A file that a user has given to a plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upload {
+    /// Its name at the user's.
+    pub filename: String,
+    /// Where it is now.
+    pub path: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What is in it.
+    pub mime_type: String,
+    /// The user's id.
+    pub uploaded_by: String,
+    /// When, as the host writes times.
+    pub uploaded_at: Value,
+}
+
+impl Runtime {
+    /// Calls an action of a plugin on pipes in a user's name, and waits for the result. What it may take says the plugin's
+    /// [`call_deadline`](callgate::supervision::Restart::call_deadline).
+    ///
+    /// # Errors
+    ///
+    /// As a call of the gate `PLUGIN.ACTION`: `NOT_READY`, `TIMEOUT`, `PROVIDER_GONE`, `OVERLOADED`, `HANDLER_ERROR`; and
+    /// `INVALID_ARGUMENT` where there is no such plugin, where it links the client, or where the parameters are no object.
+    pub fn call_as(
+        &self,
+        plugin: &str,
+        action: &str,
+        params: &Value,
+        (user, session_id): (&User, Option<&str>),
+    ) -> Result<Value> {
+        let (bridge, _) = self.reach(plugin)?;
+        if !params.is_object() {
+            let text = "the parameters of an action are a JSON object";
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        let params = raw(params)?;
+        let request = Request {
+            action,
+            params: &params,
+            user: FrameUser {
+                id: &user.id,
+                display_name: &user.display_name,
+                avatar_url: user.avatar_url.as_deref(),
+                role: &user.role,
+            },
+            session_id,
+            timeout: Duration::MAX,
+        };
+        let (answer, answered) = bounded(1);
+        let asker = Asker::Host(Box::new(move |outcome| {
+            // Who asked has given up, or there is room.
+            let _ = answer.send(outcome.map(|result| result.get().to_owned()));
+        }));
+        bridge.calls().request(&request, asker);
+        let gone = |_| Error::new(Code::ProviderGone, format!("plugin {plugin} has ended"));
+        let result = answered.recv().map_err(gone)??;
+        let unreadable =
+            |error| Error::new(Code::Protocol, format!("the result is no JSON: {error}"));
+        serde_json::from_str(&result).map_err(unreadable)
+    }
+
+    /// Tells a plugin on pipes of a file that a user has given to it.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ARGUMENT` where there is no such plugin or it links the client, `NOT_READY` where it does not run, `OVERLOADED` where it does
+    /// not read what it is told, `PROVIDER_GONE` where it has closed its stdin, `REQUEST_TOO_LARGE`.
+    pub fn file_uploaded(&self, plugin: &str, upload: &Upload) -> Result<()> {
+        let uploaded_at = raw(&upload.uploaded_at)?;
+        let frame = Outgoing::FileUploaded {
+            filename: &upload.filename,
+            path: &upload.path,
+            size: upload.size,
+            mime_type: &upload.mime_type,
+            uploaded_by: &upload.uploaded_by,
+            uploaded_at: &uploaded_at,
+        };
+        self.tell(plugin, &frame)
+    }
+
+    /// Tells a plugin on pipes that a setting of it has another value now, and who has changed it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::file_uploaded`].
+    pub fn config_changed(
+        &self,
+        plugin: &str,
+        (key, value): (&str, &Value),
+        user_id: Option<&str>,
+    ) -> Result<()> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let value = raw(value)?;
+        let frame = Outgoing::ConfigChanged {
+            key,
+            value: &value,
+            changed_by_user_id: user_id,
+            ts: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+        };
+        self.tell(plugin, &frame)
+    }
+
+    fn tell(&self, plugin: &str, frame: &Outgoing<'_>) -> Result<()> {
+        let (_, stdin) = self.reach(plugin)?;
+        let line = frame.to_line(self.frame_bytes());
+        let line = line.map_err(|error| Error::new(Code::RequestTooLarge, error.to_string()))?;
+        stdin.write(&line).map_err(|refused| match refused {
+            Refused::Full => {
+                let text = format!("plugin {plugin} does not read what it is told");
+                Error::new(Code::Overloaded, text)
+            }
+            Refused::Gone => {
+                let text = format!("plugin {plugin} reads its stdin no more");
+                Error::new(Code::ProviderGone, text)
+            }
+        })
+    }
+
+    /// How the present life of a plugin on pipes is reached.
+    fn reach(&self, plugin: &str) -> Result<(Arc<Bridge>, Stdin)> {
+        let found = self.teller().find(plugin);
+        let unknown = || {
+            let text = format!("the runtime has no plugin {plugin}");
+            Error::new(Code::InvalidArgument, text)
+        };
+        let found = found.ok_or_else(unknown)?;
+        if found.is_linked {
+            let text = format!("plugin {plugin} links the client: call its gates as a plugin");
+            return Err(Error::new(Code::InvalidArgument, text));
+        }
+        let absent = || Error::new(Code::NotReady, format!("plugin {plugin} does not run"));
+        found.alive.ok_or_else(absent)
+    }
+}
+
+fn raw(value: &Value) -> Result<Box<RawValue>> {
+    let unfit = |error| Error::new(Code::InvalidArgument, format!("no JSON: {error}"));
+    to_raw_value(value).map_err(unfit)
+}

@@ -17,12 +17,10 @@ use super::bus::Tell;
 use super::counts::Counts;
 use super::failures::of_child;
 use super::ids::Ids;
+use super::shared::LONGEST;
 use super::table::{Asker, Full, Table};
 use crate::frame::{FRAME_CAP, Outgoing, Response, User};
 use crate::process::{Refused, Stdin};
-
-/// The longest time that a request can have: long before the clock ends.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Calls to one life of a child.
 pub(crate) struct Calls {
@@ -194,6 +192,22 @@ impl Calls {
         }
     }
 
+    /// Tells who asked that the child's answer is none, if the request is open.
+    pub(super) fn answer_malformed(&self, id: &str, reason: &str) {
+        let count = self.ids.count(id);
+        let asker = count.and_then(|count| self.table.lock().table.take(count));
+        match asker {
+            None => self.counts.stray_responses.add(1),
+            Some(asker) => {
+                let text = format!(
+                    "plugin {} answered with a malformed frame: {reason}",
+                    self.name
+                );
+                asker.refuse(Error::new(Code::Protocol, text).maybe_run());
+            }
+        }
+    }
+
     /// From here on the child takes requests.
     pub(super) fn serves(&self) {
         self.table.lock().change(Stage::Serves);
@@ -228,7 +242,8 @@ impl Calls {
     }
 
     /// How many requests are open.
-    pub(crate) fn open(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn open(&self) -> usize {
         self.table.lock().table.len()
     }
 

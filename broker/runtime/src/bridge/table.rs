@@ -117,6 +117,7 @@ impl Table {
         self.open.drain().map(|(_, open)| open.asker).collect()
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }

@@ -78,8 +78,19 @@ impl Plugin {
             folder: manifest.folder().to_owned(),
             transport: manifest.backend().transport,
             supervision: self.course.status(now),
-            counts: self.counts,
+            counts: self.counts(),
             unhealthy: self.unhealthy.clone(),
+        }
+    }
+
+    /// What was counted in all of its lives.
+    fn counts(&self) -> Counts {
+        match &self.present {
+            Present::Alive(life) => match &life.speech {
+                Some(speech) => self.counts.with(speech.bridge.counts()),
+                None => self.counts,
+            },
+            _ => self.counts,
         }
     }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod ends;
 mod events;
+mod malformed;
 mod services;
 mod worker;
 
@@ -198,9 +199,9 @@ impl Threads {
         thread::spawn(move || {
             let mut next: Option<Instant> = None;
             loop {
-                // The kernel would say when the pipe has room.
+                // What nobody wakes it for comes too late for any test. The kernel would say when the pipe has room.
                 let wait = match stdin.queued() {
-                    0 => next.map_or(PATIENCE, |next| {
+                    0 => next.map_or(10 * PATIENCE, |next| {
                         next.saturating_duration_since(Instant::now())
                     }),
                     _ => Duration::from_millis(1),

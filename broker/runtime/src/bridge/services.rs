@@ -103,8 +103,8 @@ impl Services {
         let gate = match self.gates.find(name) {
             Found::Open(gate) => gate.clone(),
             Found::Opening(waiting) if self.waiting + length <= WAITING => {
-                self.waiting += length;
-                return waiting.push(call);
+                waiting.push(call);
+                return self.waits(length, shared);
             }
             Found::Absent if self.waiting + length <= WAITING => {
                 return self.open(name, call, (shared, out));
@@ -118,12 +118,21 @@ impl Services {
         self.send((name, &gate), call, (shared, out));
     }
 
+    /// A call with so many bytes of arguments waits now.
+    fn waits(&mut self, length: usize, shared: &Shared) {
+        if self.waiting == 0 {
+            // The loop does not know yet until when.
+            shared.inbox.ring();
+        }
+        self.waiting += length;
+    }
+
     /// Has the worker open a gate for a call.
     fn open(&mut self, name: &str, call: Waiting, (shared, out): (&Shared, &mut Outbox)) {
         let length = call.arguments.len();
         match self.gates.opening(name, call) {
             Ok(gone) => {
-                self.waiting += length;
+                self.waits(length, shared);
                 if let Some(gone) = gone {
                     shared.session.drop_later(gone);
                 }
@@ -140,8 +149,6 @@ impl Services {
             let outcome = gate.map(|gate| gate.with_timeout(timeout));
             inbox.done(Done::Gate { name, outcome });
         });
-        // So that it knows until when this may take.
-        shared.inbox.ring();
     }
 
     /// Takes over a gate that the worker has opened, or tells why it has not.

@@ -4,9 +4,9 @@ use crate::hosting::{Hosted, Options};
 use crate::{Common, Outcome};
 
 pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
-    let mut hosted = Hosted::start(common, options)?;
+    let (hosted, mut signals) = Hosted::start(common, options)?;
     hosted.say_ready(common)?;
-    hosted.signals.forever().next();
+    signals.forever().next();
     hosted.say_stopping();
     hosted.broker.stop();
     Ok(())

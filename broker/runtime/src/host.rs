@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::bridge::{Asker, Bridge, Request};
-use crate::frame::{Outgoing, User as FrameUser};
+use crate::frame::{FRAME_CAP, Outgoing, User as FrameUser};
 use crate::process::{Refused, Stdin};
 use crate::runtime::Runtime;
 
@@ -134,7 +134,7 @@ impl Runtime {
 
     fn tell(&self, plugin: &str, frame: &Outgoing<'_>) -> Result<()> {
         let (_, stdin) = self.reach(plugin)?;
-        let line = frame.to_line(self.frame_bytes());
+        let line = frame.to_line(FRAME_CAP);
         let line = line.map_err(|error| Error::new(Code::RequestTooLarge, error.to_string()))?;
         stdin.write(&line).map_err(|refused| match refused {
             Refused::Full => {

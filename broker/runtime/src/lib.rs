@@ -8,6 +8,7 @@
 
 mod bridge;
 mod builder;
+mod control;
 mod course;
 mod error;
 mod frame;
@@ -19,7 +20,7 @@ mod runtime;
 pub mod template;
 
 pub use builder::Builder;
-pub use course::{Counts, Limits, PluginStatus};
+pub use course::{Counts, Limits, PluginStatus, RuntimeLogLine};
 pub use error::RuntimeError;
 pub use host::{Upload, User};
 pub use log::{Follower, LogLine, LogStream, PluginLog, Taken};
@@ -28,3 +29,9 @@ pub use manifest::{
     RestartTable, Setting, Transport,
 };
 pub use runtime::{Broken, Runtime};
+
+/// For the fuzzers alone.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::frame::told::{Told, told};
+}

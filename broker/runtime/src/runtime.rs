@@ -8,6 +8,7 @@ use callgate::BrokerHandle;
 use callgate::supervision::State;
 
 use crate::builder::{self, Builder};
+use crate::control::Control;
 use crate::course::{
     Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
 };
@@ -20,6 +21,8 @@ use crate::log::PluginLog;
 /// It has two threads of its own and three of the client's, however many plugins there are.
 #[derive(Debug)]
 pub struct Runtime {
+    /// Dropped first, so that a runtime that ends serves nobody.
+    _control: Control,
     running: Running,
     settings: Arc<Settings>,
     broken: Vec<Broken>,
@@ -53,12 +56,17 @@ impl Runtime {
                 broken.why
             );
         }
-        let surroundings = Surroundings::new(broker).map_err(RuntimeError::Bus)?;
-        let running = Running::start(&settings, surroundings).map_err(RuntimeError::System)?;
+        let surroundings = Arc::new(Surroundings::new(broker)?);
+        let running = Running::start(&settings, surroundings.clone());
+        let running = running.map_err(RuntimeError::System)?;
+        let supervised = plans.iter().map(|plan| plan.name.clone()).collect();
+        let control = Control::new(surroundings.plugin(), running.teller(), supervised);
+        let control = control.map_err(RuntimeError::Bus)?;
         for plan in plans {
             running.teller().add(plan);
         }
         Ok(Runtime {
+            _control: control,
             running,
             settings,
             broken,
@@ -139,10 +147,6 @@ impl Runtime {
     /// Ends all plugins, and then the runtime: each is asked to end, and killed after its grace.
     pub fn stop(self) {
         drop(self);
-    }
-
-    pub(crate) fn frame_bytes(&self) -> usize {
-        self.settings.limits.frame_bytes
     }
 
     pub(crate) fn teller(&self) -> &Teller {

@@ -30,6 +30,11 @@ impl Bus {
         }))
     }
 
+    /// Who serves all of them.
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
+    }
+
     pub(super) fn add(&self, plugin: &Plugin) {
         self.bridged.write().insert(plugin.id());
     }

@@ -61,7 +61,7 @@ impl Beginning {
         } = started;
         let way_back = self.way_back.clone();
         let stdin = Stdin::new(stdin, self.limits.queued_bytes, move || {
-            way_back.stdin_changed()
+            way_back.stdin_changed();
         });
         let way_back = self.way_back.clone();
         let bridge = match self.surroundings.connect(&self.plan, &stdin, way_back) {
@@ -111,16 +111,13 @@ impl Beginning {
         speech: Option<Speech>,
         (as_stream, stdout, stderr): (Stream, Pipe, Pipe),
     ) -> Box<Life> {
-        let lines = frame::Limits {
-            frame: self.limits.frame_bytes,
-            log_line: self.limits.log_line_bytes,
-        };
+        let limits = frame::Limits::default();
         Box::new(Life {
             number: self.number,
             process,
             speech,
-            stdout: Source::new(stdout, as_stream, lines),
-            stderr: Source::new(stderr, Stream::Stderr, lines),
+            stdout: Source::new(stdout, as_stream, limits),
+            stderr: Source::new(stderr, Stream::Stderr, limits),
             closed: None,
             is_in_line: false,
         })

@@ -1,11 +1,12 @@
 //! What a child's lines mean for its course.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::counts::Counts;
+use super::journal::Journal;
 use crate::bridge::Bridge;
 use crate::frame::{Incoming, Line, Malformed, parse};
-use crate::log::{LogStream, PluginLog};
+use crate::log::LogStream;
 
 /// Malformed frames are counted for so long.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -75,7 +76,7 @@ impl Manners {
 
 /// What the lines of one child lead to.
 pub(super) struct Hearing<'a> {
-    pub(super) log: &'a PluginLog,
+    pub(super) journal: &'a Journal,
     pub(super) counts: &'a mut Counts,
     /// `None` of a plugin that links the client, whose lines are all for the log.
     pub(super) speaker: Option<Speaker<'a>>,
@@ -92,15 +93,16 @@ impl Hearing<'_> {
     pub(super) fn hear(&mut self, stream: LogStream, line: Line<'_>) {
         match (line, &mut self.speaker) {
             (Line::Log { text, is_cut }, _) => {
-                self.log.push(SystemTime::now(), stream, &text, is_cut);
+                self.journal.write(stream, &text, is_cut);
             }
             (Line::Frame(frame), Some(speaker)) => {
                 self.counts.frames += 1;
                 match parse(frame) {
-                    Ok(frame) => self.news.extend(speaker.frame(&frame, self.log)),
+                    Ok(frame) => self.news.extend(speaker.frame(&frame, self.journal)),
                     Err(malformed) => {
                         self.counts.malformed_frames += 1;
-                        self.news.extend(speaker.malformed(&malformed, self.log));
+                        self.news
+                            .extend(speaker.malformed(&malformed, self.journal));
                     }
                 }
             }
@@ -111,17 +113,22 @@ impl Hearing<'_> {
 }
 
 impl Speaker<'_> {
-    fn frame(&mut self, frame: &Incoming<'_>, log: &PluginLog) -> Option<News> {
+    fn frame(&mut self, frame: &Incoming<'_>, journal: &Journal) -> Option<News> {
         match frame {
             Incoming::Ready => match self.manners.ready() {
                 Some(serves) => serves.then_some(News::Serves),
                 None => {
-                    say(log, "it said `ready` more than once; that is ignored");
+                    journal.say("it said `ready` more than once; that is ignored");
                     None
                 }
             },
             Incoming::ServeReady => self.manners.serve_ready().then_some(News::Serves),
             Incoming::Pong { .. } => Some(News::Answered),
+            Incoming::Unknown { kind } => {
+                tracing::debug!("a plugin sent a frame of the unknown type {kind:?}");
+                self.bridge.on_frame(frame);
+                None
+            }
             // It is being killed for what it wrote before.
             _ if self.manners.is_too_bad() => None,
             frame => {
@@ -131,12 +138,12 @@ impl Speaker<'_> {
         }
     }
 
-    fn malformed(&mut self, malformed: &Malformed, log: &PluginLog) -> Option<News> {
+    fn malformed(&mut self, malformed: &Malformed, journal: &Journal) -> Option<News> {
         let was_too_bad = self.manners.is_too_bad();
         if self.manners.is_notable(Instant::now()) && !was_too_bad {
-            say(log, &format!("{malformed}; it is dropped"));
+            journal.say(&format!("{malformed}; it is dropped"));
         }
-        //MALFORMED
+        self.bridge.on_malformed(malformed);
         let is_new = self.manners.is_too_bad() && !was_too_bad;
         is_new.then(|| {
             let most = self.manners.most_malformed;
@@ -146,11 +153,6 @@ impl Speaker<'_> {
             }
         })
     }
-}
-
-/// Adds a line of the runtime's to a plugin's log.
-pub(super) fn say(log: &PluginLog, text: &str) {
-    log.push(SystemTime::now(), LogStream::Runtime, text, false);
 }
 
 #[cfg(test)]

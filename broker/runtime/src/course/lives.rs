@@ -8,7 +8,6 @@ use callgate::supervision::{Event, Exit};
 
 use super::Name;
 use super::beginning::Beginning;
-use super::hearing::say;
 use super::last_words::{MOST_LINES, last_words};
 use super::life::{Life, Process};
 use super::message::Message;
@@ -61,7 +60,7 @@ impl Supervisor {
         match (watched, self.plugins.get_mut(name)) {
             (Ok(life), Some(plugin)) if is_expected => {
                 let pid = life.process.pid();
-                say(&plugin.log, &format!("started as process {pid}"));
+                plugin.journal.say(&format!("started as process {pid}"));
                 plugin.unhealthy = None;
                 plugin.present = Present::Alive(life);
                 self.lives.insert(number, name.clone());
@@ -71,7 +70,7 @@ impl Supervisor {
             (Ok(life), _) => self.put_down(life),
             (Err(why), Some(plugin)) if is_expected => {
                 plugin.present = Present::Nobody;
-                say(&plugin.log, &format!("cannot be started: {why}"));
+                plugin.journal.say(&format!("cannot be started: {why}"));
                 tracing::warn!("plugin `{name}` cannot be started: {why}");
                 self.feed(name, Event::NotStarted { why }, now);
             }
@@ -178,11 +177,13 @@ impl Supervisor {
         let now = Instant::now();
         let effects = plugin.course.on(Event::Exited(exit), now);
         let fault = plugin.course.status(now).last_fault;
-        let lines = plugin.log.last_of(LogStream::Stderr, MOST_LINES);
+        let lines = plugin.journal.log().last_of(LogStream::Stderr, MOST_LINES);
         let words = last_words(name, (exit, fault.as_ref()), &lines);
-        say(&plugin.log, &words.message);
+        plugin.journal.say(&words.message);
         if let Some(speech) = life.speech {
+            plugin.counts = plugin.counts.with(speech.bridge.counts());
             speech.bridge.end(&words);
+            plugin.counts = plugin.counts.with(speech.bridge.counts());
             // Before the next life begins, which needs the name.
             self.worker.run(move || speech.bridge.close(&words));
         }

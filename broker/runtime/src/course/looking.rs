@@ -9,7 +9,7 @@ use super::life::Life;
 use super::life::Process;
 use super::settings::Limits;
 use super::supervisor::Supervisor;
-use crate::frame::Outgoing;
+use crate::frame::{FRAME_CAP, Outgoing};
 
 impl Supervisor {
     /// Tells a plugin's course what has happened, and does what follows.
@@ -54,7 +54,6 @@ impl Supervisor {
     /// Asks the present process whether it still serves. Of one that links the client, its connection and its end are all that is
     /// known.
     fn ask(&mut self, name: &Name, now: Instant) {
-        let cap = self.settings.limits.frame_bytes;
         let Some(life) = self.plugins.get_mut(name).and_then(|plugin| plugin.life()) else {
             return;
         };
@@ -65,7 +64,7 @@ impl Supervisor {
         let ping = Outgoing::Ping {
             nonce: speech.pings,
         };
-        if let Ok(line) = ping.to_line(cap) {
+        if let Ok(line) = ping.to_line(FRAME_CAP) {
             // A child that reads no more does not answer, which counts.
             let _ = speech.stdin.write_beyond(&line);
         }

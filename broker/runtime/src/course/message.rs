@@ -50,7 +50,7 @@ pub(super) enum Message {
     },
     /// A plugin is to be supervised.
     Add {
-        plan: Plan,
+        plan: Box<Plan>,
     },
     List {
         answer: Sender<Vec<PluginStatus>>,

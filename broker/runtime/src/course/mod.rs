@@ -6,6 +6,7 @@
 mod beginning;
 mod counts;
 mod hearing;
+mod journal;
 mod last_words;
 mod life;
 mod lives;
@@ -30,13 +31,14 @@ mod worker;
 use std::sync::Arc;
 
 pub use counts::Counts;
+pub use journal::RuntimeLogLine;
 pub(crate) use message::{Refusal, Request};
 pub(crate) use plan::Plan;
 pub(crate) use running::{Running, Teller};
 pub use settings::Limits;
 pub(crate) use settings::Settings;
 pub use status::PluginStatus;
-pub(crate) use surroundings::Surroundings;
+pub(crate) use surroundings::{OWN_NAME, Surroundings};
 
 /// The name of a plugin.
 pub(crate) type Name = Arc<str>;

@@ -7,17 +7,17 @@ use callgate::supervision::{Course, State};
 use crossbeam_channel::Sender;
 
 use super::counts::Counts;
+use super::journal::{Journal, LogTopic};
 use super::life::Life;
 use super::plan::Plan;
 use super::settings::Limits;
 use super::status::PluginStatus;
-use crate::log::PluginLog;
 
 /// A supervised plugin.
 pub(super) struct Plugin {
     pub(super) plan: Arc<Plan>,
     pub(super) course: Course,
-    pub(super) log: PluginLog,
+    pub(super) journal: Journal,
     pub(super) counts: Counts,
     /// A subscription that its present or last life was too slow for.
     pub(super) unhealthy: Option<String>,
@@ -40,11 +40,11 @@ pub(super) struct Awaited {
 }
 
 impl Plugin {
-    pub(super) fn new(plan: Plan) -> Plugin {
+    pub(super) fn new(plan: Plan, topic: &Arc<LogTopic>) -> Plugin {
         Plugin {
             course: Course::new(plan.restart.clone()),
+            journal: Journal::new(&plan.name, topic),
             plan: Arc::new(plan),
-            log: PluginLog::new(),
             unhealthy: None,
             counts: Counts::default(),
             present: Present::Nobody,
@@ -78,8 +78,19 @@ impl Plugin {
             folder: manifest.folder().to_owned(),
             transport: manifest.backend().transport,
             supervision: self.course.status(now),
-            counts: self.counts,
+            counts: self.counted(),
             unhealthy: self.unhealthy.clone(),
+        }
+    }
+
+    /// What was counted of all its lives.
+    fn counted(&self) -> Counts {
+        match &self.present {
+            Present::Alive(life) => match &life.speech {
+                Some(speech) => self.counts.with(speech.bridge.counts()),
+                None => self.counts,
+            },
+            _ => self.counts,
         }
     }
 

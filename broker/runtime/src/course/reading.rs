@@ -42,7 +42,7 @@ impl<'a> Heard<'a> {
             manners: &mut speech.manners,
         });
         let hearing = Hearing {
-            log: &plugin.log,
+            journal: &plugin.journal,
             counts: &mut plugin.counts,
             speaker,
             news: Vec::new(),

@@ -1,11 +1,11 @@
 //! What other threads tell the loop.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate::supervision::{Event, State};
 
 use super::Name;
-use super::hearing::say;
 use super::message::{Found, Message, Refusal, Request};
 use super::plugin::{Awaited, Plugin};
 use super::supervisor::Supervisor;
@@ -40,7 +40,8 @@ impl Supervisor {
             }
             Message::Add { plan } => {
                 let name = plan.name.clone();
-                self.plugins.insert(name.clone(), Plugin::new(plan));
+                self.plugins
+                    .insert(name.clone(), Plugin::new(*plan, self.surroundings.topic()));
                 self.feed(&name, Event::Start, now);
             }
             Message::List { answer } => {
@@ -70,7 +71,7 @@ impl Supervisor {
             Request::Restart => Event::Restart,
             Request::Reload(plan) => {
                 plugin.course.set_restart(plan.restart.clone());
-                plugin.plan = plan.into();
+                plugin.plan = Arc::from(plan);
                 match plugin.course.state() {
                     State::Stopped | State::Stopping => return Ok(()),
                     _ => Event::Restart,
@@ -83,7 +84,7 @@ impl Supervisor {
 
     fn find(&mut self, name: &Name) -> Option<Found> {
         let plugin = self.plugins.get_mut(name)?;
-        let log = plugin.log.clone();
+        let log = plugin.journal.log().clone();
         let speech = plugin.life().and_then(|life| life.speech.as_ref());
         let alive = speech.map(|speech| (speech.bridge.clone(), speech.stdin.clone()));
         let is_linked = plugin.plan.manifest.backend().transport == Transport::Shm;
@@ -106,10 +107,9 @@ impl Supervisor {
     fn unhealthy(&mut self, number: u64, subscription: String) {
         let name = self.lives.get(&number);
         if let Some(plugin) = name.and_then(|name| self.plugins.get_mut(name)) {
-            say(
-                &plugin.log,
-                &format!("it is too slow for what it hears of {subscription}"),
-            );
+            plugin.journal.say(&format!(
+                "it is too slow for what it hears of {subscription}"
+            ));
             plugin.unhealthy = Some(subscription);
         }
     }

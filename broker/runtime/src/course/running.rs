@@ -35,7 +35,7 @@ pub(crate) struct Teller(Mailbox<Message>);
 impl Running {
     pub(crate) fn start(
         settings: &Arc<Settings>,
-        surroundings: Surroundings,
+        surroundings: Arc<Surroundings>,
     ) -> io::Result<Running> {
         let poll = Poll::new()?;
         let (mailbox, messages) = Mailbox::new(poll.registry(), MAILBOX)?;
@@ -44,7 +44,7 @@ impl Running {
             messages,
             mailbox: mailbox.clone(),
             worker: Worker::start()?,
-            surroundings: Arc::new(surroundings),
+            surroundings,
             settings: settings.clone(),
             plugins: BTreeMap::new(),
             lives: HashMap::new(),
@@ -82,7 +82,9 @@ impl Drop for Running {
 impl Teller {
     /// Has a plugin supervised, and started.
     pub(crate) fn add(&self, plan: Plan) {
-        self.0.tell(Message::Add { plan });
+        self.0.tell(Message::Add {
+            plan: Box::new(plan),
+        });
     }
 
     pub(crate) fn request(&self, name: &str, request: Request) -> Result<(), Refusal> {

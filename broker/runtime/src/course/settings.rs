@@ -11,10 +11,6 @@ use crate::manifest::Launchers;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The most bytes of a frame, both ways; 4 MiB by default. A longer line kills its plugin (`FRAME_TOO_LARGE`).
-    pub frame_bytes: usize,
-    /// The most bytes of a log line, which is cut there; 64 KiB by default.
-    pub log_line_bytes: usize,
     /// The most bytes that are kept for a plugin that does not read; 8 MiB by default. Beyond, its callers get `OVERLOADED`.
     pub queued_bytes: usize,
     /// How long a plugin may leave that queue full without reading anything of it before it is killed as hung; 10 s by default.
@@ -26,8 +22,6 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            frame_bytes: 4 << 20,
-            log_line_bytes: 64 << 10,
             queued_bytes: 8 << 20,
             stuck_for: Duration::from_secs(10),
             malformed_frames: 1000,

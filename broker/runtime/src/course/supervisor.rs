@@ -192,7 +192,7 @@ impl Supervisor {
     fn give_up(&mut self) {
         for plugin in self.plugins.values_mut() {
             self.surroundings.forget(&plugin.plan);
-            plugin.log.close();
+            plugin.journal.log().close();
             if let Some(life) = plugin.life() {
                 life.process.kill();
             }

@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use callgate::supervision::Status;
-use callgate::{BrokerHandle, listing};
+use callgate::{BrokerHandle, Policy, listing};
+use callgate_client::{Plugin, TopicOptions};
 
+use super::journal::LogTopic;
 use super::plan::Plan;
 use crate::bridge::{Bridge, Bus, Limits, Parts, Tell};
+use crate::error::RuntimeError;
 use crate::manifest::Transport;
 use crate::process::Stdin;
 
@@ -15,15 +18,56 @@ use crate::process::Stdin;
 pub(crate) struct Surroundings {
     broker: BrokerHandle,
     bus: Arc<Bus>,
+    /// The topic with what plugins write; dropped before the plugin that sends on it.
+    topic: Arc<LogTopic>,
+    /// The runtime itself.
+    plugin: Plugin,
 }
 
+/// The runtime's name on the bus.
+pub(crate) const OWN_NAME: &str = "callgate-runtime";
+/// The topic with what plugins write.
+const LOG: &str = "callgate.runtime.log";
+
 impl Surroundings {
-    pub(crate) fn new(broker: BrokerHandle) -> callgate_client::Result<Surroundings> {
-        let bus = Bus::new()?;
-        Ok(Surroundings { broker, bus })
+    /// Waits for the broker.
+    pub(crate) fn new(broker: BrokerHandle) -> Result<Surroundings, RuntimeError> {
+        let bus = Bus::new().map_err(RuntimeError::Bus)?;
+        // On a strict bus it is let in by this.
+        let policy = Policy::new().provide("callgate.runtime.*");
+        broker
+            .set_policy(OWN_NAME, Some(policy))
+            .map_err(RuntimeError::System)?;
+        let socket = broker.connect().map_err(RuntimeError::System)?;
+        let plugin = Plugin::builder(OWN_NAME)
+            .display_name("The runtime")
+            .version(env!("CARGO_PKG_VERSION"))
+            .descriptor(socket)
+            .outlives_broker(false)
+            .group(bus.group())
+            .connect()
+            .map_err(RuntimeError::Bus)?;
+        // The loop sends on it, and must not wait for who follows.
+        let options = TopicOptions::new().drop_oldest();
+        let topic = plugin.topic_with(LOG, options).map_err(RuntimeError::Bus)?;
+        Ok(Surroundings {
+            broker,
+            bus,
+            topic: Arc::new(topic),
+            plugin,
+        })
     }
 
-    pub(crate) fn broker(&self) -> &BrokerHandle {
+    /// The runtime as a plugin.
+    pub(crate) fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    pub(super) fn topic(&self) -> &Arc<LogTopic> {
+        &self.topic
+    }
+
+    pub(super) fn broker(&self) -> &BrokerHandle {
         &self.broker
     }
 

@@ -1,6 +1,7 @@
 //! The runtime with real children, which play scripts.
 #![forbid(unsafe_code)]
 
+mod bus;
 mod life;
 mod manners;
 mod scene;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use callgate::Broker;
 use callgate::supervision::{Restart, State};
+use callgate_client::Plugin;
 use callgate_runtime::{Builder, PluginStatus, Runtime};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,8 +23,11 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn new() -> Scene {
         Scene {
-            broker: Broker::builder().without_socket().start().unwrap(),
-            folder: TempDir::new().unwrap(),
+            broker: Broker::builder()
+                .without_socket()
+                .start()
+                .expect("a broker"),
+            folder: TempDir::new().expect("a folder"),
         }
     }
 
@@ -35,9 +39,16 @@ impl Scene {
     /// The same, with more keys of the manifest.
     pub(crate) fn plugin_with(&self, name: &str, steps: &[&str], more: &Value) -> PathBuf {
         let folder = self.folder(name);
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("a folder");
         self.write(&folder, &manifest(name, steps, more));
         folder
+    }
+
+    /// A plugin like any other.
+    pub(crate) fn member(&self, name: &str) -> Plugin {
+        let builder =
+            Plugin::builder(name).descriptor(self.broker.connect().expect("a connection"));
+        builder.connect().expect("it joins")
     }
 
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
@@ -45,12 +56,12 @@ impl Scene {
     }
 
     pub(crate) fn write(&self, folder: &Path, manifest: &Value) {
-        fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+        fs::write(folder.join("manifest.json"), manifest.to_string()).expect("it is written");
     }
 
     /// A runtime of all plugins that were made.
     pub(crate) fn start(&self) -> Runtime {
-        self.builder().start().unwrap()
+        self.builder().start().expect("a runtime")
     }
 
     pub(crate) fn builder(&self) -> Builder {
@@ -65,7 +76,7 @@ pub(crate) fn manifest(name: &str, steps: &[&str], more: &Value) -> Value {
     let mut command = vec![env!("CARGO_BIN_EXE_callgate-scripted")];
     command.extend(steps);
     let mut manifest = json!({"name": name, "version": "1.0.0", "backend": {"command": command}});
-    for (key, value) in more.as_object().unwrap() {
+    for (key, value) in more.as_object().expect("an object") {
         match (key.as_str(), &mut manifest["backend"]) {
             ("env" | "transport", Value::Object(backend)) => {
                 backend.insert(key.clone(), value.clone());
@@ -105,7 +116,7 @@ pub(crate) fn await_that<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
 
 /// Waits until a line of a plugin's log has this in it.
 pub(crate) fn told(runtime: &Runtime, name: &str, part: &str) -> String {
-    let log = runtime.logs(name).unwrap();
+    let log = runtime.logs(name).expect("a log");
     await_that(part, || {
         let lines = log.last(500);
         let found = lines.iter().find(|line| line.text.contains(part));

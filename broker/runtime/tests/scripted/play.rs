@@ -25,6 +25,7 @@
 //! | `append FILE TEXT` | adds a line to a file |
 //! | `on N STEP`, `after N STEP` | plays it only in the Nth start, or in later ones; the file `starts` in the folder counts them |
 //! | `repeat N STEP` | |
+//! | `provide GATE` | takes part in the bus through shared memory, and provides a gate that gives back the number that it takes |
 //! | `env` | writes all variables as log lines, `NAME=VALUE`, in order |
 #![forbid(unsafe_code)]
 

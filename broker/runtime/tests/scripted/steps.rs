@@ -7,6 +7,7 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
+use callgate_client::{Plugin, Provider};
 use nix::sys::signal::{SigSet, Signal, raise};
 use serde_json::{Value, json};
 
@@ -19,6 +20,8 @@ pub(crate) struct Player {
     last: Value,
     /// Which start of this folder this is.
     start: usize,
+    /// What it provides through shared memory.
+    provided: Option<(Plugin, Vec<Provider>)>,
 }
 
 impl Player {
@@ -27,6 +30,7 @@ impl Player {
             frames: Frames::new(),
             last: Value::Null,
             start,
+            provided: None,
         }
     }
 
@@ -50,6 +54,7 @@ impl Player {
             "serve" => self.serve(),
             "idle" => self.idle(),
             "drain" => self.drain(),
+            "provide" => self.provide(rest),
             "mute" => {
                 self.frames.answers_pings = false;
                 Ok(())
@@ -73,6 +78,17 @@ impl Player {
         let wanted = serde_json::from_str(wanted).map_err(|error| error.to_string())?;
         let found = self.frames.wait(&wanted)?;
         self.last = found.ok_or("stdin ended before the frame came")?;
+        Ok(())
+    }
+
+    fn provide(&mut self, gate: &str) -> Result<(), String> {
+        let failed = |error: callgate_client::Error| error.to_string();
+        let name = std::env::var("PLUGIN_SLUG").unwrap_or_default();
+        let (plugin, gates) = match &mut self.provided {
+            Some(known) => known,
+            none => none.insert((Plugin::connect(&name).map_err(failed)?, Vec::new())),
+        };
+        gates.push(plugin.provide(gate, |number: u32| number).map_err(failed)?);
         Ok(())
     }
 

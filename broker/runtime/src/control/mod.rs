@@ -1,0 +1,128 @@
+//! The runtime's own gates, for the command line and for hosts elsewhere.
+//!
+//! | gate | takes | gives |
+//! |---|---|---|
+//! | `callgate.runtime.start`, `.stop`, `.restart` | the plugin's name | |
+//! | `callgate.runtime.logs` | the plugin's name, how many lines | the last [`RuntimeLogLine`]s |
+//! | topic `callgate.runtime.log` | | each line of a plugin's log as it is written |
+//!
+//! Plugins that the runtime supervises are refused: one could stop the others, whatever its manifest says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use callgate_client::dynamic::{Responder, Takes, provide_with};
+use callgate_client::{Code, Context, Error, Plugin, Provider, Result, signature_of};
+use serde_json::{Value, json};
+
+use crate::course::{Name, Refusal, Request, RuntimeLogLine, Teller};
+
+/// The most lines of one answer.
+const MOST_LINES: u64 = 500;
+
+/// The runtime's own gates, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Control {
+    _gates: Vec<Provider>,
+}
+
+/// What the gates need.
+#[derive(Clone)]
+struct Desk {
+    teller: Teller,
+    /// Who is refused.
+    supervised: Arc<BTreeSet<Name>>,
+}
+
+impl Control {
+    /// Provides the gates by the runtime's own plugin.
+    pub(crate) fn new(
+        plugin: &Plugin,
+        teller: &Teller,
+        supervised: BTreeSet<Name>,
+    ) -> Result<Control> {
+        let desk = Desk {
+            teller: teller.clone(),
+            supervised: Arc::new(supervised),
+        };
+        let mut gates = Vec::new();
+        for (gate, request) in [
+            ("callgate.runtime.start", Request::Start),
+            ("callgate.runtime.stop", Request::Stop),
+            ("callgate.runtime.restart", Request::Restart),
+        ] {
+            let answer = move |desk: &Desk, values: &[Value]| desk.request(values, &request);
+            let takes = desk.takes(answer);
+            gates.push(provide_with(
+                plugin,
+                gate,
+                &signature_of::<(String,), ()>(),
+                takes,
+            )?);
+        }
+        let signature = signature_of::<(String, u32), Vec<RuntimeLogLine>>();
+        let takes = desk.takes(Desk::logs);
+        gates.push(provide_with(
+            plugin,
+            "callgate.runtime.logs",
+            &signature,
+            takes,
+        )?);
+        Ok(Control { _gates: gates })
+    }
+}
+
+impl Desk {
+    /// A handler that refuses supervised plugins.
+    fn takes(
+        &self,
+        answer: impl Fn(&Desk, &[Value]) -> Result<Value> + Send + Sync + 'static,
+    ) -> Takes {
+        let desk = self.clone();
+        Takes::values_later(move |context: Context<'_>, values, responder: Responder| {
+            let caller = context.caller().name();
+            let outcome = match desk.supervised.contains(caller) {
+                true => {
+                    let text =
+                        format!("the runtime supervises {caller}, and takes no orders from it");
+                    Err(Error::new(Code::PermissionDenied, text))
+                }
+                false => answer(&desk, &values),
+            };
+            // Where nobody waits any more nobody misses it.
+            let _ = match outcome {
+                Ok(result) => responder.reply_value(&result),
+                Err(error) => responder.refuse(error),
+            };
+        })
+    }
+
+    fn request(&self, values: &[Value], request: &Request) -> Result<Value> {
+        let name = name(values);
+        match self.teller.request(name, request.clone()) {
+            Ok(()) => Ok(Value::Null),
+            Err(Refusal::Unknown) => Err(unknown(name)),
+            Err(Refusal::Stopping) => Err(Error::new(Code::Closed, "the runtime is being stopped")),
+        }
+    }
+
+    fn logs(&self, values: &[Value]) -> Result<Value> {
+        let name = name(values);
+        let found = self.teller.find(name).ok_or_else(|| unknown(name))?;
+        let most = values.get(1).and_then(Value::as_u64).unwrap_or(MOST_LINES);
+        let most = usize::try_from(most.min(MOST_LINES)).unwrap_or(usize::MAX);
+        let lines = found.log.last(most);
+        let lines = lines.iter().map(|line| RuntimeLogLine::new(name, line));
+        Ok(json!(lines.collect::<Vec<_>>()))
+    }
+}
+
+/// The first parameter.
+fn name(values: &[Value]) -> &str {
+    values.first().and_then(Value::as_str).unwrap_or_default()
+}
+
+fn unknown(name: &str) -> Error {
+    let text = format!("the runtime has no plugin `{name}`");
+    Error::new(Code::InvalidArgument, text)
+}

@@ -58,7 +58,7 @@ use crate::socket::{DirectoryWatch, Listener};
 use files::Files;
 use held::HeldMemory;
 use listing::Listings;
-use memory::{Closing, Memory};
+use memory::Memory;
 use numbers::Numbers;
 use session::{Connection, Session};
 use shares::{Came, SharePage};
@@ -115,7 +115,6 @@ pub(crate) struct Reactor {
     returned: HashMap<u64, OwnedFd>,
     watches: Watches,
     held: HeldMemory,
-    closing: Closing,
     /// Works on the memory of extents; `None` until there is one.
     memory_helper: Option<Helper<Outcome>>,
     /// Of persistent shares.
@@ -185,7 +184,6 @@ impl Reactor {
             returned: HashMap::new(),
             watches: Watches::new(),
             held: HeldMemory::new(),
-            closing: Closing::default(),
             memory_helper: None,
             files,
             policy_changes: HashMap::new(),

@@ -60,25 +60,30 @@ fn read<T: GateType + Sync, const WORDS: usize>(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let bytes = 8 * WORDS;
     let limit = Box::new(Seqlock::<WORDS>::new());
-    measure(wanted, &format!("cell/read/{bytes}: limit"), || {
-        limit.read()
-    });
-    let tag = format!("Parts.Cell{bytes}");
+    let read_limit = || {
+        let value = limit.read();
+        black_box(&value);
+    };
+    measure(wanted, &format!("cell/read/{bytes}: limit"), read_limit);
+    let tag = format!("Parts.Cell{bytes}.{}", align_of::<T>());
     let cell = plugin.shares().cell_writer::<T>(&tag)?;
     cell.set(value)?;
-    let meter = plugin.shares().cell::<T>(&tag)?;
-    measure(wanted, &format!("cell/read/{bytes}: callgate"), || {
-        meter.get().ok()
-    });
+    let mut meter = plugin.shares().cell::<T>(&tag)?;
+    let mut without = 0;
+    let mut read = || match meter.get() {
+        Ok(value) => drop(black_box(&value)),
+        Err(_) => without += 1,
+    };
+    measure(wanted, &format!("cell/read/{bytes}: callgate"), &mut read);
     measure(wanted, &format!("cell/write/{bytes}: callgate"), || {
         cell.set(black_box(value)).is_ok()
     });
     // While another core writes, again and again after a pause.
     let name = format!("cell/read-written/{bytes}: limit");
-    while_written(|| limit.write(), || measure(wanted, &name, || limit.read()));
+    while_written(|| limit.write(), || measure(wanted, &name, read_limit));
     let name = format!("cell/read-written/{bytes}: callgate");
     let write = || drop(cell.set(value));
-    while_written(write, || measure(wanted, &name, || meter.get().ok()));
+    while_written(write, || measure(wanted, &name, read));
     Ok(())
 }
 
@@ -104,6 +109,7 @@ pub(crate) fn cells(wanted: Option<&str>) -> Result<(), Box<dyn std::error::Erro
         .descriptor(broker.connect()?)
         .connect()?;
     read::<f64, 1>(wanted, &plugin, &1.0)?;
+    read::<[f64; 8], 8>(wanted, &plugin, &[1.0; 8])?;
     read::<[f32; 16], 8>(wanted, &plugin, &[1.0; 16])?;
     read::<[f32; 128], 64>(wanted, &plugin, &[1.0; 128])?;
     read::<[f32; 1024], 512>(wanted, &plugin, &[1.0; 1024])?;

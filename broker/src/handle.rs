@@ -4,9 +4,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Command as Program;
 use std::sync::Arc;
+use std::time::Duration;
 
 use callgate_layout::sys::fork::ForkMark;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use mio::Waker;
 
 use crate::child::Child;
@@ -14,6 +15,7 @@ use crate::listing::Listing;
 use crate::policy::Policy;
 use crate::reactor::Command;
 use crate::supervision::Status;
+use callgate_layout::control::Pulse;
 
 /// A way to a running broker, for any number of threads; from [`Broker::handle`](crate::Broker::handle).
 ///
@@ -80,6 +82,30 @@ impl BrokerHandle {
     /// Returns at once; listings that are asked for afterwards have it.
     pub fn set_status(&self, name: &str, status: Option<Status>) -> io::Result<()> {
         self.tell(Command::SetStatus(name.to_owned(), status.map(Box::new)))
+    }
+
+    /// Asks the library of a plugin how its dispatcher stands, and waits at most so long for the answer. The library
+    /// answers on a thread of its own, also while the dispatcher hangs.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` where no such plugin is connected, `TimedOut` without an answer, and `BrokenPipe` where the broker
+    /// or the plugin has gone meanwhile.
+    pub fn pulse(&self, name: &str, timeout: Duration) -> io::Result<Pulse> {
+        let answer = self.begin_pulse(name)?.recv_timeout(timeout);
+        answer.map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                io::Error::new(io::ErrorKind::TimedOut, "the plugin does not answer")
+            }
+            RecvTimeoutError::Disconnected => {
+                io::Error::new(io::ErrorKind::BrokenPipe, "the plugin has gone")
+            }
+        })?
+    }
+
+    /// The same without waiting. The receiver is disconnected where the broker or the plugin goes before that.
+    pub(crate) fn begin_pulse(&self, name: &str) -> io::Result<Receiver<io::Result<Pulse>>> {
+        self.request(|reply| Command::Pulse(name.to_owned(), reply))
     }
 
     /// Has the broker do something, and waits for its answer.

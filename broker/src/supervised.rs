@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::child::Child;
 use crate::handle::BrokerHandle;
 use crate::supervision::{Course, Event, Restart, State, Status};
-use driver::{Driver, Order};
+use driver::{Driver, Order, is_debugged};
 
 /// Makes the command for each start of a program.
 pub(crate) type MakeProgram = Box<dyn FnMut() -> Program + Send>;
@@ -55,7 +55,9 @@ impl Supervised {
         mut program: MakeProgram,
         restart: Restart,
     ) -> io::Result<Supervised> {
-        let child = handle.spawn(name, program())?;
+        let first = program();
+        let is_debugged = is_debugged(&first);
+        let child = handle.spawn(name, first)?;
         let mut course = Course::new(restart);
         // That start is done.
         course.on(Event::Start, Instant::now());
@@ -67,7 +69,7 @@ impl Supervised {
             changed: Condvar::new(),
         });
         let (orders, taken) = unbounded();
-        let driver = Driver::new((name, program), handle, shared.clone(), taken);
+        let driver = Driver::new((name, program, is_debugged), handle, shared.clone(), taken);
         let first = child.clone();
         let thread = std::thread::Builder::new().name("callgate-supervise".into());
         let thread = thread.spawn(move || driver.run(first));

@@ -240,7 +240,7 @@ fn others_hear_the_rack_as_well() {
     wait_for("all gates", || gates_on(&socket));
     let onlooker = callgate_client::Plugin::builder("onlooker").socket(socket);
     let onlooker = onlooker.outlives_broker(false).connect().unwrap();
-    let level = onlooker.shares().cell::<Levels>(LEVEL).unwrap();
+    let mut level = onlooker.shares().cell::<Levels>(LEVEL).unwrap();
     let mut changes = onlooker
         .events::<(String, f32)>("Rack.Filter.Changed")
         .unwrap();

@@ -19,7 +19,7 @@
 //! A writer that dies anywhere has not stored `count`: the last value stays, whole.
 
 use crate::atomic::{Ordering, fence};
-use crate::view::{ReadView, WriteView};
+use crate::view::{Part, ReadView, WriteView};
 
 /// The longest value, in bytes.
 pub const MAX_VALUE: u32 = 4096;
@@ -128,25 +128,54 @@ impl CellReader {
         self.len
     }
 
-    /// Copies the newest value, into as many bytes as it has; tries that [`TRIES`] times where it is written over meanwhile. What
-    /// is there afterwards means something only where this is [`Copied::Value`].
-    #[inline(always)]
+    /// Whether a value was written yet.
+    pub fn has_value(&self) -> bool {
+        self.cell.load64(COUNT, Ordering::Relaxed) != 0
+    }
+
+    /// Copies the newest value, into as many bytes as it has; tries that [`TRIES`] times where it is written over meanwhile. Without
+    /// a copy, what is there afterwards means nothing.
     pub fn read(&self, into: &mut [u8]) -> Copied {
-        debug_assert_eq!(into.len(), self.len);
+        if !self.has_value() {
+            return Copied::Nothing;
+        }
         for _ in 0..TRIES {
-            // CELL-WRITTEN, acquire.
-            let count = self.cell.load64(COUNT, Ordering::Acquire);
-            if count == 0 {
-                return Copied::Nothing;
-            }
-            self.cell.copy_out_by_words(place(count, self.stride), into);
-            // CELL-MOVED, the reader's fence.
-            fence(Ordering::Acquire);
-            if self.cell.load64(COUNT, Ordering::Relaxed) == count {
+            if self.read_once(into) {
                 return Copied::Value;
             }
             core::hint::spin_loop();
         }
         Copied::Busy
+    }
+
+    /// The same, once: whether there was a value, and was not written over meanwhile.
+    #[inline(always)]
+    pub fn read_once(&self, into: &mut [u8]) -> bool {
+        let stride = buffer_len(into.len());
+        debug_assert!(into.len() == self.len && stride == self.stride);
+        self.copied(stride, |cell, at| cell.copy_out(at, into))
+            .is_some()
+    }
+
+    /// The same, as the words in which the value lies; it has so many. What it does not take of the last one is zero, if the writer is a correct
+    /// one.
+    #[inline(always)]
+    pub fn read_words<const WORDS: usize>(&self) -> Option<[u64; WORDS]> {
+        let stride = const { buffer_len(8 * WORDS) };
+        debug_assert!(stride == self.stride && self.len <= 8 * WORDS);
+        self.copied(stride, |cell, at| cell.words(at))
+    }
+
+    /// Has the newest value copied from the place where it lies.
+    #[inline(always)]
+    fn copied<T>(&self, stride: usize, copy: impl FnOnce(Part<'_>, usize) -> T) -> Option<T> {
+        let cell = self.cell.part(BUFFERS + 2 * stride);
+        // CELL-WRITTEN, acquire.
+        let count = cell.load(COUNT, Ordering::Acquire);
+        let copy = copy(cell, place(count, stride));
+        // CELL-MOVED, the reader's fence.
+        fence(Ordering::Acquire);
+        let is_whole = cell.load(COUNT, Ordering::Relaxed) == count;
+        (is_whole && count != 0).then_some(copy)
     }
 }

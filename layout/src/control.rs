@@ -58,7 +58,7 @@ use crate::text::cut;
 pub use cells::{CellToBroker, CellToPlugin};
 pub use facts::{
     Availability, BrokerFacts, Clock, DoorbellName, Failure, GateState, Identity, LinkEnd,
-    PeerInfo, PluginLimits, Route, SchemaSource, Shape,
+    PeerInfo, PluginLimits, Pulse, Route, SchemaSource, Shape,
 };
 pub use feeds::{FeedToBroker, FeedToPlugin, Fit};
 pub use gates::{GateToBroker, GateToPlugin};
@@ -93,6 +93,9 @@ pub const MAX_INLINE_SCHEMA: usize = 32 << 10;
 /// The longest value of a share that goes within the record by which it is published, in bytes. The broker's process, and so its
 /// cgroup, is charged for the memory of such a version; of longer ones its maker's is.
 pub const MAX_SHORT: usize = 16 << 10;
+// With the longest schema that goes within a record, a name, a signature and what is around them, it fits one.
+const _: () =
+    assert!(MAX_SHORT + MAX_INLINE_SCHEMA + MAX_GATE_NAME + MAX_TEXT + 1024 <= MAX_RECORD);
 /// The most parameters that a gate can have.
 pub const MAX_PARAMS: u8 = 8;
 

@@ -144,6 +144,11 @@ impl Status {
         }
     }
 
+    /// How many calls were counted.
+    pub fn calls(&self) -> u64 {
+        self.page.as_read().load64(CALLS, Ordering::Relaxed)
+    }
+
     /// Counts a call that this plugin makes as JSON. Any thread that calls counts.
     #[cold]
     pub fn count_json_call(&self) {

@@ -137,3 +137,45 @@ impl RingReader {
         inbox.load64(self.geometry.entry_at(self.next), order)
     }
 }
+
+/// What an entry of a ring says of its call, for who neither takes nor has taken it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The number of the call, from 1; it wraps around.
+    pub number: u32,
+    /// Its slot.
+    pub slot: u8,
+    /// Its deadline ([`clock::from_tick`](crate::clock::from_tick)).
+    pub deadline: u32,
+}
+
+/// The calls that the entries of a peer's ring bear now, taken or not, as the peer says. Any thread may look; where
+/// the peer is publishing a call meanwhile, that one may be mixed up with the one before it.
+#[cold]
+pub fn published(inbox: &ReadView, geometry: Geometry) -> Vec<Published> {
+    let mut cell = Cell::default();
+    let entries = (0..geometry.entries()).map(|nth| geometry.entry_at(nth));
+    let shown = entries.filter_map(|at| {
+        // CALL-PUBLISHED, acquire.
+        let first = inbox.load64(at, Ordering::Acquire);
+        cell.read_first(inbox, at, first);
+        let call = cell.call(geometry).ok()?;
+        (first as u32 != 0).then_some(Published {
+            number: first as u32,
+            slot: call.slot,
+            deadline: call.deadline,
+        })
+    });
+    shown.collect()
+}
+
+/// The one of these that was published last.
+pub fn latest(of: impl Iterator<Item = Published>) -> Option<Published> {
+    // They are no more numbers apart than a ring has entries.
+    of.reduce(
+        |one, other| match other.number.wrapping_sub(one.number) as i32 {
+            ..=0 => one,
+            _ => other,
+        },
+    )
+}

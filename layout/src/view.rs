@@ -23,7 +23,11 @@ use heap::Memory;
 use mapped::Memory;
 
 #[cfg(callgate_loom)]
+pub(crate) use heap::Part;
+#[cfg(callgate_loom)]
 pub use heap::Use;
+#[cfg(not(callgate_loom))]
+pub(crate) use mapped::Part;
 pub use number::{Number, bytes_mut};
 
 /// A part of shared memory that this process reads.
@@ -80,6 +84,12 @@ impl ReadView {
             let word = self.memory.data_word(at + 8 * whole.len());
             rest.copy_from_slice(&word.get().to_ne_bytes()[..rest.len()]);
         }
+    }
+
+    /// The first so many bytes, a multiple of 8: what is read there is looked up once.
+    #[inline(always)]
+    pub(crate) fn part(&self, len: usize) -> Part<'_> {
+        self.memory.part(len)
     }
 
     /// Fetches the cache line at `at` while it is waited for another.

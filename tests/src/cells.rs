@@ -63,7 +63,7 @@ fn sum(number: u64, body: &[u64; 60]) -> u64 {
 }
 
 /// Reads a sample, which has to be whole; `None` where the writer writes all the time.
-pub fn read(cell: &Cell<Sample>) -> Option<u64> {
+pub fn read(cell: &mut Cell<Sample>) -> Option<u64> {
     match cell.get() {
         Ok(sample) => {
             sample.check();
@@ -108,7 +108,7 @@ struct Writer {
 fn write(name: &str) -> Result<()> {
     let plugin = Plugin::connect(name)?;
     let sample = open(&plugin, SAMPLE)?;
-    let found = plugin.shares().cell::<Sample>(SAMPLE)?;
+    let mut found = plugin.shares().cell::<Sample>(SAMPLE)?;
     let found = loop {
         // The memory that this plugin writes is not there before it is sealed.
         if &*found.writer() == name && found.is_current() {
@@ -166,7 +166,7 @@ impl Writer {
 fn read_all_the_time(name: &str) -> Result<()> {
     let plugin = Plugin::connect(name)?;
     println!("ready");
-    let cell = plugin.shares().timeout(PATIENCE).cell::<Sample>(SAMPLE)?;
+    let mut cell = plugin.shares().timeout(PATIENCE).cell::<Sample>(SAMPLE)?;
     let (reads, busy, last) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -175,7 +175,7 @@ fn read_all_the_time(name: &str) -> Result<()> {
             // A panic here would only be seen at the end.
             let _aborts = AbortOnPanic;
             while !is_over.load(Ordering::Relaxed) {
-                match read_or_nothing(&cell) {
+                match read_or_nothing(&mut cell) {
                     Some(number) => {
                         let before = last.swap(number, Ordering::Relaxed);
                         assert!(before <= number, "{number} after {before}");
@@ -208,7 +208,7 @@ impl Drop for AbortOnPanic {
 }
 
 /// As [`read`], of a cell that may have no value yet.
-fn read_or_nothing(cell: &Cell<Sample>) -> Option<u64> {
+fn read_or_nothing(cell: &mut Cell<Sample>) -> Option<u64> {
     match cell.get() {
         Err(error) if error.code() == Code::NotReady => Some(0),
         _ => read(cell),

@@ -3,6 +3,7 @@
 //! Each function takes any bytes, and panics where something is wrong.
 
 mod archives;
+mod frames;
 mod json;
 mod rings;
 mod schemas;
@@ -11,12 +12,13 @@ mod schemas;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("schema", schemas::decode),
     ("compare", schemas::compare),
     ("json", json::convert),
     ("archive", archives::access),
     ("ring", rings::take),
+    ("frames", frames::split),
 ];
 
 /// Runs the target of a name.

@@ -29,3 +29,9 @@ pub use manifest::{
     RestartTable, Setting, Transport,
 };
 pub use runtime::{Broken, Runtime};
+
+/// For the fuzzers alone.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::frame::told::{Told, told};
+}

@@ -105,6 +105,7 @@ impl Bus {
             | SessionToBroker::Inspect(_)
             | SessionToBroker::HelloInGroup { .. } => "it said hello twice",
             SessionToBroker::StatusMapped => "it acknowledged its status page twice",
+            SessionToBroker::Pulse { .. } => "it answered what it was not asked",
             SessionToBroker::Took => "it took a datagram that nobody sent",
         };
         Err(protocol(why))

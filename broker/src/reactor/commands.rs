@@ -7,6 +7,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::Instant;
 
+use callgate_layout::control::Pulse;
 use callgate_layout::sys::{fdpass, limits};
 use crossbeam_channel::Sender;
 use mio::Waker;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     },
     /// Say of a supervised program how it stands; `None` where it is not supervised any more.
     SetStatus(String, Option<Box<Status>>),
+    /// Ask the library of the plugin of this name how its dispatcher stands.
+    Pulse(String, Sender<io::Result<Pulse>>),
     /// A helper thread has done a job.
     Done(Outcome),
     /// End everything.
@@ -146,6 +149,7 @@ impl Reactor {
                 Command::SetStatus(name, status) => {
                     self.set_status(name, status.map(|status| *status), now);
                 }
+                Command::Pulse(name, reply) => self.ask_pulse(&name, reply, now),
                 Command::Done(outcome) => outcome.run(self, now),
                 Command::Stop => self.stopping = true,
             }

@@ -30,6 +30,7 @@ impl Reactor {
         session.close(self.poll.registry(), last);
         self.timers.set(Timer::Hello(id), None);
         self.timers.set(Timer::Resend(id), None);
+        self.pulses.forget(id);
         self.bus.remove(id, failure, now);
         self.session_ended(id, failure, now);
     }

@@ -19,6 +19,7 @@ mod listing;
 mod memory;
 mod numbers;
 mod outgoing;
+mod pulses;
 mod records;
 mod session;
 mod shares;
@@ -62,6 +63,7 @@ use listed_plugins::AllSupervised;
 use listing::Listings;
 use memory::{Closing, Memory};
 use numbers::Numbers;
+use pulses::Pulses;
 use session::{Connection, Session};
 use shares::{Came, SharePage};
 use spawn::Exec;
@@ -126,6 +128,7 @@ pub(crate) struct Reactor {
     policy_changes: HashMap<u64, Sender<Vec<String>>>,
     children: HashMap<u64, Tracked>,
     supervised: AllSupervised,
+    pulses: Pulses,
     /// Somebody who connected and whose process could not be looked up for want of descriptors.
     half_accepted: Option<OwnedFd>,
     /// Whether somebody who connects waits for descriptors, and that was logged.
@@ -194,6 +197,7 @@ impl Reactor {
             policy_changes: HashMap::new(),
             children: HashMap::new(),
             supervised: AllSupervised::new(),
+            pulses: Pulses::default(),
             half_accepted: None,
             accepts_late: false,
             own_process: None,

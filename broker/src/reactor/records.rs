@@ -73,6 +73,9 @@ impl Reactor {
             self.flush(id, now);
             return Ok(());
         }
+        if let ToBroker::Session(SessionToBroker::Pulse { request, pulse }) = record {
+            return self.pulse_said(id, (request, pulse));
+        }
         let is_new = self.bus.member(id).is_none();
         let record = match record {
             ToBroker::Session(SessionToBroker::Hello(identity)) if is_new => {

@@ -1,6 +1,8 @@
 //! Drives the course of a program: one thread that carries out its effects.
 
+use std::ffi::OsStr;
 use std::io;
+use std::process::Command as Program;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +11,12 @@ use crossbeam_channel::{Receiver, Sender, at, bounded, never, select};
 use super::{MakeProgram, Shared};
 use crate::child::{Child, Progress};
 use crate::handle::BrokerHandle;
-use crate::supervision::{Course, Effect, Event, Exit, State, Status};
+use crate::supervision::{Course, Effect, Event, Exit, Pulse, State, Status, Watchdog};
 
 /// How long a process may take to end after SIGKILL: only one that hangs in the kernel takes it.
 const KILL_GRACE: Duration = Duration::from_secs(2);
+
+const VARIABLE: &str = "CALLGATE_DEBUG";
 
 /// What the handle wants of the thread.
 #[derive(Debug)]
@@ -42,13 +46,18 @@ pub(super) struct Driver {
     is_told: bool,
     /// Something has changed about the process.
     changes: (Sender<()>, Receiver<()>),
+    /// What the library of the present life answers.
+    asked: Option<Receiver<io::Result<Pulse>>>,
+    watchdog: Watchdog,
+    /// Whether somebody may stop the process in a debugger: then nothing is asked.
+    is_debugged: bool,
     /// What comes of the start that is under way.
     starting: Option<Receiver<io::Result<Child>>>,
 }
 
 impl Driver {
     pub(super) fn new(
-        (name, program): (&str, MakeProgram),
+        (name, program, is_debugged): (&str, MakeProgram, bool),
         handle: BrokerHandle,
         shared: Arc<Shared>,
         orders: Receiver<Order>,
@@ -62,13 +71,16 @@ impl Driver {
             child: None,
             is_told: false,
             changes: bounded(1),
+            asked: None,
+            watchdog: Watchdog::new(),
+            is_debugged,
             starting: None,
         }
     }
 
     /// Supervises the program, of which a process runs already, until that is over.
     pub(super) fn run(mut self, first: Child) {
-        let (mut broker, nothing) = (self.take(first), never());
+        let (mut broker, nothing, nobody) = (self.take(first), never(), never());
         while broker == Broker::Runs {
             let next = self.shared.seen.lock().course.next();
             let timer = next.map_or_else(never, at);
@@ -79,6 +91,7 @@ impl Driver {
                 },
                 recv(self.changes.1) -> _ => self.look(),
                 recv(self.starting.as_ref().unwrap_or(&nothing)) -> outcome => self.started(outcome.ok()),
+                recv(self.asked.as_ref().unwrap_or(&nobody)) -> answer => self.answered(answer.ok()),
                 recv(timer) -> _ => self.tick(),
             };
         }
@@ -98,6 +111,16 @@ impl Driver {
         }
     }
 
+    /// The library has answered; `None` where it has gone.
+    fn answered(&mut self, answer: Option<io::Result<Pulse>>) -> Broker {
+        self.asked = None;
+        match answer {
+            Some(Ok(pulse)) if self.watchdog.hears(pulse) => self.tell(Event::Answered),
+            // It is told by its end, or counts as hung after some of these.
+            Some(Ok(_) | Err(_)) | None => Broker::Runs,
+        }
+    }
+
     /// A process runs.
     fn take(&mut self, child: Child) -> Broker {
         let pid = child.id();
@@ -108,6 +131,7 @@ impl Driver {
         });
         self.shared.seen.lock().child = child.clone();
         (self.child, self.is_told) = (Some(child), false);
+        (self.asked, self.watchdog) = (None, Watchdog::new());
         match self.tell(Event::Started { pid }) {
             // What happened before it was watched.
             Broker::Runs => self.look(),
@@ -142,6 +166,11 @@ impl Driver {
         if self.look() == Broker::Gone {
             return Broker::Gone;
         }
+        if let Some(answer) = self.asked.as_ref().and_then(|asked| asked.try_recv().ok())
+            && self.answered(Some(answer)) == Broker::Gone
+        {
+            return Broker::Gone;
+        }
         self.step(Course::tick)
     }
 
@@ -161,12 +190,21 @@ impl Driver {
         self.shared.changed.notify_all();
         for effect in effects {
             match effect {
-                Effect::Start => match self.handle.begin_spawn(&self.name, (self.program)()) {
-                    Ok(starting) => self.starting = Some(starting),
+                Effect::Start => {
+                    let program = (self.program)();
+                    self.is_debugged = is_debugged(&program);
+                    match self.handle.begin_spawn(&self.name, program) {
+                        Ok(starting) => self.starting = Some(starting),
+                        Err(_) => return Broker::Gone,
+                    }
+                }
+                Effect::Ask if self.is_debugged => {
+                    self.shared.seen.lock().course.on(Event::Answered, now);
+                }
+                Effect::Ask => match self.handle.begin_pulse(&self.name) {
+                    Ok(asked) => self.asked = Some(asked),
                     Err(_) => return Broker::Gone,
                 },
-                // Its connection and its end are all that is known of it.
-                Effect::Ask => drop(self.shared.seen.lock().course.on(Event::Answered, now)),
                 // It may have ended, which is about to be noticed.
                 Effect::Terminate => drop(self.child.as_ref().map(Child::terminate)),
                 Effect::Kill => drop(self.child.as_ref().map(Child::kill)),
@@ -221,4 +259,14 @@ fn log(name: &str, status: &Status) {
         }
         (state, _) => tracing::debug!("supervised plugin `{name}` is {state}"),
     }
+}
+
+/// Whether a program is started with `CALLGATE_DEBUG=1`, which says that people stop it in a debugger.
+pub(super) fn is_debugged(program: &Program) -> bool {
+    let own = |(name, value): (&OsStr, Option<&OsStr>)| {
+        (name == VARIABLE).then(|| value.map(OsStr::to_owned))
+    };
+    let value = program.get_envs().find_map(own);
+    let value = value.unwrap_or_else(|| std::env::var_os(VARIABLE));
+    value.is_some_and(|value| value == "1")
 }

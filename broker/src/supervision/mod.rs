@@ -15,8 +15,11 @@ mod restart;
 mod status;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
+pub use callgate_layout::control::Pulse;
 pub use course::Course;
 pub use event::{Effect, Event, Exit};
 pub use restart::{Restart, When};
 pub use status::{Fault, State, Status};
+pub use watchdog::Watchdog;

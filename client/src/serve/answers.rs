@@ -48,6 +48,12 @@ pub(crate) struct Answers {
     outstanding: Arc<Outstanding>,
 }
 
+impl std::fmt::Debug for Answers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answers").finish_non_exhaustive()
+    }
+}
+
 /// How the answer to a call is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
@@ -96,6 +102,11 @@ impl Answers {
             self.link.forget_reply(slot);
         }
         Ok(())
+    }
+
+    /// One bit for each slot whose call was taken and is neither answered nor left for later, as any thread sees it.
+    pub(super) fn busy(&self) -> u64 {
+        self.busy.load(Ordering::Relaxed)
     }
 
     /// Sets or clears a bit of a word that only serving threads write.

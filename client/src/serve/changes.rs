@@ -1,5 +1,7 @@
 //! What a dispatcher has to take note of: that anything changed, and its end.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use callgate_layout::version::Version;
 
 /// The changes of all plugins that one dispatcher serves: links, grants, gates, and those plugins
@@ -7,12 +9,15 @@ use callgate_layout::version::Version;
 #[derive(Debug)]
 pub(crate) struct Changes {
     version: Version,
+    /// The version of which the dispatcher has taken note last.
+    noted: AtomicU64,
 }
 
 impl Changes {
     pub(crate) fn new() -> Changes {
         Changes {
             version: Version::new(),
+            noted: AtomicU64::new(0),
         }
     }
 
@@ -25,6 +30,16 @@ impl Changes {
     /// To be called before the plugins' own numbers are looked at, because this one has changed.
     pub(super) fn look_at_each(&self) {
         self.version.look_at_each();
+    }
+
+    /// The dispatcher has taken note of this version.
+    pub(super) fn note(&self, version: u64) {
+        self.noted.fetch_max(version, Ordering::Relaxed);
+    }
+
+    /// Whether the dispatcher has taken note of that version, or of a later one.
+    pub(super) fn has_noted(&self, version: u64) -> bool {
+        self.noted.load(Ordering::Relaxed) >= version
     }
 
     #[inline]

@@ -1,12 +1,13 @@
 //! What peers may call here: grants, and what they lead to now.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use callgate_layout::envelope::CallKind;
 use callgate_layout::{Code, Encoding};
 use parking_lot::Mutex;
 
+use super::answers::Answers;
 use super::gate::{Gate, Half, not_provided};
 use super::latest::Latest;
 use crate::base::error::{Error, Result};
@@ -147,6 +148,8 @@ pub(crate) struct Changed {
 pub(crate) struct PeerGrants {
     link: Arc<Link>,
     grants: Mutex<Granted>,
+    /// The answers to its calls, from when the scheduler knows of the link.
+    answers: OnceLock<Arc<Answers>>,
 }
 
 impl PeerGrants {
@@ -154,7 +157,18 @@ impl PeerGrants {
         PeerGrants {
             link,
             grants: Mutex::default(),
+            answers: OnceLock::new(),
         }
+    }
+
+    /// Notes where the peer's calls are answered.
+    pub(super) fn answered_by(&self, answers: &Arc<Answers>) {
+        let _ = self.answers.set(answers.clone());
+    }
+
+    /// The answers to its calls, if any was ever looked for.
+    pub(super) fn answers(&self) -> Option<&Arc<Answers>> {
+        self.answers.get()
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {

@@ -41,11 +41,14 @@ impl Incoming {
     ) -> Incoming {
         let link = peer.link().clone();
         let reader = RingReader::new(link.geometry());
+        let chains = link.chains(link.end().other());
+        let answers = Arc::new(Answers::new(link, together, outstanding.clone()));
+        peer.answered_by(&answers);
         Incoming {
             key,
             member: member.clone(),
-            chains: link.chains(link.end().other()),
-            answers: Arc::new(Answers::new(link, together, outstanding.clone())),
+            chains,
+            answers,
             peer,
             reader,
             generations: [0; 64],

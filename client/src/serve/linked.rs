@@ -61,6 +61,24 @@ impl LinkedGates {
         self.memory.bell.ring();
     }
 
+    /// Has the dispatcher look at what there is to do; what to ask [`LinkedGates::has_looked`] with.
+    pub(crate) fn have_it_look(&self) -> u64 {
+        self.changes.changed();
+        let version = self.changes.version();
+        self.memory.bell.ring();
+        version
+    }
+
+    /// Whether the dispatcher has looked since.
+    pub(crate) fn has_looked(&self, version: u64) -> bool {
+        self.changes.has_noted(version)
+    }
+
+    /// How many turns of calls have ended.
+    pub(super) fn turns_ended(&self) -> u64 {
+        self.memory.status.calls()
+    }
+
     /// The gates themselves.
     pub(crate) fn gates(&self) -> &Arc<ProvidedGates> {
         &self.gates

@@ -21,6 +21,7 @@ pub(crate) mod options;
 pub(crate) mod outstanding;
 pub(crate) mod owners;
 pub(crate) mod provided;
+pub(crate) mod pulse;
 mod scheduler;
 pub(crate) mod stack;
 pub(crate) mod standstill;

@@ -19,12 +19,12 @@ fn a_reader_copies_what_was_written_last() {
     let bus = Bus::new();
     let (one, other) = (bus.connect("Writer"), bus.connect("Reader"));
     let cell = writer(&one);
-    let read = reader(&other);
+    let mut read = reader(&other);
     assert_eq!(code(read.get()), Code::NotReady, "nothing was written");
     for value in [1, 2, 2, 9] {
         set(&cell, value);
-        assert_eq!(get(&read), value);
-        assert_eq!(get(&read.clone()), value);
+        assert_eq!(get(&mut read), value);
+        assert_eq!(get(&mut read.clone()), value);
     }
     assert!(read.is_current());
     assert_eq!(
@@ -32,7 +32,7 @@ fn a_reader_copies_what_was_written_last() {
         ("Writer", TAG, TAG)
     );
     // A plugin may read what it writes.
-    assert_eq!(get(&reader(&one)), 9);
+    assert_eq!(get(&mut reader(&one)), 9);
 }
 
 /// Handles are for threads as their types say; a clone has its own copy.
@@ -44,12 +44,12 @@ fn handles_go_to_other_threads() {
     let plugin = bus.connect("Both");
     let cell = writer(&plugin);
     is_sync(&cell);
-    let read = reader(&plugin);
+    let mut read = reader(&plugin);
     is_send(&read);
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
-            let read = read.clone();
+            let mut read = read.clone();
             let is_over = &is_over;
             scope.spawn(move || {
                 while !is_over.load(Ordering::Relaxed) {
@@ -76,7 +76,7 @@ fn handles_go_to_other_threads() {
         }
         is_over.store(true, Ordering::Relaxed);
     });
-    assert!([99_999, 100_000].contains(&get(&read)));
+    assert!([99_999, 100_000].contains(&get(&mut read)));
 }
 
 /// A reader that came first and found nothing would have to ask again and again.
@@ -100,10 +100,10 @@ fn a_reader_may_come_first() {
             }
         };
         set(&cell, 5);
-        let read = waiting.join().unwrap();
+        let mut read = waiting.join().unwrap();
         await_that("the value is there", || read.get().is_ok());
-        assert_eq!(get(&read), 5);
-        assert_eq!(get(&other.shares().try_cell(TAG).unwrap().unwrap()), 5);
+        assert_eq!(get(&mut read), 5);
+        assert_eq!(get(&mut other.shares().try_cell(TAG).unwrap().unwrap()), 5);
     });
 }
 
@@ -122,7 +122,7 @@ fn writers_come_and_go() {
     let first = bus.connect("First");
     let cell = writer(&first);
     set(&cell, 1);
-    let read = reader(&listener);
+    let mut read = reader(&listener);
     let second = bus.connect("Second");
     let taken = second
         .shares()
@@ -136,15 +136,15 @@ fn writers_come_and_go() {
     assert!(taken.message().contains("`First`"), "{taken}");
     drop(cell);
     await_that("the writer has gone", || !read.is_current());
-    assert_eq!((get(&read), &*read.writer()), (1, "First"));
+    assert_eq!((get(&mut read), &*read.writer()), (1, "First"));
     let cell = writer(&second);
     await_that("there is another one", || &*read.writer() == "Second");
-    assert_eq!((get(&read), read.is_current()), (1, true));
+    assert_eq!((get(&mut read), read.is_current()), (1, true));
     set(&cell, 2);
-    assert_eq!(get(&read), 2);
+    assert_eq!(get(&mut read), 2);
     drop(second);
     await_that("that one has gone", || !read.is_current());
-    assert_eq!(get(&read), 2);
+    assert_eq!(get(&mut read), 2);
     assert_eq!(code(cell.set(&[3; 8])), Code::Closed);
     assert_eq!(cell.ended().map(|error| error.code()), Some(Code::Closed));
 }
@@ -177,11 +177,11 @@ fn a_plugin_that_has_closed_reads_nothing() {
     let (one, other) = (bus.connect("Writer"), bus.connect("Reader"));
     let cell = writer(&one);
     set(&cell, 1);
-    let read = reader(&other);
+    let mut read = reader(&other);
     drop(other);
     let error = read.get().unwrap_err();
     assert_eq!((error.code(), error.gate()), (Code::Closed, Some(TAG)));
     assert!(!read.is_current());
-    let again = Cell::clone(&read);
+    let mut again = Cell::clone(&read);
     assert_eq!(code(again.get()), Code::Closed);
 }

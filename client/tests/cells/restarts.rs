@@ -14,9 +14,9 @@ fn values_are_read_across_brokers() {
         let buses = [Bus::new(), Bus::new()];
         let [one, other] = ["Writer", "Reader"].map(|name| buses[0].connect(name));
         let cell = writer(&one);
-        let read = reader(&other);
+        let mut read = reader(&other);
         set(&cell, 1);
-        assert_eq!(get(&read), 1);
+        assert_eq!(get(&mut read), 1);
         let [first, last] = match is_writer_first {
             true => [&one, &other],
             false => [&other, &one],
@@ -25,16 +25,16 @@ fn values_are_read_across_brokers() {
         // One has gone on, the other one has not: the old memory is still written and read.
         for value in 2..50 {
             set(&cell, value);
-            assert_eq!(get(&read), value);
+            assert_eq!(get(&mut read), value);
         }
         buses[1].takes(last);
         for value in 50..100 {
             set(&cell, value);
-            assert_eq!(get(&read), value);
+            assert_eq!(get(&mut read), value);
             thread::sleep(Duration::from_micros(200));
         }
         let late = buses[1].connect("Late");
-        assert_eq!(get(&reader(&late)), 99);
+        assert_eq!(get(&mut reader(&late)), 99);
         assert!(read.is_current());
     }
 }
@@ -45,20 +45,20 @@ fn a_cell_is_written_and_read_while_there_is_no_broker() {
     let [one, other] = ["Writer", "Reader"].map(|name| bus.connect(name));
     let cell = writer(&one);
     set(&cell, 1);
-    let read = reader(&other);
+    let mut read = reader(&other);
     drop(bus);
     for value in 2..100 {
         set(&cell, value);
-        assert_eq!(get(&read), value);
+        assert_eq!(get(&mut read), value);
     }
     let next = Bus::new();
     next.takes(&other);
     next.takes(&one);
     let late = next.connect("Late");
-    let late = reader(&late);
-    assert_eq!(get(&late), 99);
+    let mut late = reader(&late);
+    assert_eq!(get(&mut late), 99);
     set(&cell, 100);
-    assert_eq!((get(&late), get(&read)), (100, 100));
+    assert_eq!((get(&mut late), get(&mut read)), (100, 100));
 }
 
 /// What was read would be the value of a writer that nobody hears of any more.
@@ -68,15 +68,15 @@ fn who_does_not_come_back_is_gone() {
     let [one, other] = ["Writer", "Reader"].map(|name| buses[0].connect(name));
     let cell = writer(&one);
     set(&cell, 1);
-    let read = reader(&other);
+    let mut read = reader(&other);
     buses[1].takes(&other);
     drop((cell, one));
     await_that("it is known to have gone", || !read.is_current());
-    assert_eq!(get(&read), 1);
+    assert_eq!(get(&mut read), 1);
     let next = buses[1].connect("Next");
     let cell = writer(&next);
     set(&cell, 2);
-    await_that("the next one is read", || get(&read) == 2);
+    await_that("the next one is read", || get(&mut read) == 2);
     assert_eq!((&*read.writer(), read.is_current()), ("Next", true));
 }
 
@@ -87,7 +87,7 @@ fn another_plugin_may_be_there_first() {
     let [one, other] = ["Writer", "Reader"].map(|name| buses[0].connect(name));
     let cell = writer(&one);
     set(&cell, 1);
-    let read = reader(&other);
+    let mut read = reader(&other);
     let rival = buses[1].connect("Rival");
     let rivals = writer(&rival);
     set(&rivals, 7);
@@ -106,7 +106,7 @@ fn another_plugin_may_be_there_first() {
     let expected = Some((TAG.to_owned(), Code::AlreadyProvided));
     assert_eq!(refused.into_iter().next(), expected);
     buses[1].takes(&other);
-    await_that("the rival's is read", || get(&read) == 7);
+    await_that("the rival's is read", || get(&mut read) == 7);
 }
 
 /// A wait that a broker's end would end had to be begun again by the program.
@@ -126,8 +126,8 @@ fn a_wait_goes_on_with_the_next_broker() {
         buses[1].takes(&one);
         let cell = writer(&one);
         set(&cell, 3);
-        let read = waiting.join().unwrap();
+        let mut read = waiting.join().unwrap();
         await_that("it is read", || read.get().is_ok());
-        assert_eq!(get(&read), 3);
+        assert_eq!(get(&mut read), 3);
     });
 }

@@ -41,7 +41,7 @@ pub(crate) fn reader(plugin: &Plugin) -> Cell<Level> {
 }
 
 /// What a cell holds, which has to be whole.
-pub(crate) fn get(cell: &Cell<Level>) -> u64 {
+pub(crate) fn get(cell: &mut Cell<Level>) -> u64 {
     let value = cell.get().unwrap();
     assert_eq!(value, [value[0]; 8]);
     value[0]
@@ -56,7 +56,7 @@ pub(crate) fn code<T>(outcome: callgate_client::Result<T>) -> Code {
 }
 
 /// Waits until something has come about.
-pub(crate) fn await_that(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn await_that(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < until, "{what}");

@@ -25,7 +25,7 @@ fn passes<T: GateType + Clone + std::fmt::Debug + PartialEq>(values: &[T]) {
     let bus = Bus::new();
     let plugin = bus.connect("Both");
     let cell = plugin.shares().cell_writer::<T>(TAG).unwrap();
-    let read = plugin.shares().cell::<T>(TAG).unwrap();
+    let mut read = plugin.shares().cell::<T>(TAG).unwrap();
     for value in values {
         cell.set(value).unwrap();
         assert_eq!(read.get().unwrap(), *value);

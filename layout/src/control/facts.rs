@@ -180,6 +180,18 @@ pub struct Failure {
     pub context: Option<String>,
 }
 
+/// How the dispatcher of a plugin stands, as the plugin's library says. Where plugins of one process share a
+/// dispatcher, it is about all of them.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// How many turns of calls have ended.
+    pub turns_ended: u64,
+    /// Whether calls wait that nobody has taken, and the dispatcher has not looked for any since the last question.
+    pub is_waiting: bool,
+    /// How long the caller of a running handler still waits, the longest of them, in nanoseconds. 0 where none does.
+    pub busy_for: u64,
+}
+
 /// Which broker this is.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokerFacts {

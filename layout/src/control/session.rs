@@ -22,6 +22,8 @@
 //! | plugin | sends descriptors | its session ends (`PROTOCOL`) |
 //! | plugin | asks for a listing before it took the last one | `Answer` with `OVERLOADED` |
 //! | plugin | says `Farewell` twice | the later one counts |
+//! | plugin | says `Pulse` unasked, or twice | its session ends (`PROTOCOL`) |
+//! | plugin | does not answer a `Pulse`, or lies in it | nothing: who supervises its program may take it for hung, or not |
 //! | plugin | says a `Farewell` that is too long, or whose context is no JSON | its session ends (`PROTOCOL`) |
 //! | either | dies | the socket closes, the session is over; links go on without the broker |
 //!
@@ -70,7 +72,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::facts::{BrokerFacts, DoorbellName, Failure, Identity, PluginLimits};
+use super::facts::{BrokerFacts, DoorbellName, Failure, Identity, PluginLimits, Pulse};
 
 /// About a session, from a plugin to the broker.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -103,6 +105,13 @@ pub enum SessionToBroker {
         message: String,
         /// For programs: the text of a JSON value.
         context: String,
+    },
+    /// Answers `Pulse`.
+    Pulse {
+        /// The broker's number for the question.
+        request: u32,
+        /// How the plugin's dispatcher stands.
+        pulse: Pulse,
     },
     /// Say what is on the bus. Answered by `Listing`, or by `Answer` with a failure.
     List {
@@ -141,6 +150,11 @@ pub enum SessionToPlugin {
         request: u32,
         /// What was refused, if it was.
         failure: Option<Failure>,
+    },
+    /// Say how the dispatcher stands. Answered by `Pulse`.
+    Pulse {
+        /// The broker's number for this question.
+        request: u32,
     },
     /// Answers `List`. Descriptor: a sealed memory file with a JSON document.
     Listing {

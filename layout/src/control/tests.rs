@@ -91,6 +91,15 @@ fn records_of_all_subjects_survive_the_wire() {
             context: r#"{"signal":9}"#.to_owned(),
         }
         .into(),
+        SessionToBroker::Pulse {
+            request: 7,
+            pulse: Pulse {
+                turns_ended: u64::MAX,
+                is_waiting: true,
+                busy_for: 1,
+            },
+        }
+        .into(),
         MemoryToBroker::Failed {
             memory,
             role: Role::Reader,

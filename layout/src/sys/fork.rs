@@ -4,11 +4,13 @@
 //! Maps are not inherited by forked children, so a handle used in one would fault. A counter that
 //! the C library bumps in each child makes that a clear error for the price of one load.
 
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Once;
 
 static FORKS: AtomicU32 = AtomicU32::new(0);
+/// What [`changes`] returns.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
 static INSTALL: Once = Once::new();
 /// Descriptors that forked children are not to keep; -1 where a place is free.
 static WITHHELD: [AtomicI32; 64] = [const { AtomicI32::new(FREE) }; 64];
@@ -34,6 +36,18 @@ impl ForkMark {
     pub fn is_here(self) -> bool {
         FORKS.load(Ordering::Relaxed) == self.0
     }
+}
+
+/// How often [`change`] was called or this process was forked. Who has made a [`ForkMark`], and keeps a copy of what others change, finds by this one word that
+/// both are as they were.
+#[inline]
+pub fn changes() -> u64 {
+    CHANGES.load(Ordering::Acquire)
+}
+
+/// Something has changed of which others of this process keep copies: who sees that by [`changes`] finds the change.
+pub fn change() {
+    CHANGES.fetch_add(1, Ordering::Release);
 }
 
 /// Keeps a descriptor's file out of children that are forked while this lives, whether they exec
@@ -70,6 +84,7 @@ impl Drop for Withheld {
 /// atomics and make system calls that are safe in a signal handler.
 extern "C" fn in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    CHANGES.fetch_add(1, Ordering::Relaxed);
     let mut empty = FREE;
     for place in &WITHHELD {
         let raw = place.load(Ordering::Acquire);

@@ -5,6 +5,7 @@
 //! going, and only on processors that copy strings of bytes in large pieces.
 
 use core::arch::asm;
+use core::arch::x86_64::__m128i;
 
 /// Bytes from which on copying out of shared memory is left to the processor.
 pub(super) const MIN_OUT: usize = 512;
@@ -49,4 +50,29 @@ pub(super) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
             options(nostack, preserves_flags)
         );
     }
+}
+
+/// Loads sixteen bytes at once.
+///
+/// To the compiler, as [`copy`]: code that does what relaxed atomic loads of the bytes would. To the processor, an ordinary load, in order with
+/// those before and after it.
+///
+/// # Safety
+///
+/// Sixteen bytes from `from` on are mapped for reading. No thread of this process writes them but by atomics.
+#[inline(always)]
+pub(super) unsafe fn load_sixteen(from: *const u8) -> [u8; 16] {
+    let piece: __m128i;
+    // SAFETY: the instruction reads sixteen bytes at `from`, for which the caller answers, wherever it is aligned. It changes the register
+    // that is named and no flags; the stack is not touched.
+    unsafe {
+        asm!(
+            "movups {piece}, [{from}]",
+            piece = out(xmm_reg) piece,
+            from = in(reg) from,
+            options(nostack, preserves_flags)
+        );
+    }
+    // SAFETY: both have sixteen bytes, and any bytes are an array of bytes.
+    unsafe { core::mem::transmute(piece) }
 }

@@ -82,6 +82,26 @@ impl Data {
     }
 }
 
+/// The whole memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a>(&'a Memory);
+
+impl Part<'_> {
+    pub(crate) fn load(&self, at: usize, order: Ordering) -> u64 {
+        self.0.word64(at).load(order)
+    }
+
+    pub(crate) fn words<const N: usize>(&self, at: usize) -> [u64; N] {
+        core::array::from_fn(|index| self.0.data_word(at + 8 * index).get())
+    }
+
+    pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
+        for (into, at) in into.chunks_mut(8).zip((at..).step_by(8)) {
+            into.copy_from_slice(&self.0.data_word(at).get().to_ne_bytes()[..into.len()]);
+        }
+    }
+}
+
 impl Memory {
     pub(super) fn new(uses: impl IntoIterator<Item = Use>) -> Memory {
         let place = |used| match used {
@@ -116,6 +136,11 @@ impl Memory {
             Place::Wide(word) | Place::Overwritten(word) => word,
             other => panic!("byte {at} as a 64-bit word, but it is {other:?}"),
         }
+    }
+
+    pub(super) fn part(&self, len: usize) -> Part<'_> {
+        assert!(len <= self.len());
+        Part(self)
     }
 
     /// Changes nothing that anybody can see.

@@ -25,6 +25,58 @@ impl Word<'_> {
     }
 }
 
+/// Words of a mapping, whose bounds were looked at.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a>(&'a [AtomicU64]);
+
+impl Part<'_> {
+    /// The word at byte `at`.
+    #[inline(always)]
+    pub(crate) fn load(&self, at: usize, order: Ordering) -> u64 {
+        self.0[at / 8].load(order)
+    }
+
+    /// So many words of a payload.
+    #[inline(always)]
+    pub(crate) fn words<const N: usize>(&self, at: usize) -> [u64; N] {
+        let words = &self.0[at / 8..][..N];
+        core::array::from_fn(|index| Word(&words[index]).get())
+    }
+
+    /// Copies a payload out, sixteen bytes at a time: whoever moves them on in such pieces need not wait until they are in the cache, as
+    /// he would after stores of eight.
+    #[inline(always)]
+    pub(crate) fn copy_out(&self, at: usize, into: &mut [u8]) {
+        let (pieces, rest) = into.as_chunks_mut::<16>();
+        let words = &self.0[at / 8..][..2 * pieces.len() + rest.len().div_ceil(8)];
+        let (pairs, last) = words.split_at(2 * pieces.len());
+        for (pair, piece) in pairs.as_chunks().0.iter().zip(pieces) {
+            *piece = pair_of(pair);
+        }
+        for (word, into) in last.iter().zip(rest.chunks_mut(8)) {
+            into.copy_from_slice(&Word(word).get().to_ne_bytes()[..into.len()]);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn pair_of(words: &[AtomicU64; 2]) -> [u8; 16] {
+    // SAFETY: `words` are borrowed, so their bytes are mapped for reading. What another process does with them does not matter, and this
+    // one writes them only by atomics.
+    unsafe { bulk::load_sixteen(words.as_ptr().cast()) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn pair_of(words: &[AtomicU64; 2]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (word, into) in words.iter().zip(bytes.as_chunks_mut::<8>().0) {
+        *into = Word(word).get().to_ne_bytes();
+    }
+    bytes
+}
+
 /// A mapping, kept alive, with its address at hand.
 #[derive(Clone, Debug)]
 pub(super) struct Memory {
@@ -205,6 +257,12 @@ impl Memory {
         for (word, from) in rest.iter().zip(from_rest) {
             Word(word).set(u64::from_ne_bytes(*from));
         }
+    }
+
+    /// The first so many bytes.
+    #[inline(always)]
+    pub(super) fn part(&self, len: usize) -> Part<'_> {
+        Part(self.words(0, len / 8))
     }
 
     /// The same as they are.

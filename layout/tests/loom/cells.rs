@@ -70,6 +70,24 @@ fn a_torn_copy_is_never_a_value() {
     });
 }
 
+/// The same where the value is copied as words.
+#[test]
+fn torn_words_are_never_a_value() {
+    check(None, || {
+        let (mut writer, reader) = cell(1);
+        let writing = thread::spawn(move || {
+            write(&mut writer, 2);
+            write(&mut writer, 3);
+        });
+        if let Some([first, second]) = reader.read_words::<2>() {
+            assert_eq!(first, second, "a torn value");
+            assert!((1..=3).contains(&first));
+        }
+        writing.join().unwrap();
+        assert_eq!(reader.read_words(), Some([3; 2]));
+    });
+}
+
 /// Two of them, which read as they like. At most two preemptions.
 #[test]
 fn each_of_two_readers_finds_whole_values() {

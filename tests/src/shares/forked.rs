@@ -8,8 +8,9 @@ use super::{answer, check_words};
 
 /// What it reads.
 pub const READ: &str = "Forked.Read";
-/// What it publishes, and the cell that it writes.
+/// What it publishes.
 pub const MADE: &str = "Forked.Made";
+/// The cell that it writes.
 pub const WRITTEN: &str = "Forked.Written";
 /// The cell that it reads.
 pub const COPIED: &str = "Forked.Copied";

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use callgate_layout::control::{
-    GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, MAX_RECORD, SessionToBroker, ToBroker,
-    ToPlugin, VERSION, header,
+    GateToBroker, GateToPlugin, LinkEnd, LinkToBroker, MAX_RECORD, Pulse, SessionToBroker,
+    ToBroker, ToPlugin, VERSION, header,
 };
 use callgate_layout::pages::{DOORBELL_LEN, STATUS_LEN};
 use callgate_layout::sys::mapping::Mapping;
@@ -258,6 +258,22 @@ fn noise_on_the_control_socket_ends_the_session_of_its_sender() {
             assert_eq!(code, expected, "{what}: {message}");
             scene.is_well();
         }
+    }
+    scene.end();
+}
+
+/// An answer to what nobody asked, or a second one, must not be taken for that of the next question.
+#[test]
+fn a_pulse_that_was_not_asked_for_ends_the_session() {
+    let mut scene = Scene::new();
+    for joined in [false, true] {
+        let mut raw = match joined {
+            true => Raw::join(&scene.bus, "villain"),
+            false => Raw::connect(&scene.bus),
+        };
+        let (request, pulse) = (1, Pulse::default());
+        raw.send(SessionToBroker::Pulse { request, pulse });
+        expect_end(&mut scene, &mut raw, Code::Protocol, "not asked");
     }
     scene.end();
 }

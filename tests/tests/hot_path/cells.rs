@@ -27,7 +27,7 @@ impl Cells {
             plugin.expect("a plugin on this bus")
         });
         let [writes, reads] = [0, 1].map(|at: usize| plugins[at].shares());
-        let cells = Cells {
+        let mut cells = Cells {
             numbers: (
                 writes.cell_writer("Hot.Numbers").expect("it is free"),
                 reads.cell("Hot.Numbers").expect("it is there"),
@@ -43,7 +43,7 @@ impl Cells {
         cells
     }
 
-    fn exchange(&self, values: u64) {
+    fn exchange(&mut self, values: u64) {
         for n in 0..values {
             let numbers = [n as f32; 16];
             self.numbers.0.set(&numbers).expect("it is written");
@@ -59,7 +59,7 @@ impl Cells {
 #[test]
 fn cells_allocate_nothing() {
     let _alone = alone();
-    let cells = Cells::new();
+    let mut cells = Cells::new();
     let made = allocations(|| cells.exchange(FEW));
     assert_eq!(made, 0, "in {FEW} values that were written and read");
 }

@@ -9,7 +9,7 @@ use callgate_client::{Code, EventNotice, Plugin};
 use callgate_tests::PATIENCE;
 use serde_json::json;
 
-use super::{PEER, host, quiet};
+use super::{host, provider};
 
 /// A bridge knows how its child has ended, and those who heard its events were told that it had closed.
 #[test]
@@ -47,7 +47,7 @@ fn callers_are_told_how_a_program_has_ended_where_that_is_known_in_time() {
     let (broker, host) = host();
     let hang = host.subscriber::<(u64,), ()>("P.Hang").unwrap();
     for _ in 0..200 {
-        let child = broker.spawn("P", quiet(PEER, &["provider", "P"])).unwrap();
+        let child = broker.spawn("P", provider("P")).unwrap();
         child.wait_ready(PATIENCE).unwrap();
         hang.wait_ready(PATIENCE).unwrap();
         let error = std::thread::scope(|scope| {

@@ -10,6 +10,7 @@ mod last_words;
 mod orphans;
 mod starting;
 mod supervised;
+mod watched;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -35,6 +36,14 @@ fn quiet(program: &str, arguments: &[&str]) -> Command {
     command.args(arguments).stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command.env_remove("CALLGATE_SOCKET");
+    command
+}
+
+/// A plugin of this name with the gates of a provider.
+fn provider(name: &str) -> Command {
+    let mut command = quiet(PEER, &["provider", name]);
+    // It ends with its input.
+    command.stdin(Stdio::piped());
     command
 }
 

@@ -31,7 +31,7 @@ fn writer(bus: &Bus) -> (Process, u64) {
     (writer, found.expect("a number"))
 }
 
-fn number(cell: &Cell<u64>) -> u64 {
+fn number(cell: &mut Cell<u64>) -> u64 {
     cell.get().expect("a number is always whole")
 }
 
@@ -45,8 +45,8 @@ fn a_writer_that_is_killed_leaves_its_last_value() {
     let (mut process, found) = writer(&bus);
     assert_eq!(found, 0);
     let open = |tag| here.shares().cell::<u64>(tag).expect("it is open");
-    let (begun, done) = (open(BEGUN), open(DONE));
-    let cell = here.shares().cell::<Sample>(SAMPLE).expect("it is open");
+    let (mut begun, mut done) = (open(BEGUN), open(DONE));
+    let mut cell = here.shares().cell::<Sample>(SAMPLE).expect("it is open");
     let mut last = 0;
     for round in 0..kills() {
         process.ask("stream 0");
@@ -57,10 +57,10 @@ fn a_writer_that_is_killed_leaves_its_last_value() {
         await_that("all have gone", || are_current() == [false; 3]);
         last = match cell.get() {
             Err(error) if error.code() == Code::NotReady && last == 0 => 0,
-            _ => read(&cell).expect("nobody writes"),
+            _ => read(&mut cell).expect("nobody writes"),
         };
         if last > 0 {
-            let [begun, done] = [&begun, &done].map(|cell| cell.get().unwrap_or(0));
+            let [begun, done] = [&mut begun, &mut done].map(|cell| cell.get().unwrap_or(0));
             assert!(
                 done <= last && last <= begun && begun <= done + 1,
                 "round {round}: {last}, begun {begun}, done {done}"
@@ -78,7 +78,7 @@ fn a_writer_that_is_killed_leaves_its_last_value() {
             .next()
             .and_then(|n| n.parse().ok())
             .unwrap_or(0);
-        last > number(&done).saturating_sub(1_000) && last > 0
+        last > number(&mut done).saturating_sub(1_000) && last > 0
     });
 }
 
@@ -113,7 +113,7 @@ fn values_go_on_across_brokers() {
         bus.start_broker();
         goes_on("with the next broker");
         let late = bus.plugin("Late");
-        let cell = late.shares().cell::<Sample>(SAMPLE).expect("it is there");
+        let mut cell = late.shares().cell::<Sample>(SAMPLE).expect("it is there");
         await_that("the next broker's readers see it", || {
             cell.get().is_ok_and(|sample| sample.number > 0)
         });
@@ -168,7 +168,7 @@ fn what_is_no_value_is_the_writers_fault() {
     let bus = Bus::start(programs!());
     let plugin = bus.plugin("Reader");
     let liar = Liar::new(&bus, "Flags", 16);
-    let cell = reads(&plugin, "Flags");
+    let mut cell = reads(&plugin, "Flags");
     let mut honest = CellWriter::new(liar.memory, 16).expect("a cell");
     for (bytes, expected) in [
         ([7, 1 | 0x41 << 32], Ok((7, true, 'A'))),
@@ -195,7 +195,7 @@ fn a_writer_that_counts_all_the_time_is_told_of_and_waited_for_by_nobody() {
     let bus = Bus::start(programs!());
     let plugin = bus.plugin("Reader");
     let liar = Liar::new(&bus, "Flags", 16);
-    let cell = reads(&plugin, "Flags");
+    let mut cell = reads(&plugin, "Flags");
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {

@@ -14,6 +14,7 @@ mod source;
 mod splitter;
 #[cfg(test)]
 mod testing;
+pub(crate) mod told;
 
 use std::borrow::Cow;
 

@@ -217,6 +217,40 @@ fn the_back_off_follows_its_table_and_a_long_run_resets_it() {
     assert_eq!(course.next(), Some(now + seconds(1)));
 }
 
+/// A manifest is read again while its program runs, waits, or has crashed often.
+#[test]
+fn other_times_count_for_what_begins_afterwards() {
+    let (mut course, now) = ready(Restart::default());
+    let ask_at = course.next().unwrap();
+    course.set_restart(
+        Restart::default()
+            .ask_every(seconds(1))
+            .backoff([seconds(7)])
+            .quarantine(3, seconds(600)),
+    );
+    assert_eq!(course.next(), Some(ask_at));
+    assert_eq!(course.tick(ask_at), [Effect::Ask]);
+    assert_eq!(course.next(), Some(ask_at + seconds(1)));
+    course.on(Event::Exited(Exit::Code(3)), ask_at);
+    assert_eq!(course.next(), Some(ask_at + seconds(7)));
+    course.set_restart(
+        Restart::default()
+            .backoff([seconds(9)])
+            .quarantine(2, seconds(600)),
+    );
+    assert_eq!(course.next(), Some(ask_at + seconds(7)));
+    crash(&mut course, Event::Ready, ask_at + seconds(7), seconds(0));
+    assert_eq!(
+        course.state(),
+        State::Quarantined,
+        "the crash before counts"
+    );
+    course.set_restart(Restart::default());
+    assert_eq!(course.state(), State::Quarantined);
+    course.on(Event::Start, now + seconds(60));
+    assert_eq!(course.state(), State::Starting);
+}
+
 #[test]
 fn five_crashes_within_ten_minutes_mean_quarantine_until_somebody_starts_it() {
     for command in [Event::Start, Event::Restart] {

@@ -1,6 +1,5 @@
 //! Cells, as programs hold them.
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -195,8 +194,8 @@ impl<T: GateType> CellWriter<T> {
 
 /// Reads a cell: copies the value that its writer wrote last.
 ///
-/// A thread has its own: it can be sent to another thread and cloned for it, but not shared. So a read takes no lock, and costs little
-/// more than copying the value twice.
+/// Each thread that reads has a clone of its own, which keeps where the cell lies. So a read takes no lock, and costs little more than
+/// copying the value.
 ///
 /// When its writer ends, the last value stays ([`Cell::is_current`]); of the next writer, the same handle reads on. So it does when the
 /// broker is replaced.
@@ -204,12 +203,12 @@ impl<T: GateType> CellWriter<T> {
 /// ```no_run
 /// # fn main() -> callgate_client::Result<()> {
 /// let plugin = callgate_client::Plugin::connect("Display")?;
-/// let meter = plugin.shares().cell::<[f32; 2]>("Rack.Level")?;
+/// let mut meter = plugin.shares().cell::<[f32; 2]>("Rack.Level")?;
 /// let [left, right] = meter.get()?;
 /// # Ok(()) }
 /// ```
 pub struct Cell<T> {
-    copier: RefCell<Copier>,
+    copier: Copier,
     cell: Arc<ReadCell>,
     handle: Arc<Handle>,
     _values: PhantomData<fn() -> T>,
@@ -226,7 +225,7 @@ impl<T: GateType> Cell<T> {
         let side = Side::Reads(cell.clone());
         let handle = Handle::open(state, (tag, values), (side, waits), answer_due(timeout));
         Ok(Cell {
-            copier: RefCell::new(Copier::new(cell.clone())),
+            copier: Copier::new(cell.clone()),
             cell,
             handle: Arc::new(handle.map_err(|error| error.at_gate(tag))?),
             _values: PhantomData,
@@ -248,11 +247,8 @@ impl<T: GateType> Cell<T> {
     /// `PROTOCOL`, naming the writer, where that has written what is no value of the type; `PERMISSION_DENIED`, `CLOSED` when the
     /// plugin has closed or in a forked child.
     #[inline]
-    pub fn get(&self) -> Result<T> {
-        let Ok(mut copier) = self.copier.try_borrow_mut() else {
-            return Err(within());
-        };
-        copier.get()
+    pub fn get(&mut self) -> Result<T> {
+        self.copier.get()
     }
 
     /// Whether the plugin that writes the cell is there, as far as the broker has said. Where the broker has ended, that is as it
@@ -267,16 +263,10 @@ impl<T: GateType> Cell<T> {
     }
 }
 
-#[cold]
-fn within() -> Error {
-    let text = "a cell is read while a value is read out of it, by the value's own type";
-    Error::new(Code::InvalidArgument, text)
-}
-
 impl<T> Clone for Cell<T> {
     fn clone(&self) -> Cell<T> {
         Cell {
-            copier: RefCell::new(Copier::new(self.cell.clone())),
+            copier: Copier::new(self.cell.clone()),
             cell: self.cell.clone(),
             handle: self.handle.clone(),
             _values: PhantomData,

@@ -237,7 +237,7 @@ impl Shares {
         self.publish_made(tag, make)
     }
 
-    /// The same of a slice of `count` numbers, which `fill` writes where they are to lie. They are zeros before.
+    /// The same of a slice of `count` numbers, which `fill` writes: more than 16 KiB of them where they are to lie. They are zeros before.
     ///
     /// Where a broker ends meanwhile, `fill` runs once more, for the next one.
     ///

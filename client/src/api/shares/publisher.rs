@@ -70,7 +70,7 @@ impl<N: Number> Publisher<[N]>
 where
     [N]: ShareType,
 {
-    /// The same of `count` numbers, which `fill` writes where they are to lie. They are zeros before.
+    /// The same of `count` numbers, which `fill` writes: more than 16 KiB of them where they are to lie. They are zeros before.
     ///
     /// Where a broker ends meanwhile, `fill` runs once more, for the next one.
     ///

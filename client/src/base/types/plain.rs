@@ -1,39 +1,36 @@
 //! Values that are made of numbers alone, copied out of a cell: any bytes are one, so there is nothing to check, and no copy is made for
 //! that.
 
-use callgate_layout::cells::{CellReader, Copied};
-use callgate_layout::view::bytes_mut;
+use callgate_layout::cells::CellReader;
 
 use super::GateType;
 
-/// Reads a value of a type that is made of numbers; `None` where it is none, or why there was no value.
+/// Whether values of a type are read by [`read`].
 #[inline(always)]
-pub(crate) fn read<T: GateType>(cell: &CellReader, copied: &mut Copied) -> Option<T> {
-    if let Some(mut numbers) = T::zero() {
-        *copied = cell.read(numbers.bytes_mut());
-        return (*copied == Copied::Value).then_some(numbers);
-    }
-    if !T::IS_PLAIN {
-        return None;
-    }
-    match size_of::<T::Archived>() {
-        0..=8 => by_words::<T, 1>(cell, copied),
-        9..=16 => by_words::<T, 2>(cell, copied),
-        17..=32 => by_words::<T, 4>(cell, copied),
-        33..=64 => by_words::<T, 8>(cell, copied),
-        65..=128 => by_words::<T, 16>(cell, copied),
-        _ => None,
-    }
+pub(crate) fn is_read<T: GateType>() -> bool {
+    let is_short = size_of::<T::Archived>() <= 128;
+    T::zero().is_some() || T::IS_PLAIN && is_short
 }
 
+/// Copies a value of a type that [is read](is_read) so, once; `None` where there was no value, or it was written over meanwhile.
 #[inline(always)]
-fn by_words<T: GateType, const WORDS: usize>(cell: &CellReader, copied: &mut Copied) -> Option<T> {
-    let mut words = [0; WORDS];
-    let bytes = bytes_mut(&mut words).get_mut(..size_of::<T::Archived>())?;
-    *copied = cell.read(bytes);
-    match copied {
-        Copied::Value => T::of_words(&words, 0),
-        Copied::Nothing | Copied::Busy => None,
+pub(crate) fn read<T: GateType>(cell: &CellReader) -> Option<T> {
+    let words = const { size_of::<T::Archived>().div_ceil(8) };
+    if words > 1
+        && let Some(mut numbers) = T::zero()
+    {
+        return cell.read_once(numbers.bytes_mut()).then_some(numbers);
+    }
+    match words {
+        0 | 1 => T::of_words(&cell.read_words::<1>()?, 0),
+        2 => T::of_words(&cell.read_words::<2>()?, 0),
+        3 => T::of_words(&cell.read_words::<3>()?, 0),
+        4 => T::of_words(&cell.read_words::<4>()?, 0),
+        5 => T::of_words(&cell.read_words::<5>()?, 0),
+        6 => T::of_words(&cell.read_words::<6>()?, 0),
+        7 => T::of_words(&cell.read_words::<7>()?, 0),
+        8 => T::of_words(&cell.read_words::<8>()?, 0),
+        _ => T::of_words(&cell.read_words::<16>()?, 0),
     }
 }
 

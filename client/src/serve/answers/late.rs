@@ -74,6 +74,11 @@ impl Answers {
         self.change(&self.busy, bit, false);
     }
 
+    /// How many calls were left for later and are not answered.
+    pub(in crate::serve) fn left_for_later(&self) -> usize {
+        self.kept.lock().deferred.len()
+    }
+
     /// No more calls are taken from this peer: the dispatcher is to be told of answers.
     pub(in crate::serve) fn is_waited_for(&self) {
         self.is_waited_for.store(true, Ordering::Relaxed);

@@ -41,6 +41,7 @@ impl Dispatcher {
 
     #[cold]
     pub(super) fn take_copies_of(&self, door: &Door<'_>, frame: &mut Frame, version: u64) -> Old {
+        self.changes.note(version);
         door.with(|scheduler| {
             self.refresh_scheduler(scheduler, version);
             let tables = frame.refresh(scheduler.sides(), version);

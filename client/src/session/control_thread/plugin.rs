@@ -58,6 +58,10 @@ pub(super) struct WatchedPlugin {
     pub(super) feed_schemas: FeedSchemas,
     /// Whether the poll says when the socket has room.
     watches_writable: bool,
+    /// The questions of the broker how the dispatcher stands, by their numbers.
+    pub(super) asked: Vec<u32>,
+    /// What the dispatcher was to take note of at the last question.
+    pub(super) looks: Option<u64>,
 }
 
 impl WatchedPlugin {
@@ -96,6 +100,8 @@ impl WatchedPlugin {
             schemas: Schemas::default(),
             feed_schemas: FeedSchemas::default(),
             watches_writable: false,
+            asked: Vec::new(),
+            looks: None,
         })
     }
 

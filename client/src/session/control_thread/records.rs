@@ -180,6 +180,7 @@ impl PluginWork<'_> {
                 let answer = failure.map_or(Ok(Answered::Done), |failure| Err(error_of(failure)));
                 self.answer(request, answer);
             }
+            SessionToPlugin::Pulse { request } => self.plugin.asked.push(request),
             SessionToPlugin::Listing { request } => {
                 let listing = descriptors.into_iter().next();
                 self.answer(request, Ok(Answered::Listing(listing)));

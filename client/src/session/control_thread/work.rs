@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_layout::Code;
-use callgate_layout::control::MAX_RECORD;
+use callgate_layout::control::{MAX_RECORD, SessionToBroker};
 use crossbeam_channel::{Receiver, Sender};
 use mio::Events;
 use mio::event::Event;
@@ -15,6 +15,7 @@ use super::pace::Pace;
 use super::plugin::{PluginWork, WatchedPlugin};
 use super::poller::{Poller, WAKER};
 use crate::base::error::{Error, Result};
+use crate::serve::pulse::pulse;
 use crate::session::mapping::system;
 use crate::session::membership::Membership;
 use crate::session::plugin_state::PluginState;
@@ -90,6 +91,7 @@ impl Work {
                 }
             }
             self.read_more();
+            self.say_pulses();
             self.tidy();
             self.go_on_with_schemas();
         }
@@ -181,6 +183,37 @@ impl Work {
             work.watch_writable();
             if is_more {
                 self.readable.push(number);
+            }
+        }
+    }
+
+    /// Says how the dispatcher stands, which serves all of this thread's plugins, where a broker has asked.
+    fn say_pulses(&mut self) {
+        let asked = self
+            .plugins
+            .iter()
+            .filter(|(_, plugin)| !plugin.asked.is_empty());
+        let asked: Vec<u64> = asked.map(|(number, _)| *number).collect();
+        for number in asked {
+            let Some(plugin) = self.plugins.get_mut(&number) else {
+                continue;
+            };
+            let provided = &plugin.membership.provided;
+            let has_looked = plugin
+                .looks
+                .is_none_or(|version| provided.has_looked(version));
+            plugin.looks = Some(provided.have_it_look());
+            let requests = std::mem::take(&mut plugin.asked);
+            let all = self
+                .plugins
+                .values()
+                .map(|plugin| &*plugin.membership.provided);
+            let pulse = pulse(all, has_looked);
+            if let Some(mut work) = self.work(number) {
+                for request in requests {
+                    work.send(&SessionToBroker::Pulse { request, pulse }.into());
+                }
+                work.watch_writable();
             }
         }
     }

@@ -1,11 +1,10 @@
 //! A cell that this plugin reads: where it lies now, and copying values out of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use callgate_layout::Code;
 use callgate_layout::cells::{CellReader, Copied, TRIES};
-use callgate_layout::sys::fork::ForkMark;
+use callgate_layout::sys::fork::{self, ForkMark};
 use callgate_layout::view::ReadView;
 use parking_lot::Mutex;
 use rkyv::util::AlignedVec;
@@ -20,8 +19,6 @@ pub(crate) struct ReadCell {
     /// For errors.
     tag: Arc<str>,
     len: usize,
-    /// Counts what has become of it, for those who keep a copy of where it lies.
-    changes: AtomicU64,
     shown: Mutex<Shown>,
     fork: ForkMark,
 }
@@ -46,7 +43,6 @@ impl ReadCell {
         ReadCell {
             tag,
             len,
-            changes: AtomicU64::new(0),
             shown: Mutex::default(),
             fork: ForkMark::here(),
         }
@@ -66,7 +62,7 @@ impl ReadCell {
         let before = shown.memory.clone();
         change(&mut shown);
         // With the lock held, so that who sees it finds the change.
-        self.changes.fetch_add(1, Ordering::Release);
+        fork::change();
         drop(shown);
         // Perhaps the last one of its map.
         drop(before);
@@ -111,7 +107,7 @@ impl ReadCell {
     }
 }
 
-/// Copies values out of a cell, for one thread at a time: it keeps where the cell lies, so that asking whether that has changed is
+/// Copies values out of a cell, for one thread at a time: it keeps where the cell lies, so that asking whether anything has changed is
 /// all there is to do besides the copy.
 pub(crate) struct Copier {
     cell: Arc<ReadCell>,
@@ -136,27 +132,24 @@ impl Copier {
     /// Copies the newest value.
     #[inline]
     pub(crate) fn get<T: GateType>(&mut self) -> Result<T> {
-        if !self.cell.fork.is_here() {
-            return Err(forked().at_gate(self.cell.tag.clone()));
-        }
-        if self.cell.changes.load(Ordering::Acquire) != self.seen {
-            self.look()?;
-        }
-        let Some(memory) = &self.memory else {
-            return Err(self.no_value(Copied::Nothing));
-        };
-        let mut copied = Copied::Value;
-        if let Some(value) = plain::read::<T>(memory, &mut copied) {
-            return Ok(value);
-        }
-        match copied {
-            Copied::Value => self.get_checked(),
-            Copied::Nothing | Copied::Busy => Err(self.no_value(copied)),
+        let mut left = TRIES;
+        loop {
+            if fork::changes() == self.seen {
+                let Some(memory) = &self.memory else {
+                    return Err(self.no_value(Copied::Nothing));
+                };
+                if !plain::is_read::<T>() {
+                    return self.get_checked();
+                }
+                if let Some(value) = plain::read(memory) {
+                    return Ok(value);
+                }
+            }
+            left = self.again(left)?;
         }
     }
 
-    /// Copies it where it is checked, because not all bytes are a value.
-    #[inline]
+    /// Copies it to where it is checked, because not all bytes are a value.
     fn get_checked<T: GateType>(&mut self) -> Result<T> {
         let copied = match &self.memory {
             Some(memory) => memory.read(&mut self.buffer),
@@ -170,19 +163,36 @@ impl Copier {
             .map_err(|error| self.wrong(&error))
     }
 
-    /// Looks where the cell lies now.
+    /// There was no copy: what that is for, and how often it may be tried once more.
     #[cold]
+    fn again(&mut self, left: u32) -> Result<u32> {
+        if fork::changes() != self.seen {
+            return self.look().map(|()| left);
+        }
+        let has_value = self.memory.as_ref().is_some_and(CellReader::has_value);
+        match (has_value, left) {
+            (false, _) => Err(self.no_value(Copied::Nothing)),
+            (true, 0 | 1) => Err(self.no_value(Copied::Busy)),
+            (true, _) => {
+                std::hint::spin_loop();
+                Ok(left - 1)
+            }
+        }
+    }
+
+    /// Looks where the cell lies now.
     fn look(&mut self) -> Result<()> {
+        (self.memory, self.seen) = (None, u64::MAX);
+        if !self.cell.fork.is_here() {
+            return Err(forked().at_gate(self.cell.tag.clone()));
+        }
         let shown = self.cell.shown.lock();
-        let seen = self.cell.changes.load(Ordering::Relaxed);
-        let memory = match &shown.ended {
-            Some(error) => Err(error.clone().at_gate(self.cell.tag.clone())),
-            None => Ok(shown.memory.clone()),
-        };
-        drop(shown);
-        self.memory = None;
-        self.memory = memory?;
-        self.seen = seen;
+        if let Some(error) = &shown.ended {
+            return Err(error.clone().at_gate(self.cell.tag.clone()));
+        }
+        self.memory = shown.memory.clone();
+        // Under the lock: what changes this cell later is counted later.
+        self.seen = fork::changes();
         Ok(())
     }
 

@@ -51,6 +51,17 @@ fn a_child_knows_that_it_is_one() {
     assert!(mark.is_here() && ForkMark::here() == mark);
 }
 
+/// Who looks at one word alone would go on in a child as if it were not one.
+#[test]
+fn a_change_and_a_fork_are_told_by_one_word() {
+    ForkMark::here();
+    let before = changes();
+    change();
+    let after = changes();
+    assert_ne!(after, before);
+    assert!(in_a_child(move || changes() > after));
+}
+
 /// A child that lived on kept its parent's listening socket and lock.
 #[test]
 fn a_child_does_not_keep_what_is_withheld() {

@@ -331,8 +331,8 @@ proptest! {
         }
         pieces.push(rest);
         let expected = model::lines(stream, limits, &bytes);
-        prop_assert_eq!(lines(stream, limits, [&bytes[..]]), expected.clone());
-        prop_assert_eq!(lines(stream, limits, bytes.chunks(1)), expected.clone());
+        prop_assert_eq!(&lines(stream, limits, [&bytes[..]]), &expected);
+        prop_assert_eq!(&lines(stream, limits, bytes.chunks(1)), &expected);
         prop_assert_eq!(lines(stream, limits, pieces), expected);
     }
 }

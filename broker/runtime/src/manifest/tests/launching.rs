@@ -16,6 +16,8 @@ fn command_line(backend: Value, launchers: &Launchers) -> Result<Vec<String>, La
     let program = folder.path().join("start.sh");
     fs::write(&program, "#!/bin/sh\n").expect("a file");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its mode");
+    // May be read, and not executed.
+    fs::write(folder.path().join("main.rb"), "").expect("a file");
     let manifest = Manifest::read(folder.path()).expect("it is right");
     let words = manifest.command_line(launchers)?;
     let path = folder.path().to_str().expect("a text");

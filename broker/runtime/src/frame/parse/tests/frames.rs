@@ -80,7 +80,7 @@ fn a_response_has_a_result_or_an_error() {
         ),
     ];
     for (fields, expected) in cases {
-        let text = format!(r#"{{"type":"response","id":"a","#) + fields + "}";
+        let text = String::from(r#"{"type":"response","id":"a","#) + fields + "}";
         assert_eq!(response(&text), ("a".to_owned(), expected), "{text}");
     }
 }

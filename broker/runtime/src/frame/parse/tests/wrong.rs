@@ -34,6 +34,14 @@ fn what_is_no_object_with_a_type_is_refused_with_a_reason() {
             "trailing characters at line 1 column 17",
         ),
         (
+            b"{\"type\":\"ready\"}\x0c",
+            "trailing characters at line 1 column 17",
+        ),
+        (
+            b"\x0b{\"type\":\"ready\"}",
+            "expected an object, found what is not JSON",
+        ),
+        (
             b"{'type':'ready'}",
             "key must be a string at line 1 column 2",
         ),

@@ -1,0 +1,60 @@
+//! Lines and frames in words, for the fuzzers.
+
+use super::{FRAME_CAP, Incoming, Limits, Line, Outgoing, Splitter, Stream, parse};
+
+/// What came of a line on stdout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A log line, and whether it was cut.
+    Log(String, bool),
+    /// A frame, and why it is none.
+    Malformed(Vec<u8>, String),
+    /// A frame that is a call, and the arguments of its gate.
+    Service(Vec<u8>, String),
+    /// A frame that is an answer, and the line in which it is passed on.
+    Response(Vec<u8>, Vec<u8>),
+    /// Any other frame.
+    Other(Vec<u8>),
+    /// The stream is at fault.
+    Fatal,
+}
+
+/// What comes of some bytes on stdout that arrive in pieces of these sizes, again and again, under small limits.
+#[must_use]
+pub fn told(stdout: &[u8], sizes: &[usize], frame: usize, log_line: usize) -> Vec<Told> {
+    let mut splitter = Splitter::new(Stream::Stdout, Limits { frame, log_line });
+    let (mut told, mut rest) = (Vec::new(), stdout);
+    for size in sizes.iter().cycle() {
+        let (piece, after) = rest.split_at(rest.len().min((*size).max(1)));
+        let pushed = splitter.push(piece, &mut |line| told.push(line_told(line)));
+        if pushed.is_err() {
+            told.push(Told::Fatal);
+        }
+        rest = after;
+        if pushed.is_err() || rest.is_empty() {
+            break;
+        }
+    }
+    splitter.end(&mut |line| told.push(line_told(line)));
+    told
+}
+
+fn line_told(line: Line<'_>) -> Told {
+    let frame = match line {
+        Line::Log { text, is_cut } => return Told::Log(text.into_owned(), is_cut),
+        Line::Frame(frame) => frame,
+    };
+    let bytes = frame.to_vec();
+    match parse(frame) {
+        Err(malformed) => Told::Malformed(bytes, malformed.to_string()),
+        Ok(Incoming::Service(service)) => Told::Service(bytes, service.arguments()),
+        Ok(Incoming::Response(response)) => {
+            let answer = Outgoing::Response {
+                id: &response.id,
+                outcome: response.outcome.as_ref().copied(),
+            };
+            Told::Response(bytes, answer.to_line(FRAME_CAP).unwrap_or_default())
+        }
+        Ok(_) => Told::Other(bytes),
+    }
+}

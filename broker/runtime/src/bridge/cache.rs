@@ -113,6 +113,16 @@ impl<T, W> Cache<T, W> {
         }
     }
 
+    /// All that waits, by what it waits for.
+    pub(super) fn waiting(&mut self) -> impl Iterator<Item = (&str, &mut Vec<W>)> {
+        self.entries
+            .iter_mut()
+            .filter_map(|(name, entry)| match &mut entry.stage {
+                Stage::Opening(waiting) => Some((&**name, waiting)),
+                Stage::Open(_) => None,
+            })
+    }
+
     /// Something goes there, and comes back by [`Cache::leave`].
     pub(super) fn enter(&mut self, name: &str) {
         if let Some(entry) = self.entries.get_mut(name) {

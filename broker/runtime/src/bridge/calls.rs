@@ -3,21 +3,21 @@
 //! A handler, on the dispatcher of the bridges' group, notes who calls, writes the frame and returns. The loop finds the answer's caller by
 //! the id, and publishes the result as the child has written it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callgate_client::dynamic::Responder;
 use callgate_client::{Code, Context, Error};
 use parking_lot::Mutex;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::arguments::params;
 use super::bus::Tell;
 use super::counts::Counts;
 use super::failures::of_child;
 use super::ids::Ids;
+use super::shared::LONGEST;
 use super::table::{Asker, Full, Table};
 use crate::frame::{FRAME_CAP, Outgoing, Response, User};
 use crate::process::{Refused, Stdin};
@@ -135,14 +135,14 @@ impl Calls {
             Err(_) => return asker.refuse(self.too_large()),
         };
         let now = Instant::now();
-        let deadline = now + request.timeout.min(self.timeout);
+        let timeout = request.timeout.min(self.timeout).min(LONGEST);
         // Before it is written: the answer may come at once.
         let inserted = {
             let mut stands = self.table.lock();
             match stands.refusal(&self.name) {
                 Some(why) => Err((asker, why)),
                 None => {
-                    let inserted = stands.table.insert(count, asker, (now, deadline));
+                    let inserted = stands.table.insert(count, asker, (now, now + timeout));
                     inserted.map_err(|Full(asker)| (asker, self.overloaded()))
                 }
             }
@@ -192,6 +192,22 @@ impl Calls {
         }
     }
 
+    /// Tells who asked that the child's answer is none, if the request is open.
+    pub(super) fn answer_malformed(&self, id: &str, reason: &str) {
+        let count = self.ids.count(id);
+        let asker = count.and_then(|count| self.table.lock().table.take(count));
+        match asker {
+            None => self.counts.stray_responses.add(1),
+            Some(asker) => {
+                let text = format!(
+                    "plugin {} answered with a malformed frame: {reason}",
+                    self.name
+                );
+                asker.refuse(Error::new(Code::Protocol, text).maybe_run());
+            }
+        }
+    }
+
     /// From here on the child takes requests.
     pub(super) fn serves(&self) {
         self.table.lock().change(Stage::Serves);
@@ -226,7 +242,8 @@ impl Calls {
     }
 
     /// How many requests are open.
-    pub(crate) fn open(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn open(&self) -> usize {
         self.table.lock().table.len()
     }
 

@@ -39,6 +39,7 @@ use callgate_client::dynamic::{Prefix, Takes, provide_prefix};
 use callgate_client::{Code, Error, Plugin, Result};
 use parking_lot::Mutex;
 
+use self::failures::Told;
 use self::inbox::{Came, Done, Inbox};
 use self::listening::Listening;
 use self::outbox::Outbox;
@@ -52,7 +53,7 @@ use crate::process::Stdin;
 
 pub(crate) use self::bus::{Bus, Job, Tell};
 pub(crate) use self::calls::{Calls, LastWords, Request};
-pub(crate) use self::counts::{Count, Counts};
+pub(crate) use self::counts::Counts;
 pub(crate) use self::shared::Limits;
 pub(crate) use self::table::Asker;
 
@@ -198,6 +199,23 @@ impl Bridge {
         }
     }
 
+    /// Takes in that a frame could not be read: whoever waits for an answer to it, or for the one that it was to be, is told so.
+    /// On the loop.
+    pub(crate) fn on_malformed(&self, frame: &Malformed) {
+        let (Some(kind), Some(id)) = (&frame.kind, &frame.id) else {
+            return;
+        };
+        let told = || Told::new(Code::Protocol.as_str(), frame.to_string());
+        match &**kind {
+            "response" => self.calls.answer_malformed(id, &frame.reason),
+            "ready" | "serve_ready" | "pong" | "event.deliver.error" => {}
+            "events.publish" | "events.subscribe" | "events.unsubscribe" => {
+                self.own.lock().out.ack(id, Err(&told()));
+            }
+            _ => self.own.lock().out.respond(id, Err(&told())),
+        }
+    }
+
     /// Whether answers wait that the queue of the child's stdin did not take: it is not to be listened to until it has read.
     pub(crate) fn is_busy(&self) -> bool {
         self.own.lock().out.is_stuck()
@@ -216,7 +234,8 @@ impl Bridge {
             own.services.poll(number, (&self.shared, &mut own.out));
         }
         own.listening.deliver(&self.stdin, &self.shared);
-        self.calls.sweep(now)
+        let opening = own.services.sweep(now, (&self.shared, &mut own.out));
+        self.calls.sweep(now).into_iter().chain(opening).min()
     }
 
     /// How the child is called: also by the host.

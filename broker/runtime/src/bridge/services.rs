@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use callgate_client::dynamic::{Bytes, Gate, Sent, open_json};
 use callgate_client::{Code, Error, Result};
@@ -16,7 +17,7 @@ use super::cache::{Cache, Found, Full};
 use super::failures::Told;
 use super::inbox::Done;
 use super::outbox::Outbox;
-use super::shared::Shared;
+use super::shared::{LONGEST, Shared};
 use crate::frame::Service;
 
 /// The most that are under way at once.
@@ -43,6 +44,8 @@ struct Waiting {
     id: Option<Box<str>>,
     /// The text of a JSON array.
     arguments: String,
+    /// When it has waited for too long.
+    deadline: Instant,
 }
 
 /// A call that was sent.
@@ -74,8 +77,12 @@ impl Services {
         self.under_way += 1;
         self.ids.extend(id.map(Box::from));
         let arguments = format!("[{}]", frame.arguments());
-        let id = id.map(Box::from);
-        self.go(gate, Waiting { id, arguments }, (shared, out));
+        let call = Waiting {
+            id: id.map(Box::from),
+            arguments,
+            deadline: Instant::now() + shared.limits.request.min(LONGEST),
+        };
+        self.go(gate, call, (shared, out));
     }
 
     fn check(&self, id: Option<&str>) -> Result<(), Told> {
@@ -96,8 +103,8 @@ impl Services {
         let gate = match self.gates.find(name) {
             Found::Open(gate) => gate.clone(),
             Found::Opening(waiting) if self.waiting + length <= WAITING => {
-                self.waiting += length;
-                return waiting.push(call);
+                waiting.push(call);
+                return self.waits(length, shared);
             }
             Found::Absent if self.waiting + length <= WAITING => {
                 return self.open(name, call, (shared, out));
@@ -111,12 +118,21 @@ impl Services {
         self.send((name, &gate), call, (shared, out));
     }
 
+    /// A call with so many bytes of arguments waits now.
+    fn waits(&mut self, length: usize, shared: &Shared) {
+        if self.waiting == 0 {
+            // The loop does not know yet until when.
+            shared.inbox.ring();
+        }
+        self.waiting += length;
+    }
+
     /// Has the worker open a gate for a call.
     fn open(&mut self, name: &str, call: Waiting, (shared, out): (&Shared, &mut Outbox)) {
         let length = call.arguments.len();
         match self.gates.opening(name, call) {
             Ok(gone) => {
-                self.waiting += length;
+                self.waits(length, shared);
                 if let Some(gone) = gone {
                     shared.session.drop_later(gone);
                 }
@@ -160,6 +176,30 @@ impl Services {
         }
     }
 
+    /// Ends calls that have waited for their gates for too long. When to look next.
+    pub(super) fn sweep(
+        &mut self,
+        now: Instant,
+        (shared, out): (&Shared, &mut Outbox),
+    ) -> Option<Instant> {
+        if self.waiting == 0 {
+            return None;
+        }
+        let (mut over, mut next) = (Vec::new(), None::<Instant>);
+        for (gate, waiting) in self.gates.waiting() {
+            let late = waiting.extract_if(.., |call| call.deadline <= now);
+            over.extend(late.map(|call| (Box::<str>::from(gate), call)));
+            next = waiting.iter().map(|call| call.deadline).chain(next).min();
+        }
+        for (gate, call) in over {
+            self.waiting -= call.arguments.len();
+            let text = "the gate was not opened in time";
+            let error = Error::new(Code::Timeout, text);
+            self.finish((&gate, call.id), Err(error), (shared, out));
+        }
+        next
+    }
+
     fn no_more_wait(&mut self, calls: &[Waiting]) {
         let bytes: usize = calls.iter().map(|call| call.arguments.len()).sum();
         self.waiting -= bytes;
@@ -171,7 +211,7 @@ impl Services {
         call: Waiting,
         (shared, out): (&Shared, &mut Outbox),
     ) {
-        let Waiting { id, arguments } = call;
+        let Waiting { id, arguments, .. } = call;
         let sent = match gate.has_action() && !gate.has_function() {
             true => gate.action().send(arguments.as_bytes()),
             false => gate.send(arguments.as_bytes()),

@@ -11,6 +11,9 @@ use super::session::Session;
 use crate::frame::Overflow;
 use crate::manifest::Capabilities;
 
+/// The longest time that a request can have: long before the clock ends.
+pub(super) const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Limits of one bridge.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {

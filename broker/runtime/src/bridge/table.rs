@@ -12,12 +12,14 @@ const MOST: usize = 4096;
 /// How often it is looked which callers have given up, while requests are open.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The host's own way to be told a result, or why there is none. It is called on the loop, and must not wait.
+pub(crate) type Answer = Box<dyn FnOnce(Result<&RawValue, Error>) + Send>;
+
 /// Who waits for a child's answer.
 pub(crate) enum Asker {
     /// A plugin.
     Caller(Responder),
-    /// The host; it is called on the loop, and must not wait.
-    Host(Box<dyn FnOnce(Result<&RawValue, Error>) + Send>),
+    Host(Answer),
 }
 
 impl Asker {
@@ -115,6 +117,7 @@ impl Table {
         self.open.drain().map(|(_, open)| open.asker).collect()
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }

@@ -143,7 +143,7 @@ impl Speaker<'_> {
         if self.manners.is_notable(Instant::now()) && !was_too_bad {
             journal.say(&format!("{malformed}; it is dropped"));
         }
-        //MALFORMED
+        self.bridge.on_malformed(malformed);
         let is_new = self.manners.is_too_bad() && !was_too_bad;
         is_new.then(|| {
             let most = self.manners.most_malformed;

@@ -183,6 +183,7 @@ impl Supervisor {
         if let Some(speech) = life.speech {
             plugin.counts = plugin.counts.with(speech.bridge.counts());
             speech.bridge.end(&words);
+            plugin.counts = plugin.counts.with(speech.bridge.counts());
             // Before the next life begins, which needs the name.
             self.worker.run(move || speech.bridge.close(&words));
         }

@@ -193,7 +193,7 @@ fn a_child_that_does_not_read_is_overloaded_and_goes_on_when_it_does() {
     let long = json!({ "text": "x".repeat(100_000) });
     let mut sent = Vec::new();
     let refused = loop {
-        let mut call = gate.send_values(&[long.clone()]).unwrap();
+        let mut call = gate.send_values(std::slice::from_ref(&long)).unwrap();
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let until = std::time::Instant::now() + Duration::from_millis(30);
         let outcome = loop {

@@ -3,12 +3,14 @@
 mod calls;
 mod ends;
 mod events;
+mod malformed;
 mod services;
+mod worker;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -197,9 +199,9 @@ impl Threads {
         thread::spawn(move || {
             let mut next: Option<Instant> = None;
             loop {
-                // The kernel would say when the pipe has room.
+                // What nobody wakes it for comes too late for any test. The kernel would say when the pipe has room.
                 let wait = match stdin.queued() {
-                    0 => next.map_or(PATIENCE, |next| {
+                    0 => next.map_or(10 * PATIENCE, |next| {
                         next.saturating_duration_since(Instant::now())
                     }),
                     _ => Duration::from_millis(1),

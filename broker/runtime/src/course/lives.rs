@@ -181,7 +181,6 @@ impl Supervisor {
         let words = last_words(name, (exit, fault.as_ref()), &lines);
         plugin.journal.say(&words.message);
         if let Some(speech) = life.speech {
-            plugin.counts = plugin.counts.with(speech.bridge.counts());
             speech.bridge.end(&words);
             plugin.counts = plugin.counts.with(speech.bridge.counts());
             // Before the next life begins, which needs the name.

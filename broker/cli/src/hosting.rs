@@ -20,7 +20,7 @@ use callgate::{Broker, Builder, StartError, systemd};
 
 /// What plugins may do.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct Hosting {
     /// A JSON file that says what plugins may do, each by its name or a pattern of names:
     /// {"plugins": {"Rack": {"capabilities": ["gate.provide:Rack.*", "gate.call:*"], "limits":
     /// {"gates": 16}}}}. Capabilities are gate.provide, gate.call, gate.subscribe, topic.send, share.create and share.read, each with a
@@ -47,7 +47,7 @@ pub(crate) struct Hosted {
 impl Hosted {
     /// Starts a broker at the socket that the arguments or the environment name, or that a manager of services has passed. To be
     /// called while there is one thread. Also gives SIGINT and SIGTERM, from the moment before the broker was started.
-    pub(crate) fn start(common: &Common, options: &Options) -> Result<(Hosted, Signals), Failed> {
+    pub(crate) fn start(common: &Common, options: &Hosting) -> Result<(Hosted, Signals), Failed> {
         // While there is one thread: only then the variables are removed.
         let service = systemd::take().map_err(|text| Error::new(Code::InvalidArgument, text))?;
         // From here on the signals wait for the command, so that none ends the broker unclean.
@@ -115,7 +115,7 @@ fn manager(address: &OsStr) -> Option<Arc<Manager>> {
 }
 
 /// A broker that keeps what the options say.
-fn configured(options: &Options) -> Result<Builder, Error> {
+fn configured(options: &Hosting) -> Result<Builder, Error> {
     let mut builder = Broker::builder().non_dumpable(true);
     if options.strict {
         builder = builder.strict(true);

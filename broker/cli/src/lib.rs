@@ -65,7 +65,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a broker until SIGINT or SIGTERM
-    Serve(hosting::Options),
+    Serve(hosting::Hosting),
     /// Run a broker, and the plugins whose manifests are in these folders, until SIGINT or SIGTERM
     ///
     /// It has the broker that `callgate serve` has, starts each plugin, and starts it again when it ends. A plugin may do what its

@@ -12,7 +12,7 @@ use callgate_runtime::{Builder, Runtime, RuntimeError};
 use clap::Args;
 use signal_hook::iterator::Signals;
 
-use crate::hosting::{self, Hosted};
+use crate::hosting::{Hosted, Hosting};
 use crate::output::Failed;
 use crate::{Common, Outcome};
 use callgate::BrokerHandle;
@@ -31,7 +31,7 @@ pub(crate) struct Options {
     #[arg(long = "launcher", value_name = "EXT=PROGRAM", value_parser = launcher)]
     launchers: Vec<Launcher>,
     #[command(flatten)]
-    hosting: hosting::Options,
+    hosting: Hosting,
 }
 
 /// Which program runs files with an extension.

@@ -1,9 +1,9 @@
 //! `callgate serve`
 
-use crate::hosting::{Hosted, Options};
+use crate::hosting::{Hosted, Hosting};
 use crate::{Common, Outcome};
 
-pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
+pub(crate) fn run(common: &Common, options: &Hosting) -> Outcome {
     let (hosted, mut signals) = Hosted::start(common, options)?;
     hosted.say_ready(common)?;
     signals.forever().next();

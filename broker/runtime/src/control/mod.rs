@@ -3,7 +3,7 @@
 //! | gate | takes | gives |
 //! |---|---|---|
 //! | `callgate.runtime.start`, `.stop`, `.restart` | the plugin's name | |
-//! | `callgate.runtime.logs` | the plugin's name, how many lines | the last [`RuntimeLogLine`]s |
+//! | `callgate.runtime.logs` | the plugin's name, or an empty text for all plugins; how many lines | the last [`RuntimeLogLine`]s, the oldest first |
 //! | topic `callgate.runtime.log` | | each line of a plugin's log as it is written |
 //!
 //! Plugins that the runtime supervises are refused: one could stop the others, whatever its manifest says.
@@ -107,13 +107,29 @@ impl Desk {
     }
 
     fn logs(&self, values: &[Value]) -> Result<Value> {
-        let name = name(values);
-        let found = self.teller.find(name).ok_or_else(|| unknown(name))?;
         let most = values.get(1).and_then(Value::as_u64).unwrap_or(MOST_LINES);
         let most = usize::try_from(most.min(MOST_LINES)).unwrap_or(usize::MAX);
-        let lines = found.log.last(most);
+        let lines = match name(values) {
+            "" => self.last_of_all(most),
+            name => self.last_of(name, most).ok_or_else(|| unknown(name))?,
+        };
+        Ok(json!(lines))
+    }
+
+    /// The last lines of a plugin; `None` where there is no such plugin.
+    fn last_of(&self, name: &str, most: usize) -> Option<Vec<RuntimeLogLine>> {
+        let lines = self.teller.find(name)?.log.last(most);
         let lines = lines.iter().map(|line| RuntimeLogLine::new(name, line));
-        Ok(json!(lines.collect::<Vec<_>>()))
+        Some(lines.collect())
+    }
+
+    fn last_of_all(&self, most: usize) -> Vec<RuntimeLogLine> {
+        let plugins = self.teller.list().into_iter();
+        let lines = plugins.filter_map(|plugin| self.last_of(&plugin.name, most));
+        let mut lines: Vec<RuntimeLogLine> = lines.flatten().collect();
+        // Stable, so that lines of one plugin keep their order within a millisecond.
+        lines.sort_by_key(|line| line.at_ms);
+        lines.split_off(lines.len().saturating_sub(most))
     }
 }
 

@@ -9,6 +9,7 @@ mod call;
 mod completions;
 mod echo;
 mod emit;
+mod hosting;
 mod listen;
 mod ls;
 mod notify;
@@ -63,7 +64,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a broker until SIGINT or SIGTERM
-    Serve(serve::Options),
+    Serve(hosting::Options),
     /// Show what is on the bus
     ///
     /// Calls are counted since a plugin came to this broker. One that is "draining" came from the broker before it, less

@@ -93,7 +93,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Where a folder of plugins cannot be listed, and where the runtime gets no thread or is not let onto the bus.
+    /// Where a folder of plugins cannot be listed, where the runtime gets no thread or is not let onto the bus, and where this process does
+    /// not ignore SIGPIPE.
     pub fn start(self) -> Result<Runtime, RuntimeError> {
         let mut folders = self.folders;
         for parent in &self.parents {

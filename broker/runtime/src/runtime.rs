@@ -14,6 +14,7 @@ use crate::course::{
 };
 use crate::error::RuntimeError;
 use crate::log::PluginLog;
+use crate::process::is_sigpipe_ignored;
 
 /// A running runtime: it starts plugins from their folders, and supervises them until it is dropped or
 /// [stopped](Runtime::stop).
@@ -55,6 +56,9 @@ impl Runtime {
                 broken.folder.display(),
                 broken.why
             );
+        }
+        if !is_sigpipe_ignored() {
+            return Err(RuntimeError::Sigpipe);
         }
         let surroundings = Arc::new(Surroundings::new(broker)?);
         let running = Running::start(&settings, surroundings.clone());

@@ -59,7 +59,7 @@ fn records_of_all_subjects_survive_the_wire() {
             clock: Clock::default(),
         },
     };
-    let to_broker: [ToBroker; 11] = [
+    let to_broker: [ToBroker; 12] = [
         SessionToBroker::Hello(peer.identity.clone()).into(),
         GateToBroker::Close { open: 9 }.into(),
         LinkToBroker::GrantInstalled { end, index: 2 }.into(),

@@ -25,7 +25,8 @@
 //! | `append FILE TEXT` | adds a line to a file |
 //! | `on N STEP`, `after N STEP` | plays it only in the Nth start, or in later ones; the file `starts` in the folder counts them |
 //! | `repeat N STEP` | |
-//! | `provide GATE` | takes part in the bus through shared memory, and provides a gate that gives back the number that it takes |
+//! | `provide GATE` | takes part in the bus through shared memory, and provides a gate that gives back the number that it takes, and hangs for 13 |
+//! | `host FOLDER` | a broker, and a runtime of the plugins in that folder, until stdin ends; says `ready` when all are |
 //! | `env` | writes all variables as log lines, `NAME=VALUE`, in order |
 #![forbid(unsafe_code)]
 

@@ -55,6 +55,7 @@ fn check_name(what: &str, name: &str, max: usize) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    /// A name of which a part is not shown, or that is as long as a page, would be shown everywhere.
     #[test]
     fn names_have_a_length_and_no_control_characters() {
         for (check, most) in [

@@ -59,7 +59,7 @@ fn records_of_all_subjects_survive_the_wire() {
             clock: Clock::default(),
         },
     };
-    let to_broker: [ToBroker; 12] = [
+    let to_broker: [ToBroker; 10] = [
         SessionToBroker::Hello(peer.identity.clone()).into(),
         GateToBroker::Close { open: 9 }.into(),
         LinkToBroker::GrantInstalled { end, index: 2 }.into(),
@@ -86,20 +86,6 @@ fn records_of_all_subjects_survive_the_wire() {
         }
         .into(),
         SessionToBroker::Drained.into(),
-        SessionToBroker::Farewell {
-            message: "the child was killed".to_owned(),
-            context: r#"{"signal":9}"#.to_owned(),
-        }
-        .into(),
-        SessionToBroker::Pulse {
-            request: 7,
-            pulse: Pulse {
-                turns_ended: u64::MAX,
-                is_waiting: true,
-                busy_for: 1,
-            },
-        }
-        .into(),
         MemoryToBroker::Failed {
             memory,
             role: Role::Reader,
@@ -299,7 +285,6 @@ fn each_end_has_another() {
     assert_eq!((end(254).other(), end(255).other()), (end(1), end(0)));
 }
 
-/// A name of which a part is not shown, or that is as long as a page, would be shown everywhere.
 /// The longest record that can be sent has as many bytes as a datagram.
 #[test]
 fn a_record_that_fits_no_datagram_is_refused() {

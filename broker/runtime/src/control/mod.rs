@@ -8,14 +8,11 @@
 //!
 //! Plugins that the runtime supervises are refused: one could stop the others, whatever its manifest says.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use callgate_client::dynamic::{Responder, Takes, provide_with};
 use callgate_client::{Code, Context, Error, Plugin, Provider, Result, signature_of};
 use serde_json::{Value, json};
 
-use crate::course::{Name, Refusal, Request, RuntimeLogLine, Teller};
+use crate::course::{Refusal, Request, RuntimeLogLine, Teller};
 
 /// The most lines of one answer.
 const MOST_LINES: u64 = 500;
@@ -30,20 +27,13 @@ pub(crate) struct Control {
 #[derive(Clone)]
 struct Desk {
     teller: Teller,
-    /// Who is refused.
-    supervised: Arc<BTreeSet<Name>>,
 }
 
 impl Control {
     /// Provides the gates by the runtime's own plugin.
-    pub(crate) fn new(
-        plugin: &Plugin,
-        teller: &Teller,
-        supervised: BTreeSet<Name>,
-    ) -> Result<Control> {
+    pub(crate) fn new(plugin: &Plugin, teller: &Teller) -> Result<Control> {
         let desk = Desk {
             teller: teller.clone(),
-            supervised: Arc::new(supervised),
         };
         let mut gates = Vec::new();
         for (gate, request) in [
@@ -81,7 +71,7 @@ impl Desk {
         let desk = self.clone();
         Takes::values_later(move |context: Context<'_>, values, responder: Responder| {
             let caller = context.caller().name();
-            let outcome = match desk.supervised.contains(caller) {
+            let outcome = match desk.teller.find(caller).is_some() {
                 true => {
                     let text =
                         format!("the runtime supervises {caller}, and takes no orders from it");
@@ -101,7 +91,7 @@ impl Desk {
         let name = name(values);
         match self.teller.request(name, request.clone()) {
             Ok(()) => Ok(Value::Null),
-            Err(Refusal::Unknown) => Err(unknown(name)),
+            Err(Refusal::Unknown | Refusal::Taken) => Err(unknown(name)),
             Err(Refusal::Stopping) => Err(Error::new(Code::Closed, "the runtime is being stopped")),
         }
     }

@@ -20,7 +20,7 @@ use callgate::{Broker, Builder, StartError, systemd};
 
 /// What plugins may do.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub(crate) struct Hosting {
     /// A JSON file that says what plugins may do, each by its name or a pattern of names:
     /// {"plugins": {"Rack": {"capabilities": ["gate.provide:Rack.*", "gate.call:*"], "limits":
     /// {"gates": 16}}}}. Capabilities are gate.provide, gate.call, gate.subscribe, topic.send, share.create and share.read, each with a
@@ -41,15 +41,13 @@ pub(crate) struct Options {
 #[derive(Debug)]
 pub(crate) struct Hosted {
     pub(crate) broker: Broker,
-    /// SIGINT and SIGTERM, from the moment before the broker was started.
-    pub(crate) signals: Signals,
     manager: Option<Arc<Manager>>,
 }
 
 impl Hosted {
     /// Starts a broker at the socket that the arguments or the environment name, or that a manager of services has passed. To be
-    /// called while there is one thread.
-    pub(crate) fn start(common: &Common, options: &Options) -> Result<Hosted, Failed> {
+    /// called while there is one thread. Also gives SIGINT and SIGTERM, from the moment before the broker was started.
+    pub(crate) fn start(common: &Common, options: &Hosting) -> Result<(Hosted, Signals), Failed> {
         // While there is one thread: only then the variables are removed.
         let service = systemd::take().map_err(|text| Error::new(Code::InvalidArgument, text))?;
         // From here on the signals wait for the command, so that none ends the broker unclean.
@@ -68,11 +66,7 @@ impl Hosted {
                 passed.map_err(|error| Error::new(Code::System, format!("the socket: {error}")))?;
             place(builder, passed, named_socket(common))
         })?;
-        Ok(Hosted {
-            broker,
-            signals,
-            manager,
-        })
+        Ok((Hosted { broker, manager }, signals))
     }
 
     /// Prints where the broker listens, and tells the manager of services.
@@ -85,7 +79,7 @@ impl Hosted {
         Ok(())
     }
 
-    /// Tells the manager of services that this ends.
+    /// Tells the manager of services that the broker is about to end.
     pub(crate) fn say_stopping(&self) {
         if let Some(manager) = &self.manager {
             manager.stopping();
@@ -121,7 +115,7 @@ fn manager(address: &OsStr) -> Option<Arc<Manager>> {
 }
 
 /// A broker that keeps what the options say.
-fn configured(options: &Options) -> Result<Builder, Error> {
+fn configured(options: &Hosting) -> Result<Builder, Error> {
     let mut builder = Broker::builder().non_dumpable(true);
     if options.strict {
         builder = builder.strict(true);

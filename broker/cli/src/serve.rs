@@ -1,12 +1,12 @@
 //! `callgate serve`
 
-use crate::hosting::{Hosted, Options};
+use crate::hosting::{Hosted, Hosting};
 use crate::{Common, Outcome};
 
-pub(crate) fn run(common: &Common, options: &Options) -> Outcome {
-    let mut hosted = Hosted::start(common, options)?;
+pub(crate) fn run(common: &Common, options: &Hosting) -> Outcome {
+    let (hosted, mut signals) = Hosted::start(common, options)?;
     hosted.say_ready(common)?;
-    hosted.signals.forever().next();
+    signals.forever().next();
     hosted.say_stopping();
     hosted.broker.stop();
     Ok(())

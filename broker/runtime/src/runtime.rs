@@ -7,7 +7,6 @@ use std::time::Duration;
 use callgate::BrokerHandle;
 use callgate::supervision::State;
 
-use crate::builder::{self, Builder};
 use crate::control::Control;
 use crate::course::{
     Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
@@ -40,11 +39,6 @@ pub struct Broken {
 }
 
 impl Runtime {
-    /// Says which plugins a runtime on the bus of this broker has.
-    pub fn builder(broker: BrokerHandle) -> Builder {
-        Builder::new(broker)
-    }
-
     pub(crate) fn start(
         broker: BrokerHandle,
         settings: Arc<Settings>,
@@ -117,7 +111,7 @@ impl Runtime {
         let all = self.plugins();
         let known = all.into_iter().find(|status| status.name == name);
         let folder = known.ok_or_else(|| unknown(name))?.folder;
-        let plan = builder::read(&folder, &self.settings)?;
+        let plan = Plan::read(&folder, &self.settings)?;
         match *plan.name == *name {
             true => self.request(name, Request::Reload(Box::new(plan))),
             false => Err(RuntimeError::Renamed {

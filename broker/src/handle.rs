@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callgate_layout::sys::fork::ForkMark;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use mio::Waker;
 
 use crate::child::Child;
@@ -47,6 +47,15 @@ impl BrokerHandle {
         self.begin_spawn(name, program)?
             .recv()
             .map_err(|_| gone())?
+    }
+
+    /// The same without waiting: the answer is looked for by [`Asked::answer`].
+    ///
+    /// # Errors
+    ///
+    /// `BrokenPipe` where the broker has gone.
+    pub fn ask_pulse(&self, name: &str) -> io::Result<Asked> {
+        self.begin_pulse(name).map(Asked)
     }
 
     /// The same without waiting. The receiver is disconnected where the broker ends before that.
@@ -134,6 +143,28 @@ impl BrokerHandle {
     /// Whether this process is the one that started the broker, and no forked child of it.
     pub(crate) fn is_of_this_process(&self) -> bool {
         self.started.is_here()
+    }
+}
+
+/// A question that was asked by [`BrokerHandle::ask_pulse`].
+#[derive(Debug)]
+pub struct Asked(Receiver<io::Result<Pulse>>);
+
+impl Asked {
+    /// The answer, once, if it has come. Does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`BrokerHandle::pulse`], but for `TimedOut`.
+    pub fn answer(&self) -> Option<io::Result<Pulse>> {
+        match self.0.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the plugin has gone",
+            ))),
+        }
     }
 }
 

@@ -59,7 +59,7 @@ pub use builder::Builder;
 pub use callgate_layout::socket::default_socket;
 pub use child::{Child, Progress};
 pub use error::StartError;
-pub use handle::BrokerHandle;
+pub use handle::{Asked, BrokerHandle};
 pub use listing::Listing;
 pub use policy::{Policy, UnknownCapability};
 pub use settings::BusLimits;

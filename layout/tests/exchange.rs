@@ -15,7 +15,7 @@ use callgate_layout::geometry::{CHAIN_LEN, INLINE_LEN};
 use callgate_layout::pages::{
     self, Activity, Counters, DOORBELL_LEN, Doorbell, STATUS_LEN, Status,
 };
-use callgate_layout::ring::{self, Published, RingReader, RingWriter};
+use callgate_layout::ring::{RingReader, RingWriter};
 use callgate_layout::sys::mapping::Mapping;
 use callgate_layout::sys::{futex, memfd};
 use callgate_layout::view::{ReadView, WriteView};
@@ -99,49 +99,6 @@ fn a_full_ring_of_calls_is_taken_in_order() {
         }
         assert_eq!(reader.take(&inbox, &mut Cell::default()), None);
     }
-}
-
-/// Who looks from outside which calls are there must not take part in their order.
-#[test]
-fn a_ring_shows_its_calls_to_whoever_looks() {
-    let (outbox, inbox) = shared(G.total_len());
-    let (writer, mut reader) = (RingWriter::new(G), RingReader::new(G));
-    assert_eq!(ring::published(&inbox, G), []);
-    let rounds = 2 * G.entries() + 5;
-    for number in 1..=rounds {
-        let slot = (number % 3) as u8;
-        let mut sent = call(
-            slot,
-            Place::Inline,
-            4,
-            Some(Chain {
-                id: 1 << 63,
-                depth: 1,
-            }),
-        );
-        sent.deadline = 100 + number;
-        writer.publish(&outbox, &sent, &mut Cell::default());
-        let shown = ring::published(&inbox, G);
-        assert_eq!(shown.len() as u32, number.min(G.entries()));
-        let last = Published {
-            number,
-            slot,
-            deadline: 100 + number,
-        };
-        assert_eq!(ring::latest(shown.iter().copied()), Some(last));
-        let others = shown.iter().filter(|other| other.slot != slot);
-        let before = ring::latest(others.copied()).map_or(0, |other| other.number);
-        assert_eq!(before, number - 1);
-        assert!(reader.take(&inbox, &mut Cell::default()).is_some());
-    }
-    let numbered = |number| Published {
-        number,
-        slot: 0,
-        deadline: 0,
-    };
-    let around = [u32::MAX, 2, 1, u32::MAX - 1].map(numbered);
-    assert_eq!(ring::latest(around.into_iter()), Some(numbered(2)));
-    assert_eq!(ring::latest([].into_iter()), None);
 }
 
 /// Where a payload lies elsewhere, its place comes through, also in a nested call.

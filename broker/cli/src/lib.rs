@@ -9,6 +9,7 @@ mod call;
 mod completions;
 mod echo;
 mod emit;
+mod hosting;
 mod listen;
 mod ls;
 mod notify;
@@ -16,6 +17,7 @@ mod output;
 mod parameters;
 mod ping;
 mod policy;
+mod run;
 mod serve;
 mod share;
 
@@ -63,7 +65,13 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a broker until SIGINT or SIGTERM
-    Serve(serve::Options),
+    Serve(hosting::Hosting),
+    /// Run a broker, and the plugins whose manifests are in these folders, until SIGINT or SIGTERM
+    ///
+    /// It has the broker that `callgate serve` has, starts each plugin, and starts it again when it ends. A plugin may do what its
+    /// manifest declares, whatever a policy file says of its name. One whose manifest cannot be used is left out, and the others
+    /// run. When the command ends, so do its plugins.
+    Run(run::Options),
     /// Show what is on the bus
     ///
     /// Calls are counted since a plugin came to this broker. One that is "draining" came from the broker before it, less
@@ -133,6 +141,7 @@ impl CommandLine {
         let common = &self.common;
         let outcome = match &self.command {
             Command::Serve(options) => serve::run(common, options),
+            Command::Run(options) => run::run(common, options),
             Command::Ls {
                 schema: Some(gate), ..
             } => ls::schema(common, gate),

@@ -23,6 +23,11 @@ pub enum RuntimeError {
     /// The runtime's own place on the bus could not be made.
     #[error("the runtime cannot take part in the bus: {0}")]
     Bus(#[source] callgate_client::Error),
+    /// This process does not ignore SIGPIPE, as programs in Rust do unless told otherwise.
+    #[error(
+        "a plugin that closes its stdin would end this process: ignore SIGPIPE before the runtime is started"
+    )]
+    Sigpipe,
     /// No plugin of this name is supervised.
     #[error("the runtime has no plugin `{name}`")]
     Unknown {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use callgate::BrokerHandle;
 use callgate::supervision::State;
 
-use crate::builder::{self, Builder};
 use crate::control::Control;
 use crate::course::{
     Plan, PluginStatus, Refusal, Request, Running, Settings, Surroundings, Teller,
 };
 use crate::error::RuntimeError;
 use crate::log::PluginLog;
+use crate::process::is_sigpipe_ignored;
 
 /// A running runtime: it starts plugins from their folders, and supervises them until it is dropped or
 /// [stopped](Runtime::stop).
@@ -39,11 +39,6 @@ pub struct Broken {
 }
 
 impl Runtime {
-    /// Says which plugins a runtime on the bus of this broker has.
-    pub fn builder(broker: BrokerHandle) -> Builder {
-        Builder::new(broker)
-    }
-
     pub(crate) fn start(
         broker: BrokerHandle,
         settings: Arc<Settings>,
@@ -55,6 +50,9 @@ impl Runtime {
                 broken.folder.display(),
                 broken.why
             );
+        }
+        if !is_sigpipe_ignored() {
+            return Err(RuntimeError::Sigpipe);
         }
         let surroundings = Arc::new(Surroundings::new(broker)?);
         let running = Running::start(&settings, surroundings.clone());
@@ -113,7 +111,7 @@ impl Runtime {
         let all = self.plugins();
         let known = all.into_iter().find(|status| status.name == name);
         let folder = known.ok_or_else(|| unknown(name))?.folder;
-        let plan = builder::read(&folder, &self.settings)?;
+        let plan = Plan::read(&folder, &self.settings)?;
         match *plan.name == *name {
             true => self.request(name, Request::Reload(Box::new(plan))),
             false => Err(RuntimeError::Renamed {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use callgate_layout::sys::lease;
 
+use super::memory::Closing;
 use super::{Outcome, Reactor, Timer};
 use crate::deadlines::Deadlines;
 
@@ -44,6 +45,8 @@ pub(super) struct HeldMemory {
     free: VecDeque<(u64, Arc<OwnedFd>)>,
     /// Whether the helper thread is closing one.
     is_closing: bool,
+    /// What it closes of other memory.
+    pub(super) closing: Closing,
 }
 
 impl HeldMemory {
@@ -54,6 +57,7 @@ impl HeldMemory {
             is_looking: false,
             free: VecDeque::new(),
             is_closing: false,
+            closing: Closing::default(),
         }
     }
 

@@ -116,10 +116,10 @@ impl Reactor {
     /// Closes descriptors of memory, of which one may be the last.
     pub(super) fn close_memory<T: Send + 'static>(&mut self, files: T, freeing: Freeing) {
         if freeing == Freeing::Slow && self.memory_helper.is_some() {
-            self.closing.begin();
+            self.held.closing.begin();
             self.help_with_memory(move || {
                 drop(files);
-                Outcome::new(|reactor, _| reactor.closing.end())
+                Outcome::new(|reactor, _| reactor.held.closing.end())
             });
         }
     }

@@ -61,7 +61,7 @@ use files::Files;
 use held::HeldMemory;
 use listed_plugins::AllSupervised;
 use listing::Listings;
-use memory::{Closing, Memory};
+use memory::Memory;
 use numbers::Numbers;
 use pulses::Pulses;
 use session::{Connection, Session};
@@ -119,7 +119,6 @@ pub(crate) struct Reactor {
     returned: HashMap<u64, OwnedFd>,
     watches: Watches,
     held: HeldMemory,
-    closing: Closing,
     /// Works on the memory of extents; `None` until there is one.
     memory_helper: Option<Helper<Outcome>>,
     /// Of persistent shares.
@@ -191,7 +190,6 @@ impl Reactor {
             returned: HashMap::new(),
             watches: Watches::new(),
             held: HeldMemory::new(),
-            closing: Closing::default(),
             memory_helper: None,
             files,
             policy_changes: HashMap::new(),

@@ -150,7 +150,7 @@ impl Reactor {
         now: Instant,
     ) {
         let memory = AnyMemory::Version(version);
-        let room = self.closing.check();
+        let room = self.held.closing.check();
         let made = room.and_then(|()| self.make_share_page(share, 3));
         let made = made.and_then(|()| {
             let made = self.make_watched("callgate-share", memory, len);

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::event::{Effect, Event, Exit};
+use super::event::{Effect, Event};
+use super::exit::Exit;
 use super::phase::{Cause, Life, Phase, Wish};
 use super::restart::{Restart, When};
 use super::status::{Fault, State, Status};

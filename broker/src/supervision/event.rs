@@ -1,55 +1,7 @@
 //! What happens to a supervised program, and what is to be done about it.
 
-use std::fmt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
-
-use serde_json::{Value, json};
-
+use super::exit::Exit;
 use super::status::State;
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Exit {
-    /// With this exit code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-    /// Somebody else took its exit status, and the kernel does not say it again.
-    Unknown,
-}
-
-impl Exit {
-    /// What errors carry as context of a process that has ended: `{"exit": {"code": 3}}`, `{"exit": {"signal": 9}}`,
-    /// or `{"exit": null}` where nobody knows.
-    pub fn to_context(self) -> Value {
-        match self {
-            Exit::Code(code) => json!({"exit": {"code": code}}),
-            Exit::Signal(signal) => json!({"exit": {"signal": signal}}),
-            Exit::Unknown => json!({"exit": null}),
-        }
-    }
-}
-
-impl From<ExitStatus> for Exit {
-    fn from(status: ExitStatus) -> Exit {
-        match (status.code(), status.signal()) {
-            (Some(code), _) => Exit::Code(code),
-            (None, Some(signal)) => Exit::Signal(signal),
-            (None, None) => Exit::Unknown,
-        }
-    }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Exit::Code(code) => write!(f, "code {code}"),
-            Exit::Signal(signal) => write!(f, "signal {signal}"),
-            Exit::Unknown => f.write_str("unknown"),
-        }
-    }
-}
 
 /// What happened to a supervised program, or what somebody wants of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

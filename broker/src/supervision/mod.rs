@@ -10,6 +10,7 @@
 
 mod course;
 mod event;
+mod exit;
 mod phase;
 mod restart;
 mod status;
@@ -19,7 +20,8 @@ mod watchdog;
 
 pub use callgate_layout::control::Pulse;
 pub use course::Course;
-pub use event::{Effect, Event, Exit};
+pub use event::{Effect, Event};
+pub use exit::Exit;
 pub use restart::{Restart, When};
 pub use status::{Fault, State, Status};
 pub use watchdog::Watchdog;

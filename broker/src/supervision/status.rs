@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::event::Exit;
+use super::exit::Exit;
 use crate::listing::Transport;
 
 /// Where a supervised program is on its course.

@@ -50,3 +50,42 @@ fn check_name(what: &str, name: &str, max: usize) -> Result<(), String> {
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name of which a part is not shown, or that is as long as a page, would be shown everywhere.
+    #[test]
+    fn names_have_a_length_and_no_control_characters() {
+        for (check, most) in [
+            (check_plugin_name as fn(&str) -> _, MAX_PLUGIN_NAME),
+            (check_gate_name, MAX_GATE_NAME),
+        ] {
+            assert_eq!(check("Größe.Ü"), Ok(()));
+            assert_eq!(check(&"x".repeat(most)), Ok(()));
+            assert!(check("Größe.").is_ok() == (most == MAX_PLUGIN_NAME));
+            for wrong in ["", "a\nb", "\u{7f}", &"x".repeat(most + 1)] {
+                assert!(check(wrong).is_err(), "{wrong:?}");
+            }
+        }
+        // Nobody could subscribe to it by its name.
+        for wrong in ["*", "a.*", "*.a", "a*b"] {
+            let why = check_gate_name(wrong).unwrap_err();
+            assert!(why.contains("patterns"), "{why}");
+        }
+    }
+
+    /// A prefix that stands for names which do not begin with it and a dot would take other plugins' gates.
+    #[test]
+    fn a_prefix_ends_in_a_dot() {
+        let longest = format!("{}.", "x".repeat(MAX_GATE_NAME - 1));
+        for prefix in [".", "a.", "a.b.", "Größe.", &longest] {
+            assert_eq!(check_prefix(prefix), Ok(()));
+            assert!(check_gate_name(prefix).is_err(), "{prefix}");
+        }
+        for wrong in ["", "a", "a.b", "a\n.", "*.", "a.*.", &format!("x{longest}")] {
+            assert!(check_prefix(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

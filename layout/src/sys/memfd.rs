@@ -136,7 +136,7 @@ fn unsealed(name: &str, len: usize) -> io::Result<OwnedFd> {
 
 fn empty(name: &str) -> io::Result<OwnedFd> {
     let fd = memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-    Ok(standard::above(fd)?)
+    standard::above(fd)
 }
 
 /// Whether this process may make a file of so many bytes. Setting a size beyond its limit would not fail, but end

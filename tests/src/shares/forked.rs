@@ -24,7 +24,7 @@ pub(super) fn run(name: &str, _: &[String]) -> Result<()> {
     let watch = shares.watch(READ, |_| ())?;
     let written = shares.cell_writer::<u64>(WRITTEN)?;
     written.set(&7)?;
-    let copied: Cell<u64> = shares.cell(COPIED)?;
+    let mut copied: Cell<u64> = shares.cell(COPIED)?;
     println!("ready");
     std::io::stdin()
         .read_line(&mut String::new())

@@ -1,9 +1,16 @@
 //! `callgate ls`
 
+use std::process::Command;
+use std::time::Duration;
+
+use callgate::Broker;
+use callgate::listing::Transport;
+use callgate::supervision::{Restart, State};
 use callgate_client::HandlerError;
 use callgate_tests::shorthand::open;
-use callgate_tests::{Bus, programs};
+use callgate_tests::{Bus, PATIENCE, programs};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::support::run;
 
@@ -49,6 +56,54 @@ fn the_table_of_gates_has_their_times() {
     assert!(table.contains("p99 ns"), "{table}");
 }
 
+/// A program that had crashed was in no list, and nobody saw that it would come back.
+#[test]
+fn supervised_programs_are_listed_while_they_do_not_run() {
+    let directory = TempDir::new().unwrap();
+    let socket = directory.path().join("bus");
+    let broker = Broker::builder().socket(&socket).start().unwrap();
+    let program = || {
+        let mut program = Command::new("/bin/sh");
+        program.args(["-c", "exit 3"]);
+        program
+    };
+    let waits = Restart::default().backoff([Duration::from_secs(600)]);
+    let stays = waits.clone().quarantine(1, Duration::from_secs(600));
+    let waiting = broker.supervise("waits", program, waits).unwrap();
+    let quarantined = broker.supervise("stays", program, stays).unwrap();
+    assert!(waiting.wait_for(State::Waiting, PATIENCE));
+    assert!(quarantined.wait_for(State::Quarantined, PATIENCE));
+    let plugins = run(&socket, &["ls", "plugins", "--json"]).json();
+    for (name, state) in [("waits", "backoff"), ("stays", "quarantined")] {
+        let plugin = by_name(&plugins, name);
+        assert_eq!(
+            (&plugin["pid"], &plugin["restarts"]),
+            (&Value::Null, &0.into())
+        );
+        assert_eq!(plugin["transport"], "shm");
+        assert_eq!(
+            (&plugin["state"], &plugin["last_exit"]),
+            (&state.into(), &"code 3".into())
+        );
+    }
+    let next = by_name(&plugins, "waits")["next_try_ms"].as_u64().unwrap();
+    assert!((1..=600_000).contains(&next), "{next}");
+    assert_eq!(by_name(&plugins, "stays")["next_try_ms"], Value::Null);
+    let table = run(&socket, &["ls", "plugins"]).stdout;
+    assert!(
+        table.contains("backoff") && table.contains("code 3"),
+        "{table}"
+    );
+    // What a runtime says of a plugin for which it speaks.
+    let status = waiting.status().with_transport(Transport::Stdio);
+    broker.handle().set_status("pipes", Some(status)).unwrap();
+    let plugins = run(&socket, &["ls", "plugins", "--json"]).json();
+    assert_eq!(by_name(&plugins, "pipes")["transport"], "stdio");
+    broker.handle().set_status("pipes", None).unwrap();
+    let plugins = run(&socket, &["ls", "plugins", "--json"]).json();
+    assert_eq!(plugins.as_array().unwrap().len(), 2, "{plugins}");
+}
+
 /// A key that programs read, and that was renamed.
 #[test]
 fn the_document_has_its_keys() {
@@ -90,6 +145,8 @@ fn the_document_has_its_keys() {
         "state",
         "draining",
         "restarts",
+        "last_exit",
+        "next_try_ms",
         "calls",
         "errors",
     ];

@@ -8,6 +8,8 @@ mod listen;
 mod listing;
 mod output;
 mod ping;
+mod plugins;
+mod running;
 mod service;
 mod serving;
 mod shares;

@@ -27,7 +27,9 @@ fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let outcome = run(Path::new(NOWHERE), &["completions", shell]);
         assert_eq!(outcome.exit, Some(0), "{outcome:?}");
-        for word in ["callgate", "serve", "ping", "emit", "listen", "share"] {
+        for word in [
+            "callgate", "serve", "run", "ping", "emit", "listen", "share",
+        ] {
             assert!(outcome.stdout.contains(word), "{word} for {shell}");
         }
     }
@@ -43,6 +45,7 @@ fn help_and_version_are_printed() {
         &["-h"],
         &["help"],
         &["serve", "--help"],
+        &["run", "--help"],
         &["ping", "-h"],
     ] {
         let outcome = run(Path::new(NOWHERE), arguments);
@@ -53,6 +56,7 @@ fn help_and_version_are_printed() {
     let help = run(Path::new(NOWHERE), &["--help"]).stdout;
     for word in [
         "serve",
+        "run",
         "ls",
         "call",
         "echo",

@@ -132,7 +132,7 @@ fn least(enough: u64, mut count: impl FnMut() -> u64) -> u64 {
 }
 
 /// The least number of allocations, on all threads, of several times the same.
-fn allocations(work: impl Fn()) -> u64 {
+fn allocations(mut work: impl FnMut()) -> u64 {
     least(1, || {
         let region = Region::new(ALLOCATOR);
         work();

@@ -17,7 +17,7 @@ fn quick() -> Restart {
 }
 
 fn listed(broker: &Broker, name: &str) -> Option<PluginEntry> {
-    let plugins = broker.snapshot().unwrap().plugins;
+    let plugins = broker.snapshot().expect("it runs").plugins;
     plugins.into_iter().find(|plugin| plugin.name == name)
 }
 
@@ -29,7 +29,7 @@ fn await_state(broker: &Broker, supervised: &Supervised, state: State, shown: Pl
         "{:?}",
         supervised.status()
     );
-    let listed = listed(broker, "P").unwrap();
+    let listed = listed(broker, "P").expect("it is listed");
     assert_eq!(listed.state, shown, "{listed:?}");
 }
 

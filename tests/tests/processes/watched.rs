@@ -21,14 +21,15 @@ fn watched() -> (Broker, Plugin, Supervised) {
         .ask_every(ASK_EVERY)
         .hung_after(HUNG_AFTER);
     let supervised = broker.supervise("P", || provider("P"), restart);
-    let supervised = supervised.unwrap();
-    supervised.child().wait_ready(PATIENCE).unwrap();
+    let supervised = supervised.expect("it can be started");
+    let ready = supervised.child().wait_ready(PATIENCE);
+    ready.expect("it connects");
     (broker, host, supervised)
 }
 
 fn hang(host: &Plugin, timeout: Duration) -> Subscriber<(u64,), ()> {
-    let hang = host.subscriber::<(u64,), ()>("P.Hang").unwrap();
-    hang.wait_ready(PATIENCE).unwrap();
+    let hang = host.subscriber::<(u64,), ()>("P.Hang").expect("opening");
+    hang.wait_ready(PATIENCE).expect("it is provided");
     hang.with_timeout(timeout)
 }
 

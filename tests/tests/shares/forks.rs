@@ -15,7 +15,7 @@ fn a_forked_child_reads_what_it_had_and_has_nothing_more() {
     let cell = shares.cell_writer::<u64>(COPIED).unwrap();
     cell.set(&3).unwrap();
     let mut forked = bus.peer("share-forked", "Forked", &[]);
-    let (made, written) = (
+    let (made, mut written) = (
         shares.get::<u64>(MADE).unwrap(),
         shares.cell::<u64>(WRITTEN).unwrap(),
     );

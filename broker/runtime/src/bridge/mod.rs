@@ -192,7 +192,11 @@ impl Bridge {
                     failed.error
                 );
             }
-            Incoming::Unknown { .. } => self.shared.counts.unknown.add(1),
+            Incoming::Unknown { kind } => {
+                self.shared.counts.unknown.add(1);
+                let plugin = &*self.shared.name;
+                tracing::debug!(plugin, kind = &**kind, "a frame of an unknown type");
+            }
             // The course's.
             Incoming::Ready | Incoming::ServeReady | Incoming::Pong { .. } => {}
             Incoming::Response(_) => {}

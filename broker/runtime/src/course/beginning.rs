@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use super::hearing::Manners;
-use super::life::{Life, Process, Speech};
+use super::life::{Life, Linked, Process, Speech};
 use super::plan::Plan;
 use super::settings::Limits;
 use super::source::Source;
@@ -102,7 +102,7 @@ impl Beginning {
         // What happened before is not told.
         self.way_back.process_changed();
         let streams = (Stream::Stderr, stdout, stderr);
-        Ok(self.life(Process::Linked(child), None, streams))
+        Ok(self.life(Process::Linked(Linked::new(child)), None, streams))
     }
 
     fn life(

@@ -123,7 +123,10 @@ impl Speaker<'_> {
                 }
             },
             Incoming::ServeReady => self.manners.serve_ready().then_some(News::Serves),
-            Incoming::Pong { .. } => Some(News::Answered),
+            Incoming::Pong { nonce } => {
+                tracing::trace!(nonce, "pong");
+                Some(News::Answered)
+            }
             Incoming::Unknown { kind } => {
                 tracing::debug!("a plugin sent a frame of the unknown type {kind:?}");
                 self.bridge.on_frame(frame);

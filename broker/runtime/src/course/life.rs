@@ -5,8 +5,8 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callgate::Child as Linked;
-use callgate::supervision::Exit;
+use callgate::supervision::{Exit, Watchdog};
+use callgate::{Asked, BrokerHandle};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry};
 
@@ -16,6 +16,7 @@ use super::source::Source;
 use super::tokens::{Part, token};
 use super::way_back::WayBack;
 use crate::bridge::Bridge;
+use crate::frame::{FRAME_CAP, Outgoing};
 use crate::process::{Child, End, Stdin};
 
 /// A child that has closed a pipe is given so long to end by itself before that counts: at its end the kernel closes
@@ -44,6 +45,13 @@ pub(super) enum Process {
     Linked(Linked),
 }
 
+/// A process that the broker started, with what its library says of its dispatcher.
+pub(super) struct Linked {
+    pub(super) child: callgate::Child,
+    watchdog: Watchdog,
+    asked: Option<Asked>,
+}
+
 /// What a child on pipes has besides: it speaks.
 pub(super) struct Speech {
     pub(super) stdin: Stdin,
@@ -66,7 +74,7 @@ impl Process {
     pub(super) fn pid(&self) -> u32 {
         match self {
             Process::Own(child) => child.pid(),
-            Process::Linked(child) => child.id(),
+            Process::Linked(linked) => linked.child.id(),
         }
     }
 
@@ -77,7 +85,7 @@ impl Process {
                 End::Known(status) => status.into(),
                 End::Unknown => Exit::Unknown,
             }),
-            Process::Linked(child) => match child.try_wait() {
+            Process::Linked(linked) => match linked.child.try_wait() {
                 Ok(status) => status.map(Exit::from),
                 Err(_) => Some(Exit::Unknown),
             },
@@ -88,7 +96,7 @@ impl Process {
     pub(super) fn terminate(&self) {
         match self {
             Process::Own(child) => child.terminate(),
-            Process::Linked(child) => drop(child.terminate()),
+            Process::Linked(linked) => drop(linked.child.terminate()),
         }
     }
 
@@ -96,8 +104,30 @@ impl Process {
     pub(super) fn kill(&self) {
         match self {
             Process::Own(child) => child.kill(),
-            Process::Linked(child) => drop(child.kill()),
+            Process::Linked(linked) => drop(linked.child.kill()),
         }
+    }
+}
+
+impl Linked {
+    pub(super) fn new(child: callgate::Child) -> Linked {
+        Linked {
+            child,
+            watchdog: Watchdog::new(),
+            asked: None,
+        }
+    }
+
+    /// Asks its library how its dispatcher stands.
+    pub(super) fn ask(&mut self, broker: &BrokerHandle, name: &str) {
+        // A broker that has ended is no answer.
+        self.asked = broker.ask_pulse(name).ok();
+    }
+
+    /// Whether its library has said since the last time that its dispatcher serves.
+    pub(super) fn has_answered(&mut self) -> bool {
+        let answer = self.asked.as_ref().and_then(Asked::answer);
+        answer.is_some_and(|pulse| pulse.is_ok_and(|pulse| self.watchdog.hears(pulse)))
     }
 }
 
@@ -145,6 +175,16 @@ impl Life {
 }
 
 impl Speech {
+    /// Asks the child whether it still serves.
+    pub(super) fn ping(&mut self) {
+        self.pings += 1;
+        let nonce = self.pings;
+        if let Ok(line) = (Outgoing::Ping { nonce }).to_line(FRAME_CAP) {
+            // A child that reads no more does not answer, which counts.
+            let _ = self.stdin.write_beyond(&line);
+        }
+    }
+
     /// Gives the bridge its turn.
     pub(super) fn take_turn(&mut self, now: Instant) {
         self.way_back.begins_turn();

@@ -25,13 +25,19 @@ impl Supervisor {
         };
         self.next_life += 1;
         plugin.present = Present::Launching(number);
-        let jobs = self.worker.jobs().clone();
+        let mailbox = self.mailbox.clone();
+        let tell = move |notice| {
+            mailbox.tell(Message::Notice {
+                life: number,
+                notice,
+            });
+        };
         let beginning = Beginning {
             number,
             plan: plugin.plan.clone(),
             limits: self.settings.limits.clone(),
             surroundings: self.surroundings.clone(),
-            way_back: Arc::new(WayBack::new(number, self.mailbox.clone(), jobs)),
+            way_back: Arc::new(WayBack::new(tell, self.worker.jobs().clone())),
         };
         let (name, mailbox) = (name.clone(), self.mailbox.clone());
         self.worker.run(move || {
@@ -86,7 +92,7 @@ impl Supervisor {
             } = *life;
             match process {
                 Process::Own(child) => child.end_now(),
-                Process::Linked(child) => drop(child.kill()),
+                Process::Linked(linked) => drop(linked.child.kill()),
             }
             if let Some(speech) = speech {
                 speech
@@ -136,10 +142,10 @@ impl Supervisor {
         let Some(life) = plugin.and_then(|plugin| plugin.life_of(number)) else {
             return;
         };
-        let Process::Linked(child) = &life.process else {
+        let Process::Linked(linked) = &life.process else {
             return;
         };
-        let event = match child.progress() {
+        let event = match linked.child.progress() {
             Progress::Connected => Event::Ready,
             Progress::Failed(why) => Event::Fatal {
                 code: "HANDSHAKE_FAILED",
@@ -181,7 +187,6 @@ impl Supervisor {
         let words = last_words(name, (exit, fault.as_ref()), &lines);
         plugin.journal.say(&words.message);
         if let Some(speech) = life.speech {
-            plugin.counts = plugin.counts.with(speech.bridge.counts());
             speech.bridge.end(&words);
             plugin.counts = plugin.counts.with(speech.bridge.counts());
             // Before the next life begins, which needs the name.

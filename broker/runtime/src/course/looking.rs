@@ -9,7 +9,6 @@ use super::life::Life;
 use super::life::Process;
 use super::settings::Limits;
 use super::supervisor::Supervisor;
-use crate::frame::{FRAME_CAP, Outgoing};
 
 impl Supervisor {
     /// Tells a plugin's course what has happened, and does what follows.
@@ -31,7 +30,7 @@ impl Supervisor {
         for effect in effects {
             match effect {
                 Effect::Start => self.launch(name),
-                Effect::Ask => self.ask(name, now),
+                Effect::Ask => self.ask(name),
                 Effect::Terminate => self.end(name, Process::terminate),
                 Effect::Kill => self.end(name, Process::kill),
                 Effect::Became(_) => {}
@@ -51,22 +50,16 @@ impl Supervisor {
         }
     }
 
-    /// Asks the present process whether it still serves. Of one that links the client, its connection and its end are all that is
-    /// known.
-    fn ask(&mut self, name: &Name, now: Instant) {
+    /// Asks the present process whether it still serves.
+    fn ask(&mut self, name: &Name) {
+        let broker = self.surroundings.broker();
         let Some(life) = self.plugins.get_mut(name).and_then(|plugin| plugin.life()) else {
             return;
         };
-        let Some(speech) = &mut life.speech else {
-            return self.feed(name, Event::Answered, now);
-        };
-        speech.pings += 1;
-        let ping = Outgoing::Ping {
-            nonce: speech.pings,
-        };
-        if let Ok(line) = ping.to_line(FRAME_CAP) {
-            // A child that reads no more does not answer, which counts.
-            let _ = speech.stdin.write_beyond(&line);
+        match (&mut life.process, &mut life.speech) {
+            (Process::Linked(linked), _) => linked.ask(broker, name),
+            (Process::Own(_), Some(speech)) => speech.ping(),
+            (Process::Own(_), None) => {}
         }
     }
 
@@ -112,6 +105,9 @@ fn due(life: &mut Life, limits: &Limits, now: Instant) -> Option<Event> {
             code: "PROVIDER_GONE",
             why: closed.why.to_owned(),
         });
+    }
+    if let Process::Linked(linked) = &mut life.process {
+        return linked.has_answered().then_some(Event::Answered);
     }
     let speech = life.speech.as_mut()?;
     if speech.turn_at.is_some_and(|at| at <= now) {

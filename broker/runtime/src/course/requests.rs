@@ -9,11 +9,12 @@ use super::Name;
 use super::message::{Found, Message, Refusal, Request};
 use super::plugin::{Awaited, Plugin};
 use super::supervisor::Supervisor;
+use super::way_back::Notice;
 use crate::manifest::Transport;
 
 /// How long, after the longest grace, the end of the runtime waits for children that the kernel was told to kill.
 const AFTER_KILL: Duration = Duration::from_secs(2);
-/// The most who wait for the state of one plugin; who comes later is in nobody's way, and waits in vain.
+/// The most who wait for the state of one plugin. Nobody says when they have given up, so the first ones make room.
 const MOST_AWAITED: usize = 1024;
 
 impl Supervisor {
@@ -26,10 +27,7 @@ impl Supervisor {
                 outcome,
             } => self.begun(&name, life, outcome),
             Message::Offered { life, outcome } => self.offered(life, outcome),
-            Message::Stdin { life } => self.stdin_changed(life, now),
-            Message::Process { life } => self.look_at_process(life),
-            Message::Unhealthy { life, subscription } => self.unhealthy(life, subscription),
-            Message::Wake { life } => self.woken(life, now),
+            Message::Notice { life, notice } => self.notice(life, notice, now),
             Message::Request {
                 name,
                 request,
@@ -57,6 +55,15 @@ impl Supervisor {
                 answer,
             } => self.wait_for(&name, Awaited { states, answer }, now),
             Message::Stop => self.stop(now),
+        }
+    }
+
+    fn notice(&mut self, life: u64, notice: Notice, now: Instant) {
+        match notice {
+            Notice::Stdin => self.stdin_changed(life, now),
+            Notice::Process => self.look_at_process(life),
+            Notice::Wake => self.woken(life, now),
+            Notice::Unhealthy(subscription) => self.unhealthy(life, subscription),
         }
     }
 
@@ -96,10 +103,11 @@ impl Supervisor {
     }
 
     fn wait_for(&mut self, name: &Name, awaited: Awaited, now: Instant) {
-        if let Some(plugin) = self.plugins.get_mut(name)
-            && plugin.awaited.len() < MOST_AWAITED
-        {
-            plugin.awaited.push(awaited);
+        if let Some(plugin) = self.plugins.get_mut(name) {
+            if plugin.awaited.len() >= MOST_AWAITED {
+                plugin.awaited.pop_front();
+            }
+            plugin.awaited.push_back(awaited);
             plugin.tell_awaiting(now);
         }
     }

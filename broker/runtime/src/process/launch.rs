@@ -52,6 +52,7 @@ impl Launch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        spawn::inherit_only_streams(&mut command);
         spawn::end_with_starter(&mut command);
         // The standard library panics where the exec fails and the kernel has reaped the child by itself.
         let spawned = catch_unwind(AssertUnwindSafe(|| command.spawn()));

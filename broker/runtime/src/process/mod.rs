@@ -3,9 +3,11 @@
 mod child;
 mod launch;
 mod pipe;
+mod sigpipe;
 mod stdin;
 
 pub(crate) use child::{Child, End};
 pub(crate) use launch::{Launch, Started};
 pub(crate) use pipe::{Pipe, Progress};
+pub(crate) use sigpipe::is_sigpipe_ignored;
 pub(crate) use stdin::{Refused, Stdin};

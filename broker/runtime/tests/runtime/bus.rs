@@ -337,3 +337,28 @@ fn a_plugin_that_links_the_client_is_supervised_alike() {
     runtime.stop_plugin("linked").unwrap();
     reach(&runtime, "linked", State::Stopped);
 }
+
+/// A handler that never returned stopped its plugin for ever, and nobody noticed.
+#[test]
+fn a_linked_plugin_whose_handler_hangs_is_started_again() {
+    let scene = Scene::new();
+    let steps = ["provide linked.tell", "hang"];
+    let more = json!({"transport": "shm", "restart": {"ask_every_ms": 50, "hung_after": 3, "backoff_ms": [1]}});
+    scene.plugin_with("linked", &steps, &more);
+    let runtime = scene.start();
+    reach(&runtime, "linked", State::Ready);
+    let host = scene.member("host");
+    let gate = host.subscriber::<(u32,), u32>("linked.tell").unwrap();
+    gate.wait_ready(PATIENCE).unwrap();
+    let hung = gate.with_timeout(Duration::from_millis(100));
+    assert_eq!(hung.invoke((13,)).unwrap_err().code(), Code::Timeout);
+    // Calls have to wait for it to count as hung.
+    let status = await_that("it is started again", || {
+        let _ = hung.invoke((1,));
+        let status = runtime.plugins().remove(0).supervision;
+        (status.restarts > 0 && status.state == State::Ready).then_some(status)
+    });
+    assert_eq!(status.last_fault.unwrap().code, "HUNG");
+    gate.wait_ready(PATIENCE).unwrap();
+    assert_eq!(gate.with_timeout(PATIENCE).invoke((2,)).unwrap(), 2);
+}

@@ -51,6 +51,11 @@ impl Scene {
         builder.connect().expect("it joins")
     }
 
+    /// The folder of all plugins.
+    pub(crate) fn all(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

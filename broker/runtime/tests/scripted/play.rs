@@ -23,9 +23,10 @@
 //! | `flood stdout`, `stderr` or `frames`, `COUNT SIZE` | writes so many lines of that size; for ever where COUNT is 0 |
 //! | `flood line COUNT SIZE` | the same on stdout, without line breaks |
 //! | `append FILE TEXT` | adds a line to a file |
-//! | `on N STEP`, `after N STEP` | plays it only in the Nth start, or in later ones; the file `starts` in the folder counts them |
+//! | `on N STEP`, `after N STEP` | plays it only in the Nth start, or in later ones; then the file `starts` in the folder counts them |
 //! | `repeat N STEP` | |
-//! | `provide GATE` | takes part in the bus through shared memory, and provides a gate that gives back the number that it takes |
+//! | `provide GATE` | takes part in the bus through shared memory, and provides a gate that gives back the number that it takes, and hangs for 13 |
+//! | `host FOLDER` | a broker, and a runtime of the plugins in that folder, until stdin ends; says `ready` when all are |
 //! | `env` | writes all variables as log lines, `NAME=VALUE`, in order |
 #![forbid(unsafe_code)]
 
@@ -38,7 +39,7 @@ fn main() {
         Ok(steps) => steps,
         Err(why) => return fail(&why),
     };
-    let mut player = steps::Player::new(script::count_start());
+    let mut player = steps::Player::new(script::start_of(&steps));
     for step in steps {
         if let Err(why) = player.play(&step) {
             return fail(&why);

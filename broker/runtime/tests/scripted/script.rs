@@ -18,8 +18,12 @@ pub(crate) fn read(arguments: impl Iterator<Item = String>) -> Result<Vec<String
     Ok(steps)
 }
 
-/// Which start of this folder this is, from 1. A folder that cannot be written is always at its first one.
-pub(crate) fn count_start() -> usize {
+/// Which start of this folder this is, from 1, where a step asks for it. A folder that cannot be written is always at its first one.
+pub(crate) fn start_of(steps: &[String]) -> usize {
+    let asks = |step: &String| step.starts_with("on ") || step.starts_with("after ");
+    if !steps.iter().any(asks) {
+        return 1;
+    }
     let before = fs::read_to_string("starts").unwrap_or_default();
     let count = before.trim().parse::<usize>().unwrap_or(0) + 1;
     let _ = fs::write("starts", count.to_string());

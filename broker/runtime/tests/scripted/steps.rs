@@ -7,12 +7,18 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
+use callgate::Broker;
+use callgate::supervision::State;
 use callgate_client::{Plugin, Provider};
+use callgate_runtime::Runtime;
 use nix::sys::signal::{SigSet, Signal, raise};
 use serde_json::{Value, json};
 
 use crate::frames::{Frames, put, send};
 use crate::script::{fill_in, unescape};
+
+/// Time that nothing takes unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Player {
     frames: Frames,
@@ -88,7 +94,7 @@ impl Player {
             Some(known) => known,
             none => none.insert((Plugin::connect(&name).map_err(failed)?, Vec::new())),
         };
-        gates.push(plugin.provide(gate, |number: u32| number).map_err(failed)?);
+        gates.push(plugin.provide(gate, number).map_err(failed)?);
         Ok(())
     }
 
@@ -110,6 +116,16 @@ impl Player {
         self.frames.answers_pings = false;
         self.idle()
     }
+}
+
+/// Gives a number back, and hangs for 13.
+fn number(number: u32) -> u32 {
+    if number == 13 {
+        loop {
+            std::thread::park();
+        }
+    }
+    number
 }
 
 /// Steps that need no frames.
@@ -134,6 +150,7 @@ fn act(name: &str, rest: &str) -> Result<(), String> {
             set.thread_block().map_err(|errno| errno.to_string())
         }
         "flood" => flood(rest),
+        "host" => host(rest),
         "append" => append(rest),
         "env" => {
             let mut all: Vec<_> = std::env::vars().collect();
@@ -177,6 +194,31 @@ fn flood(what: &str) -> Result<(), String> {
     while count == 0 || left > 0 {
         put(&mut out, line.as_bytes())?;
         left = left.saturating_sub(1);
+    }
+    Ok(())
+}
+
+/// A host of other plugins. Each line on stdin restarts all of them.
+fn host(folder: &str) -> Result<(), String> {
+    let broker = Broker::builder().without_socket().start();
+    let broker = broker.map_err(|error| error.to_string())?;
+    let runtime = Runtime::builder(broker.handle()).plugins(folder).start();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let all_ready = || {
+        for plugin in runtime.plugins() {
+            let ready = runtime.wait_for(&plugin.name, &[State::Ready], PATIENCE);
+            ready.ok_or_else(|| format!("{} is not ready", plugin.name))?;
+        }
+        put(&mut stdout(), b"ready\n")
+    };
+    all_ready()?;
+    for _ in std::io::stdin().lines() {
+        for plugin in runtime.plugins() {
+            runtime
+                .restart(&plugin.name)
+                .map_err(|error| error.to_string())?;
+        }
+        all_ready()?;
     }
     Ok(())
 }

@@ -82,18 +82,18 @@ impl Bus {
         }
         let found = self.shares.found(&tag);
         self.check_like(found, &facts, &tag)?;
-        let charge = self.charge_share(from)?;
+        let kind = Kind::Publish {
+            request,
+            charge: self.charge_share(from)?,
+            short,
+        };
         let number = self.shares.number();
         let share = found.unwrap_or_else(|| self.shares.number());
         let making = Making {
             plugin: from,
             tag: tag.clone(),
             facts,
-            kind: Kind::Publish {
-                request,
-                charge,
-                short,
-            },
+            kind,
             progress: Progress::Called,
             share,
             len: 0,

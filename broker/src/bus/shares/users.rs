@@ -41,8 +41,7 @@ impl Bus {
         let has_memory = is_same && wish.had != Some(newest.name);
         let is_held = newest.holders.contains_key(&to);
         // Its maker has been charged for it before it was made.
-        let is_maker = newest.maker.plugin == Some(to);
-        if has_memory && !is_held && !is_maker {
+        if has_memory && !is_held && newest.maker.plugin != Some(to) {
             self.check_room(to)?;
         }
         let schema = &newest.facts.held.schema;

@@ -75,7 +75,7 @@ impl PluginState {
         let publish = ShareToBroker::PublishShort {
             request: request.number,
             tag: want.tag.to_string(),
-            make: want.what.making(ready.source.clone(), kept),
+            make: want.what.making(ready.source, kept),
             value,
         };
         request.send(publish, want.until)

@@ -43,43 +43,54 @@ fn host_of(count: usize) -> Scene {
     scene
 }
 
-/// How many descriptors more a process has at rest.
-fn more(before: usize, pid: u32) -> usize {
-    proc::Holdings::at_rest(pid).descriptors - before
+/// What a process holds at rest beyond what it held, or another one holds.
+fn beyond(before: &BTreeMap<String, usize>, pid: u32) -> BTreeMap<String, usize> {
+    proc::Holdings::at_rest(pid);
+    let mut now = kinds(pid);
+    for (kind, count) in &mut now {
+        *count -= (*count).min(before.get(kind).copied().unwrap_or(0));
+    }
+    now.retain(|_, count| *count > 0);
+    now
 }
 
-/// Plugins on pipes cost the runtime few threads, and a few descriptors each: what a host has for them, less what the broker has
-/// for plugins of a group elsewhere.
-fn cost(count: usize) {
+fn sum(kinds: &BTreeMap<String, usize>) -> usize {
+    kinds.values().sum()
+}
+
+/// What the broker has for so many plugins of another process. It watches that process by a descriptor for each of them, which
+/// it does not need for its own process.
+fn of_the_broker(count: usize) -> BTreeMap<String, usize> {
     let bus = Bus::start_open(programs!());
     let broker = bus.broker.as_ref().expect("it runs").id();
-    let before = proc::Holdings::at_rest(broker).descriptors;
+    let before = kinds(broker);
     let crowd = bus.peer_command("stdio-crowd", "p", &[&count.to_string()]);
     let mut crowd = Process::spawn(crowd);
     assert_eq!(crowd.expect_line(), "ready");
-    let of_the_broker = more(before, broker);
+    let mut held = beyond(&before, broker);
+    held.remove("pidfd");
+    held
+}
 
-    let mut empty = host_of(0);
-    let empty_pid = empty.host().id();
-    let before = proc::Holdings::at_rest(empty_pid).descriptors;
-    let mut full = host_of(count);
-    let pid = full.host().id();
-    let of_all = more(before, pid);
-    let (without, with) = (threads(empty_pid), threads(pid));
-    println!(
-        "{count} plugins: {of_all} descriptors, {of_the_broker} of them the broker's; {:?}",
-        kinds(pid)
-    );
-    println!("threads: {with:?}, and without plugins {without:?}");
+/// Plugins on pipes cost the runtime few threads, and five descriptors each: what a host has for them, less what a broker has
+/// for as many plugins.
+fn cost(count: usize) {
+    let of_the_broker = of_the_broker(count);
+    let (mut empty, mut full) = (host_of(0), host_of(count));
+    let (empty, pid) = (empty.host().id(), full.host().id());
+    proc::Holdings::at_rest(empty);
+    let of_all = beyond(&kinds(empty), pid);
+    println!("{count} plugins: {of_all:?}, of them the broker's {of_the_broker:?}");
+    let (with, without) = (threads(pid), threads(empty));
+    println!("threads: {with:?}, without plugins {without:?}");
 
-    // The broker has one for the group, too.
-    let of_the_runtime = of_all - of_the_broker.min(of_all);
-    assert!(of_the_runtime <= 5 * count + 8, "{of_the_runtime}");
-    let is_the_brokers =
-        |name: &&String| name.starts_with("callgate-broker") || name.starts_with("callgate-peer");
+    assert!(sum(&of_the_broker) >= count, "the broker has none");
+    let of_the_runtime = sum(&of_all) - sum(&of_the_broker);
+    assert!(of_the_runtime <= 5 * count, "{of_the_runtime} for {count}");
+    assert_eq!(with.len(), without.len(), "threads for plugins");
+    let is_the_brokers = |name: &&String| name.starts_with("callgate-broker");
     let own: Vec<_> = with.iter().filter(|name| !is_the_brokers(name)).collect();
     assert!(own.len() <= 8, "{own:?}");
-    assert_eq!(with.len(), without.len(), "threads for plugins");
 }
 
 #[test]

@@ -65,8 +65,8 @@ fn frames_of_4_mib() {
 fn one_that_does_not_read_while_it_is_called() {
     let mut attack = Attack::begin("never-reads");
     attack.go();
-    let large = format!(r#"[{{"text":"{}"}}]"#, "x".repeat(60_000));
-    let refused = (0..1000).find_map(|_| {
+    let large = format!(r#"[{{"text":"{}"}}]"#, "x".repeat(1 << 20));
+    let refused = (0..100).find_map(|_| {
         let sent = attack.culprit.send(large.as_bytes()).expect("it is sent");
         let gate = attack.culprit.with_timeout(Duration::from_millis(200));
         attack.open.push(sent);

@@ -64,7 +64,11 @@ fn go(kind: &str, request: &Value) {
 
 /// Does something again and again.
 fn endless(mut act: impl FnMut(u64)) {
-    (0..).for_each(&mut act);
+    let mut turn = 0;
+    loop {
+        act(turn);
+        turn += 1;
+    }
 }
 
 fn park() {

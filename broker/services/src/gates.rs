@@ -50,9 +50,9 @@ fn receive(
         responder,
         bytes: arguments.len(),
     };
-    if let Err(call) = mailbox.call(call) {
+    if let Err(responder) = mailbox.call(call) {
         let text = "more calls wait for the services than may";
         let error = Error::new(Code::Overloaded, text);
-        drop(call.responder.refuse(error));
+        drop(responder.refuse(error));
     }
 }

@@ -107,14 +107,14 @@ impl Mailbox {
         }
     }
 
-    /// Puts a call in; back where there is no room for it.
-    pub(crate) fn call(&self, call: Call) -> Result<(), Call> {
+    /// Puts a call in; where there is no room for it, its responder is given back.
+    pub(crate) fn call(&self, call: Call) -> Result<(), Responder> {
         let mut contents = self.contents.lock();
         let held = contents.plugins.get(&call.caller.number).copied();
         let has_room = held.unwrap_or_default().has_room(call.bytes, &PLUGIN)
             && contents.all.has_room(call.bytes, &ALL);
         if contents.is_closed || !has_room {
-            return Err(call);
+            return Err(call.responder);
         }
         contents.all.add(call.bytes);
         let held = contents.plugins.entry(call.caller.number).or_default();

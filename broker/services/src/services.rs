@@ -21,7 +21,7 @@ use crate::stores::Stores;
 /// take names that a host did not give them, its policy has to keep them from the gates, or they read what is a plugin's of that name.
 ///
 /// On a strict bus the services have to be allowed to provide `data.kv`, `data.config`, `schedule.register` and
-/// `schedule.unregister`, and to call and subscribe to `*.schedule.tick`.
+/// `schedule.unregister`, and to call `*.schedule.tick`.
 ///
 /// Dropping it withdraws the gates, answers what waits with `NOT_READY`, and joins its thread.
 ///

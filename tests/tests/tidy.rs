@@ -186,8 +186,14 @@ fn packages_depend_in_one_direction() {
     );
     assert_eq!(
         of("callgate-cli"),
-        ["callgate", "callgate-client", "callgate-runtime"]
+        [
+            "callgate",
+            "callgate-client",
+            "callgate-runtime",
+            "callgate-services"
+        ]
     );
+    assert_eq!(of("callgate-services"), ["callgate-client"]);
 }
 
 /// One end of a pair was changed by somebody who did not know that there was another.

@@ -19,3 +19,4 @@ mod shares;
 mod support;
 mod topics;
 mod usage;
+mod watching;

@@ -2,10 +2,13 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod controlling;
 mod echo;
 mod emit;
 mod listen;
 mod listing;
+mod logs;
+mod new;
 mod output;
 mod ping;
 mod plugins;

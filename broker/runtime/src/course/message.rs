@@ -37,9 +37,10 @@ pub(super) enum Message {
         request: Request,
         answer: Sender<Result<(), Refusal>>,
     },
-    /// A plugin is to be supervised.
+    /// A plugin is to be supervised, and started.
     Add {
         plan: Box<Plan>,
+        answer: Sender<Result<(), Refusal>>,
     },
     List {
         answer: Sender<Vec<PluginStatus>>,
@@ -73,6 +74,8 @@ pub(crate) enum Request {
 pub(crate) enum Refusal {
     /// There is no plugin of this name.
     Unknown,
+    /// There is a plugin of this name.
+    Taken,
     /// The runtime is being stopped.
     Stopping,
 }

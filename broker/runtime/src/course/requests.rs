@@ -1,5 +1,6 @@
 //! What other threads tell the loop.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use callgate::supervision::{Event, State};
 
 use super::Name;
 use super::message::{Found, Message, Refusal, Request};
+use super::plan::Plan;
 use super::plugin::{Awaited, Plugin};
 use super::supervisor::Supervisor;
 use super::way_back::Notice;
@@ -36,11 +38,8 @@ impl Supervisor {
                 // Who asked may have gone.
                 let _ = answer.send(self.request(&name, request, now));
             }
-            Message::Add { plan } => {
-                let name = plan.name.clone();
-                self.plugins
-                    .insert(name.clone(), Plugin::new(*plan, self.surroundings.topic()));
-                self.feed(&name, Event::Start, now);
+            Message::Add { plan, answer } => {
+                let _ = answer.send(self.add(*plan, now));
             }
             Message::List { answer } => {
                 let all = self.plugins.values().map(|plugin| plugin.status(now));
@@ -65,6 +64,21 @@ impl Supervisor {
             Notice::Wake => self.woken(life, now),
             Notice::Unhealthy(subscription) => self.unhealthy(life, subscription),
         }
+    }
+
+    fn add(&mut self, plan: Plan, now: Instant) -> Result<(), Refusal> {
+        if self.stops_at.is_some() {
+            return Err(Refusal::Stopping);
+        }
+        let name = plan.name.clone();
+        match self.plugins.entry(name.clone()) {
+            Entry::Occupied(_) => return Err(Refusal::Taken),
+            Entry::Vacant(place) => {
+                place.insert(Plugin::new(plan, self.surroundings.topic()));
+            }
+        }
+        self.feed(&name, Event::Start, now);
+        Ok(())
     }
 
     fn request(&mut self, name: &Name, request: Request, now: Instant) -> Result<(), Refusal> {

@@ -1,7 +1,8 @@
 //! A child that plays a script, for tests of the runtime: a machine need not have any other language.
 //!
 //! Each argument is a step; `@FILE` stands for the lines of a file. In a step, `${/POINTER}` stands for a part of the frame that was
-//! waited for last, as JSON; `${env:NAME}` for a variable, as JSON; `${pid}` for the own process; `${x:N}` for N letters.
+//! waited for last, as JSON; `${env:NAME}` for a variable, as JSON; `${pid}` for the own process; `${x:N}` for N letters,
+//! `${deep:N}` for N lists in each other, `${fields:N}` for N fields.
 //!
 //! | step | |
 //! |---|---|

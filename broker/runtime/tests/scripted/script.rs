@@ -55,6 +55,15 @@ fn meaning(name: &str, last: &Value) -> Result<String, String> {
         let count = count.parse().map_err(|_| format!("{count} letters"))?;
         return Ok("x".repeat(count));
     }
+    if let Some(count) = name.strip_prefix("deep:") {
+        let count = count.parse().map_err(|_| format!("{count} lists"))?;
+        return Ok(format!("{}{}", "[".repeat(count), "]".repeat(count)));
+    }
+    if let Some(count) = name.strip_prefix("fields:") {
+        let count: usize = count.parse().map_err(|_| format!("{count} fields"))?;
+        let fields: Vec<_> = (0..count).map(|at| format!("\"f{at}\":0")).collect();
+        return Ok(fields.join(","));
+    }
     let found = last.pointer(name);
     Ok(found.ok_or(format!("the frame has no {name}"))?.to_string())
 }

@@ -54,7 +54,8 @@ impl<'a> Side<'a> {
         match &*deed.word {
             "<" => self.hears(0, rest),
             "2<" => self.hears(1, rest),
-            "call" => self.call(&deed.label, rest),
+            "call" => self.call(&deed.label, rest, true),
+            "try" => self.call(&deed.label, rest, false),
             "as" => self.call_as(&deed.label, rest),
             "gets" => check(&self.outcome(&deed.label)?.map_err(told)?, &parse(rest)),
             "fails" => self.fails(&deed.label, (first, second)),
@@ -134,7 +135,7 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    fn call(&mut self, label: &str, rest: &str) -> Result<(), String> {
+    fn call(&mut self, label: &str, rest: &str, waits: bool) -> Result<(), String> {
         let (timeout, rest) = match rest.strip_prefix("within ") {
             Some(rest) => {
                 let (time, rest) = rest.split_once(' ').ok_or("a time and a gate")?;
@@ -145,6 +146,9 @@ impl<'a> Side<'a> {
         };
         let (gate, arguments) = rest.split_once(' ').ok_or("a gate and arguments")?;
         let gate = open_json(&self.host.plugin, gate).map_err(told)?;
+        if waits {
+            gate.wait_ready(PATIENCE).map_err(told)?;
+        }
         let sent = gate.with_timeout(timeout).send_values(&self.values(arguments)?);
         let call = thread::spawn(|| sent?.wait_value());
         self.calls.insert(label.to_owned(), call);
@@ -302,7 +306,7 @@ fn counted(status: &PluginStatus) -> Value {
 }
 
 /// Waits until something is there.
-fn await_some<T>(look: impl Fn() -> Option<T>) -> Option<T> {
+pub(crate) fn await_some<T>(look: impl Fn() -> Option<T>) -> Option<T> {
     let until = Instant::now() + PATIENCE;
     loop {
         match look() {
